@@ -1,0 +1,204 @@
+//! The configuration: from what a file, the environment and options may say to what the proxy runs on.
+//!
+//! Three steps, one type each. `raw` collects what was said and where (file and line, variable or
+//! option) without judging it. `resolve` judges it and reports every problem at once. [`Config`]
+//! holds valid states only: nothing downstream meets a key that might be missing or out of range.
+//!
+//! This is the only place that reads the environment and files. Secrets go through [`secret`] and
+//! never through figment, which retypes values (`0123`, `"ab"`) and prints them in its errors.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::{HeaderValue, Method};
+
+/// Everything the proxy needs to know, in valid states only.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Loopback addresses to accept callers on; at least one.
+    pub listen: Vec<SocketAddr>,
+    /// Where health and metrics are served; `None` when switched off.
+    pub admin: Option<SocketAddr>,
+    /// Where requests go; at least one, longest prefix first.
+    pub routes: Vec<Route>,
+    /// Methods that callers may use.
+    pub methods: Methods,
+    /// Where the signing key comes from.
+    pub credentials: CredentialsConfig,
+    /// How payloads are signed.
+    pub signing: SigningConfig,
+    /// Sizes and counts that bound what a caller can make the proxy hold.
+    pub limits: Limits,
+    /// How long each phase of a request may take.
+    pub timeouts: Timeouts,
+    /// Who may use the port.
+    pub access: Access,
+    /// Trust in the upstream's certificate.
+    pub upstream_tls: UpstreamTls,
+    /// Whether the gateway's time is learned.
+    pub clock: ClockConfig,
+    /// How the log looks.
+    pub log: LogConfig,
+}
+
+/// One `[[route]]`, or the top-level `upstream` as the route for everything.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Path prefix without a trailing `/`; empty for the route that takes everything.
+    ///
+    /// It matches whole segments: `/flowers` takes `/flowers` and `/flowers/1`, not `/flowersx`.
+    pub prefix: String,
+    /// Where requests of this route go.
+    pub upstream: UpstreamUrl,
+    /// Value of `x-stage`.
+    pub stage: HeaderValue,
+}
+
+/// Where an upstream is: scheme, host, port and base path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamUrl {
+    /// Plain HTTP is possible for loopback addresses only.
+    pub scheme: Scheme,
+    /// Host name or address, lower case; an IPv6 address without brackets.
+    pub host: String,
+    /// Port, the scheme's default filled in.
+    pub port: u16,
+    /// The `Host` header as it goes out and is signed: without the scheme's default port.
+    pub authority: HeaderValue,
+    /// What takes the place of the route's prefix: empty, or starts with `/` and does not end with it.
+    pub base_path: String,
+}
+
+/// How an upstream is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain HTTP, to a loopback address.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+/// The methods that callers may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Methods {
+    /// Any but `CONNECT`.
+    Any,
+    /// These, in the order of the configuration.
+    Only(Vec<Method>),
+}
+
+/// Where the signing key comes from (`[credentials]`).
+#[derive(Clone, Debug)]
+pub struct CredentialsConfig {
+    /// Which source is read.
+    pub source: CredentialSource,
+    /// The file for [`CredentialSource::File`]; for [`CredentialSource::Auto`] it is tried in its place of the chain.
+    pub file: PathBuf,
+    /// Which row of a `credentials.csv` with several keys: the row of this user name; `None` for the first.
+    pub user: Option<String>,
+    /// Value of `X-Project-Id`, when set.
+    pub project_id: Option<HeaderValue>,
+}
+
+/// The kinds of source for a signing key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CredentialSource {
+    /// The first that has a key, in the order documented at [`crate::credentials`].
+    Auto,
+    /// Environment variables.
+    Env,
+    /// The file that `credentials.file` or `--credentials` names.
+    File,
+    /// The SDKs' profile, `~/.huaweicloud/credentials`.
+    Profile,
+}
+
+/// How payloads are signed (`[signing]`).
+#[derive(Clone, Debug)]
+pub struct SigningConfig {
+    /// Media ranges whose bodies are streamed as `UNSIGNED-PAYLOAD`.
+    pub unsigned: Vec<MediaRange>,
+}
+
+/// A media range of `signing.unsigned`, lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MediaRange {
+    /// `*`: every request with a body, also one without a content type.
+    Any,
+    /// `type/*`; holds `type`.
+    Type(String),
+    /// `type/subtype`; holds both with the slash.
+    Exact(String),
+}
+
+/// What a caller can make the proxy hold (`[limits]`). Sizes are in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest request body that is forwarded.
+    pub body: u64,
+    /// Bytes of all hashed bodies held at once, over all requests.
+    pub buffered: u64,
+    /// Connections of callers open at once.
+    pub connections: usize,
+    /// Longest request head.
+    pub header: usize,
+}
+
+/// How long each phase may take (`[timeouts]`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From starting a connection to the upstream until TLS is up.
+    pub connect: Duration,
+    /// From the first wait for a request until its head is complete.
+    pub header_read: Duration,
+    /// Between two pieces of a request body.
+    pub body_idle: Duration,
+    /// From the request being sent until the response head.
+    pub response: Duration,
+    /// Between two pieces of a response body.
+    pub idle: Duration,
+    /// From the signal to stop until what is still running is cut off.
+    pub shutdown: Duration,
+}
+
+/// Who may use the port (`[access]`).
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// `Host` names allowed beside the loopback names and the bound addresses: lower case, no port, no trailing dot.
+    pub hosts: Vec<String>,
+    /// Browser origins allowed, as `scheme://host[:port]`, lower case.
+    pub origins: Vec<String>,
+}
+
+/// Trust in the upstream's certificate (`[upstream_tls]`).
+#[derive(Clone, Debug, Default)]
+pub struct UpstreamTls {
+    /// DER certificates trusted beside the platform's roots.
+    pub extra_roots: Vec<rustls::pki_types::CertificateDer<'static>>,
+}
+
+/// Whether the gateway's time is learned (`[clock]`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockConfig {
+    /// Sign with the gateway's time rather than this machine's.
+    pub correct: bool,
+}
+
+/// How the log looks (`[log]`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// One line of text or one JSON object per event.
+    pub format: LogFormat,
+    /// The least severe level that is written.
+    pub level: tracing::level_filters::LevelFilter,
+}
+
+/// The shape of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}

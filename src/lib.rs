@@ -1,0 +1,21 @@
+//! apig-proxy: unsigned HTTP in, signed HTTPS out.
+//!
+//! A request runs through the rooms in one direction; each step changes its type, so that a
+//! request that was not signed cannot be sent:
+//!
+//! ```text
+//!  listener ──► guard ──► proxy ───────────────────────────────────► upstream
+//!   accepts      may       admit ──► head ──► payload ──► sign ──►    pool, TLS
+//!   sockets      it?       route,    what     hashed or    at send       │
+//!                          limits    leaves   streamed     time          ▼
+//!   caller ◄───────────────────────────────── respond ◄────────────── answer
+//! ```
+//!
+//! [`config`] is the only reader of the environment and of files, [`clock`] the only reader of the
+//! wall clock, [`signature`] is pure and knows nothing of the rest, and [`error`] lists everything
+//! the proxy itself can answer. [`emulator`] is a gateway to try all this against.
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod credentials;
+pub mod signature;

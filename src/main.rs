@@ -1,0 +1,2 @@
+//! The binary: arguments, configuration, run, exit code.
+fn main() {}
