@@ -1,0 +1,353 @@
+//! The canonical request: the text whose hash is signed.
+//!
+//! Its `Display` is the exact text. Signing never makes that text: the same writer feeds the hash
+//! directly. Logs get [`CanonicalRequest::redacted`], since header values and queries can hold secrets.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write};
+
+use sha2::{Digest, Sha256};
+
+use super::encoding::{self, Slash};
+use super::{
+    ALGORITHM, CONTENT_HASH_HEADER, DATE_HEADER, Payload, SignatureError, SigningDate, Target,
+};
+
+/// Headers whose values are shown in logs: what the proxy itself sets, and no secret.
+const SHOWN_HEADERS: [&str; 6] = [
+    "content-type",
+    "host",
+    CONTENT_HASH_HEADER,
+    DATE_HEADER,
+    "x-project-id",
+    "x-stage",
+];
+
+/// A canonical request (API Request Signing Guide, "Step 1").
+pub struct CanonicalRequest<'a> {
+    method: &'a str,
+    target: Target<'a>,
+    /// Sorted by name; names in lower case, each once; values trimmed.
+    headers: Vec<(Cow<'a, str>, &'a str)>,
+    date: SigningDate,
+    payload: Payload<'a>,
+}
+
+impl<'a> CanonicalRequest<'a> {
+    /// Puts together what is signed: the given headers, the date, and `X-Sdk-Content-Sha256` for a
+    /// declared payload.
+    ///
+    /// Names may be in any case and order; values are signed without surrounding blanks.
+    ///
+    /// # Errors
+    ///
+    /// [`SignatureError::Method`], [`SignatureError::HeaderName`] (also for `_`, which gateways drop),
+    /// [`SignatureError::HeaderValue`], and [`SignatureError::DuplicateHeader`], also when the headers
+    /// have one that is added here.
+    pub fn new(
+        method: &'a str,
+        target: Target<'a>,
+        headers: &[(&'a str, &'a str)],
+        date: &'a SigningDate,
+        payload: Payload<'a>,
+    ) -> Result<Self, SignatureError> {
+        if headers.iter().any(|(name, _)| name.contains('_')) {
+            return Err(SignatureError::HeaderName);
+        }
+        let mut all = Vec::with_capacity(headers.len() + 2);
+        all.extend_from_slice(headers);
+        all.push((DATE_HEADER, date.as_str()));
+        if let Payload::Declared(value) = payload {
+            all.push((CONTENT_HASH_HEADER, value));
+        }
+        Self::received(method, target, all, *date, payload)
+    }
+
+    /// Puts together what somebody else has signed: exactly the given headers.
+    pub(super) fn received(
+        method: &'a str,
+        target: Target<'a>,
+        headers: Vec<(&'a str, &'a str)>,
+        date: SigningDate,
+        payload: Payload<'a>,
+    ) -> Result<Self, SignatureError> {
+        let is_method =
+            |byte: u8| byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_' | b'0'..=b'9');
+        if method.is_empty() || !method.bytes().all(is_method) {
+            return Err(SignatureError::Method);
+        }
+        let mut headers = headers
+            .into_iter()
+            .map(|(name, value)| Ok((canonical_name(name)?, canonical_value(value)?)))
+            .collect::<Result<Vec<_>, _>>()?;
+        headers.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        if headers.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+            return Err(SignatureError::DuplicateHeader);
+        }
+        Ok(Self {
+            method,
+            target,
+            headers,
+            date,
+            payload,
+        })
+    }
+
+    /// The SHA-256 of the text, as 64 lower-case hexadecimal digits.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        hex::encode(self.digest())
+    }
+
+    /// The string to sign (API Request Signing Guide, "Step 2").
+    #[must_use]
+    pub fn string_to_sign(&self) -> String {
+        let mut text = String::with_capacity(98);
+        self.write_string_to_sign(&mut text)
+            .expect("writing to a string cannot fail");
+        text
+    }
+
+    /// The names of the signed headers, as `Authorization` lists them.
+    #[must_use]
+    pub fn signed_headers(&self) -> String {
+        let mut text = String::with_capacity(64);
+        self.write_signed_headers(&mut text)
+            .expect("writing to a string cannot fail");
+        text
+    }
+
+    /// The date that is signed.
+    #[must_use]
+    pub fn date(&self) -> &SigningDate {
+        &self.date
+    }
+
+    /// A view for logs: the same lines, without the query and without the values of headers that
+    /// may hold a secret.
+    #[must_use]
+    pub fn redacted(&self) -> Redacted<'_> {
+        Redacted(self)
+    }
+
+    pub(super) fn write_string_to_sign(&self, out: &mut impl Write) -> fmt::Result {
+        let mut digits = [0; 64];
+        hex::encode_to_slice(self.digest(), &mut digits).expect("32 bytes make 64 digits");
+        let digits = std::str::from_utf8(&digits).expect("hexadecimal digits are ascii");
+        [ALGORITHM, "\n", self.date.as_str(), "\n", digits]
+            .iter()
+            .try_for_each(|text| out.write_str(text))
+    }
+
+    pub(super) fn write_signed_headers(&self, out: &mut impl Write) -> fmt::Result {
+        for (at, (name, _)) in self.headers.iter().enumerate() {
+            if at > 0 {
+                out.write_char(';')?;
+            }
+            out.write_str(name)?;
+        }
+        Ok(())
+    }
+
+    fn digest(&self) -> [u8; 32] {
+        let mut hasher = Hashed(Sha256::new());
+        self.write(&mut hasher).expect("hashing cannot fail");
+        hasher.0.finalize().into()
+    }
+
+    fn write(&self, out: &mut impl Write) -> fmt::Result {
+        self.write_first_lines(out)?;
+        self.write_query(out)?;
+        out.write_char('\n')?;
+        self.write_last_lines(out, |_| true)
+    }
+
+    fn write_first_lines(&self, out: &mut impl Write) -> fmt::Result {
+        out.write_str(self.method)?;
+        out.write_char('\n')?;
+        // The closing slash is of the canonical form only: the path on the wire keeps its own end.
+        let last = encoding::write_encoded(out, self.target.path(), Slash::Separates)?;
+        out.write_str(if last == Some(b'/') { "\n" } else { "/\n" })
+    }
+
+    fn write_query(&self, out: &mut impl Write) -> fmt::Result {
+        let mut pairs: Vec<_> = self.target.pairs().collect();
+        // By decoded name, then decoded value: what most official SDKs do.
+        let key = |text: &'a str| encoding::decoded(text);
+        pairs.sort_by(|a, b| key(a.0).cmp(key(b.0)).then_with(|| key(a.1).cmp(key(b.1))));
+        for (at, (name, value)) in pairs.into_iter().enumerate() {
+            if at > 0 {
+                out.write_char('&')?;
+            }
+            encoding::write_encoded(out, name, Slash::Encoded)?;
+            out.write_char('=')?;
+            encoding::write_encoded(out, value, Slash::Encoded)?;
+        }
+        Ok(())
+    }
+
+    fn write_last_lines(&self, out: &mut impl Write, shown: impl Fn(&str) -> bool) -> fmt::Result {
+        for (name, value) in &self.headers {
+            let value = if shown(name) { value } else { "[redacted]" };
+            [name, ":", value, "\n"]
+                .iter()
+                .try_for_each(|text| out.write_str(text))?;
+        }
+        out.write_char('\n')?;
+        self.write_signed_headers(out)?;
+        out.write_char('\n')?;
+        out.write_str(match self.payload {
+            Payload::Hash(hash) => hash.as_str(),
+            Payload::Declared(value) => value,
+        })
+    }
+}
+
+impl fmt::Display for CanonicalRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f)
+    }
+}
+
+impl fmt::Debug for CanonicalRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CanonicalRequest")
+            .field(&format_args!("{:?}", self.redacted().to_string()))
+            .finish()
+    }
+}
+
+/// A canonical request as logs may show it.
+#[derive(Debug)]
+pub struct Redacted<'a>(&'a CanonicalRequest<'a>);
+
+impl fmt::Display for Redacted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write_first_lines(f)?;
+        match self.0.target.pairs().count() {
+            0 => f.write_char('\n')?,
+            pairs => writeln!(f, "[{pairs} query pairs]")?,
+        }
+        self.0
+            .write_last_lines(f, |name| SHOWN_HEADERS.contains(&name))
+    }
+}
+
+/// A hash as something that text is written to.
+struct Hashed(Sha256);
+
+impl Write for Hashed {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.update(text);
+        Ok(())
+    }
+}
+
+fn canonical_name(name: &str) -> Result<Cow<'_, str>, SignatureError> {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || !name.bytes().all(is_name) {
+        return Err(SignatureError::HeaderName);
+    }
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Ok(Cow::Owned(name.to_ascii_lowercase()));
+    }
+    Ok(Cow::Borrowed(name))
+}
+
+fn canonical_value(value: &str) -> Result<&str, SignatureError> {
+    if !value
+        .bytes()
+        .all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
+    {
+        return Err(SignatureError::HeaderValue);
+    }
+    Ok(value.trim_matches([' ', '\t']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signature::PayloadHash;
+
+    const DATE: &str = "20261123T080000Z";
+
+    fn canonical(target: &str, headers: &[(&str, &str)]) -> Result<String, SignatureError> {
+        let date = SigningDate::parse(DATE)?;
+        let target = Target::parse(target)?;
+        CanonicalRequest::new(
+            "GET",
+            target,
+            headers,
+            &date,
+            Payload::Hash(&PayloadHash::EMPTY),
+        )
+        .map(|request| request.to_string())
+    }
+
+    #[test]
+    fn the_query_is_sorted_by_what_it_means_not_by_how_it_is_spelt() {
+        let text = canonical("/v1?b=2&%61=%31&a=0&", &[]).unwrap();
+        assert!(text.starts_with("GET\n/v1/\na=0&a=1&b=2\n"), "{text}");
+    }
+
+    #[test]
+    fn a_header_given_twice_or_added_by_the_signer_is_refused() {
+        for name in ["host", "HOST", "X-Sdk-Date"] {
+            let headers = [("host", "a"), (name, "b")];
+            assert_eq!(
+                canonical("/", &headers),
+                Err(SignatureError::DuplicateHeader),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_and_values_that_gateways_read_differently_are_refused() {
+        assert_eq!(
+            canonical("/", &[("x_a", "1")]),
+            Err(SignatureError::HeaderName)
+        );
+        assert_eq!(
+            canonical("/", &[("x a", "1")]),
+            Err(SignatureError::HeaderName)
+        );
+        assert_eq!(
+            canonical("/", &[("x-a", "é")]),
+            Err(SignatureError::HeaderValue)
+        );
+        assert_eq!(
+            canonical("/", &[("x-a", "1\nx-b:2")]),
+            Err(SignatureError::HeaderValue)
+        );
+    }
+
+    #[test]
+    fn the_redacted_view_shows_neither_the_query_nor_tokens() {
+        let date = SigningDate::parse(DATE).unwrap();
+        let target = Target::parse("/v1?key=MARKER").unwrap();
+        let headers = [
+            ("x-security-token", "MARKER"),
+            ("cookie", "MARKER"),
+            ("x-stage", "RELEASE"),
+        ];
+        let request = CanonicalRequest::new(
+            "GET",
+            target,
+            &headers,
+            &date,
+            Payload::Hash(&PayloadHash::EMPTY),
+        )
+        .unwrap();
+        let shown = request.redacted().to_string();
+        assert!(
+            !shown.contains("MARKER") && !format!("{request:?}").contains("MARKER"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("x-stage:RELEASE\n") && shown.contains("[1 query pairs]"),
+            "{shown}"
+        );
+        assert!(request.to_string().contains("MARKER"));
+    }
+}

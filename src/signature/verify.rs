@@ -1,0 +1,252 @@
+//! Checks a signed request: what the gateway does with ours, and a backend with the gateway's.
+//!
+//! It works from what came over the wire, never from what was meant to be sent. The steps are those
+//! of Huawei's sample for backend signatures, with its gaps closed: the date must be signed, a header
+//! given twice is refused, and signatures are compared in constant time.
+
+use std::time::Duration;
+
+use super::{
+    ALGORITHM, CONTENT_HASH_HEADER, CanonicalRequest, DATE_HEADER, Payload, PayloadHash,
+    SignatureError, Signer, SigningDate, Target,
+};
+
+/// A request as it came over the wire.
+#[derive(Clone, Copy, Debug)]
+pub struct ReceivedRequest<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// Path and query.
+    pub target: &'a str,
+    /// All headers, as they came.
+    pub headers: &'a [(&'a str, &'a [u8])],
+    /// The hash of the body that came.
+    pub body: &'a PayloadHash,
+}
+
+/// A request whose signature is right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// The access key id that signed.
+    pub access_key: String,
+    /// Names of the signed headers, in the order of `SignedHeaders`.
+    pub signed_headers: Vec<String>,
+    /// Whether the signature covers the body.
+    pub body_signed: bool,
+}
+
+/// Why a request is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// There is no `Authorization`, or more than one.
+    #[error("the request has no authorization header, or more than one")]
+    Authorization,
+    /// `Authorization` is not of the form of [`ALGORITHM`].
+    #[error(
+        "authorization is not of the form \"SDK-HMAC-SHA256 Access=…, SignedHeaders=…, Signature=…\""
+    )]
+    Malformed,
+    /// The older form with `Credential=` and a scope, which API Gateway does not take.
+    #[error("authorization has the older form with \"Credential=\"; sign with \"Access=\"")]
+    LegacyForm,
+    /// The access key id is not known.
+    #[error("the access key is not known")]
+    UnknownKey {
+        /// The access key id of the request.
+        access_key: String,
+    },
+    /// A header of `SignedHeaders` is not there.
+    #[error("a signed header is missing: {0}")]
+    MissingHeader(String),
+    /// A signed header is there more than once.
+    #[error("a signed header is there more than once: {0}")]
+    RepeatedHeader(String),
+    /// `X-Sdk-Date` is not among the signed headers.
+    #[error("x-sdk-date is not signed")]
+    DateNotSigned,
+    /// The date is too far from the verifier's time.
+    #[error("the signature has expired: it was made at {signed}, and it is {now}")]
+    Expired {
+        /// The date of the signature.
+        signed: SigningDate,
+        /// The time of the verifier.
+        now: SigningDate,
+    },
+    /// The request cannot be brought into canonical form.
+    #[error(transparent)]
+    NotCanonical(#[from] SignatureError),
+    /// The signature is another one.
+    #[error("the signature does not match")]
+    Mismatch {
+        /// The canonical request that the verifier made.
+        canonical: String,
+    },
+}
+
+/// What a request presents as its signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Presented<'a> {
+    /// The access key id.
+    pub access_key: &'a str,
+    /// The names of the signed headers, joined by `;`.
+    pub signed_headers: &'a str,
+    /// The signature, in hexadecimal.
+    pub signature: &'a str,
+}
+
+impl<'a> Presented<'a> {
+    /// Reads a value of `Authorization`.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::LegacyForm`] or [`Refusal::Malformed`].
+    pub fn parse(authorization: &'a str) -> Result<Self, Refusal> {
+        let parameters = authorization
+            .strip_prefix(ALGORITHM)
+            .filter(|rest| rest.starts_with([' ', '\t']))
+            .ok_or(Refusal::Malformed)?
+            .trim_start_matches([' ', '\t']);
+        if parameters.starts_with("Credential=") {
+            return Err(Refusal::LegacyForm);
+        }
+        let mut parts = parameters.splitn(3, ',');
+        let mut part = |name: &str| {
+            let part = parts.next()?;
+            // At most one blank after a comma, as the gateway's own grammar has it.
+            let value = part
+                .strip_prefix(' ')
+                .unwrap_or(part)
+                .strip_prefix(name)?
+                .strip_prefix('=')?;
+            (!value.is_empty()).then_some(value)
+        };
+        let mut all = || {
+            Some(Self {
+                access_key: part("Access")?,
+                signed_headers: part("SignedHeaders")?,
+                signature: part("Signature")?,
+            })
+        };
+        all().ok_or(Refusal::Malformed)
+    }
+}
+
+/// Checks the signature of a request.
+///
+/// `signer` finds the key of an access key id, `now` is the verifier's time, and `window` how far the
+/// date may be from it (the gateway allows 15 minutes).
+///
+/// # Errors
+///
+/// A [`Refusal`]: the first thing that is wrong.
+pub fn verify<S: std::borrow::Borrow<Signer>>(
+    request: &ReceivedRequest<'_>,
+    signer: impl FnOnce(&str) -> Option<S>,
+    now: &SigningDate,
+    window: Duration,
+) -> Result<Verified, Refusal> {
+    let authorization = request
+        .only("authorization")
+        .map_err(|_| Refusal::Authorization)?;
+    let presented = Presented::parse(authorization)?;
+    let access_key = presented.access_key;
+    let signer = signer(access_key).ok_or_else(|| Refusal::UnknownKey {
+        access_key: access_key.to_owned(),
+    })?;
+
+    let names: Vec<&str> = presented.signed_headers.split(';').collect();
+    if !names
+        .iter()
+        .any(|name| name.eq_ignore_ascii_case(DATE_HEADER))
+    {
+        return Err(Refusal::DateNotSigned);
+    }
+    let headers = names
+        .iter()
+        .map(|name| Ok((*name, request.only(name)?)))
+        .collect::<Result<Vec<_>, Refusal>>()?;
+    let signed = SigningDate::parse(request.only(DATE_HEADER)?)?;
+    if signed.unix_seconds().abs_diff(now.unix_seconds()) > window.as_secs() {
+        return Err(Refusal::Expired { signed, now: *now });
+    }
+    let payload = match request.only(CONTENT_HASH_HEADER) {
+        Ok(value) if !value.is_empty() => Payload::Declared(value),
+        Ok(_) | Err(Refusal::MissingHeader(_)) => Payload::Hash(request.body),
+        Err(refusal) => return Err(refusal),
+    };
+    let target = Target::received(request.target)?;
+    let canonical = CanonicalRequest::received(request.method, target, headers, signed, payload)?;
+    if !signer.borrow().matches(&canonical, presented.signature) {
+        return Err(Refusal::Mismatch {
+            canonical: canonical.to_string(),
+        });
+    }
+    Ok(Verified {
+        access_key: access_key.to_owned(),
+        signed_headers: names.into_iter().map(str::to_owned).collect(),
+        body_signed: covers_body(payload, request.body),
+    })
+}
+
+impl<'a> ReceivedRequest<'a> {
+    /// The value of a header that must be there once.
+    fn only(&self, name: &str) -> Result<&'a str, Refusal> {
+        let mut values = self
+            .headers
+            .iter()
+            .filter(|header| header.0.eq_ignore_ascii_case(name));
+        let (_, value) = values
+            .next()
+            .ok_or_else(|| Refusal::MissingHeader(name.to_owned()))?;
+        if values.next().is_some() {
+            return Err(Refusal::RepeatedHeader(name.to_owned()));
+        }
+        Ok(std::str::from_utf8(value).map_err(|_| SignatureError::HeaderValue)?)
+    }
+}
+
+/// A declared payload covers the body only if it is the body's hash.
+fn covers_body(payload: Payload<'_>, body: &PayloadHash) -> bool {
+    match payload {
+        Payload::Hash(_) => true,
+        Payload::Declared(value) => value.eq_ignore_ascii_case(body.as_str()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authorization_is_read_with_and_without_blanks_after_the_commas() {
+        let expected = Presented {
+            access_key: "AK",
+            signed_headers: "host;x-sdk-date",
+            signature: "0af",
+        };
+        for text in [
+            "SDK-HMAC-SHA256 Access=AK, SignedHeaders=host;x-sdk-date, Signature=0af",
+            "SDK-HMAC-SHA256  Access=AK,SignedHeaders=host;x-sdk-date,Signature=0af",
+        ] {
+            assert_eq!(Presented::parse(text), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn other_forms_are_named() {
+        for text in [
+            "",
+            "Bearer x",
+            "SDK-HMAC-SHA256",
+            "SDK-HMAC-SHA256 Access=, SignedHeaders=a, Signature=b",
+            "SDK-HMAC-SHA256Access=AK, SignedHeaders=a, Signature=b",
+            "SDK-HMAC-SHA256 SignedHeaders=a, Access=AK, Signature=b",
+        ] {
+            assert_eq!(Presented::parse(text), Err(Refusal::Malformed), "{text}");
+        }
+        let legacy =
+            "SDK-HMAC-SHA256 Credential=AK/20261123/r/s/sdk_request, SignedHeaders=a, Signature=b";
+        assert_eq!(Presented::parse(legacy), Err(Refusal::LegacyForm));
+    }
+}
