@@ -13,9 +13,20 @@
 //!
 //! [`config`] is the only reader of the environment and of files, [`clock`] the only reader of the
 //! wall clock, [`signature`] is pure and knows nothing of the rest, and [`error`] lists everything
-//! the proxy itself can answer. [`emulator`] is a gateway to try all this against.
+//! the proxy itself can answer.
 #![forbid(unsafe_code)]
 
+pub mod clock;
 pub mod config;
 pub mod credentials;
+pub mod error;
+pub mod guard;
+pub mod listener;
+pub mod proxy;
 pub mod signature;
+pub mod telemetry;
+pub mod upstream;
+
+pub use config::Config;
+pub use listener::Server;
+pub use signature::Signer;

@@ -1,0 +1,201 @@
+//! Everything that can go wrong with a request, and what the proxy answers then.
+//!
+//! One enum, so that adding a variant does not compile until its origin, status and code are chosen.
+//! The `Display` of a variant is the fixed text that the caller gets: it says what to do and holds no
+//! value of the caller's, no address and no secret. Details for the log are in `source`.
+
+use std::error::Error as StdError;
+use std::io;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::signature::SignatureError;
+
+/// What went wrong with a request.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The request is not HTTP as it should be.
+    #[error("the request is malformed: {0}")]
+    BadRequest(&'static str),
+    /// There is not exactly one well-formed `Host`.
+    #[error("the request needs exactly one well-formed Host header")]
+    BadHost,
+    /// The target cannot be signed.
+    #[error("{0}")]
+    BadTarget(#[from] SignatureError),
+    /// The `Host` is not one of the proxy's names.
+    #[error(
+        "this Host may not use the proxy; call it as localhost, or add the name to access.hosts"
+    )]
+    HostNotAllowed,
+    /// A web page of another origin sent the request.
+    #[error(
+        "web pages of other origins may not use the proxy; list the origin in access.origins to allow it"
+    )]
+    OriginNotAllowed,
+    /// No route takes the path.
+    #[error("no route takes this path; add a [[route]] for it, or a top-level upstream")]
+    NoRoute,
+    /// The method is not in the configuration.
+    #[error(
+        "this method is not allowed; the Allow header lists those that are (configuration key: methods)"
+    )]
+    MethodNotAllowed {
+        /// The value of `Allow`.
+        allow: String,
+    },
+    /// Nothing more came of the body for too long.
+    #[error(
+        "the request body stopped arriving; send it without long pauses, or raise timeouts.body_idle"
+    )]
+    BodyTimeout,
+    /// The caller went away before the body was complete.
+    #[error("the request body ended early; nothing was forwarded")]
+    BodyIncomplete(#[source] hyper::Error),
+    /// The body is longer than the gateway takes.
+    #[error(
+        "the body is larger than the gateway accepts; send at most {limit} bytes (configuration key: limits.body)"
+    )]
+    BodyTooLarge {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The target is longer than the gateway takes.
+    #[error("path and query are longer than the gateway accepts (32 KiB); send data in the body")]
+    TargetTooLong,
+    /// The request asks for a protocol that is not tunnelled.
+    #[error("the proxy does not switch protocols; send the request without an Upgrade header")]
+    UpgradeNotSupported,
+    /// The proxy failed in a way that is its own fault.
+    #[error("the proxy failed; the log of the proxy has details under this request_id")]
+    Internal(&'static str),
+    /// No connection to the upstream could be made.
+    #[error("the gateway cannot be reached; check the network and the upstream's host and port")]
+    UpstreamUnreachable(#[source] io::Error),
+    /// The upstream's name has no address.
+    #[error("the gateway's host name cannot be resolved; check upstream and DNS")]
+    Dns(#[source] io::Error),
+    /// TLS with the upstream failed.
+    #[error(
+        "no trusted TLS connection to the gateway; check the certificate, upstream_tls.ca_file and the clock"
+    )]
+    Tls(#[source] io::Error),
+    /// The upstream closed the connection before it answered.
+    #[error(
+        "the gateway closed the connection before it answered; whether it executed the request is unknown"
+    )]
+    UpstreamReset(#[source] hyper::Error),
+    /// What the upstream sent is not HTTP.
+    #[error("the gateway's answer is not well-formed HTTP; check that upstream is an API gateway")]
+    BadResponse(#[source] hyper::Error),
+    /// The body could not be held, since others fill the budget.
+    #[error(
+        "the proxy holds as many request bodies as it may; try again shortly, or raise limits.buffered"
+    )]
+    Overloaded,
+    /// The connection to the upstream took too long.
+    #[error(
+        "connecting to the gateway took too long; check the network, or raise timeouts.connect"
+    )]
+    ConnectTimeout,
+    /// The upstream took too long to answer.
+    #[error(
+        "the gateway did not answer in time; whether it executed the request is unknown (timeouts.response)"
+    )]
+    ResponseTimeout,
+}
+
+/// Whose fault it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The caller's.
+    Client,
+    /// The gateway's, or that of the network to it.
+    Upstream,
+    /// The proxy's own.
+    Proxy,
+}
+
+/// How an error is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Whose fault it is.
+    pub origin: Origin,
+    /// The status.
+    pub status: StatusCode,
+    /// The code, without its prefix `PROXY.`.
+    pub code: &'static str,
+    /// The error type of `Proxy-Status` (RFC 9209 §2.3).
+    pub proxy_status: &'static str,
+    /// When the caller may try again.
+    pub retry_after: Option<Duration>,
+}
+
+impl Error {
+    /// How this error is answered.
+    #[must_use]
+    pub fn answer(&self) -> Answer {
+        use Origin::{Client, Proxy, Upstream};
+        let denied = "http_request_denied";
+        let malformed = "http_request_error";
+        let (origin, status, code, proxy_status) = match self {
+            Self::BadRequest(_) => (Client, 400, "bad_request", malformed),
+            Self::BodyIncomplete(_) => (Client, 400, "bad_request", malformed),
+            Self::BadHost => (Client, 400, "bad_host", malformed),
+            Self::BadTarget(_) => (Client, 400, "bad_target", malformed),
+            Self::HostNotAllowed => (Client, 403, "host_not_allowed", denied),
+            Self::OriginNotAllowed => (Client, 403, "origin_not_allowed", denied),
+            Self::NoRoute => (Client, 404, "no_route", "destination_not_found"),
+            Self::MethodNotAllowed { .. } => (Client, 405, "method_not_allowed", denied),
+            Self::BodyTimeout => (Client, 408, "body_timeout", malformed),
+            Self::BodyTooLarge { .. } => (Client, 413, "body_too_large", malformed),
+            Self::TargetTooLong => (Client, 414, "target_too_long", malformed),
+            Self::UpgradeNotSupported => {
+                (Client, 501, "upgrade_not_supported", "http_upgrade_failed")
+            }
+            Self::Internal(_) => (Proxy, 500, "internal", "proxy_internal_error"),
+            Self::UpstreamUnreachable(_) => (
+                Upstream,
+                502,
+                "upstream_unreachable",
+                "destination_ip_unroutable",
+            ),
+            Self::Dns(_) => (Upstream, 502, "dns_error", "dns_error"),
+            Self::Tls(_) => (Upstream, 502, "tls_error", "tls_protocol_error"),
+            Self::UpstreamReset(_) => (Upstream, 502, "upstream_reset", "connection_terminated"),
+            Self::BadResponse(_) => (Upstream, 502, "bad_response", "http_protocol_error"),
+            Self::Overloaded => (Proxy, 503, "overloaded", "connection_limit_reached"),
+            Self::ConnectTimeout => (Upstream, 504, "connect_timeout", "connection_timeout"),
+            Self::ResponseTimeout => (Upstream, 504, "response_timeout", "http_response_timeout"),
+        };
+        let retry_after = matches!(self, Self::Overloaded).then_some(Duration::from_secs(1));
+        let status = StatusCode::from_u16(status).expect("the table holds valid status codes");
+        Answer {
+            origin,
+            status,
+            code,
+            proxy_status,
+            retry_after,
+        }
+    }
+
+    /// What caused the error, for the log.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        let mut text = String::new();
+        if let Self::Internal(what) = self {
+            text.push_str(what);
+        }
+        let mut source = self.source();
+        while let Some(error) = source {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&error.to_string());
+            source = error.source();
+        }
+        text
+    }
+}

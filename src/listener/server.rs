@@ -1,0 +1,144 @@
+//! Puts sockets, pipeline and workers together, serves until told to stop, then drains.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::workers::{Accepted, StartError, Workers};
+use super::{BindError, Listeners};
+use crate::config::Config;
+use crate::credentials::Credentials;
+use crate::guard::Guard;
+use crate::proxy::{Settings, SigningKey, SigningKeyError};
+use crate::upstream::{TlsSettings, TlsSetupError};
+
+/// How long accepting pauses after it failed. A failure is usually a lack of file descriptors, which
+/// only time can end.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A proxy that is bound to its addresses and ready to serve.
+#[derive(Debug)]
+pub struct Server {
+    listeners: Listeners,
+    settings: Arc<Settings>,
+    tls: TlsSettings,
+}
+
+/// Why a proxy cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// TLS with the upstream cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsSetupError),
+    /// The key cannot be used.
+    #[error(transparent)]
+    Key(#[from] SigningKeyError),
+}
+
+/// How serving ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All requests were answered to their end.
+    Drained,
+    /// The time for that ran out, and what was left was cut off.
+    CutOff,
+}
+
+/// Why serving could not begin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// A worker did not start.
+    #[error("a worker could not be started: {0}")]
+    Worker(#[from] StartError),
+    /// A socket could not be registered.
+    #[error("a listening socket cannot be used: {0}")]
+    Socket(#[from] std::io::Error),
+}
+
+impl Server {
+    /// Binds the addresses and prepares the key and TLS. Nothing is accepted yet.
+    ///
+    /// # Errors
+    ///
+    /// A [`SetupError`]: the first thing that cannot be had.
+    pub fn bind(config: &Config, credentials: &Credentials) -> Result<Self, SetupError> {
+        let key = SigningKey::new(credentials, config.credentials.project_id.clone())?;
+        let tls = TlsSettings::new(&config.upstream_tls.extra_roots)?;
+        let listeners = Listeners::bind(&config.listen)?;
+        let guard = Guard::new(&config.access, listeners.addresses());
+        Ok(Self {
+            listeners,
+            settings: Arc::new(Settings::new(config, guard, key)),
+            tls,
+        })
+    }
+
+    /// The bound addresses, in the order of the configuration.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.listeners.addresses()
+    }
+
+    /// Serves callers until `stop` resolves, then stops accepting and lets running requests finish
+    /// within `timeouts.shutdown`.
+    ///
+    /// To be called on a single-threaded runtime, which does nothing but accept.
+    ///
+    /// # Errors
+    ///
+    /// A [`ServeError`] if it could not begin.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cuts all connections off.
+    pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<Ended, ServeError> {
+        let slots = Arc::new(Semaphore::new(self.settings.limits().connections));
+        let grace = self.settings.timeouts().shutdown;
+        let workers = Arc::new(Workers::start(&self.settings, &self.tls)?);
+        let stopping = CancellationToken::new();
+        let mut accepting = tokio::task::JoinSet::new();
+        for socket in self.listeners.sockets {
+            let socket = TcpListener::from_std(socket)?;
+            let accepts = accept(socket, Arc::clone(&workers), Arc::clone(&slots));
+            accepting.spawn(stopping.clone().run_until_cancelled_owned(accepts));
+        }
+        stop.await;
+        stopping.cancel();
+        // The sockets are closed when the tasks have ended, so that callers are refused rather than kept.
+        while accepting.join_next().await.is_some() {}
+        let workers =
+            Arc::into_inner(workers).expect("only the accepting tasks shared the workers");
+        Ok(workers.drain(grace).await)
+    }
+}
+
+/// Accepts connections of one socket, as long as there are free slots, for ever.
+async fn accept(socket: TcpListener, workers: Arc<Workers>, slots: Arc<Semaphore>) {
+    loop {
+        let slot = Arc::clone(&slots)
+            .acquire_owned()
+            .await
+            .expect("the slots are never closed");
+        match socket.accept().await {
+            Ok((stream, _)) => {
+                // Without it, small answers would wait for acknowledgements.
+                if let Ok(stream) = stream.set_nodelay(true).and_then(|()| stream.into_std()) {
+                    workers.hand_over(Accepted::new(stream, slot));
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "accepting connections failed; it is tried again shortly");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Worker threads: each a single-threaded runtime with a pipeline of its own.
+
+use std::io;
+use std::net::TcpStream;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::task::LocalSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::connection;
+use super::server::Ended;
+use crate::proxy::{Pipeline, Settings};
+use crate::upstream::{TlsSettings, TlsSetupError};
+
+/// Threads for name lookups of one worker. They are idle nearly always.
+const LOOKUP_THREADS: usize = 4;
+
+/// A connection on its way to a worker, with the slot it takes until it ends.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) stream: TcpStream,
+    _slot: OwnedSemaphorePermit,
+    _load: Option<Load>,
+}
+
+impl Accepted {
+    pub(super) fn new(stream: TcpStream, slot: OwnedSemaphorePermit) -> Self {
+        Self {
+            stream,
+            _slot: slot,
+            _load: None,
+        }
+    }
+}
+
+/// Counts a connection for as long as its worker has it.
+#[derive(Debug)]
+struct Load(Arc<AtomicUsize>);
+
+impl Load {
+    fn on(connections: &Arc<AtomicUsize>) -> Self {
+        connections.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(connections))
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Why a worker did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The system gave no thread or no descriptors for it.
+    #[error(transparent)]
+    System(#[from] io::Error),
+    /// An upstream cannot be connected to.
+    #[error(transparent)]
+    Upstream(#[from] TlsSetupError),
+}
+
+/// The running workers.
+#[derive(Debug)]
+pub(super) struct Workers {
+    workers: Vec<Worker>,
+    signals: Signals,
+    /// Ends when the last worker has ended.
+    ended: mpsc::Receiver<()>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    connections: Arc<AtomicUsize>,
+    sender: UnboundedSender<Accepted>,
+}
+
+/// What workers are told.
+#[derive(Clone, Debug, Default)]
+struct Signals {
+    /// To finish what is running.
+    drain: CancellationToken,
+    /// To drop what is running.
+    cut: CancellationToken,
+}
+
+impl Workers {
+    /// Starts one worker for each core that this process may use.
+    pub(super) fn start(settings: &Arc<Settings>, tls: &TlsSettings) -> Result<Self, StartError> {
+        // Checked here, where the error can still be reported.
+        Pipeline::new(Arc::clone(settings), tls.clone())?;
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let signals = Signals::default();
+        let (alive, ended) = mpsc::channel(1);
+        let start = |number| {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            let runtime = runtime()?;
+            let (settings, tls) = (Arc::clone(settings), tls.clone());
+            let (signals, alive) = (signals.clone(), alive.clone());
+            thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || {
+                    let _alive = alive;
+                    LocalSet::new().block_on(&runtime, work(settings, tls, receiver, signals));
+                    // A name lookup that hangs must not hold up the end.
+                    runtime.shutdown_background();
+                })?;
+            Ok(Worker {
+                connections: Arc::default(),
+                sender,
+            })
+        };
+        let workers = (0..cores).map(start).collect::<Result<_, io::Error>>()?;
+        Ok(Self {
+            workers,
+            signals,
+            ended,
+        })
+    }
+
+    /// Gives a connection to the worker that has the fewest.
+    pub(super) fn hand_over(&self, mut accepted: Accepted) {
+        let least = self
+            .workers
+            .iter()
+            .min_by_key(|worker| worker.connections.load(Ordering::Relaxed));
+        let worker = least.expect("there is at least one core, and so one worker");
+        accepted._load = Some(Load::on(&worker.connections));
+        if worker.sender.send(accepted).is_err() {
+            tracing::error!("a worker has ended; the connection is closed");
+        }
+    }
+
+    /// Lets running requests finish, and cuts off what is left after `grace`.
+    pub(super) async fn drain(mut self, grace: Duration) -> Ended {
+        self.signals.drain.cancel();
+        self.workers.clear();
+        if tokio::time::timeout(grace, self.ended.recv()).await.is_ok() {
+            return Ended::Drained;
+        }
+        self.signals.cut.cancel();
+        self.ended.recv().await;
+        Ended::CutOff
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.signals.cut.cancel();
+    }
+}
+
+fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(LOOKUP_THREADS)
+        .build()
+}
+
+/// What a worker does: serve the connections that it is given, until there are no more.
+async fn work(
+    settings: Arc<Settings>,
+    tls: TlsSettings,
+    mut accepted: UnboundedReceiver<Accepted>,
+    signals: Signals,
+) {
+    let pipeline =
+        Rc::new(Pipeline::new(settings, tls).expect("it was checked before workers were started"));
+    let sweeping = tokio::task::spawn_local({
+        let pipeline = Rc::clone(&pipeline);
+        async move { pipeline.sweep().await }
+    });
+    let serving = async {
+        let connections = TaskTracker::new();
+        while let Some(Accepted {
+            stream,
+            _slot,
+            _load,
+        }) = accepted.recv().await
+        {
+            let (pipeline, drain) = (Rc::clone(&pipeline), signals.drain.clone());
+            connections.spawn_local(async move {
+                let (_slot, _load) = (_slot, _load);
+                connection::serve(stream, pipeline, drain).await;
+            });
+        }
+        connections.close();
+        connections.wait().await;
+    };
+    signals.cut.run_until_cancelled(serving).await;
+    sweeping.abort();
+}

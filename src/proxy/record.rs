@@ -1,0 +1,96 @@
+//! Around the pipeline: every request is recorded, and every error becomes an answer.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use futures_util::future::LocalBoxFuture;
+use http::{Method, Request, Response};
+use hyper::body::Body;
+use tokio::time::Instant;
+use tower::{Layer, Service};
+
+use super::body::ResponseBody;
+use super::respond;
+use crate::error::{Error, Origin};
+
+/// Adds [`Record`].
+#[derive(Clone, Debug)]
+pub(super) struct RecordLayer {
+    linger: Rc<Cell<bool>>,
+}
+
+impl RecordLayer {
+    /// `linger` is set when an answer ends the connection.
+    pub(super) fn new(linger: Rc<Cell<bool>>) -> Self {
+        Self { linger }
+    }
+}
+
+impl<S> Layer<S> for RecordLayer {
+    type Service = Record<S>;
+
+    fn layer(&self, inner: S) -> Record<S> {
+        Record {
+            inner,
+            linger: Rc::clone(&self.linger),
+        }
+    }
+}
+
+/// A service that always answers.
+#[derive(Clone, Debug)]
+pub(super) struct Record<S> {
+    inner: S,
+    linger: Rc<Cell<bool>>,
+}
+
+impl<S, B> Service<Request<B>> for Record<S>
+where
+    S: Service<Request<B>, Response = Response<ResponseBody>, Error = Error>,
+    S::Future: 'static,
+    B: Body,
+{
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = LocalBoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let method = request.method().clone();
+        let started = Instant::now();
+        let linger = Rc::clone(&self.linger);
+        let future = self.inner.call(request);
+        Box::pin(async move {
+            let response = match future.await {
+                Ok(response) => response,
+                Err(error) => failed(&method, &error, &linger),
+            };
+            tracing::debug!(%method, status = response.status().as_u16(), elapsed = ?started.elapsed(), "answered");
+            Ok(response)
+        })
+    }
+}
+
+/// Records an error and makes the answer to it.
+fn failed(method: &Method, error: &Error, linger: &Cell<bool>) -> Response<ResponseBody> {
+    let answer = error.answer();
+    let request_id = request_id();
+    let (code, cause) = (answer.code, error.cause());
+    match answer.origin {
+        Origin::Client => tracing::info!(%request_id, %method, code, %cause, "refused: {error}"),
+        Origin::Upstream => tracing::warn!(%request_id, %method, code, %cause, "failed: {error}"),
+        Origin::Proxy => tracing::error!(%request_id, %method, code, %cause, "failed: {error}"),
+    }
+    linger.set(respond::closes(answer.origin, answer.status));
+    respond::answer(error, &request_id)
+}
+
+/// A name for a request: 32 hexadecimal digits, as the gateway's own.
+fn request_id() -> String {
+    format!("{:032x}", fastrand::u128(..))
+}
