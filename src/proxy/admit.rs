@@ -9,7 +9,7 @@ use hyper::body::{Body, Incoming};
 use super::{Settings, head};
 use crate::config::{Methods, Route};
 use crate::error::Error;
-use crate::signature::{Target, respell_query};
+use crate::signature::{SignatureError, Target, respell_query};
 
 /// Longest target that the gateway takes, in bytes (APIG, notes and constraints).
 const TARGET: usize = 32 * 1024;
@@ -43,6 +43,9 @@ pub(super) fn admit(settings: &Settings, request: Request<Incoming>) -> Result<A
         .ok_or(Error::BadRequest("the target has no path"))?;
     if target.as_str().len() > TARGET {
         return Err(Error::TargetTooLong);
+    }
+    if !target.as_str().starts_with('/') {
+        return Err(SignatureError::NotAPath.into());
     }
     let route = find_route(&settings.routes, target.path()).ok_or(Error::NoRoute)?;
     check_length(&body, settings.limits.body)?;

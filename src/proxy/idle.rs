@@ -55,10 +55,10 @@ mod tests {
             Poll::Ready(timer.poll_expired(cx).is_pending())
         };
         assert!(poll_fn(|cx| pending(&mut timer, cx)).await);
-        tokio::time::sleep(Duration::from_secs(9)).await;
+        sleep(Duration::from_secs(9)).await;
         timer.stop();
         // Nobody waits for the stream now, so this does not count.
-        tokio::time::sleep(Duration::from_secs(20)).await;
+        sleep(Duration::from_secs(20)).await;
         poll_fn(|cx| timer.poll_expired(cx)).await;
         assert_eq!(start.elapsed().as_secs(), 39);
     }

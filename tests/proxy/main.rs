@@ -1,1 +1,13 @@
-fn main() {}
+//! The proxy between a raw client and a raw upstream: what reaches the gateway, and what comes back.
+//!
+//! Both ends are sockets of these tests, so that bytes are seen as they are on the wire.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod bodies;
+mod heads;
+mod lifecycle;
+mod refusals;
+mod responses;
+mod routes;
+mod support;
+mod targets;

@@ -1,0 +1,311 @@
+//! What of a body reaches the gateway, and when.
+
+use std::time::Duration;
+
+use crate::support::{Proxy, Upstream, config};
+
+const LIMIT: usize = 12 * 1024 * 1024;
+
+fn post(content_type: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "POST /v1 HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+fn chunked(content_type: &str, pieces: &[&[u8]]) -> Vec<u8> {
+    let head = format!(
+        "POST /v1 HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    );
+    let mut bytes = head.into_bytes();
+    for piece in pieces {
+        bytes.extend(format!("{:x}\r\n", piece.len()).into_bytes());
+        bytes.extend([piece, &b"\r\n"[..]].concat());
+    }
+    bytes.extend(b"0\r\n\r\n");
+    bytes
+}
+
+#[test]
+fn a_json_body_is_signed_and_arrives_as_it_was_sent() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::before(&upstream);
+    let body = b"{\"a\": 1,\n \"text\":\"\xc3\xa9\x00\xff\"}";
+    assert_eq!(proxy.exchange(post("application/json", body)).status, 200);
+    let seen = upstream.only_request();
+    assert_eq!(seen.body, body);
+    assert_eq!(seen.header("content-length"), body.len().to_string());
+    assert_eq!(seen.all("x-sdk-content-sha256").len(), 0);
+    assert!(seen.verified().body_signed);
+}
+
+#[test]
+fn a_chunked_body_is_hashed_and_sent_with_its_length() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::before(&upstream);
+    assert_eq!(
+        proxy
+            .exchange(chunked("text/plain", &[b"one", b"two", b"three"]))
+            .status,
+        200
+    );
+    let seen = upstream.only_request();
+    assert_eq!(seen.body, b"onetwothree");
+    assert_eq!(seen.header("content-length"), "11");
+    assert!(seen.verified().body_signed);
+}
+
+#[test]
+fn a_multipart_body_is_streamed_unsigned() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::before(&upstream);
+    let body = vec![b'x'; 1_000_000];
+    assert_eq!(
+        proxy
+            .exchange(post("multipart/form-data; boundary=x", &body))
+            .status,
+        200
+    );
+    assert_eq!(
+        proxy
+            .exchange(chunked("Multipart/Mixed", &[&body, b"end"]))
+            .status,
+        200
+    );
+    let [declared, unknown] = upstream.requests().try_into().unwrap();
+    assert_eq!(
+        (declared.body.len(), unknown.body.len()),
+        (1_000_000, 1_000_003)
+    );
+    assert_eq!(declared.header("content-length"), "1000000");
+    assert_eq!(unknown.header("transfer-encoding"), "chunked");
+    for seen in [declared, unknown] {
+        assert_eq!(seen.header("x-sdk-content-sha256"), "UNSIGNED-PAYLOAD");
+        let verified = seen.verified();
+        assert!(!verified.body_signed);
+        assert!(
+            verified
+                .signed_headers
+                .contains(&"x-sdk-content-sha256".to_owned())
+        );
+    }
+}
+
+#[test]
+fn a_multipart_body_is_passed_on_before_it_is_complete() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::before(&upstream);
+    let mut client = proxy.client();
+    client.send(
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data\r\nContent-Length: 6\r\n\r\nabc",
+    );
+    wait_until(|| upstream.connections() == 1);
+    assert_eq!(upstream.requests().len(), 0);
+    assert_eq!(client.send(b"def").answer().status, 200);
+    assert_eq!(upstream.only_request().body, b"abcdef");
+}
+
+#[test]
+fn an_empty_body_is_signed_as_such_whatever_its_type() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::before(&upstream);
+    assert_eq!(proxy.exchange(post("multipart/form-data", b"")).status, 200);
+    assert_eq!(
+        proxy.exchange(chunked("multipart/form-data", &[])).status,
+        200
+    );
+    assert_eq!(
+        proxy
+            .exchange("PUT /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .status,
+        200
+    );
+    for seen in upstream.requests() {
+        assert_eq!(seen.header("content-length"), "0");
+        assert_eq!(seen.all("x-sdk-content-sha256").len(), 0);
+        assert!(seen.verified().body_signed);
+    }
+    assert_eq!(upstream.requests().len(), 3);
+}
+
+#[test]
+fn a_caller_may_ask_for_an_unsigned_body() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::before(&upstream);
+    let request = "POST / HTTP/1.1\r\nHost: localhost\r\nX-Sdk-Content-Sha256: UNSIGNED-PAYLOAD\r\nContent-Length: 2\r\n\r\n{}";
+    assert_eq!(proxy.exchange(request).status, 200);
+    let seen = upstream.only_request();
+    assert_eq!(
+        (seen.header("x-sdk-content-sha256"), seen.body.as_slice()),
+        ("UNSIGNED-PAYLOAD", &b"{}"[..])
+    );
+    assert!(!seen.verified().body_signed);
+}
+
+#[test]
+fn methods_keep_their_bodies() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::before(&upstream);
+    for method in ["GET", "DELETE", "PATCH", "PUT", "OPTIONS"] {
+        let request =
+            format!("{method} / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody");
+        assert_eq!(proxy.exchange(request).status, 200, "{method}");
+    }
+    assert_eq!(
+        proxy
+            .client()
+            .send(b"HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .head_answer()
+            .status,
+        200
+    );
+    let requests = upstream.requests();
+    for seen in &requests[..5] {
+        assert_eq!(seen.body, b"body", "{seen:?}");
+        seen.verified();
+    }
+    assert_eq!((requests[5].method(), requests[5].body.len()), ("HEAD", 0));
+    requests[5].verified();
+}
+
+#[test]
+fn exactly_the_limit_passes_and_one_byte_more_does_not() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::before(&upstream);
+    let body = vec![b'a'; LIMIT + 1];
+    for content_type in ["application/json", "multipart/form-data"] {
+        assert_eq!(proxy.exchange(post(content_type, &body[1..])).status, 200);
+        assert_eq!(
+            proxy.exchange(chunked(content_type, &[&body[1..]])).status,
+            200
+        );
+    }
+    let before = upstream.requests();
+    assert_eq!(before.len(), 4);
+    assert!(before.iter().all(|seen| seen.body.len() == LIMIT));
+
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
+        LIMIT + 1
+    );
+    let answer = proxy.exchange(head);
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (413, "body_too_large")
+    );
+    for content_type in ["application/json", "multipart/form-data"] {
+        let mut client = proxy.client();
+        // The proxy may answer and close before all of it is taken.
+        let _ = client.try_send(&chunked(content_type, &[&body]));
+        let answer = client.answer();
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (413, "body_too_large"),
+            "{content_type}"
+        );
+    }
+    assert_eq!(
+        upstream.requests().len(),
+        4,
+        "a refused body arrived as a complete request"
+    );
+}
+
+#[test]
+fn a_declared_length_over_the_limit_is_refused_before_the_body_is_asked_for() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::before(&upstream);
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        LIMIT + 1
+    );
+    assert_eq!(proxy.exchange(request).status, 413);
+    let mut client = proxy.client();
+    client.send(
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n",
+    );
+    assert_eq!(client.answer().status, 100);
+    assert_eq!(client.send(b"{}").answer().status, 200);
+    assert_eq!(upstream.only_request().all("expect").len(), 0);
+}
+
+#[test]
+fn a_caller_that_sends_first_and_reads_later_gets_the_413() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::before(&upstream);
+    let mut client = proxy.client();
+    client.send(&post("application/json", &vec![b'a'; LIMIT + 1_000_000]));
+    assert_eq!(client.answer().code(), "body_too_large");
+    assert!(client.is_closed());
+}
+
+#[test]
+fn a_body_that_breaks_off_does_not_arrive() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::before(&upstream);
+    let half = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6\r\n\r\nabc";
+    proxy.client().send(half).finish_sending().is_closed();
+    let streamed = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/x\r\nContent-Length: 6\r\n\r\nabc";
+    proxy.client().send(streamed).finish_sending().is_closed();
+    assert_eq!(
+        proxy
+            .exchange("GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .status,
+        200
+    );
+    assert_eq!(upstream.only_request().target(), "/next");
+}
+
+#[test]
+fn a_body_that_stops_arriving_is_answered_408() {
+    let upstream = Upstream::start();
+    let mut config = config(&upstream);
+    config.timeouts.body_idle = Duration::from_millis(100);
+    let proxy = Proxy::start(&config);
+    for content_type in ["application/json", "multipart/form-data"] {
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: 6\r\n\r\nabc"
+        );
+        let answer = proxy.exchange(head);
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (408, "body_timeout"),
+            "{content_type}"
+        );
+    }
+    assert_eq!(upstream.requests().len(), 0);
+}
+
+#[test]
+fn bodies_over_the_budget_are_answered_503_and_room_comes_back() {
+    let upstream = Upstream::start();
+    let mut config = config(&upstream);
+    config.limits.buffered = 1000;
+    let proxy = Proxy::start(&config);
+    let mut slow = proxy.client();
+    slow.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 600\r\n\r\n");
+    let body = vec![b'a'; 600];
+    wait_until(|| proxy.exchange(post("text/plain", &body)).status == 503);
+    let answer = proxy.exchange(chunked("text/plain", &[&body]));
+    assert_eq!(
+        (
+            answer.code().as_str(),
+            answer.header("retry-after").as_str()
+        ),
+        ("overloaded", "1")
+    );
+    assert_eq!(slow.send(&body).answer().status, 200);
+    assert_eq!(proxy.exchange(post("text/plain", &body)).status, 200);
+}
+
+fn wait_until(mut holds: impl FnMut() -> bool) {
+    for _ in 0..1000 {
+        if holds() {
+            return;
+        }
+        #[expect(clippy::disallowed_methods, reason = "no runtime runs here")]
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("it did not come about");
+}

@@ -1,0 +1,132 @@
+//! What of a head reaches the gateway.
+
+use crate::support::{Proxy, Upstream};
+
+#[test]
+fn a_get_arrives_signed_with_exactly_one_of_each_header_of_ours() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::before(&upstream);
+    let answer =
+        proxy.exchange("GET /v1/infers/a?x=1 HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n");
+    assert_eq!(
+        (answer.status, answer.text().as_str()),
+        (200, "{\"ok\":true}")
+    );
+
+    let seen = upstream.only_request();
+    assert_eq!(seen.line, "GET /v1/infers/a?x=1 HTTP/1.1");
+    assert_eq!(seen.header("host"), upstream.address.to_string());
+    assert_eq!(seen.header("x-stage"), "RELEASE");
+    assert_eq!(seen.header("accept"), "*/*");
+    let names: Vec<&str> = seen
+        .headers
+        .iter()
+        .map(|header| header.0.as_str())
+        .collect();
+    assert_eq!(
+        names,
+        ["host", "accept", "x-stage", "x-sdk-date", "authorization"]
+    );
+    let verified = seen.verified();
+    assert_eq!(verified.signed_headers, ["host", "x-sdk-date", "x-stage"]);
+    assert!(verified.body_signed);
+}
+
+#[test]
+fn a_caller_s_own_credentials_and_forwarding_headers_do_not_arrive() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::before(&upstream);
+    let owned = [
+        "Authorization",
+        "X-Sdk-Date",
+        "X-Security-Token",
+        "X-Auth-Token",
+        "X-Apig-AppCode",
+        "x-stage",
+        "x_stage",
+        "X-Project-Id",
+        "X-Forwarded-For",
+        "X-Forwarded-Host",
+        "Forwarded",
+        "X-Apig-Proxy-Token",
+        "x_sdk_date",
+    ];
+    let mut request = "GET / HTTP/1.1\r\nHost: localhost\r\n".to_owned();
+    owned
+        .iter()
+        .for_each(|name| request.extend([name, ": callers\r\n"]));
+    assert_eq!(proxy.exchange(request + "\r\n").status, 200);
+
+    let seen = upstream.only_request();
+    assert!(
+        !format!("{:?}", seen.headers).contains("callers"),
+        "{:?}",
+        seen.headers
+    );
+    seen.verified();
+}
+
+#[test]
+fn connection_lines_and_what_they_name_end_at_the_proxy_and_ours_still_arrive() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::before(&upstream);
+    let answer = proxy.exchange(
+        "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: x-stage, authorization\r\nConnection: X-Private, host\r\n\
+         X-Private: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\nProxy-Authorization: x\r\nX-Public: 1\r\n\r\n",
+    );
+    assert_eq!(answer.status, 200);
+    let seen = upstream.only_request();
+    for name in [
+        "connection",
+        "x-private",
+        "keep-alive",
+        "te",
+        "proxy-authorization",
+    ] {
+        assert_eq!(seen.all(name).len(), 0, "{name}");
+    }
+    assert_eq!(seen.header("x-public"), "1");
+    assert_eq!(seen.header("x-stage"), "RELEASE");
+    seen.verified();
+}
+
+#[test]
+fn repeated_headers_and_bytes_that_are_not_ascii_arrive_as_they_came() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::before(&upstream);
+    let answer = proxy.exchange(
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX-A: 2\r\nX-B: \xe9\xff\r\nX-A: 1\r\nX-A: \r\n\r\n",
+    );
+    assert_eq!(answer.status, 200);
+    let seen = upstream.only_request();
+    assert_eq!(seen.all("x-a"), [&b"2"[..], b"1", b""]);
+    assert_eq!(seen.all("x-b"), [b"\xe9\xff"]);
+    seen.verified();
+}
+
+#[test]
+fn temporary_keys_and_projects_are_sent_and_signed() {
+    let upstream = Upstream::start();
+    let mut config = crate::support::config(&upstream);
+    config.credentials.project_id = Some(http::HeaderValue::from_static("0605768a33"));
+    let mut credentials = crate::support::key();
+    credentials.security_token = Some("TOKEN+/==".to_owned().into());
+    let proxy = Proxy::start_with(&config, &credentials);
+    assert_eq!(
+        proxy
+            .exchange("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .status,
+        200
+    );
+    let seen = upstream.only_request();
+    assert_eq!(seen.header("x-security-token"), "TOKEN+/==");
+    assert_eq!(seen.header("x-project-id"), "0605768a33");
+    let signed = [
+        "host",
+        "x-project-id",
+        "x-sdk-date",
+        "x-security-token",
+        "x-stage",
+    ];
+    assert_eq!(seen.verified().signed_headers, signed);
+}

@@ -1,0 +1,101 @@
+//! Connections and the end of the process.
+
+use std::time::Duration;
+
+use apig_proxy::listener::Ended;
+
+use crate::support::{Proxy, Upstream, answer, config};
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+#[test]
+fn connections_to_the_gateway_are_reused() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::before(&upstream);
+    let mut client = proxy.client();
+    for _ in 0..20 {
+        assert_eq!(client.send(GET).answer().status, 200);
+    }
+    assert_eq!((upstream.requests().len(), upstream.connections()), (20, 1));
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order_and_signed_each() {
+    let upstream = Upstream::scripted(|seen, out| {
+        out.write_all(answer("200 OK", "", seen.target()).as_bytes())
+    });
+    let proxy = Proxy::before(&upstream);
+    let mut client = proxy.client();
+    let requests: String = (0..5)
+        .map(|n| format!("GET /{n} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+        .collect();
+    client.send(requests.as_bytes());
+    for n in 0..5 {
+        assert_eq!(client.answer().text(), format!("/{n}"));
+    }
+    upstream
+        .requests()
+        .iter()
+        .for_each(|seen| assert!(seen.verified().body_signed));
+}
+
+#[test]
+fn idle_connections_that_the_gateway_closed_are_not_used() {
+    let upstream = Upstream::scripted(|_, out| {
+        out.write_all(answer("200 OK", "", "ok").as_bytes())?;
+        out.flush()?;
+        Err(std::io::Error::other(
+            "closed after each answer, without a word",
+        ))
+    });
+    let proxy = Proxy::before(&upstream);
+    for n in 0..10 {
+        assert_eq!(proxy.exchange(GET).status, 200, "{n}");
+        #[expect(clippy::disallowed_methods, reason = "no runtime runs here")]
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(
+        (upstream.requests().len(), upstream.connections()),
+        (10, 10)
+    );
+}
+
+#[test]
+fn running_requests_are_finished_before_the_end() {
+    let upstream = Upstream::scripted(|_, out| {
+        #[expect(clippy::disallowed_methods, reason = "no runtime runs here")]
+        std::thread::sleep(Duration::from_millis(300));
+        out.write_all(answer("200 OK", "", "late").as_bytes())
+    });
+    let mut proxy = Proxy::before(&upstream);
+    let mut idle = proxy.client();
+    idle.send(GET).answer();
+    let mut client = proxy.client();
+    client.send(GET);
+    while upstream.requests().len() < 2 {
+        std::thread::yield_now();
+    }
+    proxy.begin_stopping();
+    assert_eq!(client.answer().text(), "late");
+    assert_eq!(proxy.ended(), Ended::Drained);
+    assert!(idle.is_closed());
+}
+
+#[test]
+fn what_does_not_finish_in_time_is_cut_off() {
+    let upstream = Upstream::scripted(|_, _| {
+        #[expect(clippy::disallowed_methods, reason = "no runtime runs here")]
+        std::thread::sleep(Duration::from_secs(5));
+        Ok(())
+    });
+    let mut config = config(&upstream);
+    config.timeouts.shutdown = Duration::from_millis(100);
+    let proxy = Proxy::start(&config);
+    let mut client = proxy.client();
+    client.send(GET);
+    while upstream.requests().is_empty() {
+        std::thread::yield_now();
+    }
+    assert_eq!(proxy.ended(), Ended::CutOff);
+    assert!(client.try_answer(false).is_err());
+}

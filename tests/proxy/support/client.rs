@@ -1,0 +1,177 @@
+//! A caller made of a socket: it sends bytes, and takes an answer apart.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+
+use super::PATIENCE;
+
+/// A connection to the proxy.
+pub(crate) struct Client(TcpStream);
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    /// All values of a header.
+    pub(crate) fn all(&self, name: &str) -> Vec<String> {
+        let values = self
+            .headers
+            .iter()
+            .filter(|header| header.0.eq_ignore_ascii_case(name));
+        values
+            .map(|header| String::from_utf8_lossy(&header.1).into_owned())
+            .collect()
+    }
+
+    /// The value of a header that must be there once.
+    pub(crate) fn header(&self, name: &str) -> String {
+        let mut values = self.all(name);
+        assert_eq!(values.len(), 1, "{name} in {self:?}");
+        values.remove(0)
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The code of an answer of the proxy's own, whose shape is checked.
+    pub(crate) fn code(&self) -> String {
+        let body: serde_json::Value =
+            serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{self:?}"));
+        assert_eq!(self.header("content-type"), "application/json");
+        assert_eq!(
+            self.header("x-request-id"),
+            body["request_id"].as_str().unwrap()
+        );
+        assert!(
+            self.header("proxy-status")
+                .starts_with("apig-proxy; error=")
+        );
+        assert!(!body["error_msg"].as_str().unwrap().is_empty());
+        let code = body["error_code"].as_str().unwrap();
+        code.strip_prefix("PROXY.")
+            .unwrap_or_else(|| panic!("{self:?}"))
+            .to_owned()
+    }
+}
+
+impl Client {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self(stream)
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> &mut Self {
+        self.0.write_all(bytes).unwrap();
+        self
+    }
+
+    /// Sends as far as the other side takes it.
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes)
+    }
+
+    pub(crate) fn finish_sending(&mut self) -> &mut Self {
+        self.0.shutdown(Shutdown::Write).unwrap();
+        self
+    }
+
+    /// Reads one answer, which must be complete.
+    pub(crate) fn answer(&mut self) -> Answer {
+        self.try_answer(false).unwrap()
+    }
+
+    /// Reads one answer to a HEAD request.
+    pub(crate) fn head_answer(&mut self) -> Answer {
+        self.try_answer(true).unwrap()
+    }
+
+    /// Reads one answer; an error if it breaks off.
+    pub(crate) fn try_answer(&mut self, to_head: bool) -> io::Result<Answer> {
+        let head = self.line_block()?;
+        let mut lines = head.lines();
+        let line = lines.next().unwrap_or_default();
+        let status = line
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        let status = status.ok_or_else(|| io::Error::other(format!("status line {line:?}")))?;
+        let headers = lines.filter_map(|line| line.split_once(':'));
+        let headers = headers
+            .map(|(name, value)| (name.to_owned(), value.trim().as_bytes().to_vec()))
+            .collect();
+        let mut answer = Answer {
+            status,
+            headers,
+            body: Vec::new(),
+        };
+        if (100..200).contains(&status) {
+            return Ok(answer);
+        }
+        let without_body = to_head || [204, 304].contains(&status);
+        answer.body = match answer.all("content-length").first() {
+            _ if without_body => Vec::new(),
+            Some(length) => self.exactly(length.parse().unwrap())?,
+            None if answer.all("transfer-encoding") == ["chunked"] => self.chunks()?,
+            None => self.to_end()?,
+        };
+        Ok(answer)
+    }
+
+    /// Whether the other side has closed the connection.
+    pub(crate) fn is_closed(&mut self) -> bool {
+        matches!(self.0.read(&mut [0]), Ok(0) | Err(_))
+    }
+
+    fn to_end(&mut self) -> io::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        self.0.read_to_end(&mut body)?;
+        Ok(body)
+    }
+
+    pub(crate) fn exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body)?;
+        Ok(body)
+    }
+
+    fn chunks(&mut self) -> io::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let size = usize::from_str_radix(self.line()?.trim(), 16).map_err(io::Error::other)?;
+            body.extend(self.exactly(size)?);
+            self.line()?;
+            if size == 0 {
+                return Ok(body);
+            }
+        }
+    }
+
+    fn line_block(&mut self) -> io::Result<String> {
+        let mut block = String::new();
+        loop {
+            let line = self.line()?;
+            if line == "\r\n" {
+                return Ok(block);
+            }
+            block.push_str(&line);
+        }
+    }
+
+    fn line(&mut self) -> io::Result<String> {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\n") {
+            line.extend(self.exactly(1)?);
+        }
+        // Header values may hold bytes that are not UTF-8; here each byte is one character.
+        Ok(line.into_iter().map(char::from).collect())
+    }
+}

@@ -1,0 +1,13 @@
+//! What the tests run between: a certificate authority, a raw upstream, a raw client, and the proxy.
+
+mod authority;
+mod client;
+mod proxy;
+mod upstream;
+
+pub(crate) use client::{Answer, Client};
+pub(crate) use proxy::{Proxy, config, key, route};
+pub(crate) use upstream::{Upstream, answer};
+
+/// How long a socket of a test waits before the test fails rather than hangs.
+pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);

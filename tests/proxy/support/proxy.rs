@@ -1,0 +1,158 @@
+//! The proxy under test, on threads of its own.
+
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use apig_proxy::config::{
+    Access, ClockConfig, Config, CredentialSource, CredentialsConfig, Limits, LogConfig, LogFormat,
+    MediaRange, Methods, Route, Scheme, SigningConfig, Timeouts, UpstreamTls, UpstreamUrl,
+};
+use apig_proxy::credentials::Credentials;
+use apig_proxy::listener::{Ended, Server};
+use http::HeaderValue;
+use tokio::sync::oneshot;
+
+use super::{Client, Upstream, authority};
+
+/// The key of all tests.
+pub(crate) fn key() -> Credentials {
+    Credentials {
+        access_key: "AKTEST0000000000TEST".to_owned(),
+        secret_key: "SKTEST-MARKER-0123456789".to_owned().into(),
+        security_token: None,
+    }
+}
+
+/// The default configuration, with one upstream and any method.
+pub(crate) fn config(upstream: &Upstream) -> Config {
+    Config {
+        listen: vec!["127.0.0.1:0".parse().unwrap()],
+        admin: None,
+        routes: vec![route("", upstream, "")],
+        methods: Methods::Any,
+        credentials: CredentialsConfig {
+            source: CredentialSource::Env,
+            file: "credentials.csv".into(),
+            user: None,
+            project_id: None,
+        },
+        signing: SigningConfig {
+            unsigned: vec![MediaRange::Type("multipart".to_owned())],
+        },
+        limits: Limits {
+            body: 12 << 20,
+            buffered: 256 << 20,
+            connections: 4096,
+            header: 64 << 10,
+        },
+        timeouts: Timeouts {
+            connect: Duration::from_secs(5),
+            header_read: Duration::from_secs(10),
+            body_idle: Duration::from_secs(30),
+            response: Duration::from_secs(300),
+            idle: Duration::from_secs(300),
+            shutdown: Duration::from_secs(30),
+        },
+        access: Access::default(),
+        upstream_tls: UpstreamTls {
+            extra_roots: vec![authority::root()],
+        },
+        clock: ClockConfig { correct: true },
+        log: LogConfig {
+            format: LogFormat::Text,
+            level: tracing::level_filters::LevelFilter::OFF,
+        },
+    }
+}
+
+/// A route to an upstream.
+pub(crate) fn route(prefix: &str, upstream: &Upstream, base_path: &str) -> Route {
+    let address = upstream.address;
+    let upstream = UpstreamUrl {
+        scheme: Scheme::Https,
+        host: address.ip().to_string(),
+        port: address.port(),
+        authority: HeaderValue::from_str(&address.to_string()).unwrap(),
+        base_path: base_path.to_owned(),
+    };
+    Route {
+        prefix: prefix.to_owned(),
+        upstream,
+        stage: HeaderValue::from_static("RELEASE"),
+    }
+}
+
+/// A running proxy. It is stopped when dropped.
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<Ended>>,
+}
+
+impl Proxy {
+    /// Starts a proxy with the default configuration.
+    pub(crate) fn before(upstream: &Upstream) -> Self {
+        Self::start(&config(upstream))
+    }
+
+    pub(crate) fn start(config: &Config) -> Self {
+        Self::start_with(config, &key())
+    }
+
+    pub(crate) fn start_with(config: &Config, credentials: &Credentials) -> Self {
+        let server = Server::bind(config, credentials).unwrap();
+        let address = server.addresses()[0];
+        let (stop, stopped) = oneshot::channel();
+        let (ready, started) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            ready.send(()).unwrap();
+            let stopped = async {
+                let _ = stopped.await;
+            };
+            runtime.block_on(server.serve(stopped)).unwrap()
+        });
+        started.recv().unwrap();
+        Self {
+            address,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// Sends one request over a connection of its own and reads the answer.
+    pub(crate) fn exchange(&self, request: impl AsRef<[u8]>) -> super::Answer {
+        self.client().send(request.as_ref()).answer()
+    }
+
+    /// Tells the proxy to stop, without waiting for it.
+    pub(crate) fn begin_stopping(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+    }
+
+    /// Waits for the end.
+    pub(crate) fn ended(mut self) -> Ended {
+        self.begin_stopping();
+        self.thread.take().unwrap().join().unwrap()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.begin_stopping();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

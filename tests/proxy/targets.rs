@@ -1,0 +1,131 @@
+//! Which targets go out, and as which bytes.
+
+use crate::support::{Proxy, Upstream};
+
+#[test]
+fn paths_arrive_byte_for_byte() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::before(&upstream);
+    let paths = [
+        "/",
+        "/a/",
+        "/a//b/",
+        "/a%2Fb",
+        "/a%2fb",
+        "/~user",
+        "/a:b",
+        "/it's",
+        "/(z)!*",
+        "/%e4%b8%ad",
+        "/a+b;c=1,d",
+        "/a%20b",
+        "/a%00b",
+        "/%7Euser",
+        "/v1/infers/76c41384-23ab-45f9-a66e-892e7bc2be53/v1/chat/completions",
+        "/a%25b?",
+        "/a?",
+    ];
+    for (at, path) in paths.into_iter().enumerate() {
+        let answer = proxy.exchange(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        let seen = upstream.requests().swap_remove(at);
+        assert_eq!(seen.target(), path);
+        seen.verified();
+    }
+}
+
+#[test]
+fn of_a_query_only_plus_and_semicolon_are_respelt() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::before(&upstream);
+    let cases = [
+        ("b=2&a=1&a=0", "b=2&a=1&a=0"),
+        ("q=x+y;z&c=%2b", "q=x%20y%3Bz&c=%2b"),
+        (
+            "a[]=1&a[0]=2&t=08:00:00Z&u=/x?y",
+            "a[]=1&a[0]=2&t=08:00:00Z&u=/x?y",
+        ),
+        ("a&b=&&c", "a&b=&&c"),
+        (
+            "a=caf%C3%A9&%E4%B8%AD=~!*'()",
+            "a=caf%C3%A9&%E4%B8%AD=~!*'()",
+        ),
+    ];
+    for (at, (query, expected)) in cases.into_iter().enumerate() {
+        let answer = proxy.exchange(format!(
+            "GET /p?{query} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        ));
+        assert_eq!(answer.status, 200, "{query}: {}", answer.text());
+        let seen = upstream.requests().swap_remove(at);
+        assert_eq!(seen.target(), format!("/p?{expected}"));
+        seen.verified();
+    }
+}
+
+#[test]
+fn targets_that_signers_and_gateways_read_differently_are_refused() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::before(&upstream);
+    let targets = [
+        "/a/../b",
+        "/a/%2e%2e/b",
+        "/./a",
+        "/a%zz",
+        "/a%2",
+        "/%ff",
+        "/p?=v",
+        "/p?a=1&=v",
+        "/p?a=%",
+        "/p?a=%ff",
+    ];
+    for target in targets {
+        let answer = proxy.exchange(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (400, "bad_target"),
+            "{target}"
+        );
+        assert_eq!(answer.header("connection"), "close");
+    }
+    assert_eq!(upstream.requests().len(), 0);
+    assert_eq!(
+        proxy
+            .exchange("GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .status,
+        200
+    );
+}
+
+#[test]
+fn a_target_over_32_kib_is_refused() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::before(&upstream);
+    let target = |length: usize| {
+        format!(
+            "GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            "a".repeat(length - 1)
+        )
+    };
+    assert_eq!(proxy.exchange(target(32 * 1024)).status, 200);
+    let answer = proxy.exchange(target(32 * 1024 + 1));
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (414, "target_too_long")
+    );
+    assert_eq!(upstream.requests().len(), 1);
+}
+
+#[test]
+fn an_absolute_target_is_taken_when_it_names_the_host() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::before(&upstream);
+    let answer = proxy.exchange("GET http://localhost/a?b HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(answer.status, 200);
+    assert_eq!(upstream.only_request().target(), "/a?b");
+    let answer = proxy.exchange("GET http://evil.example/a HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (400, "bad_request")
+    );
+    assert_eq!(upstream.requests().len(), 1);
+}
