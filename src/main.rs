@@ -1,2 +1,7 @@
 //! The binary: arguments, configuration, run, exit code.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    apig_proxy::cli::run(std::env::args_os()).into()
+}

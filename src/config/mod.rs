@@ -7,11 +7,30 @@
 //! This is the only place that reads the environment and files. Secrets go through [`secret`] and
 //! never through figment, which retypes values (`0123`, `"ab"`) and prints them in its errors.
 
+mod address;
+mod bounds;
+mod environment;
+mod judge;
+mod keys;
+mod load;
+mod problem;
+mod raw;
+mod resolve;
+mod routes;
+pub mod secret;
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use http::{HeaderValue, Method};
+
+pub use environment::Environment;
+pub use keys::{KEYS, Key, ROUTE_KEYS};
+pub use load::{Loaded, Overrides, from_text, load, with_upstream};
+pub use problem::{Place, Problem, Problems};
 
 /// Everything the proxy needs to know, in valid states only.
 #[derive(Clone, Debug)]
@@ -93,7 +112,7 @@ pub enum Methods {
 pub struct CredentialsConfig {
     /// Which source is read.
     pub source: CredentialSource,
-    /// The file for [`CredentialSource::File`]; for [`CredentialSource::Auto`] it is tried in its place of the chain.
+    /// The file of [`CredentialSource::File`]; [`CredentialSource::Auto`] tries it in its turn.
     pub file: PathBuf,
     /// Which row of a `credentials.csv` with several keys: the row of this user name; `None` for the first.
     pub user: Option<String>,

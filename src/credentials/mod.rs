@@ -1,14 +1,233 @@
-//! Where the signing key comes from.
+//! Where the signing key comes from: the sources that are read once, at the start.
+//!
+//! With `credentials.source = "auto"`, the first of these that is there is taken:
+//!
+//! 1. `HUAWEICLOUD_SDK_AK` and `HUAWEICLOUD_SDK_SK`, as for the SDKs;
+//! 2. `HW_ACCESS_KEY` and `HW_SECRET_KEY`, then `OS_ACCESS_KEY` and `OS_SECRET_KEY`, as for Terraform;
+//! 3. systemd's `$CREDENTIALS_DIRECTORY`: `credentials.csv`, or one file each for the parts of a key;
+//! 4. the file of `credentials.file`, which is `./credentials.csv` by default;
+//! 5. the SDKs' profile, `~/.huaweicloud/credentials`.
+//!
+//! A source that is there but broken is an error and not passed over: it would be a surprise to sign
+//! with another key than the one that was given. Naming a file makes it the only source.
+//!
+//! # What can go wrong
+//!
+//! Everything that people do to such files: byte order marks, quotes, blanks from copying, other
+//! columns, keys of another cloud. Errors say what to do, and never what was read.
 
-use secrecy::SecretString;
+mod csv_file;
+mod environment;
+mod error;
+mod hcloud;
+mod profile;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::config::secret::read_secret_file;
+use crate::config::{CredentialSource, CredentialsConfig, Environment};
+pub use error::CredentialsError;
 
 /// An access key pair, with the token that a temporary pair needs.
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    /// The access key id (AK): a name, not a secret, but kept out of answers all the same.
+    /// The access key id (AK): a name and no secret, but kept out of answers all the same.
     pub access_key: String,
     /// The secret access key (SK).
     pub secret_key: SecretString,
     /// `X-Security-Token` of a temporary pair.
     pub security_token: Option<SecretString>,
 }
+
+/// Credentials, and where they were found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The credentials.
+    pub credentials: Credentials,
+    /// A project that the source names.
+    pub project_id: Option<http::HeaderValue>,
+    /// Where they were found.
+    pub origin: Origin,
+}
+
+/// Where credentials were found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// In environment variables; the name of the one with the access key.
+    Environment(&'static str),
+    /// In a file.
+    File(PathBuf),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment(name) => write!(f, "the environment ({name})"),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// Loads credentials from the configured source.
+///
+/// # Errors
+///
+/// A [`CredentialsError`] that says what to do.
+pub fn load(
+    config: &CredentialsConfig,
+    environment: &Environment,
+) -> Result<Found, CredentialsError> {
+    let user = config.user.as_deref();
+    match config.source {
+        CredentialSource::Env => {
+            environment::load(environment)?.ok_or(CredentialsError::NoVariables)
+        }
+        CredentialSource::File => load_file(&config.file, user),
+        CredentialSource::Profile => {
+            let path = profile_path(environment).ok_or(CredentialsError::NoHome)?;
+            load_file(&path, user)
+        }
+        CredentialSource::Auto => {
+            if let Some(found) = environment::load(environment)? {
+                return Ok(found);
+            }
+            if let Some(folder) = environment.path("CREDENTIALS_DIRECTORY")
+                && let Some(found) = load_folder(&folder, user)?
+            {
+                return Ok(found);
+            }
+            let profile = profile_path(environment);
+            let there = [Some(config.file.clone()), profile]
+                .into_iter()
+                .flatten()
+                .find(|path| path.exists());
+            there.map_or_else(
+                || Err(nothing_found(config, environment)),
+                |path| load_file(&path, user),
+            )
+        }
+    }
+}
+
+/// Loads credentials from a file, whose kind is told from its content.
+fn load_file(path: &Path, user: Option<&str>) -> Result<Found, CredentialsError> {
+    let content = read_secret_file(path)?;
+    let text = text_of(content.expose_secret(), path)?;
+    let (credentials, project_id) = match text.trim_start().as_bytes().first() {
+        Some(b'{') => (hcloud::parse(text, path)?, None),
+        Some(b'[' | b';' | b'#') => profile::parse(text, path)?,
+        _ => (csv_file::parse(text, path, user)?, None),
+    };
+    Ok(Found {
+        credentials,
+        project_id,
+        origin: Origin::File(path.to_owned()),
+    })
+}
+
+/// Loads what systemd's `LoadCredential=` put into a folder, if it is there.
+fn load_folder(folder: &Path, user: Option<&str>) -> Result<Option<Found>, CredentialsError> {
+    let whole = folder.join("credentials.csv");
+    if whole.exists() {
+        return load_file(&whole, user).map(Some);
+    }
+    let access_key = folder.join("access_key");
+    if !access_key.exists() {
+        return Ok(None);
+    }
+    let part = |name: &str| -> Result<SecretString, CredentialsError> {
+        let path = folder.join(name);
+        let content = read_secret_file(&path)?;
+        Ok(text_of(content.expose_secret(), &path)?.trim().into())
+    };
+    let token = folder
+        .join("security_token")
+        .exists()
+        .then(|| part("security_token"))
+        .transpose()?;
+    let origin = Origin::File(access_key);
+    let credentials = checked(
+        part("access_key")?.expose_secret(),
+        &part("secret_key")?,
+        token,
+        &origin,
+    )?;
+    Ok(Some(Found {
+        credentials,
+        project_id: None,
+        origin,
+    }))
+}
+
+/// The text of a file, without a byte order mark.
+fn text_of<'a>(content: &'a [u8], path: &Path) -> Result<&'a str, CredentialsError> {
+    if content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") || content.contains(&0)
+    {
+        return Err(CredentialsError::Utf16(path.to_owned()));
+    }
+    let text =
+        std::str::from_utf8(content).map_err(|_| CredentialsError::NotUtf8(path.to_owned()))?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+/// Credentials whose parts look like what they should be.
+fn checked(
+    access_key: &str,
+    secret_key: &SecretString,
+    security_token: Option<SecretString>,
+    origin: &Origin,
+) -> Result<Credentials, CredentialsError> {
+    let error = |error: fn(Origin) -> CredentialsError| Err(error(origin.clone()));
+    let clean =
+        |text: &str| !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control());
+    let (secret, token) = (
+        secret_key.expose_secret(),
+        security_token.as_ref().map(ExposeSecret::expose_secret),
+    );
+    if !clean(access_key) || !clean(secret) || !token.is_none_or(clean) {
+        return error(CredentialsError::Blanks);
+    }
+    // Values of a header, and in the case of the access key one that a comma ends.
+    if !access_key
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b',')
+        || !token.is_none_or(str::is_ascii)
+    {
+        return error(CredentialsError::NotAKey);
+    }
+    if access_key.len() == 20 && access_key.starts_with("AKIA") || access_key.starts_with("LTAI") {
+        return error(CredentialsError::OtherCloud);
+    }
+    let access_key = access_key.to_owned();
+    Ok(Credentials {
+        access_key,
+        secret_key: secret_key.clone(),
+        security_token,
+    })
+}
+
+fn profile_path(environment: &Environment) -> Option<PathBuf> {
+    environment
+        .path("HUAWEICLOUD_SDK_CREDENTIALS_FILE")
+        .or_else(|| {
+            environment
+                .path("HOME")
+                .map(|home| home.join(".huaweicloud/credentials"))
+        })
+}
+
+fn nothing_found(config: &CredentialsConfig, environment: &Environment) -> CredentialsError {
+    let hcloud = environment
+        .path("HOME")
+        .map(|home| home.join(".hcloud/config.json"));
+    CredentialsError::NothingFound {
+        file: config.file.clone(),
+        hcloud: hcloud.filter(|path| path.exists()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

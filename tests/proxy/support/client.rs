@@ -121,7 +121,7 @@ impl Client {
             _ if without_body => Vec::new(),
             Some(length) => self.exactly(length.parse().unwrap())?,
             None if answer.all("transfer-encoding") == ["chunked"] => self.chunks()?,
-            None => self.to_end()?,
+            None => self.rest()?,
         };
         Ok(answer)
     }
@@ -131,7 +131,7 @@ impl Client {
         matches!(self.0.read(&mut [0]), Ok(0) | Err(_))
     }
 
-    fn to_end(&mut self) -> io::Result<Vec<u8>> {
+    fn rest(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         self.0.read_to_end(&mut body)?;
         Ok(body)

@@ -1,0 +1,50 @@
+//! `apig-proxy check`: says whether something is in order, before it is relied upon.
+
+use std::io::Write;
+
+use clap::{Args, Subcommand};
+
+use super::serve::ServeArguments;
+use super::{Exit, fail};
+use crate::config::{self, Environment};
+use crate::proxy::SigningKey;
+use crate::upstream::TlsSettings;
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Configuration and credentials: all problems at once, as `serve` would report them.
+    Config(ServeArguments),
+}
+
+/// Checks what is asked for.
+#[must_use]
+pub fn run(arguments: &CheckArguments, environment: &Environment) -> Exit {
+    match &arguments.what {
+        What::Config(serve) => check_config(serve, environment),
+    }
+}
+
+fn check_config(serve: &ServeArguments, environment: &Environment) -> Exit {
+    let loaded = match config::load(&serve.overrides(), environment) {
+        Ok(loaded) => loaded,
+        Err(problems) => return fail(Exit::Configuration, problems),
+    };
+    let project_id = loaded.config.credentials.project_id.clone();
+    if let Err(error) = SigningKey::new(&loaded.credentials.credentials, project_id) {
+        return fail(Exit::Configuration, error);
+    }
+    if let Err(error) = TlsSettings::new(&loaded.config.upstream_tls.extra_roots) {
+        return fail(Exit::Configuration, error);
+    }
+    let file = loaded.file.map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
+    let key = &loaded.credentials.origin;
+    let said = writeln!(std::io::stdout(), "configuration is in order ({file}; key from {key})");
+    if said.is_ok() { Exit::Ok } else { Exit::Failed }
+}

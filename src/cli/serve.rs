@@ -1,0 +1,131 @@
+//! `apig-proxy [serve]`: runs the proxy.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::signals::Signals;
+use super::{Exit, fail};
+use crate::config::{self, Config, Environment, Loaded, Overrides, Scheme};
+use crate::listener::{Ended, Server, SetupError};
+use crate::telemetry;
+
+/// Options of `serve`. Each overrides the key of the configuration that it names.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ServeArguments {
+    /// Configuration file [default: ./apig-proxy.toml and others, see the README].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Address to accept requests on; may be given several times [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Vec<String>,
+    /// Where requests go, like https://<id>.apig.cn-north-4.huaweicloudapis.com.
+    #[arg(long, value_name = "URL")]
+    pub upstream: Option<String>,
+    /// File with the access key, like the credentials.csv of the console.
+    #[arg(long, value_name = "FILE")]
+    pub credentials: Option<PathBuf>,
+    /// Environment of the API, sent as x-stage [default: RELEASE].
+    #[arg(long, value_name = "NAME")]
+    pub stage: Option<String>,
+    /// Address of health and metrics, or "off" [default: 127.0.0.1:8081].
+    #[arg(long, value_name = "ADDR")]
+    pub admin: Option<String>,
+    /// Shape of log lines: text or json [default: text].
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+    /// Least severe level that is logged: error, warn, info, debug or trace [default: info].
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+}
+
+impl ServeArguments {
+    /// The options as overrides of the configuration.
+    #[must_use]
+    pub fn overrides(&self) -> Overrides {
+        let Self { config, listen, upstream, credentials, stage, admin, log_format, log_level } = self.clone();
+        Overrides { config, listen, upstream, credentials, stage, admin, log_format, log_level }
+    }
+}
+
+/// Runs the proxy until it is told to stop.
+#[must_use]
+pub fn run(arguments: &ServeArguments, environment: &Environment) -> Exit {
+    let loaded = match config::load(&arguments.overrides(), environment) {
+        Ok(loaded) => loaded,
+        Err(problems) => return fail(Exit::Configuration, problems),
+    };
+    if telemetry::start_log(&loaded.config.log).is_err() {
+        return fail(Exit::Failed, "the log cannot be started");
+    }
+    let server = match Server::bind(&loaded.config, &loaded.credentials.credentials) {
+        Ok(server) => server,
+        Err(error @ SetupError::Bind(_)) => return fail(Exit::Failed, error),
+        Err(error) => return fail(Exit::Configuration, error),
+    };
+    announce(&loaded, &server);
+    serve(server)
+}
+
+/// Serves until a signal, then drains; a second signal ends at once.
+fn serve(server: Server) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(Exit::Failed, format_args!("cannot start: {error}")),
+    };
+    runtime.block_on(async {
+        let (mut first, mut second) = match (Signals::new(), Signals::new()) {
+            (Ok(first), Ok(second)) => (first, second),
+            (Err(error), _) | (_, Err(error)) => {
+                return fail(Exit::Failed, format_args!("cannot listen for signals: {error}"));
+            }
+        };
+        let stop = async {
+            first.next().await;
+            tracing::info!("stopping: running requests are finished, new ones are not accepted");
+        };
+        let again = async {
+            second.next().await;
+            second.next().await;
+        };
+        tokio::select! {
+            ended = server.serve(stop) => match ended {
+                Ok(Ended::Drained) => Exit::Ok,
+                Ok(Ended::CutOff) => {
+                    tracing::warn!("requests were cut off, since they did not finish within timeouts.shutdown");
+                    Exit::Failed
+                }
+                Err(error) => fail(Exit::Failed, error),
+            },
+            () = again => {
+                tracing::warn!("stopped at once by a second signal");
+                Exit::Failed
+            }
+        }
+    })
+}
+
+/// Says where the proxy listens, where requests go, and whose they are.
+fn announce(loaded: &Loaded, server: &Server) {
+    let Loaded { config, credentials, file } = loaded;
+    if let Some(file) = file {
+        tracing::info!("configuration from {}", file.display());
+    }
+    tracing::info!("signing with the key from {}", credentials.origin);
+    announce_routes(config);
+    for address in server.addresses() {
+        tracing::info!("listening on http://{address} for programs on this machine");
+    }
+}
+
+fn announce_routes(config: &Config) {
+    for route in &config.routes {
+        let upstream = &route.upstream;
+        let scheme = match upstream.scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
+        let authority = upstream.authority.to_str().unwrap_or_default();
+        tracing::info!("{}/ goes to {scheme}://{authority}{}", route.prefix, upstream.base_path);
+    }
+}

@@ -1,0 +1,231 @@
+//! Addresses: what to listen on, where an upstream is, and which hosts and origins may call.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use http::{HeaderValue, Uri};
+
+use super::{Scheme, UpstreamUrl};
+use crate::signature::Target;
+
+/// An address to listen on, before it is known whether this version serves it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Listen {
+    Tcp(SocketAddr),
+    Unix,
+}
+
+pub(super) const EXPECTED_LISTEN: &str = "expected an address with a port, like \"127.0.0.1:8080\"";
+
+pub(super) const EXPECTED_UPSTREAM: &str = "expected a URL like \"https://<id>.apig.cn-north-4.huaweicloudapis.com\", without user, query and fragment";
+
+/// Reads an address to listen on.
+pub(super) fn listen(text: &str) -> Result<Listen, &'static str> {
+    if text.starts_with("unix:/") {
+        return Ok(Listen::Unix);
+    }
+    if let Some(port) = text.strip_prefix("localhost:") {
+        let port = port.parse().map_err(|_| EXPECTED_LISTEN)?;
+        return Ok(Listen::Tcp((Ipv4Addr::LOCALHOST, port).into()));
+    }
+    text.parse().map(Listen::Tcp).map_err(|_| EXPECTED_LISTEN)
+}
+
+/// Reads the URL of an upstream.
+pub(super) fn upstream(text: &str) -> Result<UpstreamUrl, &'static str> {
+    if text.contains(['#', '?', '@']) {
+        return Err(EXPECTED_UPSTREAM);
+    }
+    let uri: Uri = text.parse().map_err(|_| EXPECTED_UPSTREAM)?;
+    let (scheme, default_port) = match uri.scheme_str() {
+        Some("https") => (Scheme::Https, 443),
+        Some("http") => (Scheme::Http, 80),
+        _ => return Err(EXPECTED_UPSTREAM),
+    };
+    let authority = uri.authority().ok_or(EXPECTED_UPSTREAM)?;
+    let bracketed = authority.host().to_ascii_lowercase();
+    let host = bracketed
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_owned();
+    // What follows the host is a port or nothing; "host:" and "host:0x50" are neither.
+    let port = match authority.as_str()[authority.host().len()..].strip_prefix(':') {
+        None => default_port,
+        Some(_) => authority
+            .port_u16()
+            .filter(|port| *port > 0)
+            .ok_or(EXPECTED_UPSTREAM)?,
+    };
+    if host.is_empty() {
+        return Err(EXPECTED_UPSTREAM);
+    }
+    if scheme == Scheme::Http && !is_loopback(&host) {
+        return Err(
+            "plain http is for loopback addresses only, since signed requests could be read and replayed; use https://",
+        );
+    }
+    let base_path = uri.path().trim_end_matches('/').to_owned();
+    if !base_path.is_empty() {
+        Target::parse(&base_path).map_err(|_| EXPECTED_UPSTREAM)?;
+    }
+    let authority = if port == default_port {
+        bracketed
+    } else {
+        format!("{bracketed}:{port}")
+    };
+    let authority = HeaderValue::try_from(authority).map_err(|_| EXPECTED_UPSTREAM)?;
+    Ok(UpstreamUrl {
+        scheme,
+        host,
+        port,
+        authority,
+        base_path,
+    })
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Reads a name that callers may use in `Host`.
+pub(super) fn host(text: &str) -> Result<String, &'static str> {
+    const EXPECTED: &str = "expected host names without scheme and port, like \"proxy.internal\"";
+    let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    let is_ipv6 = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'));
+    let is_ipv6 = is_ipv6.and_then(|ip| ip.parse::<std::net::Ipv6Addr>().ok());
+    let is_name = !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    let is_anywhere = is_ipv6.is_some_and(|ip| ip.is_unspecified()) || name == "0.0.0.0";
+    if is_anywhere {
+        return Err(
+            "an address that stands for any address cannot be allowed: browsers resolve it to this machine",
+        );
+    }
+    if is_name || is_ipv6.is_some() {
+        Ok(name)
+    } else {
+        Err(EXPECTED)
+    }
+}
+
+/// Reads an origin of web pages.
+pub(super) fn origin(text: &str) -> Result<String, &'static str> {
+    const EXPECTED: &str = "expected origins like \"http://localhost:3000\", without a path; \"*\" and \"null\" cannot be allowed";
+    let uri: Uri = text.parse().map_err(|_| EXPECTED)?;
+    let is_origin = matches!(uri.scheme_str(), Some("http" | "https"))
+        && uri
+            .authority()
+            .is_some_and(|authority| !authority.as_str().contains('@'))
+        && !text.ends_with('/')
+        && uri.path() == "/"
+        && uri.query().is_none();
+    if is_origin {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err(EXPECTED)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upstream_is_taken_apart() {
+        let url = upstream("https://GW.Example:443/v1/infers/x/").unwrap();
+        assert_eq!(
+            (url.host.as_str(), url.port, url.base_path.as_str()),
+            ("gw.example", 443, "/v1/infers/x")
+        );
+        assert_eq!(url.authority, "gw.example");
+        let url = upstream("https://[::1]:8443").unwrap();
+        assert_eq!(
+            (
+                url.host.as_str(),
+                url.authority.to_str().unwrap(),
+                url.base_path.as_str()
+            ),
+            ("::1", "[::1]:8443", "")
+        );
+        assert_eq!(
+            upstream("http://127.0.0.1:80/").unwrap().authority,
+            "127.0.0.1"
+        );
+    }
+
+    #[test]
+    fn other_urls_are_refused() {
+        for text in [
+            "",
+            "gw.example",
+            "ftp://gw.example",
+            "https://",
+            "https:///x",
+            "https://u:p@gw.example",
+            "https://gw.example/?a",
+            "https://gw.example/#a",
+            "https://gw.example:",
+            "https://gw.example:0",
+            "https://gw.example:99999",
+            "https://gw.example/a/../b",
+            "https://gw.example/%zz",
+            "http://gw.example",
+            "http://localhost.evil.example",
+            "https://gw example",
+        ] {
+            assert!(upstream(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_to_listen_on_need_a_port() {
+        assert_eq!(
+            listen("localhost:1"),
+            Ok(Listen::Tcp("127.0.0.1:1".parse().unwrap()))
+        );
+        assert_eq!(
+            listen("[::1]:0"),
+            Ok(Listen::Tcp("[::1]:0".parse().unwrap()))
+        );
+        assert_eq!(listen("unix:/run/x.sock"), Ok(Listen::Unix));
+        for text in [
+            "",
+            "8080",
+            ":8080",
+            "127.0.0.1",
+            "localhost",
+            "localhost:x",
+            "http://127.0.0.1:8080",
+        ] {
+            assert!(listen(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn hosts_and_origins_are_kept_in_one_spelling() {
+        assert_eq!(host("Proxy.Internal.").unwrap(), "proxy.internal");
+        assert_eq!(host("[::2]").unwrap(), "[::2]");
+        assert_eq!(
+            origin("HTTP://localhost:3000").unwrap(),
+            "http://localhost:3000"
+        );
+        for text in ["", "*", "a:80", "http://a", "0.0.0.0", "[::]", "a b"] {
+            assert!(host(text).is_err(), "{text}");
+        }
+        for text in [
+            "",
+            "*",
+            "null",
+            "localhost",
+            "http://a/",
+            "http://a/b",
+            "http://u@a",
+            "file:///x",
+        ] {
+            assert!(origin(text).is_err(), "{text}");
+        }
+    }
+}

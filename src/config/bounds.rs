@@ -1,0 +1,86 @@
+//! Keys that are numbers, times or one of a few words: `[limits]`, `[timeouts]`, `[log]`.
+
+use tracing::level_filters::LevelFilter;
+
+use super::judge::Judge;
+use super::{Limits, LogConfig, LogFormat, Timeouts};
+
+/// The most connections that can be asked for: as many as Linux gives descriptors to one process.
+const CONNECTIONS: usize = 1_048_576;
+
+const MIB: u64 = 1024 * 1024;
+
+pub(super) fn limits(judge: &mut Judge<'_>) -> Limits {
+    judge.word(
+        "limits.large_body",
+        &[("reject", ())],
+        &["token"],
+        "expected \"reject\"",
+    );
+    let body = judge.size(
+        "limits.body",
+        1,
+        1024 * MIB,
+        "expected a size up to \"1GiB\", like \"12MiB\"",
+    );
+    let buffered = judge.size(
+        "limits.buffered",
+        1,
+        u64::MAX,
+        "expected a size above zero, like \"256MiB\"",
+    );
+    if (1..body).contains(&buffered) {
+        judge.report(
+            "limits.buffered",
+            "expected at least limits.body, or the longest body could never be held",
+        );
+    }
+    let header = judge.size(
+        "limits.header",
+        8 * 1024,
+        MIB,
+        "expected a size from \"8KiB\" to \"1MiB\"",
+    );
+    Limits {
+        body,
+        buffered,
+        connections: judge.count(
+            "limits.connections",
+            CONNECTIONS,
+            "expected a number from 1 to 1048576",
+        ),
+        header: usize::try_from(header).unwrap_or(usize::MAX),
+    }
+}
+
+pub(super) fn timeouts(judge: &mut Judge<'_>) -> Timeouts {
+    Timeouts {
+        connect: judge.duration("timeouts.connect"),
+        header_read: judge.duration("timeouts.header_read"),
+        body_idle: judge.duration("timeouts.body_idle"),
+        response: judge.duration("timeouts.response"),
+        idle: judge.duration("timeouts.idle"),
+        shutdown: judge.duration("timeouts.shutdown"),
+    }
+}
+
+pub(super) fn log(judge: &mut Judge<'_>) -> LogConfig {
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let levels = [
+        ("off", LevelFilter::OFF),
+        ("error", LevelFilter::ERROR),
+        ("warn", LevelFilter::WARN),
+        ("info", LevelFilter::INFO),
+        ("debug", LevelFilter::DEBUG),
+        ("trace", LevelFilter::TRACE),
+    ];
+    let level = "expected \"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"";
+    LogConfig {
+        format: judge
+            .word("log.format", &formats, &[], "expected \"text\" or \"json\"")
+            .unwrap_or(LogFormat::Text),
+        level: judge
+            .word("log.level", &levels, &[], level)
+            .unwrap_or(LevelFilter::INFO),
+    }
+}

@@ -1,0 +1,202 @@
+//! Reads values of a known type from what was said, and collects what is wrong with them.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use figment::value::Value;
+use http::HeaderValue;
+use jiff::SignedDuration;
+
+use super::keys::NOT_SERVED;
+use super::problem::{Place, Problem};
+use super::raw::Raw;
+
+/// The longest time that a key may be set to.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Reads values and collects problems.
+#[derive(Debug)]
+pub(super) struct Judge<'a> {
+    raw: &'a Raw,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl<'a> Judge<'a> {
+    pub(super) fn new(raw: &'a Raw, problems: Vec<Problem>) -> Self {
+        Self { raw, problems }
+    }
+
+    /// Where a key was said.
+    pub(super) fn place(&self, key: &str) -> Place {
+        self.raw.get(key).map_or(Place::Nowhere, |(_, place)| place)
+    }
+
+    /// Reports a problem with a key, at the place where it was said.
+    pub(super) fn report(&mut self, key: &str, message: impl Into<String>) {
+        let place = self.place(key);
+        self.problems.push(Problem {
+            place,
+            key: key.to_owned(),
+            message: message.into(),
+        });
+    }
+
+    /// A key's value, judged by `read`; `None` if it is missing or wrong, which is reported.
+    pub(super) fn read<T>(
+        &mut self,
+        key: &str,
+        read: impl FnOnce(&Value) -> Result<T, &'static str>,
+    ) -> Option<T> {
+        let (value, place) = self.raw.get(key)?;
+        match read(&value) {
+            Ok(value) => Some(value),
+            Err(message) => {
+                self.problems.push(Problem {
+                    place,
+                    key: key.to_owned(),
+                    message: message.to_owned(),
+                });
+                None
+            }
+        }
+    }
+
+    /// Text; `None` if it is empty.
+    pub(super) fn text(&mut self, key: &str) -> Option<String> {
+        self.read(key, text).filter(|text| !text.is_empty())
+    }
+
+    /// Text that must not be empty.
+    pub(super) fn required_text(&mut self, key: &str, expected: &'static str) -> Option<String> {
+        self.read(key, |value| {
+            text(value).and_then(|text| {
+                if text.is_empty() {
+                    Err(expected)
+                } else {
+                    Ok(text)
+                }
+            })
+        })
+    }
+
+    /// The value of a header; `None` if it is empty.
+    pub(super) fn header_value(&mut self, key: &str) -> Option<HeaderValue> {
+        self.read(key, header_value)
+            .filter(|value| !value.is_empty())
+    }
+
+    /// A list of texts; one text counts as a list, and commas separate in it.
+    pub(super) fn list(&mut self, key: &str) -> Option<Vec<String>> {
+        self.read(key, list)
+    }
+
+    pub(super) fn boolean(&mut self, key: &str) -> Option<bool> {
+        self.read(key, |value| match value.as_str() {
+            Some("true") => Ok(true),
+            Some("false") => Ok(false),
+            _ => value.to_bool().ok_or("expected true or false"),
+        })
+    }
+
+    /// A size in bytes, from `least` to `most`. A problem gives `least`, so that nothing follows from it.
+    pub(super) fn size(&mut self, key: &str, least: u64, most: u64, expected: &'static str) -> u64 {
+        let size = self.read(key, |value| {
+            let text = match value {
+                Value::Num(_, number) => number.to_i128().map(|number| number.to_string()),
+                value => value.as_str().map(str::to_owned),
+            };
+            let size = text
+                .and_then(|text| ByteSize::from_str(&text).ok())
+                .map(|size| size.as_u64());
+            size.filter(|size| (least..=most).contains(size))
+                .ok_or(expected)
+        });
+        size.unwrap_or(least)
+    }
+
+    /// A number from 1 to `most`.
+    pub(super) fn count(&mut self, key: &str, most: usize, expected: &'static str) -> usize {
+        let count = self.read(key, |value| {
+            let number = match value {
+                Value::Num(_, number) => number.to_i128(),
+                value => value.as_str().and_then(|text| text.parse().ok()),
+            };
+            let number = number.and_then(|number| usize::try_from(number).ok());
+            number
+                .filter(|number| (1..=most).contains(number))
+                .ok_or(expected)
+        });
+        count.unwrap_or(1)
+    }
+
+    /// A time above zero, of a day at most.
+    pub(super) fn duration(&mut self, key: &str) -> Duration {
+        let duration = self.read(key, |value| {
+            let time = value
+                .as_str()
+                .and_then(|text| text.parse::<SignedDuration>().ok());
+            let time = time.and_then(|time| Duration::try_from(time).ok());
+            time.filter(|time| !time.is_zero() && *time <= LONGEST)
+                .ok_or(
+                    "expected a time above zero and up to a day, like \"5s\", \"300ms\" or \"2m\"",
+                )
+        });
+        duration.unwrap_or(LONGEST)
+    }
+
+    /// One of several words; `None` if it is another, or one that is not served yet.
+    pub(super) fn word<T: Copy>(
+        &mut self,
+        key: &str,
+        served: &[(&str, T)],
+        later: &[&str],
+        expected: &str,
+    ) -> Option<T> {
+        let said = self.text(key)?;
+        if let Some((_, value)) = served.iter().find(|(word, _)| *word == said) {
+            return Some(*value);
+        }
+        let message = if later.contains(&said.as_str()) {
+            format!("this value {NOT_SERVED}; {expected}")
+        } else {
+            expected.to_owned()
+        };
+        self.report(key, message);
+        None
+    }
+}
+
+/// Text of a value.
+pub(super) fn text(value: &Value) -> Result<String, &'static str> {
+    value
+        .as_str()
+        .map(str::to_owned)
+        .ok_or("expected text in double quotes")
+}
+
+/// A header value of visible ASCII.
+pub(super) fn header_value(value: &Value) -> Result<HeaderValue, &'static str> {
+    let expected = "expected visible ascii characters without blanks";
+    let text = value.as_str().ok_or("expected text in double quotes")?;
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(expected);
+    }
+    HeaderValue::from_str(text).map_err(|_| expected)
+}
+
+fn list(value: &Value) -> Result<Vec<String>, &'static str> {
+    const EXPECTED: &str = "expected a list of texts, like [\"a\", \"b\"]";
+    if let Some(items) = value.as_array() {
+        return items
+            .iter()
+            .map(|item| item.as_str().map(str::to_owned).ok_or(EXPECTED))
+            .collect();
+    }
+    let text = value.as_str().ok_or(EXPECTED)?;
+    Ok(text
+        .split(',')
+        .map(|item| item.trim().to_owned())
+        .filter(|item| !item.is_empty())
+        .collect())
+}

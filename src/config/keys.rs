@@ -1,0 +1,223 @@
+//! Every key of the configuration, with its default: the one table that loading, the example file and
+//! the README are held to.
+
+/// A key of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its name, with the table it stands in: `limits.body`.
+    pub name: &'static str,
+    /// Its default, as TOML; empty if it has none.
+    pub default: &'static str,
+    /// What it means, in one line.
+    pub meaning: &'static str,
+}
+
+const fn key(name: &'static str, default: &'static str, meaning: &'static str) -> Key {
+    Key {
+        name,
+        default,
+        meaning,
+    }
+}
+
+/// Said of keys that are accepted so that configurations stay valid, but that have no effect yet.
+pub(super) const NOT_SERVED: &str = "is not served by this version yet";
+
+/// All keys but those of `[[route]]`, in the order of the example file.
+pub const KEYS: &[Key] = &[
+    key(
+        "listen",
+        r#""127.0.0.1:8080""#,
+        "loopback address, or a list of them, to accept requests on",
+    ),
+    key(
+        "admin",
+        r#""127.0.0.1:8081""#,
+        "address of health and metrics, or `off`; not served by this version yet",
+    ),
+    key(
+        "upstream",
+        "",
+        "where requests go: scheme, host and an optional base path; `https`, or `http` to loopback",
+    ),
+    key(
+        "stage",
+        r#""RELEASE""#,
+        "environment of the API, sent as `x-stage`",
+    ),
+    key(
+        "methods",
+        r#"["GET", "POST", "PUT", "DELETE"]"#,
+        "methods that callers may use; `*` allows any",
+    ),
+    key(
+        "auth.mode",
+        r#""aksk""#,
+        "how requests are authenticated; this version signs with AK/SK only",
+    ),
+    key(
+        "credentials.source",
+        r#""auto""#,
+        "`auto`, `env`, `file` or `profile`",
+    ),
+    key(
+        "credentials.file",
+        r#""credentials.csv""#,
+        "file with the key; naming one makes it the source",
+    ),
+    key(
+        "credentials.user",
+        r#""""#,
+        "user name of the row to take from a file with several keys; empty for the first",
+    ),
+    key(
+        "credentials.project_id",
+        r#""""#,
+        "sent and signed as `X-Project-Id` when set",
+    ),
+    key(
+        "signing.unsigned",
+        r#"["multipart/*"]"#,
+        "media types streamed as UNSIGNED-PAYLOAD; `*` for all",
+    ),
+    key("limits.body", r#""12MiB""#, "longest request body"),
+    key(
+        "limits.large_body",
+        r#""reject""#,
+        "what happens to longer ones; this version rejects them",
+    ),
+    key(
+        "limits.buffered",
+        r#""256MiB""#,
+        "all hashed bodies held in memory at once",
+    ),
+    key(
+        "limits.connections",
+        "4096",
+        "connections of callers at once",
+    ),
+    key("limits.header", r#""64KiB""#, "longest request head"),
+    key(
+        "timeouts.connect",
+        r#""5s""#,
+        "name lookup, TCP and TLS to the gateway",
+    ),
+    key(
+        "timeouts.header_read",
+        r#""10s""#,
+        "from waiting for a request until its head is complete",
+    ),
+    key(
+        "timeouts.body_idle",
+        r#""30s""#,
+        "between two pieces of a request body",
+    ),
+    key(
+        "timeouts.response",
+        r#""300s""#,
+        "from the request being sent until the head of the answer",
+    ),
+    key(
+        "timeouts.idle",
+        r#""300s""#,
+        "between two pieces of an answer",
+    ),
+    key(
+        "timeouts.shutdown",
+        r#""30s""#,
+        "for running requests to finish after SIGTERM",
+    ),
+    key(
+        "access.hosts",
+        "[]",
+        "`Host` names allowed beside localhost, 127.0.0.1, [::1] and the bound addresses",
+    ),
+    key("access.origins", "[]", "origins of web pages that may call"),
+    key(
+        "access.token_file",
+        r#""""#,
+        "file with a token that callers must send; not served by this version yet",
+    ),
+    key(
+        "access.allow_remote",
+        "false",
+        "listen on addresses that are not loopback; not served by this version yet",
+    ),
+    key(
+        "upstream_tls.ca_file",
+        r#""""#,
+        "PEM file with roots to trust beside the system's",
+    ),
+    key(
+        "clock.correct",
+        "true",
+        "sign with the gateway's time; not in effect in this version yet",
+    ),
+    key("log.format", r#""text""#, "`text` or `json`"),
+    key(
+        "log.level",
+        r#""info""#,
+        "`off`, `error`, `warn`, `info`, `debug` or `trace`",
+    ),
+];
+
+/// The keys of a `[[route]]`.
+pub const ROUTE_KEYS: &[Key] = &[
+    key("path", "", "prefix of the paths that the route takes"),
+    key(
+        "upstream",
+        "",
+        "where they go; its path takes the place of the prefix",
+    ),
+    key(
+        "stage",
+        "",
+        "as the top-level `stage`, which is its default",
+    ),
+    key("auth", "", "as `auth.mode`, which is its default"),
+];
+
+/// The known key that is spelt most like `name`, if one is close.
+pub(super) fn nearest(name: &str, keys: &[Key]) -> Option<&'static str> {
+    let last = |name: &'static str| name.rsplit('.').next().unwrap_or(name);
+    let distances = keys.iter().map(|key| {
+        // A key in the wrong table is as good a guess as one that is misspelt.
+        let distance = distance(name, key.name).min(distance(
+            name.rsplit('.').next().unwrap_or(name),
+            last(key.name),
+        ));
+        (distance, key.name)
+    });
+    distances
+        .filter(|(distance, _)| *distance <= 2)
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// The number of single-character edits between two names.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let substituted = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_key_is_told_which_one_is_meant() {
+        assert_eq!(nearest("limits.bdoy", KEYS), Some("limits.body"));
+        assert_eq!(nearest("upsteam", KEYS), Some("upstream"));
+        assert_eq!(nearest("body", KEYS), Some("limits.body"));
+        assert_eq!(nearest("something.else", KEYS), None);
+    }
+}

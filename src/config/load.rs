@@ -1,0 +1,195 @@
+//! Loads everything that a start needs: finds the file, lays the layers, judges, reads the key.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::environment::Environment;
+use super::problem::{Place, Problem, Problems};
+use super::raw::{Layer, Raw, RawRoute};
+use super::{Config, resolve};
+use crate::credentials::{self, Found};
+
+/// What the options of the command line say. Each overrides a key.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--config`.
+    pub config: Option<PathBuf>,
+    /// `--listen`.
+    pub listen: Vec<String>,
+    /// `--upstream`.
+    pub upstream: Option<String>,
+    /// `--credentials`.
+    pub credentials: Option<PathBuf>,
+    /// `--stage`.
+    pub stage: Option<String>,
+    /// `--admin`.
+    pub admin: Option<String>,
+    /// `--log-format`.
+    pub log_format: Option<String>,
+    /// `--log-level`.
+    pub log_level: Option<String>,
+}
+
+/// What a start needs.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// The key, and where it is from.
+    pub credentials: Found,
+    /// The file that was read, if there is one.
+    pub file: Option<PathBuf>,
+}
+
+/// Loads configuration and credentials.
+///
+/// # Errors
+///
+/// All [`Problems`] with either, so that everything can be put right at once.
+pub fn load(overrides: &Overrides, environment: &Environment) -> Result<Loaded, Problems> {
+    let mut problems = Vec::new();
+    let file = find_file(overrides, environment);
+    let (layer, routes) = file.as_deref().map_or_else(Default::default, |file| {
+        read_file(file).unwrap_or_else(|problem| {
+            problems.push(problem);
+            Default::default()
+        })
+    });
+    let layers = vec![
+        Layer::defaults(),
+        layer,
+        Layer::of_environment(environment, &mut problems),
+        overrides.layer(&mut problems),
+    ];
+    let mut judged = resolve::resolve(&Raw::new(layers, routes), problems);
+    let found = judged
+        .credentials_in_order
+        .then(|| credentials::load(&judged.config.credentials, environment));
+    let found = found.and_then(|found| {
+        found
+            .map_err(|error| judged.problems.push(error.into_problem()))
+            .ok()
+    });
+    match found {
+        Some(credentials) if judged.problems.is_empty() => {
+            let mut config = judged.config;
+            let own = &mut config.credentials.project_id;
+            *own = own.take().or_else(|| credentials.project_id.clone());
+            Ok(Loaded {
+                config,
+                credentials,
+                file,
+            })
+        }
+        _ => {
+            judged.problems.sort_by(|a, b| a.place.cmp(&b.place));
+            Err(Problems(judged.problems))
+        }
+    }
+}
+
+/// The default configuration with this upstream, from nothing but the two.
+///
+/// # Errors
+///
+/// [`Problems`] with the URL.
+pub fn with_upstream(url: &str) -> Result<Config, Problems> {
+    let overrides = Overrides {
+        upstream: Some(url.to_owned()),
+        ..Overrides::default()
+    };
+    let layers = vec![Layer::defaults(), overrides.layer(&mut Vec::new())];
+    let judged = resolve::resolve(&Raw::new(layers, Vec::new()), Vec::new());
+    if judged.problems.is_empty() {
+        Ok(judged.config)
+    } else {
+        Err(Problems(judged.problems))
+    }
+}
+
+/// Judges the text of a configuration file, without environment, options and credentials.
+///
+/// # Errors
+///
+/// All [`Problems`] with it.
+pub fn from_text(path: &Path, text: &str) -> Result<Config, Problems> {
+    let (layer, routes) = Layer::of_file(path, text).map_err(|problem| Problems(vec![problem]))?;
+    let judged = resolve::resolve(
+        &Raw::new(vec![Layer::defaults(), layer], routes),
+        Vec::new(),
+    );
+    if judged.problems.is_empty() {
+        Ok(judged.config)
+    } else {
+        Err(Problems(judged.problems))
+    }
+}
+
+impl Overrides {
+    fn layer(&self, problems: &mut Vec<Problem>) -> Layer {
+        let mut layer = Layer::default();
+        if !self.listen.is_empty() {
+            layer.option("listen", "--listen", self.listen.clone());
+        }
+        let texts = [
+            ("upstream", "--upstream", &self.upstream),
+            ("stage", "--stage", &self.stage),
+            ("admin", "--admin", &self.admin),
+            ("log.format", "--log-format", &self.log_format),
+            ("log.level", "--log-level", &self.log_level),
+        ];
+        for (key, option, value) in texts {
+            if let Some(value) = value {
+                layer.option(key, option, value.as_str());
+            }
+        }
+        if let Some(path) = &self.credentials {
+            layer.path_option(
+                "credentials.file",
+                "--credentials",
+                path.as_os_str(),
+                problems,
+            );
+        }
+        layer
+    }
+}
+
+/// The file to read: the one that is named, or the first of the usual places that there is.
+fn find_file(overrides: &Overrides, environment: &Environment) -> Option<PathBuf> {
+    let named = overrides
+        .config
+        .clone()
+        .or_else(|| environment.path("APIG_PROXY_CONFIG"));
+    let home = environment.path("HOME").map(|home| home.join(".config"));
+    let user = environment
+        .path("XDG_CONFIG_HOME")
+        .or(home)
+        .map(|folder| folder.join("apig-proxy/config.toml"));
+    let usual = [
+        Some("apig-proxy.toml".into()),
+        user,
+        Some("/etc/apig-proxy/config.toml".into()),
+    ];
+    named.or_else(|| usual.into_iter().flatten().find(|path| path.exists()))
+}
+
+fn read_file(path: &Path) -> Result<(Layer, Vec<RawRoute>), Problem> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let message = match error.kind() {
+            io::ErrorKind::NotFound => {
+                "the file does not exist; correct --config or APIG_PROXY_CONFIG".to_owned()
+            }
+            io::ErrorKind::InvalidData => "the file is not UTF-8; save it as UTF-8".to_owned(),
+            kind => {
+                format!("the file cannot be read ({kind}); correct its path or its permissions")
+            }
+        };
+        Problem {
+            place: Place::Nowhere,
+            key: path.display().to_string(),
+            message,
+        }
+    })?;
+    Layer::of_file(path, text.strip_prefix('\u{feff}').unwrap_or(&text))
+}

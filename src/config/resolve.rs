@@ -1,0 +1,298 @@
+//! Judges what was said: every key, all problems at once.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use http::{HeaderValue, Method};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::address::{self, Listen};
+use super::judge::{Judge, header_value};
+use super::keys::{KEYS, NOT_SERVED, nearest};
+use super::problem::{Place, Problem};
+use super::raw::Raw;
+use super::{
+    Access, ClockConfig, Config, CredentialSource, CredentialsConfig, MediaRange, Methods,
+    SigningConfig, UpstreamTls, bounds, routes,
+};
+
+/// What came of judging.
+#[derive(Debug)]
+pub(super) struct Judged {
+    /// Every key in a valid state; where there is a problem with one, a stand-in.
+    pub(super) config: Config,
+    /// Whether the keys of `[credentials]` are in order, so that credentials can be looked for.
+    pub(super) credentials_in_order: bool,
+    pub(super) problems: Vec<Problem>,
+}
+
+/// Judges all keys.
+pub(super) fn resolve(raw: &Raw, problems: Vec<Problem>) -> Judged {
+    let mut judge = Judge::new(raw, problems);
+    unknown_keys(raw, &mut judge);
+    let before = judge.problems.len();
+    let credentials = credentials(&mut judge);
+    let credentials_in_order = judge.problems.len() == before;
+    let stage = stage(&mut judge);
+    judge.word(
+        "auth.mode",
+        &[("aksk", ())],
+        &routes::LATER_MODES,
+        routes::EXPECTED_MODE,
+    );
+    let config = Config {
+        listen: listen(&mut judge),
+        admin: admin(&mut judge),
+        routes: routes::routes(raw, &mut judge, &stage),
+        methods: methods(&mut judge),
+        credentials,
+        signing: SigningConfig {
+            unsigned: media_ranges(&mut judge),
+        },
+        limits: bounds::limits(&mut judge),
+        timeouts: bounds::timeouts(&mut judge),
+        access: access(&mut judge),
+        upstream_tls: UpstreamTls {
+            extra_roots: extra_roots(&mut judge),
+        },
+        clock: ClockConfig {
+            correct: judge.boolean("clock.correct").unwrap_or(true),
+        },
+        log: bounds::log(&mut judge),
+    };
+    Judged {
+        config,
+        credentials_in_order,
+        problems: judge.problems,
+    }
+}
+
+fn unknown_keys(raw: &Raw, judge: &mut Judge<'_>) {
+    for (name, place) in raw.said() {
+        if KEYS.iter().any(|key| key.name == name) {
+            continue;
+        }
+        let is_route = name == "route" || name.starts_with("route.") || name.starts_with("route_");
+        let message = match nearest(name, KEYS) {
+            _ if is_route => {
+                "routes are tables of the configuration file; write [[route]] there".to_owned()
+            }
+            Some(key) => format!("there is no such key; did you mean {key}?"),
+            None => "there is no such key; config/apig-proxy.toml lists all of them".to_owned(),
+        };
+        judge.problems.push(Problem {
+            place: place.clone(),
+            key: shown(name),
+            message,
+        });
+    }
+}
+
+/// A key that nobody knows, as messages show it: a secret may have been put in the place of a name.
+fn shown(name: &str) -> String {
+    let is_name = |byte: u8| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'.');
+    if name.len() <= 40 && name.bytes().all(is_name) {
+        name.to_owned()
+    } else {
+        "a key".to_owned()
+    }
+}
+
+fn stage(judge: &mut Judge<'_>) -> HeaderValue {
+    let stage = judge.read("stage", |value| match header_value(value)? {
+        value if value.is_empty() => Err("expected the name of an environment, like \"RELEASE\""),
+        value => Ok(value),
+    });
+    stage.unwrap_or_else(|| HeaderValue::from_static("RELEASE"))
+}
+
+fn listen(judge: &mut Judge<'_>) -> Vec<SocketAddr> {
+    let said = judge.list("listen").unwrap_or_default();
+    if said.is_empty() && judge.read("listen", |value| Ok(value.as_array().is_some())) == Some(true)
+    {
+        judge.report("listen", address::EXPECTED_LISTEN);
+    }
+    let mut addresses = Vec::new();
+    for text in said {
+        match address::listen(&text) {
+            Ok(Listen::Tcp(address)) if address.ip().is_loopback() => addresses.push(address),
+            Ok(Listen::Tcp(_)) => judge.report(
+                "listen",
+                format!(
+                    "an address that is not loopback lets everybody who reaches it sign requests; it needs \
+                     access.allow_remote and a caller credential, which {NOT_SERVED}: use 127.0.0.1 or [::1]"
+                ),
+            ),
+            Ok(Listen::Unix) => judge.report("listen", format!("a unix socket {NOT_SERVED}; use 127.0.0.1:8080")),
+            Err(message) => judge.report("listen", message),
+        }
+    }
+    addresses
+}
+
+fn admin(judge: &mut Judge<'_>) -> Option<SocketAddr> {
+    let text = judge.text("admin")?;
+    if text == "off" {
+        return None;
+    }
+    let default = KEYS
+        .iter()
+        .find(|key| key.name == "admin")
+        .map(|key| key.default.trim_matches('"'));
+    match address::listen(&text) {
+        Ok(Listen::Tcp(address)) if Some(text.as_str()) == default => return Some(address),
+        Ok(_) => judge.report(
+            "admin",
+            format!("the admin listener {NOT_SERVED}; leave the key out, or set it to \"off\""),
+        ),
+        Err(_) => judge.report(
+            "admin",
+            "expected an address with a port, like \"127.0.0.1:8081\", or \"off\"",
+        ),
+    }
+    None
+}
+
+fn methods(judge: &mut Judge<'_>) -> Methods {
+    const EXPECTED: &str = "expected methods in capital letters, like [\"GET\", \"POST\"], or [\"*\"] for any; CONNECT and TRACE cannot be allowed";
+    let Some(names) = judge.list("methods") else {
+        return Methods::Any;
+    };
+    if names == ["*"] {
+        return Methods::Any;
+    }
+    let method = |name: &String| {
+        let is_name = name
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_'));
+        Method::from_bytes(name.as_bytes())
+            .ok()
+            .filter(|method| is_name && *method != Method::CONNECT && *method != Method::TRACE)
+    };
+    let methods: Option<Vec<Method>> = names.iter().map(method).collect();
+    match methods {
+        Some(methods) if !methods.is_empty() => Methods::Only(methods),
+        _ => {
+            judge.report("methods", EXPECTED);
+            Methods::Any
+        }
+    }
+}
+
+fn credentials(judge: &mut Judge<'_>) -> CredentialsConfig {
+    let served = [
+        ("auto", CredentialSource::Auto),
+        ("env", CredentialSource::Env),
+        ("file", CredentialSource::File),
+        ("profile", CredentialSource::Profile),
+    ];
+    let later = ["metadata", "pod-identity", "oidc"];
+    let expected = "expected \"auto\", \"env\", \"file\" or \"profile\"";
+    let source = judge.word("credentials.source", &served, &later, expected);
+    let file = judge.required_text("credentials.file", "expected the path of a file with a key");
+    let file = file.map(|file| relative(judge, "credentials.file", file));
+    let is_named = judge.place("credentials.file") != Place::Nowhere;
+    CredentialsConfig {
+        source: match source {
+            // Naming a file says that the key is in it.
+            Some(CredentialSource::Auto) if is_named && file.is_some() => CredentialSource::File,
+            source => source.unwrap_or(CredentialSource::Auto),
+        },
+        file: file.unwrap_or_default(),
+        user: judge.text("credentials.user"),
+        project_id: judge.header_value("credentials.project_id"),
+    }
+}
+
+fn media_ranges(judge: &mut Judge<'_>) -> Vec<MediaRange> {
+    let is_token = |text: &str| {
+        !text.is_empty()
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
+    };
+    let mut ranges = Vec::new();
+    for text in judge.list("signing.unsigned").unwrap_or_default() {
+        let text = text.to_ascii_lowercase();
+        match text.split_once('/') {
+            None if text == "*" => ranges.push(MediaRange::Any),
+            Some((kind, "*")) if is_token(kind) => ranges.push(MediaRange::Type(kind.to_owned())),
+            Some((kind, sub)) if is_token(kind) && is_token(sub) => {
+                ranges.push(MediaRange::Exact(text))
+            }
+            _ => judge.report(
+                "signing.unsigned",
+                "expected media types like \"multipart/*\" or \"video/mp4\", or \"*\" for all",
+            ),
+        }
+    }
+    ranges
+}
+
+fn access(judge: &mut Judge<'_>) -> Access {
+    if judge.text("access.token_file").is_some() {
+        judge.report(
+            "access.token_file",
+            format!("a caller token {NOT_SERVED}; leave the key out"),
+        );
+    }
+    if judge.boolean("access.allow_remote") == Some(true) {
+        judge.report(
+            "access.allow_remote",
+            format!("listening on other addresses than loopback {NOT_SERVED}; leave the key out"),
+        );
+    }
+    let mut access = Access::default();
+    for (key, read, into) in [
+        (
+            "access.hosts",
+            address::host as fn(&str) -> Result<String, &'static str>,
+            &mut access.hosts,
+        ),
+        ("access.origins", address::origin, &mut access.origins),
+    ] {
+        for text in judge.list(key).unwrap_or_default() {
+            match read(&text) {
+                Ok(name) => into.push(name),
+                Err(message) => judge.report(key, message),
+            }
+        }
+    }
+    access
+}
+
+fn extra_roots(judge: &mut Judge<'_>) -> Vec<CertificateDer<'static>> {
+    const KEY: &str = "upstream_tls.ca_file";
+    let Some(file) = judge.text(KEY) else {
+        return Vec::new();
+    };
+    let file = relative(judge, KEY, file);
+    let roots =
+        CertificateDer::pem_file_iter(&file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match roots {
+        Ok(roots) if !roots.is_empty() => roots,
+        Ok(_) => {
+            judge.report(
+                KEY,
+                "the file has no certificate; expected PEM, with BEGIN CERTIFICATE",
+            );
+            Vec::new()
+        }
+        Err(_) => {
+            judge.report(
+                KEY,
+                "the file cannot be read as PEM; check path, permissions and content",
+            );
+            Vec::new()
+        }
+    }
+}
+
+/// A path as it is meant: in a configuration file, it is relative to that file's folder.
+fn relative(judge: &Judge<'_>, key: &str, path: String) -> PathBuf {
+    match judge.place(key) {
+        Place::File(file, _) => file.parent().unwrap_or_else(|| Path::new("")).join(path),
+        Place::Variable(_) | Place::Option(_) | Place::Nowhere => path.into(),
+    }
+}

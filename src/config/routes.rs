@@ -1,0 +1,153 @@
+//! Routes: the `[[route]]` tables, and the top-level `upstream` as the route for everything.
+
+use figment::value::Value;
+use http::HeaderValue;
+
+use super::judge::{Judge, header_value, text};
+use super::keys::{NOT_SERVED, ROUTE_KEYS, nearest};
+use super::problem::{Place, Problem};
+use super::raw::{Raw, RawRoute};
+use super::{Route, address};
+use crate::signature::Target;
+
+pub(super) const LATER_MODES: [&str; 3] = ["token", "app-code", "api-key"];
+pub(super) const EXPECTED_MODE: &str = "expected \"aksk\"";
+
+/// All routes, longest prefix first.
+pub(super) fn routes(raw: &Raw, judge: &mut Judge<'_>, stage: &HeaderValue) -> Vec<Route> {
+    let mut routes: Vec<(Route, Place)> = Vec::new();
+    if let Some(upstream) = judge.text("upstream") {
+        match address::upstream(&upstream) {
+            Ok(upstream) => {
+                let route = Route {
+                    prefix: String::new(),
+                    upstream,
+                    stage: stage.clone(),
+                };
+                routes.push((route, judge.place("upstream")));
+            }
+            Err(message) => judge.report("upstream", message),
+        }
+    } else if raw.routes.is_empty()
+        && raw
+            .get("upstream")
+            .is_none_or(|(said, _)| said.as_str().is_some())
+    {
+        judge.report(
+            "upstream",
+            "it is not said where requests go; give --upstream https://<id>.apig.<region>.huaweicloudapis.com, \
+             or upstream in a configuration file, or try \"apig-proxy demo\"",
+        );
+    }
+    for said in &raw.routes {
+        let Some(route) = route(said, judge, stage) else {
+            continue;
+        };
+        if routes.iter().any(|(other, _)| other.prefix == route.prefix) {
+            let message = "another route takes the same path; keep one of them (the top-level upstream is the route for \"/\")";
+            let problem = Problem {
+                place: said.place.clone(),
+                key: "route.path".to_owned(),
+                message: message.to_owned(),
+            };
+            judge.problems.push(problem);
+        }
+        routes.push((route, said.place.clone()));
+    }
+    let mut routes: Vec<Route> = routes.into_iter().map(|(route, _)| route).collect();
+    routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
+    routes
+}
+
+fn route(said: &RawRoute, judge: &mut Judge<'_>, stage: &HeaderValue) -> Option<Route> {
+    unknown_keys(said, judge);
+    let mut table = Table { said, judge };
+    let prefix = table.required("path", |value| prefix(&text(value)?));
+    let upstream = table.required("upstream", |value| address::upstream(&text(value)?));
+    let stage = table
+        .optional("stage", header_value)
+        .unwrap_or_else(|| stage.clone());
+    table.optional("auth", mode);
+    Some(Route {
+        prefix: prefix?,
+        upstream: upstream?,
+        stage,
+    })
+}
+
+/// One table whose keys are read.
+struct Table<'a, 'b> {
+    said: &'a RawRoute,
+    judge: &'a mut Judge<'b>,
+}
+
+impl Table<'_, '_> {
+    fn required<T>(
+        &mut self,
+        key: &str,
+        read: impl FnOnce(&Value) -> Result<T, &'static str>,
+    ) -> Option<T> {
+        if !self.said.values.contains_key(key) {
+            self.report(self.said.place.clone(), key, "the route needs this key");
+        }
+        self.optional(key, read)
+    }
+
+    fn optional<T>(
+        &mut self,
+        key: &str,
+        read: impl FnOnce(&Value) -> Result<T, &'static str>,
+    ) -> Option<T> {
+        let (value, place) = self.said.values.get(key)?;
+        read(value)
+            .map_err(|message| self.report(place.clone(), key, message))
+            .ok()
+    }
+
+    fn report(&mut self, place: Place, key: &str, message: &str) {
+        self.judge.problems.push(Problem {
+            place,
+            key: format!("route.{key}"),
+            message: message.to_owned(),
+        });
+    }
+}
+
+fn unknown_keys(said: &RawRoute, judge: &mut Judge<'_>) {
+    for (name, (_, place)) in &said.values {
+        if ROUTE_KEYS.iter().any(|key| key.name == name) {
+            continue;
+        }
+        let message = match nearest(name, ROUTE_KEYS) {
+            Some(key) => format!("a route has no such key; did you mean {key}?"),
+            None => "a route has no such key; it has path, upstream, stage and auth".to_owned(),
+        };
+        judge.problems.push(Problem {
+            place: place.clone(),
+            key: "route".to_owned(),
+            message,
+        });
+    }
+}
+
+fn prefix(path: &str) -> Result<String, &'static str> {
+    const EXPECTED: &str =
+        "expected a path that starts with \"/\", like \"/flowers\", without query and dot segments";
+    let target = Target::parse(path).map_err(|_| EXPECTED)?;
+    if target.query().is_some() {
+        Err(EXPECTED)
+    } else {
+        Ok(path.trim_end_matches('/').to_owned())
+    }
+}
+
+fn mode(value: &Value) -> Result<(), &'static str> {
+    const LATER: &str =
+        "this way to authenticate is not served by this version yet; expected \"aksk\"";
+    debug_assert!(LATER.contains(NOT_SERVED), "both say the same");
+    match text(value)?.as_str() {
+        "aksk" => Ok(()),
+        mode if LATER_MODES.contains(&mode) => Err(LATER),
+        _ => Err(EXPECTED_MODE),
+    }
+}

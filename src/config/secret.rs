@@ -1,0 +1,154 @@
+//! Files that hold a secret: read as they are, and only if nobody else can read them.
+//!
+//! Separate from the rest of the configuration, so that no secret ever passes through a general
+//! reader that retypes values or quotes them in its errors.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretSlice;
+
+/// The largest file that is read, in bytes. Files with a key have a few hundred.
+const LARGEST: u64 = 1024 * 1024;
+
+/// Why a file with a secret is not read. Paths are named, contents never.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SecretFileError {
+    /// There is no such file.
+    #[error("{} does not exist; correct the path, or put the file there", .0.display())]
+    Missing(PathBuf),
+    /// It cannot be opened or read.
+    #[error("{} cannot be read ({}); make it readable for the user that runs the proxy", .path.display(), .source.kind())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It is a directory.
+    #[error("{} is a directory; name the file in it", .0.display())]
+    Directory(PathBuf),
+    /// Others than owner and group may read or write it.
+    #[error("{path} is open to other users of this machine; run: chmod o-rwx {path}", path = .0.display())]
+    Open(PathBuf),
+    /// It is empty.
+    #[error("{} is empty; write the key into it", .0.display())]
+    Empty(PathBuf),
+    /// It is far larger than a file with a key.
+    #[error("{} is larger than 1 MiB and so no file with a key; correct the path", .0.display())]
+    TooLarge(PathBuf),
+}
+
+/// Reads a file that holds a secret.
+///
+/// The group may read it, because that is how Kubernetes gives a secret to a user that is not root.
+///
+/// # Errors
+///
+/// A [`SecretFileError`].
+pub fn read_secret_file(path: &Path) -> Result<SecretSlice<u8>, SecretFileError> {
+    let unreadable = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => SecretFileError::Missing(path.to_owned()),
+        _ => SecretFileError::Unreadable {
+            path: path.to_owned(),
+            source,
+        },
+    };
+    let mut file = File::open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    if metadata.is_dir() {
+        return Err(SecretFileError::Directory(path.to_owned()));
+    }
+    if is_open_to_others(&metadata) {
+        return Err(SecretFileError::Open(path.to_owned()));
+    }
+    // Room for all of it from the start, so that growing leaves no copies behind.
+    let length = usize::try_from(metadata.len().min(LARGEST)).unwrap_or_default();
+    let mut content = Vec::with_capacity(length + 1);
+    file.by_ref()
+        .take(LARGEST + 1)
+        .read_to_end(&mut content)
+        .map_err(unreadable)?;
+    let (is_empty, is_large) = (content.is_empty(), content.len() as u64 > LARGEST);
+    let content = SecretSlice::from(content);
+    match (is_empty, is_large) {
+        (true, _) => Err(SecretFileError::Empty(path.to_owned())),
+        (_, true) => Err(SecretFileError::TooLarge(path.to_owned())),
+        (false, false) => Ok(content),
+    }
+}
+
+#[cfg(unix)]
+fn is_open_to_others(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    metadata.permissions().mode() & 0o007 != 0
+}
+
+#[cfg(not(unix))]
+fn is_open_to_others(_: &Metadata) -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    fn error_with_mode(mode: u32) -> Option<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("credentials.csv");
+        fs::write(&path, "MARKER").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        read_secret_file(&path).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_file_open_to_others_is_refused_with_the_command_to_run() {
+        for mode in [0o644, 0o604, 0o602, 0o601, 0o777] {
+            let error = error_with_mode(mode).unwrap();
+            assert!(
+                error.contains("chmod o-rwx /") && !error.contains("MARKER"),
+                "{error}"
+            );
+        }
+        for mode in [0o600, 0o400, 0o640, 0o440] {
+            assert_eq!(error_with_mode(mode), None, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn missing_empty_and_foreign_files_are_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let error = |path: &Path| read_secret_file(path).unwrap_err().to_string();
+        assert!(error(&path).contains("does not exist"));
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).unwrap();
+        assert!(error(folder.path()).contains("is a directory"));
+        for (content, expected) in [
+            (Vec::new(), "is empty"),
+            (vec![b'x'; 1024 * 1024 + 1], "larger than 1 MiB"),
+        ] {
+            fs::write(&path, content).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+            assert!(error(&path).contains(expected), "{}", error(&path));
+        }
+    }
+
+    #[test]
+    fn the_content_is_read_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        fs::write(&path, b"\xef\xbb\xbf a\r\n\xff").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(
+            read_secret_file(&path).unwrap().expose_secret(),
+            b"\xef\xbb\xbf a\r\n\xff"
+        );
+    }
+}
