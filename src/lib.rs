@@ -16,9 +16,11 @@
 //! the proxy itself can answer.
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod credentials;
+pub mod emulator;
 pub mod error;
 pub mod guard;
 pub mod listener;

@@ -43,8 +43,13 @@ fn check_config(serve: &ServeArguments, environment: &Environment) -> Exit {
     if let Err(error) = TlsSettings::new(&loaded.config.upstream_tls.extra_roots) {
         return fail(Exit::Configuration, error);
     }
-    let file = loaded.file.map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
+    let file = loaded
+        .file
+        .map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
     let key = &loaded.credentials.origin;
-    let said = writeln!(std::io::stdout(), "configuration is in order ({file}; key from {key})");
+    let said = writeln!(
+        std::io::stdout(),
+        "configuration is in order ({file}; key from {key})"
+    );
     if said.is_ok() { Exit::Ok } else { Exit::Failed }
 }

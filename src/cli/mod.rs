@@ -25,7 +25,12 @@ use crate::config::Environment;
 /// Send unsigned HTTP to this proxy on localhost; it signs each request with your AK/SK and forwards
 /// it to the gateway over TLS.
 #[derive(Debug, Parser)]
-#[command(name = "apig-proxy", version, args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+#[command(
+    name = "apig-proxy",
+    version,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
+)]
 #[command(after_help = "Without a command, the proxy is served.\n\n\
     Try it without an account:  apig-proxy demo\n\
     Your own gateway:           apig-proxy --upstream https://<id>.apig.<region>.huaweicloudapis.com \
@@ -79,7 +84,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Err(error) => {
             // Nothing can be done about a closed standard error.
             let _ = error.print();
-            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            let asked = matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            );
             return if asked { Exit::Ok } else { Exit::Usage };
         }
     };
@@ -88,7 +96,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         None => serve::run(&arguments.serve, &environment),
         Some(Command::Serve(serve)) => serve::run(&serve, &environment),
         Some(Command::Demo(demo)) => demo::run(&demo),
-        Some(Command::Gateway(gateway)) => gateway::run(&gateway),
+        Some(Command::Gateway(gateway)) => gateway::run(&gateway, &environment),
         Some(Command::Sign(sign)) => sign::run(&sign, &environment),
         Some(Command::Check(check)) => check::run(&check, &environment),
     }

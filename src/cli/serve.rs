@@ -43,8 +43,26 @@ impl ServeArguments {
     /// The options as overrides of the configuration.
     #[must_use]
     pub fn overrides(&self) -> Overrides {
-        let Self { config, listen, upstream, credentials, stage, admin, log_format, log_level } = self.clone();
-        Overrides { config, listen, upstream, credentials, stage, admin, log_format, log_level }
+        let Self {
+            config,
+            listen,
+            upstream,
+            credentials,
+            stage,
+            admin,
+            log_format,
+            log_level,
+        } = self.clone();
+        Overrides {
+            config,
+            listen,
+            upstream,
+            credentials,
+            stage,
+            admin,
+            log_format,
+            log_level,
+        }
     }
 }
 
@@ -69,7 +87,10 @@ pub fn run(arguments: &ServeArguments, environment: &Environment) -> Exit {
 
 /// Serves until a signal, then drains; a second signal ends at once.
 fn serve(server: Server) -> Exit {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return fail(Exit::Failed, format_args!("cannot start: {error}")),
     };
@@ -107,7 +128,11 @@ fn serve(server: Server) -> Exit {
 
 /// Says where the proxy listens, where requests go, and whose they are.
 fn announce(loaded: &Loaded, server: &Server) {
-    let Loaded { config, credentials, file } = loaded;
+    let Loaded {
+        config,
+        credentials,
+        file,
+    } = loaded;
     if let Some(file) = file {
         tracing::info!("configuration from {}", file.display());
     }
@@ -126,6 +151,10 @@ fn announce_routes(config: &Config) {
             Scheme::Https => "https",
         };
         let authority = upstream.authority.to_str().unwrap_or_default();
-        tracing::info!("{}/ goes to {scheme}://{authority}{}", route.prefix, upstream.base_path);
+        tracing::info!(
+            "{}/ goes to {scheme}://{authority}{}",
+            route.prefix,
+            upstream.base_path
+        );
     }
 }

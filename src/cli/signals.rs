@@ -14,7 +14,10 @@ pub(super) struct Signals {
 impl Signals {
     /// Takes signals from now on; each of several waiters gets each signal.
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     /// Resolves at the next of them.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::environment::Environment;
 use super::problem::{Place, Problem, Problems};
 use super::raw::{Layer, Raw, RawRoute};
+use super::resolve::Judged;
 use super::{Config, resolve};
 use crate::credentials::{self, Found};
 
@@ -47,21 +48,7 @@ pub struct Loaded {
 ///
 /// All [`Problems`] with either, so that everything can be put right at once.
 pub fn load(overrides: &Overrides, environment: &Environment) -> Result<Loaded, Problems> {
-    let mut problems = Vec::new();
-    let file = find_file(overrides, environment);
-    let (layer, routes) = file.as_deref().map_or_else(Default::default, |file| {
-        read_file(file).unwrap_or_else(|problem| {
-            problems.push(problem);
-            Default::default()
-        })
-    });
-    let layers = vec![
-        Layer::defaults(),
-        layer,
-        Layer::of_environment(environment, &mut problems),
-        overrides.layer(&mut problems),
-    ];
-    let mut judged = resolve::resolve(&Raw::new(layers, routes), problems);
+    let (file, mut judged) = judge(overrides, environment);
     let found = judged
         .credentials_in_order
         .then(|| credentials::load(&judged.config.credentials, environment));
@@ -81,11 +68,52 @@ pub fn load(overrides: &Overrides, environment: &Environment) -> Result<Loaded, 
                 file,
             })
         }
-        _ => {
-            judged.problems.sort_by(|a, b| a.place.cmp(&b.place));
-            Err(Problems(judged.problems))
-        }
+        _ => Err(sorted(judged.problems)),
     }
+}
+
+/// Loads credentials alone, for what needs no upstream.
+///
+/// # Errors
+///
+/// All [`Problems`] with the keys of `[credentials]`, or the one with what they name.
+pub fn load_credentials(
+    overrides: &Overrides,
+    environment: &Environment,
+) -> Result<Found, Problems> {
+    let (_, mut judged) = judge(overrides, environment);
+    judged
+        .problems
+        .retain(|problem| problem.key.starts_with("credentials."));
+    if !judged.problems.is_empty() {
+        return Err(sorted(judged.problems));
+    }
+    credentials::load(&judged.config.credentials, environment)
+        .map_err(|error| Problems(vec![error.into_problem()]))
+}
+
+/// Lays the layers over one another and judges them.
+fn judge(overrides: &Overrides, environment: &Environment) -> (Option<PathBuf>, Judged) {
+    let mut problems = Vec::new();
+    let file = find_file(overrides, environment);
+    let (layer, routes) = file.as_deref().map_or_else(Default::default, |file| {
+        read_file(file).unwrap_or_else(|problem| {
+            problems.push(problem);
+            Default::default()
+        })
+    });
+    let layers = vec![
+        Layer::defaults(),
+        layer,
+        Layer::of_environment(environment, &mut problems),
+        overrides.layer(&mut problems),
+    ];
+    (file, resolve::resolve(&Raw::new(layers, routes), problems))
+}
+
+fn sorted(mut problems: Vec<Problem>) -> Problems {
+    problems.sort_by(|a, b| a.place.cmp(&b.place));
+    Problems(problems)
 }
 
 /// The default configuration with this upstream, from nothing but the two.

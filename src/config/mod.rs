@@ -29,7 +29,7 @@ use http::{HeaderValue, Method};
 
 pub use environment::Environment;
 pub use keys::{KEYS, Key, ROUTE_KEYS};
-pub use load::{Loaded, Overrides, from_text, load, with_upstream};
+pub use load::{Loaded, Overrides, from_text, load, load_credentials, with_upstream};
 pub use problem::{Place, Problem, Problems};
 
 /// Everything the proxy needs to know, in valid states only.

@@ -1,0 +1,208 @@
+//! Puts a request together from arguments, and signs it.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use secrecy::ExposeSecret;
+
+use super::{SignArguments, SignError};
+use crate::credentials::Credentials;
+use crate::signature::{
+    CONTENT_HASH_HEADER, CanonicalRequest, DATE_HEADER, Payload, PayloadHash, PayloadHasher,
+    Signer, SigningDate, Target, UNSIGNED_PAYLOAD, respell_query,
+};
+
+/// A signed request, with every stage of its signature.
+#[derive(Debug)]
+pub(super) struct SignedRequest {
+    pub(super) method: String,
+    /// As it has to be sent.
+    pub(super) url: String,
+    /// All headers to send, in the order in which they are sent.
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) canonical_request: String,
+    pub(super) string_to_sign: String,
+    pub(super) authorization: String,
+}
+
+impl SignedRequest {
+    pub(super) fn new(
+        arguments: &SignArguments,
+        credentials: &Credentials,
+        now: SigningDate,
+    ) -> Result<Self, SignError> {
+        let url = Url::parse(&arguments.url)?;
+        let mut headers = Headers::parse(&arguments.headers)?;
+        let date = match arguments.date.clone().or_else(|| headers.take(DATE_HEADER)) {
+            Some(date) => SigningDate::parse(&date)?,
+            None => now,
+        };
+        let host = headers.take("host").unwrap_or_else(|| url.host.clone());
+        headers.0.insert(0, ("host".to_owned(), host));
+        if let Some(token) = &credentials.security_token {
+            headers.0.push((
+                "x-security-token".to_owned(),
+                token.expose_secret().to_owned(),
+            ));
+        }
+        let hash = body_hash(arguments)?;
+        let mut declared = headers
+            .take(CONTENT_HASH_HEADER)
+            .filter(|value| !value.is_empty());
+        if arguments.unsigned_payload {
+            if hash == PayloadHash::EMPTY {
+                return Err(SignError::EmptyPayload);
+            }
+            declared = Some(UNSIGNED_PAYLOAD.to_owned());
+        }
+        let has_body = arguments.data.is_some() || arguments.data_file.is_some();
+        let default = if has_body { "POST" } else { "GET" };
+        let method = arguments
+            .method
+            .clone()
+            .unwrap_or_else(|| default.to_owned());
+        Self::sign(
+            method,
+            &url,
+            headers,
+            declared.as_deref(),
+            &hash,
+            &date,
+            credentials,
+        )
+    }
+
+    fn sign(
+        method: String,
+        url: &Url,
+        mut headers: Headers,
+        declared: Option<&str>,
+        hash: &PayloadHash,
+        date: &SigningDate,
+        credentials: &Credentials,
+    ) -> Result<Self, SignError> {
+        let payload = declared.map_or(Payload::Hash(hash), Payload::Declared);
+        let pairs: Vec<(&str, &str)> = headers
+            .0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let canonical =
+            CanonicalRequest::new(&method, Target::parse(&url.target)?, &pairs, date, payload)?;
+        let signer = Signer::new(&credentials.access_key, &credentials.secret_key);
+        let authorization = signer.sign(&canonical).into_authorization();
+        let (canonical_request, string_to_sign) =
+            (canonical.to_string(), canonical.string_to_sign());
+        headers.0.push((DATE_HEADER.to_owned(), date.to_string()));
+        headers
+            .0
+            .extend(declared.map(|value| (CONTENT_HASH_HEADER.to_owned(), value.to_owned())));
+        headers
+            .0
+            .push(("authorization".to_owned(), authorization.clone()));
+        let url = format!("{}{}", url.origin, url.target);
+        Ok(Self {
+            method,
+            url,
+            headers: headers.0,
+            canonical_request,
+            string_to_sign,
+            authorization,
+        })
+    }
+}
+
+/// A URL, as far as a request needs it.
+#[derive(Debug)]
+struct Url {
+    /// Scheme and authority, as they were given.
+    origin: String,
+    /// The value of `Host`: without the scheme's default port, as clients send it.
+    host: String,
+    /// Path and query, respelt, without the fragment.
+    target: String,
+}
+
+impl Url {
+    fn parse(text: &str) -> Result<Self, SignError> {
+        let (scheme, rest) = text.split_once("://").ok_or(SignError::Url)?;
+        let default_port = match scheme.to_ascii_lowercase().as_str() {
+            "https" => ":443",
+            "http" => ":80",
+            _ => return Err(SignError::Url),
+        };
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, target) = rest.split_at(end);
+        if authority.is_empty()
+            || authority.contains('@')
+            || authority.parse::<http::uri::Authority>().is_err()
+        {
+            return Err(SignError::Url);
+        }
+        let target = target.split('#').next().unwrap_or_default();
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(respell_query(query))),
+            None => (target, None),
+        };
+        let path = if path.is_empty() { "/" } else { path };
+        let query = query.map_or_else(String::new, |query| format!("?{query}"));
+        let host = authority.strip_suffix(default_port).unwrap_or(authority);
+        Ok(Self {
+            origin: format!("{scheme}://{authority}"),
+            host: host.to_owned(),
+            target: format!("{path}{query}"),
+        })
+    }
+}
+
+/// Headers as they were given.
+#[derive(Debug)]
+struct Headers(Vec<(String, String)>);
+
+impl Headers {
+    fn parse(lines: &[String]) -> Result<Self, SignError> {
+        let parse = |line: &String| {
+            let (name, value) = line
+                .split_once(':')
+                .filter(|(name, _)| !name.trim().is_empty())
+                .ok_or(SignError::Header)?;
+            Ok((
+                name.trim().to_owned(),
+                value.trim_matches([' ', '\t']).to_owned(),
+            ))
+        };
+        lines.iter().map(parse).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Takes a header out, if it was given.
+    fn take(&mut self, name: &str) -> Option<String> {
+        let at = self
+            .0
+            .iter()
+            .position(|header| header.0.eq_ignore_ascii_case(name))?;
+        Some(self.0.remove(at).1)
+    }
+}
+
+/// The hash of the body, which is read piece by piece.
+fn body_hash(arguments: &SignArguments) -> Result<PayloadHash, SignError> {
+    let Some(path) = &arguments.data_file else {
+        return Ok(PayloadHash::of(
+            arguments.data.as_deref().unwrap_or_default().as_bytes(),
+        ));
+    };
+    let failed = |error: io::Error| SignError::Data(error.kind());
+    let mut source: Box<dyn Read> = if path.as_os_str() == "-" {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(File::open(path).map_err(failed)?)
+    };
+    let mut hasher = PayloadHasher::default();
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        match source.read(&mut piece).map_err(failed)? {
+            0 => return Ok(hasher.finish()),
+            length => hasher.update(&piece[..length]),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! A certificate authority, made when it is needed and never kept.
+
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// A certificate authority.
+#[derive(Debug)]
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+const MADE: &str = "a certificate of the program's own making is valid";
+
+impl Authority {
+    /// A new authority with a key of its own.
+    #[must_use]
+    #[expect(
+        clippy::new_without_default,
+        reason = "it draws a key, which a default should not"
+    )]
+    pub fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).expect(MADE);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "apig-proxy emulated gateway");
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().expect(MADE)).expect(MADE))
+    }
+
+    /// The root that a caller has to trust.
+    #[must_use]
+    pub fn root(&self) -> CertificateDer<'static> {
+        self.0.der().clone()
+    }
+
+    /// The root, in PEM.
+    #[must_use]
+    pub fn root_pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// TLS for a server with these names and addresses.
+    ///
+    /// # Panics
+    ///
+    /// If one of them cannot be in a certificate.
+    #[must_use]
+    pub fn server_config(&self, names: &[String]) -> Arc<ServerConfig> {
+        let key = KeyPair::generate().expect(MADE);
+        let certificate = CertificateParams::new(names)
+            .expect(MADE)
+            .signed_by(&key, &*self.0)
+            .expect(MADE);
+        let key = PrivateKeyDer::try_from(key.serialize_der()).expect(MADE);
+        let mut config =
+            ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .expect("the provider has cipher suites for TLS 1.2 and 1.3")
+                .with_no_client_auth()
+                .with_single_cert(vec![certificate.der().clone()], key)
+                .expect(MADE);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Arc::new(config)
+    }
+}
