@@ -177,21 +177,18 @@ pub const ROUTE_KEYS: &[Key] = &[
     key("auth", "", "as `auth.mode`, which is its default"),
 ];
 
-/// The known key that is spelt most like `name`, if one is close.
+/// The known key that is spelt most like `name`, or has its name in another table, if there is one.
 pub(super) fn nearest(name: &str, keys: &[Key]) -> Option<&'static str> {
-    let last = |name: &'static str| name.rsplit('.').next().unwrap_or(name);
-    let distances = keys.iter().map(|key| {
-        // A key in the wrong table is as good a guess as one that is misspelt.
-        let distance = distance(name, key.name).min(distance(
-            name.rsplit('.').next().unwrap_or(name),
-            last(key.name),
-        ));
-        (distance, key.name)
-    });
-    distances
+    let last = |name: &str| name.rsplit('.').next().map(str::to_owned);
+    let close = keys
+        .iter()
+        .map(|key| (distance(name, key.name), key.name))
         .filter(|(distance, _)| *distance <= 2)
-        .min()
+        .min();
+    let misplaced = || keys.iter().find(|key| last(key.name) == last(name));
+    close
         .map(|(_, name)| name)
+        .or_else(|| misplaced().map(|key| key.name))
 }
 
 /// The number of single-character edits between two names.

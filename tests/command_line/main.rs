@@ -1,1 +1,8 @@
-fn main() {}
+//! The program as it is started: exit codes, messages, what is printed, and what never is.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod commands;
+mod program;
+mod readme;
+mod secrets;
+mod starting;

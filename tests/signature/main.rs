@@ -1,1 +1,7 @@
-fn main() {}
+//! The signature against Huawei's own SDKs, and against what must hold for every request.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod properties;
+mod requests;
+mod respelling;
+mod vectors;

@@ -1,0 +1,127 @@
+//! The commands other than `serve`.
+
+use crate::program::{Place, Running};
+
+const KEY: [(&str, &str); 2] = [
+    ("HUAWEICLOUD_SDK_AK", "QTWAOYTTINDUT2QVKYUC"),
+    (
+        "HUAWEICLOUD_SDK_SK",
+        "MFyfvK41ba2giqM7Uio6PznpdUKGpownRZlmVmHc",
+    ),
+];
+
+#[test]
+fn the_demo_ends_well() {
+    let (code, out, err) = Place::new().run(&["demo", "--once"], &[]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    assert_eq!(out.matches("200 signature verified").count(), 3, "{out}");
+    assert!(out.contains("413 PROXY.body_too_large"), "{out}");
+}
+
+#[test]
+fn sign_makes_the_signature_of_the_documentation() {
+    let url = "https://service.region.example.com/v1/77b6a44cba5143ab91d13ab9a8ff44fd/vpcs?limit=2&marker=13551d6b-755d-4757-b956-536f674975c0";
+    let (code, out, err) = Place::new().run(
+        &[
+            "sign",
+            "--date",
+            "20191115T033655Z",
+            "-H",
+            "Content-Type: application/json",
+            url,
+        ],
+        &KEY,
+    );
+    assert_eq!((code, err.as_str()), (0, ""));
+    let expected = "authorization: SDK-HMAC-SHA256 Access=QTWAOYTTINDUT2QVKYUC, SignedHeaders=content-type;host;x-sdk-date, Signature=7be6668032f70418fcc22abc52071e57aff61b84a1d2381bb430d6870f4f6ebe\n";
+    assert!(out.ends_with(expected), "{out}");
+}
+
+#[test]
+fn sign_reads_a_body_from_a_file_and_needs_a_key() {
+    let place = Place::new();
+    place.file("body", "{\"a\":1}");
+    let sign = |arguments: &[&str]| {
+        place
+            .run(
+                &[
+                    &["sign", "--format", "json", "--date", "20191115T033655Z"],
+                    arguments,
+                    &["https://a.example/"],
+                ]
+                .concat(),
+                &KEY,
+            )
+            .1
+    };
+    assert_eq!(sign(&["--data-file", "body"]), sign(&["-d", "{\"a\":1}"]));
+    assert_eq!(place.run(&["sign", "https://a.example/"], &[]).0, 78);
+    assert_eq!(place.run(&["sign", "not a url"], &KEY).0, 64);
+    assert_eq!(
+        place
+            .run(&["sign", "--data-file", "none", "https://a.example/"], &KEY)
+            .0,
+        1
+    );
+}
+
+#[test]
+fn a_proxy_works_before_the_gateway_command_with_the_configuration_that_it_writes() {
+    let place = Place::new();
+    let folder = place.path().join("gateway");
+    let folder = folder.to_str().unwrap();
+    let gateway = Running::start(place.command(
+        &["gateway", "--listen", "127.0.0.1:0", "--dir", folder],
+        &[],
+    ));
+    let config = format!("{folder}/apig-proxy.toml");
+    for _ in 0..2000 {
+        if std::path::Path::new(&config).exists() {
+            break;
+        }
+        #[expect(clippy::disallowed_methods, reason = "no runtime runs here")]
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let mut proxy =
+        Running::start(place.command(&["--config", &config, "--listen", "127.0.0.1:0"], &[]));
+    let answer = crate::program::exchange(
+        proxy.address(),
+        "GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    );
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"verified\":true"),
+        "{answer}"
+    );
+    assert_eq!(proxy.stop().0, 0);
+    let (code, said) = gateway.stop();
+    assert_eq!(code, 0);
+    assert!(
+        said.contains("apig-proxy --config ") && !said.contains("Secret"),
+        "{said}"
+    );
+    // A second gateway does not overwrite the keys of the first.
+    let (code, _, said) = place.run(
+        &["gateway", "--listen", "127.0.0.1:0", "--dir", folder],
+        &[],
+    );
+    assert_eq!(code, 1, "{said}");
+}
+
+#[test]
+fn what_is_for_this_machine_only_does_not_listen_elsewhere() {
+    for command in ["gateway", "demo"] {
+        let (code, _, said) = Place::new().run(&[command, "--listen", "0.0.0.0:0"], &[]);
+        assert_eq!((code, said.contains("loopback")), (64, true), "{said}");
+    }
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    for argument in ["--help", "--version"] {
+        let (code, out, err) = Place::new().run(&[argument], &[]);
+        assert_eq!(
+            (code, err.as_str(), out.contains("apig-proxy")),
+            (0, "", true)
+        );
+    }
+}

@@ -1,0 +1,151 @@
+//! The program, with an environment of its own.
+
+use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_apig-proxy");
+
+/// A folder in which the program runs, without variables but those of the test.
+pub(crate) struct Place(TempDir);
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Writes a file that only its owner can read.
+    pub(crate) fn file(&self, name: &str, content: &str) -> PathBuf {
+        self.file_with_mode(name, content, 0o600)
+    }
+
+    pub(crate) fn file_with_mode(&self, name: &str, content: &str, mode: u32) -> PathBuf {
+        let path = self.path().join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        path
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+        let mut command = Command::new(BINARY);
+        command
+            .args(arguments)
+            .current_dir(self.path())
+            .env_clear()
+            .envs(environment.iter().copied());
+        command.env("HOME", self.path()).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the program to its end: exit code, standard output, standard error.
+    pub(crate) fn run(
+        &self,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> (i32, String, String) {
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = self.command(arguments, environment).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (status.code().unwrap(), text(stdout), text(stderr))
+    }
+}
+
+/// The program while it runs. It is killed when dropped.
+pub(crate) struct Running {
+    child: Child,
+    log: BufReader<std::process::ChildStderr>,
+    /// What was logged so far.
+    pub(crate) logged: String,
+}
+
+impl Running {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        Self {
+            child,
+            log,
+            logged: String::new(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Reads the log up to the line that says where the proxy listens.
+    pub(crate) fn address(&mut self) -> SocketAddr {
+        loop {
+            let mut line = String::new();
+            assert!(
+                self.log.read_line(&mut line).unwrap() > 0,
+                "it ended: {}",
+                self.logged
+            );
+            self.logged.push_str(&line);
+            if let Some((_, rest)) = line.split_once("listening on http://") {
+                return rest.split(' ').next().unwrap().parse().unwrap();
+            }
+        }
+    }
+
+    /// Ends the program with SIGTERM: its exit code, and all that it logged and printed.
+    pub(crate) fn stop(mut self) -> (i32, String) {
+        let killed = Command::new("kill")
+            .arg(self.id().to_string())
+            .status()
+            .unwrap();
+        assert!(killed.success());
+        let mut said = std::mem::take(&mut self.logged);
+        self.log.read_to_string(&mut said).unwrap();
+        self.child
+            .stdout
+            .take()
+            .unwrap()
+            .read_to_string(&mut said)
+            .unwrap();
+        (self.child.wait().unwrap().code().unwrap(), said)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends one request and reads the answer to its end.
+pub(crate) fn exchange(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    stream
+        .write_all(
+            request
+                .replacen("\r\n", "\r\nConnection: close\r\n", 1)
+                .as_bytes(),
+        )
+        .unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}

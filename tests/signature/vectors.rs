@@ -1,0 +1,137 @@
+//! Signatures that Huawei's own SDKs computed, compared stage by stage.
+
+use std::fs;
+use std::path::Path;
+
+use apig_proxy::signature::{CanonicalRequest, Payload, PayloadHash, Signer, SigningDate, Target};
+use serde::Deserialize;
+
+/// A case of a vector file.
+#[derive(Deserialize)]
+struct Case {
+    id: String,
+    method: String,
+    url: String,
+    headers: Vec<(String, String)>,
+    body_base64: String,
+    access_key: String,
+    secret_key: String,
+    date: String,
+    canonical_request: String,
+    string_to_sign: String,
+    authorization: String,
+}
+
+/// All cases of all files in the folder; a file without a case is an error.
+fn cases() -> Vec<Case> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
+    let mut cases = Vec::new();
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(
+            path.extension().unwrap(),
+            "jsonl",
+            "{} is no vector file",
+            path.display()
+        );
+        let text = fs::read_to_string(&path).unwrap();
+        let before = cases.len();
+        cases.extend(
+            text.lines()
+                .map(|line| serde_json::from_str::<Case>(line).unwrap()),
+        );
+        assert!(cases.len() > before, "{} is empty", path.display());
+    }
+    cases
+}
+
+#[test]
+fn every_vector_agrees_in_every_stage() {
+    let cases = cases();
+    assert!(cases.len() >= 180, "{} vectors", cases.len());
+    let failures: Vec<String> = cases
+        .iter()
+        .filter_map(|case| failure(case).err())
+        .collect();
+    assert!(
+        failures.is_empty(),
+        "{} of {} differ:\n{}",
+        failures.len(),
+        cases.len(),
+        failures.join("\n")
+    );
+}
+
+/// The first stage in which a case differs.
+fn failure(case: &Case) -> Result<(), String> {
+    let (authority, target) = split(&case.url);
+    let mut host = authority.to_owned();
+    let mut declared = None;
+    let mut headers = Vec::new();
+    for (name, value) in &case.headers {
+        match name.to_ascii_lowercase().as_str() {
+            "host" => host = value.clone(),
+            "x-sdk-date" => assert_eq!(*value, case.date, "{}", case.id),
+            "x-sdk-content-sha256" => declared = Some(value.as_str()),
+            _ => headers.push((name.as_str(), value.as_str())),
+        }
+    }
+    headers.push(("host", &host));
+    let hash = PayloadHash::of(&decode_base64(&case.body_base64));
+    let payload = declared.map_or(Payload::Hash(&hash), Payload::Declared);
+    let date = SigningDate::parse(&case.date).unwrap();
+    let target = Target::parse(&target).map_err(|error| format!("{}: target: {error}", case.id))?;
+    let request = CanonicalRequest::new(&case.method, target, &headers, &date, payload)
+        .map_err(|error| format!("{}: {error}", case.id))?;
+    let signature = Signer::new(&case.access_key, &case.secret_key.clone().into()).sign(&request);
+    let stages = [
+        (
+            "canonical request",
+            request.to_string(),
+            &case.canonical_request,
+        ),
+        (
+            "string to sign",
+            request.string_to_sign(),
+            &case.string_to_sign,
+        ),
+        (
+            "authorization",
+            signature.into_authorization(),
+            &case.authorization,
+        ),
+    ];
+    match stages.into_iter().find(|(_, ours, theirs)| ours != *theirs) {
+        Some((stage, ours, theirs)) => Err(format!(
+            "{}: {stage}:\n  ours   {ours:?}\n  theirs {theirs:?}",
+            case.id
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Authority, and the target that is sent: a path at least, and no fragment.
+fn split(url: &str) -> (&str, String) {
+    let rest = url.split_once("://").unwrap().1;
+    let (authority, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let target = target.split('#').next().unwrap();
+    let slash = if target.starts_with('/') { "" } else { "/" };
+    (authority, format!("{slash}{target}"))
+}
+
+fn decode_base64(text: &str) -> Vec<u8> {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut bits = 0_u32;
+    let mut held = 0;
+    let mut bytes = Vec::new();
+    for digit in text.bytes().filter(|byte| *byte != b'=') {
+        let value = ALPHABET.iter().position(|known| *known == digit).unwrap();
+        bits = bits << 6 | u32::try_from(value).unwrap();
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.push(u8::try_from(bits >> held & 0xff).unwrap());
+        }
+    }
+    bytes
+}
