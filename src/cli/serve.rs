@@ -19,7 +19,7 @@ pub struct ServeArguments {
     /// Address to accept requests on; may be given several times [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDR")]
     pub listen: Vec<String>,
-    /// Where requests go, like https://<id>.apig.cn-north-4.huaweicloudapis.com.
+    /// Where requests go: the address of the gateway, with scheme and host.
     #[arg(long, value_name = "URL")]
     pub upstream: Option<String>,
     /// File with the access key, like the credentials.csv of the console.

@@ -6,7 +6,7 @@
 //!
 //! Each step takes the type that the one before made, and only `sign` makes a `Signed`, which is all
 //! that `forward` takes: what failed to be signed cannot be sent. What goes wrong is an
-//! [`Error`](crate::error::Error) until `respond` turns it into an answer.
+//! [`Error`] until `respond` turns it into an answer.
 //!
 //! # What can go wrong
 //!

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -66,11 +66,7 @@ pub(super) async fn prepare(settings: &Settings, admitted: Admitted) -> Result<P
     headers.insert(HOST, upstream.upstream.authority.clone());
     head::pass_through(parts.headers, &mut headers, |name| !head::is_owned(name));
     headers.insert(X_STAGE, upstream.stage.clone());
-    let expects_body = [Method::POST, Method::PUT, Method::PATCH].contains(&parts.method);
-    if expects_body && matches!(body, RequestBody::Empty) {
-        // Without it, gateways answer 411 to a method that is defined with a body.
-        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-    }
+    frame(&parts.method, &body, &mut headers);
     let mut request = Request::new(body);
     *request.method_mut() = parts.method;
     *request.uri_mut() = Uri::from(target);
@@ -80,6 +76,22 @@ pub(super) async fn prepare(settings: &Settings, admitted: Admitted) -> Result<P
         hash,
         reply: Reply { route, host },
     })
+}
+
+/// Says how the body is framed, where the HTTP client would say nothing or something else.
+fn frame(method: &Method, body: &RequestBody, headers: &mut HeaderMap) {
+    let expects_body = [Method::POST, Method::PUT, Method::PATCH].contains(method);
+    match body {
+        // Without it, gateways answer 411 to a method that is defined with a body.
+        RequestBody::Empty if expects_body => {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        // Without it, hyper leaves out the body of a GET whose length is not known.
+        RequestBody::Streamed(streamed) if streamed.rest.size_hint().exact().is_none() => {
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        RequestBody::Empty | RequestBody::Held(_) | RequestBody::Streamed(_) => {}
+    }
 }
 
 /// Whether the body goes out as `UNSIGNED-PAYLOAD`, if there is one.

@@ -1,9 +1,5 @@
 //! What a signature costs, and how fast a body is hashed.
 #![expect(
-    missing_docs,
-    reason = "the macros of criterion make functions without documentation"
-)]
-#![expect(
     clippy::unwrap_used,
     reason = "a benchmark that cannot go on has failed"
 )]

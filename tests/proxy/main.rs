@@ -6,6 +6,7 @@
 mod bodies;
 mod heads;
 mod lifecycle;
+mod limits;
 mod refusals;
 mod responses;
 mod routes;

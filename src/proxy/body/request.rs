@@ -1,4 +1,4 @@
-//! Bodies on their way: to the gateway ([`RequestBody`]) and back ([`ResponseBody`]).
+//! Request bodies on their way to the gateway.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -10,10 +10,9 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Instant;
 
-use super::budget::Room;
-use super::idle::IdleTimer;
 use crate::error::Error;
-use crate::upstream::Connection;
+use crate::proxy::budget::Room;
+use crate::proxy::idle::IdleTimer;
 
 /// A request body as it goes out.
 #[derive(Debug)]
@@ -29,28 +28,28 @@ pub enum RequestBody {
 /// The pieces of a hashed body, and the room they take.
 #[derive(Debug)]
 pub struct Held {
-    pub(super) pieces: VecDeque<Bytes>,
+    pub(in crate::proxy) pieces: VecDeque<Bytes>,
     /// Held for its drop: it is given back with the pieces.
-    pub(super) _room: Room,
-    pub(super) progress: Rc<Progress>,
+    pub(in crate::proxy) _room: Room,
+    pub(in crate::proxy) progress: Rc<Progress>,
 }
 
 /// A body that is passed on while it arrives, counted against the limit.
 #[derive(Debug)]
 pub struct Streamed {
     /// The first piece, if it had to be waited for to know that there is one.
-    pub(super) first: Option<Bytes>,
-    pub(super) rest: Incoming,
+    pub(in crate::proxy) first: Option<Bytes>,
+    pub(in crate::proxy) rest: Incoming,
     /// Bytes that may still come.
-    pub(super) left: u64,
-    pub(super) limit: u64,
-    pub(super) idle: IdleTimer,
-    pub(super) progress: Rc<Progress>,
+    pub(in crate::proxy) left: u64,
+    pub(in crate::proxy) limit: u64,
+    pub(in crate::proxy) idle: IdleTimer,
+    pub(in crate::proxy) progress: Rc<Progress>,
 }
 
 /// How far the sending of a body is; shared with the one who waits for the answer.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(in crate::proxy) struct Progress {
     /// When a piece was last taken for sending.
     last: Cell<Instant>,
     complete: Cell<bool>,
@@ -58,7 +57,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new() -> Rc<Self> {
+    pub(in crate::proxy) fn new() -> Rc<Self> {
         Rc::new(Self {
             last: Cell::new(Instant::now()),
             complete: Cell::new(false),
@@ -66,17 +65,17 @@ impl Progress {
         })
     }
 
-    pub(super) fn last(&self) -> Instant {
+    pub(in crate::proxy) fn last(&self) -> Instant {
         self.last.get()
     }
 
     /// Whether the body was taken to its end.
-    pub(super) fn is_complete(&self) -> bool {
+    pub(in crate::proxy) fn is_complete(&self) -> bool {
         self.complete.get()
     }
 
     /// Why the body ended early, if it did.
-    pub(super) fn take_failure(&self) -> Option<Error> {
+    pub(in crate::proxy) fn take_failure(&self) -> Option<Error> {
         self.failure.borrow_mut().take()
     }
 
@@ -93,7 +92,7 @@ impl Progress {
 
 impl RequestBody {
     /// How far the sending is; `None` without a body.
-    pub(super) fn progress(&self) -> Option<Rc<Progress>> {
+    pub(in crate::proxy) fn progress(&self) -> Option<Rc<Progress>> {
         match self {
             Self::Empty => None,
             Self::Held(held) => Some(Rc::clone(&held.progress)),
@@ -198,108 +197,4 @@ impl Streamed {
             }
         }
     }
-}
-
-/// A response body on its way to the caller.
-#[derive(Debug)]
-pub enum ResponseBody {
-    /// An answer of the proxy's own.
-    Own(Option<Bytes>),
-    /// An answer of the gateway's.
-    Relayed(Box<Relayed>),
-}
-
-/// A body that is passed on while it arrives. It holds the connection that it comes over, which goes
-/// back to the pool with the last byte, and is closed if the caller does not wait for that.
-#[derive(Debug)]
-pub struct Relayed {
-    pub(super) body: Incoming,
-    pub(super) idle: IdleTimer,
-    pub(super) connection: Option<Connection<RequestBody>>,
-    /// Of the request body.
-    pub(super) progress: Option<Rc<Progress>>,
-}
-
-impl Relayed {
-    /// To be called when the body has been read to its end.
-    pub(super) fn finish(&mut self) {
-        let sent = self
-            .progress
-            .as_ref()
-            .is_none_or(|progress| progress.is_complete());
-        if let Some(connection) = self.connection.take()
-            && sent
-        {
-            connection.release();
-        }
-    }
-}
-
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = ResponseEnded;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ResponseEnded>>> {
-        match &mut *self {
-            Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Relayed(relayed) => relayed.poll_piece(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Own(bytes) => bytes.is_none(),
-            Self::Relayed(relayed) => relayed.body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Own(bytes) => {
-                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
-            }
-            Self::Relayed(relayed) => relayed.body.size_hint(),
-        }
-    }
-}
-
-impl Relayed {
-    fn poll_piece(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ResponseEnded>>> {
-        loop {
-            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
-                ready!(self.idle.poll_expired(cx));
-                return Poll::Ready(Some(Err(ResponseEnded::Idle)));
-            };
-            self.idle.stop();
-            if self.body.is_end_stream() || frame.is_none() {
-                self.finish();
-            }
-            return Poll::Ready(match frame {
-                None => None,
-                Some(Err(error)) => Some(Err(ResponseEnded::Broken(error))),
-                Some(Ok(frame)) if frame.is_data() => Some(Ok(frame)),
-                // Trailers are not passed on; the end comes next.
-                Some(Ok(_)) => continue,
-            });
-        }
-    }
-}
-
-/// Why a response body ended early. The caller's connection is then cut off, so that the answer
-/// cannot be taken for a complete one.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ResponseEnded {
-    /// Nothing came for `timeouts.idle`.
-    #[error("the gateway's answer stood still for too long (timeouts.idle)")]
-    Idle,
-    /// The connection to the gateway broke.
-    #[error("the gateway's answer broke off")]
-    Broken(#[source] hyper::Error),
 }

@@ -1,0 +1,139 @@
+"""The clients: each sends a case, and says which target it put on the wire and what came back."""
+
+import asyncio
+import json
+import socket
+import subprocess
+from pathlib import Path
+
+import aiohttp
+import httpx
+import requests
+import yarl
+from urllib3.util.url import _encode_target
+
+from cases import Case
+
+PATIENCE = 60
+HERE = Path(__file__).parent
+# Target on the wire, status, and the answer's JSON.
+Result = tuple[str, int, dict]
+
+
+def header_list(case: Case) -> list[tuple[str, str]]:
+    return ([("content-type", case.content_type)] if case.content_type else []) + case.headers
+
+
+def pieces(body: bytes):
+    """A body of unknown length, in pieces."""
+    for start in range(0, len(body), 50_000):
+        yield body[start:start + 50_000]
+
+
+def by_requests(port: int, cases: list[Case]) -> list[Result]:
+    results = []
+    with requests.Session() as session:
+        session.trust_env = False
+        for case in cases:
+            data = pieces(case.body) if case.chunked else case.body or None
+            prepared = session.prepare_request(
+                requests.Request(case.method, f"http://localhost:{port}/", headers=dict(header_list(case)), data=data))
+            prepared.url = f"http://localhost:{port}{case.target}"
+            answer = session.send(prepared, timeout=PATIENCE)
+            # urllib3 has its own spelling of some targets, and this is it.
+            results.append((_encode_target(case.target), answer.status_code, answer.json()))
+    return results
+
+
+def by_httpx(port: int, cases: list[Case]) -> list[Result]:
+    results = []
+    with httpx.Client(trust_env=False, timeout=PATIENCE) as client:
+        for case in cases:
+            url = httpx.URL(f"http://localhost:{port}{case.target}")
+            headers = [(name.encode(), value.encode("latin-1")) for name, value in header_list(case)]
+            content = pieces(case.body) if case.chunked else case.body
+            answer = client.request(case.method, url, headers=headers, content=content)
+            results.append((url.raw_path.decode(), answer.status_code, answer.json()))
+    return results
+
+
+def by_aiohttp(port: int, cases: list[Case]) -> list[Result]:
+    async def stream(body: bytes):
+        for piece in pieces(body):
+            yield piece
+
+    async def run() -> list[Result]:
+        results = []
+        timeout = aiohttp.ClientTimeout(total=PATIENCE)
+        skipped = {"content-type"}
+        async with aiohttp.ClientSession(timeout=timeout, skip_auto_headers=skipped) as session:
+            for case in cases:
+                url = yarl.URL(f"http://localhost:{port}{case.target}", encoded=True)
+                data = stream(case.body) if case.chunked else case.body or None
+                headers = header_list(case)
+                async with session.request(case.method, url, headers=headers, data=data) as answer:
+                    results.append((case.target, answer.status, await answer.json()))
+        return results
+
+    return asyncio.run(run())
+
+
+def by_curl(port: int, cases: list[Case]) -> list[Result]:
+    results = []
+    for case in cases:
+        command = ["curl", "-sS", "--path-as-is", "-g", "--max-time", str(PATIENCE), "-w", "\n%{http_code}", "-X", case.method,
+                   f"http://localhost:{port}{case.target}"]
+        # curl adds a type to every body, and an empty value takes it away.
+        for name, value in header_list(case) if case.content_type else [("content-type", ""), *case.headers]:
+            command += ["-H", f"{name}:" if not value else f"{name}: {value}"]
+        if case.chunked:
+            command += ["-H", "transfer-encoding: chunked"]
+        if case.body:
+            command += ["--data-binary", "@-"]
+        done = subprocess.run(command, input=case.body, capture_output=True, timeout=PATIENCE + 5, check=True)
+        text, _, status = done.stdout.decode().rpartition("\n")
+        results.append((case.target, int(status), json.loads(text)))
+    return results
+
+
+def by_fetch(port: int, cases: list[Case]) -> list[Result]:
+    """Node's fetch, all cases in one process."""
+    lines = [json.dumps({"method": case.method, "url": f"http://localhost:{port}{case.target}", "headers": header_list(case),
+                         "body": case.body.decode("latin-1"), "chunked": case.chunked}) for case in cases]
+    done = subprocess.run(["node", str(HERE / "fetch.mjs")], input="\n".join(lines), text=True, capture_output=True,
+                          timeout=2 * PATIENCE, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return [(answer["sent"], answer["status"], answer["json"]) for answer in map(json.loads, done.stdout.splitlines())]
+
+
+def by_socket(port: int, cases: list[Case]) -> list[Result]:
+    """Bytes over one connection: pipelined in pairs, with every byte as it is."""
+    results = []
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as stream:
+        reader = stream.makefile("rb")
+        for start in range(0, len(cases), 2):
+            batch = cases[start:start + 2]
+            stream.sendall(b"".join(raw(case) for case in batch))
+            results += [(case.target, *read_answer(reader)) for case in batch]
+    return results
+
+
+def raw(case: Case) -> bytes:
+    lines = [f"{case.method} {case.target} HTTP/1.1", "Host: localhost"]
+    lines += [f"{name}: {value}" for name, value in header_list(case)]
+    lines.append("Transfer-Encoding: chunked" if case.chunked else f"Content-Length: {len(case.body)}")
+    body = case.body
+    if case.chunked:
+        body = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces(case.body)) + b"0\r\n\r\n"
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+
+
+def read_answer(reader) -> tuple[int, dict]:
+    status = int(reader.readline().split()[1])
+    length = 0
+    while (line := reader.readline().strip()):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            length = int(value)
+    return status, json.loads(reader.read(length))
