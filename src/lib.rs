@@ -31,4 +31,5 @@ pub mod upstream;
 
 pub use config::Config;
 pub use listener::Server;
+pub use proxy::Proxy;
 pub use signature::Signer;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, SupportedProtocolVersion};
 
 /// A certificate authority.
 #[derive(Debug)]
@@ -41,13 +41,17 @@ impl Authority {
         self.0.pem()
     }
 
-    /// TLS for a server with these names and addresses.
+    /// TLS of these versions for a server with these names and addresses.
     ///
     /// # Panics
     ///
     /// If one of them cannot be in a certificate.
     #[must_use]
-    pub fn server_config(&self, names: &[String]) -> Arc<ServerConfig> {
+    pub fn server_config(
+        &self,
+        names: &[String],
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Arc<ServerConfig> {
         let key = KeyPair::generate().expect(MADE);
         let certificate = CertificateParams::new(names)
             .expect(MADE)
@@ -56,8 +60,8 @@ impl Authority {
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect(MADE);
         let mut config =
             ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-                .with_safe_default_protocol_versions()
-                .expect("the provider has cipher suites for TLS 1.2 and 1.3")
+                .with_protocol_versions(versions)
+                .expect("the provider has cipher suites for every version")
                 .with_no_client_auth()
                 .with_single_cert(vec![certificate.der().clone()], key)
                 .expect(MADE);

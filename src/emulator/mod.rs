@@ -116,7 +116,8 @@ impl Emulator {
     /// What the system says of the socket.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> io::Result<()> {
         let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
-        let acceptor = TlsAcceptor::from(self.authority.server_config(&names));
+        let acceptor =
+            TlsAcceptor::from(self.authority.server_config(&names, rustls::ALL_VERSIONS));
         let socket = TcpListener::from_std(self.socket)?;
         let mut connections = tokio::task::JoinSet::new();
         let accepting = async {

@@ -58,27 +58,19 @@ pub(super) async fn forward(
                 });
             }
             // Each turn uses up an idle connection, and a new one ends the loop.
-            Err(Failure::Unsent(request)) if connection.is_reused() => {
-                prepared = unanswered.again(*request)
+            Err(Failure::Unsent(request, _)) if connection.is_reused() => {
+                prepared = unanswered.again(*request);
             }
-            Err(failure) => return Err(failure.into_error()),
+            Err(Failure::Unsent(_, error)) => return Err(Error::UpstreamReset(error)),
+            Err(Failure::Other(error)) => return Err(error),
         }
     }
 }
 
 enum Failure {
     /// Nothing of the request was written.
-    Unsent(Box<Request<RequestBody>>),
+    Unsent(Box<Request<RequestBody>>, hyper::Error),
     Other(Error),
-}
-
-impl Failure {
-    fn into_error(self) -> Error {
-        match self {
-            Self::Unsent(_) => Error::Internal("a new connection did not take the request"),
-            Self::Other(error) => error,
-        }
-    }
 }
 
 async fn send(
@@ -108,7 +100,7 @@ async fn send(
 fn failure(unsent: Unsent<RequestBody>, progress: Option<&Progress>) -> Failure {
     let Unsent { error, request } = unsent;
     if let Some(request) = request {
-        return Failure::Unsent(Box::new(request));
+        return Failure::Unsent(Box::new(request), error);
     }
     if let Some(error) = progress.and_then(Progress::take_failure) {
         return Failure::Other(error);

@@ -22,7 +22,7 @@ pub(super) struct RecordLayer {
 }
 
 impl RecordLayer {
-    /// `linger` is set when an answer ends the connection.
+    /// `linger` is set when an answer of the proxy's own may leave a body unread.
     pub(super) fn new(linger: Rc<Cell<bool>>) -> Self {
         Self { linger }
     }
@@ -64,11 +64,18 @@ where
         let method = request.method().clone();
         let started = Instant::now();
         let linger = Rc::clone(&self.linger);
+        let has_body = !request.body().is_end_stream();
+        linger.set(false);
         let future = self.inner.call(request);
         Box::pin(async move {
             let response = match future.await {
                 Ok(response) => response,
-                Err(error) => failed(&method, &error, &linger),
+                Err(error) => {
+                    // What is left of a body is read before the connection is closed, or the caller
+                    // might not get the answer.
+                    linger.set(has_body);
+                    failed(&method, &error)
+                }
             };
             tracing::debug!(%method, status = response.status().as_u16(), elapsed = ?started.elapsed(), "answered");
             Ok(response)
@@ -77,7 +84,7 @@ where
 }
 
 /// Records an error and makes the answer to it.
-fn failed(method: &Method, error: &Error, linger: &Cell<bool>) -> Response<ResponseBody> {
+fn failed(method: &Method, error: &Error) -> Response<ResponseBody> {
     let answer = error.answer();
     let request_id = request_id();
     let (code, cause) = (answer.code, error.cause());
@@ -86,7 +93,6 @@ fn failed(method: &Method, error: &Error, linger: &Cell<bool>) -> Response<Respo
         Origin::Upstream => tracing::warn!(%request_id, %method, code, %cause, "failed: {error}"),
         Origin::Proxy => tracing::error!(%request_id, %method, code, %cause, "failed: {error}"),
     }
-    linger.set(respond::closes(answer.origin, answer.status));
     respond::answer(error, &request_id)
 }
 

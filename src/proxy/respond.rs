@@ -97,7 +97,7 @@ pub(super) fn answer(error: &Error, request_id: &str) -> Response<ResponseBody> 
 
 /// Whether the caller's connection ends with an answer: when what it sent, or is still sending, cannot
 /// be relied upon to be a request's end.
-pub(super) fn closes(origin: Origin, status: StatusCode) -> bool {
+fn closes(origin: Origin, status: StatusCode) -> bool {
     let ends = [
         StatusCode::BAD_REQUEST,
         StatusCode::REQUEST_TIMEOUT,

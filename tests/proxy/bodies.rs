@@ -199,7 +199,7 @@ fn a_body_that_breaks_off_does_not_arrive() {
     assert_eq!(upstream.only_request().target(), "/next");
 }
 
-pub(crate) fn wait_until(mut holds: impl FnMut() -> bool) {
+fn wait_until(mut holds: impl FnMut() -> bool) {
     for _ in 0..1000 {
         if holds() {
             return;

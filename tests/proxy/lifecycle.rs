@@ -5,6 +5,7 @@ use std::time::Duration;
 use apig_proxy::listener::Ended;
 
 use crate::support::{Proxy, Upstream, answer, config};
+use rustls::version::{TLS12, TLS13};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
@@ -17,6 +18,30 @@ fn connections_to_the_gateway_are_reused() {
         assert_eq!(client.send(GET).answer().status, 200);
     }
     assert_eq!((upstream.requests().len(), upstream.connections()), (20, 1));
+}
+
+#[test]
+fn new_connections_resume_tls_sessions_of_earlier_ones_in_both_versions() {
+    for version in [&TLS12, &TLS13] {
+        let upstream = Upstream::speaking(&[version], |_, out| {
+            out.write_all(answer("200 OK", "connection: close\r\n", "ok").as_bytes())
+        });
+        let proxy = Proxy::before(&upstream);
+        let mut client = proxy.client();
+        for _ in 0..3 {
+            assert_eq!(client.send(GET).answer().status, 200);
+        }
+        let resumed: Vec<bool> = upstream
+            .requests()
+            .iter()
+            .map(|seen| seen.resumed)
+            .collect();
+        assert_eq!(
+            (upstream.connections(), resumed),
+            (3, vec![false, true, true]),
+            "{version:?}"
+        );
+    }
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::bodies::{chunked, post, wait_until};
+use apig_proxy::config::Methods;
+use http::Method;
+
+use crate::bodies::{chunked, post};
 use crate::support::{Proxy, Upstream, config};
 
 const LIMIT: usize = 12 * 1024 * 1024;
@@ -85,9 +88,14 @@ fn bodies_over_the_budget_are_answered_503_and_room_comes_back() {
     config.limits.buffered = 1000;
     let proxy = Proxy::start(&config);
     let mut slow = proxy.client();
-    slow.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 600\r\n\r\n");
+    slow.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 600\r\n\r\n");
+    // The body is asked for once there is room for it.
+    assert_eq!(slow.answer().status, 100);
     let body = vec![b'a'; 600];
-    wait_until(|| proxy.exchange(post("text/plain", &body)).status == 503);
+    assert_eq!(
+        proxy.exchange(post("text/plain", &body)).code(),
+        "overloaded"
+    );
     let answer = proxy.exchange(chunked("text/plain", &[&body]));
     assert_eq!(
         (
@@ -98,6 +106,18 @@ fn bodies_over_the_budget_are_answered_503_and_room_comes_back() {
     );
     assert_eq!(slow.send(&body).answer().status, 200);
     assert_eq!(proxy.exchange(post("text/plain", &body)).status, 200);
+}
+
+#[test]
+fn a_refusal_of_any_kind_is_read_by_a_caller_that_sends_its_body_first() {
+    let upstream = Upstream::start();
+    let mut config = config(&upstream);
+    config.methods = Methods::Only(vec![Method::GET]);
+    let proxy = Proxy::start(&config);
+    let mut client = proxy.client();
+    client.send(&post("application/json", &vec![b'a'; LIMIT]));
+    assert_eq!(client.answer().code(), "method_not_allowed");
+    assert_eq!(upstream.connections(), 0);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use apig_proxy::signature::{PayloadHash, ReceivedRequest, Signer, SigningDate, Verified, verify};
-use rustls::{ServerConnection, StreamOwned};
+use rustls::{HandshakeKind, ServerConnection, StreamOwned, SupportedProtocolVersion};
 
 use super::{PATIENCE, authority, key};
 
@@ -22,6 +22,8 @@ pub(crate) struct Seen {
     pub(crate) line: String,
     /// Names as they came, and values without the blanks around them.
     pub(crate) headers: Vec<(String, Vec<u8>)>,
+    /// Whether its connection resumed a TLS session.
+    pub(crate) resumed: bool,
     /// The body without its framing.
     pub(crate) body: Vec<u8>,
 }
@@ -110,6 +112,14 @@ impl Upstream {
     pub(crate) fn scripted(
         script: impl Fn(&Seen, &mut dyn Write) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
+        Self::speaking(rustls::ALL_VERSIONS, script)
+    }
+
+    /// Answers as the script does, over these versions of TLS.
+    pub(crate) fn speaking(
+        versions: &[&'static SupportedProtocolVersion],
+        script: impl Fn(&Seen, &mut dyn Write) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let upstream = Self {
             address: listener.local_addr().unwrap(),
@@ -120,7 +130,7 @@ impl Upstream {
             Arc::clone(&upstream.seen),
             Arc::clone(&upstream.connections),
         );
-        let tls = authority::server(&["127.0.0.1", "localhost"]);
+        let tls = authority::server(&["127.0.0.1", "localhost"], versions);
         let script: Arc<Script> = Arc::new(script);
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -162,7 +172,8 @@ fn serve(
     seen: &Mutex<Vec<Seen>>,
     script: &Script,
 ) -> io::Result<()> {
-    while let Some(request) = read_request(&mut stream)? {
+    while let Some(mut request) = read_request(&mut stream)? {
+        request.resumed = stream.conn.handshake_kind() == Some(HandshakeKind::Resumed);
         seen.lock().unwrap().push(request.clone());
         script(&request, &mut stream)?;
         stream.flush()?;
@@ -193,6 +204,7 @@ fn read_request(stream: &mut impl Read) -> io::Result<Option<Seen>> {
         line,
         headers: headers.collect(),
         body: Vec::new(),
+        resumed: false,
     };
     request.body = if !request.all("transfer-encoding").is_empty() {
         assert_eq!(request.header("transfer-encoding"), "chunked");
