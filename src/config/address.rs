@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use http::uri::Authority;
 use http::{HeaderValue, Uri};
 
 use super::{Scheme, UpstreamUrl};
@@ -32,6 +33,7 @@ pub(super) fn listen(text: &str) -> Result<Listen, &'static str> {
 
 /// Reads the URL of an upstream.
 pub(super) fn upstream(text: &str) -> Result<UpstreamUrl, &'static str> {
+    const PLAIN: &str = "plain http is for loopback addresses only, since signed requests could be read and replayed; use https://";
     if text.contains(['#', '?', '@']) {
         return Err(EXPECTED_UPSTREAM);
     }
@@ -43,30 +45,15 @@ pub(super) fn upstream(text: &str) -> Result<UpstreamUrl, &'static str> {
     };
     let authority = uri.authority().ok_or(EXPECTED_UPSTREAM)?;
     let bracketed = authority.host().to_ascii_lowercase();
-    let host = bracketed
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .to_owned();
-    // What follows the host is a port or nothing; "host:" and "host:0x50" are neither.
-    let port = match authority.as_str()[authority.host().len()..].strip_prefix(':') {
-        None => default_port,
-        Some(_) => authority
-            .port_u16()
-            .filter(|port| *port > 0)
-            .ok_or(EXPECTED_UPSTREAM)?,
-    };
+    let host = bracketed.trim_matches(['[', ']']).to_owned();
+    let port = port(authority, default_port)?;
     if host.is_empty() {
         return Err(EXPECTED_UPSTREAM);
     }
     if scheme == Scheme::Http && !is_loopback(&host) {
-        return Err(
-            "plain http is for loopback addresses only, since signed requests could be read and replayed; use https://",
-        );
+        return Err(PLAIN);
     }
-    let base_path = uri.path().trim_end_matches('/').to_owned();
-    if !base_path.is_empty() {
-        Target::parse(&base_path).map_err(|_| EXPECTED_UPSTREAM)?;
-    }
+    let base_path = base_path(uri.path())?;
     let authority = if port == default_port {
         bracketed
     } else {
@@ -80,6 +67,25 @@ pub(super) fn upstream(text: &str) -> Result<UpstreamUrl, &'static str> {
         authority,
         base_path,
     })
+}
+
+/// The port of an authority. What follows the host is a port or nothing; "host:" is neither.
+fn port(authority: &Authority, default: u16) -> Result<u16, &'static str> {
+    match authority.as_str()[authority.host().len()..].strip_prefix(':') {
+        None => Ok(default),
+        Some(_) => authority
+            .port_u16()
+            .filter(|port| *port > 0)
+            .ok_or(EXPECTED_UPSTREAM),
+    }
+}
+
+fn base_path(path: &str) -> Result<String, &'static str> {
+    let path = path.trim_end_matches('/');
+    if !path.is_empty() {
+        Target::parse(path).map_err(|_| EXPECTED_UPSTREAM)?;
+    }
+    Ok(path.to_owned())
 }
 
 fn is_loopback(host: &str) -> bool {

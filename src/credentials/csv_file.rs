@@ -3,7 +3,7 @@
 //! Columns are found by name, because files with other columns and orders are about. Only the three
 //! names are certain; that there may be a byte order mark, quotes or CRLF is not documented.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use csv::{ReaderBuilder, StringRecord, Trim};
 use secrecy::SecretString;
@@ -21,46 +21,59 @@ pub(super) fn parse(
         .flexible(true)
         .trim(Trim::All)
         .from_reader(text.as_bytes());
-    let mut rows = reader
-        .records()
-        .filter_map(Result::ok)
-        .filter(|row| row.iter().any(|field| !field.is_empty()));
+    let has_text = |row: &StringRecord| row.iter().any(|field| !field.is_empty());
+    let mut rows = reader.records().filter_map(Result::ok).filter(has_text);
     let names = rows
         .next()
         .ok_or_else(|| CredentialsError::NoRow(path.to_owned()))?;
-    let column = |name: &str| names.iter().position(|field| squeezed(field) == name);
-    let (Some(access_key), Some(secret_key)) = (column("accesskeyid"), column("secretaccesskey"))
-    else {
-        let is_api_key = column("api_key").is_some() || column("apikey").is_some();
-        let error = if is_api_key {
-            CredentialsError::ApiKey
-        } else {
-            CredentialsError::Columns
-        };
-        return Err(error(path.to_owned()));
-    };
-    let user_name = column("username");
-    let is_chosen = |row: &StringRecord| match (user, user_name) {
-        (None, _) => true,
-        (Some(user), Some(column)) => row.get(column) == Some(user),
-        (Some(_), None) => false,
-    };
-    let missing = if user.is_some() {
-        CredentialsError::NoSuchUser
-    } else {
-        CredentialsError::NoRow
-    };
+    let columns = Columns::find(&names).map_err(|error| error(path.to_owned()))?;
     let row = rows
-        .find(is_chosen)
-        .ok_or_else(|| missing(path.to_owned()))?;
-    let secret_key = SecretString::from(row.get(secret_key).unwrap_or_default());
-    let origin = Origin::File(path.to_owned());
+        .find(|row| user.is_none() || Columns::field(row, columns.user_name) == user)
+        .ok_or_else(|| {
+            let missing = if user.is_some() {
+                CredentialsError::NoSuchUser
+            } else {
+                CredentialsError::NoRow
+            };
+            missing(path.to_owned())
+        })?;
+    let field = |column| Columns::field(&row, Some(column)).unwrap_or_default();
+    let secret_key = SecretString::from(field(columns.secret_key));
     checked(
-        row.get(access_key).unwrap_or_default(),
+        field(columns.access_key),
         &secret_key,
         None,
-        &origin,
+        &Origin::File(path.to_owned()),
     )
+}
+
+/// Where in a row things are.
+#[derive(Debug)]
+struct Columns {
+    user_name: Option<usize>,
+    access_key: usize,
+    secret_key: usize,
+}
+
+impl Columns {
+    fn find(names: &StringRecord) -> Result<Self, fn(PathBuf) -> CredentialsError> {
+        let column = |name: &str| names.iter().position(|field| squeezed(field) == name);
+        match (column("accesskeyid"), column("secretaccesskey")) {
+            (Some(access_key), Some(secret_key)) => Ok(Self {
+                user_name: column("username"),
+                access_key,
+                secret_key,
+            }),
+            _ if column("api_key").or_else(|| column("apikey")).is_some() => {
+                Err(CredentialsError::ApiKey)
+            }
+            _ => Err(CredentialsError::Columns),
+        }
+    }
+
+    fn field(row: &StringRecord, column: Option<usize>) -> Option<&str> {
+        row.get(column?)
+    }
 }
 
 /// The name of a column in one spelling: lower case, without blanks.

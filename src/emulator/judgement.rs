@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use secrecy::{ExposeSecret, SecretString};
@@ -87,16 +87,7 @@ impl Gateway {
             .map_or("/", |target| target.as_str());
         check_head(target, &parts.headers)?;
         let body = read(body).await?;
-        let stages: Vec<_> = parts
-            .headers
-            .get_all("x-stage")
-            .iter()
-            .map(http::HeaderValue::as_bytes)
-            .collect();
-        if stages != [b"RELEASE"] {
-            let message = "The API does not exist or has not been published in the environment";
-            return Err(refused(404, "APIG.0101", message));
-        }
+        check_stage(&parts.headers)?;
         let headers: Vec<(&str, &[u8])> = parts
             .headers
             .iter()
@@ -144,30 +135,30 @@ impl Gateway {
                 "AK access failed to reach the limit,forbidden.",
             ));
         }
-        let token = headers
-            .get("x-security-token")
-            .map(http::HeaderValue::as_bytes);
-        let signer = |access_key: &str| {
-            let (signer, needed) = self.keys.get(access_key)?;
-            let needed = needed
-                .as_ref()
-                .map(|token| token.expose_secret().as_bytes());
-            (needed == token).then_some(signer)
-        };
-        match (verify(request, signer, &date, WINDOW), access_key) {
-            (Ok(verified), access_key) => {
-                access_key
-                    .into_iter()
-                    .for_each(|access_key| self.lockout.succeeded(access_key));
-                Ok(verified)
+        let token = headers.get("x-security-token").map(HeaderValue::as_bytes);
+        let verified = verify(
+            request,
+            |access_key| self.signer(access_key, token),
+            &date,
+            WINDOW,
+        );
+        match (&verified, access_key) {
+            (Ok(_), Some(access_key)) => self.lockout.succeeded(access_key),
+            (Err(Refusal::Mismatch { .. }), Some(access_key)) => {
+                self.lockout.failed(access_key, now)
             }
-            (Err(refusal), access_key) => {
-                if let (Refusal::Mismatch { .. }, Some(access_key)) = (&refusal, access_key) {
-                    self.lockout.failed(access_key, now);
-                }
-                Err(unauthorized(&message(&refusal)))
-            }
+            _ => {}
         }
+        verified.map_err(|refusal| unauthorized(&message(&refusal)))
+    }
+
+    /// The key of an access key id. A temporary one is known only together with its token.
+    fn signer(&self, access_key: &str, token: Option<&[u8]>) -> Option<&Signer> {
+        let (signer, needed) = self.keys.get(access_key)?;
+        let needed = needed
+            .as_ref()
+            .map(|token| token.expose_secret().as_bytes());
+        (needed == token).then_some(signer)
     }
 }
 
@@ -191,6 +182,22 @@ fn check_head(target: &str, headers: &HeaderMap) -> Result<(), Refused> {
         return Err(refused(494, "APIG.0201", "Request headers too large."));
     }
     Ok(())
+}
+
+fn check_stage(headers: &HeaderMap) -> Result<(), Refused> {
+    let stages: Vec<_> = headers
+        .get_all("x-stage")
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if stages == [b"RELEASE"] {
+        return Ok(());
+    }
+    Err(refused(
+        404,
+        "APIG.0101",
+        "The API does not exist or has not been published in the environment",
+    ))
 }
 
 /// Reads a body: its hash and length are kept, its bytes are not.

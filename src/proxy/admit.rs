@@ -70,10 +70,17 @@ fn check_method(methods: &Methods, method: &Method) -> Result<(), Error> {
         Method::DELETE,
         Method::OPTIONS,
     ];
+    // SDKs differ in whether they sign others in capitals or as they are.
+    let is_capital = |byte: u8| !byte.is_ascii_lowercase();
     let allowed: &[Method] = match methods {
         Methods::Only(methods) if !methods.contains(method) => methods,
         // A tunnel would let the caller choose the destination.
         Methods::Any if *method == Method::CONNECT => &any,
+        Methods::Any if !method.as_str().bytes().all(is_capital) => {
+            return Err(Error::BadRequest(
+                "the method is not written in capital letters",
+            ));
+        }
         Methods::Any | Methods::Only(_) => return Ok(()),
     };
     let allow: Vec<&str> = allowed.iter().map(Method::as_str).collect();

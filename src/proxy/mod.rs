@@ -75,7 +75,7 @@ impl Settings {
         }
     }
 
-    /// How long a caller may take for a head.
+    /// How long each phase of a request may take.
     #[must_use]
     pub fn timeouts(&self) -> &Timeouts {
         &self.timeouts

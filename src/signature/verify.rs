@@ -155,26 +155,12 @@ pub fn verify<S: std::borrow::Borrow<Signer>>(
         access_key: access_key.to_owned(),
     })?;
 
-    let names: Vec<&str> = presented.signed_headers.split(';').collect();
-    if !names
-        .iter()
-        .any(|name| name.eq_ignore_ascii_case(DATE_HEADER))
-    {
-        return Err(Refusal::DateNotSigned);
-    }
-    let headers = names
-        .iter()
-        .map(|name| Ok((*name, request.only(name)?)))
-        .collect::<Result<Vec<_>, Refusal>>()?;
+    let headers = request.signed_headers(presented.signed_headers)?;
     let signed = SigningDate::parse(request.only(DATE_HEADER)?)?;
     if signed.unix_seconds().abs_diff(now.unix_seconds()) > window.as_secs() {
         return Err(Refusal::Expired { signed, now: *now });
     }
-    let payload = match request.only(CONTENT_HASH_HEADER) {
-        Ok(value) if !value.is_empty() => Payload::Declared(value),
-        Ok(_) | Err(Refusal::MissingHeader(_)) => Payload::Hash(request.body),
-        Err(refusal) => return Err(refusal),
-    };
+    let payload = request.payload()?;
     let target = Target::received(request.target)?;
     let canonical = CanonicalRequest::received(request.method, target, headers, signed, payload)?;
     if !signer.borrow().matches(&canonical, presented.signature) {
@@ -184,12 +170,39 @@ pub fn verify<S: std::borrow::Borrow<Signer>>(
     }
     Ok(Verified {
         access_key: access_key.to_owned(),
-        signed_headers: names.into_iter().map(str::to_owned).collect(),
+        signed_headers: presented
+            .signed_headers
+            .split(';')
+            .map(str::to_owned)
+            .collect(),
         body_signed: covers_body(payload, request.body),
     })
 }
 
 impl<'a> ReceivedRequest<'a> {
+    /// The headers that are signed; the date must be among them.
+    fn signed_headers(&self, names: &'a str) -> Result<Vec<(&'a str, &'a str)>, Refusal> {
+        if !names
+            .split(';')
+            .any(|name| name.eq_ignore_ascii_case(DATE_HEADER))
+        {
+            return Err(Refusal::DateNotSigned);
+        }
+        names
+            .split(';')
+            .map(|name| Ok((name, self.only(name)?)))
+            .collect()
+    }
+
+    /// What stands for the body.
+    fn payload(&self) -> Result<Payload<'a>, Refusal> {
+        match self.only(CONTENT_HASH_HEADER) {
+            Ok(value) if !value.is_empty() => Ok(Payload::Declared(value)),
+            Ok(_) | Err(Refusal::MissingHeader(_)) => Ok(Payload::Hash(self.body)),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
     /// The value of a header that must be there once.
     fn only(&self, name: &str) -> Result<&'a str, Refusal> {
         let mut values = self

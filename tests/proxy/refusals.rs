@@ -110,6 +110,25 @@ fn connect_is_refused_when_any_method_is_allowed() {
 }
 
 #[test]
+fn a_method_in_small_letters_is_refused_when_any_is_allowed() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::before(&upstream);
+    refused(
+        &proxy,
+        "get / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        400,
+        "bad_request",
+    );
+    assert_eq!(
+        proxy
+            .exchange("M-SEARCH / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .status,
+        200
+    );
+    upstream.only_request().verified();
+}
+
+#[test]
 fn upgrades_are_refused_and_h2c_is_passed_over() {
     let upstream = Upstream::start();
     let proxy = Proxy::before(&upstream);

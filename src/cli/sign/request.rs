@@ -33,28 +33,21 @@ impl SignedRequest {
     ) -> Result<Self, SignError> {
         let url = Url::parse(&arguments.url)?;
         let mut headers = Headers::parse(&arguments.headers)?;
-        let date = match arguments.date.clone().or_else(|| headers.take(DATE_HEADER)) {
-            Some(date) => SigningDate::parse(&date)?,
+        let given = headers.take(DATE_HEADER);
+        let date = match arguments.date.as_ref().or(given.as_ref()) {
+            Some(date) => SigningDate::parse(date)?,
             None => now,
         };
-        let host = headers.take("host").unwrap_or_else(|| url.host.clone());
-        headers.0.insert(0, ("host".to_owned(), host));
-        if let Some(token) = &credentials.security_token {
-            headers.0.push((
-                "x-security-token".to_owned(),
-                token.expose_secret().to_owned(),
-            ));
-        }
+        headers.complete(&url, credentials);
         let hash = body_hash(arguments)?;
-        let mut declared = headers
+        let declared = headers
             .take(CONTENT_HASH_HEADER)
             .filter(|value| !value.is_empty());
-        if arguments.unsigned_payload {
-            if hash == PayloadHash::EMPTY {
-                return Err(SignError::EmptyPayload);
-            }
-            declared = Some(UNSIGNED_PAYLOAD.to_owned());
-        }
+        let declared = match (arguments.unsigned_payload, hash == PayloadHash::EMPTY) {
+            (true, true) => return Err(SignError::EmptyPayload),
+            (true, false) => Some(UNSIGNED_PAYLOAD.to_owned()),
+            (false, _) => declared,
+        };
         let has_body = arguments.data.is_some() || arguments.data_file.is_some();
         let default = if has_body { "POST" } else { "GET" };
         let method = arguments
@@ -172,6 +165,22 @@ impl Headers {
             ))
         };
         lines.iter().map(parse).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Adds the host, and the token of a temporary key, unless they were given.
+    fn complete(&mut self, url: &Url, credentials: &Credentials) {
+        let host = self.take("host").unwrap_or_else(|| url.host.clone());
+        self.0.insert(0, ("host".to_owned(), host));
+        let is_token =
+            |header: &(String, String)| header.0.eq_ignore_ascii_case("x-security-token");
+        if let Some(token) = &credentials.security_token
+            && !self.0.iter().any(is_token)
+        {
+            self.0.push((
+                "x-security-token".to_owned(),
+                token.expose_secret().to_owned(),
+            ));
+        }
     }
 
     /// Takes a header out, if it was given.
