@@ -1,8 +1,15 @@
 //! Where requests go.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::thread;
+
+use apig_proxy::config::with_upstream;
+use apig_proxy::emulator::Emulator;
 use http::HeaderValue;
 
-use crate::support::{Proxy, Upstream, config, route};
+use crate::support::{Proxy, Upstream, answer, config, key, route};
 
 #[test]
 fn the_longest_prefix_decides_and_is_replaced_by_the_upstream_s_path() {
@@ -35,4 +42,61 @@ fn the_longest_prefix_decides_and_is_replaced_by_the_upstream_s_path() {
         ("/v1/infers/all/redder", "/v1/infers/all")
     );
     redder.verified();
+}
+
+#[test]
+fn plain_http_goes_to_loopback_and_is_signed_too() {
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/base", upstream.local_addr().unwrap());
+    let served = thread::spawn(move || {
+        let (mut stream, _) = upstream.accept().unwrap();
+        let mut head = vec![0; 4096];
+        let length = stream.read(&mut head).unwrap();
+        stream
+            .write_all(answer("200 OK", "", "plain").as_bytes())
+            .unwrap();
+        String::from_utf8(head[..length].to_vec()).unwrap()
+    });
+    let mut config = with_upstream(&url).unwrap();
+    config.listen = vec!["127.0.0.1:0".parse().unwrap()];
+    let proxy = Proxy::start(&config);
+    assert_eq!(
+        proxy
+            .exchange("GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .text(),
+        "plain"
+    );
+    let head = served.join().unwrap();
+    assert!(
+        head.starts_with("GET /base/a HTTP/1.1\r\n")
+            && head.contains("authorization: SDK-HMAC-SHA256 Access=")
+    );
+}
+
+#[test]
+fn an_upstream_with_an_ipv6_address_is_reached_verified_and_signed_for() {
+    let now = Arc::new(apig_proxy::clock::unix_seconds);
+    let emulator = Emulator::bind("[::1]:0".parse().unwrap(), &[key()], now).unwrap();
+    let (address, root) = (emulator.address(), emulator.root());
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime
+            .block_on(emulator.serve(std::future::pending()))
+            .unwrap();
+    });
+    let mut config = with_upstream(&format!("https://{address}")).unwrap();
+    config.listen = vec!["[::1]:0".parse().unwrap(), "127.0.0.1:0".parse().unwrap()];
+    config.upstream_tls.extra_roots = vec![root];
+    let proxy = Proxy::start(&config);
+    assert!(proxy.address.is_ipv6());
+    let answer = proxy.exchange("GET /a HTTP/1.1\r\nHost: [::1]\r\n\r\n");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(
+        answer.text().contains(&format!("[\"host\",\"{address}\"]")),
+        "{}",
+        answer.text()
+    );
 }
