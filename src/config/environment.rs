@@ -61,12 +61,13 @@ impl Environment {
             .map(SecretString::from)
     }
 
-    /// Names and values of the variables that set a key of the configuration.
+    /// Names and values of the variables that set a key of the configuration to something.
     pub(super) fn keys(&self) -> impl Iterator<Item = (&str, &OsStr)> {
         self.0.iter().filter_map(|(name, value)| {
             let name = name.to_str()?;
             let key = name.strip_prefix(PREFIX)?;
-            (key != "CONFIG" && !is_service_link(key)).then_some((name, value.as_os_str()))
+            let says = !value.is_empty() && key != "CONFIG" && !is_service_link(key);
+            says.then_some((name, value.as_os_str()))
         })
     }
 }
@@ -115,6 +116,7 @@ mod tests {
             ("APIG_PROXY_PORT_X", "1"),
             ("APIG_PROXY_STAGE", "1"),
             ("OTHER", "1"),
+            ("APIG_PROXY_ADMIN", ""),
         ]);
         assert_eq!(environment.keys().count(), 2);
     }

@@ -151,19 +151,19 @@ impl<'a> Judge<'a> {
         key: &str,
         served: &[(&str, T)],
         later: &[&str],
-        expected: &str,
+        expected: &'static str,
     ) -> Option<T> {
-        let said = self.text(key)?;
-        if let Some((_, value)) = served.iter().find(|(word, _)| *word == said) {
-            return Some(*value);
+        let said = self.required_text(key, expected)?;
+        let value = served
+            .iter()
+            .find(|(word, _)| *word == said)
+            .map(|(_, value)| *value);
+        if value.is_none() && later.contains(&said.as_str()) {
+            self.report(key, format!("this value {NOT_SERVED}; {expected}"));
+        } else if value.is_none() {
+            self.report(key, expected);
         }
-        let message = if later.contains(&said.as_str()) {
-            format!("this value {NOT_SERVED}; {expected}")
-        } else {
-            expected.to_owned()
-        };
-        self.report(key, message);
-        None
+        value
     }
 }
 

@@ -76,7 +76,7 @@ pub fn load(overrides: &Overrides, environment: &Environment) -> Result<Loaded, 
 ///
 /// # Errors
 ///
-/// All [`Problems`] with the keys of `[credentials]`, or the one with what they name.
+/// All [`Problems`] with the file and the keys of `[credentials]`, or the one with what they name.
 pub fn load_credentials(
     overrides: &Overrides,
     environment: &Environment,
@@ -84,7 +84,7 @@ pub fn load_credentials(
     let (_, mut judged) = judge(overrides, environment);
     judged
         .problems
-        .retain(|problem| problem.key.starts_with("credentials."));
+        .retain(|problem| problem.key.is_empty() || problem.key.starts_with("credentials."));
     if !judged.problems.is_empty() {
         return Err(sorted(judged.problems));
     }
@@ -214,8 +214,8 @@ fn read_file(path: &Path) -> Result<(Layer, Vec<RawRoute>), Problem> {
             }
         };
         Problem {
-            place: Place::Nowhere,
-            key: path.display().to_string(),
+            place: Place::WholeFile(path.to_owned()),
+            key: String::new(),
             message,
         }
     })?;

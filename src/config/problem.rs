@@ -8,6 +8,8 @@ use std::path::PathBuf;
 pub enum Place {
     /// In a file, on a line counted from 1.
     File(PathBuf, usize),
+    /// In a file as a whole.
+    WholeFile(PathBuf),
     /// In an environment variable.
     Variable(String),
     /// In an option of the command line.
@@ -20,6 +22,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Self::WholeFile(path) => write!(f, "{}", path.display()),
             Self::Variable(name) => f.write_str(name),
             Self::Option(name) => f.write_str(name),
             Self::Nowhere => Ok(()),
@@ -32,7 +35,7 @@ impl fmt::Display for Place {
 pub struct Problem {
     /// Where it was said.
     pub place: Place,
-    /// The key; empty if it is not about one.
+    /// The key; empty if it is about the file itself.
     pub key: String,
     /// What is expected, or what to do.
     pub message: String,

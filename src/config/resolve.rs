@@ -132,7 +132,8 @@ fn listen(judge: &mut Judge<'_>) -> Vec<SocketAddr> {
 }
 
 fn admin(judge: &mut Judge<'_>) -> Option<SocketAddr> {
-    let text = judge.text("admin")?;
+    const EXPECTED: &str = "expected an address with a port, like \"127.0.0.1:8081\", or \"off\"";
+    let text = judge.required_text("admin", EXPECTED)?;
     if text == "off" {
         return None;
     }
@@ -146,10 +147,7 @@ fn admin(judge: &mut Judge<'_>) -> Option<SocketAddr> {
             "admin",
             format!("the admin listener {NOT_SERVED}; leave the key out, or set it to \"off\""),
         ),
-        Err(_) => judge.report(
-            "admin",
-            "expected an address with a port, like \"127.0.0.1:8081\", or \"off\"",
-        ),
+        Err(_) => judge.report("admin", EXPECTED),
     }
     None
 }
@@ -293,6 +291,6 @@ fn extra_roots(judge: &mut Judge<'_>) -> Vec<CertificateDer<'static>> {
 fn relative(judge: &Judge<'_>, key: &str, path: String) -> PathBuf {
     match judge.place(key) {
         Place::File(file, _) => file.parent().unwrap_or_else(|| Path::new("")).join(path),
-        Place::Variable(_) | Place::Option(_) | Place::Nowhere => path.into(),
+        Place::WholeFile(_) | Place::Variable(_) | Place::Option(_) | Place::Nowhere => path.into(),
     }
 }

@@ -1,5 +1,5 @@
-//! `Location` and `Content-Location` in answers: an address at the upstream becomes the one by which
-//! the caller reaches the same thing here, or it would follow a redirect past the proxy, unsigned.
+//! `Location` in answers: an address at the upstream becomes the one by which the caller reaches the
+//! same thing here, or it would follow a redirect past the proxy, unsigned.
 
 use http::HeaderValue;
 

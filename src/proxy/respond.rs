@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, ALT_SVC, CONNECTION, CONTENT_LOCATION, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER,
+    ALLOW, ALT_SVC, CONNECTION, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER,
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
@@ -35,14 +35,12 @@ pub(super) fn relay(settings: &Settings, exchange: Exchange) -> Response<Respons
     let mut headers = HeaderMap::with_capacity(parts.headers.len() + 1);
     // Alt-Svc would send the caller to the gateway itself, past the proxy.
     head::pass_through(parts.headers, &mut headers, |name| *name != ALT_SVC);
-    for name in [LOCATION, CONTENT_LOCATION] {
-        let route = &settings.routes[reply.route];
-        let local = headers
-            .get(&name)
-            .and_then(|value| location::local(value, route, &reply.host));
-        if let Some(local) = local {
-            headers.insert(name, local);
-        }
+    let route = &settings.routes[reply.route];
+    let local = headers
+        .get(LOCATION)
+        .and_then(|value| location::local(value, route, &reply.host));
+    if let Some(local) = local {
+        headers.insert(LOCATION, local);
     }
     let idle = IdleTimer::new(settings.timeouts.idle);
     let mut relayed = Relayed {

@@ -95,6 +95,8 @@ fn keys_that_are_not_served_yet_say_so() {
 fn values_outside_their_bounds_are_refused() {
     for text in [
         "listen = []",
+        "admin = \"\"",
+        "[log]\nlevel = \"\"",
         "listen = [\"127.0.0.1\"]",
         "admin = \"x\"",
         "stage = \"\"",

@@ -85,7 +85,7 @@ impl Relayed {
         loop {
             let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
                 ready!(self.idle.poll_expired(cx));
-                return Poll::Ready(Some(Err(ResponseEnded::Idle)));
+                return Poll::Ready(Some(Err(ResponseEnded::Idle.recorded())));
             };
             self.idle.stop();
             if self.body.is_end_stream() || frame.is_none() {
@@ -93,7 +93,7 @@ impl Relayed {
             }
             return Poll::Ready(match frame {
                 None => None,
-                Some(Err(error)) => Some(Err(ResponseEnded::Broken(error))),
+                Some(Err(error)) => Some(Err(ResponseEnded::Broken(error).recorded())),
                 Some(Ok(frame)) if frame.is_data() => Some(Ok(frame)),
                 // Trailers are not passed on; the end comes next.
                 Some(Ok(_)) => continue,
@@ -113,4 +113,15 @@ pub enum ResponseEnded {
     /// The connection to the gateway broke.
     #[error("the gateway's answer broke off")]
     Broken(#[source] hyper::Error),
+}
+
+impl ResponseEnded {
+    /// Written to the log here, since the answer's head has been sent and recorded before.
+    fn recorded(self) -> Self {
+        let cause = std::error::Error::source(&self)
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        tracing::warn!(%cause, "{self}; the caller's connection is cut off");
+        self
+    }
 }
