@@ -4,6 +4,8 @@
 //!
 //! Standard error may be full or closed. A log line is lost then, and nothing else happens.
 
+use std::io::IsTerminal;
+
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::SetGlobalDefaultError;
 use tracing_subscriber::filter::Targets;
@@ -24,9 +26,13 @@ pub fn start_log(config: &LogConfig) -> Result<(), SetGlobalDefaultError> {
     let filter = Targets::new()
         .with_default(config.level.min(LevelFilter::WARN))
         .with_target(env!("CARGO_CRATE_NAME"), config.level);
-    let layer = fmt::layer()
+    let mut layer = fmt::layer()
         .with_writer(std::io::stderr)
         .log_internal_errors(false);
+    // On a terminal, colours are left to the layer's own default, which obeys NO_COLOR.
+    if !std::io::stderr().is_terminal() {
+        layer = layer.with_ansi(false);
+    }
     let layer = match config.format {
         LogFormat::Text => layer.with_target(false).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).with_target(false).boxed(),

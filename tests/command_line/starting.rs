@@ -180,4 +180,8 @@ fn a_start_says_where_it_listens_and_sigterm_ends_it() {
     );
     assert!(said.contains("goes to https://127.0.0.1:1"), "{said}");
     assert!(said.contains("upstream_unreachable"), "{said}");
+    assert!(
+        !said.contains('\u{1b}'),
+        "colours where no terminal is: {said}"
+    );
 }

@@ -79,10 +79,7 @@ fn idle_connections_that_the_gateway_closed_are_not_used() {
         #[expect(clippy::disallowed_methods, reason = "no runtime runs here")]
         std::thread::sleep(Duration::from_millis(100));
     }
-    assert_eq!(
-        (upstream.requests().len(), upstream.connections()),
-        (5, 5)
-    );
+    assert_eq!((upstream.requests().len(), upstream.connections()), (5, 5));
 }
 
 #[test]
