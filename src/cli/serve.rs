@@ -24,7 +24,7 @@ pub struct ServeArguments {
     pub upstream: Option<String>,
     /// File with the access key, like the credentials.csv of the console.
     #[arg(long, value_name = "FILE")]
-    pub credentials: Option<PathBuf>,
+    pub credentials: Option<String>,
     /// Environment of the API, sent as x-stage [default: RELEASE].
     #[arg(long, value_name = "NAME")]
     pub stage: Option<String>,
@@ -43,26 +43,18 @@ impl ServeArguments {
     /// The options as overrides of the configuration.
     #[must_use]
     pub fn overrides(&self) -> Overrides {
-        let Self {
-            config,
-            listen,
-            upstream,
-            credentials,
-            stage,
-            admin,
-            log_format,
-            log_level,
-        } = self.clone();
-        Overrides {
-            config,
-            listen,
-            upstream,
-            credentials,
-            stage,
-            admin,
-            log_format,
-            log_level,
-        }
+        Overrides::of(self.config.clone())
+            .list("listen", "--listen", &self.listen)
+            .text("upstream", "--upstream", self.upstream.as_deref())
+            .text(
+                "credentials.file",
+                "--credentials",
+                self.credentials.as_deref(),
+            )
+            .text("stage", "--stage", self.stage.as_deref())
+            .text("admin", "--admin", self.admin.as_deref())
+            .text("log.format", "--log-format", self.log_format.as_deref())
+            .text("log.level", "--log-level", self.log_level.as_deref())
     }
 }
 

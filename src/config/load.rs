@@ -10,25 +10,40 @@ use super::resolve::Judged;
 use super::{Config, resolve};
 use crate::credentials::{self, Found};
 
-/// What the options of the command line say. Each overrides a key.
+/// What the options of the command line say: the file to read, and values that override keys.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
-    /// `--config`.
-    pub config: Option<PathBuf>,
-    /// `--listen`.
-    pub listen: Vec<String>,
-    /// `--upstream`.
-    pub upstream: Option<String>,
-    /// `--credentials`.
-    pub credentials: Option<PathBuf>,
-    /// `--stage`.
-    pub stage: Option<String>,
-    /// `--admin`.
-    pub admin: Option<String>,
-    /// `--log-format`.
-    pub log_format: Option<String>,
-    /// `--log-level`.
-    pub log_level: Option<String>,
+    file: Option<PathBuf>,
+    layer: Layer,
+}
+
+impl Overrides {
+    /// Overrides of what this file says, or the one that is found if there is none.
+    #[must_use]
+    pub fn of(file: Option<PathBuf>) -> Self {
+        Self {
+            file,
+            layer: Layer::default(),
+        }
+    }
+
+    /// With a key set by an option, if it was given.
+    #[must_use]
+    pub fn text(mut self, key: &str, option: &'static str, value: Option<&str>) -> Self {
+        value
+            .into_iter()
+            .for_each(|value| self.layer.option(key, option, value));
+        self
+    }
+
+    /// With a key set by an option that was given as often as there are values.
+    #[must_use]
+    pub fn list(mut self, key: &str, option: &'static str, values: &[String]) -> Self {
+        if !values.is_empty() {
+            self.layer.option(key, option, values.to_vec());
+        }
+        self
+    }
 }
 
 /// What a start needs.
@@ -106,7 +121,7 @@ fn judge(overrides: &Overrides, environment: &Environment) -> (Option<PathBuf>, 
         Layer::defaults(),
         layer,
         Layer::of_environment(environment, &mut problems),
-        overrides.layer(&mut problems),
+        overrides.layer.clone(),
     ];
     (file, resolve::resolve(&Raw::new(layers, routes), problems))
 }
@@ -122,11 +137,9 @@ fn sorted(mut problems: Vec<Problem>) -> Problems {
 ///
 /// [`Problems`] with the URL.
 pub fn with_upstream(url: &str) -> Result<Config, Problems> {
-    let overrides = Overrides {
-        upstream: Some(url.to_owned()),
-        ..Overrides::default()
-    };
-    let layers = vec![Layer::defaults(), overrides.layer(&mut Vec::new())];
+    let mut layer = Layer::default();
+    layer.option("upstream", "--upstream", url);
+    let layers = vec![Layer::defaults(), layer];
     let judged = resolve::resolve(&Raw::new(layers, Vec::new()), Vec::new());
     if judged.problems.is_empty() {
         Ok(judged.config)
@@ -153,40 +166,10 @@ pub fn from_text(path: &Path, text: &str) -> Result<Config, Problems> {
     }
 }
 
-impl Overrides {
-    fn layer(&self, problems: &mut Vec<Problem>) -> Layer {
-        let mut layer = Layer::default();
-        if !self.listen.is_empty() {
-            layer.option("listen", "--listen", self.listen.clone());
-        }
-        let texts = [
-            ("upstream", "--upstream", &self.upstream),
-            ("stage", "--stage", &self.stage),
-            ("admin", "--admin", &self.admin),
-            ("log.format", "--log-format", &self.log_format),
-            ("log.level", "--log-level", &self.log_level),
-        ];
-        for (key, option, value) in texts {
-            if let Some(value) = value {
-                layer.option(key, option, value.as_str());
-            }
-        }
-        if let Some(path) = &self.credentials {
-            layer.path_option(
-                "credentials.file",
-                "--credentials",
-                path.as_os_str(),
-                problems,
-            );
-        }
-        layer
-    }
-}
-
 /// The file to read: the one that is named, or the first of the usual places that there is.
 fn find_file(overrides: &Overrides, environment: &Environment) -> Option<PathBuf> {
     let named = overrides
-        .config
+        .file
         .clone()
         .or_else(|| environment.path("APIG_PROXY_CONFIG"));
     let home = environment.path("HOME").map(|home| home.join(".config"));

@@ -4,7 +4,6 @@
 //! environment retypes values (`0123` becomes a number, `"ab"` loses its quotes), and none knows lines.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::path::Path;
 
 use figment::value::{Dict, Map, Value};
@@ -119,20 +118,6 @@ impl Layer {
     /// Adds what an option says.
     pub(super) fn option(&mut self, key: &str, option: &'static str, value: impl Into<Value>) {
         self.put(key, value.into(), Some(Place::Option(option)));
-    }
-
-    /// Adds what an option says that names a file.
-    pub(super) fn path_option(
-        &mut self,
-        key: &str,
-        option: &'static str,
-        path: &OsStr,
-        problems: &mut Vec<Problem>,
-    ) {
-        match path.to_str() {
-            Some(path) => self.option(key, option, path),
-            None => problems.push(not_text(Place::Option(option), key.to_owned())),
-        }
     }
 
     /// What a file says: its keys, and its routes.

@@ -90,8 +90,13 @@ fn failed(method: &Method, error: &Error) -> Response<ResponseBody> {
     let (code, cause) = (answer.code, error.cause());
     match answer.origin {
         Origin::Client => tracing::info!(%request_id, %method, code, %cause, "refused: {error}"),
-        Origin::Upstream => tracing::warn!(%request_id, %method, code, %cause, "failed: {error}"),
-        Origin::Proxy => tracing::error!(%request_id, %method, code, %cause, "failed: {error}"),
+        // Shedding load is what the proxy is meant to do then, so it is no failure of its own.
+        Origin::Proxy if answer.retry_after.is_none() => {
+            tracing::error!(%request_id, %method, code, %cause, "failed: {error}");
+        }
+        Origin::Upstream | Origin::Proxy => {
+            tracing::warn!(%request_id, %method, code, %cause, "failed: {error}");
+        }
     }
     respond::answer(error, &request_id)
 }

@@ -41,7 +41,7 @@ pub struct SignArguments {
     pub date: Option<String>,
     /// File with the access key [default: as for serve].
     #[arg(long, value_name = "FILE")]
-    pub credentials: Option<PathBuf>,
+    pub credentials: Option<String>,
     /// What is printed: the headers, a curl command, or every stage as JSON.
     #[arg(long, value_enum, default_value_t = Format::Headers)]
     pub format: Format,
@@ -89,10 +89,11 @@ pub enum SignError {
 /// Signs and prints.
 #[must_use]
 pub fn run(arguments: &SignArguments, environment: &Environment) -> Exit {
-    let overrides = Overrides {
-        credentials: arguments.credentials.clone(),
-        ..Overrides::default()
-    };
+    let overrides = Overrides::default().text(
+        "credentials.file",
+        "--credentials",
+        arguments.credentials.as_deref(),
+    );
     let found = match config::load_credentials(&overrides, environment) {
         Ok(found) => found,
         Err(problems) => return fail(Exit::Configuration, problems),

@@ -56,10 +56,7 @@ fn later_layers_win() {
         ),
     )
     .unwrap();
-    let mut overrides = Overrides {
-        config: Some(file.clone()),
-        ..Overrides::default()
-    };
+    let overrides = Overrides::of(Some(file.clone()));
     let mut environment = key_pair().to_vec();
     environment.extend([
         ("APIG_PROXY_LIMITS__BODY", "2MiB"),
@@ -94,7 +91,7 @@ fn later_layers_win() {
         loaded.config.routes[0].stage.to_str().unwrap().to_owned()
     };
     assert_eq!(staged(&overrides), "0123", "a variable is text as it is");
-    overrides.stage = Some("OPTION".to_owned());
+    let overrides = overrides.text("stage", "--stage", Some("OPTION"));
     assert_eq!(staged(&overrides), "OPTION");
 }
 
@@ -144,11 +141,9 @@ fn a_file_that_is_named_must_be_there() {
 #[test]
 fn a_file_that_is_named_for_the_key_is_its_only_source() {
     let environment = Environment::from_pairs(key_pair());
-    let overrides = Overrides {
-        upstream: Some(URL.to_owned()),
-        credentials: Some("no/such.csv".into()),
-        ..Overrides::default()
-    };
+    let overrides = Overrides::default()
+        .text("upstream", "--upstream", Some(URL))
+        .text("credentials.file", "--credentials", Some("no/such.csv"));
     let shown = load(&overrides, &environment).unwrap_err().to_string();
     assert_eq!(
         shown,

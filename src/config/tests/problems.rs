@@ -52,10 +52,7 @@ fn a_start_with_several_things_wrong_names_them_all() {
         ("HUAWEICLOUD_SDK_AK", "AK"),
         ("APIG_PROXY_ROUTE", "x"),
     ]);
-    let overrides = Overrides {
-        admin: Some("on".to_owned()),
-        ..Overrides::default()
-    };
+    let overrides = Overrides::default().text("admin", "--admin", Some("on"));
     let problems = load(&overrides, &environment).unwrap_err().to_string();
     for expected in [
         "6 problems:",
@@ -177,10 +174,7 @@ fn no_problem_quotes_what_was_said() {
         ("HUAWEICLOUD_SDK_SK", "MARKER"),
     ]);
     let shown = load(
-        &Overrides {
-            listen: vec!["MARKER".to_owned()],
-            ..Overrides::default()
-        },
+        &Overrides::default().list("listen", "--listen", &["MARKER".to_owned()]),
         &environment,
     )
     .unwrap_err();
