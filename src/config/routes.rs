@@ -67,7 +67,16 @@ fn route(said: &RawRoute, judge: &mut Judge<'_>, stage: &HeaderValue) -> Option<
     let stage = table
         .optional("stage", header_value)
         .unwrap_or_else(|| stage.clone());
-    table.optional("auth", mode);
+    if let Some(problem) = table
+        .optional("auth", text)
+        .and_then(|mode| mode_problem(&mode))
+    {
+        let place = said
+            .values
+            .get("auth")
+            .map_or(Place::Nowhere, |(_, place)| place.clone());
+        table.report(place, "auth", &problem);
+    }
     Some(Route {
         prefix: prefix?,
         upstream: upstream?,
@@ -141,13 +150,13 @@ fn prefix(path: &str) -> Result<String, &'static str> {
     }
 }
 
-fn mode(value: &Value) -> Result<(), &'static str> {
-    const LATER: &str =
-        "this way to authenticate is not served by this version yet; expected \"aksk\"";
-    debug_assert!(LATER.contains(NOT_SERVED), "both say the same");
-    match text(value)?.as_str() {
-        "aksk" => Ok(()),
-        mode if LATER_MODES.contains(&mode) => Err(LATER),
-        _ => Err(EXPECTED_MODE),
+/// What is wrong with a way to authenticate, if anything is.
+fn mode_problem(mode: &str) -> Option<String> {
+    match mode {
+        "aksk" => None,
+        later if LATER_MODES.contains(&later) => Some(format!(
+            "this way to authenticate {NOT_SERVED}; {EXPECTED_MODE}"
+        )),
+        _ => Some(EXPECTED_MODE.to_owned()),
     }
 }
