@@ -31,6 +31,13 @@ pub fn signing_date() -> SigningDate {
     dated(unix_seconds())
 }
 
+/// The current time as the `Date` of an answer carries it (RFC 9110 §5.6.7).
+#[must_use]
+pub fn http_date() -> String {
+    let now = jiff::Timestamp::from_second(unix_seconds()).unwrap_or_default();
+    now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
 /// A clock of one worker: it formats the date once a second.
 #[derive(Debug)]
 pub struct Clock {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::http1::{Malformed, ReadError};
 use crate::signature::SignatureError;
 
 /// What went wrong with a request.
@@ -19,6 +20,9 @@ pub enum Error {
     /// The request is not HTTP as it should be.
     #[error("the request is malformed: {0}")]
     BadRequest(&'static str),
+    /// The request breaks a rule of HTTP/1.1, or can be read in two ways.
+    #[error("the request is malformed: {0}")]
+    Malformed(#[from] Malformed),
     /// There is not exactly one well-formed `Host`.
     #[error("the request needs exactly one well-formed Host header")]
     BadHost,
@@ -53,7 +57,7 @@ pub enum Error {
     BodyTimeout,
     /// The caller went away before the body was complete.
     #[error("the request body ended early; nothing was forwarded")]
-    BodyIncomplete(#[source] hyper::Error),
+    BodyIncomplete(#[source] ReadError),
     /// The body is longer than the gateway takes.
     #[error(
         "the body is larger than the gateway accepts; send at most {limit} bytes (configuration key: limits.body)"
@@ -65,8 +69,18 @@ pub enum Error {
     /// The target is longer than the gateway takes.
     #[error("path and query are longer than the gateway accepts (32 KiB); send data in the body")]
     TargetTooLong,
+    /// The head of the request is longer than it may be.
+    #[error(
+        "the request head is too large; send fewer or shorter headers (limits.header, 100 headers)"
+    )]
+    HeaderTooLarge,
+    /// The request expects something else than to be asked for its body.
+    #[error("of Expect only 100-continue can be met; send the request without another one")]
+    ExpectationFailed,
     /// The request asks for a protocol that is not tunnelled.
-    #[error("the proxy does not switch protocols; send the request without an Upgrade header")]
+    #[error(
+        "the proxy switches to websocket only; send the request without another Upgrade header"
+    )]
     UpgradeNotSupported,
     /// The proxy failed in a way that is its own fault.
     #[error("the proxy failed; the log of the proxy has details under this request_id")]
@@ -86,10 +100,10 @@ pub enum Error {
     #[error(
         "the gateway closed the connection before it answered; whether it executed the request is unknown"
     )]
-    UpstreamReset(#[source] hyper::Error),
+    UpstreamReset(#[source] io::Error),
     /// What the upstream sent is not HTTP.
     #[error("the gateway's answer is not well-formed HTTP; check that upstream is an API gateway")]
-    BadResponse(#[source] hyper::Error),
+    BadResponse(#[source] Malformed),
     /// The body could not be held, since others fill the budget.
     #[error(
         "the proxy holds as many request bodies as it may; try again shortly, or raise limits.buffered"
@@ -105,6 +119,15 @@ pub enum Error {
         "the gateway did not answer in time; whether it executed the request is unknown (timeouts.response)"
     )]
     ResponseTimeout,
+}
+
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Malformed(malformed) => Self::Malformed(malformed),
+            ReadError::Incomplete | ReadError::Io(_) => Self::BodyIncomplete(error),
+        }
+    }
 }
 
 /// Whose fault it is.
@@ -141,7 +164,7 @@ impl Error {
         let denied = "http_request_denied";
         let malformed = "http_request_error";
         let (origin, status, code, proxy_status) = match self {
-            Self::BadRequest(_) => (Client, 400, "bad_request", malformed),
+            Self::BadRequest(_) | Self::Malformed(_) => (Client, 400, "bad_request", malformed),
             Self::BodyIncomplete(_) => (Client, 400, "bad_request", malformed),
             Self::BadHost => (Client, 400, "bad_host", malformed),
             Self::BadTarget(_) => (Client, 400, "bad_target", malformed),
@@ -152,6 +175,8 @@ impl Error {
             Self::BodyTimeout => (Client, 408, "body_timeout", malformed),
             Self::BodyTooLarge { .. } => (Client, 413, "body_too_large", malformed),
             Self::TargetTooLong => (Client, 414, "target_too_long", malformed),
+            Self::ExpectationFailed => (Client, 417, "bad_request", malformed),
+            Self::HeaderTooLarge => (Client, 431, "header_too_large", malformed),
             Self::UpgradeNotSupported => {
                 (Client, 501, "upgrade_not_supported", "http_upgrade_failed")
             }

@@ -8,13 +8,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::{HOST, HeaderName, ORIGIN};
-use http::{HeaderMap, Uri};
-
 use crate::config::Access;
 use crate::error::Error;
-
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+use crate::http1::Fields;
 
 /// Decides who may use the port.
 #[derive(Clone, Debug)]
@@ -44,18 +40,19 @@ impl Guard {
         }
     }
 
-    /// Lets a request through, or says why not. Returns the `Host` by which the proxy was called.
+    /// Lets a request through, or says why not. `authority` is that of an absolute target.
     ///
     /// # Errors
     ///
     /// [`Error::BadHost`], [`Error::HostNotAllowed`] or [`Error::OriginNotAllowed`], and
     /// [`Error::BadRequest`] for an absolute target whose authority is not the `Host`.
-    pub fn check<'r>(&self, uri: &Uri, headers: &'r HeaderMap) -> Result<&'r str, Error> {
-        let mut values = headers.get_all(HOST).iter();
-        let (Some(value), None) = (values.next(), values.next()) else {
-            return Err(Error::BadHost);
-        };
-        let host = value.to_str().map_err(|_| Error::BadHost)?;
+    pub fn check<'r>(
+        &'r self,
+        authority: Option<&str>,
+        fields: &'r Fields,
+    ) -> Result<Visitor<'r>, Error> {
+        let host = fields.only("host").ok_or(Error::BadHost)?;
+        let host = str::from_utf8(host).map_err(|_| Error::BadHost)?;
         let name = host_name(host).ok_or(Error::BadHost)?;
         if !self
             .hosts
@@ -64,33 +61,38 @@ impl Guard {
         {
             return Err(Error::HostNotAllowed);
         }
-        if uri
-            .authority()
-            .is_some_and(|authority| !authority.as_str().eq_ignore_ascii_case(host))
-        {
+        if authority.is_some_and(|authority| !authority.eq_ignore_ascii_case(host)) {
             return Err(Error::BadRequest(
                 "the target names another host than the Host header",
             ));
         }
-        self.check_origin(headers).map(|()| host)
+        let origin = self.listed_origin(fields)?;
+        Ok(Visitor { host, origin })
     }
 
-    fn check_origin(&self, headers: &HeaderMap) -> Result<(), Error> {
-        let mut listed = false;
-        for origin in headers.get_all(ORIGIN) {
-            let same =
-                |allowed: &String| allowed.as_bytes().eq_ignore_ascii_case(origin.as_bytes());
-            if !self.origins.iter().any(same) {
-                return Err(Error::OriginNotAllowed);
-            }
-            listed = true;
+    /// The origin of the web page that calls, which must be a listed one; `None` if no page does.
+    fn listed_origin(&self, fields: &Fields) -> Result<Option<&str>, Error> {
+        let mut listed = None;
+        for origin in fields.all("origin") {
+            let same = |allowed: &&String| allowed.as_bytes().eq_ignore_ascii_case(origin);
+            let found = self.origins.iter().find(same);
+            listed = Some(found.ok_or(Error::OriginNotAllowed)?.as_str());
         }
-        let own = |site: &http::HeaderValue| matches!(site.as_bytes(), b"same-origin" | b"none");
-        if !listed && !headers.get_all(SEC_FETCH_SITE).iter().all(own) {
+        let is_own = |site: &[u8]| matches!(site, b"same-origin" | b"none");
+        if listed.is_none() && !fields.all("sec-fetch-site").all(is_own) {
             return Err(Error::OriginNotAllowed);
         }
-        Ok(())
+        Ok(listed)
     }
+}
+
+/// Who was let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Visitor<'r> {
+    /// The `Host` by which the proxy was called.
+    pub host: &'r str,
+    /// The origin of the web page that calls, as the configuration spells it.
+    pub origin: Option<&'r str>,
 }
 
 /// The name in a `Host`, without port and trailing dot; `None` if it is malformed.
@@ -131,6 +133,7 @@ fn host_name(host: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http1::RequestHead;
 
     fn guard() -> Guard {
         let access = Access {
@@ -141,16 +144,17 @@ mod tests {
     }
 
     fn code(headers: &[(&'static str, &'static str)]) -> &'static str {
-        code_of("/v1", headers)
+        code_of(None, headers)
     }
 
-    fn code_of(uri: &str, headers: &[(&'static str, &'static str)]) -> &'static str {
-        let mut map = HeaderMap::new();
+    fn code_of(authority: Option<&str>, headers: &[(&'static str, &'static str)]) -> &'static str {
+        let mut head = "GET / HTTP/1.1\r\n".to_owned();
         for (name, value) in headers {
-            map.append(*name, http::HeaderValue::from_static(value));
+            head.extend([name, ": ", value, "\r\n"]);
         }
+        let head = RequestHead::parse(&(head + "\r\n").into()).unwrap();
         guard()
-            .check(&uri.parse().unwrap(), &map)
+            .check(authority, &head.fields)
             .map_or_else(|error| error.answer().code, |_| "")
     }
 
@@ -214,13 +218,13 @@ mod tests {
 
     #[test]
     fn an_absolute_target_must_name_the_host() {
-        assert_eq!(code_of("http://localhost/v1", &[("host", "localhost")]), "");
+        assert_eq!(code_of(Some("localhost"), &[("host", "localhost")]), "");
         assert_eq!(
-            code_of("http://evil.example/v1", &[("host", "localhost")]),
+            code_of(Some("evil.example"), &[("host", "localhost")]),
             "bad_request"
         );
         assert_eq!(
-            code_of("http://evil.example/v1", &[("host", "evil.example")]),
+            code_of(Some("evil.example"), &[("host", "evil.example")]),
             "host_not_allowed"
         );
     }

@@ -11,7 +11,7 @@
 //!   caller ◄───────────────────────────────── respond ◄────────────── answer
 //! ```
 //!
-//! [`config`] is the only reader of the environment and of files, [`clock`] the only reader of the
+//! [`http1`] is the wire on both sides. [`config`] is the only reader of the environment and of files, [`clock`] the only reader of the
 //! wall clock, [`signature`] is pure and knows nothing of the rest, and [`error`] lists everything
 //! the proxy itself can answer.
 #![forbid(unsafe_code)]
@@ -23,6 +23,7 @@ pub mod credentials;
 pub mod emulator;
 pub mod error;
 pub mod guard;
+pub mod http1;
 pub mod listener;
 pub mod proxy;
 pub mod signature;

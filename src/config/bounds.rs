@@ -57,6 +57,7 @@ pub(super) fn timeouts(judge: &mut Judge<'_>) -> Timeouts {
     Timeouts {
         connect: judge.duration("timeouts.connect"),
         header_read: judge.duration("timeouts.header_read"),
+        keep_alive: judge.duration("timeouts.keep_alive"),
         body_idle: judge.duration("timeouts.body_idle"),
         response: judge.duration("timeouts.response"),
         idle: judge.duration("timeouts.idle"),

@@ -105,7 +105,12 @@ pub const KEYS: &[Key] = &[
     key(
         "timeouts.header_read",
         r#""10s""#,
-        "from waiting for a request until its head is complete",
+        "from the beginning of a connection, or of a later request, until a head is complete",
+    ),
+    key(
+        "timeouts.keep_alive",
+        r#""75s""#,
+        "from an answer until the next request of the same connection begins",
     ),
     key(
         "timeouts.body_idle",

@@ -107,6 +107,20 @@ pub enum Methods {
     Only(Vec<Method>),
 }
 
+impl Methods {
+    /// Their names, as `Allow` lists them.
+    #[must_use]
+    pub fn names(&self) -> String {
+        match self {
+            Self::Any => "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_owned(),
+            Self::Only(methods) => {
+                let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+                names.join(", ")
+            }
+        }
+    }
+}
+
 /// Where the signing key comes from (`[credentials]`).
 #[derive(Clone, Debug)]
 pub struct CredentialsConfig {
@@ -169,8 +183,10 @@ pub struct Limits {
 pub struct Timeouts {
     /// From starting a connection to the upstream until TLS is up.
     pub connect: Duration,
-    /// From the first wait for a request until its head is complete.
+    /// From accepting a connection, or from the first byte of a later request, until a head is complete.
     pub header_read: Duration,
+    /// From an answer until the first byte of the next request.
+    pub keep_alive: Duration,
     /// Between two pieces of a request body.
     pub body_idle: Duration,
     /// From the request being sent until the response head.

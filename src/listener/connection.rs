@@ -1,23 +1,19 @@
-//! One connection of a caller's: HTTP/1.1 over a socket, until either side ends it.
+//! One connection of a caller's: requests one after the other, until either side ends it.
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::net::TcpStream;
-use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::linger::Lingering;
-use crate::proxy::{Pipeline, Proxy};
-
-/// The most header fields of a request.
-const HEADERS: usize = 100;
-
-/// The most that is buffered of a body before it is taken, in bytes; more if a head may be longer.
-const READ_BUFFER: usize = 64 * 1024;
+use super::exchange::{Exchange, Finished};
+use crate::config::Timeouts;
+use crate::error::Error;
+use crate::http1::{Caller, Malformed, RequestHead, Scanner, Wire};
+use crate::proxy::{Pipeline, Proxy, refused};
 
 /// Serves one connection. On `drain`, what is running is finished, and nothing more is taken.
 pub(super) async fn serve(stream: TcpStream, pipeline: Rc<Pipeline>, drain: CancellationToken) {
@@ -28,29 +24,127 @@ pub(super) async fn serve(stream: TcpStream, pipeline: Rc<Pipeline>, drain: Canc
             return;
         }
     };
-    let linger = Rc::new(Cell::new(false));
+    let caller = Rc::new(RefCell::new(Caller::new(Wire::new(stream))));
+    let mut service = Proxy::layered(Rc::clone(&pipeline));
     let settings = pipeline.settings();
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(settings.timeouts().header_read)
-        .max_headers(HEADERS)
-        .max_header_size(settings.limits().header)
-        .max_buf_size(READ_BUFFER.max(settings.limits().header))
-        // A caller may close its sending side after a complete request, and still wants the answer.
-        .half_close(true);
-    let service = Proxy::layered(Rc::clone(&pipeline), Rc::clone(&linger));
-    let io = TokioIo::new(Lingering::new(stream, linger));
-    let mut connection = pin!(builder.serve_connection(io, TowerToHyperService::new(service)));
-    let ended = tokio::select! {
-        biased;
-        ended = connection.as_mut() => ended,
-        () = drain.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let mut is_first = true;
+    loop {
+        let arrived = next(
+            &caller,
+            settings.timeouts(),
+            settings.limits().header,
+            is_first,
+            &drain,
+        );
+        let mut exchange = Exchange::new(Rc::clone(&caller), settings.timeouts(), drain.clone());
+        let finished = match arrived.await {
+            Arrived::Nothing => return,
+            Arrived::Request(head) => exchange.run(*head, &mut service).await,
+            Arrived::Malformed(malformed) => {
+                let error = refusal(malformed);
+                exchange.refuse(refused("", &error)).await
+            }
+        };
+        match finished {
+            Finished::Kept => is_first = false,
+            Finished::Closed => return,
+            Finished::Unread => return exchange.linger().await,
+        }
+    }
+}
+
+/// What came on a connection.
+enum Arrived {
+    Request(Box<RequestHead>),
+    Malformed(Malformed),
+    /// Nothing that is to be answered: the caller ended, or took too long.
+    Nothing,
+}
+
+/// Waits for the next request: for its first byte as long as a connection may be idle, then for the
+/// rest of its head. The first one is expected at once.
+async fn next(
+    caller: &RefCell<Caller>,
+    timeouts: &Timeouts,
+    limit: usize,
+    is_first: bool,
+    drain: &CancellationToken,
+) -> Arrived {
+    if !is_first {
+        caller.borrow_mut().wire.rest();
+        let begun = timeout(
+            timeouts.keep_alive,
+            drain.run_until_cancelled(first_byte(caller)),
+        );
+        if !matches!(begun.await, Ok(Some(true))) {
+            return Arrived::Nothing;
+        }
+    }
+    let arrived = timeout(timeouts.header_read, head(caller, limit));
+    // Once draining, only a request that has begun to arrive is waited for.
+    let arrived = async {
+        tokio::pin!(arrived);
+        tokio::select! {
+            biased;
+            arrived = &mut arrived => arrived,
+            () = drain.cancelled(), if is_first => {
+                if caller.borrow_mut().wire.input().is_empty() {
+                    return Ok(Arrived::Nothing);
+                }
+                arrived.await
+            }
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
+    arrived.await.unwrap_or_else(|_| {
+        tracing::info!("a caller took too long to send a request head (timeouts.header_read)");
+        Arrived::Nothing
+    })
+}
+
+/// Whether a request has begun to arrive; `false` if the caller has ended instead.
+async fn first_byte(caller: &RefCell<Caller>) -> bool {
+    poll_fn(|cx| {
+        let wire = &mut caller.borrow_mut().wire;
+        if !wire.input().is_empty() {
+            return Poll::Ready(true);
+        }
+        wire.poll_fill(cx)
+            .map(|read| read.is_ok_and(|read| read > 0))
+    })
+    .await
+}
+
+async fn head(caller: &RefCell<Caller>, limit: usize) -> Arrived {
+    let mut scanner = Scanner::default();
+    poll_fn(|cx| {
+        let wire = &mut caller.borrow_mut().wire;
+        loop {
+            match scanner.find(wire.input(), limit) {
+                Err(malformed) => return Poll::Ready(Arrived::Malformed(malformed)),
+                Ok(None) => {}
+                Ok(Some(span)) => {
+                    let head = wire.input().split_to(span.end).freeze();
+                    return Poll::Ready(match RequestHead::parse(&head.slice(span.start..)) {
+                        Ok(head) => Arrived::Request(Box::new(head)),
+                        Err(malformed) => Arrived::Malformed(malformed),
+                    });
+                }
+            }
+            match wire.poll_fill(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(read)) if read > 0 => {}
+                Poll::Ready(_) => return Poll::Ready(Arrived::Nothing),
+            }
+        }
+    })
+    .await
+}
+
+/// How a head that cannot be read is answered.
+fn refusal(malformed: Malformed) -> Error {
+    match malformed {
+        Malformed::HeadTooLong | Malformed::TooManyFields => Error::HeaderTooLarge,
+        Malformed::FirstLineTooLong => Error::TargetTooLong,
+        other => Error::Malformed(other),
     }
 }

@@ -11,8 +11,10 @@
 //! nor make it spin, so it waits a moment. A caller that never closes its end must not hold up the end
 //! of the process: draining has a limit.
 
+mod closing;
 mod connection;
-mod linger;
+mod exchange;
+mod presence;
 mod server;
 mod workers;
 

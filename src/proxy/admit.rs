@@ -1,14 +1,14 @@
 //! First step: who sent the request, where it goes, and whether it is within the limits. No body is read.
 
-use http::header::{CONNECTION, HOST, UPGRADE};
-use http::request::Parts;
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Request};
-use hyper::body::{Body, Incoming};
+use http::Method;
 
-use super::{Settings, head};
+use super::Settings;
+use super::message::Request;
+use super::reply::Reply;
 use crate::config::{Methods, Route};
 use crate::error::Error;
+use crate::guard::Visitor;
+use crate::http1::{Fields, Incoming, RequestHead, Version};
 use crate::signature::{SignatureError, Target, respell_query};
 
 /// Longest target that the gateway takes, in bytes (APIG, notes and constraints).
@@ -17,14 +17,13 @@ const TARGET: usize = 32 * 1024;
 /// A request that may be forwarded, as far as can be told from its head.
 #[derive(Debug)]
 pub(super) struct Admitted {
-    pub(super) parts: Parts,
+    pub(super) head: RequestHead,
     pub(super) body: Incoming,
-    /// Index of its route.
-    pub(super) route: usize,
-    /// The `Host` by which the caller called.
-    pub(super) host: HeaderValue,
     /// The target as it goes out.
-    pub(super) target: PathAndQuery,
+    pub(super) target: String,
+    /// Whether it is the handshake of a WebSocket.
+    pub(super) is_websocket: bool,
+    pub(super) reply: Reply,
 }
 
 /// Admits a request.
@@ -32,82 +31,113 @@ pub(super) struct Admitted {
 /// # Errors
 ///
 /// Any of the caller's errors that can be told from the head.
-pub(super) fn admit(settings: &Settings, request: Request<Incoming>) -> Result<Admitted, Error> {
-    let (parts, body) = request.into_parts();
-    settings.guard.check(&parts.uri, &parts.headers)?;
-    check_method(&settings.methods, &parts.method)?;
-    check_upgrade(&parts.headers)?;
-    let target = parts
-        .uri
-        .path_and_query()
-        .ok_or(Error::BadRequest("the target has no path"))?;
-    if target.as_str().len() > TARGET {
+pub(super) fn admit(settings: &Settings, request: Request) -> Result<Admitted, Error> {
+    let Request { head, body } = request;
+    let (authority, target) = split_target(head.target());
+    let visitor = settings.guard.check(authority, &head.fields)?;
+    check_method(&settings.methods, head.method())?;
+    let target = target.ok_or(SignatureError::NotAPath)?;
+    if target.len() > TARGET {
         return Err(Error::TargetTooLong);
     }
-    if !target.as_str().starts_with('/') {
-        return Err(SignatureError::NotAPath.into());
-    }
-    let route = find_route(&settings.routes, target.path()).ok_or(Error::NoRoute)?;
+    let is_websocket = check_upgrade(&head, &body)?;
+    check_expectations(&head.fields)?;
+    let path = target.split('?').next().unwrap_or_default();
+    let route = find_route(&settings.routes, path).ok_or(Error::NoRoute)?;
     check_length(&body, settings.limits.body)?;
     let target = outgoing_target(&settings.routes[route], target)?;
-    let host = parts.headers[HOST].clone();
+    let reply = reply(&head, &body, &visitor, route);
     Ok(Admitted {
-        parts,
-        body,
-        route,
-        host,
         target,
+        is_websocket,
+        reply,
+        body,
+        head,
     })
 }
 
-fn check_method(methods: &Methods, method: &Method) -> Result<(), Error> {
-    let any = [
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::PUT,
-        Method::PATCH,
-        Method::DELETE,
-        Method::OPTIONS,
-    ];
-    // SDKs differ in whether they sign others in capitals or as they are.
-    let is_capital = |byte: u8| !byte.is_ascii_lowercase();
-    let allowed: &[Method] = match methods {
-        Methods::Only(methods) if !methods.contains(method) => methods,
+fn reply(head: &RequestHead, body: &Incoming, visitor: &Visitor<'_>, route: usize) -> Reply {
+    Reply {
+        route,
+        host: visitor.host.to_owned(),
+        origin: visitor.origin.map(str::to_owned),
+        to_head: head.method() == "HEAD",
+        takes_trailers: head.fields.lists("te", "trailers"),
+        // An HTTP/1.0 caller does not know interim answers.
+        interim: (head.version == Version::Http11).then(|| body.interim()),
+    }
+}
+
+/// Authority and path of an absolute target, or the path alone. No path if it is of another form.
+pub(super) fn split_target(target: &str) -> (Option<&str>, Option<&str>) {
+    if target.starts_with('/') {
+        return (None, Some(target));
+    }
+    let scheme = target.get(..7);
+    if !scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://")) {
+        return (None, None);
+    }
+    let rest = &target[7..];
+    match rest.find(['/', '?', '#']) {
+        Some(end) if rest[end..].starts_with('/') => (Some(&rest[..end]), Some(&rest[end..])),
+        Some(end) => (Some(&rest[..end]), None),
+        None => (Some(rest), Some("/")),
+    }
+}
+
+fn check_method(methods: &Methods, method: &str) -> Result<(), Error> {
+    let is_allowed = match methods {
+        Methods::Only(methods) => methods.iter().any(|allowed| allowed.as_str() == method),
         // A tunnel would let the caller choose the destination.
-        Methods::Any if *method == Method::CONNECT => &any,
-        Methods::Any if !method.as_str().bytes().all(is_capital) => {
-            return Err(Error::BadRequest(
-                "the method is not written in capital letters",
-            ));
-        }
-        Methods::Any | Methods::Only(_) => return Ok(()),
+        Methods::Any => method != Method::CONNECT.as_str(),
     };
-    let allow: Vec<&str> = allowed.iter().map(Method::as_str).collect();
-    Err(Error::MethodNotAllowed {
-        allow: allow.join(", "),
-    })
+    if !is_allowed {
+        return Err(Error::MethodNotAllowed {
+            allow: methods.names(),
+        });
+    }
+    // SDKs differ in whether they sign others in capitals or as they are.
+    if method.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        return Err(Error::BadRequest(
+            "the method is not written in capital letters",
+        ));
+    }
+    Ok(())
 }
 
-/// Refuses a change of protocol; only h2c is passed over, since a server may ignore it (RFC 9110 §7.8).
-fn check_upgrade(headers: &HeaderMap) -> Result<(), Error> {
-    let wanted =
-        head::elements(headers, &CONNECTION).any(|option| option.eq_ignore_ascii_case(b"upgrade"));
-    let foreign =
-        head::elements(headers, &UPGRADE).any(|protocol| !protocol.eq_ignore_ascii_case(b"h2c"));
-    if wanted && foreign {
-        Err(Error::UpgradeNotSupported)
-    } else {
+/// Whether a WebSocket is asked for. Other protocols are refused; only h2c is passed over, since a
+/// server may ignore it (RFC 9110 §7.8).
+fn check_upgrade(head: &RequestHead, body: &Incoming) -> Result<bool, Error> {
+    let is_h2c = |protocol: &[u8]| protocol.eq_ignore_ascii_case(b"h2c");
+    let mut protocols = head.fields.elements("upgrade").filter(|p| !is_h2c(p));
+    let Some(protocol) = protocols.next() else {
+        return Ok(false);
+    };
+    if !head.fields.lists("connection", "upgrade") || head.version == Version::Http10 {
+        return Ok(false);
+    }
+    if !protocol.eq_ignore_ascii_case(b"websocket") || protocols.next().is_some() {
+        return Err(Error::UpgradeNotSupported);
+    }
+    if head.method() != "GET" || body.declared() != Some(0) {
+        return Err(Error::BadRequest(
+            "a WebSocket begins with a GET without a body",
+        ));
+    }
+    Ok(true)
+}
+
+fn check_expectations(fields: &Fields) -> Result<(), Error> {
+    let is_known = |expected: &[u8]| expected.eq_ignore_ascii_case(b"100-continue");
+    if fields.elements("expect").all(is_known) {
         Ok(())
+    } else {
+        Err(Error::ExpectationFailed)
     }
 }
 
 fn check_length(body: &Incoming, limit: u64) -> Result<(), Error> {
-    if body
-        .size_hint()
-        .exact()
-        .is_some_and(|length| length > limit)
-    {
+    if body.declared().is_some_and(|length| length > limit) {
         return Err(Error::BodyTooLarge { limit });
     }
     Ok(())
@@ -122,29 +152,25 @@ fn find_route(routes: &[Route], path: &str) -> Option<usize> {
 }
 
 /// The target with the route's prefix replaced by the upstream's path, and the query respelt.
-fn outgoing_target(route: &Route, target: &PathAndQuery) -> Result<PathAndQuery, Error> {
-    Target::parse(target.as_str())?;
-    let query = target.query().map(respell_query);
-    let respelt = matches!(query, Some(std::borrow::Cow::Owned(_)));
-    if !respelt && route.prefix.is_empty() && route.upstream.base_path.is_empty() {
-        return Ok(target.clone());
+fn outgoing_target(route: &Route, target: &str) -> Result<String, Error> {
+    let parsed = Target::parse(target)?;
+    let rest = &parsed.path()[route.prefix.len()..];
+    let base_path = route.upstream.base_path.as_str();
+    let mut outgoing = String::with_capacity(base_path.len() + target.len() + 8);
+    outgoing.extend([base_path, rest]);
+    if outgoing.is_empty() {
+        outgoing.push('/');
     }
-    let rest = &target.path()[route.prefix.len()..];
-    let mut text =
-        String::with_capacity(route.upstream.base_path.len() + target.as_str().len() + 8);
-    text.extend([route.upstream.base_path.as_str(), rest]);
-    if text.is_empty() {
-        text.push('/');
+    if let Some(query) = parsed.query() {
+        outgoing.extend(["?", &respell_query(query)]);
     }
-    if let Some(query) = query {
-        text.extend(["?", &query]);
-    }
-    // Joining two good halves may make a dot segment or pass the limit of the parser.
-    PathAndQuery::try_from(text).map_err(|_| Error::BadRequest("the target cannot be forwarded"))
+    Ok(outgoing)
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
     use crate::config::{Scheme, UpstreamUrl};
 
@@ -200,13 +226,27 @@ mod tests {
             ("", "", "/a?b=x+y;z", "/a?b=x%20y%3Bz"),
         ];
         for (prefix, base, target, expected) in cases {
-            let target = PathAndQuery::from_static(target);
             assert_eq!(
-                outgoing_target(&route(prefix, base), &target)
-                    .unwrap()
-                    .as_str(),
+                outgoing_target(&route(prefix, base), target).unwrap(),
                 expected
             );
+        }
+    }
+
+    #[test]
+    fn only_paths_and_absolute_http_targets_have_a_path() {
+        for (target, expected) in [
+            ("/a?b", (None, Some("/a?b"))),
+            ("//a/b", (None, Some("//a/b"))),
+            ("http://h:1/a?b", (Some("h:1"), Some("/a?b"))),
+            ("HTTP://h", (Some("h"), Some("/"))),
+            ("http://h?b", (Some("h"), None)),
+            ("https://h/a", (None, None)),
+            ("*", (None, None)),
+            ("h:443", (None, None)),
+            ("a/b", (None, None)),
+        ] {
+            assert_eq!(split_target(target), expected, "{target}");
         }
     }
 }

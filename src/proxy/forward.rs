@@ -1,26 +1,29 @@
 //! Fourth step: a connection, then the signature, then the request, then the wait for the answer.
 
-use std::rc::Rc;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response};
-use hyper::body::Incoming;
-use tokio::time::{Instant, sleep_until};
-
 use super::Pipeline;
-use super::body::{Progress, RequestBody};
-use super::payload::{Prepared, Reply};
-use super::sign::{Unanswered, sign};
+use super::body::RequestBody;
+use super::head::pass_through;
+use super::payload::Prepared;
+use super::reply::Reply;
+use super::sign::{Signed, sign};
 use crate::error::Error;
-use crate::upstream::{Connection, Unsent};
+use crate::http1::{IdleTimer, Malformed, ResponseHead};
+use crate::upstream::{Connection, ReceiveError, SendError};
+
+/// How many interim answers are waited through.
+const INTERIM: usize = 32;
 
 /// A request that was answered: the head is here, the body still to come.
 #[derive(Debug)]
 pub(super) struct Exchange {
-    pub(super) response: Response<Incoming>,
-    pub(super) connection: Connection<RequestBody>,
-    /// How far the request body is; an answer may come before its end.
-    pub(super) progress: Option<Rc<Progress>>,
+    pub(super) head: ResponseHead,
+    pub(super) connection: Connection,
+    /// The request body, if it is still being sent and the gateway wants the rest of it.
+    pub(super) uploading: Option<RequestBody>,
     pub(super) reply: Reply,
 }
 
@@ -36,32 +39,35 @@ pub(super) async fn forward(
     pipeline: &Pipeline,
     mut prepared: Prepared,
 ) -> Result<Exchange, Error> {
+    let settings = &pipeline.settings;
     let origin = pipeline.origins[prepared.reply.route];
+    let route = &settings.routes[prepared.reply.route];
     loop {
         let mut connection = pipeline.upstream.connection(origin).await?;
-        let signed = sign(
-            prepared,
-            &pipeline.settings.key,
-            &pipeline.clock.signing_date(),
-        )?;
-        let (request, unanswered) = signed.into_parts();
-        let progress = request.body().progress();
-        let limit = pipeline.settings.timeouts.response;
-        match send(&mut connection, request, progress.as_deref(), limit).await {
-            Ok(response) => {
-                let Unanswered { reply, .. } = unanswered;
+        let date = pipeline.clock.signing_date();
+        let signed = sign(&prepared, route, &settings.key, &date)?;
+        let sent = Sending::new(
+            &mut connection,
+            signed,
+            &mut prepared,
+            settings.timeouts.response,
+        )
+        .answer()
+        .await;
+        match sent {
+            Ok((head, is_sent)) => {
+                // Who refuses a request has no use for the rest of it.
+                let wants_rest = !is_sent && (200..300).contains(&head.status);
                 return Ok(Exchange {
-                    response,
+                    head,
                     connection,
-                    progress,
-                    reply,
+                    uploading: wants_rest.then_some(prepared.body),
+                    reply: prepared.reply,
                 });
             }
             // Each turn uses up an idle connection, and a new one ends the loop.
-            Err(Failure::Unsent(request, _)) if connection.is_reused() => {
-                prepared = unanswered.again(*request);
-            }
-            Err(Failure::Unsent(_, error)) => return Err(Error::UpstreamReset(error)),
+            Err(Failure::Unsent(_)) if connection.is_reused() && prepared.body.rewind() => {}
+            Err(Failure::Unsent(error)) => return Err(Error::UpstreamReset(error)),
             Err(Failure::Other(error)) => return Err(error),
         }
     }
@@ -69,46 +75,153 @@ pub(super) async fn forward(
 
 enum Failure {
     /// Nothing of the request was written.
-    Unsent(Box<Request<RequestBody>>, hyper::Error),
+    Unsent(std::io::Error),
     Other(Error),
 }
 
-async fn send(
-    connection: &mut Connection<RequestBody>,
-    request: Request<RequestBody>,
-    progress: Option<&Progress>,
-    limit: Duration,
-) -> Result<Response<Incoming>, Failure> {
-    let started = Instant::now();
-    let mut sending = std::pin::pin!(connection.send(request));
-    loop {
-        // The limit is for the gateway's answer, so the time in which the body is sent does not count.
-        let deadline = progress.map_or(started, |progress| progress.last().max(started)) + limit;
-        tokio::select! {
-            biased;
-            answer = &mut sending => return answer.map_err(|unsent| failure(*unsent, progress)),
-            () = sleep_until(deadline) => {
-                if progress.is_none_or(|progress| progress.last() + limit <= Instant::now()) {
-                    return Err(Failure::Other(Error::ResponseTimeout));
-                }
+/// A request on its way.
+struct Sending<'a> {
+    connection: &'a mut Connection,
+    body: &'a mut RequestBody,
+    reply: &'a Reply,
+    is_websocket: bool,
+    is_sent: bool,
+    /// Why no more can be written; the answer may be there all the same.
+    broken: Option<std::io::Error>,
+    /// Runs while nothing is sent and nothing comes.
+    silence: IdleTimer,
+    /// Bytes that the connection had written before, and when this was last looked at.
+    started: u64,
+    written: u64,
+    interim: usize,
+    /// Whether the wait ended with an answer or an error, and was not given up.
+    is_over: bool,
+}
+
+impl<'a> Sending<'a> {
+    fn new(
+        connection: &'a mut Connection,
+        signed: Signed,
+        prepared: &'a mut Prepared,
+        limit: Duration,
+    ) -> Self {
+        let written = connection.written();
+        connection.begin(
+            signed.into_head(),
+            prepared.body.framing(),
+            prepared.reply.to_head,
+        );
+        Self {
+            connection,
+            body: &mut prepared.body,
+            reply: &prepared.reply,
+            is_websocket: prepared.is_websocket,
+            is_sent: false,
+            broken: None,
+            silence: IdleTimer::new(limit),
+            started: written,
+            written,
+            interim: 0,
+            is_over: false,
+        }
+    }
+
+    /// The head of the answer, and whether the request was sent to its end before.
+    async fn answer(mut self) -> Result<(ResponseHead, bool), Failure> {
+        let head = poll_fn(|cx| self.poll_answer(cx)).await;
+        self.is_over = true;
+        match head {
+            Ok(head) => Ok((head, self.is_sent)),
+            Err(Error::UpstreamReset(error)) if self.connection.written() == self.started => {
+                Err(Failure::Unsent(error))
             }
+            Err(error) => Err(Failure::Other(error)),
+        }
+    }
+
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Error>> {
+        if let Poll::Ready(Err(error)) = self.poll_send(cx) {
+            return Poll::Ready(Err(error));
+        }
+        // The gateway may answer before it has taken the whole request.
+        while let Poll::Ready(head) = self.connection.poll_head(cx) {
+            match head.map_err(|error| self.failure(error)) {
+                Ok(head) if head.is_interim() && !self.is_switch(&head) => {
+                    self.silence.stop();
+                    if let Err(error) = self.pass_interim(&head) {
+                        return Poll::Ready(Err(error));
+                    }
+                }
+                answered => return Poll::Ready(answered),
+            }
+        }
+        // The limit is for the gateway's answer, so the time in which the body is sent does not count.
+        if self.connection.written() != self.written {
+            self.written = self.connection.written();
+            self.silence.stop();
+        }
+        self.silence
+            .poll_expired(cx)
+            .map(|()| Err(Error::ResponseTimeout))
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.is_sent || self.broken.is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        self.connection
+            .poll_send(cx, self.body)
+            .map(|sent| match sent {
+                Ok(()) => {
+                    self.is_sent = true;
+                    Ok(())
+                }
+                Err(SendError::Body(error)) => Err(error),
+                Err(SendError::Io(error)) => {
+                    self.broken = Some(error);
+                    Ok(())
+                }
+            })
+    }
+
+    fn is_switch(&self, head: &ResponseHead) -> bool {
+        let protocol = || head.fields.lists("upgrade", "websocket");
+        self.is_websocket && head.status == 101 && protocol()
+    }
+
+    /// Passes an interim answer on. `100 Continue` is not: the caller was asked for the body before.
+    fn pass_interim(&mut self, head: &ResponseHead) -> Result<(), Error> {
+        self.interim += 1;
+        if head.status == 101 {
+            return Err(Error::BadResponse(Malformed::Switched));
+        }
+        if self.interim > INTERIM {
+            return Err(Error::BadResponse(Malformed::Interim));
+        }
+        if let Some(interim) = self.reply.interim.as_ref().filter(|_| head.status != 100) {
+            let mut passed = super::respond::status_line(head);
+            pass_through(&head.fields, &mut passed, |_| true);
+            passed.extend_from_slice(b"\r\n");
+            interim.send(passed);
+        }
+        Ok(())
+    }
+
+    /// What it means that no head came.
+    fn failure(&mut self, error: ReceiveError) -> Error {
+        match error {
+            ReceiveError::Malformed(malformed) => Error::BadResponse(malformed),
+            ReceiveError::Io(error) => Error::UpstreamReset(self.broken.take().unwrap_or(error)),
         }
     }
 }
 
-/// What it means that a request got no answer.
-fn failure(unsent: Unsent<RequestBody>, progress: Option<&Progress>) -> Failure {
-    let Unsent { error, request } = unsent;
-    if let Some(request) = request {
-        return Failure::Unsent(Box::new(request), error);
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        if !self.is_over && self.connection.written() > self.started {
+            tracing::info!(
+                "the caller went away before the gateway answered; whether the request was executed is unknown"
+            );
+        }
     }
-    if let Some(error) = progress.and_then(Progress::take_failure) {
-        return Failure::Other(error);
-    }
-    let malformed = error.is_parse() || error.is_parse_too_large() || error.is_parse_status();
-    Failure::Other(if malformed {
-        Error::BadResponse(error)
-    } else {
-        Error::UpstreamReset(error)
-    })
 }

@@ -1,7 +1,7 @@
 //! The pipeline: what happens to a request between the listener and the upstream, and back.
 //!
 //! ```text
-//! Request<Incoming> ─admit─► Admitted ─prepare─► Prepared ─sign─► Signed ─forward─► Exchange ─relay─► Response
+//! Request ─admit─► Admitted ─prepare─► Prepared ─sign─► Signed ─forward─► Exchange ─relay─► Response
 //! ```
 //!
 //! Each step takes the type that the one before made, and only `sign` makes a `Signed`, which is all
@@ -17,24 +17,24 @@ mod admit;
 mod body;
 mod budget;
 mod catch_panic;
+mod cors;
 mod forward;
 mod head;
-mod idle;
 mod location;
+mod message;
 mod payload;
 mod record;
+mod reply;
 mod respond;
 mod sign;
+mod tunnel;
 
-use std::cell::Cell;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::LocalBoxFuture;
-use http::{Request, Response};
-use hyper::body::Incoming;
 use tower::{Service, ServiceBuilder};
 
 use crate::clock::Clock;
@@ -42,9 +42,12 @@ use crate::config::{Config, Limits, Methods, Route, SigningConfig, Timeouts};
 use crate::error::Error;
 use crate::guard::Guard;
 use crate::upstream::{OriginId, TlsSettings, TlsSetupError, Upstream};
-pub use body::{RequestBody, ResponseBody};
-pub use budget::{Budget, Room};
+pub use body::{Held, Relayed, RequestBody, ResponseBody, ResponseEnded, Streamed};
+pub use budget::{Budget, Full, Room};
+pub use message::{Announced, Request, Response};
+pub use record::refused;
 pub use sign::{SigningKey, SigningKeyError};
+pub use tunnel::{TunnelEnded, tunnel};
 
 /// What all workers share: it does not change while they run.
 #[derive(Debug)]
@@ -56,7 +59,7 @@ pub struct Settings {
     limits: Limits,
     timeouts: Timeouts,
     key: SigningKey,
-    budget: Arc<Budget>,
+    budget: Budget,
 }
 
 impl Settings {
@@ -71,7 +74,7 @@ impl Settings {
             limits: config.limits.clone(),
             timeouts: config.timeouts.clone(),
             key,
-            budget: Arc::new(Budget::new(config.limits.buffered)),
+            budget: Budget::new(config.limits.buffered),
         }
     }
 
@@ -92,7 +95,7 @@ impl Settings {
 #[derive(Debug)]
 pub struct Pipeline {
     settings: Arc<Settings>,
-    upstream: Upstream<RequestBody>,
+    upstream: Upstream,
     /// The origin of each route.
     origins: Vec<OriginId>,
     clock: Clock,
@@ -131,11 +134,14 @@ impl Pipeline {
     }
 
     /// Runs a request through all steps.
-    async fn run(&self, request: Request<Incoming>) -> Result<Response<ResponseBody>, Error> {
+    async fn run(&self, request: Request) -> Result<Response, Error> {
+        if let Some(answer) = cors::preflight(&self.settings, &request.head)? {
+            return Ok(answer);
+        }
         let admitted = admit::admit(&self.settings, request)?;
         let prepared = payload::prepare(&self.settings, admitted).await?;
         let exchange = forward::forward(self, prepared).await?;
-        Ok(respond::relay(&self.settings, exchange))
+        respond::relay(&self.settings, exchange)
     }
 }
 
@@ -144,36 +150,34 @@ impl Pipeline {
 pub struct Proxy(Rc<Pipeline>);
 
 impl Proxy {
-    /// The service with what lies around it. `linger` is set when an answer leaves a body unread, so
-    /// that the listener closes the connection in a way that lets the caller read the answer.
+    /// The service with what lies around it.
     pub fn layered(
         pipeline: Rc<Pipeline>,
-        linger: Rc<Cell<bool>>,
     ) -> impl Service<
-        Request<Incoming>,
-        Response = Response<ResponseBody>,
+        Request,
+        Response = Response,
         Error = Infallible,
-        Future = LocalBoxFuture<'static, Result<Response<ResponseBody>, Infallible>>,
+        Future = LocalBoxFuture<'static, Result<Response, Infallible>>,
     > + Clone {
         ServiceBuilder::new()
             // Outermost: everything below speaks in errors, and this is where they become answers.
-            .layer(record::RecordLayer::new(linger))
+            .layer(record::RecordLayer)
             // Inside, so that a panic is answered and recorded like any other failure.
             .layer(catch_panic::CatchPanicLayer)
             .service(Self(pipeline))
     }
 }
 
-impl Service<Request<Incoming>> for Proxy {
-    type Response = Response<ResponseBody>;
+impl Service<Request> for Proxy {
+    type Response = Response;
     type Error = Error;
-    type Future = LocalBoxFuture<'static, Result<Self::Response, Error>>;
+    type Future = LocalBoxFuture<'static, Result<Response, Error>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request) -> Self::Future {
         let pipeline = Rc::clone(&self.0);
         Box::pin(async move { pipeline.run(request).await })
     }

@@ -3,41 +3,34 @@
 //! Hashing happens while the body arrives, over the pieces it comes in, which are kept as they are. A
 //! body is sent only when it is complete, so a caller that goes away has sent nothing.
 
-use std::collections::VecDeque;
+use std::future::poll_fn;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
-use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use http::Method;
 use tokio::time::timeout;
 
 use super::admit::Admitted;
-use super::body::{Held, Progress, RequestBody, Streamed};
-use super::idle::IdleTimer;
+use super::body::{Pieces, RequestBody, Streamed};
+use super::reply::Reply;
 use super::{Settings, head};
-use crate::config::MediaRange;
+use crate::config::{MediaRange, Route};
 use crate::error::Error;
+use crate::http1::{Fields, Framing, IdleTimer, Incoming, RequestHead, push_field};
 use crate::signature::{CONTENT_HASH_HEADER, PayloadHash, PayloadHasher, UNSIGNED_PAYLOAD};
-
-const X_STAGE: HeaderName = HeaderName::from_static("x-stage");
 
 /// A request with its final head, but for the signature, and its body.
 #[derive(Debug)]
 pub(super) struct Prepared {
-    pub(super) request: Request<RequestBody>,
+    pub(super) method: String,
+    /// The target as it goes out.
+    pub(super) target: String,
+    /// Request line and fields; what the signature adds is still missing.
+    pub(super) head: Vec<u8>,
+    pub(super) body: RequestBody,
     /// The hash of the body; `None` if it is not signed.
     pub(super) hash: Option<PayloadHash>,
+    pub(super) is_websocket: bool,
     pub(super) reply: Reply,
-}
-
-/// What is needed to relay the answer.
-#[derive(Debug)]
-pub(super) struct Reply {
-    /// Index of the route.
-    pub(super) route: usize,
-    /// The `Host` by which the caller called.
-    pub(super) host: HeaderValue,
 }
 
 /// Prepares a request.
@@ -47,65 +40,73 @@ pub(super) struct Reply {
 /// What a caller can do wrong with a body, and [`Error::Overloaded`] when it cannot be held.
 pub(super) async fn prepare(settings: &Settings, admitted: Admitted) -> Result<Prepared, Error> {
     let Admitted {
-        parts,
+        head,
         body,
-        route,
-        host,
         target,
+        is_websocket,
+        reply,
     } = admitted;
-    let is_unsigned = is_unsigned(&settings.signing.unsigned, &parts.headers);
-    let (body, hash) = if body.is_end_stream() {
+    let (body, hash) = if body.declared() == Some(0) {
         (RequestBody::Empty, Some(PayloadHash::EMPTY))
-    } else if is_unsigned {
+    } else if is_unsigned(&settings.signing.unsigned, &head.fields) {
         stream(settings, body).await?
     } else {
         hold(settings, body).await?
     };
-    let upstream = &settings.routes[route];
-    let mut headers = HeaderMap::with_capacity(parts.headers.len() + 6);
-    headers.insert(HOST, upstream.upstream.authority.clone());
-    head::pass_through(parts.headers, &mut headers, |name| !head::is_owned(name));
-    headers.insert(X_STAGE, upstream.stage.clone());
-    frame(&parts.method, &body, &mut headers);
-    let mut request = Request::new(body);
-    *request.method_mut() = parts.method;
-    *request.uri_mut() = Uri::from(target);
-    *request.headers_mut() = headers;
+    let route = &settings.routes[reply.route];
+    let mut outgoing = outgoing_head(&head, &target, route);
+    if is_websocket {
+        push_field(&mut outgoing, "connection", b"Upgrade");
+        push_field(&mut outgoing, "upgrade", b"websocket");
+    }
+    frame(head.method(), &body, &mut outgoing);
     Ok(Prepared {
-        request,
+        method: head.method().to_owned(),
+        target,
+        head: outgoing,
+        body,
         hash,
-        reply: Reply { route, host },
+        is_websocket,
+        reply,
     })
 }
 
-/// Says how the body is framed, where the HTTP client would say nothing or something else.
-fn frame(method: &Method, body: &RequestBody, headers: &mut HeaderMap) {
-    let expects_body = [Method::POST, Method::PUT, Method::PATCH].contains(method);
-    match body {
+/// Request line and fields, without framing and signature.
+fn outgoing_head(head: &RequestHead, target: &str, route: &Route) -> Vec<u8> {
+    let mut outgoing = Vec::with_capacity(1024 + target.len());
+    for part in [head.method(), " ", target, " HTTP/1.1\r\n"] {
+        outgoing.extend_from_slice(part.as_bytes());
+    }
+    push_field(&mut outgoing, "host", route.upstream.authority.as_bytes());
+    head::pass_through(&head.fields, &mut outgoing, |name| !head::is_owned(name));
+    push_field(&mut outgoing, "x-stage", route.stage.as_bytes());
+    outgoing
+}
+
+/// Says how the body is framed.
+fn frame(method: &str, body: &RequestBody, head: &mut Vec<u8>) {
+    let expects_body = [Method::POST, Method::PUT, Method::PATCH]
+        .iter()
+        .any(|known| known.as_str() == method);
+    match body.framing() {
         // Without it, gateways answer 411 to a method that is defined with a body.
-        RequestBody::Empty if expects_body => {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        Framing::Length(0) if !expects_body => {}
+        Framing::Length(length) => {
+            push_field(head, "content-length", length.to_string().as_bytes());
         }
-        // Without it, hyper leaves out the body of a GET whose length is not known.
-        RequestBody::Streamed(streamed) if streamed.rest.size_hint().exact().is_none() => {
-            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        Framing::Chunked | Framing::UntilClose => {
+            push_field(head, "transfer-encoding", b"chunked");
         }
-        RequestBody::Empty | RequestBody::Held(_) | RequestBody::Streamed(_) => {}
     }
 }
 
 /// Whether the body goes out as `UNSIGNED-PAYLOAD`, if there is one.
-fn is_unsigned(ranges: &[MediaRange], headers: &HeaderMap) -> bool {
-    let asked = headers
-        .get(CONTENT_HASH_HEADER)
-        .is_some_and(|value| value == UNSIGNED_PAYLOAD);
-    let mut types = headers.get_all(CONTENT_TYPE).iter();
+fn is_unsigned(ranges: &[MediaRange], fields: &Fields) -> bool {
+    let asked = fields.first(CONTENT_HASH_HEADER) == Some(UNSIGNED_PAYLOAD.as_bytes());
     // Of two content types nobody knows which one counts; a hash is right in either case.
-    let only = match (types.next(), types.next()) {
-        (Some(value), None) => value.to_str().unwrap_or_default(),
-        _ => "",
-    };
-    let essence = only.split(';').next().unwrap_or_default().trim();
+    let only = fields.only("content-type").unwrap_or_default();
+    let essence = str::from_utf8(only).unwrap_or_default();
+    let essence = essence.split(';').next().unwrap_or_default().trim();
     asked || ranges.iter().any(|range| is_in(range, essence))
 }
 
@@ -125,7 +126,7 @@ async fn stream(
     mut body: Incoming,
 ) -> Result<(RequestBody, Option<PayloadHash>), Error> {
     let mut first = None;
-    if body.size_hint().exact().is_none() {
+    if body.declared().is_none() {
         // An empty body must not be sent as UNSIGNED-PAYLOAD, and only its first piece tells.
         first = next_piece(settings, &mut body).await?;
         if first.is_none() {
@@ -133,14 +134,12 @@ async fn stream(
         }
     }
     let limit = settings.limits.body;
-    let idle = IdleTimer::new(settings.timeouts.body_idle);
     let streamed = Streamed {
         first,
         rest: body,
         left: limit,
         limit,
-        idle,
-        progress: Progress::new(),
+        idle: IdleTimer::new(settings.timeouts.body_idle),
     };
     Ok((RequestBody::Streamed(Box::new(streamed)), None))
 }
@@ -151,51 +150,32 @@ async fn hold(
     mut body: Incoming,
 ) -> Result<(RequestBody, Option<PayloadHash>), Error> {
     let limit = settings.limits.body;
-    let declared = body.size_hint().exact();
-    let mut room = settings
-        .budget
-        .take(declared.unwrap_or(0))
-        .ok_or(Error::Overloaded)?;
-    let mut pieces = VecDeque::new();
+    let declared = body.declared().unwrap_or(0);
+    let room = settings.budget.take(declared).await;
+    let mut room = room.map_err(|_| Error::Overloaded)?;
+    let mut pieces = Pieces::default();
     let mut hasher = PayloadHasher::default();
-    let mut length = 0_u64;
     while let Some(piece) = next_piece(settings, &mut body).await? {
-        length += piece.len() as u64;
+        let length = pieces.length() + piece.len() as u64;
         if length > limit {
             return Err(Error::BodyTooLarge { limit });
         }
-        if !room.grow_to(length) {
-            return Err(Error::Overloaded);
-        }
+        room.grow_to(length).await.map_err(|_| Error::Overloaded)?;
         hasher.update(&piece);
-        pieces.push_back(piece);
+        pieces.push(piece);
     }
-    if pieces.is_empty() {
-        return Ok((RequestBody::Empty, Some(PayloadHash::EMPTY)));
-    }
-    let held = Held {
-        pieces,
-        _room: room,
-        progress: Progress::new(),
-    };
-    Ok((RequestBody::Held(held), Some(hasher.finish())))
+    let hash = hasher.finish();
+    Ok((pieces.finish(room), Some(hash)))
 }
 
-/// The next piece of a body that is not empty; `None` at the end.
+/// The next piece of a body; `None` at the end.
 async fn next_piece(settings: &Settings, body: &mut Incoming) -> Result<Option<Bytes>, Error> {
-    loop {
-        let frame = timeout(settings.timeouts.body_idle, body.frame())
-            .await
-            .map_err(|_| Error::BodyTimeout)?;
-        match frame.transpose().map_err(Error::BodyIncomplete)? {
-            None => return Ok(None),
-            // Trailers are not passed on: no signature covers them.
-            Some(frame) => match frame.into_data() {
-                Ok(piece) if !piece.is_empty() => return Ok(Some(piece)),
-                _ => {}
-            },
-        }
-    }
+    let piece = timeout(
+        settings.timeouts.body_idle,
+        poll_fn(|cx| body.poll_piece(cx)),
+    );
+    let piece = piece.await.map_err(|_| Error::BodyTimeout)?;
+    piece.transpose().map_err(Error::from)
 }
 
 #[cfg(test)]
@@ -203,15 +183,16 @@ mod tests {
     use super::*;
 
     fn unsigned(headers: &[(&'static str, &'static str)]) -> bool {
-        let mut map = HeaderMap::new();
+        let mut head = "GET / HTTP/1.1\r\n".to_owned();
         for (name, value) in headers {
-            map.append(*name, HeaderValue::from_static(value));
+            head.extend([name, ": ", value, "\r\n"]);
         }
+        let head = RequestHead::parse(&(head + "\r\n").into()).unwrap();
         let ranges = [
             MediaRange::Type("multipart".to_owned()),
             MediaRange::Exact("video/mp4".to_owned()),
         ];
-        is_unsigned(&ranges, &map)
+        is_unsigned(&ranges, &head.fields)
     }
 
     #[test]

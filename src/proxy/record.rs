@@ -1,101 +1,71 @@
 //! Around the pipeline: every request is recorded, and every error becomes an answer.
 
-use std::cell::Cell;
 use std::convert::Infallible;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use futures_util::future::LocalBoxFuture;
-use http::{Method, Request, Response};
-use hyper::body::Body;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
-use super::body::ResponseBody;
+use super::message::{Request, Response};
 use super::respond;
 use crate::error::{Error, Origin};
 
 /// Adds [`Record`].
-#[derive(Clone, Debug)]
-pub(super) struct RecordLayer {
-    linger: Rc<Cell<bool>>,
-}
-
-impl RecordLayer {
-    /// `linger` is set when an answer of the proxy's own may leave a body unread.
-    pub(super) fn new(linger: Rc<Cell<bool>>) -> Self {
-        Self { linger }
-    }
-}
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RecordLayer;
 
 impl<S> Layer<S> for RecordLayer {
     type Service = Record<S>;
 
     fn layer(&self, inner: S) -> Record<S> {
-        Record {
-            inner,
-            linger: Rc::clone(&self.linger),
-        }
+        Record(inner)
     }
 }
 
 /// A service that always answers.
 #[derive(Clone, Debug)]
-pub(super) struct Record<S> {
-    inner: S,
-    linger: Rc<Cell<bool>>,
-}
+pub(super) struct Record<S>(S);
 
-impl<S, B> Service<Request<B>> for Record<S>
+impl<S> Service<Request> for Record<S>
 where
-    S: Service<Request<B>, Response = Response<ResponseBody>, Error = Error>,
+    S: Service<Request, Response = Response, Error = Error>,
     S::Future: 'static,
-    B: Body,
 {
-    type Response = Response<ResponseBody>;
+    type Response = Response;
     type Error = Infallible;
-    type Future = LocalBoxFuture<'static, Result<Self::Response, Infallible>>;
+    type Future = LocalBoxFuture<'static, Result<Response, Infallible>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let method = request.method().clone();
+    fn call(&mut self, request: Request) -> Self::Future {
+        let head = request.head.clone();
         let started = Instant::now();
-        let linger = Rc::clone(&self.linger);
-        let has_body = !request.body().is_end_stream();
-        linger.set(false);
-        let future = self.inner.call(request);
+        let future = self.0.call(request);
         Box::pin(async move {
-            let response = match future.await {
-                Ok(response) => response,
-                Err(error) => {
-                    // What is left of a body is read before the connection is closed, or the caller
-                    // might not get the answer.
-                    linger.set(has_body);
-                    failed(&method, &error)
-                }
-            };
-            tracing::debug!(%method, status = response.status().as_u16(), elapsed = ?started.elapsed(), "answered");
+            let method = head.method();
+            let response = future.await.unwrap_or_else(|error| refused(method, &error));
+            tracing::debug!(method, status = response.status, elapsed = ?started.elapsed(), "answered");
             Ok(response)
         })
     }
 }
 
-/// Records an error and makes the answer to it.
-fn failed(method: &Method, error: &Error) -> Response<ResponseBody> {
+/// Records an error and makes the answer to it. The method is empty if it is not known.
+pub fn refused(method: &str, error: &Error) -> Response {
     let answer = error.answer();
     let request_id = request_id();
     let (code, cause) = (answer.code, error.cause());
     match answer.origin {
-        Origin::Client => tracing::info!(%request_id, %method, code, %cause, "refused: {error}"),
+        Origin::Client => tracing::info!(%request_id, method, code, %cause, "refused: {error}"),
         // Shedding load is what the proxy is meant to do then, so it is no failure of its own.
         Origin::Proxy if answer.retry_after.is_none() => {
-            tracing::error!(%request_id, %method, code, %cause, "failed: {error}");
+            tracing::error!(%request_id, method, code, %cause, "failed: {error}");
         }
         Origin::Upstream | Origin::Proxy => {
-            tracing::warn!(%request_id, %method, code, %cause, "failed: {error}");
+            tracing::warn!(%request_id, method, code, %cause, "failed: {error}");
         }
     }
     respond::answer(error, &request_id)

@@ -4,93 +4,162 @@
 //! their own, so that nobody confuses the two. Their texts are fixed: never a caller's value, an address or a secret.
 
 use bytes::Bytes;
-use http::header::{
-    ALLOW, ALT_SVC, CONNECTION, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER,
-    X_CONTENT_TYPE_OPTIONS,
-};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use hyper::body::Body;
+use http::StatusCode;
 use serde_json::json;
 
 use super::body::{Relayed, ResponseBody};
 use super::forward::Exchange;
-use super::idle::IdleTimer;
-use super::{Settings, head, location};
+use super::message::{Announced, Response};
+use super::reply::Reply;
+use super::{Settings, cors, head, location};
+use crate::clock;
 use crate::error::{Error, Origin};
-
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
-const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
-    HeaderName::from_static("cross-origin-resource-policy");
+use crate::http1::{Framing, IdleTimer, ResponseHead, push_field};
 
 /// The answer of the gateway, as the caller gets it.
-pub(super) fn relay(settings: &Settings, exchange: Exchange) -> Response<ResponseBody> {
+///
+/// # Errors
+///
+/// [`Error::BadResponse`] if the length of its body can be read in two ways.
+pub(super) fn relay(settings: &Settings, exchange: Exchange) -> Result<Response, Error> {
     let Exchange {
-        response,
-        connection,
-        progress,
+        head,
+        mut connection,
+        uploading,
         reply,
     } = exchange;
-    let (parts, body) = response.into_parts();
-    let mut headers = HeaderMap::with_capacity(parts.headers.len() + 1);
-    // Alt-Svc would send the caller to the gateway itself, past the proxy.
-    head::pass_through(parts.headers, &mut headers, |name| *name != ALT_SVC);
-    let route = &settings.routes[reply.route];
-    let local = headers
-        .get(LOCATION)
-        .and_then(|value| location::local(value, route, &reply.host));
-    if let Some(local) = local {
-        headers.insert(LOCATION, local);
+    if head.status == 101 {
+        return Ok(switch(&head, connection));
     }
-    let idle = IdleTimer::new(settings.timeouts.idle);
+    let framing = connection.receive(&head).map_err(Error::BadResponse)?;
     let mut relayed = Relayed {
-        body,
-        idle,
         connection: Some(connection),
-        progress,
+        uploading,
+        idle: IdleTimer::new(settings.timeouts.idle),
+        takes_trailers: reply.takes_trailers,
+        trailers: None,
     };
-    if relayed.body.is_end_stream() {
+    if framing.is_empty() && relayed.uploading.is_none() {
         relayed.finish();
     }
-    let mut response = Response::new(ResponseBody::Relayed(Box::new(relayed)));
-    *response.status_mut() = parts.status;
-    *response.headers_mut() = headers;
-    response
+    Ok(Response {
+        status: head.status,
+        head: relayed_head(settings, &head, &reply),
+        length: announced(&head, framing, &reply),
+        body: ResponseBody::Relayed(Box::new(relayed)),
+        closes: false,
+    })
+}
+
+/// The answer to a handshake; the connection becomes a tunnel.
+fn switch(head: &ResponseHead, connection: crate::upstream::Connection) -> Response {
+    let mut answer = status_line(head);
+    head::pass_through(&head.fields, &mut answer, |_| true);
+    push_field(&mut answer, "connection", b"Upgrade");
+    push_field(&mut answer, "upgrade", b"websocket");
+    Response {
+        status: head.status,
+        head: answer,
+        length: Announced::Nothing,
+        body: ResponseBody::Tunnel(Box::new(connection)),
+        closes: false,
+    }
+}
+
+/// The first line of an answer, as it came.
+pub(super) fn status_line(head: &ResponseHead) -> Vec<u8> {
+    let mut line = Vec::with_capacity(512);
+    line.extend_from_slice(format!("HTTP/1.1 {} ", head.status).as_bytes());
+    line.extend_from_slice(head.reason());
+    line.extend_from_slice(b"\r\n");
+    line
+}
+
+fn relayed_head(settings: &Settings, head: &ResponseHead, reply: &Reply) -> Vec<u8> {
+    let mut answer = status_line(head);
+    let route = &settings.routes[reply.route];
+    let is_allowed = reply.origin.is_some();
+    let location = head
+        .fields
+        .only("location")
+        .and_then(|value| location::local(value, route, &reply.host));
+    head::pass_through(&head.fields, &mut answer, |name| {
+        // Alt-Svc would send the caller to the gateway itself, past the proxy.
+        let is_dropped = ["alt-svc", "content-length"]
+            .iter()
+            .any(|dropped| name.eq_ignore_ascii_case(dropped));
+        let is_replaced = location.is_some() && name.eq_ignore_ascii_case("location");
+        let is_answered_here = is_allowed && cors::is_answered_here(name);
+        !is_dropped && !is_replaced && !is_answered_here
+    });
+    if let Some(location) = location {
+        push_field(&mut answer, "location", location.as_bytes());
+    }
+    if let Some(origin) = &reply.origin {
+        cors::allow(&mut answer, origin);
+    }
+    if head.fields.first("date").is_none() {
+        push_field(&mut answer, "date", clock::http_date().as_bytes());
+    }
+    answer
+}
+
+/// What the caller is told of the length.
+fn announced(head: &ResponseHead, framing: Framing, reply: &Reply) -> Announced {
+    if head.status == 204 {
+        return Announced::Nothing;
+    }
+    // There is no body to measure, but the gateway says how long it would be.
+    if reply.to_head || head.status == 304 {
+        let told = head.fields.first("content-length");
+        let told = told.and_then(|length| str::from_utf8(length).ok()?.parse().ok());
+        return told.map_or(Announced::Nothing, Announced::Length);
+    }
+    match framing {
+        Framing::Length(length) => Announced::Length(length),
+        Framing::Chunked | Framing::UntilClose => Announced::Unknown,
+    }
 }
 
 /// The proxy's own answer to what went wrong.
-pub(super) fn answer(error: &Error, request_id: &str) -> Response<ResponseBody> {
+pub(super) fn answer(error: &Error, request_id: &str) -> Response {
     let answer = error.answer();
     let body = json!({
         "error_code": format!("PROXY.{}", answer.code),
         "error_msg": error.to_string(),
         "request_id": request_id,
     });
-    let mut response = Response::new(ResponseBody::Own(Some(Bytes::from(body.to_string()))));
-    *response.status_mut() = answer.status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(
-        CROSS_ORIGIN_RESOURCE_POLICY,
-        HeaderValue::from_static("same-origin"),
-    );
-    insert(headers, X_REQUEST_ID, request_id);
-    insert(
-        headers,
-        PROXY_STATUS,
-        &format!("apig-proxy; error={}", answer.proxy_status),
-    );
+    let body = Bytes::from(body.to_string());
+    let reason = answer.status.canonical_reason().unwrap_or_default();
+    let mut head = format!("HTTP/1.1 {} {reason}\r\n", answer.status.as_u16()).into_bytes();
+    let proxy_status = format!("apig-proxy; error={}", answer.proxy_status);
+    for (name, value) in [
+        ("content-type", "application/json"),
+        ("x-content-type-options", "nosniff"),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("x-request-id", request_id),
+        ("proxy-status", &proxy_status),
+        ("date", &clock::http_date()),
+    ] {
+        push_field(&mut head, name, value.as_bytes());
+    }
     if let Some(after) = answer.retry_after {
-        headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs()));
+        push_field(
+            &mut head,
+            "retry-after",
+            after.as_secs().to_string().as_bytes(),
+        );
     }
     if let Error::MethodNotAllowed { allow } = error {
-        insert(headers, ALLOW, allow);
+        push_field(&mut head, "allow", allow.as_bytes());
     }
-    if closes(answer.origin, answer.status) {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    Response {
+        status: answer.status.as_u16(),
+        head,
+        length: Announced::Length(body.len() as u64),
+        closes: closes(answer.origin, answer.status),
+        body: ResponseBody::Own(Some(body)),
     }
-    response
 }
 
 /// Whether the caller's connection ends with an answer: when what it sent, or is still sending, cannot
@@ -100,11 +169,8 @@ fn closes(origin: Origin, status: StatusCode) -> bool {
         StatusCode::BAD_REQUEST,
         StatusCode::REQUEST_TIMEOUT,
         StatusCode::PAYLOAD_TOO_LARGE,
+        StatusCode::URI_TOO_LONG,
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     ];
     origin == Origin::Client && ends.contains(&status)
-}
-
-fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    let value = HeaderValue::from_str(value).expect("texts of the proxy's own are visible ascii");
-    headers.insert(name, value);
 }

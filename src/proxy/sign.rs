@@ -1,27 +1,19 @@
 //! Third step: the signature. It is made when the connection is there, so that the time a request has
 //! waited does not count, and anew for every attempt.
 
-use http::header::AUTHORIZATION;
-use http::{HeaderName, HeaderValue, Request};
+use bytes::Bytes;
+use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::body::RequestBody;
-use super::payload::{Prepared, Reply};
+use super::payload::Prepared;
+use crate::config::Route;
 use crate::credentials::Credentials;
 use crate::error::Error;
+use crate::http1::push_field;
 use crate::signature::{
-    CONTENT_HASH_HEADER, CanonicalRequest, DATE_HEADER, Payload, PayloadHash, Signer, SigningDate,
-    Target, UNSIGNED_PAYLOAD,
+    CONTENT_HASH_HEADER, CanonicalRequest, DATE_HEADER, Payload, Signer, SigningDate, Target,
+    UNSIGNED_PAYLOAD,
 };
-
-const X_SDK_DATE: HeaderName = HeaderName::from_static(DATE_HEADER);
-const X_SDK_CONTENT_SHA256: HeaderName = HeaderName::from_static(CONTENT_HASH_HEADER);
-const X_SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-security-token");
-const X_PROJECT_ID: HeaderName = HeaderName::from_static("x-project-id");
-
-/// The headers that are signed when a request has them. All are the proxy's own: others may change
-/// on the way to the gateway, and then the signature would not match.
-const SIGNED: [&str; 4] = ["host", "x-project-id", "x-security-token", "x-stage"];
 
 /// A key that is ready to sign.
 #[derive(Clone, Debug)]
@@ -64,114 +56,67 @@ impl SigningKey {
     }
 }
 
-/// A request that carries its signature. Only [`sign`] makes one.
-#[derive(Debug)]
-pub(super) struct Signed {
-    request: Request<RequestBody>,
-    hash: Option<PayloadHash>,
-    reply: Reply,
-}
+/// The head of a request that carries its signature. Only [`sign`] makes one.
+pub(super) struct Signed(Vec<u8>);
 
 impl Signed {
-    /// Takes the request out for sending.
-    pub(super) fn into_parts(self) -> (Request<RequestBody>, Unanswered) {
-        (
-            self.request,
-            Unanswered {
-                hash: self.hash,
-                reply: self.reply,
-            },
-        )
-    }
-}
-
-/// What stays here while a request is under way.
-#[derive(Debug)]
-pub(super) struct Unanswered {
-    hash: Option<PayloadHash>,
-    pub(super) reply: Reply,
-}
-
-impl Unanswered {
-    /// The request again, to be signed anew.
-    pub(super) fn again(self, request: Request<RequestBody>) -> Prepared {
-        Prepared {
-            request,
-            hash: self.hash,
-            reply: self.reply,
-        }
+    /// Takes the head out for sending.
+    pub(super) fn into_head(self) -> Bytes {
+        self.0.into()
     }
 }
 
 /// Signs a request.
 ///
+/// All headers that are signed are the proxy's own: others may change on the way to the gateway, and
+/// then the signature would not match.
+///
 /// # Errors
 ///
 /// [`Error::Internal`] if the request cannot be signed although it was admitted.
 pub(super) fn sign(
-    prepared: Prepared,
+    prepared: &Prepared,
+    route: &Route,
     key: &SigningKey,
     date: &SigningDate,
 ) -> Result<Signed, Error> {
-    let Prepared {
-        mut request,
-        hash,
-        reply,
-    } = prepared;
-    let headers = request.headers_mut();
-    if let Some(token) = &key.security_token {
-        headers.insert(X_SECURITY_TOKEN, token.clone());
+    let target = Target::parse(&prepared.target)?;
+    let payload = prepared
+        .hash
+        .as_ref()
+        .map_or(Payload::Declared(UNSIGNED_PAYLOAD), Payload::Hash);
+    let values = [
+        ("host", Some(&route.upstream.authority)),
+        ("x-project-id", key.project_id.as_ref()),
+        ("x-security-token", key.security_token.as_ref()),
+        ("x-stage", Some(&route.stage)),
+    ];
+    let mut signed = Vec::with_capacity(values.len());
+    for (name, value) in values {
+        let Some(value) = value else { continue };
+        let value = value
+            .to_str()
+            .map_err(|_| Error::Internal("a header to sign is not ascii"))?;
+        signed.push((name, value));
     }
-    if let Some(id) = &key.project_id {
-        headers.insert(X_PROJECT_ID, id.clone());
-    }
-    let authorization = authorization(&request, hash.as_ref(), key, date)?;
-    let headers = request.headers_mut();
-    let date = HeaderValue::from_str(date.as_str()).map_err(|_| Error::Internal("date"))?;
-    headers.insert(X_SDK_DATE, date);
-    if hash.is_none() {
-        headers.insert(
-            X_SDK_CONTENT_SHA256,
-            HeaderValue::from_static(UNSIGNED_PAYLOAD),
-        );
-    }
-    headers.insert(AUTHORIZATION, authorization);
-    Ok(Signed {
-        request,
-        hash,
-        reply,
-    })
-}
-
-fn authorization(
-    request: &Request<RequestBody>,
-    hash: Option<&PayloadHash>,
-    key: &SigningKey,
-    date: &SigningDate,
-) -> Result<HeaderValue, Error> {
-    let target = request
-        .uri()
-        .path_and_query()
-        .map_or("/", |target| target.as_str());
-    let target = Target::parse(target)?;
-    let payload = hash.map_or(Payload::Declared(UNSIGNED_PAYLOAD), Payload::Hash);
-    let mut headers = Vec::with_capacity(SIGNED.len());
-    for name in SIGNED {
-        if let Some(value) = request.headers().get(name) {
-            headers.push((
-                name,
-                value
-                    .to_str()
-                    .map_err(|_| Error::Internal("a header to sign is not ascii"))?,
-            ));
-        }
-    }
-    let canonical =
-        CanonicalRequest::new(request.method().as_str(), target, &headers, date, payload)
-            .map_err(|_| Error::BadRequest("the method is not written in capital letters"))?;
+    let canonical = CanonicalRequest::new(&prepared.method, target, &signed, date, payload)
+        .map_err(|_| Error::BadRequest("the method is not written in capital letters"))?;
     tracing::trace!(canonical_request = %canonical.redacted(), "signing");
-    secret_value(key.signer.sign(&canonical).into_authorization())
-        .map_err(|_| Error::Internal("the access key cannot stand in a header"))
+    let authorization = key.signer.sign(&canonical).into_authorization();
+
+    let mut head = Vec::with_capacity(prepared.head.len() + 512);
+    head.extend_from_slice(&prepared.head);
+    // Host and stage are there already.
+    for (name, value) in &signed[1..signed.len() - 1] {
+        push_field(&mut head, name, value.as_bytes());
+    }
+    push_field(&mut head, DATE_HEADER, date.as_str().as_bytes());
+    if prepared.hash.is_none() {
+        push_field(&mut head, CONTENT_HASH_HEADER, UNSIGNED_PAYLOAD.as_bytes());
+    }
+    push_field(&mut head, "authorization", authorization.as_bytes());
+    head.extend_from_slice(b"\r\n");
+    Ok(Signed(head))
 }
 
 /// A header value that debug output leaves out.

@@ -1,24 +1,14 @@
-//! Opens connections: name lookup, TCP, TLS, HTTP/1.1.
+//! Opens connections: name lookup, TCP, TLS.
 
 use std::io;
 
-use hyper::body::Body;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::tls::{TlsSettings, TlsSetupError};
 use crate::config::{Scheme, UpstreamUrl};
 use crate::error::Error;
-
-/// The most that is buffered of an answer before it is passed on, in bytes. hyper's own limit of
-/// 400 KiB would be reached by every connection that carries large bodies.
-const READ_BUFFER: usize = 64 * 1024;
-
-/// Longest head of an answer, in bytes.
-const HEAD: usize = 64 * 1024;
+use crate::http1::Wire;
 
 /// Where connections go. It comes from the configuration alone, never from a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,23 +31,16 @@ impl Origin {
         })
     }
 
-    /// Opens a connection and leaves it to a task of the worker's, which ends with the connection.
-    pub(super) async fn connect<B>(&self, tls: &TlsSettings) -> Result<SendRequest<B>, Error>
-    where
-        B: Body + 'static,
-        B::Data: Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    /// Opens a connection.
+    pub(super) async fn connect(&self, tls: &TlsSettings) -> Result<Wire, Error> {
         let tcp = self.connect_tcp().await?;
         match self.scheme {
-            Scheme::Http => handshake(tcp).await,
-            Scheme::Https => {
-                let stream = tls
-                    .connect(self.server_name.clone(), tcp)
-                    .await
-                    .map_err(Error::Tls)?;
-                handshake(stream).await
-            }
+            Scheme::Http => Ok(Wire::new(tcp)),
+            Scheme::Https => tls
+                .connect(self.server_name.clone(), tcp)
+                .await
+                .map(Wire::new)
+                .map_err(Error::Tls),
         }
     }
 
@@ -85,25 +68,4 @@ impl Origin {
             Error::UpstreamUnreachable,
         ))
     }
-}
-
-async fn handshake<S, B>(stream: S) -> Result<SendRequest<B>, Error>
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-    B: Body + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let (sender, connection) = http1::Builder::new()
-        .max_buf_size(READ_BUFFER)
-        .max_header_size(HEAD)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(Error::UpstreamReset)?;
-    tokio::task::spawn_local(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "connection to the gateway ended");
-        }
-    });
-    Ok(sender)
 }

@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::fmt;
 use std::time::Duration;
 
-use hyper::client::conn::http1::SendRequest;
 use tokio::time::Instant;
+
+use super::connection::is_quiet;
+use crate::http1::Wire;
 
 /// How long a connection may be idle. The gateway's own limit is not documented; common gateways
 /// close after 60 seconds, and the proxy should be the first to let go.
@@ -19,43 +20,46 @@ const AGE: Duration = Duration::from_secs(600);
 const KEPT: usize = 256;
 
 /// Idle connections to one origin, of one worker.
-pub(super) struct Pool<B> {
+#[derive(Debug, Default)]
+pub(super) struct Pool {
     /// Least recently used first.
-    idle: RefCell<VecDeque<Idle<B>>>,
+    idle: RefCell<VecDeque<Idle>>,
 }
 
-struct Idle<B> {
-    sender: SendRequest<B>,
+#[derive(Debug)]
+struct Idle {
+    wire: Wire,
     opened: Instant,
     since: Instant,
 }
 
-impl<B> Pool<B> {
+impl Pool {
     /// The most recently used connection that is still good, with the time it was opened.
-    pub(super) fn take(&self) -> Option<(SendRequest<B>, Instant)> {
+    pub(super) fn take(&self) -> Option<(Wire, Instant)> {
         let mut idle = self.idle.borrow_mut();
         let now = Instant::now();
-        while let Some(connection) = idle.pop_back() {
+        while let Some(mut connection) = idle.pop_back() {
             if connection.is_good(now) {
-                return Some((connection.sender, connection.opened));
+                return Some((connection.wire, connection.opened));
             }
         }
         None
     }
 
-    pub(super) fn put(&self, sender: SendRequest<B>, opened: Instant) {
-        let connection = Idle {
-            sender,
-            opened,
-            since: Instant::now(),
-        };
-        if connection.is_good(connection.since) {
-            let mut idle = self.idle.borrow_mut();
-            if idle.len() == KEPT {
-                idle.pop_front();
-            }
-            idle.push_back(connection);
+    pub(super) fn put(&self, wire: Wire, opened: Instant) {
+        let since = Instant::now();
+        if since - opened >= AGE {
+            return;
         }
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() == KEPT {
+            idle.pop_front();
+        }
+        idle.push_back(Idle {
+            wire,
+            opened,
+            since,
+        });
     }
 
     /// Drops what is no longer good.
@@ -63,28 +67,12 @@ impl<B> Pool<B> {
         let now = Instant::now();
         self.idle
             .borrow_mut()
-            .retain(|connection| connection.is_good(now));
+            .retain_mut(|connection| connection.is_good(now));
     }
 }
 
-impl<B> Idle<B> {
-    fn is_good(&self, now: Instant) -> bool {
-        !self.sender.is_closed() && now - self.since < IDLE && now - self.opened < AGE
-    }
-}
-
-impl<B> Default for Pool<B> {
-    fn default() -> Self {
-        Self {
-            idle: RefCell::default(),
-        }
-    }
-}
-
-impl<B> fmt::Debug for Pool<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool")
-            .field("idle", &self.idle.borrow().len())
-            .finish()
+impl Idle {
+    fn is_good(&mut self, now: Instant) -> bool {
+        now - self.since < IDLE && now - self.opened < AGE && is_quiet(&mut self.wire)
     }
 }

@@ -3,7 +3,6 @@
 mod request;
 mod response;
 
-pub use request::RequestBody;
-pub(super) use request::{Held, Progress, Streamed};
-pub(super) use response::Relayed;
-pub use response::ResponseBody;
+pub(super) use request::Pieces;
+pub use request::{Held, RequestBody, Streamed};
+pub use response::{Relayed, ResponseBody, ResponseEnded};

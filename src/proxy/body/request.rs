@@ -1,25 +1,24 @@
 //! Request bodies on their way to the gateway.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::time::Instant;
+use bytes::{Bytes, BytesMut};
 
 use crate::error::Error;
+use crate::http1::{Framing, IdleTimer, Incoming};
 use crate::proxy::budget::Room;
-use crate::proxy::idle::IdleTimer;
+use crate::upstream::Outgoing;
+
+/// A piece of at least so many bytes is kept as it came; shorter ones are copied together, since each
+/// one that is kept costs the memory to remember it, and the buffer that it lies in.
+const KEPT: usize = 4 * 1024;
 
 /// A request body as it goes out.
 #[derive(Debug)]
 pub enum RequestBody {
     /// No body.
     Empty,
-    /// A body that was hashed: the pieces it came in.
+    /// A body that was hashed.
     Held(Held),
     /// A body that is passed on while it arrives.
     Streamed(Box<Streamed>),
@@ -28,10 +27,21 @@ pub enum RequestBody {
 /// The pieces of a hashed body, and the room they take.
 #[derive(Debug)]
 pub struct Held {
-    pub(in crate::proxy) pieces: VecDeque<Bytes>,
+    pieces: Vec<Bytes>,
+    length: u64,
+    /// The piece that goes out next.
+    next: usize,
     /// Held for its drop: it is given back with the pieces.
-    pub(in crate::proxy) _room: Room,
-    pub(in crate::proxy) progress: Rc<Progress>,
+    _room: Room,
+}
+
+/// Collects the pieces of a body that is hashed.
+#[derive(Debug, Default)]
+pub(in crate::proxy) struct Pieces {
+    whole: Vec<Bytes>,
+    /// Short pieces, copied together.
+    short: BytesMut,
+    length: u64,
 }
 
 /// A body that is passed on while it arrives, counted against the limit.
@@ -44,157 +54,145 @@ pub struct Streamed {
     pub(in crate::proxy) left: u64,
     pub(in crate::proxy) limit: u64,
     pub(in crate::proxy) idle: IdleTimer,
-    pub(in crate::proxy) progress: Rc<Progress>,
 }
 
-/// How far the sending of a body is; shared with the one who waits for the answer.
-#[derive(Debug)]
-pub(in crate::proxy) struct Progress {
-    /// When a piece was last taken for sending.
-    last: Cell<Instant>,
-    complete: Cell<bool>,
-    failure: RefCell<Option<Error>>,
-}
+impl Pieces {
+    pub(in crate::proxy) fn length(&self) -> u64 {
+        self.length
+    }
 
-impl Progress {
-    pub(in crate::proxy) fn new() -> Rc<Self> {
-        Rc::new(Self {
-            last: Cell::new(Instant::now()),
-            complete: Cell::new(false),
-            failure: RefCell::new(None),
+    pub(in crate::proxy) fn push(&mut self, piece: Bytes) {
+        self.length += piece.len() as u64;
+        let is_first = self.whole.is_empty() && self.short.is_empty();
+        if is_first || piece.len() >= KEPT {
+            self.keep_short();
+            self.whole.push(piece);
+            return;
+        }
+        if self.short.len() + piece.len() > self.short.capacity() {
+            self.keep_short();
+            self.short.reserve(4 * KEPT);
+        }
+        self.short.extend_from_slice(&piece);
+    }
+
+    fn keep_short(&mut self) {
+        if !self.short.is_empty() {
+            self.whole.push(self.short.split().freeze());
+        }
+    }
+
+    pub(in crate::proxy) fn finish(mut self, room: Room) -> RequestBody {
+        if self.length == 0 {
+            return RequestBody::Empty;
+        }
+        self.keep_short();
+        RequestBody::Held(Held {
+            pieces: self.whole,
+            length: self.length,
+            next: 0,
+            _room: room,
         })
-    }
-
-    pub(in crate::proxy) fn last(&self) -> Instant {
-        self.last.get()
-    }
-
-    /// Whether the body was taken to its end.
-    pub(in crate::proxy) fn is_complete(&self) -> bool {
-        self.complete.get()
-    }
-
-    /// Why the body ended early, if it did.
-    pub(in crate::proxy) fn take_failure(&self) -> Option<Error> {
-        self.failure.borrow_mut().take()
-    }
-
-    fn advance(&self, complete: bool) {
-        self.last.set(Instant::now());
-        self.complete.set(complete);
-    }
-
-    fn fail(&self, error: Error) -> BodyEnded {
-        *self.failure.borrow_mut() = Some(error);
-        BodyEnded
     }
 }
 
 impl RequestBody {
-    /// How far the sending is; `None` without a body.
-    pub(in crate::proxy) fn progress(&self) -> Option<Rc<Progress>> {
+    /// How it is framed on its way out.
+    #[must_use]
+    pub fn framing(&self) -> Framing {
         match self {
-            Self::Empty => None,
-            Self::Held(held) => Some(Rc::clone(&held.progress)),
-            Self::Streamed(streamed) => Some(Rc::clone(&streamed.progress)),
+            Self::Empty => Framing::Length(0),
+            Self::Held(held) => Framing::Length(held.length),
+            Self::Streamed(streamed) => streamed
+                .rest
+                .declared()
+                .map_or(Framing::Chunked, Framing::Length),
+        }
+    }
+
+    /// Makes it ready to be sent from its beginning again; `false` if that is gone.
+    pub fn rewind(&mut self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Held(held) => {
+                held.next = 0;
+                true
+            }
+            Self::Streamed(_) => false,
         }
     }
 }
 
-/// Tells the connection to stop sending; what happened is in [`Progress`].
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the body ended early")]
-pub struct BodyEnded;
+impl Outgoing for RequestBody {
+    type Error = Error;
 
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = BodyEnded;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyEnded>>> {
-        match &mut *self {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        match self {
             Self::Empty => Poll::Ready(None),
             Self::Held(held) => {
-                let piece = held.pieces.pop_front();
-                held.progress.advance(held.pieces.is_empty());
-                Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+                let piece = held.pieces.get(held.next).cloned();
+                held.next += 1;
+                Poll::Ready(piece.map(Ok))
             }
-            Self::Streamed(streamed) => streamed
-                .poll_piece(cx)
-                .map(|piece| piece.map(|p| p.map(Frame::data))),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Held(held) => held.pieces.is_empty(),
-            Self::Streamed(streamed) => streamed.first.is_none() && streamed.rest.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Held(held) => {
-                SizeHint::with_exact(held.pieces.iter().map(|piece| piece.len() as u64).sum())
-            }
-            // A first piece is only taken out when the length is not known.
-            Self::Streamed(streamed) => streamed.rest.size_hint(),
+            Self::Streamed(streamed) => streamed.poll_piece(cx),
         }
     }
 }
 
 impl Streamed {
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyEnded>>> {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         let piece = match self.first.take() {
-            Some(first) => Some(Ok(first)),
-            None => ready!(self.poll_rest(cx)),
+            Some(first) => first,
+            None => match ready!(self.poll_rest(cx)) {
+                Some(Ok(piece)) => piece,
+                ended => return Poll::Ready(ended),
+            },
         };
-        Poll::Ready(match piece {
-            None => {
-                self.progress.advance(true);
-                None
-            }
-            Some(Err(error)) => Some(Err(self.progress.fail(error))),
-            Some(Ok(piece)) => Some(self.counted(piece)),
-        })
-    }
-
-    fn counted(&mut self, piece: Bytes) -> Result<Bytes, BodyEnded> {
-        match self.left.checked_sub(piece.len() as u64) {
-            Some(left) => self.left = left,
-            None => {
-                return Err(self
-                    .progress
-                    .fail(Error::BodyTooLarge { limit: self.limit }));
-            }
-        }
-        self.progress.advance(self.rest.is_end_stream());
-        Ok(piece)
+        let Some(left) = self.left.checked_sub(piece.len() as u64) else {
+            return Poll::Ready(Some(Err(Error::BodyTooLarge { limit: self.limit })));
+        };
+        self.left = left;
+        Poll::Ready(Some(Ok(piece)))
     }
 
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
-        loop {
-            match Pin::new(&mut self.rest).poll_frame(cx) {
-                Poll::Pending => {
-                    ready!(self.idle.poll_expired(cx));
-                    return Poll::Ready(Some(Err(Error::BodyTimeout)));
-                }
-                Poll::Ready(None) => return Poll::Ready(None),
-                Poll::Ready(Some(Err(error))) => {
-                    return Poll::Ready(Some(Err(Error::BodyIncomplete(error))));
-                }
-                Poll::Ready(Some(Ok(frame))) => {
-                    self.idle.stop();
-                    // Trailers are not passed on: no signature covers them.
-                    if let Ok(piece) = frame.into_data() {
-                        return Poll::Ready(Some(Ok(piece)));
-                    }
-                }
-            }
+        let Poll::Ready(piece) = self.rest.poll_piece(cx) else {
+            ready!(self.idle.poll_expired(cx));
+            return Poll::Ready(Some(Err(Error::BodyTimeout)));
+        };
+        self.idle.stop();
+        Poll::Ready(piece.map(|piece| piece.map_err(Error::from)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::Budget;
+
+    async fn kept(lengths: &[usize]) -> Vec<usize> {
+        let mut pieces = Pieces::default();
+        let mut sent = Vec::new();
+        for (number, length) in lengths.iter().enumerate() {
+            let piece = vec![u8::try_from(number % 251).unwrap(); *length];
+            sent.extend_from_slice(&piece);
+            pieces.push(piece.into());
         }
+        let room = Budget::new(1 << 20).take(1).await.unwrap();
+        let RequestBody::Held(held) = pieces.finish(room) else {
+            return Vec::new();
+        };
+        assert_eq!(held.pieces.concat(), sent);
+        assert_eq!(held.length, sent.len() as u64);
+        held.pieces.iter().map(Bytes::len).collect()
+    }
+
+    #[tokio::test]
+    async fn long_pieces_are_kept_and_short_ones_copied_together() {
+        assert_eq!(kept(&[]).await, [0; 0]);
+        assert_eq!(kept(&[10]).await, [10]);
+        assert_eq!(kept(&[5000, 6000]).await, [5000, 6000]);
+        assert_eq!(kept(&[1, 2, 3, 5000, 4, 5]).await, [1, 5, 5000, 9]);
+        assert!(kept(&[1; 40_000]).await.len() < 10);
     }
 }

@@ -1,14 +1,11 @@
 //! Response bodies on their way to the caller.
 
-use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-use super::{Progress, RequestBody};
-use crate::proxy::idle::IdleTimer;
+use super::RequestBody;
+use crate::http1::{Fields, IdleTimer, ReadError};
 use crate::upstream::Connection;
 
 /// A response body on its way to the caller.
@@ -18,86 +15,91 @@ pub enum ResponseBody {
     Own(Option<Bytes>),
     /// An answer of the gateway's.
     Relayed(Box<Relayed>),
+    /// A WebSocket: what comes after the head is no body.
+    Tunnel(Box<Connection>),
 }
 
 /// A body that is passed on while it arrives. It holds the connection that it comes over, which goes
 /// back to the pool with the last byte, and is closed if the caller does not wait for that.
 #[derive(Debug)]
 pub struct Relayed {
-    pub(in crate::proxy) body: Incoming,
+    /// None once it was given back.
+    pub(in crate::proxy) connection: Option<Connection>,
+    /// The request body, if the gateway took the request before it was complete.
+    pub(in crate::proxy) uploading: Option<RequestBody>,
     pub(in crate::proxy) idle: IdleTimer,
-    pub(in crate::proxy) connection: Option<Connection<RequestBody>>,
-    /// Of the request body.
-    pub(in crate::proxy) progress: Option<Rc<Progress>>,
+    pub(in crate::proxy) takes_trailers: bool,
+    pub(in crate::proxy) trailers: Option<Fields>,
 }
 
-impl Relayed {
-    /// To be called when the body has been read to its end.
-    pub(in crate::proxy) fn finish(&mut self) {
-        let sent = self
-            .progress
-            .as_ref()
-            .is_none_or(|progress| progress.is_complete());
-        if let Some(connection) = self.connection.take()
-            && sent
-        {
-            connection.release();
-        }
-    }
-}
-
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = ResponseEnded;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ResponseEnded>>> {
-        match &mut *self {
-            Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Relayed(relayed) => relayed.poll_piece(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Own(bytes) => bytes.is_none(),
-            Self::Relayed(relayed) => relayed.body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Own(bytes) => {
-                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
-            }
-            Self::Relayed(relayed) => relayed.body.size_hint(),
-        }
-    }
-}
-
-impl Relayed {
-    fn poll_piece(
+impl ResponseBody {
+    /// The next piece; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// [`ResponseEnded`] if the rest will not come.
+    pub fn poll_piece(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ResponseEnded>>> {
-        loop {
-            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
-                ready!(self.idle.poll_expired(cx));
-                return Poll::Ready(Some(Err(ResponseEnded::Idle.recorded())));
-            };
-            self.idle.stop();
-            if self.body.is_end_stream() || frame.is_none() {
-                self.finish();
+    ) -> Poll<Option<Result<Bytes, ResponseEnded>>> {
+        match self {
+            Self::Own(bytes) => Poll::Ready(bytes.take().map(Ok)),
+            Self::Relayed(relayed) => relayed.poll_piece(cx),
+            Self::Tunnel(_) => Poll::Ready(None),
+        }
+    }
+
+    /// Trailers for the caller, once the end was reached.
+    pub fn take_trailers(&mut self) -> Option<Fields> {
+        match self {
+            Self::Relayed(relayed) => relayed.trailers.take(),
+            Self::Own(_) | Self::Tunnel(_) => None,
+        }
+    }
+
+    /// Whether the body of the request is still being read for the gateway.
+    #[must_use]
+    pub fn is_uploading(&self) -> bool {
+        matches!(self, Self::Relayed(relayed) if relayed.uploading.is_some())
+    }
+}
+
+impl Relayed {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ResponseEnded>>> {
+        let Some(connection) = &mut self.connection else {
+            return Poll::Ready(None);
+        };
+        if let Some(body) = &mut self.uploading {
+            match connection.poll_send(cx, body) {
+                Poll::Pending => {}
+                Poll::Ready(sent) => {
+                    self.uploading = None;
+                    if let Err(error) = sent {
+                        tracing::info!(%error, "the upload ended early; the answer had begun");
+                    }
+                }
             }
-            return Poll::Ready(match frame {
-                None => None,
-                Some(Err(error)) => Some(Err(ResponseEnded::Broken(error).recorded())),
-                Some(Ok(frame)) if frame.is_data() => Some(Ok(frame)),
-                // Trailers are not passed on; the end comes next.
-                Some(Ok(_)) => continue,
-            });
+        }
+        let Poll::Ready(piece) = connection.poll_piece(cx) else {
+            ready!(self.idle.poll_expired(cx));
+            return Poll::Ready(Some(Err(ResponseEnded::Idle.recorded())));
+        };
+        self.idle.stop();
+        Poll::Ready(match piece {
+            Some(Ok(piece)) => Some(Ok(piece)),
+            Some(Err(error)) => Some(Err(ResponseEnded::Broken(error).recorded())),
+            None => {
+                self.finish();
+                None
+            }
+        })
+    }
+
+    /// To be called when the body has been read to its end.
+    pub(in crate::proxy) fn finish(&mut self) {
+        if let Some(mut connection) = self.connection.take() {
+            self.trailers = connection.take_trailers().filter(|_| self.takes_trailers);
+            connection.release();
         }
     }
 }
@@ -112,7 +114,7 @@ pub enum ResponseEnded {
     Idle,
     /// The connection to the gateway broke.
     #[error("the gateway's answer broke off")]
-    Broken(#[source] hyper::Error),
+    Broken(#[source] ReadError),
 }
 
 impl ResponseEnded {

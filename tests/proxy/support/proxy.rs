@@ -50,6 +50,7 @@ pub(crate) fn config(upstream: &Upstream) -> Config {
         timeouts: Timeouts {
             connect: Duration::from_secs(5),
             header_read: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(75),
             body_idle: Duration::from_secs(30),
             response: Duration::from_secs(300),
             idle: Duration::from_secs(300),

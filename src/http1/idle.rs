@@ -8,7 +8,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 /// Measures how long a stream has stood still.
 #[derive(Debug)]
-pub(super) struct IdleTimer {
+pub struct IdleTimer {
     limit: Duration,
     sleep: Option<Pin<Box<Sleep>>>,
     /// Whether the stream has been waited for since it last gave something.
@@ -16,7 +16,9 @@ pub(super) struct IdleTimer {
 }
 
 impl IdleTimer {
-    pub(super) fn new(limit: Duration) -> Self {
+    /// A timer that has not begun to run.
+    #[must_use]
+    pub fn new(limit: Duration) -> Self {
         Self {
             limit,
             sleep: None,
@@ -25,12 +27,12 @@ impl IdleTimer {
     }
 
     /// To be called when the stream gave something.
-    pub(super) fn stop(&mut self) {
+    pub fn stop(&mut self) {
         self.waiting = false;
     }
 
     /// To be called when the stream gave nothing; ready once that has lasted for the limit.
-    pub(super) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let limit = self.limit;
         let timer = self.sleep.get_or_insert_with(|| Box::pin(sleep(limit)));
         if !self.waiting {

@@ -1,0 +1,131 @@
+//! The side of a caller: its connection, shared by the one who answers and the one who reads the body.
+//!
+//! Both belong to one task, so the connection lies in a cell and not behind a lock. It is borrowed for
+//! single steps only, never over an await.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use super::body::{BodyDecoder, Decoded, ReadError};
+use super::framing::Framing;
+use super::head::{RequestHead, Version};
+use super::wire::Wire;
+
+/// A caller's connection, and how far the body of the current request has been read.
+#[derive(Debug)]
+pub struct Caller {
+    /// The connection.
+    pub wire: Wire,
+    body: BodyDecoder,
+    /// Whether the caller waits for `100 Continue` before it sends the body.
+    waits: bool,
+}
+
+impl Caller {
+    /// A caller that has sent nothing.
+    #[must_use]
+    pub fn new(wire: Wire) -> Self {
+        Self {
+            wire,
+            body: BodyDecoder::new(Framing::Length(0)),
+            waits: false,
+        }
+    }
+
+    /// Begins to read the body of a request.
+    pub fn begin(&mut self, head: &RequestHead) {
+        self.body = BodyDecoder::new(head.framing);
+        self.waits = head.version == Version::Http11 && head.fields.lists("expect", "100-continue");
+    }
+
+    /// Whether the body was read to its end.
+    #[must_use]
+    pub fn has_all(&self) -> bool {
+        self.body.is_done()
+    }
+
+    /// Throws away what of the body has come already; whether that was all of it.
+    pub fn discard_buffered(&mut self) -> bool {
+        while let Ok(Decoded::Piece(_)) = self.body.decode(self.wire.input()) {}
+        self.body.is_done()
+    }
+
+    /// The next piece of the body. Asks the caller to send it, if it waits for that.
+    ///
+    /// # Errors
+    ///
+    /// A [`ReadError`].
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {
+        if self.waits {
+            self.waits = false;
+            // A caller that did not wait needs no answer.
+            if self.wire.input().is_empty() && !self.body.is_done() {
+                self.wire
+                    .queue(Bytes::from_static(b"HTTP/1.1 100 Continue\r\n\r\n"));
+                if let Poll::Ready(Err(error)) = self.wire.poll_flush(cx) {
+                    return Poll::Ready(Some(Err(error.into())));
+                }
+            }
+        }
+        self.body.poll_piece(&mut self.wire, cx)
+    }
+}
+
+/// The body of a request on its way in.
+#[derive(Debug)]
+pub struct Incoming {
+    caller: Rc<RefCell<Caller>>,
+    framing: Framing,
+}
+
+impl Incoming {
+    /// The body of the request that `caller` has begun to send.
+    #[must_use]
+    pub fn new(caller: Rc<RefCell<Caller>>, framing: Framing) -> Self {
+        Self { caller, framing }
+    }
+
+    /// Its length in bytes, if the caller has declared one.
+    #[must_use]
+    pub fn declared(&self) -> Option<u64> {
+        match self.framing {
+            Framing::Length(length) => Some(length),
+            Framing::Chunked | Framing::UntilClose => None,
+        }
+    }
+
+    /// Whether it has been read to its end.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.caller.borrow().has_all()
+    }
+
+    /// The next piece; `None` at the end. It is never empty. Trailers are left out.
+    ///
+    /// # Errors
+    ///
+    /// A [`ReadError`].
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {
+        self.caller.borrow_mut().poll_piece(cx)
+    }
+
+    /// Where interim answers for the caller go.
+    #[must_use]
+    pub fn interim(&self) -> Interim {
+        Interim(Rc::clone(&self.caller))
+    }
+}
+
+/// Sends interim answers to a caller.
+#[derive(Debug)]
+pub struct Interim(Rc<RefCell<Caller>>);
+
+impl Interim {
+    /// Queues the head of an interim answer. It is written when the caller's task runs next.
+    pub fn send(&self, head: Vec<u8>) {
+        self.0.borrow_mut().wire.queue(head.into());
+    }
+}

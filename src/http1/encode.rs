@@ -1,0 +1,67 @@
+//! Writes bodies to a [`Wire`] in their framing, and fields to a head.
+
+use bytes::Bytes;
+
+use super::fields::Fields;
+use super::framing::Framing;
+use super::wire::Wire;
+
+/// Frames a body on its way out.
+#[derive(Clone, Copy, Debug)]
+pub enum Encoder {
+    /// As it is: after a length, or until the connection is closed.
+    Plain,
+    /// In chunks.
+    Chunked,
+}
+
+impl Encoder {
+    /// An encoder for a framing that the head has announced.
+    #[must_use]
+    pub fn new(framing: Framing) -> Self {
+        match framing {
+            Framing::Chunked => Self::Chunked,
+            Framing::Length(_) | Framing::UntilClose => Self::Plain,
+        }
+    }
+
+    /// Queues a piece.
+    pub fn queue(self, wire: &mut Wire, piece: Bytes) {
+        // An empty chunk would be the last one.
+        if piece.is_empty() {
+            return;
+        }
+        match self {
+            Self::Plain => wire.queue(piece),
+            Self::Chunked => {
+                wire.queue(Bytes::from(format!("{:x}\r\n", piece.len())));
+                wire.queue(piece);
+                wire.queue(Bytes::from_static(b"\r\n"));
+            }
+        }
+    }
+
+    /// Queues what ends the body.
+    pub fn finish(self, wire: &mut Wire, trailers: Option<&Fields>) {
+        match (self, trailers) {
+            (Self::Plain, _) => {}
+            (Self::Chunked, None) => wire.queue(Bytes::from_static(b"0\r\n\r\n")),
+            (Self::Chunked, Some(trailers)) => {
+                let mut block = b"0\r\n".to_vec();
+                for field in trailers.iter() {
+                    push_field(&mut block, field.name, field.value);
+                }
+                block.extend(b"\r\n");
+                wire.queue(block.into());
+            }
+        }
+    }
+}
+
+/// Appends a field to a head.
+pub fn push_field(head: &mut Vec<u8>, name: &str, value: &[u8]) {
+    head.extend_from_slice(name.as_bytes());
+    head.extend_from_slice(b": ");
+    head.extend_from_slice(value);
+    head.extend_from_slice(b"\r\n");
+}

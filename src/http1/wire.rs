@@ -1,0 +1,236 @@
+//! One connection's bytes: what came and was not read yet, and what is to go out.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+use tokio_util::io::{poll_read_buf, poll_write_buf};
+
+/// Room that is made for reading at first, in bytes: enough for most heads and small bodies.
+const FIRST: usize = 8 * 1024;
+
+/// Room that is made once a read has filled what there was.
+const LATER: usize = 64 * 1024;
+
+/// How much may be queued before a body waits until it is written, in bytes.
+const QUEUED: usize = 64 * 1024;
+
+/// Below this much room more is made, so that no read is for a few bytes only.
+const LEAST: usize = 4 * 1024;
+
+/// A byte stream in both directions, of which the end can be made abrupt.
+pub trait Transport: AsyncRead + AsyncWrite + Unpin + fmt::Debug {
+    /// Makes closing reset the connection, so that what was sent cannot be taken for complete.
+    fn reset_on_close(&mut self);
+
+    /// Whether the connection has failed since it was last asked. It asks nobody, so a peer that has
+    /// gone is only known once something was sent to it.
+    fn has_failed(&mut self) -> bool;
+}
+
+impl Transport for TcpStream {
+    fn reset_on_close(&mut self) {
+        // If it cannot be set, the connection is closed in the ordinary way.
+        let _ = SockRef::from(&*self).set_linger(Some(Duration::ZERO));
+    }
+
+    fn has_failed(&mut self) -> bool {
+        !matches!(self.take_error(), Ok(None))
+    }
+}
+
+impl Transport for TlsStream<TcpStream> {
+    fn reset_on_close(&mut self) {
+        self.get_mut().0.reset_on_close();
+    }
+
+    fn has_failed(&mut self) -> bool {
+        self.get_mut().0.has_failed()
+    }
+}
+
+/// A connection with its buffers.
+#[derive(Debug)]
+pub struct Wire {
+    transport: Box<dyn Transport>,
+    input: BytesMut,
+    output: Output,
+    written: u64,
+    /// Whether the last read filled all the room, so that more is likely to be there.
+    is_busy: bool,
+    is_ended: bool,
+}
+
+impl Wire {
+    /// A connection of which nothing was read or written.
+    #[must_use]
+    pub fn new(transport: impl Transport + 'static) -> Self {
+        Self {
+            transport: Box::new(transport),
+            input: BytesMut::new(),
+            output: Output::default(),
+            written: 0,
+            is_busy: false,
+            is_ended: false,
+        }
+    }
+
+    /// What came and was not taken yet.
+    pub fn input(&mut self) -> &mut BytesMut {
+        &mut self.input
+    }
+
+    /// Whether the peer has ended its sending side.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.is_ended
+    }
+
+    /// Bytes that were written since the beginning.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Reads more into the input; resolves to how much, which is 0 at the end.
+    ///
+    /// # Errors
+    ///
+    /// What the transport says.
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let room = self.input.capacity() - self.input.len();
+        if room < LEAST {
+            self.input.reserve(if self.is_busy { LATER } else { FIRST });
+        }
+        let room = self.input.capacity() - self.input.len();
+        let read = ready!(poll_read_buf(
+            Pin::new(&mut self.transport),
+            cx,
+            &mut self.input
+        ))?;
+        // A stream that comes in records never fills more than one at once.
+        self.is_busy = read == room || (self.is_busy && read >= LEAST);
+        self.is_ended |= read == 0;
+        Poll::Ready(Ok(read))
+    }
+
+    /// Gives the memory for reading back while nothing is expected.
+    pub fn rest(&mut self) {
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+            self.is_busy = false;
+        }
+    }
+
+    /// Adds bytes to what goes out.
+    pub fn queue(&mut self, bytes: Bytes) {
+        self.output.push(bytes);
+    }
+
+    /// Whether enough is queued for the source of more to wait.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.output.remaining() >= QUEUED
+    }
+
+    /// Whether something is to be written.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        self.output.has_remaining()
+    }
+
+    /// Writes what is queued.
+    ///
+    /// # Errors
+    ///
+    /// What the transport says.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.output.has_remaining() {
+            let transport = Pin::new(&mut self.transport);
+            let written = ready!(poll_write_buf(transport, cx, &mut self.output))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += written as u64;
+        }
+        Pin::new(&mut self.transport).poll_flush(cx)
+    }
+
+    /// Ends the sending side.
+    ///
+    /// # Errors
+    ///
+    /// What the transport says.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.transport).poll_shutdown(cx)
+    }
+
+    /// Makes closing reset the connection.
+    pub fn reset_on_close(&mut self) {
+        self.transport.reset_on_close();
+    }
+
+    /// Whether the connection has failed since this was last asked.
+    pub fn has_failed(&mut self) -> bool {
+        self.transport.has_failed()
+    }
+}
+
+/// Bytes on their way out, in the pieces they came in.
+#[derive(Debug, Default)]
+struct Output {
+    pieces: VecDeque<Bytes>,
+    remaining: usize,
+}
+
+impl Output {
+    fn push(&mut self, piece: Bytes) {
+        if !piece.is_empty() {
+            self.remaining += piece.len();
+            self.pieces.push_back(piece);
+        }
+    }
+}
+
+impl Buf for Output {
+    fn remaining(&self) -> usize {
+        self.remaining
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.pieces.front().map_or(&[], |piece| piece)
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut count = 0;
+        for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
+            *slice = IoSlice::new(piece);
+            count += 1;
+        }
+        count
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        self.remaining -= count;
+        while count > 0 {
+            let first = self
+                .pieces
+                .front_mut()
+                .expect("no more is written than there is");
+            if count < first.len() {
+                first.advance(count);
+                return;
+            }
+            count -= first.len();
+            self.pieces.pop_front();
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! One request of a caller's and its answer.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+
+use super::closing::{self, Discard};
+use super::presence::Presence;
+use crate::config::Timeouts;
+use crate::http1::{
+    Caller, Encoder, Framing, IdleTimer, Incoming, RequestHead, Version, push_field,
+};
+use crate::proxy::{Announced, Request, Response, ResponseBody, tunnel};
+use crate::upstream::Connection;
+
+/// How a connection is after an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Finished {
+    /// It can carry the next request.
+    Kept,
+    /// It has ended.
+    Closed,
+    /// It ends, but the caller may still be sending, and has not read the answer yet.
+    Unread,
+}
+
+/// What an exchange works with.
+pub(super) struct Exchange<'a> {
+    caller: Rc<RefCell<Caller>>,
+    timeouts: &'a Timeouts,
+    draining: CancellationToken,
+    presence: Presence,
+    /// For what comes of a request body that nobody wants.
+    discard: Discard,
+}
+
+/// What of a request decides how its answer is written.
+#[derive(Clone, Copy)]
+struct Terms {
+    version: Version,
+    is_head: bool,
+    keeps_alive: bool,
+}
+
+impl Terms {
+    /// For a request that could not be read.
+    const UNKNOWN: Self = Self {
+        version: Version::Http11,
+        is_head: false,
+        keeps_alive: false,
+    };
+}
+
+impl<'a> Exchange<'a> {
+    pub(super) fn new(
+        caller: Rc<RefCell<Caller>>,
+        timeouts: &'a Timeouts,
+        draining: CancellationToken,
+    ) -> Self {
+        Self {
+            caller,
+            timeouts,
+            draining,
+            presence: Presence::default(),
+            discard: Discard::default(),
+        }
+    }
+
+    /// Has a request answered and writes the answer. A caller that goes away meanwhile ends it.
+    pub(super) async fn run<S>(&mut self, head: RequestHead, service: &mut S) -> Finished
+    where
+        S: Service<Request, Response = Response, Error = Infallible>,
+    {
+        let terms = Terms {
+            version: head.version,
+            is_head: head.method() == "HEAD",
+            keeps_alive: head.keeps_alive(),
+        };
+        self.caller.borrow_mut().begin(&head);
+        let body = Incoming::new(Rc::clone(&self.caller), head.framing);
+        let mut answering = pin!(service.call(Request { head, body }));
+        let response = poll_fn(|cx| {
+            let response = answering.as_mut().poll(cx);
+            if let Poll::Ready(Ok(response)) = response {
+                return Poll::Ready(Some(response));
+            }
+            self.poll_gone(terms, cx).map(|()| None)
+        });
+        match response.await {
+            Some(response) => self.answer(terms, response).await,
+            None => Finished::Closed,
+        }
+    }
+
+    /// Writes what is queued for the caller, and notices when it goes.
+    fn poll_gone(&mut self, terms: Terms, cx: &mut Context<'_>) -> Poll<()> {
+        let mut caller = self.caller.borrow_mut();
+        if let Poll::Ready(Err(_)) = caller.wire.poll_flush(cx) {
+            return Poll::Ready(());
+        }
+        // Before that, the one who reads the body notices.
+        if !caller.has_all() {
+            return Poll::Pending;
+        }
+        let may_send = terms.version == Version::Http11;
+        self.presence.poll_gone(&mut caller.wire, may_send, cx)
+    }
+
+    /// Answers a request that could not be read; the connection ends then.
+    pub(super) async fn refuse(&mut self, response: Response) -> Finished {
+        let finished = self.answer(Terms::UNKNOWN, response).await;
+        // Where the next request begins is not known, so all that comes is unread.
+        if finished == Finished::Kept {
+            Finished::Unread
+        } else {
+            finished
+        }
+    }
+
+    /// Ends the connection so that the caller can read its answer.
+    pub(super) async fn linger(self) {
+        closing::linger(&self.caller, self.discard).await;
+    }
+
+    async fn answer(&mut self, terms: Terms, mut response: Response) -> Finished {
+        let is_uploading = response.body.is_uploading();
+        let has_all = !is_uploading && self.caller.borrow_mut().discard_buffered();
+        let keeps_alive = terms.keeps_alive
+            && has_all
+            && !response.closes
+            && !self.draining.is_cancelled()
+            && (response.length != Announced::Unknown || terms.version == Version::Http11);
+        let framing = finish_head(&mut response, terms, keeps_alive);
+        let head = std::mem::take(&mut response.head);
+        self.caller.borrow_mut().wire.queue(head.into());
+        let mut writing = Writing {
+            encoder: Encoder::new(framing),
+            is_complete: framing.is_empty() || terms.is_head,
+            stalled: IdleTimer::new(self.timeouts.idle),
+            response,
+        };
+        if poll_fn(|cx| self.poll_write(&mut writing, cx))
+            .await
+            .is_err()
+        {
+            if framing == Framing::UntilClose {
+                // Nothing else tells this caller that the answer is not complete.
+                self.caller.borrow_mut().wire.reset_on_close();
+            }
+            return Finished::Closed;
+        }
+        if let ResponseBody::Tunnel(connection) = writing.response.body {
+            return self.tunnel(*connection).await;
+        }
+        self.finished(keeps_alive)
+    }
+
+    fn finished(&self, keeps_alive: bool) -> Finished {
+        let mut caller = self.caller.borrow_mut();
+        if keeps_alive {
+            Finished::Kept
+        } else if caller.has_all() && caller.wire.input().is_empty() {
+            Finished::Closed
+        } else {
+            Finished::Unread
+        }
+    }
+
+    /// Writes an answer as far as it has come, and no faster than the caller takes it.
+    fn poll_write(
+        &mut self,
+        writing: &mut Writing,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Gone>> {
+        loop {
+            let is_waiting = self.poll_pieces(writing, cx)?.is_pending();
+            let mut caller = self.caller.borrow_mut();
+            let flushed = caller.wire.poll_flush(cx).map_err(|_| Gone)?;
+            if flushed.is_ready() {
+                writing.stalled.stop();
+                if writing.is_complete {
+                    return Poll::Ready(Ok(()));
+                }
+            } else if writing.stalled.poll_expired(cx).is_ready() {
+                tracing::info!(
+                    "a caller stopped reading its answer and was cut off (timeouts.idle)"
+                );
+                return Poll::Ready(Err(Gone));
+            }
+            if flushed.is_ready() && !is_waiting {
+                continue;
+            }
+            // Whoever is still sending what nobody reads might not read its answer either.
+            if !caller.has_all() && !writing.response.body.is_uploading() {
+                let _ = self.discard.poll(&mut caller.wire, cx);
+            } else if caller.has_all()
+                && self
+                    .presence
+                    .poll_gone(&mut caller.wire, false, cx)
+                    .is_ready()
+            {
+                return Poll::Ready(Err(Gone));
+            }
+            return Poll::Pending;
+        }
+    }
+
+    /// Queues pieces of the body until there are enough, or none for now.
+    fn poll_pieces(&self, writing: &mut Writing, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        while !writing.is_complete && !self.caller.borrow().wire.is_full() {
+            let piece = ready!(writing.response.body.poll_piece(cx));
+            let wire = &mut self.caller.borrow_mut().wire;
+            match piece {
+                Some(Ok(piece)) => writing.encoder.queue(wire, piece),
+                Some(Err(_)) => return Poll::Ready(Err(Gone)),
+                None => {
+                    let trailers = writing.response.body.take_trailers();
+                    writing.encoder.finish(wire, trailers.as_ref());
+                    writing.is_complete = true;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    async fn tunnel(&self, connection: Connection) -> Finished {
+        if let Err(error) = tunnel(&self.caller, connection, self.timeouts.idle).await {
+            tracing::info!(%error, "a WebSocket was cut off");
+        }
+        Finished::Closed
+    }
+}
+
+/// An answer on its way to the caller.
+struct Writing {
+    response: Response,
+    encoder: Encoder,
+    /// Whether all of it was queued.
+    is_complete: bool,
+    /// Runs while the caller takes nothing.
+    stalled: IdleTimer,
+}
+
+/// The answer cannot be completed: the caller or the gateway has gone.
+struct Gone;
+
+/// Adds to a head how the body is framed and what becomes of the connection.
+fn finish_head(response: &mut Response, terms: Terms, keeps_alive: bool) -> Framing {
+    let head = &mut response.head;
+    let framing = match response.length {
+        Announced::Nothing => Framing::Length(0),
+        Announced::Length(length) => {
+            push_field(head, "content-length", length.to_string().as_bytes());
+            Framing::Length(if response.status == 304 { 0 } else { length })
+        }
+        Announced::Unknown if terms.version == Version::Http11 => {
+            push_field(head, "transfer-encoding", b"chunked");
+            Framing::Chunked
+        }
+        Announced::Unknown => Framing::UntilClose,
+    };
+    match (&response.body, terms.version) {
+        (ResponseBody::Tunnel(_), _) => {}
+        (_, Version::Http10) if keeps_alive => push_field(head, "connection", b"keep-alive"),
+        _ if !keeps_alive => push_field(head, "connection", b"close"),
+        _ => {}
+    }
+    head.extend_from_slice(b"\r\n");
+    framing
+}

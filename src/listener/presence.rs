@@ -1,0 +1,69 @@
+//! Notices that a caller has gone while its request is being worked on.
+//!
+//! A caller that closes its connection and one that has only finished sending look the same: the
+//! stream ends. The second still wants its answer. So a caller whose stream has ended is sent an
+//! interim answer now and then, which every HTTP/1.1 client passes over; from one that has gone, the
+//! system sends a reset back. The first one is sent after a second, so that short answers come alone.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Interval, interval};
+
+use crate::http1::Wire;
+
+/// How often the connection is looked at once the stream has ended.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// After how many looks something is sent: first, and then again and again.
+const FIRST: u32 = 4;
+const AGAIN: u32 = 40;
+
+/// The most that is read ahead of a caller that sends further requests meanwhile, in bytes.
+const AHEAD: usize = 64 * 1024;
+
+const INTERIM: Bytes = Bytes::from_static(b"HTTP/1.1 100 Continue\r\n\r\n");
+
+/// What is known of a caller's presence.
+#[derive(Debug, Default)]
+pub(super) struct Presence {
+    ended: Option<Pin<Box<Interval>>>,
+    looks: u32,
+}
+
+impl Presence {
+    /// Ready when the caller has gone. `may_send` says whether an interim answer can be sent now.
+    pub(super) fn poll_gone(
+        &mut self,
+        wire: &mut Wire,
+        may_send: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        while !wire.is_ended() {
+            // What comes now belongs to the next request. Too much of it is left to wait.
+            if wire.input().len() >= AHEAD {
+                return Poll::Pending;
+            }
+            if ready!(wire.poll_fill(cx)).is_err() {
+                return Poll::Ready(());
+            }
+        }
+        let looks = self.ended.get_or_insert_with(|| Box::pin(interval(LOOK)));
+        while looks.as_mut().get_mut().poll_tick(cx).is_ready() {
+            if wire.has_failed() {
+                return Poll::Ready(());
+            }
+            self.looks += 1;
+            let is_due = self.looks > FIRST && (self.looks - FIRST) % AGAIN == 1;
+            if is_due && may_send {
+                wire.queue(INTERIM);
+            }
+            if let Poll::Ready(Err(_)) = wire.poll_flush(cx) {
+                return Poll::Ready(());
+            }
+        }
+        Poll::Pending
+    }
+}

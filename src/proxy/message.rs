@@ -1,0 +1,40 @@
+//! What the pipeline takes from the listener, and what it gives back.
+
+use super::body::ResponseBody;
+use crate::http1::{Incoming, RequestHead};
+
+/// A caller's request: its head, and its body on the way in.
+#[derive(Debug)]
+pub struct Request {
+    /// The head, as it came.
+    pub head: RequestHead,
+    /// The body; nothing of it has been read.
+    pub body: Incoming,
+}
+
+/// An answer for a caller.
+#[derive(Debug)]
+pub struct Response {
+    /// The status.
+    pub status: u16,
+    /// The status line and the fields, each with its line end. How the body is framed, and whether the
+    /// connection is kept, is left to the listener, who knows what the caller speaks.
+    pub head: Vec<u8>,
+    /// The length that the head tells.
+    pub length: Announced,
+    /// The body; the listener leaves it out in answer to HEAD.
+    pub body: ResponseBody,
+    /// Whether the caller's connection ends with this answer.
+    pub closes: bool,
+}
+
+/// What the head of an answer says of the length of the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Announced {
+    /// Nothing: there is no body, and it would not have one.
+    Nothing,
+    /// So many bytes, although HEAD and 304 leave them out.
+    Length(u64),
+    /// That it is not known before the end.
+    Unknown,
+}

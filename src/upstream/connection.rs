@@ -1,0 +1,255 @@
+//! One connection to the gateway: a request goes out, its answer comes back, then perhaps the next.
+
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::pool::Pool;
+use crate::http1::{
+    BodyDecoder, Encoder, Fields, Framing, Malformed, ReadError, ResponseHead, Scanner, Wire,
+};
+
+/// Longest head of an answer, in bytes.
+const HEAD: usize = 64 * 1024;
+
+/// A request body that can be sent.
+pub trait Outgoing {
+    /// Why it cannot be had to its end.
+    type Error;
+
+    /// The next piece; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the body from being complete. The connection has to be closed then.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>>;
+}
+
+/// Why a request could not be sent to its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError<E> {
+    /// Its body ended early.
+    #[error("{0}")]
+    Body(E),
+    /// The connection broke.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Why no head of an answer came.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReceiveError {
+    /// What came is not one.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The connection broke or was closed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// A connection to an upstream, taken out of its pool.
+#[derive(Debug)]
+pub struct Connection {
+    wire: Wire,
+    opened: Instant,
+    pool: Rc<Pool>,
+    is_reused: bool,
+    request: Sending,
+    answer: Receiving,
+}
+
+/// How far the request is.
+#[derive(Debug)]
+struct Sending {
+    encoder: Encoder,
+    /// Whether everything was queued, and whether it was written as well.
+    is_queued: bool,
+    is_written: bool,
+    is_head: bool,
+}
+
+/// How far the answer is.
+#[derive(Debug)]
+struct Receiving {
+    scanner: Scanner,
+    body: BodyDecoder,
+    keeps_alive: bool,
+}
+
+impl Connection {
+    pub(super) fn new(wire: Wire, opened: Instant, pool: Rc<Pool>, is_reused: bool) -> Self {
+        Self {
+            wire,
+            opened,
+            pool,
+            is_reused,
+            request: Sending {
+                encoder: Encoder::Plain,
+                is_queued: true,
+                is_written: true,
+                is_head: false,
+            },
+            answer: Receiving {
+                scanner: Scanner::default(),
+                body: BodyDecoder::new(Framing::Length(0)),
+                keeps_alive: false,
+            },
+        }
+    }
+
+    /// Whether it has carried a request before.
+    #[must_use]
+    pub fn is_reused(&self) -> bool {
+        self.is_reused
+    }
+
+    /// Bytes that were written since it was opened.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.wire.written()
+    }
+
+    /// The bytes themselves, for what is no longer HTTP.
+    #[must_use]
+    pub fn into_wire(self) -> Wire {
+        self.wire
+    }
+
+    /// Begins a request: `head` is all of it up to the empty line, `framing` what it says of the body.
+    pub fn begin(&mut self, head: Bytes, framing: Framing, is_head: bool) {
+        self.wire.queue(head);
+        self.request = Sending {
+            encoder: Encoder::new(framing),
+            is_queued: framing.is_empty(),
+            is_written: false,
+            is_head,
+        };
+        self.answer.scanner = Scanner::default();
+        self.answer.keeps_alive = false;
+    }
+
+    /// Sends the request, taking the body from its source only as fast as the gateway takes it.
+    ///
+    /// # Errors
+    ///
+    /// A [`SendError`]. After one of the connection, the answer may still be there to be read.
+    pub fn poll_send<B: Outgoing>(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut B,
+    ) -> Poll<Result<(), SendError<B::Error>>> {
+        loop {
+            let mut is_waiting = false;
+            while !self.request.is_queued && !self.wire.is_full() && !is_waiting {
+                match body.poll_piece(cx) {
+                    Poll::Pending => is_waiting = true,
+                    Poll::Ready(None) => {
+                        self.request.encoder.finish(&mut self.wire, None);
+                        self.request.is_queued = true;
+                    }
+                    Poll::Ready(Some(Ok(piece))) => {
+                        self.request.encoder.queue(&mut self.wire, piece);
+                    }
+                    Poll::Ready(Some(Err(error))) => {
+                        return Poll::Ready(Err(SendError::Body(error)));
+                    }
+                }
+            }
+            ready!(self.wire.poll_flush(cx))?;
+            if self.request.is_queued {
+                self.request.is_written = true;
+                return Poll::Ready(Ok(()));
+            }
+            if is_waiting {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Reads the head of an answer, be it interim or final.
+    ///
+    /// # Errors
+    ///
+    /// A [`ReceiveError`].
+    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, ReceiveError>> {
+        loop {
+            if let Some(span) = self.answer.scanner.find(self.wire.input(), HEAD)? {
+                let head = self.wire.input().split_to(span.end).freeze();
+                self.answer.scanner = Scanner::default();
+                return Poll::Ready(
+                    ResponseHead::parse(&head.slice(span.start..)).map_err(Into::into),
+                );
+            }
+            // What cannot become an answer is refused before it is waited for.
+            if !could_be_answer(self.wire.input()) {
+                return Poll::Ready(Err(Malformed::StatusLine.into()));
+            }
+            if ready!(self.wire.poll_fill(cx))? == 0 {
+                let is_empty = self.wire.input().is_empty();
+                return Poll::Ready(Err(if is_empty {
+                    io::Error::from(io::ErrorKind::UnexpectedEof).into()
+                } else {
+                    Malformed::StatusLine.into()
+                }));
+            }
+        }
+    }
+
+    /// Begins to read the body of the answer with this head; returns how long it is.
+    ///
+    /// # Errors
+    ///
+    /// A [`Malformed`] if that can be read in two ways.
+    pub fn receive(&mut self, head: &ResponseHead) -> Result<Framing, Malformed> {
+        let framing = head.framing(self.request.is_head)?;
+        self.answer.body = BodyDecoder::new(framing);
+        self.answer.keeps_alive = head.keeps_alive() && framing != Framing::UntilClose;
+        Ok(framing)
+    }
+
+    /// The next piece of the answer's body; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// A [`ReadError`].
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {
+        self.answer.body.poll_piece(&mut self.wire, cx)
+    }
+
+    /// The trailers of the answer, once its end was read.
+    pub fn take_trailers(&mut self) -> Option<Fields> {
+        self.answer.body.take_trailers()
+    }
+
+    /// Gives the connection back. It is kept for the next request if both sides are done with this one.
+    pub fn release(mut self) {
+        let is_clean = self.wire.input().is_empty() && !self.wire.is_pending();
+        if self.answer.keeps_alive
+            && self.answer.body.is_done()
+            && self.request.is_written
+            && is_clean
+        {
+            self.wire.rest();
+            self.pool.put(self.wire, self.opened);
+        }
+    }
+}
+
+/// Whether an idle connection is still good: nothing has come, not even its end.
+pub(super) fn is_quiet(wire: &mut Wire) -> bool {
+    let mut cx = Context::from_waker(Waker::noop());
+    wire.poll_fill(&mut cx).is_pending()
+}
+
+/// Whether these bytes could be the beginning of an answer.
+fn could_be_answer(bytes: &[u8]) -> bool {
+    let start = b"HTTP/1.";
+    let bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
+    let length = bytes.len().min(start.len());
+    bytes == b"\r" || bytes[..length] == start[..length]
+}
