@@ -33,12 +33,18 @@ pub enum Error {
     #[error(
         "this Host may not use the proxy; call it as localhost, or add the name to access.hosts"
     )]
-    HostNotAllowed,
+    HostNotAllowed {
+        /// The value, for the log.
+        host: Untrusted,
+    },
     /// A web page of another origin sent the request.
     #[error(
         "web pages of other origins may not use the proxy; list the origin in access.origins to allow it"
     )]
-    OriginNotAllowed,
+    OriginNotAllowed {
+        /// The origin, or the site that the browser told, for the log.
+        origin: Untrusted,
+    },
     /// No route takes the path.
     #[error("no route takes this path; add a [[route]] for it, or a top-level upstream")]
     NoRoute,
@@ -130,6 +136,23 @@ impl From<ReadError> for Error {
     }
 }
 
+/// A caller's value, made harmless for the log: visible ASCII, and not long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Untrusted(String);
+
+impl Untrusted {
+    /// The longest that is kept, in bytes of the value.
+    const LENGTH: usize = 100;
+}
+
+impl From<&[u8]> for Untrusted {
+    fn from(value: &[u8]) -> Self {
+        let kept = &value[..value.len().min(Self::LENGTH)];
+        let dots = if kept.len() < value.len() { "..." } else { "" };
+        Self(format!("\"{}\"{dots}", kept.escape_ascii()))
+    }
+}
+
 /// Whose fault it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -168,8 +191,8 @@ impl Error {
             Self::BodyIncomplete(_) => (Client, 400, "bad_request", malformed),
             Self::BadHost => (Client, 400, "bad_host", malformed),
             Self::BadTarget(_) => (Client, 400, "bad_target", malformed),
-            Self::HostNotAllowed => (Client, 403, "host_not_allowed", denied),
-            Self::OriginNotAllowed => (Client, 403, "origin_not_allowed", denied),
+            Self::HostNotAllowed { .. } => (Client, 403, "host_not_allowed", denied),
+            Self::OriginNotAllowed { .. } => (Client, 403, "origin_not_allowed", denied),
             Self::NoRoute => (Client, 404, "no_route", "destination_not_found"),
             Self::MethodNotAllowed { .. } => (Client, 405, "method_not_allowed", denied),
             Self::BodyTimeout => (Client, 408, "body_timeout", malformed),
@@ -210,8 +233,12 @@ impl Error {
     #[must_use]
     pub fn cause(&self) -> String {
         let mut text = String::new();
-        if let Self::Internal(what) = self {
-            text.push_str(what);
+        match self {
+            Self::Internal(what) => text.push_str(what),
+            Self::HostNotAllowed { host: value } | Self::OriginNotAllowed { origin: value } => {
+                text.push_str(&value.0);
+            }
+            _ => {}
         }
         let mut source = self.source();
         while let Some(error) = source {

@@ -59,7 +59,9 @@ impl Guard {
             .iter()
             .any(|allowed| allowed.eq_ignore_ascii_case(name))
         {
-            return Err(Error::HostNotAllowed);
+            return Err(Error::HostNotAllowed {
+                host: host.as_bytes().into(),
+            });
         }
         if authority.is_some_and(|authority| !authority.eq_ignore_ascii_case(host)) {
             return Err(Error::BadRequest(
@@ -76,13 +78,18 @@ impl Guard {
         for origin in fields.all("origin") {
             let same = |allowed: &&String| allowed.as_bytes().eq_ignore_ascii_case(origin);
             let found = self.origins.iter().find(same);
-            listed = Some(found.ok_or(Error::OriginNotAllowed)?.as_str());
+            let found = found.ok_or_else(|| Error::OriginNotAllowed {
+                origin: origin.into(),
+            });
+            listed = Some(found?.as_str());
         }
-        let is_own = |site: &[u8]| matches!(site, b"same-origin" | b"none");
-        if listed.is_none() && !fields.all("sec-fetch-site").all(is_own) {
-            return Err(Error::OriginNotAllowed);
+        let is_foreign = |site: &&[u8]| !matches!(*site, b"same-origin" | b"none");
+        match fields.all("sec-fetch-site").find(is_foreign) {
+            Some(site) if listed.is_none() => Err(Error::OriginNotAllowed {
+                origin: site.into(),
+            }),
+            _ => Ok(listed),
         }
-        Ok(listed)
     }
 }
 

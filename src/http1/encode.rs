@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 
-use super::fields::Fields;
 use super::framing::Framing;
 use super::wire::Wire;
 
@@ -41,18 +40,16 @@ impl Encoder {
         }
     }
 
-    /// Queues what ends the body.
-    pub fn finish(self, wire: &mut Wire, trailers: Option<&Fields>) {
+    /// Queues what ends the body. `trailers` are lines, each with its end; without chunks there is no
+    /// place for them.
+    pub fn finish(self, wire: &mut Wire, trailers: Option<Vec<u8>>) {
         match (self, trailers) {
             (Self::Plain, _) => {}
             (Self::Chunked, None) => wire.queue(Bytes::from_static(b"0\r\n\r\n")),
             (Self::Chunked, Some(trailers)) => {
-                let mut block = b"0\r\n".to_vec();
-                for field in trailers.iter() {
-                    push_field(&mut block, field.name, field.value);
-                }
-                block.extend(b"\r\n");
-                wire.queue(block.into());
+                wire.queue(Bytes::from_static(b"0\r\n"));
+                wire.queue(trailers.into());
+                wire.queue(Bytes::from_static(b"\r\n"));
             }
         }
     }

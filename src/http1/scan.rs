@@ -17,6 +17,8 @@ pub struct Scanner {
     line: usize,
     /// Where the first line begins, after an empty line that is passed over.
     start: usize,
+    /// Where the second line begins; 0 until it does.
+    second: usize,
 }
 
 /// Where a head is.
@@ -59,6 +61,8 @@ impl Scanner {
                     return Err(Malformed::RequestLine);
                 }
                 self.start = at + 1;
+            } else if self.second == 0 {
+                self.second = at + 1;
             }
             self.line = at + 1;
         }
@@ -69,7 +73,7 @@ impl Scanner {
     fn bounded(&self, length: usize, limit: usize) -> Result<(), Malformed> {
         if length - self.start <= limit {
             Ok(())
-        } else if self.line == self.start {
+        } else if self.second == 0 || self.second - self.start > limit {
             Err(Malformed::FirstLineTooLong)
         } else {
             Err(Malformed::HeadTooLong)

@@ -221,7 +221,7 @@ impl<'a> Exchange<'a> {
                 Some(Err(_)) => return Poll::Ready(Err(Gone)),
                 None => {
                     let trailers = writing.response.body.take_trailers();
-                    writing.encoder.finish(wire, trailers.as_ref());
+                    writing.encoder.finish(wire, trailers);
                     writing.is_complete = true;
                 }
             }

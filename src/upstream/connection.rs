@@ -143,32 +143,28 @@ impl Connection {
         cx: &mut Context<'_>,
         body: &mut B,
     ) -> Poll<Result<(), SendError<B::Error>>> {
-        loop {
-            let mut is_waiting = false;
-            while !self.request.is_queued && !self.wire.is_full() && !is_waiting {
-                match body.poll_piece(cx) {
-                    Poll::Pending => is_waiting = true,
-                    Poll::Ready(None) => {
-                        self.request.encoder.finish(&mut self.wire, None);
-                        self.request.is_queued = true;
-                    }
-                    Poll::Ready(Some(Ok(piece))) => {
-                        self.request.encoder.queue(&mut self.wire, piece);
-                    }
-                    Poll::Ready(Some(Err(error))) => {
-                        return Poll::Ready(Err(SendError::Body(error)));
-                    }
+        let mut is_waiting = false;
+        while !self.request.is_queued && !self.wire.is_full() && !is_waiting {
+            match body.poll_piece(cx) {
+                Poll::Pending => is_waiting = true,
+                Poll::Ready(None) => {
+                    self.request.encoder.finish(&mut self.wire, None);
+                    self.request.is_queued = true;
                 }
-            }
-            ready!(self.wire.poll_flush(cx))?;
-            if self.request.is_queued {
-                self.request.is_written = true;
-                return Poll::Ready(Ok(()));
-            }
-            if is_waiting {
-                return Poll::Pending;
+                Poll::Ready(Some(Ok(piece))) => self.request.encoder.queue(&mut self.wire, piece),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(SendError::Body(error))),
             }
         }
+        ready!(self.wire.poll_flush(cx))?;
+        if self.request.is_queued {
+            self.request.is_written = true;
+            return Poll::Ready(Ok(()));
+        }
+        if !is_waiting {
+            // There is more to send, but the answer may have come in the meantime.
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
     }
 
     /// Reads the head of an answer, be it interim or final.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::RequestBody;
 use crate::http1::{Fields, IdleTimer, ReadError};
+use crate::proxy::head::{is_owned, pass_through};
 use crate::upstream::Connection;
 
 /// A response body on its way to the caller.
@@ -29,7 +30,8 @@ pub struct Relayed {
     pub(in crate::proxy) uploading: Option<RequestBody>,
     pub(in crate::proxy) idle: IdleTimer,
     pub(in crate::proxy) takes_trailers: bool,
-    pub(in crate::proxy) trailers: Option<Fields>,
+    /// Lines for the caller, once the end was read.
+    pub(in crate::proxy) trailers: Option<Vec<u8>>,
 }
 
 impl ResponseBody {
@@ -49,8 +51,8 @@ impl ResponseBody {
         }
     }
 
-    /// Trailers for the caller, once the end was reached.
-    pub fn take_trailers(&mut self) -> Option<Fields> {
+    /// Trailers for the caller, once the end was reached: lines, each with its end.
+    pub fn take_trailers(&mut self) -> Option<Vec<u8>> {
         match self {
             Self::Relayed(relayed) => relayed.trailers.take(),
             Self::Own(_) | Self::Tunnel(_) => None,
@@ -98,10 +100,20 @@ impl Relayed {
     /// To be called when the body has been read to its end.
     pub(in crate::proxy) fn finish(&mut self) {
         if let Some(mut connection) = self.connection.take() {
-            self.trailers = connection.take_trailers().filter(|_| self.takes_trailers);
+            self.trailers = connection
+                .take_trailers()
+                .filter(|_| self.takes_trailers)
+                .map(|trailers| passed_trailers(&trailers));
             connection.release();
         }
     }
+}
+
+/// What of trailers goes through: nothing that frames, routes or concerns the connection.
+fn passed_trailers(trailers: &Fields) -> Vec<u8> {
+    let mut passed = Vec::new();
+    pass_through(trailers, &mut passed, |name| !is_owned(name));
+    passed
 }
 
 /// Why a response body ended early. The caller's connection is then cut off, so that the answer

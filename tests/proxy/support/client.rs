@@ -126,6 +126,24 @@ impl Client {
         Ok(answer)
     }
 
+    /// Reads from `start`, which must come next, until `end`.
+    pub(crate) fn until(&mut self, start: &str, end: &str) -> String {
+        let mut text = Vec::new();
+        while !text.ends_with(end.as_bytes()) || text.len() < start.len() {
+            text.extend(self.exactly(1).unwrap());
+        }
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.starts_with(start), "{text:?}");
+        text
+    }
+
+    /// Makes the end of the connection a reset.
+    pub(crate) fn reset(&mut self) {
+        socket2::SockRef::from(&self.0)
+            .set_linger(Some(std::time::Duration::ZERO))
+            .unwrap();
+    }
+
     /// Whether the other side has closed the connection.
     pub(crate) fn is_closed(&mut self) -> bool {
         matches!(self.0.read(&mut [0]), Ok(0) | Err(_))

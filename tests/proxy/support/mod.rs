@@ -3,11 +3,13 @@
 mod authority;
 mod client;
 mod proxy;
+mod scene;
 mod upstream;
 
 pub(crate) use client::{Answer, Client};
 pub(crate) use proxy::{Proxy, config, key, route};
-pub(crate) use upstream::{Upstream, answer};
+pub(crate) use scene::{ANSWERED, FAULT, Scene, faulty, pause, wait_until};
+pub(crate) use upstream::{Link, Seen, Upstream, answer};
 
 /// How long a socket of a test waits before the test fails rather than hangs.
 pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);

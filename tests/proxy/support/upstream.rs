@@ -8,12 +8,77 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use apig_proxy::signature::{PayloadHash, ReceivedRequest, Signer, SigningDate, Verified, verify};
-use rustls::{HandshakeKind, ServerConnection, StreamOwned, SupportedProtocolVersion};
+use rustls::{
+    HandshakeKind, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion,
+};
 
 use super::{PATIENCE, authority, key};
 
 /// What an upstream does with a request: writes an answer.
 type Script = dyn Fn(&Seen, &mut dyn Write) -> io::Result<()> + Send + Sync;
+
+/// What an upstream does with a connection.
+type Handler = dyn Fn(&mut Link) -> io::Result<()> + Send + Sync;
+
+/// A connection of the proxy's, as the upstream has it.
+pub(crate) struct Link {
+    pub(crate) stream: StreamOwned<ServerConnection, TcpStream>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+impl Link {
+    /// The next request, complete; `None` when the connection ends before one begins.
+    pub(crate) fn request(&mut self) -> io::Result<Option<Seen>> {
+        let Some(mut request) = self.head()? else {
+            return Ok(None);
+        };
+        request.body = read_body(&mut self.stream, &request)?;
+        self.seen.lock().unwrap().push(request.clone());
+        Ok(Some(request))
+    }
+
+    /// The head of the next request.
+    pub(crate) fn head(&mut self) -> io::Result<Option<Seen>> {
+        let Some(mut head) = read_head(&mut self.stream)? else {
+            return Ok(None);
+        };
+        head.resumed = self.stream.conn.handshake_kind() == Some(HandshakeKind::Resumed);
+        Ok(Some(head))
+    }
+
+    /// Counts a request whose body was read otherwise as one that came.
+    pub(crate) fn seen(&self, request: &Seen) {
+        self.seen.lock().unwrap().push(request.clone());
+    }
+
+    /// Sends bytes at once.
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(bytes.as_ref())?;
+        self.stream.flush()
+    }
+
+    /// Says that nothing more comes, as TLS wants it said, and closes the sending side.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        self.stream.conn.send_close_notify();
+        self.stream.flush()?;
+        self.stream.sock.shutdown(std::net::Shutdown::Write)
+    }
+
+    /// Makes the end of the connection a reset.
+    pub(crate) fn reset(&mut self) -> io::Result<()> {
+        socket2::SockRef::from(&self.stream.sock).set_linger(Some(std::time::Duration::ZERO))
+    }
+
+    /// How many bytes still come until the proxy closes its side.
+    pub(crate) fn drain(&mut self) -> usize {
+        let mut count = 0;
+        let mut buffer = [0; 16 * 1024];
+        while let Ok(read @ 1..) = self.stream.read(&mut buffer) {
+            count += read;
+        }
+        count
+    }
+}
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -82,6 +147,7 @@ pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
     connections: Arc<AtomicUsize>,
+    ended: Arc<AtomicUsize>,
 }
 
 /// An answer with a length.
@@ -120,29 +186,50 @@ impl Upstream {
         versions: &[&'static SupportedProtocolVersion],
         script: impl Fn(&Seen, &mut dyn Write) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
+        let script: Box<Script> = Box::new(script);
+        Self::start_with(versions, move |link| {
+            while let Some(request) = link.request()? {
+                script(&request, &mut link.stream)?;
+                link.stream.flush()?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Does with each connection what the handler does.
+    pub(crate) fn handling(
+        handler: impl Fn(&mut Link) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_with(rustls::ALL_VERSIONS, handler)
+    }
+
+    fn start_with(
+        versions: &[&'static SupportedProtocolVersion],
+        handler: impl Fn(&mut Link) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let upstream = Self {
             address: listener.local_addr().unwrap(),
             seen: Arc::default(),
             connections: Arc::default(),
+            ended: Arc::default(),
         };
-        let (seen, connections) = (
-            Arc::clone(&upstream.seen),
-            Arc::clone(&upstream.connections),
-        );
         let tls = authority::server(&["127.0.0.1", "localhost"], versions);
-        let script: Arc<Script> = Arc::new(script);
+        let handler: Arc<Handler> = Arc::new(handler);
+        let seen = Arc::clone(&upstream.seen);
+        let (opened, ended) = (
+            Arc::clone(&upstream.connections),
+            Arc::clone(&upstream.ended),
+        );
         thread::spawn(move || {
             for stream in listener.incoming() {
-                connections.fetch_add(1, Ordering::SeqCst);
-                let (seen, tls, script) =
-                    (Arc::clone(&seen), Arc::clone(&tls), Arc::clone(&script));
+                opened.fetch_add(1, Ordering::SeqCst);
+                let (seen, tls, handler) =
+                    (Arc::clone(&seen), Arc::clone(&tls), Arc::clone(&handler));
+                let ended = Arc::clone(&ended);
                 thread::spawn(move || {
-                    let stream: TcpStream = stream?;
-                    stream.set_read_timeout(Some(PATIENCE))?;
-                    stream.set_nodelay(true)?;
-                    let tls = ServerConnection::new(tls).map_err(io::Error::other)?;
-                    serve(StreamOwned::new(tls, stream), &seen, &*script)
+                    let _ = serve(stream, tls, seen, &*handler);
+                    ended.fetch_add(1, Ordering::SeqCst);
                 });
             }
         });
@@ -165,24 +252,31 @@ impl Upstream {
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
+
+    /// How many connections have ended.
+    pub(crate) fn ended(&self) -> usize {
+        self.ended.load(Ordering::SeqCst)
+    }
 }
 
 fn serve(
-    mut stream: StreamOwned<ServerConnection, TcpStream>,
-    seen: &Mutex<Vec<Seen>>,
-    script: &Script,
+    stream: io::Result<TcpStream>,
+    tls: Arc<ServerConfig>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    handler: &Handler,
 ) -> io::Result<()> {
-    while let Some(mut request) = read_request(&mut stream)? {
-        request.resumed = stream.conn.handshake_kind() == Some(HandshakeKind::Resumed);
-        seen.lock().unwrap().push(request.clone());
-        script(&request, &mut stream)?;
-        stream.flush()?;
-    }
-    Ok(())
+    let stream = stream?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_nodelay(true)?;
+    let tls = ServerConnection::new(tls).map_err(io::Error::other)?;
+    handler(&mut Link {
+        stream: StreamOwned::new(tls, stream),
+        seen,
+    })
 }
 
-/// Reads one request; `None` when the connection ends before one begins.
-fn read_request(stream: &mut impl Read) -> io::Result<Option<Seen>> {
+/// Reads the head of a request; `None` when the connection ends before one begins.
+fn read_head(stream: &mut impl Read) -> io::Result<Option<Seen>> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -200,24 +294,26 @@ fn read_request(stream: &mut impl Read) -> io::Result<Option<Seen>> {
         let name = String::from_utf8(line[..colon].to_vec()).unwrap();
         (name, line[colon + 1..].trim_ascii().to_vec())
     });
-    let mut request = Seen {
+    Ok(Some(Seen {
         line,
         headers: headers.collect(),
         body: Vec::new(),
         resumed: false,
-    };
-    request.body = if !request.all("transfer-encoding").is_empty() {
+    }))
+}
+
+fn read_body(stream: &mut impl Read, request: &Seen) -> io::Result<Vec<u8>> {
+    if !request.all("transfer-encoding").is_empty() {
         assert_eq!(request.header("transfer-encoding"), "chunked");
         assert!(request.all("content-length").is_empty(), "{request:?}");
-        read_chunks(stream)?
-    } else if request.all("content-length").is_empty() {
-        Vec::new()
-    } else {
-        let mut body = vec![0; request.header("content-length").parse().unwrap()];
-        stream.read_exact(&mut body)?;
-        body
-    };
-    Ok(Some(request))
+        return read_chunks(stream);
+    }
+    if request.all("content-length").is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut body = vec![0; request.header("content-length").parse().unwrap()];
+    stream.read_exact(&mut body)?;
+    Ok(body)
 }
 
 fn read_chunks(stream: &mut impl Read) -> io::Result<Vec<u8>> {

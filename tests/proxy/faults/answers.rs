@@ -1,0 +1,373 @@
+//! Answers that are not as they should be, and what of good ones is passed on: numbers 47 to 53, 56, 60, 61.
+
+use std::io::Write;
+
+use crate::support::{ANSWERED, FAULT, Scene, Upstream, answer, faulty, route};
+
+/// The answer to a request that the upstream answers with these bytes.
+fn answered(bytes: &'static str, request: &str) -> (Scene, crate::support::Answer) {
+    let scene = Scene::before(faulty(move |link| {
+        link.send(bytes)?;
+        link.finish()
+    }));
+    let answer = scene.proxy.exchange(request);
+    scene.serves();
+    (scene, answer)
+}
+
+fn is_bad(bytes: &'static str) {
+    let (scene, answer) = answered(bytes, FAULT);
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (502, "bad_response"),
+        "{bytes:?}"
+    );
+    assert_eq!(scene.upstream.requests().len(), 2, "it was sent twice");
+    assert_eq!(
+        scene.upstream.connections(),
+        2,
+        "the connection was used again"
+    );
+}
+
+#[test]
+fn fault_47_what_is_not_an_answer_is_a_bad_response() {
+    for bytes in [
+        "SSH-2.0-OpenSSH_9.2\r\n",
+        "garbage",
+        "HTTP/1.1 xx\r\n\r\n",
+        "HTTP/1.1 20\r\n\r\n",
+        "HTTP/1.1 2000 OK\r\n\r\n",
+        "HTTP/1.1 099 No\r\n\r\n",
+        "HTTP/2.0 200 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\n\n",
+        "HTTP/1.1 200 OK\r\nX-A: a\0b\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX-A: a\rb\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX-A : 1\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX-A: 1\r\n folded\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Le",
+    ] {
+        is_bad(bytes);
+    }
+}
+
+#[test]
+fn fault_47_a_bad_chunk_cuts_the_answer_off() {
+    for bytes in [
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\nxyz\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n",
+    ] {
+        let scene = Scene::before(faulty(move |link| link.send(bytes)));
+        let mut client = scene.client();
+        assert!(client.send(FAULT.as_bytes()).try_answer(false).is_err());
+        scene.serves();
+        assert_eq!(scene.upstream.connections(), 2);
+    }
+}
+
+#[test]
+fn fault_48_two_lengths_are_never_relayed() {
+    for bytes in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd",
+        "HTTP/1.1 200 OK\r\ncontent-length: 3, 3\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\ncontent-length: -3\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    ] {
+        is_bad(bytes);
+    }
+    let same = "HTTP/1.1 200 OK\r\ncontent-length: 3\r\nContent-Length: 3\r\n\r\nabc";
+    let (_, answer) = answered(same, FAULT);
+    assert_eq!(
+        (
+            answer.header("content-length").as_str(),
+            answer.text().as_str()
+        ),
+        ("3", "abc")
+    );
+}
+
+#[test]
+fn fault_48_bytes_after_an_answer_do_not_become_the_next_one() {
+    let scene = Scene::before(faulty(|link| {
+        link.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil")?;
+        link.drain();
+        Ok(())
+    }));
+    let mut client = scene.client();
+    assert_eq!(client.send(FAULT.as_bytes()).answer().text(), "ok");
+    let next = client
+        .send(b"GET /other HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .answer();
+    assert_eq!(next.text(), ANSWERED);
+    assert_eq!(scene.upstream.connections(), 2);
+    scene.serves();
+}
+
+#[test]
+fn fault_49_a_head_over_the_limits_is_a_bad_response() {
+    for fields in [
+        format!("x-a: {}\r\n", "a".repeat(65 * 1024)),
+        "x-a: 1\r\n".repeat(101),
+        "x-a: 1\r\n".repeat(20_000),
+    ] {
+        let bytes = format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
+        let scene = Scene::before(faulty(move |link| link.send(&bytes)));
+        let answer = scene.proxy.exchange(FAULT);
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (502, "bad_response")
+        );
+        scene.serves();
+    }
+    let bytes = format!(
+        "HTTP/1.1 200 OK\r\n{}content-length: 2\r\n\r\nok",
+        "x-a: 1\r\n".repeat(99)
+    );
+    let scene = Scene::before(faulty(move |link| link.send(&bytes)));
+    assert_eq!(scene.proxy.exchange(FAULT).all("x-a").len(), 99);
+}
+
+#[test]
+fn fault_50_interim_answers_are_passed_on_up_to_a_bound_and_an_unasked_switch_is_refused() {
+    let scene = Scene::before(faulty(|link| {
+        while link.send("HTTP/1.1 102 Processing\r\n\r\n").is_ok() {}
+        Ok(())
+    }));
+    let mut client = scene.client();
+    let mut answer = client.send(FAULT.as_bytes()).answer();
+    let mut interim = 0;
+    while answer.status == 102 {
+        interim += 1;
+        assert!(interim < 100);
+        answer = client.answer();
+    }
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (502, "bad_response")
+    );
+    scene.serves();
+    is_bad("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
+
+    let hints = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\nConnection: x\r\nx: 1\r\n\r\n\
+                 HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    let scene = Scene::before(faulty(move |link| link.send(hints)));
+    let mut client = scene.client();
+    let early = client.send(FAULT.as_bytes()).answer();
+    assert_eq!(
+        (early.status, early.header("link").as_str()),
+        (103, "</a>; rel=preload")
+    );
+    assert!(early.all("x").is_empty());
+    assert_eq!(client.answer().text(), "ok");
+    // An HTTP/1.0 caller does not know interim answers.
+    assert_eq!(
+        scene.proxy.exchange(FAULT.replace("1.1", "1.0")).text(),
+        "ok"
+    );
+    scene.serves();
+}
+
+#[test]
+fn fault_51_a_body_where_none_may_be_is_dropped_and_the_connection_not_used_again() {
+    for (bytes, status) in [
+        (
+            "HTTP/1.1 204 No Content\r\ncontent-length: 4\r\n\r\nevil",
+            204,
+        ),
+        (
+            "HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n4\r\nevil\r\n0\r\n\r\n",
+            204,
+        ),
+        (
+            "HTTP/1.1 304 Not Modified\r\ncontent-length: 4\r\n\r\nevil",
+            304,
+        ),
+    ] {
+        let scene = Scene::before(faulty(move |link| {
+            link.send(bytes)?;
+            link.drain();
+            Ok(())
+        }));
+        let mut client = scene.client();
+        let answer = client.send(FAULT.as_bytes()).answer();
+        assert_eq!((answer.status, answer.body.len()), (status, 0));
+        assert!(answer.all("transfer-encoding").is_empty());
+        let told = answer.all("content-length");
+        assert_eq!(told, if status == 304 { vec!["4"] } else { vec![] });
+        let next = client
+            .send(b"GET /other HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .answer();
+        assert_eq!(next.text(), ANSWERED, "{bytes:?}");
+        assert_eq!(scene.upstream.connections(), 2);
+        scene.serves();
+    }
+    let scene = Scene::before(faulty(|link| {
+        link.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil")?;
+        link.drain();
+        Ok(())
+    }));
+    let mut client = scene.client();
+    let head = client
+        .send(FAULT.replace("GET", "HEAD").as_bytes())
+        .head_answer();
+    assert_eq!(
+        (head.status, head.header("content-length").as_str()),
+        (200, "4")
+    );
+    let next = client
+        .send(b"GET /other HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .answer();
+    assert_eq!(next.text(), ANSWERED);
+    assert_eq!(scene.upstream.connections(), 2);
+    scene.serves();
+}
+
+#[test]
+fn fault_52_an_answer_until_the_close_is_relayed_in_chunks() {
+    for bytes in [
+        "HTTP/1.1 200 OK\r\n\r\nuntil the end",
+        "HTTP/1.0 200 OK\r\n\r\nuntil the end",
+    ] {
+        let (scene, answer) = answered(bytes, FAULT);
+        assert_eq!(answer.header("transfer-encoding"), "chunked");
+        assert_eq!(answer.text(), "until the end");
+        let mut client = scene.client();
+        client.send(FAULT.replace("HTTP/1.1", "HTTP/1.0").as_bytes());
+        let answer = client.answer();
+        assert!(answer.all("transfer-encoding").is_empty());
+        assert_eq!(
+            (answer.text().as_str(), answer.header("connection").as_str()),
+            ("until the end", "close")
+        );
+    }
+}
+
+#[test]
+fn fault_53_trailers_reach_the_caller_that_takes_them() {
+    let bytes = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 7\r\nContent-Length: 9\r\n\r\n";
+    for (te, expected) in [
+        ("TE: trailers\r\n", "X-Sum: 7\r\n\r\n"),
+        ("TE: gzip\r\n", "\r\n"),
+        ("", "\r\n"),
+    ] {
+        let scene = Scene::before(faulty(move |link| link.send(bytes)));
+        let mut client = scene.client();
+        client.send(
+            FAULT
+                .replace("\r\n\r\n", &format!("\r\n{te}\r\n"))
+                .as_bytes(),
+        );
+        client.until("HTTP/1.1 200", &format!("2\r\nok\r\n0\r\n{expected}"));
+        // The connection goes on where the trailers end.
+        let next = client
+            .send(b"GET /other HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .answer();
+        assert_eq!(next.text(), ANSWERED);
+        scene.serves();
+    }
+}
+
+#[test]
+fn fault_56_what_concerns_the_connection_to_the_gateway_is_not_passed_on() {
+    let bytes = "HTTP/1.1 200 OK\r\nConnection: close, X-Private\r\nconnection: X-Other\r\nX-Private: 1\r\nx-other: 1\r\n\
+                 Keep-Alive: timeout=5\r\nProxy-Authenticate: Basic\r\nUpgrade: h2c\r\nX-Public: 1\r\ncontent-length: 2\r\n\r\nok";
+    let scene = Scene::before(faulty(move |link| link.send(bytes)));
+    let mut client = scene.client();
+    let answer = client.send(FAULT.as_bytes()).answer();
+    for name in [
+        "connection",
+        "x-private",
+        "x-other",
+        "keep-alive",
+        "proxy-authenticate",
+        "upgrade",
+    ] {
+        assert!(answer.all(name).is_empty(), "{name}");
+    }
+    assert_eq!(
+        (answer.header("x-public").as_str(), answer.text().as_str()),
+        ("1", "ok")
+    );
+    // The caller's own connection is kept all the same.
+    let next = client
+        .send(b"GET /other HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .answer();
+    assert_eq!(next.text(), ANSWERED);
+    assert_eq!(scene.upstream.connections(), 2);
+    scene.serves();
+}
+
+#[test]
+fn fault_60_redirects_are_passed_on_and_lead_to_the_local_address() {
+    let upstream = Upstream::scripted(|seen, out| {
+        let status = &seen.target()[seen.target().len() - 3..];
+        let location = match seen.target().split('/').nth(3) {
+            Some("own") => format!("https://{}/v1/x/there?a=b", seen.header("host")),
+            _ => "https://elsewhere.example/v1/x/there".to_owned(),
+        };
+        if seen.target() == "/v1/x/next" {
+            return out.write_all(answer("200 OK", "", "ok").as_bytes());
+        }
+        let fields = format!("Location: {location}\r\n");
+        out.write_all(answer(&format!("{status} Moved"), &fields, "moved").as_bytes())
+    });
+    let target = route("/flowers", &upstream, "/v1/x");
+    let scene = Scene::with(upstream, |config| config.routes = vec![target]);
+    for status in [301, 302, 303, 307, 308] {
+        for (to, expected) in [
+            ("own", "http://localhost:1234/flowers/there?a=b"),
+            ("other", "https://elsewhere.example/v1/x/there"),
+        ] {
+            let before = scene.upstream.requests().len();
+            let request =
+                format!("GET /flowers/{to}/{status} HTTP/1.1\r\nHost: localhost:1234\r\n\r\n");
+            let answer = scene.proxy.exchange(request);
+            assert_eq!((answer.status, answer.text().as_str()), (status, "moved"));
+            assert_eq!(answer.header("location"), expected);
+            assert_eq!(
+                scene.upstream.requests().len(),
+                before + 1,
+                "it was followed"
+            );
+        }
+    }
+    assert_eq!(
+        scene
+            .proxy
+            .exchange("GET /flowers/next HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .status,
+        200
+    );
+}
+
+#[test]
+fn fault_61_alt_svc_is_dropped_and_cookies_are_passed_on() {
+    let upstream = Upstream::scripted(|_, out| {
+        let fields = "Alt-Svc: h3=\":443\"\r\nSet-Cookie: a=1; Path=/\r\nX-Between: 1\r\nset-cookie: b=2\r\n";
+        out.write_all(answer("200 OK", fields, ANSWERED).as_bytes())
+    });
+    let scene = Scene::before(upstream);
+    let answer = scene.proxy.exchange(FAULT);
+    assert!(answer.all("alt-svc").is_empty());
+    assert_eq!(answer.all("set-cookie"), ["a=1; Path=/", "b=2"]);
+    // Spelling and order are the gateway's.
+    let names: Vec<&str> = answer
+        .headers
+        .iter()
+        .map(|header| header.0.as_str())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "Set-Cookie",
+            "X-Between",
+            "set-cookie",
+            "date",
+            "content-length"
+        ]
+    );
+    scene.serves();
+}

@@ -1,0 +1,158 @@
+//! Callers that leave, half-close, or are slow: numbers 23, 24, 25, 27.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use crate::support::{FAULT, Scene, Upstream, answer, faulty, pause, wait_until};
+
+#[test]
+fn fault_23_a_caller_that_leaves_while_the_gateway_works_cancels_its_request() {
+    let (told, tell) = mpsc::channel();
+    let told = Mutex::new(told);
+    let upstream = faulty(move |link| {
+        told.lock().unwrap().send("working").unwrap();
+        // It has taken the request, and waits until the proxy closes the connection.
+        let after = link.drain();
+        assert_eq!(after, 0, "more than one request came");
+        told.lock().unwrap().send("cancelled").unwrap();
+        Ok(())
+    });
+    let scene = Scene::before(upstream);
+    let body = "POST /fault HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}";
+    for (request, resets) in [(FAULT, false), (FAULT, true), (body, false)] {
+        let mut client = scene.client();
+        client.send(request.as_bytes());
+        assert_eq!(
+            tell.recv_timeout(Duration::from_secs(10)).unwrap(),
+            "working"
+        );
+        if resets {
+            client.reset();
+        }
+        drop(client);
+        assert_eq!(
+            tell.recv_timeout(Duration::from_secs(10)).unwrap(),
+            "cancelled"
+        );
+    }
+    assert_eq!(scene.upstream.requests().len(), 3);
+    scene.serves();
+}
+
+#[test]
+fn fault_24_a_caller_that_has_only_finished_sending_is_answered() {
+    let upstream = Upstream::scripted(|seen, out| {
+        if seen.target() == "/late" {
+            pause(Duration::from_millis(2500));
+        }
+        out.write_all(answer("200 OK", "", "ok").as_bytes())
+    });
+    let scene = Scene::before(upstream);
+    let mut client = scene.client();
+    client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}");
+    let answer = client.finish_sending().answer();
+    assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+    assert!(client.is_closed());
+
+    // An answer that takes longer comes after interim ones, which show whether the caller is there.
+    let mut client = scene.client();
+    client
+        .send(b"GET /late HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .finish_sending();
+    let mut answer = client.answer();
+    while answer.status == 100 {
+        answer = client.answer();
+    }
+    assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+    // An HTTP/1.0 caller does not know them, and gets none.
+    let mut client = scene.client();
+    client
+        .send(b"GET /late HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        .finish_sending();
+    assert_eq!(client.answer().status, 200);
+    scene.serves();
+}
+
+#[test]
+fn fault_25_slow_heads_and_idle_connections_are_closed_each_at_its_limit() {
+    let scene = Scene::with(Upstream::start(), |config| {
+        config.timeouts.header_read = Duration::from_millis(300);
+        config.timeouts.keep_alive = Duration::from_millis(1500);
+    });
+    let mut silent = scene.client();
+    let mut slow = scene.client();
+    let started = Instant::now();
+    let mut sent = 0;
+    for byte in b"GET / HTTP/1.1\r\nHost: localhost\r\n".iter().cycle() {
+        if slow.try_send(&[*byte]).is_err() {
+            break;
+        }
+        sent += 1;
+        assert!(sent < 1000, "it may trickle for ever");
+        pause(Duration::from_millis(20));
+    }
+    assert!(slow.is_closed() && silent.is_closed());
+    assert!(started.elapsed() >= Duration::from_millis(300));
+
+    let get = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut idle = scene.client();
+    assert_eq!(idle.send(get).answer().status, 200);
+    // Longer than a head may take: an idle connection has a limit of its own.
+    pause(Duration::from_millis(600));
+    assert_eq!(idle.send(get).answer().status, 200);
+    // A later head that does not come to its end has the first limit again.
+    let started = Instant::now();
+    assert!(idle.send(b"GET / HT").is_closed());
+    assert!(started.elapsed() < Duration::from_millis(1400));
+    let mut idle = scene.client();
+    assert_eq!(idle.send(get).answer().status, 200);
+    let started = Instant::now();
+    assert!(idle.is_closed());
+    assert!(started.elapsed() >= Duration::from_millis(1400));
+    assert_eq!(scene.upstream.requests().len(), 3);
+    scene.serves();
+}
+
+#[test]
+fn fault_27_a_slow_reader_slows_the_gateway_and_is_cut_off_when_it_stops() {
+    const TOTAL: usize = 256 << 20;
+    let written = Arc::new(AtomicUsize::new(0));
+    let (ended, end) = mpsc::channel();
+    let (ended, count) = (Mutex::new(ended), Arc::clone(&written));
+    let upstream = faulty(move |link| {
+        link.send(format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {TOTAL}\r\n\r\n"
+        ))?;
+        let piece = vec![b'x'; 64 * 1024];
+        while count.load(Ordering::SeqCst) < TOTAL && link.stream.write_all(&piece).is_ok() {
+            count.fetch_add(piece.len(), Ordering::SeqCst);
+        }
+        ended.lock().unwrap().send(()).unwrap();
+        Ok(())
+    });
+    let scene = Scene::with(upstream, |config| {
+        config.timeouts.idle = Duration::from_millis(1500);
+    });
+    let mut client = scene.client();
+    client.send(FAULT.as_bytes());
+    // It reads, but slowly: that is allowed for longer than the limit.
+    for _ in 0..6 {
+        client.exactly(100_000).unwrap();
+        pause(Duration::from_millis(400));
+        scene.serves();
+    }
+    // What the gateway could write went into buffers of the system, and then it had to wait.
+    let stalled = written.load(Ordering::SeqCst);
+    assert!(
+        stalled < 64 << 20,
+        "{stalled} bytes were taken from the gateway"
+    );
+    end.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert!(written.load(Ordering::SeqCst) < 64 << 20);
+    wait_until("the connection to the gateway is given up", || {
+        scene.upstream.ended() == 1
+    });
+    scene.serves();
+}

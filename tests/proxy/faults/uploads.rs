@@ -1,0 +1,305 @@
+//! Bodies that are too long, too short or too slow: numbers 16 to 19, 21, 22, 26, 32, 33.
+
+use std::sync::Mutex;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::bodies::{chunked, post};
+use crate::support::{Scene, Upstream, answer, pause, wait_until};
+
+const LIMIT: usize = 12 * 1024 * 1024;
+
+/// A content type that is hashed, and one that is streamed.
+const TYPES: [&str; 2] = ["application/json", "multipart/form-data"];
+
+fn declared(length: usize, fields: &str) -> String {
+    format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{fields}\r\n")
+}
+
+#[test]
+fn fault_16_a_declared_length_over_the_limit_is_refused_at_once() {
+    let scene = Scene::plain();
+    for fields in [
+        "",
+        "Expect: 100-continue\r\n",
+        "Content-Type: multipart/x\r\n",
+    ] {
+        // The first answer is the refusal, and no request to go on.
+        let answer = scene.refuses_and_closes(declared(LIMIT + 1, fields), 413, "body_too_large");
+        assert!(answer.text().contains(&LIMIT.to_string()));
+    }
+}
+
+#[test]
+fn fault_17_a_caller_that_sends_first_and_reads_later_reads_the_refusal() {
+    let scene = Scene::plain();
+    for content_type in TYPES {
+        let mut client = scene.client();
+        client.send(&post(content_type, &vec![b'a'; LIMIT + 1_000_000]));
+        let answer = client.answer();
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (413, "body_too_large")
+        );
+        assert_eq!(answer.header("connection"), "close");
+        assert!(client.is_closed());
+    }
+    assert_eq!(scene.upstream.connections(), 0);
+    scene.serves();
+}
+
+#[test]
+fn fault_18_exactly_the_limit_passes_in_chunks_and_one_byte_more_does_not() {
+    let scene = Scene::plain();
+    let body = vec![b'a'; LIMIT + 1];
+    for content_type in TYPES {
+        let exact = chunked(content_type, &[&body[1..]]);
+        assert_eq!(scene.proxy.exchange(exact).status, 200, "{content_type}");
+        let seen = scene.upstream.requests().pop().unwrap();
+        assert_eq!(seen.body.len(), LIMIT);
+        seen.verified();
+        scene.refuses(chunked(content_type, &[&body]), 413, "body_too_large");
+    }
+}
+
+#[test]
+fn fault_19_a_body_that_ends_early_does_not_arrive_and_one_that_stops_is_timed_out() {
+    let scene = Scene::with(Upstream::start(), |config| {
+        config.timeouts.body_idle = Duration::from_millis(300);
+    });
+    for content_type in TYPES {
+        let half = declared(6, &format!("Content-Type: {content_type}\r\n")) + "abc";
+        let mut client = scene.client();
+        let answer = client.send(half.as_bytes()).finish_sending().answer();
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (400, "bad_request")
+        );
+        let mut client = scene.client();
+        let answer = client.send(half.as_bytes()).answer();
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (408, "body_timeout")
+        );
+        assert_eq!(answer.header("connection"), "close");
+        let mut client = scene.client();
+        let half =
+            "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nabc";
+        let answer = client.send(half.as_bytes()).finish_sending().answer();
+        assert_eq!(answer.code(), "bad_request");
+    }
+    assert_eq!(scene.upstream.requests().len(), 0);
+    scene.serves();
+}
+
+#[test]
+fn fault_21_a_body_is_asked_for_only_when_nothing_is_against_it() {
+    let scene = Scene::plain();
+    for content_type in TYPES {
+        let expecting = format!("Content-Type: {content_type}\r\nExpect: 100-Continue\r\n");
+        let mut client = scene.client();
+        client.send(declared(2, &expecting).as_bytes());
+        assert_eq!(client.answer().status, 100);
+        assert_eq!(client.send(b"{}").answer().status, 200);
+        let seen = scene.upstream.requests().pop().unwrap();
+        assert_eq!(
+            (seen.body.as_slice(), seen.all("expect").len()),
+            (&b"{}"[..], 0)
+        );
+        seen.verified();
+
+        let refused = declared(2, &expecting).replace("localhost", "evil.example");
+        scene.refuses(refused, 403, "host_not_allowed");
+        let other = declared(2, "Expect: 200-ok\r\n");
+        let answer = scene.refuses(other, 417, "bad_request");
+        assert!(answer.text().contains("100-continue"));
+    }
+    // A caller that does not wait needs no answer to that.
+    let mut client = scene.client();
+    client.send((declared(2, "Expect: 100-continue\r\n") + "{}").as_bytes());
+    assert_eq!(client.answer().status, 200);
+    // An HTTP/1.0 caller does not know that answer.
+    let old = declared(2, "Expect: 100-continue\r\n").replace("HTTP/1.1", "HTTP/1.0");
+    let mut client = scene.client();
+    client.send(old.as_bytes());
+    pause(Duration::from_millis(100));
+    assert_eq!(client.send(b"{}").answer().status, 200);
+    scene.serves();
+}
+
+#[test]
+fn fault_21_a_body_is_asked_for_only_when_there_is_room_for_it() {
+    let scene = Scene::with(Upstream::start(), |config| config.limits.buffered = 1000);
+    let mut holding = scene.client();
+    holding.send(declared(600, "Expect: 100-continue\r\n").as_bytes());
+    assert_eq!(holding.answer().status, 100);
+    let mut waiting = scene.client();
+    waiting.send(declared(600, "Expect: 100-continue\r\n").as_bytes());
+    let answer = waiting.answer();
+    assert_eq!((answer.status, answer.code().as_str()), (503, "overloaded"));
+    assert_eq!(holding.send(&[b'a'; 600]).answer().status, 200);
+    scene.serves();
+}
+
+#[test]
+fn fault_22_a_caller_that_goes_away_mid_upload_has_sent_nothing() {
+    let (told, heads) = mpsc::channel();
+    let told = Mutex::new(told);
+    let upstream = Upstream::handling(move |link| {
+        while let Some(seen) = link.head()? {
+            if seen.target() != "/next" {
+                // What comes of the body is counted, up to the end of the connection.
+                told.lock().unwrap().send(0).unwrap();
+                let count = link.drain();
+                told.lock().unwrap().send(count).unwrap();
+                return Ok(());
+            }
+            link.send(answer("200 OK", "", "ok"))?;
+        }
+        Ok(())
+    });
+    let scene = Scene::before(upstream);
+    let half = declared(6, "") + "abc";
+    drop(scene.client().send(half.as_bytes()));
+    for (request, arrives) in [
+        (declared(6, "Content-Type: multipart/x\r\n") + "abc", 3),
+        (
+            "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n".to_owned(),
+            "3\r\nabc\r\n".len(),
+        ),
+    ] {
+        let mut client = scene.client();
+        client.send(request.as_bytes());
+        heads.recv_timeout(Duration::from_secs(10)).unwrap();
+        drop(client);
+        // No length that is reached, no last chunk, and the connection is closed.
+        assert_eq!(heads.recv_timeout(Duration::from_secs(10)).unwrap(), arrives);
+    }
+    assert_eq!(
+        scene.upstream.connections(),
+        2,
+        "the hashed one opened none"
+    );
+    assert_eq!(
+        scene
+            .proxy
+            .exchange("GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .status,
+        200
+    );
+    assert_eq!(
+        scene.upstream.connections(),
+        3,
+        "a broken one was used again"
+    );
+}
+
+#[test]
+fn fault_26_a_body_that_stands_still_is_timed_out_and_a_slow_one_is_not() {
+    let scene = Scene::with(Upstream::start(), |config| {
+        config.timeouts.body_idle = Duration::from_millis(400);
+    });
+    for content_type in TYPES {
+        let before = scene.upstream.requests().len();
+        let head = declared(6, &format!("Content-Type: {content_type}\r\n"));
+        let mut client = scene.client();
+        let answer = client.send((head.clone() + "abc").as_bytes()).answer();
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (408, "body_timeout")
+        );
+        assert!(client.is_closed());
+        assert_eq!(scene.upstream.requests().len(), before);
+        let mut client = scene.client();
+        client.send(head.as_bytes());
+        for byte in b"abcdef" {
+            pause(Duration::from_millis(150));
+            client.send(&[*byte]);
+        }
+        assert_eq!(client.answer().status, 200);
+        scene.upstream.requests().last().unwrap().verified();
+    }
+    scene.serves();
+}
+
+#[test]
+fn fault_32_the_media_type_decides_what_is_streamed() {
+    let scene = Scene::plain();
+    for (content_type, is_streamed) in [
+        ("multipart/form-data; boundary=x", true),
+        ("multipart/mixed", true),
+        ("MULTIPART/Form-Data;boundary=\"a;b\"", true),
+        ("text/plain; x=multipart/form-data", false),
+        ("application/json", false),
+        ("multipart", false),
+    ] {
+        for request in [
+            post(content_type, b"body"),
+            chunked(content_type, &[b"body"]),
+        ] {
+            assert_eq!(scene.proxy.exchange(request).status, 200);
+            let seen = scene.upstream.requests().pop().unwrap();
+            assert_eq!(seen.body, b"body");
+            assert_eq!(seen.header("content-type"), content_type);
+            assert_eq!(
+                seen.all("x-sdk-content-sha256").len(),
+                usize::from(is_streamed)
+            );
+            assert_eq!(seen.verified().body_signed, !is_streamed, "{content_type}");
+        }
+    }
+    scene.serves();
+}
+
+#[test]
+fn fault_33_what_does_not_fit_the_budget_waits_a_second_is_then_refused_and_later_served() {
+    let (go, gone) = mpsc::channel::<()>();
+    let gone = Mutex::new(gone);
+    let upstream = Upstream::scripted(move |seen, out| {
+        if seen.target() == "/held" {
+            let _ = gone.lock().unwrap().recv_timeout(Duration::from_secs(20));
+        }
+        out.write_all(answer("200 OK", "", "ok").as_bytes())
+    });
+    let scene = Scene::with(upstream, |config| config.limits.buffered = 1000);
+    let body = [b'a'; 600];
+    let held = [&b"POST /held"[..], &post("text/plain", &body)[8..]].concat();
+    let mut holding = scene.client();
+    holding.send(&held);
+    wait_until("the held request arrives", || {
+        scene.upstream.requests().len() == 1
+    });
+    for request in [post("text/plain", &body), chunked("text/plain", &[&body])] {
+        let answer = scene.proxy.exchange(request);
+        assert_eq!((answer.status, answer.code().as_str()), (503, "overloaded"));
+        assert_eq!(answer.header("retry-after"), "1");
+    }
+    // What needs no room is served meanwhile.
+    assert_eq!(scene.proxy.exchange(post("multipart/x", &body)).status, 200);
+    // Who is waiting when room becomes free gets it.
+    let mut waiting = scene.client();
+    waiting.send(&post("text/plain", &body));
+    pause(Duration::from_millis(100));
+    go.send(()).unwrap();
+    assert_eq!(
+        (holding.answer().status, waiting.answer().status),
+        (200, 200)
+    );
+    scene.serves();
+}
+
+#[test]
+fn fault_33_connections_over_the_limit_wait_until_others_end() {
+    let scene = Scene::with(Upstream::start(), |config| config.limits.connections = 3);
+    let get = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut open: Vec<_> = (0..3).map(|_| scene.client()).collect();
+    for client in &mut open {
+        assert_eq!(client.send(get).answer().status, 200);
+    }
+    let mut excess = scene.client();
+    excess.send(get);
+    pause(Duration::from_millis(200));
+    assert_eq!(scene.upstream.requests().len(), 3);
+    drop(open);
+    assert_eq!(excess.answer().status, 200);
+}

@@ -1,0 +1,138 @@
+//! A proxy between a caller and an upstream, and what has to hold after every fault.
+
+use std::time::Duration;
+
+use apig_proxy::config::Config;
+
+use super::{Answer, Client, Proxy, Seen, Upstream, answer, config};
+
+/// A proxy before an upstream.
+pub(crate) struct Scene {
+    pub(crate) upstream: Upstream,
+    pub(crate) proxy: Proxy,
+}
+
+/// What the upstream of [`Scene::plain`] answers.
+pub(crate) const ANSWERED: &str = "{\"ok\":true}";
+
+impl Scene {
+    /// With an upstream that answers everything with 200, and the default configuration.
+    pub(crate) fn plain() -> Self {
+        Self::before(Upstream::start())
+    }
+
+    pub(crate) fn before(upstream: Upstream) -> Self {
+        Self::with(upstream, |_| {})
+    }
+
+    /// With a changed configuration.
+    pub(crate) fn with(upstream: Upstream, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = config(&upstream);
+        change(&mut config);
+        let proxy = Proxy::start(&config);
+        Self { upstream, proxy }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        self.proxy.client()
+    }
+
+    /// Sends bytes over a connection of their own, which must be answered by the proxy itself like
+    /// this, without anything reaching the upstream, and without harm to the next request.
+    pub(crate) fn refuses(&self, request: impl AsRef<[u8]>, status: u16, code: &str) -> Answer {
+        let request = request.as_ref();
+        let before = self.upstream.requests().len();
+        let mut client = self.client();
+        // The proxy may have answered and closed before all of it was taken.
+        let _ = client.try_send(request);
+        let answer = client.answer();
+        let text = String::from_utf8_lossy(&request[..request.len().min(300)]).into_owned();
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (status, code),
+            "{text:?}: {}",
+            answer.text()
+        );
+        assert!(answer.all("access-control-allow-origin").is_empty());
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert_eq!(self.upstream.requests().len(), before, "{text:?}");
+        self.serves();
+        answer
+    }
+
+    /// As [`Self::refuses`], and the connection is closed after the answer, which says so.
+    pub(crate) fn refuses_and_closes(
+        &self,
+        request: impl AsRef<[u8]>,
+        status: u16,
+        code: &str,
+    ) -> Answer {
+        let answer = self.refuses(request.as_ref(), status, code);
+        assert_eq!(answer.header("connection"), "close");
+        let mut client = self.client();
+        let _ = client.try_send(request.as_ref());
+        client.answer();
+        assert!(client.is_closed());
+        answer
+    }
+
+    /// The next request is served, and arrives as it was sent.
+    pub(crate) fn serves(&self) {
+        let before = self.upstream.requests().len();
+        let answer = self
+            .proxy
+            .exchange("GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        assert_eq!(answer.status, 200, "the next request: {}", answer.text());
+        let requests = self.upstream.requests();
+        assert_eq!(requests.len(), before + 1);
+        assert_eq!(requests[before].line, "GET /next HTTP/1.1");
+        requests[before].verified();
+    }
+
+    /// The only request that arrived beside those of [`Self::serves`].
+    pub(crate) fn arrived(&self) -> Seen {
+        let mut requests = self.upstream.requests();
+        requests.retain(|seen| seen.target() != "/next");
+        assert_eq!(requests.len(), 1, "{requests:?}");
+        requests.remove(0)
+    }
+}
+
+/// An upstream that does something once, with the request for `/fault`, and answers all others.
+pub(crate) fn faulty(
+    fault: impl Fn(&mut super::Link) -> std::io::Result<()> + Send + Sync + 'static,
+) -> Upstream {
+    Upstream::handling(move |link| {
+        while let Some(seen) = link.request()? {
+            if seen.target() == "/fault" {
+                return fault(link);
+            }
+            link.send(answer(
+                "200 OK",
+                "content-type: application/json\r\n",
+                ANSWERED,
+            ))?;
+        }
+        Ok(())
+    })
+}
+
+/// A GET for `/fault`.
+pub(crate) const FAULT: &str = "GET /fault HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/// Waits until something holds, and fails if it does not come about.
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..2000 {
+        if holds() {
+            return;
+        }
+        pause(Duration::from_millis(5));
+    }
+    panic!("it did not come about: {what}");
+}
+
+/// Waits.
+pub(crate) fn pause(time: Duration) {
+    #[expect(clippy::disallowed_methods, reason = "no runtime runs here")]
+    std::thread::sleep(time);
+}
