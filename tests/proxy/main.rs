@@ -13,3 +13,4 @@ mod responses;
 mod routes;
 mod support;
 mod targets;
+mod websockets;

@@ -1,0 +1,250 @@
+//! WebSockets: the handshake is signed, then bytes go both ways.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use tungstenite::handshake::derive_accept_key;
+use tungstenite::protocol::Role;
+use tungstenite::{Message, WebSocket};
+
+use crate::support::{ANSWERED, Link, PATIENCE, Scene, Upstream, answer, pause, wait_until};
+
+const HANDSHAKE: &str = "GET /chat?room=1 HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
+     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: chat\r\n\r\n";
+
+/// Accepts a handshake.
+fn switch(link: &mut Link) -> std::io::Result<()> {
+    let Some(seen) = link.request()? else {
+        return Err(std::io::Error::other("no request came"));
+    };
+    let accept = derive_accept_key(seen.header("sec-websocket-key").as_bytes());
+    link.send(format!(
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Accept: {accept}\r\nX-Own: 1\r\n\r\n"
+    ))
+}
+
+/// A gateway that echoes messages until the close handshake.
+fn echoing() -> Upstream {
+    Upstream::handling(|link| {
+        switch(link)?;
+        let mut socket = WebSocket::from_raw_socket(&mut link.stream, Role::Server, None);
+        while let Ok(message) = socket.read() {
+            if message.is_text() || message.is_binary() {
+                socket.send(message).map_err(std::io::Error::other)?;
+            }
+        }
+        let _ = socket.flush();
+        Ok(())
+    })
+}
+
+fn connect(scene: &Scene) -> WebSocket<TcpStream> {
+    let stream = TcpStream::connect(scene.proxy.address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    let url = format!("ws://localhost:{}/chat?room=1", scene.proxy.address.port());
+    let (socket, answer) = tungstenite::client(url, stream).unwrap();
+    assert_eq!(answer.status(), 101);
+    assert_eq!(answer.headers()["x-own"], "1");
+    socket
+}
+
+#[test]
+fn ten_thousand_messages_are_echoed_and_the_close_arrives_both_ways() {
+    let scene = Scene::before(echoing());
+    let mut socket = connect(&scene);
+    for number in 0..10_000_u32 {
+        let message = if number % 100 == 0 {
+            Message::binary(vec![7; 70_000])
+        } else {
+            Message::text(format!("message {number}"))
+        };
+        socket.send(message.clone()).unwrap();
+        assert_eq!(socket.read().unwrap(), message);
+    }
+    socket.close(None).unwrap();
+    while socket.read().is_ok() {}
+    wait_until("the gateway's side has ended", || {
+        scene.upstream.ended() == 1
+    });
+    let mut rest = Vec::new();
+    socket.get_mut().read_to_end(&mut rest).unwrap();
+    assert!(rest.is_empty());
+}
+
+#[test]
+fn the_handshake_is_signed_like_a_get_and_arrives_as_it_was_sent() {
+    let scene = Scene::before(echoing());
+    let mut client = scene.client();
+    let answer = client.send(HANDSHAKE.as_bytes()).answer();
+    assert_eq!(answer.status, 101);
+    assert_eq!(answer.header("connection"), "Upgrade");
+    assert_eq!(answer.header("upgrade"), "websocket");
+    assert_eq!(
+        answer.header("sec-websocket-accept"),
+        "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+    );
+    assert!(answer.all("content-length").is_empty() && answer.all("transfer-encoding").is_empty());
+    let seen = scene.upstream.only_request();
+    assert_eq!(seen.line, "GET /chat?room=1 HTTP/1.1");
+    assert_eq!(
+        (seen.header("connection"), seen.header("upgrade")),
+        ("Upgrade", "websocket")
+    );
+    assert_eq!(seen.header("sec-websocket-protocol"), "chat");
+    let verified = seen.verified();
+    assert!(verified.body_signed);
+    assert_eq!(verified.signed_headers, ["host", "x-sdk-date", "x-stage"]);
+}
+
+#[test]
+fn bytes_that_come_with_the_handshakes_are_not_lost() {
+    let scene = Scene::before(Upstream::handling(|link| {
+        let accepted = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\nfrom the gateway";
+        link.request()?;
+        link.send(accepted)?;
+        let mut got = [0; 15];
+        link.stream.read_exact(&mut got)?;
+        assert_eq!(&got, b"from the caller");
+        link.send(" and done")?;
+        link.finish()
+    }));
+    let mut client = scene.client();
+    client.send(
+        [HANDSHAKE.as_bytes(), b"from the caller"]
+            .concat()
+            .as_slice(),
+    );
+    assert_eq!(client.answer().status, 101);
+    assert_eq!(client.exactly(25).unwrap(), b"from the gateway and done");
+    assert!(client.is_closed());
+}
+
+#[test]
+fn a_gateway_that_does_not_switch_is_relayed_as_usual() {
+    let scene = Scene::before(Upstream::scripted(|seen, out| {
+        let status = if seen.target() == "/next" {
+            "200 OK"
+        } else {
+            "403 Forbidden"
+        };
+        out.write_all(answer(status, "", ANSWERED).as_bytes())
+    }));
+    let mut client = scene.client();
+    let answer = client.send(HANDSHAKE.as_bytes()).answer();
+    assert_eq!((answer.status, answer.text().as_str()), (403, ANSWERED));
+    // It is an ordinary connection still.
+    let next = client
+        .send(b"GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .answer();
+    assert_eq!(next.status, 200);
+    scene.serves();
+}
+
+#[test]
+fn a_switch_to_something_else_is_refused() {
+    let scene = Scene::before(Upstream::scripted(|seen, out| {
+        if seen.target() == "/next" {
+            return out.write_all(answer("200 OK", "", ANSWERED).as_bytes());
+        }
+        out.write_all(
+            b"HTTP/1.1 101 Switching Protocols\r\nupgrade: other\r\nconnection: upgrade\r\n\r\n",
+        )
+    }));
+    let answer = scene.client().send(HANDSHAKE.as_bytes()).answer();
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (502, "bad_response")
+    );
+    scene.serves();
+}
+
+#[test]
+fn a_handshake_that_is_no_plain_get_is_refused() {
+    let scene = Scene::plain();
+    for request in [
+        HANDSHAKE.replace("GET", "POST"),
+        HANDSHAKE.replace("\r\n\r\n", "\r\nContent-Length: 2\r\n\r\n{}"),
+    ] {
+        scene.refuses_and_closes(request, 400, "bad_request");
+    }
+    scene.refuses(
+        HANDSHAKE.replace("localhost\r\n", "evil.example\r\n"),
+        403,
+        "host_not_allowed",
+    );
+    let page = HANDSHAKE.replace("\r\n\r\n", "\r\nOrigin: http://evil.example\r\n\r\n");
+    scene.refuses(page, 403, "origin_not_allowed");
+    // Without the word in Connection it asks for nothing.
+    let plain = HANDSHAKE.replace("keep-alive, Upgrade", "keep-alive");
+    assert_eq!(scene.proxy.exchange(plain).status, 200);
+    let seen = scene.arrived();
+    assert_eq!(
+        (seen.all("upgrade").len(), seen.all("connection").len()),
+        (0, 0)
+    );
+}
+
+#[test]
+fn a_silent_tunnel_is_closed_on_both_sides_and_a_talking_one_is_not() {
+    let scene = Scene::with(echoing(), |config| {
+        config.timeouts.idle = Duration::from_millis(600)
+    });
+    let mut socket = connect(&scene);
+    for _ in 0..4 {
+        pause(Duration::from_millis(300));
+        socket.send(Message::text("still here")).unwrap();
+        assert_eq!(socket.read().unwrap(), Message::text("still here"));
+    }
+    let since = Instant::now();
+    assert!(socket.read().is_err());
+    assert!(since.elapsed() < Duration::from_secs(5));
+    wait_until("the gateway's side has ended", || {
+        scene.upstream.ended() == 1
+    });
+}
+
+#[test]
+fn a_side_that_breaks_ends_the_other() {
+    let scene = Scene::before(Upstream::handling(|link| {
+        switch(link)?;
+        link.drain();
+        Ok(())
+    }));
+    drop(connect(&scene));
+    wait_until("the gateway's side has ended", || {
+        scene.upstream.ended() == 1
+    });
+
+    let scene = Scene::before(Upstream::handling(|link| {
+        switch(link)?;
+        link.reset()
+    }));
+    let mut socket = connect(&scene);
+    assert!(socket.read().is_err());
+}
+
+#[test]
+fn a_slow_side_slows_the_other_and_loses_nothing() {
+    const TOTAL: usize = 20_000_000;
+    let scene = Scene::before(Upstream::handling(|link| {
+        switch(link)?;
+        let sent: Vec<u8> = (0..TOTAL).map(|n| (n % 251) as u8).collect();
+        link.stream.write_all(&sent)?;
+        link.finish()?;
+        link.drain();
+        Ok(())
+    }));
+    let mut client = scene.client();
+    assert_eq!(client.send(HANDSHAKE.as_bytes()).answer().status, 101);
+    pause(Duration::from_millis(500));
+    let got = client.exactly(TOTAL).unwrap();
+    assert!(
+        got.iter()
+            .enumerate()
+            .all(|(n, byte)| *byte == (n % 251) as u8)
+    );
+    assert!(client.is_closed());
+}
