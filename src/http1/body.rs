@@ -229,6 +229,11 @@ mod tests {
             read(Framing::Chunked, &long, 1000).unwrap_err(),
             "ChunkSize"
         );
+        let all_at_once = format!("0\r\n{}\r\n", format!("t: {}\r\n", "a".repeat(17_000)));
+        assert_eq!(
+            read(Framing::Chunked, &all_at_once, 100_000).unwrap_err(),
+            "Trailers"
+        );
         let endless = format!("0\r\n{}", "t: 1\r\n".repeat(5000));
         assert_eq!(
             read(Framing::Chunked, &endless, 1000).unwrap_err(),

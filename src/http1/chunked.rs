@@ -130,7 +130,8 @@ fn trailers_end(
             return Err(Malformed::LineEnd);
         }
         if at == *line + 1 {
-            return Ok(Some(at + 1));
+            let is_short = at < TRAILERS;
+            return is_short.then_some(Some(at + 1)).ok_or(Malformed::Trailers);
         }
         *line = at + 1;
     }

@@ -84,6 +84,11 @@ impl Client {
         self
     }
 
+    /// Says that nothing more comes, unless the other side has closed the connection already.
+    pub(crate) fn finish_sending_if_open(&mut self) {
+        let _ = self.0.shutdown(Shutdown::Write);
+    }
+
     /// Reads one answer, which must be complete.
     pub(crate) fn answer(&mut self) -> Answer {
         self.try_answer(false).unwrap()
