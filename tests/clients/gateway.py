@@ -188,11 +188,15 @@ def read_request(reader) -> Request | None:
 
 def read_chunks(reader) -> bytes:
     body = bytearray()
-    while size := int(reader.readline(1 << 10), 16):
+    while size := int(reader.readline(1 << 10) or cut_off(), 16):
         body += exactly(reader, size)
         exactly(reader, 2)
     exactly(reader, 2)
     return bytes(body)
+
+
+def cut_off() -> bytes:
+    raise EOFError("the body ends early")
 
 
 def exactly(reader, size: int) -> bytes:

@@ -4,20 +4,16 @@
 """
 
 import hashlib
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import requests
-
 import senders
-from cases import JSON, Case, RandomCases, fixed
+from cases import Case, RandomCases, fixed
 from gateway import Gateway, Refused, Request
+from proxy import Proxy
 from senders import Result, header_list
 
 Sender = Callable[[int, list[Case]], list[Result]]
@@ -113,47 +109,29 @@ def self_test(checks: Checks, gateway: Gateway) -> None:
         checks.check(not accepted(request), f"the gateway accepts {what}")
 
 
-def start_proxy(binary: str, folder: Path, gateway: Gateway) -> tuple[subprocess.Popen, int]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    credentials = folder / "credentials.csv"
-    credentials.touch(mode=0o600)
-    credentials.write_text(f'User Name,Access Key Id,Secret Access Key\n"test",{gateway.access_key},{gateway.secret_key}\n')
-    config = folder / "apig-proxy.toml"
-    config.write_text(
-        f'listen = "127.0.0.1:{port}"\nadmin = "off"\nupstream = "https://127.0.0.1:{gateway.port}"\nmethods = ["*"]\n'
-        f'[credentials]\nsource = "file"\nfile = "credentials.csv"\n[upstream_tls]\nca_file = "{gateway.ca_file}"\n')
-    log = open(folder / "log", "wb")
-    command = [binary, "serve", "--config", str(config), "--log-level", "trace"]
-    proxy = subprocess.Popen(command, stdout=log, stderr=log)
-    for _ in range(500):
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            return proxy, port
-        except OSError:
-            if proxy.poll() is not None:
-                break
-            time.sleep(0.02)
-    raise RuntimeError((folder / "log").read_text())
-
-
 def run_all(checks: Checks, port: int, seed: int) -> int:
     """All groups; the number of requests that the gateway has to have seen."""
     every = {"curl": senders.by_curl, "requests": senders.by_requests, "httpx": senders.by_httpx,
-             "aiohttp": senders.by_aiohttp, "fetch": senders.by_fetch, "socket": senders.by_socket}
+             "aiohttp": senders.by_aiohttp, "fetch": senders.by_fetch, "socket": senders.by_socket, "expecting": senders.by_expecting_socket}
     sent = 0
     for name, sender in every.items():
         # fetch sends no body with GET, and none of the fixed cases has one.
         sent += run_group(checks, name, sender, port, fixed())
-    counts = {"curl": 60, "requests": 300, "httpx": 250, "aiohttp": 250, "fetch": 200, "socket": 300}
+    counts = {"curl": 60, "requests": 300, "httpx": 250, "aiohttp": 250, "fetch": 200, "socket": 400, "expecting": 200}
     for name, count in counts.items():
         cases = RandomCases(seed)
-        chosen = [cases.case(plain_headers=name != "socket") for _ in range(count)]
+        chosen = [cases.case(plain_headers=name not in ("socket", "expecting")) for _ in range(count)]
         if name == "fetch":
             chosen = [case for case in chosen if case.method != "GET" or not case.body]
         seed += 1
         sent += run_group(checks, f"{name}, random", every[name], port, chosen)
     return sent
+
+
+def refusals(checks: Checks, port: int) -> None:
+    """Bodies that are too long: every client reads the refusal, however it sends and reads."""
+    for name, answers in senders.refused(port, b" " * (13 << 20)).items():
+        checks.check(answers == [(413, "PROXY.body_too_large")] * len(answers) and bool(answers), f"13 MiB by {name}: {answers}")
 
 
 def main() -> int:
@@ -162,29 +140,20 @@ def main() -> int:
     print(f"seed {seed}", flush=True)
     checks = Checks()
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        gateway = Gateway(folder)
+        gateway = Gateway(Path(name))
         gateway.start()
         self_test(checks, gateway)
-        proxy, port = start_proxy(binary, folder, gateway)
+        proxy = Proxy(binary, Path(name), gateway)
         try:
-            sent = run_all(checks, port, seed)
-            large = requests.post(f"http://localhost:{port}/v1", data=b" " * (13 << 20), headers={"content-type": JSON}, timeout=60)
-            code = large.json()["error_code"]
-            checks.check((large.status_code, code) == (413, "PROXY.body_too_large"), f"13 MiB: {large.status_code} {code}")
-            command_line = Path(f"/proc/{proxy.pid}/cmdline").read_text()
+            sent = run_all(checks, proxy.port, seed)
+            refusals(checks, proxy.port)
+            command_line = proxy.command_line
         finally:
-            proxy.send_signal(signal.SIGTERM)
-            try:
-                exit_code = proxy.wait(timeout=40)
-            except subprocess.TimeoutExpired:
-                proxy.kill()
-                exit_code = -1
-        log = (folder / "log").read_text()
+            exit_code = proxy.stop()
         checks.check(exit_code == 0, f"the proxy ended with {exit_code}")
         checks.check(gateway.requests == sent, f"{gateway.requests} requests arrived of {sent}")
-        checks.check("signing" in log, "the log is not at its most talkative level")
-        checks.check("MARKER" not in log + command_line + large.text, "the secret key was seen")
+        checks.check("signing" in proxy.log, "the log is not at its most talkative level")
+        checks.check("MARKER" not in proxy.log + command_line, "the secret key was seen")
     print(f"seed {seed}, {sent} requests, {gateway.refused} refused")
     print(f"{checks.passed} passed, {checks.failed} failed", flush=True)
     return 1 if checks.failed else 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import socket
 import subprocess
 from pathlib import Path
@@ -108,25 +109,84 @@ def by_fetch(port: int, cases: list[Case]) -> list[Result]:
 
 
 def by_socket(port: int, cases: list[Case]) -> list[Result]:
-    """Bytes over one connection: pipelined in pairs, with every byte as it is."""
+    """Bytes over one connection: pipelined by up to five, with every byte as it is."""
+    chance = random.Random(len(cases))
     results = []
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as stream:
         reader = stream.makefile("rb")
-        for start in range(0, len(cases), 2):
-            batch = cases[start:start + 2]
-            stream.sendall(b"".join(raw(case) for case in batch))
+        while len(results) < len(cases):
+            batch = cases[len(results):len(results) + chance.randrange(1, 6)]
+            data = b"".join(raw_head(case) + raw_body(case, chance) for case in batch)
+            # Where one write ends has nothing to do with where a head or a chunk does.
+            cut = chance.randrange(len(data))
+            stream.sendall(data[:cut])
+            stream.sendall(data[cut:])
             results += [(case.target, *read_answer(reader)) for case in batch]
     return results
 
 
-def raw(case: Case) -> bytes:
+def by_expecting_socket(port: int, cases: list[Case]) -> list[Result]:
+    """Bytes over one connection that is used again; bodies are sent only once they are asked for."""
+    chance = random.Random(len(cases))
+    results = []
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as stream:
+        reader = stream.makefile("rb")
+        for case in cases:
+            stream.sendall(raw_head(case, "Expect: 100-continue" if case.body else ""))
+            if case.body:
+                asked = reader.readline(), reader.readline()
+                if asked != (b"HTTP/1.1 100 Continue\r\n", b"\r\n"):
+                    raise RuntimeError(asked)
+            stream.sendall(raw_body(case, chance))
+            results.append((case.target, *read_answer(reader)))
+    return results
+
+
+def raw_head(case: Case, more: str = "") -> bytes:
     lines = [f"{case.method} {case.target} HTTP/1.1", "Host: localhost"]
     lines += [f"{name}: {value}" for name, value in header_list(case)]
     lines.append("Transfer-Encoding: chunked" if case.chunked else f"Content-Length: {len(case.body)}")
-    body = case.body
-    if case.chunked:
-        body = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces(case.body)) + b"0\r\n\r\n"
-    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+    lines += [more] if more else []
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
+
+
+def raw_body(case: Case, chance: random.Random) -> bytes:
+    """The body; if in chunks, of any size, with extensions and trailers now and then."""
+    if not case.chunked:
+        return case.body
+    sent, start = [], 0
+    while start < len(case.body):
+        size = chance.choice([1, 7, 300, 5_000, 70_000])
+        piece = case.body[start:start + size]
+        start += size
+        extension = chance.choice([b"", b"", b";a=b", b';a="b c";d'])
+        sent.append(b"%x%b\r\n%b\r\n" % (len(piece), extension, piece))
+        if len(sent) > 500:
+            sent.append(b"%X\r\n%b\r\n" % (len(case.body) - start, case.body[start:]) if start < len(case.body) else b"")
+            break
+    trailers = chance.choice([b"", b"", b"X-Sum: 1\r\n", b"x-stage: evil\r\nX-Empty:\r\n"])
+    return b"".join(sent) + b"0\r\n" + trailers + b"\r\n"
+
+
+def refused(port: int, body: bytes) -> dict[str, list[tuple[int, str]]]:
+    """What each client reads when its body is refused: status and code, for each way to send it."""
+    url = f"http://localhost:{port}/v1"
+    found: dict[str, list[tuple[int, str]]] = {"requests": [], "curl": [], "fetch": []}
+    for content_type in ("application/json", "multipart/form-data; boundary=x"):
+        headers = {"content-type": content_type}
+        for chunked in (False, True):
+            answer = requests.post(url, data=pieces(body) if chunked else body, headers=headers, timeout=PATIENCE)
+            found["requests"].append((answer.status_code, answer.json()["error_code"]))
+            # Without and with waiting to be asked for the body.
+            for expect in ("Expect:", "Expect: 100-continue"):
+                command = ["curl", "-sS", "--max-time", str(PATIENCE), "-w", "\n%{http_code}", "-H", f"content-type: {content_type}",
+                           "-H", expect, "--data-binary", "@-", url, *(["-H", "transfer-encoding: chunked"] if chunked else [])]
+                done = subprocess.run(command, input=body, capture_output=True, timeout=PATIENCE + 5, check=True)
+                text, _, status = done.stdout.decode().rpartition("\n")
+                found["curl"].append((int(status), json.loads(text)["error_code"]))
+            case = Case("POST", "/v1", body, content_type, chunked=chunked)
+            found["fetch"] += [(status, answer["error_code"]) for _, status, answer in by_fetch(port, [case])]
+    return found
 
 
 def read_answer(reader) -> tuple[int, dict]:
