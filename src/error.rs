@@ -115,6 +115,11 @@ pub enum Error {
         "the proxy holds as many request bodies as it may; try again shortly, or raise limits.buffered"
     )]
     Overloaded,
+    /// The system had no memory for the body.
+    #[error(
+        "the proxy has no memory for the request body; try again shortly, or lower limits.buffered"
+    )]
+    OutOfMemory(#[source] io::Error),
     /// The connection to the upstream took too long.
     #[error(
         "connecting to the gateway took too long; check the network, or raise timeouts.connect"
@@ -214,11 +219,14 @@ impl Error {
             Self::Tls(_) => (Upstream, 502, "tls_error", "tls_protocol_error"),
             Self::UpstreamReset(_) => (Upstream, 502, "upstream_reset", "connection_terminated"),
             Self::BadResponse(_) => (Upstream, 502, "bad_response", "http_protocol_error"),
-            Self::Overloaded => (Proxy, 503, "overloaded", "connection_limit_reached"),
+            Self::Overloaded | Self::OutOfMemory(_) => {
+                (Proxy, 503, "overloaded", "connection_limit_reached")
+            }
             Self::ConnectTimeout => (Upstream, 504, "connect_timeout", "connection_timeout"),
             Self::ResponseTimeout => (Upstream, 504, "response_timeout", "http_response_timeout"),
         };
-        let retry_after = matches!(self, Self::Overloaded).then_some(Duration::from_secs(1));
+        let retry_after = matches!(self, Self::Overloaded | Self::OutOfMemory(_))
+            .then_some(Duration::from_secs(1));
         let status = StatusCode::from_u16(status).expect("the table holds valid status codes");
         Answer {
             origin,

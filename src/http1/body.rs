@@ -229,7 +229,7 @@ mod tests {
             read(Framing::Chunked, &long, 1000).unwrap_err(),
             "ChunkSize"
         );
-        let all_at_once = format!("0\r\n{}\r\n", format!("t: {}\r\n", "a".repeat(17_000)));
+        let all_at_once = format!("0\r\nt: {}\r\n\r\n", "a".repeat(17_000));
         assert_eq!(
             read(Framing::Chunked, &all_at_once, 100_000).unwrap_err(),
             "Trailers"

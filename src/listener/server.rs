@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::workers::{Accepted, StartError, Workers};
@@ -19,6 +20,9 @@ use crate::upstream::{TlsSettings, TlsSetupError};
 /// How long accepting pauses after it failed. A failure is usually a lack of file descriptors, which
 /// only time can end.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How often memory that is not needed is given back.
+const TIDY: Duration = Duration::from_secs(2);
 
 /// A proxy that is bound to its addresses and ready to serve.
 #[derive(Debug)]
@@ -105,12 +109,14 @@ impl Server {
         let grace = self.settings.timeouts().shutdown;
         let workers = Arc::new(Workers::start(&self.settings, &self.tls)?);
         let stopping = CancellationToken::new();
-        let mut accepting = tokio::task::JoinSet::new();
+        let mut accepting = JoinSet::new();
         for socket in self.listeners.sockets {
             let socket = TcpListener::from_std(socket)?;
             let accepts = accept(socket, Arc::clone(&workers), Arc::clone(&slots));
             accepting.spawn(stopping.clone().run_until_cancelled_owned(accepts));
         }
+        let tidies = tidy(Arc::clone(&self.settings));
+        accepting.spawn(stopping.clone().run_until_cancelled_owned(tidies));
         stop.await;
         stopping.cancel();
         // The sockets are closed when the tasks have ended, so that callers are refused rather than kept.
@@ -118,6 +124,14 @@ impl Server {
         let workers =
             Arc::into_inner(workers).expect("only the accepting tasks shared the workers");
         Ok(workers.drain(grace).await)
+    }
+}
+
+/// Gives memory back that is not needed, for ever.
+async fn tidy(settings: Arc<Settings>) {
+    loop {
+        tokio::time::sleep(TIDY).await;
+        settings.give_back_memory();
     }
 }
 

@@ -42,7 +42,7 @@ use crate::config::{Config, Limits, Methods, Route, SigningConfig, Timeouts};
 use crate::error::Error;
 use crate::guard::Guard;
 use crate::upstream::{OriginId, TlsSettings, TlsSetupError, Upstream};
-pub use body::{Held, Relayed, RequestBody, ResponseBody, ResponseEnded, Streamed};
+pub use body::{Blocks, Held, Relayed, RequestBody, ResponseBody, ResponseEnded, Streamed};
 pub use budget::{Budget, Full, Room};
 pub use message::{Announced, Request, Response};
 pub use record::refused;
@@ -60,6 +60,7 @@ pub struct Settings {
     timeouts: Timeouts,
     key: SigningKey,
     budget: Budget,
+    blocks: Blocks,
 }
 
 impl Settings {
@@ -75,6 +76,7 @@ impl Settings {
             timeouts: config.timeouts.clone(),
             key,
             budget: Budget::new(config.limits.buffered),
+            blocks: Blocks::default(),
         }
     }
 
@@ -82,6 +84,12 @@ impl Settings {
     #[must_use]
     pub fn timeouts(&self) -> &Timeouts {
         &self.timeouts
+    }
+
+    /// Gives memory for bodies that was not needed since the last call back to the system. To be called
+    /// every few seconds.
+    pub fn give_back_memory(&self) {
+        self.blocks.give_back();
     }
 
     /// What a caller may make the proxy hold.

@@ -153,7 +153,7 @@ async fn hold(
     let declared = body.declared().unwrap_or(0);
     let room = settings.budget.take(declared).await;
     let mut room = room.map_err(|_| Error::Overloaded)?;
-    let mut pieces = Pieces::default();
+    let mut pieces = Pieces::new(&settings.blocks);
     let mut hasher = PayloadHasher::default();
     while let Some(piece) = next_piece(settings, &mut body).await? {
         let length = pieces.length() + piece.len() as u64;
@@ -162,7 +162,7 @@ async fn hold(
         }
         room.grow_to(length).await.map_err(|_| Error::Overloaded)?;
         hasher.update(&piece);
-        pieces.push(piece);
+        pieces.push(piece).map_err(Error::OutOfMemory)?;
     }
     let hash = hasher.finish();
     Ok((pieces.finish(room), Some(hash)))

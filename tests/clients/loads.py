@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+import resource
 import socket
 import sys
 import tempfile
@@ -68,8 +69,40 @@ def run(binary: str, count: int, content_type: str, body: bytes) -> tuple[Counte
     return outcomes, idle, peak
 
 
+def crowd(binary: str, count: int) -> tuple[Counter, float, float]:
+    """What becomes of so many connections at once, of which one in ten sends a request; memory as for `run`."""
+    request = b"GET /v1 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with tempfile.TemporaryDirectory() as name:
+        gateway = Gateway(Path(name))
+        gateway.start()
+        proxy = Proxy(binary, Path(name), gateway, "warn", f"[limits]\nconnections = {count + 10}\n")
+        streams: list[socket.socket] = []
+        outcomes: Counter = Counter()
+        try:
+            idle = proxy.memory("VmRSS")
+            for at in range(count):
+                streams.append(socket.create_connection(("127.0.0.1", proxy.port), timeout=PATIENCE))
+                # They are taken as fast as they come, and none has to be sent to the back of the queue.
+                if at % 500 == 0:
+                    time.sleep(0.05)
+            for stream in streams[::10]:
+                stream.sendall(request)
+                outcomes["answered"] += stream.recv(4096).startswith(b"HTTP/1.1 200")
+            peak = proxy.memory("VmHWM")
+            for stream in streams:
+                stream.close()
+            results: list = []
+            upload(proxy.port, "text/plain", b"x", results)
+            outcomes["last verified"] = results[-1][0] == 200
+        finally:
+            outcomes["exit code"] = proxy.stop()
+    return outcomes, idle, peak
+
+
 def main() -> int:
     checks: list[tuple[bool, str]] = []
+    # Sockets of both sides, of which each has a process to itself.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 
     count = 200
     outcomes, idle, peak = run(sys.argv[1], count, "application/json", b" " * (12 * MIB))
@@ -90,6 +123,16 @@ def main() -> int:
     checks += [
         (outcomes["verified"] == count + 1 and not outcomes["refused by the gateway"], f"{dict(outcomes)}"),
         (peak - idle <= 32, f"{peak - idle:.0f} MiB over idle are more than 32 MiB"),
+        (outcomes["exit code"] == 0, "the proxy ends in good order"),
+    ]
+
+    count = 10_000
+    outcomes, idle, peak = crowd(sys.argv[1], count)
+    print(f"{count} connections: {outcomes['answered']} requests answered; {idle:.0f} MiB idle, {peak:.0f} MiB at the peak")
+    checks += [
+        (outcomes["answered"] == count // 10, f"{dict(outcomes)}"),
+        (outcomes["last verified"] == 1, "a later request is served"),
+        (peak <= 320, f"{peak:.0f} MiB are more than the budget of 256 MiB and 64 MiB"),
         (outcomes["exit code"] == 0, "the proxy ends in good order"),
     ]
     failed = [what for holds, what in checks if not holds]

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tungstenite::handshake::derive_accept_key;
 use tungstenite::protocol::Role;
@@ -198,9 +198,7 @@ fn a_silent_tunnel_is_closed_on_both_sides_and_a_talking_one_is_not() {
         socket.send(Message::text("still here")).unwrap();
         assert_eq!(socket.read().unwrap(), Message::text("still here"));
     }
-    let since = Instant::now();
     assert!(socket.read().is_err());
-    assert!(since.elapsed() < Duration::from_secs(5));
     wait_until("the gateway's side has ended", || {
         scene.upstream.ended() == 1
     });

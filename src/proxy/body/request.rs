@@ -1,5 +1,6 @@
 //! Request bodies on their way to the gateway.
 
+use std::io;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
@@ -9,8 +10,10 @@ use crate::http1::{Framing, IdleTimer, Incoming};
 use crate::proxy::budget::Room;
 use crate::upstream::Outgoing;
 
-/// A piece of at least so many bytes is kept as it came; shorter ones are copied together, since each
-/// one that is kept costs the memory to remember it, and the buffer that it lies in.
+use super::blocks::{BLOCK, Block, Blocks};
+
+/// A piece of a short body of at least so many bytes is kept as it came; shorter ones are copied
+/// together, since each one that is kept costs the memory to remember it, and the buffer it lies in.
 const KEPT: usize = 4 * 1024;
 
 /// A request body as it goes out.
@@ -36,12 +39,15 @@ pub struct Held {
 }
 
 /// Collects the pieces of a body that is hashed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::proxy) struct Pieces {
     whole: Vec<Bytes>,
     /// Short pieces, copied together.
     short: BytesMut,
+    /// What is being filled once the body has turned out to be long.
+    block: Option<Block>,
     length: u64,
+    blocks: Blocks,
 }
 
 /// A body that is passed on while it arrives, counted against the limit.
@@ -57,23 +63,59 @@ pub struct Streamed {
 }
 
 impl Pieces {
+    pub(in crate::proxy) fn new(blocks: &Blocks) -> Self {
+        Self {
+            whole: Vec::new(),
+            short: BytesMut::new(),
+            block: None,
+            length: 0,
+            blocks: blocks.clone(),
+        }
+    }
+
     pub(in crate::proxy) fn length(&self) -> u64 {
         self.length
     }
 
-    pub(in crate::proxy) fn push(&mut self, piece: Bytes) {
+    /// Adds a piece.
+    ///
+    /// # Errors
+    ///
+    /// What the system says when it has no memory.
+    pub(in crate::proxy) fn push(&mut self, piece: Bytes) -> io::Result<()> {
         self.length += piece.len() as u64;
+        if self.length > BLOCK as u64 {
+            self.keep_short();
+            return self.push_long(&piece);
+        }
         let is_first = self.whole.is_empty() && self.short.is_empty();
         if is_first || piece.len() >= KEPT {
             self.keep_short();
             self.whole.push(piece);
-            return;
+            return Ok(());
         }
         if self.short.len() + piece.len() > self.short.capacity() {
             self.keep_short();
             self.short.reserve(4 * KEPT);
         }
         self.short.extend_from_slice(&piece);
+        Ok(())
+    }
+
+    fn push_long(&mut self, mut data: &[u8]) -> io::Result<()> {
+        while !data.is_empty() {
+            let mut block = match self.block.take() {
+                Some(block) => block,
+                None => self.blocks.take()?,
+            };
+            data = &data[block.fill(data)..];
+            if block.is_full() {
+                self.whole.push(block.freeze());
+            } else {
+                self.block = Some(block);
+            }
+        }
+        Ok(())
     }
 
     fn keep_short(&mut self) {
@@ -87,6 +129,7 @@ impl Pieces {
             return RequestBody::Empty;
         }
         self.keep_short();
+        self.whole.extend(self.block.map(Block::freeze));
         RequestBody::Held(Held {
             pieces: self.whole,
             length: self.length,
@@ -171,12 +214,12 @@ mod tests {
     use crate::proxy::Budget;
 
     async fn kept(lengths: &[usize]) -> Vec<usize> {
-        let mut pieces = Pieces::default();
+        let mut pieces = Pieces::new(&Blocks::default());
         let mut sent = Vec::new();
         for (number, length) in lengths.iter().enumerate() {
             let piece = vec![u8::try_from(number % 251).unwrap(); *length];
             sent.extend_from_slice(&piece);
-            pieces.push(piece.into());
+            pieces.push(piece.into()).unwrap();
         }
         let room = Budget::new(1 << 20).take(1).await.unwrap();
         let RequestBody::Held(held) = pieces.finish(room) else {
@@ -194,5 +237,11 @@ mod tests {
         assert_eq!(kept(&[5000, 6000]).await, [5000, 6000]);
         assert_eq!(kept(&[1, 2, 3, 5000, 4, 5]).await, [1, 5, 5000, 9]);
         assert!(kept(&[1; 40_000]).await.len() < 10);
+        assert_eq!(kept(&[BLOCK]).await, [BLOCK]);
+        assert_eq!(
+            kept(&[10, 5000, 3 * BLOCK, 7]).await,
+            [10, 5000, BLOCK, BLOCK, BLOCK, 7]
+        );
+        assert!(kept(&[1; 2 * BLOCK + 3]).await.len() < 10);
     }
 }

@@ -1,7 +1,5 @@
 //! Answers that are not as they should be, and what of good ones is passed on: numbers 47 to 53, 56, 60, 61.
 
-use std::io::Write;
-
 use crate::support::{ANSWERED, FAULT, Scene, Upstream, answer, faulty, route};
 
 /// The answer to a request that the upstream answers with these bytes.

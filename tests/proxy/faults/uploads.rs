@@ -160,7 +160,9 @@ fn fault_22_a_caller_that_goes_away_mid_upload_has_sent_nothing() {
     });
     let scene = Scene::before(upstream);
     let half = declared(6, "") + "abc";
-    drop(scene.client().send(half.as_bytes()));
+    let mut leaves = scene.client();
+    leaves.send(half.as_bytes());
+    drop(leaves);
     for (request, arrives) in [
         (declared(6, "Content-Type: multipart/x\r\n") + "abc", 3),
         (
