@@ -22,6 +22,7 @@ pub mod config;
 pub mod credentials;
 pub mod emulator;
 pub mod error;
+pub mod gateway_error;
 pub mod guard;
 pub mod http1;
 pub mod listener;
