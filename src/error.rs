@@ -94,6 +94,19 @@ pub enum Error {
     /// No connection to the upstream could be made.
     #[error("the gateway cannot be reached; check the network and the upstream's host and port")]
     UpstreamUnreachable(#[source] io::Error),
+    /// The proxy of the network did not let the connection through.
+    #[error(
+        "the proxy of this network does not let connections to the gateway through; correct HTTPS_PROXY, or list the gateway in NO_PROXY"
+    )]
+    EgressRefused {
+        /// The status of its answer.
+        status: u16,
+    },
+    /// The request came back to the proxy that had sent it.
+    #[error(
+        "the request came back to this proxy; upstream leads to the proxy itself and has to be the gateway's address"
+    )]
+    Loop,
     /// The upstream's name has no address.
     #[error("the gateway's host name cannot be resolved; check upstream and DNS")]
     Dns(#[source] io::Error),
@@ -107,6 +120,11 @@ pub enum Error {
         "the gateway closed the connection before it answered; whether it executed the request is unknown"
     )]
     UpstreamReset(#[source] io::Error),
+    /// The upstream closed the connection before anything of the request was sent.
+    #[error(
+        "the gateway closed the connection before the request was sent; it was not executed, so try again"
+    )]
+    NotSent(#[source] io::Error),
     /// What the upstream sent is not HTTP.
     #[error("the gateway's answer is not well-formed HTTP; check that upstream is an API gateway")]
     BadResponse(#[source] Malformed),
@@ -115,6 +133,19 @@ pub enum Error {
         "the proxy holds as many request bodies as it may; try again shortly, or raise limits.buffered"
     )]
     Overloaded,
+    /// All connections that there may be to the upstream are in use.
+    #[error(
+        "all connections to the gateway are in use; try again shortly, or raise pool.connections"
+    )]
+    NoConnection,
+    /// The gateway has refused the key's signatures, and would lock it.
+    #[error(
+        "the gateway refused several signatures of this key in a row and would lock it; correct the key, see X-Apig-Proxy-Hint of the refusals or the log"
+    )]
+    KeyLocked {
+        /// When the gateway is asked again.
+        retry_after: Duration,
+    },
     /// The system had no memory for the body.
     #[error(
         "the proxy has no memory for the request body; try again shortly, or lower limits.buffered"
@@ -209,7 +240,7 @@ impl Error {
                 (Client, 501, "upgrade_not_supported", "http_upgrade_failed")
             }
             Self::Internal(_) => (Proxy, 500, "internal", "proxy_internal_error"),
-            Self::UpstreamUnreachable(_) => (
+            Self::UpstreamUnreachable(_) | Self::EgressRefused { .. } => (
                 Upstream,
                 502,
                 "upstream_unreachable",
@@ -217,16 +248,25 @@ impl Error {
             ),
             Self::Dns(_) => (Upstream, 502, "dns_error", "dns_error"),
             Self::Tls(_) => (Upstream, 502, "tls_error", "tls_protocol_error"),
-            Self::UpstreamReset(_) => (Upstream, 502, "upstream_reset", "connection_terminated"),
+            Self::UpstreamReset(_) | Self::NotSent(_) => {
+                (Upstream, 502, "upstream_reset", "connection_terminated")
+            }
+            Self::Loop => (Proxy, 502, "loop", "proxy_loop_detected"),
             Self::BadResponse(_) => (Upstream, 502, "bad_response", "http_protocol_error"),
-            Self::Overloaded | Self::OutOfMemory(_) => {
+            Self::Overloaded | Self::NoConnection | Self::OutOfMemory(_) => {
                 (Proxy, 503, "overloaded", "connection_limit_reached")
             }
+            Self::KeyLocked { .. } => (Proxy, 503, "key_locked", "http_request_denied"),
             Self::ConnectTimeout => (Upstream, 504, "connect_timeout", "connection_timeout"),
             Self::ResponseTimeout => (Upstream, 504, "response_timeout", "http_response_timeout"),
         };
-        let retry_after = matches!(self, Self::Overloaded | Self::OutOfMemory(_))
-            .then_some(Duration::from_secs(1));
+        let retry_after = match self {
+            Self::KeyLocked { retry_after } => Some(*retry_after),
+            Self::Overloaded | Self::NoConnection | Self::OutOfMemory(_) => {
+                Some(Duration::from_secs(1))
+            }
+            _ => None,
+        };
         let status = StatusCode::from_u16(status).expect("the table holds valid status codes");
         Answer {
             origin,
@@ -243,6 +283,7 @@ impl Error {
         let mut text = String::new();
         match self {
             Self::Internal(what) => text.push_str(what),
+            Self::EgressRefused { status } => text.push_str(&format!("status {status}")),
             Self::HostNotAllowed { host: value } | Self::OriginNotAllowed { origin: value } => {
                 text.push_str(&value.0);
             }

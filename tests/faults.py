@@ -3,23 +3,24 @@
     python tests/faults.py
 
 The numbers are those of the module documentation in tests/proxy/faults: 1 to 33 are faults of callers,
-44 to 61 of answers. A test shows a number when its name begins with `fault_NN_`.
+34 to 43 of connections, 44 to 61 of answers, the others of the machine. A test shows a number when its
+name begins with `fault_NN_`.
 """
 
 import re
 import sys
 from pathlib import Path
 
-TESTS = Path(__file__).parent
-REQUIRED = [*range(1, 34), *range(44, 57), 60, 61]
+ROOT = Path(__file__).parent.parent
+REQUIRED = [*range(1, 63), 77, 78]
 TEST = re.compile(r"#\[test\]\n(?:#\[[^\n]*\]\n)*(?:async )?fn fault_(\d\d)_(\w+)\(")
 
 
 def found() -> dict[int, list[str]]:
     tests: dict[int, list[str]] = {}
-    for file in sorted(TESTS.glob("proxy/**/*.rs")):
+    for file in sorted([*ROOT.glob("tests/proxy/**/*.rs"), *ROOT.glob("src/**/*.rs")]):
         for number, sentence in TEST.findall(file.read_text()):
-            tests.setdefault(int(number), []).append(f"{sentence.replace('_', ' ')} ({file.relative_to(TESTS)})")
+            tests.setdefault(int(number), []).append(f"{sentence.replace('_', ' ')} ({file.relative_to(ROOT)})")
     return tests
 
 

@@ -1,9 +1,9 @@
-//! Keys that are numbers, times or one of a few words: `[limits]`, `[timeouts]`, `[log]`.
+//! Keys that are numbers, times or one of a few words: `[limits]`, `[timeouts]`, `[pool]`, `[log]`.
 
 use tracing::level_filters::LevelFilter;
 
 use super::judge::Judge;
-use super::{Limits, LogConfig, LogFormat, Timeouts};
+use super::{Limits, LogConfig, LogFormat, PoolConfig, Timeouts};
 
 /// The most connections that can be asked for: as many as Linux gives descriptors to one process.
 const CONNECTIONS: usize = 1_048_576;
@@ -46,7 +46,7 @@ pub(super) fn limits(judge: &mut Judge<'_>) -> Limits {
         buffered,
         connections: judge.count(
             "limits.connections",
-            CONNECTIONS,
+            1..=CONNECTIONS,
             "expected a number from 1 to 1048576",
         ),
         header: usize::try_from(header).unwrap_or(usize::MAX),
@@ -62,6 +62,28 @@ pub(super) fn timeouts(judge: &mut Judge<'_>) -> Timeouts {
         response: judge.duration("timeouts.response"),
         idle: judge.duration("timeouts.idle"),
         shutdown: judge.duration("timeouts.shutdown"),
+    }
+}
+
+pub(super) fn pool(judge: &mut Judge<'_>) -> PoolConfig {
+    let connections = judge.count(
+        "pool.connections",
+        1..=CONNECTIONS,
+        "expected a number from 1 to 1048576",
+    );
+    let warm = judge.count(
+        "pool.warm",
+        0..=CONNECTIONS,
+        "expected a number from 0 to 1048576",
+    );
+    if warm > connections && connections > 1 {
+        judge.report("pool.warm", "expected no more than pool.connections");
+    }
+    PoolConfig {
+        connections,
+        idle: judge.duration("pool.idle"),
+        age: judge.duration("pool.age"),
+        warm,
     }
 }
 

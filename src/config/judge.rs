@@ -1,5 +1,6 @@
 //! Reads values of a known type from what was said, and collects what is wrong with them.
 
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -115,8 +116,13 @@ impl<'a> Judge<'a> {
         size.unwrap_or(least)
     }
 
-    /// A number from 1 to `most`.
-    pub(super) fn count(&mut self, key: &str, most: usize, expected: &'static str) -> usize {
+    /// A number in a range. A problem gives the least one.
+    pub(super) fn count(
+        &mut self,
+        key: &str,
+        range: RangeInclusive<usize>,
+        expected: &'static str,
+    ) -> usize {
         let count = self.read(key, |value| {
             let number = match value {
                 Value::Num(_, number) => number.to_i128(),
@@ -124,10 +130,10 @@ impl<'a> Judge<'a> {
             };
             let number = number.and_then(|number| usize::try_from(number).ok());
             number
-                .filter(|number| (1..=most).contains(number))
+                .filter(|number| range.contains(number))
                 .ok_or(expected)
         });
-        count.unwrap_or(1)
+        count.unwrap_or(*range.start())
     }
 
     /// A time above zero, of a day at most.

@@ -133,6 +133,26 @@ pub const KEYS: &[Key] = &[
         "for running requests to finish after SIGTERM",
     ),
     key(
+        "pool.connections",
+        "1024",
+        "connections to one gateway at once; further requests wait for one",
+    ),
+    key(
+        "pool.idle",
+        r#""50s""#,
+        "longest time that a connection to the gateway is kept unused; less if the gateway closes earlier",
+    ),
+    key(
+        "pool.age",
+        r#""10m""#,
+        "oldest that a connection to the gateway gets, so that a changed DNS answer takes effect",
+    ),
+    key(
+        "pool.warm",
+        "0",
+        "connections to each gateway kept ready before anybody needs them",
+    ),
+    key(
         "access.hosts",
         "[]",
         "`Host` names allowed beside localhost, 127.0.0.1, [::1] and the bound addresses",
@@ -156,7 +176,7 @@ pub const KEYS: &[Key] = &[
     key(
         "clock.correct",
         "true",
-        "sign with the gateway's time; not in effect in this version yet",
+        "sign with the gateway's time, learned from its answers; `false` only reports the difference",
     ),
     key("log.format", r#""text""#, "`text` or `json`"),
     key(

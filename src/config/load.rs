@@ -7,7 +7,7 @@ use super::environment::Environment;
 use super::problem::{Place, Problem, Problems};
 use super::raw::{Layer, Raw, RawRoute};
 use super::resolve::Judged;
-use super::{Config, resolve};
+use super::{Config, egress, resolve};
 use crate::credentials::{self, Found};
 
 /// What the options of the command line say: the file to read, and values that override keys.
@@ -123,7 +123,9 @@ fn judge(overrides: &Overrides, environment: &Environment) -> (Option<PathBuf>, 
         Layer::of_environment(environment, &mut problems),
         overrides.layer.clone(),
     ];
-    (file, resolve::resolve(&Raw::new(layers, routes), problems))
+    let mut judged = resolve::resolve(&Raw::new(layers, routes), problems);
+    egress::apply(&mut judged.config.routes, environment, &mut judged.problems);
+    (file, judged)
 }
 
 fn sorted(mut problems: Vec<Problem>) -> Problems {

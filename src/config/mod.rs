@@ -9,6 +9,7 @@
 
 mod address;
 mod bounds;
+mod egress;
 mod environment;
 mod judge;
 mod keys;
@@ -27,6 +28,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, Method};
 
+pub use egress::EgressProxy;
 pub use environment::Environment;
 pub use keys::{KEYS, Key, ROUTE_KEYS};
 pub use load::{Loaded, Overrides, from_text, load, load_credentials, with_upstream};
@@ -51,6 +53,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long each phase of a request may take.
     pub timeouts: Timeouts,
+    /// How connections to the upstream are kept.
+    pub pool: PoolConfig,
     /// Who may use the port.
     pub access: Access,
     /// Trust in the upstream's certificate.
@@ -72,6 +76,8 @@ pub struct Route {
     pub upstream: UpstreamUrl,
     /// Value of `x-stage`.
     pub stage: HeaderValue,
+    /// The proxy of the network that has to be passed on the way out; `None` to connect directly.
+    pub egress: Option<EgressProxy>,
 }
 
 /// Where an upstream is: scheme, host, port and base path.
@@ -195,6 +201,19 @@ pub struct Timeouts {
     pub idle: Duration,
     /// From the signal to stop until what is still running is cut off.
     pub shutdown: Duration,
+}
+
+/// How connections to an upstream are kept (`[pool]`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolConfig {
+    /// Connections to one upstream open at once, over all workers.
+    pub connections: usize,
+    /// From a connection's last answer until it is closed.
+    pub idle: Duration,
+    /// From opening a connection until it takes no more requests.
+    pub age: Duration,
+    /// Connections to each upstream kept ready, over all workers.
+    pub warm: usize,
 }
 
 /// Who may use the port (`[access]`).

@@ -41,10 +41,11 @@ pub(super) fn resolve(raw: &Raw, problems: Vec<Problem>) -> Judged {
         &routes::LATER_MODES,
         routes::EXPECTED_MODE,
     );
+    let listen = listen(&mut judge);
     let config = Config {
-        listen: listen(&mut judge),
         admin: admin(&mut judge),
-        routes: routes::routes(raw, &mut judge, &stage),
+        routes: routes::routes(raw, &mut judge, &stage, &listen),
+        listen,
         methods: methods(&mut judge),
         credentials,
         signing: SigningConfig {
@@ -52,6 +53,7 @@ pub(super) fn resolve(raw: &Raw, problems: Vec<Problem>) -> Judged {
         },
         limits: bounds::limits(&mut judge),
         timeouts: bounds::timeouts(&mut judge),
+        pool: bounds::pool(&mut judge),
         access: access(&mut judge),
         upstream_tls: UpstreamTls {
             extra_roots: extra_roots(&mut judge),

@@ -1,5 +1,7 @@
 //! Routes: the `[[route]]` tables, and the top-level `upstream` as the route for everything.
 
+use std::net::{IpAddr, SocketAddr};
+
 use figment::value::Value;
 use http::HeaderValue;
 
@@ -7,22 +9,28 @@ use super::judge::{Judge, header_value, text};
 use super::keys::{NOT_SERVED, ROUTE_KEYS, nearest};
 use super::problem::{Place, Problem};
 use super::raw::{Raw, RawRoute};
-use super::{Route, address};
+use super::{Route, UpstreamUrl, address};
 use crate::signature::Target;
 
 pub(super) const LATER_MODES: [&str; 3] = ["token", "app-code", "api-key"];
 pub(super) const EXPECTED_MODE: &str = "expected \"aksk\"";
 
 /// All routes, longest prefix first.
-pub(super) fn routes(raw: &Raw, judge: &mut Judge<'_>, stage: &HeaderValue) -> Vec<Route> {
+pub(super) fn routes(
+    raw: &Raw,
+    judge: &mut Judge<'_>,
+    stage: &HeaderValue,
+    listen: &[SocketAddr],
+) -> Vec<Route> {
     let mut routes: Vec<(Route, Place)> = Vec::new();
     if let Some(upstream) = judge.text("upstream") {
-        match address::upstream(&upstream) {
+        match elsewhere(&upstream, listen) {
             Ok(upstream) => {
                 let route = Route {
                     prefix: String::new(),
                     upstream,
                     stage: stage.clone(),
+                    egress: None,
                 };
                 routes.push((route, judge.place("upstream")));
             }
@@ -40,7 +48,7 @@ pub(super) fn routes(raw: &Raw, judge: &mut Judge<'_>, stage: &HeaderValue) -> V
         );
     }
     for said in &raw.routes {
-        let Some(route) = route(said, judge, stage) else {
+        let Some(route) = route(said, judge, stage, listen) else {
             continue;
         };
         if routes.iter().any(|(other, _)| other.prefix == route.prefix) {
@@ -59,11 +67,16 @@ pub(super) fn routes(raw: &Raw, judge: &mut Judge<'_>, stage: &HeaderValue) -> V
     routes
 }
 
-fn route(said: &RawRoute, judge: &mut Judge<'_>, stage: &HeaderValue) -> Option<Route> {
+fn route(
+    said: &RawRoute,
+    judge: &mut Judge<'_>,
+    stage: &HeaderValue,
+    listen: &[SocketAddr],
+) -> Option<Route> {
     unknown_keys(said, judge);
     let mut table = Table { said, judge };
     let prefix = table.required("path", |value| prefix(&text(value)?));
-    let upstream = table.required("upstream", |value| address::upstream(&text(value)?));
+    let upstream = table.required("upstream", |value| elsewhere(&text(value)?, listen));
     let stage = table
         .optional("stage", header_value)
         .unwrap_or_else(|| stage.clone());
@@ -81,7 +94,24 @@ fn route(said: &RawRoute, judge: &mut Judge<'_>, stage: &HeaderValue) -> Option<
         prefix: prefix?,
         upstream: upstream?,
         stage,
+        egress: None,
     })
+}
+
+/// Reads the URL of an upstream that is not the proxy itself.
+fn elsewhere(text: &str, listen: &[SocketAddr]) -> Result<UpstreamUrl, &'static str> {
+    const LOOP: &str = "this is the proxy's own address, so requests would come back for ever; \
+         give the address of the gateway, or listen on another port";
+    let url = address::upstream(text)?;
+    let ip = url.host.parse::<IpAddr>().ok();
+    let is_own = |own: &SocketAddr| {
+        let is_localhost = url.host == "localhost" && own.ip().is_loopback();
+        own.port() == url.port && (Some(own.ip()) == ip || is_localhost)
+    };
+    if listen.iter().any(is_own) {
+        return Err(LOOP);
+    }
+    Ok(url)
 }
 
 /// One table whose keys are read.

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::guard::Guard;
 use crate::proxy::{Settings, SigningKey, SigningKeyError};
-use crate::upstream::{TlsSettings, TlsSetupError};
+use crate::upstream::{Network, Resolver, TlsSettings, TlsSetupError};
 
 /// How long accepting pauses after it failed. A failure is usually a lack of file descriptors, which
 /// only time can end.
@@ -29,7 +29,7 @@ const TIDY: Duration = Duration::from_secs(2);
 pub struct Server {
     listeners: Listeners,
     settings: Arc<Settings>,
-    tls: TlsSettings,
+    network: Network,
 }
 
 /// Why a proxy cannot be set up.
@@ -75,14 +75,31 @@ impl Server {
     ///
     /// A [`SetupError`]: the first thing that cannot be had.
     pub fn bind(config: &Config, credentials: &Credentials) -> Result<Self, SetupError> {
+        let network = Network {
+            tls: TlsSettings::new(&config.upstream_tls.extra_roots)?,
+            resolver: Resolver::system(),
+        };
+        Self::bind_in(network, config, credentials)
+    }
+
+    /// As [`Self::bind`], in a network where names are known and trusted in another way than this
+    /// machine's.
+    ///
+    /// # Errors
+    ///
+    /// A [`SetupError`]: the first thing that cannot be had.
+    pub fn bind_in(
+        network: Network,
+        config: &Config,
+        credentials: &Credentials,
+    ) -> Result<Self, SetupError> {
         let key = SigningKey::new(credentials, config.credentials.project_id.clone())?;
-        let tls = TlsSettings::new(&config.upstream_tls.extra_roots)?;
         let listeners = Listeners::bind(&config.listen)?;
         let guard = Guard::new(&config.access, listeners.addresses());
         Ok(Self {
             listeners,
             settings: Arc::new(Settings::new(config, guard, key)),
-            tls,
+            network,
         })
     }
 
@@ -107,7 +124,7 @@ impl Server {
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<Ended, ServeError> {
         let slots = Arc::new(Semaphore::new(self.settings.limits().connections));
         let grace = self.settings.timeouts().shutdown;
-        let workers = Arc::new(Workers::start(&self.settings, &self.tls)?);
+        let workers = Arc::new(Workers::start(&self.settings, &self.network)?);
         let stopping = CancellationToken::new();
         let mut accepting = JoinSet::new();
         for socket in self.listeners.sockets {

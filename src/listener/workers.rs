@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::connection;
 use super::server::Ended;
 use crate::proxy::{Pipeline, Settings};
-use crate::upstream::{TlsSettings, TlsSetupError};
+use crate::upstream::{Network, TlsSetupError};
 
 /// Threads for name lookups of one worker. They are idle nearly always.
 const LOOKUP_THREADS: usize = 4;
@@ -96,22 +96,24 @@ struct Signals {
 
 impl Workers {
     /// Starts one worker for each core that this process may use.
-    pub(super) fn start(settings: &Arc<Settings>, tls: &TlsSettings) -> Result<Self, StartError> {
+    pub(super) fn start(settings: &Arc<Settings>, network: &Network) -> Result<Self, StartError> {
         // Checked here, where the error can still be reported.
-        Pipeline::new(Arc::clone(settings), tls.clone())?;
         let cores = thread::available_parallelism().map_or(1, usize::from);
+        Pipeline::new(Arc::clone(settings), network.clone(), cores)?;
         let signals = Signals::default();
         let (alive, ended) = mpsc::channel(1);
         let start = |number| {
             let (sender, receiver) = mpsc::unbounded_channel();
             let runtime = runtime()?;
-            let (settings, tls) = (Arc::clone(settings), tls.clone());
+            let (settings, network) = (Arc::clone(settings), network.clone());
             let (signals, alive) = (signals.clone(), alive.clone());
             thread::Builder::new()
                 .name(format!("worker-{number}"))
                 .spawn(move || {
                     let _alive = alive;
-                    LocalSet::new().block_on(&runtime, work(settings, tls, receiver, signals));
+                    let pipeline = Pipeline::new(settings, network, cores)
+                        .expect("it was checked before workers were started");
+                    LocalSet::new().block_on(&runtime, work(pipeline, receiver, signals));
                     // A name lookup that hangs must not hold up the end.
                     runtime.shutdown_background();
                 })?;
@@ -168,17 +170,11 @@ fn runtime() -> io::Result<Runtime> {
 }
 
 /// What a worker does: serve the connections that it is given, until there are no more.
-async fn work(
-    settings: Arc<Settings>,
-    tls: TlsSettings,
-    mut accepted: UnboundedReceiver<Accepted>,
-    signals: Signals,
-) {
-    let pipeline =
-        Rc::new(Pipeline::new(settings, tls).expect("it was checked before workers were started"));
-    let sweeping = tokio::task::spawn_local({
+async fn work(pipeline: Pipeline, mut accepted: UnboundedReceiver<Accepted>, signals: Signals) {
+    let pipeline = Rc::new(pipeline);
+    let tending = tokio::task::spawn_local({
         let pipeline = Rc::clone(&pipeline);
-        async move { pipeline.sweep().await }
+        async move { pipeline.tend().await }
     });
     let serving = async {
         let connections = TaskTracker::new();
@@ -198,5 +194,5 @@ async fn work(
         connections.wait().await;
     };
     signals.cut.run_until_cancelled(serving).await;
-    sweeping.abort();
+    tending.abort();
 }

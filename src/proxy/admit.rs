@@ -2,9 +2,9 @@
 
 use http::Method;
 
-use super::Settings;
 use super::message::Request;
 use super::reply::Reply;
+use super::{Settings, loops};
 use crate::config::{Methods, Route};
 use crate::error::Error;
 use crate::guard::Visitor;
@@ -35,6 +35,7 @@ pub(super) fn admit(settings: &Settings, request: Request) -> Result<Admitted, E
     let Request { head, body } = request;
     let (authority, target) = split_target(head.target());
     let visitor = settings.guard.check(authority, &head.fields)?;
+    loops::check(&head.fields, &settings.routes, &settings.key)?;
     check_method(&settings.methods, head.method())?;
     let target = target.ok_or(SignatureError::NotAPath)?;
     if target.len() > TARGET {
@@ -186,6 +187,7 @@ mod tests {
             prefix: prefix.to_owned(),
             upstream,
             stage: HeaderValue::from_static("RELEASE"),
+            egress: None,
         }
     }
 

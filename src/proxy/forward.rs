@@ -1,36 +1,50 @@
-//! Fourth step: a connection, then the signature, then the request, then the wait for the answer.
+//! Fourth step: a connection, then the signature, then the request, then the wait for the answer; and
+//! whether it may be sent again.
 
-use std::future::poll_fn;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use bytes::Bytes;
 
 use super::Pipeline;
 use super::body::RequestBody;
-use super::head::pass_through;
+use super::lockout::Verdict;
 use super::payload::Prepared;
+use super::refusal::{self, Refusal};
 use super::reply::Reply;
-use super::sign::{Signed, sign};
+use super::sending::Sending;
+use super::sign::{Signable, Signed};
+use crate::clock::{Evidence, Moment};
 use crate::error::Error;
-use crate::http1::{IdleTimer, Malformed, ResponseHead};
-use crate::upstream::{Connection, ReceiveError, SendError};
+use crate::http1::{Framing, ResponseHead};
+use crate::signature::SigningDate;
+use crate::upstream::{Choice, Connection};
 
-/// How many interim answers are waited through.
-const INTERIM: usize = 32;
+/// Methods that may be executed twice without harm (RFC 9110 §9.2.2).
+const IDEMPOTENT: [&str; 6] = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"];
+
+/// By how much a date has to have moved for it to be worth sending a refused request again, in seconds. A
+/// temporary key that has expired is refused in the same words, and no date helps it.
+const REDATED: u64 = 60;
 
 /// A request that was answered: the head is here, the body still to come.
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) head: ResponseHead,
+    pub(super) framing: Framing,
     pub(super) connection: Connection,
     /// The request body, if it is still being sent and the gateway wants the rest of it.
     pub(super) uploading: Option<RequestBody>,
+    /// What was read of the answer's body already.
+    pub(super) ahead: Bytes,
+    /// What the caller is told of a refusal.
+    pub(super) hint: Option<String>,
     pub(super) reply: Reply,
 }
 
 /// Sends a request and waits for the head of the answer.
 ///
-/// A request of which nothing was written, because an idle connection turned out to be closed, is
-/// signed anew and sent over the next connection. Nothing else is sent twice.
+/// It is sent a second time, over a new connection and signed anew, if it cannot have been executed:
+/// nothing of it was written, or its method is idempotent and the connection had carried requests before
+/// and ended without a byte of an answer. And it is signed anew with the gateway's time if the gateway
+/// refused its date. A body that is streamed is gone then, so such a request is sent once only.
 ///
 /// # Errors
 ///
@@ -39,189 +53,192 @@ pub(super) async fn forward(
     pipeline: &Pipeline,
     mut prepared: Prepared,
 ) -> Result<Exchange, Error> {
-    let settings = &pipeline.settings;
-    let origin = pipeline.origins[prepared.reply.route];
-    let route = &settings.routes[prepared.reply.route];
+    let key = &pipeline.settings.key;
+    let pass = key.lockout().admit().await?;
+    let mut choice = Choice::Any;
+    let mut may_redate = true;
     loop {
-        let mut connection = pipeline.upstream.connection(origin).await?;
-        let date = pipeline.clock.signing_date();
-        let signed = sign(&prepared, route, &settings.key, &date)?;
-        let sent = Sending::new(
-            &mut connection,
-            signed,
-            &mut prepared,
-            settings.timeouts.response,
-        )
-        .answer()
-        .await;
-        match sent {
-            Ok((head, is_sent)) => {
-                // Who refuses a request has no use for the rest of it.
-                let wants_rest = !is_sent && (200..300).contains(&head.status);
-                return Ok(Exchange {
-                    head,
-                    connection,
-                    uploading: wants_rest.then_some(prepared.body),
-                    reply: prepared.reply,
-                });
+        let attempt = Attempt::begin(pipeline, &prepared, choice).await?;
+        let (reused, date) = (attempt.connection.is_reused(), attempt.date);
+        let answered = match attempt.run(pipeline, &mut prepared).await {
+            Ok(answered) => answered,
+            Err(failure) => {
+                let again = choice == Choice::Any && reused && failure.is_harmless(&prepared);
+                if !again || !prepared.body.rewind() {
+                    return Err(failure.into());
+                }
+                choice = Choice::Fresh;
+                continue;
             }
-            // Each turn uses up an idle connection, and a new one ends the loop.
-            Err(Failure::Unsent(_)) if connection.is_reused() && prepared.body.rewind() => {}
-            Err(Failure::Unsent(error)) => return Err(Error::UpstreamReset(error)),
-            Err(Failure::Other(error)) => return Err(error),
+        };
+        let learned = answered.learn(pipeline, &prepared, date);
+        if learned && may_redate && prepared.body.rewind() {
+            may_redate = false;
+            answered.connection.release();
+            continue;
         }
+        pass.settle(answered.verdict());
+        return answered.into_exchange(pipeline, prepared, date);
     }
 }
 
-enum Failure {
+/// One attempt: a connection, and the request signed for it.
+struct Attempt {
+    connection: Connection,
+    signed: Signed,
+    date: SigningDate,
+}
+
+impl Attempt {
+    async fn begin(
+        pipeline: &Pipeline,
+        prepared: &Prepared,
+        choice: Choice,
+    ) -> Result<Self, Error> {
+        let route = prepared.reply.route;
+        let origin = pipeline.origins[route];
+        let connection = pipeline.upstream.connection(origin, choice).await?;
+        let correction = pipeline.gateway_clock(route).correction();
+        let date = pipeline.clock.signing_date(correction);
+        let (settings, key) = (&pipeline.settings, &pipeline.settings.key);
+        let signed = Signable::new(prepared, &settings.routes[route], key, date)?.sign(key)?;
+        Ok(Self {
+            connection,
+            signed,
+            date,
+        })
+    }
+
+    /// Sends, and waits for the head of the answer; a refusal is read ahead.
+    async fn run(
+        mut self,
+        pipeline: &Pipeline,
+        prepared: &mut Prepared,
+    ) -> Result<Answered, Failure> {
+        let sent = Moment::now();
+        let limit = pipeline.settings.timeouts.response;
+        let sending = Sending::new(&mut self.connection, self.signed, prepared, limit);
+        let (head, is_sent) = sending.answer().await?;
+        let mut answered = Answered {
+            framing: Framing::Length(0),
+            connection: self.connection,
+            is_sent,
+            sent,
+            received: Moment::now(),
+            refusal: Refusal::default(),
+            head,
+        };
+        if answered.head.status != 101 {
+            let framing = answered.connection.receive(&answered.head);
+            answered.framing =
+                framing.map_err(|error| Failure::Other(Error::BadResponse(error)))?;
+        }
+        if refusal::may_be(&answered.head) {
+            let (connection, key) = (&mut answered.connection, &pipeline.settings.key);
+            answered.refusal = refusal::read(connection, &answered.head, key).await;
+        }
+        Ok(answered)
+    }
+}
+
+/// The answer to one attempt.
+struct Answered {
+    head: ResponseHead,
+    framing: Framing,
+    connection: Connection,
+    /// Whether the request was sent to its end.
+    is_sent: bool,
+    sent: Moment,
+    received: Moment,
+    refusal: Refusal,
+}
+
+impl Answered {
+    /// Learns the gateway's time. Whether the request was refused for its date, and another date may
+    /// well be accepted.
+    fn learn(&self, pipeline: &Pipeline, prepared: &Prepared, date: SigningDate) -> bool {
+        let route = prepared.reply.route;
+        let is_expired = self.refusal.is_expired();
+        let told = match self.refusal.server_time() {
+            Some(told) => Some(told),
+            // An answer out of a cache tells when it was put there.
+            None if self.head.fields.first("age").is_some() => None,
+            None => pipeline.news_of_date(route, self.head.fields.first("date"), is_expired),
+        };
+        let Some(told) = told else { return false };
+        let evidence = if is_expired {
+            Evidence::Refused
+        } else {
+            Evidence::Accepted(date.unix_seconds())
+        };
+        let clock = pipeline.gateway_clock(route);
+        clock.observe(told, self.sent, self.received, evidence);
+        let now = pipeline.clock.signing_date(clock.correction());
+        let moved = now.unix_seconds().abs_diff(date.unix_seconds());
+        is_expired && clock.corrects() && moved >= REDATED
+    }
+
+    fn verdict(&self) -> Verdict {
+        if self.head.status < 400 {
+            Verdict::Right
+        } else {
+            self.refusal.verdict()
+        }
+    }
+
+    fn into_exchange(
+        self,
+        pipeline: &Pipeline,
+        prepared: Prepared,
+        date: SigningDate,
+    ) -> Result<Exchange, Error> {
+        // Who refuses a request has no use for the rest of it.
+        let wants_rest = !self.is_sent && (200..300).contains(&self.head.status);
+        let (settings, route) = (&pipeline.settings, prepared.reply.route);
+        let (key, clock) = (&settings.key, pipeline.gateway_clock(route));
+        let route = &settings.routes[route];
+        let signable = Signable::new(&prepared, route, key, date)?;
+        let hint = self.refusal.hint(&signable, route, key, clock);
+        Ok(Exchange {
+            head: self.head,
+            framing: self.framing,
+            connection: self.connection,
+            ahead: self.refusal.body,
+            hint,
+            uploading: wants_rest.then_some(prepared.body),
+            reply: prepared.reply,
+        })
+    }
+}
+
+/// Why an attempt failed.
+pub(super) enum Failure {
     /// Nothing of the request was written.
     Unsent(std::io::Error),
+    /// The connection ended without a byte of an answer.
+    Unanswered(std::io::Error),
     Other(Error),
 }
 
-/// A request on its way.
-struct Sending<'a> {
-    connection: &'a mut Connection,
-    body: &'a mut RequestBody,
-    reply: &'a Reply,
-    is_websocket: bool,
-    is_sent: bool,
-    /// Why no more can be written; the answer may be there all the same.
-    broken: Option<std::io::Error>,
-    /// Runs while nothing is sent and nothing comes.
-    silence: IdleTimer,
-    /// Bytes that the connection had written before, and when this was last looked at.
-    started: u64,
-    written: u64,
-    interim: usize,
-    /// Whether the wait ended with an answer or an error, and was not given up.
-    is_over: bool,
-}
-
-impl<'a> Sending<'a> {
-    fn new(
-        connection: &'a mut Connection,
-        signed: Signed,
-        prepared: &'a mut Prepared,
-        limit: Duration,
-    ) -> Self {
-        let written = connection.written();
-        connection.begin(
-            signed.into_head(),
-            prepared.body.framing(),
-            prepared.reply.to_head,
-        );
-        Self {
-            connection,
-            body: &mut prepared.body,
-            reply: &prepared.reply,
-            is_websocket: prepared.is_websocket,
-            is_sent: false,
-            broken: None,
-            silence: IdleTimer::new(limit),
-            started: written,
-            written,
-            interim: 0,
-            is_over: false,
-        }
-    }
-
-    /// The head of the answer, and whether the request was sent to its end before.
-    async fn answer(mut self) -> Result<(ResponseHead, bool), Failure> {
-        let head = poll_fn(|cx| self.poll_answer(cx)).await;
-        self.is_over = true;
-        match head {
-            Ok(head) => Ok((head, self.is_sent)),
-            Err(Error::UpstreamReset(error)) if self.connection.written() == self.started => {
-                Err(Failure::Unsent(error))
-            }
-            Err(error) => Err(Failure::Other(error)),
-        }
-    }
-
-    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Error>> {
-        if let Poll::Ready(Err(error)) = self.poll_send(cx) {
-            return Poll::Ready(Err(error));
-        }
-        // The gateway may answer before it has taken the whole request.
-        while let Poll::Ready(head) = self.connection.poll_head(cx) {
-            match head.map_err(|error| self.failure(error)) {
-                Ok(head) if head.is_interim() && !self.is_switch(&head) => {
-                    self.silence.stop();
-                    if let Err(error) = self.pass_interim(&head) {
-                        return Poll::Ready(Err(error));
-                    }
-                }
-                answered => return Poll::Ready(answered),
-            }
-        }
-        // The limit is for the gateway's answer, so the time in which the body is sent does not count.
-        if self.connection.written() != self.written {
-            self.written = self.connection.written();
-            self.silence.stop();
-        }
-        self.silence
-            .poll_expired(cx)
-            .map(|()| Err(Error::ResponseTimeout))
-    }
-
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if self.is_sent || self.broken.is_some() {
-            return Poll::Ready(Ok(()));
-        }
-        self.connection
-            .poll_send(cx, self.body)
-            .map(|sent| match sent {
-                Ok(()) => {
-                    self.is_sent = true;
-                    Ok(())
-                }
-                Err(SendError::Body(error)) => Err(error),
-                Err(SendError::Io(error)) => {
-                    self.broken = Some(error);
-                    Ok(())
-                }
-            })
-    }
-
-    fn is_switch(&self, head: &ResponseHead) -> bool {
-        let protocol = || head.fields.lists("upgrade", "websocket");
-        self.is_websocket && head.status == 101 && protocol()
-    }
-
-    /// Passes an interim answer on. `100 Continue` is not: the caller was asked for the body before.
-    fn pass_interim(&mut self, head: &ResponseHead) -> Result<(), Error> {
-        self.interim += 1;
-        if head.status == 101 {
-            return Err(Error::BadResponse(Malformed::Switched));
-        }
-        if self.interim > INTERIM {
-            return Err(Error::BadResponse(Malformed::Interim));
-        }
-        if let Some(interim) = self.reply.interim.as_ref().filter(|_| head.status != 100) {
-            let mut passed = super::respond::status_line(head);
-            pass_through(&head.fields, &mut passed, |_| true);
-            passed.extend_from_slice(b"\r\n");
-            interim.send(passed);
-        }
-        Ok(())
-    }
-
-    /// What it means that no head came.
-    fn failure(&mut self, error: ReceiveError) -> Error {
-        match error {
-            ReceiveError::Malformed(malformed) => Error::BadResponse(malformed),
-            ReceiveError::Io(error) => Error::UpstreamReset(self.broken.take().unwrap_or(error)),
+impl Failure {
+    /// Whether sending the request again can do no harm. A connection that carried requests before is
+    /// usually closed for having been idle, and then the gateway has not read the request; that it
+    /// has not is certain only if nothing was written.
+    fn is_harmless(&self, prepared: &Prepared) -> bool {
+        match self {
+            Self::Unsent(_) => true,
+            Self::Unanswered(_) => IDEMPOTENT.contains(&prepared.method.as_str()),
+            Self::Other(_) => false,
         }
     }
 }
 
-impl Drop for Sending<'_> {
-    fn drop(&mut self) {
-        if !self.is_over && self.connection.written() > self.started {
-            tracing::info!(
-                "the caller went away before the gateway answered; whether the request was executed is unknown"
-            );
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Unsent(error) => Self::NotSent(error),
+            Failure::Unanswered(error) => Self::UpstreamReset(error),
+            Failure::Other(error) => error,
         }
     }
 }

@@ -37,15 +37,27 @@ const OWNED: [&str; 12] = [
 ];
 
 /// Beginnings of further names that the proxy owns.
-const OWNED_PREFIXES: [&str; 2] = ["x-forwarded-", "x-apig-proxy-"];
+const OWNED_PREFIXES: [&str; 2] = ["x-forwarded-", OWN_PREFIX];
+
+/// Beginning of the names of which the proxy is the only source, in both directions.
+const OWN_PREFIX: &str = "x-apig-proxy-";
 
 /// Whether a name is one that the proxy owns. `_` counts as `-`, because gateways fold the two.
 pub(super) fn is_owned(name: &str) -> bool {
     OWNED.iter().any(|owned| is_folded(name, owned))
-        || OWNED_PREFIXES.iter().any(|prefix| {
-            let start = name.get(..prefix.len());
-            start.is_some_and(|start| is_folded(start, prefix))
-        })
+        || OWNED_PREFIXES
+            .iter()
+            .any(|prefix| begins_with(name, prefix))
+}
+
+/// Whether only the proxy says something under this name.
+pub(super) fn is_own(name: &str) -> bool {
+    begins_with(name, OWN_PREFIX)
+}
+
+fn begins_with(name: &str, prefix: &str) -> bool {
+    let start = name.get(..prefix.len());
+    start.is_some_and(|start| is_folded(start, prefix))
 }
 
 /// Whether a name is `known`, whatever its case, and with `_` for `-`.

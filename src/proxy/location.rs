@@ -87,6 +87,7 @@ mod tests {
             prefix: prefix.to_owned(),
             upstream,
             stage: HeaderValue::from_static("RELEASE"),
+            egress: None,
         };
         local(location.as_bytes(), &route, "localhost:8080")
     }

@@ -21,14 +21,19 @@ mod cors;
 mod forward;
 mod head;
 mod location;
+mod lockout;
+mod loops;
 mod message;
 mod payload;
 mod record;
+mod refusal;
 mod reply;
 mod respond;
+mod sending;
 mod sign;
 mod tunnel;
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -37,11 +42,11 @@ use std::task::{Context, Poll};
 use futures_util::future::LocalBoxFuture;
 use tower::{Service, ServiceBuilder};
 
-use crate::clock::Clock;
-use crate::config::{Config, Limits, Methods, Route, SigningConfig, Timeouts};
+use crate::clock::{Clock, GatewayClock, parse_http_date};
+use crate::config::{Config, Limits, Methods, PoolConfig, Route, SigningConfig, Timeouts};
 use crate::error::Error;
 use crate::guard::Guard;
-use crate::upstream::{OriginId, TlsSettings, TlsSetupError, Upstream};
+use crate::upstream::{Network, OriginId, TlsSetupError, Upstream};
 pub use body::{Blocks, Held, Relayed, RequestBody, ResponseBody, ResponseEnded, Streamed};
 pub use budget::{Budget, Full, Room};
 pub use message::{Announced, Request, Response};
@@ -58,9 +63,12 @@ pub struct Settings {
     signing: SigningConfig,
     limits: Limits,
     timeouts: Timeouts,
+    pool: PoolConfig,
     key: SigningKey,
     budget: Budget,
     blocks: Blocks,
+    /// The clock of each upstream, by the number of its origin.
+    gateway_clocks: Vec<GatewayClock>,
 }
 
 impl Settings {
@@ -74,9 +82,15 @@ impl Settings {
             signing: config.signing.clone(),
             limits: config.limits.clone(),
             timeouts: config.timeouts.clone(),
+            pool: config.pool.clone(),
             key,
             budget: Budget::new(config.limits.buffered),
             blocks: Blocks::default(),
+            gateway_clocks: config
+                .routes
+                .iter()
+                .map(|_| GatewayClock::new(config.clock.correct))
+                .collect(),
         }
     }
 
@@ -107,26 +121,35 @@ pub struct Pipeline {
     /// The origin of each route.
     origins: Vec<OriginId>,
     clock: Clock,
+    /// The last `Date` of each origin that was looked at: it says something new once a second only.
+    dates: RefCell<Vec<Vec<u8>>>,
 }
 
 impl Pipeline {
-    /// A pipeline with a pool of its own.
+    /// A pipeline with a pool of its own, of one of so many workers.
     ///
     /// # Errors
     ///
     /// A [`TlsSetupError`] if a route's host cannot be the name of a certificate.
-    pub fn new(settings: Arc<Settings>, tls: TlsSettings) -> Result<Self, TlsSetupError> {
-        let mut upstream = Upstream::new(tls, settings.timeouts.connect);
+    pub fn new(
+        settings: Arc<Settings>,
+        network: Network,
+        workers: usize,
+    ) -> Result<Self, TlsSetupError> {
+        let connect = settings.timeouts.connect;
+        let mut upstream = Upstream::new(network, &settings.pool, connect, workers);
         let origins = settings
             .routes
             .iter()
-            .map(|route| upstream.add(&route.upstream))
-            .collect::<Result<_, _>>()?;
+            .map(|route| upstream.add(route))
+            .collect::<Result<Vec<_>, _>>()?;
+        let dates = RefCell::new(vec![Vec::new(); origins.len()]);
         Ok(Self {
             settings,
             upstream,
             origins,
             clock: Clock::new(),
+            dates,
         })
     }
 
@@ -136,9 +159,26 @@ impl Pipeline {
         &self.settings
     }
 
-    /// Closes upstream connections that have been idle for too long, for ever.
-    pub async fn sweep(&self) {
-        self.upstream.sweep().await;
+    /// Keeps upstream connections in order, for ever. To be called within a `LocalSet`.
+    pub async fn tend(&self) {
+        self.upstream.tend().await;
+    }
+
+    /// The clock of a route's gateway.
+    fn gateway_clock(&self, route: usize) -> &GatewayClock {
+        &self.settings.gateway_clocks[self.origins[route].index()]
+    }
+
+    /// The time that a `Date` tells, if it is another one than the last, or if it is `wanted` in any case.
+    fn news_of_date(&self, route: usize, date: Option<&[u8]>, wanted: bool) -> Option<i64> {
+        let date = date?;
+        let last = &mut self.dates.borrow_mut()[self.origins[route].index()];
+        if last == date && !wanted {
+            return None;
+        }
+        last.clear();
+        last.extend_from_slice(date);
+        parse_http_date(date)
     }
 
     /// Runs a request through all steps.
@@ -149,7 +189,7 @@ impl Pipeline {
         let admitted = admit::admit(&self.settings, request)?;
         let prepared = payload::prepare(&self.settings, admitted).await?;
         let exchange = forward::forward(self, prepared).await?;
-        respond::relay(&self.settings, exchange)
+        Ok(respond::relay(&self.settings, exchange))
     }
 }
 

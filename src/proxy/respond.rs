@@ -16,23 +16,25 @@ use crate::clock;
 use crate::error::{Error, Origin};
 use crate::http1::{Framing, IdleTimer, ResponseHead, push_field};
 
+/// Name of the header that says what is wrong with a refused request.
+const HINT: &str = "x-apig-proxy-hint";
+
 /// The answer of the gateway, as the caller gets it.
-///
-/// # Errors
-///
-/// [`Error::BadResponse`] if the length of its body can be read in two ways.
-pub(super) fn relay(settings: &Settings, exchange: Exchange) -> Result<Response, Error> {
+pub(super) fn relay(settings: &Settings, exchange: Exchange) -> Response {
     let Exchange {
         head,
-        mut connection,
+        framing,
+        connection,
         uploading,
+        ahead,
+        hint,
         reply,
     } = exchange;
     if head.status == 101 {
-        return Ok(switch(&head, connection));
+        return switch(&head, connection);
     }
-    let framing = connection.receive(&head).map_err(Error::BadResponse)?;
     let mut relayed = Relayed {
+        ahead,
         connection: Some(connection),
         uploading,
         idle: IdleTimer::new(settings.timeouts.idle),
@@ -42,13 +44,17 @@ pub(super) fn relay(settings: &Settings, exchange: Exchange) -> Result<Response,
     if framing.is_empty() && relayed.uploading.is_none() {
         relayed.finish();
     }
-    Ok(Response {
+    let mut answer = relayed_head(settings, &head, &reply);
+    if let Some(hint) = hint {
+        push_field(&mut answer, HINT, hint.as_bytes());
+    }
+    Response {
         status: head.status,
-        head: relayed_head(settings, &head, &reply),
+        head: answer,
         length: announced(&head, framing, &reply),
         body: ResponseBody::Relayed(Box::new(relayed)),
         closes: false,
-    })
+    }
 }
 
 /// The answer to a handshake; the connection becomes a tunnel.
@@ -88,9 +94,11 @@ fn relayed_head(settings: &Settings, head: &ResponseHead, reply: &Reply) -> Vec<
         let is_dropped = ["alt-svc", "content-length"]
             .iter()
             .any(|dropped| name.eq_ignore_ascii_case(dropped));
+        // The proxy's own names say what the proxy has to say.
+        let is_own = head::is_own(name);
         let is_replaced = location.is_some() && name.eq_ignore_ascii_case("location");
         let is_answered_here = is_allowed && cors::is_answered_here(name);
-        !is_dropped && !is_replaced && !is_answered_here
+        !is_dropped && !is_own && !is_replaced && !is_answered_here
     });
     if let Some(location) = location {
         push_field(&mut answer, "location", location.as_bytes());

@@ -1,10 +1,13 @@
 //! Third step: the signature. It is made when the connection is there, so that the time a request has
 //! waited does not count, and anew for every attempt.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::lockout::Lockout;
 use super::payload::Prepared;
 use crate::config::Route;
 use crate::credentials::Credentials;
@@ -21,6 +24,7 @@ pub struct SigningKey {
     signer: Signer,
     security_token: Option<HeaderValue>,
     project_id: Option<HeaderValue>,
+    lockout: Arc<Lockout>,
 }
 
 /// Why a key cannot be used.
@@ -52,11 +56,27 @@ impl SigningKey {
             signer: Signer::new(access_key, &credentials.secret_key),
             security_token,
             project_id,
+            lockout: Arc::default(),
         })
+    }
+
+    /// What is known of the key at the gateway. A new key starts afresh.
+    pub(super) fn lockout(&self) -> &Arc<Lockout> {
+        &self.lockout
+    }
+
+    /// The access key id.
+    pub(super) fn access_key(&self) -> &str {
+        self.signer.access_key()
+    }
+
+    /// The token of a temporary key, as it is sent.
+    pub(super) fn security_token(&self) -> Option<&[u8]> {
+        self.security_token.as_ref().map(HeaderValue::as_bytes)
     }
 }
 
-/// The head of a request that carries its signature. Only [`sign`] makes one.
+/// The head of a request that carries its signature. Only [`Signable::sign`] makes one.
 pub(super) struct Signed(Vec<u8>);
 
 impl Signed {
@@ -66,57 +86,83 @@ impl Signed {
     }
 }
 
-/// Signs a request.
-///
-/// All headers that are signed are the proxy's own: others may change on the way to the gateway, and
-/// then the signature would not match.
-///
-/// # Errors
-///
-/// [`Error::Internal`] if the request cannot be signed although it was admitted.
-pub(super) fn sign(
-    prepared: &Prepared,
-    route: &Route,
-    key: &SigningKey,
-    date: &SigningDate,
-) -> Result<Signed, Error> {
-    let target = Target::parse(&prepared.target)?;
-    let payload = prepared
-        .hash
-        .as_ref()
-        .map_or(Payload::Declared(UNSIGNED_PAYLOAD), Payload::Hash);
-    let values = [
-        ("host", Some(&route.upstream.authority)),
-        ("x-project-id", key.project_id.as_ref()),
-        ("x-security-token", key.security_token.as_ref()),
-        ("x-stage", Some(&route.stage)),
-    ];
-    let mut signed = Vec::with_capacity(values.len());
-    for (name, value) in values {
-        let Some(value) = value else { continue };
-        let value = value
-            .to_str()
-            .map_err(|_| Error::Internal("a header to sign is not ascii"))?;
-        signed.push((name, value));
-    }
-    let canonical = CanonicalRequest::new(&prepared.method, target, &signed, date, payload)
-        .map_err(|_| Error::BadRequest("the method is not written in capital letters"))?;
-    tracing::trace!(canonical_request = %canonical.redacted(), "signing");
-    let authorization = key.signer.sign(&canonical).into_authorization();
+/// What is signed of a request: the proxy's own headers only. Others may change on the way to the
+/// gateway, and then the signature would not match.
+pub(super) struct Signable<'a> {
+    prepared: &'a Prepared,
+    headers: Vec<(&'static str, &'a str)>,
+    date: SigningDate,
+}
 
-    let mut head = Vec::with_capacity(prepared.head.len() + 512);
-    head.extend_from_slice(&prepared.head);
-    // Host and stage are there already.
-    for (name, value) in &signed[1..signed.len() - 1] {
-        push_field(&mut head, name, value.as_bytes());
+impl<'a> Signable<'a> {
+    /// # Errors
+    ///
+    /// [`Error::Internal`] if the request cannot be signed although it was admitted.
+    pub(super) fn new(
+        prepared: &'a Prepared,
+        route: &'a Route,
+        key: &'a SigningKey,
+        date: SigningDate,
+    ) -> Result<Self, Error> {
+        let values = [
+            ("host", Some(&route.upstream.authority)),
+            ("x-project-id", key.project_id.as_ref()),
+            ("x-security-token", key.security_token.as_ref()),
+            ("x-stage", Some(&route.stage)),
+        ];
+        let mut headers = Vec::with_capacity(values.len());
+        for (name, value) in values {
+            let Some(value) = value else { continue };
+            let value = value
+                .to_str()
+                .map_err(|_| Error::Internal("a header to sign is not ascii"))?;
+            headers.push((name, value));
+        }
+        Ok(Self {
+            prepared,
+            headers,
+            date,
+        })
     }
-    push_field(&mut head, DATE_HEADER, date.as_str().as_bytes());
-    if prepared.hash.is_none() {
-        push_field(&mut head, CONTENT_HASH_HEADER, UNSIGNED_PAYLOAD.as_bytes());
+
+    /// The canonical request.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub(super) fn canonical(&self) -> Result<CanonicalRequest<'_>, Error> {
+        let prepared = self.prepared;
+        let target = Target::parse(&prepared.target)?;
+        let hash = prepared.hash.as_ref();
+        let payload = hash.map_or(Payload::Declared(UNSIGNED_PAYLOAD), Payload::Hash);
+        CanonicalRequest::new(&prepared.method, target, &self.headers, &self.date, payload)
+            .map_err(|_| Error::BadRequest("the method is not written in capital letters"))
     }
-    push_field(&mut head, "authorization", authorization.as_bytes());
-    head.extend_from_slice(b"\r\n");
-    Ok(Signed(head))
+
+    /// Signs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub(super) fn sign(&self, key: &SigningKey) -> Result<Signed, Error> {
+        let canonical = self.canonical()?;
+        tracing::trace!(canonical_request = %canonical.redacted(), "signing");
+        let authorization = key.signer.sign(&canonical).into_authorization();
+
+        let mut head = Vec::with_capacity(self.prepared.head.len() + 512);
+        head.extend_from_slice(&self.prepared.head);
+        // Host and stage are there already.
+        for (name, value) in &self.headers[1..self.headers.len() - 1] {
+            push_field(&mut head, name, value.as_bytes());
+        }
+        push_field(&mut head, DATE_HEADER, self.date.as_str().as_bytes());
+        if self.prepared.hash.is_none() {
+            push_field(&mut head, CONTENT_HASH_HEADER, UNSIGNED_PAYLOAD.as_bytes());
+        }
+        push_field(&mut head, "authorization", authorization.as_bytes());
+        head.extend_from_slice(b"\r\n");
+        Ok(Signed(head))
+    }
 }
 
 /// A header value that debug output leaves out.

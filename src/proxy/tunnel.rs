@@ -33,18 +33,17 @@ pub enum TunnelEnded {
 /// Dropping the future closes the connection to the gateway.
 pub async fn tunnel(
     caller: &RefCell<Caller>,
-    connection: Connection,
+    mut connection: Connection,
     idle: Duration,
 ) -> Result<(), TunnelEnded> {
-    let mut gateway = connection.into_wire();
     let mut up = Direction::default();
     let mut down = Direction::default();
     let mut idle = IdleTimer::new(idle);
     poll_fn(|cx| {
-        let caller = &mut caller.borrow_mut().wire;
+        let (caller, gateway) = (&mut caller.borrow_mut().wire, connection.wire());
         let before = up.moved + down.moved;
-        let is_up_over = up.poll_copy(caller, &mut gateway, cx)?.is_ready();
-        let is_down_over = down.poll_copy(&mut gateway, caller, cx)?.is_ready();
+        let is_up_over = up.poll_copy(caller, gateway, cx)?.is_ready();
+        let is_down_over = down.poll_copy(gateway, caller, cx)?.is_ready();
         if is_up_over && is_down_over {
             return Poll::Ready(Ok(()));
         }

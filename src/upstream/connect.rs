@@ -1,14 +1,27 @@
-//! Opens connections: name lookup, TCP, TLS.
+//! Opens connections: name lookup, TCP, the proxy of the network if there is one, TLS.
 
 use std::io;
+use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
 
+use super::resolve::{Lookup, Resolver};
 use super::tls::{TlsSettings, TlsSetupError};
-use crate::config::{Scheme, UpstreamUrl};
+use super::{race, tunnel};
+use crate::config::{EgressProxy, Route, Scheme};
 use crate::error::Error;
 use crate::http1::Wire;
+
+/// How connections are made: what is trusted, and who knows names.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// Trust in gateways.
+    pub tls: TlsSettings,
+    /// Where addresses come from.
+    pub resolver: Resolver,
+}
 
 /// Where connections go. It comes from the configuration alone, never from a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,10 +30,19 @@ pub(super) struct Origin {
     host: String,
     port: u16,
     server_name: ServerName<'static>,
+    egress: Option<EgressProxy>,
+}
+
+/// A connection that was just opened.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) wire: Wire,
+    pub(super) at: Instant,
 }
 
 impl Origin {
-    pub(super) fn new(url: &UpstreamUrl) -> Result<Self, TlsSetupError> {
+    pub(super) fn new(route: &Route) -> Result<Self, TlsSetupError> {
+        let url = &route.upstream;
         let server_name =
             ServerName::try_from(url.host.clone()).map_err(|_| TlsSetupError::ServerName)?;
         Ok(Self {
@@ -28,44 +50,59 @@ impl Origin {
             host: url.host.clone(),
             port: url.port,
             server_name,
+            egress: route.egress.clone(),
         })
     }
 
-    /// Opens a connection.
-    pub(super) async fn connect(&self, tls: &TlsSettings) -> Result<Wire, Error> {
-        let tcp = self.connect_tcp().await?;
-        match self.scheme {
-            Scheme::Http => Ok(Wire::new(tcp)),
-            Scheme::Https => tls
-                .connect(self.server_name.clone(), tcp)
+    /// Opens a connection within `limit`.
+    pub(super) async fn open(
+        &self,
+        network: &Network,
+        lookup: &Lookup,
+        limit: Duration,
+    ) -> Result<Opened, Error> {
+        let deadline = Instant::now() + limit;
+        let (host, port) = self.first_hop();
+        let addresses = timeout_at(deadline, lookup.addresses(&network.resolver, host, port));
+        let addresses = addresses
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            .map_err(Error::Dns)?;
+        let connecting = async {
+            let tcp = race::connect(&addresses)
                 .await
-                .map(Wire::new)
-                .map_err(Error::Tls),
+                .map_err(Error::UpstreamUnreachable)?;
+            self.prepare(network, tcp).await
+        };
+        timeout_at(deadline, connecting)
+            .await
+            .map_err(|_| Error::ConnectTimeout)?
+    }
+
+    /// Host and port that TCP connects to.
+    fn first_hop(&self) -> (&str, u16) {
+        match &self.egress {
+            Some(proxy) => (&proxy.host, proxy.port),
+            None => (&self.host, self.port),
         }
     }
 
-    async fn connect_tcp(&self) -> Result<TcpStream, Error> {
-        let addresses = tokio::net::lookup_host((self.host.as_str(), self.port))
-            .await
-            .map_err(Error::Dns)?;
-        let mut failure = None;
-        for address in addresses {
-            match TcpStream::connect(address)
-                .await
-                .and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp))
-            {
-                Ok(tcp) => return Ok(tcp),
-                Err(error) => failure = Some(error),
-            }
+    async fn prepare(&self, network: &Network, mut tcp: TcpStream) -> Result<Opened, Error> {
+        if let Some(proxy) = &self.egress {
+            tunnel::open(&mut tcp, proxy, &self.host, self.port).await?;
         }
-        Err(failure.map_or_else(
-            || {
-                Error::Dns(io::Error::new(
-                    io::ErrorKind::NotFound,
-                    "the name has no address",
-                ))
-            },
-            Error::UpstreamUnreachable,
-        ))
+        let wire = match self.scheme {
+            Scheme::Http => Wire::new(tcp),
+            Scheme::Https => network
+                .tls
+                .connect(self.server_name.clone(), tcp)
+                .await
+                .map(Wire::new)
+                .map_err(Error::Tls)?,
+        };
+        Ok(Opened {
+            wire,
+            at: Instant::now(),
+        })
     }
 }

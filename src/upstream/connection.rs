@@ -2,11 +2,12 @@
 
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use tokio::time::Instant;
+use tokio::sync::OwnedSemaphorePermit;
 
+use super::connect::Opened;
 use super::pool::Pool;
 use crate::http1::{
     BodyDecoder, Encoder, Fields, Framing, Malformed, ReadError, ResponseHead, Scanner, Wire,
@@ -55,12 +56,13 @@ pub enum ReceiveError {
 /// A connection to an upstream, taken out of its pool.
 #[derive(Debug)]
 pub struct Connection {
-    wire: Wire,
-    opened: Instant,
+    opened: Opened,
     pool: Rc<Pool>,
     is_reused: bool,
     request: Sending,
     answer: Receiving,
+    /// Held for its drop: then another request may have a connection.
+    _slot: OwnedSemaphorePermit,
 }
 
 /// How far the request is.
@@ -82,12 +84,17 @@ struct Receiving {
 }
 
 impl Connection {
-    pub(super) fn new(wire: Wire, opened: Instant, pool: Rc<Pool>, is_reused: bool) -> Self {
+    pub(super) fn new(
+        opened: Opened,
+        is_reused: bool,
+        pool: Rc<Pool>,
+        slot: OwnedSemaphorePermit,
+    ) -> Self {
         Self {
-            wire,
             opened,
             pool,
             is_reused,
+            _slot: slot,
             request: Sending {
                 encoder: Encoder::Plain,
                 is_queued: true,
@@ -111,18 +118,23 @@ impl Connection {
     /// Bytes that were written since it was opened.
     #[must_use]
     pub fn written(&self) -> u64 {
-        self.wire.written()
+        self.opened.wire.written()
+    }
+
+    /// Whether something of an answer has come that was not taken yet.
+    #[must_use]
+    pub fn has_input(&mut self) -> bool {
+        !self.opened.wire.input().is_empty()
     }
 
     /// The bytes themselves, for what is no longer HTTP.
-    #[must_use]
-    pub fn into_wire(self) -> Wire {
-        self.wire
+    pub fn wire(&mut self) -> &mut Wire {
+        &mut self.opened.wire
     }
 
     /// Begins a request: `head` is all of it up to the empty line, `framing` what it says of the body.
     pub fn begin(&mut self, head: Bytes, framing: Framing, is_head: bool) {
-        self.wire.queue(head);
+        self.opened.wire.queue(head);
         self.request = Sending {
             encoder: Encoder::new(framing),
             is_queued: framing.is_empty(),
@@ -144,18 +156,20 @@ impl Connection {
         body: &mut B,
     ) -> Poll<Result<(), SendError<B::Error>>> {
         let mut is_waiting = false;
-        while !self.request.is_queued && !self.wire.is_full() && !is_waiting {
+        while !self.request.is_queued && !self.opened.wire.is_full() && !is_waiting {
             match body.poll_piece(cx) {
                 Poll::Pending => is_waiting = true,
                 Poll::Ready(None) => {
-                    self.request.encoder.finish(&mut self.wire, None);
+                    self.request.encoder.finish(&mut self.opened.wire, None);
                     self.request.is_queued = true;
                 }
-                Poll::Ready(Some(Ok(piece))) => self.request.encoder.queue(&mut self.wire, piece),
+                Poll::Ready(Some(Ok(piece))) => {
+                    self.request.encoder.queue(&mut self.opened.wire, piece)
+                }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(SendError::Body(error))),
             }
         }
-        ready!(self.wire.poll_flush(cx))?;
+        ready!(self.opened.wire.poll_flush(cx))?;
         if self.request.is_queued {
             self.request.is_written = true;
             return Poll::Ready(Ok(()));
@@ -174,19 +188,19 @@ impl Connection {
     /// A [`ReceiveError`].
     pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, ReceiveError>> {
         loop {
-            if let Some(span) = self.answer.scanner.find(self.wire.input(), HEAD)? {
-                let head = self.wire.input().split_to(span.end).freeze();
+            if let Some(span) = self.answer.scanner.find(self.opened.wire.input(), HEAD)? {
+                let head = self.opened.wire.input().split_to(span.end).freeze();
                 self.answer.scanner = Scanner::default();
                 return Poll::Ready(
                     ResponseHead::parse(&head.slice(span.start..)).map_err(Into::into),
                 );
             }
             // What cannot become an answer is refused before it is waited for.
-            if !could_be_answer(self.wire.input()) {
+            if !could_be_answer(self.opened.wire.input()) {
                 return Poll::Ready(Err(Malformed::StatusLine.into()));
             }
-            if ready!(self.wire.poll_fill(cx))? == 0 {
-                let is_empty = self.wire.input().is_empty();
+            if ready!(self.opened.wire.poll_fill(cx))? == 0 {
+                let is_empty = self.opened.wire.input().is_empty();
                 return Poll::Ready(Err(if is_empty {
                     io::Error::from(io::ErrorKind::UnexpectedEof).into()
                 } else {
@@ -214,7 +228,7 @@ impl Connection {
     ///
     /// A [`ReadError`].
     pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {
-        self.answer.body.poll_piece(&mut self.wire, cx)
+        self.answer.body.poll_piece(&mut self.opened.wire, cx)
     }
 
     /// The trailers of the answer, once its end was read.
@@ -224,22 +238,15 @@ impl Connection {
 
     /// Gives the connection back. It is kept for the next request if both sides are done with this one.
     pub fn release(mut self) {
-        let is_clean = self.wire.input().is_empty() && !self.wire.is_pending();
+        let is_clean = self.opened.wire.input().is_empty() && !self.opened.wire.is_pending();
         if self.answer.keeps_alive
             && self.answer.body.is_done()
             && self.request.is_written
             && is_clean
         {
-            self.wire.rest();
-            self.pool.put(self.wire, self.opened);
+            self.pool.put(self.opened);
         }
     }
-}
-
-/// Whether an idle connection is still good: nothing has come, not even its end.
-pub(super) fn is_quiet(wire: &mut Wire) -> bool {
-    let mut cx = Context::from_waker(Waker::noop());
-    wire.poll_fill(&mut cx).is_pending()
 }
 
 /// Whether these bytes could be the beginning of an answer.

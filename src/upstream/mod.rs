@@ -14,92 +14,190 @@
 mod connect;
 mod connection;
 mod pool;
+mod race;
+mod resolve;
 mod tls;
+mod tunnel;
 
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 
-use crate::config::UpstreamUrl;
+use crate::config::{PoolConfig, Route};
 use crate::error::Error;
-use connect::Origin;
+pub use connect::Network;
+use connect::{Opened, Origin};
 pub use connection::{Connection, Outgoing, ReceiveError, SendError};
-use pool::Pool;
+use pool::{Bounds, Pool};
+use resolve::Lookup;
+pub use resolve::Resolver;
 pub use tls::{TlsSettings, TlsSetupError};
 
-/// How often connections that were idle for too long are looked for.
-const SWEEP: Duration = Duration::from_secs(10);
+/// How often idle connections are looked through.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// How long opening warm connections pauses after it failed.
+const PAUSE: Duration = Duration::from_secs(10);
 
 /// The upstreams of one worker.
 #[derive(Debug)]
 pub struct Upstream {
-    origins: Vec<(Origin, Rc<Pool>)>,
-    tls: TlsSettings,
+    targets: Vec<Target>,
+    network: Network,
+    bounds: Bounds,
     connect_timeout: Duration,
+}
+
+/// One upstream, with what one worker has of it.
+#[derive(Debug)]
+struct Target {
+    origin: Origin,
+    lookup: Lookup,
+    pool: Rc<Pool>,
 }
 
 /// One of the upstreams that an [`Upstream`] was made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OriginId(usize);
 
-impl Upstream {
-    /// An upstream without origins. `connect_timeout` bounds name lookup, TCP and TLS together.
+impl OriginId {
+    /// Its number, counted from 0 in the order in which upstreams were added.
     #[must_use]
-    pub fn new(tls: TlsSettings, connect_timeout: Duration) -> Self {
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// Which connections a request may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// One that was used before, if there is one.
+    Any,
+    /// A new one: what was used before may have been closed in the meantime.
+    Fresh,
+}
+
+impl Upstream {
+    /// An upstream without origins, of one of so many workers. `connect_timeout` bounds name lookup, TCP
+    /// and TLS together.
+    #[must_use]
+    pub fn new(
+        network: Network,
+        pool: &PoolConfig,
+        connect_timeout: Duration,
+        workers: usize,
+    ) -> Self {
+        let bounds = Bounds {
+            connections: pool.connections.div_ceil(workers),
+            idle: pool.idle,
+            age: pool.age,
+            warm: pool.warm.div_ceil(workers),
+        };
         Self {
-            origins: Vec::new(),
-            tls,
+            targets: Vec::new(),
+            network,
+            bounds,
             connect_timeout,
         }
     }
 
-    /// Adds the origin of an URL. URLs that differ in their base path only share one, and its connections.
+    /// Adds the origin of a route. Routes that differ in their path only share one, and its connections.
     ///
     /// # Errors
     ///
     /// [`TlsSetupError::ServerName`] if the host cannot be the name of a certificate.
-    pub fn add(&mut self, url: &UpstreamUrl) -> Result<OriginId, TlsSetupError> {
-        let origin = Origin::new(url)?;
-        if let Some(at) = self.origins.iter().position(|(known, _)| *known == origin) {
+    pub fn add(&mut self, route: &Route) -> Result<OriginId, TlsSetupError> {
+        let origin = Origin::new(route)?;
+        if let Some(at) = self.targets.iter().position(|known| known.origin == origin) {
             return Ok(OriginId(at));
         }
-        self.origins.push((origin, Rc::new(Pool::default())));
-        Ok(OriginId(self.origins.len() - 1))
+        self.targets.push(Target {
+            origin,
+            lookup: Lookup::default(),
+            pool: Rc::new(Pool::new(self.bounds)),
+        });
+        Ok(OriginId(self.targets.len() - 1))
     }
 
-    /// A connection that is ready for one request: an idle one, or a new one.
+    /// A connection that is ready for one request. To be called within a `LocalSet`.
     ///
     /// # Errors
     ///
-    /// What went wrong while connecting: [`Error::Dns`], [`Error::UpstreamUnreachable`], [`Error::Tls`]
-    /// or [`Error::ConnectTimeout`].
+    /// [`Error::NoConnection`] if as many as there may be are in use, and what went wrong while connecting:
+    /// [`Error::Dns`], [`Error::UpstreamUnreachable`], [`Error::EgressRefused`], [`Error::Tls`] or
+    /// [`Error::ConnectTimeout`].
     ///
     /// # Cancel safety
     ///
     /// Dropping the future closes a connection that was being opened, and loses nothing else.
-    pub async fn connection(&self, origin: OriginId) -> Result<Connection, Error> {
-        let (origin, pool) = &self.origins[origin.0];
-        if let Some((wire, opened)) = pool.take() {
-            return Ok(Connection::new(wire, opened, Rc::clone(pool), true));
+    pub async fn connection(&self, origin: OriginId, choice: Choice) -> Result<Connection, Error> {
+        let target = &self.targets[origin.0];
+        let slot = self.slot(&target.pool).await?;
+        let pool = Rc::clone(&target.pool);
+        if choice == Choice::Any
+            && let Some(opened) = pool.take()
+        {
+            return Ok(Connection::new(opened, true, pool, slot));
         }
-        let wire = tokio::time::timeout(self.connect_timeout, origin.connect(&self.tls))
-            .await
-            .map_err(|_| Error::ConnectTimeout)??;
-        Ok(Connection::new(
-            wire,
-            Instant::now(),
-            Rc::clone(pool),
-            false,
-        ))
+        let opened = self.open(target).await?;
+        Ok(Connection::new(opened, false, pool, slot))
     }
 
-    /// Closes connections that have been idle for too long, for ever.
-    pub async fn sweep(&self) {
+    /// Keeps idle connections in order, for ever: those that the gateway closes are dropped at once, those
+    /// that were idle for too long within a second. To be called within a `LocalSet`.
+    pub async fn tend(&self) {
+        tokio::join!(self.watch(), self.keep_warm());
+    }
+
+    async fn open(&self, target: &Target) -> Result<Opened, Error> {
+        let opening = target
+            .origin
+            .open(&self.network, &target.lookup, self.connect_timeout);
+        opening.await
+    }
+
+    async fn slot(&self, pool: &Pool) -> Result<OwnedSemaphorePermit, Error> {
+        if let Ok(slot) = pool.slots().try_acquire_owned() {
+            return Ok(slot);
+        }
+        match timeout(self.connect_timeout, pool.slots().acquire_owned()).await {
+            Ok(Ok(slot)) => Ok(slot),
+            Ok(Err(_)) | Err(_) => Err(Error::NoConnection),
+        }
+    }
+
+    async fn watch(&self) {
         let mut ticks = tokio::time::interval(SWEEP);
-        loop {
-            ticks.tick().await;
-            self.origins.iter().for_each(|(_, pool)| pool.sweep());
+        poll_fn(|cx| {
+            while ticks.poll_tick(cx).is_ready() {}
+            // Woken by the clock or by the end of a connection, and it does not matter which.
+            self.targets.iter().for_each(|target| target.pool.sweep(cx));
+            Poll::<()>::Pending
+        })
+        .await;
+    }
+
+    async fn keep_warm(&self) {
+        while self.bounds.warm > 0 {
+            let mut pause = SWEEP;
+            for target in &self.targets {
+                while let Some(_slot) = target.pool.wants_warm() {
+                    match self.open(target).await {
+                        Ok(opened) => target.pool.put(opened),
+                        Err(error) => {
+                            let cause = error.cause();
+                            tracing::debug!(%cause, "a connection could not be kept ready: {error}");
+                            pause = PAUSE;
+                            break;
+                        }
+                    }
+                }
+            }
+            tokio::time::sleep(pause).await;
         }
     }
 }

@@ -1,78 +1,268 @@
-//! Idle connections to one origin. The one used last is taken first, so that a quiet pool shrinks.
+//! Connections to one origin: the idle ones, and how many there may be.
+//!
+//! The one used last is taken first, so that a quiet pool shrinks. Idle connections are watched, and one
+//! that the gateway closes is dropped then and there. From how long it had been idle the pool learns the
+//! gateway's own limit, which is documented nowhere, and from then on lets go before the gateway does.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::connection::is_quiet;
-use crate::http1::Wire;
+use super::connect::Opened;
 
-/// How long a connection may be idle. The gateway's own limit is not documented; common gateways
-/// close after 60 seconds, and the proxy should be the first to let go.
-const IDLE: Duration = Duration::from_secs(50);
+/// How long what was learned of the gateway's limit is relied upon. A gateway that was only restarted
+/// closes connections as well.
+const REMEMBERED: Duration = Duration::from_secs(600);
 
-/// How old a connection may get, so that a changed DNS answer takes effect.
-const AGE: Duration = Duration::from_secs(600);
+/// The shortest limit that is learned.
+const SHORTEST: Duration = Duration::from_secs(1);
 
-/// How many idle connections are kept.
-const KEPT: usize = 256;
+/// What one worker's share of the pool's bounds is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) connections: usize,
+    pub(super) idle: Duration,
+    pub(super) age: Duration,
+    pub(super) warm: usize,
+}
 
-/// Idle connections to one origin, of one worker.
-#[derive(Debug, Default)]
+/// Connections to one origin, of one worker.
+#[derive(Debug)]
 pub(super) struct Pool {
+    bounds: Bounds,
     /// Least recently used first.
     idle: RefCell<VecDeque<Idle>>,
+    /// One for each connection that carries a request. A connection is opened only when none is idle, so
+    /// this bounds all of them.
+    slots: Arc<Semaphore>,
+    /// After how long the gateway closes idle connections, as far as it was seen, and when it was.
+    learned: Cell<Option<(Duration, Instant)>>,
 }
 
 #[derive(Debug)]
 struct Idle {
-    wire: Wire,
-    opened: Instant,
+    opened: Opened,
     since: Instant,
 }
 
+/// What became of an idle connection.
+enum Condition {
+    Good,
+    /// It was idle for too long, or is too old.
+    Spent,
+    /// The gateway has closed it, or has sent something that nobody asked for.
+    Closed,
+}
+
 impl Pool {
-    /// The most recently used connection that is still good, with the time it was opened.
-    pub(super) fn take(&self) -> Option<(Wire, Instant)> {
-        let mut idle = self.idle.borrow_mut();
-        let now = Instant::now();
-        while let Some(mut connection) = idle.pop_back() {
-            if connection.is_good(now) {
-                return Some((connection.wire, connection.opened));
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            idle: RefCell::default(),
+            slots: Arc::new(Semaphore::new(bounds.connections)),
+            learned: Cell::default(),
+        }
+    }
+
+    /// What a request needs to use a connection, given back when it is dropped.
+    pub(super) fn slots(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.slots)
+    }
+
+    /// The most recently used connection that is still good.
+    pub(super) fn take(&self) -> Option<Opened> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let limit = self.idle_limit();
+        while let Some(mut idle) = self.pop() {
+            match idle.condition(limit, self.bounds.age, &mut cx) {
+                Condition::Good => return Some(idle.opened),
+                Condition::Spent => {}
+                Condition::Closed => self.learn(idle.since.elapsed()),
             }
         }
         None
     }
 
-    pub(super) fn put(&self, wire: Wire, opened: Instant) {
-        let since = Instant::now();
-        if since - opened >= AGE {
-            return;
+    /// Keeps a connection for the next request.
+    pub(super) fn put(&self, mut opened: Opened) {
+        if opened.at.elapsed() < self.bounds.age {
+            opened.wire.rest();
+            let since = Instant::now();
+            self.idle.borrow_mut().push_back(Idle { opened, since });
         }
-        let mut idle = self.idle.borrow_mut();
-        if idle.len() == KEPT {
-            idle.pop_front();
-        }
-        idle.push_back(Idle {
-            wire,
-            opened,
-            since,
-        });
     }
 
-    /// Drops what is no longer good.
-    pub(super) fn sweep(&self) {
-        let now = Instant::now();
-        self.idle
-            .borrow_mut()
-            .retain_mut(|connection| connection.is_good(now));
+    /// Drops what is no longer good, and wakes `cx` when the gateway closes one of the others.
+    pub(super) fn sweep(&self, cx: &mut Context<'_>) {
+        let limit = self.idle_limit();
+        let mut closed = Vec::new();
+        self.idle.borrow_mut().retain_mut(|idle| {
+            match idle.condition(limit, self.bounds.age, cx) {
+                Condition::Good => {
+                    // Looking for its end has made room for reading.
+                    idle.opened.wire.rest();
+                    return true;
+                }
+                Condition::Spent => {}
+                Condition::Closed => closed.push(idle.since.elapsed()),
+            }
+            false
+        });
+        closed.into_iter().for_each(|idle| self.learn(idle));
+    }
+
+    /// A slot for one more connection, if there are too few that are ready.
+    pub(super) fn wants_warm(&self) -> Option<OwnedSemaphorePermit> {
+        let idle = self.idle.borrow().len();
+        let active = self.bounds.connections - self.slots.available_permits();
+        if idle + active >= self.bounds.warm {
+            return None;
+        }
+        self.slots().try_acquire_owned().ok()
+    }
+
+    fn pop(&self) -> Option<Idle> {
+        self.idle.borrow_mut().pop_back()
+    }
+
+    /// How long a connection may be idle now.
+    fn idle_limit(&self) -> Duration {
+        match self.learned.get() {
+            Some((limit, at)) if at.elapsed() < REMEMBERED => limit.min(self.bounds.idle),
+            _ => self.bounds.idle,
+        }
+    }
+
+    /// Takes note that the gateway closed a connection which had been idle for so long.
+    fn learn(&self, idle: Duration) {
+        let limit = (idle * 3 / 4).max(SHORTEST);
+        if limit < self.idle_limit() {
+            tracing::debug!(
+                ?idle,
+                ?limit,
+                "the gateway closes idle connections; the proxy will do so earlier"
+            );
+            self.learned.set(Some((limit, Instant::now())));
+        }
     }
 }
 
 impl Idle {
-    fn is_good(&mut self, now: Instant) -> bool {
-        now - self.since < IDLE && now - self.opened < AGE && is_quiet(&mut self.wire)
+    fn condition(&mut self, limit: Duration, age: Duration, cx: &mut Context<'_>) -> Condition {
+        if self.since.elapsed() >= limit || self.opened.at.elapsed() >= age {
+            return Condition::Spent;
+        }
+        match self.opened.wire.poll_fill(cx) {
+            Poll::Pending => Condition::Good,
+            Poll::Ready(_) => Condition::Closed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::http1::Wire;
+
+    const BOUNDS: Bounds = Bounds {
+        connections: 8,
+        idle: Duration::from_secs(50),
+        age: Duration::from_secs(600),
+        warm: 2,
+    };
+
+    fn opened() -> (Opened, DuplexStream) {
+        let (near, far) = duplex(64);
+        let opened = Opened {
+            wire: Wire::new(near),
+            at: Instant::now(),
+        };
+        (opened, far)
+    }
+
+    fn sweep(pool: &Pool) -> usize {
+        pool.sweep(&mut Context::from_waker(Waker::noop()));
+        pool.idle.borrow().len()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_kept_until_it_was_idle_for_too_long_or_is_too_old() {
+        let pool = Pool::new(BOUNDS);
+        let (connection, _far) = opened();
+        pool.put(connection);
+        advance(Duration::from_secs(49)).await;
+        let mut connection = pool.take().unwrap();
+        for _ in 0..11 {
+            pool.put(connection);
+            advance(Duration::from_secs(49)).await;
+            connection = pool.take().unwrap();
+        }
+        pool.put(connection);
+        // 12 times 49 seconds, and then 20 more.
+        advance(Duration::from_secs(20)).await;
+        assert!(pool.take().is_none());
+        let (connection, _far) = opened();
+        pool.put(connection);
+        advance(Duration::from_secs(50)).await;
+        assert_eq!(sweep(&pool), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_gateway_s_limit_is_learned_and_forgotten_after_a_while() {
+        let pool = Pool::new(BOUNDS);
+        let (connection, far) = opened();
+        pool.put(connection);
+        advance(Duration::from_secs(20)).await;
+        assert_eq!(sweep(&pool), 1);
+        drop(far);
+        assert_eq!(sweep(&pool), 0);
+        assert_eq!(pool.idle_limit(), Duration::from_secs(15));
+        // A longer time says nothing new.
+        pool.learn(Duration::from_secs(40));
+        assert_eq!(pool.idle_limit(), Duration::from_secs(15));
+        let (connection, _far) = opened();
+        pool.put(connection);
+        advance(Duration::from_secs(15)).await;
+        assert!(pool.take().is_none());
+        pool.learn(Duration::ZERO);
+        assert_eq!(pool.idle_limit(), SHORTEST);
+        advance(REMEMBERED).await;
+        assert_eq!(pool.idle_limit(), BOUNDS.idle);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_closed_or_spoken_on_is_not_taken() {
+        let pool = Pool::new(BOUNDS);
+        let (good, _far) = opened();
+        let (closed, far) = opened();
+        drop(far);
+        let (spoken, mut far) = opened();
+        far.write_all(b"HTTP/1.1 408 Timeout\r\n\r\n")
+            .await
+            .unwrap();
+        for connection in [good, closed, spoken] {
+            pool.put(connection);
+        }
+        assert!(pool.take().is_some() && pool.take().is_none());
+    }
+
+    #[tokio::test]
+    async fn connections_are_wanted_while_too_few_are_ready() {
+        let pool = Pool::new(BOUNDS);
+        let (connection, _far) = opened();
+        let active = pool.slots().try_acquire_owned().unwrap();
+        assert!(pool.wants_warm().is_some());
+        pool.put(connection);
+        assert!(pool.wants_warm().is_none());
+        drop(active);
+        assert!(pool.wants_warm().is_some());
     }
 }

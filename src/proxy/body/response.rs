@@ -24,6 +24,8 @@ pub enum ResponseBody {
 /// back to the pool with the last byte, and is closed if the caller does not wait for that.
 #[derive(Debug)]
 pub struct Relayed {
+    /// What was read before the head was relayed.
+    pub(in crate::proxy) ahead: Bytes,
     /// None once it was given back.
     pub(in crate::proxy) connection: Option<Connection>,
     /// The request body, if the gateway took the request before it was complete.
@@ -68,6 +70,9 @@ impl ResponseBody {
 
 impl Relayed {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ResponseEnded>>> {
+        if !self.ahead.is_empty() {
+            return Poll::Ready(Some(Ok(std::mem::take(&mut self.ahead))));
+        }
         let Some(connection) = &mut self.connection else {
             return Poll::Ready(None);
         };

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use apig_proxy::config::{
     Access, ClockConfig, Config, CredentialSource, CredentialsConfig, Limits, LogConfig, LogFormat,
-    MediaRange, Methods, Route, Scheme, SigningConfig, Timeouts, UpstreamTls, UpstreamUrl,
+    MediaRange, Methods, PoolConfig, Route, Scheme, SigningConfig, Timeouts, UpstreamTls,
+    UpstreamUrl,
 };
 use apig_proxy::credentials::Credentials;
 use apig_proxy::listener::{Ended, Server};
@@ -56,6 +57,12 @@ pub(crate) fn config(upstream: &Upstream) -> Config {
             idle: Duration::from_secs(300),
             shutdown: Duration::from_secs(30),
         },
+        pool: PoolConfig {
+            connections: 1024,
+            idle: Duration::from_secs(50),
+            age: Duration::from_secs(600),
+            warm: 0,
+        },
         access: Access::default(),
         upstream_tls: UpstreamTls {
             extra_roots: vec![authority::root()],
@@ -82,6 +89,7 @@ pub(crate) fn route(prefix: &str, upstream: &Upstream, base_path: &str) -> Route
         prefix: prefix.to_owned(),
         upstream,
         stage: HeaderValue::from_static("RELEASE"),
+        egress: None,
     }
 }
 

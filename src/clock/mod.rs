@@ -1,24 +1,60 @@
 //! The one clock: the only reader of the wall clock.
 //!
-//! Its own file, so that a signature, a log line and the emulator cannot disagree on what time it is,
-//! and so that correcting the time has one place. Durations are measured with tokio's monotonic
-//! clock instead, which does not follow when the wall clock is set.
+//! Its own room, so that a signature, a log line and the emulator cannot disagree on what time it is,
+//! and so that correcting the time has one place ([`GatewayClock`]). Durations are measured with tokio's
+//! monotonic clock instead, which does not follow when the wall clock is set.
+
+mod gateway;
 
 use std::cell::Cell;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
 
 use crate::signature::SigningDate;
+pub use gateway::{Evidence, GatewayClock};
 
 /// Seconds since 1970-01-01T00:00:00Z; zero when the machine's clock is set before that.
 #[must_use]
 pub fn unix_seconds() -> i64 {
+    i64::try_from(since_1970().as_secs()).unwrap_or(i64::MAX)
+}
+
+fn since_1970() -> Duration {
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the one place that reads the wall clock"
     )]
     let now = SystemTime::now();
-    let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    i64::try_from(seconds).unwrap_or(i64::MAX)
+    now.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// One moment on both clocks: the one that people set, and the one that only goes forward.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Milliseconds since 1970-01-01T00:00:00Z, by this machine.
+    wall: i64,
+    steady: Instant,
+}
+
+impl Moment {
+    /// The current moment.
+    #[must_use]
+    pub fn now() -> Self {
+        Self {
+            wall: i64::try_from(since_1970().as_millis()).unwrap_or(i64::MAX),
+            steady: Instant::now(),
+        }
+    }
+}
+
+/// The time that a `Date` of an answer tells, in seconds since 1970; `None` if it is not one.
+#[must_use]
+pub fn parse_http_date(value: &[u8]) -> Option<i64> {
+    let text = str::from_utf8(value).ok()?;
+    let time = httpdate::parse_http_date(text).ok()?;
+    let seconds = time.duration_since(UNIX_EPOCH).ok()?.as_secs();
+    i64::try_from(seconds).ok()
 }
 
 /// The current time as a signature carries it.
@@ -54,10 +90,10 @@ impl Clock {
         }
     }
 
-    /// The current time as a signature carries it.
+    /// The current time, so many seconds ahead of this machine's clock, as a signature carries it.
     #[must_use]
-    pub fn signing_date(&self) -> SigningDate {
-        let now = unix_seconds();
+    pub fn signing_date(&self, ahead: i64) -> SigningDate {
+        let now = unix_seconds().saturating_add(ahead);
         let (second, date) = self.last.get();
         if second == now {
             return date;
@@ -85,7 +121,7 @@ mod tests {
     #[test]
     fn a_worker_s_clock_shows_the_same_time_as_the_machine_s() {
         let clock = Clock::new();
-        let (before, shown, after) = (signing_date(), clock.signing_date(), signing_date());
+        let (before, shown, after) = (signing_date(), clock.signing_date(0), signing_date());
         assert!(
             before <= shown && shown <= after,
             "{before} {shown} {after}"
@@ -96,6 +132,6 @@ mod tests {
     fn a_date_of_an_earlier_second_is_not_shown_again() {
         let clock = Clock::new();
         clock.last.set((0, dated(0)));
-        assert_ne!(clock.signing_date(), dated(0));
+        assert_ne!(clock.signing_date(0), dated(0));
     }
 }

@@ -1,0 +1,320 @@
+//! Keeps the gateway from locking the key.
+//!
+//! More than five signature failures in a row lock an access key for five minutes (APIG FAQ on
+//! APIG.0301), for everybody who uses it. So after three the proxy refuses requests itself, and lets single
+//! ones through to find out whether anything has changed, ever more rarely.
+//!
+//! Requests are not sent one after the other, so a wrong key could fail many times at once. As long as
+//! it is not known that the key is good, only as many requests are under way as may fail; the others wait
+//! for their outcome, though not for long: the first request after a start may be a slow one.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+use crate::error::Error;
+
+/// Failures in a row after which requests are refused. The gateway allows five.
+const FAILURES: u32 = 3;
+
+/// How long a request waits to know whether the key is good.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long requests are refused before one is let through: at first, as long as the gateway's own lock,
+/// so that three failures and one more never fall into the same five minutes; then twice as long, up to an hour.
+const PAUSE: Duration = Duration::from_secs(5 * 60);
+const LONGEST: Duration = Duration::from_secs(60 * 60);
+
+/// What is known of one key, over all workers.
+#[derive(Debug, Default)]
+pub(super) struct Lockout {
+    /// Whether the last signature that was judged was right.
+    is_proven: AtomicBool,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Failures in a row.
+    failures: u32,
+    /// Requests under way whose outcome is waited for.
+    under_way: u32,
+    /// Until when requests are refused, once there were too many failures.
+    refuses_until: Option<Instant>,
+    /// For how long they are refused the next time.
+    pause: Duration,
+    is_probing: bool,
+}
+
+/// What an answer says of the signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It was right.
+    Right,
+    /// It was refused.
+    Wrong,
+    /// The gateway has locked the key.
+    Locked,
+    /// Nothing.
+    Unknown,
+}
+
+/// Leave to send a signed request. What becomes of it has to be told; if it is not, it is unknown.
+#[derive(Debug)]
+pub(super) struct Pass {
+    lockout: Arc<Lockout>,
+    kind: Kind,
+    verdict: Verdict,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// The key was known to be good.
+    Trusted,
+    /// It was not known.
+    Counted,
+    /// It is sent to find out whether the key is good again.
+    Probe,
+}
+
+impl Lockout {
+    /// Leave to send a request.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyLocked`] if the gateway would lock the key.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub(super) async fn admit(self: &Arc<Self>) -> Result<Pass, Error> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Registered before the state is looked at, so that no change is missed.
+            changed.as_mut().enable();
+            match self.enter(Instant::now(), false)? {
+                Some(kind) => return Ok(self.pass(kind)),
+                None if timeout_at(deadline, changed).await.is_ok() => {}
+                None => {
+                    let kind = self.enter(Instant::now(), true)?;
+                    return Ok(self.pass(kind.unwrap_or(Kind::Counted)));
+                }
+            }
+        }
+    }
+
+    fn pass(self: &Arc<Self>, kind: Kind) -> Pass {
+        Pass {
+            lockout: Arc::clone(self),
+            kind,
+            verdict: Verdict::Unknown,
+        }
+    }
+
+    /// How a request may be sent now; `None` if it has to wait. One that `has_waited` does not.
+    fn enter(&self, now: Instant, has_waited: bool) -> Result<Option<Kind>, Error> {
+        if self.is_proven.load(Ordering::Acquire) {
+            return Ok(Some(Kind::Trusted));
+        }
+        let mut state = self.state();
+        if let Some(until) = state.refuses_until {
+            if now < until || state.is_probing {
+                let retry_after = until.saturating_duration_since(now);
+                return Err(Error::KeyLocked {
+                    retry_after: retry_after.max(Duration::from_secs(1)),
+                });
+            }
+            state.is_probing = true;
+            return Ok(Some(Kind::Probe));
+        }
+        if state.under_way + state.failures < FAILURES || has_waited {
+            state.under_way += 1;
+            return Ok(Some(Kind::Counted));
+        }
+        Ok(None)
+    }
+
+    fn settle(&self, kind: Kind, verdict: Verdict, now: Instant) {
+        if kind == Kind::Trusted && matches!(verdict, Verdict::Right | Verdict::Unknown) {
+            return;
+        }
+        let mut state = self.state();
+        match kind {
+            Kind::Trusted => {}
+            Kind::Counted => state.under_way -= 1,
+            Kind::Probe => state.is_probing = false,
+        }
+        match verdict {
+            Verdict::Right => state.right(),
+            Verdict::Wrong => state.wrong(1, now),
+            Verdict::Locked => state.wrong(FAILURES, now),
+            Verdict::Unknown => {}
+        }
+        match verdict {
+            Verdict::Right => self.is_proven.store(true, Ordering::Release),
+            Verdict::Wrong | Verdict::Locked => self.is_proven.store(false, Ordering::Release),
+            Verdict::Unknown => {}
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change leaves it whole, so a panic elsewhere does no harm.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn right(&mut self) {
+        if self.refuses_until.is_some() {
+            tracing::info!("the gateway accepts signatures of the key again");
+        }
+        self.failures = 0;
+        self.refuses_until = None;
+        self.pause = Duration::ZERO;
+    }
+
+    fn wrong(&mut self, count: u32, now: Instant) {
+        self.failures = self.failures.saturating_add(count);
+        if self.failures < FAILURES {
+            return;
+        }
+        self.pause = (self.pause * 2).clamp(PAUSE, LONGEST);
+        self.refuses_until = Some(now + self.pause);
+        tracing::error!(
+            seconds = self.pause.as_secs(),
+            "the gateway refused {} signatures of this key in a row and would lock it; requests are answered \
+             with 503 until one gets through in {} s: correct the key and restart",
+            self.failures,
+            self.pause.as_secs(),
+        );
+    }
+}
+
+impl Pass {
+    /// Tells what became of the request.
+    pub(super) fn settle(mut self, verdict: Verdict) {
+        self.verdict = verdict;
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.lockout.settle(self.kind, self.verdict, Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    async fn sent(lockout: &Arc<Lockout>, verdict: Verdict) -> bool {
+        match lockout.admit().await {
+            Ok(pass) => {
+                pass.settle(verdict);
+                true
+            }
+            Err(error) => {
+                assert_eq!(error.answer().code, "key_locked");
+                false
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_three_failures_nothing_is_sent_but_single_requests_ever_more_rarely() {
+        let lockout = Arc::default();
+        let mut failures = 0;
+        for _ in 0..1000 {
+            failures += u32::from(sent(&lockout, Verdict::Wrong).await);
+        }
+        assert_eq!(failures, 3);
+        for (pause, expected) in [(299, 3), (1, 4), (599, 4), (1, 5), (1199, 5)] {
+            advance(Duration::from_secs(pause)).await;
+            for _ in 0..10 {
+                failures += u32::from(sent(&lockout, Verdict::Wrong).await);
+            }
+            assert_eq!(failures, expected, "{pause}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_success_resets_the_count() {
+        let lockout = Arc::default();
+        for _ in 0..10 {
+            assert!(sent(&lockout, Verdict::Wrong).await);
+            assert!(sent(&lockout, Verdict::Wrong).await);
+            assert!(sent(&lockout, Verdict::Unknown).await);
+            assert!(sent(&lockout, Verdict::Right).await);
+        }
+        for _ in 0..3 {
+            assert!(sent(&lockout, Verdict::Wrong).await);
+        }
+        assert!(!sent(&lockout, Verdict::Right).await);
+        advance(PAUSE).await;
+        assert!(sent(&lockout, Verdict::Right).await);
+        assert!(sent(&lockout, Verdict::Right).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lock_of_the_gateway_s_counts_at_once_and_an_unknown_outcome_not_at_all() {
+        let lockout = Arc::default();
+        for _ in 0..100 {
+            assert!(sent(&lockout, Verdict::Unknown).await);
+        }
+        assert!(sent(&lockout, Verdict::Locked).await);
+        assert!(!sent(&lockout, Verdict::Right).await);
+        advance(PAUSE).await;
+        // A probe without an outcome leaves the next one its place.
+        assert!(sent(&lockout, Verdict::Unknown).await);
+        assert!(sent(&lockout, Verdict::Right).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_nothing_is_known_of_the_key_no_more_are_under_way_than_may_fail() {
+        let lockout: Arc<Lockout> = Arc::default();
+        let first: Vec<Pass> = [
+            lockout.admit().await,
+            lockout.admit().await,
+            lockout.admit().await,
+        ]
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+        let start = Instant::now();
+        let waiting = tokio::spawn({
+            let lockout = Arc::clone(&lockout);
+            async move { lockout.admit().await.map(|pass| (pass, start.elapsed())) }
+        });
+        advance(Duration::from_secs(1)).await;
+        assert!(!waiting.is_finished());
+        first
+            .into_iter()
+            .for_each(|pass| pass.settle(Verdict::Wrong));
+        assert!(waiting.await.unwrap().is_err());
+
+        // It does not wait for ever, and not at all once the key is known to be good.
+        let lockout: Arc<Lockout> = Arc::default();
+        let slow = [
+            lockout.admit().await,
+            lockout.admit().await,
+            lockout.admit().await,
+        ];
+        let start = Instant::now();
+        let later = lockout.admit().await.unwrap();
+        assert_eq!(start.elapsed(), PATIENCE);
+        later.settle(Verdict::Right);
+        assert!(lockout.admit().await.is_ok());
+        assert_eq!(start.elapsed(), PATIENCE);
+        drop(slow);
+    }
+}
