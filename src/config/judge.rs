@@ -133,7 +133,7 @@ impl<'a> Judge<'a> {
                 .filter(|number| range.contains(number))
                 .ok_or(expected)
         });
-        count.unwrap_or(*range.start())
+        count.unwrap_or_else(|| *range.start())
     }
 
     /// A time above zero, of a day at most.

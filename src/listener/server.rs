@@ -132,6 +132,11 @@ impl Server {
             let accepts = accept(socket, Arc::clone(&workers), Arc::clone(&slots));
             accepting.spawn(stopping.clone().run_until_cancelled_owned(accepts));
         }
+        let (network, settings) = (self.network, Arc::clone(&self.settings));
+        accepting.spawn(stopping.clone().run_until_cancelled_owned(async move {
+            let limit = settings.timeouts().connect;
+            network.look_ahead(settings.routes(), limit).await;
+        }));
         let tidies = tidy(Arc::clone(&self.settings));
         accepting.spawn(stopping.clone().run_until_cancelled_owned(tidies));
         stop.await;

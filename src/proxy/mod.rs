@@ -106,6 +106,12 @@ impl Settings {
         self.blocks.give_back();
     }
 
+    /// Where requests go.
+    #[must_use]
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
     /// What a caller may make the proxy hold.
     #[must_use]
     pub fn limits(&self) -> &Limits {

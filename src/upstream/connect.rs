@@ -1,11 +1,12 @@
 //! Opens connections: name lookup, TCP, the proxy of the network if there is one, TLS.
 
+use std::collections::HashSet;
 use std::io;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::resolve::{Lookup, Resolver};
 use super::tls::{TlsSettings, TlsSetupError};
@@ -21,6 +22,29 @@ pub struct Network {
     pub tls: TlsSettings,
     /// Where addresses come from.
     pub resolver: Resolver,
+}
+
+impl Network {
+    /// Looks up where routes lead, and warns of names that cannot be found. A name server may come up
+    /// later than the proxy, so that is no reason not to start.
+    pub async fn look_ahead(&self, routes: &[Route], limit: Duration) {
+        let origins = routes.iter().filter_map(|route| Origin::new(route).ok());
+        let mut known = HashSet::new();
+        for origin in origins {
+            let (host, port) = origin.first_hop();
+            if !known.insert(host.to_owned()) {
+                continue;
+            }
+            let found = timeout(limit, self.resolver.addresses(host, port)).await;
+            let found = found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+            if let Err(error) = found {
+                tracing::warn!(
+                    %error,
+                    "{host} cannot be found now; requests to it are answered with 502 until it can: check upstream, HTTPS_PROXY and DNS"
+                );
+            }
+        }
+    }
 }
 
 /// Where connections go. It comes from the configuration alone, never from a caller.

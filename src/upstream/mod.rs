@@ -182,7 +182,10 @@ impl Upstream {
     }
 
     async fn keep_warm(&self) {
-        while self.bounds.warm > 0 {
+        if self.bounds.warm == 0 {
+            return;
+        }
+        loop {
             let mut pause = SWEEP;
             for target in &self.targets {
                 while let Some(_slot) = target.pool.wants_warm() {

@@ -1,13 +1,19 @@
-//! What happens for each fault and each bad input: one number, one line in `tests/faults.md`.
+//! What happens for each fault and each bad input, by its number. `tests/faults.py` lists the numbers with
+//! their tests, and fails if one has none.
 //!
 //! A test is named after its number. It asserts the answer, what reached the upstream, and that the
 //! next request is served.
 
 mod aborts;
 mod answers;
+mod certificates;
+mod connecting;
 mod guard;
 mod heads;
+mod network;
 mod presence;
+mod refusals;
 mod requests;
+mod retries;
 mod streams;
 mod uploads;

@@ -3,7 +3,12 @@
 use std::sync::{Arc, LazyLock};
 
 use apig_proxy::emulator::Authority;
-use rustls::pki_types::CertificateDer;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair,
+};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
 static AUTHORITY: LazyLock<Authority> = LazyLock::new(Authority::new);
@@ -20,4 +25,58 @@ pub(crate) fn server(
 ) -> Arc<ServerConfig> {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     AUTHORITY.server_config(&names, versions)
+}
+
+/// What is wrong with a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    Expired,
+    NotYetValid,
+    WrongName,
+    UnknownAuthority,
+    SelfSigned,
+    ForClientsOnly,
+}
+
+/// A root that is trusted, and TLS for 127.0.0.1 that must not be, for one reason only; for no reason at
+/// all without a flaw.
+pub(crate) fn flawed(flaw: Option<Flaw>) -> (CertificateDer<'static>, Arc<ServerConfig>) {
+    let (trusted, other) = (issuer("trusted"), issuer("other"));
+    let name = if flaw == Some(Flaw::WrongName) {
+        "127.0.0.2"
+    } else {
+        "127.0.0.1"
+    };
+    let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2120, 1, 1);
+    match flaw {
+        Some(Flaw::Expired) => params.not_after = rcgen::date_time_ymd(2021, 1, 1),
+        Some(Flaw::NotYetValid) => params.not_before = rcgen::date_time_ymd(2119, 1, 1),
+        Some(Flaw::ForClientsOnly) => {
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        }
+        _ => {}
+    }
+    let key = KeyPair::generate().unwrap();
+    let certificate = match flaw {
+        Some(Flaw::SelfSigned) => params.self_signed(&key),
+        Some(Flaw::UnknownAuthority) => params.signed_by(&key, &*other),
+        _ => params.signed_by(&key, &*trusted),
+    };
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(rustls::ALL_VERSIONS)
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.unwrap().der().clone()], key)
+        .unwrap();
+    (trusted.der().clone(), Arc::new(config))
+}
+
+fn issuer(name: &str) -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, name);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }

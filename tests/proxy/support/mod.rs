@@ -2,12 +2,15 @@
 
 mod authority;
 mod client;
+mod network;
 mod proxy;
 mod scene;
 mod upstream;
 
+pub(crate) use authority::{Flaw, flawed};
 pub(crate) use client::{Answer, Client};
-pub(crate) use proxy::{Proxy, config, key, route};
+pub(crate) use network::{Addresses, BlackHole, Cable, NAME, network, refusing};
+pub(crate) use proxy::{Proxy, config, key, route, route_by_name};
 pub(crate) use scene::{ANSWERED, FAULT, Scene, faulty, pause, wait_until};
 pub(crate) use upstream::{Link, Seen, Upstream, answer};
 

@@ -12,10 +12,11 @@ use apig_proxy::config::{
 };
 use apig_proxy::credentials::Credentials;
 use apig_proxy::listener::{Ended, Server};
+use apig_proxy::upstream::Network;
 use http::HeaderValue;
 use tokio::sync::oneshot;
 
-use super::{Client, Upstream, authority};
+use super::{Client, NAME, Upstream, authority};
 
 /// The key of all tests.
 pub(crate) fn key() -> Credentials {
@@ -93,6 +94,23 @@ pub(crate) fn route(prefix: &str, upstream: &Upstream, base_path: &str) -> Route
     }
 }
 
+/// The route to everything, to an upstream that is known by its name.
+pub(crate) fn route_by_name(port: u16) -> Route {
+    let upstream = UpstreamUrl {
+        scheme: Scheme::Https,
+        host: NAME.to_owned(),
+        port,
+        authority: HeaderValue::from_str(&format!("{NAME}:{port}")).unwrap(),
+        base_path: String::new(),
+    };
+    Route {
+        prefix: String::new(),
+        upstream,
+        stage: HeaderValue::from_static("RELEASE"),
+        egress: None,
+    }
+}
+
 /// A running proxy. It is stopped when dropped.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
@@ -111,7 +129,15 @@ impl Proxy {
     }
 
     pub(crate) fn start_with(config: &Config, credentials: &Credentials) -> Self {
-        let server = Server::bind(config, credentials).unwrap();
+        Self::serve(Server::bind(config, credentials).unwrap())
+    }
+
+    /// Starts a proxy in a network of the test's own.
+    pub(crate) fn start_in(network: Network, config: &Config) -> Self {
+        Self::serve(Server::bind_in(network, config, &key()).unwrap())
+    }
+
+    fn serve(server: Server) -> Self {
         let address = server.addresses()[0];
         let (stop, stopped) = oneshot::channel();
         let (ready, started) = mpsc::channel();

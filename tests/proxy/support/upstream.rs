@@ -12,7 +12,7 @@ use rustls::{
     HandshakeKind, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion,
 };
 
-use super::{PATIENCE, authority, key};
+use super::{NAME, PATIENCE, authority, key};
 
 /// What an upstream does with a request: writes an answer.
 type Script = dyn Fn(&Seen, &mut dyn Write) -> io::Result<()> + Send + Sync;
@@ -207,6 +207,17 @@ impl Upstream {
         versions: &[&'static SupportedProtocolVersion],
         handler: impl Fn(&mut Link) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
+        Self::start_as(
+            authority::server(&["127.0.0.1", "localhost", NAME], versions),
+            handler,
+        )
+    }
+
+    /// Does with each connection what the handler does, with TLS of the test's own.
+    pub(crate) fn start_as(
+        tls: Arc<ServerConfig>,
+        handler: impl Fn(&mut Link) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let upstream = Self {
             address: listener.local_addr().unwrap(),
@@ -214,7 +225,6 @@ impl Upstream {
             connections: Arc::default(),
             ended: Arc::default(),
         };
-        let tls = authority::server(&["127.0.0.1", "localhost"], versions);
         let handler: Arc<Handler> = Arc::new(handler);
         let seen = Arc::clone(&upstream.seen);
         let (opened, ended) = (

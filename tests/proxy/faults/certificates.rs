@@ -1,0 +1,101 @@
+//! Gateways that are not to be trusted, or do not speak TLS: numbers 39 and 40.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use apig_proxy::config::Config;
+
+use crate::support::{Flaw, Proxy, Upstream, answer, config, flawed, route};
+
+const POST: &str = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}";
+
+fn trusting(upstream: &Upstream, root: rustls::pki_types::CertificateDer<'static>) -> Config {
+    let mut config = config(upstream);
+    config.upstream_tls.extra_roots = vec![root];
+    config
+}
+
+#[test]
+fn fault_39_a_certificate_that_is_not_in_order_gets_not_a_byte_of_a_request() {
+    let (told, tell) = mpsc::channel();
+    for flaw in [
+        Flaw::Expired,
+        Flaw::NotYetValid,
+        Flaw::WrongName,
+        Flaw::UnknownAuthority,
+        Flaw::SelfSigned,
+        Flaw::ForClientsOnly,
+    ] {
+        let (root, tls) = flawed(Some(flaw));
+        let told = std::sync::Mutex::new(told.clone());
+        let upstream = Upstream::start_as(tls, move |link| {
+            let mut came = Vec::new();
+            let _ = link.stream.read_to_end(&mut came);
+            told.lock().unwrap().send(came).unwrap();
+            Ok(())
+        });
+        let proxy = Proxy::start(&trusting(&upstream, root));
+        let refused = proxy.exchange(POST);
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (502, "tls_error"),
+            "{flaw:?}"
+        );
+        let came = tell.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert_eq!(came, b"", "{flaw:?}");
+        assert_eq!(upstream.connections(), 1, "{flaw:?}: it was tried again");
+    }
+    // The same, in order: so it is each flaw that was refused.
+    let (root, tls) = flawed(None);
+    let upstream = Upstream::start_as(tls, |link| {
+        while link.request()?.is_some() {
+            link.send(answer("200 OK", "", "ok"))?;
+        }
+        Ok(())
+    });
+    let proxy = Proxy::start(&trusting(&upstream, root));
+    assert_eq!(proxy.exchange(POST).status, 200);
+    upstream.only_request().verified();
+}
+
+#[test]
+fn fault_40_what_is_not_tls_is_never_spoken_to_in_plain_http() {
+    for reply in [
+        b"\x15\x03\x03\x00\x02\x02\x28".as_slice(),
+        b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"",
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (told, tell) = mpsc::channel();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut first = [0; 3];
+                stream.read_exact(&mut first).unwrap();
+                let _ = stream.write_all(reply);
+                told.send(first).unwrap();
+            }
+        });
+        let upstream = Upstream::start();
+        let mut config = config(&upstream);
+        let mut broken = route("/broken", &upstream, "");
+        broken.upstream.port = address.port();
+        config.routes.insert(0, broken);
+        let proxy = Proxy::start(&config);
+        let failed = proxy.exchange(POST.replace(" / ", " /broken "));
+        assert_eq!(
+            (failed.status, failed.code().as_str()),
+            (502, "tls_error"),
+            "{reply:?}"
+        );
+        let first = tell.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert_eq!(&first[..2], [0x16, 3], "no handshake");
+        assert!(tell.try_recv().is_err(), "it was tried again");
+        assert_eq!(proxy.exchange(POST).status, 200);
+    }
+}

@@ -1,0 +1,160 @@
+//! Names and addresses that lead nowhere, or elsewhere: numbers 34 to 38.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::support::{
+    Addresses, Answer, BlackHole, NAME, Proxy, Upstream, config, network, pause, refusing,
+    route_by_name, wait_until,
+};
+
+const GET: &str = "GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n";
+const POST: &str = "POST /p HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}";
+
+/// A proxy whose upstream has the addresses that are in `addresses` at the time.
+fn proxy(upstream: &Upstream, addresses: &Arc<Mutex<Vec<SocketAddr>>>) -> Proxy {
+    let mut config = config(upstream);
+    config.routes = vec![route_by_name(upstream.address.port())];
+    config.timeouts.connect = Duration::from_millis(700);
+    config.pool.age = Duration::from_millis(400);
+    let addresses = Arc::clone(addresses);
+    let network = network(move |host| {
+        assert_eq!(host, NAME);
+        Addresses::Are(addresses.lock().unwrap().clone())
+    });
+    Proxy::start_in(network, &config)
+}
+
+fn code(answer: &Answer) -> (u16, String) {
+    (answer.status, answer.code())
+}
+
+#[test]
+fn fault_34_a_gateway_that_refuses_is_unreachable_after_all_its_addresses_were_tried() {
+    let upstream = Upstream::start();
+    let addresses = Arc::new(Mutex::new(vec![refusing(), "[::1]:1".parse().unwrap()]));
+    let proxy = proxy(&upstream, &addresses);
+    for request in [GET, POST] {
+        let answer = proxy.exchange(request);
+        assert_eq!(code(&answer), (502, "upstream_unreachable".to_owned()));
+        assert!(!answer.text().contains("127.0.0.1"), "{}", answer.text());
+    }
+    assert_eq!(upstream.connections(), 0);
+    addresses.lock().unwrap().push(upstream.address);
+    assert_eq!(proxy.exchange(GET).status, 200);
+    upstream.only_request().verified();
+}
+
+#[test]
+fn fault_35_a_gateway_that_swallows_everything_times_out() {
+    let (upstream, hole) = (Upstream::start(), BlackHole::new());
+    let addresses = Arc::new(Mutex::new(vec![hole.address]));
+    let proxy = proxy(&upstream, &addresses);
+    for request in [GET, POST] {
+        let answer = proxy.exchange(request);
+        assert_eq!(code(&answer), (504, "connect_timeout".to_owned()));
+    }
+    *addresses.lock().unwrap() = vec![upstream.address];
+    assert_eq!(proxy.exchange(GET).status, 200);
+    upstream.only_request().verified();
+}
+
+#[test]
+fn fault_36_a_name_without_an_address_is_an_error_of_dns() {
+    let upstream = Upstream::start();
+    let mut config = config(&upstream);
+    config.routes = vec![route_by_name(upstream.address.port())];
+    let (asked, address) = (Arc::new(AtomicUsize::new(0)), upstream.address);
+    let count = Arc::clone(&asked);
+    let network = network(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+        // The first one is asked for at the start, where it is worth a warning and no more.
+        0 | 1 => Addresses::Unknown,
+        2 => Addresses::Are(Vec::new()),
+        _ => Addresses::Are(vec![address]),
+    });
+    let proxy = Proxy::start_in(network, &config);
+    wait_until("the name is looked up", || {
+        asked.load(Ordering::SeqCst) == 1
+    });
+    for _ in 0..2 {
+        let answer = proxy.exchange(GET);
+        assert_eq!(code(&answer), (502, "dns_error".to_owned()));
+        assert!(!answer.text().contains(NAME));
+    }
+    assert_eq!(proxy.exchange(GET).status, 200);
+    upstream.only_request().verified();
+}
+
+#[test]
+fn fault_36_a_lookup_that_hangs_ends_and_holds_up_nothing_else() {
+    let upstream = Upstream::start();
+    let mut config = config(&upstream);
+    let mut hanging = route_by_name(upstream.address.port());
+    hanging.prefix = "/hangs".to_owned();
+    config.routes.insert(0, hanging);
+    config.timeouts.connect = Duration::from_millis(700);
+    let address = upstream.address;
+    let network = network(move |host| match host {
+        NAME => Addresses::Never,
+        _ => Addresses::Are(vec![address]),
+    });
+    let proxy = Proxy::start_in(network, &config);
+    let hangs = "GET /hangs HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut waiting: Vec<_> = (0..20).map(|_| proxy.client()).collect();
+    for client in &mut waiting {
+        client.send(hangs.as_bytes());
+    }
+    for _ in 0..20 {
+        assert_eq!(proxy.exchange(GET).status, 200);
+    }
+    for mut client in waiting {
+        assert_eq!(code(&client.answer()), (502, "dns_error".to_owned()));
+    }
+    assert_eq!(upstream.requests().len(), 20);
+}
+
+#[test]
+fn fault_37_new_connections_follow_a_changed_answer_and_old_ones_retire() {
+    let (old, new) = (Upstream::start(), Upstream::start());
+    let addresses = Arc::new(Mutex::new(vec![old.address]));
+    let proxy = proxy(&old, &addresses);
+    let mut client = proxy.client();
+    let get = |client: &mut crate::support::Client| client.send(GET.as_bytes()).answer().status;
+    assert_eq!(get(&mut client), 200);
+    *addresses.lock().unwrap() = vec![new.address];
+    // As long as the connection is not too old, there is no reason to look the name up.
+    assert_eq!(get(&mut client), 200);
+    pause(Duration::from_millis(500));
+    assert_eq!(get(&mut client), 200);
+    assert_eq!(
+        (
+            old.requests().len(),
+            new.requests().len(),
+            old.connections()
+        ),
+        (2, 1, 1)
+    );
+}
+
+#[test]
+fn fault_38_of_two_addresses_the_one_that_answers_is_taken_within_the_limit() {
+    let (upstream, hole) = (Upstream::start(), BlackHole::new());
+    let dead_first = [
+        vec![hole.address, upstream.address],
+        vec![refusing(), upstream.address],
+        // Of the other family, where the upstream does not listen.
+        vec![
+            SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], upstream.address.port())),
+            upstream.address,
+        ],
+    ];
+    for (number, addresses) in dead_first.into_iter().enumerate() {
+        let proxy = proxy(&upstream, &Arc::new(Mutex::new(addresses)));
+        for request in [GET, POST] {
+            assert_eq!(proxy.exchange(request).status, 200);
+        }
+        assert_eq!(upstream.requests().len(), 2 * (number + 1));
+    }
+}

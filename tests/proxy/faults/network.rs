@@ -1,0 +1,249 @@
+//! Ways that lead back, or come to an end: numbers 62 and 78, pools, and proxies of the network.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use apig_proxy::config::EgressProxy;
+use http::HeaderValue;
+
+use crate::support::{
+    Addresses, Cable, Proxy, Scene, Upstream, answer, config, network, pause, route_by_name,
+    wait_until,
+};
+
+const GET: &str = "GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+#[test]
+fn fault_62_a_request_that_comes_back_is_a_loop_at_the_first_hop() {
+    let back: Arc<Mutex<Option<SocketAddr>>> = Arc::default();
+    let address = Arc::clone(&back);
+    // A server that passes requests back to the proxy, as they came.
+    let upstream = Upstream::scripted(move |seen, out| {
+        let mut head = format!("{}\r\n", seen.line).into_bytes();
+        for (name, value) in &seen.headers {
+            head.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
+        }
+        head.extend(b"connection: close\r\n\r\n");
+        let mut stream = TcpStream::connect(address.lock().unwrap().unwrap())?;
+        stream.write_all(&head)?;
+        stream.write_all(&seen.body)?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        out.write_all(&answer)
+    });
+    let scene = Scene::before(upstream);
+    *back.lock().unwrap() = Some(scene.proxy.address);
+    for request in [
+        GET,
+        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}",
+    ] {
+        let before = scene.upstream.requests().len();
+        let answer = scene.proxy.exchange(request);
+        assert_eq!((answer.status, answer.code().as_str()), (502, "loop"));
+        assert_eq!(scene.upstream.requests().len(), before + 1);
+    }
+}
+
+#[test]
+fn fault_78_the_first_request_after_an_interruption_is_served() {
+    let upstream = Upstream::start();
+    let cable = Cable::to(upstream.address);
+    let mut config = config(&upstream);
+    config.routes[0].upstream.port = cable.address.port();
+    let proxy = Proxy::start(&config);
+    let mut client = proxy.client();
+    for _ in 0..3 {
+        assert_eq!(client.send(GET.as_bytes()).answer().status, 200);
+        cable.cut();
+        let answer = client.send(GET.as_bytes()).answer();
+        assert_eq!(answer.code(), "upstream_unreachable");
+        cable.mend();
+        assert_eq!(client.send(GET.as_bytes()).answer().status, 200);
+        // Without a request in between, the connections are dead and nobody has noticed yet.
+        cable.cut();
+        cable.mend();
+        assert_eq!(client.send(GET.as_bytes()).answer().status, 200);
+    }
+    assert_eq!(upstream.requests().len(), 9);
+}
+
+#[test]
+fn an_idle_connection_that_the_gateway_closes_is_noticed_and_its_limit_learned() {
+    let upstream = Upstream::handling(|link| {
+        link.stream
+            .sock
+            .set_read_timeout(Some(Duration::from_millis(1500)))?;
+        while link.request()?.is_some() {
+            link.send(answer("200 OK", "", "ok"))?;
+        }
+        Ok(())
+    });
+    let scene = Scene::before(upstream);
+    scene.serves();
+    wait_until("the gateway closes the connection", || {
+        scene.upstream.ended() == 1
+    });
+    pause(Duration::from_millis(100));
+    scene.serves();
+    // From now on the proxy closes it earlier: at three quarters of the time, and within a second of it.
+    wait_until("the proxy closes the connection", || {
+        scene.upstream.ended() == 2
+    });
+    scene.serves();
+    assert_eq!(scene.upstream.requests().len(), 3);
+}
+
+#[test]
+fn there_are_never_more_connections_than_configured_and_requests_wait_for_one() {
+    let workers = thread::available_parallelism().unwrap().get();
+    let upstream = Upstream::scripted(|_, out| {
+        pause(Duration::from_millis(50));
+        out.write_all(answer("200 OK", "", "ok").as_bytes())
+    });
+    let scene = Scene::with(upstream, |config| config.pool.connections = workers);
+    let mut clients: Vec<_> = (0..8 * workers).map(|_| scene.client()).collect();
+    for client in &mut clients {
+        client.send(GET.as_bytes());
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer().status, 200);
+    }
+    assert!(scene.upstream.connections() <= workers);
+    assert_eq!(scene.upstream.requests().len(), 8 * workers);
+}
+
+#[test]
+fn a_request_that_waits_too_long_for_a_connection_is_refused() {
+    let workers = thread::available_parallelism().unwrap().get();
+    let upstream = Upstream::scripted(|seen, out| {
+        if seen.target() != "/next" {
+            pause(Duration::from_millis(1500));
+        }
+        out.write_all(answer("200 OK", "", "ok").as_bytes())
+    });
+    let scene = Scene::with(upstream, |config| {
+        config.pool.connections = workers;
+        config.timeouts.connect = Duration::from_millis(300);
+    });
+    let slow = "GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut clients: Vec<_> = (0..2 * workers).map(|_| scene.client()).collect();
+    for client in &mut clients {
+        client.send(slow.as_bytes());
+    }
+    let answers: Vec<_> = clients.iter_mut().map(|client| client.answer()).collect();
+    let shed: Vec<_> = answers
+        .iter()
+        .filter(|answer| answer.status == 503)
+        .collect();
+    assert_eq!(shed.len(), workers);
+    for answer in shed {
+        assert_eq!(
+            (
+                answer.code().as_str(),
+                answer.header("retry-after").as_str()
+            ),
+            ("overloaded", "1")
+        );
+    }
+    scene.serves();
+}
+
+#[test]
+fn connections_are_kept_ready_if_configured() {
+    let scene = Scene::with(Upstream::start(), |config| config.pool.warm = 4);
+    wait_until("they are opened without a request", || {
+        scene.upstream.connections() >= 4
+    });
+    scene.serves();
+    assert_eq!(scene.upstream.requests().len(), 1);
+}
+
+/// A proxy of the network: it takes `CONNECT`, and passes on to `to` if its answer is a success.
+fn network_proxy(reply: &'static str, to: SocketAddr) -> (SocketAddr, mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (told, tell) = mpsc::channel();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut near = stream.unwrap();
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && near.read_exact(&mut byte).is_ok() {
+                head.push(byte[0]);
+            }
+            told.send(String::from_utf8(head).unwrap()).unwrap();
+            near.write_all(reply.as_bytes()).unwrap();
+            if !reply.contains(" 200 ") {
+                continue;
+            }
+            let mut far = TcpStream::connect(to).unwrap();
+            let (mut from, mut back) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+            thread::spawn(move || io::copy(&mut from, &mut back));
+            thread::spawn(move || io::copy(&mut far, &mut near));
+        }
+    });
+    (address, tell)
+}
+
+fn through(
+    reply: &'static str,
+    authorization: Option<&'static str>,
+) -> (Upstream, u16, Vec<String>) {
+    let upstream = Upstream::start();
+    let (address, heads) = network_proxy(reply, upstream.address);
+    let mut config = config(&upstream);
+    let mut route = route_by_name(443);
+    route.egress = Some(EgressProxy {
+        host: "proxy.test".to_owned(),
+        port: address.port(),
+        authorization: authorization.map(HeaderValue::from_static),
+    });
+    config.routes = vec![route];
+    // The name of the gateway itself is for the proxy of the network to look up.
+    let network = network(move |host| {
+        assert_eq!(host, "proxy.test");
+        Addresses::Are(vec![address])
+    });
+    let proxy = Proxy::start_in(network, &config);
+    let answer = proxy.exchange(GET);
+    if answer.status != 200 {
+        assert_eq!(answer.code(), "upstream_unreachable");
+        assert!(!answer.text().contains("TUFSS0VS"), "{}", answer.text());
+    }
+    (upstream, answer.status, heads.try_iter().collect())
+}
+
+#[test]
+fn a_proxy_of_the_network_is_asked_for_the_gateway_and_sees_nothing_of_the_request() {
+    for reply in [
+        "HTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/1.0 200 Connection established\r\nproxy-agent: x\r\n\r\n",
+    ] {
+        let (upstream, status, heads) = through(reply, Some("Basic TUFSS0VS"));
+        assert_eq!(status, 200);
+        upstream.only_request().verified();
+        let expected = "CONNECT gateway.test:443 HTTP/1.1\r\nhost: gateway.test:443\r\n\
+                        proxy-authorization: Basic TUFSS0VS\r\n\r\n";
+        assert_eq!(heads.last().unwrap(), expected);
+    }
+    let (_, status, heads) = through("HTTP/1.1 200 OK\r\n\r\n", None);
+    assert_eq!(status, 200);
+    assert!(!heads[0].contains("authorization"));
+}
+
+#[test]
+fn a_proxy_of_the_network_that_does_not_let_through_is_said_to_do_so() {
+    for reply in [
+        "HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic\r\n\r\n",
+        "HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno",
+        "garbage\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n\r\nsomething that nobody asked for",
+    ] {
+        let (upstream, status, _) = through(reply, None);
+        assert_eq!(status, 502, "{reply}");
+        assert!(upstream.requests().is_empty());
+    }
+}

@@ -1,0 +1,377 @@
+//! What the gateway refuses: numbers 57 to 59, and the lock of a key.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use apig_proxy::clock;
+use apig_proxy::emulator::Emulator;
+use apig_proxy::signature::SigningDate;
+
+use crate::support::{Answer, Proxy, Scene, Seen, Upstream, answer, config, key};
+
+const GET: &str = "GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n";
+const POST: &str = "POST /p HTTP/1.1\r\nHost: localhost\r\nContent-Length: 7\r\n\r\n{\"a\":1}";
+const MULTIPART: &str = "POST /m HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/x\r\nContent-Length: 2\r\n\r\n{}";
+
+/// A refusal in the gateway's words.
+fn refusal(message: &str) -> String {
+    let body = format!(
+        "{{\"error_msg\":\"Incorrect IAM authentication information: {message}\",\"error_code\":\"APIG.0301\",\"request_id\":\"1\"}}"
+    );
+    answer(
+        "401 Unauthorized",
+        "content-type: application/json\r\n",
+        &body,
+    )
+}
+
+/// A gateway whose clock is so many seconds ahead, and which refuses dates that are 15 minutes off.
+fn ahead(seconds: &Arc<AtomicI64>) -> Upstream {
+    let seconds = Arc::clone(seconds);
+    Upstream::scripted(move |seen, out| {
+        let now = clock::unix_seconds() + seconds.load(Ordering::SeqCst);
+        let signed = SigningDate::parse(seen.header("x-sdk-date")).unwrap();
+        let bytes = if (signed.unix_seconds() - now).abs() > 900 {
+            let now = SigningDate::from_unix_seconds(now).unwrap();
+            refusal(&format!(
+                "calc aksk signature fail:signature expired, signature time:{signed},server time:{now}"
+            ))
+        } else {
+            answer("200 OK", "", "ok")
+        };
+        out.write_all(bytes.as_bytes())
+    })
+}
+
+/// How far the date of a request is ahead of this machine's clock.
+fn date_ahead(seen: &Seen) -> i64 {
+    let signed = SigningDate::parse(seen.header("x-sdk-date")).unwrap();
+    signed.unix_seconds() - clock::unix_seconds()
+}
+
+#[test]
+fn fault_57_a_refused_date_is_learned_from_and_the_request_sent_once_more() {
+    for seconds in [1200, -1200, 100_000] {
+        for request in [GET, POST] {
+            let scene = Scene::before(ahead(&Arc::new(AtomicI64::new(seconds))));
+            let mut client = scene.client();
+            let answer = client.send(request.as_bytes()).answer();
+            assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+            let seen = scene.upstream.requests();
+            assert_eq!(seen.len(), 2, "{seen:?}");
+            assert_eq!(
+                (&seen[0].line, &seen[0].body),
+                (&seen[1].line, &seen[1].body)
+            );
+            let off = date_ahead(&seen[1]) - seconds;
+            assert!((-5..=1).contains(&off), "{off}");
+            seen.iter().for_each(|seen| drop(seen.verified()));
+            // It is known now.
+            for _ in 0..3 {
+                assert_eq!(client.send(request.as_bytes()).answer().status, 200);
+            }
+            assert_eq!(scene.upstream.requests().len(), 5);
+        }
+    }
+}
+
+#[test]
+fn fault_57_a_gateway_whose_clock_is_set_is_followed() {
+    let seconds = Arc::new(AtomicI64::new(1200));
+    let scene = Scene::before(ahead(&seconds));
+    for (set, expected) in [(1200, 2), (1200, 3), (-1200, 5), (0, 7), (0, 8)] {
+        seconds.store(set, Ordering::SeqCst);
+        assert_eq!(scene.proxy.exchange(GET).status, 200);
+        assert_eq!(scene.upstream.requests().len(), expected, "{set}");
+    }
+}
+
+#[test]
+fn fault_57_a_second_refusal_passes_through_and_so_does_one_whose_body_is_gone() {
+    let scene = Scene::before(ahead(&Arc::new(AtomicI64::new(1200))));
+    let refused = scene.proxy.exchange(MULTIPART);
+    assert_eq!(refused.status, 401);
+    assert!(
+        refused.header("x-apig-proxy-hint").contains("s"),
+        "{refused:?}"
+    );
+    assert_eq!(scene.upstream.requests().len(), 1);
+    // It was learned from all the same.
+    assert_eq!(scene.proxy.exchange(MULTIPART).status, 200);
+    assert_eq!(scene.upstream.requests().len(), 2);
+
+    // A gateway that is never content, whatever it says of the time.
+    let turn = AtomicUsize::new(0);
+    let scene = Scene::before(Upstream::scripted(move |_, out| {
+        let turn = turn.fetch_add(1, Ordering::SeqCst) as i64;
+        let server = SigningDate::from_unix_seconds(clock::unix_seconds() + 3600 * (turn + 1));
+        let message = format!("signature expired, server time:{}", server.unwrap());
+        out.write_all(refusal(&message).as_bytes())
+    }));
+    assert_eq!(scene.proxy.exchange(GET).status, 401);
+    assert_eq!(scene.upstream.requests().len(), 2);
+
+    // One whose time is absurd, and one that does not tell it: a temporary key may have expired.
+    for message in [
+        "signature expired, signature time:20260101T000000Z,server time:19700101T000000Z",
+        "calc ak sk signature fail:signature expired",
+    ] {
+        let scene = Scene::before(Upstream::answering(&refusal(message)));
+        let refused = scene.proxy.exchange(GET);
+        assert_eq!(
+            (refused.status, scene.upstream.requests().len()),
+            (401, 1),
+            "{message}"
+        );
+        assert!(date_ahead(&scene.upstream.requests()[0]).abs() < 60);
+    }
+}
+
+#[test]
+fn fault_57_without_correction_the_hint_names_the_seconds() {
+    let scene = Scene::with(ahead(&Arc::new(AtomicI64::new(1200))), |config| {
+        config.clock.correct = false;
+    });
+    let refused = scene.proxy.exchange(GET);
+    assert_eq!(refused.status, 401);
+    let hint = refused.header("x-apig-proxy-hint");
+    let names_them = (1195..=1205).any(|seconds| hint.contains(&seconds.to_string()));
+    assert!(names_them && hint.contains("clock.correct"), "{hint}");
+    assert_eq!(scene.upstream.requests().len(), 1);
+}
+
+#[test]
+fn fault_57_the_date_of_answers_keeps_the_clock_right_before_anything_is_refused() {
+    let scene = Scene::before(Upstream::scripted(|_, out| {
+        let told = jiff::Timestamp::from_second(clock::unix_seconds() + 600).unwrap();
+        let date = told.strftime("%a, %d %b %Y %H:%M:%S GMT");
+        out.write_all(answer("200 OK", &format!("date: {date}\r\n"), "ok").as_bytes())
+    }));
+    for _ in 0..2 {
+        assert_eq!(scene.proxy.exchange(GET).status, 200);
+    }
+    let seen = scene.upstream.requests();
+    assert!(date_ahead(&seen[0]).abs() < 30);
+    assert!((date_ahead(&seen[1]) - 600).abs() < 30);
+}
+
+fn passes_through(bytes: &'static str) -> (Scene, Answer) {
+    let scene = Scene::before(Upstream::answering(bytes));
+    let got = scene.proxy.exchange(POST);
+    assert_eq!(
+        scene.upstream.requests().len(),
+        1,
+        "it was sent again: {bytes}"
+    );
+    let body = bytes.split_once("\r\n\r\n").unwrap().1;
+    assert_eq!(got.text(), body);
+    (scene, got)
+}
+
+#[test]
+fn fault_58_refusals_pass_through_once_with_a_hint() {
+    let wrong_secret =
+        refusal("verify aksk signature fail, canonicalRequest:POST|/p/||host:x||host|00");
+    for (bytes, fragment) in [
+        (wrong_secret, "host"),
+        (
+            refusal("Get secretKey failed,ak:X,err:ak not exist"),
+            "access key",
+        ),
+        (
+            refusal("AK access failed to reach the limit,forbidden."),
+            "five minutes",
+        ),
+        (
+            answer(
+                "403 Forbidden",
+                "",
+                "{\"error_code\":\"ModelArts.4116\",\"error_msg\":\"arrears\"}",
+            ),
+            "account",
+        ),
+        (
+            answer(
+                "404 Not Found",
+                "",
+                "{\"error_code\":\"APIG.0101\",\"error_msg\":\"The API does not exist\"}",
+            ),
+            "stage",
+        ),
+    ] {
+        let bytes: &'static str = bytes.leak();
+        let (_, got) = passes_through(bytes);
+        let hint = got.header("x-apig-proxy-hint");
+        assert!(hint.to_lowercase().contains(fragment), "{bytes}\n{hint}");
+        assert!(!hint.contains("SKTEST"));
+    }
+    // What a service behind the gateway answers is not explained.
+    let (_, got) = passes_through(
+        "HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\nx-apig-proxy-hint: forged\r\n\r\nno",
+    );
+    assert!(got.all("x-apig-proxy-hint").is_empty());
+}
+
+#[test]
+fn fault_58_a_wrong_secret_is_told_from_a_request_that_was_altered() {
+    // The gateway echoes what it received; if that is what was sent, the secret is wrong.
+    let echo = |change: fn(String) -> String| {
+        Upstream::scripted(move |seen, out| {
+            let lines = format!(
+                "{}|{}/||host:{}|x-sdk-date:{}|x-stage:{}||host;x-sdk-date;x-stage|{}",
+                seen.method(),
+                seen.target(),
+                seen.header("host"),
+                seen.header("x-sdk-date"),
+                seen.header("x-stage"),
+                apig_proxy::signature::PayloadHash::of(&seen.body).as_str(),
+            );
+            let message = format!(
+                "verify aksk signature fail, canonicalRequest:{}",
+                change(lines)
+            );
+            out.write_all(refusal(&message).as_bytes())
+        })
+    };
+    let hint = |upstream: Upstream| {
+        let scene = Scene::before(upstream);
+        scene.proxy.exchange(POST).header("x-apig-proxy-hint")
+    };
+    let wrong_secret = hint(echo(|lines| lines));
+    assert!(
+        wrong_secret.contains("secret key does not belong"),
+        "{wrong_secret}"
+    );
+    let altered = hint(echo(|lines| {
+        lines.replace("x-stage:RELEASE", "x-stage:TEST")
+    }));
+    assert!(altered.contains("x-stage"), "{altered}");
+    let altered = hint(echo(|lines| lines.replace("/p/", "/q/")));
+    assert!(altered.contains("path"), "{altered}");
+}
+
+#[test]
+fn fault_58_the_token_of_a_temporary_key_is_not_in_what_is_passed_on() {
+    let upstream = Upstream::scripted(|seen, out| {
+        let token = seen.header("x-security-token");
+        let message = format!(
+            "verify aksk signature fail, canonicalRequest:GET|/next/||x-security-token:{token}||x|0"
+        );
+        out.write_all(refusal(&message).as_bytes())
+    });
+    let mut credentials = key();
+    credentials.security_token = Some("TOKEN-MARKER/0123".into());
+    let proxy = Proxy::start_with(&config(&upstream), &credentials);
+    let got = proxy.exchange(GET);
+    assert_eq!(got.status, 401);
+    let text = format!("{got:?} {}", got.text());
+    assert!(!text.contains("MARKER"), "{text}");
+    assert!(
+        got.text().contains("x-security-token:*****************||"),
+        "{}",
+        got.text()
+    );
+}
+
+#[test]
+fn fault_59_throttling_passes_through_and_is_not_tried_again() {
+    for bytes in [
+        "HTTP/1.1 429 Too Many Requests\r\nretry-after: 7\r\ncontent-length: 45\r\n\r\n{\"error_code\":\"APIG.0308\",\"error_msg\":\"slow\"}",
+        "HTTP/1.1 503 Service Unavailable\r\nretry-after: 7\r\ncontent-length: 2\r\n\r\n{}",
+    ] {
+        let (_, got) = passes_through(bytes);
+        assert_eq!(got.header("retry-after"), "7");
+        let hints = got.all("x-apig-proxy-hint");
+        assert_eq!(hints.len(), usize::from(got.status == 429), "{hints:?}");
+    }
+}
+
+/// A gateway that locks keys, on threads of its own.
+fn locking_gateway() -> (
+    Upstream,
+    std::net::SocketAddr,
+    rustls::pki_types::CertificateDer<'static>,
+    Arc<apig_proxy::emulator::Counts>,
+) {
+    let address = "127.0.0.1:0".parse().unwrap();
+    let emulator = Emulator::bind(address, &[key()], Arc::new(clock::unix_seconds)).unwrap();
+    let (address, root, counts) = (emulator.address(), emulator.root(), emulator.counts());
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime
+            .unwrap()
+            .block_on(emulator.serve(std::future::pending()))
+            .unwrap();
+    });
+    (Upstream::start(), address, root, counts)
+}
+
+#[test]
+fn a_key_is_never_locked_by_a_thousand_requests_with_a_wrong_secret() {
+    let (unused, address, root, counts) = locking_gateway();
+    let mut config = config(&unused);
+    config.routes[0].upstream.port = address.port();
+    config.routes[0].upstream.authority = address.to_string().parse().unwrap();
+    config.upstream_tls.extra_roots = vec![root];
+    let mut wrong = key();
+    wrong.secret_key = "not the one".into();
+    let proxy = Proxy::start_with(&config, &wrong);
+    let callers: Vec<_> = (0..20)
+        .map(|_| {
+            let mut client = proxy.client();
+            thread::spawn(move || {
+                let mut statuses = Vec::new();
+                for _ in 0..50 {
+                    let answer = client.send(GET.as_bytes()).answer();
+                    if answer.status == 503 {
+                        assert_eq!(answer.code(), "key_locked");
+                        let after: u64 = answer.header("retry-after").parse().unwrap();
+                        assert!((1..=300).contains(&after), "{after}");
+                    }
+                    statuses.push(answer.status);
+                }
+                statuses
+            })
+        })
+        .collect();
+    let statuses: Vec<u16> = callers
+        .into_iter()
+        .flat_map(|caller| caller.join().unwrap())
+        .collect();
+    assert_eq!(statuses.len(), 1000);
+    let reached = counts.requests.load(Ordering::Relaxed);
+    assert_eq!(
+        statuses.iter().filter(|status| **status == 401).count() as u64,
+        reached
+    );
+    assert!((1..=3).contains(&reached), "{reached} reached the gateway");
+    // Nobody else who uses the key has noticed.
+    let proxy = Proxy::start_with(&config, &key());
+    assert_eq!(proxy.exchange(GET).status, 200);
+}
+
+#[test]
+fn a_key_that_is_good_is_not_held_back_by_slow_first_answers() {
+    let scene = Scene::before(Upstream::scripted(|seen, out| {
+        if seen.target() == "/slow" {
+            crate::support::pause(Duration::from_millis(4500));
+        }
+        out.write_all(answer("200 OK", "", "ok").as_bytes())
+    }));
+    let slow = "GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut clients: Vec<_> = (0..3).map(|_| scene.client()).collect();
+    for client in &mut clients {
+        client.send(slow.as_bytes());
+    }
+    crate::support::pause(Duration::from_millis(200));
+    // Three are under way, and nothing is known of the key: this one waits, but not for them.
+    assert_eq!(scene.proxy.exchange(GET).status, 200);
+    assert!(scene.upstream.requests().len() == 4);
+    for client in &mut clients {
+        assert_eq!(client.answer().status, 200);
+    }
+}

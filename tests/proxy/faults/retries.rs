@@ -1,0 +1,202 @@
+//! Connections that end before an answer, and what is sent again then: numbers 41 to 43.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::support::{ANSWERED, FAULT, Link, Scene, Upstream, answer, faulty, pause};
+
+fn ok(link: &mut Link) -> io::Result<()> {
+    link.send(answer("200 OK", "", ANSWERED))
+}
+
+fn request(method: &str, target: &str) -> String {
+    let body = if ["GET", "HEAD", "OPTIONS"].contains(&method) {
+        ""
+    } else {
+        "Content-Length: 2\r\n"
+    };
+    let content = if body.is_empty() { "" } else { "{}" };
+    format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{body}\r\n{content}")
+}
+
+/// How often the upstream saw each target.
+fn counted(upstream: &Upstream) -> HashMap<String, usize> {
+    let mut counts = HashMap::new();
+    for seen in upstream.requests() {
+        *counts.entry(seen.target().to_owned()).or_default() += 1;
+        seen.verified();
+    }
+    counts
+}
+
+#[test]
+fn fault_41_a_new_connection_that_ends_without_an_answer_is_a_reset_and_nothing_is_sent_again() {
+    for resets in [true, false] {
+        for method in ["GET", "PUT", "DELETE", "POST", "PATCH"] {
+            let scene = Scene::before(faulty(move |link| {
+                if resets {
+                    return link.reset();
+                }
+                Ok(())
+            }));
+            let failed = scene.proxy.exchange(request(method, "/fault"));
+            assert_eq!(
+                (failed.status, failed.code().as_str()),
+                (502, "upstream_reset"),
+                "{method}"
+            );
+            assert!(failed.text().contains("unknown"), "{}", failed.text());
+            scene.arrived();
+            scene.serves();
+        }
+    }
+}
+
+/// An upstream that takes one request on each connection, and ends it with the next one unanswered.
+fn tired(partly: &'static str) -> Upstream {
+    Upstream::handling(move |link| {
+        if link.request()?.is_some() {
+            ok(link)?;
+        }
+        if link.request()?.is_some() {
+            link.send(partly)?;
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn fault_42_what_may_be_executed_twice_is_sent_again_over_a_new_connection_signed_anew() {
+    for method in ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"] {
+        let scene = Scene::before(tired(""));
+        scene.serves();
+        let mut client = scene.client();
+        client.send(request(method, "/again").as_bytes());
+        let answer = client.try_answer(method == "HEAD").unwrap();
+        assert_eq!(answer.status, 200, "{method}: {}", answer.text());
+        assert_eq!(counted(&scene.upstream)["/again"], 2, "{method}");
+        assert_eq!(scene.upstream.connections(), 2, "{method}");
+        let bodies: Vec<_> = scene.upstream.requests().split_off(1);
+        assert_eq!(bodies[0].body, bodies[1].body);
+    }
+}
+
+#[test]
+fn fault_42_what_may_not_be_executed_twice_is_sent_once_and_the_outcome_said_to_be_unknown() {
+    for method in ["POST", "PATCH"] {
+        let scene = Scene::before(tired(""));
+        scene.serves();
+        let failed = scene.proxy.exchange(request(method, "/once"));
+        assert_eq!(
+            (failed.status, failed.code().as_str()),
+            (502, "upstream_reset")
+        );
+        assert!(failed.text().contains("unknown"), "{}", failed.text());
+        assert_eq!(counted(&scene.upstream)["/once"], 1, "{method}");
+        scene.serves();
+    }
+}
+
+#[test]
+fn fault_42_nothing_is_sent_again_once_an_answer_has_begun_or_a_body_was_streamed() {
+    for partly in [
+        "HTTP/1.1 200 OK\r\ncontent-",
+        "HTTP/1.1 103 Early Hints\r\n\r\n",
+    ] {
+        let scene = Scene::before(tired(partly));
+        scene.serves();
+        let mut client = scene.client();
+        let mut failed = client.send(request("GET", "/once").as_bytes()).answer();
+        if failed.status == 103 {
+            failed = client.answer();
+        }
+        assert_eq!(failed.status, 502, "{partly}");
+        assert_eq!(counted(&scene.upstream)["/once"], 1, "{partly}");
+        scene.serves();
+    }
+    let scene = Scene::before(tired(""));
+    scene.serves();
+    let streamed =
+        request("PUT", "/once").replace("\r\n\r\n", "\r\nContent-Type: multipart/x\r\n\r\n");
+    let failed = scene.proxy.exchange(streamed);
+    assert_eq!(failed.code(), "upstream_reset");
+    assert_eq!(counted(&scene.upstream)["/once"], 1);
+    scene.serves();
+}
+
+/// Sends many requests to an upstream that closes idle connections at any time; counts the answers.
+fn race(method: &'static str) -> (Scene, usize) {
+    const REQUESTS: usize = 1000;
+    let turn = Arc::new(AtomicUsize::new(0));
+    let scene = Scene::before(Upstream::handling(move |link| {
+        while link.request()?.is_some() {
+            ok(link)?;
+            // Just when the next request may be on its way.
+            match turn.fetch_add(1, Ordering::SeqCst) % 5 {
+                0 => return Ok(()),
+                1 => {
+                    pause(Duration::from_micros(300));
+                    return Ok(());
+                }
+                2 => {
+                    pause(Duration::from_millis(1));
+                    return link.reset();
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }));
+    let mut client = scene.client();
+    let mut answered = 0;
+    for number in 0..REQUESTS {
+        client.send(request(method, &format!("/{number}")).as_bytes());
+        let answer = client.answer();
+        answered += usize::from(answer.status == 200);
+        if answer.status != 200 {
+            assert_eq!(answer.code(), "upstream_reset");
+        }
+        if number % 3 == 0 {
+            pause(Duration::from_micros(600));
+        }
+    }
+    (scene, answered)
+}
+
+#[test]
+fn fault_42_a_thousand_of_a_thousand_gets_are_answered_while_connections_are_closed_under_us() {
+    let (scene, answered) = race("GET");
+    assert_eq!(answered, 1000);
+    assert_eq!(counted(&scene.upstream).len(), 1000);
+}
+
+#[test]
+fn fault_42_no_post_is_seen_twice_while_connections_are_closed_under_us() {
+    let (scene, answered) = race("POST");
+    let counts = counted(&scene.upstream);
+    assert!(counts.values().all(|count| *count == 1), "{counts:?}");
+    assert!(answered <= counts.len());
+}
+
+#[test]
+fn fault_43_a_gateway_that_hangs_times_out_and_is_not_asked_again() {
+    let upstream = faulty(|link| {
+        link.drain();
+        Ok(())
+    });
+    let scene = Scene::with(upstream, |config| {
+        config.timeouts.response = Duration::from_millis(500);
+    });
+    // Over a connection that was used before, and with a method that might be sent again.
+    scene.serves();
+    let late = scene.proxy.exchange(FAULT);
+    assert_eq!(
+        (late.status, late.code().as_str()),
+        (504, "response_timeout")
+    );
+    scene.arrived();
+    scene.serves();
+}
