@@ -9,6 +9,8 @@ pub mod gateway;
 pub mod serve;
 pub mod sign;
 mod signals;
+mod url;
+pub mod verify;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -52,6 +54,8 @@ enum Command {
     Gateway(gateway::GatewayArguments),
     /// Sign one request and print it, without sending it.
     Sign(sign::SignArguments),
+    /// Say whether a signed request verifies, and what differs if not.
+    Verify(verify::VerifyArguments),
     /// Check something before it is relied upon.
     Check(check::CheckArguments),
 }
@@ -98,6 +102,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Some(Command::Demo(demo)) => demo::run(&demo),
         Some(Command::Gateway(gateway)) => gateway::run(&gateway, &environment),
         Some(Command::Sign(sign)) => sign::run(&sign, &environment),
+        Some(Command::Verify(verify)) => verify::run(&verify, &environment),
         Some(Command::Check(check)) => check::run(&check, &environment),
     }
 }

@@ -48,7 +48,7 @@ mod signer;
 mod target;
 mod verify;
 
-pub use canonical::{CanonicalRequest, Redacted};
+pub use canonical::{CanonicalRequest, Redacted, string_to_sign};
 pub use date::SigningDate;
 pub use payload::{Payload, PayloadHash, PayloadHasher, UNSIGNED_PAYLOAD};
 pub use signer::{Signature, Signer};

@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
-use super::{ALGORITHM, CanonicalRequest};
+use super::{ALGORITHM, CanonicalRequest, SigningDate, string_to_sign};
 
 /// Signs requests with one key pair.
 #[derive(Clone)]
@@ -57,12 +57,19 @@ impl Signer {
     /// wrong signature.
     #[must_use]
     pub fn matches(&self, request: &CanonicalRequest<'_>, signature: &str) -> bool {
-        let mut bytes = [0; 32];
-        // Upper-case digits would be another text than the one that signers send.
-        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        signature.bytes().all(is_digit)
-            && hex::decode_to_slice(signature, &mut bytes).is_ok()
-            && self.mac(request).verify_slice(&bytes).is_ok()
+        is_signature(self.mac(request), signature)
+    }
+
+    /// Whether `signature`, in hexadecimal, is the one of a canonical request that is given as text.
+    /// Takes the same time for every wrong signature.
+    ///
+    /// To find out what another signer has signed. Whether a request verifies is for
+    /// [`super::verify`] to say, which makes the text from the request itself.
+    #[must_use]
+    pub fn matches_text(&self, canonical: &str, date: &SigningDate, signature: &str) -> bool {
+        let mut mac = self.keyed.clone();
+        mac.update(string_to_sign(canonical, date).as_bytes());
+        is_signature(mac, signature)
     }
 
     fn mac(&self, request: &CanonicalRequest<'_>) -> Hmac<Sha256> {
@@ -102,6 +109,15 @@ impl Signature {
     }
 }
 
+fn is_signature(mac: Hmac<Sha256>, signature: &str) -> bool {
+    let mut bytes = [0; 32];
+    // Upper-case digits would be another text than the one that signers send.
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    signature.bytes().all(is_digit)
+        && hex::decode_to_slice(signature, &mut bytes).is_ok()
+        && mac.verify_slice(&bytes).is_ok()
+}
+
 /// A keyed hash as something that text is written to.
 struct Keyed(Hmac<Sha256>);
 
@@ -115,10 +131,27 @@ impl Write for Keyed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signature::{Payload, PayloadHash, Presented, Target};
 
     #[test]
     fn debug_does_not_show_the_secret() {
         let signer = Signer::new("AK", &"MARKER".into());
         assert!(!format!("{signer:?}").contains("MARKER"));
+    }
+
+    #[test]
+    fn a_text_matches_the_signature_of_the_request_that_it_is_of() {
+        let signer = Signer::new("AK", &"SK".into());
+        let date = SigningDate::parse("20261123T080000Z").unwrap();
+        let target = Target::parse("/v1?a=b").unwrap();
+        let payload = Payload::Hash(&PayloadHash::EMPTY);
+        let request = CanonicalRequest::new("GET", target, &[], &date, payload).unwrap();
+        let authorization = signer.sign(&request).into_authorization();
+        let signature = Presented::parse(&authorization).unwrap().signature;
+        let text = request.to_string();
+        assert_eq!(string_to_sign(&text, &date), request.string_to_sign());
+        assert!(signer.matches_text(&text, &date, signature));
+        assert!(!signer.matches_text(&format!("{text}\n"), &date, signature));
+        assert!(!signer.matches_text(&text, &date, &signature.to_uppercase()));
     }
 }

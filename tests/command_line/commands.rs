@@ -1,5 +1,10 @@
 //! The commands other than `serve`.
 
+use std::io::Write;
+use std::process::Stdio;
+
+use serde_json::Value;
+
 use crate::program::{Place, Running};
 
 const KEY: [(&str, &str); 2] = [
@@ -63,6 +68,99 @@ fn sign_reads_a_body_from_a_file_and_needs_a_key() {
             .0,
         1
     );
+}
+
+/// Runs `verify` with a request on standard input.
+fn verify(place: &Place, arguments: &[&str], request: &str) -> (i32, String, String) {
+    let arguments = [&["verify"], arguments].concat();
+    let mut child = place
+        .command(&arguments, &KEY)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(request.as_bytes()).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[test]
+fn what_sign_prints_verifies_until_it_is_changed() {
+    let place = Place::new();
+    let body = "{\"a\":1}";
+    let (_, out, _) = place.run(
+        &[
+            "sign",
+            "--format",
+            "json",
+            "-d",
+            body,
+            "-H",
+            "x-stage: RELEASE",
+            "https://a.example/v1/x?b=1&a=2",
+        ],
+        &KEY,
+    );
+    let signed: Value = serde_json::from_str(&out).unwrap();
+    let headers = signed["headers"].as_object().unwrap().iter();
+    let headers: String = headers
+        .map(|(name, value)| format!("{name}: {}\r\n", value.as_str().unwrap()))
+        .collect();
+    let method = signed["method"].as_str().unwrap();
+    let target = signed["url"]
+        .as_str()
+        .unwrap()
+        .replace("https://a.example", "");
+    let request = format!("{method} {target} HTTP/1.1\r\n{headers}\r\n{body}");
+
+    let (code, out, err) = verify(&place, &["--require", "host", "-"], &request);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    assert_eq!(
+        out,
+        "verified: access key QTWAOYTTINDUT2QVKYUC, signed headers host;x-sdk-date;x-stage, body covered: yes\n"
+    );
+    let (code, out, err) = verify(&place, &["--format", "json"], &format!("{request}\n"));
+    assert_eq!((code, err.as_str()), (1, ""), "{out}");
+    let said: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(said["verified"], false);
+    let explanation = said["explanation"].as_str().unwrap();
+    assert!(
+        explanation.contains("without the line feed"),
+        "{explanation}"
+    );
+    assert_eq!(
+        said["canonical_request"].as_str().unwrap().lines().count(),
+        9
+    );
+    let (code, out, _) = verify(&place, &["--now", "20001123T080000Z"], &request);
+    assert_eq!((code, out.contains("seconds ahead of")), (1, true), "{out}");
+}
+
+#[test]
+fn verify_tells_wrong_arguments_from_bad_credentials_and_unreadable_requests() {
+    let place = Place::new();
+    for arguments in [
+        &["--window", "soon"][..],
+        &["--now", "today"],
+        &["-X", "GET", "file"],
+        &["-d", "a", "--data-file", "b", "https://a.example/"],
+        &["-H", "x", "https://a.example/"],
+    ] {
+        assert_eq!(verify(&place, arguments, "").0, 64, "{arguments:?}");
+    }
+    assert_eq!(verify(&place, &["--credentials", "none"], "").0, 78);
+    assert_eq!(verify(&place, &["none"], "").0, 1);
+    let (code, out, err) = verify(&place, &[], "hello");
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.contains("this is not a request of HTTP/1.1"), "{err}");
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn every_option_and_command_is_in_the_readme_and_none_takes_a_secret() {
             "{command}"
         );
     }
-    for command in ["serve", "demo", "gateway", "sign", "check"] {
+    for command in ["serve", "demo", "gateway", "sign", "verify", "check"] {
         let (_, help, _) = place.run(&[command, "--help"], &[]);
         for word in ["secret", "--sk", "password"] {
             let options = help

@@ -5,11 +5,12 @@ use std::io::{self, Read};
 
 use secrecy::ExposeSecret;
 
+use super::super::url::Url;
 use super::{SignArguments, SignError};
 use crate::credentials::Credentials;
 use crate::signature::{
     CONTENT_HASH_HEADER, CanonicalRequest, DATE_HEADER, Payload, PayloadHash, PayloadHasher,
-    Signer, SigningDate, Target, UNSIGNED_PAYLOAD, respell_query,
+    Signer, SigningDate, Target, UNSIGNED_PAYLOAD,
 };
 
 /// A signed request, with every stage of its signature.
@@ -31,7 +32,7 @@ impl SignedRequest {
         credentials: &Credentials,
         now: SigningDate,
     ) -> Result<Self, SignError> {
-        let url = Url::parse(&arguments.url)?;
+        let url = Url::parse(&arguments.url).ok_or(SignError::Url)?.respelt();
         let mut headers = Headers::parse(&arguments.headers)?;
         let given = headers.take(DATE_HEADER);
         let date = match arguments.date.as_ref().or(given.as_ref()) {
@@ -101,49 +102,6 @@ impl SignedRequest {
             canonical_request,
             string_to_sign,
             authorization,
-        })
-    }
-}
-
-/// A URL, as far as a request needs it.
-#[derive(Debug)]
-struct Url {
-    /// Scheme and authority, as they were given.
-    origin: String,
-    /// The value of `Host`: without the scheme's default port, as clients send it.
-    host: String,
-    /// Path and query, respelt, without the fragment.
-    target: String,
-}
-
-impl Url {
-    fn parse(text: &str) -> Result<Self, SignError> {
-        let (scheme, rest) = text.split_once("://").ok_or(SignError::Url)?;
-        let default_port = match scheme.to_ascii_lowercase().as_str() {
-            "https" => ":443",
-            "http" => ":80",
-            _ => return Err(SignError::Url),
-        };
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, target) = rest.split_at(end);
-        if authority.is_empty()
-            || authority.contains('@')
-            || authority.parse::<http::uri::Authority>().is_err()
-        {
-            return Err(SignError::Url);
-        }
-        let target = target.split('#').next().unwrap_or_default();
-        let (path, query) = match target.split_once('?') {
-            Some((path, query)) => (path, Some(respell_query(query))),
-            None => (target, None),
-        };
-        let path = if path.is_empty() { "/" } else { path };
-        let query = query.map_or_else(String::new, |query| format!("?{query}"));
-        let host = authority.strip_suffix(default_port).unwrap_or(authority);
-        Ok(Self {
-            origin: format!("{scheme}://{authority}"),
-            host: host.to_owned(),
-            target: format!("{path}{query}"),
         })
     }
 }

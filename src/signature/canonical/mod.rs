@@ -131,12 +131,7 @@ impl<'a> CanonicalRequest<'a> {
     }
 
     pub(super) fn write_string_to_sign(&self, out: &mut impl Write) -> fmt::Result {
-        let mut digits = [0; 64];
-        hex::encode_to_slice(self.digest(), &mut digits).expect("32 bytes make 64 digits");
-        let digits = std::str::from_utf8(&digits).expect("hexadecimal digits are ascii");
-        [ALGORITHM, "\n", self.date.as_str(), "\n", digits]
-            .iter()
-            .try_for_each(|text| out.write_str(text))
+        write_string_to_sign(out, &self.date, self.digest())
     }
 
     pub(super) fn write_signed_headers(&self, out: &mut impl Write) -> fmt::Result {
@@ -231,6 +226,26 @@ impl fmt::Display for Redacted<'_> {
         self.0
             .write_last_lines(f, |name| SHOWN_HEADERS.contains(&name))
     }
+}
+
+/// The string to sign of a canonical request that is given as text, whoever made it.
+///
+/// For requests to send there is [`CanonicalRequest::string_to_sign`], which knows its date.
+#[must_use]
+pub fn string_to_sign(canonical: &str, date: &SigningDate) -> String {
+    let mut text = String::with_capacity(98);
+    write_string_to_sign(&mut text, date, Sha256::digest(canonical).into())
+        .expect("writing to a string cannot fail");
+    text
+}
+
+fn write_string_to_sign(out: &mut impl Write, date: &SigningDate, digest: [u8; 32]) -> fmt::Result {
+    let mut digits = [0; 64];
+    hex::encode_to_slice(digest, &mut digits).expect("32 bytes make 64 digits");
+    let digits = std::str::from_utf8(&digits).expect("hexadecimal digits are ascii");
+    [ALGORITHM, "\n", date.as_str(), "\n", digits]
+        .iter()
+        .try_for_each(|text| out.write_str(text))
 }
 
 /// A hash as something that text is written to.
