@@ -108,7 +108,7 @@ impl GatewayClock {
             // It cannot be the time of who has accepted that signature.
             return;
         }
-        let sample = (told - received.wall, told + 1000 - sent.wall);
+        let sample = interval(told, sent, received);
         if has_jumped(sent, received) || sample.0.abs() > ABSURD || sample.1.abs() > ABSURD {
             return;
         }
@@ -152,6 +152,15 @@ impl GatewayClock {
         // Every change leaves it whole, so a panic elsewhere does no harm.
         self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The milliseconds by which the gateway's clock is ahead if it told this time, in milliseconds, at some
+/// moment between these two.
+pub(super) fn interval(told: i64, sent: Moment, received: Moment) -> (i64, i64) {
+    (
+        told.saturating_sub(received.wall),
+        told.saturating_add(1000).saturating_sub(sent.wall),
+    )
 }
 
 /// The difference in seconds that an interval tells beyond doubt; 0 if the clocks may agree.

@@ -48,6 +48,14 @@ impl Moment {
     }
 }
 
+/// By how many seconds the clock is ahead that told this time in answer to a request: at least, and at
+/// most. A time that is told is true for a second, and at some moment between the two.
+#[must_use]
+pub fn ahead_between(told: i64, sent: Moment, received: Moment) -> (i64, i64) {
+    let (least, most) = gateway::interval(told.saturating_mul(1000), sent, received);
+    (least.div_euclid(1000), -(-most).div_euclid(1000))
+}
+
 /// The time that a `Date` of an answer tells, in seconds since 1970; `None` if it is not one.
 #[must_use]
 pub fn parse_http_date(value: &[u8]) -> Option<i64> {

@@ -104,22 +104,35 @@ impl Origin {
     }
 
     /// Host and port that TCP connects to.
-    fn first_hop(&self) -> (&str, u16) {
+    pub(super) fn first_hop(&self) -> (&str, u16) {
         match &self.egress {
             Some(proxy) => (&proxy.host, proxy.port),
             None => (&self.host, self.port),
         }
     }
 
+    /// The proxy of the network, with the host and port that it is asked for.
+    pub(super) fn behind(&self) -> Option<(&EgressProxy, &str, u16)> {
+        Some((self.egress.as_ref()?, &self.host, self.port))
+    }
+
+    pub(super) fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    pub(super) fn server_name(&self) -> ServerName<'static> {
+        self.server_name.clone()
+    }
+
     async fn prepare(&self, network: &Network, mut tcp: TcpStream) -> Result<Opened, Error> {
-        if let Some(proxy) = &self.egress {
-            tunnel::open(&mut tcp, proxy, &self.host, self.port).await?;
+        if let Some((proxy, host, port)) = self.behind() {
+            tunnel::open(&mut tcp, proxy, host, port).await?;
         }
         let wire = match self.scheme {
             Scheme::Http => Wire::new(tcp),
             Scheme::Https => network
                 .tls
-                .connect(self.server_name.clone(), tcp)
+                .connect(self.server_name(), tcp)
                 .await
                 .map(Wire::new)
                 .map_err(Error::Tls)?,

@@ -14,6 +14,7 @@
 mod connect;
 mod connection;
 mod pool;
+mod probe;
 mod race;
 mod resolve;
 mod tls;
@@ -33,6 +34,7 @@ pub use connect::Network;
 use connect::{Opened, Origin};
 pub use connection::{Connection, Outgoing, ReceiveError, SendError};
 use pool::{Bounds, Pool};
+pub use probe::{Probe, Secured};
 use resolve::Lookup;
 pub use resolve::Resolver;
 pub use tls::{TlsSettings, TlsSetupError};

@@ -61,6 +61,7 @@ class Gateway:
     secret_key: str = field(default_factory=lambda: "MARKER" + secrets.token_hex(17))
     requests: int = 0
     refused: int = 0
+    connections: int = 0
 
     def start(self) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -82,6 +83,8 @@ class Gateway:
     def _serve(self, context: ssl.SSLContext, connection: socket.socket) -> None:
         connection.settimeout(PATIENCE)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with self.lock:
+            self.connections += 1
         try:
             with context.wrap_socket(connection, server_side=True) as stream:
                 reader = stream.makefile("rb", buffering=1 << 16)
@@ -111,8 +114,11 @@ class Gateway:
         if request.only("x-stage") != "RELEASE":
             raise Refused("x-stage is not RELEASE")
         date = datetime.strptime(request.only("x-sdk-date"), "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc)
-        if abs(time.time() - date.timestamp()) > 900:
-            raise Refused("signature expired")
+        now = datetime.now(timezone.utc)
+        if abs(now.timestamp() - date.timestamp()) > 900:
+            shown = [moment.strftime("%Y%m%dT%H%M%SZ") for moment in (date, now)]
+            raise Refused("Incorrect IAM authentication information: calc aksk signature fail:signature expired, "
+                          f"signature time:{shown[0]},server time:{shown[1]}")
         match = GRAMMAR.fullmatch(request.only("authorization"))
         if not match or match[1] != self.access_key:
             raise Refused("authorization is malformed, or of another key")

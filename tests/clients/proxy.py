@@ -1,5 +1,6 @@
 """The proxy under test: a process of its own, with a configuration and a log in a folder."""
 
+import os
 import re
 import signal
 import socket
@@ -23,7 +24,8 @@ ca_file = "{gateway.ca_file}"
 
 
 class Proxy:
-    def __init__(self, binary: str, folder: Path, gateway: Gateway, level: str = "trace", more: str = "") -> None:
+    def __init__(self, binary: str, folder: Path, gateway: Gateway, level: str = "trace", more: str = "",
+                 variables: dict[str, str] | None = None) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         credentials = folder / "credentials.csv"
@@ -34,7 +36,7 @@ class Proxy:
         self.log_file = folder / "log"
         with self.log_file.open("wb") as log:
             command = [binary, "serve", "--config", str(config), "--log-level", level]
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **(variables or {})})
         self._wait_until_it_listens()
 
     def _wait_until_it_listens(self) -> None:

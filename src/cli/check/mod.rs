@@ -1,5 +1,8 @@
 //! `apig-proxy check`: says whether something is in order, before it is relied upon.
 
+mod probe;
+mod upstream;
+
 use std::io::Write;
 
 use clap::{Args, Subcommand};
@@ -21,6 +24,8 @@ pub struct CheckArguments {
 enum What {
     /// Configuration and credentials: all problems at once, as `serve` would report them.
     Config(ServeArguments),
+    /// The way to the gateway: name, connection, TLS, clock, and one signed request.
+    Upstream(upstream::UpstreamArguments),
 }
 
 /// Checks what is asked for.
@@ -28,6 +33,7 @@ enum What {
 pub fn run(arguments: &CheckArguments, environment: &Environment) -> Exit {
     match &arguments.what {
         What::Config(serve) => check_config(serve, environment),
+        What::Upstream(arguments) => upstream::run(arguments, environment),
     }
 }
 
