@@ -76,7 +76,7 @@ pub(super) fn pool(judge: &mut Judge<'_>) -> PoolConfig {
         0..=CONNECTIONS,
         "expected a number from 0 to 1048576",
     );
-    if warm > connections && connections > 1 {
+    if warm > connections {
         judge.report("pool.warm", "expected no more than pool.connections");
     }
     PoolConfig {

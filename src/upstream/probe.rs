@@ -24,7 +24,7 @@ pub struct Probe {
 }
 
 /// What TLS with an upstream came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Secured {
     /// The version of TLS, like `TLS 1.3`.
     pub version: &'static str,

@@ -1,7 +1,9 @@
 //! The program as it is started: exit codes, messages, what is printed, and what never is.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod checks;
 mod commands;
+mod gateway;
 mod program;
 mod readme;
 mod secrets;

@@ -1,43 +1,10 @@
 //! Where the secret key must not be seen: logs at any level, answers, the command line.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::thread;
-
-use apig_proxy::credentials::Credentials;
-use apig_proxy::emulator::Emulator;
-
+use crate::gateway::gateway;
 use crate::program::{Place, Running, exchange};
 
 const SECRET: &str = "MARKERsecretMARKERsecretMARKERsecretMARK";
 const TOKEN: &str = "MARKERtoken";
-
-/// A gateway that takes the access key with this secret and this token.
-fn gateway(place: &Place, secret: &str, token: Option<&str>) -> SocketAddr {
-    let key = Credentials {
-        access_key: "AKTEST0000000000TEST".to_owned(),
-        secret_key: secret.into(),
-        security_token: token.map(Into::into),
-    };
-    let emulator = Emulator::bind(
-        "127.0.0.1:0".parse().unwrap(),
-        &[key],
-        Arc::new(apig_proxy::clock::unix_seconds),
-    )
-    .unwrap();
-    let address = emulator.address();
-    place.file("ca.pem", &emulator.root_pem());
-    thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime
-            .block_on(emulator.serve(std::future::pending()))
-            .unwrap();
-    });
-    address
-}
 
 fn post(content_type: &str, length: usize, body: &str) -> String {
     format!(
@@ -47,11 +14,11 @@ fn post(content_type: &str, length: usize, body: &str) -> String {
 
 #[test]
 fn the_secret_is_seen_nowhere_at_the_most_talkative_level() {
-    // A gateway that refuses a signature echoes what was signed, so there is no token in that case.
+    // A gateway that refuses a signature echoes what was signed, the token too.
     let cases = [
         ("text", SECRET, Some(TOKEN), "200"),
         ("json", SECRET, Some(TOKEN), "200"),
-        ("text", "another", None, "401"),
+        ("text", "another", Some(TOKEN), "401"),
     ];
     for (format, secret_of_gateway, token, status) in cases {
         let place = Place::new();
@@ -88,6 +55,9 @@ fn the_secret_is_seen_nowhere_at_the_most_talkative_level() {
         ] {
             answers.push_str(&exchange(address, refused));
         }
+        if status == "401" {
+            assert!(answers.contains("x-security-token:***"), "{answers}");
+        }
         let command_line =
             std::fs::read_to_string(format!("/proc/{}/cmdline", running.id())).unwrap();
         let (code, said) = running.stop();
@@ -101,4 +71,27 @@ fn the_secret_is_seen_nowhere_at_the_most_talkative_level() {
             assert!(!text.contains("MARKER"), "{what}: {text}");
         }
     }
+}
+
+#[test]
+fn the_password_of_the_network_s_proxy_is_seen_nowhere() {
+    let place = Place::new();
+    place.file("profile", &format!("[basic]\nak=AK\nsk={SECRET}\n"));
+    place.file(
+        "apig-proxy.toml",
+        "upstream = \"https://gateway.invalid\"\nlisten = \"127.0.0.1:0\"\nadmin = \"off\"\n[credentials]\nfile = \"profile\"\n[log]\nlevel = \"trace\"\n",
+    );
+    let proxy = [("HTTPS_PROXY", "http://user:MARKER@127.0.0.1:9")];
+    let mut running = Running::start(place.command(&[], &proxy));
+    let address = running.address();
+    let answer = exchange(address, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+    let (code, said) = running.stop();
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("upstream_unreachable"), "{said}");
+    assert!(!(said + &answer).contains("MARKER"));
+    let (code, said, err) = place.run(&["check", "upstream"], &proxy);
+    assert_eq!(code, 1, "{said}{err}");
+    assert!(said.contains("HTTPS_PROXY"), "{said}");
+    assert!(!(said + &err).contains("MARKER"));
 }

@@ -180,3 +180,38 @@ fn no_problem_quotes_what_was_said() {
     .unwrap_err();
     assert!(!format!("{shown}{shown:?}").contains("MARKER"), "{shown}");
 }
+
+#[test]
+fn an_upstream_that_is_the_proxy_itself_is_refused() {
+    for (listen, upstream) in [
+        ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("127.0.0.1:8080", "https://localhost:8080/base"),
+        ("[::1]:8080", "http://localhost:8080"),
+        ("[::1]:8080", "https://[::1]:8080"),
+    ] {
+        let said = problem(&format!(
+            "upstream = \"{upstream}\"\nlisten = \"{listen}\"\n"
+        ));
+        assert!(said.contains("come back for ever"), "{said}");
+    }
+    let route = "[[route]]\npath = \"/a\"\nupstream = \"http://127.0.0.1:8080/x\"\n";
+    let said = problem(route);
+    assert!(said.starts_with("x.toml:4: route.upstream: "), "{said}");
+    // Another port of the same machine is another program.
+    assert!(problems("upstream = \"http://127.0.0.1:8082\"\n").is_empty());
+    assert!(problems("upstream = \"http://127.0.0.2:8080\"\n").is_empty());
+}
+
+#[test]
+fn bounds_of_the_pool_have_to_make_sense() {
+    for (text, key) in [
+        ("[pool]\nconnections = 0\n", "pool.connections"),
+        ("[pool]\nwarm = -1\n", "pool.warm"),
+        ("[pool]\nconnections = 2\nwarm = 3\n", "pool.warm"),
+        ("[pool]\nidle = \"0s\"\n", "pool.idle"),
+        ("[pool]\nage = 5\n", "pool.age"),
+    ] {
+        let said = problem(text);
+        assert!(said.contains(&format!("{key}: expected ")), "{said}");
+    }
+}

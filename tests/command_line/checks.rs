@@ -1,0 +1,116 @@
+//! `check upstream`: each step of the way, and what to do when one fails.
+
+use crate::gateway::gateway;
+use crate::program::Place;
+
+const KEY: [(&str, &str); 2] = [
+    ("HUAWEICLOUD_SDK_AK", "AKTEST0000000000TEST"),
+    ("HUAWEICLOUD_SDK_SK", "secret"),
+];
+
+/// What the check says of this upstream, and whether it is content.
+fn checked(place: &Place, upstream: &str, arguments: &[&str]) -> (bool, String) {
+    place.file(
+        "apig-proxy.toml",
+        &format!("upstream = \"{upstream}\"\n[upstream_tls]\nca_file = \"ca.pem\"\n"),
+    );
+    let arguments = [&["check", "upstream"], arguments].concat();
+    let (code, out, err) = place.run(&arguments, &KEY);
+    assert!(code == 0 || code == 1, "{code} {err}");
+    (code == 0, out)
+}
+
+/// The results of the steps, in their order.
+fn results(said: &str) -> Vec<(&str, &str)> {
+    let steps = said.lines().filter(|line| line.starts_with("  "));
+    steps
+        .map(|line| {
+            let mut words = line.split_whitespace();
+            (words.next().unwrap(), words.next().unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn a_gateway_that_is_in_order_passes_every_step() {
+    let place = Place::new();
+    let address = gateway(&place, "secret", None);
+    let (is_well, said) = checked(&place, &format!("https://{address}"), &[]);
+    assert!(is_well, "{said}");
+    let steps = ["dns", "connect", "tls", "clock", "request"];
+    assert_eq!(results(&said), steps.map(|step| (step, "ok")), "{said}");
+}
+
+#[test]
+fn a_wrong_secret_and_a_wrong_stage_are_named() {
+    let place = Place::new();
+    let address = gateway(&place, "another", None);
+    let upstream = format!("https://{address}");
+    let (is_well, said) = checked(&place, &upstream, &[]);
+    assert!(
+        !is_well && said.contains("secret key does not belong"),
+        "{said}"
+    );
+    assert_eq!(results(&said)[4], ("request", "FAILED"));
+    let (is_well, said) = checked(&place, &upstream, &["--stage", "TEST", "--path", "/v1/a"]);
+    assert!(!is_well && said.contains("stage"), "{said}");
+    // Hardly any gateway has an API at "/", so that says nothing of the key.
+    let (is_well, said) = checked(&place, &upstream, &["--stage", "TEST"]);
+    assert!(is_well && said.contains("--path"), "{said}");
+    assert_eq!(results(&said)[4], ("request", "note"));
+}
+
+#[test]
+fn the_first_step_that_fails_is_the_last_one() {
+    let place = Place::new();
+    let address = gateway(&place, "secret", None);
+    for (upstream, step, fragment) in [
+        (
+            "https://gateway.invalid".to_owned(),
+            "dns",
+            "check upstream and DNS",
+        ),
+        (
+            "https://127.0.0.1:1".to_owned(),
+            "connect",
+            "check the network",
+        ),
+        (
+            format!("https://127.0.0.2:{}", address.port()),
+            "connect",
+            "check the network",
+        ),
+    ] {
+        let (is_well, said) = checked(&place, &upstream, &[]);
+        assert!(!is_well && said.contains(fragment), "{said}");
+        assert_eq!(results(&said).last(), Some(&(step, "FAILED")), "{said}");
+    }
+    let other = Place::new();
+    gateway(&other, "secret", None);
+    std::fs::copy(other.path().join("ca.pem"), place.path().join("ca.pem")).unwrap();
+    let (is_well, said) = checked(&place, &format!("https://{address}"), &[]);
+    assert!(!is_well && said.contains("upstream_tls.ca_file"), "{said}");
+    assert_eq!(results(&said).last(), Some(&("tls", "FAILED")), "{said}");
+}
+
+#[test]
+fn each_route_is_checked_or_the_one_that_takes_the_path() {
+    let place = Place::new();
+    let address = gateway(&place, "secret", None);
+    place.file(
+        "apig-proxy.toml",
+        &format!(
+            "upstream = \"https://127.0.0.1:1\"\n[[route]]\npath = \"/a\"\nupstream = \"https://{address}/v1\"\n\
+             [upstream_tls]\nca_file = \"ca.pem\"\n"
+        ),
+    );
+    let (code, said, _) = place.run(&["check", "upstream"], &KEY);
+    assert_eq!(code, 1);
+    assert!(
+        said.contains("/a/ to https://") && said.contains("/ to https://127.0.0.1:1"),
+        "{said}"
+    );
+    let (code, said, _) = place.run(&["check", "upstream", "--path", "/a/b"], &KEY);
+    assert_eq!(code, 0, "{said}");
+    assert!(!said.contains("127.0.0.1:1\n"), "{said}");
+}
