@@ -29,6 +29,11 @@ pub enum Error {
     /// The target cannot be signed.
     #[error("{0}")]
     BadTarget(#[from] SignatureError),
+    /// The caller did not send its token, or another one.
+    #[error(
+        "callers have to send the token of access.token_file as X-Apig-Proxy-Token; send it, or ask who runs the proxy for it"
+    )]
+    TokenRequired,
     /// The `Host` is not one of the proxy's names.
     #[error(
         "this Host may not use the proxy; call it as localhost, or add the name to access.hosts"
@@ -227,6 +232,7 @@ impl Error {
             Self::BodyIncomplete(_) => (Client, 400, "bad_request", malformed),
             Self::BadHost => (Client, 400, "bad_host", malformed),
             Self::BadTarget(_) => (Client, 400, "bad_target", malformed),
+            Self::TokenRequired => (Client, 401, "token_required", denied),
             Self::HostNotAllowed { .. } => (Client, 403, "host_not_allowed", denied),
             Self::OriginNotAllowed { .. } => (Client, 403, "origin_not_allowed", denied),
             Self::NoRoute => (Client, 404, "no_route", "destination_not_found"),

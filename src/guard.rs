@@ -8,7 +8,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::config::Access;
+use crate::config::{Access, CallerToken};
 use crate::error::Error;
 use crate::http1::Fields;
 
@@ -18,7 +18,11 @@ pub struct Guard {
     /// Names by which the proxy may be called: lower case, no port, IPv6 addresses in brackets.
     hosts: Vec<String>,
     origins: Vec<String>,
+    token: Option<CallerToken>,
 }
+
+/// The header in which callers send their token.
+const TOKEN: &str = "x-apig-proxy-token";
 
 impl Guard {
     /// A guard for these bound addresses.
@@ -37,6 +41,7 @@ impl Guard {
         Self {
             hosts,
             origins: access.origins.clone(),
+            token: access.token.clone(),
         }
     }
 
@@ -44,9 +49,28 @@ impl Guard {
     ///
     /// # Errors
     ///
+    /// As [`Self::check_page`], and [`Error::TokenRequired`].
+    pub fn check<'r>(
+        &'r self,
+        authority: Option<&str>,
+        fields: &'r Fields,
+    ) -> Result<Visitor<'r>, Error> {
+        let visitor = self.check_page(authority, fields)?;
+        if let Some(token) = &self.token
+            && !fields.only(TOKEN).is_some_and(|sent| token.is(sent))
+        {
+            return Err(Error::TokenRequired);
+        }
+        Ok(visitor)
+    }
+
+    /// Checks all but the token, which a browser that asks whether it may send a request cannot have.
+    ///
+    /// # Errors
+    ///
     /// [`Error::BadHost`], [`Error::HostNotAllowed`] or [`Error::OriginNotAllowed`], and
     /// [`Error::BadRequest`] for an absolute target whose authority is not the `Host`.
-    pub fn check<'r>(
+    pub fn check_page<'r>(
         &'r self,
         authority: Option<&str>,
         fields: &'r Fields,
@@ -146,6 +170,7 @@ mod tests {
         let access = Access {
             hosts: vec!["proxy.internal".to_owned()],
             origins: vec!["http://localhost:3000".to_owned()],
+            token: None,
         };
         Guard::new(&access, &["127.0.0.5:8080".parse().unwrap()])
     }

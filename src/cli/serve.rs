@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::signals::Signals;
 use super::{Exit, fail};
-use crate::config::{self, Config, Environment, Loaded, Overrides, Scheme};
+use crate::config::{self, Config, Environment, Listen, Loaded, Overrides, Scheme};
 use crate::listener::{Ended, Server, SetupError};
 use crate::telemetry;
 
@@ -16,7 +16,7 @@ pub struct ServeArguments {
     /// Configuration file [default: ./apig-proxy.toml and others, see the README].
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Address to accept requests on; may be given several times [default: 127.0.0.1:8080].
+    /// Address to accept requests on, or unix:/path; may be given several times [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDR")]
     pub listen: Vec<String>,
     /// Where requests go: the address of the gateway, with scheme and host.
@@ -130,9 +130,42 @@ fn announce(loaded: &Loaded, server: &Server) {
     }
     tracing::info!("signing with the key from {}", credentials.origin);
     announce_routes(config);
-    for address in server.addresses() {
-        tracing::info!("listening on http://{address} for programs on this machine");
+    for (listen, endpoint) in config.listen.iter().zip(server.endpoints()) {
+        tracing::info!("listening on {endpoint} for {}", who(listen, config));
+        let is_remote = matches!(listen, Listen::Tcp(address) if !address.ip().is_loopback());
+        if is_remote {
+            tracing::warn!(
+                "what is sent to {endpoint} can be read on the network, the token too; listen on https:// with [tls]"
+            );
+        }
     }
+}
+
+/// Who can use an address.
+fn who(listen: &Listen, config: &Config) -> String {
+    let socket = &config.unix_socket;
+    let mut who = match listen {
+        Listen::Unix(_) if socket.allowed_uids.is_empty() => {
+            format!("users that can open it (mode {:04o})", socket.mode)
+        }
+        Listen::Unix(_) => format!("the users with numbers {:?}", socket.allowed_uids),
+        Listen::Tcp(address) | Listen::Tls(address) if address.ip().is_loopback() => {
+            "programs on this machine".to_owned()
+        }
+        Listen::Tcp(_) | Listen::Tls(_) => "callers on the network".to_owned(),
+    };
+    let shows_certificate = matches!(listen, Listen::Tls(_))
+        && config
+            .tls
+            .as_ref()
+            .is_some_and(|tls| tls.client_ca.is_some());
+    if shows_certificate {
+        who.push_str(" with a certificate of tls.client_ca_file");
+    }
+    if config.access.token.is_some() {
+        who.push_str(" that send the token of access.token_file");
+    }
+    who
 }
 
 fn announce_routes(config: &Config) {

@@ -5,30 +5,37 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use http::uri::Authority;
 use http::{HeaderValue, Uri};
 
-use super::{Scheme, UpstreamUrl};
+use super::{Listen, Scheme, UpstreamUrl};
 use crate::signature::Target;
 
-/// An address to listen on, before it is known whether this version serves it.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Listen {
-    Tcp(SocketAddr),
-    Unix,
-}
+pub(super) const EXPECTED_LISTEN: &str = "expected an address with a port, like \"127.0.0.1:8080\", or a unix socket, like \"unix:/run/apig-proxy/proxy.sock\"";
 
-pub(super) const EXPECTED_LISTEN: &str = "expected an address with a port, like \"127.0.0.1:8080\"";
+const EXPECTED_PATH: &str = "expected an absolute path of at most 100 bytes after \"unix:\", like \"unix:/run/apig-proxy/proxy.sock\"";
+
+/// Longest path of a unix socket, in bytes. The system takes 107.
+const LONGEST_PATH: usize = 100;
 
 pub(super) const EXPECTED_UPSTREAM: &str = "expected a URL like \"https://<id>.apig.cn-north-4.huaweicloudapis.com\", without user, query and fragment";
 
 /// Reads an address to listen on.
 pub(super) fn listen(text: &str) -> Result<Listen, &'static str> {
-    if text.starts_with("unix:/") {
-        return Ok(Listen::Unix);
+    if let Some(path) = text.strip_prefix("unix:") {
+        let is_path = path.starts_with('/') && path.len() <= LONGEST_PATH && !path.ends_with('/');
+        let path = is_path.then(|| Listen::Unix(path.into()));
+        return path.ok_or(EXPECTED_PATH);
     }
+    match text.strip_prefix("https://") {
+        Some(text) => tcp(text).map(Listen::Tls),
+        None => tcp(text.strip_prefix("http://").unwrap_or(text)).map(Listen::Tcp),
+    }
+}
+
+fn tcp(text: &str) -> Result<SocketAddr, &'static str> {
     if let Some(port) = text.strip_prefix("localhost:") {
         let port = port.parse().map_err(|_| EXPECTED_LISTEN)?;
-        return Ok(Listen::Tcp((Ipv4Addr::LOCALHOST, port).into()));
+        return Ok((Ipv4Addr::LOCALHOST, port).into());
     }
-    text.parse().map(Listen::Tcp).map_err(|_| EXPECTED_LISTEN)
+    text.parse().map_err(|_| EXPECTED_LISTEN)
 }
 
 /// Reads the URL of an upstream.
@@ -196,7 +203,18 @@ mod tests {
             listen("[::1]:0"),
             Ok(Listen::Tcp("[::1]:0".parse().unwrap()))
         );
-        assert_eq!(listen("unix:/run/x.sock"), Ok(Listen::Unix));
+        assert_eq!(
+            listen("unix:/run/x.sock"),
+            Ok(Listen::Unix("/run/x.sock".into()))
+        );
+        assert_eq!(
+            listen("https://0.0.0.0:8443"),
+            Ok(Listen::Tls("0.0.0.0:8443".parse().unwrap()))
+        );
+        assert_eq!(
+            listen("http://127.0.0.1:8080"),
+            Ok(Listen::Tcp("127.0.0.1:8080".parse().unwrap()))
+        );
         for text in [
             "",
             "8080",
@@ -204,7 +222,11 @@ mod tests {
             "127.0.0.1",
             "localhost",
             "localhost:x",
-            "http://127.0.0.1:8080",
+            "ftp://127.0.0.1:8080",
+            "https://127.0.0.1",
+            "unix:relative",
+            "unix:/run/",
+            "unix:",
         ] {
             assert!(listen(text).is_err(), "{text}");
         }

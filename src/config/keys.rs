@@ -28,7 +28,7 @@ pub const KEYS: &[Key] = &[
     key(
         "listen",
         r#""127.0.0.1:8080""#,
-        "loopback address, or a list of them, to accept requests on",
+        "address to accept requests on, or a list of them: `127.0.0.1:8080`, `unix:/path`, `https://…` with `[tls]`",
     ),
     key(
         "admin",
@@ -161,12 +161,47 @@ pub const KEYS: &[Key] = &[
     key(
         "access.token_file",
         r#""""#,
-        "file with a token that callers must send; not served by this version yet",
+        "file with a token that callers must send as `X-Apig-Proxy-Token`",
     ),
     key(
         "access.allow_remote",
         "false",
-        "listen on addresses that are not loopback; not served by this version yet",
+        "listen on addresses that are not loopback; needs `access.token_file` or `tls.client_ca_file` too",
+    ),
+    key(
+        "unix_socket.mode",
+        r#""0600""#,
+        "permissions of a unix socket, in octal digits",
+    ),
+    key(
+        "unix_socket.owner",
+        r#""""#,
+        "user that a unix socket belongs to, by name or number; empty for the one that runs the proxy",
+    ),
+    key(
+        "unix_socket.group",
+        r#""""#,
+        "group that a unix socket belongs to, by name or number",
+    ),
+    key(
+        "unix_socket.allowed_uids",
+        "[]",
+        "numbers of the users that may call over a unix socket; empty for all who can open it",
+    ),
+    key(
+        "tls.cert_file",
+        r#""""#,
+        "PEM file with the certificate for `https://` addresses of `listen`; read again when it changes",
+    ),
+    key(
+        "tls.key_file",
+        r#""""#,
+        "PEM file with its key, which others must not be able to read",
+    ),
+    key(
+        "tls.client_ca_file",
+        r#""""#,
+        "PEM file with the roots of certificates that callers must show; empty for none",
     ),
     key(
         "upstream_tls.ca_file",

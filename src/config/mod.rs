@@ -13,12 +13,14 @@ mod egress;
 mod environment;
 mod judge;
 mod keys;
+mod listen;
 mod load;
 mod problem;
 mod raw;
 mod resolve;
 mod routes;
 pub mod secret;
+mod server_tls;
 #[cfg(test)]
 mod tests;
 
@@ -31,14 +33,21 @@ use http::{HeaderValue, Method};
 pub use egress::EgressProxy;
 pub use environment::Environment;
 pub use keys::{KEYS, Key, ROUTE_KEYS};
+pub use listen::Listen;
 pub use load::{Loaded, Overrides, from_text, load, load_credentials, with_upstream};
 pub use problem::{Place, Problem, Problems};
+pub use secret::CallerToken;
+pub use server_tls::{TlsFiles, TlsFilesError, TlsMaterial};
 
 /// Everything the proxy needs to know, in valid states only.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Loopback addresses to accept callers on; at least one.
-    pub listen: Vec<SocketAddr>,
+    /// Where callers are accepted; at least one.
+    pub listen: Vec<Listen>,
+    /// Who may use a unix socket.
+    pub unix_socket: UnixSocketConfig,
+    /// Certificate and key for TLS with callers.
+    pub tls: Option<TlsFiles>,
     /// Where health and metrics are served; `None` when switched off.
     pub admin: Option<SocketAddr>,
     /// Where requests go; at least one, longest prefix first.
@@ -203,6 +212,19 @@ pub struct Timeouts {
     pub shutdown: Duration,
 }
 
+/// Who may use a unix socket (`[unix_socket]`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnixSocketConfig {
+    /// Permissions of the socket.
+    pub mode: u32,
+    /// Number of the user that it belongs to; `None` for the one that runs the proxy.
+    pub owner: Option<u32>,
+    /// Number of the group that it belongs to; `None` for that of the user.
+    pub group: Option<u32>,
+    /// Numbers of the users that may call; anybody who can open the socket if there are none.
+    pub allowed_uids: Vec<u32>,
+}
+
 /// How connections to an upstream are kept (`[pool]`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolConfig {
@@ -223,6 +245,8 @@ pub struct Access {
     pub hosts: Vec<String>,
     /// Browser origins allowed, as `scheme://host[:port]`, lower case.
     pub origins: Vec<String>,
+    /// The token that callers must send.
+    pub token: Option<CallerToken>,
 }
 
 /// Trust in the upstream's certificate (`[upstream_tls]`).

@@ -7,14 +7,14 @@ use http::{HeaderValue, Method};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::address::{self, Listen};
+use super::address;
 use super::judge::{Judge, header_value};
 use super::keys::{KEYS, NOT_SERVED, nearest};
 use super::problem::{Place, Problem};
 use super::raw::Raw;
 use super::{
-    Access, ClockConfig, Config, CredentialSource, CredentialsConfig, MediaRange, Methods,
-    SigningConfig, UpstreamTls, bounds, routes,
+    ClockConfig, Config, CredentialSource, CredentialsConfig, MediaRange, Methods, SigningConfig,
+    UpstreamTls, bounds, listen, routes,
 };
 
 /// What came of judging.
@@ -41,11 +41,16 @@ pub(super) fn resolve(raw: &Raw, problems: Vec<Problem>) -> Judged {
         &routes::LATER_MODES,
         routes::EXPECTED_MODE,
     );
-    let listen = listen(&mut judge);
+    let listen = listen::listen(&mut judge);
+    let tls = listen::tls(&mut judge, &listen);
+    let access = listen::access(&mut judge);
+    listen::posture(&mut judge, &listen, &access, tls.as_ref());
     let config = Config {
         admin: admin(&mut judge),
         routes: routes::routes(raw, &mut judge, &stage, &listen),
         listen,
+        unix_socket: listen::unix_socket(&mut judge),
+        tls,
         methods: methods(&mut judge),
         credentials,
         signing: SigningConfig {
@@ -54,7 +59,7 @@ pub(super) fn resolve(raw: &Raw, problems: Vec<Problem>) -> Judged {
         limits: bounds::limits(&mut judge),
         timeouts: bounds::timeouts(&mut judge),
         pool: bounds::pool(&mut judge),
-        access: access(&mut judge),
+        access,
         upstream_tls: UpstreamTls {
             extra_roots: extra_roots(&mut judge),
         },
@@ -109,30 +114,6 @@ fn stage(judge: &mut Judge<'_>) -> HeaderValue {
     stage.unwrap_or_else(|| HeaderValue::from_static("RELEASE"))
 }
 
-fn listen(judge: &mut Judge<'_>) -> Vec<SocketAddr> {
-    let said = judge.list("listen").unwrap_or_default();
-    if said.is_empty() && judge.read("listen", |value| Ok(value.as_array().is_some())) == Some(true)
-    {
-        judge.report("listen", address::EXPECTED_LISTEN);
-    }
-    let mut addresses = Vec::new();
-    for text in said {
-        match address::listen(&text) {
-            Ok(Listen::Tcp(address)) if address.ip().is_loopback() => addresses.push(address),
-            Ok(Listen::Tcp(_)) => judge.report(
-                "listen",
-                format!(
-                    "an address that is not loopback lets everybody who reaches it sign requests; it needs \
-                     access.allow_remote and a caller credential, which {NOT_SERVED}: use 127.0.0.1 or [::1]"
-                ),
-            ),
-            Ok(Listen::Unix) => judge.report("listen", format!("a unix socket {NOT_SERVED}; use 127.0.0.1:8080")),
-            Err(message) => judge.report("listen", message),
-        }
-    }
-    addresses
-}
-
 fn admin(judge: &mut Judge<'_>) -> Option<SocketAddr> {
     const EXPECTED: &str = "expected an address with a port, like \"127.0.0.1:8081\", or \"off\"";
     let text = judge.required_text("admin", EXPECTED)?;
@@ -144,7 +125,7 @@ fn admin(judge: &mut Judge<'_>) -> Option<SocketAddr> {
         .find(|key| key.name == "admin")
         .map(|key| key.default.trim_matches('"'));
     match address::listen(&text) {
-        Ok(Listen::Tcp(address)) if Some(text.as_str()) == default => return Some(address),
+        Ok(super::Listen::Tcp(address)) if Some(text.as_str()) == default => return Some(address),
         Ok(_) => judge.report(
             "admin",
             format!("the admin listener {NOT_SERVED}; leave the key out, or set it to \"off\""),
@@ -230,38 +211,6 @@ fn media_ranges(judge: &mut Judge<'_>) -> Vec<MediaRange> {
     ranges
 }
 
-fn access(judge: &mut Judge<'_>) -> Access {
-    if judge.text("access.token_file").is_some() {
-        judge.report(
-            "access.token_file",
-            format!("a caller token {NOT_SERVED}; leave the key out"),
-        );
-    }
-    if judge.boolean("access.allow_remote") == Some(true) {
-        judge.report(
-            "access.allow_remote",
-            format!("listening on other addresses than loopback {NOT_SERVED}; leave the key out"),
-        );
-    }
-    let mut access = Access::default();
-    for (key, read, into) in [
-        (
-            "access.hosts",
-            address::host as fn(&str) -> Result<String, &'static str>,
-            &mut access.hosts,
-        ),
-        ("access.origins", address::origin, &mut access.origins),
-    ] {
-        for text in judge.list(key).unwrap_or_default() {
-            match read(&text) {
-                Ok(name) => into.push(name),
-                Err(message) => judge.report(key, message),
-            }
-        }
-    }
-    access
-}
-
 fn extra_roots(judge: &mut Judge<'_>) -> Vec<CertificateDer<'static>> {
     const KEY: &str = "upstream_tls.ca_file";
     let Some(file) = judge.text(KEY) else {
@@ -290,7 +239,7 @@ fn extra_roots(judge: &mut Judge<'_>) -> Vec<CertificateDer<'static>> {
 }
 
 /// A path as it is meant: in a configuration file, it is relative to that file's folder.
-fn relative(judge: &Judge<'_>, key: &str, path: String) -> PathBuf {
+pub(super) fn relative(judge: &Judge<'_>, key: &str, path: String) -> PathBuf {
     match judge.place(key) {
         Place::File(file, _) => file.parent().unwrap_or_else(|| Path::new("")).join(path),
         Place::WholeFile(_) | Place::Variable(_) | Place::Option(_) | Place::Nowhere => path.into(),

@@ -9,7 +9,7 @@ use super::judge::{Judge, header_value, text};
 use super::keys::{NOT_SERVED, ROUTE_KEYS, nearest};
 use super::problem::{Place, Problem};
 use super::raw::{Raw, RawRoute};
-use super::{Route, UpstreamUrl, address};
+use super::{Listen, Route, UpstreamUrl, address};
 use crate::signature::Target;
 
 pub(super) const LATER_MODES: [&str; 3] = ["token", "app-code", "api-key"];
@@ -20,7 +20,7 @@ pub(super) fn routes(
     raw: &Raw,
     judge: &mut Judge<'_>,
     stage: &HeaderValue,
-    listen: &[SocketAddr],
+    listen: &[Listen],
 ) -> Vec<Route> {
     let mut routes: Vec<(Route, Place)> = Vec::new();
     if let Some(upstream) = judge.text("upstream") {
@@ -71,7 +71,7 @@ fn route(
     said: &RawRoute,
     judge: &mut Judge<'_>,
     stage: &HeaderValue,
-    listen: &[SocketAddr],
+    listen: &[Listen],
 ) -> Option<Route> {
     unknown_keys(said, judge);
     let mut table = Table { said, judge };
@@ -99,7 +99,7 @@ fn route(
 }
 
 /// Reads the URL of an upstream that is not the proxy itself.
-fn elsewhere(text: &str, listen: &[SocketAddr]) -> Result<UpstreamUrl, &'static str> {
+fn elsewhere(text: &str, listen: &[Listen]) -> Result<UpstreamUrl, &'static str> {
     const LOOP: &str = "this is the proxy's own address, so requests would come back for ever; \
          give the address of the gateway, or listen on another port";
     let url = address::upstream(text)?;
@@ -108,7 +108,11 @@ fn elsewhere(text: &str, listen: &[SocketAddr]) -> Result<UpstreamUrl, &'static 
         let is_localhost = url.host == "localhost" && own.ip().is_loopback();
         own.port() == url.port && (Some(own.ip()) == ip || is_localhost)
     };
-    if listen.iter().any(is_own) {
+    if listen
+        .iter()
+        .filter_map(Listen::address)
+        .any(|own| is_own(&own))
+    {
         return Err(LOOP);
     }
     Ok(url)

@@ -3,11 +3,14 @@
 //! Separate from the rest of the configuration, so that no secret ever passes through a general
 //! reader that retypes values or quotes them in its errors.
 
+use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use secrecy::SecretSlice;
+use secrecy::{ExposeSecret, SecretSlice};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 
 /// The largest file that is read, in bytes. Files with a key have a few hundred.
 const LARGEST: u64 = 1024 * 1024;
@@ -80,6 +83,59 @@ pub fn read_secret_file(path: &Path) -> Result<SecretSlice<u8>, SecretFileError>
     }
 }
 
+/// The token that callers must send, kept as its hash: it has only to be recognised.
+#[derive(Clone)]
+pub struct CallerToken([u8; 32]);
+
+impl CallerToken {
+    /// The token with this text.
+    #[must_use]
+    pub fn new(token: &[u8]) -> Self {
+        Self(Sha256::digest(token).into())
+    }
+
+    /// Whether this is the token. It takes the same time for every wrong one.
+    #[must_use]
+    pub fn is(&self, sent: &[u8]) -> bool {
+        let sent: [u8; 32] = Sha256::digest(sent).into();
+        self.0.ct_eq(&sent).into()
+    }
+}
+
+impl fmt::Debug for CallerToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CallerToken([redacted])")
+    }
+}
+
+/// Why a file with a caller token is not read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallerTokenError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] SecretFileError),
+    /// What it holds cannot be a token.
+    #[error(
+        "the file has to hold one token of at least 16 visible ascii characters; make one with: openssl rand -hex 32"
+    )]
+    NotAToken,
+}
+
+/// Reads the token that callers must send. White space around it does not count.
+///
+/// # Errors
+///
+/// A [`CallerTokenError`].
+pub fn read_caller_token(path: &Path) -> Result<CallerToken, CallerTokenError> {
+    let content = read_secret_file(path)?;
+    let token = content.expose_secret().trim_ascii();
+    if token.len() < 16 || !token.iter().all(u8::is_ascii_graphic) {
+        return Err(CallerTokenError::NotAToken);
+    }
+    Ok(CallerToken::new(token))
+}
+
 #[cfg(unix)]
 fn is_open_to_others(metadata: &Metadata) -> bool {
     use std::os::unix::fs::PermissionsExt;
@@ -95,8 +151,6 @@ fn is_open_to_others(_: &Metadata) -> bool {
 mod tests {
     use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt;
-
-    use secrecy::ExposeSecret;
 
     use super::*;
 

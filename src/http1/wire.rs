@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
@@ -44,6 +44,26 @@ impl Transport for TcpStream {
 
     fn has_failed(&mut self) -> bool {
         !matches!(self.take_error(), Ok(None))
+    }
+}
+
+impl Transport for UnixStream {
+    fn reset_on_close(&mut self) {
+        // There is no reset here: a peer that reads until the end cannot tell. It has a length or chunks for that.
+    }
+
+    fn has_failed(&mut self) -> bool {
+        !matches!(self.take_error(), Ok(None))
+    }
+}
+
+impl Transport for tokio_rustls::server::TlsStream<TcpStream> {
+    fn reset_on_close(&mut self) {
+        self.get_mut().0.reset_on_close();
+    }
+
+    fn has_failed(&mut self) -> bool {
+        self.get_mut().0.has_failed()
     }
 }
 

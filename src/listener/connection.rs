@@ -2,29 +2,34 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::net::TcpStream;
+use std::io;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::exchange::{Exchange, Finished};
+use super::sockets::Accepted;
 use crate::config::Timeouts;
 use crate::error::Error;
 use crate::http1::{Caller, Malformed, RequestHead, Scanner, Wire};
 use crate::proxy::{Pipeline, Proxy, refused};
 
 /// Serves one connection. On `drain`, what is running is finished, and nothing more is taken.
-pub(super) async fn serve(stream: TcpStream, pipeline: Rc<Pipeline>, drain: CancellationToken) {
-    let stream = match tokio::net::TcpStream::from_std(stream) {
-        Ok(stream) => stream,
-        Err(error) => {
-            tracing::warn!(%error, "a connection could not be served");
+pub(super) async fn serve(accepted: Accepted, pipeline: Rc<Pipeline>, drain: CancellationToken) {
+    let limit = pipeline.settings().timeouts().header_read;
+    let is_secure = matches!(accepted, Accepted::Tcp(_, Some(_)));
+    let wire = match drain.run_until_cancelled(open(accepted, limit)).await {
+        Some(Ok(wire)) => wire,
+        Some(Err(error)) => {
+            tracing::info!(%error, "a connection of a caller's could not be served");
             return;
         }
+        None => return,
     };
-    let caller = Rc::new(RefCell::new(Caller::new(Wire::new(stream))));
+    let caller = Rc::new(RefCell::new(Caller::new(wire)));
     let mut service = Proxy::layered(Rc::clone(&pipeline));
     let settings = pipeline.settings();
     let mut is_first = true;
@@ -39,7 +44,7 @@ pub(super) async fn serve(stream: TcpStream, pipeline: Rc<Pipeline>, drain: Canc
         let mut exchange = Exchange::new(Rc::clone(&caller), settings.timeouts(), drain.clone());
         let finished = match arrived.await {
             Arrived::Nothing => return,
-            Arrived::Request(head) => exchange.run(*head, &mut service).await,
+            Arrived::Request(head) => exchange.run(*head, is_secure, &mut service).await,
             Arrived::Malformed(malformed) => {
                 let error = refusal(malformed);
                 exchange.refuse(refused("", &error)).await
@@ -51,6 +56,18 @@ pub(super) async fn serve(stream: TcpStream, pipeline: Rc<Pipeline>, drain: Canc
             Finished::Unread => return exchange.linger().await,
         }
     }
+}
+
+/// Makes a connection ready to be read from; with TLS, that takes a handshake.
+async fn open(accepted: Accepted, limit: Duration) -> io::Result<Wire> {
+    Ok(match accepted {
+        Accepted::Unix(stream) => Wire::new(tokio::net::UnixStream::from_std(stream)?),
+        Accepted::Tcp(stream, None) => Wire::new(tokio::net::TcpStream::from_std(stream)?),
+        Accepted::Tcp(stream, Some(tls)) => {
+            let stream = tokio::net::TcpStream::from_std(stream)?;
+            Wire::new(tls.accept(stream, limit).await?)
+        }
+    })
 }
 
 /// What came on a connection.

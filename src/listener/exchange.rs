@@ -73,7 +73,12 @@ impl<'a> Exchange<'a> {
     }
 
     /// Has a request answered and writes the answer. A caller that goes away meanwhile ends it.
-    pub(super) async fn run<S>(&mut self, head: RequestHead, service: &mut S) -> Finished
+    pub(super) async fn run<S>(
+        &mut self,
+        head: RequestHead,
+        is_secure: bool,
+        service: &mut S,
+    ) -> Finished
     where
         S: Service<Request, Response = Response, Error = Infallible>,
     {
@@ -84,7 +89,11 @@ impl<'a> Exchange<'a> {
         };
         self.caller.borrow_mut().begin(&head);
         let body = Incoming::new(Rc::clone(&self.caller), head.framing);
-        let mut answering = pin!(service.call(Request { head, body }));
+        let mut answering = pin!(service.call(Request {
+            head,
+            body,
+            is_secure,
+        }));
         let response = poll_fn(|cx| {
             let response = answering.as_mut().poll(cx);
             if let Poll::Ready(Ok(response)) = response {

@@ -1,16 +1,18 @@
 //! Puts sockets, pipeline and workers together, serves until told to stop, then drains.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::workers::{Accepted, StartError, Workers};
-use super::{BindError, Listeners};
+use super::sockets::{Accepted, BindError, Bound, Listeners};
+use super::tls::{ServerTls, ServerTlsError};
+use super::unix::Door;
+use super::workers::{Admitted, StartError, Workers};
 use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::guard::Guard;
@@ -30,6 +32,7 @@ pub struct Server {
     listeners: Listeners,
     settings: Arc<Settings>,
     network: Network,
+    tls: Option<ServerTls>,
 }
 
 /// Why a proxy cannot be set up.
@@ -42,6 +45,9 @@ pub enum SetupError {
     /// TLS with the upstream cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsSetupError),
+    /// TLS with callers cannot be set up.
+    #[error(transparent)]
+    ServerTls(#[from] ServerTlsError),
     /// The key cannot be used.
     #[error(transparent)]
     Key(#[from] SigningKeyError),
@@ -65,7 +71,7 @@ pub enum ServeError {
     Worker(#[from] StartError),
     /// A socket could not be registered.
     #[error("a listening socket cannot be used: {0}")]
-    Socket(#[from] std::io::Error),
+    Socket(#[from] io::Error),
 }
 
 impl Server {
@@ -94,16 +100,24 @@ impl Server {
         credentials: &Credentials,
     ) -> Result<Self, SetupError> {
         let key = SigningKey::new(credentials, config.credentials.project_id.clone())?;
-        let listeners = Listeners::bind(&config.listen)?;
+        let tls = config.tls.as_ref().map(ServerTls::new).transpose()?;
+        let listeners = Listeners::bind(&config.listen, &config.unix_socket, tls.as_ref())?;
         let guard = Guard::new(&config.access, listeners.addresses());
         Ok(Self {
             listeners,
             settings: Arc::new(Settings::new(config, guard, key)),
             network,
+            tls,
         })
     }
 
-    /// The bound addresses, in the order of the configuration.
+    /// All that callers can connect to, as they would write it.
+    #[must_use]
+    pub fn endpoints(&self) -> &[String] {
+        self.listeners.endpoints()
+    }
+
+    /// The bound addresses of TCP, in the order of the configuration.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         self.listeners.addresses()
@@ -128,8 +142,7 @@ impl Server {
         let stopping = CancellationToken::new();
         let mut accepting = JoinSet::new();
         for socket in self.listeners.sockets {
-            let socket = TcpListener::from_std(socket)?;
-            let accepts = accept(socket, Arc::clone(&workers), Arc::clone(&slots));
+            let accepts = accept(Open::new(socket)?, Arc::clone(&workers), Arc::clone(&slots));
             accepting.spawn(stopping.clone().run_until_cancelled_owned(accepts));
         }
         let (network, settings) = (self.network, Arc::clone(&self.settings));
@@ -137,7 +150,7 @@ impl Server {
             let limit = settings.timeouts().connect;
             network.look_ahead(settings.routes(), limit).await;
         }));
-        let tidies = tidy(Arc::clone(&self.settings));
+        let tidies = tidy(Arc::clone(&self.settings), self.tls);
         accepting.spawn(stopping.clone().run_until_cancelled_owned(tidies));
         stop.await;
         stopping.cancel();
@@ -150,27 +163,66 @@ impl Server {
 }
 
 /// Gives memory back that is not needed, for ever.
-async fn tidy(settings: Arc<Settings>) {
+async fn tidy(settings: Arc<Settings>, tls: Option<ServerTls>) {
     loop {
         tokio::time::sleep(TIDY).await;
         settings.give_back_memory();
+        tls.iter().for_each(ServerTls::refresh);
+    }
+}
+
+/// A socket that is accepted from.
+enum Open {
+    Tcp(tokio::net::TcpListener, Option<ServerTls>),
+    Unix(tokio::net::UnixListener, Door),
+}
+
+impl Open {
+    fn new(bound: Bound) -> io::Result<Self> {
+        Ok(match bound {
+            Bound::Tcp(socket, tls) => Self::Tcp(tokio::net::TcpListener::from_std(socket)?, tls),
+            Bound::Unix(socket, door) => {
+                Self::Unix(tokio::net::UnixListener::from_std(socket)?, door)
+            }
+        })
+    }
+
+    /// The next connection; `None` for one that may not come in.
+    async fn accept(&self) -> io::Result<Option<Accepted>> {
+        match self {
+            Self::Tcp(socket, tls) => {
+                let (stream, _) = socket.accept().await?;
+                // Without it, small answers would wait for acknowledgements. One that is gone already
+                // is no failure to accept.
+                let stream = stream.set_nodelay(true).and_then(|()| stream.into_std());
+                Ok(stream.ok().map(|stream| Accepted::Tcp(stream, tls.clone())))
+            }
+            Self::Unix(socket, door) => {
+                let (stream, _) = socket.accept().await?;
+                let uid = stream.peer_cred().map(|peer| peer.uid());
+                if !uid.as_ref().is_ok_and(|uid| door.lets_in(*uid)) {
+                    tracing::info!(
+                        uid = uid.ok(),
+                        "a user that is not in unix_socket.allowed_uids was turned away"
+                    );
+                    return Ok(None);
+                }
+                Ok(stream.into_std().ok().map(Accepted::Unix))
+            }
+        }
     }
 }
 
 /// Accepts connections of one socket, as long as there are free slots, for ever.
-async fn accept(socket: TcpListener, workers: Arc<Workers>, slots: Arc<Semaphore>) {
+async fn accept(socket: Open, workers: Arc<Workers>, slots: Arc<Semaphore>) {
     loop {
         let slot = Arc::clone(&slots)
             .acquire_owned()
             .await
             .expect("the slots are never closed");
         match socket.accept().await {
-            Ok((stream, _)) => {
-                // Without it, small answers would wait for acknowledgements.
-                if let Ok(stream) = stream.set_nodelay(true).and_then(|()| stream.into_std()) {
-                    workers.hand_over(Accepted::new(stream, slot));
-                }
-            }
+            Ok(Some(accepted)) => workers.hand_over(Admitted::new(accepted, slot)),
+            Ok(None) => {}
             Err(error) => {
                 tracing::warn!(%error, "accepting connections failed; it is tried again shortly");
                 tokio::time::sleep(PAUSE).await;

@@ -1,7 +1,6 @@
 //! Worker threads: each a single-threaded runtime with a pipeline of its own.
 
 use std::io;
-use std::net::TcpStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connection;
 use super::server::Ended;
+use super::sockets::Accepted;
 use crate::proxy::{Pipeline, Settings};
 use crate::upstream::{Network, TlsSetupError};
 
@@ -25,16 +25,16 @@ const LOOKUP_THREADS: usize = 4;
 
 /// A connection on its way to a worker, with the slot it takes until it ends.
 #[derive(Debug)]
-pub(super) struct Accepted {
-    pub(super) stream: TcpStream,
+pub(super) struct Admitted {
+    accepted: Accepted,
     _slot: OwnedSemaphorePermit,
     _load: Option<Load>,
 }
 
-impl Accepted {
-    pub(super) fn new(stream: TcpStream, slot: OwnedSemaphorePermit) -> Self {
+impl Admitted {
+    pub(super) fn new(accepted: Accepted, slot: OwnedSemaphorePermit) -> Self {
         Self {
-            stream,
+            accepted,
             _slot: slot,
             _load: None,
         }
@@ -82,7 +82,7 @@ pub(super) struct Workers {
 #[derive(Debug)]
 struct Worker {
     connections: Arc<AtomicUsize>,
-    sender: UnboundedSender<Accepted>,
+    sender: UnboundedSender<Admitted>,
 }
 
 /// What workers are told.
@@ -131,14 +131,14 @@ impl Workers {
     }
 
     /// Gives a connection to the worker that has the fewest.
-    pub(super) fn hand_over(&self, mut accepted: Accepted) {
+    pub(super) fn hand_over(&self, mut admitted: Admitted) {
         let least = self
             .workers
             .iter()
             .min_by_key(|worker| worker.connections.load(Ordering::Relaxed));
         let worker = least.expect("there is at least one core, and so one worker");
-        accepted._load = Some(Load::on(&worker.connections));
-        if worker.sender.send(accepted).is_err() {
+        admitted._load = Some(Load::on(&worker.connections));
+        if worker.sender.send(admitted).is_err() {
             tracing::error!("a worker has ended; the connection is closed");
         }
     }
@@ -170,7 +170,7 @@ fn runtime() -> io::Result<Runtime> {
 }
 
 /// What a worker does: serve the connections that it is given, until there are no more.
-async fn work(pipeline: Pipeline, mut accepted: UnboundedReceiver<Accepted>, signals: Signals) {
+async fn work(pipeline: Pipeline, mut admitted: UnboundedReceiver<Admitted>, signals: Signals) {
     let pipeline = Rc::new(pipeline);
     let tending = tokio::task::spawn_local({
         let pipeline = Rc::clone(&pipeline);
@@ -178,16 +178,16 @@ async fn work(pipeline: Pipeline, mut accepted: UnboundedReceiver<Accepted>, sig
     });
     let serving = async {
         let connections = TaskTracker::new();
-        while let Some(Accepted {
-            stream,
+        while let Some(Admitted {
+            accepted,
             _slot,
             _load,
-        }) = accepted.recv().await
+        }) = admitted.recv().await
         {
             let (pipeline, drain) = (Rc::clone(&pipeline), signals.drain.clone());
             connections.spawn_local(async move {
                 let (_slot, _load) = (_slot, _load);
-                connection::serve(stream, pipeline, drain).await;
+                connection::serve(accepted, pipeline, drain).await;
             });
         }
         connections.close();

@@ -32,8 +32,12 @@ pub(super) struct Admitted {
 ///
 /// Any of the caller's errors that can be told from the head.
 pub(super) fn admit(settings: &Settings, request: Request) -> Result<Admitted, Error> {
-    let Request { head, body } = request;
-    let (authority, target) = split_target(head.target());
+    let Request {
+        head,
+        body,
+        is_secure,
+    } = request;
+    let (authority, target) = split_target(head.target(), is_secure);
     let visitor = settings.guard.check(authority, &head.fields)?;
     loops::check(&head.fields, &settings.routes, &settings.key)?;
     check_method(&settings.methods, head.method())?;
@@ -47,7 +51,8 @@ pub(super) fn admit(settings: &Settings, request: Request) -> Result<Admitted, E
     let route = find_route(&settings.routes, path).ok_or(Error::NoRoute)?;
     check_length(&body, settings.limits.body)?;
     let target = outgoing_target(&settings.routes[route], target)?;
-    let reply = reply(&head, &body, &visitor, route);
+    let mut reply = reply(&head, &body, &visitor, route);
+    reply.is_secure = is_secure;
     Ok(Admitted {
         target,
         is_websocket,
@@ -61,6 +66,7 @@ fn reply(head: &RequestHead, body: &Incoming, visitor: &Visitor<'_>, route: usiz
     Reply {
         route,
         host: visitor.host.to_owned(),
+        is_secure: false,
         origin: visitor.origin.map(str::to_owned),
         to_head: head.method() == "HEAD",
         takes_trailers: head.fields.lists("te", "trailers"),
@@ -69,16 +75,18 @@ fn reply(head: &RequestHead, body: &Incoming, visitor: &Visitor<'_>, route: usiz
     }
 }
 
-/// Authority and path of an absolute target, or the path alone. No path if it is of another form.
-pub(super) fn split_target(target: &str) -> (Option<&str>, Option<&str>) {
+/// Authority and path of an absolute target, or the path alone. No path if it is of another form, or has
+/// another scheme than the connection.
+pub(super) fn split_target(target: &str, is_secure: bool) -> (Option<&str>, Option<&str>) {
     if target.starts_with('/') {
         return (None, Some(target));
     }
-    let scheme = target.get(..7);
-    if !scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://")) {
+    let scheme = if is_secure { "https://" } else { "http://" };
+    let start = target.get(..scheme.len());
+    if !start.is_some_and(|start| start.eq_ignore_ascii_case(scheme)) {
         return (None, None);
     }
-    let rest = &target[7..];
+    let rest = &target[scheme.len()..];
     match rest.find(['/', '?', '#']) {
         Some(end) if rest[end..].starts_with('/') => (Some(&rest[..end]), Some(&rest[end..])),
         Some(end) => (Some(&rest[..end]), None),
@@ -248,7 +256,9 @@ mod tests {
             ("h:443", (None, None)),
             ("a/b", (None, None)),
         ] {
-            assert_eq!(split_target(target), expected, "{target}");
+            assert_eq!(split_target(target, false), expected, "{target}");
         }
+        assert_eq!(split_target("https://h/a", true), (Some("h"), Some("/a")));
+        assert_eq!(split_target("http://h/a", true), (None, None));
     }
 }

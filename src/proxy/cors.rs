@@ -24,14 +24,15 @@ const KEPT: &[u8] = b"600";
 pub(super) fn preflight(
     settings: &Settings,
     head: &RequestHead,
+    is_secure: bool,
 ) -> Result<Option<Response>, Error> {
     let asks =
         head.method() == "OPTIONS" && head.fields.first("access-control-request-method").is_some();
     if !asks {
         return Ok(None);
     }
-    let (authority, _) = split_target(head.target());
-    let Some(origin) = settings.guard.check(authority, &head.fields)?.origin else {
+    let (authority, _) = split_target(head.target(), is_secure);
+    let Some(origin) = settings.guard.check_page(authority, &head.fields)?.origin else {
         return Ok(None);
     };
     let mut answer = b"HTTP/1.1 204 No Content\r\n".to_vec();

@@ -5,8 +5,8 @@ use crate::config::{Route, Scheme, UpstreamUrl};
 
 /// The local address of `location`; `None` if it does not point at the upstream of `route`.
 ///
-/// `host` is the `Host` by which the caller called.
-pub(super) fn local(location: &[u8], route: &Route, host: &str) -> Option<String> {
+/// `host` is the `Host` by which the caller called, and `is_secure` whether it did so over TLS.
+pub(super) fn local(location: &[u8], route: &Route, host: &str, is_secure: bool) -> Option<String> {
     let text = str::from_utf8(location).ok()?;
     // "//host/path" names a host without a scheme: it is not a path.
     let is_path = text.starts_with('/') && !text.starts_with("//");
@@ -19,7 +19,8 @@ pub(super) fn local(location: &[u8], route: &Route, host: &str) -> Option<String
     let origin = if is_path {
         String::new()
     } else {
-        format!("http://{host}")
+        let scheme = if is_secure { "https" } else { "http" };
+        format!("{scheme}://{host}")
     };
     Some(format!("{origin}{path}"))
 }
@@ -89,7 +90,7 @@ mod tests {
             stage: HeaderValue::from_static("RELEASE"),
             egress: None,
         };
-        local(location.as_bytes(), &route, "localhost:8080")
+        local(location.as_bytes(), &route, "localhost:8080", false)
     }
 
     #[test]

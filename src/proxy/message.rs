@@ -10,6 +10,8 @@ pub struct Request {
     pub head: RequestHead,
     /// The body; nothing of it has been read.
     pub body: Incoming,
+    /// Whether it came over TLS.
+    pub is_secure: bool,
 }
 
 /// An answer for a caller.

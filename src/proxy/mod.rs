@@ -189,7 +189,7 @@ impl Pipeline {
 
     /// Runs a request through all steps.
     async fn run(&self, request: Request) -> Result<Response, Error> {
-        if let Some(answer) = cors::preflight(&self.settings, &request.head)? {
+        if let Some(answer) = cors::preflight(&self.settings, &request.head, request.is_secure)? {
             return Ok(answer);
         }
         let admitted = admit::admit(&self.settings, request)?;

@@ -9,6 +9,8 @@ pub(super) struct Reply {
     pub(super) route: usize,
     /// The `Host` by which the caller called.
     pub(super) host: String,
+    /// Whether the caller called over TLS.
+    pub(super) is_secure: bool,
     /// The listed origin of the web page that called.
     pub(super) origin: Option<String>,
     /// Whether the request was HEAD, so that the answer has no body.

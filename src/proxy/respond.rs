@@ -88,7 +88,7 @@ fn relayed_head(settings: &Settings, head: &ResponseHead, reply: &Reply) -> Vec<
     let location = head
         .fields
         .only("location")
-        .and_then(|value| location::local(value, route, &reply.host));
+        .and_then(|value| location::local(value, route, &reply.host, reply.is_secure));
     head::pass_through(&head.fields, &mut answer, |name| {
         // Alt-Svc would send the caller to the gateway itself, past the proxy.
         let is_dropped = ["alt-svc", "content-length"]

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread;
 
-use apig_proxy::config::with_upstream;
+use apig_proxy::config::{Listen, with_upstream};
 use apig_proxy::emulator::Emulator;
 use http::HeaderValue;
 
@@ -58,7 +58,7 @@ fn plain_http_goes_to_loopback_and_is_signed_too() {
         String::from_utf8(head[..length].to_vec()).unwrap()
     });
     let mut config = with_upstream(&url).unwrap();
-    config.listen = vec!["127.0.0.1:0".parse().unwrap()];
+    config.listen = listen(&["127.0.0.1:0"]);
     let proxy = Proxy::start(&config);
     assert_eq!(
         proxy
@@ -88,7 +88,7 @@ fn an_upstream_with_an_ipv6_address_is_reached_verified_and_signed_for() {
             .unwrap();
     });
     let mut config = with_upstream(&format!("https://{address}")).unwrap();
-    config.listen = vec!["[::1]:0".parse().unwrap(), "127.0.0.1:0".parse().unwrap()];
+    config.listen = listen(&["[::1]:0", "127.0.0.1:0"]);
     config.upstream_tls.extra_roots = vec![root];
     let proxy = Proxy::start(&config);
     assert!(proxy.address.is_ipv6());
@@ -99,4 +99,9 @@ fn an_upstream_with_an_ipv6_address_is_reached_verified_and_signed_for() {
         "{}",
         answer.text()
     );
+}
+
+fn listen(addresses: &[&str]) -> Vec<Listen> {
+    let address = |text: &&str| Listen::Tcp(text.parse().unwrap());
+    addresses.iter().map(address).collect()
 }

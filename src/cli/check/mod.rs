@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 use super::serve::ServeArguments;
 use super::{Exit, fail};
 use crate::config::{self, Environment};
+use crate::listener::ServerTls;
 use crate::proxy::SigningKey;
 use crate::upstream::TlsSettings;
 
@@ -47,6 +48,11 @@ fn check_config(serve: &ServeArguments, environment: &Environment) -> Exit {
         return fail(Exit::Configuration, error);
     }
     if let Err(error) = TlsSettings::new(&loaded.config.upstream_tls.extra_roots) {
+        return fail(Exit::Configuration, error);
+    }
+    if let Some(files) = &loaded.config.tls
+        && let Err(error) = ServerTls::new(files)
+    {
         return fail(Exit::Configuration, error);
     }
     let file = loaded

@@ -47,7 +47,7 @@ pub(super) async fn send(
     path: Option<&str>,
 ) -> Result<Outcome, Error> {
     let config = Config {
-        listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
+        listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()],
         methods: Methods::Any,
         ..config.clone()
     };

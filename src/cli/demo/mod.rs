@@ -152,14 +152,11 @@ fn bind(
 ) -> Result<Server, SetupError> {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let usual = USUAL.parse().unwrap_or(any);
-    config.listen = vec![
-        arguments
-            .listen
-            .unwrap_or(if arguments.once { any } else { usual }),
-    ];
+    let usual = if arguments.once { any } else { usual };
+    config.listen = vec![arguments.listen.unwrap_or(usual).into()];
     match Server::bind(config, key) {
         Err(SetupError::Bind(_)) if arguments.listen.is_none() => {
-            config.listen = vec![any];
+            config.listen = vec![any.into()];
             Server::bind(config, key)
         }
         bound => bound,

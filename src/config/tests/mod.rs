@@ -76,7 +76,10 @@ fn later_layers_win() {
     );
     assert_eq!(
         config.listen,
-        ["127.0.0.1:1".parse().unwrap(), "[::1]:2".parse().unwrap()]
+        [
+            Listen::Tcp("127.0.0.1:1".parse().unwrap()),
+            Listen::Tcp("[::1]:2".parse().unwrap())
+        ]
     );
     assert_eq!(
         (

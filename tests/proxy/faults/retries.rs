@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::support::{ANSWERED, FAULT, Link, Scene, Upstream, answer, faulty, pause};
+use crate::support::{ANSWERED, Client, FAULT, Link, Scene, Upstream, answer, faulty, pause};
 
 fn ok(link: &mut Link) -> io::Result<()> {
     link.send(answer("200 OK", "", ANSWERED))
@@ -55,6 +55,15 @@ fn fault_41_a_new_connection_that_ends_without_an_answer_is_a_reset_and_nothing_
     }
 }
 
+/// A caller of whose worker a connection to the gateway is idle, which has carried one request. Other callers
+/// may have other workers, with connections of their own.
+fn warmed_up(scene: &Scene) -> Client {
+    let mut client = scene.client();
+    let next = request("GET", "/next");
+    assert_eq!(client.send(next.as_bytes()).answer().status, 200);
+    client
+}
+
 /// An upstream that takes one request on each connection, and ends it with the next one unanswered.
 fn tired(partly: &'static str) -> Upstream {
     Upstream::handling(move |link| {
@@ -72,8 +81,7 @@ fn tired(partly: &'static str) -> Upstream {
 fn fault_42_what_may_be_executed_twice_is_sent_again_over_a_new_connection_signed_anew() {
     for method in ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"] {
         let scene = Scene::before(tired(""));
-        scene.serves();
-        let mut client = scene.client();
+        let mut client = warmed_up(&scene);
         client.send(request(method, "/again").as_bytes());
         let answer = client.try_answer(method == "HEAD").unwrap();
         assert_eq!(answer.status, 200, "{method}: {}", answer.text());
@@ -88,8 +96,8 @@ fn fault_42_what_may_be_executed_twice_is_sent_again_over_a_new_connection_signe
 fn fault_42_what_may_not_be_executed_twice_is_sent_once_and_the_outcome_said_to_be_unknown() {
     for method in ["POST", "PATCH"] {
         let scene = Scene::before(tired(""));
-        scene.serves();
-        let failed = scene.proxy.exchange(request(method, "/once"));
+        let mut client = warmed_up(&scene);
+        let failed = client.send(request(method, "/once").as_bytes()).answer();
         assert_eq!(
             (failed.status, failed.code().as_str()),
             (502, "upstream_reset")
@@ -107,8 +115,7 @@ fn fault_42_nothing_is_sent_again_once_an_answer_has_begun_or_a_body_was_streame
         "HTTP/1.1 103 Early Hints\r\n\r\n",
     ] {
         let scene = Scene::before(tired(partly));
-        scene.serves();
-        let mut client = scene.client();
+        let mut client = warmed_up(&scene);
         let mut failed = client.send(request("GET", "/once").as_bytes()).answer();
         if failed.status == 103 {
             failed = client.answer();
@@ -118,10 +125,10 @@ fn fault_42_nothing_is_sent_again_once_an_answer_has_begun_or_a_body_was_streame
         scene.serves();
     }
     let scene = Scene::before(tired(""));
-    scene.serves();
+    let mut client = warmed_up(&scene);
     let streamed =
         request("PUT", "/once").replace("\r\n\r\n", "\r\nContent-Type: multipart/x\r\n\r\n");
-    let failed = scene.proxy.exchange(streamed);
+    let failed = client.send(streamed.as_bytes()).answer();
     assert_eq!(failed.code(), "upstream_reset");
     assert_eq!(counted(&scene.upstream)["/once"], 1);
     scene.serves();
@@ -191,8 +198,8 @@ fn fault_43_a_gateway_that_hangs_times_out_and_is_not_asked_again() {
         config.timeouts.response = Duration::from_millis(500);
     });
     // Over a connection that was used before, and with a method that might be sent again.
-    scene.serves();
-    let late = scene.proxy.exchange(FAULT);
+    let mut client = warmed_up(&scene);
+    let late = client.send(FAULT.as_bytes()).answer();
     assert_eq!(
         (late.status, late.code().as_str()),
         (504, "response_timeout")

@@ -6,9 +6,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use apig_proxy::config::{
-    Access, ClockConfig, Config, CredentialSource, CredentialsConfig, Limits, LogConfig, LogFormat,
-    MediaRange, Methods, PoolConfig, Route, Scheme, SigningConfig, Timeouts, UpstreamTls,
-    UpstreamUrl,
+    Access, ClockConfig, Config, CredentialSource, CredentialsConfig, Limits, Listen, LogConfig,
+    LogFormat, MediaRange, Methods, PoolConfig, Route, Scheme, SigningConfig, Timeouts,
+    UnixSocketConfig, UpstreamTls, UpstreamUrl,
 };
 use apig_proxy::credentials::Credentials;
 use apig_proxy::listener::{Ended, Server};
@@ -30,7 +30,14 @@ pub(crate) fn key() -> Credentials {
 /// The default configuration, with one upstream and any method.
 pub(crate) fn config(upstream: &Upstream) -> Config {
     Config {
-        listen: vec!["127.0.0.1:0".parse().unwrap()],
+        listen: vec![Listen::Tcp("127.0.0.1:0".parse().unwrap())],
+        unix_socket: UnixSocketConfig {
+            mode: 0o600,
+            owner: None,
+            group: None,
+            allowed_uids: Vec::new(),
+        },
+        tls: None,
         admin: None,
         routes: vec![route("", upstream, "")],
         methods: Methods::Any,

@@ -1,0 +1,177 @@
+//! The sockets that callers connect to, and what is accepted from them.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::tls::ServerTls;
+use super::unix;
+use crate::config::{Listen, UnixSocketConfig};
+
+/// Connections that the kernel holds until they are accepted.
+pub(super) const BACKLOG: i32 = 1024;
+
+/// Sockets that callers can connect to.
+#[derive(Debug)]
+pub struct Listeners {
+    pub(super) sockets: Vec<Bound>,
+    addresses: Vec<SocketAddr>,
+    endpoints: Vec<String>,
+}
+
+/// One socket that is bound.
+#[derive(Debug)]
+pub(super) enum Bound {
+    Tcp(TcpListener, Option<ServerTls>),
+    Unix(UnixListener, unix::Door),
+}
+
+/// A connection that was accepted.
+#[derive(Debug)]
+pub(super) enum Accepted {
+    Tcp(TcpStream, Option<ServerTls>),
+    Unix(UnixStream),
+}
+
+/// Why an address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {endpoint}: {source}{}", self.remedy())]
+pub struct BindError {
+    endpoint: String,
+    /// What the system says.
+    pub source: io::Error,
+    is_unix: bool,
+}
+
+impl BindError {
+    pub(super) fn tcp(address: SocketAddr, source: io::Error) -> Self {
+        Self {
+            endpoint: address.to_string(),
+            source,
+            is_unix: false,
+        }
+    }
+
+    pub(super) fn unix(path: &Path, source: io::Error) -> Self {
+        Self {
+            endpoint: format!("unix:{}", path.display()),
+            source,
+            is_unix: true,
+        }
+    }
+
+    fn remedy(&self) -> &'static str {
+        match (self.source.kind(), self.is_unix) {
+            (io::ErrorKind::AddrInUse, false) => {
+                "; another program, perhaps another apig-proxy, has this port: stop it, or choose another port with --listen"
+            }
+            (io::ErrorKind::AddrInUse, true) => {
+                "; another program, perhaps another apig-proxy, listens there: stop it, or choose another path with --listen"
+            }
+            (io::ErrorKind::AlreadyExists, true) => {
+                "; what is there is not a socket: remove it, or choose another path with --listen"
+            }
+            (io::ErrorKind::PermissionDenied, false) => "; choose a port above 1023 with --listen",
+            (_, false) => "; choose an address of this machine with --listen",
+            (_, true) => {
+                "; make its folder, let the user that runs the proxy write there, and check [unix_socket]"
+            }
+        }
+    }
+}
+
+impl Listeners {
+    /// Binds all addresses, so that the ports are known (port 0 takes any that is free) before
+    /// anything is served.
+    ///
+    /// # Errors
+    ///
+    /// A [`BindError`] for the first address that cannot be had.
+    pub fn bind(
+        listen: &[Listen],
+        unix_socket: &UnixSocketConfig,
+        tls: Option<&ServerTls>,
+    ) -> Result<Self, BindError> {
+        let mut listeners = Self {
+            sockets: Vec::new(),
+            addresses: Vec::new(),
+            endpoints: Vec::new(),
+        };
+        for listen in listen {
+            match listen {
+                Listen::Tcp(address) => listeners.add_tcp(*address, None)?,
+                Listen::Tls(address) => listeners.add_tcp(*address, tls.cloned())?,
+                Listen::Unix(path) => {
+                    let (socket, door) = unix::bind(path, unix_socket)
+                        .map_err(|source| BindError::unix(path, source))?;
+                    listeners.sockets.push(Bound::Unix(socket, door));
+                    listeners.endpoints.push(format!("unix:{}", path.display()));
+                }
+            }
+        }
+        Ok(listeners)
+    }
+
+    fn add_tcp(&mut self, address: SocketAddr, tls: Option<ServerTls>) -> Result<(), BindError> {
+        let bound = bind(address).and_then(|socket| Ok((socket.local_addr()?, socket)));
+        let (local, socket) = bound.map_err(|source| BindError::tcp(address, source))?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        self.endpoints.push(format!("{scheme}://{local}"));
+        self.addresses.push(local);
+        self.sockets.push(Bound::Tcp(socket, tls));
+        Ok(())
+    }
+
+    /// The bound addresses of TCP, in the order in which they were given.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// All that callers can connect to, as they would write it.
+    #[must_use]
+    pub fn endpoints(&self) -> &[String] {
+        &self.endpoints
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    // So that a restart is not refused while connections of the last run time out.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_is_taken_is_named_with_what_to_do() {
+        let unix = UnixSocketConfig {
+            mode: 0o600,
+            owner: None,
+            group: None,
+            allowed_uids: Vec::new(),
+        };
+        let any = [Listen::Tcp("127.0.0.1:0".parse().unwrap())];
+        let first = Listeners::bind(&any, &unix, None).unwrap();
+        let taken = first.addresses()[0];
+        let error = Listeners::bind(&[taken.into()], &unix, None);
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.contains(&taken.to_string()) && error.contains("--listen"),
+            "{error}"
+        );
+    }
+}
