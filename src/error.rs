@@ -51,7 +51,9 @@ pub enum Error {
         origin: Untrusted,
     },
     /// No route takes the path.
-    #[error("no route takes this path; add a [[route]] for it, or a top-level upstream")]
+    #[error(
+        "no route takes this path; add a [[route]] for it, a top-level upstream, or the path to the route's paths"
+    )]
     NoRoute,
     /// The method is not in the configuration.
     #[error(

@@ -191,7 +191,8 @@ pub(super) fn header_value(value: &Value) -> Result<HeaderValue, &'static str> {
     HeaderValue::from_str(text).map_err(|_| expected)
 }
 
-fn list(value: &Value) -> Result<Vec<String>, &'static str> {
+/// Texts of a value: a list, or one text in which commas separate.
+pub(super) fn list(value: &Value) -> Result<Vec<String>, &'static str> {
     const EXPECTED: &str = "expected a list of texts, like [\"a\", \"b\"]";
     if let Some(items) = value.as_array() {
         return items

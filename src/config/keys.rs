@@ -235,6 +235,16 @@ pub const ROUTE_KEYS: &[Key] = &[
         "as the top-level `stage`, which is its default",
     ),
     key("auth", "", "as `auth.mode`, which is its default"),
+    key(
+        "methods",
+        "",
+        "methods that callers may use here, of those in the top-level `methods`",
+    ),
+    key(
+        "paths",
+        "",
+        "paths that callers may use here, exact or with `/*` for all below; all without it",
+    ),
 ];
 
 /// The known key that is spelt most like `name`, or has its name in another table, if there is one.

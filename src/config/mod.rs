@@ -85,8 +85,32 @@ pub struct Route {
     pub upstream: UpstreamUrl,
     /// Value of `x-stage`.
     pub stage: HeaderValue,
+    /// Methods that callers may use here, beside being among [`Config::methods`]; `None` for all of those.
+    pub methods: Option<Methods>,
+    /// Paths that callers may use here; `None` for all below the prefix.
+    pub paths: Option<Vec<PathRule>>,
     /// The proxy of the network that has to be passed on the way out; `None` to connect directly.
     pub egress: Option<EgressProxy>,
+}
+
+/// A path that callers may use, as they write it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathRule {
+    /// This path.
+    Exact(String),
+    /// Every path that begins so; it ends with `/`.
+    Below(String),
+}
+
+impl PathRule {
+    /// Whether it allows a path, which is compared byte for byte: what is spelt otherwise is not allowed.
+    #[must_use]
+    pub fn allows(&self, path: &str) -> bool {
+        match self {
+            Self::Exact(exact) => path == exact,
+            Self::Below(start) => path.starts_with(start.as_str()),
+        }
+    }
 }
 
 /// Where an upstream is: scheme, host, port and base path.

@@ -136,12 +136,20 @@ fn admin(judge: &mut Judge<'_>) -> Option<SocketAddr> {
 }
 
 fn methods(judge: &mut Judge<'_>) -> Methods {
-    const EXPECTED: &str = "expected methods in capital letters, like [\"GET\", \"POST\"], or [\"*\"] for any; CONNECT and TRACE cannot be allowed";
     let Some(names) = judge.list("methods") else {
         return Methods::Any;
     };
+    methods_named(&names).unwrap_or_else(|message| {
+        judge.report("methods", message);
+        Methods::Any
+    })
+}
+
+/// Reads a list of methods.
+pub(super) fn methods_named(names: &[String]) -> Result<Methods, &'static str> {
+    const EXPECTED: &str = "expected methods in capital letters, like [\"GET\", \"POST\"], or [\"*\"] for any; CONNECT and TRACE cannot be allowed";
     if names == ["*"] {
-        return Methods::Any;
+        return Ok(Methods::Any);
     }
     let method = |name: &String| {
         let is_name = name
@@ -152,13 +160,10 @@ fn methods(judge: &mut Judge<'_>) -> Methods {
             .filter(|method| is_name && *method != Method::CONNECT && *method != Method::TRACE)
     };
     let methods: Option<Vec<Method>> = names.iter().map(method).collect();
-    match methods {
-        Some(methods) if !methods.is_empty() => Methods::Only(methods),
-        _ => {
-            judge.report("methods", EXPECTED);
-            Methods::Any
-        }
-    }
+    methods
+        .filter(|methods| !methods.is_empty())
+        .map(Methods::Only)
+        .ok_or(EXPECTED)
 }
 
 fn credentials(judge: &mut Judge<'_>) -> CredentialsConfig {

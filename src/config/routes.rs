@@ -5,11 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use figment::value::Value;
 use http::HeaderValue;
 
-use super::judge::{Judge, header_value, text};
+use super::judge::{Judge, header_value, list, text};
 use super::keys::{NOT_SERVED, ROUTE_KEYS, nearest};
 use super::problem::{Place, Problem};
 use super::raw::{Raw, RawRoute};
-use super::{Listen, Route, UpstreamUrl, address};
+use super::resolve::methods_named;
+use super::{Listen, PathRule, Route, UpstreamUrl, address};
 use crate::signature::Target;
 
 pub(super) const LATER_MODES: [&str; 3] = ["token", "app-code", "api-key"];
@@ -30,6 +31,8 @@ pub(super) fn routes(
                     prefix: String::new(),
                     upstream,
                     stage: stage.clone(),
+                    methods: None,
+                    paths: None,
                     egress: None,
                 };
                 routes.push((route, judge.place("upstream")));
@@ -77,6 +80,9 @@ fn route(
     let mut table = Table { said, judge };
     let prefix = table.required("path", |value| prefix(&text(value)?));
     let upstream = table.required("upstream", |value| elsewhere(&text(value)?, listen));
+    let methods = table.optional("methods", |value| methods_named(&list(value)?));
+    let within = prefix.clone().unwrap_or_default();
+    let paths = table.optional("paths", |value| path_rules(&list(value)?, &within));
     let stage = table
         .optional("stage", header_value)
         .unwrap_or_else(|| stage.clone());
@@ -94,6 +100,8 @@ fn route(
         prefix: prefix?,
         upstream: upstream?,
         stage,
+        methods,
+        paths,
         egress: None,
     })
 }
@@ -163,7 +171,10 @@ fn unknown_keys(said: &RawRoute, judge: &mut Judge<'_>) {
         }
         let message = match nearest(name, ROUTE_KEYS) {
             Some(key) => format!("a route has no such key; did you mean {key}?"),
-            None => "a route has no such key; it has path, upstream, stage and auth".to_owned(),
+            None => {
+                "a route has no such key; it has path, upstream, stage, auth, methods and paths"
+                    .to_owned()
+            }
         };
         judge.problems.push(Problem {
             place: place.clone(),
@@ -171,6 +182,24 @@ fn unknown_keys(said: &RawRoute, judge: &mut Judge<'_>) {
             message,
         });
     }
+}
+
+/// Reads the paths that callers may use, which have to be the route's own.
+fn path_rules(paths: &[String], prefix: &str) -> Result<Vec<PathRule>, &'static str> {
+    const EXPECTED: &str = "expected paths of this route as callers write them, like [\"/flowers/predict\", \"/flowers/models/*\"]";
+    let rule = |text: &String| {
+        let (path, rule): (_, fn(String) -> PathRule) = match text.strip_suffix('*') {
+            Some(start) if start.ends_with('/') => (start, PathRule::Below),
+            _ => (text.as_str(), PathRule::Exact),
+        };
+        let target = Target::parse(path).ok()?;
+        let is_own = path
+            .strip_prefix(prefix)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        (is_own && target.query().is_none() && !path.contains('*')).then(|| rule(path.to_owned()))
+    };
+    let rules: Option<Vec<PathRule>> = paths.iter().map(rule).collect();
+    rules.filter(|rules| !rules.is_empty()).ok_or(EXPECTED)
 }
 
 fn prefix(path: &str) -> Result<String, &'static str> {

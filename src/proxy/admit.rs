@@ -49,6 +49,7 @@ pub(super) fn admit(settings: &Settings, request: Request) -> Result<Admitted, E
     check_expectations(&head.fields)?;
     let path = target.split('?').next().unwrap_or_default();
     let route = find_route(&settings.routes, path).ok_or(Error::NoRoute)?;
+    check_route(&settings.routes[route], head.method(), path)?;
     check_length(&body, settings.limits.body)?;
     let target = outgoing_target(&settings.routes[route], target)?;
     let mut reply = reply(&head, &body, &visitor, route);
@@ -152,6 +153,19 @@ fn check_length(body: &Incoming, limit: u64) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether a route allows a request: a path that it does not allow is one that it does not take.
+fn check_route(route: &Route, method: &str, path: &str) -> Result<(), Error> {
+    if let Some(paths) = &route.paths
+        && !paths.iter().any(|rule| rule.allows(path))
+    {
+        return Err(Error::NoRoute);
+    }
+    match &route.methods {
+        Some(methods) => check_method(methods, method),
+        None => Ok(()),
+    }
+}
+
 /// The first route whose prefix the path has; they are sorted by length.
 fn find_route(routes: &[Route], path: &str) -> Option<usize> {
     routes.iter().position(|route| {
@@ -195,6 +209,8 @@ mod tests {
             prefix: prefix.to_owned(),
             upstream,
             stage: HeaderValue::from_static("RELEASE"),
+            methods: None,
+            paths: None,
             egress: None,
         }
     }

@@ -88,6 +88,8 @@ mod tests {
             prefix: prefix.to_owned(),
             upstream,
             stage: HeaderValue::from_static("RELEASE"),
+            methods: None,
+            paths: None,
             egress: None,
         };
         local(location.as_bytes(), &route, "localhost:8080", false)

@@ -5,9 +5,9 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread;
 
-use apig_proxy::config::{Listen, with_upstream};
+use apig_proxy::config::{Listen, Methods, PathRule, with_upstream};
 use apig_proxy::emulator::Emulator;
-use http::HeaderValue;
+use http::{HeaderValue, Method};
 
 use crate::support::{Proxy, Upstream, answer, config, key, route};
 
@@ -99,6 +99,48 @@ fn an_upstream_with_an_ipv6_address_is_reached_verified_and_signed_for() {
         "{}",
         answer.text()
     );
+}
+
+#[test]
+fn a_route_may_allow_certain_methods_and_paths_only() {
+    let upstream = Upstream::start();
+    let mut config = config(&upstream);
+    let mut limited = route("/flowers", &upstream, "/v1");
+    limited.methods = Some(Methods::Only(vec![Method::POST]));
+    limited.paths = Some(vec![
+        PathRule::Exact("/flowers/predict".to_owned()),
+        PathRule::Below("/flowers/models/".to_owned()),
+    ]);
+    config.routes.insert(0, limited);
+    let proxy = Proxy::start(&config);
+    let ask = |method: &str, path: &str| {
+        let answer = proxy.exchange(format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
+        ));
+        if answer.status == 405 {
+            assert_eq!(answer.header("allow"), "POST");
+        }
+        answer.status
+    };
+    for (method, path, status) in [
+        ("POST", "/flowers/predict", 200),
+        ("POST", "/flowers/predict?a=/flowers/models/", 200),
+        ("POST", "/flowers/models/1/x", 200),
+        ("GET", "/flowers/predict", 405),
+        ("DELETE", "/flowers/models/1", 405),
+        ("POST", "/flowers", 404),
+        ("POST", "/flowers/predict/", 404),
+        ("POST", "/flowers/predictx", 404),
+        ("POST", "/flowers/models", 404),
+        ("POST", "/flowers/%70redict", 404),
+        ("POST", "/flowers/models/..%2fadmin", 400),
+        ("POST", "/flowers//predict", 404),
+        ("GET", "/other", 200),
+    ] {
+        assert_eq!(ask(method, path), status, "{method} {path}");
+    }
+    assert_eq!(upstream.requests().len(), 4);
+    assert_eq!(upstream.requests()[2].target(), "/v1/models/1/x");
 }
 
 fn listen(addresses: &[&str]) -> Vec<Listen> {

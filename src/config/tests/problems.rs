@@ -282,3 +282,30 @@ fn sockets_tokens_and_certificates_have_to_make_sense() {
         assert!(said.contains(fragment), "{text}: {said}");
     }
 }
+
+#[test]
+fn methods_and_paths_of_a_route_have_to_be_its_own() {
+    for (keys, is_good) in [
+        ("methods = [\"GET\"]\npaths = [\"/a\", \"/a/b/*\"]", true),
+        ("paths = \"/a/*\"", true),
+        ("methods = [\"get\"]", false),
+        ("methods = []", false),
+        ("paths = []", false),
+        ("paths = [\"/b\"]", false),
+        ("paths = [\"/ab\"]", false),
+        ("paths = [\"/a/../b\"]", false),
+        ("paths = [\"/a/*/b\"]", false),
+        ("paths = [\"/a*\"]", false),
+        ("paths = [\"/a?b\"]", false),
+    ] {
+        let text = format!("[[route]]\npath = \"/a\"\nupstream = \"https://gw.example\"\n{keys}\n");
+        let found = problems(&text);
+        assert_eq!(found.is_empty(), is_good, "{keys}: {found:?}");
+        assert!(
+            found
+                .iter()
+                .all(|problem| problem.starts_with("x.toml:4: route.")),
+            "{found:?}"
+        );
+    }
+}

@@ -97,6 +97,8 @@ pub(crate) fn route(prefix: &str, upstream: &Upstream, base_path: &str) -> Route
         prefix: prefix.to_owned(),
         upstream,
         stage: HeaderValue::from_static("RELEASE"),
+        methods: None,
+        paths: None,
         egress: None,
     }
 }
@@ -114,6 +116,8 @@ pub(crate) fn route_by_name(port: u16) -> Route {
         prefix: String::new(),
         upstream,
         stage: HeaderValue::from_static("RELEASE"),
+        methods: None,
+        paths: None,
         egress: None,
     }
 }
@@ -121,6 +125,8 @@ pub(crate) fn route_by_name(port: u16) -> Route {
 /// A running proxy. It is stopped when dropped.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
+    /// All addresses, of which the first is the one of clients.
+    pub(crate) addresses: Vec<SocketAddr>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<Ended>>,
 }
@@ -139,13 +145,18 @@ impl Proxy {
         Self::serve(Server::bind(config, credentials).unwrap())
     }
 
+    /// Why a proxy with this configuration does not start.
+    pub(crate) fn refuses_to_start(config: &Config) -> String {
+        Server::bind(config, &key()).unwrap_err().to_string()
+    }
+
     /// Starts a proxy in a network of the test's own.
     pub(crate) fn start_in(network: Network, config: &Config) -> Self {
         Self::serve(Server::bind_in(network, config, &key()).unwrap())
     }
 
     fn serve(server: Server) -> Self {
-        let address = server.addresses()[0];
+        let addresses = server.addresses().to_vec();
         let (stop, stopped) = oneshot::channel();
         let (ready, started) = mpsc::channel();
         let thread = thread::spawn(move || {
@@ -161,7 +172,8 @@ impl Proxy {
         });
         started.recv().unwrap();
         Self {
-            address,
+            address: addresses[0],
+            addresses,
             stop: Some(stop),
             thread: Some(thread),
         }
