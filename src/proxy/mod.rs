@@ -25,6 +25,8 @@ mod lockout;
 mod loops;
 mod message;
 mod payload;
+#[cfg(test)]
+mod properties;
 mod record;
 mod refusal;
 mod reply;

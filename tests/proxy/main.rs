@@ -9,6 +9,7 @@ mod faults;
 mod heads;
 mod lifecycle;
 mod limits;
+mod listeners;
 mod refusals;
 mod responses;
 mod routes;

@@ -1,0 +1,248 @@
+//! What holds for every request, whatever a caller writes: it goes where the configuration says, and each
+//! header of the proxy's own leaves once, with the proxy's value.
+//!
+//! `PROPERTY_CASES` says how many requests are tried, `PROPERTY_SEED` which; the checks run a million.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use fastrand::Rng;
+use futures_util::FutureExt;
+use tokio::io::duplex;
+
+use super::sign::{Signable, SigningKey};
+use super::{Request, Settings, admit, payload};
+use crate::clock;
+use crate::config::{Config, Environment, Methods, with_upstream};
+use crate::credentials::Credentials;
+use crate::guard::Guard;
+use crate::http1::{Caller, Incoming, RequestHead, Wire};
+
+/// Names that the proxy owns, and some that it passes on.
+const NAMES: [&str; 22] = [
+    "host",
+    "authorization",
+    "x-sdk-date",
+    "x-sdk-content-sha256",
+    "x-security-token",
+    "x-auth-token",
+    "x-apig-appcode",
+    "x-stage",
+    "x-project-id",
+    "content-length",
+    "transfer-encoding",
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-apig-proxy-token",
+    "connection",
+    "te",
+    "upgrade",
+    "expect",
+    "accept",
+    "x-own",
+    "content-type",
+];
+
+/// Those that have to leave exactly once, with this value or another of the proxy's own.
+const ONCE: [&str; 4] = ["host", "x-stage", "x-sdk-date", "authorization"];
+
+/// What may never leave with a caller's value.
+const OWNED: [&str; 9] = [
+    "x-sdk-content-sha256",
+    "x-security-token",
+    "x-auth-token",
+    "x-apig-appcode",
+    "x-project-id",
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-apig-proxy-token",
+];
+
+fn settings() -> Settings {
+    let mut config: Config = with_upstream("https://gateway.example/base").unwrap();
+    config.methods = Methods::Any;
+    let credentials = Credentials {
+        access_key: "AK".to_owned(),
+        secret_key: "SK".into(),
+        security_token: None,
+    };
+    let key = SigningKey::new(&credentials, None).unwrap();
+    let guard = Guard::new(&config.access, &["127.0.0.1:8080".parse().unwrap()]);
+    Settings::new(&config, guard, key)
+}
+
+/// A name in a spelling of its own: capitals, and `_` for `-`.
+fn name(random: &mut Rng) -> String {
+    let name = NAMES[random.usize(..NAMES.len())];
+    let spelt = |byte: char| match random.u8(..8) {
+        0 if byte == '-' => '_',
+        1 => byte.to_ascii_uppercase(),
+        _ => byte,
+    };
+    name.chars().map(spelt).collect()
+}
+
+fn value(random: &mut Rng) -> String {
+    match random.u8(..8) {
+        0 => "evil.example".to_owned(),
+        1 => name(random),
+        2 => format!("{}, {}", name(random), name(random)),
+        3 => "0".to_owned(),
+        4 => "UNSIGNED-PAYLOAD".to_owned(),
+        5 => "close".to_owned(),
+        6 => String::new(),
+        _ => "\u{e9}vil, evil".to_owned(),
+    }
+}
+
+fn target(random: &mut Rng) -> String {
+    let starts = [
+        "/",
+        "/",
+        "/",
+        "//evil.example/",
+        "http://localhost/",
+        "http://evil.example/",
+        "/@evil.example/",
+        "*",
+        "evil.example:443",
+        "/\\evil.example",
+    ];
+    let pieces = [
+        "a",
+        "/",
+        "//",
+        ":",
+        "@",
+        "%2e%2e",
+        "%2F",
+        "..",
+        ".",
+        "%00",
+        "%0d%0a",
+        "?",
+        "&",
+        "=",
+        "+",
+        ";",
+        "#",
+        "%zz",
+        "evil.example",
+        "\\",
+        "~",
+        "%",
+        "caf%C3%A9",
+    ];
+    let mut target = starts[random.usize(..starts.len())].to_owned();
+    for _ in 0..random.usize(..6) {
+        target.push_str(pieces[random.usize(..pieces.len())]);
+    }
+    target
+}
+
+fn head(random: &mut Rng) -> Vec<u8> {
+    let methods = ["GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "CONNECT"];
+    let method = methods[random.usize(..methods.len())];
+    let mut head = format!("{method} {} HTTP/1.1\r\n", target(random));
+    // Mostly what gets through, or little would be tried.
+    if random.u8(..16) > 0 {
+        head.push_str("Host: localhost\r\n");
+    }
+    for _ in 0..random.usize(..7) {
+        head.push_str(&format!("{}: {}\r\n", name(random), value(random)));
+    }
+    head.push_str("\r\n");
+    head.into_bytes()
+}
+
+/// What leaves for a head that was let through.
+fn sent(settings: &Settings, head: RequestHead) -> Option<Vec<u8>> {
+    let (near, _far) = duplex(64);
+    let caller = Rc::new(RefCell::new(Caller::new(Wire::new(near))));
+    caller.borrow_mut().begin(&head);
+    let body = Incoming::new(caller, head.framing);
+    let request = Request {
+        head,
+        body,
+        is_secure: false,
+    };
+    let admitted = admit::admit(settings, request).ok()?;
+    // Without a body, there is nothing to wait for.
+    let prepared = payload::prepare(settings, admitted).now_or_never()?.ok()?;
+    let route = &settings.routes[prepared.reply.route];
+    let date = clock::signing_date();
+    let signable = Signable::new(&prepared, route, &settings.key, date).unwrap();
+    Some(signable.sign(&settings.key).unwrap().into_head().to_vec())
+}
+
+fn check(head: &[u8], sent: &[u8]) {
+    let shown = || {
+        format!(
+            "{:?} became {:?}",
+            String::from_utf8_lossy(head),
+            String::from_utf8_lossy(sent)
+        )
+    };
+    let mut headers = [httparse::EMPTY_HEADER; 120];
+    let mut request = httparse::Request::new(&mut headers);
+    assert!(request.parse(sent).unwrap().is_complete(), "{}", shown());
+    assert!(request.path.unwrap().starts_with("/base"), "{}", shown());
+    let folded = |name: &str| name.to_ascii_lowercase().replace('_', "-");
+    let values = |name: &str| -> Vec<&[u8]> {
+        let all = request
+            .headers
+            .iter()
+            .filter(|header| folded(header.name) == name);
+        all.map(|header| header.value).collect()
+    };
+    for name in ONCE {
+        assert_eq!(values(name).len(), 1, "{name}: {}", shown());
+    }
+    assert_eq!(values("host"), [b"gateway.example"], "{}", shown());
+    assert_eq!(values("x-stage"), [b"RELEASE"], "{}", shown());
+    assert!(
+        values("authorization")[0]
+            .starts_with(b"SDK-HMAC-SHA256 Access=AK, SignedHeaders=host;x-sdk-date;x-stage"),
+        "{}",
+        shown()
+    );
+    for name in OWNED {
+        assert!(values(name).is_empty(), "{name}: {}", shown());
+    }
+    assert!(
+        values("content-length").len() <= 1 && values("transfer-encoding").is_empty(),
+        "{}",
+        shown()
+    );
+}
+
+#[test]
+fn every_request_goes_where_it_should_with_each_header_of_ours_once() {
+    let environment = Environment::of_process();
+    let number = |name: &str, default: u64| {
+        let text = environment.text(name).map(str::to_owned);
+        text.and_then(|text| text.parse().ok()).unwrap_or(default)
+    };
+    let (cases, seed) = (
+        number("PROPERTY_CASES", 20_000),
+        number("PROPERTY_SEED", 20_261_124),
+    );
+    let (settings, mut random) = (settings(), Rng::with_seed(seed));
+    let mut let_through = 0;
+    for _ in 0..cases {
+        let bytes = head(&mut random);
+        let Ok(head) = RequestHead::parse(&bytes.clone().into()) else {
+            continue;
+        };
+        if let Some(sent) = sent(&settings, head) {
+            check(&bytes, &sent);
+            let_through += 1;
+        }
+    }
+    assert!(
+        let_through * 20 > cases,
+        "seed {seed}: only {let_through} of {cases} were let through"
+    );
+}

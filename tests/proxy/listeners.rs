@@ -1,0 +1,298 @@
+//! Other ways in than loopback: unix sockets, TLS with and without certificates of callers, tokens.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use apig_proxy::config::{CallerToken, Config, Listen, TlsFiles};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use tempfile::TempDir;
+
+use crate::support::{Client, Proxy, Scene, Upstream, answer, wait_until};
+
+const GET: &str = "GET /next HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+
+fn exchange(stream: &mut (impl Read + Write), request: &str) -> io::Result<String> {
+    stream.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// A proxy that listens on a unix socket in a folder of its own.
+fn on_unix_socket(change: impl FnOnce(&mut Config)) -> (TempDir, PathBuf, Scene) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("proxy.sock");
+    let scene = Scene::with(Upstream::start(), |config| {
+        config.listen.push(Listen::Unix(path.clone()));
+        change(config);
+    });
+    (folder, path, scene)
+}
+
+#[test]
+fn a_unix_socket_serves_who_can_open_it_and_is_gone_at_the_end() {
+    let (_folder, path, scene) = on_unix_socket(|_| {});
+    let mode = path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    for _ in 0..2 {
+        let mut stream = UnixStream::connect(&path).unwrap();
+        let answer = exchange(&mut stream, GET).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    // The guard is the same.
+    let mut stream = UnixStream::connect(&path).unwrap();
+    let evil = exchange(&mut stream, &GET.replace("localhost", "evil.example"));
+    assert!(evil.unwrap().contains("host_not_allowed"));
+    assert_eq!(scene.upstream.requests().len(), 2);
+    scene.serves();
+    drop(scene);
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_unix_socket_may_be_for_certain_users_only() {
+    let own = std::fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own));
+    let own = own.unwrap();
+    for (allowed, is_served) in [(vec![own], true), (vec![own + 1], false)] {
+        let (_folder, path, scene) = on_unix_socket(|config| {
+            config.unix_socket.allowed_uids = allowed;
+            config.unix_socket.mode = 0o666;
+        });
+        let mut stream = UnixStream::connect(&path).unwrap();
+        let answer = exchange(&mut stream, GET).unwrap_or_default();
+        assert_eq!(answer.starts_with("HTTP/1.1 200 "), is_served, "{answer}");
+        assert_eq!(scene.upstream.requests().len(), usize::from(is_served));
+        scene.serves();
+    }
+}
+
+#[test]
+fn callers_that_need_a_token_have_to_send_the_right_one_once() {
+    let scene = Scene::with(Upstream::start(), |config| {
+        config.access.token = Some(CallerToken::new(b"0123456789abcdef"));
+    });
+    let ask = |headers: &str| {
+        scene.proxy.exchange(format!(
+            "GET /next HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n"
+        ))
+    };
+    for wrong in [
+        "",
+        "X-Apig-Proxy-Token: 0123456789abcdeF\r\n",
+        "X-Apig-Proxy-Token: 0123456789abcde\r\n",
+        "X-Apig-Proxy-Token: \r\n",
+        "X-Apig-Proxy-Token: 0123456789abcdef\r\nX-Apig-Proxy-Token: 0123456789abcdef\r\n",
+        "X_Apig_Proxy_Token: 0123456789abcdef\r\n",
+    ] {
+        let refused = ask(wrong);
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (401, "token_required"),
+            "{wrong}"
+        );
+    }
+    assert!(scene.upstream.requests().is_empty());
+    assert_eq!(ask("x-apig-proxy-token: 0123456789abcdef\r\n").status, 200);
+    // It is the proxy's, and the gateway does not get to see it.
+    let seen = scene.upstream.only_request();
+    assert!(seen.all("x-apig-proxy-token").is_empty());
+    seen.verified();
+}
+
+/// An authority with the certificates of one test.
+struct Certificates {
+    folder: TempDir,
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl Certificates {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("ca.pem"), issuer.pem()).unwrap();
+        Self { folder, issuer }
+    }
+
+    fn make(&self, name: &str) -> (CertificateDer<'static>, PrivateKeyDer<'static>, [String; 2]) {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new([name.to_owned()])
+            .unwrap()
+            .signed_by(&key, &*self.issuer)
+            .unwrap();
+        let pem = [certificate.pem(), key.serialize_pem()];
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        (certificate.der().clone(), key, pem)
+    }
+
+    /// Writes a new certificate for this name, and says where.
+    fn write(&self, name: &str) -> TlsFiles {
+        let (_, _, [certificate, key]) = self.make(name);
+        let path = |name: &str| self.folder.path().join(name);
+        std::fs::write(path("key.pem"), key).unwrap();
+        let private = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(path("key.pem"), private).unwrap();
+        std::fs::write(path("cert.pem"), certificate).unwrap();
+        TlsFiles {
+            certificate: path("cert.pem"),
+            key: path("key.pem"),
+            client_ca: None,
+        }
+    }
+
+    fn root(&self) -> CertificateDer<'static> {
+        self.issuer.der().clone()
+    }
+}
+
+type Identity = (CertificateDer<'static>, PrivateKeyDer<'static>);
+
+/// Sends a request over TLS.
+fn over_tls(
+    address: SocketAddr,
+    root: CertificateDer<'static>,
+    identity: Option<Identity>,
+    name: &str,
+    request: &str,
+) -> io::Result<String> {
+    let mut roots = RootCertStore::empty();
+    roots.add(root).unwrap();
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(rustls::ALL_VERSIONS)
+        .unwrap()
+        .with_root_certificates(roots);
+    let config = match identity {
+        Some((certificate, key)) => builder
+            .with_client_auth_cert(vec![certificate], key)
+            .unwrap(),
+        None => builder.with_no_client_auth(),
+    };
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+    let mut stream = StreamOwned::new(connection, TcpStream::connect(address)?);
+    exchange(&mut stream, request)
+}
+
+fn with_tls(
+    upstream: Upstream,
+    files: TlsFiles,
+    change: impl FnOnce(&mut Config),
+) -> (Scene, SocketAddr) {
+    let scene = Scene::with(upstream, |config| {
+        config
+            .listen
+            .push(Listen::Tls("127.0.0.1:0".parse().unwrap()));
+        config.tls = Some(files);
+        change(config);
+    });
+    let address = scene.proxy.addresses[1];
+    (scene, address)
+}
+
+#[test]
+fn callers_are_served_over_tls_and_redirected_there() {
+    let certificates = Certificates::new();
+    let upstream = Upstream::scripted(|seen, out| {
+        let location = format!("location: https://{}/moved\r\n", seen.header("host"));
+        out.write_all(answer("302 Found", &location, "").as_bytes())
+    });
+    let (scene, address) = with_tls(upstream, certificates.write("127.0.0.1"), |_| {});
+    let ask =
+        |request: &str| over_tls(address, certificates.root(), None, "127.0.0.1", request).unwrap();
+    let answer = ask(GET);
+    assert!(answer.starts_with("HTTP/1.1 302 "), "{answer}");
+    assert!(
+        answer.contains("location: https://localhost/moved\r\n"),
+        "{answer}"
+    );
+    scene.upstream.only_request().verified();
+    // Plain HTTP on that address, and TLS on the plain one, are not served.
+    let plain = TcpStream::connect(address).and_then(|mut stream| exchange(&mut stream, GET));
+    assert!(!plain.unwrap_or_default().starts_with("HTTP/1.1 2"));
+    let other = over_tls(
+        scene.proxy.address,
+        certificates.root(),
+        None,
+        "127.0.0.1",
+        GET,
+    );
+    assert!(other.is_err());
+    assert_eq!(scene.upstream.requests().len(), 1);
+}
+
+#[test]
+fn callers_that_need_a_certificate_have_to_show_one_of_the_right_authority() {
+    let (certificates, others) = (Certificates::new(), Certificates::new());
+    let mut files = certificates.write("127.0.0.1");
+    files.client_ca = Some(certificates.folder.path().join("ca.pem"));
+    let (scene, address) = with_tls(Upstream::start(), files, |_| {});
+    let ask = |identity| over_tls(address, certificates.root(), identity, "127.0.0.1", GET);
+    let identity = |certificates: &Certificates| {
+        let (certificate, key, _) = certificates.make("caller");
+        Some((certificate, key))
+    };
+    for wrong in [None, identity(&others)] {
+        assert!(!ask(wrong).unwrap_or_default().starts_with("HTTP/1.1 "));
+    }
+    assert!(scene.upstream.requests().is_empty());
+    assert!(
+        ask(identity(&certificates))
+            .unwrap()
+            .starts_with("HTTP/1.1 200 ")
+    );
+    scene.upstream.only_request().verified();
+}
+
+#[test]
+fn a_caller_that_is_silent_in_its_handshake_holds_up_nobody_and_is_left() {
+    let certificates = Certificates::new();
+    let files = certificates.write("127.0.0.1");
+    let (scene, address) = with_tls(Upstream::start(), files, |config| {
+        config.timeouts.header_read = std::time::Duration::from_millis(500);
+    });
+    let mut silent: Vec<Client> = (0..20).map(|_| Client::connect(address)).collect();
+    let answer = over_tls(address, certificates.root(), None, "127.0.0.1", GET).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(silent.iter_mut().all(Client::is_closed));
+    scene.serves();
+}
+
+#[test]
+fn a_changed_certificate_is_shown_to_new_callers_and_a_broken_one_is_not() {
+    let certificates = Certificates::new();
+    let files = certificates.write("127.0.0.1");
+    let (scene, address) = with_tls(Upstream::start(), files, |config| {
+        config.access.hosts = vec!["renewed.test".to_owned()];
+    });
+    let shows = |name: &str| over_tls(address, certificates.root(), None, name, GET).is_ok();
+    assert!(shows("127.0.0.1") && !shows("renewed.test"));
+    certificates.write("renewed.test");
+    wait_until("the new certificate is shown", || shows("renewed.test"));
+    let broken: &Path = &certificates.folder.path().join("cert.pem");
+    std::fs::write(broken, "-----BEGIN CERTIFICATE-----\nhalf").unwrap();
+    crate::support::pause(std::time::Duration::from_millis(2500));
+    assert!(shows("renewed.test"));
+    scene.serves();
+}
+
+#[test]
+fn a_proxy_whose_certificate_and_key_do_not_belong_together_does_not_start() {
+    let (certificates, others) = (Certificates::new(), Certificates::new());
+    let mut files = certificates.write("127.0.0.1");
+    files.key = others.write("127.0.0.1").key;
+    let mut config = crate::support::config(&Upstream::start());
+    config.tls = Some(files);
+    let error = Proxy::refuses_to_start(&config);
+    assert!(
+        error.contains("tls.key_file") && error.contains("does not belong"),
+        "{error}"
+    );
+}
