@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -33,15 +34,13 @@ impl Default for Discard {
 
 impl Discard {
     /// Ready when the caller has stopped, or has sent too much.
-    pub(super) fn poll(&mut self, wire: &mut Wire, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll(&mut self, wire: &mut Wire, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.left > 0 && !wire.is_ended() {
             self.left = self.left.saturating_sub(wire.input().len());
             wire.input().clear();
-            if ready!(wire.poll_fill(cx)).is_err() {
-                break;
-            }
+            ready!(wire.poll_fill(cx))?;
         }
-        Poll::Ready(())
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -56,7 +55,7 @@ pub(super) async fn linger(caller: &RefCell<Caller>, mut discard: Discard) {
             }
             is_shut = true;
         }
-        discard.poll(wire, cx)
+        discard.poll(wire, cx).map(|_| ())
     });
     if timeout(TIME, closing).await.is_err() {
         tracing::debug!("a caller that went on sending after its answer was cut off");

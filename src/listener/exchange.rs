@@ -5,17 +5,16 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use super::closing::{self, Discard};
 use super::presence::Presence;
+use super::writing::Writing;
 use crate::config::Timeouts;
-use crate::http1::{
-    Caller, Encoder, Framing, IdleTimer, Incoming, RequestHead, Version, push_field,
-};
+use crate::http1::{Caller, Encoder, Framing, Incoming, RequestHead, Version, push_field};
 use crate::proxy::{Announced, Request, Response, ResponseBody, tunnel};
 use crate::upstream::Connection;
 
@@ -138,33 +137,29 @@ impl<'a> Exchange<'a> {
     }
 
     async fn answer(&mut self, terms: Terms, mut response: Response) -> Finished {
-        let is_uploading = response.body.is_uploading();
-        let has_all = !is_uploading && self.caller.borrow_mut().discard_buffered();
+        // Of what is being sent on, the end is waited for.
+        let has_all = response.body.is_uploading() || self.caller.borrow_mut().discard_buffered();
         let keeps_alive = terms.keeps_alive
             && has_all
             && !response.closes
             && !self.draining.is_cancelled()
             && (response.length != Announced::Unknown || terms.version == Version::Http11);
         let framing = finish_head(&mut response, terms, keeps_alive);
-        let head = std::mem::take(&mut response.head);
-        self.caller.borrow_mut().wire.queue(head.into());
-        let mut writing = Writing {
-            encoder: Encoder::new(framing),
-            is_complete: framing.is_empty() || terms.is_head,
-            stalled: IdleTimer::new(self.timeouts.idle),
-            response,
-        };
-        if poll_fn(|cx| self.poll_write(&mut writing, cx))
-            .await
-            .is_err()
-        {
+        self.caller.borrow_mut().wire.queue(response.head.into());
+        let (presence, discard) = (&mut self.presence, &mut self.discard);
+        let idle = self.timeouts.idle;
+        let mut writing = Writing::new(&self.caller, presence, discard, response.body, idle);
+        if !framing.is_empty() && !terms.is_head {
+            writing = writing.with_body(Encoder::new(framing));
+        }
+        if poll_fn(|cx| writing.poll(cx)).await.is_err() {
             if framing == Framing::UntilClose {
                 // Nothing else tells this caller that the answer is not complete.
                 self.caller.borrow_mut().wire.reset_on_close();
             }
             return Finished::Closed;
         }
-        if let ResponseBody::Tunnel(connection) = writing.response.body {
+        if let ResponseBody::Tunnel(connection) = writing.body {
             return self.tunnel(*connection).await;
         }
         self.finished(keeps_alive)
@@ -172,70 +167,13 @@ impl<'a> Exchange<'a> {
 
     fn finished(&self, keeps_alive: bool) -> Finished {
         let mut caller = self.caller.borrow_mut();
-        if keeps_alive {
+        if keeps_alive && caller.has_all() {
             Finished::Kept
         } else if caller.has_all() && caller.wire.input().is_empty() {
             Finished::Closed
         } else {
             Finished::Unread
         }
-    }
-
-    /// Writes an answer as far as it has come, and no faster than the caller takes it.
-    fn poll_write(
-        &mut self,
-        writing: &mut Writing,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Gone>> {
-        loop {
-            let is_waiting = self.poll_pieces(writing, cx)?.is_pending();
-            let mut caller = self.caller.borrow_mut();
-            let flushed = caller.wire.poll_flush(cx).map_err(|_| Gone)?;
-            if flushed.is_ready() {
-                writing.stalled.stop();
-                if writing.is_complete {
-                    return Poll::Ready(Ok(()));
-                }
-            } else if writing.stalled.poll_expired(cx).is_ready() {
-                tracing::info!(
-                    "a caller stopped reading its answer and was cut off (timeouts.idle)"
-                );
-                return Poll::Ready(Err(Gone));
-            }
-            if flushed.is_ready() && !is_waiting {
-                continue;
-            }
-            // Whoever is still sending what nobody reads might not read its answer either.
-            if !caller.has_all() && !writing.response.body.is_uploading() {
-                let _ = self.discard.poll(&mut caller.wire, cx);
-            } else if caller.has_all()
-                && self
-                    .presence
-                    .poll_gone(&mut caller.wire, false, cx)
-                    .is_ready()
-            {
-                return Poll::Ready(Err(Gone));
-            }
-            return Poll::Pending;
-        }
-    }
-
-    /// Queues pieces of the body until there are enough, or none for now.
-    fn poll_pieces(&self, writing: &mut Writing, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
-        while !writing.is_complete && !self.caller.borrow().wire.is_full() {
-            let piece = ready!(writing.response.body.poll_piece(cx));
-            let wire = &mut self.caller.borrow_mut().wire;
-            match piece {
-                Some(Ok(piece)) => writing.encoder.queue(wire, piece),
-                Some(Err(_)) => return Poll::Ready(Err(Gone)),
-                None => {
-                    let trailers = writing.response.body.take_trailers();
-                    writing.encoder.finish(wire, trailers);
-                    writing.is_complete = true;
-                }
-            }
-        }
-        Poll::Ready(Ok(()))
     }
 
     async fn tunnel(&self, connection: Connection) -> Finished {
@@ -245,19 +183,6 @@ impl<'a> Exchange<'a> {
         Finished::Closed
     }
 }
-
-/// An answer on its way to the caller.
-struct Writing {
-    response: Response,
-    encoder: Encoder,
-    /// Whether all of it was queued.
-    is_complete: bool,
-    /// Runs while the caller takes nothing.
-    stalled: IdleTimer,
-}
-
-/// The answer cannot be completed: the caller or the gateway has gone.
-struct Gone;
 
 /// Adds to a head how the body is framed and what becomes of the connection.
 fn finish_head(response: &mut Response, terms: Terms, keeps_alive: bool) -> Framing {

@@ -21,6 +21,7 @@ mod sockets;
 mod tls;
 mod unix;
 mod workers;
+mod writing;
 
 pub use server::{Ended, ServeError, Server, SetupError};
 pub use sockets::{BindError, Listeners};

@@ -37,11 +37,12 @@ pub(super) fn relay(settings: &Settings, exchange: Exchange) -> Response {
         ahead,
         connection: Some(connection),
         uploading,
+        is_read: false,
         idle: IdleTimer::new(settings.timeouts.idle),
         takes_trailers: reply.takes_trailers,
         trailers: None,
     };
-    if framing.is_empty() && relayed.uploading.is_none() {
+    if framing.is_empty() {
         relayed.finish();
     }
     let mut answer = relayed_head(settings, &head, &reply);

@@ -5,9 +5,10 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 
 use super::RequestBody;
+use crate::error::Error;
 use crate::http1::{Fields, IdleTimer, ReadError};
 use crate::proxy::head::{is_owned, pass_through};
-use crate::upstream::Connection;
+use crate::upstream::{Connection, SendError};
 
 /// A response body on its way to the caller.
 #[derive(Debug)]
@@ -21,7 +22,8 @@ pub enum ResponseBody {
 }
 
 /// A body that is passed on while it arrives. It holds the connection that it comes over, which goes
-/// back to the pool with the last byte, and is closed if the caller does not wait for that.
+/// back to the pool when the answer was read and the request sent to its end, and is closed if the caller
+/// does not wait for that.
 #[derive(Debug)]
 pub struct Relayed {
     /// What was read before the head was relayed.
@@ -30,6 +32,9 @@ pub struct Relayed {
     pub(in crate::proxy) connection: Option<Connection>,
     /// The request body, if the gateway took the request before it was complete.
     pub(in crate::proxy) uploading: Option<RequestBody>,
+    /// Whether the body was read to its end.
+    pub(in crate::proxy) is_read: bool,
+    /// Runs while nothing comes and nothing is sent.
     pub(in crate::proxy) idle: IdleTimer,
     pub(in crate::proxy) takes_trailers: bool,
     /// Lines for the caller, once the end was read.
@@ -53,6 +58,18 @@ impl ResponseBody {
         }
     }
 
+    /// Sends what is left of the request. Ready when nothing is, or the gateway takes no more.
+    ///
+    /// # Errors
+    ///
+    /// [`ResponseEnded`] if the rest of the request will not come, or is not taken.
+    pub fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ResponseEnded>> {
+        match self {
+            Self::Relayed(relayed) => relayed.poll_upload(cx),
+            Self::Own(_) | Self::Tunnel(_) => Poll::Ready(Ok(())),
+        }
+    }
+
     /// Trailers for the caller, once the end was reached: lines, each with its end.
     pub fn take_trailers(&mut self) -> Option<Vec<u8>> {
         match self {
@@ -66,6 +83,15 @@ impl ResponseBody {
     pub fn is_uploading(&self) -> bool {
         matches!(self, Self::Relayed(relayed) if relayed.uploading.is_some())
     }
+
+    /// A number that grows while something of the request is sent.
+    #[must_use]
+    pub fn uploaded(&self) -> u64 {
+        match self {
+            Self::Relayed(relayed) => relayed.connection.as_ref().map_or(0, Connection::written),
+            Self::Own(_) | Self::Tunnel(_) => 0,
+        }
+    }
 }
 
 impl Relayed {
@@ -73,20 +99,10 @@ impl Relayed {
         if !self.ahead.is_empty() {
             return Poll::Ready(Some(Ok(std::mem::take(&mut self.ahead))));
         }
-        let Some(connection) = &mut self.connection else {
+        let connection = self.connection.as_mut().filter(|_| !self.is_read);
+        let Some(connection) = connection else {
             return Poll::Ready(None);
         };
-        if let Some(body) = &mut self.uploading {
-            match connection.poll_send(cx, body) {
-                Poll::Pending => {}
-                Poll::Ready(sent) => {
-                    self.uploading = None;
-                    if let Err(error) = sent {
-                        tracing::info!(%error, "the upload ended early; the answer had begun");
-                    }
-                }
-            }
-        }
         let Poll::Ready(piece) = connection.poll_piece(cx) else {
             ready!(self.idle.poll_expired(cx));
             return Poll::Ready(Some(Err(ResponseEnded::Idle.recorded())));
@@ -102,13 +118,56 @@ impl Relayed {
         })
     }
 
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ResponseEnded>> {
+        let (Some(connection), Some(body)) = (&mut self.connection, &mut self.uploading) else {
+            return Poll::Ready(Ok(()));
+        };
+        let before = connection.written();
+        let sent = connection.poll_send(cx, body);
+        if connection.written() != before {
+            self.idle.stop();
+        }
+        let Poll::Ready(sent) = sent else {
+            // Until the answer was read, the wait for that is bounded.
+            if self.is_read {
+                ready!(self.idle.poll_expired(cx));
+                return Poll::Ready(Err(ResponseEnded::Idle.recorded()));
+            }
+            return Poll::Pending;
+        };
+        self.uploading = None;
+        match sent {
+            Ok(()) => {}
+            Err(SendError::Body(error)) => {
+                return Poll::Ready(Err(ResponseEnded::Unsent(error).recorded()));
+            }
+            // It has answered, and is free to close its side.
+            Err(SendError::Io(error)) => {
+                tracing::info!(%error, "the gateway took no more of a request that it had answered");
+            }
+        }
+        self.release();
+        Poll::Ready(Ok(()))
+    }
+
     /// To be called when the body has been read to its end.
     pub(in crate::proxy) fn finish(&mut self) {
-        if let Some(mut connection) = self.connection.take() {
+        self.is_read = true;
+        if let Some(connection) = &mut self.connection {
             self.trailers = connection
                 .take_trailers()
                 .filter(|_| self.takes_trailers)
                 .map(|trailers| passed_trailers(&trailers));
+        }
+        self.release();
+    }
+
+    /// Gives the connection back, unless one side is not done.
+    fn release(&mut self) {
+        if self.is_read
+            && self.uploading.is_none()
+            && let Some(connection) = self.connection.take()
+        {
             connection.release();
         }
     }
@@ -126,9 +185,12 @@ fn passed_trailers(trailers: &Fields) -> Vec<u8> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResponseEnded {
-    /// Nothing came for `timeouts.idle`.
+    /// Nothing came, and nothing of the request was taken, for `timeouts.idle`.
     #[error("the gateway's answer stood still for too long (timeouts.idle)")]
     Idle,
+    /// The rest of the request cannot be had.
+    #[error("a request broke off after its answer had begun")]
+    Unsent(#[source] Error),
     /// The connection to the gateway broke.
     #[error("the gateway's answer broke off")]
     Broken(#[source] ReadError),
@@ -140,7 +202,12 @@ impl ResponseEnded {
         let cause = std::error::Error::source(&self)
             .map(ToString::to_string)
             .unwrap_or_default();
-        tracing::warn!(%cause, "{self}; the caller's connection is cut off");
+        match self {
+            Self::Unsent(_) => tracing::info!(%cause, "{self}; both connections are cut off"),
+            Self::Idle | Self::Broken(_) => {
+                tracing::warn!(%cause, "{self}; the caller's connection is cut off");
+            }
+        }
         self
     }
 }

@@ -8,6 +8,7 @@ mod aborts;
 mod answers;
 mod certificates;
 mod connecting;
+mod early;
 mod guard;
 mod heads;
 mod network;

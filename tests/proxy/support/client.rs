@@ -151,7 +151,11 @@ impl Client {
 
     /// Whether the other side has closed the connection.
     pub(crate) fn is_closed(&mut self) -> bool {
-        matches!(self.0.read(&mut [0]), Ok(0) | Err(_))
+        match self.0.read(&mut [0]) {
+            Ok(read) => read == 0,
+            // Patience has run out, and it is still open.
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
     }
 
     fn rest(&mut self) -> io::Result<Vec<u8>> {

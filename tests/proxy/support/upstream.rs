@@ -69,6 +69,11 @@ impl Link {
         socket2::SockRef::from(&self.stream.sock).set_linger(Some(std::time::Duration::ZERO))
     }
 
+    /// Keeps the system from taking much more than is read.
+    pub(crate) fn take_little(&mut self) -> io::Result<()> {
+        socket2::SockRef::from(&self.stream.sock).set_recv_buffer_size(64 * 1024)
+    }
+
     /// How many bytes still come until the proxy closes its side.
     pub(crate) fn drain(&mut self) -> usize {
         let mut count = 0;

@@ -1,0 +1,307 @@
+//! Answers that come before the request is complete: number 55.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
+
+use crate::bodies::post;
+use crate::support::{Link, Scene, Upstream, answer, pause, wait_until};
+
+/// More than the buffers of the system take, so that the proxy is still sending.
+const LONG: usize = 11 << 20;
+
+#[test]
+fn fault_55_an_early_refusal_is_relayed_and_the_upload_stopped() {
+    let (told, tell) = mpsc::channel();
+    let told = Mutex::new(told);
+    let upstream = Upstream::handling(move |link| {
+        while let Some(seen) = link.head()? {
+            if seen.target() == "/next" {
+                link.seen(&seen);
+                link.send(answer("200 OK", "", "ok"))?;
+                continue;
+            }
+            let status = &seen.target()[1..];
+            link.send(answer(&format!("{status} Refused"), "", "no more"))?;
+            told.lock().unwrap().send(link.drain()).unwrap();
+            return Ok(());
+        }
+        Ok(())
+    });
+    let scene = Scene::before(upstream);
+    for status in [413, 401, 503] {
+        // Of a body that never ends, within the length that was declared.
+        let head = format!(
+            "POST /{status} HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/x\r\nContent-Length: 12000000\r\n\r\nabc"
+        );
+        let mut client = scene.client();
+        client.send(head.as_bytes());
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.text().as_str()), (status, "no more"));
+        assert_eq!(answer.header("connection"), "close");
+        // The gateway's side is closed before the body is complete.
+        let arrived = tell.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert!(arrived < 12_000_000, "{arrived}");
+
+        // A caller that sends everything before it reads gets the answer, too.
+        let mut client = scene.client();
+        client.send(head.as_bytes()).send(&vec![b'x'; 11_999_997]);
+        assert_eq!(client.answer().text(), "no more");
+        tell.recv_timeout(Duration::from_secs(10)).unwrap();
+    }
+    scene.serves();
+}
+
+#[test]
+fn fault_55_an_early_answer_that_is_no_refusal_leaves_the_upload_running() {
+    let upstream = Upstream::handling(|link| {
+        while let Some(seen) = link.head()? {
+            link.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")?;
+            let mut echoed = Vec::new();
+            while seen.target() == "/echo" && echoed.len() < 9 {
+                let mut piece = [0; 3];
+                link.stream.read_exact(&mut piece)?;
+                echoed.extend(piece);
+                write!(link.stream, "3\r\n{}\r\n", String::from_utf8_lossy(&piece))?;
+                link.stream.flush()?;
+            }
+            link.seen(&seen);
+            link.send("0\r\n\r\n")?;
+        }
+        Ok(())
+    });
+    let scene = Scene::before(upstream);
+    let mut client = scene.client();
+    client.send(b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/x\r\nContent-Length: 9\r\n\r\n");
+    client.until("HTTP/1.1 200", "\r\n\r\n");
+    for piece in ["abc", "def", "ghi"] {
+        client.send(piece.as_bytes());
+        assert_eq!(
+            client.until("3\r\n", &format!("{piece}\r\n")),
+            format!("3\r\n{piece}\r\n")
+        );
+    }
+    assert_eq!(client.until("0\r\n", "\r\n\r\n"), "0\r\n\r\n");
+    wait_until("the request is complete", || {
+        scene.upstream.requests().len() == 1
+    });
+    scene.serves();
+}
+
+/// A gateway that sends these bytes in answer to every head but that of `/next`, and then does the rest.
+fn early(
+    bytes: &'static str,
+    rest: impl Fn(&mut Link) -> std::io::Result<()> + Send + Sync + 'static,
+) -> Upstream {
+    Upstream::handling(move |link| {
+        link.take_little()?;
+        while let Some(seen) = link.head()? {
+            if seen.target() == "/next" {
+                link.seen(&seen);
+                link.send(answer("200 OK", "", "ok"))?;
+                continue;
+            }
+            link.send(bytes)?;
+            rest(link)?;
+            link.seen(&seen);
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn fault_55_an_early_answer_that_is_complete_leaves_the_upload_running() {
+    for (method, bytes) in [
+        (
+            "POST",
+            "HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\nok",
+        ),
+        (
+            "POST",
+            "HTTP/1.1 202 Accepted\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        ),
+        ("POST", "HTTP/1.1 204 No Content\r\n\r\n"),
+        ("HEAD", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"),
+    ] {
+        for content_type in ["application/json", "multipart/form-data"] {
+            let scene = Scene::before(early(bytes, |link| {
+                pause(Duration::from_millis(200));
+                let mut left = vec![0; LONG];
+                link.stream.read_exact(&mut left)?;
+                assert!(left.iter().all(|byte| *byte == b'a'));
+                Ok(())
+            }));
+            let request = post(content_type, &vec![b'a'; LONG]);
+            let mut client = scene.client();
+            client.send(method.as_bytes()).send(&request[4..]);
+            let answer = client.try_answer(method == "HEAD").unwrap();
+            assert_eq!(answer.status.to_string(), bytes[9..12]);
+            // Both connections go on where the request ends.
+            let next = "GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n";
+            assert_eq!(client.send(next.as_bytes()).answer().text(), "ok");
+            assert_eq!(scene.upstream.requests().len(), 2, "{method} {bytes}");
+            assert_eq!(scene.upstream.connections(), 1);
+            scene.serves();
+        }
+    }
+}
+
+#[test]
+fn fault_55_a_caller_that_leaves_with_an_early_answer_has_sent_its_request() {
+    let bytes = "HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\nok";
+    let scene = Scene::before(early(bytes, |link| {
+        pause(Duration::from_millis(800));
+        link.stream.read_exact(&mut vec![0; LONG])
+    }));
+    let mut client = scene.client();
+    client.send(&post("application/json", &vec![b'a'; LONG]));
+    assert_eq!(client.answer().status, 202);
+    client.reset();
+    drop(client);
+    wait_until("the request is complete", || {
+        scene.upstream.requests().len() == 1
+    });
+    scene.serves();
+}
+
+#[test]
+fn fault_55_an_upload_that_is_taken_no_more_after_its_answer_ends_at_the_idle_limit() {
+    let bytes = "HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\nok";
+    let ((go, gone), (told, tell)) = (mpsc::channel::<()>(), mpsc::channel());
+    let (gone, told) = (Mutex::new(gone), Mutex::new(told));
+    let upstream = early(bytes, move |link| {
+        gone.lock().unwrap().recv().unwrap();
+        told.lock().unwrap().send(link.drain()).unwrap();
+        Err(std::io::Error::other("cut off"))
+    });
+    let scene = Scene::with(upstream, |config| {
+        config.timeouts.idle = Duration::from_millis(300);
+        config.limits.body = 1 << 30;
+    });
+    let mut client = scene.client();
+    client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/x\r\nContent-Length: 1000000000\r\n\r\n");
+    assert_eq!(client.answer().status, 202);
+    let piece = vec![b'a'; 1 << 20];
+    let sent = (0..900).take_while(|_| client.try_send(&piece).is_ok());
+    assert!(sent.count() < 900);
+    go.send(()).unwrap();
+    assert!(tell.recv_timeout(Duration::from_secs(10)).unwrap() < 900 << 20);
+    scene.serves();
+}
+
+#[test]
+fn fault_55_an_upload_goes_on_while_the_caller_does_not_read_its_answer() {
+    const ANSWER: usize = 30 << 20;
+    let upstream = Upstream::handling(|link| {
+        while let Some(seen) = link.head()? {
+            if seen.target() == "/next" {
+                link.seen(&seen);
+                link.send(answer("200 OK", "", "ok"))?;
+                continue;
+            }
+            // It writes more than fits on the way before it reads on, and both go on by turns after that.
+            link.send(format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {ANSWER}\r\n\r\n"
+            ))?;
+            let (mut written, mut read) = (0, 0);
+            while written < ANSWER || read < LONG {
+                let piece = vec![b'z'; (ANSWER - written).min(1 << 20)];
+                link.stream.write_all(&piece)?;
+                written += piece.len();
+                let mut piece = vec![0; (LONG - read).min(1 << 20)];
+                link.stream.read_exact(&mut piece)?;
+                read += piece.len();
+            }
+            link.seen(&seen);
+        }
+        Ok(())
+    });
+    let scene = Scene::before(upstream);
+    let mut client = scene.client();
+    client.send(&post("multipart/form-data", &vec![b'a'; LONG]));
+    assert_eq!(client.answer().body.len(), ANSWER);
+    scene.serves();
+}
+
+#[test]
+fn fault_55_a_caller_that_breaks_its_upload_off_after_the_answer_began_ends_both_sides() {
+    let chunked = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
+    let sized = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/x\r\nContent-Length: 100\r\n\r\nabc";
+    for (request, more, ends) in [
+        (chunked, "xyz\r\n", false),
+        (chunked, "3\r\nde", true),
+        (sized, "", true),
+    ] {
+        let (told, tell) = mpsc::channel();
+        let told = Mutex::new(told);
+        let bytes = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n";
+        let scene = Scene::before(early(bytes, move |link| {
+            link.drain();
+            told.lock().unwrap().send(()).unwrap();
+            Err(std::io::Error::other("cut off"))
+        }));
+        let mut client = scene.client();
+        client.send(request.as_bytes());
+        client.until("HTTP/1.1 200", "hi\r\n");
+        client.send(more.as_bytes());
+        if ends {
+            client.finish_sending();
+        }
+        // No last chunk comes, only the end.
+        assert!(client.is_closed(), "{more:?}");
+        tell.recv_timeout(Duration::from_secs(10)).unwrap();
+        scene.serves();
+    }
+}
+
+#[test]
+fn fault_55_a_caller_that_ends_while_its_refused_body_is_thrown_away_ends_the_exchange() {
+    for (resets, leaves) in [(false, false), (false, true), (true, true)] {
+        let (told, tell) = mpsc::channel();
+        let told = Mutex::new(told);
+        let bytes = "HTTP/1.1 401 No\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n";
+        let scene = Scene::before(early(bytes, move |link| {
+            link.drain();
+            told.lock().unwrap().send(()).unwrap();
+            Err(std::io::Error::other("cut off"))
+        }));
+        let mut client = scene.client();
+        client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/x\r\nContent-Length: 100\r\n\r\nabc");
+        client.until("HTTP/1.1 401", "hi\r\n");
+        if resets {
+            client.reset();
+        }
+        if leaves {
+            drop(client);
+        } else {
+            client.finish_sending();
+        }
+        tell.recv_timeout(Duration::from_secs(10)).unwrap();
+        scene.serves();
+    }
+}
+
+#[test]
+fn fault_55_a_caller_that_stops_for_a_refusal_reads_it_to_its_end() {
+    let (go, gone) = mpsc::channel::<()>();
+    let gone = Mutex::new(gone);
+    let scene = Scene::before(early(
+        "HTTP/1.1 413 No\r\ncontent-length: 30\r\n\r\n0123456789",
+        move |link| {
+            gone.lock().unwrap().recv().unwrap();
+            for _ in 0..2 {
+                pause(Duration::from_millis(300));
+                link.send("0123456789")?;
+            }
+            link.stream.sock.shutdown(Shutdown::Write)
+        },
+    ));
+    let mut client = scene.client();
+    client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/x\r\nContent-Length: 100\r\n\r\nabc");
+    client.until("HTTP/1.1 413", "0123456789");
+    client.finish_sending();
+    go.send(()).unwrap();
+    assert_eq!(client.exactly(20).unwrap(), b"01234567890123456789");
+    scene.serves();
+}
