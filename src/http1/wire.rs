@@ -31,6 +31,9 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + fmt::Debug {
     /// Makes closing reset the connection, so that what was sent cannot be taken for complete.
     fn reset_on_close(&mut self);
 
+    /// Takes [`Self::reset_on_close`] back.
+    fn end_on_close(&mut self);
+
     /// Whether the connection has failed since it was last asked. It asks nobody, so a peer that has
     /// gone is only known once something was sent to it.
     fn has_failed(&mut self) -> bool;
@@ -40,6 +43,10 @@ impl Transport for TcpStream {
     fn reset_on_close(&mut self) {
         // If it cannot be set, the connection is closed in the ordinary way.
         let _ = SockRef::from(&*self).set_linger(Some(Duration::ZERO));
+    }
+
+    fn end_on_close(&mut self) {
+        let _ = SockRef::from(&*self).set_linger(None);
     }
 
     fn has_failed(&mut self) -> bool {
@@ -70,6 +77,10 @@ impl Transport for tokio_rustls::server::TlsStream<TcpStream> {
 impl Transport for TlsStream<TcpStream> {
     fn reset_on_close(&mut self) {
         self.get_mut().0.reset_on_close();
+    }
+
+    fn end_on_close(&mut self) {
+        self.get_mut().0.end_on_close();
     }
 
     fn has_failed(&mut self) -> bool {
@@ -196,6 +207,11 @@ impl Wire {
     /// Makes closing reset the connection.
     pub fn reset_on_close(&mut self) {
         self.transport.reset_on_close();
+    }
+
+    /// Takes [`Self::reset_on_close`] back.
+    pub fn end_on_close(&mut self) {
+        self.transport.end_on_close();
     }
 
     /// Whether the connection has failed since this was last asked.

@@ -73,6 +73,8 @@ mod tests {
     impl Transport for DuplexStream {
         fn reset_on_close(&mut self) {}
 
+        fn end_on_close(&mut self) {}
+
         fn has_failed(&mut self) -> bool {
             false
         }

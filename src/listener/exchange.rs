@@ -149,15 +149,21 @@ impl<'a> Exchange<'a> {
         let (presence, discard) = (&mut self.presence, &mut self.discard);
         let idle = self.timeouts.idle;
         let mut writing = Writing::new(&self.caller, presence, discard, response.body, idle);
-        if !framing.is_empty() && !terms.is_head {
+        let has_body = !framing.is_empty() && !terms.is_head;
+        if has_body {
             writing = writing.with_body(Encoder::new(framing));
         }
+        // Only the end tells this caller that the answer is complete, so it must not come in good order
+        // before, not even when the process ends.
+        let is_told_by_end = has_body && framing == Framing::UntilClose;
+        if is_told_by_end {
+            self.caller.borrow_mut().wire.reset_on_close();
+        }
         if poll_fn(|cx| writing.poll(cx)).await.is_err() {
-            if framing == Framing::UntilClose {
-                // Nothing else tells this caller that the answer is not complete.
-                self.caller.borrow_mut().wire.reset_on_close();
-            }
             return Finished::Closed;
+        }
+        if is_told_by_end {
+            self.caller.borrow_mut().wire.end_on_close();
         }
         if let ResponseBody::Tunnel(connection) = writing.body {
             return self.tunnel(*connection).await;

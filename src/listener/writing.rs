@@ -70,6 +70,7 @@ impl<'a> Writing<'a> {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         loop {
             let is_uploaded = self.body.poll_upload(cx).map_err(|_| Gone)?.is_ready();
+            let was_complete = self.is_complete;
             let is_waiting = self.poll_pieces(cx)?.is_pending();
             let flushed = self.caller.borrow_mut().wire.poll_flush(cx);
             let is_flushed = flushed.map_err(|_| Gone)?.is_ready();
@@ -77,16 +78,14 @@ impl<'a> Writing<'a> {
             if is_over && is_uploaded {
                 return Poll::Ready(Ok(()));
             }
-            if is_flushed && !is_waiting && !self.is_complete {
+            if is_flushed && !is_waiting && !was_complete {
                 continue;
             }
             self.note_progress(is_flushed);
-            if !is_flushed && self.poll_stalled(cx).is_ready()
-                || self.poll_gone(is_over, cx).is_ready()
-            {
+            if !is_flushed && self.poll_stalled(cx).is_ready() {
                 return Poll::Ready(Err(Gone));
             }
-            return Poll::Pending;
+            return self.poll_gone(is_over, cx).map(|()| Err(Gone));
         }
     }
 
