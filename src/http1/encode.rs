@@ -1,5 +1,7 @@
 //! Writes bodies to a [`Wire`] in their framing, and fields to a head.
 
+use std::io::Write;
+
 use bytes::Bytes;
 
 use super::framing::Framing;
@@ -33,9 +35,9 @@ impl Encoder {
         match self {
             Self::Plain => wire.queue(piece),
             Self::Chunked => {
-                wire.queue(Bytes::from(format!("{:x}\r\n", piece.len())));
+                wire.queue_copy(ChunkSize::new(piece.len()).line());
                 wire.queue(piece);
-                wire.queue(Bytes::from_static(b"\r\n"));
+                wire.queue_copy(b"\r\n");
             }
         }
     }
@@ -45,13 +47,36 @@ impl Encoder {
     pub fn finish(self, wire: &mut Wire, trailers: Option<Vec<u8>>) {
         match (self, trailers) {
             (Self::Plain, _) => {}
-            (Self::Chunked, None) => wire.queue(Bytes::from_static(b"0\r\n\r\n")),
+            (Self::Chunked, None) => wire.queue_copy(b"0\r\n\r\n"),
             (Self::Chunked, Some(trailers)) => {
-                wire.queue(Bytes::from_static(b"0\r\n"));
+                wire.queue_copy(b"0\r\n");
                 wire.queue(trailers.into());
-                wire.queue(Bytes::from_static(b"\r\n"));
+                wire.queue_copy(b"\r\n");
             }
         }
+    }
+}
+
+/// The line that a chunk begins with.
+struct ChunkSize {
+    text: [u8; Self::LONGEST],
+    length: usize,
+}
+
+impl ChunkSize {
+    /// Sixteen digits and the end of the line.
+    const LONGEST: usize = 18;
+
+    fn new(size: usize) -> Self {
+        let mut text = [0; Self::LONGEST];
+        let mut left = &mut text[..];
+        write!(left, "{size:x}\r\n").expect("the digits of any size fit");
+        let length = Self::LONGEST - left.len();
+        Self { text, length }
+    }
+
+    fn line(&self) -> &[u8] {
+        &self.text[..self.length]
     }
 }
 

@@ -28,6 +28,7 @@ mod framing;
 mod head;
 mod idle;
 mod malformed;
+mod output;
 mod scan;
 mod wire;
 

@@ -1,8 +1,7 @@
 //! One connection's bytes: what came and was not read yet, and what is to go out.
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -14,14 +13,13 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
+use super::output::Output;
+
 /// Room that is made for reading at first, in bytes: enough for most heads and small bodies.
 const FIRST: usize = 8 * 1024;
 
 /// Room that is made once a read has filled what there was.
 const LATER: usize = 64 * 1024;
-
-/// How much may be queued before a body waits until it is written, in bytes.
-const QUEUED: usize = 64 * 1024;
 
 /// Below this much room more is made, so that no read is for a few bytes only.
 const LEAST: usize = 4 * 1024;
@@ -153,8 +151,9 @@ impl Wire {
         Poll::Ready(Ok(read))
     }
 
-    /// Gives the memory for reading back while nothing is expected.
+    /// Gives memory back while nothing is expected.
     pub fn rest(&mut self) {
+        self.output.rest();
         if self.input.is_empty() {
             self.input = BytesMut::new();
             self.is_busy = false;
@@ -163,13 +162,20 @@ impl Wire {
 
     /// Adds bytes to what goes out.
     pub fn queue(&mut self, bytes: Bytes) {
-        self.output.push(bytes);
+        if !bytes.is_empty() {
+            self.output.push(bytes);
+        }
+    }
+
+    /// Adds a copy of a few bytes to what goes out.
+    pub fn queue_copy(&mut self, bytes: &[u8]) {
+        self.output.copy(bytes);
     }
 
     /// Whether enough is queued for the source of more to wait.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.output.remaining() >= QUEUED
+        self.output.is_full()
     }
 
     /// Whether something is to be written.
@@ -217,56 +223,5 @@ impl Wire {
     /// Whether the connection has failed since this was last asked.
     pub fn has_failed(&mut self) -> bool {
         self.transport.has_failed()
-    }
-}
-
-/// Bytes on their way out, in the pieces they came in.
-#[derive(Debug, Default)]
-struct Output {
-    pieces: VecDeque<Bytes>,
-    remaining: usize,
-}
-
-impl Output {
-    fn push(&mut self, piece: Bytes) {
-        if !piece.is_empty() {
-            self.remaining += piece.len();
-            self.pieces.push_back(piece);
-        }
-    }
-}
-
-impl Buf for Output {
-    fn remaining(&self) -> usize {
-        self.remaining
-    }
-
-    fn chunk(&self) -> &[u8] {
-        self.pieces.front().map_or(&[], |piece| piece)
-    }
-
-    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let mut count = 0;
-        for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
-            *slice = IoSlice::new(piece);
-            count += 1;
-        }
-        count
-    }
-
-    fn advance(&mut self, mut count: usize) {
-        self.remaining -= count;
-        while count > 0 {
-            let first = self
-                .pieces
-                .front_mut()
-                .expect("no more is written than there is");
-            if count < first.len() {
-                first.advance(count);
-                return;
-            }
-            count -= first.len();
-            self.pieces.pop_front();
-        }
     }
 }
