@@ -22,6 +22,8 @@ pub struct Caller {
     body: BodyDecoder,
     /// Whether the caller waits for `100 Continue` before it sends the body.
     waits: bool,
+    /// Whether whoever reads the body waits for more of it.
+    is_awaited: bool,
 }
 
 impl Caller {
@@ -32,12 +34,14 @@ impl Caller {
             wire,
             body: BodyDecoder::new(Framing::Length(0)),
             waits: false,
+            is_awaited: false,
         }
     }
 
     /// Begins to read the body of a request.
     pub fn begin(&mut self, head: &RequestHead) {
         self.body = BodyDecoder::new(head.framing);
+        self.is_awaited = false;
         self.waits = head.version == Version::Http11 && head.fields.lists("expect", "100-continue");
     }
 
@@ -45,6 +49,12 @@ impl Caller {
     #[must_use]
     pub fn has_all(&self) -> bool {
         self.body.is_done()
+    }
+
+    /// Whether the body was asked for more than has come. Then the end of the connection is noticed.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        self.is_awaited
     }
 
     /// Throws away what of the body has come already; whether that was all of it.
@@ -70,7 +80,9 @@ impl Caller {
                 }
             }
         }
-        self.body.poll_piece(&mut self.wire, cx)
+        let piece = self.body.poll_piece(&mut self.wire, cx);
+        self.is_awaited = piece.is_pending();
+        piece
     }
 }
 

@@ -112,9 +112,8 @@ impl<'a> Exchange<'a> {
         if let Poll::Ready(Err(_)) = caller.wire.poll_flush(cx) {
             return Poll::Ready(());
         }
-        // Before that, the one who reads the body notices.
         if !caller.has_all() {
-            return Poll::Pending;
+            return self.presence.poll_gone_mid_body(&mut caller, cx);
         }
         let may_send = terms.version == Version::Http11;
         self.presence.poll_gone(&mut caller.wire, may_send, cx)

@@ -133,16 +133,15 @@ impl<'a> Writing<'a> {
             }
             return self.presence.poll_gone(&mut caller.wire, false, cx);
         }
-        // The one who reads the body notices.
         if self.body.is_uploading() {
-            return Poll::Pending;
+            return self.presence.poll_gone_mid_body(&mut caller, cx);
         }
         // Whoever is still sending what nobody reads might not read its answer either.
         if ready!(self.discard.poll(&mut caller.wire, cx)).is_err() {
             return Poll::Ready(());
         }
         if !caller.wire.is_ended() {
-            return Poll::Pending;
+            return self.presence.poll_failed(&mut caller.wire, cx);
         }
         // It may have stopped because of what it has read of the answer, and want the rest.
         self.leaving.poll_expired(cx)

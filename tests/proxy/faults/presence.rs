@@ -43,6 +43,61 @@ fn fault_23_a_caller_that_leaves_while_the_gateway_works_cancels_its_request() {
     scene.serves();
 }
 
+/// A gateway that takes the head of the request for `/fault`, sends these bytes, and then reads no more.
+fn not_reading(bytes: &'static str) -> (Upstream, mpsc::Sender<()>) {
+    let (keep, kept) = mpsc::channel();
+    let kept = Mutex::new(kept);
+    let upstream = Upstream::handling(move |link| {
+        link.take_little()?;
+        while let Some(seen) = link.head()? {
+            if seen.target() == "/fault" {
+                link.send(bytes)?;
+                let _ = kept.lock().unwrap().recv();
+                return Ok(());
+            }
+            link.seen(&seen);
+            link.send(answer("200 OK", "", "ok"))?;
+        }
+        Ok(())
+    });
+    (upstream, keep)
+}
+
+const BEGUN: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n";
+
+#[test]
+fn fault_22_a_caller_that_resets_is_noticed_although_the_gateway_reads_nothing() {
+    for bytes in ["", BEGUN] {
+        let (upstream, _keep) = not_reading(bytes);
+        // The next caller has to wait until this one's connection has ended.
+        let scene = Scene::with(upstream, |config| {
+            config.limits.connections = 1;
+            config.limits.body = 1 << 30;
+        });
+        let mut client = scene.client();
+        client.send(b"POST /fault HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/x\r\nContent-Length: 1000000000\r\n\r\n");
+        client.send_until_stuck();
+        client.reset();
+        drop(client);
+        scene.serves();
+    }
+}
+
+#[test]
+fn fault_23_a_caller_that_resets_is_noticed_behind_many_further_requests() {
+    for bytes in ["", BEGUN] {
+        let (upstream, _keep) = not_reading(bytes);
+        let scene = Scene::with(upstream, |config| config.limits.connections = 1);
+        let mut client = scene.client();
+        client.send(FAULT.as_bytes());
+        client.send(&b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(10_000));
+        pause(Duration::from_millis(300));
+        client.reset();
+        drop(client);
+        scene.serves();
+    }
+}
+
 #[test]
 fn fault_24_a_caller_that_has_only_finished_sending_is_answered() {
     let upstream = Upstream::scripted(|seen, out| {

@@ -79,6 +79,15 @@ impl Client {
         self.0.write_all(bytes)
     }
 
+    /// Sends until the other side has taken nothing for a while.
+    pub(crate) fn send_until_stuck(&mut self) {
+        let timeout = std::time::Duration::from_millis(300);
+        self.0.set_write_timeout(Some(timeout)).unwrap();
+        let piece = vec![b'a'; 1 << 20];
+        while self.0.write(&piece).is_ok() {}
+        self.0.set_write_timeout(Some(PATIENCE)).unwrap();
+    }
+
     pub(crate) fn finish_sending(&mut self) -> &mut Self {
         self.0.shutdown(Shutdown::Write).unwrap();
         self
