@@ -1,8 +1,9 @@
 //! What of a head goes through, and what does not.
 //!
 //! Hop-by-hop headers end here (RFC 9110 §7.6.1): those of every `Connection` line, the line itself,
-//! and those that were hop-by-hop before. From a request go also the headers that the proxy owns, in
-//! every spelling that a server behind might fold into them, so that a caller cannot smuggle in its own.
+//! and those that were hop-by-hop before. From a request go also the headers that the proxy owns, from an
+//! answer those that it sets anew. All of them go in every spelling that a server or a caller might fold
+//! into them, so that nobody can smuggle in its own.
 
 use crate::http1::{Fields, push_field};
 
@@ -42,17 +43,26 @@ const OWNED_PREFIXES: [&str; 2] = ["x-forwarded-", OWN_PREFIX];
 /// Beginning of the names of which the proxy is the only source, in both directions.
 const OWN_PREFIX: &str = "x-apig-proxy-";
 
+/// Headers of the gateway's that are not for the caller. The length is said anew, and Alt-Svc would send
+/// the caller to the gateway itself, past the proxy.
+const DROPPED: [&str; 2] = ["content-length", "alt-svc"];
+
 /// Whether a name is one that the proxy owns. `_` counts as `-`, because gateways fold the two.
 pub(super) fn is_owned(name: &str) -> bool {
-    OWNED.iter().any(|owned| is_folded(name, owned))
+    is_one_of(&OWNED, name)
         || OWNED_PREFIXES
             .iter()
             .any(|prefix| begins_with(name, prefix))
 }
 
-/// Whether only the proxy says something under this name.
-pub(super) fn is_own(name: &str) -> bool {
-    begins_with(name, OWN_PREFIX)
+/// Whether the caller gets the gateway's header of this name. Under the proxy's own names, only the proxy
+/// says something.
+pub(super) fn is_for_caller(name: &str) -> bool {
+    !is_one_of(&DROPPED, name) && !begins_with(name, OWN_PREFIX)
+}
+
+fn is_one_of(known: &[&str], name: &str) -> bool {
+    known.iter().any(|known| is_folded(name, known))
 }
 
 fn begins_with(name: &str, prefix: &str) -> bool {
@@ -62,26 +72,41 @@ fn begins_with(name: &str, prefix: &str) -> bool {
 
 /// Whether a name is `known`, whatever its case, and with `_` for `-`.
 fn is_folded(name: &str, known: &str) -> bool {
-    let fold = |byte: u8| match byte {
+    name.len() == known.len() && folded(name.as_bytes()).eq(known.bytes())
+}
+
+fn folded(name: &[u8]) -> impl Iterator<Item = u8> {
+    name.iter().map(|byte| match byte {
         b'_' => b'-',
         other => other.to_ascii_lowercase(),
-    };
-    name.len() == known.len() && name.bytes().map(fold).eq(known.bytes())
+    })
 }
 
 /// Appends to `out` what of `fields` goes through: order, duplicates, spelling and bytes stay.
 pub(super) fn pass_through(fields: &Fields, out: &mut Vec<u8>, keeps: impl Fn(&str) -> bool) {
-    let named: Vec<&[u8]> = fields.elements("connection").collect();
+    let named = named(fields);
+    let is_named = |name: &str| {
+        let of = |option: &&[u8]| folded(option).cmp(folded(name.as_bytes()));
+        named.binary_search_by(of).is_ok()
+    };
     for field in fields.iter() {
-        let is_named = || {
-            let name = field.name.as_bytes();
-            named.iter().any(|option| option.eq_ignore_ascii_case(name))
-        };
-        let is_hop_by_hop = HOP_BY_HOP.iter().any(|name| field.is(name));
-        if !is_hop_by_hop && !is_named() && keeps(field.name) {
+        if !is_one_of(&HOP_BY_HOP, field.name) && !is_named(field.name) && keeps(field.name) {
             push_field(out, field.name, field.value);
         }
     }
+}
+
+/// The names in `Connection` that are not dropped anyway. They are in order, because a head may name
+/// thousands.
+fn named(fields: &Fields) -> Vec<&[u8]> {
+    let is_known = |option: &[u8]| {
+        let option = str::from_utf8(option).unwrap_or_default();
+        option.eq_ignore_ascii_case("close") || is_one_of(&HOP_BY_HOP, option)
+    };
+    let options = fields.elements("connection");
+    let mut named: Vec<&[u8]> = options.filter(|option| !is_known(option)).collect();
+    named.sort_unstable_by(|one, other| folded(one).cmp(folded(other)));
+    named
 }
 
 #[cfg(test)]
@@ -107,6 +132,44 @@ mod tests {
     fn every_connection_line_and_every_name_in_it_ends_here() {
         let fields = b"connection: keep-alive, x-a\r\nConnection: X-B,, \r\nX-A: 1\r\nx-b: 1\r\nTE: trailers\r\nx-c: 1\r\n";
         assert_eq!(passed(fields), b"x-c: 1\r\n");
+    }
+
+    #[test]
+    fn what_ends_here_does_so_in_every_spelling() {
+        for name in [
+            "Transfer_Encoding",
+            "proxy_authorization",
+            "Proxy-authenticate",
+            "KEEP_ALIVE",
+            "Proxy_Connection",
+        ] {
+            assert_eq!(passed(format!("{name}: 1\r\n").as_bytes()), b"", "{name}");
+        }
+        let fields = b"Connection: x-a, X_B, x-, close\r\nx_A: 1\r\nx-b: 1\r\nx-aa: 1\r\nx: 1\r\n";
+        assert_eq!(passed(fields), b"x-aa: 1\r\nx: 1\r\n");
+    }
+
+    #[test]
+    fn every_one_of_many_names_ends_here() {
+        let names = (0..9000).map(|number| format!("x-{number}"));
+        let names: Vec<String> = names.collect();
+        let fields: String = (8950..9040).map(|n| format!("X_{n}: 1\r\n")).collect();
+        let fields = format!("Connection: {}\r\n{fields}", names.join(","));
+        let expected: String = (9000..9040).map(|n| format!("X_{n}: 1\r\n")).collect();
+        assert_eq!(passed(fields.as_bytes()), expected.as_bytes());
+    }
+
+    #[test]
+    fn length_alternatives_and_own_names_are_not_for_the_caller() {
+        for name in [
+            "Content-Length",
+            "content_length",
+            "Alt_Svc",
+            "x-apig_proxy-hint",
+        ] {
+            assert!(!is_for_caller(name), "{name}");
+        }
+        assert!(is_for_caller("content-type") && is_for_caller("x-apig-hint"));
     }
 
     #[test]

@@ -61,7 +61,7 @@ pub(super) fn relay(settings: &Settings, exchange: Exchange) -> Response {
 /// The answer to a handshake; the connection becomes a tunnel.
 fn switch(head: &ResponseHead, connection: crate::upstream::Connection) -> Response {
     let mut answer = status_line(head);
-    head::pass_through(&head.fields, &mut answer, |_| true);
+    head::pass_through(&head.fields, &mut answer, head::is_for_caller);
     push_field(&mut answer, "connection", b"Upgrade");
     push_field(&mut answer, "upgrade", b"websocket");
     Response {
@@ -91,15 +91,9 @@ fn relayed_head(settings: &Settings, head: &ResponseHead, reply: &Reply) -> Vec<
         .only("location")
         .and_then(|value| location::local(value, route, &reply.host, reply.is_secure));
     head::pass_through(&head.fields, &mut answer, |name| {
-        // Alt-Svc would send the caller to the gateway itself, past the proxy.
-        let is_dropped = ["alt-svc", "content-length"]
-            .iter()
-            .any(|dropped| name.eq_ignore_ascii_case(dropped));
-        // The proxy's own names say what the proxy has to say.
-        let is_own = head::is_own(name);
         let is_replaced = location.is_some() && name.eq_ignore_ascii_case("location");
         let is_answered_here = is_allowed && cors::is_answered_here(name);
-        !is_dropped && !is_own && !is_replaced && !is_answered_here
+        head::is_for_caller(name) && !is_replaced && !is_answered_here
     });
     if let Some(location) = location {
         push_field(&mut answer, "location", location.as_bytes());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::body::RequestBody;
 use super::forward::Failure;
-use super::head::pass_through;
+use super::head::{is_for_caller, pass_through};
 use super::payload::Prepared;
 use super::reply::Reply;
 use super::sign::Signed;
@@ -143,7 +143,7 @@ impl<'a> Sending<'a> {
         }
         if let Some(interim) = self.reply.interim.as_ref().filter(|_| head.status != 100) {
             let mut passed = super::respond::status_line(head);
-            pass_through(&head.fields, &mut passed, |_| true);
+            pass_through(&head.fields, &mut passed, is_for_caller);
             passed.extend_from_slice(b"\r\n");
             interim.send(passed);
         }

@@ -21,7 +21,7 @@ fn switch(link: &mut Link) -> std::io::Result<()> {
     let accept = derive_accept_key(seen.header("sec-websocket-key").as_bytes());
     link.send(format!(
         "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Accept: {accept}\r\nX-Own: 1\r\n\r\n"
+         Content-Length: 3\r\nAlt-Svc: h3=\":443\"\r\nSec-WebSocket-Accept: {accept}\r\nX-Own: 1\r\n\r\n"
     ))
 }
 
@@ -86,7 +86,9 @@ fn the_handshake_is_signed_like_a_get_and_arrives_as_it_was_sent() {
         answer.header("sec-websocket-accept"),
         "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
     );
-    assert!(answer.all("content-length").is_empty() && answer.all("transfer-encoding").is_empty());
+    for name in ["content-length", "transfer-encoding", "alt-svc"] {
+        assert!(answer.all(name).is_empty(), "{name}");
+    }
     let seen = scene.upstream.only_request();
     assert_eq!(seen.line, "GET /chat?room=1 HTTP/1.1");
     assert_eq!(

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::RequestBody;
 use crate::error::Error;
 use crate::http1::{Fields, IdleTimer, ReadError};
-use crate::proxy::head::{is_owned, pass_through};
+use crate::proxy::head::{is_for_caller, is_owned, pass_through};
 use crate::upstream::{Connection, SendError};
 
 /// A response body on its way to the caller.
@@ -176,7 +176,8 @@ impl Relayed {
 /// What of trailers goes through: nothing that frames, routes or concerns the connection.
 fn passed_trailers(trailers: &Fields) -> Vec<u8> {
     let mut passed = Vec::new();
-    pass_through(trailers, &mut passed, |name| !is_owned(name));
+    let is_passed = |name: &str| !is_owned(name) && is_for_caller(name);
+    pass_through(trailers, &mut passed, is_passed);
     passed
 }
 

@@ -1,6 +1,6 @@
-//! Answers that are not as they should be, and what of good ones is passed on: numbers 47 to 53, 56, 60, 61.
+//! Answers that are not as they should be: numbers 47 to 53.
 
-use crate::support::{ANSWERED, FAULT, Scene, Upstream, answer, faulty, route};
+use crate::support::{ANSWERED, FAULT, Scene, faulty};
 
 /// The answer to a request that the upstream answers with these bytes.
 fn answered(bytes: &'static str, request: &str) -> (Scene, crate::support::Answer) {
@@ -149,7 +149,8 @@ fn fault_50_interim_answers_are_passed_on_up_to_a_bound_and_an_unasked_switch_is
     scene.serves();
     is_bad("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
 
-    let hints = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\nConnection: x\r\nx: 1\r\n\r\n\
+    let hints = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\nConnection: x\r\nx: 1\r\n\
+                 Content-Length: 5\r\nTransfer_Encoding: chunked\r\nAlt-Svc: h3=\":443\"\r\n\r\n\
                  HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
     let scene = Scene::before(faulty(move |link| link.send(hints)));
     let mut client = scene.client();
@@ -158,7 +159,7 @@ fn fault_50_interim_answers_are_passed_on_up_to_a_bound_and_an_unasked_switch_is
         (early.status, early.header("link").as_str()),
         (103, "</a>; rel=preload")
     );
-    assert!(early.all("x").is_empty());
+    assert_eq!(early.headers.len(), 1, "{early:?}");
     assert_eq!(client.answer().text(), "ok");
     // An HTTP/1.0 caller does not know interim answers.
     assert_eq!(
@@ -266,106 +267,4 @@ fn fault_53_trailers_reach_the_caller_that_takes_them() {
         assert_eq!(next.text(), ANSWERED);
         scene.serves();
     }
-}
-
-#[test]
-fn fault_56_what_concerns_the_connection_to_the_gateway_is_not_passed_on() {
-    let bytes = "HTTP/1.1 200 OK\r\nConnection: close, X-Private\r\nconnection: X-Other\r\nX-Private: 1\r\nx-other: 1\r\n\
-                 Keep-Alive: timeout=5\r\nProxy-Authenticate: Basic\r\nUpgrade: h2c\r\nX-Public: 1\r\ncontent-length: 2\r\n\r\nok";
-    let scene = Scene::before(faulty(move |link| link.send(bytes)));
-    let mut client = scene.client();
-    let answer = client.send(FAULT.as_bytes()).answer();
-    for name in [
-        "connection",
-        "x-private",
-        "x-other",
-        "keep-alive",
-        "proxy-authenticate",
-        "upgrade",
-    ] {
-        assert!(answer.all(name).is_empty(), "{name}");
-    }
-    assert_eq!(
-        (answer.header("x-public").as_str(), answer.text().as_str()),
-        ("1", "ok")
-    );
-    // The caller's own connection is kept all the same.
-    let next = client
-        .send(b"GET /other HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        .answer();
-    assert_eq!(next.text(), ANSWERED);
-    assert_eq!(scene.upstream.connections(), 2);
-    scene.serves();
-}
-
-#[test]
-fn fault_60_redirects_are_passed_on_and_lead_to_the_local_address() {
-    let upstream = Upstream::scripted(|seen, out| {
-        let status = &seen.target()[seen.target().len() - 3..];
-        let location = match seen.target().split('/').nth(3) {
-            Some("own") => format!("https://{}/v1/x/there?a=b", seen.header("host")),
-            _ => "https://elsewhere.example/v1/x/there".to_owned(),
-        };
-        if seen.target() == "/v1/x/next" {
-            return out.write_all(answer("200 OK", "", "ok").as_bytes());
-        }
-        let fields = format!("Location: {location}\r\n");
-        out.write_all(answer(&format!("{status} Moved"), &fields, "moved").as_bytes())
-    });
-    let target = route("/flowers", &upstream, "/v1/x");
-    let scene = Scene::with(upstream, |config| config.routes = vec![target]);
-    for status in [301, 302, 303, 307, 308] {
-        for (to, expected) in [
-            ("own", "http://localhost:1234/flowers/there?a=b"),
-            ("other", "https://elsewhere.example/v1/x/there"),
-        ] {
-            let before = scene.upstream.requests().len();
-            let request =
-                format!("GET /flowers/{to}/{status} HTTP/1.1\r\nHost: localhost:1234\r\n\r\n");
-            let answer = scene.proxy.exchange(request);
-            assert_eq!((answer.status, answer.text().as_str()), (status, "moved"));
-            assert_eq!(answer.header("location"), expected);
-            assert_eq!(
-                scene.upstream.requests().len(),
-                before + 1,
-                "it was followed"
-            );
-        }
-    }
-    assert_eq!(
-        scene
-            .proxy
-            .exchange("GET /flowers/next HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            .status,
-        200
-    );
-}
-
-#[test]
-fn fault_61_alt_svc_is_dropped_and_cookies_are_passed_on() {
-    let upstream = Upstream::scripted(|_, out| {
-        let fields = "Alt-Svc: h3=\":443\"\r\nSet-Cookie: a=1; Path=/\r\nX-Between: 1\r\nset-cookie: b=2\r\n";
-        out.write_all(answer("200 OK", fields, ANSWERED).as_bytes())
-    });
-    let scene = Scene::before(upstream);
-    let answer = scene.proxy.exchange(FAULT);
-    assert!(answer.all("alt-svc").is_empty());
-    assert_eq!(answer.all("set-cookie"), ["a=1; Path=/", "b=2"]);
-    // Spelling and order are the gateway's.
-    let names: Vec<&str> = answer
-        .headers
-        .iter()
-        .map(|header| header.0.as_str())
-        .collect();
-    assert_eq!(
-        names,
-        [
-            "Set-Cookie",
-            "X-Between",
-            "set-cookie",
-            "date",
-            "content-length"
-        ]
-    );
-    scene.serves();
 }

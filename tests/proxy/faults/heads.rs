@@ -68,6 +68,28 @@ fn fault_13_connection_cannot_take_our_headers_away() {
 }
 
 #[test]
+fn fault_13_what_concerns_one_connection_ends_here_in_every_spelling() {
+    let scene = Scene::plain();
+    let answer = scene.proxy.exchange(
+        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer_Encoding: chunked\r\n\
+         Proxy_Authorization: x\r\nKEEP_ALIVE: 5\r\nConnection: X-Private\r\nx_private: 1\r\n\r\n0\r\n\r\n",
+    );
+    assert_eq!(answer.status, 200);
+    let seen = scene.arrived();
+    let names = seen.headers.iter().map(|header| header.0.as_str());
+    let expected = [
+        "host",
+        "x-stage",
+        "content-length",
+        "x-sdk-date",
+        "authorization",
+    ];
+    assert_eq!(names.collect::<Vec<_>>(), expected);
+    assert_eq!(seen.body, b"0\r\n\r\n");
+    scene.serves();
+}
+
+#[test]
 fn fault_29_methods_and_their_bodies_arrive_as_they_were_sent_and_signed() {
     let scene = Scene::plain();
     for method in ["GET", "DELETE", "PATCH", "PUT", "OPTIONS", "PROPFIND"] {

@@ -12,6 +12,7 @@ mod early;
 mod guard;
 mod heads;
 mod network;
+mod passed;
 mod presence;
 mod refusals;
 mod requests;
