@@ -14,6 +14,11 @@ use crate::config::{Listen, UnixSocketConfig};
 /// Connections that the kernel holds until they are accepted.
 pub(super) const BACKLOG: i32 = 1024;
 
+/// How much of an answer the kernel may hold that is not on its way yet, in bytes. With more, a slow
+/// reader's progress would show only now and then, and would cost memory for nothing.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 128 * 1024;
+
 /// Sockets that callers can connect to.
 #[derive(Debug)]
 pub struct Listeners {
@@ -146,6 +151,9 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     )?;
     // So that a restart is not refused while connections of the last run time out.
     socket.set_reuse_address(true)?;
+    // Connections have it from the socket that accepts them. Without it they only take more memory.
+    #[cfg(target_os = "linux")]
+    let _ = socket.set_tcp_notsent_lowat(UNSENT);
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;

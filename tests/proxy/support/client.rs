@@ -79,6 +79,13 @@ impl Client {
         self.0.write_all(bytes)
     }
 
+    /// Keeps the system from taking much more than is read.
+    pub(crate) fn take_little(&mut self) -> &mut Self {
+        let socket = socket2::SockRef::from(&self.0);
+        socket.set_recv_buffer_size(64 * 1024).unwrap();
+        self
+    }
+
     /// Sends until the other side has taken nothing for a while.
     pub(crate) fn send_until_stuck(&mut self) {
         let timeout = std::time::Duration::from_millis(300);
