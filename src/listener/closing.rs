@@ -17,8 +17,12 @@ use crate::http1::{Caller, Wire};
 /// The most that is thrown away, in bytes.
 const BYTES: usize = 16 * 1024 * 1024;
 
-/// The longest that is waited for the caller to stop.
-const TIME: Duration = Duration::from_secs(10);
+/// The longest that is waited for a caller to end which is still sending.
+pub(super) const LONG: Duration = Duration::from_secs(10);
+
+/// The longest that is waited for one from which nothing more is expected. A stray line end, or the next
+/// request, may be on its way all the same.
+pub(super) const SHORT: Duration = Duration::from_secs(1);
 
 /// Throws away what a caller still sends.
 #[derive(Debug)]
@@ -44,8 +48,8 @@ impl Discard {
     }
 }
 
-/// Ends the sending side, then throws away what still comes.
-pub(super) async fn linger(caller: &RefCell<Caller>, mut discard: Discard) {
+/// Ends the sending side, then throws away what still comes within `limit`.
+pub(super) async fn linger(caller: &RefCell<Caller>, mut discard: Discard, limit: Duration) {
     let mut is_shut = false;
     let closing = poll_fn(|cx| {
         let wire = &mut caller.borrow_mut().wire;
@@ -57,8 +61,8 @@ pub(super) async fn linger(caller: &RefCell<Caller>, mut discard: Discard) {
         }
         discard.poll(wire, cx).map(|_| ())
     });
-    if timeout(TIME, closing).await.is_err() {
-        tracing::debug!("a caller that went on sending after its answer was cut off");
+    if timeout(limit, closing).await.is_err() {
+        tracing::debug!("a caller that did not end after its answer was cut off");
     }
 }
 
@@ -101,7 +105,7 @@ mod tests {
         poll_fn(|cx| wire.borrow_mut().wire.poll_flush(cx))
             .await
             .unwrap();
-        let (answer, ()) = tokio::join!(caller, linger(&wire, Discard::default()));
+        let (answer, ()) = tokio::join!(caller, linger(&wire, Discard::default(), LONG));
         assert_eq!(answer, b"413");
     }
 
@@ -109,8 +113,8 @@ mod tests {
     async fn a_caller_that_never_stops_is_left_after_a_while() {
         let (near, _far) = duplex(1024);
         let start = Instant::now();
-        linger(&callers(near), Discard::default()).await;
-        assert_eq!(start.elapsed(), TIME);
+        linger(&callers(near), Discard::default(), SHORT).await;
+        assert_eq!(start.elapsed(), SHORT);
     }
 
     #[tokio::test(start_paused = true)]
@@ -125,7 +129,7 @@ mod tests {
             sent
         };
         let draining = async move {
-            linger(&callers(near), Discard::default()).await;
+            linger(&callers(near), Discard::default(), LONG).await;
         };
         let (sent, ()) = tokio::join!(sending, draining);
         assert!((BYTES..BYTES + 3 * 1024 * 1024).contains(&sent), "{sent}");

@@ -4,12 +4,13 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::closing;
 use super::exchange::{Exchange, Finished};
 use super::sockets::Accepted;
 use crate::config::Timeouts;
@@ -53,7 +54,8 @@ pub(super) async fn serve(accepted: Accepted, pipeline: Rc<Pipeline>, drain: Can
         match finished {
             Finished::Kept => is_first = false,
             Finished::Closed => return,
-            Finished::Unread => return exchange.linger().await,
+            Finished::Answered => return exchange.linger(closing::SHORT).await,
+            Finished::Unread => return exchange.linger(closing::LONG).await,
         }
     }
 }
@@ -118,15 +120,17 @@ async fn next(
     })
 }
 
-/// Whether a request has begun to arrive; `false` if the caller has ended instead.
+/// Whether a request has begun to arrive; `false` if the caller has ended instead. An empty line is none:
+/// some callers send one after a body.
 async fn first_byte(caller: &RefCell<Caller>) -> bool {
     poll_fn(|cx| {
         let wire = &mut caller.borrow_mut().wire;
-        if !wire.input().is_empty() {
-            return Poll::Ready(true);
+        while matches!(&wire.input()[..], b"" | b"\r" | b"\r\n") {
+            if !ready!(wire.poll_fill(cx)).is_ok_and(|read| read > 0) {
+                return Poll::Ready(false);
+            }
         }
-        wire.poll_fill(cx)
-            .map(|read| read.is_ok_and(|read| read > 0))
+        Poll::Ready(true)
     })
     .await
 }

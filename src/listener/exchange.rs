@@ -6,6 +6,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tower::Service;
@@ -25,6 +26,8 @@ pub(super) enum Finished {
     Kept,
     /// It has ended.
     Closed,
+    /// It ends, but the caller may not have read the answer yet.
+    Answered,
     /// It ends, but the caller may still be sending, and has not read the answer yet.
     Unread,
 }
@@ -123,16 +126,16 @@ impl<'a> Exchange<'a> {
     pub(super) async fn refuse(&mut self, response: Response) -> Finished {
         let finished = self.answer(Terms::UNKNOWN, response).await;
         // Where the next request begins is not known, so all that comes is unread.
-        if finished == Finished::Kept {
-            Finished::Unread
-        } else {
+        if finished == Finished::Closed {
             finished
+        } else {
+            Finished::Unread
         }
     }
 
-    /// Ends the connection so that the caller can read its answer.
-    pub(super) async fn linger(self) {
-        closing::linger(&self.caller, self.discard).await;
+    /// Ends the connection so that the caller can read its answer, within `limit`.
+    pub(super) async fn linger(self, limit: Duration) {
+        closing::linger(&self.caller, self.discard, limit).await;
     }
 
     async fn answer(&mut self, terms: Terms, mut response: Response) -> Finished {
@@ -174,8 +177,10 @@ impl<'a> Exchange<'a> {
         let mut caller = self.caller.borrow_mut();
         if keeps_alive && caller.has_all() {
             Finished::Kept
-        } else if caller.has_all() && caller.wire.input().is_empty() {
+        } else if caller.wire.is_ended() {
             Finished::Closed
+        } else if caller.has_all() && caller.wire.input().is_empty() {
+            Finished::Answered
         } else {
             Finished::Unread
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Proxy, Upstream, answer, config, route};
+use crate::support::{Proxy, Scene, Upstream, answer, config, pause, route};
 
 const GET: &str = "GET /v1 HTTP/1.1\r\nHost: localhost:1234\r\n\r\n";
 
@@ -213,4 +213,27 @@ fn an_answer_before_the_body_is_complete_is_relayed() {
     let answer =
         proxy.exchange("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}");
     assert_eq!((answer.status, answer.text().as_str()), (413, "big"));
+}
+
+#[test]
+fn what_a_caller_sends_after_its_last_request_does_not_cost_it_the_answer() {
+    let scene = Scene::plain();
+    for host in ["localhost", "evil.example"] {
+        for version in ["1.1", "1.0"] {
+            let mut client = scene.client();
+            let request = format!(
+                "POST / HTTP/{version}\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{{}}"
+            );
+            client.send(request.as_bytes());
+            // The answer has come, and is read only after more was sent.
+            client.wait_for_input();
+            for _ in 0..3 {
+                client.send(b"\r\n");
+                pause(Duration::from_millis(50));
+            }
+            let answer = client.answer();
+            assert_eq!(answer.header("connection"), "close");
+            client.ends();
+        }
+    }
 }

@@ -182,6 +182,23 @@ fn fault_25_a_later_head_has_the_same_limit_as_the_first() {
 }
 
 #[test]
+fn fault_25_a_stray_line_end_after_a_body_does_not_begin_the_next_head() {
+    let scene = Scene::with(Upstream::start(), |config| {
+        config.timeouts.header_read = Duration::from_millis(200);
+    });
+    let post = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}";
+    for (with, after) in [("\r\n", ""), ("", "\r\n"), ("\r", "\n")] {
+        let mut client = scene.client();
+        client.send(format!("{post}{with}").as_bytes());
+        assert_eq!(client.answer().status, 200);
+        client.send(after.as_bytes());
+        pause(Duration::from_millis(500));
+        assert_eq!(client.send(post.as_bytes()).answer().status, 200);
+    }
+    scene.serves();
+}
+
+#[test]
 fn fault_27_a_slow_reader_slows_the_gateway_and_is_cut_off_when_it_stops() {
     const TOTAL: usize = 256 << 20;
     let written = Arc::new(AtomicUsize::new(0));

@@ -165,6 +165,16 @@ impl Client {
             .unwrap();
     }
 
+    /// Waits until something has come, without reading it.
+    pub(crate) fn wait_for_input(&self) {
+        self.0.peek(&mut [0]).unwrap();
+    }
+
+    /// The other side has ended in good order.
+    pub(crate) fn ends(&mut self) {
+        assert_eq!(self.0.read(&mut [0]).unwrap(), 0);
+    }
+
     /// Whether the other side has closed the connection.
     pub(crate) fn is_closed(&mut self) -> bool {
         match self.0.read(&mut [0]) {
