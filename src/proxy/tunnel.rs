@@ -36,23 +36,48 @@ pub async fn tunnel(
     mut connection: Connection,
     idle: Duration,
 ) -> Result<(), TunnelEnded> {
-    let mut up = Direction::default();
-    let mut down = Direction::default();
+    let mut directions = Directions::default();
     let mut idle = IdleTimer::new(idle);
     poll_fn(|cx| {
         let (caller, gateway) = (&mut caller.borrow_mut().wire, connection.wire());
-        let before = up.moved + down.moved;
-        let is_up_over = up.poll_copy(caller, gateway, cx)?.is_ready();
-        let is_down_over = down.poll_copy(gateway, caller, cx)?.is_ready();
-        if is_up_over && is_down_over {
+        let before = directions.moved();
+        if directions.poll_copy(caller, gateway, cx)?.is_ready() {
             return Poll::Ready(Ok(()));
         }
-        if up.moved + down.moved != before {
+        if directions.moved() != before {
             idle.stop();
         }
         idle.poll_expired(cx).map(|()| Err(TunnelEnded::Idle))
     })
     .await
+}
+
+/// Both directions of a tunnel.
+#[derive(Debug, Default)]
+struct Directions {
+    up: Direction,
+    down: Direction,
+}
+
+impl Directions {
+    fn moved(&self) -> u64 {
+        self.up.moved + self.down.moved
+    }
+
+    /// Ready when both sides have ended and know of each other.
+    fn poll_copy(
+        &mut self,
+        caller: &mut Wire,
+        gateway: &mut Wire,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let up = self.up.poll_copy(caller, gateway, cx);
+        let down = self.down.poll_copy(gateway, caller, cx);
+        // Only now, so that what one side has sent before it broke still goes to the other.
+        let (up, down) = (up?, down?);
+        ready!(up);
+        down.map(Ok)
+    }
 }
 
 /// One direction of a tunnel.
@@ -85,5 +110,75 @@ impl Direction {
             }
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+
+    use tokio::io::{
+        AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex,
+    };
+
+    use super::*;
+    use crate::http1::Transport;
+
+    /// A side that has said something and takes nothing any more.
+    #[derive(Debug)]
+    struct Broken(DuplexStream);
+
+    impl AsyncRead for Broken {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(cx, buffer)
+        }
+    }
+
+    impl AsyncWrite for Broken {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Transport for Broken {
+        fn reset_on_close(&mut self) {}
+
+        fn end_on_close(&mut self) {}
+
+        fn has_failed(&mut self) -> bool {
+            false
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_side_sent_before_it_broke_goes_to_the_other() {
+        let (near_caller, mut caller) = duplex(1024);
+        let (near_gateway, mut gateway) = duplex(1024);
+        caller.write_all(b"more").await.unwrap();
+        gateway.write_all(b"last words").await.unwrap();
+        let (mut near, mut broken) = (Wire::new(near_caller), Wire::new(Broken(near_gateway)));
+        let mut directions = Directions::default();
+        let ended = poll_fn(|cx| directions.poll_copy(&mut near, &mut broken, cx)).await;
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        drop(near);
+        let mut heard = String::new();
+        caller.read_to_string(&mut heard).await.unwrap();
+        assert_eq!(heard, "last words");
     }
 }

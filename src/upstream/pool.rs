@@ -6,11 +6,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::unconstrained;
 use tokio::time::Instant;
 
 use super::connect::Opened;
@@ -157,7 +160,10 @@ impl Idle {
         if self.since.elapsed() >= limit || self.opened.at.elapsed() >= age {
             return Condition::Spent;
         }
-        match self.opened.wire.poll_fill(cx) {
+        // A task that has done much already would be told to wait, which must not pass for being open.
+        let wire = &mut self.opened.wire;
+        let filled = pin!(unconstrained(poll_fn(|cx| wire.poll_fill(cx)))).poll(cx);
+        match filled {
             Poll::Pending => Condition::Good,
             Poll::Ready(_) => Condition::Closed,
         }
@@ -252,6 +258,22 @@ mod tests {
             pool.put(connection);
         }
         assert!(pool.take().is_some() && pool.take().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_closed_connection_is_not_taken_by_a_task_that_has_done_much_already() {
+        let pool = Pool::new(BOUNDS);
+        let (closed, far) = opened();
+        drop(far);
+        pool.put(closed);
+        let taken = poll_fn(|cx| {
+            // All that a task may do at once.
+            while let Poll::Ready(step) = tokio::task::coop::poll_proceed(cx) {
+                step.made_progress();
+            }
+            Poll::Ready(pool.take())
+        });
+        assert!(taken.await.is_none());
     }
 
     #[tokio::test]
