@@ -57,6 +57,8 @@ impl Transport for UnixStream {
         // There is no reset here: a peer that reads until the end cannot tell. It has a length or chunks for that.
     }
 
+    fn end_on_close(&mut self) {}
+
     fn has_failed(&mut self) -> bool {
         !matches!(self.take_error(), Ok(None))
     }
@@ -65,6 +67,10 @@ impl Transport for UnixStream {
 impl Transport for tokio_rustls::server::TlsStream<TcpStream> {
     fn reset_on_close(&mut self) {
         self.get_mut().0.reset_on_close();
+    }
+
+    fn end_on_close(&mut self) {
+        self.get_mut().0.end_on_close();
     }
 
     fn has_failed(&mut self) -> bool {

@@ -184,3 +184,66 @@ fn fault_07_connect_is_not_allowed_and_other_forms_of_target_are_bad() {
         "bad_target",
     );
 }
+
+#[test]
+fn every_combination_of_host_origin_and_site_gives_what_the_rules_say() {
+    let scene = Scene::with(Upstream::start(), |config| {
+        config.access.hosts = vec!["proxy.internal".to_owned()];
+        config.access.origins = vec!["http://listed.example".to_owned()];
+    });
+    // Each with what it amounts to by itself.
+    let hosts = [
+        ("Host: localhost\r\n", 0),
+        ("Host: LOCALHOST.:99\r\n", 0),
+        ("Host: [::1]\r\n", 0),
+        ("Host: proxy.internal\r\n", 0),
+        ("", 400),
+        ("Host: localhost\r\nHost: localhost\r\n", 400),
+        ("Host: a b\r\n", 400),
+        ("Host: \r\n", 403),
+        ("Host: 0.0.0.0\r\n", 403),
+        ("Host: [::]\r\n", 403),
+        ("Host: evil.example\r\n", 403),
+        ("Host: localhost.evil.example\r\n", 403),
+    ];
+    let origins = [
+        ("", 0, false),
+        ("Origin: http://listed.example\r\n", 0, true),
+        ("Origin: null\r\n", 403, false),
+        ("Origin: http://localhost\r\n", 403, false),
+        ("Origin: http://evil.example\r\n", 403, false),
+    ];
+    let sites = [
+        ("", true),
+        ("Sec-Fetch-Site: none\r\n", true),
+        ("Sec-Fetch-Site: same-origin\r\n", true),
+        ("Sec-Fetch-Site: same-site\r\n", false),
+        ("Sec-Fetch-Site: cross-site\r\n", false),
+        ("Sec-Fetch-Site: anything\r\n", false),
+    ];
+    let mut served = 0;
+    for (host, by_host) in hosts {
+        for (origin, by_origin, is_listed) in origins {
+            for (site, is_own) in sites {
+                let method = ["GET", "POST", "DELETE"][served % 3];
+                let request = format!(
+                    "{method} /x HTTP/1.1\r\n{host}{origin}{site}Content-Length: 0\r\n\r\n"
+                );
+                let expected = match (by_host, by_origin) {
+                    (0, 0) if is_own || is_listed => 200,
+                    (0, _) => 403,
+                    (refused, _) => refused,
+                };
+                let answer = scene.proxy.exchange(&request);
+                assert_eq!(answer.status, expected, "{request}");
+                served += usize::from(answer.status == 200);
+                let allows = answer.all("access-control-allow-origin").len();
+                assert_eq!(allows, usize::from(answer.status == 200 && is_listed));
+            }
+        }
+    }
+    // 4 hosts: without an origin 3 sites, with the listed one all 6.
+    assert_eq!(served, 4 * (3 + 6));
+    assert_eq!(scene.upstream.requests().len(), served);
+    scene.serves();
+}
