@@ -69,7 +69,7 @@ pub enum Error {
     )]
     BodyTimeout,
     /// The caller went away before the body was complete.
-    #[error("the request body ended early; nothing was forwarded")]
+    #[error("the request body ended early; the gateway got no complete request")]
     BodyIncomplete(#[source] ReadError),
     /// The body is longer than the gateway takes.
     #[error(
