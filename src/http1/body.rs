@@ -200,6 +200,8 @@ mod tests {
             ("+3\r\nabc\r\n0\r\n\r\n", "ChunkSize"),
             ("-3\r\nabc\r\n0\r\n\r\n", "ChunkSize"),
             ("0x3\r\nabc\r\n0\r\n\r\n", "ChunkSize"),
+            ("g\nabc", "ChunkSize"),
+            ("\nabc", "ChunkSize"),
             ("3g\r\nabc\r\n0\r\n\r\n", "ChunkSize"),
             (";a=b\r\nabc\r\n0\r\n\r\n", "ChunkSize"),
             ("3;a\x01b\r\nabc\r\n0\r\n\r\n", "ChunkSize"),
@@ -234,6 +236,10 @@ mod tests {
             read(Framing::Chunked, &all_at_once, 100_000).unwrap_err(),
             "Trailers"
         );
+        let bare = format!("0\r\nt: {}\n\r\n", "a".repeat(17_000));
+        for step in [1000, 100_000] {
+            assert_eq!(read(Framing::Chunked, &bare, step).unwrap_err(), "Trailers");
+        }
         let endless = format!("0\r\n{}", "t: 1\r\n".repeat(5000));
         assert_eq!(
             read(Framing::Chunked, &endless, 1000).unwrap_err(),

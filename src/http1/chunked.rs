@@ -94,10 +94,15 @@ pub(super) fn take(input: &mut BytesMut, left: &mut u64) -> Bytes {
 /// Takes the line with the size of a chunk; `None` if it is not complete.
 fn size(input: &mut BytesMut) -> Result<Option<u64>, Malformed> {
     let searched = &input[..input.len().min(SIZE_LINE)];
+    // What cannot become a size is refused at once, and not only when its line ends.
+    if searched
+        .first()
+        .is_some_and(|byte| !byte.is_ascii_hexdigit())
+    {
+        return Err(Malformed::ChunkSize);
+    }
     let Some(end) = memchr::memchr(b'\n', searched) else {
-        // What cannot become a size is refused at once, and not only when its line ends.
-        let is_possible =
-            searched.len() < SIZE_LINE && searched.first().is_none_or(u8::is_ascii_hexdigit);
+        let is_possible = searched.len() < SIZE_LINE;
         return is_possible.then_some(None).ok_or(Malformed::ChunkSize);
     };
     let line = input.split_to(end + 1);
@@ -110,7 +115,7 @@ fn size(input: &mut BytesMut) -> Result<Option<u64>, Malformed> {
     }
     let digits = str::from_utf8(digits).map_err(|_| Malformed::ChunkSize)?;
     // Sixteen digits and more overflow in some servers.
-    if digits.is_empty() || digits.len() > 15 {
+    if digits.len() > 15 {
         return Err(Malformed::ChunkSize);
     }
     u64::from_str_radix(digits, 16)
@@ -126,12 +131,14 @@ fn trailers_end(
 ) -> Result<Option<usize>, Malformed> {
     for at in memchr::memchr_iter(b'\n', &input[*searched..]) {
         let at = *searched + at;
+        if at >= TRAILERS {
+            return Err(Malformed::Trailers);
+        }
         if at == 0 || input[at - 1] != b'\r' {
             return Err(Malformed::LineEnd);
         }
         if at == *line + 1 {
-            let is_short = at < TRAILERS;
-            return is_short.then_some(Some(at + 1)).ok_or(Malformed::Trailers);
+            return Ok(Some(at + 1));
         }
         *line = at + 1;
     }

@@ -45,17 +45,18 @@ impl Scanner {
         }
         for at in memchr::memchr_iter(b'\n', &input[self.searched..]) {
             let at = self.searched + at;
+            // First of all, so that a head which comes at once is refused for what it is refused for
+            // when it comes slowly.
+            self.bounded(at + 1, limit)?;
             if at == 0 || input[at - 1] != b'\r' {
                 return Err(Malformed::LineEnd);
             }
             if at == self.line + 1 {
                 if self.line > self.start {
-                    return self.bounded(at + 1, limit).map(|()| {
-                        Some(Span {
-                            start: self.start,
-                            end: at + 1,
-                        })
-                    });
+                    return Ok(Some(Span {
+                        start: self.start,
+                        end: at + 1,
+                    }));
                 }
                 if self.start > 0 {
                     return Err(Malformed::RequestLine);
@@ -129,6 +130,12 @@ mod tests {
         assert_eq!(
             Scanner::default().find(fields.as_bytes(), LIMIT),
             Err(Malformed::HeadTooLong)
+        );
+        let beyond = format!("GET / HTTP/1.1\r\na: {}\n\r\n", "a".repeat(LIMIT));
+        let at_once = Scanner::default().find(beyond.as_bytes(), LIMIT);
+        assert_eq!(
+            (at_once, bytewise(&beyond)),
+            (Err(Malformed::HeadTooLong), at_once)
         );
         let exact = format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", "a".repeat(LIMIT - 23));
         assert_eq!(exact.len(), LIMIT);
