@@ -82,6 +82,12 @@ fn folded(name: &[u8]) -> impl Iterator<Item = u8> {
     })
 }
 
+/// Appends to `out` what of `fields` goes on: nothing that concerns one connection only, and nothing
+/// that the proxy owns.
+pub fn pass_unowned(fields: &Fields, out: &mut Vec<u8>) {
+    pass_through(fields, out, |name| !is_owned(name));
+}
+
 /// Appends to `out` what of `fields` goes through: order, duplicates, spelling and bytes stay.
 pub(super) fn pass_through(fields: &Fields, out: &mut Vec<u8>, keeps: impl Fn(&str) -> bool) {
     let named = named(fields);
@@ -118,7 +124,7 @@ mod tests {
         let head = [b"GET / HTTP/1.1\r\n", fields, b"\r\n"].concat();
         let head = RequestHead::parse(&head.into()).unwrap();
         let mut out = Vec::new();
-        pass_through(&head.fields, &mut out, |name| !is_owned(name));
+        pass_unowned(&head.fields, &mut out);
         out
     }
 

@@ -51,6 +51,7 @@ use crate::guard::Guard;
 use crate::upstream::{Network, OriginId, TlsSetupError, Upstream};
 pub use body::{Blocks, Held, Relayed, RequestBody, ResponseBody, ResponseEnded, Streamed};
 pub use budget::{Budget, Full, Room};
+pub use head::pass_unowned;
 pub use message::{Announced, Request, Response};
 pub use record::refused;
 pub use sign::{SigningKey, SigningKeyError};

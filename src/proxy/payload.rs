@@ -78,7 +78,7 @@ fn outgoing_head(head: &RequestHead, target: &str, route: &Route) -> Vec<u8> {
         outgoing.extend_from_slice(part.as_bytes());
     }
     push_field(&mut outgoing, "host", route.upstream.authority.as_bytes());
-    head::pass_through(&head.fields, &mut outgoing, |name| !head::is_owned(name));
+    head::pass_unowned(&head.fields, &mut outgoing);
     push_field(&mut outgoing, "x-stage", route.stage.as_bytes());
     outgoing
 }
