@@ -112,10 +112,19 @@ pub fn load(
     }
 }
 
-/// Loads credentials from a file, whose kind is told from its content.
+/// Loads credentials from a file.
 fn load_file(path: &Path, user: Option<&str>) -> Result<Found, CredentialsError> {
-    let content = read_secret_file(path)?;
-    let text = text_of(content.expose_secret(), path)?;
+    parse(read_secret_file(path)?.expose_secret(), path, user)
+}
+
+/// Reads the content of the file at `path`, whose kind is told from that content: a `credentials.csv`, a
+/// profile, or KooCLI's file. Of a `credentials.csv` it takes the row of `user`, or the first.
+///
+/// # Errors
+///
+/// A [`CredentialsError`] that says what to do, and nothing of the content.
+pub fn parse(content: &[u8], path: &Path, user: Option<&str>) -> Result<Found, CredentialsError> {
+    let text = text_of(content, path)?;
     let (credentials, project_id) = match text.trim_start().as_bytes().first() {
         Some(b'{') => (hcloud::parse(text, path)?, None),
         Some(b'[' | b';' | b'#') => profile::parse(text, path)?,

@@ -1,0 +1,82 @@
+//! Whatever answers in the place of the gateway, its refusal is read, compared and explained, and the
+//! explanation can stand in a header.
+//!
+//! The input is a line with the status and what is known of the request, then the body.
+
+use apig_proxy::gateway_error::{Context, Difference, GatewayError, Meaning, compare};
+
+const SECRET: &str = "MARKER";
+
+/// A canonical request whose values must not be shown.
+const SIGNED: &str = "POST\n/v1/infers/x/\na=MARKER1&b=MARKER2\nhost:gateway.example\n\
+    x-sdk-date:20261123T080000Z\nx-security-token:MARKER3\nx-stage:RELEASE\n\n\
+    host;x-sdk-date;x-security-token;x-stage\n\
+    e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+pub(crate) fn target(data: &[u8]) {
+    let end = data.iter().position(|byte| *byte == b'\n');
+    let (first, body) = data.split_at(end.map_or(data.len(), |end| end + 1));
+    let first = String::from_utf8_lossy(first);
+    let mut words = first.split_ascii_whitespace();
+    let status = words
+        .next()
+        .and_then(|word| word.parse().ok())
+        .unwrap_or(401);
+    let words: Vec<&str> = words.collect();
+    check_comparison(&String::from_utf8_lossy(body));
+    let Some(error) = GatewayError::read(status, body) else {
+        return;
+    };
+    assert!(status >= 400 && (5..=40).contains(&error.code.len()));
+    if let Meaning::SignatureMismatch { echoed: Some(echo) } = &error.meaning {
+        check_comparison(echo.as_str());
+        // Longer than anything else in that output, so that it cannot stand there by chance.
+        let is_long = echo.as_str().len() > 100;
+        assert!(!is_long || !format!("{error:?}").contains(echo.as_str()));
+    }
+    check_hint(&error, &words, body);
+}
+
+fn check_comparison(text: &str) {
+    let same = compare(SIGNED, SIGNED);
+    assert_eq!(
+        (same, compare(text, text)),
+        (Difference::None, Difference::None)
+    );
+    for difference in [compare(SIGNED, text), compare(text, SIGNED)] {
+        let name = match &difference {
+            Difference::QueryPair { name, .. } | Difference::Header { name, .. } => name.as_deref(),
+            _ => None,
+        };
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
+        assert!(name.is_none_or(|name| name.len() <= 40 && name.bytes().all(is_plain)));
+    }
+}
+
+fn check_hint(error: &GatewayError, words: &[&str], body: &[u8]) {
+    let number = |word: &&str| word.parse::<i64>().ok();
+    let context = Context {
+        canonical_request: (!words.contains(&"unknown")).then_some(SIGNED),
+        has_security_token: words.contains(&"token"),
+        clock_offset: words.iter().find_map(number),
+        corrects_clock: words.contains(&"corrects"),
+        stage: words.last().unwrap_or(&"RELEASE"),
+        host: words.first().unwrap_or(&"gateway.example"),
+    };
+    let Some(hint) = error.hint(&context) else {
+        return;
+    };
+    assert!((1..=400).contains(&hint.len()), "{hint}");
+    assert!(
+        hint.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
+        "{hint:?}"
+    );
+    // A name that the gateway adds is shown, and it may have any.
+    let is_echoed = body
+        .windows(SECRET.len())
+        .any(|part| part == SECRET.as_bytes());
+    assert!(
+        is_echoed || words.concat().contains(SECRET) || !hint.contains(SECRET),
+        "{hint}"
+    );
+}
