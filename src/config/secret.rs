@@ -44,6 +44,30 @@ pub enum SecretFileError {
     TooLarge(PathBuf),
 }
 
+impl SecretFileError {
+    /// What is wrong without the path, for a key whose value may be the secret itself, by mistake.
+    #[must_use]
+    pub fn without_path(&self) -> String {
+        match self {
+            Self::Missing(_) => {
+                "the file does not exist; correct the path, or put the file there".to_owned()
+            }
+            Self::Unreadable { source, .. } => {
+                format!(
+                    "the file cannot be read ({}); make it readable for the user that runs the proxy",
+                    source.kind()
+                )
+            }
+            Self::Directory(_) => "this is a directory; name the file in it".to_owned(),
+            Self::Open(_) => {
+                "the file is open to other users of this machine; run chmod o-rwx on it".to_owned()
+            }
+            Self::Empty(_) => "the file is empty; write the secret into it".to_owned(),
+            Self::TooLarge(_) => "the file is larger than 1 MiB; correct the path".to_owned(),
+        }
+    }
+}
+
 /// Reads a file that holds a secret.
 ///
 /// The group may read it, because that is how Kubernetes gives a secret to a user that is not root.
@@ -113,7 +137,7 @@ impl fmt::Debug for CallerToken {
 #[non_exhaustive]
 pub enum CallerTokenError {
     /// The file cannot be read.
-    #[error(transparent)]
+    #[error("{}", .0.without_path())]
     File(#[from] SecretFileError),
     /// What it holds cannot be a token.
     #[error(

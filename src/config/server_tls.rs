@@ -42,7 +42,7 @@ pub enum TlsFilesError {
     #[error("the file has no certificate; expected PEM, with BEGIN CERTIFICATE")]
     NoCertificate,
     /// The key cannot be read.
-    #[error(transparent)]
+    #[error("{}", .0.without_path())]
     Key(#[from] SecretFileError),
     /// There is no key in the file.
     #[error("the file has no key; expected PEM, with BEGIN PRIVATE KEY, and without a passphrase")]

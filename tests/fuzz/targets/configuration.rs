@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use apig_proxy::Config;
-use apig_proxy::config::{Problems, from_text};
+use apig_proxy::config::{Listen, Problems, from_text};
 
 /// Stands for a secret. No text of the program has it, and no key can be shown that has it.
 const MARKER: &str = "MARKER";
@@ -45,12 +45,13 @@ fn check(read: Result<Config, Problems>) {
 /// What the rest of the program relies on.
 fn check_config(config: &Config) {
     assert!(!config.listen.is_empty() && !config.routes.is_empty());
-    assert!(
-        config
-            .listen
-            .iter()
-            .all(|address| address.ip().is_loopback())
-    );
+    let takes_certificates = config
+        .tls
+        .as_ref()
+        .is_some_and(|tls| tls.client_ca.is_some());
+    let is_guarded = config.access.token.is_some() || takes_certificates;
+    let is_here = |listen: &Listen| listen.address().is_none_or(|at| at.ip().is_loopback());
+    assert!(is_guarded || config.listen.iter().all(is_here));
     assert!(
         config
             .routes

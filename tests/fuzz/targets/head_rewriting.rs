@@ -47,7 +47,7 @@ pub(crate) fn target(data: &[u8]) {
             || FORBIDDEN_PREFIXES
                 .iter()
                 .any(|prefix| folded.starts_with(prefix))
-            || named.contains(&name.to_ascii_lowercase().into_bytes())
+            || named.contains(&folded.into_bytes())
     };
     for field in out.fields.iter() {
         assert!(!is_forbidden(field.name), "{field:?}");
@@ -61,10 +61,17 @@ fn parsed(fields: &[u8]) -> Option<RequestHead> {
     RequestHead::parse(&head.into()).ok()
 }
 
-/// The elements of a list, in lower case.
+/// The elements of a list, as names are compared.
 fn listed(value: &[u8]) -> Vec<Vec<u8>> {
     let elements = value.split(|byte| *byte == b',');
     elements
-        .map(|element| element.trim_ascii().to_ascii_lowercase())
+        .map(|element| {
+            let mut element = element.trim_ascii().to_ascii_lowercase();
+            element
+                .iter_mut()
+                .filter(|byte| **byte == b'_')
+                .for_each(|byte| *byte = b'-');
+            element
+        })
         .collect()
 }
