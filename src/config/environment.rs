@@ -6,11 +6,13 @@ use std::fmt;
 use std::path::PathBuf;
 
 use secrecy::SecretString;
+use secrecy::zeroize::Zeroize;
 
 /// Beginning of the names of the proxy's own variables.
 pub(super) const PREFIX: &str = "APIG_PROXY_";
 
-/// A copy of the environment.
+/// A copy of the environment. Its values are wiped when it is dropped, since some are secrets; the
+/// environment block, which the system keeps for the process, cannot be.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<OsString, OsString>);
 
@@ -85,6 +87,14 @@ fn is_service_link(key: &str) -> bool {
     matches!(key, "SERVICE_HOST" | "SERVICE_PORT" | "PORT")
         || key.starts_with("SERVICE_PORT_")
         || key.strip_prefix("PORT_").is_some_and(is_link)
+}
+
+impl Drop for Environment {
+    fn drop(&mut self) {
+        for value in self.0.values_mut() {
+            std::mem::take(value).into_encoded_bytes().zeroize();
+        }
+    }
 }
 
 impl fmt::Debug for Environment {

@@ -8,12 +8,15 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use secrecy::{ExposeSecret, SecretSlice};
+use secrecy::{ExposeSecret, ExposeSecretMut, SecretBox};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 /// The largest file that is read, in bytes. Files with a key have a few hundred.
 const LARGEST: u64 = 1024 * 1024;
+
+/// Room for a file.
+const ROOM: usize = 1024 * 1024 + 4096;
 
 /// Why a file with a secret is not read. Paths are named, contents never.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +78,7 @@ impl SecretFileError {
 /// # Errors
 ///
 /// A [`SecretFileError`].
-pub fn read_secret_file(path: &Path) -> Result<SecretSlice<u8>, SecretFileError> {
+pub fn read_secret_file(path: &Path) -> Result<SecretBox<Vec<u8>>, SecretFileError> {
     let unreadable = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => SecretFileError::Missing(path.to_owned()),
         _ => SecretFileError::Unreadable {
@@ -91,19 +94,17 @@ pub fn read_secret_file(path: &Path) -> Result<SecretSlice<u8>, SecretFileError>
     if is_open_to_others(&metadata) {
         return Err(SecretFileError::Open(path.to_owned()));
     }
-    // Room for all of it from the start, so that growing leaves no copies behind.
-    let length = usize::try_from(metadata.len().min(LARGEST)).unwrap_or_default();
-    let mut content = Vec::with_capacity(length + 1);
+    // Room for all there may be, and more than the standard library wants to have left, so that it
+    // neither grows nor reads ahead: both leave copies behind. It is wiped even if reading fails.
+    let mut content = SecretBox::new(Box::new(Vec::with_capacity(ROOM)));
     file.by_ref()
         .take(LARGEST + 1)
-        .read_to_end(&mut content)
+        .read_to_end(content.expose_secret_mut())
         .map_err(unreadable)?;
-    let (is_empty, is_large) = (content.is_empty(), content.len() as u64 > LARGEST);
-    let content = SecretSlice::from(content);
-    match (is_empty, is_large) {
-        (true, _) => Err(SecretFileError::Empty(path.to_owned())),
-        (_, true) => Err(SecretFileError::TooLarge(path.to_owned())),
-        (false, false) => Ok(content),
+    match content.expose_secret().len() as u64 {
+        0 => Err(SecretFileError::Empty(path.to_owned())),
+        length if length > LARGEST => Err(SecretFileError::TooLarge(path.to_owned())),
+        _ => Ok(content),
     }
 }
 
@@ -224,9 +225,8 @@ mod tests {
         let path = folder.path().join("key");
         fs::write(&path, b"\xef\xbb\xbf a\r\n\xff").unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-        assert_eq!(
-            read_secret_file(&path).unwrap().expose_secret(),
-            b"\xef\xbb\xbf a\r\n\xff"
-        );
+        let content = read_secret_file(&path).unwrap();
+        assert_eq!(content.expose_secret(), b"\xef\xbb\xbf a\r\n\xff");
+        assert_eq!(content.expose_secret().capacity(), ROOM, "it has grown");
     }
 }

@@ -2,11 +2,13 @@
 //!
 //! Columns are found by name, because files with other columns and orders are about. Only the three
 //! names are certain; that there may be a byte order mark, quotes or CRLF is not documented.
+//!
+//! Read with `csv-core`, which leaves all memory to its caller: everything that is copied is wiped.
 
 use std::path::{Path, PathBuf};
 
-use csv::{ReaderBuilder, StringRecord, Trim};
-use secrecy::SecretString;
+use csv_core::{ReadFieldResult, Reader};
+use secrecy::{ExposeSecret, ExposeSecretMut, SecretBox, SecretString};
 
 use super::{Credentials, CredentialsError, Origin, checked};
 
@@ -16,19 +18,13 @@ pub(super) fn parse(
     path: &Path,
     user: Option<&str>,
 ) -> Result<Credentials, CredentialsError> {
-    let mut reader = ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .trim(Trim::All)
-        .from_reader(text.as_bytes());
-    let has_text = |row: &StringRecord| row.iter().any(|field| !field.is_empty());
-    let mut rows = reader.records().filter_map(Result::ok).filter(has_text);
+    let mut rows = Rows::of(text).filter(Row::has_text);
     let names = rows
         .next()
         .ok_or_else(|| CredentialsError::NoRow(path.to_owned()))?;
     let columns = Columns::find(&names).map_err(|error| error(path.to_owned()))?;
     let row = rows
-        .find(|row| user.is_none() || Columns::field(row, columns.user_name) == user)
+        .find(|row| user.is_none() || columns.user_name.and_then(|at| row.field(at)) == user)
         .ok_or_else(|| {
             let missing = if user.is_some() {
                 CredentialsError::NoSuchUser
@@ -37,14 +33,73 @@ pub(super) fn parse(
             };
             missing(path.to_owned())
         })?;
-    let field = |column| Columns::field(&row, Some(column)).unwrap_or_default();
-    let secret_key = SecretString::from(field(columns.secret_key));
+    let secret_key = SecretString::from(row.field(columns.secret_key).unwrap_or_default());
     checked(
-        field(columns.access_key),
+        row.field(columns.access_key).unwrap_or_default(),
         &secret_key,
         None,
         &Origin::File(path.to_owned()),
     )
+}
+
+/// The fields of a row, without the blanks around them.
+struct Row(Vec<SecretString>);
+
+impl Row {
+    fn field(&self, column: usize) -> Option<&str> {
+        self.0.get(column).map(ExposeSecret::expose_secret)
+    }
+
+    fn has_text(&self) -> bool {
+        self.0.iter().any(|field| !field.expose_secret().is_empty())
+    }
+}
+
+/// The rows of a text, one after the other.
+struct Rows<'a> {
+    reader: Reader,
+    rest: &'a [u8],
+    /// Room for the longest field that there can be, and some more: full is what it must not get.
+    field: SecretBox<Vec<u8>>,
+}
+
+impl<'a> Rows<'a> {
+    fn of(text: &'a str) -> Self {
+        Self {
+            reader: Reader::new(),
+            rest: text.as_bytes(),
+            field: SecretBox::new(Box::new(vec![0; text.len() + 8])),
+        }
+    }
+}
+
+impl Iterator for Rows<'_> {
+    type Item = Row;
+
+    fn next(&mut self) -> Option<Row> {
+        let mut row = Vec::new();
+        let mut length = 0;
+        loop {
+            let field = self.field.expose_secret_mut();
+            let (result, read, written) = self.reader.read_field(self.rest, &mut field[length..]);
+            self.rest = &self.rest[read..];
+            length += written;
+            match result {
+                // Asked again with nothing left, it ends the last row.
+                ReadFieldResult::InputEmpty => {}
+                ReadFieldResult::Field { record_end } => {
+                    // Cut at ASCII characters, UTF-8 stays what it is.
+                    let text = str::from_utf8(&field[..length]).unwrap_or_default();
+                    row.push(SecretString::from(text.trim()));
+                    length = 0;
+                    if record_end {
+                        return Some(Row(row));
+                    }
+                }
+                ReadFieldResult::OutputFull | ReadFieldResult::End => return None,
+            }
+        }
+    }
 }
 
 /// Where in a row things are.
@@ -56,8 +111,11 @@ struct Columns {
 }
 
 impl Columns {
-    fn find(names: &StringRecord) -> Result<Self, fn(PathBuf) -> CredentialsError> {
-        let column = |name: &str| names.iter().position(|field| squeezed(field) == name);
+    fn find(names: &Row) -> Result<Self, fn(PathBuf) -> CredentialsError> {
+        let column = |name: &str| {
+            let is_it = |field: &SecretString| squeezed(field.expose_secret()) == name;
+            names.0.iter().position(is_it)
+        };
         match (column("accesskeyid"), column("secretaccesskey")) {
             (Some(access_key), Some(secret_key)) => Ok(Self {
                 user_name: column("username"),
@@ -69,10 +127,6 @@ impl Columns {
             }
             _ => Err(CredentialsError::Columns),
         }
-    }
-
-    fn field(row: &StringRecord, column: Option<usize>) -> Option<&str> {
-        row.get(column?)
     }
 }
 

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use secrecy::SecretString;
+use secrecy::zeroize::Zeroize;
 use serde_json::Value;
 
 use super::{Credentials, CredentialsError, Origin, checked};
@@ -11,7 +12,8 @@ use super::{Credentials, CredentialsError, Origin, checked};
 /// The key of the current profile, if it is not encrypted.
 pub(super) fn parse(text: &str, path: &Path) -> Result<Credentials, CredentialsError> {
     let not_hcloud = || CredentialsError::NotHcloud(path.to_owned());
-    let config: Value = serde_json::from_str(text).map_err(|_| not_hcloud())?;
+    let config = Wiped(serde_json::from_str(text).map_err(|_| not_hcloud())?);
+    let config = &config.0;
     let current = config.get("current").and_then(Value::as_str);
     let profiles = config
         .get("profiles")
@@ -44,6 +46,25 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Credentials, CredentialsE
         token,
         &Origin::File(path.to_owned()),
     )
+}
+
+/// A value whose texts are wiped when it is dropped. What the parser needs to undo escapes is not; in a
+/// key there are none.
+struct Wiped(Value);
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(values) => values.iter_mut().for_each(wipe),
+        Value::Object(fields) => fields.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// Whether the two have the shape that the console gives to keys: 20 and 40 letters and digits.

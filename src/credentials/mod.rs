@@ -15,6 +15,15 @@
 //!
 //! Everything that people do to such files: byte order marks, quotes, blanks from copying, other
 //! columns, keys of another cloud. Errors say what to do, and never what was read.
+//!
+//! # What stays in memory
+//!
+//! What is read of a file, the copies that parsers make of it and the parts of a key are wiped as soon as
+//! they are not needed; a key that signs is kept as the state of its HMAC, which is wiped too. Not wiped
+//! are the environment block, which belongs to the system, what `hmac` leaves on the stack when it is
+//! given the key, the password of a network's proxy, and the heads of requests on their way, which hold
+//! the token of a temporary key. So other processes of the same user are kept from the memory as a whole
+//! (`cli::memory`).
 
 mod csv_file;
 mod environment;

@@ -22,7 +22,7 @@ use crate::signature::{
 #[derive(Clone, Debug)]
 pub struct SigningKey {
     signer: Signer,
-    security_token: Option<HeaderValue>,
+    security_token: Option<SecretString>,
     project_id: Option<HeaderValue>,
     lockout: Arc<Lockout>,
 }
@@ -49,9 +49,11 @@ impl SigningKey {
         project_id: Option<HeaderValue>,
     ) -> Result<Self, SigningKeyError> {
         let access_key = &credentials.access_key;
-        secret_value(access_key.clone())?;
-        let token = |token: &SecretString| secret_value(token.expose_secret().to_owned());
-        let security_token = credentials.security_token.as_ref().map(token).transpose()?;
+        let security_token = credentials.security_token.clone();
+        let token = security_token.as_ref().map(ExposeSecret::expose_secret);
+        if !is_header_value(access_key) || !token.is_none_or(is_header_value) {
+            return Err(SigningKeyError::NotAHeaderValue);
+        }
         Ok(Self {
             signer: Signer::new(access_key, &credentials.secret_key),
             security_token,
@@ -72,7 +74,8 @@ impl SigningKey {
 
     /// The token of a temporary key, as it is sent.
     pub(super) fn security_token(&self) -> Option<&[u8]> {
-        self.security_token.as_ref().map(HeaderValue::as_bytes)
+        let token = self.security_token.as_ref()?;
+        Some(token.expose_secret().as_bytes())
     }
 }
 
@@ -104,20 +107,26 @@ impl<'a> Signable<'a> {
         key: &'a SigningKey,
         date: SigningDate,
     ) -> Result<Self, Error> {
+        let text = |value: &'a HeaderValue| {
+            let ascii = value.to_str();
+            ascii.map_err(|_| Error::Internal("a header to sign is not ascii"))
+        };
+        let token = key.security_token.as_ref();
         let values = [
-            ("host", Some(&route.upstream.authority)),
-            ("x-project-id", key.project_id.as_ref()),
-            ("x-security-token", key.security_token.as_ref()),
-            ("x-stage", Some(&route.stage)),
+            ("host", Some(text(&route.upstream.authority)?)),
+            (
+                "x-project-id",
+                key.project_id.as_ref().map(text).transpose()?,
+            ),
+            ("x-security-token", token.map(ExposeSecret::expose_secret)),
+            ("x-stage", Some(text(&route.stage)?)),
         ];
         let mut headers = Vec::with_capacity(values.len());
-        for (name, value) in values {
-            let Some(value) = value else { continue };
-            let value = value
-                .to_str()
-                .map_err(|_| Error::Internal("a header to sign is not ascii"))?;
-            headers.push((name, value));
-        }
+        headers.extend(
+            values
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
         Ok(Self {
             prepared,
             headers,
@@ -165,9 +174,40 @@ impl<'a> Signable<'a> {
     }
 }
 
-/// A header value that debug output leaves out.
-fn secret_value(text: String) -> Result<HeaderValue, SigningKeyError> {
-    let mut value = HeaderValue::try_from(text).map_err(|_| SigningKeyError::NotAHeaderValue)?;
-    value.set_sensitive(true);
-    Ok(value)
+/// Whether a part of the key can stand in a header. Asked without making a copy that is not wiped.
+fn is_header_value(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(access_key: &str, token: &str) -> Result<SigningKey, SigningKeyError> {
+        let credentials = Credentials {
+            access_key: access_key.to_owned(),
+            secret_key: "MARKERsecret".into(),
+            security_token: Some(token.into()),
+        };
+        SigningKey::new(&credentials, None)
+    }
+
+    #[test]
+    fn debug_output_of_a_key_shows_neither_secret_nor_token() {
+        let key = key("AK", "MARKERtoken").unwrap();
+        assert_eq!(key.security_token(), Some(&b"MARKERtoken"[..]));
+        assert!(!format!("{key:?}").contains("MARKER"), "{key:?}");
+    }
+
+    #[test]
+    fn a_key_that_no_header_can_carry_is_refused() {
+        for (access_key, token) in [
+            ("A\nK", "t"),
+            ("AK", "t\r\nx: y"),
+            ("AK", "\u{e9}"),
+            ("A\u{7f}", "t"),
+        ] {
+            assert!(key(access_key, token).is_err(), "{access_key:?} {token:?}");
+        }
+    }
 }

@@ -8,7 +8,8 @@ use sha2::Sha256;
 
 use super::{ALGORITHM, CanonicalRequest, SigningDate, string_to_sign};
 
-/// Signs requests with one key pair.
+/// Signs requests with one key pair. The state that holds the secret is wiped when it is dropped, and so
+/// is each clone.
 #[derive(Clone)]
 pub struct Signer {
     access_key: String,
@@ -137,6 +138,14 @@ mod tests {
     fn debug_does_not_show_the_secret() {
         let signer = Signer::new("AK", &"MARKER".into());
         assert!(!format!("{signer:?}").contains("MARKER"));
+    }
+
+    #[test]
+    fn what_is_made_of_the_secret_is_wiped_when_it_is_dropped() {
+        fn wiped<T: secrecy::zeroize::ZeroizeOnDrop>() {}
+        // Of which the HMAC has two, and nothing else.
+        wiped::<Sha256>();
+        wiped::<SecretString>();
     }
 
     #[test]
