@@ -30,6 +30,7 @@ pub mod proxy;
 pub mod signature;
 pub mod telemetry;
 pub mod upstream;
+pub mod visible;
 
 pub use config::Config;
 pub use listener::Server;

@@ -14,13 +14,14 @@ pub mod verify;
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::config::Environment;
+use crate::telemetry::{self, FlushOnDrop};
+use crate::visible::VisibleLines;
 
 /// Signs requests for Huawei Cloud API Gateway, so that programs need neither an SDK nor the secret key.
 ///
@@ -95,10 +96,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             return if asked { Exit::Ok } else { Exit::Usage };
         }
     };
+    let _last_lines = FlushOnDrop;
     let environment = Environment::of_process();
     match arguments.command {
-        None => serve::run(&arguments.serve, &environment),
-        Some(Command::Serve(serve)) => serve::run(&serve, &environment),
+        None => serve::run(&arguments.serve, environment),
+        Some(Command::Serve(serve)) => serve::run(&serve, environment),
         Some(Command::Demo(demo)) => demo::run(&demo),
         Some(Command::Gateway(gateway)) => gateway::run(&gateway, &environment),
         Some(Command::Sign(sign)) => sign::run(&sign, &environment),
@@ -109,7 +111,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 
 /// Says on standard error what went wrong, and ends with `exit`.
 fn fail(exit: Exit, what: impl Display) -> Exit {
-    // Nothing can be done about a closed standard error.
-    let _ = writeln!(std::io::stderr(), "apig-proxy: {what}");
+    say(what);
     exit
+}
+
+fn say(what: impl Display) {
+    telemetry::say(&format!("apig-proxy: {}\n", VisibleLines(what)));
 }

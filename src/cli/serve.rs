@@ -60,21 +60,26 @@ impl ServeArguments {
 
 /// Runs the proxy until it is told to stop.
 #[must_use]
-pub fn run(arguments: &ServeArguments, environment: &Environment) -> Exit {
-    let loaded = match config::load(&arguments.overrides(), environment) {
-        Ok(loaded) => loaded,
-        Err(problems) => return fail(Exit::Configuration, problems),
-    };
-    if telemetry::start_log(&loaded.config.log).is_err() {
-        return fail(Exit::Failed, "the log cannot be started");
+pub fn run(arguments: &ServeArguments, environment: Environment) -> Exit {
+    match prepare(arguments, environment) {
+        Ok(server) => serve(server),
+        Err(exit) => exit,
     }
-    let server = match Server::bind(&loaded.config, &loaded.credentials.credentials) {
-        Ok(server) => server,
-        Err(error @ SetupError::Bind(_)) => return fail(Exit::Failed, error),
-        Err(error) => return fail(Exit::Configuration, error),
-    };
+}
+
+/// Everything before the first request. What held secrets is gone afterwards, but for the server's key.
+fn prepare(arguments: &ServeArguments, environment: Environment) -> Result<Server, Exit> {
+    let loaded = config::load(&arguments.overrides(), &environment)
+        .map_err(|problems| fail(Exit::Configuration, problems))?;
+    drop(environment);
+    telemetry::start_log(&loaded.config.log).map_err(|error| fail(Exit::Failed, error))?;
+    let server = Server::bind(&loaded.config, &loaded.credentials.credentials);
+    let server = server.map_err(|error| match error {
+        SetupError::Bind(_) => fail(Exit::Failed, error),
+        SetupError::Tls(_) | SetupError::Key(_) => fail(Exit::Configuration, error),
+    })?;
     announce(&loaded, &server);
-    serve(server)
+    Ok(server)
 }
 
 /// Serves until a signal, then drains; a second signal ends at once.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::visible::Visible;
+
 /// Where something was said.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
@@ -44,12 +46,13 @@ pub struct Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.place != Place::Nowhere {
-            write!(f, "{}: ", self.place)?;
+            write!(f, "{}: ", Visible(&self.place))?;
         }
         if !self.key.is_empty() {
-            write!(f, "{}: ", self.key)?;
+            write!(f, "{}: ", Visible(&self.key))?;
         }
-        f.write_str(&self.message)
+        // Of one line, but it may name a file.
+        write!(f, "{}", Visible(&self.message))
     }
 }
 

@@ -1,41 +1,156 @@
 //! What the program says of itself while it runs: the log, on standard error.
 //!
+//! ```text
+//! tracing event ─► format, escape, cut ─► queue of 1 MiB ─► thread "log" ─► standard error
+//! ```
+//!
 //! # What can go wrong
 //!
-//! Standard error may be full or closed. A log line is lost then, and nothing else happens.
+//! Standard error may be full, closed, or a pipe that nobody reads. Then lines are dropped and counted
+//! ([`dropped_lines`]), and nothing else happens: nobody who logs waits for it, or fails with it.
+//!
+//! Values may come from callers and from the gateway. None can end its line, reach the terminal as an
+//! escape sequence, or be longer than 4 KiB.
 
-use std::io::IsTerminal;
+mod format;
+mod panics;
+mod queue;
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
-use tracing::subscriber::SetGlobalDefaultError;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Layer, Registry, fmt};
 
+use self::format::JsonLines;
+use self::queue::Queue;
 use crate::config::{LogConfig, LogFormat};
 
-/// Sends the log to standard error from now on.
+/// How long the end of the program waits for the last lines to be written.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The log of this process, once it has been started.
+static LOG: OnceLock<Arc<Queue>> = OnceLock::new();
+
+/// Why the log cannot be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogError {
+    /// The system gave no thread or no descriptor for it.
+    #[error("the log cannot be started: {0}")]
+    System(#[from] io::Error),
+    /// It has been started before.
+    #[error("the log has been started before")]
+    Twice,
+}
+
+/// Sends the log, and what is known of panics, to standard error from now on.
 ///
 /// The level is for the program's own events. Libraries are kept at warnings at every level: what
 /// they write at `trace` may hold bytes of requests.
 ///
 /// # Errors
 ///
-/// If the log has been set up before.
-pub fn start_log(config: &LogConfig) -> Result<(), SetGlobalDefaultError> {
+/// A [`LogError`].
+pub fn start_log(config: &LogConfig) -> Result<(), LogError> {
+    // Written to past the lock of `std::io::stderr`, which a target that blocks would hold for ever.
+    let target = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    let queue = Queue::start(target, |dropped| {
+        tracing::warn!(
+            "{dropped} log lines were dropped since the start: standard error was full, closed or slow"
+        );
+    })?;
+    // On a terminal, colours are left to the layer's own default, which obeys NO_COLOR.
+    let subscriber = subscriber(config, io::stderr().is_terminal(), Arc::clone(&queue));
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Twice)?;
+    LOG.set(queue).map_err(|_| LogError::Twice)?;
+    std::panic::set_hook(Box::new(panics::log));
+    Ok(())
+}
+
+/// How many log lines were dropped since the start, because standard error did not take them.
+#[must_use]
+pub fn dropped_lines() -> u64 {
+    LOG.get().map_or(0, |queue| queue.dropped())
+}
+
+/// Says something that is no event: the reason for which the program ends.
+///
+/// It goes the way of the log once that has been started, behind what was logged before.
+pub(crate) fn say(lines: &str) {
+    match LOG.get() {
+        Some(queue) => queue.push(lines.as_bytes()),
+        // Nothing can be done about a closed standard error.
+        None => drop(io::stderr().write_all(lines.as_bytes())),
+    }
+}
+
+/// Waits for the last lines when it is dropped, for a short time.
+#[derive(Debug)]
+pub(crate) struct FlushOnDrop;
+
+impl Drop for FlushOnDrop {
+    fn drop(&mut self) {
+        if let Some(queue) = LOG.get() {
+            queue.flush(PATIENCE);
+        }
+    }
+}
+
+fn subscriber(
+    config: &LogConfig,
+    may_colour: bool,
+    queue: Arc<Queue>,
+) -> impl tracing::Subscriber + Send + Sync {
     let filter = Targets::new()
         .with_default(config.level.min(LevelFilter::WARN))
         .with_target(env!("CARGO_CRATE_NAME"), config.level);
     let mut layer = fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(Lines(queue))
         .log_internal_errors(false);
-    // On a terminal, colours are left to the layer's own default, which obeys NO_COLOR.
-    if !std::io::stderr().is_terminal() {
+    if !may_colour {
         layer = layer.with_ansi(false);
     }
     let layer = match config.format {
-        LogFormat::Text => layer.with_target(false).boxed(),
-        LogFormat::Json => layer.json().flatten_event(true).with_target(false).boxed(),
+        LogFormat::Text => layer
+            .with_target(false)
+            .fmt_fields(format::text_fields())
+            .boxed(),
+        LogFormat::Json => layer.event_format(JsonLines).boxed(),
     };
-    tracing::subscriber::set_global_default(Registry::default().with(layer.with_filter(filter)))
+    Registry::default().with(layer.with_filter(filter))
 }
+
+/// Puts lines into the queue.
+struct Lines(Arc<Queue>);
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Line(&self.0)
+    }
+}
+
+/// Takes one line, which the layer writes at once.
+struct Line<'a>(&'a Queue);
+
+impl Write for Line<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.push(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ use crate::config::{self, Environment};
 use crate::listener::ServerTls;
 use crate::proxy::SigningKey;
 use crate::upstream::TlsSettings;
+use crate::visible::Visible;
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
@@ -61,7 +62,9 @@ fn check_config(serve: &ServeArguments, environment: &Environment) -> Exit {
     let key = &loaded.credentials.origin;
     let said = writeln!(
         std::io::stdout(),
-        "configuration is in order ({file}; key from {key})"
+        "configuration is in order ({}; key from {})",
+        Visible(file),
+        Visible(key)
     );
     if said.is_ok() { Exit::Ok } else { Exit::Failed }
 }

@@ -15,6 +15,7 @@ use crate::config::{self, Config, Environment, Loaded, Route, Scheme};
 use crate::credentials::Credentials;
 use crate::error::Error;
 use crate::upstream::{Network, Probe, Resolver, Secured, TlsSettings};
+use crate::visible::Visible;
 
 /// From how many days before its end on a certificate is worth a note.
 const SOON: i64 = 14;
@@ -77,7 +78,9 @@ impl fmt::Display for Line {
             Verdict::Note => "note",
             Verdict::Bad => "FAILED",
         };
-        write!(f, "  {:<8} {verdict:<7} {}", self.step, self.text)
+        // Errors quote what a peer said.
+        let text = Visible(&self.text);
+        write!(f, "  {:<8} {verdict:<7} {text}", self.step)
     }
 }
 
