@@ -6,6 +6,7 @@
 pub mod check;
 pub mod demo;
 pub mod gateway;
+pub mod memory;
 pub mod serve;
 pub mod sign;
 mod signals;
