@@ -12,13 +12,13 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-REQUIRED = [*range(1, 63), 77, 78]
-TEST = re.compile(r"#\[test\]\n(?:#\[[^\n]*\]\n)*(?:async )?fn fault_(\d\d)_(\w+)\(")
+REQUIRED = [*range(1, 63), 74, 76, 77, 78, 79]
+TEST = re.compile(r"#\[(?:tokio::)?test\]\s+(?:#\[[^\n]*\]\s+)*(?:async )?fn fault_(\d\d)_(\w+)\(")
 
 
 def found() -> dict[int, list[str]]:
     tests: dict[int, list[str]] = {}
-    for file in sorted([*ROOT.glob("tests/proxy/**/*.rs"), *ROOT.glob("src/**/*.rs")]):
+    for file in sorted([*ROOT.glob("tests/*/**/*.rs"), *ROOT.glob("src/**/*.rs")]):
         for number, sentence in TEST.findall(file.read_text()):
             tests.setdefault(int(number), []).append(f"{sentence.replace('_', ' ')} ({file.relative_to(ROOT)})")
     return tests

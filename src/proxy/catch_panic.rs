@@ -51,9 +51,72 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use bytes::Bytes;
+    use tokio::net::{TcpListener, TcpStream};
     use tower::ServiceExt;
 
     use super::*;
+    use crate::http1::{Caller, Framing, Incoming, RequestHead, Wire};
+    use crate::proxy::body::ResponseBody;
+    use crate::proxy::{Announced, Request, Response, layered};
+
+    /// A request without a body, of a caller that stays.
+    fn request(target: &str, wire: Wire) -> Request {
+        let head = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let caller = Rc::new(RefCell::new(Caller::new(wire)));
+        Request {
+            head: RequestHead::parse(&head.into()).unwrap(),
+            body: Incoming::new(caller, Framing::Length(0)),
+        }
+    }
+
+    async fn wire() -> Wire {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Wire::new(
+            TcpStream::connect(socket.local_addr().unwrap())
+                .await
+                .unwrap(),
+        )
+    }
+
+    /// Answers with 204, but panics for one target with words that quote the request.
+    async fn treacherous(request: Request) -> Result<Response, Error> {
+        assert!(
+            request.head.target() != "/panic",
+            "MARKER {:?}",
+            request.head
+        );
+        Ok(Response {
+            status: 204,
+            head: b"HTTP/1.1 204 No Content\r\n".to_vec(),
+            length: Announced::Nothing,
+            body: ResponseBody::Own(None),
+            closes: false,
+        })
+    }
+
+    #[tokio::test]
+    async fn fault_79_a_panic_in_a_request_is_answered_with_500_and_the_next_one_is_served() {
+        let mut service = layered(tower::service_fn(treacherous));
+        for _ in 0..3 {
+            let failed = service.call(request("/panic", wire().await)).await.unwrap();
+            assert_eq!((failed.status, failed.closes), (500, false));
+            let ResponseBody::Own(Some(body)) = failed.body else {
+                panic!("an answer of the proxy's own");
+            };
+            let answer = [Bytes::from(failed.head), body].concat();
+            let answer = String::from_utf8(answer).unwrap();
+            assert!(answer.contains("\"PROXY.internal\""), "{answer}");
+            for told in ["MARKER", "/panic", "RequestHead", "catch_panic"] {
+                assert!(!answer.contains(told), "{answer}");
+            }
+            let served = service.call(request("/", wire().await)).await.unwrap();
+            assert_eq!(served.status, 204);
+        }
+    }
 
     #[tokio::test]
     async fn a_panic_is_an_internal_error() {

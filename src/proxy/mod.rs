@@ -216,13 +216,29 @@ impl Proxy {
         Error = Infallible,
         Future = LocalBoxFuture<'static, Result<Response, Infallible>>,
     > + Clone {
-        ServiceBuilder::new()
-            // Outermost: everything below speaks in errors, and this is where they become answers.
-            .layer(record::RecordLayer)
-            // Inside, so that a panic is answered and recorded like any other failure.
-            .layer(catch_panic::CatchPanicLayer)
-            .service(Self(pipeline))
+        layered(Self(pipeline))
     }
+}
+
+/// A service with what lies around it.
+fn layered<S>(
+    inner: S,
+) -> impl Service<
+    Request,
+    Response = Response,
+    Error = Infallible,
+    Future = LocalBoxFuture<'static, Result<Response, Infallible>>,
+> + Clone
+where
+    S: Service<Request, Response = Response, Error = Error> + Clone,
+    S::Future: 'static,
+{
+    ServiceBuilder::new()
+        // Outermost: everything below speaks in errors, and this is where they become answers.
+        .layer(record::RecordLayer)
+        // Inside, so that a panic is answered and recorded like any other failure.
+        .layer(catch_panic::CatchPanicLayer)
+        .service(inner)
 }
 
 impl Service<Request> for Proxy {
