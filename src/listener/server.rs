@@ -215,16 +215,25 @@ impl Open {
 
 /// Accepts connections of one socket, as long as there are free slots, for ever.
 async fn accept(socket: Open, workers: Arc<Workers>, slots: Arc<Semaphore>) {
+    let mut fails = false;
     loop {
         let slot = Arc::clone(&slots)
             .acquire_owned()
             .await
             .expect("the slots are never closed");
         match socket.accept().await {
-            Ok(Some(accepted)) => workers.hand_over(Admitted::new(accepted, slot)),
-            Ok(None) => {}
+            Ok(accepted) => {
+                fails = false;
+                if let Some(accepted) = accepted {
+                    workers.hand_over(Admitted::new(accepted, slot));
+                }
+            }
             Err(error) => {
-                tracing::warn!(%error, "accepting connections failed; it is tried again shortly");
+                // Once is enough: a log that is full of it helps nobody.
+                if !fails {
+                    tracing::warn!(%error, "accepting connections failed; it is tried again ten times a second");
+                }
+                fails = true;
                 tokio::time::sleep(PAUSE).await;
             }
         }

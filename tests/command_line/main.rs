@@ -3,7 +3,10 @@
 
 mod checks;
 mod commands;
+mod descriptors;
 mod gateway;
+mod log_targets;
+mod memory;
 mod program;
 mod readme;
 mod secrets;

@@ -92,6 +92,13 @@ impl Running {
 
     /// Reads the log up to the line that says where the proxy listens.
     pub(crate) fn address(&mut self) -> SocketAddr {
+        let line = self.line_with("listening on http://");
+        let (_, rest) = line.split_once("listening on http://").unwrap();
+        rest.split(' ').next().unwrap().parse().unwrap()
+    }
+
+    /// Reads the log up to the next line with these words.
+    pub(crate) fn line_with(&mut self, words: &str) -> String {
         loop {
             let mut line = String::new();
             assert!(
@@ -100,8 +107,8 @@ impl Running {
                 self.logged
             );
             self.logged.push_str(&line);
-            if let Some((_, rest)) = line.split_once("listening on http://") {
-                return rest.split(' ').next().unwrap().parse().unwrap();
+            if line.contains(words) {
+                return line;
             }
         }
     }
@@ -148,4 +155,10 @@ pub(crate) fn exchange(address: SocketAddr, request: &str) -> String {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
     String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Waits for another process, about which nothing else tells.
+#[expect(clippy::disallowed_methods, reason = "no runtime is held up by it")]
+pub(crate) fn pause(time: Duration) {
+    std::thread::sleep(time);
 }

@@ -1,0 +1,102 @@
+//! File descriptors that run out, as under `ulimit -n 32`.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use crate::gateway::gateway;
+use crate::program::{BINARY, Place, Running, exchange, pause};
+
+/// The time of the processor that a process has taken, in hundredths of a second.
+fn processor_time(id: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+    // The name of the program, in brackets, may have blanks.
+    let (_, rest) = stat.rsplit_once(") ").unwrap();
+    let fields: Vec<&str> = rest.split(' ').collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+/// Reads one answer with a length, and leaves the connection open.
+fn answer(stream: &mut TcpStream) -> String {
+    let mut read = Vec::new();
+    let mut byte = [0];
+    while !read.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).unwrap();
+        read.push(byte[0]);
+    }
+    let head = String::from_utf8(read).unwrap().to_lowercase();
+    let (_, rest) = head.split_once("content-length: ").unwrap();
+    let length = rest.split("\r\n").next().unwrap().parse().unwrap();
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).unwrap();
+    head
+}
+
+/// The program before a gateway, with as many descriptors as it needs to start, and few more.
+fn started(place: &Place) -> Running {
+    let gateway = gateway(place, "secret", None);
+    place.file(
+        "apig-proxy.toml",
+        &format!(
+            "upstream = \"https://{gateway}\"\nlisten = \"127.0.0.1:0\"\nadmin = \"off\"\n\
+             [upstream_tls]\nca_file = \"ca.pem\"\n"
+        ),
+    );
+    // Each worker takes three: 32 with two cores.
+    let cores = thread::available_parallelism().unwrap().get();
+    let mut command = Command::new("prlimit");
+    command.args([&format!("--nofile={}", 26 + 3 * cores), BINARY]);
+    command
+        .current_dir(place.path())
+        .env_clear()
+        .env("HUAWEICLOUD_SDK_AK", "AKTEST0000000000TEST")
+        .env("HUAWEICLOUD_SDK_SK", "secret");
+    Running::start(command)
+}
+
+#[test]
+fn fault_74_without_descriptors_the_proxy_waits_and_what_runs_goes_on() {
+    let place = Place::new();
+    let mut running = started(&place);
+    let address = running.address();
+    let connect = || {
+        let stream = TcpStream::connect(address).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        stream
+    };
+    let get = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut kept = connect();
+    kept.write_all(get.as_bytes()).unwrap();
+    assert!(answer(&mut kept).starts_with("http/1.1 200 "));
+    let mut uploading = connect();
+    let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 10\r\n\r\n";
+    uploading
+        .write_all(format!("{head}12345").as_bytes())
+        .unwrap();
+    // It is on its way before descriptors run out.
+    pause(Duration::from_millis(500));
+
+    let crowd: Vec<TcpStream> = (0..60).map(|_| connect()).collect();
+    running.line_with("accepting connections failed");
+    let before = processor_time(running.id());
+    pause(Duration::from_secs(1));
+    let taken = processor_time(running.id()) - before;
+    assert!(taken < 30, "{taken} hundredths of a second of waiting");
+    uploading.write_all(b"67890").unwrap();
+    assert!(answer(&mut uploading).starts_with("http/1.1 200 "));
+    kept.write_all(get.as_bytes()).unwrap();
+    assert!(answer(&mut kept).starts_with("http/1.1 200 "));
+
+    drop(crowd);
+    for _ in 0..10 {
+        assert!(exchange(address, get).starts_with("HTTP/1.1 200 "));
+    }
+    let (code, said) = running.stop();
+    assert_eq!(code, 0, "{said}");
+    let told = said.matches("accepting connections failed").count();
+    assert!(told < 10, "ten times a second: {said}");
+}
