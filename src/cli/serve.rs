@@ -76,7 +76,9 @@ fn prepare(arguments: &ServeArguments, environment: Environment) -> Result<Serve
     let server = Server::bind(&loaded.config, &loaded.credentials.credentials);
     let server = server.map_err(|error| match error {
         SetupError::Bind(_) => fail(Exit::Failed, error),
-        SetupError::Tls(_) | SetupError::Key(_) => fail(Exit::Configuration, error),
+        SetupError::Tls(_) | SetupError::ServerTls(_) | SetupError::Key(_) => {
+            fail(Exit::Configuration, error)
+        }
     })?;
     announce(&loaded, &server);
     Ok(server)

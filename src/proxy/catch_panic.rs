@@ -70,6 +70,7 @@ mod tests {
         Request {
             head: RequestHead::parse(&head.into()).unwrap(),
             body: Incoming::new(caller, Framing::Length(0)),
+            is_secure: false,
         }
     }
 
