@@ -153,7 +153,7 @@ impl<'a> Exchange<'a> {
         let mut writing = Writing::new(&self.caller, presence, discard, response.body, idle);
         let has_body = !framing.is_empty() && !terms.is_head;
         if has_body {
-            writing = writing.with_body(Encoder::new(framing));
+            writing.add_body(Encoder::new(framing));
         }
         // Only the end tells this caller that the answer is complete, so it must not come in good order
         // before, not even when the process ends.

@@ -59,10 +59,9 @@ impl<'a> Writing<'a> {
     }
 
     /// Has the body written as well, and not only the head.
-    pub(super) fn with_body(mut self, encoder: Encoder) -> Self {
+    pub(super) fn add_body(&mut self, encoder: Encoder) {
         self.encoder = encoder;
         self.is_complete = false;
-        self
     }
 
     /// Writes the answer as far as it has come, and no faster than the caller takes it. Ready when that
