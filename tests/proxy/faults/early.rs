@@ -1,15 +1,24 @@
 //! Answers that come before the request is complete: number 55.
 
 use std::io::{Read, Write};
-use std::net::Shutdown;
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use crate::bodies::post;
-use crate::support::{Link, Scene, Upstream, answer, pause, wait_until};
+use crate::support::{Link, Scene, Seen, Upstream, answer, pause, wait_until};
 
 /// More than the buffers of the system take, so that the proxy is still sending.
 const LONG: usize = 11 << 20;
+
+/// Whether a request is the one for `/next`, which is answered.
+fn is_next(link: &mut Link, seen: &Seen) -> std::io::Result<bool> {
+    let is_next = seen.target() == "/next";
+    if is_next {
+        link.seen(seen);
+        link.send(answer("200 OK", "", "ok"))?;
+    }
+    Ok(is_next)
+}
 
 #[test]
 fn fault_55_an_early_refusal_is_relayed_and_the_upload_stopped() {
@@ -17,9 +26,7 @@ fn fault_55_an_early_refusal_is_relayed_and_the_upload_stopped() {
     let told = Mutex::new(told);
     let upstream = Upstream::handling(move |link| {
         while let Some(seen) = link.head()? {
-            if seen.target() == "/next" {
-                link.seen(&seen);
-                link.send(answer("200 OK", "", "ok"))?;
+            if is_next(link, &seen)? {
                 continue;
             }
             let status = &seen.target()[1..];
@@ -90,16 +97,14 @@ fn fault_55_an_early_answer_that_is_no_refusal_leaves_the_upload_running() {
 }
 
 /// A gateway that sends these bytes in answer to every head but that of `/next`, and then does the rest.
-fn early(
+pub(super) fn early(
     bytes: &'static str,
     rest: impl Fn(&mut Link) -> std::io::Result<()> + Send + Sync + 'static,
 ) -> Upstream {
     Upstream::handling(move |link| {
         link.take_little()?;
         while let Some(seen) = link.head()? {
-            if seen.target() == "/next" {
-                link.seen(&seen);
-                link.send(answer("200 OK", "", "ok"))?;
+            if is_next(link, &seen)? {
                 continue;
             }
             link.send(bytes)?;
@@ -195,9 +200,7 @@ fn fault_55_an_upload_goes_on_while_the_caller_does_not_read_its_answer() {
     const ANSWER: usize = 30 << 20;
     let upstream = Upstream::handling(|link| {
         while let Some(seen) = link.head()? {
-            if seen.target() == "/next" {
-                link.seen(&seen);
-                link.send(answer("200 OK", "", "ok"))?;
+            if is_next(link, &seen)? {
                 continue;
             }
             // It writes more than fits on the way before it reads on, and both go on by turns after that.
@@ -221,87 +224,5 @@ fn fault_55_an_upload_goes_on_while_the_caller_does_not_read_its_answer() {
     let mut client = scene.client();
     client.send(&post("multipart/form-data", &vec![b'a'; LONG]));
     assert_eq!(client.answer().body.len(), ANSWER);
-    scene.serves();
-}
-
-#[test]
-fn fault_55_a_caller_that_breaks_its_upload_off_after_the_answer_began_ends_both_sides() {
-    let chunked = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
-    let sized = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/x\r\nContent-Length: 100\r\n\r\nabc";
-    for (request, more, ends) in [
-        (chunked, "xyz\r\n", false),
-        (chunked, "3\r\nde", true),
-        (sized, "", true),
-    ] {
-        let (told, tell) = mpsc::channel();
-        let told = Mutex::new(told);
-        let bytes = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n";
-        let scene = Scene::before(early(bytes, move |link| {
-            link.drain();
-            told.lock().unwrap().send(()).unwrap();
-            Err(std::io::Error::other("cut off"))
-        }));
-        let mut client = scene.client();
-        client.send(request.as_bytes());
-        client.until("HTTP/1.1 200", "hi\r\n");
-        client.send(more.as_bytes());
-        if ends {
-            client.finish_sending();
-        }
-        // No last chunk comes, only the end.
-        assert!(client.is_closed(), "{more:?}");
-        tell.recv_timeout(Duration::from_secs(10)).unwrap();
-        scene.serves();
-    }
-}
-
-#[test]
-fn fault_55_a_caller_that_ends_while_its_refused_body_is_thrown_away_ends_the_exchange() {
-    for (resets, leaves) in [(false, false), (false, true), (true, true)] {
-        let (told, tell) = mpsc::channel();
-        let told = Mutex::new(told);
-        let bytes = "HTTP/1.1 401 No\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n";
-        let scene = Scene::before(early(bytes, move |link| {
-            link.drain();
-            told.lock().unwrap().send(()).unwrap();
-            Err(std::io::Error::other("cut off"))
-        }));
-        let mut client = scene.client();
-        client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/x\r\nContent-Length: 100\r\n\r\nabc");
-        client.until("HTTP/1.1 401", "hi\r\n");
-        if resets {
-            client.reset();
-        }
-        if leaves {
-            drop(client);
-        } else {
-            client.finish_sending();
-        }
-        tell.recv_timeout(Duration::from_secs(10)).unwrap();
-        scene.serves();
-    }
-}
-
-#[test]
-fn fault_55_a_caller_that_stops_for_a_refusal_reads_it_to_its_end() {
-    let (go, gone) = mpsc::channel::<()>();
-    let gone = Mutex::new(gone);
-    let scene = Scene::before(early(
-        "HTTP/1.1 413 No\r\ncontent-length: 30\r\n\r\n0123456789",
-        move |link| {
-            gone.lock().unwrap().recv().unwrap();
-            for _ in 0..2 {
-                pause(Duration::from_millis(300));
-                link.send("0123456789")?;
-            }
-            link.stream.sock.shutdown(Shutdown::Write)
-        },
-    ));
-    let mut client = scene.client();
-    client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/x\r\nContent-Length: 100\r\n\r\nabc");
-    client.until("HTTP/1.1 413", "0123456789");
-    client.finish_sending();
-    go.send(()).unwrap();
-    assert_eq!(client.exactly(20).unwrap(), b"01234567890123456789");
     scene.serves();
 }

@@ -6,6 +6,7 @@
 
 mod aborts;
 mod answers;
+mod broken_off;
 mod certificates;
 mod connecting;
 mod early;
