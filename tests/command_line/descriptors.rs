@@ -1,7 +1,7 @@
 //! File descriptors that run out, as under `ulimit -n 32`.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -16,6 +16,14 @@ fn processor_time(id: u32) -> u64 {
     let (_, rest) = stat.rsplit_once(") ").unwrap();
     let fields: Vec<&str> = rest.split(' ').collect();
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+fn connected(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    stream
 }
 
 /// Reads one answer with a length, and leaves the connection open.
@@ -61,24 +69,19 @@ fn fault_74_without_descriptors_the_proxy_waits_and_what_runs_goes_on() {
     let place = Place::new();
     let mut running = started(&place);
     let address = running.address();
-    let connect = || {
-        let stream = TcpStream::connect(address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
-        stream
-    };
+    let connect = || connected(address);
     let get = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    let mut kept = connect();
-    kept.write_all(get.as_bytes()).unwrap();
-    assert!(answer(&mut kept).starts_with("http/1.1 200 "));
     let mut uploading = connect();
     let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 10\r\n\r\n";
     uploading
         .write_all(format!("{head}12345").as_bytes())
         .unwrap();
     // It is on its way before descriptors run out.
-    pause(Duration::from_millis(500));
+    pause(Duration::from_secs(1));
+    // Only now, so that it has a connection to the gateway of its own, which is kept.
+    let mut kept = connect();
+    kept.write_all(get.as_bytes()).unwrap();
+    assert!(answer(&mut kept).starts_with("http/1.1 200 "));
 
     let crowd: Vec<TcpStream> = (0..60).map(|_| connect()).collect();
     running.line_with("accepting connections failed");

@@ -45,14 +45,14 @@ fn commands_show_no_secret_but_the_token_that_sign_is_asked_for() {
     }
 }
 
-#[test]
-fn a_credentials_file_that_is_wrong_is_not_quoted_by_any_command() {
+/// What files with a key can be instead, each with secrets in it.
+fn broken_files() -> Vec<(&'static str, Vec<u8>)> {
     let utf16: Vec<u8> = format!("\u{feff}{SECRET}")
         .encode_utf16()
         .flat_map(u16::to_le_bytes)
         .collect();
     let head = "User Name,Access Key Id,Secret Access Key";
-    let files: [(&str, Vec<u8>); 11] = [
+    vec![
         ("columns", format!("{AK},{SECRET}\n").into()),
         ("blanks", format!("{head}\nme,{AK},{SECRET} MARKER\n").into()),
         ("other cloud", format!("{head}\nme,AKIA000000MARKER0000,{SECRET}\n").into()),
@@ -64,9 +64,13 @@ fn a_credentials_file_that_is_wrong_is_not_quoted_by_any_command() {
         ("half a profile", format!("[basic]\nsk={SECRET}\n").into()),
         ("no JSON", format!("{{\"secretAccessKey\": \"{SECRET}\"").into()),
         ("encrypted", format!("{{\"profiles\":[{{\"accessKeyId\":\"{SECRET}\",\"secretAccessKey\":\"{SECRET}==\"}}]}}").into()),
-    ];
+    ]
+}
+
+#[test]
+fn a_credentials_file_that_is_wrong_is_not_quoted_by_any_command() {
     let place = Place::new();
-    for (what, content) in files {
+    for (what, content) in broken_files() {
         std::fs::write(place.file("key", ""), content).unwrap();
         let url = "https://a.example";
         for arguments in [

@@ -13,15 +13,15 @@ fn request(line: &str, fields: &str, body: &str) -> String {
     )
 }
 
-/// Everything that the proxy can be asked for, and what it answers.
-fn answers(address: SocketAddr) -> String {
+/// Everything that the proxy can be asked for, and the status of its answer.
+fn requests() -> Vec<(u16, String)> {
     let json = "Content-Type: application/json\r\n";
     let form = "Content-Type: multipart/form-data; boundary=x\r\n";
     let long = format!(
         "GET /?{} HTTP/1.1\r\nHost: localhost\r\n\r\n",
         "MARKER".repeat(9000)
     );
-    let requests = [
+    vec![
         (200, request("GET /v1?key=MARKERquery", "", "")),
         (200, request("POST /v1?key=MARKERquery", json, "MARKERbody")),
         (200, request("PUT /v1", form, "MARKERbody")),
@@ -63,9 +63,13 @@ fn answers(address: SocketAddr) -> String {
                 "",
             ),
         ),
-    ];
+    ]
+}
+
+/// What it answers.
+fn answers(address: SocketAddr) -> String {
     let mut answers = String::new();
-    for (status, request) in requests {
+    for (status, request) in requests() {
         let answer = exchange(address, &request);
         let line = &request[..request.len().min(60)];
         assert!(
