@@ -62,13 +62,18 @@ impl ServeArguments {
 #[must_use]
 pub fn run(arguments: &ServeArguments, environment: Environment) -> Exit {
     match prepare(arguments, environment) {
-        Ok(server) => serve(server),
+        Ok((server, listening)) => serve(server, &listening),
         Err(exit) => exit,
     }
 }
 
 /// Everything before the first request. What held secrets is gone afterwards, but for the server's key.
-fn prepare(arguments: &ServeArguments, environment: Environment) -> Result<Server, Exit> {
+///
+/// Returned with the server is what to say of its addresses once it can be told to stop.
+fn prepare(
+    arguments: &ServeArguments,
+    environment: Environment,
+) -> Result<(Server, Vec<String>), Exit> {
     let loaded = config::load(&arguments.overrides(), &environment)
         .map_err(|problems| fail(Exit::Configuration, problems))?;
     drop(environment);
@@ -80,12 +85,16 @@ fn prepare(arguments: &ServeArguments, environment: Environment) -> Result<Serve
             fail(Exit::Configuration, error)
         }
     })?;
-    announce(&loaded, &server);
-    Ok(server)
+    announce(&loaded);
+    let endpoints = loaded.config.listen.iter().zip(server.endpoints());
+    let listening = endpoints
+        .map(|(listen, endpoint)| format!("{endpoint} for {}", who(listen, &loaded.config)))
+        .collect();
+    Ok((server, listening))
 }
 
 /// Serves until a signal, then drains; a second signal ends at once.
-fn serve(server: Server) -> Exit {
+fn serve(server: Server, listening: &[String]) -> Exit {
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -100,6 +109,10 @@ fn serve(server: Server) -> Exit {
                 return fail(Exit::Failed, format_args!("cannot listen for signals: {error}"));
             }
         };
+        // Whoever reads this may send a signal at once.
+        for endpoint in listening {
+            tracing::info!("listening on {endpoint}");
+        }
         let stop = async {
             first.next().await;
             tracing::info!("stopping: running requests are finished, new ones are not accepted");
@@ -125,8 +138,8 @@ fn serve(server: Server) -> Exit {
     })
 }
 
-/// Says where the proxy listens, where requests go, and whose they are.
-fn announce(loaded: &Loaded, server: &Server) {
+/// Says where requests go, whose they are, and what is risky.
+fn announce(loaded: &Loaded) {
     let Loaded {
         config,
         credentials,
@@ -137,12 +150,12 @@ fn announce(loaded: &Loaded, server: &Server) {
     }
     tracing::info!("signing with the key from {}", credentials.origin);
     announce_routes(config);
-    for (listen, endpoint) in config.listen.iter().zip(server.endpoints()) {
-        tracing::info!("listening on {endpoint} for {}", who(listen, config));
-        let is_remote = matches!(listen, Listen::Tcp(address) if !address.ip().is_loopback());
-        if is_remote {
+    for listen in &config.listen {
+        if let Listen::Tcp(address) = listen
+            && !address.ip().is_loopback()
+        {
             tracing::warn!(
-                "what is sent to {endpoint} can be read on the network, the token too; listen on https:// with [tls]"
+                "what is sent to http://{address} can be read on the network, the token too; listen on https:// with [tls]"
             );
         }
     }
