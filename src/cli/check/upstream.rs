@@ -218,7 +218,7 @@ async fn check_way(
     let text = format!("connected in {took} ms{through}");
     say(Line::new("connect", Verdict::Good, text))?;
     match probe.secure(tcp).await {
-        Ok(secured) => say(tls_line(secured))?,
+        Ok(secured) => say(tls_line(secured.as_ref()))?,
         Err(error) => {
             say(Line::failed("tls", &error))?;
             return Ok(false);
@@ -238,7 +238,7 @@ fn dns_line(host: &str, addresses: &[SocketAddr]) -> Line {
     Line::new("dns", Verdict::Good, found)
 }
 
-fn tls_line(secured: Option<Secured>) -> Line {
+fn tls_line(secured: Option<&Secured>) -> Line {
     let Some(Secured {
         version,
         valid_until,
