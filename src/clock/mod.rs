@@ -46,6 +46,12 @@ impl Moment {
             steady: Instant::now(),
         }
     }
+
+    /// The moment on the clock that only goes forward.
+    #[must_use]
+    pub fn steady(self) -> Instant {
+        self.steady
+    }
 }
 
 /// By how many seconds the clock is ahead that told this time in answer to a request: at least, and at

@@ -1,6 +1,7 @@
 //! One connection of a caller's: requests one after the other, until either side ends it.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tower::Service;
 
 use super::closing;
 use super::exchange::{Exchange, Finished};
@@ -16,11 +18,20 @@ use super::sockets::Accepted;
 use crate::config::Timeouts;
 use crate::error::Error;
 use crate::http1::{Caller, Malformed, RequestHead, Scanner, Wire};
-use crate::proxy::{Pipeline, Proxy, refused};
+use crate::proxy::{Request, Response, Settings};
 
-/// Serves one connection. On `drain`, what is running is finished, and nothing more is taken.
-pub(super) async fn serve(accepted: Accepted, pipeline: Rc<Pipeline>, drain: CancellationToken) {
-    let limit = pipeline.settings().timeouts().header_read;
+/// Serves one connection: `service` answers requests, and `refuse` what cannot be read as one. On
+/// `drain`, what is running is finished, and nothing more is taken.
+pub(super) async fn serve<S>(
+    accepted: Accepted,
+    mut service: S,
+    refuse: impl Fn(&Error) -> Response,
+    settings: &Settings,
+    drain: CancellationToken,
+) where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
+    let limit = settings.timeouts().header_read;
     let is_secure = matches!(accepted, Accepted::Tcp(_, Some(_)));
     let wire = match drain.run_until_cancelled(open(accepted, limit)).await {
         Some(Ok(wire)) => wire,
@@ -31,8 +42,6 @@ pub(super) async fn serve(accepted: Accepted, pipeline: Rc<Pipeline>, drain: Can
         None => return,
     };
     let caller = Rc::new(RefCell::new(Caller::new(wire)));
-    let mut service = Proxy::layered(Rc::clone(&pipeline));
-    let settings = pipeline.settings();
     let mut is_first = true;
     loop {
         let arrived = next(
@@ -46,10 +55,7 @@ pub(super) async fn serve(accepted: Accepted, pipeline: Rc<Pipeline>, drain: Can
         let finished = match arrived.await {
             Arrived::Nothing => return,
             Arrived::Request(head) => exchange.run(*head, is_secure, &mut service).await,
-            Arrived::Malformed(malformed) => {
-                let error = refusal(malformed);
-                exchange.refuse(refused("", &error)).await
-            }
+            Arrived::Malformed(malformed) => exchange.refuse(refuse(&refusal(malformed))).await,
         };
         match finished {
             Finished::Kept => is_first = false,

@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::connection;
 use super::server::Ended;
 use super::sockets::Accepted;
-use crate::proxy::{Pipeline, Settings};
+use crate::proxy::{Pipeline, Proxy, Settings};
 use crate::upstream::{Network, TlsSetupError};
 
 /// Threads for name lookups of one worker. They are idle nearly always.
@@ -99,7 +99,7 @@ impl Workers {
     pub(super) fn start(settings: &Arc<Settings>, network: &Network) -> Result<Self, StartError> {
         // Checked here, where the error can still be reported.
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        Pipeline::new(Arc::clone(settings), network.clone(), cores)?;
+        Pipeline::check(settings, network.clone())?;
         let signals = Signals::default();
         let (alive, ended) = mpsc::channel(1);
         let start = |number| {
@@ -187,7 +187,9 @@ async fn work(pipeline: Pipeline, mut admitted: UnboundedReceiver<Admitted>, sig
             let (pipeline, drain) = (Rc::clone(&pipeline), signals.drain.clone());
             connections.spawn_local(async move {
                 let (_slot, _load) = (_slot, _load);
-                connection::serve(accepted, pipeline, drain).await;
+                let service = Proxy::layered(Rc::clone(&pipeline));
+                let refuse = |error: &_| pipeline.refused(error);
+                connection::serve(accepted, service, refuse, pipeline.settings(), drain).await;
             });
         }
         connections.close();

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::message::Request;
+use super::message::{Observed, Request};
 use super::reply::Reply;
 use super::{Settings, loops};
 use crate::config::{Methods, Route};
@@ -31,7 +31,8 @@ pub(super) struct Admitted {
 /// # Errors
 ///
 /// Any of the caller's errors that can be told from the head.
-pub(super) fn admit(settings: &Settings, request: Request) -> Result<Admitted, Error> {
+pub(super) fn admit(settings: &Settings, observed: Observed) -> Result<Admitted, Error> {
+    let Observed { request, flight } = observed;
     let Request {
         head,
         body,
@@ -49,6 +50,7 @@ pub(super) fn admit(settings: &Settings, request: Request) -> Result<Admitted, E
     check_expectations(&head.fields)?;
     let path = target.split('?').next().unwrap_or_default();
     let route = find_route(&settings.routes, path).ok_or(Error::NoRoute)?;
+    flight.on_route(route);
     check_route(&settings.routes[route], head.method(), path)?;
     check_length(&body, settings.limits.body)?;
     let target = outgoing_target(&settings.routes[route], target)?;

@@ -61,7 +61,9 @@ mod tests {
     use super::*;
     use crate::http1::{Caller, Framing, Incoming, RequestHead, Wire};
     use crate::proxy::body::ResponseBody;
+    use crate::proxy::message::Observed;
     use crate::proxy::{Announced, Request, Response, layered};
+    use crate::telemetry::metrics::Metrics;
 
     /// A request without a body, of a caller that stays.
     fn request(target: &str, wire: Wire) -> Request {
@@ -84,7 +86,8 @@ mod tests {
     }
 
     /// Answers with 204, but panics for one target with words that quote the request.
-    async fn treacherous(request: Request) -> Result<Response, Error> {
+    async fn treacherous(observed: Observed) -> Result<Response, Error> {
+        let request = observed.request;
         assert!(
             request.head.target() != "/panic",
             "MARKER {:?}",
@@ -96,12 +99,16 @@ mod tests {
             length: Announced::Nothing,
             body: ResponseBody::Own(None),
             closes: false,
+            flight: None,
         })
     }
 
     #[tokio::test]
     async fn fault_79_a_panic_in_a_request_is_answered_with_500_and_the_next_one_is_served() {
-        let mut service = layered(tower::service_fn(treacherous));
+        let mut service = layered(
+            Rc::new(Metrics::new(std::iter::empty()).meter()),
+            tower::service_fn(treacherous),
+        );
         for _ in 0..3 {
             let failed = service.call(request("/panic", wire().await)).await.unwrap();
             assert_eq!((failed.status, failed.closes), (500, false));

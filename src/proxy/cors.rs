@@ -61,6 +61,7 @@ pub(super) fn preflight(
         length: Announced::Nothing,
         body: ResponseBody::Own(None),
         closes: false,
+        flight: None,
     }))
 }
 

@@ -2,6 +2,7 @@
 //! whether it may be sent again.
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::Pipeline;
 use super::body::RequestBody;
@@ -34,6 +35,8 @@ pub(super) struct Exchange {
     pub(super) uploading: Option<RequestBody>,
     /// What was read of the answer's body already.
     pub(super) ahead: Bytes,
+    /// Whether the gateway refuses the request in its own name.
+    pub(super) is_refusal: bool,
     /// What the caller is told of a refusal.
     pub(super) hint: Option<String>,
     pub(super) reply: Reply,
@@ -86,6 +89,8 @@ pub(super) async fn forward(
 struct Attempt {
     connection: Connection,
     signed: Signed,
+    /// When that was.
+    at: Moment,
     date: SigningDate,
 }
 
@@ -101,10 +106,14 @@ impl Attempt {
         let correction = pipeline.gateway_clock(route).correction();
         let date = pipeline.clock.signing_date(correction);
         let (settings, key) = (&pipeline.settings, &pipeline.settings.key);
+        let begun = Instant::now();
         let signed = Signable::new(prepared, &settings.routes[route], key, date)?.sign(key)?;
+        let at = Moment::now();
+        pipeline.meter.signed(at.steady() - begun);
         Ok(Self {
             connection,
             signed,
+            at,
             date,
         })
     }
@@ -115,16 +124,18 @@ impl Attempt {
         pipeline: &Pipeline,
         prepared: &mut Prepared,
     ) -> Result<Answered, Failure> {
-        let sent = Moment::now();
         let limit = pipeline.settings.timeouts.response;
         let sending = Sending::new(&mut self.connection, self.signed, prepared, limit);
         let (head, is_sent) = sending.answer().await?;
+        let (sent, received) = (self.at, Moment::now());
+        let took = received.steady() - sent.steady();
+        pipeline.meter.gateway_answered(took);
         let mut answered = Answered {
             framing: Framing::Length(0),
             connection: self.connection,
             is_sent,
             sent,
-            received: Moment::now(),
+            received,
             refusal: Refusal::default(),
             head,
         };
@@ -136,6 +147,9 @@ impl Attempt {
         if refusal::may_be(&answered.head) {
             let (connection, key) = (&mut answered.connection, &pipeline.settings.key);
             answered.refusal = refusal::read(connection, &answered.head, key).await;
+            if let Some(error) = &answered.refusal.error {
+                pipeline.meter.gateway_error(&error.code);
+            }
         }
         Ok(answered)
     }
@@ -203,6 +217,7 @@ impl Answered {
             head: self.head,
             framing: self.framing,
             connection: self.connection,
+            is_refusal: self.refusal.error.is_some(),
             ahead: self.refusal.body,
             hint,
             uploading: wants_rest.then_some(prepared.body),

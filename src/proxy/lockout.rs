@@ -109,6 +109,11 @@ impl Lockout {
         }
     }
 
+    /// Whether requests are refused, but for the one that is sent now and then.
+    pub(super) fn is_refusing(&self) -> bool {
+        self.state().refuses_until.is_some()
+    }
+
     fn pass(self: &Arc<Self>, kind: Kind) -> Pass {
         Pass {
             lockout: Arc::clone(self),

@@ -1,7 +1,11 @@
 //! What the pipeline takes from the listener, and what it gives back.
 
+use std::rc::Rc;
+use std::time::Duration;
+
 use super::body::ResponseBody;
 use crate::http1::{Incoming, RequestHead};
+use crate::telemetry::metrics::Flight;
 
 /// A caller's request: its head, and its body on the way in.
 #[derive(Debug)]
@@ -12,6 +16,13 @@ pub struct Request {
     pub body: Incoming,
     /// Whether it came over TLS.
     pub is_secure: bool,
+}
+
+/// A request with what it is counted by.
+#[derive(Debug)]
+pub(super) struct Observed {
+    pub(super) request: Request,
+    pub(super) flight: Rc<Flight>,
 }
 
 /// An answer for a caller.
@@ -28,6 +39,15 @@ pub struct Response {
     pub body: ResponseBody,
     /// Whether the caller's connection ends with this answer.
     pub closes: bool,
+    /// What it is counted by; it lands when the answer is dropped.
+    pub flight: Option<Rc<Flight>>,
+}
+
+impl Response {
+    /// How long its request has taken so far, if it is counted.
+    pub(super) fn elapsed(&self) -> Option<Duration> {
+        self.flight.as_ref().map(|flight| flight.elapsed())
+    }
 }
 
 /// What the head of an answer says of the length of the body.

@@ -24,6 +24,7 @@ mod location;
 mod lockout;
 mod loops;
 mod message;
+mod observe;
 mod payload;
 #[cfg(test)]
 mod properties;
@@ -48,11 +49,14 @@ use crate::clock::{Clock, GatewayClock, parse_http_date};
 use crate::config::{Config, Limits, Methods, PoolConfig, Route, SigningConfig, Timeouts};
 use crate::error::Error;
 use crate::guard::Guard;
+use crate::telemetry::metrics::{Meter, Metrics};
 use crate::upstream::{Network, OriginId, TlsSetupError, Upstream};
 pub use body::{Blocks, Held, Relayed, RequestBody, ResponseBody, ResponseEnded, Streamed};
 pub use budget::{Budget, Full, Room};
 pub use head::pass_unowned;
+use message::Observed;
 pub use message::{Announced, Request, Response};
+use observe::Pools;
 pub use record::refused;
 pub use sign::{SigningKey, SigningKeyError};
 pub use tunnel::{TunnelEnded, tunnel};
@@ -72,6 +76,8 @@ pub struct Settings {
     blocks: Blocks,
     /// The clock of each upstream, by the number of its origin.
     gateway_clocks: Vec<GatewayClock>,
+    metrics: Metrics,
+    pools: Pools,
 }
 
 impl Settings {
@@ -94,6 +100,8 @@ impl Settings {
                 .iter()
                 .map(|_| GatewayClock::new(config.clock.correct))
                 .collect(),
+            metrics: Metrics::new(config.routes.iter().map(|route| route.prefix.as_str())),
+            pools: Pools::default(),
         }
     }
 
@@ -130,6 +138,7 @@ pub struct Pipeline {
     /// The origin of each route.
     origins: Vec<OriginId>,
     clock: Clock,
+    meter: Rc<Meter>,
     /// The last `Date` of each origin that was looked at: it says something new once a second only.
     dates: RefCell<Vec<Vec<u8>>>,
 }
@@ -145,21 +154,26 @@ impl Pipeline {
         network: Network,
         workers: usize,
     ) -> Result<Self, TlsSetupError> {
-        let connect = settings.timeouts.connect;
-        let mut upstream = Upstream::new(network, &settings.pool, connect, workers);
-        let origins = settings
-            .routes
-            .iter()
-            .map(|route| upstream.add(route))
-            .collect::<Result<Vec<_>, _>>()?;
+        let (upstream, origins) = upstream(&settings, network, workers)?;
+        settings.pools.watch(&upstream);
         let dates = RefCell::new(vec![Vec::new(); origins.len()]);
         Ok(Self {
+            meter: Rc::new(settings.metrics.meter()),
             settings,
             upstream,
             origins,
             clock: Clock::new(),
             dates,
         })
+    }
+
+    /// Whether pipelines can be made.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub fn check(settings: &Settings, network: Network) -> Result<(), TlsSetupError> {
+        upstream(settings, network, 1).map(drop)
     }
 
     /// What the pipeline works by.
@@ -171,6 +185,12 @@ impl Pipeline {
     /// Keeps upstream connections in order, for ever. To be called within a `LocalSet`.
     pub async fn tend(&self) {
         self.upstream.tend().await;
+    }
+
+    /// Counts something that came instead of a request, and makes the answer to it.
+    #[must_use]
+    pub fn refused(&self, error: &Error) -> Response {
+        record::counted(self.meter.begin(""), error, refused("", error))
     }
 
     /// The clock of a route's gateway.
@@ -191,15 +211,34 @@ impl Pipeline {
     }
 
     /// Runs a request through all steps.
-    async fn run(&self, request: Request) -> Result<Response, Error> {
+    async fn run(&self, observed: Observed) -> Result<Response, Error> {
+        let request = &observed.request;
         if let Some(answer) = cors::preflight(&self.settings, &request.head, request.is_secure)? {
             return Ok(answer);
         }
-        let admitted = admit::admit(&self.settings, request)?;
+        let flight = Rc::clone(&observed.flight);
+        let admitted = admit::admit(&self.settings, observed)?;
         let prepared = payload::prepare(&self.settings, admitted).await?;
         let exchange = forward::forward(self, prepared).await?;
+        if exchange.is_refusal {
+            flight.refused();
+        }
         Ok(respond::relay(&self.settings, exchange))
     }
+}
+
+/// The upstream of one worker, and the origin of each route.
+fn upstream(
+    settings: &Settings,
+    network: Network,
+    workers: usize,
+) -> Result<(Upstream, Vec<OriginId>), TlsSetupError> {
+    let connect = settings.timeouts.connect;
+    let mut upstream = Upstream::new(network, &settings.pool, connect, workers);
+    let routes = settings.routes.iter();
+    let origins = routes.map(|route| upstream.add(route));
+    let origins = origins.collect::<Result<_, _>>()?;
+    Ok((upstream, origins))
 }
 
 /// The pipeline as a service, for one connection of a caller's.
@@ -216,12 +255,13 @@ impl Proxy {
         Error = Infallible,
         Future = LocalBoxFuture<'static, Result<Response, Infallible>>,
     > + Clone {
-        layered(Self(pipeline))
+        layered(Rc::clone(&pipeline.meter), Self(pipeline))
     }
 }
 
 /// A service with what lies around it.
 fn layered<S>(
+    meter: Rc<Meter>,
     inner: S,
 ) -> impl Service<
     Request,
@@ -230,18 +270,18 @@ fn layered<S>(
     Future = LocalBoxFuture<'static, Result<Response, Infallible>>,
 > + Clone
 where
-    S: Service<Request, Response = Response, Error = Error> + Clone,
+    S: Service<Observed, Response = Response, Error = Error> + Clone,
     S::Future: 'static,
 {
     ServiceBuilder::new()
         // Outermost: everything below speaks in errors, and this is where they become answers.
-        .layer(record::RecordLayer)
+        .layer(record::RecordLayer(meter))
         // Inside, so that a panic is answered and recorded like any other failure.
         .layer(catch_panic::CatchPanicLayer)
         .service(inner)
 }
 
-impl Service<Request> for Proxy {
+impl Service<Observed> for Proxy {
     type Response = Response;
     type Error = Error;
     type Future = LocalBoxFuture<'static, Result<Response, Error>>;
@@ -250,8 +290,8 @@ impl Service<Request> for Proxy {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&mut self, observed: Observed) -> Self::Future {
         let pipeline = Rc::clone(&self.0);
-        Box::pin(async move { pipeline.run(request).await })
+        Box::pin(async move { pipeline.run(observed).await })
     }
 }

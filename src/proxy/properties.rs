@@ -10,6 +10,7 @@ use fastrand::Rng;
 use futures_util::FutureExt;
 use tokio::io::duplex;
 
+use super::message::Observed;
 use super::sign::{Signable, SigningKey};
 use super::{Request, Settings, admit, payload};
 use crate::clock;
@@ -17,6 +18,7 @@ use crate::config::{Config, Environment, Methods, with_upstream};
 use crate::credentials::Credentials;
 use crate::guard::Guard;
 use crate::http1::{Caller, Incoming, RequestHead, Wire};
+use crate::telemetry::metrics::{Meter, Metrics};
 
 /// Names that the proxy owns, and some that it passes on.
 const NAMES: [&str; 22] = [
@@ -158,7 +160,7 @@ fn head(random: &mut Rng) -> Vec<u8> {
 }
 
 /// What leaves for a head that was let through.
-fn sent(settings: &Settings, head: RequestHead) -> Option<Vec<u8>> {
+fn sent(settings: &Settings, meter: &Rc<Meter>, head: RequestHead) -> Option<Vec<u8>> {
     let (near, _far) = duplex(64);
     let caller = Rc::new(RefCell::new(Caller::new(Wire::new(near))));
     caller.borrow_mut().begin(&head);
@@ -168,7 +170,11 @@ fn sent(settings: &Settings, head: RequestHead) -> Option<Vec<u8>> {
         body,
         is_secure: false,
     };
-    let admitted = admit::admit(settings, request).ok()?;
+    let observed = Observed {
+        flight: meter.begin(request.head.method()),
+        request,
+    };
+    let admitted = admit::admit(settings, observed).ok()?;
     // Without a body, there is nothing to wait for.
     let prepared = payload::prepare(settings, admitted).now_or_never()?.ok()?;
     let route = &settings.routes[prepared.reply.route];
@@ -230,13 +236,14 @@ fn every_request_goes_where_it_should_with_each_header_of_ours_once() {
         number("PROPERTY_SEED", 20_261_124),
     );
     let (settings, mut random) = (settings(), Rng::with_seed(seed));
+    let meter = Rc::new(Metrics::new(std::iter::empty()).meter());
     let mut let_through = 0;
     for _ in 0..cases {
         let bytes = head(&mut random);
         let Ok(head) = RequestHead::parse(&bytes.clone().into()) else {
             continue;
         };
-        if let Some(sent) = sent(&settings, head) {
+        if let Some(sent) = sent(&settings, &meter, head) {
             check(&bytes, &sent);
             let_through += 1;
         }

@@ -1,35 +1,42 @@
-//! Around the pipeline: every request is recorded, and every error becomes an answer.
+//! Around the pipeline: every request is recorded and counted, and every error becomes an answer.
 
 use std::convert::Infallible;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use futures_util::future::LocalBoxFuture;
-use tokio::time::Instant;
 use tower::{Layer, Service};
 
-use super::message::{Request, Response};
+use super::message::{Observed, Request, Response};
 use super::respond;
 use crate::error::{Error, Origin};
+use crate::telemetry::metrics::{Flight, Meter, Outcome};
 
 /// Adds [`Record`].
-#[derive(Clone, Copy, Debug)]
-pub(super) struct RecordLayer;
+#[derive(Clone, Debug)]
+pub(super) struct RecordLayer(pub(super) Rc<Meter>);
 
 impl<S> Layer<S> for RecordLayer {
     type Service = Record<S>;
 
     fn layer(&self, inner: S) -> Record<S> {
-        Record(inner)
+        Record {
+            inner,
+            meter: Rc::clone(&self.0),
+        }
     }
 }
 
 /// A service that always answers.
 #[derive(Clone, Debug)]
-pub(super) struct Record<S>(S);
+pub(super) struct Record<S> {
+    inner: S,
+    meter: Rc<Meter>,
+}
 
 impl<S> Service<Request> for Record<S>
 where
-    S: Service<Request, Response = Response, Error = Error>,
+    S: Service<Observed, Response = Response, Error = Error>,
     S::Future: 'static,
 {
     type Response = Response;
@@ -42,15 +49,36 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let head = request.head.clone();
-        let started = Instant::now();
-        let future = self.0.call(request);
+        let flight = self.meter.begin(head.method());
+        let observed = Observed {
+            request,
+            flight: Rc::clone(&flight),
+        };
+        let future = self.inner.call(observed);
         Box::pin(async move {
             let method = head.method();
-            let response = future.await.unwrap_or_else(|error| refused(method, &error));
-            tracing::debug!(method, status = response.status, elapsed = ?started.elapsed(), "answered");
+            let response = match future.await {
+                Ok(response) => relayed(flight, response),
+                Err(error) => counted(flight, &error, refused(method, &error)),
+            };
+            tracing::debug!(method, status = response.status, elapsed = ?response.elapsed(), "answered");
             Ok(response)
         })
     }
+}
+
+/// Counts an answer, which is in flight from now on.
+fn relayed(flight: Rc<Flight>, mut response: Response) -> Response {
+    flight.relayed(response.status);
+    response.flight = Some(flight);
+    response
+}
+
+/// Counts the answer to an error, which is in flight from now on.
+pub(super) fn counted(flight: Rc<Flight>, error: &Error, mut response: Response) -> Response {
+    flight.answered(response.status, Outcome::Proxy(error.answer().code));
+    response.flight = Some(flight);
+    response
 }
 
 /// Records an error and makes the answer to it. The method is empty if it is not known.

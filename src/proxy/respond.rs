@@ -29,6 +29,7 @@ pub(super) fn relay(settings: &Settings, exchange: Exchange) -> Response {
         ahead,
         hint,
         reply,
+        ..
     } = exchange;
     if head.status == 101 {
         return switch(&head, connection);
@@ -55,6 +56,7 @@ pub(super) fn relay(settings: &Settings, exchange: Exchange) -> Response {
         length: announced(&head, framing, &reply),
         body: ResponseBody::Relayed(Box::new(relayed)),
         closes: false,
+        flight: None,
     }
 }
 
@@ -70,6 +72,7 @@ fn switch(head: &ResponseHead, connection: crate::upstream::Connection) -> Respo
         length: Announced::Nothing,
         body: ResponseBody::Tunnel(Box::new(connection)),
         closes: false,
+        flight: None,
     }
 }
 
@@ -162,6 +165,7 @@ pub(super) fn answer(error: &Error, request_id: &str) -> Response {
         length: Announced::Length(body.len() as u64),
         closes: closes(answer.origin, answer.status),
         body: ResponseBody::Own(Some(body)),
+        flight: None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the program says of itself while it runs: the log, on standard error.
+//! What the program says of itself while it runs: the log, on standard error, and [`metrics`].
 //!
 //! ```text
 //! tracing event ─► format, escape, cut ─► queue of 1 MiB ─► thread "log" ─► standard error
@@ -13,6 +13,7 @@
 //! escape sequence, or be longer than 4 KiB.
 
 mod format;
+pub mod metrics;
 mod panics;
 mod queue;
 

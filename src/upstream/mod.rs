@@ -13,6 +13,7 @@
 
 mod connect;
 mod connection;
+mod occupancy;
 mod pool;
 mod probe;
 mod race;
@@ -33,6 +34,7 @@ use crate::error::Error;
 pub use connect::Network;
 use connect::{Opened, Origin};
 pub use connection::{Connection, Outgoing, ReceiveError, SendError};
+pub use occupancy::Occupancy;
 use pool::{Bounds, Pool};
 pub use probe::{Probe, Secured};
 use resolve::Lookup;
@@ -57,6 +59,8 @@ pub struct Upstream {
 /// One upstream, with what one worker has of it.
 #[derive(Debug)]
 struct Target {
+    /// The host as the configuration has it, with the port if it is not the usual one.
+    name: String,
     origin: Origin,
     lookup: Lookup,
     pool: Rc<Pool>,
@@ -117,12 +121,20 @@ impl Upstream {
         if let Some(at) = self.targets.iter().position(|known| known.origin == origin) {
             return Ok(OriginId(at));
         }
+        let authority = &route.upstream.authority;
         self.targets.push(Target {
+            name: authority.to_str().unwrap_or_default().to_owned(),
             origin,
             lookup: Lookup::default(),
             pool: Rc::new(Pool::new(self.bounds)),
         });
         Ok(OriginId(self.targets.len() - 1))
+    }
+
+    /// Each origin with the name of its host, and how many connections there are to it.
+    pub fn occupancies(&self) -> impl Iterator<Item = (OriginId, &str, Occupancy)> {
+        let targets = self.targets.iter().enumerate();
+        targets.map(|(at, target)| (OriginId(at), target.name.as_str(), target.pool.occupancy()))
     }
 
     /// A connection that is ready for one request. To be called within a `LocalSet`.

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tokio::task::unconstrained;
 use tokio::time::Instant;
 
 use super::connect::Opened;
+use super::occupancy::Occupancy;
 
 /// How long what was learned of the gateway's limit is relied upon. A gateway that was only restarted
 /// closes connections as well.
@@ -43,6 +45,8 @@ pub(super) struct Pool {
     /// One for each connection that carries a request. A connection is opened only when none is idle, so
     /// this bounds all of them.
     slots: Arc<Semaphore>,
+    /// How many are idle, for other threads.
+    idle_count: Arc<AtomicUsize>,
     /// After how long the gateway closes idle connections, as far as it was seen, and when it was.
     learned: Cell<Option<(Duration, Instant)>>,
 }
@@ -68,6 +72,7 @@ impl Pool {
             bounds,
             idle: RefCell::default(),
             slots: Arc::new(Semaphore::new(bounds.connections)),
+            idle_count: Arc::default(),
             learned: Cell::default(),
         }
     }
@@ -75,6 +80,11 @@ impl Pool {
     /// What a request needs to use a connection, given back when it is dropped.
     pub(super) fn slots(&self) -> Arc<Semaphore> {
         Arc::clone(&self.slots)
+    }
+
+    /// How many connections there are, to be asked for by any thread.
+    pub(super) fn occupancy(&self) -> Occupancy {
+        Occupancy::new(self.bounds.connections, &self.slots, &self.idle_count)
     }
 
     /// The most recently used connection that is still good.
@@ -97,6 +107,7 @@ impl Pool {
             opened.wire.rest();
             let since = Instant::now();
             self.idle.borrow_mut().push_back(Idle { opened, since });
+            self.count_idle();
         }
     }
 
@@ -116,21 +127,28 @@ impl Pool {
             }
             false
         });
+        self.count_idle();
         closed.into_iter().for_each(|idle| self.learn(idle));
     }
 
     /// A slot for one more connection, if there are too few that are ready.
     pub(super) fn wants_warm(&self) -> Option<OwnedSemaphorePermit> {
         let idle = self.idle.borrow().len();
-        let active = self.bounds.connections - self.slots.available_permits();
-        if idle + active >= self.bounds.warm {
+        if idle + self.occupancy().active() >= self.bounds.warm {
             return None;
         }
         self.slots().try_acquire_owned().ok()
     }
 
     fn pop(&self) -> Option<Idle> {
-        self.idle.borrow_mut().pop_back()
+        let idle = self.idle.borrow_mut().pop_back();
+        self.count_idle();
+        idle
+    }
+
+    fn count_idle(&self) {
+        let count = self.idle.borrow().len();
+        self.idle_count.store(count, Ordering::Relaxed);
     }
 
     /// How long a connection may be idle now.

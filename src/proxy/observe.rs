@@ -1,0 +1,65 @@
+//! What the pipeline knows at the moment, for whoever asks from another thread.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::Settings;
+use crate::telemetry::metrics::{Connections, State};
+use crate::upstream::{Occupancy, OriginId, Upstream};
+
+/// The pools of all workers.
+#[derive(Debug, Default)]
+pub(super) struct Pools(Mutex<Vec<Pool>>);
+
+#[derive(Debug)]
+struct Pool {
+    origin: OriginId,
+    upstream: String,
+    occupancy: Occupancy,
+}
+
+impl Pools {
+    /// Watches the pools of one more worker.
+    pub(super) fn watch(&self, upstream: &Upstream) {
+        let pools = upstream
+            .occupancies()
+            .map(|(origin, name, occupancy)| Pool {
+                origin,
+                upstream: name.to_owned(),
+                occupancy,
+            });
+        self.pools().extend(pools);
+    }
+
+    fn pools(&self) -> MutexGuard<'_, Vec<Pool>> {
+        // Every change leaves it whole, so a panic elsewhere does no harm.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Settings {
+    /// All metrics, in the Prometheus text format.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        self.metrics.text(self.state())
+    }
+
+    fn state(&self) -> State {
+        let mut clock_skew = BTreeMap::new();
+        let mut connections = BTreeMap::<_, Connections>::new();
+        for pool in self.pools.pools().iter() {
+            let name = &pool.upstream;
+            let ahead = self.gateway_clocks[pool.origin.index()].ahead();
+            clock_skew.insert(name.clone(), ahead);
+            let sum = connections.entry(name.clone()).or_default();
+            sum.idle += pool.occupancy.idle();
+            sum.active += pool.occupancy.active();
+        }
+        State {
+            buffered: self.limits.buffered.saturating_sub(self.budget.free()),
+            is_key_locked: self.key.lockout().is_refusing(),
+            clock_skew: clock_skew.into_iter().collect(),
+            connections: connections.into_iter().collect(),
+        }
+    }
+}

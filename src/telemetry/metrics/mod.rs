@@ -1,0 +1,160 @@
+//! What the program counts, and how it is told to Prometheus.
+//!
+//! Workers share nothing while they count: each has a [`Meter`] of its own, with atomics that it alone
+//! writes to, and only [`Metrics::text`] adds them up. So a request costs a few additions in
+//! memory that is in the worker's own cache. A label is a route's prefix, a known method, a status, a code
+//! from a fixed list, or a host of the configuration: never something that a caller sends.
+//!
+//! # What can go wrong
+//!
+//! The codes of the gateway come from outside, so there may be 64 of them, and the others count as one.
+//! Numbers that are read while requests run belong to slightly different moments.
+
+mod families;
+mod flight;
+mod histogram;
+mod labels;
+mod tally;
+mod text;
+
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+pub use families::{FAMILIES, Family, Kind};
+pub use flight::Flight;
+use histogram::Histogram;
+pub use labels::Outcome;
+use labels::RequestLabels;
+use tally::{Series, Tally};
+pub use text::{CONTENT_TYPE, Connections, State};
+
+/// How many codes of the gateway are told apart.
+const CODES: usize = 64;
+
+const fn us(microseconds: u64) -> Duration {
+    Duration::from_micros(microseconds)
+}
+
+const fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+/// Upper bounds for requests and answers: from what the proxy itself needs to `timeouts.response`.
+#[rustfmt::skip]
+const LONG: &[Duration] = &[
+    ms(1), us(2500), ms(5), ms(10), ms(25), ms(50), ms(100), ms(250), ms(500),
+    ms(1000), ms(2500), ms(5000), ms(10_000), ms(30_000), ms(60_000), ms(300_000),
+];
+
+/// Upper bounds for signatures, which take some microseconds.
+#[rustfmt::skip]
+const SHORT: &[Duration] = &[
+    us(2), us(5), us(10), us(25), us(50), us(100), us(250), us(500), us(1000), us(10_000),
+];
+
+/// What all workers have counted.
+#[derive(Debug)]
+pub struct Metrics {
+    /// The label of each route.
+    routes: Vec<String>,
+    requests: Arc<Series<RequestLabels>>,
+    gateway_errors: Arc<Series<String>>,
+    shards: Mutex<Vec<Arc<Shard>>>,
+}
+
+impl Metrics {
+    /// Nothing was counted yet. `routes` are the prefixes by which routes are told apart.
+    #[must_use]
+    pub fn new<'a>(routes: impl Iterator<Item = &'a str>) -> Self {
+        let label = |prefix: &str| if prefix.is_empty() { "/" } else { prefix }.to_owned();
+        Self {
+            routes: routes.map(label).collect(),
+            requests: Arc::new(Series::new()),
+            gateway_errors: Arc::new(Series::bounded(CODES, "other".to_owned())),
+            shards: Mutex::default(),
+        }
+    }
+
+    /// A meter for one more worker.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        let shard = Arc::new(Shard::new());
+        let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        shards.push(Arc::clone(&shard));
+        Meter {
+            shard,
+            requests: Tally::of(&self.requests),
+            gateway_errors: Tally::of(&self.gateway_errors),
+        }
+    }
+}
+
+/// What one worker counts by.
+#[derive(Debug)]
+pub struct Meter {
+    shard: Arc<Shard>,
+    requests: Tally<RequestLabels>,
+    gateway_errors: Tally<String>,
+}
+
+impl Meter {
+    /// Begins to count a request.
+    #[must_use]
+    pub fn begin(self: &Rc<Self>, method: &str) -> Rc<Flight> {
+        Rc::new(Flight::begin(Rc::clone(self), method))
+    }
+
+    /// Takes note of how long it took to make a signature.
+    pub fn signed(&self, took: Duration) {
+        self.shard.signing.observe(took);
+    }
+
+    /// Takes note of how long the gateway took for the head of an answer.
+    pub fn gateway_answered(&self, took: Duration) {
+        self.shard.upstream.observe(took);
+    }
+
+    /// Counts an error in the gateway's own name.
+    pub fn gateway_error(&self, code: &str) {
+        self.gateway_errors.count(code);
+    }
+
+    fn take_off(&self) {
+        self.shard.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn land(&self, took: Duration) {
+        self.shard.request.observe(took);
+        self.shard.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn count(&self, labels: &RequestLabels) {
+        self.requests.count(labels);
+    }
+}
+
+/// The numbers of one worker that are there from the beginning, on cache lines of their own.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Shard {
+    in_flight: AtomicU64,
+    request: Histogram,
+    upstream: Histogram,
+    signing: Histogram,
+}
+
+impl Shard {
+    fn new() -> Self {
+        Self {
+            in_flight: AtomicU64::new(0),
+            request: Histogram::new(LONG),
+            upstream: Histogram::new(LONG),
+            signing: Histogram::new(SHORT),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
