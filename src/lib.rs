@@ -13,9 +13,11 @@
 //!
 //! [`http1`] is the wire on both sides. [`config`] is the only reader of the environment and of files, [`clock`] the only reader of the
 //! wall clock, [`signature`] is pure and knows nothing of the rest, and [`error`] lists everything
-//! the proxy itself can answer.
+//! the proxy itself can answer. [`admin`] tells whether the proxy serves, and what [`telemetry`] has
+//! counted.
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod cli;
 pub mod clock;
 pub mod config;

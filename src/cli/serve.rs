@@ -110,6 +110,9 @@ fn serve(server: Server, listening: &[String]) -> Exit {
             }
         };
         // Whoever reads this may send a signal at once.
+        if let Some(address) = server.admin_address() {
+            tracing::info!("health and metrics on http://{address}");
+        }
         for endpoint in listening {
             tracing::info!("listening on {endpoint}");
         }

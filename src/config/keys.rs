@@ -33,7 +33,7 @@ pub const KEYS: &[Key] = &[
     key(
         "admin",
         r#""127.0.0.1:8081""#,
-        "address of health and metrics, or `off`; not served by this version yet",
+        "loopback address of health and metrics, or `off`",
     ),
     key(
         "upstream",

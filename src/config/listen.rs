@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::address::{self, EXPECTED_LISTEN};
 use super::judge::Judge;
+use super::keys::NOT_SERVED;
 use super::problem::Place;
 use super::resolve::relative;
 use super::secret::{CallerToken, read_caller_token};
@@ -170,6 +171,35 @@ fn token(judge: &mut Judge<'_>) -> Option<CallerToken> {
     read_caller_token(Path::new(&path))
         .map_err(|error| judge.report(KEY, error.to_string()))
         .ok()
+}
+
+pub(super) fn admin(judge: &mut Judge<'_>, listen: &[Listen]) -> Option<SocketAddr> {
+    const EXPECTED: &str = "expected an address with a port, like \"127.0.0.1:8081\", or \"off\"";
+    let text = judge.required_text("admin", EXPECTED)?;
+    if text == "off" {
+        return None;
+    }
+    match address::listen(&text) {
+        Ok(Listen::Tcp(own)) if own.port() != 0 && is_among(listen, own) => {
+            judge.report(
+                "admin",
+                "callers use this address (listen); give another port, or \"off\"",
+            );
+        }
+        Ok(Listen::Tcp(address)) if address.ip().is_loopback() => return Some(address),
+        Ok(_) => judge.report(
+            "admin",
+            format!("another address than one of loopback {NOT_SERVED}; use 127.0.0.1:8081 or [::1]:8081"),
+        ),
+        Err(_) => judge.report("admin", EXPECTED),
+    }
+    None
+}
+
+fn is_among(listen: &[Listen], address: SocketAddr) -> bool {
+    listen
+        .iter()
+        .any(|listen| listen.address() == Some(address))
 }
 
 /// Refuses addresses that others than this machine reach, unless they are wanted and guarded.

@@ -1,6 +1,7 @@
 //! Loads everything that a start needs: finds the file, lays the layers, judges, reads the key.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
@@ -105,6 +106,26 @@ pub fn load_credentials(
     }
     credentials::load(&judged.config.credentials, environment)
         .map_err(|error| Problems(vec![error.into_problem()]))
+}
+
+/// Loads the address of the admin listener alone, for who asks a proxy that runs; `None` when it is off.
+///
+/// # Errors
+///
+/// All [`Problems`] with the file and this key.
+pub fn load_admin(
+    overrides: &Overrides,
+    environment: &Environment,
+) -> Result<Option<SocketAddr>, Problems> {
+    let (_, mut judged) = judge(overrides, environment);
+    judged
+        .problems
+        .retain(|problem| problem.key.is_empty() || problem.key == "admin");
+    if judged.problems.is_empty() {
+        Ok(judged.config.admin)
+    } else {
+        Err(sorted(judged.problems))
+    }
 }
 
 /// Lays the layers over one another and judges them.

@@ -34,7 +34,7 @@ pub use egress::EgressProxy;
 pub use environment::Environment;
 pub use keys::{KEYS, Key, ROUTE_KEYS};
 pub use listen::Listen;
-pub use load::{Loaded, Overrides, from_text, load, load_credentials, with_upstream};
+pub use load::{Loaded, Overrides, from_text, load, load_admin, load_credentials, with_upstream};
 pub use problem::{Place, Problem, Problems};
 pub use secret::CallerToken;
 pub use server_tls::{TlsFiles, TlsFilesError, TlsMaterial};
@@ -48,7 +48,7 @@ pub struct Config {
     pub unix_socket: UnixSocketConfig,
     /// Certificate and key for TLS with callers.
     pub tls: Option<TlsFiles>,
-    /// Where health and metrics are served; `None` when switched off.
+    /// Loopback address where health and metrics are served; `None` when switched off.
     pub admin: Option<SocketAddr>,
     /// Where requests go; at least one, longest prefix first.
     pub routes: Vec<Route>,

@@ -1,15 +1,13 @@
 //! Judges what was said: every key, all problems at once.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use http::{HeaderValue, Method};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::address;
 use super::judge::{Judge, header_value};
-use super::keys::{KEYS, NOT_SERVED, nearest};
+use super::keys::{KEYS, nearest};
 use super::problem::{Place, Problem};
 use super::raw::Raw;
 use super::{
@@ -46,7 +44,7 @@ pub(super) fn resolve(raw: &Raw, problems: Vec<Problem>) -> Judged {
     let access = listen::access(&mut judge);
     listen::posture(&mut judge, &listen, &access, tls.as_ref());
     let config = Config {
-        admin: admin(&mut judge),
+        admin: listen::admin(&mut judge, &listen),
         routes: routes::routes(raw, &mut judge, &stage, &listen),
         listen,
         unix_socket: listen::unix_socket(&mut judge),
@@ -112,27 +110,6 @@ fn stage(judge: &mut Judge<'_>) -> HeaderValue {
         value => Ok(value),
     });
     stage.unwrap_or_else(|| HeaderValue::from_static("RELEASE"))
-}
-
-fn admin(judge: &mut Judge<'_>) -> Option<SocketAddr> {
-    const EXPECTED: &str = "expected an address with a port, like \"127.0.0.1:8081\", or \"off\"";
-    let text = judge.required_text("admin", EXPECTED)?;
-    if text == "off" {
-        return None;
-    }
-    let default = KEYS
-        .iter()
-        .find(|key| key.name == "admin")
-        .map(|key| key.default.trim_matches('"'));
-    match address::listen(&text) {
-        Ok(super::Listen::Tcp(address)) if Some(text.as_str()) == default => return Some(address),
-        Ok(_) => judge.report(
-            "admin",
-            format!("the admin listener {NOT_SERVED}; leave the key out, or set it to \"off\""),
-        ),
-        Err(_) => judge.report("admin", EXPECTED),
-    }
-    None
 }
 
 fn methods(judge: &mut Judge<'_>) -> Methods {

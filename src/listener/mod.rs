@@ -12,6 +12,7 @@
 //! that is the worker's business, with a limit. A caller that never closes its end must not hold up the end
 //! of the process: draining has a limit.
 
+mod admin;
 mod closing;
 mod connection;
 mod exchange;

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::admin::Desk;
 use super::sockets::{Accepted, BindError, Bound, Listeners};
 use super::tls::{ServerTls, ServerTlsError};
 use super::unix::Door;
@@ -21,7 +22,7 @@ use crate::upstream::{Network, Resolver, TlsSettings, TlsSetupError};
 
 /// How long accepting pauses after it failed. A failure is usually a lack of file descriptors, which
 /// only time can end.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// How often memory that is not needed is given back.
 const TIDY: Duration = Duration::from_secs(2);
@@ -30,6 +31,7 @@ const TIDY: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Server {
     listeners: Listeners,
+    admin: Option<Desk>,
     settings: Arc<Settings>,
     network: Network,
     tls: Option<ServerTls>,
@@ -103,8 +105,13 @@ impl Server {
         let tls = config.tls.as_ref().map(ServerTls::new).transpose()?;
         let listeners = Listeners::bind(&config.listen, &config.unix_socket, tls.as_ref())?;
         let guard = Guard::new(&config.access, listeners.addresses());
+        let admin = config
+            .admin
+            .map(|address| Desk::bind(address, &config.access))
+            .transpose()?;
         Ok(Self {
             listeners,
+            admin,
             settings: Arc::new(Settings::new(config, guard, key)),
             network,
             tls,
@@ -123,10 +130,16 @@ impl Server {
         self.listeners.addresses()
     }
 
+    /// The bound address of health and metrics, if they are served.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Desk::address)
+    }
+
     /// Serves callers until `stop` resolves, then stops accepting and lets running requests finish
-    /// within `timeouts.shutdown`.
+    /// within `timeouts.shutdown`. Health and metrics are served until those have.
     ///
-    /// To be called on a single-threaded runtime, which does nothing but accept.
+    /// To be called on a single-threaded runtime, which does nothing but accept, and tell how it goes.
     ///
     /// # Errors
     ///
@@ -135,11 +148,32 @@ impl Server {
     /// # Cancel safety
     ///
     /// Dropping the future cuts all connections off.
-    pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<Ended, ServeError> {
+    pub async fn serve(mut self, stop: impl Future<Output = ()>) -> Result<Ended, ServeError> {
+        let stopping = CancellationToken::new();
+        let settings = Arc::clone(&self.settings);
+        let admin = self.admin.take();
+        let telling = async {
+            match admin {
+                Some(desk) => desk.serve(&settings, &stopping).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            // Its first step starts everything, before anybody is told that it has started.
+            biased;
+            ended = self.work(stop, &stopping) => ended,
+            failed = telling => match failed? {},
+        }
+    }
+
+    async fn work(
+        self,
+        stop: impl Future<Output = ()>,
+        stopping: &CancellationToken,
+    ) -> Result<Ended, ServeError> {
         let slots = Arc::new(Semaphore::new(self.settings.limits().connections));
         let grace = self.settings.timeouts().shutdown;
         let workers = Arc::new(Workers::start(&self.settings, &self.network)?);
-        let stopping = CancellationToken::new();
         let mut accepting = JoinSet::new();
         for socket in self.listeners.sockets {
             let accepts = accept(Open::new(socket)?, Arc::clone(&workers), Arc::clone(&slots));

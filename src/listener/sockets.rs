@@ -43,27 +43,31 @@ pub(super) enum Accepted {
 
 /// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {endpoint}: {source}{}", self.remedy())]
+#[error("cannot listen on {endpoint}: {source}; {} with {option}", self.remedy())]
 pub struct BindError {
     endpoint: String,
     /// What the system says.
     pub source: io::Error,
+    /// The option that names another one.
+    pub option: &'static str,
     is_unix: bool,
 }
 
 impl BindError {
-    pub(super) fn tcp(address: SocketAddr, source: io::Error) -> Self {
+    fn tcp(address: SocketAddr, source: io::Error, option: &'static str) -> Self {
         Self {
             endpoint: address.to_string(),
             source,
+            option,
             is_unix: false,
         }
     }
 
-    pub(super) fn unix(path: &Path, source: io::Error) -> Self {
+    fn unix(path: &Path, source: io::Error) -> Self {
         Self {
             endpoint: format!("unix:{}", path.display()),
             source,
+            option: "--listen",
             is_unix: true,
         }
     }
@@ -71,18 +75,18 @@ impl BindError {
     fn remedy(&self) -> &'static str {
         match (self.source.kind(), self.is_unix) {
             (io::ErrorKind::AddrInUse, false) => {
-                "; another program, perhaps another apig-proxy, has this port: stop it, or choose another port with --listen"
+                "another program, perhaps another apig-proxy, has this port: stop it, or choose another port"
             }
             (io::ErrorKind::AddrInUse, true) => {
-                "; another program, perhaps another apig-proxy, listens there: stop it, or choose another path with --listen"
+                "another program, perhaps another apig-proxy, listens there: stop it, or choose another path"
             }
             (io::ErrorKind::AlreadyExists, true) => {
-                "; what is there is not a socket: remove it, or choose another path with --listen"
+                "what is there is not a socket: remove it, or choose another path"
             }
-            (io::ErrorKind::PermissionDenied, false) => "; choose a port above 1023 with --listen",
-            (_, false) => "; choose an address of this machine with --listen",
+            (io::ErrorKind::PermissionDenied, false) => "choose a port above 1023",
+            (_, false) => "choose an address of this machine",
             (_, true) => {
-                "; make its folder, let the user that runs the proxy write there, and check [unix_socket]"
+                "make its folder, let the user that runs the proxy write there, check [unix_socket], or choose another path"
             }
         }
     }
@@ -121,8 +125,7 @@ impl Listeners {
     }
 
     fn add_tcp(&mut self, address: SocketAddr, tls: Option<ServerTls>) -> Result<(), BindError> {
-        let bound = bind(address).and_then(|socket| Ok((socket.local_addr()?, socket)));
-        let (local, socket) = bound.map_err(|source| BindError::tcp(address, source))?;
+        let (local, socket) = bind(address, "--listen")?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         self.endpoints.push(format!("{scheme}://{local}"));
         self.addresses.push(local);
@@ -143,7 +146,16 @@ impl Listeners {
     }
 }
 
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+/// Binds one address; it is returned with the port that was taken.
+pub(super) fn bind(
+    address: SocketAddr,
+    option: &'static str,
+) -> Result<(SocketAddr, TcpListener), BindError> {
+    let bound = listening(address).and_then(|socket| Ok((socket.local_addr()?, socket)));
+    bound.map_err(|source| BindError::tcp(address, source, option))
+}
+
+fn listening(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -178,8 +190,10 @@ mod tests {
         let error = Listeners::bind(&[taken.into()], &unix, None);
         let error = error.unwrap_err().to_string();
         assert!(
-            error.contains(&taken.to_string()) && error.contains("--listen"),
+            error.contains(&taken.to_string()) && error.ends_with("with --listen"),
             "{error}"
         );
+        let error = bind(taken, "--admin").unwrap_err().to_string();
+        assert!(error.ends_with("with --admin"), "{error}");
     }
 }

@@ -80,7 +80,7 @@ fn reply(head: &RequestHead, body: &Incoming, visitor: &Visitor<'_>, route: usiz
 
 /// Authority and path of an absolute target, or the path alone. No path if it is of another form, or has
 /// another scheme than the connection.
-pub(super) fn split_target(target: &str, is_secure: bool) -> (Option<&str>, Option<&str>) {
+pub(crate) fn split_target(target: &str, is_secure: bool) -> (Option<&str>, Option<&str>) {
     if target.starts_with('/') {
         return (None, Some(target));
     }

@@ -51,6 +51,7 @@ use crate::error::Error;
 use crate::guard::Guard;
 use crate::telemetry::metrics::{Meter, Metrics};
 use crate::upstream::{Network, OriginId, TlsSetupError, Upstream};
+pub(crate) use admit::split_target;
 pub use body::{Blocks, Held, Relayed, RequestBody, ResponseBody, ResponseEnded, Streamed};
 pub use budget::{Budget, Full, Room};
 pub use head::pass_unowned;

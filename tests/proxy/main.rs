@@ -3,6 +3,7 @@
 //! Both ends are sockets of these tests, so that bytes are seen as they are on the wire.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod admin;
 mod bodies;
 mod corpus;
 mod faults;
@@ -10,6 +11,7 @@ mod heads;
 mod lifecycle;
 mod limits;
 mod listeners;
+mod metrics;
 mod refusals;
 mod responses;
 mod routes;

@@ -66,6 +66,8 @@ impl Demo {
         let mut config = config::with_upstream(&format!("https://{gateway}"))?;
         config.upstream_tls.extra_roots = vec![emulator.root()];
         config.methods = Methods::Any;
+        // Its port is for a proxy that is meant to stay.
+        config.admin = None;
         let server = bind(&mut config, arguments, &key)?;
         let proxy = server.addresses()[0];
         spawn("gateway", || {

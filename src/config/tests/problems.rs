@@ -70,7 +70,8 @@ fn a_start_with_several_things_wrong_names_them_all() {
 #[test]
 fn keys_that_are_not_served_yet_say_so() {
     for text in [
-        "admin = \"127.0.0.1:9\"",
+        "admin = \"0.0.0.0:8081\"",
+        "admin = \"unix:/run/x.sock\"",
         "[auth]\nmode = \"token\"",
         "[credentials]\nsource = \"metadata\"",
         "[limits]\nlarge_body = \"token\"",
@@ -92,6 +93,7 @@ fn values_outside_their_bounds_are_refused() {
         "[log]\nlevel = \"\"",
         "listen = [\"127.0.0.1\"]",
         "admin = \"x\"",
+        "admin = \"127.0.0.1:8080\"",
         "stage = \"\"",
         "stage = \"a b\"",
         "methods = []",

@@ -2,6 +2,7 @@
 
 mod authority;
 mod client;
+mod exposition;
 mod network;
 mod proxy;
 mod scene;
@@ -9,6 +10,7 @@ mod upstream;
 
 pub(crate) use authority::{Flaw, flawed};
 pub(crate) use client::{Answer, Client};
+pub(crate) use exposition::Exposition;
 pub(crate) use network::{Addresses, BlackHole, Cable, NAME, network, refusing};
 pub(crate) use proxy::{Proxy, config, key, route, route_by_name};
 pub(crate) use scene::{ANSWERED, FAULT, Scene, faulty, pause, wait_until};

@@ -16,7 +16,7 @@ use apig_proxy::upstream::Network;
 use http::HeaderValue;
 use tokio::sync::oneshot;
 
-use super::{Client, NAME, Upstream, authority};
+use super::{Answer, Client, Exposition, NAME, Upstream, authority};
 
 /// The key of all tests.
 pub(crate) fn key() -> Credentials {
@@ -127,6 +127,7 @@ pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     /// All addresses, of which the first is the one of clients.
     pub(crate) addresses: Vec<SocketAddr>,
+    admin: Option<SocketAddr>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<Ended>>,
 }
@@ -157,6 +158,7 @@ impl Proxy {
 
     fn serve(server: Server) -> Self {
         let addresses = server.addresses().to_vec();
+        let admin = server.admin_address();
         let (stop, stopped) = oneshot::channel();
         let (ready, started) = mpsc::channel();
         let thread = thread::spawn(move || {
@@ -174,6 +176,7 @@ impl Proxy {
         Self {
             address: addresses[0],
             addresses,
+            admin,
             stop: Some(stop),
             thread: Some(thread),
         }
@@ -184,8 +187,26 @@ impl Proxy {
     }
 
     /// Sends one request over a connection of its own and reads the answer.
-    pub(crate) fn exchange(&self, request: impl AsRef<[u8]>) -> super::Answer {
+    pub(crate) fn exchange(&self, request: impl AsRef<[u8]>) -> Answer {
         self.client().send(request.as_ref()).answer()
+    }
+
+    /// A connection to the admin listener.
+    pub(crate) fn admin(&self) -> Client {
+        Client::connect(self.admin.unwrap())
+    }
+
+    /// What the admin listener answers to a GET of this path.
+    pub(crate) fn asked(&self, path: &str) -> Answer {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        self.admin().send(request.as_bytes()).answer()
+    }
+
+    /// The metrics, which have to be well-formed.
+    pub(crate) fn metrics(&self) -> Exposition {
+        let answer = self.asked("/metrics");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        Exposition::parse(&answer.text())
     }
 
     /// Tells the proxy to stop, without waiting for it.

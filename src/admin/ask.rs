@@ -1,0 +1,149 @@
+//! Asks a running proxy whether it is alive or ready: what a probe does that has no shell and no curl.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// How long each step may take. Probes have a limit of their own, usually shorter.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The longest answer that is read, in bytes.
+const LONGEST: u64 = 4096;
+
+/// What a proxy can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Whether the process serves.
+    Live,
+    /// Whether it takes requests.
+    Ready,
+}
+
+impl Question {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Live => "/livez",
+            Self::Ready => "/readyz",
+        }
+    }
+}
+
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Live => "live",
+            Self::Ready => "ready",
+        })
+    }
+}
+
+/// Why the answer is not yes.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// Nobody answers.
+    #[error("nobody answers at {0} ({1}); start the proxy, or name its admin address with --admin")]
+    Unreachable(SocketAddr, #[source] io::Error),
+    /// The proxy says no.
+    #[error("{0}")]
+    Refused(String),
+    /// Another program answers.
+    #[error(
+        "what answers at {0} is not the admin listener of a proxy; name its address with --admin"
+    )]
+    Stranger(SocketAddr),
+}
+
+/// Asks the proxy whose admin listener has this address.
+///
+/// # Errors
+///
+/// An [`AskError`], unless it says yes.
+pub fn ask(address: SocketAddr, question: Question) -> Result<(), AskError> {
+    let answer = exchange(address, question).map_err(|error| match error.kind() {
+        // What a socket says when its limit has passed.
+        io::ErrorKind::WouldBlock => AskError::Unreachable(address, io::ErrorKind::TimedOut.into()),
+        _ => AskError::Unreachable(address, error),
+    })?;
+    let (head, text) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    let line = text.lines().next().unwrap_or_default();
+    let is_plain = line
+        .bytes()
+        .all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    match head.split(' ').nth(1) {
+        Some("200") if line == "ok" => Ok(()),
+        Some("503") if is_plain && !line.is_empty() => Err(AskError::Refused(line.to_owned())),
+        _ => Err(AskError::Stranger(address)),
+    }
+}
+
+fn exchange(address: SocketAddr, question: Question) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let path = question.path();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    stream.take(LONGEST).read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    /// What is made of these bytes.
+    fn asked(answer: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let answering = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 1024];
+            let length = stream.read(&mut request).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+            String::from_utf8_lossy(&request[..length]).into_owned()
+        });
+        let said = ask(address, Question::Ready)
+            .map_or_else(|error| error.to_string(), |()| String::new());
+        let expected =
+            format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+        assert_eq!(answering.join().unwrap(), expected);
+        said
+    }
+
+    #[test]
+    fn only_an_answer_like_the_proxy_s_own_counts() {
+        assert_eq!(asked("HTTP/1.1 200 OK\r\na: b\r\n\r\nok\n"), "");
+        assert_eq!(
+            asked("HTTP/1.1 503 x\r\n\r\nstopping: soon\n"),
+            "stopping: soon"
+        );
+        for stranger in [
+            "",
+            "SSH-2.0-x\r\n",
+            "HTTP/1.1 200 OK\r\n\r\n<html>",
+            "HTTP/1.1 503 x\r\n\r\n\u{1b}[31m\n",
+            "HTTP/1.1 404 x\r\n\r\nok\n",
+        ] {
+            let said = asked(stranger);
+            assert!(said.contains("--admin"), "{stranger:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn where_nobody_listens_the_answer_says_so() {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let said = ask(address, Question::Live).unwrap_err().to_string();
+        assert!(
+            said.starts_with(&format!("nobody answers at {address}")),
+            "{said}"
+        );
+    }
+}

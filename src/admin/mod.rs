@@ -1,0 +1,171 @@
+//! What the proxy says of itself to those who watch it, on an address of its own:
+//!
+//! | path | 200 | 503 |
+//! |---|---|---|
+//! | `/livez` | the process serves | |
+//! | `/readyz` | requests are taken: it listens, and has a key | a stop was asked for; running requests are finished |
+//! | `/startupz` | it has started | |
+//! | `/metrics` | what is counted, in the Prometheus text format | |
+//!
+//! On an address of its own, so that no path of an API is taken, and a busy proxy can still be asked.
+//! None of it asks the gateway: a gateway that is down is no reason to restart the proxy, or to take it
+//! out of service when there is no other way to the gateway.
+//!
+//! # What can go wrong
+//!
+//! A web page in a browser on this machine could read what is told here, so the proxy's own guard
+//! decides who may ask.
+
+mod ask;
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::StatusCode;
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+
+use crate::clock;
+use crate::error::Error;
+use crate::guard::Guard;
+use crate::http1::{RequestHead, push_field};
+use crate::proxy::{Announced, Request, Response, ResponseBody, Settings, refused, split_target};
+use crate::telemetry::metrics;
+pub use ask::{AskError, Question, ask};
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// The methods that are taken.
+const METHODS: &str = "GET, HEAD";
+
+/// Answers the requests of one connection.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    guard: Arc<Guard>,
+    settings: Arc<Settings>,
+    stopping: CancellationToken,
+}
+
+/// What is answered to a request that the guard lets through.
+struct Page {
+    status: StatusCode,
+    content_type: &'static str,
+    allow: Option<&'static str>,
+    text: String,
+}
+
+impl Page {
+    fn text(status: StatusCode, text: &str) -> Self {
+        Self {
+            status,
+            content_type: TEXT,
+            allow: None,
+            text: format!("{text}\n"),
+        }
+    }
+}
+
+impl Admin {
+    /// Tells of the proxy with these settings, which takes no more requests once it is `stopping`.
+    #[must_use]
+    pub fn new(guard: Guard, settings: Arc<Settings>, stopping: CancellationToken) -> Self {
+        Self {
+            guard: Arc::new(guard),
+            settings,
+            stopping,
+        }
+    }
+
+    fn answer(&self, head: &RequestHead) -> Result<Response, Error> {
+        let (authority, target) = split_target(head.target(), false);
+        // Not the token: it is for requests that are signed.
+        self.guard.check_page(authority, &head.fields)?;
+        let path = target.and_then(|target| target.split('?').next());
+        Ok(written(self.page(path.unwrap_or_default(), head.method())))
+    }
+
+    fn page(&self, path: &str, method: &str) -> Page {
+        let page: fn(&Self) -> Page = match path {
+            "/livez" | "/startupz" => |_| Page::text(StatusCode::OK, "ok"),
+            "/readyz" => Self::readiness,
+            "/metrics" => Self::metrics,
+            _ => {
+                let text = "here are /livez, /readyz, /startupz and /metrics";
+                return Page::text(StatusCode::NOT_FOUND, text);
+            }
+        };
+        if ["GET", "HEAD"].contains(&method) {
+            return page(self);
+        }
+        Page {
+            allow: Some(METHODS),
+            ..Page::text(StatusCode::METHOD_NOT_ALLOWED, "ask with GET or HEAD")
+        }
+    }
+
+    fn readiness(&self) -> Page {
+        if self.stopping.is_cancelled() {
+            let text = "stopping: running requests are finished, new ones are not accepted";
+            return Page::text(StatusCode::SERVICE_UNAVAILABLE, text);
+        }
+        Page::text(StatusCode::OK, "ok")
+    }
+
+    fn metrics(&self) -> Page {
+        Page {
+            status: StatusCode::OK,
+            content_type: metrics::CONTENT_TYPE,
+            allow: None,
+            text: self.settings.metrics(),
+        }
+    }
+}
+
+impl Service<Request> for Admin {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Ready<Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, Request { head, .. }: Request) -> Self::Future {
+        let answer = self.answer(&head);
+        let answer = answer.unwrap_or_else(|error| refused(head.method(), &error));
+        // One request for each connection, so that those who only watch hold none.
+        ready(Ok(Response {
+            closes: true,
+            ..answer
+        }))
+    }
+}
+
+fn written(page: Page) -> Response {
+    let status = page.status;
+    let reason = status.canonical_reason().unwrap_or_default();
+    let mut head = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
+    let date = clock::http_date();
+    let fields = [
+        ("content-type", page.content_type),
+        ("cache-control", "no-store"),
+        ("x-content-type-options", "nosniff"),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("date", &date),
+    ];
+    let allow = page.allow.map(|methods| ("allow", methods));
+    for (name, value) in fields.into_iter().chain(allow) {
+        push_field(&mut head, name, value.as_bytes());
+    }
+    Response {
+        status: status.as_u16(),
+        head,
+        length: Announced::Length(page.text.len() as u64),
+        body: ResponseBody::Own(Some(Bytes::from(page.text))),
+        closes: true,
+        flight: None,
+    }
+}

@@ -1,0 +1,294 @@
+//! What is counted, request by request.
+
+use std::io::{self, Write};
+use std::sync::Mutex;
+use std::sync::mpsc::{self, Receiver, Sender};
+
+use apig_proxy::clock;
+use apig_proxy::config::Config;
+use apig_proxy::telemetry::metrics::{FAMILIES, Kind};
+
+use crate::support::{Exposition, Proxy, Scene, Seen, Upstream, answer, config, route, wait_until};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+fn watched(upstream: Upstream) -> Scene {
+    Scene::with(upstream, watch)
+}
+
+fn watch(config: &mut Config) {
+    config.admin = Some("127.0.0.1:0".parse().unwrap());
+}
+
+fn requests(metrics: &Exposition) -> Vec<(String, f64)> {
+    metrics.all("apig_proxy_requests_total")
+}
+
+fn gauge(proxy: &Proxy, name: &str) -> f64 {
+    proxy.metrics().value(name, "")
+}
+
+/// The metrics once all requests have ended.
+fn at_rest(proxy: &Proxy) -> Exposition {
+    wait_until("no request in flight", || {
+        gauge(proxy, "apig_proxy_in_flight") == 0.0
+    });
+    proxy.metrics()
+}
+
+fn refusal(code: &str, message: &str) -> String {
+    format!("{{\"error_code\":\"{code}\",\"error_msg\":\"{message}\",\"request_id\":\"1\"}}")
+}
+
+/// An upstream that answers by what the path asks for.
+fn various(seen: &Seen, out: &mut dyn Write) -> io::Result<()> {
+    let not_published = refusal("APIG.0101", "The API does not exist");
+    let bytes = match seen.target() {
+        "/created" => answer("201 Created", "", "ok"),
+        "/missing" => answer("404 Not Found", "", "not here"),
+        "/unpublished" => answer("404 Not Found", "", &not_published),
+        "/broken" => answer("500 Internal Server Error", "", "no"),
+        _ => answer("200 OK", "", "ok"),
+    };
+    out.write_all(bytes.as_bytes())
+}
+
+const CALLS: [(&str, u16); 11] = [
+    ("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", 200),
+    ("GET /MARKER HTTP/1.1\r\nHost: localhost\r\n\r\n", 200),
+    ("MARKER / HTTP/1.1\r\nHost: localhost\r\n\r\n", 200),
+    ("GET /missing HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+    ("GET /unpublished HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+    ("GET /broken HTTP/1.1\r\nHost: localhost\r\n\r\n", 500),
+    (
+        "POST /flowers HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}",
+        201,
+    ),
+    (
+        "PUT /flowers HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n",
+        413,
+    ),
+    ("GET /%zz HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: MARKER\r\n\r\n", 403),
+    ("MARKER\r\n\r\n", 400),
+];
+
+#[test]
+fn every_request_is_counted_once_by_route_method_code_and_outcome() {
+    let upstream = Upstream::scripted(various);
+    let mut config = config(&upstream);
+    watch(&mut config);
+    config.routes = vec![
+        route("/flowers", &upstream, "/created"),
+        route("", &upstream, ""),
+    ];
+    let proxy = Proxy::start(&config);
+    for (request, status) in CALLS {
+        assert_eq!(proxy.exchange(request).status, status, "{request}");
+    }
+    // Whoever has read an answer finds it counted.
+    let counted = requests(&proxy.metrics());
+    let expected = [
+        "route=none method=GET code=403 outcome=host_not_allowed",
+        "route=none method=other code=400 outcome=bad_request",
+        "route=/flowers method=POST code=201 outcome=ok",
+        "route=/flowers method=PUT code=413 outcome=body_too_large",
+        "route=/ method=GET code=200 outcome=ok",
+        "route=/ method=GET code=400 outcome=bad_target",
+        "route=/ method=GET code=404 outcome=client_error",
+        "route=/ method=GET code=404 outcome=gateway_error",
+        "route=/ method=GET code=500 outcome=gateway_error",
+        "route=/ method=other code=200 outcome=ok",
+    ];
+    let expected = expected.map(|labels| {
+        let count = if labels == expected[4] { 2.0 } else { 1.0 };
+        (labels.to_owned(), count)
+    });
+    assert_eq!(counted, expected);
+    let metrics = at_rest(&proxy);
+    let duration = |what| metrics.value(&format!("apig_proxy_{what}_duration_seconds_count"), "");
+    assert_eq!(duration("request"), 11.0);
+    assert_eq!((duration("upstream"), duration("signing")), (7.0, 7.0));
+    assert_eq!(
+        metrics.all("apig_proxy_gateway_errors_total"),
+        [("error_code=APIG.0101".to_owned(), 1.0)]
+    );
+    assert!(!proxy.asked("/metrics").text().contains("MARKER"));
+}
+
+#[test]
+fn every_metric_is_there_and_no_other() {
+    let scene = watched(Upstream::start());
+    scene.serves();
+    let metrics = at_rest(&scene.proxy);
+    let expected = FAMILIES.map(|family| {
+        let kind = match family.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        };
+        (family.name.to_owned(), kind.to_owned())
+    });
+    assert_eq!(metrics.families, expected);
+    let version = format!("version={}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(metrics.value("apig_proxy_build_info", &version), 1.0);
+    for name in ["in_flight", "buffered_bytes", "key_locked"] {
+        assert_eq!(metrics.value(&format!("apig_proxy_{name}"), ""), 0.0);
+    }
+    let upstream = format!("upstream={}", scene.upstream.address);
+    assert_eq!(
+        metrics.all("apig_proxy_clock_skew_seconds"),
+        [(upstream.clone(), 0.0)]
+    );
+    assert_eq!(
+        metrics.all("apig_proxy_upstream_connections"),
+        [
+            (format!("{upstream} state=idle"), 1.0),
+            (format!("{upstream} state=active"), 0.0)
+        ]
+    );
+}
+
+#[test]
+fn three_refused_signatures_show_that_the_key_is_locked() {
+    let message = "Incorrect IAM authentication information: verify aksk signature fail";
+    let refused = refusal("APIG.0301", message);
+    let scene = watched(Upstream::answering(&answer(
+        "401 Unauthorized",
+        "",
+        &refused,
+    )));
+    for expected in [0.0, 0.0, 1.0] {
+        assert_eq!(scene.proxy.exchange(GET).status, 401);
+        assert_eq!(gauge(&scene.proxy, "apig_proxy_key_locked"), expected);
+    }
+    assert_eq!(scene.proxy.exchange(GET).code(), "key_locked");
+    let metrics = scene.proxy.metrics();
+    assert_eq!(
+        requests(&metrics),
+        [
+            (
+                "route=/ method=GET code=401 outcome=gateway_error".to_owned(),
+                3.0
+            ),
+            (
+                "route=/ method=GET code=503 outcome=key_locked".to_owned(),
+                1.0
+            )
+        ]
+    );
+    let count = metrics.value("apig_proxy_gateway_errors_total", "error_code=APIG.0301");
+    assert_eq!(count, 3.0);
+}
+
+#[test]
+fn a_clock_that_is_ahead_is_shown_by_its_seconds() {
+    let scene = watched(Upstream::scripted(|_, out| {
+        let told = jiff::Timestamp::from_second(clock::unix_seconds() + 600).unwrap();
+        let date = told.strftime("%a, %d %b %Y %H:%M:%S GMT");
+        out.write_all(answer("200 OK", &format!("date: {date}\r\n"), "ok").as_bytes())
+    }));
+    assert_eq!(scene.proxy.exchange(GET).status, 200);
+    let upstream = format!("upstream={}", scene.upstream.address);
+    let ahead = scene.proxy.metrics();
+    let ahead = ahead.value("apig_proxy_clock_skew_seconds", &upstream);
+    assert!((598.0..=602.0).contains(&ahead), "{ahead}");
+}
+
+/// An upstream that sends half of its answer, and the rest when it is told to.
+fn halting() -> (Upstream, Sender<()>) {
+    let (go_on, told): (_, Receiver<()>) = mpsc::channel();
+    let told = Mutex::new(told);
+    let upstream = Upstream::scripted(move |_, out| {
+        out.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nha")?;
+        out.flush()?;
+        let _ = told.lock().unwrap().recv();
+        out.write_all(b"lf")
+    });
+    (upstream, go_on)
+}
+
+#[test]
+fn a_request_is_in_flight_until_the_last_byte_of_its_answer() {
+    let (upstream, go_on) = halting();
+    let name = format!("upstream={}", upstream.address);
+    let scene = watched(upstream);
+    let mut client = scene.client();
+    client.send(GET.as_bytes());
+    client.until("HTTP/1.1 200 OK", "ha");
+    let connections = |proxy: &Proxy| {
+        let metrics = proxy.metrics();
+        ["idle", "active"].map(|state| {
+            let labels = format!("{name} state={state}");
+            metrics.value("apig_proxy_upstream_connections", &labels)
+        })
+    };
+    let metrics = scene.proxy.metrics();
+    assert_eq!(metrics.value("apig_proxy_in_flight", ""), 1.0);
+    assert_eq!(
+        metrics.value("apig_proxy_request_duration_seconds_count", ""),
+        0.0
+    );
+    assert_eq!(connections(&scene.proxy), [0.0, 1.0]);
+    go_on.send(()).unwrap();
+    client.until("lf", "lf");
+    let metrics = at_rest(&scene.proxy);
+    let took = metrics.value("apig_proxy_request_duration_seconds_sum", "");
+    let waited = metrics.value("apig_proxy_upstream_duration_seconds_sum", "");
+    assert!(took > waited, "{took} {waited}");
+    assert_eq!(connections(&scene.proxy), [1.0, 0.0]);
+}
+
+#[test]
+fn a_caller_that_goes_away_before_its_answer_is_counted_as_one() {
+    let scene = watched(Upstream::handling(|link| {
+        link.request()?;
+        link.drain();
+        Ok(())
+    }));
+    let mut client = scene.client();
+    client.send(GET.as_bytes());
+    wait_until("the request arrives", || {
+        !scene.upstream.requests().is_empty()
+    });
+    assert_eq!(gauge(&scene.proxy, "apig_proxy_in_flight"), 1.0);
+    client.reset();
+    drop(client);
+    let metrics = at_rest(&scene.proxy);
+    assert_eq!(
+        requests(&metrics),
+        [(
+            "route=/ method=GET code=499 outcome=caller_gone".to_owned(),
+            1.0
+        )]
+    );
+}
+
+#[test]
+fn the_room_of_a_body_is_shown_while_it_is_held() {
+    let scene = watched(Upstream::start());
+    let mut client = scene.client();
+    client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 600\r\n\r\n");
+    assert_eq!(client.answer().status, 100);
+    assert_eq!(gauge(&scene.proxy, "apig_proxy_buffered_bytes"), 600.0);
+    assert_eq!(client.send(&[b'a'; 600]).answer().status, 200);
+    wait_until("the room is given back", || {
+        gauge(&scene.proxy, "apig_proxy_buffered_bytes") == 0.0
+    });
+}
+
+#[test]
+fn requests_of_all_workers_are_added_up() {
+    let scene = watched(Upstream::start());
+    let mut clients: Vec<_> = (0..8).map(|_| scene.client()).collect();
+    for _ in 0..25 {
+        for client in &mut clients {
+            assert_eq!(client.send(GET.as_bytes()).answer().status, 200);
+        }
+    }
+    let metrics = at_rest(&scene.proxy);
+    let labels = "route=/ method=GET code=200 outcome=ok";
+    assert_eq!(metrics.value("apig_proxy_requests_total", labels), 200.0);
+    let signed = metrics.value("apig_proxy_signing_duration_seconds_count", "");
+    assert_eq!(signed, 200.0);
+}
