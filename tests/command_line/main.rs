@@ -7,6 +7,7 @@ mod descriptors;
 mod gateway;
 mod log_targets;
 mod memory;
+mod probes;
 mod program;
 mod readme;
 mod secrets;

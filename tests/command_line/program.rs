@@ -42,6 +42,8 @@ impl Place {
             .args(arguments)
             .current_dir(self.path())
             .env_clear()
+            // Tests run side by side, and the usual port can be had once.
+            .env("APIG_PROXY_ADMIN", "off")
             .envs(environment.iter().copied());
         command.env("HOME", self.path()).stdin(Stdio::null());
         command
@@ -92,9 +94,18 @@ impl Running {
 
     /// Reads the log up to the line that says where the proxy listens.
     pub(crate) fn address(&mut self) -> SocketAddr {
-        let line = self.line_with("listening on http://");
-        let (_, rest) = line.split_once("listening on http://").unwrap();
-        rest.split(' ').next().unwrap().parse().unwrap()
+        self.address_after("listening on http://")
+    }
+
+    /// Reads the log up to the line that says where health and metrics are served.
+    pub(crate) fn admin_address(&mut self) -> SocketAddr {
+        self.address_after("health and metrics on http://")
+    }
+
+    fn address_after(&mut self, what: &str) -> SocketAddr {
+        let line = self.line_with(what);
+        let (_, rest) = line.split_once(what).unwrap();
+        rest.split_whitespace().next().unwrap().parse().unwrap()
     }
 
     /// Reads the log up to the next line with these words.

@@ -3,21 +3,43 @@
 use std::fmt::Write;
 
 use apig_proxy::config::{KEYS, Key, ROUTE_KEYS};
+use apig_proxy::telemetry::metrics::{FAMILIES, Kind};
 
 use crate::program::Place;
 
 const README: &str = include_str!("../../README.md");
 
+/// What stands between the two marks of a table.
+fn table(name: &str) -> &'static str {
+    let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
+    let (_, rest) = README.split_once(&start).unwrap();
+    rest.split_once(&end).unwrap().0
+}
+
+#[test]
+fn the_table_of_metrics_lists_every_one() {
+    let mut expected = "| metric | type | labels | meaning |\n|---|---|---|---|\n".to_owned();
+    for family in FAMILIES {
+        let kind = match family.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        };
+        let labels: Vec<String> = family
+            .labels
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect();
+        let (name, labels, meaning) = (family.name, labels.join(", "), family.meaning);
+        writeln!(expected, "| `{name}` | {kind} | {labels} | {meaning} |").unwrap();
+    }
+    let table = table("metrics");
+    assert_eq!(table, expected, "the table should be:\n{expected}");
+}
+
 #[test]
 fn the_configuration_table_lists_every_key_with_its_default() {
-    let (start, end) = ("<!-- keys -->\n", "<!-- /keys -->");
-    let table = README
-        .split_once(start)
-        .unwrap()
-        .1
-        .split_once(end)
-        .unwrap()
-        .0;
+    let table = table("keys");
     let mut expected = "| key | default | meaning |\n|---|---|---|\n".to_owned();
     let mut row = |name: String, key: &Key| {
         let default = if key.default.is_empty() {

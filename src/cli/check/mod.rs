@@ -1,6 +1,7 @@
 //! `apig-proxy check`: says whether something is in order, before it is relied upon.
 
 mod probe;
+mod running;
 mod upstream;
 
 use std::io::Write;
@@ -9,6 +10,7 @@ use clap::{Args, Subcommand};
 
 use super::serve::ServeArguments;
 use super::{Exit, fail};
+use crate::admin::Question;
 use crate::config::{self, Environment};
 use crate::listener::ServerTls;
 use crate::proxy::SigningKey;
@@ -26,6 +28,10 @@ pub struct CheckArguments {
 enum What {
     /// Configuration and credentials: all problems at once, as `serve` would report them.
     Config(ServeArguments),
+    /// Whether a running proxy is alive, as its admin listener says.
+    Live(running::RunningArguments),
+    /// Whether a running proxy takes requests, as its admin listener says.
+    Ready(running::RunningArguments),
     /// The way to the gateway: name, connection, TLS, clock, and one signed request.
     Upstream(upstream::UpstreamArguments),
 }
@@ -35,6 +41,8 @@ enum What {
 pub fn run(arguments: &CheckArguments, environment: &Environment) -> Exit {
     match &arguments.what {
         What::Config(serve) => check_config(serve, environment),
+        What::Live(arguments) => running::run(arguments, Question::Live, environment),
+        What::Ready(arguments) => running::run(arguments, Question::Ready, environment),
         What::Upstream(arguments) => upstream::run(arguments, environment),
     }
 }
