@@ -147,7 +147,14 @@ fn announce(loaded: &Loaded) {
         config,
         credentials,
         file,
+        memory,
     } = loaded;
+    if let Some(memory) = memory {
+        tracing::info!(
+            "this process may take {memory} bytes of memory, so at most {} bytes of bodies are held at once (limits.buffered)",
+            config.limits.buffered
+        );
+    }
     if let Some(file) = file {
         tracing::info!("configuration from {}", file.display());
     }

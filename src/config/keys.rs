@@ -89,7 +89,7 @@ pub const KEYS: &[Key] = &[
     key(
         "limits.buffered",
         r#""256MiB""#,
-        "all hashed bodies held in memory at once",
+        "all hashed bodies held in memory at once; at most half of the memory that the process may have",
     ),
     key(
         "limits.connections",

@@ -8,7 +8,7 @@ use super::environment::Environment;
 use super::problem::{Place, Problem, Problems};
 use super::raw::{Layer, Raw, RawRoute};
 use super::resolve::Judged;
-use super::{Config, egress, resolve};
+use super::{Config, Limits, egress, memory, resolve};
 use crate::credentials::{self, Found};
 
 /// What the options of the command line say: the file to read, and values that override keys.
@@ -56,6 +56,8 @@ pub struct Loaded {
     pub credentials: Found,
     /// The file that was read, if there is one.
     pub file: Option<PathBuf>,
+    /// The limit of this process's memory in bytes, if `limits.buffered` was lowered to fit it.
+    pub memory: Option<u64>,
 }
 
 /// Loads configuration and credentials.
@@ -78,14 +80,24 @@ pub fn load(overrides: &Overrides, environment: &Environment) -> Result<Loaded, 
             let mut config = judged.config;
             let own = &mut config.credentials.project_id;
             *own = own.take().or_else(|| credentials.project_id.clone());
+            let memory = memory::limit().filter(|limit| fit(&mut config.limits, *limit));
             Ok(Loaded {
                 config,
                 credentials,
                 file,
+                memory,
             })
         }
         _ => Err(sorted(judged.problems)),
     }
+}
+
+/// Makes the room for bodies fit a limit of memory; whether it had to be made smaller.
+fn fit(limits: &mut Limits, memory: u64) -> bool {
+    let room = memory::room_within(memory);
+    let is_too_much = limits.buffered > room;
+    limits.buffered = limits.buffered.min(room);
+    is_too_much
 }
 
 /// Loads credentials alone, for what needs no upstream.

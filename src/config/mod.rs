@@ -15,6 +15,7 @@ mod judge;
 mod keys;
 mod listen;
 mod load;
+mod memory;
 mod problem;
 mod raw;
 mod resolve;

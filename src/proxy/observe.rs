@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Settings;
+use crate::telemetry;
 use crate::telemetry::metrics::{Connections, State};
 use crate::upstream::{Occupancy, OriginId, Upstream};
 
@@ -60,6 +61,7 @@ impl Settings {
             is_key_locked: self.key.lockout().is_refusing(),
             clock_skew: clock_skew.into_iter().collect(),
             connections: connections.into_iter().collect(),
+            dropped_lines: telemetry::dropped_lines(),
         }
     }
 }

@@ -7,6 +7,7 @@ mod descriptors;
 mod gateway;
 mod log_targets;
 mod memory;
+mod memory_limit;
 mod probes;
 mod program;
 mod readme;

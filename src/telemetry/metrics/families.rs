@@ -94,6 +94,13 @@ pub(super) const UPSTREAM_CONNECTIONS: Family = Family {
     meaning: "Connections to the gateway: idle ones, and active ones, which are those being opened too",
 };
 
+pub(super) const LOG_DROPPED: Family = Family {
+    name: "apig_proxy_log_dropped_total",
+    kind: Kind::Counter,
+    labels: &[],
+    meaning: "Lines of the log that standard error did not take",
+};
+
 pub(super) const BUILD: Family = Family {
     name: "apig_proxy_build_info",
     kind: Kind::Gauge,
@@ -102,7 +109,7 @@ pub(super) const BUILD: Family = Family {
 };
 
 /// All metrics, in the order in which they are exposed.
-pub const FAMILIES: [Family; 11] = [
+pub const FAMILIES: [Family; 12] = [
     REQUESTS,
     REQUEST_DURATION,
     UPSTREAM_DURATION,
@@ -113,5 +120,6 @@ pub const FAMILIES: [Family; 11] = [
     GATEWAY_ERRORS,
     KEY_LOCKED,
     UPSTREAM_CONNECTIONS,
+    LOG_DROPPED,
     BUILD,
 ];

@@ -11,8 +11,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::families::{
-    BUFFERED, BUILD, CLOCK_SKEW, GATEWAY_ERRORS, IN_FLIGHT, KEY_LOCKED, REQUEST_DURATION, REQUESTS,
-    SIGNING_DURATION, UPSTREAM_CONNECTIONS, UPSTREAM_DURATION,
+    BUFFERED, BUILD, CLOCK_SKEW, GATEWAY_ERRORS, IN_FLIGHT, KEY_LOCKED, LOG_DROPPED,
+    REQUEST_DURATION, REQUESTS, SIGNING_DURATION, UPSTREAM_CONNECTIONS, UPSTREAM_DURATION,
 };
 use super::histogram::{Histogram, Observed};
 use super::labels::RequestLabels;
@@ -35,6 +35,8 @@ pub struct State {
     pub clock_skew: Vec<(String, i64)>,
     /// Connections to each upstream.
     pub connections: Vec<(String, Connections)>,
+    /// Lines of the log that were dropped.
+    pub dropped_lines: u64,
 }
 
 /// Connections to one upstream.
@@ -118,6 +120,7 @@ impl Collector for Snapshot {
         }
         begin(out, &KEY_LOCKED)?.encode_gauge(&u64::from(state.is_key_locked))?;
         self.encode_connections(out)?;
+        encode_count(&mut begin(out, &LOG_DROPPED)?, state.dropped_lines)?;
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         let mut build = begin(out, &BUILD)?;
         build.encode_family(&version)?.encode_gauge(&1_u64)

@@ -1,0 +1,114 @@
+//! How much memory this process may take: what the kernel, a container or `ulimit` leaves it.
+//!
+//! Where there is a limit, the kernel ends a process that passes it. A proxy that holds bodies has to
+//! shed load before that, so the room for bodies is made to fit.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Limits beyond this are none: files say so with the largest number there is.
+const NONE: u64 = 1 << 50;
+
+/// The smallest limit of memory that holds for this process, in bytes.
+pub(super) fn limit() -> Option<u64> {
+    let cgroups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let by_cgroup = cgroup_limit(&cgroups, Path::new("/sys/fs/cgroup"));
+    by_cgroup.into_iter().chain(resource_limit()).min()
+}
+
+/// The room for bodies that fits a limit: half of it, since connections and the program take some too.
+pub(super) fn room_within(limit: u64) -> u64 {
+    limit / 2
+}
+
+#[cfg(target_os = "linux")]
+fn resource_limit() -> Option<u64> {
+    use rustix::process::{Resource, getrlimit};
+
+    let limit = |resource| getrlimit(resource).current.filter(|limit| *limit < NONE);
+    limit(Resource::Data)
+        .into_iter()
+        .chain(limit(Resource::As))
+        .min()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn resource_limit() -> Option<u64> {
+    None
+}
+
+/// The smallest limit of the groups that a process is in, and of those above them. `cgroups` is what
+/// `/proc/self/cgroup` says, `mounted` where the groups are.
+fn cgroup_limit(cgroups: &str, mounted: &Path) -> Option<u64> {
+    let files = cgroups.lines().flat_map(|line| {
+        let mut parts = line.splitn(3, ':');
+        let (_, controllers, path) = (parts.next(), parts.next(), parts.next());
+        let path = path.unwrap_or_default();
+        match controllers {
+            Some("") => above(mounted, path, "memory.max"),
+            Some(list) if list.split(',').any(|controller| controller == "memory") => {
+                above(&mounted.join("memory"), path, "memory.limit_in_bytes")
+            }
+            _ => Vec::new(),
+        }
+    });
+    let limits = files.filter_map(|file| fs::read_to_string(file).ok()?.trim().parse().ok());
+    limits.filter(|limit| *limit < NONE).min()
+}
+
+/// The file of a group and of all above it. In a container, only the topmost one is there.
+fn above(mounted: &Path, path: &str, name: &str) -> Vec<PathBuf> {
+    let group = mounted.join(path.trim_start_matches('/'));
+    let groups = group
+        .ancestors()
+        .take_while(|group| group.starts_with(mounted));
+    groups.map(|group| group.join(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit_of(cgroups: &str, files: &[(&str, &str)]) -> Option<u64> {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        cgroup_limit(cgroups, folder.path())
+    }
+
+    #[test]
+    fn the_smallest_limit_of_a_group_and_those_above_it_holds() {
+        let second = "0::/a/b\n";
+        let files = [
+            ("memory.max", "max\n"),
+            ("a/memory.max", "300\n"),
+            ("a/b/memory.max", "200\n"),
+        ];
+        assert_eq!(limit_of(second, &files), Some(200));
+        assert_eq!(limit_of(second, &files[..2]), Some(300));
+        assert_eq!(limit_of(second, &files[..1]), None);
+        // In a container, the group's own path is often not there.
+        assert_eq!(
+            limit_of("0::/\n", &[("memory.max", "67108864\n")]),
+            Some(67_108_864)
+        );
+        assert_eq!(limit_of("0::/../../x\n", &[("memory.max", "7\n")]), Some(7));
+    }
+
+    #[test]
+    fn the_first_version_of_groups_is_read_too() {
+        let first = "5:cpu:/x\n4:memory,hugetlb:/a\n0::/\n";
+        let none = "9223372036854771712\n";
+        let files = [
+            ("memory/memory.limit_in_bytes", none),
+            ("memory/a/memory.limit_in_bytes", "100\n"),
+        ];
+        assert_eq!(limit_of(first, &files), Some(100));
+        assert_eq!(limit_of(first, &files[..1]), None);
+        assert_eq!(limit_of("", &files), None);
+        assert_eq!(limit_of("garbage", &files), None);
+    }
+}
