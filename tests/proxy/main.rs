@@ -11,6 +11,7 @@ mod heads;
 mod lifecycle;
 mod limits;
 mod listeners;
+mod lock;
 mod metrics;
 mod refusals;
 mod responses;
