@@ -23,9 +23,10 @@ const FAILURES: u32 = 3;
 /// How long a request waits to know whether the key is good.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How long requests are refused before one is let through: at first, as long as the gateway's own lock,
-/// so that three failures and one more never fall into the same five minutes; then twice as long, up to an hour.
-const PAUSE: Duration = Duration::from_secs(5 * 60);
+/// How long requests are refused before one is let through: at first a minute, then twice as long each
+/// time, up to an hour. So no five minutes, which is how long the gateway's own lock lasts, see more than five
+/// failures.
+const PAUSE: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
 /// What is known of one key, over all workers.

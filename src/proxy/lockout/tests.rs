@@ -25,7 +25,7 @@ async fn after_three_failures_nothing_is_sent_but_single_requests_ever_more_rare
         failures += u32::from(sent(&lockout, Verdict::Wrong).await);
     }
     assert_eq!(failures, 3);
-    for (pause, expected) in [(299, 3), (1, 4), (599, 4), (1, 5), (1199, 5)] {
+    for (pause, expected) in [(59, 3), (1, 4), (119, 4), (1, 5), (239, 5)] {
         advance(Duration::from_secs(pause)).await;
         for _ in 0..10 {
             failures += u32::from(sent(&lockout, Verdict::Wrong).await);
