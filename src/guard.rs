@@ -31,7 +31,11 @@ impl Guard {
         let mut hosts: Vec<String> = ["localhost", "127.0.0.1", "[::1]"]
             .map(str::to_owned)
             .to_vec();
-        hosts.extend(bound.iter().map(|address| match address.ip() {
+        // "Any address" is nobody's name: browsers take it for this machine.
+        let named = bound
+            .iter()
+            .filter(|address| !address.ip().is_unspecified());
+        hosts.extend(named.map(|address| match address.ip() {
             IpAddr::V4(ip) => ip.to_string(),
             IpAddr::V6(ip) => format!("[{ip}]"),
         }));
@@ -203,6 +207,25 @@ mod tests {
             "proxy.internal:80",
         ] {
             assert_eq!(code(&[("host", host)]), "", "{host}");
+        }
+    }
+
+    #[test]
+    fn a_guard_of_any_address_takes_none_for_its_name() {
+        let bound = ["0.0.0.0:8080", "[::]:8080"].map(|address| address.parse().unwrap());
+        let guard = Guard::new(&Access::default(), &bound);
+        for (host, is_let_through) in [
+            ("localhost", true),
+            ("0.0.0.0", false),
+            ("[::]:8080", false),
+        ] {
+            let head = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            let head = RequestHead::parse(&head.into()).unwrap();
+            assert_eq!(
+                guard.check(None, &head.fields).is_ok(),
+                is_let_through,
+                "{host}"
+            );
         }
     }
 

@@ -151,9 +151,16 @@ fn announce(loaded: &Loaded) {
     } = loaded;
     if let Some(memory) = memory {
         tracing::info!(
-            "this process may take {memory} bytes of memory, so at most {} bytes of bodies are held at once (limits.buffered)",
-            config.limits.buffered
+            "this process may take {memory} bytes of memory, so at most {} bytes of bodies are held at once \
+             (limits.buffered), and {} connections (limits.connections)",
+            config.limits.buffered,
+            config.limits.connections
         );
+        if config.limits.buffered < config.limits.body {
+            tracing::warn!(
+                "bodies that are longer than that cannot be held and get 503; give the process more memory"
+            );
+        }
     }
     if let Some(file) = file {
         tracing::info!("configuration from {}", file.display());

@@ -57,6 +57,9 @@ struct Learned {
     interval: Option<(i64, i64)>,
     /// When it was learned.
     at: Option<Moment>,
+    /// What the last refusal told; without one, that the clocks agree. Answers that were accepted only make
+    /// it more exact.
+    anchor: i64,
     warned: bool,
 }
 
@@ -113,6 +116,12 @@ impl GatewayClock {
             return;
         }
         let mut learned = self.learned();
+        match evidence {
+            Evidence::Refused => learned.anchor = sample.0.midpoint(sample.1),
+            // Or one answer after the other could lead it away.
+            Evidence::Accepted(_) if !is_near(sample, learned.anchor) => return,
+            Evidence::Accepted(_) => {}
+        }
         let known = learned
             .interval
             .filter(|_| learned.at.is_some_and(|at| !has_jumped(at, received)));
@@ -161,6 +170,11 @@ pub(super) fn interval(told: i64, sent: Moment, received: Moment) -> (i64, i64) 
         told.saturating_sub(received.wall),
         told.saturating_add(1000).saturating_sub(sent.wall),
     )
+}
+
+/// Whether an interval, or a part of it, is within the window around a difference.
+fn is_near((from, to): (i64, i64), anchor: i64) -> bool {
+    from <= anchor + WINDOW && to >= anchor - WINDOW
 }
 
 /// The difference in seconds that an interval tells beyond doubt; 0 if the clocks may agree.
@@ -237,6 +251,22 @@ mod tests {
         assert_eq!(clock.correction(), 0);
         told(&clock, 600, 50, accepted());
         assert!((clock.correction() - 600).abs() <= 1);
+    }
+
+    #[test]
+    fn accepted_answers_cannot_lead_the_clock_away_step_by_step() {
+        let clock = GatewayClock::new(true);
+        for ahead in [800, 1600, 2400] {
+            let signed = super::super::unix_seconds() + clock.correction();
+            told(&clock, ahead, 50, Evidence::Accepted(signed));
+        }
+        assert!((clock.correction() - 800).abs() <= 1, "{}", clock.ahead());
+        // A refusal is another matter.
+        told(&clock, 2400, 50, Evidence::Refused);
+        assert!((clock.correction() - 2400).abs() <= 1);
+        let signed = super::super::unix_seconds() + 2400;
+        told(&clock, 2500, 50, Evidence::Accepted(signed));
+        assert!((clock.correction() - 2500).abs() <= 1);
     }
 
     #[test]

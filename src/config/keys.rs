@@ -150,7 +150,7 @@ pub const KEYS: &[Key] = &[
     key(
         "pool.warm",
         "0",
-        "connections to each gateway kept ready before anybody needs them",
+        "connections to each gateway kept ready before anybody needs them; if any, one for each core at least",
     ),
     key(
         "access.hosts",

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use super::address::{self, EXPECTED_LISTEN};
 use super::judge::Judge;
 use super::keys::NOT_SERVED;
-use super::problem::Place;
 use super::resolve::relative;
 use super::secret::{CallerToken, read_caller_token};
 use super::{Access, TlsFiles, UnixSocketConfig};
@@ -210,7 +209,12 @@ pub(super) fn posture(
     tls: Option<&TlsFiles>,
 ) {
     let is_wanted = judge.boolean("access.allow_remote") == Some(true);
-    let has_token = access.token.is_some() || judge.place("access.token_file") != Place::Nowhere;
+    // A token that cannot be read is reported already.
+    let is_reported = judge
+        .problems
+        .iter()
+        .any(|problem| problem.key == "access.token_file");
+    let has_token = access.token.is_some() || is_reported;
     let takes_certificates = tls.is_some_and(|tls| tls.client_ca.is_some());
     let is_guarded =
         |listen: &Listen| has_token || (takes_certificates && matches!(listen, Listen::Tls(_)));

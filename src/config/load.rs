@@ -92,11 +92,13 @@ pub fn load(overrides: &Overrides, environment: &Environment) -> Result<Loaded, 
     }
 }
 
-/// Makes the room for bodies fit a limit of memory; whether it had to be made smaller.
+/// Makes what callers can have held fit a limit of memory; whether it had to be made smaller.
 fn fit(limits: &mut Limits, memory: u64) -> bool {
     let room = memory::room_within(memory);
-    let is_too_much = limits.buffered > room;
+    let connections = memory::connections_within(memory, limits.header);
+    let is_too_much = limits.buffered > room || limits.connections > connections;
     limits.buffered = limits.buffered.min(room);
+    limits.connections = limits.connections.min(connections);
     is_too_much
 }
 

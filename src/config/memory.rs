@@ -6,6 +6,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// What a connection takes beside the head of a request, in bytes.
+const BESIDE: u64 = 32 * 1024;
+
 /// Limits beyond this are none: files say so with the largest number there is.
 const NONE: u64 = 1 << 50;
 
@@ -19,6 +22,15 @@ pub(super) fn limit() -> Option<u64> {
 /// The room for bodies that fits a limit: half of it, since connections and the program take some too.
 pub(super) fn room_within(limit: u64) -> u64 {
     limit / 2
+}
+
+/// The connections that fit a limit, if each of them takes the most that a head may: together a quarter
+/// of it.
+pub(super) fn connections_within(limit: u64, header: usize) -> usize {
+    let each = header as u64 + BESIDE;
+    usize::try_from(limit / 4 / each)
+        .unwrap_or(usize::MAX)
+        .max(1)
 }
 
 #[cfg(target_os = "linux")]
@@ -96,6 +108,15 @@ mod tests {
             Some(67_108_864)
         );
         assert_eq!(limit_of("0::/../../x\n", &[("memory.max", "7\n")]), Some(7));
+    }
+
+    #[test]
+    fn bodies_and_heads_leave_room_for_the_rest() {
+        let limit = 64 << 20;
+        let heads = connections_within(limit, 64 << 10) as u64 * (64 << 10);
+        assert!(room_within(limit) + heads <= limit * 3 / 4);
+        assert!(heads > limit / 8);
+        assert_eq!(connections_within(1, 8), 1);
     }
 
     #[test]

@@ -26,8 +26,8 @@ pub struct ServerTls(Arc<Inner>);
 
 struct Inner {
     files: TlsFiles,
-    /// How the files looked when they were last read.
-    seen: Mutex<Seen>,
+    /// How the files looked when they were last read, and when that failed.
+    seen: Mutex<(Seen, Option<Seen>)>,
     certificate: Arc<Certificate>,
     /// Made anew with the roots of callers.
     acceptor: RwLock<TlsAcceptor>,
@@ -68,7 +68,7 @@ impl ServerTls {
         let acceptor = acceptor(&certificate, material)?;
         Ok(Self(Arc::new(Inner {
             files: files.clone(),
-            seen: Mutex::new(seen),
+            seen: Mutex::new((seen, None)),
             certificate,
             acceptor: RwLock::new(acceptor),
         })))
@@ -78,17 +78,23 @@ impl ServerTls {
     pub fn refresh(&self) {
         let now = seen(&self.0.files);
         let mut last = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if *last == now {
+        let (read, failed) = &mut *last;
+        if *read == now {
             return;
         }
-        *last = now;
         match self.read_again() {
-            Ok(()) => tracing::info!("the certificate for callers was read again"),
-            Err(error) => {
+            Ok(()) => {
+                tracing::info!("the certificate for callers was read again");
+                (*read, *failed) = (now, None);
+            }
+            // It is tried again, since permissions may change without a trace, but said once.
+            Err(error) if failed.as_ref() != Some(&now) => {
                 tracing::error!(
                     "the certificate for callers has changed and cannot be used; the old one stays: {error}"
                 );
+                *failed = Some(now);
             }
+            Err(_) => {}
         }
     }
 

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::Pipeline;
 use super::body::RequestBody;
-use super::lockout::Verdict;
+use super::lockout::{Pass, Verdict};
 use super::payload::Prepared;
 use super::refusal::{self, Refusal};
 use super::reply::Reply;
@@ -56,12 +56,11 @@ pub(super) async fn forward(
     pipeline: &Pipeline,
     mut prepared: Prepared,
 ) -> Result<Exchange, Error> {
-    let key = &pipeline.settings.key;
-    let pass = key.lockout().admit().await?;
+    let mut pass = None;
     let mut choice = Choice::Any;
     let mut may_redate = true;
     loop {
-        let attempt = Attempt::begin(pipeline, &prepared, choice).await?;
+        let attempt = Attempt::begin(pipeline, &prepared, choice, &mut pass).await?;
         let (reused, date) = (attempt.connection.is_reused(), attempt.date);
         let answered = match attempt.run(pipeline, &mut prepared).await {
             Ok(answered) => answered,
@@ -80,7 +79,15 @@ pub(super) async fn forward(
             answered.connection.release();
             continue;
         }
-        pass.settle(answered.verdict());
+        // What the clock was to blame for is mended, and says nothing of the key.
+        let verdict = if learned {
+            Verdict::Unknown
+        } else {
+            answered.verdict()
+        };
+        if let Some(pass) = pass {
+            pass.settle(verdict);
+        }
         return answered.into_exchange(pipeline, prepared, date);
     }
 }
@@ -99,10 +106,15 @@ impl Attempt {
         pipeline: &Pipeline,
         prepared: &Prepared,
         choice: Choice,
+        pass: &mut Option<Pass>,
     ) -> Result<Self, Error> {
         let route = prepared.reply.route;
         let origin = pipeline.origins[route];
         let connection = pipeline.upstream.connection(origin, choice).await?;
+        if pass.is_none() {
+            // Not before the connection is there, which says nothing of the key and may take its time.
+            *pass = Some(pipeline.settings.key.lockout().admit().await?);
+        }
         let correction = pipeline.gateway_clock(route).correction();
         let date = pipeline.clock.signing_date(correction);
         let (settings, key) = (&pipeline.settings, &pipeline.settings.key);
@@ -136,7 +148,7 @@ impl Attempt {
             is_sent,
             sent,
             received,
-            refusal: Refusal::default(),
+            refusal: Refusal::unread(head.status),
             head,
         };
         if answered.head.status != 101 {
@@ -172,8 +184,9 @@ impl Answered {
     /// well be accepted.
     fn learn(&self, pipeline: &Pipeline, prepared: &Prepared, date: SigningDate) -> bool {
         let route = prepared.reply.route;
-        let is_expired = self.refusal.is_expired();
-        let told = match self.refusal.server_time() {
+        let expired = self.refusal.expired(date);
+        let is_expired = expired.is_some();
+        let told = match expired.flatten() {
             Some(told) => Some(told),
             // An answer out of a cache tells when it was put there.
             None if self.head.fields.first("age").is_some() => None,

@@ -15,16 +15,24 @@ use crate::clock::GatewayClock;
 use crate::config::Route;
 use crate::gateway_error::{Context, GatewayError, Meaning};
 use crate::http1::ResponseHead;
+use crate::signature::SigningDate;
 use crate::upstream::Connection;
+
+/// How much of a body is read ahead, in bytes. The gateway's own refusals are a few hundred, and repeat at
+/// most what was sent.
+const AHEAD: usize = 64 * 1024;
 
 /// How long a body is read ahead. What comes more slowly is no refusal, and is relayed as it comes.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How far a date may be off for the gateway to accept it (API Request Signing Guide), in seconds.
+const WINDOW: u64 = 15 * 60;
 
 /// Longest security token that is looked for; shorter ones than this are too common to be one.
 const SHORTEST_TOKEN: usize = 8;
 
 /// An answer whose body was read ahead, as far as it came.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Refusal {
     status: u16,
     /// What was read of the body.
@@ -48,7 +56,7 @@ pub(super) async fn read(
     let reading = async {
         while let Some(Ok(piece)) = poll_fn(|cx| connection.poll_piece(cx)).await {
             body.extend_from_slice(&piece);
-            if body.len() > GatewayError::LONGEST_BODY {
+            if body.len() > AHEAD {
                 break;
             }
         }
@@ -67,6 +75,15 @@ pub(super) async fn read(
 }
 
 impl Refusal {
+    /// An answer of which nothing is known but its status.
+    pub(super) fn unread(status: u16) -> Self {
+        Self {
+            status,
+            body: Bytes::new(),
+            error: None,
+        }
+    }
+
     /// What it says of the signature.
     pub(super) fn verdict(&self) -> Verdict {
         match &self.error {
@@ -84,20 +101,23 @@ impl Refusal {
         }
     }
 
-    /// The server's time, if the date of the signature was refused.
-    pub(super) fn server_time(&self) -> Option<i64> {
-        match self.error.as_ref()?.meaning {
-            Meaning::Expired { server, .. } if self.status == 401 => {
-                server.map(|date| date.unix_seconds())
-            }
-            _ => None,
-        }
+    /// Whether the date of the signature was refused, and the gateway's time if it tells it. A refusal of
+    /// another date than the one that was sent, or at a time at which it was good, is not believed: a
+    /// service behind the gateway could say anything.
+    pub(super) fn expired(&self, date: SigningDate) -> Option<Option<i64>> {
+        let Some(Meaning::Expired { signed, server }) = self.meaning() else {
+            return None;
+        };
+        let is_other = signed.is_some_and(|signed| signed != date);
+        let server = server.map(|server| server.unix_seconds());
+        let is_good = |server: i64| server.abs_diff(date.unix_seconds()) <= WINDOW;
+        (!is_other && !server.is_some_and(is_good)).then_some(server)
     }
 
-    /// Whether the date of the signature was refused, as far as the gateway tells.
-    pub(super) fn is_expired(&self) -> bool {
-        let meaning = self.error.as_ref().map(|error| &error.meaning);
-        self.status == 401 && matches!(meaning, Some(Meaning::Expired { .. }))
+    /// What the refusal means, if it is one of those that the gateway makes before anybody is asked.
+    fn meaning(&self) -> Option<&Meaning> {
+        let error = self.error.as_ref().filter(|_| self.status == 401);
+        error.map(|error| &error.meaning)
     }
 
     /// One line for the caller, which is also written to the log.

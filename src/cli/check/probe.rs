@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::upstream::{Line, Verdict};
 use crate::clock::{self, Moment};
-use crate::config::{Config, Methods, Route};
+use crate::config::{Access, Config, Methods, Route};
 use crate::credentials::Credentials;
 use crate::error::Error;
 use crate::http1::{ResponseHead, Scanner};
@@ -46,9 +46,19 @@ pub(super) async fn send(
     route: &Route,
     path: Option<&str>,
 ) -> Result<Outcome, Error> {
+    // Nobody but this program calls, while another proxy with the same configuration may be running.
+    let unlimited = |route: &Route| Route {
+        methods: None,
+        paths: None,
+        ..route.clone()
+    };
     let config = Config {
         listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()],
+        tls: None,
+        admin: None,
+        access: Access::default(),
         methods: Methods::Any,
+        routes: config.routes.iter().map(unlimited).collect(),
         ..config.clone()
     };
     let server = Server::bind_in(network.clone(), &config, credentials)

@@ -239,6 +239,8 @@ fn an_address_that_others_reach_needs_to_be_wanted_and_guarded() {
             said(wanted)[0].contains("have to show who they are"),
             "{listen}"
         );
+        let empty = said(&format!("{wanted}token_file = \"\"\n"));
+        assert!(empty[0].contains("have to show who they are"), "{empty:?}");
         let both = said(&format!("{wanted}{token}"));
         assert!(both.is_empty(), "{listen} {both:?}");
     }

@@ -23,6 +23,12 @@ const FAILURES: u32 = 3;
 /// How long a request waits to know whether the key is good.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How far apart requests are let through that have waited for too long.
+const GAP: Duration = Duration::from_millis(200);
+
+/// How long the outcome of a single request is waited for until another one is let through.
+const PROBE: Duration = Duration::from_secs(30);
+
 /// How long requests are refused before one is let through: at first a minute, then twice as long each
 /// time, up to an hour. So no five minutes, which is how long the gateway's own lock lasts, see more than five
 /// failures.
@@ -48,7 +54,10 @@ struct State {
     refuses_until: Option<Instant>,
     /// For how long they are refused the next time.
     pause: Duration,
-    is_probing: bool,
+    /// Since when a request is under way that is to tell whether the key is good again.
+    probing_since: Option<Instant>,
+    /// When a request was last let through that had waited for too long.
+    let_through: Option<Instant>,
 }
 
 /// What an answer says of the signature.
@@ -102,10 +111,10 @@ impl Lockout {
             match self.enter(Instant::now(), false)? {
                 Some(kind) => return Ok(self.pass(kind)),
                 None if timeout_at(deadline, changed).await.is_ok() => {}
-                None => {
-                    let kind = self.enter(Instant::now(), true)?;
-                    return Ok(self.pass(kind.unwrap_or(Kind::Counted)));
-                }
+                None => match self.enter(Instant::now(), true)? {
+                    Some(kind) => return Ok(self.pass(kind)),
+                    None => tokio::time::sleep(GAP).await,
+                },
             }
         }
     }
@@ -130,16 +139,25 @@ impl Lockout {
         }
         let mut state = self.state();
         if let Some(until) = state.refuses_until {
-            if now < until || state.is_probing {
+            let is_probing = state.probing_since.is_some_and(|since| now - since < PROBE);
+            if now < until || is_probing {
                 let retry_after = until.saturating_duration_since(now);
                 return Err(Error::KeyLocked {
                     retry_after: retry_after.max(Duration::from_secs(1)),
                 });
             }
-            state.is_probing = true;
+            state.probing_since = Some(now);
             return Ok(Some(Kind::Probe));
         }
-        if state.under_way + state.failures < FAILURES || has_waited {
+        let is_overdue = || {
+            let last = state.let_through;
+            has_waited && last.is_none_or(|last| now - last >= GAP)
+        };
+        let has_room = state.under_way + state.failures < FAILURES;
+        if has_room || is_overdue() {
+            if !has_room {
+                state.let_through = Some(now);
+            }
             state.under_way += 1;
             return Ok(Some(Kind::Counted));
         }
@@ -154,12 +172,15 @@ impl Lockout {
         match kind {
             Kind::Trusted => {}
             Kind::Counted => state.under_way -= 1,
-            Kind::Probe => state.is_probing = false,
+            Kind::Probe => state.probing_since = None,
         }
         match verdict {
             Verdict::Right => state.right(),
-            Verdict::Wrong => state.wrong(1, now),
-            Verdict::Locked => state.wrong(FAILURES, now),
+            Verdict::Wrong => state.wrong(1, kind, now),
+            // Of a key that was good a moment ago, one answer is not believed: a service behind the gateway
+            // could say anything.
+            Verdict::Locked if kind == Kind::Trusted => state.wrong(1, kind, now),
+            Verdict::Locked => state.wrong(FAILURES, kind, now),
             Verdict::Unknown => {}
         }
         match verdict {
@@ -187,9 +208,11 @@ impl State {
         self.pause = Duration::ZERO;
     }
 
-    fn wrong(&mut self, count: u32, now: Instant) {
+    fn wrong(&mut self, count: u32, kind: Kind, now: Instant) {
         self.failures = self.failures.saturating_add(count);
-        if self.failures < FAILURES {
+        // Those that were under way when it began say nothing new.
+        let is_known = self.refuses_until.is_some() && kind != Kind::Probe;
+        if self.failures < FAILURES || is_known {
             return;
         }
         self.pause = (self.pause * 2).clamp(PAUSE, LONGEST);

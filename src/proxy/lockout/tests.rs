@@ -104,3 +104,56 @@ async fn while_nothing_is_known_of_the_key_no_more_are_under_way_than_may_fail()
     assert_eq!(start.elapsed(), PATIENCE);
     drop(slow);
 }
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_were_under_way_when_the_lock_began_do_not_make_it_longer() {
+    let lockout: Arc<Lockout> = Arc::default();
+    assert!(sent(&lockout, Verdict::Right).await);
+    for verdict in [Verdict::Wrong, Verdict::Locked] {
+        let mut passes = Vec::new();
+        for _ in 0..20 {
+            passes.push(lockout.admit().await.unwrap());
+        }
+        passes.into_iter().for_each(|pass| pass.settle(verdict));
+        assert!(lockout.admit().await.is_err());
+        advance(PAUSE).await;
+        assert!(sent(&lockout, Verdict::Right).await);
+    }
+    // One answer alone, of a key that was good a moment ago, locks nobody out.
+    assert!(sent(&lockout, Verdict::Locked).await);
+    assert!(sent(&lockout, Verdict::Right).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_single_request_that_hangs_makes_room_for_another_one() {
+    let lockout: Arc<Lockout> = Arc::default();
+    for _ in 0..3 {
+        assert!(sent(&lockout, Verdict::Wrong).await);
+    }
+    advance(PAUSE).await;
+    let hangs = lockout.admit().await.unwrap();
+    assert!(lockout.admit().await.is_err());
+    advance(PROBE).await;
+    assert!(sent(&lockout, Verdict::Right).await);
+    drop(hangs);
+    assert!(sent(&lockout, Verdict::Right).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_have_waited_for_too_long_follow_one_after_the_other() {
+    let lockout: Arc<Lockout> = Arc::default();
+    let mut slow = Vec::new();
+    for _ in 0..3 {
+        slow.push(lockout.admit().await.unwrap());
+    }
+    let start = Instant::now();
+    let admit = || async { lockout.admit().await.map(|pass| (pass, start.elapsed())) };
+    let (one, two, three) = tokio::join!(admit(), admit(), admit());
+    let mut times = [one, two, three].map(|admitted| admitted.unwrap().1);
+    times.sort();
+    assert_eq!(times[0], PATIENCE);
+    assert!(
+        times[1] >= PATIENCE + GAP && times[2] >= times[1] + GAP,
+        "{times:?}"
+    );
+}

@@ -91,7 +91,7 @@ fn fault_57_a_second_refusal_passes_through_and_so_does_one_whose_body_is_gone()
     let refused = scene.proxy.exchange(MULTIPART);
     assert_eq!(refused.status, 401);
     assert!(
-        refused.header("x-apig-proxy-hint").contains("s"),
+        refused.header("x-apig-proxy-hint").contains("seconds"),
         "{refused:?}"
     );
     assert_eq!(scene.upstream.requests().len(), 1);
