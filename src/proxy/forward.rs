@@ -102,11 +102,11 @@ struct Attempt {
 }
 
 impl Attempt {
-    async fn begin(
-        pipeline: &Pipeline,
+    async fn begin<'a>(
+        pipeline: &'a Pipeline,
         prepared: &Prepared,
         choice: Choice,
-        pass: &mut Option<Pass>,
+        pass: &mut Option<Pass<'a>>,
     ) -> Result<Self, Error> {
         let route = prepared.reply.route;
         let origin = pipeline.origins[route];

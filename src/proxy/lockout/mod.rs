@@ -9,7 +9,7 @@
 //! for their outcome, though not for long: the first request after a start may be a slow one.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -75,8 +75,8 @@ pub(super) enum Verdict {
 
 /// Leave to send a signed request. What becomes of it has to be told; if it is not, it is unknown.
 #[derive(Debug)]
-pub(super) struct Pass {
-    lockout: Arc<Lockout>,
+pub(super) struct Pass<'a> {
+    lockout: &'a Lockout,
     kind: Kind,
     verdict: Verdict,
 }
@@ -101,7 +101,10 @@ impl Lockout {
     /// # Cancel safety
     ///
     /// Dropping the future changes nothing.
-    pub(super) async fn admit(self: &Arc<Self>) -> Result<Pass, Error> {
+    pub(super) async fn admit(&self) -> Result<Pass<'_>, Error> {
+        if self.is_proven.load(Ordering::Acquire) {
+            return Ok(self.pass(Kind::Trusted));
+        }
         let deadline = Instant::now() + PATIENCE;
         loop {
             let changed = self.changed.notified();
@@ -124,9 +127,9 @@ impl Lockout {
         self.state().refuses_until.is_some()
     }
 
-    fn pass(self: &Arc<Self>, kind: Kind) -> Pass {
+    fn pass(&self, kind: Kind) -> Pass<'_> {
         Pass {
-            lockout: Arc::clone(self),
+            lockout: self,
             kind,
             verdict: Verdict::Unknown,
         }
@@ -227,14 +230,14 @@ impl State {
     }
 }
 
-impl Pass {
+impl Pass<'_> {
     /// Tells what became of the request.
     pub(super) fn settle(mut self, verdict: Verdict) {
         self.verdict = verdict;
     }
 }
 
-impl Drop for Pass {
+impl Drop for Pass<'_> {
     fn drop(&mut self) {
         self.lockout.settle(self.kind, self.verdict, Instant::now());
     }
