@@ -24,32 +24,7 @@ pub(super) fn routes(
     listen: &[Listen],
 ) -> Vec<Route> {
     let mut routes: Vec<(Route, Place)> = Vec::new();
-    if let Some(upstream) = judge.text("upstream") {
-        match elsewhere(&upstream, listen) {
-            Ok(upstream) => {
-                let route = Route {
-                    prefix: String::new(),
-                    upstream,
-                    stage: stage.clone(),
-                    methods: None,
-                    paths: None,
-                    egress: None,
-                };
-                routes.push((route, judge.place("upstream")));
-            }
-            Err(message) => judge.report("upstream", message),
-        }
-    } else if raw.routes.is_empty()
-        && raw
-            .get("upstream")
-            .is_none_or(|(said, _)| said.as_str().is_some())
-    {
-        judge.report(
-            "upstream",
-            "it is not said where requests go; give --upstream https://<id>.apig.<region>.huaweicloudapis.com, \
-             or upstream in a configuration file, or try \"apig-proxy demo\"",
-        );
-    }
+    routes.extend(top_level(raw, judge, stage, listen));
     for said in &raw.routes {
         let Some(route) = route(said, judge, stage, listen) else {
             continue;
@@ -68,6 +43,46 @@ pub(super) fn routes(
     let mut routes: Vec<Route> = routes.into_iter().map(|(route, _)| route).collect();
     routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
     routes
+}
+
+/// The route of the key `upstream`, which takes every path that no other route takes.
+fn top_level(
+    raw: &Raw,
+    judge: &mut Judge<'_>,
+    stage: &HeaderValue,
+    listen: &[Listen],
+) -> Option<(Route, Place)> {
+    let Some(upstream) = judge.text("upstream") else {
+        if raw.routes.is_empty()
+            && raw
+                .get("upstream")
+                .is_none_or(|(said, _)| said.as_str().is_some())
+        {
+            judge.report(
+                "upstream",
+                "it is not said where requests go; give --upstream https://<id>.apig.<region>.huaweicloudapis.com, \
+                 or upstream in a configuration file, or try \"apig-proxy demo\"",
+            );
+        }
+        return None;
+    };
+    match elsewhere(&upstream, listen) {
+        Ok(upstream) => {
+            let route = Route {
+                prefix: String::new(),
+                upstream,
+                stage: stage.clone(),
+                methods: None,
+                paths: None,
+                egress: None,
+            };
+            Some((route, judge.place("upstream")))
+        }
+        Err(message) => {
+            judge.report("upstream", message);
+            None
+        }
+    }
 }
 
 fn route(
