@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod demo;
+mod described;
 pub mod gateway;
 pub mod memory;
 pub mod serve;

@@ -4,10 +4,10 @@ mod output;
 mod request;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, ValueEnum};
+use clap::{Args, ValueEnum};
 
+use super::described::Described;
 use super::{Exit, fail};
 use crate::clock;
 use crate::config::{self, Environment, Overrides};
@@ -19,20 +19,10 @@ use request::SignedRequest;
 ///
 /// All headers that are given are signed, and `host` and `x-sdk-date`, as the official SDKs do.
 #[derive(Clone, Debug, Args)]
-#[command(group(ArgGroup::new("body").args(["data", "data_file"])))]
 pub struct SignArguments {
-    /// Method [default: GET, or POST with a body].
-    #[arg(short = 'X', long = "request", value_name = "METHOD")]
-    pub method: Option<String>,
-    /// Header to sign; may be given several times.
-    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
-    pub headers: Vec<String>,
-    /// Body, as it is: "@" has no meaning here.
-    #[arg(short = 'd', long, value_name = "DATA")]
-    pub data: Option<String>,
-    /// File with the body, or "-" for standard input.
-    #[arg(long, value_name = "FILE")]
-    pub data_file: Option<PathBuf>,
+    /// The request to sign, all of its headers included.
+    #[command(flatten)]
+    pub request: Described,
     /// Sign X-Sdk-Content-Sha256: UNSIGNED-PAYLOAD in the place of the body's hash.
     #[arg(long)]
     pub unsigned_payload: bool,

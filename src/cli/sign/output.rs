@@ -34,9 +34,9 @@ pub(super) fn curl(request: &SignedRequest, arguments: &SignArguments) -> String
         };
         words.extend(option("-H", &header));
     }
-    if let Some(path) = &arguments.data_file {
+    if let Some(path) = &arguments.request.data_file {
         words.extend(option("--data-binary", &format!("@{}", path.display())));
-    } else if let Some(data) = &arguments.data {
+    } else if let Some(data) = &arguments.request.data {
         // --data-raw, since --data-binary would take a leading "@" for a file.
         words.extend(option("--data-raw", data));
     }

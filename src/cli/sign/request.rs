@@ -5,6 +5,7 @@ use std::io::{self, Read};
 
 use secrecy::ExposeSecret;
 
+use super::super::described::Described;
 use super::super::url::Url;
 use super::{SignArguments, SignError};
 use crate::credentials::Credentials;
@@ -33,14 +34,14 @@ impl SignedRequest {
         now: SigningDate,
     ) -> Result<Self, SignError> {
         let url = Url::parse(&arguments.url).ok_or(SignError::Url)?.respelt();
-        let mut headers = Headers::parse(&arguments.headers)?;
+        let mut headers = Headers::of(&arguments.request)?;
         let given = headers.take(DATE_HEADER);
         let date = match arguments.date.as_ref().or(given.as_ref()) {
             Some(date) => SigningDate::parse(date)?,
             None => now,
         };
         headers.complete(&url, credentials);
-        let hash = body_hash(arguments)?;
+        let hash = body_hash(&arguments.request)?;
         let declared = headers
             .take(CONTENT_HASH_HEADER)
             .filter(|value| !value.is_empty());
@@ -49,14 +50,8 @@ impl SignedRequest {
             (true, false) => Some(UNSIGNED_PAYLOAD.to_owned()),
             (false, _) => declared,
         };
-        let has_body = arguments.data.is_some() || arguments.data_file.is_some();
-        let default = if has_body { "POST" } else { "GET" };
-        let method = arguments
-            .method
-            .clone()
-            .unwrap_or_else(|| default.to_owned());
         Self::sign(
-            method,
+            arguments.request.method().to_owned(),
             &url,
             headers,
             declared.as_deref(),
@@ -111,18 +106,17 @@ impl SignedRequest {
 struct Headers(Vec<(String, String)>);
 
 impl Headers {
-    fn parse(lines: &[String]) -> Result<Self, SignError> {
-        let parse = |line: &String| {
-            let (name, value) = line
-                .split_once(':')
-                .filter(|(name, _)| !name.trim().is_empty())
-                .ok_or(SignError::Header)?;
-            Ok((
-                name.trim().to_owned(),
-                value.trim_matches([' ', '\t']).to_owned(),
-            ))
+    fn of(request: &Described) -> Result<Self, SignError> {
+        let parse = |header: Option<(&str, &str)>| {
+            let (name, value) = header.ok_or(SignError::Header)?;
+            let value = value.trim_matches([' ', '\t']);
+            Ok((name.to_owned(), value.to_owned()))
         };
-        lines.iter().map(parse).collect::<Result<_, _>>().map(Self)
+        request
+            .headers()
+            .map(parse)
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     /// Adds the host, and the token of a temporary key, unless they were given.
@@ -152,14 +146,14 @@ impl Headers {
 }
 
 /// The hash of the body, which is read piece by piece.
-fn body_hash(arguments: &SignArguments) -> Result<PayloadHash, SignError> {
-    let Some(path) = &arguments.data_file else {
+fn body_hash(request: &Described) -> Result<PayloadHash, SignError> {
+    let Some(path) = &request.data_file else {
         return Ok(PayloadHash::of(
-            arguments.data.as_deref().unwrap_or_default().as_bytes(),
+            request.data.as_deref().unwrap_or_default().as_bytes(),
         ));
     };
     let failed = |error: io::Error| SignError::Data(error.kind());
-    let mut source: Box<dyn Read> = if path.as_os_str() == "-" {
+    let mut source: Box<dyn Read> = if request.reads_standard_input() {
         Box::new(io::stdin().lock())
     } else {
         Box::new(File::open(path).map_err(failed)?)

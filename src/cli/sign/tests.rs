@@ -8,10 +8,7 @@ use super::*;
 
 fn arguments(url: &str) -> SignArguments {
     SignArguments {
-        method: None,
-        headers: Vec::new(),
-        data: None,
-        data_file: None,
+        request: Described::default(),
         unsigned_payload: false,
         date: Some("20261123T080000Z".to_owned()),
         credentials: None,
@@ -66,7 +63,7 @@ fn every_vector_comes_out_stage_by_stage() {
         }
         let headers = case["headers"].as_array().unwrap().iter();
         let mut arguments = arguments(&text("url"));
-        arguments.headers = headers
+        arguments.request.headers = headers
             .map(|pair| {
                 format!(
                     "{}: {}",
@@ -75,12 +72,13 @@ fn every_vector_comes_out_stage_by_stage() {
                 )
             })
             .collect();
-        arguments.method = Some(text("method"));
+        arguments.request.method = Some(text("method"));
         arguments.date = Some(text("date"));
         arguments
+            .request
             .headers
             .retain(|header| !header.to_lowercase().starts_with("x-sdk-date"));
-        arguments.data = (!body.is_empty()).then(|| "{\"a\":1}".to_owned());
+        arguments.request.data = (!body.is_empty()).then(|| "{\"a\":1}".to_owned());
         let key = Credentials {
             access_key: text("access_key"),
             secret_key: text("secret_key").into(),
@@ -121,7 +119,7 @@ fn a_body_makes_a_post_and_can_be_left_unsigned() {
         signed_with(&arguments, &key()),
         Err(SignError::EmptyPayload)
     ));
-    arguments.data = Some("x".to_owned());
+    arguments.request.data = Some("x".to_owned());
     let out = json(&arguments);
     assert_eq!(
         (&out["method"], &out["headers"]["x-sdk-content-sha256"]),
@@ -162,10 +160,8 @@ fn what_cannot_be_signed_says_why() {
         assert!(signed_with(&arguments(url), &key()).is_err(), "{url}");
     }
     for header in ["x", ": v", "x_a: v", "x-a: é"] {
-        let arguments = SignArguments {
-            headers: vec![header.to_owned()],
-            ..arguments("https://gw.example/")
-        };
+        let mut arguments = arguments("https://gw.example/");
+        arguments.request.headers.push(header.to_owned());
         assert!(signed_with(&arguments, &key()).is_err(), "{header}");
     }
 }
@@ -174,8 +170,8 @@ fn what_cannot_be_signed_says_why() {
 fn the_curl_line_means_to_a_shell_what_was_signed() {
     let mut arguments = arguments("https://gw.example/it's?a[]=$HOME&b=`x`");
     arguments.format = Format::Curl;
-    arguments.headers = vec!["x-a: it's \"$HOME\" \\".to_owned(), "x-empty:".to_owned()];
-    arguments.data = Some("@it's\n$x".to_owned());
+    arguments.request.headers = vec!["x-a: it's \"$HOME\" \\".to_owned(), "x-empty:".to_owned()];
+    arguments.request.data = Some("@it's\n$x".to_owned());
     let (line, _) = signed_with(&arguments, &key()).unwrap();
     let words = Command::new("sh")
         .args(["-c", &line.replacen("curl", "printf '%s\\0'", 1)])

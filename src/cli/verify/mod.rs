@@ -12,12 +12,12 @@ mod request;
 mod verdict;
 
 use std::io::{self, IsTerminal, Read, Write};
-use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgGroup, Args, ValueEnum};
+use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
 
+use super::described::Described;
 use super::{Exit, fail};
 use crate::clock;
 use crate::config::{self, Environment, Overrides};
@@ -32,20 +32,7 @@ use verdict::{Terms, Verdict};
 /// The request is one of HTTP/1.1 as it is on the wire, in a file or on standard input; lines may end
 /// with LF. With a URL in the place of the file, it is described by -X, -H and -d.
 #[derive(Clone, Debug, Args)]
-#[command(group(ArgGroup::new("body").args(["data", "data_file"])))]
 pub struct VerifyArguments {
-    /// Method of the request to a URL [default: GET, or POST with a body].
-    #[arg(short = 'X', long = "request", value_name = "METHOD")]
-    pub method: Option<String>,
-    /// Header of the request to a URL; may be given several times.
-    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
-    pub headers: Vec<String>,
-    /// Body of the request to a URL, as it is: "@" has no meaning here.
-    #[arg(short = 'd', long, value_name = "DATA")]
-    pub data: Option<String>,
-    /// File with the body of the request to a URL, or "-" for standard input.
-    #[arg(long, value_name = "FILE")]
-    pub data_file: Option<PathBuf>,
     /// File with the access key [default: as for serve].
     #[arg(long, value_name = "FILE")]
     pub credentials: Option<String>,
@@ -64,6 +51,9 @@ pub struct VerifyArguments {
     /// File with the request, "-" for standard input, or a URL [default: standard input].
     #[arg(value_name = "FILE|URL")]
     pub source: Option<String>,
+    /// The request, if a URL is in the place of the file. Last, since a heading holds for all that follows.
+    #[command(flatten, next_help_heading = "Request to a URL")]
+    pub request: Described,
 }
 
 /// What `verify` prints.
@@ -215,23 +205,14 @@ impl VerifyArguments {
     }
 
     fn reads_standard_input(&self) -> bool {
-        let of_body = || {
-            self.data_file
-                .as_deref()
-                .is_some_and(|path| path.as_os_str() == "-")
-        };
         match self.source.as_deref() {
             None | Some("-") => true,
-            Some(_) => of_body(),
+            Some(_) => self.request.reads_standard_input(),
         }
     }
 
     fn check(&self) -> Result<(), VerifyError> {
-        let is_described = self.method.is_some()
-            || !self.headers.is_empty()
-            || self.data.is_some()
-            || self.data_file.is_some();
-        if is_described && self.url().is_none() {
+        if !self.request.is_empty() && self.url().is_none() {
             return Err(VerifyError::NoUrl);
         }
         Ok(())

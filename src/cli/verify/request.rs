@@ -10,6 +10,7 @@ use std::path::Path;
 
 use bytes::{Bytes, BytesMut};
 
+use super::super::described::Described;
 use super::super::url::Url;
 use super::{VerifyArguments, VerifyError};
 use crate::http1::{BodyDecoder, Decoded, Framing, Malformed, RequestHead};
@@ -59,7 +60,7 @@ impl Request {
         stdin: &mut impl Read,
     ) -> Result<Self, VerifyError> {
         if let Some(url) = arguments.url() {
-            return Self::described(arguments, url, stdin);
+            return Self::described(&arguments.request, url, stdin);
         }
         let path = arguments.source.as_deref().unwrap_or("-");
         Self::parse(&read(Path::new(path), stdin, VerifyError::Read)?)
@@ -81,37 +82,29 @@ impl Request {
 
     /// Puts a request together from options.
     fn described(
-        arguments: &VerifyArguments,
+        options: &Described,
         url: &str,
         stdin: &mut impl Read,
     ) -> Result<Self, VerifyError> {
         let url = Url::parse(url).ok_or(VerifyError::Url)?;
-        let body = match (&arguments.data, &arguments.data_file) {
-            (Some(data), _) => Some(data.clone().into_bytes()),
-            (None, Some(path)) => Some(read(path, stdin, VerifyError::Data)?),
-            (None, None) => None,
+        let body = match (&options.data, &options.data_file) {
+            (Some(data), _) => data.clone().into_bytes(),
+            (None, Some(path)) => read(path, stdin, VerifyError::Data)?,
+            (None, None) => Vec::new(),
         };
-        let default = if body.is_some() { "POST" } else { "GET" };
-        let method = arguments.method.as_deref().unwrap_or(default);
-        let mut head = format!("{method} {} HTTP/1.1\r\n", url.target);
+        let mut head = format!("{} {} HTTP/1.1\r\n", options.method(), url.target);
         let mut has_host = false;
-        for line in &arguments.headers {
-            let (name, value) = line
-                .split_once(':')
-                .filter(|(name, _)| !name.trim().is_empty())
-                .ok_or(VerifyError::Header)?;
-            has_host |= name.trim().eq_ignore_ascii_case("host");
-            head.extend([name.trim(), ":", value, "\r\n"]);
+        for header in options.headers() {
+            let (name, value) = header.ok_or(VerifyError::Header)?;
+            has_host |= name.eq_ignore_ascii_case("host");
+            head.extend([name, ":", value, "\r\n"]);
         }
         if !has_host {
             head.extend(["Host: ", &url.host, "\r\n"]);
         }
         head.push_str("\r\n");
         let (request, _) = Self::of_head(head.into_bytes()).map_err(VerifyError::Described)?;
-        Ok(Self {
-            body: body.unwrap_or_default(),
-            ..request
-        })
+        Ok(Self { body, ..request })
     }
 
     /// A request without its body.

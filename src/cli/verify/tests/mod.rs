@@ -25,10 +25,7 @@ fn key() -> Credentials {
 
 fn arguments() -> VerifyArguments {
     VerifyArguments {
-        method: None,
-        headers: Vec::new(),
-        data: None,
-        data_file: None,
+        request: Described::default(),
         credentials: None,
         now: Some(SigningDate::parse(DATE).unwrap()),
         window: Duration::from_secs(900),
@@ -88,10 +85,12 @@ fn signature(canonical: &str, secret: &str) -> String {
 /// A raw request that this program has signed.
 fn signed(method: &str, url: &str, headers: &[&str], body: &str) -> String {
     let arguments = sign::SignArguments {
-        method: Some(method.to_owned()),
-        headers: headers.iter().map(|header| (*header).to_owned()).collect(),
-        data: (!body.is_empty()).then(|| body.to_owned()),
-        data_file: None,
+        request: Described {
+            method: Some(method.to_owned()),
+            headers: headers.iter().map(|header| (*header).to_owned()).collect(),
+            data: (!body.is_empty()).then(|| body.to_owned()),
+            data_file: None,
+        },
         unsigned_payload: false,
         date: Some(DATE.to_owned()),
         credentials: None,
@@ -131,14 +130,18 @@ fn what_official_sdks_have_signed_verifies() {
             continue;
         }
         let mut arguments = VerifyArguments {
-            method: Some(text("method")),
-            data: (!body.is_empty()).then(|| body.to_owned()),
+            request: Described {
+                method: Some(text("method")),
+                data: (!body.is_empty()).then(|| body.to_owned()),
+                headers,
+                data_file: None,
+            },
             now: Some(SigningDate::parse(&text("date")).unwrap()),
             source: Some(text("url")),
-            headers,
             ..arguments()
         };
         arguments
+            .request
             .headers
             .push(format!("Authorization: {}", text("authorization")));
         let key = Credentials {

@@ -99,17 +99,23 @@ fn a_request_can_be_described_by_options() {
         .map(str::to_owned)
         .collect();
     let described = VerifyArguments {
-        method: Some("PUT".to_owned()),
-        headers,
-        data: Some("{}".to_owned()),
+        request: Described {
+            method: Some("PUT".to_owned()),
+            headers,
+            data: Some("{}".to_owned()),
+            data_file: None,
+        },
         source: Some(format!("{URL}#top")),
         ..arguments()
     };
     let (out, _) = said(&described, &key(), "").unwrap();
     assert!(out.contains("\"verified\": true"), "{out}");
     let from_input = VerifyArguments {
-        data: None,
-        data_file: Some("-".into()),
+        request: Described {
+            data: None,
+            data_file: Some("-".into()),
+            ..described.request.clone()
+        },
         ..described.clone()
     };
     assert!(from_input.reads_standard_input());
@@ -117,7 +123,10 @@ fn a_request_can_be_described_by_options() {
     assert!(out.contains("\"verified\": true"), "{out}");
     let ended = |arguments: VerifyArguments| said(&arguments, &key(), "").unwrap_err().exit();
     let with_header = |header: &str| VerifyArguments {
-        headers: vec![header.to_owned()],
+        request: Described {
+            headers: vec![header.to_owned()],
+            ..described.request.clone()
+        },
         ..described.clone()
     };
     let with_source = |source: Option<&str>| VerifyArguments {
