@@ -73,7 +73,7 @@ pub enum Error {
     BodyIncomplete(#[source] ReadError),
     /// The body is longer than the gateway takes.
     #[error(
-        "the body is larger than the gateway accepts; send at most {limit} bytes (configuration key: limits.body)"
+        "the body is larger than the gateway accepts; send at most {limit} bytes (configuration keys: limits.body, and limits.large_body = \"token\" to send larger ones with a token)"
     )]
     BodyTooLarge {
         /// The limit in bytes.
@@ -153,6 +153,11 @@ pub enum Error {
         /// When the gateway is asked again.
         retry_after: Duration,
     },
+    /// There is nothing that requests could show, or it has come to its end.
+    #[error(
+        "the proxy has no valid credentials at the moment; try again shortly, the log of the proxy says why their source gives none"
+    )]
+    NoCredentials,
     /// The system had no memory for the body.
     #[error(
         "the proxy has no memory for the request body; try again shortly, or lower limits.buffered"
@@ -265,12 +270,13 @@ impl Error {
                 (Proxy, 503, "overloaded", "connection_limit_reached")
             }
             Self::KeyLocked { .. } => (Proxy, 503, "key_locked", "http_request_denied"),
+            Self::NoCredentials => (Proxy, 503, "no_credentials", "proxy_internal_error"),
             Self::ConnectTimeout => (Upstream, 504, "connect_timeout", "connection_timeout"),
             Self::ResponseTimeout => (Upstream, 504, "response_timeout", "http_response_timeout"),
         };
         let retry_after = match self {
             Self::KeyLocked { retry_after } => Some(*retry_after),
-            Self::Overloaded | Self::NoConnection | Self::OutOfMemory(_) => {
+            Self::Overloaded | Self::NoConnection | Self::OutOfMemory(_) | Self::NoCredentials => {
                 Some(Duration::from_secs(1))
             }
             _ => None,

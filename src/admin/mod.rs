@@ -3,7 +3,7 @@
 //! | path | 200 | 503 |
 //! |---|---|---|
 //! | `/livez` | the process serves | |
-//! | `/readyz` | requests are taken: it listens, and has a key | a stop was asked for; running requests are finished |
+//! | `/readyz` | requests are taken: it listens, and has what they need to show | a stop was asked for, or a key or token is missing or has ended |
 //! | `/startupz` | it has started | |
 //! | `/metrics` | what is counted, in the Prometheus text format | |
 //!
@@ -111,7 +111,13 @@ impl Admin {
             let text = "stopping: running requests are finished, new ones are not accepted";
             return Page::text(StatusCode::SERVICE_UNAVAILABLE, text);
         }
-        Page::text(StatusCode::OK, "ok")
+        match self.settings.missing_credentials().as_slice() {
+            [] => Page::text(StatusCode::OK, "ok"),
+            missing => {
+                let text = format!("no valid credentials: {}", missing.join(", "));
+                Page::text(StatusCode::SERVICE_UNAVAILABLE, &text)
+            }
+        }
     }
 
     fn metrics(&self) -> Page {

@@ -7,6 +7,7 @@ pub mod check;
 pub mod demo;
 mod described;
 pub mod gateway;
+mod key;
 pub mod memory;
 pub mod serve;
 pub mod sign;

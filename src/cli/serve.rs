@@ -6,9 +6,11 @@ use clap::Args;
 
 use super::signals::Signals;
 use super::{Exit, fail};
-use crate::config::{self, Config, Environment, Listen, Loaded, Overrides, Scheme};
-use crate::listener::{Ended, Server, SetupError};
+use crate::config::{self, Config, Environment, Listen, Loaded, Overrides, Problems, Scheme};
+use crate::credentials::{self, Supply};
+use crate::listener::{Ended, Server, SetupError, network};
 use crate::telemetry;
+use crate::upstream::Network;
 
 /// Options of `serve`. Each overrides the key of the configuration that it names.
 #[derive(Clone, Debug, Default, Args)]
@@ -74,23 +76,45 @@ fn prepare(
     arguments: &ServeArguments,
     environment: Environment,
 ) -> Result<(Server, Vec<String>), Exit> {
-    let loaded = config::load(&arguments.overrides(), &environment)
+    let mut loaded = config::load(&arguments.overrides(), &environment)
         .map_err(|problems| fail(Exit::Configuration, problems))?;
-    drop(environment);
     telemetry::start_log(&loaded.config.log).map_err(|error| fail(Exit::Failed, error))?;
-    let server = Server::bind(&loaded.config, &loaded.credentials.credentials);
+    let network = network(&loaded.config).map_err(|error| fail(Exit::Configuration, error))?;
+    announce(&loaded);
+    start_supplies(&mut loaded.supplies, &network, &environment)?;
+    drop(environment);
+    let supplies = std::mem::take(&mut loaded.supplies);
+    let server = Server::bind_with(network, &loaded.config, supplies);
     let server = server.map_err(|error| match error {
         SetupError::Bind(_) => fail(Exit::Failed, error),
-        SetupError::Tls(_) | SetupError::ServerTls(_) | SetupError::Key(_) => {
+        SetupError::Tls(_) | SetupError::ServerTls(_) | SetupError::Credentials(_) => {
             fail(Exit::Configuration, error)
         }
     })?;
-    announce(&loaded);
     let endpoints = loaded.config.listen.iter().zip(server.endpoints());
     let listening = endpoints
         .map(|(listen, endpoint)| format!("{endpoint} for {}", who(listen, &loaded.config)))
         .collect();
     Ok((server, listening))
+}
+
+/// Asks the services that give keys and tokens, each once.
+pub(super) fn start_supplies(
+    supplies: &mut [Supply],
+    network: &Network,
+    environment: &Environment,
+) -> Result<(), Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| fail(Exit::Failed, format_args!("cannot start: {error}")))?;
+    let started = runtime.block_on(credentials::start(supplies, network, environment));
+    // A name lookup that hangs must not hold up the start.
+    runtime.shutdown_background();
+    started.map_err(|errors| {
+        let problems = errors.into_iter().map(|error| error.into_problem(None));
+        fail(Exit::Configuration, Problems(problems.collect()))
+    })
 }
 
 /// Serves until a signal, then drains; a second signal ends at once.
@@ -145,9 +169,9 @@ fn serve(server: Server, listening: &[String]) -> Exit {
 fn announce(loaded: &Loaded) {
     let Loaded {
         config,
-        credentials,
         file,
         memory,
+        ..
     } = loaded;
     if let Some(memory) = memory {
         tracing::info!(
@@ -165,7 +189,6 @@ fn announce(loaded: &Loaded) {
     if let Some(file) = file {
         tracing::info!("configuration from {}", file.display());
     }
-    tracing::info!("signing with the key from {}", credentials.origin);
     announce_routes(config);
     for listen in &config.listen {
         if let Listen::Tcp(address) = listen

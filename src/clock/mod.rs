@@ -52,6 +52,31 @@ impl Moment {
     pub fn steady(self) -> Instant {
         self.steady
     }
+
+    /// The moment on the clock that people set, in milliseconds since 1970.
+    #[must_use]
+    pub fn wall(self) -> i64 {
+        self.wall
+    }
+
+    /// How long ago another moment was, by whichever clock says more: one stands still while the machine
+    /// sleeps, and the other may be set back.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        let wall = u64::try_from(self.wall.saturating_sub(earlier.wall)).unwrap_or(0);
+        let steady = self.steady.saturating_duration_since(earlier.steady);
+        steady.max(Duration::from_millis(wall))
+    }
+
+    /// The moment that comes so much later.
+    #[must_use]
+    pub fn later_by(self, time: Duration) -> Self {
+        let milliseconds = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        Self {
+            wall: self.wall.saturating_add(milliseconds),
+            steady: self.steady + time,
+        }
+    }
 }
 
 /// By how many seconds the clock is ahead that told this time in answer to a request: at least, and at

@@ -41,6 +41,25 @@ fn tcp(text: &str) -> Result<SocketAddr, &'static str> {
 /// Reads the URL of an upstream.
 pub(super) fn upstream(text: &str) -> Result<UpstreamUrl, &'static str> {
     const PLAIN: &str = "plain http is for loopback addresses only, since signed requests could be read and replayed; use https://";
+    let url = url(text)?;
+    if url.scheme == Scheme::Http && !is_loopback(&url.host) {
+        return Err(PLAIN);
+    }
+    Ok(url)
+}
+
+/// Reads the URL of a service that gives keys. Those of this machine's own link speak plain HTTP: nobody
+/// else can read it.
+pub(super) fn endpoint(text: &str) -> Result<UpstreamUrl, &'static str> {
+    const PLAIN: &str = "plain http is for addresses of this machine and its link (127.0.0.1, 169.254.169.254) only; use https://";
+    let url = url(text).map_err(|_| "expected a URL like \"https://iam.myhuaweicloud.com\"")?;
+    if url.scheme == Scheme::Http && !is_loopback(&url.host) && !is_link_local(&url.host) {
+        return Err(PLAIN);
+    }
+    Ok(url)
+}
+
+fn url(text: &str) -> Result<UpstreamUrl, &'static str> {
     if text.contains(['#', '?', '@']) {
         return Err(EXPECTED_UPSTREAM);
     }
@@ -56,9 +75,6 @@ pub(super) fn upstream(text: &str) -> Result<UpstreamUrl, &'static str> {
     let port = port(authority, default_port)?;
     if host.is_empty() {
         return Err(EXPECTED_UPSTREAM);
-    }
-    if scheme == Scheme::Http && !is_loopback(&host) {
-        return Err(PLAIN);
     }
     let base_path = base_path(uri.path())?;
     let authority = if port == default_port {
@@ -97,6 +113,13 @@ fn base_path(path: &str) -> Result<String, &'static str> {
 
 fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+fn is_link_local(host: &str) -> bool {
+    host.parse::<IpAddr>().is_ok_and(|ip| match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local() || ip.is_unique_local(),
+    })
 }
 
 /// Reads a name that callers may use in `Host`.

@@ -3,25 +3,37 @@
 use tracing::level_filters::LevelFilter;
 
 use super::judge::Judge;
-use super::{Limits, LogConfig, LogFormat, PoolConfig, Timeouts};
+use super::{LargeBody, Limits, LogConfig, LogFormat, PoolConfig, Timeouts};
 
 /// The most connections that can be asked for: as many as Linux gives descriptors to one process.
 const CONNECTIONS: usize = 1_048_576;
 
 const MIB: u64 = 1024 * 1024;
 
+/// The words of `limits.large_body`, and of that of a route: whether a token is wanted.
+pub(super) const LARGE_BODY: [(&str, bool); 2] = [("reject", false), ("token", true)];
+pub(super) const EXPECTED_LARGE_BODY: &str = "expected \"reject\" or \"token\"";
+
+/// What happens to long bodies where a route does not say it: those whose length is not known are hashed.
+pub(super) fn large_body(judge: &mut Judge<'_>) -> LargeBody {
+    match judge.word("limits.large_body", &LARGE_BODY, EXPECTED_LARGE_BODY) {
+        Some(true) => LargeBody::Token { unknown: false },
+        Some(false) | None => LargeBody::Reject,
+    }
+}
+
 pub(super) fn limits(judge: &mut Judge<'_>) -> Limits {
-    judge.word(
-        "limits.large_body",
-        &[("reject", ())],
-        &["token"],
-        "expected \"reject\"",
-    );
     let body = judge.size(
         "limits.body",
         1,
         1024 * MIB,
         "expected a size up to \"1GiB\", like \"12MiB\"",
+    );
+    let large_body = judge.size(
+        "limits.large_body_max",
+        1,
+        10 * 1024 * MIB,
+        "expected a size up to \"10GiB\", like \"1GiB\"",
     );
     let buffered = judge.size(
         "limits.buffered",
@@ -43,6 +55,7 @@ pub(super) fn limits(judge: &mut Judge<'_>) -> Limits {
     );
     Limits {
         body,
+        large_body,
         buffered,
         connections: judge.count(
             "limits.connections",
@@ -100,10 +113,10 @@ pub(super) fn log(judge: &mut Judge<'_>) -> LogConfig {
     let level = "expected \"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"";
     LogConfig {
         format: judge
-            .word("log.format", &formats, &[], "expected \"text\" or \"json\"")
+            .word("log.format", &formats, "expected \"text\" or \"json\"")
             .unwrap_or(LogFormat::Text),
         level: judge
-            .word("log.level", &levels, &[], level)
+            .word("log.level", &levels, level)
             .unwrap_or(LevelFilter::INFO),
     }
 }

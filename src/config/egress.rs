@@ -16,7 +16,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 
 use super::environment::Environment;
 use super::problem::{Place, Problem};
-use super::{Route, Scheme};
+use super::{Config, Endpoints, Scheme, UpstreamUrl};
 
 /// Variables that name a proxy, the first one that is set counts.
 const PROXY: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
@@ -44,30 +44,67 @@ impl fmt::Debug for EgressProxy {
     }
 }
 
-/// Sets the proxy of each route.
-pub(super) fn apply(routes: &mut [Route], environment: &Environment, problems: &mut Vec<Problem>) {
-    let Some((name, value)) = first(environment, &PROXY) else {
-        return;
+/// Sets the proxy of each route, and of those who give keys.
+pub(super) fn apply(config: &mut Config, environment: &Environment, problems: &mut Vec<Problem>) {
+    let way = match Way::of(environment) {
+        Ok(Some(way)) => way,
+        Ok(None) => return,
+        Err(name) => {
+            problems.push(Problem {
+                place: Place::Variable(name.to_owned()),
+                key: String::new(),
+                message: EXPECTED.to_owned(),
+            });
+            return;
+        }
     };
-    let except = first(environment, &EXCEPT).map_or("", |(_, value)| value);
-    let matcher = Matcher::builder().https(value).no(except).build();
-    let anywhere = Matcher::builder().https(value).build();
-    // A value that cannot be read would be passed over in silence, and the network's rules with it.
-    let proxy = proxy(&anywhere, &Uri::from_static("https://gateway.example"));
-    let Some(proxy) = proxy else {
-        problems.push(Problem {
-            place: Place::Variable(name.to_owned()),
-            key: String::new(),
-            message: EXPECTED.to_owned(),
-        });
-        return;
-    };
-    for route in routes.iter_mut().filter(|route| leaves(route)) {
-        let authority = route.upstream.authority.to_str().unwrap_or_default();
-        let is_matched = format!("https://{authority}")
-            .parse()
-            .is_ok_and(|uri: Uri| matcher.intercept(&uri).is_some());
-        route.egress = is_matched.then(|| proxy.clone());
+    for route in &mut config.routes {
+        route.egress = way.to(&route.upstream);
+    }
+    for set in &mut config.credentials {
+        let Endpoints { metadata, sts, iam } = &mut set.endpoints;
+        let endpoints = [Some(metadata), sts.as_mut(), iam.as_mut()];
+        for endpoint in endpoints.into_iter().flatten() {
+            endpoint.egress = way.to(&endpoint.url);
+        }
+    }
+}
+
+impl Environment {
+    /// The proxy of the network on the way to a URL. One whose variable cannot be read is none: that is
+    /// reported with the configuration.
+    #[must_use]
+    pub fn egress_to(&self, url: &UpstreamUrl) -> Option<EgressProxy> {
+        Way::of(self).ok()??.to(url)
+    }
+}
+
+/// The way out of the network.
+struct Way {
+    matcher: Matcher,
+    proxy: EgressProxy,
+}
+
+impl Way {
+    /// The way that the environment names; the name of the variable if it cannot be read.
+    fn of(environment: &Environment) -> Result<Option<Self>, &'static str> {
+        let Some((name, value)) = first(environment, &PROXY) else {
+            return Ok(None);
+        };
+        let except = first(environment, &EXCEPT).map_or("", |(_, value)| value);
+        let matcher = Matcher::builder().https(value).no(except).build();
+        let anywhere = Matcher::builder().https(value).build();
+        // A value that cannot be read would be passed over in silence, and the network's rules with it.
+        let proxy = proxy(&anywhere, &Uri::from_static("https://gateway.example")).ok_or(name)?;
+        Ok(Some(Self { matcher, proxy }))
+    }
+
+    /// The proxy that has to be passed on the way to a URL.
+    fn to(&self, url: &UpstreamUrl) -> Option<EgressProxy> {
+        let authority = url.authority.to_str().unwrap_or_default();
+        let uri: Uri = format!("https://{authority}").parse().ok()?;
+        let is_matched = leaves(url) && self.matcher.intercept(&uri).is_some();
+        is_matched.then(|| self.proxy.clone())
     }
 }
 
@@ -80,11 +117,11 @@ fn first<'a>(
         .find_map(|name| Some((*name, environment.text(name)?)))
 }
 
-/// Whether a route leaves this machine. No proxy reaches its loopback addresses.
-fn leaves(route: &Route) -> bool {
-    let host = route.upstream.host.as_str();
+/// Whether a URL leaves this machine. No proxy reaches its loopback addresses.
+fn leaves(url: &UpstreamUrl) -> bool {
+    let host = url.host.as_str();
     let is_loopback = host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    route.upstream.scheme == Scheme::Https && host != "localhost" && !is_loopback
+    url.scheme == Scheme::Https && host != "localhost" && !is_loopback
 }
 
 fn proxy(matcher: &Matcher, uri: &Uri) -> Option<EgressProxy> {
@@ -113,7 +150,7 @@ mod tests {
         let mut config = with_upstream(upstream).unwrap();
         let mut problems = Vec::new();
         let environment = Environment::from_pairs(pairs.iter().copied());
-        apply(&mut config.routes, &environment, &mut problems);
+        apply(&mut config, &environment, &mut problems);
         match problems.first() {
             Some(problem) => Err(problem.to_string()),
             None => Ok(config.routes.remove(0).egress),

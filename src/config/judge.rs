@@ -9,7 +9,6 @@ use figment::value::Value;
 use http::HeaderValue;
 use jiff::SignedDuration;
 
-use super::keys::NOT_SERVED;
 use super::problem::{Place, Problem};
 use super::raw::Raw;
 
@@ -31,6 +30,11 @@ impl<'a> Judge<'a> {
     /// Where a key was said.
     pub(super) fn place(&self, key: &str) -> Place {
         self.raw.get(key).map_or(Place::Nowhere, |(_, place)| place)
+    }
+
+    /// Whether a key was said, or has a default.
+    pub(super) fn is_said(&self, key: &str) -> bool {
+        self.raw.get(key).is_some()
     }
 
     /// Reports a problem with a key, at the place where it was said.
@@ -79,12 +83,6 @@ impl<'a> Judge<'a> {
                 }
             })
         })
-    }
-
-    /// The value of a header; `None` if it is empty.
-    pub(super) fn header_value(&mut self, key: &str) -> Option<HeaderValue> {
-        self.read(key, header_value)
-            .filter(|value| !value.is_empty())
     }
 
     /// A list of texts; one text counts as a list, and commas separate in it.
@@ -151,22 +149,19 @@ impl<'a> Judge<'a> {
         duration.unwrap_or(LONGEST)
     }
 
-    /// One of several words; `None` if it is another, or one that is not served yet.
+    /// One of several words; `None` if it is another.
     pub(super) fn word<T: Copy>(
         &mut self,
         key: &str,
-        served: &[(&str, T)],
-        later: &[&str],
+        words: &[(&str, T)],
         expected: &'static str,
     ) -> Option<T> {
         let said = self.required_text(key, expected)?;
-        let value = served
+        let value = words
             .iter()
             .find(|(word, _)| *word == said)
             .map(|(_, value)| *value);
-        if value.is_none() && later.contains(&said.as_str()) {
-            self.report(key, format!("this value {NOT_SERVED}; {expected}"));
-        } else if value.is_none() {
+        if value.is_none() {
             self.report(key, expected);
         }
         value

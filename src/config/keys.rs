@@ -20,7 +20,7 @@ const fn key(name: &'static str, default: &'static str, meaning: &'static str) -
     }
 }
 
-/// Said of keys that are accepted so that configurations stay valid, but that have no effect yet.
+/// Said of what the contract has and this version has not.
 pub(super) const NOT_SERVED: &str = "is not served by this version yet";
 
 /// All keys but those of `[[route]]`, in the order of the example file.
@@ -53,12 +53,12 @@ pub const KEYS: &[Key] = &[
     key(
         "auth.mode",
         r#""aksk""#,
-        "how requests are authenticated; this version signs with AK/SK only",
+        "what requests show: `aksk` (a signature), `token`, `app-code` or `api-key`",
     ),
     key(
         "credentials.source",
         r#""auto""#,
-        "`auto`, `env`, `file` or `profile`",
+        "where the signing key comes from: `auto`, `env`, `file`, `profile`, `metadata`, `pod-identity`, `oidc` or `idp`",
     ),
     key(
         "credentials.file",
@@ -76,6 +76,56 @@ pub const KEYS: &[Key] = &[
         "sent and signed as `X-Project-Id` when set",
     ),
     key(
+        "credentials.metadata_endpoint",
+        r#""http://169.254.169.254""#,
+        "the metadata service that `metadata` asks",
+    ),
+    key(
+        "credentials.sts_endpoint",
+        r#""""#,
+        "the STS that `oidc` asks; empty for `HUAWEICLOUD_SDK_STS_ENDPOINT`, or the one of cn-north-4",
+    ),
+    key(
+        "credentials.iam_endpoint",
+        r#""""#,
+        "the IAM that `idp` and tokens ask; empty for `HUAWEICLOUD_SDK_IAM_ENDPOINT`, or `https://iam.myhuaweicloud.com`",
+    ),
+    key(
+        "credentials.token_file",
+        r#""""#,
+        "file with a token for `token`, kept fresh by somebody else",
+    ),
+    key(
+        "credentials.iam_user_file",
+        r#""""#,
+        "file with the name of the IAM user that tokens are asked for",
+    ),
+    key(
+        "credentials.iam_password_file",
+        r#""""#,
+        "file with its password",
+    ),
+    key(
+        "credentials.iam_domain_file",
+        r#""""#,
+        "file with the name of its account (domain)",
+    ),
+    key(
+        "credentials.iam_project",
+        r#""""#,
+        "name of the project that tokens are for, like `cn-north-4`; empty for the whole account",
+    ),
+    key(
+        "credentials.app_code_file",
+        r#""""#,
+        "file with the code for `app-code`",
+    ),
+    key(
+        "credentials.api_key_file",
+        r#""""#,
+        "file with the key for `api-key`, as text or as the CSV of the console",
+    ),
+    key(
         "signing.unsigned",
         r#"["multipart/*"]"#,
         "media types streamed as UNSIGNED-PAYLOAD; `*` for all",
@@ -84,7 +134,12 @@ pub const KEYS: &[Key] = &[
     key(
         "limits.large_body",
         r#""reject""#,
-        "what happens to longer ones; this version rejects them",
+        "what happens to longer ones: `reject`, or `token` to send them with a token instead of a signature",
+    ),
+    key(
+        "limits.large_body_max",
+        r#""1GiB""#,
+        "longest request body that goes out with a token",
     ),
     key(
         "limits.buffered",
@@ -235,6 +290,16 @@ pub const ROUTE_KEYS: &[Key] = &[
         "as the top-level `stage`, which is its default",
     ),
     key("auth", "", "as `auth.mode`, which is its default"),
+    key(
+        "credentials",
+        "",
+        "NAME of the `[credentials.NAME]` that it uses; `[credentials]` without it",
+    ),
+    key(
+        "large_body",
+        "",
+        "as `limits.large_body`; said here, `token` is for bodies of unknown length too",
+    ),
     key(
         "methods",
         "",

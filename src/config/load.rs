@@ -9,7 +9,7 @@ use super::problem::{Place, Problem, Problems};
 use super::raw::{Layer, Raw, RawRoute};
 use super::resolve::Judged;
 use super::{Config, Limits, egress, memory, resolve};
-use crate::credentials::{self, Found};
+use crate::credentials::{self, Kind, Need, Supply};
 
 /// What the options of the command line say: the file to read, and values that override keys.
 #[derive(Clone, Debug, Default)]
@@ -52,8 +52,8 @@ impl Overrides {
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// The key, and where it is from.
-    pub credentials: Found,
+    /// What requests show, and where it comes from.
+    pub supplies: Vec<Supply>,
     /// The file that was read, if there is one.
     pub file: Option<PathBuf>,
     /// The limit of this process's memory in bytes, if `limits.buffered` was lowered to fit it.
@@ -67,30 +67,50 @@ pub struct Loaded {
 /// All [`Problems`] with either, so that everything can be put right at once.
 pub fn load(overrides: &Overrides, environment: &Environment) -> Result<Loaded, Problems> {
     let (file, mut judged) = judge(overrides, environment);
-    let found = judged
-        .credentials_in_order
-        .then(|| credentials::load(&judged.config.credentials, environment));
-    let found = found.and_then(|found| {
-        found
-            .map_err(|error| judged.problems.push(error.into_problem()))
-            .ok()
-    });
-    match found {
-        Some(credentials) if judged.problems.is_empty() => {
-            let mut config = judged.config;
-            let own = &mut config.credentials.project_id;
-            *own = own.take().or_else(|| credentials.project_id.clone());
-            let memory = memory::limit().filter(|limit| fit(&mut config.limits, *limit));
-            Ok(Loaded {
-                config,
-                credentials,
-                file,
-                memory,
-            })
-        }
-        _ => Err(sorted(judged.problems)),
+    let supplies = if judged.credentials_in_order {
+        supplies(&mut judged, environment)
+    } else {
+        Vec::new()
+    };
+    if !judged.problems.is_empty() {
+        return Err(sorted(judged.problems));
     }
+    let mut config = judged.config;
+    let memory = memory::limit().filter(|limit| fit(&mut config.limits, *limit));
+    Ok(Loaded {
+        config,
+        supplies,
+        file,
+        memory,
+    })
 }
+
+/// Opens the sources of all that the routes need.
+fn supplies(judged: &mut Judged, environment: &Environment) -> Vec<Supply> {
+    let config = &judged.config;
+    let mut needs = credentials::needs(config);
+    if needs.is_empty() {
+        // Without a route nothing is needed, but the key has to be in order all the same.
+        needs.push(DEFAULT);
+    }
+    let mut supplies = Vec::new();
+    for need in needs {
+        let set = &config.credentials[need.set];
+        match Supply::open(need, set, environment) {
+            Ok(supply) => supplies.push(supply),
+            Err(error) => judged
+                .problems
+                .push(error.into_problem(set.name.as_deref())),
+        }
+    }
+    supplies
+}
+
+/// The key of `[credentials]`.
+const DEFAULT: Need = Need {
+    set: 0,
+    kind: Kind::Key,
+};
 
 /// Makes what callers can have held fit a limit of memory; whether it had to be made smaller.
 fn fit(limits: &mut Limits, memory: u64) -> bool {
@@ -102,7 +122,7 @@ fn fit(limits: &mut Limits, memory: u64) -> bool {
     is_too_much
 }
 
-/// Loads credentials alone, for what needs no upstream.
+/// Opens the source of the key of `[credentials]` alone, for what needs no upstream.
 ///
 /// # Errors
 ///
@@ -110,7 +130,7 @@ fn fit(limits: &mut Limits, memory: u64) -> bool {
 pub fn load_credentials(
     overrides: &Overrides,
     environment: &Environment,
-) -> Result<Found, Problems> {
+) -> Result<Supply, Problems> {
     let (_, mut judged) = judge(overrides, environment);
     judged
         .problems
@@ -118,8 +138,8 @@ pub fn load_credentials(
     if !judged.problems.is_empty() {
         return Err(sorted(judged.problems));
     }
-    credentials::load(&judged.config.credentials, environment)
-        .map_err(|error| Problems(vec![error.into_problem()]))
+    Supply::open(DEFAULT, &judged.config.credentials[0], environment)
+        .map_err(|error| Problems(vec![error.into_problem(None)]))
 }
 
 /// Loads the address of the admin listener alone, for who asks a proxy that runs; `None` when it is off.
@@ -159,7 +179,7 @@ fn judge(overrides: &Overrides, environment: &Environment) -> (Option<PathBuf>, 
         overrides.layer.clone(),
     ];
     let mut judged = resolve::resolve(&Raw::new(layers, routes), problems);
-    egress::apply(&mut judged.config.routes, environment, &mut judged.problems);
+    egress::apply(&mut judged.config, environment, &mut judged.problems);
     (file, judged)
 }
 

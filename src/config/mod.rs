@@ -9,6 +9,7 @@
 
 mod address;
 mod bounds;
+mod credentials;
 mod egress;
 mod environment;
 mod judge;
@@ -26,11 +27,13 @@ mod server_tls;
 mod tests;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use http::{HeaderValue, Method};
 
+pub use credentials::{
+    CredentialSource, CredentialsConfig, Endpoint, Endpoints, IamUser, TokenSource,
+};
 pub use egress::EgressProxy;
 pub use environment::Environment;
 pub use keys::{KEYS, Key, ROUTE_KEYS};
@@ -55,8 +58,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Methods that callers may use.
     pub methods: Methods,
-    /// Where the signing key comes from.
-    pub credentials: CredentialsConfig,
+    /// Where what requests show comes from: `[credentials]`, then each `[credentials.NAME]`.
+    pub credentials: Vec<CredentialsConfig>,
     /// How payloads are signed.
     pub signing: SigningConfig,
     /// Sizes and counts that bound what a caller can make the proxy hold.
@@ -92,6 +95,47 @@ pub struct Route {
     pub paths: Option<Vec<PathRule>>,
     /// The proxy of the network that has to be passed on the way out; `None` to connect directly.
     pub egress: Option<EgressProxy>,
+    /// How its requests show whose they are.
+    pub auth: Auth,
+    /// What happens to bodies that are too long for a signature.
+    pub large_body: LargeBody,
+}
+
+/// How requests of a route show whose they are: by a signature with the key of `[credentials]`, unless it
+/// is said otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Auth {
+    /// By what.
+    pub mode: AuthMode,
+    /// Of which set: its number in [`Config::credentials`].
+    pub credentials: usize,
+}
+
+/// By what a request shows whose it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AuthMode {
+    /// A signature with an access key, or with the key and secret of an app.
+    #[default]
+    AkSk,
+    /// A token of IAM, as `X-Auth-Token`.
+    Token,
+    /// The code of an app, as `X-Apig-AppCode`.
+    AppCode,
+    /// An API key of ModelArts, as `Authorization: Bearer`.
+    ApiKey,
+}
+
+/// What happens to bodies that are longer than [`Limits::body`] on a route that signs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LargeBody {
+    /// They are refused.
+    #[default]
+    Reject,
+    /// They go out with a token, up to [`Limits::large_body`].
+    Token {
+        /// Whether bodies whose length is not known do too.
+        unknown: bool,
+    },
 }
 
 /// A path that callers may use, as they write it.
@@ -161,32 +205,6 @@ impl Methods {
     }
 }
 
-/// Where the signing key comes from (`[credentials]`).
-#[derive(Clone, Debug)]
-pub struct CredentialsConfig {
-    /// Which source is read.
-    pub source: CredentialSource,
-    /// The file of [`CredentialSource::File`]; [`CredentialSource::Auto`] tries it in its turn.
-    pub file: PathBuf,
-    /// Which row of a `credentials.csv` with several keys: the row of this user name; `None` for the first.
-    pub user: Option<String>,
-    /// Value of `X-Project-Id`, when set.
-    pub project_id: Option<HeaderValue>,
-}
-
-/// The kinds of source for a signing key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CredentialSource {
-    /// The first that has a key, in the order documented at [`crate::credentials`].
-    Auto,
-    /// Environment variables.
-    Env,
-    /// The file that `credentials.file` or `--credentials` names.
-    File,
-    /// The SDKs' profile, `~/.huaweicloud/credentials`.
-    Profile,
-}
-
 /// How payloads are signed (`[signing]`).
 #[derive(Clone, Debug)]
 pub struct SigningConfig {
@@ -210,6 +228,8 @@ pub enum MediaRange {
 pub struct Limits {
     /// Longest request body that is forwarded.
     pub body: u64,
+    /// Longest request body that is forwarded with a token, where that is wanted.
+    pub large_body: u64,
     /// Bytes of all hashed bodies held at once, over all requests.
     pub buffered: u64,
     /// Connections of callers open at once.

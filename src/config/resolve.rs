@@ -10,9 +10,10 @@ use super::judge::{Judge, header_value};
 use super::keys::{KEYS, nearest};
 use super::problem::{Place, Problem};
 use super::raw::Raw;
+use super::routes::{self, Usual};
 use super::{
-    ClockConfig, Config, CredentialSource, CredentialsConfig, MediaRange, Methods, SigningConfig,
-    UpstreamTls, bounds, listen, routes,
+    ClockConfig, Config, MediaRange, Methods, SigningConfig, UpstreamTls, bounds, credentials,
+    listen,
 };
 
 /// What came of judging.
@@ -30,22 +31,21 @@ pub(super) fn resolve(raw: &Raw, problems: Vec<Problem>) -> Judged {
     let mut judge = Judge::new(raw, problems);
     unknown_keys(raw, &mut judge);
     let before = judge.problems.len();
-    let credentials = credentials(&mut judge);
+    let credentials = credentials::sets(raw, &mut judge);
     let credentials_in_order = judge.problems.len() == before;
     let stage = stage(&mut judge);
-    judge.word(
-        "auth.mode",
-        &[("aksk", ())],
-        &routes::LATER_MODES,
-        routes::EXPECTED_MODE,
-    );
+    let usual = Usual {
+        stage,
+        auth: routes::auth(&mut judge),
+        large_body: bounds::large_body(&mut judge),
+    };
     let listen = listen::listen(&mut judge);
     let tls = listen::tls(&mut judge, &listen);
     let access = listen::access(&mut judge);
     listen::posture(&mut judge, &listen, &access, tls.as_ref());
     let config = Config {
         admin: listen::admin(&mut judge, &listen),
-        routes: routes::routes(raw, &mut judge, &stage, &listen),
+        routes: routes::routes(raw, &mut judge, &usual, &listen, &credentials),
         listen,
         unix_socket: listen::unix_socket(&mut judge),
         tls,
@@ -75,11 +75,13 @@ pub(super) fn resolve(raw: &Raw, problems: Vec<Problem>) -> Judged {
 
 fn unknown_keys(raw: &Raw, judge: &mut Judge<'_>) {
     for (name, place) in raw.said() {
-        if KEYS.iter().any(|key| key.name == name) {
+        let of_set = credentials::split(name).map(|(_, key)| format!("credentials.{key}"));
+        let plain = of_set.as_deref().unwrap_or(name);
+        if KEYS.iter().any(|key| key.name == plain) {
             continue;
         }
         let is_route = name == "route" || name.starts_with("route.") || name.starts_with("route_");
-        let message = match nearest(name, KEYS) {
+        let message = match nearest(plain, KEYS) {
             _ if is_route => {
                 "routes are tables of the configuration file; write [[route]] there".to_owned()
             }
@@ -141,31 +143,6 @@ pub(super) fn methods_named(names: &[String]) -> Result<Methods, &'static str> {
         .filter(|methods| !methods.is_empty())
         .map(Methods::Only)
         .ok_or(EXPECTED)
-}
-
-fn credentials(judge: &mut Judge<'_>) -> CredentialsConfig {
-    let served = [
-        ("auto", CredentialSource::Auto),
-        ("env", CredentialSource::Env),
-        ("file", CredentialSource::File),
-        ("profile", CredentialSource::Profile),
-    ];
-    let later = ["metadata", "pod-identity", "oidc"];
-    let expected = "expected \"auto\", \"env\", \"file\" or \"profile\"";
-    let source = judge.word("credentials.source", &served, &later, expected);
-    let file = judge.required_text("credentials.file", "expected the path of a file with a key");
-    let file = file.map(|file| relative(judge, "credentials.file", file));
-    let is_named = judge.place("credentials.file") != Place::Nowhere;
-    CredentialsConfig {
-        source: match source {
-            // Naming a file says that the key is in it.
-            Some(CredentialSource::Auto) if is_named && file.is_some() => CredentialSource::File,
-            source => source.unwrap_or(CredentialSource::Auto),
-        },
-        file: file.unwrap_or_default(),
-        user: judge.text("credentials.user"),
-        project_id: judge.header_value("credentials.project_id"),
-    }
 }
 
 fn media_ranges(judge: &mut Judge<'_>) -> Vec<MediaRange> {

@@ -5,28 +5,56 @@ use std::net::{IpAddr, SocketAddr};
 use figment::value::Value;
 use http::HeaderValue;
 
+use super::bounds::{EXPECTED_LARGE_BODY, LARGE_BODY};
 use super::judge::{Judge, header_value, list, text};
-use super::keys::{NOT_SERVED, ROUTE_KEYS, nearest};
+use super::keys::{ROUTE_KEYS, nearest};
 use super::problem::{Place, Problem};
 use super::raw::{Raw, RawRoute};
 use super::resolve::methods_named;
-use super::{Listen, PathRule, Route, UpstreamUrl, address};
+use super::{
+    Auth, AuthMode, CredentialsConfig, LargeBody, Listen, PathRule, Route, UpstreamUrl, address,
+};
 use crate::signature::Target;
 
-pub(super) const LATER_MODES: [&str; 3] = ["token", "app-code", "api-key"];
-pub(super) const EXPECTED_MODE: &str = "expected \"aksk\"";
+const MODES: [(&str, AuthMode); 4] = [
+    ("aksk", AuthMode::AkSk),
+    ("token", AuthMode::Token),
+    ("app-code", AuthMode::AppCode),
+    ("api-key", AuthMode::ApiKey),
+];
+const EXPECTED_MODE: &str = "expected \"aksk\", \"token\", \"app-code\" or \"api-key\"";
+
+/// What holds for routes that do not say otherwise.
+#[derive(Debug)]
+pub(super) struct Usual {
+    pub(super) stage: HeaderValue,
+    pub(super) auth: AuthMode,
+    pub(super) large_body: LargeBody,
+}
+
+/// How requests show whose they are where a route does not say it.
+pub(super) fn auth(judge: &mut Judge<'_>) -> AuthMode {
+    let mode = judge.word("auth.mode", &MODES, EXPECTED_MODE);
+    mode.unwrap_or(AuthMode::AkSk)
+}
 
 /// All routes, longest prefix first.
 pub(super) fn routes(
     raw: &Raw,
     judge: &mut Judge<'_>,
-    stage: &HeaderValue,
+    usual: &Usual,
     listen: &[Listen],
+    sets: &[CredentialsConfig],
 ) -> Vec<Route> {
     let mut routes: Vec<(Route, Place)> = Vec::new();
-    routes.extend(top_level(raw, judge, stage, listen));
+    routes.extend(top_level(raw, judge, usual, listen));
+    if !routes.is_empty()
+        && let Some((key, message)) = lack(&routes[0].0, &sets[0])
+    {
+        judge.report(&format!("credentials.{key}"), message);
+    }
     for said in &raw.routes {
-        let Some(route) = route(said, judge, stage, listen) else {
+        let Some(route) = route(said, judge, usual, listen, sets) else {
             continue;
         };
         if routes.iter().any(|(other, _)| other.prefix == route.prefix) {
@@ -49,7 +77,7 @@ pub(super) fn routes(
 fn top_level(
     raw: &Raw,
     judge: &mut Judge<'_>,
-    stage: &HeaderValue,
+    usual: &Usual,
     listen: &[Listen],
 ) -> Option<(Route, Place)> {
     let Some(upstream) = judge.text("upstream") else {
@@ -71,10 +99,15 @@ fn top_level(
             let route = Route {
                 prefix: String::new(),
                 upstream,
-                stage: stage.clone(),
+                stage: usual.stage.clone(),
                 methods: None,
                 paths: None,
                 egress: None,
+                auth: Auth {
+                    mode: usual.auth,
+                    credentials: 0,
+                },
+                large_body: usual.large_body,
             };
             Some((route, judge.place("upstream")))
         }
@@ -88,8 +121,9 @@ fn top_level(
 fn route(
     said: &RawRoute,
     judge: &mut Judge<'_>,
-    stage: &HeaderValue,
+    usual: &Usual,
     listen: &[Listen],
+    sets: &[CredentialsConfig],
 ) -> Option<Route> {
     unknown_keys(said, judge);
     let mut table = Table { said, judge };
@@ -98,27 +132,79 @@ fn route(
     let methods = table.optional("methods", |value| methods_named(&list(value)?));
     let within = prefix.clone().unwrap_or_default();
     let paths = table.optional("paths", |value| path_rules(&list(value)?, &within));
-    let stage = table
-        .optional("stage", header_value)
-        .unwrap_or_else(|| stage.clone());
-    if let Some(problem) = table
-        .optional("auth", text)
-        .and_then(|mode| mode_problem(&mode))
-    {
-        let place = said
-            .values
-            .get("auth")
-            .map_or(Place::Nowhere, |(_, place)| place.clone());
-        table.report(place, "auth", &problem);
-    }
-    Some(Route {
+    let stage = table.optional("stage", header_value);
+    let mode = table.optional("auth", |value| word(value, &MODES, EXPECTED_MODE));
+    let set = table.optional("credentials", |value| set_named(&text(value)?, sets));
+    let large_body = table.optional("large_body", |value| {
+        let wanted = word(value, &LARGE_BODY, EXPECTED_LARGE_BODY)?;
+        // Said of the route itself, it is meant for all that may be long.
+        Ok(if wanted {
+            LargeBody::Token { unknown: true }
+        } else {
+            LargeBody::Reject
+        })
+    });
+    let route = Route {
         prefix: prefix?,
         upstream: upstream?,
-        stage,
+        stage: stage.unwrap_or_else(|| usual.stage.clone()),
         methods,
         paths,
         egress: None,
-    })
+        auth: Auth {
+            mode: mode.unwrap_or(usual.auth),
+            credentials: set.unwrap_or(0),
+        },
+        large_body: large_body.unwrap_or(usual.large_body),
+    };
+    if let Some((_, message)) = lack(&route, &sets[route.auth.credentials]) {
+        let says = ["credentials", "auth", "large_body"].map(|key| said.values.get(key));
+        let place = says.into_iter().flatten().next().map(|(_, place)| place);
+        let place = place.unwrap_or(&said.place).clone();
+        table.report(place, "auth", message);
+    }
+    Some(route)
+}
+
+/// What a set of credentials lacks for a route that uses it: the key, and what to do.
+fn lack(route: &Route, set: &CredentialsConfig) -> Option<(&'static str, &'static str)> {
+    let wants_token = route.auth.mode == AuthMode::Token;
+    let may_want_token = route.auth.mode == AuthMode::AkSk && route.large_body != LargeBody::Reject;
+    match route.auth.mode {
+        _ if (wants_token || may_want_token) && set.token.is_none() => Some((
+            "token_file",
+            "requests with a token need one: set token_file of its credentials, or iam_user_file, \
+             iam_password_file and iam_domain_file",
+        )),
+        AuthMode::AppCode if set.app_code.is_none() => Some((
+            "app_code_file",
+            "requests with an app code need one: set app_code_file of its credentials",
+        )),
+        AuthMode::ApiKey if set.api_key.is_none() => Some((
+            "api_key_file",
+            "requests with an api key need one: set api_key_file of its credentials",
+        )),
+        AuthMode::AkSk | AuthMode::Token | AuthMode::AppCode | AuthMode::ApiKey => None,
+    }
+}
+
+/// The number of the set with this name.
+fn set_named(name: &str, sets: &[CredentialsConfig]) -> Result<usize, &'static str> {
+    let found = sets
+        .iter()
+        .position(|set| set.name.as_deref() == Some(name));
+    found.ok_or("there is no such set of credentials; expected the NAME of a [credentials.NAME]")
+}
+
+/// One of several words.
+fn word<T: Copy>(
+    value: &Value,
+    words: &[(&str, T)],
+    expected: &'static str,
+) -> Result<T, &'static str> {
+    let said = text(value)?;
+    let found = words.iter().find(|(word, _)| *word == said);
+    found.map(|(_, value)| *value).ok_or(expected)
 }
 
 /// Reads the URL of an upstream that is not the proxy itself.
@@ -186,10 +272,9 @@ fn unknown_keys(said: &RawRoute, judge: &mut Judge<'_>) {
         }
         let message = match nearest(name, ROUTE_KEYS) {
             Some(key) => format!("a route has no such key; did you mean {key}?"),
-            None => {
-                "a route has no such key; it has path, upstream, stage, auth, methods and paths"
-                    .to_owned()
-            }
+            None => "a route has no such key; it has path, upstream, stage, auth, credentials, methods, \
+                     paths and large_body"
+                .to_owned(),
         };
         judge.problems.push(Problem {
             place: place.clone(),
@@ -225,16 +310,5 @@ fn prefix(path: &str) -> Result<String, &'static str> {
         Err(EXPECTED)
     } else {
         Ok(path.trim_end_matches('/').to_owned())
-    }
-}
-
-/// What is wrong with a way to authenticate, if anything is.
-fn mode_problem(mode: &str) -> Option<String> {
-    match mode {
-        "aksk" => None,
-        later if LATER_MODES.contains(&later) => Some(format!(
-            "this way to authenticate {NOT_SERVED}; {EXPECTED_MODE}"
-        )),
-        _ => Some(EXPECTED_MODE.to_owned()),
     }
 }

@@ -42,6 +42,19 @@ pub(super) fn parse(
     )
 }
 
+/// What stands in a column of the first row that has something there.
+pub(super) fn column(text: &str, name: &str) -> Option<SecretString> {
+    let mut rows = Rows::of(text).filter(Row::has_text);
+    let names = rows.next()?;
+    let is_it = |field: &SecretString| squeezed(field.expose_secret()) == name;
+    let at = names.0.iter().position(is_it)?;
+    rows.find_map(|row| {
+        row.field(at)
+            .filter(|field| !field.is_empty())
+            .map(SecretString::from)
+    })
+}
+
 /// The fields of a row, without the blanks around them.
 struct Row(Vec<SecretString>);
 

@@ -12,13 +12,42 @@ use crate::config::{Place, Problem};
 #[non_exhaustive]
 pub enum CredentialsError {
     /// No source has a key.
-    #[error("{}", nothing_found(.file, .hcloud.as_deref()))]
+    #[error("{}", nothing_found(.passed_over, .hcloud.as_deref()))]
     NothingFound {
-        /// The configured file.
-        file: PathBuf,
+        /// Every source, and why it gives none.
+        passed_over: Vec<(&'static str, String)>,
         /// KooCLI's file, if there is one.
         hcloud: Option<PathBuf>,
     },
+    /// A file that has to be named is not.
+    #[error("it is not said in which file it is; set the key of the configuration that names it")]
+    NoFile,
+    /// Pod identity is the source, and the pod has none.
+    #[error(
+        "credentials.source is \"pod-identity\", but HC_CONTAINER_CREDENTIALS_FULL_URI is not set; associate the pod's service account with an agency"
+    )]
+    NoPodIdentity,
+    /// OIDC is the source, and no provider is named.
+    #[error(
+        "credentials.source is \"oidc\", but HUAWEICLOUD_OIDC_PROVIDER_URN is not set; set it, HUAWEICLOUD_OIDC_AGENCY_URN and HUAWEICLOUD_OIDC_TOKEN_FILE"
+    )]
+    NoOidc,
+    /// An identity provider is the source, and none is named.
+    #[error(
+        "credentials.source is \"idp\", but HUAWEICLOUD_SDK_IDP_ID is not set; set it, and HUAWEICLOUD_SDK_ID_TOKEN_FILE"
+    )]
+    NoIdp,
+    /// A variable has a value that cannot be used.
+    #[error("{name}: {expected}")]
+    Variable {
+        /// The variable.
+        name: &'static str,
+        /// What is expected.
+        expected: &'static str,
+    },
+    /// A file with a token, an app code or an API key has something else in it.
+    #[error("{} does not hold one word of visible ascii characters; write it anew, and nothing else", .0.display())]
+    NotText(PathBuf),
     /// The environment is the source, and has no key.
     #[error(
         "credentials.source is \"env\", but no variable has a key; set HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK"
@@ -93,30 +122,41 @@ pub enum CredentialsError {
 }
 
 impl CredentialsError {
-    /// The error as one of the problems with a configuration.
+    /// The error as one of the problems with a configuration: with the set that it is about.
     #[must_use]
-    pub fn into_problem(self) -> Problem {
+    pub fn into_problem(self, set: Option<&str>) -> Problem {
         Problem {
             place: Place::Nowhere,
-            key: "credentials".to_owned(),
+            key: match set {
+                Some(name) => format!("credentials.{name}"),
+                None => "credentials".to_owned(),
+            },
             message: self.to_string(),
         }
     }
 }
 
-fn nothing_found(file: &Path, hcloud: Option<&Path>) -> String {
-    let mut text = format!(
-        "there is no key: not in HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK, not in HW_ACCESS_KEY and HW_SECRET_KEY, not in {}, \
-         not in ~/.huaweicloud/credentials; download credentials.csv from My Credentials in the console and give --credentials credentials.csv",
-        file.display()
-    );
+fn nothing_found(passed_over: &[(&'static str, String)], hcloud: Option<&Path>) -> String {
+    let mut text =
+        "there is no key; download credentials.csv from My Credentials in the console and give \
+                    --credentials credentials.csv, or set HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK"
+            .to_owned();
+    let mut put = |piece: std::fmt::Arguments<'_>| {
+        let put = text.write_fmt(piece);
+        put.expect("writing to a string cannot fail");
+    };
+    for (at, (source, why)) in passed_over.iter().enumerate() {
+        let before = if at == 0 { " (looked for in: " } else { "; " };
+        put(format_args!("{before}{source}: {why}"));
+    }
+    if !passed_over.is_empty() {
+        put(format_args!(")"));
+    }
     if let Some(path) = hcloud {
-        let hint = write!(
-            text,
+        put(format_args!(
             " ({} is there: if its keys are not encrypted, give --credentials {0})",
             path.display()
-        );
-        hint.expect("writing to a string cannot fail");
+        ));
     }
     text
 }

@@ -4,9 +4,9 @@
 use std::path::Path;
 
 use secrecy::SecretString;
-use secrecy::zeroize::Zeroize;
 use serde_json::Value;
 
+use super::wiped::Wiped;
 use super::{Credentials, CredentialsError, Origin, checked};
 
 /// The key of the current profile, if it is not encrypted.
@@ -46,25 +46,6 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Credentials, CredentialsE
         token,
         &Origin::File(path.to_owned()),
     )
-}
-
-/// A value whose texts are wiped when it is dropped. What the parser needs to undo escapes is not; in a
-/// key there are none.
-struct Wiped(Value);
-
-impl Drop for Wiped {
-    fn drop(&mut self) {
-        wipe(&mut self.0);
-    }
-}
-
-fn wipe(value: &mut Value) {
-    match value {
-        Value::String(text) => text.zeroize(),
-        Value::Array(values) => values.iter_mut().for_each(wipe),
-        Value::Object(fields) => fields.values_mut().for_each(wipe),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
 }
 
 /// Whether the two have the shape that the console gives to keys: 20 and 40 letters and digits.

@@ -1,44 +1,69 @@
-//! Where the signing key comes from: the sources that are read once, at the start.
+//! Where what requests show comes from, and how it is kept fresh while it is used.
 //!
-//! With `credentials.source = "auto"`, the first of these that is there is taken:
+//! ```text
+//! needs ─► Supply::open ─► start ─► keep ─► Feed ─► every worker
+//! which    finds the       asks     renews,   the current secret,
+//! secrets  source          once     re-reads  and how it went
+//! ```
 //!
-//! 1. `HUAWEICLOUD_SDK_AK` and `HUAWEICLOUD_SDK_SK`, as for the SDKs;
-//! 2. `HW_ACCESS_KEY` and `HW_SECRET_KEY`, then `OS_ACCESS_KEY` and `OS_SECRET_KEY`, as for Terraform;
-//! 3. systemd's `$CREDENTIALS_DIRECTORY`: `credentials.csv`, or one file each for the parts of a key;
-//! 4. the file of `credentials.file`, which is `./credentials.csv` by default;
-//! 5. the SDKs' profile, `~/.huaweicloud/credentials`.
+//! With `credentials.source = "auto"`, the first of these that is there gives the key that signs:
+//!
+//! 1. STS, if `HUAWEICLOUD_OIDC_PROVIDER_URN` is set;
+//! 2. IAM with a token of an identity provider, if `HUAWEICLOUD_SDK_IDP_ID` is set;
+//! 3. `HUAWEICLOUD_SDK_AK` and `HUAWEICLOUD_SDK_SK`, as for the SDKs, then `HW_ACCESS_KEY` and
+//!    `HW_SECRET_KEY`, then `OS_ACCESS_KEY` and `OS_SECRET_KEY`, as for Terraform;
+//! 4. systemd's `$CREDENTIALS_DIRECTORY`: `credentials.csv`, or one file each for the parts of a key;
+//! 5. the file of `credentials.file`, which is `./credentials.csv` by default;
+//! 6. the SDKs' profile, `~/.huaweicloud/credentials`;
+//! 7. the metadata service of a server with an agency;
+//! 8. the identity of a pod, if `HC_CONTAINER_CREDENTIALS_FULL_URI` is set.
 //!
 //! A source that is there but broken is an error and not passed over: it would be a surprise to sign
 //! with another key than the one that was given. Naming a file makes it the only source.
 //!
 //! # What can go wrong
 //!
-//! Everything that people do to such files: byte order marks, quotes, blanks from copying, other
-//! columns, keys of another cloud. Errors say what to do, and never what was read.
+//! Everything that people do to files: byte order marks, quotes, blanks from copying, other
+//! columns, keys of another cloud, half a file. Services refuse, hang, and give keys that have ended. The
+//! old secret is used for as long as it is good; only then do requests fail. Errors say what to do, and
+//! never what was read.
 //!
 //! # What stays in memory
 //!
 //! What is read of a file, the copies that parsers make of it and the parts of a key are wiped as soon as
 //! they are not needed; a key that signs is kept as the state of its HMAC, which is wiped too. Not wiped
 //! are the environment block, which belongs to the system, what `hmac` leaves on the stack when it is
-//! given the key, the password of a network's proxy, and the heads of requests on their way, which hold
-//! the token of a temporary key. So other processes of the same user are kept from the memory as a whole
+//! given the key, the password of a network's proxy, what a service sent while it is read, and the heads of
+//! requests on their way, which hold tokens. So other processes of the same user are kept from the memory as a whole
 //! (`cli::memory`).
 
 mod csv_file;
 mod environment;
+mod environment_services;
 mod error;
+mod feed;
+mod files;
 mod hcloud;
+mod issued;
+mod keeper;
 mod profile;
+mod service;
+mod supply;
+mod wiped;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::config::Environment;
 use crate::config::secret::read_secret_file;
-use crate::config::{CredentialSource, CredentialsConfig, Environment};
 pub use error::CredentialsError;
+pub use feed::{Feed, FeedStatus};
+pub use issued::{Issued, Secret};
+pub use keeper::{keep, start};
+pub use service::ServiceError;
+pub use supply::{Kind, Need, Supply, needs};
 
 /// An access key pair, with the token that a temporary pair needs.
 #[derive(Clone, Debug)]
@@ -69,6 +94,8 @@ pub enum Origin {
     Environment(&'static str),
     /// In a file.
     File(PathBuf),
+    /// A service gave them; its name.
+    Service(&'static str),
 }
 
 impl fmt::Display for Origin {
@@ -76,47 +103,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Environment(name) => write!(f, "the environment ({name})"),
             Self::File(path) => write!(f, "{}", path.display()),
-        }
-    }
-}
-
-/// Loads credentials from the configured source.
-///
-/// # Errors
-///
-/// A [`CredentialsError`] that says what to do.
-pub fn load(
-    config: &CredentialsConfig,
-    environment: &Environment,
-) -> Result<Found, CredentialsError> {
-    let user = config.user.as_deref();
-    match config.source {
-        CredentialSource::Env => {
-            environment::load(environment)?.ok_or(CredentialsError::NoVariables)
-        }
-        CredentialSource::File => load_file(&config.file, user),
-        CredentialSource::Profile => {
-            let path = profile_path(environment).ok_or(CredentialsError::NoHome)?;
-            load_file(&path, user)
-        }
-        CredentialSource::Auto => {
-            if let Some(found) = environment::load(environment)? {
-                return Ok(found);
-            }
-            if let Some(folder) = environment.path("CREDENTIALS_DIRECTORY")
-                && let Some(found) = load_folder(&folder, user)?
-            {
-                return Ok(found);
-            }
-            let profile = profile_path(environment);
-            let there = [Some(config.file.clone()), profile]
-                .into_iter()
-                .flatten()
-                .find(|path| path.exists());
-            there.map_or_else(
-                || Err(nothing_found(config, environment)),
-                |path| load_file(&path, user),
-            )
+            Self::Service(name) => f.write_str(name),
         }
     }
 }
@@ -237,14 +224,10 @@ fn profile_path(environment: &Environment) -> Option<PathBuf> {
         })
 }
 
-fn nothing_found(config: &CredentialsConfig, environment: &Environment) -> CredentialsError {
-    let hcloud = environment
-        .path("HOME")
-        .map(|home| home.join(".hcloud/config.json"));
-    CredentialsError::NothingFound {
-        file: config.file.clone(),
-        hcloud: hcloud.filter(|path| path.exists()),
-    }
+/// KooCLI's file, if there is one: it is not looked into unasked, but it may hold the key.
+fn hcloud_file(environment: &Environment) -> Option<PathBuf> {
+    let home = environment.path("HOME")?;
+    Some(home.join(".hcloud/config.json")).filter(|path| path.exists())
 }
 
 #[cfg(test)]

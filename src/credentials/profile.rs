@@ -1,4 +1,5 @@
-//! The SDKs' profile: an INI file with the sections `[basic]` and `[global]`.
+//! The SDKs' profile: an INI file with the sections `[basic]` and `[global]`, or with `[app]` for the key and
+//! the secret of an app, which sign in the same way.
 //!
 //! Read by hand rather than by a crate: a secret may have any character, so nothing in a value has a
 //! meaning of its own, and what is read stays where it is, with no copies to be wiped.
@@ -10,7 +11,14 @@ use secrecy::SecretString;
 
 use super::{Credentials, CredentialsError, Origin, checked};
 
-/// The key of `[basic]`, or else of `[global]`, and the project.
+/// Sections that may have a key, with the names of its two parts.
+const SECTIONS: [(&str, &str, &str); 3] = [
+    ("basic", "ak", "sk"),
+    ("global", "ak", "sk"),
+    ("app", "app_key", "app_secret"),
+];
+
+/// The key of the first section that has one, and the project.
 pub(super) fn parse(
     text: &str,
     path: &Path,
@@ -22,15 +30,17 @@ pub(super) fn parse(
             .find(|line| line.section == section && line.name == name)
             .map(|line| line.value)
     };
-    let section = ["basic", "global"]
+    let (section, key, secret) = SECTIONS
         .into_iter()
-        .find(|section| value(section, "ak").is_some() && value(section, "sk").is_some())
+        .find(|(section, key, secret)| {
+            value(section, key).is_some() && value(section, secret).is_some()
+        })
         .ok_or_else(|| CredentialsError::Profile(path.to_owned()))?;
     let value = |name| value(section, name).filter(|value| !value.is_empty());
-    let secret_key = SecretString::from(value("sk").unwrap_or_default());
+    let secret_key = SecretString::from(value(secret).unwrap_or_default());
     let token = value("security_token").map(SecretString::from);
     let origin = Origin::File(path.to_owned());
-    let credentials = checked(value("ak").unwrap_or_default(), &secret_key, token, &origin)?;
+    let credentials = checked(value(key).unwrap_or_default(), &secret_key, token, &origin)?;
     let project_id = value("project_id").and_then(|id| HeaderValue::from_str(id).ok());
     Ok((credentials, project_id))
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
 
 use super::*;
+use crate::config::CredentialsConfig;
 
 const AK: &str = "AKTEST0000000000TEST";
 const SK: &str = "MARKERskMARKERskMARKERskMARKERskMARKERsk";
@@ -39,17 +40,31 @@ fn own() -> (String, String) {
     (AK.to_owned(), SK.to_owned())
 }
 
+/// What is found without asking anybody.
 fn auto(environment: &[(&str, &str)], file: &Path) -> Result<Found, CredentialsError> {
     let config = CredentialsConfig {
-        source: CredentialSource::Auto,
         file: file.to_owned(),
-        user: None,
-        project_id: None,
+        ..CredentialsConfig::default()
     };
-    load(
-        &config,
-        &Environment::from_pairs(environment.iter().copied()),
-    )
+    let need = Need {
+        set: 0,
+        kind: Kind::Key,
+    };
+    let environment = Environment::from_pairs(environment.iter().copied());
+    let supply = Supply::open(need, &config, &environment)?;
+    let issued = supply.feed().current();
+    let issued = issued.ok_or_else(|| CredentialsError::NothingFound {
+        passed_over: supply.passed_over.clone(),
+        hcloud: hcloud_file(&environment),
+    })?;
+    let Secret::Key(credentials) = issued.secret.clone() else {
+        panic!("it is no key");
+    };
+    Ok(Found {
+        credentials,
+        project_id: issued.project_id.clone(),
+        origin: issued.origin.clone(),
+    })
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Change, Context, Difference, Echo, Meaning, compare};
+use super::{Change, Context, Difference, Echo, Meaning, Shows, compare};
 use crate::signature::SigningDate;
 
 /// The longest hint, in bytes.
@@ -25,6 +25,9 @@ const EXPIRED_KEY: &str = "the temporary key has expired, or the clock of this m
      new temporary key and restart the proxy, and set the clock with NTP";
 
 pub(super) fn hint(meaning: &Meaning, context: &Context<'_>) -> Option<String> {
+    if let Some(text) = about_secret(meaning, context.shows) {
+        return Some(text.to_owned());
+    }
     let text = match meaning {
         Meaning::SignatureMismatch { echoed } => mismatch(echoed.as_ref(), context),
         Meaning::Expired { signed, server } => expired(*signed, *server, context),
@@ -36,6 +39,31 @@ pub(super) fn hint(meaning: &Meaning, context: &Context<'_>) -> Option<String> {
             .into(),
     };
     Some(presentable(&text))
+}
+
+/// The advice about what is sent in the place of a signature.
+fn about_secret(meaning: &Meaning, shows: Shows) -> Option<&'static str> {
+    let is_refused = matches!(
+        meaning,
+        Meaning::InvalidToken | Meaning::UnknownApp | Meaning::UnknownKey | Meaning::Unauthorized
+    );
+    match shows {
+        _ if !is_refused => None,
+        Shows::Signature => None,
+        Shows::Token => Some(
+            "the gateway does not take the token: it has ended or was withdrawn, or is of another region, \
+             project or account; the proxy has asked for another one, or write a new one into token_file, \
+             and check iam_project",
+        ),
+        Shows::AppCode => Some(
+            "the gateway does not take the app code: check app_code_file, that the app is authorised for \
+             this API, and that the API takes app codes (simple authentication); a new one needs two minutes",
+        ),
+        Shows::ApiKey => Some(
+            "the gateway does not take the api key: check api_key_file, and that the key is active, of this \
+             region, and allowed for this service",
+        ),
+    }
 }
 
 fn mismatch(echoed: Option<&Echo>, context: &Context<'_>) -> Cow<'static, str> {

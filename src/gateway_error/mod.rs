@@ -156,9 +156,25 @@ impl fmt::Debug for Echo {
     }
 }
 
+/// What a request shows so that it is let in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shows {
+    /// A signature.
+    #[default]
+    Signature,
+    /// A token of IAM.
+    Token,
+    /// The code of an app.
+    AppCode,
+    /// An API key.
+    ApiKey,
+}
+
 /// What the proxy knows of the refused request.
 #[derive(Clone, Copy, Default)]
 pub struct Context<'a> {
+    /// What the request shows.
+    pub shows: Shows,
     /// The canonical request that was signed.
     pub canonical_request: Option<&'a str>,
     /// Whether the key is a temporary one.
@@ -176,6 +192,7 @@ pub struct Context<'a> {
 impl fmt::Debug for Context<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
+            .field("shows", &self.shows)
             .field("has_security_token", &self.has_security_token)
             .field("clock_offset", &self.clock_offset)
             .field("corrects_clock", &self.corrects_clock)

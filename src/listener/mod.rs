@@ -24,6 +24,6 @@ mod unix;
 mod workers;
 mod writing;
 
-pub use server::{Ended, ServeError, Server, SetupError};
+pub use server::{Ended, ServeError, Server, SetupError, network};
 pub use sockets::{BindError, Listeners};
 pub use tls::{ServerTls, ServerTlsError};

@@ -14,10 +14,10 @@ use super::sockets::{Accepted, BindError, Bound, Listeners};
 use super::tls::{ServerTls, ServerTlsError};
 use super::unix::Door;
 use super::workers::{Admitted, StartError, Workers};
-use crate::config::Config;
-use crate::credentials::Credentials;
+use crate::config::{Config, Environment};
+use crate::credentials::{Credentials, CredentialsError, Kind, Need, Supply, keep, needs};
 use crate::guard::Guard;
-use crate::proxy::{Settings, SigningKey, SigningKeyError};
+use crate::proxy::{Keyring, Settings};
 use crate::upstream::{Network, Resolver, TlsSettings, TlsSetupError};
 
 /// How long accepting pauses after it failed. A failure is usually a lack of file descriptors, which
@@ -35,6 +35,19 @@ pub struct Server {
     settings: Arc<Settings>,
     network: Network,
     tls: Option<ServerTls>,
+    supplies: Vec<Supply>,
+}
+
+/// The network that a proxy with this configuration is in: this machine's.
+///
+/// # Errors
+///
+/// A [`TlsSetupError`] if nothing can be trusted.
+pub fn network(config: &Config) -> Result<Network, TlsSetupError> {
+    Ok(Network {
+        tls: TlsSettings::new(&config.upstream_tls.extra_roots)?,
+        resolver: Resolver::system(),
+    })
 }
 
 /// Why a proxy cannot be set up.
@@ -50,9 +63,9 @@ pub enum SetupError {
     /// TLS with callers cannot be set up.
     #[error(transparent)]
     ServerTls(#[from] ServerTlsError),
-    /// The key cannot be used.
-    #[error(transparent)]
-    Key(#[from] SigningKeyError),
+    /// What the routes need cannot be had.
+    #[error("credentials: {0}")]
+    Credentials(#[from] CredentialsError),
 }
 
 /// How serving ended.
@@ -77,17 +90,14 @@ pub enum ServeError {
 }
 
 impl Server {
-    /// Binds the addresses and prepares the key and TLS. Nothing is accepted yet.
+    /// Binds the addresses and prepares TLS, for a proxy that signs with this key for ever. Nothing is
+    /// accepted yet.
     ///
     /// # Errors
     ///
     /// A [`SetupError`]: the first thing that cannot be had.
     pub fn bind(config: &Config, credentials: &Credentials) -> Result<Self, SetupError> {
-        let network = Network {
-            tls: TlsSettings::new(&config.upstream_tls.extra_roots)?,
-            resolver: Resolver::system(),
-        };
-        Self::bind_in(network, config, credentials)
+        Self::bind_in(network(config)?, config, credentials)
     }
 
     /// As [`Self::bind`], in a network where names are known and trusted in another way than this
@@ -101,7 +111,31 @@ impl Server {
         config: &Config,
         credentials: &Credentials,
     ) -> Result<Self, SetupError> {
-        let key = SigningKey::new(credentials, config.credentials.project_id.clone())?;
+        let supply = |need: Need| {
+            let set = &config.credentials[need.set];
+            match need.kind {
+                Kind::Key => Ok(Supply::fixed(need, set.label(), credentials)),
+                _ => Supply::open(need, set, &Environment::default()),
+            }
+        };
+        let supplies = needs(config).into_iter().map(supply);
+        Self::bind_with(network, config, supplies.collect::<Result<_, _>>()?)
+    }
+
+    /// As [`Self::bind_in`], for a proxy whose secrets come from these supplies, and change.
+    ///
+    /// # Errors
+    ///
+    /// A [`SetupError`]: the first thing that cannot be had.
+    ///
+    /// # Panics
+    ///
+    /// If a supply is missing that [`needs`] names.
+    pub fn bind_with(
+        network: Network,
+        config: &Config,
+        supplies: Vec<Supply>,
+    ) -> Result<Self, SetupError> {
         let tls = config.tls.as_ref().map(ServerTls::new).transpose()?;
         let listeners = Listeners::bind(&config.listen, &config.unix_socket, tls.as_ref())?;
         let guard = Guard::new(&config.access, listeners.addresses());
@@ -109,12 +143,14 @@ impl Server {
             .admin
             .map(|address| Desk::bind(address, &config.access))
             .transpose()?;
+        let keyring = Keyring::new(config, &supplies);
         Ok(Self {
             listeners,
             admin,
-            settings: Arc::new(Settings::new(config, guard, key)),
+            settings: Arc::new(Settings::new(config, guard, keyring)),
             network,
             tls,
+            supplies,
         })
     }
 
@@ -178,6 +214,10 @@ impl Server {
         for socket in self.listeners.sockets {
             let accepts = accept(Open::new(socket)?, Arc::clone(&workers), Arc::clone(&slots));
             accepting.spawn(stopping.clone().run_until_cancelled_owned(accepts));
+        }
+        for supply in self.supplies {
+            let keeping = keep(supply, self.network.clone());
+            accepting.spawn(stopping.clone().run_until_cancelled_owned(keeping));
         }
         let (network, settings) = (self.network, Arc::clone(&self.settings));
         accepting.spawn(stopping.clone().run_until_cancelled_owned(async move {

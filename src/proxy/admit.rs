@@ -2,10 +2,11 @@
 
 use http::Method;
 
+use super::keyring::Ring;
 use super::message::{Observed, Request};
 use super::reply::Reply;
 use super::{Settings, loops};
-use crate::config::{Methods, Route};
+use crate::config::{AuthMode, LargeBody, Methods, Route};
 use crate::error::Error;
 use crate::guard::Visitor;
 use crate::http1::{Fields, Incoming, RequestHead, Version};
@@ -23,7 +24,19 @@ pub(super) struct Admitted {
     pub(super) target: String,
     /// Whether it is the handshake of a WebSocket.
     pub(super) is_websocket: bool,
+    pub(super) via: Via,
     pub(super) reply: Reply,
+}
+
+/// How a request shows whose it is, and what follows for its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Via {
+    /// What it shows: a slot of the keyring.
+    pub(super) slot: usize,
+    /// Whether it is signed. If not, nothing is hashed.
+    pub(super) is_signed: bool,
+    /// Longest body.
+    pub(super) limit: u64,
 }
 
 /// Admits a request.
@@ -31,7 +44,11 @@ pub(super) struct Admitted {
 /// # Errors
 ///
 /// Any of the caller's errors that can be told from the head.
-pub(super) fn admit(settings: &Settings, observed: Observed) -> Result<Admitted, Error> {
+pub(super) fn admit(
+    settings: &Settings,
+    ring: &Ring,
+    observed: Observed,
+) -> Result<Admitted, Error> {
     let Observed { request, flight } = observed;
     let Request {
         head,
@@ -40,7 +57,8 @@ pub(super) fn admit(settings: &Settings, observed: Observed) -> Result<Admitted,
     } = request;
     let (authority, target) = split_target(head.target(), is_secure);
     let visitor = settings.guard.check(authority, &head.fields)?;
-    loops::check(&head.fields, &settings.routes, &settings.key)?;
+    let is_ours = || ring.all().any(|held| held.proof.is_on(&head.fields));
+    loops::check(&head.fields, &settings.routes, is_ours)?;
     check_method(&settings.methods, head.method())?;
     let target = target.ok_or(SignatureError::NotAPath)?;
     if target.len() > TARGET {
@@ -52,13 +70,14 @@ pub(super) fn admit(settings: &Settings, observed: Observed) -> Result<Admitted,
     let route = find_route(&settings.routes, path).ok_or(Error::NoRoute)?;
     flight.on_route(route);
     check_route(&settings.routes[route], head.method(), path)?;
-    check_length(&body, settings.limits.body)?;
+    let via = via(settings, route, &body)?;
     let target = outgoing_target(&settings.routes[route], target)?;
     let mut reply = reply(&head, &body, &visitor, route);
     reply.is_secure = is_secure;
     Ok(Admitted {
         target,
         is_websocket,
+        via,
         reply,
         body,
         head,
@@ -148,11 +167,40 @@ fn check_expectations(fields: &Fields) -> Result<(), Error> {
     }
 }
 
-fn check_length(body: &Incoming, limit: u64) -> Result<(), Error> {
-    if body.declared().is_some_and(|length| length > limit) {
-        return Err(Error::BodyTooLarge { limit });
+/// How a request shows whose it is: the way of its route, or by a token if its body is too long for a
+/// signature, or may be.
+fn via(settings: &Settings, route: usize, body: &Incoming) -> Result<Via, Error> {
+    let (limits, slots) = (&settings.limits, settings.keyring.of_route(route));
+    let Route {
+        auth, large_body, ..
+    } = &settings.routes[route];
+    let is_signed = auth.mode == AuthMode::AkSk;
+    let with_token = |slot| Via {
+        slot,
+        is_signed: false,
+        limit: limits.large_body.max(limits.body),
+    };
+    let plain = match (large_body, auth.mode) {
+        (LargeBody::Token { .. }, AuthMode::Token) => with_token(slots.main),
+        _ => Via {
+            slot: slots.main,
+            is_signed,
+            limit: limits.body,
+        },
+    };
+    let is_long = match (body.declared(), large_body) {
+        (Some(length), _) => length > limits.body,
+        (None, LargeBody::Token { unknown }) => *unknown,
+        (None, LargeBody::Reject) => false,
+    };
+    let via = match slots.token {
+        Some(slot) if is_long => with_token(slot),
+        _ => plain,
+    };
+    if body.declared().is_some_and(|length| length > via.limit) {
+        return Err(Error::BodyTooLarge { limit: via.limit });
     }
-    Ok(())
+    Ok(via)
 }
 
 /// Whether a route allows a request: a path that it does not allow is one that it does not take.
@@ -197,7 +245,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::config::{Scheme, UpstreamUrl};
+    use crate::config::{Auth, Scheme, UpstreamUrl};
 
     fn route(prefix: &str, base_path: &str) -> Route {
         let upstream = UpstreamUrl {
@@ -214,6 +262,8 @@ mod tests {
             methods: None,
             paths: None,
             egress: None,
+            auth: Auth::default(),
+            large_body: LargeBody::Reject,
         }
     }
 

@@ -1,17 +1,20 @@
 //! Fourth step: a connection, then the signature, then the request, then the wait for the answer; and
 //! whether it may be sent again.
 
+use std::rc::Rc;
+
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::Pipeline;
 use super::body::RequestBody;
-use super::lockout::{Pass, Verdict};
+use super::keyring::Held;
+use super::lockout::Verdict;
 use super::payload::Prepared;
+use super::proof::{Proof, Signed};
 use super::refusal::{self, Refusal};
 use super::reply::Reply;
 use super::sending::Sending;
-use super::sign::{Signable, Signed};
 use crate::clock::{Evidence, Moment};
 use crate::error::Error;
 use crate::http1::{Framing, ResponseHead};
@@ -47,7 +50,8 @@ pub(super) struct Exchange {
 /// It is sent a second time, over a new connection and signed anew, if it cannot have been executed:
 /// nothing of it was written, or its method is idempotent and the connection had carried requests before
 /// and ended without a byte of an answer. And it is signed anew with the gateway's time if the gateway
-/// refused its date. A body that is streamed is gone then, so such a request is sent once only.
+/// refused its date, or with a new token if the gateway does not take the old one any more. A body that is
+/// streamed is gone then, so such a request is sent once only.
 ///
 /// # Errors
 ///
@@ -56,39 +60,118 @@ pub(super) async fn forward(
     pipeline: &Pipeline,
     mut prepared: Prepared,
 ) -> Result<Exchange, Error> {
-    let mut pass = None;
-    let mut choice = Choice::Any;
-    let mut may_redate = true;
-    loop {
-        let attempt = Attempt::begin(pipeline, &prepared, choice, &mut pass).await?;
-        let (reused, date) = (attempt.connection.is_reused(), attempt.date);
-        let answered = match attempt.run(pipeline, &mut prepared).await {
-            Ok(answered) => answered,
-            Err(failure) => {
-                let again = choice == Choice::Any && reused && failure.is_harmless(&prepared);
-                if !again || !prepared.body.rewind() {
-                    return Err(failure.into());
+    let origin = pipeline.origins[prepared.reply.route];
+    let mut connection = pipeline.upstream.connection(origin, Choice::Any).await?;
+    let mut refused: Option<Rc<Held>> = None;
+    for _ in 0..ROUNDS {
+        // Not before the connection is there, which may take its time.
+        let held = pipeline.ring.good(prepared.slot, refused.as_deref());
+        let held = held.await?;
+        let round = Round {
+            pipeline,
+            held: &held,
+            may_renew: refused.is_none(),
+        };
+        match round.run(&mut prepared, connection).await? {
+            Ended::Answered(answered, date) => {
+                return answered.into_exchange(pipeline, prepared, &held.proof, date);
+            }
+            Ended::Renew(reusable) => {
+                refused = Some(held);
+                connection = reusable;
+            }
+            Ended::TooOld(unused) => connection = unused,
+        }
+    }
+    Err(Error::NoCredentials)
+}
+
+/// How often a request begins anew with another secret, at most.
+const ROUNDS: usize = 3;
+
+/// All attempts with one secret.
+struct Round<'a> {
+    pipeline: &'a Pipeline,
+    held: &'a Held,
+    /// Whether another secret may be waited for if this one is refused.
+    may_renew: bool,
+}
+
+/// How a round ended.
+enum Ended {
+    /// With an answer to a request with this date.
+    Answered(Box<Answered>, SigningDate),
+    /// The secret was refused and a new one may help; with a connection for it.
+    Renew(Connection),
+    /// The secret came to its end before the request was sent.
+    TooOld(Connection),
+}
+
+impl Round<'_> {
+    async fn run(&self, prepared: &mut Prepared, first: Connection) -> Result<Ended, Error> {
+        let pipeline = self.pipeline;
+        let origin = pipeline.origins[prepared.reply.route];
+        let mut connection = first;
+        let mut is_fresh = false;
+        let mut may_redate = true;
+        // It says nothing of the key that a connection takes its time, so this comes after it.
+        let pass = self.held.proof.admit().await?;
+        loop {
+            let now = Moment::now();
+            if !self.held.issued.is_good(now) {
+                return Ok(Ended::TooOld(connection));
+            }
+            let attempt = Attempt::begin(self, prepared, connection)?;
+            let (reused, date) = (attempt.connection.is_reused(), attempt.date);
+            let answered = match attempt.run(self, prepared).await {
+                Ok(answered) => answered,
+                Err(failure) => {
+                    let again = !is_fresh && reused && failure.is_harmless(prepared);
+                    if !again || !prepared.body.rewind() {
+                        return Err(failure.into());
+                    }
+                    is_fresh = true;
+                    connection = pipeline.upstream.connection(origin, Choice::Fresh).await?;
+                    continue;
                 }
-                choice = Choice::Fresh;
+            };
+            if self.wants_renewal(prepared, &answered) && prepared.body.rewind() {
+                answered.connection.release();
+                let next = pipeline.upstream.connection(origin, Choice::Any).await?;
+                return Ok(Ended::Renew(next));
+            }
+            let learned = answered.learn(pipeline, prepared, date);
+            if learned && may_redate && prepared.body.rewind() {
+                may_redate = false;
+                answered.connection.release();
+                connection = pipeline.upstream.connection(origin, Choice::Any).await?;
                 continue;
             }
-        };
-        let learned = answered.learn(pipeline, &prepared, date);
-        if learned && may_redate && prepared.body.rewind() {
-            may_redate = false;
-            answered.connection.release();
-            continue;
+            // What the clock was to blame for is mended, and says nothing of the key.
+            let verdict = if learned {
+                Verdict::Unknown
+            } else {
+                answered.verdict()
+            };
+            if let Some(pass) = pass {
+                pass.settle(verdict);
+            }
+            return Ok(Ended::Answered(Box::new(answered), date));
         }
-        // What the clock was to blame for is mended, and says nothing of the key.
-        let verdict = if learned {
-            Verdict::Unknown
-        } else {
-            answered.verdict()
+    }
+
+    /// Whether the gateway does not take the secret any more, so that another one is asked for; and whether
+    /// that is worth waiting for.
+    fn wants_renewal(&self, prepared: &Prepared, answered: &Answered) -> bool {
+        let is_refused = match self.held.proof {
+            Proof::Header(_) => answered.refusal.is_of_secret(),
+            // A temporary key may have been withdrawn. Whether it is that is not certain.
+            Proof::Key(_) => answered.refusal.is_of_key() && self.held.issued.lifetime.is_some(),
         };
-        if let Some(pass) = pass {
-            pass.settle(verdict);
+        if is_refused {
+            self.pipeline.settings.keyring.hurry(prepared.slot);
         }
-        return answered.into_exchange(pipeline, prepared, date);
+        is_refused && self.may_renew && matches!(self.held.proof, Proof::Header(_))
     }
 }
 
@@ -102,24 +185,18 @@ struct Attempt {
 }
 
 impl Attempt {
-    async fn begin<'a>(
-        pipeline: &'a Pipeline,
+    fn begin(
+        round: &Round<'_>,
         prepared: &Prepared,
-        choice: Choice,
-        pass: &mut Option<Pass<'a>>,
+        connection: Connection,
     ) -> Result<Self, Error> {
+        let pipeline = round.pipeline;
         let route = prepared.reply.route;
-        let origin = pipeline.origins[route];
-        let connection = pipeline.upstream.connection(origin, choice).await?;
-        if pass.is_none() {
-            // Not before the connection is there, which says nothing of the key and may take its time.
-            *pass = Some(pipeline.settings.key.lockout().admit().await?);
-        }
         let correction = pipeline.gateway_clock(route).correction();
         let date = pipeline.clock.signing_date(correction);
-        let (settings, key) = (&pipeline.settings, &pipeline.settings.key);
         let begun = Instant::now();
-        let signed = Signable::new(prepared, &settings.routes[route], key, date)?.sign(key)?;
+        let route = &pipeline.settings.routes[route];
+        let signed = round.held.proof.apply(prepared, route, date)?;
         let at = Moment::now();
         pipeline.meter.signed(at.steady() - begun);
         Ok(Self {
@@ -133,9 +210,10 @@ impl Attempt {
     /// Sends, and waits for the head of the answer; a refusal is read ahead.
     async fn run(
         mut self,
-        pipeline: &Pipeline,
+        round: &Round<'_>,
         prepared: &mut Prepared,
     ) -> Result<Answered, Failure> {
+        let pipeline = round.pipeline;
         let limit = pipeline.settings.timeouts.response;
         let sending = Sending::new(&mut self.connection, self.signed, prepared, limit);
         let (head, is_sent) = sending.answer().await?;
@@ -157,8 +235,8 @@ impl Attempt {
                 framing.map_err(|error| Failure::Other(Error::BadResponse(error)))?;
         }
         if refusal::may_be(&answered.head) {
-            let (connection, key) = (&mut answered.connection, &pipeline.settings.key);
-            answered.refusal = refusal::read(connection, &answered.head, key).await;
+            let (connection, proof) = (&mut answered.connection, &round.held.proof);
+            answered.refusal = refusal::read(connection, &answered.head, proof).await;
             if let Some(error) = &answered.refusal.error {
                 pipeline.meter.gateway_error(&error.code);
             }
@@ -217,15 +295,15 @@ impl Answered {
         self,
         pipeline: &Pipeline,
         prepared: Prepared,
+        proof: &Proof,
         date: SigningDate,
     ) -> Result<Exchange, Error> {
         // Who refuses a request has no use for the rest of it.
         let wants_rest = !self.is_sent && (200..300).contains(&self.head.status);
         let (settings, route) = (&pipeline.settings, prepared.reply.route);
-        let (key, clock) = (&settings.key, pipeline.gateway_clock(route));
+        let clock = pipeline.gateway_clock(route);
         let route = &settings.routes[route];
-        let signable = Signable::new(&prepared, route, key, date)?;
-        let hint = self.refusal.hint(&signable, route, key, clock);
+        let hint = self.refusal.hint(&prepared, route, proof, (clock, date));
         Ok(Exchange {
             head: self.head,
             framing: self.framing,

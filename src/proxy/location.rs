@@ -75,6 +75,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+    use crate::config::{Auth, LargeBody};
 
     fn rewritten(location: &str, prefix: &str, base_path: &str) -> Option<String> {
         let upstream = UpstreamUrl {
@@ -91,6 +92,8 @@ mod tests {
             methods: None,
             paths: None,
             egress: None,
+            auth: Auth::default(),
+            large_body: LargeBody::Reject,
         };
         local(location.as_bytes(), &route, "localhost:8080", false)
     }

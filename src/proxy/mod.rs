@@ -20,12 +20,14 @@ mod catch_panic;
 mod cors;
 mod forward;
 mod head;
+mod keyring;
 mod location;
 mod lockout;
 mod loops;
 mod message;
 mod observe;
 mod payload;
+mod proof;
 #[cfg(test)]
 mod properties;
 mod record;
@@ -55,6 +57,8 @@ pub(crate) use admit::split_target;
 pub use body::{Blocks, Held, Relayed, RequestBody, ResponseBody, ResponseEnded, Streamed};
 pub use budget::{Budget, Full, Room};
 pub use head::pass_unowned;
+pub use keyring::Keyring;
+use keyring::Ring;
 use message::Observed;
 pub use message::{Announced, Request, Response};
 use observe::Pools;
@@ -72,7 +76,7 @@ pub struct Settings {
     limits: Limits,
     timeouts: Timeouts,
     pool: PoolConfig,
-    key: SigningKey,
+    keyring: Arc<Keyring>,
     budget: Budget,
     blocks: Blocks,
     /// The clock of each upstream, by the number of its origin.
@@ -84,7 +88,7 @@ pub struct Settings {
 impl Settings {
     /// The part of a configuration that the pipeline works by.
     #[must_use]
-    pub fn new(config: &Config, guard: Guard, key: SigningKey) -> Self {
+    pub fn new(config: &Config, guard: Guard, keyring: Keyring) -> Self {
         Self {
             guard,
             routes: config.routes.clone(),
@@ -93,7 +97,7 @@ impl Settings {
             limits: config.limits.clone(),
             timeouts: config.timeouts.clone(),
             pool: config.pool.clone(),
-            key,
+            keyring: Arc::new(keyring),
             budget: Budget::new(config.limits.buffered),
             blocks: Blocks::default(),
             gateway_clocks: config
@@ -135,6 +139,7 @@ impl Settings {
 #[derive(Debug)]
 pub struct Pipeline {
     settings: Arc<Settings>,
+    ring: Ring,
     upstream: Upstream,
     /// The origin of each route.
     origins: Vec<OriginId>,
@@ -160,6 +165,7 @@ impl Pipeline {
         let dates = RefCell::new(vec![Vec::new(); origins.len()]);
         Ok(Self {
             meter: Rc::new(settings.metrics.meter()),
+            ring: Ring::new(&settings.keyring),
             settings,
             upstream,
             origins,
@@ -218,7 +224,7 @@ impl Pipeline {
             return Ok(answer);
         }
         let flight = Rc::clone(&observed.flight);
-        let admitted = admit::admit(&self.settings, observed)?;
+        let admitted = admit::admit(&self.settings, &self.ring, observed)?;
         let prepared = payload::prepare(&self.settings, admitted).await?;
         let exchange = forward::forward(self, prepared).await?;
         if exchange.is_refusal {

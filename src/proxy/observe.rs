@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Settings;
+use crate::credentials::FeedStatus;
 use crate::telemetry;
-use crate::telemetry::metrics::{Connections, State};
+use crate::telemetry::metrics::{Connections, Credential, State};
 use crate::upstream::{Occupancy, OriginId, Upstream};
 
 /// The pools of all workers.
@@ -45,6 +46,14 @@ impl Settings {
         self.metrics.text(self.state())
     }
 
+    /// What of the secrets that routes need cannot be used at the moment, by name.
+    #[must_use]
+    pub fn missing_credentials(&self) -> Vec<String> {
+        let missing = self.keyring.statuses().filter(|status| !status.is_good);
+        let name = |status: FeedStatus| format!("{} of credentials {}", status.kind, status.label);
+        missing.map(name).collect()
+    }
+
     fn state(&self) -> State {
         let mut clock_skew = BTreeMap::new();
         let mut connections = BTreeMap::<_, Connections>::new();
@@ -58,10 +67,23 @@ impl Settings {
         }
         State {
             buffered: self.limits.buffered.saturating_sub(self.budget.free()),
-            is_key_locked: self.key.lockout().is_refusing(),
+            is_key_locked: self.keyring.is_refusing(),
             clock_skew: clock_skew.into_iter().collect(),
             connections: connections.into_iter().collect(),
             dropped_lines: telemetry::dropped_lines(),
+            credentials: self.keyring.statuses().map(credential).collect(),
         }
+    }
+}
+
+fn credential(status: FeedStatus) -> Credential {
+    Credential {
+        set: status.label,
+        kind: status.kind.to_string(),
+        left: status.left,
+        age: status.age,
+        renewed: status.renewed,
+        failed: status.failed,
+        is_failing: status.is_failing,
     }
 }

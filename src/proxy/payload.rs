@@ -18,6 +18,10 @@ use crate::error::Error;
 use crate::http1::{Fields, Framing, IdleTimer, Incoming, RequestHead, push_field};
 use crate::signature::{CONTENT_HASH_HEADER, PayloadHash, PayloadHasher, UNSIGNED_PAYLOAD};
 
+/// Up to this length a body that need not be hashed is held all the same, so that it can be sent again when
+/// the token turns out to have been withdrawn.
+const SHORT: u64 = 64 * 1024;
+
 /// A request with its final head, but for the signature, and its body.
 #[derive(Debug)]
 pub(super) struct Prepared {
@@ -30,6 +34,8 @@ pub(super) struct Prepared {
     /// The hash of the body; `None` if it is not signed.
     pub(super) hash: Option<PayloadHash>,
     pub(super) is_websocket: bool,
+    /// What the request shows: a slot of the keyring.
+    pub(super) slot: usize,
     pub(super) reply: Reply,
 }
 
@@ -44,14 +50,19 @@ pub(super) async fn prepare(settings: &Settings, admitted: Admitted) -> Result<P
         body,
         target,
         is_websocket,
+        via,
         reply,
     } = admitted;
     let (body, hash) = if body.declared() == Some(0) {
         (RequestBody::Empty, Some(PayloadHash::EMPTY))
-    } else if is_unsigned(&settings.signing.unsigned, &head.fields) {
-        stream(settings, body).await?
+    } else if !via.is_signed && body.declared().is_some_and(|length| length <= SHORT) {
+        (hold(settings, body, via.limit, |_| {}).await?, None)
+    } else if !via.is_signed || is_unsigned(&settings.signing.unsigned, &head.fields) {
+        stream(settings, body, via.limit).await?
     } else {
-        hold(settings, body).await?
+        let mut hasher = PayloadHasher::default();
+        let body = hold(settings, body, via.limit, |piece| hasher.update(piece)).await?;
+        (body, Some(hasher.finish()))
     };
     let route = &settings.routes[reply.route];
     let mut outgoing = outgoing_head(&head, &target, route);
@@ -67,6 +78,7 @@ pub(super) async fn prepare(settings: &Settings, admitted: Admitted) -> Result<P
         body,
         hash,
         is_websocket,
+        slot: via.slot,
         reply,
     })
 }
@@ -124,6 +136,7 @@ fn is_in(range: &MediaRange, essence: &str) -> bool {
 async fn stream(
     settings: &Settings,
     mut body: Incoming,
+    limit: u64,
 ) -> Result<(RequestBody, Option<PayloadHash>), Error> {
     let mut first = None;
     if body.declared().is_none() {
@@ -133,7 +146,6 @@ async fn stream(
             return Ok((RequestBody::Empty, Some(PayloadHash::EMPTY)));
         }
     }
-    let limit = settings.limits.body;
     let streamed = Streamed {
         first,
         rest: body,
@@ -144,28 +156,27 @@ async fn stream(
     Ok((RequestBody::Streamed(Box::new(streamed)), None))
 }
 
-/// Takes in a body and hashes it meanwhile.
+/// Takes in a body, and shows each piece to `see` meanwhile.
 async fn hold(
     settings: &Settings,
     mut body: Incoming,
-) -> Result<(RequestBody, Option<PayloadHash>), Error> {
-    let limit = settings.limits.body;
+    limit: u64,
+    mut see: impl FnMut(&[u8]),
+) -> Result<RequestBody, Error> {
     let declared = body.declared().unwrap_or(0);
     let room = settings.budget.take(declared).await;
     let mut room = room.map_err(|_| Error::Overloaded)?;
     let mut pieces = Pieces::new(&settings.blocks);
-    let mut hasher = PayloadHasher::default();
     while let Some(piece) = next_piece(settings, &mut body).await? {
         let length = pieces.length() + piece.len() as u64;
         if length > limit {
             return Err(Error::BodyTooLarge { limit });
         }
         room.grow_to(length).await.map_err(|_| Error::Overloaded)?;
-        hasher.update(&piece);
+        see(&piece);
         pieces.push(piece).map_err(Error::OutOfMemory)?;
     }
-    let hash = hasher.finish();
-    Ok((pieces.finish(room), Some(hash)))
+    Ok(pieces.finish(room))
 }
 
 /// The next piece of a body; `None` at the end.

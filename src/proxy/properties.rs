@@ -10,12 +10,12 @@ use fastrand::Rng;
 use futures_util::FutureExt;
 use tokio::io::duplex;
 
+use super::keyring::Ring;
 use super::message::Observed;
-use super::sign::{Signable, SigningKey};
-use super::{Request, Settings, admit, payload};
+use super::{Keyring, Request, Settings, admit, payload};
 use crate::clock;
 use crate::config::{Config, Environment, Methods, with_upstream};
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, Supply, needs};
 use crate::guard::Guard;
 use crate::http1::{Caller, Incoming, RequestHead, Wire};
 use crate::telemetry::metrics::{Meter, Metrics};
@@ -70,9 +70,9 @@ fn settings() -> Settings {
         secret_key: "SK".into(),
         security_token: None,
     };
-    let key = SigningKey::new(&credentials, None).unwrap();
+    let supply = Supply::fixed(needs(&config)[0], "default", &credentials);
     let guard = Guard::new(&config.access, &["127.0.0.1:8080".parse().unwrap()]);
-    Settings::new(&config, guard, key)
+    Settings::new(&config, guard, Keyring::new(&config, &[supply]))
 }
 
 /// A name in a spelling of its own: capitals, and `_` for `-`.
@@ -174,13 +174,15 @@ fn sent(settings: &Settings, meter: &Rc<Meter>, head: RequestHead) -> Option<Vec
         flight: meter.begin(request.head.method()),
         request,
     };
-    let admitted = admit::admit(settings, observed).ok()?;
+    let ring = Ring::new(&settings.keyring);
+    let admitted = admit::admit(settings, &ring, observed).ok()?;
     // Without a body, there is nothing to wait for.
     let prepared = payload::prepare(settings, admitted).now_or_never()?.ok()?;
     let route = &settings.routes[prepared.reply.route];
     let date = clock::signing_date();
-    let signable = Signable::new(&prepared, route, &settings.key, date).unwrap();
-    Some(signable.sign(&settings.key).unwrap().into_head().to_vec())
+    let held = ring.current(prepared.slot).unwrap();
+    let signed = held.proof.apply(&prepared, route, date).unwrap();
+    Some(signed.into_head().to_vec())
 }
 
 fn check(head: &[u8], sent: &[u8]) {

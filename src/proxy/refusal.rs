@@ -10,7 +10,9 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::timeout;
 
 use super::lockout::Verdict;
-use super::sign::{Signable, SigningKey};
+use super::payload::Prepared;
+use super::proof::Proof;
+use super::sign::Signable;
 use crate::clock::GatewayClock;
 use crate::config::Route;
 use crate::gateway_error::{Context, GatewayError, Meaning};
@@ -49,7 +51,7 @@ pub(super) fn may_be(head: &ResponseHead) -> bool {
 pub(super) async fn read(
     connection: &mut Connection,
     head: &ResponseHead,
-    key: &SigningKey,
+    proof: &Proof,
 ) -> Refusal {
     let mut body = BytesMut::new();
     // What is wrong with a body shows when it is relayed.
@@ -64,8 +66,8 @@ pub(super) async fn read(
     let _ = timeout(PATIENCE, reading).await;
     let status = head.status;
     let error = GatewayError::read(status, &body);
-    if let Some(token) = key.security_token() {
-        blot_out(&mut body, token);
+    if let Some(secret) = proof.sent_secret() {
+        blot_out(&mut body, secret);
     }
     Refusal {
         status,
@@ -114,6 +116,22 @@ impl Refusal {
         (!is_other && !server.is_some_and(is_good)).then_some(server)
     }
 
+    /// Whether the token, app code or API key was refused.
+    pub(super) fn is_of_secret(&self) -> bool {
+        matches!(
+            self.meaning(),
+            Some(Meaning::InvalidToken | Meaning::UnknownApp | Meaning::Unauthorized)
+        )
+    }
+
+    /// Whether a key that ends may have been withdrawn, or have ended before its time.
+    pub(super) fn is_of_key(&self) -> bool {
+        matches!(
+            self.meaning(),
+            Some(Meaning::UnknownKey | Meaning::InvalidToken | Meaning::Expired { .. })
+        )
+    }
+
     /// What the refusal means, if it is one of those that the gateway makes before anybody is asked.
     fn meaning(&self) -> Option<&Meaning> {
         let error = self.error.as_ref().filter(|_| self.status == 401);
@@ -123,20 +141,23 @@ impl Refusal {
     /// One line for the caller, which is also written to the log.
     pub(super) fn hint(
         &self,
-        signable: &Signable<'_>,
+        prepared: &Prepared,
         route: &Route,
-        key: &SigningKey,
-        clock: &GatewayClock,
+        proof: &Proof,
+        (clock, date): (&GatewayClock, SigningDate),
     ) -> Option<String> {
         let error = self.error.as_ref()?;
-        let canonical = signable
-            .canonical()
-            .ok()
-            .map(|canonical| canonical.to_string());
+        let canonical = proof.key().and_then(|key| {
+            let signable = Signable::new(prepared, route, key, date).ok()?;
+            Some(signable.canonical().ok()?.to_string())
+        });
         let ahead = clock.ahead();
         let hint = error.hint(&Context {
             canonical_request: canonical.as_deref(),
-            has_security_token: key.security_token().is_some(),
+            shows: proof.shows(),
+            has_security_token: proof
+                .key()
+                .is_some_and(|key| key.security_token().is_some()),
             clock_offset: (ahead != 0).then_some(ahead),
             corrects_clock: clock.corrects(),
             stage: route.stage.to_str().unwrap_or_default(),

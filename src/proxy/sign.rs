@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -67,6 +66,11 @@ impl SigningKey {
         &self.lockout
     }
 
+    /// Takes over what is known of the same key at the gateway.
+    pub(super) fn remember(&mut self, same: &Self) {
+        self.lockout = Arc::clone(&same.lockout);
+    }
+
     /// The access key id.
     pub(super) fn access_key(&self) -> &str {
         self.signer.access_key()
@@ -76,16 +80,6 @@ impl SigningKey {
     pub(super) fn security_token(&self) -> Option<&[u8]> {
         let token = self.security_token.as_ref()?;
         Some(token.expose_secret().as_bytes())
-    }
-}
-
-/// The head of a request that carries its signature. Only [`Signable::sign`] makes one.
-pub(super) struct Signed(Vec<u8>);
-
-impl Signed {
-    /// Takes the head out for sending.
-    pub(super) fn into_head(self) -> Bytes {
-        self.0.into()
     }
 }
 
@@ -148,12 +142,12 @@ impl<'a> Signable<'a> {
             .map_err(|_| Error::BadRequest("the method is not written in capital letters"))
     }
 
-    /// Signs.
+    /// Signs: the head with the signature.
     ///
     /// # Errors
     ///
     /// As [`Self::new`].
-    pub(super) fn sign(&self, key: &SigningKey) -> Result<Signed, Error> {
+    pub(super) fn sign(&self, key: &SigningKey) -> Result<Vec<u8>, Error> {
         let canonical = self.canonical()?;
         tracing::trace!(canonical_request = %canonical.redacted(), "signing");
         let authorization = key.signer.sign(&canonical).into_authorization();
@@ -170,7 +164,7 @@ impl<'a> Signable<'a> {
         }
         push_field(&mut head, "authorization", authorization.as_bytes());
         head.extend_from_slice(b"\r\n");
-        Ok(Signed(head))
+        Ok(head)
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::resolve::{Lookup, Resolver};
 use super::tls::{TlsSettings, TlsSetupError};
 use super::{race, tunnel};
-use crate::config::{EgressProxy, Route, Scheme};
+use crate::config::{EgressProxy, Route, Scheme, UpstreamUrl};
 use crate::error::Error;
 use crate::http1::Wire;
 
@@ -66,7 +66,14 @@ pub(super) struct Opened {
 
 impl Origin {
     pub(super) fn new(route: &Route) -> Result<Self, TlsSetupError> {
-        let url = &route.upstream;
+        Self::to(&route.upstream, route.egress.clone())
+    }
+
+    /// Where a URL leads, on the way through the proxy of the network if there is one.
+    pub(super) fn to(
+        url: &UpstreamUrl,
+        egress: Option<EgressProxy>,
+    ) -> Result<Self, TlsSetupError> {
         let server_name =
             ServerName::try_from(url.host.clone()).map_err(|_| TlsSetupError::ServerName)?;
         Ok(Self {
@@ -74,8 +81,17 @@ impl Origin {
             host: url.host.clone(),
             port: url.port,
             server_name,
-            egress: route.egress.clone(),
+            egress,
         })
+    }
+
+    /// Opens a TCP connection, through the proxy of the network if there is one. How long it takes is up to
+    /// the caller.
+    pub(super) async fn dial(&self, network: &Network) -> Result<TcpStream, Error> {
+        let (host, port) = self.first_hop();
+        let addresses = network.resolver.addresses(host, port).await;
+        let tcp = race::connect(&addresses.map_err(Error::Dns)?).await;
+        self.through(tcp.map_err(Error::UpstreamUnreachable)?).await
     }
 
     /// Opens a connection within `limit`.
@@ -124,10 +140,16 @@ impl Origin {
         self.server_name.clone()
     }
 
-    async fn prepare(&self, network: &Network, mut tcp: TcpStream) -> Result<Opened, Error> {
+    /// A TCP connection as it is once the proxy of the network was passed.
+    async fn through(&self, mut tcp: TcpStream) -> Result<TcpStream, Error> {
         if let Some((proxy, host, port)) = self.behind() {
             tunnel::open(&mut tcp, proxy, host, port).await?;
         }
+        Ok(tcp)
+    }
+
+    async fn prepare(&self, network: &Network, tcp: TcpStream) -> Result<Opened, Error> {
+        let tcp = self.through(tcp).await?;
         let wire = match self.scheme {
             Scheme::Http => Wire::new(tcp),
             Scheme::Https => network

@@ -13,6 +13,7 @@
 
 mod connect;
 mod connection;
+mod errand;
 mod occupancy;
 mod pool;
 mod probe;
@@ -34,6 +35,7 @@ use crate::error::Error;
 pub use connect::Network;
 use connect::{Opened, Origin};
 pub use connection::{Connection, Outgoing, ReceiveError, SendError};
+pub use errand::{ErrandError, Reply};
 pub use occupancy::Occupancy;
 use pool::{Bounds, Pool};
 pub use probe::{Probe, Secured};

@@ -108,7 +108,7 @@ fn repeated_headers_and_bytes_that_are_not_ascii_arrive_as_they_came() {
 fn temporary_keys_and_projects_are_sent_and_signed() {
     let upstream = Upstream::start();
     let mut config = crate::support::config(&upstream);
-    config.credentials.project_id = Some(http::HeaderValue::from_static("0605768a33"));
+    config.credentials[0].project_id = Some(http::HeaderValue::from_static("0605768a33"));
     let mut credentials = crate::support::key();
     credentials.security_token = Some("TOKEN+/==".to_owned().into());
     let proxy = Proxy::start_with(&config, &credentials);

@@ -12,8 +12,8 @@ use super::serve::ServeArguments;
 use super::{Exit, fail};
 use crate::admin::Question;
 use crate::config::{self, Environment};
+use crate::credentials::Supply;
 use crate::listener::ServerTls;
-use crate::proxy::SigningKey;
 use crate::upstream::TlsSettings;
 use crate::visible::Visible;
 
@@ -52,10 +52,6 @@ fn check_config(serve: &ServeArguments, environment: &Environment) -> Exit {
         Ok(loaded) => loaded,
         Err(problems) => return fail(Exit::Configuration, problems),
     };
-    let project_id = loaded.config.credentials.project_id.clone();
-    if let Err(error) = SigningKey::new(&loaded.credentials.credentials, project_id) {
-        return fail(Exit::Configuration, error);
-    }
     if let Err(error) = TlsSettings::new(&loaded.config.upstream_tls.extra_roots) {
         return fail(Exit::Configuration, error);
     }
@@ -67,12 +63,13 @@ fn check_config(serve: &ServeArguments, environment: &Environment) -> Exit {
     let file = loaded
         .file
         .map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
-    let key = &loaded.credentials.origin;
+    let supplies = loaded.supplies.iter().map(Supply::describe);
+    let supplies: Vec<String> = supplies.collect();
     let said = writeln!(
         std::io::stdout(),
-        "configuration is in order ({}; key from {})",
+        "configuration is in order ({}; {})",
         Visible(file),
-        Visible(key)
+        Visible(supplies.join(", "))
     );
     if said.is_ok() { Exit::Ok } else { Exit::Failed }
 }

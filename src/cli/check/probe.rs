@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::upstream::{Line, Verdict};
 use crate::clock::{self, Moment};
 use crate::config::{Access, Config, Methods, Route};
-use crate::credentials::Credentials;
+use crate::credentials::Supply;
 use crate::error::Error;
 use crate::http1::{ResponseHead, Scanner};
 use crate::listener::Server;
@@ -41,7 +41,7 @@ pub(super) struct Outcome {
 /// Sends a GET for `path`, or for the route's own path.
 pub(super) async fn send(
     config: &Config,
-    credentials: &Credentials,
+    supplies: &[Supply],
     network: &Network,
     route: &Route,
     path: Option<&str>,
@@ -61,7 +61,7 @@ pub(super) async fn send(
         routes: config.routes.iter().map(unlimited).collect(),
         ..config.clone()
     };
-    let server = Server::bind_in(network.clone(), &config, credentials)
+    let server = Server::bind_with(network.clone(), &config, supplies.to_vec())
         .map_err(|_| Error::Internal("a proxy for the check cannot be started"))?;
     let address = server.addresses()[0];
     let own = format!("{}/", route.prefix);

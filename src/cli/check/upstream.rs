@@ -7,14 +7,15 @@ use std::net::SocketAddr;
 use clap::Args;
 use tokio::time::Instant;
 
-use super::super::serve::ServeArguments;
+use super::super::serve::{ServeArguments, start_supplies};
 use super::super::{Exit, fail};
 use super::probe::{self, Outcome};
 use crate::clock;
 use crate::config::{self, Config, Environment, Loaded, Route, Scheme};
-use crate::credentials::Credentials;
+use crate::credentials::Supply;
 use crate::error::Error;
-use crate::upstream::{Network, Probe, Resolver, Secured, TlsSettings};
+use crate::listener::network;
+use crate::upstream::{Network, Probe, Secured};
 use crate::visible::Visible;
 
 /// From how many days before its end on a certificate is worth a note.
@@ -88,20 +89,19 @@ impl fmt::Display for Line {
 pub(super) fn run(arguments: &UpstreamArguments, environment: &Environment) -> Exit {
     let Loaded {
         config,
-        credentials,
+        mut supplies,
         ..
     } = match config::load(&arguments.serve.overrides(), environment) {
         Ok(loaded) => loaded,
         Err(problems) => return fail(Exit::Configuration, problems),
     };
-    let tls = match TlsSettings::new(&config.upstream_tls.extra_roots) {
-        Ok(tls) => tls,
+    let network = match network(&config) {
+        Ok(network) => network,
         Err(error) => return fail(Exit::Configuration, error),
     };
-    let network = Network {
-        tls,
-        resolver: Resolver::system(),
-    };
+    if let Err(exit) = start_supplies(&mut supplies, &network, environment) {
+        return exit;
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -109,7 +109,7 @@ pub(super) fn run(arguments: &UpstreamArguments, environment: &Environment) -> E
         Ok(runtime) => runtime,
         Err(error) => return fail(Exit::Failed, format_args!("cannot start: {error}")),
     };
-    let checking = check(&config, &credentials.credentials, &network, arguments);
+    let checking = check(&config, &supplies, &network, arguments);
     let checked = runtime.block_on(checking);
     // A name lookup that hangs must not hold up the end.
     runtime.shutdown_background();
@@ -126,7 +126,7 @@ pub(super) fn run(arguments: &UpstreamArguments, environment: &Environment) -> E
 /// Checks the upstream of each route, and says whether all is well.
 async fn check(
     config: &Config,
-    credentials: &Credentials,
+    supplies: &[Supply],
     network: &Network,
     arguments: &UpstreamArguments,
 ) -> io::Result<bool> {
@@ -146,7 +146,7 @@ async fn check(
             continue;
         }
         let path = arguments.path.as_deref();
-        let outcome = probe::send(config, credentials, network, route, path).await;
+        let outcome = probe::send(config, supplies, network, route, path).await;
         for line in judged(outcome, path.is_some()) {
             say(line)?;
         }

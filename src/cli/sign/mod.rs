@@ -8,9 +8,10 @@ use std::io::{self, Write};
 use clap::{Args, ValueEnum};
 
 use super::described::Described;
+use super::key::key;
 use super::{Exit, fail};
 use crate::clock;
-use crate::config::{self, Environment, Overrides};
+use crate::config::Environment;
 use crate::credentials::Credentials;
 use crate::signature::{SignatureError, SigningDate};
 use request::SignedRequest;
@@ -79,19 +80,14 @@ pub enum SignError {
 /// Signs and prints.
 #[must_use]
 pub fn run(arguments: &SignArguments, environment: &Environment) -> Exit {
-    let overrides = Overrides::default().text(
-        "credentials.file",
-        "--credentials",
-        arguments.credentials.as_deref(),
-    );
-    let found = match config::load_credentials(&overrides, environment) {
-        Ok(found) => found,
-        Err(problems) => return fail(Exit::Configuration, problems),
+    let credentials = match key(arguments.credentials.as_deref(), environment) {
+        Ok(credentials) => credentials,
+        Err(exit) => return exit,
     };
     let now = clock::signing_date();
     match sign(
         arguments,
-        &found.credentials,
+        &credentials,
         now,
         &mut io::stdout(),
         &mut io::stderr(),

@@ -18,9 +18,10 @@ use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
 
 use super::described::Described;
+use super::key::key;
 use super::{Exit, fail};
 use crate::clock;
-use crate::config::{self, Environment, Overrides};
+use crate::config::Environment;
 use crate::credentials::Credentials;
 use crate::http1::Malformed;
 use crate::signature::SigningDate;
@@ -135,14 +136,9 @@ pub fn run(arguments: &VerifyArguments, environment: &Environment) -> Exit {
     if let Err(error) = arguments.check() {
         return fail(error.exit(), error);
     }
-    let overrides = Overrides::default().text(
-        "credentials.file",
-        "--credentials",
-        arguments.credentials.as_deref(),
-    );
-    let found = match config::load_credentials(&overrides, environment) {
-        Ok(found) => found,
-        Err(problems) => return fail(Exit::Configuration, problems),
+    let credentials = match key(arguments.credentials.as_deref(), environment) {
+        Ok(credentials) => credentials,
+        Err(exit) => return exit,
     };
     let stdin = io::stdin();
     if arguments.reads_standard_input() && stdin.is_terminal() {
@@ -152,7 +148,7 @@ pub fn run(arguments: &VerifyArguments, environment: &Environment) -> Exit {
     }
     let verified = verify(
         arguments,
-        &found.credentials,
+        &credentials,
         &mut stdin.lock(),
         &mut io::stdout(),
         &mut io::stderr(),

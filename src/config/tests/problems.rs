@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use super::URL;
-use crate::config::{Environment, KEYS, Overrides, from_text, load};
+use crate::config::{
+    AuthMode, CredentialSource, Environment, KEYS, Overrides, TokenSource, from_text, load,
+};
 
 fn problems(text: &str) -> Vec<String> {
     match from_text(Path::new("x.toml"), text) {
@@ -69,20 +71,82 @@ fn a_start_with_several_things_wrong_names_them_all() {
 
 #[test]
 fn keys_that_are_not_served_yet_say_so() {
-    for text in [
-        "admin = \"0.0.0.0:8081\"",
-        "admin = \"unix:/run/x.sock\"",
-        "[auth]\nmode = \"token\"",
-        "[credentials]\nsource = \"metadata\"",
-        "[limits]\nlarge_body = \"token\"",
-        "[[route]]\npath = \"/a\"\nupstream = \"https://gw.example\"\nauth = \"api-key\"",
-    ] {
+    for text in ["admin = \"0.0.0.0:8081\"", "admin = \"unix:/run/x.sock\""] {
         assert!(
             problem(text).contains("not served by this version yet"),
             "{}",
             problem(text)
         );
     }
+}
+
+#[test]
+fn a_route_says_what_its_credentials_lack() {
+    let route =
+        |keys: &str| format!("[[route]]\npath = \"/a\"\nupstream = \"https://gw.example\"\n{keys}");
+    for (text, expected) in [
+        (
+            "[auth]\nmode = \"token\"".to_owned(),
+            "need one: set token_file",
+        ),
+        (
+            "[limits]\nlarge_body = \"token\"".to_owned(),
+            "need one: set token_file",
+        ),
+        (route("large_body = \"token\""), "need one: set token_file"),
+        (route("auth = \"app-code\""), "need one: set app_code_file"),
+        (route("auth = \"api-key\""), "need one: set api_key_file"),
+        (route("credentials = \"b\""), "no such set of credentials"),
+        (
+            "[credentials]\niam_user_file = \"u\"\niam_domain_file = \"d\"".to_owned(),
+            "credentials.iam_password_file: a token of IAM needs",
+        ),
+        (
+            "[credentials.b]\ntoken_file = \"t\"\niam_user_file = \"u\"".to_owned(),
+            "credentials.b.token_file: expected either",
+        ),
+        (
+            "[credentials.b]\nfiel = \"t\"".to_owned(),
+            "did you mean credentials.file?",
+        ),
+        (
+            "[credentials]\niam_endpoint = \"http://iam.example\"".to_owned(),
+            "credentials.iam_endpoint: plain http is for addresses of this machine",
+        ),
+    ] {
+        let problem = problem(&text);
+        assert!(problem.contains(expected), "{problem}");
+    }
+}
+
+#[test]
+fn sets_of_credentials_have_names_and_routes_use_them() {
+    let text = "upstream = \"https://gw.example\"\n[credentials]\nuser = \"a\"\n[credentials.team-b]\nfile = \"b.csv\"\n\
+                token_file = \"t\"\n[[route]]\npath = \"/b\"\nupstream = \"https://gw.example\"\ncredentials = \"team-b\"\n\
+                auth = \"token\"\n";
+    let config = from_text(Path::new("/etc/c.toml"), text).unwrap();
+    let labels: Vec<&str> = config.credentials.iter().map(|set| set.label()).collect();
+    assert_eq!(labels, ["default", "team-b"]);
+    let [first, second] = &config.credentials[..] else {
+        panic!("there are two");
+    };
+    assert_eq!(first.source, CredentialSource::Auto);
+    // What a set does not say is the default, and nothing that the other one says.
+    assert_eq!(
+        (second.user.as_deref(), second.source),
+        (None, CredentialSource::File)
+    );
+    assert_eq!(second.file, Path::new("/etc/b.csv"));
+    let expected = TokenSource::File("/etc/t".into());
+    assert_eq!(second.token, Some(expected));
+    let [named, top] = &config.routes[..] else {
+        panic!("there are two");
+    };
+    assert_eq!(
+        (named.auth.mode, named.auth.credentials),
+        (AuthMode::Token, 1)
+    );
+    assert_eq!((top.auth.mode, top.auth.credentials), (AuthMode::AkSk, 0));
 }
 
 #[test]

@@ -221,6 +221,7 @@ proptest! {
     ) {
         let error = GatewayError::read(status, &answer(&code, &message)).unwrap();
         let context = Context {
+            shows: Shows::Signature,
             canonical_request: canonical.as_deref(),
             has_security_token,
             clock_offset,

@@ -13,6 +13,7 @@ const SIGNED: &str = "20211217T064303Z";
 const TOKEN: &str = "SECRETTOKENMARKER_DO_NOT_LOG";
 
 const KNOWN: Context<'_> = Context {
+    shows: Shows::Signature,
     canonical_request: None,
     has_security_token: false,
     clock_offset: None,

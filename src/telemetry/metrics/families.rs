@@ -80,6 +80,34 @@ pub(super) const GATEWAY_ERRORS: Family = Family {
     meaning: "Errors in the gateway's own name, those after which a request was sent again included",
 };
 
+pub(super) const CREDENTIALS_EXPIRY: Family = Family {
+    name: "apig_proxy_credentials_expiry_seconds",
+    kind: Kind::Gauge,
+    labels: &["credentials", "kind"],
+    meaning: "How long a key or token is still good; not told of those without an end",
+};
+
+pub(super) const CREDENTIALS_AGE: Family = Family {
+    name: "apig_proxy_credentials_age_seconds",
+    kind: Kind::Gauge,
+    labels: &["credentials", "kind"],
+    meaning: "How long ago a key or token was read, or given by a service",
+};
+
+pub(super) const CREDENTIALS_REFRESH: Family = Family {
+    name: "apig_proxy_credentials_refresh_total",
+    kind: Kind::Counter,
+    labels: &["credentials", "kind", "result"],
+    meaning: "How often a key or token was to be had anew: ok, or failed",
+};
+
+pub(super) const CREDENTIALS_SUCCESSFUL: Family = Family {
+    name: "apig_proxy_credentials_last_refresh_successful",
+    kind: Kind::Gauge,
+    labels: &["credentials", "kind"],
+    meaning: "1 if a key or token could be had the last time that was tried, else 0",
+};
+
 pub(super) const KEY_LOCKED: Family = Family {
     name: "apig_proxy_key_locked",
     kind: Kind::Gauge,
@@ -109,7 +137,7 @@ pub(super) const BUILD: Family = Family {
 };
 
 /// All metrics, in the order in which they are exposed.
-pub const FAMILIES: [Family; 12] = [
+pub const FAMILIES: [Family; 16] = [
     REQUESTS,
     REQUEST_DURATION,
     UPSTREAM_DURATION,
@@ -118,6 +146,10 @@ pub const FAMILIES: [Family; 12] = [
     BUFFERED,
     CLOCK_SKEW,
     GATEWAY_ERRORS,
+    CREDENTIALS_EXPIRY,
+    CREDENTIALS_AGE,
+    CREDENTIALS_REFRESH,
+    CREDENTIALS_SUCCESSFUL,
     KEY_LOCKED,
     UPSTREAM_CONNECTIONS,
     LOG_DROPPED,

@@ -28,7 +28,7 @@ use histogram::Histogram;
 pub use labels::Outcome;
 use labels::RequestLabels;
 use tally::{Series, Tally};
-pub use text::{CONTENT_TYPE, Connections, State};
+pub use text::{CONTENT_TYPE, Connections, Credential, State};
 
 /// How many codes of the gateway are told apart.
 const CODES: usize = 64;

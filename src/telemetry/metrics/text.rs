@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::prometheus_text;
@@ -11,8 +12,9 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::families::{
-    BUFFERED, BUILD, CLOCK_SKEW, GATEWAY_ERRORS, IN_FLIGHT, KEY_LOCKED, LOG_DROPPED,
-    REQUEST_DURATION, REQUESTS, SIGNING_DURATION, UPSTREAM_CONNECTIONS, UPSTREAM_DURATION,
+    BUFFERED, BUILD, CLOCK_SKEW, CREDENTIALS_AGE, CREDENTIALS_EXPIRY, CREDENTIALS_REFRESH,
+    CREDENTIALS_SUCCESSFUL, GATEWAY_ERRORS, IN_FLIGHT, KEY_LOCKED, LOG_DROPPED, REQUEST_DURATION,
+    REQUESTS, SIGNING_DURATION, UPSTREAM_CONNECTIONS, UPSTREAM_DURATION,
 };
 use super::histogram::{Histogram, Observed};
 use super::labels::RequestLabels;
@@ -37,6 +39,27 @@ pub struct State {
     pub connections: Vec<(String, Connections)>,
     /// Lines of the log that were dropped.
     pub dropped_lines: u64,
+    /// Keys and tokens.
+    pub credentials: Vec<Credential>,
+}
+
+/// A key or token.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// The name of its set.
+    pub set: String,
+    /// What it is for.
+    pub kind: String,
+    /// How long it is still good, if that has an end.
+    pub left: Option<Duration>,
+    /// How long ago it was had.
+    pub age: Option<Duration>,
+    /// How often it was had anew.
+    pub renewed: u64,
+    /// How often that failed.
+    pub failed: u64,
+    /// Whether it failed the last time.
+    pub is_failing: bool,
 }
 
 /// Connections to one upstream.
@@ -118,6 +141,7 @@ impl Collector for Snapshot {
             let labels = [("error_code", code.as_str())];
             encode_count(&mut errors.encode_family(&labels)?, *count)?;
         }
+        self.encode_credentials(out)?;
         begin(out, &KEY_LOCKED)?.encode_gauge(&u64::from(state.is_key_locked))?;
         self.encode_connections(out)?;
         encode_count(&mut begin(out, &LOG_DROPPED)?, state.dropped_lines)?;
@@ -139,6 +163,41 @@ impl Snapshot {
                 ("outcome", &labels.outcome.to_string()),
             ];
             encode_count(&mut requests.encode_family(&labels)?, *count)?;
+        }
+        Ok(())
+    }
+
+    fn encode_credentials(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let all = &self.state.credentials;
+        let labels = |of: &Credential| [("credentials", of.set.clone()), ("kind", of.kind.clone())];
+        for family in [CREDENTIALS_EXPIRY, CREDENTIALS_AGE] {
+            let mut gauges = begin(out, &family)?;
+            for of in all {
+                let time = if family == CREDENTIALS_EXPIRY {
+                    of.left
+                } else {
+                    of.age
+                };
+                if let Some(time) = time {
+                    let seconds = time.as_secs_f64();
+                    gauges.encode_family(&labels(of))?.encode_gauge(&seconds)?;
+                }
+            }
+        }
+        let mut refreshes = begin(out, &CREDENTIALS_REFRESH)?;
+        for of in all {
+            for (result, count) in [("ok", of.renewed), ("failed", of.failed)] {
+                let [set, kind] = labels(of);
+                let labels = [set, kind, ("result", result.to_owned())];
+                encode_count(&mut refreshes.encode_family(&labels)?, count)?;
+            }
+        }
+        let mut successes = begin(out, &CREDENTIALS_SUCCESSFUL)?;
+        for of in all {
+            let is_good = u64::from(!of.is_failing);
+            successes
+                .encode_family(&labels(of))?
+                .encode_gauge(&is_good)?;
         }
         Ok(())
     }

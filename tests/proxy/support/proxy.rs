@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use apig_proxy::config::{
-    Access, ClockConfig, Config, CredentialSource, CredentialsConfig, Limits, Listen, LogConfig,
+    Access, Auth, ClockConfig, Config, CredentialsConfig, LargeBody, Limits, Listen, LogConfig,
     LogFormat, MediaRange, Methods, PoolConfig, Route, Scheme, SigningConfig, Timeouts,
     UnixSocketConfig, UpstreamTls, UpstreamUrl,
 };
@@ -41,17 +41,13 @@ pub(crate) fn config(upstream: &Upstream) -> Config {
         admin: None,
         routes: vec![route("", upstream, "")],
         methods: Methods::Any,
-        credentials: CredentialsConfig {
-            source: CredentialSource::Env,
-            file: "credentials.csv".into(),
-            user: None,
-            project_id: None,
-        },
+        credentials: vec![CredentialsConfig::default()],
         signing: SigningConfig {
             unsigned: vec![MediaRange::Type("multipart".to_owned())],
         },
         limits: Limits {
             body: 12 << 20,
+            large_body: 1 << 30,
             buffered: 256 << 20,
             connections: 4096,
             header: 64 << 10,
@@ -100,6 +96,8 @@ pub(crate) fn route(prefix: &str, upstream: &Upstream, base_path: &str) -> Route
         methods: None,
         paths: None,
         egress: None,
+        auth: Auth::default(),
+        large_body: LargeBody::Reject,
     }
 }
 
@@ -119,6 +117,8 @@ pub(crate) fn route_by_name(port: u16) -> Route {
         methods: None,
         paths: None,
         egress: None,
+        auth: Auth::default(),
+        large_body: LargeBody::Reject,
     }
 }
 

@@ -1,0 +1,248 @@
+//! What each route shows, as it is at the moment.
+//!
+//! Secrets change while requests run. Each worker has its own copy of what is made of them, ready for
+//! use, and looks at every request whether there is a newer one, which costs reading a number. What is
+//! known of a key at the gateway is shared by all copies, and stays for as long as the key is the same.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::HeaderValue;
+use secrecy::ExposeSecret;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::proof::Proof;
+use crate::clock::Moment;
+use crate::config::{Config, LargeBody};
+use crate::credentials::{Feed, FeedStatus, Issued, Kind, Need, Secret, Supply};
+use crate::error::Error;
+
+/// How long a request waits for a secret when there is none that is good.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Everything that the routes show, for all workers.
+#[derive(Debug)]
+pub struct Keyring {
+    slots: Vec<Slot>,
+    routes: Vec<RouteSlots>,
+}
+
+/// What a route shows: the numbers of its slots.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RouteSlots {
+    /// For most requests.
+    pub(super) main: usize,
+    /// For those whose body is too long to be signed.
+    pub(super) token: Option<usize>,
+}
+
+/// One secret.
+#[derive(Debug)]
+struct Slot {
+    feed: Arc<Feed>,
+    project_id: Option<HeaderValue>,
+    /// What was made of the secret last.
+    made: Mutex<Option<Arc<Held>>>,
+}
+
+/// A secret, and what was made of it.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) issued: Arc<Issued>,
+    pub(super) proof: Proof,
+}
+
+impl Keyring {
+    /// What the routes of a configuration show, out of these supplies.
+    ///
+    /// # Panics
+    ///
+    /// If a supply is missing that [`crate::credentials::needs`] names.
+    #[must_use]
+    pub fn new(config: &Config, supplies: &[Supply]) -> Self {
+        let slot = |supply: &Supply| Slot {
+            feed: Arc::clone(supply.feed()),
+            project_id: config.credentials[supply.need.set].project_id.clone(),
+            made: Mutex::default(),
+        };
+        let find = |set, kind| {
+            let need = Need { set, kind };
+            let at = supplies.iter().position(|supply| supply.need == need);
+            at.expect("there is a supply for every need of the routes")
+        };
+        let routes = config.routes.iter().map(|route| {
+            let set = route.auth.credentials;
+            let main = Kind::from(route.auth.mode);
+            let has_token = main == Kind::Key && route.large_body != LargeBody::Reject;
+            RouteSlots {
+                main: find(set, main),
+                token: has_token.then(|| find(set, Kind::Token)),
+            }
+        });
+        Self {
+            routes: routes.collect(),
+            slots: supplies.iter().map(slot).collect(),
+        }
+    }
+
+    /// Takes over what is known of keys at the gateway from what was used before.
+    pub fn remember(&self, before: &Self) {
+        for slot in &self.slots {
+            let same = before.slots.iter().find(|old| {
+                let (old, new) = (old.feed.status(), slot.feed.status());
+                old.label == new.label && old.kind == new.kind
+            });
+            if let Some(old) = same {
+                let made = old.made().clone();
+                *slot.made() = made;
+            }
+        }
+    }
+
+    pub(super) fn of_route(&self, route: usize) -> RouteSlots {
+        self.routes[route]
+    }
+
+    /// How the secrets are.
+    pub fn statuses(&self) -> impl Iterator<Item = FeedStatus> {
+        self.slots.iter().map(|slot| slot.feed.status())
+    }
+
+    /// Whether one of the keys is refused, so that the gateway does not lock it.
+    pub(super) fn is_refusing(&self) -> bool {
+        self.slots.iter().any(|slot| {
+            let made = slot.made();
+            let lockout = made.as_ref().and_then(|held| held.proof.lockout());
+            lockout.is_some_and(super::lockout::Lockout::is_refusing)
+        })
+    }
+
+    /// Asks for another secret than this one, which was refused.
+    pub(super) fn hurry(&self, slot: usize) {
+        self.slots[slot].feed.hurry();
+    }
+}
+
+impl Slot {
+    /// What is made of a secret, which is done once for all workers.
+    fn make(&self, issued: &Arc<Issued>) -> Option<Arc<Held>> {
+        let mut made = self.made();
+        if let Some(held) = made
+            .as_ref()
+            .filter(|held| Arc::ptr_eq(&held.issued, issued))
+        {
+            return Some(Arc::clone(held));
+        }
+        let mut proof = Proof::new(self.feed.kind(), issued, self.project_id.as_ref())?;
+        if let Some(last) = made.as_ref().filter(|last| is_same(&last.issued, issued)) {
+            proof.remember(&last.proof);
+        }
+        let held = Arc::new(Held {
+            issued: Arc::clone(issued),
+            proof,
+        });
+        *made = Some(Arc::clone(&held));
+        Some(held)
+    }
+
+    fn made(&self) -> MutexGuard<'_, Option<Arc<Held>>> {
+        // Every change is a single step, so a panic elsewhere leaves nothing half-done.
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the gateway takes two secrets for the same.
+fn is_same(one: &Issued, other: &Issued) -> bool {
+    match (&one.secret, &other.secret) {
+        (Secret::Key(one), Secret::Key(other)) => {
+            one.access_key == other.access_key
+                && one.secret_key.expose_secret() == other.secret_key.expose_secret()
+        }
+        _ => false,
+    }
+}
+
+/// One worker's copies.
+#[derive(Debug)]
+pub(super) struct Ring {
+    keyring: Arc<Keyring>,
+    views: Vec<RefCell<View>>,
+}
+
+#[derive(Debug)]
+struct View {
+    receiver: watch::Receiver<Option<Arc<Issued>>>,
+    held: Option<Rc<Held>>,
+}
+
+impl Ring {
+    pub(super) fn new(keyring: &Arc<Keyring>) -> Self {
+        let view = |slot: &Slot| {
+            let mut receiver = slot.feed.subscribe();
+            receiver.mark_changed();
+            RefCell::new(View {
+                receiver,
+                held: None,
+            })
+        };
+        Self {
+            views: keyring.slots.iter().map(view).collect(),
+            keyring: Arc::clone(keyring),
+        }
+    }
+
+    /// What a slot shows at the moment, good or not.
+    pub(super) fn current(&self, slot: usize) -> Option<Rc<Held>> {
+        let mut view = self.views[slot].borrow_mut();
+        if view.receiver.has_changed().unwrap_or(false) {
+            let issued = view.receiver.borrow_and_update().clone();
+            let held = issued.and_then(|issued| self.keyring.slots[slot].make(&issued));
+            view.held = held.map(|held| Rc::new(Held::clone(&held)));
+        }
+        view.held.clone()
+    }
+
+    /// All that is shown at the moment.
+    pub(super) fn all(&self) -> impl Iterator<Item = Rc<Held>> {
+        (0..self.views.len()).filter_map(|slot| self.current(slot))
+    }
+
+    /// What a slot shows, if it is good and not the one that was `refused`; waits for it a moment if there
+    /// is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoCredentials`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub(super) async fn good(
+        &self,
+        slot: usize,
+        refused: Option<&Held>,
+    ) -> Result<Rc<Held>, Error> {
+        let is_other =
+            |held: &Held| refused.is_none_or(|refused| !Arc::ptr_eq(&held.issued, &refused.issued));
+        let usable = |held: &Rc<Held>| held.issued.is_good(Moment::now()) && is_other(held);
+        if let Some(held) = self.current(slot).filter(usable) {
+            return Ok(held);
+        }
+        self.keyring.hurry(slot);
+        let mut receiver = self.views[slot].borrow().receiver.clone();
+        let deadline = Instant::now() + PATIENCE;
+        while timeout_at(deadline, receiver.changed())
+            .await
+            .is_ok_and(|changed| changed.is_ok())
+        {
+            receiver.mark_unchanged();
+            if let Some(held) = self.current(slot).filter(usable) {
+                return Ok(held);
+            }
+        }
+        Err(Error::NoCredentials)
+    }
+}
