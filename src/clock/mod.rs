@@ -20,6 +20,12 @@ pub fn unix_seconds() -> i64 {
     i64::try_from(since_1970().as_secs()).unwrap_or(i64::MAX)
 }
 
+/// The current time, as exactly as the machine tells it.
+#[must_use]
+pub fn timestamp() -> jiff::Timestamp {
+    jiff::Timestamp::try_from(UNIX_EPOCH + since_1970()).unwrap_or_default()
+}
+
 fn since_1970() -> Duration {
     #[expect(
         clippy::disallowed_methods,

@@ -1,43 +1,39 @@
-//! Judges a request as API Gateway does: limits, stage, signature.
+//! Judges a request as API Gateway does: limits, stage, and one proof of who sends it.
 
-use std::collections::HashMap;
-use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Request, StatusCode};
-use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
-use secrecy::{ExposeSecret, SecretString};
+use http::{HeaderMap, HeaderValue, Request};
+use hyper::body::Incoming;
+use jiff::Timestamp;
 
-use super::Now;
+use super::Counts;
+use super::accounts::Limits;
+use super::authentication::{Authentication, Mode};
+use super::known::{Known, Owner, TokenState};
 use super::lockout::Lockout;
-use crate::credentials::Credentials;
+use super::reading::{ReadBody, check_head, check_stage, read};
+use super::refusal::Refused;
+use super::time::Clock;
 use crate::signature::{
-    PayloadHash, PayloadHasher, Presented, ReceivedRequest, Refusal, Signer, SigningDate, Verified,
-    verify,
+    ALGORITHM, Presented, ReceivedRequest, Refusal, SigningDate, Verified, verify,
 };
 
-/// Longest body (ModelArts, access over the public network: 12 MB).
-const BODY: u64 = 12 * 1024 * 1024;
-/// Longest target (APIG, notes and constraints).
-const TARGET: usize = 32 * 1024;
-/// Longest header.
-const HEADER: usize = 32 * 1024;
-/// All headers together.
-const HEADERS: usize = 128 * 1024;
 /// How far a date may be off.
 const WINDOW: Duration = Duration::from_secs(15 * 60);
-/// How much of a body that is too long is read before it is refused, so that the caller gets the answer.
-const DRAINED: u64 = 4 * BODY;
 
-/// What the gateway knows.
+/// What judges, and what it goes by.
+#[derive(Debug)]
 pub(super) struct Gateway {
-    keys: HashMap<String, (Signer, Option<SecretString>)>,
+    known: Arc<Known>,
+    limits: Limits,
     lockout: Lockout,
-    now: Now,
+    clock: Clock,
+    counts: Arc<Counts>,
 }
 
-/// A request that was verified.
+/// A request that was accepted.
 #[derive(Debug)]
 pub(super) struct Accepted {
     pub(super) method: String,
@@ -45,48 +41,44 @@ pub(super) struct Accepted {
     pub(super) query: String,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: ReadBody,
-    pub(super) verified: Verified,
+    pub(super) proof: Proof,
 }
 
-/// A body that was read.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ReadBody {
-    pub(super) length: u64,
-    pub(super) hash: PayloadHash,
-}
-
-/// A refusal, with the gateway's own code and message.
+/// How a request proved who sent it.
 #[derive(Debug)]
-pub(super) struct Refused {
-    pub(super) status: StatusCode,
-    pub(super) code: &'static str,
-    pub(super) message: String,
-    /// Whether the connection ends with it.
-    pub(super) closes: bool,
+pub(super) struct Proof {
+    pub(super) mode: Mode,
+    /// What is to be said of its signature, if it has one.
+    pub(super) verified: Option<Verified>,
 }
 
 impl Gateway {
-    pub(super) fn new(keys: &[Credentials], now: Now) -> Self {
-        let keys = keys.iter().map(|key| {
-            let signer = Signer::new(&key.access_key, &key.secret_key);
-            (key.access_key.clone(), (signer, key.security_token.clone()))
-        });
+    pub(super) fn new(
+        known: Arc<Known>,
+        limits: Limits,
+        clock: Clock,
+        counts: Arc<Counts>,
+    ) -> Self {
         Self {
-            keys: keys.collect(),
+            known,
+            limits,
             lockout: Lockout::default(),
-            now,
+            clock,
+            counts,
         }
     }
 
     /// Judges a request, and reads its body.
     pub(super) async fn judge(&self, request: Request<Incoming>) -> Result<Accepted, Refused> {
+        count(&self.counts.requests);
         let (parts, body) = request.into_parts();
         let target = parts
             .uri
             .path_and_query()
             .map_or("/", |target| target.as_str());
         check_head(target, &parts.headers)?;
-        let body = read(body).await?;
+        let authentication = Authentication::of(&parts.headers);
+        let body = read(body, self.longest(authentication)).await?;
         check_stage(&parts.headers)?;
         let headers: Vec<(&str, &[u8])> = parts
             .headers
@@ -100,7 +92,8 @@ impl Gateway {
             headers: &headers,
             body: &body.hash,
         };
-        let verified = self.verify(&received, &parts.headers)?;
+        let proof = self.prove(authentication, &received, &parts.headers)?;
+        count(&self.counts.verified);
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let shown = headers
             .iter()
@@ -111,177 +104,110 @@ impl Gateway {
             query: query.to_owned(),
             headers: shown.collect(),
             body,
-            verified,
+            proof,
         })
+    }
+
+    fn longest(&self, authentication: Authentication<'_>) -> u64 {
+        match authentication {
+            Authentication::Token(_) => self.limits.body_with_token,
+            _ => self.limits.body,
+        }
+    }
+
+    fn prove(
+        &self,
+        authentication: Authentication<'_>,
+        request: &ReceivedRequest<'_>,
+        headers: &HeaderMap,
+    ) -> Result<Proof, Refused> {
+        let now = self.clock.now();
+        let unsigned = |mode| Proof {
+            mode,
+            verified: None,
+        };
+        match authentication {
+            Authentication::Signature => self.verify(request, headers, now),
+            Authentication::Token(token) => match self.known.token(token, now) {
+                TokenState::Valid => Ok(unsigned(Mode::Token)),
+                TokenState::Unknown => Err(Refused::iam("decrypt token fail")),
+                TokenState::Expired => {
+                    count(&self.counts.refused_expired_tokens);
+                    Err(Refused::old_token())
+                }
+            },
+            Authentication::AppCode(code) if self.known.is_app_code(code) => {
+                Ok(unsigned(Mode::AppCode))
+            }
+            Authentication::AppCode(_) => Err(Refused::app("app not found with specified appCode")),
+            Authentication::ApiKey(key) if self.known.is_api_key(key) => Ok(unsigned(Mode::ApiKey)),
+            Authentication::ApiKey(_) => Err(Refused::api_key()),
+            Authentication::Several => Err(Refused::iam("more than one authentication")),
+        }
     }
 
     fn verify(
         &self,
         request: &ReceivedRequest<'_>,
         headers: &HeaderMap,
-    ) -> Result<Verified, Refused> {
-        let now = (self.now)();
-        let date = SigningDate::from_unix_seconds(now).map_err(|_| unauthorized("Unauthorized"))?;
-        let presented = headers
+        now: Timestamp,
+    ) -> Result<Proof, Refused> {
+        let seconds = now.as_second();
+        let date =
+            SigningDate::from_unix_seconds(seconds).map_err(|_| Refused::iam("Unauthorized"))?;
+        let access_key = headers
             .get("authorization")
-            .and_then(|value| value.to_str().ok());
-        let access_key = presented
-            .and_then(|text| Presented::parse(text).ok())
-            .map(|presented| presented.access_key);
-        if let Some(access_key) = access_key
-            && self.lockout.is_locked(access_key, now)
-        {
-            return Err(unauthorized(
-                "AK access failed to reach the limit,forbidden.",
-            ));
-        }
+            .and_then(|value| Presented::parse(value.to_str().ok()?).ok())
+            .map_or("", |presented| presented.access_key);
+        self.check_key(access_key, now)?;
+        let owner = self.known.owner(access_key);
         let token = headers.get("x-security-token").map(HeaderValue::as_bytes);
-        let verified = verify(
-            request,
-            |access_key| self.signer(access_key, token),
-            &date,
-            WINDOW,
-        );
-        match (&verified, access_key) {
-            (Ok(_), Some(access_key)) => self.lockout.succeeded(access_key),
-            (Err(Refusal::Mismatch { .. }), Some(access_key)) => {
-                self.lockout.failed(access_key, now)
+        let signer = |access_key: &str| self.known.signer(access_key, token);
+        let verified = verify(request, signer, &date, WINDOW);
+        match (&verified, owner) {
+            (Ok(_), _) => self.lockout.succeeded(access_key),
+            // Apps are not said to be locked.
+            (Err(Refusal::Mismatch { .. }), Owner::Iam) => {
+                self.lockout.failed(access_key, seconds);
             }
             _ => {}
         }
-        verified.map_err(|refusal| unauthorized(&message(&refusal)))
-    }
-
-    /// The key of an access key id. A temporary one is known only together with its token.
-    fn signer(&self, access_key: &str, token: Option<&[u8]>) -> Option<&Signer> {
-        let (signer, needed) = self.keys.get(access_key)?;
-        let needed = needed
-            .as_ref()
-            .map(|token| token.expose_secret().as_bytes());
-        (needed == token).then_some(signer)
-    }
-}
-
-impl fmt::Debug for Gateway {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gateway")
-            .field("keys", &self.keys.len())
-            .finish_non_exhaustive()
-    }
-}
-
-fn check_head(target: &str, headers: &HeaderMap) -> Result<(), Refused> {
-    if target.len() > TARGET {
-        return Err(refused(414, "APIG.0201", "Request URI too large."));
-    }
-    let sizes: Vec<usize> = headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len())
-        .collect();
-    if sizes.iter().any(|size| *size > HEADER) || sizes.iter().sum::<usize>() > HEADERS {
-        return Err(refused(494, "APIG.0201", "Request headers too large."));
-    }
-    Ok(())
-}
-
-fn check_stage(headers: &HeaderMap) -> Result<(), Refused> {
-    let stages: Vec<_> = headers
-        .get_all("x-stage")
-        .iter()
-        .map(HeaderValue::as_bytes)
-        .collect();
-    if stages == [b"RELEASE"] {
-        return Ok(());
-    }
-    Err(refused(
-        404,
-        "APIG.0101",
-        "The API does not exist or has not been published in the environment",
-    ))
-}
-
-/// Reads a body: its hash and length are kept, its bytes are not.
-async fn read(mut body: Incoming) -> Result<ReadBody, Refused> {
-    let too_large = || Refused {
-        closes: true,
-        ..refused(413, "APIG.0201", "Request entity too large.")
-    };
-    if body
-        .size_hint()
-        .exact()
-        .is_some_and(|length| length > DRAINED)
-    {
-        return Err(too_large());
-    }
-    let mut hasher = PayloadHasher::default();
-    let mut length = 0;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| refused(400, "APIG.0201", "API request error."))?;
-        if let Some(piece) = frame.data_ref() {
-            length += piece.len() as u64;
-            hasher.update(piece);
-        }
-        if length > DRAINED {
-            break;
-        }
-    }
-    if length > BODY {
-        Err(too_large())
-    } else {
-        Ok(ReadBody {
-            length,
-            hash: hasher.finish(),
+        let verified = verified.map_err(|refusal| Refused::signature(&refusal, owner))?;
+        Ok(Proof {
+            mode: match owner {
+                Owner::Iam => Mode::Aksk,
+                Owner::App => Mode::App,
+            },
+            verified: Some(verified),
         })
     }
-}
 
-/// The gateway's words for a refusal (APIG FAQ, messages of APIG.0301).
-fn message(refusal: &Refusal) -> String {
-    match refusal {
-        Refusal::Authorization => "x-auth-token not found".to_owned(),
-        Refusal::UnknownKey { access_key } => {
-            format!("Get secretKey failed,ak:{access_key},err:ak not exist")
+    /// Refuses a key that is locked or has expired, whatever it signs.
+    fn check_key(&self, access_key: &str, now: Timestamp) -> Result<(), Refused> {
+        if self.lockout.is_locked(access_key, now.as_second()) {
+            let message = "AK access failed to reach the limit,forbidden.";
+            return Err(Refused::iam(message));
         }
-        Refusal::Expired { signed, now } => format!(
-            "calc aksk signature fail:signature expired, signature time:{signed},server time:{now}"
-        ),
-        Refusal::Mismatch { canonical } => {
-            format!(
-                "verify aksk signature fail, canonicalRequest:{}",
-                canonical.replace('\n', "|")
-            )
+        if self.known.is_expired(access_key, now) {
+            count(&self.counts.refused_expired);
+            return Err(Refused::expired_key());
         }
-        Refusal::MissingHeader(name) | Refusal::RepeatedHeader(name) => {
-            format!("calc aksk signature fail:signed header {name} not found")
-        }
-        Refusal::DateNotSigned => "calc aksk signature fail:x-sdk-date not signed".to_owned(),
-        Refusal::Malformed | Refusal::LegacyForm | Refusal::NotCanonical(_) => {
-            "Unauthorized".to_owned()
-        }
+        Ok(())
     }
 }
 
-fn unauthorized(message: &str) -> Refused {
-    refused(
-        401,
-        "APIG.0301",
-        &format!("Incorrect IAM authentication information: {message}"),
-    )
-}
-
-fn refused(status: u16, code: &'static str, message: &str) -> Refused {
-    let status = StatusCode::from_u16(status).expect("the gateway's status codes are valid");
-    Refused {
-        status,
-        code,
-        message: message.to_owned(),
-        closes: false,
-    }
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
 }
 
 /// A header value as an answer shows it.
 fn shown(name: &str, value: &[u8]) -> String {
-    if name == "x-security-token" {
+    let is_secret = match name {
+        "x-security-token" | "x-auth-token" | "x-apig-appcode" => true,
+        "authorization" => !value.starts_with(ALGORITHM.as_bytes()),
+        _ => false,
+    };
+    if is_secret {
         return "[redacted]".to_owned();
     }
     // One character for each byte, so that nothing is lost.

@@ -1,50 +1,49 @@
 //! An API gateway on this machine: for the demo, for tests, and for work without a network.
 //!
 //! It verifies requests as API Gateway does (signed headers, 15 minutes, stage, size, the lock after
-//! repeated failures), with the gateway's own codes and messages, and answers what it received. It
-//! works from what came over the wire and shares nothing with the proxy but the verifier, so a request
-//! that it accepts carried a right signature.
+//! repeated failures; tokens, app codes and API keys), with the gateway's own codes and messages, and
+//! answers what it received. It works from what came over the wire and shares nothing with the proxy but
+//! the verifier, so a request that it accepts carried a right signature.
+//!
+//! Beside it there is a [`Cloud`]: the services that issue tokens and temporary keys, which the gateway
+//! then knows until they expire.
 //!
 //! # What can go wrong
 //!
 //! It knows what is documented and reported of the gateway. Where that is silent it takes the
 //! stricter reading, so what it accepts is not a promise of what the real one does.
 
+mod accounts;
+mod authentication;
 mod authority;
+mod cloud;
+mod drawing;
 mod judgement;
+mod known;
 mod lockout;
+mod reading;
+mod refusal;
 mod reply;
+mod serving;
+mod time;
 
-use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicU64;
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::pki_types::CertificateDer;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use crate::credentials::Credentials;
+pub use accounts::{Accounts, Federation, Limits, MetadataTokens, User};
 pub use authority::Authority;
+pub use cloud::{Cloud, Mood, POD_IDENTITY_PATH, Service};
+pub(crate) use drawing::key as throw_away_key;
 use judgement::Gateway;
-
-/// How long a caller may take for a TLS handshake, and for a head.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long accepting pauses after it failed.
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// The time, in seconds since 1970.
-pub type Now = Arc<dyn Fn() -> i64 + Send + Sync>;
+use known::Known;
+pub use time::{Clock, Now};
 
 /// An emulated gateway that is bound to its address.
 #[derive(Debug)]
@@ -53,16 +52,23 @@ pub struct Emulator {
     address: SocketAddr,
     authority: Authority,
     gateway: Arc<Gateway>,
+    cloud_socket: std::net::TcpListener,
+    cloud_address: SocketAddr,
+    cloud: Arc<Cloud>,
     counts: Arc<Counts>,
 }
 
-/// What an emulator has seen so far.
+/// What an emulated gateway has seen so far.
 #[derive(Debug, Default)]
 pub struct Counts {
     /// Requests whose head came.
     pub requests: AtomicU64,
-    /// Requests that were verified.
+    /// Requests that were accepted.
     pub verified: AtomicU64,
+    /// Requests that were refused because their temporary key had expired.
+    pub refused_expired: AtomicU64,
+    /// Requests that were refused because their token had expired.
+    pub refused_expired_tokens: AtomicU64,
 }
 
 impl Emulator {
@@ -72,23 +78,68 @@ impl Emulator {
     ///
     /// What the system says of the address.
     pub fn bind(address: SocketAddr, keys: &[Credentials], now: Now) -> io::Result<Self> {
-        let socket = std::net::TcpListener::bind(address)?;
-        socket.set_nonblocking(true)?;
-        let address = socket.local_addr()?;
-        let gateway = Arc::new(Gateway::new(keys, now));
+        let accounts = Accounts {
+            keys: keys.to_vec(),
+            ..Accounts::default()
+        };
+        Self::bind_with(address, accounts, now)
+    }
+
+    /// Binds an address and a loopback one for the cloud's services, makes a certificate, and knows these
+    /// accounts.
+    ///
+    /// # Errors
+    ///
+    /// What the system says of the addresses.
+    pub fn bind_with(
+        address: SocketAddr,
+        accounts: Accounts,
+        clock: impl Into<Clock>,
+    ) -> io::Result<Self> {
+        let clock = clock.into();
+        let (socket, address) = bound(address)?;
+        // The services are plain HTTP, as the metadata service is, so they stay on this machine.
+        let loopback = match address {
+            SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::LOCALHOST),
+            SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::LOCALHOST),
+        };
+        let (cloud_socket, cloud_address) = bound(SocketAddr::new(loopback, 0))?;
+        let known = Arc::new(Known::new(&accounts));
+        let counts = Arc::<Counts>::default();
+        let gateway = Gateway::new(
+            Arc::clone(&known),
+            accounts.limits,
+            clock.clone(),
+            Arc::clone(&counts),
+        );
         Ok(Self {
             socket,
             address,
             authority: Authority::new(),
-            gateway,
-            counts: Arc::default(),
+            gateway: Arc::new(gateway),
+            cloud_socket,
+            cloud_address,
+            cloud: Arc::new(Cloud::new(accounts, known, clock)),
+            counts,
         })
     }
 
-    /// Where it listens.
+    /// Where the gateway listens, with TLS. IAM and STS answer there too.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the cloud's services listen, with plain HTTP.
+    #[must_use]
+    pub fn cloud_address(&self) -> SocketAddr {
+        self.cloud_address
+    }
+
+    /// The cloud's services, whose behaviour can be changed while they run.
+    #[must_use]
+    pub fn cloud(&self) -> Arc<Cloud> {
+        Arc::clone(&self.cloud)
     }
 
     /// The root that a caller has to trust.
@@ -103,7 +154,7 @@ impl Emulator {
         self.authority.root_pem()
     }
 
-    /// What it has seen, counted on while it runs.
+    /// What the gateway has seen, counted on while it runs.
     #[must_use]
     pub fn counts(&self) -> Arc<Counts> {
         Arc::clone(&self.counts)
@@ -113,79 +164,38 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// What the system says of the socket.
+    /// What the system says of the sockets.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> io::Result<()> {
         let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
         let acceptor =
             TlsAcceptor::from(self.authority.server_config(&names, rustls::ALL_VERSIONS));
         let socket = TcpListener::from_std(self.socket)?;
-        let mut connections = tokio::task::JoinSet::new();
-        let accepting = async {
-            loop {
-                while connections.try_join_next().is_some() {}
-                match socket.accept().await {
-                    Ok((stream, _)) => {
-                        let served = serve(
-                            stream,
-                            acceptor.clone(),
-                            Arc::clone(&self.gateway),
-                            Arc::clone(&self.counts),
-                        );
-                        connections.spawn(served);
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "the gateway could not accept a connection");
-                        tokio::time::sleep(PAUSE).await;
-                    }
-                }
-            }
-        };
+        let cloud_socket = TcpListener::from_std(self.cloud_socket)?;
+        let gateway = serving::accept(socket, |stream| {
+            serving::gateway(
+                stream,
+                acceptor.clone(),
+                Arc::clone(&self.gateway),
+                Arc::clone(&self.cloud),
+            )
+        });
+        let cloud = serving::accept(cloud_socket, |stream| {
+            serving::cloud(stream, Arc::clone(&self.cloud))
+        });
         tokio::select! {
-            () = accepting => {}
+            () = gateway => {}
+            () = cloud => {}
             () = stop => {}
         }
         Ok(())
     }
 }
 
-async fn serve(
-    stream: TcpStream,
-    acceptor: TlsAcceptor,
-    gateway: Arc<Gateway>,
-    counts: Arc<Counts>,
-) {
-    let _ = stream.set_nodelay(true);
-    let Ok(Ok(stream)) = tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await else {
-        tracing::debug!("a TLS handshake with the gateway failed");
-        return;
-    };
-    let service =
-        service_fn(move |request| answer(Arc::clone(&gateway), Arc::clone(&counts), request));
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
-        // More than the gateway takes, so that its own limits answer and not the parser's.
-        .max_header_size(512 * 1024)
-        .max_buf_size(512 * 1024)
-        .max_headers(1000)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "a connection to the gateway ended early");
-    }
-}
-
-async fn answer(
-    gateway: Arc<Gateway>,
-    counts: Arc<Counts>,
-    request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    counts.requests.fetch_add(1, Ordering::Relaxed);
-    let judged = gateway.judge(request).await;
-    if judged.is_ok() {
-        counts.verified.fetch_add(1, Ordering::Relaxed);
-    }
-    Ok(reply::response(judged))
+fn bound(address: SocketAddr) -> io::Result<(std::net::TcpListener, SocketAddr)> {
+    let socket = std::net::TcpListener::bind(address)?;
+    socket.set_nonblocking(true)?;
+    let address = socket.local_addr()?;
+    Ok((socket, address))
 }
 
 #[cfg(test)]

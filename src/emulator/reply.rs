@@ -6,7 +6,8 @@ use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
-use super::judgement::{Accepted, Refused};
+use super::judgement::{Accepted, Proof};
+use super::refusal::Refused;
 
 /// The answer to a judged request: what was received, or why it was refused.
 pub(super) fn response(judged: Result<Accepted, Refused>) -> Response<Full<Bytes>> {
@@ -45,19 +46,21 @@ fn received(accepted: Accepted, request_id: &str) -> Value {
         query,
         headers,
         body,
-        verified,
+        proof: Proof { mode, verified },
     } = accepted;
+    let signature = verified.as_ref();
     json!({
         "verified": true,
+        "auth": mode.as_str(),
         "method": method,
         "path": path,
         "query": query,
         "headers": headers,
         "body_bytes": body.length,
         "body_sha256": body.hash.as_str(),
-        "body_signed": verified.body_signed,
-        "access_key": verified.access_key,
-        "signed_headers": verified.signed_headers,
+        "body_signed": signature.is_some_and(|signature| signature.body_signed),
+        "access_key": signature.map(|signature| &signature.access_key),
+        "signed_headers": signature.map(|signature| &signature.signed_headers),
         "request_id": request_id,
     })
 }

@@ -4,6 +4,7 @@
 mod checks;
 mod commands;
 mod descriptors;
+mod emulated_cloud;
 mod gateway;
 mod log_targets;
 mod memory;

@@ -1,12 +1,16 @@
 //! The emulated gateway, called over TLS with requests that are signed by hand.
 
+mod cloud;
+mod modes;
 mod running;
 
+use bytes::Bytes;
 use http::header::HOST;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::Full;
 use running::Running;
 
-use super::*;
+use crate::credentials::Credentials;
 use crate::signature::{
     CanonicalRequest, Payload, PayloadHash, Signer, SigningDate, Target, UNSIGNED_PAYLOAD,
 };
@@ -193,7 +197,7 @@ async fn six_failures_in_a_row_lock_a_key_for_five_minutes() {
             "{message}"
         );
     }
-    gateway.now.store(NOW + 300, Ordering::Relaxed);
+    gateway.wait(300_000);
     assert_eq!(
         gateway
             .send(signed("AK", "secret", b"", NOW + 300, None))

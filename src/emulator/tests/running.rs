@@ -1,13 +1,18 @@
-//! An emulated gateway, and a caller that trusts it.
+//! An emulated gateway with its cloud, and a caller that trusts it.
 
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use http::StatusCode;
-use http_body_util::BodyExt;
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1 as client;
+use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::{NOW, key};
@@ -16,19 +21,42 @@ use crate::emulator::*;
 /// A running gateway whose time a test sets.
 pub(super) struct Running {
     pub(super) address: SocketAddr,
-    pub(super) root: CertificateDer<'static>,
-    pub(super) now: Arc<AtomicI64>,
+    pub(super) cloud_address: SocketAddr,
+    pub(super) cloud: Arc<Cloud>,
+    pub(super) counts: Arc<Counts>,
+    root: CertificateDer<'static>,
+    /// Milliseconds since 1970.
+    now: Arc<AtomicI64>,
+}
+
+/// What a service answered.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
 }
 
 impl Running {
+    /// A gateway that knows two keys, one of them temporary.
     pub(super) fn start() -> Self {
-        let now = Arc::new(AtomicI64::new(NOW));
-        let clock = Arc::clone(&now);
-        let keys = [key("AK", None), key("TEMPORARY", Some("token"))];
-        let clock: Now = Arc::new(move || clock.load(Ordering::Relaxed));
-        let emulator = Emulator::bind("127.0.0.1:0".parse().unwrap(), &keys, clock).unwrap();
+        Self::with(Accounts {
+            keys: vec![key("AK", None), key("TEMPORARY", Some("token"))],
+            ..Accounts::default()
+        })
+    }
+
+    pub(super) fn with(accounts: Accounts) -> Self {
+        let now = Arc::new(AtomicI64::new(NOW * 1000));
+        let shown = Arc::clone(&now);
+        let clock =
+            Clock::new(move || Timestamp::from_millisecond(shown.load(Ordering::Relaxed)).unwrap());
+        let emulator =
+            Emulator::bind_with("127.0.0.1:0".parse().unwrap(), accounts, clock).unwrap();
         let running = Self {
             address: emulator.address(),
+            cloud_address: emulator.cloud_address(),
+            cloud: emulator.cloud(),
+            counts: emulator.counts(),
             root: emulator.root(),
             now,
         };
@@ -36,7 +64,41 @@ impl Running {
         running
     }
 
+    /// Lets time pass.
+    pub(super) fn wait(&self, milliseconds: i64) {
+        self.now.fetch_add(milliseconds, Ordering::Relaxed);
+    }
+
+    /// Sends a request to the gateway.
     pub(super) async fn send(&self, request: Request<Full<Bytes>>) -> (StatusCode, Value) {
+        let response = self.over_tls(request).await;
+        assert_eq!(response.headers()["server"], "api-gateway");
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    /// The gateway's status, code and message.
+    pub(super) async fn code(&self, request: Request<Full<Bytes>>) -> (u16, String, String) {
+        let (status, body) = self.send(request).await;
+        let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+        (status.as_u16(), text("error_code"), text("error_msg"))
+    }
+
+    /// Asks a service at the gateway's address.
+    pub(super) async fn ask_over_tls(&self, request: Request<Full<Bytes>>) -> Answer {
+        Answer::of(self.over_tls(request).await).await
+    }
+
+    /// Asks a service at the cloud's address.
+    pub(super) async fn ask(&self, request: Request<Full<Bytes>>) -> Answer {
+        let tcp = TcpStream::connect(self.cloud_address).await.unwrap();
+        let (mut sender, connection) = client::handshake(TokioIo::new(tcp)).await.unwrap();
+        tokio::spawn(connection);
+        Answer::of(sender.send_request(request).await.unwrap()).await
+    }
+
+    async fn over_tls(&self, request: Request<Full<Bytes>>) -> Response<Incoming> {
         let mut roots = RootCertStore::empty();
         roots.add(self.root.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -52,16 +114,27 @@ impl Running {
             .unwrap();
         let (mut sender, connection) = client::handshake(TokioIo::new(tls)).await.unwrap();
         tokio::spawn(connection);
-        let response = sender.send_request(request).await.unwrap();
-        assert_eq!(response.headers()["server"], "api-gateway");
-        let status = response.status();
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        (status, serde_json::from_slice(&body).unwrap())
+        sender.send_request(request).await.unwrap()
+    }
+}
+
+impl Answer {
+    async fn of(response: Response<Incoming>) -> Self {
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Self {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            text: String::from_utf8(body.to_vec()).unwrap(),
+        }
     }
 
-    pub(super) async fn code(&self, request: Request<Full<Bytes>>) -> (u16, String, String) {
-        let (status, body) = self.send(request).await;
-        let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
-        (status.as_u16(), text("error_code"), text("error_msg"))
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+
+    /// The token of IAM.
+    pub(super) fn token(&self) -> &str {
+        self.headers["x-subject-token"].to_str().unwrap()
     }
 }
