@@ -25,6 +25,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::StatusCode;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
@@ -45,7 +46,8 @@ const METHODS: &str = "GET, HEAD";
 #[derive(Clone, Debug)]
 pub struct Admin {
     guard: Arc<Guard>,
-    settings: Arc<Settings>,
+    /// What requests are served by at the moment.
+    settings: watch::Receiver<Arc<Settings>>,
     stopping: CancellationToken,
 }
 
@@ -71,7 +73,11 @@ impl Page {
 impl Admin {
     /// Tells of the proxy with these settings, which takes no more requests once it is `stopping`.
     #[must_use]
-    pub fn new(guard: Guard, settings: Arc<Settings>, stopping: CancellationToken) -> Self {
+    pub fn new(
+        guard: Guard,
+        settings: watch::Receiver<Arc<Settings>>,
+        stopping: CancellationToken,
+    ) -> Self {
         Self {
             guard: Arc::new(guard),
             settings,
@@ -111,7 +117,7 @@ impl Admin {
             let text = "stopping: running requests are finished, new ones are not accepted";
             return Page::text(StatusCode::SERVICE_UNAVAILABLE, text);
         }
-        match self.settings.missing_credentials().as_slice() {
+        match self.settings.borrow().missing_credentials().as_slice() {
             [] => Page::text(StatusCode::OK, "ok"),
             missing => {
                 let text = format!("no valid credentials: {}", missing.join(", "));
@@ -125,7 +131,7 @@ impl Admin {
             status: StatusCode::OK,
             content_type: metrics::CONTENT_TYPE,
             allow: None,
-            text: self.settings.metrics(),
+            text: self.settings.borrow().metrics(),
         }
     }
 }

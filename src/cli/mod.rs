@@ -9,6 +9,7 @@ mod described;
 pub mod gateway;
 mod key;
 pub mod memory;
+mod reload;
 pub mod serve;
 pub mod sign;
 mod signals;

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::signals::Signals;
+use super::reload::Reloading;
+use super::signals::{Hangups, Signals};
 use super::{Exit, fail};
 use crate::config::{self, Config, Environment, Listen, Loaded, Overrides, Problems, Scheme};
 use crate::credentials::{self, Supply};
@@ -64,29 +65,33 @@ impl ServeArguments {
 #[must_use]
 pub fn run(arguments: &ServeArguments, environment: Environment) -> Exit {
     match prepare(arguments, environment) {
-        Ok((server, listening)) => serve(server, &listening),
+        Ok(prepared) => serve(prepared),
         Err(exit) => exit,
     }
 }
 
+/// A proxy that is ready to serve.
+struct Prepared {
+    server: Server,
+    /// What to say of its addresses once it can be told to stop.
+    listening: Vec<String>,
+    reloading: Reloading,
+}
+
 /// Everything before the first request. What held secrets is gone afterwards, but for the server's key.
-///
-/// Returned with the server is what to say of its addresses once it can be told to stop.
-fn prepare(
-    arguments: &ServeArguments,
-    environment: Environment,
-) -> Result<(Server, Vec<String>), Exit> {
-    let mut loaded = config::load(&arguments.overrides(), &environment)
+fn prepare(arguments: &ServeArguments, environment: Environment) -> Result<Prepared, Exit> {
+    let overrides = arguments.overrides();
+    let mut loaded = config::load(&overrides, &environment)
         .map_err(|problems| fail(Exit::Configuration, problems))?;
     telemetry::start_log(&loaded.config.log).map_err(|error| fail(Exit::Failed, error))?;
     let network = network(&loaded.config).map_err(|error| fail(Exit::Configuration, error))?;
-    announce(&loaded);
     start_supplies(&mut loaded.supplies, &network, &environment)?;
+    announce(&loaded);
     drop(environment);
-    let supplies = std::mem::take(&mut loaded.supplies);
-    let server = Server::bind_with(network, &loaded.config, supplies);
+    let supplies = loaded.supplies.clone();
+    let server = Server::bind_with(network.clone(), &loaded.config, supplies);
     let server = server.map_err(|error| match error {
-        SetupError::Bind(_) => fail(Exit::Failed, error),
+        SetupError::Bind(_) | SetupError::Socket(_) => fail(Exit::Failed, error),
         SetupError::Tls(_) | SetupError::ServerTls(_) | SetupError::Credentials(_) => {
             fail(Exit::Configuration, error)
         }
@@ -95,7 +100,23 @@ fn prepare(
     let listening = endpoints
         .map(|(listen, endpoint)| format!("{endpoint} for {}", who(listen, &loaded.config)))
         .collect();
-    Ok((server, listening))
+    let Loaded {
+        config,
+        supplies,
+        said,
+        ..
+    } = loaded;
+    Ok(Prepared {
+        server,
+        listening,
+        reloading: Reloading {
+            overrides,
+            config,
+            said,
+            supplies,
+            network,
+        },
+    })
 }
 
 /// Asks the services that give keys and tokens, each once.
@@ -118,7 +139,12 @@ pub(super) fn start_supplies(
 }
 
 /// Serves until a signal, then drains; a second signal ends at once.
-fn serve(server: Server, listening: &[String]) -> Exit {
+fn serve(prepared: Prepared) -> Exit {
+    let Prepared {
+        mut server,
+        listening,
+        reloading,
+    } = prepared;
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -127,12 +153,11 @@ fn serve(server: Server, listening: &[String]) -> Exit {
         Err(error) => return fail(Exit::Failed, format_args!("cannot start: {error}")),
     };
     runtime.block_on(async {
-        let (mut first, mut second) = match (Signals::new(), Signals::new()) {
-            (Ok(first), Ok(second)) => (first, second),
-            (Err(error), _) | (_, Err(error)) => {
-                return fail(Exit::Failed, format_args!("cannot listen for signals: {error}"));
-            }
+        let signals = (Signals::new(), Signals::new(), Hangups::new());
+        let (Ok(mut first), Ok(mut second), Ok(hangups)) = signals else {
+            return fail(Exit::Failed, "cannot listen for signals; the system has no descriptors left");
         };
+        let reloads = reloading.run(hangups, server.reloader());
         // Whoever reads this may send a signal at once.
         if let Some(address) = server.admin_address() {
             tracing::info!("health and metrics on http://{address}");
@@ -157,6 +182,7 @@ fn serve(server: Server, listening: &[String]) -> Exit {
                 }
                 Err(error) => fail(Exit::Failed, error),
             },
+            () = reloads => Exit::Failed,
             () = again => {
                 tracing::warn!("stopped at once by a second signal");
                 Exit::Failed

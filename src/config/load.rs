@@ -8,7 +8,7 @@ use super::environment::Environment;
 use super::problem::{Place, Problem, Problems};
 use super::raw::{Layer, Raw, RawRoute};
 use super::resolve::Judged;
-use super::{Config, Limits, egress, memory, resolve};
+use super::{Config, Limits, Said, egress, memory, resolve};
 use crate::credentials::{self, Kind, Need, Supply};
 
 /// What the options of the command line say: the file to read, and values that override keys.
@@ -58,6 +58,8 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
     /// The limit of this process's memory in bytes, if `limits.buffered` was lowered to fit it.
     pub memory: Option<u64>,
+    /// What the keys say.
+    pub said: Said,
 }
 
 /// Loads configuration and credentials.
@@ -82,6 +84,7 @@ pub fn load(overrides: &Overrides, environment: &Environment) -> Result<Loaded, 
         supplies,
         file,
         memory,
+        said: judged.said,
     })
 }
 

@@ -21,6 +21,7 @@ mod problem;
 mod raw;
 mod resolve;
 mod routes;
+mod said;
 pub mod secret;
 mod server_tls;
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub use keys::{KEYS, Key, ROUTE_KEYS};
 pub use listen::Listen;
 pub use load::{Loaded, Overrides, from_text, load, load_admin, load_credentials, with_upstream};
 pub use problem::{Place, Problem, Problems};
+pub use said::Said;
 pub use secret::CallerToken;
 pub use server_tls::{TlsFiles, TlsFilesError, TlsMaterial};
 
@@ -99,6 +101,16 @@ pub struct Route {
     pub auth: Auth,
     /// What happens to bodies that are too long for a signature.
     pub large_body: LargeBody,
+}
+
+impl Route {
+    /// Whether two routes lead to the same host in the same way, and so over the same connections.
+    #[must_use]
+    pub fn shares_origin(&self, other: &Self) -> bool {
+        let (one, two) = (&self.upstream, &other.upstream);
+        (one.scheme, &one.host, one.port, &self.egress)
+            == (two.scheme, &two.host, two.port, &other.egress)
+    }
 }
 
 /// How requests of a route show whose they are: by a signature with the key of `[credentials]`, unless it

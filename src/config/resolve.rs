@@ -12,8 +12,8 @@ use super::problem::{Place, Problem};
 use super::raw::Raw;
 use super::routes::{self, Usual};
 use super::{
-    ClockConfig, Config, MediaRange, Methods, SigningConfig, UpstreamTls, bounds, credentials,
-    listen,
+    ClockConfig, Config, MediaRange, Methods, Said, SigningConfig, UpstreamTls, bounds,
+    credentials, listen,
 };
 
 /// What came of judging.
@@ -24,6 +24,7 @@ pub(super) struct Judged {
     /// Whether the keys of `[credentials]` are in order, so that credentials can be looked for.
     pub(super) credentials_in_order: bool,
     pub(super) problems: Vec<Problem>,
+    pub(super) said: Said,
 }
 
 /// Judges all keys.
@@ -70,6 +71,7 @@ pub(super) fn resolve(raw: &Raw, problems: Vec<Problem>) -> Judged {
         config,
         credentials_in_order,
         problems: judge.problems,
+        said: Said::of(raw),
     }
 }
 

@@ -127,6 +127,12 @@ impl CallerToken {
     }
 }
 
+impl PartialEq for CallerToken {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
 impl fmt::Debug for CallerToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("CallerToken([redacted])")

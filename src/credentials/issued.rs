@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::HeaderValue;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{Credentials, Found, Origin};
 use crate::clock::Moment;
@@ -49,6 +49,21 @@ impl Issued {
             origin,
             at: Moment::now(),
             lifetime: None,
+        }
+    }
+
+    /// Whether another one is the same secret, given once more.
+    #[must_use]
+    pub fn is_same_secret(&self, other: &Self) -> bool {
+        match (&self.secret, &other.secret) {
+            (Secret::Key(one), Secret::Key(other)) => {
+                one.access_key == other.access_key
+                    && one.secret_key.expose_secret() == other.secret_key.expose_secret()
+            }
+            (Secret::Text(one), Secret::Text(other)) => {
+                one.expose_secret() == other.expose_secret()
+            }
+            _ => false,
         }
     }
 

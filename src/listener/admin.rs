@@ -14,10 +14,11 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::accept::PAUSE;
 use super::connection;
-use super::server::PAUSE;
 use super::sockets::{Accepted, BindError, bind};
 use crate::admin::Admin;
 use crate::config::Access;
@@ -62,16 +63,16 @@ impl Desk {
     /// What the system says if the socket cannot be used.
     pub(super) async fn serve(
         self,
-        settings: &Arc<Settings>,
-        stopping: &CancellationToken,
+        settings: watch::Receiver<Arc<Settings>>,
+        stopping: CancellationToken,
     ) -> io::Result<Infallible> {
         let socket = TcpListener::from_std(self.socket)?;
-        let admin = Admin::new(self.guard, Arc::clone(settings), stopping.clone());
+        let admin = Admin::new(self.guard, settings.clone(), stopping);
         let mut connections = FuturesUnordered::new();
         loop {
             tokio::select! {
                 accepted = socket.accept(), if connections.len() < CONNECTIONS => match accepted {
-                    Ok((stream, _)) => connections.push(serve(stream, admin.clone(), settings)),
+                    Ok((stream, _)) => connections.push(serve(stream, admin.clone(), Arc::clone(&settings.borrow()))),
                     Err(error) => {
                         tracing::warn!(%error, "accepting admin connections failed; it is tried again shortly");
                         tokio::time::sleep(PAUSE).await;
@@ -83,11 +84,11 @@ impl Desk {
     }
 }
 
-async fn serve(stream: TcpStream, admin: Admin, settings: &Settings) {
+async fn serve(stream: TcpStream, admin: Admin, settings: Arc<Settings>) {
     if let Ok(stream) = stream.into_std() {
         let refuse = |error: &_| refused("", error);
         // A connection carries one request, so there is nothing to drain.
         let accepted = Accepted::Tcp(stream, None);
-        connection::serve(accepted, admin, refuse, settings, CancellationToken::new()).await;
+        connection::serve(accepted, admin, refuse, &settings, CancellationToken::new()).await;
     }
 }

@@ -12,11 +12,13 @@
 //! that is the worker's business, with a limit. A caller that never closes its end must not hold up the end
 //! of the process: draining has a limit.
 
+mod accept;
 mod admin;
 mod closing;
 mod connection;
 mod exchange;
 mod presence;
+mod running;
 mod server;
 mod sockets;
 mod tls;
@@ -24,6 +26,7 @@ mod unix;
 mod workers;
 mod writing;
 
+pub use running::{Fresh, Reloader};
 pub use server::{Ended, ServeError, Server, SetupError, network};
 pub use sockets::{BindError, Listeners};
 pub use tls::{ServerTls, ServerTlsError};

@@ -3,29 +3,20 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::admin::Desk;
-use super::sockets::{Accepted, BindError, Bound, Listeners};
+use super::running::{Reload, Reloader, Running};
+use super::sockets::{BindError, Listeners};
 use super::tls::{ServerTls, ServerTlsError};
-use super::unix::Door;
-use super::workers::{Admitted, StartError, Workers};
+use super::workers::StartError;
 use crate::config::{Config, Environment};
-use crate::credentials::{Credentials, CredentialsError, Kind, Need, Supply, keep, needs};
+use crate::credentials::{Credentials, CredentialsError, Kind, Need, Supply, needs};
 use crate::guard::Guard;
 use crate::proxy::{Keyring, Settings};
 use crate::upstream::{Network, Resolver, TlsSettings, TlsSetupError};
-
-/// How long accepting pauses after it failed. A failure is usually a lack of file descriptors, which
-/// only time can end.
-pub(super) const PAUSE: Duration = Duration::from_millis(100);
-
-/// How often memory that is not needed is given back.
-const TIDY: Duration = Duration::from_secs(2);
 
 /// A proxy that is bound to its addresses and ready to serve.
 #[derive(Debug)]
@@ -36,6 +27,7 @@ pub struct Server {
     network: Network,
     tls: Option<ServerTls>,
     supplies: Vec<Supply>,
+    reloads: Option<mpsc::Receiver<Reload>>,
 }
 
 /// The network that a proxy with this configuration is in: this machine's.
@@ -63,6 +55,9 @@ pub enum SetupError {
     /// TLS with callers cannot be set up.
     #[error(transparent)]
     ServerTls(#[from] ServerTlsError),
+    /// A socket cannot be accepted from.
+    #[error("a listening socket cannot be used: {0}")]
+    Socket(#[source] io::Error),
     /// What the routes need cannot be had.
     #[error("credentials: {0}")]
     Credentials(#[from] CredentialsError),
@@ -151,6 +146,7 @@ impl Server {
             network,
             tls,
             supplies,
+            reloads: None,
         })
     }
 
@@ -172,6 +168,14 @@ impl Server {
         self.admin.as_ref().map(Desk::address)
     }
 
+    /// Lets the configuration be changed while it serves.
+    #[must_use]
+    pub fn reloader(&mut self) -> Reloader {
+        let (sender, receiver) = mpsc::channel(1);
+        self.reloads = Some(receiver);
+        Reloader(sender)
+    }
+
     /// Serves callers until `stop` resolves, then stops accepting and lets running requests finish
     /// within `timeouts.shutdown`. Health and metrics are served until those have.
     ///
@@ -184,132 +188,33 @@ impl Server {
     /// # Cancel safety
     ///
     /// Dropping the future cuts all connections off.
-    pub async fn serve(mut self, stop: impl Future<Output = ()>) -> Result<Ended, ServeError> {
+    pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<Ended, ServeError> {
+        let Self {
+            listeners,
+            admin,
+            settings,
+            network,
+            tls,
+            supplies,
+            reloads,
+        } = self;
         let stopping = CancellationToken::new();
-        let settings = Arc::clone(&self.settings);
-        let admin = self.admin.take();
-        let telling = async {
-            match admin {
-                Some(desk) => desk.serve(&settings, &stopping).await,
-                None => std::future::pending().await,
+        let told = watch::Sender::new(Arc::clone(&settings));
+        let telling = {
+            let (stopping, told) = (stopping.clone(), told.subscribe());
+            async move {
+                match admin {
+                    Some(desk) => desk.serve(told, stopping).await,
+                    None => std::future::pending().await,
+                }
             }
         };
+        let running = Running::start(listeners, settings, network, tls, told);
         tokio::select! {
             // Its first step starts everything, before anybody is told that it has started.
             biased;
-            ended = self.work(stop, &stopping) => ended,
+            ended = async { running?.until(stop, stopping, supplies, reloads).await } => ended,
             failed = telling => match failed? {},
-        }
-    }
-
-    async fn work(
-        self,
-        stop: impl Future<Output = ()>,
-        stopping: &CancellationToken,
-    ) -> Result<Ended, ServeError> {
-        let slots = Arc::new(Semaphore::new(self.settings.limits().connections));
-        let grace = self.settings.timeouts().shutdown;
-        let workers = Arc::new(Workers::start(&self.settings, &self.network)?);
-        let mut accepting = JoinSet::new();
-        for socket in self.listeners.sockets {
-            let accepts = accept(Open::new(socket)?, Arc::clone(&workers), Arc::clone(&slots));
-            accepting.spawn(stopping.clone().run_until_cancelled_owned(accepts));
-        }
-        for supply in self.supplies {
-            let keeping = keep(supply, self.network.clone());
-            accepting.spawn(stopping.clone().run_until_cancelled_owned(keeping));
-        }
-        let (network, settings) = (self.network, Arc::clone(&self.settings));
-        accepting.spawn(stopping.clone().run_until_cancelled_owned(async move {
-            let limit = settings.timeouts().connect;
-            network.look_ahead(settings.routes(), limit).await;
-        }));
-        let tidies = tidy(Arc::clone(&self.settings), self.tls);
-        accepting.spawn(stopping.clone().run_until_cancelled_owned(tidies));
-        stop.await;
-        stopping.cancel();
-        // The sockets are closed when the tasks have ended, so that callers are refused rather than kept.
-        while accepting.join_next().await.is_some() {}
-        let workers =
-            Arc::into_inner(workers).expect("only the accepting tasks shared the workers");
-        Ok(workers.drain(grace).await)
-    }
-}
-
-/// Gives memory back that is not needed, for ever.
-async fn tidy(settings: Arc<Settings>, tls: Option<ServerTls>) {
-    loop {
-        tokio::time::sleep(TIDY).await;
-        settings.give_back_memory();
-        tls.iter().for_each(ServerTls::refresh);
-    }
-}
-
-/// A socket that is accepted from.
-enum Open {
-    Tcp(tokio::net::TcpListener, Option<ServerTls>),
-    Unix(tokio::net::UnixListener, Door),
-}
-
-impl Open {
-    fn new(bound: Bound) -> io::Result<Self> {
-        Ok(match bound {
-            Bound::Tcp(socket, tls) => Self::Tcp(tokio::net::TcpListener::from_std(socket)?, tls),
-            Bound::Unix(socket, door) => {
-                Self::Unix(tokio::net::UnixListener::from_std(socket)?, door)
-            }
-        })
-    }
-
-    /// The next connection; `None` for one that may not come in.
-    async fn accept(&self) -> io::Result<Option<Accepted>> {
-        match self {
-            Self::Tcp(socket, tls) => {
-                let (stream, _) = socket.accept().await?;
-                // Without it, small answers would wait for acknowledgements. One that is gone already
-                // is no failure to accept.
-                let stream = stream.set_nodelay(true).and_then(|()| stream.into_std());
-                Ok(stream.ok().map(|stream| Accepted::Tcp(stream, tls.clone())))
-            }
-            Self::Unix(socket, door) => {
-                let (stream, _) = socket.accept().await?;
-                let uid = stream.peer_cred().map(|peer| peer.uid());
-                if !uid.as_ref().is_ok_and(|uid| door.lets_in(*uid)) {
-                    tracing::info!(
-                        uid = uid.ok(),
-                        "a user that is not in unix_socket.allowed_uids was turned away"
-                    );
-                    return Ok(None);
-                }
-                Ok(stream.into_std().ok().map(Accepted::Unix))
-            }
-        }
-    }
-}
-
-/// Accepts connections of one socket, as long as there are free slots, for ever.
-async fn accept(socket: Open, workers: Arc<Workers>, slots: Arc<Semaphore>) {
-    let mut fails = false;
-    loop {
-        let slot = Arc::clone(&slots)
-            .acquire_owned()
-            .await
-            .expect("the slots are never closed");
-        match socket.accept().await {
-            Ok(accepted) => {
-                fails = false;
-                if let Some(accepted) = accepted {
-                    workers.hand_over(Admitted::new(accepted, slot));
-                }
-            }
-            Err(error) => {
-                // Once is enough: a log that is full of it helps nobody.
-                if !fails {
-                    tracing::warn!(%error, "accepting connections failed; it is tried again ten times a second");
-                }
-                fails = true;
-                tokio::time::sleep(PAUSE).await;
-            }
         }
     }
 }

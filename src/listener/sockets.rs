@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -20,9 +21,10 @@ pub(super) const BACKLOG: i32 = 1024;
 const UNSENT: u32 = 128 * 1024;
 
 /// Sockets that callers can connect to.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Listeners {
-    pub(super) sockets: Vec<Bound>,
+    /// What is listened on, as the configuration says it, and the socket for each.
+    sockets: Vec<(Listen, Bound)>,
     addresses: Vec<SocketAddr>,
     endpoints: Vec<String>,
 }
@@ -31,7 +33,7 @@ pub struct Listeners {
 #[derive(Debug)]
 pub(super) enum Bound {
     Tcp(TcpListener, Option<ServerTls>),
-    Unix(UnixListener, unix::Door),
+    Unix(UnixListener, Arc<unix::Door>),
 }
 
 /// A connection that was accepted.
@@ -104,33 +106,90 @@ impl Listeners {
         unix_socket: &UnixSocketConfig,
         tls: Option<&ServerTls>,
     ) -> Result<Self, BindError> {
-        let mut listeners = Self {
-            sockets: Vec::new(),
-            addresses: Vec::new(),
-            endpoints: Vec::new(),
-        };
+        Self::default().rebind(listen, unix_socket, tls)
+    }
+
+    /// Sockets for other addresses. Those that are among them already are the same sockets, so that nobody
+    /// who connects is refused.
+    ///
+    /// # Errors
+    ///
+    /// A [`BindError`] for the first address that cannot be had.
+    pub fn rebind(
+        &self,
+        listen: &[Listen],
+        unix_socket: &UnixSocketConfig,
+        tls: Option<&ServerTls>,
+    ) -> Result<Self, BindError> {
+        let mut listeners = Self::default();
         for listen in listen {
             match listen {
-                Listen::Tcp(address) => listeners.add_tcp(*address, None)?,
-                Listen::Tls(address) => listeners.add_tcp(*address, tls.cloned())?,
-                Listen::Unix(path) => {
-                    let (socket, door) = unix::bind(path, unix_socket)
-                        .map_err(|source| BindError::unix(path, source))?;
-                    listeners.sockets.push(Bound::Unix(socket, door));
-                    listeners.endpoints.push(format!("unix:{}", path.display()));
-                }
+                Listen::Tcp(address) => listeners.add_tcp(self, listen, *address, None)?,
+                Listen::Tls(address) => listeners.add_tcp(self, listen, *address, tls.cloned())?,
+                Listen::Unix(path) => listeners.add_unix(self, listen, path, unix_socket)?,
             }
         }
         Ok(listeners)
     }
 
-    fn add_tcp(&mut self, address: SocketAddr, tls: Option<ServerTls>) -> Result<(), BindError> {
-        let (local, socket) = bind(address, "--listen")?;
+    fn add_tcp(
+        &mut self,
+        before: &Self,
+        listen: &Listen,
+        address: SocketAddr,
+        tls: Option<ServerTls>,
+    ) -> Result<(), BindError> {
+        let (local, socket) = match before.known(|known| known.address() == Some(address)) {
+            Some(Bound::Tcp(socket, _)) => kept(socket),
+            Some(Bound::Unix(..)) | None => listening(address),
+        }
+        .map_err(|source| BindError::tcp(address, source, "--listen"))?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         self.endpoints.push(format!("{scheme}://{local}"));
         self.addresses.push(local);
-        self.sockets.push(Bound::Tcp(socket, tls));
+        let bound = Bound::Tcp(socket, tls);
+        self.sockets.push((listen.clone(), bound));
         Ok(())
+    }
+
+    fn add_unix(
+        &mut self,
+        before: &Self,
+        listen: &Listen,
+        path: &Path,
+        config: &UnixSocketConfig,
+    ) -> Result<(), BindError> {
+        let bound = match before.known(|known| known == listen) {
+            Some(Bound::Unix(socket, door)) => {
+                socket.try_clone().map(|socket| (socket, Arc::clone(door)))
+            }
+            Some(Bound::Tcp(..)) | None => {
+                unix::bind(path, config).map(|(socket, door)| (socket, Arc::new(door)))
+            }
+        };
+        let (socket, door) = bound.map_err(|source| BindError::unix(path, source))?;
+        self.endpoints.push(format!("unix:{}", path.display()));
+        let bound = Bound::Unix(socket, door);
+        self.sockets.push((listen.clone(), bound));
+        Ok(())
+    }
+
+    fn known(&self, is_it: impl Fn(&Listen) -> bool) -> Option<&Bound> {
+        let found = self.sockets.iter().find(|(listen, _)| is_it(listen));
+        found.map(|(_, bound)| bound)
+    }
+
+    /// The sockets once more, to accept from. They are open until both are dropped.
+    ///
+    /// # Errors
+    ///
+    /// What the system says when it has no descriptors.
+    pub(super) fn clones(&self) -> io::Result<Vec<Bound>> {
+        let clone = |(_, bound): &(Listen, Bound)| match bound {
+            Bound::Tcp(socket, tls) => Ok(Bound::Tcp(socket.try_clone()?, tls.clone())),
+            Bound::Unix(socket, door) => Ok(Bound::Unix(socket.try_clone()?, Arc::clone(door))),
+        };
+        self.sockets.iter().map(clone).collect()
     }
 
     /// The bound addresses of TCP, in the order in which they were given.
@@ -151,11 +210,15 @@ pub(super) fn bind(
     address: SocketAddr,
     option: &'static str,
 ) -> Result<(SocketAddr, TcpListener), BindError> {
-    let bound = listening(address).and_then(|socket| Ok((socket.local_addr()?, socket)));
-    bound.map_err(|source| BindError::tcp(address, source, option))
+    listening(address).map_err(|source| BindError::tcp(address, source, option))
 }
 
-fn listening(address: SocketAddr) -> io::Result<TcpListener> {
+/// A socket that is listened on already, once more.
+fn kept(socket: &TcpListener) -> io::Result<(SocketAddr, TcpListener)> {
+    Ok((socket.local_addr()?, socket.try_clone()?))
+}
+
+fn listening(address: SocketAddr) -> io::Result<(SocketAddr, TcpListener)> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -169,7 +232,8 @@ fn listening(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
-    Ok(socket.into())
+    let socket = TcpListener::from(socket);
+    Ok((socket.local_addr()?, socket))
 }
 
 #[cfg(test)]

@@ -10,15 +10,15 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tokio::task::LocalSet;
+use tokio::task::{JoinHandle, LocalSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection;
 use super::server::Ended;
 use super::sockets::Accepted;
-use crate::proxy::{Pipeline, Proxy, Settings};
-use crate::upstream::{Network, TlsSetupError};
+use crate::proxy::{Current, Pipeline, Proxy, Settings};
+use crate::upstream::{Network, TlsSetupError, Upstream};
 
 /// Threads for name lookups of one worker. They are idle nearly always.
 const LOOKUP_THREADS: usize = 4;
@@ -82,7 +82,16 @@ pub(super) struct Workers {
 #[derive(Debug)]
 struct Worker {
     connections: Arc<AtomicUsize>,
-    sender: UnboundedSender<Admitted>,
+    sender: UnboundedSender<Order>,
+}
+
+/// What a worker is to do.
+#[derive(Debug)]
+enum Order {
+    /// To serve a connection.
+    Serve(Admitted),
+    /// To take requests by these settings from now on.
+    Reload(Arc<Settings>, Network),
 }
 
 /// What workers are told.
@@ -113,7 +122,8 @@ impl Workers {
                     let _alive = alive;
                     let pipeline = Pipeline::new(settings, network, cores)
                         .expect("it was checked before workers were started");
-                    LocalSet::new().block_on(&runtime, work(pipeline, receiver, signals));
+                    let work = work(pipeline, cores, receiver, signals);
+                    LocalSet::new().block_on(&runtime, work);
                     // A name lookup that hangs must not hold up the end.
                     runtime.shutdown_background();
                 })?;
@@ -138,9 +148,28 @@ impl Workers {
             .min_by_key(|worker| worker.connections.load(Ordering::Relaxed));
         let worker = least.expect("there is at least one core, and so one worker");
         admitted._load = Some(Load::on(&worker.connections));
-        if worker.sender.send(admitted).is_err() {
+        if worker.sender.send(Order::Serve(admitted)).is_err() {
             tracing::error!("a worker has ended; the connection is closed");
         }
+    }
+
+    /// Has requests that begin from now on go by other settings.
+    ///
+    /// # Errors
+    ///
+    /// A [`TlsSetupError`] if they cannot; then all stays as it is.
+    pub(super) fn reload(
+        &self,
+        settings: &Arc<Settings>,
+        network: &Network,
+    ) -> Result<(), TlsSetupError> {
+        Pipeline::check(settings, network.clone())?;
+        for worker in &self.workers {
+            let order = Order::Reload(Arc::clone(settings), network.clone());
+            // One that has ended serves nobody any more.
+            let _ = worker.sender.send(order);
+        }
+        Ok(())
     }
 
     /// Lets running requests finish, and cuts off what is left after `grace`.
@@ -170,31 +199,73 @@ fn runtime() -> io::Result<Runtime> {
 }
 
 /// What a worker does: serve the connections that it is given, until there are no more.
-async fn work(pipeline: Pipeline, mut admitted: UnboundedReceiver<Admitted>, signals: Signals) {
-    let pipeline = Rc::new(pipeline);
-    let tending = tokio::task::spawn_local({
-        let pipeline = Rc::clone(&pipeline);
-        async move { pipeline.tend().await }
-    });
+async fn work(
+    pipeline: Pipeline,
+    workers: usize,
+    mut orders: UnboundedReceiver<Order>,
+    signals: Signals,
+) {
+    let mut tending = Tending::of(&pipeline);
+    let current = Rc::new(Current::new(pipeline));
     let serving = async {
         let connections = TaskTracker::new();
-        while let Some(Admitted {
-            accepted,
-            _slot,
-            _load,
-        }) = admitted.recv().await
-        {
-            let (pipeline, drain) = (Rc::clone(&pipeline), signals.drain.clone());
-            connections.spawn_local(async move {
-                let (_slot, _load) = (_slot, _load);
-                let service = Proxy::layered(Rc::clone(&pipeline));
-                let refuse = |error: &_| pipeline.refused(error);
-                connection::serve(accepted, service, refuse, pipeline.settings(), drain).await;
-            });
+        while let Some(order) = orders.recv().await {
+            match order {
+                Order::Serve(admitted) => {
+                    let (current, drain) = (Rc::clone(&current), signals.drain.clone());
+                    connections.spawn_local(serve(admitted, current, drain));
+                }
+                Order::Reload(settings, network) => {
+                    let next = current.get().succeeded_by(settings, network, workers);
+                    let next = next.expect("it was checked before workers were told");
+                    tending.go_on_with(&next);
+                    current.replace(next);
+                }
+            }
         }
         connections.close();
         connections.wait().await;
     };
     signals.cut.run_until_cancelled(serving).await;
-    tending.abort();
+}
+
+async fn serve(admitted: Admitted, current: Rc<Current>, drain: CancellationToken) {
+    let Admitted {
+        accepted,
+        _slot,
+        _load,
+    } = admitted;
+    let service = Proxy::layered(Rc::clone(&current));
+    let refuse = |error: &_| current.get().refused(error);
+    // How long a head may take, and how long it may be, is settled when the connection begins.
+    let settings = Arc::clone(current.get().settings());
+    connection::serve(accepted, service, refuse, &settings, drain).await;
+}
+
+/// The task that keeps connections to gateways in order.
+struct Tending {
+    upstream: Rc<Upstream>,
+    task: JoinHandle<()>,
+}
+
+impl Tending {
+    fn of(pipeline: &Pipeline) -> Self {
+        let upstream = Rc::clone(pipeline.upstream());
+        let tended = Rc::clone(&upstream);
+        let task = tokio::task::spawn_local(async move { tended.tend().await });
+        Self { upstream, task }
+    }
+
+    /// Turns to the connections of another pipeline, if it has its own.
+    fn go_on_with(&mut self, pipeline: &Pipeline) {
+        if !Rc::ptr_eq(&self.upstream, pipeline.upstream()) {
+            *self = Self::of(pipeline);
+        }
+    }
+}
+
+impl Drop for Tending {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }

@@ -68,7 +68,7 @@ pub(super) fn admit(
     check_expectations(&head.fields)?;
     let path = target.split('?').next().unwrap_or_default();
     let route = find_route(&settings.routes, path).ok_or(Error::NoRoute)?;
-    flight.on_route(route);
+    flight.on_route(settings.counted_as[route]);
     check_route(&settings.routes[route], head.method(), path)?;
     let via = via(settings, route, &body)?;
     let target = outgoing_target(&settings.routes[route], target)?;

@@ -106,7 +106,7 @@ mod tests {
     #[tokio::test]
     async fn fault_79_a_panic_in_a_request_is_answered_with_500_and_the_next_one_is_served() {
         let mut service = layered(
-            Rc::new(Metrics::new(std::iter::empty()).meter()),
+            Rc::new(Metrics::new().meter()),
             tower::service_fn(treacherous),
         );
         for _ in 0..3 {

@@ -10,14 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::HeaderValue;
-use secrecy::ExposeSecret;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::proof::Proof;
 use crate::clock::Moment;
 use crate::config::{Config, LargeBody};
-use crate::credentials::{Feed, FeedStatus, Issued, Kind, Need, Secret, Supply};
+use crate::credentials::{Feed, FeedStatus, Issued, Kind, Need, Supply};
 use crate::error::Error;
 
 /// How long a request waits for a secret when there is none that is good.
@@ -137,7 +136,10 @@ impl Slot {
             return Some(Arc::clone(held));
         }
         let mut proof = Proof::new(self.feed.kind(), issued, self.project_id.as_ref())?;
-        if let Some(last) = made.as_ref().filter(|last| is_same(&last.issued, issued)) {
+        if let Some(last) = made
+            .as_ref()
+            .filter(|last| last.issued.is_same_secret(issued))
+        {
             proof.remember(&last.proof);
         }
         let held = Arc::new(Held {
@@ -151,17 +153,6 @@ impl Slot {
     fn made(&self) -> MutexGuard<'_, Option<Arc<Held>>> {
         // Every change is a single step, so a panic elsewhere leaves nothing half-done.
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Whether the gateway takes two secrets for the same.
-fn is_same(one: &Issued, other: &Issued) -> bool {
-    match (&one.secret, &other.secret) {
-        (Secret::Key(one), Secret::Key(other)) => {
-            one.access_key == other.access_key
-                && one.secret_key.expose_secret() == other.secret_key.expose_secret()
-        }
-        _ => false,
     }
 }
 

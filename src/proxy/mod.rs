@@ -80,8 +80,10 @@ pub struct Settings {
     budget: Budget,
     blocks: Blocks,
     /// The clock of each upstream, by the number of its origin.
-    gateway_clocks: Vec<GatewayClock>,
-    metrics: Metrics,
+    gateway_clocks: Vec<Arc<GatewayClock>>,
+    metrics: Arc<Metrics>,
+    /// The number by which requests of each route are counted.
+    counted_as: Vec<usize>,
     pools: Pools,
 }
 
@@ -103,11 +105,43 @@ impl Settings {
             gateway_clocks: config
                 .routes
                 .iter()
-                .map(|_| GatewayClock::new(config.clock.correct))
+                .map(|_| Arc::new(GatewayClock::new(config.clock.correct)))
                 .collect(),
-            metrics: Metrics::new(config.routes.iter().map(|route| route.prefix.as_str())),
+            metrics: Arc::default(),
+            counted_as: Vec::new(),
             pools: Pools::default(),
         }
+        .counting()
+    }
+
+    /// What these settings go on with after others: what was counted, what is held, what is known of
+    /// clocks and keys. Requests that run stay with the others.
+    #[must_use]
+    pub fn after(mut self, before: &Self) -> Self {
+        self.blocks = before.blocks.clone();
+        self.metrics = Arc::clone(&before.metrics);
+        if self.limits.buffered == before.limits.buffered {
+            self.budget = before.budget.clone();
+        }
+        self.keyring.remember(&before.keyring);
+        let (origins, known) = (origins(&self.routes), origins(&before.routes));
+        for (at, origin) in origins.iter().enumerate() {
+            let same = known.iter().position(|known| known.shares_origin(origin));
+            if let Some(clock) = same.map(|same| &before.gateway_clocks[same])
+                && clock.corrects() == self.gateway_clocks[at].corrects()
+            {
+                self.gateway_clocks[at] = Arc::clone(clock);
+            }
+        }
+        self.counting()
+    }
+
+    fn counting(mut self) -> Self {
+        let routes = self.routes.iter();
+        self.counted_as = routes
+            .map(|route| self.metrics.route(&route.prefix))
+            .collect();
+        self
     }
 
     /// How long each phase of a request may take.
@@ -140,7 +174,7 @@ impl Settings {
 pub struct Pipeline {
     settings: Arc<Settings>,
     ring: Ring,
-    upstream: Upstream,
+    upstream: Rc<Upstream>,
     /// The origin of each route.
     origins: Vec<OriginId>,
     clock: Clock,
@@ -160,18 +194,49 @@ impl Pipeline {
         network: Network,
         workers: usize,
     ) -> Result<Self, TlsSetupError> {
+        let meter = Rc::new(settings.metrics.meter());
         let (upstream, origins) = upstream(&settings, network, workers)?;
+        Ok(Self::of(settings, meter, Rc::new(upstream), origins))
+    }
+
+    /// The pipeline that takes this one's place. Connections to the gateway are kept if nothing has changed
+    /// about how they are made.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub fn succeeded_by(
+        &self,
+        settings: Arc<Settings>,
+        network: Network,
+        workers: usize,
+    ) -> Result<Self, TlsSetupError> {
+        let meter = Rc::clone(&self.meter);
+        let (upstream, origins) = upstream(&settings, network, workers)?;
+        let upstream = if upstream.is_as(&self.upstream) {
+            Rc::clone(&self.upstream)
+        } else {
+            Rc::new(upstream)
+        };
+        Ok(Self::of(settings, meter, upstream, origins))
+    }
+
+    fn of(
+        settings: Arc<Settings>,
+        meter: Rc<Meter>,
+        upstream: Rc<Upstream>,
+        origins: Vec<OriginId>,
+    ) -> Self {
         settings.pools.watch(&upstream);
-        let dates = RefCell::new(vec![Vec::new(); origins.len()]);
-        Ok(Self {
-            meter: Rc::new(settings.metrics.meter()),
+        Self {
+            meter,
             ring: Ring::new(&settings.keyring),
             settings,
             upstream,
+            dates: RefCell::new(vec![Vec::new(); origins.len()]),
             origins,
             clock: Clock::new(),
-            dates,
-        })
+        }
     }
 
     /// Whether pipelines can be made.
@@ -185,13 +250,14 @@ impl Pipeline {
 
     /// What the pipeline works by.
     #[must_use]
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &Arc<Settings> {
         &self.settings
     }
 
-    /// Keeps upstream connections in order, for ever. To be called within a `LocalSet`.
-    pub async fn tend(&self) {
-        self.upstream.tend().await;
+    /// Its connections to gateways.
+    #[must_use]
+    pub fn upstream(&self) -> &Rc<Upstream> {
+        &self.upstream
     }
 
     /// Counts something that came instead of a request, and makes the answer to it.
@@ -234,6 +300,17 @@ impl Pipeline {
     }
 }
 
+/// The first route of each origin, by the number of the origin.
+fn origins(routes: &[Route]) -> Vec<&Route> {
+    let mut origins: Vec<&Route> = Vec::new();
+    for route in routes {
+        if !origins.iter().any(|known| known.shares_origin(route)) {
+            origins.push(route);
+        }
+    }
+    origins
+}
+
 /// The upstream of one worker, and the origin of each route.
 fn upstream(
     settings: &Settings,
@@ -248,21 +325,46 @@ fn upstream(
     Ok((upstream, origins))
 }
 
+/// The pipeline that requests of a worker take now. It is another one when the configuration was read
+/// again; requests that run stay with theirs.
+#[derive(Debug)]
+pub struct Current(RefCell<Rc<Pipeline>>);
+
+impl Current {
+    /// This one, for the time being.
+    #[must_use]
+    pub fn new(pipeline: Pipeline) -> Self {
+        Self(RefCell::new(Rc::new(pipeline)))
+    }
+
+    /// The pipeline for a request that begins now.
+    #[must_use]
+    pub fn get(&self) -> Rc<Pipeline> {
+        Rc::clone(&self.0.borrow())
+    }
+
+    /// Has requests that begin from now on take another one.
+    pub fn replace(&self, pipeline: Pipeline) {
+        *self.0.borrow_mut() = Rc::new(pipeline);
+    }
+}
+
 /// The pipeline as a service, for one connection of a caller's.
 #[derive(Clone, Debug)]
-pub struct Proxy(Rc<Pipeline>);
+pub struct Proxy(Rc<Current>);
 
 impl Proxy {
     /// The service with what lies around it.
     pub fn layered(
-        pipeline: Rc<Pipeline>,
+        current: Rc<Current>,
     ) -> impl Service<
         Request,
         Response = Response,
         Error = Infallible,
         Future = LocalBoxFuture<'static, Result<Response, Infallible>>,
     > + Clone {
-        layered(Rc::clone(&pipeline.meter), Self(pipeline))
+        let meter = Rc::clone(&current.get().meter);
+        layered(meter, Self(current))
     }
 }
 
@@ -298,7 +400,7 @@ impl Service<Observed> for Proxy {
     }
 
     fn call(&mut self, observed: Observed) -> Self::Future {
-        let pipeline = Rc::clone(&self.0);
+        let pipeline = self.0.get();
         Box::pin(async move { pipeline.run(observed).await })
     }
 }

@@ -26,8 +26,8 @@ use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::{Layer, Registry, fmt};
+use tracing_subscriber::layer::{Filter, SubscriberExt};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use self::format::JsonLines;
 use self::queue::Queue;
@@ -38,6 +38,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The log of this process, once it has been started.
 static LOG: OnceLock<Arc<Queue>> = OnceLock::new();
+
+/// Sets the least severe level that is written.
+type SetLevel = Box<dyn Fn(LevelFilter) + Send + Sync>;
+
+static SET_LEVEL: OnceLock<SetLevel> = OnceLock::new();
 
 /// Why the log cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -68,11 +73,25 @@ pub fn start_log(config: &LogConfig) -> Result<(), LogError> {
         );
     })?;
     // On a terminal, colours are left to the layer's own default, which obeys NO_COLOR.
-    let subscriber = subscriber(config, io::stderr().is_terminal(), Arc::clone(&queue));
+    let (filter, handle) = reload::Layer::new(events_from(config.level));
+    let may_colour = io::stderr().is_terminal();
+    let subscriber = subscriber(config, filter, may_colour, Arc::clone(&queue));
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Twice)?;
+    let set = move |level| {
+        // It fails only when the log has ended.
+        let _ = handle.reload(events_from(level));
+    };
+    let _ = SET_LEVEL.set(Box::new(set));
     LOG.set(queue).map_err(|_| LogError::Twice)?;
     std::panic::set_hook(Box::new(panics::log));
     Ok(())
+}
+
+/// Writes events from this level on, once the log has been started.
+pub fn set_level(level: LevelFilter) {
+    if let Some(set) = SET_LEVEL.get() {
+        set(level);
+    }
 }
 
 /// How many log lines were dropped since the start, because standard error did not take them.
@@ -104,14 +123,18 @@ impl Drop for FlushOnDrop {
     }
 }
 
+fn events_from(level: LevelFilter) -> Targets {
+    Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target(env!("CARGO_CRATE_NAME"), level)
+}
+
 fn subscriber(
     config: &LogConfig,
+    filter: impl Filter<Registry> + Send + Sync + 'static,
     may_colour: bool,
     queue: Arc<Queue>,
 ) -> impl tracing::Subscriber + Send + Sync {
-    let filter = Targets::new()
-        .with_default(config.level.min(LevelFilter::WARN))
-        .with_target(env!("CARGO_CRATE_NAME"), config.level);
     let mut layer = fmt::layer()
         .with_writer(Lines(queue))
         .log_internal_errors(false);

@@ -28,7 +28,12 @@ fn logged(format: LogFormat, what: impl FnOnce()) -> Vec<String> {
         format,
         level: LevelFilter::TRACE,
     };
-    let subscriber = subscriber(&config, false, Arc::clone(&queue));
+    let subscriber = subscriber(
+        &config,
+        events_from(config.level),
+        false,
+        Arc::clone(&queue),
+    );
     tracing::subscriber::with_default(subscriber, what);
     queue.flush(Duration::from_secs(10));
     let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();

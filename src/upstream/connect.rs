@@ -25,6 +25,12 @@ pub struct Network {
 }
 
 impl Network {
+    /// Whether it is the same network, and not one that was made in the same way.
+    #[must_use]
+    pub fn is_as(&self, other: &Self) -> bool {
+        self.tls.is_as(&other.tls) && self.resolver.is_as(&other.resolver)
+    }
+
     /// Looks up where routes lead, and warns of names that cannot be found. A name server may come up
     /// later than the proxy, so that is no reason not to start.
     pub async fn look_ahead(&self, routes: &[Route], limit: Duration) {

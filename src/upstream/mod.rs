@@ -133,6 +133,21 @@ impl Upstream {
         Ok(OriginId(self.targets.len() - 1))
     }
 
+    /// Whether connections would be made and kept in the same way as by another one.
+    #[must_use]
+    pub fn is_as(&self, other: &Self) -> bool {
+        let origins = |of: &Self| -> Vec<Origin> {
+            of.targets
+                .iter()
+                .map(|target| target.origin.clone())
+                .collect()
+        };
+        self.network.is_as(&other.network)
+            && self.bounds == other.bounds
+            && self.connect_timeout == other.connect_timeout
+            && origins(self) == origins(other)
+    }
+
     /// Each origin with the name of its host, and how many connections there are to it.
     pub fn occupancies(&self) -> impl Iterator<Item = (OriginId, &str, Occupancy)> {
         let targets = self.targets.iter().enumerate();

@@ -28,7 +28,7 @@ const REMEMBERED: Duration = Duration::from_secs(600);
 const SHORTEST: Duration = Duration::from_secs(1);
 
 /// What one worker's share of the pool's bounds is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bounds {
     pub(super) connections: usize,
     pub(super) idle: Duration,

@@ -37,6 +37,10 @@ impl Resolver {
         Self(Arc::new(move |host, port| lookup(host, port).boxed()))
     }
 
+    pub(super) fn is_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The addresses of a host.
     ///
     /// # Errors

@@ -73,6 +73,10 @@ impl TlsSettings {
         Self(TlsConnector::from(Arc::new(config)))
     }
 
+    pub(super) fn is_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(self.0.config(), other.0.config())
+    }
+
     pub(super) async fn connect(
         &self,
         name: ServerName<'static>,

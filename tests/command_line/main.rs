@@ -12,5 +12,6 @@ mod memory_limit;
 mod probes;
 mod program;
 mod readme;
+mod reload;
 mod secrets;
 mod starting;

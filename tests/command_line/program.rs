@@ -44,6 +44,11 @@ impl Place {
             .env_clear()
             // Tests run side by side, and the usual port can be had once.
             .env("APIG_PROXY_ADMIN", "off")
+            // Nothing but loopback is asked, and nobody listens there.
+            .env(
+                "APIG_PROXY_CREDENTIALS__METADATA_ENDPOINT",
+                "http://127.0.0.1:9",
+            )
             .envs(environment.iter().copied());
         command.env("HOME", self.path()).stdin(Stdio::null());
         command

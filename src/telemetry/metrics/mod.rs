@@ -57,24 +57,36 @@ const SHORT: &[Duration] = &[
 /// What all workers have counted.
 #[derive(Debug)]
 pub struct Metrics {
-    /// The label of each route.
-    routes: Vec<String>,
+    /// The label of each route, by the number that it was given.
+    routes: Mutex<Vec<String>>,
     requests: Arc<Series<RequestLabels>>,
     gateway_errors: Arc<Series<String>>,
     shards: Mutex<Vec<Arc<Shard>>>,
 }
 
 impl Metrics {
-    /// Nothing was counted yet. `routes` are the prefixes by which routes are told apart.
+    /// Nothing was counted yet.
     #[must_use]
-    pub fn new<'a>(routes: impl Iterator<Item = &'a str>) -> Self {
-        let label = |prefix: &str| if prefix.is_empty() { "/" } else { prefix }.to_owned();
+    pub fn new() -> Self {
         Self {
-            routes: routes.map(label).collect(),
+            routes: Mutex::default(),
             requests: Arc::new(Series::new()),
             gateway_errors: Arc::new(Series::bounded(CODES, "other".to_owned())),
             shards: Mutex::default(),
         }
+    }
+
+    /// The number by which requests of a route are counted, which is told apart by its prefix. A route that
+    /// was known before a configuration was read again keeps its number.
+    #[must_use]
+    pub fn route(&self, prefix: &str) -> usize {
+        let label = if prefix.is_empty() { "/" } else { prefix };
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = routes.iter().position(|known| known == label);
+        known.unwrap_or_else(|| {
+            routes.push(label.to_owned());
+            routes.len() - 1
+        })
     }
 
     /// A meter for one more worker.
@@ -88,6 +100,12 @@ impl Metrics {
             requests: Tally::of(&self.requests),
             gateway_errors: Tally::of(&self.gateway_errors),
         }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -91,7 +91,11 @@ impl Metrics {
             Histogram::sum(bounds, shards.iter().map(|shard| of(shard)))
         };
         Snapshot {
-            routes: self.routes.clone(),
+            routes: self
+                .routes
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
             requests: self.requests.sums(),
             gateway_errors: self.gateway_errors.sums(),
             in_flight: in_flight.sum(),

@@ -1,0 +1,152 @@
+//! SIGHUP: everything is read again, and what has changed takes effect without losing a request.
+//!
+//! # What can go wrong
+//!
+//! Whatever can be wrong at a start. Then the proxy goes on as it is, and the log says what is wrong.
+
+use super::signals::Hangups;
+use crate::config::{self, Config, Environment, Loaded, Overrides, Problems, Said};
+use crate::credentials::{self, Supply};
+use crate::listener::{Fresh, Reloader, network};
+use crate::telemetry;
+use crate::upstream::Network;
+
+/// Keys that only a start can change.
+const SETTLED: [&str; 2] = ["admin", "log.format"];
+const SETTLED_TABLE: &str = "unix_socket.";
+
+/// What a running proxy was started with, or turned to last.
+#[derive(Debug)]
+pub(super) struct Reloading {
+    pub(super) overrides: Overrides,
+    pub(super) config: Config,
+    pub(super) said: Said,
+    pub(super) supplies: Vec<Supply>,
+    pub(super) network: Network,
+}
+
+impl Reloading {
+    /// Reads everything again at each signal, for ever.
+    pub(super) async fn run(mut self, mut hangups: Hangups, reloader: Reloader) {
+        loop {
+            hangups.next().await;
+            tracing::info!("reloading: SIGHUP was received");
+            if let Err(problems) = self.reload(&reloader).await {
+                tracing::error!("not reloaded, the proxy goes on as it is: {problems}");
+            }
+        }
+    }
+
+    async fn reload(&mut self, reloader: &Reloader) -> Result<(), String> {
+        // Read anew rather than kept: it may hold secrets.
+        let environment = Environment::of_process();
+        let loaded = config::load(&self.overrides, &environment);
+        let loaded = loaded.map_err(|problems| problems.to_string())?;
+        let Loaded {
+            config,
+            mut supplies,
+            said,
+            ..
+        } = loaded;
+        let is_same_trust = config.upstream_tls.extra_roots == self.config.upstream_tls.extra_roots;
+        let network = if is_same_trust {
+            self.network.clone()
+        } else {
+            network(&config).map_err(|error| error.to_string())?
+        };
+        let started = credentials::start(&mut supplies, &network, &environment).await;
+        started.map_err(|errors| {
+            let problems = errors.into_iter().map(|error| error.into_problem(None));
+            Problems(problems.collect()).to_string()
+        })?;
+        self.fall_back(&supplies);
+        let fresh = Fresh {
+            config: config.clone(),
+            supplies: supplies.clone(),
+            network: network.clone(),
+        };
+        let reloaded = reloader.reload(fresh).await;
+        reloaded.map_err(|error| error.to_string())?;
+        telemetry::set_level(config.log.level);
+        let next = Self {
+            overrides: self.overrides.clone(),
+            config,
+            said,
+            supplies,
+            network,
+        };
+        next.report(self);
+        *self = next;
+        Ok(())
+    }
+
+    /// A service that gives nothing at the moment is no reason to be without a secret.
+    fn fall_back(&self, supplies: &[Supply]) {
+        for supply in supplies {
+            if let Some(old) = self.same_as(supply) {
+                supply.fall_back_on(old.feed());
+            }
+        }
+    }
+
+    /// Says what has changed, by name.
+    fn report(&self, before: &Self) {
+        let mut changed = self.said.changed_since(&before.said);
+        let is_settled =
+            |key: &String| SETTLED.contains(&key.as_str()) || key.starts_with(SETTLED_TABLE);
+        let settled: Vec<String> = changed
+            .iter()
+            .filter(|key| is_settled(key))
+            .cloned()
+            .collect();
+        if !settled.is_empty() {
+            tracing::warn!("{} take effect at the next start only", settled.join(", "));
+        }
+        changed.retain(|key| !is_settled(key));
+        // What a key names may have changed although the key has not.
+        let files = [
+            (
+                "access.token_file",
+                self.config.access.token != before.config.access.token,
+            ),
+            (
+                "upstream_tls.ca_file",
+                self.config.upstream_tls.extra_roots != before.config.upstream_tls.extra_roots,
+            ),
+        ];
+        for (key, _) in files.into_iter().filter(|(_, has_changed)| *has_changed) {
+            if !changed.iter().any(|known| known == key) {
+                changed.push(format!("the content of {key}"));
+            }
+        }
+        changed.extend(self.changed_secrets(before));
+        if changed.is_empty() {
+            tracing::info!("reloaded, nothing has changed");
+        } else {
+            tracing::info!("reloaded, changed: {}", changed.join(", "));
+        }
+    }
+
+    fn changed_secrets(&self, before: &Self) -> Vec<String> {
+        let changed = self.supplies.iter().filter(|supply| {
+            let old = before.same_as(supply).and_then(|old| old.feed().current());
+            let new = supply.feed().current();
+            let both = old.zip(new);
+            both.is_some_and(|(old, new)| !old.is_same_secret(&new))
+        });
+        let name = |supply: &Supply| {
+            let status = supply.feed().status();
+            format!("the {} of credentials {}", status.kind, status.label)
+        };
+        changed.map(name).collect()
+    }
+
+    /// The supply of the same secret, by the name of its set.
+    fn same_as(&self, supply: &Supply) -> Option<&Supply> {
+        let wanted = supply.feed().status();
+        self.supplies.iter().find(|old| {
+            let status = old.feed().status();
+            (status.kind, status.label) == (wanted.kind, wanted.label.clone())
+        })
+    }
+}

@@ -1,0 +1,282 @@
+//! SIGHUP: what has changed takes effect, what is wrong does not, and nobody who calls notices.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::gateway::gateway;
+use crate::program::{Place, Running, exchange};
+
+const SECRET: &str = "SKTEST0123456789012345678901234567890123";
+const GET: &str = "GET /v1/x HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/// A proxy before a gateway, with a configuration file that can be changed.
+struct Scene {
+    place: Place,
+    gateway: SocketAddr,
+    program: Running,
+    address: SocketAddr,
+}
+
+impl Scene {
+    fn start() -> Self {
+        let place = Place::new();
+        let gateway = gateway(&place, SECRET, None);
+        credentials(&place, SECRET);
+        configure(&place, gateway, "");
+        let mut program = Running::start(place.command(&["--config", "c.toml"], &[]));
+        let address = program.address();
+        Self {
+            place,
+            gateway,
+            program,
+            address,
+        }
+    }
+
+    /// Changes the configuration file, and has it read.
+    fn reload(&mut self, more: &str) -> String {
+        configure(&self.place, self.gateway, more);
+        self.hang_up()
+    }
+
+    /// Sends SIGHUP, and reads the line that says what came of it.
+    fn hang_up(&mut self) -> String {
+        hang_up(&self.program);
+        self.program.line_with("reloaded")
+    }
+
+    fn status(&self) -> String {
+        exchange(self.address, GET)
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    }
+}
+
+fn hang_up(program: &Running) {
+    let id = program.id().to_string();
+    let sent = Command::new("kill").args(["-HUP", &id]).status().unwrap();
+    assert!(sent.success());
+}
+
+fn credentials(place: &Place, secret: &str) {
+    let csv =
+        format!("User Name,Access Key Id,Secret Access Key\nx,AKTEST0000000000TEST,{secret}\n");
+    place.file("credentials.csv", &csv);
+}
+
+fn configure(place: &Place, gateway: SocketAddr, more: &str) {
+    let text = format!(
+        "listen = \"127.0.0.1:0\"\nupstream = \"https://{gateway}\"\n{more}\n[upstream_tls]\nca_file = \"ca.pem\"\n"
+    );
+    place.file("c.toml", &text);
+}
+
+#[test]
+fn fault_68_what_has_changed_takes_effect_and_is_named() {
+    let mut scene = Scene::start();
+    assert_eq!(scene.status(), "HTTP/1.1 200 OK");
+    assert!(scene.hang_up().contains("nothing has changed"));
+    let line = scene.reload("methods = [\"POST\"]\n[limits]\nconnections = 77");
+    assert!(
+        line.contains("changed: limits.connections, methods"),
+        "{line}"
+    );
+    assert_eq!(scene.status(), "HTTP/1.1 405 Method Not Allowed");
+    let line = scene.reload("stage = \"TEST\"");
+    assert!(
+        line.contains("limits.connections, methods, stage"),
+        "{line}"
+    );
+    assert_eq!(scene.status(), "HTTP/1.1 404 Not Found");
+    // Back again; and a key that only a start can change.
+    let line = scene.reload("[log]\nformat = \"json\"");
+    assert!(line.contains("changed: stage"), "{line}");
+    assert!(
+        scene
+            .program
+            .logged
+            .contains("log.format take effect at the next start only"),
+        "{}",
+        scene.program.logged
+    );
+    assert_eq!(scene.status(), "HTTP/1.1 200 OK");
+    assert_eq!(scene.program.stop().0, 0);
+}
+
+#[test]
+fn fault_68_what_is_wrong_leaves_the_proxy_as_it_is() {
+    let mut scene = Scene::start();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = taken.local_addr().unwrap();
+    for (more, expected) in [
+        ("stagee = \"x\"".to_owned(), "did you mean stage"),
+        (
+            "[limits]\nbody = \"x\"\nheader = 1".to_owned(),
+            "2 problems",
+        ),
+        (
+            format!("[tls]\ncert_file = \"{SECRET}\"\nkey_file = \"x\""),
+            "tls.cert_file",
+        ),
+    ] {
+        let line = scene.reload(&more);
+        assert!(
+            line.contains("not reloaded, the proxy goes on as it is"),
+            "{line}"
+        );
+        if !line.contains(expected) {
+            scene.program.line_with(expected);
+        }
+        assert_eq!(scene.status(), "HTTP/1.1 200 OK");
+    }
+    let text = format!(
+        "listen = [\"127.0.0.1:0\", \"{other}\"]\nupstream = \"https://{}\"\n[upstream_tls]\nca_file = \"ca.pem\"\n",
+        scene.gateway
+    );
+    scene.place.file("c.toml", &text);
+    let line = scene.hang_up();
+    assert!(
+        line.contains(&format!("cannot listen on {other}")),
+        "{line}"
+    );
+    assert_eq!(scene.status(), "HTTP/1.1 200 OK");
+    let (code, said) = scene.program.stop();
+    assert!(code == 0 && !said.contains(SECRET), "{said}");
+}
+
+#[test]
+fn a_new_key_takes_effect_and_frees_from_the_lock_of_the_old_one() {
+    let mut scene = Scene::start();
+    credentials(&scene.place, "SKWRONG123456789012345678901234567890123");
+    assert!(
+        scene
+            .hang_up()
+            .contains("changed: the key of credentials default")
+    );
+    let statuses: Vec<String> = (0..4).map(|_| scene.status()).collect();
+    assert_eq!(statuses[2], "HTTP/1.1 401 Unauthorized");
+    assert_eq!(statuses[3], "HTTP/1.1 503 Service Unavailable");
+    // The same key again is still known to be wrong.
+    assert!(scene.hang_up().contains("nothing has changed"));
+    assert_eq!(scene.status(), "HTTP/1.1 503 Service Unavailable");
+    credentials(&scene.place, SECRET);
+    scene.hang_up();
+    assert_eq!(scene.status(), "HTTP/1.1 200 OK");
+}
+
+#[test]
+fn addresses_come_and_go_while_others_stay() {
+    let mut scene = Scene::start();
+    let socket = scene.place.path().join("proxy.sock");
+    let listen = |entries: &str| {
+        format!(
+            "listen = [{entries}]\nupstream = \"https://{}\"\n[upstream_tls]\nca_file = \"ca.pem\"\n",
+            scene.gateway
+        )
+    };
+    let with = listen(&format!("\"127.0.0.1:0\", \"unix:{}\"", socket.display()));
+    let without = listen("\"127.0.0.1:0\"");
+    let mut open = TcpStream::connect(scene.address).unwrap();
+    scene.place.file("c.toml", &with);
+    assert!(scene.hang_up().contains("changed: listen"));
+    let mut stream = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+    stream
+        .write_all(
+            GET.replacen("\r\n", "\r\nConnection: close\r\n", 1)
+                .as_bytes(),
+        )
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    scene.place.file("c.toml", &without);
+    assert!(scene.hang_up().contains("changed: listen"));
+    assert!(!socket.exists());
+    // The connection of before is served by the address that has stayed.
+    open.write_all(GET.as_bytes()).unwrap();
+    let mut line = String::new();
+    BufReader::new(open).read_line(&mut line).unwrap();
+    assert_eq!(line, "HTTP/1.1 200 OK\r\n");
+}
+
+/// Calls over one connection that is kept open, and over new ones in between, until told to end; how many
+/// calls there were, and what was not answered with 200.
+fn call(address: SocketAddr, is_over: &AtomicBool, made: &AtomicUsize) -> Vec<String> {
+    let mut failures = Vec::new();
+    let mut stream = BufReader::new(TcpStream::connect(address).unwrap());
+    let mut number = 0;
+    while !is_over.load(Ordering::Relaxed) && failures.len() < 3 {
+        number += 1;
+        if number % 10 == 0 {
+            stream = BufReader::new(TcpStream::connect(address).unwrap());
+        }
+        match answered(&mut stream) {
+            Ok(status) if status == "HTTP/1.1 200 OK" => {}
+            Ok(status) => failures.push(status),
+            Err(error) => failures.push(error.to_string()),
+        }
+        made.fetch_add(1, Ordering::Relaxed);
+    }
+    failures
+}
+
+fn answered(stream: &mut BufReader<TcpStream>) -> std::io::Result<String> {
+    stream
+        .get_ref()
+        .set_read_timeout(Some(Duration::from_secs(20)))?;
+    stream.get_mut().write_all(GET.as_bytes())?;
+    let (mut status, mut length) = (String::new(), 0);
+    stream.read_line(&mut status)?;
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line)?;
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body)?;
+    Ok(status.trim().to_owned())
+}
+
+#[test]
+fn fault_68_a_hundred_reloads_under_load_fail_no_request() {
+    let mut scene = Scene::start();
+    let (is_over, made) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicUsize::new(0)),
+    );
+    let callers: Vec<_> = (0..64)
+        .map(|_| {
+            let (address, is_over, made) = (scene.address, Arc::clone(&is_over), Arc::clone(&made));
+            thread::spawn(move || call(address, &is_over, &made))
+        })
+        .collect();
+    for number in 0..100 {
+        // Each time something else, so that settings, connections and the pool are all made anew now and then.
+        let line = scene.reload(&format!(
+            "[pool]\nidle = \"{}s\"\n[limits]\nconnections = {}",
+            40 + number / 10,
+            1000 + number
+        ));
+        assert!(line.contains("reloaded, changed: "), "{line}");
+    }
+    is_over.store(true, Ordering::Relaxed);
+    let failures: Vec<String> = callers
+        .into_iter()
+        .flat_map(|caller| caller.join().unwrap())
+        .collect();
+    assert_eq!(failures, Vec::<String>::new());
+    assert!(made.load(Ordering::Relaxed) > 100, "there was no load");
+    assert_eq!(scene.program.stop().0, 0);
+}
