@@ -34,6 +34,8 @@ pub(super) struct RawRoute {
 #[derive(Debug)]
 pub(super) struct Raw {
     figment: Figment,
+    /// What came of laying the layers over one another, which is done once.
+    merged: Value,
     layers: Vec<Layer>,
     pub(super) routes: Vec<RawRoute>,
 }
@@ -48,8 +50,11 @@ impl Raw {
             .fold(start, |figment, (at, layer)| {
                 figment.merge(Numbered(at, layer))
             });
+        let merged = figment.data().unwrap_or_default();
+        let merged = merged.into_values().next().unwrap_or_default();
         Self {
             figment,
+            merged: merged.into(),
             layers,
             routes,
         }
@@ -57,7 +62,7 @@ impl Raw {
 
     /// What was said of a key, and where.
     pub(super) fn get(&self, key: &str) -> Option<(Value, Place)> {
-        let value = self.figment.find_value(key).ok()?;
+        let value = self.merged.find_ref(key)?.clone();
         let metadata = self.figment.get_metadata(value.tag())?;
         let layer = self.layers.get(metadata.name.parse::<usize>().ok()?)?;
         Some((
