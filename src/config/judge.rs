@@ -139,16 +139,19 @@ impl<'a> Judge<'a> {
     /// A time above zero, of a day at most.
     pub(super) fn duration(&mut self, key: &str) -> Duration {
         let duration = self.read(key, |value| {
-            let time = value
-                .as_str()
-                .and_then(|text| text.parse::<SignedDuration>().ok());
-            let time = time.and_then(|time| Duration::try_from(time).ok());
-            time.filter(|time| !time.is_zero() && *time <= LONGEST)
-                .ok_or(
-                    "expected a time above zero and up to a day, like \"5s\", \"300ms\" or \"2m\"",
-                )
+            time(value).filter(|time| !time.is_zero()).ok_or(
+                "expected a time above zero and up to a day, like \"5s\", \"300ms\" or \"2m\"",
+            )
         });
         duration.unwrap_or(LONGEST)
+    }
+
+    /// A time of a day at most, or none.
+    pub(super) fn delay(&mut self, key: &str) -> Duration {
+        let delay = self.read(key, |value| {
+            time(value).ok_or("expected a time up to a day, like \"5s\", or \"0s\" for none")
+        });
+        delay.unwrap_or_default()
     }
 
     /// One of several words; `None` if it is another, or one that is not served yet.
@@ -171,6 +174,13 @@ impl<'a> Judge<'a> {
         }
         value
     }
+}
+
+/// A time of a day at most.
+fn time(value: &Value) -> Option<Duration> {
+    let time = value.as_str()?.parse::<SignedDuration>().ok()?;
+    let time = Duration::try_from(time).ok()?;
+    (time <= LONGEST).then_some(time)
 }
 
 /// Text of a value.

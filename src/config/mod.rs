@@ -49,7 +49,7 @@ pub struct Config {
     pub unix_socket: UnixSocketConfig,
     /// Certificate and key for TLS with callers.
     pub tls: Option<TlsFiles>,
-    /// Loopback address where health and metrics are served; `None` when switched off.
+    /// Where health and metrics are served; `None` when switched off.
     pub admin: Option<SocketAddr>,
     /// Where requests go; at least one, longest prefix first.
     pub routes: Vec<Route>,
@@ -233,7 +233,9 @@ pub struct Timeouts {
     pub response: Duration,
     /// Between two pieces of a response body.
     pub idle: Duration,
-    /// From the signal to stop until what is still running is cut off.
+    /// From the signal to stop until nothing more is accepted; may be zero.
+    pub drain_delay: Duration,
+    /// From then on until what is still running is cut off.
     pub shutdown: Duration,
 }
 
@@ -295,6 +297,8 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// The least severe level that is written.
     pub level: tracing::level_filters::LevelFilter,
+    /// Whether each request is recorded, at level info.
+    pub access: bool,
 }
 
 /// The shape of log lines.

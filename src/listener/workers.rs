@@ -196,5 +196,6 @@ async fn work(pipeline: Pipeline, mut admitted: UnboundedReceiver<Admitted>, sig
         connections.wait().await;
     };
     signals.cut.run_until_cancelled(serving).await;
+    pipeline.cut_off();
     tending.abort();
 }

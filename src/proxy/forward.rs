@@ -110,10 +110,13 @@ impl Attempt {
     ) -> Result<Self, Error> {
         let route = prepared.reply.route;
         let origin = pipeline.origins[route];
-        let connection = pipeline.upstream.connection(origin, choice).await?;
+        let flight = &prepared.reply.flight;
+        let connection = pipeline.upstream.connection(origin, choice);
+        let connection = flight.queued(connection).await?;
         if pass.is_none() {
             // Not before the connection is there, which says nothing of the key and may take its time.
-            *pass = Some(pipeline.settings.key.lockout().admit().await?);
+            let lockout = pipeline.settings.key.lockout();
+            *pass = Some(flight.queued(lockout.admit()).await?);
         }
         let correction = pipeline.gateway_clock(route).correction();
         let date = pipeline.clock.signing_date(correction);
@@ -121,7 +124,7 @@ impl Attempt {
         let begun = Instant::now();
         let signed = Signable::new(prepared, &settings.routes[route], key, date)?.sign(key)?;
         let at = Moment::now();
-        pipeline.meter.signed(at.steady() - begun);
+        flight.signed(at.steady() - begun);
         Ok(Self {
             connection,
             signed,
@@ -141,7 +144,7 @@ impl Attempt {
         let (head, is_sent) = sending.answer().await?;
         let (sent, received) = (self.at, Moment::now());
         let took = received.steady() - sent.steady();
-        pipeline.meter.gateway_answered(took);
+        prepared.reply.flight.gateway_answered(took);
         let mut answered = Answered {
             framing: Framing::Length(0),
             connection: self.connection,

@@ -191,7 +191,12 @@ impl Pipeline {
     /// Counts something that came instead of a request, and makes the answer to it.
     #[must_use]
     pub fn refused(&self, error: &Error) -> Response {
-        record::counted(self.meter.begin(""), error, refused("", error))
+        record::unreadable(&self.meter, error)
+    }
+
+    /// Takes note that requests which have no answer yet get none, since the process ends.
+    pub fn cut_off(&self) {
+        self.meter.cut_off();
     }
 
     /// The clock of a route's gateway.
@@ -224,6 +229,7 @@ impl Pipeline {
         if exchange.is_refusal {
             flight.refused();
         }
+        flight.gateway_request_id(exchange.head.fields.first("x-request-id"));
         Ok(respond::relay(&self.settings, exchange))
     }
 }

@@ -17,6 +17,7 @@ use crate::config::{MediaRange, Route};
 use crate::error::Error;
 use crate::http1::{Fields, Framing, IdleTimer, Incoming, RequestHead, push_field};
 use crate::signature::{CONTENT_HASH_HEADER, PayloadHash, PayloadHasher, UNSIGNED_PAYLOAD};
+use crate::telemetry::metrics::Flight;
 
 /// A request with its final head, but for the signature, and its body.
 #[derive(Debug)]
@@ -51,7 +52,7 @@ pub(super) async fn prepare(settings: &Settings, admitted: Admitted) -> Result<P
     } else if is_unsigned(&settings.signing.unsigned, &head.fields) {
         stream(settings, body).await?
     } else {
-        hold(settings, body).await?
+        hold(settings, body, &reply.flight).await?
     };
     let route = &settings.routes[reply.route];
     let mut outgoing = outgoing_head(&head, &target, route);
@@ -148,10 +149,11 @@ async fn stream(
 async fn hold(
     settings: &Settings,
     mut body: Incoming,
+    flight: &Flight,
 ) -> Result<(RequestBody, Option<PayloadHash>), Error> {
     let limit = settings.limits.body;
     let declared = body.declared().unwrap_or(0);
-    let room = settings.budget.take(declared).await;
+    let room = flight.queued(settings.budget.take(declared)).await;
     let mut room = room.map_err(|_| Error::Overloaded)?;
     let mut pieces = Pieces::new(&settings.blocks);
     let mut hasher = PayloadHasher::default();
@@ -160,7 +162,8 @@ async fn hold(
         if length > limit {
             return Err(Error::BodyTooLarge { limit });
         }
-        room.grow_to(length).await.map_err(|_| Error::Overloaded)?;
+        let grown = flight.queued(room.grow_to(length)).await;
+        grown.map_err(|_| Error::Overloaded)?;
         hasher.update(&piece);
         pieces.push(piece).map_err(Error::OutOfMemory)?;
     }

@@ -1,4 +1,5 @@
-//! What the program says of itself while it runs: the log, on standard error, and [`metrics`].
+//! What the program says of itself while it runs: the log, on standard error, with a record of every
+//! request ([`access`]), and [`metrics`].
 //!
 //! ```text
 //! tracing event ─► format, escape, cut ─► queue of 1 MiB ─► thread "log" ─► standard error
@@ -12,6 +13,7 @@
 //! Values may come from callers and from the gateway. None can end its line, reach the terminal as an
 //! escape sequence, or be longer than 4 KiB.
 
+pub mod access;
 mod format;
 pub mod metrics;
 mod panics;
@@ -109,9 +111,15 @@ fn subscriber(
     may_colour: bool,
     queue: Arc<Queue>,
 ) -> impl tracing::Subscriber + Send + Sync {
+    let access = if config.access {
+        config.level
+    } else {
+        LevelFilter::OFF
+    };
     let filter = Targets::new()
         .with_default(config.level.min(LevelFilter::WARN))
-        .with_target(env!("CARGO_CRATE_NAME"), config.level);
+        .with_target(env!("CARGO_CRATE_NAME"), config.level)
+        .with_target(access::TARGET, access);
     let mut layer = fmt::layer()
         .with_writer(Lines(queue))
         .log_internal_errors(false);

@@ -27,6 +27,7 @@ fn logged(format: LogFormat, what: impl FnOnce()) -> Vec<String> {
     let config = LogConfig {
         format,
         level: LevelFilter::TRACE,
+        access: true,
     };
     let subscriber = subscriber(&config, false, Arc::clone(&queue));
     tracing::subscriber::with_default(subscriber, what);

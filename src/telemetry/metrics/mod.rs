@@ -17,11 +17,13 @@ mod labels;
 mod tally;
 mod text;
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::access::Record;
 pub use families::{FAMILIES, Family, Kind};
 pub use flight::Flight;
 use histogram::Histogram;
@@ -29,6 +31,9 @@ pub use labels::Outcome;
 use labels::RequestLabels;
 use tally::{Series, Tally};
 pub use text::{CONTENT_TYPE, Connections, State};
+
+/// The label of requests that were answered before a route was found. No prefix is like it.
+const NO_ROUTE: &str = "none";
 
 /// How many codes of the gateway are told apart.
 const CODES: usize = 64;
@@ -58,7 +63,7 @@ const SHORT: &[Duration] = &[
 #[derive(Debug)]
 pub struct Metrics {
     /// The label of each route.
-    routes: Vec<String>,
+    routes: Arc<[String]>,
     requests: Arc<Series<RequestLabels>>,
     gateway_errors: Arc<Series<String>>,
     shards: Mutex<Vec<Arc<Shard>>>,
@@ -84,6 +89,8 @@ impl Metrics {
         let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
         shards.push(Arc::clone(&shard));
         Meter {
+            routes: Arc::clone(&self.routes),
+            is_cut_off: Cell::new(false),
             shard,
             requests: Tally::of(&self.requests),
             gateway_errors: Tally::of(&self.gateway_errors),
@@ -94,16 +101,34 @@ impl Metrics {
 /// What one worker counts by.
 #[derive(Debug)]
 pub struct Meter {
+    routes: Arc<[String]>,
+    /// Whether what has no answer yet gets none, since the process ends.
+    is_cut_off: Cell<bool>,
     shard: Arc<Shard>,
     requests: Tally<RequestLabels>,
     gateway_errors: Tally<String>,
 }
 
 impl Meter {
-    /// Begins to count a request.
+    /// Begins to count a request, which is recorded at its end if there is a record for that.
     #[must_use]
-    pub fn begin(self: &Rc<Self>, method: &str) -> Rc<Flight> {
-        Rc::new(Flight::begin(Rc::clone(self), method))
+    pub fn begin(self: &Rc<Self>, method: &str, record: Option<Record>) -> Rc<Flight> {
+        Rc::new(Flight::begin(Rc::clone(self), method, record))
+    }
+
+    /// Takes note that requests which have no answer yet get none.
+    pub fn cut_off(&self) {
+        self.is_cut_off.set(true);
+    }
+
+    fn is_cut_off(&self) -> bool {
+        self.is_cut_off.get()
+    }
+
+    /// What a route is called, by its number.
+    fn route_name(&self, route: Option<usize>) -> &str {
+        let name = route.and_then(|route| self.routes.get(route));
+        name.map_or(NO_ROUTE, String::as_str)
     }
 
     /// Takes note of how long it took to make a signature.

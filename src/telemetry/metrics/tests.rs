@@ -26,9 +26,9 @@ fn every_family_is_told_from_the_beginning_and_nothing_else() {
 fn a_request_is_in_flight_until_it_is_dropped_and_counted_once() {
     let metrics = Metrics::new(["/flowers", ""].into_iter());
     let (first, second) = (Rc::new(metrics.meter()), Rc::new(metrics.meter()));
-    let flight = first.begin("GET");
+    let flight = first.begin("GET", None);
     flight.on_route(1);
-    let other = second.begin("MARKER");
+    let other = second.begin("MARKER", None);
     assert!(text(&metrics).contains("\napig_proxy_in_flight 2\n"));
     flight.relayed(200);
     other.answered(403, Outcome::Proxy("host_not_allowed"));
@@ -48,7 +48,7 @@ fn a_request_is_in_flight_until_it_is_dropped_and_counted_once() {
 #[test]
 fn a_request_that_is_never_answered_is_counted_too() {
     let metrics = Metrics::new(["/flowers"].into_iter());
-    let flight = Rc::new(metrics.meter()).begin("POST");
+    let flight = Rc::new(metrics.meter()).begin("POST", None);
     flight.on_route(0);
     drop(flight);
     let expected = "apig_proxy_requests_total{route=\"/flowers\",method=\"POST\",code=\"499\",outcome=\"caller_gone\"} 1\n";

@@ -1,7 +1,7 @@
 //! The text that Prometheus reads.
 
 use std::fmt;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::sync::atomic::Ordering;
 
 use prometheus_client::collector::Collector;
@@ -16,13 +16,10 @@ use super::families::{
 };
 use super::histogram::{Histogram, Observed};
 use super::labels::RequestLabels;
-use super::{Family, Kind, LONG, Metrics, SHORT, Shard};
+use super::{Family, Kind, LONG, Metrics, NO_ROUTE, SHORT, Shard};
 
 /// The media type of the text.
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
-
-/// The label of requests that were answered before a route was found. No prefix is like it.
-const NO_ROUTE: &str = "none";
 
 /// What is not counted here, but known elsewhere at the moment.
 #[derive(Clone, Debug, Default)]
@@ -68,7 +65,7 @@ impl Metrics {
             Histogram::sum(bounds, shards.iter().map(|shard| of(shard)))
         };
         Snapshot {
-            routes: self.routes.clone(),
+            routes: Arc::clone(&self.routes),
             requests: self.requests.sums(),
             gateway_errors: self.gateway_errors.sums(),
             in_flight: in_flight.sum(),
@@ -85,7 +82,7 @@ impl Metrics {
 /// All numbers of one moment.
 #[derive(Debug)]
 struct Snapshot {
-    routes: Vec<String>,
+    routes: Arc<[String]>,
     requests: Vec<(RequestLabels, u64)>,
     gateway_errors: Vec<(String, u64)>,
     in_flight: u64,

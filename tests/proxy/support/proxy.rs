@@ -63,6 +63,7 @@ pub(crate) fn config(upstream: &Upstream) -> Config {
             body_idle: Duration::from_secs(30),
             response: Duration::from_secs(300),
             idle: Duration::from_secs(300),
+            drain_delay: Duration::ZERO,
             shutdown: Duration::from_secs(30),
         },
         pool: PoolConfig {
@@ -79,6 +80,7 @@ pub(crate) fn config(upstream: &Upstream) -> Config {
         log: LogConfig {
             format: LogFormat::Text,
             level: tracing::level_filters::LevelFilter::OFF,
+            access: true,
         },
     }
 }
