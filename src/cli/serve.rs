@@ -6,8 +6,8 @@ use clap::Args;
 
 use super::signals::Signals;
 use super::{Exit, fail};
-use crate::config::{self, Config, Environment, Listen, Loaded, Overrides, Scheme};
-use crate::listener::{Ended, Server, SetupError};
+use crate::config::{self, Config, Environment, Listen, Loaded, Overrides, PassedSockets, Scheme};
+use crate::listener::{Ended, Server, SetupError, Supervisor};
 use crate::telemetry;
 
 /// Options of `serve`. Each overrides the key of the configuration that it names.
@@ -74,13 +74,20 @@ fn prepare(
     arguments: &ServeArguments,
     environment: Environment,
 ) -> Result<(Server, Vec<String>), Exit> {
-    let loaded = config::load(&arguments.overrides(), &environment)
+    // First of all: sockets have to be taken before there are threads.
+    let passed = PassedSockets::of_process(&environment)
+        .map_err(|error| fail(Exit::Configuration, error))?;
+    let supervisor =
+        Supervisor::of(&environment).map_err(|error| fail(Exit::Configuration, error))?;
+    let addresses = passed.addresses();
+    let addresses = addresses.map_err(|error| fail(Exit::Failed, SetupError::from(error)))?;
+    let loaded = config::load(&arguments.overrides().passed(addresses), &environment)
         .map_err(|problems| fail(Exit::Configuration, problems))?;
     drop(environment);
     telemetry::start_log(&loaded.config.log).map_err(|error| fail(Exit::Failed, error))?;
-    let server = Server::bind(&loaded.config, &loaded.credentials.credentials);
+    let server = Server::bind_passed(passed, &loaded.config, &loaded.credentials.credentials);
     let server = server.map_err(|error| match error {
-        SetupError::Bind(_) => fail(Exit::Failed, error),
+        SetupError::Bind(_) | SetupError::Passed(_) => fail(Exit::Failed, error),
         SetupError::Tls(_) | SetupError::ServerTls(_) | SetupError::Key(_) => {
             fail(Exit::Configuration, error)
         }
@@ -90,7 +97,7 @@ fn prepare(
     let listening = endpoints
         .map(|(listen, endpoint)| format!("{endpoint} for {}", who(listen, &loaded.config)))
         .collect();
-    Ok((server, listening))
+    Ok((server.supervised_by(supervisor), listening))
 }
 
 /// Serves until a signal, then drains; a second signal ends at once.
@@ -111,7 +118,12 @@ fn serve(server: Server, listening: &[String]) -> Exit {
         };
         // Whoever reads this may send a signal at once.
         if let Some(address) = server.admin_address() {
-            tracing::info!("health and metrics on http://{address}");
+            let who = if address.ip().is_loopback() {
+                "programs on this machine"
+            } else {
+                "whoever reaches it on the network"
+            };
+            tracing::info!("health and metrics on http://{address} for {who}");
         }
         for endpoint in listening {
             tracing::info!("listening on {endpoint}");

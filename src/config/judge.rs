@@ -10,6 +10,7 @@ use http::HeaderValue;
 use jiff::SignedDuration;
 
 use super::keys::NOT_SERVED;
+use super::passed::PassedAddresses;
 use super::problem::{Place, Problem};
 use super::raw::Raw;
 
@@ -26,6 +27,11 @@ pub(super) struct Judge<'a> {
 impl<'a> Judge<'a> {
     pub(super) fn new(raw: &'a Raw, problems: Vec<Problem>) -> Self {
         Self { raw, problems }
+    }
+
+    /// Sockets in place of addresses.
+    pub(super) fn passed(&self) -> &'a PassedAddresses {
+        &self.raw.passed
     }
 
     /// Where a key was said.

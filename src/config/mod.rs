@@ -16,6 +16,7 @@ mod keys;
 mod listen;
 mod load;
 mod memory;
+mod passed;
 mod problem;
 mod raw;
 mod resolve;
@@ -34,8 +35,9 @@ use http::{HeaderValue, Method};
 pub use egress::EgressProxy;
 pub use environment::Environment;
 pub use keys::{KEYS, Key, ROUTE_KEYS};
-pub use listen::Listen;
+pub use listen::{Listen, UnixSocketConfig};
 pub use load::{Loaded, Overrides, from_text, load, load_admin, load_credentials, with_upstream};
+pub use passed::{PassedAddresses, PassedError, PassedSocket, PassedSockets};
 pub use problem::{Place, Problem, Problems};
 pub use secret::CallerToken;
 pub use server_tls::{TlsFiles, TlsFilesError, TlsMaterial};
@@ -237,19 +239,6 @@ pub struct Timeouts {
     pub drain_delay: Duration,
     /// From then on until what is still running is cut off.
     pub shutdown: Duration,
-}
-
-/// Who may use a unix socket (`[unix_socket]`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnixSocketConfig {
-    /// Permissions of the socket.
-    pub mode: u32,
-    /// Number of the user that it belongs to; `None` for the one that runs the proxy.
-    pub owner: Option<u32>,
-    /// Number of the group that it belongs to; `None` for that of the user.
-    pub group: Option<u32>,
-    /// Numbers of the users that may call; anybody who can open the socket if there are none.
-    pub allowed_uids: Vec<u32>,
 }
 
 /// How connections to an upstream are kept (`[pool]`).

@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::environment::{Environment, PREFIX};
 use super::keys::KEYS;
+use super::passed::PassedAddresses;
 use super::problem::{Place, Problem};
 
 /// Values of one source.
@@ -36,6 +37,8 @@ pub(super) struct Raw {
     figment: Figment,
     layers: Vec<Layer>,
     pub(super) routes: Vec<RawRoute>,
+    /// Sockets in place of addresses.
+    pub(super) passed: PassedAddresses,
 }
 
 impl Raw {
@@ -52,7 +55,13 @@ impl Raw {
             figment,
             layers,
             routes,
+            passed: PassedAddresses::default(),
         }
+    }
+
+    /// With sockets in place of addresses.
+    pub(super) fn with_passed(self, passed: PassedAddresses) -> Self {
+        Self { passed, ..self }
     }
 
     /// What was said of a key, and where.

@@ -14,7 +14,7 @@ pub struct Traffic {
 
 impl Traffic {
     /// Begins with the next request.
-    pub(super) fn begin(&self) {
+    pub fn begin(&self) {
         self.set(0, 0);
     }
 

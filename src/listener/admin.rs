@@ -16,8 +16,9 @@ use futures_util::stream::FuturesUnordered;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use super::connection;
-use super::server::PAUSE;
+use super::accepting::PAUSE;
+use super::connection::{self, Ending};
+use super::passed;
 use super::sockets::{Accepted, BindError, bind};
 use crate::admin::Admin;
 use crate::config::Access;
@@ -43,11 +44,24 @@ impl Desk {
     /// A [`BindError`] that names `--admin`.
     pub(super) fn bind(address: SocketAddr, access: &Access) -> Result<Self, BindError> {
         let (address, socket) = bind(address, "--admin")?;
-        Ok(Self {
+        Ok(Self::at(address, socket, access))
+    }
+
+    /// Takes a socket that listens already.
+    ///
+    /// # Errors
+    ///
+    /// What the system says if it cannot be used.
+    pub(super) fn take(socket: std::net::TcpListener, access: &Access) -> io::Result<Self> {
+        Ok(Self::at(socket.local_addr()?, passed::own(socket)?, access))
+    }
+
+    fn at(address: SocketAddr, socket: std::net::TcpListener, access: &Access) -> Self {
+        Self {
             socket,
             address,
             guard: Guard::new(access, &[address]),
-        })
+        }
     }
 
     /// The bound address.
@@ -55,7 +69,8 @@ impl Desk {
         self.address
     }
 
-    /// Answers, for ever; `stopping` says whether the proxy takes no more requests.
+    /// Answers, for ever; `stopping` says whether the proxy takes no more requests, and `quit` is told when
+    /// it is asked to.
     ///
     /// # Errors
     ///
@@ -64,14 +79,23 @@ impl Desk {
         self,
         settings: &Arc<Settings>,
         stopping: &CancellationToken,
+        quit: &CancellationToken,
     ) -> io::Result<Infallible> {
         let socket = TcpListener::from_std(self.socket)?;
-        let admin = Admin::new(self.guard, Arc::clone(settings), stopping.clone());
+        let admin = Admin::new(
+            self.guard,
+            Arc::clone(settings),
+            stopping.clone(),
+            quit.clone(),
+        );
         let mut connections = FuturesUnordered::new();
         loop {
             tokio::select! {
                 accepted = socket.accept(), if connections.len() < CONNECTIONS => match accepted {
-                    Ok((stream, _)) => connections.push(serve(stream, admin.clone(), settings)),
+                    Ok((stream, peer)) => {
+                        let admin = admin.clone().asked_by(peer.ip());
+                        connections.push(serve(stream, admin, settings));
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "accepting admin connections failed; it is tried again shortly");
                         tokio::time::sleep(PAUSE).await;
@@ -85,9 +109,9 @@ impl Desk {
 
 async fn serve(stream: TcpStream, admin: Admin, settings: &Settings) {
     if let Ok(stream) = stream.into_std() {
-        let refuse = |error: &_| refused("", error);
+        let refuse = |error: &_, _| refused("", error);
         // A connection carries one request, so there is nothing to drain.
         let accepted = Accepted::Tcp(stream, None);
-        connection::serve(accepted, admin, refuse, settings, CancellationToken::new()).await;
+        connection::serve(accepted, admin, refuse, settings, Ending::default()).await;
     }
 }

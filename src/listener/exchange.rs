@@ -37,7 +37,7 @@ pub(super) enum Finished {
 pub(super) struct Exchange<'a> {
     caller: Rc<RefCell<Caller>>,
     timeouts: &'a Timeouts,
-    draining: CancellationToken,
+    ending: CancellationToken,
     presence: Presence,
     /// For what comes of a request body that nobody wants.
     discard: Discard,
@@ -64,12 +64,12 @@ impl<'a> Exchange<'a> {
     pub(super) fn new(
         caller: Rc<RefCell<Caller>>,
         timeouts: &'a Timeouts,
-        draining: CancellationToken,
+        ending: CancellationToken,
     ) -> Self {
         Self {
             caller,
             timeouts,
-            draining,
+            ending,
             presence: Presence::default(),
             discard: Discard::default(),
         }
@@ -155,7 +155,7 @@ impl<'a> Exchange<'a> {
         let keeps_alive = terms.keeps_alive
             && has_all
             && !response.closes
-            && !self.draining.is_cancelled()
+            && !self.ending.is_cancelled()
             && (response.length != Announced::Unknown || terms.version == Version::Http11);
         let framing = finish_head(&mut response, terms, keeps_alive);
         self.caller.borrow_mut().wire.queue(response.head.into());

@@ -12,13 +12,17 @@
 //! that is the worker's business, with a limit. A caller that never closes its end must not hold up the end
 //! of the process: draining has a limit.
 
+mod accepting;
 mod admin;
 mod closing;
 mod connection;
 mod exchange;
+mod passed;
 mod presence;
+mod pulse;
 mod server;
 mod sockets;
+mod supervisor;
 mod tls;
 mod unix;
 mod workers;
@@ -26,4 +30,5 @@ mod writing;
 
 pub use server::{Ended, ServeError, Server, SetupError};
 pub use sockets::{BindError, Listeners};
+pub use supervisor::{Supervisor, SupervisorError};
 pub use tls::{ServerTls, ServerTlsError};

@@ -5,24 +5,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::accepting::{Open, accept};
 use super::admin::Desk;
-use super::sockets::{Accepted, BindError, Bound, Listeners};
+use super::sockets::{BindError, Listeners};
+use super::supervisor::Supervisor;
 use super::tls::{ServerTls, ServerTlsError};
-use super::unix::Door;
-use super::workers::{Admitted, StartError, Workers};
-use crate::config::Config;
+use super::workers::{StartError, Workers};
+use crate::config::{Config, PassedSockets};
 use crate::credentials::Credentials;
 use crate::guard::Guard;
 use crate::proxy::{Settings, SigningKey, SigningKeyError};
 use crate::upstream::{Network, Resolver, TlsSettings, TlsSetupError};
-
-/// How long accepting pauses after it failed. A failure is usually a lack of file descriptors, which
-/// only time can end.
-pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// How often memory that is not needed is given back.
 const TIDY: Duration = Duration::from_secs(2);
@@ -35,6 +33,7 @@ pub struct Server {
     settings: Arc<Settings>,
     network: Network,
     tls: Option<ServerTls>,
+    supervisor: Supervisor,
 }
 
 /// Why a proxy cannot be set up.
@@ -53,6 +52,9 @@ pub enum SetupError {
     /// The key cannot be used.
     #[error(transparent)]
     Key(#[from] SigningKeyError),
+    /// A socket that was passed cannot be used.
+    #[error("a socket of LISTEN_FDS cannot be used: {0}; correct what starts the program")]
+    Passed(#[from] io::Error),
 }
 
 /// How serving ended.
@@ -90,6 +92,24 @@ impl Server {
         Self::bind_in(network, config, credentials)
     }
 
+    /// As [`Self::bind`], with sockets that were passed in place of addresses. The configuration is one
+    /// that was loaded with their addresses.
+    ///
+    /// # Errors
+    ///
+    /// A [`SetupError`]: the first thing that cannot be had.
+    pub fn bind_passed(
+        passed: PassedSockets,
+        config: &Config,
+        credentials: &Credentials,
+    ) -> Result<Self, SetupError> {
+        let network = Network {
+            tls: TlsSettings::new(&config.upstream_tls.extra_roots)?,
+            resolver: Resolver::system(),
+        };
+        Self::set_up(network, passed, config, credentials)
+    }
+
     /// As [`Self::bind`], in a network where names are known and trusted in another way than this
     /// machine's.
     ///
@@ -101,21 +121,43 @@ impl Server {
         config: &Config,
         credentials: &Credentials,
     ) -> Result<Self, SetupError> {
+        Self::set_up(network, PassedSockets::default(), config, credentials)
+    }
+
+    fn set_up(
+        network: Network,
+        passed: PassedSockets,
+        config: &Config,
+        credentials: &Credentials,
+    ) -> Result<Self, SetupError> {
         let key = SigningKey::new(credentials, config.credentials.project_id.clone())?;
         let tls = config.tls.as_ref().map(ServerTls::new).transpose()?;
-        let listeners = Listeners::bind(&config.listen, &config.unix_socket, tls.as_ref())?;
+        let (listen, unix_socket) = (&config.listen, &config.unix_socket);
+        let listeners = if passed.callers.is_empty() {
+            Listeners::bind(listen, unix_socket, tls.as_ref())?
+        } else {
+            Listeners::take(passed.callers, listen, unix_socket, tls.as_ref())?
+        };
         let guard = Guard::new(&config.access, listeners.addresses());
-        let admin = config
-            .admin
-            .map(|address| Desk::bind(address, &config.access))
-            .transpose()?;
+        let admin = match (passed.admin, config.admin) {
+            (Some(socket), _) => Some(Desk::take(socket, &config.access)?),
+            (None, Some(address)) => Some(Desk::bind(address, &config.access)?),
+            (None, None) => None,
+        };
         Ok(Self {
             listeners,
             admin,
             settings: Arc::new(Settings::new(config, guard, key)),
             network,
             tls,
+            supervisor: Supervisor::default(),
         })
+    }
+
+    /// Tells a supervisor how it goes.
+    #[must_use]
+    pub fn supervised_by(self, supervisor: Supervisor) -> Self {
+        Self { supervisor, ..self }
     }
 
     /// All that callers can connect to, as they would write it.
@@ -136,8 +178,9 @@ impl Server {
         self.admin.as_ref().map(Desk::address)
     }
 
-    /// Serves callers until `stop` resolves, then stops accepting and lets running requests finish
-    /// within `timeouts.shutdown`. Health and metrics are served until those have.
+    /// Serves callers until `stop` resolves, or somebody asks for the end at the admin listener. After
+    /// `timeouts.drain_delay`, it stops accepting and lets running requests finish within
+    /// `timeouts.shutdown`. Health and metrics are served until those have.
     ///
     /// To be called on a single-threaded runtime, which does nothing but accept, and tell how it goes.
     ///
@@ -149,19 +192,19 @@ impl Server {
     ///
     /// Dropping the future cuts all connections off.
     pub async fn serve(mut self, stop: impl Future<Output = ()>) -> Result<Ended, ServeError> {
-        let stopping = CancellationToken::new();
+        let (stopping, quit) = (CancellationToken::new(), CancellationToken::new());
         let settings = Arc::clone(&self.settings);
         let admin = self.admin.take();
         let telling = async {
             match admin {
-                Some(desk) => desk.serve(&settings, &stopping).await,
+                Some(desk) => desk.serve(&settings, &stopping, &quit).await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             // Its first step starts everything, before anybody is told that it has started.
             biased;
-            ended = self.work(stop, &stopping) => ended,
+            ended = self.work(stopped(stop, &quit), &stopping) => ended,
             failed = telling => match failed? {},
         }
     }
@@ -174,20 +217,27 @@ impl Server {
         let slots = Arc::new(Semaphore::new(self.settings.limits().connections));
         let grace = self.settings.timeouts().shutdown;
         let workers = Arc::new(Workers::start(&self.settings, &self.network)?);
+        let closed = CancellationToken::new();
         let mut accepting = JoinSet::new();
+        let mut until_closed =
+            |work| accepting.spawn(closed.clone().run_until_cancelled_owned(work));
         for socket in self.listeners.sockets {
             let accepts = accept(Open::new(socket)?, Arc::clone(&workers), Arc::clone(&slots));
-            accepting.spawn(stopping.clone().run_until_cancelled_owned(accepts));
+            until_closed(accepts.boxed());
         }
         let (network, settings) = (self.network, Arc::clone(&self.settings));
-        accepting.spawn(stopping.clone().run_until_cancelled_owned(async move {
-            let limit = settings.timeouts().connect;
-            network.look_ahead(settings.routes(), limit).await;
-        }));
-        let tidies = tidy(Arc::clone(&self.settings), self.tls);
-        accepting.spawn(stopping.clone().run_until_cancelled_owned(tidies));
+        until_closed(look_ahead(network, settings).boxed());
+        until_closed(tidy(Arc::clone(&self.settings), self.tls).boxed());
+        // To the very end: a worker that hangs while the process ends is one that hangs.
+        let mut watching = JoinSet::new();
+        watching.spawn(self.supervisor.clone().watch(workers.pulse()));
+        self.supervisor.ready("requests are served");
         stop.await;
         stopping.cancel();
+        self.supervisor.stopping();
+        workers.end_soon();
+        tokio::time::sleep(self.settings.timeouts().drain_delay).await;
+        closed.cancel();
         // The sockets are closed when the tasks have ended, so that callers are refused rather than kept.
         while accepting.join_next().await.is_some() {}
         let workers =
@@ -196,80 +246,27 @@ impl Server {
     }
 }
 
+/// Resolves when the end is asked for, in either way.
+async fn stopped(stop: impl Future<Output = ()>, quit: &CancellationToken) {
+    tokio::select! {
+        () = stop => {}
+        () = quit.cancelled() => {
+            tracing::info!("POST /quitquitquit: stopping; running requests are finished, new ones are not accepted");
+        }
+    }
+}
+
+/// Looks the names of the gateways up before anybody needs them.
+async fn look_ahead(network: Network, settings: Arc<Settings>) {
+    let limit = settings.timeouts().connect;
+    network.look_ahead(settings.routes(), limit).await;
+}
+
 /// Gives memory back that is not needed, for ever.
 async fn tidy(settings: Arc<Settings>, tls: Option<ServerTls>) {
     loop {
         tokio::time::sleep(TIDY).await;
         settings.give_back_memory();
         tls.iter().for_each(ServerTls::refresh);
-    }
-}
-
-/// A socket that is accepted from.
-enum Open {
-    Tcp(tokio::net::TcpListener, Option<ServerTls>),
-    Unix(tokio::net::UnixListener, Door),
-}
-
-impl Open {
-    fn new(bound: Bound) -> io::Result<Self> {
-        Ok(match bound {
-            Bound::Tcp(socket, tls) => Self::Tcp(tokio::net::TcpListener::from_std(socket)?, tls),
-            Bound::Unix(socket, door) => {
-                Self::Unix(tokio::net::UnixListener::from_std(socket)?, door)
-            }
-        })
-    }
-
-    /// The next connection; `None` for one that may not come in.
-    async fn accept(&self) -> io::Result<Option<Accepted>> {
-        match self {
-            Self::Tcp(socket, tls) => {
-                let (stream, _) = socket.accept().await?;
-                // Without it, small answers would wait for acknowledgements. One that is gone already
-                // is no failure to accept.
-                let stream = stream.set_nodelay(true).and_then(|()| stream.into_std());
-                Ok(stream.ok().map(|stream| Accepted::Tcp(stream, tls.clone())))
-            }
-            Self::Unix(socket, door) => {
-                let (stream, _) = socket.accept().await?;
-                let uid = stream.peer_cred().map(|peer| peer.uid());
-                if !uid.as_ref().is_ok_and(|uid| door.lets_in(*uid)) {
-                    tracing::info!(
-                        uid = uid.ok(),
-                        "a user that is not in unix_socket.allowed_uids was turned away"
-                    );
-                    return Ok(None);
-                }
-                Ok(stream.into_std().ok().map(Accepted::Unix))
-            }
-        }
-    }
-}
-
-/// Accepts connections of one socket, as long as there are free slots, for ever.
-async fn accept(socket: Open, workers: Arc<Workers>, slots: Arc<Semaphore>) {
-    let mut fails = false;
-    loop {
-        let slot = Arc::clone(&slots)
-            .acquire_owned()
-            .await
-            .expect("the slots are never closed");
-        match socket.accept().await {
-            Ok(accepted) => {
-                fails = false;
-                if let Some(accepted) = accepted {
-                    workers.hand_over(Admitted::new(accepted, slot));
-                }
-            }
-            Err(error) => {
-                // Once is enough: a log that is full of it helps nobody.
-                if !fails {
-                    tracing::warn!(%error, "accepting connections failed; it is tried again ten times a second");
-                }
-                fails = true;
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
     }
 }

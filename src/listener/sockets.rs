@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::tls::ServerTls;
 use super::unix;
@@ -20,11 +20,11 @@ pub(super) const BACKLOG: i32 = 1024;
 const UNSENT: u32 = 128 * 1024;
 
 /// Sockets that callers can connect to.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Listeners {
     pub(super) sockets: Vec<Bound>,
-    addresses: Vec<SocketAddr>,
-    endpoints: Vec<String>,
+    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) endpoints: Vec<String>,
 }
 
 /// One socket that is bound.
@@ -104,11 +104,7 @@ impl Listeners {
         unix_socket: &UnixSocketConfig,
         tls: Option<&ServerTls>,
     ) -> Result<Self, BindError> {
-        let mut listeners = Self {
-            sockets: Vec::new(),
-            addresses: Vec::new(),
-            endpoints: Vec::new(),
-        };
+        let mut listeners = Self::default();
         for listen in listen {
             match listen {
                 Listen::Tcp(address) => listeners.add_tcp(*address, None)?,
@@ -126,11 +122,20 @@ impl Listeners {
 
     fn add_tcp(&mut self, address: SocketAddr, tls: Option<ServerTls>) -> Result<(), BindError> {
         let (local, socket) = bind(address, "--listen")?;
+        self.add_bound(local, socket, tls);
+        Ok(())
+    }
+
+    pub(super) fn add_bound(
+        &mut self,
+        local: SocketAddr,
+        socket: TcpListener,
+        tls: Option<ServerTls>,
+    ) {
         let scheme = if tls.is_some() { "https" } else { "http" };
         self.endpoints.push(format!("{scheme}://{local}"));
         self.addresses.push(local);
         self.sockets.push(Bound::Tcp(socket, tls));
-        Ok(())
     }
 
     /// The bound addresses of TCP, in the order in which they were given.
@@ -155,6 +160,15 @@ pub(super) fn bind(
     bound.map_err(|source| BindError::tcp(address, source, option))
 }
 
+/// Bounds what the kernel holds of answers. Connections have it from the socket that accepts them. Without
+/// it they only take more memory.
+pub(super) fn hold_little(socket: &SockRef<'_>) {
+    #[cfg(target_os = "linux")]
+    let _ = socket.set_tcp_notsent_lowat(UNSENT);
+    #[cfg(not(target_os = "linux"))]
+    let _ = socket;
+}
+
 fn listening(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
@@ -163,9 +177,7 @@ fn listening(address: SocketAddr) -> io::Result<TcpListener> {
     )?;
     // So that a restart is not refused while connections of the last run time out.
     socket.set_reuse_address(true)?;
-    // Connections have it from the socket that accepts them. Without it they only take more memory.
-    #[cfg(target_os = "linux")]
-    let _ = socket.set_tcp_notsent_lowat(UNSENT);
+    hold_little(&SockRef::from(&socket));
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;

@@ -14,7 +14,8 @@ use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connection;
+use super::connection::{self, Ending};
+use super::pulse::{Heart, Pulse};
 use super::server::Ended;
 use super::sockets::Accepted;
 use crate::proxy::{Pipeline, Proxy, Settings};
@@ -75,6 +76,7 @@ pub enum StartError {
 pub(super) struct Workers {
     workers: Vec<Worker>,
     signals: Signals,
+    pulse: Pulse,
     /// Ends when the last worker has ended.
     ended: mpsc::Receiver<()>,
 }
@@ -89,7 +91,7 @@ struct Worker {
 #[derive(Clone, Debug, Default)]
 struct Signals {
     /// To finish what is running.
-    drain: CancellationToken,
+    ending: Ending,
     /// To drop what is running.
     cut: CancellationToken,
 }
@@ -102,18 +104,20 @@ impl Workers {
         Pipeline::check(settings, network.clone())?;
         let signals = Signals::default();
         let (alive, ended) = mpsc::channel(1);
-        let start = |number| {
+        let mut pulse = Pulse::new();
+        let mut start = |number| {
             let (sender, receiver) = mpsc::unbounded_channel();
             let runtime = runtime()?;
             let (settings, network) = (Arc::clone(settings), network.clone());
             let (signals, alive) = (signals.clone(), alive.clone());
+            let heart = pulse.heart();
             thread::Builder::new()
                 .name(format!("worker-{number}"))
                 .spawn(move || {
                     let _alive = alive;
                     let pipeline = Pipeline::new(settings, network, cores)
                         .expect("it was checked before workers were started");
-                    LocalSet::new().block_on(&runtime, work(pipeline, receiver, signals));
+                    LocalSet::new().block_on(&runtime, work(pipeline, receiver, signals, heart));
                     // A name lookup that hangs must not hold up the end.
                     runtime.shutdown_background();
                 })?;
@@ -122,12 +126,25 @@ impl Workers {
                 sender,
             })
         };
-        let workers = (0..cores).map(start).collect::<Result<_, io::Error>>()?;
+        let workers = (0..cores)
+            .map(&mut start)
+            .collect::<Result<_, io::Error>>()?;
         Ok(Self {
             workers,
             signals,
+            pulse,
             ended,
         })
+    }
+
+    /// Asks the workers whether they are well.
+    pub(super) fn pulse(&self) -> Pulse {
+        self.pulse.clone()
+    }
+
+    /// Has each answer be the last one of its connection.
+    pub(super) fn end_soon(&self) {
+        self.signals.ending.soon.cancel();
     }
 
     /// Gives a connection to the worker that has the fewest.
@@ -145,7 +162,8 @@ impl Workers {
 
     /// Lets running requests finish, and cuts off what is left after `grace`.
     pub(super) async fn drain(mut self, grace: Duration) -> Ended {
-        self.signals.drain.cancel();
+        self.end_soon();
+        self.signals.ending.now.cancel();
         self.workers.clear();
         if tokio::time::timeout(grace, self.ended.recv()).await.is_ok() {
             return Ended::Drained;
@@ -170,12 +188,18 @@ fn runtime() -> io::Result<Runtime> {
 }
 
 /// What a worker does: serve the connections that it is given, until there are no more.
-async fn work(pipeline: Pipeline, mut admitted: UnboundedReceiver<Admitted>, signals: Signals) {
+async fn work(
+    pipeline: Pipeline,
+    mut admitted: UnboundedReceiver<Admitted>,
+    signals: Signals,
+    heart: Heart,
+) {
     let pipeline = Rc::new(pipeline);
     let tending = tokio::task::spawn_local({
         let pipeline = Rc::clone(&pipeline);
         async move { pipeline.tend().await }
     });
+    let beating = tokio::task::spawn_local(heart.beat());
     let serving = async {
         let connections = TaskTracker::new();
         while let Some(Admitted {
@@ -184,12 +208,12 @@ async fn work(pipeline: Pipeline, mut admitted: UnboundedReceiver<Admitted>, sig
             _load,
         }) = admitted.recv().await
         {
-            let (pipeline, drain) = (Rc::clone(&pipeline), signals.drain.clone());
+            let (pipeline, ending) = (Rc::clone(&pipeline), signals.ending.clone());
             connections.spawn_local(async move {
                 let (_slot, _load) = (_slot, _load);
                 let service = Proxy::layered(Rc::clone(&pipeline));
-                let refuse = |error: &_| pipeline.refused(error);
-                connection::serve(accepted, service, refuse, pipeline.settings(), drain).await;
+                let refuse = |error: &_, traffic| pipeline.refused(error, traffic);
+                connection::serve(accepted, service, refuse, pipeline.settings(), ending).await;
             });
         }
         connections.close();
@@ -198,4 +222,5 @@ async fn work(pipeline: Pipeline, mut admitted: UnboundedReceiver<Admitted>, sig
     signals.cut.run_until_cancelled(serving).await;
     pipeline.cut_off();
     tending.abort();
+    beating.abort();
 }

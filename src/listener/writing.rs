@@ -123,7 +123,11 @@ impl<'a> Writing<'a> {
                     self.traffic.send(piece.len());
                     self.encoder.queue(wire, piece);
                 }
-                Some(Err(ended)) => return Poll::Ready(Err(ended.into())),
+                Some(Err(ended)) => {
+                    // What came before the end is the caller's. If it is not taken now, it is lost.
+                    let _ = wire.poll_flush(cx);
+                    return Poll::Ready(Err(ended.into()));
+                }
                 None => {
                     self.encoder.finish(wire, self.body.take_trailers());
                     self.is_complete = true;

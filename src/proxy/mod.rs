@@ -188,17 +188,6 @@ impl Pipeline {
         self.upstream.tend().await;
     }
 
-    /// Counts something that came instead of a request, and makes the answer to it.
-    #[must_use]
-    pub fn refused(&self, error: &Error) -> Response {
-        record::unreadable(&self.meter, error)
-    }
-
-    /// Takes note that requests which have no answer yet get none, since the process ends.
-    pub fn cut_off(&self) {
-        self.meter.cut_off();
-    }
-
     /// The clock of a route's gateway.
     fn gateway_clock(&self, route: usize) -> &GatewayClock {
         &self.settings.gateway_clocks[self.origins[route].index()]

@@ -8,8 +8,9 @@ use futures_util::future::LocalBoxFuture;
 use tower::{Layer, Service};
 
 use super::message::{Observed, Request, Response};
-use super::{respond, split_target};
+use super::{Pipeline, respond, split_target};
 use crate::error::{Error, Origin};
+use crate::http1::Traffic;
 use crate::telemetry::access;
 use crate::telemetry::metrics::{Flight, Meter, Outcome};
 
@@ -78,20 +79,28 @@ fn record_of(request: &Request) -> access::Record {
         method: head.method(),
         path: path.unwrap_or_default(),
         traceparent: head.fields.only("traceparent"),
-        traffic: Some(request.body.traffic()),
+        traffic: request.body.traffic(),
     })
 }
 
-/// Counts something that came instead of a request, and makes the answer to it.
-pub(super) fn unreadable(meter: &Rc<Meter>, error: &Error) -> Response {
-    let nothing = access::Asked {
-        method: "",
-        path: "",
-        traceparent: None,
-        traffic: None,
-    };
-    let record = access::is_wanted().then(|| access::Record::of(nothing));
-    failed(meter.begin("", record), "", error)
+impl Pipeline {
+    /// Counts something that came instead of a request, and makes the answer to it.
+    #[must_use]
+    pub fn refused(&self, error: &Error, traffic: Rc<Traffic>) -> Response {
+        let nothing = access::Asked {
+            method: "",
+            path: "",
+            traceparent: None,
+            traffic,
+        };
+        let record = access::is_wanted().then(|| access::Record::of(nothing));
+        failed(self.meter.begin("", record), "", error)
+    }
+
+    /// Takes note that requests which have no answer yet get none, since the process ends.
+    pub fn cut_off(&self) {
+        self.meter.cut_off();
+    }
 }
 
 /// Counts an answer, which is in flight from now on.

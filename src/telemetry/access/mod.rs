@@ -57,7 +57,7 @@ pub struct Asked<'a> {
     /// The value of its only `traceparent`.
     pub traceparent: Option<&'a [u8]>,
     /// What its bodies move.
-    pub traffic: Option<Rc<Traffic>>,
+    pub traffic: Rc<Traffic>,
 }
 
 /// What is known of a request when it has ended.
@@ -78,7 +78,7 @@ pub struct Record {
     path: Short<256>,
     trace_id: Option<u128>,
     gateway_request_id: RefCell<Short<64>>,
-    traffic: Option<Rc<Traffic>>,
+    traffic: Rc<Traffic>,
     queued: Cell<Duration>,
     signing: Cell<Duration>,
     upstream: Cell<Duration>,
@@ -125,10 +125,6 @@ impl Record {
 
     /// Writes the record.
     pub(super) fn write(&self, ended: &Ended<'_>) {
-        let (received, sent) = self
-            .traffic
-            .as_ref()
-            .map_or((0, 0), |traffic| (traffic.received(), traffic.sent()));
         tracing::info!(
             target: TARGET,
             request_id = %Id(Some(ended.request_id)),
@@ -138,8 +134,8 @@ impl Record {
             status = u64::from(ended.status),
             code = %Code(ended.outcome),
             outcome = %ended.outcome(),
-            bytes_in = received,
-            bytes_out = sent,
+            bytes_in = self.traffic.received(),
+            bytes_out = self.traffic.sent(),
             queue_us = micros(self.queued.get()),
             sign_us = micros(self.signing.get()),
             upstream_us = micros(self.upstream.get()),

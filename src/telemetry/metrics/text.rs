@@ -1,8 +1,8 @@
 //! The text that Prometheus reads.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::prometheus_text;

@@ -211,6 +211,18 @@ impl Proxy {
         Exposition::parse(&answer.text())
     }
 
+    /// The port of the admin listener.
+    pub(crate) fn admin_port(&self) -> u16 {
+        self.admin.unwrap().port()
+    }
+
+    /// Waits for the end, which somebody else has asked for.
+    pub(crate) fn ended_by_itself(mut self) -> Ended {
+        let ended = self.thread.take().unwrap().join().unwrap();
+        self.stop = None;
+        ended
+    }
+
     /// Tells the proxy to stop, without waiting for it.
     pub(crate) fn begin_stopping(&mut self) {
         if let Some(stop) = self.stop.take() {
