@@ -159,7 +159,7 @@ impl Admin {
 
     fn readiness(&self) -> Page {
         if self.stopping.is_cancelled() {
-            let text = "stopping: running requests are finished, new ones are not accepted";
+            let text = "stopping: running requests are finished, and soon no new ones are accepted";
             return Page::text(StatusCode::SERVICE_UNAVAILABLE, text);
         }
         Page::text(StatusCode::OK, "ok")

@@ -1,5 +1,6 @@
 //! `apig-proxy [serve]`: runs the proxy.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -117,20 +118,10 @@ fn serve(server: Server, listening: &[String]) -> Exit {
             }
         };
         // Whoever reads this may send a signal at once.
-        if let Some(address) = server.admin_address() {
-            let who = if address.ip().is_loopback() {
-                "programs on this machine"
-            } else {
-                "whoever reaches it on the network"
-            };
-            tracing::info!("health and metrics on http://{address} for {who}");
-        }
-        for endpoint in listening {
-            tracing::info!("listening on {endpoint}");
-        }
+        announce_addresses(server.admin_address(), listening);
         let stop = async {
             first.next().await;
-            tracing::info!("stopping: running requests are finished, new ones are not accepted");
+            tracing::info!("stopping: running requests are finished, and soon no new ones are accepted");
         };
         let again = async {
             second.next().await;
@@ -140,7 +131,7 @@ fn serve(server: Server, listening: &[String]) -> Exit {
             ended = server.serve(stop) => match ended {
                 Ok(Ended::Drained) => Exit::Ok,
                 Ok(Ended::CutOff) => {
-                    tracing::warn!("requests were cut off, since they did not finish within timeouts.shutdown");
+                    tracing::warn!("requests were cut off: they did not finish within timeouts.shutdown");
                     Exit::Failed
                 }
                 Err(error) => fail(Exit::Failed, error),
@@ -151,6 +142,21 @@ fn serve(server: Server, listening: &[String]) -> Exit {
             }
         }
     })
+}
+
+/// Says where the proxy can be reached.
+fn announce_addresses(admin: Option<SocketAddr>, listening: &[String]) {
+    if let Some(address) = admin {
+        let who = if address.ip().is_loopback() {
+            "programs on this machine"
+        } else {
+            "whoever reaches it on the network"
+        };
+        tracing::info!("health and metrics on http://{address} for {who}");
+    }
+    for endpoint in listening {
+        tracing::info!("listening on {endpoint}");
+    }
 }
 
 /// Says where requests go, whose they are, and what is risky.

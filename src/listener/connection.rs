@@ -59,28 +59,16 @@ pub(super) async fn serve<S>(
 ) where
     S: Service<Request, Response = Response, Error = Infallible>,
 {
-    let limit = settings.timeouts().header_read;
+    let (timeouts, longest) = (settings.timeouts(), settings.limits().header);
     let is_secure = matches!(accepted, Accepted::Tcp(_, Some(_)));
-    let wire = match ending.spare(open(accepted, limit)).await {
-        Some(Ok(wire)) => wire,
-        Some(Err(error)) => {
-            tracing::info!(%error, "a connection of a caller's could not be served");
-            return;
-        }
-        None => return,
-    };
+    let opened = ending.spare(open(accepted, timeouts.header_read)).await;
+    let Some(wire) = opened.flatten() else { return };
     let caller = Rc::new(RefCell::new(Caller::new(wire)));
     let mut is_first = true;
     loop {
-        let arrived = next(
-            &caller,
-            settings.timeouts(),
-            settings.limits().header,
-            is_first,
-            &ending,
-        );
+        let arrived = next(&caller, timeouts, longest, is_first, &ending);
         let soon = ending.soon.clone();
-        let mut exchange = Exchange::new(Rc::clone(&caller), settings.timeouts(), soon);
+        let mut exchange = Exchange::new(Rc::clone(&caller), timeouts, soon);
         let finished = match arrived.await {
             Arrived::Nothing => return,
             Arrived::Request(head) => exchange.run(*head, is_secure, &mut service).await,
@@ -100,8 +88,18 @@ pub(super) async fn serve<S>(
     }
 }
 
-/// Makes a connection ready to be read from; with TLS, that takes a handshake.
-async fn open(accepted: Accepted, limit: Duration) -> io::Result<Wire> {
+/// Makes a connection ready to be read from; with TLS, that takes a handshake. Nothing comes of one that
+/// cannot be used.
+async fn open(accepted: Accepted, limit: Duration) -> Option<Wire> {
+    let opened = try_open(accepted, limit).await;
+    opened
+        .inspect_err(
+            |error| tracing::info!(%error, "a connection of a caller's could not be served"),
+        )
+        .ok()
+}
+
+async fn try_open(accepted: Accepted, limit: Duration) -> io::Result<Wire> {
     Ok(match accepted {
         Accepted::Unix(stream) => Wire::new(tokio::net::UnixStream::from_std(stream)?),
         Accepted::Tcp(stream, None) => Wire::new(tokio::net::TcpStream::from_std(stream)?),

@@ -251,7 +251,7 @@ async fn stopped(stop: impl Future<Output = ()>, quit: &CancellationToken) {
     tokio::select! {
         () = stop => {}
         () = quit.cancelled() => {
-            tracing::info!("POST /quitquitquit: stopping; running requests are finished, new ones are not accepted");
+            tracing::info!("POST /quitquitquit: stopping; running requests are finished, and soon no new ones are accepted");
         }
     }
 }
