@@ -1,12 +1,15 @@
-//! Asks a running proxy whether it is alive or ready: what a probe does that has no shell and no curl.
+//! Asks a running proxy whether it is alive or ready, or to stop: for images that have no shell and no curl.
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// How long each step may take. Probes have a limit of their own, usually shorter.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How short a limit may be: sockets take none that is zero.
+const SHORTEST: Duration = Duration::from_millis(10);
 
 /// The longest answer that is read, in bytes.
 const LONGEST: u64 = 4096;
@@ -18,13 +21,17 @@ pub enum Question {
     Live,
     /// Whether it takes requests.
     Ready,
+    /// To finish running requests and end.
+    Quit,
 }
 
 impl Question {
-    fn path(self) -> &'static str {
+    /// Method, path, and how the body is framed.
+    fn request(self) -> (&'static str, &'static str) {
         match self {
-            Self::Live => "/livez",
-            Self::Ready => "/readyz",
+            Self::Live => ("GET /livez", ""),
+            Self::Ready => ("GET /readyz", ""),
+            Self::Quit => ("POST /quitquitquit", "content-length: 0\r\n"),
         }
     }
 }
@@ -34,6 +41,7 @@ impl fmt::Display for Question {
         f.write_str(match self {
             Self::Live => "live",
             Self::Ready => "ready",
+            Self::Quit => "stopping",
         })
     }
 }
@@ -61,11 +69,28 @@ pub enum AskError {
 ///
 /// An [`AskError`], unless it says yes.
 pub fn ask(address: SocketAddr, question: Question) -> Result<(), AskError> {
-    let answer = exchange(address, question).map_err(|error| match error.kind() {
-        // What a socket says when its limit has passed.
-        io::ErrorKind::WouldBlock => AskError::Unreachable(address, io::ErrorKind::TimedOut.into()),
-        _ => AskError::Unreachable(address, error),
-    })?;
+    ask_within(address, question, PATIENCE)
+}
+
+/// As [`ask`], with another limit for each step; it is never longer than that of [`ask`], and never none.
+///
+/// # Errors
+///
+/// As [`ask`].
+pub fn ask_within(
+    address: SocketAddr,
+    question: Question,
+    patience: Duration,
+) -> Result<(), AskError> {
+    let patience = patience.clamp(SHORTEST, PATIENCE);
+    let answer =
+        exchange(reached(address), question, patience).map_err(|error| match error.kind() {
+            // What a socket says when its limit has passed.
+            io::ErrorKind::WouldBlock => {
+                AskError::Unreachable(address, io::ErrorKind::TimedOut.into())
+            }
+            _ => AskError::Unreachable(address, error),
+        })?;
     let (head, text) = answer.split_once("\r\n\r\n").unwrap_or_default();
     let line = text.lines().next().unwrap_or_default();
     let is_plain = line
@@ -73,17 +98,30 @@ pub fn ask(address: SocketAddr, question: Question) -> Result<(), AskError> {
         .all(|byte| byte == b' ' || byte.is_ascii_graphic());
     match head.split(' ').nth(1) {
         Some("200") if line == "ok" => Ok(()),
-        Some("503") if is_plain && !line.is_empty() => Err(AskError::Refused(line.to_owned())),
+        Some("403" | "503") if is_plain && !line.is_empty() => {
+            Err(AskError::Refused(line.to_owned()))
+        }
         _ => Err(AskError::Stranger(address)),
     }
 }
 
-fn exchange(address: SocketAddr, question: Question) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let path = question.path();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+/// Where a listener is reached from its own machine: "any address" is none to connect to.
+fn reached(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+fn exchange(address: SocketAddr, question: Question, patience: Duration) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, patience)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
+    let (line, framing) = question.request();
+    let request =
+        format!("{line} HTTP/1.1\r\nhost: {address}\r\n{framing}connection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.take(LONGEST).read_to_end(&mut answer)?;

@@ -7,6 +7,8 @@
 //! | `/startupz` | it has started | |
 //! | `/metrics` | what is counted, in the Prometheus text format | |
 //!
+//! and `POST /quitquitquit`, which begins to stop the proxy as SIGTERM does.
+//!
 //! On an address of its own, so that no path of an API is taken, and a busy proxy can still be asked.
 //! None of it asks the gateway: a gateway that is down is no reason to restart the proxy, or to take it
 //! out of service when there is no other way to the gateway.
@@ -14,12 +16,14 @@
 //! # What can go wrong
 //!
 //! A web page in a browser on this machine could read what is told here, so the proxy's own guard
-//! decides who may ask.
+//! decides who may ask. Where it is bound to addresses that others reach, they may look, but only programs
+//! of this machine may stop it: a probe needs no more, and a page that is loaded by an address could post.
 
 mod ask;
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -35,11 +39,14 @@ use crate::guard::Guard;
 use crate::http1::{RequestHead, push_field};
 use crate::proxy::{Announced, Request, Response, ResponseBody, Settings, refused, split_target};
 use crate::telemetry::metrics;
-pub use ask::{AskError, Question, ask};
+pub use ask::{AskError, Question, ask, ask_within};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// The methods that are taken.
+/// The path that stops the proxy.
+const QUIT: &str = "/quitquitquit";
+
+/// The methods that are taken for all others.
 const METHODS: &str = "GET, HEAD";
 
 /// Answers the requests of one connection.
@@ -49,6 +56,10 @@ pub struct Admin {
     /// What requests are served by at the moment.
     settings: watch::Receiver<Arc<Settings>>,
     stopping: CancellationToken,
+    /// To begin to stop.
+    quit: CancellationToken,
+    /// Whether a program of this machine asks.
+    is_local: bool,
 }
 
 /// What is answered to a request that the guard lets through.
@@ -71,26 +82,44 @@ impl Page {
 }
 
 impl Admin {
-    /// Tells of the proxy with these settings, which takes no more requests once it is `stopping`.
+    /// Tells of the proxy with these settings, which takes no more requests once it is `stopping`, and begins
+    /// to stop when `quit` is cancelled.
     #[must_use]
     pub fn new(
         guard: Guard,
         settings: watch::Receiver<Arc<Settings>>,
         stopping: CancellationToken,
+        quit: CancellationToken,
     ) -> Self {
         Self {
             guard: Arc::new(guard),
             settings,
             stopping,
+            quit,
+            is_local: false,
+        }
+    }
+
+    /// The same for a peer with this address.
+    #[must_use]
+    pub fn asked_by(self, peer: IpAddr) -> Self {
+        Self {
+            is_local: peer.to_canonical().is_loopback(),
+            ..self
         }
     }
 
     fn answer(&self, head: &RequestHead) -> Result<Response, Error> {
         let (authority, target) = split_target(head.target(), false);
-        // Not the token: it is for requests that are signed.
-        self.guard.check_page(authority, &head.fields)?;
         let path = target.and_then(|target| target.split('?').next());
-        Ok(written(self.page(path.unwrap_or_default(), head.method())))
+        let path = path.unwrap_or_default();
+        // Not the token: it is for requests that are signed.
+        if path == QUIT {
+            self.guard.check_page(authority, &head.fields)?;
+        } else {
+            self.guard.check_probe(authority, &head.fields)?;
+        }
+        Ok(written(self.page(path, head.method())))
     }
 
     fn page(&self, path: &str, method: &str) -> Page {
@@ -98,8 +127,10 @@ impl Admin {
             "/livez" | "/startupz" => |_| Page::text(StatusCode::OK, "ok"),
             "/readyz" => Self::readiness,
             "/metrics" => Self::metrics,
+            QUIT => return self.quitting(method),
             _ => {
-                let text = "here are /livez, /readyz, /startupz and /metrics";
+                let text =
+                    "here are /livez, /readyz, /startupz, /metrics and, with POST, /quitquitquit";
                 return Page::text(StatusCode::NOT_FOUND, text);
             }
         };
@@ -112,9 +143,25 @@ impl Admin {
         }
     }
 
+    fn quitting(&self, method: &str) -> Page {
+        if method != "POST" {
+            return Page {
+                allow: Some("POST"),
+                ..Page::text(StatusCode::METHOD_NOT_ALLOWED, "ask with POST")
+            };
+        }
+        if !self.is_local {
+            let text =
+                "only programs on the machine of the proxy may stop it; send SIGTERM otherwise";
+            return Page::text(StatusCode::FORBIDDEN, text);
+        }
+        self.quit.cancel();
+        Page::text(StatusCode::OK, "ok")
+    }
+
     fn readiness(&self) -> Page {
         if self.stopping.is_cancelled() {
-            let text = "stopping: running requests are finished, new ones are not accepted";
+            let text = "stopping: running requests are finished, and soon no new ones are accepted";
             return Page::text(StatusCode::SERVICE_UNAVAILABLE, text);
         }
         match self.settings.borrow().missing_credentials().as_slice() {

@@ -9,12 +9,15 @@ mod described;
 pub mod gateway;
 mod key;
 pub mod memory;
+pub mod quit;
 mod reload;
+mod running;
 pub mod serve;
 pub mod sign;
 mod signals;
 mod url;
 pub mod verify;
+pub mod wait;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -63,6 +66,10 @@ enum Command {
     Verify(verify::VerifyArguments),
     /// Check something before it is relied upon.
     Check(check::CheckArguments),
+    /// Wait until a proxy takes requests, as its admin listener says.
+    Wait(wait::WaitArguments),
+    /// Ask a proxy to finish running requests and end, at its admin listener.
+    Quit(quit::QuitArguments),
 }
 
 /// How a command ended.
@@ -110,6 +117,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Some(Command::Sign(sign)) => sign::run(&sign, &environment),
         Some(Command::Verify(verify)) => verify::run(&verify, &environment),
         Some(Command::Check(check)) => check::run(&check, &environment),
+        Some(Command::Wait(wait)) => wait::run(&wait, &environment),
+        Some(Command::Quit(quit)) => quit::run(&quit, &environment),
     }
 }
 

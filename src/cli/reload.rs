@@ -7,7 +7,7 @@
 use super::signals::Hangups;
 use crate::config::{self, Config, Environment, Loaded, Overrides, Problems, Said};
 use crate::credentials::{self, Supply};
-use crate::listener::{Fresh, Reloader, network};
+use crate::listener::{Fresh, Reloader, Supervisor, network};
 use crate::telemetry;
 use crate::upstream::Network;
 
@@ -23,6 +23,7 @@ pub(super) struct Reloading {
     pub(super) said: Said,
     pub(super) supplies: Vec<Supply>,
     pub(super) network: Network,
+    pub(super) supervisor: Supervisor,
 }
 
 impl Reloading {
@@ -31,9 +32,12 @@ impl Reloading {
         loop {
             hangups.next().await;
             tracing::info!("reloading: SIGHUP was received");
+            self.supervisor.reloading();
             if let Err(problems) = self.reload(&reloader).await {
                 tracing::error!("not reloaded, the proxy goes on as it is: {problems}");
             }
+            // Also when it failed: the proxy serves.
+            self.supervisor.ready("requests are served");
         }
     }
 
@@ -67,13 +71,14 @@ impl Reloading {
         };
         let reloaded = reloader.reload(fresh).await;
         reloaded.map_err(|error| error.to_string())?;
-        telemetry::set_level(config.log.level);
+        telemetry::set_level(&config.log);
         let next = Self {
             overrides: self.overrides.clone(),
             config,
             said,
             supplies,
             network,
+            supervisor: self.supervisor.clone(),
         };
         next.report(self);
         *self = next;

@@ -1,5 +1,6 @@
 //! `apig-proxy [serve]`: runs the proxy.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -7,9 +8,11 @@ use clap::Args;
 use super::reload::Reloading;
 use super::signals::{Hangups, Signals};
 use super::{Exit, fail};
-use crate::config::{self, Config, Environment, Listen, Loaded, Overrides, Problems, Scheme};
+use crate::config::{
+    self, Config, Environment, Listen, Loaded, Overrides, PassedSockets, Problems, Scheme,
+};
 use crate::credentials::{self, Supply};
-use crate::listener::{Ended, Server, SetupError, network};
+use crate::listener::{Ended, Server, SetupError, Supervisor, network};
 use crate::telemetry;
 use crate::upstream::Network;
 
@@ -80,7 +83,14 @@ struct Prepared {
 
 /// Everything before the first request. What held secrets is gone afterwards, but for the server's key.
 fn prepare(arguments: &ServeArguments, environment: Environment) -> Result<Prepared, Exit> {
-    let overrides = arguments.overrides();
+    // First of all: sockets have to be taken before there are threads.
+    let passed = PassedSockets::of_process(&environment)
+        .map_err(|error| fail(Exit::Configuration, error))?;
+    let supervisor =
+        Supervisor::of(&environment).map_err(|error| fail(Exit::Configuration, error))?;
+    let addresses = passed.addresses();
+    let addresses = addresses.map_err(|error| fail(Exit::Failed, SetupError::from(error)))?;
+    let overrides = arguments.overrides().passed(addresses);
     let mut loaded = config::load(&overrides, &environment)
         .map_err(|problems| fail(Exit::Configuration, problems))?;
     telemetry::start_log(&loaded.config.log).map_err(|error| fail(Exit::Failed, error))?;
@@ -89,9 +99,11 @@ fn prepare(arguments: &ServeArguments, environment: Environment) -> Result<Prepa
     announce(&loaded);
     drop(environment);
     let supplies = loaded.supplies.clone();
-    let server = Server::bind_with(network.clone(), &loaded.config, supplies);
+    let server = Server::bind_passed(network.clone(), passed, &loaded.config, supplies);
     let server = server.map_err(|error| match error {
-        SetupError::Bind(_) | SetupError::Socket(_) => fail(Exit::Failed, error),
+        SetupError::Bind(_) | SetupError::Socket(_) | SetupError::Passed(_) => {
+            fail(Exit::Failed, error)
+        }
         SetupError::Tls(_) | SetupError::ServerTls(_) | SetupError::Credentials(_) => {
             fail(Exit::Configuration, error)
         }
@@ -107,7 +119,7 @@ fn prepare(arguments: &ServeArguments, environment: Environment) -> Result<Prepa
         ..
     } = loaded;
     Ok(Prepared {
-        server,
+        server: server.supervised_by(supervisor.clone()),
         listening,
         reloading: Reloading {
             overrides,
@@ -115,6 +127,7 @@ fn prepare(arguments: &ServeArguments, environment: Environment) -> Result<Prepa
             said,
             supplies,
             network,
+            supervisor,
         },
     })
 }
@@ -159,15 +172,10 @@ fn serve(prepared: Prepared) -> Exit {
         };
         let reloads = reloading.run(hangups, server.reloader());
         // Whoever reads this may send a signal at once.
-        if let Some(address) = server.admin_address() {
-            tracing::info!("health and metrics on http://{address}");
-        }
-        for endpoint in listening {
-            tracing::info!("listening on {endpoint}");
-        }
+        announce_addresses(server.admin_address(), &listening);
         let stop = async {
             first.next().await;
-            tracing::info!("stopping: running requests are finished, new ones are not accepted");
+            tracing::info!("stopping: running requests are finished, and soon no new ones are accepted");
         };
         let again = async {
             second.next().await;
@@ -177,7 +185,7 @@ fn serve(prepared: Prepared) -> Exit {
             ended = server.serve(stop) => match ended {
                 Ok(Ended::Drained) => Exit::Ok,
                 Ok(Ended::CutOff) => {
-                    tracing::warn!("requests were cut off, since they did not finish within timeouts.shutdown");
+                    tracing::warn!("requests were cut off: they did not finish within timeouts.shutdown");
                     Exit::Failed
                 }
                 Err(error) => fail(Exit::Failed, error),
@@ -189,6 +197,21 @@ fn serve(prepared: Prepared) -> Exit {
             }
         }
     })
+}
+
+/// Says where the proxy can be reached.
+fn announce_addresses(admin: Option<SocketAddr>, listening: &[String]) {
+    if let Some(address) = admin {
+        let who = if address.ip().is_loopback() {
+            "programs on this machine"
+        } else {
+            "whoever reaches it on the network"
+        };
+        tracing::info!("health and metrics on http://{address} for {who}");
+    }
+    for endpoint in listening {
+        tracing::info!("listening on {endpoint}");
+    }
 }
 
 /// Says where requests go, whose they are, and what is risky.

@@ -74,6 +74,7 @@ pub(super) fn timeouts(judge: &mut Judge<'_>) -> Timeouts {
         body_idle: judge.duration("timeouts.body_idle"),
         response: judge.duration("timeouts.response"),
         idle: judge.duration("timeouts.idle"),
+        drain_delay: judge.delay("timeouts.drain_delay"),
         shutdown: judge.duration("timeouts.shutdown"),
     }
 }
@@ -118,5 +119,6 @@ pub(super) fn log(judge: &mut Judge<'_>) -> LogConfig {
         level: judge
             .word("log.level", &levels, level)
             .unwrap_or(LevelFilter::INFO),
+        access: judge.boolean("log.access").unwrap_or(true),
     }
 }

@@ -9,6 +9,7 @@ use figment::value::Value;
 use http::HeaderValue;
 use jiff::SignedDuration;
 
+use super::passed::PassedAddresses;
 use super::problem::{Place, Problem};
 use super::raw::Raw;
 
@@ -25,6 +26,11 @@ pub(super) struct Judge<'a> {
 impl<'a> Judge<'a> {
     pub(super) fn new(raw: &'a Raw, problems: Vec<Problem>) -> Self {
         Self { raw, problems }
+    }
+
+    /// Sockets in place of addresses.
+    pub(super) fn passed(&self) -> &'a PassedAddresses {
+        &self.raw.passed
     }
 
     /// Where a key was said.
@@ -137,16 +143,19 @@ impl<'a> Judge<'a> {
     /// A time above zero, of a day at most.
     pub(super) fn duration(&mut self, key: &str) -> Duration {
         let duration = self.read(key, |value| {
-            let time = value
-                .as_str()
-                .and_then(|text| text.parse::<SignedDuration>().ok());
-            let time = time.and_then(|time| Duration::try_from(time).ok());
-            time.filter(|time| !time.is_zero() && *time <= LONGEST)
-                .ok_or(
-                    "expected a time above zero and up to a day, like \"5s\", \"300ms\" or \"2m\"",
-                )
+            time(value).filter(|time| !time.is_zero()).ok_or(
+                "expected a time above zero and up to a day, like \"5s\", \"300ms\" or \"2m\"",
+            )
         });
         duration.unwrap_or(LONGEST)
+    }
+
+    /// A time of a day at most, or none.
+    pub(super) fn delay(&mut self, key: &str) -> Duration {
+        let delay = self.read(key, |value| {
+            time(value).ok_or("expected a time up to a day, like \"5s\", or \"0s\" for none")
+        });
+        delay.unwrap_or_default()
     }
 
     /// One of several words; `None` if it is another.
@@ -166,6 +175,13 @@ impl<'a> Judge<'a> {
         }
         value
     }
+}
+
+/// A time of a day at most.
+fn time(value: &Value) -> Option<Duration> {
+    let time = value.as_str()?.parse::<SignedDuration>().ok()?;
+    let time = Duration::try_from(time).ok()?;
+    (time <= LONGEST).then_some(time)
 }
 
 /// Text of a value.

@@ -20,9 +20,6 @@ const fn key(name: &'static str, default: &'static str, meaning: &'static str) -
     }
 }
 
-/// Said of what the contract has and this version has not.
-pub(super) const NOT_SERVED: &str = "is not served by this version yet";
-
 /// All keys but those of `[[route]]`, in the order of the example file.
 pub const KEYS: &[Key] = &[
     key(
@@ -33,7 +30,7 @@ pub const KEYS: &[Key] = &[
     key(
         "admin",
         r#""127.0.0.1:8081""#,
-        "loopback address of health and metrics, or `off`",
+        "address of health and metrics, or `off`; not loopback only with `access.allow_remote`",
     ),
     key(
         "upstream",
@@ -183,9 +180,14 @@ pub const KEYS: &[Key] = &[
         "between two pieces of an answer",
     ),
     key(
+        "timeouts.drain_delay",
+        r#""0s""#,
+        "from SIGTERM until no more connections are accepted, while `/readyz` says 503 already",
+    ),
+    key(
         "timeouts.shutdown",
         r#""30s""#,
-        "for running requests to finish after SIGTERM",
+        "for running requests to finish after that",
     ),
     key(
         "pool.connections",
@@ -221,7 +223,7 @@ pub const KEYS: &[Key] = &[
     key(
         "access.allow_remote",
         "false",
-        "listen on addresses that are not loopback; needs `access.token_file` or `tls.client_ca_file` too",
+        "listen on addresses that are not loopback; those for callers need `access.token_file` or `tls.client_ca_file` too",
     ),
     key(
         "unix_socket.mode",
@@ -273,6 +275,11 @@ pub const KEYS: &[Key] = &[
         "log.level",
         r#""info""#,
         "`off`, `error`, `warn`, `info`, `debug` or `trace`",
+    ),
+    key(
+        "log.access",
+        "true",
+        "one line for each request when it has ended, at level `info`",
     ),
 ];
 

@@ -9,10 +9,9 @@ use std::path::{Path, PathBuf};
 
 use super::address::{self, EXPECTED_LISTEN};
 use super::judge::Judge;
-use super::keys::NOT_SERVED;
 use super::resolve::relative;
 use super::secret::{CallerToken, read_caller_token};
-use super::{Access, TlsFiles, UnixSocketConfig};
+use super::{Access, TlsFiles};
 
 /// An address to accept callers on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +46,19 @@ impl From<SocketAddr> for Listen {
     }
 }
 
+/// Who may use a unix socket (`[unix_socket]`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnixSocketConfig {
+    /// Permissions of the socket.
+    pub mode: u32,
+    /// Number of the user that it belongs to; `None` for the one that runs the proxy.
+    pub owner: Option<u32>,
+    /// Number of the group that it belongs to; `None` for that of the user.
+    pub group: Option<u32>,
+    /// Numbers of the users that may call; anybody who can open the socket if there are none.
+    pub allowed_uids: Vec<u32>,
+}
+
 pub(super) fn listen(judge: &mut Judge<'_>) -> Vec<Listen> {
     let said = judge.list("listen").unwrap_or_default();
     if said.is_empty() && judge.read("listen", |value| Ok(value.as_array().is_some())) == Some(true)
@@ -60,7 +72,7 @@ pub(super) fn listen(judge: &mut Judge<'_>) -> Vec<Listen> {
             Err(message) => judge.report("listen", message),
         }
     }
-    addresses
+    judge.passed().in_place_of(addresses)
 }
 
 pub(super) fn unix_socket(judge: &mut Judge<'_>) -> UnixSocketConfig {
@@ -175,24 +187,41 @@ fn token(judge: &mut Judge<'_>) -> Option<CallerToken> {
 pub(super) fn admin(judge: &mut Judge<'_>, listen: &[Listen]) -> Option<SocketAddr> {
     const EXPECTED: &str = "expected an address with a port, like \"127.0.0.1:8081\", or \"off\"";
     let text = judge.required_text("admin", EXPECTED)?;
-    if text == "off" {
+    let address = match (judge.passed().admin, text.as_str()) {
+        (Some(passed), _) => passed,
+        (None, "off") => return None,
+        (None, text) => match address::listen(text) {
+            Ok(Listen::Tcp(address)) => address,
+            Ok(_) | Err(_) => {
+                judge.report("admin", EXPECTED);
+                return None;
+            }
+        },
+    };
+    if address.port() != 0 && is_among(listen, address) {
+        judge.report(
+            "admin",
+            "callers use this address (listen); give another port, or \"off\"",
+        );
         return None;
     }
-    match address::listen(&text) {
-        Ok(Listen::Tcp(own)) if own.port() != 0 && is_among(listen, own) => {
-            judge.report(
-                "admin",
-                "callers use this address (listen); give another port, or \"off\"",
-            );
-        }
-        Ok(Listen::Tcp(address)) if address.ip().is_loopback() => return Some(address),
-        Ok(_) => judge.report(
+    if !address.ip().is_loopback() && !wants_remote(judge) {
+        judge.report(
             "admin",
-            format!("another address than one of loopback {NOT_SERVED}; use 127.0.0.1:8081 or [::1]:8081"),
-        ),
-        Err(_) => judge.report("admin", EXPECTED),
+            "an address that is not loopback tells everybody who reaches it how the proxy is; use 127.0.0.1:8081 or \
+             [::1]:8081, or set access.allow_remote = true",
+        );
+        return None;
     }
-    None
+    Some(address)
+}
+
+/// Whether addresses that are not loopback are wanted. A value that cannot be read is reported once only.
+fn wants_remote(judge: &mut Judge<'_>) -> bool {
+    let reported = judge.problems.len();
+    let is_wanted = judge.boolean("access.allow_remote") == Some(true);
+    judge.problems.truncate(reported);
+    is_wanted
 }
 
 fn is_among(listen: &[Listen], address: SocketAddr) -> bool {

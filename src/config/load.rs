@@ -8,7 +8,7 @@ use super::environment::Environment;
 use super::problem::{Place, Problem, Problems};
 use super::raw::{Layer, Raw, RawRoute};
 use super::resolve::Judged;
-use super::{Config, Limits, Said, egress, memory, resolve};
+use super::{Config, Limits, PassedAddresses, Said, egress, memory, resolve};
 use crate::credentials::{self, Kind, Need, Supply};
 
 /// What the options of the command line say: the file to read, and values that override keys.
@@ -16,6 +16,7 @@ use crate::credentials::{self, Kind, Need, Supply};
 pub struct Overrides {
     file: Option<PathBuf>,
     layer: Layer,
+    passed: PassedAddresses,
 }
 
 impl Overrides {
@@ -25,7 +26,14 @@ impl Overrides {
         Self {
             file,
             layer: Layer::default(),
+            passed: PassedAddresses::default(),
         }
+    }
+
+    /// With sockets in place of addresses.
+    #[must_use]
+    pub fn passed(self, passed: PassedAddresses) -> Self {
+        Self { passed, ..self }
     }
 
     /// With a key set by an option, if it was given.
@@ -181,7 +189,8 @@ fn judge(overrides: &Overrides, environment: &Environment) -> (Option<PathBuf>, 
         Layer::of_environment(environment, &mut problems),
         overrides.layer.clone(),
     ];
-    let mut judged = resolve::resolve(&Raw::new(layers, routes), problems);
+    let raw = Raw::new(layers, routes).with_passed(overrides.passed.clone());
+    let mut judged = resolve::resolve(&raw, problems);
     egress::apply(&mut judged.config, environment, &mut judged.problems);
     (file, judged)
 }

@@ -17,6 +17,7 @@ mod keys;
 mod listen;
 mod load;
 mod memory;
+mod passed;
 mod problem;
 mod raw;
 mod resolve;
@@ -38,8 +39,9 @@ pub use credentials::{
 pub use egress::EgressProxy;
 pub use environment::Environment;
 pub use keys::{KEYS, Key, ROUTE_KEYS};
-pub use listen::Listen;
+pub use listen::{Listen, UnixSocketConfig};
 pub use load::{Loaded, Overrides, from_text, load, load_admin, load_credentials, with_upstream};
+pub use passed::{PassedAddresses, PassedError, PassedSocket, PassedSockets};
 pub use problem::{Place, Problem, Problems};
 pub use said::Said;
 pub use secret::CallerToken;
@@ -54,7 +56,7 @@ pub struct Config {
     pub unix_socket: UnixSocketConfig,
     /// Certificate and key for TLS with callers.
     pub tls: Option<TlsFiles>,
-    /// Loopback address where health and metrics are served; `None` when switched off.
+    /// Where health and metrics are served; `None` when switched off.
     pub admin: Option<SocketAddr>,
     /// Where requests go; at least one, longest prefix first.
     pub routes: Vec<Route>,
@@ -265,21 +267,10 @@ pub struct Timeouts {
     pub response: Duration,
     /// Between two pieces of a response body.
     pub idle: Duration,
-    /// From the signal to stop until what is still running is cut off.
+    /// From the signal to stop until nothing more is accepted; may be zero.
+    pub drain_delay: Duration,
+    /// From then on until what is still running is cut off.
     pub shutdown: Duration,
-}
-
-/// Who may use a unix socket (`[unix_socket]`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnixSocketConfig {
-    /// Permissions of the socket.
-    pub mode: u32,
-    /// Number of the user that it belongs to; `None` for the one that runs the proxy.
-    pub owner: Option<u32>,
-    /// Number of the group that it belongs to; `None` for that of the user.
-    pub group: Option<u32>,
-    /// Numbers of the users that may call; anybody who can open the socket if there are none.
-    pub allowed_uids: Vec<u32>,
 }
 
 /// How connections to an upstream are kept (`[pool]`).
@@ -327,6 +318,8 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// The least severe level that is written.
     pub level: tracing::level_filters::LevelFilter,
+    /// Whether each request is recorded, at level info.
+    pub access: bool,
 }
 
 /// The shape of log lines.

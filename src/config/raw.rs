@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::environment::{Environment, PREFIX};
 use super::keys::KEYS;
+use super::passed::PassedAddresses;
 use super::problem::{Place, Problem};
 
 /// Values of one source.
@@ -38,6 +39,8 @@ pub(super) struct Raw {
     merged: Value,
     layers: Vec<Layer>,
     pub(super) routes: Vec<RawRoute>,
+    /// Sockets in place of addresses.
+    pub(super) passed: PassedAddresses,
 }
 
 impl Raw {
@@ -57,7 +60,13 @@ impl Raw {
             merged: merged.into(),
             layers,
             routes,
+            passed: PassedAddresses::default(),
         }
+    }
+
+    /// With sockets in place of addresses.
+    pub(super) fn with_passed(self, passed: PassedAddresses) -> Self {
+        Self { passed, ..self }
     }
 
     /// What was said of a key, and where.

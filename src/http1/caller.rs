@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::body::{BodyDecoder, Decoded, ReadError};
 use super::framing::Framing;
 use super::head::{RequestHead, Version};
+use super::traffic::Traffic;
 use super::wire::Wire;
 
 /// A caller's connection, and how far the body of the current request has been read.
@@ -24,6 +25,7 @@ pub struct Caller {
     waits: bool,
     /// Whether whoever reads the body waits for more of it.
     is_awaited: bool,
+    traffic: Rc<Traffic>,
 }
 
 impl Caller {
@@ -35,6 +37,7 @@ impl Caller {
             body: BodyDecoder::new(Framing::Length(0)),
             waits: false,
             is_awaited: false,
+            traffic: Rc::default(),
         }
     }
 
@@ -42,6 +45,7 @@ impl Caller {
     pub fn begin(&mut self, head: &RequestHead) {
         self.body = BodyDecoder::new(head.framing);
         self.is_awaited = false;
+        self.traffic.begin();
         self.waits = head.version == Version::Http11 && head.fields.lists("expect", "100-continue");
     }
 
@@ -57,9 +61,17 @@ impl Caller {
         self.is_awaited
     }
 
+    /// How much the current request has moved.
+    #[must_use]
+    pub fn traffic(&self) -> &Rc<Traffic> {
+        &self.traffic
+    }
+
     /// Throws away what of the body has come already; whether that was all of it.
     pub fn discard_buffered(&mut self) -> bool {
-        while let Ok(Decoded::Piece(_)) = self.body.decode(self.wire.input()) {}
+        while let Ok(Decoded::Piece(piece)) = self.body.decode(self.wire.input()) {
+            self.traffic.receive(piece.len());
+        }
         self.body.is_done()
     }
 
@@ -82,6 +94,9 @@ impl Caller {
         }
         let piece = self.body.poll_piece(&mut self.wire, cx);
         self.is_awaited = piece.is_pending();
+        if let Poll::Ready(Some(Ok(piece))) = &piece {
+            self.traffic.receive(piece.len());
+        }
         piece
     }
 }
@@ -122,6 +137,12 @@ impl Incoming {
     /// A [`ReadError`].
     pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {
         self.caller.borrow_mut().poll_piece(cx)
+    }
+
+    /// How much the request has moved.
+    #[must_use]
+    pub fn traffic(&self) -> Rc<Traffic> {
+        Rc::clone(&self.caller.borrow().traffic)
     }
 
     /// Where interim answers for the caller go.

@@ -69,6 +69,12 @@ impl RequestHead {
         str::from_utf8(&self.method).unwrap_or_default()
     }
 
+    /// The method for somebody who outlives the head.
+    #[must_use]
+    pub fn shared_method(&self) -> Bytes {
+        self.method.clone()
+    }
+
     /// The target, as it came.
     #[must_use]
     pub fn target(&self) -> &str {

@@ -30,6 +30,7 @@ mod idle;
 mod malformed;
 mod output;
 mod scan;
+mod traffic;
 mod wire;
 
 pub use body::{BodyDecoder, Decoded, ReadError};
@@ -41,6 +42,7 @@ pub use head::{RequestHead, ResponseHead, Version};
 pub use idle::IdleTimer;
 pub use malformed::Malformed;
 pub use scan::Scanner;
+pub use traffic::Traffic;
 pub use wire::{Transport, Wire};
 
 /// The most fields of a head or of trailers.

@@ -190,6 +190,12 @@ impl Wire {
         self.output.has_remaining()
     }
 
+    /// Bytes that are still to be written.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.output.remaining()
+    }
+
     /// Writes what is queued.
     ///
     /// # Errors

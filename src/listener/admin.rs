@@ -17,8 +17,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::accept::PAUSE;
-use super::connection;
+use super::accepting::PAUSE;
+use super::connection::{self, Ending};
+use super::passed;
 use super::sockets::{Accepted, BindError, bind};
 use crate::admin::Admin;
 use crate::config::Access;
@@ -44,11 +45,24 @@ impl Desk {
     /// A [`BindError`] that names `--admin`.
     pub(super) fn bind(address: SocketAddr, access: &Access) -> Result<Self, BindError> {
         let (address, socket) = bind(address, "--admin")?;
-        Ok(Self {
+        Ok(Self::at(address, socket, access))
+    }
+
+    /// Takes a socket that listens already.
+    ///
+    /// # Errors
+    ///
+    /// What the system says if it cannot be used.
+    pub(super) fn take(socket: std::net::TcpListener, access: &Access) -> io::Result<Self> {
+        Ok(Self::at(socket.local_addr()?, passed::own(socket)?, access))
+    }
+
+    fn at(address: SocketAddr, socket: std::net::TcpListener, access: &Access) -> Self {
+        Self {
             socket,
             address,
             guard: Guard::new(access, &[address]),
-        })
+        }
     }
 
     /// The bound address.
@@ -56,7 +70,8 @@ impl Desk {
         self.address
     }
 
-    /// Answers, for ever; `stopping` says whether the proxy takes no more requests.
+    /// Answers, for ever; `stopping` says whether the proxy takes no more requests, and `quit` is told when
+    /// it is asked to.
     ///
     /// # Errors
     ///
@@ -65,14 +80,18 @@ impl Desk {
         self,
         settings: watch::Receiver<Arc<Settings>>,
         stopping: CancellationToken,
+        quit: CancellationToken,
     ) -> io::Result<Infallible> {
         let socket = TcpListener::from_std(self.socket)?;
-        let admin = Admin::new(self.guard, settings.clone(), stopping);
+        let admin = Admin::new(self.guard, settings.clone(), stopping, quit);
         let mut connections = FuturesUnordered::new();
         loop {
             tokio::select! {
                 accepted = socket.accept(), if connections.len() < CONNECTIONS => match accepted {
-                    Ok((stream, _)) => connections.push(serve(stream, admin.clone(), Arc::clone(&settings.borrow()))),
+                    Ok((stream, peer)) => {
+                        let admin = admin.clone().asked_by(peer.ip());
+                        connections.push(serve(stream, admin, Arc::clone(&settings.borrow())));
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "accepting admin connections failed; it is tried again shortly");
                         tokio::time::sleep(PAUSE).await;
@@ -86,9 +105,9 @@ impl Desk {
 
 async fn serve(stream: TcpStream, admin: Admin, settings: Arc<Settings>) {
     if let Ok(stream) = stream.into_std() {
-        let refuse = |error: &_| refused("", error);
+        let refuse = |error: &_, _| refused("", error);
         // A connection carries one request, so there is nothing to drain.
         let accepted = Accepted::Tcp(stream, None);
-        connection::serve(accepted, admin, refuse, &settings, CancellationToken::new()).await;
+        connection::serve(accepted, admin, refuse, &settings, Ending::default()).await;
     }
 }

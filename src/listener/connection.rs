@@ -17,45 +17,67 @@ use super::exchange::{Exchange, Finished};
 use super::sockets::Accepted;
 use crate::config::Timeouts;
 use crate::error::Error;
-use crate::http1::{Caller, Malformed, RequestHead, Scanner, Wire};
+use crate::http1::{Caller, Malformed, RequestHead, Scanner, Traffic, Wire};
 use crate::proxy::{Request, Response, Settings};
 
-/// Serves one connection: `service` answers requests, and `refuse` what cannot be read as one. On
-/// `drain`, what is running is finished, and nothing more is taken.
+/// How long a connection that has just been accepted may still take to bring its first request when the
+/// process ends: the caller could not know.
+const ARRIVING: Duration = Duration::from_millis(250);
+
+/// What connections are told of the end of the process.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ending {
+    /// The end is near: each answer is the last one of its connection, and says so.
+    pub(super) soon: CancellationToken,
+    /// What is running is finished, and nothing more is taken.
+    pub(super) now: CancellationToken,
+}
+
+impl Ending {
+    /// What a future resolves to, unless the process ends, and the future does not resolve soon.
+    async fn spare<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        let late = async {
+            self.now.cancelled().await;
+            tokio::time::sleep(ARRIVING).await;
+        };
+        tokio::select! {
+            biased;
+            resolved = future => Some(resolved),
+            () = late => None,
+        }
+    }
+}
+
+/// Serves one connection: `service` answers requests, and `refuse` what cannot be read as one, until the
+/// `ending`.
 pub(super) async fn serve<S>(
     accepted: Accepted,
     mut service: S,
-    refuse: impl Fn(&Error) -> Response,
+    refuse: impl Fn(&Error, Rc<Traffic>) -> Response,
     settings: &Settings,
-    drain: CancellationToken,
+    ending: Ending,
 ) where
     S: Service<Request, Response = Response, Error = Infallible>,
 {
-    let limit = settings.timeouts().header_read;
+    let (timeouts, longest) = (settings.timeouts(), settings.limits().header);
     let is_secure = matches!(accepted, Accepted::Tcp(_, Some(_)));
-    let wire = match drain.run_until_cancelled(open(accepted, limit)).await {
-        Some(Ok(wire)) => wire,
-        Some(Err(error)) => {
-            tracing::info!(%error, "a connection of a caller's could not be served");
-            return;
-        }
-        None => return,
-    };
+    let opened = ending.spare(open(accepted, timeouts.header_read)).await;
+    let Some(wire) = opened.flatten() else { return };
     let caller = Rc::new(RefCell::new(Caller::new(wire)));
     let mut is_first = true;
     loop {
-        let arrived = next(
-            &caller,
-            settings.timeouts(),
-            settings.limits().header,
-            is_first,
-            &drain,
-        );
-        let mut exchange = Exchange::new(Rc::clone(&caller), settings.timeouts(), drain.clone());
+        let arrived = next(&caller, timeouts, longest, is_first, &ending);
+        let soon = ending.soon.clone();
+        let mut exchange = Exchange::new(Rc::clone(&caller), timeouts, soon);
         let finished = match arrived.await {
             Arrived::Nothing => return,
             Arrived::Request(head) => exchange.run(*head, is_secure, &mut service).await,
-            Arrived::Malformed(malformed) => exchange.refuse(refuse(&refusal(malformed))).await,
+            Arrived::Malformed(malformed) => {
+                let traffic = Rc::clone(caller.borrow().traffic());
+                traffic.begin();
+                let response = refuse(&refusal(malformed), traffic);
+                exchange.refuse(response).await
+            }
         };
         match finished {
             Finished::Kept => is_first = false,
@@ -66,8 +88,18 @@ pub(super) async fn serve<S>(
     }
 }
 
-/// Makes a connection ready to be read from; with TLS, that takes a handshake.
-async fn open(accepted: Accepted, limit: Duration) -> io::Result<Wire> {
+/// Makes a connection ready to be read from; with TLS, that takes a handshake. Nothing comes of one that
+/// cannot be used.
+async fn open(accepted: Accepted, limit: Duration) -> Option<Wire> {
+    let opened = try_open(accepted, limit).await;
+    opened
+        .inspect_err(
+            |error| tracing::info!(%error, "a connection of a caller's could not be served"),
+        )
+        .ok()
+}
+
+async fn try_open(accepted: Accepted, limit: Duration) -> io::Result<Wire> {
     Ok(match accepted {
         Accepted::Unix(stream) => Wire::new(tokio::net::UnixStream::from_std(stream)?),
         Accepted::Tcp(stream, None) => Wire::new(tokio::net::TcpStream::from_std(stream)?),
@@ -93,34 +125,24 @@ async fn next(
     timeouts: &Timeouts,
     limit: usize,
     is_first: bool,
-    drain: &CancellationToken,
+    ending: &Ending,
 ) -> Arrived {
+    let arrived = async {
+        // Once the process ends, only a request that has begun to arrive is waited for.
+        if is_first && ending.spare(first_byte(caller)).await != Some(true) {
+            return Arrived::Nothing;
+        }
+        head(caller, limit).await
+    };
     if !is_first {
         caller.borrow_mut().wire.rest();
-        let begun = timeout(
-            timeouts.keep_alive,
-            drain.run_until_cancelled(first_byte(caller)),
-        );
-        if !matches!(begun.await, Ok(Some(true))) {
+        let begun = ending.now.run_until_cancelled(first_byte(caller));
+        if !matches!(timeout(timeouts.keep_alive, begun).await, Ok(Some(true))) {
             return Arrived::Nothing;
         }
     }
-    let arrived = timeout(timeouts.header_read, head(caller, limit));
-    // Once draining, only a request that has begun to arrive is waited for.
-    let arrived = async {
-        tokio::pin!(arrived);
-        tokio::select! {
-            biased;
-            arrived = &mut arrived => arrived,
-            () = drain.cancelled(), if is_first => {
-                if caller.borrow_mut().wire.input().is_empty() {
-                    return Ok(Arrived::Nothing);
-                }
-                arrived.await
-            }
-        }
-    };
-    arrived.await.unwrap_or_else(|_| {
+    let arrived = timeout(timeouts.header_read, arrived).await;
+    arrived.unwrap_or_else(|_| {
         tracing::info!("a caller took too long to send a request head (timeouts.header_read)");
         Arrived::Nothing
     })

@@ -17,6 +17,7 @@ use super::writing::Writing;
 use crate::config::Timeouts;
 use crate::http1::{Caller, Encoder, Framing, Incoming, RequestHead, Version, push_field};
 use crate::proxy::{Announced, Request, Response, ResponseBody, tunnel};
+use crate::telemetry::access::End;
 use crate::upstream::Connection;
 
 /// How a connection is after an exchange.
@@ -36,7 +37,7 @@ pub(super) enum Finished {
 pub(super) struct Exchange<'a> {
     caller: Rc<RefCell<Caller>>,
     timeouts: &'a Timeouts,
-    draining: CancellationToken,
+    ending: CancellationToken,
     presence: Presence,
     /// For what comes of a request body that nobody wants.
     discard: Discard,
@@ -63,12 +64,12 @@ impl<'a> Exchange<'a> {
     pub(super) fn new(
         caller: Rc<RefCell<Caller>>,
         timeouts: &'a Timeouts,
-        draining: CancellationToken,
+        ending: CancellationToken,
     ) -> Self {
         Self {
             caller,
             timeouts,
-            draining,
+            ending,
             presence: Presence::default(),
             discard: Discard::default(),
         }
@@ -139,12 +140,22 @@ impl<'a> Exchange<'a> {
     }
 
     async fn answer(&mut self, terms: Terms, mut response: Response) -> Finished {
+        // In flight until the answer was written, or was given up.
+        let flight = response.flight.take();
+        let (finished, end) = self.write(terms, response).await;
+        if let Some(flight) = flight {
+            flight.ended(end);
+        }
+        finished
+    }
+
+    async fn write(&mut self, terms: Terms, mut response: Response) -> (Finished, End) {
         // Of what is being sent on, the end is waited for.
         let has_all = response.body.is_uploading() || self.caller.borrow_mut().discard_buffered();
         let keeps_alive = terms.keeps_alive
             && has_all
             && !response.closes
-            && !self.draining.is_cancelled()
+            && !self.ending.is_cancelled()
             && (response.length != Announced::Unknown || terms.version == Version::Http11);
         let framing = finish_head(&mut response, terms, keeps_alive);
         self.caller.borrow_mut().wire.queue(response.head.into());
@@ -161,16 +172,18 @@ impl<'a> Exchange<'a> {
         if is_told_by_end {
             self.caller.borrow_mut().wire.reset_on_close();
         }
-        if poll_fn(|cx| writing.poll(cx)).await.is_err() {
-            return Finished::Closed;
+        if let Err(gone) = poll_fn(|cx| writing.poll(cx)).await {
+            let caller = self.caller.borrow();
+            caller.traffic().lose(caller.wire.pending());
+            return (Finished::Closed, gone.into());
         }
         if is_told_by_end {
             self.caller.borrow_mut().wire.end_on_close();
         }
         if let ResponseBody::Tunnel(connection) = writing.body {
-            return self.tunnel(*connection).await;
+            return (Finished::Closed, self.tunnel(*connection).await);
         }
-        self.finished(keeps_alive)
+        (self.finished(keeps_alive), End::Whole)
     }
 
     fn finished(&self, keeps_alive: bool) -> Finished {
@@ -186,11 +199,14 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    async fn tunnel(&self, connection: Connection) -> Finished {
-        if let Err(error) = tunnel(&self.caller, connection, self.timeouts.idle).await {
-            tracing::info!(%error, "a WebSocket was cut off");
+    async fn tunnel(&self, connection: Connection) -> End {
+        match tunnel(&self.caller, connection, self.timeouts.idle).await {
+            Ok(()) => End::Whole,
+            Err(error) => {
+                tracing::info!(%error, "a WebSocket was cut off");
+                End::BrokenOff
+            }
         }
-        Finished::Closed
     }
 }
 

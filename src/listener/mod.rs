@@ -12,15 +12,18 @@
 //! that is the worker's business, with a limit. A caller that never closes its end must not hold up the end
 //! of the process: draining has a limit.
 
-mod accept;
+mod accepting;
 mod admin;
 mod closing;
 mod connection;
 mod exchange;
+mod passed;
 mod presence;
+mod pulse;
 mod running;
 mod server;
 mod sockets;
+mod supervisor;
 mod tls;
 mod unix;
 mod workers;
@@ -29,4 +32,5 @@ mod writing;
 pub use running::{Fresh, Reloader};
 pub use server::{Ended, ServeError, Server, SetupError, network};
 pub use sockets::{BindError, Listeners};
+pub use supervisor::{Supervisor, SupervisorError};
 pub use tls::{ServerTls, ServerTlsError};

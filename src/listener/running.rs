@@ -17,9 +17,10 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::accept::{Open, accept};
+use super::accepting::{Open, accept};
 use super::server::{Ended, ServeError, SetupError};
 use super::sockets::Listeners;
+use super::supervisor::Supervisor;
 use super::tls::ServerTls;
 use super::workers::Workers;
 use crate::config::Config;
@@ -74,6 +75,18 @@ impl Reloader {
     }
 }
 
+/// What a proxy is started with.
+#[derive(Debug)]
+pub(super) struct Started {
+    pub(super) listeners: Listeners,
+    pub(super) settings: Arc<Settings>,
+    pub(super) network: Network,
+    pub(super) tls: Option<ServerTls>,
+    /// Tells the admin listener by what requests are served.
+    pub(super) told: watch::Sender<Arc<Settings>>,
+    pub(super) supervisor: Supervisor,
+}
+
 /// A proxy that serves.
 #[derive(Debug)]
 pub(super) struct Running {
@@ -87,17 +100,20 @@ pub(super) struct Running {
     beside: JoinSet<Option<()>>,
     /// Tells the admin listener by what requests are served.
     told: watch::Sender<Arc<Settings>>,
+    supervisor: Supervisor,
 }
 
 impl Running {
     /// Starts the workers. Nothing is accepted yet.
-    pub(super) fn start(
-        listeners: Listeners,
-        settings: Arc<Settings>,
-        network: Network,
-        tls: Option<ServerTls>,
-        told: watch::Sender<Arc<Settings>>,
-    ) -> Result<Self, ServeError> {
+    pub(super) fn start(started: Started) -> Result<Self, ServeError> {
+        let Started {
+            listeners,
+            settings,
+            network,
+            tls,
+            told,
+            supervisor,
+        } = started;
         Ok(Self {
             workers: Arc::new(Workers::start(&settings, &network)?),
             slots: Arc::new(Semaphore::new(settings.limits().connections)),
@@ -107,6 +123,7 @@ impl Running {
             tls,
             beside: JoinSet::new(),
             told,
+            supervisor,
         })
     }
 
@@ -119,7 +136,13 @@ impl Running {
         mut reloads: Option<mpsc::Receiver<Reload>>,
     ) -> Result<Ended, ServeError> {
         let sockets = self.open()?;
-        self.run_beside(sockets, supplies, &stopping);
+        // What runs beside the workers goes on until the sockets are closed.
+        let closed = CancellationToken::new();
+        self.run_beside(sockets, supplies, &closed);
+        // To the very end: a worker that hangs while the process ends is one that hangs.
+        let mut watching = JoinSet::new();
+        watching.spawn(self.supervisor.clone().watch(self.workers.pulse()));
+        self.supervisor.ready("requests are served");
         tokio::pin!(stop);
         loop {
             let wish = async {
@@ -134,28 +157,28 @@ impl Running {
                 wish = wish => match wish {
                     Some(Reload { fresh, outcome }) => {
                         // Whoever wished may have gone away.
-                        let _ = outcome.send(self.reload(fresh, &stopping).await);
+                        let _ = outcome.send(self.reload(fresh, &closed).await);
                     }
                     None => reloads = None,
                 }
             }
         }
-        let grace = self.settings.timeouts().shutdown;
+        let timeouts = self.settings.timeouts().clone();
         stopping.cancel();
+        self.supervisor.stopping();
+        self.workers.end_soon();
+        tokio::time::sleep(timeouts.drain_delay).await;
+        closed.cancel();
         // The sockets are closed when the tasks have ended, so that callers are refused rather than kept.
         while self.beside.join_next().await.is_some() {}
         drop(self.listeners);
         let workers = Arc::into_inner(self.workers);
         let workers = workers.expect("only the accepting tasks shared the workers");
-        Ok(workers.drain(grace).await)
+        Ok(workers.drain(timeouts.shutdown).await)
     }
 
     /// Turns to another configuration, or leaves all as it is.
-    async fn reload(
-        &mut self,
-        fresh: Fresh,
-        stopping: &CancellationToken,
-    ) -> Result<(), SetupError> {
+    async fn reload(&mut self, fresh: Fresh, closed: &CancellationToken) -> Result<(), SetupError> {
         let Fresh {
             config,
             supplies,
@@ -177,7 +200,7 @@ impl Running {
         (self.listeners, self.settings) = (listeners, settings);
         (self.network, self.tls) = (network, tls);
         let sockets = self.open().map_err(SetupError::Socket)?;
-        self.run_beside(sockets, supplies, stopping);
+        self.run_beside(sockets, supplies, closed);
         Ok(())
     }
 
@@ -191,30 +214,30 @@ impl Running {
         &mut self,
         sockets: Vec<Open>,
         supplies: Vec<Supply>,
-        stopping: &CancellationToken,
+        closed: &CancellationToken,
     ) {
         for socket in sockets {
             let accepts = accept(socket, Arc::clone(&self.workers), Arc::clone(&self.slots));
-            self.spawn(stopping, accepts);
+            self.spawn(closed, accepts);
         }
         for supply in supplies {
-            self.spawn(stopping, keep(supply, self.network.clone()));
+            self.spawn(closed, keep(supply, self.network.clone()));
         }
         let (network, settings) = (self.network.clone(), Arc::clone(&self.settings));
-        self.spawn(stopping, async move {
+        self.spawn(closed, async move {
             let limit = settings.timeouts().connect;
             network.look_ahead(settings.routes(), limit).await;
         });
         let tidies = tidy(Arc::clone(&self.settings), self.tls.clone());
-        self.spawn(stopping, tidies);
+        self.spawn(closed, tidies);
     }
 
     fn spawn(
         &mut self,
-        stopping: &CancellationToken,
+        closed: &CancellationToken,
         task: impl Future<Output = ()> + Send + 'static,
     ) {
-        let task = stopping.clone().run_until_cancelled_owned(task);
+        let task = closed.clone().run_until_cancelled_owned(task);
         self.beside.spawn(task);
     }
 

@@ -8,11 +8,12 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::admin::Desk;
-use super::running::{Reload, Reloader, Running};
+use super::running::{Reload, Reloader, Running, Started};
 use super::sockets::{BindError, Listeners};
+use super::supervisor::Supervisor;
 use super::tls::{ServerTls, ServerTlsError};
 use super::workers::StartError;
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, PassedSockets};
 use crate::credentials::{Credentials, CredentialsError, Kind, Need, Supply, needs};
 use crate::guard::Guard;
 use crate::proxy::{Keyring, Settings};
@@ -27,6 +28,7 @@ pub struct Server {
     network: Network,
     tls: Option<ServerTls>,
     supplies: Vec<Supply>,
+    supervisor: Supervisor,
     reloads: Option<mpsc::Receiver<Reload>>,
 }
 
@@ -58,6 +60,9 @@ pub enum SetupError {
     /// A socket cannot be accepted from.
     #[error("a listening socket cannot be used: {0}")]
     Socket(#[source] io::Error),
+    /// A socket that was passed cannot be used.
+    #[error("a socket of LISTEN_FDS cannot be used: {0}; correct what starts the program")]
+    Passed(#[from] io::Error),
     /// What the routes need cannot be had.
     #[error("credentials: {0}")]
     Credentials(#[from] CredentialsError),
@@ -131,13 +136,38 @@ impl Server {
         config: &Config,
         supplies: Vec<Supply>,
     ) -> Result<Self, SetupError> {
+        Self::bind_passed(network, PassedSockets::default(), config, supplies)
+    }
+
+    /// As [`Self::bind_with`], with sockets that were passed in place of addresses. The configuration is one
+    /// that was loaded with their addresses.
+    ///
+    /// # Errors
+    ///
+    /// A [`SetupError`]: the first thing that cannot be had.
+    ///
+    /// # Panics
+    ///
+    /// If a supply is missing that [`needs`] names.
+    pub fn bind_passed(
+        network: Network,
+        passed: PassedSockets,
+        config: &Config,
+        supplies: Vec<Supply>,
+    ) -> Result<Self, SetupError> {
         let tls = config.tls.as_ref().map(ServerTls::new).transpose()?;
-        let listeners = Listeners::bind(&config.listen, &config.unix_socket, tls.as_ref())?;
+        let (listen, unix_socket) = (&config.listen, &config.unix_socket);
+        let listeners = if passed.callers.is_empty() {
+            Listeners::bind(listen, unix_socket, tls.as_ref())?
+        } else {
+            Listeners::take(passed.callers, listen, unix_socket, tls.as_ref())?
+        };
         let guard = Guard::new(&config.access, listeners.addresses());
-        let admin = config
-            .admin
-            .map(|address| Desk::bind(address, &config.access))
-            .transpose()?;
+        let admin = match (passed.admin, config.admin) {
+            (Some(socket), _) => Some(Desk::take(socket, &config.access)?),
+            (None, Some(address)) => Some(Desk::bind(address, &config.access)?),
+            (None, None) => None,
+        };
         let keyring = Keyring::new(config, &supplies);
         Ok(Self {
             listeners,
@@ -146,8 +176,15 @@ impl Server {
             network,
             tls,
             supplies,
+            supervisor: Supervisor::default(),
             reloads: None,
         })
+    }
+
+    /// Tells a supervisor how it goes.
+    #[must_use]
+    pub fn supervised_by(self, supervisor: Supervisor) -> Self {
+        Self { supervisor, ..self }
     }
 
     /// All that callers can connect to, as they would write it.
@@ -176,8 +213,9 @@ impl Server {
         Reloader(sender)
     }
 
-    /// Serves callers until `stop` resolves, then stops accepting and lets running requests finish
-    /// within `timeouts.shutdown`. Health and metrics are served until those have.
+    /// Serves callers until `stop` resolves, or somebody asks for the end at the admin listener. After
+    /// `timeouts.drain_delay`, it stops accepting and lets running requests finish within
+    /// `timeouts.shutdown`. Health and metrics are served until those have.
     ///
     /// To be called on a single-threaded runtime, which does nothing but accept, and tell how it goes.
     ///
@@ -196,25 +234,45 @@ impl Server {
             network,
             tls,
             supplies,
+            supervisor,
             reloads,
         } = self;
-        let stopping = CancellationToken::new();
+        let (stopping, quit) = (CancellationToken::new(), CancellationToken::new());
         let told = watch::Sender::new(Arc::clone(&settings));
         let telling = {
-            let (stopping, told) = (stopping.clone(), told.subscribe());
+            let (stopping, quit) = (stopping.clone(), quit.clone());
+            let told = told.subscribe();
             async move {
                 match admin {
-                    Some(desk) => desk.serve(told, stopping).await,
+                    Some(desk) => desk.serve(told, stopping, quit).await,
                     None => std::future::pending().await,
                 }
             }
         };
-        let running = Running::start(listeners, settings, network, tls, told);
+        let running = Running::start(Started {
+            listeners,
+            settings,
+            network,
+            tls,
+            told,
+            supervisor,
+        });
+        let stop = stopped(stop, &quit);
         tokio::select! {
             // Its first step starts everything, before anybody is told that it has started.
             biased;
             ended = async { running?.until(stop, stopping, supplies, reloads).await } => ended,
             failed = telling => match failed? {},
+        }
+    }
+}
+
+/// Resolves when the end is asked for, in either way.
+async fn stopped(stop: impl Future<Output = ()>, quit: &CancellationToken) {
+    tokio::select! {
+        () = stop => {}
+        () = quit.cancelled() => {
+            tracing::info!("POST /quitquitquit: stopping; running requests are finished, and soon no new ones are accepted");
         }
     }
 }

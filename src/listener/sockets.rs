@@ -6,7 +6,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::tls::ServerTls;
 use super::unix;
@@ -144,12 +144,22 @@ impl Listeners {
             Some(Bound::Unix(..)) | None => listening(address),
         }
         .map_err(|source| BindError::tcp(address, source, "--listen"))?;
+        self.add_bound(listen, local, socket, tls);
+        Ok(())
+    }
+
+    pub(super) fn add_bound(
+        &mut self,
+        listen: &Listen,
+        local: SocketAddr,
+        socket: TcpListener,
+        tls: Option<ServerTls>,
+    ) {
         let scheme = if tls.is_some() { "https" } else { "http" };
         self.endpoints.push(format!("{scheme}://{local}"));
         self.addresses.push(local);
         let bound = Bound::Tcp(socket, tls);
         self.sockets.push((listen.clone(), bound));
-        Ok(())
     }
 
     fn add_unix(
@@ -168,10 +178,20 @@ impl Listeners {
             }
         };
         let (socket, door) = bound.map_err(|source| BindError::unix(path, source))?;
+        self.add_door(listen, path, socket, door);
+        Ok(())
+    }
+
+    pub(super) fn add_door(
+        &mut self,
+        listen: &Listen,
+        path: &Path,
+        socket: UnixListener,
+        door: Arc<unix::Door>,
+    ) {
         self.endpoints.push(format!("unix:{}", path.display()));
         let bound = Bound::Unix(socket, door);
         self.sockets.push((listen.clone(), bound));
-        Ok(())
     }
 
     fn known(&self, is_it: impl Fn(&Listen) -> bool) -> Option<&Bound> {
@@ -218,6 +238,15 @@ fn kept(socket: &TcpListener) -> io::Result<(SocketAddr, TcpListener)> {
     Ok((socket.local_addr()?, socket.try_clone()?))
 }
 
+/// Bounds what the kernel holds of answers. Connections have it from the socket that accepts them. Without
+/// it they only take more memory.
+pub(super) fn hold_little(socket: &SockRef<'_>) {
+    #[cfg(target_os = "linux")]
+    let _ = socket.set_tcp_notsent_lowat(UNSENT);
+    #[cfg(not(target_os = "linux"))]
+    let _ = socket;
+}
+
 fn listening(address: SocketAddr) -> io::Result<(SocketAddr, TcpListener)> {
     let socket = Socket::new(
         Domain::for_address(address),
@@ -226,9 +255,7 @@ fn listening(address: SocketAddr) -> io::Result<(SocketAddr, TcpListener)> {
     )?;
     // So that a restart is not refused while connections of the last run time out.
     socket.set_reuse_address(true)?;
-    // Connections have it from the socket that accepts them. Without it they only take more memory.
-    #[cfg(target_os = "linux")]
-    let _ = socket.set_tcp_notsent_lowat(UNSENT);
+    hold_little(&SockRef::from(&socket));
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;

@@ -22,10 +22,16 @@ use crate::config::UnixSocketConfig;
 /// Who is let in, and the file that is removed at the end.
 #[derive(Debug)]
 pub(super) struct Door {
+    /// Held for its drop: the file, unless it is somebody else's to remove.
+    _file: Option<OwnFile>,
+    allowed_uids: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct OwnFile {
     path: PathBuf,
     /// What tells the file from one that took its place.
     inode: u64,
-    allowed_uids: Vec<u32>,
 }
 
 /// Binds a path.
@@ -46,8 +52,10 @@ pub(super) fn bind(path: &Path, config: &UnixSocketConfig) -> io::Result<(UnixLi
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     let door = Door {
-        path: path.to_owned(),
-        inode,
+        _file: Some(OwnFile {
+            path: path.to_owned(),
+            inode,
+        }),
         allowed_uids: config.allowed_uids.clone(),
     };
     Ok((socket.into(), door))
@@ -70,13 +78,21 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 }
 
 impl Door {
+    /// The door of a socket that somebody else has bound, with permissions of their own.
+    pub(super) fn of_others(config: &UnixSocketConfig) -> Self {
+        Self {
+            _file: None,
+            allowed_uids: config.allowed_uids.clone(),
+        }
+    }
+
     /// Whether a process of this user may come in.
     pub(super) fn lets_in(&self, uid: u32) -> bool {
         self.allowed_uids.is_empty() || self.allowed_uids.contains(&uid)
     }
 }
 
-impl Drop for Door {
+impl Drop for OwnFile {
     fn drop(&mut self) {
         let is_ours = fs::symlink_metadata(&self.path).is_ok_and(|now| now.ino() == self.inode);
         if is_ours {

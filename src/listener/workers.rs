@@ -14,7 +14,8 @@ use tokio::task::{JoinHandle, LocalSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connection;
+use super::connection::{self, Ending};
+use super::pulse::{Heart, Pulse};
 use super::server::Ended;
 use super::sockets::Accepted;
 use crate::proxy::{Current, Pipeline, Proxy, Settings};
@@ -75,6 +76,7 @@ pub enum StartError {
 pub(super) struct Workers {
     workers: Vec<Worker>,
     signals: Signals,
+    pulse: Pulse,
     /// Ends when the last worker has ended.
     ended: mpsc::Receiver<()>,
 }
@@ -98,7 +100,7 @@ enum Order {
 #[derive(Clone, Debug, Default)]
 struct Signals {
     /// To finish what is running.
-    drain: CancellationToken,
+    ending: Ending,
     /// To drop what is running.
     cut: CancellationToken,
 }
@@ -111,18 +113,20 @@ impl Workers {
         Pipeline::check(settings, network.clone())?;
         let signals = Signals::default();
         let (alive, ended) = mpsc::channel(1);
-        let start = |number| {
+        let mut pulse = Pulse::new();
+        let mut start = |number| {
             let (sender, receiver) = mpsc::unbounded_channel();
             let runtime = runtime()?;
             let (settings, network) = (Arc::clone(settings), network.clone());
             let (signals, alive) = (signals.clone(), alive.clone());
+            let heart = pulse.heart();
             thread::Builder::new()
                 .name(format!("worker-{number}"))
                 .spawn(move || {
                     let _alive = alive;
                     let pipeline = Pipeline::new(settings, network, cores)
                         .expect("it was checked before workers were started");
-                    let work = work(pipeline, cores, receiver, signals);
+                    let work = work(pipeline, cores, receiver, signals, heart);
                     LocalSet::new().block_on(&runtime, work);
                     // A name lookup that hangs must not hold up the end.
                     runtime.shutdown_background();
@@ -132,12 +136,24 @@ impl Workers {
                 sender,
             })
         };
-        let workers = (0..cores).map(start).collect::<Result<_, io::Error>>()?;
+        let workers = (0..cores).map(&mut start);
+        let workers = workers.collect::<Result<_, io::Error>>()?;
         Ok(Self {
             workers,
             signals,
+            pulse,
             ended,
         })
+    }
+
+    /// Asks the workers whether they are well.
+    pub(super) fn pulse(&self) -> Pulse {
+        self.pulse.clone()
+    }
+
+    /// Has each answer be the last one of its connection.
+    pub(super) fn end_soon(&self) {
+        self.signals.ending.soon.cancel();
     }
 
     /// Gives a connection to the worker that has the fewest.
@@ -174,7 +190,8 @@ impl Workers {
 
     /// Lets running requests finish, and cuts off what is left after `grace`.
     pub(super) async fn drain(mut self, grace: Duration) -> Ended {
-        self.signals.drain.cancel();
+        self.end_soon();
+        self.signals.ending.now.cancel();
         self.workers.clear();
         if tokio::time::timeout(grace, self.ended.recv()).await.is_ok() {
             return Ended::Drained;
@@ -204,7 +221,9 @@ async fn work(
     workers: usize,
     mut orders: UnboundedReceiver<Order>,
     signals: Signals,
+    heart: Heart,
 ) {
+    let beating = tokio::task::spawn_local(heart.beat());
     let mut tending = Tending::of(&pipeline);
     let current = Rc::new(Current::new(pipeline));
     let serving = async {
@@ -212,8 +231,8 @@ async fn work(
         while let Some(order) = orders.recv().await {
             match order {
                 Order::Serve(admitted) => {
-                    let (current, drain) = (Rc::clone(&current), signals.drain.clone());
-                    connections.spawn_local(serve(admitted, current, drain));
+                    let (current, ending) = (Rc::clone(&current), signals.ending.clone());
+                    connections.spawn_local(serve(admitted, current, ending));
                 }
                 Order::Reload(settings, network) => {
                     let next = current.get().succeeded_by(settings, network, workers);
@@ -227,19 +246,21 @@ async fn work(
         connections.wait().await;
     };
     signals.cut.run_until_cancelled(serving).await;
+    current.get().cut_off();
+    beating.abort();
 }
 
-async fn serve(admitted: Admitted, current: Rc<Current>, drain: CancellationToken) {
+async fn serve(admitted: Admitted, current: Rc<Current>, ending: Ending) {
     let Admitted {
         accepted,
         _slot,
         _load,
     } = admitted;
     let service = Proxy::layered(Rc::clone(&current));
-    let refuse = |error: &_| current.get().refused(error);
+    let refuse = |error: &_, traffic| current.get().refused(error, traffic);
     // How long a head may take, and how long it may be, is settled when the connection begins.
     let settings = Arc::clone(current.get().settings());
-    connection::serve(accepted, service, refuse, &settings, drain).await;
+    connection::serve(accepted, service, refuse, &settings, ending).await;
 }
 
 /// The task that keeps connections to gateways in order.

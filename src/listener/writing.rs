@@ -4,13 +4,15 @@
 //! gateway may answer before it has taken everything. Neither may wait for the other.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::closing::Discard;
 use super::presence::Presence;
-use crate::http1::{Caller, Encoder, IdleTimer};
-use crate::proxy::ResponseBody;
+use crate::http1::{Caller, Encoder, IdleTimer, Traffic};
+use crate::proxy::{ResponseBody, ResponseEnded};
+use crate::telemetry::access::End;
 
 /// How long an answer may stand still for a caller that has ended in the middle of its request.
 const LEAVING: Duration = Duration::from_secs(1);
@@ -22,6 +24,7 @@ pub(super) struct Writing<'a> {
     discard: &'a mut Discard,
     pub(super) body: ResponseBody,
     encoder: Encoder,
+    traffic: Rc<Traffic>,
     /// Whether all of it was queued.
     is_complete: bool,
     /// Bytes that were written to both sides when this was last looked at.
@@ -32,9 +35,30 @@ pub(super) struct Writing<'a> {
     leaving: IdleTimer,
 }
 
-/// The answer cannot be completed: the caller or the gateway has gone.
-#[derive(Debug)]
-pub(super) struct Gone;
+/// Who has gone, so that the answer cannot be completed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gone {
+    Caller,
+    Gateway,
+}
+
+impl From<ResponseEnded> for Gone {
+    fn from(ended: ResponseEnded) -> Self {
+        match ended {
+            ResponseEnded::Unsent(_) => Self::Caller,
+            ResponseEnded::Idle | ResponseEnded::Broken(_) => Self::Gateway,
+        }
+    }
+}
+
+impl From<Gone> for End {
+    fn from(gone: Gone) -> Self {
+        match gone {
+            Gone::Caller => Self::CallerGone,
+            Gone::Gateway => Self::BrokenOff,
+        }
+    }
+}
 
 impl<'a> Writing<'a> {
     /// An answer whose head is queued. `idle` is how long the caller may take nothing.
@@ -51,6 +75,7 @@ impl<'a> Writing<'a> {
             discard,
             body,
             encoder: Encoder::Plain,
+            traffic: Rc::clone(caller.borrow().traffic()),
             is_complete: true,
             moved: 0,
             stalled: IdleTimer::new(idle),
@@ -68,11 +93,11 @@ impl<'a> Writing<'a> {
     /// is done, and the request has been sent to its end.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         loop {
-            let is_uploaded = self.body.poll_upload(cx).map_err(|_| Gone)?.is_ready();
+            let is_uploaded = self.body.poll_upload(cx)?.is_ready();
             let was_complete = self.is_complete;
             let is_waiting = self.poll_pieces(cx)?.is_pending();
             let flushed = self.caller.borrow_mut().wire.poll_flush(cx);
-            let is_flushed = flushed.map_err(|_| Gone)?.is_ready();
+            let is_flushed = flushed.map_err(|_| Gone::Caller)?.is_ready();
             let is_over = self.is_complete && is_flushed;
             if is_over && is_uploaded {
                 return Poll::Ready(Ok(()));
@@ -82,9 +107,9 @@ impl<'a> Writing<'a> {
             }
             self.note_progress(is_flushed);
             if !is_flushed && self.poll_stalled(cx).is_ready() {
-                return Poll::Ready(Err(Gone));
+                return Poll::Ready(Err(Gone::Caller));
             }
-            return self.poll_gone(is_over, cx).map(|()| Err(Gone));
+            return self.poll_gone(is_over, cx).map(|()| Err(Gone::Caller));
         }
     }
 
@@ -94,8 +119,15 @@ impl<'a> Writing<'a> {
             let piece = ready!(self.body.poll_piece(cx));
             let wire = &mut self.caller.borrow_mut().wire;
             match piece {
-                Some(Ok(piece)) => self.encoder.queue(wire, piece),
-                Some(Err(_)) => return Poll::Ready(Err(Gone)),
+                Some(Ok(piece)) => {
+                    self.traffic.send(piece.len());
+                    self.encoder.queue(wire, piece);
+                }
+                Some(Err(ended)) => {
+                    // What came before the end is the caller's. If it is not taken now, it is lost.
+                    let _ = wire.poll_flush(cx);
+                    return Poll::Ready(Err(ended.into()));
+                }
                 None => {
                     self.encoder.finish(wire, self.body.take_trailers());
                     self.is_complete = true;

@@ -1,5 +1,7 @@
 //! First step: who sent the request, where it goes, and whether it is within the limits. No body is read.
 
+use std::rc::Rc;
+
 use http::Method;
 
 use super::keyring::Ring;
@@ -11,6 +13,7 @@ use crate::error::Error;
 use crate::guard::Visitor;
 use crate::http1::{Fields, Incoming, RequestHead, Version};
 use crate::signature::{SignatureError, Target, respell_query};
+use crate::telemetry::metrics::Flight;
 
 /// Longest target that the gateway takes, in bytes (APIG, notes and constraints).
 const TARGET: usize = 32 * 1024;
@@ -72,7 +75,7 @@ pub(super) fn admit(
     check_route(&settings.routes[route], head.method(), path)?;
     let via = via(settings, route, &body)?;
     let target = outgoing_target(&settings.routes[route], target)?;
-    let mut reply = reply(&head, &body, &visitor, route);
+    let mut reply = reply(&head, &body, &visitor, route, flight);
     reply.is_secure = is_secure;
     Ok(Admitted {
         target,
@@ -84,7 +87,13 @@ pub(super) fn admit(
     })
 }
 
-fn reply(head: &RequestHead, body: &Incoming, visitor: &Visitor<'_>, route: usize) -> Reply {
+fn reply(
+    head: &RequestHead,
+    body: &Incoming,
+    visitor: &Visitor<'_>,
+    route: usize,
+    flight: Rc<Flight>,
+) -> Reply {
     Reply {
         route,
         host: visitor.host.to_owned(),
@@ -94,6 +103,7 @@ fn reply(head: &RequestHead, body: &Incoming, visitor: &Visitor<'_>, route: usiz
         takes_trailers: head.fields.lists("te", "trailers"),
         // An HTTP/1.0 caller does not know interim answers.
         interim: (head.version == Version::Http11).then(|| body.interim()),
+        flight,
     }
 }
 

@@ -61,12 +61,14 @@ pub(super) async fn forward(
     mut prepared: Prepared,
 ) -> Result<Exchange, Error> {
     let origin = pipeline.origins[prepared.reply.route];
-    let mut connection = pipeline.upstream.connection(origin, Choice::Any).await?;
+    let flight = Rc::clone(&prepared.reply.flight);
+    let first = pipeline.upstream.connection(origin, Choice::Any);
+    let mut connection = flight.queued(first).await?;
     let mut refused: Option<Rc<Held>> = None;
     for _ in 0..ROUNDS {
         // Not before the connection is there, which may take its time.
         let held = pipeline.ring.good(prepared.slot, refused.as_deref());
-        let held = held.await?;
+        let held = flight.queued(held).await?;
         let round = Round {
             pipeline,
             held: &held,
@@ -115,7 +117,8 @@ impl Round<'_> {
         let mut is_fresh = false;
         let mut may_redate = true;
         // It says nothing of the key that a connection takes its time, so this comes after it.
-        let pass = self.held.proof.admit().await?;
+        let flight = Rc::clone(&prepared.reply.flight);
+        let pass = flight.queued(self.held.proof.admit()).await?;
         loop {
             let now = Moment::now();
             if !self.held.issued.is_good(now) {
@@ -131,20 +134,23 @@ impl Round<'_> {
                         return Err(failure.into());
                     }
                     is_fresh = true;
-                    connection = pipeline.upstream.connection(origin, Choice::Fresh).await?;
+                    let fresh = pipeline.upstream.connection(origin, Choice::Fresh);
+                    connection = flight.queued(fresh).await?;
                     continue;
                 }
             };
             if self.wants_renewal(prepared, &answered) && prepared.body.rewind() {
                 answered.connection.release();
-                let next = pipeline.upstream.connection(origin, Choice::Any).await?;
+                let next = pipeline.upstream.connection(origin, Choice::Any);
+                let next = flight.queued(next).await?;
                 return Ok(Ended::Renew(next));
             }
             let learned = answered.learn(pipeline, prepared, date);
             if learned && may_redate && prepared.body.rewind() {
                 may_redate = false;
                 answered.connection.release();
-                connection = pipeline.upstream.connection(origin, Choice::Any).await?;
+                let again = pipeline.upstream.connection(origin, Choice::Any);
+                connection = flight.queued(again).await?;
                 continue;
             }
             // What the clock was to blame for is mended, and says nothing of the key.
@@ -192,13 +198,14 @@ impl Attempt {
     ) -> Result<Self, Error> {
         let pipeline = round.pipeline;
         let route = prepared.reply.route;
+        let flight = &prepared.reply.flight;
         let correction = pipeline.gateway_clock(route).correction();
         let date = pipeline.clock.signing_date(correction);
         let begun = Instant::now();
         let route = &pipeline.settings.routes[route];
         let signed = round.held.proof.apply(prepared, route, date)?;
         let at = Moment::now();
-        pipeline.meter.signed(at.steady() - begun);
+        flight.signed(at.steady() - begun);
         Ok(Self {
             connection,
             signed,
@@ -219,7 +226,7 @@ impl Attempt {
         let (head, is_sent) = sending.answer().await?;
         let (sent, received) = (self.at, Moment::now());
         let took = received.steady() - sent.steady();
-        pipeline.meter.gateway_answered(took);
+        prepared.reply.flight.gateway_answered(took);
         let mut answered = Answered {
             framing: Framing::Length(0),
             connection: self.connection,

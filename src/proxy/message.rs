@@ -1,7 +1,6 @@
 //! What the pipeline takes from the listener, and what it gives back.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use super::body::ResponseBody;
 use crate::http1::{Incoming, RequestHead};
@@ -41,13 +40,6 @@ pub struct Response {
     pub closes: bool,
     /// What it is counted by; it lands when the answer is dropped.
     pub flight: Option<Rc<Flight>>,
-}
-
-impl Response {
-    /// How long its request has taken so far, if it is counted.
-    pub(super) fn elapsed(&self) -> Option<Duration> {
-        self.flight.as_ref().map(|flight| flight.elapsed())
-    }
 }
 
 /// What the head of an answer says of the length of the body.

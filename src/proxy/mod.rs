@@ -260,12 +260,6 @@ impl Pipeline {
         &self.upstream
     }
 
-    /// Counts something that came instead of a request, and makes the answer to it.
-    #[must_use]
-    pub fn refused(&self, error: &Error) -> Response {
-        record::counted(self.meter.begin(""), error, refused("", error))
-    }
-
     /// The clock of a route's gateway.
     fn gateway_clock(&self, route: usize) -> &GatewayClock {
         &self.settings.gateway_clocks[self.origins[route].index()]
@@ -296,6 +290,7 @@ impl Pipeline {
         if exchange.is_refusal {
             flight.refused();
         }
+        flight.gateway_request_id(exchange.head.fields.first("x-request-id"));
         Ok(respond::relay(&self.settings, exchange))
     }
 }

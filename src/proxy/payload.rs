@@ -17,6 +17,7 @@ use crate::config::{MediaRange, Route};
 use crate::error::Error;
 use crate::http1::{Fields, Framing, IdleTimer, Incoming, RequestHead, push_field};
 use crate::signature::{CONTENT_HASH_HEADER, PayloadHash, PayloadHasher, UNSIGNED_PAYLOAD};
+use crate::telemetry::metrics::Flight;
 
 /// Up to this length a body that need not be hashed is held all the same, so that it can be sent again when
 /// the token turns out to have been withdrawn.
@@ -56,12 +57,16 @@ pub(super) async fn prepare(settings: &Settings, admitted: Admitted) -> Result<P
     let (body, hash) = if body.declared() == Some(0) {
         (RequestBody::Empty, Some(PayloadHash::EMPTY))
     } else if !via.is_signed && body.declared().is_some_and(|length| length <= SHORT) {
-        (hold(settings, body, via.limit, |_| {}).await?, None)
+        let held = hold(settings, body, via.limit, &reply.flight, |_| {});
+        (held.await?, None)
     } else if !via.is_signed || is_unsigned(&settings.signing.unsigned, &head.fields) {
         stream(settings, body, via.limit).await?
     } else {
         let mut hasher = PayloadHasher::default();
-        let body = hold(settings, body, via.limit, |piece| hasher.update(piece)).await?;
+        let body = hold(settings, body, via.limit, &reply.flight, |piece| {
+            hasher.update(piece);
+        })
+        .await?;
         (body, Some(hasher.finish()))
     };
     let route = &settings.routes[reply.route];
@@ -161,10 +166,11 @@ async fn hold(
     settings: &Settings,
     mut body: Incoming,
     limit: u64,
+    flight: &Flight,
     mut see: impl FnMut(&[u8]),
 ) -> Result<RequestBody, Error> {
     let declared = body.declared().unwrap_or(0);
-    let room = settings.budget.take(declared).await;
+    let room = flight.queued(settings.budget.take(declared)).await;
     let mut room = room.map_err(|_| Error::Overloaded)?;
     let mut pieces = Pieces::new(&settings.blocks);
     while let Some(piece) = next_piece(settings, &mut body).await? {
@@ -172,7 +178,8 @@ async fn hold(
         if length > limit {
             return Err(Error::BodyTooLarge { limit });
         }
-        room.grow_to(length).await.map_err(|_| Error::Overloaded)?;
+        let grown = flight.queued(room.grow_to(length)).await;
+        grown.map_err(|_| Error::Overloaded)?;
         see(&piece);
         pieces.push(piece).map_err(Error::OutOfMemory)?;
     }

@@ -171,7 +171,7 @@ fn sent(settings: &Settings, meter: &Rc<Meter>, head: RequestHead) -> Option<Vec
         is_secure: false,
     };
     let observed = Observed {
-        flight: meter.begin(request.head.method()),
+        flight: meter.begin(request.head.method(), None),
         request,
     };
     let ring = Ring::new(&settings.keyring);

@@ -8,8 +8,10 @@ use futures_util::future::LocalBoxFuture;
 use tower::{Layer, Service};
 
 use super::message::{Observed, Request, Response};
-use super::respond;
+use super::{Pipeline, respond, split_target};
 use crate::error::{Error, Origin};
+use crate::http1::Traffic;
+use crate::telemetry::access;
 use crate::telemetry::metrics::{Flight, Meter, Outcome};
 
 /// Adds [`Record`].
@@ -48,22 +50,56 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let head = request.head.clone();
-        let flight = self.meter.begin(head.method());
+        let method = request.head.shared_method();
+        let record = access::is_wanted().then(|| record_of(&request));
+        let flight = self.meter.begin(request.head.method(), record);
         let observed = Observed {
             request,
             flight: Rc::clone(&flight),
         };
         let future = self.inner.call(observed);
         Box::pin(async move {
-            let method = head.method();
-            let response = match future.await {
+            Ok(match future.await {
                 Ok(response) => relayed(flight, response),
-                Err(error) => counted(flight, &error, refused(method, &error)),
-            };
-            tracing::debug!(method, status = response.status, elapsed = ?response.elapsed(), "answered");
-            Ok(response)
+                Err(error) => {
+                    let method = str::from_utf8(&method).unwrap_or_default();
+                    failed(flight, method, &error)
+                }
+            })
         })
+    }
+}
+
+/// Begins the record of a request.
+fn record_of(request: &Request) -> access::Record {
+    let head = &request.head;
+    let (_, target) = split_target(head.target(), request.is_secure);
+    let path = target.and_then(|target| target.split(['?', '#']).next());
+    access::Record::of(access::Asked {
+        method: head.method(),
+        path: path.unwrap_or_default(),
+        traceparent: head.fields.only("traceparent"),
+        traffic: request.body.traffic(),
+    })
+}
+
+impl Pipeline {
+    /// Counts something that came instead of a request, and makes the answer to it.
+    #[must_use]
+    pub fn refused(&self, error: &Error, traffic: Rc<Traffic>) -> Response {
+        let nothing = access::Asked {
+            method: "",
+            path: "",
+            traceparent: None,
+            traffic,
+        };
+        let record = access::is_wanted().then(|| access::Record::of(nothing));
+        failed(self.meter.begin("", record), "", error)
+    }
+
+    /// Takes note that requests which have no answer yet get none, since the process ends.
+    pub fn cut_off(&self) {
+        self.meter.cut_off();
     }
 }
 
@@ -75,16 +111,24 @@ fn relayed(flight: Rc<Flight>, mut response: Response) -> Response {
 }
 
 /// Counts the answer to an error, which is in flight from now on.
-pub(super) fn counted(flight: Rc<Flight>, error: &Error, mut response: Response) -> Response {
+fn failed(flight: Rc<Flight>, method: &str, error: &Error) -> Response {
+    let mut response = refused_as(flight.request_id(), method, error);
     flight.answered(response.status, Outcome::Proxy(error.answer().code));
     response.flight = Some(flight);
     response
 }
 
-/// Records an error and makes the answer to it. The method is empty if it is not known.
+/// Logs an error and makes the answer to it, of something that is not counted. The method is empty if it
+/// is not known.
 pub fn refused(method: &str, error: &Error) -> Response {
+    refused_as(fastrand::u128(..), method, error)
+}
+
+/// Logs an error and makes the answer to it. The request is named by 32 hexadecimal digits, as by the
+/// gateway.
+fn refused_as(request_id: u128, method: &str, error: &Error) -> Response {
     let answer = error.answer();
-    let request_id = request_id();
+    let request_id = format!("{request_id:032x}");
     let (code, cause) = (answer.code, error.cause());
     match answer.origin {
         Origin::Client => tracing::info!(%request_id, method, code, %cause, "refused: {error}"),
@@ -97,9 +141,4 @@ pub fn refused(method: &str, error: &Error) -> Response {
         }
     }
     respond::answer(error, &request_id)
-}
-
-/// A name for a request: 32 hexadecimal digits, as the gateway's own.
-fn request_id() -> String {
-    format!("{:032x}", fastrand::u128(..))
 }

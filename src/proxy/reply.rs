@@ -1,6 +1,9 @@
 //! What of a request is needed until its answer is relayed.
 
+use std::rc::Rc;
+
 use crate::http1::Interim;
+use crate::telemetry::metrics::Flight;
 
 /// To whom and how an answer is relayed.
 #[derive(Debug)]
@@ -19,4 +22,6 @@ pub(super) struct Reply {
     pub(super) takes_trailers: bool,
     /// Where interim answers go, if the caller knows them.
     pub(super) interim: Option<Interim>,
+    /// What it is counted and recorded by.
+    pub(super) flight: Rc<Flight>,
 }

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -38,10 +39,13 @@ pub async fn tunnel(
 ) -> Result<(), TunnelEnded> {
     let mut directions = Directions::default();
     let mut idle = IdleTimer::new(idle);
+    let traffic = Rc::clone(caller.borrow().traffic());
     poll_fn(|cx| {
         let (caller, gateway) = (&mut caller.borrow_mut().wire, connection.wire());
         let before = directions.moved();
-        if directions.poll_copy(caller, gateway, cx)?.is_ready() {
+        let copied = directions.poll_copy(caller, gateway, cx);
+        traffic.set(directions.up.moved, directions.down.moved);
+        if copied?.is_ready() {
             return Poll::Ready(Ok(()));
         }
         if directions.moved() != before {

@@ -1,4 +1,5 @@
-//! What the program says of itself while it runs: the log, on standard error, and [`metrics`].
+//! What the program says of itself while it runs: the log, on standard error, with a record of every
+//! request ([`access`]), and [`metrics`].
 //!
 //! ```text
 //! tracing event ─► format, escape, cut ─► queue of 1 MiB ─► thread "log" ─► standard error
@@ -12,6 +13,7 @@
 //! Values may come from callers and from the gateway. None can end its line, reach the terminal as an
 //! escape sequence, or be longer than 4 KiB.
 
+pub mod access;
 mod format;
 pub mod metrics;
 mod panics;
@@ -39,8 +41,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The log of this process, once it has been started.
 static LOG: OnceLock<Arc<Queue>> = OnceLock::new();
 
-/// Sets the least severe level that is written.
-type SetLevel = Box<dyn Fn(LevelFilter) + Send + Sync>;
+/// Sets the least severe level that is written, and whether records of requests are.
+type SetLevel = Box<dyn Fn(LevelFilter, bool) + Send + Sync>;
 
 static SET_LEVEL: OnceLock<SetLevel> = OnceLock::new();
 
@@ -73,13 +75,13 @@ pub fn start_log(config: &LogConfig) -> Result<(), LogError> {
         );
     })?;
     // On a terminal, colours are left to the layer's own default, which obeys NO_COLOR.
-    let (filter, handle) = reload::Layer::new(events_from(config.level));
+    let (filter, handle) = reload::Layer::new(events_from(config.level, config.access));
     let may_colour = io::stderr().is_terminal();
     let subscriber = subscriber(config, filter, may_colour, Arc::clone(&queue));
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Twice)?;
-    let set = move |level| {
+    let set = move |level, has_access| {
         // It fails only when the log has ended.
-        let _ = handle.reload(events_from(level));
+        let _ = handle.reload(events_from(level, has_access));
     };
     let _ = SET_LEVEL.set(Box::new(set));
     LOG.set(queue).map_err(|_| LogError::Twice)?;
@@ -87,10 +89,10 @@ pub fn start_log(config: &LogConfig) -> Result<(), LogError> {
     Ok(())
 }
 
-/// Writes events from this level on, once the log has been started.
-pub fn set_level(level: LevelFilter) {
+/// Writes events from the level of this configuration on, once the log has been started.
+pub fn set_level(config: &LogConfig) {
     if let Some(set) = SET_LEVEL.get() {
-        set(level);
+        set(config.level, config.access);
     }
 }
 
@@ -123,10 +125,13 @@ impl Drop for FlushOnDrop {
     }
 }
 
-fn events_from(level: LevelFilter) -> Targets {
+/// The events that are written at a level, with the records of requests or without.
+fn events_from(level: LevelFilter, has_access: bool) -> Targets {
+    let access = if has_access { level } else { LevelFilter::OFF };
     Targets::new()
         .with_default(level.min(LevelFilter::WARN))
         .with_target(env!("CARGO_CRATE_NAME"), level)
+        .with_target(access::TARGET, access)
 }
 
 fn subscriber(

@@ -27,10 +27,11 @@ fn logged(format: LogFormat, what: impl FnOnce()) -> Vec<String> {
     let config = LogConfig {
         format,
         level: LevelFilter::TRACE,
+        access: true,
     };
     let subscriber = subscriber(
         &config,
-        events_from(config.level),
+        events_from(config.level, config.access),
         false,
         Arc::clone(&queue),
     );

@@ -80,11 +80,13 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(mut command: Command) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::started(command)
+    }
+
+    /// Starts a program whose standard error is piped; where its output goes is its own affair.
+    pub(crate) fn started(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
         Self {
             child,
@@ -130,20 +132,19 @@ impl Running {
     }
 
     /// Ends the program with SIGTERM: its exit code, and all that it logged and printed.
-    pub(crate) fn stop(mut self) -> (i32, String) {
-        let killed = Command::new("kill")
-            .arg(self.id().to_string())
-            .status()
-            .unwrap();
-        assert!(killed.success());
+    pub(crate) fn stop(self) -> (i32, String) {
+        signal(self.id(), "TERM");
+        self.ended()
+    }
+
+    /// Waits for the end, which somebody else has asked for: the exit code, and all that was logged and
+    /// printed.
+    pub(crate) fn ended(mut self) -> (i32, String) {
         let mut said = std::mem::take(&mut self.logged);
         self.log.read_to_string(&mut said).unwrap();
-        self.child
-            .stdout
-            .take()
-            .unwrap()
-            .read_to_string(&mut said)
-            .unwrap();
+        if let Some(mut printed) = self.child.stdout.take() {
+            printed.read_to_string(&mut said).unwrap();
+        }
         (self.child.wait().unwrap().code().unwrap(), said)
     }
 }
@@ -153,6 +154,13 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Sends a signal.
+pub(crate) fn signal(process: u32, name: &str) {
+    let arguments = ["-s", name, &process.to_string()];
+    let sent = Command::new("kill").args(arguments).status().unwrap();
+    assert!(sent.success());
 }
 
 /// Sends one request and reads the answer to its end.

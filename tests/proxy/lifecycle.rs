@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use apig_proxy::listener::Ended;
 
-use crate::support::{Proxy, Upstream, answer, config};
+use crate::support::{Proxy, Scene, Upstream, answer, config, pause, wait_until};
 use rustls::version::{TLS12, TLS13};
+use tokio::time::Instant;
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
@@ -83,7 +84,7 @@ fn idle_connections_that_the_gateway_closed_are_not_used() {
 }
 
 #[test]
-fn running_requests_are_finished_before_the_end() {
+fn fault_71_running_requests_are_finished_before_the_end() {
     let upstream = Upstream::scripted(|_, out| {
         #[expect(clippy::disallowed_methods, reason = "no runtime runs here")]
         std::thread::sleep(Duration::from_millis(300));
@@ -104,7 +105,7 @@ fn running_requests_are_finished_before_the_end() {
 }
 
 #[test]
-fn what_does_not_finish_in_time_is_cut_off() {
+fn fault_72_what_does_not_finish_in_time_is_cut_off() {
     let upstream = Upstream::scripted(|_, _| {
         #[expect(clippy::disallowed_methods, reason = "no runtime runs here")]
         std::thread::sleep(Duration::from_secs(5));
@@ -120,4 +121,56 @@ fn what_does_not_finish_in_time_is_cut_off() {
     }
     assert_eq!(proxy.ended(), Ended::CutOff);
     assert!(client.try_answer(false).is_err());
+}
+
+#[test]
+fn during_the_delay_the_proxy_is_not_ready_but_serves_and_each_answer_ends_its_connection() {
+    let mut scene = Scene::with(Upstream::start(), |config| {
+        config.admin = Some("127.0.0.1:0".parse().unwrap());
+        config.timeouts.drain_delay = Duration::from_millis(800);
+    });
+    let mut kept = scene.client();
+    let answer = kept.send(GET).answer();
+    assert!(answer.all("connection").is_empty());
+    let begun = Instant::now();
+    scene.proxy.begin_stopping();
+    wait_until("it is not ready", || {
+        scene.proxy.asked("/readyz").status == 503
+    });
+    // Who has not heard of it yet, and comes by a new connection, is served.
+    let answer = scene.proxy.exchange(GET);
+    assert_eq!(
+        (answer.status, answer.header("connection").as_str()),
+        (200, "close")
+    );
+    // And so is who has kept one.
+    let answer = kept.send(GET).answer();
+    assert_eq!(
+        (answer.status, answer.header("connection").as_str()),
+        (200, "close")
+    );
+    assert!(kept.is_closed());
+    let address = scene.proxy.address;
+    assert_eq!(scene.proxy.ended(), Ended::Drained);
+    assert!(begun.elapsed() >= Duration::from_millis(800));
+    assert!(std::net::TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn a_request_that_comes_right_after_its_connection_is_served_although_the_end_has_begun() {
+    let mut scene = Scene::plain();
+    let mut clients: Vec<_> = (0..20).map(|_| scene.client()).collect();
+    // Accepted, so that only the request is missing.
+    scene.serves();
+    scene.proxy.begin_stopping();
+    pause(Duration::from_millis(50));
+    for client in &mut clients {
+        let answer = client.send(GET).answer();
+        assert_eq!(
+            (answer.status, answer.header("connection").as_str()),
+            (200, "close")
+        );
+    }
+    let idle = scene.proxy.ended();
+    assert_eq!(idle, Ended::Drained);
 }

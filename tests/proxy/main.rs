@@ -3,7 +3,9 @@
 //! Both ends are sockets of these tests, so that bytes are seen as they are on the wire.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod access;
 mod admin;
+mod admin_remote;
 mod bodies;
 mod corpus;
 mod faults;

@@ -8,6 +8,7 @@ use std::io::Write;
 
 use clap::{Args, Subcommand};
 
+use super::running::RunningArguments;
 use super::serve::ServeArguments;
 use super::{Exit, fail};
 use crate::admin::Question;
@@ -29,9 +30,9 @@ enum What {
     /// Configuration and credentials: all problems at once, as `serve` would report them.
     Config(ServeArguments),
     /// Whether a running proxy is alive, as its admin listener says.
-    Live(running::RunningArguments),
+    Live(RunningArguments),
     /// Whether a running proxy takes requests, as its admin listener says.
-    Ready(running::RunningArguments),
+    Ready(RunningArguments),
     /// The way to the gateway: name, connection, TLS, clock, and one signed request.
     Upstream(upstream::UpstreamArguments),
 }

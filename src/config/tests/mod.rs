@@ -1,6 +1,7 @@
 //! Whole configurations: what is said in files, variables and options, and what comes of it.
 
 mod problems;
+mod remote;
 
 use std::path::Path;
 

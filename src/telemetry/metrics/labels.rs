@@ -43,6 +43,8 @@ pub enum Outcome {
     Proxy(&'static str),
     /// The caller went away before it was answered.
     CallerGone,
+    /// The process ended before it was answered.
+    CutOff,
 }
 
 impl Outcome {
@@ -55,17 +57,24 @@ impl Outcome {
             _ => Self::GatewayError,
         }
     }
-}
 
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Ok => "ok",
             Self::ClientError => "client_error",
             Self::GatewayError => "gateway_error",
             Self::Proxy(code) => code,
             Self::CallerGone => "caller_gone",
-        })
+            Self::CutOff => "cut_off",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -17,11 +17,13 @@ mod labels;
 mod tally;
 mod text;
 
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::access::Record;
 pub use families::{FAMILIES, Family, Kind};
 pub use flight::Flight;
 use histogram::Histogram;
@@ -29,6 +31,9 @@ pub use labels::Outcome;
 use labels::RequestLabels;
 use tally::{Series, Tally};
 pub use text::{CONTENT_TYPE, Connections, Credential, State};
+
+/// The label of requests that were answered before a route was found. No prefix is like it.
+const NO_ROUTE: &str = "none";
 
 /// How many codes of the gateway are told apart.
 const CODES: usize = 64;
@@ -58,7 +63,7 @@ const SHORT: &[Duration] = &[
 #[derive(Debug)]
 pub struct Metrics {
     /// The label of each route, by the number that it was given.
-    routes: Mutex<Vec<String>>,
+    routes: Arc<Mutex<Vec<Arc<str>>>>,
     requests: Arc<Series<RequestLabels>>,
     gateway_errors: Arc<Series<String>>,
     shards: Mutex<Vec<Arc<Shard>>>,
@@ -69,7 +74,7 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            routes: Mutex::default(),
+            routes: Arc::default(),
             requests: Arc::new(Series::new()),
             gateway_errors: Arc::new(Series::bounded(CODES, "other".to_owned())),
             shards: Mutex::default(),
@@ -82,9 +87,9 @@ impl Metrics {
     pub fn route(&self, prefix: &str) -> usize {
         let label = if prefix.is_empty() { "/" } else { prefix };
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = routes.iter().position(|known| known == label);
+        let known = routes.iter().position(|known| **known == *label);
         known.unwrap_or_else(|| {
-            routes.push(label.to_owned());
+            routes.push(label.into());
             routes.len() - 1
         })
     }
@@ -96,6 +101,9 @@ impl Metrics {
         let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
         shards.push(Arc::clone(&shard));
         Meter {
+            routes: Arc::clone(&self.routes),
+            known_routes: RefCell::default(),
+            is_cut_off: Cell::new(false),
             shard,
             requests: Tally::of(&self.requests),
             gateway_errors: Tally::of(&self.gateway_errors),
@@ -112,16 +120,43 @@ impl Default for Metrics {
 /// What one worker counts by.
 #[derive(Debug)]
 pub struct Meter {
+    routes: Arc<Mutex<Vec<Arc<str>>>>,
+    /// Those that were there when one was last looked for in vain.
+    known_routes: RefCell<Vec<Arc<str>>>,
+    /// Whether what has no answer yet gets none, since the process ends.
+    is_cut_off: Cell<bool>,
     shard: Arc<Shard>,
     requests: Tally<RequestLabels>,
     gateway_errors: Tally<String>,
 }
 
 impl Meter {
-    /// Begins to count a request.
+    /// Begins to count a request, which is recorded at its end if there is a record for that.
     #[must_use]
-    pub fn begin(self: &Rc<Self>, method: &str) -> Rc<Flight> {
-        Rc::new(Flight::begin(Rc::clone(self), method))
+    pub fn begin(self: &Rc<Self>, method: &str, record: Option<Record>) -> Rc<Flight> {
+        Rc::new(Flight::begin(Rc::clone(self), method, record))
+    }
+
+    /// Takes note that requests which have no answer yet get none.
+    pub fn cut_off(&self) {
+        self.is_cut_off.set(true);
+    }
+
+    fn is_cut_off(&self) -> bool {
+        self.is_cut_off.get()
+    }
+
+    /// What a route is called, by its number.
+    fn route_name(&self, route: Option<usize>) -> Arc<str> {
+        let Some(route) = route else {
+            return NO_ROUTE.into();
+        };
+        let mut known = self.known_routes.borrow_mut();
+        if known.len() <= route {
+            let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+            known.clone_from(&routes);
+        }
+        known.get(route).map_or_else(|| NO_ROUTE.into(), Arc::clone)
     }
 
     /// Takes note of how long it took to make a signature.

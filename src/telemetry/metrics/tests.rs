@@ -28,9 +28,9 @@ fn a_request_is_in_flight_until_it_is_dropped_and_counted_once() {
     let numbers = ["/flowers", "", "/flowers"].map(|prefix| metrics.route(prefix));
     assert_eq!(numbers, [0, 1, 0]);
     let (first, second) = (Rc::new(metrics.meter()), Rc::new(metrics.meter()));
-    let flight = first.begin("GET");
+    let flight = first.begin("GET", None);
     flight.on_route(1);
-    let other = second.begin("MARKER");
+    let other = second.begin("MARKER", None);
     assert!(text(&metrics).contains("\napig_proxy_in_flight 2\n"));
     flight.relayed(200);
     other.answered(403, Outcome::Proxy("host_not_allowed"));
@@ -50,7 +50,7 @@ fn a_request_is_in_flight_until_it_is_dropped_and_counted_once() {
 #[test]
 fn a_request_that_is_never_answered_is_counted_too() {
     let metrics = Metrics::new();
-    let flight = Rc::new(metrics.meter()).begin("POST");
+    let flight = Rc::new(metrics.meter()).begin("POST", None);
     flight.on_route(metrics.route("/flowers"));
     drop(flight);
     let expected = "apig_proxy_requests_total{route=\"/flowers\",method=\"POST\",code=\"499\",outcome=\"caller_gone\"} 1\n";

@@ -1,8 +1,8 @@
 //! The text that Prometheus reads.
 
 use std::fmt;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -18,13 +18,10 @@ use super::families::{
 };
 use super::histogram::{Histogram, Observed};
 use super::labels::RequestLabels;
-use super::{Family, Kind, LONG, Metrics, SHORT, Shard};
+use super::{Family, Kind, LONG, Metrics, NO_ROUTE, SHORT, Shard};
 
 /// The media type of the text.
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
-
-/// The label of requests that were answered before a route was found. No prefix is like it.
-const NO_ROUTE: &str = "none";
 
 /// What is not counted here, but known elsewhere at the moment.
 #[derive(Clone, Debug, Default)]
@@ -112,7 +109,7 @@ impl Metrics {
 /// All numbers of one moment.
 #[derive(Debug)]
 struct Snapshot {
-    routes: Vec<String>,
+    routes: Vec<Arc<str>>,
     requests: Vec<(RequestLabels, u64)>,
     gateway_errors: Vec<(String, u64)>,
     in_flight: u64,
@@ -161,7 +158,7 @@ impl Snapshot {
         for (labels, count) in &self.requests {
             let route = labels.route.and_then(|route| self.routes.get(route));
             let labels = [
-                ("route", route.map_or(NO_ROUTE, String::as_str)),
+                ("route", route.map_or(NO_ROUTE, |name| &**name)),
                 ("method", labels.method.name()),
                 ("code", &labels.code.to_string()),
                 ("outcome", &labels.outcome.to_string()),

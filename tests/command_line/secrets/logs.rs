@@ -112,10 +112,25 @@ fn the_log_shows_no_secret_and_no_query_at_its_most_talkative_from_any_source_of
 }
 
 #[test]
-fn below_trace_the_log_shows_no_canonical_request_either() {
+fn below_trace_the_log_shows_no_canonical_request_and_paths_in_records_only() {
     let place = Place::new();
     let sources = Source::all(&place);
     let said = log_of(&place, &sources[1], "level = \"debug\"");
-    assert!(said.contains("answered"), "the level was not debug: {said}");
-    assert_clean("debug", &said, &["MARKER", "canonical", "/v1", "/refused?"]);
+    assert_clean("debug", &said, &["MARKER", "canonical", "/refused?"]);
+    let (records, others): (Vec<&str>, Vec<&str>) = said
+        .lines()
+        .partition(|line| line.contains(" access request_id="));
+    assert_eq!(
+        records.len(),
+        requests().len(),
+        "one for each request: {said}"
+    );
+    assert!(records.iter().any(|record| record.contains(" path=/v1")));
+    assert_clean("debug", &others.concat(), &["/v1"]);
+    let said = log_of(&place, &sources[1], "level = \"debug\"\naccess = false");
+    assert_clean(
+        "no records",
+        &said,
+        &["MARKER", "canonical", "/v1", "access request_id"],
+    );
 }

@@ -18,6 +18,11 @@ pub(crate) fn root() -> CertificateDer<'static> {
     AUTHORITY.root()
 }
 
+/// The same root for a file.
+pub(crate) fn root_pem() -> String {
+    AUTHORITY.root_pem()
+}
+
 /// TLS for an upstream with these names.
 pub(crate) fn server(
     names: &[&str],

@@ -4,14 +4,16 @@ mod authority;
 mod client;
 mod exposition;
 mod network;
+mod program;
 mod proxy;
 mod scene;
 mod upstream;
 
-pub(crate) use authority::{Flaw, flawed};
+pub(crate) use authority::{Flaw, flawed, root_pem};
 pub(crate) use client::{Answer, Client};
 pub(crate) use exposition::Exposition;
 pub(crate) use network::{Addresses, BlackHole, Cable, NAME, network, refusing};
+pub(crate) use program::Program;
 pub(crate) use proxy::{Proxy, config, key, route, route_by_name};
 pub(crate) use scene::{ANSWERED, FAULT, Scene, faulty, pause, wait_until};
 pub(crate) use upstream::{Link, Seen, Upstream, answer};

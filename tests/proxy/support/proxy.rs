@@ -59,6 +59,7 @@ pub(crate) fn config(upstream: &Upstream) -> Config {
             body_idle: Duration::from_secs(30),
             response: Duration::from_secs(300),
             idle: Duration::from_secs(300),
+            drain_delay: Duration::ZERO,
             shutdown: Duration::from_secs(30),
         },
         pool: PoolConfig {
@@ -75,6 +76,7 @@ pub(crate) fn config(upstream: &Upstream) -> Config {
         log: LogConfig {
             format: LogFormat::Text,
             level: tracing::level_filters::LevelFilter::OFF,
+            access: true,
         },
     }
 }
@@ -207,6 +209,18 @@ impl Proxy {
         let answer = self.asked("/metrics");
         assert_eq!(answer.status, 200, "{}", answer.text());
         Exposition::parse(&answer.text())
+    }
+
+    /// The port of the admin listener.
+    pub(crate) fn admin_port(&self) -> u16 {
+        self.admin.unwrap().port()
+    }
+
+    /// Waits for the end, which somebody else has asked for.
+    pub(crate) fn ended_by_itself(mut self) -> Ended {
+        let ended = self.thread.take().unwrap().join().unwrap();
+        self.stop = None;
+        ended
     }
 
     /// Tells the proxy to stop, without waiting for it.

@@ -1,4 +1,9 @@
-//! Accepts connections, as long as there is room for them.
+//! Accepts connections, and hands them to the workers.
+//!
+//! # What can go wrong
+//!
+//! Accepting fails while the process has no file descriptors left. Only time can end that, so it waits a
+//! moment, and goes on.
 
 use std::io;
 use std::sync::Arc;

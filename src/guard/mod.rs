@@ -19,6 +19,8 @@ pub struct Guard {
     hosts: Vec<String>,
     origins: Vec<String>,
     token: Option<CallerToken>,
+    /// Whether it was bound to any address.
+    is_any_address: bool,
 }
 
 /// The header in which callers send their token.
@@ -46,6 +48,7 @@ impl Guard {
             hosts,
             origins: access.origins.clone(),
             token: access.token.clone(),
+            is_any_address: bound.iter().any(|address| address.ip().is_unspecified()),
         }
     }
 
@@ -79,14 +82,41 @@ impl Guard {
         authority: Option<&str>,
         fields: &'r Fields,
     ) -> Result<Visitor<'r>, Error> {
+        self.check_named(authority, fields, |_| false)
+    }
+
+    /// As [`Self::check_page`], for what shows nothing but how the proxy is: if it was bound to any address,
+    /// it may be called by any.
+    ///
+    /// The kubelet and Prometheus call a pod by its address, which nobody knows when the configuration is
+    /// written. A page of another origin cannot be among them: its browser sends the name that the page
+    /// was loaded by, and a name that was made to point here is a name all the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::check_page`].
+    pub fn check_probe<'r>(
+        &'r self,
+        authority: Option<&str>,
+        fields: &'r Fields,
+    ) -> Result<Visitor<'r>, Error> {
+        self.check_named(authority, fields, |name| {
+            self.is_any_address && is_address(name)
+        })
+    }
+
+    /// Checks all but the token; the name may be one of the proxy's or one that `is_more`.
+    fn check_named<'r>(
+        &'r self,
+        authority: Option<&str>,
+        fields: &'r Fields,
+        is_more: impl Fn(&str) -> bool,
+    ) -> Result<Visitor<'r>, Error> {
         let host = fields.only("host").ok_or(Error::BadHost)?;
         let host = str::from_utf8(host).map_err(|_| Error::BadHost)?;
         let name = host_name(host).ok_or(Error::BadHost)?;
-        if !self
-            .hosts
-            .iter()
-            .any(|allowed| allowed.eq_ignore_ascii_case(name))
-        {
+        let is_named = |allowed: &String| allowed.eq_ignore_ascii_case(name);
+        if !self.hosts.iter().any(is_named) && !is_more(name) {
             return Err(Error::HostNotAllowed {
                 host: host.as_bytes().into(),
             });
@@ -119,6 +149,18 @@ impl Guard {
             _ => Ok(listed),
         }
     }
+}
+
+/// Whether a name is an address of one machine. "Any address" is none: browsers take it for this machine.
+fn is_address(name: &str) -> bool {
+    let inner = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'));
+    let address = match inner {
+        Some(inner) => inner.parse().map(IpAddr::V6),
+        None => name.parse().map(IpAddr::V4),
+    };
+    address.is_ok_and(|address| !address.to_canonical().is_unspecified())
 }
 
 /// Who was let through.
@@ -166,162 +208,4 @@ fn host_name(host: &str) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::http1::RequestHead;
-
-    fn guard() -> Guard {
-        let access = Access {
-            hosts: vec!["proxy.internal".to_owned()],
-            origins: vec!["http://localhost:3000".to_owned()],
-            token: None,
-        };
-        Guard::new(&access, &["127.0.0.5:8080".parse().unwrap()])
-    }
-
-    fn code(headers: &[(&'static str, &'static str)]) -> &'static str {
-        code_of(None, headers)
-    }
-
-    fn code_of(authority: Option<&str>, headers: &[(&'static str, &'static str)]) -> &'static str {
-        let mut head = "GET / HTTP/1.1\r\n".to_owned();
-        for (name, value) in headers {
-            head.extend([name, ": ", value, "\r\n"]);
-        }
-        let head = RequestHead::parse(&(head + "\r\n").into()).unwrap();
-        guard()
-            .check(authority, &head.fields)
-            .map_or_else(|error| error.answer().code, |_| "")
-    }
-
-    #[test]
-    fn the_proxy_s_own_names_are_let_through_with_any_port() {
-        for host in [
-            "localhost",
-            "LOCALHOST:8080",
-            "localhost.",
-            "127.0.0.1:1",
-            "[::1]",
-            "[::1]:8080",
-            "127.0.0.5",
-            "proxy.internal:80",
-        ] {
-            assert_eq!(code(&[("host", host)]), "", "{host}");
-        }
-    }
-
-    #[test]
-    fn a_guard_of_any_address_takes_none_for_its_name() {
-        let bound = ["0.0.0.0:8080", "[::]:8080"].map(|address| address.parse().unwrap());
-        let guard = Guard::new(&Access::default(), &bound);
-        for (host, is_let_through) in [
-            ("localhost", true),
-            ("0.0.0.0", false),
-            ("[::]:8080", false),
-        ] {
-            let head = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
-            let head = RequestHead::parse(&head.into()).unwrap();
-            assert_eq!(
-                guard.check(None, &head.fields).is_ok(),
-                is_let_through,
-                "{host}"
-            );
-        }
-    }
-
-    #[test]
-    fn other_names_are_refused() {
-        for host in [
-            "evil.example",
-            "localhost.evil.example",
-            "0.0.0.0:8080",
-            "[::]",
-            "",
-            "localhost..",
-            "127.0.0.1.evil.example",
-            "127.0.0.2",
-            "::1",
-        ] {
-            assert!(
-                ["host_not_allowed", "bad_host"].contains(&code(&[("host", host)])),
-                "{host}"
-            );
-        }
-        assert_eq!(code(&[("host", "evil.example")]), "host_not_allowed");
-    }
-
-    #[test]
-    fn a_missing_doubled_or_malformed_host_is_refused() {
-        assert_eq!(code(&[]), "bad_host");
-        assert_eq!(
-            code(&[("host", "localhost"), ("host", "localhost")]),
-            "bad_host"
-        );
-        for host in [
-            "localhost:x",
-            "localhost:99999",
-            "user@localhost",
-            "localhost/",
-            "local host",
-            "[::1",
-            "[::1]x",
-            "[x]",
-        ] {
-            assert_eq!(code(&[("host", host)]), "bad_host", "{host}");
-        }
-    }
-
-    #[test]
-    fn an_absolute_target_must_name_the_host() {
-        assert_eq!(code_of(Some("localhost"), &[("host", "localhost")]), "");
-        assert_eq!(
-            code_of(Some("evil.example"), &[("host", "localhost")]),
-            "bad_request"
-        );
-        assert_eq!(
-            code_of(Some("evil.example"), &[("host", "evil.example")]),
-            "host_not_allowed"
-        );
-    }
-
-    #[test]
-    fn foreign_origins_are_refused_and_listed_ones_let_through() {
-        for origin in [
-            "null",
-            "http://evil.example",
-            "http://localhost",
-            "https://localhost:3000",
-            "http://localhost:8080",
-        ] {
-            assert_eq!(
-                code(&[("host", "localhost:8080"), ("origin", origin)]),
-                "origin_not_allowed",
-                "{origin}"
-            );
-        }
-        let listed = [
-            ("host", "localhost"),
-            ("origin", "http://localhost:3000"),
-            ("sec-fetch-site", "same-site"),
-        ];
-        assert_eq!(code(&listed), "");
-    }
-
-    #[test]
-    fn a_cross_site_request_is_refused_even_without_an_origin() {
-        for site in ["cross-site", "same-site", "unknown", ""] {
-            assert_eq!(
-                code(&[("host", "localhost"), ("sec-fetch-site", site)]),
-                "origin_not_allowed",
-                "{site}"
-            );
-        }
-        for site in ["same-origin", "none"] {
-            assert_eq!(
-                code(&[("host", "localhost"), ("sec-fetch-site", site)]),
-                "",
-                "{site}"
-            );
-        }
-    }
-}
+mod tests;

@@ -1,0 +1,195 @@
+//! Who is let through, and who is not.
+
+use super::*;
+use crate::http1::RequestHead;
+
+fn guard() -> Guard {
+    let access = Access {
+        hosts: vec!["proxy.internal".to_owned()],
+        origins: vec!["http://localhost:3000".to_owned()],
+        token: None,
+    };
+    Guard::new(&access, &["127.0.0.5:8080".parse().unwrap()])
+}
+
+fn code(headers: &[(&'static str, &'static str)]) -> &'static str {
+    code_of(None, headers)
+}
+
+fn code_of(authority: Option<&str>, headers: &[(&'static str, &'static str)]) -> &'static str {
+    let mut head = "GET / HTTP/1.1\r\n".to_owned();
+    for (name, value) in headers {
+        head.extend([name, ": ", value, "\r\n"]);
+    }
+    let head = RequestHead::parse(&(head + "\r\n").into()).unwrap();
+    guard()
+        .check(authority, &head.fields)
+        .map_or_else(|error| error.answer().code, |_| "")
+}
+
+#[test]
+fn the_proxy_s_own_names_are_let_through_with_any_port() {
+    for host in [
+        "localhost",
+        "LOCALHOST:8080",
+        "localhost.",
+        "127.0.0.1:1",
+        "[::1]",
+        "[::1]:8080",
+        "127.0.0.5",
+        "proxy.internal:80",
+    ] {
+        assert_eq!(code(&[("host", host)]), "", "{host}");
+    }
+}
+
+#[test]
+fn a_guard_of_any_address_takes_none_for_its_name() {
+    let bound = ["0.0.0.0:8080", "[::]:8080"].map(|address| address.parse().unwrap());
+    let guard = Guard::new(&Access::default(), &bound);
+    for (host, is_let_through) in [
+        ("localhost", true),
+        ("0.0.0.0", false),
+        ("[::]:8080", false),
+    ] {
+        let head = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        let head = RequestHead::parse(&head.into()).unwrap();
+        assert_eq!(
+            guard.check(None, &head.fields).is_ok(),
+            is_let_through,
+            "{host}"
+        );
+    }
+}
+
+#[test]
+fn other_names_are_refused() {
+    for host in [
+        "evil.example",
+        "localhost.evil.example",
+        "0.0.0.0:8080",
+        "[::]",
+        "",
+        "localhost..",
+        "127.0.0.1.evil.example",
+        "127.0.0.2",
+        "::1",
+    ] {
+        assert!(
+            ["host_not_allowed", "bad_host"].contains(&code(&[("host", host)])),
+            "{host}"
+        );
+    }
+    assert_eq!(code(&[("host", "evil.example")]), "host_not_allowed");
+}
+
+#[test]
+fn a_missing_doubled_or_malformed_host_is_refused() {
+    assert_eq!(code(&[]), "bad_host");
+    assert_eq!(
+        code(&[("host", "localhost"), ("host", "localhost")]),
+        "bad_host"
+    );
+    for host in [
+        "localhost:x",
+        "localhost:99999",
+        "user@localhost",
+        "localhost/",
+        "local host",
+        "[::1",
+        "[::1]x",
+        "[x]",
+    ] {
+        assert_eq!(code(&[("host", host)]), "bad_host", "{host}");
+    }
+}
+
+#[test]
+fn an_absolute_target_must_name_the_host() {
+    assert_eq!(code_of(Some("localhost"), &[("host", "localhost")]), "");
+    assert_eq!(
+        code_of(Some("evil.example"), &[("host", "localhost")]),
+        "bad_request"
+    );
+    assert_eq!(
+        code_of(Some("evil.example"), &[("host", "evil.example")]),
+        "host_not_allowed"
+    );
+}
+
+#[test]
+fn foreign_origins_are_refused_and_listed_ones_let_through() {
+    for origin in [
+        "null",
+        "http://evil.example",
+        "http://localhost",
+        "https://localhost:3000",
+        "http://localhost:8080",
+    ] {
+        assert_eq!(
+            code(&[("host", "localhost:8080"), ("origin", origin)]),
+            "origin_not_allowed",
+            "{origin}"
+        );
+    }
+    let listed = [
+        ("host", "localhost"),
+        ("origin", "http://localhost:3000"),
+        ("sec-fetch-site", "same-site"),
+    ];
+    assert_eq!(code(&listed), "");
+}
+
+#[test]
+fn a_cross_site_request_is_refused_even_without_an_origin() {
+    for site in ["cross-site", "same-site", "unknown", ""] {
+        assert_eq!(
+            code(&[("host", "localhost"), ("sec-fetch-site", site)]),
+            "origin_not_allowed",
+            "{site}"
+        );
+    }
+    for site in ["same-origin", "none"] {
+        assert_eq!(
+            code(&[("host", "localhost"), ("sec-fetch-site", site)]),
+            "",
+            "{site}"
+        );
+    }
+}
+
+#[test]
+fn a_guard_of_any_address_lets_probes_call_by_any_address_but_by_no_other_name() {
+    let let_through = |bound: &str, host: &str| {
+        let guard = Guard::new(&Access::default(), &[bound.parse().unwrap()]);
+        let head = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        let head = RequestHead::parse(&head.into()).unwrap();
+        let probe = guard.check_probe(None, &head.fields).is_ok();
+        assert!(guard.check_page(None, &head.fields).is_err(), "{host}");
+        probe
+    };
+    for bound in ["0.0.0.0:8081", "[::]:8081"] {
+        for host in [
+            "10.0.0.7:8081",
+            "10.0.0.7",
+            "[fd00::7]:8081",
+            "[::ffff:10.0.0.7]",
+        ] {
+            assert!(let_through(bound, host), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "10.0.0.7.evil.example",
+            "0.0.0.0:8081",
+            "[::]:8081",
+            "[::ffff:0.0.0.0]",
+            "0",
+            "167772167",
+            "0x0a.0.0.7",
+            "10.0.7",
+        ] {
+            assert!(!let_through(bound, host), "{host}");
+        }
+    }
+    assert!(!let_through("10.0.0.5:8081", "10.0.0.7"));
+}

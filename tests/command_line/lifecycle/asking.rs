@@ -1,0 +1,114 @@
+//! `wait` and `quit`.
+
+use std::time::Duration;
+
+use super::{KEY, free_address, in_flight, rest, slow, start};
+use crate::program::{Place, Running, pause, signal};
+
+#[test]
+fn wait_ends_when_a_proxy_is_ready_and_fails_when_none_is_in_time() {
+    let place = Place::new();
+    let admin = free_address().to_string();
+    let (code, out, said) = place.run(&["wait", "--admin", &admin, "--timeout", "300ms"], &[]);
+    assert_eq!(
+        (code, out.as_str(), said.lines().count()),
+        (1, "", 1),
+        "{said}"
+    );
+    assert!(said.contains("not ready in time: nobody answers"), "{said}");
+    let waiting = place
+        .command(&["wait", "--admin", &admin], &[])
+        .spawn()
+        .unwrap();
+    pause(Duration::from_millis(300));
+    let arguments = [
+        "--upstream",
+        "https://127.0.0.1:1",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        &admin,
+    ];
+    let running = Running::start(place.command(&arguments, &KEY));
+    assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(0));
+    drop(running);
+    for timeout in ["soon", "-1s", ""] {
+        let (code, _, _) = place.run(&["wait", "--timeout", timeout], &[]);
+        assert_eq!(code, 64, "{timeout}");
+    }
+}
+
+#[test]
+fn quit_stops_a_proxy_and_waits_for_its_end_if_it_is_told_to() {
+    let (upstream, count) = slow(Duration::from_millis(700));
+    let place = Place::new();
+    let (running, address, admin) = start(&place, &upstream, &[]);
+    let stream = in_flight(address, &count);
+    let admin = admin.to_string();
+    assert_eq!(
+        place.run(&["quit", "--admin", &admin, "--timeout", "20s"], &[]),
+        (0, String::new(), String::new())
+    );
+    assert!(rest(stream).ends_with("late"));
+    let (code, said) = running.ended();
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("/quitquitquit"), "{said}");
+    let (code, _, said) = place.run(&["quit", "--admin", &admin], &[]);
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        said.contains("it was not stopped: nobody answers"),
+        "{said}"
+    );
+
+    let (upstream, count) = slow(Duration::from_secs(20));
+    let (running, address, admin) = start(&place, &upstream, &[]);
+    let _stream = in_flight(address, &count);
+    let admin = admin.to_string();
+    assert_eq!(place.run(&["quit", "--admin", &admin], &[]).0, 0);
+    let (code, _, said) = place.run(&["quit", "--admin", &admin, "--timeout", "200ms"], &[]);
+    assert_eq!(code, 1);
+    assert!(said.contains("timeouts.shutdown"), "{said}");
+    // It goes on to finish: a signal after that is the first one.
+    signal(running.id(), "TERM");
+    pause(Duration::from_millis(100));
+    assert_eq!(place.run(&["check", "live", "--admin", &admin], &[]).0, 0);
+}
+
+#[test]
+fn a_proxy_whose_admin_listener_others_reach_is_asked_from_its_own_machine() {
+    let place = Place::new();
+    place.file("c.toml", "[access]\nallow_remote = true\n");
+    let arguments = [
+        "--config",
+        "c.toml",
+        "--upstream",
+        "https://127.0.0.1:1",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "0.0.0.0:0",
+    ];
+    let mut running = Running::start(place.command(&arguments, &KEY));
+    let address = running.admin_address();
+    assert!(
+        running.logged.contains("whoever reaches it on the network"),
+        "{}",
+        running.logged
+    );
+    let port = format!(
+        "admin = \"0.0.0.0:{}\"\n[access]\nallow_remote = true\n",
+        address.port()
+    );
+    place.file("asked.toml", &port);
+    for question in [
+        &["check", "ready"][..],
+        &["wait"],
+        &["quit", "--timeout", "10s"],
+    ] {
+        let arguments = [question, &["--config", "asked.toml"]].concat();
+        let mut command = place.command(&arguments, &[]);
+        let output = command.env_remove("APIG_PROXY_ADMIN").output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{question:?} {output:?}");
+    }
+    assert_eq!(running.ended().0, 0);
+}

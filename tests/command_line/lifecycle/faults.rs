@@ -1,0 +1,170 @@
+//! Signals, the time that is given, and the start after a kill: numbers 71 to 73.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::{KEY, free_address, in_flight, rest, slow, start, wait_until};
+use crate::program::{BINARY, Place, Running, exchange, signal};
+
+#[test]
+fn fault_71_a_signal_lets_running_requests_finish_and_takes_no_new_ones() {
+    let (upstream, count) = slow(Duration::from_millis(700));
+    for name in ["TERM", "INT"] {
+        let place = Place::new();
+        let (running, address, admin) = start(&place, &upstream, &[]);
+        let stream = in_flight(address, &count);
+        signal(running.id(), name);
+        wait_until("it is not ready", || {
+            exchange(admin, "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                .starts_with("HTTP/1.1 503 ")
+        });
+        wait_until("nothing more is accepted", || {
+            TcpStream::connect(address).is_err()
+        });
+        let answer = rest(stream);
+        assert!(
+            answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("late"),
+            "{answer}"
+        );
+        assert!(answer.contains("connection: close"), "{answer}");
+        let (code, said) = running.ended();
+        assert_eq!(code, 0, "{said}");
+        assert!(
+            said.contains("stopping") && said.contains(" status=200 "),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn fault_71_a_second_signal_ends_at_once() {
+    let (upstream, count) = slow(Duration::from_secs(20));
+    let place = Place::new();
+    let (mut running, address, _) = start(&place, &upstream, &[]);
+    let stream = in_flight(address, &count);
+    signal(running.id(), "TERM");
+    running.line_with("stopping");
+    signal(running.id(), "INT");
+    let (code, said) = running.ended();
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("second signal"), "{said}");
+    assert_eq!(rest(stream), "");
+}
+
+/// The process that the first one has forked.
+fn child_of(process: u32) -> u32 {
+    let path = format!("/proc/{process}/task/{process}/children");
+    let children = std::fs::read_to_string(path).unwrap();
+    children.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "who runs the test should know")]
+fn fault_71_the_first_process_of_a_container_ends_in_the_same_way() {
+    // It has no handlers of the system's own: a signal that it does not handle is lost.
+    let may = Command::new("unshare")
+        .args(["--pid", "--fork", "true"])
+        .stderr(Stdio::null())
+        .status();
+    if !may.is_ok_and(|status| status.success()) {
+        println!("unshare --pid is not permitted here, so nobody can be the first process");
+        return;
+    }
+    let (upstream, count) = slow(Duration::from_millis(500));
+    for name in ["TERM", "INT"] {
+        let place = Place::new();
+        let mut command = Command::new("unshare");
+        command
+            .args([
+                "--pid",
+                "--fork",
+                "--kill-child",
+                BINARY,
+                "--upstream",
+                &upstream,
+            ])
+            .args(["--listen", "127.0.0.1:0"])
+            .current_dir(place.path())
+            .env_clear()
+            .env("APIG_PROXY_ADMIN", "off")
+            .envs(KEY);
+        let mut running = Running::start(command);
+        let address = running.address();
+        let child = child_of(running.id());
+        let status = std::fs::read_to_string(format!("/proc/{child}/status")).unwrap();
+        let number = status
+            .lines()
+            .find(|line| line.starts_with("NSpid:"))
+            .unwrap();
+        assert!(number.ends_with("\t1"), "{number}");
+        let stream = in_flight(address, &count);
+        signal(child, name);
+        assert!(rest(stream).ends_with("late"));
+        let (code, said) = running.ended();
+        assert_eq!(code, 0, "{name}: {said}");
+    }
+}
+
+#[test]
+fn fault_72_what_is_left_when_the_time_is_over_is_reset_and_logged_and_the_end_is_a_failure() {
+    let (upstream, count) = slow(Duration::from_secs(20));
+    let place = Place::new();
+    place.file("c.toml", "[timeouts]\nshutdown = \"300ms\"\n");
+    let (running, address, _) = start(&place, &upstream, &["--config", "c.toml"]);
+    let streams = [in_flight(address, &count), in_flight(address, &count)];
+    signal(running.id(), "TERM");
+    let (code, said) = running.ended();
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("timeouts.shutdown"), "{said}");
+    let cut = said
+        .lines()
+        .filter(|line| line.contains(" outcome=cut_off "));
+    assert_eq!(cut.count(), 2, "{said}");
+    streams
+        .into_iter()
+        .for_each(|stream| assert_eq!(rest(stream), ""));
+}
+
+#[test]
+fn fault_73_after_a_kill_the_same_addresses_are_had_at_once() {
+    let (upstream, count) = slow(Duration::from_secs(20));
+    let place = Place::new();
+    let (address, admin) = (free_address(), free_address());
+    let path = place.path().join("proxy.sock");
+    let config = format!(
+        "upstream = \"{upstream}\"\nlisten = [\"{address}\", \"unix:{}\"]\nadmin = \"{admin}\"\n",
+        path.display()
+    );
+    place.file("apig-proxy.toml", &config);
+    let begin = || {
+        let mut command = place.command(&[], &KEY);
+        let mut running = Running::start({
+            command.env_remove("APIG_PROXY_ADMIN");
+            command
+        });
+        running.line_with("listening on unix:");
+        running
+    };
+    for _ in 0..3 {
+        let running = begin();
+        let stream = in_flight(address, &count);
+        signal(running.id(), "KILL");
+        drop(running);
+        assert_eq!(rest(stream), "");
+        assert!(path.exists());
+    }
+    let running = begin();
+    let mut stream = UnixStream::connect(&path).unwrap();
+    stream
+        .write_all(b"PATCH / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("PROXY.method_not_allowed"), "{answer}");
+    let (code, said) = running.stop();
+    assert_eq!(code, 0, "{said}");
+    assert!(!path.exists());
+}

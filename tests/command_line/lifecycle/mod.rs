@@ -1,0 +1,96 @@
+//! How the program ends, and begins again: signals, `wait` and `quit`.
+
+mod asking;
+mod faults;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::program::{Place, Running, pause};
+
+const KEY: [(&str, &str); 2] = [("HUAWEICLOUD_SDK_AK", "AK"), ("HUAWEICLOUD_SDK_SK", "SK")];
+
+const GET: &str = "GET /v1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/// An upstream that answers after a while, and counts what came.
+fn slow(after: Duration) -> (String, Arc<AtomicUsize>) {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", socket.local_addr().unwrap());
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    thread::spawn(move || {
+        for stream in socket.incoming() {
+            let (mut stream, counted) = (stream.unwrap(), Arc::clone(&counted));
+            thread::spawn(move || {
+                let mut request = [0; 4096];
+                while stream.read(&mut request).is_ok_and(|read| read > 0) {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    pause(after);
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlate");
+                }
+            });
+        }
+    });
+    (url, count)
+}
+
+/// Starts the program before an upstream.
+fn start(place: &Place, upstream: &str, more: &[&str]) -> (Running, SocketAddr, SocketAddr) {
+    let arguments = [
+        &[
+            "--upstream",
+            upstream,
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+        ],
+        more,
+    ];
+    let mut running = Running::start(place.command(&arguments.concat(), &KEY));
+    let admin = running.admin_address();
+    let address = running.address();
+    (running, address, admin)
+}
+
+/// Sends a request, and waits until the upstream has it.
+fn in_flight(address: SocketAddr, count: &AtomicUsize) -> TcpStream {
+    let before = count.load(Ordering::SeqCst);
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    stream.write_all(GET.as_bytes()).unwrap();
+    wait_until("the request arrives", || {
+        count.load(Ordering::SeqCst) > before
+    });
+    stream
+}
+
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..1000 {
+        if holds() {
+            return;
+        }
+        pause(Duration::from_millis(10));
+    }
+    panic!("it did not come about: {what}");
+}
+
+fn rest(mut stream: TcpStream) -> String {
+    let mut answer = Vec::new();
+    // A reset is no answer.
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8(answer).unwrap()
+}
+
+/// An address that nobody has at the moment.
+fn free_address() -> SocketAddr {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let socket = TcpListener::bind((std::net::Ipv4Addr::new(127, 77, high, low), 0)).unwrap();
+    socket.local_addr().unwrap()
+}

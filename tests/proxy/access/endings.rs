@@ -1,0 +1,113 @@
+//! Requests that end otherwise than with the last byte of an answer, and what else a record is of.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use super::upstream::upstream;
+use super::{OK, Said, check, request};
+use crate::support::{PATIENCE, Program, pause, wait_until};
+
+#[test]
+fn who_goes_away_or_breaks_off_is_recorded_as_such_with_what_was_moved() {
+    let upstream = upstream();
+    let program = Program::before(&upstream, "[log]\nformat = \"json\"");
+    // Before there is an answer.
+    let mut client = program.client();
+    client.send(&request("GET /late", "", ""));
+    wait_until("the request arrives", || upstream.requests().len() == 1);
+    client.reset();
+    drop(client);
+    let gone = Said {
+        path: "/late",
+        status: 499,
+        outcome: "caller_gone",
+        bytes: (0, 0),
+        ..OK
+    };
+    check(&program.record(1), &gone);
+    // In the middle of one.
+    let mut client = program.client();
+    client.send(&request("GET /broken", "", ""));
+    assert!(client.try_answer(false).is_err());
+    check(
+        &program.record(2),
+        &Said {
+            path: "/broken",
+            outcome: "broken_off",
+            bytes: (0, 30),
+            ..OK
+        },
+    );
+    // And of the body of a request.
+    let mut client = program.client();
+    client
+        .send(b"POST /held HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n0123456789");
+    pause(Duration::from_millis(300));
+    client.reset();
+    drop(client);
+    let record = program.record(3);
+    assert_eq!(
+        (&record["outcome"], &record["attempts"]),
+        (&"caller_gone".into(), &0.into()),
+        "{record}"
+    );
+    assert_eq!(record["bytes_in"], 10);
+}
+
+#[test]
+fn a_websocket_is_one_request_and_its_bytes_are_counted() {
+    let upstream = upstream();
+    let program = Program::before(&upstream, "[log]\nformat = \"json\"");
+    let mut stream = TcpStream::connect(program.address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let fields = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+    stream
+        .write_all(&request("GET /chat?MARKER", fields, ""))
+        .unwrap();
+    stream.write_all(b"hello").unwrap();
+    let mut heard = String::new();
+    stream.read_to_string(&mut heard).unwrap();
+    assert!(heard.ends_with("\r\n\r\nhello!"), "{heard}");
+    drop(stream);
+    check(
+        &program.record(1),
+        &Said {
+            path: "/chat",
+            status: 101,
+            bytes: (5, 6),
+            ..OK
+        },
+    );
+}
+
+#[test]
+fn records_are_lines_of_text_too_and_can_be_left_out() {
+    let upstream = upstream();
+    let served = |more: &str| {
+        let program = Program::before(&upstream, more);
+        let mut client = program.client();
+        for _ in 0..3 {
+            assert_eq!(
+                client
+                    .send(&request("GET /%zz?MARKER", "", ""))
+                    .answer()
+                    .status,
+                400
+            );
+            client = program.client();
+            assert_eq!(client.send(&request("GET /a", "", "")).answer().status, 200);
+        }
+        pause(Duration::from_millis(200));
+        program
+    };
+    let lines = served("").records(6);
+    assert_eq!(lines.len(), 6);
+    assert!(
+        lines[1].contains(" path=/a status=200 code= outcome=ok bytes_in=0 bytes_out=11 "),
+        "{}",
+        lines[1]
+    );
+    assert!(!lines.concat().contains("MARKER"));
+    assert_eq!(served("[log]\naccess = false").records(0), [""; 0]);
+}
