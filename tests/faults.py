@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-REQUIRED = [*range(1, 63), 71, 72, 73, 74, 75, 76, 77, 78, 79]
+# 80 takes an hour.
+REQUIRED = [*range(1, 80)]
 TEST = re.compile(r"#\[(?:tokio::)?test[^\n]*\]\n(?:\s*#\[[^\n]*\]\n)*\s*(?:async )?fn fault_(\d\d)_(\w+)\(")
 
 

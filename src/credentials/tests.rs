@@ -68,7 +68,7 @@ fn auto(environment: &[(&str, &str)], file: &Path) -> Result<Found, CredentialsE
 }
 
 #[test]
-fn credentials_csv_is_read_however_it_was_saved() {
+fn fault_64_credentials_csv_is_read_however_it_was_saved() {
     let head = "User Name,Access Key Id,Secret Access Key";
     for text in [
         format!("{head}\n\"me\",{AK},{SK}"),
@@ -96,7 +96,7 @@ fn of_several_rows_the_first_is_taken_unless_a_user_is_chosen() {
 }
 
 #[test]
-fn broken_files_are_told_apart_and_never_quoted() {
+fn fault_64_broken_files_are_told_apart_and_never_quoted() {
     let head = "User Name,Access Key Id,Secret Access Key";
     let utf16: Vec<u8> = format!("\u{feff}{head}\n")
         .encode_utf16()

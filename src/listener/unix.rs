@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_socket_that_nobody_listens_on_is_replaced() {
+    fn fault_69_only_a_socket_that_nobody_listens_on_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("proxy.sock");
         // Left behind by a process that was killed.

@@ -37,7 +37,7 @@ fn no_credentials_says_where_they_are_looked_for() {
 }
 
 #[test]
-fn a_bad_url_an_unknown_key_and_a_wrong_value_are_named_with_their_places() {
+fn fault_63_a_bad_url_an_unknown_key_and_a_wrong_value_are_named_with_their_places() {
     let place = Place::new();
     let said = complaint(&place, &["--upstream", "gw.example"], &KEY, 78);
     assert!(
@@ -68,7 +68,7 @@ fn a_bad_url_an_unknown_key_and_a_wrong_value_are_named_with_their_places() {
 }
 
 #[test]
-fn a_port_in_use_is_a_failure_while_running() {
+fn fault_69_a_port_in_use_is_a_failure_while_running() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let (code, _, said) = Place::new().run(&["--upstream", URL, "--listen", &address], &KEY);
@@ -80,7 +80,7 @@ fn a_port_in_use_is_a_failure_while_running() {
 }
 
 #[test]
-fn a_file_that_others_can_read_is_refused_with_the_command_to_run() {
+fn fault_65_a_file_that_others_can_read_is_refused_with_the_command_to_run() {
     let place = Place::new();
     place.file_with_mode(
         "keys.csv",
@@ -129,6 +129,35 @@ fn with_several_things_wrong_all_are_named() {
         &[("APIG_PROXY_LIMIT__BODY", "1")],
     );
     assert_eq!((code, checked), (78, said), "check config says the same");
+}
+
+#[test]
+fn fault_66_no_option_takes_a_secret() {
+    let place = Place::new();
+    for option in [
+        "--secret-key",
+        "--sk",
+        "--access-key",
+        "--ak",
+        "--token",
+        "--password",
+        "--security-token",
+        "--app-code",
+        "--api-key",
+    ] {
+        for command in ["serve", "sign", "verify", "demo", "gateway"] {
+            let said = complaint_of(&place, &[command, option, "MARKER"]);
+            assert!(!said.contains("MARKER"), "{said}");
+            assert!(said.contains("unexpected argument"), "{said}");
+        }
+    }
+}
+
+/// What is said of arguments that are wrong.
+fn complaint_of(place: &Place, arguments: &[&str]) -> String {
+    let (code, out, err) = place.run(arguments, &[]);
+    assert_eq!((code, out.as_str()), (64, ""), "{err}");
+    err
 }
 
 #[test]

@@ -273,7 +273,7 @@ fn bounds_of_the_pool_have_to_make_sense() {
 }
 
 #[test]
-fn an_address_that_others_reach_needs_to_be_wanted_and_guarded() {
+fn fault_70_an_address_that_others_reach_needs_to_be_wanted_and_guarded() {
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
     std::fs::write(&token, "0123456789abcdef\n").unwrap();
