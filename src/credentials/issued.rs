@@ -79,6 +79,12 @@ impl Issued {
         })
     }
 
+    /// Whether a request may be sent with it now. The clocks are only looked at if there is an end to it.
+    #[must_use]
+    pub fn is_good_now(&self) -> bool {
+        self.lifetime.is_none() || self.is_good(Moment::now())
+    }
+
     /// How long it is still good; `None` if there is no end to it.
     #[must_use]
     pub fn left(&self, now: Moment) -> Option<Duration> {

@@ -1,7 +1,7 @@
 //! Takes chunked bodies apart (RFC 9112 §7.1), more strictly than the specification: no blanks around
 //! sizes, no bare line feeds, and extensions only of a bounded length.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::body::Decoded;
 use super::fields::Fields;
@@ -82,12 +82,21 @@ impl Chunked {
     }
 }
 
+/// A piece below this length is copied out of the room it was read into.
+const SHORT: usize = 1024;
+
 /// Takes as much of `left` bytes as there is.
 pub(super) fn take(input: &mut BytesMut, left: &mut u64) -> Bytes {
     let length = usize::try_from(*left)
         .unwrap_or(usize::MAX)
         .min(input.len());
     *left -= length as u64;
+    if length < SHORT {
+        // A part of the room would keep all of it from being used again.
+        let piece = Bytes::copy_from_slice(&input[..length]);
+        input.advance(length);
+        return piece;
+    }
     input.split_to(length).freeze()
 }
 

@@ -100,9 +100,11 @@ impl Fields {
 
     /// The values of a name in their order.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.iter()
-            .filter(move |field| field.is(name))
-            .map(|field| field.value)
+        // Not over `iter`: a head is asked for many names, and each time all of its own would be made text.
+        self.lines
+            .iter()
+            .filter(move |line| self.part(&line.name).eq_ignore_ascii_case(name.as_bytes()))
+            .map(|line| self.part(&line.value))
     }
 
     /// The first value of a name.

@@ -30,6 +30,7 @@ mod idle;
 mod malformed;
 mod output;
 mod scan;
+mod spare;
 mod traffic;
 mod wire;
 

@@ -14,9 +14,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
 use super::output::Output;
-
-/// Room that is made for reading at first, in bytes: enough for most heads and small bodies.
-const FIRST: usize = 8 * 1024;
+use super::spare::{self, FIRST};
 
 /// Room that is made once a read has filled what there was.
 const LATER: usize = 64 * 1024;
@@ -141,6 +139,9 @@ impl Wire {
     ///
     /// What the transport says.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.input.capacity() == 0 && !self.is_busy {
+            self.input = spare::take();
+        }
         let room = self.input.capacity() - self.input.len();
         if room < LEAST {
             self.input.reserve(if self.is_busy { LATER } else { FIRST });
@@ -161,7 +162,7 @@ impl Wire {
     pub fn rest(&mut self) {
         self.output.rest();
         if self.input.is_empty() {
-            self.input = BytesMut::new();
+            spare::give(std::mem::take(&mut self.input));
             self.is_busy = false;
         }
     }

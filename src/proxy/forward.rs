@@ -120,8 +120,7 @@ impl Round<'_> {
         let flight = Rc::clone(&prepared.reply.flight);
         let pass = flight.queued(self.held.proof.admit()).await?;
         loop {
-            let now = Moment::now();
-            if !self.held.issued.is_good(now) {
+            if !self.held.issued.is_good_now() {
                 return Ok(Ended::TooOld(connection));
             }
             let attempt = Attempt::begin(self, prepared, connection)?;

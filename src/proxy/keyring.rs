@@ -14,7 +14,6 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::proof::Proof;
-use crate::clock::Moment;
 use crate::config::{Config, LargeBody};
 use crate::credentials::{Feed, FeedStatus, Issued, Kind, Need, Supply};
 use crate::error::Error;
@@ -218,7 +217,7 @@ impl Ring {
     ) -> Result<Rc<Held>, Error> {
         let is_other =
             |held: &Held| refused.is_none_or(|refused| !Arc::ptr_eq(&held.issued, &refused.issued));
-        let usable = |held: &Rc<Held>| held.issued.is_good(Moment::now()) && is_other(held);
+        let usable = |held: &Rc<Held>| held.issued.is_good_now() && is_other(held);
         if let Some(held) = self.current(slot).filter(usable) {
             return Ok(held);
         }

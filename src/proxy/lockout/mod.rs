@@ -168,9 +168,6 @@ impl Lockout {
     }
 
     fn settle(&self, kind: Kind, verdict: Verdict, now: Instant) {
-        if kind == Kind::Trusted && matches!(verdict, Verdict::Right | Verdict::Unknown) {
-            return;
-        }
         let mut state = self.state();
         match kind {
             Kind::Trusted => {}
@@ -239,6 +236,10 @@ impl Pass<'_> {
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
+        let says_nothing = matches!(self.verdict, Verdict::Right | Verdict::Unknown);
+        if self.kind == Kind::Trusted && says_nothing {
+            return;
+        }
         self.lockout.settle(self.kind, self.verdict, Instant::now());
     }
 }

@@ -1,9 +1,11 @@
 //! One request, from its head to the last byte of its answer.
 
 use std::cell::Cell;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use super::Meter;
@@ -68,6 +70,11 @@ impl Flight {
         let Some(record) = &self.record else {
             return waited_for.await;
         };
+        let mut waited_for = pin!(waited_for);
+        // What is there at once, as it nearly always is, needs no clock.
+        if let Some(had) = waited_for.as_mut().now_or_never() {
+            return had;
+        }
         let begun = Instant::now();
         let had = waited_for.await;
         record.queued(begun.elapsed());
