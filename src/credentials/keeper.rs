@@ -148,7 +148,6 @@ impl Supply {
         let Some(issued) = self.feed.current() else {
             return;
         };
-        let label = &self.label;
         let what = match self.need.kind {
             Kind::Key => "signing with the key",
             Kind::Token => "using the token",
@@ -167,7 +166,8 @@ impl Supply {
             format!(" (not from {})", passed_over.join("; "))
         };
         tracing::info!(
-            "{what} of credentials \"{label}\" from {}{}{passed_over}",
+            "{what}{} from {}{}{passed_over}",
+            self.of_set(),
             issued.origin,
             end.unwrap_or_default()
         );

@@ -143,10 +143,7 @@ impl Supply {
     /// What it gives and where that is from, in a few words.
     #[must_use]
     pub fn describe(&self) -> String {
-        let what = match &*self.label {
-            "default" => self.need.kind.to_string(),
-            label => format!("{} of {label}", self.need.kind),
-        };
+        let what = format!("{}{}", self.need.kind, self.of_set());
         match (&self.source, self.feed.current()) {
             (_, Some(issued)) => format!("{what} from {}", issued.origin),
             (Source::Service(service), None) => format!("{what} from {}", service.name()),
@@ -155,6 +152,14 @@ impl Supply {
                 format!("{what} from {}, if there is one", names.join(" or "))
             }
             (Source::Fixed | Source::Files(..), None) => what,
+        }
+    }
+
+    /// Which set it belongs to, for people; nothing for `[credentials]` itself, which most have alone.
+    pub(super) fn of_set(&self) -> String {
+        match &*self.label {
+            "default" => String::new(),
+            label => format!(" of credentials \"{label}\""),
         }
     }
 
