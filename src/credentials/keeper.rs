@@ -192,6 +192,10 @@ impl Kept {
             }
             let now = files.stamp();
             if now == seen {
+                if failed.take().is_some() {
+                    self.feed.mend();
+                    tracing::info!("{} is in its file again as it was", self.what);
+                }
                 continue;
             }
             sleep(SETTLE).await;
