@@ -6,6 +6,7 @@
 mod admin;
 mod bodies;
 mod corpus;
+mod credentials;
 mod faults;
 mod heads;
 mod lifecycle;
