@@ -110,7 +110,9 @@ impl Running {
     fn address_after(&mut self, what: &str) -> SocketAddr {
         let line = self.line_with(what);
         let (_, rest) = line.split_once(what).unwrap();
-        rest.split_whitespace().next().unwrap().parse().unwrap()
+        // In JSON, a quote ends it.
+        let address = rest.split([' ', '"', '\n']).next();
+        address.unwrap().parse().unwrap()
     }
 
     /// Reads the log up to the next line with these words.
