@@ -264,3 +264,6 @@ impl Ring {
         Err(Error::NoCredentials)
     }
 }
+
+#[cfg(test)]
+mod tests;
