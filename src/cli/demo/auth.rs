@@ -8,7 +8,7 @@ pub(super) enum Auth {
     /// A signature with an access key.
     #[default]
     Aksk,
-    /// A token that the emulated IAM issues for a user with a password.
+    /// A token that the emulated IAM issues.
     Token,
     /// The code of an app.
     AppCode,

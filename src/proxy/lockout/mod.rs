@@ -223,7 +223,7 @@ impl State {
         tracing::error!(
             seconds = self.pause.as_secs(),
             "the gateway refused {} signatures of this key in a row and would lock it; requests are answered \
-             with 503 until one gets through in {} s: correct the key and restart",
+             with 503 until one gets through in {} s: correct the key",
             self.failures,
             self.pause.as_secs(),
         );
