@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-REQUIRED = [*range(1, 63), 74, 75, 76, 77, 78, 79]
+REQUIRED = [*range(1, 63), 67, 74, 75, 76, 77, 78, 79]
 TEST = re.compile(r"#\[(?:tokio::)?test[^\n]*\]\n(?:\s*#\[[^\n]*\]\n)*\s*(?:async )?fn fault_(\d\d)_(\w+)\(")
 
 
