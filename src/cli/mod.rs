@@ -112,7 +112,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     match arguments.command {
         None => serve::run(&arguments.serve, environment),
         Some(Command::Serve(serve)) => serve::run(&serve, environment),
-        Some(Command::Demo(demo)) => demo::run(&demo),
+        Some(Command::Demo(demo)) => demo::run(&demo, &environment),
         Some(Command::Gateway(gateway)) => gateway::run(&gateway, &environment),
         Some(Command::Sign(sign)) => sign::run(&sign, &environment),
         Some(Command::Verify(verify)) => verify::run(&verify, &environment),

@@ -2,7 +2,6 @@
 
 use super::CredentialsError;
 use super::service::{IdToken, Idp, Oidc, PodIdentity};
-use super::supply::endpoint;
 use crate::config::{CredentialsConfig, Endpoint, Environment};
 
 const IAM: &str = "https://iam.myhuaweicloud.com";
@@ -142,4 +141,9 @@ fn duration(environment: &Environment) -> Result<u64, CredentialsError> {
             name: NAME,
             expected: "expected a number of seconds from 900 to 43200",
         })
+}
+
+/// A URL out of a variable.
+fn endpoint(name: &'static str, text: &str) -> Result<Endpoint, CredentialsError> {
+    Endpoint::parse(text).map_err(|expected| CredentialsError::Variable { name, expected })
 }

@@ -77,6 +77,11 @@ impl Feed {
         self.is_failing.store(true, Ordering::Relaxed);
     }
 
+    /// Takes note that the secret which is given is the newest after all.
+    pub(super) fn mend(&self) {
+        self.is_failing.store(false, Ordering::Relaxed);
+    }
+
     /// What is given at the moment, and whatever follows.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Option<Arc<Issued>>> {

@@ -47,7 +47,9 @@ mod hcloud;
 mod issued;
 mod keeper;
 mod profile;
+mod search;
 mod service;
+mod start;
 mod supply;
 mod wiped;
 
@@ -61,8 +63,9 @@ use crate::config::secret::read_secret_file;
 pub use error::CredentialsError;
 pub use feed::{Feed, FeedStatus};
 pub use issued::{Issued, Secret};
-pub use keeper::{keep, start};
+pub use keeper::keep;
 pub use service::ServiceError;
+pub use start::start;
 pub use supply::{Kind, Need, Supply, needs};
 
 /// An access key pair, with the token that a temporary pair needs.

@@ -1,23 +1,17 @@
 //! Which secrets the routes of a configuration need, and where each comes from.
 //!
 //! What needs no network is read at once, so that a mistake is reported before anything is served. A service
-//! is asked later, by [`Keeper::start`](super::Keeper::start).
+//! is asked later, by [`start`](super::start()).
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::feed::Feed;
 use super::files::{Files, Stamp};
 use super::issued::Issued;
-use super::service::{IamToken, Metadata, PodIdentity, Service};
-use super::{
-    Credentials, CredentialsError, Found, Origin, environment, environment_services, profile_path,
-};
-use crate::config::{
-    AuthMode, Config, CredentialSource, CredentialsConfig, Endpoint, Environment, LargeBody,
-    TokenSource,
-};
+use super::service::Service;
+use super::{Credentials, Found, Origin};
+use crate::config::{AuthMode, Config, LargeBody};
 
 /// What a secret is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,7 +118,7 @@ impl Supply {
         Self::of(need, label, Source::Fixed, feed)
     }
 
-    fn of(need: Need, label: &str, source: Source, feed: Feed) -> Self {
+    pub(super) fn of(need: Need, label: &str, source: Source, feed: Feed) -> Self {
         Self {
             need,
             label: label.to_owned(),
@@ -143,10 +137,7 @@ impl Supply {
     /// What it gives and where that is from, in a few words.
     #[must_use]
     pub fn describe(&self) -> String {
-        let what = match &*self.label {
-            "default" => self.need.kind.to_string(),
-            label => format!("{} of {label}", self.need.kind),
-        };
+        let what = format!("{}{}", self.need.kind, self.of_set());
         match (&self.source, self.feed.current()) {
             (_, Some(issued)) => format!("{what} from {}", issued.origin),
             (Source::Service(service), None) => format!("{what} from {}", service.name()),
@@ -158,178 +149,11 @@ impl Supply {
         }
     }
 
-    /// Finds the source of a secret, and reads it if that needs no network.
-    ///
-    /// # Errors
-    ///
-    /// A [`CredentialsError`] that says what to do.
-    pub fn open(
-        need: Need,
-        config: &CredentialsConfig,
-        environment: &Environment,
-    ) -> Result<Self, CredentialsError> {
-        let mut search = Search {
-            need,
-            config,
-            environment,
-            passed_over: Vec::new(),
-        };
-        let mut supply = match need.kind {
-            Kind::Key => search.key()?,
-            Kind::Token => search.token()?,
-            Kind::AppCode => search.file(config.app_code.as_ref(), Files::text)?,
-            Kind::ApiKey => search.file(config.api_key.as_ref(), Files::api_key)?,
-        };
-        supply.passed_over = search.passed_over;
-        Ok(supply)
-    }
-}
-
-/// The search for one secret.
-struct Search<'a> {
-    need: Need,
-    config: &'a CredentialsConfig,
-    environment: &'a Environment,
-    passed_over: Vec<(&'static str, String)>,
-}
-
-impl Search<'_> {
-    fn supply(&self, source: Source, issued: Option<Issued>) -> Supply {
-        let label = self.config.label();
-        let feed = Feed::new(label, self.need.kind);
-        issued.into_iter().for_each(|issued| feed.deliver(issued));
-        Supply::of(self.need, label, source, feed)
-    }
-
-    fn service(&self, service: Service) -> Supply {
-        self.supply(Source::Service(Box::new(service)), None)
-    }
-
-    fn pass_over(&mut self, source: &'static str, why: impl Into<String>) {
-        self.passed_over.push((source, why.into()));
-    }
-
-    /// What files hold; `None` if they are not there and need not be.
-    fn files(&self, files: Files) -> Result<Option<Supply>, CredentialsError> {
-        // Before they are read, so that a change in between is seen later.
-        let stamp = files.stamp();
-        let issued = files.load()?;
-        Ok(issued.map(|issued| self.supply(Source::Files(files, stamp), Some(issued))))
-    }
-
-    fn file(
-        &self,
-        path: Option<&PathBuf>,
-        files: fn(PathBuf) -> Files,
-    ) -> Result<Supply, CredentialsError> {
-        let path = path.cloned().ok_or(CredentialsError::NoFile)?;
-        self.files(files(path))?.ok_or(CredentialsError::NoFile)
-    }
-
-    fn token(&self) -> Result<Supply, CredentialsError> {
-        match &self.config.token {
-            Some(TokenSource::File(path)) => self.file(Some(path), Files::text),
-            Some(TokenSource::Iam(user)) => Ok(self.service(Service::Token(IamToken {
-                endpoint: environment_services::iam(self.config, self.environment)?,
-                user: user.clone(),
-            }))),
-            None => Err(CredentialsError::NoFile),
+    /// Which set it belongs to, for people; nothing for `[credentials]` itself, which most have alone.
+    pub(super) fn of_set(&self) -> String {
+        match &*self.label {
+            "default" => String::new(),
+            label => format!(" of credentials \"{label}\""),
         }
     }
-
-    fn key(&mut self) -> Result<Supply, CredentialsError> {
-        let (config, environment) = (self.config, self.environment);
-        let user = config.user.clone();
-        match config.source {
-            CredentialSource::Env => {
-                let found = environment::load(environment)?.ok_or(CredentialsError::NoVariables)?;
-                Ok(self.supply(Source::Fixed, Some(found.into())))
-            }
-            CredentialSource::File => self.required(Files::key(config.file.clone(), user)),
-            CredentialSource::Profile => {
-                let path = profile_path(environment).ok_or(CredentialsError::NoHome)?;
-                self.required(Files::key(path, user))
-            }
-            CredentialSource::Metadata => Ok(self.service(self.metadata())),
-            CredentialSource::PodIdentity => self.pod_identity().and_then(|found| {
-                let service = found.ok_or(CredentialsError::NoPodIdentity)?;
-                Ok(self.service(service))
-            }),
-            CredentialSource::Oidc => {
-                let oidc = environment_services::oidc(config, environment)?;
-                let oidc = oidc.ok_or(CredentialsError::NoOidc)?;
-                Ok(self.service(Service::Oidc(oidc)))
-            }
-            CredentialSource::Idp => {
-                let idp = environment_services::idp(config, environment)?;
-                let idp = idp.ok_or(CredentialsError::NoIdp)?;
-                Ok(self.service(Service::Idp(idp)))
-            }
-            CredentialSource::Auto => self.auto(user),
-        }
-    }
-
-    /// The first source that is there, in the order of the SDKs, with what systemd and the console give in
-    /// between.
-    fn auto(&mut self, user: Option<String>) -> Result<Supply, CredentialsError> {
-        let (config, environment) = (self.config, self.environment);
-        if let Some(oidc) = environment_services::oidc(config, environment)? {
-            return Ok(self.service(Service::Oidc(oidc)));
-        }
-        self.pass_over("oidc", "HUAWEICLOUD_OIDC_PROVIDER_URN is not set");
-        if let Some(idp) = environment_services::idp(config, environment)? {
-            return Ok(self.service(Service::Idp(idp)));
-        }
-        self.pass_over("idp", "HUAWEICLOUD_SDK_IDP_ID is not set");
-        if let Some(found) = environment::load(environment)? {
-            return Ok(self.supply(Source::Fixed, Some(found.into())));
-        }
-        self.pass_over("env", "HUAWEICLOUD_SDK_AK and the like are not set");
-        match environment.path("CREDENTIALS_DIRECTORY") {
-            Some(folder) => {
-                if let Some(supply) = self.files(Files::folder(folder, user.clone()))? {
-                    return Ok(supply);
-                }
-                self.pass_over("systemd", "$CREDENTIALS_DIRECTORY holds no key");
-            }
-            None => self.pass_over("systemd", "CREDENTIALS_DIRECTORY is not set"),
-        }
-        if config.file.exists() {
-            return self.required(Files::key(config.file.clone(), user));
-        }
-        self.pass_over("file", format!("there is no {}", config.file.display()));
-        if let Some(profile) = profile_path(environment).filter(|path| path.exists()) {
-            return self.required(Files::key(profile, user));
-        }
-        self.pass_over("profile", "there is no ~/.huaweicloud/credentials");
-        let mut services = vec![self.metadata()];
-        match self.pod_identity()? {
-            Some(service) => services.push(service),
-            None => self.pass_over(
-                "pod-identity",
-                "HC_CONTAINER_CREDENTIALS_FULL_URI is not set",
-            ),
-        }
-        Ok(self.supply(Source::FirstOf(services), None))
-    }
-
-    fn required(&self, files: Files) -> Result<Supply, CredentialsError> {
-        self.files(files)?.ok_or(CredentialsError::NoFile)
-    }
-
-    fn metadata(&self) -> Service {
-        Service::Metadata(Metadata {
-            endpoint: self.config.endpoints.metadata.clone(),
-        })
-    }
-
-    fn pod_identity(&self) -> Result<Option<Service>, CredentialsError> {
-        let found: Option<PodIdentity> = environment_services::pod_identity(self.environment)?;
-        Ok(found.map(Service::PodIdentity))
-    }
-}
-
-/// A URL out of a variable.
-pub(super) fn endpoint(name: &'static str, text: &str) -> Result<Endpoint, CredentialsError> {
-    Endpoint::parse(text).map_err(|expected| CredentialsError::Variable { name, expected })
 }

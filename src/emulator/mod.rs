@@ -40,7 +40,6 @@ use crate::credentials::Credentials;
 pub use accounts::{Accounts, Federation, Limits, MetadataTokens, User};
 pub use authority::Authority;
 pub use cloud::{Cloud, Mood, POD_IDENTITY_PATH, Service};
-pub(crate) use drawing::key as throw_away_key;
 use judgement::Gateway;
 use known::Known;
 pub use time::{Clock, Now};

@@ -16,13 +16,15 @@ const WINDOW: i64 = 15 * 60;
 const NOTABLE: u64 = 5 * 60;
 
 const WRONG_SECRET: &str = "the secret key does not belong to the access key: \
-     download the key pair again and give it to the proxy";
+     download the key pair again (a file is read \
+     anew by itself, a variable needs a restart)";
 
 const LIKELY_WRONG_SECRET: &str = "the gateway computed another signature, most likely because the \
-     secret key does not belong to the access key: download the key pair again and give it to the proxy";
+     secret key does not belong to the access key: download the key pair again (a file is read \
+     anew by itself, a variable needs a restart)";
 
 const EXPIRED_KEY: &str = "the temporary key has expired, or the clock of this machine is wrong: get a \
-     new temporary key and give it to the proxy, and set the clock with NTP";
+     new temporary key (a file is read anew by itself, a variable needs a restart), and set the clock with NTP";
 
 pub(super) fn hint(meaning: &Meaning, context: &Context<'_>) -> Option<String> {
     if let Some(text) = about_secret(meaning, context.shows) {
@@ -130,8 +132,8 @@ fn expired(
         (None, Some(offset)) if is_notable(&offset) => wrong_clock(offset, context),
         _ if context.has_security_token => EXPIRED_KEY.into(),
         _ => "the signature is too old for the gateway, so the clock of this machine is wrong or the \
-              key has expired: set the clock with NTP; if it is right, get a new key and give it to the \
-              proxy"
+              key has expired: set the clock with NTP; if it is right, get a new key (a file is read anew by \
+              itself, a variable needs a restart)"
             .into(),
     }
 }
@@ -163,18 +165,19 @@ fn wrong_clock(offset: i64, context: &Context<'_>) -> Cow<'static, str> {
 fn unknown_key(context: &Context<'_>) -> &'static str {
     if context.has_security_token {
         "the gateway does not know the temporary key: it has expired, or the security token belongs \
-         to another key; get a new key with its token and give it to the proxy"
+         to another key; get a new key with its token (a file is read anew by itself, a variable needs a restart)"
     } else {
         "the gateway does not know the access key: it was deleted, is of another account site (Chinese \
          or International) or another cloud, or is a temporary key without its security token; check \
-         it under My Credentials in the console, set the right key and give it to the proxy"
+         it under My Credentials in the console, set the right key (a file is read \
+         anew by itself, a variable needs a restart)"
     }
 }
 
 fn invalid_token(context: &Context<'_>) -> &'static str {
     if context.has_security_token {
         "the security token of the temporary key is wrong or has expired: get a new temporary key with \
-         its token and give it to the proxy"
+         its token (a file is read anew by itself, a variable needs a restart)"
     } else {
         "the gateway found no signature that it takes, and no valid token: check that the API is \
          published with IAM or app authentication, which take signatures; a token that has expired or \
@@ -206,7 +209,8 @@ fn about_access(meaning: &Meaning) -> Option<&'static str> {
     Some(match meaning {
         Meaning::KeyLocked => {
             "the gateway has locked the access key for five minutes after too many wrong signatures: \
-             correct the secret key and give it to the proxy, then wait five minutes without sending"
+             correct the secret key (a file is read anew by itself, a variable \
+             needs a restart), then wait five minutes without sending"
         }
         Meaning::UnknownApp => {
             "the gateway does not know the app: check that the key pair is that of an app which the \

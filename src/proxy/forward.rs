@@ -1,32 +1,20 @@
-//! Fourth step: a connection, then the signature, then the request, then the wait for the answer; and
-//! whether it may be sent again.
+//! Fourth step: a connection, then attempts over it, until one is answered for good.
 
 use std::rc::Rc;
 
-use bytes::Bytes;
-use tokio::time::Instant;
-
 use super::Pipeline;
+use super::attempt::{Answered, Attempt};
 use super::body::RequestBody;
 use super::keyring::Held;
 use super::lockout::Verdict;
 use super::payload::Prepared;
-use super::proof::{Proof, Signed};
-use super::refusal::{self, Refusal};
+use super::proof::Proof;
 use super::reply::Reply;
-use super::sending::Sending;
-use crate::clock::{Evidence, Moment};
 use crate::error::Error;
 use crate::http1::{Framing, ResponseHead};
 use crate::signature::SigningDate;
 use crate::upstream::{Choice, Connection};
-
-/// Methods that may be executed twice without harm (RFC 9110 §9.2.2).
-const IDEMPOTENT: [&str; 6] = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"];
-
-/// By how much a date has to have moved for it to be worth sending a refused request again, in seconds. A
-/// temporary key that has expired is refused in the same words, and no date helps it.
-const REDATED: u64 = 60;
+use bytes::Bytes;
 
 /// A request that was answered: the head is here, the body still to come.
 #[derive(Debug)]
@@ -92,9 +80,9 @@ pub(super) async fn forward(
 const ROUNDS: usize = 3;
 
 /// All attempts with one secret.
-struct Round<'a> {
-    pipeline: &'a Pipeline,
-    held: &'a Held,
+pub(super) struct Round<'a> {
+    pub(super) pipeline: &'a Pipeline,
+    pub(super) held: &'a Held,
     /// Whether another secret may be waited for if this one is refused.
     may_renew: bool,
 }
@@ -138,7 +126,10 @@ impl Round<'_> {
                     continue;
                 }
             };
-            if self.wants_renewal(prepared, &answered) && prepared.body.rewind() {
+            if self.wants_renewal(prepared, &answered)
+                && prepared.body.rewind()
+                && self.is_renewed(prepared).await
+            {
                 answered.connection.release();
                 let next = pipeline.upstream.connection(origin, Choice::Any);
                 let next = flight.queued(next).await?;
@@ -168,189 +159,32 @@ impl Round<'_> {
     /// Whether the gateway does not take the secret any more, so that another one is asked for; and whether
     /// that is worth waiting for.
     fn wants_renewal(&self, prepared: &Prepared, answered: &Answered) -> bool {
+        let keyring = &self.pipeline.settings.keyring;
         let is_refused = match self.held.proof {
             Proof::Header(_) => answered.refusal.is_of_secret(),
             // A temporary key may have been withdrawn. Whether it is that is not certain.
             Proof::Key(_) => answered.refusal.is_of_key() && self.held.issued.lifetime.is_some(),
         };
-        if is_refused {
-            self.pipeline.settings.keyring.hurry(prepared.slot);
-        }
-        is_refused && self.may_renew && matches!(self.held.proof, Proof::Header(_))
-    }
-}
-
-/// One attempt: a connection, and the request signed for it.
-struct Attempt {
-    connection: Connection,
-    signed: Signed,
-    /// When that was.
-    at: Moment,
-    date: SigningDate,
-}
-
-impl Attempt {
-    fn begin(
-        round: &Round<'_>,
-        prepared: &Prepared,
-        connection: Connection,
-    ) -> Result<Self, Error> {
-        let pipeline = round.pipeline;
-        let route = prepared.reply.route;
-        let flight = &prepared.reply.flight;
-        let correction = pipeline.gateway_clock(route).correction();
-        let date = pipeline.clock.signing_date(correction);
-        let begun = Instant::now();
-        let route = &pipeline.settings.routes[route];
-        let signed = round.held.proof.apply(prepared, route, date)?;
-        let at = Moment::now();
-        flight.signed(at.steady() - begun);
-        Ok(Self {
-            connection,
-            signed,
-            at,
-            date,
-        })
-    }
-
-    /// Sends, and waits for the head of the answer; a refusal is read ahead.
-    async fn run(
-        mut self,
-        round: &Round<'_>,
-        prepared: &mut Prepared,
-    ) -> Result<Answered, Failure> {
-        let pipeline = round.pipeline;
-        let limit = pipeline.settings.timeouts.response;
-        let sending = Sending::new(&mut self.connection, self.signed, prepared, limit);
-        let (head, is_sent) = sending.answer().await?;
-        let (sent, received) = (self.at, Moment::now());
-        let took = received.steady() - sent.steady();
-        prepared.reply.flight.gateway_answered(took);
-        let mut answered = Answered {
-            framing: Framing::Length(0),
-            connection: self.connection,
-            is_sent,
-            sent,
-            received,
-            refusal: Refusal::unread(head.status),
-            head,
-        };
-        if answered.head.status != 101 {
-            let framing = answered.connection.receive(&answered.head);
-            answered.framing =
-                framing.map_err(|error| Failure::Other(Error::BadResponse(error)))?;
-        }
-        if refusal::may_be(&answered.head) {
-            let (connection, proof) = (&mut answered.connection, &round.held.proof);
-            answered.refusal = refusal::read(connection, &answered.head, proof).await;
-            if let Some(error) = &answered.refusal.error {
-                pipeline.meter.gateway_error(&error.code);
+        if !is_refused {
+            if !self.may_renew {
+                keyring.renewals(prepared.slot).helped();
             }
+            return false;
         }
-        Ok(answered)
-    }
-}
-
-/// The answer to one attempt.
-struct Answered {
-    head: ResponseHead,
-    framing: Framing,
-    connection: Connection,
-    /// Whether the request was sent to its end.
-    is_sent: bool,
-    sent: Moment,
-    received: Moment,
-    refusal: Refusal,
-}
-
-impl Answered {
-    /// Learns the gateway's time. Whether the request was refused for its date, and another date may
-    /// well be accepted.
-    fn learn(&self, pipeline: &Pipeline, prepared: &Prepared, date: SigningDate) -> bool {
-        let route = prepared.reply.route;
-        let expired = self.refusal.expired(date);
-        let is_expired = expired.is_some();
-        let told = match expired.flatten() {
-            Some(told) => Some(told),
-            // An answer out of a cache tells when it was put there.
-            None if self.head.fields.first("age").is_some() => None,
-            None => pipeline.news_of_date(route, self.head.fields.first("date"), is_expired),
-        };
-        let Some(told) = told else { return false };
-        let evidence = if is_expired {
-            Evidence::Refused
-        } else {
-            Evidence::Accepted(date.unix_seconds())
-        };
-        let clock = pipeline.gateway_clock(route);
-        clock.observe(told, self.sent, self.received, evidence);
-        let now = pipeline.clock.signing_date(clock.correction());
-        let moved = now.unix_seconds().abs_diff(date.unix_seconds());
-        is_expired && clock.corrects() && moved >= REDATED
+        let has_hope = keyring.refused(prepared.slot, self.held);
+        has_hope && self.may_renew && matches!(self.held.proof, Proof::Header(_))
     }
 
-    fn verdict(&self) -> Verdict {
-        if self.head.status < 400 {
-            Verdict::Right
-        } else {
-            self.refusal.verdict()
+    /// Waits for another secret. If there is none, the caller gets the refusal, which says more than that.
+    async fn is_renewed(&self, prepared: &Prepared) -> bool {
+        let other = self.pipeline.ring.good(prepared.slot, Some(self.held));
+        let is_renewed = prepared.reply.flight.queued(other).await.is_ok();
+        if !is_renewed {
+            let keyring = &self.pipeline.settings.keyring;
+            keyring
+                .renewals(prepared.slot)
+                .waited_in_vain(&self.held.issued);
         }
-    }
-
-    fn into_exchange(
-        self,
-        pipeline: &Pipeline,
-        prepared: Prepared,
-        proof: &Proof,
-        date: SigningDate,
-    ) -> Result<Exchange, Error> {
-        // Who refuses a request has no use for the rest of it.
-        let wants_rest = !self.is_sent && (200..300).contains(&self.head.status);
-        let (settings, route) = (&pipeline.settings, prepared.reply.route);
-        let clock = pipeline.gateway_clock(route);
-        let route = &settings.routes[route];
-        let hint = self.refusal.hint(&prepared, route, proof, (clock, date));
-        Ok(Exchange {
-            head: self.head,
-            framing: self.framing,
-            connection: self.connection,
-            is_refusal: self.refusal.error.is_some(),
-            ahead: self.refusal.body,
-            hint,
-            uploading: wants_rest.then_some(prepared.body),
-            reply: prepared.reply,
-        })
-    }
-}
-
-/// Why an attempt failed.
-pub(super) enum Failure {
-    /// Nothing of the request was written.
-    Unsent(std::io::Error),
-    /// The connection ended without a byte of an answer.
-    Unanswered(std::io::Error),
-    Other(Error),
-}
-
-impl Failure {
-    /// Whether sending the request again can do no harm. A connection that carried requests before is
-    /// usually closed for having been idle, and then the gateway has not read the request; that it
-    /// has not is certain only if nothing was written.
-    fn is_harmless(&self, prepared: &Prepared) -> bool {
-        match self {
-            Self::Unsent(_) => true,
-            Self::Unanswered(_) => IDEMPOTENT.contains(&prepared.method.as_str()),
-            Self::Other(_) => false,
-        }
-    }
-}
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Unsent(error) => Self::NotSent(error),
-            Failure::Unanswered(error) => Self::UpstreamReset(error),
-            Failure::Other(error) => error,
-        }
+        is_renewed
     }
 }

@@ -14,6 +14,7 @@
 //! to the upstream is closed rather than reused, and room in the [`Budget`] is given back.
 
 mod admit;
+mod attempt;
 mod body;
 mod budget;
 mod catch_panic;
@@ -32,6 +33,7 @@ mod proof;
 mod properties;
 mod record;
 mod refusal;
+mod renewals;
 mod reply;
 mod respond;
 mod sending;

@@ -4,8 +4,8 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::attempt::Failure;
 use super::body::RequestBody;
-use super::forward::Failure;
 use super::head::{is_for_caller, pass_through};
 use super::payload::Prepared;
 use super::proof::Signed;

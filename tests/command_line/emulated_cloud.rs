@@ -10,7 +10,7 @@ use crate::program::{Place, Running, exchange};
 struct Gateway {
     running: Running,
     folder: PathBuf,
-    _place: Place,
+    place: Place,
 }
 
 impl Gateway {
@@ -24,7 +24,7 @@ impl Gateway {
         Self {
             running,
             folder,
-            _place: place,
+            place,
         }
     }
 
@@ -99,7 +99,7 @@ fn the_gateway_command_keeps_its_secrets_to_its_user_and_says_none() {
     let Gateway {
         running,
         folder,
-        _place,
+        place: _place,
     } = gateway;
     let (code, said) = running.stop();
     assert_eq!(code, 0);
@@ -119,5 +119,46 @@ fn the_gateway_command_keeps_its_secrets_to_its_user_and_says_none() {
         assert!(!secret.is_empty() && !said.contains(secret), "{name}");
         let mode = fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn one_word_of_its_configuration_changes_what_the_proxy_shows() {
+    let gateway = Gateway::start();
+    let text = gateway.read("apig-proxy.toml");
+    let cases = [
+        ("mode = \"aksk\"", "mode = \"aksk\"", "aksk"),
+        ("mode = \"aksk\"", "mode = \"token\"", "token"),
+        ("mode = \"aksk\"", "mode = \"app-code\"", "app-code"),
+        ("mode = \"aksk\"", "mode = \"api-key\"", "api-key"),
+        ("file = \"credentials.csv\"", "file = \"app.csv\"", "app"),
+        (
+            "file = \"credentials.csv\"",
+            "source = \"metadata\"",
+            "aksk",
+        ),
+    ];
+    for (said, instead, auth) in cases {
+        assert!(text.contains(said), "{text}");
+        fs::write(
+            gateway.folder.join("apig-proxy.toml"),
+            text.replace(said, instead),
+        )
+        .unwrap();
+        let config = gateway.folder.join("apig-proxy.toml");
+        let arguments = [
+            "--config",
+            config.to_str().unwrap(),
+            "--listen",
+            "127.0.0.1:0",
+        ];
+        let mut command = gateway.place.command(&arguments, &[]);
+        command.env_remove("APIG_PROXY_CREDENTIALS__METADATA_ENDPOINT");
+        let mut proxy = Running::start(command);
+        let request = "GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let answer = exchange(proxy.address(), request);
+        let expected = format!("\"auth\":\"{auth}\"");
+        assert!(answer.contains(&expected), "{instead}: {answer}");
+        assert_eq!(proxy.stop().0, 0);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 
 use apig_proxy::credentials::Credentials;
-use apig_proxy::emulator::Emulator;
+use apig_proxy::emulator::{Accounts, Clock, Cloud, Emulator};
 
 use crate::program::Place;
 
@@ -17,13 +17,34 @@ pub(crate) fn gateway(place: &Place, secret: &str, token: Option<&str>) -> Socke
         secret_key: secret.into(),
         security_token: token.map(Into::into),
     };
-    let emulator = Emulator::bind(
-        "127.0.0.1:0".parse().unwrap(),
-        &[key],
-        Arc::new(apig_proxy::clock::unix_seconds),
+    region(
+        place,
+        Accounts {
+            keys: vec![key],
+            ..Accounts::default()
+        },
     )
-    .unwrap();
-    let address = emulator.address();
+    .address
+}
+
+/// A gateway with its cloud.
+pub(crate) struct Region {
+    /// Of the gateway.
+    pub(crate) address: SocketAddr,
+    /// Of the services, as a URL.
+    pub(crate) services: String,
+    pub(crate) cloud: Arc<Cloud>,
+}
+
+/// A gateway that knows these accounts, and its cloud. Its root is in `ca.pem`.
+pub(crate) fn region(place: &Place, accounts: Accounts) -> Region {
+    let any = "127.0.0.1:0".parse().unwrap();
+    let emulator = Emulator::bind_with(any, accounts, Clock::machine()).unwrap();
+    let region = Region {
+        address: emulator.address(),
+        services: format!("http://{}", emulator.cloud_address()),
+        cloud: emulator.cloud(),
+    };
     place.file("ca.pem", &emulator.root_pem());
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -34,5 +55,5 @@ pub(crate) fn gateway(place: &Place, secret: &str, token: Option<&str>) -> Socke
             .block_on(emulator.serve(std::future::pending()))
             .unwrap();
     });
-    address
+    region
 }

@@ -12,6 +12,9 @@ use tempfile::TempDir;
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_apig-proxy");
 
+/// Where no service is.
+pub(crate) const NOBODY: &str = "http://127.0.0.1:1";
+
 /// A folder in which the program runs, without variables but those of the test.
 pub(crate) struct Place(TempDir);
 
@@ -44,11 +47,8 @@ impl Place {
             .env_clear()
             // Tests run side by side, and the usual port can be had once.
             .env("APIG_PROXY_ADMIN", "off")
-            // Nothing but loopback is asked, and nobody listens there.
-            .env(
-                "APIG_PROXY_CREDENTIALS__METADATA_ENDPOINT",
-                "http://127.0.0.1:9",
-            )
+            // Without a key the metadata service is asked, and tests ask nobody outside.
+            .env("APIG_PROXY_CREDENTIALS__METADATA_ENDPOINT", NOBODY)
             .envs(environment.iter().copied());
         command.env("HOME", self.path()).stdin(Stdio::null());
         command
@@ -112,7 +112,9 @@ impl Running {
     fn address_after(&mut self, what: &str) -> SocketAddr {
         let line = self.line_with(what);
         let (_, rest) = line.split_once(what).unwrap();
-        rest.split_whitespace().next().unwrap().parse().unwrap()
+        // In JSON, a quote ends it.
+        let address = rest.split([' ', '"', '\n']).next();
+        address.unwrap().parse().unwrap()
     }
 
     /// Reads the log up to the next line with these words.

@@ -29,9 +29,13 @@ fn no_upstream_says_how_to_give_one() {
 
 #[test]
 fn no_credentials_says_where_they_are_looked_for() {
-    let said = complaint(&Place::new(), &["--upstream", URL], &[], 78);
+    let (code, out, said) = Place::new().run(&["--upstream", URL], &[]);
+    assert_eq!((code, out.as_str()), (78, ""), "{said}");
+    let complaint = said.lines().last().unwrap();
     assert!(
-        said.contains("HUAWEICLOUD_SDK_AK") && said.contains("--credentials credentials.csv"),
+        complaint.starts_with("apig-proxy: ")
+            && complaint.contains("HUAWEICLOUD_SDK_AK")
+            && complaint.contains("--credentials credentials.csv"),
         "{said}"
     );
 }

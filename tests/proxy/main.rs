@@ -8,6 +8,7 @@ mod admin;
 mod admin_remote;
 mod bodies;
 mod corpus;
+mod credentials;
 mod faults;
 mod heads;
 mod lifecycle;

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
+use super::auth::Auth;
 use crate::signature::PayloadHash;
 
 const MIB: usize = 1024 * 1024;
@@ -40,8 +41,9 @@ pub(super) struct Call {
 
 #[derive(Clone, Copy, Debug)]
 enum Expected {
-    /// Verified by the gateway, with the body signed or not, and this query.
-    Verified {
+    /// Accepted by the gateway, with the body signed or not, and this query.
+    Accepted {
+        auth: Auth,
         body_signed: bool,
         query: &'static str,
     },
@@ -57,7 +59,7 @@ pub(super) struct Report {
 }
 
 /// All requests of the demo.
-pub(super) fn calls() -> Vec<Call> {
+pub(super) fn calls(auth: Auth) -> Vec<Call> {
     let call = |title, method, content_type, body, expected| Call {
         title,
         method,
@@ -66,9 +68,11 @@ pub(super) fn calls() -> Vec<Call> {
         body,
         expected,
     };
-    let signed = |body_signed| Expected::Verified {
-        body_signed,
-        query: "",
+    // Without a signature, no body is signed either.
+    let accepted = |body_signed, query| Expected::Accepted {
+        auth,
+        body_signed: body_signed && auth.is_signature(),
+        query,
     };
     let json = "application/json";
     vec![
@@ -77,14 +81,14 @@ pub(super) fn calls() -> Vec<Call> {
             Method::POST,
             json,
             Bytes::from_static(b"{\"a\": 1}"),
-            signed(true),
+            accepted(true, ""),
         ),
         call(
             "POST, multipart with a file of 11 MiB",
             Method::POST,
             "multipart/form-data; boundary=demo",
             multipart(),
-            signed(false),
+            accepted(false, ""),
         ),
         Call {
             query: AWKWARD.0,
@@ -93,10 +97,7 @@ pub(super) fn calls() -> Vec<Call> {
                 Method::GET,
                 "",
                 Bytes::new(),
-                Expected::Verified {
-                    body_signed: true,
-                    query: AWKWARD.1,
-                },
+                accepted(true, AWKWARD.1),
             )
         },
         call(
@@ -181,25 +182,32 @@ impl Call {
         match self.expected {
             Expected::Refused(expected, code) => {
                 let is_well = status == expected && answer["error_code"] == code;
+                let said = |name: &str| answer[name].as_str().unwrap_or_default();
                 (
                     is_well,
-                    format!("{}: {}", answer["error_code"], answer["error_msg"]).replace('"', ""),
+                    format!("{}: {}", said("error_code"), said("error_msg")),
                 )
             }
-            Expected::Verified { body_signed, query } => {
+            Expected::Accepted {
+                auth,
+                body_signed,
+                query,
+            } => {
                 let is_well = status == StatusCode::OK
                     && answer["verified"] == true
+                    && answer["auth"] == auth.word()
                     && answer["path"] == PATH
                     && answer["query"] == query
                     && answer["body_signed"] == body_signed
                     && answer["body_sha256"] == PayloadHash::of(&self.body).as_str();
-                let body = if body_signed {
-                    "body signed"
-                } else {
-                    "body streamed, unsigned"
+                let body = match body_signed {
+                    true => ", body signed",
+                    false if auth.is_signature() => ", body streamed, unsigned",
+                    false => "",
                 };
                 let text = if status == StatusCode::OK {
-                    format!("signature verified, {body}, {} bytes", answer["body_bytes"])
+                    let accepted = auth.accepted();
+                    format!("{accepted}{body}, {} bytes", answer["body_bytes"])
                 } else {
                     answer.to_string()
                 };

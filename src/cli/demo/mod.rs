@@ -1,6 +1,8 @@
 //! `apig-proxy demo`: the main job on this machine, without an account.
 
+mod auth;
 mod calls;
+mod setting;
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -9,14 +11,16 @@ use std::thread;
 
 use clap::Args;
 
-use super::gateway::{now, throw_away_key};
+use super::gateway::Folder;
 use super::signals::Signals;
 use super::{Exit, fail};
-use crate::config::{self, Config, Methods};
-use crate::credentials::Credentials;
-use crate::emulator::Emulator;
-use crate::listener::{Server, SetupError};
+use crate::config::Environment;
+use crate::credentials;
+use crate::emulator::{Accounts, Clock, Emulator};
+use crate::listener::{Server, SetupError, network};
+use auth::Auth;
 use calls::calls;
+use setting::Setting;
 
 /// Where the proxy listens unless told otherwise, or any free port if that one is taken.
 const USUAL: &str = "127.0.0.1:8080";
@@ -27,6 +31,9 @@ pub struct DemoArguments {
     /// Send the requests, say whether all went well, and end.
     #[arg(long)]
     once: bool,
+    /// What requests show the gateway.
+    #[arg(long, value_enum, default_value_t = Auth::Aksk)]
+    auth: Auth,
     /// Loopback address of the proxy [default: 127.0.0.1:8080, or any free port].
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
@@ -34,7 +41,7 @@ pub struct DemoArguments {
 
 /// Runs the demo.
 #[must_use]
-pub fn run(arguments: &DemoArguments) -> Exit {
+pub fn run(arguments: &DemoArguments, environment: &Environment) -> Exit {
     if arguments
         .listen
         .is_some_and(|address| !address.ip().is_loopback())
@@ -44,7 +51,7 @@ pub fn run(arguments: &DemoArguments) -> Exit {
             "--listen: the demo is for this machine only; give a loopback address",
         );
     }
-    match Demo::start(arguments) {
+    match Demo::start(arguments, environment) {
         Ok(demo) => demo.run(arguments.once),
         Err(error) => fail(Exit::Failed, error),
     }
@@ -53,31 +60,42 @@ pub fn run(arguments: &DemoArguments) -> Exit {
 /// A gateway and a proxy before it, on threads of their own, which end with the process.
 #[derive(Debug)]
 struct Demo {
+    auth: Auth,
     gateway: SocketAddr,
     proxy: SocketAddr,
+    /// Held for its drop, which removes it.
+    _folder: Option<Folder>,
 }
 
 impl Demo {
-    fn start(arguments: &DemoArguments) -> anyhow::Result<Self> {
-        let key = throw_away_key();
+    fn start(arguments: &DemoArguments, environment: &Environment) -> anyhow::Result<Self> {
+        let auth = arguments.auth;
+        let accounts = Accounts::throw_away();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let emulator = Emulator::bind(any, std::slice::from_ref(&key), now())?;
+        let emulator = Emulator::bind_with(any, accounts.clone(), Clock::machine())?;
         let gateway = emulator.address();
-        let mut config = config::with_upstream(&format!("https://{gateway}"))?;
-        config.upstream_tls.extra_roots = vec![emulator.root()];
-        config.methods = Methods::Any;
-        // Its port is for a proxy that is meant to stay.
-        config.admin = None;
-        let server = bind(&mut config, arguments, &key)?;
-        let proxy = server.addresses()[0];
+        let mut setting = Setting::new(auth, &emulator, &accounts, environment)?;
         spawn("gateway", || {
             runtime()?.block_on(emulator.serve(std::future::pending()))
         })?;
+        let network = network(&setting.config)?;
+        // Where a token is issued by IAM, which has to be there before.
+        let started = credentials::start(&mut setting.supplies, &network, environment);
+        runtime()?
+            .block_on(started)
+            .map_err(|_| anyhow::anyhow!("the demo found no key"))?;
+        let server = bind(&mut setting, arguments)?;
+        let proxy = server.addresses()[0];
         spawn("proxy", || {
             let ended = runtime()?.block_on(server.serve(std::future::pending()));
             ended.map(drop).map_err(io::Error::other)
         })?;
-        Ok(Self { gateway, proxy })
+        Ok(Self {
+            auth,
+            gateway,
+            proxy,
+            _folder: setting.folder,
+        })
     }
 
     fn run(&self, once: bool) -> Exit {
@@ -96,7 +114,7 @@ impl Demo {
         let runtime = runtime()?;
         self.introduce(out)?;
         let mut all_well = true;
-        for call in calls() {
+        for call in calls(self.auth) {
             let report = runtime.block_on(call.run(self.proxy));
             all_well &= report.is_well;
             writeln!(out, "  {:<38} {}", call.title, report.text)?;
@@ -113,12 +131,18 @@ impl Demo {
     }
 
     fn introduce(&self, out: &mut impl Write) -> io::Result<()> {
-        let Self { gateway, proxy } = self;
+        let Self {
+            auth,
+            gateway,
+            proxy,
+            ..
+        } = self;
+        let (verifies, signs) = (auth.gateway(), auth.proxy());
         writeln!(
             out,
-            "gateway  https://{gateway}  embedded; verifies signatures as API Gateway does\n\
-             proxy    http://{proxy}   signs with a key made for this run\n\n\
-             Unsigned requests to the proxy, and what the gateway says of them:"
+            "gateway  https://{gateway}  embedded; {verifies} as API Gateway does\n\
+             proxy    http://{proxy}   {signs}\n\n\
+             Plain requests to the proxy, and what the gateway says of them:"
         )
     }
 
@@ -141,26 +165,28 @@ impl Demo {
         for line in lines {
             writeln!(text, "  {line}").expect("writing to a string cannot fail");
         }
-        text.push_str("\nThe last one goes past the proxy, unsigned. Stop with Ctrl-C.\n");
+        let lack = self.auth.lack();
+        writeln!(
+            text,
+            "\nThe last one goes past the proxy, {lack}. Stop with Ctrl-C."
+        )
+        .expect("writing to a string cannot fail");
         text
     }
 }
 
 /// Binds the proxy: to the address that is asked for, or to the usual one, or to any.
-fn bind(
-    config: &mut Config,
-    arguments: &DemoArguments,
-    key: &Credentials,
-) -> Result<Server, SetupError> {
+fn bind(setting: &mut Setting, arguments: &DemoArguments) -> Result<Server, SetupError> {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let usual = USUAL.parse().unwrap_or(any);
     let usual = if arguments.once { any } else { usual };
-    config.listen = vec![arguments.listen.unwrap_or(usual).into()];
-    match Server::bind(config, key) {
-        Err(SetupError::Bind(_)) if arguments.listen.is_none() => {
-            config.listen = vec![any.into()];
-            Server::bind(config, key)
-        }
+    let bind = |setting: &mut Setting, address: SocketAddr| {
+        setting.config.listen = vec![address.into()];
+        let network = network(&setting.config)?;
+        Server::bind_with(network, &setting.config, setting.supplies.clone())
+    };
+    match bind(setting, arguments.listen.unwrap_or(usual)) {
+        Err(SetupError::Bind(_)) if arguments.listen.is_none() => bind(setting, any),
         bound => bound,
     }
 }

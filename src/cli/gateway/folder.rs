@@ -18,14 +18,17 @@ use crate::emulator::{Accounts, Emulator, Federation, POD_IDENTITY_PATH};
 
 /// Where a caller finds what it needs.
 #[derive(Debug)]
-pub(super) struct Folder {
-    pub(super) path: PathBuf,
+pub(in crate::cli) struct Folder {
+    pub(in crate::cli) path: PathBuf,
     /// Whether it is the command's own, and is removed with it.
     own: bool,
 }
 
 impl Folder {
-    pub(super) fn prepare(named: Option<&Path>, environment: &Environment) -> io::Result<Self> {
+    pub(in crate::cli) fn prepare(
+        named: Option<&Path>,
+        environment: &Environment,
+    ) -> io::Result<Self> {
         let (path, own) = match named {
             Some(path) => (path.to_owned(), false),
             None => {
@@ -45,7 +48,7 @@ impl Folder {
     }
 
     /// Writes one file for each secret, and what says where they are used.
-    pub(super) fn write(&self, emulator: &Emulator, accounts: &Accounts) -> io::Result<()> {
+    pub(in crate::cli) fn write(&self, emulator: &Emulator, accounts: &Accounts) -> io::Result<()> {
         for (name, keys) in [
             ("credentials.csv", &accounts.keys),
             ("app.csv", &accounts.apps),
@@ -135,9 +138,34 @@ fn csv(keys: &[Credentials]) -> String {
     std::iter::once(header).chain(rows).collect()
 }
 
+/// A configuration in which one word changes what requests show.
 fn config(emulator: &Emulator) -> String {
-    let address = emulator.address();
+    let (address, services) = (emulator.address(), emulator.cloud_address());
     format!(
-        "upstream = \"https://{address}\"\n\n[credentials]\nfile = \"credentials.csv\"\n\n[upstream_tls]\nca_file = \"ca.pem\"\n"
+        r#"upstream = "https://{address}"
+
+[auth]
+# Or "token", "app-code", "api-key": what each of them needs is below.
+mode = "aksk"
+
+[credentials]
+# Or app.csv, with the key and secret of an app, which sign in the same way.
+file = "credentials.csv"
+# Instead of a file: source = "metadata"; and after ". ./identity.env" also "oidc", "idp" and "pod-identity".
+metadata_endpoint = "http://{services}"
+iam_endpoint = "http://{services}"
+iam_user_file = "iam_user"
+iam_password_file = "iam_password"
+iam_domain_file = "iam_domain"
+app_code_file = "app_code"
+api_key_file = "api_key"
+
+[limits]
+# Or "token", which lets bodies of more than 12 MiB go out with a token.
+large_body = "reject"
+
+[upstream_tls]
+ca_file = "ca.pem"
+"#
     )
 }

@@ -5,17 +5,14 @@ mod folder;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::Args;
 
 use super::signals::Signals;
 use super::{Exit, fail};
-use crate::clock;
 use crate::config::Environment;
-pub(super) use crate::emulator::throw_away_key;
-use crate::emulator::{Accounts, Clock, Emulator, Now};
-use folder::Folder;
+use crate::emulator::{Accounts, Clock, Emulator};
+pub(super) use folder::Folder;
 
 /// Arguments of `gateway`.
 #[derive(Debug, Args)]
@@ -71,11 +68,6 @@ pub fn run(arguments: &GatewayArguments, environment: &Environment) -> Exit {
         );
     }
     serve(emulator)
-}
-
-/// The machine's time, for an emulator.
-pub(super) fn now() -> Now {
-    Arc::new(clock::unix_seconds)
 }
 
 fn serve(emulator: Emulator) -> Exit {

@@ -123,20 +123,4 @@ fn lifetime(expires_at: i64, told: Option<i64>, at: Moment) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lifetime_is_told_by_the_clock_of_who_gives_it() {
-        let at = Moment::now();
-        let end = at.wall() + 5000;
-        assert_eq!(lifetime(end, None, at), Duration::from_secs(5));
-        let told = at.wall() / 1000;
-        assert_eq!(lifetime(end, Some(told), at), Duration::from_secs(5));
-        // This machine is a day ahead.
-        let told = at.wall() / 1000 - 86400;
-        let end = told * 1000 + 61_000;
-        assert_eq!(lifetime(end, Some(told), at), Duration::from_secs(60));
-        assert_eq!(lifetime(end, None, at), Duration::ZERO);
-    }
-}
+mod tests;

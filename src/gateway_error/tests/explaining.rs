@@ -18,7 +18,7 @@ fn an_equal_echo_means_a_wrong_secret_key() {
     };
     assert_eq!(
         fail(&ours),
-        "the secret key does not belong to the access key: download the key pair again and give it to the proxy",
+        "the secret key does not belong to the access key: download the key pair again (a file is read anew by itself, a variable needs a restart)",
     );
     assert!(fail(&ours[..40]).contains("most likely"));
     assert!(fail("something else").contains("most likely"));

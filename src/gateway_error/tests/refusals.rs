@@ -5,7 +5,7 @@ use super::*;
 /// Status, code, meaning, words of the hint (`-` for no hint), message.
 const REFUSALS: &str = "
 401|APIG.0301|SignatureMismatch { echoed: None }|download the key pair again|verify aksk signature fail
-401|APIGW.0301|SignatureMismatch { echoed: None }|and give it to the proxy|verify aksk signature fail
+401|APIGW.0301|SignatureMismatch { echoed: None }|a variable needs a restart|verify aksk signature fail
 401|APIG.0301|SignatureMismatch { echoed: None }|most likely|Verify AK SK signature fail,
 401|APIG.0303|SignatureMismatch { echoed: None }|most likely|verify signature fail
 401|APIG.0301|Expired { signed: Some(SigningDate(20211217T064303Z)), server: Some(SigningDate(20211217T065804Z)) }|901 seconds behind|calc aksk signature fail:signature expired, signature time:20211217T064303Z,server time:20211217T065804Z

@@ -1,6 +1,8 @@
 //! Where secrets must not be seen: logs at any level, answers, the command line, messages.
 
 mod commands;
+mod echo;
+mod issued;
 mod logs;
 
 use crate::gateway::gateway;

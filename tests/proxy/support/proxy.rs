@@ -5,13 +5,14 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use apig_proxy::config::Environment;
 use apig_proxy::config::{
     Access, Auth, ClockConfig, Config, CredentialsConfig, LargeBody, Limits, Listen, LogConfig,
     LogFormat, MediaRange, Methods, PoolConfig, Route, Scheme, SigningConfig, Timeouts,
     UnixSocketConfig, UpstreamTls, UpstreamUrl,
 };
-use apig_proxy::credentials::Credentials;
-use apig_proxy::listener::{Ended, Server};
+use apig_proxy::credentials::{self, Credentials, Supply, needs};
+use apig_proxy::listener::{self, Ended, Server};
 use apig_proxy::upstream::Network;
 use http::HeaderValue;
 use tokio::sync::oneshot;
@@ -156,6 +157,22 @@ impl Proxy {
     /// Starts a proxy in a network of the test's own.
     pub(crate) fn start_in(network: Network, config: &Config) -> Self {
         Self::serve(Server::bind_in(network, config, &key()).unwrap())
+    }
+
+    /// Starts a proxy whose secrets come from where its configuration and the environment say.
+    pub(crate) fn start_from(config: &Config, environment: &Environment) -> Self {
+        let network = listener::network(config).unwrap();
+        let open = |need: credentials::Need| {
+            Supply::open(need, &config.credentials[need.set], environment).unwrap()
+        };
+        let mut supplies: Vec<Supply> = needs(config).into_iter().map(open).collect();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let started = credentials::start(&mut supplies, &network, environment);
+        runtime.block_on(started).unwrap();
+        Self::serve(Server::bind_with(network, config, supplies).unwrap())
     }
 
     fn serve(server: Server) -> Self {

@@ -149,7 +149,7 @@ impl Answer {
             _ => return None,
         };
         let is_code = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-        (text.len() <= 32 && text.bytes().all(is_code)).then_some(text)
+        ((1..=32).contains(&text.len()) && text.bytes().all(is_code)).then_some(text)
     }
 }
 
@@ -164,3 +164,6 @@ pub(super) fn milliseconds(text: &str) -> Option<i64> {
     let time: Timestamp = text.parse().ok()?;
     Some(time.as_millisecond())
 }
+
+#[cfg(test)]
+mod tests;

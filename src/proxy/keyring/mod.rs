@@ -14,6 +14,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::proof::Proof;
+use super::renewals::{Hope, Renewals};
+use crate::clock::Moment;
 use crate::config::{Config, LargeBody};
 use crate::credentials::{Feed, FeedStatus, Issued, Kind, Need, Supply};
 use crate::error::Error;
@@ -44,6 +46,7 @@ struct Slot {
     project_id: Option<HeaderValue>,
     /// What was made of the secret last.
     made: Mutex<Option<Arc<Held>>>,
+    renewals: Renewals,
 }
 
 /// A secret, and what was made of it.
@@ -65,6 +68,7 @@ impl Keyring {
             feed: Arc::clone(supply.feed()),
             project_id: config.credentials[supply.need.set].project_id.clone(),
             made: Mutex::default(),
+            renewals: Renewals::default(),
         };
         let find = |set, kind| {
             let need = Need { set, kind };
@@ -118,9 +122,22 @@ impl Keyring {
         })
     }
 
-    /// Asks for another secret than this one, which was refused.
-    pub(super) fn hurry(&self, slot: usize) {
-        self.slots[slot].feed.hurry();
+    /// Asks for another secret than this one, which was refused. Whether there is hope for one.
+    pub(super) fn refused(&self, slot: usize, held: &Held) -> bool {
+        let slot = &self.slots[slot];
+        match slot.renewals.refused(&held.issued, Moment::now()) {
+            Hope::Ask => {
+                slot.feed.hurry();
+                true
+            }
+            Hope::Wait => true,
+            Hope::Lost => false,
+        }
+    }
+
+    /// What is known of refusals of a secret.
+    pub(super) fn renewals(&self, slot: usize) -> &Renewals {
+        &self.slots[slot].renewals
     }
 }
 
@@ -221,7 +238,9 @@ impl Ring {
         if let Some(held) = self.current(slot).filter(usable) {
             return Ok(held);
         }
-        self.keyring.hurry(slot);
+        if refused.is_none() {
+            self.keyring.slots[slot].feed.hurry();
+        }
         let mut receiver = self.views[slot].borrow().receiver.clone();
         let deadline = Instant::now() + PATIENCE;
         while timeout_at(deadline, receiver.changed())
@@ -236,3 +255,6 @@ impl Ring {
         Err(Error::NoCredentials)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,8 +43,18 @@ enum Content {
     ApiKey,
 }
 
-/// How files looked: number, time of change and length of each.
-pub(super) type Stamp = Vec<Option<(u64, SystemTime, u64)>>;
+/// How files looked, one after the other.
+pub(super) type Stamp = Vec<Option<Look>>;
+
+/// How a file looked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Look {
+    number: u64,
+    length: u64,
+    modified: SystemTime,
+    /// When anything about it changed, which nobody can set: copying tools set the other time to the old one.
+    changed: (i64, i64),
+}
 
 impl Files {
     /// A file with a key.
@@ -89,7 +99,12 @@ impl Files {
     pub(super) fn stamp(&self) -> Stamp {
         let look = |path: &PathBuf| {
             let metadata = fs::metadata(path).ok()?;
-            Some((metadata.ino(), metadata.modified().ok()?, metadata.len()))
+            Some(Look {
+                number: metadata.ino(),
+                length: metadata.len(),
+                modified: metadata.modified().ok()?,
+                changed: (metadata.ctime(), metadata.ctime_nsec()),
+            })
         };
         self.paths.iter().map(look).collect()
     }
@@ -137,3 +152,6 @@ fn api_key(text: &str, path: &Path) -> Result<SecretString, CredentialsError> {
         Ok(text.trim().into())
     }
 }
+
+#[cfg(test)]
+mod tests;

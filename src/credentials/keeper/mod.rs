@@ -4,17 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use tokio::time::sleep;
 
 use super::feed::Feed;
 use super::files::{Files, Stamp};
-use super::issued::Issued;
 use super::service::Service;
 use super::supply::{Source, Supply};
-use super::{CredentialsError, Kind, hcloud_file};
 use crate::clock::Moment;
-use crate::config::Environment;
 use crate::upstream::Network;
 
 /// How often files are looked at.
@@ -33,32 +29,6 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// How far apart a service is asked at least, however much of a hurry there is.
 const GAP: Duration = Duration::from_secs(1);
-
-/// Asks the services once, all at the same time, so that the first request finds what it needs. One that gives
-/// nothing now is asked again later, unless it was only looked for and there is no other source.
-///
-/// # Errors
-///
-/// [`CredentialsError::NothingFound`] for each supply that has no source.
-pub async fn start(
-    supplies: &mut [Supply],
-    network: &Network,
-    environment: &Environment,
-) -> Result<(), Vec<CredentialsError>> {
-    let starting = supplies
-        .iter_mut()
-        .map(|supply| supply.start(network, environment));
-    let errors: Vec<_> = join_all(starting)
-        .await
-        .into_iter()
-        .filter_map(Result::err)
-        .collect();
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(errors)
-    }
-}
 
 /// Keeps one supply fresh, for ever.
 pub async fn keep(supply: Supply, network: Network) {
@@ -80,100 +50,6 @@ pub async fn keep(supply: Supply, network: Network) {
     }
 }
 
-impl Supply {
-    /// Gives what another supply of the same secret gave, if that is still good: for when a configuration
-    /// is read again and the service does not answer.
-    pub fn fall_back_on(&self, other: &Feed) {
-        if self.feed.current().is_none()
-            && let Some(issued) = other.current()
-            && issued.is_good(Moment::now())
-        {
-            self.feed.deliver(Issued::clone(&issued));
-        }
-    }
-
-    async fn start(
-        &mut self,
-        network: &Network,
-        environment: &Environment,
-    ) -> Result<(), CredentialsError> {
-        match &self.source {
-            Source::Fixed | Source::Files(..) => {}
-            Source::Service(service) => match service.ask(network).await {
-                Ok(issued) => self.feed.deliver(issued),
-                Err(error) => {
-                    self.feed.fail();
-                    tracing::error!(
-                        "{} gives no {} for credentials \"{}\": {error}; it is asked again, and until then \
-                         requests are answered with 503",
-                        service.name(),
-                        self.need.kind,
-                        self.label
-                    );
-                }
-            },
-            Source::FirstOf(services) => {
-                let services = services.clone();
-                self.start_first(services, network, environment).await?;
-            }
-        }
-        self.announce();
-        Ok(())
-    }
-
-    async fn start_first(
-        &mut self,
-        services: Vec<Service>,
-        network: &Network,
-        environment: &Environment,
-    ) -> Result<(), CredentialsError> {
-        for service in services {
-            match service.ask(network).await {
-                Ok(issued) => {
-                    self.feed.deliver(issued);
-                    self.source = Source::Service(Box::new(service));
-                    return Ok(());
-                }
-                Err(error) => self.passed_over.push((service.name(), error.to_string())),
-            }
-        }
-        Err(CredentialsError::NothingFound {
-            passed_over: std::mem::take(&mut self.passed_over),
-            hcloud: hcloud_file(environment),
-        })
-    }
-
-    /// Says which source won, and why others did not.
-    fn announce(&self) {
-        let Some(issued) = self.feed.current() else {
-            return;
-        };
-        let label = &self.label;
-        let what = match self.need.kind {
-            Kind::Key => "signing with the key",
-            Kind::Token => "using the token",
-            Kind::AppCode => "using the app code",
-            Kind::ApiKey => "using the api key",
-        };
-        let end = issued.left(Moment::now());
-        let end = end.map(|left| format!(", good for {} s", left.as_secs()));
-        let passed_over = self.passed_over.iter();
-        let passed_over: Vec<String> = passed_over
-            .map(|(name, why)| format!("{name}: {why}"))
-            .collect();
-        let passed_over = if passed_over.is_empty() {
-            String::new()
-        } else {
-            format!(" (not from {})", passed_over.join("; "))
-        };
-        tracing::info!(
-            "{what} of credentials \"{label}\" from {}{}{passed_over}",
-            issued.origin,
-            end.unwrap_or_default()
-        );
-    }
-}
-
 /// A secret that is kept fresh.
 struct Kept {
     /// Its name in the log.
@@ -192,6 +68,10 @@ impl Kept {
             }
             let now = files.stamp();
             if now == seen {
+                if failed.take().is_some() {
+                    self.feed.mend();
+                    tracing::info!("{} is in its file again as it was", self.what);
+                }
                 continue;
             }
             sleep(SETTLE).await;
@@ -314,3 +194,6 @@ impl Kept {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,288 @@
+//! `credentials.source = "auto"`: which source wins, and what is said of the others.
+
+use std::fs;
+
+use apig_proxy::emulator::{Accounts, Mood, POD_IDENTITY_PATH, Service};
+use secrecy::ExposeSecret;
+
+use crate::gateway::{Region, region};
+use crate::program::{NOBODY, Place, Running, exchange};
+
+const METADATA: &str = "APIG_PROXY_CREDENTIALS__METADATA_ENDPOINT";
+
+/// A place where every source is there, and a gateway that takes the key of each.
+struct Sources {
+    place: Place,
+    region: Region,
+    variables: Vec<(&'static str, String)>,
+}
+
+impl Sources {
+    fn new() -> Self {
+        let place = Place::new();
+        let accounts = Accounts::throw_away();
+        let region = region(&place, accounts.clone());
+        let key = &accounts.keys[0];
+        let (access_key, secret) = (key.access_key.clone(), key.secret_key.expose_secret());
+        let federation = accounts.federation.as_ref().unwrap();
+        place.file("id_token", federation.id_token.expose_secret());
+        place.file(
+            "pod_token",
+            accounts.pod_token.as_ref().unwrap().expose_secret(),
+        );
+        let csv = format!("Access Key Id,Secret Access Key\n{access_key},{secret}\n");
+        place.file("credentials.csv", &csv);
+        fs::create_dir(place.path().join("systemd")).unwrap();
+        place.file("systemd/credentials.csv", &csv);
+        fs::create_dir(place.path().join(".huaweicloud")).unwrap();
+        place.file(
+            ".huaweicloud/credentials",
+            &format!("[basic]\nak={access_key}\nsk={secret}\n"),
+        );
+        place.file(
+            "apig-proxy.toml",
+            &format!(
+                "upstream = \"https://{}\"\nlisten = \"127.0.0.1:0\"\n[upstream_tls]\nca_file = \"ca.pem\"\n",
+                region.address
+            ),
+        );
+        let services = region.services.clone();
+        let path = |name: &str| place.path().join(name).display().to_string();
+        let variables = vec![
+            ("HUAWEICLOUD_SDK_STS_ENDPOINT", services.clone()),
+            ("HUAWEICLOUD_SDK_IAM_ENDPOINT", services.clone()),
+            (
+                "HUAWEICLOUD_OIDC_PROVIDER_URN",
+                federation.provider_urn.clone(),
+            ),
+            ("HUAWEICLOUD_OIDC_AGENCY_URN", federation.agency_urn.clone()),
+            ("HUAWEICLOUD_OIDC_TOKEN_FILE", path("id_token")),
+            ("HUAWEICLOUD_SDK_IDP_ID", federation.idp_id.clone()),
+            ("HUAWEICLOUD_SDK_ID_TOKEN_FILE", path("id_token")),
+            ("HUAWEICLOUD_SDK_AK", access_key),
+            ("HUAWEICLOUD_SDK_SK", secret.to_owned()),
+            ("CREDENTIALS_DIRECTORY", path("systemd")),
+            (METADATA, services.clone()),
+            (
+                "HC_CONTAINER_CREDENTIALS_FULL_URI",
+                format!("{services}{POD_IDENTITY_PATH}"),
+            ),
+            ("HC_CONTAINER_AUTHORIZATION_TOKEN_FILE", path("pod_token")),
+        ];
+        Self {
+            place,
+            region,
+            variables,
+        }
+    }
+
+    fn variables(&self) -> Vec<(&str, &str)> {
+        let all = self.variables.iter();
+        all.map(|(name, value)| (*name, value.as_str())).collect()
+    }
+
+    fn unset(&mut self, start: &str) {
+        self.variables.retain(|(name, _)| !name.starts_with(start));
+    }
+
+    fn remove(&self, name: &str) {
+        fs::remove_file(self.place.path().join(name)).unwrap();
+    }
+
+    /// Takes away a source that is there.
+    fn take_away(&mut self, source: &str) {
+        match source {
+            "oidc" => self.unset("HUAWEICLOUD_OIDC"),
+            "idp" => self.unset("HUAWEICLOUD_SDK_ID"),
+            "env" => {
+                self.unset("HUAWEICLOUD_SDK_AK");
+                self.unset("HUAWEICLOUD_SDK_SK");
+            }
+            "systemd" => self.remove("systemd/credentials.csv"),
+            "file" => self.remove("credentials.csv"),
+            "profile" => self.remove(".huaweicloud/credentials"),
+            "metadata" => self
+                .region
+                .cloud
+                .set_mood(Service::Metadata, Mood::Unauthorized),
+            "pod-identity" => self
+                .region
+                .cloud
+                .set_mood(Service::PodIdentity, Mood::Broken),
+            other => panic!("{other}"),
+        }
+    }
+
+    /// The line of the log that names the winner, after a request has passed with its key.
+    fn winner(&self) -> String {
+        let mut running = Running::start(self.place.command(&[], &self.variables()));
+        let line = running.line_with("signing with the key");
+        let request = "GET /v1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let answer = exchange(running.address(), request);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{line} {answer}");
+        assert_eq!(running.stop().0, 0);
+        line
+    }
+}
+
+/// All sources in their order: what the log calls each, and what it says of it when it has nothing.
+const ORDER: [(&str, &str, &str); 8] = [
+    (
+        "oidc",
+        "from STS (oidc), good for",
+        "oidc: HUAWEICLOUD_OIDC_PROVIDER_URN is not set",
+    ),
+    (
+        "idp",
+        "from IAM (identity provider), good for",
+        "idp: HUAWEICLOUD_SDK_IDP_ID is not set",
+    ),
+    (
+        "env",
+        "from the environment (HUAWEICLOUD_SDK_AK)",
+        "env: HUAWEICLOUD_SDK_AK and the like are not set",
+    ),
+    (
+        "systemd",
+        "systemd/credentials.csv",
+        "systemd: $CREDENTIALS_DIRECTORY holds no key",
+    ),
+    (
+        "file",
+        "from credentials.csv",
+        "file: there is no credentials.csv",
+    ),
+    (
+        "profile",
+        ".huaweicloud/credentials",
+        "profile: there is no ~/.huaweicloud/credentials",
+    ),
+    (
+        "metadata",
+        "from the metadata service, good for",
+        "the metadata service: this server has no agency",
+    ),
+    (
+        "pod-identity",
+        "from pod identity, good for",
+        "pod identity: it refused with status 500",
+    ),
+];
+
+#[test]
+fn the_first_source_that_is_there_wins_and_the_log_says_why_the_others_did_not() {
+    let mut sources = Sources::new();
+    for (at, (source, wins, _)) in ORDER.into_iter().enumerate() {
+        let line = sources.winner();
+        assert!(line.contains(wins), "{source} should have won: {line}");
+        for (position, (_, _, lost)) in ORDER.into_iter().enumerate() {
+            assert_eq!(line.contains(lost), position < at, "{source}: {line}");
+        }
+        sources.take_away(source);
+    }
+    let arguments = sources.place.run(&[], &sources.variables());
+    let (code, _, said) = arguments;
+    assert_eq!(code, 78, "{said}");
+    let complaint = said.lines().last().unwrap();
+    assert!(
+        complaint.starts_with("apig-proxy: ") && complaint.contains("there is no key"),
+        "{said}"
+    );
+    for (_, _, lost) in ORDER {
+        assert!(complaint.contains(lost), "{lost} in {complaint}");
+    }
+}
+
+#[test]
+fn with_nothing_at_all_the_start_fails_and_names_every_source_and_why() {
+    let place = Place::new();
+    let arguments = ["--upstream", "https://127.0.0.1:1"];
+    let (code, out, said) = place.run(&arguments, &[]);
+    assert_eq!((code, out.as_str()), (78, ""), "{said}");
+    for expected in [
+        "oidc: HUAWEICLOUD_OIDC_PROVIDER_URN is not set",
+        "idp: HUAWEICLOUD_SDK_IDP_ID is not set",
+        "env: HUAWEICLOUD_SDK_AK",
+        "systemd: CREDENTIALS_DIRECTORY is not set",
+        "file: there is no credentials.csv",
+        "profile: there is no ~/.huaweicloud/credentials",
+        "pod-identity: HC_CONTAINER_CREDENTIALS_FULL_URI is not set",
+        "the metadata service: it cannot be reached",
+        "--credentials credentials.csv",
+    ] {
+        assert!(said.contains(expected), "{expected} in {said}");
+    }
+}
+
+#[test]
+fn a_source_that_is_named_is_the_only_one() {
+    let sources = Sources::new();
+    for (source, wins) in [
+        ("metadata", ORDER[6].1),
+        ("pod-identity", ORDER[7].1),
+        ("profile", ORDER[5].1),
+        ("idp", ORDER[1].1),
+    ] {
+        let mut variables = sources.variables();
+        variables.push(("APIG_PROXY_CREDENTIALS__SOURCE", source));
+        let mut running = Running::start(sources.place.command(&[], &variables));
+        let line = running.line_with("signing with the key");
+        assert!(line.contains(wins) && !line.contains("not from"), "{line}");
+        running.address();
+        assert_eq!(running.stop().0, 0);
+    }
+    for (source, expected) in [
+        ("oidc", "HUAWEICLOUD_OIDC_PROVIDER_URN is not set"),
+        ("idp", "HUAWEICLOUD_SDK_IDP_ID is not set"),
+        (
+            "pod-identity",
+            "HC_CONTAINER_CREDENTIALS_FULL_URI is not set",
+        ),
+        ("env", "no variable has a key"),
+    ] {
+        let variables = [("APIG_PROXY_CREDENTIALS__SOURCE", source)];
+        let (code, _, said) = sources.place.run(&[], &variables);
+        assert_eq!(code, 78, "{said}");
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
+fn a_source_that_is_there_but_broken_is_not_passed_over() {
+    let mut sources = Sources::new();
+    sources.unset("HUAWEICLOUD_OIDC_AGENCY_URN");
+    let (code, _, said) = sources.place.run(&[], &sources.variables());
+    assert_eq!(code, 78, "{said}");
+    assert!(
+        said.contains("HUAWEICLOUD_OIDC_AGENCY_URN is not"),
+        "{said}"
+    );
+
+    // One that is named by the environment but does not answer is waited for.
+    let sources = Sources::new();
+    sources.region.cloud.set_mood(Service::Sts, Mood::Broken);
+    let mut running = Running::start(sources.place.command(&[], &sources.variables()));
+    let line = running.line_with("STS (oidc) gives no key");
+    assert!(line.contains("status 500"), "{line}");
+    running.address();
+    sources.region.cloud.set_mood(Service::Sts, Mood::Well);
+    running.line_with("gives the key of credentials \"default\" again");
+    assert_eq!(running.stop().0, 0);
+}
+
+#[test]
+fn nobody_is_asked_for_a_key_where_one_is_there() {
+    // Else the start would take as long as a metadata service that does not answer is waited for.
+    let sources = Sources::new();
+    let variables = [("HUAWEICLOUD_SDK_AK", "AK"), ("HUAWEICLOUD_SDK_SK", "SK")];
+    let mut variables = Vec::from(variables);
+    variables.push((METADATA, &sources.region.services));
+    let mut running = Running::start(sources.place.command(&[], &variables));
+    running.address();
+    assert_eq!(running.stop().0, 0);
+    assert_eq!(sources.region.cloud.calls(Service::Metadata), 0);
+    let (code, _, _) = sources
+        .place
+        .run(&["check", "config"], &[(METADATA, NOBODY)]);
+    assert_eq!(code, 0);
+}

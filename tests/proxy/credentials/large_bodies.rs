@@ -1,0 +1,169 @@
+//! `large_body = "token"`: what is too long for a signature goes out with a token, streamed.
+
+use std::io::Read;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use apig_proxy::config::{Config, LargeBody, TokenSource};
+use tempfile::TempDir;
+
+use super::put;
+use crate::bodies::{chunked, post};
+use crate::support::{Answer, Proxy, Seen, Upstream, answer, config, route};
+
+const TOKEN: &str = "MIITOKENtoken0123456789";
+
+/// Longest body that is signed, and longest one that goes out with a token.
+const BODY: usize = 1000;
+const LARGE: usize = 200_000;
+
+/// A configuration that sends long bodies with a token, and its folder.
+fn with_token(upstream: &Upstream, large_body: LargeBody) -> (Config, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    put(&folder.path().join("token"), TOKEN);
+    let mut config = config(upstream);
+    config.credentials[0].token = Some(TokenSource::File(folder.path().join("token")));
+    config.routes[0].large_body = large_body;
+    config.limits.body = BODY as u64;
+    config.limits.large_body = LARGE as u64;
+    (config, folder)
+}
+
+fn has_token(seen: &Seen) {
+    assert_eq!(seen.header("x-auth-token"), TOKEN);
+    for signed in ["authorization", "x-sdk-date", "x-sdk-content-sha256"] {
+        assert!(seen.all(signed).is_empty(), "{signed} in {seen:?}");
+    }
+}
+
+fn is_signed(seen: &Seen) {
+    assert!(seen.all("x-auth-token").is_empty(), "{seen:?}");
+    assert!(seen.verified().body_signed);
+}
+
+fn is_too_large(answer: &Answer, limit: usize) {
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (413, "body_too_large")
+    );
+    let text = answer.text();
+    assert!(text.contains("limits.large_body"), "{text}");
+    assert!(text.contains(&limit.to_string()), "{text}");
+}
+
+#[test]
+fn a_body_up_to_the_limit_is_signed_and_a_longer_one_goes_out_with_a_token() {
+    let upstream = Upstream::start();
+    let (config, _folder) = with_token(&upstream, LargeBody::Token { unknown: false });
+    let proxy = Proxy::start(&config);
+    for length in [0, 1, BODY, BODY + 1, LARGE] {
+        let answer = proxy.exchange(post("application/json", &vec![b'a'; length]));
+        assert_eq!(answer.status, 200, "{length}: {}", answer.text());
+    }
+    let [empty, short, longest, longer, large] = upstream.requests().try_into().unwrap();
+    for seen in [&empty, &short, &longest] {
+        is_signed(seen);
+    }
+    for (seen, length) in [(longer, BODY + 1), (large, LARGE)] {
+        has_token(&seen);
+        assert_eq!(seen.body.len(), length);
+        assert_eq!(seen.header("content-length"), length.to_string());
+    }
+}
+
+#[test]
+fn beyond_the_longest_body_it_is_refused_at_once() {
+    let upstream = Upstream::start();
+    for (large_body, limit) in [
+        (LargeBody::Token { unknown: false }, LARGE),
+        (LargeBody::Token { unknown: true }, LARGE),
+        (LargeBody::Reject, BODY),
+    ] {
+        let (config, _folder) = with_token(&upstream, large_body);
+        let proxy = Proxy::start(&config);
+        // Only the head is sent: nothing of the body is waited for.
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+            limit + 1
+        );
+        is_too_large(&proxy.client().send(head.as_bytes()).answer(), limit);
+    }
+    assert_eq!(upstream.connections(), 0);
+}
+
+#[test]
+fn a_body_of_unknown_length_is_hashed_unless_the_route_says_otherwise() {
+    let upstream = Upstream::start();
+    let (mut config, _folder) = with_token(&upstream, LargeBody::Token { unknown: false });
+    let mut long = route("/long", &upstream, "");
+    long.large_body = LargeBody::Token { unknown: true };
+    config.routes.insert(0, long);
+    let proxy = Proxy::start(&config);
+    let send = |path: &str, length: usize| {
+        let request = chunked("application/json", &[b"a", &vec![b'a'; length - 1]]);
+        let request = String::from_utf8(request).unwrap();
+        proxy.exchange(request.replacen("/v1", path, 1))
+    };
+    assert_eq!(send("/v1", BODY).status, 200);
+    is_too_large(&send("/v1", BODY + 1), BODY);
+    assert_eq!(send("/long", BODY).status, 200);
+    assert_eq!(send("/long", LARGE).status, 200);
+    let [hashed, short, large] = upstream.requests().try_into().unwrap();
+    is_signed(&hashed);
+    for (seen, length) in [(short, BODY), (large, LARGE)] {
+        has_token(&seen);
+        assert_eq!(seen.header("transfer-encoding"), "chunked");
+        assert_eq!(seen.body.len(), length);
+    }
+}
+
+#[test]
+fn a_body_of_unknown_length_that_turns_out_too_long_is_broken_off() {
+    let upstream = Upstream::start();
+    let (config, _folder) = with_token(&upstream, LargeBody::Token { unknown: true });
+    let proxy = Proxy::start(&config);
+    let mut client = proxy.client();
+    let _ = client.try_send(&chunked("text/plain", &[&vec![b'a'; LARGE], b"a"]));
+    is_too_large(&client.answer(), LARGE);
+    assert_eq!(upstream.requests().len(), 0, "it must not look complete");
+}
+
+#[test]
+fn a_large_body_is_passed_on_before_it_is_complete() {
+    let (arrived, first_arrived) = mpsc::channel();
+    let upstream = Upstream::handling(move |link| {
+        let head = link.head()?.unwrap();
+        link.stream.read_exact(&mut [0])?;
+        arrived.send(head).unwrap();
+        link.stream.read_exact(&mut vec![0; LARGE - 1])?;
+        link.send(answer("200 OK", "", "{}"))
+    });
+    let (mut config, _folder) = with_token(&upstream, LargeBody::Token { unknown: false });
+    // Room for nothing: what is streamed needs none.
+    config.limits.buffered = 1;
+    let proxy = Proxy::start(&config);
+    let mut client = proxy.client();
+    let request = post("application/json", &[b'a'; LARGE]);
+    let (most, last) = request.split_at(request.len() - 1);
+    client.send(most);
+    let seen = first_arrived.recv_timeout(Duration::from_secs(20));
+    has_token(&seen.expect("nothing was passed on"));
+    assert_eq!(client.send(last).answer().status, 200);
+}
+
+#[test]
+fn with_tokens_for_everything_long_bodies_need_only_the_limit() {
+    let upstream = Upstream::start();
+    let (mut config, _folder) = with_token(&upstream, LargeBody::Token { unknown: false });
+    config.routes[0].auth.mode = apig_proxy::config::AuthMode::Token;
+    let proxy = Proxy::start(&config);
+    assert_eq!(
+        proxy.exchange(post("text/plain", &[b'a'; LARGE])).status,
+        200
+    );
+    is_too_large(
+        &proxy.exchange(post("text/plain", &[b'a'; LARGE + 1])),
+        LARGE,
+    );
+    has_token(&upstream.only_request());
+}

@@ -1,0 +1,104 @@
+//! Callers that send request after request while something happens, none of which may fail.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::support::{Proxy, pause};
+
+/// How long a caller pauses between two requests, so that a test does not take the whole machine.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Callers at work.
+pub(crate) struct Load {
+    callers: Vec<JoinHandle<Vec<String>>>,
+    is_over: Arc<AtomicBool>,
+    /// The access keys that answers named so far.
+    keys: Arc<Mutex<BTreeSet<String>>>,
+}
+
+/// What callers got.
+pub(crate) struct Served {
+    /// How many requests were answered with 200.
+    pub(crate) count: usize,
+    /// What was answered otherwise.
+    pub(crate) failures: Vec<String>,
+    /// The access keys that signed, as the gateway has seen them.
+    pub(crate) keys: BTreeSet<String>,
+}
+
+impl Load {
+    /// So many callers for each of the paths, each with a connection of its own, that send at least so many
+    /// requests each.
+    pub(crate) fn on(proxy: &Proxy, paths: &[&str], callers: usize, least: usize) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let keys = Arc::<Mutex<BTreeSet<String>>>::default();
+        let paths = paths
+            .iter()
+            .flat_map(|path| std::iter::repeat_n(*path, callers));
+        let callers = paths.map(|path| {
+            let (is_over, keys) = (Arc::clone(&is_over), Arc::clone(&keys));
+            let (mut client, request) = (
+                proxy.client(),
+                format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+            );
+            thread::spawn(move || {
+                let mut answers = Vec::new();
+                while answers.len() < least || !is_over.load(Ordering::SeqCst) {
+                    let answer = client.send(request.as_bytes()).answer();
+                    let text = answer.text();
+                    let said: serde_json::Value = serde_json::from_str(&text).unwrap();
+                    if let Some(key) = said["access_key"].as_str() {
+                        let mut keys = keys.lock().unwrap();
+                        if !keys.contains(key) {
+                            keys.insert(key.to_owned());
+                        }
+                    }
+                    let is_served = answer.status == 200;
+                    answers.push(if is_served { String::new() } else { text });
+                    pause(PAUSE);
+                }
+                answers
+            })
+        });
+        Self {
+            callers: callers.collect(),
+            is_over,
+            keys,
+        }
+    }
+
+    /// Ends it.
+    pub(crate) fn end(self) -> Served {
+        self.is_over.store(true, Ordering::SeqCst);
+        let answers = self
+            .callers
+            .into_iter()
+            .flat_map(|caller| caller.join().unwrap());
+        let (served, failures): (Vec<_>, Vec<_>) = answers.partition(String::is_empty);
+        let keys = self.keys.lock().unwrap().clone();
+        Served {
+            count: served.len(),
+            failures,
+            keys,
+        }
+    }
+}
+
+impl Served {
+    /// Nothing failed, and at least so many requests were served.
+    pub(crate) fn all(&self, least: usize) -> &Self {
+        let failures = &self.failures;
+        assert!(
+            failures.is_empty(),
+            "{} of {} failed, the first with {}",
+            failures.len(),
+            failures.len() + self.count,
+            failures[0]
+        );
+        assert!(self.count >= least, "{}", self.count);
+        self
+    }
+}

@@ -1,0 +1,15 @@
+//! Credentials that change while they are used, and every way to show them, before an emulated gateway
+//! with the services that issue them.
+
+mod files;
+mod large_bodies;
+mod lifetimes;
+mod load;
+mod log;
+mod modes;
+mod moods;
+mod region;
+mod renewal;
+
+pub(crate) use load::Load;
+pub(crate) use region::{Region, key, put};

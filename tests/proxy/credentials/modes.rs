@@ -1,0 +1,270 @@
+//! The ways to show whose a request is: what the gateway accepts, and the bytes that reach it.
+
+use std::io::Read;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use apig_proxy::config::{Auth, AuthMode, Config, CredentialsConfig, TokenSource};
+use apig_proxy::emulator::Accounts;
+use http::HeaderValue;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::Region;
+use super::put;
+use super::region::{accepted, get};
+use crate::support::{Proxy, Seen, Upstream, answer, config, route};
+
+const TOKEN: &str = "MIITOKENtoken0123456789";
+const APP_CODE: &str = "APPCODEappcode0123456789";
+const API_KEY: &str = "APIKEYapikey0123456789";
+
+fn accounts() -> Accounts {
+    Accounts {
+        tokens: vec![SecretString::from(TOKEN)],
+        ..Accounts::throw_away()
+    }
+}
+
+#[test]
+fn one_proxy_shows_on_each_route_what_the_route_s_credentials_say() {
+    let region = Region::new(accounts());
+    let app = &region.accounts.apps[0];
+    let (app_key, app_secret) = (&app.access_key, app.secret_key.expose_secret());
+    region.file(
+        "app",
+        &format!("[app]\napp_key = {app_key}\napp_secret = {app_secret}\n"),
+    );
+    let key = &region.accounts.keys[0];
+    let (access_key, secret) = (&key.access_key, key.secret_key.expose_secret());
+    region.file(
+        "key.csv",
+        &format!("Access Key Id,Secret Access Key\n{access_key},{secret}\n"),
+    );
+    let api_key = region.accounts.api_keys[0].expose_secret();
+    region.file(
+        "api.csv",
+        &format!("\u{feff}name,api_key\r\n\"a,b\",{api_key}\r\n"),
+    );
+    let sets = "[credentials]\nfile = \"key.csv\"\n\
+                [credentials.app]\nfile = \"app\"\n\
+                [credentials.held]\ntoken_file = \"token\"\n\
+                [credentials.asked]\niam_user_file = \"iam_user\"\niam_password_file = \"iam_password\"\n\
+                iam_domain_file = \"iam_domain\"\niam_project = \"cn-north-4\"\n\
+                [credentials.code]\napp_code_file = \"app_code\"\n\
+                [credentials.api]\napi_key_file = \"api_key\"\n\
+                [credentials.csv]\napi_key_file = \"api.csv\"\n";
+    let cases = [
+        ("key", "", "aksk"),
+        ("app", "credentials = \"app\"", "app"),
+        ("file", "credentials = \"held\"\nauth = \"token\"", "token"),
+        ("user", "credentials = \"asked\"\nauth = \"token\"", "token"),
+        (
+            "code",
+            "credentials = \"code\"\nauth = \"app-code\"",
+            "app-code",
+        ),
+        (
+            "api",
+            "credentials = \"api\"\nauth = \"api-key\"",
+            "api-key",
+        ),
+        (
+            "csv",
+            "credentials = \"csv\"\nauth = \"api-key\"",
+            "api-key",
+        ),
+    ];
+    let routes = cases.map(|(path, more, _)| region.route(&format!("/{path}"), more));
+    let proxy = region.proxy(&(sets.to_owned() + &routes.concat()));
+    for (path, _, auth) in cases {
+        let said = accepted(&get(&proxy, &format!("/{path}")));
+        assert_eq!(said["auth"], auth, "{path}: {said}");
+        let is_signed = ["aksk", "app"].contains(&auth);
+        assert_eq!(said["access_key"].is_string(), is_signed, "{path}: {said}");
+    }
+    assert_eq!(proxy.asked("/readyz").status, 200);
+}
+
+/// The default configuration, with this way to show whose requests are, and files with secrets in a folder
+/// that has to be kept.
+fn shown_as(upstream: &Upstream, mode: AuthMode) -> (Config, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, secret) in [("token", TOKEN), ("code", APP_CODE), ("api", API_KEY)] {
+        // Editors and echo end a file with a line feed.
+        put(&folder.path().join(name), &format!("{secret}\n"));
+    }
+    let mut config = config(upstream);
+    config.credentials[0] = CredentialsConfig {
+        token: Some(TokenSource::File(folder.path().join("token"))),
+        app_code: Some(folder.path().join("code")),
+        api_key: Some(folder.path().join("api")),
+        ..CredentialsConfig::default()
+    };
+    config.routes[0].auth = Auth {
+        mode,
+        credentials: 0,
+    };
+    (config, folder)
+}
+
+/// What a request of each mode carries.
+const CARRIES: [(AuthMode, &str, &str); 3] = [
+    (AuthMode::Token, "x-auth-token", TOKEN),
+    (AuthMode::AppCode, "x-apig-appcode", APP_CODE),
+    (
+        AuthMode::ApiKey,
+        "authorization",
+        "Bearer APIKEYapikey0123456789",
+    ),
+];
+
+fn names(seen: &Seen) -> Vec<String> {
+    let names = seen.headers.iter().map(|(name, _)| name.to_lowercase());
+    names.collect()
+}
+
+#[test]
+fn nothing_is_added_but_the_secret_in_the_place_of_what_the_caller_sent() {
+    for (mode, name, value) in CARRIES {
+        let upstream = Upstream::start();
+        let (config, _folder) = shown_as(&upstream, mode);
+        let proxy = Proxy::start(&config);
+        let answer = proxy.exchange(
+            "POST /v1?a=1 HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nX-Auth-Token: own\r\nx_auth_token: own\r\n\
+             X-Apig-AppCode: own\r\nAuthorization: Bearer own\r\nX-Sdk-Date: own\r\nX-Security-Token: own\r\n\
+             X-Sdk-Content-Sha256: UNSIGNED-PAYLOAD\r\nX-Project-Id: own\r\nX-Stage: OWN\r\nContent-Length: 3\r\n\r\nabc",
+        );
+        assert_eq!(answer.status, 200);
+        let seen = upstream.only_request();
+        assert_eq!(
+            names(&seen),
+            ["host", "accept", "x-stage", "content-length", name],
+            "{mode:?}"
+        );
+        assert_eq!(seen.header(name), value);
+        assert_eq!(seen.header("x-stage"), "RELEASE");
+        assert_eq!((seen.target(), &seen.body[..]), ("/v1?a=1", &b"abc"[..]));
+    }
+}
+
+#[test]
+fn a_project_that_is_configured_is_sent_in_every_mode() {
+    for (mode, name, _) in CARRIES {
+        let upstream = Upstream::start();
+        let (mut config, _folder) = shown_as(&upstream, mode);
+        config.credentials[0].project_id = Some(HeaderValue::from_static("p1"));
+        let proxy = Proxy::start(&config);
+        assert_eq!(get(&proxy, "/v1").status, 200);
+        let seen = upstream.only_request();
+        assert_eq!(names(&seen), ["host", "x-stage", "x-project-id", name]);
+        assert_eq!(seen.header("x-project-id"), "p1");
+    }
+}
+
+#[test]
+fn routes_differ_in_stage_and_credentials() {
+    let upstream = Upstream::start();
+    let (mut config, folder) = shown_as(&upstream, AuthMode::Token);
+    put(&folder.path().join("other"), "another-token");
+    config.credentials.push(CredentialsConfig {
+        name: Some("other".to_owned()),
+        token: Some(TokenSource::File(folder.path().join("other"))),
+        ..CredentialsConfig::default()
+    });
+    let mut other = route("/other", &upstream, "");
+    other.stage = HeaderValue::from_static("TEST");
+    other.auth = Auth {
+        mode: AuthMode::Token,
+        credentials: 1,
+    };
+    let mut signed = route("/signed", &upstream, "");
+    signed.stage = HeaderValue::from_static("PRE");
+    config.routes.insert(0, other);
+    config.routes.insert(0, signed);
+    let proxy = Proxy::start(&config);
+    for path in ["/x", "/other/x", "/signed/x"] {
+        assert_eq!(get(&proxy, path).status, 200);
+    }
+    let [plain, other, signed] = upstream.requests().try_into().unwrap();
+    assert_eq!(
+        (plain.header("x-auth-token"), plain.header("x-stage")),
+        (TOKEN, "RELEASE")
+    );
+    assert_eq!(
+        (other.header("x-auth-token"), other.header("x-stage")),
+        ("another-token", "TEST")
+    );
+    assert!(signed.all("x-auth-token").is_empty());
+    assert_eq!(signed.header("x-stage"), "PRE");
+    signed.verified();
+}
+
+/// The first byte of a body reaches the upstream before the caller has sent the last.
+fn is_passed_on_at_once(mode: AuthMode, framing: &str, first: &[u8], last: &[u8], rest: usize) {
+    let (arrived, first_arrived) = mpsc::channel();
+    let upstream = Upstream::handling(move |link| {
+        let head = link.head()?.unwrap();
+        link.stream.read_exact(&mut [0])?;
+        arrived.send(head).unwrap();
+        link.stream.read_exact(&mut vec![0; rest])?;
+        link.send(answer("200 OK", "", "{}"))
+    });
+    let (config, _folder) = shown_as(&upstream, mode);
+    let proxy = Proxy::start(&config);
+    let mut client = proxy.client();
+    let head = format!(
+        "POST /v1 HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{framing}\r\n\r\n"
+    );
+    client.send(head.as_bytes()).send(first);
+    let seen: Seen = first_arrived
+        .recv_timeout(Duration::from_secs(20))
+        .unwrap_or_else(|_| panic!("{mode:?} {framing} was not streamed"));
+    assert!(seen.all("x-sdk-content-sha256").is_empty(), "{seen:?}");
+    assert_eq!(
+        seen.all("transfer-encoding").len(),
+        usize::from(framing.starts_with('T'))
+    );
+    assert_eq!(client.send(last).answer().status, 200, "{mode:?} {framing}");
+}
+
+#[test]
+fn without_a_signature_long_bodies_are_streamed() {
+    const LENGTH: usize = 100_000;
+    for (mode, ..) in CARRIES {
+        is_passed_on_at_once(
+            mode,
+            &format!("Content-Length: {LENGTH}"),
+            &[b'a'; 10],
+            &[b'a'; LENGTH - 10],
+            LENGTH - 1,
+        );
+        is_passed_on_at_once(
+            mode,
+            "Transfer-Encoding: chunked",
+            b"3\r\nabc\r\n",
+            b"2\r\nde\r\n0\r\n\r\n",
+            // The rest of the first chunk, the second, and the end; the first byte is that of a chunk's size.
+            b"\r\nabc\r\n2\r\nde\r\n0\r\n\r\n".len(),
+        );
+    }
+}
+
+#[test]
+fn a_long_body_without_a_signature_is_refused_beyond_the_usual_limit() {
+    let upstream = Upstream::start();
+    let (mut config, _folder) = shown_as(&upstream, AuthMode::AppCode);
+    config.limits.body = 1000;
+    let proxy = Proxy::start(&config);
+    let post = |length: usize| {
+        let head =
+            format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
+        proxy.exchange([head.as_bytes(), &vec![b'a'; length]].concat())
+    };
+    assert_eq!(post(1000).status, 200);
+    let answer = post(1001);
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (413, "body_too_large")
+    );
+    assert_eq!(upstream.only_request().body.len(), 1000);
+}

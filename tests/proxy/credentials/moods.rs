@@ -1,0 +1,163 @@
+//! Services that refuse, are missing, fail, hang, answer nonsense, or give what has ended already.
+
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use apig_proxy::emulator::{Accounts, Mood, Service};
+
+use tokio::time::Instant;
+
+use super::region::{SOURCES, accepted, get, of_all_sources};
+use super::{Region, log};
+use crate::support::{Proxy, pause};
+
+/// Every mood but a good one, and what the log says of a service in it.
+const MOODS: [(Mood, &str, &str); 6] = [
+    (Mood::Unauthorized, "unauthorized", "status 401"),
+    (Mood::Missing, "missing", "status 404"),
+    (Mood::Broken, "broken", "status 500"),
+    (Mood::Hangs, "hangs", "did not answer in time"),
+    (Mood::Garbage, "garbage", "not the one expected"),
+    (Mood::Expired, "expired", "already come to its end"),
+];
+
+/// Longer than any pause between two attempts in these tests, and than a service that hangs is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the log says of a service.
+fn complaint(service: Service, mood: Mood, usual: &'static str) -> &'static str {
+    match (service, mood) {
+        (Service::Metadata, Mood::Unauthorized) => "this server has no agency",
+        // The token of the first step is what has ended, so the second step refuses it.
+        (Service::Idp, Mood::Expired) => "status 401",
+        _ => usual,
+    }
+}
+
+fn set_moods(region: &Region, mood: Mood) {
+    for (_, service, _) in SOURCES {
+        region.cloud.set_mood(service, mood);
+    }
+}
+
+fn kind(service: Service) -> &'static str {
+    match service {
+        Service::Iam => "token",
+        _ => "key",
+    }
+}
+
+/// Runs a test for each mood, all at the same time, since most of it is waiting.
+fn for_each_mood(test: fn(&str, Mood, &'static str)) {
+    log::listen();
+    let running = MOODS.map(|(mood, name, says)| thread::spawn(move || test(name, mood, says)));
+    let failed = running.into_iter().filter_map(|test| test.join().err());
+    assert_eq!(failed.count(), 0, "see above");
+}
+
+/// The service gives nothing, so requests of its route are refused, with leave to try again.
+fn is_refused(proxy: &Proxy, name: &str) {
+    let answer = get(proxy, &format!("/{name}"));
+    assert_eq!(answer.status, 503, "{name}: {}", answer.text());
+    assert_eq!(answer.code(), "no_credentials");
+    assert_eq!(answer.header("retry-after"), "1");
+}
+
+/// Waits until all routes are served, each for itself.
+fn wait_for_all(proxy: &Proxy) {
+    for (name, ..) in SOURCES {
+        let mut waited = Duration::ZERO;
+        while get(proxy, &format!("/{name}")).status != 200 {
+            assert!(waited < PATIENCE, "{name} does not recover");
+            pause(Duration::from_millis(100));
+            waited += Duration::from_millis(100);
+        }
+    }
+    assert_eq!(proxy.asked("/readyz").status, 200);
+}
+
+#[test]
+fn a_service_that_gives_nothing_at_the_start_is_waited_for_without_a_restart() {
+    for_each_mood(|name, mood, says| {
+        let region = Region::new(Accounts::throw_away());
+        set_moods(&region, mood);
+        let start = format!("start-{name}-");
+        let proxy = region.proxy(&of_all_sources(&region, &start));
+        let ready = proxy.asked("/readyz");
+        assert_eq!(ready.status, 503, "{name}");
+        for (source, service, _) in SOURCES {
+            let set = format!("{start}{source}");
+            let missing = format!("{} of credentials {set}", kind(service));
+            assert!(ready.text().contains(&missing), "{}", ready.text());
+            let lines = log::about(&set);
+            let expected = complaint(service, mood, says);
+            assert!(
+                lines[0].starts_with("ERROR") && lines[0].contains(expected),
+                "{lines:?}"
+            );
+            assert!(lines[0].contains("503"), "{lines:?}");
+        }
+        thread::scope(|scope| {
+            for (source, ..) in SOURCES {
+                scope.spawn(|| is_refused(&proxy, source));
+            }
+        });
+        assert_eq!(region.counts.requests.load(Ordering::SeqCst), 0);
+        set_moods(&region, Mood::Well);
+        wait_for_all(&proxy);
+        for (source, ..) in SOURCES {
+            let lines = log::about(&format!("{start}{source}"));
+            let last = lines.last().unwrap();
+            assert!(last.starts_with("INFO") && last.contains("again"), "{last}");
+        }
+    });
+}
+
+#[test]
+fn a_service_that_fails_later_is_not_noticed_until_the_key_ends() {
+    for_each_mood(|name, mood, says| {
+        let lifetime = Duration::from_secs(6);
+        let region = Region::new(Accounts {
+            key_lifetime: lifetime,
+            token_lifetime: lifetime,
+            ..Accounts::throw_away()
+        });
+        let start = format!("later-{name}-");
+        let proxy = region.proxy(&of_all_sources(&region, &start));
+        set_moods(&region, mood);
+        // Renewal is due after three seconds; the keys are still good then.
+        let started = Instant::now();
+        while started.elapsed() < lifetime * 2 / 3 {
+            for (source, ..) in SOURCES {
+                accepted(&get(&proxy, &format!("/{source}")));
+            }
+            pause(Duration::from_millis(200));
+        }
+        pause(lifetime);
+        thread::scope(|scope| {
+            for (source, ..) in SOURCES {
+                scope.spawn(|| is_refused(&proxy, source));
+            }
+        });
+        assert_eq!(proxy.asked("/readyz").status, 503);
+        for (source, service, _) in SOURCES {
+            let lines = log::about(&format!("{start}{source}"));
+            let expected = complaint(service, mood, says);
+            // A service that hangs may be told of only when the key has ended.
+            let told = lines.iter().find(|line| line.contains(expected));
+            let told = told.unwrap_or_else(|| panic!("{source}: {lines:?}"));
+            if mood != Mood::Hangs {
+                assert!(told.starts_with("WARN"), "{told}");
+                assert!(told.contains("the old one is good for another"), "{told}");
+            }
+            let last = lines.iter().rfind(|line| line.starts_with("ERROR"));
+            assert!(last.unwrap().contains("answered with 503"), "{lines:?}");
+        }
+        set_moods(&region, Mood::Well);
+        wait_for_all(&proxy);
+        assert_eq!(region.counts.refused_expired.load(Ordering::SeqCst), 0);
+        let tokens = &region.counts.refused_expired_tokens;
+        assert_eq!(tokens.load(Ordering::SeqCst), 0);
+    });
+}

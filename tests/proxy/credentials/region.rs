@@ -1,0 +1,199 @@
+//! An emulated gateway with its cloud, and proxies before it that are configured by text as people do it.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use apig_proxy::config::{self, Config, Environment};
+use apig_proxy::credentials::Credentials;
+use apig_proxy::emulator::{Accounts, Clock, Cloud, Counts, Emulator, POD_IDENTITY_PATH, Service};
+use rustls::pki_types::CertificateDer;
+use secrecy::ExposeSecret;
+use tempfile::TempDir;
+
+use crate::support::{Answer, Proxy};
+
+/// A gateway with its cloud, and a folder with the secrets that it knows.
+pub(crate) struct Region {
+    pub(crate) address: std::net::SocketAddr,
+    pub(crate) cloud: Arc<Cloud>,
+    pub(crate) counts: Arc<Counts>,
+    pub(crate) accounts: Accounts,
+    services: String,
+    root: CertificateDer<'static>,
+    folder: TempDir,
+}
+
+/// A key with these names.
+pub(crate) fn key(access_key: &str) -> Credentials {
+    Credentials {
+        access_key: access_key.to_owned(),
+        secret_key: format!("{access_key}-SECRET-0123456789").into(),
+        security_token: None,
+    }
+}
+
+/// Writes a file that only its owner can read.
+pub(crate) fn put(path: &Path, content: &str) {
+    fs::write(path, content).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+}
+
+impl Region {
+    pub(crate) fn new(accounts: Accounts) -> Self {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let emulator = Emulator::bind_with(any, accounts.clone(), Clock::machine()).unwrap();
+        let region = Self {
+            address: emulator.address(),
+            cloud: emulator.cloud(),
+            counts: emulator.counts(),
+            services: format!("http://{}", emulator.cloud_address()),
+            root: emulator.root(),
+            folder: tempfile::tempdir().unwrap(),
+            accounts,
+        };
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            let serving = emulator.serve(std::future::pending());
+            runtime.unwrap().block_on(serving).unwrap();
+        });
+        region.fill();
+        region
+    }
+
+    /// Writes the secrets of the accounts to files.
+    fn fill(&self) {
+        let accounts = &self.accounts;
+        for (name, secrets) in [
+            ("app_code", &accounts.app_codes),
+            ("api_key", &accounts.api_keys),
+            ("token", &accounts.tokens),
+        ] {
+            if let Some(secret) = secrets.first() {
+                self.file(name, secret.expose_secret());
+            }
+        }
+        if let Some(user) = accounts.users.first() {
+            self.file("iam_user", &user.name);
+            self.file("iam_password", user.password.expose_secret());
+            self.file("iam_domain", &user.domain);
+        }
+        if let Some(token) = &accounts.pod_token {
+            self.file("pod_token", token.expose_secret());
+        }
+        if let Some(federation) = &accounts.federation {
+            self.file("id_token", federation.id_token.expose_secret());
+        }
+    }
+
+    pub(crate) fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.path(name);
+        put(&path, content);
+        path
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A route to the gateway, for a configuration file.
+    pub(crate) fn route(&self, path: &str, more: &str) -> String {
+        let address = self.address;
+        format!("[[route]]\npath = \"{path}\"\nupstream = \"https://{address}\"\n{more}\n")
+    }
+
+    /// The configuration that a file in the folder gives: UPSTREAM and SERVICES in it stand for the addresses.
+    pub(crate) fn config(&self, text: &str) -> Config {
+        let text = text
+            .replace("UPSTREAM", &format!("https://{}", self.address))
+            .replace("SERVICES", &self.services);
+        let mut config = config::from_text(&self.path("apig-proxy.toml"), &text)
+            .unwrap_or_else(|problems| panic!("{problems} in {text}"));
+        let any = "127.0.0.1:0".parse().unwrap();
+        config.listen = vec![config::Listen::Tcp(any)];
+        config.admin = Some(any);
+        config.upstream_tls.extra_roots = vec![self.root.clone()];
+        config
+    }
+
+    /// The variables of the SDKs that name the cloud's services.
+    pub(crate) fn environment(&self) -> Environment {
+        let federation = self.accounts.federation.as_ref();
+        let path = |name: &str| self.path(name).display().to_string();
+        let mut pairs = vec![
+            ("HUAWEICLOUD_SDK_IAM_ENDPOINT", self.services.clone()),
+            ("HUAWEICLOUD_SDK_STS_ENDPOINT", self.services.clone()),
+            ("HUAWEICLOUD_SDK_ID_TOKEN_FILE", path("id_token")),
+            ("HUAWEICLOUD_OIDC_TOKEN_FILE", path("id_token")),
+            (
+                "HC_CONTAINER_CREDENTIALS_FULL_URI",
+                format!("{}{POD_IDENTITY_PATH}", self.services),
+            ),
+            ("HC_CONTAINER_AUTHORIZATION_TOKEN_FILE", path("pod_token")),
+        ];
+        if let Some(federation) = federation {
+            pairs.extend([
+                ("HUAWEICLOUD_SDK_IDP_ID", federation.idp_id.clone()),
+                (
+                    "HUAWEICLOUD_OIDC_PROVIDER_URN",
+                    federation.provider_urn.clone(),
+                ),
+                ("HUAWEICLOUD_OIDC_AGENCY_URN", federation.agency_urn.clone()),
+            ]);
+        }
+        Environment::from_pairs(pairs.iter().map(|(name, value)| (*name, value.as_str())))
+    }
+
+    /// A proxy with this configuration, which finds the cloud's services.
+    pub(crate) fn proxy(&self, text: &str) -> Proxy {
+        Proxy::start_from(&self.config(text), &self.environment())
+    }
+}
+
+/// A source whose secrets end: the name of its set and of its route, the service, and the keys of the set.
+pub(crate) const SOURCES: [(&str, Service, &str); 5] = [
+    (
+        "metadata",
+        Service::Metadata,
+        "source = \"metadata\"\nmetadata_endpoint = \"SERVICES\"",
+    ),
+    ("pod", Service::PodIdentity, "source = \"pod-identity\""),
+    ("oidc", Service::Sts, "source = \"oidc\""),
+    ("idp", Service::Idp, "source = \"idp\""),
+    (
+        "iam",
+        Service::Iam,
+        "iam_user_file = \"iam_user\"\niam_password_file = \"iam_password\"\niam_domain_file = \"iam_domain\"",
+    ),
+];
+
+/// A configuration with a route for each of the sources, whose sets are named with this beginning.
+pub(crate) fn of_all_sources(region: &Region, start: &str) -> String {
+    let sets = SOURCES
+        .iter()
+        .map(|(name, _, keys)| format!("[credentials.{start}{name}]\n{keys}\n"));
+    let routes = SOURCES.iter().map(|(name, service, _)| {
+        let mode = match service {
+            Service::Iam => "token",
+            _ => "aksk",
+        };
+        let more = format!("credentials = \"{start}{name}\"\nauth = \"{mode}\"");
+        region.route(&format!("/{name}"), &more)
+    });
+    sets.chain(routes).collect()
+}
+
+/// A GET of a path over a connection of its own.
+pub(crate) fn get(proxy: &Proxy, path: &str) -> Answer {
+    proxy.exchange(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+}
+
+/// What the emulated gateway says of a request that it has accepted.
+pub(crate) fn accepted(answer: &Answer) -> serde_json::Value {
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    serde_json::from_slice(&answer.body).unwrap()
+}

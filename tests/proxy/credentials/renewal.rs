@@ -1,0 +1,157 @@
+//! Secrets that the gateway does not take any more: renewed if that can be done, and told if not.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use apig_proxy::emulator::{Accounts, Service};
+
+use super::region::{accepted, get};
+use super::{Region, log};
+use crate::support::{Answer, Proxy, wait_until};
+
+const IAM: &str = "iam_user_file = \"iam_user\"\niam_password_file = \"iam_password\"\niam_domain_file = \"iam_domain\"\n";
+
+fn post(proxy: &Proxy, body: &str) -> Answer {
+    proxy.exchange(format!(
+        "POST /v1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    ))
+}
+
+fn with_token(set: &str, keys: &str) -> (Region, Proxy) {
+    log::listen();
+    let region = Region::new(Accounts {
+        tokens: vec!["a-token-that-is-known".into()],
+        ..Accounts::throw_away()
+    });
+    let more = format!("credentials = \"{set}\"\nauth = \"token\"");
+    let proxy = region.proxy(&format!(
+        "[credentials.{set}]\n{keys}{}",
+        region.route("/v1", &more)
+    ));
+    (region, proxy)
+}
+
+#[test]
+fn a_token_that_was_withdrawn_is_replaced_without_the_caller_noticing() {
+    let (region, proxy) = with_token("withdrawn", IAM);
+    accepted(&get(&proxy, "/v1"));
+    for _ in 0..3 {
+        region.cloud.expire_tokens();
+        let said = accepted(&post(&proxy, "{\"a\":1}"));
+        assert_eq!(
+            (&said["auth"], &said["body_bytes"]),
+            (&"token".into(), &7.into())
+        );
+    }
+    assert_eq!(region.cloud.calls(Service::Iam), 4);
+    let refused = region.counts.refused_expired_tokens.load(Ordering::SeqCst);
+    assert_eq!(refused, 3);
+}
+
+#[test]
+fn many_requests_with_a_withdrawn_token_ask_for_one_new_token() {
+    let (region, proxy) = with_token("withdrawn-often", IAM);
+    let mut clients: Vec<_> = (0..20).map(|_| proxy.client()).collect();
+    let request = b"GET /v1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for client in &mut clients {
+        accepted(&client.send(request).answer());
+    }
+    region.cloud.expire_tokens();
+    for client in &mut clients {
+        client.send(request);
+    }
+    for client in &mut clients {
+        accepted(&client.answer());
+    }
+    // Another one is on its way if somebody asked for it while the first one was.
+    assert!((2..=3).contains(&region.cloud.calls(Service::Iam)));
+}
+
+#[test]
+fn a_body_that_was_streamed_gets_the_refusal_with_a_hint_and_the_next_one_passes() {
+    let (region, proxy) = with_token("streamed", IAM);
+    let long = "a".repeat(100_000);
+    accepted(&post(&proxy, &long));
+    region.cloud.expire_tokens();
+    let answer = post(&proxy, &long);
+    assert_eq!(answer.status, 401);
+    assert!(answer.text().contains("APIG.0307"), "{}", answer.text());
+    let hint = answer.header("x-apig-proxy-hint");
+    assert!(
+        hint.contains("the gateway does not take the token"),
+        "{hint}"
+    );
+    wait_until("there is a new token", || {
+        region.cloud.calls(Service::Iam) == 2
+    });
+    wait_until("it is used", || post(&proxy, &long).status == 200);
+}
+
+#[test]
+fn a_token_in_a_file_is_read_again_at_once_when_it_is_refused() {
+    let (region, proxy) = with_token("in-a-file", "token_file = \"token\"\n");
+    accepted(&get(&proxy, "/v1"));
+    region.file("token", "another one, by mistake");
+    wait_until("it is told", || log::about("in-a-file").len() == 2);
+    // It is no token, so the old one stays.
+    accepted(&get(&proxy, "/v1"));
+    region.file("token", "a-token-that-is-unknown");
+    wait_until("it is used", || get(&proxy, "/v1").status == 401);
+    // Who writes the right one just in time is waited for.
+    let path = region.path("token");
+    let writing = std::thread::spawn(move || {
+        crate::support::pause(Duration::from_millis(300));
+        super::put(&path, "a-token-that-is-known");
+    });
+    wait_until("it is used", || get(&proxy, "/v1").status == 200);
+    writing.join().unwrap();
+}
+
+/// What is refused for good, and cannot be had anew.
+#[test]
+fn what_stays_refused_is_told_by_the_gateway_s_own_answer_and_a_hint() {
+    for (mode, key, file, code, hint) in [
+        (
+            "token",
+            "token_file",
+            "token",
+            "APIG.0301",
+            "does not take the token",
+        ),
+        (
+            "app-code",
+            "app_code_file",
+            "app_code",
+            "APIG.0303",
+            "does not take the app code",
+        ),
+        (
+            "api-key",
+            "api_key_file",
+            "api_key",
+            "ModelArts.81003",
+            "does not take the api key",
+        ),
+    ] {
+        let region = Region::new(Accounts::throw_away());
+        region.file(file, "WRONGwrongWRONGwrong");
+        let proxy = region.proxy(&format!(
+            "upstream = \"UPSTREAM\"\n[auth]\nmode = \"{mode}\"\n[credentials]\n{key} = \"{file}\"\n"
+        ));
+        for request in 0..3 {
+            let answer = post(&proxy, "abc");
+            assert_eq!(answer.status, 401, "{mode} {request}: {}", answer.text());
+            let text = answer.text();
+            assert!(text.contains(code) && !text.contains("WRONG"), "{text}");
+            let said = answer.header("x-apig-proxy-hint");
+            assert!(said.contains(hint), "{said}");
+        }
+        let metrics = proxy.metrics();
+        let refused = metrics.value(
+            "apig_proxy_requests_total",
+            "route=/ method=POST code=401 outcome=gateway_error",
+        );
+        assert_eq!(refused, 3.0);
+    }
+}
