@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from checks import Checks
-from podman import Podman, image_of_program
+from podman import Podman, image_of_programs
 
 ROOT = Path(__file__).parents[2]
 LARGEST = 12_000_000
@@ -168,7 +168,7 @@ def main() -> int:
         podman = Podman(folder / "podman")
         try:
             contents(checks, podman, folder, sys.argv[1])
-            image_of_program(podman, folder, "curl", "curl")
+            image_of_programs(podman, folder, "curl", "curl")
             neighbours(checks, podman, folder)
         finally:
             podman.close()

@@ -63,16 +63,18 @@ class Podman:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def image_of_program(podman: Podman, folder: Path, tag: str, program: str, *more: str) -> None:
-    """An image that holds one program of this machine, and the libraries that it needs."""
+def image_of_programs(podman: Podman, folder: Path, tag: str, *programs: str) -> None:
+    """An image that holds some programs of this machine, and the libraries that they need. The first one is run."""
     root = folder / tag
-    names = {str(Path(shutil.which(program)).resolve()), *more}
-    for line in output(["ldd", shutil.which(program)]).splitlines():
-        names.update(word for word in line.split() if word.startswith("/"))
-    for name in names:
-        place = root / name.lstrip("/")
+    for program in programs:
+        found = Path(shutil.which(program))
+        place = root / "bin" / program
         place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(name, place)
-    entry = str(Path(shutil.which(program)).resolve())
-    (root / "Containerfile").write_text(f'FROM scratch\nCOPY . /\nENTRYPOINT ["{entry}"]\n')
+        shutil.copy(found, place)
+        libraries = [word for word in output(["ldd", str(found)]).split() if word.startswith("/")]
+        for library in libraries:
+            place = root / library.lstrip("/")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(library, place)
+    (root / "Containerfile").write_text(f'FROM scratch\nCOPY . /\nENV PATH=/bin\nENTRYPOINT ["/bin/{programs[0]}"]\n')
     podman.build(root, tag)
