@@ -5,15 +5,17 @@
 
 import copy
 import json
+import os
 import sys
 import tempfile
 import tomllib
 from pathlib import Path
 
 import kubernetes_validate
+import yaml
 
 from checks import Checks, run
-from kustomize import BASES, CONFIG_OF, DIGEST, objects, one, overlay
+from kustomize import BASES, CONFIG_OF, DIGEST, kustomized, objects, one, overlay
 
 # Sidecars are there from this version on.
 OLDEST = "1.29"
@@ -86,8 +88,36 @@ def sidecars(checks: Checks, bases: dict[str, list[dict]]) -> None:
         pod = pods(bases[base])[0]
         checks.equal([each["restartPolicy"] for each in pod["initContainers"]], ["Always"], f"{base}: the proxy is a sidecar")
         checks.equal(len(pod["containers"]), 1, f"{base}: the program is alone")
+    checks.equal(len({(BASES / base / "config.toml").read_text() for base in ("sidecar", "job", "job-with-quit")}), 1, "they have the same configuration")
     script = pods(bases["job-with-quit"])[0]["containers"][0]["command"][2]
     checks.check("/quitquitquit" in script and "/readyz" in script, "job-with-quit: the program waits for the proxy and ends it")
+
+
+def component(checks: Checks) -> None:
+    """The component alone, with manifests that are not from here, as the README says."""
+    kinds = ("Deployment", "StatefulSet", "DaemonSet", "Job")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name).resolve()
+        pod = {"containers": [{"name": "own", "image": "own"}], "volumes": [{"name": "own", "emptyDir": {}}]}
+        own = [{"apiVersion": "batch/v1" if kind == "Job" else "apps/v1", "kind": kind, "metadata": {"name": f"{kind.lower()}-{wants}", "labels": labels},
+                "spec": {"template": {"spec": pod}}} for kind in kinds for wants, labels in (("with", {"apig-proxy": "sidecar"}), ("without", {}))]
+        (folder / "own.yaml").write_text(yaml.safe_dump_all(own))
+        (folder / "config.toml").write_text('upstream = "https://own.example"\n')
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump({
+            "resources": ["own.yaml"], "components": [os.path.relpath(BASES / "component", folder)],
+            "configMapGenerator": [{"name": "apig-proxy", "files": ["config.toml"]}]}))
+        found = objects(kustomized(folder))
+    made = one(found, "ConfigMap")["metadata"]["name"]
+    for thing in found:
+        if thing["kind"] == "ConfigMap":
+            continue
+        spec = thing["spec"]["template"]["spec"]
+        if thing["metadata"]["name"].endswith("-without"):
+            checks.equal(spec, pod, f"component: {thing['kind']} without the label is left alone")
+            continue
+        checks.equal([each["name"] for each in proxies(spec)], ["apig-proxy"], f"component: {thing['kind']} with the label gets the proxy")
+        checks.check(spec["containers"] == pod["containers"] and pod["volumes"][0] in spec["volumes"], "and keeps what it had")
+        checks.equal([each["configMap"]["name"] for each in spec["volumes"] if "configMap" in each], [made], "and the configuration")
 
 
 def gateway(checks: Checks, found: list[dict]) -> None:
@@ -145,6 +175,7 @@ def main() -> int:
         checks.equal({thing["metadata"].get("namespace") for thing in found}, {"checked"}, f"{base}: an overlay chooses the namespace")
         secrets(checks, base, found)
     sidecars(checks, bases)
+    component(checks)
     gateway(checks, bases["gateway"])
     by_checkov(checks, sys.argv[1], texts)
     return checks.close()
