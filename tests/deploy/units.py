@@ -132,16 +132,17 @@ def reload(checks: Checks, machine: Machine) -> None:
     process = machine.show("MainPID")
     machine.configure("NONE")
     checks.equal(machine("systemctl", "reload", "apig-proxy.service").returncode, 0, "it reloads")
-    checks.equal(machine.call(), "404", "and has read its configuration again")
+    checks.check(until(lambda: machine.call() == "404", 5), "and has read its configuration again", machine.log())
     machine.configure("RELEASE")
     machine("systemctl", "reload", "apig-proxy.service")
-    checks.equal((machine.call(), machine.show("MainPID")), ("200", process), "back again, in the same process")
+    checks.check(until(lambda: machine.call() == "200", 5), "back again", machine.log())
+    checks.equal(machine.show("MainPID"), process, "it is the same process")
 
 
 def another_key(checks: Checks, machine: Machine) -> None:
     """A key is replaced, and the service is restarted for it behind its socket, while programs call."""
     machine.gateway(checks, 2)
-    checks.equal(machine.call(), "401", "the gateway takes another key now")
+    checks.check(machine.call() in ("401", "502"), "the gateway has another key and another certificate now")
     call = "curl -s --max-time 20 -o /dev/null -w '%{http_code}\\n' http://localhost:8080/v1/a"
     machine("sh", "-c", f"(for _ in $(seq 100); do {call}; sleep 0.02; done) > /run/calls 2>&1 &")
     time.sleep(0.5)
@@ -149,7 +150,7 @@ def another_key(checks: Checks, machine: Machine) -> None:
     until(lambda: len(machine("cat", "/run/calls").stdout.split()) >= 100)
     answers = machine("cat", "/run/calls").stdout.split()
     checks.equal(len(answers), 100, "calls over the restart")
-    checks.check(set(answers) <= {"200", "401", "503"}, "each of them was answered", str(answers))
+    checks.check(set(answers) <= {"200", "401", "502", "503"}, "each of them was answered", str(answers))
     checks.equal(answers[-1:], ["200"], "the new key is in use")
 
 
