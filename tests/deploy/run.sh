@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Whether what is in deploy/ works: the image in containers, the units under a real systemd, the manifests against every
+# version of Kubernetes, the alerts in unit tests. What is missing is installed.
+#
+#     tests/deploy/run.sh PATH-OF-STATIC-APIG-PROXY
+set -euo pipefail
+binary=$(realpath "$1")
+cd "$(dirname "$0")/../.."
+here=tests/deploy
+
+missing=()
+for pair in podman:podman runc:runc shellcheck:shellcheck promtool:prometheus openssl:openssl curl:curl \
+  systemd-analyze:systemd kubectl:kubernetes-client; do
+  command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
+done
+[[ -e /usr/bin/catatonit || -e /usr/libexec/podman/catatonit ]] || missing+=(catatonit)
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+if ((${#missing[@]})); then
+  apt-get update -q
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
+fi
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+# checkov wants versions of its own.
+for name in requirements requirements-checkov; do
+  python3 -m venv "$work/$name"
+  "$work/$name/bin/pip" install -q --disable-pip-version-check -r "$here/$name.txt"
+done
+python=$work/requirements/bin/python
+
+if ldd "$binary" 2>/dev/null | grep -q '=>'; then
+  echo "$binary is not static; build it with deploy/cargo-static.sh" >&2
+  exit 1
+fi
+git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck
+"$work/requirements/bin/hadolint" Dockerfile
+
+failed=()
+for check in "metrics" "manifests $work/requirements-checkov/bin/checkov" "image $binary" "pods $binary" "compose $binary" "units $binary"; do
+  read -ra words <<<"$check"
+  printf '\n--> %s\n' "${words[0]}"
+  "$python" "$here/${words[0]}.py" "${words[@]:1}" || failed+=("${words[0]}")
+done
+if ((${#failed[@]})); then
+  echo "failed: ${failed[*]}" >&2
+  exit 1
+fi
