@@ -208,7 +208,7 @@ fn a_start_says_where_it_listens_and_sigterm_ends_it() {
     let (code, said) = running.stop();
     assert_eq!(code, 0);
     assert!(
-        said.contains("signing with the key of credentials \"default\" from the environment"),
+        said.contains("signing with the key from the environment"),
         "{said}"
     );
     assert!(said.contains("goes to https://127.0.0.1:1"), "{said}");
