@@ -50,6 +50,29 @@ fn a_token_that_was_withdrawn_is_replaced_without_the_caller_noticing() {
 }
 
 #[test]
+fn how_long_secrets_are_good_and_how_they_were_had_is_told() {
+    let (region, proxy) = with_token("told", IAM);
+    accepted(&get(&proxy, "/v1"));
+    region.cloud.expire_tokens();
+    accepted(&get(&proxy, "/v1"));
+    let metrics = proxy.metrics();
+    let value = |name: &str, more: &str| {
+        let name = format!("apig_proxy_credentials_{name}");
+        metrics.value(&name, &format!("credentials=told kind=token{more}"))
+    };
+    let day = 24.0 * 3600.0;
+    let left = value("expiry_seconds", "");
+    assert!((day - 60.0..=day).contains(&left), "{left}");
+    let age = value("age_seconds", "");
+    assert!((0.0..60.0).contains(&age), "{age}");
+    assert_eq!(value("refresh_total", " result=ok").to_string(), "2");
+    assert_eq!(value("refresh_total", " result=failed").to_string(), "0");
+    assert_eq!(value("last_refresh_successful", "").to_string(), "1");
+    // Nothing else is needed, so nothing else is told.
+    assert_eq!(metrics.all("apig_proxy_credentials_age_seconds").len(), 1);
+}
+
+#[test]
 fn many_requests_with_a_withdrawn_token_ask_for_one_new_token() {
     let (region, proxy) = with_token("withdrawn-often", IAM);
     let mut clients: Vec<_> = (0..20).map(|_| proxy.client()).collect();
