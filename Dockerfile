@@ -9,6 +9,7 @@
 FROM rust:1.95.0-bookworm AS build
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 WORKDIR /src
+COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
 # Cargo wants every target of the manifest to be there, also those that are not built.
 RUN sed -n 's/^path = "\(tests\/.*\)"$/\1/p' Cargo.toml | xargs -d '\n' -n 1 install -D /dev/null
