@@ -73,7 +73,7 @@ pub enum Error {
     BodyIncomplete(#[source] ReadError),
     /// The body is longer than the gateway takes.
     #[error(
-        "the body is larger than the gateway accepts; send at most {limit} bytes (configuration keys: limits.body, and limits.large_body = \"token\" to send larger ones with a token)"
+        "the body is larger than the gateway accepts; send at most {limit} bytes (configuration keys: limits.body, and limits.large_body = \"token\" to send larger ones with a token, if their length is declared or large_body is set for the route)"
     )]
     BodyTooLarge {
         /// The limit in bytes.

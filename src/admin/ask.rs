@@ -50,6 +50,9 @@ impl fmt::Display for Question {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AskError {
+    /// It does not answer in time.
+    #[error("what listens at {0} does not answer in time; the proxy may hang, or be busy")]
+    Silent(SocketAddr),
     /// Nobody answers.
     #[error("nobody answers at {0} ({1}); start the proxy, or name its admin address with --admin")]
     Unreachable(SocketAddr, #[source] io::Error),
@@ -86,9 +89,7 @@ pub fn ask_within(
     let answer =
         exchange(reached(address), question, patience).map_err(|error| match error.kind() {
             // What a socket says when its limit has passed.
-            io::ErrorKind::WouldBlock => {
-                AskError::Unreachable(address, io::ErrorKind::TimedOut.into())
-            }
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Silent(address),
             _ => AskError::Unreachable(address, error),
         })?;
     let (head, text) = answer.split_once("\r\n\r\n").unwrap_or_default();

@@ -109,6 +109,15 @@ impl Admin {
         }
     }
 
+    /// The same with another guard.
+    #[must_use]
+    pub fn guarded_by(self, guard: Guard) -> Self {
+        Self {
+            guard: Arc::new(guard),
+            ..self
+        }
+    }
+
     fn answer(&self, head: &RequestHead) -> Result<Response, Error> {
         let (authority, target) = split_target(head.target(), false);
         let path = target.and_then(|target| target.split('?').next());

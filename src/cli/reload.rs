@@ -4,6 +4,8 @@
 //!
 //! Whatever can be wrong at a start. Then the proxy goes on as it is, and the log says what is wrong.
 
+use tokio::task::spawn_blocking;
+
 use super::signals::Hangups;
 use crate::config::{self, Config, Environment, Loaded, Overrides, Problems, Said};
 use crate::credentials::{self, Supply};
@@ -31,6 +33,10 @@ impl Reloading {
     pub(super) async fn run(mut self, mut hangups: Hangups, reloader: Reloader) {
         loop {
             hangups.next().await;
+            if reloader.is_stopping() {
+                tracing::info!("SIGHUP was received; nothing is reloaded, since the proxy stops");
+                continue;
+            }
             tracing::info!("reloading: SIGHUP was received");
             self.supervisor.reloading();
             if let Err(problems) = self.reload(&reloader).await {
@@ -44,7 +50,10 @@ impl Reloading {
     async fn reload(&mut self, reloader: &Reloader) -> Result<(), String> {
         // Read anew rather than kept: it may hold secrets.
         let environment = Environment::of_process();
-        let loaded = config::load(&self.overrides, &environment);
+        let (overrides, variables) = (self.overrides.clone(), environment.clone());
+        // A file may be on a mount that hangs, and nothing else may hang with it.
+        let loading = spawn_blocking(move || config::load(&overrides, &variables));
+        let loaded = loading.await.map_err(|error| error.to_string())?;
         let loaded = loaded.map_err(|problems| problems.to_string())?;
         let Loaded {
             config,
@@ -63,7 +72,12 @@ impl Reloading {
             let problems = errors.into_iter().map(|error| error.into_problem(None));
             Problems(problems.collect()).to_string()
         })?;
-        self.fall_back(&supplies);
+        let changed = self.changed_secrets(&supplies);
+        for supply in &mut supplies {
+            if let Some(old) = self.supplies.iter().find(|old| old.is_as(supply)) {
+                supply.go_on_from(old);
+            }
+        }
         let fresh = Fresh {
             config: config.clone(),
             supplies: supplies.clone(),
@@ -80,22 +94,13 @@ impl Reloading {
             network,
             supervisor: self.supervisor.clone(),
         };
-        next.report(self);
+        next.report(self, changed);
         *self = next;
         Ok(())
     }
 
-    /// A service that gives nothing at the moment is no reason to be without a secret.
-    fn fall_back(&self, supplies: &[Supply]) {
-        for supply in supplies {
-            if let Some(old) = self.same_as(supply) {
-                supply.fall_back_on(old.feed());
-            }
-        }
-    }
-
     /// Says what has changed, by name.
-    fn report(&self, before: &Self) {
+    fn report(&self, before: &Self, changed_secrets: Vec<String>) {
         let mut changed = self.said.changed_since(&before.said);
         let is_settled =
             |key: &String| SETTLED.contains(&key.as_str()) || key.starts_with(SETTLED_TABLE);
@@ -124,7 +129,7 @@ impl Reloading {
                 changed.push(format!("the content of {key}"));
             }
         }
-        changed.extend(self.changed_secrets(before));
+        changed.extend(changed_secrets);
         if changed.is_empty() {
             tracing::info!("reloaded, nothing has changed");
         } else {
@@ -132,11 +137,15 @@ impl Reloading {
         }
     }
 
-    fn changed_secrets(&self, before: &Self) -> Vec<String> {
-        let changed = self.supplies.iter().filter(|supply| {
-            let old = before.same_as(supply).and_then(|old| old.feed().current());
-            let new = supply.feed().current();
-            let both = old.zip(new);
+    /// The secrets that are others than before, by name.
+    fn changed_secrets(&self, supplies: &[Supply]) -> Vec<String> {
+        let changed = supplies.iter().filter(|supply| {
+            let wanted = supply.feed().status();
+            let old = self.supplies.iter().find(|old| {
+                let status = old.feed().status();
+                (status.kind, &status.label) == (wanted.kind, &wanted.label)
+            });
+            let both = old.and_then(|old| old.feed().current().zip(supply.feed().current()));
             both.is_some_and(|(old, new)| !old.is_same_secret(&new))
         });
         let name = |supply: &Supply| {
@@ -144,14 +153,5 @@ impl Reloading {
             format!("the {} of credentials {}", status.kind, status.label)
         };
         changed.map(name).collect()
-    }
-
-    /// The supply of the same secret, by the name of its set.
-    fn same_as(&self, supply: &Supply) -> Option<&Supply> {
-        let wanted = supply.feed().status();
-        self.supplies.iter().find(|old| {
-            let status = old.feed().status();
-            (status.kind, status.label) == (wanted.kind, wanted.label.clone())
-        })
     }
 }

@@ -1,5 +1,6 @@
 //! `apig-proxy [serve]`: runs the proxy.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -11,7 +12,7 @@ use super::{Exit, fail};
 use crate::config::{
     self, Config, Environment, Listen, Loaded, Overrides, PassedSockets, Problems, Scheme,
 };
-use crate::credentials::{self, Supply};
+use crate::credentials::{self, CredentialsError, Supply};
 use crate::listener::{Ended, Server, SetupError, Supervisor, network};
 use crate::telemetry;
 use crate::upstream::Network;
@@ -67,9 +68,52 @@ impl ServeArguments {
 /// Runs the proxy until it is told to stop.
 #[must_use]
 pub fn run(arguments: &ServeArguments, environment: Environment) -> Exit {
-    match prepare(arguments, environment) {
-        Ok(prepared) => serve(prepared),
-        Err(exit) => exit,
+    // First of all: sockets have to be taken before there are threads.
+    let passed = match PassedSockets::of_process(&environment) {
+        Ok(passed) => passed,
+        Err(error) => return fail(Exit::Configuration, error),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(Exit::Failed, format_args!("cannot start: {error}")),
+    };
+    let exit = runtime.block_on(async {
+        // Before anything that takes time: the first process of a container ends by no signal that it does not
+        // take.
+        let Ok(mut signals) = Taken::new() else {
+            return fail(
+                Exit::Failed,
+                "cannot listen for signals; the system has no descriptors left",
+            );
+        };
+        match prepare(arguments, environment, passed, &mut signals.first).await {
+            Ok(prepared) => serve(prepared, signals).await,
+            Err(exit) => exit,
+        }
+    });
+    // What hangs, like a name lookup or a mount, must not hold up the end.
+    runtime.shutdown_background();
+    exit
+}
+
+/// The signals that a proxy takes.
+struct Taken {
+    /// For the first one that asks to stop, and for the one that comes after it.
+    first: Signals,
+    second: Signals,
+    hangups: Hangups,
+}
+
+impl Taken {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            first: Signals::new()?,
+            second: Signals::new()?,
+            hangups: Hangups::new()?,
+        })
     }
 }
 
@@ -82,10 +126,12 @@ struct Prepared {
 }
 
 /// Everything before the first request. What held secrets is gone afterwards, but for the server's key.
-fn prepare(arguments: &ServeArguments, environment: Environment) -> Result<Prepared, Exit> {
-    // First of all: sockets have to be taken before there are threads.
-    let passed = PassedSockets::of_process(&environment)
-        .map_err(|error| fail(Exit::Configuration, error))?;
+async fn prepare(
+    arguments: &ServeArguments,
+    environment: Environment,
+    passed: PassedSockets,
+    stop: &mut Signals,
+) -> Result<Prepared, Exit> {
     let supervisor =
         Supervisor::of(&environment).map_err(|error| fail(Exit::Configuration, error))?;
     let addresses = passed.addresses();
@@ -95,7 +141,15 @@ fn prepare(arguments: &ServeArguments, environment: Environment) -> Result<Prepa
         .map_err(|problems| fail(Exit::Configuration, problems))?;
     telemetry::start_log(&loaded.config.log).map_err(|error| fail(Exit::Failed, error))?;
     let network = network(&loaded.config).map_err(|error| fail(Exit::Configuration, error))?;
-    start_supplies(&mut loaded.supplies, &network, &environment)?;
+    tokio::select! {
+        started = credentials::start(&mut loaded.supplies, &network, &environment) => {
+            started.map_err(nothing_found)?;
+        }
+        () = stop.next() => {
+            tracing::info!("stopped before the start was complete: a service for keys or tokens had not answered yet");
+            return Err(Exit::Ok);
+        }
+    }
     announce(&loaded);
     drop(environment);
     let supplies = loaded.supplies.clone();
@@ -145,58 +199,55 @@ pub(super) fn start_supplies(
     let started = runtime.block_on(credentials::start(supplies, network, environment));
     // A name lookup that hangs must not hold up the start.
     runtime.shutdown_background();
-    started.map_err(|errors| {
-        let problems = errors.into_iter().map(|error| error.into_problem(None));
-        fail(Exit::Configuration, Problems(problems.collect()))
-    })
+    started.map_err(nothing_found)
+}
+
+/// Says where keys were looked for in vain.
+fn nothing_found(errors: Vec<CredentialsError>) -> Exit {
+    let problems = errors.into_iter().map(|error| error.into_problem(None));
+    fail(Exit::Configuration, Problems(problems.collect()))
 }
 
 /// Serves until a signal, then drains; a second signal ends at once.
-fn serve(prepared: Prepared) -> Exit {
+async fn serve(prepared: Prepared, signals: Taken) -> Exit {
     let Prepared {
         mut server,
         listening,
         reloading,
     } = prepared;
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(Exit::Failed, format_args!("cannot start: {error}")),
+    let Taken {
+        mut first,
+        mut second,
+        hangups,
+    } = signals;
+    let reloads = reloading.run(hangups, server.reloader());
+    // Whoever reads this may send a signal at once.
+    announce_addresses(server.admin_address(), &listening);
+    let stop = async {
+        first.next().await;
+        tracing::info!(
+            "stopping: running requests are finished, and soon no new ones are accepted"
+        );
     };
-    runtime.block_on(async {
-        let signals = (Signals::new(), Signals::new(), Hangups::new());
-        let (Ok(mut first), Ok(mut second), Ok(hangups)) = signals else {
-            return fail(Exit::Failed, "cannot listen for signals; the system has no descriptors left");
-        };
-        let reloads = reloading.run(hangups, server.reloader());
-        // Whoever reads this may send a signal at once.
-        announce_addresses(server.admin_address(), &listening);
-        let stop = async {
-            first.next().await;
-            tracing::info!("stopping: running requests are finished, and soon no new ones are accepted");
-        };
-        let again = async {
-            second.next().await;
-            second.next().await;
-        };
-        tokio::select! {
-            ended = server.serve(stop) => match ended {
-                Ok(Ended::Drained) => Exit::Ok,
-                Ok(Ended::CutOff) => {
-                    tracing::warn!("requests were cut off: they did not finish within timeouts.shutdown");
-                    Exit::Failed
-                }
-                Err(error) => fail(Exit::Failed, error),
-            },
-            () = reloads => Exit::Failed,
-            () = again => {
-                tracing::warn!("stopped at once by a second signal");
+    let again = async {
+        second.next().await;
+        second.next().await;
+    };
+    tokio::select! {
+        ended = server.serve(stop) => match ended {
+            Ok(Ended::Drained) => Exit::Ok,
+            Ok(Ended::CutOff) => {
+                tracing::warn!("requests were cut off: they did not finish within timeouts.shutdown");
                 Exit::Failed
             }
+            Err(error) => fail(Exit::Failed, error),
+        },
+        () = reloads => Exit::Failed,
+        () = again => {
+            tracing::warn!("stopped at once by a second signal");
+            Exit::Failed
         }
-    })
+    }
 }
 
 /// Says where the proxy can be reached.

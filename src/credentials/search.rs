@@ -35,6 +35,7 @@ impl Supply {
             Kind::AppCode => search.file(config.app_code.as_ref(), Files::text)?,
             Kind::ApiKey => search.file(config.api_key.as_ref(), Files::api_key)?,
         };
+        supply.config = Some(config.clone());
         supply.passed_over = search.passed_over;
         Ok(supply)
     }

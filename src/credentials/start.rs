@@ -1,8 +1,9 @@
 //! The first secrets, before anything is served: which source wins is decided here.
 
+use std::sync::Arc;
+
 use futures_util::future::join_all;
 
-use super::feed::Feed;
 use super::issued::Issued;
 use super::service::Service;
 use super::supply::{Source, Supply};
@@ -38,14 +39,22 @@ pub async fn start(
 }
 
 impl Supply {
-    /// Gives what another supply of the same secret gave, if that is still good: for when a configuration
-    /// is read again and the service does not answer.
-    pub fn fall_back_on(&self, other: &Feed) {
-        if self.feed.current().is_none()
-            && let Some(issued) = other.current()
-            && issued.is_good(Moment::now())
-        {
-            self.feed.deliver(Issued::clone(&issued));
+    /// Goes on with what another supply of the same secret has begun, when a configuration was read again:
+    /// whoever has the old one gets what is new, and the old one stays if there is nothing new.
+    pub fn go_on_from(&mut self, before: &Self) {
+        let new = self.feed.current();
+        self.feed = Arc::clone(&before.feed);
+        match new {
+            Some(issued) => {
+                let is_known = self
+                    .feed
+                    .current()
+                    .is_some_and(|old| old.lifetime.is_none() && old.is_same_secret(&issued));
+                if !is_known {
+                    self.feed.deliver(Issued::clone(&issued));
+                }
+            }
+            None => self.feed.fail(),
         }
     }
 
@@ -61,8 +70,8 @@ impl Supply {
                 Err(error) => {
                     self.feed.fail();
                     tracing::error!(
-                        "{} gives no {} for credentials \"{}\": {error}; it is asked again, and until then \
-                         requests are answered with 503",
+                        "{} gives no {} for credentials \"{}\": {error}; it is asked again; without \
+                         one that is good, requests are answered with 503",
                         service.name(),
                         self.need.kind,
                         self.label

@@ -11,7 +11,7 @@ use super::files::{Files, Stamp};
 use super::issued::Issued;
 use super::service::Service;
 use super::{Credentials, Found, Origin};
-use crate::config::{AuthMode, Config, LargeBody};
+use crate::config::{AuthMode, Config, CredentialsConfig, LargeBody};
 
 /// What a secret is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,6 +86,8 @@ pub struct Supply {
     /// What it is for.
     pub need: Need,
     pub(super) label: String,
+    /// What is said of its set; `None` for one that is fixed.
+    pub(super) config: Option<CredentialsConfig>,
     pub(super) source: Source,
     /// Sources that were looked at before, and why they were passed over.
     pub(super) passed_over: Vec<(&'static str, String)>,
@@ -93,7 +95,7 @@ pub struct Supply {
 }
 
 /// Where a secret comes from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Source {
     /// It does not change.
     Fixed,
@@ -122,10 +124,23 @@ impl Supply {
         Self {
             need,
             label: label.to_owned(),
+            config: None,
             source,
             passed_over: Vec::new(),
             feed: Arc::new(feed),
         }
+    }
+
+    /// Whether another supply gives the same secret: what is said of it has not changed, and neither has
+    /// where it comes from.
+    #[must_use]
+    pub fn is_as(&self, other: &Self) -> bool {
+        let is_same_source = match (&self.source, &other.source) {
+            // How the files look is what may have changed.
+            (Source::Files(one, _), Source::Files(other, _)) => one == other,
+            (one, other) => one == other,
+        };
+        self.need.kind == other.need.kind && self.config == other.config && is_same_source
     }
 
     /// Who gets what it gives.

@@ -78,17 +78,21 @@ impl Desk {
     /// What the system says if the socket cannot be used.
     pub(super) async fn serve(
         self,
-        settings: watch::Receiver<Arc<Settings>>,
+        mut settings: watch::Receiver<Arc<Settings>>,
         stopping: CancellationToken,
         quit: CancellationToken,
     ) -> io::Result<Infallible> {
         let socket = TcpListener::from_std(self.socket)?;
-        let admin = Admin::new(self.guard, settings.clone(), stopping, quit);
+        let mut admin = Admin::new(self.guard, settings.clone(), stopping, quit);
         let mut connections = FuturesUnordered::new();
         loop {
             tokio::select! {
                 accepted = socket.accept(), if connections.len() < CONNECTIONS => match accepted {
                     Ok((stream, peer)) => {
+                        if settings.has_changed().unwrap_or(false) {
+                            let now = Arc::clone(&settings.borrow_and_update());
+                            admin = admin.guarded_by(Guard::new(now.access(), &[self.address]));
+                        }
                         let admin = admin.clone().asked_by(peer.ip());
                         connections.push(serve(stream, admin, Arc::clone(&settings.borrow())));
                     }

@@ -55,6 +55,12 @@ pub(super) struct Reload {
 }
 
 impl Reloader {
+    /// Whether the proxy stops, so that no configuration matters any more.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.0.is_closed()
+    }
+
     /// Has the proxy serve by another configuration, but for `admin` and `[unix_socket]`, which are settled at
     /// the start.
     ///
@@ -116,7 +122,7 @@ impl Running {
         } = started;
         Ok(Self {
             workers: Arc::new(Workers::start(&settings, &network)?),
-            slots: Arc::new(Semaphore::new(settings.limits().connections)),
+            slots: Arc::new(Semaphore::new(slots(&listeners, &settings))),
             listeners,
             settings,
             network,
@@ -135,7 +141,7 @@ impl Running {
         supplies: Vec<Supply>,
         mut reloads: Option<mpsc::Receiver<Reload>>,
     ) -> Result<Ended, ServeError> {
-        let sockets = self.open()?;
+        let sockets = open(&self.listeners)?;
         // What runs beside the workers goes on until the sockets are closed.
         let closed = CancellationToken::new();
         self.run_beside(sockets, supplies, &closed);
@@ -163,6 +169,7 @@ impl Running {
                 }
             }
         }
+        drop(reloads);
         let timeouts = self.settings.timeouts().clone();
         stopping.cancel();
         self.supervisor.stopping();
@@ -188,25 +195,21 @@ impl Running {
         let listeners = self
             .listeners
             .rebind(&config.listen, &config.unix_socket, tls.as_ref())?;
+        // The last thing that can fail, with what follows for the workers.
+        let sockets = open(&listeners).map_err(SetupError::Socket)?;
         let guard = Guard::new(&config.access, listeners.addresses());
         let keyring = Keyring::new(&config, &supplies);
         let settings = Settings::new(&config, guard, keyring).after(&self.settings);
         let settings = Arc::new(settings);
         self.workers.reload(&settings, &network)?;
-        self.resize(settings.limits().connections);
+        self.resize(slots(&listeners, &settings));
         self.told.send_replace(Arc::clone(&settings));
         // Nothing waits in these tasks that would be lost: the system keeps connections that are not accepted.
         self.beside.shutdown().await;
         (self.listeners, self.settings) = (listeners, settings);
         (self.network, self.tls) = (network, tls);
-        let sockets = self.open().map_err(SetupError::Socket)?;
         self.run_beside(sockets, supplies, closed);
         Ok(())
-    }
-
-    fn open(&self) -> io::Result<Vec<Open>> {
-        let sockets = self.listeners.clones()?;
-        sockets.into_iter().map(Open::new).collect()
     }
 
     /// Starts what runs beside the workers: accepting, looking names up, tidying, keeping secrets fresh.
@@ -243,7 +246,7 @@ impl Running {
 
     /// Lets another number of connections in. If they are fewer, none is closed: the next ones wait.
     fn resize(&mut self, connections: usize) {
-        let before = self.settings.limits().connections;
+        let before = slots(&self.listeners, &self.settings);
         if let Some(more) = connections.checked_sub(before) {
             self.slots.add_permits(more);
             return;
@@ -256,6 +259,18 @@ impl Running {
             }
         });
     }
+}
+
+/// Makes sockets ready to be accepted from. They are the same ones, once more.
+fn open(listeners: &Listeners) -> io::Result<Vec<Open>> {
+    let sockets = listeners.clones()?;
+    sockets.into_iter().map(Open::new).collect()
+}
+
+/// How many slots there are for connections. Each socket but one holds one while it waits for a caller.
+fn slots(listeners: &Listeners, settings: &Settings) -> usize {
+    let waiting = listeners.endpoints().len().saturating_sub(1);
+    settings.limits().connections + waiting
 }
 
 /// Gives memory back that is not needed, for ever.

@@ -6,6 +6,7 @@
 //! each other; the moment ends that.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -14,18 +15,55 @@ use tokio::time::timeout;
 /// How long room is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How much is taken away at once when a budget shrinks, so that what becomes free is shared meanwhile.
+const STEP: usize = 1024 * 1024;
+
 /// Bytes that are still free, over all workers.
 #[derive(Clone, Debug)]
-pub struct Budget(Arc<Semaphore>);
+pub struct Budget {
+    free: Arc<Semaphore>,
+    /// How many there are in all.
+    all: Arc<AtomicU64>,
+}
 
 impl Budget {
     /// A budget of so many bytes.
     #[must_use]
     pub fn new(bytes: u64) -> Self {
-        let permits = usize::try_from(bytes).unwrap_or(usize::MAX);
-        Self(Arc::new(Semaphore::new(
-            permits.min(Semaphore::MAX_PERMITS),
-        )))
+        let bytes = bounded(bytes);
+        Self {
+            free: Arc::new(Semaphore::new(bytes)),
+            all: Arc::new(AtomicU64::new(bytes as u64)),
+        }
+    }
+
+    /// Changes how many bytes there are. What is taken beyond that is not given out again. To be called
+    /// within a runtime.
+    pub fn resize(&self, bytes: u64) {
+        let after = bounded(bytes);
+        let before = bounded(self.all.swap(after as u64, Ordering::Relaxed));
+        if let Some(more) = after.checked_sub(before) {
+            return self.free.add_permits(more);
+        }
+        let mut fewer = before - after;
+        fewer -= self.free.forget_permits(fewer);
+        let free = Arc::clone(&self.free);
+        tokio::spawn(async move {
+            while fewer > 0 {
+                let step = u32::try_from(fewer.min(STEP)).unwrap_or(u32::MAX);
+                let Ok(taken) = free.acquire_many(step).await else {
+                    return;
+                };
+                fewer -= taken.num_permits();
+                taken.forget();
+            }
+        });
+    }
+
+    /// Bytes that are taken.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.all.load(Ordering::Relaxed).saturating_sub(self.free())
     }
 
     /// Takes room for `bytes`, waiting for it at most one second.
@@ -39,10 +77,10 @@ impl Budget {
     /// Dropping the future gives up the place in the queue, and takes nothing.
     pub async fn take(&self, bytes: u64) -> Result<Room, Full> {
         let bytes = u32::try_from(bytes).map_err(|_| Full)?;
-        if let Ok(permit) = Arc::clone(&self.0).try_acquire_many_owned(bytes) {
+        if let Ok(permit) = Arc::clone(&self.free).try_acquire_many_owned(bytes) {
             return Ok(Room(permit));
         }
-        match timeout(PATIENCE, Arc::clone(&self.0).acquire_many_owned(bytes)).await {
+        match timeout(PATIENCE, Arc::clone(&self.free).acquire_many_owned(bytes)).await {
             Ok(Ok(permit)) => Ok(Room(permit)),
             Ok(Err(_)) | Err(_) => Err(Full),
         }
@@ -51,8 +89,14 @@ impl Budget {
     /// Bytes that are not taken.
     #[must_use]
     pub fn free(&self) -> u64 {
-        self.0.available_permits() as u64
+        self.free.available_permits() as u64
     }
+}
+
+/// A number of bytes that a semaphore can count.
+fn bounded(bytes: u64) -> usize {
+    let permits = usize::try_from(bytes).unwrap_or(usize::MAX);
+    permits.min(Semaphore::MAX_PERMITS)
 }
 
 /// There was no room, and none became free.
@@ -72,7 +116,10 @@ impl Room {
     pub async fn grow_to(&mut self, bytes: u64) -> Result<(), Full> {
         let more = bytes.saturating_sub(self.0.num_permits() as u64);
         if more > 0 {
-            let budget = Budget(Arc::clone(self.0.semaphore()));
+            let budget = Budget {
+                free: Arc::clone(self.0.semaphore()),
+                all: Arc::default(),
+            };
             self.0.merge(budget.take(more).await?.0);
         }
         Ok(())
@@ -95,6 +142,21 @@ mod tests {
         assert_eq!(budget.free(), 4);
         drop(first);
         assert_eq!(budget.free(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_budget_that_shrinks_takes_back_what_is_given_back() {
+        let budget = Budget::new(10);
+        let held = budget.take(8).await.unwrap();
+        budget.resize(5);
+        assert!(budget.take(1).await.is_err());
+        drop(held);
+        tokio::task::yield_now().await;
+        assert_eq!(budget.free(), 5);
+        budget.resize(7);
+        assert_eq!((budget.free(), budget.taken()), (7, 0));
+        let _held = budget.take(3).await.unwrap();
+        assert_eq!(budget.taken(), 3);
     }
 
     #[tokio::test(start_paused = true)]

@@ -50,7 +50,7 @@ use futures_util::future::LocalBoxFuture;
 use tower::{Service, ServiceBuilder};
 
 use crate::clock::{Clock, GatewayClock, parse_http_date};
-use crate::config::{Config, Limits, Methods, PoolConfig, Route, SigningConfig, Timeouts};
+use crate::config::{Access, Config, Limits, Methods, PoolConfig, Route, SigningConfig, Timeouts};
 use crate::error::Error;
 use crate::guard::Guard;
 use crate::telemetry::metrics::{Meter, Metrics};
@@ -72,6 +72,7 @@ pub use tunnel::{TunnelEnded, tunnel};
 #[derive(Debug)]
 pub struct Settings {
     guard: Guard,
+    access: Access,
     routes: Vec<Route>,
     methods: Methods,
     signing: SigningConfig,
@@ -95,6 +96,7 @@ impl Settings {
     pub fn new(config: &Config, guard: Guard, keyring: Keyring) -> Self {
         Self {
             guard,
+            access: config.access.clone(),
             routes: config.routes.clone(),
             methods: config.methods.clone(),
             signing: config.signing.clone(),
@@ -122,9 +124,8 @@ impl Settings {
     pub fn after(mut self, before: &Self) -> Self {
         self.blocks = before.blocks.clone();
         self.metrics = Arc::clone(&before.metrics);
-        if self.limits.buffered == before.limits.buffered {
-            self.budget = before.budget.clone();
-        }
+        self.budget = before.budget.clone();
+        self.budget.resize(self.limits.buffered);
         self.keyring.remember(&before.keyring);
         let (origins, known) = (origins(&self.routes), origins(&before.routes));
         for (at, origin) in origins.iter().enumerate() {
@@ -156,6 +157,12 @@ impl Settings {
     /// every few seconds.
     pub fn give_back_memory(&self) {
         self.blocks.give_back();
+    }
+
+    /// Who may use the port.
+    #[must_use]
+    pub fn access(&self) -> &Access {
+        &self.access
     }
 
     /// Where requests go.

@@ -66,7 +66,7 @@ impl Settings {
             sum.active += pool.occupancy.active();
         }
         State {
-            buffered: self.limits.buffered.saturating_sub(self.budget.free()),
+            buffered: self.budget.taken(),
             is_key_locked: self.keyring.is_refusing(),
             clock_skew: clock_skew.into_iter().collect(),
             connections: connections.into_iter().collect(),

@@ -6,6 +6,7 @@ mod commands;
 mod descriptors;
 mod emulated_cloud;
 mod gateway;
+mod hangs;
 mod large_bodies;
 mod lifecycle;
 mod log_targets;

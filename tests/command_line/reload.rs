@@ -172,6 +172,68 @@ fn a_new_key_takes_effect_and_frees_from_the_lock_of_the_old_one() {
 }
 
 #[test]
+fn what_another_identity_was_given_is_not_used_when_its_own_service_fails() {
+    let place = Place::new();
+    let gateway = gateway(&place, SECRET, None);
+    for name in ["user", "other", "password", "domain"] {
+        place.file(name, name);
+    }
+    let iam = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = iam.local_addr().unwrap();
+    thread::spawn(move || {
+        // One token for the first who asks, and nothing for anybody else.
+        let (mut stream, _) = iam.accept().unwrap();
+        let mut request = [0; 4096];
+        let _ = stream.read(&mut request).unwrap();
+        let _ = stream.write_all(
+            b"HTTP/1.1 201 Created\r\nX-Subject-Token: MARKERtoken\r\nContent-Length: 2\r\n\r\n{}",
+        );
+    });
+    let configured = |user: &str| {
+        let text = format!(
+            "listen = \"127.0.0.1:0\"\nupstream = \"https://{gateway}\"\n[auth]\nmode = \"token\"\n[credentials]\n\
+             iam_endpoint = \"http://{endpoint}\"\niam_user_file = \"{user}\"\niam_password_file = \"password\"\n\
+             iam_domain_file = \"domain\"\n[upstream_tls]\nca_file = \"ca.pem\"\n"
+        );
+        place.file("c.toml", &text);
+    };
+    configured("user");
+    let mut program = Running::start(place.command(&["--config", "c.toml"], &[]));
+    let address = program.address();
+    // The gateway does not know the token, but it was sent.
+    assert!(exchange(address, GET).starts_with("HTTP/1.1 401"));
+    // The same identity keeps what it has.
+    hang_up(&program);
+    program.line_with("reloaded");
+    assert!(exchange(address, GET).starts_with("HTTP/1.1 401"));
+    configured("other");
+    hang_up(&program);
+    let line = program.line_with("reloaded");
+    assert!(line.contains("credentials.iam_user_file"), "{line}");
+    assert!(exchange(address, GET).starts_with("HTTP/1.1 503"));
+}
+
+#[test]
+fn with_one_connection_every_address_is_served() {
+    let place = Place::new();
+    let gateway = gateway(&place, SECRET, None);
+    credentials(&place, SECRET);
+    let text = format!(
+        "listen = [\"127.0.0.1:0\", \"[::1]:0\"]\nupstream = \"https://{gateway}\"\n[limits]\nconnections = 1\n\
+         [upstream_tls]\nca_file = \"ca.pem\"\n"
+    );
+    place.file("c.toml", &text);
+    let mut program = Running::start(place.command(&["--config", "c.toml"], &[]));
+    let addresses = [program.address(), program.address()];
+    for address in [addresses, addresses].concat() {
+        assert!(
+            exchange(address, GET).starts_with("HTTP/1.1 200 OK"),
+            "{address}"
+        );
+    }
+}
+
+#[test]
 fn addresses_come_and_go_while_others_stay() {
     let mut scene = Scene::start();
     let socket = scene.place.path().join("proxy.sock");

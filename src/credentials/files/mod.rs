@@ -21,14 +21,14 @@ use super::{CredentialsError, Origin, csv_file, load_file, load_folder, text_of}
 use crate::config::secret::read_secret_file;
 
 /// Files that hold one secret.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Files {
     paths: Vec<PathBuf>,
     content: Content,
 }
 
 /// What the files hold.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 enum Content {
     /// A key, in one of the forms that [`super::parse`] knows.
     Key { user: Option<String> },
@@ -107,6 +107,20 @@ impl Files {
             })
         };
         self.paths.iter().map(look).collect()
+    }
+
+    /// As [`Self::load`], of files that have changed. By then they have to be files: a pipe, which a shell
+    /// gives for a start, would be waited for without an end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`].
+    pub(super) fn load_again(&self) -> Result<Option<Issued>, CredentialsError> {
+        let is_other = |path: &&PathBuf| fs::metadata(path).is_ok_and(|found| !found.is_file());
+        match self.paths.iter().find(is_other) {
+            Some(path) => Err(CredentialsError::NotAFile(path.clone())),
+            None => self.load(),
+        }
     }
 
     /// Reads the secret; `None` if there is no such file and there need not be.

@@ -4,10 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use super::CredentialsError;
 use super::feed::Feed;
 use super::files::{Files, Stamp};
+use super::issued::Issued;
 use super::service::Service;
 use super::supply::{Source, Supply};
 use crate::clock::Moment;
@@ -50,6 +53,20 @@ pub async fn keep(supply: Supply, network: Network) {
     }
 }
 
+/// How files look. A mount may hang, so it is not for the thread that accepts connections and takes signals.
+async fn stamp(files: &Files) -> Stamp {
+    let files = files.clone();
+    let looking = spawn_blocking(move || files.stamp());
+    looking.await.unwrap_or_default()
+}
+
+/// What files hold; see [`stamp`].
+async fn load(files: &Files) -> Result<Option<Issued>, CredentialsError> {
+    let files = files.clone();
+    let loading = spawn_blocking(move || files.load_again());
+    loading.await.unwrap_or(Ok(None))
+}
+
 /// A secret that is kept fresh.
 struct Kept {
     /// Its name in the log.
@@ -66,7 +83,7 @@ impl Kept {
                 () = sleep(LOOK) => {}
                 () = self.feed.hurried() => {}
             }
-            let now = files.stamp();
+            let now = stamp(files).await;
             if now == seen {
                 if failed.take().is_some() {
                     self.feed.mend();
@@ -75,8 +92,8 @@ impl Kept {
                 continue;
             }
             sleep(SETTLE).await;
-            let loaded = files.load();
-            if files.stamp() != now {
+            let loaded = load(files).await;
+            if stamp(files).await != now {
                 continue;
             }
             match loaded {

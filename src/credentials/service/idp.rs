@@ -19,7 +19,7 @@ const DURATION: u64 = 21600;
 const JSON: &str = "application/json;charset=UTF-8";
 
 /// IAM, for a token of an identity provider.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(in crate::credentials) struct Idp {
     /// Where IAM is.
     pub(in crate::credentials) endpoint: Endpoint,

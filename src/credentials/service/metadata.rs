@@ -21,7 +21,7 @@ const NO_AGENCY: &str = "Please configure Cloud Service Agency first";
 const REMEDY: &str = "check that this is a server with an agency";
 
 /// The metadata service.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(in crate::credentials) struct Metadata {
     /// Where it is.
     pub(in crate::credentials) endpoint: Endpoint,

@@ -41,7 +41,7 @@ const FAR: Duration = Duration::from_secs(10);
 const SAME: i64 = 2000;
 
 /// A service that gives secrets.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(in crate::credentials) enum Service {
     /// Keys of a server's agency.
     Metadata(Metadata),

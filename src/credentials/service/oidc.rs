@@ -14,7 +14,7 @@ use crate::config::Endpoint;
 use crate::upstream::Network;
 
 /// STS, for an OpenID Connect token. The fields are those of `HUAWEICLOUD_OIDC_*`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(in crate::credentials) struct Oidc {
     /// Where STS is.
     pub(in crate::credentials) endpoint: Endpoint,
@@ -41,6 +41,16 @@ pub(in crate::credentials) enum IdToken {
     File(PathBuf),
     /// In a variable.
     Value(SecretString),
+}
+
+impl PartialEq for IdToken {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File(one), Self::File(other)) => one == other,
+            (Self::Value(one), Self::Value(other)) => one.expose_secret() == other.expose_secret(),
+            _ => false,
+        }
+    }
 }
 
 impl Oidc {

@@ -16,7 +16,7 @@ use crate::upstream::Network;
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Pod identity.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(in crate::credentials) struct PodIdentity {
     /// Where the agent is: the URL of `HC_CONTAINER_CREDENTIALS_FULL_URI`.
     pub(in crate::credentials) endpoint: Endpoint,

@@ -23,7 +23,7 @@ use crate::upstream::Network;
 const USUAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// IAM, for a user's token.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(in crate::credentials) struct IamToken {
     /// Where IAM is.
     pub(in crate::credentials) endpoint: Endpoint,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::Request;
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 use serde::Deserialize;
 
@@ -161,7 +162,11 @@ fn header_text(text: &str) -> Option<SecretString> {
 
 /// A time as services write it, with a fraction or without, in milliseconds since 1970.
 pub(super) fn milliseconds(text: &str) -> Option<i64> {
-    let time: Timestamp = text.parse().ok()?;
+    let time: Timestamp = text.parse().ok().or_else(|| {
+        // The last day of the year 9999 stands for a key without an end, and may lie beyond what there is.
+        let time: DateTime = text.strip_suffix('Z')?.parse().ok()?;
+        (time.year() == 9999).then_some(Timestamp::MAX)
+    })?;
     Some(time.as_millisecond())
 }
 

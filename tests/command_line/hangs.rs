@@ -1,0 +1,96 @@
+//! What hangs holds up neither requests nor the end: a pipe in the place of a file, a service that never
+//! answers, a proxy that does not go on.
+
+use std::net::TcpListener;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::gateway::gateway;
+use crate::program::{Place, Running, exchange, pause};
+
+const SECRET: &str = "SKTEST0123456789012345678901234567890123";
+const GET: &str = "GET /v1/x HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+fn credentials(place: &Place, name: &str) {
+    let csv =
+        format!("User Name,Access Key Id,Secret Access Key\nx,AKTEST0000000000TEST,{SECRET}\n");
+    place.file(name, &csv);
+}
+
+fn signal(program: &Running, name: &str) {
+    let id = program.id().to_string();
+    let sent = Command::new("kill").args([name, &id]).status().unwrap();
+    assert!(sent.success());
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_key_leaves_the_old_key_in_use() {
+    let place = Place::new();
+    let gateway = gateway(&place, SECRET, None);
+    credentials(&place, "key.csv");
+    let config = format!(
+        "listen = \"127.0.0.1:0\"\nupstream = \"https://{gateway}\"\n[credentials]\nfile = \"key.csv\"\n[upstream_tls]\nca_file = \"ca.pem\"\n"
+    );
+    place.file("c.toml", &config);
+    let mut program = Running::start(place.command(&["--config", "c.toml"], &[]));
+    let address = program.address();
+    let pipe = place.path().join("pipe");
+    let made = Command::new("mkfifo")
+        .args(["-m", "600"])
+        .arg(&pipe)
+        .status();
+    assert!(made.unwrap().success());
+    std::fs::rename(&pipe, place.path().join("key.csv")).unwrap();
+    let line = program.line_with("the old one stays");
+    assert!(line.contains("is not a file any more"), "{line}");
+    assert!(exchange(address, GET).starts_with("HTTP/1.1 200 OK"));
+    assert_eq!(program.stop().0, 0);
+}
+
+#[test]
+fn a_service_that_never_answers_does_not_keep_a_start_from_being_stopped() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = Place::new();
+    for name in ["user", "password", "domain"] {
+        place.file(name, "x");
+    }
+    let config = format!(
+        "listen = \"127.0.0.1:0\"\nupstream = \"https://127.0.0.1:1\"\n[auth]\nmode = \"token\"\n[credentials]\n\
+         iam_endpoint = \"http://{}\"\niam_user_file = \"user\"\niam_password_file = \"password\"\niam_domain_file = \"domain\"\n",
+        silent.local_addr().unwrap()
+    );
+    place.file("c.toml", &config);
+    let program = Running::start(place.command(&["--config", "c.toml"], &[]));
+    // It has asked, and so it takes signals.
+    let (_asked, _) = silent.accept().unwrap();
+    signal(&program, "-HUP");
+    let (code, said) = program.stop();
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.contains("stopped before the start was complete"),
+        "{said}"
+    );
+    assert!(!said.contains("listening on"), "{said}");
+}
+
+#[test]
+fn a_proxy_that_does_not_go_on_is_not_taken_for_ended() {
+    let place = Place::new();
+    let gateway = gateway(&place, SECRET, None);
+    credentials(&place, "credentials.csv");
+    let upstream = format!("https://{gateway}");
+    let listen = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let arguments = [&["--upstream", &upstream][..], &listen].concat();
+    let environment = [("APIG_PROXY_UPSTREAM_TLS__CA_FILE", "ca.pem")];
+    let mut program = Running::start(place.command(&arguments, &environment));
+    let admin = program.admin_address().to_string();
+    program.address();
+    signal(&program, "-STOP");
+    let quit = place
+        .command(&["quit", "--admin", &admin, "--timeout", "1s"], &[])
+        .output();
+    let code = quit.unwrap().status.code();
+    signal(&program, "-CONT");
+    pause(Duration::from_millis(50));
+    assert_eq!(code, Some(1));
+}
