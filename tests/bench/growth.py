@@ -18,6 +18,8 @@ from measured import GET, KIB, MIB, Gateway, Proxy, exchange, exchanges, table, 
 CONNECTIONS = (1, 10, 100, 1_000, 10_000)
 REQUESTS = 20_000
 AT_ONCE = 64
+# The fewest connections with as many in flight as more have.
+BASE = 100
 SIZES = (("1 KiB", KIB), ("10 KiB", 10 * KIB), ("100 KiB", 100 * KIB), ("1 MiB", MIB), ("12 MiB", 12 * MIB))
 SENDERS = 4
 # Of each size, so many bytes are sent, or so many requests if that is less.
@@ -59,20 +61,17 @@ def main() -> int:
     # Sockets of both sides, of which each has a process to itself.
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     with tempfile.TemporaryDirectory() as folder, Gateway(binary, Path(folder)) as gateway:
-        rows = []
-        for count in CONNECTIONS:
-            used = of_connections(binary, gateway, count)
-            first = float(rows[0][2]) if rows else used
-            rows.append([f"{count:,}", str(min(count, AT_ONCE)), f"{used:.1f}", f"{used / first:.2f}"])
-        columns = ["connections", "in flight", "µs of processor per GET", "times the first"]
+        used = {count: of_connections(binary, gateway, count) for count in CONNECTIONS}
+        rows = [[f"{count:,}", str(min(count, AT_ONCE)), f"{each:.1f}", f"{each / used[BASE]:.2f}"] for count, each in used.items()]
+        columns = ["connections", "in flight", "µs of processor per GET", f"of that with {BASE} connections"]
         print(table("Processor time and connections", columns, rows), flush=True)
         columns = ["body", "hashed: µs per request", "ns per byte", "streamed: µs per request", "ns per byte"]
         rows = []
         for name, size in SIZES:
             row = [name]
             for content_type in ("application/json", "multipart/form-data; boundary=x"):
-                used = of_bytes(binary, gateway, size, content_type)
-                row += [f"{used:.1f}", f"{used * 1000 / size:.2f}"]
+                each = of_bytes(binary, gateway, size, content_type)
+                row += [f"{each:.1f}", f"{each * 1000 / size:.2f}"]
             rows.append(row)
         print(table("Processor time and bodies", columns, rows))
     return 0

@@ -21,7 +21,11 @@ PATIENCE = 120
 GET = b"GET /v1/items?limit=10 HTTP/1.1\r\nHost: localhost\r\n\r\n"
 CONFIG = """listen = "127.0.0.1:{port}"
 admin = "off"
-{gateway}
+upstream = "https://127.0.0.1:{gateway.port}"
+[credentials]
+file = "credentials.csv"
+[upstream_tls]
+ca_file = "ca.pem"
 [limits]
 connections = 10100
 [log]
@@ -77,11 +81,11 @@ class Gateway(Process):
     """The emulated gateway; its folder has the key for it."""
 
     def __init__(self, binary: str, folder: Path) -> None:
-        self.folder = folder / "gateway"
-        super().__init__([binary, "gateway", "--listen", f"127.0.0.1:{free_port()}", "--dir", str(self.folder)])
-        self.config = self.folder / "apig-proxy.toml"
+        self.folder, self.port = folder / "gateway", free_port()
+        super().__init__([binary, "gateway", "--listen", f"127.0.0.1:{self.port}", "--dir", str(self.folder)])
         for _ in range(1000):
-            if self.config.exists():
+            # It is written last.
+            if (self.folder / "apig-proxy.toml").exists():
                 return
             time.sleep(0.01)
         self.stop()
@@ -94,7 +98,7 @@ class Proxy(Process):
     def __init__(self, binary: str, gateway: Gateway) -> None:
         self.port = free_port()
         config = gateway.folder / f"{self.port}.toml"
-        config.write_text(CONFIG.format(port=self.port, gateway=gateway.config.read_text()))
+        config.write_text(CONFIG.format(port=self.port, gateway=gateway))
         begun = time.perf_counter()
         super().__init__([binary, "serve", "--config", str(config)])
         try:
