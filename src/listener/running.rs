@@ -104,6 +104,8 @@ pub(super) struct Running {
     slots: Arc<Semaphore>,
     /// What runs beside the workers.
     beside: JoinSet<Option<()>>,
+    /// What keeps secrets fresh, until the last request has ended.
+    keeping: JoinSet<()>,
     /// Tells the admin listener by what requests are served.
     told: watch::Sender<Arc<Settings>>,
     supervisor: Supervisor,
@@ -128,6 +130,7 @@ impl Running {
             network,
             tls,
             beside: JoinSet::new(),
+            keeping: JoinSet::new(),
             told,
             supervisor,
         })
@@ -206,6 +209,7 @@ impl Running {
         self.told.send_replace(Arc::clone(&settings));
         // Nothing waits in these tasks that would be lost: the system keeps connections that are not accepted.
         self.beside.shutdown().await;
+        self.keeping.shutdown().await;
         (self.listeners, self.settings) = (listeners, settings);
         (self.network, self.tls) = (network, tls);
         self.run_beside(sockets, supplies, closed);
@@ -224,7 +228,7 @@ impl Running {
             self.spawn(closed, accepts);
         }
         for supply in supplies {
-            self.spawn(closed, keep(supply, self.network.clone()));
+            self.keeping.spawn(keep(supply, self.network.clone()));
         }
         let (network, settings) = (self.network.clone(), Arc::clone(&self.settings));
         self.spawn(closed, async move {
