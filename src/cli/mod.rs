@@ -3,6 +3,7 @@
 //!
 //! No option ever takes a secret: other users of the machine can read a command line.
 
+mod announce;
 pub mod check;
 pub mod demo;
 mod described;

@@ -1,17 +1,15 @@
 //! `apig-proxy [serve]`: runs the proxy.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
 
+use super::announce::{announce, announce_addresses, who};
 use super::reload::Reloading;
 use super::signals::{Hangups, Signals};
 use super::{Exit, fail};
-use crate::config::{
-    self, Config, Environment, Listen, Loaded, Overrides, PassedSockets, Problems, Scheme,
-};
+use crate::config::{self, Environment, Loaded, Overrides, PassedSockets, Problems};
 use crate::credentials::{self, CredentialsError, Supply};
 use crate::listener::{Ended, Server, SetupError, Supervisor, network};
 use crate::telemetry;
@@ -247,99 +245,5 @@ async fn serve(prepared: Prepared, signals: Taken) -> Exit {
             tracing::warn!("stopped at once by a second signal");
             Exit::Failed
         }
-    }
-}
-
-/// Says where the proxy can be reached.
-fn announce_addresses(admin: Option<SocketAddr>, listening: &[String]) {
-    if let Some(address) = admin {
-        let who = if address.ip().is_loopback() {
-            "programs on this machine"
-        } else {
-            "whoever reaches it on the network"
-        };
-        tracing::info!("health and metrics on http://{address} for {who}");
-    }
-    for endpoint in listening {
-        tracing::info!("listening on {endpoint}");
-    }
-}
-
-/// Says where requests go, whose they are, and what is risky.
-fn announce(loaded: &Loaded) {
-    let Loaded {
-        config,
-        file,
-        memory,
-        ..
-    } = loaded;
-    if let Some(memory) = memory {
-        tracing::info!(
-            "this process may take {memory} bytes of memory, so at most {} bytes of bodies are held at once \
-             (limits.buffered), and {} connections (limits.connections)",
-            config.limits.buffered,
-            config.limits.connections
-        );
-        if config.limits.buffered < config.limits.body {
-            tracing::warn!(
-                "bodies that are longer than that cannot be held and get 503; give the process more memory"
-            );
-        }
-    }
-    if let Some(file) = file {
-        tracing::info!("configuration from {}", file.display());
-    }
-    announce_routes(config);
-    for listen in &config.listen {
-        if let Listen::Tcp(address) = listen
-            && !address.ip().is_loopback()
-        {
-            tracing::warn!(
-                "what is sent to http://{address} can be read on the network, the token too; listen on https:// with [tls]"
-            );
-        }
-    }
-}
-
-/// Who can use an address.
-fn who(listen: &Listen, config: &Config) -> String {
-    let socket = &config.unix_socket;
-    let mut who = match listen {
-        Listen::Unix(_) if socket.allowed_uids.is_empty() => {
-            format!("users that can open it (mode {:04o})", socket.mode)
-        }
-        Listen::Unix(_) => format!("the users with numbers {:?}", socket.allowed_uids),
-        Listen::Tcp(address) | Listen::Tls(address) if address.ip().is_loopback() => {
-            "programs on this machine".to_owned()
-        }
-        Listen::Tcp(_) | Listen::Tls(_) => "callers on the network".to_owned(),
-    };
-    let shows_certificate = matches!(listen, Listen::Tls(_))
-        && config
-            .tls
-            .as_ref()
-            .is_some_and(|tls| tls.client_ca.is_some());
-    if shows_certificate {
-        who.push_str(" with a certificate of tls.client_ca_file");
-    }
-    if config.access.token.is_some() {
-        who.push_str(" that send the token of access.token_file");
-    }
-    who
-}
-
-fn announce_routes(config: &Config) {
-    for route in &config.routes {
-        let upstream = &route.upstream;
-        let scheme = match upstream.scheme {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        };
-        let authority = upstream.authority.to_str().unwrap_or_default();
-        tracing::info!(
-            "{}/ goes to {scheme}://{authority}{}",
-            route.prefix,
-            upstream.base_path
-        );
     }
 }

@@ -37,6 +37,7 @@ mod renewals;
 mod reply;
 mod respond;
 mod sending;
+mod settings;
 mod sign;
 mod tunnel;
 
@@ -50,10 +51,8 @@ use futures_util::future::LocalBoxFuture;
 use tower::{Service, ServiceBuilder};
 
 use crate::clock::{Clock, GatewayClock, parse_http_date};
-use crate::config::{Access, Config, Limits, Methods, PoolConfig, Route, SigningConfig, Timeouts};
 use crate::error::Error;
-use crate::guard::Guard;
-use crate::telemetry::metrics::{Meter, Metrics};
+use crate::telemetry::metrics::Meter;
 use crate::upstream::{Network, OriginId, TlsSetupError, Upstream};
 pub(crate) use admit::split_target;
 pub use body::{Blocks, Held, Relayed, RequestBody, ResponseBody, ResponseEnded, Streamed};
@@ -63,120 +62,10 @@ pub use keyring::Keyring;
 use keyring::Ring;
 use message::Observed;
 pub use message::{Announced, Request, Response};
-use observe::Pools;
 pub use record::refused;
+pub use settings::Settings;
 pub use sign::{SigningKey, SigningKeyError};
 pub use tunnel::{TunnelEnded, tunnel};
-
-/// What all workers share: it does not change while they run.
-#[derive(Debug)]
-pub struct Settings {
-    guard: Guard,
-    access: Access,
-    routes: Vec<Route>,
-    methods: Methods,
-    signing: SigningConfig,
-    limits: Limits,
-    timeouts: Timeouts,
-    pool: PoolConfig,
-    keyring: Arc<Keyring>,
-    budget: Budget,
-    blocks: Blocks,
-    /// The clock of each upstream, by the number of its origin.
-    gateway_clocks: Vec<Arc<GatewayClock>>,
-    metrics: Arc<Metrics>,
-    /// The number by which requests of each route are counted.
-    counted_as: Vec<usize>,
-    pools: Pools,
-}
-
-impl Settings {
-    /// The part of a configuration that the pipeline works by.
-    #[must_use]
-    pub fn new(config: &Config, guard: Guard, keyring: Keyring) -> Self {
-        Self {
-            guard,
-            access: config.access.clone(),
-            routes: config.routes.clone(),
-            methods: config.methods.clone(),
-            signing: config.signing.clone(),
-            limits: config.limits.clone(),
-            timeouts: config.timeouts.clone(),
-            pool: config.pool.clone(),
-            keyring: Arc::new(keyring),
-            budget: Budget::new(config.limits.buffered),
-            blocks: Blocks::default(),
-            gateway_clocks: config
-                .routes
-                .iter()
-                .map(|_| Arc::new(GatewayClock::new(config.clock.correct)))
-                .collect(),
-            metrics: Arc::default(),
-            counted_as: Vec::new(),
-            pools: Pools::default(),
-        }
-        .counting()
-    }
-
-    /// What these settings go on with after others: what was counted, what is held, what is known of
-    /// clocks and keys. Requests that run stay with the others.
-    #[must_use]
-    pub fn after(mut self, before: &Self) -> Self {
-        self.blocks = before.blocks.clone();
-        self.metrics = Arc::clone(&before.metrics);
-        self.budget = before.budget.clone();
-        self.budget.resize(self.limits.buffered);
-        self.keyring.remember(&before.keyring);
-        let (origins, known) = (origins(&self.routes), origins(&before.routes));
-        for (at, origin) in origins.iter().enumerate() {
-            let same = known.iter().position(|known| known.shares_origin(origin));
-            if let Some(clock) = same.map(|same| &before.gateway_clocks[same])
-                && clock.corrects() == self.gateway_clocks[at].corrects()
-            {
-                self.gateway_clocks[at] = Arc::clone(clock);
-            }
-        }
-        self.counting()
-    }
-
-    fn counting(mut self) -> Self {
-        let routes = self.routes.iter();
-        self.counted_as = routes
-            .map(|route| self.metrics.route(&route.prefix))
-            .collect();
-        self
-    }
-
-    /// How long each phase of a request may take.
-    #[must_use]
-    pub fn timeouts(&self) -> &Timeouts {
-        &self.timeouts
-    }
-
-    /// Gives memory for bodies that was not needed since the last call back to the system. To be called
-    /// every few seconds.
-    pub fn give_back_memory(&self) {
-        self.blocks.give_back();
-    }
-
-    /// Who may use the port.
-    #[must_use]
-    pub fn access(&self) -> &Access {
-        &self.access
-    }
-
-    /// Where requests go.
-    #[must_use]
-    pub fn routes(&self) -> &[Route] {
-        &self.routes
-    }
-
-    /// What a caller may make the proxy hold.
-    #[must_use]
-    pub fn limits(&self) -> &Limits {
-        &self.limits
-    }
-}
 
 /// The pipeline of one worker thread.
 #[derive(Debug)]
@@ -302,17 +191,6 @@ impl Pipeline {
         flight.gateway_request_id(exchange.head.fields.first("x-request-id"));
         Ok(respond::relay(&self.settings, exchange))
     }
-}
-
-/// The first route of each origin, by the number of the origin.
-fn origins(routes: &[Route]) -> Vec<&Route> {
-    let mut origins: Vec<&Route> = Vec::new();
-    for route in routes {
-        if !origins.iter().any(|known| known.shares_origin(route)) {
-            origins.push(route);
-        }
-    }
-    origins
 }
 
 /// The upstream of one worker, and the origin of each route.

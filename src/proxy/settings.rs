@@ -1,0 +1,136 @@
+//! What requests are served by: the part of a configuration that the pipeline works by, and what it goes
+//! on with when another one takes its place.
+//!
+//! It does not change while requests run by it; a reload makes another one.
+
+use std::sync::Arc;
+
+use super::body::Blocks;
+use super::budget::Budget;
+use super::keyring::Keyring;
+use super::observe::Pools;
+use crate::clock::GatewayClock;
+use crate::config::{Access, Config, Limits, Methods, PoolConfig, Route, SigningConfig, Timeouts};
+use crate::guard::Guard;
+use crate::telemetry::metrics::Metrics;
+
+/// What all workers share: it does not change while they run.
+#[derive(Debug)]
+pub struct Settings {
+    pub(super) guard: Guard,
+    pub(super) access: Access,
+    pub(super) routes: Vec<Route>,
+    pub(super) methods: Methods,
+    pub(super) signing: SigningConfig,
+    pub(super) limits: Limits,
+    pub(super) timeouts: Timeouts,
+    pub(super) pool: PoolConfig,
+    pub(super) keyring: Arc<Keyring>,
+    pub(super) budget: Budget,
+    pub(super) blocks: Blocks,
+    /// The clock of each upstream, by the number of its origin.
+    pub(super) gateway_clocks: Vec<Arc<GatewayClock>>,
+    pub(super) metrics: Arc<Metrics>,
+    /// The number by which requests of each route are counted.
+    pub(super) counted_as: Vec<usize>,
+    pub(super) pools: Pools,
+}
+
+impl Settings {
+    /// The part of a configuration that the pipeline works by.
+    #[must_use]
+    pub fn new(config: &Config, guard: Guard, keyring: Keyring) -> Self {
+        Self {
+            guard,
+            access: config.access.clone(),
+            routes: config.routes.clone(),
+            methods: config.methods.clone(),
+            signing: config.signing.clone(),
+            limits: config.limits.clone(),
+            timeouts: config.timeouts.clone(),
+            pool: config.pool.clone(),
+            keyring: Arc::new(keyring),
+            budget: Budget::new(config.limits.buffered),
+            blocks: Blocks::default(),
+            gateway_clocks: config
+                .routes
+                .iter()
+                .map(|_| Arc::new(GatewayClock::new(config.clock.correct)))
+                .collect(),
+            metrics: Arc::default(),
+            counted_as: Vec::new(),
+            pools: Pools::default(),
+        }
+        .counting()
+    }
+
+    /// What these settings go on with after others: what was counted, what is held, what is known of
+    /// clocks and keys. Requests that run stay with the others.
+    #[must_use]
+    pub fn after(mut self, before: &Self) -> Self {
+        self.blocks = before.blocks.clone();
+        self.metrics = Arc::clone(&before.metrics);
+        self.budget = before.budget.clone();
+        self.budget.resize(self.limits.buffered);
+        self.keyring.remember(&before.keyring);
+        let (origins, known) = (origins(&self.routes), origins(&before.routes));
+        for (at, origin) in origins.iter().enumerate() {
+            let same = known.iter().position(|known| known.shares_origin(origin));
+            if let Some(clock) = same.map(|same| &before.gateway_clocks[same])
+                && clock.corrects() == self.gateway_clocks[at].corrects()
+            {
+                self.gateway_clocks[at] = Arc::clone(clock);
+            }
+        }
+        self.counting()
+    }
+
+    fn counting(mut self) -> Self {
+        let routes = self.routes.iter();
+        self.counted_as = routes
+            .map(|route| self.metrics.route(&route.prefix))
+            .collect();
+        self
+    }
+
+    /// How long each phase of a request may take.
+    #[must_use]
+    pub fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
+    }
+
+    /// Gives memory for bodies that was not needed since the last call back to the system. To be called
+    /// every few seconds.
+    pub fn give_back_memory(&self) {
+        self.blocks.give_back();
+    }
+
+    /// Who may use the port.
+    #[must_use]
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// Where requests go.
+    #[must_use]
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// What a caller may make the proxy hold.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+}
+
+/// The first route of each origin, by the number of the origin.
+fn origins(routes: &[Route]) -> Vec<&Route> {
+    let mut origins: Vec<&Route> = Vec::new();
+    for route in routes {
+        if !origins.iter().any(|known| known.shares_origin(route)) {
+            origins.push(route);
+        }
+    }
+    origins
+}
