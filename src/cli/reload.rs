@@ -61,12 +61,7 @@ impl Reloading {
             said,
             ..
         } = loaded;
-        let is_same_trust = config.upstream_tls.extra_roots == self.config.upstream_tls.extra_roots;
-        let network = if is_same_trust {
-            self.network.clone()
-        } else {
-            network(&config).map_err(|error| error.to_string())?
-        };
+        let network = self.network_for(&config)?;
         let started = credentials::start(&mut supplies, &network, &environment).await;
         started.map_err(|errors| {
             let problems = errors.into_iter().map(|error| error.into_problem(None));
@@ -97,6 +92,14 @@ impl Reloading {
         next.report(self, changed);
         *self = next;
         Ok(())
+    }
+
+    /// The network as it is, if nothing about whom it trusts has changed: then connections can be kept.
+    fn network_for(&self, config: &Config) -> Result<Network, String> {
+        if config.upstream_tls.extra_roots == self.config.upstream_tls.extra_roots {
+            return Ok(self.network.clone());
+        }
+        network(config).map_err(|error| error.to_string())
     }
 
     /// Says what has changed, by name.

@@ -150,16 +150,7 @@ async fn prepare(
     }
     announce(&loaded);
     drop(environment);
-    let supplies = loaded.supplies.clone();
-    let server = Server::bind_passed(network.clone(), passed, &loaded.config, supplies);
-    let server = server.map_err(|error| match error {
-        SetupError::Bind(_) | SetupError::Socket(_) | SetupError::Passed(_) => {
-            fail(Exit::Failed, error)
-        }
-        SetupError::Tls(_) | SetupError::ServerTls(_) | SetupError::Credentials(_) => {
-            fail(Exit::Configuration, error)
-        }
-    })?;
+    let server = bind(&loaded, passed, &network)?;
     let endpoints = loaded.config.listen.iter().zip(server.endpoints());
     let listening = endpoints
         .map(|(listen, endpoint)| format!("{endpoint} for {}", who(listen, &loaded.config)))
@@ -181,6 +172,20 @@ async fn prepare(
             network,
             supervisor,
         },
+    })
+}
+
+/// Binds the addresses, or takes the sockets that were passed.
+fn bind(loaded: &Loaded, passed: PassedSockets, network: &Network) -> Result<Server, Exit> {
+    let supplies = loaded.supplies.clone();
+    let server = Server::bind_passed(network.clone(), passed, &loaded.config, supplies);
+    server.map_err(|error| match error {
+        SetupError::Bind(_) | SetupError::Socket(_) | SetupError::Passed(_) => {
+            fail(Exit::Failed, error)
+        }
+        SetupError::Tls(_) | SetupError::ServerTls(_) | SetupError::Credentials(_) => {
+            fail(Exit::Configuration, error)
+        }
     })
 }
 

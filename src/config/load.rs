@@ -9,7 +9,7 @@ use super::problem::{Place, Problem, Problems};
 use super::raw::{Layer, Raw, RawRoute};
 use super::resolve::Judged;
 use super::{Config, Limits, PassedAddresses, Said, egress, memory, resolve};
-use crate::credentials::{self, Kind, Need, Supply};
+use crate::credentials::{self, CredentialsError, Kind, Need, Supply};
 
 /// What the options of the command line say: the file to read, and values that override keys.
 #[derive(Clone, Debug, Default)]
@@ -109,6 +109,8 @@ fn supplies(judged: &mut Judged, environment: &Environment) -> Vec<Supply> {
         let set = &config.credentials[need.set];
         match Supply::open(need, set, environment) {
             Ok(supply) => supplies.push(supply),
+            // That a file is not named was said of the route that needs it.
+            Err(CredentialsError::NoFile) if !judged.problems.is_empty() => {}
             Err(error) => judged
                 .problems
                 .push(error.into_problem(set.name.as_deref())),
