@@ -9,6 +9,7 @@ mod gateway;
 mod hangs;
 mod large_bodies;
 mod lifecycle;
+mod load;
 mod log_targets;
 mod memory;
 mod memory_limit;

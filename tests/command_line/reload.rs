@@ -6,13 +6,12 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use crate::gateway::gateway;
+use crate::load::{GET, call};
 use crate::program::{Place, Running, exchange};
 
 const SECRET: &str = "SKTEST0123456789012345678901234567890123";
-const GET: &str = "GET /v1/x HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// A proxy before a gateway, with a configuration file that can be changed.
 struct Scene {
@@ -266,49 +265,6 @@ fn addresses_come_and_go_while_others_stay() {
     let mut line = String::new();
     BufReader::new(open).read_line(&mut line).unwrap();
     assert_eq!(line, "HTTP/1.1 200 OK\r\n");
-}
-
-/// Calls over one connection that is kept open, and over new ones in between, until told to end; how many
-/// calls there were, and what was not answered with 200.
-fn call(address: SocketAddr, is_over: &AtomicBool, made: &AtomicUsize) -> Vec<String> {
-    let mut failures = Vec::new();
-    let mut stream = BufReader::new(TcpStream::connect(address).unwrap());
-    let mut number = 0;
-    while !is_over.load(Ordering::Relaxed) && failures.len() < 3 {
-        number += 1;
-        if number % 10 == 0 {
-            stream = BufReader::new(TcpStream::connect(address).unwrap());
-        }
-        match answered(&mut stream) {
-            Ok(status) if status == "HTTP/1.1 200 OK" => {}
-            Ok(status) => failures.push(status),
-            Err(error) => failures.push(error.to_string()),
-        }
-        made.fetch_add(1, Ordering::Relaxed);
-    }
-    failures
-}
-
-fn answered(stream: &mut BufReader<TcpStream>) -> std::io::Result<String> {
-    stream
-        .get_ref()
-        .set_read_timeout(Some(Duration::from_secs(20)))?;
-    stream.get_mut().write_all(GET.as_bytes())?;
-    let (mut status, mut length) = (String::new(), 0);
-    stream.read_line(&mut status)?;
-    loop {
-        let mut line = String::new();
-        stream.read_line(&mut line)?;
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-        if line.trim().is_empty() {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body)?;
-    Ok(status.trim().to_owned())
 }
 
 #[test]

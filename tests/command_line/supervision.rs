@@ -266,7 +266,7 @@ fn a_restart_with_a_socket_that_the_launcher_holds_refuses_nobody_under_load() {
         Arc::new(AtomicBool::new(false)),
         Arc::new(AtomicUsize::new(0)),
     );
-    let callers: Vec<_> = (0..4)
+    let callers: Vec<_> = (0..64)
         .map(|_| {
             let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
             thread::spawn(move || load(address, &stop, &answered))

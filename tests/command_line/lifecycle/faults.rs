@@ -4,9 +4,13 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use super::{KEY, free_address, in_flight, rest, slow, start, wait_until};
+use crate::load::call_until_told;
 use crate::program::{BINARY, Place, Running, exchange, signal};
 
 #[test]
@@ -37,6 +41,37 @@ fn fault_71_a_signal_lets_running_requests_finish_and_takes_no_new_ones() {
             "{said}"
         );
     }
+}
+
+#[test]
+fn fault_71_a_signal_under_load_from_64_connections_cuts_no_request() {
+    let place = Place::new();
+    let secret = "SKTEST0123456789012345678901234567890123";
+    let gateway = crate::gateway::gateway(&place, secret, None);
+    let csv =
+        format!("User Name,Access Key Id,Secret Access Key\nx,AKTEST0000000000TEST,{secret}\n");
+    place.file("credentials.csv", &csv);
+    let text = format!(
+        "listen = \"127.0.0.1:0\"\nupstream = \"https://{gateway}\"\n[timeouts]\ndrain_delay = \"500ms\"\n\
+         [upstream_tls]\nca_file = \"ca.pem\"\n[log]\naccess = false\n"
+    );
+    place.file("c.toml", &text);
+    let mut running = Running::start(place.command(&["--config", "c.toml"], &[]));
+    let address = running.address();
+    let made = Arc::new(AtomicUsize::new(0));
+    let callers: Vec<_> = (0..64)
+        .map(|_| {
+            let made = Arc::clone(&made);
+            thread::spawn(move || call_until_told(address, &made))
+        })
+        .collect();
+    wait_until("there is a load", || made.load(Ordering::Relaxed) > 200);
+    signal(running.id(), "TERM");
+    let failures = callers
+        .into_iter()
+        .flat_map(|caller| caller.join().unwrap());
+    assert_eq!(failures.collect::<Vec<String>>(), Vec::<String>::new());
+    assert_eq!(running.ended().0, 0);
 }
 
 #[test]
