@@ -1,7 +1,8 @@
 //! What hangs holds up neither requests nor the end: a pipe in the place of a file, a service that never
 //! answers, a proxy that does not go on.
 
-use std::net::TcpListener;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
@@ -84,13 +85,18 @@ fn a_proxy_that_does_not_go_on_is_not_taken_for_ended() {
     let environment = [("APIG_PROXY_UPSTREAM_TLS__CA_FILE", "ca.pem")];
     let mut program = Running::start(place.command(&arguments, &environment));
     let admin = program.admin_address().to_string();
-    program.address();
+    let address = program.address();
+    // A request that does not end, so that the proxy does not either.
+    let mut stream = TcpStream::connect(address).unwrap();
+    let head = b"POST /v1/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n1";
+    stream.write_all(head).unwrap();
+    let arguments = ["quit", "--admin", &admin, "--timeout", "5s"];
+    let mut quit = place.command(&arguments, &[]).spawn().unwrap();
+    // It was asked, and agreed.
+    program.line_with("stopping");
+    pause(Duration::from_millis(300));
     signal(&program, "-STOP");
-    let quit = place
-        .command(&["quit", "--admin", &admin, "--timeout", "1s"], &[])
-        .output();
-    let code = quit.unwrap().status.code();
+    let code = quit.wait().unwrap().code();
     signal(&program, "-CONT");
-    pause(Duration::from_millis(50));
     assert_eq!(code, Some(1));
 }

@@ -212,6 +212,47 @@ fn what_another_identity_was_given_is_not_used_when_its_own_service_fails() {
     assert!(exchange(address, GET).starts_with("HTTP/1.1 503"));
 }
 
+/// Lets the program open so many descriptors more than it has.
+fn let_open(program: &Running, more: usize) {
+    let id = program.id().to_string();
+    let open = std::fs::read_dir(format!("/proc/{id}/fd")).unwrap();
+    // Those that are open may have higher numbers than the limit; new ones may not.
+    let limit = format!("--nofile={}:4096", open.count() + more);
+    let set = Command::new("prlimit")
+        .args(["--pid", &id, &limit])
+        .status();
+    assert!(set.unwrap().success());
+}
+
+#[test]
+fn without_descriptors_for_new_addresses_the_old_ones_are_still_served() {
+    let mut scene = Scene::start();
+    let text = format!(
+        "listen = [\"127.0.0.1:0\", \"[::1]:0\", \"127.0.0.2:0\", \"127.0.0.3:0\"]\nupstream = \"https://{}\"\n\
+         [upstream_tls]\nca_file = \"ca.pem\"\n",
+        scene.gateway
+    );
+    assert_eq!(scene.status(), "HTTP/1.1 200 OK");
+    scene.place.file("c.toml", &text);
+    // One more each time, so that it fails at every step that needs one.
+    let mut failed = 0;
+    for more in 0..40 {
+        let_open(&scene.program, more);
+        let line = scene.hang_up();
+        let_open(&scene.program, 1000);
+        assert_eq!(scene.status(), "HTTP/1.1 200 OK", "{more}: {line}");
+        if line.contains("changed: listen") {
+            break;
+        }
+        assert!(
+            line.contains("not reloaded, the proxy goes on as it is"),
+            "{line}"
+        );
+        failed += 1;
+    }
+    assert!((3..40).contains(&failed), "{failed}");
+}
+
 #[test]
 fn with_one_connection_every_address_is_served() {
     let place = Place::new();
