@@ -98,6 +98,13 @@ pub(super) fn pool(judge: &mut Judge<'_>) -> PoolConfig {
         idle: judge.duration("pool.idle"),
         age: judge.duration("pool.age"),
         warm,
+        http2: judge
+            .word(
+                "pool.http2",
+                &[("auto", true), ("off", false)],
+                "expected \"auto\" or \"off\"",
+            )
+            .unwrap_or(true),
     }
 }
 

@@ -210,6 +210,11 @@ pub const KEYS: &[Key] = &[
         "connections to each gateway kept ready before anybody needs them; if any, one for each core at least",
     ),
     key(
+        "pool.http2",
+        r#""auto""#,
+        "`auto`: while many requests are under way, those with bodies up to 64 KiB share connections with HTTP/2 if the gateway speaks it; `off`: HTTP/1.1 only",
+    ),
+    key(
         "access.hosts",
         "[]",
         "`Host` names allowed beside localhost, 127.0.0.1, [::1] and the bound addresses",

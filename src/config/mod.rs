@@ -284,6 +284,8 @@ pub struct PoolConfig {
     pub age: Duration,
     /// Connections to each upstream kept ready, over all workers.
     pub warm: usize,
+    /// Whether small requests may share connections with HTTP/2.
+    pub http2: bool,
 }
 
 /// Who may use the port (`[access]`).

@@ -67,7 +67,7 @@ impl Fields {
     /// # Errors
     ///
     /// [`Malformed::Trailers`].
-    pub(super) fn of_trailers(block: &Bytes) -> Result<Self, Malformed> {
+    pub fn of_trailers(block: &Bytes) -> Result<Self, Malformed> {
         let mut found = [httparse::EMPTY_HEADER; FIELDS];
         match httparse::parse_headers(block, &mut found) {
             Ok(httparse::Status::Complete((length, found))) if length == block.len() => {

@@ -61,6 +61,9 @@ pub enum Malformed {
     /// What follows the last chunk are not fields.
     #[error("what follows the last chunk has to be headers and an empty line")]
     Trailers,
+    /// What came over HTTP/2 breaks its rules.
+    #[error("what came breaks the rules of HTTP/2")]
+    Stream,
     /// More interim answers than are waited through.
     #[error("more interim answers came than are waited through")]
     Interim,

@@ -61,7 +61,9 @@ pub(super) async fn serve<S>(
 {
     let (timeouts, longest) = (settings.timeouts(), settings.limits().header);
     let is_secure = matches!(accepted, Accepted::Tcp(_, Some(_)));
-    let opened = ending.spare(open(accepted, timeouts.header_read)).await;
+    // TLS takes much room for its handshake, and none of it afterwards.
+    let opening = Box::pin(open(accepted, timeouts.header_read));
+    let opened = ending.spare(opening).await;
     let Some(wire) = opened.flatten() else { return };
     let caller = Rc::new(RefCell::new(Caller::new(wire)));
     let mut is_first = true;

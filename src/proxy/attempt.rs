@@ -174,18 +174,25 @@ impl Answered {
 pub(super) enum Failure {
     /// Nothing of the request was written.
     Unsent(std::io::Error),
+    /// The gateway says that it has not looked at the request.
+    Untouched(std::io::Error),
     /// The connection ended without a byte of an answer.
     Unanswered(std::io::Error),
     Other(Error),
 }
 
 impl Failure {
+    /// Whether another connection may do better: one that carried requests before has been closed meanwhile.
+    pub(super) fn may_be_mended(&self, was_reused: bool) -> bool {
+        was_reused || matches!(self, Self::Untouched(_))
+    }
+
     /// Whether sending the request again can do no harm. A connection that carried requests before is
     /// usually closed for having been idle, and then the gateway has not read the request; that it
     /// has not is certain only if nothing was written.
     pub(super) fn is_harmless(&self, prepared: &Prepared) -> bool {
         match self {
-            Self::Unsent(_) => true,
+            Self::Unsent(_) | Self::Untouched(_) => true,
             Self::Unanswered(_) => IDEMPOTENT.contains(&prepared.method.as_str()),
             Self::Other(_) => false,
         }
@@ -195,7 +202,7 @@ impl Failure {
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Unsent(error) => Self::NotSent(error),
+            Failure::Unsent(error) | Failure::Untouched(error) => Self::NotSent(error),
             Failure::Unanswered(error) => Self::UpstreamReset(error),
             Failure::Other(error) => error,
         }

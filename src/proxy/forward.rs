@@ -1,5 +1,6 @@
 //! Fourth step: a connection, then attempts over it, until one is answered for good.
 
+use std::pin::pin;
 use std::rc::Rc;
 
 use super::Pipeline;
@@ -48,32 +49,44 @@ pub(super) async fn forward(
     pipeline: &Pipeline,
     mut prepared: Prepared,
 ) -> Result<Exchange, Error> {
-    let origin = pipeline.origins[prepared.reply.route];
     let flight = Rc::clone(&prepared.reply.flight);
-    let first = pipeline.upstream.connection(origin, Choice::Any);
-    let mut connection = flight.queued(first).await?;
+    let mut unused = connection(pipeline, &prepared, Choice::Any).await?;
     let mut refused: Option<Rc<Held>> = None;
     for _ in 0..ROUNDS {
         // Not before the connection is there, which may take its time.
-        let held = pipeline.ring.good(prepared.slot, refused.as_deref());
-        let held = flight.queued(held).await?;
+        let held = flight
+            .queued(pin!(pipeline.ring.good(prepared.slot, refused.as_deref())))
+            .await?;
         let round = Round {
             pipeline,
             held: &held,
             may_renew: refused.is_none(),
         };
-        match round.run(&mut prepared, connection).await? {
+        match round.run(&mut prepared, unused).await? {
             Ended::Answered(answered, date) => {
                 return answered.into_exchange(pipeline, prepared, &held.proof, date);
             }
             Ended::Renew(reusable) => {
                 refused = Some(held);
-                connection = reusable;
+                unused = reusable;
             }
-            Ended::TooOld(unused) => connection = unused,
+            Ended::TooOld(again) => unused = again,
         }
     }
     Err(Error::NoCredentials)
+}
+
+/// A connection for a request.
+async fn connection(
+    pipeline: &Pipeline,
+    prepared: &Prepared,
+    choice: Choice,
+) -> Result<Connection, Error> {
+    let origin = pipeline.origins[prepared.reply.route];
+    let connection = pipeline
+        .upstream
+        .connection(origin, choice, prepared.usage());
+    prepared.reply.flight.queued(pin!(connection)).await
 }
 
 /// How often a request begins anew with another secret, at most.
@@ -100,29 +113,28 @@ enum Ended {
 impl Round<'_> {
     async fn run(&self, prepared: &mut Prepared, first: Connection) -> Result<Ended, Error> {
         let pipeline = self.pipeline;
-        let origin = pipeline.origins[prepared.reply.route];
-        let mut connection = first;
+        let mut next = first;
         let mut is_fresh = false;
         let mut may_redate = true;
         // It says nothing of the key that a connection takes its time, so this comes after it.
         let flight = Rc::clone(&prepared.reply.flight);
-        let pass = flight.queued(self.held.proof.admit()).await?;
+        let pass = flight.queued(pin!(self.held.proof.admit())).await?;
         loop {
             if !self.held.issued.is_good_now() {
-                return Ok(Ended::TooOld(connection));
+                return Ok(Ended::TooOld(next));
             }
-            let attempt = Attempt::begin(self, prepared, connection)?;
+            let attempt = Attempt::begin(self, prepared, next)?;
             let (reused, date) = (attempt.connection.is_reused(), attempt.date);
             let answered = match attempt.run(self, prepared).await {
                 Ok(answered) => answered,
                 Err(failure) => {
-                    let again = !is_fresh && reused && failure.is_harmless(prepared);
+                    let again =
+                        !is_fresh && failure.may_be_mended(reused) && failure.is_harmless(prepared);
                     if !again || !prepared.body.rewind() {
                         return Err(failure.into());
                     }
                     is_fresh = true;
-                    let fresh = pipeline.upstream.connection(origin, Choice::Fresh);
-                    connection = flight.queued(fresh).await?;
+                    next = connection(pipeline, prepared, Choice::Fresh).await?;
                     continue;
                 }
             };
@@ -131,16 +143,14 @@ impl Round<'_> {
                 && self.is_renewed(prepared).await
             {
                 answered.connection.release();
-                let next = pipeline.upstream.connection(origin, Choice::Any);
-                let next = flight.queued(next).await?;
+                let next = connection(pipeline, prepared, Choice::Any).await?;
                 return Ok(Ended::Renew(next));
             }
             let learned = answered.learn(pipeline, prepared, date);
             if learned && may_redate && prepared.body.rewind() {
                 may_redate = false;
                 answered.connection.release();
-                let again = pipeline.upstream.connection(origin, Choice::Any);
-                connection = flight.queued(again).await?;
+                next = connection(pipeline, prepared, Choice::Any).await?;
                 continue;
             }
             // What the clock was to blame for is mended, and says nothing of the key.
@@ -178,7 +188,7 @@ impl Round<'_> {
     /// Waits for another secret. If there is none, the caller gets the refusal, which says more than that.
     async fn is_renewed(&self, prepared: &Prepared) -> bool {
         let other = self.pipeline.ring.good(prepared.slot, Some(self.held));
-        let is_renewed = prepared.reply.flight.queued(other).await.is_ok();
+        let is_renewed = prepared.reply.flight.queued(pin!(other)).await.is_ok();
         if !is_renewed {
             let keyring = &self.pipeline.settings.keyring;
             keyring

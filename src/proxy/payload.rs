@@ -4,6 +4,7 @@
 //! body is sent only when it is complete, so a caller that goes away has sent nothing.
 
 use std::future::poll_fn;
+use std::pin::pin;
 
 use bytes::Bytes;
 use http::Method;
@@ -18,9 +19,10 @@ use crate::error::Error;
 use crate::http1::{Fields, Framing, IdleTimer, Incoming, RequestHead, push_field};
 use crate::signature::{CONTENT_HASH_HEADER, PayloadHash, PayloadHasher, UNSIGNED_PAYLOAD};
 use crate::telemetry::metrics::Flight;
+use crate::upstream::Usage;
 
-/// Up to this length a body that need not be hashed is held all the same, so that it can be sent again when
-/// the token turns out to have been withdrawn.
+/// Up to this length a body is short: it may share a connection, and one that need not be hashed is held all
+/// the same, so that it can be sent again when the token turns out to have been withdrawn.
 const SHORT: u64 = 64 * 1024;
 
 /// A request with its final head, but for the signature, and its body.
@@ -38,6 +40,16 @@ pub(super) struct Prepared {
     /// What the request shows: a slot of the keyring.
     pub(super) slot: usize,
     pub(super) reply: Reply,
+}
+
+impl Prepared {
+    /// How it may use a connection. A long body would hold others up, and costs less by itself.
+    pub(super) fn usage(&self) -> Usage {
+        match self.body.framing() {
+            Framing::Length(length) if length <= SHORT && !self.is_websocket => Usage::Shared,
+            _ => Usage::Alone,
+        }
+    }
 }
 
 /// Prepares a request.
@@ -170,7 +182,7 @@ async fn hold(
     mut see: impl FnMut(&[u8]),
 ) -> Result<RequestBody, Error> {
     let declared = body.declared().unwrap_or(0);
-    let room = flight.queued(settings.budget.take(declared)).await;
+    let room = flight.queued(pin!(settings.budget.take(declared))).await;
     let mut room = room.map_err(|_| Error::Overloaded)?;
     let mut pieces = Pieces::new(&settings.blocks);
     while let Some(piece) = next_piece(settings, &mut body).await? {
@@ -178,7 +190,7 @@ async fn hold(
         if length > limit {
             return Err(Error::BodyTooLarge { limit });
         }
-        let grown = flight.queued(room.grow_to(length)).await;
+        let grown = flight.queued(pin!(room.grow_to(length))).await;
         grown.map_err(|_| Error::Overloaded)?;
         see(&piece);
         pieces.push(piece).map_err(Error::OutOfMemory)?;

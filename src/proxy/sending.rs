@@ -70,6 +70,7 @@ impl<'a> Sending<'a> {
         self.is_over = true;
         match head {
             Ok(head) => Ok((head, self.is_sent)),
+            Err(Error::NotSent(error)) => Err(Failure::Untouched(error)),
             Err(Error::UpstreamReset(error)) if self.connection.written() == self.started => {
                 Err(Failure::Unsent(error))
             }
@@ -103,9 +104,10 @@ impl<'a> Sending<'a> {
             self.written = self.connection.written();
             self.silence.stop();
         }
-        self.silence
-            .poll_expired(cx)
-            .map(|()| Err(Error::ResponseTimeout))
+        self.silence.poll_expired(cx).map(|()| {
+            self.connection.distrust();
+            Err(Error::ResponseTimeout)
+        })
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
@@ -154,6 +156,7 @@ impl<'a> Sending<'a> {
     fn failure(&mut self, error: ReceiveError) -> Error {
         match error {
             ReceiveError::Malformed(malformed) => Error::BadResponse(malformed),
+            ReceiveError::Untouched(error) => Error::NotSent(error),
             ReceiveError::Io(error) => Error::UpstreamReset(self.broken.take().unwrap_or(error)),
         }
     }

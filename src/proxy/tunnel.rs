@@ -41,7 +41,10 @@ pub async fn tunnel(
     let mut idle = IdleTimer::new(idle);
     let traffic = Rc::clone(caller.borrow().traffic());
     poll_fn(|cx| {
-        let (caller, gateway) = (&mut caller.borrow_mut().wire, connection.wire());
+        let caller = &mut caller.borrow_mut().wire;
+        let Some(gateway) = connection.wire() else {
+            return Poll::Ready(Err(io::Error::from(io::ErrorKind::Unsupported).into()));
+        };
         let before = directions.moved();
         let copied = directions.poll_copy(caller, gateway, cx);
         traffic.set(directions.up.moved, directions.down.moved);

@@ -7,9 +7,10 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::client::TlsStream;
 
 use super::resolve::{Lookup, Resolver};
-use super::tls::{TlsSettings, TlsSetupError};
+use super::tls::{HTTP2, TlsSettings, TlsSetupError};
 use super::{race, tunnel};
 use crate::config::{EgressProxy, Route, Scheme, UpstreamUrl};
 use crate::error::Error;
@@ -70,6 +71,20 @@ pub(super) struct Opened {
     pub(super) at: Instant,
 }
 
+/// What the gateway is offered to speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offer {
+    Http1,
+    /// HTTP/2, and HTTP/1.1 if it does not know that.
+    Both,
+}
+
+/// A connection that was just opened, with what the gateway speaks on it.
+pub(super) enum Made {
+    Http1(Opened),
+    Http2(Box<TlsStream<TcpStream>>),
+}
+
 impl Origin {
     pub(super) fn new(route: &Route) -> Result<Self, TlsSetupError> {
         Self::to(&route.upstream, route.egress.clone())
@@ -105,8 +120,9 @@ impl Origin {
         &self,
         network: &Network,
         lookup: &Lookup,
+        offer: Offer,
         limit: Duration,
-    ) -> Result<Opened, Error> {
+    ) -> Result<Made, Error> {
         let deadline = Instant::now() + limit;
         let (host, port) = self.first_hop();
         let addresses = timeout_at(deadline, lookup.addresses(&network.resolver, host, port));
@@ -118,7 +134,7 @@ impl Origin {
             let tcp = race::connect(&addresses)
                 .await
                 .map_err(Error::UpstreamUnreachable)?;
-            self.prepare(network, tcp).await
+            self.prepare(network, offer, tcp).await
         };
         timeout_at(deadline, connecting)
             .await
@@ -138,6 +154,11 @@ impl Origin {
         Some((self.egress.as_ref()?, &self.host, self.port))
     }
 
+    /// Whether TLS is spoken.
+    pub(super) fn is_secure(&self) -> bool {
+        self.scheme == Scheme::Https
+    }
+
     pub(super) fn scheme(&self) -> Scheme {
         self.scheme
     }
@@ -154,20 +175,31 @@ impl Origin {
         Ok(tcp)
     }
 
-    async fn prepare(&self, network: &Network, tcp: TcpStream) -> Result<Opened, Error> {
+    async fn prepare(
+        &self,
+        network: &Network,
+        offer: Offer,
+        tcp: TcpStream,
+    ) -> Result<Made, Error> {
         let tcp = self.through(tcp).await?;
-        let wire = match self.scheme {
-            Scheme::Http => Wire::new(tcp),
-            Scheme::Https => network
-                .tls
-                .connect(self.server_name(), tcp)
-                .await
-                .map(Wire::new)
-                .map_err(Error::Tls)?,
-        };
-        Ok(Opened {
+        if self.scheme == Scheme::Http {
+            return Ok(Made::Http1(Opened::new(Wire::new(tcp))));
+        }
+        let stream = network.tls.connect(self.server_name(), offer, tcp).await;
+        let stream = stream.map_err(Error::Tls)?;
+        Ok(if stream.get_ref().1.alpn_protocol() == Some(HTTP2) {
+            Made::Http2(Box::new(stream))
+        } else {
+            Made::Http1(Opened::new(Wire::new(stream)))
+        })
+    }
+}
+
+impl Opened {
+    fn new(wire: Wire) -> Self {
+        Self {
             wire,
             at: Instant::now(),
-        })
+        }
     }
 }

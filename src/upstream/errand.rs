@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret, ExposeSecretMut, SecretBox};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
-use super::connect::{Network, Origin};
+use super::connect::{Network, Offer, Origin};
 use crate::config::{Endpoint, Scheme};
 use crate::error::Error;
 
@@ -86,7 +86,10 @@ impl Network {
         match origin.scheme() {
             Scheme::Http => exchange(tcp, request).await,
             Scheme::Https => {
-                let tls = self.tls.connect(origin.server_name(), tcp).await;
+                let tls = self
+                    .tls
+                    .connect(origin.server_name(), Offer::Http1, tcp)
+                    .await;
                 let tls = tls.map_err(|error| ErrandError::Unreached(Error::Tls(error)))?;
                 exchange(tls, request).await
             }

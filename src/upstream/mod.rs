@@ -4,6 +4,11 @@
 //! [`Upstream::connection`] gives a connection, the caller signs, then [`Connection::poll_send`] sends. A
 //! client that does all of this in one call cannot sign anew when it tries again.
 //!
+//! Small requests share connections with HTTP/2 if the gateway speaks it and there are enough of them at once
+//! ([`Crowd`]), which takes fewer system calls.
+//! Long and streamed bodies go over a connection of their own with HTTP/1.1: there they cost less, and
+//! nobody waits behind them.
+//!
 //! Everything here belongs to one worker thread, so nothing is locked.
 //!
 //! # What can go wrong
@@ -13,12 +18,14 @@
 
 mod connect;
 mod connection;
+mod crowd;
 mod errand;
 mod occupancy;
 mod pool;
 mod probe;
 mod race;
 mod resolve;
+mod session;
 mod tls;
 mod tunnel;
 
@@ -27,24 +34,31 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::future::LocalBoxFuture;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use crate::config::{PoolConfig, Route};
 use crate::error::Error;
 pub use connect::Network;
-use connect::{Opened, Origin};
+use connect::{Made, Offer, Opened, Origin};
+use connection::{Alone, Stream};
 pub use connection::{Connection, Outgoing, ReceiveError, SendError};
+use crowd::Crowd;
 pub use errand::{ErrandError, Reply};
 pub use occupancy::Occupancy;
 use pool::{Bounds, Pool};
 pub use probe::{Probe, Secured};
 use resolve::Lookup;
 pub use resolve::Resolver;
+use session::{Session, Sessions};
 pub use tls::{TlsSettings, TlsSetupError};
 
 /// How often idle connections are looked through.
 const SWEEP: Duration = Duration::from_secs(1);
+
+/// How long a request waits for another one to open the connection that both could share.
+const PATIENCE: Duration = Duration::from_millis(300);
 
 /// How long opening warm connections pauses after it failed.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -56,6 +70,8 @@ pub struct Upstream {
     network: Network,
     bounds: Bounds,
     connect_timeout: Duration,
+    /// Whether HTTP/2 is offered to gateways.
+    has_http2: bool,
 }
 
 /// One upstream, with what one worker has of it.
@@ -66,6 +82,15 @@ struct Target {
     origin: Origin,
     lookup: Lookup,
     pool: Rc<Pool>,
+    sessions: Sessions,
+    crowd: Crowd,
+}
+
+/// What a request can go over.
+enum Carrier {
+    /// A connection, and whether it has carried a request before.
+    Alone(Opened, bool),
+    Shared(Rc<Session>),
 }
 
 /// One of the upstreams that an [`Upstream`] was made with.
@@ -89,6 +114,15 @@ pub enum Choice {
     Fresh,
 }
 
+/// How a request uses a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usage {
+    /// Together with others, if the gateway speaks HTTP/2.
+    Shared,
+    /// By itself.
+    Alone,
+}
+
 impl Upstream {
     /// An upstream without origins, of one of so many workers. `connect_timeout` bounds name lookup, TCP
     /// and TLS together.
@@ -110,6 +144,7 @@ impl Upstream {
             network,
             bounds,
             connect_timeout,
+            has_http2: pool.http2,
         }
     }
 
@@ -129,6 +164,8 @@ impl Upstream {
             origin,
             lookup: Lookup::default(),
             pool: Rc::new(Pool::new(self.bounds)),
+            sessions: Sessions::default(),
+            crowd: Crowd::default(),
         });
         Ok(OriginId(self.targets.len() - 1))
     }
@@ -145,6 +182,7 @@ impl Upstream {
         self.network.is_as(&other.network)
             && self.bounds == other.bounds
             && self.connect_timeout == other.connect_timeout
+            && self.has_http2 == other.has_http2
             && origins(self) == origins(other)
     }
 
@@ -165,17 +203,28 @@ impl Upstream {
     /// # Cancel safety
     ///
     /// Dropping the future closes a connection that was being opened, and loses nothing else.
-    pub async fn connection(&self, origin: OriginId, choice: Choice) -> Result<Connection, Error> {
+    pub async fn connection(
+        &self,
+        origin: OriginId,
+        choice: Choice,
+        usage: Usage,
+    ) -> Result<Connection, Error> {
         let target = &self.targets[origin.0];
         let slot = self.slot(&target.pool).await?;
-        let pool = Rc::clone(&target.pool);
-        if choice == Choice::Any
-            && let Some(opened) = pool.take()
-        {
-            return Ok(Connection::new(opened, true, pool, slot));
-        }
-        let opened = self.open(target).await?;
-        Ok(Connection::new(opened, false, pool, slot))
+        let is_crowd = target.crowd.counts(target.pool.active());
+        let carrier = match usage {
+            Usage::Shared if is_crowd && self.offers_http2(target) => {
+                self.shared(target, choice).await?
+            }
+            Usage::Shared | Usage::Alone => self.alone(target, choice).await?,
+        };
+        Ok(match carrier {
+            Carrier::Alone(opened, is_reused) => {
+                let pool = Rc::clone(&target.pool);
+                Connection::alone(Alone::new(opened, is_reused, pool, slot))
+            }
+            Carrier::Shared(session) => Connection::shared(Stream::new(session, slot)),
+        })
     }
 
     /// Keeps idle connections in order, for ever: those that the gateway closes are dropped at once, those
@@ -184,11 +233,73 @@ impl Upstream {
         tokio::join!(self.watch(), self.keep_warm());
     }
 
-    async fn open(&self, target: &Target) -> Result<Opened, Error> {
-        let opening = target
-            .origin
-            .open(&self.network, &target.lookup, self.connect_timeout);
-        opening.await
+    fn offers_http2(&self, target: &Target) -> bool {
+        self.has_http2 && target.origin.is_secure() && target.sessions.may_be_offered()
+    }
+
+    /// A connection that nobody else uses.
+    async fn alone(&self, target: &Target, choice: Choice) -> Result<Carrier, Error> {
+        if choice == Choice::Any
+            && let Some(opened) = target.pool.take()
+        {
+            return Ok(Carrier::Alone(opened, true));
+        }
+        self.open(target, Offer::Http1).await
+    }
+
+    /// A connection that others use as well, or one of its own if the gateway does not speak HTTP/2.
+    async fn shared(&self, target: &Target, choice: Choice) -> Result<Carrier, Error> {
+        let sessions = &target.sessions;
+        let found = || sessions.find(self.bounds.age).map(Carrier::Shared);
+        // One over which a request has failed is not among them, so even a fresh one need not be new.
+        if let Some(found) = found() {
+            return Ok(found);
+        }
+        if !sessions.are_likely() {
+            if choice == Choice::Any
+                && let Some(opened) = target.pool.take()
+            {
+                return Ok(Carrier::Alone(opened, true));
+            }
+            return self.open(target, Offer::Both).await;
+        }
+        // If that takes long, something is amiss, and each request sees to itself.
+        let Ok(_turn) = timeout(PATIENCE, sessions.opening.acquire()).await else {
+            return self.alone(target, choice).await;
+        };
+        if let Some(found) = found() {
+            return Ok(found);
+        }
+        self.open(target, Offer::Both).await
+    }
+
+    /// Opens a connection. What that takes lies in a place of its own, for it would make each request larger
+    /// by several KiB, and nearly none needs it.
+    fn open<'a>(
+        &'a self,
+        target: &'a Target,
+        offer: Offer,
+    ) -> LocalBoxFuture<'a, Result<Carrier, Error>> {
+        Box::pin(self.try_open(target, offer))
+    }
+
+    async fn try_open(&self, target: &Target, offer: Offer) -> Result<Carrier, Error> {
+        let opening =
+            target
+                .origin
+                .open(&self.network, &target.lookup, offer, self.connect_timeout);
+        match opening.await? {
+            Made::Http1(opened) => {
+                if offer == Offer::Both {
+                    target.sessions.declined();
+                }
+                Ok(Carrier::Alone(opened, false))
+            }
+            Made::Http2(stream) => {
+                let session = target.sessions.start(*stream).await;
+                session.map(Carrier::Shared).map_err(Error::Tls)
+            }
+        }
     }
 
     async fn slot(&self, pool: &Pool) -> Result<OwnedSemaphorePermit, Error> {
@@ -204,9 +315,14 @@ impl Upstream {
     async fn watch(&self) {
         let mut ticks = tokio::time::interval(SWEEP);
         poll_fn(|cx| {
-            while ticks.poll_tick(cx).is_ready() {}
+            while ticks.poll_tick(cx).is_ready() {
+                self.targets.iter().for_each(|target| target.crowd.look());
+            }
             // Woken by the clock or by the end of a connection, and it does not matter which.
-            self.targets.iter().for_each(|target| target.pool.sweep(cx));
+            for target in &self.targets {
+                target.pool.sweep(cx);
+                target.sessions.sweep(&target.pool, &self.bounds);
+            }
             Poll::<()>::Pending
         })
         .await;
@@ -219,19 +335,23 @@ impl Upstream {
         loop {
             let mut pause = SWEEP;
             for target in &self.targets {
-                while let Some(_slot) = target.pool.wants_warm() {
-                    match self.open(target).await {
-                        Ok(opened) => target.pool.put(opened),
-                        Err(error) => {
-                            let cause = error.cause();
-                            tracing::debug!(%cause, "a connection could not be kept ready: {error}");
-                            pause = PAUSE;
-                            break;
-                        }
-                    }
+                if let Err(error) = self.warm_up(target).await {
+                    let cause = error.cause();
+                    tracing::debug!(%cause, "a connection could not be kept ready: {error}");
+                    pause = PAUSE;
                 }
             }
             tokio::time::sleep(pause).await;
         }
+    }
+
+    /// Opens connections until enough are ready: of those that a request by itself takes.
+    async fn warm_up(&self, target: &Target) -> Result<(), Error> {
+        while let Some(_slot) = target.pool.wants_warm() {
+            if let Carrier::Alone(opened, _) = self.open(target, Offer::Http1).await? {
+                target.pool.put(opened);
+            }
+        }
+        Ok(())
     }
 }

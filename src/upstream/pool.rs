@@ -49,6 +49,8 @@ pub(super) struct Pool {
     idle_count: Arc<AtomicUsize>,
     /// After how long the gateway closes idle connections, as far as it was seen, and when it was.
     learned: Cell<Option<(Duration, Instant)>>,
+    /// How many connections that can be shared carry nothing.
+    shared: Cell<usize>,
 }
 
 #[derive(Debug)]
@@ -74,12 +76,20 @@ impl Pool {
             slots: Arc::new(Semaphore::new(bounds.connections)),
             idle_count: Arc::default(),
             learned: Cell::default(),
+            shared: Cell::default(),
         }
     }
 
     /// What a request needs to use a connection, given back when it is dropped.
     pub(super) fn slots(&self) -> Arc<Semaphore> {
         Arc::clone(&self.slots)
+    }
+
+    /// How many requests there are.
+    pub(super) fn active(&self) -> usize {
+        self.bounds
+            .connections
+            .saturating_sub(self.slots.available_permits())
     }
 
     /// How many connections there are, to be asked for by any thread.
@@ -147,12 +157,18 @@ impl Pool {
     }
 
     fn count_idle(&self) {
-        let count = self.idle.borrow().len();
+        let count = self.idle.borrow().len() + self.shared.get();
         self.idle_count.store(count, Ordering::Relaxed);
     }
 
+    /// Takes note of how many connections that can be shared carry nothing.
+    pub(super) fn count_shared(&self, count: usize) {
+        self.shared.set(count);
+        self.count_idle();
+    }
+
     /// How long a connection may be idle now.
-    fn idle_limit(&self) -> Duration {
+    pub(super) fn idle_limit(&self) -> Duration {
         match self.learned.get() {
             Some((limit, at)) if at.elapsed() < REMEMBERED => limit.min(self.bounds.idle),
             _ => self.bounds.idle,
@@ -160,7 +176,7 @@ impl Pool {
     }
 
     /// Takes note that the gateway closed a connection which had been idle for so long.
-    fn learn(&self, idle: Duration) {
+    pub(super) fn learn(&self, idle: Duration) {
         let limit = (idle * 3 / 4).max(SHORTEST);
         if limit < self.idle_limit() {
             tracing::debug!(

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::connect::{Network, Origin};
+use super::connect::{Network, Offer, Origin};
 use super::tls::TlsSetupError;
 use super::{race, tunnel};
 use crate::config::{Route, Scheme};
@@ -96,10 +96,13 @@ impl Probe {
             return Ok(None);
         }
         let name = self.origin.server_name();
-        let stream = timeout(self.limit, self.network.tls.connect(name, tcp))
-            .await
-            .map_err(|_| Error::ConnectTimeout)?
-            .map_err(Error::Tls)?;
+        let stream = timeout(
+            self.limit,
+            self.network.tls.connect(name, Offer::Http1, tcp),
+        )
+        .await
+        .map_err(|_| Error::ConnectTimeout)?
+        .map_err(Error::Tls)?;
         let session = stream.get_ref().1;
         let version = session.protocol_version();
         let chain = session.peer_certificates().unwrap_or_default();

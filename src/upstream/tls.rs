@@ -15,9 +15,18 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::connect::Offer;
+
+/// The names of what is spoken inside of TLS (RFC 7301).
+const HTTP1: &[u8] = b"http/1.1";
+pub(super) const HTTP2: &[u8] = b"h2";
+
 /// How TLS connections to the gateway are made. Clones share the sessions that can be resumed.
 #[derive(Clone)]
-pub struct TlsSettings(TlsConnector);
+pub struct TlsSettings {
+    http1: TlsConnector,
+    both: TlsConnector,
+}
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -69,20 +78,30 @@ impl TlsSettings {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Self(TlsConnector::from(Arc::new(config)))
+        config.alpn_protocols = vec![HTTP1.to_vec()];
+        let mut both = config.clone();
+        both.alpn_protocols.insert(0, HTTP2.to_vec());
+        Self {
+            http1: TlsConnector::from(Arc::new(config)),
+            both: TlsConnector::from(Arc::new(both)),
+        }
     }
 
     pub(super) fn is_as(&self, other: &Self) -> bool {
-        Arc::ptr_eq(self.0.config(), other.0.config())
+        Arc::ptr_eq(self.http1.config(), other.http1.config())
     }
 
     pub(super) async fn connect(
         &self,
         name: ServerName<'static>,
+        offer: Offer,
         tcp: TcpStream,
     ) -> io::Result<TlsStream<TcpStream>> {
-        self.0.connect(name, tcp).await
+        let connector = match offer {
+            Offer::Http1 => &self.http1,
+            Offer::Both => &self.both,
+        };
+        connector.connect(name, tcp).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! One request, from its head to the last byte of its answer.
 
 use std::cell::Cell;
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -65,12 +65,12 @@ impl Flight {
         self.is_refused.set(true);
     }
 
-    /// Waits for something that others have at the moment, and takes note of how long.
-    pub async fn queued<T>(&self, waited_for: impl Future<Output = T>) -> T {
+    /// Waits for something that others have at the moment, and takes note of how long. The future is pinned by
+    /// the caller, or it would be there twice, in each request that is in flight.
+    pub async fn queued<T>(&self, mut waited_for: Pin<&mut impl Future<Output = T>>) -> T {
         let Some(record) = &self.record else {
             return waited_for.await;
         };
-        let mut waited_for = pin!(waited_for);
         // What is there at once, as it nearly always is, needs no clock.
         if let Some(had) = waited_for.as_mut().now_or_never() {
             return had;

@@ -68,6 +68,7 @@ pub(crate) fn config(upstream: &Upstream) -> Config {
             idle: Duration::from_secs(50),
             age: Duration::from_secs(600),
             warm: 0,
+            http2: true,
         },
         access: Access::default(),
         upstream_tls: UpstreamTls {

@@ -1,4 +1,4 @@
-//! One connection to the gateway: a request goes out, its answer comes back, then perhaps the next.
+//! A connection with HTTP/1.1: a request goes out, its answer comes back, then perhaps the next.
 
 use std::io;
 use std::rc::Rc;
@@ -7,55 +7,19 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::connect::Opened;
-use super::pool::Pool;
+use super::{Outgoing, ReceiveError, SendError};
 use crate::http1::{
     BodyDecoder, Encoder, Fields, Framing, Malformed, ReadError, ResponseHead, Scanner, Wire,
 };
+use crate::upstream::connect::Opened;
+use crate::upstream::pool::Pool;
 
 /// Longest head of an answer, in bytes.
 const HEAD: usize = 64 * 1024;
 
-/// A request body that can be sent.
-pub trait Outgoing {
-    /// Why it cannot be had to its end.
-    type Error;
-
-    /// The next piece; `None` at the end.
-    ///
-    /// # Errors
-    ///
-    /// What keeps the body from being complete. The connection has to be closed then.
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>>;
-}
-
-/// Why a request could not be sent to its end.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SendError<E> {
-    /// Its body ended early.
-    #[error("{0}")]
-    Body(E),
-    /// The connection broke.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-}
-
-/// Why no head of an answer came.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReceiveError {
-    /// What came is not one.
-    #[error(transparent)]
-    Malformed(#[from] Malformed),
-    /// The connection broke or was closed.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-}
-
-/// A connection to an upstream, taken out of its pool.
+/// A connection that carries one request at a time.
 #[derive(Debug)]
-pub struct Connection {
+pub(in crate::upstream) struct Alone {
     opened: Opened,
     pool: Rc<Pool>,
     is_reused: bool,
@@ -83,8 +47,8 @@ struct Receiving {
     keeps_alive: bool,
 }
 
-impl Connection {
-    pub(super) fn new(
+impl Alone {
+    pub(in crate::upstream) fn new(
         opened: Opened,
         is_reused: bool,
         pool: Rc<Pool>,
@@ -110,30 +74,27 @@ impl Connection {
     }
 
     /// Whether it has carried a request before.
-    #[must_use]
-    pub fn is_reused(&self) -> bool {
+    pub(super) fn is_reused(&self) -> bool {
         self.is_reused
     }
 
     /// Bytes that were written since it was opened.
-    #[must_use]
-    pub fn written(&self) -> u64 {
+    pub(super) fn written(&self) -> u64 {
         self.opened.wire.written()
     }
 
     /// Whether something of an answer has come that was not taken yet.
-    #[must_use]
-    pub fn has_input(&mut self) -> bool {
+    pub(super) fn has_input(&mut self) -> bool {
         !self.opened.wire.input().is_empty()
     }
 
     /// The bytes themselves, for what is no longer HTTP.
-    pub fn wire(&mut self) -> &mut Wire {
+    pub(super) fn wire(&mut self) -> &mut Wire {
         &mut self.opened.wire
     }
 
     /// Begins a request: `head` is all of it up to the empty line, `framing` what it says of the body.
-    pub fn begin(&mut self, head: Bytes, framing: Framing, is_head: bool) {
+    pub(super) fn begin(&mut self, head: Bytes, framing: Framing, is_head: bool) {
         self.opened.wire.queue(head);
         self.request = Sending {
             encoder: Encoder::new(framing),
@@ -150,7 +111,7 @@ impl Connection {
     /// # Errors
     ///
     /// A [`SendError`]. After one of the connection, the answer may still be there to be read.
-    pub fn poll_send<B: Outgoing>(
+    pub(super) fn poll_send<B: Outgoing>(
         &mut self,
         cx: &mut Context<'_>,
         body: &mut B,
@@ -186,7 +147,10 @@ impl Connection {
     /// # Errors
     ///
     /// A [`ReceiveError`].
-    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, ReceiveError>> {
+    pub(super) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<ResponseHead, ReceiveError>> {
         loop {
             if let Some(span) = self.answer.scanner.find(self.opened.wire.input(), HEAD)? {
                 let head = self.opened.wire.input().split_to(span.end).freeze();
@@ -215,7 +179,7 @@ impl Connection {
     /// # Errors
     ///
     /// A [`Malformed`] if that can be read in two ways.
-    pub fn receive(&mut self, head: &ResponseHead) -> Result<Framing, Malformed> {
+    pub(super) fn receive(&mut self, head: &ResponseHead) -> Result<Framing, Malformed> {
         let framing = head.framing(self.request.is_head)?;
         self.answer.body = BodyDecoder::new(framing);
         self.answer.keeps_alive = head.keeps_alive() && framing != Framing::UntilClose;
@@ -227,17 +191,20 @@ impl Connection {
     /// # Errors
     ///
     /// A [`ReadError`].
-    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {
+    pub(super) fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, ReadError>>> {
         self.answer.body.poll_piece(&mut self.opened.wire, cx)
     }
 
     /// The trailers of the answer, once its end was read.
-    pub fn take_trailers(&mut self) -> Option<Fields> {
+    pub(super) fn take_trailers(&mut self) -> Option<Fields> {
         self.answer.body.take_trailers()
     }
 
     /// Gives the connection back. It is kept for the next request if both sides are done with this one.
-    pub fn release(mut self) {
+    pub(super) fn release(mut self) {
         let is_clean = self.opened.wire.input().is_empty() && !self.opened.wire.is_pending();
         if self.answer.keeps_alive
             && self.answer.body.is_done()
