@@ -81,8 +81,10 @@ impl ChunkSize {
 }
 
 /// Appends a field to a head.
-pub fn push_field(head: &mut Vec<u8>, name: &str, value: &[u8]) {
-    head.extend_from_slice(name.as_bytes());
+pub fn push_field(head: &mut Vec<u8>, name: impl AsRef<[u8]>, value: &[u8]) {
+    let name = name.as_ref();
+    head.reserve(name.len() + value.len() + 4);
+    head.extend_from_slice(name);
     head.extend_from_slice(b": ");
     head.extend_from_slice(value);
     head.extend_from_slice(b"\r\n");

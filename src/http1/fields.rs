@@ -25,8 +25,8 @@ struct Line {
 /// One field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field<'a> {
-    /// Its name, as it came.
-    pub name: &'a str,
+    /// Its name, as it came: a token, so ASCII. Not text, which would have to be checked again each time.
+    pub name: &'a [u8],
     /// Its value without the blanks around it. It may hold bytes that are not ASCII.
     pub value: &'a [u8],
 }
@@ -35,7 +35,7 @@ impl Field<'_> {
     /// Whether it has this name.
     #[must_use]
     pub fn is(&self, name: &str) -> bool {
-        self.name.eq_ignore_ascii_case(name)
+        self.name.eq_ignore_ascii_case(name.as_bytes())
     }
 }
 
@@ -81,7 +81,7 @@ impl Fields {
     /// All fields in their order.
     pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
         self.lines.iter().map(|line| Field {
-            name: str::from_utf8(self.part(&line.name)).unwrap_or_default(),
+            name: self.part(&line.name),
             value: self.part(&line.value),
         })
     }

@@ -72,6 +72,6 @@ pub(super) fn allow(head: &mut Vec<u8>, origin: &str) {
 }
 
 /// Whether a field of the gateway's would contradict what the browser is told here.
-pub(super) fn is_answered_here(name: &str) -> bool {
-    name.eq_ignore_ascii_case(ALLOW_ORIGIN)
+pub(super) fn is_answered_here(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(ALLOW_ORIGIN.as_bytes())
 }

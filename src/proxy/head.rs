@@ -48,7 +48,7 @@ const OWN_PREFIX: &str = "x-apig-proxy-";
 const DROPPED: [&str; 2] = ["content-length", "alt-svc"];
 
 /// Whether a name is one that the proxy owns. `_` counts as `-`, because gateways fold the two.
-pub(super) fn is_owned(name: &str) -> bool {
+pub(super) fn is_owned(name: &[u8]) -> bool {
     is_one_of(&OWNED, name)
         || OWNED_PREFIXES
             .iter()
@@ -57,22 +57,22 @@ pub(super) fn is_owned(name: &str) -> bool {
 
 /// Whether the caller gets the gateway's header of this name. Under the proxy's own names, only the proxy
 /// says something.
-pub(super) fn is_for_caller(name: &str) -> bool {
+pub(super) fn is_for_caller(name: &[u8]) -> bool {
     !is_one_of(&DROPPED, name) && !begins_with(name, OWN_PREFIX)
 }
 
-fn is_one_of(known: &[&str], name: &str) -> bool {
+fn is_one_of(known: &[&str], name: &[u8]) -> bool {
     known.iter().any(|known| is_folded(name, known))
 }
 
-fn begins_with(name: &str, prefix: &str) -> bool {
+fn begins_with(name: &[u8], prefix: &str) -> bool {
     let start = name.get(..prefix.len());
     start.is_some_and(|start| is_folded(start, prefix))
 }
 
 /// Whether a name is `known`, whatever its case, and with `_` for `-`.
-fn is_folded(name: &str, known: &str) -> bool {
-    name.len() == known.len() && folded(name.as_bytes()).eq(known.bytes())
+fn is_folded(name: &[u8], known: &str) -> bool {
+    name.len() == known.len() && folded(name).eq(known.bytes())
 }
 
 fn folded(name: &[u8]) -> impl Iterator<Item = u8> {
@@ -89,10 +89,10 @@ pub fn pass_unowned(fields: &Fields, out: &mut Vec<u8>) {
 }
 
 /// Appends to `out` what of `fields` goes through: order, duplicates, spelling and bytes stay.
-pub(super) fn pass_through(fields: &Fields, out: &mut Vec<u8>, keeps: impl Fn(&str) -> bool) {
+pub(super) fn pass_through(fields: &Fields, out: &mut Vec<u8>, keeps: impl Fn(&[u8]) -> bool) {
     let named = named(fields);
-    let is_named = |name: &str| {
-        let of = |option: &&[u8]| folded(option).cmp(folded(name.as_bytes()));
+    let is_named = |name: &[u8]| {
+        let of = |option: &&[u8]| folded(option).cmp(folded(name));
         named.binary_search_by(of).is_ok()
     };
     for field in fields.iter() {
@@ -105,10 +105,8 @@ pub(super) fn pass_through(fields: &Fields, out: &mut Vec<u8>, keeps: impl Fn(&s
 /// The names in `Connection` that are not dropped anyway. They are in order, because a head may name
 /// thousands.
 fn named(fields: &Fields) -> Vec<&[u8]> {
-    let is_known = |option: &[u8]| {
-        let option = str::from_utf8(option).unwrap_or_default();
-        option.eq_ignore_ascii_case("close") || is_one_of(&HOP_BY_HOP, option)
-    };
+    let is_known =
+        |option: &[u8]| option.eq_ignore_ascii_case(b"close") || is_one_of(&HOP_BY_HOP, option);
     let options = fields.elements("connection");
     let mut named: Vec<&[u8]> = options.filter(|option| !is_known(option)).collect();
     named.sort_unstable_by(|one, other| folded(one).cmp(folded(other)));
@@ -173,9 +171,9 @@ mod tests {
             "Alt_Svc",
             "x-apig_proxy-hint",
         ] {
-            assert!(!is_for_caller(name), "{name}");
+            assert!(!is_for_caller(name.as_bytes()), "{name}");
         }
-        assert!(is_for_caller("content-type") && is_for_caller("x-apig-hint"));
+        assert!(is_for_caller(b"content-type") && is_for_caller(b"x-apig-hint"));
     }
 
     #[test]

@@ -94,7 +94,7 @@ fn relayed_head(settings: &Settings, head: &ResponseHead, reply: &Reply) -> Vec<
         .only("location")
         .and_then(|value| location::local(value, route, &reply.host, reply.is_secure));
     head::pass_through(&head.fields, &mut answer, |name| {
-        let is_replaced = location.is_some() && name.eq_ignore_ascii_case("location");
+        let is_replaced = location.is_some() && name.eq_ignore_ascii_case(b"location");
         let is_answered_here = is_allowed && cors::is_answered_here(name);
         head::is_for_caller(name) && !is_replaced && !is_answered_here
     });

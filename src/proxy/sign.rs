@@ -135,7 +135,7 @@ impl<'a> Signable<'a> {
     /// As [`Self::new`].
     pub(super) fn canonical(&self) -> Result<CanonicalRequest<'_>, Error> {
         let prepared = self.prepared;
-        let target = Target::parse(&prepared.target)?;
+        let target = Target::of_parsed(&prepared.target);
         let hash = prepared.hash.as_ref();
         let payload = hash.map_or(Payload::Declared(UNSIGNED_PAYLOAD), Payload::Hash);
         CanonicalRequest::new(&prepared.method, target, &self.headers, &self.date, payload)

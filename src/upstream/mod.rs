@@ -250,7 +250,7 @@ impl Upstream {
     /// A connection that others use as well, or one of its own if the gateway does not speak HTTP/2.
     async fn shared(&self, target: &Target, choice: Choice) -> Result<Carrier, Error> {
         let sessions = &target.sessions;
-        let found = || sessions.find(self.bounds.age).map(Carrier::Shared);
+        let found = || sessions.find().map(Carrier::Shared);
         // One over which a request has failed is not among them, so even a fresh one need not be new.
         if let Some(found) = found() {
             return Ok(found);

@@ -176,7 +176,7 @@ impl Relayed {
 /// What of trailers goes through: nothing that frames, routes or concerns the connection.
 fn passed_trailers(trailers: &Fields) -> Vec<u8> {
     let mut passed = Vec::new();
-    let is_passed = |name: &str| !is_owned(name) && is_for_caller(name);
+    let is_passed = |name: &[u8]| !is_owned(name) && is_for_caller(name);
     pass_through(trailers, &mut passed, is_passed);
     passed
 }

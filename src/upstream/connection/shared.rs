@@ -290,8 +290,7 @@ fn translated(head: &Bytes) -> io::Result<Request<()>> {
             authority = field.value;
             continue;
         }
-        let name =
-            HeaderName::from_bytes(field.name.as_bytes()).map_err(|error| invalid(error.into()))?;
+        let name = HeaderName::from_bytes(field.name).map_err(|error| invalid(error.into()))?;
         let value = if field.value.is_empty() {
             Bytes::new()
         } else {

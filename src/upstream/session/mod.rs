@@ -16,7 +16,6 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{Connection, ResponseFuture, SendRequest};
@@ -96,9 +95,9 @@ impl Default for Sessions {
 
 impl Sessions {
     /// One that can take another request now.
-    pub(super) fn find(&self, age: Duration) -> Option<Rc<Session>> {
+    pub(super) fn find(&self) -> Option<Rc<Session>> {
         let open = self.open.borrow();
-        let found = open.iter().find(|session| session.has_room(age))?;
+        let found = open.iter().find(|session| session.has_room())?;
         Some(Rc::clone(found))
     }
 
@@ -177,8 +176,9 @@ impl Sessions {
 }
 
 impl Session {
-    fn has_room(&self, age: Duration) -> bool {
-        if self.is_retired.get() || self.ended.get().is_some() || self.opened.elapsed() >= age {
+    fn has_room(&self) -> bool {
+        // How old it is, is looked at once a second.
+        if self.is_retired.get() || self.ended.get().is_some() {
             return false;
         }
         let mut sender = self.sender.borrow_mut();

@@ -41,8 +41,10 @@ pub(crate) fn target(data: &[u8]) {
     let out = parsed(&passed).expect("what goes through can be read");
 
     let named: Vec<Vec<u8>> = head.fields.all("connection").flat_map(listed).collect();
-    let is_forbidden = |name: &str| {
-        let folded = name.to_ascii_lowercase().replace('_', "-");
+    let is_forbidden = |name: &[u8]| {
+        let folded = String::from_utf8_lossy(name)
+            .to_ascii_lowercase()
+            .replace('_', "-");
         FORBIDDEN.contains(&folded.as_str())
             || FORBIDDEN_PREFIXES
                 .iter()

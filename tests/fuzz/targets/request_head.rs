@@ -29,8 +29,8 @@ pub(crate) fn target(data: &[u8]) {
 
 fn check_lines(head: &RequestHead) {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    let is_name = |text: &str| !text.is_empty() && text.bytes().all(is_token);
-    assert!(is_name(head.method()));
+    let is_name = |text: &[u8]| !text.is_empty() && text.iter().copied().all(is_token);
+    assert!(is_name(head.method().as_bytes()));
     assert!(!head.target().is_empty());
     assert!(
         !head
@@ -73,8 +73,11 @@ fn check_lengths(head: &[u8], framing: Framing) {
     }
 }
 
+/// Names and values.
+type Lines = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// What a head says, in a form that can be compared.
-fn said(head: &RequestHead) -> (String, String, Vec<(String, Vec<u8>)>, String) {
+fn said(head: &RequestHead) -> (String, String, Lines, String) {
     let fields = head.fields.iter();
     (
         head.method().to_owned(),
