@@ -104,6 +104,39 @@ impl BodyDecoder {
         Ok(decoded)
     }
 
+    /// Whether what comes next is nothing but so many bytes of the body, and none of them has come.
+    #[must_use]
+    pub fn is_plain(&self, wire: &mut Wire) -> bool {
+        matches!(self.state, State::Length(_)) && wire.input().is_empty()
+    }
+
+    /// Reads bytes of a body of which [`Self::is_plain`] is true straight to where they stay; resolves to how many.
+    ///
+    /// # Errors
+    ///
+    /// A [`ReadError`]. The body cannot be read any further then.
+    pub fn poll_into(
+        &mut self,
+        wire: &mut Wire,
+        room: &mut [u8],
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<usize, ReadError>> {
+        let State::Length(left) = &mut self.state else {
+            return Poll::Ready(Err(ReadError::Incomplete));
+        };
+        // What follows the body belongs to the next message.
+        let most = usize::try_from(*left).map_or(room.len(), |left| left.min(room.len()));
+        let read = ready!(wire.poll_fill_room(cx, &mut room[..most]))?;
+        if read == 0 {
+            return Poll::Ready(Err(ReadError::Incomplete));
+        }
+        *left -= read as u64;
+        if *left == 0 {
+            self.state = State::Done;
+        }
+        Poll::Ready(Ok(read))
+    }
+
     /// Reads the next piece; `None` at the end.
     ///
     /// # Errors
@@ -141,6 +174,10 @@ impl BodyDecoder {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
 
     /// Body and what is left of `text`, when it comes in pieces of `step` bytes.
@@ -163,6 +200,33 @@ mod tests {
         input.extend(coming.flatten().copied());
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ok((text(&body), text(&input)))
+    }
+
+    #[tokio::test]
+    async fn a_plain_body_is_read_to_its_end_and_not_further() {
+        let (near, mut far) = tokio::io::duplex(64);
+        let mut wire = Wire::new(near);
+        let mut decoder = BodyDecoder::new(Framing::Length(10));
+        far.write_all(b"0123456789GET").await.unwrap();
+        let (mut body, mut room) = (Vec::new(), [0; 4]);
+        while !decoder.is_done() {
+            assert!(decoder.is_plain(&mut wire));
+            let read = poll_fn(|cx| decoder.poll_into(&mut wire, &mut room, cx)).await;
+            body.extend_from_slice(&room[..read.unwrap()]);
+        }
+        assert_eq!(body, b"0123456789");
+        assert!(!decoder.is_plain(&mut wire));
+        poll_fn(|cx| wire.poll_fill(cx)).await.unwrap();
+        assert_eq!(&wire.input()[..], b"GET");
+        // With something in the buffer, or in chunks, it is not plain.
+        assert!(!BodyDecoder::new(Framing::Length(3)).is_plain(&mut wire));
+        wire.input().clear();
+        assert!(!BodyDecoder::new(Framing::Chunked).is_plain(&mut wire));
+        drop(far);
+        let mut cut = BodyDecoder::new(Framing::Length(3));
+        let read = poll_fn(|cx| cut.poll_into(&mut wire, &mut room, cx)).await;
+        assert!(matches!(read, Err(ReadError::Incomplete)));
+        assert!(wire.is_ended());
     }
 
     #[test]

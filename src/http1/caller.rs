@@ -4,6 +4,7 @@
 //! single steps only, never over an await.
 
 use std::cell::RefCell;
+use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -81,16 +82,8 @@ impl Caller {
     ///
     /// A [`ReadError`].
     pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {
-        if self.waits {
-            self.waits = false;
-            // A caller that did not wait needs no answer.
-            if self.wire.input().is_empty() && !self.body.is_done() {
-                self.wire
-                    .queue(Bytes::from_static(b"HTTP/1.1 100 Continue\r\n\r\n"));
-                if let Poll::Ready(Err(error)) = self.wire.poll_flush(cx) {
-                    return Poll::Ready(Some(Err(error.into())));
-                }
-            }
+        if let Err(error) = self.ask(cx) {
+            return Poll::Ready(Some(Err(error.into())));
         }
         let piece = self.body.poll_piece(&mut self.wire, cx);
         self.is_awaited = piece.is_pending();
@@ -98,6 +91,37 @@ impl Caller {
             self.traffic.receive(piece.len());
         }
         piece
+    }
+
+    /// Reads bytes of the body straight to where they stay.
+    fn poll_into(
+        &mut self,
+        room: &mut [u8],
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<usize, ReadError>> {
+        self.ask(cx)?;
+        let read = self.body.poll_into(&mut self.wire, room, cx);
+        self.is_awaited = read.is_pending();
+        if let Poll::Ready(Ok(read)) = &read {
+            self.traffic.receive(*read);
+        }
+        read
+    }
+
+    /// Asks for the body if the caller waits for that.
+    fn ask(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if !std::mem::take(&mut self.waits) {
+            return Ok(());
+        }
+        // A caller that did not wait needs no answer.
+        if self.wire.input().is_empty() && !self.body.is_done() {
+            self.wire
+                .queue(Bytes::from_static(b"HTTP/1.1 100 Continue\r\n\r\n"));
+            if let Poll::Ready(Err(error)) = self.wire.poll_flush(cx) {
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -137,6 +161,26 @@ impl Incoming {
     /// A [`ReadError`].
     pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {
         self.caller.borrow_mut().poll_piece(cx)
+    }
+
+    /// Whether what comes next can be read by [`Self::poll_into`].
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        let caller = &mut *self.caller.borrow_mut();
+        caller.body.is_plain(&mut caller.wire)
+    }
+
+    /// Reads straight to where the body stays, if it [is plain](Self::is_plain); resolves to how much.
+    ///
+    /// # Errors
+    ///
+    /// A [`ReadError`].
+    pub fn poll_into(
+        &mut self,
+        room: &mut [u8],
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<usize, ReadError>> {
+        self.caller.borrow_mut().poll_into(room, cx)
     }
 
     /// How much the request has moved.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 use tokio_util::io::{poll_read_buf, poll_write_buf};
@@ -154,6 +154,24 @@ impl Wire {
         ))?;
         // A stream that comes in records never fills more than one at once.
         self.is_busy = read == room || (self.is_busy && read >= LEAST);
+        self.is_ended |= read == 0;
+        Poll::Ready(Ok(read))
+    }
+
+    /// Reads straight into `room`, past the input, which must have been taken; resolves to how much, which is
+    /// 0 at the end.
+    ///
+    /// # Errors
+    ///
+    /// What the transport says.
+    pub fn poll_fill_room(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut room = ReadBuf::new(room);
+        ready!(Pin::new(&mut self.transport).poll_read(cx, &mut room))?;
+        let read = room.filled().len();
         self.is_ended |= read == 0;
         Poll::Ready(Ok(read))
     }

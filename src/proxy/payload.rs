@@ -11,7 +11,7 @@ use http::Method;
 use tokio::time::timeout;
 
 use super::admit::Admitted;
-use super::body::{Pieces, RequestBody, Streamed};
+use super::body::{BLOCK, Pieces, RequestBody, Streamed};
 use super::reply::Reply;
 use super::{Settings, head};
 use crate::config::{MediaRange, Route};
@@ -185,6 +185,16 @@ async fn hold(
     let room = flight.queued(pin!(settings.budget.take(declared))).await;
     let mut room = room.map_err(|_| Error::Overloaded)?;
     let mut pieces = Pieces::new(&settings.blocks);
+    // A long one is read to where it stays; of what is in the buffers already, a copy is made.
+    while declared > BLOCK as u64 && !body.is_done() {
+        if body.is_plain() {
+            let read = read_into(settings, &mut body, &mut pieces).await?;
+            pieces.filled(read, &mut see);
+        } else if let Some(piece) = next_piece(settings, &mut body).await? {
+            see(&piece);
+            pieces.push(piece).map_err(Error::OutOfMemory)?;
+        }
+    }
     while let Some(piece) = next_piece(settings, &mut body).await? {
         let length = pieces.length() + piece.len() as u64;
         if length > limit {
@@ -196,6 +206,21 @@ async fn hold(
         pieces.push(piece).map_err(Error::OutOfMemory)?;
     }
     Ok(pieces.finish(room))
+}
+
+/// Reads more of a body to where it stays; how much.
+async fn read_into(
+    settings: &Settings,
+    body: &mut Incoming,
+    pieces: &mut Pieces,
+) -> Result<usize, Error> {
+    let room = pieces.room().map_err(Error::OutOfMemory)?;
+    let read = timeout(
+        settings.timeouts.body_idle,
+        poll_fn(|cx| body.poll_into(room, cx)),
+    );
+    let read = read.await.map_err(|_| Error::BodyTimeout)?;
+    read.map_err(Error::from)
 }
 
 /// The next piece of a body; `None` at the end.

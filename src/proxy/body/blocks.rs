@@ -89,13 +89,26 @@ impl Unused {
 impl Block {
     /// Copies as much of `data` as there is room for; returns how much.
     pub(in crate::proxy) fn fill(&mut self, data: &[u8]) -> usize {
-        let Some(memory) = &mut self.memory else {
-            return 0;
-        };
-        let count = data.len().min(BLOCK - self.length);
-        memory[self.length..self.length + count].copy_from_slice(&data[..count]);
-        self.length += count;
-        count
+        let room = self.room();
+        let count = data.len().min(room.len());
+        room[..count].copy_from_slice(&data[..count]);
+        self.filled(count).len()
+    }
+
+    /// Room that is not filled.
+    pub(in crate::proxy) fn room(&mut self) -> &mut [u8] {
+        let length = self.length;
+        self.memory
+            .as_mut()
+            .map_or(&mut [], |memory| &mut memory[length..])
+    }
+
+    /// Takes note that so much of the room was filled; returns that.
+    pub(in crate::proxy) fn filled(&mut self, count: usize) -> &[u8] {
+        let before = self.length;
+        self.length = BLOCK.min(before + count);
+        let memory = self.memory.as_ref();
+        memory.map_or(&[], |memory| &memory[before..self.length])
     }
 
     pub(in crate::proxy) fn is_full(&self) -> bool {

@@ -4,6 +4,7 @@ mod blocks;
 mod request;
 mod response;
 
+pub(super) use blocks::BLOCK;
 pub use blocks::Blocks;
 pub(super) use request::Pieces;
 pub use request::{Held, RequestBody, Streamed};

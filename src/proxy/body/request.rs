@@ -84,7 +84,7 @@ impl Pieces {
     /// What the system says when it has no memory.
     pub(in crate::proxy) fn push(&mut self, piece: Bytes) -> io::Result<()> {
         self.length += piece.len() as u64;
-        if self.length > BLOCK as u64 {
+        if self.length > BLOCK as u64 || self.block.is_some() {
             self.keep_short();
             return self.push_long(&piece);
         }
@@ -100,6 +100,34 @@ impl Pieces {
         }
         self.short.extend_from_slice(&piece);
         Ok(())
+    }
+
+    /// Room for what comes next of a long body.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::push`].
+    pub(in crate::proxy) fn room(&mut self) -> io::Result<&mut [u8]> {
+        self.keep_short();
+        let block = match self.block.take() {
+            Some(block) => block,
+            None => self.blocks.take()?,
+        };
+        Ok(self.block.insert(block).room())
+    }
+
+    /// Takes note that so much of the room was filled, and shows that to `see`.
+    pub(in crate::proxy) fn filled(&mut self, count: usize, see: &mut impl FnMut(&[u8])) {
+        let Some(mut block) = self.block.take() else {
+            return;
+        };
+        see(block.filled(count));
+        self.length += count as u64;
+        if block.is_full() {
+            self.whole.push(block.freeze());
+        } else {
+            self.block = Some(block);
+        }
     }
 
     fn push_long(&mut self, mut data: &[u8]) -> io::Result<()> {
@@ -228,6 +256,41 @@ mod tests {
         assert_eq!(held.pieces.concat(), sent);
         assert_eq!(held.length, sent.len() as u64);
         held.pieces.iter().map(Bytes::len).collect()
+    }
+
+    /// Fills room until so much was filled, at most `step` at once.
+    fn fill(pieces: &mut Pieces, bytes: &[u8], step: usize, seen: &mut Vec<u8>) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let room = pieces.room().unwrap();
+            let count = rest.len().min(step).min(room.len());
+            room[..count].copy_from_slice(&rest[..count]);
+            pieces.filled(count, &mut |part| seen.extend_from_slice(part));
+            rest = &rest[count..];
+        }
+    }
+
+    #[tokio::test]
+    async fn room_is_filled_in_order_with_what_came_before_and_after() {
+        for step in [1000, BLOCK, 3 * BLOCK] {
+            let bytes: Vec<u8> = (0..2 * BLOCK + 77)
+                .map(|at| u8::try_from(at % 251).unwrap())
+                .collect();
+            let mut pieces = Pieces::new(&Blocks::default());
+            let mut seen = Vec::new();
+            pieces.push(Bytes::from_static(b"before")).unwrap();
+            fill(&mut pieces, &bytes, step, &mut seen);
+            assert!(seen == bytes);
+            pieces.push(Bytes::from_static(b"after")).unwrap();
+            fill(&mut pieces, b"end", step, &mut seen);
+            let room = Budget::new(1 << 20).take(1).await.unwrap();
+            let RequestBody::Held(held) = pieces.finish(room) else {
+                panic!("it has a body");
+            };
+            let sent = [b"before", &bytes[..], b"afterend"].concat();
+            assert!(held.pieces.concat() == sent, "by {step}");
+            assert_eq!(held.length, sent.len() as u64);
+        }
     }
 
     #[tokio::test]
