@@ -278,17 +278,20 @@ fn slots(listeners: &Listeners, settings: &Settings) -> usize {
     settings.limits().connections + waiting
 }
 
-/// A piece that the allocator has to look for, in bytes.
+/// A piece that the allocator has to look for, in bytes, and how many make it look at everything.
 const PROMPT: usize = 1024 * 1024;
+const PROMPTS: usize = 16;
 
 /// Gives memory back that is not needed, for ever.
 async fn tidy(settings: Arc<Settings>, tls: Option<ServerTls>) {
     loop {
         tokio::time::sleep(TIDY).await;
         settings.give_back_memory();
-        // The allocator gives back what has been free for a second, but only while it hands out larger
-        // pieces, which nobody asks for at rest. This one is never written to.
-        drop(black_box(Vec::<u8>::with_capacity(PROMPT)));
+        // The allocator looks for what it can give back only while it hands out larger pieces, which nobody
+        // asks for at rest, and keeps a page that was emptied for so many of them. None is written to.
+        for _ in 0..PROMPTS {
+            drop(black_box(Vec::<u8>::with_capacity(PROMPT)));
+        }
         tls.iter().for_each(ServerTls::refresh);
     }
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Compares the proxy with nginx: the same load through both in turn, in front of an upstream with TLS.
+# Compares the proxy with nginx and Envoy: the same load through each in turn, in front of an upstream with TLS.
+# nginx signs nothing, Envoy signs for AWS. The upstream speaks HTTP/2 with those that offer it.
 #
 #   tests/bench/run.sh HARNESS_DIR [OPTION OF run.py]...
 #
@@ -44,7 +45,7 @@ CSV
 cat > "$folder/apig-proxy.toml" <<TOML
 listen = "127.0.0.1:$port"
 admin = "off"
-upstream = "https://localhost:9443"
+upstream = "https://localhost:9444"
 [credentials]
 file = "credentials.csv"
 [access]
@@ -58,8 +59,17 @@ TOML
 mkdir -p "$(dirname "$out")"
 runs=${out%.md}.jsonl
 rm -f "$runs"
-python3 "$harness/run.py" --only nginx,ours --add "ours@$port=$binary serve --config $folder/apig-proxy.toml" \
-  --scenarios S1,S2,S3,S4,S5 --json "$runs" "$@"
+# Beside the harness's own, with the upstream that is asked how many requests have come.
+python3 - "$harness/proxies.json" "$port" "$binary" "$folder" > "$folder/proxies.json" <<'PY'
+import json, sys
+harness, port, binary, folder = sys.argv[1:]
+proxies = json.load(open(harness))
+command = [binary, "serve", "--config", f"{folder}/apig-proxy.toml"]
+proxies["ours"] = {"cmd": command, "port": int(port), "sign": "auto", "h2": True}
+json.dump(proxies, sys.stdout)
+PY
+python3 "$harness/run.py" --proxies "$folder/proxies.json" --only direct,nginx,envoy-sign,ours \
+  --scenarios S1,S2,S3,S4,S5,S6,S7,S8 --json "$runs" "$@"
 python3 tests/bench/table.py "$runs" nginx > "$out"
 cat "$out"
 echo "written to $out" >&2
