@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use super::Pipeline;
-use super::attempt::{Answered, Attempt};
+use super::attempt::{Answered, Attempt, Failure};
 use super::body::RequestBody;
 use super::keyring::Held;
 use super::lockout::Verdict;
@@ -14,7 +14,7 @@ use super::reply::Reply;
 use crate::error::Error;
 use crate::http1::{Framing, ResponseHead};
 use crate::signature::SigningDate;
-use crate::upstream::{Choice, Connection};
+use crate::upstream::{Choice, Connection, Usage};
 use bytes::Bytes;
 
 /// A request that was answered: the head is here, the body still to come.
@@ -50,7 +50,7 @@ pub(super) async fn forward(
     mut prepared: Prepared,
 ) -> Result<Exchange, Error> {
     let flight = Rc::clone(&prepared.reply.flight);
-    let mut unused = connection(pipeline, &prepared, Choice::Any).await?;
+    let mut unused = connection(pipeline, &prepared, Choice::Any, prepared.usage()).await?;
     let mut refused: Option<Rc<Held>> = None;
     for _ in 0..ROUNDS {
         // Not before the connection is there, which may take its time.
@@ -81,11 +81,10 @@ async fn connection(
     pipeline: &Pipeline,
     prepared: &Prepared,
     choice: Choice,
+    usage: Usage,
 ) -> Result<Connection, Error> {
     let origin = pipeline.origins[prepared.reply.route];
-    let connection = pipeline
-        .upstream
-        .connection(origin, choice, prepared.usage());
+    let connection = pipeline.upstream.connection(origin, choice, usage);
     prepared.reply.flight.queued(pin!(connection)).await
 }
 
@@ -110,11 +109,40 @@ enum Ended {
     TooOld(Connection),
 }
 
+/// What was done about attempts that failed.
+#[derive(Debug, Default)]
+struct Mended {
+    times: usize,
+}
+
+impl Mended {
+    /// Whether another attempt is made after this failure: one, or two if the gateway has not looked at the
+    /// request. A gateway that goes away ends all shared connections, one after the other.
+    fn again(&mut self, failure: &Failure, was_reused: bool) -> bool {
+        let most = match failure {
+            Failure::Untouched(_) => 2,
+            Failure::Unsent(_) | Failure::Unanswered(_) | Failure::Other(_) => 1,
+        };
+        let again = self.times < most && failure.may_be_mended(was_reused);
+        self.times += 1;
+        again
+    }
+
+    /// Which connection the next attempt has. The last one has its own, which no other request can end.
+    fn usage(&self, prepared: &Prepared) -> Usage {
+        if self.times > 1 {
+            Usage::Alone
+        } else {
+            prepared.usage()
+        }
+    }
+}
+
 impl Round<'_> {
     async fn run(&self, prepared: &mut Prepared, first: Connection) -> Result<Ended, Error> {
         let pipeline = self.pipeline;
         let mut next = first;
-        let mut is_fresh = false;
+        let mut mended = Mended::default();
         let mut may_redate = true;
         // It says nothing of the key that a connection takes its time, so this comes after it.
         let flight = Rc::clone(&prepared.reply.flight);
@@ -128,13 +156,12 @@ impl Round<'_> {
             let answered = match attempt.run(self, prepared).await {
                 Ok(answered) => answered,
                 Err(failure) => {
-                    let again =
-                        !is_fresh && failure.may_be_mended(reused) && failure.is_harmless(prepared);
+                    let again = mended.again(&failure, reused) && failure.is_harmless(prepared);
                     if !again || !prepared.body.rewind() {
                         return Err(failure.into());
                     }
-                    is_fresh = true;
-                    next = connection(pipeline, prepared, Choice::Fresh).await?;
+                    let usage = mended.usage(prepared);
+                    next = connection(pipeline, prepared, Choice::Fresh, usage).await?;
                     continue;
                 }
             };
@@ -143,14 +170,14 @@ impl Round<'_> {
                 && self.is_renewed(prepared).await
             {
                 answered.connection.release();
-                let next = connection(pipeline, prepared, Choice::Any).await?;
+                let next = connection(pipeline, prepared, Choice::Any, prepared.usage()).await?;
                 return Ok(Ended::Renew(next));
             }
             let learned = answered.learn(pipeline, prepared, date);
             if learned && may_redate && prepared.body.rewind() {
                 may_redate = false;
                 answered.connection.release();
-                next = connection(pipeline, prepared, Choice::Any).await?;
+                next = connection(pipeline, prepared, Choice::Any, prepared.usage()).await?;
                 continue;
             }
             // What the clock was to blame for is mended, and says nothing of the key.

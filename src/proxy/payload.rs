@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::http1::{Fields, Framing, IdleTimer, Incoming, RequestHead, push_field};
 use crate::signature::{CONTENT_HASH_HEADER, PayloadHash, PayloadHasher, UNSIGNED_PAYLOAD};
 use crate::telemetry::metrics::Flight;
-use crate::upstream::Usage;
+use crate::upstream::{Usage, can_be_shared};
 
 /// Up to this length a body is short: it may share a connection, and one that need not be hashed is held all
 /// the same, so that it can be sent again when the token turns out to have been withdrawn.
@@ -43,11 +43,15 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// How it may use a connection. A long body would hold others up, and costs less by itself.
+    /// How it may use a connection. A long body would hold others up, and costs less by itself. One that is
+    /// streamed cannot be sent again, which a gateway may want at any time of what shares a connection.
     pub(super) fn usage(&self) -> Usage {
-        match self.body.framing() {
-            Framing::Length(length) if length <= SHORT && !self.is_websocket => Usage::Shared,
-            _ => Usage::Alone,
+        let is_short = matches!(self.body.framing(), Framing::Length(length) if length <= SHORT);
+        let is_held = !matches!(self.body, RequestBody::Streamed(_));
+        if is_short && is_held && !self.is_websocket && can_be_shared(&self.target) {
+            Usage::Shared
+        } else {
+            Usage::Alone
         }
     }
 }

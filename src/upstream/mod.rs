@@ -43,7 +43,7 @@ use crate::error::Error;
 pub use connect::Network;
 use connect::{Made, Offer, Opened, Origin};
 use connection::{Alone, Stream};
-pub use connection::{Connection, Outgoing, ReceiveError, SendError};
+pub use connection::{Connection, Outgoing, ReceiveError, SendError, can_be_shared};
 use crowd::Crowd;
 pub use errand::{ErrandError, Reply};
 pub use occupancy::Occupancy;
@@ -59,6 +59,9 @@ const SWEEP: Duration = Duration::from_secs(1);
 
 /// How long a request waits for another one to open the connection that both could share.
 const PATIENCE: Duration = Duration::from_millis(300);
+
+/// How long a gateway may take to begin with HTTP/2 once it has agreed to it.
+const BEGINNING: Duration = Duration::from_secs(1);
 
 /// How long opening warm connections pauses after it failed.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -255,22 +258,30 @@ impl Upstream {
         if let Some(found) = found() {
             return Ok(found);
         }
-        if !sessions.are_likely() {
-            if choice == Choice::Any
-                && let Some(opened) = target.pool.take()
-            {
-                return Ok(Carrier::Alone(opened, true));
+        if sessions.are_likely() {
+            // If that takes long, something is amiss, and each request sees to itself.
+            let Ok(_turn) = timeout(PATIENCE, sessions.opening.acquire()).await else {
+                return self.alone(target, choice).await;
+            };
+            if let Some(found) = found() {
+                return Ok(found);
             }
-            return self.open(target, Offer::Both).await;
+            // Who had the turn before may have learned that there is nothing to wait for.
+            if sessions.are_likely() {
+                return self.open(target, Offer::Both).await;
+            }
         }
-        // If that takes long, something is amiss, and each request sees to itself.
-        let Ok(_turn) = timeout(PATIENCE, sessions.opening.acquire()).await else {
-            return self.alone(target, choice).await;
+        if choice == Choice::Any
+            && let Some(opened) = target.pool.take()
+        {
+            return Ok(Carrier::Alone(opened, true));
+        }
+        let offer = if sessions.may_be_offered() {
+            Offer::Both
+        } else {
+            Offer::Http1
         };
-        if let Some(found) = found() {
-            return Ok(found);
-        }
-        self.open(target, Offer::Both).await
+        self.open(target, offer).await
     }
 
     /// Opens a connection. What that takes lies in a place of its own, for it would make each request larger
@@ -296,8 +307,14 @@ impl Upstream {
                 Ok(Carrier::Alone(opened, false))
             }
             Made::Http2(stream) => {
-                let session = target.sessions.start(*stream).await;
-                session.map(Carrier::Shared).map_err(Error::Tls)
+                if let Ok(Ok(session)) = timeout(BEGINNING, target.sessions.start(*stream)).await {
+                    return Ok(Carrier::Shared(session));
+                }
+                tracing::debug!(
+                    "a gateway has agreed to HTTP/2 and not begun with it; HTTP/1.1 it is"
+                );
+                target.sessions.failed();
+                self.open(target, Offer::Http1).await
             }
         }
     }

@@ -25,7 +25,7 @@ use super::occupancy::Occupancy;
 const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// The shortest limit that is learned.
-const SHORTEST: Duration = Duration::from_secs(1);
+pub(super) const SHORTEST: Duration = Duration::from_secs(1);
 
 /// What one worker's share of the pool's bounds is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@ mod corpus;
 mod credentials;
 mod faults;
 mod heads;
+mod http2;
 mod lifecycle;
 mod limits;
 mod listeners;

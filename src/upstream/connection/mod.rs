@@ -14,6 +14,7 @@ use bytes::Bytes;
 
 pub(super) use alone::Alone;
 pub(super) use shared::Stream;
+pub use shared::can_be_shared;
 
 use crate::http1::{Fields, Framing, Malformed, ReadError, ResponseHead, Wire};
 

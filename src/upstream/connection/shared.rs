@@ -13,7 +13,7 @@ use bytes::Bytes;
 use h2::client::ResponseFuture;
 use h2::{RecvStream, SendStream};
 use http::header::HOST;
-use http::uri::Scheme;
+use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, response};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -276,6 +276,13 @@ impl Receiving {
         }
         Ok(piece)
     }
+}
+
+/// Whether a request with this target can go over a shared connection. There a target is a [`Uri`], and those
+/// have no quotes in a query, for one, which callers and gateways do not mind.
+#[must_use]
+pub fn can_be_shared(target: &str) -> bool {
+    PathAndQuery::try_from(target).is_ok_and(|parsed| parsed.as_str() == target)
 }
 
 /// The request that a head is the text of.

@@ -12,10 +12,12 @@
 mod cork;
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{Connection, ResponseFuture, SendRequest};
@@ -27,15 +29,18 @@ use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
-use super::pool::{Bounds, Pool};
+use super::pool::{Bounds, Pool, SHORTEST};
 use cork::Cork;
 
 /// How many requests share a connection at most, whatever the gateway allows. What comes over it waits for
 /// all of them when a packet is lost.
 const STREAMS: usize = 100;
 
-/// So many requests are sent before the gateway has said how many it takes.
-const FIRST_STREAMS: usize = 16;
+/// How many requests the gateway takes at once, while it has not said it: a number that it cannot say.
+const UNSAID: usize = usize::MAX - 1;
+
+/// How long a gateway that has not begun with HTTP/2 after agreeing to it is not offered that again.
+const DISTRUST: Duration = Duration::from_secs(60);
 
 /// How much of an answer may be on its way to a caller that does not read, in bytes.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -61,6 +66,8 @@ enum Speaks {
     Unknown,
     Http1,
     Http2,
+    /// It has agreed to HTTP/2 and then not begun with it, at this time.
+    Broken(Instant),
     /// It wants HTTP/1.1, though it has agreed to HTTP/2 (RFC 9113 §7, HTTP_1_1_REQUIRED).
     WantsHttp1,
 }
@@ -68,6 +75,8 @@ enum Speaks {
 /// One shared connection.
 #[derive(Debug)]
 pub(super) struct Session {
+    /// Each request is sent by a clone. One that had sent a request would watch over its stream, and take the
+    /// place of who waits to send its body.
     sender: RefCell<SendRequest<Bytes>>,
     gateway: Rc<Cell<Speaks>>,
     opened: Instant,
@@ -103,7 +112,11 @@ impl Sessions {
 
     /// Whether HTTP/2 is worth being offered.
     pub(super) fn may_be_offered(&self) -> bool {
-        self.gateway.get() != Speaks::WantsHttp1
+        match self.gateway.get() {
+            Speaks::WantsHttp1 => false,
+            Speaks::Broken(since) => since.elapsed() >= DISTRUST,
+            Speaks::Unknown | Speaks::Http1 | Speaks::Http2 => true,
+        }
     }
 
     /// Whether a connection that is being opened by somebody else is likely to be one that can be shared.
@@ -118,19 +131,44 @@ impl Sessions {
         }
     }
 
+    /// Takes note that the gateway has agreed to HTTP/2 and does not speak it.
+    pub(super) fn failed(&self) {
+        if self.may_be_offered() {
+            self.gateway.set(Speaks::Broken(Instant::now()));
+        }
+    }
+
     /// Begins to speak HTTP/2 over a connection on which the gateway has agreed to. To be called within a
     /// `LocalSet`.
+    ///
+    /// Waits for the gateway to begin as well. Until then it has not said how many requests it takes, and
+    /// would refuse those beyond that; and if it never does, nothing was sent that could be lost.
+    ///
+    /// # Errors
+    ///
+    /// What ended the connection, or that it takes no request.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection, and loses nothing else.
     pub(super) async fn start(&self, stream: TlsStream<TcpStream>) -> io::Result<Rc<Session>> {
         let cork = Cork::new(stream);
         let mut builder = h2::client::Builder::new();
         builder
             .enable_push(false)
-            .initial_max_send_streams(FIRST_STREAMS)
+            .initial_max_send_streams(UNSAID)
+            // What is still on its way for requests that were taken back is no fault of the gateway's.
+            .max_concurrent_reset_streams(STREAMS)
+            .max_local_error_reset_streams(None)
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(WINDOW)
             .max_header_list_size(HEAD);
         let started = builder.handshake(cork.clone()).await;
-        let (sender, connection) = started.map_err(io_error)?;
+        let (sender, mut connection) = started.map_err(io_error)?;
+        let most = poll_fn(|cx| poll_begun(&sender, &mut connection, &cork, cx)).await?;
+        if most == 0 {
+            return Err(io::Error::other("the gateway takes no requests"));
+        }
         let now = Instant::now();
         let ended = Rc::new(Cell::new(None));
         let session = Rc::new(Session {
@@ -144,7 +182,9 @@ impl Sessions {
             driver: spawn_local(drive(connection, cork, Rc::clone(&ended))).abort_handle(),
             ended,
         });
-        self.gateway.set(Speaks::Http2);
+        if self.may_be_offered() {
+            self.gateway.set(Speaks::Http2);
+        }
         self.open.borrow_mut().push(Rc::clone(&session));
         Ok(session)
     }
@@ -163,8 +203,10 @@ impl Sessions {
         self.open.borrow_mut().retain(|session| {
             let is_idle = session.live.get() == 0;
             if let Some(ended) = session.ended.get() {
-                if is_idle {
-                    pool.learn(ended - session.since.get());
+                // One that ended under requests, or with the last of them, was not closed for being idle.
+                let idle = ended.saturating_duration_since(session.since.get());
+                if is_idle && idle >= SHORTEST {
+                    pool.learn(idle);
                 }
                 return false;
             }
@@ -182,7 +224,7 @@ impl Session {
             return false;
         }
         let mut sender = self.sender.borrow_mut();
-        // It is asked for each request, so nobody has to be woken.
+        // It has sent nothing, so this says only whether the connection is at its end, and wakes nobody.
         match sender.poll_ready(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(())) => self.live.get() < sender.current_max_send_streams().min(STREAMS),
             Poll::Ready(Err(_)) => {
@@ -233,7 +275,8 @@ impl Session {
         request: Request<()>,
         is_whole: bool,
     ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
-        self.sender.borrow_mut().send_request(request, is_whole)
+        let mut sender = self.sender.borrow().clone();
+        sender.send_request(request, is_whole)
     }
 
     /// Whether an error means that the gateway has not looked at a request.
@@ -270,18 +313,37 @@ async fn drive(
     cork: Cork,
     ended: Rc<Cell<Option<Instant>>>,
 ) {
-    let end = std::future::poll_fn(|cx| {
-        let end = Pin::new(&mut connection).poll(cx);
-        match cork.poll_out(cx) {
-            Poll::Ready(Err(error)) if end.is_pending() => Poll::Ready(Err(error)),
-            _ => end.map_err(io_error),
-        }
-    })
-    .await;
-    if let Err(error) = end {
+    if let Err(error) = poll_fn(|cx| poll_end(&mut connection, &cork, cx)).await {
         tracing::debug!(%error, "a connection to the gateway has ended");
     }
     ended.set(Some(Instant::now()));
+}
+
+/// Moves what can be moved; ready at the end of the connection.
+fn poll_end(
+    connection: &mut Connection<Cork, Bytes>,
+    cork: &Cork,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    let end = Pin::new(connection).poll(cx);
+    match cork.poll_out(cx) {
+        Poll::Ready(Err(error)) if end.is_pending() => Poll::Ready(Err(error)),
+        _ => end.map_err(io_error),
+    }
+}
+
+/// Moves what can be moved until the gateway has said how many requests it takes at once.
+fn poll_begun(
+    sender: &SendRequest<Bytes>,
+    connection: &mut Connection<Cork, Bytes>,
+    cork: &Cork,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let end = poll_end(connection, cork, cx);
+    match sender.current_max_send_streams() {
+        UNSAID => end.map(|end| end.and_then(|()| Err(io::ErrorKind::UnexpectedEof.into()))),
+        most => Poll::Ready(Ok(most)),
+    }
 }
 
 /// What went wrong, for somebody who does not know of HTTP/2.

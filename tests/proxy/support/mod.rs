@@ -3,20 +3,24 @@
 mod authority;
 mod client;
 mod exposition;
+mod http2;
 mod network;
 mod program;
 mod proxy;
 mod scene;
+mod seen;
 mod upstream;
 
 pub(crate) use authority::{Flaw, flawed, root_pem};
 pub(crate) use client::{Answer, Client};
 pub(crate) use exposition::Exposition;
+pub(crate) use http2::{Arrived, Exchange, Gateway, Order, Plan, Way, frames, send_all};
 pub(crate) use network::{Addresses, BlackHole, Cable, NAME, network, refusing};
 pub(crate) use program::Program;
-pub(crate) use proxy::{Proxy, config, key, route, route_by_name};
+pub(crate) use proxy::{Proxy, config, config_to, key, route, route_by_name};
 pub(crate) use scene::{ANSWERED, FAULT, Scene, faulty, pause, wait_until};
-pub(crate) use upstream::{Link, Seen, Upstream, answer};
+pub(crate) use seen::Seen;
+pub(crate) use upstream::{Link, Upstream, answer};
 
 /// How long a socket of a test waits before the test fails rather than hangs.
 pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);

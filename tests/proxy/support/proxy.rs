@@ -30,6 +30,11 @@ pub(crate) fn key() -> Credentials {
 
 /// The default configuration, with one upstream and any method.
 pub(crate) fn config(upstream: &Upstream) -> Config {
+    config_to(upstream.address)
+}
+
+/// The same with an upstream at this address.
+pub(crate) fn config_to(address: SocketAddr) -> Config {
     Config {
         listen: vec![Listen::Tcp("127.0.0.1:0".parse().unwrap())],
         unix_socket: UnixSocketConfig {
@@ -40,7 +45,7 @@ pub(crate) fn config(upstream: &Upstream) -> Config {
         },
         tls: None,
         admin: None,
-        routes: vec![route("", upstream, "")],
+        routes: vec![route_to("", address, "")],
         methods: Methods::Any,
         credentials: vec![CredentialsConfig::default()],
         signing: SigningConfig {
@@ -85,7 +90,10 @@ pub(crate) fn config(upstream: &Upstream) -> Config {
 
 /// A route to an upstream.
 pub(crate) fn route(prefix: &str, upstream: &Upstream, base_path: &str) -> Route {
-    let address = upstream.address;
+    route_to(prefix, upstream.address, base_path)
+}
+
+fn route_to(prefix: &str, address: SocketAddr, base_path: &str) -> Route {
     let upstream = UpstreamUrl {
         scheme: Scheme::Https,
         host: address.ip().to_string(),

@@ -1,0 +1,208 @@
+//! Answers that come over HTTP/2, as callers get them.
+
+use bytes::Bytes;
+use h2::Reason;
+use http::{HeaderMap, HeaderValue, Response};
+
+use super::{Scene, get};
+use crate::support::{Exchange, Gateway, Plan, Way, send_all};
+
+/// A gateway that answers `/next` and the rest of a crowd as usual, and others as the script does.
+fn answering<F>(script: impl Fn(Exchange) -> F + Clone + Send + Sync + 'static) -> Plan
+where
+    F: Future<Output = Result<(), h2::Error>> + 'static,
+{
+    Gateway::plan().script(move |exchange| {
+        let script = script.clone();
+        async move {
+            if ["/held", "/next"].contains(&exchange.target()) {
+                return exchange.answer(200, &[], crate::support::ANSWERED).await;
+            }
+            script(exchange).await
+        }
+    })
+}
+
+#[test]
+fn http2_brings_status_headers_and_a_long_body() {
+    let body: Vec<u8> = (0..5_000_000_u32).map(|at| (at % 251) as u8).collect();
+    let sent = Bytes::from(body.clone());
+    let scene = Scene::busy(answering(move |exchange| {
+        let sent = sent.clone();
+        async move {
+            let length = sent.len().to_string();
+            let mut headers = vec![
+                ("x-a", "1"),
+                ("x-b", "caf\u{e9}"),
+                ("x-a", "2"),
+                ("x-empty", ""),
+            ];
+            headers.push(("alt-svc", "h3=\":443\""));
+            if exchange.target() == "/declared" {
+                headers.push(("content-length", &length));
+            }
+            exchange.answer(207, &headers, sent).await
+        }
+    }));
+    for target in ["/declared", "/undeclared"] {
+        let answer = scene.proxy.exchange(get(target));
+        assert_eq!(answer.status, 207);
+        assert_eq!(answer.all("x-a"), ["1", "2"]);
+        assert_eq!(answer.all("x-empty"), [""]);
+        assert!(answer.all("alt-svc").is_empty());
+        assert!(answer.body == body, "{target}");
+        let is_chunked = answer.all("transfer-encoding") == ["chunked"];
+        assert_eq!(is_chunked, target == "/undeclared");
+        assert_eq!(answer.all("content-length").is_empty(), is_chunked);
+        assert_eq!(scene.only(target).way, Way::Http2);
+    }
+}
+
+#[test]
+fn http2_brings_answers_without_a_body() {
+    let scene = Scene::busy(answering(|mut exchange| async move {
+        let (status, headers): (u16, &[(&str, &str)]) = match exchange.target() {
+            "/204" | "/204-late" => (204, &[]),
+            "/304" | "/304-late" => (304, &[("content-length", "70"), ("etag", "\"a\"")]),
+            "/empty" | "/empty-late" => (200, &[("content-length", "0")]),
+            "/undeclared" => (200, &[]),
+            _ => (200, &[("content-length", "70")]),
+        };
+        // Some gateways end a stream only after the head.
+        let is_late = exchange.target().ends_with("-late");
+        let mut stream = exchange.begin(status, headers, !is_late)?;
+        if is_late {
+            stream.send_data(Bytes::new(), true)?;
+        }
+        Ok(())
+    }));
+    let mut client = scene.proxy.client();
+    for late in ["", "-late"] {
+        let mut asked = |method: &str, target: &str| {
+            let request = get(target).replace("GET", method);
+            client.send(request.as_bytes());
+            client.try_answer(method == "HEAD").unwrap()
+        };
+        let answer = asked("GET", &format!("/204{late}"));
+        assert_eq!(
+            (answer.status, answer.all("content-length").len()),
+            (204, 0)
+        );
+        let answer = asked("GET", &format!("/304{late}"));
+        assert_eq!(
+            (answer.status, answer.all("content-length")),
+            (304, vec!["70".to_owned()])
+        );
+        let answer = asked("GET", &format!("/empty{late}"));
+        assert_eq!(
+            (answer.status, answer.header("content-length").as_str()),
+            (200, "0")
+        );
+        let answer = asked("HEAD", &format!("/head{late}"));
+        assert_eq!(
+            (answer.status, answer.header("content-length").as_str()),
+            (200, "70")
+        );
+        let answer = asked("GET", "/undeclared");
+        assert_eq!((answer.status, answer.text().as_str()), (200, ""));
+    }
+    assert!(
+        scene
+            .gateway
+            .arrived()
+            .iter()
+            .all(|arrived| arrived.way == Way::Http2)
+    );
+    assert_eq!(scene.gateway.arrived().len(), 10);
+}
+
+#[test]
+fn http2_brings_interim_answers_and_trailers() {
+    let scene = Scene::busy(answering(|mut exchange| async move {
+        let hints = Response::builder()
+            .status(103)
+            .header("link", "</a>; rel=preload");
+        exchange
+            .respond
+            .send_informational(hints.body(()).unwrap())?;
+        tokio::task::yield_now().await;
+        let mut stream = exchange.begin(200, &[("content-type", "text/plain")], false)?;
+        send_all(&mut stream, "one", false).await?;
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-sum", HeaderValue::from_static("1"));
+        trailers.insert("x-stage", HeaderValue::from_static("theirs"));
+        stream.send_trailers(trailers)
+    }));
+    let mut client = scene.proxy.client();
+    client.send(b"GET /a HTTP/1.1\r\nHost: localhost\r\nTE: trailers\r\n\r\n");
+    let interim = client.answer();
+    assert_eq!(
+        (interim.status, interim.header("link").as_str()),
+        (103, "</a>; rel=preload")
+    );
+    let head = client.until("HTTP/1.1 200 OK\r\n", "\r\n\r\n");
+    assert!(head.contains("transfer-encoding: chunked\r\n"), "{head}");
+    let body = client.until("3\r\none\r\n0\r\n", "\r\n\r\n");
+    assert_eq!(body, "3\r\none\r\n0\r\nx-sum: 1\r\n\r\n");
+    assert_eq!(scene.only("/a").way, Way::Http2);
+}
+
+#[test]
+fn http2_answers_that_are_cut_off_cannot_be_taken_for_complete() {
+    let scene = Scene::busy(answering(|mut exchange| async move {
+        let target = exchange.target().to_owned();
+        let headers: &[(&str, &str)] = match target.as_str() {
+            "/short" | "/declared" => &[("content-length", "100")],
+            "/long" => &[("content-length", "5")],
+            _ => &[],
+        };
+        let mut stream = exchange.begin(200, headers, false)?;
+        let is_last = ["/short", "/long"].contains(&target.as_str());
+        send_all(&mut stream, "0123456789", is_last).await?;
+        // Until it was passed on.
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        let reason = match target.as_str() {
+            "/no-error" => Reason::NO_ERROR,
+            "/cancelled" => Reason::CANCEL,
+            _ => Reason::INTERNAL_ERROR,
+        };
+        stream.send_reset(reason);
+        Ok(())
+    }));
+    for target in [
+        "/declared",
+        "/undeclared",
+        "/no-error",
+        "/cancelled",
+        "/short",
+        "/long",
+    ] {
+        let mut client = scene.proxy.client();
+        client.send(get(target).as_bytes());
+        // One that is found out before anything was passed on is an error of the gateway's.
+        if let Ok(answer) = client.try_answer(false) {
+            assert_eq!(
+                (answer.status, answer.code().as_str()),
+                (502, "bad_response"),
+                "{target}"
+            );
+            assert_eq!(target, "/long");
+        } else {
+            assert!(client.is_closed(), "{target}");
+        }
+        assert_eq!(scene.only(target).way, Way::Http2);
+    }
+    assert_eq!(scene.serves(), Way::Http2);
+}
+
+#[test]
+fn http2_refusals_of_the_gateway_are_read_and_passed_on() {
+    const REFUSAL: &str = "{\"error_code\":\"APIG.0301\",\"error_msg\":\"Incorrect IAM authentication information\",\"request_id\":\"1\"}";
+    let scene = Scene::busy(answering(|exchange| async move {
+        let json = [("content-type", "application/json")];
+        exchange.answer(401, &json, REFUSAL).await
+    }));
+    let answer = scene.proxy.exchange(get("/refused"));
+    assert_eq!((answer.status, answer.text().as_str()), (401, REFUSAL));
+    assert_eq!(scene.only("/refused").way, Way::Http2);
+}

@@ -1,0 +1,133 @@
+//! A request over HTTP/2, and how it is answered.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::{Arrived, Order, Shared, Way};
+use crate::support::Seen;
+
+/// A request that wants to be answered.
+pub(crate) struct Exchange {
+    pub(crate) arrived: Arrived,
+    pub(crate) respond: SendResponse<Bytes>,
+    orders: UnboundedSender<Order>,
+    shared: Arc<Shared>,
+}
+
+/// Reads a request to its end, and keeps it.
+pub(super) async fn receive(
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+    connection: usize,
+    orders: UnboundedSender<Order>,
+    shared: Arc<Shared>,
+) -> Result<Exchange, h2::Error> {
+    let (parts, mut body) = request.into_parts();
+    let target = parts.uri.path_and_query().unwrap();
+    let authority = parts.uri.authority().unwrap().as_str();
+    let mut headers = vec![("host".to_owned(), authority.as_bytes().to_vec())];
+    headers.extend(
+        parts
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())),
+    );
+    let mut seen = Seen {
+        line: format!("{} {target} HTTP/2", parts.method),
+        headers,
+        resumed: false,
+        body: Vec::new(),
+    };
+    while let Some(piece) = body.data().await {
+        let piece = piece?;
+        seen.body.extend_from_slice(&piece);
+        body.flow_control().release_capacity(piece.len())?;
+    }
+    let arrived = Arrived {
+        seen,
+        way: Way::Http2,
+        connection,
+    };
+    shared.keep(arrived.clone()).await;
+    Ok(Exchange {
+        arrived,
+        respond,
+        orders,
+        shared,
+    })
+}
+
+impl Exchange {
+    pub(crate) fn target(&self) -> &str {
+        self.arrived.seen.target()
+    }
+
+    /// Answers with a body of this length, without saying so.
+    pub(crate) async fn answer(
+        mut self,
+        status: u16,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<(), h2::Error> {
+        let mut stream = self.begin(status, headers, false)?;
+        send_all(&mut stream, body, true).await
+    }
+
+    /// Begins an answer; it may be all of it.
+    pub(crate) fn begin(
+        &mut self,
+        status: u16,
+        headers: &[(&str, &str)],
+        is_whole: bool,
+    ) -> Result<SendStream<Bytes>, h2::Error> {
+        let mut response = Response::builder().status(status).body(()).unwrap();
+        let named = headers.iter().map(|(name, value)| {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            (name, HeaderValue::from_bytes(value.as_bytes()).unwrap())
+        });
+        let fields: &mut HeaderMap = response.headers_mut();
+        for (name, value) in named {
+            fields.append(name, value);
+        }
+        self.respond.send_response(response, is_whole)
+    }
+
+    /// What becomes of the connection over which it came.
+    pub(crate) fn order(&self, order: Order) {
+        let _ = self.orders.send(order);
+    }
+
+    /// Waits until the proxy takes the request back, and keeps why.
+    pub(crate) async fn until_reset(mut self) -> Result<(), h2::Error> {
+        let reason: Reason = poll_fn(|cx| self.respond.poll_reset(cx)).await?;
+        let reset = (self.arrived.connection, self.target().to_owned(), reason);
+        self.shared.resets.lock().unwrap().push(reset);
+        Ok(())
+    }
+}
+
+/// Sends bytes as fast as the proxy takes them.
+pub(crate) async fn send_all(
+    stream: &mut SendStream<Bytes>,
+    bytes: impl Into<Bytes>,
+    is_last: bool,
+) -> Result<(), h2::Error> {
+    let mut bytes = bytes.into();
+    if bytes.is_empty() && is_last {
+        return stream.send_data(bytes, true);
+    }
+    while !bytes.is_empty() {
+        stream.reserve_capacity(bytes.len());
+        let granted = poll_fn(|cx| stream.poll_capacity(cx)).await;
+        let count = granted.unwrap_or(Err(Reason::CANCEL.into()))?;
+        let piece = bytes.split_to(count.min(bytes.len()));
+        stream.send_data(piece, is_last && bytes.is_empty())?;
+    }
+    Ok(())
+}

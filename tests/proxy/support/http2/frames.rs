@@ -1,0 +1,124 @@
+//! A connection with HTTP/2 as frames (RFC 9113 §4.1), for gateways that keep to no rule.
+
+use std::io;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Types of frames.
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const GOAWAY: u8 = 7;
+
+/// Flags of frames.
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
+pub(crate) const ACK: u8 = 1;
+
+/// `:status: 200` (RFC 7541 §6.1).
+pub(crate) const OK: &[u8] = &[0x88];
+
+/// A connection, frame by frame.
+pub(crate) struct Frames {
+    pub(crate) stream: TlsStream<TcpStream>,
+}
+
+/// One frame.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u32,
+}
+
+impl Frames {
+    pub(super) fn new(stream: TlsStream<TcpStream>) -> Self {
+        Self { stream }
+    }
+
+    /// Begins with these settings, and takes what the proxy begins with.
+    pub(crate) async fn begin(&mut self, settings: &[(u16, u32)]) -> io::Result<()> {
+        let mut payload = Vec::new();
+        for (name, value) in settings {
+            payload.extend_from_slice(&name.to_be_bytes());
+            payload.extend_from_slice(&value.to_be_bytes());
+        }
+        self.send(SETTINGS, 0, 0, &payload).await?;
+        let mut preface = [0; PREFACE.len()];
+        self.stream.read_exact(&mut preface).await?;
+        assert_eq!(preface, PREFACE);
+        Ok(())
+    }
+
+    /// The next frame. Settings are agreed to.
+    pub(crate) async fn next(&mut self) -> io::Result<Frame> {
+        let mut head = [0; 9];
+        self.stream.read_exact(&mut head).await?;
+        let number = |bytes: &[u8]| {
+            bytes
+                .iter()
+                .fold(0, |sum, byte| sum << 8 | u32::from(*byte))
+        };
+        let mut payload = vec![0; number(&head[..3]) as usize];
+        self.stream.read_exact(&mut payload).await?;
+        let frame = Frame {
+            kind: head[3],
+            flags: head[4],
+            stream: number(&head[5..]),
+        };
+        if frame.kind == SETTINGS && frame.flags & ACK == 0 {
+            self.send(SETTINGS, ACK, 0, &[]).await?;
+        }
+        Ok(frame)
+    }
+
+    /// The stream of the next request whose end has come.
+    pub(crate) async fn request(&mut self) -> io::Result<u32> {
+        loop {
+            let frame = self.next().await?;
+            if [HEADERS, DATA].contains(&frame.kind) && frame.flags & END_STREAM != 0 {
+                return Ok(frame.stream);
+            }
+        }
+    }
+
+    pub(crate) async fn send(
+        &mut self,
+        kind: u8,
+        flags: u8,
+        stream: u32,
+        payload: &[u8],
+    ) -> io::Result<()> {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        let mut frame = length[1..].to_vec();
+        frame.extend([kind, flags]);
+        frame.extend_from_slice(&stream.to_be_bytes());
+        frame.extend_from_slice(payload);
+        self.stream.write_all(&frame).await?;
+        self.stream.flush().await
+    }
+
+    /// Says that it has looked at no stream beyond this one.
+    pub(crate) async fn go_away(&mut self, last: u32, reason: h2::Reason) -> io::Result<()> {
+        let mut payload = last.to_be_bytes().to_vec();
+        payload.extend_from_slice(&u32::from(reason).to_be_bytes());
+        self.send(GOAWAY, 0, 0, &payload).await
+    }
+
+    pub(crate) async fn reset(&mut self, stream: u32, reason: h2::Reason) -> io::Result<()> {
+        let reason = u32::from(reason).to_be_bytes();
+        self.send(RST_STREAM, 0, stream, &reason).await
+    }
+
+    /// Takes whatever comes, until the proxy ends the connection.
+    pub(crate) async fn drain(&mut self) -> io::Result<()> {
+        loop {
+            self.next().await?;
+        }
+    }
+}

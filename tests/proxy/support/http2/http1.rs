@@ -1,0 +1,56 @@
+//! The same gateway with HTTP/1.1: it answers everything with 200, and takes WebSockets.
+
+use std::io;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+use super::{Arrived, Shared, Way};
+use crate::support::upstream::read_chunks;
+use crate::support::{ANSWERED, Seen, answer};
+
+const SWITCHED: &str =
+    "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+
+pub(super) async fn serve(
+    mut stream: TlsStream<TcpStream>,
+    connection: usize,
+    shared: &Shared,
+) -> io::Result<()> {
+    loop {
+        let head = until(&mut stream, b"\r\n\r\n").await?;
+        let mut seen = Seen::parse(&head);
+        let is_chunked = !seen.all("transfer-encoding").is_empty();
+        if is_chunked {
+            let chunks = until(&mut stream, b"0\r\n\r\n").await?;
+            seen.body = read_chunks(&mut &chunks[..])?;
+        } else if !seen.all("content-length").is_empty() {
+            seen.body = vec![0; seen.header("content-length").parse().unwrap()];
+            stream.read_exact(&mut seen.body).await?;
+        }
+        let is_websocket = !seen.all("upgrade").is_empty();
+        let way = Way::Http1;
+        let arrived = Arrived {
+            seen,
+            way,
+            connection,
+        };
+        shared.keep(arrived).await;
+        if is_websocket {
+            return stream.write_all(SWITCHED.as_bytes()).await;
+        }
+        let json = "content-type: application/json\r\n";
+        let answer = answer("200 OK", json, ANSWERED);
+        stream.write_all(answer.as_bytes()).await?;
+        stream.flush().await?;
+    }
+}
+
+async fn until(stream: &mut TlsStream<TcpStream>, end: &[u8]) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(end) {
+        bytes.push(stream.read_u8().await?);
+    }
+    Ok(bytes)
+}
