@@ -10,17 +10,16 @@
 //! that stops answering would swallow every further request, so [`Session::retire`] has none sent over it.
 
 mod cork;
+mod drive;
+mod speaks;
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use bytes::Bytes;
-use h2::client::{Connection, ResponseFuture, SendRequest};
+use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, SendStream};
 use http::Request;
 use tokio::net::TcpStream;
@@ -31,16 +30,13 @@ use tokio_rustls::client::TlsStream;
 
 use super::pool::{Bounds, Pool, SHORTEST};
 use cork::Cork;
+pub(super) use drive::io_error;
+use drive::{begun, drive};
+use speaks::Speaks;
 
 /// How many requests share a connection at most, whatever the gateway allows. What comes over it waits for
 /// all of them when a packet is lost.
 const STREAMS: usize = 100;
-
-/// How many requests the gateway takes at once, while it has not said it: a number that it cannot say.
-const UNSAID: usize = usize::MAX - 1;
-
-/// How long a gateway that has not begun with HTTP/2 after agreeing to it is not offered that again.
-const DISTRUST: Duration = Duration::from_secs(60);
 
 /// How much of an answer may be on its way to a caller that does not read, in bytes.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -58,18 +54,6 @@ pub(super) struct Sessions {
     /// Whoever opens one holds it, so that a hundred requests do not open a hundred.
     pub(super) opening: Semaphore,
     gateway: Rc<Cell<Speaks>>,
-}
-
-/// What is known of the gateway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Speaks {
-    Unknown,
-    Http1,
-    Http2,
-    /// It has agreed to HTTP/2 and then not begun with it, at this time.
-    Broken(Instant),
-    /// It wants HTTP/1.1, though it has agreed to HTTP/2 (RFC 9113 §7, HTTP_1_1_REQUIRED).
-    WantsHttp1,
 }
 
 /// One shared connection.
@@ -112,16 +96,12 @@ impl Sessions {
 
     /// Whether HTTP/2 is worth being offered.
     pub(super) fn may_be_offered(&self) -> bool {
-        match self.gateway.get() {
-            Speaks::WantsHttp1 => false,
-            Speaks::Broken(since) => since.elapsed() >= DISTRUST,
-            Speaks::Unknown | Speaks::Http1 | Speaks::Http2 => true,
-        }
+        self.gateway.get().may_be_http2()
     }
 
     /// Whether a connection that is being opened by somebody else is likely to be one that can be shared.
     pub(super) fn are_likely(&self) -> bool {
-        matches!(self.gateway.get(), Speaks::Unknown | Speaks::Http2)
+        self.gateway.get().is_likely_http2()
     }
 
     /// Takes note that the gateway has chosen HTTP/1.1.
@@ -156,7 +136,7 @@ impl Sessions {
         let mut builder = h2::client::Builder::new();
         builder
             .enable_push(false)
-            .initial_max_send_streams(UNSAID)
+            .initial_max_send_streams(drive::UNSAID)
             // What is still on its way for requests that were taken back is no fault of the gateway's.
             .max_concurrent_reset_streams(STREAMS)
             .max_local_error_reset_streams(None)
@@ -165,7 +145,7 @@ impl Sessions {
             .max_header_list_size(HEAD);
         let started = builder.handshake(cork.clone()).await;
         let (sender, mut connection) = started.map_err(io_error)?;
-        let most = poll_fn(|cx| poll_begun(&sender, &mut connection, &cork, cx)).await?;
+        let most = begun(&sender, &mut connection, &cork).await?;
         if most == 0 {
             return Err(io::Error::other("the gateway takes no requests"));
         }
@@ -305,54 +285,4 @@ impl Drop for Session {
         // Nothing goes over it any more, and a peer that takes nothing must not keep it.
         self.driver.abort();
     }
-}
-
-/// Moves what goes over a connection until its end.
-async fn drive(
-    mut connection: Connection<Cork, Bytes>,
-    cork: Cork,
-    ended: Rc<Cell<Option<Instant>>>,
-) {
-    if let Err(error) = poll_fn(|cx| poll_end(&mut connection, &cork, cx)).await {
-        tracing::debug!(%error, "a connection to the gateway has ended");
-    }
-    ended.set(Some(Instant::now()));
-}
-
-/// Moves what can be moved; ready at the end of the connection.
-fn poll_end(
-    connection: &mut Connection<Cork, Bytes>,
-    cork: &Cork,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<()>> {
-    let end = Pin::new(connection).poll(cx);
-    match cork.poll_out(cx) {
-        Poll::Ready(Err(error)) if end.is_pending() => Poll::Ready(Err(error)),
-        _ => end.map_err(io_error),
-    }
-}
-
-/// Moves what can be moved until the gateway has said how many requests it takes at once.
-fn poll_begun(
-    sender: &SendRequest<Bytes>,
-    connection: &mut Connection<Cork, Bytes>,
-    cork: &Cork,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<usize>> {
-    let end = poll_end(connection, cork, cx);
-    match sender.current_max_send_streams() {
-        UNSAID => end.map(|end| end.and_then(|()| Err(io::ErrorKind::UnexpectedEof.into()))),
-        most => Poll::Ready(Ok(most)),
-    }
-}
-
-/// What went wrong, for somebody who does not know of HTTP/2.
-pub(super) fn io_error(error: h2::Error) -> io::Error {
-    if error.is_io() {
-        let kind = error.get_io().map(io::Error::kind);
-        return error
-            .into_io()
-            .unwrap_or_else(|| kind.unwrap_or(io::ErrorKind::Other).into());
-    }
-    io::Error::other(error)
 }

@@ -54,12 +54,13 @@ impl Scene {
     /// Has each worker have a crowd of requests that are not answered. They are too long to share connections
     /// themselves, so that those with HTTP/2 carry only what a test sends.
     fn gather(&mut self) {
-        // A key that no answer has proved right is tried by few requests at once.
-        assert_eq!(self.proxy.exchange(get("/proof")).text(), ANSWERED);
         let before = self.gateway.arrived_at("/held").len();
         let request = post("/held", &vec![b'x'; 64 * 1024 + 1]);
         let callers = std::iter::repeat_with(|| self.proxy.client());
         self.crowd = callers.take(EACH * workers()).collect();
+        // A key that no answer has proved right is tried by few requests at once.
+        let proof = self.crowd[0].send(get("/proof").as_bytes()).answer();
+        assert_eq!(proof.text(), ANSWERED);
         for caller in &mut self.crowd {
             caller.send(&request);
         }

@@ -5,11 +5,10 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{Scene, get, post, workers};
-use crate::support::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, OK, RST_STREAM, SETTINGS};
+use crate::support::frames::{
+    DATA, END_HEADERS, END_STREAM, HEADERS, MAX_STREAMS, OK, RST_STREAM, SETTINGS,
+};
 use crate::support::{ANSWERED, Client, Gateway, Way, pause};
-
-/// SETTINGS_MAX_CONCURRENT_STREAMS (RFC 9113 §6.5.2).
-const MAX_STREAMS: u16 = 3;
 
 #[test]
 fn http2_gateways_that_take_few_requests_at_once_are_not_sent_more() {
@@ -72,6 +71,22 @@ fn http2_gateways_that_take_fewer_requests_from_now_on_hold_up_none() {
 }
 
 #[test]
+fn http2_the_last_of_as_many_requests_as_a_gateway_takes_is_sent_whoever_comes_right_behind_it() {
+    let scene = Scene::busy(Gateway::plan().settings(|settings| {
+        settings.max_concurrent_streams(16);
+    }));
+    for round in 0..5 {
+        assert_eq!(scene.serves(), Way::Http2);
+        let request = post(&format!("/{round}"), b"{}");
+        for answer in scene.all(&vec![request; 24 * workers()]) {
+            assert_eq!(answer.text(), ANSWERED, "round {round}");
+        }
+        let arrived = scene.gateway.arrived_at(&format!("/{round}"));
+        assert_eq!(arrived.len(), 24 * workers());
+    }
+}
+
+#[test]
 fn http2_opens_as_many_connections_as_a_crowd_needs_and_no_more() {
     let scene = Scene::busy(Gateway::plan().script(|exchange| async move {
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -102,9 +117,12 @@ fn http2_frames_for_requests_that_were_taken_back_do_not_cost_those_that_go_on()
         // They were on their way already, as far as the gateway knows.
         for stream in &left {
             frames.send(HEADERS, END_HEADERS, *stream, OK).await?;
-            for _ in 0..40 {
-                frames.send(DATA, 0, *stream, &[b'x'; 1024]).await?;
+        }
+        for _ in 0..60 {
+            for stream in &left {
+                frames.send(DATA, 0, *stream, &[b'x'; 256]).await?;
             }
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         frames
             .send(HEADERS, END_HEADERS | END_STREAM, first, OK)

@@ -20,6 +20,9 @@ pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 pub(crate) const ACK: u8 = 1;
 
+/// SETTINGS_MAX_CONCURRENT_STREAMS (RFC 9113 §6.5.2).
+pub(crate) const MAX_STREAMS: u16 = 3;
+
 /// `:status: 200` (RFC 7541 §6.1).
 pub(crate) const OK: &[u8] = &[0x88];
 
