@@ -43,6 +43,7 @@ pub use head::{RequestHead, ResponseHead, Version};
 pub use idle::IdleTimer;
 pub use malformed::Malformed;
 pub use scan::Scanner;
+pub use spare::BETWEEN_PAGES;
 pub use traffic::Traffic;
 pub use wire::{Transport, Wire};
 

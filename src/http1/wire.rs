@@ -16,9 +16,6 @@ use tokio_util::io::{poll_read_buf, poll_write_buf};
 use super::output::Output;
 use super::spare::{self, FIRST};
 
-/// Room that is made once a read has filled what there was.
-const LATER: usize = 64 * 1024;
-
 /// Below this much room more is made, so that no read is for a few bytes only.
 const LEAST: usize = 4 * 1024;
 
@@ -143,8 +140,10 @@ impl Wire {
             self.input = spare::take();
         }
         let room = self.input.capacity() - self.input.len();
-        if room < LEAST {
-            self.input.reserve(if self.is_busy { LATER } else { FIRST });
+        if room < LEAST && self.is_busy {
+            self.input = spare::more(&self.input);
+        } else if room < LEAST {
+            self.input.reserve(FIRST);
         }
         let room = self.input.capacity() - self.input.len();
         let read = ready!(poll_read_buf(

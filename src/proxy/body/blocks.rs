@@ -19,8 +19,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use memmap2::MmapMut;
 
-/// The size of a block in bytes.
-pub(in crate::proxy) const BLOCK: usize = 64 * 1024;
+use crate::http1::BETWEEN_PAGES;
+
+/// What a block takes of the system, in bytes.
+const MAPPED: usize = 64 * 1024;
+
+/// What a block holds, in bytes: it begins between two pages, as room for reading does.
+pub(in crate::proxy) const BLOCK: usize = MAPPED - BETWEEN_PAGES;
 
 /// Unused blocks, of all workers.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +57,7 @@ impl Blocks {
         let unused = self.unused().pop();
         let memory = match unused {
             Some(memory) => memory,
-            None => MmapMut::map_anon(BLOCK)?,
+            None => MmapMut::map_anon(MAPPED)?,
         };
         Ok(Block {
             memory: Some(memory),
@@ -97,18 +102,22 @@ impl Block {
 
     /// Room that is not filled.
     pub(in crate::proxy) fn room(&mut self) -> &mut [u8] {
-        let length = self.length;
-        self.memory
-            .as_mut()
-            .map_or(&mut [], |memory| &mut memory[length..])
+        let start = BETWEEN_PAGES + self.length;
+        let memory = self.memory.as_mut();
+        memory.map_or(&mut [], |memory| &mut memory[start..])
     }
 
     /// Takes note that so much of the room was filled; returns that.
     pub(in crate::proxy) fn filled(&mut self, count: usize) -> &[u8] {
         let before = self.length;
         self.length = BLOCK.min(before + count);
+        &self.data()[before..]
+    }
+
+    fn data(&self) -> &[u8] {
+        let end = BETWEEN_PAGES + self.length;
         let memory = self.memory.as_ref();
-        memory.map_or(&[], |memory| &memory[before..self.length])
+        memory.map_or(&[], |memory| &memory[BETWEEN_PAGES..end])
     }
 
     pub(in crate::proxy) fn is_full(&self) -> bool {
@@ -123,9 +132,7 @@ impl Block {
 
 impl AsRef<[u8]> for Block {
     fn as_ref(&self) -> &[u8] {
-        self.memory
-            .as_ref()
-            .map_or(&[], |memory| &memory[..self.length])
+        self.data()
     }
 }
 
