@@ -5,7 +5,7 @@
 //! client that does all of this in one call cannot sign anew when it tries again.
 //!
 //! Small requests share connections with HTTP/2 if the gateway speaks it and there are enough of them at once
-//! ([`Crowd`]), which takes fewer system calls.
+//! (`Crowd`), which takes fewer system calls.
 //! Long and streamed bodies go over a connection of their own with HTTP/1.1: there they cost less, and
 //! nobody waits behind them.
 //!

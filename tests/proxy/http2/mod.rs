@@ -9,9 +9,14 @@ mod lifetimes;
 mod retries;
 mod streams;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use apig_proxy::config::Config;
 
-use crate::support::{ANSWERED, Answer, Arrived, Client, Gateway, Plan, Proxy, Way, config_to};
+use crate::support::{
+    ANSWERED, Answer, Arrived, Client, Gateway, Plan, Proxy, Way, config_to, wait_until,
+};
 
 /// As many requests at once as make a crowd of each worker's, and some more.
 const EACH: usize = 12;
@@ -101,8 +106,10 @@ impl Scene {
     /// The next requests, of all workers, are answered; the way on which they came.
     fn serves(&self) -> Way {
         let count = self.gateway.arrived_at("/next").len();
-        let requests = vec![get("/next").into_bytes(); workers()];
-        for answer in self.all(&requests) {
+        // One after the other: under load, one that waits for another to connect goes on by itself.
+        let mut callers = self.callers(workers());
+        for caller in &mut callers {
+            let answer = caller.send(get("/next").as_bytes()).answer();
             assert_eq!(answer.text(), ANSWERED);
         }
         let arrived = self.gateway.arrived_at("/next").split_off(count);
@@ -121,6 +128,23 @@ impl Drop for Scene {
         // The proxy waits for what runs before it ends.
         self.crowd.iter_mut().for_each(Client::reset);
         self.crowd.clear();
+    }
+}
+
+/// How often something was reached, for a script that tells it and a test that waits for it.
+#[derive(Clone, Default)]
+struct Marks(Arc<AtomicUsize>);
+
+impl Marks {
+    fn mark(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Waits until each worker's connection has reached it.
+    fn wait(&self) {
+        wait_until("each connection is so far", || {
+            self.0.load(Ordering::SeqCst) >= workers()
+        });
     }
 }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use h2::Reason;
 
-use super::{Scene, get, post, workers};
+use super::{Marks, Scene, get, post, workers};
 use crate::support::frames::{END_HEADERS, END_STREAM, HEADERS, OK};
-use crate::support::{ANSWERED, Client, Gateway, Order, Way, wait_until};
+use crate::support::{ANSWERED, Answer, Client, Gateway, Order, Way, wait_until};
 
 /// Sends a request from a caller of each worker's, and reads the answers.
 fn each(scene: &Scene, request: &[u8]) -> Vec<(u16, String)> {
@@ -52,18 +52,32 @@ fn http2_requests_that_a_gateway_has_not_looked_at_are_sent_again_and_arrive_onc
 
 #[test]
 fn http2_requests_before_the_one_that_goaway_names_are_answered_and_later_ones_sent_again() {
-    let scene = Scene::busy(Gateway::plan().raw(workers(), |mut frames| async move {
-        frames.begin(&[]).await?;
-        let first = frames.request().await?;
-        frames.request().await?;
-        frames.go_away(first, Reason::NO_ERROR).await?;
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        frames
-            .send(HEADERS, END_HEADERS | END_STREAM, first, OK)
-            .await?;
-        frames.drain().await
+    let begun = Marks::default();
+    let marked = begun.clone();
+    let scene = Scene::busy(Gateway::plan().raw(workers(), move |mut frames| {
+        let begun = begun.clone();
+        async move {
+            frames.begin(&[]).await?;
+            let first = frames.request().await?;
+            begun.mark();
+            frames.request().await?;
+            frames.go_away(first, Reason::NO_ERROR).await?;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let flags = END_HEADERS | END_STREAM;
+            frames.send(HEADERS, flags, first, OK).await?;
+            frames.drain().await
+        }
     }));
-    let answers = scene.all(&vec![post("/once", b"{}"); 2 * workers()]);
+    let mut callers = scene.callers(2 * workers());
+    let (first, second) = callers.split_at_mut(workers());
+    for caller in first {
+        caller.send(&post("/once", b"{}"));
+    }
+    marked.wait();
+    for caller in second {
+        caller.send(&post("/once", b"{}"));
+    }
+    let answers: Vec<Answer> = callers.iter_mut().map(Client::answer).collect();
     assert!(answers.iter().all(|answer| answer.status == 200));
     // Over the first connection nothing is kept here, so these are the ones that were sent again.
     let again = scene.gateway.arrived_at("/once");
@@ -103,7 +117,8 @@ fn http2_connections_that_die_fail_what_may_not_be_executed_twice_and_nothing_is
         match exchange.target() {
             "/cut" => {
                 exchange.order(Order::Cut);
-                Ok(())
+                // Without it, the stream would be reset before.
+                exchange.until_reset().await
             }
             "/reset" => Err(Reason::INTERNAL_ERROR.into()),
             _ => exchange.answer(200, &[], ANSWERED).await,
@@ -131,7 +146,7 @@ fn http2_connections_that_die_have_what_may_be_executed_twice_sent_once_more() {
         async move {
             if exchange.target() == "/cut" && is_used {
                 exchange.order(Order::Cut);
-                return Ok(());
+                return exchange.until_reset().await;
             }
             exchange.answer(200, &[], ANSWERED).await
         }

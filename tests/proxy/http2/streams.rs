@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::{Scene, get, post, workers};
+use super::{Marks, Scene, get, post, workers};
 use crate::support::frames::{
     DATA, END_HEADERS, END_STREAM, HEADERS, MAX_STREAMS, OK, RST_STREAM, SETTINGS,
 };
@@ -40,24 +40,29 @@ fn http2_gateways_that_take_no_request_at_all_are_spoken_to_in_http1() {
 
 #[test]
 fn http2_gateways_that_take_fewer_requests_from_now_on_hold_up_none() {
-    let scene = Scene::busy(Gateway::plan().raw(workers(), |mut frames| async move {
-        frames.begin(&[(MAX_STREAMS, 100)]).await?;
-        let first = frames.request().await?;
-        let fewer = [&MAX_STREAMS.to_be_bytes()[..], &1_u32.to_be_bytes()].concat();
-        frames.send(SETTINGS, 0, 0, &fewer).await?;
-        // It is answered once all the others have been.
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        frames
-            .send(HEADERS, END_HEADERS | END_STREAM, first, OK)
-            .await?;
-        frames.drain().await
+    let told = Marks::default();
+    let marked = told.clone();
+    let scene = Scene::busy(Gateway::plan().raw(workers(), move |mut frames| {
+        let told = told.clone();
+        async move {
+            frames.begin(&[(MAX_STREAMS, 100)]).await?;
+            let first = frames.request().await?;
+            let fewer = [&MAX_STREAMS.to_be_bytes()[..], &1_u32.to_be_bytes()].concat();
+            frames.send(SETTINGS, 0, 0, &fewer).await?;
+            frames.settled().await?;
+            told.mark();
+            // It is answered once all the others have been.
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            let flags = END_HEADERS | END_STREAM;
+            frames.send(HEADERS, flags, first, OK).await?;
+            frames.drain().await
+        }
     }));
     let mut first = scene.callers(workers());
     for caller in &mut first {
         caller.send(get("/first").as_bytes());
     }
-    // Until the settings have come.
-    pause(Duration::from_millis(300));
+    marked.wait();
     for answer in scene.all(&vec![post("/later", b"{}"); 20 * workers()]) {
         assert_eq!(answer.text(), ANSWERED);
     }
@@ -103,37 +108,43 @@ fn http2_opens_as_many_connections_as_a_crowd_needs_and_no_more() {
 #[test]
 fn http2_frames_for_requests_that_were_taken_back_do_not_cost_those_that_go_on() {
     const LEFT: usize = 90;
-    let scene = Scene::busy(Gateway::plan().raw(workers(), |mut frames| async move {
-        frames.begin(&[]).await?;
-        let first = frames.request().await?;
-        let mut left = Vec::new();
-        // Until nothing has come for a while.
-        while let Ok(frame) = timeout(Duration::from_secs(2), frames.next()).await {
-            let frame = frame?;
-            if frame.kind == RST_STREAM {
-                left.push(frame.stream);
+    let begun = Marks::default();
+    let marked = begun.clone();
+    let scene = Scene::busy(Gateway::plan().raw(workers(), move |mut frames| {
+        let begun = begun.clone();
+        async move {
+            frames.begin(&[]).await?;
+            let first = frames.request().await?;
+            begun.mark();
+            let mut left = Vec::new();
+            // Until nothing has come for a while.
+            while let Ok(frame) = timeout(Duration::from_secs(2), frames.next()).await {
+                let frame = frame?;
+                if frame.kind == RST_STREAM {
+                    left.push(frame.stream);
+                }
             }
-        }
-        // They were on their way already, as far as the gateway knows.
-        for stream in &left {
-            frames.send(HEADERS, END_HEADERS, *stream, OK).await?;
-        }
-        for _ in 0..60 {
+            // They were on their way already, as far as the gateway knows.
             for stream in &left {
-                frames.send(DATA, 0, *stream, &[b'x'; 256]).await?;
+                frames.send(HEADERS, END_HEADERS, *stream, OK).await?;
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            for _ in 0..60 {
+                for stream in &left {
+                    frames.send(DATA, 0, *stream, &[b'x'; 256]).await?;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            frames
+                .send(HEADERS, END_HEADERS | END_STREAM, first, OK)
+                .await?;
+            frames.drain().await
         }
-        frames
-            .send(HEADERS, END_HEADERS | END_STREAM, first, OK)
-            .await?;
-        frames.drain().await
     }));
     let mut first = scene.callers(workers());
     for caller in &mut first {
         caller.send(get("/first").as_bytes());
     }
-    pause(Duration::from_millis(300));
+    marked.wait();
     let mut callers = scene.callers(LEFT * workers());
     for caller in &mut callers {
         caller.send(get("/left").as_bytes());

@@ -29,6 +29,8 @@ pub(crate) const OK: &[u8] = &[0x88];
 /// A connection, frame by frame.
 pub(crate) struct Frames {
     pub(crate) stream: TlsStream<TcpStream>,
+    /// How many settings the proxy has agreed to.
+    agreed: usize,
 }
 
 /// One frame.
@@ -41,7 +43,7 @@ pub(crate) struct Frame {
 
 impl Frames {
     pub(super) fn new(stream: TlsStream<TcpStream>) -> Self {
-        Self { stream }
+        Self { stream, agreed: 0 }
     }
 
     /// Begins with these settings, and takes what the proxy begins with.
@@ -74,7 +76,10 @@ impl Frames {
             flags: head[4],
             stream: number(&head[5..]),
         };
-        if frame.kind == SETTINGS && frame.flags & ACK == 0 {
+        let is_agreed = frame.flags & ACK != 0;
+        if frame.kind == SETTINGS && is_agreed {
+            self.agreed += 1;
+        } else if frame.kind == SETTINGS {
             self.send(SETTINGS, ACK, 0, &[]).await?;
         }
         Ok(frame)
@@ -88,6 +93,14 @@ impl Frames {
                 return Ok(frame.stream);
             }
         }
+    }
+
+    /// Waits until the proxy has agreed to settings after those that it began with.
+    pub(crate) async fn settled(&mut self) -> io::Result<()> {
+        while self.agreed < 2 {
+            self.next().await?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn send(
