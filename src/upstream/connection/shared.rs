@@ -13,7 +13,7 @@ use bytes::Bytes;
 use h2::client::ResponseFuture;
 use h2::{RecvStream, SendStream};
 use http::header::HOST;
-use http::uri::{PathAndQuery, Scheme};
+use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, response};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -279,10 +279,22 @@ impl Receiving {
 }
 
 /// Whether a request with this target can go over a shared connection. There a target is a [`Uri`], and those
-/// have no quotes in a query, for one, which callers and gateways do not mind.
+/// have no quotes in a query, for one, which callers and gateways do not mind. Only what RFC 3986 has in paths
+/// and queries is taken.
 #[must_use]
 pub fn can_be_shared(target: &str) -> bool {
-    PathAndQuery::try_from(target).is_ok_and(|parsed| parsed.as_str() == target)
+    let is_of_uri = |byte: u8| {
+        byte.is_ascii_alphanumeric()
+            | matches!(
+                byte,
+                b'!' | b'$'..=b'/' | b':' | b';' | b'=' | b'?' | b'@' | b'_' | b'~'
+            )
+    };
+    // All of them are looked at, since that can be done for many at a time.
+    let are_all = target
+        .bytes()
+        .fold(true, |so_far, byte| so_far & is_of_uri(byte));
+    target.starts_with('/') && are_all
 }
 
 /// The request that a head is the text of.
@@ -346,5 +358,32 @@ fn read_error(error: h2::Error) -> ReadError {
         Malformed::Stream.into()
     } else {
         io_error(error).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_shared_is_a_uri_that_stays_as_it_is() {
+        for byte in 0..=127_u8 {
+            let target = format!("/a{0}b?c{0}d", char::from(byte));
+            if can_be_shared(&target) {
+                let uri = Uri::builder()
+                    .scheme(Scheme::HTTPS)
+                    .authority("gateway")
+                    .path_and_query(target.as_str())
+                    .build()
+                    .unwrap();
+                assert_eq!(uri.path_and_query().unwrap().as_str(), target);
+            }
+        }
+        for target in ["/v1/%E4%B8%AD?a=1&b=%20:@", "/", "/?"] {
+            assert!(can_be_shared(target), "{target}");
+        }
+        for target in ["*", "a", "/a\"b", "/?a=\"", "/a b", "/{a}", "/a#b"] {
+            assert!(!can_be_shared(target), "{target}");
+        }
     }
 }
