@@ -17,6 +17,7 @@ mod admin;
 mod closing;
 mod connection;
 mod exchange;
+mod memory;
 mod passed;
 mod presence;
 mod pulse;

@@ -9,16 +9,15 @@
 //! The new configuration may not work: an address is taken, a certificate cannot be read. All of that
 //! is tried before anything is changed.
 
-use std::hint::black_box;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::accepting::{Open, accept};
+use super::memory::{TIDY, tidy_process};
 use super::server::{Ended, ServeError, SetupError};
 use super::sockets::Listeners;
 use super::supervisor::Supervisor;
@@ -29,9 +28,6 @@ use crate::credentials::{Supply, keep};
 use crate::guard::Guard;
 use crate::proxy::{Keyring, Settings};
 use crate::upstream::Network;
-
-/// How often memory that is not needed is given back.
-const TIDY: Duration = Duration::from_secs(2);
 
 /// Changes the configuration of a proxy that serves.
 #[derive(Clone, Debug)]
@@ -278,20 +274,12 @@ fn slots(listeners: &Listeners, settings: &Settings) -> usize {
     settings.limits().connections + waiting
 }
 
-/// A piece that the allocator has to look for, in bytes, and how many make it look at everything.
-const PROMPT: usize = 1024 * 1024;
-const PROMPTS: usize = 16;
-
 /// Gives memory back that is not needed, for ever.
 async fn tidy(settings: Arc<Settings>, tls: Option<ServerTls>) {
     loop {
         tokio::time::sleep(TIDY).await;
         settings.give_back_memory();
-        // The allocator looks for what it can give back only while it hands out larger pieces, which nobody
-        // asks for at rest, and keeps a page that was emptied for so many of them. None is written to.
-        for _ in 0..PROMPTS {
-            drop(black_box(Vec::<u8>::with_capacity(PROMPT)));
-        }
+        tidy_process();
         tls.iter().for_each(ServerTls::refresh);
     }
 }

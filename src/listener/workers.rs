@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::{self, Ending};
+use super::memory::tidy_thread;
 use super::pulse::{Heart, Pulse};
 use super::server::Ended;
 use super::sockets::Accepted;
@@ -224,6 +225,7 @@ async fn work(
     heart: Heart,
 ) {
     let beating = tokio::task::spawn_local(heart.beat());
+    let tidying = tokio::task::spawn_local(tidy_thread());
     let mut tending = Tending::of(&pipeline);
     let current = Rc::new(Current::new(pipeline));
     let serving = async {
@@ -248,6 +250,7 @@ async fn work(
     signals.cut.run_until_cancelled(serving).await;
     current.get().cut_off();
     beating.abort();
+    tidying.abort();
 }
 
 async fn serve(admitted: Admitted, current: Rc<Current>, ending: Ending) {
