@@ -14,7 +14,7 @@ COPY Cargo.toml Cargo.lock ./
 # Cargo wants every target of the manifest to be there, also those that are not built.
 RUN sed -n 's/^path = "\(tests\/.*\)"$/\1/p' Cargo.toml | xargs -d '\n' -n 1 install -D /dev/null
 COPY src src
-COPY deploy/cargo-static.sh deploy/
+COPY deploy/cargo-static.sh deploy/counts.profdata deploy/
 # What was downloaded and compiled before is kept from one build to the next.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \

@@ -14,8 +14,23 @@ case $host in
   *) echo "cargo-static.sh: the static binary is built on and for linux-gnu, not $host" >&2; exit 64 ;;
 esac
 
+flags=(
+  -Ctarget-feature=+crt-static
+  "--remap-path-prefix=$root=/src"
+  "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
+)
+# What is run often is made fast, by counts of what ran how often (tests/bench/training.sh). Only what is shipped is
+# built so: elsewhere a function that has changed, and has no counts any more, would seem to have become slower.
+# The counts are LLVM 22's; one of before cannot read them.
+llvm=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+if [[ -n ${COUNTS_TO:-} ]]; then
+  flags+=("-Cprofile-generate=$COUNTS_TO")
+elif [[ ${1:-} == build ]] && ((llvm >= 22)); then
+  flags+=("-Cprofile-use=$root/deploy/counts.profdata")
+fi
+
 # With a target named, flags are for the program only, and not for build scripts, which cannot be static.
 export CARGO_BUILD_TARGET=$host
-separator=$'\x1f'
-export CARGO_ENCODED_RUSTFLAGS="-Ctarget-feature=+crt-static${separator}--remap-path-prefix=$root=/src${separator}--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
+CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f'; echo "${flags[*]}")
+export CARGO_ENCODED_RUSTFLAGS
 exec cargo "$@"
