@@ -7,7 +7,8 @@
 # HARNESS_DIR has the harness (setup.sh, run.py); BENCH_HARNESS may name it instead. Its setup.sh is run if
 # BENCH_WORK (default: /tmp/apig-bench) has not been prepared. Options go to run.py, such as --rounds 9,
 # --scenarios S1,S2 or --pin. The table is written to BENCH_OUT (default: target/bench/RESULT.md), with what
-# every run gave beside it. BENCH_BINARY measures a program that is built already.
+# every run gave beside it. BENCH_BINARY measures a program that is built already. BENCH_HTTP2=off has it
+# speak HTTP/1.1 only.
 set -euo pipefail
 
 harness=${BENCH_HARNESS:-}
@@ -52,6 +53,8 @@ file = "credentials.csv"
 hosts = ["x"]
 [upstream_tls]
 ca_file = "$BENCH_WORK/certs/ca.pem"
+[pool]
+http2 = "${BENCH_HTTP2:-auto}"
 [log]
 level = "warn"
 TOML

@@ -1,4 +1,5 @@
-"""Many uploads at once: what is accepted arrives and is verified, the rest is refused, and memory stays within its bounds.
+"""Many uploads at once: what is accepted arrives and is verified, the rest is refused, and memory stays within its bounds
+and comes back.
 
     python loads.py PATH-OF-APIG-PROXY
 """
@@ -19,6 +20,9 @@ from proxy import Proxy
 
 MIB = 1 << 20
 PATIENCE = 120
+# How much more than before a load, in MiB, may stay in use, and how long giving the rest back may take, in seconds.
+KEPT = 4
+REST = 20
 
 
 def upload(port: int, content_type: str, body: bytes, results: list) -> None:
@@ -35,8 +39,17 @@ def upload(port: int, content_type: str, body: bytes, results: list) -> None:
         results.append((0, {"error_code": repr(error)}))
 
 
-def run(binary: str, count: int, content_type: str, body: bytes) -> tuple[Counter, float, float]:
-    """Statuses of `count` uploads at once, and the memory of the proxy in MiB before them and at its peak."""
+def settled(proxy: Proxy, idle: float) -> float:
+    """The memory of the proxy in MiB once it has given back what it does not need, or has not after a while."""
+    for _ in range(2 * REST):
+        if proxy.memory("VmRSS") <= idle + KEPT:
+            break
+        time.sleep(0.5)
+    return proxy.memory("VmRSS")
+
+
+def run(binary: str, count: int, content_type: str, body: bytes) -> tuple[Counter, float, float, float]:
+    """Statuses of `count` uploads at once, and the memory of the proxy in MiB before them, at its peak, and afterwards."""
     with tempfile.TemporaryDirectory() as name:
         gateway = Gateway(Path(name))
         gateway.start()
@@ -53,6 +66,7 @@ def run(binary: str, count: int, content_type: str, body: bytes) -> tuple[Counte
             peak = proxy.memory("VmHWM")
             # Nothing that was refused stands in the way of what comes later.
             upload(proxy.port, content_type, body, results)
+            after = settled(proxy, idle)
         finally:
             code = proxy.stop()
     expected = hashlib.sha256(body).hexdigest()
@@ -66,10 +80,10 @@ def run(binary: str, count: int, content_type: str, body: bytes) -> tuple[Counte
     outcomes["refused by the gateway"] = gateway.refused
     outcomes["arrived"] = gateway.requests
     outcomes["exit code"] = code
-    return outcomes, idle, peak
+    return outcomes, idle, peak, after
 
 
-def crowd(binary: str, count: int) -> tuple[Counter, float, float]:
+def crowd(binary: str, count: int) -> tuple[Counter, float, float, float]:
     """What becomes of so many connections at once, of which one in ten sends a request; memory as for `run`."""
     request = b"GET /v1 HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with tempfile.TemporaryDirectory() as name:
@@ -94,9 +108,10 @@ def crowd(binary: str, count: int) -> tuple[Counter, float, float]:
             results: list = []
             upload(proxy.port, "text/plain", b"x", results)
             outcomes["last verified"] = results[-1][0] == 200
+            after = settled(proxy, idle)
         finally:
             outcomes["exit code"] = proxy.stop()
-    return outcomes, idle, peak
+    return outcomes, idle, peak, after
 
 
 def main() -> int:
@@ -105,34 +120,37 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 
     count = 200
-    outcomes, idle, peak = run(sys.argv[1], count, "application/json", b" " * (12 * MIB))
+    outcomes, idle, peak, after = run(sys.argv[1], count, "application/json", b" " * (12 * MIB))
     shed = outcomes["503 PROXY.overloaded"]
-    print(f"{count} uploads of 12 MiB, hashed: {outcomes['verified']} verified, {shed} shed; {idle:.0f} MiB idle, {peak:.0f} MiB at the peak")
+    print(f"{count} uploads of 12 MiB, hashed: {outcomes['verified']} verified, {shed} shed; {idle:.0f} MiB idle, {peak:.0f} MiB at the peak, {after:.1f} MiB afterwards")
     checks += [
         (outcomes["verified"] + shed == count + 1, f"{dict(outcomes)}"),
         (outcomes["verified"] >= 20, "the budget has room for more"),
         (outcomes["arrived"] == outcomes["verified"] + 1 and not outcomes["refused by the gateway"], "what arrived was verified"),
         (outcomes["last verified"] == 1, "a later upload is served"),
         (peak <= 320, f"{peak:.0f} MiB are more than the budget of 256 MiB and 64 MiB"),
+        (after <= idle + KEPT, f"{after:.1f} MiB afterwards are more than {idle:.1f} MiB before and {KEPT} MiB"),
         (outcomes["exit code"] == 0, "the proxy ends in good order"),
     ]
 
     count = 64
-    outcomes, idle, peak = run(sys.argv[1], count, "multipart/form-data; boundary=x", b"x" * (11 * MIB))
-    print(f"{count} uploads of 11 MiB, streamed: {outcomes['verified']} verified; {idle:.0f} MiB idle, {peak:.0f} MiB at the peak")
+    outcomes, idle, peak, after = run(sys.argv[1], count, "multipart/form-data; boundary=x", b"x" * (11 * MIB))
+    print(f"{count} uploads of 11 MiB, streamed: {outcomes['verified']} verified; {idle:.0f} MiB idle, {peak:.0f} MiB at the peak, {after:.1f} MiB afterwards")
     checks += [
         (outcomes["verified"] == count + 1 and not outcomes["refused by the gateway"], f"{dict(outcomes)}"),
         (peak - idle <= 32, f"{peak - idle:.0f} MiB over idle are more than 32 MiB"),
+        (after <= idle + KEPT, f"{after:.1f} MiB afterwards are more than {idle:.1f} MiB before and {KEPT} MiB"),
         (outcomes["exit code"] == 0, "the proxy ends in good order"),
     ]
 
     count = 10_000
-    outcomes, idle, peak = crowd(sys.argv[1], count)
-    print(f"{count} connections: {outcomes['answered']} requests answered; {idle:.0f} MiB idle, {peak:.0f} MiB at the peak")
+    outcomes, idle, peak, after = crowd(sys.argv[1], count)
+    print(f"{count} connections: {outcomes['answered']} requests answered; {idle:.0f} MiB idle, {peak:.0f} MiB at the peak, {after:.1f} MiB afterwards")
     checks += [
         (outcomes["answered"] == count // 10, f"{dict(outcomes)}"),
         (outcomes["last verified"] == 1, "a later request is served"),
         (peak <= 320, f"{peak:.0f} MiB are more than the budget of 256 MiB and 64 MiB"),
+        (after <= idle + KEPT, f"{after:.1f} MiB afterwards are more than {idle:.1f} MiB before and {KEPT} MiB"),
         (outcomes["exit code"] == 0, "the proxy ends in good order"),
     ]
     failed = [what for holds, what in checks if not holds]
