@@ -21,7 +21,7 @@ flags=(
 )
 # What is run often is made fast, by counts of what ran how often (tests/bench/training.sh). Only what is shipped is
 # built so: elsewhere a function that has changed, and has no counts any more, would seem to have become slower.
-# The counts are LLVM 22's; one of before cannot read them.
+# The counts are LLVM 22's; one of before cannot read them. COUNTS_TO, a folder, has the program count.
 llvm=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
 if [[ -n ${COUNTS_TO:-} ]]; then
   flags+=("-Cprofile-generate=$COUNTS_TO")

@@ -7,7 +7,7 @@
 //! # What can go wrong
 //!
 //! Another version of the allocator may look at other moments. Then nothing fails, but memory stays high
-//! after a load, which `tests/bench/memory.py` shows.
+//! after a load, which `tests/clients/loads.py` does not let pass.
 
 use std::hint::black_box;
 use std::time::Duration;

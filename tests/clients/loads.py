@@ -42,10 +42,11 @@ def upload(port: int, content_type: str, body: bytes, results: list) -> None:
 def settled(proxy: Proxy, idle: float) -> float:
     """The memory of the proxy in MiB once it has given back what it does not need, or has not after a while."""
     for _ in range(2 * REST):
-        if proxy.memory("VmRSS") <= idle + KEPT:
+        after = proxy.memory("VmRSS")
+        if after <= idle + KEPT:
             break
         time.sleep(0.5)
-    return proxy.memory("VmRSS")
+    return after
 
 
 def run(binary: str, count: int, content_type: str, body: bytes) -> tuple[Counter, float, float, float]:
