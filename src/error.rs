@@ -109,9 +109,9 @@ pub enum Error {
         /// The status of its answer.
         status: u16,
     },
-    /// The request came back to the proxy that had sent it.
+    /// The request came back to the proxy that had sent it, or passed too many proxies.
     #[error(
-        "the request came back to this proxy; upstream leads to the proxy itself and has to be the gateway's address"
+        "the request came back to this proxy, or has passed three others; upstream leads to a proxy and has to be the gateway's address"
     )]
     Loop,
     /// The upstream's name has no address.

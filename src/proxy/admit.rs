@@ -1,13 +1,14 @@
 //! First step: who sent the request, where it goes, and whether it is within the limits. No body is read.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use http::Method;
 
-use super::keyring::Ring;
+use super::Settings;
+use super::loop_detection::{self, HOP_HEADER};
 use super::message::{Observed, Request};
 use super::reply::Reply;
-use super::{Settings, loops};
 use crate::config::{AuthMode, LargeBody, Methods, Route};
 use crate::error::Error;
 use crate::guard::Visitor;
@@ -20,7 +21,7 @@ const TARGET: usize = 32 * 1024;
 
 /// A request that may be forwarded, as far as can be told from its head.
 #[derive(Debug)]
-pub(super) struct Admitted {
+pub(super) struct Admitted<'a> {
     pub(super) head: RequestHead,
     pub(super) body: Incoming,
     /// The target as it goes out.
@@ -28,6 +29,8 @@ pub(super) struct Admitted {
     /// Whether it is the handshake of a WebSocket.
     pub(super) is_websocket: bool,
     pub(super) via: Via,
+    /// The value of `apig-proxy-hop` as it goes out.
+    pub(super) hops: Cow<'a, [u8]>,
     pub(super) reply: Reply,
 }
 
@@ -47,11 +50,7 @@ pub(super) struct Via {
 /// # Errors
 ///
 /// Any of the caller's errors that can be told from the head.
-pub(super) fn admit(
-    settings: &Settings,
-    ring: &Ring,
-    observed: Observed,
-) -> Result<Admitted, Error> {
+pub(super) fn admit(settings: &Settings, observed: Observed) -> Result<Admitted<'_>, Error> {
     let Observed { request, flight } = observed;
     let Request {
         head,
@@ -60,8 +59,7 @@ pub(super) fn admit(
     } = request;
     let (authority, target) = split_target(head.target(), is_secure);
     let visitor = settings.guard.check(authority, &head.fields)?;
-    let is_ours = || ring.all().any(|held| held.proof.is_on(&head.fields));
-    loops::check(&head.fields, &settings.routes, is_ours)?;
+    let hops = loop_detection::next_hop(&settings.proxy_id, head.fields.all(HOP_HEADER))?;
     check_method(&settings.methods, head.method())?;
     let target = target.ok_or(SignatureError::NotAPath)?;
     if target.len() > TARGET {
@@ -81,6 +79,7 @@ pub(super) fn admit(
         target,
         is_websocket,
         via,
+        hops,
         reply,
         body,
         head,

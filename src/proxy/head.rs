@@ -5,6 +5,7 @@
 //! answer those that it sets anew. All of them go in every spelling that a server or a caller might fold
 //! into them, so that nobody can smuggle in its own.
 
+use super::loop_detection::HOP_HEADER;
 use crate::http1::{Fields, push_field};
 
 /// Headers that concern one connection only, named in `Connection` or not.
@@ -21,7 +22,8 @@ const HOP_BY_HOP: [&str; 9] = [
 ];
 
 /// Headers that the proxy sets itself, or that only a proxy may set.
-const OWNED: [&str; 12] = [
+const OWNED: [&str; 13] = [
+    HOP_HEADER,
     "host",
     "authorization",
     "content-length",
@@ -196,6 +198,8 @@ mod tests {
             "x_Forwarded_host",
             "x-apig-proxy-token",
             "expect",
+            "apig-proxy-hop",
+            "Apig_Proxy-Hop",
         ] {
             assert_eq!(passed(format!("{name}: 1\r\n").as_bytes()), b"", "{name}");
         }

@@ -24,7 +24,7 @@ mod head;
 mod keyring;
 mod location;
 mod lockout;
-mod loops;
+mod loop_detection;
 mod message;
 mod observe;
 mod payload;
@@ -182,7 +182,7 @@ impl Pipeline {
             return Ok(answer);
         }
         let flight = Rc::clone(&observed.flight);
-        let admitted = admit::admit(&self.settings, &self.ring, observed)?;
+        let admitted = admit::admit(&self.settings, observed)?;
         let prepared = payload::prepare(&self.settings, admitted).await?;
         let exchange = forward::forward(self, prepared).await?;
         if exchange.is_refusal {

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::admit::Admitted;
 use super::body::{BLOCK, Pieces, RequestBody, Streamed};
+use super::loop_detection::HOP_HEADER;
 use super::reply::Reply;
 use super::{Settings, head};
 use crate::config::{MediaRange, Route};
@@ -61,13 +62,17 @@ impl Prepared {
 /// # Errors
 ///
 /// What a caller can do wrong with a body, and [`Error::Overloaded`] when it cannot be held.
-pub(super) async fn prepare(settings: &Settings, admitted: Admitted) -> Result<Prepared, Error> {
+pub(super) async fn prepare(
+    settings: &Settings,
+    admitted: Admitted<'_>,
+) -> Result<Prepared, Error> {
     let Admitted {
         head,
         body,
         target,
         is_websocket,
         via,
+        hops,
         reply,
     } = admitted;
     let (body, hash) = if body.declared() == Some(0) {
@@ -87,6 +92,7 @@ pub(super) async fn prepare(settings: &Settings, admitted: Admitted) -> Result<P
     };
     let route = &settings.routes[reply.route];
     let mut outgoing = outgoing_head(&head, &target, route);
+    push_field(&mut outgoing, HOP_HEADER, &hops);
     if is_websocket {
         push_field(&mut outgoing, "connection", b"Upgrade");
         push_field(&mut outgoing, "upgrade", b"websocket");

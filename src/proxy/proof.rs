@@ -112,14 +112,6 @@ impl Proof {
         }
     }
 
-    /// Whether a request has come back that this proof was put on.
-    pub(super) fn is_on(&self, fields: &crate::http1::Fields) -> bool {
-        match self {
-            Self::Key(key) => super::loops::is_signed_by(fields, key),
-            Self::Header(header) => header.is_on(fields),
-        }
-    }
-
     /// Makes the head that is sent.
     ///
     /// # Errors
@@ -162,15 +154,5 @@ impl HeaderProof {
             Kind::ApiKey => ("authorization", b"Bearer "),
             Kind::Token | Kind::Key => ("x-auth-token", b""),
         }
-    }
-
-    fn is_on(&self, fields: &crate::http1::Fields) -> bool {
-        use subtle::ConstantTimeEq;
-        let (name, prefix) = self.field();
-        let shown = fields
-            .only(name)
-            .and_then(|value| value.strip_prefix(prefix));
-        let secret = self.secret.expose_secret().as_bytes();
-        shown.is_some_and(|shown| shown.ct_eq(secret).into())
     }
 }

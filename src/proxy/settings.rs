@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::body::Blocks;
 use super::budget::Budget;
 use super::keyring::Keyring;
+use super::loop_detection::ProxyId;
 use super::observe::Pools;
 use crate::clock::GatewayClock;
 use crate::config::{Access, Config, Limits, Methods, PoolConfig, Route, SigningConfig, Timeouts};
@@ -34,6 +35,7 @@ pub struct Settings {
     /// The number by which requests of each route are counted.
     pub(super) counted_as: Vec<usize>,
     pub(super) pools: Pools,
+    pub(super) proxy_id: ProxyId,
 }
 
 impl Settings {
@@ -60,6 +62,7 @@ impl Settings {
             metrics: Arc::default(),
             counted_as: Vec::new(),
             pools: Pools::default(),
+            proxy_id: ProxyId::random(),
         }
         .counting()
     }
@@ -69,6 +72,7 @@ impl Settings {
     #[must_use]
     pub fn after(mut self, before: &Self) -> Self {
         self.blocks = before.blocks.clone();
+        self.proxy_id = before.proxy_id;
         self.metrics = Arc::clone(&before.metrics);
         self.budget = before.budget.clone();
         self.budget.resize(self.limits.buffered);
@@ -133,4 +137,18 @@ fn origins(routes: &[Route]) -> Vec<&Route> {
         }
     }
     origins
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::with_upstream;
+    use crate::proxy::properties::settings_of;
+
+    #[test]
+    fn a_reload_keeps_the_id_that_loops_are_noticed_by() {
+        let config = with_upstream("https://gateway.example").unwrap();
+        let (before, other) = (settings_of(&config), settings_of(&config));
+        assert_ne!(before.proxy_id, other.proxy_id);
+        assert_eq!(other.after(&before).proxy_id, before.proxy_id);
+    }
 }

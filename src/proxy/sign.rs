@@ -72,6 +72,7 @@ impl SigningKey {
     }
 
     /// The access key id.
+    #[cfg(test)]
     pub(super) fn access_key(&self) -> &str {
         self.signer.access_key()
     }

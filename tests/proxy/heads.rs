@@ -25,7 +25,14 @@ fn a_get_arrives_signed_with_exactly_one_of_each_header_of_ours() {
         .collect();
     assert_eq!(
         names,
-        ["host", "Accept", "x-stage", "x-sdk-date", "authorization"]
+        [
+            "host",
+            "Accept",
+            "x-stage",
+            "apig-proxy-hop",
+            "x-sdk-date",
+            "authorization"
+        ]
     );
     let verified = seen.verified();
     assert_eq!(verified.signed_headers, ["host", "x-sdk-date", "x-stage"]);

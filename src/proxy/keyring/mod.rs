@@ -212,11 +212,6 @@ impl Ring {
         view.held.clone()
     }
 
-    /// All that is shown at the moment.
-    pub(super) fn all(&self) -> impl Iterator<Item = Rc<Held>> {
-        (0..self.views.len()).filter_map(|slot| self.current(slot))
-    }
-
     /// What a slot shows, if it is good and not the one that was `refused`; waits for it a moment if there
     /// is none.
     ///

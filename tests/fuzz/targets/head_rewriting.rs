@@ -8,7 +8,8 @@ use apig_proxy::proxy::pass_unowned;
 
 /// Names that only the proxy sets, or that concern one connection only. Said again here, so that one
 /// that is lost in the program is missed.
-const FORBIDDEN: [&str; 21] = [
+const FORBIDDEN: [&str; 22] = [
+    "apig-proxy-hop",
     "authorization",
     "connection",
     "content-length",

@@ -138,7 +138,14 @@ fn nothing_is_added_but_the_secret_in_the_place_of_what_the_caller_sent() {
         let seen = upstream.only_request();
         assert_eq!(
             names(&seen),
-            ["host", "accept", "x-stage", "content-length", name],
+            [
+                "host",
+                "accept",
+                "x-stage",
+                "apig-proxy-hop",
+                "content-length",
+                name
+            ],
             "{mode:?}"
         );
         assert_eq!(seen.header(name), value);
@@ -156,7 +163,10 @@ fn a_project_that_is_configured_is_sent_in_every_mode() {
         let proxy = Proxy::start(&config);
         assert_eq!(get(&proxy, "/v1").status, 200);
         let seen = upstream.only_request();
-        assert_eq!(names(&seen), ["host", "x-stage", "x-project-id", name]);
+        assert_eq!(
+            names(&seen),
+            ["host", "x-stage", "apig-proxy-hop", "x-project-id", name]
+        );
         assert_eq!(seen.header("x-project-id"), "p1");
     }
 }

@@ -80,6 +80,7 @@ fn fault_13_what_concerns_one_connection_ends_here_in_every_spelling() {
     let expected = [
         "host",
         "x-stage",
+        "apig-proxy-hop",
         "content-length",
         "x-sdk-date",
         "authorization",

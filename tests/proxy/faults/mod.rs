@@ -12,6 +12,7 @@ mod connecting;
 mod early;
 mod guard;
 mod heads;
+mod loops;
 mod network;
 mod passed;
 mod presence;

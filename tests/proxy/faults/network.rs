@@ -1,8 +1,8 @@
-//! Ways that lead back, or come to an end: numbers 62 and 78, pools, and proxies of the network.
+//! Ways that come to an end: number 78, pools, and proxies of the network.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -15,37 +15,6 @@ use crate::support::{
 };
 
 const GET: &str = "GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n";
-
-#[test]
-fn fault_62_a_request_that_comes_back_is_a_loop_at_the_first_hop() {
-    let back: Arc<Mutex<Option<SocketAddr>>> = Arc::default();
-    let address = Arc::clone(&back);
-    // A server that passes requests back to the proxy, as they came.
-    let upstream = Upstream::scripted(move |seen, out| {
-        let mut head = format!("{}\r\n", seen.line).into_bytes();
-        for (name, value) in &seen.headers {
-            head.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
-        }
-        head.extend(b"connection: close\r\n\r\n");
-        let mut stream = TcpStream::connect(address.lock().unwrap().unwrap())?;
-        stream.write_all(&head)?;
-        stream.write_all(&seen.body)?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        out.write_all(&answer)
-    });
-    let scene = Scene::before(upstream);
-    *back.lock().unwrap() = Some(scene.proxy.address);
-    for request in [
-        GET,
-        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}",
-    ] {
-        let before = scene.upstream.requests().len();
-        let answer = scene.proxy.exchange(request);
-        assert_eq!((answer.status, answer.code().as_str()), (502, "loop"));
-        assert_eq!(scene.upstream.requests().len(), before + 1);
-    }
-}
 
 #[test]
 fn fault_78_the_first_request_after_an_interruption_is_served() {

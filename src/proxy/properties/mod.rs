@@ -21,7 +21,8 @@ use crate::http1::{Caller, Incoming, RequestHead, Wire};
 use crate::telemetry::metrics::{Meter, Metrics};
 
 /// Names that the proxy owns, and some that it passes on.
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 23] = [
+    "apig-proxy-hop",
     "host",
     "authorization",
     "x-sdk-date",
@@ -47,7 +48,13 @@ const NAMES: [&str; 22] = [
 ];
 
 /// Those that have to leave exactly once, with this value or another of the proxy's own.
-const ONCE: [&str; 4] = ["host", "x-stage", "x-sdk-date", "authorization"];
+const ONCE: [&str; 5] = [
+    "host",
+    "x-stage",
+    "x-sdk-date",
+    "authorization",
+    "apig-proxy-hop",
+];
 
 /// What may never leave with a caller's value.
 const OWNED: [&str; 9] = [
@@ -65,14 +72,18 @@ const OWNED: [&str; 9] = [
 fn settings() -> Settings {
     let mut config: Config = with_upstream("https://gateway.example/base").unwrap();
     config.methods = Methods::Any;
+    settings_of(&config)
+}
+
+pub(super) fn settings_of(config: &Config) -> Settings {
     let credentials = Credentials {
         access_key: "AK".to_owned(),
         secret_key: "SK".into(),
         security_token: None,
     };
-    let supply = Supply::fixed(needs(&config)[0], "default", &credentials);
+    let supply = Supply::fixed(needs(config)[0], "default", &credentials);
     let guard = Guard::new(&config.access, &["127.0.0.1:8080".parse().unwrap()]);
-    Settings::new(&config, guard, Keyring::new(&config, &[supply]))
+    Settings::new(config, guard, Keyring::new(config, &[supply]))
 }
 
 /// A name in a spelling of its own: capitals, and `_` for `-`.
@@ -87,14 +98,15 @@ fn name(random: &mut Rng) -> String {
 }
 
 fn value(random: &mut Rng) -> String {
-    match random.u8(..8) {
+    match random.u8(..9) {
         0 => "evil.example".to_owned(),
         1 => name(random),
         2 => format!("{}, {}", name(random), name(random)),
         3 => "0".to_owned(),
         4 => "UNSIGNED-PAYLOAD".to_owned(),
-        5 => "close".to_owned(),
+        5 => "1;0123456789abcdef".to_owned(),
         6 => String::new(),
+        7 => "close".to_owned(),
         _ => "\u{e9}vil, evil".to_owned(),
     }
 }
@@ -159,6 +171,10 @@ fn head(random: &mut Rng) -> Vec<u8> {
     head.into_bytes()
 }
 
+fn request_head(bytes: &[u8]) -> Option<RequestHead> {
+    RequestHead::parse(&bytes.to_vec().into()).ok()
+}
+
 /// What leaves for a head that was let through.
 fn sent(settings: &Settings, meter: &Rc<Meter>, head: RequestHead) -> Option<Vec<u8>> {
     let (near, _far) = duplex(64);
@@ -175,7 +191,7 @@ fn sent(settings: &Settings, meter: &Rc<Meter>, head: RequestHead) -> Option<Vec
         request,
     };
     let ring = Ring::new(&settings.keyring);
-    let admitted = admit::admit(settings, &ring, observed).ok()?;
+    let admitted = admit::admit(settings, observed).ok()?;
     // Without a body, there is nothing to wait for.
     let prepared = payload::prepare(settings, admitted).now_or_never()?.ok()?;
     let route = &settings.routes[prepared.reply.route];
@@ -216,6 +232,12 @@ fn check(head: &[u8], sent: &[u8]) {
         "{}",
         shown()
     );
+    let hops = values("apig-proxy-hop")[0];
+    assert!(
+        hops.starts_with(b"1;") || hops.starts_with(b"2;0123456789abcdef,"),
+        "{}",
+        shown()
+    );
     for name in OWNED {
         assert!(values(name).is_empty(), "{name}: {}", shown());
     }
@@ -226,13 +248,15 @@ fn check(head: &[u8], sent: &[u8]) {
     );
 }
 
+/// A number of the environment.
+fn number(name: &str, default: u64) -> u64 {
+    let environment = Environment::of_process();
+    let text = environment.text(name).map(str::to_owned);
+    text.and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
 #[test]
 fn every_request_goes_where_it_should_with_each_header_of_ours_once() {
-    let environment = Environment::of_process();
-    let number = |name: &str, default: u64| {
-        let text = environment.text(name).map(str::to_owned);
-        text.and_then(|text| text.parse().ok()).unwrap_or(default)
-    };
     let (cases, seed) = (
         number("PROPERTY_CASES", 20_000),
         number("PROPERTY_SEED", 20_261_124),
@@ -242,7 +266,7 @@ fn every_request_goes_where_it_should_with_each_header_of_ours_once() {
     let mut let_through = 0;
     for _ in 0..cases {
         let bytes = head(&mut random);
-        let Ok(head) = RequestHead::parse(&bytes.clone().into()) else {
+        let Some(head) = request_head(&bytes) else {
             continue;
         };
         if let Some(sent) = sent(&settings, &meter, head) {

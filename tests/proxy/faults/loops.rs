@@ -1,0 +1,237 @@
+//! Requests that come back, or pass one proxy after the other: numbers 62 and 98.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::support::{Proxy, Scene, Seen, Upstream, config};
+
+const GET: &str = "GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n";
+const POST: &str = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}";
+const HANDSHAKE: &str = "GET /chat HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+const OTHER: &str = "0123456789abcdef";
+
+/// Where a server passes requests on to. Proxies that lead to each other cannot both be started with
+/// the address of the other one.
+type Destination = Arc<Mutex<Option<SocketAddr>>>;
+
+/// A server that passes requests on as they came, and the answers back.
+fn passing_on(to: &Destination) -> Upstream {
+    let to = Arc::clone(to);
+    Upstream::scripted(move |seen, out| {
+        let mut head = format!("{}\r\n", seen.line).into_bytes();
+        for (name, value) in &seen.headers {
+            head.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
+        }
+        if seen.all("upgrade").is_empty() {
+            head.extend(b"connection: close\r\n");
+        }
+        head.extend(b"\r\n");
+        let mut stream = TcpStream::connect(to.lock().unwrap().unwrap())?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.write_all(&head)?;
+        stream.write_all(&seen.body)?;
+        let mut answer = vec![0; 64 * 1024];
+        let mut length = 0;
+        // The answer of a proxy fits in here, and the connection of a handshake stays open.
+        while !answer[..length].ends_with(b"}") {
+            match stream.read(&mut answer[length..])? {
+                0 => break,
+                read => length += read,
+            }
+        }
+        out.write_all(&answer[..length])
+    })
+}
+
+/// A scene whose upstream does not take many connections, so that a loop ends in any case.
+fn before(upstream: Upstream) -> Scene {
+    Scene::with(upstream, |config| {
+        config.pool.connections = 8;
+        config.pool.http2 = false;
+        config.timeouts.connect = Duration::from_millis(500);
+    })
+}
+
+/// The count and the ids that a request carries.
+fn hops(seen: &Seen) -> (u32, Vec<String>) {
+    let (count, ids) = seen.header("apig-proxy-hop").split_once(';').unwrap();
+    let ids: Vec<String> = ids.split(',').map(str::to_owned).collect();
+    let is_hex = |id: &String| id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    assert!(ids.iter().all(is_hex), "{ids:?}");
+    (count.parse().unwrap(), ids)
+}
+
+fn with_hops(lines: &str) -> String {
+    format!("GET /hops HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n")
+}
+
+#[test]
+fn fault_62_a_request_that_comes_back_is_a_loop_at_the_first_hop() {
+    let back = Destination::default();
+    let scene = before(passing_on(&back));
+    *back.lock().unwrap() = Some(scene.proxy.address);
+    for request in [GET, POST, HANDSHAKE] {
+        let before = scene.upstream.requests().len();
+        let answer = scene.proxy.exchange(request);
+        assert_eq!((answer.status, answer.code().as_str()), (502, "loop"));
+        assert_eq!(scene.upstream.requests().len(), before + 1, "{request}");
+    }
+}
+
+#[test]
+fn fault_62_a_request_that_comes_back_under_another_host_is_a_loop_too() {
+    let back = Destination::default();
+    let name_of_proxy = Destination::clone(&back);
+    let upstream = Upstream::scripted(move |seen, out| {
+        let to = name_of_proxy.lock().unwrap().unwrap();
+        let hops = seen.header("apig-proxy-hop");
+        let request = format!(
+            "GET / HTTP/1.1\r\nhost: {to}\r\napig-proxy-hop: {hops}\r\nconnection: close\r\n\r\n"
+        );
+        let mut stream = TcpStream::connect(to)?;
+        stream.write_all(request.as_bytes())?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        out.write_all(&answer)
+    });
+    let scene = before(upstream);
+    *back.lock().unwrap() = Some(scene.proxy.address);
+    let answer = scene.proxy.exchange(GET);
+    assert_eq!((answer.status, answer.code().as_str()), (502, "loop"));
+    assert_eq!(scene.upstream.requests().len(), 1);
+}
+
+#[test]
+fn fault_98_two_proxies_that_lead_to_each_other_make_two_requests_of_one() {
+    let (to_first, to_second) = (Destination::default(), Destination::default());
+    let first = before(passing_on(&to_second));
+    let second = before(passing_on(&to_first));
+    *to_first.lock().unwrap() = Some(first.proxy.address);
+    *to_second.lock().unwrap() = Some(second.proxy.address);
+    for request in [GET, POST, HANDSHAKE] {
+        let sent = first.upstream.requests().len();
+        let answer = first.proxy.exchange(request);
+        assert_eq!((answer.status, answer.code().as_str()), (502, "loop"));
+        let (there, back) = (first.upstream.requests(), second.upstream.requests());
+        assert_eq!((there.len(), back.len()), (sent + 1, sent + 1), "{request}");
+        let ((one, ids), (two, both)) = (hops(&there[sent]), hops(&back[sent]));
+        assert_eq!((one, two), (1, 2));
+        assert_eq!((ids.len(), both.len()), (1, 2));
+        assert_eq!(both[0], ids[0]);
+    }
+}
+
+#[test]
+fn fault_98_a_request_passes_three_proxies_and_not_a_fourth() {
+    let gateway = Upstream::start();
+    let mut proxies = vec![Proxy::start(&config(&gateway))];
+    let mut links = Vec::new();
+    for _ in 0..2 {
+        let to = Destination::default();
+        *to.lock().unwrap() = Some(proxies[proxies.len() - 1].address);
+        let link = passing_on(&to);
+        proxies.push(Proxy::start(&config(&link)));
+        links.push(link);
+    }
+    assert_eq!(proxies[2].exchange(GET).status, 200);
+    let seen = gateway.only_request();
+    let (count, ids) = hops(&seen);
+    assert_eq!((count, ids.len()), (3, 3));
+    seen.verified();
+
+    let to = Destination::default();
+    *to.lock().unwrap() = Some(proxies[2].address);
+    let link = passing_on(&to);
+    let fourth = Proxy::start(&config(&link));
+    let answer = fourth.exchange(GET);
+    assert_eq!((answer.status, answer.code().as_str()), (502, "loop"));
+    assert_eq!(gateway.requests().len(), 1);
+}
+
+#[test]
+fn fault_98_the_hops_of_a_request_are_counted_and_not_signed() {
+    let scene = Scene::plain();
+    let cases = [
+        ("", 1, 0),
+        ("apig-proxy-hop: 1;0123456789abcdef\r\n", 2, 1),
+        ("APIG-Proxy-Hop:  2;0123456789abcdef \r\n", 3, 1),
+        (
+            "apig-proxy-hop: 2;0123456789ABCDEF,0123456789abcdef\r\n",
+            3,
+            2,
+        ),
+        (
+            "connection: apig-proxy-hop\r\napig-proxy-hop: 1;0123456789abcdef\r\n",
+            2,
+            1,
+        ),
+        // Another header, which something on the way might fold into ours.
+        ("apig_proxy_hop: 7;fedcba9876543210\r\n", 1, 0),
+    ];
+    let mut own = None;
+    for (at, (lines, count, others)) in cases.into_iter().enumerate() {
+        assert_eq!(scene.proxy.exchange(with_hops(lines)).status, 200);
+        let seen = scene.upstream.requests().swap_remove(at);
+        let (counted, ids) = hops(&seen);
+        assert_eq!((counted, ids.len()), (count, others + 1), "{lines}");
+        assert!(
+            ids[..others]
+                .iter()
+                .all(|id| id.eq_ignore_ascii_case(OTHER))
+        );
+        assert_eq!(own.get_or_insert_with(|| ids[others].clone()), &ids[others]);
+        assert!(seen.all("apig_proxy_hop").is_empty());
+        let signed = seen.verified().signed_headers;
+        assert_eq!(signed, ["host", "x-sdk-date", "x-stage"]);
+    }
+    // The first one that came back.
+    let lines = format!("apig-proxy-hop: 1;{}\r\n", own.unwrap());
+    scene.refuses(with_hops(&lines), 502, "loop");
+}
+
+#[test]
+fn fault_98_too_many_hops_and_those_that_cannot_be_read_are_refused() {
+    let scene = Scene::plain();
+    for value in [
+        "3;0123456789abcdef",
+        "04;0123456789abcdef",
+        "99;0123456789abcdef",
+    ] {
+        let lines = format!("apig-proxy-hop: {value}\r\n");
+        scene.refuses(with_hops(&lines), 502, "loop");
+    }
+    let five = ["0123456789abcdef"; 5].join(",");
+    for value in [
+        "",
+        "1",
+        "1;",
+        ";0123456789abcdef",
+        "x;0123456789abcdef",
+        "+1;0123456789abcdef",
+        "-1;0123456789abcdef",
+        "100;0123456789abcdef",
+        "1;0123456789abcde",
+        "1;0123456789abcdef0",
+        "1;0123456789abcdeg",
+        "1;+123456789abcdef",
+        "1; 0123456789abcdef",
+        "1;0123456789abcdef,",
+        "1;,0123456789abcdef",
+        "1;0123456789abcdef;0123456789abcdef",
+        "1,0123456789abcdef",
+        &format!("1;{five}"),
+        "1;\u{e9}",
+    ] {
+        let lines = format!("apig-proxy-hop: {value}\r\n");
+        scene.refuses(with_hops(&lines), 400, "bad_request");
+    }
+    let twice = "apig-proxy-hop: 1;0123456789abcdef\r\n".repeat(2);
+    scene.refuses(with_hops(&twice), 400, "bad_request");
+    // Who may not use the proxy learns nothing of it.
+    let foreign = "GET / HTTP/1.1\r\nHost: evil.example\r\napig-proxy-hop: 3;x\r\n\r\n";
+    scene.refuses(foreign, 403, "host_not_allowed");
+}
