@@ -52,7 +52,7 @@ pub enum Error {
     },
     /// No route takes the path.
     #[error(
-        "no route takes this path; add a [[route]] for it, a top-level upstream, or the path to the route's paths"
+        "no route takes this path; add a [[route]] for it, a top-level upstream, or the path to the route's paths, and write it without // and needless % escapes"
     )]
     NoRoute,
     /// The method is not in the configuration.

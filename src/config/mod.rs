@@ -33,6 +33,8 @@ use std::time::Duration;
 
 use http::{HeaderValue, Method};
 
+use crate::signature::normalized_path;
+
 pub use credentials::{
     CredentialSource, CredentialsConfig, Endpoint, Endpoints, IamUser, TokenSource,
 };
@@ -112,6 +114,15 @@ impl Route {
         let (one, two) = (&self.upstream, &other.upstream);
         (one.scheme, &one.host, one.port, &self.egress)
             == (two.scheme, &two.host, two.port, &other.egress)
+    }
+
+    /// The prefix as a gateway may read it, without a slash at its end.
+    #[must_use]
+    pub fn normalized_prefix(&self) -> Vec<u8> {
+        let mut prefix = normalized_path(&self.prefix).into_owned();
+        // Its slashes are merged, so there is one at most.
+        prefix.pop_if(|last| *last == b'/');
+        prefix
     }
 }
 

@@ -57,8 +57,12 @@ pub(super) fn routes(
         let Some(route) = route(said, judge, usual, listen, sets) else {
             continue;
         };
-        if routes.iter().any(|(other, _)| other.prefix == route.prefix) {
-            let message = "another route takes the same path; keep one of them (the top-level upstream is the route for \"/\")";
+        let prefix = route.normalized_prefix();
+        if routes
+            .iter()
+            .any(|(other, _)| other.normalized_prefix() == prefix)
+        {
+            let message = "another route takes the same path, decoded and with merged slashes; keep one of them (the top-level upstream is the route for \"/\")";
             let problem = Problem {
                 place: said.place.clone(),
                 key: "route.path".to_owned(),

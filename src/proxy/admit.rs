@@ -68,7 +68,8 @@ pub(super) fn admit(settings: &Settings, observed: Observed) -> Result<Admitted<
     let is_websocket = check_upgrade(&head, &body)?;
     check_expectations(&head.fields)?;
     let path = target.split('?').next().unwrap_or_default();
-    let route = find_route(&settings.routes, path).ok_or(Error::NoRoute)?;
+    let route = settings.route_matcher.find(&settings.routes, path);
+    let route = route.ok_or(Error::NoRoute)?;
     flight.on_route(settings.counted_as[route]);
     check_route(&settings.routes[route], head.method(), path)?;
     let via = via(settings, route, &body)?;
@@ -225,14 +226,6 @@ fn check_route(route: &Route, method: &str, path: &str) -> Result<(), Error> {
     }
 }
 
-/// The first route whose prefix the path has; they are sorted by length.
-fn find_route(routes: &[Route], path: &str) -> Option<usize> {
-    routes.iter().position(|route| {
-        path.strip_prefix(route.prefix.as_str())
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    })
-}
-
 /// The target with the route's prefix replaced by the upstream's path, and the query respelt.
 fn outgoing_target(route: &Route, target: &str) -> Result<String, Error> {
     let parsed = Target::parse(target)?;
@@ -274,26 +267,6 @@ mod tests {
             auth: Auth::default(),
             large_body: LargeBody::Reject,
         }
-    }
-
-    #[test]
-    fn the_longest_prefix_of_whole_segments_wins() {
-        let routes = [
-            route("/flowers/red", ""),
-            route("/flowers", ""),
-            route("", ""),
-        ];
-        for (path, expected) in [
-            ("/flowers/red", 0),
-            ("/flowers/red/1", 0),
-            ("/flowers/redder", 1),
-            ("/flowers", 1),
-            ("/flowersx", 2),
-            ("/", 2),
-        ] {
-            assert_eq!(find_route(&routes, path), Some(expected), "{path}");
-        }
-        assert_eq!(find_route(&routes[..2], "/trees"), None);
     }
 
     #[test]

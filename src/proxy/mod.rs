@@ -36,6 +36,7 @@ mod refusal;
 mod renewals;
 mod reply;
 mod respond;
+mod route;
 mod sending;
 mod settings;
 mod sign;

@@ -10,6 +10,7 @@ use super::budget::Budget;
 use super::keyring::Keyring;
 use super::loop_detection::ProxyId;
 use super::observe::Pools;
+use super::route::RouteMatcher;
 use crate::clock::GatewayClock;
 use crate::config::{Access, Config, Limits, Methods, PoolConfig, Route, SigningConfig, Timeouts};
 use crate::guard::Guard;
@@ -21,6 +22,7 @@ pub struct Settings {
     pub(super) guard: Guard,
     pub(super) access: Access,
     pub(super) routes: Vec<Route>,
+    pub(super) route_matcher: RouteMatcher,
     pub(super) methods: Methods,
     pub(super) signing: SigningConfig,
     pub(super) limits: Limits,
@@ -46,6 +48,7 @@ impl Settings {
             guard,
             access: config.access.clone(),
             routes: config.routes.clone(),
+            route_matcher: RouteMatcher::new(&config.routes),
             methods: config.methods.clone(),
             signing: config.signing.clone(),
             limits: config.limits.clone(),

@@ -43,6 +43,7 @@
 mod canonical;
 mod date;
 mod encoding;
+mod normalized_path;
 mod payload;
 mod signer;
 mod target;
@@ -50,6 +51,7 @@ mod verify;
 
 pub use canonical::{CanonicalRequest, Redacted, string_to_sign};
 pub use date::SigningDate;
+pub use normalized_path::normalized_path;
 pub use payload::{Payload, PayloadHash, PayloadHasher, UNSIGNED_PAYLOAD};
 pub use signer::{Signature, Signer};
 pub use target::{Target, respell_query};

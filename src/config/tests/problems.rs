@@ -191,6 +191,8 @@ fn values_outside_their_bounds_are_refused() {
         "[[route]]\npath = \"/a\"",
         "[[route]]\nupstream = \"https://gw.example\"",
         "[[route]]\npath = \"/\"\nupstream = \"https://gw.example\"",
+        "[[route]]\npath = \"/%2F\"\nupstream = \"https://gw.example\"",
+        "[[route]]\npath = \"/a%2Fb\"\nupstream = \"https://gw.example\"\n[[route]]\npath = \"//a/%62\"\nupstream = \"https://gw.example\"",
         "[[route]]\npath = \"/a\"\nupstream = \"https://gw.example\"\nstgae = \"x\"",
     ] {
         let problem = problem(text);

@@ -1,7 +1,11 @@
 //! What holds for every request, whatever a caller writes: it goes where the configuration says, and each
 //! header of the proxy's own leaves once, with the proxy's value.
 //!
+//! And it lands on the route that judged it, whichever way the gateway reads its path.
+//!
 //! `PROPERTY_CASES` says how many requests are tried, `PROPERTY_SEED` which; the checks run a million.
+
+mod readings;
 
 use std::cell::RefCell;
 use std::rc::Rc;

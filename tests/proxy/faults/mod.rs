@@ -19,5 +19,6 @@ mod presence;
 mod refusals;
 mod requests;
 mod retries;
+mod routes;
 mod streams;
 mod uploads;
