@@ -4,6 +4,8 @@
 //! The `Display` of a variant is the fixed text that the caller gets: it says what to do and holds no
 //! value of the caller's, no address and no secret. Details for the log are in `source`.
 
+mod origin;
+
 use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use http::StatusCode;
 
 use crate::http1::{Malformed, ReadError};
 use crate::signature::SignatureError;
+pub use origin::OriginRefusal;
 
 /// What went wrong with a request.
 #[derive(Debug, thiserror::Error)]
@@ -42,13 +45,13 @@ pub enum Error {
         /// The value, for the log.
         host: Untrusted,
     },
-    /// A web page of another origin sent the request.
-    #[error(
-        "web pages of other origins may not use the proxy; list the origin in access.origins to allow it"
-    )]
+    /// A web browser sent the request, for a page that may not use the proxy.
+    #[error("{reason}")]
     OriginNotAllowed {
-        /// The origin, or the site that the browser told, for the log.
-        origin: Untrusted,
+        /// Which rule refused it.
+        reason: OriginRefusal,
+        /// The header value that the rule refused, for the log.
+        value: Untrusted,
     },
     /// No route takes the path.
     #[error(
@@ -298,7 +301,7 @@ impl Error {
         match self {
             Self::Internal(what) => text.push_str(what),
             Self::EgressRefused { status } => text.push_str(&format!("status {status}")),
-            Self::HostNotAllowed { host: value } | Self::OriginNotAllowed { origin: value } => {
+            Self::HostNotAllowed { host: value } | Self::OriginNotAllowed { value, .. } => {
                 text.push_str(&value.0);
             }
             _ => {}

@@ -124,9 +124,9 @@ impl Admin {
         let path = path.unwrap_or_default();
         // Not the token: it is for requests that are signed.
         if path == QUIT {
-            self.guard.check_page(authority, &head.fields)?;
+            self.guard.check_admin_action(authority, head)?;
         } else {
-            self.guard.check_probe(authority, &head.fields)?;
+            self.guard.check_probe(authority, head)?;
         }
         Ok(written(self.page(path, head.method())))
     }

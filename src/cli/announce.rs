@@ -26,6 +26,7 @@ pub(super) fn announce(loaded: &Loaded) {
         config,
         file,
         memory,
+        warnings,
         ..
     } = loaded;
     if let Some(memory) = memory {
@@ -43,6 +44,9 @@ pub(super) fn announce(loaded: &Loaded) {
     }
     if let Some(file) = file {
         tracing::info!("configuration from {}", file.display());
+    }
+    for warning in warnings {
+        tracing::warn!("{warning}");
     }
     announce_routes(config);
     for listen in &config.listen {

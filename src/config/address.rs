@@ -147,24 +147,6 @@ pub(super) fn host(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// Reads an origin of web pages.
-pub(super) fn origin(text: &str) -> Result<String, &'static str> {
-    const EXPECTED: &str = "expected origins like \"http://localhost:3000\", without a path; \"*\" and \"null\" cannot be allowed";
-    let uri: Uri = text.parse().map_err(|_| EXPECTED)?;
-    let is_origin = matches!(uri.scheme_str(), Some("http" | "https"))
-        && uri
-            .authority()
-            .is_some_and(|authority| !authority.as_str().contains('@'))
-        && !text.ends_with('/')
-        && uri.path() == "/"
-        && uri.query().is_none();
-    if is_origin {
-        Ok(text.to_ascii_lowercase())
-    } else {
-        Err(EXPECTED)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,27 +238,11 @@ mod tests {
     }
 
     #[test]
-    fn hosts_and_origins_are_kept_in_one_spelling() {
+    fn hosts_are_kept_in_one_spelling() {
         assert_eq!(host("Proxy.Internal.").unwrap(), "proxy.internal");
         assert_eq!(host("[::2]").unwrap(), "[::2]");
-        assert_eq!(
-            origin("HTTP://localhost:3000").unwrap(),
-            "http://localhost:3000"
-        );
         for text in ["", "*", "a:80", "http://a", "0.0.0.0", "[::]", "a b"] {
             assert!(host(text).is_err(), "{text}");
-        }
-        for text in [
-            "",
-            "*",
-            "null",
-            "localhost",
-            "http://a/",
-            "http://a/b",
-            "http://u@a",
-            "file:///x",
-        ] {
-            assert!(origin(text).is_err(), "{text}");
         }
     }
 }

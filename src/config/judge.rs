@@ -21,11 +21,17 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) struct Judge<'a> {
     raw: &'a Raw,
     pub(super) problems: Vec<Problem>,
+    /// What is risky, but no reason not to start.
+    pub(super) warnings: Vec<Problem>,
 }
 
 impl<'a> Judge<'a> {
     pub(super) fn new(raw: &'a Raw, problems: Vec<Problem>) -> Self {
-        Self { raw, problems }
+        Self {
+            raw,
+            problems,
+            warnings: Vec::new(),
+        }
     }
 
     /// Sockets in place of addresses.
@@ -47,6 +53,16 @@ impl<'a> Judge<'a> {
     pub(super) fn report(&mut self, key: &str, message: impl Into<String>) {
         let place = self.place(key);
         self.problems.push(Problem {
+            place,
+            key: key.to_owned(),
+            message: message.into(),
+        });
+    }
+
+    /// Warns of a key, at the place where it was said.
+    pub(super) fn warn(&mut self, key: &str, message: impl Into<String>) {
+        let place = self.place(key);
+        self.warnings.push(Problem {
             place,
             key: key.to_owned(),
             message: message.into(),

@@ -219,7 +219,16 @@ pub const KEYS: &[Key] = &[
         "[]",
         "`Host` names allowed beside localhost, 127.0.0.1, [::1] and the bound addresses",
     ),
-    key("access.origins", "[]", "origins of web pages that may call"),
+    key(
+        "access.origins",
+        "[]",
+        "origins of web pages that may call, as browsers send them: `http://localhost:3000`",
+    ),
+    key(
+        "access.browser",
+        "false",
+        "open pages through the proxy in a browser: typed addresses, and what those pages send; never prefetches",
+    ),
     key(
         "access.token_file",
         r#""""#,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::address::{self, EXPECTED_LISTEN};
 use super::judge::Judge;
+use super::origin;
 use super::resolve::relative;
 use super::secret::{CallerToken, read_caller_token};
 use super::{Access, TlsFiles};
@@ -155,6 +156,7 @@ pub(super) fn tls(judge: &mut Judge<'_>, listen: &[Listen]) -> Option<TlsFiles> 
 pub(super) fn access(judge: &mut Judge<'_>) -> Access {
     let mut access = Access {
         token: token(judge),
+        browser: judge.boolean("access.browser").unwrap_or(false),
         ..Access::default()
     };
     for (key, read, into) in [
@@ -163,7 +165,7 @@ pub(super) fn access(judge: &mut Judge<'_>) -> Access {
             address::host as fn(&str) -> Result<String, &'static str>,
             &mut access.hosts,
         ),
-        ("access.origins", address::origin, &mut access.origins),
+        ("access.origins", origin::origin, &mut access.origins),
     ] {
         for text in judge.list(key).unwrap_or_default() {
             match read(&text) {
@@ -173,6 +175,20 @@ pub(super) fn access(judge: &mut Judge<'_>) -> Access {
         }
     }
     access
+}
+
+/// Warns of names by which the guard cannot recognise browsers by what they say.
+pub(super) fn warn_of_hosts(judge: &mut Judge<'_>, listen: &[Listen], access: &Access) {
+    let is_plain = listen.iter().any(|listen| matches!(listen, Listen::Tcp(_)));
+    let is_trusted = |name: &String| origin::is_trustworthy_name(name);
+    if is_plain && !access.hosts.iter().all(is_trusted) {
+        judge.warn(
+            "access.hosts",
+            "by a name that does not end with localhost, browsers do not say over plain HTTP which page sends a request; a \
+             User-Agent that begins with Mozilla/ is refused there unless it shows the token of access.token_file. Use an \
+             https:// address of listen, or a name below .localhost",
+        );
+    }
 }
 
 fn token(judge: &mut Judge<'_>) -> Option<CallerToken> {

@@ -66,6 +66,8 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
     /// The limit of this process's memory in bytes, if `limits.buffered` was lowered to fit it.
     pub memory: Option<u64>,
+    /// What is risky, but no reason not to start.
+    pub warnings: Vec<Problem>,
     /// What the keys say.
     pub said: Said,
 }
@@ -92,6 +94,7 @@ pub fn load(overrides: &Overrides, environment: &Environment) -> Result<Loaded, 
         supplies,
         file,
         memory,
+        warnings: judged.warnings,
         said: judged.said,
     })
 }

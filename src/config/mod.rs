@@ -17,6 +17,7 @@ mod keys;
 mod listen;
 mod load;
 mod memory;
+mod origin;
 mod passed;
 mod problem;
 mod raw;
@@ -43,6 +44,7 @@ pub use environment::Environment;
 pub use keys::{KEYS, Key, ROUTE_KEYS};
 pub use listen::{Listen, UnixSocketConfig};
 pub use load::{Loaded, Overrides, from_text, load, load_admin, load_credentials, with_upstream};
+pub use origin::is_trustworthy_name;
 pub use passed::{PassedAddresses, PassedError, PassedSocket, PassedSockets};
 pub use problem::{Place, Problem, Problems};
 pub use said::Said;
@@ -306,6 +308,8 @@ pub struct Access {
     pub hosts: Vec<String>,
     /// Browser origins allowed, as `scheme://host[:port]`, lower case.
     pub origins: Vec<String>,
+    /// Whether browsers may navigate to the proxy, and pages that they loaded from it may call it.
+    pub browser: bool,
     /// The token that callers must send.
     pub token: Option<CallerToken>,
 }

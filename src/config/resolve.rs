@@ -24,6 +24,7 @@ pub(super) struct Judged {
     /// Whether the keys of `[credentials]` are in order, so that credentials can be looked for.
     pub(super) credentials_in_order: bool,
     pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<Problem>,
     pub(super) said: Said,
 }
 
@@ -44,6 +45,7 @@ pub(super) fn resolve(raw: &Raw, problems: Vec<Problem>) -> Judged {
     let tls = listen::tls(&mut judge, &listen);
     let access = listen::access(&mut judge);
     listen::posture(&mut judge, &listen, &access, tls.as_ref());
+    listen::warn_of_hosts(&mut judge, &listen, &access);
     let config = Config {
         admin: listen::admin(&mut judge, &listen),
         routes: routes::routes(raw, &mut judge, &usual, &listen, &credentials),
@@ -71,6 +73,7 @@ pub(super) fn resolve(raw: &Raw, problems: Vec<Problem>) -> Judged {
         config,
         credentials_in_order,
         problems: judge.problems,
+        warnings: judge.warnings,
         said: Said::of(raw),
     }
 }

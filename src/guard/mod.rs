@@ -1,16 +1,47 @@
 //! Who may use the port. Whoever reaches it can have requests signed, so it is checked before anything else.
 //!
 //! Programs on this machine reach the port by a loopback name. A web page in somebody's browser may
-//! reach it too: by a name of its own that was made to point here (DNS rebinding), or across origins.
-//! The first is told by `Host`, the second by `Sec-Fetch-Site` and `Origin`.
+//! reach it too: by a name of its own that resolves to this machine (DNS rebinding), across origins, or
+//! by making the browser fetch or open an address. `Host` gives the first away, `Origin` the second, and
+//! the fetch metadata of browsers (`Sec-Fetch-Site`, `Sec-Purpose`) the third.
 //!
-//! That `Origin` equals `Host` proves nothing: a rebound page sends both with its own name.
+//! | step | checks |
+//! |---|---|
+//! | [`host`] | exactly one `Host`, and it is one of the proxy's names |
+//! | [`origin`] | `Origin` is listed in `access.origins`, or the proxy's own |
+//! | [`browser`] | a request of a browser is of a kind that is served |
+//! | here | the caller token |
+
+mod browser;
+mod host;
+mod origin;
 
 use std::net::{IpAddr, SocketAddr};
 
 use crate::config::{Access, CallerToken};
-use crate::error::Error;
-use crate::http1::Fields;
+use crate::error::{Error, OriginRefusal};
+use crate::http1::{Fields, RequestHead};
+use browser::{BrowserAccess, Marks};
+use origin::PageOrigin;
+
+/// What kind of listener a request reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenerKind {
+    /// Plain HTTP over TCP.
+    Tcp,
+    /// HTTP over TLS.
+    Tls,
+    /// Plain HTTP over a unix socket.
+    Unix,
+}
+
+impl ListenerKind {
+    /// Whether requests are encrypted.
+    #[must_use]
+    pub fn is_tls(self) -> bool {
+        self == Self::Tls
+    }
+}
 
 /// Decides who may use the port.
 #[derive(Clone, Debug)]
@@ -19,12 +50,21 @@ pub struct Guard {
     hosts: Vec<String>,
     origins: Vec<String>,
     token: Option<CallerToken>,
+    /// Which requests of browsers the proxy serves.
+    browsers: BrowserAccess,
     /// Whether it was bound to any address.
     is_any_address: bool,
 }
 
 /// The header in which callers send their token.
 const TOKEN: &str = "x-apig-proxy-token";
+
+/// The rules of one listener, for one request.
+struct Rules {
+    browsers: BrowserAccess,
+    /// Whether any address counts as one of the proxy's names.
+    takes_any_address: bool,
+}
 
 impl Guard {
     /// A guard for these bound addresses.
@@ -48,6 +88,11 @@ impl Guard {
             hosts,
             origins: access.origins.clone(),
             token: access.token.clone(),
+            browsers: if access.browser {
+                BrowserAccess::OwnPages
+            } else {
+                BrowserAccess::Denied
+            },
             is_any_address: bound.iter().any(|address| address.ip().is_unspecified()),
         }
     }
@@ -59,13 +104,12 @@ impl Guard {
     /// As [`Self::check_page`], and [`Error::TokenRequired`].
     pub fn check<'r>(
         &'r self,
+        listener: ListenerKind,
         authority: Option<&str>,
-        fields: &'r Fields,
+        head: &'r RequestHead,
     ) -> Result<Visitor<'r>, Error> {
-        let visitor = self.check_page(authority, fields)?;
-        if let Some(token) = &self.token
-            && !fields.only(TOKEN).is_some_and(|sent| token.is(sent))
-        {
+        let visitor = self.check_page(listener, authority, head)?;
+        if self.token.is_some() && !self.has_token(&head.fields) {
             return Err(Error::TokenRequired);
         }
         Ok(visitor)
@@ -79,14 +123,19 @@ impl Guard {
     /// [`Error::BadRequest`] for an absolute target whose authority is not the `Host`.
     pub fn check_page<'r>(
         &'r self,
+        listener: ListenerKind,
         authority: Option<&str>,
-        fields: &'r Fields,
+        head: &'r RequestHead,
     ) -> Result<Visitor<'r>, Error> {
-        self.check_named(authority, fields, |_| false)
+        let rules = Rules {
+            browsers: self.browsers,
+            takes_any_address: false,
+        };
+        self.check_by(&rules, listener, authority, head)
     }
 
-    /// As [`Self::check_page`], for what shows nothing but how the proxy is: if it was bound to any address,
-    /// it may be called by any.
+    /// Checks a request to the admin listener that changes nothing. A person may open it in a browser. If it
+    /// was bound to any address, it may be called by any.
     ///
     /// The kubelet and Prometheus call a pod by its address, which nobody knows when the configuration is
     /// written. A page of another origin cannot be among them: its browser sends the name that the page
@@ -98,25 +147,47 @@ impl Guard {
     pub fn check_probe<'r>(
         &'r self,
         authority: Option<&str>,
-        fields: &'r Fields,
+        head: &'r RequestHead,
     ) -> Result<Visitor<'r>, Error> {
-        self.check_named(authority, fields, |name| {
-            self.is_any_address && is_address(name)
-        })
+        let rules = Rules {
+            browsers: BrowserAccess::AdminPages,
+            takes_any_address: self.is_any_address,
+        };
+        self.check_by(&rules, ListenerKind::Tcp, authority, head)
     }
 
-    /// Checks all but the token; the name may be one of the proxy's or one that `is_more`.
-    fn check_named<'r>(
+    /// Checks a request to the admin listener that changes something: never one of a browser.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::check_page`].
+    pub fn check_admin_action<'r>(
         &'r self,
         authority: Option<&str>,
-        fields: &'r Fields,
-        is_more: impl Fn(&str) -> bool,
+        head: &'r RequestHead,
     ) -> Result<Visitor<'r>, Error> {
-        let host = fields.only("host").ok_or(Error::BadHost)?;
-        let host = str::from_utf8(host).map_err(|_| Error::BadHost)?;
-        let name = host_name(host).ok_or(Error::BadHost)?;
-        let is_named = |allowed: &String| allowed.eq_ignore_ascii_case(name);
-        if !self.hosts.iter().any(is_named) && !is_more(name) {
+        let rules = Rules {
+            browsers: BrowserAccess::AdminDenied,
+            takes_any_address: false,
+        };
+        self.check_by(&rules, ListenerKind::Tcp, authority, head)
+    }
+
+    /// Checks all but whether the token is there.
+    fn check_by<'r>(
+        &'r self,
+        rules: &Rules,
+        listener: ListenerKind,
+        authority: Option<&str>,
+        head: &'r RequestHead,
+    ) -> Result<Visitor<'r>, Error> {
+        let fields = &head.fields;
+        let (host, name) = host::of_request(fields, listener)?;
+        // No browser reaches a unix socket, so that a name proves nothing there.
+        let is_allowed = listener == ListenerKind::Unix
+            || self.is_own_name(name)
+            || (rules.takes_any_address && host::is_address(name));
+        if !is_allowed {
             return Err(Error::HostNotAllowed {
                 host: host.as_bytes().into(),
             });
@@ -126,41 +197,55 @@ impl Guard {
                 "the target names another host than the Host header",
             ));
         }
-        let origin = self.listed_origin(fields)?;
-        Ok(Visitor { host, origin })
-    }
-
-    /// The origin of the web page that calls, which must be a listed one; `None` if no page does.
-    fn listed_origin(&self, fields: &Fields) -> Result<Option<&str>, Error> {
-        let mut listed = None;
-        for origin in fields.all("origin") {
-            let same = |allowed: &&String| allowed.as_bytes().eq_ignore_ascii_case(origin);
-            let found = self.origins.iter().find(same);
-            let found = found.ok_or_else(|| Error::OriginNotAllowed {
-                origin: origin.into(),
+        let marks = Marks::of(fields);
+        let origin = self.page_origin(fields, listener, host)?;
+        if let PageOrigin::Listed(origin) = origin {
+            return Ok(Visitor {
+                host,
+                origin: Some(origin),
             });
-            listed = Some(found?.as_str());
         }
-        let is_foreign = |site: &&[u8]| !matches!(*site, b"same-origin" | b"none");
-        match fields.all("sec-fetch-site").find(is_foreign) {
-            Some(site) if listed.is_none() => Err(Error::OriginNotAllowed {
-                origin: site.into(),
-            }),
-            _ => Ok(listed),
+        if origin == PageOrigin::Own {
+            rules.browsers.check_own_origin(&marks)?;
         }
+        let is_trustworthy = listener.is_tls() || host::is_trustworthy(name);
+        let refusal = rules.browsers.check(&marks, head.method(), is_trustworthy);
+        // No page can know the token. It is compared only if something depends on it.
+        refusal.or_else(|refusal| self.has_token(fields).then_some(()).ok_or(refusal))?;
+        Ok(Visitor { host, origin: None })
     }
-}
 
-/// Whether a name is an address of one machine. "Any address" is none: browsers take it for this machine.
-fn is_address(name: &str) -> bool {
-    let inner = name
-        .strip_prefix('[')
-        .and_then(|name| name.strip_suffix(']'));
-    let address = match inner {
-        Some(inner) => inner.parse().map(IpAddr::V6),
-        None => name.parse().map(IpAddr::V4),
-    };
-    address.is_ok_and(|address| !address.to_canonical().is_unspecified())
+    fn is_own_name(&self, name: &str) -> bool {
+        let mut hosts = self.hosts.iter();
+        hosts.any(|allowed| allowed.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether the right token is shown.
+    fn has_token(&self, fields: &Fields) -> bool {
+        let token = self.token.as_ref();
+        token.is_some_and(|token| fields.only(TOKEN).is_some_and(|sent| token.is(sent)))
+    }
+
+    /// The origin of the web page that sent the request.
+    fn page_origin(
+        &self,
+        fields: &Fields,
+        listener: ListenerKind,
+        host: &str,
+    ) -> Result<PageOrigin<'_>, Error> {
+        let mut found = PageOrigin::Absent;
+        for value in fields.all("origin") {
+            let same = |listed: &&String| listed.as_bytes().eq_ignore_ascii_case(value);
+            // Of several values the least trusted one counts.
+            found = match self.origins.iter().find(same) {
+                Some(_) if found == PageOrigin::Own => found,
+                Some(listed) => PageOrigin::Listed(listed),
+                None if origin::is_own(value, listener, host) => PageOrigin::Own,
+                None => return Err(OriginRefusal::ForeignOrigin.with(value)),
+            };
+        }
+        Ok(found)
+    }
 }
 
 /// Who was let through.
@@ -170,41 +255,6 @@ pub struct Visitor<'r> {
     pub host: &'r str,
     /// The origin of the web page that calls, as the configuration spells it.
     pub origin: Option<&'r str>,
-}
-
-/// The name in a `Host`, without port and trailing dot; `None` if it is malformed.
-fn host_name(host: &str) -> Option<&str> {
-    let (name, port) = if host.starts_with('[') {
-        let end = host.find(']')? + 1;
-        let (name, rest) = host.split_at(end);
-        let inner = &name[1..end - 1];
-        inner.parse::<std::net::Ipv6Addr>().ok()?;
-        (
-            name,
-            if rest.is_empty() {
-                None
-            } else {
-                Some(rest.strip_prefix(':')?)
-            },
-        )
-    } else {
-        match host.split_once(':') {
-            Some((name, port)) => (name, Some(port)),
-            None => (host, None),
-        }
-    };
-    let is_port = |port: &str| {
-        port.bytes().all(|byte| byte.is_ascii_digit())
-            && (port.is_empty() || port.parse::<u16>().is_ok())
-    };
-    if !port.is_none_or(is_port) {
-        return None;
-    }
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    if !name.starts_with('[') && !name.bytes().all(is_name) {
-        return None;
-    }
-    Some(name.strip_suffix('.').unwrap_or(name))
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ pub(super) async fn serve<S>(
     S: Service<Request, Response = Response, Error = Infallible>,
 {
     let (timeouts, longest) = (settings.timeouts(), settings.limits().header);
-    let is_secure = matches!(accepted, Accepted::Tcp(_, Some(_)));
+    let listener = accepted.kind();
     // TLS takes much room for its handshake, and none of it afterwards.
     let opening = Box::pin(open(accepted, timeouts.header_read));
     let opened = ending.spare(opening).await;
@@ -73,7 +73,7 @@ pub(super) async fn serve<S>(
         let mut exchange = Exchange::new(Rc::clone(&caller), timeouts, soon);
         let finished = match arrived.await {
             Arrived::Nothing => return,
-            Arrived::Request(head) => exchange.run(*head, is_secure, &mut service).await,
+            Arrived::Request(head) => exchange.run(*head, listener, &mut service).await,
             Arrived::Malformed(malformed) => {
                 let traffic = Rc::clone(caller.borrow().traffic());
                 traffic.begin();

@@ -15,6 +15,7 @@ use super::closing::{self, Discard};
 use super::presence::Presence;
 use super::writing::Writing;
 use crate::config::Timeouts;
+use crate::guard::ListenerKind;
 use crate::http1::{Caller, Encoder, Framing, Incoming, RequestHead, Version, push_field};
 use crate::proxy::{Announced, Request, Response, ResponseBody, tunnel};
 use crate::telemetry::access::End;
@@ -79,7 +80,7 @@ impl<'a> Exchange<'a> {
     pub(super) async fn run<S>(
         &mut self,
         head: RequestHead,
-        is_secure: bool,
+        listener: ListenerKind,
         service: &mut S,
     ) -> Finished
     where
@@ -95,7 +96,7 @@ impl<'a> Exchange<'a> {
         let mut answering = pin!(service.call(Request {
             head,
             body,
-            is_secure,
+            listener,
         }));
         let response = poll_fn(|cx| {
             let response = answering.as_mut().poll(cx);

@@ -11,6 +11,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use super::tls::ServerTls;
 use super::unix;
 use crate::config::{Listen, UnixSocketConfig};
+use crate::guard::ListenerKind;
 
 /// Connections that the kernel holds until they are accepted.
 pub(super) const BACKLOG: i32 = 1024;
@@ -41,6 +42,16 @@ pub(super) enum Bound {
 pub(super) enum Accepted {
     Tcp(TcpStream, Option<ServerTls>),
     Unix(UnixStream),
+}
+
+impl Accepted {
+    pub(super) fn kind(&self) -> ListenerKind {
+        match self {
+            Self::Tcp(_, None) => ListenerKind::Tcp,
+            Self::Tcp(_, Some(_)) => ListenerKind::Tls,
+            Self::Unix(_) => ListenerKind::Unix,
+        }
+    }
 }
 
 /// Why an address cannot be listened on.

@@ -55,10 +55,10 @@ pub(super) fn admit(settings: &Settings, observed: Observed) -> Result<Admitted<
     let Request {
         head,
         body,
-        is_secure,
+        listener,
     } = request;
-    let (authority, target) = split_target(head.target(), is_secure);
-    let visitor = settings.guard.check(authority, &head.fields)?;
+    let (authority, target) = split_target(head.target(), listener.is_tls());
+    let visitor = settings.guard.check(listener, authority, &head)?;
     let hops = loop_detection::next_hop(&settings.proxy_id, head.fields.all(HOP_HEADER))?;
     check_method(&settings.methods, head.method())?;
     let target = target.ok_or(SignatureError::NotAPath)?;
@@ -75,7 +75,7 @@ pub(super) fn admit(settings: &Settings, observed: Observed) -> Result<Admitted<
     let via = via(settings, route, &body)?;
     let target = outgoing_target(&settings.routes[route], target)?;
     let mut reply = reply(&head, &body, &visitor, route, flight);
-    reply.is_secure = is_secure;
+    reply.is_secure = listener.is_tls();
     Ok(Admitted {
         target,
         is_websocket,

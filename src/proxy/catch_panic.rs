@@ -59,6 +59,7 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use crate::guard::ListenerKind;
     use crate::http1::{Caller, Framing, Incoming, RequestHead, Wire};
     use crate::proxy::body::ResponseBody;
     use crate::proxy::message::Observed;
@@ -72,7 +73,7 @@ mod tests {
         Request {
             head: RequestHead::parse(&head.into()).unwrap(),
             body: Incoming::new(caller, Framing::Length(0)),
-            is_secure: false,
+            listener: ListenerKind::Tcp,
         }
     }
 

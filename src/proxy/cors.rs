@@ -9,6 +9,7 @@ use super::admit::split_target;
 use super::body::ResponseBody;
 use super::message::{Announced, Response};
 use crate::error::Error;
+use crate::guard::ListenerKind;
 use crate::http1::{RequestHead, push_field};
 
 const ALLOW_ORIGIN: &str = "access-control-allow-origin";
@@ -24,15 +25,16 @@ const KEPT: &[u8] = b"600";
 pub(super) fn preflight(
     settings: &Settings,
     head: &RequestHead,
-    is_secure: bool,
+    listener: ListenerKind,
 ) -> Result<Option<Response>, Error> {
     let asks =
         head.method() == "OPTIONS" && head.fields.first("access-control-request-method").is_some();
     if !asks {
         return Ok(None);
     }
-    let (authority, _) = split_target(head.target(), is_secure);
-    let Some(origin) = settings.guard.check_page(authority, &head.fields)?.origin else {
+    let (authority, _) = split_target(head.target(), listener.is_tls());
+    let visitor = settings.guard.check_page(listener, authority, head)?;
+    let Some(origin) = visitor.origin else {
         return Ok(None);
     };
     let mut answer = b"HTTP/1.1 204 No Content\r\n".to_vec();

@@ -16,7 +16,8 @@ pub(super) fn local(location: &[u8], route: &Route, host: &str, is_secure: bool)
         below_upstream(text, &route.upstream)?
     };
     let path = local_path(rest, route)?;
-    let origin = if is_path {
+    // Over a unix socket the caller may have called by no name.
+    let origin = if is_path || host.is_empty() {
         String::new()
     } else {
         let scheme = if is_secure { "https" } else { "http" };

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::body::ResponseBody;
+use crate::guard::ListenerKind;
 use crate::http1::{Incoming, RequestHead};
 use crate::telemetry::metrics::Flight;
 
@@ -13,8 +14,8 @@ pub struct Request {
     pub head: RequestHead,
     /// The body; nothing of it has been read.
     pub body: Incoming,
-    /// Whether it came over TLS.
-    pub is_secure: bool,
+    /// The listener that it reached.
+    pub listener: ListenerKind,
 }
 
 /// A request with what it is counted by.

@@ -179,7 +179,7 @@ impl Pipeline {
     /// Runs a request through all steps.
     async fn run(&self, observed: Observed) -> Result<Response, Error> {
         let request = &observed.request;
-        if let Some(answer) = cors::preflight(&self.settings, &request.head, request.is_secure)? {
+        if let Some(answer) = cors::preflight(&self.settings, &request.head, request.listener)? {
             return Ok(answer);
         }
         let flight = Rc::clone(&observed.flight);

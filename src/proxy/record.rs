@@ -73,7 +73,7 @@ where
 /// Begins the record of a request.
 fn record_of(request: &Request) -> access::Record {
     let head = &request.head;
-    let (_, target) = split_target(head.target(), request.is_secure);
+    let (_, target) = split_target(head.target(), request.listener.is_tls());
     let path = target.and_then(|target| target.split(['?', '#']).next());
     access::Record::of(access::Asked {
         method: head.method(),

@@ -31,7 +31,7 @@ use std::thread;
 use apig_proxy::clock;
 use apig_proxy::config::with_upstream;
 use apig_proxy::credentials::{Credentials, Supply, needs};
-use apig_proxy::guard::Guard;
+use apig_proxy::guard::{Guard, ListenerKind};
 use apig_proxy::http1::{Caller, Incoming, RequestHead, Scanner, Transport, Wire};
 use apig_proxy::listener::network;
 use apig_proxy::proxy::{Current, Keyring, Pipeline, Proxy, Request, Response, Settings};
@@ -125,7 +125,7 @@ where
     let answering = service.call(Request {
         head,
         body,
-        is_secure: false,
+        listener: ListenerKind::Tcp,
     });
     let Ok(mut response) = answering.await;
     let mut length = 0;

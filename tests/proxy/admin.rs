@@ -137,6 +137,36 @@ fn who_may_not_use_the_proxy_may_not_ask_either() {
 }
 
 #[test]
+fn a_person_may_open_a_page_of_it_in_a_browser_and_no_web_page_may_ask() {
+    let scene = scene();
+    let ask = |method: &str, path: &str, mark: &str| {
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{mark}\r\n\r\n");
+        asked(&scene, &request)
+    };
+    for path in ["/livez", "/metrics"] {
+        let opened = ask(
+            "GET",
+            path,
+            "Sec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate",
+        );
+        assert_eq!(opened.status, 200, "{path}");
+        for mark in [
+            "Sec-Fetch-Site: same-origin",
+            "Sec-Fetch-Site: cross-site",
+            "Sec-Fetch-Site: none\r\nSec-Purpose: prefetch",
+        ] {
+            let refused = ask("GET", path, mark);
+            assert_eq!(refused.code(), "origin_not_allowed", "{path} {mark}");
+        }
+    }
+    for mark in ["Sec-Fetch-Site: none", "Sec-Fetch-Site: same-origin"] {
+        let refused = ask("POST", "/quitquitquit", mark);
+        assert_eq!(refused.code(), "origin_not_allowed", "{mark}");
+    }
+    assert_eq!(scene.proxy.asked("/readyz").status, 200);
+}
+
+#[test]
 fn what_cannot_be_read_is_refused_in_the_proxy_s_own_shape() {
     let scene = scene();
     let malformed = "GET /livez HTTP/1.1\r\nHost : localhost\r\n\r\n";

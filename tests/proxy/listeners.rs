@@ -46,14 +46,46 @@ fn a_unix_socket_serves_who_can_open_it_and_is_gone_at_the_end() {
         let answer = exchange(&mut stream, GET).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     }
-    // The guard is the same.
-    let mut stream = UnixStream::connect(&path).unwrap();
-    let evil = exchange(&mut stream, &GET.replace("localhost", "evil.example"));
-    assert!(evil.unwrap().contains("host_not_allowed"));
     assert_eq!(scene.upstream.requests().len(), 2);
     scene.serves();
     drop(scene);
     assert!(!path.exists());
+}
+
+#[test]
+fn fault_02_over_a_unix_socket_any_host_is_allowed_but_no_web_page() {
+    let (_folder, path, scene) = on_unix_socket(|_| {});
+    let ask = |fields: &str| {
+        let request = format!("GET /next HTTP/1.1\r\n{fields}\r\nConnection: close\r\n\r\n");
+        exchange(&mut UnixStream::connect(&path).unwrap(), &request).unwrap()
+    };
+    let hosts = [
+        "localhost",
+        "apig",
+        "backend.sock",
+        "evil.example",
+        "",
+        "%2Frun%2Fproxy.sock",
+    ];
+    for host in hosts {
+        let answer = ask(&format!("Host: {host}"));
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{host}: {answer}");
+    }
+    for (fields, expected) in [
+        ("Accept: */*", "bad_host"),
+        ("Host: a\r\nHost: a", "bad_host"),
+        ("Host: a b", "bad_host"),
+        (
+            "Host: apig\r\nOrigin: http://evil.example",
+            "origin_not_allowed",
+        ),
+        ("Host: apig\r\nSec-Fetch-Site: none", "origin_not_allowed"),
+    ] {
+        let answer = ask(fields);
+        assert!(answer.contains(expected), "{fields}: {answer}");
+    }
+    assert_eq!(scene.upstream.requests().len(), hosts.len());
+    scene.serves();
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn foreign_hosts_and_origins_are_refused_on_every_method() {
             ("Host: 0.0.0.0:8080\r\n", "host_not_allowed"),
             ("Host: localhost\r\nOrigin: null\r\n", "origin_not_allowed"),
             (
-                "Host: localhost\r\nOrigin: http://localhost\r\n",
+                "Host: localhost:8080\r\nOrigin: http://localhost\r\n",
                 "origin_not_allowed",
             ),
             (

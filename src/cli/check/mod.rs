@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 
 use super::running::RunningArguments;
 use super::serve::ServeArguments;
-use super::{Exit, fail};
+use super::{Exit, fail, say};
 use crate::admin::Question;
 use crate::config::{self, Environment};
 use crate::credentials::Supply;
@@ -60,6 +60,9 @@ fn check_config(serve: &ServeArguments, environment: &Environment) -> Exit {
         && let Err(error) = ServerTls::new(files)
     {
         return fail(Exit::Configuration, error);
+    }
+    for warning in &loaded.warnings {
+        say(format_args!("warning: {warning}"));
     }
     let file = loaded
         .file

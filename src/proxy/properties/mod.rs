@@ -20,7 +20,7 @@ use super::{Keyring, Request, Settings, admit, payload};
 use crate::clock;
 use crate::config::{Config, Environment, Methods, with_upstream};
 use crate::credentials::{Credentials, Supply, needs};
-use crate::guard::Guard;
+use crate::guard::{Guard, ListenerKind};
 use crate::http1::{Caller, Incoming, RequestHead, Wire};
 use crate::telemetry::metrics::{Meter, Metrics};
 
@@ -188,7 +188,7 @@ fn sent(settings: &Settings, meter: &Rc<Meter>, head: RequestHead) -> Option<Vec
     let request = Request {
         head,
         body,
-        is_secure: false,
+        listener: ListenerKind::Tcp,
     };
     let observed = Observed {
         flight: meter.begin(request.head.method(), None),

@@ -7,6 +7,7 @@
 mod aborts;
 mod answers;
 mod broken_off;
+mod browsers;
 mod certificates;
 mod connecting;
 mod early;

@@ -7,7 +7,7 @@ fn guard() -> Guard {
     let access = Access {
         hosts: vec!["proxy.internal".to_owned()],
         origins: vec!["http://localhost:3000".to_owned()],
-        token: None,
+        ..Access::default()
     };
     Guard::new(&access, &["127.0.0.5:8080".parse().unwrap()])
 }
@@ -17,13 +17,26 @@ fn code(headers: &[(&'static str, &'static str)]) -> &'static str {
 }
 
 fn code_of(authority: Option<&str>, headers: &[(&'static str, &'static str)]) -> &'static str {
-    let mut head = "GET / HTTP/1.1\r\n".to_owned();
+    code_by(&guard(), ListenerKind::Tcp, authority, "GET", headers)
+}
+
+fn head(method: &str, headers: &[(&str, &str)]) -> RequestHead {
+    let mut head = format!("{method} / HTTP/1.1\r\n");
     for (name, value) in headers {
         head.extend([name, ": ", value, "\r\n"]);
     }
-    let head = RequestHead::parse(&(head + "\r\n").into()).unwrap();
-    guard()
-        .check(authority, &head.fields)
+    RequestHead::parse(&(head + "\r\n").into()).unwrap()
+}
+
+fn code_by(
+    guard: &Guard,
+    listener: ListenerKind,
+    authority: Option<&str>,
+    method: &str,
+    headers: &[(&str, &str)],
+) -> &'static str {
+    guard
+        .check(listener, authority, &head(method, headers))
         .map_or_else(|error| error.answer().code, |_| "")
 }
 
@@ -52,13 +65,8 @@ fn a_guard_of_any_address_takes_none_for_its_name() {
         ("0.0.0.0", false),
         ("[::]:8080", false),
     ] {
-        let head = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
-        let head = RequestHead::parse(&head.into()).unwrap();
-        assert_eq!(
-            guard.check(None, &head.fields).is_ok(),
-            is_let_through,
-            "{host}"
-        );
+        let code = code_by(&guard, ListenerKind::Tcp, None, "GET", &[("host", host)]);
+        assert_eq!(code.is_empty(), is_let_through, "{host}");
     }
 }
 
@@ -123,8 +131,9 @@ fn foreign_origins_are_refused_and_listed_ones_let_through() {
         "null",
         "http://evil.example",
         "http://localhost",
-        "https://localhost:3000",
-        "http://localhost:8080",
+        "https://localhost:8080",
+        "http://127.0.0.1:8080",
+        "http://localhost:8081",
     ] {
         assert_eq!(
             code(&[("host", "localhost:8080"), ("origin", origin)]),
@@ -136,25 +145,30 @@ fn foreign_origins_are_refused_and_listed_ones_let_through() {
         ("host", "localhost"),
         ("origin", "http://localhost:3000"),
         ("sec-fetch-site", "same-site"),
+        ("sec-purpose", "prefetch"),
     ];
     assert_eq!(code(&listed), "");
 }
 
 #[test]
-fn a_cross_site_request_is_refused_even_without_an_origin() {
-    for site in ["cross-site", "same-site", "unknown", ""] {
-        assert_eq!(
-            code(&[("host", "localhost"), ("sec-fetch-site", site)]),
-            "origin_not_allowed",
-            "{site}"
-        );
+fn of_several_origins_the_least_trusted_one_counts() {
+    const LISTED: (&str, &str) = ("origin", "http://localhost:3000");
+    const OWN: (&str, &str) = ("origin", "http://localhost");
+    const FOREIGN: (&str, &str) = ("origin", "http://evil.example");
+    const SITE: (&str, &str) = ("sec-fetch-site", "cross-site");
+    for (origins, with_site) in [
+        (&[LISTED, LISTED][..], ""),
+        (&[LISTED, OWN], "origin_not_allowed"),
+        (&[OWN, LISTED], "origin_not_allowed"),
+    ] {
+        let headers = [&[("host", "localhost")], origins].concat();
+        assert_eq!(code(&headers), "", "{headers:?}");
+        let headers = [&headers[..], &[SITE]].concat();
+        assert_eq!(code(&headers), with_site, "{headers:?}");
     }
-    for site in ["same-origin", "none"] {
-        assert_eq!(
-            code(&[("host", "localhost"), ("sec-fetch-site", site)]),
-            "",
-            "{site}"
-        );
+    for origins in [[LISTED, FOREIGN], [FOREIGN, LISTED], [OWN, FOREIGN]] {
+        let headers = [&[("host", "localhost")], &origins[..]].concat();
+        assert_eq!(code(&headers), "origin_not_allowed", "{headers:?}");
     }
 }
 
@@ -162,10 +176,11 @@ fn a_cross_site_request_is_refused_even_without_an_origin() {
 fn a_guard_of_any_address_lets_probes_call_by_any_address_but_by_no_other_name() {
     let let_through = |bound: &str, host: &str| {
         let guard = Guard::new(&Access::default(), &[bound.parse().unwrap()]);
-        let head = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
-        let head = RequestHead::parse(&head.into()).unwrap();
-        let probe = guard.check_probe(None, &head.fields).is_ok();
-        assert!(guard.check_page(None, &head.fields).is_err(), "{host}");
+        let head = head("GET", &[("host", host)]);
+        let probe = guard.check_probe(None, &head).is_ok();
+        let page = guard.check_page(ListenerKind::Tcp, None, &head);
+        assert!(page.is_err(), "{host}");
+        assert!(guard.check_admin_action(None, &head).is_err(), "{host}");
         probe
     };
     for bound in ["0.0.0.0:8081", "[::]:8081"] {
@@ -193,3 +208,5 @@ fn a_guard_of_any_address_lets_probes_call_by_any_address_but_by_no_other_name()
     }
     assert!(!let_through("10.0.0.5:8081", "10.0.0.7"));
 }
+
+mod browsers;
