@@ -7,9 +7,9 @@
 //!
 //! | step | checks |
 //! |---|---|
-//! | [`host`] | exactly one `Host`, and it is one of the proxy's names |
-//! | [`origin`] | `Origin` is listed in `access.origins`, or the proxy's own |
-//! | [`browser`] | a request of a browser is of a kind that is served |
+//! | `host` | exactly one `Host`, and it is one of the proxy's names |
+//! | `origin` | `Origin` is listed in `access.origins`, or the proxy's own |
+//! | `browser` | a request of a browser is of a kind that is served |
 //! | here | the caller token |
 
 mod browser;

@@ -143,6 +143,8 @@ pub(super) fn answer(error: &Error, request_id: &str) -> Response {
         ("content-type", "application/json"),
         ("x-content-type-options", "nosniff"),
         ("cross-origin-resource-policy", "same-origin"),
+        // A browser that shows it must not load a favicon of the proxy's origin, which would be a signed request.
+        ("content-security-policy", "default-src 'none'; sandbox"),
         ("x-request-id", request_id),
         ("proxy-status", &proxy_status),
         ("date", &clock::http_date()),

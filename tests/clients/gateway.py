@@ -4,6 +4,7 @@ Huawei's own Python SDK, from the bytes that came over the wire.
 Gateways read `+` and `;` in a query differently, so a signature must be right under every reading.
 """
 
+import base64
 import hashlib
 import itertools
 import json
@@ -27,6 +28,8 @@ GRAMMAR = re.compile(r"SDK-HMAC-SHA256\s+Access=([^,]+),\s?SignedHeaders=([^,]+)
 # What belongs to one connection, or is answered by the proxy, has no business here.
 NEVER = {"connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade", "expect", "forwarded"}
 PATIENCE = 60
+# What a server adds to the key of a WebSocket (RFC 6455).
+WEBSOCKET = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class Refused(Exception):
@@ -62,6 +65,8 @@ class Gateway:
     requests: int = 0
     refused: int = 0
     connections: int = 0
+    # What arrived with a right signature, in order.
+    targets: list[str] = field(default_factory=list)
 
     def start(self) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -90,12 +95,21 @@ class Gateway:
                 reader = stream.makefile("rb", buffering=1 << 16)
                 while (request := read_request(reader)) is not None:
                     stream.sendall(self._answer(request))
+                    if is_websocket(request):
+                        # Until the other side has closed, too.
+                        reader.read()
+                        return
         except (OSError, EOFError):
             return
 
     def _answer(self, request: Request) -> bytes:
         try:
             signed = self.verify(request)
+            self.targets.append(request.target)
+            if (answer := self.special(request)) is not None:
+                with self.lock:
+                    self.requests += 1
+                return answer
             status, body = 200, received(request, signed)
         except Refused as refusal:
             status, body = 401, {"error_code": "APIG.0301", "error_msg": str(refusal), "request_id": "0"}
@@ -106,9 +120,17 @@ class Gateway:
         head = f"HTTP/1.1 {status} -\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
         return head.encode() + content
 
+    def special(self, request: Request) -> bytes | None:
+        """The answer to a request that is not answered with what arrived: a WebSocket gets one message."""
+        if not is_websocket(request):
+            return None
+        accept = base64.b64encode(hashlib.sha1((request.only("sec-websocket-key") + WEBSOCKET).encode()).digest()).decode()
+        head = f"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: {accept}\r\n\r\n"
+        return head.encode() + b"\x81\x05hello" + b"\x88\x02\x03\xe8"
+
     def verify(self, request: Request) -> list[str]:
         """The signed headers of a request whose signature is right under all readings."""
-        for name in NEVER:
+        for name in NEVER - ({"connection", "upgrade"} if is_websocket(request) else set()):
             if request.all(name):
                 raise Refused(f"header {name} should have ended at the proxy")
         if request.only("x-stage") != "RELEASE":
@@ -144,6 +166,10 @@ class Gateway:
         )
         Signer(SimpleNamespace(ak=self.access_key, sk=self.secret_key)).sign(sdk_request)
         return GRAMMAR.fullmatch(sdk_request.header_params["Authorization"])[3]
+
+
+def is_websocket(request: Request) -> bool:
+    return [value.lower() for value in request.all("upgrade")] == ["websocket"]
 
 
 def pairs(query: str, plus: str, semicolon: str) -> list[tuple[str, str]]:

@@ -218,3 +218,24 @@ fn a_start_says_where_it_listens_and_sigterm_ends_it() {
         "colours where no terminal is: {said}"
     );
 }
+
+#[test]
+fn check_config_and_a_start_warn_of_names_to_which_browsers_send_no_metadata() {
+    let place = Place::new();
+    let config = format!(
+        "listen = \"127.0.0.1:0\"\nupstream = \"{URL}\"\n[access]\nhosts = [\"proxy.internal\"]\n"
+    );
+    place.file("apig-proxy.toml", &config);
+    let (code, out, err) = place.run(&["check", "config"], &KEY);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.starts_with("configuration is in order"), "{out}");
+    let warning = "apig-proxy.toml:4: access.hosts: ";
+    assert!(
+        err.starts_with(&format!("apig-proxy: warning: {warning}")),
+        "{err}"
+    );
+    assert!(!err.contains("proxy.internal"), "{err}");
+    let mut running = Running::start(place.command(&[], &KEY));
+    running.address();
+    assert!(running.logged.contains(warning), "{}", running.logged);
+}

@@ -16,6 +16,8 @@ fn refused(proxy: &Proxy, request: &str, status: u16, code: &str) -> Answer {
     assert!(answer.all("access-control-allow-origin").is_empty());
     assert_eq!(answer.header("x-content-type-options"), "nosniff");
     assert_eq!(answer.header("cross-origin-resource-policy"), "same-origin");
+    let policy = answer.header("content-security-policy");
+    assert_eq!(policy, "default-src 'none'; sandbox");
     answer
 }
 

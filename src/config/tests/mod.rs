@@ -1,5 +1,6 @@
 //! Whole configurations: what is said in files, variables and options, and what comes of it.
 
+mod access;
 mod problems;
 mod remote;
 
