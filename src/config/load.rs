@@ -1,10 +1,10 @@
 //! Loads everything that a start needs: finds the file, lays the layers, judges, reads the key.
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
+use super::file::{FileError, read_file, without_bom};
 use super::problem::{Place, Problem, Problems};
 use super::raw::{Layer, Raw, RawRoute};
 use super::resolve::Judged;
@@ -183,7 +183,7 @@ fn judge(overrides: &Overrides, environment: &Environment) -> (Option<PathBuf>, 
     let mut problems = Vec::new();
     let file = find_file(overrides, environment);
     let (layer, routes) = file.as_deref().map_or_else(Default::default, |file| {
-        read_file(file).unwrap_or_else(|problem| {
+        read_layer(file).unwrap_or_else(|problem| {
             problems.push(problem);
             Default::default()
         })
@@ -197,7 +197,20 @@ fn judge(overrides: &Overrides, environment: &Environment) -> (Option<PathBuf>, 
     let raw = Raw::new(layers, routes).with_passed(overrides.passed.clone());
     let mut judged = resolve::resolve(&raw, problems);
     egress::apply(&mut judged.config, environment, &mut judged.problems);
+    judged.problems.extend(system_roots_problem(environment));
     (file, judged)
+}
+
+/// What is wrong with the file of the system's roots. The TLS library opens it by itself, and would wait for
+/// a FIFO and read a device without end. One that is missing is reported with the roots.
+fn system_roots_problem(environment: &Environment) -> Option<Problem> {
+    const VARIABLE: &str = "SSL_CERT_FILE";
+    let error = read_file(&environment.path(VARIABLE)?).err()?;
+    error.is_wrong_kind().then(|| Problem {
+        place: Place::Variable(VARIABLE.to_owned()),
+        key: String::new(),
+        message: format!("the file {error}"),
+    })
 }
 
 fn sorted(mut problems: Vec<Problem>) -> Problems {
@@ -259,22 +272,21 @@ fn find_file(overrides: &Overrides, environment: &Environment) -> Option<PathBuf
     named.or_else(|| usual.into_iter().flatten().find(|path| path.exists()))
 }
 
-fn read_file(path: &Path) -> Result<(Layer, Vec<RawRoute>), Problem> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        let message = match error.kind() {
-            io::ErrorKind::NotFound => {
+fn read_layer(path: &Path) -> Result<(Layer, Vec<RawRoute>), Problem> {
+    let problem = |message: String| Problem {
+        place: Place::WholeFile(path.to_owned()),
+        key: String::new(),
+        message,
+    };
+    let content = read_file(path).map_err(|error| {
+        problem(match error {
+            FileError::Missing => {
                 "the file does not exist; correct --config or APIG_PROXY_CONFIG".to_owned()
             }
-            io::ErrorKind::InvalidData => "the file is not UTF-8; save it as UTF-8".to_owned(),
-            kind => {
-                format!("the file cannot be read ({kind}); correct its path or its permissions")
-            }
-        };
-        Problem {
-            place: Place::WholeFile(path.to_owned()),
-            key: String::new(),
-            message,
-        }
+            error => format!("the file {error}"),
+        })
     })?;
-    Layer::of_file(path, text.strip_prefix('\u{feff}').unwrap_or(&text))
+    let text = str::from_utf8(without_bom(&content))
+        .map_err(|_| problem("the file is not UTF-8; save it as UTF-8".to_owned()))?;
+    Layer::of_file(path, text)
 }

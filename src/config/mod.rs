@@ -12,6 +12,7 @@ mod bounds;
 mod credentials;
 mod egress;
 mod environment;
+mod file;
 mod judge;
 mod keys;
 mod listen;
@@ -41,6 +42,7 @@ pub use credentials::{
 };
 pub use egress::EgressProxy;
 pub use environment::Environment;
+pub use file::FileError;
 pub use keys::{KEYS, Key, ROUTE_KEYS};
 pub use listen::{Listen, UnixSocketConfig};
 pub use load::{Loaded, Overrides, from_text, load, load_admin, load_credentials, with_upstream};

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use http::{HeaderValue, Method};
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
 use super::judge::{Judge, header_value};
 use super::keys::{KEYS, nearest};
 use super::problem::{Place, Problem};
 use super::raw::Raw;
 use super::routes::{self, Usual};
+use super::server_tls::certificates;
 use super::{
     ClockConfig, Config, MediaRange, Methods, Said, SigningConfig, UpstreamTls, bounds,
     credentials, listen,
@@ -181,25 +181,13 @@ fn extra_roots(judge: &mut Judge<'_>) -> Vec<CertificateDer<'static>> {
         return Vec::new();
     };
     let file = relative(judge, KEY, file);
-    let roots =
-        CertificateDer::pem_file_iter(&file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    match roots {
-        Ok(roots) if !roots.is_empty() => roots,
-        Ok(_) => {
-            judge.report(
-                KEY,
-                "the file has no certificate; expected PEM, with BEGIN CERTIFICATE",
-            );
-            Vec::new()
-        }
-        Err(_) => {
-            judge.report(
-                KEY,
-                "the file cannot be read as PEM; check path, permissions and content",
-            );
-            Vec::new()
-        }
-    }
+    let problem = match certificates(&file) {
+        Ok(Some(roots)) => return roots,
+        Ok(None) => "the file has no certificate; expected PEM, with BEGIN CERTIFICATE".to_owned(),
+        Err(error) => format!("the file {error}"),
+    };
+    judge.report(KEY, problem);
+    Vec::new()
 }
 
 /// A path as it is meant: in a configuration file, it is relative to that file's folder.

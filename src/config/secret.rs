@@ -4,47 +4,37 @@
 //! reader that retypes values or quotes them in its errors.
 
 use std::fmt;
-use std::fs::{File, Metadata};
-use std::io::{self, Read};
+use std::fs::Metadata;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, ExposeSecretMut, SecretBox};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// The largest file that is read, in bytes. Files with a key have a few hundred.
-const LARGEST: u64 = 1024 * 1024;
+use super::file::{FileError, MAX_LEN, RegularFile};
 
 /// Room for a file.
-const ROOM: usize = 1024 * 1024 + 4096;
+const ROOM: usize = MAX_LEN as usize + 4096;
 
 /// Why a file with a secret is not read. Paths are named, contents never.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SecretFileError {
-    /// There is no such file.
-    #[error("{} does not exist; correct the path, or put the file there", .0.display())]
-    Missing(PathBuf),
-    /// It cannot be opened or read.
-    #[error("{} cannot be read ({}); make it readable for the user that runs the proxy", .path.display(), .source.kind())]
-    Unreadable {
+    /// It cannot be read, or is not a regular file of bounded length.
+    #[error("{} {source}", .path.display())]
+    NotRead {
         /// The file.
         path: PathBuf,
-        /// What the system says.
-        source: io::Error,
+        /// Why.
+        source: FileError,
     },
-    /// It is a directory.
-    #[error("{} is a directory; name the file in it", .0.display())]
-    Directory(PathBuf),
     /// Others than owner and group may read or write it.
     #[error("{path} is open to other users of this machine; run: chmod o-rwx {path}", path = .0.display())]
     Open(PathBuf),
     /// It is empty.
     #[error("{} is empty; write the key into it", .0.display())]
     Empty(PathBuf),
-    /// It is far larger than a file with a key.
-    #[error("{} is larger than 1 MiB and so no file with a key; correct the path", .0.display())]
-    TooLarge(PathBuf),
 }
 
 impl SecretFileError {
@@ -52,22 +42,18 @@ impl SecretFileError {
     #[must_use]
     pub fn without_path(&self) -> String {
         match self {
-            Self::Missing(_) => {
-                "the file does not exist; correct the path, or put the file there".to_owned()
-            }
-            Self::Unreadable { source, .. } => {
-                format!(
-                    "the file cannot be read ({}); make it readable for the user that runs the proxy",
-                    source.kind()
-                )
-            }
-            Self::Directory(_) => "this is a directory; name the file in it".to_owned(),
+            Self::NotRead { source, .. } => format!("the file {source}"),
             Self::Open(_) => {
                 "the file is open to other users of this machine; run chmod o-rwx on it".to_owned()
             }
             Self::Empty(_) => "the file is empty; write the secret into it".to_owned(),
-            Self::TooLarge(_) => "the file is larger than 1 MiB; correct the path".to_owned(),
         }
+    }
+
+    /// Whether the path leads to something that cannot become readable by itself, such as a device.
+    #[must_use]
+    pub fn is_wrong_kind(&self) -> bool {
+        matches!(self, Self::NotRead { source, .. } if source.is_wrong_kind())
     }
 }
 
@@ -79,33 +65,23 @@ impl SecretFileError {
 ///
 /// A [`SecretFileError`].
 pub fn read_secret_file(path: &Path) -> Result<SecretBox<Vec<u8>>, SecretFileError> {
-    let unreadable = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound => SecretFileError::Missing(path.to_owned()),
-        _ => SecretFileError::Unreadable {
-            path: path.to_owned(),
-            source,
-        },
+    let not_read = |source| SecretFileError::NotRead {
+        path: path.to_owned(),
+        source,
     };
-    let mut file = File::open(path).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
-    if metadata.is_dir() {
-        return Err(SecretFileError::Directory(path.to_owned()));
-    }
-    if is_open_to_others(&metadata) {
+    let file = RegularFile::open(path).map_err(not_read)?;
+    if is_open_to_others(file.metadata()) {
         return Err(SecretFileError::Open(path.to_owned()));
     }
     // Room for all there may be, and more than the standard library wants to have left, so that it
     // neither grows nor reads ahead: both leave copies behind. It is wiped even if reading fails.
     let mut content = SecretBox::new(Box::new(Vec::with_capacity(ROOM)));
-    file.by_ref()
-        .take(LARGEST + 1)
-        .read_to_end(content.expose_secret_mut())
-        .map_err(unreadable)?;
-    match content.expose_secret().len() as u64 {
-        0 => Err(SecretFileError::Empty(path.to_owned())),
-        length if length > LARGEST => Err(SecretFileError::TooLarge(path.to_owned())),
-        _ => Ok(content),
+    file.read_to_end(content.expose_secret_mut())
+        .map_err(not_read)?;
+    if content.expose_secret().is_empty() {
+        return Err(SecretFileError::Empty(path.to_owned()));
     }
+    Ok(content)
 }
 
 /// The token that callers must send, kept as its hash: it has only to be recognised.
@@ -167,21 +143,13 @@ pub fn read_caller_token(path: &Path) -> Result<CallerToken, CallerTokenError> {
     Ok(CallerToken::new(token))
 }
 
-#[cfg(unix)]
 fn is_open_to_others(metadata: &Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt;
     metadata.permissions().mode() & 0o007 != 0
-}
-
-#[cfg(not(unix))]
-fn is_open_to_others(_: &Metadata) -> bool {
-    false
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs::{self, Permissions};
-    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 

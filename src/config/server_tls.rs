@@ -1,12 +1,12 @@
 //! Certificate and key for TLS with callers, and whose certificates callers have to show.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::ExposeSecret;
 
+use super::file::{FileError, read_file, without_bom};
 use super::secret::{SecretFileError, read_secret_file};
 
 /// The files of `[tls]`.
@@ -36,8 +36,8 @@ pub struct TlsMaterial {
 #[non_exhaustive]
 pub enum TlsFilesError {
     /// The certificate cannot be read.
-    #[error("the file cannot be read ({0}); correct its path or its permissions")]
-    Certificate(io::ErrorKind),
+    #[error("the file {0}")]
+    Certificate(#[source] FileError),
     /// There is no certificate in the file.
     #[error("the file has no certificate; expected PEM, with BEGIN CERTIFICATE")]
     NoCertificate,
@@ -48,8 +48,8 @@ pub enum TlsFilesError {
     #[error("the file has no key; expected PEM, with BEGIN PRIVATE KEY, and without a passphrase")]
     NoKey,
     /// The roots of callers cannot be read.
-    #[error("the file cannot be read ({0}); correct its path or its permissions")]
-    ClientRoots(io::ErrorKind),
+    #[error("the file {0}")]
+    ClientRoots(#[source] FileError),
     /// There are no roots in the file.
     #[error("the file has no certificate; expected PEM, with BEGIN CERTIFICATE")]
     NoClientRoots,
@@ -77,7 +77,7 @@ impl TlsFiles {
         let chain = certificates(&self.certificate).map_err(TlsFilesError::Certificate)?;
         let chain = chain.ok_or(TlsFilesError::NoCertificate)?;
         let key = read_secret_file(&self.key)?;
-        let key = PrivateKeyDer::from_pem_slice(key.expose_secret());
+        let key = PrivateKeyDer::from_pem_slice(without_bom(key.expose_secret()));
         let client_roots = match &self.client_ca {
             Some(path) => {
                 let roots = certificates(path).map_err(TlsFilesError::ClientRoots)?;
@@ -94,8 +94,37 @@ impl TlsFiles {
 }
 
 /// The certificates of a file; `None` if it holds none, or something that is not one.
-fn certificates(path: &Path) -> Result<Option<Vec<CertificateDer<'static>>>, io::ErrorKind> {
-    let text = std::fs::read(path).map_err(|error| error.kind())?;
-    let certificates = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
+pub(super) fn certificates(path: &Path) -> Result<Option<Vec<CertificateDer<'static>>>, FileError> {
+    let text = read_file(path)?;
+    let certificates = CertificateDer::pem_slice_iter(without_bom(&text));
+    let certificates = certificates.collect::<Result<Vec<_>, _>>();
     Ok(certificates.ok().filter(|found| !found.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_and_keys_may_have_a_byte_order_mark() {
+        let folder = tempfile::tempdir().unwrap();
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let file = |name: &str, text: String| {
+            use std::os::unix::fs::PermissionsExt;
+            let path = folder.path().join(name);
+            std::fs::write(&path, format!("\u{feff}{text}")).unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+            path
+        };
+        let certificate = file("cert.pem", cert.pem());
+        let files = TlsFiles {
+            key: file("key.pem", signing_key.serialize_pem()),
+            client_ca: Some(certificate.clone()),
+            certificate,
+        };
+        let material = files.read().unwrap();
+        assert_eq!(material.chain, [cert.der().clone()]);
+        assert_eq!(material.client_roots, Some(material.chain));
+    }
 }

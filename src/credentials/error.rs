@@ -45,9 +45,6 @@ pub enum CredentialsError {
         /// What is expected.
         expected: &'static str,
     },
-    /// What is in the place of a file is something else.
-    #[error("{} is not a file any more; put one there", .0.display())]
-    NotAFile(PathBuf),
     /// A file with a token, an app code or an API key has something else in it.
     #[error("{} does not hold one word of visible ascii characters; write it anew, and nothing else", .0.display())]
     NotText(PathBuf),

@@ -57,8 +57,9 @@ impl Search<'_> {
         Supply::of(self.need, label, source, feed)
     }
 
-    fn service(&self, service: Service) -> Supply {
-        self.supply(Source::Service(Box::new(service)), None)
+    fn service(&self, service: Service) -> Result<Supply, CredentialsError> {
+        service.check_files()?;
+        Ok(self.supply(Source::Service(Box::new(service)), None))
     }
 
     fn pass_over(&mut self, source: &'static str, why: impl Into<String>) {
@@ -85,10 +86,10 @@ impl Search<'_> {
     fn token(&self) -> Result<Supply, CredentialsError> {
         match &self.config.token {
             Some(TokenSource::File(path)) => self.file(Some(path), Files::text),
-            Some(TokenSource::Iam(user)) => Ok(self.service(Service::Token(IamToken {
+            Some(TokenSource::Iam(user)) => self.service(Service::Token(IamToken {
                 endpoint: environment_services::iam(self.config, self.environment)?,
                 user: user.clone(),
-            }))),
+            })),
             None => Err(CredentialsError::NoFile),
         }
     }
@@ -106,20 +107,20 @@ impl Search<'_> {
                 let path = profile_path(environment).ok_or(CredentialsError::NoHome)?;
                 self.required(Files::key(path, user))
             }
-            CredentialSource::Metadata => Ok(self.service(self.metadata())),
+            CredentialSource::Metadata => self.service(self.metadata()),
             CredentialSource::PodIdentity => self.pod_identity().and_then(|found| {
                 let service = found.ok_or(CredentialsError::NoPodIdentity)?;
-                Ok(self.service(service))
+                self.service(service)
             }),
             CredentialSource::Oidc => {
                 let oidc = environment_services::oidc(config, environment)?;
                 let oidc = oidc.ok_or(CredentialsError::NoOidc)?;
-                Ok(self.service(Service::Oidc(oidc)))
+                self.service(Service::Oidc(oidc))
             }
             CredentialSource::Idp => {
                 let idp = environment_services::idp(config, environment)?;
                 let idp = idp.ok_or(CredentialsError::NoIdp)?;
-                Ok(self.service(Service::Idp(idp)))
+                self.service(Service::Idp(idp))
             }
             CredentialSource::Auto => self.auto(user),
         }
@@ -130,11 +131,11 @@ impl Search<'_> {
     fn auto(&mut self, user: Option<String>) -> Result<Supply, CredentialsError> {
         let (config, environment) = (self.config, self.environment);
         if let Some(oidc) = environment_services::oidc(config, environment)? {
-            return Ok(self.service(Service::Oidc(oidc)));
+            return self.service(Service::Oidc(oidc));
         }
         self.pass_over("oidc", "HUAWEICLOUD_OIDC_PROVIDER_URN is not set");
         if let Some(idp) = environment_services::idp(config, environment)? {
-            return Ok(self.service(Service::Idp(idp)));
+            return self.service(Service::Idp(idp));
         }
         self.pass_over("idp", "HUAWEICLOUD_SDK_IDP_ID is not set");
         if let Some(found) = environment::load(environment)? {
@@ -160,7 +161,10 @@ impl Search<'_> {
         self.pass_over("profile", "there is no ~/.huaweicloud/credentials");
         let mut services = vec![self.metadata()];
         match self.pod_identity()? {
-            Some(service) => services.push(service),
+            Some(service) => {
+                service.check_files()?;
+                services.push(service);
+            }
             None => self.pass_over(
                 "pod-identity",
                 "HC_CONTAINER_CREDENTIALS_FULL_URI is not set",

@@ -43,7 +43,7 @@ fn a_pipe_in_the_place_of_a_key_leaves_the_old_key_in_use() {
     assert!(made.unwrap().success());
     std::fs::rename(&pipe, place.path().join("key.csv")).unwrap();
     let line = program.line_with("the old one stays");
-    assert!(line.contains("is not a file any more"), "{line}");
+    assert!(line.contains("is a pipe"), "{line}");
     assert!(exchange(address, GET).starts_with("HTTP/1.1 200 OK"));
     assert_eq!(program.stop().0, 0);
 }

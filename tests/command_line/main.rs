@@ -21,3 +21,4 @@ mod secrets;
 mod sources;
 mod starting;
 mod supervision;
+mod unusual_files;

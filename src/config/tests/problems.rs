@@ -337,7 +337,7 @@ fn sockets_tokens_and_certificates_have_to_make_sense() {
         ("[tls]\nclient_ca_file = \"none.pem\"", "tls.cert_file"),
         (
             "[tls]\ncert_file = \"none.pem\"\nkey_file = \"none.pem\"",
-            "cannot be read",
+            "the file does not exist",
         ),
     ] {
         let said = problem(text);

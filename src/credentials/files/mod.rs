@@ -109,20 +109,6 @@ impl Files {
         self.paths.iter().map(look).collect()
     }
 
-    /// As [`Self::load`], of files that have changed. By then they have to be files: a pipe, which a shell
-    /// gives for a start, would be waited for without an end.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::load`].
-    pub(super) fn load_again(&self) -> Result<Option<Issued>, CredentialsError> {
-        let is_other = |path: &&PathBuf| fs::metadata(path).is_ok_and(|found| !found.is_file());
-        match self.paths.iter().find(is_other) {
-            Some(path) => Err(CredentialsError::NotAFile(path.clone())),
-            None => self.load(),
-        }
-    }
-
     /// Reads the secret; `None` if there is no such file and there need not be.
     ///
     /// # Errors

@@ -63,7 +63,7 @@ async fn stamp(files: &Files) -> Stamp {
 /// What files hold; see [`stamp`].
 async fn load(files: &Files) -> Result<Option<Issued>, CredentialsError> {
     let files = files.clone();
-    let loading = spawn_blocking(move || files.load_again());
+    let loading = spawn_blocking(move || files.load());
     loading.await.unwrap_or(Ok(None))
 }
 

@@ -17,11 +17,13 @@ mod oidc;
 mod pod_identity;
 mod token;
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::issued::{Issued, Secret};
 use super::{Credentials, Origin};
 use crate::clock::Moment;
+use crate::config::secret::{SecretFileError, read_secret_file};
 use crate::upstream::Network;
 use answer::Answer;
 pub use error::ServiceError;
@@ -66,6 +68,29 @@ impl Service {
             Self::Idp(_) => "IAM (identity provider)",
             Self::Token(_) => "IAM (token)",
         }
+    }
+
+    /// Checks that the files it reads are regular files. One that is missing may come later, since
+    /// somebody else writes it.
+    ///
+    /// # Errors
+    ///
+    /// A [`SecretFileError`] that says what the file is instead.
+    pub(in crate::credentials) fn check_files(&self) -> Result<(), SecretFileError> {
+        let files: Vec<&Path> = match self {
+            Self::Metadata(_) => Vec::new(),
+            Self::PodIdentity(service) => vec![&service.token_file],
+            Self::Oidc(service) => service.id_token.file().into_iter().collect(),
+            Self::Idp(service) => vec![&service.token_file],
+            Self::Token(IamToken { user, .. }) => vec![&user.user, &user.password, &user.domain],
+        };
+        for file in files {
+            match read_secret_file(file) {
+                Err(error) if error.is_wrong_kind() => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Asks for a secret.

@@ -1,6 +1,6 @@
 //! STS changes an OpenID Connect token, like the one of a Kubernetes service account, into a key.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use http::Request;
 use secrecy::{ExposeSecret, SecretString};
@@ -41,6 +41,15 @@ pub(in crate::credentials) enum IdToken {
     File(PathBuf),
     /// In a variable.
     Value(SecretString),
+}
+
+impl IdToken {
+    pub(super) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Value(_) => None,
+        }
+    }
 }
 
 impl PartialEq for IdToken {

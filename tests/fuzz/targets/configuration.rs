@@ -15,7 +15,7 @@ pub(crate) fn target(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else {
         return;
     };
-    // `upstream_tls.ca_file` is opened, and some devices never end.
+    // `upstream_tls.ca_file` is opened, and opening some devices has effects.
     if text.contains("/dev") || text.contains("\\u") || text.contains("\\x") {
         return;
     }

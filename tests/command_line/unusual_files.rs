@@ -1,0 +1,315 @@
+//! Paths that lead to a FIFO, a device, a directory or a file without end, in the place of each file that
+//! the program reads: it says so and ends, or goes on with what it has, and never waits.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rcgen::CertifiedKey;
+
+use crate::gateway::gateway;
+use crate::program::{Place, Running, exchange, pause, signal};
+
+const SECRET: &str = "SKTEST0123456789012345678901234567890123";
+
+const CALLER_TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// What a path may lead to, and what the message says of it.
+const KINDS: [(Kind, &str); 4] = [
+    (Kind::Fifo, "is a pipe"),
+    (Kind::Device, "is a device"),
+    (Kind::Directory, "is a directory"),
+    (Kind::TooLong, "is larger than 1 MiB"),
+];
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Fifo,
+    Device,
+    Directory,
+    TooLong,
+}
+
+/// Puts something else in the place of a file.
+fn put(path: &Path, kind: Kind) {
+    remove(path);
+    match kind {
+        Kind::Fifo => {
+            let made = Command::new("mkfifo")
+                .args(["-m", "600"])
+                .arg(path)
+                .status();
+            assert!(made.unwrap().success());
+        }
+        Kind::Device => symlink("/dev/zero", path).unwrap(),
+        Kind::Directory => {
+            fs::create_dir(path).unwrap();
+            fs::set_permissions(path, Permissions::from_mode(0o700)).unwrap();
+        }
+        Kind::TooLong => {
+            fs::write(path, vec![b'#'; (1 << 20) + 1]).unwrap();
+            fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+        }
+    }
+}
+
+fn remove(path: &Path) {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::remove_dir(path).unwrap(),
+        Ok(_) => fs::remove_file(path).unwrap(),
+        Err(_) => {}
+    }
+}
+
+/// Runs the program, which must end by itself.
+fn run(place: &Place, arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String) {
+    let mut command = place.command(arguments, environment);
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    for _ in 0..1000 {
+        if child.try_wait().unwrap().is_some() {
+            let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+            return (status.code().unwrap(), String::from_utf8(stderr).unwrap());
+        }
+        pause(Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    panic!("it hangs: {arguments:?} {environment:?}");
+}
+
+/// Each file that the program may read at `x`: the configuration and the variables that name it.
+const FILES: &[(&str, &[(&str, &str)])] = &[
+    ("[credentials]\nfile = \"x\"", &[]),
+    (
+        "[credentials]\nsource = \"profile\"",
+        &[("HUAWEICLOUD_SDK_CREDENTIALS_FILE", "x")],
+    ),
+    (
+        "[auth]\nmode = \"token\"\n[credentials]\ntoken_file = \"x\"",
+        &[],
+    ),
+    (
+        "[auth]\nmode = \"app-code\"\n[credentials]\napp_code_file = \"x\"",
+        &[],
+    ),
+    (
+        "[auth]\nmode = \"api-key\"\n[credentials]\napi_key_file = \"x\"",
+        &[],
+    ),
+    (
+        "[auth]\nmode = \"token\"\n[credentials]\niam_user_file = \"x\"\niam_password_file = \"word\"\niam_domain_file = \"word\"",
+        &[],
+    ),
+    (
+        "[auth]\nmode = \"token\"\n[credentials]\niam_user_file = \"word\"\niam_password_file = \"x\"\niam_domain_file = \"word\"",
+        &[],
+    ),
+    (
+        "[auth]\nmode = \"token\"\n[credentials]\niam_user_file = \"word\"\niam_password_file = \"word\"\niam_domain_file = \"x\"",
+        &[],
+    ),
+    (
+        "",
+        &[
+            ("HUAWEICLOUD_OIDC_PROVIDER_URN", "p"),
+            ("HUAWEICLOUD_OIDC_AGENCY_URN", "a"),
+            ("HUAWEICLOUD_OIDC_TOKEN_FILE", "x"),
+        ],
+    ),
+    (
+        "",
+        &[
+            ("HUAWEICLOUD_SDK_IDP_ID", "i"),
+            ("HUAWEICLOUD_SDK_ID_TOKEN_FILE", "x"),
+        ],
+    ),
+    (
+        "",
+        &[
+            ("HC_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/"),
+            ("HC_CONTAINER_AUTHORIZATION_TOKEN_FILE", "x"),
+        ],
+    ),
+    ("[access]\ntoken_file = \"x\"", &KEY),
+    ("[tls]\ncert_file = \"x\"\nkey_file = \"key.pem\"", &KEY),
+    ("[tls]\ncert_file = \"cert.pem\"\nkey_file = \"x\"", &KEY),
+    (
+        "[tls]\ncert_file = \"cert.pem\"\nkey_file = \"key.pem\"\nclient_ca_file = \"x\"",
+        &KEY,
+    ),
+    ("[upstream_tls]\nca_file = \"x\"", &KEY),
+    ("", &[KEY[0], KEY[1], ("SSL_CERT_FILE", "x")]),
+];
+
+const KEY: [(&str, &str); 2] = [("HUAWEICLOUD_SDK_AK", "AK"), ("HUAWEICLOUD_SDK_SK", "SK")];
+
+fn certificate(place: &Place) {
+    let CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    place.file("cert.pem", &cert.pem());
+    place.file("key.pem", &signing_key.serialize_pem());
+}
+
+#[test]
+fn fault_101_a_start_with_something_else_than_a_file_ends_with_a_message() {
+    let place = Place::new();
+    certificate(&place);
+    place.file("word", "word");
+    let path = place.path().join("x");
+    for (kind, expected) in KINDS {
+        put(&path, kind);
+        for (text, environment) in FILES {
+            let text =
+                format!("listen = \"127.0.0.1:0\"\nupstream = \"https://127.0.0.1:1\"\n{text}\n");
+            place.file("c.toml", &text);
+            let (code, said) = run(&place, &["--config", "c.toml"], environment);
+            assert_eq!(code, 78, "{kind:?}, {text}, {environment:?}: {said}");
+            assert!(said.contains(expected), "{kind:?}, {text}: {said}");
+        }
+        let arguments = ["--config", "x", "--upstream", "https://127.0.0.1:1"];
+        for command in [
+            &arguments[..],
+            &[&["check", "config"], &arguments[..]].concat(),
+        ] {
+            let (code, said) = run(&place, command, &KEY);
+            assert!(code == 78 && said.contains(expected), "{kind:?}: {said}");
+        }
+        let sign = ["sign", "--credentials", "x", "https://gw.example/"];
+        let (code, said) = run(&place, &sign, &[]);
+        assert!(code == 78 && said.contains(expected), "{kind:?}: {said}");
+        for part in ["credentials.csv", "access_key"] {
+            let folder = place.path().join("systemd");
+            fs::create_dir(&folder).unwrap();
+            put(&folder.join(part), kind);
+            let variables = [("CREDENTIALS_DIRECTORY", "systemd")];
+            let (code, said) = run(&place, &arguments[2..], &variables);
+            assert!(code == 78 && said.contains(expected), "{kind:?}: {said}");
+            remove(&folder.join(part));
+            fs::remove_dir(&folder).unwrap();
+        }
+    }
+}
+
+#[test]
+fn fault_101_process_substitution_is_refused_with_what_to_do_instead() {
+    let place = Place::new();
+    let script = format!(
+        "exec {} --upstream https://127.0.0.1:1 --credentials <(sleep 10 2>&-)",
+        crate::program::BINARY
+    );
+    let mut command = Command::new("bash");
+    let command = command.args(["-c", &script]).current_dir(place.path());
+    let output = command.env("APIG_PROXY_ADMIN", "off").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    assert!(
+        said.contains("write the content to a regular file"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_sign_and_verify_are_piped_is_read() {
+    let place = Place::new();
+    let script = format!(
+        "{} sign --data-file <(echo body) https://gw.example/ && echo body | {0} sign --data-file /dev/stdin https://gw.example/",
+        crate::program::BINARY
+    );
+    let mut command = Command::new("bash");
+    let command = command.args(["-c", &script]).current_dir(place.path());
+    let output = command.envs(KEY).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(printed.matches("SDK-HMAC-SHA256").count(), 2, "{printed}");
+}
+
+/// Kills a program that is still running after a while, so that a reload that hangs fails the test. Dropping
+/// what is returned calls it off.
+fn kill_after(limit: Duration, process: u32) -> mpsc::Sender<()> {
+    let (ended, told) = mpsc::channel::<()>();
+    thread::spawn(move || {
+        if told.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {
+            signal(process, "KILL");
+        }
+    });
+    ended
+}
+
+/// The files that the reload test replaces, which are all that a configuration can name.
+const RELOADED: [&str; 9] = [
+    "c.toml",
+    "credentials.csv",
+    "token",
+    "app_code",
+    "api_key",
+    "caller_token",
+    "cert.pem",
+    "key.pem",
+    "ca.pem",
+];
+
+#[test]
+fn fault_101_a_reload_with_something_else_than_a_file_leaves_the_old_one() {
+    let place = Place::new();
+    let gateway = gateway(&place, SECRET, None);
+    certificate(&place);
+    let csv =
+        format!("User Name,Access Key Id,Secret Access Key\nx,AKTEST0000000000TEST,{SECRET}\n");
+    place.file("credentials.csv", &csv);
+    for name in ["token", "app_code", "api_key"] {
+        place.file(name, "WORD");
+    }
+    place.file("caller_token", CALLER_TOKEN);
+    let route = |path: &str, auth: &str| {
+        format!(
+            "[[route]]\npath = \"{path}\"\nupstream = \"https://{gateway}{path}\"\nauth = \"{auth}\"\n"
+        )
+    };
+    let routes = [
+        ("/v1", "aksk"),
+        ("/t", "token"),
+        ("/c", "app-code"),
+        ("/k", "api-key"),
+    ];
+    let text = format!(
+        "listen = [\"127.0.0.1:0\", \"https://127.0.0.1:0\"]\n[credentials]\nfile = \"credentials.csv\"\n\
+         token_file = \"token\"\napp_code_file = \"app_code\"\napi_key_file = \"api_key\"\n\
+         [access]\ntoken_file = \"caller_token\"\n[upstream_tls]\nca_file = \"ca.pem\"\n\
+         [tls]\ncert_file = \"cert.pem\"\nkey_file = \"key.pem\"\nclient_ca_file = \"cert.pem\"\n{}",
+        routes.map(|(path, auth)| route(path, auth)).concat()
+    );
+    place.file("c.toml", &text);
+    let mut program = Running::start(place.command(&["--config", "c.toml"], &[]));
+    let _limit = kill_after(Duration::from_secs(60), program.id());
+    let address = program.address();
+    let get = format!(
+        "GET /v1/x HTTP/1.1\r\nHost: localhost\r\nX-Apig-Proxy-Token: {CALLER_TOKEN}\r\n\r\n"
+    );
+    for name in RELOADED {
+        let (path, kept) = (place.path().join(name), place.path().join("kept"));
+        fs::rename(&path, &kept).unwrap();
+        for (kind, expected) in KINDS {
+            put(&path, kind);
+            signal(program.id(), "HUP");
+            let line = program.line_with("not reloaded, the proxy goes on as it is");
+            if !line.contains(expected) {
+                program.line_with(expected);
+            }
+            let answer = exchange(address, &get);
+            assert!(
+                answer.starts_with("HTTP/1.1 200 OK"),
+                "{name}, {kind:?}: {answer}"
+            );
+        }
+        remove(&path);
+        fs::rename(&kept, &path).unwrap();
+    }
+    signal(program.id(), "HUP");
+    program.line_with("reloaded, ");
+    let (code, said) = program.stop();
+    assert!(code == 0 && !said.contains(SECRET), "{said}");
+}
