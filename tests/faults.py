@@ -3,8 +3,9 @@
     python tests/faults.py
 
 The numbers are those of the module documentation in tests/proxy/faults: 1 to 33 are faults of callers,
-34 to 43 of connections, 44 to 61 of answers, the others of the machine. A test shows a number when its
-name begins with `fault_NN_`.
+34 to 43 of connections, 44 to 61 of answers, 62 to 80 of the machine, 81 to 89 of HTTP/2 callers, 90 to 92
+of what the gateway reads differently, 93 to 103 attacks and misuse. A test shows a number when its name
+begins with `fault_NN_` or `fault_NNN_`.
 """
 
 import re
@@ -12,9 +13,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-# 80 takes an hour.
-REQUIRED = [*range(1, 80)]
-TEST = re.compile(r"#\[(?:tokio::)?test[^\n]*\]\n(?:\s*#\[[^\n]*\]\n)*\s*(?:async )?fn fault_(\d\d)_(\w+)\(")
+# 80 takes an hour; the others belong to parts that are not built yet.
+EXCLUDED = {80, *range(81, 90), *range(90, 93), 97, 102}
+REQUIRED = [number for number in range(1, 104) if number not in EXCLUDED]
+TEST = re.compile(r"#\[(?:tokio::)?test[^\n]*\]\n(?:\s*#\[[^\n]*\]\n)*\s*(?:async )?fn fault_(\d{2,3})_(\w+)\(")
 
 
 def found() -> dict[int, list[str]]:

@@ -2,8 +2,13 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
+
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::QUIT_IS_OFF;
+use crate::config::AdminAddress;
 
 /// How long each step may take. Probes have a limit of their own, usually shorter.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -52,10 +57,10 @@ impl fmt::Display for Question {
 pub enum AskError {
     /// It does not answer in time.
     #[error("what listens at {0} does not answer in time; the proxy may hang, or be busy")]
-    Silent(SocketAddr),
+    Silent(AdminAddress),
     /// Nobody answers.
     #[error("nobody answers at {0} ({1}); start the proxy, or name its admin address with --admin")]
-    Unreachable(SocketAddr, #[source] io::Error),
+    Unreachable(AdminAddress, #[source] io::Error),
     /// The proxy says no.
     #[error("{0}")]
     Refused(String),
@@ -63,7 +68,12 @@ pub enum AskError {
     #[error(
         "what answers at {0} is not the admin listener of a proxy; name its address with --admin"
     )]
-    Stranger(SocketAddr),
+    Stranger(AdminAddress),
+    /// The proxy is not to be stopped in this way.
+    #[error(
+        "the proxy at {0} does not take POST /quitquitquit\nhint: set admin_quit = true in its configuration, or send SIGTERM"
+    )]
+    QuitIsOff(AdminAddress),
 }
 
 /// Asks the proxy whose admin listener has this address.
@@ -71,7 +81,7 @@ pub enum AskError {
 /// # Errors
 ///
 /// An [`AskError`], unless it says yes.
-pub fn ask(address: SocketAddr, question: Question) -> Result<(), AskError> {
+pub fn ask(address: &AdminAddress, question: Question) -> Result<(), AskError> {
     ask_within(address, question, PATIENCE)
 }
 
@@ -81,17 +91,16 @@ pub fn ask(address: SocketAddr, question: Question) -> Result<(), AskError> {
 ///
 /// As [`ask`].
 pub fn ask_within(
-    address: SocketAddr,
+    address: &AdminAddress,
     question: Question,
     patience: Duration,
 ) -> Result<(), AskError> {
     let patience = patience.clamp(SHORTEST, PATIENCE);
-    let answer =
-        exchange(reached(address), question, patience).map_err(|error| match error.kind() {
-            // What a socket says when its limit has passed.
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Silent(address),
-            _ => AskError::Unreachable(address, error),
-        })?;
+    let answer = exchange(address, question, patience).map_err(|error| match error.kind() {
+        // What a socket says when its limit has passed.
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Silent(address.clone()),
+        _ => AskError::Unreachable(address.clone(), error),
+    })?;
     let (head, text) = answer.split_once("\r\n\r\n").unwrap_or_default();
     let line = text.lines().next().unwrap_or_default();
     let is_plain = line
@@ -102,7 +111,10 @@ pub fn ask_within(
         Some("403" | "503") if is_plain && !line.is_empty() => {
             Err(AskError::Refused(line.to_owned()))
         }
-        _ => Err(AskError::Stranger(address)),
+        Some("404") if question == Question::Quit && line == QUIT_IS_OFF => {
+            Err(AskError::QuitIsOff(address.clone()))
+        }
+        _ => Err(AskError::Stranger(address.clone())),
     }
 }
 
@@ -116,13 +128,21 @@ fn reached(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-fn exchange(address: SocketAddr, question: Question, patience: Duration) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, patience)?;
+fn exchange(address: &AdminAddress, question: Question, patience: Duration) -> io::Result<String> {
+    let (domain, peer, host) = match address {
+        AdminAddress::Tcp(address) => {
+            let address = reached(*address);
+            let domain = Domain::for_address(address);
+            (domain, SockAddr::from(address), address.to_string())
+        }
+        AdminAddress::Unix(path) => (Domain::UNIX, SockAddr::unix(path)?, "localhost".to_owned()),
+    };
+    let mut stream = Socket::new(domain, Type::STREAM, None)?;
+    stream.connect_timeout(&peer, patience)?;
     stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(patience))?;
     let (line, framing) = question.request();
-    let request =
-        format!("{line} HTTP/1.1\r\nhost: {address}\r\n{framing}connection: close\r\n\r\n");
+    let request = format!("{line} HTTP/1.1\r\nhost: {host}\r\n{framing}connection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.take(LONGEST).read_to_end(&mut answer)?;
@@ -147,7 +167,7 @@ mod tests {
             stream.write_all(answer.as_bytes()).unwrap();
             String::from_utf8_lossy(&request[..length]).into_owned()
         });
-        let said = ask(address, Question::Ready)
+        let said = ask(&AdminAddress::Tcp(address), Question::Ready)
             .map_or_else(|error| error.to_string(), |()| String::new());
         let expected =
             format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
@@ -179,7 +199,8 @@ mod tests {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
-        let said = ask(address, Question::Live).unwrap_err().to_string();
+        let asked = ask(&AdminAddress::Tcp(address), Question::Live);
+        let said = asked.unwrap_err().to_string();
         assert!(
             said.starts_with(&format!("nobody answers at {address}")),
             "{said}"

@@ -7,7 +7,8 @@
 //! | `/startupz` | it has started | |
 //! | `/metrics` | what is counted, in the Prometheus text format | |
 //!
-//! and `POST /quitquitquit`, which begins to stop the proxy as SIGTERM does.
+//! and, with `admin_quit = true`, `POST /quitquitquit`, which begins to stop the proxy as SIGTERM does. It is off
+//! by default, because every user of the machine can connect to a loopback port.
 //!
 //! On an address of its own, so that no path of an API is taken, and a busy proxy can still be asked.
 //! None of it asks the gateway: a gateway that is down is no reason to restart the proxy, or to take it
@@ -23,7 +24,6 @@ mod ask;
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -35,7 +35,7 @@ use tower::Service;
 
 use crate::clock;
 use crate::error::Error;
-use crate::guard::Guard;
+use crate::guard::{Guard, ListenerKind};
 use crate::http1::{RequestHead, push_field};
 use crate::proxy::{Announced, Request, Response, ResponseBody, Settings, refused, split_target};
 use crate::telemetry::metrics;
@@ -45,6 +45,9 @@ const TEXT: &str = "text/plain; charset=utf-8";
 
 /// The path that stops the proxy.
 const QUIT: &str = "/quitquitquit";
+
+/// What is answered there unless `admin_quit` is set.
+const QUIT_IS_OFF: &str = "/quitquitquit is off; set admin_quit = true";
 
 /// The methods that are taken for all others.
 const METHODS: &str = "GET, HEAD";
@@ -58,8 +61,18 @@ pub struct Admin {
     stopping: CancellationToken,
     /// To begin to stop.
     quit: CancellationToken,
-    /// Whether a program of this machine asks.
-    is_local: bool,
+    peer: Peer,
+}
+
+/// Where a connection to the admin listener comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// A program of this machine, over a unix socket, which no browser reaches.
+    Unix,
+    /// A program of this machine, over TCP.
+    Loopback,
+    /// Another machine.
+    Remote,
 }
 
 /// What is answered to a request that the guard lets through.
@@ -96,17 +109,14 @@ impl Admin {
             settings,
             stopping,
             quit,
-            is_local: false,
+            peer: Peer::Remote,
         }
     }
 
-    /// The same for a peer with this address.
+    /// The same for a connection from this peer.
     #[must_use]
-    pub fn asked_by(self, peer: IpAddr) -> Self {
-        Self {
-            is_local: peer.to_canonical().is_loopback(),
-            ..self
-        }
+    pub fn asked_by(self, peer: Peer) -> Self {
+        Self { peer, ..self }
     }
 
     /// The same with another guard.
@@ -123,10 +133,15 @@ impl Admin {
         let path = target.and_then(|target| target.split('?').next());
         let path = path.unwrap_or_default();
         // Not the token: it is for requests that are signed.
-        if path == QUIT {
-            self.guard.check_admin_action(authority, head)?;
+        let listener = if self.peer == Peer::Unix {
+            ListenerKind::Unix
         } else {
-            self.guard.check_probe(authority, head)?;
+            ListenerKind::Tcp
+        };
+        if path == QUIT {
+            self.guard.check_admin_action(listener, authority, head)?;
+        } else {
+            self.guard.check_probe(listener, authority, head)?;
         }
         Ok(written(self.page(path, head.method())))
     }
@@ -138,8 +153,7 @@ impl Admin {
             "/metrics" => Self::metrics,
             QUIT => return self.quitting(method),
             _ => {
-                let text =
-                    "here are /livez, /readyz, /startupz, /metrics and, with POST, /quitquitquit";
+                let text = "expected /livez, /readyz, /startupz or /metrics";
                 return Page::text(StatusCode::NOT_FOUND, text);
             }
         };
@@ -153,13 +167,16 @@ impl Admin {
     }
 
     fn quitting(&self, method: &str) -> Page {
+        if !self.settings.borrow().admin_quit() {
+            return Page::text(StatusCode::NOT_FOUND, QUIT_IS_OFF);
+        }
         if method != "POST" {
             return Page {
                 allow: Some("POST"),
                 ..Page::text(StatusCode::METHOD_NOT_ALLOWED, "ask with POST")
             };
         }
-        if !self.is_local {
+        if self.peer == Peer::Remote {
             let text =
                 "only programs on the machine of the proxy may stop it; send SIGTERM otherwise";
             return Page::text(StatusCode::FORBIDDEN, text);

@@ -1,22 +1,35 @@
 //! What a start says of itself in the log: where it listens and for whom, where requests go, and what is
 //! risky.
 
-use std::net::SocketAddr;
-
-use crate::config::{Config, Listen, Loaded, Scheme};
+use crate::config::{AdminAddress, Config, Listen, Loaded, Scheme, UnixSocketConfig};
 
 /// Says where the proxy can be reached.
-pub(super) fn announce_addresses(admin: Option<SocketAddr>, listening: &[String]) {
-    if let Some(address) = admin {
-        let who = if address.ip().is_loopback() {
-            "programs on this machine"
-        } else {
-            "whoever reaches it on the network"
-        };
-        tracing::info!("health and metrics on http://{address} for {who}");
+pub(super) fn announce_addresses(admin: Option<&str>, listening: &[String]) {
+    if let Some(endpoint) = admin {
+        tracing::info!("health and metrics on {endpoint}");
     }
     for endpoint in listening {
         tracing::info!("listening on {endpoint}");
+    }
+}
+
+/// The admin listener, and who can connect to it.
+pub(super) fn admin_endpoint(address: &AdminAddress, socket: &UnixSocketConfig) -> String {
+    match address {
+        AdminAddress::Unix(_) => format!("{address} for {}", unix_users(socket)),
+        AdminAddress::Tcp(tcp) if tcp.ip().is_loopback() => {
+            format!("http://{address} for programs on this machine")
+        }
+        AdminAddress::Tcp(_) => format!("http://{address} for whoever reaches it on the network"),
+    }
+}
+
+/// Who can connect to a unix socket.
+fn unix_users(socket: &UnixSocketConfig) -> String {
+    if socket.allowed_uids.is_empty() {
+        format!("users that can open it (mode {:04o})", socket.mode)
+    } else {
+        format!("the users with numbers {:?}", socket.allowed_uids)
     }
 }
 
@@ -62,12 +75,8 @@ pub(super) fn announce(loaded: &Loaded) {
 
 /// Who can use an address.
 pub(super) fn who(listen: &Listen, config: &Config) -> String {
-    let socket = &config.unix_socket;
     let mut who = match listen {
-        Listen::Unix(_) if socket.allowed_uids.is_empty() => {
-            format!("users that can open it (mode {:04o})", socket.mode)
-        }
-        Listen::Unix(_) => format!("the users with numbers {:?}", socket.allowed_uids),
+        Listen::Unix(_) => unix_users(&config.unix_socket),
         Listen::Tcp(address) | Listen::Tls(address) if address.ip().is_loopback() => {
             "programs on this machine".to_owned()
         }

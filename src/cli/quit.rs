@@ -31,7 +31,7 @@ pub fn run(arguments: &QuitArguments, environment: &Environment) -> Exit {
         Ok(address) => address,
         Err(exit) => return exit,
     };
-    if let Err(error) = ask(address, Question::Quit) {
+    if let Err(error) = ask(&address, Question::Quit) {
         return fail(Exit::Failed, format_args!("it was not stopped: {error}"));
     }
     let Some(timeout) = arguments.timeout else {
@@ -41,7 +41,7 @@ pub fn run(arguments: &QuitArguments, environment: &Environment) -> Exit {
     while begun.elapsed() < timeout {
         let left = timeout.saturating_sub(begun.elapsed());
         // Its own answers end with its sockets; another program may take the address at once.
-        match ask_within(address, Question::Live, left) {
+        match ask_within(&address, Question::Live, left) {
             Err(AskError::Unreachable(..) | AskError::Stranger(_)) => return Exit::Ok,
             Ok(()) | Err(_) => pause(AGAIN.min(left)),
         }

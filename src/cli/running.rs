@@ -1,6 +1,5 @@
 //! A proxy that runs: where `check live`, `check ready`, `wait` and `quit` find it.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use clap::Args;
 use jiff::SignedDuration;
 
 use super::{Exit, fail};
-use crate::config::{self, Environment, Overrides};
+use crate::config::{self, AdminAddress, Environment, Overrides};
 
 /// Which proxy is meant.
 #[derive(Clone, Debug, Args)]
@@ -16,14 +15,14 @@ pub(super) struct RunningArguments {
     /// Configuration file of the proxy [default: as for serve].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address of its health and metrics [default: that of the configuration, or 127.0.0.1:8081].
+    /// Address of its health and metrics, or unix:/path [default: that of the configuration, or 127.0.0.1:8081].
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
 }
 
 impl RunningArguments {
     /// The address of its admin listener. What is wrong is said, and gives the exit code.
-    pub(super) fn address(&self, environment: &Environment) -> Result<SocketAddr, Exit> {
+    pub(super) fn address(&self, environment: &Environment) -> Result<AdminAddress, Exit> {
         let overrides = Overrides::of(self.config.clone());
         let overrides = overrides.text("admin", "--admin", self.admin.as_deref());
         match config::load_admin(&overrides, environment) {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::announce::{announce, announce_addresses, who};
+use super::announce::{admin_endpoint, announce, announce_addresses, who};
 use super::reload::Reloading;
 use super::signals::{Hangups, Signals};
 use super::{Exit, fail};
@@ -33,7 +33,7 @@ pub struct ServeArguments {
     /// Environment of the API, sent as x-stage [default: RELEASE].
     #[arg(long, value_name = "NAME")]
     pub stage: Option<String>,
-    /// Address of health and metrics, or "off" [default: 127.0.0.1:8081].
+    /// Address of health and metrics, unix:/path, or "off" [default: 127.0.0.1:8081].
     #[arg(long, value_name = "ADDR")]
     pub admin: Option<String>,
     /// Shape of log lines: text or json [default: text].
@@ -118,6 +118,8 @@ impl Taken {
 /// A proxy that is ready to serve.
 struct Prepared {
     server: Server,
+    /// What to say of the admin listener.
+    admin: Option<String>,
     /// What to say of its addresses once it can be told to stop.
     listening: Vec<String>,
     reloading: Reloading,
@@ -151,6 +153,8 @@ async fn prepare(
     announce(&loaded);
     drop(environment);
     let server = bind(&loaded, passed, &network)?;
+    let admin = server.admin_address();
+    let admin = admin.map(|address| admin_endpoint(address, &loaded.config.unix_socket));
     let endpoints = loaded.config.listen.iter().zip(server.endpoints());
     let listening = endpoints
         .map(|(listen, endpoint)| format!("{endpoint} for {}", who(listen, &loaded.config)))
@@ -163,6 +167,7 @@ async fn prepare(
     } = loaded;
     Ok(Prepared {
         server: server.supervised_by(supervisor.clone()),
+        admin,
         listening,
         reloading: Reloading {
             overrides,
@@ -215,6 +220,7 @@ fn nothing_found(errors: Vec<CredentialsError>) -> Exit {
 async fn serve(prepared: Prepared, signals: Taken) -> Exit {
     let Prepared {
         mut server,
+        admin,
         listening,
         reloading,
     } = prepared;
@@ -225,7 +231,7 @@ async fn serve(prepared: Prepared, signals: Taken) -> Exit {
     } = signals;
     let reloads = reloading.run(hangups, server.reloader());
     // Whoever reads this may send a signal at once.
-    announce_addresses(server.admin_address(), &listening);
+    announce_addresses(admin.as_deref(), &listening);
     let stop = async {
         first.next().await;
         tracing::info!(

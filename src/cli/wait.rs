@@ -33,7 +33,7 @@ pub fn run(arguments: &WaitArguments, environment: &Environment) -> Exit {
     let begun = Instant::now();
     loop {
         let left = arguments.timeout.saturating_sub(begun.elapsed());
-        match ask_within(address, Question::Ready, left) {
+        match ask_within(&address, Question::Ready, left) {
             Ok(()) => return Exit::Ok,
             Err(error) if begun.elapsed() >= arguments.timeout => {
                 return fail(Exit::Failed, format_args!("not ready in time: {error}"));

@@ -41,7 +41,7 @@ pub enum FileError {
     /// It is a socket.
     #[error("is a socket; write the content to a regular file and name that file")]
     Socket,
-    /// It is longer than [`MAX_LEN`].
+    /// It is longer than 1 MiB.
     #[error("is larger than 1 MiB; correct the path, or shorten the file")]
     TooLarge,
 }

@@ -30,7 +30,12 @@ pub const KEYS: &[Key] = &[
     key(
         "admin",
         r#""127.0.0.1:8081""#,
-        "address of health and metrics, or `off`; not loopback only with `access.allow_remote`",
+        "address of health and metrics, `unix:/path`, or `off`; not loopback only with `access.allow_remote`",
+    ),
+    key(
+        "admin_quit",
+        "false",
+        "`POST /quitquitquit` at the address of `admin` stops the proxy, for whoever may connect to it",
     ),
     key(
         "upstream",
@@ -242,7 +247,7 @@ pub const KEYS: &[Key] = &[
     key(
         "unix_socket.mode",
         r#""0600""#,
-        "permissions of a unix socket, in octal digits",
+        "permissions of unix sockets, in octal digits",
     ),
     key(
         "unix_socket.owner",
@@ -257,7 +262,7 @@ pub const KEYS: &[Key] = &[
     key(
         "unix_socket.allowed_uids",
         "[]",
-        "numbers of the users that may call over a unix socket; empty for all who can open it",
+        "numbers of the users that may connect to a unix socket; empty for all who can open it",
     ),
     key(
         "tls.cert_file",

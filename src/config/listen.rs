@@ -200,52 +200,6 @@ fn token(judge: &mut Judge<'_>) -> Option<CallerToken> {
         .ok()
 }
 
-pub(super) fn admin(judge: &mut Judge<'_>, listen: &[Listen]) -> Option<SocketAddr> {
-    const EXPECTED: &str = "expected an address with a port, like \"127.0.0.1:8081\", or \"off\"";
-    let text = judge.required_text("admin", EXPECTED)?;
-    let address = match (judge.passed().admin, text.as_str()) {
-        (Some(passed), _) => passed,
-        (None, "off") => return None,
-        (None, text) => match address::listen(text) {
-            Ok(Listen::Tcp(address)) => address,
-            Ok(_) | Err(_) => {
-                judge.report("admin", EXPECTED);
-                return None;
-            }
-        },
-    };
-    if address.port() != 0 && is_among(listen, address) {
-        judge.report(
-            "admin",
-            "callers use this address (listen); give another port, or \"off\"",
-        );
-        return None;
-    }
-    if !address.ip().is_loopback() && !wants_remote(judge) {
-        judge.report(
-            "admin",
-            "an address that is not loopback tells everybody who reaches it how the proxy is; use 127.0.0.1:8081 or \
-             [::1]:8081, or set access.allow_remote = true",
-        );
-        return None;
-    }
-    Some(address)
-}
-
-/// Whether addresses that are not loopback are wanted. A value that cannot be read is reported once only.
-fn wants_remote(judge: &mut Judge<'_>) -> bool {
-    let reported = judge.problems.len();
-    let is_wanted = judge.boolean("access.allow_remote") == Some(true);
-    judge.problems.truncate(reported);
-    is_wanted
-}
-
-fn is_among(listen: &[Listen], address: SocketAddr) -> bool {
-    listen
-        .iter()
-        .any(|listen| listen.address() == Some(address))
-}
-
 /// Refuses addresses that others than this machine reach, unless they are wanted and guarded.
 pub(super) fn posture(
     judge: &mut Judge<'_>,

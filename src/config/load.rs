@@ -1,6 +1,5 @@
 //! Loads everything that a start needs: finds the file, lays the layers, judges, reads the key.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
@@ -8,7 +7,7 @@ use super::file::{FileError, read_file, without_bom};
 use super::problem::{Place, Problem, Problems};
 use super::raw::{Layer, Raw, RawRoute};
 use super::resolve::Judged;
-use super::{Config, Limits, PassedAddresses, Said, egress, memory, resolve};
+use super::{AdminAddress, Config, Limits, PassedAddresses, Said, egress, memory, resolve};
 use crate::credentials::{self, CredentialsError, Kind, Need, Supply};
 
 /// What the options of the command line say: the file to read, and values that override keys.
@@ -166,7 +165,7 @@ pub fn load_credentials(
 pub fn load_admin(
     overrides: &Overrides,
     environment: &Environment,
-) -> Result<Option<SocketAddr>, Problems> {
+) -> Result<Option<AdminAddress>, Problems> {
     let (_, mut judged) = judge(overrides, environment);
     judged
         .problems

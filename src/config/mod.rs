@@ -8,6 +8,7 @@
 //! never through figment, which retypes values (`0123`, `"ab"`) and prints them in its errors.
 
 mod address;
+mod admin;
 mod bounds;
 mod credentials;
 mod egress;
@@ -30,13 +31,13 @@ mod server_tls;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::{HeaderValue, Method};
 
 use crate::signature::normalized_path;
 
+pub use admin::AdminAddress;
 pub use credentials::{
     CredentialSource, CredentialsConfig, Endpoint, Endpoints, IamUser, TokenSource,
 };
@@ -63,7 +64,9 @@ pub struct Config {
     /// Certificate and key for TLS with callers.
     pub tls: Option<TlsFiles>,
     /// Where health and metrics are served; `None` when switched off.
-    pub admin: Option<SocketAddr>,
+    pub admin: Option<AdminAddress>,
+    /// Whether `POST /quitquitquit` there stops the proxy.
+    pub admin_quit: bool,
     /// Where requests go; at least one, longest prefix first.
     pub routes: Vec<Route>,
     /// Methods that callers may use.

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use listenfd::ListenFd;
 use socket2::SockRef;
 
-use super::{Environment, Listen};
+use super::{AdminAddress, Environment, Listen};
 
 /// The name of the socket for health and metrics.
 const ADMIN: &str = "admin";
@@ -29,7 +29,7 @@ pub struct PassedSockets {
     /// Those for callers.
     pub callers: Vec<PassedSocket>,
     /// The one for health and metrics.
-    pub admin: Option<TcpListener>,
+    pub admin: Option<PassedSocket>,
 }
 
 /// A socket that was passed.
@@ -45,7 +45,7 @@ pub enum PassedSocket {
 #[derive(Clone, Debug, Default)]
 pub struct PassedAddresses {
     callers: Vec<Listen>,
-    pub(super) admin: Option<SocketAddr>,
+    pub(super) admin: Option<AdminAddress>,
 }
 
 /// Why sockets that were passed cannot be used.
@@ -62,9 +62,9 @@ pub enum PassedError {
         "socket {0} of LISTEN_FDS is no listening socket of TCP, nor a unix stream socket; correct ListenStream= and Accept=no"
     )]
     NotListening(usize),
-    /// The one for health and metrics is of another kind, or there are two.
+    /// There are two for health and metrics.
     #[error(
-        "of the sockets of LISTEN_FDS, one may have the name admin, and it has to be one of TCP; correct FileDescriptorName="
+        "only one of the sockets of LISTEN_FDS may have the name admin; correct FileDescriptorName="
     )]
     Admin,
     /// The system does not say what they are.
@@ -100,12 +100,10 @@ impl PassedSockets {
         for number in 0..descriptors.len() {
             let socket = take(&mut descriptors, number).ok_or(PassedError::NotListening(number))?;
             let is_admin = names.as_ref().is_some_and(|names| names[number] == ADMIN);
-            match socket {
-                PassedSocket::Tcp(socket) if is_admin && passed.admin.is_none() => {
-                    passed.admin = Some(socket);
-                }
-                _ if is_admin => return Err(PassedError::Admin),
-                socket => passed.callers.push(socket),
+            if !is_admin {
+                passed.callers.push(socket);
+            } else if passed.admin.replace(socket).is_some() {
+                return Err(PassedError::Admin);
             }
         }
         Ok(passed)
@@ -118,13 +116,13 @@ impl PassedSockets {
     /// What the system says.
     pub fn addresses(&self) -> io::Result<PassedAddresses> {
         let callers = self.callers.iter().map(PassedSocket::address);
+        let admin = self.admin.as_ref().map(PassedSocket::address).transpose()?;
         Ok(PassedAddresses {
             callers: callers.collect::<io::Result<_>>()?,
-            admin: self
-                .admin
-                .as_ref()
-                .map(TcpListener::local_addr)
-                .transpose()?,
+            admin: admin.map(|admin| match admin {
+                Listen::Tcp(address) | Listen::Tls(address) => AdminAddress::Tcp(address),
+                Listen::Unix(path) => AdminAddress::Unix(path),
+            }),
         })
     }
 }

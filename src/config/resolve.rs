@@ -12,7 +12,7 @@ use super::raw::Raw;
 use super::routes::{self, Usual};
 use super::server_tls::certificates;
 use super::{
-    ClockConfig, Config, MediaRange, Methods, Said, SigningConfig, UpstreamTls, bounds,
+    ClockConfig, Config, MediaRange, Methods, Said, SigningConfig, UpstreamTls, admin, bounds,
     credentials, listen,
 };
 
@@ -47,7 +47,8 @@ pub(super) fn resolve(raw: &Raw, problems: Vec<Problem>) -> Judged {
     listen::posture(&mut judge, &listen, &access, tls.as_ref());
     listen::warn_of_hosts(&mut judge, &listen, &access);
     let config = Config {
-        admin: listen::admin(&mut judge, &listen),
+        admin: admin::admin(&mut judge, &listen),
+        admin_quit: judge.boolean("admin_quit").unwrap_or(false),
         routes: routes::routes(raw, &mut judge, &usual, &listen, &credentials),
         listen,
         unix_socket: listen::unix_socket(&mut judge),

@@ -146,6 +146,7 @@ impl Guard {
     /// As [`Self::check_page`].
     pub fn check_probe<'r>(
         &'r self,
+        listener: ListenerKind,
         authority: Option<&str>,
         head: &'r RequestHead,
     ) -> Result<Visitor<'r>, Error> {
@@ -153,7 +154,7 @@ impl Guard {
             browsers: BrowserAccess::AdminPages,
             takes_any_address: self.is_any_address,
         };
-        self.check_by(&rules, ListenerKind::Tcp, authority, head)
+        self.check_by(&rules, listener, authority, head)
     }
 
     /// Checks a request to the admin listener that changes something: never one of a browser.
@@ -163,6 +164,7 @@ impl Guard {
     /// As [`Self::check_page`].
     pub fn check_admin_action<'r>(
         &'r self,
+        listener: ListenerKind,
         authority: Option<&str>,
         head: &'r RequestHead,
     ) -> Result<Visitor<'r>, Error> {
@@ -170,7 +172,7 @@ impl Guard {
             browsers: BrowserAccess::AdminDenied,
             takes_any_address: false,
         };
-        self.check_by(&rules, ListenerKind::Tcp, authority, head)
+        self.check_by(&rules, listener, authority, head)
     }
 
     /// Checks all but whether the token is there.

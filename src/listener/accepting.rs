@@ -37,7 +37,7 @@ impl Open {
     }
 
     /// The next connection; `None` for one that may not come in.
-    async fn accept(&self) -> io::Result<Option<Accepted>> {
+    pub(super) async fn accept(&self) -> io::Result<Option<Accepted>> {
         match self {
             Self::Tcp(socket, tls) => {
                 let (stream, _) = socket.accept().await?;

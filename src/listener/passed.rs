@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use socket2::SockRef;
 
-use super::sockets::{Listeners, hold_little};
+use super::sockets::{Bound, Listeners, hold_little};
 use super::tls::ServerTls;
 use super::unix::Door;
 use crate::config::{Listen, PassedSocket, UnixSocketConfig};
@@ -50,8 +50,26 @@ impl Listeners {
     }
 }
 
+/// An admin socket that listens already.
+///
+/// # Errors
+///
+/// What the system says if it cannot be used.
+pub(super) fn take_admin(
+    socket: PassedSocket,
+    unix_socket: &UnixSocketConfig,
+) -> io::Result<Bound> {
+    match socket {
+        PassedSocket::Tcp(socket) => Ok(Bound::Tcp(own(socket)?, None)),
+        PassedSocket::Unix(socket) => {
+            socket.set_nonblocking(true)?;
+            Ok(Bound::Unix(socket, Arc::new(Door::of_others(unix_socket))))
+        }
+    }
+}
+
 /// A socket of TCP as the proxy needs it.
-pub(super) fn own(socket: TcpListener) -> io::Result<TcpListener> {
+fn own(socket: TcpListener) -> io::Result<TcpListener> {
     hold_little(&SockRef::from(&socket));
     socket.set_nonblocking(true)?;
     Ok(socket)

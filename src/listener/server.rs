@@ -13,7 +13,7 @@ use super::sockets::{BindError, Listeners};
 use super::supervisor::Supervisor;
 use super::tls::{ServerTls, ServerTlsError};
 use super::workers::StartError;
-use crate::config::{Config, Environment, PassedSockets};
+use crate::config::{AdminAddress, Config, Environment, PassedSockets};
 use crate::credentials::{Credentials, CredentialsError, Kind, Need, Supply, needs};
 use crate::guard::Guard;
 use crate::proxy::{Keyring, Settings};
@@ -163,10 +163,10 @@ impl Server {
             Listeners::take(passed.callers, listen, unix_socket, tls.as_ref())?
         };
         let guard = Guard::new(&config.access, listeners.addresses());
-        let admin = match (passed.admin, config.admin) {
-            (Some(socket), _) => Some(Desk::take(socket, &config.access)?),
-            (None, Some(address)) => Some(Desk::bind(address, &config.access)?),
-            (None, None) => None,
+        let admin = match (passed.admin, &config.admin) {
+            (Some(socket), Some(address)) => Some(Desk::take(socket, address, config)?),
+            (None, Some(address)) => Some(Desk::bind(address, config)?),
+            (_, None) => None,
         };
         let keyring = Keyring::new(config, &supplies);
         Ok(Self {
@@ -201,7 +201,7 @@ impl Server {
 
     /// The bound address of health and metrics, if they are served.
     #[must_use]
-    pub fn admin_address(&self) -> Option<SocketAddr> {
+    pub fn admin_address(&self) -> Option<&AdminAddress> {
         self.admin.as_ref().map(Desk::address)
     }
 

@@ -10,7 +10,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::tls::ServerTls;
 use super::unix;
-use crate::config::{Listen, UnixSocketConfig};
+use crate::config::{AdminAddress, Listen, UnixSocketConfig};
 use crate::guard::ListenerKind;
 
 /// Connections that the kernel holds until they are accepted.
@@ -76,11 +76,11 @@ impl BindError {
         }
     }
 
-    fn unix(path: &Path, source: io::Error) -> Self {
+    fn unix(path: &Path, source: io::Error, option: &'static str) -> Self {
         Self {
             endpoint: format!("unix:{}", path.display()),
             source,
-            option: "--listen",
+            option,
             is_unix: true,
         }
     }
@@ -188,7 +188,7 @@ impl Listeners {
                 unix::bind(path, config).map(|(socket, door)| (socket, Arc::new(door)))
             }
         };
-        let (socket, door) = bound.map_err(|source| BindError::unix(path, source))?;
+        let (socket, door) = bound.map_err(|source| BindError::unix(path, source, "--listen"))?;
         self.add_door(listen, path, socket, door);
         Ok(())
     }
@@ -236,12 +236,19 @@ impl Listeners {
     }
 }
 
-/// Binds one address; it is returned with the port that was taken.
-pub(super) fn bind(
-    address: SocketAddr,
-    option: &'static str,
-) -> Result<(SocketAddr, TcpListener), BindError> {
-    listening(address).map_err(|source| BindError::tcp(address, source, option))
+/// Binds the admin address; it is returned with the port that was taken.
+pub(super) fn bind_admin(
+    address: &AdminAddress,
+    unix_socket: &UnixSocketConfig,
+) -> Result<(AdminAddress, Bound), BindError> {
+    match address {
+        AdminAddress::Tcp(address) => listening(*address)
+            .map(|(local, socket)| (AdminAddress::Tcp(local), Bound::Tcp(socket, None)))
+            .map_err(|source| BindError::tcp(*address, source, "--admin")),
+        AdminAddress::Unix(path) => unix::bind(path, unix_socket)
+            .map(|(socket, door)| (address.clone(), Bound::Unix(socket, Arc::new(door))))
+            .map_err(|source| BindError::unix(path, source, "--admin")),
+    }
 }
 
 /// A socket that is listened on already, once more.
@@ -295,7 +302,8 @@ mod tests {
             error.contains(&taken.to_string()) && error.ends_with("with --listen"),
             "{error}"
         );
-        let error = bind(taken, "--admin").unwrap_err().to_string();
+        let error = bind_admin(&AdminAddress::Tcp(taken), &unix).unwrap_err();
+        let error = error.to_string();
         assert!(error.ends_with("with --admin"), "{error}");
     }
 }

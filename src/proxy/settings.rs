@@ -21,6 +21,7 @@ use crate::telemetry::metrics::Metrics;
 pub struct Settings {
     pub(super) guard: Guard,
     pub(super) access: Access,
+    admin_quit: bool,
     pub(super) routes: Vec<Route>,
     pub(super) route_matcher: RouteMatcher,
     pub(super) methods: Methods,
@@ -47,6 +48,7 @@ impl Settings {
         Self {
             guard,
             access: config.access.clone(),
+            admin_quit: config.admin_quit,
             routes: config.routes.clone(),
             route_matcher: RouteMatcher::new(&config.routes),
             methods: config.methods.clone(),
@@ -116,6 +118,12 @@ impl Settings {
     #[must_use]
     pub fn access(&self) -> &Access {
         &self.access
+    }
+
+    /// Whether `POST /quitquitquit` at the admin listener stops the proxy.
+    #[must_use]
+    pub fn admin_quit(&self) -> bool {
+        self.admin_quit
     }
 
     /// Where requests go.

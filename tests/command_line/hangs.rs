@@ -82,7 +82,10 @@ fn a_proxy_that_does_not_go_on_is_not_taken_for_ended() {
     let upstream = format!("https://{gateway}");
     let listen = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
     let arguments = [&["--upstream", &upstream][..], &listen].concat();
-    let environment = [("APIG_PROXY_UPSTREAM_TLS__CA_FILE", "ca.pem")];
+    let environment = [
+        ("APIG_PROXY_UPSTREAM_TLS__CA_FILE", "ca.pem"),
+        ("APIG_PROXY_ADMIN_QUIT", "true"),
+    ];
     let mut program = Running::start(place.command(&arguments, &environment));
     let admin = program.admin_address().to_string();
     let address = program.address();

@@ -1,6 +1,7 @@
 //! The program as it is started: exit codes, messages, what is printed, and what never is.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod admin_socket;
 mod checks;
 mod commands;
 mod descriptors;

@@ -89,6 +89,9 @@ def sidecars(checks: Checks, bases: dict[str, list[dict]]) -> None:
         checks.equal([each["restartPolicy"] for each in pod["initContainers"]], ["Always"], f"{base}: the proxy is a sidecar")
         checks.equal(len(pod["containers"]), 1, f"{base}: the program is alone")
     checks.equal(len({(BASES / base / "config.toml").read_text() for base in ("sidecar", "job", "job-with-quit")}), 1, "they have the same configuration")
+    may_end = [base for base in bases for pod in pods(bases[base]) for container in proxies(pod)
+               if {"name": "APIG_PROXY_ADMIN_QUIT", "value": "true"} in container.get("env", [])]
+    checks.equal(may_end, ["job-with-quit"], "only there the program may end the proxy")
     script = pods(bases["job-with-quit"])[0]["containers"][0]["command"][2]
     checks.check("/quitquitquit" in script and "/readyz" in script, "job-with-quit: the program waits for the proxy and ends it")
 

@@ -15,6 +15,25 @@ fn asked(scene: &Scene, request: &str) -> Answer {
 }
 
 #[test]
+fn fault_96_by_default_no_request_stops_the_proxy() {
+    let scene = Scene::with(Upstream::start(), |config| {
+        config.admin = Some("127.0.0.1:0".parse().unwrap());
+    });
+    for method in ["POST", "GET", "PUT", "OPTIONS"] {
+        let request = format!("{method} /quitquitquit HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let answer = asked(&scene, &request);
+        assert_eq!(answer.status, 404, "{method}");
+        assert!(answer.text().contains("set admin_quit = true"), "{method}");
+    }
+    // Pages of other origins are not told even that.
+    let foreign =
+        "POST /quitquitquit HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n\r\n";
+    assert_eq!(asked(&scene, foreign).status, 403);
+    assert_eq!(scene.proxy.asked("/readyz").status, 200);
+    scene.serves();
+}
+
+#[test]
 fn asking_for_the_end_begins_it_and_lets_running_requests_finish() {
     let (go_on, told) = mpsc::channel::<()>();
     let told = Mutex::new(told);
@@ -24,6 +43,7 @@ fn asking_for_the_end_begins_it_and_lets_running_requests_finish() {
     });
     let scene = Scene::with(upstream, |config| {
         config.admin = Some("127.0.0.1:0".parse().unwrap());
+        config.admin_quit = true;
     });
     let mut client = scene.client();
     client.send(GET);
@@ -75,6 +95,7 @@ fn asking_for_the_end_begins_it_and_lets_running_requests_finish() {
 fn where_others_reach_it_they_may_look_by_any_address_but_only_this_machine_may_stop_it() {
     let scene = Scene::with(Upstream::start(), |config| {
         config.admin = Some("0.0.0.0:0".parse().unwrap());
+        config.admin_quit = true;
     });
     let port = scene.proxy.admin_port();
     let Some(own) = own_address() else {

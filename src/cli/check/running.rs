@@ -18,7 +18,7 @@ pub(super) fn run(
         Ok(address) => address,
         Err(exit) => return exit,
     };
-    match ask(address, question) {
+    match ask(&address, question) {
         Ok(()) => match writeln!(std::io::stdout(), "{question}") {
             Ok(()) => Exit::Ok,
             Err(_) => Exit::Failed,

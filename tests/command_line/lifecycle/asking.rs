@@ -77,7 +77,10 @@ fn quit_stops_a_proxy_and_waits_for_its_end_if_it_is_told_to() {
 #[test]
 fn a_proxy_whose_admin_listener_others_reach_is_asked_from_its_own_machine() {
     let place = Place::new();
-    place.file("c.toml", "[access]\nallow_remote = true\n");
+    place.file(
+        "c.toml",
+        "admin_quit = true\n[access]\nallow_remote = true\n",
+    );
     let arguments = [
         "--config",
         "c.toml",

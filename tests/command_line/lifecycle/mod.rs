@@ -51,7 +51,9 @@ fn start(place: &Place, upstream: &str, more: &[&str]) -> (Running, SocketAddr, 
         ],
         more,
     ];
-    let mut running = Running::start(place.command(&arguments.concat(), &KEY));
+    let mut command = place.command(&arguments.concat(), &KEY);
+    command.env("APIG_PROXY_ADMIN_QUIT", "true");
+    let mut running = Running::start(command);
     let admin = running.admin_address();
     let address = running.address();
     (running, address, admin)

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use apig_proxy::config::Environment;
 use apig_proxy::config::{
-    Access, Auth, ClockConfig, Config, CredentialsConfig, LargeBody, Limits, Listen, LogConfig,
-    LogFormat, MediaRange, Methods, PoolConfig, Route, Scheme, SigningConfig, Timeouts,
+    Access, AdminAddress, Auth, ClockConfig, Config, CredentialsConfig, LargeBody, Limits, Listen,
+    LogConfig, LogFormat, MediaRange, Methods, PoolConfig, Route, Scheme, SigningConfig, Timeouts,
     UnixSocketConfig, UpstreamTls, UpstreamUrl,
 };
 use apig_proxy::credentials::{self, Credentials, Supply, needs};
@@ -45,6 +45,7 @@ pub(crate) fn config_to(address: SocketAddr) -> Config {
         },
         tls: None,
         admin: None,
+        admin_quit: false,
         routes: vec![route_to("", address, "")],
         methods: Methods::Any,
         credentials: vec![CredentialsConfig::default()],
@@ -186,7 +187,7 @@ impl Proxy {
 
     fn serve(server: Server) -> Self {
         let addresses = server.addresses().to_vec();
-        let admin = server.admin_address();
+        let admin = server.admin_address().and_then(AdminAddress::tcp);
         let (stop, stopped) = oneshot::channel();
         let (ready, started) = mpsc::channel();
         let thread = thread::spawn(move || {
