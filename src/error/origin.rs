@@ -50,20 +50,20 @@ impl fmt::Display for OriginRefusal {
                  loaded through the proxy, other origins go to access.origins"
             }
             Self::Prefetch => {
-                "browsers may not prefetch or prerender through the proxy, with access.browser = true neither; open the \
+                "browsers may not prefetch or prerender through the proxy, not even with access.browser = true; open the \
                  page itself"
             }
             Self::UnknownPage => {
                 "by this name browsers do not say over plain HTTP which page sends a request, so a User-Agent that begins \
-                 with Mozilla/ is refused, with access.browser = true too; call the proxy as localhost or over https, or \
+                 with Mozilla/ is refused, even with access.browser = true; call the proxy as localhost or over https, or \
                  send another User-Agent"
             }
             Self::AdminPage => {
-                "web pages may not use the admin listener, with access.browser = true neither; open the address itself, \
+                "web pages may not use the admin listener, not even with access.browser = true; open the address itself, \
                  or ask with a program like curl"
             }
             Self::AdminAction => {
-                "web browsers may not change anything at the admin listener, with access.browser = true neither; use a \
+                "web browsers may not change anything at the admin listener, not even with access.browser = true; use a \
                  program like curl, or apig-proxy quit"
             }
         })
