@@ -265,10 +265,10 @@ fn the_admin_listener_is_read_by_navigations_and_changed_by_no_browser() {
             (&[("origin", "http://evil.example")], false, false),
         ] {
             let headers = [&[("host", "localhost:8081")], headers].concat();
-            let read = guard.check_probe(None, &head("GET", &headers)).is_ok();
+            let read = guard.check_probe(Tcp, None, &head("GET", &headers)).is_ok();
             assert_eq!(read, may_read, "{headers:?}");
             let change = head("POST", &headers);
-            let changed = guard.check_admin_action(None, &change).is_ok();
+            let changed = guard.check_admin_action(Tcp, None, &change).is_ok();
             assert_eq!(changed, may_change, "{headers:?}");
         }
     }

@@ -177,10 +177,15 @@ fn a_guard_of_any_address_lets_probes_call_by_any_address_but_by_no_other_name()
     let let_through = |bound: &str, host: &str| {
         let guard = Guard::new(&Access::default(), &[bound.parse().unwrap()]);
         let head = head("GET", &[("host", host)]);
-        let probe = guard.check_probe(None, &head).is_ok();
+        let probe = guard.check_probe(ListenerKind::Tcp, None, &head).is_ok();
         let page = guard.check_page(ListenerKind::Tcp, None, &head);
         assert!(page.is_err(), "{host}");
-        assert!(guard.check_admin_action(None, &head).is_err(), "{host}");
+        assert!(
+            guard
+                .check_admin_action(ListenerKind::Tcp, None, &head)
+                .is_err(),
+            "{host}"
+        );
         probe
     };
     for bound in ["0.0.0.0:8081", "[::]:8081"] {
