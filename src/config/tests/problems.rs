@@ -146,7 +146,7 @@ fn values_outside_their_bounds_are_refused() {
         "[log]\nlevel = \"\"",
         "listen = [\"127.0.0.1\"]",
         "admin = \"x\"",
-        "admin = \"unix:/run/x.sock\"",
+        "admin = \"unix:run/x.sock\"",
         "admin = \"https://127.0.0.1:8081\"",
         "admin = \"127.0.0.1:8080\"",
         "stage = \"\"",
