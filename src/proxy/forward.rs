@@ -7,13 +7,14 @@ use super::Pipeline;
 use super::attempt::{Answered, Attempt, Failure};
 use super::body::RequestBody;
 use super::keyring::Held;
-use super::lockout::Verdict;
+use super::lockout::{Pass, Verdict};
 use super::payload::Prepared;
 use super::proof::Proof;
 use super::reply::Reply;
 use crate::error::Error;
 use crate::http1::{Framing, ResponseHead};
 use crate::signature::SigningDate;
+use crate::telemetry::metrics::Flight;
 use crate::upstream::{Choice, Connection, Usage};
 use bytes::Bytes;
 
@@ -146,7 +147,7 @@ impl Round<'_> {
         let mut may_redate = true;
         // It says nothing of the key that a connection takes its time, so this comes after it.
         let flight = Rc::clone(&prepared.reply.flight);
-        let pass = flight.queued(pin!(self.held.proof.admit())).await?;
+        let mut pass = flight.queued(pin!(self.held.proof.admit())).await?;
         loop {
             if !self.held.issued.is_good_now() {
                 return Ok(Ended::TooOld(next));
@@ -174,15 +175,21 @@ impl Round<'_> {
                 return Ok(Ended::Renew(next));
             }
             let learned = answered.learn(pipeline, prepared, date);
-            if learned && may_redate && prepared.body.rewind() {
-                may_redate = false;
+            let is_redated = learned && may_redate;
+            may_redate = false;
+            // The refused date counts at the gateway too, so the next attempt needs a permit of its own.
+            if is_redated
+                && prepared.body.rewind()
+                && let Ok(next_pass) = self.readmitted(pass.take(), &flight).await
+            {
+                pass = next_pass;
                 answered.connection.release();
                 next = connection(pipeline, prepared, Choice::Any, prepared.usage()).await?;
                 continue;
             }
-            // What the clock was to blame for is mended, and says nothing of the key.
-            let verdict = if learned {
-                Verdict::Unknown
+            // What the clock was to blame for is mended, and says nothing of the secret key.
+            let verdict = if is_redated {
+                Verdict::Redated
             } else {
                 answered.verdict()
             };
@@ -191,6 +198,18 @@ impl Round<'_> {
             }
             return Ok(Ended::Answered(Box::new(answered), date));
         }
+    }
+
+    /// Settles a permit for a date that was refused, and acquires one for the corrected date.
+    async fn readmitted<'a>(
+        &'a self,
+        pass: Option<Pass<'a>>,
+        flight: &Flight,
+    ) -> Result<Option<Pass<'a>>, Error> {
+        if let Some(pass) = pass {
+            pass.settle(Verdict::Redated);
+        }
+        flight.queued(pin!(self.held.proof.admit())).await
     }
 
     /// Whether the gateway does not take the secret any more, so that another one is asked for; and whether

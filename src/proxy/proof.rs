@@ -3,7 +3,7 @@
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::lockout::{Lockout, Pass};
+use super::lockout::{KeyBreakers, Lockout, Pass};
 use super::payload::Prepared;
 use super::sign::{Signable, SigningKey};
 use crate::config::Route;
@@ -46,24 +46,19 @@ impl Proof {
         kind: Kind,
         issued: &Issued,
         project_id: Option<&HeaderValue>,
+        breakers: &KeyBreakers,
     ) -> Option<Self> {
         let project_id = project_id.or(issued.project_id.as_ref()).cloned();
         match &issued.secret {
             Secret::Key(credentials) => {
-                SigningKey::new(credentials, project_id).ok().map(Self::Key)
+                let key = SigningKey::new(credentials, project_id).ok()?;
+                Some(Self::Key(key.sharing(breakers.lockout(credentials))))
             }
             Secret::Text(secret) => Some(Self::Header(HeaderProof {
                 kind,
                 secret: secret.clone(),
                 project_id,
             })),
-        }
-    }
-
-    /// Takes over what is known of the same key at the gateway.
-    pub(super) fn remember(&mut self, same: &Self) {
-        if let (Self::Key(key), Self::Key(same)) = (self, same) {
-            key.remember(same);
         }
     }
 

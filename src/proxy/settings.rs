@@ -81,7 +81,8 @@ impl Settings {
         self.metrics = Arc::clone(&before.metrics);
         self.budget = before.budget.clone();
         self.budget.resize(self.limits.buffered);
-        self.keyring.remember(&before.keyring);
+        let keyring = Arc::get_mut(&mut self.keyring).expect("no worker has these settings yet");
+        keyring.remember(&before.keyring);
         let (origins, known) = (origins(&self.routes), origins(&before.routes));
         for (at, origin) in origins.iter().enumerate() {
             let same = known.iter().position(|known| known.shares_origin(origin));

@@ -61,14 +61,14 @@ impl SigningKey {
         })
     }
 
-    /// What is known of the key at the gateway. A new key starts afresh.
+    /// What is known of the key at the gateway.
     pub(super) fn lockout(&self) -> &Arc<Lockout> {
         &self.lockout
     }
 
-    /// Takes over what is known of the same key at the gateway.
-    pub(super) fn remember(&mut self, same: &Self) {
-        self.lockout = Arc::clone(&same.lockout);
+    /// The same key with the circuit breaker that its access key has already.
+    pub(super) fn sharing(self, lockout: Arc<Lockout>) -> Self {
+        Self { lockout, ..self }
     }
 
     /// The access key id.

@@ -171,6 +171,40 @@ fn a_new_key_takes_effect_and_frees_from_the_lock_of_the_old_one() {
 }
 
 #[test]
+fn fault_99_the_breaker_of_an_access_key_survives_a_reload_that_renames_its_credentials() {
+    let place = Place::new();
+    let gateway = gateway(&place, SECRET, None);
+    credentials(&place, "SKWRONG123456789012345678901234567890123");
+    let configure = |name: &str| {
+        let text = format!(
+            "listen = \"127.0.0.1:0\"\n[credentials.{name}]\nfile = \"credentials.csv\"\n[[route]]\npath = \"/\"\n\
+             upstream = \"https://{gateway}\"\ncredentials = \"{name}\"\n[upstream_tls]\nca_file = \"ca.pem\"\n"
+        );
+        place.file("c.toml", &text);
+    };
+    configure("first");
+    let mut program = Running::start(place.command(&["--config", "c.toml"], &[]));
+    let address = program.address();
+    let status = || exchange(address, GET)[9..12].to_owned();
+    assert_eq!(
+        [status(), status(), status(), status()],
+        ["401", "401", "401", "503"]
+    );
+    for name in ["second", "first", "third"] {
+        configure(name);
+        hang_up(&program);
+        let line = program.line_with("reloaded");
+        assert!(line.contains("changed: "), "{line}");
+        assert_eq!([status(), status()], ["503", "503"], "{name}");
+    }
+    // The right secret is tried at once.
+    credentials(&place, SECRET);
+    hang_up(&program);
+    program.line_with("reloaded");
+    assert_eq!(status(), "200");
+}
+
+#[test]
 fn what_another_identity_was_given_is_not_used_when_its_own_service_fails() {
     let place = Place::new();
     let gateway = gateway(&place, SECRET, None);

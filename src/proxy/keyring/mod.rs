@@ -13,6 +13,7 @@ use http::HeaderValue;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use super::lockout::KeyBreakers;
 use super::proof::Proof;
 use super::renewals::{Hope, Renewals};
 use crate::clock::Moment;
@@ -28,6 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub struct Keyring {
     slots: Vec<Slot>,
     routes: Vec<RouteSlots>,
+    breakers: Arc<KeyBreakers>,
 }
 
 /// What a route shows: the numbers of its slots.
@@ -87,11 +89,13 @@ impl Keyring {
         Self {
             routes: routes.collect(),
             slots: supplies.iter().map(slot).collect(),
+            breakers: Arc::default(),
         }
     }
 
     /// Takes over what is known of keys at the gateway from what was used before.
-    pub fn remember(&self, before: &Self) {
+    pub fn remember(&mut self, before: &Self) {
+        self.breakers = Arc::clone(&before.breakers);
         for slot in &self.slots {
             let same = before.slots.iter().find(|old| {
                 let (old, new) = (old.feed.status(), slot.feed.status());
@@ -143,7 +147,7 @@ impl Keyring {
 
 impl Slot {
     /// What is made of a secret, which is done once for all workers.
-    fn make(&self, issued: &Arc<Issued>) -> Option<Arc<Held>> {
+    fn make(&self, issued: &Arc<Issued>, breakers: &KeyBreakers) -> Option<Arc<Held>> {
         let mut made = self.made();
         if let Some(held) = made
             .as_ref()
@@ -151,13 +155,8 @@ impl Slot {
         {
             return Some(Arc::clone(held));
         }
-        let mut proof = Proof::new(self.feed.kind(), issued, self.project_id.as_ref())?;
-        if let Some(last) = made
-            .as_ref()
-            .filter(|last| last.issued.is_same_secret(issued))
-        {
-            proof.remember(&last.proof);
-        }
+        let project_id = self.project_id.as_ref();
+        let proof = Proof::new(self.feed.kind(), issued, project_id, breakers)?;
         let held = Arc::new(Held {
             issued: Arc::clone(issued),
             proof,
@@ -206,7 +205,9 @@ impl Ring {
         let mut view = self.views[slot].borrow_mut();
         if view.receiver.has_changed().unwrap_or(false) {
             let issued = view.receiver.borrow_and_update().clone();
-            let held = issued.and_then(|issued| self.keyring.slots[slot].make(&issued));
+            let keyring = &self.keyring;
+            let held =
+                issued.and_then(|issued| keyring.slots[slot].make(&issued, &keyring.breakers));
             view.held = held.map(|held| Rc::new(Held::clone(&held)));
         }
         view.held.clone()

@@ -4,6 +4,7 @@ use futures_util::FutureExt;
 use tokio::time::advance;
 
 use super::*;
+use crate::credentials::Credentials;
 
 async fn sent(lockout: &Lockout, verdict: Verdict) -> bool {
     match lockout.admit().await {
@@ -154,4 +155,127 @@ async fn those_that_have_waited_for_too_long_follow_one_after_the_other() {
         times[1] >= PATIENCE + GAP && times[2] >= times[1] + GAP,
         "{times:?}"
     );
+}
+
+fn credentials(access_key: &str, secret: &str) -> Credentials {
+    Credentials {
+        access_key: access_key.to_owned(),
+        secret_key: secret.into(),
+        security_token: None,
+    }
+}
+
+/// How many of so many requests were sent, each with this outcome.
+async fn sent_of(count: u32, lockout: &Lockout, verdict: Verdict) -> u32 {
+    let mut passed = 0;
+    for _ in 0..count {
+        passed += u32::from(sent(lockout, verdict).await);
+    }
+    passed
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_access_key_has_one_breaker_and_never_more_than_five_refusals() {
+    let breakers = KeyBreakers::default();
+    let of = |access_key, secret| breakers.lockout(&credentials(access_key, secret));
+    let (first, again) = (of("ONE", "a"), of("ONE", "a"));
+    assert!(Arc::ptr_eq(&first, &again));
+    assert_eq!(sent_of(2, &first, Verdict::Wrong).await, 2);
+    assert_eq!(sent_of(10, &again, Verdict::Wrong).await, 1);
+    // Another access key is not concerned.
+    assert_eq!(sent_of(1, &of("TWO", "a"), Verdict::Right).await, 1);
+    // A corrected secret is tried at once, but the access key has two refusals left only.
+    let corrected = of("ONE", "b");
+    assert_eq!(sent_of(10, &corrected, Verdict::Wrong).await, 2);
+    assert_eq!(sent_of(10, &of("ONE", "c"), Verdict::Wrong).await, 0);
+    advance(PAUSE).await;
+    let third = of("ONE", "c");
+    assert_eq!(sent_of(10, &third, Verdict::Right).await, 10);
+    // The proof is one of the access key's; the first secret has its own way to go.
+    assert_eq!(sent_of(10, &first, Verdict::Wrong).await, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_with_a_wrong_secret_is_not_trusted_because_another_has_the_right_one() {
+    let breakers = KeyBreakers::default();
+    let right = breakers.lockout(&credentials("ONE", "right"));
+    let wrong = breakers.lockout(&credentials("ONE", "wrong"));
+    assert!(sent(&right, Verdict::Right).await);
+    let mut under_way = Vec::new();
+    for _ in 0..3 {
+        under_way.push(wrong.admit().await.unwrap());
+    }
+    let mut waiting = std::pin::pin!(wrong.admit());
+    assert!(waiting.as_mut().now_or_never().is_none());
+    under_way
+        .into_iter()
+        .for_each(|pass| pass.settle(Verdict::Wrong));
+    assert!(waiting.await.is_err());
+    // It goes on with the right one.
+    assert!(sent(&right, Verdict::Right).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_dates_count_towards_the_five_and_not_towards_the_three() {
+    let lockout = Lockout::default();
+    assert_eq!(sent_of(10, &lockout, Verdict::Redated).await, 5);
+    assert!(lockout.is_refusing());
+
+    let lockout = Lockout::default();
+    assert_eq!(sent_of(3, &lockout, Verdict::Redated).await, 3);
+    assert_eq!(sent_of(10, &lockout, Verdict::Wrong).await, 2);
+
+    // When the clock jumps under a good key, all requests under way are refused at once.
+    let lockout = Lockout::default();
+    assert!(sent(&lockout, Verdict::Right).await);
+    let mut passes = Vec::new();
+    for _ in 0..20 {
+        passes.push(lockout.admit().await.unwrap());
+    }
+    passes
+        .into_iter()
+        .for_each(|pass| pass.settle(Verdict::Redated));
+    assert!(!lockout.is_refusing());
+    assert!(sent(&lockout, Verdict::Right).await);
+    assert_eq!(sent_of(10, &lockout, Verdict::Redated).await, 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_refusals_are_five_at_most() {
+    let lockout = Lockout::default();
+    let admit = || lockout.admit();
+    let mut under_way = Vec::new();
+    for _ in 0..5 {
+        under_way.push(admit().await.unwrap());
+    }
+    let start = Instant::now();
+    let mut sixth = std::pin::pin!(admit());
+    advance(PROBE - Duration::from_secs(1)).await;
+    assert!(sixth.as_mut().now_or_never().is_none());
+    under_way
+        .into_iter()
+        .for_each(|pass| pass.settle(Verdict::Wrong));
+    assert!(sixth.await.is_err());
+    assert!(start.elapsed() < PROBE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn unused_keys_are_forgotten_unless_they_were_refused() {
+    let breakers = KeyBreakers::default();
+    let refused = credentials("REFUSED", "x");
+    assert_eq!(
+        sent_of(10, &breakers.lockout(&refused), Verdict::Wrong).await,
+        3
+    );
+    for number in 0..1000 {
+        drop(breakers.lockout(&credentials(&format!("KEY{number}"), "x")));
+    }
+    assert!(breakers.len() <= 2, "{}", breakers.len());
+    assert!(!sent(&breakers.lockout(&refused), Verdict::Right).await);
+    // Even those that were refused do not add up without end.
+    for number in 0..1000 {
+        let lockout = breakers.lockout(&credentials(&format!("BAD{number}"), "x"));
+        assert!(sent(&lockout, Verdict::Wrong).await);
+    }
+    assert!(breakers.len() < 300, "{}", breakers.len());
 }
