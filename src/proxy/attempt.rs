@@ -1,6 +1,7 @@
 //! One attempt at a request: it is signed, sent, and the head of its answer waited for; and what that says of
 //! the clock, of the key, and of sending it again.
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::Pipeline;
@@ -8,7 +9,8 @@ use super::forward::{Exchange, Round};
 use super::lockout::Verdict;
 use super::payload::Prepared;
 use super::proof::{Proof, Signed};
-use super::refusal::{self, Refusal};
+use super::redact::Redactor;
+use super::refusal::{self, Body, Refusal};
 use super::sending::Sending;
 use crate::clock::{Evidence, Moment};
 use crate::error::Error;
@@ -75,6 +77,7 @@ impl Attempt {
             sent,
             received,
             refusal: Refusal::unread(head.status),
+            redactor: None,
             head,
         };
         if answered.head.status != 101 {
@@ -82,9 +85,12 @@ impl Attempt {
             answered.framing =
                 framing.map_err(|error| Failure::Other(Error::BadResponse(error)))?;
         }
-        if refusal::may_be(&answered.head) {
-            let (connection, proof) = (&mut answered.connection, &round.held.proof);
-            answered.refusal = refusal::read(connection, &answered.head, proof).await;
+        if answered.head.status >= 400 {
+            answered.redactor = round.held.proof.sent_secret().and_then(Redactor::new);
+            let (connection, head) = (&mut answered.connection, &answered.head);
+            let to_head = prepared.reply.to_head;
+            let redactor = answered.redactor.as_ref();
+            answered.refusal = refusal::read(connection, head, to_head, redactor).await;
             if let Some(error) = &answered.refusal.error {
                 pipeline.meter.gateway_error(&error.code);
             }
@@ -103,6 +109,8 @@ pub(super) struct Answered {
     sent: Moment,
     received: Moment,
     pub(super) refusal: Refusal,
+    /// For a refusal of a request that carried a secret.
+    redactor: Option<Redactor>,
 }
 
 impl Answered {
@@ -157,12 +165,23 @@ impl Answered {
         let clock = pipeline.gateway_clock(route);
         let route = &settings.routes[route];
         let hint = self.refusal.hint(&prepared, route, proof, (clock, date));
+        let is_refusal = self.refusal.is_of_gateway();
+        let (ahead, framing, is_decoded) = match self.refusal.body {
+            Body::Unchanged(ahead) => (ahead, self.framing, false),
+            Body::Decoded(body) => {
+                let length = body.len() as u64;
+                (body, Framing::Length(length), true)
+            }
+            Body::Dropped => (Bytes::new(), Framing::Length(0), true),
+        };
         Ok(Exchange {
             head: self.head,
-            framing: self.framing,
+            framing,
             connection: self.connection,
-            is_refusal: self.refusal.error.is_some(),
-            ahead: self.refusal.body,
+            is_refusal,
+            ahead,
+            is_decoded,
+            redactor: self.redactor,
             hint,
             uploading: wants_rest.then_some(prepared.body),
             reply: prepared.reply,

@@ -10,6 +10,7 @@ use super::keyring::Held;
 use super::lockout::{Pass, Verdict};
 use super::payload::Prepared;
 use super::proof::Proof;
+use super::redact::Redactor;
 use super::reply::Reply;
 use crate::error::Error;
 use crate::http1::{Framing, ResponseHead};
@@ -28,6 +29,10 @@ pub(super) struct Exchange {
     pub(super) uploading: Option<RequestBody>,
     /// What was read of the answer's body already.
     pub(super) ahead: Bytes,
+    /// Whether `ahead` is all of the body, and no longer encoded as the head says.
+    pub(super) is_decoded: bool,
+    /// Redacts the secret of the request in a refusal.
+    pub(super) redactor: Option<Redactor>,
     /// Whether the gateway refuses the request in its own name.
     pub(super) is_refusal: bool,
     /// What the caller is told of a refusal.

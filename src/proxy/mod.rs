@@ -32,6 +32,7 @@ mod proof;
 #[cfg(test)]
 mod properties;
 mod record;
+mod redact;
 mod refusal;
 mod renewals;
 mod reply;
@@ -64,6 +65,7 @@ use keyring::Ring;
 use message::Observed;
 pub use message::{Announced, Request, Response};
 pub use record::refused;
+use redact::redacted;
 pub use settings::Settings;
 pub use sign::{SigningKey, SigningKeyError};
 pub use tunnel::{TunnelEnded, tunnel};
@@ -189,7 +191,10 @@ impl Pipeline {
         if exchange.is_refusal {
             flight.refused();
         }
-        flight.gateway_request_id(exchange.head.fields.first("x-request-id"));
+        let request_id = exchange.head.fields.first("x-request-id");
+        let redactor = exchange.redactor.as_ref();
+        let request_id = request_id.map(|id| redacted(redactor, id));
+        flight.gateway_request_id(request_id.as_deref());
         Ok(respond::relay(&self.settings, exchange))
     }
 }

@@ -100,10 +100,10 @@ impl Proof {
     }
 
     /// The secret that is sent as it is, and that an answer may repeat.
-    pub(super) fn sent_secret(&self) -> Option<&[u8]> {
+    pub(super) fn sent_secret(&self) -> Option<&SecretString> {
         match self {
             Self::Key(key) => key.security_token(),
-            Self::Header(header) => Some(header.secret.expose_secret().as_bytes()),
+            Self::Header(header) => Some(&header.secret),
         }
     }
 

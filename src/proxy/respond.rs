@@ -10,6 +10,7 @@ use serde_json::json;
 use super::body::{Relayed, ResponseBody};
 use super::forward::Exchange;
 use super::message::{Announced, Response};
+use super::redact::redacted;
 use super::reply::Reply;
 use super::{Settings, cors, head, location};
 use crate::clock;
@@ -27,6 +28,8 @@ pub(super) fn relay(settings: &Settings, exchange: Exchange) -> Response {
         connection,
         uploading,
         ahead,
+        is_decoded,
+        redactor,
         hint,
         reply,
         ..
@@ -34,8 +37,15 @@ pub(super) fn relay(settings: &Settings, exchange: Exchange) -> Response {
     if head.status == 101 {
         return switch(&head, connection);
     }
+    let mut answer = relayed_head(settings, &head, &reply, is_decoded);
+    if let Some(hint) = hint {
+        push_field(&mut answer, HINT, hint.as_bytes());
+    }
+    // The status line and every header may repeat a secret, as the body may.
+    let answer = redacted(redactor.as_ref(), &answer).into_owned();
     let mut relayed = Relayed {
         ahead,
+        redactor,
         connection: Some(connection),
         uploading,
         is_read: false,
@@ -45,10 +55,6 @@ pub(super) fn relay(settings: &Settings, exchange: Exchange) -> Response {
     };
     if framing.is_empty() {
         relayed.finish();
-    }
-    let mut answer = relayed_head(settings, &head, &reply);
-    if let Some(hint) = hint {
-        push_field(&mut answer, HINT, hint.as_bytes());
     }
     Response {
         status: head.status,
@@ -85,7 +91,12 @@ pub(super) fn status_line(head: &ResponseHead) -> Vec<u8> {
     line
 }
 
-fn relayed_head(settings: &Settings, head: &ResponseHead, reply: &Reply) -> Vec<u8> {
+fn relayed_head(
+    settings: &Settings,
+    head: &ResponseHead,
+    reply: &Reply,
+    is_decoded: bool,
+) -> Vec<u8> {
     let mut answer = status_line(head);
     let route = &settings.routes[reply.route];
     let is_allowed = reply.origin.is_some();
@@ -96,7 +107,8 @@ fn relayed_head(settings: &Settings, head: &ResponseHead, reply: &Reply) -> Vec<
     head::pass_through(&head.fields, &mut answer, |name| {
         let is_replaced = location.is_some() && name.eq_ignore_ascii_case(b"location");
         let is_answered_here = is_allowed && cors::is_answered_here(name);
-        head::is_for_caller(name) && !is_replaced && !is_answered_here
+        let is_undone = is_decoded && name.eq_ignore_ascii_case(b"content-encoding");
+        head::is_for_caller(name) && !is_replaced && !is_answered_here && !is_undone
     });
     if let Some(location) = location {
         push_field(&mut answer, "location", location.as_bytes());

@@ -78,9 +78,8 @@ impl SigningKey {
     }
 
     /// The token of a temporary key, as it is sent.
-    pub(super) fn security_token(&self) -> Option<&[u8]> {
-        let token = self.security_token.as_ref()?;
-        Some(token.expose_secret().as_bytes())
+    pub(super) fn security_token(&self) -> Option<&SecretString> {
+        self.security_token.as_ref()
     }
 }
 
@@ -190,7 +189,8 @@ mod tests {
     #[test]
     fn debug_output_of_a_key_shows_neither_secret_nor_token() {
         let key = key("AK", "MARKERtoken").unwrap();
-        assert_eq!(key.security_token(), Some(&b"MARKERtoken"[..]));
+        let token = key.security_token().map(ExposeSecret::expose_secret);
+        assert_eq!(token, Some("MARKERtoken"));
         assert!(!format!("{key:?}").contains("MARKER"), "{key:?}");
     }
 

@@ -8,6 +8,7 @@ use super::RequestBody;
 use crate::error::Error;
 use crate::http1::{Fields, IdleTimer, ReadError};
 use crate::proxy::head::{is_for_caller, is_owned, pass_through};
+use crate::proxy::redact::{Redactor, redacted};
 use crate::upstream::{Connection, SendError};
 
 /// A response body on its way to the caller.
@@ -28,6 +29,8 @@ pub enum ResponseBody {
 pub struct Relayed {
     /// What was read before the head was relayed.
     pub(in crate::proxy) ahead: Bytes,
+    /// Redacts the secret of the request in a refusal.
+    pub(in crate::proxy) redactor: Option<Redactor>,
     /// None once it was given back.
     pub(in crate::proxy) connection: Option<Connection>,
     /// The request body, if the gateway took the request before it was complete.
@@ -96,6 +99,33 @@ impl ResponseBody {
 
 impl Relayed {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ResponseEnded>>> {
+        loop {
+            let piece = ready!(self.poll_original(cx));
+            let Some(redactor) = &mut self.redactor else {
+                return Poll::Ready(piece);
+            };
+            let redacted = match piece {
+                Some(Ok(piece)) => redactor.push(&piece),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => {
+                    let rest = redactor.finish();
+                    if rest.is_empty() {
+                        return Poll::Ready(None);
+                    }
+                    rest
+                }
+            };
+            if !redacted.is_empty() {
+                return Poll::Ready(Some(Ok(redacted.into())));
+            }
+        }
+    }
+
+    /// The next piece as the gateway sent it.
+    fn poll_original(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, ResponseEnded>>> {
         if !self.ahead.is_empty() {
             return Poll::Ready(Some(Ok(std::mem::take(&mut self.ahead))));
         }
@@ -157,7 +187,8 @@ impl Relayed {
             self.trailers = connection
                 .take_trailers()
                 .filter(|_| self.takes_trailers)
-                .map(|trailers| passed_trailers(&trailers));
+                .map(|trailers| passed_trailers(&trailers))
+                .map(|lines| redacted(self.redactor.as_ref(), &lines).into_owned());
         }
         self.release();
     }

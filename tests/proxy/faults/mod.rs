@@ -6,17 +6,20 @@
 
 mod aborts;
 mod answers;
+mod breaker;
 mod broken_off;
 mod browsers;
 mod certificates;
 mod connecting;
 mod early;
+mod encoded;
 mod guard;
 mod heads;
 mod loops;
 mod network;
 mod passed;
 mod presence;
+mod redaction;
 mod refusals;
 mod requests;
 mod retries;

@@ -1,13 +1,13 @@
 //! What the gateway says in a refusal: read before it is relayed, so that the proxy can act on it.
 //!
-//! The answer itself stays as it is. It gets a hint for the caller and a line in the log; the clock is
-//! learned from it, and the key is kept from being locked.
+//! The refusal gets a hint for the caller and a line in the log; the clock is learned from it, and the key
+//! is kept from being locked. Its body is relayed as it is, unless it repeats a secret in a
+//! `Content-Encoding` or cannot be read ([`Body`]).
 
-use std::future::poll_fn;
-use std::time::Duration;
+mod content_coding;
+mod read;
 
-use bytes::{Bytes, BytesMut};
-use tokio::time::timeout;
+use bytes::Bytes;
 
 use super::lockout::Verdict;
 use super::payload::Prepared;
@@ -16,64 +16,59 @@ use super::sign::Signable;
 use crate::clock::GatewayClock;
 use crate::config::Route;
 use crate::gateway_error::{Context, GatewayError, Meaning};
-use crate::http1::ResponseHead;
 use crate::signature::SigningDate;
-use crate::upstream::Connection;
-
-/// How much of a body is read ahead, in bytes. The gateway's own refusals are a few hundred, and repeat at
-/// most what was sent.
-const AHEAD: usize = 64 * 1024;
-
-/// How long a body is read ahead. What comes more slowly is no refusal, and is relayed as it comes.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) use read::read;
 
 /// How far a date may be off for the gateway to accept it (API Request Signing Guide), in seconds.
 const WINDOW: u64 = 15 * 60;
 
-/// Longest security token that is looked for; shorter ones than this are too common to be one.
-const SHORTEST_TOKEN: usize = 8;
+/// The gateway's answers to requests that it let through, when the service behind the API fails.
+const AFTER_SIGNATURE: [&str; 2] = ["APIG.0202", "APIG.0203"];
+
+/// The hint of a refusal whose body cannot be read.
+const UNREADABLE: &str = "the gateway refused the request, and the proxy cannot decode the reason, so it left \
+     the body out: send the request without Accept-Encoding to see it, and check that the secret key \
+     belongs to the access key";
+
+/// The hint of a refusal without a body, in answer to HEAD.
+const NO_BODY: &str = "the gateway refused the request, and an answer to HEAD has no body that says why: send it \
+     as GET to see the reason, and check that the secret key belongs to the access key";
+
+/// The hint of an error whose body was left out for what it repeats.
+const NOT_REDACTED: &str = "the answer repeats the token of the request and is too long to be decoded and redacted, \
+     so the proxy left its body out: send the request without Accept-Encoding to see it";
 
 /// An answer whose body was read ahead, as far as it came.
 #[derive(Debug)]
 pub(super) struct Refusal {
     status: u16,
-    /// What was read of the body.
-    pub(super) body: Bytes,
+    pub(super) body: Body,
     pub(super) error: Option<GatewayError>,
+    origin: Origin,
+    /// What the caller is told if `error` does not say it.
+    note: Option<&'static str>,
 }
 
-/// Whether an answer may be one of the gateway's own refusals.
-pub(super) fn may_be(head: &ResponseHead) -> bool {
-    head.status >= 400 && head.fields.first("content-encoding").is_none()
+/// What is relayed as the body of a refusal.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Body {
+    /// The body of the answer; this is what was read of it.
+    Unchanged(Bytes),
+    /// This one, without `Content-Encoding`: the body had to be decoded to be redacted.
+    Decoded(Bytes),
+    /// None: it cannot be read, or not redacted.
+    Dropped,
 }
 
-/// Reads ahead. `connection` must have been told of the head.
-pub(super) async fn read(
-    connection: &mut Connection,
-    head: &ResponseHead,
-    proof: &Proof,
-) -> Refusal {
-    let mut body = BytesMut::new();
-    // What is wrong with a body shows when it is relayed.
-    let reading = async {
-        while let Some(Ok(piece)) = poll_fn(|cx| connection.poll_piece(cx)).await {
-            body.extend_from_slice(&piece);
-            if body.len() > AHEAD {
-                break;
-            }
-        }
-    };
-    let _ = timeout(PATIENCE, reading).await;
-    let status = head.status;
-    let error = GatewayError::read(status, &body);
-    if let Some(secret) = proof.sent_secret() {
-        blot_out(&mut body, secret);
-    }
-    Refusal {
-        status,
-        body: body.freeze(),
-        error,
-    }
+/// Whose answer it is, as far as that shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// It has no error code of the gateway's, so the gateway let the request through.
+    Backend,
+    /// It has an error code of the gateway's, or it is not known.
+    Unknown,
+    /// It cannot be read, and its status is that of a refused signature.
+    Unreadable,
 }
 
 impl Refusal {
@@ -81,8 +76,10 @@ impl Refusal {
     pub(super) fn unread(status: u16) -> Self {
         Self {
             status,
-            body: Bytes::new(),
+            body: Body::Unchanged(Bytes::new()),
             error: None,
+            origin: Origin::Unknown,
+            note: None,
         }
     }
 
@@ -95,12 +92,20 @@ impl Refusal {
             Some(error) if self.status == 401 && error.meaning.is_signature_failure() => {
                 Verdict::Wrong
             }
+            Some(error) if AFTER_SIGNATURE.contains(&error.code.as_str()) => Verdict::Right,
             // Checked before the signature, or at a place that is not known.
             Some(_) => Verdict::Unknown,
-            // Not the gateway's own: it has let the request through.
-            None if !matches!(self.status, 401 | 403 | 502..=504) => Verdict::Right,
-            None => Verdict::Unknown,
+            None => match self.origin {
+                Origin::Unreadable => Verdict::Wrong,
+                Origin::Backend if !matches!(self.status, 401 | 403 | 502..=504) => Verdict::Right,
+                Origin::Backend | Origin::Unknown => Verdict::Unknown,
+            },
         }
+    }
+
+    /// Whether the gateway refuses the request in its own name.
+    pub(super) fn is_of_gateway(&self) -> bool {
+        self.error.is_some() || self.origin == Origin::Unreadable
     }
 
     /// Whether the date of the signature was refused, and the gateway's time if it tells it. A refusal of
@@ -146,7 +151,9 @@ impl Refusal {
         proof: &Proof,
         (clock, date): (&GatewayClock, SigningDate),
     ) -> Option<String> {
-        let error = self.error.as_ref()?;
+        let Some(error) = &self.error else {
+            return self.note();
+        };
         let canonical = proof.key().and_then(|key| {
             let signable = Signable::new(prepared, route, key, date).ok()?;
             Some(signable.canonical().ok()?.to_string())
@@ -170,36 +177,11 @@ impl Refusal {
         }
         hint
     }
-}
 
-/// Makes a secret unreadable wherever it stands, plain or as JSON may write it, without changing a length.
-fn blot_out(text: &mut [u8], secret: &[u8]) {
-    if secret.len() < SHORTEST_TOKEN {
-        return;
-    }
-    let escaped = String::from_utf8_lossy(secret)
-        .replace('/', "\\/")
-        .into_bytes();
-    for secret in [secret, &escaped] {
-        let mut from = 0;
-        while let Some(at) = memchr::memmem::find(&text[from..], secret) {
-            text[from + at..from + at + secret.len()].fill(b'*');
-            from += at + secret.len();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_is_blotted_out_in_both_spellings_and_nothing_moves() {
-        let mut text = *b"a:tok/en+x==|b:tok\\/en+x==|tok/en";
-        blot_out(&mut text, b"tok/en+x==");
-        assert_eq!(&text, b"a:**********|b:***********|tok/en");
-        let mut text = *b"a short one";
-        blot_out(&mut text, b"short");
-        assert_eq!(&text, b"a short one");
+    /// The hint of an answer without an error of the gateway's.
+    fn note(&self) -> Option<String> {
+        let note = self.note?;
+        tracing::warn!(status = self.status, "{note}");
+        Some(note.to_owned())
     }
 }

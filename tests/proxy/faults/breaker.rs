@@ -1,0 +1,204 @@
+//! What opens the breaker of a key, and what resets it: numbers 95 and 99.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use apig_proxy::clock;
+use apig_proxy::config::{Auth, AuthMode, CredentialsConfig};
+use apig_proxy::signature::SigningDate;
+
+use crate::support::{Proxy, Scene, Upstream, answer, config, key, pause, route};
+
+const WRONG: &str = "{\"error_msg\":\"Incorrect IAM authentication information: verify aksk signature fail\",\"error_code\":\"APIG.0301\",\"request_id\":\"1\"}";
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
+}
+
+fn coded(status: &str, code: &str) -> String {
+    let body = format!("{{\"error_code\":\"{code}\",\"error_msg\":\"x\",\"request_id\":\"1\"}}");
+    answer(status, "content-type: application/json\r\n", &body)
+}
+
+/// A gateway that refuses the signature of `/wrong`, and answers everything else like this.
+fn besides(other: String) -> Upstream {
+    Upstream::scripted(move |seen, out| match seen.target() {
+        "/wrong" => out.write_all(answer("401 Unauthorized", "", WRONG).as_bytes()),
+        _ => out.write_all(other.as_bytes()),
+    })
+}
+
+/// How many refused requests reach a gateway when every third one is answered with something else.
+fn refusals(upstream: Upstream, method: &str) -> usize {
+    let scene = Scene::before(upstream);
+    let other = get("/other").replace("GET", method);
+    let exchange = |request: &str| {
+        let mut client = scene.client();
+        client.send(request.as_bytes());
+        if request.starts_with("HEAD") {
+            client.head_answer()
+        } else {
+            client.answer()
+        }
+    };
+    for _ in 0..5 {
+        for request in [&get("/wrong"), &get("/wrong"), &other] {
+            exchange(request);
+        }
+    }
+    let seen = scene.upstream.requests();
+    seen.iter().filter(|seen| seen.target() == "/wrong").count()
+}
+
+#[test]
+fn fault_95_an_answer_from_before_the_signature_check_does_not_reset_the_count() {
+    let gzipped = "HTTP/1.1 404 X\r\ncontent-encoding: zstd\r\ncontent-length: 2\r\n\r\nxx";
+    let endless = format!("{{\"error_msg\":\"{}", "x".repeat(100_000));
+    for (method, other) in [
+        ("GET", coded("404 Not Found", "APIG.0101")),
+        (
+            "HEAD",
+            "HTTP/1.1 404 Not Found\r\ncontent-length: 100\r\n\r\n".to_owned(),
+        ),
+        ("GET", gzipped.to_owned()),
+        ("GET", answer("404 Not Found", "", &endless)),
+        ("GET", coded("413 Large", "APIG.0201")),
+        ("GET", coded("429 Too Many", "APIG.0308")),
+        ("GET", coded("502 Bad Gateway", "APIG.0201")),
+        ("GET", coded("504 Timeout", "APIG.0999")),
+        ("GET", answer("401 Unauthorized", "", "who are you")),
+        ("GET", answer("403 Forbidden", "", "no")),
+        ("GET", answer("502 Bad Gateway", "", "<html>")),
+        ("GET", answer("503 Unavailable", "", "")),
+    ] {
+        assert_eq!(
+            refusals(besides(other.clone()), method),
+            3,
+            "{method} {other:.80}"
+        );
+    }
+}
+
+#[test]
+fn fault_95_an_answer_that_proves_the_signature_resets_the_count() {
+    for other in [
+        answer("200 OK", "", "ok"),
+        answer("302 Found", "location: /x\r\n", ""),
+        answer("404 Not Found", "", "no such flower"),
+        answer("400 Bad Request", "", "{\"detail\":\"no\"}"),
+        answer("500 Error", "", "<html>"),
+        coded("502 Bad Gateway", "APIG.0202"),
+        coded("504 Timeout", "APIG.0203"),
+        coded("400 Bad Request", "SHOP.0001"),
+    ] {
+        assert_eq!(refusals(besides(other.clone()), "GET"), 10, "{other:.80}");
+    }
+}
+
+#[test]
+fn fault_95_refusals_of_head_requests_open_the_breaker() {
+    let scene = Scene::before(Upstream::scripted(|seen, out| {
+        let more = if seen.target() == "/backend" {
+            "www-authenticate: Basic\r\n"
+        } else {
+            ""
+        };
+        let head = format!("HTTP/1.1 401 Unauthorized\r\ncontent-length: 120\r\n{more}\r\n");
+        out.write_all(head.as_bytes())
+    }));
+    let head = |path: &str| {
+        let request = get(path).replace("GET", "HEAD");
+        scene.client().send(request.as_bytes()).head_answer()
+    };
+    // That of a backend, which asks for a password, is not the gateway's.
+    for _ in 0..5 {
+        assert!(head("/backend").all("x-apig-proxy-hint").is_empty());
+    }
+    let hint = head("/wrong").header("x-apig-proxy-hint");
+    assert!(hint.contains("send it as GET"), "{hint}");
+    let statuses = [head("/wrong"), head("/wrong"), head("/wrong")].map(|answer| answer.status);
+    assert_eq!(
+        (statuses, scene.upstream.requests().len()),
+        ([401, 401, 503], 8)
+    );
+}
+
+/// Two gateways, and a proxy with routes to both, of which one names another set with the same key.
+fn two_gateways() -> (Upstream, Upstream, Proxy) {
+    let refusing = || Upstream::answering(&answer("401 Unauthorized", "", WRONG));
+    let (one, two) = (refusing(), refusing());
+    let mut config = config(&one);
+    config.credentials.push(CredentialsConfig {
+        name: Some("again".to_owned()),
+        ..CredentialsConfig::default()
+    });
+    let mut again = route("/again", &one, "");
+    again.auth = Auth {
+        mode: AuthMode::default(),
+        credentials: 1,
+    };
+    config.routes.insert(0, again);
+    config.routes.insert(0, route("/two", &two, ""));
+    config.admin = Some("127.0.0.1:0".parse().unwrap());
+    let proxy = Proxy::start(&config);
+    (one, two, proxy)
+}
+
+#[test]
+fn fault_99_one_access_key_under_two_names_and_at_two_gateways_has_one_breaker() {
+    let (one, two, proxy) = two_gateways();
+    for _ in 0..10 {
+        for path in ["/x", "/again/x", "/two/x"] {
+            let answer = proxy.exchange(get(path));
+            assert!([401, 503].contains(&answer.status), "{answer:?}");
+        }
+    }
+    assert_eq!(one.requests().len() + two.requests().len(), 3);
+    assert_eq!((one.requests().len(), two.requests().len()), (2, 1));
+    let text = proxy.asked("/metrics").text();
+    assert!(text.contains("\napig_proxy_key_locked 1\n"), "{text}");
+}
+
+#[test]
+fn fault_99_slow_refusals_of_one_access_key_are_five_at_most() {
+    let upstream = Upstream::scripted(|_, out| {
+        pause(Duration::from_millis(4500));
+        out.write_all(answer("401 Unauthorized", "", WRONG).as_bytes())
+    });
+    let scene = Scene::before(upstream);
+    let mut clients: Vec<_> = (0..20).map(|_| scene.client()).collect();
+    for client in &mut clients {
+        client.send(get("/x").as_bytes());
+    }
+    for client in &mut clients {
+        assert!([401, 503].contains(&client.answer().status));
+    }
+    let reached = scene.upstream.requests().len();
+    assert!((3..=5).contains(&reached), "{reached}");
+}
+
+#[test]
+fn fault_99_refused_dates_are_refusals_too() {
+    // A gateway that is content with no date, whatever it says of the time.
+    let turn = AtomicUsize::new(0);
+    let scene = Scene::before(Upstream::scripted(move |_, out| {
+        let turn = turn.fetch_add(1, Ordering::SeqCst) as i64;
+        let server = SigningDate::from_unix_seconds(clock::unix_seconds() + 3600 * (turn + 1));
+        let server = server.unwrap();
+        let body = WRONG.replace(
+            "verify aksk signature fail",
+            &format!("signature expired, server time:{server}"),
+        );
+        out.write_all(answer("401 Unauthorized", "", &body).as_bytes())
+    }));
+    for _ in 0..20 {
+        let answer = scene.proxy.exchange(get("/x"));
+        assert!([401, 503].contains(&answer.status), "{answer:?}");
+    }
+    let reached = scene.upstream.requests().len();
+    assert!((3..=5).contains(&reached), "{reached}");
+    let mut other = key();
+    other.access_key = "AKOTHER0000000000000".to_owned();
+    let proxy = Proxy::start_with(&config(&scene.upstream), &other);
+    assert_eq!(proxy.exchange(get("/x")).status, 401);
+}

@@ -1,0 +1,190 @@
+//! Secrets that refusals repeat: number 100.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use apig_proxy::config::{Auth, AuthMode, CredentialsConfig, TokenSource};
+
+use crate::support::{Proxy, Seen, Upstream, config, key, pause};
+
+const GET: &str = "GET /next HTTP/1.1\r\nHost: localhost\r\nTE: trailers\r\n\r\n";
+const SECRET: &str = "SECRET/MARKER+0123456789==";
+
+/// Each secret that is sent as it is, and the header that carries it.
+const MODES: [(Option<AuthMode>, &str); 4] = [
+    (None, "x-security-token"),
+    (Some(AuthMode::Token), "x-auth-token"),
+    (Some(AuthMode::AppCode), "x-apig-appcode"),
+    (Some(AuthMode::ApiKey), "authorization"),
+];
+
+/// A proxy that sends the secret in this way.
+fn proxy(upstream: &Upstream, mode: Option<AuthMode>) -> (Proxy, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    std::fs::write(&file, SECRET).unwrap();
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&file, permissions).unwrap();
+    let mut config = config(upstream);
+    config.credentials[0] = CredentialsConfig {
+        token: Some(TokenSource::File(file.clone())),
+        app_code: Some(file.clone()),
+        api_key: Some(file),
+        ..CredentialsConfig::default()
+    };
+    let mut credentials = key();
+    match mode {
+        Some(mode) => {
+            config.routes[0].auth = Auth {
+                mode,
+                credentials: 0,
+            }
+        }
+        None => credentials.security_token = Some(SECRET.into()),
+    }
+    (Proxy::start_with(&config, &credentials), folder)
+}
+
+/// The secret as it was sent.
+fn sent<'a>(seen: &'a Seen, header: &str) -> &'a str {
+    let value = seen.header(header);
+    value.strip_prefix("Bearer ").unwrap_or(value)
+}
+
+/// Ways to write a secret.
+fn spellings(secret: &str) -> Vec<String> {
+    let each = |encode: fn(u8) -> String| secret.bytes().map(encode).collect::<String>();
+    vec![
+        secret.to_owned(),
+        secret.replace('/', "\\/"),
+        secret
+            .replace('/', "%2F")
+            .replace('+', "%2B")
+            .replace('=', "%3D"),
+        secret
+            .replace('/', "%2f")
+            .replace('+', "%2b")
+            .replace('=', "%3d"),
+        secret
+            .replace('/', "%252F")
+            .replace('+', "%252B")
+            .replace('=', "%253D"),
+        secret.replace('/', "\\u002f").replace('=', "\\u003D"),
+        secret.replace('/', "\\\\u002F"),
+        secret.replace('/', "&#x2F;").replace('=', "&#61;"),
+        each(|byte| format!("\\u{byte:04x}")),
+        // An echo that is cut off.
+        secret[..20].to_owned(),
+    ]
+}
+
+#[test]
+fn fault_100_secrets_of_every_mode_are_redacted_in_body_headers_reason_and_trailers() {
+    for (mode, header) in MODES {
+        for status in [400, 401, 403, 404, 500, 503] {
+            let upstream = Upstream::scripted(move |seen, out| {
+                let secret = sent(seen, header);
+                write!(
+                    out,
+                    "HTTP/1.1 {status} no {secret}\r\nx-request-id: {secret}\r\nx-echo: a={secret}; b\r\nx-echo: {}\r\n\
+                     transfer-encoding: chunked\r\n\r\n",
+                    secret.replace('/', "%2F")
+                )?;
+                for spelled in spellings(secret) {
+                    write!(out, "{:x}\r\n|{spelled}\r\n", spelled.len() + 1)?;
+                }
+                write!(out, "0\r\nx-trailer: {secret}\r\n\r\n")
+            });
+            let (proxy, _folder) = proxy(&upstream, mode);
+            let mut client = proxy.client();
+            client.send(GET.as_bytes());
+            let text = client.until(
+                "HTTP/1.1 ",
+                &format!("x-trailer: {}\r\n\r\n", "*".repeat(SECRET.len())),
+            );
+            let pieces: Vec<String> = spellings(SECRET)
+                .iter()
+                .map(|spelled| "*".repeat(spelled.len()))
+                .collect();
+            for (name, is_there) in [("MARKER", false), ("SECRET", false), ("0123456789", false)] {
+                assert_eq!(text.contains(name), is_there, "{header} {status}: {text}");
+            }
+            assert!(
+                text.contains(&format!("x-echo: a={}; b\r\n", pieces[0])),
+                "{text}"
+            );
+            let body: String = chunks(&text);
+            assert_eq!(body, format!("|{}", pieces.join("|")), "{header} {status}");
+        }
+    }
+}
+
+/// The body of a chunked answer.
+fn chunks(answer: &str) -> String {
+    let mut rest = answer.split_once("\r\n\r\n").unwrap().1;
+    let mut body = String::new();
+    for _ in 0..1000 {
+        let (size, data) = rest.split_once("\r\n").unwrap();
+        let size = usize::from_str_radix(size, 16).unwrap();
+        body += &data[..size];
+        if size == 0 {
+            return body;
+        }
+        rest = &data[size + 2..];
+    }
+    panic!("too many chunks: {answer}");
+}
+
+#[test]
+fn fault_100_a_secret_that_comes_in_pieces_is_redacted_also_far_behind() {
+    let upstream = Upstream::handling(|link| {
+        while let Some(seen) = link.request()? {
+            let secret = seen.header("x-security-token").replace('/', "\\u002f");
+            // More than is read ahead, and the secret twice.
+            let filling = "x".repeat(70_000);
+            let length = filling.len() + 2 * secret.len() + 2;
+            link.send(format!(
+                "HTTP/1.1 500 X\r\ncontent-length: {length}\r\n\r\n{secret}|{filling}"
+            ))?;
+            for byte in secret.as_bytes() {
+                link.send([*byte])?;
+                pause(Duration::from_millis(2));
+            }
+            link.send("|")?;
+        }
+        Ok(())
+    });
+    let (proxy, _folder) = proxy(&upstream, None);
+    let mut client = proxy.client();
+    let answer = client.send(GET.as_bytes()).answer();
+    let stars = "*".repeat(SECRET.len() + 5);
+    let expected = format!("{stars}|{}{stars}|", "x".repeat(70_000));
+    assert!(answer.text() == expected, "{:.100}", answer.text());
+    // The length is what was said, so the connection serves the next request.
+    assert_eq!(client.send(GET.as_bytes()).answer().status, 500);
+    assert_eq!((upstream.requests().len(), upstream.connections()), (2, 1));
+}
+
+#[test]
+fn fault_100_an_error_that_is_streamed_is_not_held_up() {
+    let upstream = Upstream::handling(|link| {
+        while link.request()?.is_some() {
+            link.send("HTTP/1.1 500 X\r\ntransfer-encoding: chunked\r\n\r\n6\r\nfirst|\r\n")?;
+            pause(Duration::from_millis(1500));
+            link.send("4\r\nlast\r\n0\r\n\r\n")?;
+        }
+        Ok(())
+    });
+    let (proxy, _folder) = proxy(&upstream, None);
+    let mut client = proxy.client();
+    let start = Instant::now();
+    client.send(GET.as_bytes());
+    client.until("HTTP/1.1 500", "first|");
+    assert!(
+        start.elapsed() < Duration::from_millis(1200),
+        "{:?}",
+        start.elapsed()
+    );
+    client.until("\r\n", "0\r\n\r\n");
+}
