@@ -14,12 +14,12 @@ COPY Cargo.toml Cargo.lock ./
 # Cargo wants every target of the manifest to be there, also those that are not built.
 RUN sed -n 's/^path = "\(tests\/.*\)"$/\1/p' Cargo.toml | xargs -d '\n' -n 1 install -D /dev/null
 COPY src src
-COPY deploy/cargo-static.sh deploy/counts.profdata deploy/
+COPY deploy/cargo-static.sh deploy/
 # What was downloaded and compiled before is kept from one build to the next.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
-    deploy/cargo-static.sh build --release --locked --bin apig-proxy \
-    && install -m 0755 target/*/release/apig-proxy /apig-proxy
+    deploy/cargo-static.sh build --profile dist --locked --bin apig-proxy \
+    && install -m 0755 target/*/dist/apig-proxy /apig-proxy
 
 # From here on, all that is needed are the two files of the stage before.
 FROM scratch AS image

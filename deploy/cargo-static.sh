@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Cargo, with the settings of the static binary:
 #
-#     deploy/cargo-static.sh build --release --locked --bin apig-proxy
+#     deploy/cargo-static.sh build --profile dist --locked --bin apig-proxy
 #
-# leaves it in target/<host>/release. It needs nothing of the system it runs on but the kernel, and holds no path of
+# leaves it in target/<host>/dist. It needs nothing of the system it runs on but the kernel, and holds no path of
 # the machine that built it. The image is built with it, and so is what the checks use, so that both are the same.
 set -euo pipefail
 
@@ -19,14 +19,12 @@ flags=(
   "--remap-path-prefix=$root=/src"
   "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
 )
-# What is run often is made fast, by counts of what ran how often (tests/bench/training.sh). Only what is shipped is
-# built so: elsewhere a function that has changed, and has no counts any more, would seem to have become slower.
-# The counts are LLVM 22's; one of before cannot read them. COUNTS_TO, a folder, has the program count.
-llvm=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
-if [[ -n ${COUNTS_TO:-} ]]; then
-  flags+=("-Cprofile-generate=$COUNTS_TO")
-elif [[ ${1:-} == build ]] && ((llvm >= 22)); then
-  flags+=("-Cprofile-use=$root/deploy/counts.profdata")
+# Profile-guided optimisation (PGO), which release.sh does: PGO_GENERATE is the folder that the program writes its
+# profile to, PGO_USE the merged profile that the compiler optimises by.
+if [[ -n ${PGO_GENERATE:-} ]]; then
+  flags+=("-Cprofile-generate=$PGO_GENERATE")
+elif [[ -n ${PGO_USE:-} ]]; then
+  flags+=("-Cprofile-use=$PGO_USE")
 fi
 
 # With a target named, flags are for the program only, and not for build scripts, which cannot be static.

@@ -1,4 +1,4 @@
-"""Makes a table of what every run of the harness gave.
+"""Makes tables of what was measured by compare.py.
 
     python tests/bench/table.py RUNS.jsonl [BASE]
 
@@ -12,38 +12,29 @@ import statistics
 import sys
 from pathlib import Path
 
+from harness.proxies import DIRECT
+from harness.scenarios import FOOTPRINTS, SCENARIOS
 from measured import spread, table
 
-# What the harness sends in each scenario.
-SCENARIOS = {
-    "S1": "GET, 64 connections",
-    "S2": "POST, 1 KiB of JSON, 64 connections",
-    "S3": "POST, 1 MiB of JSON, 8 connections",
-    "S3b": "POST, 11 MiB of JSON, 4 connections",
-    "S4": "upload, 11 MiB, streamed, 4 connections",
-    "S5": "GET, 1 connection",
-    "S5b": "POST, 1 KiB of JSON, 1 connection",
-    "S5c": "GET, 1 connection, 500 a second",
-}
-
-# What the harness calls access without a proxy.
-DIRECT = "direct"
+NOTHING = "–"
 
 
 def rows(runs: list[dict], base: str) -> list[list[str]]:
     found = []
-    for scenario in dict.fromkeys(run["sc"] for run in runs):
-        of_base = {run["round"]: run for run in runs if run["sc"] == scenario and run["name"] == base}
-        for name in dict.fromkeys(run["name"] for run in runs):
+    for scenario in dict.fromkeys(run["scenario"] for run in runs):
+        of_base = {run["round"]: run for run in of(runs, scenario, base) if run["served"]}
+        for name in dict.fromkeys(run["proxy"] for run in runs):
             own = of(runs, scenario, name)
-            if own:
-                numbers_of_it = numbers(own, of_base, of(runs, scenario, DIRECT))
-                found.append([SCENARIOS.get(scenario, scenario), name, *numbers_of_it])
+            if not own:
+                continue
+            served = [run for run in own if run["served"]]
+            cells = numbers(served, of_base, of(runs, scenario, DIRECT)) if served else ["not served", *[NOTHING] * 8]
+            found.append([SCENARIOS[scenario].title, name, *cells])
     return found
 
 
 def of(runs: list[dict], scenario: str, name: str) -> list[dict]:
-    return [run for run in runs if run["sc"] == scenario and run["name"] == name]
+    return [run for run in runs if run["scenario"] == scenario and run["proxy"] == name]
 
 
 def numbers(own: list[dict], base: dict[int, dict], direct: list[dict]) -> list[str]:
@@ -52,49 +43,50 @@ def numbers(own: list[dict], base: dict[int, dict], direct: list[dict]) -> list[
 
     def ratio(what: str) -> str:
         ratios = [run[what] / base[run["round"]][what] for run in own if base.get(run["round"], {}).get(what)]
-        return spread(ratios, 2) if ratios else "–"
+        return spread(ratios, 2) if ratios else NOTHING
 
-    added = "–"
-    if direct and own[0]["name"] != DIRECT:
+    added = NOTHING
+    if direct and own[0]["proxy"] != DIRECT:
         added = f"{median('p50') - statistics.median(run['p50'] for run in direct):+,.0f}"
-    return [f"{median('rps'):,.0f}", ratio("rps"), f"{median('cpu100k'):.2f}", ratio("cpu100k"), f"{median('p50'):,.0f}",
-            added, str(sum(run["err"] for run in own))]
+    cpu = f"{median('cpu_per_100k'):.2f} ({median('user_per_100k'):.2f} + {median('kernel_per_100k'):.2f})"
+    return [f"{median('requests_per_second'):,.0f}", ratio("requests_per_second"), cpu, ratio("cpu_per_100k"), f"{median('p50'):,.0f}",
+            added, f"{median('p99'):,.0f}", f"{median('foreign_cores'):.2f}", str(sum(run["errors"] for run in own))]
 
 
-def memory(runs: list[dict]) -> list[list[str]]:
+def footprints(runs: list[dict]) -> list[list[str]]:
     """Memory in MiB, and the start: of each proxy one line."""
-    def first(name: str, scenario: str) -> dict:
-        return next(iter(of(runs, scenario, name)), {})
+    paths = [("S6", "fresh", "pss"), ("S6", "idle", "pss"), ("S6", "kib_per_connection"), ("S7multipart", "peak", "pss"),
+             ("S7json", "peak", "pss"), ("S7json", "after", "pss"), ("S8", "start_ms")]
 
-    def number(run: dict, *path: str | int) -> str:
-        found = run
+    def number(name: str, scenario: str, *path: str) -> str:
+        found = next(iter(of(runs, scenario, name)), None)
         for step in path:
-            found = found[step] if isinstance(found, list) or step in found else None
-            if found is None:
-                return "–"
-        return f"{found:,.1f}"
+            found = found[step] if found else None
+        return NOTHING if found is None else f"{found:,.1f}"
 
-    found = []
-    for name in dict.fromkeys(run["name"] for run in runs):
-        idle, streamed, hashed, start = (first(name, scenario) for scenario in ("S6", "S7multipart", "S7json", "S8"))
-        if idle or streamed or hashed or start:
-            found.append([name, number(idle, "idle0", 0), number(idle, "idle1000", 0), number(streamed, "peak_pss"),
-                          number(hashed, "peak_pss"), number(start, "start_ms")])
-    return found
+    return [[name, *(number(name, *path) for path in paths)] for name in dict.fromkeys(run["proxy"] for run in runs)]
+
+
+def report(runs: list[dict], base: str) -> str:
+    """All tables, in Markdown."""
+    alone = [run for run in runs if run["scenario"] in FOOTPRINTS]
+    runs = [run for run in runs if run["scenario"] in SCENARIOS]
+    tables = []
+    if runs:
+        rounds = len({run["round"] for run in runs})
+        columns = ["scenario", "proxy", "req/s", f"of {base}'s", "CPU s per 100,000 (user + kernel)", f"of {base}'s", "p50, µs", "over direct",
+                   "p99, µs", "cores of others", "errors"]
+        tables.append(table(f"Side by side, {rounds} {'round' if rounds == 1 else 'rounds'}", columns, rows(runs, base)))
+    if alone:
+        columns = ["proxy", "fresh, MiB", "1,000 idle connections", "KiB for each", "64 uploads, streamed", "64 uploads, JSON",
+                   "3 s after them", "start, ms"]
+        tables.append(table("Memory and start", columns, footprints(alone)))
+    return "\n".join(tables)
 
 
 def main() -> int:
-    base = sys.argv[2] if len(sys.argv) > 2 else "nginx"
     lines = Path(sys.argv[1]).read_text().splitlines()
-    runs = [json.loads(line) for line in lines]
-    single = memory([run for run in runs if "round" not in run])
-    runs = [run for run in runs if "round" in run]
-    columns = ["scenario", "proxy", "req/s", f"of {base}'s", "CPU s per 100,000", f"of {base}'s", "p50, µs", "over direct", "errors"]
-    rounds = len({run["round"] for run in runs})
-    print(table(f"Side by side, {rounds} {'round' if rounds == 1 else 'rounds'}", columns, rows(runs, base)))
-    if single:
-        columns = ["proxy", "fresh, MiB", "1,000 idle connections", "64 uploads, streamed", "64 uploads, JSON", "start, ms"]
-        print(table("Memory and start", columns, single))
+    print(report([json.loads(line) for line in lines], sys.argv[2] if len(sys.argv) > 2 else "nginx"))
     return 0
 
 
