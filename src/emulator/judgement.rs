@@ -4,20 +4,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Request};
-use hyper::body::Incoming;
+use futures_util::stream;
+use http::{HeaderMap, HeaderValue, Request, request};
+use http_body_util::{BodyExt, Empty, Limited, StreamBody};
+use hyper::body::{Body as _, Incoming};
 use jiff::Timestamp;
 
 use super::Counts;
 use super::accounts::Limits;
 use super::authentication::{Authentication, Mode};
+use super::backend::Body;
 use super::known::{Known, Owner, TokenState};
 use super::lockout::Lockout;
-use super::reading::{ReadBody, check_head, check_stage, read};
+use super::reading::{ReadBody, check_head, check_stage, read, set_host};
 use super::refusal::Refused;
 use super::time::Clock;
 use crate::signature::{
-    ALGORITHM, Presented, ReceivedRequest, Refusal, SigningDate, Verified, verify,
+    ALGORITHM, CONTENT_HASH_HEADER, PayloadHash, Presented, ReceivedRequest, Refusal, SigningDate,
+    UNSIGNED_PAYLOAD, Verified, verify,
 };
 
 /// How far a date may be off.
@@ -70,42 +74,84 @@ impl Gateway {
 
     /// Judges a request, and reads its body.
     pub(super) async fn judge(&self, request: Request<Incoming>) -> Result<Accepted, Refused> {
-        count(&self.counts.requests);
-        let (parts, body) = request.into_parts();
-        let target = parts
-            .uri
-            .path_and_query()
-            .map_or("/", |target| target.as_str());
-        check_head(target, &parts.headers)?;
+        let (parts, body) = self.head(request)?;
+        let limit = self.longest(Authentication::of(&parts.headers));
+        let body = read(body, limit, drop).await?;
+        let proof = self.check(&parts, &body.hash)?;
+        let target = target(&parts);
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let headers = parts.headers.iter().map(|(name, value)| {
+            let name = name.as_str();
+            (name.to_owned(), shown(name, value.as_bytes()))
+        });
+        Ok(Accepted {
+            method: parts.method.to_string(),
+            path: path.to_owned(),
+            query: query.to_owned(),
+            headers: headers.collect(),
+            body,
+            proof,
+        })
+    }
+
+    /// Judges a request that is for the backend, and returns it with its body.
+    ///
+    /// A body that the signature covers is read first; any other streams, so that the backend can respond
+    /// before all of it has arrived.
+    pub(super) async fn judge_for_backend(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<Request<Body>, Refused> {
+        let (parts, body) = self.head(request)?;
         let authentication = Authentication::of(&parts.headers);
-        let body = read(body, self.longest(authentication)).await?;
+        let limit = self.longest(authentication);
+        let body = if covers_body(authentication, &parts.headers) {
+            let mut frames = Vec::new();
+            let read = read(body, limit, |frame| frames.push(Ok(frame))).await?;
+            self.check(&parts, &read.hash)?;
+            if frames.is_empty() {
+                Empty::new().map_err(|never| match never {}).boxed_unsync()
+            } else {
+                StreamBody::new(stream::iter(frames)).boxed_unsync()
+            }
+        } else {
+            if body.size_hint().lower() > limit {
+                return Err(Refused::too_large());
+            }
+            self.check(&parts, &PayloadHash::of(b""))?;
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            Limited::new(body, limit).boxed_unsync()
+        };
+        Ok(Request::from_parts(parts, body))
+    }
+
+    /// Takes note of a request, and checks what its head can tell without credentials.
+    fn head(&self, request: Request<Incoming>) -> Result<(request::Parts, Incoming), Refused> {
+        count(&self.counts.requests);
+        let (mut parts, body) = request.into_parts();
+        set_host(&mut parts)?;
+        check_head(target(&parts), &parts.headers)?;
+        Ok((parts, body))
+    }
+
+    /// Checks the stage and who sends the request.
+    fn check(&self, parts: &request::Parts, body: &PayloadHash) -> Result<Proof, Refused> {
         check_stage(&parts.headers)?;
         let headers: Vec<(&str, &[u8])> = parts
             .headers
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_bytes()))
             .collect();
-        let method = parts.method.as_str();
         let received = ReceivedRequest {
-            method,
-            target,
+            method: parts.method.as_str(),
+            target: target(parts),
             headers: &headers,
-            body: &body.hash,
+            body,
         };
+        let authentication = Authentication::of(&parts.headers);
         let proof = self.prove(authentication, &received, &parts.headers)?;
         count(&self.counts.verified);
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let shown = headers
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), shown(name, value)));
-        Ok(Accepted {
-            method: method.to_owned(),
-            path: path.to_owned(),
-            query: query.to_owned(),
-            headers: shown.collect(),
-            body,
-            proof,
-        })
+        Ok(proof)
     }
 
     fn longest(&self, authentication: Authentication<'_>) -> u64 {
@@ -194,6 +240,21 @@ impl Gateway {
         }
         Ok(())
     }
+}
+
+/// Whether what proves the request covers its body, so that the body has to be read first.
+fn covers_body(authentication: Authentication<'_>, headers: &HeaderMap) -> bool {
+    let is_unsigned = headers
+        .get(CONTENT_HASH_HEADER)
+        .is_some_and(|value| value == UNSIGNED_PAYLOAD);
+    authentication == Authentication::Signature && !is_unsigned
+}
+
+fn target(parts: &request::Parts) -> &str {
+    parts
+        .uri
+        .path_and_query()
+        .map_or("/", |target| target.as_str())
 }
 
 fn count(counter: &AtomicU64) {

@@ -2,7 +2,7 @@
 //!
 //! It verifies requests as API Gateway does (signed headers, 15 minutes, stage, size, the lock after
 //! repeated failures; tokens, app codes and API keys), with the gateway's own codes and messages, and
-//! answers what it received. It works from what came over the wire and shares nothing with the proxy but
+//! answers what it received, or forwards the request to a [`Backend`]. It works from what came over the wire and shares nothing with the proxy but
 //! the verifier, so a request that it accepts carried a right signature.
 //!
 //! Beside it there is a [`Cloud`]: the services that issue tokens and temporary keys, which the gateway
@@ -16,6 +16,7 @@
 mod accounts;
 mod authentication;
 mod authority;
+mod backend;
 mod cloud;
 mod drawing;
 mod judgement;
@@ -39,6 +40,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::credentials::Credentials;
 pub use accounts::{Accounts, Federation, Limits, MetadataTokens, User};
 pub use authority::Authority;
+pub use backend::{Backend, BackendUrlError};
 pub use cloud::{Cloud, Mood, POD_IDENTITY_PATH, Service};
 use judgement::Gateway;
 use known::Known;
@@ -55,6 +57,7 @@ pub struct Emulator {
     cloud_address: SocketAddr,
     cloud: Arc<Cloud>,
     counts: Arc<Counts>,
+    backend: Option<Backend>,
 }
 
 /// What an emulated gateway has seen so far.
@@ -120,7 +123,15 @@ impl Emulator {
             cloud_address,
             cloud: Arc::new(Cloud::new(accounts, known, clock)),
             counts,
+            backend: None,
         })
+    }
+
+    /// Forwards requests that were verified to this backend, instead of answering what was received.
+    #[must_use]
+    pub fn with_backend(mut self, backend: Option<Backend>) -> Self {
+        self.backend = backend;
+        self
     }
 
     /// Where the gateway listens, with TLS. IAM and STS answer there too.
@@ -166,8 +177,10 @@ impl Emulator {
     /// What the system says of the sockets.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> io::Result<()> {
         let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
-        let acceptor =
-            TlsAcceptor::from(self.authority.server_config(&names, rustls::ALL_VERSIONS));
+        let tls = self.authority.server_config(&names, rustls::ALL_VERSIONS);
+        let mut tls = Arc::unwrap_or_clone(tls);
+        tls.alpn_protocols.insert(0, b"h2".to_vec());
+        let acceptor = TlsAcceptor::from(Arc::new(tls));
         let socket = TcpListener::from_std(self.socket)?;
         let cloud_socket = TcpListener::from_std(self.cloud_socket)?;
         let gateway = serving::accept(socket, |stream| {
@@ -176,6 +189,7 @@ impl Emulator {
                 acceptor.clone(),
                 Arc::clone(&self.gateway),
                 Arc::clone(&self.cloud),
+                self.backend,
             )
         });
         let cloud = serving::accept(cloud_socket, |stream| {

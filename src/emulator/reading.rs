@@ -1,8 +1,10 @@
 //! Reads a request within the gateway's limits of size.
 
-use http::{HeaderMap, HeaderValue};
+use bytes::Bytes;
+use http::header::HOST;
+use http::{HeaderMap, HeaderValue, request};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body, Frame, Incoming};
 
 use super::refusal::Refused;
 use crate::signature::{PayloadHash, PayloadHasher};
@@ -53,24 +55,43 @@ pub(super) fn check_stage(headers: &HeaderMap) -> Result<(), Refused> {
     ))
 }
 
-/// Reads a body of at most so many bytes: its hash and length are kept, its bytes are not.
-pub(super) async fn read(mut body: Incoming, limit: u64) -> Result<ReadBody, Refused> {
-    let too_large = || Refused {
-        closes: true,
-        ..Refused::new(413, "APIG.0201", "Request entity too large.")
+/// Takes `:authority` of HTTP/2 for `Host`, which the signature covers.
+pub(super) fn set_host(parts: &mut request::Parts) -> Result<(), Refused> {
+    let Some(authority) = parts.uri.authority() else {
+        return Ok(());
     };
+    let is_same = |host: &HeaderValue| host == authority.as_str();
+    if !parts.headers.get_all(HOST).iter().all(is_same) {
+        return Err(unreadable());
+    }
+    let host = HeaderValue::from_str(authority.as_str()).map_err(|_| unreadable())?;
+    parts.headers.insert(HOST, host);
+    Ok(())
+}
+
+/// A request that cannot be read.
+fn unreadable() -> Refused {
+    Refused::new(400, "APIG.0201", "API request error.")
+}
+
+/// Reads a body of at most so many bytes: its hash and length are kept, and each frame goes to `keep`.
+pub(super) async fn read(
+    mut body: Incoming,
+    limit: u64,
+    mut keep: impl FnMut(Frame<Bytes>),
+) -> Result<ReadBody, Refused> {
     let drained = limit.saturating_add(DRAINED);
     if body
         .size_hint()
         .exact()
         .is_some_and(|length| length > drained)
     {
-        return Err(too_large());
+        return Err(Refused::too_large());
     }
     let mut hasher = PayloadHasher::default();
     let mut length = 0;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Refused::new(400, "APIG.0201", "API request error."))?;
+        let frame = frame.map_err(|_| unreadable())?;
         if let Some(piece) = frame.data_ref() {
             length += piece.len() as u64;
             hasher.update(piece);
@@ -78,9 +99,12 @@ pub(super) async fn read(mut body: Incoming, limit: u64) -> Result<ReadBody, Ref
         if length > drained {
             break;
         }
+        if length <= limit {
+            keep(frame);
+        }
     }
     if length > limit {
-        Err(too_large())
+        Err(Refused::too_large())
     } else {
         Ok(ReadBody {
             length,

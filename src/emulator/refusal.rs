@@ -26,6 +26,14 @@ impl Refused {
         }
     }
 
+    /// A body that is longer than the gateway takes.
+    pub(super) fn too_large() -> Self {
+        Self {
+            closes: true,
+            ..Self::new(413, "APIG.0201", "Request entity too large.")
+        }
+    }
+
     /// A key or a token of IAM that is not accepted.
     pub(super) fn iam(message: &str) -> Self {
         let message = format!("Incorrect IAM authentication information: {message}");

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::CONNECTION;
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+use super::backend::{Backend, Body, BoxError};
 use super::cloud::{Cloud, Door, Endpoint, missing};
 use super::judgement::Gateway;
 use super::reply;
@@ -24,6 +26,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long accepting pauses after it failed.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest head that is read: more than the gateway takes, so that its own limits answer and not the
+/// parser's.
+const HEAD: u32 = 512 * 1024;
 
 /// Accepts connections for ever, and serves each. Those that run are dropped with it.
 pub(super) async fn accept<F>(socket: TcpListener, serve: impl Fn(TcpStream) -> F)
@@ -52,21 +58,47 @@ pub(super) async fn gateway(
     acceptor: TlsAcceptor,
     gateway: Arc<Gateway>,
     cloud: Arc<Cloud>,
+    backend: Option<Backend>,
 ) {
     let Ok(Ok(stream)) = tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await else {
         tracing::debug!("a TLS handshake with the gateway failed");
         return;
     };
+    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let answer = |request: Request<Incoming>| {
         let (gateway, cloud) = (Arc::clone(&gateway), Arc::clone(&cloud));
         async move {
             match Endpoint::find(Door::Gateway, request.method(), request.uri().path()) {
-                Some(endpoint) => cloud.answer(endpoint, request).await,
-                None => reply::response(gateway.judge(request).await),
+                Some(endpoint) => cloud.answer(endpoint, request).await.map(whole),
+                None => answer(&gateway, backend, request).await,
             }
         }
     };
-    http(stream, answer).await;
+    if is_http2 {
+        http2(stream, answer).await;
+    } else {
+        http1(stream, answer).await;
+    }
+}
+
+/// Answers a request to the gateway itself.
+async fn answer(
+    gateway: &Gateway,
+    backend: Option<Backend>,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let Some(backend) = backend else {
+        return reply::response(gateway.judge(request).await).map(whole);
+    };
+    let response = match gateway.judge_for_backend(request).await {
+        Ok(request) => backend.send(request).await,
+        Err(refused) => Err(refused),
+    };
+    response.unwrap_or_else(|refused| reply::response(Err(refused)).map(whole))
+}
+
+fn whole(body: Full<Bytes>) -> Body {
+    body.map_err(|never| match never {}).boxed_unsync()
 }
 
 /// Serves a connection to the cloud's services.
@@ -80,13 +112,15 @@ pub(super) async fn cloud(stream: TcpStream, cloud: Arc<Cloud>) {
             }
         }
     };
-    http(stream, answer).await;
+    http1(stream, answer).await;
 }
 
-async fn http<S, F>(stream: S, answer: impl Fn(Request<Incoming>) -> F)
+async fn http1<S, F, B>(stream: S, answer: impl Fn(Request<Incoming>) -> F)
 where
     S: AsyncRead + AsyncWrite + Unpin,
-    F: Future<Output = Response<Full<Bytes>>>,
+    F: Future<Output = Response<B>>,
+    B: hyper::body::Body<Data = Bytes> + 'static,
+    B::Error: Into<BoxError>,
 {
     let service = service_fn(|request| {
         let answered = answer(request);
@@ -95,12 +129,38 @@ where
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)
-        // More than the gateway takes, so that its own limits answer and not the parser's.
-        .max_header_size(512 * 1024)
-        .max_buf_size(512 * 1024)
+        .max_header_size(HEAD as usize)
+        .max_buf_size(HEAD as usize)
         .max_headers(1000)
         .serve_connection(TokioIo::new(stream), service)
         .await;
+    log_end(served);
+}
+
+async fn http2<S, F>(stream: S, answer: impl Fn(Request<Incoming>) -> F)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    let service = service_fn(|request| {
+        let answered = answer(request);
+        async move {
+            let mut response = answered.await;
+            // HTTP/2 closes with GOAWAY, and has no such header.
+            response.headers_mut().remove(CONNECTION);
+            Ok::<_, Infallible>(response)
+        }
+    });
+    // The limits against floods of resets, CONTINUATION and the like are hyper's own.
+    let served = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_header_list_size(HEAD)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    log_end(served);
+}
+
+fn log_end(served: hyper::Result<()>) {
     if let Err(error) = served {
         tracing::debug!(%error, "a connection to the gateway ended early");
     }

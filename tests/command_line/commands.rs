@@ -230,6 +230,22 @@ fn what_is_for_this_machine_only_does_not_listen_elsewhere() {
 }
 
 #[test]
+fn a_backend_of_the_gateway_is_on_this_machine() {
+    for url in [
+        "http://192.0.2.1:80",
+        "https://127.0.0.1:80",
+        "http://127.0.0.1",
+    ] {
+        let (code, _, message) = Place::new().run(&["gateway", "--backend", url], &[]);
+        assert_eq!(
+            (code, message.contains("such as http://127.0.0.1:8000")),
+            (64, true),
+            "{message}"
+        );
+    }
+}
+
+#[test]
 fn help_and_version_go_to_standard_output() {
     for argument in ["--help", "--version"] {
         let (code, out, err) = Place::new().run(&[argument], &[]);

@@ -11,7 +11,7 @@ use clap::Args;
 use super::signals::Signals;
 use super::{Exit, fail};
 use crate::config::Environment;
-use crate::emulator::{Accounts, Clock, Emulator};
+use crate::emulator::{Accounts, Backend, Clock, Emulator};
 pub(super) use folder::Folder;
 
 /// Arguments of `gateway`.
@@ -23,6 +23,10 @@ pub struct GatewayArguments {
     /// Folder for keys, tokens, ca.pem and a configuration that uses them [default: a new one that is removed at the end].
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// Forward verified requests to this server on loopback, such as http://127.0.0.1:8000. gRPC and HTTP/2 requests
+    /// reach it over HTTP/2 with prior knowledge, others over HTTP/1.1 [default: answer with what was received].
+    #[arg(long, value_name = "URL")]
+    backend: Option<Backend>,
 }
 
 /// Runs the gateway until it is told to stop.
@@ -37,7 +41,7 @@ pub fn run(arguments: &GatewayArguments, environment: &Environment) -> Exit {
     let accounts = Accounts::throw_away();
     let bound = Emulator::bind_with(arguments.listen, accounts.clone(), Clock::machine());
     let emulator = match bound {
-        Ok(emulator) => emulator,
+        Ok(emulator) => emulator.with_backend(arguments.backend),
         Err(error) => {
             let what = format!(
                 "cannot listen on {}: {error}; choose another port with --listen",

@@ -1,6 +1,8 @@
 //! The emulated gateway, called over TLS with requests that are signed by hand.
 
+mod backend;
 mod cloud;
+mod http2;
 mod modes;
 mod running;
 

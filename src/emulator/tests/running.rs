@@ -1,19 +1,21 @@
 //! An emulated gateway with its cloud, and a caller that trusts it.
 
+use std::error::Error;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::client::conn::http1 as client;
-use hyper_util::rt::TokioIo;
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use jiff::Timestamp;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::{NOW, key};
 use crate::emulator::*;
@@ -39,13 +41,20 @@ pub(super) struct Answer {
 impl Running {
     /// A gateway that knows two keys, one of them temporary.
     pub(super) fn start() -> Self {
-        Self::with(Accounts {
-            keys: vec![key("AK", None), key("TEMPORARY", Some("token"))],
-            ..Accounts::default()
-        })
+        Self::with(known_keys())
+    }
+
+    /// The same, with a backend.
+    pub(super) fn before(backend: SocketAddr) -> Self {
+        let backend = format!("http://{backend}").parse().unwrap();
+        Self::of(known_keys(), Some(backend))
     }
 
     pub(super) fn with(accounts: Accounts) -> Self {
+        Self::of(accounts, None)
+    }
+
+    fn of(accounts: Accounts, backend: Option<Backend>) -> Self {
         let now = Arc::new(AtomicI64::new(NOW * 1000));
         let shown = Arc::clone(&now);
         let clock =
@@ -60,7 +69,7 @@ impl Running {
             root: emulator.root(),
             now,
         };
-        tokio::spawn(emulator.serve(std::future::pending()));
+        tokio::spawn(emulator.with_backend(backend).serve(std::future::pending()));
         running
     }
 
@@ -93,28 +102,58 @@ impl Running {
     /// Asks a service at the cloud's address.
     pub(super) async fn ask(&self, request: Request<Full<Bytes>>) -> Answer {
         let tcp = TcpStream::connect(self.cloud_address).await.unwrap();
-        let (mut sender, connection) = client::handshake(TokioIo::new(tcp)).await.unwrap();
+        let (mut sender, connection) = http1::handshake(TokioIo::new(tcp)).await.unwrap();
         tokio::spawn(connection);
         Answer::of(sender.send_request(request).await.unwrap()).await
     }
 
-    async fn over_tls(&self, request: Request<Full<Bytes>>) -> Response<Incoming> {
+    /// Sends a request to the gateway over HTTP/1.1.
+    pub(super) async fn over_tls<B>(&self, request: Request<B>) -> Response<Incoming>
+    where
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    {
+        let tls = self.connect(b"http/1.1").await;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(tls)).await.unwrap();
+        tokio::spawn(connection);
+        sender.send_request(request).await.unwrap()
+    }
+
+    /// Sends a request to the gateway over HTTP/2.
+    pub(super) async fn over_http2<B>(&self, request: Request<B>) -> Response<Incoming>
+    where
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
+    {
+        let io = TokioIo::new(self.connect(b"h2").await);
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+        tokio::spawn(connection);
+        sender.send_request(request).await.unwrap()
+    }
+
+    /// A connection that speaks this protocol, which the gateway has to offer.
+    async fn connect(&self, protocol: &[u8]) -> TlsStream<TcpStream> {
         let mut roots = RootCertStore::empty();
         roots.add(self.root.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap();
-        let config = config.with_root_certificates(roots).with_no_client_auth();
+        let mut config = config.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![protocol.to_vec()];
         let tcp = TcpStream::connect(self.address).await.unwrap();
         let name = ServerName::try_from("127.0.0.1").unwrap();
         let tls = TlsConnector::from(Arc::new(config))
             .connect(name, tcp)
             .await
             .unwrap();
-        let (mut sender, connection) = client::handshake(TokioIo::new(tls)).await.unwrap();
-        tokio::spawn(connection);
-        sender.send_request(request).await.unwrap()
+        assert_eq!(tls.get_ref().1.alpn_protocol(), Some(protocol));
+        tls
+    }
+}
+
+fn known_keys() -> Accounts {
+    Accounts {
+        keys: vec![key("AK", None), key("TEMPORARY", Some("token"))],
+        ..Accounts::default()
     }
 }
 
