@@ -2,6 +2,7 @@
 
 import random
 import string
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
 
@@ -25,6 +26,14 @@ class Case:
     @property
     def is_unsigned(self) -> bool:
         return bool(self.body) and self.content_type.lower().startswith("multipart/")
+
+    @property
+    def fits_http2(self) -> bool:
+        """Whether HTTP/2 can express it (RFC 9113 8.2): values without blanks around them, no headers of one connection."""
+        forbidden = {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "te"}
+        values = [self.content_type, *(value for _, value in self.headers)]
+        return (self.target.startswith("/") and all(value == value.strip(" \t") for value in values)
+                and not any(name.lower() in forbidden for name, _ in self.headers))
 
 
 def multipart(content: bytes) -> bytes:
@@ -59,6 +68,19 @@ class RandomCases:
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
+        # Those that were drawn and do not suit the client.
+        self.left_out = 0
+
+    def draw(self, count: int, suits: Callable[[Case], bool], plain_headers: bool = False) -> list[Case]:
+        """So many that suit; the others are counted."""
+        found: list[Case] = []
+        while len(found) < count:
+            case = self.case(plain_headers)
+            if suits(case):
+                found.append(case)
+            else:
+                self.left_out += 1
+        return found
 
     def case(self, plain_headers: bool = False) -> Case:
         method = self.random.choice(["GET", "POST", "PUT", "DELETE", "PATCH"])

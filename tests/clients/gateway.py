@@ -70,7 +70,8 @@ class Gateway:
 
     def start(self) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*make_certificate(self.folder))
+        self.certificate = make_certificate(self.folder)
+        context.load_cert_chain(*self.certificate)
         self.socket = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port = self.socket.getsockname()[1]
         self.lock = threading.Lock()

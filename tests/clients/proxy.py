@@ -1,5 +1,6 @@
 """The proxy under test: a process of its own, with a configuration and a log in a folder."""
 
+import json
 import os
 import re
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 from gateway import Gateway
 
 CONFIG = """
-listen = "127.0.0.1:{port}"
+listen = {listen}
 admin = "off"
 upstream = "https://127.0.0.1:{gateway.port}"
 methods = ["*"]
@@ -23,16 +24,25 @@ ca_file = "{gateway.ca_file}"
 """
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
 class Proxy:
     def __init__(self, binary: str, folder: Path, gateway: Gateway, level: str = "trace", more: str = "",
-                 variables: dict[str, str] | None = None) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+                 variables: dict[str, str] | None = None, with_tls: bool = False) -> None:
+        self.port = free_port()
+        listen = [f"127.0.0.1:{self.port}"]
+        if with_tls:
+            self.tls_port = free_port()
+            listen.append(f"https://127.0.0.1:{self.tls_port}")
+            more += f'[tls]\ncert_file = "{gateway.certificate[0]}"\nkey_file = "{gateway.certificate[1]}"\n'
         credentials = folder / "credentials.csv"
         credentials.touch(mode=0o600)
         credentials.write_text(f'User Name,Access Key Id,Secret Access Key\n"test",{gateway.access_key},{gateway.secret_key}\n')
         config = folder / "apig-proxy.toml"
-        config.write_text(CONFIG.format(port=self.port, gateway=gateway) + more)
+        config.write_text(CONFIG.format(listen=json.dumps(listen), gateway=gateway) + more)
         self.log_file = folder / "log"
         with self.log_file.open("wb") as log:
             command = [binary, "serve", "--config", str(config), "--log-level", level]

@@ -1,15 +1,21 @@
 """Real clients through the proxy to a gateway that recomputes each signature with Huawei's own SDK.
 
-    python run.py PATH-OF-APIG-PROXY [SEED]
+    python run.py PATH-OF-APIG-PROXY [SEED] [--http1 COUNT] [--http2 COUNT]
+
+COUNT is how many random requests are sent by the clients of that version together.
 """
 
+import argparse
 import hashlib
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import http2_senders
 import senders
 from cases import Case, RandomCases, fixed
 from gateway import Gateway, Refused, Request
@@ -17,6 +23,14 @@ from proxy import Proxy
 from senders import Result, header_list
 
 Sender = Callable[[int, list[Case]], list[Result]]
+
+# The clients, and how the random requests are shared out among them.
+HTTP1 = {"curl": 60, "requests": 300, "httpx": 250, "aiohttp": 250, "fetch": 200, "socket": 400, "expecting": 200}
+HTTP2 = {"curl, HTTP/2": 30, "curl, ALPN": 30, "httpx, HTTP/2": 250, "node, HTTP/2": 250, "frames": 400}
+# Those that send every byte as it is, and nothing that is not in the case.
+RAW = {"socket", "expecting", "frames"}
+# What the proxy adds, once each if at all.
+ADDED = {"host", "content-length", "transfer-encoding", "authorization", "x-sdk-date", "x-stage", "x-sdk-content-sha256", "apig-proxy-hop"}
 
 
 class Checks:
@@ -39,7 +53,7 @@ def respelt(target: str) -> str:
     return path + mark + query.replace("+", "%20").replace(";", "%3B")
 
 
-def difference(case: Case, result: Result) -> str:
+def difference(case: Case, result: Result, is_raw: bool = False) -> str:
     """What of an answer is not as it should be; nothing if all is well."""
     sent, status, answer = result
     if status != 200:
@@ -56,12 +70,13 @@ def difference(case: Case, result: Result) -> str:
     is_unsigned = "x-sdk-content-sha256" in answer["signed_headers"]
     if is_unsigned != case.is_unsigned:
         return f"unsigned is {is_unsigned}"
-    return header_difference(case, answer["headers"])
+    return header_difference(case, answer["headers"]) or (unexpected(case, answer["headers"]) if is_raw else "")
 
 
 def header_difference(case: Case, arrived: list[list[str]]) -> str:
-    for name in {name for name, _ in header_list(case)}:
-        ours = [value for key, value in header_list(case) if key == name]
+    """Which values did not arrive in their order. Spelling of names and order between different names are not kept."""
+    for name in {name.lower() for name, _ in header_list(case)}:
+        ours = [value for key, value in header_list(case) if key.lower() == name]
         theirs = [value for key, value in arrived if key.lower() == name]
         # A client may join repeated values itself; what it sends then is one line.
         if theirs != ours and theirs != [", ".join(ours)]:
@@ -69,12 +84,21 @@ def header_difference(case: Case, arrived: list[list[str]]) -> str:
     return ""
 
 
+def unexpected(case: Case, arrived: list[list[str]]) -> str:
+    """What arrived and was neither sent nor is the proxy's own."""
+    rest = Counter((name.lower(), value) for name, value in arrived)
+    rest -= Counter((name.lower(), value) for name, value in header_list(case))
+    names = Counter(name for name, _ in rest.elements())
+    wrong = {name: count for name, count in names.items() if name not in ADDED or count > 1}
+    return f"nobody sent {wrong}" if wrong else ""
+
+
 def run_group(checks: Checks, name: str, sender: Sender, port: int, cases: list[Case]) -> int:
-    results = sender(port, cases)
     before = checks.failed
+    results = sender(port, cases)
     checks.check(len(results) == len(cases), f"{name}: {len(results)} answers to {len(cases)} requests")
     for case, result in zip(cases, results):
-        wrong = difference(case, result)
+        wrong = difference(case, result, name.partition(";")[0] in RAW)
         checks.check(not wrong, f"{name}: {case.method} {case.target} ({len(case.body)} bytes): {wrong}")
     print(f"{name}: {len(cases)} requests, {checks.failed - before} failed", flush=True)
     return len(cases)
@@ -109,44 +133,81 @@ def self_test(checks: Checks, gateway: Gateway) -> None:
         checks.check(not accepted(request), f"the gateway accepts {what}")
 
 
-def run_all(checks: Checks, port: int, seed: int) -> int:
-    """All groups; the number of requests that the gateway has to have seen."""
-    every = {"curl": senders.by_curl, "requests": senders.by_requests, "httpx": senders.by_httpx,
-             "aiohttp": senders.by_aiohttp, "fetch": senders.by_fetch, "socket": senders.by_socket, "expecting": senders.by_expecting_socket}
+def http1_senders() -> dict[str, Sender]:
+    return {"curl": senders.by_curl, "requests": senders.by_requests, "httpx": senders.by_httpx, "aiohttp": senders.by_aiohttp,
+            "fetch": senders.by_fetch, "socket": senders.by_socket, "expecting": senders.by_expecting_socket}
+
+
+def http2_senders_of(tls_port: int, ca_file: Path) -> dict[str, Sender]:
+    def by_curl_with_alpn(_: int, cases: list[Case]) -> list[Result]:
+        return http2_senders.by_curl_with_alpn(tls_port, cases, ca_file)
+
+    return {"curl, HTTP/2": http2_senders.by_curl, "curl, ALPN": by_curl_with_alpn, "httpx, HTTP/2": http2_senders.by_httpx,
+            "node, HTTP/2": http2_senders.by_node, "frames": http2_senders.by_frames}
+
+
+def suits(name: str, case: Case) -> bool:
+    """Whether a client can send it."""
+    if name == "fetch":
+        return case.method != "GET" or not case.body
+    return name not in HTTP2 or case.fits_http2
+
+
+def run_all(checks: Checks, port: int, seed: int, every: dict[str, Sender], counts: dict[str, int]) -> int:
+    """The fixed cases and so many random ones by each client; the number of requests that the gateway has to have seen."""
     sent = 0
-    for name, sender in every.items():
-        # fetch sends no body with GET, and none of the fixed cases has one.
+    for name, sender in every.items() if counts else ():
+        # fetch sends no body with GET, and HTTP/2 has no blanks around values; none of the fixed cases has either.
         sent += run_group(checks, name, sender, port, fixed())
-    counts = {"curl": 60, "requests": 300, "httpx": 250, "aiohttp": 250, "fetch": 200, "socket": 400, "expecting": 200}
     for name, count in counts.items():
         cases = RandomCases(seed)
-        chosen = [cases.case(plain_headers=name not in ("socket", "expecting")) for _ in range(count)]
-        if name == "fetch":
-            chosen = [case for case in chosen if case.method != "GET" or not case.body]
+        chosen = cases.draw(count, partial(suits, name), plain_headers=name not in RAW)
         seed += 1
-        sent += run_group(checks, f"{name}, random", every[name], port, chosen)
+        sent += run_group(checks, f"{name}; random, {cases.left_out} left out", every[name], port, chosen)
     return sent
 
 
-def refusals(checks: Checks, port: int) -> None:
+def shared_out(counts: dict[str, int], total: int | None) -> dict[str, int]:
+    """The counts, in the same proportions for another total."""
+    if total is None:
+        return counts
+    shares = {name: count * total // sum(counts.values()) for name, count in counts.items()}
+    shares[next(reversed(shares))] += total - sum(shares.values())
+    return {name: share for name, share in shares.items() if share}
+
+
+def refusals(checks: Checks, port: int, with_http2: bool) -> None:
     """Bodies that are too long: every client reads the refusal, however it sends and reads."""
-    for name, answers in senders.refused(port, b" " * (13 << 20)).items():
+    body = b" " * (13 << 20)
+    found = senders.refused(port, body) | (http2_senders.refused(port, body) if with_http2 else {})
+    for name, answers in found.items():
         checks.check(answers == [(413, "PROXY.body_too_large")] * len(answers) and bool(answers), f"13 MiB by {name}: {answers}")
 
 
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("binary")
+    parser.add_argument("seed", nargs="?", type=int, default=time.time_ns() % 1_000_000)
+    parser.add_argument("--http1", type=int, metavar="COUNT")
+    parser.add_argument("--http2", type=int, metavar="COUNT")
+    return parser.parse_args()
+
+
 def main() -> int:
-    binary = sys.argv[1]
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else time.time_ns() % 1_000_000
+    asked = arguments()
+    seed = asked.seed
     print(f"seed {seed}", flush=True)
     checks = Checks()
     with tempfile.TemporaryDirectory() as name:
         gateway = Gateway(Path(name))
         gateway.start()
         self_test(checks, gateway)
-        proxy = Proxy(binary, Path(name), gateway)
+        proxy = Proxy(asked.binary, Path(name), gateway, with_tls=True)
         try:
-            sent = run_all(checks, proxy.port, seed)
-            refusals(checks, proxy.port)
+            sent = run_all(checks, proxy.port, seed, http1_senders(), shared_out(HTTP1, asked.http1))
+            every = http2_senders_of(proxy.tls_port, gateway.ca_file)
+            sent += run_all(checks, proxy.port, seed + len(HTTP1), every, shared_out(HTTP2, asked.http2))
+            refusals(checks, proxy.port, with_http2=asked.http2 != 0)
             command_line = proxy.command_line
         finally:
             exit_code = proxy.stop()
