@@ -65,8 +65,9 @@ def build() -> str:
     return str(TARGET / host / "dist" / OURS)
 
 
-def compare(place: Place, proxies: list[Proxy], options: argparse.Namespace, runs: Path) -> None:
-    """Measures everything; each result becomes a line of `runs`."""
+def compare(place: Place, proxies: list[Proxy], options: argparse.Namespace, runs: Path) -> int:
+    """Measures everything; each result becomes a line of `runs`. Returns how many measurements failed."""
+    failed = 0
     conditions = Conditions(options.dur, options.warm, options.load_threads, LOAD_CPU if options.pin else None, options.foreign)
 
     def record(name: str, proxy: Proxy, found: dict) -> None:
@@ -83,8 +84,9 @@ def compare(place: Place, proxies: list[Proxy], options: argparse.Namespace, run
             for proxy in proxies[first:] + proxies[:first]:
                 try:
                     found = measurement.measure(proxy, SCENARIOS[name], conditions, is_first=at == 0)
-                except LoadFailed as error:
-                    print(f"{name}, {proxy.name}, round {at + 1} gave no result: {error}", file=sys.stderr)
+                except (LoadFailed, OSError) as error:
+                    print(f"{name}, {proxy.name}, round {at + 1} failed: {error}", file=sys.stderr)
+                    failed += 1
                     continue
                 record(name, proxy, {"round": at, **found})
                 print(progress(name, proxy, at, found), file=sys.stderr)
@@ -92,8 +94,13 @@ def compare(place: Place, proxies: list[Proxy], options: argparse.Namespace, run
         proxy.stop()
     for name in (name for name in options.scenarios if name in FOOTPRINTS):
         for proxy in (proxy for proxy in proxies if not proxy.is_direct):
-            record(name, proxy, footprint.measure(place, proxy, name))
-            print(f"{name}, {proxy.name}: done", file=sys.stderr)
+            try:
+                record(name, proxy, footprint.measure(place, proxy, name))
+                print(f"{name}, {proxy.name}: done", file=sys.stderr)
+            except (LoadFailed, OSError) as error:
+                print(f"{name}, {proxy.name} failed: {error}", file=sys.stderr)
+                failed += 1
+    return failed
 
 
 def progress(name: str, proxy: Proxy, at: int, found: dict) -> str:
@@ -101,7 +108,7 @@ def progress(name: str, proxy: Proxy, at: int, found: dict) -> str:
     return f"{name}, {proxy.name}, round {at + 1}: {what}"
 
 
-def run(options: argparse.Namespace, binaries: dict[str, str], runs: Path) -> None:
+def run(options: argparse.Namespace, binaries: dict[str, str], runs: Path) -> int:
     work, folder = TARGET / "bench", TARGET / "bench/run"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -114,7 +121,7 @@ def run(options: argparse.Namespace, binaries: dict[str, str], runs: Path) -> No
         place = Place(work, folder, *upstreams)
         names = [*options.only, *options.add]
         proxies += [configure(place, name, binaries, options.http2) for name in names]
-        compare(place, proxies, options, runs)
+        return compare(place, proxies, options, runs)
     finally:
         for proxy in proxies:
             proxy.stop()
@@ -133,12 +140,12 @@ def main() -> int:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     runs = options.out.with_suffix(".jsonl")
     runs.unlink(missing_ok=True)
-    run(options, binaries, runs)
+    failed = run(options, binaries, runs)
     table = report([json.loads(line) for line in runs.read_text().splitlines()], options.base)
     options.out.write_text(table)
     print(table)
     print(f"written to {options.out}; every measurement is in {runs.name} beside it", file=sys.stderr)
-    return 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

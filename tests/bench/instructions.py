@@ -6,8 +6,7 @@
                                                        which lines the instructions are in
 
 Counted by Valgrind, so that neither the speed of the machine nor what else it does matters, in a build with the
-settings of the static binary. The counts of training.sh are left out: a function that has changed is not in them,
-and would take more for that reason alone. What does matter is recorded too: the compiler, Valgrind, the C library
+settings of the static binary, but without PGO, whose profile differs from one training to the next. What does matter is recorded too: the compiler, Valgrind, the C library
 and what the processor can do. If one of them is another, the numbers are only shown and nothing fails.
 
 Valgrind has no SHA instructions to offer, so that hashing takes many times what it takes elsewhere. It is

@@ -30,7 +30,7 @@ done
 python=$work/requirements/bin/python
 
 if ldd "$binary" 2>/dev/null | grep -q '=>'; then
-  echo "$binary is not static; build it with deploy/cargo-static.sh" >&2
+  echo "$binary is not static; build it with deploy/release.sh" >&2
   exit 1
 fi
 git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck

@@ -31,9 +31,10 @@ def idle_connections(place: Place, proxy: Proxy) -> dict:
     proxy.start(place)
     time.sleep(1)
     fresh = proxy.process.memory()
-    streams = [wire.connect(proxy.port) for _ in range(IDLE_CONNECTIONS)]
-    for stream in streams:
-        wire.exchange(stream, wire.GET)
+    streams = []
+    for _ in range(IDLE_CONNECTIONS):
+        streams.append(wire.connect(proxy.port))
+        wire.exchange(streams[-1], wire.GET)
     idle = proxy.process.memory()
     sending = Sending(proxy, SCENARIOS["S1"], 5)
     time.sleep(3)
