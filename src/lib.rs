@@ -1,40 +1,39 @@
 //! apig-proxy: unsigned HTTP in, signed HTTPS out.
 //!
-//! A request runs through the rooms in one direction; each step changes its type, so that a
-//! request that was not signed cannot be sent:
+//! A request passes the modules in one direction; each step changes its type, so that a request that was not
+//! signed cannot be sent:
 //!
 //! ```text
-//!  listener ──► guard ──► proxy ───────────────────────────────────► upstream
-//!   accepts      may       admit ──► head ──► payload ──► sign ──►    pool, TLS
-//!   sockets      it?       route,    what     hashed or    at send       │
-//!                          limits    leaves   streamed     time          ▼
-//!   caller ◄───────────────────────────────── respond ◄────────────── answer
+//!  server ───► proxy ────────────────────────────────────────► upstream
+//!   sockets     guard ──► route ──► prepare ──► retry            pool
+//!   hyper       caller    gateway   body        auth signs,      TLS
+//!   workers     allowed?            hashed or   sends, maybe     hyper
+//!                                   streamed    again │
+//!   caller ◄──────────────────────── respond ◄── gateway_reply ◄── response
 //! ```
 //!
-//! [`http1`] is the wire on both sides. [`config`] is the only reader of the environment and of files, [`clock`] the only reader of the
-//! wall clock, [`signature`] is pure and knows nothing of the rest, and [`error`] lists everything
-//! the proxy itself can answer. [`admin`] tells whether the proxy serves, and what [`telemetry`] has
-//! counted.
+//! [`credentials`] finds the secrets and refreshes them, [`gateway`] explains the refusals of the gateway, and
+//! [`emulator`] is a gateway for tests and the demo. [`cli`] has a file for each subcommand.
+//! [`config`] is the only reader of the environment and of files, [`clock`] the only reader of the wall
+//! clock, [`signature`] is pure and imports nothing of the rest, and [`error`] lists everything the proxy
+//! itself can answer. [`server`] also answers health checks, with the metrics of [`telemetry`].
 #![forbid(unsafe_code)]
 
-pub mod admin;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod credentials;
 pub mod emulator;
 pub mod error;
-pub mod gateway_error;
-pub mod guard;
-pub mod http1;
-pub mod listener;
+pub mod escape;
+pub mod gateway;
 pub mod proxy;
+pub mod server;
 pub mod signature;
 pub mod telemetry;
 pub mod upstream;
-pub mod visible;
 
 pub use config::Config;
-pub use listener::Server;
 pub use proxy::Proxy;
+pub use server::Server;
 pub use signature::Signer;

@@ -4,7 +4,7 @@ use super::serve::start_supplies;
 use super::{Exit, fail};
 use crate::config::{self, Config, Environment, Overrides};
 use crate::credentials::{Credentials, Secret};
-use crate::listener::network;
+use crate::server::network;
 
 /// The key, with a file that an option names. A service is asked if the key comes from one.
 ///

@@ -4,6 +4,7 @@
 //! No option ever takes a secret: other users of the machine can read a command line.
 
 mod announce;
+mod ask;
 pub mod check;
 pub mod demo;
 mod described;
@@ -28,8 +29,8 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::config::Environment;
+use crate::escape::VisibleLines;
 use crate::telemetry::{self, FlushOnDrop};
-use crate::visible::VisibleLines;
 
 /// Signs requests for Huawei Cloud API Gateway, so that programs need neither an SDK nor the secret key.
 ///

@@ -6,9 +6,9 @@ use std::time::Duration;
 use clap::Args;
 use tokio::time::Instant;
 
+use super::ask::{AskError, Question, ask, ask_within};
 use super::running::{RunningArguments, pause, time};
 use super::{Exit, fail};
-use crate::admin::{AskError, Question, ask, ask_within};
 use crate::config::Environment;
 
 /// How often it is looked whether the proxy is still there.

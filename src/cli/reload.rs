@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 use super::signals::Hangups;
 use crate::config::{self, Config, Environment, Loaded, Overrides, Problems, Said};
 use crate::credentials::{self, Supply};
-use crate::listener::{Fresh, Reloader, Supervisor, network};
+use crate::server::{NewConfig, Reloader, Supervisor, network};
 use crate::telemetry;
 use crate::upstream::Network;
 
@@ -73,12 +73,12 @@ impl Reloading {
                 supply.go_on_from(old);
             }
         }
-        let fresh = Fresh {
+        let new = NewConfig {
             config: config.clone(),
             supplies: supplies.clone(),
             network: network.clone(),
         };
-        let reloaded = reloader.reload(fresh).await;
+        let reloaded = reloader.reload(new).await;
         reloaded.map_err(|error| error.to_string())?;
         telemetry::set_level(&config.log);
         let next = Self {

@@ -11,7 +11,7 @@ use super::signals::{Hangups, Signals};
 use super::{Exit, fail};
 use crate::config::{self, Environment, Loaded, Overrides, PassedSockets, Problems};
 use crate::credentials::{self, CredentialsError, Supply};
-use crate::listener::{Ended, Server, SetupError, Supervisor, network};
+use crate::server::{DrainOutcome, Server, SetupError, Supervisor, network};
 use crate::telemetry;
 use crate::upstream::Network;
 
@@ -244,8 +244,8 @@ async fn serve(prepared: Prepared, signals: Taken) -> Exit {
     };
     tokio::select! {
         ended = server.serve(stop) => match ended {
-            Ok(Ended::Drained) => Exit::Ok,
-            Ok(Ended::CutOff) => {
+            Ok(DrainOutcome::Drained) => Exit::Ok,
+            Ok(DrainOutcome::CutOff) => {
                 tracing::warn!("requests were cut off: they did not finish within timeouts.shutdown");
                 Exit::Failed
             }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use clap::Args;
 use tokio::time::Instant;
 
+use super::ask::{Question, ask_within};
 use super::running::{RunningArguments, pause, time};
 use super::{Exit, fail};
-use crate::admin::{Question, ask_within};
 use crate::config::Environment;
 
 /// How often it is asked.

@@ -53,6 +53,12 @@ pub(super) fn limits(judge: &mut Judge<'_>) -> Limits {
         MIB,
         "expected a size from \"8KiB\" to \"1MiB\"",
     );
+    let answer_header = judge.size(
+        "limits.answer_header",
+        8 * 1024,
+        MIB,
+        "expected a size from \"8KiB\" to \"1MiB\"",
+    );
     Limits {
         body,
         large_body,
@@ -63,6 +69,7 @@ pub(super) fn limits(judge: &mut Judge<'_>) -> Limits {
             "expected a number from 1 to 1048576",
         ),
         header: usize::try_from(header).unwrap_or(usize::MAX),
+        answer_header: usize::try_from(answer_header).unwrap_or(usize::MAX),
     }
 }
 
@@ -90,14 +97,16 @@ pub(super) fn pool(judge: &mut Judge<'_>) -> PoolConfig {
         0..=CONNECTIONS,
         "expected a number from 0 to 1048576",
     );
-    if warm > connections {
-        judge.report("pool.warm", "expected no more than pool.connections");
+    if warm > 0 {
+        judge.warn(
+            "pool.warm",
+            "connections are opened when they are needed, so this is ignored; remove it, the next version refuses it",
+        );
     }
     PoolConfig {
         connections,
         idle: judge.duration("pool.idle"),
         age: judge.duration("pool.age"),
-        warm,
         http2: judge
             .word(
                 "pool.http2",

@@ -129,7 +129,7 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "signing.unsigned",
-        r#"["multipart/*"]"#,
+        r#"["multipart/*", "application/grpc"]"#,
         "media types streamed as UNSIGNED-PAYLOAD; `*` for all",
     ),
     key("limits.body", r#""12MiB""#, "longest request body"),
@@ -146,7 +146,7 @@ pub const KEYS: &[Key] = &[
     key(
         "limits.buffered",
         r#""256MiB""#,
-        "all hashed bodies held in memory at once; at most half of the memory that the process may have",
+        "all hashed bodies held in memory at once; at most three eighths of the memory that the process may have",
     ),
     key(
         "limits.connections",
@@ -154,6 +154,11 @@ pub const KEYS: &[Key] = &[
         "connections of callers at once",
     ),
     key("limits.header", r#""64KiB""#, "longest request head"),
+    key(
+        "limits.answer_header",
+        r#""256KiB""#,
+        "longest head of a gateway's answer",
+    ),
     key(
         "timeouts.connect",
         r#""5s""#,
@@ -212,7 +217,7 @@ pub const KEYS: &[Key] = &[
     key(
         "pool.warm",
         "0",
-        "connections to each gateway kept ready before anybody needs them; if any, one for each core at least",
+        "ignored, with a warning; goes away with the next version",
     ),
     key(
         "pool.http2",

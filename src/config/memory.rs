@@ -19,9 +19,10 @@ pub(super) fn limit() -> Option<u64> {
     by_cgroup.into_iter().chain(resource_limit()).min()
 }
 
-/// The room for bodies that fits a limit: half of it, since connections and the program take some too.
+/// The room for bodies that fits a limit: three eighths of it, since connections and the program take some too, and
+/// the allocator keeps some for a while.
 pub(super) fn room_within(limit: u64) -> u64 {
-    limit / 2
+    limit / 8 * 3
 }
 
 /// The connections that fit a limit, if each of them takes the most that a head may: together a quarter

@@ -268,6 +268,8 @@ pub struct Limits {
     pub connections: usize,
     /// Longest request head.
     pub header: usize,
+    /// Longest head of an answer of the gateway.
+    pub answer_header: usize,
 }
 
 /// How long each phase may take (`[timeouts]`).
@@ -300,8 +302,6 @@ pub struct PoolConfig {
     pub idle: Duration,
     /// From opening a connection until it takes no more requests.
     pub age: Duration,
-    /// Connections to each upstream kept ready, over all workers.
-    pub warm: usize,
     /// Whether small requests may share connections with HTTP/2.
     pub http2: bool,
 }

@@ -12,9 +12,11 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::http1::{Malformed, ReadError};
 use crate::signature::SignatureError;
 pub use origin::OriginRefusal;
+
+/// What is behind an error.
+pub type Cause = Box<dyn StdError + Send + Sync>;
 
 /// What went wrong with a request.
 #[derive(Debug, thiserror::Error)]
@@ -23,9 +25,6 @@ pub enum Error {
     /// The request is not HTTP as it should be.
     #[error("the request is malformed: {0}")]
     BadRequest(&'static str),
-    /// The request breaks a rule of HTTP/1.1, or can be read in two ways.
-    #[error("the request is malformed: {0}")]
-    Malformed(#[from] Malformed),
     /// There is not exactly one well-formed `Host`.
     #[error("the request needs exactly one well-formed Host header")]
     BadHost,
@@ -73,7 +72,7 @@ pub enum Error {
     BodyTimeout,
     /// The caller went away before the body was complete.
     #[error("the request body ended early; the gateway got no complete request")]
-    BodyIncomplete(#[source] ReadError),
+    BodyIncomplete(#[source] hyper::Error),
     /// The body is longer than the gateway takes.
     #[error(
         "the body is larger than the gateway accepts; send at most {limit} bytes (configuration keys: limits.body, and limits.large_body = \"token\" to send larger ones with a token, if their length is declared or large_body is set for the route)"
@@ -129,15 +128,20 @@ pub enum Error {
     #[error(
         "the gateway closed the connection before it answered; whether it executed the request is unknown"
     )]
-    UpstreamReset(#[source] io::Error),
+    UpstreamReset(#[source] Cause),
     /// The upstream closed the connection before anything of the request was sent.
     #[error(
         "the gateway closed the connection before the request was sent; it was not executed, so try again"
     )]
-    NotSent(#[source] io::Error),
+    NotSent(#[source] Cause),
     /// What the upstream sent is not HTTP.
     #[error("the gateway's answer is not well-formed HTTP; check that upstream is an API gateway")]
-    BadResponse(#[source] Malformed),
+    BadResponse(#[source] Cause),
+    /// The head of the upstream's answer exceeds `limits.answer_header`, or has too many fields.
+    #[error(
+        "the head of the gateway's answer is too large; raise limits.answer_header, or have the backend send fewer headers (500 at most)"
+    )]
+    AnswerHeaderTooLarge,
     /// The body could not be held, since others fill the budget.
     #[error(
         "the proxy holds as many request bodies as it may; try again shortly, or raise limits.buffered"
@@ -161,11 +165,6 @@ pub enum Error {
         "the proxy has no valid credentials at the moment; try again shortly, the log of the proxy says why their source gives none"
     )]
     NoCredentials,
-    /// The system had no memory for the body.
-    #[error(
-        "the proxy has no memory for the request body; try again shortly, or lower limits.buffered"
-    )]
-    OutOfMemory(#[source] io::Error),
     /// The connection to the upstream took too long.
     #[error(
         "connecting to the gateway took too long; check the network, or raise timeouts.connect"
@@ -178,11 +177,22 @@ pub enum Error {
     ResponseTimeout,
 }
 
-impl From<ReadError> for Error {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Malformed(malformed) => Self::Malformed(malformed),
-            ReadError::Incomplete | ReadError::Io(_) => Self::BodyIncomplete(error),
+impl Error {
+    /// What it means that no more can be read of a request's body.
+    pub(crate) fn from_body(error: hyper::Error) -> Self {
+        let cause = error
+            .source()
+            .and_then(|cause| cause.downcast_ref::<io::Error>());
+        let is_malformed = |cause: &io::Error| {
+            matches!(
+                cause.kind(),
+                io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData
+            )
+        };
+        if cause.is_some_and(is_malformed) {
+            Self::BadRequest("the chunks of the body, or its trailers, are not well-formed")
+        } else {
+            Self::BodyIncomplete(error)
         }
     }
 }
@@ -238,7 +248,7 @@ impl Error {
         let denied = "http_request_denied";
         let malformed = "http_request_error";
         let (origin, status, code, proxy_status) = match self {
-            Self::BadRequest(_) | Self::Malformed(_) => (Client, 400, "bad_request", malformed),
+            Self::BadRequest(_) => (Client, 400, "bad_request", malformed),
             Self::BodyIncomplete(_) => (Client, 400, "bad_request", malformed),
             Self::BadHost => (Client, 400, "bad_host", malformed),
             Self::BadTarget(_) => (Client, 400, "bad_target", malformed),
@@ -268,8 +278,10 @@ impl Error {
                 (Upstream, 502, "upstream_reset", "connection_terminated")
             }
             Self::Loop => (Proxy, 502, "loop", "proxy_loop_detected"),
-            Self::BadResponse(_) => (Upstream, 502, "bad_response", "http_protocol_error"),
-            Self::Overloaded | Self::NoConnection | Self::OutOfMemory(_) => {
+            Self::BadResponse(_) | Self::AnswerHeaderTooLarge => {
+                (Upstream, 502, "bad_response", "http_protocol_error")
+            }
+            Self::Overloaded | Self::NoConnection => {
                 (Proxy, 503, "overloaded", "connection_limit_reached")
             }
             Self::KeyLocked { .. } => (Proxy, 503, "key_locked", "http_request_denied"),
@@ -279,7 +291,7 @@ impl Error {
         };
         let retry_after = match self {
             Self::KeyLocked { retry_after } => Some(*retry_after),
-            Self::Overloaded | Self::NoConnection | Self::OutOfMemory(_) | Self::NoCredentials => {
+            Self::Overloaded | Self::NoConnection | Self::NoCredentials => {
                 Some(Duration::from_secs(1))
             }
             _ => None,

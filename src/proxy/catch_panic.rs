@@ -51,79 +51,66 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
     use std::rc::Rc;
 
     use bytes::Bytes;
-    use tokio::net::{TcpListener, TcpStream};
+    use http::{Request, Response, StatusCode};
+    use hyper::body::Incoming;
+    use hyper::server::conn::http1;
+    use hyper_util::rt::TokioIo;
+    use hyper_util::service::TowerToHyperService;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
     use tower::ServiceExt;
 
     use super::*;
-    use crate::guard::ListenerKind;
-    use crate::http1::{Caller, Framing, Incoming, RequestHead, Wire};
-    use crate::proxy::body::ResponseBody;
-    use crate::proxy::message::Observed;
-    use crate::proxy::{Announced, Request, Response, layered};
+    use crate::proxy::guard::ListenerKind;
+    use crate::proxy::{CallerConnection, RequestContext, ResponseBody, layered};
     use crate::telemetry::metrics::Metrics;
 
-    /// A request without a body, of a caller that stays.
-    fn request(target: &str, wire: Wire) -> Request {
-        let head = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        let caller = Rc::new(RefCell::new(Caller::new(wire)));
-        Request {
-            head: RequestHead::parse(&head.into()).unwrap(),
-            body: Incoming::new(caller, Framing::Length(0)),
-            listener: ListenerKind::Tcp,
-        }
-    }
-
-    async fn wire() -> Wire {
-        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Wire::new(
-            TcpStream::connect(socket.local_addr().unwrap())
-                .await
-                .unwrap(),
-        )
-    }
-
     /// Answers with 204, but panics for one target with words that quote the request.
-    async fn treacherous(observed: Observed) -> Result<Response, Error> {
-        let request = observed.request;
-        assert!(
-            request.head.target() != "/panic",
-            "MARKER {:?}",
-            request.head
-        );
-        Ok(Response {
-            status: 204,
-            head: b"HTTP/1.1 204 No Content\r\n".to_vec(),
-            length: Announced::Nothing,
-            body: ResponseBody::Own(None),
-            closes: false,
-            flight: None,
-        })
+    async fn treacherous(
+        (request, _): (Request<Incoming>, Rc<RequestContext>),
+    ) -> Result<Response<ResponseBody>, Error> {
+        assert!(request.uri() != "/panic", "MARKER {request:?}");
+        let mut answer = Response::new(ResponseBody::whole(Bytes::new(), None));
+        *answer.status_mut() = StatusCode::NO_CONTENT;
+        Ok(answer)
     }
 
     #[tokio::test]
     async fn fault_79_a_panic_in_a_request_is_answered_with_500_and_the_next_one_is_served() {
-        let mut service = layered(
+        let (near, mut far) = duplex(64 * 1024);
+        let service = layered(
             Rc::new(Metrics::new().meter()),
+            Rc::new(CallerConnection::new(ListenerKind::Tcp, Rc::default())),
             tower::service_fn(treacherous),
         );
-        for _ in 0..3 {
-            let failed = service.call(request("/panic", wire().await)).await.unwrap();
-            assert_eq!((failed.status, failed.closes), (500, false));
-            let ResponseBody::Own(Some(body)) = failed.body else {
-                panic!("an answer of the proxy's own");
-            };
-            let answer = [Bytes::from(failed.head), body].concat();
-            let answer = String::from_utf8(answer).unwrap();
-            assert!(answer.contains("\"PROXY.internal\""), "{answer}");
-            for told in ["MARKER", "/panic", "RequestHead", "catch_panic"] {
-                assert!(!answer.contains(told), "{answer}");
+        let serving = http1::Builder::new()
+            .serve_connection(TokioIo::new(near), TowerToHyperService::new(service));
+        let calling = async {
+            for (target, close) in [
+                ("/panic", ""),
+                ("/", ""),
+                ("/panic", "connection: close\r\n"),
+            ] {
+                let request = format!("GET {target} HTTP/1.1\r\nhost: localhost\r\n{close}\r\n");
+                far.write_all(request.as_bytes()).await.unwrap();
             }
-            let served = service.call(request("/", wire().await)).await.unwrap();
-            assert_eq!(served.status, 204);
+            let mut answers = String::new();
+            far.read_to_string(&mut answers).await.unwrap();
+            answers
+        };
+        let (served, answers) = tokio::join!(serving, calling);
+        served.unwrap();
+        assert_eq!(answers.matches("HTTP/1.1 500").count(), 2, "{answers}");
+        assert_eq!(answers.matches("HTTP/1.1 204").count(), 1, "{answers}");
+        assert_eq!(
+            answers.matches("\"PROXY.internal\"").count(),
+            2,
+            "{answers}"
+        );
+        for told in ["MARKER", "/panic", "Incoming", "catch_panic"] {
+            assert!(!answers.contains(told), "{answers}");
         }
     }
 

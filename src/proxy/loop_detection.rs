@@ -9,8 +9,9 @@
 //! A server that drops the header hides a loop through it. Such a loop ends when the connections of a
 //! pool are used up, or at a time limit.
 
-use std::borrow::Cow;
 use std::hash::{BuildHasher, RandomState};
+
+use http::{HeaderMap, HeaderValue};
 
 use crate::error::Error;
 
@@ -27,13 +28,13 @@ const MAX_IDS: usize = 4;
 const ID_LENGTH: usize = 16;
 
 /// What begins the header of a request that no proxy has passed yet.
-const FIRST: &[u8] = b"1;";
+const FIRST: &str = "1;";
 
 /// The identity of a running proxy. It stays the same over reloads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ProxyId {
     /// The whole value of the header at the first hop, which most requests leave with.
-    first_hop: [u8; FIRST.len() + ID_LENGTH],
+    first_hop: HeaderValue,
 }
 
 impl ProxyId {
@@ -44,36 +45,34 @@ impl ProxyId {
     }
 
     fn new(id: u64) -> Self {
-        let mut first_hop = [0; FIRST.len() + ID_LENGTH];
-        first_hop[..FIRST.len()].copy_from_slice(FIRST);
-        first_hop[FIRST.len()..].copy_from_slice(format!("{id:016x}").as_bytes());
-        Self { first_hop }
+        let value = format!("{FIRST}{id:016x}");
+        Self {
+            first_hop: HeaderValue::try_from(value).expect("digits are a header value"),
+        }
     }
 
     fn as_bytes(&self) -> &[u8] {
-        &self.first_hop[FIRST.len()..]
+        &self.first_hop.as_bytes()[FIRST.len()..]
     }
 }
 
-/// The value of the header for the next hop, given its values in the received request.
+/// The value of the header for the next hop of a received request.
 ///
 /// # Errors
 ///
 /// [`Error::Loop`] if this proxy or three proxies have passed the request on already, and
 /// [`Error::BadRequest`] if that cannot be told from the header.
-pub(super) fn next_hop<'a>(
-    own: &ProxyId,
-    mut received: impl Iterator<Item = &'a [u8]>,
-) -> Result<Cow<'_, [u8]>, Error> {
+pub(super) fn next_hop(own: &ProxyId, received: &HeaderMap) -> Result<HeaderValue, Error> {
     const MALFORMED: Error =
         Error::BadRequest("the header apig-proxy-hop is malformed; send the request without it");
+    let mut received = received.get_all(HOP_HEADER).iter();
     let Some(value) = received.next() else {
-        return Ok(Cow::Borrowed(&own.first_hop));
+        return Ok(own.first_hop.clone());
     };
     if received.next().is_some() {
         return Err(MALFORMED);
     }
-    let (count, ids) = parse(value).ok_or(MALFORMED)?;
+    let (count, ids) = parse(value.as_bytes()).ok_or(MALFORMED)?;
     let is_own = |id: &&[u8]| id.eq_ignore_ascii_case(own.as_bytes());
     if count >= MAX_HOPS || ids.iter().any(is_own) {
         return Err(Error::Loop);
@@ -87,7 +86,7 @@ pub(super) fn next_hop<'a>(
         value.push(b',');
     }
     value.extend_from_slice(own.as_bytes());
-    Ok(Cow::Owned(value))
+    Ok(HeaderValue::try_from(value).expect("digits are a header value"))
 }
 
 /// The count and the ids of a header.
@@ -114,9 +113,12 @@ mod tests {
 
     fn next(received: &[&str]) -> Result<String, &'static str> {
         let own = ProxyId::new(OWN);
-        let received = received.iter().map(|value| value.as_bytes());
-        match next_hop(&own, received) {
-            Ok(value) => Ok(String::from_utf8(value.into_owned()).unwrap()),
+        let mut headers = HeaderMap::new();
+        for value in received {
+            headers.append(HOP_HEADER, HeaderValue::from_str(value).unwrap());
+        }
+        match next_hop(&own, &headers) {
+            Ok(value) => Ok(value.to_str().unwrap().to_owned()),
             Err(error) => Err(error.answer().code),
         }
     }

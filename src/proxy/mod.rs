@@ -1,47 +1,56 @@
 //! The pipeline: what happens to a request between the listener and the upstream, and back.
 //!
 //! ```text
-//! Request ─admit─► Admitted ─prepare─► Prepared ─sign─► Signed ─forward─► Exchange ─relay─► Response
+//! Request ─guard, route─► Routed ─prepare─► Prepared ─auth─► Signed ─send─► GatewayReply ─relay─► Response
 //! ```
 //!
-//! Each step takes the type that the one before made, and only `sign` makes a `Signed`, which is all
-//! that `forward` takes: what failed to be signed cannot be sent. What goes wrong is an
-//! [`Error`] until `respond` turns it into an answer.
+//! Each step takes the type that the one before made, and only `auth` makes a `Signed`, which is all that
+//! is sent: what failed to be signed cannot be sent. What goes wrong is an [`Error`] until `respond` turns it
+//! into an answer. One [`RequestContext`] goes through all steps.
+//!
+//! | step | modules |
+//! |---|---|
+//! | around all steps | `record`, `catch_panic`, `context`, `caller` |
+//! | who may call | `guard`, `cors` |
+//! | which route, within which limits | `route`, `loop_detection` |
+//! | the head and body to send | `prepare`, `headers`, `body`, `memory_budget` |
+//! | a connection, the signature, sending, again if need be | `retry`, `auth`, `sign`, `credentials`, `key_breaker`, `refresh_backoff` |
+//! | what the gateway answered | `gateway_reply`, `redact` |
+//! | the response to the caller | `respond`, `location`, `grpc`, `websocket` |
 //!
 //! # What can go wrong
 //!
-//! A future of this room may be dropped at any await, when the caller goes away. Then the connection
-//! to the upstream is closed rather than reused, and room in the [`Budget`] is given back.
+//! A future of this module may be dropped at any await, when the caller goes away. Then the connection to
+//! the upstream is closed rather than reused, and the room in the [`MemoryBudget`] is given back.
 
-mod admit;
-mod attempt;
+mod auth;
 mod body;
-mod budget;
+pub mod caller;
 mod catch_panic;
+mod context;
 mod cors;
-mod forward;
-mod head;
-mod keyring;
+mod credentials;
+mod gateway_reply;
+mod grpc;
+pub mod guard;
+mod headers;
+mod key_breaker;
 mod location;
-mod lockout;
 mod loop_detection;
-mod message;
+mod memory_budget;
 mod observe;
-mod payload;
-mod proof;
+mod prepare;
 #[cfg(test)]
 mod properties;
 mod record;
 mod redact;
-mod refusal;
-mod renewals;
-mod reply;
+mod refresh_backoff;
 mod respond;
+mod retry;
 mod route;
-mod sending;
 mod settings;
 mod sign;
-mod tunnel;
+mod websocket;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -50,38 +59,41 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::LocalBoxFuture;
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body::Body as _;
+use hyper::body::Incoming;
 use tower::{Service, ServiceBuilder};
 
-use crate::clock::{Clock, GatewayClock, parse_http_date};
+use crate::clock::{Clock, parse_http_date};
 use crate::error::Error;
+use crate::gateway::GatewayClock;
 use crate::telemetry::metrics::Meter;
-use crate::upstream::{Network, OriginId, TlsSetupError, Upstream};
-pub(crate) use admit::split_target;
-pub use body::{Blocks, Held, Relayed, RequestBody, ResponseBody, ResponseEnded, Streamed};
-pub use budget::{Budget, Full, Room};
-pub use head::pass_unowned;
-pub use keyring::Keyring;
-use keyring::Ring;
-use message::Observed;
-pub use message::{Announced, Request, Response};
+use crate::upstream::{AnswerLimits, Network, OriginId, TlsSetupError, Upstream};
+pub use body::{RequestBody, ResponseBody, ResponseEnded, UploadFailed};
+pub use caller::{BareAnswer, CallerConnection};
+pub use context::{AttemptReason, AttemptTimings, RequestContext, Timings};
+use credentials::CredentialsView;
+pub use credentials::RouteCredentials;
+use gateway_reply::GatewayReply;
+pub use headers::pass_request;
+pub use memory_budget::{Full, MemoryBudget, Reservation};
 pub use record::refused;
-use redact::redacted;
+pub(crate) use respond::own_headers;
 pub use settings::Settings;
 pub use sign::{SigningKey, SigningKeyError};
-pub use tunnel::{TunnelEnded, tunnel};
 
 /// The pipeline of one worker thread.
 #[derive(Debug)]
 pub struct Pipeline {
     settings: Arc<Settings>,
-    ring: Ring,
-    upstream: Rc<Upstream>,
+    credentials: CredentialsView,
+    upstream: Rc<Upstream<RequestBody>>,
     /// The origin of each route.
     origins: Vec<OriginId>,
     clock: Clock,
-    meter: Rc<Meter>,
+    metrics: Rc<Meter>,
     /// The last `Date` of each origin that was looked at: it says something new once a second only.
-    dates: RefCell<Vec<Vec<u8>>>,
+    dates: RefCell<Vec<Option<HeaderValue>>>,
 }
 
 impl Pipeline {
@@ -95,9 +107,14 @@ impl Pipeline {
         network: Network,
         workers: usize,
     ) -> Result<Self, TlsSetupError> {
-        let meter = Rc::new(settings.metrics.meter());
+        let metrics = Rc::new(settings.metrics.meter());
         let (upstream, origins) = upstream(&settings, network, workers)?;
-        Ok(Self::of(settings, meter, Rc::new(upstream), origins))
+        Ok(Self::assemble(
+            settings,
+            metrics,
+            Rc::new(upstream),
+            origins,
+        ))
     }
 
     /// The pipeline that takes this one's place. Connections to the gateway are kept if nothing has changed
@@ -112,29 +129,29 @@ impl Pipeline {
         network: Network,
         workers: usize,
     ) -> Result<Self, TlsSetupError> {
-        let meter = Rc::clone(&self.meter);
+        let metrics = Rc::clone(&self.metrics);
         let (upstream, origins) = upstream(&settings, network, workers)?;
-        let upstream = if upstream.is_as(&self.upstream) {
+        let upstream = if upstream.same_config(&self.upstream) {
             Rc::clone(&self.upstream)
         } else {
             Rc::new(upstream)
         };
-        Ok(Self::of(settings, meter, upstream, origins))
+        Ok(Self::assemble(settings, metrics, upstream, origins))
     }
 
-    fn of(
+    fn assemble(
         settings: Arc<Settings>,
-        meter: Rc<Meter>,
-        upstream: Rc<Upstream>,
+        metrics: Rc<Meter>,
+        upstream: Rc<Upstream<RequestBody>>,
         origins: Vec<OriginId>,
     ) -> Self {
         settings.pools.watch(&upstream);
         Self {
-            meter,
-            ring: Ring::new(&settings.keyring),
+            metrics,
+            credentials: CredentialsView::new(&settings.credentials),
             settings,
             upstream,
-            dates: RefCell::new(vec![Vec::new(); origins.len()]),
+            dates: RefCell::new(vec![None; origins.len()]),
             origins,
             clock: Clock::new(),
         }
@@ -157,7 +174,7 @@ impl Pipeline {
 
     /// Its connections to gateways.
     #[must_use]
-    pub fn upstream(&self) -> &Rc<Upstream> {
+    pub fn upstream(&self) -> &Rc<Upstream<RequestBody>> {
         &self.upstream
     }
 
@@ -167,36 +184,112 @@ impl Pipeline {
     }
 
     /// The time that a `Date` tells, if it is another one than the last, or if it is `wanted` in any case.
-    fn news_of_date(&self, route: usize, date: Option<&[u8]>, wanted: bool) -> Option<i64> {
+    fn news_of_date(&self, route: usize, date: Option<&HeaderValue>, wanted: bool) -> Option<i64> {
         let date = date?;
         let last = &mut self.dates.borrow_mut()[self.origins[route].index()];
-        if last == date && !wanted {
+        if last.as_ref() == Some(date) && !wanted {
             return None;
         }
-        last.clear();
-        last.extend_from_slice(date);
-        parse_http_date(date)
+        *last = Some(date.clone());
+        parse_http_date(date.as_bytes())
     }
 
     /// Runs a request through all steps.
-    async fn run(&self, observed: Observed) -> Result<Response, Error> {
-        let request = &observed.request;
-        if let Some(answer) = cors::preflight(&self.settings, &request.head, request.listener)? {
-            return Ok(answer);
+    async fn run(
+        &self,
+        request: Request<Incoming>,
+        context: &Rc<RequestContext>,
+    ) -> Result<Response<ResponseBody>, Error> {
+        let settings = &self.settings;
+        let (head, body) = request.into_parts();
+        let routed = match self.check_head(head, &body, context) {
+            Ok(Checked::Routed(routed)) => *routed,
+            Ok(Checked::Answered(answer)) => return Ok(answer),
+            Err(error) => {
+                body::discard(body, context);
+                return Err(error);
+            }
+        };
+        let prepared = prepare::prepare(settings, routed, body).await?;
+        let reply = retry::send(self, prepared).await?;
+        let gateway_id = reply.head.headers.get("x-request-id");
+        let gateway_id = gateway_id.map(HeaderValue::as_bytes);
+        context.relayed(reply.head.status.as_u16(), reply.is_refusal, gateway_id);
+        if reply.head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return self.switch(reply).await;
         }
-        let flight = Rc::clone(&observed.flight);
-        let admitted = admit::admit(&self.settings, observed)?;
-        let prepared = payload::prepare(&self.settings, admitted).await?;
-        let exchange = forward::forward(self, prepared).await?;
-        if exchange.is_refusal {
-            flight.refused();
-        }
-        let request_id = exchange.head.fields.first("x-request-id");
-        let redactor = exchange.redactor.as_ref();
-        let request_id = request_id.map(|id| redacted(redactor, id));
-        flight.gateway_request_id(request_id.as_deref());
-        Ok(respond::relay(&self.settings, exchange))
+        Ok(respond::relay(settings, reply))
     }
+
+    /// Checks all that can be told from the head of a request.
+    fn check_head(
+        &self,
+        head: http::request::Parts,
+        body: &Incoming,
+        context: &Rc<RequestContext>,
+    ) -> Result<Checked, Error> {
+        if let Some(answer) = self.guard(&head, context)? {
+            return Ok(Checked::Answered(answer));
+        }
+        let declared = body.size_hint().exact();
+        let routed = route::route(&self.settings, head, declared, context)?;
+        Ok(Checked::Routed(Box::new(routed)))
+    }
+
+    /// Checks who sent a request. A browser's question whether it may send one is answered here.
+    fn guard(
+        &self,
+        head: &http::request::Parts,
+        context: &Rc<RequestContext>,
+    ) -> Result<Option<Response<ResponseBody>>, Error> {
+        let guard = &self.settings.guard;
+        let listener = context.caller.listener();
+        let is_preflight = cors::is_preflight(head);
+        let checked = if is_preflight {
+            guard.check_page(listener, head)
+        } else {
+            guard.check(listener, head)
+        };
+        let visitor = checked.inspect_err(|_| context.caller.refused())?;
+        context.called_by(&visitor);
+        match context.origin.get() {
+            Some(origin) if is_preflight => {
+                cors::preflight(&self.settings, &head.headers, origin).map(Some)
+            }
+            None if is_preflight => guard.check(listener, head).map(|_| None),
+            _ => Ok(None),
+        }
+    }
+
+    /// Hands the connection to the gateway and that of the caller to a tunnel, once the answer was written.
+    async fn switch(&self, reply: GatewayReply) -> Result<Response<ResponseBody>, Error> {
+        let answer = respond::switch(&reply.head);
+        let connection = reply
+            .body
+            .connection
+            .ok_or(Error::Internal("a 101 has a connection"))?;
+        let gateway = connection.into_stream().await;
+        let gateway = gateway.map_err(|error| Error::UpstreamReset(error.into()))?;
+        let (context, idle) = (reply.context, self.settings.timeouts.idle);
+        let caller = Rc::clone(&context.caller);
+        caller.take_over(Box::new(move |stream, read_ahead| {
+            Box::pin(websocket::tunnel(
+                (stream, read_ahead),
+                gateway,
+                idle,
+                context,
+            ))
+        }));
+        Ok(answer)
+    }
+}
+
+/// What comes of the checks of a head.
+enum Checked {
+    /// The request may be forwarded.
+    Routed(Box<route::Routed>),
+    /// It was answered here.
+    Answered(Response<ResponseBody>),
 }
 
 /// The upstream of one worker, and the origin of each route.
@@ -204,9 +297,13 @@ fn upstream(
     settings: &Settings,
     network: Network,
     workers: usize,
-) -> Result<(Upstream, Vec<OriginId>), TlsSetupError> {
+) -> Result<(Upstream<RequestBody>, Vec<OriginId>), TlsSetupError> {
     let connect = settings.timeouts.connect;
-    let mut upstream = Upstream::new(network, &settings.pool, connect, workers);
+    let limits = AnswerLimits {
+        bytes: settings.limits.answer_header,
+        fields: AnswerLimits::MAX_FIELDS,
+    };
+    let mut upstream = Upstream::new(network, &settings.pool, connect, limits, workers);
     let routes = settings.routes.iter();
     let origins = routes.map(|route| upstream.add(route));
     let origins = origins.collect::<Result<_, _>>()?;
@@ -242,53 +339,62 @@ impl Current {
 pub struct Proxy(Rc<Current>);
 
 impl Proxy {
-    /// The service with what lies around it.
+    /// The service of one connection, with its outer layers.
     pub fn layered(
         current: Rc<Current>,
+        caller: Rc<CallerConnection>,
     ) -> impl Service<
-        Request,
-        Response = Response,
+        Request<Incoming>,
+        Response = Response<ResponseBody>,
         Error = Infallible,
-        Future = LocalBoxFuture<'static, Result<Response, Infallible>>,
+        Future = LocalBoxFuture<'static, Result<Response<ResponseBody>, Infallible>>,
     > + Clone {
-        let meter = Rc::clone(&current.get().meter);
-        layered(meter, Self(current))
+        let metrics = Rc::clone(&current.get().metrics);
+        layered(metrics, caller, Self(current))
     }
 }
 
-/// A service with what lies around it.
+/// A service with its outer layers.
 fn layered<S>(
-    meter: Rc<Meter>,
+    metrics: Rc<Meter>,
+    caller: Rc<CallerConnection>,
     inner: S,
 ) -> impl Service<
-    Request,
-    Response = Response,
+    Request<Incoming>,
+    Response = Response<ResponseBody>,
     Error = Infallible,
-    Future = LocalBoxFuture<'static, Result<Response, Infallible>>,
+    Future = LocalBoxFuture<'static, Result<Response<ResponseBody>, Infallible>>,
 > + Clone
 where
-    S: Service<Observed, Response = Response, Error = Error> + Clone,
+    S: Service<
+            (Request<Incoming>, Rc<RequestContext>),
+            Response = Response<ResponseBody>,
+            Error = Error,
+        > + Clone,
     S::Future: 'static,
 {
     ServiceBuilder::new()
         // Outermost: everything below speaks in errors, and this is where they become answers.
-        .layer(record::RecordLayer(meter))
+        .layer(record::RecordLayer { metrics, caller })
         // Inside, so that a panic is answered and recorded like any other failure.
         .layer(catch_panic::CatchPanicLayer)
         .service(inner)
 }
 
-impl Service<Observed> for Proxy {
-    type Response = Response;
+impl Service<(Request<Incoming>, Rc<RequestContext>)> for Proxy {
+    type Response = Response<ResponseBody>;
     type Error = Error;
-    type Future = LocalBoxFuture<'static, Result<Response, Error>>;
+    type Future = LocalBoxFuture<'static, Result<Response<ResponseBody>, Error>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, observed: Observed) -> Self::Future {
+    fn call(
+        &mut self,
+        (request, context): (Request<Incoming>, Rc<RequestContext>),
+    ) -> Self::Future {
         let pipeline = self.0.get();
-        Box::pin(async move { pipeline.run(observed).await })
+        Box::pin(async move { pipeline.run(request, &context).await })
     }
 }

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Settings;
+use super::body::RequestBody;
 use crate::credentials::FeedStatus;
 use crate::telemetry;
 use crate::telemetry::metrics::{Connections, Credential, State};
-use crate::upstream::{Occupancy, OriginId, Upstream};
+use crate::upstream::OriginId;
+use crate::upstream::{PoolStats, Upstream};
 
 /// The pools of all workers.
 #[derive(Debug, Default)]
@@ -17,19 +19,17 @@ pub(super) struct Pools(Mutex<Vec<Pool>>);
 struct Pool {
     origin: OriginId,
     upstream: String,
-    occupancy: Occupancy,
+    stats: PoolStats,
 }
 
 impl Pools {
     /// Watches the pools of one more worker.
-    pub(super) fn watch(&self, upstream: &Upstream) {
-        let pools = upstream
-            .occupancies()
-            .map(|(origin, name, occupancy)| Pool {
-                origin,
-                upstream: name.to_owned(),
-                occupancy,
-            });
+    pub(super) fn watch(&self, upstream: &Upstream<RequestBody>) {
+        let pools = upstream.pool_stats().map(|(origin, name, stats)| Pool {
+            origin,
+            upstream: name.to_owned(),
+            stats,
+        });
         self.pools().extend(pools);
     }
 
@@ -49,7 +49,7 @@ impl Settings {
     /// What of the secrets that routes need cannot be used at the moment, by name.
     #[must_use]
     pub fn missing_credentials(&self) -> Vec<String> {
-        let missing = self.keyring.statuses().filter(|status| !status.is_good);
+        let missing = self.credentials.statuses().filter(|status| !status.is_good);
         let name = |status: FeedStatus| format!("{} of credentials {}", status.kind, status.label);
         missing.map(name).collect()
     }
@@ -62,16 +62,16 @@ impl Settings {
             let ahead = self.gateway_clocks[pool.origin.index()].ahead();
             clock_skew.insert(name.clone(), ahead);
             let sum = connections.entry(name.clone()).or_default();
-            sum.idle += pool.occupancy.idle();
-            sum.active += pool.occupancy.active();
+            sum.idle += pool.stats.idle();
+            sum.active += pool.stats.active();
         }
         State {
             buffered: self.budget.taken(),
-            is_key_locked: self.keyring.is_refusing(),
+            is_key_locked: self.credentials.is_refusing(),
             clock_skew: clock_skew.into_iter().collect(),
             connections: connections.into_iter().collect(),
             dropped_lines: telemetry::dropped_lines(),
-            credentials: self.keyring.statuses().map(credential).collect(),
+            credentials: self.credentials.statuses().map(credential).collect(),
         }
     }
 }

@@ -1,22 +1,29 @@
-//! Around the pipeline: every request is recorded and counted, and every error becomes an answer.
+//! Around the pipeline: every request gets a context, and every error becomes an answer.
 
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use tower::{Layer, Service};
 
-use super::message::{Observed, Request, Response};
-use super::{Pipeline, respond, split_target};
+use super::caller::CallerConnection;
+use super::context::RequestContext;
+use super::guard::ListenerKind;
+use super::{BareAnswer, Pipeline, ResponseBody, respond};
 use crate::error::{Error, Origin};
-use crate::http1::Traffic;
-use crate::telemetry::access;
-use crate::telemetry::metrics::{Flight, Meter, Outcome};
+use crate::telemetry::access::End;
+use crate::telemetry::metrics::{Meter, Outcome};
 
 /// Adds [`Record`].
 #[derive(Clone, Debug)]
-pub(super) struct RecordLayer(pub(super) Rc<Meter>);
+pub(super) struct RecordLayer {
+    pub(super) metrics: Rc<Meter>,
+    pub(super) caller: Rc<CallerConnection>,
+}
 
 impl<S> Layer<S> for RecordLayer {
     type Service = Record<S>;
@@ -24,7 +31,7 @@ impl<S> Layer<S> for RecordLayer {
     fn layer(&self, inner: S) -> Record<S> {
         Record {
             inner,
-            meter: Rc::clone(&self.0),
+            layer: self.clone(),
         }
     }
 }
@@ -33,102 +40,96 @@ impl<S> Layer<S> for RecordLayer {
 #[derive(Clone, Debug)]
 pub(super) struct Record<S> {
     inner: S,
-    meter: Rc<Meter>,
+    layer: RecordLayer,
 }
 
-impl<S> Service<Request> for Record<S>
+impl<S> Service<Request<Incoming>> for Record<S>
 where
-    S: Service<Observed, Response = Response, Error = Error>,
+    S: Service<
+            (Request<Incoming>, Rc<RequestContext>),
+            Response = Response<ResponseBody>,
+            Error = Error,
+        >,
     S::Future: 'static,
 {
-    type Response = Response;
+    type Response = Response<ResponseBody>;
     type Error = Infallible;
-    type Future = LocalBoxFuture<'static, Result<Response, Infallible>>;
+    type Future = LocalBoxFuture<'static, Result<Response<ResponseBody>, Infallible>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
-        let method = request.head.shared_method();
-        let record = access::is_wanted().then(|| record_of(&request));
-        let flight = self.meter.begin(request.head.method(), record);
-        let observed = Observed {
-            request,
-            flight: Rc::clone(&flight),
-        };
-        let future = self.inner.call(observed);
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let RecordLayer { metrics, caller } = self.layer.clone();
+        let (head, body) = request.into_parts();
+        let method = head.method.clone();
+        let context = RequestContext::begin(metrics, caller, &head);
+        let request = Request::from_parts(head, body);
+        let future = self.inner.call((request, Rc::clone(&context)));
         Box::pin(async move {
             Ok(match future.await {
-                Ok(response) => relayed(flight, response),
-                Err(error) => {
-                    let method = str::from_utf8(&method).unwrap_or_default();
-                    failed(flight, method, &error)
+                Ok(response) => {
+                    if !context.is_answered() {
+                        context.relayed(response.status().as_u16(), false, None);
+                    }
+                    response
                 }
+                // The caller has gone: nothing is counted but that.
+                Err(error @ Error::BodyIncomplete(_)) => {
+                    let request_id = context.request_id();
+                    log(&error, method.as_str(), &request_id);
+                    respond::answer(&error, &request_id, Some(context))
+                }
+                Err(error) => failed(context, method.as_str(), &error),
             })
         })
     }
 }
 
-/// Begins the record of a request.
-fn record_of(request: &Request) -> access::Record {
-    let head = &request.head;
-    let (_, target) = split_target(head.target(), request.listener.is_tls());
-    let path = target.and_then(|target| target.split(['?', '#']).next());
-    access::Record::of(access::Asked {
-        method: head.method(),
-        path: path.unwrap_or_default(),
-        traceparent: head.fields.only("traceparent"),
-        traffic: request.body.traffic(),
-    })
-}
-
 impl Pipeline {
-    /// Counts something that came instead of a request, and makes the answer to it.
+    /// Counts and logs what hyper could not read as a request; returns the whole HTTP/1.1 answer to it.
     #[must_use]
-    pub fn refused(&self, error: &Error, traffic: Rc<Traffic>) -> Response {
-        let nothing = access::Asked {
-            method: "",
-            path: "",
-            traceparent: None,
-            traffic,
-        };
-        let record = access::is_wanted().then(|| access::Record::of(nothing));
-        failed(self.meter.begin("", record), "", error)
+    pub fn bare_answer(&self, answer: BareAnswer) -> Bytes {
+        let caller = CallerConnection::new(ListenerKind::Tcp, Rc::default());
+        let context = RequestContext::begin_malformed(Rc::clone(&self.metrics), Rc::new(caller));
+        let error = answer.error();
+        let request_id = context.request_id();
+        log(&error, "", &request_id);
+        let answer = error.answer();
+        context.answered(answer.status.as_u16(), Outcome::Proxy(answer.code));
+        context.ended(End::Whole);
+        let (whole, length) = respond::bare_answer(&error, &request_id);
+        context.sent(length);
+        whole
     }
 
-    /// Takes note that requests which have no answer yet get none, since the process ends.
+    /// Counts requests that have no answer yet as cut off, since the process ends.
     pub fn cut_off(&self) {
-        self.meter.cut_off();
+        self.metrics.cut_off();
     }
 }
 
-/// Counts an answer, which is in flight from now on.
-fn relayed(flight: Rc<Flight>, mut response: Response) -> Response {
-    flight.relayed(response.status);
-    response.flight = Some(flight);
-    response
-}
-
-/// Counts the answer to an error, which is in flight from now on.
-fn failed(flight: Rc<Flight>, method: &str, error: &Error) -> Response {
-    let mut response = refused_as(flight.request_id(), method, error);
-    flight.answered(response.status, Outcome::Proxy(error.answer().code));
-    response.flight = Some(flight);
-    response
-}
-
-/// Logs an error and makes the answer to it, of something that is not counted. The method is empty if it
-/// is not known.
-pub fn refused(method: &str, error: &Error) -> Response {
-    refused_as(fastrand::u128(..), method, error)
-}
-
-/// Logs an error and makes the answer to it. The request is named by 32 hexadecimal digits, as by the
-/// gateway.
-fn refused_as(request_id: u128, method: &str, error: &Error) -> Response {
+/// Counts the answer to an error. Its request is in flight until the answer was written.
+fn failed(context: Rc<RequestContext>, method: &str, error: &Error) -> Response<ResponseBody> {
+    let request_id = context.request_id();
+    log(error, method, &request_id);
     let answer = error.answer();
-    let request_id = format!("{request_id:032x}");
+    context.answered(answer.status.as_u16(), Outcome::Proxy(answer.code));
+    respond::answer(error, &request_id, Some(context))
+}
+
+/// Logs an error and makes the answer to it, of something that is not counted. The method is empty if it is
+/// not known.
+pub fn refused(method: &str, error: &Error) -> Response<ResponseBody> {
+    let request_id = format!("{:032x}", fastrand::u128(..));
+    log(error, method, &request_id);
+    respond::answer(error, &request_id, None)
+}
+
+/// Logs an error. The request is named by 32 hexadecimal digits, as by the gateway.
+fn log(error: &Error, method: &str, request_id: &str) {
+    let answer = error.answer();
     let (code, cause) = (answer.code, error.cause());
     match answer.origin {
         Origin::Client => tracing::info!(%request_id, method, code, %cause, "refused: {error}"),
@@ -140,5 +141,4 @@ fn refused_as(request_id: u128, method: &str, error: &Error) -> Response {
             tracing::warn!(%request_id, method, code, %cause, "failed: {error}");
         }
     }
-    respond::answer(error, &request_id)
 }

@@ -5,15 +5,14 @@
 
 use std::sync::Arc;
 
-use super::body::Blocks;
-use super::budget::Budget;
-use super::keyring::Keyring;
+use super::credentials::RouteCredentials;
 use super::loop_detection::ProxyId;
+use super::memory_budget::MemoryBudget;
 use super::observe::Pools;
 use super::route::RouteMatcher;
-use crate::clock::GatewayClock;
 use crate::config::{Access, Config, Limits, Methods, PoolConfig, Route, SigningConfig, Timeouts};
-use crate::guard::Guard;
+use crate::gateway::GatewayClock;
+use crate::proxy::guard::Guard;
 use crate::telemetry::metrics::Metrics;
 
 /// What all workers share: it does not change while they run.
@@ -29,9 +28,8 @@ pub struct Settings {
     pub(super) limits: Limits,
     pub(super) timeouts: Timeouts,
     pub(super) pool: PoolConfig,
-    pub(super) keyring: Arc<Keyring>,
-    pub(super) budget: Budget,
-    pub(super) blocks: Blocks,
+    pub(super) credentials: Arc<RouteCredentials>,
+    pub(super) budget: MemoryBudget,
     /// The clock of each upstream, by the number of its origin.
     pub(super) gateway_clocks: Vec<Arc<GatewayClock>>,
     pub(super) metrics: Arc<Metrics>,
@@ -44,7 +42,7 @@ pub struct Settings {
 impl Settings {
     /// The part of a configuration that the pipeline works by.
     #[must_use]
-    pub fn new(config: &Config, guard: Guard, keyring: Keyring) -> Self {
+    pub fn new(config: &Config, guard: Guard, credentials: RouteCredentials) -> Self {
         Self {
             guard,
             access: config.access.clone(),
@@ -56,9 +54,8 @@ impl Settings {
             limits: config.limits.clone(),
             timeouts: config.timeouts.clone(),
             pool: config.pool.clone(),
-            keyring: Arc::new(keyring),
-            budget: Budget::new(config.limits.buffered),
-            blocks: Blocks::default(),
+            credentials: Arc::new(credentials),
+            budget: MemoryBudget::new(config.limits.buffered),
             gateway_clocks: config
                 .routes
                 .iter()
@@ -76,13 +73,13 @@ impl Settings {
     /// clocks and keys. Requests that run stay with the others.
     #[must_use]
     pub fn after(mut self, before: &Self) -> Self {
-        self.blocks = before.blocks.clone();
-        self.proxy_id = before.proxy_id;
+        self.proxy_id = before.proxy_id.clone();
         self.metrics = Arc::clone(&before.metrics);
         self.budget = before.budget.clone();
         self.budget.resize(self.limits.buffered);
-        let keyring = Arc::get_mut(&mut self.keyring).expect("no worker has these settings yet");
-        keyring.remember(&before.keyring);
+        let credentials =
+            Arc::get_mut(&mut self.credentials).expect("no worker has these settings yet");
+        credentials.remember(&before.credentials);
         let (origins, known) = (origins(&self.routes), origins(&before.routes));
         for (at, origin) in origins.iter().enumerate() {
             let same = known.iter().position(|known| known.shares_origin(origin));
@@ -107,12 +104,6 @@ impl Settings {
     #[must_use]
     pub fn timeouts(&self) -> &Timeouts {
         &self.timeouts
-    }
-
-    /// Gives memory for bodies that was not needed since the last call back to the system. To be called
-    /// every few seconds.
-    pub fn give_back_memory(&self) {
-        self.blocks.give_back();
     }
 
     /// Who may use the port.

@@ -1,17 +1,17 @@
-//! Third step: the signature. It is made when the connection is there, so that the time a request has
+//! The signature. It is made when the connection is there, so that the time a request has
 //! waited does not count, and anew for every attempt.
 
 use std::sync::Arc;
 
-use http::HeaderValue;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::lockout::Lockout;
-use super::payload::Prepared;
+use super::key_breaker::KeyBreaker;
+use super::prepare::Prepared;
 use crate::config::Route;
 use crate::credentials::Credentials;
 use crate::error::Error;
-use crate::http1::push_field;
 use crate::signature::{
     CONTENT_HASH_HEADER, CanonicalRequest, DATE_HEADER, Payload, Signer, SigningDate, Target,
     UNSIGNED_PAYLOAD,
@@ -23,7 +23,7 @@ pub struct SigningKey {
     signer: Signer,
     security_token: Option<SecretString>,
     project_id: Option<HeaderValue>,
-    lockout: Arc<Lockout>,
+    breaker: Arc<KeyBreaker>,
 }
 
 /// Why a key cannot be used.
@@ -57,18 +57,18 @@ impl SigningKey {
             signer: Signer::new(access_key, &credentials.secret_key),
             security_token,
             project_id,
-            lockout: Arc::default(),
+            breaker: Arc::default(),
         })
     }
 
     /// What is known of the key at the gateway.
-    pub(super) fn lockout(&self) -> &Arc<Lockout> {
-        &self.lockout
+    pub(super) fn breaker(&self) -> &Arc<KeyBreaker> {
+        &self.breaker
     }
 
     /// The same key with the circuit breaker that its access key has already.
-    pub(super) fn sharing(self, lockout: Arc<Lockout>) -> Self {
-        Self { lockout, ..self }
+    pub(super) fn sharing(self, breaker: Arc<KeyBreaker>) -> Self {
+        Self { breaker, ..self }
     }
 
     /// The access key id.
@@ -135,37 +135,50 @@ impl<'a> Signable<'a> {
     /// As [`Self::new`].
     pub(super) fn canonical(&self) -> Result<CanonicalRequest<'_>, Error> {
         let prepared = self.prepared;
-        let target = Target::of_parsed(&prepared.target);
+        let target = Target::of_parsed(prepared.target());
         let hash = prepared.hash.as_ref();
         let payload = hash.map_or(Payload::Declared(UNSIGNED_PAYLOAD), Payload::Hash);
-        CanonicalRequest::new(&prepared.method, target, &self.headers, &self.date, payload)
-            .map_err(|_| Error::BadRequest("the method is not written in capital letters"))
+        CanonicalRequest::new(
+            prepared.method.as_str(),
+            target,
+            &self.headers,
+            &self.date,
+            payload,
+        )
+        .map_err(|_| Error::BadRequest("the method is not written in capital letters"))
     }
 
-    /// Signs: the head with the signature.
+    /// Signs: adds the signature and what belongs to it to the headers.
     ///
     /// # Errors
     ///
     /// As [`Self::new`].
-    pub(super) fn sign(&self, key: &SigningKey) -> Result<Vec<u8>, Error> {
+    pub(super) fn sign(&self, key: &SigningKey, headers: &mut HeaderMap) -> Result<(), Error> {
         let canonical = self.canonical()?;
         tracing::trace!(canonical_request = %canonical.redacted(), "signing");
         let authorization = key.signer.sign(&canonical).into_authorization();
-
-        let mut head = Vec::with_capacity(self.prepared.head.len() + 512);
-        head.extend_from_slice(&self.prepared.head);
         // Host and stage are there already.
         for (name, value) in &self.headers[1..self.headers.len() - 1] {
-            push_field(&mut head, name, value.as_bytes());
+            insert(headers, name, value)?;
         }
-        push_field(&mut head, DATE_HEADER, self.date.as_str().as_bytes());
+        insert(headers, DATE_HEADER, self.date.as_str())?;
         if self.prepared.hash.is_none() {
-            push_field(&mut head, CONTENT_HASH_HEADER, UNSIGNED_PAYLOAD.as_bytes());
+            let unsigned = HeaderValue::from_static(UNSIGNED_PAYLOAD);
+            headers.insert(CONTENT_HASH_HEADER, unsigned);
         }
-        push_field(&mut head, "authorization", authorization.as_bytes());
-        head.extend_from_slice(b"\r\n");
-        Ok(head)
+        let authorization = HeaderValue::try_from(authorization);
+        let authorization = authorization.map_err(|_| NOT_A_VALUE)?;
+        headers.insert(AUTHORIZATION, authorization);
+        Ok(())
     }
+}
+
+const NOT_A_VALUE: Error = Error::Internal("a signed header is no header value");
+
+fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) -> Result<(), Error> {
+    let value = HeaderValue::from_str(value).map_err(|_| NOT_A_VALUE)?;
+    headers.insert(name, value);
+    Ok(())
 }
 
 /// Whether a part of the key can stand in a header. Asked without making a copy that is not wiped.

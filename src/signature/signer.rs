@@ -69,7 +69,7 @@ impl Signer {
     /// Takes the same time for every wrong signature.
     ///
     /// To find out what another signer has signed. Whether a request verifies is for
-    /// [`super::verify`] to say, which makes the text from the request itself.
+    /// [`super::verify()`] to say, which makes the text from the request itself.
     #[must_use]
     pub fn matches_text(&self, canonical: &str, date: &SigningDate, signature: &str) -> bool {
         let mut mac = self.keyed.clone();

@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::format::{self, FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::visible::{Escaping, Within};
+use crate::escape::{Escaping, Within};
 
 /// The longest value that is written, in bytes. More than the canonical request of a usual target has.
 const LONGEST: usize = 4096;

@@ -1,107 +1,96 @@
-//! Connections to the gateway: opened over TLS, kept for reuse, one pool per worker.
+//! Connections to the gateway: opened over TLS, reused, one pool per worker.
 //!
-//! Its own room, because a signature must be made when the connection is there and not before:
-//! [`Upstream::connection`] gives a connection, the caller signs, then [`Connection::poll_send`] sends. A
-//! client that does all of this in one call cannot sign anew when it tries again.
+//! A signature must be made when the connection is there and not before, so a request takes two calls:
+//! [`Upstream::acquire`] returns a connection, the caller signs, then [`Connection::send`] sends. A client that
+//! does both in one call cannot sign anew when it tries again.
 //!
-//! Small requests share connections with HTTP/2 if the gateway speaks it and there are enough of them at once
-//! (`Crowd`), which takes fewer system calls.
-//! Long and streamed bodies go over a connection of their own with HTTP/1.1: there they cost less, and
-//! nobody waits behind them.
+//! Small requests share HTTP/2 connections if the gateway supports it and enough of them are in flight, which
+//! takes fewer system calls. Long and streamed bodies have an HTTP/1.1 connection of their own: there they cost
+//! less, and nobody waits behind them.
 //!
 //! Everything here belongs to one worker thread, so nothing is locked.
 //!
 //! # What can go wrong
 //!
-//! A connection that has been idle may be closed by the gateway just as a request is sent. As long as
-//! [`Connection::written`] has not grown, nothing of the request can have arrived.
+//! The gateway may close an idle connection just as a request is sent over it. [`SendError`] says how far the request
+//! got, and so whether it may be sent again.
 
-mod connect;
 mod connection;
-mod crowd;
-mod errand;
-mod occupancy;
+mod connector;
+mod oneshot;
 mod pool;
 mod probe;
-mod race;
-mod resolve;
-mod session;
+#[cfg(test)]
+mod tests;
 mod tls;
-mod tunnel;
 
-use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use tokio::sync::OwnedSemaphorePermit;
+use http::uri::Authority;
+use http_body::Body;
 use tokio::time::timeout;
 
 use crate::config::{PoolConfig, Route};
 use crate::error::Error;
-pub use connect::Network;
-use connect::{Made, Offer, Opened, Origin};
-use connection::{Alone, Stream};
-pub use connection::{Connection, Outgoing, ReceiveError, SendError, can_be_shared};
-use crowd::Crowd;
-pub use errand::{ErrandError, Reply};
-pub use occupancy::Occupancy;
-use pool::{Bounds, Pool};
+pub use connection::{AnswerLimits, BoxError, Connection, SendError, Stream};
+use connection::{Concurrency, Http1Connection, Http2Connections, Http2Stream};
+pub use connector::{ConnectTimes, Network, Resolver};
+pub(crate) use connector::{Lookup, Origin};
+pub use oneshot::{OneshotError, OneshotResponse};
+pub use pool::PoolStats;
+use pool::{Pool, PoolLimits};
 pub use probe::{Probe, Secured};
-use resolve::Lookup;
-pub use resolve::Resolver;
-use session::{Session, Sessions};
+pub(crate) use tls::AlpnOffer;
 pub use tls::{TlsSettings, TlsSetupError};
 
-/// How often idle connections are looked through.
-const SWEEP: Duration = Duration::from_secs(1);
+/// How often idle connections are examined.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long a request waits for another one to open the connection that both could share.
-const PATIENCE: Duration = Duration::from_millis(300);
+/// How long a request waits for another one to open a connection that both can share.
+const SHARED_OPEN_LIMIT: Duration = Duration::from_millis(300);
 
-/// How long a gateway may take to begin with HTTP/2 once it has agreed to it.
-const BEGINNING: Duration = Duration::from_secs(1);
-
-/// How long opening warm connections pauses after it failed.
-const PAUSE: Duration = Duration::from_secs(10);
+/// How long a gateway may take to begin with HTTP/2 after it agreed to it.
+const HTTP2_START_LIMIT: Duration = Duration::from_secs(1);
 
 /// The upstreams of one worker.
 #[derive(Debug)]
-pub struct Upstream {
-    targets: Vec<Target>,
+pub struct Upstream<B> {
+    targets: Vec<Target<B>>,
     network: Network,
-    bounds: Bounds,
+    pool_limits: PoolLimits,
     connect_timeout: Duration,
+    answer_limits: AnswerLimits,
     /// Whether HTTP/2 is offered to gateways.
     has_http2: bool,
 }
 
-/// One upstream, with what one worker has of it.
+/// One origin, with its connections.
 #[derive(Debug)]
-struct Target {
-    /// The host as the configuration has it, with the port if it is not the usual one.
+struct Target<B> {
+    /// The authority as configured, for metrics.
     name: String,
     origin: Origin,
     lookup: Lookup,
-    pool: Rc<Pool>,
-    sessions: Sessions,
-    crowd: Crowd,
+    pool: Rc<Pool<Http1Connection<B>>>,
+    http2: Http2Connections<B>,
+    concurrency: Concurrency,
 }
 
-/// What a request can go over.
-enum Carrier {
-    /// A connection, and whether it has carried a request before.
-    Alone(Opened, bool),
-    Shared(Rc<Session>),
+/// A connection for one request, without its permit.
+enum Opened<B> {
+    Http1(Http1Connection<B>),
+    Http2(Http2Stream<B>),
 }
 
-/// One of the upstreams that an [`Upstream`] was made with.
+/// One of the origins of an [`Upstream`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OriginId(usize);
 
 impl OriginId {
-    /// Its number, counted from 0 in the order in which upstreams were added.
+    /// Its index, counted from 0 in the order in which origins were added.
     #[must_use]
     pub fn index(self) -> usize {
         self.0
@@ -110,48 +99,54 @@ impl OriginId {
 
 /// Which connections a request may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Choice {
+pub enum Reuse {
     /// One that was used before, if there is one.
     Any,
-    /// A new one: what was used before may have been closed in the meantime.
+    /// A new one, or a shared one that is known to work: others may have been closed in the meantime.
     Fresh,
 }
 
 /// How a request uses a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Usage {
-    /// Together with others, if the gateway speaks HTTP/2.
+pub enum Mode {
+    /// It may share it with others, if the gateway supports HTTP/2.
     Shared,
-    /// By itself.
-    Alone,
+    /// It needs HTTP/2, if the gateway supports that, also where no other request is in flight.
+    Http2,
+    /// It has it for itself.
+    Exclusive,
 }
 
-impl Upstream {
-    /// An upstream without origins, of one of so many workers. `connect_timeout` bounds name lookup, TCP
-    /// and TLS together.
+impl<B> Upstream<B>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// The upstream of one of `workers` workers, without origins. `connect_timeout` bounds name lookup, TCP and
+    /// TLS together.
     #[must_use]
     pub fn new(
         network: Network,
         pool: &PoolConfig,
         connect_timeout: Duration,
+        answer_limits: AnswerLimits,
         workers: usize,
     ) -> Self {
-        let bounds = Bounds {
-            connections: pool.connections.div_ceil(workers),
-            idle: pool.idle,
-            age: pool.age,
-            warm: pool.warm.div_ceil(workers),
-        };
         Self {
             targets: Vec::new(),
             network,
-            bounds,
+            pool_limits: PoolLimits {
+                connections: pool.connections.div_ceil(workers),
+                idle: pool.idle,
+                age: pool.age,
+            },
             connect_timeout,
+            answer_limits,
             has_http2: pool.http2,
         }
     }
 
-    /// Adds the origin of a route. Routes that differ in their path only share one, and its connections.
+    /// Adds the origin of a route. Routes that differ only in their path share one, and its connections.
     ///
     /// # Errors
     ///
@@ -161,214 +156,191 @@ impl Upstream {
         if let Some(at) = self.targets.iter().position(|known| known.origin == origin) {
             return Ok(OriginId(at));
         }
-        let authority = &route.upstream.authority;
+        let authority = route.upstream.authority.as_bytes();
+        let authority = Authority::try_from(authority).map_err(|_| TlsSetupError::ServerName)?;
         self.targets.push(Target {
-            name: authority.to_str().unwrap_or_default().to_owned(),
+            name: authority.as_str().to_owned(),
             origin,
             lookup: Lookup::default(),
-            pool: Rc::new(Pool::new(self.bounds)),
-            sessions: Sessions::default(),
-            crowd: Crowd::default(),
+            pool: Rc::new(Pool::new(self.pool_limits)),
+            http2: Http2Connections::new(authority, self.answer_limits),
+            concurrency: Concurrency::default(),
         });
         Ok(OriginId(self.targets.len() - 1))
     }
 
-    /// Whether connections would be made and kept in the same way as by another one.
+    /// Whether another upstream would open and keep connections in the same way.
     #[must_use]
-    pub fn is_as(&self, other: &Self) -> bool {
-        let origins = |of: &Self| -> Vec<Origin> {
-            of.targets
-                .iter()
-                .map(|target| target.origin.clone())
-                .collect()
-        };
-        self.network.is_as(&other.network)
-            && self.bounds == other.bounds
+    pub fn same_config(&self, other: &Self) -> bool {
+        self.network.same_config(&other.network)
+            && self.pool_limits == other.pool_limits
             && self.connect_timeout == other.connect_timeout
+            && self.answer_limits == other.answer_limits
             && self.has_http2 == other.has_http2
-            && origins(self) == origins(other)
+            && self.targets.len() == other.targets.len()
+            && (self.targets.iter().zip(&other.targets)).all(|(one, two)| one.origin == two.origin)
     }
 
-    /// Each origin with the name of its host, and how many connections there are to it.
-    pub fn occupancies(&self) -> impl Iterator<Item = (OriginId, &str, Occupancy)> {
+    /// Each origin with its authority and the statistics of its pool.
+    pub fn pool_stats(&self) -> impl Iterator<Item = (OriginId, &str, PoolStats)> {
         let targets = self.targets.iter().enumerate();
-        targets.map(|(at, target)| (OriginId(at), target.name.as_str(), target.pool.occupancy()))
+        targets.map(|(at, target)| (OriginId(at), target.name.as_str(), target.pool.stats()))
     }
 
-    /// A connection that is ready for one request. To be called within a `LocalSet`.
+    /// Acquires a connection for one request, and says how long opening it took. To be called within a `LocalSet`.
     ///
     /// # Errors
     ///
-    /// [`Error::NoConnection`] if as many as there may be are in use, and what went wrong while connecting:
-    /// [`Error::Dns`], [`Error::UpstreamUnreachable`], [`Error::EgressRefused`], [`Error::Tls`] or
-    /// [`Error::ConnectTimeout`].
+    /// [`Error::NoConnection`] if all connections that there may be are in use, and what went wrong while
+    /// connecting: [`Error::Dns`], [`Error::UpstreamUnreachable`], [`Error::EgressRefused`],
+    /// [`Error::Tls`] or [`Error::ConnectTimeout`].
     ///
     /// # Cancel safety
     ///
     /// Dropping the future closes a connection that was being opened, and loses nothing else.
-    pub async fn connection(
+    pub async fn acquire(
         &self,
         origin: OriginId,
-        choice: Choice,
-        usage: Usage,
-    ) -> Result<Connection, Error> {
+        reuse: Reuse,
+        mode: Mode,
+    ) -> Result<(Connection<B>, ConnectTimes), Error> {
         let target = &self.targets[origin.0];
-        let slot = self.slot(&target.pool).await?;
-        let is_crowd = target.crowd.counts(target.pool.active());
-        let carrier = match usage {
-            Usage::Shared if is_crowd && self.offers_http2(target) => {
-                self.shared(target, choice).await?
-            }
-            Usage::Shared | Usage::Alone => self.alone(target, choice).await?,
+        let permit = target.pool.permit(self.connect_timeout).await?;
+        let is_worth_sharing = target.concurrency.record(target.pool.in_flight());
+        let wants_http2 = match mode {
+            Mode::Shared => is_worth_sharing,
+            Mode::Http2 => true,
+            Mode::Exclusive => false,
         };
-        Ok(match carrier {
-            Carrier::Alone(opened, is_reused) => {
-                let pool = Rc::clone(&target.pool);
-                Connection::alone(Alone::new(opened, is_reused, pool, slot))
+        let may_share = wants_http2
+            && self.has_http2
+            && target.origin.is_secure()
+            && target.http2.is_possible();
+        let (opened, times) = if may_share {
+            self.shared(target, reuse).await?
+        } else {
+            self.exclusive(target, reuse).await?
+        };
+        let connection = match opened {
+            Opened::Http1(connection) => Connection::http1(connection, &target.pool, permit),
+            Opened::Http2(stream) => Connection::http2(stream, permit),
+        };
+        Ok((connection, times))
+    }
+
+    /// Evicts closed, expired and old connections, forever.
+    pub async fn maintain(&self) {
+        let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+        loop {
+            ticks.tick().await;
+            for target in &self.targets {
+                target.concurrency.tick();
+                target.evict();
             }
-            Carrier::Shared(session) => Connection::shared(Stream::new(session, slot)),
-        })
-    }
-
-    /// Keeps idle connections in order, for ever: those that the gateway closes are dropped at once, those
-    /// that were idle for too long within a second. To be called within a `LocalSet`.
-    pub async fn tend(&self) {
-        tokio::join!(self.watch(), self.keep_warm());
-    }
-
-    fn offers_http2(&self, target: &Target) -> bool {
-        self.has_http2 && target.origin.is_secure() && target.sessions.may_be_offered()
-    }
-
-    /// A connection that nobody else uses.
-    async fn alone(&self, target: &Target, choice: Choice) -> Result<Carrier, Error> {
-        if choice == Choice::Any
-            && let Some(opened) = target.pool.take()
-        {
-            return Ok(Carrier::Alone(opened, true));
         }
-        self.open(target, Offer::Http1).await
     }
 
-    /// A connection that others use as well, or one of its own if the gateway does not speak HTTP/2.
-    async fn shared(&self, target: &Target, choice: Choice) -> Result<Carrier, Error> {
-        let sessions = &target.sessions;
-        let found = || sessions.find().map(Carrier::Shared);
-        // One over which a request has failed is not among them, so even a fresh one need not be new.
-        if let Some(found) = found() {
+    async fn exclusive(
+        &self,
+        target: &Target<B>,
+        reuse: Reuse,
+    ) -> Result<(Opened<B>, ConnectTimes), Error> {
+        if reuse == Reuse::Any
+            && let Some(connection) = target.pool.take()
+        {
+            return Ok((Opened::Http1(connection), ConnectTimes::default()));
+        }
+        self.open(target, AlpnOffer::Http1).await
+    }
+
+    /// A stream of a shared connection, or an HTTP/1.1 connection if the gateway chooses that.
+    async fn shared(
+        &self,
+        target: &Target<B>,
+        reuse: Reuse,
+    ) -> Result<(Opened<B>, ConnectTimes), Error> {
+        let http2 = &target.http2;
+        let find = || Some((Opened::Http2(http2.find()?), ConnectTimes::default()));
+        // Connections on which a request failed are not among them, so even a fresh one need not be new.
+        if let Some(found) = find() {
             return Ok(found);
         }
-        if sessions.are_likely() {
-            // If that takes long, something is amiss, and each request sees to itself.
-            let Ok(_turn) = timeout(PATIENCE, sessions.opening.acquire()).await else {
-                return self.alone(target, choice).await;
+        if http2.is_likely() {
+            // If that takes long, something is wrong, and each request opens its own.
+            let Ok(_opening) = timeout(SHARED_OPEN_LIMIT, http2.opening.acquire()).await else {
+                return self.exclusive(target, reuse).await;
             };
-            if let Some(found) = found() {
+            if let Some(found) = find() {
                 return Ok(found);
             }
-            // Who had the turn before may have learned that there is nothing to wait for.
-            if sessions.are_likely() {
-                return self.open(target, Offer::Both).await;
+            // The request before may have learned that there is nothing to wait for.
+            if http2.is_likely() {
+                return self.open(target, AlpnOffer::Http2).await;
             }
         }
-        if choice == Choice::Any
-            && let Some(opened) = target.pool.take()
+        if reuse == Reuse::Any
+            && let Some(connection) = target.pool.take()
         {
-            return Ok(Carrier::Alone(opened, true));
+            return Ok((Opened::Http1(connection), ConnectTimes::default()));
         }
-        let offer = if sessions.may_be_offered() {
-            Offer::Both
+        let alpn = if http2.is_possible() {
+            AlpnOffer::Http2
         } else {
-            Offer::Http1
+            AlpnOffer::Http1
         };
-        self.open(target, offer).await
+        self.open(target, alpn).await
     }
 
-    /// Opens a connection. What that takes lies in a place of its own, for it would make each request larger
-    /// by several KiB, and nearly none needs it.
+    /// Opens a connection. The future is boxed: it would make each request larger by several KiB, and few need
+    /// it.
     fn open<'a>(
         &'a self,
-        target: &'a Target,
-        offer: Offer,
-    ) -> LocalBoxFuture<'a, Result<Carrier, Error>> {
-        Box::pin(self.try_open(target, offer))
+        target: &'a Target<B>,
+        alpn: AlpnOffer,
+    ) -> LocalBoxFuture<'a, Result<(Opened<B>, ConnectTimes), Error>> {
+        Box::pin(self.try_open(target, alpn))
     }
 
-    async fn try_open(&self, target: &Target, offer: Offer) -> Result<Carrier, Error> {
-        let opening =
-            target
-                .origin
-                .open(&self.network, &target.lookup, offer, self.connect_timeout);
-        match opening.await? {
-            Made::Http1(opened) => {
-                if offer == Offer::Both {
-                    target.sessions.declined();
-                }
-                Ok(Carrier::Alone(opened, false))
-            }
-            Made::Http2(stream) => {
-                if let Ok(Ok(session)) = timeout(BEGINNING, target.sessions.start(*stream)).await {
-                    return Ok(Carrier::Shared(session));
-                }
-                tracing::debug!(
-                    "a gateway has agreed to HTTP/2 and not begun with it; HTTP/1.1 it is"
-                );
-                target.sessions.failed();
-                self.open(target, Offer::Http1).await
-            }
+    async fn try_open(
+        &self,
+        target: &Target<B>,
+        alpn: AlpnOffer,
+    ) -> Result<(Opened<B>, ConnectTimes), Error> {
+        let limit = self.connect_timeout;
+        let connected = (target.origin)
+            .connect(&self.network, &target.lookup, alpn, limit)
+            .await?;
+        if connected.is_http2 {
+            let starting = target.http2.start(connected.transport);
+            let failure = match timeout(HTTP2_START_LIMIT, starting).await {
+                Ok(Ok(stream)) => return Ok((Opened::Http2(stream), connected.times)),
+                Ok(Err(error)) => error,
+                Err(elapsed) => elapsed.into(),
+            };
+            tracing::debug!(%failure, "the gateway agreed to HTTP/2 and did not begin; using HTTP/1.1");
+            target.http2.failed();
+            return self.open(target, AlpnOffer::Http1).await;
         }
+        if alpn == AlpnOffer::Http2 {
+            target.http2.declined();
+        }
+        let connection = Http1Connection::start(connected.transport, self.answer_limits).await;
+        let connection =
+            connection.map_err(|error| Error::UpstreamUnreachable(std::io::Error::other(error)))?;
+        Ok((Opened::Http1(connection), connected.times))
     }
+}
 
-    async fn slot(&self, pool: &Pool) -> Result<OwnedSemaphorePermit, Error> {
-        if let Ok(slot) = pool.slots().try_acquire_owned() {
-            return Ok(slot);
+impl<B> Target<B>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn evict(&self) {
+        let (idle_limit, max_age) = (self.pool.idle_limit(), self.pool.max_age());
+        for idle in self.http2.evict(idle_limit, max_age) {
+            self.pool.learn(idle);
         }
-        match timeout(self.connect_timeout, pool.slots().acquire_owned()).await {
-            Ok(Ok(slot)) => Ok(slot),
-            Ok(Err(_)) | Err(_) => Err(Error::NoConnection),
-        }
-    }
-
-    async fn watch(&self) {
-        let mut ticks = tokio::time::interval(SWEEP);
-        poll_fn(|cx| {
-            while ticks.poll_tick(cx).is_ready() {
-                self.targets.iter().for_each(|target| target.crowd.look());
-            }
-            // Woken by the clock or by the end of a connection, and it does not matter which.
-            for target in &self.targets {
-                target.pool.sweep(cx);
-                target.sessions.sweep(&target.pool, &self.bounds);
-            }
-            Poll::<()>::Pending
-        })
-        .await;
-    }
-
-    async fn keep_warm(&self) {
-        if self.bounds.warm == 0 {
-            return;
-        }
-        loop {
-            let mut pause = SWEEP;
-            for target in &self.targets {
-                if let Err(error) = self.warm_up(target).await {
-                    let cause = error.cause();
-                    tracing::debug!(%cause, "a connection could not be kept ready: {error}");
-                    pause = PAUSE;
-                }
-            }
-            tokio::time::sleep(pause).await;
-        }
-    }
-
-    /// Opens connections until enough are ready: of those that a request by itself takes.
-    async fn warm_up(&self, target: &Target) -> Result<(), Error> {
-        while let Some(_slot) = target.pool.wants_warm() {
-            if let Carrier::Alone(opened, _) = self.open(target, Offer::Http1).await? {
-                target.pool.put(opened);
-            }
-        }
-        Ok(())
+        self.pool.evict(self.http2.idle());
     }
 }

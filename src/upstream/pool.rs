@@ -1,183 +1,160 @@
-//! Connections to one origin: the idle ones, and how many there may be.
+//! The connection pool of one worker for one origin: idle HTTP/1.1 connections, and how many connections there may
+//! be.
 //!
-//! The one used last is taken first, so that a quiet pool shrinks. Idle connections are watched, and one
-//! that the gateway closes is dropped then and there. From how long it had been idle the pool learns the
-//! gateway's own limit, which is documented nowhere, and from then on lets go before the gateway does.
+//! The connection that was used last is taken first, so that a quiet pool shrinks. From how long a connection
+//! had been idle when the gateway closed it, the pool learns the gateway's idle limit, which is documented
+//! nowhere, and from then on closes connections before the gateway does.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::unconstrained;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use super::connect::Opened;
-use super::occupancy::Occupancy;
+use crate::error::Error;
 
-/// How long what was learned of the gateway's limit is relied upon. A gateway that was only restarted
-/// closes connections as well.
-const REMEMBERED: Duration = Duration::from_secs(600);
+/// How long a learned idle limit holds. A gateway that was only restarted closes connections as well.
+const LEARNED_FOR: Duration = Duration::from_secs(600);
 
-/// The shortest limit that is learned.
-pub(super) const SHORTEST: Duration = Duration::from_secs(1);
+/// The shortest idle limit that is learned.
+pub(super) const MIN_IDLE_LIMIT: Duration = Duration::from_secs(1);
 
-/// What one worker's share of the pool's bounds is.
+/// One worker's share of the limits of `[pool]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Bounds {
+pub(super) struct PoolLimits {
     pub(super) connections: usize,
     pub(super) idle: Duration,
     pub(super) age: Duration,
-    pub(super) warm: usize,
 }
 
-/// Connections to one origin, of one worker.
+/// A connection that can be kept for the next request. Dropping it closes it.
+pub(super) trait Pooled {
+    /// When it was opened.
+    fn opened(&self) -> Instant;
+    /// When the gateway closed it, or sent something that was not asked for.
+    fn ended(&self) -> Option<Instant>;
+    /// Whether it can carry another request now.
+    fn is_ready(&self) -> bool;
+    /// Called when it is taken for another request.
+    fn taken(&mut self);
+}
+
+/// The pool.
 #[derive(Debug)]
-pub(super) struct Pool {
-    bounds: Bounds,
+pub(super) struct Pool<C> {
+    limits: PoolLimits,
     /// Least recently used first.
-    idle: RefCell<VecDeque<Idle>>,
-    /// One for each connection that carries a request. A connection is opened only when none is idle, so
-    /// this bounds all of them.
-    slots: Arc<Semaphore>,
-    /// How many are idle, for other threads.
-    idle_count: Arc<AtomicUsize>,
-    /// After how long the gateway closes idle connections, as far as it was seen, and when it was.
+    idle: RefCell<Vec<Idle<C>>>,
+    /// One permit for each request. A connection is opened only when none is idle, so this bounds all of
+    /// them.
+    permits: Arc<Semaphore>,
+    /// After how long the gateway closes idle connections, and when that was seen.
     learned: Cell<Option<(Duration, Instant)>>,
-    /// How many connections that can be shared carry nothing.
-    shared: Cell<usize>,
+    idle_count: Arc<AtomicUsize>,
+    /// How many HTTP/2 connections carry no request.
+    idle_http2: Cell<usize>,
 }
 
 #[derive(Debug)]
-struct Idle {
-    opened: Opened,
+struct Idle<C> {
+    connection: C,
     since: Instant,
 }
 
-/// What became of an idle connection.
-enum Condition {
-    Good,
-    /// It was idle for too long, or is too old.
-    Spent,
-    /// The gateway has closed it, or has sent something that nobody asked for.
-    Closed,
-}
-
-impl Pool {
-    pub(super) fn new(bounds: Bounds) -> Self {
+impl<C: Pooled> Pool<C> {
+    pub(super) fn new(limits: PoolLimits) -> Self {
         Self {
-            bounds,
+            limits,
             idle: RefCell::default(),
-            slots: Arc::new(Semaphore::new(bounds.connections)),
-            idle_count: Arc::default(),
+            permits: Arc::new(Semaphore::new(limits.connections)),
             learned: Cell::default(),
-            shared: Cell::default(),
+            idle_count: Arc::default(),
+            idle_http2: Cell::default(),
         }
     }
 
-    /// What a request needs to use a connection, given back when it is dropped.
-    pub(super) fn slots(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.slots)
+    /// Acquires a permit for a request.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoConnection`] if none is free within `limit`.
+    pub(super) async fn permit(&self, limit: Duration) -> Result<OwnedSemaphorePermit, Error> {
+        let permits = || Arc::clone(&self.permits);
+        if let Ok(permit) = permits().try_acquire_owned() {
+            return Ok(permit);
+        }
+        match timeout(limit, permits().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(Error::NoConnection),
+        }
     }
 
-    /// How many requests there are.
-    pub(super) fn active(&self) -> usize {
-        self.bounds
-            .connections
-            .saturating_sub(self.slots.available_permits())
+    /// How many requests hold a permit.
+    pub(super) fn in_flight(&self) -> usize {
+        let free = self.permits.available_permits();
+        self.limits.connections.saturating_sub(free)
     }
 
-    /// How many connections there are, to be asked for by any thread.
-    pub(super) fn occupancy(&self) -> Occupancy {
-        Occupancy::new(self.bounds.connections, &self.slots, &self.idle_count)
-    }
-
-    /// The most recently used connection that is still good.
-    pub(super) fn take(&self) -> Option<Opened> {
-        let mut cx = Context::from_waker(Waker::noop());
+    /// Takes the most recently used connection that is still good.
+    pub(super) fn take(&self) -> Option<C> {
         let limit = self.idle_limit();
-        while let Some(mut idle) = self.pop() {
-            match idle.condition(limit, self.bounds.age, &mut cx) {
-                Condition::Good => return Some(idle.opened),
-                Condition::Spent => {}
-                Condition::Closed => self.learn(idle.since.elapsed()),
+        loop {
+            let mut idle = self.idle.borrow_mut().pop()?;
+            self.count_idle();
+            if self.is_good(&idle, limit) {
+                idle.connection.taken();
+                return Some(idle.connection);
             }
         }
-        None
     }
 
     /// Keeps a connection for the next request.
-    pub(super) fn put(&self, mut opened: Opened) {
-        if opened.at.elapsed() < self.bounds.age {
-            opened.wire.rest();
+    pub(super) fn put(&self, connection: C) {
+        if connection.opened().elapsed() < self.limits.age {
             let since = Instant::now();
-            self.idle.borrow_mut().push_back(Idle { opened, since });
+            self.idle.borrow_mut().push(Idle { connection, since });
             self.count_idle();
         }
     }
 
-    /// Drops what is no longer good, and wakes `cx` when the gateway closes one of the others.
-    pub(super) fn sweep(&self, cx: &mut Context<'_>) {
+    /// Evicts closed, expired and old connections.
+    pub(super) fn evict(&self, idle_http2: usize) {
         let limit = self.idle_limit();
-        let mut closed = Vec::new();
-        self.idle.borrow_mut().retain_mut(|idle| {
-            match idle.condition(limit, self.bounds.age, cx) {
-                Condition::Good => {
-                    // Looking for its end has made room for reading.
-                    idle.opened.wire.rest();
-                    return true;
-                }
-                Condition::Spent => {}
-                Condition::Closed => closed.push(idle.since.elapsed()),
-            }
-            false
-        });
+        self.idle
+            .borrow_mut()
+            .retain(|idle| self.is_good(idle, limit));
+        self.idle_http2.set(idle_http2);
         self.count_idle();
-        closed.into_iter().for_each(|idle| self.learn(idle));
     }
 
-    /// A slot for one more connection, if there are too few that are ready.
-    pub(super) fn wants_warm(&self) -> Option<OwnedSemaphorePermit> {
-        let idle = self.idle.borrow().len();
-        if idle + self.occupancy().active() >= self.bounds.warm {
-            return None;
+    fn is_good(&self, idle: &Idle<C>, limit: Duration) -> bool {
+        if let Some(ended) = idle.connection.ended() {
+            self.learn(ended.saturating_duration_since(idle.since));
+            return false;
         }
-        self.slots().try_acquire_owned().ok()
-    }
-
-    fn pop(&self) -> Option<Idle> {
-        let idle = self.idle.borrow_mut().pop_back();
-        self.count_idle();
-        idle
-    }
-
-    fn count_idle(&self) {
-        let count = self.idle.borrow().len() + self.shared.get();
-        self.idle_count.store(count, Ordering::Relaxed);
-    }
-
-    /// Takes note of how many connections that can be shared carry nothing.
-    pub(super) fn count_shared(&self, count: usize) {
-        self.shared.set(count);
-        self.count_idle();
+        idle.connection.is_ready()
+            && idle.since.elapsed() < limit
+            && idle.connection.opened().elapsed() < self.limits.age
     }
 
     /// How long a connection may be idle now.
     pub(super) fn idle_limit(&self) -> Duration {
         match self.learned.get() {
-            Some((limit, at)) if at.elapsed() < REMEMBERED => limit.min(self.bounds.idle),
-            _ => self.bounds.idle,
+            Some((limit, at)) if at.elapsed() < LEARNED_FOR => limit.min(self.limits.idle),
+            _ => self.limits.idle,
         }
     }
 
-    /// Takes note that the gateway closed a connection which had been idle for so long.
+    /// How old a connection may become.
+    pub(super) fn max_age(&self) -> Duration {
+        self.limits.age
+    }
+
+    /// Learns from a connection that the gateway closed after it had been idle for so long.
     pub(super) fn learn(&self, idle: Duration) {
-        let limit = (idle * 3 / 4).max(SHORTEST);
+        let limit = (idle * 3 / 4).max(MIN_IDLE_LIMIT);
         if limit < self.idle_limit() {
             tracing::debug!(
                 ?idle,
@@ -187,138 +164,168 @@ impl Pool {
             self.learned.set(Some((limit, Instant::now())));
         }
     }
+
+    fn count_idle(&self) {
+        let count = self.idle.borrow().len() + self.idle_http2.get();
+        self.idle_count.store(count, Ordering::Relaxed);
+    }
+
+    /// Its statistics, which any thread may read.
+    pub(super) fn stats(&self) -> PoolStats {
+        PoolStats {
+            connections: self.limits.connections,
+            permits: Arc::clone(&self.permits),
+            idle: Arc::clone(&self.idle_count),
+        }
+    }
 }
 
-impl Idle {
-    fn condition(&mut self, limit: Duration, age: Duration, cx: &mut Context<'_>) -> Condition {
-        if self.since.elapsed() >= limit || self.opened.at.elapsed() >= age {
-            return Condition::Spent;
-        }
-        // A task that has done much already would be told to wait, which must not pass for being open.
-        let wire = &mut self.opened.wire;
-        let filled = pin!(unconstrained(poll_fn(|cx| wire.poll_fill(cx)))).poll(cx);
-        match filled {
-            Poll::Pending => Condition::Good,
-            Poll::Ready(_) => Condition::Closed,
-        }
+/// How many connections a pool has, for any thread.
+#[derive(Clone, Debug)]
+pub struct PoolStats {
+    connections: usize,
+    permits: Arc<Semaphore>,
+    idle: Arc<AtomicUsize>,
+}
+
+impl PoolStats {
+    /// Connections that carry no request.
+    #[must_use]
+    pub fn idle(&self) -> usize {
+        self.idle.load(Ordering::Relaxed)
+    }
+
+    /// Requests that have a connection, or wait for one to be opened.
+    #[must_use]
+    pub fn active(&self) -> usize {
+        self.connections
+            .saturating_sub(self.permits.available_permits())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+    use std::rc::Rc;
+
     use tokio::time::advance;
 
     use super::*;
-    use crate::http1::Wire;
 
-    const BOUNDS: Bounds = Bounds {
-        connections: 8,
+    const LIMITS: PoolLimits = PoolLimits {
+        connections: 2,
         idle: Duration::from_secs(50),
         age: Duration::from_secs(600),
-        warm: 2,
     };
 
-    fn opened() -> (Opened, DuplexStream) {
-        let (near, far) = duplex(64);
-        let opened = Opened {
-            wire: Wire::new(near),
-            at: Instant::now(),
-        };
-        (opened, far)
+    struct Fake {
+        name: u8,
+        opened: Instant,
+        ended: Rc<Cell<Option<Instant>>>,
+        is_ready: bool,
+        taken: usize,
     }
 
-    fn sweep(pool: &Pool) -> usize {
-        pool.sweep(&mut Context::from_waker(Waker::noop()));
-        pool.idle.borrow().len()
+    impl Pooled for Fake {
+        fn opened(&self) -> Instant {
+            self.opened
+        }
+
+        fn ended(&self) -> Option<Instant> {
+            self.ended.get()
+        }
+
+        fn is_ready(&self) -> bool {
+            self.is_ready
+        }
+
+        fn taken(&mut self) {
+            self.taken += 1;
+        }
+    }
+
+    fn connection(name: u8) -> Fake {
+        Fake {
+            name,
+            opened: Instant::now(),
+            ended: Rc::default(),
+            is_ready: true,
+            taken: 0,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_connection_used_last_is_taken_first_and_knows_that_it_is_reused() {
+        let pool = Pool::new(LIMITS);
+        pool.put(connection(1));
+        pool.put(connection(2));
+        assert_eq!(pool.stats().idle(), 2);
+        let taken = pool.take().unwrap();
+        assert_eq!((taken.name, taken.taken), (2, 1));
+        assert_eq!(pool.take().unwrap().name, 1);
+        assert!(pool.take().is_none());
+        assert_eq!(pool.stats().idle(), 0);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_kept_until_it_was_idle_for_too_long_or_is_too_old() {
-        let pool = Pool::new(BOUNDS);
-        let (connection, _far) = opened();
-        pool.put(connection);
-        advance(Duration::from_secs(49)).await;
-        let mut connection = pool.take().unwrap();
-        for _ in 0..11 {
-            pool.put(connection);
+        let pool = Pool::new(LIMITS);
+        pool.put(connection(1));
+        for _ in 0..12 {
             advance(Duration::from_secs(49)).await;
-            connection = pool.take().unwrap();
+            let taken = pool.take().unwrap();
+            pool.put(taken);
         }
-        pool.put(connection);
         // 12 times 49 seconds, and then 20 more.
         advance(Duration::from_secs(20)).await;
         assert!(pool.take().is_none());
-        let (connection, _far) = opened();
-        pool.put(connection);
+        pool.put(connection(2));
         advance(Duration::from_secs(50)).await;
-        assert_eq!(sweep(&pool), 0);
+        pool.evict(0);
+        assert_eq!(pool.stats().idle(), 0);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_gateway_s_limit_is_learned_and_forgotten_after_a_while() {
-        let pool = Pool::new(BOUNDS);
-        let (connection, far) = opened();
-        pool.put(connection);
+    async fn the_gateway_s_idle_limit_is_learned_exactly_and_forgotten_after_a_while() {
+        let pool = Pool::new(LIMITS);
+        let closed = connection(1);
+        let ended = Rc::clone(&closed.ended);
+        pool.put(closed);
         advance(Duration::from_secs(20)).await;
-        assert_eq!(sweep(&pool), 1);
-        drop(far);
-        assert_eq!(sweep(&pool), 0);
+        ended.set(Some(Instant::now()));
+        // It is noticed later, and that does not matter.
+        advance(Duration::from_secs(5)).await;
+        pool.evict(0);
         assert_eq!(pool.idle_limit(), Duration::from_secs(15));
-        // A longer time says nothing new.
         pool.learn(Duration::from_secs(40));
         assert_eq!(pool.idle_limit(), Duration::from_secs(15));
-        let (connection, _far) = opened();
-        pool.put(connection);
+        pool.put(connection(2));
         advance(Duration::from_secs(15)).await;
         assert!(pool.take().is_none());
         pool.learn(Duration::ZERO);
-        assert_eq!(pool.idle_limit(), SHORTEST);
-        advance(REMEMBERED).await;
-        assert_eq!(pool.idle_limit(), BOUNDS.idle);
+        assert_eq!(pool.idle_limit(), MIN_IDLE_LIMIT);
+        advance(LEARNED_FOR).await;
+        assert_eq!(pool.idle_limit(), LIMITS.idle);
     }
 
-    #[tokio::test]
-    async fn a_connection_that_was_closed_or_spoken_on_is_not_taken() {
-        let pool = Pool::new(BOUNDS);
-        let (good, _far) = opened();
-        let (closed, far) = opened();
-        drop(far);
-        let (spoken, mut far) = opened();
-        far.write_all(b"HTTP/1.1 408 Timeout\r\n\r\n")
-            .await
-            .unwrap();
-        for connection in [good, closed, spoken] {
-            pool.put(connection);
-        }
-        assert!(pool.take().is_some() && pool.take().is_none());
-    }
-
-    #[tokio::test]
-    async fn a_closed_connection_is_not_taken_by_a_task_that_has_done_much_already() {
-        let pool = Pool::new(BOUNDS);
-        let (closed, far) = opened();
-        drop(far);
-        pool.put(closed);
-        let taken = poll_fn(|cx| {
-            // All that a task may do at once.
-            while let Poll::Ready(step) = tokio::task::coop::poll_proceed(cx) {
-                step.made_progress();
-            }
-            Poll::Ready(pool.take())
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_not_ready_is_closed() {
+        let pool = Pool::new(LIMITS);
+        pool.put(Fake {
+            is_ready: false,
+            ..connection(1)
         });
-        assert!(taken.await.is_none());
+        assert!(pool.take().is_none());
     }
 
-    #[tokio::test]
-    async fn connections_are_wanted_while_too_few_are_ready() {
-        let pool = Pool::new(BOUNDS);
-        let (connection, _far) = opened();
-        let active = pool.slots().try_acquire_owned().unwrap();
-        assert!(pool.wants_warm().is_some());
-        pool.put(connection);
-        assert!(pool.wants_warm().is_none());
-        drop(active);
-        assert!(pool.wants_warm().is_some());
+    #[tokio::test(start_paused = true)]
+    async fn permits_are_waited_for_and_counted() {
+        let pool = Pool::<Fake>::new(LIMITS);
+        let limit = Duration::from_secs(1);
+        let first = pool.permit(limit).await.unwrap();
+        let _second = pool.permit(limit).await.unwrap();
+        assert_eq!((pool.in_flight(), pool.stats().active()), (2, 2));
+        assert!(matches!(pool.permit(limit).await, Err(Error::NoConnection)));
+        drop(first);
+        assert!(pool.permit(limit).await.is_ok());
     }
 }

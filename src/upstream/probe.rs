@@ -1,4 +1,4 @@
-//! Opens one connection step by step, so that each step can be reported by itself.
+//! Tests each step of the connection to an upstream, for `check`.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,10 +9,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::connect::{Network, Offer, Origin};
-use super::tls::TlsSetupError;
-use super::{race, tunnel};
-use crate::config::{Route, Scheme};
+use super::connector::{Network, Origin};
+use super::tls::{AlpnOffer, TlsSetupError};
+use crate::config::Route;
 use crate::error::Error;
 
 /// A look at one upstream.
@@ -72,15 +71,7 @@ impl Probe {
     ///
     /// [`Error::UpstreamUnreachable`], [`Error::EgressRefused`] or [`Error::ConnectTimeout`].
     pub async fn connect(&self, addresses: &[SocketAddr]) -> Result<TcpStream, Error> {
-        let connecting = async {
-            let mut tcp = race::connect(addresses)
-                .await
-                .map_err(Error::UpstreamUnreachable)?;
-            if let Some((proxy, host, port)) = self.origin.behind() {
-                tunnel::open(&mut tcp, proxy, host, port).await?;
-            }
-            Ok(tcp)
-        };
+        let connecting = self.origin.connect_tcp(addresses);
         timeout(self.limit, connecting)
             .await
             .map_err(|_| Error::ConnectTimeout)?
@@ -92,13 +83,13 @@ impl Probe {
     ///
     /// [`Error::Tls`] or [`Error::ConnectTimeout`].
     pub async fn secure(&self, tcp: TcpStream) -> Result<Option<Secured>, Error> {
-        if self.origin.scheme() == Scheme::Http {
+        if !self.origin.is_secure() {
             return Ok(None);
         }
         let name = self.origin.server_name();
         let stream = timeout(
             self.limit,
-            self.network.tls.connect(name, Offer::Http1, tcp),
+            self.network.tls.connect(name, AlpnOffer::Http1, tcp),
         )
         .await
         .map_err(|_| Error::ConnectTimeout)?

@@ -15,11 +15,17 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::connect::Offer;
-
-/// The names of what is spoken inside of TLS (RFC 7301).
+/// The ALPN names of the protocols (RFC 7301).
 const HTTP1: &[u8] = b"http/1.1";
 pub(super) const HTTP2: &[u8] = b"h2";
+
+/// What the gateway is offered by ALPN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AlpnOffer {
+    Http1,
+    /// HTTP/2 first, then HTTP/1.1.
+    Http2,
+}
 
 /// How TLS connections to the gateway are made. Clones share the sessions that can be resumed.
 #[derive(Clone)]
@@ -87,19 +93,19 @@ impl TlsSettings {
         }
     }
 
-    pub(super) fn is_as(&self, other: &Self) -> bool {
+    pub(super) fn same_config(&self, other: &Self) -> bool {
         Arc::ptr_eq(self.http1.config(), other.http1.config())
     }
 
     pub(super) async fn connect(
         &self,
         name: ServerName<'static>,
-        offer: Offer,
+        alpn: AlpnOffer,
         tcp: TcpStream,
     ) -> io::Result<TlsStream<TcpStream>> {
-        let connector = match offer {
-            Offer::Http1 => &self.http1,
-            Offer::Both => &self.both,
+        let connector = match alpn {
+            AlpnOffer::Http1 => &self.http1,
+            AlpnOffer::Http2 => &self.both,
         };
         connector.connect(name, tcp).await
     }

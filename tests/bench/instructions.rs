@@ -2,7 +2,7 @@
 //!
 //! A time on a machine that others use says little; how many instructions a request takes says the same
 //! each time. `instructions.py` runs this under Valgrind for few requests and for many: the difference is
-//! what the requests took, without the start. What is counted is the pipeline, from the bytes of a request
+//! what the requests took, without the start. What is counted is hyper and the pipeline, from the bytes of a request
 //! to the last byte of its answer, and the runtime below it, but not TLS. The upstream is a process of its
 //! own, which Valgrind leaves alone.
 //!
@@ -16,29 +16,24 @@
     reason = "a benchmark that cannot go on has failed, and it speaks to whoever runs it"
 )]
 
-use std::cell::RefCell;
-use std::convert::Infallible;
-use std::future::poll_fn;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::thread;
 
 use apig_proxy::clock;
 use apig_proxy::config::with_upstream;
 use apig_proxy::credentials::{Credentials, Supply, needs};
-use apig_proxy::guard::{Guard, ListenerKind};
-use apig_proxy::http1::{Caller, Incoming, RequestHead, Scanner, Transport, Wire};
-use apig_proxy::listener::network;
-use apig_proxy::proxy::{Current, Keyring, Pipeline, Proxy, Request, Response, Settings};
-use apig_proxy::telemetry::access::End;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::task::LocalSet;
-use tower::Service;
+use apig_proxy::proxy::guard::{Guard, ListenerKind};
+use apig_proxy::proxy::{CallerConnection, Current, Pipeline, Proxy, RouteCredentials, Settings};
+use apig_proxy::server::network;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::task::{LocalSet, spawn_local};
 
 const GET: &str = "GET /v1/items?limit=10&marker=13551d6b-755d-4757-b956-536f674975c0 HTTP/1.1\r\n\
     Host: localhost:8080\r\nUser-Agent: bench/1.0\r\nAccept: application/json\r\n\
@@ -83,12 +78,15 @@ fn send(request: &[u8], count: usize) {
         .unwrap();
     LocalSet::new().block_on(&runtime, async {
         let pipeline = pipeline(&upstream.url);
-        let tended = Rc::clone(pipeline.upstream());
-        tokio::task::spawn_local(async move { tended.tend().await });
-        let mut service = Proxy::layered(Rc::new(Current::new(pipeline)));
-        let caller = Rc::new(RefCell::new(Caller::new(Wire::new(Silent))));
+        let maintained = Rc::clone(pipeline.upstream());
+        spawn_local(async move { maintained.maintain().await });
+        let caller = Rc::new(CallerConnection::new(ListenerKind::Tcp, Rc::default()));
+        let service = Proxy::layered(Rc::new(Current::new(pipeline)), caller);
+        let (near, mut far) = duplex(64 * 1024);
+        let service = TowerToHyperService::new(service);
+        spawn_local(http1::Builder::new().serve_connection(TokioIo::new(near), service));
         for _ in 0..count {
-            exchange(&mut service, &caller, request).await;
+            exchange(&mut far, request).await;
         }
     });
 }
@@ -102,81 +100,18 @@ fn pipeline(url: &str) -> Pipeline {
     };
     let supply = Supply::fixed(needs(&config)[0], "default", &credentials);
     let guard = Guard::new(&config.access, &["127.0.0.1:8080".parse().unwrap()]);
-    let settings = Settings::new(&config, guard, Keyring::new(&config, &[supply]));
+    let settings = Settings::new(&config, guard, RouteCredentials::new(&config, &[supply]));
     Pipeline::new(Arc::new(settings), network(&config).unwrap(), 1).unwrap()
 }
 
-/// Has one request answered, from its bytes as a caller's connection has them.
-async fn exchange<S>(service: &mut S, caller: &Rc<RefCell<Caller>>, request: &[u8])
-where
-    S: Service<Request, Response = Response, Error = Infallible>,
-{
-    let head = {
-        let mut caller = caller.borrow_mut();
-        let input = caller.wire.input();
-        input.extend_from_slice(request);
-        let span = Scanner::default().find(input, request.len()).unwrap();
-        let head = input.split_to(span.unwrap().end).freeze();
-        let head = RequestHead::parse(&head).unwrap();
-        caller.begin(&head);
-        head
-    };
-    let body = Incoming::new(Rc::clone(caller), head.framing);
-    let answering = service.call(Request {
-        head,
-        body,
-        listener: ListenerKind::Tcp,
-    });
-    let Ok(mut response) = answering.await;
-    let mut length = 0;
-    while let Some(piece) = poll_fn(|cx| response.body.poll_piece(cx)).await {
-        length += piece.unwrap().len();
+/// Sends one request, and reads its answer to the end.
+async fn exchange(caller: &mut DuplexStream, request: &[u8]) {
+    caller.write_all(request).await.unwrap();
+    let mut answer = Vec::with_capacity(1024);
+    while !answer.ends_with(ANSWER.as_bytes()) {
+        assert!(caller.read_buf(&mut answer).await.unwrap() > 0);
     }
-    assert_eq!((response.status, length), (200, ANSWER.len()));
-    response.flight.take().unwrap().ended(End::Whole);
-    caller.borrow_mut().wire.rest();
-}
-
-/// A caller's connection on which nothing comes but what was put into its input.
-#[derive(Debug)]
-struct Silent;
-
-impl AsyncRead for Silent {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        _: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Poll::Pending
-    }
-}
-
-impl AsyncWrite for Silent {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Transport for Silent {
-    fn reset_on_close(&mut self) {}
-
-    fn end_on_close(&mut self) {}
-
-    fn has_failed(&mut self) -> bool {
-        false
-    }
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
 }
 
 /// The upstream as a process of its own. It ends with this one.
@@ -240,12 +175,12 @@ fn serve(mut stream: TcpStream) {
 
 /// How long a request is whose head has come.
 fn length(input: &[u8]) -> Option<usize> {
-    let span = Scanner::default().find(input, input.len()).unwrap()?;
-    let head = RequestHead::parse(&input[..span.end].to_vec().into()).unwrap();
-    assert!(head.fields.first("authorization").is_some());
-    let body = head.fields.first("content-length");
-    let body = body.map_or(0, |text| str::from_utf8(text).unwrap().parse().unwrap());
-    Some(span.end + body)
+    let head = input.windows(4).position(|end| end == b"\r\n\r\n")? + 4;
+    let text = str::from_utf8(&input[..head]).unwrap();
+    let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
+    assert!(value("authorization: ").is_some());
+    let body = value("content-length: ").map_or(0, |length| length.parse().unwrap());
+    Some(head + body)
 }
 
 fn answer() -> String {

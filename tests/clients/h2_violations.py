@@ -18,7 +18,8 @@ from proxy import Proxy
 
 # How much more memory, in MiB, a flood may take than there was before it.
 ROOM = 48
-LIMITS = '[timeouts]\nheader_read = "3s"\n'
+# A connection without a stream is idle, also when a part of a frame has come.
+LIMITS = '[timeouts]\nheader_read = "3s"\nkeep_alive = "3s"\n'
 
 
 class Checks:

@@ -126,7 +126,7 @@ fn fault_96_the_admin_socket_obeys_the_rules_of_unix_sockets() {
     assert_eq!(mode & 0o777, 0o666);
     let answer = exchange(&path, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(answer, "");
-    running.line_with("was turned away");
+    running.line_with("was refused");
     // It is in use.
     let arguments = [
         "--listen",

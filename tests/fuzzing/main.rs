@@ -5,8 +5,6 @@
 //! to `tests/fuzz/artifacts`; once the fault is mended, it belongs into the corpus.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-#[path = "../fuzz/targets/body.rs"]
-mod body;
 #[path = "../fuzz/targets/configuration.rs"]
 mod configuration;
 #[path = "../fuzz/targets/credentials.rs"]
@@ -16,8 +14,6 @@ mod gateway_error;
 #[path = "../fuzz/targets/head_rewriting.rs"]
 mod head_rewriting;
 mod mutations;
-#[path = "../fuzz/targets/request_head.rs"]
-mod request_head;
 mod smoke;
 #[path = "../fuzz/targets/target.rs"]
 mod target;
@@ -27,16 +23,6 @@ use smoke::{RUNS, smoke};
 #[test]
 fn a_signed_target_verifies_however_it_is_read() {
     smoke("target", target::target, RUNS);
-}
-
-#[test]
-fn a_head_is_the_same_however_its_bytes_come() {
-    smoke("request_head", request_head::target, RUNS);
-}
-
-#[test]
-fn a_chunked_body_is_the_same_however_its_bytes_come() {
-    smoke("body", body::target, RUNS);
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::sync::Mutex;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use apig_proxy::listener::Ended;
+use apig_proxy::server::DrainOutcome;
+use tokio::time::Instant;
 
 use crate::support::{Answer, Client, Scene, Upstream, answer, wait_until};
 
@@ -180,17 +181,6 @@ fn what_cannot_be_read_is_refused_in_the_proxy_s_own_shape() {
 }
 
 #[test]
-fn connections_that_send_nothing_keep_nobody_out_for_long() {
-    let scene = Scene::with(Upstream::start(), |config| {
-        config.admin = Some("127.0.0.1:0".parse().unwrap());
-        config.timeouts.header_read = Duration::from_millis(200);
-    });
-    let mut idle: Vec<Client> = (0..100).map(|_| scene.proxy.admin()).collect();
-    assert_eq!(scene.proxy.asked("/livez").status, 200);
-    assert!(idle.iter_mut().all(Client::is_closed));
-}
-
-#[test]
 fn a_proxy_that_finishes_its_requests_is_alive_but_not_ready() {
     let (go_on, told) = mpsc::channel::<()>();
     let told = Mutex::new(told);
@@ -219,5 +209,36 @@ fn a_proxy_that_finishes_its_requests_is_alive_but_not_ready() {
     assert_eq!(scene.proxy.metrics().value("apig_proxy_in_flight", ""), 1.0);
     go_on.send(()).unwrap();
     assert_eq!(client.answer().text(), "late");
-    assert_eq!(scene.proxy.ended(), Ended::Drained);
+    assert_eq!(scene.proxy.ended(), DrainOutcome::Drained);
+}
+
+#[test]
+fn fault_97_silent_connections_do_not_keep_probes_from_being_answered() {
+    let scene = scene();
+    for begun in ["", "GET /livez HTTP/1.1\r\n"] {
+        let mut silent: Vec<_> = (0..64).map(|_| scene.proxy.admin()).collect();
+        for client in &mut silent {
+            client.send(begun.as_bytes());
+        }
+        let asked = Instant::now();
+        assert_eq!(scene.proxy.asked("/readyz").status, 200, "{begun:?}");
+        // Half a head is waited for, a second at most.
+        assert!(asked.elapsed() < Duration::from_secs(2), "{begun:?}");
+        assert_eq!(scene.proxy.asked("/livez").status, 200, "{begun:?}");
+        // Those that are still open end after two seconds.
+        assert!(silent.iter_mut().all(Client::is_closed), "{begun:?}");
+    }
+}
+
+#[test]
+fn a_silent_connection_ends_after_two_seconds() {
+    let scene = scene();
+    let mut silent = scene.proxy.admin();
+    let opened = Instant::now();
+    assert!(silent.is_closed());
+    let age = opened.elapsed();
+    assert!(
+        age > Duration::from_secs(1) && age < Duration::from_secs(4),
+        "{age:?}"
+    );
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::sync::Mutex;
 use std::sync::mpsc;
 
-use apig_proxy::listener::Ended;
+use apig_proxy::server::DrainOutcome;
 
 use crate::support::{Answer, Client, Scene, Upstream, answer, wait_until};
 
@@ -87,7 +87,7 @@ fn asking_for_the_end_begins_it_and_lets_running_requests_finish() {
     go_on.send(()).unwrap();
     assert_eq!(client.answer().text(), "late");
     // By itself: nobody else has told it to.
-    assert_eq!(scene.proxy.ended_by_itself(), Ended::Drained);
+    assert_eq!(scene.proxy.ended_by_itself(), DrainOutcome::Drained);
 }
 
 #[test]

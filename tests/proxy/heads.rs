@@ -27,11 +27,11 @@ fn a_get_arrives_signed_with_exactly_one_of_each_header_of_ours() {
         names,
         [
             "host",
-            "Accept",
             "x-stage",
             "apig-proxy-hop",
             "x-sdk-date",
-            "authorization"
+            "authorization",
+            "accept"
         ]
     );
     let verified = seen.verified();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use apig_proxy::listener::Ended;
+use apig_proxy::server::DrainOutcome;
 
 use crate::support::{Proxy, Scene, Upstream, answer, config, pause, wait_until};
 use rustls::version::{TLS12, TLS13};
@@ -100,7 +100,7 @@ fn fault_71_running_requests_are_finished_before_the_end() {
     }
     proxy.begin_stopping();
     assert_eq!(client.answer().text(), "late");
-    assert_eq!(proxy.ended(), Ended::Drained);
+    assert_eq!(proxy.ended(), DrainOutcome::Drained);
     assert!(idle.is_closed());
 }
 
@@ -119,7 +119,7 @@ fn fault_72_what_does_not_finish_in_time_is_cut_off() {
     while upstream.requests().is_empty() {
         std::thread::yield_now();
     }
-    assert_eq!(proxy.ended(), Ended::CutOff);
+    assert_eq!(proxy.ended(), DrainOutcome::CutOff);
     assert!(client.try_answer(false).is_err());
 }
 
@@ -151,7 +151,7 @@ fn during_the_delay_the_proxy_is_not_ready_but_serves_and_each_answer_ends_its_c
     );
     assert!(kept.is_closed());
     let address = scene.proxy.address;
-    assert_eq!(scene.proxy.ended(), Ended::Drained);
+    assert_eq!(scene.proxy.ended(), DrainOutcome::Drained);
     assert!(begun.elapsed() >= Duration::from_millis(800));
     assert!(std::net::TcpStream::connect(address).is_err());
 }
@@ -172,5 +172,5 @@ fn a_request_that_comes_right_after_its_connection_is_served_although_the_end_ha
         );
     }
     let idle = scene.proxy.ended();
-    assert_eq!(idle, Ended::Drained);
+    assert_eq!(idle, DrainOutcome::Drained);
 }

@@ -143,17 +143,20 @@ fn upgrades_are_refused_and_h2c_is_passed_over() {
 }
 
 #[test]
-fn the_next_request_over_the_same_connection_is_served() {
+fn the_next_request_over_the_same_connection_is_served_unless_the_guard_refused() {
     let upstream = Upstream::start();
     let proxy = Proxy::before(&upstream);
     let mut client = proxy.client();
+    client.send(b"CONNECT localhost:443 HTTP/1.1\r\nHost: localhost:443\r\n\r\n");
+    assert_eq!(client.answer().status, 405);
+    client.send(b"GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(client.answer().status, 200);
     client.send(b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n");
-    assert_eq!(client.answer().status, 403);
+    let refused = client.answer();
     assert_eq!(
-        client
-            .send(b"GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            .answer()
-            .status,
-        200
+        (refused.status, refused.header("connection").as_str()),
+        (403, "close")
     );
+    assert!(client.is_closed());
+    assert_eq!(upstream.only_request().target(), "/next");
 }

@@ -8,15 +8,15 @@ use std::io::Write;
 
 use clap::{Args, Subcommand};
 
+use super::ask::Question;
 use super::running::RunningArguments;
 use super::serve::ServeArguments;
 use super::{Exit, fail, say};
-use crate::admin::Question;
 use crate::config::{self, Environment};
 use crate::credentials::Supply;
-use crate::listener::ServerTls;
+use crate::escape::Visible;
+use crate::server::ServerTls;
 use crate::upstream::TlsSettings;
-use crate::visible::Visible;
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]

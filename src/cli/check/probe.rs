@@ -3,8 +3,13 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use bytes::Bytes;
+use http::header::{CONNECTION, DATE, HOST};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -13,8 +18,8 @@ use crate::clock::{self, Moment};
 use crate::config::{Access, Config, Methods, Route};
 use crate::credentials::Supply;
 use crate::error::Error;
-use crate::http1::{ResponseHead, Scanner};
-use crate::listener::Server;
+use crate::gateway;
+use crate::server::Server;
 use crate::upstream::Network;
 
 /// The most that is read of an answer, in bytes.
@@ -65,61 +70,60 @@ pub(super) async fn send(
         .map_err(|_| Error::Internal("a proxy for the check cannot be started"))?;
     let address = server.addresses()[0];
     let own = format!("{}/", route.prefix);
-    let request = format!(
-        "GET {} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
-        path.unwrap_or(&own)
-    );
-    let exchange = timeout(config.timeouts.response, exchange(address, &request));
+    let path = path.unwrap_or(&own);
+    let exchange = timeout(config.timeouts.response, exchange(address, path));
     let (answered, serving) = tokio::select! {
         answered = exchange => (Some(answered), None),
         ended = server.serve(std::future::pending()) => (None, Some(ended)),
     };
     match (answered, serving) {
         (Some(Ok(Ok((answer, sent, received)))), _) => {
-            Outcome::read(&answer, sent, received, config.clock.correct)
-                .ok_or(Error::Internal("the proxy for the check did not answer"))
+            Ok(Outcome::read(&answer, sent, received, config.clock.correct))
         }
+        (Some(Ok(Err(_))), _) => Err(Error::Internal("the proxy for the check did not answer")),
         (Some(Err(_)), _) => Err(Error::ResponseTimeout),
         _ => Err(Error::Internal("a proxy for the check cannot be run")),
     }
 }
 
+/// The answer to a GET, as far as its body is read, and when it was asked for and came.
 async fn exchange(
     address: SocketAddr,
-    request: &str,
-) -> std::io::Result<(Vec<u8>, Moment, Moment)> {
-    let mut stream = TcpStream::connect(address).await?;
+    path: &str,
+) -> Result<(Response<Bytes>, Moment, Moment), Box<dyn std::error::Error + Send + Sync>> {
+    let request = Request::get(path)
+        .header(HOST, "localhost")
+        .header(CONNECTION, "close")
+        .body(Empty::<Bytes>::new())?;
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let sent = Moment::now();
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::new();
-    let mut received = None;
-    while answer.len() < READ && stream.read_buf(&mut answer).await? > 0 {
-        received.get_or_insert_with(Moment::now);
-    }
-    Ok((answer, sent, received.unwrap_or_else(Moment::now)))
+    let answered = async {
+        let (parts, body) = sender.send_request(request).await?.into_parts();
+        let received = Moment::now();
+        let body = Limited::new(body, READ).collect().await?.to_bytes();
+        Ok((Response::from_parts(parts, body), sent, received))
+    };
+    // The connection only moves while it is driven.
+    let (answered, _) = tokio::join!(answered, connection);
+    answered
 }
 
 impl Outcome {
-    fn read(answer: &[u8], sent: Moment, received: Moment, corrects: bool) -> Option<Self> {
-        let span = Scanner::default().find(answer, READ).ok()??;
-        let head = bytes::Bytes::copy_from_slice(&answer[span.start..span.end]);
-        let head = ResponseHead::parse(&head).ok()?;
-        let body = &answer[span.end..];
-        // In chunks or not, an error of the gateway's is one object.
-        let start = body.iter().position(|byte| *byte == b'{').unwrap_or(0);
-        let mut values = serde_json::Deserializer::from_slice(&body[start..]).into_iter::<Value>();
-        let value = values.next().and_then(Result::ok);
+    fn read(answer: &Response<Bytes>, sent: Moment, received: Moment, corrects: bool) -> Self {
+        let value: Option<Value> = serde_json::from_slice(answer.body()).ok();
         let text = |key: &str| Some(value.as_ref()?.get(key)?.as_str()?.to_owned());
-        let told = head.fields.first("date").and_then(clock::parse_http_date);
-        let hint = head.fields.first("x-apig-proxy-hint");
-        Some(Self {
-            status: head.status,
+        let date = answer.headers().get(DATE);
+        let told = date.and_then(|date| clock::parse_http_date(date.as_bytes()));
+        let hint = answer.headers().get("x-apig-proxy-hint");
+        Self {
+            status: answer.status().as_u16(),
             code: text("error_code"),
             message: text("error_msg"),
-            hint: hint.map(|hint| String::from_utf8_lossy(hint).into_owned()),
-            ahead: told.map(|told| clock::ahead_between(told, sent, received)),
+            hint: hint.map(|hint| String::from_utf8_lossy(hint.as_bytes()).into_owned()),
+            ahead: told.map(|told| gateway::ahead_between(told, sent, received)),
             corrects,
-        })
+        }
     }
 
     pub(super) fn clock_line(&self) -> Line {

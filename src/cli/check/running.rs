@@ -3,9 +3,9 @@
 
 use std::io::Write;
 
+use super::super::ask::{Question, ask};
 use super::super::running::RunningArguments;
 use super::super::{Exit, fail};
-use crate::admin::{Question, ask};
 use crate::config::Environment;
 
 /// Asks the proxy.

@@ -14,9 +14,9 @@ use crate::clock;
 use crate::config::{self, Config, Environment, Loaded, Route, Scheme};
 use crate::credentials::Supply;
 use crate::error::Error;
-use crate::listener::network;
+use crate::escape::Visible;
+use crate::server::network;
 use crate::upstream::{Network, Probe, Secured};
-use crate::visible::Visible;
 
 /// From how many days before its end on a certificate is worth a note.
 const SOON: i64 = 14;

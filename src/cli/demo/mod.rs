@@ -17,7 +17,7 @@ use super::{Exit, fail};
 use crate::config::Environment;
 use crate::credentials;
 use crate::emulator::{Accounts, Clock, Emulator};
-use crate::listener::{Server, SetupError, network};
+use crate::server::{Server, SetupError, network};
 use auth::Auth;
 use calls::calls;
 use setting::Setting;

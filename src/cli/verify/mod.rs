@@ -7,6 +7,7 @@
 
 mod explain;
 mod lines;
+mod message;
 mod output;
 mod request;
 mod verdict;
@@ -23,8 +24,8 @@ use super::{Exit, fail};
 use crate::clock;
 use crate::config::Environment;
 use crate::credentials::Credentials;
-use crate::http1::Malformed;
 use crate::signature::SigningDate;
+use message::Malformed;
 use request::Request;
 use verdict::{Terms, Verdict};
 

@@ -8,12 +8,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use bytes::{Bytes, BytesMut};
-
 use super::super::described::Described;
 use super::super::url::Url;
+use super::message::{Framing, Head, Malformed, decode_chunks};
 use super::{VerifyArguments, VerifyError};
-use crate::http1::{BodyDecoder, Decoded, Framing, Malformed, RequestHead};
 
 /// The most that is read: the longest body that a gateway takes by default, several times over.
 const LONGEST: usize = 64 << 20;
@@ -69,13 +67,13 @@ impl Request {
     /// Reads a request as it is on the wire.
     fn parse(text: &[u8]) -> Result<Self, VerifyError> {
         let (head, rest) = split(text)?;
-        let (mut request, head) = Self::of_head(head).map_err(VerifyError::Malformed)?;
+        let (mut request, head) = Self::of_head(&head).map_err(VerifyError::Malformed)?;
         request.body = match head.framing {
-            Framing::Chunked => decode_chunks(rest)?,
-            Framing::Length(length) if head.fields.first("content-length").is_some() => {
-                request.cut(rest, length)
-            }
-            Framing::Length(_) | Framing::UntilClose => rest.to_vec(),
+            Framing::Chunked => decode_chunks(rest)
+                .map_err(VerifyError::Chunks)?
+                .ok_or(VerifyError::ChunksIncomplete)?,
+            Framing::Length(length) => request.cut(rest, length),
+            Framing::Unsaid => rest.to_vec(),
         };
         Ok(request)
     }
@@ -103,14 +101,13 @@ impl Request {
             head.extend(["Host: ", &url.host, "\r\n"]);
         }
         head.push_str("\r\n");
-        let (request, _) = Self::of_head(head.into_bytes()).map_err(VerifyError::Described)?;
+        let (request, _) = Self::of_head(head.as_bytes()).map_err(VerifyError::Described)?;
         Ok(Self { body, ..request })
     }
 
     /// A request without its body.
-    fn of_head(text: Vec<u8>) -> Result<(Self, RequestHead), Malformed> {
-        let text = Bytes::from(text);
-        let head = RequestHead::parse(&text)?;
+    fn of_head(text: &[u8]) -> Result<(Self, Head), Malformed> {
+        let head = Head::parse(text)?;
         let lines = text.split(|byte| *byte == b'\n').skip(1);
         let headers = lines.filter_map(|line| {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -121,8 +118,8 @@ impl Request {
             })
         });
         let request = Self {
-            method: head.method().to_owned(),
-            target: head.target().to_owned(),
+            method: head.method.clone(),
+            target: head.target.clone(),
             headers: headers.collect(),
             body: Vec::new(),
             notes: Vec::new(),
@@ -189,17 +186,4 @@ fn split(text: &[u8]) -> Result<(Vec<u8>, &[u8]), VerifyError> {
     }
     head.extend_from_slice(b"\r\n");
     Ok((head, rest))
-}
-
-fn decode_chunks(text: &[u8]) -> Result<Vec<u8>, VerifyError> {
-    let mut decoder = BodyDecoder::new(Framing::Chunked);
-    let mut input = BytesMut::from(text);
-    let mut body = Vec::new();
-    loop {
-        match decoder.decode(&mut input).map_err(VerifyError::Chunks)? {
-            Decoded::Piece(piece) => body.extend_from_slice(&piece),
-            Decoded::End(_) => return Ok(body),
-            Decoded::NeedsMore => return Err(VerifyError::ChunksIncomplete),
-        }
-    }
 }

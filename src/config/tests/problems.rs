@@ -265,7 +265,6 @@ fn bounds_of_the_pool_have_to_make_sense() {
     for (text, key) in [
         ("[pool]\nconnections = 0\n", "pool.connections"),
         ("[pool]\nwarm = -1\n", "pool.warm"),
-        ("[pool]\nconnections = 2\nwarm = 3\n", "pool.warm"),
         ("[pool]\nhttp2 = \"on\"\n", "pool.http2"),
         ("[pool]\nidle = \"0s\"\n", "pool.idle"),
         ("[pool]\nage = 5\n", "pool.age"),

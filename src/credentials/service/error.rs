@@ -2,7 +2,7 @@
 
 use crate::config::secret::SecretFileError;
 use crate::error::Error;
-use crate::upstream::ErrandError;
+use crate::upstream::OneshotError;
 
 /// Why a service gives nothing.
 #[derive(Debug, thiserror::Error)]
@@ -59,13 +59,13 @@ fn in_brackets(code: Option<&str>) -> String {
     code.map(|code| format!(" ({code})")).unwrap_or_default()
 }
 
-impl From<ErrandError> for ServiceError {
-    fn from(error: ErrandError) -> Self {
+impl From<OneshotError> for ServiceError {
+    fn from(error: OneshotError) -> Self {
         match error {
-            ErrandError::Unreached(error) => Self::Unreached(error),
-            ErrandError::Silent => Self::Silent,
-            ErrandError::Broken(error) => Self::Broken(error),
-            ErrandError::TooLong => Self::Garbage("it is too long"),
+            OneshotError::Unreached(error) => Self::Unreached(error),
+            OneshotError::Silent => Self::Silent,
+            OneshotError::Broken(error) => Self::Broken(error),
+            OneshotError::TooLong => Self::Garbage("it is too long"),
         }
     }
 }

@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::config::{Endpoint, with_upstream};
-use crate::listener::network;
+use crate::server::network;
 
 #[test]
 fn a_lifetime_is_told_by_the_clock_of_who_gives_it() {

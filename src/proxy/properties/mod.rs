@@ -7,21 +7,23 @@
 
 mod readings;
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use fastrand::Rng;
-use futures_util::FutureExt;
-use tokio::io::duplex;
+use http::{Request, request};
 
-use super::keyring::Ring;
-use super::message::Observed;
-use super::{Keyring, Request, Settings, admit, payload};
+use super::auth::Attempt;
+use super::body::{PreparedBody, RequestBody};
+use super::caller::CallerConnection;
+use super::context::RequestContext;
+use super::credentials::CredentialsView;
+use super::guard::{Guard, ListenerKind};
+use super::prepare::Prepared;
+use super::{RouteCredentials, Settings, route};
 use crate::clock;
 use crate::config::{Config, Environment, Methods, with_upstream};
 use crate::credentials::{Credentials, Supply, needs};
-use crate::guard::{Guard, ListenerKind};
-use crate::http1::{Caller, Incoming, RequestHead, Wire};
+use crate::signature::PayloadHash;
 use crate::telemetry::metrics::{Meter, Metrics};
 
 /// Names that the proxy owns, and some that it passes on.
@@ -87,7 +89,7 @@ pub(super) fn settings_of(config: &Config) -> Settings {
     };
     let supply = Supply::fixed(needs(config)[0], "default", &credentials);
     let guard = Guard::new(&config.access, &["127.0.0.1:8080".parse().unwrap()]);
-    Settings::new(config, guard, Keyring::new(config, &[supply]))
+    Settings::new(config, guard, RouteCredentials::new(config, &[supply]))
 }
 
 /// A name in a spelling of its own: capitals, and `_` for `-`.
@@ -160,93 +162,73 @@ fn target(random: &mut Rng) -> String {
     target
 }
 
-fn head(random: &mut Rng) -> Vec<u8> {
+fn head(random: &mut Rng) -> Option<request::Parts> {
     let methods = ["GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "CONNECT"];
     let method = methods[random.usize(..methods.len())];
-    let mut head = format!("{method} {} HTTP/1.1\r\n", target(random));
+    let mut request = Request::builder().method(method).uri(target(random));
     // Mostly what gets through, or little would be tried.
     if random.u8(..16) > 0 {
-        head.push_str("Host: localhost\r\n");
+        request = request.header("host", "localhost");
     }
     for _ in 0..random.usize(..7) {
-        head.push_str(&format!("{}: {}\r\n", name(random), value(random)));
+        request = request.header(name(random), value(random));
     }
-    head.push_str("\r\n");
-    head.into_bytes()
-}
-
-fn request_head(bytes: &[u8]) -> Option<RequestHead> {
-    RequestHead::parse(&bytes.to_vec().into()).ok()
+    // What is no head at all never gets this far.
+    Some(request.body(()).ok()?.into_parts().0)
 }
 
 /// What leaves for a head that was let through.
-fn sent(settings: &Settings, meter: &Rc<Meter>, head: RequestHead) -> Option<Vec<u8>> {
-    let (near, _far) = duplex(64);
-    let caller = Rc::new(RefCell::new(Caller::new(Wire::new(near))));
-    caller.borrow_mut().begin(&head);
-    let body = Incoming::new(caller, head.framing);
-    let request = Request {
-        head,
-        body,
-        listener: ListenerKind::Tcp,
+fn sent(
+    settings: &Settings,
+    metrics: &Rc<Meter>,
+    head: request::Parts,
+) -> Option<Request<RequestBody>> {
+    settings.guard.check(ListenerKind::Tcp, &head).ok()?;
+    let caller = CallerConnection::new(ListenerKind::Tcp, Rc::default());
+    let context = RequestContext::begin(Rc::clone(metrics), Rc::new(caller), &head);
+    let routed = route::route(settings, head, Some(0), &context).ok()?;
+    let prepared = Prepared::new(routed, PreparedBody::Empty, Some(PayloadHash::EMPTY)).ok()?;
+    let attempt = Attempt {
+        route: &settings.routes[prepared.route],
+        date: clock::signing_date(),
+        is_http2: false,
     };
-    let observed = Observed {
-        flight: meter.begin(request.head.method(), None),
-        request,
-    };
-    let ring = Ring::new(&settings.keyring);
-    let admitted = admit::admit(settings, observed).ok()?;
-    // Without a body, there is nothing to wait for.
-    let prepared = payload::prepare(settings, admitted).now_or_never()?.ok()?;
-    let route = &settings.routes[prepared.reply.route];
-    let date = clock::signing_date();
-    let held = ring.current(prepared.slot).unwrap();
-    let signed = held.proof.apply(&prepared, route, date).unwrap();
-    Some(signed.into_head().to_vec())
+    let view = CredentialsView::new(&settings.credentials);
+    let credential = view.current(prepared.slot).unwrap();
+    let signed = credential
+        .auth
+        .apply(&prepared, &attempt, RequestBody::Empty);
+    Some(signed.unwrap().into_request())
 }
 
-fn check(head: &[u8], sent: &[u8]) {
-    let shown = || {
-        format!(
-            "{:?} became {:?}",
-            String::from_utf8_lossy(head),
-            String::from_utf8_lossy(sent)
-        )
-    };
-    let mut headers = [httparse::EMPTY_HEADER; 120];
-    let mut request = httparse::Request::new(&mut headers);
-    assert!(request.parse(sent).unwrap().is_complete(), "{}", shown());
-    assert!(request.path.unwrap().starts_with("/base"), "{}", shown());
-    let folded = |name: &str| name.to_ascii_lowercase().replace('_', "-");
+fn check(head: &request::Parts, sent: &Request<RequestBody>) {
+    let shown = || format!("{head:?} became {sent:?}");
+    assert!(sent.uri().to_string().starts_with("/base"), "{}", shown());
     let values = |name: &str| -> Vec<&[u8]> {
-        let all = request
-            .headers
-            .iter()
-            .filter(|header| folded(header.name) == name);
-        all.map(|header| header.value).collect()
+        let all = sent.headers().iter();
+        let all = all.filter(|(key, _)| key.as_str().replace('_', "-") == name);
+        all.map(|(_, value)| value.as_bytes()).collect()
     };
     for name in ONCE {
         assert_eq!(values(name).len(), 1, "{name}: {}", shown());
     }
     assert_eq!(values("host"), [b"gateway.example"], "{}", shown());
     assert_eq!(values("x-stage"), [b"RELEASE"], "{}", shown());
+    let signature = b"SDK-HMAC-SHA256 Access=AK, SignedHeaders=host;x-sdk-date;x-stage";
     assert!(
-        values("authorization")[0]
-            .starts_with(b"SDK-HMAC-SHA256 Access=AK, SignedHeaders=host;x-sdk-date;x-stage"),
+        values("authorization")[0].starts_with(signature),
         "{}",
         shown()
     );
     let hops = values("apig-proxy-hop")[0];
-    assert!(
-        hops.starts_with(b"1;") || hops.starts_with(b"2;0123456789abcdef,"),
-        "{}",
-        shown()
-    );
+    let is_hop = hops.starts_with(b"1;") || hops.starts_with(b"2;0123456789abcdef,");
+    assert!(is_hop, "{}", shown());
     for name in OWNED {
         assert!(values(name).is_empty(), "{name}: {}", shown());
     }
+    let lengths = values("content-length").len();
     assert!(
-        values("content-length").len() <= 1 && values("transfer-encoding").is_empty(),
+        lengths <= 1 && values("transfer-encoding").is_empty(),
         "{}",
         shown()
     );
@@ -266,15 +248,14 @@ fn every_request_goes_where_it_should_with_each_header_of_ours_once() {
         number("PROPERTY_SEED", 20_261_124),
     );
     let (settings, mut random) = (settings(), Rng::with_seed(seed));
-    let meter = Rc::new(Metrics::new().meter());
+    let metrics = Rc::new(Metrics::new().meter());
     let mut let_through = 0;
     for _ in 0..cases {
-        let bytes = head(&mut random);
-        let Some(head) = request_head(&bytes) else {
+        let Some(head) = head(&mut random) else {
             continue;
         };
-        if let Some(sent) = sent(&settings, &meter, head) {
-            check(&bytes, &sent);
+        if let Some(sent) = sent(&settings, &metrics, head.clone()) {
+            check(&head, &sent);
             let_through += 1;
         }
     }

@@ -5,9 +5,10 @@
 //! by what it may do to a path before it compares it. This does not use the program's own decoding.
 
 use fastrand::Rng;
+use http::Request;
 use percent_encoding::percent_decode;
 
-use super::{number, request_head, sent, settings_of};
+use super::{number, sent, settings_of};
 use crate::config::{Config, LargeBody, Methods, PathRule, Route, with_upstream};
 use crate::telemetry::metrics::Metrics;
 
@@ -172,22 +173,18 @@ fn a_request_lands_on_the_route_that_judged_it_in_every_reading() {
         number("PROPERTY_SEED", 20_261_124),
     );
     let (settings, mut random) = (settings_of(&config()), Rng::with_seed(seed));
-    let meter = std::rc::Rc::new(Metrics::new().meter());
+    let metrics = std::rc::Rc::new(Metrics::new().meter());
     let gateways = READINGS.map(Gateway::new);
     let (mut let_through, mut respelt) = (0, 0);
     for _ in 0..cases {
         let path = path(&mut random);
-        let head =
-            request_head(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes());
-        let Some(sent) = sent(&settings, &meter, head.unwrap()) else {
+        let request = Request::get(path.as_str()).header("host", "localhost");
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        let Some(sent) = sent(&settings, &metrics, head) else {
             continue;
         };
-        let mut headers = [httparse::EMPTY_HEADER; 20];
-        let mut request = httparse::Request::new(&mut headers);
-        request.parse(&sent).unwrap();
-        assert_eq!(request.path, Some(path.as_str()));
-        let host = request.headers.iter().find(|header| header.name == "host");
-        let host = str::from_utf8(host.unwrap().value).unwrap();
+        assert_eq!(sent.uri(), path.as_str());
+        let host = sent.headers()["host"].to_str().unwrap();
         gateways
             .iter()
             .for_each(|gateway| gateway.check(&path, host));

@@ -25,8 +25,7 @@
 
 mod spelling;
 
-use std::borrow::Cow;
-
+use http::{HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
 use spelling::spellings;
@@ -132,11 +131,15 @@ impl Redactor {
     }
 }
 
-/// A text as the caller gets it.
-pub(super) fn redacted<'a>(redactor: Option<&Redactor>, text: &'a [u8]) -> Cow<'a, [u8]> {
-    match redactor {
-        Some(redactor) => Cow::Owned(redactor.redact(text)),
-        None => Cow::Borrowed(text),
+/// Redacts the values of headers.
+pub(super) fn headers(redactor: Option<&Redactor>, headers: &mut HeaderMap) {
+    let Some(redactor) = redactor else { return };
+    for value in headers.values_mut() {
+        let redacted = redactor.redact(value.as_bytes());
+        // What is masked is as long, and visible.
+        if let Ok(redacted) = HeaderValue::try_from(redacted) {
+            *value = redacted;
+        }
     }
 }
 

@@ -12,16 +12,15 @@
 mod short;
 mod trace;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt;
-use std::rc::Rc;
 use std::time::Duration;
 
+use http::request;
 use tracing::Level;
 
 use self::short::Short;
 use super::metrics::Outcome;
-use crate::http1::Traffic;
 pub use trace::trace_id;
 
 /// The target of the record's events.
@@ -47,100 +46,89 @@ pub enum End {
     BrokenOff,
 }
 
-/// What is said of a request as it came.
-#[derive(Clone, Debug)]
-pub struct Asked<'a> {
-    /// The method; empty if the request could not be read.
-    pub method: &'a str,
-    /// The path without the query; empty if there is none.
-    pub path: &'a str,
-    /// The value of its only `traceparent`.
-    pub traceparent: Option<&'a [u8]>,
-    /// What its bodies move.
-    pub traffic: Rc<Traffic>,
-}
-
-/// What is known of a request when it has ended.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ended<'a> {
-    pub(super) request_id: u128,
-    pub(super) route: &'a str,
-    pub(super) status: u16,
-    pub(super) outcome: Outcome,
-    pub(super) end: End,
-    pub(super) total: Duration,
-}
-
-/// What the record of one request will say.
+/// What the record of one request will say of it as it came.
 #[derive(Debug)]
 pub struct Record {
     method: Short<16>,
     path: Short<256>,
     trace_id: Option<u128>,
     gateway_request_id: RefCell<Short<64>>,
-    traffic: Rc<Traffic>,
-    queued: Cell<Duration>,
-    signing: Cell<Duration>,
-    upstream: Cell<Duration>,
-    attempts: Cell<u64>,
+}
+
+/// What is known of a request when it has ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Finished<'a> {
+    pub(crate) request_id: u128,
+    pub(crate) route: &'a str,
+    pub(crate) status: u16,
+    pub(crate) outcome: Outcome,
+    pub(crate) end: End,
+    /// Bytes of the bodies: from the caller, and to it.
+    pub(crate) bytes: (u64, u64),
+    pub(crate) durations: Durations,
+    pub(crate) attempts: usize,
+}
+
+/// How long the parts of a request took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Durations {
+    /// Waiting for room, a credential or a connection.
+    pub(crate) queued: Duration,
+    pub(crate) signing: Duration,
+    /// Waiting for the heads of answers.
+    pub(crate) upstream: Duration,
+    pub(crate) total: Duration,
 }
 
 impl Record {
     /// Begins the record of a request.
-    #[must_use]
-    pub fn of(asked: Asked<'_>) -> Self {
+    pub(crate) fn new(head: &request::Parts) -> Self {
+        let mut traceparents = head.headers.get_all("traceparent").iter();
+        let only = traceparents
+            .next()
+            .filter(|_| traceparents.next().is_none());
         Self {
-            method: Short::of(asked.method.as_bytes()),
-            path: Short::of(asked.path.as_bytes()),
-            trace_id: asked.traceparent.and_then(trace_id),
+            method: Short::of(head.method.as_str().as_bytes()),
+            path: Short::of(head.uri.path().as_bytes()),
+            trace_id: only.and_then(|value| trace_id(value.as_bytes())),
             gateway_request_id: RefCell::default(),
-            traffic: asked.traffic,
-            queued: Cell::default(),
-            signing: Cell::default(),
-            upstream: Cell::default(),
-            attempts: Cell::default(),
         }
     }
 
-    /// Takes note of a time that was spent waiting for room or for a connection.
-    pub(super) fn queued(&self, took: Duration) {
-        self.queued.set(self.queued.get() + took);
+    /// Begins the record of something that could not be read as a request.
+    pub(crate) fn unreadable() -> Self {
+        Self {
+            method: Short::default(),
+            path: Short::default(),
+            trace_id: None,
+            gateway_request_id: RefCell::default(),
+        }
     }
 
-    /// Takes note of an attempt, which has been signed.
-    pub(super) fn signed(&self, took: Duration) {
-        self.signing.set(self.signing.get() + took);
-        self.attempts.set(self.attempts.get() + 1);
-    }
-
-    /// Takes note of how long the gateway took for the head of an answer.
-    pub(super) fn gateway_answered(&self, took: Duration) {
-        self.upstream.set(self.upstream.get() + took);
-    }
-
-    /// Takes note of the name that the gateway gave the request.
-    pub(super) fn gateway_request_id(&self, id: &[u8]) {
+    /// Sets the id that the gateway gave the request.
+    pub(crate) fn gateway_request_id(&self, id: &[u8]) {
         *self.gateway_request_id.borrow_mut() = Short::of(id);
     }
 
     /// Writes the record.
-    pub(super) fn write(&self, ended: &Ended<'_>) {
+    pub(crate) fn write(&self, finished: &Finished<'_>) {
+        let durations = finished.durations;
         tracing::info!(
             target: TARGET,
-            request_id = %Id(Some(ended.request_id)),
-            route = %ended.route,
+            request_id = %Id(Some(finished.request_id)),
+            route = %finished.route,
             method = %self.method,
             path = %self.path,
-            status = u64::from(ended.status),
-            code = %Code(ended.outcome),
-            outcome = %ended.outcome(),
-            bytes_in = self.traffic.received(),
-            bytes_out = self.traffic.sent(),
-            queue_us = micros(self.queued.get()),
-            sign_us = micros(self.signing.get()),
-            upstream_us = micros(self.upstream.get()),
-            total_us = micros(ended.total),
-            attempts = self.attempts.get(),
+            status = u64::from(finished.status),
+            code = %Code(finished.outcome),
+            outcome = %finished.outcome(),
+            bytes_in = finished.bytes.0,
+            bytes_out = finished.bytes.1,
+            queue_us = micros(durations.queued),
+            sign_us = micros(durations.signing),
+            upstream_us = micros(durations.upstream),
+            total_us = micros(durations.total),
+            attempts = finished.attempts as u64,
             trace_id = %Id(self.trace_id),
             gateway_request_id = %self.gateway_request_id.borrow(),
             "access"
@@ -148,7 +136,7 @@ impl Record {
     }
 }
 
-impl Ended<'_> {
+impl Finished<'_> {
     /// The outcome that was counted, unless the answer did not come to its end after that.
     fn outcome(&self) -> &'static str {
         match (self.outcome, self.end) {

@@ -4,23 +4,23 @@ use std::fmt;
 
 /// What tells counted requests apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct RequestLabels {
+pub(crate) struct RequestLabels {
     /// Index of the route; `None` if the request was answered before one was found.
-    pub(super) route: Option<usize>,
-    pub(super) method: Method,
-    pub(super) code: u16,
-    pub(super) outcome: Outcome,
+    pub(crate) route: Option<usize>,
+    pub(crate) method: MethodLabel,
+    pub(crate) code: u16,
+    pub(crate) outcome: Outcome,
 }
 
 /// A method that is told apart from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Method(&'static str);
+pub(crate) struct MethodLabel(&'static str);
 
-impl Method {
+impl MethodLabel {
     const KNOWN: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS"];
 
     /// The method with this name, or the one that stands for all others.
-    pub(super) fn of(name: &str) -> Self {
+    pub(crate) fn of(name: &str) -> Self {
         let known = Self::KNOWN.into_iter().find(|known| *known == name);
         Self(known.unwrap_or("other"))
     }
@@ -84,9 +84,9 @@ mod tests {
 
     #[test]
     fn methods_that_are_not_known_count_as_one() {
-        assert_eq!(Method::of("PATCH").name(), "PATCH");
+        assert_eq!(MethodLabel::of("PATCH").name(), "PATCH");
         for name in ["get", "MARKER", "", "TRACE"] {
-            assert_eq!(Method::of(name).name(), "other", "{name}");
+            assert_eq!(MethodLabel::of(name).name(), "other", "{name}");
         }
     }
 

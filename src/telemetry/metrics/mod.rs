@@ -11,24 +11,20 @@
 //! Numbers that are read while requests run belong to slightly different moments.
 
 mod families;
-mod flight;
 mod histogram;
 mod labels;
 mod tally;
 mod text;
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::access::Record;
 pub use families::{FAMILIES, Family, Kind};
-pub use flight::Flight;
 use histogram::Histogram;
 pub use labels::Outcome;
-use labels::RequestLabels;
+pub(crate) use labels::{MethodLabel, RequestLabels};
 use tally::{Series, Tally};
 pub use text::{CONTENT_TYPE, Connections, Credential, State};
 
@@ -131,23 +127,18 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Begins to count a request, which is recorded at its end if there is a record for that.
-    #[must_use]
-    pub fn begin(self: &Rc<Self>, method: &str, record: Option<Record>) -> Rc<Flight> {
-        Rc::new(Flight::begin(Rc::clone(self), method, record))
-    }
-
-    /// Takes note that requests which have no answer yet get none.
+    /// Counts requests that have no answer yet as cut off from now on.
     pub fn cut_off(&self) {
         self.is_cut_off.set(true);
     }
 
-    fn is_cut_off(&self) -> bool {
+    /// Whether the process ends, so that requests without an answer get none.
+    pub(crate) fn is_cut_off(&self) -> bool {
         self.is_cut_off.get()
     }
 
     /// What a route is called, by its number.
-    fn route_name(&self, route: Option<usize>) -> Arc<str> {
+    pub(crate) fn route_name(&self, route: Option<usize>) -> Arc<str> {
         let Some(route) = route else {
             return NO_ROUTE.into();
         };
@@ -159,12 +150,12 @@ impl Meter {
         known.get(route).map_or_else(|| NO_ROUTE.into(), Arc::clone)
     }
 
-    /// Takes note of how long it took to make a signature.
+    /// Counts a signature, and how long it took.
     pub fn signed(&self, took: Duration) {
         self.shard.signing.observe(took);
     }
 
-    /// Takes note of how long the gateway took for the head of an answer.
+    /// Counts the head of an answer, and how long the gateway took for it.
     pub fn gateway_answered(&self, took: Duration) {
         self.shard.upstream.observe(took);
     }
@@ -174,16 +165,19 @@ impl Meter {
         self.gateway_errors.count(code);
     }
 
-    fn take_off(&self) {
+    /// Counts a request that begins.
+    pub(crate) fn started(&self) {
         self.shard.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn land(&self, took: Duration) {
+    /// Counts a request that has ended.
+    pub(crate) fn finished(&self, took: Duration) {
         self.shard.request.observe(took);
         self.shard.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn count(&self, labels: &RequestLabels) {
+    /// Counts an answer.
+    pub(crate) fn count(&self, labels: &RequestLabels) {
         self.requests.count(labels);
     }
 }

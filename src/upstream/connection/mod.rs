@@ -1,198 +1,231 @@
-//! What carries one request and its answer: a connection that nothing else uses meanwhile (HTTP/1.1), or a
-//! stream of one that many requests share (HTTP/2).
-//!
-//! The pipeline does not tell them apart. Both send a head that is HTTP/1.1 text, since that is what was
-//! signed, and give back heads and bodies in the same types.
+//! A connection to the gateway: sends one request and receives its answer, over HTTP/1.1 or HTTP/2.
 
-mod alone;
-mod shared;
+mod body;
+mod http1;
+mod http2;
+mod io;
 
-use std::io;
-use std::task::{Context, Poll};
+use std::error::Error as StdError;
+use std::rc::Rc;
 
 use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::OwnedSemaphorePermit;
 
-pub(super) use alone::Alone;
-pub(super) use shared::Stream;
-pub use shared::can_be_shared;
+use super::pool::{Pool, Pooled};
+pub(super) use http1::Http1Connection;
+pub(super) use http2::{Concurrency, Http2Connections, Http2Stream};
 
-use crate::http1::{Fields, Framing, Malformed, ReadError, ResponseHead, Wire};
+/// Any error, as the cause of a [`SendError`].
+pub type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// A request body that can be sent.
-pub trait Outgoing {
-    /// Why it cannot be had to its end.
-    type Error;
-
-    /// The next piece; `None` at the end.
-    ///
-    /// # Errors
-    ///
-    /// What keeps the body from being complete. The connection has to be closed then.
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>>;
+/// The longest answer head that is accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnswerLimits {
+    /// Bytes of the whole head.
+    pub bytes: usize,
+    /// Header fields.
+    pub fields: usize,
 }
 
-/// Why a request could not be sent to its end.
+impl AnswerLimits {
+    /// The most header fields that are accepted, unless a test wants otherwise.
+    pub const MAX_FIELDS: usize = 500;
+
+    /// Whether a head exceeds them, as HTTP/2 counts it (RFC 9113 §6.5.2).
+    fn are_exceeded(self, headers: &HeaderMap) -> bool {
+        let sizes = headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len() + 32);
+        headers.len() > self.fields || sizes.sum::<usize>() > self.bytes
+    }
+}
+
+/// Why no answer was received.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum SendError<E> {
-    /// Its body ended early.
-    #[error("{0}")]
-    Body(E),
-    /// The connection broke.
-    #[error(transparent)]
-    Io(#[from] io::Error),
+pub enum SendError {
+    /// The gateway did not process the request: nothing was sent, or the gateway says so. It can be sent
+    /// again, whatever its method.
+    #[error("the request was not processed")]
+    NotSent(#[source] BoxError),
+    /// The connection ended before anything of an answer was received.
+    #[error("the connection ended without an answer")]
+    NoAnswer(#[source] BoxError),
+    /// The answer is not well-formed HTTP.
+    #[error("the answer is not well-formed HTTP")]
+    BadResponse(#[source] BoxError),
+    /// The head of the answer exceeds [`AnswerLimits`].
+    #[error("the head of the answer is too large")]
+    AnswerHeadTooLarge,
+    /// The gateway sends interim answers (1xx) without end.
+    #[error("the gateway sent too many interim answers")]
+    TooManyInterim,
+    /// The connection ended in the middle of the answer's head, or after interim answers.
+    #[error("the connection ended in the middle of the answer")]
+    Broken(#[source] BoxError),
+    /// The request body failed; this is its own error, or hyper's if the body is shorter than it declared.
+    #[error("the request body failed")]
+    RequestBody(#[source] BoxError),
 }
 
-/// Why no head of an answer came.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReceiveError {
-    /// What came is not one.
-    #[error(transparent)]
-    Malformed(#[from] Malformed),
-    /// The connection broke or was closed.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// The request was not executed: it was never sent, or the gateway says that it has not looked at it.
-    #[error(transparent)]
-    Untouched(io::Error),
+/// A request that got no answer; its body is still there if nothing of the request was taken.
+struct Unsent<B> {
+    error: SendError,
+    body: Option<B>,
 }
 
-/// A connection to an upstream, taken out of its pool.
+impl<B> From<SendError> for Unsent<B> {
+    fn from(error: SendError) -> Self {
+        Self { error, body: None }
+    }
+}
+
+/// A byte stream after a protocol switch.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+
+/// A connection that was acquired for one request.
+///
+/// It belongs to the answer as well: keep it until the answer's body was read to its end, then
+/// [release](Self::release) it. Dropping it closes an HTTP/1.1 connection and ends an HTTP/2 stream.
 #[derive(Debug)]
-pub struct Connection(Way);
-
-#[derive(Debug)]
-enum Way {
-    Alone(Box<Alone>),
-    Shared(Box<Stream>),
+pub struct Connection<B> {
+    protocol: Protocol<B>,
+    /// The body of a request that was not taken, until the caller asks for it.
+    unsent: Option<B>,
+    /// Held until drop: it bounds the connections to the origin.
+    permit: OwnedSemaphorePermit,
 }
 
-impl Connection {
-    pub(super) fn alone(alone: Alone) -> Self {
-        Self(Way::Alone(Box::new(alone)))
+#[derive(Debug)]
+enum Protocol<B> {
+    Http1(Box<Http1Connection<B>>, Rc<Pool<Http1Connection<B>>>),
+    Http2(Http2Stream<B>),
+}
+
+impl<B> Connection<B>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    pub(super) fn http1(
+        connection: Http1Connection<B>,
+        pool: &Rc<Pool<Http1Connection<B>>>,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
+        Self {
+            protocol: Protocol::Http1(Box::new(connection), Rc::clone(pool)),
+            unsent: None,
+            permit,
+        }
     }
 
-    pub(super) fn shared(stream: Stream) -> Self {
-        Self(Way::Shared(Box::new(stream)))
+    pub(super) fn http2(stream: Http2Stream<B>, permit: OwnedSemaphorePermit) -> Self {
+        Self {
+            protocol: Protocol::Http2(stream),
+            unsent: None,
+            permit,
+        }
     }
 
-    /// Whether it has carried a request before.
+    #[cfg(test)]
+    pub(super) fn pool(&self) -> Option<Rc<Pool<Http1Connection<B>>>> {
+        match &self.protocol {
+            Protocol::Http1(_, pool) => Some(Rc::clone(pool)),
+            Protocol::Http2(_) => None,
+        }
+    }
+
+    /// Whether it has carried a request before, so that the gateway may be closing it for being idle.
     #[must_use]
     pub fn is_reused(&self) -> bool {
-        match &self.0 {
-            Way::Alone(alone) => alone.is_reused(),
-            Way::Shared(stream) => stream.is_reused(),
+        match &self.protocol {
+            Protocol::Http1(connection, _) => connection.is_reused(),
+            Protocol::Http2(stream) => stream.is_reused(),
         }
     }
 
-    /// Bytes that were written since it was opened; of a stream, those that were handed over to be written.
+    /// Whether it is a stream of a connection that other requests share.
     #[must_use]
-    pub fn written(&self) -> u64 {
-        match &self.0 {
-            Way::Alone(alone) => alone.written(),
-            Way::Shared(stream) => stream.written(),
-        }
+    pub fn is_http2(&self) -> bool {
+        matches!(self.protocol, Protocol::Http2(_))
     }
 
-    /// Whether something of an answer has come that was not taken yet. Of a stream it is not known.
-    #[must_use]
-    pub fn has_input(&mut self) -> bool {
-        match &mut self.0 {
-            Way::Alone(alone) => alone.has_input(),
-            Way::Shared(_) => false,
-        }
-    }
-
-    /// The bytes themselves, for what is no longer HTTP; `None` if they are shared.
-    pub fn wire(&mut self) -> Option<&mut Wire> {
-        match &mut self.0 {
-            Way::Alone(alone) => Some(alone.wire()),
-            Way::Shared(_) => None,
-        }
-    }
-
-    /// Begins a request: `head` is all of it up to the empty line, `framing` what it says of the body.
-    pub fn begin(&mut self, head: Bytes, framing: Framing, is_head: bool) {
-        match &mut self.0 {
-            Way::Alone(alone) => alone.begin(head, framing, is_head),
-            Way::Shared(stream) => stream.begin(&head, framing, is_head),
-        }
-    }
-
-    /// Sends the request, taking the body from its source only as fast as the gateway takes it.
+    /// Sends a request and receives the head of its answer, which may arrive while the body is still sent; the
+    /// upload goes on then. Interim answers are dropped; a 101 is returned, whether it was asked for or not.
+    ///
+    /// The request has an origin-form target and a `Host` header. Over HTTP/2, `:authority` is the
+    /// origin's, and headers of the connection are left out.
     ///
     /// # Errors
     ///
-    /// A [`SendError`]. After one of the connection, the answer may still be there to be read.
-    pub fn poll_send<B: Outgoing>(
-        &mut self,
-        cx: &mut Context<'_>,
-        body: &mut B,
-    ) -> Poll<Result<(), SendError<B::Error>>> {
-        match &mut self.0 {
-            Way::Alone(alone) => alone.poll_send(cx, body),
-            Way::Shared(stream) => stream.poll_send(cx, body),
-        }
+    /// A [`SendError`]. After [`SendError::NotSent`], [`Self::take_unsent_body`] may give the body back.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes an HTTP/1.1 connection, and resets an HTTP/2 stream.
+    pub async fn send(&mut self, request: Request<B>) -> Result<Response<Incoming>, SendError> {
+        let answer = match &mut self.protocol {
+            Protocol::Http1(connection, _) => connection.send(request).await,
+            Protocol::Http2(stream) => stream.send(request).await,
+        };
+        answer.map_err(|unsent| {
+            self.unsent = unsent.body;
+            unsent.error
+        })
     }
 
-    /// Reads the head of an answer, be it interim or final.
-    ///
-    /// # Errors
-    ///
-    /// A [`ReceiveError`].
-    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, ReceiveError>> {
-        match &mut self.0 {
-            Way::Alone(alone) => alone.poll_head(cx),
-            Way::Shared(stream) => stream.poll_head(cx),
-        }
+    /// The body of a request that failed with [`SendError::NotSent`] before anything of it was read.
+    pub fn take_unsent_body(&mut self) -> Option<B> {
+        self.unsent.take()
     }
 
-    /// Begins to read the body of the answer with this head; returns how long it is.
-    ///
-    /// # Errors
-    ///
-    /// A [`Malformed`] if that can be read in two ways.
-    pub fn receive(&mut self, head: &ResponseHead) -> Result<Framing, Malformed> {
-        match &mut self.0 {
-            Way::Alone(alone) => alone.receive(head),
-            Way::Shared(stream) => stream.receive(head),
-        }
-    }
-
-    /// The next piece of the answer's body; `None` at the end.
-    ///
-    /// # Errors
-    ///
-    /// A [`ReadError`].
-    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {
-        match &mut self.0 {
-            Way::Alone(alone) => alone.poll_piece(cx),
-            Way::Shared(stream) => stream.poll_piece(cx),
-        }
-    }
-
-    /// The trailers of the answer, once its end was read.
-    pub fn take_trailers(&mut self) -> Option<Fields> {
-        match &mut self.0 {
-            Way::Alone(alone) => alone.take_trailers(),
-            Way::Shared(stream) => stream.take_trailers(),
-        }
-    }
-
-    /// Has no further request sent over it: the gateway does not answer.
-    pub fn distrust(&mut self) {
-        if let Way::Shared(stream) = &self.0 {
-            stream.distrust();
-        }
-    }
-
-    /// Gives the connection back. It is kept for the next request if both sides are done with this one.
+    /// Returns it to the pool once both sides have finished the exchange, or closes it if it cannot carry
+    /// another one. An HTTP/2 stream ends. To be called within a `LocalSet`.
     pub fn release(self) {
-        match self.0 {
-            Way::Alone(alone) => alone.release(),
-            // A stream is over when it is dropped, and what was not finished is taken back then.
-            Way::Shared(_) => {}
+        let Protocol::Http1(connection, pool) = self.protocol else {
+            return;
+        };
+        if connection.is_ready() {
+            pool.put(*connection);
+        } else if !connection.is_closed() {
+            // hyper notices a moment after the last byte that it was the last.
+            let permit = self.permit;
+            tokio::task::spawn_local(async move {
+                let finished = connection.finished().await;
+                drop(permit);
+                if let Some(connection) = finished {
+                    pool.put(connection);
+                }
+            });
+        }
+    }
+
+    /// Prevents further requests over a shared connection on which the gateway does not answer.
+    pub fn mark_unusable(&self) {
+        if let Protocol::Http2(stream) = &self.protocol {
+            stream.mark_unusable();
+        }
+    }
+
+    /// The stream of the new protocol after a 101, and what was read of it already.
+    ///
+    /// # Errors
+    ///
+    /// [`std::io::ErrorKind::Unsupported`] over HTTP/2, and what ended the connection.
+    pub async fn into_stream(self) -> std::io::Result<(Box<dyn Stream>, Bytes)> {
+        match self.protocol {
+            Protocol::Http1(connection, _) => {
+                let (transport, read_ahead) = connection.into_stream().await?;
+                let stream = io::Permitted::new(transport, self.permit);
+                Ok((Box::new(stream), read_ahead))
+            }
+            Protocol::Http2(_) => Err(std::io::ErrorKind::Unsupported.into()),
         }
     }
 }

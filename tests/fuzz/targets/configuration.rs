@@ -66,5 +66,5 @@ fn check_config(config: &Config) {
         assert!(!route.stage.is_empty());
     }
     assert!(config.limits.body <= config.limits.buffered && config.limits.connections > 0);
-    assert!(!config.timeouts.response.is_zero() && config.pool.warm <= config.pool.connections);
+    assert!(!config.timeouts.response.is_zero() && config.pool.connections > 0);
 }

@@ -3,7 +3,7 @@
 //!
 //! The input is a line with the status and what is known of the request, then the body.
 
-use apig_proxy::gateway_error::{Context, Difference, GatewayError, Meaning, Shows, compare};
+use apig_proxy::gateway::{Context, Difference, GatewayError, Meaning, Shows, compare};
 
 const SECRET: &str = "MARKER";
 

@@ -140,11 +140,11 @@ fn nothing_is_added_but_the_secret_in_the_place_of_what_the_caller_sent() {
             names(&seen),
             [
                 "host",
-                "accept",
+                "content-length",
                 "x-stage",
                 "apig-proxy-hop",
-                "content-length",
-                name
+                name,
+                "accept"
             ],
             "{mode:?}"
         );

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use apig_proxy::listener::Ended;
+use apig_proxy::server::DrainOutcome;
 
 use crate::support::{FAULT, Link, Proxy, Scene, config, faulty, pause};
 
@@ -97,8 +97,8 @@ fn fault_46_the_end_of_the_process_cuts_answers_off_that_only_end_with_the_conne
     let proxy = Proxy::start(&config);
     let mut client = proxy.client();
     client.send(old(FAULT).as_bytes());
-    client.until("HTTP/1.1 200", "abc");
-    assert_eq!(proxy.ended(), Ended::CutOff);
+    client.until("HTTP/1.0 200", "abc");
+    assert_eq!(proxy.ended(), DrainOutcome::CutOff);
     let ended = client.exactly(1).unwrap_err();
     assert_eq!(ended.kind(), std::io::ErrorKind::ConnectionReset);
 }

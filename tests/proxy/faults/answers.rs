@@ -38,15 +38,20 @@ fn fault_47_what_is_not_an_answer_is_a_bad_response() {
         "HTTP/1.1 2000 OK\r\n\r\n",
         "HTTP/1.1 099 No\r\n\r\n",
         "HTTP/2.0 200 OK\r\n\r\n",
-        "HTTP/1.1 200 OK\n\n",
         "HTTP/1.1 200 OK\r\nX-A: a\0b\r\n\r\n",
         "HTTP/1.1 200 OK\r\nX-A: a\rb\r\n\r\n",
         "HTTP/1.1 200 OK\r\nX-A : 1\r\n\r\n",
         "HTTP/1.1 200 OK\r\nX-A: 1\r\n folded\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Le",
     ] {
         is_bad(bytes);
     }
+    // One that ends too early may well have been a good one.
+    let (scene, answer) = answered("HTTP/1.1 200 OK\r\nContent-Le", FAULT);
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (502, "upstream_reset")
+    );
+    assert_eq!(scene.upstream.requests().len(), 2, "it was sent twice");
 }
 
 #[test]
@@ -66,25 +71,31 @@ fn fault_47_a_bad_chunk_cuts_the_answer_off() {
 #[test]
 fn fault_48_two_lengths_are_never_relayed() {
     for bytes in [
-        "HTTP/1.1 200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
-        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
         "HTTP/1.1 200 OK\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd",
-        "HTTP/1.1 200 OK\r\ncontent-length: 3, 3\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\ncontent-length: 3, 4\r\n\r\nabc",
         "HTTP/1.1 200 OK\r\ncontent-length: -3\r\n\r\nabc",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
     ] {
         is_bad(bytes);
     }
-    let same = "HTTP/1.1 200 OK\r\ncontent-length: 3\r\nContent-Length: 3\r\n\r\nabc";
-    let (_, answer) = answered(same, FAULT);
-    assert_eq!(
-        (
-            answer.header("content-length").as_str(),
-            answer.text().as_str()
-        ),
-        ("3", "abc")
-    );
+    for bytes in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 3\r\nContent-Length: 3\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\ncontent-length: 3, 3\r\n\r\nabc",
+    ] {
+        let (_, answer) = answered(bytes, FAULT);
+        assert_eq!(answer.header("content-length"), "3");
+        assert_eq!(answer.text(), "abc");
+    }
+    for bytes in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 9\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 9\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    ] {
+        let (_, answer) = answered(bytes, FAULT);
+        assert!(answer.all("content-length").is_empty());
+        assert_eq!(answer.header("transfer-encoding"), "chunked");
+        assert_eq!(answer.text(), "abc");
+    }
 }
 
 #[test]
@@ -107,9 +118,9 @@ fn fault_48_bytes_after_an_answer_do_not_become_the_next_one() {
 #[test]
 fn fault_49_a_head_over_the_limits_is_a_bad_response() {
     for fields in [
-        format!("x-a: {}\r\n", "a".repeat(65 * 1024)),
-        "x-a: 1\r\n".repeat(101),
-        "x-a: 1\r\n".repeat(20_000),
+        format!("x-a: {}\r\n", "a".repeat(257 * 1024)),
+        "x-a: 1\r\n".repeat(501),
+        "x-a: 1\r\n".repeat(50_000),
     ] {
         let bytes = format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
         let scene = Scene::before(faulty(move |link| link.send(&bytes)));
@@ -118,30 +129,28 @@ fn fault_49_a_head_over_the_limits_is_a_bad_response() {
             (answer.status, answer.code().as_str()),
             (502, "bad_response")
         );
+        assert!(answer.text().contains("limits.answer_header"));
         scene.serves();
     }
     let bytes = format!(
-        "HTTP/1.1 200 OK\r\n{}content-length: 2\r\n\r\nok",
-        "x-a: 1\r\n".repeat(99)
+        "HTTP/1.1 200 OK\r\n{}x-b: {}\r\ncontent-length: 2\r\n\r\nok",
+        "x-a: 1\r\n".repeat(498),
+        "b".repeat(250 * 1024)
     );
     let scene = Scene::before(faulty(move |link| link.send(&bytes)));
-    assert_eq!(scene.proxy.exchange(FAULT).all("x-a").len(), 99);
+    let answer = scene.proxy.exchange(FAULT);
+    assert_eq!(answer.all("x-a").len(), 498);
+    assert_eq!(answer.header("x-b").len(), 250 * 1024);
+    scene.serves();
 }
 
 #[test]
-fn fault_50_interim_answers_are_passed_on_up_to_a_bound_and_an_unasked_switch_is_refused() {
+fn fault_50_interim_answers_are_dropped_up_to_a_bound_and_an_unasked_switch_is_refused() {
     let scene = Scene::before(faulty(|link| {
         while link.send("HTTP/1.1 102 Processing\r\n\r\n").is_ok() {}
         Ok(())
     }));
-    let mut client = scene.client();
-    let mut answer = client.send(FAULT.as_bytes()).answer();
-    let mut interim = 0;
-    while answer.status == 102 {
-        interim += 1;
-        assert!(interim < 100);
-        answer = client.answer();
-    }
+    let answer = scene.proxy.exchange(FAULT);
     assert_eq!(
         (answer.status, answer.code().as_str()),
         (502, "bad_response")
@@ -149,23 +158,12 @@ fn fault_50_interim_answers_are_passed_on_up_to_a_bound_and_an_unasked_switch_is
     scene.serves();
     is_bad("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
 
-    let hints = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\nConnection: x\r\nx: 1\r\n\
-                 Content-Length: 5\r\nTransfer_Encoding: chunked\r\nAlt-Svc: h3=\":443\"\r\n\r\n\
+    let hints = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n\
                  HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
     let scene = Scene::before(faulty(move |link| link.send(hints)));
-    let mut client = scene.client();
-    let early = client.send(FAULT.as_bytes()).answer();
-    assert_eq!(
-        (early.status, early.header("link").as_str()),
-        (103, "</a>; rel=preload")
-    );
-    assert_eq!(early.headers.len(), 1, "{early:?}");
-    assert_eq!(client.answer().text(), "ok");
-    // An HTTP/1.0 caller does not know interim answers.
-    assert_eq!(
-        scene.proxy.exchange(FAULT.replace("1.1", "1.0")).text(),
-        "ok"
-    );
+    let answer = scene.proxy.exchange(FAULT);
+    assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+    assert!(answer.all("link").is_empty());
     scene.serves();
 }
 
@@ -194,8 +192,7 @@ fn fault_51_a_body_where_none_may_be_is_dropped_and_the_connection_not_used_agai
         let answer = client.send(FAULT.as_bytes()).answer();
         assert_eq!((answer.status, answer.body.len()), (status, 0));
         assert!(answer.all("transfer-encoding").is_empty());
-        let told = answer.all("content-length");
-        assert_eq!(told, if status == 304 { vec!["4"] } else { vec![] });
+        assert!(answer.all("content-length").is_empty());
         let next = client
             .send(b"GET /other HTTP/1.1\r\nHost: localhost\r\n\r\n")
             .answer();
@@ -237,10 +234,9 @@ fn fault_52_an_answer_until_the_close_is_relayed_in_chunks() {
         client.send(FAULT.replace("HTTP/1.1", "HTTP/1.0").as_bytes());
         let answer = client.answer();
         assert!(answer.all("transfer-encoding").is_empty());
-        assert_eq!(
-            (answer.text().as_str(), answer.header("connection").as_str()),
-            ("until the end", "close")
-        );
+        // Such a body ends with the connection.
+        assert_eq!(answer.text(), "until the end");
+        assert!(answer.all("content-length").is_empty());
     }
 }
 
@@ -248,7 +244,7 @@ fn fault_52_an_answer_until_the_close_is_relayed_in_chunks() {
 fn fault_53_trailers_reach_the_caller_that_takes_them() {
     let bytes = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 7\r\nContent-Length: 9\r\n\r\n";
     for (te, expected) in [
-        ("TE: trailers\r\n", "X-Sum: 7\r\n\r\n"),
+        ("TE: trailers\r\n", "x-sum: 7\r\n\r\n"),
         ("TE: gzip\r\n", "\r\n"),
         ("", "\r\n"),
     ] {

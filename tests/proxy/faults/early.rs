@@ -5,7 +5,7 @@ use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use crate::bodies::post;
-use crate::support::{Link, Scene, Seen, Upstream, answer, pause, wait_until};
+use crate::support::{Link, PATIENCE, Scene, Seen, Upstream, answer, pause, wait_until};
 
 /// More than the buffers of the system take, so that the proxy is still sending.
 const LONG: usize = 11 << 20;
@@ -130,11 +130,14 @@ fn fault_55_an_early_answer_that_is_complete_leaves_the_upload_running() {
         ("HEAD", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"),
     ] {
         for content_type in ["application/json", "multipart/form-data"] {
-            let scene = Scene::before(early(bytes, |link| {
+            let (told, arrived) = mpsc::channel();
+            let told = Mutex::new(told);
+            let scene = Scene::before(early(bytes, move |link| {
                 pause(Duration::from_millis(200));
                 let mut left = vec![0; LONG];
                 link.stream.read_exact(&mut left)?;
                 assert!(left.iter().all(|byte| *byte == b'a'));
+                told.lock().unwrap().send(()).unwrap();
                 Ok(())
             }));
             let request = post(content_type, &vec![b'a'; LONG]);
@@ -143,6 +146,7 @@ fn fault_55_an_early_answer_that_is_complete_leaves_the_upload_running() {
             let answer = client.try_answer(method == "HEAD").unwrap();
             assert_eq!(answer.status.to_string(), bytes[9..12]);
             // Both connections go on where the request ends.
+            arrived.recv_timeout(PATIENCE).unwrap();
             let next = "GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n";
             assert_eq!(client.send(next.as_bytes()).answer().text(), "ok");
             assert_eq!(scene.upstream.requests().len(), 2, "{method} {bytes}");

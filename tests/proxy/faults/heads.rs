@@ -79,9 +79,9 @@ fn fault_13_what_concerns_one_connection_ends_here_in_every_spelling() {
     let names = seen.headers.iter().map(|header| header.0.as_str());
     let expected = [
         "host",
+        "content-length",
         "x-stage",
         "apig-proxy-hop",
-        "content-length",
         "x-sdk-date",
         "authorization",
     ];

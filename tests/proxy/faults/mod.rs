@@ -15,6 +15,7 @@ mod early;
 mod encoded;
 mod guard;
 mod heads;
+mod http2_callers;
 mod loops;
 mod network;
 mod passed;

@@ -120,16 +120,6 @@ fn a_request_that_waits_too_long_for_a_connection_is_refused() {
     scene.serves();
 }
 
-#[test]
-fn connections_are_kept_ready_if_configured() {
-    let scene = Scene::with(Upstream::start(), |config| config.pool.warm = 4);
-    wait_until("they are opened without a request", || {
-        scene.upstream.connections() >= 4
-    });
-    scene.serves();
-    assert_eq!(scene.upstream.requests().len(), 1);
-}
-
 /// A proxy of the network: it takes `CONNECT`, and passes on to `to` if its answer is a success.
 fn network_proxy(reply: &'static str, to: SocketAddr) -> (SocketAddr, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

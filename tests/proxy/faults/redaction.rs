@@ -88,7 +88,7 @@ fn fault_100_secrets_of_every_mode_are_redacted_in_body_headers_reason_and_trail
                 write!(
                     out,
                     "HTTP/1.1 {status} no {secret}\r\nx-request-id: {secret}\r\nx-echo: a={secret}; b\r\nx-echo: {}\r\n\
-                     transfer-encoding: chunked\r\n\r\n",
+                     trailer: x-trailer\r\ntransfer-encoding: chunked\r\n\r\n",
                     secret.replace('/', "%2F")
                 )?;
                 for spelled in spellings(secret) {

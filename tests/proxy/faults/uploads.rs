@@ -114,10 +114,14 @@ fn fault_21_a_body_is_asked_for_only_when_nothing_is_against_it() {
         let answer = scene.refuses(other, 417, "bad_request");
         assert!(answer.text().contains("100-continue"));
     }
-    // A caller that does not wait needs no answer to that.
+    // A caller that does not wait may be asked for what it has sent already.
     let mut client = scene.client();
     client.send((declared(2, "Expect: 100-continue\r\n") + "{}").as_bytes());
-    assert_eq!(client.answer().status, 200);
+    let mut answer = client.answer();
+    if answer.status == 100 {
+        answer = client.answer();
+    }
+    assert_eq!(answer.status, 200);
     // An HTTP/1.0 caller does not know that answer.
     let old = declared(2, "Expect: 100-continue\r\n").replace("HTTP/1.1", "HTTP/1.0");
     let mut client = scene.client();
@@ -293,15 +297,15 @@ fn fault_33_what_does_not_fit_the_budget_waits_a_second_is_then_refused_and_late
 #[test]
 fn fault_33_connections_over_the_limit_wait_until_others_end() {
     let scene = Scene::with(Upstream::start(), |config| config.limits.connections = 3);
-    let get = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let mut open: Vec<_> = (0..3).map(|_| scene.client()).collect();
     for client in &mut open {
-        assert_eq!(client.send(get).answer().status, 200);
+        client.send((declared(2, "Expect: 100-continue\r\n")).as_bytes());
+        assert_eq!(client.answer().status, 100, "it is being served");
     }
     let mut excess = scene.client();
-    excess.send(get);
+    excess.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     pause(Duration::from_millis(200));
-    assert_eq!(scene.upstream.requests().len(), 3);
+    assert_eq!(scene.upstream.requests().len(), 0);
     drop(open);
     assert_eq!(excess.answer().status, 200);
 }

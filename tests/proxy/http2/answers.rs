@@ -90,8 +90,8 @@ fn http2_brings_answers_without_a_body() {
         );
         let answer = asked("GET", &format!("/304{late}"));
         assert_eq!(
-            (answer.status, answer.all("content-length")),
-            (304, vec!["70".to_owned()])
+            (answer.status, answer.header("etag").as_str()),
+            (304, "\"a\"")
         );
         let answer = asked("GET", &format!("/empty{late}"));
         assert_eq!(
@@ -117,7 +117,7 @@ fn http2_brings_answers_without_a_body() {
 }
 
 #[test]
-fn http2_brings_interim_answers_and_trailers() {
+fn http2_brings_trailers_and_no_interim_answers() {
     let scene = Scene::busy(answering(|mut exchange| async move {
         let hints = Response::builder()
             .status(103)
@@ -126,7 +126,7 @@ fn http2_brings_interim_answers_and_trailers() {
             .respond
             .send_informational(hints.body(()).unwrap())?;
         tokio::task::yield_now().await;
-        let mut stream = exchange.begin(200, &[("content-type", "text/plain")], false)?;
+        let mut stream = exchange.begin(200, &[("trailer", "x-sum")], false)?;
         send_all(&mut stream, "one", false).await?;
         let mut trailers = HeaderMap::new();
         trailers.insert("x-sum", HeaderValue::from_static("1"));
@@ -135,11 +135,6 @@ fn http2_brings_interim_answers_and_trailers() {
     }));
     let mut client = scene.proxy.client();
     client.send(b"GET /a HTTP/1.1\r\nHost: localhost\r\nTE: trailers\r\n\r\n");
-    let interim = client.answer();
-    assert_eq!(
-        (interim.status, interim.header("link").as_str()),
-        (103, "</a>; rel=preload")
-    );
     let head = client.until("HTTP/1.1 200 OK\r\n", "\r\n\r\n");
     assert!(head.contains("transfer-encoding: chunked\r\n"), "{head}");
     let body = client.until("3\r\none\r\n0\r\n", "\r\n\r\n");

@@ -74,6 +74,14 @@ impl Program {
         Client::connect(self.address)
     }
 
+    /// The most memory that it has had, in KiB.
+    pub(crate) fn peak_memory(&self) -> usize {
+        let status = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(status).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        line.unwrap().trim_end_matches("kB").trim().parse().unwrap()
+    }
+
     /// The lines of records, once there are so many.
     pub(crate) fn records(&self, count: usize) -> Vec<String> {
         let mut found = Vec::new();

@@ -12,7 +12,7 @@ use apig_proxy::config::{
     UnixSocketConfig, UpstreamTls, UpstreamUrl,
 };
 use apig_proxy::credentials::{self, Credentials, Supply, needs};
-use apig_proxy::listener::{self, Ended, Server};
+use apig_proxy::server::{self, DrainOutcome, Server};
 use apig_proxy::upstream::Network;
 use http::HeaderValue;
 use tokio::sync::oneshot;
@@ -58,6 +58,7 @@ pub(crate) fn config_to(address: SocketAddr) -> Config {
             buffered: 256 << 20,
             connections: 4096,
             header: 64 << 10,
+            answer_header: 256 << 10,
         },
         timeouts: Timeouts {
             connect: Duration::from_secs(5),
@@ -73,7 +74,6 @@ pub(crate) fn config_to(address: SocketAddr) -> Config {
             connections: 1024,
             idle: Duration::from_secs(50),
             age: Duration::from_secs(600),
-            warm: 0,
             http2: true,
         },
         access: Access::default(),
@@ -142,7 +142,7 @@ pub(crate) struct Proxy {
     pub(crate) addresses: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
     stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<Ended>>,
+    thread: Option<JoinHandle<DrainOutcome>>,
 }
 
 impl Proxy {
@@ -171,7 +171,7 @@ impl Proxy {
 
     /// Starts a proxy whose secrets come from where its configuration and the environment say.
     pub(crate) fn start_from(config: &Config, environment: &Environment) -> Self {
-        let network = listener::network(config).unwrap();
+        let network = server::network(config).unwrap();
         let open = |need: credentials::Need| {
             Supply::open(need, &config.credentials[need.set], environment).unwrap()
         };
@@ -244,7 +244,7 @@ impl Proxy {
     }
 
     /// Waits for the end, which somebody else has asked for.
-    pub(crate) fn ended_by_itself(mut self) -> Ended {
+    pub(crate) fn ended_by_itself(mut self) -> DrainOutcome {
         let ended = self.thread.take().unwrap().join().unwrap();
         self.stop = None;
         ended
@@ -258,7 +258,7 @@ impl Proxy {
     }
 
     /// Waits for the end.
-    pub(crate) fn ended(mut self) -> Ended {
+    pub(crate) fn ended(mut self) -> DrainOutcome {
         self.begin_stopping();
         self.thread.take().unwrap().join().unwrap()
     }

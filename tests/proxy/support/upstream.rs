@@ -193,6 +193,11 @@ impl Upstream {
         self.seen.lock().unwrap().clone()
     }
 
+    /// Forgets the requests that came.
+    pub(crate) fn forget(&self) {
+        self.seen.lock().unwrap().clear();
+    }
+
     /// The only request that came.
     pub(crate) fn only_request(&self) -> Seen {
         let requests = self.requests();

@@ -12,7 +12,7 @@ use super::error::ServiceError;
 use crate::clock::{self, Moment};
 use crate::config::Endpoint;
 use crate::credentials::{Credentials, Origin, checked};
-use crate::upstream::{Network, Reply};
+use crate::upstream::{Network, OneshotResponse};
 
 /// An answer that was read whole.
 #[derive(Debug)]
@@ -70,8 +70,8 @@ impl Answer {
     where
         B: Into<bytes::Bytes>,
     {
-        let reply = network.errand(endpoint, request.map(Into::into), limit);
-        let Reply {
+        let reply = network.oneshot(endpoint, request.map(Into::into), limit);
+        let OneshotResponse {
             status,
             headers,
             body,

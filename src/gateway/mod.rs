@@ -1,0 +1,208 @@
+//! Reads the refusals of API Gateway, and explains them to somebody who knows nothing of signatures.
+//!
+//! Pure: an answer goes in, its meaning and one line of advice come out. The gateway's messages may
+//! change without notice, so its code decides, and loose words of the message decide only where one
+//! code stands for many things (`APIG.0301`).
+//!
+//! Some refusals echo the canonical request as the gateway made it. [`compare()`] holds it against the
+//! one that was signed: what differs was changed on the way, and if nothing does, the secret key is
+//! wrong.
+//!
+//! ```
+//! use apig_proxy::gateway::{Context, GatewayError, Meaning};
+//!
+//! let body = br#"{"error_msg":"Backend timeout.","error_code":"APIG.0203","request_id":"7d"}"#;
+//! let error = GatewayError::read(504, body).unwrap();
+//! assert_eq!((error.code.as_str(), &error.meaning), ("APIG.0203", &Meaning::BackendTimeout));
+//! let hint = error.hint(&Context::default()).unwrap();
+//! assert!(hint.starts_with("the service behind the API did not answer in time"));
+//! ```
+//!
+//! # What can go wrong
+//!
+//! A service behind the gateway can answer in the same shape, so a meaning is a reason to advise or
+//! to slow down, and no proof that the gateway spoke. An echo holds the values of signed headers,
+//! `X-Security-Token` among them: `Debug` and hints never show one.
+
+mod clock;
+mod compare;
+mod hint;
+mod read;
+
+use std::fmt;
+
+use crate::signature::SigningDate;
+
+pub use clock::{Evidence, GatewayClock, ahead_between};
+pub use compare::{Change, Difference, compare};
+
+/// What the gateway says in an answer that is an error of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayError {
+    /// Its code, like `APIG.0301`: at most 40 letters, digits, `.`, `_` and `-`.
+    pub code: String,
+    /// What it means.
+    pub meaning: Meaning,
+}
+
+impl GatewayError {
+    /// The longest body that is read, in bytes. Room for an echo of the longest head that the gateway
+    /// takes; anything longer is not one of its errors.
+    pub const LONGEST_BODY: usize = 256 * 1024;
+
+    /// Reads an answer. `None` if it is not an error of the gateway: another status, another shape, or
+    /// a code that begins with none of `APIG.`, `APIGW.`, `APIC.` and `ModelArts.`.
+    #[must_use]
+    pub fn read(status: u16, body: &[u8]) -> Option<Self> {
+        read::read(status, body)
+    }
+
+    /// One line that says what is wrong and what to do: visible ASCII, at most 400 bytes. `None` if
+    /// there is nothing to advise.
+    ///
+    /// It never holds a secret or a value of the caller's, but for the name of a header or of a query
+    /// pair.
+    #[must_use]
+    pub fn hint(&self, context: &Context<'_>) -> Option<String> {
+        hint::hint(&self.meaning, context)
+    }
+}
+
+/// What a refusal means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Meaning {
+    /// The signature is not the one that the gateway computed.
+    SignatureMismatch {
+        /// The canonical request as the gateway made it, if it says so.
+        echoed: Option<Echo>,
+    },
+    /// The date of the signature is more than 15 minutes off, or a temporary key is past its end.
+    Expired {
+        /// The date of the signature, as the gateway read it.
+        signed: Option<SigningDate>,
+        /// The gateway's own time. Without it, it may be the key that has expired.
+        server: Option<SigningDate>,
+    },
+    /// The access key is locked for five minutes, after more than five failures in a row.
+    KeyLocked,
+    /// The gateway does not know the access key.
+    UnknownKey,
+    /// A token is missing, broken or past its end.
+    InvalidToken,
+    /// The gateway does not know the app.
+    UnknownApp,
+    /// The request is not authenticated, and the message does not say more.
+    Unauthorized,
+    /// The caller is known, and may not call this API.
+    Forbidden,
+    /// The account is in arrears, frozen or restricted.
+    Arrears,
+    /// No API is published under this host, stage, path and method.
+    ApiNotFound,
+    /// The API does not take this method.
+    MethodNotAllowed,
+    /// Too many calls, or a quota is used up.
+    Throttled,
+    /// The body is longer than the gateway takes.
+    BodyTooLarge,
+    /// The target is longer than the gateway takes.
+    TargetTooLong,
+    /// A header, or all of them together, are longer than the gateway takes.
+    HeadersTooLarge,
+    /// The service behind the API cannot be reached.
+    BackendUnavailable,
+    /// The service behind the API did not answer in time.
+    BackendTimeout,
+    /// The gateway does not take the TLS version of the connection.
+    TlsVersion,
+    /// The gateway wants a client certificate, or another one.
+    ClientCertificate,
+    /// The service that checks keys and tokens is down.
+    IamUnavailable,
+    /// Something else.
+    Other,
+}
+
+impl Meaning {
+    /// Whether the gateway may count the refusal towards the lock of the key.
+    ///
+    /// It does so for a signature that does not match, and [`Meaning::KeyLocked`] shows that it has.
+    /// Its documentation does not say whether an expired signature counts, so one does here: to stop
+    /// too early costs a few refusals, to stop too late costs five minutes for everybody with that key.
+    /// [`Meaning::UnknownKey`] does not count, because there is no key to lock.
+    #[must_use]
+    pub fn is_signature_failure(&self) -> bool {
+        matches!(
+            self,
+            Self::SignatureMismatch { .. } | Self::Expired { .. } | Self::KeyLocked
+        )
+    }
+}
+
+/// The canonical request as the gateway made it: `|` stands for a newline, and the end may be cut off.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Echo(String);
+
+impl Echo {
+    /// The text. It holds the values of signed headers, so it is not for logs.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Echo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Echo([redacted], {} bytes)", self.0.len())
+    }
+}
+
+/// What a request shows so that it is let in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shows {
+    /// A signature.
+    #[default]
+    Signature,
+    /// A token of IAM.
+    Token,
+    /// The code of an app.
+    AppCode,
+    /// An API key.
+    ApiKey,
+}
+
+/// What the proxy knows of the refused request.
+#[derive(Clone, Copy, Default)]
+pub struct Context<'a> {
+    /// What the request shows.
+    pub shows: Shows,
+    /// The canonical request that was signed.
+    pub canonical_request: Option<&'a str>,
+    /// Whether the key is a temporary one.
+    pub has_security_token: bool,
+    /// How many seconds the gateway's clock is ahead of this machine's, if that is known.
+    pub clock_offset: Option<i64>,
+    /// Whether requests are signed with the gateway's time (configuration key `clock.correct`).
+    pub corrects_clock: bool,
+    /// The stage that the request named, from configuration.
+    pub stage: &'a str,
+    /// The gateway's host, from configuration.
+    pub host: &'a str,
+}
+
+impl fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("shows", &self.shows)
+            .field("has_security_token", &self.has_security_token)
+            .field("clock_offset", &self.clock_offset)
+            .field("corrects_clock", &self.corrects_clock)
+            .field("stage", &self.stage)
+            .field("host", &self.host)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

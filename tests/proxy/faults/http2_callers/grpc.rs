@@ -1,0 +1,109 @@
+//! gRPC: number 87.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request};
+
+use super::{Caller, Reply, run};
+use crate::support::{Exchange, Gateway, Proxy, Way, config_to, send_all};
+use apig_proxy::config::MediaRange;
+
+/// A gateway that answers a call with three messages and a status in the trailers, and one for `/refused`
+/// with the status alone.
+async fn echo(mut exchange: Exchange) -> Result<(), h2::Error> {
+    if exchange.target() == "/refused" {
+        let status = [("content-type", "application/grpc"), ("grpc-status", "5")];
+        exchange.begin(200, &status, true)?;
+        return Ok(());
+    }
+    let mut stream = exchange.begin(200, &[("content-type", "application/grpc")], false)?;
+    for message in ["one", "two", "three"] {
+        send_all(&mut stream, message, false).await?;
+    }
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    trailers.insert("grpc-message", HeaderValue::from_static("fine"));
+    stream.send_trailers(trailers)
+}
+
+fn call(url: &str) -> Request<()> {
+    let request = Request::post(url).header("te", "trailers");
+    let request = request.header("content-type", "application/grpc+proto");
+    request.body(()).unwrap()
+}
+
+fn proxy(gateway: &Gateway) -> Proxy {
+    let mut config = config_to(gateway.address);
+    let grpc = MediaRange::Exact("application/grpc".to_owned());
+    config.signing.unsigned.push(grpc);
+    Proxy::start(&config)
+}
+
+#[test]
+fn fault_87_calls_of_both_kinds_reach_the_gateway_over_http2_and_get_their_status() {
+    let gateway = Gateway::plan().script(echo).start();
+    let proxy = proxy(&gateway);
+    run(async {
+        let caller = Caller::connect(proxy.address).await;
+        let url = "http://localhost/test.Echo/Unary";
+        let reply = caller.exchange(call(url), "message").await.unwrap();
+        assert_eq!((reply.status, reply.text()), (200, "onetwothree"));
+        assert_eq!(reply.header("content-type"), "application/grpc");
+        let trailers = reply.trailers.unwrap();
+        assert_eq!(trailers["grpc-status"], "0");
+        assert_eq!(trailers["grpc-message"], "fine");
+
+        let (reply, mut stream) = caller
+            .begin(call("http://localhost/test.Echo/Streaming"), false)
+            .await
+            .unwrap();
+        for message in ["a", "b", "c"] {
+            stream.send_data(Bytes::from(message), false).unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        stream.send_data(Bytes::new(), true).unwrap();
+        let reply = Reply::read(reply.await.unwrap()).await.unwrap();
+        assert_eq!(reply.trailers.unwrap()["grpc-status"], "0");
+
+        let reply = caller.exchange(call("http://localhost/refused"), "message");
+        let reply = reply.await.unwrap();
+        assert_eq!((reply.status, reply.header("grpc-status")), (200, "5"));
+    });
+    let arrived = gateway.arrived();
+    assert_eq!(arrived.len(), 3);
+    for (call, body) in arrived.iter().zip(["message", "abc", "message"]) {
+        assert_eq!(call.way, Way::Http2);
+        assert_eq!(call.seen.header("te"), "trailers");
+        assert_eq!(call.seen.header("content-type"), "application/grpc+proto");
+        assert_eq!(call.seen.body, body.as_bytes());
+        assert!(!call.seen.verified().body_signed);
+    }
+}
+
+#[test]
+fn fault_87_errors_of_the_proxy_carry_a_grpc_status() {
+    let gateway = Gateway::plan().script(echo).start();
+    let proxy = proxy(&gateway);
+    let mut down = config_to("127.0.0.1:1".parse().unwrap());
+    down.signing.unsigned = vec![MediaRange::Any];
+    let down = Proxy::start(&down);
+    run(async {
+        for (proxy, url, status, code) in [
+            (&proxy, "http://evil.example/a/b", "7", "host_not_allowed"),
+            (&proxy, "http://localhost/a/../b", "13", "bad_target"),
+            (&down, "http://localhost/a/b", "14", "upstream_unreachable"),
+        ] {
+            let caller = Caller::connect(proxy.address).await;
+            let reply = caller.exchange(call(url), "message").await.unwrap();
+            assert_eq!(
+                (reply.status, reply.header("grpc-status")),
+                (200, status),
+                "{code}"
+            );
+            assert_eq!(reply.header("content-type"), "application/grpc");
+            let message = reply.header("grpc-message");
+            assert!(message.starts_with(&format!("PROXY.{code}: ")), "{message}");
+            assert!(reply.body.is_empty());
+        }
+    });
+    assert!(gateway.arrived().is_empty());
+}

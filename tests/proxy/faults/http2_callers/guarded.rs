@@ -1,0 +1,196 @@
+//! What holds for every caller holds over HTTP/2: numbers 81 to 83.
+
+use std::future::poll_fn;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::Reason;
+use http::{Request, Version};
+
+use super::frames::{Frames, HEADERS_END, field};
+use super::{Caller, get, post, run};
+use crate::support::{ANSWERED, Scene, Upstream, answer, pause};
+
+#[test]
+fn fault_81_http2_callers_are_guarded_limited_signed_and_answered_like_others() {
+    let scene = Scene::plain();
+    run(async {
+        let caller = Caller::connect(scene.proxy.address).await;
+        let foreign = Request::get("http://localhost/").header("origin", "null");
+        let mut many = Request::get("http://localhost/");
+        for number in 0..101 {
+            many = many.header(format!("x-{number}"), "1");
+        }
+        let long = format!("http://localhost/{}", "a".repeat(32 * 1024));
+        for (request, status, code) in [
+            (get("http://evil.example/"), 403, "host_not_allowed"),
+            (foreign.body(()).unwrap(), 403, "origin_not_allowed"),
+            (get("http://localhost/a/../b"), 400, "bad_target"),
+            (get(&long), 414, "target_too_long"),
+            (many.body(()).unwrap(), 431, "header_too_large"),
+        ] {
+            let reply = caller.exchange(request, "").await.unwrap();
+            assert_eq!(reply.refused(), (status, code.to_owned()));
+        }
+        assert!(scene.upstream.requests().is_empty());
+
+        let reply = caller.get("http://localhost/v1/a?b=c").await;
+        assert_eq!((reply.status, reply.text()), (200, ANSWERED));
+        let body = Bytes::from(vec![b'x'; 1 << 20]);
+        for content_type in ["application/json", "multipart/form-data; boundary=x"] {
+            let request = post("http://localhost/upload", content_type);
+            let reply = caller.exchange(request, body.clone()).await.unwrap();
+            assert_eq!((reply.status, reply.text()), (200, ANSWERED));
+        }
+        let requests = scene.upstream.requests();
+        assert_eq!(requests.len(), 3);
+        assert_eq!(requests[0].line, "GET /v1/a?b=c HTTP/1.1");
+        for (seen, is_signed) in requests.iter().zip([true, true, false]) {
+            assert_eq!(seen.header("host"), scene.upstream.address.to_string());
+            assert_eq!(seen.verified().body_signed, is_signed);
+        }
+        assert!(requests[1].body == body && requests[2].body == body);
+    });
+    scene.serves();
+}
+
+#[test]
+fn fault_81_http2_callers_and_gateways_may_take_turns_within_one_exchange() {
+    let scene = Scene::before(Upstream::handling(|link| {
+        use std::io::Read;
+        let Some(head) = link.head()? else {
+            return Ok(());
+        };
+        if head.target() == "/next" {
+            link.seen(&head);
+            return link.send(answer("200 OK", "", ANSWERED));
+        }
+        link.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")?;
+        for _ in 0..3 {
+            link.stream.read_exact(&mut [0; 10])?;
+            link.send("4\r\npong\r\n")?;
+        }
+        link.stream.read_exact(&mut [0; 5])?;
+        link.send("0\r\n\r\n")
+    }));
+    run(async {
+        let caller = Caller::connect(scene.proxy.address).await;
+        let request = post("http://localhost/turns", "multipart/mixed");
+        let (reply, mut stream) = caller.begin(request, false).await.unwrap();
+        stream.send_data("ping1".into(), false).unwrap();
+        let mut body = reply.await.unwrap().into_body();
+        for turn in 0..3 {
+            assert_eq!(body.data().await.unwrap().unwrap(), "pong");
+            if turn < 2 {
+                stream.send_data("ping2".into(), turn == 1).unwrap();
+            }
+        }
+        while let Some(rest) = body.data().await {
+            assert!(rest.unwrap().is_empty());
+        }
+    });
+    scene.serves();
+}
+
+#[test]
+fn fault_82_an_authority_that_is_missing_foreign_or_not_the_host_is_refused() {
+    let scene = Scene::plain();
+    run(async {
+        let caller = Caller::connect(scene.proxy.address).await;
+        // A target without an authority cannot be said in HTTP/2.
+        let bare = |host: Option<&str>| {
+            let mut request = Request::get("/").version(Version::HTTP_11);
+            if let Some(host) = host {
+                request = request.header("host", host);
+            }
+            request.body(()).unwrap()
+        };
+        let other = |host: &str| {
+            let request = Request::get("http://localhost/").header("host", host);
+            request.body(()).unwrap()
+        };
+        for (request, status, code) in [
+            (bare(None), 400, "bad_host"),
+            (bare(Some("evil.example")), 403, "host_not_allowed"),
+            (other("evil.example"), 400, "bad_request"),
+            (other("127.0.0.1"), 400, "bad_request"),
+            (
+                get("http://localhost.evil.example/"),
+                403,
+                "host_not_allowed",
+            ),
+        ] {
+            let reply = caller.exchange(request, "").await.unwrap();
+            assert_eq!(reply.refused(), (status, code.to_owned()));
+        }
+        assert!(scene.upstream.requests().is_empty());
+        for request in [bare(Some("localhost")), other("localhost")] {
+            assert_eq!(caller.exchange(request, "").await.unwrap().status, 200);
+        }
+    });
+    assert_eq!(scene.upstream.requests().len(), 2);
+    scene.serves();
+}
+
+#[test]
+fn fault_82_headers_of_a_connection_are_an_error_of_their_stream() {
+    let scene = Scene::plain();
+    run(async {
+        for (name, value) in [
+            ("connection", "keep-alive"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "websocket"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "close"),
+            ("te", "gzip"),
+        ] {
+            let mut frames = Frames::connect(scene.proxy.address).await;
+            let block = [frames.get(), field(name, value)].concat();
+            frames.headers(1, HEADERS_END, &block).await.unwrap();
+            assert_eq!(
+                frames.reset_of(1).await,
+                Some(Reason::PROTOCOL_ERROR),
+                "{name}"
+            );
+            assert!(scene.upstream.requests().is_empty(), "{name}");
+            // The connection carries on.
+            let block = [frames.get(), field("te", "trailers")].concat();
+            frames.headers(3, HEADERS_END, &block).await.unwrap();
+            frames.answer_of(3).await;
+            assert_eq!(scene.upstream.requests().len(), 1, "{name}");
+            scene.upstream.forget();
+        }
+    });
+    scene.serves();
+}
+
+#[test]
+fn fault_83_a_declared_length_over_the_limit_is_answered_and_other_streams_go_on() {
+    let scene = Scene::before(Upstream::scripted(|seen, out| {
+        if seen.target() == "/slow" {
+            pause(Duration::from_millis(500));
+        }
+        out.write_all(answer("200 OK", "", ANSWERED).as_bytes())
+    }));
+    run(async {
+        let caller = Caller::connect(scene.proxy.address).await;
+        let (other, _) = caller
+            .begin(get("http://localhost/slow"), true)
+            .await
+            .unwrap();
+        let request = Request::post("http://localhost/")
+            .header("content-length", (13 << 20).to_string())
+            .body(())
+            .unwrap();
+        let (reply, mut stream) = caller.begin(request, false).await.unwrap();
+        stream.send_data(vec![0; 30_000].into(), false).unwrap();
+        let reply = super::Reply::read(reply.await.unwrap()).await.unwrap();
+        assert_eq!(reply.refused(), (413, "body_too_large".to_owned()));
+        let reset = poll_fn(|cx| stream.poll_reset(cx)).await.unwrap();
+        assert_eq!(reset, Reason::NO_ERROR);
+        let other = super::Reply::read(other.await.unwrap()).await.unwrap();
+        assert_eq!((other.status, other.text()), (200, ANSWERED));
+    });
+    assert_eq!(scene.upstream.requests().len(), 1);
+    scene.serves();
+}

@@ -1,0 +1,187 @@
+//! Streams that end early, stall, or are many: numbers 84, 85, 88 and 89.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use h2::Reason;
+use tokio::time::sleep;
+
+use super::frames::Frames;
+use super::{Caller, Reply, get, post, run};
+use crate::support::frames::{END_HEADERS, RST_STREAM, SETTINGS};
+use crate::support::{ANSWERED, PATIENCE, Scene, Upstream, answer, pause};
+
+#[test]
+fn fault_84_a_reset_stream_is_a_caller_that_went_away_and_other_streams_go_on() {
+    let (told, tell) = mpsc::channel();
+    let told = Mutex::new(told);
+    let scene = Scene::before(Upstream::handling(move |link| {
+        while let Some(head) = link.head()? {
+            if head.target() == "/slow" {
+                pause(Duration::from_millis(800));
+            } else if head.target() != "/next" {
+                // Until the proxy closes the connection.
+                link.drain();
+                told.lock().unwrap().send(head.target().to_owned()).unwrap();
+                return Ok(());
+            }
+            link.seen(&head);
+            link.send(answer("200 OK", "", ANSWERED))?;
+        }
+        Ok(())
+    }));
+    run(async {
+        let caller = Caller::connect(scene.proxy.address).await;
+        // Hashed bodies are not sent before they are complete.
+        let hashed = post("http://localhost/hashed", "text/plain");
+        let (_hashed, mut stream) = caller.begin(hashed, false).await.unwrap();
+        stream.send_data("abc".into(), false).unwrap();
+        sleep(Duration::from_millis(100)).await;
+        stream.send_reset(Reason::CANCEL);
+        sleep(Duration::from_millis(100)).await;
+        assert_eq!(scene.upstream.connections(), 0);
+
+        let (other, _) = caller
+            .begin(get("http://localhost/slow"), true)
+            .await
+            .unwrap();
+        let streamed = post("http://localhost/streamed", "multipart/mixed");
+        let (_streamed, mut stream) = caller.begin(streamed, false).await.unwrap();
+        stream.send_data("abc".into(), false).unwrap();
+        let (hanging, _) = caller
+            .begin(get("http://localhost/hang"), true)
+            .await
+            .unwrap();
+        sleep(Duration::from_millis(300)).await;
+        stream.send_reset(Reason::CANCEL);
+        drop(hanging);
+        let other = Reply::read(other.await.unwrap()).await.unwrap();
+        assert_eq!((other.status, other.text()), (200, ANSWERED));
+        let mut ended = [(); 2].map(|()| tell.recv_timeout(PATIENCE).unwrap());
+        ended.sort();
+        assert_eq!(ended, ["/hang", "/streamed"]);
+    });
+    assert_eq!(scene.upstream.requests().len(), 1);
+    scene.serves();
+}
+
+#[test]
+fn fault_85_a_stream_that_is_not_read_holds_up_no_other_and_takes_bounded_memory() {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&sent);
+    let scene = Scene::before(Upstream::scripted(move |seen, out| {
+        if seen.target() != "/endless" {
+            return out.write_all(answer("200 OK", "", ANSWERED).as_bytes());
+        }
+        out.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")?;
+        let chunk = [b"10000\r\n", &[b'x'; 1 << 16][..], b"\r\n"].concat();
+        loop {
+            out.write_all(&chunk)?;
+            counted.fetch_add(1 << 16, Ordering::SeqCst);
+        }
+    }));
+    run(async {
+        let caller = Caller::connect(scene.proxy.address).await;
+        let stalled = caller.begin(get("http://localhost/endless"), true);
+        let _stalled = stalled.await.unwrap().0.await.unwrap();
+        let mut before = usize::MAX;
+        while sent.load(Ordering::SeqCst) != before {
+            before = sent.load(Ordering::SeqCst);
+            sleep(Duration::from_millis(500)).await;
+        }
+        // Most of it is in the sockets of the system.
+        assert!(before < 24 << 20, "{before}");
+        for _ in 0..100 {
+            assert_eq!(caller.get("http://localhost/other").await.text(), ANSWERED);
+        }
+        assert_eq!(sent.load(Ordering::SeqCst), before);
+    });
+    scene
+        .proxy
+        .exchange("GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n");
+}
+
+#[test]
+fn fault_88_a_stop_sends_goaway_and_running_streams_finish() {
+    let upstream = Upstream::scripted(|_, out: &mut dyn Write| {
+        pause(Duration::from_secs(1));
+        out.write_all(answer("200 OK", "", ANSWERED).as_bytes())
+    });
+    let mut scene = Scene::before(upstream);
+    run(async {
+        let caller = Caller::connect(scene.proxy.address).await;
+        let idle = Caller::connect(scene.proxy.address).await;
+        let (running, _) = caller.begin(get("http://localhost/"), true).await.unwrap();
+        sleep(Duration::from_millis(300)).await;
+        scene.proxy.begin_stopping();
+        idle.connection.await.unwrap().unwrap();
+        assert!(idle.sender.ready().await.is_err());
+        sleep(Duration::from_millis(200)).await;
+        let late = caller.begin(get("http://localhost/late"), true).await;
+        assert!(late.is_err() || late.unwrap().0.await.is_err());
+        let reply = Reply::read(running.await.unwrap()).await.unwrap();
+        assert_eq!((reply.status, reply.text()), (200, ANSWERED));
+        drop(caller.sender);
+        caller.connection.await.unwrap().unwrap();
+    });
+    assert_eq!(scene.upstream.requests().len(), 1);
+    scene.proxy.ended();
+}
+
+#[test]
+fn fault_89_more_than_256_streams_wait_and_none_is_lost() {
+    let scene = Scene::before(Upstream::scripted(|_, out| {
+        pause(Duration::from_millis(100));
+        out.write_all(answer("200 OK", "", ANSWERED).as_bytes())
+    }));
+    run(async {
+        let caller = Caller::connect(scene.proxy.address).await;
+        // With its answer the settings have come.
+        assert_eq!(caller.get("http://localhost/first").await.status, 200);
+        let urls: Vec<String> = (0..600).map(|n| format!("http://localhost/{n}")).collect();
+        let replies = join_all(urls.iter().map(|url| caller.get(url))).await;
+        assert!(replies.iter().all(|reply| reply.text() == ANSWERED));
+    });
+    let requests = scene.upstream.requests();
+    assert_eq!(requests.len(), 601);
+    requests.iter().for_each(|seen| {
+        seen.verified();
+    });
+    scene.serves();
+}
+
+#[test]
+fn fault_89_streams_beyond_the_limit_of_the_settings_are_refused() {
+    let scene = Scene::plain();
+    run(async {
+        let mut frames = Frames::connect(scene.proxy.address).await;
+        let settings = frames.next().await.unwrap();
+        assert_eq!(settings.kind, SETTINGS);
+        let limit = [&[0, 3][..], &256_u32.to_be_bytes()].concat();
+        assert!(settings.payload.chunks(6).any(|one| one == limit));
+        let block = frames.post();
+        for number in 0..300 {
+            frames
+                .headers(2 * number + 1, END_HEADERS, &block)
+                .await
+                .unwrap();
+        }
+        let mut refused = Vec::new();
+        while refused.len() < 44 {
+            let frame = frames.next().await.unwrap();
+            if frame.kind == RST_STREAM {
+                assert_eq!(
+                    frame.payload,
+                    u32::from(Reason::REFUSED_STREAM).to_be_bytes()
+                );
+                refused.push(frame.stream);
+            }
+        }
+        assert!(refused.iter().all(|stream| *stream > 2 * 255 + 1));
+    });
+    assert!(scene.upstream.requests().is_empty());
+    scene.serves();
+}
