@@ -1,6 +1,6 @@
 //! Bodies that are held until they are complete.
 //!
-//! A short body stays in the frames it came in. A long one is copied to blocks of one size, so that what
+//! A short body stays in the frames it came in. A long one is copied to blocks, so that what
 //! it takes is its length and at most one block, however small its frames were, and so that the buffers
 //! of the connection it came over are free again.
 
@@ -11,6 +11,10 @@ use crate::proxy::memory_budget::Reservation;
 /// Size of a block, in bytes; a longer body is a long one. With the page for its beginning it is a power of two, which
 /// allocators do not round up.
 const BLOCK: usize = 60 * 1024;
+
+/// Size of the further blocks of a body of over 1 MiB, in bytes: the page before each one is a 64th of it then,
+/// where it is a 16th of a short block.
+const LARGE_BLOCK: usize = 252 * 1024;
 
 /// A frame of at least this many bytes is kept as it came, in a short body. Shorter ones are copied
 /// together, since each one that is kept takes memory of its own.
@@ -49,7 +53,8 @@ impl Buffer {
         let is_first = self.length == 0;
         self.length += frame.len();
         if self.length > BLOCK {
-            self.copy(&frame, BLOCK);
+            let is_large = self.length > 1024 * 1024;
+            self.copy(&frame, if is_large { LARGE_BLOCK } else { BLOCK });
         } else if is_first || frame.len() >= KEPT {
             self.keep_last();
             self.chunks.push(frame);
@@ -151,6 +156,11 @@ mod tests {
             [10, 5000, BLOCK, BLOCK, BLOCK, 7]
         );
         assert!(kept(&[1; 2 * BLOCK + 3]).await.len() < 10);
+        let large = kept(&[100_000; 30]).await;
+        assert!(
+            large.contains(&LARGE_BLOCK) && large.len() < 30,
+            "{large:?}"
+        );
     }
 
     #[test]

@@ -113,7 +113,7 @@ where
         let interim = Arc::<InterimCounter>::default();
         interim.watch(&mut request);
         let (head, body) = request.into_parts();
-        let (body, failure) = TrackedBody::new(body);
+        let (body, failure) = TrackedBody::new(body, Some(Rc::clone(&self.traffic)));
         let mark = self.traffic.mark();
         let mut answer = pin!(
             self.sender

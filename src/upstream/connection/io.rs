@@ -1,10 +1,10 @@
 //! The bytes of an HTTP/1.1 connection, counted, so that an error can be told apart by how far the exchange got.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
@@ -15,6 +15,10 @@ pub(super) struct Traffic {
     written: Cell<u64>,
     read: Cell<u64>,
     is_read_closed: Cell<bool>,
+    /// Whether the last write has to wait until the peer reads.
+    is_write_blocked: Cell<bool>,
+    /// Who waits for that.
+    writable: RefCell<Option<Waker>>,
 }
 
 /// A point in the traffic of a connection.
@@ -43,6 +47,22 @@ impl Traffic {
     /// Whether the peer has closed the connection, or reading has failed.
     pub(super) fn is_read_closed(&self) -> bool {
         self.is_read_closed.get()
+    }
+
+    /// Ready unless a write waits for the peer.
+    pub(super) fn poll_writable(&self, cx: &Context<'_>) -> Poll<()> {
+        if !self.is_write_blocked.get() {
+            return Poll::Ready(());
+        }
+        *self.writable.borrow_mut() = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn set_write_blocked(&self, is_blocked: bool) {
+        self.is_write_blocked.set(is_blocked);
+        if !is_blocked && let Some(waker) = self.writable.take() {
+            waker.wake();
+        }
     }
 }
 
@@ -122,6 +142,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for CountedIo<S> {
             return Poll::Pending;
         }
         let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.traffic.set_write_blocked(outcome.is_pending());
         if let Poll::Ready(Ok(count)) = &outcome {
             let written = &self.traffic.written;
             written.set(written.get() + *count as u64);

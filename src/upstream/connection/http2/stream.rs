@@ -91,7 +91,7 @@ where
             return Err(SendError::NotSent(error.into()).into());
         }
         let (head, body) = request.into_parts();
-        let (body, failure) = TrackedBody::new(body);
+        let (body, failure) = TrackedBody::new(body, None);
         let request = Request::from_parts(head, body);
         let answer = self
             .connection
