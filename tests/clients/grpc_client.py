@@ -165,14 +165,11 @@ def failures(check: Callable[[bool, str], None], calls: Calls, server: Server) -
 
     for method, reads in (("/test.Echo/Hang", 0), ("/test.Echo/HangLate", 1)):
         server.cancelled.clear()
-        before = len(server.calls)
+        server.hanging.clear()
         stream = calls.channel.unary_stream(method)(b"x", timeout=PATIENCE, metadata=calls.metadata(method))
         for _ in range(reads):
             next(stream)
-        for _ in range(200):
-            if len(server.calls) > before:
-                break
-            time.sleep(0.02)
+        check(server.hanging.wait(PATIENCE / 2), f"{method}: the call does not begin")
         stream.cancel()
         check(stream.code() == grpc.StatusCode.CANCELLED, f"{method}: cancelled, and it is {stream.code()}")
         check(server.cancelled.wait(PATIENCE / 2), f"{method}: the server does not learn that the call was cancelled")

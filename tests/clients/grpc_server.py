@@ -17,6 +17,8 @@ class Server(grpc.GenericRpcHandler):
 
     def __init__(self) -> None:
         self.calls: list[str] = []
+        # A call that hangs has begun, and has ended. One that is cancelled before it began never does either.
+        self.hanging = threading.Event()
         self.cancelled = threading.Event()
         self.metadata: Metadata = []
         self.server = grpc.server(ThreadPoolExecutor(64), handlers=[self], options=[
@@ -75,15 +77,25 @@ class Server(grpc.GenericRpcHandler):
         context.abort(grpc.StatusCode.DATA_LOSS, "lost")
 
     def hang(self, message: bytes, context: grpc.ServicerContext) -> bytes:
-        self._wait_until_cancelled(context)
+        self._ended(context).wait(PATIENCE)
         return message
 
     def hang_late(self, message: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        # Before the message: after it, a call that has been cancelled does not come back here.
+        ended = self._ended(context)
         yield message
-        self._wait_until_cancelled(context)
+        ended.wait(PATIENCE)
 
-    def _wait_until_cancelled(self, context: grpc.ServicerContext) -> None:
+    def _ended(self, context: grpc.ServicerContext) -> threading.Event:
+        """Set when the call ends, which is told to the test as well."""
         ended = threading.Event()
-        context.add_callback(ended.set)
-        if ended.wait(PATIENCE):
+
+        def end() -> None:
             self.cancelled.set()
+            ended.set()
+
+        # False if it has ended already.
+        if not context.add_callback(end):
+            end()
+        self.hanging.set()
+        return ended
