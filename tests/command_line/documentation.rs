@@ -8,6 +8,7 @@ use apig_proxy::telemetry::metrics::{FAMILIES, Kind};
 use crate::program::Place;
 
 const README: &str = include_str!("../../README.md");
+const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
 const COMMANDS: &str = include_str!("../../docs/commands.md");
 const OPERATIONS: &str = include_str!("../../docs/operations.md");
 
@@ -41,7 +42,7 @@ fn the_table_of_metrics_lists_every_one() {
 
 #[test]
 fn the_configuration_table_lists_every_key_with_its_default() {
-    let table = table("keys");
+    let table = table(CONFIGURATION, "keys");
     let mut expected = "| key | default | meaning |\n|---|---|---|\n".to_owned();
     let mut row = |name: String, key: &Key| {
         let default = if key.default.is_empty() {
