@@ -12,8 +12,9 @@ WORKDIR /src
 COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
 # Cargo wants every target of the manifest to be there, also those that are not built.
-RUN sed -n 's/^path = "\(tests\/.*\)"$/\1/p' Cargo.toml | xargs -d '\n' -n 1 install -D /dev/null
+RUN sed -n 's/^path = "\(\(tests\|deploy\)\/.*\)"$/\1/p' Cargo.toml | xargs -d '\n' -n 1 install -D /dev/null
 COPY src src
+COPY config config
 COPY deploy/cargo-static.sh deploy/
 # What was downloaded and compiled before is kept from one build to the next.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \

@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # What .ci/fast and .ci/full share: steps with their time, and Debian packages. Sourced, not run.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds what is released, for the machine it runs on, into target/release-files:
 #
-#     deploy/release.sh
+#     deploy/release.sh              # the static binary
+#     deploy/release.sh --packages   # and a .deb, an .rpm, an SBOM (CycloneDX) and checksums
 #
 # The static binary is optimised by a profile (PGO) of the load of tests/bench: small and large requests, hashed and
 # streamed, over HTTP/1.1 and HTTP/2. That needs llvm-profdata of the compiler's LLVM version. Without it, the binary
@@ -33,5 +34,32 @@ else
   echo "hint: run 'rustup component add llvm-tools', or install the package llvm-$llvm" >&2
 fi
 CARGO_TARGET_DIR=$builds deploy/cargo-static.sh "${arguments[@]}"
-install -D -m 0755 "$builds/$host/dist/apig-proxy" "$target/release-files/apig-proxy"
-echo "release.sh: built $target/release-files/apig-proxy" >&2
+files=$target/release-files
+install -D -m 0755 "$builds/$host/dist/apig-proxy" "$files/apig-proxy"
+echo "release.sh: built $files/apig-proxy" >&2
+[[ ${1:-} == --packages ]] || exit 0
+
+for tool in cargo-deb cargo-generate-rpm cargo-cyclonedx; do
+  command -v "$tool" >/dev/null || cargo install --debug --locked "$tool"
+done
+
+# What the packages hold, where [package.metadata.deb] and [package.metadata.generate-rpm] expect it.
+package=target/package-files
+rm -rf "$package"
+mkdir -p "$package/man"
+install -m 0755 "$files/apig-proxy" "$package/apig-proxy"
+for unit in service socket; do
+  sed 's|/usr/local/bin/|/usr/bin/|' "deploy/systemd/apig-proxy.$unit" >"$package/apig-proxy.$unit"
+done
+for shell in bash zsh fish; do
+  "$files/apig-proxy" completions "$shell" >"$package/apig-proxy.$shell"
+done
+cargo run --quiet --locked --example man -- "$package/man"
+gzip --best --no-name "$package"/man/*.1
+
+cargo deb --no-build --no-strip --quiet --output "$files/"
+cargo generate-rpm --output "$files/"
+cargo cyclonedx --quiet --format json --override-filename apig-proxy.cdx
+mv apig-proxy.cdx.json "$files/"
+(cd "$files" && sha256sum apig-proxy apig-proxy.cdx.json ./*.deb ./*.rpm >SHA256SUMS)
+echo "release.sh: packages are in $files" >&2

@@ -2,7 +2,8 @@
 # Whether what is in deploy/ works: the image in containers, the units under a real systemd, the manifests against every
 # version of Kubernetes, the alerts in unit tests. What is missing is installed.
 #
-#     tests/deploy/run.sh PATH-OF-STATIC-APIG-PROXY
+#     deploy/release.sh --packages
+#     tests/deploy/run.sh target/release-files/apig-proxy
 set -euo pipefail
 binary=$(realpath "$1")
 cd "$(dirname "$0")/../.."
@@ -10,7 +11,7 @@ here=tests/deploy
 
 missing=()
 for pair in podman:podman runc:runc shellcheck:shellcheck promtool:prometheus openssl:openssl curl:curl \
-  systemd-analyze:systemd kubectl:kubernetes-client; do
+  systemd-analyze:systemd kubectl:kubernetes-client rpm:rpm; do
   command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
 done
 [[ -e /usr/bin/catatonit || -e /usr/libexec/podman/catatonit ]] || missing+=(catatonit)
@@ -37,7 +38,8 @@ git ls-files -z '*.sh' .ci | xargs -0 shellcheck --external-sources
 "$work/requirements/bin/hadolint" Dockerfile
 
 failed=()
-for check in "metrics" "manifests $work/requirements-checkov/bin/checkov" "image $binary" "pods $binary" "compose $binary" "units $binary"; do
+for check in "metrics" "manifests $work/requirements-checkov/bin/checkov" "image $binary" "pods $binary" "compose $binary" "units $binary" \
+  "packages $(dirname "$binary")"; do
   read -ra words <<<"$check"
   printf '\n--> %s\n' "${words[0]}"
   "$python" "$here/${words[0]}.py" "${words[@]:1}" || failed+=("${words[0]}")

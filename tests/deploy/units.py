@@ -48,10 +48,17 @@ def analysis(checks: Checks, folder: Path, binary: str) -> None:
     checks.check(level <= LOOSEST, f"exposure {level}, at most {LOOSEST}", security.stdout + security.stderr)
 
 
-class Machine:
-    """A systemd that runs as the first process of a container, with the programs of this machine."""
+# Nothing of this machine is changed: what a container writes to /usr stays in its memory.
+WRITABLE_USR = ("mkdir -p /mnt && mount -t tmpfs none /mnt && mkdir /mnt/upper /mnt/work && "
+                "mount -t overlay -o lowerdir=/usr,upperdir=/mnt/upper,workdir=/mnt/work none /usr && ")
 
-    def __init__(self, podman: Podman, folder: Path, binary: str) -> None:
+
+class Machine:
+    """A systemd that runs as the first process of a container, with the programs of this machine.
+
+    It has the proxy as the guide installs it, or no proxy and a /usr that packages can be installed into."""
+
+    def __init__(self, podman: Podman, folder: Path, binary: str | None) -> None:
         self.podman = podman
         self.root = folder / "root"
         for name in ("etc/systemd/system/apig-proxy.service.d", "etc/apig-proxy", "local/bin", "usr", "var", "run", "tmp", "proc", "sys", "dev"):
@@ -62,15 +69,16 @@ class Machine:
             shutil.copy(f"/etc/{name}", self.root / "etc")
         (self.root / "etc/machine-id").touch()
         units = self.root / "etc/systemd/system"
-        for unit in UNITS:
+        for unit in UNITS if binary else []:
             shutil.copy(unit, units)
         (units / "checks.target").write_text(TARGET)
         # What takes half a minute in earnest takes two seconds here.
         (units / "apig-proxy.service.d/checks.conf").write_text("[Service]\nWatchdogSec=2s\n")
-        shutil.copy(binary, self.root / "local/bin/apig-proxy")
+        if binary:
+            shutil.copy(binary, self.root / "local/bin/apig-proxy")
         volumes = ["--volume=/usr:/usr:ro", f"--volume={self.root}/local:/usr/local:ro"]
         # systemd makes mounts for its services and wants those to be seen by them.
-        first = "mount --make-rshared / && exec /lib/systemd/systemd --unit=checks.target"
+        first = ("" if binary else WRITABLE_USR) + "mount --make-rshared / && exec /lib/systemd/systemd --unit=checks.target"
         podman.output("run", "--detach", "--name=machine", "--network=none", "--systemd=always", "--cap-add=SYS_ADMIN,SYS_PTRACE", *volumes,
                       "--rootfs", str(self.root), "sh", "-c", first)
         if not until(lambda: self("systemctl", "is-system-running").stdout.strip() in ("running", "degraded"), 60):
