@@ -14,6 +14,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+from checks import Checks
 from gateway import Gateway
 from proxy import Proxy
 
@@ -28,14 +29,8 @@ MODES = {
 }
 LIMITS = '[timeouts]\nheader_read = "5s"\nbody_idle = "5s"\nidle = "5s"\n'
 
-passed = failed = 0
-
-
-def check(holds: bool, what: str) -> None:
-    global passed, failed
-    passed, failed = passed + holds, failed + (not holds)
-    if not holds:
-        print(f"FAILED {what}", flush=True)
+checks = Checks()
+check = checks.check
 
 
 def served(port: int) -> bool:
@@ -88,8 +83,8 @@ def main() -> int:
     for name, options in MODES.items():
         attack(sys.argv[1], name, options)
     print(f"{time.monotonic() - started:.0f} s")
-    print(f"{passed} passed, {failed} failed", flush=True)
-    return 1 if failed else 0
+    print(f"{checks.passed} passed, {checks.failed} failed", flush=True)
+    return 1 if checks.failed else 0
 
 
 if __name__ == "__main__":

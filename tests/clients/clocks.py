@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from checks import Checks
 from gateway import Gateway
 from proxy import Proxy
 
@@ -61,14 +62,8 @@ def run(binary: str, seconds: int, corrects: bool, steps) -> None:
         check(code == 0, f"the proxy ended with {code}")
 
 
-passed = failed = 0
-
-
-def check(holds: bool, what: str) -> None:
-    global passed, failed
-    passed, failed = passed + holds, failed + (not holds)
-    if not holds:
-        print(f"FAILED {what}", flush=True)
+checks = Checks()
+check = checks.check
 
 
 def corrected(seconds: int):
@@ -112,8 +107,8 @@ def main() -> int:
         run(sys.argv[1], seconds, True, corrected(seconds))
     run(sys.argv[1], 0, True, jumping)
     run(sys.argv[1], -1200, False, reporting)
-    print(f"{passed} passed, {failed} failed", flush=True)
-    return 1 if failed else 0
+    print(f"{checks.passed} passed, {checks.failed} failed", flush=True)
+    return 1 if checks.failed else 0
 
 
 if __name__ == "__main__":

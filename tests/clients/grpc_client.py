@@ -18,20 +18,9 @@ from pathlib import Path
 
 import grpc
 
+from checks import Checks
 from grpc_server import LARGEST, PATIENCE, Metadata, Server
 from grpc_setup import Signing, signing_for, start_gateway, start_proxy
-
-
-class Checks:
-    def __init__(self) -> None:
-        self.passed = 0
-        self.failed = 0
-
-    def check(self, holds: bool, what: str) -> None:
-        self.passed += holds
-        self.failed += not holds
-        if not holds:
-            print(f"FAILED {what}", flush=True)
 
 
 class Calls:

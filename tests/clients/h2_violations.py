@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from checks import Checks
 from gateway import Gateway
 from h2_cases import Case, cases
 from h2_floods import floods
@@ -20,18 +21,6 @@ from proxy import Proxy
 ROOM = 48
 # A connection without a stream is idle, also when a part of a frame has come.
 LIMITS = '[timeouts]\nheader_read = "3s"\nkeep_alive = "3s"\n'
-
-
-class Checks:
-    def __init__(self) -> None:
-        self.passed = 0
-        self.failed = 0
-
-    def check(self, holds: bool, what: str) -> None:
-        self.passed += holds
-        self.failed += not holds
-        if not holds:
-            print(f"FAILED {what}", flush=True)
 
 
 def run(case: Case, port: int) -> str:

@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from browsers import Browser, Chromium, Firefox
+from checks import Checks
 from gateway import Gateway, Request
 from proxy import Proxy
 
@@ -155,18 +156,6 @@ class Pages:
         self.page = PAGE.replace("SCRIPT", script)
         name = "localhost" if attack in LOCAL else "evil.test"
         browser.open(f"http://{name}:{self.port}/{script if script.isdigit() else 'page'}")
-
-
-class Checks:
-    """Counts what held and what did not."""
-
-    def __init__(self) -> None:
-        self.passed = self.failed = 0
-
-    def check(self, holds: bool, what: str) -> None:
-        self.passed, self.failed = self.passed + holds, self.failed + (not holds)
-        if not holds:
-            print(f"FAILED {what}", flush=True)
 
 
 def wait_for(holds: Callable[[], object], patience: float) -> bool:

@@ -18,6 +18,7 @@ from pathlib import Path
 import http2_senders
 import senders
 from cases import Case, RandomCases, fixed
+from checks import Checks
 from gateway import Gateway, Refused, Request
 from proxy import Proxy
 from senders import Result, header_list
@@ -31,20 +32,6 @@ HTTP2 = {"curl, HTTP/2": 30, "curl, ALPN": 30, "httpx, HTTP/2": 250, "node, HTTP
 RAW = {"socket", "expecting", "frames"}
 # What the proxy adds, once each if at all.
 ADDED = {"host", "content-length", "transfer-encoding", "authorization", "x-sdk-date", "x-stage", "x-sdk-content-sha256", "apig-proxy-hop"}
-
-
-class Checks:
-    """Counts what held and what did not."""
-
-    def __init__(self) -> None:
-        self.passed = 0
-        self.failed = 0
-
-    def check(self, holds: bool, what: str) -> None:
-        self.passed += holds
-        self.failed += not holds
-        if not holds:
-            print(f"FAILED {what}", flush=True)
 
 
 def respelt(target: str) -> str:

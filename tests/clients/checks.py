@@ -1,0 +1,13 @@
+"""Counts what held and what did not."""
+
+
+class Checks:
+    def __init__(self) -> None:
+        self.passed = 0
+        self.failed = 0
+
+    def check(self, holds: bool, what: str) -> None:
+        self.passed += holds
+        self.failed += not holds
+        if not holds:
+            print(f"FAILED {what}", flush=True)
