@@ -1,39 +1,67 @@
-"""Prints for each number of the table of faults the tests that show it, and fails if one has none.
+"""Prints for each number of docs/faults.md the tests that show it. Fails if a number has none, or if a test asserts nothing.
 
-    python tests/faults.py
+    python3 tests/faults.py
 
-The numbers are those of the module documentation in tests/proxy/faults: 1 to 33 are faults of callers,
-34 to 43 of connections, 44 to 61 of answers, 62 to 80 of the machine, 81 to 89 of HTTP/2 callers, 90 to 92
-of what the gateway reads differently, 93 to 103 attacks and misuse. A test shows a number when its name
-begins with `fault_NN_` or `fault_NNN_`.
+A test shows a number when its name begins with `fault_NN_` or `fault_NNN_`. It asserts something if it uses an
+`assert` macro, or calls a function of the tests that does.
 """
 
 import re
 import sys
 from pathlib import Path
 
+from size import File
+
 ROOT = Path(__file__).parent.parent
-# 80 takes an hour; the others belong to parts that are not built yet.
-EXCLUDED = {80, *range(90, 93)}
-REQUIRED = [number for number in range(1, 104) if number not in EXCLUDED]
-TEST = re.compile(r"#\[(?:tokio::)?test[^\n]*\]\n(?:\s*#\[[^\n]*\]\n)*\s*(?:async )?fn fault_(\d{2,3})_(\w+)\(")
+# The hour of load is tests/clients/soak.py, which .ci/nightly runs.
+ELSEWHERE = {80}
+NUMBERED = re.compile(r"fault_(\d{2,3})_(\w+)")
 
 
-def found() -> dict[int, list[str]]:
-    tests: dict[int, list[str]] = {}
-    for file in sorted([*ROOT.glob("tests/*/**/*.rs"), *ROOT.glob("src/**/*.rs")]):
-        for number, sentence in TEST.findall(file.read_text()):
-            tests.setdefault(int(number), []).append(f"{sentence.replace('_', ' ')} ({file.relative_to(ROOT)})")
-    return tests
+def documented() -> set[int]:
+    return {int(number) for number in re.findall(r"^(\d+)\. ", (ROOT / "docs/faults.md").read_text(), re.MULTILINE)}
+
+
+def functions() -> dict[str, list[tuple[Path, set[str]]]]:
+    """Every function of src and tests: where it is, and the words of its body."""
+    found: dict[str, list[tuple[Path, set[str]]]] = {}
+    for path in sorted([*ROOT.glob("tests/*/**/*.rs"), *ROOT.glob("src/**/*.rs")]):
+        file = File(path, with_tests=True)
+        for name, words in file.bodies:
+            found.setdefault(name, []).append((path.relative_to(ROOT), words))
+    return found
+
+
+def asserting(found: dict[str, list[tuple[Path, set[str]]]]) -> set[str]:
+    """The names of functions that assert, by themselves or by what they call."""
+    names: set[str] = set()
+    while True:
+        more = {
+            name
+            for name, bodies in found.items()
+            if any(word.startswith("assert") or word in names for _, words in bodies for word in words - {name})
+        }
+        if more == names:
+            return names
+        names = more
 
 
 def main() -> int:
-    tests = found()
-    for number in sorted({*REQUIRED, *tests}):
-        for at, sentence in enumerate(tests.get(number, ["MISSING"])):
-            print(f"{number if at == 0 else '':>3}  {sentence}")
-    missing = [number for number in REQUIRED if number not in tests]
-    print(f"{len(REQUIRED) - len(missing)} passed, {len(missing)} failed")
+    found = functions()
+    asserts = asserting(found)
+    tests: dict[int, list[tuple[str, Path, bool]]] = {}
+    for name, bodies in found.items():
+        if match := NUMBERED.fullmatch(name):
+            for path, _ in bodies:
+                tests.setdefault(int(match[1]), []).append((match[2].replace("_", " "), path, name in asserts))
+    required = documented() - ELSEWHERE
+    empty = 0
+    for number in sorted(required | set(tests)):
+        for at, (sentence, path, holds) in enumerate(tests.get(number, [("MISSING", Path(), True)])):
+            empty += not holds
+            print(f"{number if at == 0 else '':>3}  {sentence} ({path}){'' if holds else ' ASSERTS NOTHING'}")
+    missing = len(required - set(tests)) + len(set(tests) - required) + empty
+    print(f"{len(required & set(tests))} passed, {missing} failed")
     return 1 if missing else 0
 
 

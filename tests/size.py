@@ -1,4 +1,5 @@
-"""Counts the lines of the product and of its unit tests, and the lengths of files and functions.
+"""Counts the lines of the product and of its unit tests, and the lengths of files and functions. Fails above the limits,
+and if something has a name that only this project would understand.
 
 Items under `#[cfg(test)]` are found by reading the tokens of each file, so a test is counted as a test
 wherever it stands, and a module is followed into its file.
@@ -17,6 +18,17 @@ TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 OPEN, CLOSE = "([{", ")]}"
+# Limits: lines of the product, lines of tests inside src, lines of a file, lines of a function, the median function,
+# and the least share of comments in percent.
+PRODUCT, TESTS, FILE, FUNCTION, MEDIAN, COMMENTS = 18_000, 6_000, 400, 60, 10, 15
+# Words that were names here and told a reader of hyper, tower or nginx nothing.
+PRIVATE_WORDS = set(
+    """keyring Ring proof Proof renewals Hope lockout Pass Verdict Flight take_off land Meter Tally Series Observed Reply
+    Exchange Round Mended loops presence pulse Heart beat Desk Door passed Terms Gone End Ended Writing Sending spare blocks
+    visible is_as of of_process errand crowd occupancy cork speaks drive begun Session Sessions Alone Shared Way Carrier Usage
+    Choice Offer distrust retire judge Judge said Said Usual bounds lack posture Feed Supply Need Issued keeper keep wiped
+    described mood drawing known judgement reading respelt PATIENCE LONGEST PAUSE""".split()
+)
 
 
 def tokens(text):
@@ -69,11 +81,13 @@ def item_end(found, at):
 class File:
     """One source file: its lines, those of its tests, and the modules that are tests."""
 
-    def __init__(self, path):
+    def __init__(self, path, with_tests=False):
         self.path = path
+        self.with_tests = with_tests
         self.lines = path.read_text().splitlines()
         self.found = tokens(path.read_text())
         self.test_lines, self.test_modules, self.modules, self.functions = set(), [], [], []
+        self.bodies, self.names = [], []
         self.read()
 
     def read(self):
@@ -82,13 +96,17 @@ class File:
             if words[at : at + 2] == ["#", "["] or words[at : at + 3] == ["#", "!", "["]:
                 bracket = at + words[at:].index("[")
                 end = closing(self.found, bracket)
-                if words[bracket + 1 : bracket + 5] == ["cfg", "(", "test", ")"]:
+                if not self.with_tests and words[bracket + 1 : bracket + 5] == ["cfg", "(", "test", ")"]:
                     at = self.skip_test(at, end + 1, words)
                     continue
                 at = end + 1
                 continue
             if words[at] == "mod" and words[at + 2 : at + 3] == [";"]:
                 self.modules.append(words[at + 1])
+            if words[at] in ("fn", "struct", "enum", "trait", "mod", "type", "const", "static"):
+                self.names.append((words[at + 1], self.found[at][1]))
+            if words[at] == "struct":
+                self.fields(at, words)
             if words[at] == "fn" and at + 2 < len(words) and words[at + 2] in "(<":
                 self.function(at)
             at += 1
@@ -103,12 +121,22 @@ class File:
             self.test_modules.append(words[end - 1])
         return end + 1
 
+    def fields(self, at, words):
+        while words[at] not in ("{", ";"):
+            at = closing(self.found, at) + 1 if words[at] == "(" else at + 1
+        if words[at] == ";":
+            return
+        for index in range(at + 1, closing(self.found, at)):
+            if words[index + 1] == ":" and words[index + 2] != ":" and words[index - 1] != ":":
+                self.names.append((words[index], self.found[index][1]))
+
     def function(self, at):
         index = at + 2
         while self.found[index][0] not in (";", "{"):
             index = closing(self.found, index) + 1 if self.found[index][0] in "([" else index + 1
         if self.found[index][0] == "{":
             end = closing(self.found, index)
+            self.bodies.append((self.found[at + 1][0], {token[0] for token in self.found[index:end]}))
             self.functions.append((self.found[end][2] - self.found[at][1] + 1, self.found[at + 1][0], self.found[at][1]))
 
     def child(self, name):
@@ -163,15 +191,32 @@ def main():
         print(f"{name:16}{count[0]:8}{count[1]:8}")
     print(f"{'together':16}{product:8}{inside:8}")
     lengths = sorted(length for length, _, _ in functions)
-    print(f"comments {100 * comments // product} %, functions: median {statistics.median(lengths):g}, longest {lengths[-1]}")
+    share, median = 100 * comments / product, statistics.median(lengths)
+    print(f"comments {share:.1f} %, functions: median {median:g} lines, longest {lengths[-1]}")
     for length, name, place in sorted(functions, reverse=True):
         if length > 40:
             print(f"  function of {length} lines: {name} {place}")
     for length, path in sorted(long_files, reverse=True):
         print(f"  file of {length} lines: {path}")
-    return product, inside, lengths, long_files
+    private = [
+        f"{path.relative_to(ROOT)}:{line}: {name}" for path, file in files.items() for name, line in file.names if name in PRIVATE_WORDS
+    ]
+    for place in private:
+        print(f"  private word {place}")
+    checks = [
+        (product <= PRODUCT, f"at most {PRODUCT} lines of product"),
+        (inside <= TESTS, f"at most {TESTS} lines of tests in src"),
+        (share >= COMMENTS, f"at least {COMMENTS} % comments"),
+        (median <= MEDIAN, f"a median function of at most {MEDIAN} lines"),
+        (lengths[-1] <= FUNCTION, f"functions of at most {FUNCTION} lines"),
+        (all(length <= FILE for length, _ in long_files), f"files of at most {FILE} lines"),
+        (not private, "no private words"),
+    ]
+    for holds, what in checks:
+        if not holds:
+            print(f"FAILED {what}")
+    return all(holds for holds, _ in checks)
 
 
 if __name__ == "__main__":
-    main()
-    sys.exit(0)
+    sys.exit(0 if main() else 1)
