@@ -69,8 +69,8 @@ impl Reloading {
         })?;
         let changed = self.changed_secrets(&supplies);
         for supply in &mut supplies {
-            if let Some(old) = self.supplies.iter().find(|old| old.is_as(supply)) {
-                supply.go_on_from(old);
+            if let Some(old) = self.supplies.iter().find(|old| old.same_config(supply)) {
+                supply.continue_from(old);
             }
         }
         let new = NewConfig {

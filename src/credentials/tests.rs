@@ -2,17 +2,20 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
+use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::CredentialsConfig;
+use crate::config::{CredentialsConfig, Environment};
 
 const AK: &str = "AKTEST0000000000TEST";
 const SK: &str = "MARKERskMARKERskMARKERskMARKERskMARKERsk";
+const HEAD: &str = "User Name,Access Key Id,Secret Access Key";
 
 /// A folder with files that only the owner can read.
-fn folder(files: &[(&str, &[u8])]) -> TempDir {
+fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, content) in files {
         let path = folder.path().join(name);
@@ -23,250 +26,215 @@ fn folder(files: &[(&str, &[u8])]) -> TempDir {
     folder
 }
 
-fn from_file(content: &[u8], user: Option<&str>) -> Result<Found, CredentialsError> {
-    let folder = folder(&[("key", content)]);
-    load_file(&folder.path().join("key"), user)
+fn from_file(content: &str, user: Option<&str>) -> Result<Lease, CredentialsError> {
+    parse(content.as_bytes(), Path::new("the-file"), user)
 }
 
-fn pair(found: Result<Found, CredentialsError>) -> (String, String) {
-    let credentials = found.unwrap_or_else(|error| panic!("{error}")).credentials;
-    (
-        credentials.access_key,
-        credentials.secret_key.expose_secret().to_owned(),
-    )
-}
-
-fn own() -> (String, String) {
-    (AK.to_owned(), SK.to_owned())
-}
-
-/// What is found without asking anybody.
-fn auto(environment: &[(&str, &str)], file: &Path) -> Result<Found, CredentialsError> {
-    let config = CredentialsConfig {
-        file: file.to_owned(),
-        ..CredentialsConfig::default()
-    };
-    let need = Need {
-        set: 0,
-        kind: Kind::Key,
-    };
-    let environment = Environment::from_pairs(environment.iter().copied());
-    let supply = Supply::open(need, &config, &environment)?;
-    let issued = supply.feed().current();
-    let issued = issued.ok_or_else(|| CredentialsError::NothingFound {
-        passed_over: supply.passed_over.clone(),
-        hcloud: hcloud_file(&environment),
-    })?;
-    let Secret::Key(credentials) = issued.secret.clone() else {
+/// Access key, secret key and security token.
+fn parts(lease: &Lease) -> [String; 3] {
+    let Secret::Key(key) = &lease.secret else {
         panic!("it is no key");
     };
-    Ok(Found {
-        credentials,
-        project_id: issued.project_id.clone(),
-        origin: issued.origin.clone(),
-    })
+    let token = key.security_token.as_ref().map(ExposeSecret::expose_secret);
+    let parts = [
+        &key.access_key,
+        key.secret_key.expose_secret(),
+        token.unwrap_or(""),
+    ];
+    parts.map(str::to_owned)
+}
+
+/// The key that is found without asking a service; else the error of a start that finds no service either.
+fn auto(environment: &[(&str, &str)], file: &str) -> Result<Lease, String> {
+    let config = CredentialsConfig {
+        file: file.into(),
+        ..CredentialsConfig::default()
+    };
+    let (set, kind) = (0, Kind::Key);
+    let environment = Environment::from_pairs(environment.iter().copied());
+    let source = Source::open(Requirement { set, kind }, &config, &environment)
+        .map_err(|error| error.to_string())?;
+    let current = source.slot.current();
+    let lease = current.ok_or_else(|| {
+        let passed_over = source.passed_over.clone();
+        let hcloud = file::hcloud_path(&environment);
+        CredentialsError::NothingFound {
+            passed_over,
+            hcloud,
+        }
+        .to_string()
+    })?;
+    Ok(Lease::clone(&lease))
 }
 
 #[test]
-fn fault_64_credentials_csv_is_read_however_it_was_saved() {
-    let head = "User Name,Access Key Id,Secret Access Key";
-    for text in [
-        format!("{head}\n\"me\",{AK},{SK}"),
-        format!("\u{feff}{head}\r\n\"me\",{AK},{SK}\r\n\r\n"),
-        format!("{head}\n\nme, {AK} , {SK}\t\n"),
-        format!(
-            "\"User Name\",\"Access Key Id\",\"Secret Access Key\"\n\"a,b\",\"{AK}\",\"{SK}\"\n"
+fn fault_64_key_files_are_read_however_they_were_saved() {
+    let own = [AK, SK, ""];
+    let secret = r##"a\n"b'#;=%x"##;
+    for (text, user, expected) in [
+        (format!("{HEAD}\n\"me\",{AK},{SK}"), None, own),
+        (
+            format!("\u{feff}{HEAD}\r\n\"me\",{AK},{SK}\r\n\r\n"),
+            None,
+            own,
         ),
-        format!("secret access key,ACCESS KEY ID\n{SK},{AK}\n"),
-        format!("AccessKeyId,SecretAccessKey,Extra\n{AK},{SK}\n"),
+        (format!("{HEAD}\n\nme, {AK} , {SK}\t\n"), None, own),
+        (
+            format!("\"User Name\",\"Access Key Id\",\"Secret Access Key\"\n\"a,b\",{AK},{SK}\n"),
+            None,
+            own,
+        ),
+        (
+            format!("secret access key,ACCESS KEY ID\n{SK},{AK}\n"),
+            None,
+            own,
+        ),
+        (
+            format!("AccessKeyId,SecretAccessKey,Extra\n{AK},{SK}\n"),
+            None,
+            own,
+        ),
+        // Of several rows the first is taken unless a user is named.
+        (
+            format!("{HEAD}\none,AK1,SK1\ntwo,{AK},{SK}\n"),
+            None,
+            ["AK1", "SK1", ""],
+        ),
+        (
+            format!("{HEAD}\none,AK1,SK1\ntwo,{AK},{SK}\n"),
+            Some("two"),
+            own,
+        ),
+        // A value of a profile may hold any character.
+        (
+            format!(
+                "[basic]\r\nak = {AK}\r\nsk = {secret}\r\nsecurity_token=tok=\r\n[global]\nak = x\nsk = y\n"
+            ),
+            None,
+            [AK, secret, "tok="],
+        ),
+        (
+            format!("; comment\n[global]\nak={AK}\nsk={SK}\ndomain_id=d\n"),
+            None,
+            own,
+        ),
+        (
+            format!("[app]\napp_key: {AK}\napp_secret: {SK}\n"),
+            None,
+            own,
+        ),
+        // KooCLI's file, if its keys are not encrypted.
+        (
+            format!(
+                r#"{{"current":"b","profiles":[{{"name":"a","accessKeyId":"x"}},{{"name":"b","mode":"AKSK","accessKeyId":"{AK}","secretAccessKey":"{SK}"}}]}}"#
+            ),
+            None,
+            own,
+        ),
     ] {
-        assert_eq!(pair(from_file(text.as_bytes(), None)), own(), "{text}");
+        let lease = from_file(&text, user).unwrap_or_else(|error| panic!("{error}: {text}"));
+        assert_eq!(parts(&lease), expected, "{text}");
     }
-}
-
-#[test]
-fn of_several_rows_the_first_is_taken_unless_a_user_is_chosen() {
-    let text = format!("User Name,Access Key Id,Secret Access Key\none,AK1,SK1\ntwo,{AK},{SK}\n");
-    assert_eq!(pair(from_file(text.as_bytes(), None)).0, "AK1");
-    assert_eq!(pair(from_file(text.as_bytes(), Some("two"))), own());
-    assert!(matches!(
-        from_file(text.as_bytes(), Some("three")),
-        Err(CredentialsError::NoSuchUser(_))
-    ));
+    let profile = from_file("[basic]\nak=a\nsk=s\nproject_id = p1\n", None).unwrap();
+    assert_eq!(profile.project_id.unwrap(), "p1");
 }
 
 #[test]
 fn fault_64_broken_files_are_told_apart_and_never_quoted() {
-    let head = "User Name,Access Key Id,Secret Access Key";
-    let utf16: Vec<u8> = format!("\u{feff}{head}\n")
-        .encode_utf16()
-        .flat_map(u16::to_le_bytes)
-        .collect();
-    let cases: [(Vec<u8>, &str); 13] = [
-        (format!("{AK},{SK}\n").into(), "no columns"),
-        (format!("{head}\n").into(), "no key below"),
-        (format!("{head}\nme,{AK},\n").into(), "empty or has blanks"),
+    for (content, expected) in [
+        (format!("{AK},{SK}\n"), "no columns"),
+        (format!("{HEAD}\n"), "no key below"),
+        (" \n".to_owned(), "no key below"),
+        (format!("{HEAD}\nme,{AK},\n"), "empty or has blanks"),
+        (format!("{HEAD}\nme,{AK},MARKER x\n"), "empty or has blanks"),
+        (format!("{HEAD}\nme,AK\u{e9},{SK}\n"), "no access key has"),
         (
-            format!("{head}\nme,{AK},MARKER x\n").into(),
-            "empty or has blanks",
-        ),
-        (
-            format!("{head}\nme,AKIA0000000000000000,{SK}\n").into(),
+            format!("{HEAD}\nme,AKIA0000000000000000,{SK}\n"),
             "another cloud",
         ),
+        (format!("{HEAD}\nme,LTAI0000MARKER,{SK}\n"), "another cloud"),
         (
-            format!("{head}\nme,LTAI0000MARKER,{SK}\n").into(),
-            "another cloud",
-        ),
-        (
-            format!("name,api_key\nMARKER,{SK}\n").into(),
+            format!("name,api_key\nMARKER,{SK}\n"),
             "API key of ModelArts",
         ),
-        (utf16, "UTF-16"),
-        (b"User Name,Access Key Id\xff".to_vec(), "not UTF-8"),
-        (format!("[basic]\nak = {AK}\n").into(), "no ak and sk"),
-        (format!("{{\"MARKER\": \"{SK}\"").into(), "not KooCLI's"),
+        ("U\0s\0e\0r\0".to_owned(), "UTF-16"),
+        (format!("[basic]\nak = {AK}\n"), "no ak and sk"),
+        (format!("[basic]\n{SK}\n"), "not a profile"),
+        (format!("{{\"MARKER\": \"{SK}\""), "not KooCLI's"),
         (
             format!(
                 "{{\"profiles\":[{{\"accessKeyId\":\"{SK}==\",\"secretAccessKey\":\"{SK}\"}}]}}"
-            )
-            .into(),
+            ),
             "encrypted",
         ),
-        (b" \n".to_vec(), "no key below"),
-    ];
-    for (content, expected) in cases {
+    ] {
         let error = from_file(&content, None).unwrap_err();
-        let (shown, debugged) = (error.to_string(), format!("{error:?}"));
+        let shown = format!("{error} {error:?}");
         assert!(shown.contains(expected), "{shown}");
-        assert!(
-            !shown.contains("MARKER") && !debugged.contains("MARKER"),
-            "{shown} {debugged}"
-        );
+        assert!(!shown.contains("MARKER"), "{shown}");
     }
-}
-
-#[test]
-fn a_profile_is_read_with_any_character_in_its_values() {
-    let secret = r##"a\n"b'#;=%x"##;
-    let text = format!(
-        "[basic]\r\nak = {AK}\r\nsk = {secret}\r\nsecurity_token=tok=\r\nproject_id = p1\r\n[global]\nak = x\nsk = y\n"
+    let no_user = from_file(&format!("{HEAD}\nme,{AK},{SK}\n"), Some("you")).unwrap_err();
+    assert!(
+        no_user.to_string().contains("credentials.user"),
+        "{no_user}"
     );
-    let found = from_file(text.as_bytes(), None).unwrap();
-    assert_eq!(found.project_id.as_ref().unwrap(), "p1");
-    assert_eq!(
-        found
-            .credentials
-            .security_token
-            .as_ref()
-            .unwrap()
-            .expose_secret(),
-        "tok="
-    );
-    assert_eq!(pair(Ok(found)), (AK.to_owned(), secret.to_owned()));
-    let global = format!("; comment\n[global]\nak={AK}\nsk={SK}\ndomain_id=d\n");
-    assert_eq!(pair(from_file(global.as_bytes(), None)), own());
-}
-
-#[test]
-fn koocli_s_file_is_read_if_its_keys_are_not_encrypted() {
-    let text = format!(
-        r#"{{"current":"b","profiles":[{{"name":"a","accessKeyId":"x"}},{{"name":"b","mode":"AKSK","accessKeyId":"{AK}","secretAccessKey":"{SK}"}}]}}"#
-    );
-    assert_eq!(pair(from_file(text.as_bytes(), None)), own());
+    let not_utf8 = parse(b"User Name,\xff", Path::new("the-file"), None).unwrap_err();
+    assert!(not_utf8.to_string().contains("not UTF-8"), "{not_utf8}");
 }
 
 #[test]
 fn variables_win_over_files_and_the_sdk_s_names_over_terraform_s() {
-    let folder = folder(&[(
-        "credentials.csv",
-        b"Access Key Id,Secret Access Key\nAK1,SK1\n",
-    )]);
-    let file = folder.path().join("credentials.csv");
-    assert_eq!(pair(auto(&[], &file)).0, "AK1");
-    let terraform = [
+    let folder = folder(&[("c.csv", "Access Key Id,Secret Access Key\nAK1,SK1\n")]);
+    let file = folder.path().join("c.csv");
+    let variables = [
+        ("HUAWEICLOUD_SDK_AK", " AK4\n"),
+        ("HUAWEICLOUD_SDK_SK", "\"ab\""),
+        ("HUAWEICLOUD_SDK_SECURITY_TOKEN", "t"),
         ("HW_ACCESS_KEY", "AK2"),
         ("HW_SECRET_KEY", "SK2"),
         ("OS_ACCESS_KEY", "AK3"),
         ("OS_SECRET_KEY", "SK3"),
     ];
-    assert_eq!(pair(auto(&terraform, &file)).0, "AK2");
-    assert_eq!(pair(auto(&terraform[2..], &file)).0, "AK3");
-    let sdk = [
-        ("HUAWEICLOUD_SDK_AK", " AK4\n"),
-        ("HUAWEICLOUD_SDK_SK", "\"ab\""),
-        ("HUAWEICLOUD_SDK_SECURITY_TOKEN", "t"),
-    ];
-    let all = [&sdk[..], &terraform].concat();
-    let found = auto(&all, &file).unwrap();
-    assert_eq!(
-        found.origin.to_string(),
-        "the environment (HUAWEICLOUD_SDK_AK)"
-    );
-    assert_eq!(
-        found
-            .credentials
-            .security_token
-            .as_ref()
-            .unwrap()
-            .expose_secret(),
-        "t"
-    );
-    assert_eq!(pair(Ok(found)), ("AK4".to_owned(), "\"ab\"".to_owned()));
-}
-
-#[test]
-fn half_a_key_in_the_environment_is_an_error() {
-    let error = auto(&[("HUAWEICLOUD_SDK_AK", "MARKER")], Path::new("none"))
-        .unwrap_err()
-        .to_string();
-    assert_eq!(
-        error,
-        "HUAWEICLOUD_SDK_AK is set, but HUAWEICLOUD_SDK_SK is not; set both, or neither"
-    );
-    assert!(auto(&[("HW_SECRET_KEY", "MARKER")], Path::new("none")).is_err());
+    for (from, expected) in [
+        (0, ["AK4", "\"ab\"", "t"]),
+        (3, ["AK2", "SK2", ""]),
+        (5, ["AK3", "SK3", ""]),
+        (7, ["AK1", "SK1", ""]),
+    ] {
+        let lease = auto(&variables[from..], file.to_str().unwrap());
+        assert_eq!(parts(&lease.unwrap()), expected);
+    }
+    let error = auto(&[("HUAWEICLOUD_SDK_AK", "MARKER")], "none");
+    let expected = "HUAWEICLOUD_SDK_AK is set, but HUAWEICLOUD_SDK_SK is not; set both, or neither";
+    assert_eq!(error.unwrap_err(), expected);
+    assert!(auto(&[("HW_SECRET_KEY", "MARKER")], "none").is_err());
 }
 
 #[test]
 fn systemd_s_credentials_are_read_whole_or_in_parts() {
-    let csv = format!("Access Key Id,Secret Access Key\n{AK},{SK}\n");
-    let whole = folder(&[("credentials.csv", csv.as_bytes())]);
-    let directory = whole.path().to_str().unwrap();
-    assert_eq!(
-        pair(auto(
-            &[("CREDENTIALS_DIRECTORY", directory)],
-            Path::new("none")
-        )),
-        own()
-    );
-    let parts = folder(&[
-        ("access_key", AK.as_bytes()),
-        ("secret_key", format!("{SK}\n").as_bytes()),
-    ]);
-    let directory = parts.path().to_str().unwrap();
-    assert_eq!(
-        pair(auto(
-            &[("CREDENTIALS_DIRECTORY", directory)],
-            Path::new("none")
-        )),
-        own()
-    );
+    let csv = format!("{HEAD}\nme,{AK},{SK}\n");
+    for files in [
+        &[("credentials.csv", csv.as_str())][..],
+        &[("access_key", AK), ("secret_key", SK)],
+    ] {
+        let folder = folder(files);
+        let directory = folder.path().to_str().unwrap();
+        let lease = auto(&[("CREDENTIALS_DIRECTORY", directory)], "none");
+        assert_eq!(parts(&lease.unwrap()), [AK, SK, ""]);
+    }
 }
 
 #[test]
 fn the_profile_comes_last_and_nothing_at_all_says_what_to_do() {
-    let csv = "{\"profiles\":[]}".as_bytes();
     let profile = format!("[basic]\nak={AK}\nsk={SK}\n");
     let home = folder(&[
-        (".huaweicloud/credentials", profile.as_bytes()),
-        (".hcloud/config.json", csv),
+        (".huaweicloud/credentials", &profile),
+        (".hcloud/config.json", "{\"profiles\":[]}"),
     ]);
     let variable = [("HOME", home.path().to_str().unwrap())];
-    assert_eq!(pair(auto(&variable, Path::new("none"))), own());
+    assert_eq!(parts(&auto(&variable, "none").unwrap()), [AK, SK, ""]);
     fs::remove_file(home.path().join(".huaweicloud/credentials")).unwrap();
-    let error = auto(&variable, Path::new("none.csv"))
-        .unwrap_err()
-        .to_string();
+    let error = auto(&variable, "none.csv").unwrap_err();
     for expected in [
         "HUAWEICLOUD_SDK_AK",
         "none.csv",

@@ -38,17 +38,26 @@ pub struct OneshotResponse {
 #[non_exhaustive]
 pub enum OneshotError {
     /// No connection could be made.
-    #[error(transparent)]
-    Unreached(Error),
+    #[error("it cannot be reached: {}", reached(.0))]
+    Unreached(#[source] Error),
     /// It took too long.
-    #[error("no answer came in time")]
+    #[error(
+        "it did not answer in time; check the network, or whether something else has its address"
+    )]
     Silent,
     /// The connection broke off, or what came is not HTTP.
-    #[error(transparent)]
+    #[error("its answer broke off or is not http; check the endpoint")]
     Broken(#[from] hyper::Error),
     /// The answer is far longer than one should be.
-    #[error("the answer is longer than 256 KiB")]
+    #[error("its answer is not the one expected (it is too long); check the endpoint")]
     TooLong,
+}
+
+fn reached(error: &Error) -> String {
+    match error.cause() {
+        cause if cause.is_empty() => "connecting took too long".to_owned(),
+        cause => cause,
+    }
 }
 
 impl Network {

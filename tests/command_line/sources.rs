@@ -145,7 +145,7 @@ const ORDER: [(&str, &str, &str); 8] = [
     (
         "systemd",
         "systemd/credentials.csv",
-        "systemd: $CREDENTIALS_DIRECTORY holds no key",
+        "systemd: CREDENTIALS_DIRECTORY is not set, or holds no key",
     ),
     (
         "file",
@@ -238,7 +238,7 @@ fn a_source_that_is_named_is_the_only_one() {
             "pod-identity",
             "HC_CONTAINER_CREDENTIALS_FULL_URI is not set",
         ),
-        ("env", "no variable has a key"),
+        ("env", "HUAWEICLOUD_SDK_AK and the like are not set"),
     ] {
         let variables = [("APIG_PROXY_CREDENTIALS__SOURCE", source)];
         let (code, _, said) = sources.place.run(&[], &variables);
@@ -262,7 +262,7 @@ fn a_source_that_is_there_but_broken_is_not_passed_over() {
     let sources = Sources::new();
     sources.region.cloud.set_mood(Service::Sts, Mood::Broken);
     let mut running = Running::start(sources.place.command(&[], &sources.variables()));
-    let line = running.line_with("STS (oidc) gives no key");
+    let line = running.line_with("STS (oidc) does not give the key");
     assert!(line.contains("status 500"), "{line}");
     running.address();
     sources.region.cloud.set_mood(Service::Sts, Mood::Well);

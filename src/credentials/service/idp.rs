@@ -1,54 +1,64 @@
-//! IAM changes a token of an identity provider into one of its own, and that into a key.
+//! IAM exchanges a token of an identity provider for one of its own, and that for a key.
 
-use std::path::PathBuf;
-
-use http::Request;
+use http::HeaderValue;
 use secrecy::ExposeSecret;
 use serde_json::json;
 
-use super::FAR;
-use super::answer::Answer;
-use super::error::ServiceError;
-use super::token::{body_of, line_of};
-use crate::config::Endpoint;
+use super::answer::{Answer, post};
+use super::token::iam;
+use super::{FAR, Service, ServiceError, path};
+use crate::config::{CredentialsConfig, Environment};
+use crate::credentials::types::Lease;
+use crate::credentials::{CredentialsError, file};
 use crate::upstream::Network;
 
-/// For how long keys are asked for, in seconds, as the SDKs do.
+const ID: &str = "HUAWEICLOUD_SDK_IDP_ID";
+const TOKEN_FILE: &str = "HUAWEICLOUD_SDK_ID_TOKEN_FILE";
+
+/// The seconds for which keys are asked for, as in the SDKs.
 const DURATION: u64 = 21600;
 
-const JSON: &str = "application/json;charset=UTF-8";
-
-/// IAM, for a token of an identity provider.
-#[derive(Clone, Debug, PartialEq)]
-pub(in crate::credentials) struct Idp {
-    /// Where IAM is.
-    pub(in crate::credentials) endpoint: Endpoint,
-    /// The identity provider, as IAM names it (`HUAWEICLOUD_SDK_IDP_ID`).
-    pub(in crate::credentials) id: String,
-    /// The file with its token, which is read each time (`HUAWEICLOUD_SDK_ID_TOKEN_FILE`).
-    pub(in crate::credentials) token_file: PathBuf,
+/// IAM with a token of an identity provider, if the environment names one.
+pub(in crate::credentials) fn find(
+    config: &CredentialsConfig,
+    environment: &Environment,
+) -> Result<Option<Service>, CredentialsError> {
+    let Some(id) = environment.text(ID) else {
+        return Ok(None);
+    };
+    if !id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let expected = "expected visible ascii characters without blanks";
+        return Err(CredentialsError::Variable { name: ID, expected });
+    }
+    let endpoint = iam(config, environment)?;
+    let files = vec![path(environment, ID, TOKEN_FILE)?];
+    Ok(Some(Service {
+        parameters: id.into(),
+        ..Service::new(
+            "IAM (identity provider)",
+            endpoint,
+            files,
+            |service, network| Box::pin(fetch(service, network)),
+        )
+    }))
 }
 
-impl Idp {
-    pub(super) async fn ask(&self, network: &Network) -> Result<Answer, ServiceError> {
-        let id_token = line_of(&self.token_file, "HUAWEICLOUD_SDK_ID_TOKEN_FILE")?;
-        let fields = json!({ "auth": { "id_token": { "id": id_token.expose_secret() } } });
-        let request = Request::post("/v3.0/OS-AUTH/id-token/tokens")
-            .header("x-idp-id", &self.id)
-            .header("content-type", JSON)
-            .body(body_of(fields))
-            .expect("the id was checked to be text");
-        let answer = Answer::of(network, &self.endpoint, request, FAR).await?;
-        let answer = answer
-            .agreed("check HUAWEICLOUD_SDK_IDP_ID, and that IAM trusts the provider's token")?;
-        let token = answer.subject_token()?;
-        let token = json!({ "id": token.expose_secret(), "duration_seconds": DURATION });
-        let fields = json!({ "auth": { "identity": { "methods": ["token"], "token": token } } });
-        let request = Request::post("/v3.0/OS-CREDENTIAL/securitytokens")
-            .header("content-type", JSON)
-            .body(body_of(fields))
-            .expect("the parts are fixed");
-        let answer = Answer::of(network, &self.endpoint, request, FAR).await?;
-        answer.agreed("check what the provider's users may do")
-    }
+async fn fetch(service: &Service, network: &Network) -> Result<Lease, ServiceError> {
+    let id_token = file::read_line(&service.files[0])?;
+    let fields = json!({ "auth": { "id_token": { "id": id_token.expose_secret() } } });
+    let mut request = post("/v3.0/OS-AUTH/id-token/tokens", fields);
+    let id = service.parameters.as_str().unwrap_or_default();
+    let id = HeaderValue::from_str(id).expect("the id was checked to be text");
+    request.headers_mut().insert("x-idp-id", id);
+    let answer = Answer::to(network, &service.endpoint, request, FAR).await?;
+    let hint = "check HUAWEICLOUD_SDK_IDP_ID, and that IAM trusts the provider's token";
+    let token = answer.accepted(hint)?.subject_token()?;
+    let fields = json!({ "auth": { "identity": {
+        "methods": ["token"],
+        "token": { "id": token.expose_secret(), "duration_seconds": DURATION },
+    } } });
+    let request = post("/v3.0/OS-CREDENTIAL/securitytokens", fields);
+    let answer = Answer::to(network, &service.endpoint, request, FAR).await?;
+    let hint = "check what the provider's users may do";
+    answer.accepted(hint)?.key(service.name)
 }

@@ -1,99 +1,73 @@
-//! Services that give temporary keys and tokens over HTTP.
+//! Services that give temporary keys and tokens over HTTP: one file per service.
 //!
-//! One file per service. What all of them do: one request, or two, over connections of their own,
-//! and an answer in JSON whose names differ from service to service.
+//! Each sends one or two requests over connections of its own and reads JSON, whose names differ from service to
+//! service.
 //!
 //! # What can go wrong
 //!
-//! A service may refuse, hang, answer with something else, or give a key that has already come to its
-//! end. Each is told apart, so that the log says what to do. What they answer holds secrets, so it
-//! is never quoted, but for a code that has the shape of one.
+//! A service may refuse, hang, answer with something else, or give a key that has already expired. Each has an
+//! error of its own, so that the log says what to do. Responses hold secrets, so they are never quoted, except
+//! for a code that has the shape of one.
 
 mod answer;
 mod error;
-mod idp;
-mod metadata;
-mod oidc;
-mod pod_identity;
-mod token;
+pub(super) mod idp;
+pub(super) mod metadata;
+pub(super) mod oidc;
+pub(super) mod pod_identity;
+pub(super) mod token;
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::issued::{Issued, Secret};
-use super::{Credentials, Origin};
+use futures_util::future::BoxFuture;
+use secrecy::SecretString;
+use serde_json::Value;
+
+use super::CredentialsError;
+use super::types::Lease;
 use crate::clock::Moment;
 use crate::config::secret::{SecretFileError, read_secret_file};
+use crate::config::{Endpoint, Environment};
 use crate::upstream::Network;
-use answer::Answer;
 pub use error::ServiceError;
-pub(super) use idp::Idp;
-pub(super) use metadata::Metadata;
-pub(super) use oidc::{IdToken, Oidc};
-pub(super) use pod_identity::PodIdentity;
-pub(super) use token::IamToken;
 
-/// How long a service on this machine's link may take for an answer, as for the SDKs.
+/// Time limit for a service on this machine's link, as in the SDKs.
 const NEAR: Duration = Duration::from_secs(3);
 
-/// How long one that is farther away may take.
+/// Time limit for a service of the public network.
 const FAR: Duration = Duration::from_secs(10);
 
-/// How far a service's clock may be from this machine's to count as the same, in milliseconds.
-const SAME: i64 = 2000;
-
 /// A service that gives secrets.
-#[derive(Clone, Debug, PartialEq)]
-pub(in crate::credentials) enum Service {
-    /// Keys of a server's agency.
-    Metadata(Metadata),
-    /// Keys of a pod.
-    PodIdentity(PodIdentity),
-    /// Keys for an OpenID Connect token.
-    Oidc(Oidc),
-    /// Keys for a token of an identity provider.
-    Idp(Idp),
-    /// Tokens for a user of IAM.
-    Token(IamToken),
+#[derive(Debug)]
+pub(super) struct Service {
+    /// Its name in messages.
+    pub(super) name: &'static str,
+    endpoint: Endpoint,
+    /// The files that it reads for each request, since other programs replace them.
+    files: Vec<PathBuf>,
+    /// A token that takes the place of a file.
+    token: Option<SecretString>,
+    /// What requests say besides secrets.
+    parameters: Value,
+    fetch: Fetch,
 }
 
+type Fetch = for<'a> fn(&'a Service, &'a Network) -> BoxFuture<'a, Result<Lease, ServiceError>>;
+
 impl Service {
-    /// Its name, for people.
-    #[must_use]
-    pub(in crate::credentials) fn name(&self) -> &'static str {
-        match self {
-            Self::Metadata(_) => "the metadata service",
-            Self::PodIdentity(_) => "pod identity",
-            Self::Oidc(_) => "STS (oidc)",
-            Self::Idp(_) => "IAM (identity provider)",
-            Self::Token(_) => "IAM (token)",
+    fn new(name: &'static str, endpoint: Endpoint, files: Vec<PathBuf>, fetch: Fetch) -> Self {
+        Self {
+            name,
+            endpoint,
+            files,
+            token: None,
+            parameters: Value::Null,
+            fetch,
         }
     }
 
-    /// Checks that the files it reads are regular files. One that is missing may come later, since
-    /// somebody else writes it.
-    ///
-    /// # Errors
-    ///
-    /// A [`SecretFileError`] that says what the file is instead.
-    pub(in crate::credentials) fn check_files(&self) -> Result<(), SecretFileError> {
-        let files: Vec<&Path> = match self {
-            Self::Metadata(_) => Vec::new(),
-            Self::PodIdentity(service) => vec![&service.token_file],
-            Self::Oidc(service) => service.id_token.file().into_iter().collect(),
-            Self::Idp(service) => vec![&service.token_file],
-            Self::Token(IamToken { user, .. }) => vec![&user.user, &user.password, &user.domain],
-        };
-        for file in files {
-            match read_secret_file(file) {
-                Err(error) if error.is_wrong_kind() => return Err(error),
-                Ok(_) | Err(_) => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Asks for a secret.
+    /// Asks for a secret that is still valid.
     ///
     /// # Errors
     ///
@@ -102,49 +76,52 @@ impl Service {
     /// # Cancel safety
     ///
     /// Dropping the future gives up the request.
-    pub(in crate::credentials) async fn ask(
-        &self,
-        network: &Network,
-    ) -> Result<Issued, ServiceError> {
-        let (secret, lifetime, at) = match self {
-            Self::Metadata(service) => key(&service.ask(network).await?)?,
-            Self::PodIdentity(service) => key(&service.ask(network).await?)?,
-            Self::Oidc(service) => key(&service.ask(network).await?)?,
-            Self::Idp(service) => key(&service.ask(network).await?)?,
-            Self::Token(service) => service.ask(network).await?,
-        };
-        let issued = Issued {
-            secret,
-            project_id: None,
-            origin: Origin::Service(self.name()),
-            at,
-            lifetime: Some(lifetime),
-        };
-        if issued.is_good(Moment::now()) {
-            Ok(issued)
-        } else {
-            Err(ServiceError::Expired)
+    pub(super) async fn ask(&self, network: &Network) -> Result<Lease, ServiceError> {
+        let lease = (self.fetch)(self, network).await?;
+        let is_good = lease.is_good(Moment::now());
+        is_good.then_some(lease).ok_or(ServiceError::Expired)
+    }
+
+    /// Checks that its files are regular files. A missing one may come later.
+    ///
+    /// # Errors
+    ///
+    /// A [`SecretFileError`] that says what the file is instead.
+    pub(super) fn check_files(&self) -> Result<(), SecretFileError> {
+        for file in &self.files {
+            match read_secret_file(file) {
+                Err(error) if error.is_wrong_kind() => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
         }
+        Ok(())
     }
 }
 
-/// A key out of an answer, how long it is good, and from when on.
-fn key(answer: &Answer) -> Result<(Secret, Duration, Moment), ServiceError> {
-    let key = answer.key()?;
-    let lifetime = lifetime(key.expires_at, answer.told, answer.at);
-    let credentials: Credentials = key.credentials;
-    Ok((Secret::Key(credentials), lifetime, answer.at))
+/// The path in a variable that has to be set with another one.
+fn path(
+    environment: &Environment,
+    present: &'static str,
+    missing: &'static str,
+) -> Result<PathBuf, CredentialsError> {
+    let path = environment.path(missing);
+    path.ok_or(CredentialsError::HalfInEnvironment { present, missing })
 }
 
-/// How long something is good that ends at a certain time, by the clock of who gave it: this machine's may be
-/// wrong. All but the lifetime is in milliseconds since 1970.
-fn lifetime(expires_at: i64, told: Option<i64>, at: Moment) -> Duration {
-    let now = match told.map(|told| told.saturating_mul(1000)) {
-        // It was told without fractions, so this machine's time is the better one while they agree.
-        Some(told) if (told - at.wall()).abs() > SAME => told + 1000,
-        _ => at.wall(),
-    };
-    Duration::from_millis(u64::try_from(expires_at.saturating_sub(now)).unwrap_or(0))
+/// The endpoint of a service: from the configuration, else from a variable, else the default.
+fn endpoint(
+    configured: Option<&Endpoint>,
+    environment: &Environment,
+    name: &'static str,
+    default: &str,
+) -> Result<Endpoint, CredentialsError> {
+    if let Some(endpoint) = configured {
+        return Ok(endpoint.clone());
+    }
+    let mut endpoint = Endpoint::parse(environment.text(name).unwrap_or(default))
+        .map_err(|expected| CredentialsError::Variable { name, expected })?;
+    endpoint.egress = environment.egress_to(&endpoint.url);
+    Ok(endpoint)
 }
 
 #[cfg(test)]

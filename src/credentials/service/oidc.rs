@@ -1,92 +1,87 @@
-//! STS changes an OpenID Connect token, like the one of a Kubernetes service account, into a key.
+//! STS exchanges an OpenID Connect token, like the one of a Kubernetes service account, for a key.
 
-use std::path::{Path, PathBuf};
-
-use http::Request;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde_json::json;
 
-use super::FAR;
-use super::answer::Answer;
-use super::error::ServiceError;
-use super::token::{body_of, line_of};
-use crate::config::Endpoint;
+use super::answer::{Answer, post};
+use super::{FAR, Service, ServiceError, endpoint, path};
+use crate::config::{CredentialsConfig, Environment};
+use crate::credentials::types::Lease;
+use crate::credentials::{CredentialsError, file};
 use crate::upstream::Network;
 
-/// STS, for an OpenID Connect token. The fields are those of `HUAWEICLOUD_OIDC_*`.
-#[derive(Clone, Debug, PartialEq)]
-pub(in crate::credentials) struct Oidc {
-    /// Where STS is.
-    pub(in crate::credentials) endpoint: Endpoint,
-    /// The identity provider, as IAM names it.
-    pub(in crate::credentials) provider_urn: String,
-    /// The agency to assume.
-    pub(in crate::credentials) agency_urn: String,
-    /// The token.
-    pub(in crate::credentials) id_token: IdToken,
-    /// The name of the session, as audits show it.
-    pub(in crate::credentials) session_name: String,
-    /// For how long keys are asked for, in seconds.
-    pub(in crate::credentials) duration_seconds: u64,
-    /// A policy that narrows the agency's own.
-    pub(in crate::credentials) policy: Option<String>,
-    /// Policies that narrow it, by their ids.
-    pub(in crate::credentials) policy_ids: Vec<String>,
-}
+const PROVIDER: &str = "HUAWEICLOUD_OIDC_PROVIDER_URN";
+const AGENCY: &str = "HUAWEICLOUD_OIDC_AGENCY_URN";
+const TOKEN_FILE: &str = "HUAWEICLOUD_OIDC_TOKEN_FILE";
+const DURATION: &str = "HUAWEICLOUD_OIDC_DURATION_SECONDS";
+const ENDPOINT: &str = "HUAWEICLOUD_SDK_STS_ENDPOINT";
 
-/// Where a token is.
-#[derive(Clone, Debug)]
-pub(in crate::credentials) enum IdToken {
-    /// In a file, which is read each time, since whoever writes it replaces it.
-    File(PathBuf),
-    /// In a variable.
-    Value(SecretString),
-}
+/// The seconds for which STS issues a key, and the default.
+const DURATIONS: std::ops::RangeInclusive<u64> = 900..=43200;
+const DEFAULT_DURATION: u64 = 3600;
 
-impl IdToken {
-    pub(super) fn file(&self) -> Option<&Path> {
-        match self {
-            Self::File(path) => Some(path),
-            Self::Value(_) => None,
-        }
+/// STS with an OpenID Connect token, if the environment names a provider.
+pub(in crate::credentials) fn find(
+    config: &CredentialsConfig,
+    environment: &Environment,
+) -> Result<Option<Service>, CredentialsError> {
+    let text = |name: &str| environment.text(name);
+    let Some(provider) = text(PROVIDER) else {
+        return Ok(None);
+    };
+    let agency = text(AGENCY).ok_or(CredentialsError::HalfInEnvironment {
+        present: PROVIDER,
+        missing: AGENCY,
+    })?;
+    let mut parameters = json!({
+        "provider_urn": provider,
+        "agency_urn": agency,
+        "agency_session_name": text("HUAWEICLOUD_OIDC_SESSION_NAME").unwrap_or("oidc-sts-session"),
+        "duration_seconds": duration(text(DURATION))?,
+    });
+    if let Some(policy) = text("HUAWEICLOUD_OIDC_POLICY") {
+        parameters["policy"] = policy.into();
     }
+    let ids = text("HUAWEICLOUD_OIDC_POLICY_IDS").unwrap_or_default();
+    let ids = ids.split(',').map(str::trim).filter(|id| !id.is_empty());
+    let ids: Vec<&str> = ids.collect();
+    if !ids.is_empty() {
+        parameters["policy_ids"] = ids.into();
+    }
+    let token = environment.secret("HUAWEICLOUD_OIDC_ID_TOKEN");
+    let files = match token {
+        Some(_) => Vec::new(),
+        None => vec![path(environment, PROVIDER, TOKEN_FILE)?],
+    };
+    let sts = "https://sts.cn-north-4.myhuaweicloud.com";
+    let endpoint = endpoint(config.endpoints.sts.as_ref(), environment, ENDPOINT, sts)?;
+    Ok(Some(Service {
+        token,
+        parameters,
+        ..Service::new("STS (oidc)", endpoint, files, |service, network| {
+            Box::pin(fetch(service, network))
+        })
+    }))
 }
 
-impl PartialEq for IdToken {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::File(one), Self::File(other)) => one == other,
-            (Self::Value(one), Self::Value(other)) => one.expose_secret() == other.expose_secret(),
-            _ => false,
-        }
-    }
+fn duration(text: Option<&str>) -> Result<u64, CredentialsError> {
+    let seconds = text.map_or(Some(DEFAULT_DURATION), |text| text.trim().parse().ok());
+    let seconds = seconds.filter(|seconds| DURATIONS.contains(seconds));
+    seconds.ok_or(CredentialsError::Variable {
+        name: DURATION,
+        expected: "expected a number of seconds from 900 to 43200",
+    })
 }
 
-impl Oidc {
-    pub(super) async fn ask(&self, network: &Network) -> Result<Answer, ServiceError> {
-        let token = match &self.id_token {
-            IdToken::File(path) => line_of(path, "HUAWEICLOUD_OIDC_TOKEN_FILE")?,
-            IdToken::Value(token) => token.clone(),
-        };
-        let mut fields = json!({
-            "provider_urn": self.provider_urn,
-            "agency_urn": self.agency_urn,
-            "agency_session_name": self.session_name,
-            "id_token": token.expose_secret(),
-            "duration_seconds": self.duration_seconds,
-        });
-        if let Some(policy) = &self.policy {
-            fields["policy"] = policy.as_str().into();
-        }
-        if !self.policy_ids.is_empty() {
-            fields["policy_ids"] = self.policy_ids.clone().into();
-        }
-        let request = Request::post("/v5/agencies/assume-with-oidc")
-            .header("content-type", "application/json;charset=UTF-8")
-            .body(body_of(fields))
-            .expect("the parts are fixed");
-        let answer = Answer::of(network, &self.endpoint, request, FAR).await?;
-        answer
-            .agreed("check the urns of provider and agency, and that the provider trusts the token")
-    }
+async fn fetch(service: &Service, network: &Network) -> Result<Lease, ServiceError> {
+    let token = match &service.token {
+        Some(token) => token.clone(),
+        None => file::read_line(&service.files[0])?,
+    };
+    let mut fields = service.parameters.clone();
+    fields["id_token"] = token.expose_secret().into();
+    let request = post("/v5/agencies/assume-with-oidc", fields);
+    let answer = Answer::to(network, &service.endpoint, request, FAR).await?;
+    let hint = "check the urns of provider and agency, and that the provider trusts the token";
+    answer.accepted(hint)?.key(service.name)
 }

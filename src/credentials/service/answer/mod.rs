@@ -1,38 +1,35 @@
-//! Answers of services, whose names for the same things differ.
+//! Requests to services, and their responses, whose names for the same things differ.
 
 use std::time::Duration;
 
-use http::Request;
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
+use secrecy::zeroize::Zeroize;
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::error::ServiceError;
 use crate::clock::{self, Moment};
 use crate::config::Endpoint;
-use crate::credentials::{Credentials, Origin, checked};
+use crate::credentials::types::{Credentials, Lease, Origin, Secret};
 use crate::upstream::{Network, OneshotResponse};
 
-/// An answer that was read whole.
+/// A service's clock that differs less than this from this machine's counts as the same, in milliseconds.
+const SAME_CLOCK: i64 = 2000;
+
+/// A complete response.
 #[derive(Debug)]
 pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: http::HeaderMap,
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
     body: SecretBox<Vec<u8>>,
-    /// The time that the service tells, in seconds since 1970.
-    pub(super) told: Option<i64>,
-    pub(super) at: Moment,
+    at: Moment,
 }
 
-/// A key out of an answer.
-pub(super) struct Key {
-    pub(super) credentials: Credentials,
-    /// In milliseconds since 1970.
-    pub(super) expires_at: i64,
-}
-
-/// The object that the key stands in has one of two names, or none.
+/// The object around the key has one of two names, or there is none.
 #[derive(Deserialize)]
 struct Wrapped {
     #[serde(alias = "credentials")]
@@ -55,46 +52,59 @@ struct Parts {
 #[derive(Deserialize)]
 struct Coded {
     #[serde(alias = "errorCode", alias = "code")]
-    error_code: Option<serde_json::Value>,
+    error_code: Option<Value>,
     error: Option<Box<Self>>,
+}
+
+/// A `POST` of JSON. The values are zeroized, since they hold secrets; the body is dropped with the request.
+pub(super) fn post(path: &str, mut fields: Value) -> Request<Bytes> {
+    let body = fields.to_string().into();
+    zeroize(&mut fields);
+    Request::post(path)
+        .header("content-type", "application/json;charset=UTF-8")
+        .body(body)
+        .expect("paths of services are fixed")
+}
+
+fn zeroize(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(values) => values.iter_mut().for_each(zeroize),
+        Value::Object(fields) => fields.values_mut().for_each(zeroize),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 impl Answer {
     /// Sends a request to an endpoint.
-    pub(super) async fn of<B>(
+    pub(super) async fn to(
         network: &Network,
         endpoint: &Endpoint,
-        request: Request<B>,
+        request: Request<Bytes>,
         limit: Duration,
-    ) -> Result<Self, ServiceError>
-    where
-        B: Into<bytes::Bytes>,
-    {
-        let reply = network.oneshot(endpoint, request.map(Into::into), limit);
+    ) -> Result<Self, ServiceError> {
         let OneshotResponse {
             status,
             headers,
             body,
-        } = reply.await?;
-        let date = headers.get(http::header::DATE);
+        } = network.oneshot(endpoint, request, limit).await?;
         Ok(Self {
-            status: status.as_u16(),
-            told: date.and_then(|date| clock::parse_http_date(date.as_bytes())),
+            status,
             headers,
             body,
             at: Moment::now(),
         })
     }
 
-    /// Itself if the service agreed, or what it refused with.
-    pub(super) fn agreed(self, remedy: &'static str) -> Result<Self, ServiceError> {
-        if (200..300).contains(&self.status) {
+    /// The response itself if the service agreed, else its refusal.
+    pub(super) fn accepted(self, hint: &'static str) -> Result<Self, ServiceError> {
+        if self.status.is_success() {
             return Ok(self);
         }
         Err(ServiceError::Refused {
-            status: self.status,
+            status: self.status.as_u16(),
             code: self.code(),
-            remedy,
+            hint,
         })
     }
 
@@ -104,17 +114,16 @@ impl Answer {
         header_text(text.trim()).ok_or(ServiceError::Garbage("no token"))
     }
 
-    /// Whether the body has these words.
-    pub(super) fn says(&self, words: &str) -> bool {
+    /// True if the body contains these words.
+    pub(super) fn contains(&self, words: &str) -> bool {
         memchr::memmem::find(self.body.expose_secret(), words.as_bytes()).is_some()
     }
 
-    /// The token in the header that IAM puts it in.
+    /// The token in IAM's header.
     pub(super) fn subject_token(&self) -> Result<SecretString, ServiceError> {
         let token = self.headers.get("x-subject-token");
-        let token = token.and_then(|token| token.to_str().ok());
         token
-            .and_then(header_text)
+            .and_then(|token| header_text(token.to_str().ok()?))
             .ok_or(ServiceError::Garbage("no X-Subject-Token"))
     }
 
@@ -123,30 +132,47 @@ impl Answer {
         serde_json::from_slice(self.body.expose_secret()).ok()
     }
 
-    /// The key that it holds.
-    pub(super) fn key(&self) -> Result<Key, ServiceError> {
+    /// The key in the body, from the service of this name.
+    pub(super) fn key(&self, service: &'static str) -> Result<Lease, ServiceError> {
         let wrapped = self.json().map(|wrapped: Wrapped| wrapped.credential);
         let parts = wrapped.or_else(|| self.json());
         let parts = parts.ok_or(ServiceError::Garbage("no key in it"))?;
         let expires_at =
             milliseconds(&parts.expires_at).ok_or(ServiceError::Garbage("no end of the key"))?;
-        let origin = Origin::Service("");
-        let token = Some(parts.securitytoken);
-        let credentials = checked(&parts.access, &parts.secret, token, &origin)
+        let key = Credentials::checked(&parts.access, parts.secret, Some(parts.securitytoken))
             .map_err(|_| ServiceError::Garbage("the key has characters that no key has"))?;
-        Ok(Key {
-            credentials,
-            expires_at,
-        })
+        Ok(self.lease(service, Secret::Key(key), self.lifetime(expires_at)))
     }
 
-    /// The code of a refusal. Only what has the shape of one is taken: nothing else is quoted.
+    /// The lease of a secret in this response.
+    pub(super) fn lease(&self, service: &'static str, secret: Secret, lifetime: Duration) -> Lease {
+        Lease {
+            at: self.at,
+            lifetime: Some(lifetime),
+            ..Lease::lasting(secret, Origin::Service(service))
+        }
+    }
+
+    /// The lifetime of a secret that expires at this time, in milliseconds since 1970. It is counted by the
+    /// `Date` of the response, because this machine's clock may be wrong.
+    pub(super) fn lifetime(&self, expires_at: i64) -> Duration {
+        let date = self.headers.get(http::header::DATE);
+        let date = date.and_then(|date| clock::parse_http_date(date.as_bytes()));
+        let now = match date.map(|seconds| seconds.saturating_mul(1000)) {
+            // The date has no fractions, so this machine's time is the better one while they agree.
+            Some(date) if (date - self.at.wall()).abs() > SAME_CLOCK => date + 1000,
+            _ => self.at.wall(),
+        };
+        Duration::from_millis(u64::try_from(expires_at.saturating_sub(now)).unwrap_or(0))
+    }
+
+    /// The code of a refusal, if it has the shape of one: nothing else is quoted.
     fn code(&self) -> Option<String> {
         let coded: Coded = self.json()?;
         let code = coded.error_code.or_else(|| coded.error?.error_code)?;
         let text = match code {
-            serde_json::Value::String(text) => text,
-            serde_json::Value::Number(number) => number.to_string(),
+            Value::String(text) => text,
+            Value::Number(number) => number.to_string(),
             _ => return None,
         };
         let is_code = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
@@ -156,14 +182,14 @@ impl Answer {
 
 /// Text that a header can carry.
 fn header_text(text: &str) -> Option<SecretString> {
-    let is_one = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-    is_one.then(|| text.into())
+    let is_visible = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    is_visible.then(|| text.into())
 }
 
 /// A time as services write it, with a fraction or without, in milliseconds since 1970.
 pub(super) fn milliseconds(text: &str) -> Option<i64> {
     let time: Timestamp = text.parse().ok().or_else(|| {
-        // The last day of the year 9999 stands for a key without an end, and may lie beyond what there is.
+        // The last day of the year 9999 stands for a key that never expires, and may exceed the range.
         let time: DateTime = text.strip_suffix('Z')?.parse().ok()?;
         (time.year() == 9999).then_some(Timestamp::MAX)
     })?;

@@ -1,6 +1,7 @@
 //! Keys in environment variables: the SDKs' names first, then Terraform's.
 
-use super::{CredentialsError, Found, Origin, checked};
+use super::CredentialsError;
+use super::types::{Credentials, Lease, Origin, Secret};
 use crate::config::Environment;
 
 /// Names of the variables for access key, secret key, security token and project of one convention.
@@ -30,38 +31,28 @@ const NAMES: [[&str; 4]; 3] = [
 /// # Errors
 ///
 /// [`CredentialsError`] if a convention has half a key, or one that cannot be used.
-pub(super) fn load(environment: &Environment) -> Result<Option<Found>, CredentialsError> {
+pub(super) fn load(environment: &Environment) -> Result<Option<Lease>, CredentialsError> {
     for [access_name, secret_name, token_name, project_name] in NAMES {
-        let access_key = environment
-            .text(access_name)
-            .map(str::trim)
-            .filter(|value| !value.is_empty());
-        let secret_key = environment.secret(secret_name);
-        let (access_key, secret_key) = match (access_key, secret_key) {
+        let access_key = environment.text(access_name).map(str::trim);
+        let access_key = access_key.filter(|value| !value.is_empty());
+        let half = |present, missing| CredentialsError::HalfInEnvironment { present, missing };
+        let (access_key, secret_key) = match (access_key, environment.secret(secret_name)) {
             (None, None) => continue,
             (Some(access_key), Some(secret_key)) => (access_key, secret_key),
             (Some(_), None) => return Err(half(access_name, secret_name)),
             (None, Some(_)) => return Err(half(secret_name, access_name)),
         };
         let origin = Origin::Environment(access_name);
-        let credentials = checked(
-            access_key,
-            &secret_key,
-            environment.secret(token_name),
-            &origin,
-        )?;
-        let project_id = environment
-            .text(project_name)
-            .and_then(|id| http::HeaderValue::from_str(id.trim()).ok());
-        return Ok(Some(Found {
-            credentials,
-            project_id,
-            origin,
-        }));
+        let token = environment.secret(token_name);
+        return match Credentials::checked(access_key, secret_key, token) {
+            Ok(key) => Ok(Some(Lease {
+                project_id: environment
+                    .text(project_name)
+                    .and_then(|id| id.trim().parse().ok()),
+                ..Lease::lasting(Secret::Key(key), origin)
+            })),
+            Err(problem) => Err(CredentialsError::Invalid { origin, problem }),
+        };
     }
     Ok(None)
-}
-
-fn half(present: &'static str, missing: &'static str) -> CredentialsError {
-    CredentialsError::HalfInEnvironment { present, missing }
 }

@@ -1,0 +1,64 @@
+//! KooCLI's `~/.hcloud/config.json`. Its keys are encrypted unless it was told otherwise. The encryption is not
+//! documented, so that an encrypted file is recognised and explained, not read.
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+use super::Parsed;
+use crate::credentials::types::Credentials;
+
+#[derive(Deserialize)]
+struct Config {
+    current: Option<String>,
+    profiles: Vec<Profile>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Profile {
+    name: Option<String>,
+    access_key_id: Option<SecretString>,
+    secret_access_key: Option<SecretString>,
+    security_token: Option<SecretString>,
+}
+
+/// The key of the current profile, if it is not encrypted.
+pub(super) fn parse(text: &str) -> Result<Parsed, &'static str> {
+    let not_hcloud =
+        "is JSON, but not KooCLI's configuration with an access key; use a credentials.csv";
+    let config: Config = serde_json::from_str(text).map_err(|_| not_hcloud)?;
+    let is_current = |profile: &Profile| config.current.is_none() || profile.name == config.current;
+    let profile = config
+        .profiles
+        .into_iter()
+        .find(is_current)
+        .ok_or(not_hcloud)?;
+    let filled = |part: Option<SecretString>| part.filter(|part| !part.expose_secret().is_empty());
+    let (Some(access_key), Some(secret_key)) = (
+        filled(profile.access_key_id),
+        filled(profile.secret_access_key),
+    ) else {
+        return Err(not_hcloud);
+    };
+    if !is_plain(access_key.expose_secret(), secret_key.expose_secret()) {
+        return Err(
+            "is KooCLI's configuration, and its keys are encrypted; run \"hcloud configure set \
+             --cli-auth-encrypt=false\" (KooCLI 5.2.7 or newer) and configure the key again, or use a \
+             credentials.csv",
+        );
+    }
+    let token = filled(profile.security_token);
+    Ok((
+        Credentials::checked(access_key.expose_secret(), secret_key, token)?,
+        None,
+    ))
+}
+
+/// True if both parts look as the console makes them: 20 and 40 letters and digits.
+fn is_plain(access_key: &str, secret_key: &str) -> bool {
+    let is_upper = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
+    access_key.len() == 20
+        && access_key.bytes().all(is_upper)
+        && secret_key.len() == 40
+        && secret_key.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}

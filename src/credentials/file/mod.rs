@@ -1,0 +1,237 @@
+//! Secrets in files, and how a change of a file is noticed.
+//!
+//! Files are polled, because a swapped link, as in Kubernetes, gives no event, and neither does a file on
+//! many kinds of mount.
+//!
+//! # What can go wrong
+//!
+//! Everything that people do to files: byte order marks, quotes, blanks from copying, other columns, keys of
+//! another cloud. A file may also be read while it is written, and what is read then may look complete, with a
+//! secret that is cut off. A change is therefore used only after the file has looked the same for a moment.
+
+mod csv;
+mod hcloud;
+mod profile;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use http::HeaderValue;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::CredentialsError;
+use super::types::{Credentials, Lease, Origin, Secret};
+use crate::config::Environment;
+use crate::config::secret::read_secret_file;
+
+/// The files that systemd's `LoadCredential=` may put into its folder.
+const SYSTEMD: [&str; 4] = [
+    "credentials.csv",
+    "access_key",
+    "secret_key",
+    "security_token",
+];
+
+/// A key as parsers give it: with the project that the file names.
+type Parsed = (Credentials, Option<HeaderValue>);
+
+/// The files that hold one secret.
+#[derive(Clone, Debug)]
+pub(super) struct Files {
+    path: PathBuf,
+    format: Format,
+}
+
+/// What the files hold.
+#[derive(Clone, Debug)]
+pub(super) enum Format {
+    /// A key of this user, or the first one, in one of the formats that [`parse`] reads.
+    Key(Option<String>),
+    /// A folder with the files of [`SYSTEMD`].
+    Systemd(Option<String>),
+    /// A token or an app code.
+    Text,
+    /// An API key, as text or as the CSV of the console.
+    ApiKey,
+}
+
+/// The state of each file; `None` if it does not exist.
+pub(super) type Stamp = Vec<Option<FileState>>;
+
+/// What changes when a file is replaced or written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FileState {
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+    /// The time of the last change of anything. It cannot be set, while copying tools set the other time back.
+    changed: (i64, i64),
+}
+
+impl Files {
+    /// A file of this format.
+    pub(super) fn new(path: PathBuf, format: Format) -> Self {
+        Self { path, format }
+    }
+
+    /// The folder that systemd fills, if it holds a key.
+    pub(super) fn systemd(environment: &Environment, user: Option<String>) -> Option<Self> {
+        let path = environment.path("CREDENTIALS_DIRECTORY")?;
+        let has_key = SYSTEMD[..2].iter().any(|name| path.join(name).exists());
+        has_key.then(|| Self::new(path, Format::Systemd(user)))
+    }
+
+    /// The name in messages.
+    pub(super) fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// The state of the files now.
+    pub(super) fn stamp(&self) -> Stamp {
+        match self.format {
+            Format::Systemd(_) => SYSTEMD.map(|name| state(&self.path.join(name))).into(),
+            _ => vec![state(&self.path)],
+        }
+    }
+
+    /// Reads the secret.
+    ///
+    /// # Errors
+    ///
+    /// A [`CredentialsError`] that says what to do.
+    pub(super) fn load(&self) -> Result<Lease, CredentialsError> {
+        let path = &self.path;
+        match &self.format {
+            Format::Key(user) => load_key(path, user.as_deref()),
+            Format::Systemd(user) => load_folder(path, user.as_deref()),
+            Format::Text => header_text(path, read_text(path, |text| Ok(text.into()))?),
+            Format::ApiKey => header_text(path, read_text(path, api_key)?),
+        }
+    }
+}
+
+fn state(path: &Path) -> Option<FileState> {
+    let metadata = fs::metadata(path).ok()?;
+    Some(FileState {
+        inode: metadata.ino(),
+        length: metadata.len(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+    })
+}
+
+/// Parses the content of the file at `path`: a `credentials.csv`, a profile, or KooCLI's file, told apart by
+/// the first character. Of a `credentials.csv` it takes the row of `user`, or the first.
+///
+/// # Errors
+///
+/// A [`CredentialsError`] that says what to do, and nothing of the content.
+pub fn parse(content: &[u8], path: &Path, user: Option<&str>) -> Result<Lease, CredentialsError> {
+    let parsed = decode(content).and_then(|text| match text.trim_start().as_bytes().first() {
+        Some(b'{') => hcloud::parse(text),
+        Some(b'[' | b';' | b'#') => profile::parse(text),
+        _ => csv::parse(text, user),
+    });
+    let (key, project_id) = parsed.map_err(|problem| invalid(path, problem))?;
+    Ok(Lease {
+        project_id,
+        ..Lease::lasting(Secret::Key(key), Origin::File(path.to_owned()))
+    })
+}
+
+fn load_key(path: &Path, user: Option<&str>) -> Result<Lease, CredentialsError> {
+    parse(read_secret_file(path)?.expose_secret(), path, user)
+}
+
+fn load_folder(folder: &Path, user: Option<&str>) -> Result<Lease, CredentialsError> {
+    let [whole, access_key, secret_key, token] = SYSTEMD.map(|name| folder.join(name));
+    if whole.exists() {
+        return load_key(&whole, user);
+    }
+    let read = |path: &Path| read_text(path, |text| Ok(text.into()));
+    let token = token.exists().then(|| read(&token)).transpose()?;
+    let key = Credentials::checked(
+        read(&access_key)?.expose_secret(),
+        read(&secret_key)?,
+        token,
+    )
+    .map_err(|problem| invalid(&access_key, problem))?;
+    Ok(Lease::lasting(Secret::Key(key), Origin::File(access_key)))
+}
+
+/// The one line of a file, without the blanks around it.
+///
+/// # Errors
+///
+/// [`CredentialsError`] if the file cannot be read, or does not hold one line of text.
+pub(super) fn read_line(path: &Path) -> Result<SecretString, CredentialsError> {
+    read_text(path, |text| {
+        let is_line = !text.is_empty() && !text.chars().any(char::is_control);
+        let line = is_line.then(|| text.into());
+        line.ok_or("does not hold one line of text; write it anew")
+    })
+}
+
+/// Finds a secret in the trimmed text of a file.
+fn read_text(
+    path: &Path,
+    find: fn(&str) -> Result<SecretString, &'static str>,
+) -> Result<SecretString, CredentialsError> {
+    let content = read_secret_file(path)?;
+    let secret = decode(content.expose_secret()).and_then(|text| find(text.trim()));
+    secret.map_err(|problem| invalid(path, problem))
+}
+
+/// The API key of a file: its whole text, or a column of the console's CSV.
+fn api_key(text: &str) -> Result<SecretString, &'static str> {
+    if text.contains(['\n', ',']) {
+        csv::api_key(text).ok_or("has no key in a column \"api_key\"; download it again")
+    } else {
+        Ok(text.into())
+    }
+}
+
+/// A secret that a header can carry.
+fn header_text(path: &Path, secret: SecretString) -> Result<Lease, CredentialsError> {
+    let text = secret.expose_secret();
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let problem =
+            "does not hold one word of visible ascii characters; write it anew, and nothing else";
+        return Err(invalid(path, problem));
+    }
+    Ok(Lease::lasting(
+        Secret::Text(secret),
+        Origin::File(path.to_owned()),
+    ))
+}
+
+/// The text of a file, without a byte order mark.
+fn decode(content: &[u8]) -> Result<&str, &'static str> {
+    let is_utf16 = content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff");
+    if is_utf16 || content.contains(&0) {
+        return Err("is UTF-16, as some editors save it; save it as UTF-8, or download it again");
+    }
+    let text = str::from_utf8(content).map_err(|_| "is not UTF-8 text; download it again")?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+fn invalid(path: &Path, problem: &'static str) -> CredentialsError {
+    let origin = Origin::File(path.to_owned());
+    CredentialsError::Invalid { origin, problem }
+}
+
+/// The SDKs' profile.
+pub(super) fn profile_path(environment: &Environment) -> Option<PathBuf> {
+    let named = environment.path("HUAWEICLOUD_SDK_CREDENTIALS_FILE");
+    named.or_else(|| Some(environment.path("HOME")?.join(".huaweicloud/credentials")))
+}
+
+/// KooCLI's file, if there is one. It is read only if it is named, but may hold the key.
+pub(super) fn hcloud_path(environment: &Environment) -> Option<PathBuf> {
+    let path = environment.path("HOME")?.join(".hcloud/config.json");
+    path.exists().then_some(path)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,281 @@
+//! Keeps the slots filled: asks services at the start and before a secret expires, and polls files.
+//!
+//! A service is asked one request at a time, with a backoff after failures; the old secret stays until it
+//! expires.
+//!
+//! # What can go wrong
+//!
+//! Services refuse, hang, or give what has expired already; files are half written or disappear. Each failure is
+//! logged and counted, and only requests without any valid secret fail.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use super::CredentialsError;
+use super::error::reasons;
+use super::file::{Files, Stamp, hcloud_path};
+use super::service::{Service, ServiceError};
+use super::slot::Slot;
+use super::source::{Backend, Source};
+use super::types::Kind;
+use crate::clock::Moment;
+use crate::config::Environment;
+use crate::upstream::Network;
+
+/// The interval at which files are polled.
+const POLL: Duration = Duration::from_secs(1);
+
+/// A file has to look the same for this long before it is used.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// The longest sleep before the clocks are read again, since one of them may be set, or the machine may sleep.
+const MAX_SLEEP: Duration = Duration::from_secs(30);
+
+/// The backoff after failures: the first, and the longest; it doubles each time.
+const MIN_BACKOFF: Duration = Duration::from_secs(1);
+const MAX_BACKOFF: Duration = Duration::from_secs(60);
+
+/// The shortest time between two requests to a service when a refresh is asked for.
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Asks the services once, all at the same time, so that the first request finds its secret. A service that gives
+/// nothing now is asked again later, unless it was only tried and there is no other source.
+///
+/// # Errors
+///
+/// [`CredentialsError::NothingFound`] for each secret that has no source.
+///
+/// # Cancel safety
+///
+/// Dropping the future gives up the requests.
+pub async fn start(
+    sources: &mut [Source],
+    network: &Network,
+    environment: &Environment,
+) -> Result<(), Vec<CredentialsError>> {
+    let starting = sources
+        .iter_mut()
+        .map(|source| source.start(network, environment));
+    let started = join_all(starting).await.into_iter();
+    let errors: Vec<_> = started.filter_map(Result::err).collect();
+    errors.is_empty().then_some(()).ok_or(errors)
+}
+
+impl Source {
+    async fn start(
+        &mut self,
+        network: &Network,
+        environment: &Environment,
+    ) -> Result<(), CredentialsError> {
+        match self.backend.clone() {
+            Backend::Fixed(_) | Backend::Files(..) => {}
+            Backend::Service(service) => match service.ask(network).await {
+                Ok(lease) => self.slot.deliver(lease),
+                Err(error) => {
+                    self.slot.fail();
+                    report(&self.slot, &service, &error);
+                }
+            },
+            Backend::FirstOf(services) => {
+                self.backend = self.start_first(services, network, environment).await?;
+            }
+        }
+        self.announce();
+        Ok(())
+    }
+
+    /// The first service that gives a key.
+    async fn start_first(
+        &mut self,
+        services: Vec<Arc<Service>>,
+        network: &Network,
+        environment: &Environment,
+    ) -> Result<Backend, CredentialsError> {
+        for service in services {
+            match service.ask(network).await {
+                Ok(lease) => {
+                    self.slot.deliver(lease);
+                    return Ok(Backend::Service(service));
+                }
+                Err(error) => self.passed_over.push((service.name, error.to_string())),
+            }
+        }
+        Err(CredentialsError::NothingFound {
+            passed_over: std::mem::take(&mut self.passed_over),
+            hcloud: hcloud_path(environment),
+        })
+    }
+
+    /// Logs the source that was found, and why others were passed over.
+    fn announce(&self) {
+        let Some(lease) = self.slot.current() else {
+            return;
+        };
+        let what = match self.need.kind {
+            Kind::Key => "signing with the key",
+            Kind::Token => "using the token",
+            Kind::AppCode => "using the app code",
+            Kind::ApiKey => "using the api key",
+        };
+        let left = lease.left(Moment::now());
+        let end = left.map(|left| format!(", good for {} s", left.as_secs()));
+        let passed_over = match &*self.passed_over {
+            [] => String::new(),
+            passed_over => format!(" (not from {})", reasons(passed_over)),
+        };
+        tracing::info!(
+            "{what}{} from {}{}{passed_over}",
+            self.of_set(),
+            lease.origin,
+            end.unwrap_or_default()
+        );
+    }
+}
+
+/// Keeps the slot of a source filled. It returns at once if the secret never changes, else never.
+pub async fn refresh(source: Source, network: Network) {
+    let slot = source.slot;
+    match source.backend {
+        Backend::Fixed(_) | Backend::FirstOf(_) => {}
+        Backend::Files(files, seen) => poll(&slot, &files, seen).await,
+        Backend::Service(service) => renew(&slot, &service, &network).await,
+    }
+}
+
+/// Runs file access on another thread, since a mount may hang and this one accepts connections and takes signals.
+async fn unblocked<T: Send + 'static>(files: &Files, access: fn(&Files) -> T) -> T {
+    let files = files.clone();
+    let accessing = spawn_blocking(move || access(&files));
+    accessing.await.expect("file access does not panic")
+}
+
+/// Reads files again whenever they have changed.
+async fn poll(slot: &Slot, files: &Files, mut seen: Stamp) {
+    let mut failed = None;
+    loop {
+        tokio::select! {
+            () = sleep(POLL) => {}
+            () = slot.refresh_requested() => {}
+        }
+        let now = unblocked(files, Files::stamp).await;
+        if now == seen {
+            if failed.take().is_some() {
+                slot.recovered();
+                tracing::info!("{slot} is in its file again as it was");
+            }
+            continue;
+        }
+        sleep(SETTLE).await;
+        let loaded = unblocked(files, Files::load).await;
+        if unblocked(files, Files::stamp).await != now {
+            continue;
+        }
+        match loaded {
+            Ok(lease) => {
+                tracing::info!("{slot} was read again from {}", lease.origin);
+                slot.deliver(lease);
+                (seen, failed) = (now, None);
+            }
+            // It is tried again, since permissions may change without a trace, but logged once.
+            Err(error) if failed.as_ref() != Some(&now) => {
+                slot.fail();
+                tracing::error!(
+                    "{slot} has changed and cannot be used; the old one stays: {error}"
+                );
+                failed = Some(now);
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Asks a service for a new secret before the current one expires.
+async fn renew(slot: &Slot, service: &Service, network: &Network) {
+    let mut failures = u32::from(slot.status().failed > 0);
+    let mut asked = Moment::now();
+    let mut is_due = failures == 0 && slot.current().is_none();
+    loop {
+        if !is_due {
+            wait(slot, failures, asked).await;
+        }
+        is_due = false;
+        asked = Moment::now();
+        match service.ask(network).await {
+            Ok(lease) => {
+                if failures > 0 {
+                    tracing::info!("{} gives {slot} again", service.name);
+                } else {
+                    tracing::debug!("{} has given {slot} anew", service.name);
+                }
+                failures = 0;
+                slot.deliver(lease);
+            }
+            Err(error) => {
+                failures = failures.saturating_add(1);
+                slot.fail();
+                report(slot, service, &error);
+            }
+        }
+    }
+}
+
+/// Waits until a service is to be asked.
+async fn wait(slot: &Slot, failures: u32, asked: Moment) {
+    let jitter = 0.9 + fastrand::f64() * 0.1;
+    loop {
+        let now = Moment::now();
+        let delay = delay(slot, failures, asked, now).mul_f64(jitter);
+        tokio::select! {
+            () = sleep(delay.min(MAX_SLEEP)) => {
+                if delay <= MAX_SLEEP {
+                    return;
+                }
+            }
+            () = slot.refresh_requested() => {
+                // After a failure the backoff is kept: asking does not help a service that is down.
+                if failures == 0 {
+                    return sleep(MIN_INTERVAL.saturating_sub(now.since(asked))).await;
+                }
+            }
+        }
+    }
+}
+
+/// The time until a service is to be asked.
+fn delay(slot: &Slot, failures: u32, asked: Moment, now: Moment) -> Duration {
+    let current = slot.current();
+    if failures == 0 {
+        let refresh = current.and_then(|lease| lease.refresh_in(now));
+        return refresh.unwrap_or(MAX_BACKOFF);
+    }
+    let doubled = 1_u32.checked_shl(failures - 1).unwrap_or(u32::MAX);
+    let mut backoff = MIN_BACKOFF.saturating_mul(doubled).min(MAX_BACKOFF);
+    // As the end of the secret comes near, more often.
+    if let Some(left) = current.and_then(|lease| lease.left(now))
+        && !left.is_zero()
+    {
+        backoff = backoff.min((left / 4).max(MIN_BACKOFF / 10));
+    }
+    backoff.saturating_sub(now.since(asked))
+}
+
+fn report(slot: &Slot, service: &Service, error: &ServiceError) {
+    let service = service.name;
+    match slot.left().map(|left| left.as_secs()) {
+        Some(seconds) if seconds > 0 => tracing::warn!(
+            "{service} does not give {slot} anew: {error}; the old one is good for another {seconds} s, \
+             and it is asked again"
+        ),
+        _ => tracing::error!(
+            "{service} does not give {slot}: {error}; it is asked again, and until then requests are \
+             answered with 503"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;

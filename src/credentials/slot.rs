@@ -1,0 +1,132 @@
+//! A credential slot: the current lease of one secret, shared by its refresher and all who use it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+
+use super::types::{Kind, Lease};
+use crate::clock::Moment;
+
+/// The current lease of a secret that changes while it is used.
+#[derive(Debug)]
+pub struct Slot {
+    label: String,
+    kind: Kind,
+    current: watch::Sender<Option<Arc<Lease>>>,
+    refresh: Notify,
+    refreshed: AtomicU64,
+    failed: AtomicU64,
+    is_failing: AtomicBool,
+}
+
+/// The state of a slot, for metrics and readiness.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SlotStatus {
+    /// The name of the set of credentials.
+    pub label: String,
+    /// The purpose of the secret.
+    pub kind: Kind,
+    /// True if there is a secret that may be used now.
+    pub is_good: bool,
+    /// Time until the secret expires; `None` without one, or if it never expires.
+    pub left: Option<Duration>,
+    /// Time since it was given.
+    pub age: Option<Duration>,
+    /// Number of leases, the first included.
+    pub renewed: u64,
+    /// Number of failed attempts.
+    pub failed: u64,
+    /// True if the last attempt failed.
+    pub is_failing: bool,
+}
+
+impl Slot {
+    /// An empty slot.
+    #[must_use]
+    pub fn new(label: &str, kind: Kind) -> Self {
+        Self {
+            label: label.to_owned(),
+            kind,
+            current: watch::Sender::new(None),
+            refresh: Notify::new(),
+            refreshed: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            is_failing: AtomicBool::new(false),
+        }
+    }
+
+    /// The name of the set of credentials.
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// The purpose of the secret.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Replaces the lease.
+    pub fn deliver(&self, lease: Lease) {
+        self.refreshed.fetch_add(1, Ordering::Relaxed);
+        self.recovered();
+        self.current.send_replace(Some(Arc::new(lease)));
+    }
+
+    /// Records a failed attempt.
+    pub(super) fn fail(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        self.is_failing.store(true, Ordering::Relaxed);
+    }
+
+    /// Records that the current lease is up to date after all.
+    pub(super) fn recovered(&self) {
+        self.is_failing.store(false, Ordering::Relaxed);
+    }
+
+    /// The current lease, and notice of those that follow.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Option<Arc<Lease>>> {
+        self.current.subscribe()
+    }
+
+    /// The current lease.
+    #[must_use]
+    pub fn current(&self) -> Option<Arc<Lease>> {
+        self.current.borrow().clone()
+    }
+
+    /// Time until the current lease expires; `None` without one, or if it never expires.
+    pub(super) fn left(&self) -> Option<Duration> {
+        self.current()?.left(Moment::now())
+    }
+
+    /// Asks for a refresh at once, since the current secret is refused or has expired.
+    pub fn hurry(&self) {
+        self.refresh.notify_one();
+    }
+
+    /// Waits until a refresh is asked for.
+    pub(super) async fn refresh_requested(&self) {
+        self.refresh.notified().await;
+    }
+
+    /// The state of the slot.
+    #[must_use]
+    pub fn status(&self) -> SlotStatus {
+        let now = Moment::now();
+        let current = self.current();
+        SlotStatus {
+            label: self.label.clone(),
+            kind: self.kind,
+            is_good: current.as_ref().is_some_and(|lease| lease.is_good(now)),
+            left: current.as_ref().and_then(|lease| lease.left(now)),
+            age: current.as_ref().map(|lease| now.since(lease.at)),
+            renewed: self.refreshed.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            is_failing: self.is_failing.load(Ordering::Relaxed),
+        }
+    }
+}

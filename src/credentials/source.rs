@@ -1,0 +1,181 @@
+//! A credential source, opened for one secret, with the slot that it fills.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::CredentialsError;
+use super::file::{Files, Stamp};
+use super::service::Service;
+use super::slot::Slot;
+use super::types::{Credentials, Kind, Lease, Origin, Secret};
+use crate::config::{AuthMode, Config, CredentialsConfig, LargeBody};
+
+impl From<AuthMode> for Kind {
+    fn from(mode: AuthMode) -> Self {
+        match mode {
+            AuthMode::AkSk => Self::Key,
+            AuthMode::Token => Self::Token,
+            AuthMode::AppCode => Self::AppCode,
+            AuthMode::ApiKey => Self::ApiKey,
+        }
+    }
+}
+
+/// A secret that routes require.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Requirement {
+    /// The index of the set in [`Config::credentials`].
+    pub set: usize,
+    /// The purpose of the secret.
+    pub kind: Kind,
+}
+
+/// The secrets that the routes of a configuration require, each once.
+#[must_use]
+pub fn requirements(config: &Config) -> Vec<Requirement> {
+    let mut all = Vec::new();
+    for route in &config.routes {
+        let set = route.auth.credentials;
+        let kind = route.auth.mode.into();
+        all.push(Requirement { set, kind });
+        if kind == Kind::Key && route.large_body != LargeBody::Reject {
+            let kind = Kind::Token;
+            all.push(Requirement { set, kind });
+        }
+    }
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// The source of one secret, and its slot. Clones share the slot.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The secret that it gives.
+    pub need: Requirement,
+    /// The configuration of its set; `None` for a key that is fixed.
+    pub(super) config: Option<CredentialsConfig>,
+    pub(super) backend: Backend,
+    /// Sources that come before it, and why they were passed over.
+    pub(super) passed_over: Vec<(&'static str, String)>,
+    pub(super) slot: Arc<Slot>,
+}
+
+/// What a source reads.
+#[derive(Clone, Debug)]
+pub(super) enum Backend {
+    /// A secret that does not change.
+    Fixed(Lease),
+    /// Files, and their state when they were read.
+    Files(Files, Stamp),
+    /// A service.
+    Service(Arc<Service>),
+    /// The first of these services that gives a key. It is an error if none does.
+    FirstOf(Vec<Arc<Service>>),
+}
+
+impl Source {
+    /// A source of one key that never changes.
+    #[must_use]
+    pub fn fixed(need: Requirement, label: &str, credentials: &Credentials) -> Self {
+        let lease = Lease::lasting(Secret::Key(credentials.clone()), Origin::Environment(""));
+        let source = Self::new(need, label, Backend::Fixed(lease.clone()));
+        source.slot.deliver(lease);
+        source
+    }
+
+    pub(super) fn new(need: Requirement, label: &str, backend: Backend) -> Self {
+        Self {
+            need,
+            config: None,
+            backend,
+            passed_over: Vec::new(),
+            slot: Arc::new(Slot::new(label, need.kind)),
+        }
+    }
+
+    /// True if another source gives the same secret: it has the same configuration, and the same source was found.
+    #[must_use]
+    pub fn same_config(&self, other: &Self) -> bool {
+        // The environment of a process does not change, so the backend's name stands for all of it.
+        self.need.kind == other.need.kind
+            && self.config == other.config
+            && self.backend.name() == other.backend.name()
+    }
+
+    /// The slot that it fills.
+    #[must_use]
+    pub fn feed(&self) -> &Arc<Slot> {
+        &self.slot
+    }
+
+    /// Continues the slot of another source of the same secret, after a reload: who has the old slot gets the new
+    /// lease, and the old lease stays if there is no new one.
+    pub fn continue_from(&mut self, before: &Self) {
+        let new = self.slot.current();
+        self.slot = Arc::clone(&before.slot);
+        let Some(lease) = new else {
+            return self.slot.fail();
+        };
+        let old = self.slot.current();
+        let is_known = old.is_some_and(|old| old.lifetime.is_none() && old.is_same_secret(&lease));
+        if !is_known {
+            self.slot.deliver(Lease::clone(&lease));
+        }
+    }
+
+    /// The secret and its origin in a few words.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let what = format!("{}{}", self.need.kind, self.of_set());
+        match (&self.backend, self.slot.current()) {
+            (_, Some(lease)) => format!("{what} from {}", lease.origin),
+            (Backend::FirstOf(_), None) => {
+                format!("{what} from {}, if there is one", self.backend.name())
+            }
+            (backend, None) => format!("{what} from {}", backend.name()),
+        }
+    }
+
+    /// The set that it belongs to, for messages; empty for `[credentials]` itself, which most have alone.
+    pub(super) fn of_set(&self) -> String {
+        match self.slot.label() {
+            "default" => String::new(),
+            label => format!(" of credentials \"{label}\""),
+        }
+    }
+}
+
+impl Backend {
+    /// Files, which are not read yet, so that a change from now on is seen.
+    pub(super) fn files(files: Files) -> Self {
+        let stamp = files.stamp();
+        Self::Files(files, stamp)
+    }
+
+    /// A service, whose files have to be regular files.
+    pub(super) fn service(service: Service) -> Result<Self, CredentialsError> {
+        service.check_files()?;
+        Ok(Self::Service(Arc::new(service)))
+    }
+
+    /// The name in messages.
+    fn name(&self) -> String {
+        match self {
+            Self::Fixed(lease) => lease.origin.to_string(),
+            Self::Files(files, _) => files.name(),
+            Self::Service(service) => service.name.to_owned(),
+            Self::FirstOf(services) => {
+                let names: Vec<&str> = services.iter().map(|service| service.name).collect();
+                names.join(" or ")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Slot {
+    /// The name of the secret in the log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the {} of credentials \"{}\"", self.kind(), self.label())
+    }
+}

@@ -1,0 +1,223 @@
+//! The values that credential sources give: a key or a text secret, and the lease that says how long it is
+//! valid.
+//!
+//! A leaf: it imports nothing but the clock, so that every other module can use it.
+//!
+//! # What can go wrong
+//!
+//! The wall clock may be set back, and the monotonic clock stands still while a laptop sleeps. A lifetime is
+//! therefore counted by both, and the one that shows more time passed wins.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::HeaderValue;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::clock::Moment;
+
+/// The end of a lifetime is not used, since a request needs time to arrive: a tenth of it, and no more than
+/// this.
+const EXPIRY_MARGIN: Duration = Duration::from_secs(1);
+
+/// A secret is refreshed this long before it expires at the latest, as in the SDKs.
+const REFRESH_AHEAD: Duration = Duration::from_secs(40 * 60);
+
+/// An access key pair, with the token that a temporary pair needs.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// The access key id (AK): not a secret, but kept out of responses all the same.
+    pub access_key: String,
+    /// The secret access key (SK).
+    pub secret_key: SecretString,
+    /// `X-Security-Token` of a temporary pair.
+    pub security_token: Option<SecretString>,
+}
+
+impl Credentials {
+    /// A key pair whose parts can be sent and signed with, or what is wrong with them.
+    pub(super) fn checked(
+        access_key: &str,
+        secret_key: SecretString,
+        security_token: Option<SecretString>,
+    ) -> Result<Self, &'static str> {
+        let is_clean = |text: &str| {
+            !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control())
+        };
+        let token = security_token.as_ref().map(ExposeSecret::expose_secret);
+        let parts = [Some(access_key), Some(secret_key.expose_secret()), token];
+        if !parts.into_iter().flatten().all(is_clean) {
+            return Err(
+                "holds a key of which a part is empty or has blanks within; copy it again, as a whole",
+            );
+        }
+        // Both are header values, and a comma ends the access key in its header.
+        let is_key = |byte: u8| byte.is_ascii_graphic() && byte != b',';
+        if !access_key.bytes().all(is_key) || !token.is_none_or(str::is_ascii) {
+            return Err("holds a key with characters that no access key has; copy it again");
+        }
+        let is_aws = access_key.len() == 20 && access_key.starts_with("AKIA");
+        if is_aws || access_key.starts_with("LTAI") {
+            return Err(
+                "holds a key of another cloud, by its first letters; use one of Huawei Cloud",
+            );
+        }
+        Ok(Self {
+            access_key: access_key.to_owned(),
+            secret_key,
+            security_token,
+        })
+    }
+}
+
+/// The purpose of a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// It signs.
+    Key,
+    /// It is sent as `X-Auth-Token`.
+    Token,
+    /// It is sent as `X-Apig-AppCode`.
+    AppCode,
+    /// It is sent as `Authorization: Bearer`.
+    ApiKey,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Key => "key",
+            Self::Token => "token",
+            Self::AppCode => "app-code",
+            Self::ApiKey => "api-key",
+        })
+    }
+}
+
+/// The secret that authenticates a request.
+#[derive(Clone, Debug)]
+pub enum Secret {
+    /// A key that signs.
+    Key(Credentials),
+    /// A token, an app code or an API key, which is sent as it is.
+    Text(SecretString),
+}
+
+/// The place where a secret was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Environment variables; the name of the one with the access key.
+    Environment(&'static str),
+    /// A file.
+    File(PathBuf),
+    /// A service, by its name.
+    Service(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment(name) => write!(f, "the environment ({name})"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Service(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A secret with its origin and its lifetime.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// The secret.
+    pub secret: Secret,
+    /// The project that the source names.
+    pub project_id: Option<HeaderValue>,
+    /// The source.
+    pub origin: Origin,
+    /// The moment at which it was given.
+    pub at: Moment,
+    /// How long it is valid from then on; `None` if it never expires.
+    pub lifetime: Option<Duration>,
+}
+
+impl Lease {
+    /// A lease that never expires.
+    #[must_use]
+    pub fn lasting(secret: Secret, origin: Origin) -> Self {
+        Self {
+            secret,
+            project_id: None,
+            origin,
+            at: Moment::now(),
+            lifetime: None,
+        }
+    }
+
+    /// True if both leases hold the same secret.
+    #[must_use]
+    pub fn is_same_secret(&self, other: &Self) -> bool {
+        let is_same =
+            |one: &SecretString, other: &SecretString| one.expose_secret() == other.expose_secret();
+        match (&self.secret, &other.secret) {
+            (Secret::Key(one), Secret::Key(other)) => {
+                one.access_key == other.access_key && is_same(&one.secret_key, &other.secret_key)
+            }
+            (Secret::Text(one), Secret::Text(other)) => is_same(one, other),
+            _ => false,
+        }
+    }
+
+    /// True if a request may still be sent with the secret at this moment.
+    #[must_use]
+    pub fn is_good(&self, now: Moment) -> bool {
+        self.lifetime.is_none_or(|lifetime| {
+            let margin = EXPIRY_MARGIN.min(lifetime / 10);
+            now.since(self.at) < lifetime - margin
+        })
+    }
+
+    /// [`Self::is_good`] now. The clocks are read only if the secret expires at all.
+    #[must_use]
+    pub fn is_good_now(&self) -> bool {
+        self.lifetime.is_none() || self.is_good(Moment::now())
+    }
+
+    /// Time until the secret expires; `None` if it never does.
+    #[must_use]
+    pub fn left(&self, now: Moment) -> Option<Duration> {
+        Some(self.lifetime?.saturating_sub(now.since(self.at)))
+    }
+
+    /// Time until the secret is to be refreshed; `None` if it never is.
+    pub(super) fn refresh_in(&self, now: Moment) -> Option<Duration> {
+        let lifetime = self.lifetime?;
+        let ahead = REFRESH_AHEAD.min(lifetime / 2);
+        Some((lifetime - ahead).saturating_sub(now.since(self.at)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_used_until_shortly_before_its_end_and_refreshed_halfway_or_40_minutes_ahead() {
+        for (lifetime, last_use, refresh) in [
+            (86_400, 86_399.0, 84_000),
+            (3600, 3599.0, 1800),
+            (2, 1.8, 1),
+        ] {
+            let lease = Lease {
+                lifetime: Some(Duration::from_secs(lifetime)),
+                ..Lease::lasting(Secret::Text("x".into()), Origin::Environment("A"))
+            };
+            let after = |seconds| lease.at.later_by(Duration::from_secs_f64(seconds));
+            assert!(lease.is_good(after(last_use - 0.1)) && !lease.is_good(after(last_use)));
+            let refresh_in = lease.refresh_in(lease.at);
+            assert_eq!(refresh_in, Some(Duration::from_secs(refresh)));
+            assert_eq!(lease.refresh_in(after(1e6)), Some(Duration::ZERO));
+        }
+        let lasting = Lease::lasting(Secret::Text("x".into()), Origin::Environment("A"));
+        assert!(lasting.is_good(lasting.at.later_by(Duration::from_secs(1_000_000_000))));
+    }
+}
