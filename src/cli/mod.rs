@@ -137,5 +137,5 @@ fn fail(exit: Exit, what: impl Display) -> Exit {
 }
 
 fn say(what: impl Display) {
-    telemetry::say(&format!("apig-proxy: {}\n", VisibleLines(what)));
+    telemetry::print(&format!("apig-proxy: {}\n", VisibleLines(what)));
 }

@@ -81,7 +81,7 @@ mod tests {
     async fn fault_79_a_panic_in_a_request_is_answered_with_500_and_the_next_one_is_served() {
         let (near, mut far) = duplex(64 * 1024);
         let service = layered(
-            Rc::new(Metrics::new().meter()),
+            Rc::new(Metrics::default().worker()),
             Rc::new(CallerConnection::new(ListenerKind::Tcp, Rc::default())),
             tower::service_fn(treacherous),
         );

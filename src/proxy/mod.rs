@@ -67,7 +67,7 @@ use tower::{Service, ServiceBuilder};
 use crate::clock::{Clock, parse_http_date};
 use crate::error::Error;
 use crate::gateway::GatewayClock;
-use crate::telemetry::metrics::Meter;
+use crate::telemetry::metrics::WorkerMetrics;
 use crate::upstream::{AnswerLimits, Network, OriginId, TlsSetupError, Upstream};
 pub use body::{RequestBody, ResponseBody, ResponseEnded, UploadFailed};
 pub use caller::{BareAnswer, CallerConnection};
@@ -91,7 +91,7 @@ pub struct Pipeline {
     /// The origin of each route.
     origins: Vec<OriginId>,
     clock: Clock,
-    metrics: Rc<Meter>,
+    metrics: Rc<WorkerMetrics>,
     /// The last `Date` of each origin that was looked at: it says something new once a second only.
     dates: RefCell<Vec<Option<HeaderValue>>>,
 }
@@ -107,7 +107,7 @@ impl Pipeline {
         network: Network,
         workers: usize,
     ) -> Result<Self, TlsSetupError> {
-        let metrics = Rc::new(settings.metrics.meter());
+        let metrics = Rc::new(settings.metrics.worker());
         let (upstream, origins) = upstream(&settings, network, workers)?;
         Ok(Self::assemble(
             settings,
@@ -141,7 +141,7 @@ impl Pipeline {
 
     fn assemble(
         settings: Arc<Settings>,
-        metrics: Rc<Meter>,
+        metrics: Rc<WorkerMetrics>,
         upstream: Rc<Upstream<RequestBody>>,
         origins: Vec<OriginId>,
     ) -> Self {
@@ -356,7 +356,7 @@ impl Proxy {
 
 /// A service with its outer layers.
 fn layered<S>(
-    metrics: Rc<Meter>,
+    metrics: Rc<WorkerMetrics>,
     caller: Rc<CallerConnection>,
     inner: S,
 ) -> impl Service<

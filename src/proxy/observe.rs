@@ -7,7 +7,7 @@ use super::Settings;
 use super::body::RequestBody;
 use crate::credentials::FeedStatus;
 use crate::telemetry;
-use crate::telemetry::metrics::{Connections, Credential, State};
+use crate::telemetry::metrics::Sample;
 use crate::upstream::OriginId;
 use crate::upstream::{PoolStats, Upstream};
 
@@ -43,10 +43,10 @@ impl Settings {
     /// All metrics, in the Prometheus text format.
     #[must_use]
     pub fn metrics(&self) -> String {
-        self.metrics.text(self.state())
+        self.metrics.text(self.samples())
     }
 
-    /// What of the secrets that routes need cannot be used at the moment, by name.
+    /// The names of the secrets that routes need and that cannot be used at the moment.
     #[must_use]
     pub fn missing_credentials(&self) -> Vec<String> {
         let missing = self.credentials.statuses().filter(|status| !status.is_good);
@@ -54,36 +54,63 @@ impl Settings {
         missing.map(name).collect()
     }
 
-    fn state(&self) -> State {
-        let mut clock_skew = BTreeMap::new();
-        let mut connections = BTreeMap::<_, Connections>::new();
+    /// The metrics that are read at exposition.
+    fn samples(&self) -> Vec<Sample> {
+        let dropped = telemetry::dropped_lines() as f64;
+        let is_locked = f64::from(self.credentials.is_refusing());
+        let mut samples = vec![
+            Sample::new("apig_proxy_buffered_bytes", &[], self.budget.taken() as f64),
+            Sample::new("apig_proxy_key_locked", &[], is_locked),
+            Sample::new("apig_proxy_log_dropped_total", &[], dropped),
+        ];
+        let mut upstreams = BTreeMap::new();
         for pool in self.pools.pools().iter() {
-            let name = &pool.upstream;
-            let ahead = self.gateway_clocks[pool.origin.index()].ahead();
-            clock_skew.insert(name.clone(), ahead);
-            let sum = connections.entry(name.clone()).or_default();
-            sum.idle += pool.stats.idle();
-            sum.active += pool.stats.active();
+            let sum = upstreams.entry(pool.upstream.clone()).or_insert((0, 0, 0));
+            sum.0 += pool.stats.idle();
+            sum.1 += pool.stats.active();
+            sum.2 = self.gateway_clocks[pool.origin.index()].ahead();
         }
-        State {
-            buffered: self.budget.taken(),
-            is_key_locked: self.credentials.is_refusing(),
-            clock_skew: clock_skew.into_iter().collect(),
-            connections: connections.into_iter().collect(),
-            dropped_lines: telemetry::dropped_lines(),
-            credentials: self.credentials.statuses().map(credential).collect(),
+        for (name, (idle, active, ahead)) in upstreams {
+            let connections = "apig_proxy_upstream_connections";
+            samples.push(Sample::new(connections, &[&name, "idle"], idle as f64));
+            samples.push(Sample::new(connections, &[&name, "active"], active as f64));
+            samples.push(Sample::new(
+                "apig_proxy_clock_skew_seconds",
+                &[&name],
+                ahead as f64,
+            ));
         }
+        samples.extend(self.credentials.statuses().flat_map(credential));
+        samples
     }
 }
 
-fn credential(status: FeedStatus) -> Credential {
-    Credential {
-        set: status.label,
-        kind: status.kind.to_string(),
-        left: status.left,
-        age: status.age,
-        renewed: status.renewed,
-        failed: status.failed,
-        is_failing: status.is_failing,
+fn credential(status: FeedStatus) -> Vec<Sample> {
+    let (set, kind) = (status.label, status.kind.to_string());
+    let refresh = |result, count| {
+        let labels = [set.as_str(), &kind, result];
+        Sample::new(
+            "apig_proxy_credentials_refresh_total",
+            &labels,
+            count as f64,
+        )
+    };
+    let mut samples = vec![
+        refresh("ok", status.renewed),
+        refresh("failed", status.failed),
+    ];
+    let labels = [set.as_str(), kind.as_str()];
+    let success = f64::from(!status.is_failing);
+    samples.push(Sample::new(
+        "apig_proxy_credentials_last_refresh_successful",
+        &labels,
+        success,
+    ));
+    for (name, time) in [
+        ("apig_proxy_credentials_expiry_seconds", status.left),
+        ("apig_proxy_credentials_age_seconds", status.age),
+    ] {
+        samples.extend(time.map(|time| Sample::new(name, &labels, time.as_secs_f64())));
     }
+    samples
 }

@@ -16,12 +16,12 @@ use super::guard::ListenerKind;
 use super::{BareAnswer, Pipeline, ResponseBody, respond};
 use crate::error::{Error, Origin};
 use crate::telemetry::access::End;
-use crate::telemetry::metrics::{Meter, Outcome};
+use crate::telemetry::metrics::{Outcome, WorkerMetrics};
 
 /// Adds [`Record`].
 #[derive(Clone, Debug)]
 pub(super) struct RecordLayer {
-    pub(super) metrics: Rc<Meter>,
+    pub(super) metrics: Rc<WorkerMetrics>,
     pub(super) caller: Rc<CallerConnection>,
 }
 

@@ -33,8 +33,8 @@ pub struct Settings {
     /// The clock of each upstream, by the number of its origin.
     pub(super) gateway_clocks: Vec<Arc<GatewayClock>>,
     pub(super) metrics: Arc<Metrics>,
-    /// The number by which requests of each route are counted.
-    pub(super) counted_as: Vec<usize>,
+    /// The label of each route in the metrics.
+    pub(super) route_labels: Vec<&'static str>,
     pub(super) pools: Pools,
     pub(super) proxy_id: ProxyId,
 }
@@ -62,7 +62,7 @@ impl Settings {
                 .map(|_| Arc::new(GatewayClock::new(config.clock.correct)))
                 .collect(),
             metrics: Arc::default(),
-            counted_as: Vec::new(),
+            route_labels: Vec::new(),
             pools: Pools::default(),
             proxy_id: ProxyId::random(),
         }
@@ -94,8 +94,8 @@ impl Settings {
 
     fn counting(mut self) -> Self {
         let routes = self.routes.iter();
-        self.counted_as = routes
-            .map(|route| self.metrics.route(&route.prefix))
+        self.route_labels = routes
+            .map(|route| self.metrics.route_label(&route.prefix))
             .collect();
         self
     }

@@ -156,7 +156,7 @@ impl<'a> Signable<'a> {
     pub(super) fn sign(&self, key: &SigningKey, headers: &mut HeaderMap) -> Result<(), Error> {
         let canonical = self.canonical()?;
         tracing::trace!(canonical_request = %canonical.redacted(), "signing");
-        let authorization = key.signer.sign(&canonical).into_authorization();
+        let authorization = key.signer.sign(&canonical);
         // Host and stage are there already.
         for (name, value) in &self.headers[1..self.headers.len() - 1] {
             insert(headers, name, value)?;

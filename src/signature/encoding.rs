@@ -1,7 +1,7 @@
-//! Percent encoding as the signature wants it: what is unreserved stays, everything else becomes `%XY`.
+//! Percent encoding as the signature defines it: unreserved characters stay, all others become `%XY`.
 //!
-//! Not the `percent-encoding` crate, because the canonical form is made by decoding and encoding in
-//! one pass over text that is already encoded, without a buffer between the two.
+//! Not the `percent-encoding` crate: the text is encoded already, and is decoded and encoded again in
+//! one pass, without a buffer between the two.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~')
 }
 
-/// What decides whether a decoded slash stays one.
+/// The treatment of slashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slash {
     /// In a path: `/` and `%2F` are both `/`, as the official SDKs have it.
@@ -26,14 +26,9 @@ pub(super) fn decoded(text: &str) -> impl Iterator<Item = u8> + Clone + '_ {
     let bytes = text.as_bytes();
     let mut at = 0;
     std::iter::from_fn(move || {
-        let byte = *bytes.get(at)?;
-        let escaped = if byte == b'%' {
-            escape(bytes, at)
-        } else {
-            None
-        };
-        at += if escaped.is_some() { 3 } else { 1 };
-        Some(escaped.unwrap_or(byte))
+        let (byte, length) = decoded_at(bytes, at)?;
+        at += length;
+        Some(byte)
     })
 }
 
@@ -43,11 +38,12 @@ pub(super) fn write_encoded(
     text: &str,
     slash: Slash,
 ) -> Result<Option<u8>, fmt::Error> {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let keeps = |byte| is_unreserved(byte) || (byte == b'/' && slash == Slash::Separates);
     let bytes = text.as_bytes();
     let mut last = None;
     let mut at = 0;
-    while at < bytes.len() {
+    while let Some((byte, length)) = decoded_at(bytes, at) {
         // Nearly all bytes stay as they are, so they are written in runs.
         let run = bytes[at..].iter().take_while(|byte| keeps(**byte)).count();
         if run > 0 {
@@ -56,21 +52,14 @@ pub(super) fn write_encoded(
             last = Some(bytes[at - 1]);
             continue;
         }
-        let escaped = if bytes[at] == b'%' {
-            escape(bytes, at)
-        } else {
-            None
-        };
-        let byte = escaped.unwrap_or(bytes[at]);
-        at += if escaped.is_some() { 3 } else { 1 };
         if keeps(byte) {
             out.write_char(char::from(byte))?;
         } else {
-            const HEX: &[u8; 16] = b"0123456789ABCDEF";
             out.write_char('%')?;
             out.write_char(char::from(HEX[usize::from(byte >> 4)]))?;
             out.write_char(char::from(HEX[usize::from(byte & 15)]))?;
         }
+        at += length;
         last = Some(byte);
     }
     Ok(last)
@@ -103,7 +92,18 @@ pub(super) fn check(text: &str) -> Result<(), SignatureError> {
     Ok(())
 }
 
-/// The byte that the escape at `at` stands for, if there is a whole one.
+/// The byte at `at`, decoded, and the length of what stands for it.
+fn decoded_at(bytes: &[u8], at: usize) -> Option<(u8, usize)> {
+    let byte = *bytes.get(at)?;
+    let escaped = if byte == b'%' {
+        escape(bytes, at)
+    } else {
+        None
+    };
+    Some(escaped.map_or((byte, 1), |byte| (byte, 3)))
+}
+
+/// The byte that the escape at `at` stands for, if it is whole.
 fn escape(bytes: &[u8], at: usize) -> Option<u8> {
     let digit = |offset: usize| char::from(*bytes.get(at + offset)?).to_digit(16);
     let byte = digit(1)? * 16 + digit(2)?;
@@ -114,39 +114,32 @@ fn escape(bytes: &[u8], at: usize) -> Option<u8> {
 mod tests {
     use super::*;
 
-    fn encoded(text: &str, slash: Slash) -> String {
-        let mut out = String::new();
-        write_encoded(&mut out, text, slash).unwrap();
-        out
-    }
-
     #[test]
-    fn what_is_encoded_already_is_encoded_once() {
-        assert_eq!(
-            encoded("/a%20b/%e4%b8%ad", Slash::Separates),
-            "/a%20b/%E4%B8%AD"
-        );
-        assert_eq!(encoded("%7Euser", Slash::Separates), "~user");
-    }
-
-    #[test]
-    fn an_encoded_slash_separates_in_a_path_and_stays_encoded_in_a_query() {
-        assert_eq!(encoded("/a%2fb", Slash::Separates), "/a/b");
-        assert_eq!(encoded("/a%2fb", Slash::Encoded), "%2Fa%2Fb");
-    }
-
-    #[test]
-    fn sub_delimiters_are_encoded() {
-        assert_eq!(encoded("!*'():", Slash::Encoded), "%21%2A%27%28%29%3A");
+    fn text_is_decoded_once_and_encoded_once() {
+        for (text, slash, encoded) in [
+            ("/a%20b/%e4%b8%ad", Slash::Separates, "/a%20b/%E4%B8%AD"),
+            ("%7Euser", Slash::Separates, "~user"),
+            ("/a%2fb", Slash::Separates, "/a/b"),
+            ("/a%2fb", Slash::Encoded, "%2Fa%2Fb"),
+            ("!*'():", Slash::Encoded, "%21%2A%27%28%29%3A"),
+        ] {
+            let mut out = String::new();
+            write_encoded(&mut out, text, slash).unwrap();
+            assert_eq!(out, encoded, "{text}");
+        }
     }
 
     #[test]
     fn broken_escapes_raw_bytes_and_bad_utf8_are_told_apart() {
-        assert_eq!(check("/a%2"), Err(SignatureError::BrokenEscape));
-        assert_eq!(check("/a%zz"), Err(SignatureError::BrokenEscape));
-        assert_eq!(check("/é"), Err(SignatureError::RawByte));
-        assert_eq!(check("/a b"), Err(SignatureError::RawByte));
-        assert_eq!(check("/%ff"), Err(SignatureError::NotUtf8));
-        assert_eq!(check("/%C3%A9"), Ok(()));
+        for (text, result) in [
+            ("/a%2", Err(SignatureError::BrokenEscape)),
+            ("/a%zz", Err(SignatureError::BrokenEscape)),
+            ("/é", Err(SignatureError::RawByte)),
+            ("/a b", Err(SignatureError::RawByte)),
+            ("/%ff", Err(SignatureError::NotUtf8)),
+            ("/%C3%A9", Ok(())),
+        ] {
+            assert_eq!(check(text), result, "{text}");
+        }
     }
 }

@@ -1,11 +1,11 @@
-//! SDK-HMAC-SHA256: the signature that Huawei Cloud API Gateway wants on every request.
+//! SDK-HMAC-SHA256: the signature that Huawei Cloud API Gateway requires on every request.
 //!
-//! Pure: no input or output, no clock, no runtime, and nothing from the rest of the program. Time and
-//! payload hash are arguments, so every stage can be compared with the vectors of Huawei's own SDKs.
-//! The algorithm is that of the *API Request Signing Guide* ("Signing Algorithm").
+//! Pure: no I/O, no clock, no runtime, and nothing from the rest of the program. Time and payload hash
+//! are arguments, so every stage can be compared with the vectors of Huawei's own SDKs. The algorithm
+//! is that of the *API Request Signing Guide* ("Signing Algorithm").
 //!
-//! Signing and applying are two steps: [`Signer::sign`] looks at a request and returns what to add; a
-//! failure leaves the request as it was.
+//! Signing and applying are two steps: [`Signer::sign`] returns the value of `Authorization` and leaves
+//! the request unchanged.
 //!
 //! ```
 //! use apig_proxy::signature::{CanonicalRequest, Payload, PayloadHash, Signer, SigningDate, Target};
@@ -27,7 +27,7 @@
 //!     &"MFyfvK41ba2giqM7Uio6PznpdUKGpownRZlmVmHc".into(),
 //! );
 //! assert_eq!(
-//!     signer.sign(&request).authorization(),
+//!     signer.sign(&request),
 //!     "SDK-HMAC-SHA256 Access=QTWAOYTTINDUT2QVKYUC, SignedHeaders=content-type;host;x-sdk-date, \
 //!      Signature=7be6668032f70418fcc22abc52071e57aff61b84a1d2381bb430d6870f4f6ebe",
 //! );
@@ -37,8 +37,8 @@
 //! # What can go wrong
 //!
 //! SDKs and gateways read some bytes of a target differently (`+`, `;`, an empty name, bytes that are
-//! not UTF-8). [`Target::parse`] refuses what no respelling makes unambiguous, and [`respell_query`]
-//! respells the rest; a request that skips them can carry a signature that the gateway cannot reproduce.
+//! not UTF-8). [`respell_query`] encodes what can be written unambiguously, and [`Target::parse`]
+//! refuses the rest. A target that skips them can get a signature that the gateway cannot reproduce.
 
 mod canonical;
 mod date;
@@ -49,11 +49,11 @@ mod signer;
 mod target;
 mod verify;
 
-pub use canonical::{CanonicalRequest, Redacted, string_to_sign};
+pub use canonical::{CanonicalRequest, string_to_sign};
 pub use date::SigningDate;
 pub use normalized_path::normalized_path;
 pub use payload::{Payload, PayloadHash, PayloadHasher, UNSIGNED_PAYLOAD};
-pub use signer::{Signature, Signer};
+pub use signer::Signer;
 pub use target::{Target, respell_query};
 pub use verify::{Presented, ReceivedRequest, Refusal, Verified, verify};
 

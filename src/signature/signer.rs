@@ -1,11 +1,12 @@
-//! Makes signatures. The secret is turned into a keyed HMAC state once; each signature clones it.
+//! The signer. It turns the secret into a keyed HMAC state once; each signature clones that.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
+use super::canonical::Hashed;
 use super::{ALGORITHM, CanonicalRequest, SigningDate, string_to_sign};
 
 /// Signs requests with one key pair. The state that holds the secret is wiped when it is dropped, and so
@@ -34,42 +35,36 @@ impl Signer {
         &self.access_key
     }
 
-    /// Signs a request. Nothing is changed: the caller adds what [`Signature`] holds.
+    /// Signs a request and returns the value of `Authorization`. The request is left to the caller.
     #[must_use]
-    pub fn sign(&self, request: &CanonicalRequest<'_>) -> Signature {
+    pub fn sign(&self, request: &CanonicalRequest<'_>) -> String {
         let mut digits = [0; 64];
         let mac = self.mac(request).finalize().into_bytes();
         // Not into a string of its own, which is made a character at a time.
         hex::encode_to_slice(mac, &mut digits).expect("32 bytes make 64 digits");
-        let digits = str::from_utf8(&digits).expect("hexadecimal digits are ascii");
         let mut text = String::with_capacity(224);
-        let put = |text: &mut String, piece: &str| text.push_str(piece);
-        put(&mut text, ALGORITHM);
-        put(&mut text, " Access=");
-        put(&mut text, &self.access_key);
-        put(&mut text, ", SignedHeaders=");
+        for piece in [ALGORITHM, " Access=", &self.access_key, ", SignedHeaders="] {
+            text.push_str(piece);
+        }
         request
             .write_signed_headers(&mut text)
             .expect("writing to a string cannot fail");
-        put(&mut text, ", Signature=");
-        put(&mut text, digits);
-        Signature {
-            authorization: text,
-        }
+        text.push_str(", Signature=");
+        text.push_str(str::from_utf8(&digits).expect("hexadecimal digits are ASCII"));
+        text
     }
 
-    /// Whether `signature`, in hexadecimal, is the one of this request. Takes the same time for every
-    /// wrong signature.
+    /// Tells whether this is the signature of a request, in hexadecimal; in constant time.
     #[must_use]
     pub fn matches(&self, request: &CanonicalRequest<'_>, signature: &str) -> bool {
         is_signature(self.mac(request), signature)
     }
 
-    /// Whether `signature`, in hexadecimal, is the one of a canonical request that is given as text.
-    /// Takes the same time for every wrong signature.
+    /// Tells whether this is the signature of a canonical request that is given as text; in constant
+    /// time.
     ///
-    /// To find out what another signer has signed. Whether a request verifies is for
-    /// [`super::verify()`] to say, which makes the text from the request itself.
+    /// For finding out what another signer has signed. To verify a request, use [`super::verify()`],
+    /// which makes the text from the request itself.
     #[must_use]
     pub fn matches_text(&self, canonical: &str, date: &SigningDate, signature: &str) -> bool {
         let mut mac = self.keyed.clone();
@@ -78,10 +73,10 @@ impl Signer {
     }
 
     fn mac(&self, request: &CanonicalRequest<'_>) -> Hmac<Sha256> {
-        let mut mac = Keyed(self.keyed.clone());
+        let mut mac = Hashed(self.keyed.clone());
         request
             .write_string_to_sign(&mut mac)
-            .expect("a keyed hash takes any text");
+            .expect("hashing cannot fail");
         mac.0
     }
 }
@@ -94,26 +89,6 @@ impl fmt::Debug for Signer {
     }
 }
 
-/// What signing adds to a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Signature {
-    authorization: String,
-}
-
-impl Signature {
-    /// The value of `Authorization`.
-    #[must_use]
-    pub fn authorization(&self) -> &str {
-        &self.authorization
-    }
-
-    /// The value of `Authorization`, without a copy.
-    #[must_use]
-    pub fn into_authorization(self) -> String {
-        self.authorization
-    }
-}
-
 fn is_signature(mac: Hmac<Sha256>, signature: &str) -> bool {
     let mut bytes = [0; 32];
     // Upper-case digits would be another text than the one that signers send.
@@ -123,29 +98,15 @@ fn is_signature(mac: Hmac<Sha256>, signature: &str) -> bool {
         && mac.verify_slice(&bytes).is_ok()
 }
 
-/// A keyed hash as something that text is written to.
-struct Keyed(Hmac<Sha256>);
-
-impl Write for Keyed {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.update(text.as_bytes());
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::signature::{Payload, PayloadHash, Presented, Target};
 
     #[test]
-    fn debug_does_not_show_the_secret() {
+    fn the_secret_is_not_in_debug_output_and_wiped_on_drop() {
         let signer = Signer::new("AK", &"MARKER".into());
         assert!(!format!("{signer:?}").contains("MARKER"));
-    }
-
-    #[test]
-    fn what_is_made_of_the_secret_is_wiped_when_it_is_dropped() {
         fn wiped<T: secrecy::zeroize::ZeroizeOnDrop>() {}
         // Of which the HMAC has two, and nothing else.
         wiped::<Sha256>();
@@ -159,7 +120,7 @@ mod tests {
         let target = Target::parse("/v1?a=b").unwrap();
         let payload = Payload::Hash(&PayloadHash::EMPTY);
         let request = CanonicalRequest::new("GET", target, &[], &date, payload).unwrap();
-        let authorization = signer.sign(&request).into_authorization();
+        let authorization = signer.sign(&request);
         let signature = Presented::parse(&authorization).unwrap().signature;
         let text = request.to_string();
         assert_eq!(string_to_sign(&text, &date), request.string_to_sign());

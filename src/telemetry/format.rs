@@ -1,5 +1,4 @@
-//! How an event becomes a line. Every value that is not a number passes through [`Escaping`] here, so
-//! that no place that logs has to think of it.
+//! The format of log lines. Every value is escaped and cut here, so that no call site has to.
 
 use std::fmt::{self, Debug, Write};
 
@@ -13,8 +12,8 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::escape::{Escaping, Within};
 
-/// The longest value that is written, in bytes. More than the canonical request of a usual target has.
-const LONGEST: usize = 4096;
+/// The maximum length of a value, in bytes. A usual canonical request is shorter.
+const MAX_VALUE: usize = 4096;
 
 /// The fields of a line of text: the message, then `name=value`.
 pub(super) fn text_fields() -> impl for<'a> FormatFields<'a> + 'static {
@@ -22,15 +21,18 @@ pub(super) fn text_fields() -> impl for<'a> FormatFields<'a> + 'static {
         if field.name() != "message" {
             write!(writer, "{}=", name(field))?;
         }
-        write!(Escaping::cut_at(LONGEST, writer, Within::Line), "{value:?}")
+        write!(
+            Escaping::cut_at(MAX_VALUE, writer, Within::Line),
+            "{value:?}"
+        )
     })
     .delimited(" ")
 }
 
 /// Lines of JSON: an object with time, level, message and fields.
 ///
-/// The formatter of `tracing-subscriber` keeps values as they are: quoted, but of any length, and with
-/// escapes that a reader of JSON undoes.
+/// The formatter of `tracing-subscriber` does not cut values, and keeps escape sequences for a reader
+/// of JSON to undo.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct JsonLines;
 
@@ -50,59 +52,53 @@ where
         write!(writer, "\",\"level\":\"{}\"", event.metadata().level())?;
         let mut fields = JsonFields {
             writer,
-            written: Ok(()),
+            result: Ok(()),
         };
         event.record(&mut fields);
-        fields.written?;
+        fields.result?;
         fields.writer.write_str("}\n")
     }
 }
 
 struct JsonFields<'a> {
     writer: Writer<'a>,
-    written: fmt::Result,
+    result: fmt::Result,
 }
 
 impl JsonFields<'_> {
-    /// Writes a value that is one of JSON's own.
-    fn bare(&mut self, field: &Field, value: fmt::Arguments<'_>) {
-        let write = |out: &mut Writer<'_>| write!(out, ",\"{}\":{value}", name(field));
-        self.written = self.written.and_then(|()| write(&mut self.writer));
-    }
-
-    fn text(&mut self, field: &Field, value: fmt::Arguments<'_>) {
-        let write = |out: &mut Writer<'_>| {
-            write!(out, ",\"{}\":\"", name(field))?;
-            Escaping::cut_at(LONGEST, out.by_ref(), Within::Json).write_fmt(value)?;
-            out.write_char('"')
-        };
-        self.written = self.written.and_then(|()| write(&mut self.writer));
+    fn put(&mut self, field: &Field, quote: &str, value: fmt::Arguments<'_>) {
+        let out = &mut self.writer;
+        self.result = self.result.and_then(|()| {
+            write!(out, ",\"{}\":{quote}", name(field))?;
+            Escaping::cut_at(MAX_VALUE, out.by_ref(), Within::Json).write_fmt(value)?;
+            out.write_str(quote)
+        });
     }
 }
 
 impl Visit for JsonFields<'_> {
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.bare(field, format_args!("{value}"));
+        self.put(field, "", format_args!("{value}"));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.bare(field, format_args!("{value}"));
+        self.put(field, "", format_args!("{value}"));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.bare(field, format_args!("{value}"));
+        self.put(field, "", format_args!("{value}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.text(field, format_args!("{value}"));
+        self.put(field, "\"", format_args!("{value}"));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.text(field, format_args!("{value:?}"));
+        self.put(field, "\"", format_args!("{value:?}"));
     }
 }
 
-/// The name of a field, also of one that is a word of Rust's.
+/// The name of a field, also of one that is a keyword of Rust.
 fn name(field: &Field) -> &str {
     let name = field.name();
     name.strip_prefix("r#").unwrap_or(name)

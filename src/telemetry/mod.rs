@@ -1,5 +1,4 @@
-//! What the program says of itself while it runs: the log, on standard error, with a record of every
-//! request ([`access`]), and [`metrics`].
+//! The log, access records included ([`access`]), and the [`metrics`].
 //!
 //! ```text
 //! tracing event ─► format, escape, cut ─► queue of 1 MiB ─► thread "log" ─► standard error
@@ -7,11 +6,11 @@
 //!
 //! # What can go wrong
 //!
-//! Standard error may be full, closed, or a pipe that nobody reads. Then lines are dropped and counted
-//! ([`dropped_lines`]), and nothing else happens: nobody who logs waits for it, or fails with it.
+//! Standard error may be full, closed, or a pipe that is not read. Then lines are dropped and counted
+//! ([`dropped_lines`]); logging neither blocks nor fails.
 //!
-//! Values may come from callers and from the gateway. None can end its line, reach the terminal as an
-//! escape sequence, or be longer than 4 KiB.
+//! Values may come from callers and from the gateway. None can end its line, reach a terminal as an
+//! escape sequence, or exceed 4 KiB.
 
 pub mod access;
 mod format;
@@ -22,12 +21,11 @@ mod queue;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Filter, SubscriberExt};
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
@@ -36,80 +34,69 @@ use self::queue::Queue;
 use crate::config::{LogConfig, LogFormat};
 
 /// How long the end of the program waits for the last lines to be written.
-const PATIENCE: Duration = Duration::from_secs(1);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The log of this process, once it has been started.
-static LOG: OnceLock<Arc<Queue>> = OnceLock::new();
+/// The log of this process.
+static LOG: OnceLock<Log> = OnceLock::new();
 
-/// Sets the least severe level that is written, and whether records of requests are.
-type SetLevel = Box<dyn Fn(LevelFilter, bool) + Send + Sync>;
-
-static SET_LEVEL: OnceLock<SetLevel> = OnceLock::new();
-
-/// Why the log cannot be started.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LogError {
-    /// The system gave no thread or no descriptor for it.
-    #[error("the log cannot be started: {0}")]
-    System(#[from] io::Error),
-    /// It has been started before.
-    #[error("the log has been started before")]
-    Twice,
+struct Log {
+    queue: &'static Queue,
+    set_level: Box<dyn Fn(&LogConfig) + Send + Sync>,
 }
 
-/// Sends the log, and what is known of panics, to standard error from now on.
+/// The system refuses a thread or a descriptor, or the log has been started before.
+#[derive(Debug, thiserror::Error)]
+#[error("the log cannot be started: {0}")]
+pub struct LogError(#[from] io::Error);
+
+/// Sends events and panics to standard error from now on.
 ///
-/// The level is for the program's own events. Libraries are kept at warnings at every level: what
-/// they write at `trace` may hold bytes of requests.
+/// The level is that of the program's own events. Libraries stay at warnings at every level, because
+/// their `trace` events may hold bytes of requests.
 ///
 /// # Errors
 ///
 /// A [`LogError`].
 pub fn start_log(config: &LogConfig) -> Result<(), LogError> {
-    // Written to past the lock of `std::io::stderr`, which a target that blocks would hold for ever.
+    // Not `std::io::stderr`: a blocked target would keep its lock locked.
     let target = File::from(io::stderr().as_fd().try_clone_to_owned()?);
     let queue = Queue::start(target, |dropped| {
         tracing::warn!(
             "{dropped} log lines were dropped since the start: standard error was full, closed or slow"
         );
     })?;
-    // On a terminal, colours are left to the layer's own default, which obeys NO_COLOR.
-    let (filter, handle) = reload::Layer::new(events_from(config.level, config.access));
+    // On a terminal, the layer itself decides on colours: it obeys NO_COLOR.
     let may_colour = io::stderr().is_terminal();
-    let subscriber = subscriber(config, filter, may_colour, Arc::clone(&queue));
-    tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Twice)?;
-    let set = move |level, has_access| {
-        // It fails only when the log has ended.
-        let _ = handle.reload(events_from(level, has_access));
-    };
-    let _ = SET_LEVEL.set(Box::new(set));
-    LOG.set(queue).map_err(|_| LogError::Twice)?;
+    let (filter, handle) = reload::Layer::new(targets(config));
+    let subscriber = subscriber(config, filter, may_colour, queue);
+    tracing::subscriber::set_global_default(subscriber).map_err(io::Error::other)?;
+    // It fails only after the end of the log.
+    let set_level = Box::new(move |config: &_| drop(handle.reload(targets(config))));
+    LOG.get_or_init(|| Log { queue, set_level });
     std::panic::set_hook(Box::new(panics::log));
     Ok(())
 }
 
-/// Writes events from the level of this configuration on, once the log has been started.
+/// Applies the level of another configuration to a log that was started.
 pub fn set_level(config: &LogConfig) {
-    if let Some(set) = SET_LEVEL.get() {
-        set(config.level, config.access);
+    if let Some(log) = LOG.get() {
+        (log.set_level)(config);
     }
 }
 
-/// How many log lines were dropped since the start, because standard error did not take them.
+/// The number of log lines dropped since the start, because standard error did not take them.
 #[must_use]
 pub fn dropped_lines() -> u64 {
-    LOG.get().map_or(0, |queue| queue.dropped())
+    LOG.get().map_or(0, |log| log.queue.dropped())
 }
 
-/// Says something that is no event: the reason for which the program ends.
-///
-/// It goes the way of the log once that has been started, behind what was logged before.
-pub(crate) fn say(lines: &str) {
+/// Writes text that is no event to standard error: the reason for which the program ends. Once the
+/// log is started, it is queued behind the lines before it.
+pub(crate) fn print(text: &str) {
     match LOG.get() {
-        Some(queue) => queue.push(lines.as_bytes()),
+        Some(log) => log.queue.push(text.as_bytes()),
         // Nothing can be done about a closed standard error.
-        None => drop(io::stderr().write_all(lines.as_bytes())),
+        None => drop(io::stderr().write_all(text.as_bytes())),
     }
 }
 
@@ -119,18 +106,22 @@ pub(crate) struct FlushOnDrop;
 
 impl Drop for FlushOnDrop {
     fn drop(&mut self) {
-        if let Some(queue) = LOG.get() {
-            queue.flush(PATIENCE);
+        if let Some(log) = LOG.get() {
+            log.queue.flush(FLUSH_TIMEOUT);
         }
     }
 }
 
-/// The events that are written at a level, with the records of requests or without.
-fn events_from(level: LevelFilter, has_access: bool) -> Targets {
-    let access = if has_access { level } else { LevelFilter::OFF };
+/// The events that are written, by their targets.
+fn targets(config: &LogConfig) -> Targets {
+    let access = if config.access {
+        config.level
+    } else {
+        LevelFilter::OFF
+    };
     Targets::new()
-        .with_default(level.min(LevelFilter::WARN))
-        .with_target(env!("CARGO_CRATE_NAME"), level)
+        .with_default(config.level.min(LevelFilter::WARN))
+        .with_target(env!("CARGO_CRATE_NAME"), config.level)
         .with_target(access::TARGET, access)
 }
 
@@ -138,10 +129,10 @@ fn subscriber(
     config: &LogConfig,
     filter: impl Filter<Registry> + Send + Sync + 'static,
     may_colour: bool,
-    queue: Arc<Queue>,
+    queue: &'static Queue,
 ) -> impl tracing::Subscriber + Send + Sync {
     let mut layer = fmt::layer()
-        .with_writer(Lines(queue))
+        .with_writer(move || queue)
         .log_internal_errors(false);
     if !may_colour {
         layer = layer.with_ansi(false);
@@ -154,31 +145,6 @@ fn subscriber(
         LogFormat::Json => layer.event_format(JsonLines).boxed(),
     };
     Registry::default().with(layer.with_filter(filter))
-}
-
-/// Puts lines into the queue.
-struct Lines(Arc<Queue>);
-
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Line<'a>;
-
-    fn make_writer(&'a self) -> Self::Writer {
-        Line(&self.0)
-    }
-}
-
-/// Takes one line, which the layer writes at once.
-struct Line<'a>(&'a Queue);
-
-impl Write for Line<'_> {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.push(line);
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What reaches the target, in both formats, of values that callers and peers choose.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::error::{Error, Untrusted};
@@ -29,12 +29,7 @@ fn logged(format: LogFormat, what: impl FnOnce()) -> Vec<String> {
         level: LevelFilter::TRACE,
         access: true,
     };
-    let subscriber = subscriber(
-        &config,
-        events_from(config.level, config.access),
-        false,
-        Arc::clone(&queue),
-    );
+    let subscriber = subscriber(&config, targets(&config), false, queue);
     tracing::subscriber::with_default(subscriber, what);
     queue.flush(Duration::from_secs(10));
     let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();

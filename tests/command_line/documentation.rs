@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use apig_proxy::config::{KEYS, Key, ROUTE_KEYS};
-use apig_proxy::telemetry::metrics::{FAMILIES, Kind};
+use apig_proxy::telemetry::metrics::FAMILIES;
 
 use crate::program::Place;
 
@@ -23,17 +23,13 @@ fn table(page: &'static str, name: &str) -> &'static str {
 fn the_table_of_metrics_lists_every_one() {
     let mut expected = "| metric | type | labels | meaning |\n|---|---|---|---|\n".to_owned();
     for family in FAMILIES {
-        let kind = match family.kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
-        };
         let labels: Vec<String> = family
             .labels
             .iter()
             .map(|name| format!("`{name}`"))
             .collect();
-        let (name, labels, meaning) = (family.name, labels.join(", "), family.meaning);
+        let (name, kind) = (family.name, family.kind.as_str());
+        let (labels, meaning) = (labels.join(", "), family.help);
         writeln!(expected, "| `{name}` | {kind} | {labels} | {meaning} |").unwrap();
     }
     let table = table(OPERATIONS, "metrics");

@@ -77,7 +77,7 @@ impl Signable {
                 UNSIGNED_PAYLOAD.to_owned(),
             ));
         }
-        headers.push(("Authorization".to_owned(), signature.into_authorization()));
+        headers.push(("Authorization".to_owned(), signature));
         Ok(Wire {
             method: self.method.clone(),
             target,

@@ -79,7 +79,7 @@ impl SignedRequest {
         let canonical =
             CanonicalRequest::new(&method, Target::parse(&url.target)?, &pairs, date, payload)?;
         let signer = Signer::new(&credentials.access_key, &credentials.secret_key);
-        let authorization = signer.sign(&canonical).into_authorization();
+        let authorization = signer.sign(&canonical);
         let (canonical_request, string_to_sign) =
             (canonical.to_string(), canonical.string_to_sign());
         headers.0.push((DATE_HEADER.to_owned(), date.to_string()));

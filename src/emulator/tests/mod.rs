@@ -67,7 +67,7 @@ fn signed_as(
         request = request.header("x-sdk-content-sha256", value);
     }
     request
-        .header("authorization", signature.authorization())
+        .header("authorization", signature)
         .body(Full::from(body))
         .unwrap()
 }

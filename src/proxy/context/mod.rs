@@ -30,7 +30,7 @@ use super::caller::CallerConnection;
 use super::guard::Visitor;
 use super::headers;
 use crate::telemetry::access::{self, End, Record};
-use crate::telemetry::metrics::{Meter, MethodLabel, Outcome, RequestLabels};
+use crate::telemetry::metrics::{NO_ROUTE, Outcome, RequestLabels, WorkerMetrics, method_label};
 
 /// The status that a request is counted with whose caller went away; nginx logs the same.
 const CALLER_GONE: u16 = 499;
@@ -40,10 +40,10 @@ const CUT_OFF: u16 = 503;
 
 /// One request.
 pub struct RequestContext {
-    metrics: Rc<Meter>,
+    metrics: Rc<WorkerMetrics>,
     pub(super) caller: Rc<CallerConnection>,
     request_id: u128,
-    method: MethodLabel,
+    method: &'static str,
     /// Whether the answer has no body, because the request was HEAD.
     pub(super) is_head: bool,
     /// The version of HTTP that the caller speaks.
@@ -56,8 +56,8 @@ pub struct RequestContext {
     pub(super) host: OnceCell<HeaderValue>,
     /// The listed origin of the web page that called.
     pub(super) origin: OnceCell<HeaderValue>,
-    /// The number of the route in the metrics.
-    route: Cell<Option<usize>>,
+    /// The label of the route in the metrics.
+    route: Cell<&'static str>,
     gateway_refused: Cell<bool>,
     answer: Cell<Option<(u16, Outcome)>>,
     end: Cell<Option<End>>,
@@ -70,17 +70,13 @@ pub struct RequestContext {
 impl RequestContext {
     /// Begins to count a request.
     pub(super) fn begin(
-        metrics: Rc<Meter>,
+        metrics: Rc<WorkerMetrics>,
         caller: Rc<CallerConnection>,
         head: &request::Parts,
     ) -> Rc<Self> {
         let record = access::is_wanted().then(|| Record::new(head));
-        let mut context = Self::new(
-            metrics,
-            caller,
-            MethodLabel::of(head.method.as_str()),
-            record,
-        );
+        let method = method_label(head.method.as_str());
+        let mut context = Self::new(metrics, caller, method, record);
         context.is_head = head.method == Method::HEAD;
         context.version = head.version;
         context.takes_trailers = headers::lists(&head.headers, &http::header::TE, "trailers");
@@ -89,15 +85,18 @@ impl RequestContext {
     }
 
     /// Begins to count something that came instead of a request.
-    pub(super) fn begin_malformed(metrics: Rc<Meter>, caller: Rc<CallerConnection>) -> Rc<Self> {
-        let record = access::is_wanted().then(Record::unreadable);
-        Rc::new(Self::new(metrics, caller, MethodLabel::of(""), record))
+    pub(super) fn begin_malformed(
+        metrics: Rc<WorkerMetrics>,
+        caller: Rc<CallerConnection>,
+    ) -> Rc<Self> {
+        let record = access::is_wanted().then(Record::default);
+        Rc::new(Self::new(metrics, caller, method_label(""), record))
     }
 
     fn new(
-        metrics: Rc<Meter>,
+        metrics: Rc<WorkerMetrics>,
         caller: Rc<CallerConnection>,
-        method: MethodLabel,
+        method: &'static str,
         record: Option<Record>,
     ) -> Self {
         metrics.started();
@@ -112,7 +111,7 @@ impl RequestContext {
             is_grpc: false,
             host: OnceCell::new(),
             origin: OnceCell::new(),
-            route: Cell::default(),
+            route: Cell::new(NO_ROUTE),
             gateway_refused: Cell::default(),
             answer: Cell::default(),
             end: Cell::default(),
@@ -150,9 +149,9 @@ impl RequestContext {
         }
     }
 
-    /// Sets the route, by its number in the metrics.
-    pub(super) fn routed(&self, route: usize) {
-        self.route.set(Some(route));
+    /// Sets the route, by its label in the metrics.
+    pub(super) fn routed(&self, route: &'static str) {
+        self.route.set(route);
     }
 
     /// Reads and changes the timing marks.
@@ -198,11 +197,11 @@ impl RequestContext {
     /// read it finds it counted.
     pub(super) fn answered(&self, status: u16, outcome: Outcome) {
         self.answer.set(Some((status, outcome)));
-        self.metrics.count(&RequestLabels {
+        self.metrics.count(RequestLabels {
             route: self.route.get(),
             method: self.method,
             code: status,
-            outcome,
+            outcome: outcome.name(),
         });
     }
 
@@ -259,7 +258,7 @@ impl Drop for RequestContext {
         if let (Some(record), Some((status, outcome))) = (&self.record, self.answer.get()) {
             record.write(&access::Finished {
                 request_id: self.request_id,
-                route: &self.metrics.route_name(self.route.get()),
+                route: self.route.get(),
                 status,
                 outcome,
                 end: self.end.get().unwrap_or_default(),

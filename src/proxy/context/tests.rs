@@ -2,9 +2,9 @@ use http::Request;
 
 use super::*;
 use crate::proxy::guard::ListenerKind;
-use crate::telemetry::metrics::{Metrics, State};
+use crate::telemetry::metrics::Metrics;
 
-fn begin(metrics: &Rc<Meter>, method: &str) -> Rc<RequestContext> {
+fn begin(metrics: &Rc<WorkerMetrics>, method: &str) -> Rc<RequestContext> {
     let caller = CallerConnection::new(ListenerKind::Tcp, Rc::default());
     let (head, ()) = Request::builder()
         .method(method)
@@ -16,18 +16,18 @@ fn begin(metrics: &Rc<Meter>, method: &str) -> Rc<RequestContext> {
 
 #[test]
 fn a_request_is_in_flight_until_it_is_dropped_and_counted_once() {
-    let metrics = Metrics::new();
-    let numbers = ["/flowers", "", "/flowers"].map(|prefix| metrics.route(prefix));
-    assert_eq!(numbers, [0, 1, 0]);
-    let workers = [Rc::new(metrics.meter()), Rc::new(metrics.meter())];
+    let metrics = Metrics::default();
+    let labels = ["/flowers", "", "/flowers"].map(|prefix| metrics.route_label(prefix));
+    assert_eq!(labels, ["/flowers", "/", "/flowers"]);
+    let workers = [Rc::new(metrics.worker()), Rc::new(metrics.worker())];
     let (first, other) = (begin(&workers[0], "GET"), begin(&workers[1], "MARKER"));
-    first.routed(1);
-    let text = metrics.text(State::default());
+    first.routed(labels[1]);
+    let text = metrics.text(Vec::new());
     assert!(text.contains("\napig_proxy_in_flight 2\n"));
     first.relayed(200, false, None);
     other.answered(403, Outcome::Proxy("host_not_allowed"));
     drop((first, other));
-    let text = metrics.text(State::default());
+    let text = metrics.text(Vec::new());
     for line in [
         "apig_proxy_in_flight 0",
         "apig_proxy_request_duration_seconds_count 2",
@@ -41,11 +41,11 @@ fn a_request_is_in_flight_until_it_is_dropped_and_counted_once() {
 
 #[test]
 fn a_request_that_is_never_answered_is_counted_too() {
-    let metrics = Metrics::new();
-    let context = begin(&Rc::new(metrics.meter()), "POST");
-    context.routed(metrics.route("/flowers"));
+    let metrics = Metrics::default();
+    let context = begin(&Rc::new(metrics.worker()), "POST");
+    context.routed(metrics.route_label("/flowers"));
     drop(context);
     let expected = "apig_proxy_requests_total{route=\"/flowers\",method=\"POST\",code=\"499\",outcome=\"caller_gone\"} 1\n";
-    let text = metrics.text(State::default());
+    let text = metrics.text(Vec::new());
     assert!(text.contains(expected), "{text}");
 }

@@ -24,7 +24,7 @@ use crate::clock;
 use crate::config::{Config, Environment, Methods, with_upstream};
 use crate::credentials::{Credentials, Supply, needs};
 use crate::signature::PayloadHash;
-use crate::telemetry::metrics::{Meter, Metrics};
+use crate::telemetry::metrics::{Metrics, WorkerMetrics};
 
 /// Names that the proxy owns, and some that it passes on.
 const NAMES: [&str; 23] = [
@@ -180,7 +180,7 @@ fn head(random: &mut Rng) -> Option<request::Parts> {
 /// What leaves for a head that was let through.
 fn sent(
     settings: &Settings,
-    metrics: &Rc<Meter>,
+    metrics: &Rc<WorkerMetrics>,
     head: request::Parts,
 ) -> Option<Request<RequestBody>> {
     settings.guard.check(ListenerKind::Tcp, &head).ok()?;
@@ -248,7 +248,7 @@ fn every_request_goes_where_it_should_with_each_header_of_ours_once() {
         number("PROPERTY_SEED", 20_261_124),
     );
     let (settings, mut random) = (settings(), Rng::with_seed(seed));
-    let metrics = Rc::new(Metrics::new().meter());
+    let metrics = Rc::new(Metrics::default().worker());
     let mut let_through = 0;
     for _ in 0..cases {
         let Some(head) = head(&mut random) else {

@@ -173,7 +173,7 @@ fn a_request_lands_on_the_route_that_judged_it_in_every_reading() {
         number("PROPERTY_SEED", 20_261_124),
     );
     let (settings, mut random) = (settings_of(&config()), Rng::with_seed(seed));
-    let metrics = std::rc::Rc::new(Metrics::new().meter());
+    let metrics = std::rc::Rc::new(Metrics::default().worker());
     let gateways = READINGS.map(Gateway::new);
     let (mut let_through, mut respelt) = (0, 0);
     for _ in 0..cases {

@@ -69,7 +69,7 @@ pub(super) fn route(
     let path = target.split('?').next().unwrap_or_default();
     let route = settings.route_matcher.find(&settings.routes, path);
     let route = route.ok_or(Error::NoRoute)?;
-    context.routed(settings.counted_as[route]);
+    context.routed(settings.route_labels[route]);
     check_route(&settings.routes[route], &head.method, path)?;
     let (slot, rules) = authentication(settings, route, declared)?;
     let target = outgoing_target(&settings.routes[route], &target)?;

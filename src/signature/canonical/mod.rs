@@ -1,11 +1,12 @@
 //! The canonical request: the text whose hash is signed.
 //!
-//! Its `Display` is the exact text. Signing never makes that text: the same writer feeds the hash
-//! directly. Logs get [`CanonicalRequest::redacted`], since header values and queries can hold secrets.
+//! Its `Display` is the exact text. Signing never makes that text: the same code writes it into the
+//! hash. Logs get [`CanonicalRequest::redacted`], since header values and queries can hold secrets.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
+use sha2::digest::Update;
 use sha2::{Digest, Sha256};
 
 use super::encoding::{self, Slash};
@@ -13,7 +14,7 @@ use super::{
     ALGORITHM, CONTENT_HASH_HEADER, DATE_HEADER, Payload, SignatureError, SigningDate, Target,
 };
 
-/// Headers whose values are shown in logs: what the proxy itself sets, and no secret.
+/// Headers whose values are shown in logs: the proxy sets them itself, and they hold no secret.
 const SHOWN_HEADERS: [&str; 6] = [
     "content-type",
     "host",
@@ -34,8 +35,8 @@ pub struct CanonicalRequest<'a> {
 }
 
 impl<'a> CanonicalRequest<'a> {
-    /// Puts together what is signed: the given headers, the date, and `X-Sdk-Content-Sha256` for a
-    /// declared payload.
+    /// The canonical request of the given headers, the date, and `X-Sdk-Content-Sha256` for a declared
+    /// payload.
     ///
     /// Names may be in any case and order; values are signed without surrounding blanks.
     ///
@@ -63,7 +64,7 @@ impl<'a> CanonicalRequest<'a> {
         Self::received(method, target, all, *date, payload)
     }
 
-    /// Puts together what somebody else has signed: exactly the given headers.
+    /// The canonical request of another signer: of exactly the given headers.
     pub(super) fn received(
         method: &'a str,
         target: Target<'a>,
@@ -108,26 +109,18 @@ impl<'a> CanonicalRequest<'a> {
         text
     }
 
-    /// The names of the signed headers, as `Authorization` lists them.
+    /// The text for logs: the same lines without the query, and without the values of headers that may
+    /// hold a secret.
     #[must_use]
-    pub fn signed_headers(&self) -> String {
-        let mut text = String::with_capacity(64);
-        self.write_signed_headers(&mut text)
-            .expect("writing to a string cannot fail");
-        text
-    }
-
-    /// The date that is signed.
-    #[must_use]
-    pub fn date(&self) -> &SigningDate {
-        &self.date
-    }
-
-    /// A view for logs: the same lines, without the query and without the values of headers that
-    /// may hold a secret.
-    #[must_use]
-    pub fn redacted(&self) -> Redacted<'_> {
-        Redacted(self)
+    pub fn redacted(&self) -> impl fmt::Display + '_ {
+        fmt::from_fn(|f| {
+            self.write_first_lines(f)?;
+            match self.target.pairs().count() {
+                0 => f.write_char('\n')?,
+                pairs => writeln!(f, "[{pairs} query pairs]")?,
+            }
+            self.write_last_lines(f, |name| SHOWN_HEADERS.contains(&name))
+        })
     }
 
     pub(super) fn write_string_to_sign(&self, out: &mut impl Write) -> fmt::Result {
@@ -212,22 +205,6 @@ impl fmt::Debug for CanonicalRequest<'_> {
     }
 }
 
-/// A canonical request as logs may show it.
-#[derive(Debug)]
-pub struct Redacted<'a>(&'a CanonicalRequest<'a>);
-
-impl fmt::Display for Redacted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.write_first_lines(f)?;
-        match self.0.target.pairs().count() {
-            0 => f.write_char('\n')?,
-            pairs => writeln!(f, "[{pairs} query pairs]")?,
-        }
-        self.0
-            .write_last_lines(f, |name| SHOWN_HEADERS.contains(&name))
-    }
-}
-
 /// The string to sign of a canonical request that is given as text, whoever made it.
 ///
 /// For requests to send there is [`CanonicalRequest::string_to_sign`], which knows its date.
@@ -248,12 +225,12 @@ fn write_string_to_sign(out: &mut impl Write, date: &SigningDate, digest: [u8; 3
         .try_for_each(|text| out.write_str(text))
 }
 
-/// A hash as something that text is written to.
-struct Hashed(Sha256);
+/// A plain or keyed hash that text is written to.
+pub(super) struct Hashed<D>(pub(super) D);
 
-impl Write for Hashed {
+impl<D: Update> Write for Hashed<D> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.update(text);
+        self.0.update(text.as_bytes());
         Ok(())
     }
 }

@@ -1,16 +1,14 @@
-//! The access record: one line of the log for each request, when it has ended.
+//! The access record: one tracing event for each request, when it has ended.
 //!
-//! Its own target, so that it can be switched off by itself (`log.access`), and its own module beside
-//! the metrics, because it holds what metrics must not: the path, and names that others gave.
+//! It has a target of its own, so that `log.access` can switch it off. It is apart from the metrics,
+//! because it holds what they must not: the path, and ids that others chose.
 //!
 //! # What can go wrong
 //!
-//! Everything in it that is text was chosen by somebody else. So it is kept as visible ASCII of a
-//! bounded length, inside the memory that a request has anyway: recording allocates nothing, and
-//! nothing of a long request stays in memory for it. Values of queries are never kept.
+//! Callers and the gateway choose the texts in it, so they are kept as printable ASCII of bounded
+//! length, inside the request context: recording allocates nothing. Query values are never kept.
 
 mod short;
-mod trace;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -21,41 +19,40 @@ use tracing::Level;
 
 use self::short::Short;
 use super::metrics::Outcome;
-pub use trace::trace_id;
 
-/// The target of the record's events.
+/// The target of the events.
 pub const TARGET: &str = "apig_proxy::access";
 
-/// Whether anybody wants the records. Asked for each request, so that one that nobody reads costs nothing.
+/// Whether access records are written. Without them, a request records nothing.
 #[must_use]
 pub fn is_wanted() -> bool {
     tracing::enabled!(target: TARGET, Level::INFO)
 }
 
-/// How far an answer that was begun has come.
+/// How a response ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum End {
-    /// Not to its end, and neither side is to blame: the process ends.
+    /// Early, because the process ended.
     #[default]
     CutOff,
-    /// To its last byte.
+    /// With its last byte.
     Whole,
-    /// Not to its end, since the caller has gone.
+    /// Early, because the caller disconnected.
     CallerGone,
-    /// Not to its end, since the gateway's side broke.
+    /// Early, because the gateway's side failed.
     BrokenOff,
 }
 
-/// What the record of one request will say of it as it came.
-#[derive(Debug)]
+/// What the record keeps of a request from its head on.
+#[derive(Debug, Default)]
 pub struct Record {
     method: Short<16>,
     path: Short<256>,
-    trace_id: Option<u128>,
+    trace_id: Short<32>,
     gateway_request_id: RefCell<Short<64>>,
 }
 
-/// What is known of a request when it has ended.
+/// What is known of a request at its end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Finished<'a> {
     pub(crate) request_id: u128,
@@ -63,64 +60,61 @@ pub(crate) struct Finished<'a> {
     pub(crate) status: u16,
     pub(crate) outcome: Outcome,
     pub(crate) end: End,
-    /// Bytes of the bodies: from the caller, and to it.
+    /// Body bytes from the caller, and to it.
     pub(crate) bytes: (u64, u64),
     pub(crate) durations: Durations,
     pub(crate) attempts: usize,
 }
 
-/// How long the parts of a request took.
+/// The time that the parts of a request took.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Durations {
-    /// Waiting for room, a credential or a connection.
+    /// Waiting for memory, a credential or a connection.
     pub(crate) queued: Duration,
     pub(crate) signing: Duration,
-    /// Waiting for the heads of answers.
+    /// Waiting for the heads of responses.
     pub(crate) upstream: Duration,
     pub(crate) total: Duration,
 }
 
 impl Record {
-    /// Begins the record of a request.
+    /// Starts the record of a request. That of bytes that are no request is `Record::default()`.
     pub(crate) fn new(head: &request::Parts) -> Self {
         let mut traceparents = head.headers.get_all("traceparent").iter();
-        let only = traceparents
+        let first = traceparents
             .next()
-            .filter(|_| traceparents.next().is_none());
+            .and_then(|value| trace_id(value.as_bytes()));
+        let only = first.filter(|_| traceparents.next().is_none());
         Self {
-            method: Short::of(head.method.as_str().as_bytes()),
-            path: Short::of(head.uri.path().as_bytes()),
-            trace_id: only.and_then(|value| trace_id(value.as_bytes())),
+            method: Short::new(head.method.as_str().as_bytes()),
+            path: Short::new(head.uri.path().as_bytes()),
+            trace_id: only.map(Short::new).unwrap_or_default(),
             gateway_request_id: RefCell::default(),
         }
     }
 
-    /// Begins the record of something that could not be read as a request.
-    pub(crate) fn unreadable() -> Self {
-        Self {
-            method: Short::default(),
-            path: Short::default(),
-            trace_id: None,
-            gateway_request_id: RefCell::default(),
-        }
-    }
-
-    /// Sets the id that the gateway gave the request.
+    /// Sets the request id that the gateway chose.
     pub(crate) fn gateway_request_id(&self, id: &[u8]) {
-        *self.gateway_request_id.borrow_mut() = Short::of(id);
+        self.gateway_request_id.replace(Short::new(id));
     }
 
     /// Writes the record.
     pub(crate) fn write(&self, finished: &Finished<'_>) {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let durations = finished.durations;
+        // The code of a response of the proxy's own, as the caller got it.
+        let code = fmt::from_fn(|f| match finished.outcome {
+            Outcome::Proxy(code) => write!(f, "PROXY.{code}"),
+            _ => Ok(()),
+        });
         tracing::info!(
             target: TARGET,
-            request_id = %Id(Some(finished.request_id)),
+            request_id = %format_args!("{:032x}", finished.request_id),
             route = %finished.route,
             method = %self.method,
             path = %self.path,
             status = u64::from(finished.status),
-            code = %Code(finished.outcome),
+            %code,
             outcome = %finished.outcome(),
             bytes_in = finished.bytes.0,
             bytes_out = finished.bytes.1,
@@ -129,7 +123,7 @@ impl Record {
             upstream_us = micros(durations.upstream),
             total_us = micros(durations.total),
             attempts = finished.attempts as u64,
-            trace_id = %Id(self.trace_id),
+            trace_id = %self.trace_id,
             gateway_request_id = %self.gateway_request_id.borrow(),
             "access"
         );
@@ -137,7 +131,7 @@ impl Record {
 }
 
 impl Finished<'_> {
-    /// The outcome that was counted, unless the answer did not come to its end after that.
+    /// The outcome as counted, unless the response ended early after that.
     fn outcome(&self) -> &'static str {
         match (self.outcome, self.end) {
             (Outcome::CallerGone | Outcome::CutOff, _) | (_, End::Whole) => self.outcome.name(),
@@ -148,30 +142,51 @@ impl Finished<'_> {
     }
 }
 
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+/// The trace id of a well-formed `traceparent` (W3C Trace Context): version, trace id, parent id and
+/// flags. A later version may be longer, but starts in the same way (§3.2.4).
+fn trace_id(traceparent: &[u8]) -> Option<&[u8]> {
+    let (known, more) = traceparent.split_at_checked(55)?;
+    let (version, trace, parent, flags) =
+        (&known[..2], &known[3..35], &known[36..52], &known[53..]);
+    let is_hex = |part: &[u8]| {
+        part.iter()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let is_zero = |part: &[u8]| part.iter().all(|digit| *digit == b'0');
+    let is_well_formed = [2, 35, 52].into_iter().all(|at| known[at] == b'-')
+        && [version, trace, parent, flags].into_iter().all(is_hex)
+        && ![trace, parent].into_iter().any(is_zero)
+        && version != b"ff"
+        && (more.is_empty() || (version != b"00" && more[0] == b'-'));
+    is_well_formed.then_some(trace)
 }
 
-/// An id as 32 hexadecimal digits; nothing for none.
-struct Id(Option<u128>);
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(id) => write!(f, "{id:032x}"),
-            None => Ok(()),
+    #[test]
+    fn only_a_well_formed_traceparent_has_an_id() {
+        const ID: &str = "0af7651916cd43dd8448eb211c80319c";
+        let whole = format!("00-{ID}-b7ad6b7169203331-01");
+        let later = format!("cc-{ID}-b7ad6b7169203331-01-what-comes-later");
+        for valid in [&whole, &later] {
+            assert_eq!(trace_id(valid.as_bytes()), Some(ID.as_bytes()));
         }
-    }
-}
-
-/// The code of an answer of the proxy's own, as the caller got it; nothing for others.
-struct Code(Outcome);
-
-impl fmt::Display for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Outcome::Proxy(code) => write!(f, "PROXY.{code}"),
-            _ => Ok(()),
+        for malformed in [
+            String::new(),
+            whole[..54].to_owned(),
+            format!("{whole}-"),
+            format!("{whole}0"),
+            whole.replace('a', "A"),
+            whole.replace("00-", "ff-"),
+            whole.replace(ID, &"0".repeat(32)),
+            whole.replace("b7ad6b7169203331", &"0".repeat(16)),
+            whole.replace("-b7", "0b7"),
+            whole.replace("-01", "-0g"),
+            later.replace("-what", ".what"),
+        ] {
+            assert_eq!(trace_id(malformed.as_bytes()), None, "{malformed}");
         }
     }
 }

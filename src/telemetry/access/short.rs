@@ -1,16 +1,40 @@
-//! Text of others, made harmless and kept in place.
+//! Text of fixed capacity, so that a record needs no memory of its own.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
-/// At most `N` bytes of visible ASCII: what is not is written as an escape, and what is too long ends
-/// with three dots.
+/// At most `N` bytes of printable ASCII. Other bytes are escaped, and a longer value ends in dots.
 #[derive(Clone, Copy)]
 pub(super) struct Short<const N: usize> {
     bytes: [u8; N],
     length: usize,
 }
 
-const DOTS: &[u8] = b"...";
+const DOTS: &str = "...";
+
+impl<const N: usize> Short<N> {
+    /// The escaped form of a value.
+    pub(super) fn new(value: &[u8]) -> Self {
+        let mut short = Self::default();
+        // The length up to the last whole escape that leaves room for the dots.
+        let mut kept = 0;
+        for byte in value {
+            let written = match byte {
+                b'\\' => short.write_str("\\\\"),
+                b'!'..=b'~' => short.write_char(char::from(*byte)),
+                _ => write!(short, "\\x{byte:02x}"),
+            };
+            if written.is_err() {
+                short.length = kept;
+                short.write_str(DOTS).expect("room for the dots was kept");
+                break;
+            }
+            if short.length + DOTS.len() <= N {
+                kept = short.length;
+            }
+        }
+        short
+    }
+}
 
 impl<const N: usize> Default for Short<N> {
     fn default() -> Self {
@@ -21,62 +45,25 @@ impl<const N: usize> Default for Short<N> {
     }
 }
 
-impl<const N: usize> Short<N> {
-    /// The visible form of a value.
-    pub(super) fn of(value: &[u8]) -> Self {
-        let mut short = Self::default();
-        // Where the dots go if it gets too long: after a whole escape, so that they are no part of one.
-        let mut whole = 0;
-        for byte in value {
-            let is_pushed = match byte {
-                b'\\' => short.push(b"\\\\"),
-                b'!'..=b'~' => short.push(std::slice::from_ref(byte)),
-                // A blank is visible to nobody either.
-                _ => short.push(&hex_escape(*byte)),
-            };
-            if !is_pushed {
-                short.length = whole;
-                short.push(DOTS);
-                break;
-            }
-            if short.length + DOTS.len() <= N {
-                whole = short.length;
-            }
-        }
-        short
-    }
-
-    fn push(&mut self, piece: &[u8]) -> bool {
-        let end = self.length + piece.len();
-        let Some(room) = self.bytes.get_mut(self.length..end) else {
-            return false;
-        };
-        room.copy_from_slice(piece);
+impl<const N: usize> Write for Short<N> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.length + text.len();
+        let room = self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
         self.length = end;
-        true
+        Ok(())
     }
-
-    fn as_str(&self) -> &str {
-        str::from_utf8(&self.bytes[..self.length]).expect("it is ascii")
-    }
-}
-
-/// A byte as `\xNN`.
-fn hex_escape(byte: u8) -> [u8; 4] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |value: u8| DIGITS[usize::from(value & 0xf)];
-    [b'\\', b'x', digit(byte >> 4), digit(byte)]
 }
 
 impl<const N: usize> fmt::Display for Short<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.write_str(str::from_utf8(&self.bytes[..self.length]).expect("only ASCII is written"))
     }
 }
 
 impl<const N: usize> fmt::Debug for Short<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.as_str(), f)
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -85,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_visible_is_escaped_and_what_is_too_long_ends_with_dots() {
+    fn other_bytes_are_escaped_and_a_longer_value_ends_in_dots() {
         for (value, shown) in [
             (&b""[..], ""),
             (b"/v1/a%20b", "/v1/a%20b"),
@@ -98,7 +85,7 @@ mod tests {
             (b"0123456789\x1b", "012345678..."),
             (b"\xff\xff\xff\xff", "\\xff\\xff..."),
         ] {
-            assert_eq!(Short::<12>::of(value).to_string(), shown);
+            assert_eq!(Short::<12>::new(value).to_string(), shown);
         }
     }
 }

@@ -1,188 +1,155 @@
-//! What the program counts, and how it is told to Prometheus.
+//! Counters and histograms of requests, and their exposition in the Prometheus text format.
 //!
-//! Workers share nothing while they count: each has a [`Meter`] of its own, with atomics that it alone
-//! writes to, and only [`Metrics::text`] adds them up. So a request costs a few additions in
-//! memory that is in the worker's own cache. A label is a route's prefix, a known method, a status, a code
-//! from a fixed list, or a host of the configuration: never something that a caller sends.
+//! Counting takes no lock: a worker keeps the handle of each counter that it has used, and has
+//! histograms of its own, which are added up at exposition. A label is a route's prefix, a known
+//! method, a status, a code from a fixed list, or a host of the configuration: never a caller's value.
 //!
 //! # What can go wrong
 //!
-//! The codes of the gateway come from outside, so there may be 64 of them, and the others count as one.
+//! Error codes of the gateway come from outside: 64 of them are told apart, all others are one.
 //! Numbers that are read while requests run belong to slightly different moments.
 
 mod families;
 mod histogram;
 mod labels;
-mod tally;
 mod text;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub use families::{FAMILIES, Family, Kind};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family;
+
+pub use families::{FAMILIES, Family};
 use histogram::Histogram;
 pub use labels::Outcome;
-pub(crate) use labels::{MethodLabel, RequestLabels};
-use tally::{Series, Tally};
-pub use text::{CONTENT_TYPE, Connections, Credential, State};
+pub(crate) use labels::{NO_ROUTE, RequestLabels, method_label};
+pub use text::{CONTENT_TYPE, Sample};
 
-/// The label of requests that were answered before a route was found. No prefix is like it.
-const NO_ROUTE: &str = "none";
+/// How many error codes of the gateway are told apart.
+const MAX_ERROR_CODES: u64 = 64;
 
-/// How many codes of the gateway are told apart.
-const CODES: usize = 64;
-
-const fn us(microseconds: u64) -> Duration {
-    Duration::from_micros(microseconds)
-}
-
-const fn ms(milliseconds: u64) -> Duration {
-    Duration::from_millis(milliseconds)
-}
-
-/// Upper bounds for requests and answers: from what the proxy itself needs to `timeouts.response`.
-#[rustfmt::skip]
-const LONG: &[Duration] = &[
-    ms(1), us(2500), ms(5), ms(10), ms(25), ms(50), ms(100), ms(250), ms(500),
-    ms(1000), ms(2500), ms(5000), ms(10_000), ms(30_000), ms(60_000), ms(300_000),
+/// Bucket bounds for requests and responses, in seconds: from the proxy's own share up to
+/// `timeouts.response`.
+const LONG: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
 ];
 
-/// Upper bounds for signatures, which take some microseconds.
-#[rustfmt::skip]
-const SHORT: &[Duration] = &[
-    us(2), us(5), us(10), us(25), us(50), us(100), us(250), us(500), us(1000), us(10_000),
+/// Bucket bounds for signatures, which take microseconds, in seconds.
+const SHORT: &[f64] = &[
+    2e-6, 5e-6, 10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 10e-3,
 ];
 
-/// What all workers have counted.
-#[derive(Debug)]
+/// The metrics of all workers.
+#[derive(Clone, Debug, Default)]
 pub struct Metrics {
-    /// The label of each route, by the number that it was given.
-    routes: Arc<Mutex<Vec<Arc<str>>>>,
-    requests: Arc<Series<RequestLabels>>,
-    gateway_errors: Arc<Series<String>>,
-    shards: Mutex<Vec<Arc<Shard>>>,
+    requests: family::Family<RequestLabels, Counter>,
+    gateway_errors: family::Family<[(&'static str, String); 1], Counter>,
+    /// How many error codes of the gateway have been seen.
+    error_codes: Counter,
+    routes: Arc<Mutex<Vec<&'static str>>>,
+    shards: Arc<Mutex<Vec<Arc<Shard>>>>,
 }
 
 impl Metrics {
-    /// Nothing was counted yet.
+    /// The label of a route, by its prefix.
+    ///
+    /// It lives as long as the process, and so do the counters with it. Each prefix is kept once,
+    /// however often the configuration is reloaded.
     #[must_use]
-    pub fn new() -> Self {
-        Self {
-            routes: Arc::default(),
-            requests: Arc::new(Series::new()),
-            gateway_errors: Arc::new(Series::bounded(CODES, "other".to_owned())),
-            shards: Mutex::default(),
+    pub fn route_label(&self, prefix: &str) -> &'static str {
+        let prefix = if prefix.is_empty() { "/" } else { prefix };
+        let mut routes = lock(&self.routes);
+        if let Some(known) = routes.iter().find(|known| **known == prefix) {
+            return known;
         }
+        let label: &'static str = prefix.to_owned().leak();
+        routes.push(label);
+        label
     }
 
-    /// The number by which requests of a route are counted, which is told apart by its prefix. A route that
-    /// was known before a configuration was read again keeps its number.
+    /// The metrics of one more worker.
     #[must_use]
-    pub fn route(&self, prefix: &str) -> usize {
-        let label = if prefix.is_empty() { "/" } else { prefix };
-        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = routes.iter().position(|known| **known == *label);
-        known.unwrap_or_else(|| {
-            routes.push(label.into());
-            routes.len() - 1
-        })
-    }
-
-    /// A meter for one more worker.
-    #[must_use]
-    pub fn meter(&self) -> Meter {
-        let shard = Arc::new(Shard::new());
-        let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
-        shards.push(Arc::clone(&shard));
-        Meter {
-            routes: Arc::clone(&self.routes),
-            known_routes: RefCell::default(),
-            is_cut_off: Cell::new(false),
+    pub fn worker(&self) -> WorkerMetrics {
+        let shard = Arc::new(Shard::default());
+        lock(&self.shards).push(Arc::clone(&shard));
+        WorkerMetrics {
+            all: self.clone(),
             shard,
-            requests: Tally::of(&self.requests),
-            gateway_errors: Tally::of(&self.gateway_errors),
+            requests: RefCell::default(),
+            is_cut_off: Cell::new(false),
         }
     }
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// What one worker counts by.
+/// The metrics of one worker.
 #[derive(Debug)]
-pub struct Meter {
-    routes: Arc<Mutex<Vec<Arc<str>>>>,
-    /// Those that were there when one was last looked for in vain.
-    known_routes: RefCell<Vec<Arc<str>>>,
-    /// Whether what has no answer yet gets none, since the process ends.
-    is_cut_off: Cell<bool>,
+pub struct WorkerMetrics {
+    all: Metrics,
     shard: Arc<Shard>,
-    requests: Tally<RequestLabels>,
-    gateway_errors: Tally<String>,
+    /// The counters of requests that this worker has used.
+    requests: RefCell<BTreeMap<RequestLabels, Counter>>,
+    is_cut_off: Cell<bool>,
 }
 
-impl Meter {
-    /// Counts requests that have no answer yet as cut off from now on.
+impl WorkerMetrics {
+    /// Counts unanswered requests as cut off from now on.
     pub fn cut_off(&self) {
         self.is_cut_off.set(true);
     }
 
-    /// Whether the process ends, so that requests without an answer get none.
+    /// Whether the process ends, and unanswered requests stay unanswered.
     pub(crate) fn is_cut_off(&self) -> bool {
         self.is_cut_off.get()
     }
 
-    /// What a route is called, by its number.
-    pub(crate) fn route_name(&self, route: Option<usize>) -> Arc<str> {
-        let Some(route) = route else {
-            return NO_ROUTE.into();
-        };
-        let mut known = self.known_routes.borrow_mut();
-        if known.len() <= route {
-            let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-            known.clone_from(&routes);
-        }
-        known.get(route).map_or_else(|| NO_ROUTE.into(), Arc::clone)
-    }
-
-    /// Counts a signature, and how long it took.
+    /// Counts a signature, with the time it took.
     pub fn signed(&self, took: Duration) {
         self.shard.signing.observe(took);
     }
 
-    /// Counts the head of an answer, and how long the gateway took for it.
+    /// Counts the head of a response, with the time the gateway took.
     pub fn gateway_answered(&self, took: Duration) {
         self.shard.upstream.observe(took);
     }
 
-    /// Counts an error in the gateway's own name.
+    /// Counts an error that the gateway itself returned.
     pub fn gateway_error(&self, code: &str) {
-        self.gateway_errors.count(code);
+        let errors = &self.all.gateway_errors;
+        let mut labels = [("error_code", code.to_owned())];
+        let is_known = errors.get(&labels).is_some();
+        if !is_known && self.all.error_codes.inc() >= MAX_ERROR_CODES {
+            "other".clone_into(&mut labels[0].1);
+        }
+        errors.get_or_create(&labels).inc();
     }
 
-    /// Counts a request that begins.
+    /// Counts a request that starts.
     pub(crate) fn started(&self) {
         self.shard.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a request that has ended.
+    /// Counts a request that has finished.
     pub(crate) fn finished(&self, took: Duration) {
         self.shard.request.observe(took);
         self.shard.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Counts an answer.
-    pub(crate) fn count(&self, labels: &RequestLabels) {
-        self.requests.count(labels);
+    /// Counts a response.
+    pub(crate) fn count(&self, labels: RequestLabels) {
+        let create = || self.all.requests.get_or_create_owned(&labels);
+        self.requests
+            .borrow_mut()
+            .entry(labels)
+            .or_insert_with(create)
+            .inc();
     }
 }
 
-/// The numbers of one worker that are there from the beginning, on cache lines of their own.
+/// What a worker counts without labels, on cache lines of its own.
 #[derive(Debug)]
 #[repr(align(128))]
 struct Shard {
@@ -192,8 +159,8 @@ struct Shard {
     signing: Histogram,
 }
 
-impl Shard {
-    fn new() -> Self {
+impl Default for Shard {
+    fn default() -> Self {
         Self {
             in_flight: AtomicU64::new(0),
             request: Histogram::new(LONG),
@@ -203,5 +170,74 @@ impl Shard {
     }
 }
 
+/// Locks a list, which a panic elsewhere cannot leave half changed.
+fn lock<T>(list: &Mutex<Vec<T>>) -> MutexGuard<'_, Vec<T>> {
+    list.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_counted_in_the_first_bucket_that_holds_it_over_all_workers() {
+        let metrics = Metrics::default();
+        let workers = [metrics.worker(), metrics.worker()];
+        for microseconds in [0, 2, 3, 10_000, 10_001] {
+            workers[0].signed(Duration::from_micros(microseconds));
+        }
+        workers[1].signed(Duration::from_micros(3));
+        let text = metrics.text(Vec::new());
+        for line in [
+            "bucket{le=\"2e-06\"} 2",
+            "bucket{le=\"5e-06\"} 4",
+            "bucket{le=\"0.01\"} 5",
+            "bucket{le=\"+Inf\"} 6",
+            "sum 0.020009",
+            "count 6",
+        ] {
+            let line = format!("\napig_proxy_signing_duration_seconds_{line}\n");
+            assert!(text.contains(&line), "{line} in {text}");
+        }
+    }
+
+    #[test]
+    fn after_64_error_codes_all_others_are_counted_as_one() {
+        let metrics = Metrics::default();
+        let workers = [metrics.worker(), metrics.worker()];
+        for number in 0..1000 {
+            workers[0].gateway_error(&format!("APIG.{number:04}"));
+        }
+        workers[1].gateway_error("APIG.0063");
+        workers[1].gateway_error("APIG.0064");
+        let text = metrics.text(Vec::new());
+        assert_eq!(
+            text.matches("\napig_proxy_gateway_errors_total{").count(),
+            65
+        );
+        for line in ["APIG.0000\"} 1", "APIG.0063\"} 2", "other\"} 937"] {
+            let line = format!("\napig_proxy_gateway_errors_total{{error_code=\"{line}\n");
+            assert!(text.contains(&line), "{line} in {text}");
+        }
+    }
+
+    #[test]
+    fn unknown_methods_share_a_label_and_refusals_of_the_gateway_are_no_client_errors() {
+        for (method, label) in [("PATCH", "PATCH"), ("get", "other"), ("", "other")] {
+            assert_eq!(method_label(method), label);
+        }
+        for (status, refused, outcome) in [
+            (101, false, "ok"),
+            (304, false, "ok"),
+            (404, false, "client_error"),
+            (404, true, "gateway_error"),
+            (500, false, "gateway_error"),
+        ] {
+            assert_eq!(
+                Outcome::relayed(status, refused).name(),
+                outcome,
+                "{status}"
+            );
+        }
+    }
+}

@@ -1,236 +1,113 @@
-//! The text that Prometheus reads.
+//! The exposition: all families, in the Prometheus text format.
 
 use std::fmt;
+use std::iter::zip;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::prometheus_text;
-use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::families::{
-    BUFFERED, BUILD, CLOCK_SKEW, CREDENTIALS_AGE, CREDENTIALS_EXPIRY, CREDENTIALS_REFRESH,
-    CREDENTIALS_SUCCESSFUL, GATEWAY_ERRORS, IN_FLIGHT, KEY_LOCKED, LOG_DROPPED, REQUEST_DURATION,
-    REQUESTS, SIGNING_DURATION, UPSTREAM_CONNECTIONS, UPSTREAM_DURATION,
-};
-use super::histogram::{Histogram, Observed};
-use super::labels::RequestLabels;
-use super::{Family, Kind, LONG, Metrics, NO_ROUTE, SHORT, Shard};
+use super::{FAMILIES, Family, Histogram, LONG, Metrics, SHORT, Shard, lock};
 
-/// The media type of the text.
+/// The media type of the exposition.
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
-/// What is not counted here, but known elsewhere at the moment.
-#[derive(Clone, Debug, Default)]
-pub struct State {
-    /// Bytes that hashed bodies take.
-    pub buffered: u64,
-    /// Whether requests are refused so that the key is not locked.
-    pub is_key_locked: bool,
-    /// Seconds by which each upstream's clock is ahead.
-    pub clock_skew: Vec<(String, i64)>,
-    /// Connections to each upstream.
-    pub connections: Vec<(String, Connections)>,
-    /// Lines of the log that were dropped.
-    pub dropped_lines: u64,
-    /// Keys and tokens.
-    pub credentials: Vec<Credential>,
-}
-
-/// A key or token.
+/// A value that is read at exposition: all that other parts of the program count or measure.
 #[derive(Clone, Debug)]
-pub struct Credential {
-    /// The name of its set.
-    pub set: String,
-    /// What it is for.
-    pub kind: String,
-    /// How long it is still good, if that has an end.
-    pub left: Option<Duration>,
-    /// How long ago it was had.
-    pub age: Option<Duration>,
-    /// How often it was had anew.
-    pub renewed: u64,
-    /// How often that failed.
-    pub failed: u64,
-    /// Whether it failed the last time.
-    pub is_failing: bool,
+pub struct Sample {
+    name: &'static str,
+    labels: Vec<String>,
+    value: f64,
 }
 
-/// Connections to one upstream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Connections {
-    /// Those that are kept for a request.
-    pub idle: usize,
-    /// Those that carry one, or are opened for one.
-    pub active: usize,
+impl Sample {
+    /// A value of the family `name`, with the values of its labels in the order of [`FAMILIES`].
+    #[must_use]
+    pub fn new(name: &'static str, labels: &[&str], value: f64) -> Self {
+        let labels = labels.iter().map(|label| (*label).to_owned()).collect();
+        Self {
+            name,
+            labels,
+            value,
+        }
+    }
+
+    fn encode(&self, family: &Family, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
+        let names = family.labels.iter().copied();
+        let labels: Vec<_> = zip(names, self.labels.iter().map(String::as_str)).collect();
+        let mut encoder = encoder.encode_family(&labels)?;
+        if family.kind == MetricType::Counter {
+            encoder.encode_counter::<NoLabelSet, _, f64>(&(self.value as u64), None)
+        } else if self.value.fract() == 0.0 {
+            // Written without a fraction, as most of them are counts.
+            encoder.encode_gauge(&(self.value as i64))
+        } else {
+            encoder.encode_gauge(&self.value)
+        }
+    }
 }
 
 impl Metrics {
-    /// Everything, in the Prometheus text format.
+    /// All metrics in the Prometheus text format, together with the samples of other parts.
     #[must_use]
-    pub fn text(&self, state: State) -> String {
+    pub fn text(&self, mut samples: Vec<Sample>) -> String {
+        let shards = lock(&self.shards);
+        let in_flight = shards
+            .iter()
+            .map(|shard| shard.in_flight.load(Ordering::Relaxed));
+        let in_flight = in_flight.sum::<u64>() as f64;
+        drop(shards);
+        samples.push(Sample::new("apig_proxy_in_flight", &[], in_flight));
+        let version = env!("CARGO_PKG_VERSION");
+        samples.push(Sample::new("apig_proxy_build_info", &[version], 1.0));
+        let metrics = self.clone();
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(self.snapshot(state)));
+        registry.register_collector(Box::new(Snapshot { metrics, samples }));
         let mut text = String::new();
         prometheus_text::encode(&mut text, &registry).expect("writing to a string cannot fail");
         text
     }
-
-    fn snapshot(&self, state: State) -> Snapshot {
-        let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
-        let in_flight = shards
-            .iter()
-            .map(|shard| shard.in_flight.load(Ordering::Relaxed));
-        let sum = |bounds, of: fn(&Shard) -> &Histogram| {
-            Histogram::sum(bounds, shards.iter().map(|shard| of(shard)))
-        };
-        Snapshot {
-            routes: self
-                .routes
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
-            requests: self.requests.sums(),
-            gateway_errors: self.gateway_errors.sums(),
-            in_flight: in_flight.sum(),
-            durations: [
-                (REQUEST_DURATION, sum(LONG, |shard| &shard.request)),
-                (UPSTREAM_DURATION, sum(LONG, |shard| &shard.upstream)),
-                (SIGNING_DURATION, sum(SHORT, |shard| &shard.signing)),
-            ],
-            state,
-        }
-    }
 }
 
-/// All numbers of one moment.
+/// All families at one moment. The registry by itself would leave out families without a sample.
 #[derive(Debug)]
 struct Snapshot {
-    routes: Vec<Arc<str>>,
-    requests: Vec<(RequestLabels, u64)>,
-    gateway_errors: Vec<(String, u64)>,
-    in_flight: u64,
-    durations: [(Family, Observed); 3],
-    state: State,
+    metrics: Metrics,
+    samples: Vec<Sample>,
 }
 
 impl Collector for Snapshot {
     fn encode(&self, mut out: DescriptorEncoder<'_>) -> fmt::Result {
-        let out = &mut out;
-        self.encode_requests(out)?;
-        for (family, observed) in &self.durations {
-            let Observed {
-                buckets,
-                count,
-                seconds,
-            } = observed;
-            begin(out, family)?.encode_histogram::<NoLabelSet>(*seconds, *count, buckets, None)?;
-        }
-        let state = &self.state;
-        begin(out, &IN_FLIGHT)?.encode_gauge(&self.in_flight)?;
-        begin(out, &BUFFERED)?.encode_gauge(&state.buffered)?;
-        let mut skews = begin(out, &CLOCK_SKEW)?;
-        for (upstream, ahead) in &state.clock_skew {
-            let labels = [("upstream", upstream.as_str())];
-            skews.encode_family(&labels)?.encode_gauge(ahead)?;
-        }
-        let mut errors = begin(out, &GATEWAY_ERRORS)?;
-        for (code, count) in &self.gateway_errors {
-            let labels = [("error_code", code.as_str())];
-            encode_count(&mut errors.encode_family(&labels)?, *count)?;
-        }
-        self.encode_credentials(out)?;
-        begin(out, &KEY_LOCKED)?.encode_gauge(&u64::from(state.is_key_locked))?;
-        self.encode_connections(out)?;
-        encode_count(&mut begin(out, &LOG_DROPPED)?, state.dropped_lines)?;
-        let version = [("version", env!("CARGO_PKG_VERSION"))];
-        let mut build = begin(out, &BUILD)?;
-        build.encode_family(&version)?.encode_gauge(&1_u64)
-    }
-}
-
-impl Snapshot {
-    fn encode_requests(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut requests = begin(out, &REQUESTS)?;
-        for (labels, count) in &self.requests {
-            let route = labels.route.and_then(|route| self.routes.get(route));
-            let labels = [
-                ("route", route.map_or(NO_ROUTE, |name| &**name)),
-                ("method", labels.method.name()),
-                ("code", &labels.code.to_string()),
-                ("outcome", &labels.outcome.to_string()),
-            ];
-            encode_count(&mut requests.encode_family(&labels)?, *count)?;
-        }
-        Ok(())
-    }
-
-    fn encode_credentials(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let all = &self.state.credentials;
-        let labels = |of: &Credential| [("credentials", of.set.clone()), ("kind", of.kind.clone())];
-        for family in [CREDENTIALS_EXPIRY, CREDENTIALS_AGE] {
-            let mut gauges = begin(out, &family)?;
-            for of in all {
-                let time = if family == CREDENTIALS_EXPIRY {
-                    of.left
-                } else {
-                    of.age
-                };
-                if let Some(time) = time {
-                    let seconds = time.as_secs_f64();
-                    gauges.encode_family(&labels(of))?.encode_gauge(&seconds)?;
+        let shards = lock(&self.metrics.shards);
+        let sum = |bounds, of: fn(&Shard) -> &Histogram, encoder: MetricEncoder<'_>| {
+            Histogram::encode_sum(bounds, shards.iter().map(|shard| of(shard)), encoder)
+        };
+        for family in &FAMILIES {
+            // The encoder appends the suffix to the names of counters.
+            let name = family.name.trim_end_matches("_total");
+            let mut encoder = out.encode_descriptor(name, family.help, None, family.kind)?;
+            match family.name {
+                "apig_proxy_requests_total" => self.metrics.requests.encode(encoder)?,
+                "apig_proxy_gateway_errors_total" => self.metrics.gateway_errors.encode(encoder)?,
+                "apig_proxy_request_duration_seconds" => {
+                    sum(LONG, |shard| &shard.request, encoder)?
+                }
+                "apig_proxy_upstream_duration_seconds" => {
+                    sum(LONG, |shard| &shard.upstream, encoder)?
+                }
+                "apig_proxy_signing_duration_seconds" => {
+                    sum(SHORT, |shard| &shard.signing, encoder)?
+                }
+                name => {
+                    for sample in self.samples.iter().filter(|sample| sample.name == name) {
+                        sample.encode(family, &mut encoder)?;
+                    }
                 }
             }
         }
-        let mut refreshes = begin(out, &CREDENTIALS_REFRESH)?;
-        for of in all {
-            for (result, count) in [("ok", of.renewed), ("failed", of.failed)] {
-                let [set, kind] = labels(of);
-                let labels = [set, kind, ("result", result.to_owned())];
-                encode_count(&mut refreshes.encode_family(&labels)?, count)?;
-            }
-        }
-        let mut successes = begin(out, &CREDENTIALS_SUCCESSFUL)?;
-        for of in all {
-            let is_good = u64::from(!of.is_failing);
-            successes
-                .encode_family(&labels(of))?
-                .encode_gauge(&is_good)?;
-        }
         Ok(())
     }
-
-    fn encode_connections(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut connections = begin(out, &UPSTREAM_CONNECTIONS)?;
-        for (upstream, Connections { idle, active }) in &self.state.connections {
-            for (state, count) in [("idle", *idle), ("active", *active)] {
-                let labels = [("upstream", upstream.as_str()), ("state", state)];
-                let count = count as u64;
-                connections.encode_family(&labels)?.encode_gauge(&count)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Writes what a family is, and goes on to its numbers.
-fn begin<'a>(
-    out: &'a mut DescriptorEncoder<'_>,
-    family: &Family,
-) -> Result<MetricEncoder<'a>, fmt::Error> {
-    let kind = match family.kind {
-        Kind::Counter => MetricType::Counter,
-        Kind::Gauge => MetricType::Gauge,
-        Kind::Histogram => MetricType::Histogram,
-    };
-    // The encoder adds it again to counters.
-    let name = family.name.strip_suffix("_total").unwrap_or(family.name);
-    out.encode_descriptor(name, family.meaning, None, kind)
-}
-
-fn encode_count(encoder: &mut MetricEncoder<'_>, count: u64) -> fmt::Result {
-    encoder.encode_counter::<NoLabelSet, _, f64>(&count, None)
 }

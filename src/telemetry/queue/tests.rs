@@ -1,24 +1,20 @@
-//! Targets that are full, gone, torn or slow.
+//! Targets that are full, closed, torn or slow.
 
 use std::io::Read;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
 
-/// A target whose every write goes as the test says.
+/// A target whose writes go by a script: how many bytes one takes, or its error.
 struct Scripted {
-    /// How many bytes the next write takes, or why it takes none.
     script: Receiver<io::Result<usize>>,
     taken: Sender<Vec<u8>>,
 }
 
 impl Write for Scripted {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
-        let length = self
-            .script
-            .recv()
-            .unwrap_or(Ok(usize::MAX))?
-            .min(lines.len());
+        let step = self.script.recv().unwrap_or(Ok(usize::MAX));
+        let length = step?.min(lines.len());
         self.taken.send(lines[..length].to_vec()).unwrap();
         Ok(length)
     }
@@ -28,15 +24,16 @@ impl Write for Scripted {
     }
 }
 
-/// What a target takes of lines, one write after the other, and how many lines it loses.
-fn written(script: Vec<io::Result<usize>>, batches: &[&str]) -> (String, u64) {
-    let ((tell, script_end), (taken, takes)) = (channel(), channel());
-    script.into_iter().for_each(|step| tell.send(step).unwrap());
+/// What a target takes of batches of lines, and how many lines it loses.
+fn written(steps: Vec<io::Result<usize>>, batches: &[&str]) -> (String, u64) {
+    let ((tell, script), (taken, takes)) = (channel(), channel());
+    steps.into_iter().for_each(|step| tell.send(step).unwrap());
     drop(tell);
-    let mut target = Target::new(Scripted {
-        script: script_end,
-        taken,
-    });
+    let out = Scripted { script, taken };
+    let mut target = Target {
+        out,
+        is_torn: false,
+    };
     let lost = batches
         .iter()
         .map(|lines| target.write(lines.as_bytes()))
@@ -48,41 +45,33 @@ fn written(script: Vec<io::Result<usize>>, batches: &[&str]) -> (String, u64) {
     )
 }
 
-fn full() -> io::Result<usize> {
-    Err(ErrorKind::StorageFull.into())
+fn failed(kind: ErrorKind) -> io::Result<usize> {
+    Err(kind.into())
 }
 
 #[test]
-fn what_a_full_target_does_not_take_is_counted_and_the_rest_written() {
-    let batches = ["a\nb\n", "c\n"];
-    assert_eq!(written(vec![], &batches), ("a\nb\nc\n".to_owned(), 0));
-    assert_eq!(written(vec![full()], &batches), ("c\n".to_owned(), 2));
-    assert_eq!(written(vec![Ok(0)], &batches), ("c\n".to_owned(), 2));
-    assert_eq!(
-        written(vec![Ok(2), full()], &batches),
-        ("a\nc\n".to_owned(), 1)
-    );
-}
-
-#[test]
-fn a_line_that_broke_off_is_ended_before_the_next() {
-    let torn = written(vec![Ok(3), full()], &["aa\nbb\n", "c\n"]);
-    assert_eq!(torn, ("aa\nc\n".to_owned(), 1));
-    let torn = written(
-        vec![Ok(4), full(), full(), Ok(1)],
-        &["aa\nbb\n", "c\n", "d\n"],
-    );
-    assert_eq!(torn, ("aa\nb\nd\n".to_owned(), 2));
-}
-
-#[test]
-fn a_write_that_is_interrupted_or_would_block_is_tried_again() {
-    let script = vec![
-        Err(ErrorKind::Interrupted.into()),
+fn lines_that_a_target_does_not_take_are_counted_and_a_torn_one_is_ended() {
+    let full = || failed(ErrorKind::StorageFull);
+    let again = vec![
+        failed(ErrorKind::Interrupted),
         Ok(1),
-        Err(ErrorKind::WouldBlock.into()),
+        failed(ErrorKind::WouldBlock),
     ];
-    assert_eq!(written(script, &["ab\n"]), ("ab\n".to_owned(), 0));
+    for (steps, batches, expected) in [
+        (vec![], &["a\nb\n", "c\n"][..], ("a\nb\nc\n", 0)),
+        (vec![full()], &["a\nb\n", "c\n"], ("c\n", 2)),
+        (vec![Ok(0)], &["a\nb\n", "c\n"], ("c\n", 2)),
+        (vec![Ok(2), full()], &["a\nb\n", "c\n"], ("a\nc\n", 1)),
+        (vec![Ok(3), full()], &["aa\nbb\n", "c\n"], ("aa\nc\n", 1)),
+        (
+            vec![Ok(4), full(), full()],
+            &["aa\nbb\n", "c\n", "d\n"],
+            ("aa\nb\nd\n", 2),
+        ),
+        (again, &["ab\n"], ("ab\n", 0)),
+    ] {
+        assert_eq!(written(steps, batches), (expected.0.to_owned(), expected.1));
+    }
 }
 
 #[test]
@@ -95,12 +84,12 @@ fn lines_are_written_in_pieces_that_a_pipe_keeps_together() {
 }
 
 #[test]
-fn a_target_that_stands_still_holds_up_nobody_and_what_it_missed_is_told() {
+fn a_blocked_target_blocks_no_caller_and_dropped_lines_are_reported() {
     let (mut reader, writer) = io::pipe().unwrap();
     let (tell, told) = channel();
     let queue = Queue::start(writer, move |dropped| tell.send(dropped).unwrap()).unwrap();
     let line = format!("{}\n", "x".repeat(99));
-    // A pipe takes 64 KiB, and as much again may have been taken out of the queue.
+    // A pipe takes 64 KiB, and the thread may hold a whole queue of lines.
     let lines = 2 * CAPACITY / 100 + 1000;
     for _ in 0..lines {
         queue.push(line.as_bytes());
@@ -117,7 +106,7 @@ fn a_target_that_stands_still_holds_up_nobody_and_what_it_missed_is_told() {
 }
 
 #[test]
-fn a_pipe_whose_reader_has_gone_costs_lines_only() {
+fn lines_to_a_closed_pipe_are_counted() {
     let (reader, writer) = io::pipe().unwrap();
     drop(reader);
     let queue = Queue::start(writer, |_| {}).unwrap();

@@ -114,7 +114,7 @@ fn signed(request: &Request<'_>, is_body_signed: bool) -> Option<String> {
     let headers = [("host", "gateway.example"), ("x-stage", request.stage)];
     let canonical = CanonicalRequest::new(request.method, target, &headers, &date, payload).ok()?;
     assert!(canonical.to_string().is_ascii());
-    Some(signer().sign(&canonical).into_authorization())
+    Some(signer().sign(&canonical))
 }
 
 /// A target as it is, and as those read it for whom `+` is a blank and `;` ends a pair.
