@@ -1,9 +1,10 @@
 //! The key of `[credentials]` for commands that sign or verify by themselves.
 
+use super::load::DEFAULT;
 use super::serve::start_supplies;
 use super::{Exit, fail};
-use crate::config::{self, Config, Environment, Overrides};
-use crate::credentials::{Credentials, Secret};
+use crate::config::{self, Config, Environment, Overrides, Problems};
+use crate::credentials::{Credentials, Secret, Supply};
 use crate::server::network;
 
 /// The key, with a file that an option names. A service is asked if the key comes from one.
@@ -14,7 +15,13 @@ use crate::server::network;
 pub(super) fn key(file: Option<&str>, environment: &Environment) -> Result<Credentials, Exit> {
     let overrides = Overrides::default().text("credentials.file", "--credentials", file);
     let wrong = |problems| fail(Exit::Configuration, problems);
-    let mut supplies = [config::load_credentials(&overrides, environment).map_err(wrong)?];
+    let set = config::load_part(&overrides, environment, "credentials", |config| {
+        config.credentials.into_iter().next()
+    });
+    let set = set.map_err(wrong)?.expect("there is `[credentials]`");
+    let supply = Supply::open(DEFAULT, &set, environment)
+        .map_err(|error| wrong(Problems(vec![error.into_problem(None)])))?;
+    let mut supplies = [supply];
     if supplies[0].feed().current().is_none() {
         let config: Config =
             config::with_upstream("https://localhost").expect("it is a valid address");

@@ -10,6 +10,7 @@ pub mod demo;
 mod described;
 pub mod gateway;
 mod key;
+mod load;
 pub mod memory;
 pub mod quit;
 mod reload;
@@ -116,7 +117,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         }
     };
     let _last_lines = FlushOnDrop;
-    let environment = Environment::of_process();
+    let environment = Environment::from_env();
     match arguments.command {
         None => serve::run(&arguments.serve, environment),
         Some(Command::Serve(serve)) => serve::run(&serve, environment),

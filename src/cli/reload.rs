@@ -6,8 +6,9 @@
 
 use tokio::task::spawn_blocking;
 
+use super::load::load;
 use super::signals::Hangups;
-use crate::config::{self, Config, Environment, Loaded, Overrides, Problems, Said};
+use crate::config::{Config, Environment, Loaded, Overrides, Problems, Settings};
 use crate::credentials::{self, Supply};
 use crate::server::{NewConfig, Reloader, Supervisor, network};
 use crate::telemetry;
@@ -22,7 +23,7 @@ const SETTLED_TABLE: &str = "unix_socket.";
 pub(super) struct Reloading {
     pub(super) overrides: Overrides,
     pub(super) config: Config,
-    pub(super) said: Said,
+    pub(super) settings: Settings,
     pub(super) supplies: Vec<Supply>,
     pub(super) network: Network,
     pub(super) supervisor: Supervisor,
@@ -49,18 +50,18 @@ impl Reloading {
 
     async fn reload(&mut self, reloader: &Reloader) -> Result<(), String> {
         // Read anew rather than kept: it may hold secrets.
-        let environment = Environment::of_process();
+        let environment = Environment::from_env();
         let (overrides, variables) = (self.overrides.clone(), environment.clone());
         // A file may be on a mount that hangs, and nothing else may hang with it.
-        let loading = spawn_blocking(move || config::load(&overrides, &variables));
+        let loading = spawn_blocking(move || load(&overrides, &variables));
         let loaded = loading.await.map_err(|error| error.to_string())?;
         let loaded = loaded.map_err(|problems| problems.to_string())?;
-        let Loaded {
-            config,
+        let (
+            Loaded {
+                config, settings, ..
+            },
             mut supplies,
-            said,
-            ..
-        } = loaded;
+        ) = loaded;
         let network = self.network_for(&config)?;
         let started = credentials::start(&mut supplies, &network, &environment).await;
         started.map_err(|errors| {
@@ -84,7 +85,7 @@ impl Reloading {
         let next = Self {
             overrides: self.overrides.clone(),
             config,
-            said,
+            settings,
             supplies,
             network,
             supervisor: self.supervisor.clone(),
@@ -104,7 +105,7 @@ impl Reloading {
 
     /// Says what has changed, by name.
     fn report(&self, before: &Self, changed_secrets: Vec<String>) {
-        let mut changed = self.said.changed_since(&before.said);
+        let mut changed = self.settings.changed_since(&before.settings);
         let is_settled =
             |key: &String| SETTLED.contains(&key.as_str()) || key.starts_with(SETTLED_TABLE);
         let settled: Vec<String> = changed

@@ -23,9 +23,9 @@ pub(super) struct RunningArguments {
 impl RunningArguments {
     /// The address of its admin listener. What is wrong is said, and gives the exit code.
     pub(super) fn address(&self, environment: &Environment) -> Result<AdminAddress, Exit> {
-        let overrides = Overrides::of(self.config.clone());
+        let overrides = Overrides::new(self.config.clone());
         let overrides = overrides.text("admin", "--admin", self.admin.as_deref());
-        match config::load_admin(&overrides, environment) {
+        match config::load_part(&overrides, environment, "admin", |config| config.admin) {
             Ok(Some(address)) => Ok(address),
             Ok(None) => {
                 let off = "admin is off in the configuration, so there is nobody to ask; give it an address, or name one with --admin";

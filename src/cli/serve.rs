@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::announce::{admin_endpoint, announce, announce_addresses, who};
+use super::load::load;
 use super::reload::Reloading;
 use super::signals::{Hangups, Signals};
 use super::{Exit, fail};
-use crate::config::{self, Environment, Loaded, Overrides, PassedSockets, Problems};
+use crate::config::{ActivatedSockets, Environment, Loaded, Overrides, Problems};
 use crate::credentials::{self, CredentialsError, Supply};
 use crate::server::{DrainOutcome, Server, SetupError, Supervisor, network};
 use crate::telemetry;
@@ -48,7 +49,7 @@ impl ServeArguments {
     /// The options as overrides of the configuration.
     #[must_use]
     pub fn overrides(&self) -> Overrides {
-        Overrides::of(self.config.clone())
+        Overrides::new(self.config.clone())
             .list("listen", "--listen", &self.listen)
             .text("upstream", "--upstream", self.upstream.as_deref())
             .text(
@@ -67,7 +68,7 @@ impl ServeArguments {
 #[must_use]
 pub fn run(arguments: &ServeArguments, environment: Environment) -> Exit {
     // First of all: sockets have to be taken before there are threads.
-    let passed = match PassedSockets::of_process(&environment) {
+    let passed = match ActivatedSockets::from_env(&environment) {
         Ok(passed) => passed,
         Err(error) => return fail(Exit::Configuration, error),
     };
@@ -129,20 +130,20 @@ struct Prepared {
 async fn prepare(
     arguments: &ServeArguments,
     environment: Environment,
-    passed: PassedSockets,
+    passed: ActivatedSockets,
     stop: &mut Signals,
 ) -> Result<Prepared, Exit> {
     let supervisor =
         Supervisor::of(&environment).map_err(|error| fail(Exit::Configuration, error))?;
     let addresses = passed.addresses();
     let addresses = addresses.map_err(|error| fail(Exit::Failed, SetupError::from(error)))?;
-    let overrides = arguments.overrides().passed(addresses);
-    let mut loaded = config::load(&overrides, &environment)
-        .map_err(|problems| fail(Exit::Configuration, problems))?;
+    let overrides = arguments.overrides().activated(addresses);
+    let (loaded, mut supplies) =
+        load(&overrides, &environment).map_err(|problems| fail(Exit::Configuration, problems))?;
     telemetry::start_log(&loaded.config.log).map_err(|error| fail(Exit::Failed, error))?;
     let network = network(&loaded.config).map_err(|error| fail(Exit::Configuration, error))?;
     tokio::select! {
-        started = credentials::start(&mut loaded.supplies, &network, &environment) => {
+        started = credentials::start(&mut supplies, &network, &environment) => {
             started.map_err(nothing_found)?;
         }
         () = stop.next() => {
@@ -152,7 +153,7 @@ async fn prepare(
     }
     announce(&loaded);
     drop(environment);
-    let server = bind(&loaded, passed, &network)?;
+    let server = bind(&loaded, &supplies, passed, &network)?;
     let admin = server.admin_address();
     let admin = admin.map(|address| admin_endpoint(address, &loaded.config.unix_socket));
     let endpoints = loaded.config.listen.iter().zip(server.endpoints());
@@ -160,10 +161,7 @@ async fn prepare(
         .map(|(listen, endpoint)| format!("{endpoint} for {}", who(listen, &loaded.config)))
         .collect();
     let Loaded {
-        config,
-        supplies,
-        said,
-        ..
+        config, settings, ..
     } = loaded;
     Ok(Prepared {
         server: server.supervised_by(supervisor.clone()),
@@ -172,7 +170,7 @@ async fn prepare(
         reloading: Reloading {
             overrides,
             config,
-            said,
+            settings,
             supplies,
             network,
             supervisor,
@@ -181,9 +179,13 @@ async fn prepare(
 }
 
 /// Binds the addresses, or takes the sockets that were passed.
-fn bind(loaded: &Loaded, passed: PassedSockets, network: &Network) -> Result<Server, Exit> {
-    let supplies = loaded.supplies.clone();
-    let server = Server::bind_passed(network.clone(), passed, &loaded.config, supplies);
+fn bind(
+    loaded: &Loaded,
+    supplies: &[Supply],
+    passed: ActivatedSockets,
+    network: &Network,
+) -> Result<Server, Exit> {
+    let server = Server::bind_passed(network.clone(), passed, &loaded.config, supplies.to_vec());
     server.map_err(|error| match error {
         SetupError::Bind(_) | SetupError::Socket(_) | SetupError::Passed(_) => {
             fail(Exit::Failed, error)

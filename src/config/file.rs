@@ -2,10 +2,9 @@
 //!
 //! # What can go wrong
 //!
-//! A path may lead to something that is not a file. Opening a FIFO waits for a writer, and `/dev/zero`
-//! has no end, at a reload as well as at the start. Files are therefore opened with `O_NONBLOCK`, and
-//! type and length are checked on the open descriptor: what a path leads to may change between a check
-//! and the opening.
+//! A path may name something else than a file. Opening a FIFO waits for a writer, and `/dev/zero` has no end, at a reload as
+//! well as at the start. Files are therefore opened with `O_NONBLOCK`, and type and length are checked on the open
+//! descriptor: the target of a path may change between a check and the opening.
 
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -27,79 +26,55 @@ pub enum FileError {
     /// It cannot be opened or read.
     #[error("cannot be read ({}); make it readable for the user that runs the proxy", .0.kind())]
     Unreadable(#[source] io::Error),
-    /// It is a directory.
-    #[error("is a directory; name the file in it")]
-    Directory,
-    /// It is a FIFO.
-    #[error(
-        "is a pipe, like the one that the shell makes for <(...); write the content to a regular file and name that file"
-    )]
-    Pipe,
-    /// It is a device.
-    #[error("is a device; write the content to a regular file and name that file")]
-    Device,
-    /// It is a socket.
-    #[error("is a socket; write the content to a regular file and name that file")]
-    Socket,
+    /// It is a directory, FIFO, device or socket.
+    #[error("is a {0}")]
+    WrongKind(&'static str),
     /// It is longer than 1 MiB.
     #[error("is larger than 1 MiB; correct the path, or shorten the file")]
     TooLarge,
 }
 
 impl FileError {
-    /// Whether the path leads to something that cannot become readable by itself, such as a device.
+    /// `true` if the path names something that cannot become readable by itself, such as a device.
     #[must_use]
     pub fn is_wrong_kind(&self) -> bool {
         !matches!(self, Self::Missing | Self::Unreadable(_))
     }
 }
 
-/// A regular file that is open for reading.
-#[derive(Debug)]
-pub(super) struct RegularFile {
-    file: File,
-    metadata: Metadata,
+/// Opens a regular file.
+pub(super) fn open(path: &Path) -> Result<(File, Metadata), FileError> {
+    // O_NOCTTY: a terminal must not become that of the process.
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+        .map_err(|error| not_opened(path, error))?;
+    let metadata = file.metadata().map_err(FileError::Unreadable)?;
+    require_regular(metadata.file_type())?;
+    if metadata.len() > MAX_LEN {
+        Err(FileError::TooLarge)
+    } else {
+        Ok((file, metadata))
+    }
 }
 
-impl RegularFile {
-    pub(super) fn open(path: &Path) -> Result<Self, FileError> {
-        // O_NOCTTY: a terminal must not become that of the process.
-        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(flags.bits().cast_signed())
-            .open(path)
-            .map_err(|error| not_opened(path, error))?;
-        let metadata = file.metadata().map_err(FileError::Unreadable)?;
-        require_regular(metadata.file_type())?;
-        if metadata.len() > MAX_LEN {
-            return Err(FileError::TooLarge);
-        }
-        Ok(Self { file, metadata })
-    }
-
-    pub(super) fn metadata(&self) -> &Metadata {
-        &self.metadata
-    }
-
-    /// Appends the content to a buffer. The length is checked again: the file may grow meanwhile.
-    pub(super) fn read_to_end(self, content: &mut Vec<u8>) -> Result<(), FileError> {
-        let read = self.file.take(MAX_LEN + 1).read_to_end(content);
-        match read.map_err(FileError::Unreadable)? as u64 {
-            length if length > MAX_LEN => Err(FileError::TooLarge),
-            _ => Ok(()),
-        }
+/// Appends the content of a file to a buffer. The length is checked again: the file may grow meanwhile.
+pub(super) fn read_to_end(file: File, content: &mut Vec<u8>) -> Result<(), FileError> {
+    let read = file.take(MAX_LEN + 1).read_to_end(content);
+    let length = read.map_err(FileError::Unreadable)? as u64;
+    if length > MAX_LEN {
+        Err(FileError::TooLarge)
+    } else {
+        Ok(())
     }
 }
 
 /// Reads a file that holds no secret.
-///
-/// # Errors
-///
-/// A [`FileError`].
 pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, FileError> {
     let mut content = Vec::new();
-    RegularFile::open(path)?.read_to_end(&mut content)?;
+    read_to_end(open(path)?.0, &mut content)?;
     Ok(content)
 }
 
@@ -113,25 +88,22 @@ fn not_opened(path: &Path, error: io::Error) -> FileError {
     if error.kind() == io::ErrorKind::NotFound {
         return FileError::Missing;
     }
-    let file_type = std::fs::metadata(path).map(|metadata| metadata.file_type());
-    match file_type.map(require_regular) {
-        Ok(Err(wrong_kind)) => wrong_kind,
-        Ok(Ok(())) | Err(_) => FileError::Unreadable(error),
-    }
+    let metadata = std::fs::metadata(path).ok();
+    let wrong_kind = metadata.and_then(|metadata| require_regular(metadata.file_type()).err());
+    wrong_kind.unwrap_or(FileError::Unreadable(error))
 }
 
-fn require_regular(file_type: FileType) -> Result<(), FileError> {
-    if file_type.is_file() {
-        Ok(())
-    } else if file_type.is_dir() {
-        Err(FileError::Directory)
-    } else if file_type.is_fifo() {
-        Err(FileError::Pipe)
-    } else if file_type.is_socket() {
-        Err(FileError::Socket)
-    } else {
-        Err(FileError::Device)
-    }
+fn require_regular(kind: FileType) -> Result<(), FileError> {
+    let wrong_kind = match kind {
+        _ if kind.is_file() => return Ok(()),
+        _ if kind.is_dir() => "directory; name the file in it",
+        _ if kind.is_fifo() => {
+            "pipe, like the one that the shell makes for <(...); write the content to a regular file and name that file"
+        }
+        _ if kind.is_socket() => "socket; write the content to a regular file and name that file",
+        _ => "device; write the content to a regular file and name that file",
+    };
+    Err(FileError::WrongKind(wrong_kind))
 }
 
 #[cfg(test)]

@@ -1,291 +1,209 @@
-//! Loads everything that a start needs: finds the file, lays the layers, judges, reads the key.
+//! Loads a configuration: finds the file, lays the layers over one another, and reads the keys.
 
 use std::path::{Path, PathBuf};
 
+use figment::value::Value;
+
 use super::environment::Environment;
 use super::file::{FileError, read_file, without_bom};
+use super::layers::{self, Layer, Setting};
 use super::problem::{Place, Problem, Problems};
-use super::raw::{Layer, Raw, RawRoute};
-use super::resolve::Judged;
-use super::{AdminAddress, Config, Limits, PassedAddresses, Said, egress, memory, resolve};
-use crate::credentials::{self, CredentialsError, Kind, Need, Supply};
+use super::resolve::{Resolved, resolve};
+use super::{ActivatedAddresses, Config, Settings, egress, memory};
 
 /// What the options of the command line say: the file to read, and values that override keys.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     file: Option<PathBuf>,
     layer: Layer,
-    passed: PassedAddresses,
+    activated: ActivatedAddresses,
 }
 
 impl Overrides {
-    /// Overrides of what this file says, or the one that is found if there is none.
+    /// Overrides of this file, or of the one that is found if it is `None`.
     #[must_use]
-    pub fn of(file: Option<PathBuf>) -> Self {
+    pub fn new(file: Option<PathBuf>) -> Self {
         Self {
             file,
-            layer: Layer::default(),
-            passed: PassedAddresses::default(),
+            ..Self::default()
         }
     }
 
     /// With sockets in place of addresses.
     #[must_use]
-    pub fn passed(self, passed: PassedAddresses) -> Self {
-        Self { passed, ..self }
+    pub fn activated(self, activated: ActivatedAddresses) -> Self {
+        Self { activated, ..self }
     }
 
-    /// With a key set by an option, if it was given.
+    /// With a key set by an option, if the option is given.
     #[must_use]
-    pub fn text(mut self, key: &str, option: &'static str, value: Option<&str>) -> Self {
-        value
-            .into_iter()
-            .for_each(|value| self.layer.option(key, option, value));
-        self
+    pub fn text(self, key: &str, option: &'static str, value: Option<&str>) -> Self {
+        self.set(key, option, value.map(Value::from))
     }
 
-    /// With a key set by an option that was given as often as there are values.
+    /// With a key set by an option that is given as often as there are values.
     #[must_use]
-    pub fn list(mut self, key: &str, option: &'static str, values: &[String]) -> Self {
-        if !values.is_empty() {
-            self.layer.option(key, option, values.to_vec());
-        }
+    pub fn list(self, key: &str, option: &'static str, values: &[String]) -> Self {
+        self.set(
+            key,
+            option,
+            (!values.is_empty()).then(|| values.to_vec().into()),
+        )
+    }
+
+    fn set(mut self, key: &str, option: &'static str, value: Option<Value>) -> Self {
+        let setting = value.map(|value| Setting::new(value, Place::Option(option)));
+        self.layer
+            .extend(setting.map(|setting| (key.to_owned(), setting)));
         self
     }
 }
 
-/// What a start needs.
+/// A loaded configuration.
 #[derive(Debug)]
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// What requests show, and where it comes from.
-    pub supplies: Vec<Supply>,
     /// The file that was read, if there is one.
     pub file: Option<PathBuf>,
-    /// The limit of this process's memory in bytes, if `limits.buffered` was lowered to fit it.
+    /// The memory limit of this process in bytes, if limits were lowered to fit it.
     pub memory: Option<u64>,
-    /// What is risky, but no reason not to start.
+    /// Risks that do not prevent a start.
     pub warnings: Vec<Problem>,
-    /// What the keys say.
-    pub said: Said,
+    /// The values of the keys.
+    pub settings: Settings,
 }
 
-/// Loads configuration and credentials.
+/// Loads the configuration. `open_sources` is called as soon as the keys of the credentials are valid, also if there are
+/// problems with other keys, and adds the problems with the sources that they name: all are reported at once.
 ///
 /// # Errors
 ///
-/// All [`Problems`] with either, so that everything can be put right at once.
-pub fn load(overrides: &Overrides, environment: &Environment) -> Result<Loaded, Problems> {
-    let (file, mut judged) = judge(overrides, environment);
-    let supplies = if judged.credentials_in_order {
-        supplies(&mut judged, environment)
-    } else {
-        Vec::new()
-    };
-    if !judged.problems.is_empty() {
-        return Err(sorted(judged.problems));
-    }
-    let mut config = judged.config;
-    let memory = memory::limit().filter(|limit| fit(&mut config.limits, *limit));
-    Ok(Loaded {
+/// All [`Problems`].
+pub fn load<T>(
+    overrides: &Overrides,
+    environment: &Environment,
+    open_sources: impl FnOnce(&Config, &mut Vec<Problem>) -> T,
+) -> Result<(Loaded, T), Problems> {
+    let (file, mut resolved) = resolve_all(overrides, environment);
+    let problems = &mut resolved.reader.problems;
+    let sources = resolved
+        .has_valid_credentials
+        .then(|| open_sources(&resolved.config, problems));
+    let warnings = std::mem::take(&mut resolved.reader.warnings);
+    let settings = resolved.reader.settings.clone();
+    let mut config = resolved.valid_config()?;
+    let memory = memory::limit().filter(|limit| memory::fit(&mut config.limits, *limit));
+    let loaded = Loaded {
         config,
-        supplies,
         file,
         memory,
-        warnings: judged.warnings,
-        said: judged.said,
-    })
+        warnings,
+        settings,
+    };
+    Ok((loaded, sources.expect("invalid credentials are a problem")))
 }
 
-/// Opens the sources of all that the routes need.
-fn supplies(judged: &mut Judged, environment: &Environment) -> Vec<Supply> {
-    let config = &judged.config;
-    let mut needs = credentials::needs(config);
-    if needs.is_empty() {
-        // Without a route nothing is needed, but the key has to be in order all the same.
-        needs.push(DEFAULT);
-    }
-    let mut supplies = Vec::new();
-    for need in needs {
-        let set = &config.credentials[need.set];
-        match Supply::open(need, set, environment) {
-            Ok(supply) => supplies.push(supply),
-            // That a file is not named was said of the route that needs it.
-            Err(CredentialsError::NoFile) if !judged.problems.is_empty() => {}
-            Err(error) => judged
-                .problems
-                .push(error.into_problem(set.name.as_deref())),
-        }
-    }
-    supplies
-}
-
-/// The key of `[credentials]`.
-const DEFAULT: Need = Need {
-    set: 0,
-    kind: Kind::Key,
-};
-
-/// Makes what callers can have held fit a limit of memory; whether it had to be made smaller.
-fn fit(limits: &mut Limits, memory: u64) -> bool {
-    let room = memory::room_within(memory);
-    let connections = memory::connections_within(memory, limits.header);
-    let is_too_much = limits.buffered > room || limits.connections > connections;
-    limits.buffered = limits.buffered.min(room);
-    limits.connections = limits.connections.min(connections);
-    is_too_much
-}
-
-/// Opens the source of the key of `[credentials]` alone, for what needs no upstream.
+/// Loads one key or table alone, for commands that need no upstream; `part` takes it out of the configuration.
 ///
 /// # Errors
 ///
-/// All [`Problems`] with the file and the keys of `[credentials]`, or the one with what they name.
-pub fn load_credentials(
+/// All [`Problems`] with the file and with this key or table.
+pub fn load_part<T>(
     overrides: &Overrides,
     environment: &Environment,
-) -> Result<Supply, Problems> {
-    let (_, mut judged) = judge(overrides, environment);
-    judged
-        .problems
-        .retain(|problem| problem.key.is_empty() || problem.key.starts_with("credentials."));
-    if !judged.problems.is_empty() {
-        return Err(sorted(judged.problems));
-    }
-    Supply::open(DEFAULT, &judged.config.credentials[0], environment)
-        .map_err(|error| Problems(vec![error.into_problem(None)]))
+    name: &str,
+    part: impl FnOnce(Config) -> T,
+) -> Result<T, Problems> {
+    let (_, mut resolved) = resolve_all(overrides, environment);
+    let is_part = |problem: &Problem| match problem.key.strip_prefix(name) {
+        Some(rest) => rest.is_empty() || rest.starts_with('.'),
+        None => problem.key.is_empty(),
+    };
+    resolved.reader.problems.retain(is_part);
+    Ok(part(resolved.valid_config()?))
 }
 
-/// Loads the address of the admin listener alone, for who asks a proxy that runs; `None` when it is off.
-///
-/// # Errors
-///
-/// All [`Problems`] with the file and this key.
-pub fn load_admin(
-    overrides: &Overrides,
-    environment: &Environment,
-) -> Result<Option<AdminAddress>, Problems> {
-    let (_, mut judged) = judge(overrides, environment);
-    judged
-        .problems
-        .retain(|problem| problem.key.is_empty() || problem.key == "admin");
-    if judged.problems.is_empty() {
-        Ok(judged.config.admin)
-    } else {
-        Err(sorted(judged.problems))
-    }
-}
-
-/// Lays the layers over one another and judges them.
-fn judge(overrides: &Overrides, environment: &Environment) -> (Option<PathBuf>, Judged) {
-    let mut problems = Vec::new();
-    let file = find_file(overrides, environment);
-    let (layer, routes) = file.as_deref().map_or_else(Default::default, |file| {
-        read_layer(file).unwrap_or_else(|problem| {
-            problems.push(problem);
-            Default::default()
-        })
-    });
-    let layers = vec![
-        Layer::defaults(),
-        layer,
-        Layer::of_environment(environment, &mut problems),
-        overrides.layer.clone(),
-    ];
-    let raw = Raw::new(layers, routes).with_passed(overrides.passed.clone());
-    let mut judged = resolve::resolve(&raw, problems);
-    egress::apply(&mut judged.config, environment, &mut judged.problems);
-    judged.problems.extend(system_roots_problem(environment));
-    (file, judged)
-}
-
-/// What is wrong with the file of the system's roots. The TLS library opens it by itself, and would wait for
-/// a FIFO and read a device without end. One that is missing is reported with the roots.
-fn system_roots_problem(environment: &Environment) -> Option<Problem> {
-    const VARIABLE: &str = "SSL_CERT_FILE";
-    let error = read_file(&environment.path(VARIABLE)?).err()?;
-    error.is_wrong_kind().then(|| Problem {
-        place: Place::Variable(VARIABLE.to_owned()),
-        key: String::new(),
-        message: format!("the file {error}"),
-    })
-}
-
-fn sorted(mut problems: Vec<Problem>) -> Problems {
-    problems.sort_by(|a, b| a.place.cmp(&b.place));
-    Problems(problems)
-}
-
-/// The default configuration with this upstream, from nothing but the two.
+/// The default configuration with this upstream.
 ///
 /// # Errors
 ///
 /// [`Problems`] with the URL.
 pub fn with_upstream(url: &str) -> Result<Config, Problems> {
-    let mut layer = Layer::default();
-    layer.option("upstream", "--upstream", url);
-    let layers = vec![Layer::defaults(), layer];
-    let judged = resolve::resolve(&Raw::new(layers, Vec::new()), Vec::new());
-    if judged.problems.is_empty() {
-        Ok(judged.config)
-    } else {
-        Err(Problems(judged.problems))
-    }
+    let layer = Overrides::default()
+        .text("upstream", "--upstream", Some(url))
+        .layer;
+    resolve(vec![layer], Vec::new(), &ActivatedAddresses::default()).valid_config()
 }
 
-/// Judges the text of a configuration file, without environment, options and credentials.
+/// Reads the text of a configuration file, without environment and options.
 ///
 /// # Errors
 ///
 /// All [`Problems`] with it.
 pub fn from_text(path: &Path, text: &str) -> Result<Config, Problems> {
-    let (layer, routes) = Layer::of_file(path, text).map_err(|problem| Problems(vec![problem]))?;
-    let judged = resolve::resolve(
-        &Raw::new(vec![Layer::defaults(), layer], routes),
-        Vec::new(),
-    );
-    if judged.problems.is_empty() {
-        Ok(judged.config)
-    } else {
-        Err(Problems(judged.problems))
-    }
+    let layer = layers::from_file(path, text).map_err(|problem| Problems(vec![problem]))?;
+    resolve(vec![layer], Vec::new(), &ActivatedAddresses::default()).valid_config()
 }
 
-/// The file to read: the one that is named, or the first of the usual places that there is.
+fn resolve_all(overrides: &Overrides, environment: &Environment) -> (Option<PathBuf>, Resolved) {
+    let mut problems = Vec::new();
+    let file = find_file(overrides, environment);
+    let file_layer = file.as_deref().map_or_else(|| Ok(Layer::new()), read_layer);
+    let layers = vec![
+        file_layer.unwrap_or_else(|problem| {
+            problems.push(problem);
+            Layer::new()
+        }),
+        layers::from_environment(environment, &mut problems),
+        overrides.layer.clone(),
+    ];
+    let mut resolved = resolve(layers, problems, &overrides.activated);
+    let egress_problem = egress::apply(&mut resolved.config, environment).err();
+    let others = [egress_problem, system_roots_problem(environment)];
+    resolved
+        .reader
+        .problems
+        .extend(others.into_iter().flatten());
+    (file, resolved)
+}
+
+/// The file to read: the one that is named, or the first of the usual places that exists.
 fn find_file(overrides: &Overrides, environment: &Environment) -> Option<PathBuf> {
+    let home = || Some(environment.path("HOME")?.join(".config"));
+    let user = environment.path("XDG_CONFIG_HOME").or_else(home);
+    let usual = [
+        Some("apig-proxy.toml".into()),
+        user.map(|folder| folder.join("apig-proxy/config.toml")),
+        Some("/etc/apig-proxy/config.toml".into()),
+    ];
     let named = overrides
         .file
         .clone()
         .or_else(|| environment.path("APIG_PROXY_CONFIG"));
-    let home = environment.path("HOME").map(|home| home.join(".config"));
-    let user = environment
-        .path("XDG_CONFIG_HOME")
-        .or(home)
-        .map(|folder| folder.join("apig-proxy/config.toml"));
-    let usual = [
-        Some("apig-proxy.toml".into()),
-        user,
-        Some("/etc/apig-proxy/config.toml".into()),
-    ];
     named.or_else(|| usual.into_iter().flatten().find(|path| path.exists()))
 }
 
-fn read_layer(path: &Path) -> Result<(Layer, Vec<RawRoute>), Problem> {
-    let problem = |message: String| Problem {
-        place: Place::WholeFile(path.to_owned()),
-        key: String::new(),
-        message,
-    };
-    let content = read_file(path).map_err(|error| {
-        problem(match error {
-            FileError::Missing => {
-                "the file does not exist; correct --config or APIG_PROXY_CONFIG".to_owned()
-            }
-            error => format!("the file {error}"),
-        })
+fn read_layer(path: &Path) -> Result<Layer, Problem> {
+    let problem = |message: String| Problem::new(Place::WholeFile(path.to_owned()), "", message);
+    let content = read_file(path).map_err(|error| match error {
+        FileError::Missing => {
+            problem("the file does not exist; correct --config or APIG_PROXY_CONFIG".to_owned())
+        }
+        error => problem(format!("the file {error}")),
     })?;
-    let text = str::from_utf8(without_bom(&content))
-        .map_err(|_| problem("the file is not UTF-8; save it as UTF-8".to_owned()))?;
-    Layer::of_file(path, text)
+    let text = str::from_utf8(without_bom(&content));
+    let text = text.map_err(|_| problem("the file is not UTF-8; save it as UTF-8".to_owned()))?;
+    layers::from_file(path, text)
+}
+
+/// The problem with the file of the system's roots. The TLS library opens it by itself, and would wait for
+/// a FIFO and read a device without end. One that is missing is reported with the roots.
+fn system_roots_problem(environment: &Environment) -> Option<Problem> {
+    const VARIABLE: &str = "SSL_CERT_FILE";
+    let error = read_file(&environment.path(VARIABLE)?).err()?;
+    let place = Place::Variable(VARIABLE.to_owned());
+    error
+        .is_wrong_kind()
+        .then(|| Problem::new(place, "", format!("the file {error}")))
 }

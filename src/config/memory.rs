@@ -1,10 +1,12 @@
-//! How much memory this process may take: what the kernel, a container or `ulimit` leaves it.
+//! The memory limit of this process, set by the kernel, a container or `ulimit`.
 //!
 //! Where there is a limit, the kernel ends a process that passes it. A proxy that holds bodies has to
 //! shed load before that, so the room for bodies is made to fit.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use super::Limits;
 
 /// What a connection takes beside the head of a request, in bytes.
 const BESIDE: u64 = 32 * 1024;
@@ -19,15 +21,25 @@ pub(super) fn limit() -> Option<u64> {
     by_cgroup.into_iter().chain(resource_limit()).min()
 }
 
+/// Lowers limits to fit a limit of memory; `true` if they were higher.
+pub(super) fn fit(limits: &mut Limits, memory: u64) -> bool {
+    let room = room_within(memory);
+    let connections = connections_within(memory, limits.header);
+    let is_too_much = limits.buffered > room || limits.connections > connections;
+    limits.buffered = limits.buffered.min(room);
+    limits.connections = limits.connections.min(connections);
+    is_too_much
+}
+
 /// The room for bodies that fits a limit: three eighths of it, since connections and the program take some too, and
 /// the allocator keeps some for a while.
-pub(super) fn room_within(limit: u64) -> u64 {
+fn room_within(limit: u64) -> u64 {
     limit / 8 * 3
 }
 
 /// The connections that fit a limit, if each of them takes the most that a head may: together a quarter
 /// of it.
-pub(super) fn connections_within(limit: u64, header: usize) -> usize {
+fn connections_within(limit: u64, header: usize) -> usize {
     let each = header as u64 + BESIDE;
     usize::try_from(limit / 4 / each)
         .unwrap_or(usize::MAX)
@@ -82,33 +94,38 @@ fn above(mounted: &Path, path: &str, name: &str) -> Vec<PathBuf> {
 mod tests {
     use super::*;
 
-    fn limit_of(cgroups: &str, files: &[(&str, &str)]) -> Option<u64> {
-        let folder = tempfile::tempdir().unwrap();
-        for (name, content) in files {
-            let path = folder.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, content).unwrap();
-        }
-        cgroup_limit(cgroups, folder.path())
-    }
-
     #[test]
     fn the_smallest_limit_of_a_group_and_those_above_it_holds() {
-        let second = "0::/a/b\n";
-        let files = [
-            ("memory.max", "max\n"),
-            ("a/memory.max", "300\n"),
-            ("a/b/memory.max", "200\n"),
+        let second = ["memory.max max", "a/memory.max 300", "a/b/memory.max 200"];
+        let first = [
+            "memory/memory.limit_in_bytes 9223372036854771712",
+            "memory/a/memory.limit_in_bytes 100",
         ];
-        assert_eq!(limit_of(second, &files), Some(200));
-        assert_eq!(limit_of(second, &files[..2]), Some(300));
-        assert_eq!(limit_of(second, &files[..1]), None);
-        // In a container, the group's own path is often not there.
-        assert_eq!(
-            limit_of("0::/\n", &[("memory.max", "67108864\n")]),
-            Some(67_108_864)
-        );
-        assert_eq!(limit_of("0::/../../x\n", &[("memory.max", "7\n")]), Some(7));
+        let cgroups = "5:cpu:/x\n4:memory,hugetlb:/a\n0::/\n";
+        for (cgroups, files, expected) in [
+            ("0::/a/b\n", &second[..], Some(200)),
+            ("0::/a/b\n", &second[..2], Some(300)),
+            ("0::/a/b\n", &second[..1], None),
+            // In a container, the group's own path is often not there.
+            ("0::/../../x\n", &["memory.max 7"], Some(7)),
+            // The first version of groups.
+            (cgroups, &first, Some(100)),
+            (cgroups, &first[..1], None),
+            ("", &first, None),
+            ("garbage", &first, None),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            for (name, content) in files.iter().map(|file| file.split_once(' ').unwrap()) {
+                let path = folder.path().join(name);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, format!("{content}\n")).unwrap();
+            }
+            assert_eq!(
+                cgroup_limit(cgroups, folder.path()),
+                expected,
+                "{cgroups} {files:?}"
+            );
+        }
     }
 
     #[test]
@@ -118,19 +135,5 @@ mod tests {
         assert!(room_within(limit) + heads <= limit * 3 / 4);
         assert!(heads > limit / 8);
         assert_eq!(connections_within(1, 8), 1);
-    }
-
-    #[test]
-    fn the_first_version_of_groups_is_read_too() {
-        let first = "5:cpu:/x\n4:memory,hugetlb:/a\n0::/\n";
-        let none = "9223372036854771712\n";
-        let files = [
-            ("memory/memory.limit_in_bytes", none),
-            ("memory/a/memory.limit_in_bytes", "100\n"),
-        ];
-        assert_eq!(limit_of(first, &files), Some(100));
-        assert_eq!(limit_of(first, &files[..1]), None);
-        assert_eq!(limit_of("", &files), None);
-        assert_eq!(limit_of("garbage", &files), None);
     }
 }

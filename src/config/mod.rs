@@ -1,93 +1,85 @@
-//! The configuration: from what a file, the environment and options may say to what the proxy runs on.
+//! The configuration: defaults, a file, the environment and options become one [`Config`] of valid values.
 //!
-//! Three steps, one type each. `raw` collects what was said and where (file and line, variable or
-//! option) without judging it. `resolve` judges it and reports every problem at once. [`Config`]
-//! holds valid states only: nothing downstream meets a key that might be missing or out of range.
-//!
-//! This is the only place that reads the environment and files. Secrets go through [`secret`] and
-//! never through figment, which retypes values (`0123`, `"ab"`) and prints them in its errors.
+//! `layers` collects what is set and where (file and line, variable or option), `reader` and `value` turn it into typed
+//! values, `resolve` reads every key and reports all problems at once. Loading ends at [`Config`]: no credential source
+//! is opened here. This is the only place that reads the environment and files; secrets are read by [`secret`] alone.
 
+mod activation;
 mod address;
-mod admin;
-mod bounds;
 mod credentials;
 mod egress;
 mod environment;
 mod file;
-mod judge;
-mod keys;
+mod layers;
+mod limits;
 mod listen;
 mod load;
 mod memory;
 mod origin;
-mod passed;
 mod problem;
-mod raw;
+mod reader;
+mod reference;
 mod resolve;
 mod routes;
-mod said;
 pub mod secret;
 mod server_tls;
 #[cfg(test)]
 mod tests;
+mod value;
 
-use std::time::Duration;
-
-use http::{HeaderValue, Method};
+use http::HeaderValue;
 
 use crate::signature::normalized_path;
 
-pub use admin::AdminAddress;
-pub use credentials::{
-    CredentialSource, CredentialsConfig, Endpoint, Endpoints, IamUser, TokenSource,
-};
+pub use activation::{ActivatedAddresses, ActivatedSocket, ActivatedSockets, ActivationError};
+pub use credentials::{CredentialSource, CredentialsConfig, Endpoint, IamUser, TokenSource};
 pub use egress::EgressProxy;
 pub use environment::Environment;
 pub use file::FileError;
-pub use keys::{KEYS, Key, ROUTE_KEYS};
-pub use listen::{Listen, UnixSocketConfig};
-pub use load::{Loaded, Overrides, from_text, load, load_admin, load_credentials, with_upstream};
+pub use limits::{Limits, LogConfig, LogFormat, MediaRange, Methods, PoolConfig, Timeouts};
+pub use listen::{AdminAddress, Listen, UnixSocketConfig};
+pub use load::{Loaded, Overrides, from_text, load, load_part, with_upstream};
 pub use origin::is_trustworthy_name;
-pub use passed::{PassedAddresses, PassedError, PassedSocket, PassedSockets};
 pub use problem::{Place, Problem, Problems};
-pub use said::Said;
+pub use reader::Settings;
+pub use reference::{ReferenceKey, keys};
 pub use secret::CallerToken;
 pub use server_tls::{TlsFiles, TlsFilesError, TlsMaterial};
 
-/// Everything the proxy needs to know, in valid states only.
+/// The configuration of the proxy, in valid states only.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where callers are accepted; at least one.
+    /// Addresses for clients; at least one.
     pub listen: Vec<Listen>,
     /// Who may use a unix socket.
     pub unix_socket: UnixSocketConfig,
     /// Certificate and key for TLS with callers.
     pub tls: Option<TlsFiles>,
-    /// Where health and metrics are served; `None` when switched off.
+    /// Address of the admin listener; `None` if it is off.
     pub admin: Option<AdminAddress>,
-    /// Whether `POST /quitquitquit` there stops the proxy.
+    /// `POST /quitquitquit` on the admin listener stops the proxy.
     pub admin_quit: bool,
-    /// Where requests go; at least one, longest prefix first.
+    /// Routes; at least one, longest prefix first.
     pub routes: Vec<Route>,
-    /// Methods that callers may use.
+    /// Methods that clients may use.
     pub methods: Methods,
-    /// Where what requests show comes from: `[credentials]`, then each `[credentials.NAME]`.
+    /// Sources of credentials: `[credentials]`, then each `[credentials.NAME]`.
     pub credentials: Vec<CredentialsConfig>,
     /// How payloads are signed.
     pub signing: SigningConfig,
-    /// Sizes and counts that bound what a caller can make the proxy hold.
+    /// Limits of what a client can make the proxy hold.
     pub limits: Limits,
     /// How long each phase of a request may take.
     pub timeouts: Timeouts,
     /// How connections to the upstream are kept.
     pub pool: PoolConfig,
-    /// Who may use the port.
+    /// Who may use the proxy.
     pub access: Access,
     /// Trust in the upstream's certificate.
     pub upstream_tls: UpstreamTls,
-    /// Whether the gateway's time is learned.
+    /// Correction of the clock.
     pub clock: ClockConfig,
-    /// How the log looks.
+    /// Format and amount of the log.
     pub log: LogConfig,
 }
 
@@ -98,24 +90,24 @@ pub struct Route {
     ///
     /// It matches whole segments: `/flowers` takes `/flowers` and `/flowers/1`, not `/flowersx`.
     pub prefix: String,
-    /// Where requests of this route go.
+    /// URL of the gateway.
     pub upstream: UpstreamUrl,
     /// Value of `x-stage`.
     pub stage: HeaderValue,
-    /// Methods that callers may use here, beside being among [`Config::methods`]; `None` for all of those.
+    /// Methods that clients may use here, out of [`Config::methods`]; `None` for all of those.
     pub methods: Option<Methods>,
-    /// Paths that callers may use here; `None` for all below the prefix.
+    /// Paths that clients may use here; `None` for all below the prefix.
     pub paths: Option<Vec<PathRule>>,
-    /// The proxy of the network that has to be passed on the way out; `None` to connect directly.
+    /// The proxy of the network to connect through; `None` to connect directly.
     pub egress: Option<EgressProxy>,
-    /// How its requests show whose they are.
+    /// How its requests authenticate.
     pub auth: Auth,
-    /// What happens to bodies that are too long for a signature.
+    /// What happens to bodies larger than [`Limits::body`].
     pub large_body: LargeBody,
 }
 
 impl Route {
-    /// Whether two routes lead to the same host in the same way, and so over the same connections.
+    /// `true` if both routes use the same connections: same host, reached in the same way.
     #[must_use]
     pub fn shares_origin(&self, other: &Self) -> bool {
         let (one, two) = (&self.upstream, &other.upstream);
@@ -133,23 +125,22 @@ impl Route {
     }
 }
 
-/// How requests of a route show whose they are: by a signature with the key of `[credentials]`, unless it
-/// is said otherwise.
+/// How requests of a route authenticate: by default with a signature and the key of `[credentials]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Auth {
-    /// By what.
+    /// The kind of credential.
     pub mode: AuthMode,
-    /// Of which set: its number in [`Config::credentials`].
+    /// Index of the set in [`Config::credentials`].
     pub credentials: usize,
 }
 
-/// By what a request shows whose it is.
+/// The kind of credential that a request carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AuthMode {
     /// A signature with an access key, or with the key and secret of an app.
     #[default]
     AkSk,
-    /// A token of IAM, as `X-Auth-Token`.
+    /// An IAM token, as `X-Auth-Token`.
     Token,
     /// The code of an app, as `X-Apig-AppCode`.
     AppCode,
@@ -157,30 +148,30 @@ pub enum AuthMode {
     ApiKey,
 }
 
-/// What happens to bodies that are longer than [`Limits::body`] on a route that signs.
+/// What happens to bodies larger than [`Limits::body`] on a route that signs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LargeBody {
-    /// They are refused.
+    /// They are rejected.
     #[default]
     Reject,
-    /// They go out with a token, up to [`Limits::large_body`].
+    /// They are sent with a token, up to [`Limits::large_body`].
     Token {
-        /// Whether bodies whose length is not known do too.
+        /// So are bodies of unknown length.
         unknown: bool,
     },
 }
 
-/// A path that callers may use, as they write it.
+/// A path that clients may use, compared byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PathRule {
     /// This path.
     Exact(String),
-    /// Every path that begins so; it ends with `/`.
+    /// Every path with this prefix, which ends with `/`.
     Below(String),
 }
 
 impl PathRule {
-    /// Whether it allows a path, which is compared byte for byte: what is spelt otherwise is not allowed.
+    /// `true` if the rule matches this path.
     #[must_use]
     pub fn allows(&self, path: &str) -> bool {
         match self {
@@ -190,51 +181,28 @@ impl PathRule {
     }
 }
 
-/// Where an upstream is: scheme, host, port and base path.
+/// The URL of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamUrl {
-    /// Plain HTTP is possible for loopback addresses only.
+    /// Plain HTTP for loopback addresses only.
     pub scheme: Scheme,
     /// Host name or address, lower case; an IPv6 address without brackets.
     pub host: String,
-    /// Port, the scheme's default filled in.
+    /// Port, or the default of the scheme.
     pub port: u16,
-    /// The `Host` header as it goes out and is signed: without the scheme's default port.
+    /// The `Host` header as sent and signed: without the default port.
     pub authority: HeaderValue,
-    /// What takes the place of the route's prefix: empty, or starts with `/` and does not end with it.
+    /// Replaces the prefix of the route: empty, or starts with `/` and does not end with it.
     pub base_path: String,
 }
 
-/// How an upstream is reached.
+/// The scheme of an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// Plain HTTP, to a loopback address.
     Http,
     /// HTTP over TLS.
     Https,
-}
-
-/// The methods that callers may use.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Methods {
-    /// Any but `CONNECT`.
-    Any,
-    /// These, in the order of the configuration.
-    Only(Vec<Method>),
-}
-
-impl Methods {
-    /// Their names, as `Allow` lists them.
-    #[must_use]
-    pub fn names(&self) -> String {
-        match self {
-            Self::Any => "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_owned(),
-            Self::Only(methods) => {
-                let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
-                names.join(", ")
-            }
-        }
-    }
 }
 
 /// How payloads are signed (`[signing]`).
@@ -244,78 +212,16 @@ pub struct SigningConfig {
     pub unsigned: Vec<MediaRange>,
 }
 
-/// A media range of `signing.unsigned`, lower case.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MediaRange {
-    /// `*`: every request with a body, also one without a content type.
-    Any,
-    /// `type/*`; holds `type`.
-    Type(String),
-    /// `type/subtype`; holds both with the slash.
-    Exact(String),
-}
-
-/// What a caller can make the proxy hold (`[limits]`). Sizes are in bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Longest request body that is forwarded.
-    pub body: u64,
-    /// Longest request body that is forwarded with a token, where that is wanted.
-    pub large_body: u64,
-    /// Bytes of all hashed bodies held at once, over all requests.
-    pub buffered: u64,
-    /// Connections of callers open at once.
-    pub connections: usize,
-    /// Longest request head.
-    pub header: usize,
-    /// Longest head of an answer of the gateway.
-    pub answer_header: usize,
-}
-
-/// How long each phase may take (`[timeouts]`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// From starting a connection to the upstream until TLS is up.
-    pub connect: Duration,
-    /// From accepting a connection, or from the first byte of a later request, until a head is complete.
-    pub header_read: Duration,
-    /// From an answer until the first byte of the next request.
-    pub keep_alive: Duration,
-    /// Between two pieces of a request body.
-    pub body_idle: Duration,
-    /// From the request being sent until the response head.
-    pub response: Duration,
-    /// Between two pieces of a response body.
-    pub idle: Duration,
-    /// From the signal to stop until nothing more is accepted; may be zero.
-    pub drain_delay: Duration,
-    /// From then on until what is still running is cut off.
-    pub shutdown: Duration,
-}
-
-/// How connections to an upstream are kept (`[pool]`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PoolConfig {
-    /// Connections to one upstream open at once, over all workers.
-    pub connections: usize,
-    /// From a connection's last answer until it is closed.
-    pub idle: Duration,
-    /// From opening a connection until it takes no more requests.
-    pub age: Duration,
-    /// Whether small requests may share connections with HTTP/2.
-    pub http2: bool,
-}
-
-/// Who may use the port (`[access]`).
+/// Who may use the proxy (`[access]`).
 #[derive(Clone, Debug, Default)]
 pub struct Access {
-    /// `Host` names allowed beside the loopback names and the bound addresses: lower case, no port, no trailing dot.
+    /// `Host` names besides loopback names and bound addresses: lower case, no port, no trailing dot.
     pub hosts: Vec<String>,
-    /// Browser origins allowed, as `scheme://host[:port]`, lower case.
+    /// Allowed browser origins, as `scheme://host[:port]`, lower case.
     pub origins: Vec<String>,
-    /// Whether browsers may navigate to the proxy, and pages that they loaded from it may call it.
+    /// Browsers may navigate to the proxy, and pages loaded from it may call it.
     pub browser: bool,
-    /// The token that callers must send.
+    /// The token that clients must send.
     pub token: Option<CallerToken>,
 }
 
@@ -326,29 +232,9 @@ pub struct UpstreamTls {
     pub extra_roots: Vec<rustls::pki_types::CertificateDer<'static>>,
 }
 
-/// Whether the gateway's time is learned (`[clock]`).
+/// Correction of the clock (`[clock]`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockConfig {
-    /// Sign with the gateway's time rather than this machine's.
+    /// Sign with the gateway's time when the local clock is off.
     pub correct: bool,
-}
-
-/// How the log looks (`[log]`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogConfig {
-    /// One line of text or one JSON object per event.
-    pub format: LogFormat,
-    /// The least severe level that is written.
-    pub level: tracing::level_filters::LevelFilter,
-    /// Whether each request is recorded, at level info.
-    pub access: bool,
-}
-
-/// The shape of log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines.
-    Json,
 }

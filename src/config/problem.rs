@@ -1,11 +1,11 @@
-//! What is wrong with a configuration: where it was said, which key, and what to do.
+//! Problems with a configuration: the place, the key, and what to do.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::escape::Visible;
 
-/// Where something was said.
+/// Where a value was set.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// In a file, on a line counted from 1.
@@ -16,7 +16,7 @@ pub enum Place {
     Variable(String),
     /// In an option of the command line.
     Option(&'static str),
-    /// Nowhere: it is a default, or it is missing.
+    /// Nowhere: it is a default, or missing.
     Nowhere,
 }
 
@@ -32,15 +32,27 @@ impl fmt::Display for Place {
     }
 }
 
-/// One thing that is wrong. Its texts never hold a value of the configuration.
+/// One problem. Its texts never hold a value of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Where it was said.
+    /// The place of the value.
     pub place: Place,
     /// The key; empty if it is about the file itself.
     pub key: String,
     /// What is expected, or what to do.
     pub message: String,
+}
+
+impl Problem {
+    /// A problem with a key.
+    pub(super) fn new(place: Place, key: impl Into<String>, message: impl Into<String>) -> Self {
+        let (key, message) = (key.into(), message.into());
+        Self {
+            place,
+            key,
+            message,
+        }
+    }
 }
 
 impl fmt::Display for Problem {
@@ -56,7 +68,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong, at least one thing.
+/// All problems, at least one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(pub Vec<Problem>);
 

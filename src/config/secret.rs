@@ -1,10 +1,8 @@
-//! Files that hold a secret: read as they are, and only if nobody else can read them.
+//! Files that hold a secret: read as they are, and only if other users cannot read them.
 //!
-//! Separate from the rest of the configuration, so that no secret ever passes through a general
-//! reader that retypes values or quotes them in its errors.
+//! Secrets never pass through the config reader, which changes types and whose library quotes values in errors.
 
 use std::fmt;
-use std::fs::Metadata;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +10,7 @@ use secrecy::{ExposeSecret, ExposeSecretMut, SecretBox};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::file::{FileError, MAX_LEN, RegularFile};
+use super::file::{FileError, MAX_LEN, open, read_to_end};
 
 /// Room for a file.
 const ROOM: usize = MAX_LEN as usize + 4096;
@@ -29,7 +27,7 @@ pub enum SecretFileError {
         /// Why.
         source: FileError,
     },
-    /// Others than owner and group may read or write it.
+    /// Users other than owner and group may read or write it.
     #[error("{path} is open to other users of this machine; run: chmod o-rwx {path}", path = .0.display())]
     Open(PathBuf),
     /// It is empty.
@@ -50,7 +48,7 @@ impl SecretFileError {
         }
     }
 
-    /// Whether the path leads to something that cannot become readable by itself, such as a device.
+    /// `true` if the path names something that cannot become readable by itself, such as a device.
     #[must_use]
     pub fn is_wrong_kind(&self) -> bool {
         matches!(self, Self::NotRead { source, .. } if source.is_wrong_kind())
@@ -69,22 +67,23 @@ pub fn read_secret_file(path: &Path) -> Result<SecretBox<Vec<u8>>, SecretFileErr
         path: path.to_owned(),
         source,
     };
-    let file = RegularFile::open(path).map_err(not_read)?;
-    if is_open_to_others(file.metadata()) {
+    let (file, metadata) = open(path).map_err(not_read)?;
+    if metadata.permissions().mode() & 0o007 != 0 {
         return Err(SecretFileError::Open(path.to_owned()));
     }
     // Room for all there may be, and more than the standard library wants to have left, so that it
     // neither grows nor reads ahead: both leave copies behind. It is wiped even if reading fails.
     let mut content = SecretBox::new(Box::new(Vec::with_capacity(ROOM)));
-    file.read_to_end(content.expose_secret_mut())
-        .map_err(not_read)?;
-    if content.expose_secret().is_empty() {
-        return Err(SecretFileError::Empty(path.to_owned()));
+    read_to_end(file, content.expose_secret_mut()).map_err(not_read)?;
+    let is_empty = content.expose_secret().is_empty();
+    if is_empty {
+        Err(SecretFileError::Empty(path.to_owned()))
+    } else {
+        Ok(content)
     }
-    Ok(content)
 }
 
-/// The token that callers must send, kept as its hash: it has only to be recognised.
+/// The token that clients must send, kept as its hash: it has only to be recognised.
 #[derive(Clone)]
 pub struct CallerToken([u8; 32]);
 
@@ -95,11 +94,21 @@ impl CallerToken {
         Self(Sha256::digest(token).into())
     }
 
-    /// Whether this is the token. It takes the same time for every wrong one.
+    /// Compares in constant time.
     #[must_use]
     pub fn is(&self, sent: &[u8]) -> bool {
-        let sent: [u8; 32] = Sha256::digest(sent).into();
-        self.0.ct_eq(&sent).into()
+        *self == Self::new(sent)
+    }
+
+    /// Reads the token from a file. White space around it does not count. The error does not name the file.
+    pub(super) fn read(path: &Path) -> Result<Self, String> {
+        const EXPECTED: &str = "the file has to hold one token of at least 16 visible ascii characters; make one with: openssl rand -hex 32";
+        let content = read_secret_file(path).map_err(|error| error.without_path())?;
+        let token = content.expose_secret().trim_ascii();
+        let is_token = token.len() >= 16 && token.iter().all(u8::is_ascii_graphic);
+        is_token
+            .then(|| Self::new(token))
+            .ok_or_else(|| EXPECTED.to_owned())
     }
 }
 
@@ -115,92 +124,46 @@ impl fmt::Debug for CallerToken {
     }
 }
 
-/// Why a file with a caller token is not read.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CallerTokenError {
-    /// The file cannot be read.
-    #[error("{}", .0.without_path())]
-    File(#[from] SecretFileError),
-    /// What it holds cannot be a token.
-    #[error(
-        "the file has to hold one token of at least 16 visible ascii characters; make one with: openssl rand -hex 32"
-    )]
-    NotAToken,
-}
-
-/// Reads the token that callers must send. White space around it does not count.
-///
-/// # Errors
-///
-/// A [`CallerTokenError`].
-pub fn read_caller_token(path: &Path) -> Result<CallerToken, CallerTokenError> {
-    let content = read_secret_file(path)?;
-    let token = content.expose_secret().trim_ascii();
-    if token.len() < 16 || !token.iter().all(u8::is_ascii_graphic) {
-        return Err(CallerTokenError::NotAToken);
-    }
-    Ok(CallerToken::new(token))
-}
-
-fn is_open_to_others(metadata: &Metadata) -> bool {
-    metadata.permissions().mode() & 0o007 != 0
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs::{self, Permissions};
 
     use super::*;
 
-    fn error_with_mode(mode: u32) -> Option<String> {
+    #[test]
+    fn a_file_open_to_others_is_refused_with_the_command_to_run() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("credentials.csv");
         fs::write(&path, "MARKER").unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-        read_secret_file(&path).err().map(|error| error.to_string())
-    }
-
-    #[test]
-    fn a_file_open_to_others_is_refused_with_the_command_to_run() {
-        for mode in [0o644, 0o604, 0o602, 0o601, 0o777] {
-            let error = error_with_mode(mode).unwrap();
+        for (mode, is_open) in [0o644, 0o604, 0o602, 0o601, 0o777]
+            .map(|mode| (mode, true))
+            .into_iter()
+            .chain([0o600, 0o400, 0o640, 0o440].map(|mode| (mode, false)))
+        {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            let error = read_secret_file(&path)
+                .err()
+                .map_or_else(String::new, |error| error.to_string());
+            assert_eq!(error.contains("chmod o-rwx /"), is_open, "{mode:o}");
             assert!(
-                error.contains("chmod o-rwx /") && !error.contains("MARKER"),
+                error.is_empty() != is_open && !error.contains("MARKER"),
                 "{error}"
             );
         }
-        for mode in [0o600, 0o400, 0o640, 0o440] {
-            assert_eq!(error_with_mode(mode), None, "{mode:o}");
-        }
     }
 
     #[test]
-    fn missing_empty_and_foreign_files_are_told_apart() {
+    fn the_content_is_read_unchanged_and_without_copies() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
-        let error = |path: &Path| read_secret_file(path).unwrap_err().to_string();
-        assert!(error(&path).contains("does not exist"));
-        fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).unwrap();
-        assert!(error(folder.path()).contains("is a directory"));
-        for (content, expected) in [
-            (Vec::new(), "is empty"),
-            (vec![b'x'; 1024 * 1024 + 1], "larger than 1 MiB"),
-        ] {
+        let write = |content: &[u8]| {
             fs::write(&path, content).unwrap();
             fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-            assert!(error(&path).contains(expected), "{}", error(&path));
-        }
-    }
-
-    #[test]
-    fn the_content_is_read_as_it_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("key");
-        fs::write(&path, b"\xef\xbb\xbf a\r\n\xff").unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-        let content = read_secret_file(&path).unwrap();
+            read_secret_file(&path)
+        };
+        let content = write(b"\xef\xbb\xbf a\r\n\xff").unwrap();
         assert_eq!(content.expose_secret(), b"\xef\xbb\xbf a\r\n\xff");
         assert_eq!(content.expose_secret().capacity(), ROOM, "it has grown");
+        assert!(write(b"").unwrap_err().to_string().contains("is empty"));
     }
 }

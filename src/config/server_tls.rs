@@ -1,4 +1,4 @@
-//! Certificate and key for TLS with callers, and whose certificates callers have to show.
+//! Certificate, key and client roots for TLS with clients, and the reader of PEM certificates.
 
 use std::path::{Path, PathBuf};
 
@@ -6,65 +6,38 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::ExposeSecret;
 
-use super::file::{FileError, read_file, without_bom};
-use super::secret::{SecretFileError, read_secret_file};
+use super::file::{read_file, without_bom};
+use super::secret::read_secret_file;
 
 /// The files of `[tls]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The certificate and those that lead to its root, in PEM.
+    /// The certificate chain, in PEM.
     pub certificate: PathBuf,
-    /// Its key, in PEM.
+    /// The private key, in PEM.
     pub key: PathBuf,
-    /// Roots of the certificates that callers have to show; `None` if they need none.
+    /// Roots of client certificates, which are then required.
     pub client_ca: Option<PathBuf>,
 }
 
-/// What the files hold.
+/// The content of the files.
 #[derive(Debug)]
 pub struct TlsMaterial {
-    /// The certificate, and those that lead to its root.
+    /// The certificate chain.
     pub chain: Vec<CertificateDer<'static>>,
-    /// The key of the certificate.
+    /// The private key.
     pub key: PrivateKeyDer<'static>,
-    /// Roots of the certificates that callers have to show.
+    /// Roots of client certificates.
     pub client_roots: Option<Vec<CertificateDer<'static>>>,
 }
 
 /// Why the files cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TlsFilesError {
-    /// The certificate cannot be read.
-    #[error("the file {0}")]
-    Certificate(#[source] FileError),
-    /// There is no certificate in the file.
-    #[error("the file has no certificate; expected PEM, with BEGIN CERTIFICATE")]
-    NoCertificate,
-    /// The key cannot be read.
-    #[error("{}", .0.without_path())]
-    Key(#[from] SecretFileError),
-    /// There is no key in the file.
-    #[error("the file has no key; expected PEM, with BEGIN PRIVATE KEY, and without a passphrase")]
-    NoKey,
-    /// The roots of callers cannot be read.
-    #[error("the file {0}")]
-    ClientRoots(#[source] FileError),
-    /// There are no roots in the file.
-    #[error("the file has no certificate; expected PEM, with BEGIN CERTIFICATE")]
-    NoClientRoots,
-}
-
-impl TlsFilesError {
+#[error("{message}")]
+pub struct TlsFilesError {
     /// The key of the configuration that names the file.
-    #[must_use]
-    pub fn key(&self) -> &'static str {
-        match self {
-            Self::Certificate(_) | Self::NoCertificate => "tls.cert_file",
-            Self::Key(_) | Self::NoKey => "tls.key_file",
-            Self::ClientRoots(_) | Self::NoClientRoots => "tls.client_ca_file",
-        }
-    }
+    pub key: &'static str,
+    message: String,
 }
 
 impl TlsFiles {
@@ -72,33 +45,38 @@ impl TlsFiles {
     ///
     /// # Errors
     ///
-    /// A [`TlsFilesError`]; the key is not read if others than owner and group can read it.
+    /// A [`TlsFilesError`]; the key is not read if users other than owner and group can read it.
     pub fn read(&self) -> Result<TlsMaterial, TlsFilesError> {
-        let chain = certificates(&self.certificate).map_err(TlsFilesError::Certificate)?;
-        let chain = chain.ok_or(TlsFilesError::NoCertificate)?;
-        let key = read_secret_file(&self.key)?;
-        let key = PrivateKeyDer::from_pem_slice(without_bom(key.expose_secret()));
-        let client_roots = match &self.client_ca {
-            Some(path) => {
-                let roots = certificates(path).map_err(TlsFilesError::ClientRoots)?;
-                Some(roots.ok_or(TlsFilesError::NoClientRoots)?)
-            }
-            None => None,
-        };
+        let error = |key| move |message| TlsFilesError { key, message };
+        let chain = certificates(&self.certificate).map_err(error("tls.cert_file"))?;
+        let key = private_key(&self.key).map_err(error("tls.key_file"))?;
+        let client_roots = self.client_ca.as_deref().map(certificates).transpose();
+        let client_roots = client_roots.map_err(error("tls.client_ca_file"))?;
         Ok(TlsMaterial {
             chain,
-            key: key.map_err(|_| TlsFilesError::NoKey)?,
+            key,
             client_roots,
         })
     }
 }
 
-/// The certificates of a file; `None` if it holds none, or something that is not one.
-pub(super) fn certificates(path: &Path) -> Result<Option<Vec<CertificateDer<'static>>>, FileError> {
-    let text = read_file(path)?;
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    const EXPECTED: &str =
+        "the file has no key; expected PEM, with BEGIN PRIVATE KEY, and without a passphrase";
+    let key = read_secret_file(path).map_err(|error| error.without_path())?;
+    let key = PrivateKeyDer::from_pem_slice(without_bom(key.expose_secret()));
+    key.map_err(|_| EXPECTED.to_owned())
+}
+
+/// Reads the certificates of a file, of which there is at least one.
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    const EXPECTED: &str = "the file has no certificate; expected PEM, with BEGIN CERTIFICATE";
+    let text = read_file(path).map_err(|error| format!("the file {error}"))?;
     let certificates = CertificateDer::pem_slice_iter(without_bom(&text));
-    let certificates = certificates.collect::<Result<Vec<_>, _>>();
-    Ok(certificates.ok().filter(|found| !found.is_empty()))
+    let certificates: Option<Vec<_>> = certificates.collect::<Result<_, _>>().ok();
+    certificates
+        .filter(|found| !found.is_empty())
+        .ok_or_else(|| EXPECTED.to_owned())
 }
 
 #[cfg(test)]

@@ -109,7 +109,7 @@ const CHAIN: [KeySource; 8] = [
         absent: "",
         hint: "",
         find: |search| {
-            let service = metadata::at(search.config.endpoints.metadata.clone());
+            let service = metadata::at(search.config.metadata.clone());
             Ok(Some(Backend::service(service)?))
         },
     },

@@ -13,7 +13,7 @@ use socket2::SockRef;
 use super::sockets::{BoundSocket, Listeners, hold_little};
 use super::tls::ServerTls;
 use super::unix::SocketAccess;
-use crate::config::{Listen, PassedSocket, UnixSocketConfig};
+use crate::config::{ActivatedSocket, Listen, UnixSocketConfig};
 
 impl Listeners {
     /// Takes sockets that listen already; `listen` says what each of them speaks.
@@ -22,7 +22,7 @@ impl Listeners {
     ///
     /// What the system says of one that cannot be used.
     pub(super) fn activated(
-        sockets: Vec<PassedSocket>,
+        sockets: Vec<ActivatedSocket>,
         listen: &[Listen],
         unix_socket: &UnixSocketConfig,
         tls: Option<&ServerTls>,
@@ -30,12 +30,12 @@ impl Listeners {
         let mut listeners = Self::default();
         for (socket, listen) in sockets.into_iter().zip(listen) {
             match socket {
-                PassedSocket::Tcp(socket) => {
+                ActivatedSocket::Tcp(socket) => {
                     let tls = tls.filter(|_| matches!(listen, Listen::Tls(_)));
                     let local = socket.local_addr()?;
                     listeners.add_tcp_socket(listen, local, own(socket)?, tls.cloned());
                 }
-                PassedSocket::Unix(socket) => {
+                ActivatedSocket::Unix(socket) => {
                     socket.set_nonblocking(true)?;
                     let access = Arc::new(SocketAccess::activated(unix_socket));
                     let path = match listen {
@@ -56,12 +56,12 @@ impl Listeners {
 ///
 /// What the system says if it cannot be used.
 pub(super) fn activated_admin(
-    socket: PassedSocket,
+    socket: ActivatedSocket,
     unix_socket: &UnixSocketConfig,
 ) -> io::Result<BoundSocket> {
     match socket {
-        PassedSocket::Tcp(socket) => Ok(BoundSocket::Tcp(own(socket)?, None)),
-        PassedSocket::Unix(socket) => {
+        ActivatedSocket::Tcp(socket) => Ok(BoundSocket::Tcp(own(socket)?, None)),
+        ActivatedSocket::Unix(socket) => {
             socket.set_nonblocking(true)?;
             Ok(BoundSocket::Unix(
                 socket,

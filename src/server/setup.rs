@@ -14,7 +14,7 @@ use super::running::{DrainOutcome, Running, ServeError, Start};
 use super::sockets::{BindError, Listeners};
 use super::supervisor::Supervisor;
 use super::tls::{ServerTls, ServerTlsError};
-use crate::config::{AdminAddress, Config, Environment, PassedSockets};
+use crate::config::{ActivatedSockets, AdminAddress, Config, Environment};
 use crate::credentials::{Credentials, CredentialsError, Kind, Need, Supply, needs};
 use crate::proxy::guard::Guard;
 use crate::proxy::{RouteCredentials, Settings};
@@ -115,7 +115,7 @@ impl Server {
         config: &Config,
         supplies: Vec<Supply>,
     ) -> Result<Self, SetupError> {
-        Self::bind_passed(network, PassedSockets::default(), config, supplies)
+        Self::bind_passed(network, ActivatedSockets::default(), config, supplies)
     }
 
     /// As [`Self::bind_with`], with sockets that were passed in place of addresses. The configuration is one
@@ -130,7 +130,7 @@ impl Server {
     /// If a supply is missing that [`needs`] names.
     pub fn bind_passed(
         network: Network,
-        passed: PassedSockets,
+        passed: ActivatedSockets,
         config: &Config,
         supplies: Vec<Supply>,
     ) -> Result<Self, SetupError> {

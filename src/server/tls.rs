@@ -38,7 +38,7 @@ type Seen = Vec<Option<(SystemTime, u64)>>;
 #[non_exhaustive]
 pub enum ServerTlsError {
     /// The files cannot be used.
-    #[error("{key}: {0}", key = .0.key())]
+    #[error("{key}: {0}", key = .0.key)]
     Files(#[from] TlsFilesError),
     /// The key does not belong to the certificate, or is of a kind that is not supported.
     #[error(

@@ -2,13 +2,14 @@
 
 use std::fmt::Write;
 
-use apig_proxy::config::{KEYS, Key, ROUTE_KEYS};
+use apig_proxy::config::keys;
 use apig_proxy::telemetry::metrics::FAMILIES;
 
 use crate::program::Place;
 
 const README: &str = include_str!("../../README.md");
 const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
+const REFERENCE: &str = include_str!("../../config/apig-proxy.toml");
 const COMMANDS: &str = include_str!("../../docs/commands.md");
 const OPERATIONS: &str = include_str!("../../docs/operations.md");
 
@@ -36,23 +37,70 @@ fn the_table_of_metrics_lists_every_one() {
     assert_eq!(table, expected, "the table should be:\n{expected}");
 }
 
+/// The sections on keys of `docs/configuration.md`, one for each table of the reference.
+fn sections_of_keys() -> String {
+    let mut page = String::new();
+    let (mut table, mut description) = (String::new(), String::new());
+    let header = "| key and variable | default | description |\n|---|---|---|\n";
+    for line in REFERENCE.lines() {
+        let text = line.trim_start_matches("# ");
+        let key = text.split_once(" = ").filter(|(key, _)| {
+            let is_name =
+                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+            key.bytes().all(is_name)
+        });
+        if text.starts_with('[') && text.ends_with(']') {
+            table = text.trim_matches(['[', ']']).to_owned();
+            write!(page, "\n## `{text}`\n\n{description}").unwrap();
+            page.push_str(if description.is_empty() {
+                header
+            } else {
+                "\n\n"
+            });
+            if !description.is_empty() {
+                page.push_str(header);
+            }
+        } else if let Some((key, value)) = key {
+            if table.is_empty() && !page.contains(header) {
+                write!(page, "## Top level\n\n{header}").unwrap();
+            }
+            let name = format!("{table}.{key}").trim_start_matches('.').to_owned();
+            let known = keys().iter().find(|known| known.name == name).unwrap();
+            let variable = name.to_uppercase().replace('.', "__");
+            let variable = format!("<br>`APIG_PROXY_{variable}`");
+            let variable = if table == "route" { "" } else { &variable };
+            let default = known.default.map(|default| format!("`{default}`"));
+            let default = default.unwrap_or_else(|| format!("none, for example `{value}`"));
+            writeln!(page, "| `{name}`{variable} | {default} | {description} |").unwrap();
+        } else if line.starts_with('#') {
+            description.push_str(if description.is_empty() { "" } else { " " });
+            description.push_str(text);
+            continue;
+        }
+        description.clear();
+    }
+    page
+}
+
 #[test]
-fn the_configuration_table_lists_every_key_with_its_default() {
-    let table = table(CONFIGURATION, "keys");
-    let mut expected = "| key | default | meaning |\n|---|---|---|\n".to_owned();
-    let mut row = |name: String, key: &Key| {
-        let default = if key.default.is_empty() {
-            String::new()
-        } else {
-            format!("`{}`", key.default)
-        };
-        writeln!(expected, "| `{name}` | {default} | {} |", key.meaning).unwrap();
-    };
-    KEYS.iter().for_each(|key| row(key.name.to_owned(), key));
-    ROUTE_KEYS
-        .iter()
-        .for_each(|key| row(format!("route.{}", key.name), key));
-    assert_eq!(table, expected, "the table should be:\n{expected}");
+fn the_page_of_the_configuration_is_generated_from_the_reference() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let expected = sections_of_keys();
+    assert!(
+        keys()
+            .iter()
+            .all(|key| expected.contains(&format!("| `{}`", key.name)))
+    );
+    if apig_proxy::config::Environment::from_env()
+        .get("UPDATE_DOCS")
+        .is_some()
+    {
+        let updated = CONFIGURATION.replace(table(CONFIGURATION, "keys"), &expected);
+        std::fs::write(page, updated).unwrap();
+        return;
+    }
+    let message = "run UPDATE_DOCS=1 cargo test --test command_line the_page_of_the_configuration";
+    assert_eq!(table(CONFIGURATION, "keys"), expected, "{message}");
 }
 
 #[test]

@@ -59,6 +59,7 @@ fn plain_http_goes_to_loopback_and_is_signed_too() {
     });
     let mut config = with_upstream(&url).unwrap();
     config.listen = listen(&["127.0.0.1:0"]);
+    config.admin = None;
     let proxy = Proxy::start(&config);
     assert_eq!(
         proxy

@@ -9,10 +9,11 @@ use std::io::Write;
 use clap::{Args, Subcommand};
 
 use super::ask::Question;
+use super::load::load;
 use super::running::RunningArguments;
 use super::serve::ServeArguments;
 use super::{Exit, fail, say};
-use crate::config::{self, Environment};
+use crate::config::Environment;
 use crate::credentials::Supply;
 use crate::escape::Visible;
 use crate::server::ServerTls;
@@ -49,7 +50,7 @@ pub fn run(arguments: &CheckArguments, environment: &Environment) -> Exit {
 }
 
 fn check_config(serve: &ServeArguments, environment: &Environment) -> Exit {
-    let loaded = match config::load(&serve.overrides(), environment) {
+    let (loaded, supplies) = match load(&serve.overrides(), environment) {
         Ok(loaded) => loaded,
         Err(problems) => return fail(Exit::Configuration, problems),
     };
@@ -67,7 +68,7 @@ fn check_config(serve: &ServeArguments, environment: &Environment) -> Exit {
     let file = loaded
         .file
         .map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
-    let supplies = loaded.supplies.iter().map(Supply::describe);
+    let supplies = supplies.iter().map(Supply::describe);
     let supplies: Vec<String> = supplies.collect();
     let said = writeln!(
         std::io::stdout(),

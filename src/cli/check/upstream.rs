@@ -10,8 +10,9 @@ use tokio::time::Instant;
 use super::super::serve::{ServeArguments, start_supplies};
 use super::super::{Exit, fail};
 use super::probe::{self, Outcome};
+use crate::cli::load::load;
 use crate::clock;
-use crate::config::{self, Config, Environment, Loaded, Route, Scheme};
+use crate::config::{Config, Environment, Loaded, Route, Scheme};
 use crate::credentials::Supply;
 use crate::error::Error;
 use crate::escape::Visible;
@@ -87,14 +88,11 @@ impl fmt::Display for Line {
 
 /// Checks all upstreams.
 pub(super) fn run(arguments: &UpstreamArguments, environment: &Environment) -> Exit {
-    let Loaded {
-        config,
-        mut supplies,
-        ..
-    } = match config::load(&arguments.serve.overrides(), environment) {
-        Ok(loaded) => loaded,
-        Err(problems) => return fail(Exit::Configuration, problems),
-    };
+    let (Loaded { config, .. }, mut supplies) =
+        match load(&arguments.serve.overrides(), environment) {
+            Ok(loaded) => loaded,
+            Err(problems) => return fail(Exit::Configuration, problems),
+        };
     let network = match network(&config) {
         Ok(network) => network,
         Err(error) => return fail(Exit::Configuration, error),

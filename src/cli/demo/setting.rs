@@ -7,6 +7,7 @@ use anyhow::Context;
 
 use super::super::gateway::Folder;
 use super::auth::Auth;
+use crate::cli::load::load;
 use crate::config::{self, Config, Environment, Methods, Overrides};
 use crate::credentials::{Supply, needs};
 use crate::emulator::{Accounts, Emulator};
@@ -58,12 +59,12 @@ impl Setting {
         let folder = Folder::prepare(None, environment).context("a folder cannot be made")?;
         folder.write(emulator, accounts)?;
         let file = folder.path.join("apig-proxy.toml");
-        let overrides = Overrides::of(Some(file)).text("auth.mode", "--auth", Some(auth.word()));
+        let overrides = Overrides::new(Some(file)).text("auth.mode", "--auth", Some(auth.word()));
         // Nothing but the folder counts.
-        let loaded = config::load(&overrides, &Environment::default())?;
+        let (loaded, supplies) = load(&overrides, &Environment::default())?;
         Ok(Self {
             config: loaded.config,
-            supplies: loaded.supplies,
+            supplies,
             folder: Some(folder),
         })
     }

@@ -1,8 +1,6 @@
-//! Whole configurations: what is said in files, variables and options, and what comes of it.
+//! Whole configurations: what is set in files, variables and options, and what comes of it.
 
-mod access;
 mod problems;
-mod remote;
 
 use std::path::Path;
 
@@ -10,168 +8,212 @@ use super::*;
 
 const URL: &str = "https://gw.example";
 
-fn key_pair() -> [(&'static str, &'static str); 2] {
-    [("HUAWEICLOUD_SDK_AK", "AK"), ("HUAWEICLOUD_SDK_SK", "SK")]
+/// Loads without opening sources of credentials.
+fn loaded(overrides: &Overrides, variables: &[(&str, &str)]) -> Result<Loaded, Problems> {
+    let environment = Environment::from_pairs(variables.iter().copied());
+    load(overrides, &environment, |_, _| ()).map(|(loaded, ())| loaded)
+}
+
+/// The configuration of a file with an upstream and this text.
+fn config(text: &str) -> Config {
+    let text = format!("upstream = \"{URL}\"\n{text}");
+    from_text(Path::new("/etc/x.toml"), &text).unwrap()
 }
 
 #[test]
-fn the_example_file_says_the_defaults_and_every_key() {
-    let example = include_str!("../../../config/apig-proxy.toml");
-    let said = from_text(
-        Path::new("config/apig-proxy.toml"),
-        &format!("upstream = \"{URL}\"\n{example}"),
-    )
-    .unwrap();
-    let mut said_debug = format!("{said:?}");
-    let defaults = format!("{:?}", with_upstream(URL).unwrap());
-    // Saying where the key is makes that file the source, and a path is relative to the file that says it.
-    said_debug = said_debug.replace(
-        "source: File, file: \"config/credentials.csv\"",
-        "source: Auto, file: \"credentials.csv\"",
-    );
-    assert_eq!(said_debug, defaults);
-
-    let table: toml::Table = toml::from_str(example).unwrap();
-    for key in KEYS.iter().filter(|key| !key.default.is_empty()) {
-        let mut value = &toml::Value::Table(table.clone());
-        for part in key.name.split('.') {
-            value = value
-                .get(part)
-                .unwrap_or_else(|| panic!("{} is not in the example", key.name));
-        }
-        let expected: toml::Table = toml::from_str(&format!("v = {}", key.default)).unwrap();
-        assert_eq!(value, &expected["v"], "{}", key.name);
-    }
-    for key in ["# upstream", "[[route]]", "# path", "# auth"] {
-        assert!(example.contains(key), "{key}");
-    }
+fn the_reference_is_a_valid_configuration_of_the_defaults() {
+    let reference = include_str!("../../../config/apig-proxy.toml");
+    let defaults = format!("{:?}", config(""));
+    assert_eq!(format!("{:?}", config(reference)), defaults);
+    let lines = keys()
+        .iter()
+        .filter_map(|key| Some(format!("{} = {}\n", key.name, key.default?)));
+    let set = format!("{:?}", config(&lines.collect::<String>()));
+    // Naming the file of the key makes it the source.
+    let set = set
+        .replace("source: File", "source: Auto")
+        .replace("/etc/", "");
+    assert_eq!(set, defaults);
 }
 
 #[test]
 fn later_layers_win() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("c.toml");
-    std::fs::write(
-        &file,
-        format!(
-            "upstream = \"{URL}\"\nstage = \"FILE\"\n[limits]\nbody = \"1MiB\"\nconnections = 5\n"
-        ),
-    )
-    .unwrap();
-    let overrides = Overrides::of(Some(file.clone()));
-    let mut environment = key_pair().to_vec();
-    environment.extend([
-        ("APIG_PROXY_LIMITS__BODY", "2MiB"),
-        ("APIG_PROXY_LISTEN", "127.0.0.1:1, [::1]:2"),
-        ("APIG_PROXY_CLOCK__CORRECT", "false"),
-    ]);
-    let loaded = load(&overrides, &Environment::from_pairs(environment.clone())).unwrap();
-    assert_eq!(loaded.file.as_deref(), Some(file.as_path()));
-    let config = loaded.config;
+    let text = "stage = \"FILE\"\nlimits = {body = \"1MiB\", connections = 5}\n";
+    std::fs::write(&file, format!("upstream = \"{URL}\"\n{text}")).unwrap();
+    let overrides = Overrides::new(Some(file.clone()));
+    let mut variables = vec![("APIG_PROXY_LIMITS__BODY", "2MiB")];
+    let read = loaded(&overrides, &variables).unwrap();
+    assert_eq!(read.file, Some(file));
+    let Limits {
+        body,
+        connections,
+        header,
+        ..
+    } = read.config.limits;
+    assert_eq!((body, connections, header), (2 << 20, 5, 64 << 10));
+    assert_eq!(read.config.routes[0].stage, "FILE");
+    variables.push(("APIG_PROXY_STAGE", "0123"));
+    let read = loaded(&overrides, &variables).unwrap();
     assert_eq!(
-        (
-            config.limits.body,
-            config.limits.connections,
-            config.limits.header
-        ),
-        (2 << 20, 5, 64 << 10)
+        read.config.routes[0].stage, "0123",
+        "a variable is text, unchanged"
     );
-    assert_eq!(
-        config.listen,
-        [
-            Listen::Tcp("127.0.0.1:1".parse().unwrap()),
-            Listen::Tcp("[::1]:2".parse().unwrap())
-        ]
-    );
-    assert_eq!(
-        (
-            config.routes[0].stage.to_str().unwrap(),
-            config.clock.correct
-        ),
-        ("FILE", false)
-    );
-    environment.push(("APIG_PROXY_STAGE", "0123"));
-    let staged = |overrides: &Overrides| {
-        let loaded = load(overrides, &Environment::from_pairs(environment.clone())).unwrap();
-        loaded.config.routes[0].stage.to_str().unwrap().to_owned()
-    };
-    assert_eq!(staged(&overrides), "0123", "a variable is text as it is");
     let overrides = overrides.text("stage", "--stage", Some("OPTION"));
-    assert_eq!(staged(&overrides), "OPTION");
-}
-
-#[test]
-fn routes_are_sorted_and_take_the_top_level_stage() {
-    let text = format!(
-        "upstream = \"{URL}/base/\"\nstage = \"TEST\"\n[[route]]\npath = \"/a\"\nupstream = \"{URL}/x\"\n[[route]]\npath = \"/a/b/\"\nupstream = \"{URL}\"\nstage = \"OTHER\"\n"
-    );
-    let config = from_text(Path::new("x"), &text).unwrap();
-    let routes: Vec<_> = config
-        .routes
-        .iter()
-        .map(|r| {
-            (
-                r.prefix.as_str(),
-                r.upstream.base_path.as_str(),
-                r.stage.to_str().unwrap(),
-            )
-        })
-        .collect();
+    let overrides = overrides.text("credentials.file", "--credentials", Some("key.csv"));
+    let config = loaded(&overrides, &variables).unwrap().config;
+    assert_eq!(config.routes[0].stage, "OPTION");
+    let set = &config.credentials[0];
     assert_eq!(
-        routes,
-        [
-            ("/a/b", "", "OTHER"),
-            ("/a", "/x", "TEST"),
-            ("", "/base", "TEST")
-        ]
+        (set.source, &*set.file),
+        (CredentialSource::File, Path::new("key.csv"))
     );
 }
 
 #[test]
-fn a_file_that_is_named_must_be_there() {
-    let environment = Environment::from_pairs(
-        key_pair()
-            .into_iter()
-            .chain([("APIG_PROXY_CONFIG", "no/such.toml")]),
-    );
-    let shown = load(&Overrides::default(), &environment)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        shown.contains("no/such.toml: the file does not exist"),
-        "{shown}"
-    );
+fn lists_in_variables_are_separated_by_commas_or_arrays() {
+    let listen = |value: &'static str| {
+        let variables = [("APIG_PROXY_UPSTREAM", URL), ("APIG_PROXY_LISTEN", value)];
+        let environment = Environment::from_pairs(variables);
+        let layer = layers::from_environment(&environment, &mut Vec::new());
+        let resolved = resolve::resolve(vec![layer], Vec::new(), &ActivatedAddresses::default());
+        (resolved.config.listen, resolved.reader.problems)
+    };
+    let both = vec![
+        Listen::Tcp("127.0.0.1:1".parse().unwrap()),
+        Listen::Tcp("[::1]:2".parse().unwrap()),
+    ];
+    for value in [
+        "127.0.0.1:1, [::1]:2",
+        "[\"127.0.0.1:1\", \"[::1]:2\"]",
+        "['127.0.0.1:1', '[::1]:2',]",
+        "[\"127.0.0.1\\u003a1\",\"[::1]:2\"]",
+    ] {
+        assert_eq!(listen(value), (both.clone(), Vec::new()), "{value}");
+    }
+    assert_eq!(listen("[::1]:2").0, both[1..]);
+    for value in ["[", "[]", "[\"127.0.0.1:1\"", "[1]", ",", "[\"x\"]"] {
+        assert_eq!(listen(value).1.len(), 1, "{value}");
+    }
 }
 
 #[test]
-fn a_file_that_is_named_for_the_key_is_its_only_source() {
-    let environment = Environment::from_pairs(key_pair());
-    let overrides = Overrides::default()
-        .text("upstream", "--upstream", Some(URL))
-        .text("credentials.file", "--credentials", Some("no/such.csv"));
-    let shown = load(&overrides, &environment).unwrap_err().to_string();
+fn routes_are_sorted_and_take_the_top_level_values() {
+    let config = config(
+        "stage = \"TEST\"\n[[route]]\npath = \"/a\"\nupstream = \"https://gw.example/x/\"\n\
+         [[route]]\npath = \"/a/b/\"\nupstream = \"https://gw.example\"\nstage = \"OTHER\"\n",
+    );
+    let expected = [
+        ("/a/b", "", "OTHER"),
+        ("/a", "/x", "TEST"),
+        ("", "", "TEST"),
+    ];
+    for (route, (prefix, base_path, stage)) in config.routes.iter().zip(expected) {
+        assert_eq!(
+            (&*route.prefix, &*route.upstream.base_path),
+            (prefix, base_path)
+        );
+        assert_eq!(route.stage, stage);
+    }
+    assert_eq!(config.routes.len(), 3);
+}
+
+#[test]
+fn sets_of_credentials_have_names_and_routes_use_them() {
+    let config = config(
+        "[credentials]\nuser = \"a\"\n[credentials.team-b]\nfile = \"b.csv\"\ntoken_file = \"t\"\n\
+         [[route]]\npath = \"/b\"\nupstream = \"https://gw.example\"\ncredentials = \"team-b\"\nauth = \"token\"\n",
+    );
+    let [first, second] = &config.credentials[..] else {
+        panic!("there are two sets");
+    };
     assert_eq!(
-        shown,
-        "credentials: no/such.csv does not exist; correct the path, or put the file there"
+        (first.label(), first.source),
+        ("default", CredentialSource::Auto)
     );
+    assert_eq!(
+        (second.label(), second.source),
+        ("team-b", CredentialSource::File)
+    );
+    // A set has the defaults, and nothing that the other one sets.
+    assert_eq!(
+        (first.user.as_deref(), second.user.as_deref()),
+        (Some("a"), None)
+    );
+    assert_eq!(second.file, Path::new("/etc/b.csv"));
+    assert_eq!(second.token, Some(TokenSource::File("/etc/t".into())));
+    let auth = config.routes.iter().map(|route| route.auth);
+    let named = Auth {
+        mode: AuthMode::Token,
+        credentials: 1,
+    };
+    assert!(auth.eq([named, Auth::default()]));
 }
 
 #[test]
 fn extra_roots_are_read_from_a_file_beside_the_configuration() {
     let folder = tempfile::tempdir().unwrap();
-    let certificate = rcgen::generate_simple_self_signed(vec!["a.example".to_owned()])
-        .unwrap()
-        .cert;
-    std::fs::write(folder.path().join("ca.pem"), certificate.pem()).unwrap();
-    let file = folder.path().join("c.toml");
+    let made = rcgen::generate_simple_self_signed(vec!["a.example".to_owned()]).unwrap();
+    std::fs::write(folder.path().join("ca.pem"), made.cert.pem()).unwrap();
     let text = format!("upstream = \"{URL}\"\n[upstream_tls]\nca_file = \"ca.pem\"\n");
-    let config = from_text(&file, &text).unwrap();
-    assert_eq!(config.upstream_tls.extra_roots, [certificate.der().clone()]);
+    let read = || from_text(&folder.path().join("c.toml"), &text);
+    let roots = read().unwrap().upstream_tls.extra_roots;
+    assert_eq!(roots, [made.cert.der().clone()]);
     std::fs::write(folder.path().join("ca.pem"), "no certificate").unwrap();
-    assert!(
-        from_text(&file, &text)
-            .unwrap_err()
-            .to_string()
-            .contains("has no certificate")
+    let problem = read().unwrap_err().to_string();
+    assert!(problem.contains("has no certificate"), "{problem}");
+}
+
+#[test]
+fn names_to_which_browsers_send_no_fetch_metadata_are_warned_of() {
+    let overrides = Overrides::default().text("upstream", "--upstream", Some(URL));
+    for (hosts, listen, is_warned) in [
+        ("proxy.internal", "", true),
+        ("localhost,proxy.internal", "", true),
+        ("10.0.0.7", "", true),
+        ("", "", false),
+        ("a.localhost,127.0.0.2", "", false),
+        ("proxy.internal", "unix:/run/x.sock", false),
+    ] {
+        let variables = [
+            ("APIG_PROXY_ACCESS__HOSTS", hosts),
+            ("APIG_PROXY_LISTEN", listen),
+        ];
+        let warnings = loaded(&overrides, &variables).unwrap().warnings;
+        let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            warnings.len(),
+            usize::from(is_warned),
+            "{hosts} {warnings:?}"
+        );
+        let place = "APIG_PROXY_ACCESS__HOSTS: access.hosts: ";
+        assert!(
+            warnings
+                .iter()
+                .all(|warning| warning.starts_with(place) && !warning.contains(hosts))
+        );
+    }
+}
+
+#[test]
+fn a_reload_names_the_keys_that_changed() {
+    let settings = |text: &str| {
+        let layer = layers::from_file(Path::new("c.toml"), text).unwrap();
+        reader::Reader::new(vec![layer], Vec::new()).settings
+    };
+    let before = settings("stage = \"A\"\nlisten = [\"127.0.0.1:1\"]\n[limits]\nbody = \"1MiB\"\n");
+    let same =
+        settings("listen = [\"127.0.0.1:1\"]\n# moved\nstage = \"A\"\n[limits]\nbody = \"1MiB\"\n");
+    assert_eq!(same.changed_since(&before), [""; 0]);
+    let after = settings(
+        "stage = \"A\"\nlisten = [\"127.0.0.1:2\"]\n[credentials.b]\nfile = \"MARKER\"\n\
+         [[route]]\npath = \"/a\"\nupstream = \"https://gw.example\"\n",
     );
+    let changed = after.changed_since(&before);
+    assert_eq!(
+        changed,
+        ["credentials.b.file", "limits.body", "listen", "route /a"]
+    );
+    assert!(!format!("{after:?}").contains("MARKER"));
 }

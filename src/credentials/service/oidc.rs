@@ -54,7 +54,7 @@ pub(in crate::credentials) fn find(
         None => vec![path(environment, PROVIDER, TOKEN_FILE)?],
     };
     let sts = "https://sts.cn-north-4.myhuaweicloud.com";
-    let endpoint = endpoint(config.endpoints.sts.as_ref(), environment, ENDPOINT, sts)?;
+    let endpoint = endpoint(config.sts.as_ref(), environment, ENDPOINT, sts)?;
     Ok(Some(Service {
         token,
         parameters,

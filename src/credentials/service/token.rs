@@ -40,7 +40,7 @@ pub(super) fn iam(
     environment: &Environment,
 ) -> Result<Endpoint, CredentialsError> {
     let iam = "https://iam.myhuaweicloud.com";
-    let configured = config.endpoints.iam.as_ref();
+    let configured = config.iam.as_ref();
     endpoint(configured, environment, "HUAWEICLOUD_SDK_IAM_ENDPOINT", iam)
 }
 

@@ -236,7 +236,7 @@ fn check(head: &request::Parts, sent: &Request<RequestBody>) {
 
 /// A number of the environment.
 fn number(name: &str, default: u64) -> u64 {
-    let environment = Environment::of_process();
+    let environment = Environment::from_env();
     let text = environment.text(name).map(str::to_owned);
     text.and_then(|text| text.parse().ok()).unwrap_or(default)
 }

@@ -26,7 +26,7 @@ use super::connection::{self, ConnectionContext};
 use super::registry::{Drain, Registry};
 use super::sockets::{BindError, BoundSocket, bind_admin};
 use super::tracked::IdleLimits;
-use crate::config::{AdminAddress, Config, PassedSocket};
+use crate::config::{ActivatedSocket, AdminAddress, Config};
 use crate::proxy::Settings;
 pub(crate) use service::QUIT_IS_OFF;
 use service::{Admin, Peer};
@@ -67,7 +67,7 @@ impl AdminListener {
     ///
     /// What the system says if it cannot be used.
     pub(super) fn activated(
-        socket: PassedSocket,
+        socket: ActivatedSocket,
         address: &AdminAddress,
         config: &Config,
     ) -> io::Result<Self> {

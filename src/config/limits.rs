@@ -1,0 +1,224 @@
+//! Sizes, counts, durations and words that stand alone: `[limits]`, `[timeouts]`, `[pool]`, `[log]`, and the keys beside them.
+
+use std::time::Duration;
+
+use http::Method;
+use tracing::level_filters::LevelFilter;
+
+use super::LargeBody;
+use super::layers::Setting;
+use super::reader::Reader;
+use super::value::{Parsed, boolean, count, delay, duration, size, texts, word};
+
+/// What a client can make the proxy hold (`[limits]`). Sizes are in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Maximum request body.
+    pub body: u64,
+    /// Maximum request body that is sent with a token, where that is enabled.
+    pub large_body: u64,
+    /// Memory for all buffered bodies together.
+    pub buffered: u64,
+    /// Maximum number of client connections.
+    pub connections: usize,
+    /// Maximum request head.
+    pub header: usize,
+    /// Maximum response head of the gateway.
+    pub answer_header: usize,
+}
+
+/// How long each phase may take (`[timeouts]`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From starting a connection to the upstream until TLS is up.
+    pub connect: Duration,
+    /// From accepting a connection, or from the first byte of a later request, until a head is complete.
+    pub header_read: Duration,
+    /// From a response until the first byte of the next request.
+    pub keep_alive: Duration,
+    /// Between two reads of a request body.
+    pub body_idle: Duration,
+    /// From the end of the request until the response head.
+    pub response: Duration,
+    /// Between two reads of a response body.
+    pub idle: Duration,
+    /// From the signal to stop until the proxy stops accepting; may be zero.
+    pub drain_delay: Duration,
+    /// From then on until running requests are cut off.
+    pub shutdown: Duration,
+}
+
+/// How connections to an upstream are kept (`[pool]`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolConfig {
+    /// Maximum number of connections to one upstream, over all workers.
+    pub connections: usize,
+    /// From a connection's last response until it is closed.
+    pub idle: Duration,
+    /// From opening a connection until it takes no more requests.
+    pub age: Duration,
+    /// Small requests may share HTTP/2 connections.
+    pub http2: bool,
+}
+
+/// Format and amount of the log (`[log]`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// One line of text or one JSON object per event.
+    pub format: LogFormat,
+    /// The least severe level that is written.
+    pub level: LevelFilter,
+    /// Each request is recorded, at level info.
+    pub access: bool,
+}
+
+/// The format of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// The methods that clients may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Methods {
+    /// Any but `CONNECT`.
+    Any,
+    /// These, in the order of the configuration.
+    Only(Vec<Method>),
+}
+
+impl Methods {
+    /// Their names, as `Allow` lists them.
+    #[must_use]
+    pub fn names(&self) -> String {
+        match self {
+            Self::Any => "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_owned(),
+            Self::Only(methods) => {
+                let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+                names.join(", ")
+            }
+        }
+    }
+
+    pub(super) fn parse(setting: &Setting) -> Parsed<Self> {
+        const EXPECTED: &str = "expected methods in capital letters, like [\"GET\", \"POST\"], or [\"*\"] for any; CONNECT and TRACE cannot be allowed";
+        let names = texts(setting)?;
+        if names == ["*"] {
+            return Ok(Self::Any);
+        }
+        let is_name = |byte: u8| byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_');
+        let method = |name: &String| {
+            let method = Method::from_bytes(name.as_bytes()).ok()?;
+            let is_allowed =
+                name.bytes().all(is_name) && !matches!(method, Method::CONNECT | Method::TRACE);
+            is_allowed.then_some(method)
+        };
+        let methods: Option<Vec<Method>> = names.iter().map(method).collect();
+        let methods = methods.filter(|methods| !methods.is_empty());
+        Ok(methods.map(Self::Only).ok_or(EXPECTED)?)
+    }
+}
+
+/// A media range of `signing.unsigned`, lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MediaRange {
+    /// `*`: every request with a body, also one without a content type.
+    Any,
+    /// `type/*`; holds `type`.
+    Type(String),
+    /// `type/subtype`; holds both with the slash.
+    Exact(String),
+}
+
+impl MediaRange {
+    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
+        let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte);
+        let is_token = |text: &str| !text.is_empty() && text.bytes().all(is_token_byte);
+        let text = text.to_ascii_lowercase();
+        match text.split_once('/') {
+            None if text == "*" => Ok(Self::Any),
+            Some((kind, "*")) if is_token(kind) => Ok(Self::Type(kind.to_owned())),
+            Some((kind, sub)) if is_token(kind) && is_token(sub) => Ok(Self::Exact(text)),
+            _ => {
+                Err("expected media types like \"multipart/*\" or \"video/mp4\", or \"*\" for all")
+            }
+        }
+    }
+}
+
+/// Parses `large_body`; `unknown` tells what `"token"` means for bodies of unknown length.
+pub(super) fn large_body(unknown: bool) -> impl Fn(&Setting) -> Parsed<LargeBody> {
+    word([
+        ("reject", LargeBody::Reject),
+        ("token", LargeBody::Token { unknown }),
+    ])
+}
+
+pub(super) fn limits(reader: &mut Reader) -> Limits {
+    let limits = Limits {
+        body: reader.get("limits.body", size("1B", "1GiB")),
+        large_body: reader.get("limits.large_body_max", size("1B", "10GiB")),
+        buffered: reader.get("limits.buffered", size("1B", "1PiB")),
+        connections: reader.get("limits.connections", count(1)),
+        header: reader.get("limits.header", size("8KiB", "1MiB")),
+        answer_header: reader.get("limits.answer_header", size("8KiB", "1MiB")),
+    };
+    if limits.buffered < limits.body
+        && !reader.is_wrong("limits.body")
+        && !reader.is_wrong("limits.buffered")
+    {
+        reader.report(
+            "limits.buffered",
+            "expected at least limits.body, or the longest body could never be held",
+        );
+    }
+    limits
+}
+
+pub(super) fn timeouts(reader: &mut Reader) -> Timeouts {
+    Timeouts {
+        connect: reader.get("timeouts.connect", duration),
+        header_read: reader.get("timeouts.header_read", duration),
+        keep_alive: reader.get("timeouts.keep_alive", duration),
+        body_idle: reader.get("timeouts.body_idle", duration),
+        response: reader.get("timeouts.response", duration),
+        idle: reader.get("timeouts.idle", duration),
+        drain_delay: reader.get("timeouts.drain_delay", delay),
+        shutdown: reader.get("timeouts.shutdown", duration),
+    }
+}
+
+pub(super) fn pool(reader: &mut Reader) -> PoolConfig {
+    if reader.get("pool.warm", count(0)) > 0 {
+        reader.warn(
+            "pool.warm",
+            "connections are opened when they are needed, so this is ignored; remove it, the next version refuses it",
+        );
+    }
+    PoolConfig {
+        connections: reader.get("pool.connections", count(1)),
+        idle: reader.get("pool.idle", duration),
+        age: reader.get("pool.age", duration),
+        http2: reader.get("pool.http2", word([("auto", true), ("off", false)])),
+    }
+}
+
+pub(super) fn log(reader: &mut Reader) -> LogConfig {
+    const LEVELS: [(&str, LevelFilter); 6] = [
+        ("off", LevelFilter::OFF),
+        ("error", LevelFilter::ERROR),
+        ("warn", LevelFilter::WARN),
+        ("info", LevelFilter::INFO),
+        ("debug", LevelFilter::DEBUG),
+        ("trace", LevelFilter::TRACE),
+    ];
+    let format = word([("text", LogFormat::Text), ("json", LogFormat::Json)]);
+    LogConfig {
+        format: reader.get("log.format", format),
+        level: reader.get("log.level", word(LEVELS)),
+        access: reader.get("log.access", boolean),
+    }
+}

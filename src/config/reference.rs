@@ -1,0 +1,55 @@
+//! The reference of all keys: `config/apig-proxy.toml`, the only place of names and defaults.
+//!
+//! Each key stands there as `# key = default`, below its description. The defaults are parsed from that text, and
+//! `docs/configuration.md` is generated from it, so that program and documentation cannot differ.
+
+use std::sync::LazyLock;
+
+const REFERENCE: &str = include_str!("../../config/apig-proxy.toml");
+
+/// A key, as the reference lists it.
+#[derive(Clone, Debug)]
+pub struct ReferenceKey {
+    /// The name with its table: `limits.body`; `route.path` for a key of `[[route]]`.
+    pub name: String,
+    /// The default as TOML; `None` if the reference shows an example.
+    pub default: Option<&'static str>,
+}
+
+/// All keys, in the order of the reference.
+pub fn keys() -> &'static [ReferenceKey] {
+    static KEYS: LazyLock<Vec<ReferenceKey>> = LazyLock::new(parse);
+    &KEYS
+}
+
+fn parse() -> Vec<ReferenceKey> {
+    let mut table = "";
+    let mut keys = Vec::new();
+    for line in REFERENCE.lines() {
+        let text = line.strip_prefix("# ").unwrap_or(line);
+        if text.starts_with('[') && text.ends_with(']') {
+            table = text.trim_matches(['[', ']']);
+        } else if let Some((key, value)) = text.split_once(" = ")
+            && key
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        {
+            let is_example = table == "route" || value.contains('<');
+            keys.push(ReferenceKey {
+                name: [table, key].join(".").trim_start_matches('.').to_owned(),
+                default: (!is_example).then_some(value),
+            });
+        }
+    }
+    keys
+}
+
+/// The known key that is spelled most like `name`, or has the same name in another table.
+pub(super) fn nearest(name: &str) -> Option<&'static str> {
+    let last = |name: &str| name.rsplit('.').next().map(str::to_owned);
+    let names = || keys().iter().map(|key| key.name.as_str());
+    let close = names().map(|known| (strsim::levenshtein(name, known), known));
+    let close = close.filter(|(distance, _)| *distance <= 2).min();
+    let elsewhere = || names().find(|known| last(known) == last(name));
+    close.map(|(_, known)| known).or_else(elsewhere)
+}

@@ -1,0 +1,195 @@
+//! Types of values. Each function here parses one type, or says what is expected, which never quotes the value.
+//!
+//! Variables and options are text, so every type is also accepted as text.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use figment::value::Value;
+use http::HeaderValue;
+use jiff::SignedDuration;
+use serde::Deserialize;
+
+use super::layers::Setting;
+use super::problem::Place;
+
+/// A value of a type, or what is expected instead.
+pub(super) type Parsed<T> = Result<T, Cow<'static, str>>;
+
+const LONGEST_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Text that `parse` accepts.
+pub(super) fn text<T>(
+    parse: impl Fn(&str) -> Result<T, &'static str>,
+) -> impl Fn(&Setting) -> Parsed<T> {
+    move |setting| {
+        let text = setting
+            .value
+            .as_str()
+            .ok_or("expected text in double quotes")?;
+        Ok(parse(text)?)
+    }
+}
+
+/// Any text.
+pub(super) fn any(text: &str) -> Result<String, &'static str> {
+    Ok(text.to_owned())
+}
+
+/// What `parse` accepts; empty text is `None`.
+pub(super) fn optional<T>(
+    parse: impl Fn(&Setting) -> Parsed<T>,
+) -> impl Fn(&Setting) -> Parsed<Option<T>> {
+    move |setting| match setting.value.as_str() {
+        Some("") => Ok(None),
+        _ => parse(setting).map(Some),
+    }
+}
+
+/// The path of a file, relative to the configuration file that sets it; empty text is `None`.
+pub(super) fn file(setting: &Setting) -> Parsed<Option<PathBuf>> {
+    let path = optional(text(any))(setting)?;
+    let folder = match &setting.place {
+        Place::File(file, _) => file.parent(),
+        _ => None,
+    };
+    Ok(path.map(|path| folder.unwrap_or_else(|| Path::new("")).join(path)))
+}
+
+/// A header value of visible ASCII; empty text is `None`.
+pub(super) fn header_value(setting: &Setting) -> Parsed<Option<HeaderValue>> {
+    let parse = |text: &str| {
+        let value = HeaderValue::from_str(text).ok();
+        let value = value.filter(|_| text.bytes().all(|byte| byte.is_ascii_graphic()));
+        value.ok_or("expected visible ascii characters without blanks")
+    };
+    optional(text(parse))(setting)
+}
+
+/// One of several words.
+pub(super) fn word<T: Copy, const N: usize>(
+    words: [(&'static str, T); N],
+) -> impl Fn(&Setting) -> Parsed<T> {
+    move |setting| {
+        let said = setting.value.as_str();
+        let found = words.iter().find(|(word, _)| said == Some(word));
+        found.map(|(_, value)| *value).ok_or_else(|| {
+            let quoted: Vec<String> = words
+                .iter()
+                .map(|(word, _)| format!("\"{word}\""))
+                .collect();
+            let (last, others) = quoted.split_last().expect("there are words");
+            format!("expected {} or {last}", others.join(", ")).into()
+        })
+    }
+}
+
+/// `true` or `false`.
+pub(super) fn boolean(setting: &Setting) -> Parsed<bool> {
+    let text = setting.value.as_str().and_then(|text| text.parse().ok());
+    let value = text.or_else(|| setting.value.to_bool());
+    Ok(value.ok_or("expected true or false")?)
+}
+
+/// A duration above zero.
+pub(super) fn duration(setting: &Setting) -> Parsed<Duration> {
+    const EXPECTED: &str =
+        "expected a time above zero and up to a day, like \"5s\", \"300ms\" or \"2m\"";
+    let duration = parse_duration(&setting.value).filter(|duration| !duration.is_zero());
+    Ok(duration.ok_or(EXPECTED)?)
+}
+
+/// A duration, or zero for none.
+pub(super) fn delay(setting: &Setting) -> Parsed<Duration> {
+    const EXPECTED: &str = "expected a time up to a day, like \"5s\", or \"0s\" for none";
+    Ok(parse_duration(&setting.value).ok_or(EXPECTED)?)
+}
+
+fn parse_duration(value: &Value) -> Option<Duration> {
+    let duration: SignedDuration = value.as_str()?.parse().ok()?;
+    let duration = Duration::try_from(duration).ok()?;
+    (duration <= LONGEST_DURATION).then_some(duration)
+}
+
+/// A size in bytes within limits, which are sizes like `8KiB`.
+pub(super) fn size<T: TryFrom<u64>>(
+    least: &'static str,
+    most: &'static str,
+) -> impl Fn(&Setting) -> Parsed<T> {
+    let bytes = |text: &str| ByteSize::from_str(text).ok().map(|size| size.as_u64());
+    move |setting| {
+        let range = bytes(least)..=bytes(most);
+        let size = number_text(&setting.value).and_then(|text| bytes(&text));
+        let size = size.filter(|size| range.contains(&Some(*size)));
+        let size = size.and_then(|size| T::try_from(size).ok());
+        size.ok_or_else(|| {
+            format!("expected a size from \"{least}\" to \"{most}\", like \"12MiB\"").into()
+        })
+    }
+}
+
+/// A number from `least` to a million, about.
+pub(super) fn count(least: usize) -> impl Fn(&Setting) -> Parsed<usize> {
+    // As many descriptors as Linux gives to one process.
+    const MOST: usize = 1_048_576;
+    move |setting| {
+        let count = number_text(&setting.value).and_then(|text| text.parse().ok());
+        let count = count.filter(|count| (least..=MOST).contains(count));
+        count.ok_or_else(|| format!("expected a number from {least} to {MOST}").into())
+    }
+}
+
+/// A whole number, or text.
+fn number_text(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::Num(_, number) => number.to_i128().map(|number| number.to_string().into()),
+        value => value.as_str().map(Cow::Borrowed),
+    }
+}
+
+/// A list whose items `parse` accepts. The error says all that is wrong with them.
+pub(super) fn list<T>(
+    parse: impl Fn(&str) -> Result<T, &'static str>,
+) -> impl Fn(&Setting) -> Parsed<Vec<T>> {
+    move |setting| {
+        let (mut items, mut wrong) = (Vec::new(), Vec::new());
+        for item in texts(setting)? {
+            match parse(&item) {
+                Ok(item) => items.push(item),
+                Err(expected) if wrong.contains(&expected) => {}
+                Err(expected) => wrong.push(expected),
+            }
+        }
+        if wrong.is_empty() {
+            Ok(items)
+        } else {
+            Err(wrong.join("; ").into())
+        }
+    }
+}
+
+/// The texts of a list: an array, text that is a JSON or TOML array, or text in which commas separate.
+pub(super) fn texts(setting: &Setting) -> Parsed<Vec<String>> {
+    const EXPECTED: &str = "expected a list of texts, like [\"a\", \"b\"]";
+    if let Some(items) = setting.value.as_array() {
+        let items = items.iter().map(|item| item.as_str().map(str::to_owned));
+        return Ok(items.collect::<Option<_>>().ok_or(EXPECTED)?);
+    }
+    let text = setting.value.as_str().ok_or(EXPECTED)?;
+    // What only begins like an array may be an address, like [::1]:8080.
+    Ok(array(text).unwrap_or_else(|| {
+        let items = text.split(',').map(str::trim);
+        items
+            .filter(|item| !item.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }))
+}
+
+fn array(text: &str) -> Option<Vec<String>> {
+    let toml = || Vec::deserialize(toml::de::ValueDeserializer::parse(text).ok()?).ok();
+    serde_json::from_str(text).ok().or_else(toml)
+}
