@@ -44,6 +44,7 @@ fn fault_60_redirects_are_passed_on_and_lead_to_the_local_address() {
         let status = &seen.target()[seen.target().len() - 3..];
         let location = match seen.target().split('/').nth(3) {
             Some("own") => format!("https://{}/v1/x/there?a=b", seen.header("host")),
+            Some("path") => "/v1/x/there?a=b".to_owned(),
             _ => "https://elsewhere.example/v1/x/there".to_owned(),
         };
         if seen.target() == "/v1/x/next" {
@@ -57,6 +58,7 @@ fn fault_60_redirects_are_passed_on_and_lead_to_the_local_address() {
     for status in [301, 302, 303, 307, 308] {
         for (to, expected) in [
             ("own", "http://localhost:1234/flowers/there?a=b"),
+            ("path", "/flowers/there?a=b"),
             ("other", "https://elsewhere.example/v1/x/there"),
         ] {
             let before = scene.upstream.requests().len();

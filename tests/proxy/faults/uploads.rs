@@ -49,15 +49,17 @@ fn fault_17_a_caller_that_sends_first_and_reads_later_reads_the_refusal() {
 }
 
 #[test]
-fn fault_18_exactly_the_limit_passes_in_chunks_and_one_byte_more_does_not() {
+fn fault_18_exactly_the_limit_passes_and_one_byte_more_does_not() {
     let scene = Scene::plain();
     let body = vec![b'a'; LIMIT + 1];
     for content_type in TYPES {
-        let exact = chunked(content_type, &[&body[1..]]);
-        assert_eq!(scene.proxy.exchange(exact).status, 200, "{content_type}");
-        let seen = scene.upstream.requests().pop().unwrap();
-        assert_eq!(seen.body.len(), LIMIT);
-        seen.verified();
+        let exact = &body[1..];
+        for request in [post(content_type, exact), chunked(content_type, &[exact])] {
+            assert_eq!(scene.proxy.exchange(request).status, 200, "{content_type}");
+            let seen = scene.upstream.requests().pop().unwrap();
+            assert_eq!(seen.body.len(), LIMIT);
+            seen.verified();
+        }
         scene.refuses(chunked(content_type, &[&body]), 413, "body_too_large");
     }
 }

@@ -55,6 +55,9 @@ impl Scene {
         );
         assert!(answer.all("access-control-allow-origin").is_empty());
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert_eq!(answer.header("cross-origin-resource-policy"), "same-origin");
+        let policy = answer.header("content-security-policy");
+        assert_eq!(policy, "default-src 'none'; sandbox");
         assert_eq!(self.upstream.requests().len(), before, "{text:?}");
         self.serves();
         answer
