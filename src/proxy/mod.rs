@@ -68,7 +68,7 @@ use crate::clock::{Clock, parse_http_date};
 use crate::error::Error;
 use crate::gateway::GatewayClock;
 use crate::telemetry::metrics::WorkerMetrics;
-use crate::upstream::{AnswerLimits, Network, OriginId, TlsSetupError, Upstream};
+use crate::upstream::{AnswerLimits, Network, TlsSetupError, Upstream};
 pub use body::{RequestBody, ResponseBody, ResponseEnded, UploadFailed};
 pub use caller::{BareAnswer, CallerConnection};
 pub use context::{AttemptReason, AttemptTimings, RequestContext, Timings};
@@ -89,7 +89,7 @@ pub struct Pipeline {
     credentials: CredentialsView,
     upstream: Rc<Upstream<RequestBody>>,
     /// The origin of each route.
-    origins: Vec<OriginId>,
+    origins: Vec<usize>,
     clock: Clock,
     metrics: Rc<WorkerMetrics>,
     /// The last `Date` of each origin that was looked at: it says something new once a second only.
@@ -143,7 +143,7 @@ impl Pipeline {
         settings: Arc<Settings>,
         metrics: Rc<WorkerMetrics>,
         upstream: Rc<Upstream<RequestBody>>,
-        origins: Vec<OriginId>,
+        origins: Vec<usize>,
     ) -> Self {
         settings.pools.watch(&upstream);
         Self {
@@ -180,13 +180,13 @@ impl Pipeline {
 
     /// The clock of a route's gateway.
     fn gateway_clock(&self, route: usize) -> &GatewayClock {
-        &self.settings.gateway_clocks[self.origins[route].index()]
+        &self.settings.gateway_clocks[self.origins[route]]
     }
 
     /// The time that a `Date` tells, if it is another one than the last, or if it is `wanted` in any case.
     fn news_of_date(&self, route: usize, date: Option<&HeaderValue>, wanted: bool) -> Option<i64> {
         let date = date?;
-        let last = &mut self.dates.borrow_mut()[self.origins[route].index()];
+        let last = &mut self.dates.borrow_mut()[self.origins[route]];
         if last.as_ref() == Some(date) && !wanted {
             return None;
         }
@@ -297,7 +297,7 @@ fn upstream(
     settings: &Settings,
     network: Network,
     workers: usize,
-) -> Result<(Upstream<RequestBody>, Vec<OriginId>), TlsSetupError> {
+) -> Result<(Upstream<RequestBody>, Vec<usize>), TlsSetupError> {
     let connect = settings.timeouts.connect;
     let limits = AnswerLimits {
         bytes: settings.limits.answer_header,

@@ -8,7 +8,6 @@ use super::body::RequestBody;
 use crate::credentials::FeedStatus;
 use crate::telemetry;
 use crate::telemetry::metrics::Sample;
-use crate::upstream::OriginId;
 use crate::upstream::{PoolStats, Upstream};
 
 /// The pools of all workers.
@@ -17,7 +16,7 @@ pub(super) struct Pools(Mutex<Vec<Pool>>);
 
 #[derive(Debug)]
 struct Pool {
-    origin: OriginId,
+    origin: usize,
     upstream: String,
     stats: PoolStats,
 }
@@ -25,7 +24,8 @@ struct Pool {
 impl Pools {
     /// Watches the pools of one more worker.
     pub(super) fn watch(&self, upstream: &Upstream<RequestBody>) {
-        let pools = upstream.pool_stats().map(|(origin, name, stats)| Pool {
+        let pools = upstream.pool_stats().enumerate();
+        let pools = pools.map(|(origin, (name, stats))| Pool {
             origin,
             upstream: name.to_owned(),
             stats,
@@ -68,7 +68,7 @@ impl Settings {
             let sum = upstreams.entry(pool.upstream.clone()).or_insert((0, 0, 0));
             sum.0 += pool.stats.idle();
             sum.1 += pool.stats.active();
-            sum.2 = self.gateway_clocks[pool.origin.index()].ahead();
+            sum.2 = self.gateway_clocks[pool.origin].ahead();
         }
         for (name, (idle, active, ahead)) in upstreams {
             let connections = "apig_proxy_upstream_connections";

@@ -1,37 +1,28 @@
-//! A one-shot HTTP client: one request of the proxy's own, over one connection, to a service that issues keys or
-//! tokens.
+//! A one-shot HTTP client: one request of the proxy's own, over one connection, to a service that
+//! issues keys or tokens.
 //!
-//! Nothing is signed, pooled or streamed here. Every request is bounded in time and size, and the answer, which
-//! holds secrets, is zeroized on drop.
+//! Nothing is signed, pooled or streamed here. Every request is bounded in time and size, and the
+//! answer, which holds secrets, is zeroized on drop.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST};
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use secrecy::{ExposeSecret, ExposeSecretMut, SecretBox};
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::connector::{Network, Origin, Transport};
+use super::connector::{Network, Origin};
 use crate::config::Endpoint;
 use crate::error::Error;
 
 /// The most that is read of an answer, in bytes.
 const MAX_ANSWER: usize = 256 * 1024;
-
-/// A complete answer.
-#[derive(Debug)]
-pub struct OneshotResponse {
-    /// Its status.
-    pub status: StatusCode,
-    /// Its headers.
-    pub headers: HeaderMap,
-    /// Its body.
-    pub body: SecretBox<Vec<u8>>,
-}
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +30,7 @@ pub struct OneshotResponse {
 pub enum OneshotError {
     /// No connection could be made.
     #[error("it cannot be reached: {}", reached(.0))]
-    Unreached(#[source] Error),
+    Unreached(#[from] Error),
     /// It took too long.
     #[error(
         "it did not answer in time; check the network, or whether something else has its address"
@@ -61,8 +52,8 @@ fn reached(error: &Error) -> String {
 }
 
 impl Network {
-    /// Sends a request to an endpoint and reads the answer, all within `limit`. The path is taken relative
-    /// to that of the endpoint.
+    /// Sends a request to an endpoint and reads the answer, all within `limit`. The path is taken
+    /// relative to that of the endpoint.
     ///
     /// # Errors
     ///
@@ -76,78 +67,52 @@ impl Network {
         endpoint: &Endpoint,
         request: Request<Bytes>,
         limit: Duration,
-    ) -> Result<OneshotResponse, OneshotError> {
-        let sending = self.send_oneshot(endpoint, request);
-        timeout(limit, sending)
-            .await
-            .unwrap_or(Err(OneshotError::Silent))
+    ) -> Result<Response<SecretBox<Vec<u8>>>, OneshotError> {
+        let answered = timeout(limit, self.exchange(endpoint, request, limit)).await;
+        answered.unwrap_or(Err(OneshotError::Silent))
     }
 
-    async fn send_oneshot(
+    async fn exchange(
         &self,
         endpoint: &Endpoint,
         request: Request<Bytes>,
-    ) -> Result<OneshotResponse, OneshotError> {
-        let origin = Origin::from_url(&endpoint.url, endpoint.egress.clone())
-            .map_err(|_| OneshotError::Unreached(Error::Internal("the host is no name")))?;
-        let request = addressed(endpoint, request);
-        let transport = origin.connect_once(self).await;
-        exchange(transport.map_err(OneshotError::Unreached)?, request).await
-    }
-}
-
-/// A request with the path as it goes out, and what every request needs.
-fn addressed(endpoint: &Endpoint, request: Request<Bytes>) -> Request<Full<Bytes>> {
-    let (mut parts, body) = request.into_parts();
-    let base = endpoint.url.base_path.as_str();
-    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    let path = if path == "/" && !base.is_empty() {
-        base.to_owned()
-    } else {
-        format!("{base}{path}")
-    };
-    parts.uri = Uri::try_from(path).unwrap_or_default();
-    parts.headers.insert(HOST, endpoint.url.authority.clone());
-    parts
-        .headers
-        .insert(CONNECTION, HeaderValue::from_static("close"));
-    parts.headers.insert(CONTENT_LENGTH, body.len().into());
-    Request::from_parts(parts, Full::new(body))
-}
-
-async fn exchange(
-    transport: Transport,
-    request: Request<Full<Bytes>>,
-) -> Result<OneshotResponse, OneshotError> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(transport)).await?;
-    let answered = async {
-        let response = sender.send_request(request).await?;
-        let (parts, mut body) = response.into_parts();
+        limit: Duration,
+    ) -> Result<Response<SecretBox<Vec<u8>>>, OneshotError> {
+        let origin = Origin::new(&endpoint.url, endpoint.egress.as_ref())
+            .map_err(|_| Error::Internal("the host is no name"))?;
+        let (host, port) = origin.first_hop();
+        let addresses = self.resolver.addresses(host, port);
+        let connecting = origin.connect(self, addresses, false, limit);
+        let (transport, _) = connecting.await?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(transport)).await?;
+        let _task = AbortOnDropHandle::new(tokio::spawn(connection));
+        let answer = sender.send_request(addressed(endpoint, request)).await?;
+        let (head, mut body) = answer.into_parts();
         let mut read = SecretBox::new(Box::new(Vec::with_capacity(MAX_ANSWER)));
         while let Some(frame) = body.frame().await {
-            let Ok(piece) = frame?.into_data() else {
-                continue;
-            };
+            let piece = frame?.into_data().unwrap_or_default();
             // It never grows, so that no copy is left behind.
             if read.expose_secret().len() + piece.len() > MAX_ANSWER {
                 return Err(OneshotError::TooLong);
             }
             read.expose_secret_mut().extend_from_slice(&piece);
         }
-        Ok(OneshotResponse {
-            status: parts.status,
-            headers: parts.headers,
-            body: read,
-        })
-    };
-    // The connection only moves while it is driven; how it ends does not matter once the answer is here.
-    tokio::pin!(answered);
-    tokio::select! {
-        biased;
-        answered = &mut answered => answered,
-        ended = connection => {
-            ended?;
-            answered.await
-        }
+        Ok(Response::from_parts(head, read))
     }
+}
+
+/// A request with the path as it goes out, and what every request needs.
+fn addressed(endpoint: &Endpoint, request: Request<Bytes>) -> Request<Full<Bytes>> {
+    let (mut head, body) = request.into_parts();
+    let base = endpoint.url.base_path.as_str();
+    let path = match head.uri.path_and_query().map_or("/", PathAndQuery::as_str) {
+        "/" if !base.is_empty() => "",
+        path => path,
+    };
+    head.uri = Uri::try_from(format!("{base}{path}")).unwrap_or_default();
+    let close = HeaderValue::from_static("close");
+    head.headers.insert(HOST, endpoint.url.authority.clone());
+    head.headers.insert(CONNECTION, close);
+    head.headers.insert(CONTENT_LENGTH, body.len().into());
+    Request::from_parts(head, Full::new(body))
 }

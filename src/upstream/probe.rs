@@ -1,6 +1,5 @@
 //! Tests each step of the connection to an upstream, for `check`.
 
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -9,12 +8,12 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::connector::{Network, Origin};
-use super::tls::{AlpnOffer, TlsSetupError};
+use super::connector::{Network, Origin, within};
+use super::tls::TlsSetupError;
 use crate::config::Route;
 use crate::error::Error;
 
-/// A look at one upstream.
+/// A probe of one upstream.
 #[derive(Debug)]
 pub struct Probe {
     origin: Origin,
@@ -22,7 +21,7 @@ pub struct Probe {
     limit: Duration,
 }
 
-/// What TLS with an upstream came to.
+/// The outcome of a TLS handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Secured {
     /// The version of TLS, like `TLS 1.3`.
@@ -32,15 +31,14 @@ pub struct Secured {
 }
 
 impl Probe {
-    /// A look at the upstream of a route, of which each step may take so long.
+    /// A probe of the upstream of a route, of which each step may take `limit`.
     ///
     /// # Errors
     ///
     /// [`TlsSetupError::ServerName`] if the host cannot be the name of a certificate.
     pub fn new(network: Network, route: &Route, limit: Duration) -> Result<Self, TlsSetupError> {
-        let origin = Origin::new(route)?;
         Ok(Self {
-            origin,
+            origin: Origin::new(&route.upstream, route.egress.as_ref())?,
             network,
             limit,
         })
@@ -59,10 +57,8 @@ impl Probe {
     /// [`Error::Dns`].
     pub async fn addresses(&self) -> Result<Vec<SocketAddr>, Error> {
         let (host, port) = self.origin.first_hop();
-        let found = timeout(self.limit, self.network.resolver.addresses(host, port)).await;
-        found
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-            .map_err(Error::Dns)
+        let lookup = self.network.resolver.addresses(host, port);
+        within(self.limit, lookup).await.map_err(Error::Dns)
     }
 
     /// Connects to one of these addresses, and through the network's proxy if there is one.
@@ -77,7 +73,7 @@ impl Probe {
             .map_err(|_| Error::ConnectTimeout)?
     }
 
-    /// Speaks TLS; `None` if the upstream is spoken to in plain HTTP.
+    /// Performs the TLS handshake; `None` if the upstream is reached over plain HTTP.
     ///
     /// # Errors
     ///
@@ -86,23 +82,19 @@ impl Probe {
         if !self.origin.is_secure() {
             return Ok(None);
         }
-        let name = self.origin.server_name();
-        let stream = timeout(
-            self.limit,
-            self.network.tls.connect(name, AlpnOffer::Http1, tcp),
-        )
-        .await
-        .map_err(|_| Error::ConnectTimeout)?
-        .map_err(Error::Tls)?;
+        let name = self.origin.server_name.clone();
+        let connecting = self.network.tls.connect(name, false, tcp);
+        let connected = timeout(self.limit, connecting).await;
+        let connected = connected.map_err(|_| Error::ConnectTimeout)?;
+        let stream = connected.map_err(Error::Tls)?;
         let session = stream.get_ref().1;
-        let version = session.protocol_version();
         let chain = session.peer_certificates().unwrap_or_default();
         let ends = chain.iter().filter_map(|certificate| {
             let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
             Some(certificate.validity().not_after.timestamp())
         });
         Ok(Some(Secured {
-            version: match version {
+            version: match session.protocol_version() {
                 Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
                 Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
                 _ => "TLS",

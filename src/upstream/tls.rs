@@ -6,7 +6,7 @@
 use std::io;
 use std::sync::Arc;
 
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore};
@@ -19,19 +19,12 @@ use tokio_rustls::client::TlsStream;
 const HTTP1: &[u8] = b"http/1.1";
 pub(super) const HTTP2: &[u8] = b"h2";
 
-/// What the gateway is offered by ALPN.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AlpnOffer {
-    Http1,
-    /// HTTP/2 first, then HTTP/1.1.
-    Http2,
-}
-
-/// How TLS connections to the gateway are made. Clones share the sessions that can be resumed.
-#[derive(Clone)]
+/// How TLS connections to the gateway are made. Clones are equal and share the sessions that can
+/// be resumed.
+#[derive(Clone, Debug)]
 pub struct TlsSettings {
-    http1: TlsConnector,
-    both: TlsConnector,
+    http1: Arc<ClientConfig>,
+    both: Arc<ClientConfig>,
 }
 
 /// Why TLS cannot be set up.
@@ -61,8 +54,8 @@ impl TlsSettings {
     ///
     /// # Errors
     ///
-    /// [`TlsSetupError::Root`] for a given root that is not one, [`TlsSetupError::NoRoots`] if there are
-    /// none at all.
+    /// [`TlsSetupError::Root`] for a given root that is not one, [`TlsSetupError::NoRoots`] if
+    /// there are none at all.
     pub fn new(extra_roots: &[CertificateDer<'static>]) -> Result<Self, TlsSetupError> {
         let mut given = RootCertStore::empty();
         extra_roots
@@ -70,49 +63,47 @@ impl TlsSettings {
             .try_for_each(|root| given.add(root.clone()))
             .map_err(TlsSetupError::Root)?;
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let verifier =
-            Verifier::new_with_extra_roots(extra_roots.iter().cloned(), Arc::clone(&provider))
-                .map_err(TlsSetupError::NoRoots)?;
-        Ok(Self::verified_by(provider, verifier))
-    }
-
-    fn verified_by(provider: Arc<CryptoProvider>, verifier: Verifier) -> Self {
+        let roots = extra_roots.iter().cloned();
+        let verifier = Verifier::new_with_extra_roots(roots, Arc::clone(&provider))
+            .map_err(TlsSetupError::NoRoots)?;
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS12, &TLS13])
             .expect("the provider has cipher suites for both versions")
-            // The name says "dangerous" for any verifier of one's own; this one checks chain and name.
+            // The name says "dangerous" for any verifier of one's own; this one checks chain and
+            // name.
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_no_client_auth();
         config.alpn_protocols = vec![HTTP1.to_vec()];
         let mut both = config.clone();
         both.alpn_protocols.insert(0, HTTP2.to_vec());
-        Self {
-            http1: TlsConnector::from(Arc::new(config)),
-            both: TlsConnector::from(Arc::new(both)),
-        }
+        Ok(Self {
+            http1: Arc::new(config),
+            both: Arc::new(both),
+        })
     }
 
-    pub(super) fn same_config(&self, other: &Self) -> bool {
-        Arc::ptr_eq(self.http1.config(), other.http1.config())
-    }
-
+    /// Performs the handshake, with HTTP/1.1 offered by ALPN, and HTTP/2 before it if wanted.
     pub(super) async fn connect(
         &self,
         name: ServerName<'static>,
-        alpn: AlpnOffer,
+        offers_http2: bool,
         tcp: TcpStream,
     ) -> io::Result<TlsStream<TcpStream>> {
-        let connector = match alpn {
-            AlpnOffer::Http1 => &self.http1,
-            AlpnOffer::Http2 => &self.both,
+        let config = match offers_http2 {
+            true => &self.both,
+            false => &self.http1,
         };
-        connector.connect(name, tcp).await
+        TlsConnector::from(Arc::clone(config))
+            .connect(name, tcp)
+            .await
     }
 }
 
-impl std::fmt::Debug for TlsSettings {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TlsSettings").finish_non_exhaustive()
+impl PartialEq for TlsSettings {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.http1, &other.http1)
     }
 }
+
+impl Eq for TlsSettings {}

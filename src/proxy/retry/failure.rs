@@ -77,10 +77,7 @@ impl Failure {
             SendError::NoAnswer(cause) => Self::NoAnswer { cause, was_reused },
             SendError::AnswerHeadTooLarge => Self::Other(Error::AnswerHeaderTooLarge),
             SendError::BadResponse(cause) => Self::Other(Error::BadResponse(cause)),
-            error @ SendError::TooManyInterim => Self::Other(Error::BadResponse(error.into())),
-            SendError::Broken(cause) | SendError::RequestBody(cause) => {
-                Self::Other(Error::UpstreamReset(cause))
-            }
+            SendError::Broken(cause) => Self::Other(Error::UpstreamReset(cause)),
         }
     }
 

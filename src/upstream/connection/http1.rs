@@ -1,34 +1,30 @@
 //! HTTP/1.1: a connection that carries one request at a time.
 //!
-//! hyper's connection runs in a task of its own, which goes on with an upload while its answer is read, and notices
-//! when the gateway closes an idle connection.
+//! hyper's connection runs in a task of its own, which goes on with an upload while its answer is
+//! read, and notices when the gateway closes an idle connection.
 
-use std::cell::Cell;
-use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::task::AtomicWaker;
 use http::header::TRANSFER_ENCODING;
 use http::{Request, Response};
-use http_body::Body;
+use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
-use tokio::task::JoinHandle;
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
-use super::body::{BodyFailure, TrackedBody};
-use super::io::{CountedIo, Mark, Traffic};
-use super::{AnswerLimits, BoxError, SendError, Unsent};
+use super::io::{ConnectionState, GatewayIo};
+use super::{AnswerLimits, SendBody, SendError};
 use crate::upstream::connector::Transport;
-use crate::upstream::pool::Pooled;
 
 /// The least that hyper may buffer in each direction, in bytes. Less makes uploads slower.
 const MIN_BUFFER: usize = 128 * 1024;
@@ -44,215 +40,163 @@ const UPGRADE_LIMIT: Duration = Duration::from_secs(5);
 
 /// An HTTP/1.1 connection. Dropping it closes it.
 #[derive(Debug)]
-pub(in crate::upstream) struct Http1Connection<B> {
-    sender: http1::SendRequest<TrackedBody<B>>,
-    /// None after a failure, which closes the connection.
-    task: Option<ConnectionTask>,
-    traffic: Rc<Traffic>,
-    ended: Rc<Cell<Option<Instant>>>,
-    opened: Instant,
-    is_reused: bool,
+pub(crate) struct Http1Connection<B: SendBody> {
+    pub(crate) sender: http1::SendRequest<PacedBody<B>>,
+    /// Ends with the stream, for another protocol. `None` after a failure.
+    task: Option<AbortOnDropHandle<Option<(GatewayIo, Bytes)>>>,
+    pub(crate) state: Rc<ConnectionState>,
 }
 
-/// The task of a connection; it ends with the stream, unless the gateway has closed that.
-#[derive(Debug)]
-struct ConnectionTask(JoinHandle<Option<(Transport, Bytes)>>);
-
-/// Counts interim answers; the callback of hyper has to be `Send`.
-#[derive(Debug, Default)]
-struct InterimCounter {
-    count: AtomicUsize,
-    waker: AtomicWaker,
-}
-
-impl<B> Http1Connection<B>
-where
-    B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<BoxError>,
-{
+impl<B: SendBody> Http1Connection<B> {
     /// Starts HTTP/1.1 on a connection. To be called within a `LocalSet`.
-    pub(in crate::upstream) async fn start(
-        transport: Transport,
-        limits: AnswerLimits,
-    ) -> hyper::Result<Self> {
-        let (io, traffic) = CountedIo::new(transport);
+    pub(crate) async fn start(transport: Transport, limits: AnswerLimits) -> hyper::Result<Self> {
+        let (io, state) = GatewayIo::new(transport, false);
         let mut builder = http1::Builder::new();
         builder
-            // hyper refuses a head that does not fit into its buffer, whatever max_header_size says.
+            // hyper refuses a head that does not fit into its buffer, whatever max_header_size
+            // says.
             .max_buf_size(limits.bytes.max(MIN_BUFFER))
             .max_header_size(limits.bytes)
             .max_headers(limits.fields);
         let (sender, connection) = builder.handshake(TokioIo::new(io)).await?;
-        let ended = Rc::default();
-        let driving = drive(connection, Rc::clone(&traffic), Rc::clone(&ended));
+        let running = connection_task(connection, Rc::clone(&state));
+        let task = AbortOnDropHandle::new(tokio::task::spawn_local(running));
         Ok(Self {
             sender,
-            task: Some(ConnectionTask(tokio::task::spawn_local(driving))),
-            traffic,
-            ended,
-            opened: Instant::now(),
-            is_reused: false,
+            task: Some(task),
+            state,
         })
     }
 
-    /// Whether it has carried a request before.
-    pub(in crate::upstream) fn is_reused(&self) -> bool {
-        self.is_reused
-    }
-
-    /// Whether it has ended, so that it can carry nothing more.
-    pub(super) fn is_closed(&self) -> bool {
-        self.sender.is_closed()
-    }
-
     /// Sends a request and receives the head of its answer.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &mut self,
-        mut request: Request<B>,
-    ) -> Result<Response<Incoming>, Unsent<B>> {
-        let interim = Arc::<InterimCounter>::default();
-        interim.watch(&mut request);
-        let (head, body) = request.into_parts();
-        let (body, failure) = TrackedBody::new(body, Some(Rc::clone(&self.traffic)));
-        let mark = self.traffic.mark();
-        let mut answer = pin!(
-            self.sender
-                .try_send_request(Request::from_parts(head, body))
-        );
-        let answer = poll_fn(|cx| {
-            interim.waker.register(cx.waker());
-            if interim.count.load(Ordering::Relaxed) > MAX_INTERIM {
-                return Poll::Ready(None);
-            }
-            answer.as_mut().poll(cx).map(Some)
+        request: Request<B>,
+    ) -> Result<Response<Incoming>, SendError> {
+        let mut request = request.map(|body| PacedBody {
+            body,
+            state: Rc::clone(&self.state),
         });
-        match answer.await {
-            Some(Ok(answer)) if is_other_coding(&answer) => {
-                self.task = None;
-                Err(
-                    SendError::BadResponse("its Transfer-Encoding is not chunked, once".into())
-                        .into(),
-                )
+        let too_many_interim = limit_interim(&mut request);
+        let before = self.state.traffic.get();
+        let answer = tokio::select! {
+            biased;
+            // First, since the connection may have ended after them.
+            () = too_many_interim.notified() => {
+                Err(SendError::BadResponse("it is preceded by too many interim answers".into()))
             }
-            Some(Ok(answer)) => Ok(answer),
-            failed => {
-                // hyper has given up, and its task may be over, but that still holds the stream.
-                self.task = None;
-                Err(match failed {
-                    Some(Err(error)) => self.classify(error, mark, &failure),
-                    _ => SendError::TooManyInterim.into(),
-                })
+            answer = self.sender.try_send_request(request) => {
+                answer.map_err(|error| self.classify(error, before))
             }
+        };
+        let answer = answer.and_then(check_coding);
+        if answer.is_err() {
+            // hyper may have given up, but its task still holds the stream.
+            self.task = None;
         }
+        answer
     }
 
-    fn classify(
-        &self,
-        mut error: TrySendError<Request<TrackedBody<B>>>,
-        mark: Mark,
-        failure: &BodyFailure,
-    ) -> Unsent<B> {
-        if let Some(request) = error.take_message() {
-            return Unsent {
-                error: SendError::NotSent(error.into_error().into()),
-                body: Some(request.into_body().into_inner()),
-            };
-        }
+    /// Tells failures apart by how far the exchange got.
+    fn classify<R>(&self, mut error: TrySendError<R>, before: (u64, u64)) -> SendError {
+        let was_taken = error.take_message().is_none();
         let error = error.into_error();
-        if let Some(error) = failure.take() {
-            SendError::RequestBody(error)
+        let (written, read) = self.state.traffic.get();
+        if !was_taken {
+            SendError::NotSent(error.into())
         } else if error.is_parse_too_large() {
             SendError::AnswerHeadTooLarge
         } else if error.is_parse() {
             SendError::BadResponse(error.into())
-        } else if error.is_body_write_aborted() {
-            SendError::RequestBody(error.into())
-        } else if !self.traffic.has_written_since(mark) {
+        } else if written == before.0 {
             SendError::NotSent(error.into())
-        } else if !self.traffic.has_read_since(mark) {
+        } else if read == before.1 {
             SendError::NoAnswer(error.into())
         } else {
             SendError::Broken(error.into())
         }
-        .into()
     }
 
     /// Waits until the exchange is over; `None` if the connection cannot carry another one.
-    pub(super) async fn finished(mut self) -> Option<Self> {
+    pub(crate) async fn finished(mut self) -> Option<Self> {
         let ready = timeout(RELEASE_LIMIT, self.sender.ready()).await;
         matches!(ready, Ok(Ok(()))).then_some(self)
     }
 
     /// The stream after a 101, and what was read of it already.
-    pub(super) async fn into_stream(mut self) -> io::Result<(Transport, Bytes)> {
+    pub(crate) async fn into_stream(self) -> io::Result<(GatewayIo, Bytes)> {
         let closed = || io::Error::from(io::ErrorKind::UnexpectedEof);
-        let mut task = self.task.take().ok_or_else(closed)?;
-        let ended = timeout(UPGRADE_LIMIT, &mut task.0).await?;
+        let ended = timeout(UPGRADE_LIMIT, self.task.ok_or_else(closed)?).await?;
         ended.map_err(io::Error::other)?.ok_or_else(closed)
     }
 }
 
-impl<B> Pooled for Http1Connection<B> {
-    fn opened(&self) -> Instant {
-        self.opened
-    }
-
-    fn ended(&self) -> Option<Instant> {
-        self.ended.get()
-    }
-
-    fn is_ready(&self) -> bool {
-        self.sender.is_ready()
-    }
-
-    fn taken(&mut self) {
-        self.is_reused = true;
+/// Runs a connection to its end. It is not shut down: another protocol may go on with the stream.
+async fn connection_task<B: SendBody>(
+    connection: http1::Connection<TokioIo<GatewayIo>, PacedBody<B>>,
+    state: Rc<ConnectionState>,
+) -> Option<(GatewayIo, Bytes)> {
+    let outcome = connection.without_shutdown().await;
+    state.ended.set(Some(Instant::now()));
+    match outcome {
+        Ok(parts) => Some((parts.io.into_inner(), parts.read_buf)),
+        Err(error) => {
+            tracing::debug!(%error, "a connection to the gateway has ended");
+            None
+        }
     }
 }
 
-impl Drop for ConnectionTask {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+/// Notifies when a request gets more interim answers than it may.
+fn limit_interim<B>(request: &mut Request<B>) -> Arc<Notify> {
+    let too_many = Arc::new(Notify::new());
+    let (count, notify) = (AtomicUsize::new(0), Arc::clone(&too_many));
+    hyper::ext::on_informational(request, move |_| {
+        if count.fetch_add(1, Ordering::Relaxed) >= MAX_INTERIM {
+            notify.notify_one();
+        }
+    });
+    too_many
 }
 
-impl InterimCounter {
-    fn watch<B>(self: &Arc<Self>, request: &mut Request<B>) {
-        let counter = Arc::clone(self);
-        hyper::ext::on_informational(request, move |_| {
-            if counter.count.fetch_add(1, Ordering::Relaxed) >= MAX_INTERIM {
-                counter.waker.wake();
-            }
-        });
-    }
-}
-
-/// Whether a body has another transfer coding than `chunked`. hyper looks at the last coding only, so the body
-/// would not be what it seems.
-fn is_other_coding(answer: &Response<Incoming>) -> bool {
+/// Refuses another transfer coding than `chunked`, once. hyper looks at the last coding only, so
+/// the body would not be what it seems.
+fn check_coding(answer: Response<Incoming>) -> Result<Response<Incoming>, SendError> {
     let mut codings = answer.headers().get_all(TRANSFER_ENCODING).iter();
     let first = codings.next();
     let is_chunked = first.is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
-    !is_chunked || codings.next().is_some()
+    if is_chunked && codings.next().is_none() {
+        return Ok(answer);
+    }
+    let message = "its Transfer-Encoding is not chunked, once";
+    Err(SendError::BadResponse(message.into()))
 }
 
-/// Runs a connection to its end.
-async fn drive<B>(
-    mut connection: http1::Connection<TokioIo<CountedIo<Transport>>, TrackedBody<B>>,
-    traffic: Rc<Traffic>,
-    ended: Rc<Cell<Option<Instant>>>,
-) -> Option<(Transport, Bytes)>
-where
-    B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<BoxError>,
-{
-    // It does not shut the stream down, which another protocol may go on with.
-    let outcome = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
-    ended.set(Some(Instant::now()));
-    if let Err(error) = &outcome {
-        tracing::debug!(%error, "a connection to the gateway has ended");
+/// A request body that waits while a write does. hyper would queue as much of it as the head of an
+/// answer may have, which is a quarter of a MiB for each upload that is faster than the gateway.
+#[derive(Debug)]
+pub(crate) struct PacedBody<B> {
+    body: B,
+    state: Rc<ConnectionState>,
+}
+
+impl<B: SendBody> Body for PacedBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        ready!(self.state.poll_writable(cx));
+        Pin::new(&mut self.body).poll_frame(cx)
     }
-    let parts = connection.into_parts();
-    let is_open = outcome.is_ok() && !traffic.is_read_closed();
-    is_open.then(|| (parts.io.into_inner().into_inner(), parts.read_buf))
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }

@@ -1,211 +1,262 @@
-//! The bytes of an HTTP/1.1 connection, counted, so that an error can be told apart by how far the exchange got.
+//! The bytes of a connection to the gateway, counted, and for HTTP/2 coalesced.
+//!
+//! Most of what HTTP/2 saves is that the frames of many requests share TLS records and system
+//! calls. `h2` flushes after each longer frame, so its flush does nothing here: frames are
+//! buffered, and written once at the end of each turn of the connection task.
 
-use std::cell::{Cell, RefCell};
-use std::io;
-use std::pin::Pin;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::{AbortHandle, spawn_local};
+use tokio::time::Instant;
 
-/// How much a connection has carried since it was opened.
-#[derive(Debug, Default)]
-pub(super) struct Traffic {
-    written: Cell<u64>,
-    read: Cell<u64>,
-    is_read_closed: Cell<bool>,
-    /// Whether the last write has to wait until the peer reads.
+use crate::upstream::connector::Transport;
+
+/// How many bytes of HTTP/2 frames are held back at most; beyond, they are written at once.
+const MAX_COALESCED: usize = 64 * 1024;
+
+/// What the tasks, the user and the pool know of one connection.
+#[derive(Debug)]
+pub(crate) struct ConnectionState {
+    pub(crate) opened: Instant,
+    pub(crate) idle_since: Cell<Instant>,
+    /// When the gateway closed it, or sent something that was not asked for.
+    pub(crate) ended: Cell<Option<Instant>>,
+    pub(crate) has_answered: Cell<bool>,
+    /// Bytes written and read since it was opened.
+    pub(super) traffic: Cell<(u64, u64)>,
+    /// The last write waits until the gateway reads.
     is_write_blocked: Cell<bool>,
-    /// Who waits for that.
-    writable: RefCell<Option<Waker>>,
+    waiter: RefCell<Option<Waker>>,
 }
 
-/// A point in the traffic of a connection.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Mark {
-    written: u64,
-    read: u64,
-}
-
-impl Traffic {
-    pub(super) fn mark(&self) -> Mark {
-        Mark {
-            written: self.written.get(),
-            read: self.read.get(),
+impl ConnectionState {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            opened: now,
+            idle_since: Cell::new(now),
+            ended: Cell::default(),
+            has_answered: Cell::default(),
+            traffic: Cell::default(),
+            is_write_blocked: Cell::default(),
+            waiter: RefCell::default(),
         }
     }
 
-    pub(super) fn has_written_since(&self, mark: Mark) -> bool {
-        self.written.get() != mark.written
+    /// How long it had been idle when it ended.
+    pub(crate) fn idle_until_end(&self) -> Duration {
+        let ended = self.ended.get().unwrap_or_else(Instant::now);
+        ended.saturating_duration_since(self.idle_since.get())
     }
 
-    pub(super) fn has_read_since(&self, mark: Mark) -> bool {
-        self.read.get() != mark.read
-    }
-
-    /// Whether the peer has closed the connection, or reading has failed.
-    pub(super) fn is_read_closed(&self) -> bool {
-        self.is_read_closed.get()
-    }
-
-    /// Ready unless a write waits for the peer.
+    /// Ready unless a write waits for the gateway.
     pub(super) fn poll_writable(&self, cx: &Context<'_>) -> Poll<()> {
         if !self.is_write_blocked.get() {
             return Poll::Ready(());
         }
-        *self.writable.borrow_mut() = Some(cx.waker().clone());
+        self.wake_later(cx);
         Poll::Pending
     }
 
-    fn set_write_blocked(&self, is_blocked: bool) {
-        self.is_write_blocked.set(is_blocked);
-        if !is_blocked && let Some(waker) = self.writable.take() {
-            waker.wake();
+    /// Wakes this task when a write goes on, or after the next turn of an HTTP/2 connection.
+    pub(super) fn wake_later(&self, cx: &Context<'_>) {
+        self.waiter.replace(Some(cx.waker().clone()));
+    }
+
+    fn wake(&self) {
+        if let Some(waiter) = self.waiter.take() {
+            waiter.wake();
         }
     }
 }
 
-/// A stream that counts its bytes.
-///
-/// A write that fails does not end the exchange: hyper would give up at once, and the gateway may have
-/// answered before it closed the connection. So the write stays pending, and the end of reading, which
-/// follows from the same cause, ends the exchange after what is still to be read.
+/// The stream of one connection. Clones share it.
+#[derive(Clone, Debug)]
+pub struct GatewayIo(Rc<RefCell<Inner>>);
+
 #[derive(Debug)]
-pub(super) struct CountedIo<S> {
-    stream: S,
-    traffic: Rc<Traffic>,
+struct Inner {
+    /// Without capacity for HTTP/1.1, so that it passes everything on at once.
+    writer: BufWriter<Transport>,
+    coalesces: bool,
+    state: Rc<ConnectionState>,
     has_failed: bool,
+    /// Held after a protocol switch, until the stream is dropped.
+    permit: Option<OwnedSemaphorePermit>,
 }
 
-impl<S> CountedIo<S> {
-    pub(super) fn new(stream: S) -> (Self, Rc<Traffic>) {
-        let traffic = Rc::<Traffic>::default();
-        let io = Self {
-            stream,
-            traffic: Rc::clone(&traffic),
+impl GatewayIo {
+    pub(super) fn new(transport: Transport, coalesces: bool) -> (Self, Rc<ConnectionState>) {
+        let state = Rc::new(ConnectionState::new());
+        let capacity = if coalesces { MAX_COALESCED } else { 0 };
+        let inner = Inner {
+            writer: BufWriter::with_capacity(capacity, transport),
+            coalesces,
+            state: Rc::clone(&state),
             has_failed: false,
+            permit: None,
         };
-        (io, traffic)
+        (Self(Rc::new(RefCell::new(inner))), state)
     }
 
-    pub(super) fn into_inner(self) -> S {
-        self.stream
+    /// Makes it a plain stream after a protocol switch, which holds the permit of its connection.
+    pub(crate) fn switch(&self, permit: OwnedSemaphorePermit) {
+        self.0.borrow_mut().permit = Some(permit);
     }
+}
 
+impl Inner {
+    /// A write that fails does not end the exchange: hyper would give up at once, and the gateway
+    /// may have answered before it closed the connection, or said up to which request it got
+    /// (GOAWAY). The end of reading, which follows from the same cause, ends the exchange after
+    /// what is still to be read.
     fn settle<T>(&mut self, cx: &Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if let Poll::Ready(Err(error)) = &outcome {
-            tracing::debug!(%error, "writing to the gateway has failed");
-            self.has_failed = true;
-            cx.waker().wake_by_ref();
+        match outcome {
+            Poll::Ready(Err(error)) if self.permit.is_none() => {
+                tracing::debug!(%error, "writing to the gateway has failed");
+                self.has_failed = true;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.has_failed {
             return Poll::Pending;
         }
-        outcome
+        let flushed = Pin::new(&mut self.writer).poll_flush(cx);
+        self.settle(cx, flushed)
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for CountedIo<S> {
+impl AsyncRead for GatewayIo {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let Inner { writer, state, .. } = &mut *self.0.borrow_mut();
         let before = buffer.filled().len();
-        let outcome = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if outcome.is_ready() {
-            let count = (buffer.filled().len() - before) as u64;
-            let traffic = &self.traffic;
-            traffic.read.set(traffic.read.get() + count);
-            traffic
-                .is_read_closed
-                .set(count == 0 && buffer.remaining() > 0);
-        }
-        outcome
+        let outcome = ready!(Pin::new(writer).poll_read(cx, buffer));
+        let count = buffer.filled().len() - before;
+        let (written, read) = state.traffic.get();
+        state.traffic.set((written, read + count as u64));
+        Poll::Ready(outcome)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for CountedIo<S> {
+impl AsyncWrite for GatewayIo {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
+        slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.has_failed {
-            return Poll::Pending;
+        let inner = &mut *self.0.borrow_mut();
+        match (inner.has_failed, inner.coalesces) {
+            (false, _) => {}
+            // `h2` stops reading when it cannot write, so what it writes is discarded.
+            (true, true) => return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum())),
+            (true, false) => return Poll::Pending,
         }
-        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.traffic.set_write_blocked(outcome.is_pending());
-        if let Poll::Ready(Ok(count)) = &outcome {
-            let written = &self.traffic.written;
-            written.set(written.get() + *count as u64);
+        let outcome = Pin::new(&mut inner.writer).poll_write_vectored(cx, slices);
+        let state = &inner.state;
+        state.is_write_blocked.set(outcome.is_pending());
+        if let Poll::Ready(outcome) = &outcome {
+            state.wake();
+            let (written, read) = state.traffic.get();
+            let count = outcome.as_ref().map_or(0, |count| *count as u64);
+            state.traffic.set((written + count, read));
         }
-        self.settle(cx, outcome)
+        inner.settle(cx, outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.0.borrow().writer.is_write_vectored()
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.has_failed {
-            return Poll::Pending;
-        }
-        let outcome = Pin::new(&mut self.stream).poll_flush(cx);
-        self.settle(cx, outcome)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-/// A stream that holds a permit until it is dropped.
-pub(super) struct Permitted<S> {
-    stream: S,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl<S> Permitted<S> {
-    pub(super) fn new(stream: S, permit: OwnedSemaphorePermit) -> Self {
-        Self {
-            stream,
-            _permit: permit,
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let inner = &mut *self.0.borrow_mut();
+        match inner.coalesces {
+            true => Poll::Ready(Ok(())),
+            false => inner.poll_flush(cx),
         }
     }
-}
 
-impl<S: AsyncRead + Unpin> AsyncRead for Permitted<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0.borrow_mut().writer).poll_shutdown(cx)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Permitted<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+/// The task that moves the bytes of a connection, aborted on drop: a gateway that reads nothing
+/// must not keep it.
+#[derive(Debug, Default)]
+pub(super) struct TransportTask(Rc<OnceCell<AbortHandle>>);
+
+impl Drop for TransportTask {
+    fn drop(&mut self) {
+        self.0.get().into_iter().for_each(AbortHandle::abort);
+    }
+}
+
+/// Runs the tasks of one connection. The first one that hyper spawns moves the bytes, and writes
+/// them at the end of each turn; the others wait for answers, and must not write, or they would
+/// take its wake-ups.
+#[derive(Clone, Debug)]
+pub(super) struct CoalescingExecutor {
+    io: GatewayIo,
+    task: Rc<OnceCell<AbortHandle>>,
+}
+
+impl CoalescingExecutor {
+    pub(super) fn new(io: &GatewayIo) -> (Self, TransportTask) {
+        let task = TransportTask::default();
+        let executor = Self {
+            io: io.clone(),
+            task: Rc::clone(&task.0),
+        };
+        (executor, task)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+    async fn run(self, connection: impl Future<Output = ()>) {
+        let mut connection = pin!(connection);
+        poll_fn(|cx| {
+            let ended = connection.as_mut().poll(cx);
+            let inner = &mut *self.io.0.borrow_mut();
+            inner.state.wake();
+            // If it is still being written, the task is woken when that goes on.
+            let _ = inner.poll_flush(cx);
+            ended
+        })
+        .await;
+        self.io.0.borrow().state.ended.set(Some(Instant::now()));
     }
+}
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for CoalescingExecutor {
+    fn execute(&self, future: F) {
+        if self.task.get().is_some() {
+            spawn_local(future);
+        } else {
+            let task = spawn_local(self.clone().run(future));
+            self.task.get_or_init(|| task.abort_handle());
+        }
     }
 }

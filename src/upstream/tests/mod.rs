@@ -3,6 +3,7 @@
 mod egress;
 mod http1;
 mod http2;
+mod pool;
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,14 +15,14 @@ use bytes::Bytes;
 use http::Request;
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
-use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
+use super::pool::*;
 use super::*;
-use crate::config::{Config, with_upstream};
+use crate::config::with_upstream;
 
 type TestBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>>;
 
@@ -30,12 +31,17 @@ const LIMITS: AnswerLimits = AnswerLimits {
     fields: AnswerLimits::MAX_FIELDS,
 };
 
+const POOL: PoolConfig = PoolConfig {
+    connections: 9,
+    idle: Duration::from_secs(50),
+    age: Duration::from_secs(600),
+    http2: true,
+};
+
 /// Runs a test as a worker runs its tasks, for at most 20 seconds.
 fn run(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().build().unwrap();
     LocalSet::new().block_on(&runtime, async {
         let limited = timeout(Duration::from_secs(20), test);
         limited.await.expect("the test has to come to an end");
@@ -46,7 +52,7 @@ async fn pause() {
     tokio::time::sleep(Duration::from_millis(30)).await;
 }
 
-/// A gateway of which the test plays the part.
+/// A gateway that the test plays.
 struct Gateway {
     listener: TcpListener,
     address: SocketAddr,
@@ -65,39 +71,32 @@ impl Gateway {
         Link(stream)
     }
 
-    fn config(&self, scheme: &str) -> Config {
-        with_upstream(&format!("{scheme}://{}", self.address)).unwrap()
+    async fn dial(&self) -> Transport {
+        Either::Left(TcpStream::connect(self.address).await.unwrap())
     }
 
-    fn upstream(&self) -> (Rc<Upstream<TestBody>>, OriginId) {
-        self.upstream_with("http", &[], |_| {})
-    }
-
-    fn upstream_with(
-        &self,
-        scheme: &str,
-        roots: &[CertificateDer<'static>],
-        change: impl FnOnce(&mut PoolConfig),
-    ) -> (Rc<Upstream<TestBody>>, OriginId) {
-        let mut config = self.config(scheme);
-        change(&mut config.pool);
+    fn upstream(&self) -> Upstream<TestBody> {
+        let config = with_upstream(&format!("http://{}", self.address)).unwrap();
         let network = Network {
-            tls: TlsSettings::new(roots).unwrap(),
+            tls: TlsSettings::new(&[]).unwrap(),
             resolver: Resolver::system(),
         };
-        let limit = Duration::from_secs(5);
-        let mut upstream = Upstream::new(network, &config.pool, limit, LIMITS, 1);
-        let origin = upstream.add(&config.routes[0]).unwrap();
-        (Rc::new(upstream), origin)
+        let mut upstream = Upstream::new(network, &POOL, Duration::from_secs(5), LIMITS, 1);
+        assert_eq!(upstream.add(&config.routes[0]).unwrap(), 0);
+        upstream
     }
 
-    /// A new connection, seen from both ends.
-    async fn connected(&self) -> (Connection<TestBody>, Link) {
-        let (upstream, origin) = self.upstream();
-        let acquired = upstream.acquire(origin, Reuse::Any, Mode::Exclusive);
+    /// A new connection, seen from both ends, and the statistics of its pool.
+    async fn connected(&self) -> (Connection<TestBody>, Link, PoolStats) {
+        let upstream = self.upstream();
+        let acquired = upstream.acquire(0, Reuse::Any, Mode::Exclusive);
         let (acquired, link) = tokio::join!(acquired, self.accept());
-        (acquired.unwrap().0, link)
+        (acquired.unwrap().0, link, stats(&upstream))
     }
+}
+
+fn stats(upstream: &Upstream<TestBody>) -> PoolStats {
+    upstream.pool_stats().next().unwrap().1
 }
 
 /// A connection, on the gateway's side.
@@ -120,28 +119,26 @@ impl Link {
     /// Reads a request without a body and answers it.
     async fn answer(&mut self, answer: &str) {
         self.head().await;
-        self.write(answer).await;
+        // The client may close before it was written to its end.
+        let _ = self.0.write_all(answer.as_bytes()).await;
     }
 
-    /// Whether the client has closed the connection.
+    /// True if the client has closed the connection.
     async fn is_closed(&mut self) -> bool {
         let mut byte = [0];
         let read = timeout(Duration::from_secs(5), self.0.read(&mut byte)).await;
         matches!(read, Ok(Ok(0) | Err(_)))
     }
-}
 
-fn empty() -> TestBody {
-    Box::pin(Empty::new().map_err(|never| match never {}))
-}
-
-fn full(bytes: impl Into<Bytes>) -> TestBody {
-    Box::pin(Full::new(bytes.into()).map_err(|never| match never {}))
+    /// Closes the connection with a reset.
+    fn reset(self) -> io::Result<()> {
+        socket2::SockRef::from(&self.0).set_linger(Some(Duration::ZERO))
+    }
 }
 
 type Pieces = mpsc::UnboundedSender<Result<Frame<Bytes>, BoxError>>;
 
-/// A body of which the test sends the pieces.
+/// A body that the test sends in pieces.
 fn streamed() -> (Pieces, TestBody) {
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let pieces = futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx));
@@ -152,9 +149,9 @@ fn data(bytes: impl Into<Bytes>) -> Result<Frame<Bytes>, BoxError> {
     Ok(Frame::data(bytes.into()))
 }
 
-fn request(method: &str, body: TestBody) -> Request<TestBody> {
+fn post(body: TestBody) -> Request<TestBody> {
     Request::builder()
-        .method(method)
+        .method("POST")
         .uri("/v1/a?b=c")
         .header("host", "gateway.example")
         .header("authorization", "SDK-HMAC-SHA256 x")
@@ -162,26 +159,17 @@ fn request(method: &str, body: TestBody) -> Request<TestBody> {
         .unwrap()
 }
 
+fn abc() -> Request<TestBody> {
+    post(Box::pin(Full::from("abc").map_err(|never| match never {})))
+}
+
 fn get() -> Request<TestBody> {
-    request("GET", empty())
+    let mut request = post(Box::pin(Empty::new().map_err(|never| match never {})));
+    *request.method_mut() = http::Method::GET;
+    request
 }
 
 async fn text(answer: http::Response<hyper::body::Incoming>) -> String {
     let bytes = answer.into_body().collect().await.unwrap().to_bytes();
     String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("the caller went away")]
-struct CallerGone;
-
-fn has_body_error(error: &SendError) -> bool {
-    matches!(error, SendError::RequestBody(cause) if cause.is::<CallerGone>())
-}
-
-/// Closes a connection with a reset.
-fn reset(link: Link) -> io::Result<()> {
-    socket2::SockRef::from(&link.0).set_linger(Some(Duration::ZERO))?;
-    drop(link);
-    Ok(())
 }

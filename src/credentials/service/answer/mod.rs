@@ -15,7 +15,7 @@ use super::error::ServiceError;
 use crate::clock::{self, Moment};
 use crate::config::Endpoint;
 use crate::credentials::types::{Credentials, Lease, Origin, Secret};
-use crate::upstream::{Network, OneshotResponse};
+use crate::upstream::Network;
 
 /// A service's clock that differs less than this from this machine's counts as the same, in milliseconds.
 const SAME_CLOCK: i64 = 2000;
@@ -83,14 +83,11 @@ impl Answer {
         request: Request<Bytes>,
         limit: Duration,
     ) -> Result<Self, ServiceError> {
-        let OneshotResponse {
-            status,
-            headers,
-            body,
-        } = network.oneshot(endpoint, request, limit).await?;
+        let response = network.oneshot(endpoint, request, limit).await?;
+        let (head, body) = response.into_parts();
         Ok(Self {
-            status,
-            headers,
+            status: head.status,
+            headers: head.headers,
             body,
             at: Moment::now(),
         })

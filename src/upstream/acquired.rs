@@ -1,0 +1,126 @@
+//! A connection that a request has acquired, over either protocol.
+
+use std::io;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::connection::{
+    ConnectionState, GatewayIo, Http1Connection, Http2Connection, SendBody, SendError,
+};
+use super::pool::Pool;
+
+/// A connection that was acquired for one request.
+///
+/// It belongs to the answer as well: keep it until the answer's body was read to its end, then
+/// [release](Self::release) it. Dropping it closes an HTTP/1.1 connection and ends an HTTP/2
+/// stream.
+#[derive(Debug)]
+pub struct Connection<B: SendBody> {
+    protocol: Protocol<B>,
+    /// Held until drop: it bounds the connections to the origin.
+    permit: OwnedSemaphorePermit,
+}
+
+/// A connection without its permit.
+#[derive(Debug)]
+pub(super) enum Protocol<B: SendBody> {
+    Http1(Http1Connection<B>, Rc<Pool<B>>),
+    Http2(Rc<Http2Connection<B>>),
+}
+
+impl<B: SendBody> Connection<B> {
+    pub(super) fn new(protocol: Protocol<B>, permit: OwnedSemaphorePermit) -> Self {
+        Self { protocol, permit }
+    }
+
+    fn state(&self) -> &ConnectionState {
+        match &self.protocol {
+            Protocol::Http1(connection, _) => &connection.state,
+            Protocol::Http2(connection) => &connection.state,
+        }
+    }
+
+    /// True if it has carried an answer before, so that the gateway may be closing it for being
+    /// idle.
+    #[must_use]
+    pub fn is_reused(&self) -> bool {
+        self.state().has_answered.get()
+    }
+
+    /// True for a stream of a connection that other requests share.
+    #[must_use]
+    pub fn is_http2(&self) -> bool {
+        matches!(self.protocol, Protocol::Http2(_))
+    }
+
+    /// Sends a request and receives the head of its answer, which may arrive while the body is
+    /// still sent; the upload goes on then. Interim answers are dropped; a 101 is returned, even if
+    /// it was not asked for.
+    ///
+    /// The request has an origin-form target and a `Host` header. Over HTTP/2, `:authority` is the
+    /// origin's, and headers of the connection are left out.
+    ///
+    /// # Errors
+    ///
+    /// A [`SendError`]. If the request body failed, that is one of these too.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes an HTTP/1.1 connection, and resets an HTTP/2 stream.
+    pub async fn send(&mut self, request: Request<B>) -> Result<Response<Incoming>, SendError> {
+        let answer = match &mut self.protocol {
+            Protocol::Http1(connection, _) => connection.send(request).await,
+            Protocol::Http2(connection) => connection.send(request).await,
+        };
+        if answer.is_ok() {
+            self.state().has_answered.set(true);
+        }
+        answer
+    }
+
+    /// Returns it to the pool once both sides have finished the exchange, or closes it if it cannot
+    /// carry another one. An HTTP/2 stream ends. To be called within a `LocalSet`.
+    pub fn release(self) {
+        let Protocol::Http1(connection, pool) = self.protocol else {
+            return;
+        };
+        if connection.sender.is_ready() {
+            pool.put(connection);
+        } else if !connection.sender.is_closed() {
+            // hyper notices a moment after the last byte that it was the last.
+            let permit = self.permit;
+            tokio::task::spawn_local(async move {
+                let finished = connection.finished().await;
+                drop(permit);
+                if let Some(connection) = finished {
+                    pool.put(connection);
+                }
+            });
+        }
+    }
+
+    /// Prevents further requests over a shared connection on which the gateway does not answer.
+    pub fn mark_unusable(&self) {
+        if let Protocol::Http2(connection) = &self.protocol {
+            connection.is_unusable.set(true);
+        }
+    }
+
+    /// The stream of the new protocol after a 101, and what was read of it already.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::Unsupported`] over HTTP/2, and what ended the connection.
+    pub async fn into_stream(self) -> io::Result<(GatewayIo, Bytes)> {
+        let Protocol::Http1(connection, _) = self.protocol else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let (stream, read_ahead) = connection.into_stream().await?;
+        stream.switch(self.permit);
+        Ok((stream, read_ahead))
+    }
+}

@@ -1,0 +1,217 @@
+//! Opens connections: DNS, TCP, the egress proxy of the network if there is one, TLS.
+
+use std::collections::HashSet;
+use std::error::Error as StdError;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use http::header::{HOST, PROXY_AUTHORIZATION};
+use http_body_util::Empty;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::happy_eyeballs;
+use super::resolve::Resolver;
+use super::tls::{TlsSettings, TlsSetupError};
+use crate::config::{EgressProxy, Route, Scheme, UpstreamUrl};
+use crate::error::Error;
+
+/// The most that is read of the answer of an egress proxy, in bytes.
+const MAX_CONNECT_ANSWER: usize = 16 * 1024;
+
+/// How connections are made. Clones are equal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Trust in gateways.
+    pub tls: TlsSettings,
+    /// Where addresses come from.
+    pub resolver: Resolver,
+}
+
+impl Network {
+    /// Resolves the upstream of each route, and warns of names that have no address. A name server
+    /// may come up later than the proxy, so that is no reason not to start.
+    pub async fn look_ahead(&self, routes: &[Route], limit: Duration) {
+        let mut known = HashSet::new();
+        for route in routes {
+            let Ok(origin) = Origin::new(&route.upstream, route.egress.as_ref()) else {
+                continue;
+            };
+            let (host, port) = origin.first_hop();
+            if known.insert(host.to_owned())
+                && let Err(error) = within(limit, self.resolver.addresses(host, port)).await
+            {
+                tracing::warn!(
+                    %error,
+                    "{host} cannot be found now; requests to it are answered with 502 until it can: check upstream, HTTPS_PROXY and DNS"
+                );
+            }
+        }
+    }
+}
+
+/// A lookup that may take this long.
+pub(super) async fn within<T>(
+    limit: Duration,
+    lookup: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    let found = timeout(limit, lookup).await;
+    found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// The error for a connection that could not be used.
+pub(super) fn unreachable(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
+    Error::UpstreamUnreachable(io::Error::other(cause))
+}
+
+/// How long each step of connecting took; `None` for a step that was not needed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnectTimes {
+    /// The name lookup.
+    pub dns: Option<Duration>,
+    /// The TCP connection, and the tunnel through an egress proxy.
+    pub tcp: Option<Duration>,
+    /// The TLS handshake.
+    pub tls: Option<Duration>,
+}
+
+/// The bytes of a connection, with or without TLS.
+pub(super) type Transport = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
+/// Where connections go. It comes from the configuration alone, never from a caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    scheme: Scheme,
+    host: String,
+    port: u16,
+    pub(super) server_name: ServerName<'static>,
+    egress: Option<EgressProxy>,
+}
+
+impl Origin {
+    /// The origin of a URL, reached through the egress proxy if there is one.
+    pub(super) fn new(
+        url: &UpstreamUrl,
+        egress: Option<&EgressProxy>,
+    ) -> Result<Self, TlsSetupError> {
+        let server_name = ServerName::try_from(url.host.clone());
+        Ok(Self {
+            scheme: url.scheme,
+            host: url.host.clone(),
+            port: url.port,
+            server_name: server_name.map_err(|_| TlsSetupError::ServerName)?,
+            egress: egress.cloned(),
+        })
+    }
+
+    /// Connects within `limit`, which covers every step, to one of the addresses of
+    /// [`Self::first_hop`].
+    pub(super) async fn connect(
+        &self,
+        network: &Network,
+        addresses: impl Future<Output = io::Result<Vec<SocketAddr>>>,
+        offers_http2: bool,
+        limit: Duration,
+    ) -> Result<(Transport, ConnectTimes), Error> {
+        let started = Instant::now();
+        let addresses = within(limit, addresses).await.map_err(Error::Dns)?;
+        let resolved = Instant::now();
+        let mut times = ConnectTimes {
+            dns: Some(resolved - started),
+            ..ConnectTimes::default()
+        };
+        let connecting = async {
+            let tcp = self.connect_tcp(&addresses).await?;
+            let connected = Instant::now();
+            times.tcp = Some(connected - resolved);
+            if !self.is_secure() {
+                return Ok((Either::Left(tcp), times));
+            }
+            let name = self.server_name.clone();
+            let tls = network.tls.connect(name, offers_http2, tcp).await;
+            let tls = Box::new(tls.map_err(Error::Tls)?);
+            times.tls = Some(connected.elapsed());
+            Ok((Either::Right(tls), times))
+        };
+        timeout_at(started + limit, connecting)
+            .await
+            .map_err(|_| Error::ConnectTimeout)?
+    }
+
+    /// Connects over TCP to one of these addresses, and through the egress proxy if there is one.
+    pub(super) async fn connect_tcp(&self, addresses: &[SocketAddr]) -> Result<TcpStream, Error> {
+        let tcp = happy_eyeballs::connect(addresses)
+            .await
+            .map_err(Error::UpstreamUnreachable)?;
+        match &self.egress {
+            Some(proxy) => tunnel(tcp, proxy, &self.host, self.port).await,
+            None => Ok(tcp),
+        }
+    }
+
+    /// Host and port of the TCP connection: the upstream's, or those of the egress proxy.
+    pub(super) fn first_hop(&self) -> (&str, u16) {
+        match &self.egress {
+            Some(proxy) => (&proxy.host, proxy.port),
+            None => (&self.host, self.port),
+        }
+    }
+
+    /// True if the origin is reached over TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        self.scheme == Scheme::Https
+    }
+}
+
+/// Asks the egress proxy at the other end of `tcp` for a tunnel to a host; then the connection is
+/// as if it were direct.
+pub(super) async fn tunnel(
+    tcp: TcpStream,
+    proxy: &EgressProxy,
+    host: &str,
+    port: u16,
+) -> Result<TcpStream, Error> {
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(MAX_CONNECT_ANSWER);
+    let handshake = builder.handshake(TokioIo::new(tcp)).await;
+    let (mut sender, connection) = handshake.map_err(unreachable)?;
+    let _task = AbortOnDropHandle::new(tokio::spawn(connection.with_upgrades()));
+    let request = connect_request(proxy, host, port).map_err(unreachable)?;
+    let answer = sender.send_request(request).await.map_err(unreachable)?;
+    if !answer.status().is_success() {
+        let status = answer.status().as_u16();
+        return Err(Error::EgressRefused { status });
+    }
+    let upgraded = hyper::upgrade::on(answer).await.map_err(unreachable)?;
+    match upgraded.downcast::<TokioIo<TcpStream>>() {
+        // The gateway says nothing before it is spoken to.
+        Ok(parts) if parts.read_buf.is_empty() => Ok(parts.io.into_inner()),
+        _ => Err(unreachable("the egress proxy sent more than its answer")),
+    }
+}
+
+fn connect_request(
+    proxy: &EgressProxy,
+    host: &str,
+    port: u16,
+) -> Result<Request<Empty<Bytes>>, http::Error> {
+    let authority = if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    };
+    let mut request = Request::connect(&authority).header(HOST, &authority);
+    if let Some(authorization) = &proxy.authorization {
+        request = request.header(PROXY_AUTHORIZATION, authorization);
+    }
+    request.body(Empty::new())
+}
