@@ -1,24 +1,30 @@
 //! How requests authenticate at the gateway: by a signature, or by a secret in a header.
+//!
+//! It works on an [`http::Request`] that holds the proxy's own headers, and on the hash of its
+//! body. A signature is made when the connection is there, so that the time a request has waited
+//! does not count, and anew for every attempt. It covers the proxy's own headers only: others may
+//! change on the way to the gateway.
 
-use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE,
-};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
+use std::sync::Arc;
+
+use http::header::AUTHORIZATION;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::body::RequestBody;
 use super::key_breaker::{KeyBreaker, KeyBreakers, Permit};
-use super::loop_detection::HOP_HEADER;
-use super::prepare::Prepared;
-use super::sign::{Signable, SigningKey};
-use crate::config::Route;
-use crate::credentials::{Issued, Kind, Secret};
+use crate::credentials::{Credentials, Issued, Kind, Secret};
 use crate::error::Error;
 use crate::gateway::Shows;
-use crate::signature::SigningDate;
+use crate::signature::{
+    CONTENT_HASH_HEADER, CanonicalRequest, DATE_HEADER, Payload, PayloadHash, Signer, SigningDate,
+    Target, UNSIGNED_PAYLOAD,
+};
 
-const STAGE: HeaderName = HeaderName::from_static("x-stage");
+/// The stage of the API that the request is for.
+pub(super) const STAGE: HeaderName = HeaderName::from_static("x-stage");
 const PROJECT_ID: HeaderName = HeaderName::from_static("x-project-id");
+const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-security-token");
 const APP_CODE: HeaderName = HeaderName::from_static("x-apig-appcode");
 const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 
@@ -27,31 +33,20 @@ const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 pub(super) enum RequestAuth {
     /// By a signature with this key.
     Signature(SigningKey),
-    /// By a secret in a header.
-    Header(HeaderAuth),
-}
-
-/// A secret that is sent as it is.
-#[derive(Clone, Debug)]
-pub(super) struct HeaderAuth {
-    kind: Kind,
-    secret: SecretString,
-    project_id: Option<HeaderValue>,
+    /// By a secret that is sent as it is.
+    Header {
+        kind: Kind,
+        secret: SecretString,
+        project_id: Option<HeaderValue>,
+    },
 }
 
 /// A request that may be sent. Only [`RequestAuth::apply`] makes one.
-pub(super) struct Signed(Request<RequestBody>);
+pub(super) struct Signed<B>(Request<B>);
 
-/// What the head of one attempt depends on besides the request.
-pub(super) struct Attempt<'a> {
-    pub(super) route: &'a Route,
-    pub(super) date: SigningDate,
-    pub(super) is_http2: bool,
-}
-
-impl Signed {
+impl<B> Signed<B> {
     /// Takes the request out for sending.
-    pub(super) fn into_request(self) -> Request<RequestBody> {
+    pub(super) fn into_request(self) -> Request<B> {
         self.0
     }
 }
@@ -65,35 +60,35 @@ impl RequestAuth {
         breakers: &KeyBreakers,
     ) -> Option<Self> {
         let project_id = project_id.or(issued.project_id.as_ref()).cloned();
-        match &issued.secret {
+        Some(match &issued.secret {
             Secret::Key(credentials) => {
-                let key = SigningKey::new(credentials, project_id).ok()?;
-                Some(Self::Signature(
-                    key.sharing(breakers.key_breaker(credentials)),
-                ))
+                let mut key = SigningKey::new(credentials, project_id).ok()?;
+                key.breaker = breakers.key_breaker(credentials);
+                Self::Signature(key)
             }
-            Secret::Text(secret) => Some(Self::Header(HeaderAuth {
+            Secret::Text(secret) => Self::Header {
                 kind,
                 secret: secret.clone(),
                 project_id,
-            })),
-        }
+            },
+        })
     }
 
     /// The signing key, if it is one.
     pub(super) fn key(&self) -> Option<&SigningKey> {
         match self {
             Self::Signature(key) => Some(key),
-            Self::Header(_) => None,
+            Self::Header { .. } => None,
         }
     }
 
     /// The circuit breaker of the key.
     pub(super) fn breaker(&self) -> Option<&KeyBreaker> {
-        self.key().map(|key| &**key.breaker())
+        self.key().map(|key| &*key.breaker)
     }
 
-    /// Acquires a permit to send a signed request. Other ways to authenticate need none, since nothing locks.
+    /// Acquires a permit to send a signed request. Other ways to authenticate need none, since
+    /// nothing locks.
     ///
     /// # Errors
     ///
@@ -109,7 +104,7 @@ impl RequestAuth {
     pub(super) fn shows(&self) -> Shows {
         match self {
             Self::Signature(_) => Shows::Signature,
-            Self::Header(header) => match header.kind {
+            Self::Header { kind, .. } => match kind {
                 Kind::AppCode => Shows::AppCode,
                 Kind::ApiKey => Shows::ApiKey,
                 Kind::Token | Kind::Key => Shows::Token,
@@ -120,87 +115,210 @@ impl RequestAuth {
     /// The secret that is sent as it is, and that an answer may repeat.
     pub(super) fn sent_secret(&self) -> Option<&SecretString> {
         match self {
-            Self::Signature(key) => key.security_token(),
-            Self::Header(header) => Some(&header.secret),
+            Self::Signature(key) => key.security_token.as_ref(),
+            Self::Header { secret, .. } => Some(secret),
         }
     }
 
-    /// Authenticates one attempt at a request.
+    /// Authenticates a request. `callers` are the caller's headers: they go last, because a gateway
+    /// may read the first hundred only. Without a hash the body is not signed.
     ///
     /// # Errors
     ///
     /// [`Error::Internal`] if the request cannot be signed although it was let through.
-    pub(super) fn apply(
+    pub(super) fn apply<B>(
         &self,
-        prepared: &Prepared,
-        attempt: &Attempt<'_>,
-        body: RequestBody,
-    ) -> Result<Signed, Error> {
-        // The proxy's own headers go first: a gateway may read the first hundred only.
-        let mut headers = HeaderMap::with_capacity(prepared.headers.len() + 12);
-        own_headers(&mut headers, prepared, attempt);
+        mut request: Request<B>,
+        callers: &HeaderMap,
+        hash: Option<&PayloadHash>,
+        date: SigningDate,
+    ) -> Result<Signed<B>, Error> {
         match self {
-            Self::Signature(key) => {
-                let signable = Signable::new(prepared, attempt.route, key, attempt.date)?;
-                signable.sign(key, &mut headers)?;
+            Self::Signature(key) => key.sign(&mut request, hash, date)?,
+            Self::Header {
+                kind,
+                secret,
+                project_id,
+            } => {
+                let (name, prefix) = match kind {
+                    Kind::AppCode => (APP_CODE, ""),
+                    // The prefix is documented for the API keys of MaaS (maas-modelarts-0080).
+                    Kind::ApiKey => (AUTHORIZATION, "Bearer "),
+                    Kind::Token | Kind::Key => (AUTH_TOKEN, ""),
+                };
+                let headers = request.headers_mut();
+                headers.extend(
+                    project_id
+                        .clone()
+                        .map(|project_id| (PROJECT_ID, project_id)),
+                );
+                headers.insert(name, sensitive(&[prefix, secret.expose_secret()].concat())?);
             }
-            Self::Header(header) => header.add_to(&mut headers)?,
         }
-        for (name, value) in &prepared.headers {
-            headers.append(name, value.clone());
+        for (name, value) in callers {
+            request.headers_mut().append(name.clone(), value.clone());
         }
-        let mut request = Request::new(body);
-        *request.method_mut() = prepared.method.clone();
-        *request.uri_mut() = prepared.uri.clone();
-        *request.version_mut() = Version::HTTP_11;
-        *request.headers_mut() = headers;
         Ok(Signed(request))
     }
 }
 
-/// What the proxy sets on every request, but for what authenticates it.
-fn own_headers(headers: &mut HeaderMap, prepared: &Prepared, attempt: &Attempt<'_>) {
-    headers.insert(HOST, attempt.route.upstream.authority.clone());
-    let expects_body = [Method::POST, Method::PUT, Method::PATCH].contains(&prepared.method);
-    match prepared.body.length() {
-        // Without it, gateways answer 411 to a method that is defined with a body.
-        Some(0) if !expects_body => {}
-        Some(length) => {
-            headers.insert(CONTENT_LENGTH, length.into());
+/// A key that is ready to sign.
+#[derive(Clone, Debug)]
+pub struct SigningKey {
+    signer: Signer,
+    security_token: Option<SecretString>,
+    project_id: Option<HeaderValue>,
+    pub(super) breaker: Arc<KeyBreaker>,
+}
+
+/// The access key id or the security token cannot stand in a header.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error(
+    "the access key or the security token has characters that no header can carry; copy it again"
+)]
+pub struct SigningKeyError;
+
+impl SigningKey {
+    /// Prepares credentials for signing.
+    ///
+    /// # Errors
+    ///
+    /// [`SigningKeyError`].
+    pub fn new(
+        credentials: &Credentials,
+        project_id: Option<HeaderValue>,
+    ) -> Result<Self, SigningKeyError> {
+        let access_key = &credentials.access_key;
+        let security_token = credentials.security_token.clone();
+        let token = security_token.as_ref().map(ExposeSecret::expose_secret);
+        // Checked without making a copy that is not wiped.
+        let is_value = |text: &str| text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        if !is_value(access_key) || !token.is_none_or(is_value) {
+            return Err(SigningKeyError);
         }
-        // hyper takes the body of a GET for empty without it.
-        None if !attempt.is_http2 => {
-            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        Ok(Self {
+            signer: Signer::new(access_key, &credentials.secret_key),
+            security_token,
+            project_id,
+            breaker: Arc::default(),
+        })
+    }
+
+    /// The access key id.
+    #[cfg(test)]
+    pub(super) fn access_key(&self) -> &str {
+        self.signer.access_key()
+    }
+
+    /// Returns `true` for a temporary key.
+    pub(super) fn is_temporary(&self) -> bool {
+        self.security_token.is_some()
+    }
+
+    /// Shows the canonical request of a request with the proxy's own headers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] if the request cannot be signed although it was let through.
+    pub(super) fn canonical<B, T>(
+        &self,
+        request: &Request<B>,
+        hash: Option<&PayloadHash>,
+        date: SigningDate,
+        show: impl FnOnce(&CanonicalRequest<'_>) -> T,
+    ) -> Result<T, Error> {
+        let own = |name| request.headers().get(name);
+        let token = self.security_token.as_ref();
+        let values = [
+            ("host", own("host").map(HeaderValue::to_str)),
+            (
+                "x-project-id",
+                self.project_id.as_ref().map(HeaderValue::to_str),
+            ),
+            (
+                "x-security-token",
+                token.map(|token| Ok(token.expose_secret())),
+            ),
+            ("x-stage", own("x-stage").map(HeaderValue::to_str)),
+        ];
+        let mut headers = Vec::with_capacity(values.len());
+        for (name, value) in values {
+            let value = value.transpose();
+            let value = value.map_err(|_| Error::Internal("a header to sign is not ascii"))?;
+            headers.extend(value.map(|value| (name, value)));
         }
-        None => {}
+        let target = request.uri().path_and_query();
+        let target = Target::of_parsed(target.map_or("/", PathAndQuery::as_str));
+        let payload = hash.map_or(Payload::Declared(UNSIGNED_PAYLOAD), Payload::Hash);
+        let method = request.method().as_str();
+        let canonical = CanonicalRequest::new(method, target, &headers, &date, payload);
+        let canonical = canonical
+            .map_err(|_| Error::BadRequest("the method is not written in capital letters"))?;
+        Ok(show(&canonical))
     }
-    headers.insert(STAGE, attempt.route.stage.clone());
-    headers.insert(HOP_HEADER, prepared.hops.clone());
-    if prepared.is_websocket {
-        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    }
-    if attempt.is_http2 && prepared.context.takes_trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
+
+    /// Adds the signature and what belongs to it to the headers.
+    fn sign<B>(
+        &self,
+        request: &mut Request<B>,
+        hash: Option<&PayloadHash>,
+        date: SigningDate,
+    ) -> Result<(), Error> {
+        let authorization = self.canonical(request, hash, date, |canonical| {
+            tracing::trace!(canonical_request = %canonical.redacted(), "signing");
+            self.signer.sign(canonical)
+        })?;
+        let headers = request.headers_mut();
+        headers.extend(self.project_id.clone().map(|value| (PROJECT_ID, value)));
+        if let Some(token) = &self.security_token {
+            headers.insert(SECURITY_TOKEN, value(token.expose_secret())?);
+        }
+        headers.insert(DATE_HEADER, value(date.as_str())?);
+        if hash.is_none() {
+            let unsigned = HeaderValue::from_static(UNSIGNED_PAYLOAD);
+            headers.insert(CONTENT_HASH_HEADER, unsigned);
+        }
+        let authorization = HeaderValue::try_from(authorization);
+        headers.insert(AUTHORIZATION, authorization.map_err(|_| NOT_A_VALUE)?);
+        Ok(())
     }
 }
 
-impl HeaderAuth {
-    fn add_to(&self, headers: &mut HeaderMap) -> Result<(), Error> {
-        if let Some(project_id) = &self.project_id {
-            headers.insert(PROJECT_ID, project_id.clone());
-        }
-        let (name, prefix) = match self.kind {
-            Kind::AppCode => (APP_CODE, ""),
-            // The prefix is documented for the API keys of MaaS (maas-modelarts-0080).
-            Kind::ApiKey => (AUTHORIZATION, "Bearer "),
-            Kind::Token | Kind::Key => (AUTH_TOKEN, ""),
+const NOT_A_VALUE: Error = Error::Internal("a header of the proxy's own is no header value");
+
+fn value(text: &str) -> Result<HeaderValue, Error> {
+    HeaderValue::from_str(text).map_err(|_| NOT_A_VALUE)
+}
+
+fn sensitive(secret: &str) -> Result<HeaderValue, Error> {
+    let mut value = value(secret)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_not_shown_and_refused_if_no_header_can_carry_it() {
+        let key = |access_key: &str, token: &str| {
+            let credentials = Credentials {
+                access_key: access_key.to_owned(),
+                secret_key: "MARKERsecret".into(),
+                security_token: Some(token.into()),
+            };
+            SigningKey::new(&credentials, None)
         };
-        let value = [prefix, self.secret.expose_secret()].concat();
-        let value = HeaderValue::try_from(value);
-        let mut value = value.map_err(|_| Error::Internal("a secret is no header value"))?;
-        value.set_sensitive(true);
-        headers.insert(name, value);
-        Ok(())
+        let good = key("AK", "MARKERtoken").unwrap();
+        assert!(good.is_temporary() && !format!("{good:?}").contains("MARKER"));
+        for (access_key, token) in [
+            ("A\nK", "t"),
+            ("AK", "t\r\nx: y"),
+            ("AK", "\u{e9}"),
+            ("A\u{7f}", "t"),
+        ] {
+            assert!(key(access_key, token).is_err(), "{access_key:?} {token:?}");
+        }
     }
 }

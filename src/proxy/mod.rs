@@ -4,52 +4,49 @@
 //! Request ─guard, route─► Routed ─prepare─► Prepared ─auth─► Signed ─send─► GatewayReply ─relay─► Response
 //! ```
 //!
-//! Each step takes the type that the one before made, and only `auth` makes a `Signed`, which is all that
-//! is sent: what failed to be signed cannot be sent. What goes wrong is an [`Error`] until `respond` turns it
-//! into an answer. One [`RequestContext`] goes through all steps.
+//! Each step takes the type that the one before made, and only `auth` makes a `Signed`, which is
+//! all that is sent: what failed to be signed cannot be sent. One [`RequestContext`] goes through
+//! all steps. What goes wrong is an [`Error`] until `respond` turns it into an answer.
 //!
 //! | step | modules |
 //! |---|---|
-//! | around all steps | `record`, `catch_panic`, `context`, `caller` |
-//! | who may call | `guard`, `cors` |
+//! | who may call | `guard`, `cors`, `caller` |
 //! | which route, within which limits | `route`, `loop_detection` |
-//! | the head and body to send | `prepare`, `headers`, `body`, `memory_budget` |
-//! | a connection, the signature, sending, again if need be | `retry`, `auth`, `sign`, `credentials`, `key_breaker`, `refresh_backoff` |
+//! | the head and body to send | `prepare`, `headers`, `body`, `upload`, `memory_budget` |
+//! | a connection, the signature, sending, again if need be | `retry`, `auth`, `credentials`, `key_breaker`, `refresh_backoff` |
 //! | what the gateway answered | `gateway_reply`, `redact` |
-//! | the response to the caller | `respond`, `location`, `grpc`, `websocket` |
+//! | the response to the caller | `relay`, `location`, `websocket`, `respond` |
 //!
 //! # What can go wrong
 //!
-//! A future of this module may be dropped at any await, when the caller goes away. Then the connection to
-//! the upstream is closed rather than reused, and the room in the [`MemoryBudget`] is given back.
+//! A future of this module may be dropped at any await, when the caller goes away. Then the
+//! connection to the upstream is closed rather than reused, and the room in the [`MemoryBudget`] is
+//! given back.
 
 mod auth;
 mod body;
 pub mod caller;
-mod catch_panic;
 mod context;
 mod cors;
 mod credentials;
 mod gateway_reply;
-mod grpc;
 pub mod guard;
 mod headers;
 mod key_breaker;
 mod location;
 mod loop_detection;
 mod memory_budget;
-mod observe;
 mod prepare;
 #[cfg(test)]
 mod properties;
-mod record;
 mod redact;
 mod refresh_backoff;
+mod relay;
 mod respond;
 mod retry;
 mod route;
 mod settings;
-mod sign;
+mod upload;
 mod websocket;
 
 use std::cell::RefCell;
@@ -58,29 +55,32 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, request};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use tower::{Service, ServiceBuilder};
+use tower::Service;
 
 use crate::clock::{Clock, parse_http_date};
 use crate::error::Error;
 use crate::gateway::GatewayClock;
 use crate::telemetry::metrics::WorkerMetrics;
 use crate::upstream::{AnswerLimits, Network, TlsSetupError, Upstream};
-pub use body::{RequestBody, ResponseBody, ResponseEnded, UploadFailed};
+pub use auth::{SigningKey, SigningKeyError};
+use body::BodyReader;
+pub use body::{RequestBody, ResponseBody};
 pub use caller::{BareAnswer, CallerConnection};
-pub use context::{AttemptReason, AttemptTimings, RequestContext, Timings};
+use context::RequestContext;
 use credentials::CredentialsView;
 pub use credentials::RouteCredentials;
-use gateway_reply::GatewayReply;
+use guard::ListenerKind;
 pub use headers::pass_request;
 pub use memory_budget::{Full, MemoryBudget, Reservation};
-pub use record::refused;
-pub(crate) use respond::own_headers;
+use prepare::Prepared;
+pub use respond::refused;
+pub(crate) use respond::{own_headers, serialize};
 pub use settings::Settings;
-pub use sign::{SigningKey, SigningKeyError};
 
 /// The pipeline of one worker thread.
 #[derive(Debug)]
@@ -97,7 +97,8 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// A pipeline with a pool of its own, of one of so many workers.
+    /// The pipeline of one of so many workers. It takes the place of `before`, whose connections to
+    /// the gateway are kept if nothing has changed about how they are made.
     ///
     /// # Errors
     ///
@@ -106,58 +107,27 @@ impl Pipeline {
         settings: Arc<Settings>,
         network: Network,
         workers: usize,
+        before: Option<&Self>,
     ) -> Result<Self, TlsSetupError> {
-        let metrics = Rc::new(settings.metrics.worker());
         let (upstream, origins) = upstream(&settings, network, workers)?;
-        Ok(Self::assemble(
-            settings,
-            metrics,
-            Rc::new(upstream),
-            origins,
-        ))
-    }
-
-    /// The pipeline that takes this one's place. Connections to the gateway are kept if nothing has changed
-    /// about how they are made.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::new`].
-    pub fn succeeded_by(
-        &self,
-        settings: Arc<Settings>,
-        network: Network,
-        workers: usize,
-    ) -> Result<Self, TlsSetupError> {
-        let metrics = Rc::clone(&self.metrics);
-        let (upstream, origins) = upstream(&settings, network, workers)?;
-        let upstream = if upstream.same_config(&self.upstream) {
-            Rc::clone(&self.upstream)
-        } else {
-            Rc::new(upstream)
-        };
-        Ok(Self::assemble(settings, metrics, upstream, origins))
-    }
-
-    fn assemble(
-        settings: Arc<Settings>,
-        metrics: Rc<WorkerMetrics>,
-        upstream: Rc<Upstream<RequestBody>>,
-        origins: Vec<usize>,
-    ) -> Self {
-        settings.pools.watch(&upstream);
-        Self {
-            metrics,
+        let kept = before.filter(|before| upstream.same_config(&before.upstream));
+        let upstream = kept.map_or_else(|| Rc::new(upstream), |kept| Rc::clone(&kept.upstream));
+        settings.watch(upstream.pool_stats());
+        Ok(Self {
+            metrics: before.map_or_else(
+                || Rc::new(settings.metrics.worker()),
+                |before| Rc::clone(&before.metrics),
+            ),
             credentials: CredentialsView::new(&settings.credentials),
             settings,
             upstream,
             dates: RefCell::new(vec![None; origins.len()]),
             origins,
             clock: Clock::new(),
-        }
+        })
     }
 
-    /// Whether pipelines can be made.
+    /// Checks that pipelines can be made.
     ///
     /// # Errors
     ///
@@ -166,7 +136,7 @@ impl Pipeline {
         upstream(settings, network, 1).map(drop)
     }
 
-    /// What the pipeline works by.
+    /// The settings of the pipeline.
     #[must_use]
     pub fn settings(&self) -> &Arc<Settings> {
         &self.settings
@@ -183,8 +153,9 @@ impl Pipeline {
         &self.settings.gateway_clocks[self.origins[route]]
     }
 
-    /// The time that a `Date` tells, if it is another one than the last, or if it is `wanted` in any case.
-    fn news_of_date(&self, route: usize, date: Option<&HeaderValue>, wanted: bool) -> Option<i64> {
+    /// The time that a `Date` tells, if it is another one than the last, or if it is `wanted` in
+    /// any case.
+    fn new_date(&self, route: usize, date: Option<&HeaderValue>, wanted: bool) -> Option<i64> {
         let date = date?;
         let last = &mut self.dates.borrow_mut()[self.origins[route]];
         if last.as_ref() == Some(date) && !wanted {
@@ -200,46 +171,55 @@ impl Pipeline {
         request: Request<Incoming>,
         context: &Rc<RequestContext>,
     ) -> Result<Response<ResponseBody>, Error> {
-        let settings = &self.settings;
         let (head, body) = request.into_parts();
-        let routed = match self.check_head(head, &body, context) {
-            Ok(Checked::Routed(routed)) => *routed,
-            Ok(Checked::Answered(answer)) => return Ok(answer),
-            Err(error) => {
-                body::discard(body, context);
-                return Err(error);
-            }
-        };
-        let prepared = prepare::prepare(settings, routed, body).await?;
-        let reply = retry::send(self, prepared).await?;
-        let gateway_id = reply.head.headers.get("x-request-id");
-        let gateway_id = gateway_id.map(HeaderValue::as_bytes);
-        context.relayed(reply.head.status.as_u16(), reply.is_refusal, gateway_id);
-        if reply.head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return self.switch(reply).await;
+        let mut body = Some(body);
+        let result = self.forward(head, &mut body, context).await;
+        if result.is_err()
+            && let Some(body) = body
+        {
+            body::discard(body, context);
         }
-        Ok(respond::relay(settings, reply))
+        result
     }
 
-    /// Checks all that can be told from the head of a request.
-    fn check_head(
+    async fn forward(
         &self,
-        head: http::request::Parts,
-        body: &Incoming,
+        head: request::Parts,
+        body: &mut Option<Incoming>,
         context: &Rc<RequestContext>,
-    ) -> Result<Checked, Error> {
+    ) -> Result<Response<ResponseBody>, Error> {
+        let settings = &self.settings;
         if let Some(answer) = self.guard(&head, context)? {
-            return Ok(Checked::Answered(answer));
+            return Ok(answer);
         }
-        let declared = body.size_hint().exact();
-        let routed = route::route(&self.settings, head, declared, context)?;
-        Ok(Checked::Routed(Box::new(routed)))
+        let declared = body.as_ref().and_then(|body| body.size_hint().exact());
+        let routed = route::route(settings, head, declared, context)?;
+        let mut reader = BodyReader {
+            budget: &settings.budget,
+            unsigned: &settings.signing.unsigned,
+            idle: settings.timeouts.body_idle,
+            body,
+            rules: routed.rules,
+            context,
+        };
+        let (held, hash) = reader.prepare(&routed.head.headers).await?;
+        *body = None;
+        let mut prepared = Prepared::new(routed, held, hash)?;
+        let reply = retry::send(self, &mut prepared).await?;
+        let gateway_id = reply.head.headers.get("x-request-id");
+        let gateway_id = gateway_id.map(HeaderValue::as_bytes);
+        let status = reply.head.status;
+        context.relayed(status.as_u16(), reply.is_of_gateway(), gateway_id);
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            return websocket::switch(reply, settings.timeouts.idle, context).await;
+        }
+        Ok(relay::relay(settings, &prepared.routed, reply))
     }
 
     /// Checks who sent a request. A browser's question whether it may send one is answered here.
     fn guard(
         &self,
-        head: &http::request::Parts,
+        head: &request::Parts,
         context: &Rc<RequestContext>,
     ) -> Result<Option<Response<ResponseBody>>, Error> {
         let guard = &self.settings.guard;
@@ -261,35 +241,19 @@ impl Pipeline {
         }
     }
 
-    /// Hands the connection to the gateway and that of the caller to a tunnel, once the answer was written.
-    async fn switch(&self, reply: GatewayReply) -> Result<Response<ResponseBody>, Error> {
-        let answer = respond::switch(&reply.head);
-        let connection = reply
-            .body
-            .connection
-            .ok_or(Error::Internal("a 101 has a connection"))?;
-        let gateway = connection.into_stream().await;
-        let gateway = gateway.map_err(|error| Error::UpstreamReset(error.into()))?;
-        let (context, idle) = (reply.context, self.settings.timeouts.idle);
-        let caller = Rc::clone(&context.caller);
-        caller.take_over(Box::new(move |stream, read_ahead| {
-            Box::pin(websocket::tunnel(
-                (stream, read_ahead),
-                gateway,
-                idle,
-                context,
-            ))
-        }));
-        Ok(answer)
+    /// Counts and logs what hyper could not read as a request; returns the whole HTTP/1.1 answer to
+    /// it.
+    #[must_use]
+    pub fn bare_answer(&self, answer: BareAnswer) -> Bytes {
+        let caller = Rc::new(CallerConnection::new(ListenerKind::Tcp, Rc::default()));
+        let context = RequestContext::begin(Rc::clone(&self.metrics), caller, None);
+        serialize(respond::failed(context, "", &answer.error()))
     }
-}
 
-/// What comes of the checks of a head.
-enum Checked {
-    /// The request may be forwarded.
-    Routed(Box<route::Routed>),
-    /// It was answered here.
-    Answered(Response<ResponseBody>),
+    /// Counts requests that have no answer yet as cut off, since the process ends.
+    pub fn cut_off(&self) {
+        self.metrics.cut_off();
+    }
 }
 
 /// The upstream of one worker, and the origin of each route.
@@ -310,13 +274,12 @@ fn upstream(
     Ok((upstream, origins))
 }
 
-/// The pipeline that requests of a worker take now. It is another one when the configuration was read
-/// again; requests that run stay with theirs.
+/// The current pipeline of a worker. A reload replaces it; requests that run stay with theirs.
 #[derive(Debug)]
 pub struct Current(RefCell<Rc<Pipeline>>);
 
 impl Current {
-    /// This one, for the time being.
+    /// Starts with this pipeline.
     #[must_use]
     pub fn new(pipeline: Pipeline) -> Self {
         Self(RefCell::new(Rc::new(pipeline)))
@@ -328,73 +291,47 @@ impl Current {
         Rc::clone(&self.0.borrow())
     }
 
-    /// Has requests that begin from now on take another one.
+    /// Replaces the pipeline for requests that begin from now on.
     pub fn replace(&self, pipeline: Pipeline) {
         *self.0.borrow_mut() = Rc::new(pipeline);
     }
 }
 
-/// The pipeline as a service, for one connection of a caller's.
+/// The pipeline as a service, for one connection of a caller's. Every request gets a context, and
+/// every error becomes an answer.
 #[derive(Clone, Debug)]
-pub struct Proxy(Rc<Current>);
+pub struct Proxy {
+    current: Rc<Current>,
+    caller: Rc<CallerConnection>,
+}
 
 impl Proxy {
-    /// The service of one connection, with its outer layers.
-    pub fn layered(
-        current: Rc<Current>,
-        caller: Rc<CallerConnection>,
-    ) -> impl Service<
-        Request<Incoming>,
-        Response = Response<ResponseBody>,
-        Error = Infallible,
-        Future = LocalBoxFuture<'static, Result<Response<ResponseBody>, Infallible>>,
-    > + Clone {
-        let metrics = Rc::clone(&current.get().metrics);
-        layered(metrics, caller, Self(current))
+    /// The service of one connection.
+    #[must_use]
+    pub fn new(current: Rc<Current>, caller: Rc<CallerConnection>) -> Self {
+        Self { current, caller }
     }
 }
 
-/// A service with its outer layers.
-fn layered<S>(
-    metrics: Rc<WorkerMetrics>,
-    caller: Rc<CallerConnection>,
-    inner: S,
-) -> impl Service<
-    Request<Incoming>,
-    Response = Response<ResponseBody>,
-    Error = Infallible,
-    Future = LocalBoxFuture<'static, Result<Response<ResponseBody>, Infallible>>,
-> + Clone
-where
-    S: Service<
-            (Request<Incoming>, Rc<RequestContext>),
-            Response = Response<ResponseBody>,
-            Error = Error,
-        > + Clone,
-    S::Future: 'static,
-{
-    ServiceBuilder::new()
-        // Outermost: everything below speaks in errors, and this is where they become answers.
-        .layer(record::RecordLayer { metrics, caller })
-        // Inside, so that a panic is answered and recorded like any other failure.
-        .layer(catch_panic::CatchPanicLayer)
-        .service(inner)
-}
-
-impl Service<(Request<Incoming>, Rc<RequestContext>)> for Proxy {
+impl Service<Request<Incoming>> for Proxy {
     type Response = Response<ResponseBody>;
-    type Error = Error;
-    type Future = LocalBoxFuture<'static, Result<Response<ResponseBody>, Error>>;
+    type Error = Infallible;
+    type Future = LocalBoxFuture<'static, Result<Response<ResponseBody>, Infallible>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(
-        &mut self,
-        (request, context): (Request<Incoming>, Rc<RequestContext>),
-    ) -> Self::Future {
-        let pipeline = self.0.get();
-        Box::pin(async move { pipeline.run(request, &context).await })
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let (pipeline, caller) = (self.current.get(), Rc::clone(&self.caller));
+        let (head, body) = request.into_parts();
+        let metrics = Rc::clone(&pipeline.metrics);
+        let context = RequestContext::begin(metrics, caller, Some(&head));
+        let method = head.method.clone();
+        Box::pin(async move {
+            let request = Request::from_parts(head, body);
+            let run = pipeline.run(request, &context);
+            Ok(respond::respond(Rc::clone(&context), method, run).await)
+        })
     }
 }

@@ -1,15 +1,14 @@
 //! Second step: the head is rewritten, and the body is hashed, or set up to be streamed.
 
-use std::rc::Rc;
-
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Uri};
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
 use super::Settings;
-use super::body::{self, PreparedBody, SHORT};
-use super::context::RequestContext;
+use super::auth::STAGE;
+use super::body::{PreparedBody, SHORT};
 use super::headers;
+use super::loop_detection::HOP_HEADER;
 use super::route::Routed;
 use crate::error::Error;
 use crate::signature::{PayloadHash, SignatureError};
@@ -18,37 +17,12 @@ use crate::upstream::Mode;
 /// A request that only has to be authenticated.
 #[derive(Debug)]
 pub(super) struct Prepared {
-    pub(super) method: Method,
-    /// The target as it goes out, which is what is signed.
-    pub(super) uri: Uri,
-    /// What of the caller's headers goes out. The proxy's own are set for each attempt.
-    pub(super) headers: HeaderMap,
+    /// The head has the target as it goes out, which is what is signed, and what of the caller's
+    /// headers goes out.
+    pub(super) routed: Routed,
     pub(super) body: PreparedBody,
     /// The hash of the body; `None` if it is not signed.
     pub(super) hash: Option<PayloadHash>,
-    pub(super) is_websocket: bool,
-    /// Index of the route.
-    pub(super) route: usize,
-    /// How it authenticates: a slot of the route credentials.
-    pub(super) slot: usize,
-    /// The value of `apig-proxy-hop`.
-    pub(super) hops: HeaderValue,
-    pub(super) context: Rc<RequestContext>,
-}
-
-/// Prepares a request.
-///
-/// # Errors
-///
-/// What a caller can do wrong with a body, and [`Error::Overloaded`] if it cannot be held.
-pub(super) async fn prepare(
-    settings: &Settings,
-    routed: Routed,
-    body: Incoming,
-) -> Result<Prepared, Error> {
-    let (head, rules) = (&routed.head.headers, routed.rules);
-    let (body, hash) = body::prepare(settings, head, body, rules, &routed.context).await?;
-    Prepared::new(routed, body, hash)
 }
 
 impl Prepared {
@@ -58,43 +32,78 @@ impl Prepared {
     ///
     /// [`Error::BadTarget`] if the target cannot be sent.
     pub(super) fn new(
-        routed: Routed,
+        mut routed: Routed,
         body: PreparedBody,
         hash: Option<PayloadHash>,
     ) -> Result<Self, Error> {
-        let target = PathAndQuery::try_from(routed.target).map_err(|_| SignatureError::RawByte)?;
+        let target = PathAndQuery::try_from(std::mem::take(&mut routed.target));
+        routed.head.uri = target.map_err(|_| SignatureError::RawByte)?.into();
         let mut headers = HeaderMap::with_capacity(routed.head.headers.len());
         headers::pass_request(&routed.head.headers, &mut headers);
-        Ok(Self {
-            method: routed.head.method,
-            uri: target.into(),
-            headers,
-            body,
-            hash,
-            is_websocket: routed.is_websocket,
-            route: routed.route,
-            slot: routed.slot,
-            hops: routed.hops,
-            context: routed.context,
-        })
+        routed.head.headers = headers;
+        Ok(Self { routed, body, hash })
     }
 
-    /// The target as it goes out.
-    pub(super) fn target(&self) -> &str {
-        self.uri.path_and_query().map_or("/", PathAndQuery::as_str)
-    }
-
-    /// Which kind of connection it goes over. gRPC needs HTTP/2. A long body would hold others up, and costs
-    /// less over a connection of its own. One that is streamed cannot be sent again, which a gateway may
-    /// want at any time of what shares a connection.
+    /// Which kind of connection it goes over. gRPC needs HTTP/2. A long body would hold others up,
+    /// and costs less over a connection of its own. One that is streamed cannot be sent again,
+    /// which a gateway may want at any time of what shares a connection.
     pub(super) fn mode(&self) -> Mode {
         let is_short = self.body.length().is_some_and(|length| length <= SHORT);
-        if self.context.is_grpc {
+        if self.routed.context.is_grpc {
             Mode::Http2
-        } else if is_short && self.body.is_repeatable() && !self.is_websocket {
+        } else if is_short && self.body.is_repeatable() && !self.routed.is_websocket {
             Mode::Shared
         } else {
             Mode::Exclusive
         }
+    }
+
+    /// The request of one attempt, with the headers that the proxy sets on every one but for what
+    /// authenticates it.
+    pub(super) fn outgoing<B>(&self, settings: &Settings, body: B, is_http2: bool) -> Request<B> {
+        let (routed, length) = (&self.routed, self.body.length());
+        let route = &settings.routes[routed.route];
+        let mut request = Request::new(body);
+        *request.method_mut() = routed.head.method.clone();
+        *request.uri_mut() = routed.head.uri.clone();
+        let headers = request.headers_mut();
+        headers.reserve(routed.head.headers.len() + 12);
+        headers.insert(HOST, route.upstream.authority.clone());
+        let expects_body = [Method::POST, Method::PUT, Method::PATCH].contains(&routed.head.method);
+        // Without a length, gateways answer 411 to a method that is defined with a body.
+        if let Some(length) = length.filter(|length| *length > 0 || expects_body) {
+            headers.insert(CONTENT_LENGTH, length.into());
+        } else if length.is_none() && !is_http2 {
+            // hyper takes the body of a GET for empty without it.
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        headers.insert(STAGE, route.stage.clone());
+        headers.insert(HOP_HEADER, routed.hops.clone());
+        if routed.is_websocket {
+            headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        }
+        if is_http2 && routed.context.takes_trailers {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+        }
+        request
+    }
+
+    /// Checks that a `101` switches to the protocol that the request asked for, which can only be
+    /// WebSocket.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadResponse`].
+    pub(super) fn check_switch<B>(&self, response: &Response<B>) -> Result<(), Error> {
+        let mut protocols = headers::elements(response.headers(), &UPGRADE);
+        let is_asked = self.routed.is_websocket
+            && (protocols.next()).is_some_and(|name| name.eq_ignore_ascii_case(b"websocket"))
+            && protocols.next().is_none();
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS && !is_asked {
+            let unasked = "the protocol was switched unasked";
+            return Err(Error::BadResponse(unasked.into()));
+        }
+        Ok(())
     }
 }

@@ -1,236 +1,248 @@
-//! Last step: the gateway's answer is passed on, or an error becomes the proxy's own answer.
+//! The proxy's own answers: what becomes of an error, or of a panic.
 //!
-//! Own answers have the gateway's shape, so that a caller's parser works, and codes with a prefix of their
-//! own, so that nobody confuses the two. Their texts are fixed: never a caller's value, an address or a
-//! secret.
+//! They have the gateway's shape, so that a caller's parser works, and codes with a prefix of their
+//! own, so that the two cannot be confused. Their texts are fixed: never a caller's value, an
+//! address or a secret.
 
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
-    CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER, TRAILER, UPGRADE, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, DATE, RETRY_AFTER,
+    X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
-use hyper::ext::ReasonPhrase;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
+use http_body_util::{BodyExt, Collected};
 use serde_json::json;
 
-use super::body::{RelayedBody, ResponseBody};
+use super::body::ResponseBody;
 use super::context::RequestContext;
-use super::gateway_reply::GatewayReply;
-use super::redact::{self, Redactor};
-use super::{Settings, cors, grpc, headers, location};
+use super::cors;
 use crate::clock;
-use crate::error::{Error, Origin};
+use crate::error::{Answer, Error, Origin};
+use crate::telemetry::access::End;
+use crate::telemetry::metrics::Outcome;
 
-/// The header that says what is wrong with a refused request.
-const HINT: HeaderName = HeaderName::from_static("x-apig-proxy-hint");
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
-const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
-const NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox");
-const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 
-/// The answer of the gateway, as the caller gets it.
-pub(super) fn relay(settings: &Settings, reply: GatewayReply) -> Response<ResponseBody> {
-    let context = Rc::clone(&reply.context);
-    let mut headers = relayed_headers(settings, &reply);
-    if let Some(hint) = reply.hint
-        && let Ok(hint) = HeaderValue::try_from(hint)
-    {
-        headers.insert(HINT, hint);
+/// Statuses after which the caller's connection ends: what it sent, or is still sending, cannot be
+/// relied upon to be a request's end, or the guard refused it.
+const CLOSING: [StatusCode; 6] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::FORBIDDEN,
+    StatusCode::REQUEST_TIMEOUT,
+    StatusCode::PAYLOAD_TOO_LARGE,
+    StatusCode::URI_TOO_LONG,
+    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+];
+
+/// Runs a request and counts its answer; an error becomes one. A panic costs one request, not the
+/// worker: what it leaves half-done belongs to the request alone, since the pool is changed in
+/// single steps.
+pub(super) async fn respond(
+    context: Rc<RequestContext>,
+    method: Method,
+    run: impl Future<Output = Result<Response<ResponseBody>, Error>>,
+) -> Response<ResponseBody> {
+    // tower-http's layer boxes the body of every answer, and answers in a shape of its own.
+    let run = AssertUnwindSafe(run).catch_unwind();
+    match run.await.unwrap_or(Err(Error::Internal("panic"))) {
+        Ok(response) => {
+            if !context.is_answered() {
+                context.relayed(response.status().as_u16(), false, None);
+                context.ended(End::Whole);
+            }
+            response
+        }
+        Err(error) => failed(context, method.as_str(), &error),
     }
-    let mut head = reply.head;
-    if let Some(redactor) = &reply.redactor {
-        redact_reason(redactor, &mut head.extensions);
-    }
-    // What the caller still sends is not read any more, so its connection ends with the answer.
-    let upload = &context.upload;
-    if upload.is_stopped() && !upload.is_finished() && context.version != Version::HTTP_2 {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    let idle = settings.timeouts.idle;
-    let body = RelayedBody::new(reply.body, reply.redactor, idle, context);
-    let mut answer = Response::new(ResponseBody::relayed(body));
-    *answer.status_mut() = head.status;
-    *answer.headers_mut() = headers;
-    // hyper keeps the words behind the status there.
-    *answer.extensions_mut() = head.extensions;
-    answer
 }
 
-/// The answer to a WebSocket handshake. What follows it is passed on by the tunnel.
-pub(super) fn switch(head: &http::response::Parts) -> Response<ResponseBody> {
-    let mut answer = Response::new(ResponseBody::whole(Bytes::new(), None));
-    *answer.status_mut() = head.status;
-    let headers = answer.headers_mut();
-    headers::pass(&head.headers, headers, headers::is_for_caller);
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    answer
+/// Logs and counts an error, and makes the answer to it.
+pub(super) fn failed(
+    context: Rc<RequestContext>,
+    method: &str,
+    error: &Error,
+) -> Response<ResponseBody> {
+    let request_id = context.request_id();
+    log(error, method, &request_id);
+    // A caller that has gone is counted as such when the context is dropped.
+    if !matches!(error, Error::BodyIncomplete(_)) {
+        let Answer { status, code, .. } = error.answer();
+        context.answered(status.as_u16(), Outcome::Proxy(code));
+    }
+    answer(error, &request_id, Some(context))
 }
 
-fn relayed_headers(settings: &Settings, reply: &GatewayReply) -> HeaderMap {
-    let (head, context) = (&reply.head, &reply.context);
-    let route = &settings.routes[reply.route];
-    let local = headers::only(&head.headers, &LOCATION)
-        .and_then(|value| {
-            let host = context.host.get()?.to_str().ok()?;
-            let is_tls = context.caller.listener().is_tls();
-            location::local(value.as_bytes(), route, host, is_tls)
-        })
-        .and_then(|local| HeaderValue::try_from(local).ok());
-    let is_allowed = context.origin.get().is_some();
-    let mut passed = HeaderMap::with_capacity(head.headers.len() + 4);
-    headers::pass(&head.headers, &mut passed, |name| {
-        let is_replaced = local.is_some() && name == LOCATION;
-        let is_decoded = reply.is_decoded && name == CONTENT_ENCODING;
-        let is_answered_here = is_allowed && cors::is_answered_here(name);
-        headers::is_for_caller(name) && !is_replaced && !is_decoded && !is_answered_here
-    });
-    redact::headers(reply.redactor.as_ref(), &mut passed);
-    if let Some(local) = local {
-        passed.insert(LOCATION, local);
+/// Logs an error and makes the answer to it, of something that is not counted. The method is empty
+/// if it is not known.
+pub fn refused(method: &str, error: &Error) -> Response<ResponseBody> {
+    let request_id = format!("{:032x}", fastrand::u128(..));
+    log(error, method, &request_id);
+    answer(error, &request_id, None)
+}
+
+/// A complete answer as HTTP/1.1, for what hyper could not read as a request. The connection ends
+/// with it.
+pub(crate) fn serialize(response: Response<ResponseBody>) -> Bytes {
+    let (head, body) = response.into_parts();
+    let body = body.collect().now_or_never().and_then(Result::ok);
+    let body = body.map(Collected::to_bytes).unwrap_or_default();
+    let mut bytes = format!("HTTP/1.1 {}\r\n", head.status).into_bytes();
+    for (name, value) in head.headers.iter().filter(|(name, _)| *name != CONNECTION) {
+        bytes.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
     }
-    // Without it, hyper sends no trailers over HTTP/1.1.
-    if context.takes_trailers && context.version == Version::HTTP_11 {
-        for names in head.headers.get_all(TRAILER) {
-            passed.append(TRAILER, names.clone());
+    let length = body.len();
+    let end = format!("content-length: {length}\r\nconnection: close\r\n\r\n");
+    [&*bytes, end.as_bytes(), &body].concat().into()
+}
+
+/// Logs an error. The request is named by 32 hexadecimal digits, as by the gateway.
+fn log(error: &Error, method: &str, request_id: &str) {
+    let answer = error.answer();
+    let (code, cause) = (answer.code, error.cause());
+    match answer.origin {
+        Origin::Client => tracing::info!(%request_id, method, code, %cause, "refused: {error}"),
+        // Shedding load is what the proxy is meant to do then, so it is no failure of its own.
+        Origin::Proxy if answer.retry_after.is_none() => {
+            tracing::error!(%request_id, method, code, %cause, "failed: {error}");
+        }
+        Origin::Upstream | Origin::Proxy => {
+            tracing::warn!(%request_id, method, code, %cause, "failed: {error}");
         }
     }
-    // There is no body to measure, but the gateway says how long it would be.
-    if (context.is_head || head.status == StatusCode::NOT_MODIFIED)
-        && let Some(length) = told_length(&head.headers)
-    {
-        passed.insert(CONTENT_LENGTH, length.into());
-    }
-    if let Some(origin) = context.origin.get() {
-        cors::allow(&mut passed, origin);
-    }
-    if !passed.contains_key(DATE) {
-        passed.insert(DATE, date());
-    }
-    passed
 }
 
-/// The words behind the status may repeat a secret too.
-fn redact_reason(redactor: &Redactor, extensions: &mut http::Extensions) {
-    if let Some(reason) = extensions.remove::<ReasonPhrase>()
-        && let Ok(reason) = ReasonPhrase::try_from(redactor.redact(reason.as_bytes()))
-    {
-        extensions.insert(reason);
-    }
-}
-
-fn told_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-fn date() -> HeaderValue {
-    HeaderValue::try_from(clock::http_date()).expect("a date is a header value")
-}
-
-/// The proxy's own answer to what went wrong.
-pub(super) fn answer(
+/// The answer to an error.
+fn answer(
     error: &Error,
     request_id: &str,
     context: Option<Rc<RequestContext>>,
 ) -> Response<ResponseBody> {
     let answer = error.answer();
-    let body = own_body(error, request_id);
-    let closes = closes(answer.origin, answer.status);
-    let is_http1 = context
-        .as_ref()
-        .is_none_or(|context| context.version != Version::HTTP_2);
-    let origin = context
-        .as_ref()
-        .and_then(|context| context.origin.get().cloned());
-    let is_grpc = context.as_ref().is_some_and(|context| context.is_grpc);
-    let mut response = Response::new(ResponseBody::whole(body, context));
-    *response.status_mut() = answer.status;
-    let headers = response.headers_mut();
-    own_headers(headers, "application/json");
+    let mut headers = HeaderMap::with_capacity(16);
+    own_headers(&mut headers, "application/json");
     let proxy_status = format!("apig-proxy; error={}", answer.proxy_status);
-    let values = [
-        (REQUEST_ID, Some(request_id)),
-        (PROXY_STATUS, Some(&proxy_status)),
-    ];
-    for (name, value) in values {
-        let value = value.and_then(|value| HeaderValue::try_from(value).ok());
-        headers.extend(value.map(|value| (name, value)));
-    }
+    set(&mut headers, "x-request-id", request_id);
+    set(&mut headers, "proxy-status", &proxy_status);
     if let Some(after) = answer.retry_after {
         headers.insert(RETRY_AFTER, after.as_secs().into());
     }
-    if let Error::MethodNotAllowed { allow } = error
-        && let Ok(allow) = HeaderValue::try_from(allow)
-    {
-        headers.insert(ALLOW, allow);
+    if let Error::MethodNotAllowed { allow } = error {
+        set(&mut headers, ALLOW.as_str(), allow);
     }
-    if closes && is_http1 {
+    let request = context.as_deref();
+    let is_http1 = request.is_none_or(|request| request.version != Version::HTTP_2);
+    if is_http1 && answer.origin == Origin::Client && CLOSING.contains(&answer.status) {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    if let Some(origin) = origin {
-        cors::allow(headers, &origin);
+    if let Some(origin) = request.and_then(|request| request.origin.get()) {
+        cors::allow(&mut headers, origin);
     }
-    if is_grpc {
-        return grpc::answer(error, response);
-    }
+    let mut response = if request.is_some_and(|request| request.is_grpc) {
+        add_grpc_status(&mut headers, error);
+        Response::new(ResponseBody::whole(Bytes::new(), context))
+    } else {
+        let body = json!({
+            "error_code": format!("PROXY.{}", answer.code),
+            "error_msg": error.to_string(),
+            "request_id": request_id,
+        });
+        let mut response = Response::new(ResponseBody::whole(body.to_string().into(), context));
+        *response.status_mut() = answer.status;
+        response
+    };
+    *response.headers_mut() = headers;
     response
 }
 
 /// The headers of every answer of the proxy's own.
 pub(crate) fn own_headers(headers: &mut HeaderMap, content_type: &'static str) {
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
-    headers.insert(RESOURCE_POLICY, SAME_ORIGIN);
-    // A browser that shows it must not load a favicon of the proxy's origin, which would be a signed request.
-    headers.insert(CONTENT_SECURITY_POLICY, NOTHING);
+    for (name, value) in [
+        (CONTENT_TYPE, content_type),
+        (CACHE_CONTROL, "no-store"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (RESOURCE_POLICY, "same-origin"),
+        // A browser that shows it must not load a favicon of the proxy's origin, which would be a
+        // signed request.
+        (CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
     headers.insert(DATE, date());
 }
 
-fn own_body(error: &Error, request_id: &str) -> Bytes {
-    let body = json!({
-        "error_code": format!("PROXY.{}", error.answer().code),
-        "error_msg": error.to_string(),
-        "request_id": request_id,
-    });
-    body.to_string().into()
+/// The value of `Date` now.
+pub(super) fn date() -> HeaderValue {
+    HeaderValue::try_from(clock::http_date()).expect("a date is a header value")
 }
 
-/// A whole HTTP/1.1 answer to what hyper could not read as a request, and the length of its body. The connection
-/// ends with it.
-pub(super) fn bare_answer(error: &Error, request_id: &str) -> (Bytes, usize) {
-    let answer = error.answer();
-    let body = own_body(error, request_id);
-    let head = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nx-content-type-options: nosniff\r\n\
-         cross-origin-resource-policy: same-origin\r\n\
-         content-security-policy: default-src 'none'; sandbox\r\nx-request-id: {request_id}\r\n\
-         proxy-status: apig-proxy; error={error}\r\ndate: {date}\r\ncontent-length: {length}\r\n\
-         connection: close\r\n\r\n",
-        status = answer.status,
-        error = answer.proxy_status,
-        date = clock::http_date(),
-        length = body.len(),
-    );
-    let whole = [head.as_bytes(), &body].concat();
-    (whole.into(), body.len())
+fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
 }
 
-/// Whether the caller's connection ends with an answer: when what it sent, or is still sending, cannot be
-/// relied upon to be a request's end, and when the guard refused it.
-fn closes(origin: Origin, status: StatusCode) -> bool {
-    let ends = [
-        StatusCode::BAD_REQUEST,
-        StatusCode::FORBIDDEN,
-        StatusCode::REQUEST_TIMEOUT,
-        StatusCode::PAYLOAD_TOO_LARGE,
-        StatusCode::URI_TOO_LONG,
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-    ];
-    origin == Origin::Client && ends.contains(&status)
+/// gRPC callers find the status of a call in a head with status 200 and no body ("trailers-only").
+fn add_grpc_status(headers: &mut HeaderMap, error: &Error) {
+    let Answer { status, code, .. } = error.answer();
+    let grpc = HeaderValue::from_static("application/grpc");
+    headers.insert(CONTENT_TYPE, grpc);
+    headers.insert("grpc-status", grpc_status(status).into());
+    let text = error.to_string();
+    let mut message = format!("PROXY.{code}: ");
+    for byte in text.bytes() {
+        match byte {
+            b'%' => message.push_str("%25"),
+            b' '..=b'~' => message.push(char::from(byte)),
+            _ => message.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    set(headers, "grpc-message", &message);
+}
+
+/// The code of gRPC for an HTTP status (gRPC, "HTTP to gRPC Status Code Mapping", with more of
+/// them).
+fn grpc_status(status: StatusCode) -> u16 {
+    match status.as_u16() {
+        401 => 16,                  // UNAUTHENTICATED
+        403 => 7,                   // PERMISSION_DENIED
+        404 | 405 | 501 => 12,      // UNIMPLEMENTED
+        408 | 504 => 4,             // DEADLINE_EXCEEDED
+        413 | 414 | 429 | 431 => 8, // RESOURCE_EXHAUSTED
+        502 | 503 => 14,            // UNAVAILABLE
+        _ => 13,                    // INTERNAL
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::caller::CallerConnection;
+    use crate::proxy::guard::ListenerKind;
+    use crate::telemetry::metrics::Metrics;
+
+    #[tokio::test]
+    async fn fault_79_a_panic_in_a_request_is_answered_with_500_and_tells_nothing() {
+        let caller = CallerConnection::new(ListenerKind::Tcp, Rc::default());
+        let metrics = Metrics::default();
+        let context = RequestContext::begin(Rc::new(metrics.worker()), Rc::new(caller), None);
+        let response = respond(context, Method::GET, async { panic!("MARKER") }).await;
+        assert_eq!(response.status(), 500);
+        let bytes = serialize(response);
+        let text = str::from_utf8(&bytes).unwrap();
+        assert!(text.contains("\"PROXY.internal\""), "{text}");
+        assert!(!text.contains("MARKER"), "{text}");
+    }
+
+    #[test]
+    fn grpc_messages_are_percent_encoded() {
+        let mut headers = HeaderMap::new();
+        add_grpc_status(&mut headers, &Error::BadRequest("100% \u{e9}\n"));
+        let expected = "PROXY.bad_request: the request is malformed: 100%25 %C3%A9%0A";
+        assert_eq!(headers["grpc-message"], expected);
+        assert_eq!(headers["grpc-status"], "13");
+    }
 }

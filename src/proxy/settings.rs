@@ -1,32 +1,39 @@
-//! What requests are served by: the part of a configuration that the pipeline works by, and what it goes
-//! on with when another one takes its place.
-//!
-//! It does not change while requests run by it; a reload makes another one.
+//! What all workers share: the part of a configuration that the pipeline works by, and the state
+//! that a reload hands on. Settings do not change while requests run by them; a reload makes
+//! others. Metrics read them from another thread.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::credentials::RouteCredentials;
 use super::loop_detection::ProxyId;
 use super::memory_budget::MemoryBudget;
-use super::observe::Pools;
 use super::route::RouteMatcher;
 use crate::config::{Access, Config, Limits, Methods, PoolConfig, Route, SigningConfig, Timeouts};
+use crate::credentials::FeedStatus;
 use crate::gateway::GatewayClock;
 use crate::proxy::guard::Guard;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry;
+use crate::telemetry::metrics::{Metrics, Sample};
+use crate::upstream::PoolStats;
 
-/// What all workers share: it does not change while they run.
+/// The settings of the pipeline.
 #[derive(Debug)]
 pub struct Settings {
     pub(super) guard: Guard,
-    pub(super) access: Access,
-    admin_quit: bool,
-    pub(super) routes: Vec<Route>,
+    /// Who may use the port.
+    pub access: Access,
+    /// Allows `POST /quitquitquit` at the admin listener to stop the proxy.
+    pub admin_quit: bool,
+    /// Where requests go.
+    pub routes: Vec<Route>,
     pub(super) route_matcher: RouteMatcher,
     pub(super) methods: Methods,
     pub(super) signing: SigningConfig,
-    pub(super) limits: Limits,
-    pub(super) timeouts: Timeouts,
+    /// What a caller may make the proxy hold.
+    pub limits: Limits,
+    /// How long each phase of a request may take.
+    pub timeouts: Timeouts,
     pub(super) pool: PoolConfig,
     pub(super) credentials: Arc<RouteCredentials>,
     pub(super) budget: MemoryBudget,
@@ -35,7 +42,8 @@ pub struct Settings {
     pub(super) metrics: Arc<Metrics>,
     /// The label of each route in the metrics.
     pub(super) route_labels: Vec<&'static str>,
-    pub(super) pools: Pools,
+    /// The pool of each origin of each worker, with the number and name of the origin.
+    pools: Mutex<Vec<(usize, String, PoolStats)>>,
     pub(super) proxy_id: ProxyId,
 }
 
@@ -63,14 +71,14 @@ impl Settings {
                 .collect(),
             metrics: Arc::default(),
             route_labels: Vec::new(),
-            pools: Pools::default(),
+            pools: Mutex::default(),
             proxy_id: ProxyId::random(),
         }
         .counting()
     }
 
-    /// What these settings go on with after others: what was counted, what is held, what is known of
-    /// clocks and keys. Requests that run stay with the others.
+    /// What these settings go on with after others: what was counted, what is held, what is known
+    /// of clocks and keys. Requests that run stay with the others.
     #[must_use]
     pub fn after(mut self, before: &Self) -> Self {
         self.proxy_id = before.proxy_id.clone();
@@ -100,35 +108,85 @@ impl Settings {
         self
     }
 
-    /// How long each phase of a request may take.
-    #[must_use]
-    pub fn timeouts(&self) -> &Timeouts {
-        &self.timeouts
+    /// Watches the pools of one more worker.
+    pub(super) fn watch<'a>(&self, pools: impl Iterator<Item = (&'a str, PoolStats)>) {
+        let pools = pools.enumerate();
+        let named = pools.map(|(origin, (name, stats))| (origin, name.to_owned(), stats));
+        self.pools().extend(named);
     }
 
-    /// Who may use the port.
-    #[must_use]
-    pub fn access(&self) -> &Access {
-        &self.access
+    fn pools(&self) -> MutexGuard<'_, Vec<(usize, String, PoolStats)>> {
+        // Every change leaves it whole, so a panic elsewhere does no harm.
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether `POST /quitquitquit` at the admin listener stops the proxy.
+    /// All metrics, in the Prometheus text format.
     #[must_use]
-    pub fn admin_quit(&self) -> bool {
-        self.admin_quit
+    pub fn metrics(&self) -> String {
+        let dropped = telemetry::dropped_lines() as f64;
+        let is_locked = f64::from(self.credentials.is_refusing());
+        let mut samples = vec![
+            Sample::new("apig_proxy_buffered_bytes", &[], self.budget.taken() as f64),
+            Sample::new("apig_proxy_key_locked", &[], is_locked),
+            Sample::new("apig_proxy_log_dropped_total", &[], dropped),
+        ];
+        let mut upstreams = BTreeMap::new();
+        for (origin, name, stats) in self.pools().iter() {
+            let sum = upstreams.entry(name.clone()).or_insert((0, 0, 0));
+            sum.0 += stats.idle();
+            sum.1 += stats.active();
+            sum.2 = self.gateway_clocks[*origin].ahead();
+        }
+        for (name, (idle, active, ahead)) in upstreams {
+            let connections = "apig_proxy_upstream_connections";
+            let skew = "apig_proxy_clock_skew_seconds";
+            samples.push(Sample::new(connections, &[&name, "idle"], idle as f64));
+            samples.push(Sample::new(connections, &[&name, "active"], active as f64));
+            samples.push(Sample::new(skew, &[&name], ahead as f64));
+        }
+        samples.extend(
+            self.credentials
+                .statuses()
+                .flat_map(|status| credential_samples(&status)),
+        );
+        self.metrics.text(samples)
     }
 
-    /// Where requests go.
+    /// The credentials of routes that cannot be used at the moment, by name.
     #[must_use]
-    pub fn routes(&self) -> &[Route] {
-        &self.routes
+    pub fn missing_credentials(&self) -> Vec<String> {
+        let missing = self.credentials.statuses().filter(|status| !status.is_good);
+        let name = |status: FeedStatus| format!("{} of credentials {}", status.kind, status.label);
+        missing.map(name).collect()
     }
+}
 
-    /// What a caller may make the proxy hold.
-    #[must_use]
-    pub fn limits(&self) -> &Limits {
-        &self.limits
+/// The metrics of one credential.
+fn credential_samples(status: &FeedStatus) -> Vec<Sample> {
+    let kind = status.kind.to_string();
+    let labels = [status.label.as_str(), kind.as_str()];
+    let refresh = |result, count| {
+        let labels = [labels[0], labels[1], result];
+        let name = "apig_proxy_credentials_refresh_total";
+        Sample::new(name, &labels, count as f64)
+    };
+    let success = f64::from(!status.is_failing);
+    let mut samples = vec![
+        refresh("ok", status.renewed),
+        refresh("failed", status.failed),
+        Sample::new(
+            "apig_proxy_credentials_last_refresh_successful",
+            &labels,
+            success,
+        ),
+    ];
+    for (name, time) in [
+        ("apig_proxy_credentials_expiry_seconds", status.left),
+        ("apig_proxy_credentials_age_seconds", status.age),
+    ] {
+        samples.extend(time.map(|time| Sample::new(name, &labels, time.as_secs_f64())));
     }
+    samples
 }
 
 /// The first route of each origin, by the number of the origin.

@@ -1,5 +1,6 @@
-//! WebSockets: after the handshake, bytes are passed on both ways until both sides have ended or both are
-//! silent.
+//! WebSockets: after the handshake, bytes are passed on both ways until both sides have ended or
+//! both are silent. Not `tokio::io::copy_bidirectional`: that one has no idle limit, and an error
+//! of one direction loses what the other side had sent before.
 
 use std::io;
 use std::pin::Pin;
@@ -8,22 +9,55 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
+use http::header::{CONNECTION, UPGRADE};
+use http::{HeaderValue, Response};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::body::IdleTimer;
+use super::body::{IdleTimer, ResponseBody};
 use super::context::RequestContext;
+use super::gateway_reply::GatewayReply;
+use super::headers;
+use crate::error::{Error, Retry};
 use crate::telemetry::access::End;
 
 /// How much of each direction is read at once, in bytes.
 const READ: usize = 16 * 1024;
 
-/// Passes bytes on between a caller and the gateway. What was read with the heads goes first. When one side
-/// ends, the other is told, and may still send; `idle` bounds how long neither does.
+/// Answers a WebSocket handshake, and hands both connections to a tunnel once the answer was
+/// written.
+///
+/// # Errors
+///
+/// [`Error::UpstreamReset`] if the connection to the gateway ends before that.
+pub(super) async fn switch(
+    reply: GatewayReply,
+    idle: Duration,
+    context: &Rc<RequestContext>,
+) -> Result<Response<ResponseBody>, Error> {
+    let mut answer = Response::new(ResponseBody::whole(Bytes::new(), None));
+    *answer.status_mut() = reply.head.status;
+    let passed = answer.headers_mut();
+    headers::pass(&reply.head.headers, passed, headers::is_for_caller);
+    passed.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    passed.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    let connection = reply.body.connection;
+    let connection = connection.ok_or(Error::Internal("a 101 has a connection"))?;
+    let gateway = connection.into_stream().await;
+    let gateway = gateway.map_err(|error| Error::UpstreamReset(error.into(), Retry::Never))?;
+    let tunnelled = Rc::clone(context);
+    context.caller.take_over(Box::new(move |stream, ahead| {
+        Box::pin(tunnel((stream, ahead), gateway, idle, tunnelled))
+    }));
+    Ok(answer)
+}
+
+/// Passes bytes on between a caller and the gateway. What was read with the heads goes first. When
+/// one side ends, the other is told, and may still send; `idle` bounds how long neither does.
 ///
 /// # Cancel safety
 ///
 /// Dropping the future closes both connections.
-pub(super) async fn tunnel(
+async fn tunnel(
     (mut caller, from_caller): (impl AsyncRead + AsyncWrite + Unpin, Bytes),
     (mut gateway, from_gateway): (impl AsyncRead + AsyncWrite + Unpin, Bytes),
     idle: Duration,
@@ -32,7 +66,6 @@ pub(super) async fn tunnel(
     let mut up = Direction::new(from_caller);
     let mut down = Direction::new(from_gateway);
     let mut idle = IdleTimer::new(idle);
-    let mut moved = 0;
     let ended = std::future::poll_fn(|cx| {
         let up_ended = up.poll_copy(&mut caller, &mut gateway, cx);
         let down_ended = down.poll_copy(&mut gateway, &mut caller, cx);
@@ -42,15 +75,10 @@ pub(super) async fn tunnel(
         if up_ended.is_ready() && down_ended.is_ready() {
             return Poll::Ready(Ok(()));
         }
-        if up.moved + down.moved != moved {
-            moved = up.moved + down.moved;
-            idle.stop();
-        }
-        let silent = io::Error::new(
-            io::ErrorKind::TimedOut,
-            "both sides were silent (timeouts.idle)",
-        );
-        idle.poll_expired(cx).map(|()| Err(silent))
+        let silent = "both sides were silent (timeouts.idle)";
+        let silent = || Err(io::Error::new(io::ErrorKind::TimedOut, silent));
+        idle.poll_expired(up.moved + down.moved, cx)
+            .map(|()| silent())
     });
     match ended.await {
         Ok(()) => context.ended(End::Whole),
@@ -66,7 +94,7 @@ struct Direction {
     moved: u64,
     /// What was read and is still to be written.
     waiting: BytesMut,
-    /// Whether the source has ended, and whether the other side was told.
+    /// The source has ended; the other side was told.
     is_ended: bool,
     is_closed: bool,
 }
@@ -123,55 +151,23 @@ impl Direction {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, join};
 
     use super::*;
-
-    /// A side that has said something and takes nothing any more.
-    struct Broken(DuplexStream);
-
-    impl AsyncRead for Broken {
-        fn poll_read(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            buffer: &mut ReadBuf<'_>,
-        ) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.0).poll_read(cx, buffer)
-        }
-    }
-
-    impl AsyncWrite for Broken {
-        fn poll_write(
-            self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-            _: &[u8],
-        ) -> Poll<io::Result<usize>> {
-            Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
-        }
-
-        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-    }
 
     #[tokio::test]
     async fn what_a_side_sent_before_it_broke_goes_to_the_other() {
         let (mut near_caller, mut caller) = duplex(1024);
-        let (near_gateway, mut gateway) = duplex(1024);
         caller.write_all(b"more").await.unwrap();
-        gateway.write_all(b"last words").await.unwrap();
-        let mut broken = Broken(near_gateway);
+        let no_room = io::Cursor::new(Box::<[u8]>::default());
+        let mut broken = join(&b"last words"[..], no_room);
         let (mut up, mut down) = (Direction::new(Bytes::new()), Direction::new(Bytes::new()));
         let ended = std::future::poll_fn(|cx| {
             let up = up.poll_copy(&mut near_caller, &mut broken, cx);
             let _ = down.poll_copy(&mut broken, &mut near_caller, cx)?;
             up
         });
-        assert_eq!(ended.await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(ended.await.unwrap_err().kind(), io::ErrorKind::WriteZero);
         drop(near_caller);
         let mut heard = String::new();
         caller.read_to_string(&mut heard).await.unwrap();

@@ -82,7 +82,7 @@ pub(super) struct Running {
 impl Running {
     /// Starts the workers. Nothing is accepted yet.
     pub(super) fn new(start: Start) -> Result<Self, ServeError> {
-        let connections = start.settings.limits().connections;
+        let connections = start.settings.limits.connections;
         let permits = Arc::new(Semaphore::new(connections));
         let workers = WorkerPool::start(&start.settings, &start.network, &permits)?;
         Ok(Self {
@@ -139,7 +139,7 @@ impl Running {
     }
 
     async fn drain(mut self, stopping: &CancellationToken) -> DrainOutcome {
-        let timeouts = self.start.settings.timeouts().clone();
+        let timeouts = self.start.settings.timeouts.clone();
         stopping.cancel();
         self.start.supervisor.stopping();
         self.admission.workers.drain_soon();
@@ -173,7 +173,7 @@ impl Running {
         let settings = Arc::new(settings);
         // The last step that can fail.
         self.admission.workers.reload(&settings, &network)?;
-        self.resize(settings.limits().connections);
+        self.resize(settings.limits.connections);
         self.start.current.send_replace(Arc::clone(&settings));
         self.replaced.cancel();
         self.replaced = CancellationToken::new();
@@ -202,15 +202,15 @@ impl Running {
             self.refreshing.spawn(keep(supply, network.clone()));
         }
         self.beside.spawn(async move {
-            let limit = settings.timeouts().connect;
-            network.look_ahead(settings.routes(), limit).await;
+            let limit = settings.timeouts.connect;
+            network.look_ahead(&settings.routes, limit).await;
         });
         self.beside.spawn(tidy(self.start.tls.clone()));
     }
 
     /// Changes `limits.connections`. If it shrinks, no busy connection is closed: the next callers wait.
     fn resize(&self, connections: usize) {
-        let before = self.start.settings.limits().connections;
+        let before = self.start.settings.limits.connections;
         if let Some(more) = connections.checked_sub(before) {
             self.permits.add_permits(more);
             return;

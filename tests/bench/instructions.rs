@@ -81,7 +81,7 @@ fn send(request: &[u8], count: usize) {
         let maintained = Rc::clone(pipeline.upstream());
         spawn_local(async move { maintained.maintain().await });
         let caller = Rc::new(CallerConnection::new(ListenerKind::Tcp, Rc::default()));
-        let service = Proxy::layered(Rc::new(Current::new(pipeline)), caller);
+        let service = Proxy::new(Rc::new(Current::new(pipeline)), caller);
         let (near, mut far) = duplex(64 * 1024);
         let service = TowerToHyperService::new(service);
         spawn_local(http1::Builder::new().serve_connection(TokioIo::new(near), service));
@@ -101,7 +101,7 @@ fn pipeline(url: &str) -> Pipeline {
     let supply = Supply::fixed(needs(&config)[0], "default", &credentials);
     let guard = Guard::new(&config.access, &["127.0.0.1:8080".parse().unwrap()]);
     let settings = Settings::new(&config, guard, RouteCredentials::new(&config, &[supply]));
-    Pipeline::new(Arc::new(settings), network(&config).unwrap(), 1).unwrap()
+    Pipeline::new(Arc::new(settings), network(&config).unwrap(), 1, None).unwrap()
 }
 
 /// Sends one request, and reads its answer to the end.

@@ -1,19 +1,19 @@
 //! Bodies that are held until they are complete.
 //!
-//! A short body stays in the frames it came in. A long one is copied to blocks, so that what
-//! it takes is its length and at most one block, however small its frames were, and so that the buffers
-//! of the connection it came over are free again.
+//! A short body stays in the frames it came in. A long one is copied to blocks, so that it takes
+//! its length and at most one block, however small its frames were, and so that the buffers of its
+//! connection are free again.
 
 use bytes::{Bytes, BytesMut};
 
 use crate::proxy::memory_budget::Reservation;
 
-/// Size of a block, in bytes; a longer body is a long one. With the page for its beginning it is a power of two, which
-/// allocators do not round up.
+/// Size of a block, in bytes; a longer body is a long one. With the page for its beginning it is a
+/// power of two, which allocators do not round up.
 const BLOCK: usize = 60 * 1024;
 
-/// Size of the further blocks of a body of over 1 MiB, in bytes: the page before each one is a 64th of it then,
-/// where it is a 16th of a short block.
+/// Size of the further blocks of a body of over 1 MiB, in bytes: the page before each one is a 64th
+/// of it then, where it is a 16th of a short block.
 const LARGE_BLOCK: usize = 252 * 1024;
 
 /// A frame of at least this many bytes is kept as it came, in a short body. Shorter ones are copied
@@ -28,14 +28,14 @@ const PAGE: usize = 4096;
 /// A complete body, and the room it takes in the memory budget.
 #[derive(Debug)]
 pub(in crate::proxy) struct Buffered {
-    pub(in crate::proxy) chunks: Vec<Bytes>,
-    pub(in crate::proxy) length: u64,
+    pub(super) chunks: Vec<Bytes>,
+    pub(super) length: u64,
     _reservation: Reservation,
 }
 
 /// Collects a body.
 #[derive(Debug, Default)]
-pub(in crate::proxy) struct Buffer {
+pub(super) struct Buffer {
     chunks: Vec<Bytes>,
     /// What is being filled.
     last: BytesMut,
@@ -44,12 +44,12 @@ pub(in crate::proxy) struct Buffer {
 
 impl Buffer {
     /// Bytes collected so far.
-    pub(in crate::proxy) fn length(&self) -> u64 {
+    pub(super) fn length(&self) -> u64 {
         self.length as u64
     }
 
     /// Adds what came.
-    pub(in crate::proxy) fn push(&mut self, frame: Bytes) {
+    pub(super) fn push(&mut self, frame: Bytes) {
         let is_first = self.length == 0;
         self.length += frame.len();
         if self.length > BLOCK {
@@ -82,11 +82,10 @@ impl Buffer {
         if !self.last.is_empty() {
             self.chunks.push(std::mem::take(&mut self.last).freeze());
         }
-        self.last = BytesMut::new();
     }
 
     /// The body, if there is one.
-    pub(in crate::proxy) fn finish(mut self, reservation: Reservation) -> Option<Buffered> {
+    pub(super) fn finish(mut self, reservation: Reservation) -> Option<Buffered> {
         self.keep_last();
         (self.length > 0).then_some(Buffered {
             chunks: self.chunks,
@@ -98,10 +97,10 @@ impl Buffer {
 
 /// A frame on its way to TLS: a long one is copied to memory that begins in the middle of a page.
 ///
-/// Where a copy's two places are nearly the same within a page, `rep movsb` takes ten times as long.
-/// The buffers of hyper and of rustls both begin at a page, so that is what would happen in TLS
-/// (measured: 71 % of the user time of long uploads).
-pub(in crate::proxy) fn shifted(frame: Bytes) -> Bytes {
+/// Where a copy's two places are nearly the same within a page, `rep movsb` takes ten times as
+/// long. The buffers of hyper and of rustls both begin at a page, so that is what would happen in
+/// TLS (measured: 71 % of the user time of long uploads).
+pub(super) fn shifted(frame: Bytes) -> Bytes {
     if frame.len() < LONG {
         return frame;
     }
@@ -147,10 +146,7 @@ mod tests {
     async fn long_frames_are_kept_and_short_ones_are_copied_together() {
         assert_eq!(kept(&[]).await, [0; 0]);
         assert_eq!(kept(&[10]).await, [10]);
-        assert_eq!(kept(&[5000, 6000]).await, [5000, 6000]);
         assert_eq!(kept(&[1, 2, 3, 5000, 4, 5]).await, [1, 5, 5000, 9]);
-        assert!(kept(&[1; 40_000]).await.len() < 10);
-        assert_eq!(kept(&[BLOCK]).await, [BLOCK]);
         assert_eq!(
             kept(&[10, 5000, 3 * BLOCK, 7]).await,
             [10, 5000, BLOCK, BLOCK, BLOCK, 7]

@@ -1,4 +1,5 @@
-//! A timer for streams that stand still. It runs only while nothing comes, and costs nothing until then.
+//! A timer for streams that stand still. tower-http's `TimeoutBody` knows one body only; here
+//! progress of the other direction counts as well. It allocates nothing until it first runs.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -6,36 +7,35 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Measures how long a stream has stood still.
+/// Measures how long a stream that is waited for has made no progress.
 #[derive(Debug)]
 pub(in crate::proxy) struct IdleTimer {
     limit: Duration,
     sleep: Option<Pin<Box<Sleep>>>,
-    /// Whether the stream has been waited for since it last made progress.
-    waiting: bool,
+    progress: u64,
 }
 
 impl IdleTimer {
-    /// A timer that has not begun to run.
+    /// A timer that does not run yet.
     pub(in crate::proxy) fn new(limit: Duration) -> Self {
         Self {
             limit,
             sleep: None,
-            waiting: false,
+            progress: 0,
         }
     }
 
-    /// To be called when the stream made progress.
-    pub(in crate::proxy) fn stop(&mut self) {
-        self.waiting = false;
-    }
-
-    /// To be called when the stream made no progress; ready once that has lasted for the limit.
-    pub(in crate::proxy) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// To be called when the stream is pending; `progress` is any number that changes when it
+    /// moves. Ready once it was pending without progress for the limit.
+    pub(in crate::proxy) fn poll_expired(
+        &mut self,
+        progress: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
         let limit = self.limit;
         let timer = self.sleep.get_or_insert_with(|| Box::pin(sleep(limit)));
-        if !self.waiting {
-            self.waiting = true;
+        if progress != self.progress {
+            self.progress = progress;
             timer.as_mut().reset(Instant::now() + limit);
         }
         timer.as_mut().poll(cx)
@@ -52,15 +52,11 @@ mod tests {
     async fn only_time_without_progress_counts() {
         let start = Instant::now();
         let mut timer = IdleTimer::new(Duration::from_secs(10));
-        let pending = |timer: &mut IdleTimer, cx: &mut Context<'_>| {
-            Poll::Ready(timer.poll_expired(cx).is_pending())
-        };
-        assert!(poll_fn(|cx| pending(&mut timer, cx)).await);
-        sleep(Duration::from_secs(9)).await;
-        timer.stop();
+        let is_pending = poll_fn(|cx| Poll::Ready(timer.poll_expired(0, cx).is_pending())).await;
+        assert!(is_pending);
         // The stream is not waited for now, so this does not count.
-        sleep(Duration::from_secs(20)).await;
-        poll_fn(|cx| timer.poll_expired(cx)).await;
+        sleep(Duration::from_secs(29)).await;
+        poll_fn(|cx| timer.poll_expired(7, cx)).await;
         assert_eq!(start.elapsed().as_secs(), 39);
     }
 }

@@ -16,113 +16,121 @@ use crate::error::Error;
 use crate::proxy::context::RequestContext;
 use crate::proxy::headers;
 
-/// A request body as it goes out.
+/// A body that is ready to be sent.
 #[derive(Debug)]
-pub enum RequestBody {
-    /// No body.
+pub(in crate::proxy) enum PreparedBody {
     Empty,
-    /// A complete body.
-    Buffered(BufferedBody),
-    /// A body that is passed on while it arrives.
-    Streamed(Box<StreamedBody>),
+    /// It is complete, and can be sent as often as needed.
+    Buffered(Rc<Buffered>),
+    /// It is passed on while it arrives, once. Its length is known if the caller declared it.
+    Streamed {
+        body: Option<Box<StreamedBody>>,
+        length: Option<u64>,
+    },
 }
 
-/// Why a body ends early; what went wrong is in the request's context.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the request body ended early")]
-pub struct UploadFailed;
+impl PreparedBody {
+    /// The body for the next attempt; `None` if it was streamed before and is gone.
+    pub(in crate::proxy) fn take(&mut self, context: &Rc<RequestContext>) -> Option<RequestBody> {
+        let kind = match self {
+            Self::Empty => Kind::Empty,
+            Self::Buffered(body) => Kind::Buffered(Rc::clone(body), 0, body.length),
+            Self::Streamed { body, .. } => Kind::Streamed(body.take()?),
+        };
+        Some(RequestBody {
+            kind,
+            attempt: context.upload.begin(),
+            context: Rc::clone(context),
+        })
+    }
 
-/// A complete body, as far as it was sent.
+    /// Returns `true` if it can be sent again.
+    pub(in crate::proxy) fn is_repeatable(&self) -> bool {
+        !matches!(self, Self::Streamed { .. })
+    }
+
+    /// Its length in bytes, if that is known before it is sent.
+    pub(in crate::proxy) fn length(&self) -> Option<u64> {
+        match self {
+            Self::Empty => Some(0),
+            Self::Buffered(body) => Some(body.length),
+            Self::Streamed { length, .. } => *length,
+        }
+    }
+}
+
+/// The request body of one attempt.
 #[derive(Debug)]
-pub struct BufferedBody {
-    body: Rc<Buffered>,
-    /// The chunk that goes out next.
-    next: usize,
-    left: u64,
+pub struct RequestBody {
+    kind: Kind,
+    /// The number of the attempt.
     attempt: u32,
     context: Rc<RequestContext>,
 }
 
+#[derive(Debug)]
+enum Kind {
+    Empty,
+    /// A complete body, the number of the chunk that goes out next, and the bytes that are left.
+    Buffered(Rc<Buffered>, usize, u64),
+    Streamed(Box<StreamedBody>),
+}
+
+/// The request body ended early. What went wrong is in the request's context.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the request body ended early")]
+pub struct UploadFailed;
+
 /// A body that is passed on while it arrives, counted against the limit.
 #[derive(Debug)]
-pub struct StreamedBody {
-    /// The first frame, if it had to be waited for to know that there is a body.
+pub(in crate::proxy) struct StreamedBody {
+    /// The first data, if it had to be waited for to know that there is a body.
     first: Option<Bytes>,
     /// Absent only while it is dropped.
     rest: Option<Incoming>,
     /// Its length, if the caller has declared one.
-    length: Option<u64>,
+    pub(super) length: Option<u64>,
     /// Bytes that may still come.
     left: u64,
     limit: u64,
-    /// Absent where pauses have no limit.
+    /// Absent where pauses have no limit: in a conversation, once its first message has come.
     idle: Option<IdleTimer>,
-    /// Whether pauses have no limit once something has come.
-    is_conversation: bool,
-    /// The number of the attempt that it is sent with.
-    pub(super) attempt: u32,
     context: Rc<RequestContext>,
-}
-
-impl BufferedBody {
-    pub(in crate::proxy) fn new(
-        body: &Rc<Buffered>,
-        attempt: u32,
-        context: &Rc<RequestContext>,
-    ) -> Self {
-        Self {
-            body: Rc::clone(body),
-            next: 0,
-            left: body.length,
-            attempt,
-            context: Rc::clone(context),
-        }
-    }
-
-    fn next_chunk(&mut self) -> Option<Bytes> {
-        let chunk = self.body.chunks.get(self.next)?.clone();
-        self.next += 1;
-        self.left -= chunk.len() as u64;
-        self.context.upload.send(chunk.len());
-        if self.left == 0 {
-            self.context.upload.finish();
-        }
-        Some(chunk)
-    }
 }
 
 impl StreamedBody {
     /// A body of which `first` has come. `limit` bounds its length, and `idle` its pauses.
-    pub(in crate::proxy) fn new(
+    pub(super) fn new(
         first: Option<Bytes>,
         rest: Incoming,
         limit: u64,
         idle: IdleTimer,
         context: &Rc<RequestContext>,
     ) -> Self {
-        // The first message of a conversation may be the first frame.
-        let is_conversation = context.is_grpc;
         Self {
             length: rest.size_hint().exact().filter(|_| first.is_none()),
-            idle: Some(idle).filter(|_| !is_conversation || first.is_none()),
+            idle: Some(idle).filter(|_| !context.is_grpc || first.is_none()),
             first,
             rest: Some(rest),
             left: limit,
             limit,
-            is_conversation,
-            attempt: 0,
             context: Rc::clone(context),
         }
     }
 
-    /// Whether all of it has been passed on, as far as that can be known.
-    fn is_complete(&self) -> bool {
-        let passed = self.limit - self.left;
-        self.has_ended() || self.length == Some(passed)
+    fn counted(&self) -> u64 {
+        self.limit - self.left
     }
 
     fn has_ended(&self) -> bool {
-        self.rest.as_ref().is_none_or(Incoming::is_end_stream)
+        self.first.is_none() && self.rest.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
+    /// Returns `true` once all of it was passed on. hyper does not ask again for what it knows to
+    /// be the end, and that is so as soon as the declared length was reached: over HTTP/2 the end
+    /// itself may come later.
+    fn is_complete(&self) -> bool {
+        self.has_ended() || self.length == Some(self.counted())
     }
 
     fn poll_rest(
@@ -135,43 +143,36 @@ impl StreamedBody {
         }
     }
 
-    /// Its length, if the caller has declared one.
-    pub(in crate::proxy) fn declared(&self) -> Option<u64> {
-        self.length
-    }
-
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(self.count(first)));
         }
         let Poll::Ready(frame) = self.poll_rest(cx) else {
-            return match &mut self.idle {
-                Some(idle) => idle
-                    .poll_expired(cx)
-                    .map(|()| Some(Err(Error::BodyTimeout))),
-                None => Poll::Pending,
+            let counted = self.counted();
+            let Some(idle) = &mut self.idle else {
+                return Poll::Pending;
             };
+            ready!(idle.poll_expired(counted, cx));
+            return Poll::Ready(Some(Err(Error::BodyTimeout)));
         };
-        match &mut self.idle {
-            Some(_) if self.is_conversation => self.idle = None,
-            Some(idle) => idle.stop(),
-            None => {}
+        if self.context.is_grpc {
+            self.idle = None;
         }
-        Poll::Ready(match frame {
-            None => None,
-            Some(Err(error)) => Some(Err(Error::from_body(error))),
-            Some(Ok(frame)) => Some(match frame.into_data() {
-                Ok(data) => {
-                    self.context.upload.receive(data.len());
-                    self.count(data)
-                }
-                Err(frame) => Ok(Frame::trailers(passed_trailers(frame))),
-            }),
-        })
+        let frame = match frame {
+            None => return Poll::Ready(None),
+            Some(frame) => frame.map_err(Error::from_body),
+        };
+        Poll::Ready(Some(frame.and_then(|frame| match frame.into_data() {
+            Ok(data) => {
+                self.context.upload.receive(data.len());
+                self.count(data)
+            }
+            Err(frame) => Ok(Frame::trailers(passed_trailers(frame))),
+        })))
     }
 
-    /// Discards what still comes, within the limit, to notice when the caller goes away: hyper does not read from
-    /// it otherwise. Ready when the body breaks off.
+    /// Discards what still comes, within the limit, to notice when the caller goes away: hyper does
+    /// not read from it otherwise. Ready when the body breaks off.
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         while self.left > 0 && !self.has_ended() {
             match ready!(self.poll_rest(cx)) {
@@ -196,7 +197,7 @@ impl StreamedBody {
     }
 }
 
-impl Drop for BufferedBody {
+impl Drop for RequestBody {
     fn drop(&mut self) {
         self.context.upload.dropped(self.attempt);
     }
@@ -204,7 +205,6 @@ impl Drop for BufferedBody {
 
 impl Drop for StreamedBody {
     fn drop(&mut self) {
-        self.context.upload.dropped(self.attempt);
         if let Some(rest) = self.rest.take() {
             discard(rest, &self.context);
         }
@@ -228,60 +228,54 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadFailed>>> {
-        match &mut *self {
-            Self::Empty => Poll::Ready(None),
-            Self::Buffered(BufferedBody { context, .. }) if context.upload.is_stopped() => {
-                Poll::Pending
+        let this = &mut *self;
+        let upload = &this.context.upload;
+        let (frame, is_complete) = match &mut this.kind {
+            Kind::Empty => return Poll::Ready(None),
+            Kind::Buffered(..) if upload.is_stopped.get() => return Poll::Pending,
+            Kind::Buffered(body, next, left) => {
+                let chunk = body.chunks.get(*next).cloned();
+                let length = chunk.as_ref().map_or(0, Bytes::len);
+                *next += 1;
+                *left -= length as u64;
+                upload.send(length);
+                (chunk.map(|chunk| Ok(Frame::data(chunk))), *left == 0)
             }
-            Self::Streamed(body) if body.context.upload.is_stopped() => {
-                let error = ready!(body.poll_discard(cx));
-                body.context.upload.fail(error);
-                Poll::Ready(Some(Err(UploadFailed)))
+            Kind::Streamed(body) if upload.is_stopped.get() => {
+                (Some(Err(ready!(body.poll_discard(cx)))), false)
             }
-            Self::Buffered(body) => {
-                Poll::Ready(body.next_chunk().map(|data| Ok(Frame::data(data))))
-            }
-            Self::Streamed(body) => {
+            Kind::Streamed(body) => {
                 let frame = ready!(body.poll_frame(cx));
-                let upload = &body.context.upload;
-                Poll::Ready(match frame {
-                    Some(Ok(frame)) => {
-                        // hyper does not ask again for what it knows to be the end, and that is so as soon as the
-                        // declared length was reached: over HTTP/2 the end itself may come later.
-                        if body.is_complete() {
-                            upload.finish();
-                        }
-                        Some(Ok(frame))
-                    }
-                    Some(Err(error)) => {
-                        upload.fail(error);
-                        Some(Err(UploadFailed))
-                    }
-                    None => {
-                        upload.finish();
-                        None
-                    }
-                })
+                let is_complete = frame.as_ref().is_none_or(Result::is_ok) && body.is_complete();
+                (frame, is_complete)
             }
+        };
+        if is_complete || frame.is_none() {
+            upload.finish();
         }
+        Poll::Ready(frame.map(|frame| {
+            frame.map_err(|error| {
+                upload.fail(error);
+                UploadFailed
+            })
+        }))
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Buffered(body) => body.left == 0,
-            Self::Streamed(body) => body.first.is_none() && body.has_ended(),
+        match &self.kind {
+            Kind::Empty => true,
+            Kind::Buffered(_, _, left) => *left == 0,
+            Kind::Streamed(body) => body.has_ended(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Buffered(body) => SizeHint::with_exact(body.left),
-            Self::Streamed(body) => match body.length {
-                Some(length) => SizeHint::with_exact(length.saturating_sub(body.limit - body.left)),
-                None => SizeHint::new(),
-            },
+        match &self.kind {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Buffered(_, _, left) => SizeHint::with_exact(*left),
+            Kind::Streamed(body) => body.length.map_or_else(SizeHint::new, |length| {
+                SizeHint::with_exact(length.saturating_sub(body.counted()))
+            }),
         }
     }
 }

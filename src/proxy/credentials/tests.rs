@@ -51,7 +51,7 @@ fn access_key(held: &UsableCredential) -> &str {
 
 fn key_breaker(ring: &CredentialsView) -> Arc<KeyBreaker> {
     let held = ring.current(SLOT).unwrap();
-    Arc::clone(held.auth.key().unwrap().breaker())
+    Arc::clone(&held.auth.key().unwrap().breaker)
 }
 
 #[tokio::test]

@@ -1,23 +1,22 @@
-//! Reads error responses ahead, decodes them, and decides what they are.
+//! Reads error responses ahead, decodes them, and decides whose they are.
 
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, WWW_AUTHENTICATE};
-use http::{StatusCode, response};
+use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde::de::IgnoredAny;
 use tokio::time::timeout;
 
-use super::content_coding::{Codings, Decoded, End};
-use super::{Body, NO_BODY, NOT_REDACTED, Origin, Refusal, Rest, UNREADABLE};
+use super::content_coding::{Codings, Decoded};
+use super::{GatewayReply, Refusal};
 use crate::gateway::GatewayError;
 use crate::proxy::headers;
-use crate::proxy::redact::Redactor;
 
-/// How much of a body is read ahead, in bytes. The gateway's own refusals are a few hundred, and repeat at
-/// most what was sent.
+/// How much of a body is read ahead, in bytes. The gateway's own refusals are a few hundred, and
+/// repeat at most what was sent.
 const AHEAD: usize = 64 * 1024;
 
 /// How long a body is read ahead. What comes more slowly is relayed as it comes.
@@ -27,91 +26,96 @@ const AHEAD_TIMEOUT: Duration = Duration::from_secs(2);
 /// beginning, so this bounds the work for one that comes byte by byte.
 const LOOKS: usize = 16;
 
-/// Reads the beginning of an error response.
-pub(in crate::proxy) async fn read(
-    body: &mut Incoming,
-    head: &response::Parts,
-    is_head: bool,
-    redactor: Option<&Redactor>,
-) -> Refusal {
+/// The hint of a refusal whose body cannot be read.
+const UNREADABLE: &str = "the gateway refused the request, and the proxy cannot decode the reason, so it left \
+     the body out: send the request without Accept-Encoding to see it, and check that the secret key \
+     belongs to the access key";
+
+/// The hint of a refusal without a body, in answer to HEAD.
+const NO_BODY: &str = "the gateway refused the request, and an answer to HEAD has no body that says why: send it \
+     as GET to see the reason, and check that the secret key belongs to the access key";
+
+/// The hint of an error whose body was left out for what it repeats.
+const NOT_REDACTED: &str = "the answer repeats the token of the request and is too long to be decoded and redacted, \
+     so the proxy left its body out: send the request without Accept-Encoding to see it";
+
+/// Reads the beginning of an error response, and puts what it is and what is relayed of it into
+/// `reply`.
+pub(super) async fn read(reply: &mut GatewayReply, is_head: bool) {
     if is_head {
-        return bodiless(head);
+        return read_bodiless(reply);
     }
+    let encodings = headers::elements(&reply.head.headers, &CONTENT_ENCODING);
     let mut ahead = Ahead {
-        status: head.status,
-        codings: Codings::parse(headers::elements(&head.headers, &CONTENT_ENCODING)),
+        status: reply.head.status.as_u16(),
+        codings: Codings::parse(encodings),
+        is_redacted: reply.redactor.is_some(),
         body: BytesMut::new(),
-        rest: Rest::default(),
+        end: None,
         is_complete: false,
-        looks: 0,
     };
     // Nothing is learned from bytes that cannot be decoded.
-    if ahead.codings.is_some() {
-        let _ = timeout(AHEAD_TIMEOUT, ahead.read(body, redactor)).await;
+    if ahead.codings.is_some()
+        && let Some(body) = &mut reply.body.rest
+    {
+        let _ = timeout(AHEAD_TIMEOUT, ahead.read(body)).await;
     }
-    ahead.into_refusal(redactor)
+    ahead.apply(reply);
 }
 
-/// An answer to HEAD. The gateway counts the signature of such a request too, so a 401 counts as a refusal
-/// unless its head shows that it is not the gateway's, whose refusals have a body and name no scheme.
-fn bodiless(head: &response::Parts) -> Refusal {
-    let is_empty = head
-        .headers
+/// An answer to HEAD. The gateway counts the signature of such a request too, so a 401 counts as a
+/// refusal unless its head shows that it is not the gateway's, whose refusals have a body and name
+/// no scheme.
+fn read_bodiless(reply: &mut GatewayReply) {
+    let headers = &reply.head.headers;
+    let is_empty = headers
         .get(CONTENT_LENGTH)
         .is_some_and(|length| length == "0");
-    let is_of_backend = is_empty || head.headers.contains_key(WWW_AUTHENTICATE);
-    if head.status != StatusCode::UNAUTHORIZED || is_of_backend {
-        return Refusal::unread(head.status);
-    }
-    Refusal {
-        origin: Origin::Unreadable,
-        note: Some(NO_BODY),
-        ..Refusal::unread(head.status)
+    if reply.head.status == 401 && !is_empty && !headers.contains_key(WWW_AUTHENTICATE) {
+        reply.refusal = Refusal::Unreadable;
+        reply.hint = Some(NO_BODY.to_owned());
     }
 }
 
 /// What was read ahead of a body.
 struct Ahead {
-    status: StatusCode,
-    /// None if one of them is not known.
+    status: u16,
+    /// `None` if one of them is not known.
     codings: Option<Codings>,
+    /// The answer has to be redacted.
+    is_redacted: bool,
     body: BytesMut,
-    rest: Rest,
-    /// Whether the end was read.
+    /// What followed the data: trailers, or what is wrong with the body, which shows when it is
+    /// relayed.
+    end: Option<Result<Frame<Bytes>, hyper::Error>>,
+    /// The end was read.
     is_complete: bool,
-    looks: usize,
 }
 
 impl Ahead {
-    async fn read(&mut self, body: &mut Incoming, redactor: Option<&Redactor>) {
+    async fn read(&mut self, body: &mut Incoming) {
+        let mut looks = 0;
         while self.body.len() <= AHEAD {
             match body.frame().await {
                 None => return self.is_complete = true,
-                // What is wrong with a body shows when it is relayed.
-                Some(Err(error)) => return self.rest.failure = Some(error),
+                Some(Err(error)) => return self.end = Some(Err(error)),
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => self.body.extend_from_slice(&data),
-                    Err(frame) => self.rest.trailers = frame.into_trailers().ok(),
+                    Err(trailers) => self.end = Some(Ok(trailers)),
                 },
             }
-            if !self.wants_more(redactor) {
+            looks += 1;
+            // What is encoded cannot be redacted while it passes.
+            let is_needed = looks > LOOKS || (self.is_encoded() && self.is_redacted);
+            if !is_needed && is_of_backend(self.status, &self.decoded().text) {
                 return;
             }
         }
     }
 
-    /// Whether more has to be read to tell what the answer is.
-    fn wants_more(&mut self, redactor: Option<&Redactor>) -> bool {
-        self.looks += 1;
-        let is_encoded = self
-            .codings
-            .as_ref()
-            .is_some_and(|codings| !codings.is_identity());
-        // What is encoded cannot be redacted while it passes.
-        if self.looks > LOOKS || (is_encoded && redactor.is_some()) {
-            return true;
-        }
-        !is_of_backend(self.status.as_u16(), &self.decoded().text)
+    fn is_encoded(&self) -> bool {
+        let codings = self.codings.as_ref();
+        codings.is_none_or(|codings| !codings.is_identity())
     }
 
     fn decoded(&self) -> Decoded {
@@ -119,54 +123,61 @@ impl Ahead {
             Some(codings) => codings.decode(&self.body),
             None => Decoded {
                 text: Vec::new(),
-                end: End::Broken,
+                is_complete: false,
             },
         }
     }
 
-    fn into_refusal(self, redactor: Option<&Redactor>) -> Refusal {
-        let decoded = self.decoded();
-        let is_encoded = self
-            .codings
-            .as_ref()
-            .is_none_or(|codings| !codings.is_identity());
-        let is_complete = self.is_complete && decoded.end == End::Complete;
-        let error = GatewayError::read(self.status.as_u16(), &decoded.text);
+    fn apply(self, reply: &mut GatewayReply) {
+        let (decoded, is_encoded) = (self.decoded(), self.is_encoded());
+        let is_complete = self.is_complete && decoded.is_complete;
         let is_too_long = !is_encoded && self.body.len() > AHEAD;
-        let origin = if error.is_some() {
-            Origin::Unknown
-        } else if is_complete || is_of_backend(self.status.as_u16(), &decoded.text) {
-            Origin::Backend
-        } else if self.status == StatusCode::UNAUTHORIZED && !is_too_long {
-            Origin::Unreadable
-        } else {
-            Origin::Unknown
+        reply.refusal = match GatewayError::read(self.status, &decoded.text) {
+            Some(error) => Refusal::Gateway(error),
+            None if is_complete || is_of_backend(self.status, &decoded.text) => Refusal::Backend,
+            None if self.status == 401 && !is_too_long => Refusal::Unreadable,
+            None => Refusal::Unknown,
         };
-        let mut refusal = Refusal {
-            error,
-            origin,
-            body: Body::Unchanged(Bytes::new()),
-            rest: self.rest,
-            ..Refusal::unread(self.status)
-        };
-        if !is_encoded {
-            refusal.body = Body::Unchanged(self.body.freeze());
-            return refusal;
+        let redactor = reply.redactor.as_ref().filter(|_| is_encoded);
+        let redacted = redactor.map(|redactor| redactor.redact(&decoded.text));
+        match redacted.filter(|redacted| *redacted != decoded.text) {
+            _ if is_encoded && matches!(reply.refusal, Refusal::Unreadable) => {
+                replace_body(reply, Bytes::new(), Some(UNREADABLE));
+            }
+            Some(redacted) if is_complete => replace_body(reply, redacted.into(), None),
+            Some(_) => replace_body(reply, Bytes::new(), Some(NOT_REDACTED)),
+            None => {
+                let data = Some(self.body.freeze()).filter(|data| !data.is_empty());
+                reply
+                    .body
+                    .ahead
+                    .extend(data.map(|data| Ok(Frame::data(data))));
+                reply.body.ahead.extend(self.end);
+            }
         }
-        let redacted = redactor
-            .map(|redactor| redactor.redact(&decoded.text))
-            .filter(|redacted| *redacted != decoded.text);
-        (refusal.body, refusal.note) = match redacted {
-            _ if origin == Origin::Unreadable => (Body::Dropped, Some(UNREADABLE)),
-            Some(redacted) if is_complete => (Body::Decoded(redacted.into()), None),
-            Some(_) => (Body::Dropped, Some(NOT_REDACTED)),
-            None => (Body::Unchanged(self.body.freeze()), None),
-        };
-        refusal
     }
 }
 
-/// Whether a body, or the beginning of one, shows that it is no error of the gateway's: it is not the
+/// Relays this body, without `Content-Encoding`, instead of the gateway's.
+fn replace_body(reply: &mut GatewayReply, body: Bytes, hint: Option<&str>) {
+    reply.is_decoded = true;
+    reply.hint = hint.map(str::to_owned);
+    let data = Some(body).filter(|data| !data.is_empty());
+    reply
+        .body
+        .ahead
+        .extend(data.map(|data| Ok(Frame::data(data))));
+    // hyper has read a short body to its end; over a connection that it has not, no other request
+    // follows.
+    let connection = reply.body.connection.take();
+    if let Some(rest) = reply.body.rest.take()
+        && let Some(connection) = connection.filter(|_| rest.is_end_stream())
+    {
+        connection.release();
+    }
+}
+
+/// Returns `true` if a body, or the beginning of one, is no error of the gateway's: it is not the
 /// beginning of a JSON object, or a complete one without an error code.
 fn is_of_backend(status: u16, text: &[u8]) -> bool {
     match text.trim_ascii_start().first() {

@@ -12,8 +12,7 @@ use std::rc::Rc;
 use fastrand::Rng;
 use http::{Request, request};
 
-use super::auth::Attempt;
-use super::body::{PreparedBody, RequestBody};
+use super::body::PreparedBody;
 use super::caller::CallerConnection;
 use super::context::RequestContext;
 use super::credentials::CredentialsView;
@@ -182,26 +181,21 @@ fn sent(
     settings: &Settings,
     metrics: &Rc<WorkerMetrics>,
     head: request::Parts,
-) -> Option<Request<RequestBody>> {
+) -> Option<Request<()>> {
     settings.guard.check(ListenerKind::Tcp, &head).ok()?;
     let caller = CallerConnection::new(ListenerKind::Tcp, Rc::default());
-    let context = RequestContext::begin(Rc::clone(metrics), Rc::new(caller), &head);
+    let context = RequestContext::begin(Rc::clone(metrics), Rc::new(caller), Some(&head));
     let routed = route::route(settings, head, Some(0), &context).ok()?;
     let prepared = Prepared::new(routed, PreparedBody::Empty, Some(PayloadHash::EMPTY)).ok()?;
-    let attempt = Attempt {
-        route: &settings.routes[prepared.route],
-        date: clock::signing_date(),
-        is_http2: false,
-    };
     let view = CredentialsView::new(&settings.credentials);
-    let credential = view.current(prepared.slot).unwrap();
-    let signed = credential
-        .auth
-        .apply(&prepared, &attempt, RequestBody::Empty);
+    let auth = &view.current(prepared.routed.slot).unwrap().auth;
+    let request = prepared.outgoing(settings, (), false);
+    let (callers, hash) = (&prepared.routed.head.headers, prepared.hash.as_ref());
+    let signed = auth.apply(request, callers, hash, clock::signing_date());
     Some(signed.unwrap().into_request())
 }
 
-fn check(head: &request::Parts, sent: &Request<RequestBody>) {
+fn check(head: &request::Parts, sent: &Request<()>) {
     let shown = || format!("{head:?} became {sent:?}");
     assert!(sent.uri().to_string().starts_with("/base"), "{}", shown());
     let values = |name: &str| -> Vec<&[u8]> {

@@ -28,11 +28,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use http::header::{ALLOW, CONNECTION};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Collected};
 use hyper::body::Incoming;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -41,7 +39,9 @@ use tower::Service;
 use crate::config::AdminAddress;
 use crate::error::Error;
 use crate::proxy::guard::{Guard, ListenerKind};
-use crate::proxy::{BareAnswer, CallerConnection, ResponseBody, Settings, own_headers, refused};
+use crate::proxy::{
+    BareAnswer, CallerConnection, ResponseBody, Settings, own_headers, refused, serialize,
+};
 use crate::telemetry::metrics;
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -142,7 +142,7 @@ impl Admin {
         let path = head.uri.path();
         // `access` may have changed with a reload.
         let guard = Guard::new(
-            self.settings.borrow().access(),
+            &self.settings.borrow().access,
             self.address.tcp().as_slice(),
         );
         // Not the token: it is for requests that are signed.
@@ -175,7 +175,7 @@ impl Admin {
     }
 
     fn quit(&self, method: &Method) -> Page {
-        if !self.settings.borrow().admin_quit() {
+        if !self.settings.borrow().admin_quit {
             return Page::text(StatusCode::NOT_FOUND, QUIT_IS_OFF);
         }
         if method != Method::POST {
@@ -268,21 +268,5 @@ pub(super) fn bare_answer(answer: BareAnswer) -> Bytes {
         BareAnswer::TargetTooLong => Error::TargetTooLong,
         BareAnswer::HeaderTooLarge => Error::HeaderTooLarge,
     };
-    let (head, body) = refused("", &error).into_parts();
-    let body = body.collect().now_or_never();
-    let body = body
-        .expect("nothing has to be waited for")
-        .map(Collected::to_bytes);
-    let body = body.unwrap_or_default();
-    let mut bytes = format!("HTTP/1.1 {}\r\n", head.status).into_bytes();
-    for (name, value) in head.headers.iter().filter(|(name, _)| *name != CONNECTION) {
-        bytes.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
-    }
-    let end = format!(
-        "content-length: {}\r\nconnection: close\r\n\r\n",
-        body.len()
-    );
-    bytes.extend(end.into_bytes());
-    bytes.extend(body);
-    bytes.into()
+    serialize(refused("", &error))
 }

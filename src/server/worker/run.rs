@@ -63,7 +63,7 @@ impl Worker {
 
     /// Serves connections until there are no more commands and the last connection has ended.
     async fn run(self) {
-        let pipeline = Pipeline::new(self.settings, self.network, self.count)
+        let pipeline = Pipeline::new(self.settings, self.network, self.count, None)
             .expect("it was checked before workers were started");
         let maintenance = Maintenance::start(&pipeline);
         let current = Rc::new(Current::new(pipeline));
@@ -113,16 +113,14 @@ impl Serving {
                 let _ = outcome.send(self.context.registry.close_oldest_idle());
             }
             Command::Reload(settings, network) => {
-                let next = self
-                    .current
-                    .get()
-                    .succeeded_by(settings, network, self.workers);
+                let before = self.current.get();
+                let next = Pipeline::new(settings, network, self.workers, Some(&before));
                 let next = next.expect("it was checked before workers were told");
                 // These apply to open connections too, except for the length of heads.
                 self.context
                     .registry
                     .set_limits(idle_limits(next.settings()));
-                self.context.max_header.set(next.settings().limits().header);
+                self.context.max_header.set(next.settings().limits.header);
                 self.maintenance.follow(&next);
                 self.current.replace(next);
             }
@@ -144,14 +142,14 @@ fn context(current: &Rc<Current>, permits: Arc<Semaphore>) -> ConnectionContext 
     ConnectionContext {
         registry: Rc::new(Registry::new(idle_limits(settings))),
         permits,
-        max_header: Cell::new(settings.limits().header),
+        max_header: Cell::new(settings.limits.header),
         bare_answer: Rc::new(move |answer| current.get().bare_answer(answer)),
         is_admin: false,
     }
 }
 
 fn idle_limits(settings: &Settings) -> IdleLimits {
-    let timeouts = settings.timeouts();
+    let timeouts = &settings.timeouts;
     IdleLimits {
         header_read: timeouts.header_read,
         keep_alive: timeouts.keep_alive,
@@ -165,7 +163,7 @@ async fn serve(
     current: Rc<Current>,
     context: Rc<ConnectionContext>,
 ) {
-    let make = |caller| Proxy::layered(current, caller);
+    let make = |caller| Proxy::new(current, caller);
     connection::serve(accepted, &context, make).await;
     drop(permit);
 }

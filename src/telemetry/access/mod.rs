@@ -67,7 +67,7 @@ pub(crate) struct Finished<'a> {
 }
 
 /// The time that the parts of a request took.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Durations {
     /// Waiting for memory, a credential or a connection.
     pub(crate) queued: Duration,

@@ -1,0 +1,61 @@
+//! The body of the gateway's answer, before it is redacted and relayed.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::request::RequestBody;
+use crate::upstream::Connection;
+
+/// The body of an answer as the gateway sends it.
+#[derive(Debug)]
+pub(in crate::proxy) struct ReplyBody {
+    /// What was read of it already.
+    pub(in crate::proxy) ahead: VecDeque<Result<Frame<Bytes>, hyper::Error>>,
+    /// What is still to be read; absent if that is not passed on.
+    pub(in crate::proxy) rest: Option<Incoming>,
+    /// What it comes over; absent if the answer is complete without it.
+    pub(in crate::proxy) connection: Option<Connection<RequestBody>>,
+}
+
+impl ReplyBody {
+    /// The next frame as the gateway sent it.
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match (self.ahead.pop_front(), &mut self.rest) {
+            (Some(frame), _) => Poll::Ready(Some(frame)),
+            (None, Some(rest)) => Pin::new(rest).poll_frame(cx),
+            (None, None) => Poll::Ready(None),
+        }
+    }
+
+    /// Returns `true` once it was read to its end.
+    pub(super) fn is_end(&self) -> bool {
+        self.ahead.is_empty() && self.rest.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
+    /// Returns `true` for an HTTP/2 answer without more frames that was reset before its end. hyper
+    /// reports a reset with `NO_ERROR` as the end.
+    pub(super) fn is_reset(&self) -> bool {
+        let is_complete =
+            |rest: &Incoming| rest.is_end_stream() || rest.size_hint().exact() == Some(0);
+        let connection = self.connection.as_ref();
+        connection.is_some_and(Connection::is_http2) && !self.rest.as_ref().is_none_or(is_complete)
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        let ahead = self.ahead.iter().flatten().filter_map(Frame::data_ref);
+        let ahead: u64 = ahead.map(|data| data.len() as u64).sum();
+        let rest = self
+            .rest
+            .as_ref()
+            .map_or(Some(0), |rest| rest.size_hint().exact());
+        rest.map_or_else(SizeHint::new, |rest| SizeHint::with_exact(ahead + rest))
+    }
+}

@@ -1,0 +1,298 @@
+//! The state of one request, from its head to the last byte of its answer.
+//!
+//! One [`RequestContext`] goes through all steps and ends up in the response body. Its drop counts
+//! the request and writes its access record, so a request that is dropped at an await, because the
+//! caller went away or the process ends, is counted all the same.
+
+use std::cell::{Cell, OnceCell};
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use http::{HeaderValue, Method, Version, request};
+use tokio::time::Instant;
+
+use super::caller::CallerConnection;
+use super::guard::Visitor;
+use super::headers;
+use super::upload::Upload;
+use crate::telemetry::access::{self, Durations, End, Record};
+use crate::telemetry::metrics::{NO_ROUTE, Outcome, RequestLabels, WorkerMetrics, method_label};
+
+/// The status that a request is counted with whose caller went away; nginx logs the same.
+const CALLER_GONE: u16 = 499;
+
+/// The status that a request is counted with which was dropped when the process ended.
+const CUT_OFF: u16 = 503;
+
+/// One request.
+pub(crate) struct RequestContext {
+    metrics: Rc<WorkerMetrics>,
+    pub(super) caller: Rc<CallerConnection>,
+    id: u128,
+    method: &'static str,
+    /// True for HEAD, whose answer has no body.
+    pub(super) is_head: bool,
+    /// The version of HTTP that the caller speaks.
+    pub(super) version: Version,
+    /// True if the caller sent `TE: trailers`.
+    pub(super) takes_trailers: bool,
+    /// True for gRPC, which wants errors in trailers.
+    pub(super) is_grpc: bool,
+    /// The `Host` by which the caller called, once the guard has let it through.
+    pub(super) host: OnceCell<HeaderValue>,
+    /// The listed origin of the web page that called.
+    pub(super) origin: OnceCell<HeaderValue>,
+    /// The label of the route in the metrics.
+    route: Cell<&'static str>,
+    answer: Cell<Option<(u16, Outcome)>>,
+    end: Cell<Option<End>>,
+    pub(super) upload: Upload,
+    bytes_sent: Cell<u64>,
+    started: Instant,
+    durations: Cell<Durations>,
+    attempts: Cell<usize>,
+    /// When the attempt was signed whose answer is waited for.
+    signed: Cell<Option<Instant>>,
+    record: Option<Record>,
+}
+
+impl RequestContext {
+    /// Starts to count a request; one without a head could not be read.
+    pub(super) fn begin(
+        metrics: Rc<WorkerMetrics>,
+        caller: Rc<CallerConnection>,
+        head: Option<&request::Parts>,
+    ) -> Rc<Self> {
+        metrics.started();
+        let record = || head.map_or_else(Record::default, Record::new);
+        Rc::new(Self {
+            metrics,
+            caller,
+            id: fastrand::u128(..),
+            method: method_label(head.map_or("", |head| head.method.as_str())),
+            is_head: head.is_some_and(|head| head.method == Method::HEAD),
+            version: head.map_or(Version::HTTP_11, |head| head.version),
+            takes_trailers: head
+                .is_some_and(|head| headers::lists(&head.headers, &http::header::TE, "trailers")),
+            is_grpc: head.is_some_and(|head| headers::is_grpc(&head.headers)),
+            host: OnceCell::new(),
+            origin: OnceCell::new(),
+            route: Cell::new(NO_ROUTE),
+            answer: Cell::default(),
+            end: Cell::default(),
+            upload: Upload::default(),
+            bytes_sent: Cell::default(),
+            started: Instant::now(),
+            durations: Cell::default(),
+            attempts: Cell::default(),
+            signed: Cell::default(),
+            record: access::is_wanted().then(record),
+        })
+    }
+
+    /// The proxy's id of the request, as 32 hexadecimal digits.
+    pub(super) fn request_id(&self) -> String {
+        format!("{:032x}", self.id)
+    }
+
+    /// Sets who called, and by which name.
+    pub(super) fn called_by(&self, visitor: &Visitor<'_>) {
+        let known = [
+            (&self.host, Some(visitor.host)),
+            (&self.origin, visitor.origin),
+        ];
+        for (cell, text) in known {
+            if let Some(value) = text.and_then(|text| HeaderValue::from_str(text).ok()) {
+                cell.get_or_init(|| value);
+            }
+        }
+    }
+
+    /// Sets the route, by its label in the metrics.
+    pub(super) fn routed(&self, route: &'static str) {
+        self.route.set(route);
+    }
+
+    fn time(&self, change: impl FnOnce(&mut Durations)) {
+        let mut durations = self.durations.get();
+        change(&mut durations);
+        self.durations.set(durations);
+    }
+
+    /// Waits for a resource and counts the time as queued. What is there at once, as it nearly
+    /// always is, needs no clock. The future is pinned by the caller, or it would take its room
+    /// twice in each request.
+    pub(super) async fn queued<T>(&self, mut future: Pin<&mut impl Future<Output = T>>) -> T {
+        if let Some(output) = future.as_mut().now_or_never() {
+            return output;
+        }
+        let begun = Instant::now();
+        let output = future.await;
+        self.time(|durations| durations.queued += begun.elapsed());
+        output
+    }
+
+    /// Records an attempt that is about to be sent.
+    pub(super) fn attempt(&self, signing: Duration, signed: Instant) {
+        self.metrics.signed(signing);
+        self.time(|durations| durations.signing += signing);
+        self.attempts.set(self.attempts.get() + 1);
+        self.signed.set(Some(signed));
+    }
+
+    /// Records that the head of an answer has come.
+    pub(super) fn gateway_answered(&self) {
+        if let Some(signed) = self.signed.take() {
+            let took = signed.elapsed();
+            self.time(|durations| durations.upstream += took);
+            self.metrics.gateway_answered(took);
+        }
+    }
+
+    /// Records that the gateway refused the request in its own name, and with which code.
+    pub(super) fn gateway_error(&self, code: &str) {
+        self.metrics.gateway_error(code);
+    }
+
+    /// Records the answer that is passed on.
+    pub(super) fn relayed(&self, status: u16, gateway_refused: bool, gateway_id: Option<&[u8]>) {
+        if let (Some(record), Some(id)) = (&self.record, gateway_id) {
+            record.gateway_request_id(id);
+        }
+        self.answered(status, Outcome::relayed(status, gateway_refused));
+    }
+
+    /// Counts the request with its answer. To be called before the answer is written, so that
+    /// whoever has read it finds it counted.
+    pub(super) fn answered(&self, status: u16, outcome: Outcome) {
+        self.answer.set(Some((status, outcome)));
+        self.metrics.count(RequestLabels {
+            route: self.route.get(),
+            method: self.method,
+            code: status,
+            outcome: outcome.name(),
+        });
+    }
+
+    /// Returns `true` once the answer was counted.
+    pub(super) fn is_answered(&self) -> bool {
+        self.answer.get().is_some()
+    }
+
+    /// Counts bytes of the answer's body that go to the caller.
+    pub(super) fn sent(&self, bytes: usize) {
+        self.bytes_sent.set(self.bytes_sent.get() + bytes as u64);
+    }
+
+    /// Sets what a WebSocket has moved: bytes from the caller, and bytes to it.
+    pub(super) fn tunnelled(&self, received: u64, sent: u64) {
+        self.upload.received.set(received);
+        self.bytes_sent.set(sent);
+    }
+
+    /// Records how the answer ended.
+    pub(super) fn ended(&self, end: End) {
+        self.end.set(Some(end));
+    }
+
+    /// Records that the answer was dropped before its end.
+    pub(super) fn ended_early(&self) {
+        self.ended(if self.metrics.is_cut_off() {
+            End::CutOff
+        } else {
+            End::CallerGone
+        });
+    }
+
+    /// Returns `true` once the end of the answer was recorded.
+    pub(super) fn has_ended(&self) -> bool {
+        self.end.get().is_some()
+    }
+}
+
+impl Drop for RequestContext {
+    fn drop(&mut self) {
+        let (status, outcome) = self.answer.get().unwrap_or_else(|| {
+            if self.signed.get().is_some() {
+                tracing::info!(
+                    "the caller went away before the gateway answered; whether the request was executed is unknown"
+                );
+            }
+            let unanswered = if self.metrics.is_cut_off() {
+                (CUT_OFF, Outcome::CutOff)
+            } else {
+                (CALLER_GONE, Outcome::CallerGone)
+            };
+            self.answered(unanswered.0, unanswered.1);
+            unanswered
+        });
+        let total = self.started.elapsed();
+        self.metrics.finished(total);
+        let Some(record) = &self.record else { return };
+        record.write(&access::Finished {
+            request_id: self.id,
+            route: self.route.get(),
+            status,
+            outcome,
+            end: self.end.get().unwrap_or_default(),
+            bytes: (self.upload.received.get(), self.bytes_sent.get()),
+            durations: Durations {
+                total,
+                ..self.durations.get()
+            },
+            attempts: self.attempts.get(),
+        });
+    }
+}
+
+impl fmt::Debug for RequestContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RequestContext({:032x})", self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+    use crate::proxy::guard::ListenerKind;
+    use crate::telemetry::metrics::Metrics;
+
+    fn begin(metrics: &Rc<WorkerMetrics>, method: &str) -> Rc<RequestContext> {
+        let caller = CallerConnection::new(ListenerKind::Tcp, Rc::default());
+        let request = Request::builder().method(method).body(()).unwrap();
+        let (head, ()) = request.into_parts();
+        RequestContext::begin(Rc::clone(metrics), Rc::new(caller), Some(&head))
+    }
+
+    #[test]
+    fn a_request_is_in_flight_until_it_is_dropped_and_counted_once() {
+        let metrics = Metrics::default();
+        let labels = ["/flowers", "", "/flowers"].map(|prefix| metrics.route_label(prefix));
+        assert_eq!(labels, ["/flowers", "/", "/flowers"]);
+        let workers = [Rc::new(metrics.worker()), Rc::new(metrics.worker())];
+        let (first, other) = (begin(&workers[0], "GET"), begin(&workers[1], "MARKER"));
+        let unanswered = begin(&workers[1], "POST");
+        first.routed(labels[1]);
+        let text = metrics.text(Vec::new());
+        assert!(text.contains("\napig_proxy_in_flight 3\n"));
+        first.relayed(200, false, None);
+        other.answered(403, Outcome::Proxy("host_not_allowed"));
+        drop((first, other, unanswered));
+        let text = metrics.text(Vec::new());
+        for line in [
+            "apig_proxy_in_flight 0",
+            "apig_proxy_request_duration_seconds_count 3",
+            "apig_proxy_requests_total{route=\"/\",method=\"GET\",code=\"200\",outcome=\"ok\"} 1",
+            "apig_proxy_requests_total{route=\"none\",method=\"other\",code=\"403\",outcome=\"host_not_allowed\"} 1",
+            "apig_proxy_requests_total{route=\"none\",method=\"POST\",code=\"499\",outcome=\"caller_gone\"} 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in {text}");
+        }
+        assert_eq!(text.matches("\napig_proxy_requests_total{").count(), 3);
+    }
+}

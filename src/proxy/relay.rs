@@ -1,0 +1,103 @@
+//! Last step: the gateway's answer becomes the response to the caller.
+
+use std::rc::Rc;
+
+use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, DATE, LOCATION, TRAILER};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
+use hyper::ext::ReasonPhrase;
+
+use super::body::ResponseBody;
+use super::gateway_reply::GatewayReply;
+use super::redact::{self, Redactor};
+use super::route::Routed;
+use super::{Settings, cors, headers, location, respond};
+
+/// The header that says what is wrong with a refused request.
+const HINT: HeaderName = HeaderName::from_static("x-apig-proxy-hint");
+
+/// The answer of the gateway, as the caller gets it.
+pub(super) fn relay(
+    settings: &Settings,
+    routed: &Routed,
+    reply: GatewayReply,
+) -> Response<ResponseBody> {
+    let context = Rc::clone(&routed.context);
+    let mut headers = relayed_headers(settings, routed, &reply);
+    let hint = reply.hint.map(HeaderValue::try_from);
+    headers.extend(hint.and_then(Result::ok).map(|hint| (HINT, hint)));
+    // What the caller still sends is not read any more, so its connection ends with the answer.
+    let upload = &context.upload;
+    if upload.is_stopped.get() && !upload.is_finished.get() && context.version != Version::HTTP_2 {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    let mut head = reply.head;
+    if let Some(redactor) = &reply.redactor {
+        redact_reason(redactor, &mut head.extensions);
+    }
+    let idle = settings.timeouts.idle;
+    let body = ResponseBody::relayed(reply.body, reply.redactor, idle, context);
+    let mut answer = Response::new(body);
+    *answer.status_mut() = head.status;
+    *answer.headers_mut() = headers;
+    // hyper keeps the words behind the status there.
+    *answer.extensions_mut() = head.extensions;
+    answer
+}
+
+fn relayed_headers(settings: &Settings, routed: &Routed, reply: &GatewayReply) -> HeaderMap {
+    let (head, context) = (&reply.head, &routed.context);
+    let origin = context.origin.get();
+    let local = local_location(settings, routed, &head.headers);
+    let mut passed = HeaderMap::with_capacity(head.headers.len() + 4);
+    headers::pass(&head.headers, &mut passed, |name| {
+        let is_replaced = local.is_some() && name == LOCATION;
+        let is_decoded = reply.is_decoded && name == CONTENT_ENCODING;
+        let is_answered_here = origin.is_some() && cors::is_answered_here(name);
+        headers::is_for_caller(name) && !is_replaced && !is_decoded && !is_answered_here
+    });
+    redact::headers(reply.redactor.as_ref(), &mut passed);
+    passed.extend(local.map(|local| (LOCATION, local)));
+    // Without it, hyper sends no trailers over HTTP/1.1.
+    if context.takes_trailers && context.version == Version::HTTP_11 {
+        for names in head.headers.get_all(TRAILER) {
+            passed.append(TRAILER, names.clone());
+        }
+    }
+    // There is no body to measure, but the gateway says how long it would be.
+    if (context.is_head || head.status == StatusCode::NOT_MODIFIED)
+        && let Some(length) = head.headers.get(CONTENT_LENGTH)
+        && let Some(Ok(length)) = length.to_str().ok().map(str::parse::<u64>)
+    {
+        passed.insert(CONTENT_LENGTH, length.into());
+    }
+    if let Some(origin) = origin {
+        cors::allow(&mut passed, origin);
+    }
+    if !passed.contains_key(DATE) {
+        passed.insert(DATE, respond::date());
+    }
+    passed
+}
+
+/// A `Location` at the upstream, as it is at the proxy.
+fn local_location(
+    settings: &Settings,
+    routed: &Routed,
+    headers: &HeaderMap,
+) -> Option<HeaderValue> {
+    let location = headers::only(headers, &LOCATION)?;
+    let (route, context) = (&settings.routes[routed.route], &routed.context);
+    let host = context.host.get()?.to_str().ok()?;
+    let is_tls = context.caller.listener().is_tls();
+    let local = location::local(location.as_bytes(), route, host, is_tls)?;
+    HeaderValue::try_from(local).ok()
+}
+
+/// The words behind the status may repeat a secret too.
+fn redact_reason(redactor: &Redactor, extensions: &mut http::Extensions) {
+    if let Some(reason) = extensions.remove::<ReasonPhrase>()
+        && let Ok(reason) = ReasonPhrase::try_from(redactor.redact(reason.as_bytes()))
+    {
+        extensions.insert(reason);
+    }
+}
