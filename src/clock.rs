@@ -1,8 +1,8 @@
-//! The one clock: the only reader of the wall clock.
+//! The only reader of the wall clock.
 //!
-//! Its own room, so that a signature, a log line and the emulator cannot disagree on what time it is,
-//! and so that correcting the time has one place ([`crate::gateway::GatewayClock`]). Durations are measured with tokio's
-//! monotonic clock instead, which does not follow when the wall clock is set.
+//! It is apart, so that signatures, log lines and the emulator agree on the time, and only
+//! [`crate::gateway::GatewayClock`] corrects it. Durations are measured with tokio's monotonic clock,
+//! which does not follow when the wall clock is set.
 
 use std::cell::Cell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,13 +11,13 @@ use tokio::time::Instant;
 
 use crate::signature::SigningDate;
 
-/// Seconds since 1970-01-01T00:00:00Z; zero when the machine's clock is set before that.
+/// Seconds since 1970-01-01T00:00:00Z; zero if the machine's clock is set before that.
 #[must_use]
 pub fn unix_seconds() -> i64 {
     i64::try_from(since_1970().as_secs()).unwrap_or(i64::MAX)
 }
 
-/// The current time, as exactly as the machine tells it.
+/// The current time, in the resolution of the machine.
 #[must_use]
 pub fn timestamp() -> jiff::Timestamp {
     jiff::Timestamp::try_from(UNIX_EPOCH + since_1970()).unwrap_or_default()
@@ -32,12 +32,13 @@ fn since_1970() -> Duration {
     now.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// One moment on both clocks: the one that people set, and the one that only goes forward.
+/// A moment on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
-    /// Milliseconds since 1970-01-01T00:00:00Z, by this machine.
-    pub(crate) wall: i64,
-    pub(crate) steady: Instant,
+    /// Milliseconds since 1970-01-01T00:00:00Z, on the wall clock.
+    pub wall: i64,
+    /// The moment on the monotonic clock.
+    pub steady: Instant,
 }
 
 impl Moment {
@@ -50,20 +51,8 @@ impl Moment {
         }
     }
 
-    /// The moment on the clock that only goes forward.
-    #[must_use]
-    pub fn steady(self) -> Instant {
-        self.steady
-    }
-
-    /// The moment on the clock that people set, in milliseconds since 1970.
-    #[must_use]
-    pub fn wall(self) -> i64 {
-        self.wall
-    }
-
-    /// How long ago another moment was, by whichever clock says more: one stands still while the machine
-    /// sleeps, and the other may be set back.
+    /// The time since an earlier moment, by the clock on which it is longer: one stands still while the
+    /// machine sleeps, and the other may be set back.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         let wall = u64::try_from(self.wall.saturating_sub(earlier.wall)).unwrap_or(0);
@@ -71,7 +60,7 @@ impl Moment {
         steady.max(Duration::from_millis(wall))
     }
 
-    /// The moment that comes so much later.
+    /// The moment that is later by this time.
     #[must_use]
     pub fn later_by(self, time: Duration) -> Self {
         let milliseconds = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
@@ -82,7 +71,7 @@ impl Moment {
     }
 }
 
-/// The time that a `Date` of an answer tells, in seconds since 1970; `None` if it is not one.
+/// The time of a `Date` header in seconds since 1970; `None` if it is malformed.
 #[must_use]
 pub fn parse_http_date(value: &[u8]) -> Option<i64> {
     let text = str::from_utf8(value).ok()?;
@@ -91,7 +80,7 @@ pub fn parse_http_date(value: &[u8]) -> Option<i64> {
     i64::try_from(seconds).ok()
 }
 
-/// The current time as a signature carries it.
+/// The current time as the date of a signature.
 ///
 /// # Panics
 ///
@@ -101,40 +90,35 @@ pub fn signing_date() -> SigningDate {
     dated(unix_seconds())
 }
 
-/// The current time as the `Date` of an answer carries it (RFC 9110 §5.6.7).
+/// The current time as the value of a `Date` header (RFC 9110 §5.6.7).
 #[must_use]
 pub fn http_date() -> String {
-    let now = jiff::Timestamp::from_second(unix_seconds()).unwrap_or_default();
-    now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    httpdate::fmt_http_date(UNIX_EPOCH + since_1970())
 }
 
-/// A clock of one worker: it formats the date once a second.
+/// The clock of one worker, which formats the date once a second.
 #[derive(Debug)]
 pub struct Clock {
-    last: Cell<(i64, SigningDate)>,
+    last: Cell<SigningDate>,
 }
 
 impl Clock {
     /// A clock that shows the current time.
     #[must_use]
     pub fn new() -> Self {
-        let now = unix_seconds();
         Self {
-            last: Cell::new((now, dated(now))),
+            last: Cell::new(signing_date()),
         }
     }
 
-    /// The current time, so many seconds ahead of this machine's clock, as a signature carries it.
+    /// The current time as the date of a signature, corrected by the offset of the gateway's clock.
     #[must_use]
     pub fn signing_date(&self, ahead: i64) -> SigningDate {
         let now = unix_seconds().saturating_add(ahead);
-        let (second, date) = self.last.get();
-        if second == now {
-            return date;
+        if self.last.get().unix_seconds() != now {
+            self.last.set(dated(now));
         }
-        let date = dated(now);
-        self.last.set((now, date));
-        date
+        self.last.get()
     }
 }
 
@@ -153,19 +137,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_worker_s_clock_shows_the_same_time_as_the_machine_s() {
+    fn a_worker_s_clock_shows_the_current_time_and_no_earlier_second() {
         let clock = Clock::new();
+        clock.last.set(dated(0));
         let (before, shown, after) = (signing_date(), clock.signing_date(0), signing_date());
-        assert!(
-            before <= shown && shown <= after,
-            "{before} {shown} {after}"
-        );
-    }
-
-    #[test]
-    fn a_date_of_an_earlier_second_is_not_shown_again() {
-        let clock = Clock::new();
-        clock.last.set((0, dated(0)));
-        assert_ne!(clock.signing_date(0), dated(0));
+        assert!(before <= shown && shown <= after, "{shown}");
     }
 }

@@ -1,33 +1,33 @@
-//! Text that came from elsewhere, so written that it cannot pass for something else.
+//! Escaping of untrusted text, for log lines and messages.
 //!
-//! A peer's words, a library's error about them, the name of a file: each may hold a line feed, which
-//! forges a line of a log, an escape sequence, which a terminal obeys, or a character that reorders what
-//! is shown. All of these are written as escapes (`\n`, `\u{1b}`). A backslash stays as it is, so a text
-//! can look as if something had been escaped in it, but never the other way round.
+//! The words of a peer, an error that quotes them, the name of a file: each may hold a line feed, which
+//! forges a log line, an escape sequence, which a terminal obeys, or a character that reorders the line.
+//! All of these are escaped (`\n`, `\u{1b}`). A backslash stays as it is, so a text can look as if it
+//! had been escaped, but never the other way round.
 
 use std::fmt::{self, Display, Formatter, Write};
 
-/// A text on one line.
+/// Displays a text on one line.
 #[derive(Clone, Copy, Debug)]
-pub struct Visible<T>(pub T);
+pub struct Escaped<T>(pub T);
 
-impl<T: Display> Display for Visible<T> {
+impl<T: Display> Display for Escaped<T> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(Escaping::new(f, Within::Line), "{}", self.0)
+        write!(EscapeWriter::new(f, Within::Line), "{}", self.0)
     }
 }
 
-/// A text that may have several lines of its own.
+/// Displays a text that may have several lines.
 #[derive(Clone, Copy, Debug)]
-pub struct VisibleLines<T>(pub T);
+pub struct EscapedLines<T>(pub T);
 
-impl<T: Display> Display for VisibleLines<T> {
+impl<T: Display> Display for EscapedLines<T> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(Escaping::new(f, Within::Lines), "{}", self.0)
+        write!(EscapeWriter::new(f, Within::Lines), "{}", self.0)
     }
 }
 
-/// Where a text is to stand, which decides what would break it.
+/// The context of a text, which decides what is escaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Within {
     /// On a line.
@@ -38,32 +38,32 @@ pub(crate) enum Within {
     Json,
 }
 
-/// Writes text on, with what would break it escaped.
+/// A writer that escapes what would break the context.
 #[derive(Debug)]
-pub(crate) struct Escaping<W> {
+pub(crate) struct EscapeWriter<W> {
     out: W,
     within: Within,
-    /// How many bytes are still written.
+    /// How many more bytes may be written.
     left: usize,
     is_cut: bool,
 }
 
-impl<W: Write> Escaping<W> {
+impl<W: Write> EscapeWriter<W> {
     pub(crate) fn new(out: W, within: Within) -> Self {
         Self::cut_at(usize::MAX, out, within)
     }
 
-    /// As [`Self::new`], with dots in place of everything after so many bytes.
-    pub(crate) fn cut_at(longest: usize, out: W, within: Within) -> Self {
+    /// A writer of at most `max` bytes; dots replace the rest.
+    pub(crate) fn cut_at(max: usize, out: W, within: Within) -> Self {
         Self {
             out,
             within,
-            left: longest,
+            left: max,
             is_cut: false,
         }
     }
 
-    fn changes(&self, c: char) -> bool {
+    fn escapes(&self, c: char) -> bool {
         match self.within {
             Within::Line => is_harmful(c),
             Within::Lines => is_harmful(c) && c != '\n',
@@ -71,7 +71,7 @@ impl<W: Write> Escaping<W> {
         }
     }
 
-    /// Writes what may be cut anywhere.
+    /// Writes text that may be cut anywhere.
     fn put(&mut self, text: &str) -> fmt::Result {
         if self.is_cut || text.is_empty() {
             return Ok(());
@@ -90,11 +90,11 @@ impl<W: Write> Escaping<W> {
         let mut escape = String::new();
         match (self.within, c) {
             (Within::Json, '"' | '\\') => write!(escape, "\\{c}")?,
-            // A JSON reader takes one of the two backslashes away, and the escape stays one.
+            // A JSON reader removes one of the two backslashes, and the escape stays.
             (Within::Json, _) => write!(escape, "\\{}", c.escape_default())?,
             (Within::Line | Within::Lines, _) => write!(escape, "{}", c.escape_default())?,
         }
-        // Half an escape would be another one.
+        // A cut escape would be another one.
         if escape.len() > self.left {
             self.left = 0;
         }
@@ -102,10 +102,10 @@ impl<W: Write> Escaping<W> {
     }
 }
 
-impl<W: Write> Write for Escaping<W> {
+impl<W: Write> Write for EscapeWriter<W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut rest = text;
-        while let Some((at, c)) = rest.char_indices().find(|&(_, c)| self.changes(c)) {
+        while let Some((at, c)) = rest.char_indices().find(|&(_, c)| self.escapes(c)) {
             self.put(&rest[..at])?;
             self.put_escaped(c)?;
             rest = &rest[at + c.len_utf8()..];
@@ -114,7 +114,7 @@ impl<W: Write> Write for Escaping<W> {
     }
 }
 
-/// Whether a character acts on the text around it instead of being seen.
+/// Tells whether a character acts on the text around it instead of being visible.
 fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -139,13 +139,17 @@ mod tests {
 
     fn json(longest: usize, text: &str) -> String {
         let mut out = String::new();
-        write!(Escaping::cut_at(longest, &mut out, Within::Json), "{text}").unwrap();
+        write!(
+            EscapeWriter::cut_at(longest, &mut out, Within::Json),
+            "{text}"
+        )
+        .unwrap();
         out
     }
 
     #[test]
-    fn what_acts_on_the_text_around_it_is_escaped() {
-        let shown = Visible(HARMFUL).to_string();
+    fn characters_that_act_on_the_text_around_them_are_escaped_and_no_others() {
+        let shown = Escaped(HARMFUL).to_string();
         assert!(
             shown.bytes().all(|byte| byte.is_ascii_graphic()),
             "{shown:?}"
@@ -154,28 +158,18 @@ mod tests {
             shown.starts_with(r"\n\r\t\u{0}\u{1b}\u{7f}\u{85}"),
             "{shown}"
         );
-    }
-
-    #[test]
-    fn what_is_seen_stays_as_it_is() {
         for text in ["a \"b\" \\n", "花園/Übersicht", "e\u{301}", "😀"] {
-            assert_eq!(Visible(text).to_string(), text);
+            assert_eq!(Escaped(text).to_string(), text);
         }
-    }
-
-    #[test]
-    fn several_lines_keep_their_ends_and_nothing_else() {
-        assert_eq!(
-            VisibleLines("a\n b\r\n\u{1b}").to_string(),
-            "a\n b\\r\n\\u{1b}"
-        );
+        let lines = EscapedLines("a\n b\r\n\u{1b}").to_string();
+        assert_eq!(lines, "a\n b\\r\n\\u{1b}");
     }
 
     #[test]
     fn in_json_the_escapes_reach_the_reader() {
         let text = format!("{HARMFUL}\"\\x");
         let read: String = serde_json::from_str(&format!("\"{}\"", json(999, &text))).unwrap();
-        assert_eq!(read, format!("{}\"\\x", Visible(HARMFUL)));
+        assert_eq!(read, format!("{}\"\\x", Escaped(HARMFUL)));
     }
 
     #[test]
@@ -185,7 +179,7 @@ mod tests {
             let cut = json(longest, text);
             assert!(cut.len() <= longest + 3, "{cut}");
             let read: String = serde_json::from_str(&format!("\"{cut}\"")).unwrap();
-            let whole = Visible(text).to_string();
+            let whole = Escaped(text).to_string();
             let kept = read.strip_suffix("...").unwrap_or(&read);
             assert!(whole.starts_with(kept), "{longest}: {read}");
         }

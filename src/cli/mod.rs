@@ -30,7 +30,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::Environment;
-use crate::escape::VisibleLines;
+use crate::escape::EscapedLines;
 use crate::telemetry::{self, FlushOnDrop};
 
 /// Signs requests for Huawei Cloud API Gateway, so that programs need neither an SDK nor the secret key.
@@ -138,5 +138,5 @@ fn fail(exit: Exit, what: impl Display) -> Exit {
 }
 
 fn say(what: impl Display) {
-    telemetry::print(&format!("apig-proxy: {}\n", VisibleLines(what)));
+    telemetry::print(&format!("apig-proxy: {}\n", EscapedLines(what)));
 }

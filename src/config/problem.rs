@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::escape::Visible;
+use crate::escape::Escaped;
 
 /// Where a value was set.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,13 +58,13 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.place != Place::Nowhere {
-            write!(f, "{}: ", Visible(&self.place))?;
+            write!(f, "{}: ", Escaped(&self.place))?;
         }
         if !self.key.is_empty() {
-            write!(f, "{}: ", Visible(&self.key))?;
+            write!(f, "{}: ", Escaped(&self.key))?;
         }
         // Of one line, but it may name a file.
-        write!(f, "{}", Visible(&self.message))
+        write!(f, "{}", Escaped(&self.message))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Holds the canonical request that the gateway echoed against the one that was signed.
+//! Compares the canonical request that the gateway echoed with the one that was signed.
 
 /// The first part of a canonical request that differs from ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub enum Difference {
     Payload,
     /// The echo ends early, and is equal as far as it goes.
     CutOff,
-    /// One of the two cannot be taken apart.
+    /// One of the two is no canonical request.
     Unreadable,
 }
 
@@ -55,26 +55,24 @@ pub enum Change {
 /// `ours` has its lines apart by `\n`, `echoed` by `|` (or by newlines), and may be cut off at the end.
 #[must_use]
 pub fn compare(ours: &str, echoed: &str) -> Difference {
-    // Both are taken apart at `|`, so that one in a header value falls apart in the same way on both
-    // sides. In a path or query it is encoded.
+    // Both are split at `|`, so that one in a header value splits in the same way on both sides. In a
+    // path or query it is encoded.
     let ours_flat = ours.replace('\n', "|");
     let echoed_flat = echoed.replace("\r\n", "|").replace('\n', "|");
     if ours_flat == echoed_flat {
         return Difference::None;
     }
-    let (Some(signed), Some(seen)) = (Parts::split(&ours_flat), Parts::split(&echoed_flat)) else {
+    let signed = Parts::split(&ours_flat).filter(|signed| signed.payload.is_some());
+    let (Some(signed), Some(seen)) = (signed, Parts::split(&echoed_flat)) else {
         return Difference::Unreadable;
     };
-    if signed.payload.is_none() {
-        return Difference::Unreadable;
-    }
     if ours_flat.starts_with(echoed_flat.trim_end_matches('.')) {
         return Difference::CutOff;
     }
     signed.first_difference(&seen)
 }
 
-/// A canonical request, taken apart. What was cut off is empty or `None`.
+/// The parts of a canonical request. Those that were cut off are empty or `None`.
 struct Parts<'a> {
     method: &'a str,
     path: &'a str,
@@ -90,18 +88,16 @@ impl<'a> Parts<'a> {
         let method = fields.next().filter(|method| is_method(method))?;
         let path = fields.next().filter(|path| path.starts_with('/'))?;
         let pairs = fields.next().unwrap_or_default().split('&');
-        let query = pairs.filter(|pair| !pair.is_empty());
-        let headers = fields.by_ref().take_while(|line| !line.is_empty());
+        let pairs = pairs.filter(|pair| !pair.is_empty());
+        let query = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        let lines = fields.by_ref().take_while(|line| !line.is_empty());
+        // A line without a colon is the rest of a value that holds a `|`: it has no name.
+        let headers = lines.map(|line| line.split_once(':').unwrap_or(("", line)));
         Some(Self {
             method,
             path,
-            query: query
-                .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-                .collect(),
-            // A line without a colon is the rest of a value that holds a `|`: it has no name.
-            headers: headers
-                .map(|line| line.split_once(':').unwrap_or(("", line)))
-                .collect(),
+            query: query.collect(),
+            headers: headers.collect(),
             signed_headers: fields.next(),
             payload: fields.next(),
         })
@@ -114,8 +110,9 @@ impl<'a> Parts<'a> {
         if self.path != seen.path {
             return Difference::Path;
         }
+        let shown = |name: &str| is_plain(name).then(|| name.to_owned());
         if let Some((position, name, change)) = first_change(&self.query, &seen.query) {
-            let name = Some(name).filter(|name| is_plain(name)).map(str::to_owned);
+            let name = shown(name);
             return Difference::QueryPair {
                 position,
                 name,
@@ -123,9 +120,7 @@ impl<'a> Parts<'a> {
             };
         }
         if let Some((_, name, change)) = first_change(&self.headers, &seen.headers) {
-            let name = Some(name)
-                .filter(|name| is_plain(name) && self.signs(name))
-                .map(str::to_owned);
+            let name = shown(name).filter(|name| self.signs(name));
             return Difference::Header { name, change };
         }
         if self.signed_headers != seen.signed_headers {
@@ -138,12 +133,12 @@ impl<'a> Parts<'a> {
     }
 
     fn signs(&self, name: &str) -> bool {
-        self.signed_headers
-            .is_some_and(|names| names.split(';').any(|signed| signed == name))
+        let mut signed = self.signed_headers.unwrap_or_default().split(';');
+        signed.any(|signed| signed == name)
     }
 }
 
-/// The first place, from 1, where two lists of names and values part, the name there, and why they do.
+/// The first place, from 1, where two lists of names and values differ, the name there, and the change.
 fn first_change<'a>(
     ours: &[(&'a str, &'a str)],
     seen: &[(&'a str, &'a str)],

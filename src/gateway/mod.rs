@@ -1,12 +1,12 @@
-//! Reads the refusals of API Gateway, and explains them to somebody who knows nothing of signatures.
+//! The refusals of API Gateway: parsed, and explained to users who know nothing of signatures.
 //!
-//! Pure: an answer goes in, its meaning and one line of advice come out. The gateway's messages may
-//! change without notice, so its code decides, and loose words of the message decide only where one
-//! code stands for many things (`APIG.0301`).
+//! Pure, except for the offset of the gateway's clock in [`GatewayClock`]. The gateway's messages may
+//! change without notice, so its code decides; words of the message decide only where one code stands
+//! for many errors (`APIG.0301`).
 //!
-//! Some refusals echo the canonical request as the gateway made it. [`compare()`] holds it against the
-//! one that was signed: what differs was changed on the way, and if nothing does, the secret key is
-//! wrong.
+//! Some refusals echo the canonical request as the gateway made it. [`compare()`] compares it with the
+//! one that was signed: a part that differs was changed on the way, and if none does, the secret key
+//! is wrong.
 //!
 //! ```
 //! use apig_proxy::gateway::{Context, GatewayError, Meaning};
@@ -21,8 +21,8 @@
 //! # What can go wrong
 //!
 //! A service behind the gateway can answer in the same shape, so a meaning is a reason to advise or
-//! to slow down, and no proof that the gateway spoke. An echo holds the values of signed headers,
-//! `X-Security-Token` among them: `Debug` and hints never show one.
+//! to slow down, and no proof that the gateway itself answered. An echo holds the values of signed
+//! headers, `X-Security-Token` included: `Debug` and hints never show it.
 
 mod clock;
 mod compare;
@@ -36,7 +36,7 @@ use crate::signature::SigningDate;
 pub use clock::{Evidence, GatewayClock, ahead_between};
 pub use compare::{Change, Difference, compare};
 
-/// What the gateway says in an answer that is an error of its own.
+/// An error that the gateway itself returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayError {
     /// Its code, like `APIG.0301`: at most 40 letters, digits, `.`, `_` and `-`.
@@ -46,22 +46,21 @@ pub struct GatewayError {
 }
 
 impl GatewayError {
-    /// The longest body that is read, in bytes. Room for an echo of the longest head that the gateway
-    /// takes; anything longer is not one of its errors.
+    /// The maximum length of a body, in bytes: room for an echo of the longest head that the gateway
+    /// takes. Anything longer is not one of its errors.
     pub const LONGEST_BODY: usize = 256 * 1024;
 
-    /// Reads an answer. `None` if it is not an error of the gateway: another status, another shape, or
-    /// a code that begins with none of `APIG.`, `APIGW.`, `APIC.` and `ModelArts.`.
+    /// Parses a response. `None` if it is not an error of the gateway: another status, another shape, or
+    /// a code that starts with none of `APIG.`, `APIGW.`, `APIC.` and `ModelArts.`.
     #[must_use]
     pub fn read(status: u16, body: &[u8]) -> Option<Self> {
         read::read(status, body)
     }
 
-    /// One line that says what is wrong and what to do: visible ASCII, at most 400 bytes. `None` if
-    /// there is nothing to advise.
+    /// One line that says what is wrong and what to do: printable ASCII, at most 400 bytes. `None` if
+    /// there is no advice.
     ///
-    /// It never holds a secret or a value of the caller's, but for the name of a header or of a query
-    /// pair.
+    /// It never holds a secret or a value of the caller's, except the name of a header or query pair.
     #[must_use]
     pub fn hint(&self, context: &Context<'_>) -> Option<String> {
         hint::hint(&self.meaning, context)
@@ -125,11 +124,11 @@ pub enum Meaning {
 }
 
 impl Meaning {
-    /// Whether the gateway may count the refusal towards the lock of the key.
+    /// Tells whether the gateway may count the refusal towards locking the key.
     ///
-    /// It does so for a signature that does not match, and [`Meaning::KeyLocked`] shows that it has.
-    /// Its documentation does not say whether an expired signature counts, so one does here: to stop
-    /// too early costs a few refusals, to stop too late costs five minutes for everybody with that key.
+    /// It counts signatures that do not match, and [`Meaning::KeyLocked`] shows that it has. Its
+    /// documentation does not mention expired signatures, so they count here: to stop too early costs a
+    /// few refusals, to stop too late costs all users of the key five minutes.
     /// [`Meaning::UnknownKey`] does not count, because there is no key to lock.
     #[must_use]
     pub fn is_signature_failure(&self) -> bool {
@@ -158,7 +157,7 @@ impl fmt::Debug for Echo {
     }
 }
 
-/// What a request shows so that it is let in.
+/// How a request authenticates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Shows {
     /// A signature.
@@ -175,7 +174,7 @@ pub enum Shows {
 /// What the proxy knows of the refused request.
 #[derive(Clone, Copy, Default)]
 pub struct Context<'a> {
-    /// What the request shows.
+    /// How the request authenticates.
     pub shows: Shows,
     /// The canonical request that was signed.
     pub canonical_request: Option<&'a str>,

@@ -1,32 +1,19 @@
-//! From an answer to its meaning: the shape of the body, the code, the words of the message.
+//! From a response to its meaning: the shape of the body, the code, the words of the message.
 
 use serde_json::{Map, Value};
 
 use super::{Echo, GatewayError, Meaning};
 use crate::signature::SigningDate;
 
-/// Where the SDKs find a code, and where they find a message.
+/// Where the SDKs look for a code, and where for a message.
 const CODES: [&str; 3] = ["error_code", "errorCode", "code"];
 const MESSAGES: [&str; 3] = ["error_msg", "errorMsg", "message"];
 
-/// Length of the longest code.
-const LONGEST_CODE: usize = 40;
+/// The maximum length of a code.
+const MAX_CODE: usize = 40;
 
-/// Who numbers the codes.
-#[derive(Clone, Copy)]
-enum Family {
-    /// API Gateway, under each of its names.
-    Gateway,
-    /// ModelArts, whose inference gateway has its own codes.
-    ModelArts,
-}
-
-const FAMILIES: [(&str, Family); 4] = [
-    ("APIG.", Family::Gateway),
-    ("APIGW.", Family::Gateway),
-    ("APIC.", Family::Gateway),
-    ("ModelArts.", Family::ModelArts),
-];
+/// The meaning of a number, by the status and the message.
+type Classify = fn(u16, &str, &Message<'_>) -> Meaning;
 
 pub(super) fn read(status: u16, body: &[u8]) -> Option<GatewayError> {
     if status < 400 || body.len() > GatewayError::LONGEST_BODY {
@@ -37,53 +24,39 @@ pub(super) fn read(status: u16, body: &[u8]) -> Option<GatewayError> {
     let nested = || {
         root.values()
             .filter_map(Value::as_object)
-            .find_map(Said::find)
+            .find_map(find_error)
     };
-    let said = Said::find(root).or_else(nested)?;
-    let message = Message::parse(said.message);
+    let (code, message) = find_error(root).or_else(nested)?;
+    let (classify, number) = split_code(code)?;
     Some(GatewayError {
-        code: said.code.to_owned(),
-        meaning: match said.family {
-            Family::Gateway => gateway(status, said.number, &message),
-            Family::ModelArts => model_arts(status, said.number, &message),
-        },
+        code: code.to_owned(),
+        meaning: classify(status, number, &Message::parse(message)),
     })
 }
 
-/// What an object of the body says.
-struct Said<'a> {
-    code: &'a str,
-    family: Family,
-    number: &'a str,
-    message: &'a str,
-}
-
-impl<'a> Said<'a> {
-    fn find(object: &'a Map<String, Value>) -> Option<Self> {
-        let texts = |names: [&str; 3]| names.map(|name| object.get(name).and_then(Value::as_str));
-        let (code, (family, number)) = texts(CODES)
+/// The code and the message of an object in the body.
+fn find_error(object: &Map<String, Value>) -> Option<(&str, &str)> {
+    let texts = |names: [&'static str; 3]| {
+        names
             .into_iter()
-            .flatten()
-            .find_map(|code| Some((code, numbered(code)?)))?;
-        let message = texts(MESSAGES).into_iter().flatten().next();
-        Some(Self {
-            code,
-            family,
-            number,
-            message: message.unwrap_or_default(),
-        })
-    }
+            .filter_map(|name| object.get(name).and_then(Value::as_str))
+    };
+    let code = texts(CODES).find(|code| split_code(code).is_some())?;
+    Some((code, texts(MESSAGES).next().unwrap_or_default()))
 }
 
-fn numbered(code: &str) -> Option<(Family, &str)> {
+/// The namespace of a code, and its number within that.
+fn split_code(code: &str) -> Option<(Classify, &str)> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    if code.len() > LONGEST_CODE || !code.bytes().all(is_plain) {
+    let (namespace, number) = code.split_once('.')?;
+    if code.len() > MAX_CODE || number.is_empty() || !code.bytes().all(is_plain) {
         return None;
     }
-    FAMILIES
-        .iter()
-        .find_map(|(prefix, family)| Some((*family, code.strip_prefix(prefix)?)))
-        .filter(|(_, number)| !number.is_empty())
+    match namespace {
+        "APIG" | "APIGW" | "APIC" => Some((gateway, number)),
+        "ModelArts" => Some((model_arts, number)),
+        _ => None,
+    }
 }
 
 /// The codes of API Gateway (user manual, "Error Codes").
@@ -124,9 +97,9 @@ fn model_arts(status: u16, number: &str, message: &Message<'_>) -> Meaning {
     }
 }
 
-/// The one code that stands for everything that fails while a request is passed on.
+/// The one code for everything that fails while a request is forwarded.
 fn transfer(status: u16, message: &Message<'_>) -> Meaning {
-    let words = [
+    let known = [
         (413, "entity too large", Meaning::BodyTooLarge),
         (414, "uri too large", Meaning::TargetTooLong),
         (494, "headers too large", Meaning::HeadersTooLarge),
@@ -134,13 +107,12 @@ fn transfer(status: u16, message: &Message<'_>) -> Meaning {
         (502, "backend unavailable", Meaning::BackendUnavailable),
         (504, "backend timeout", Meaning::BackendTimeout),
     ];
-    let by_status = words.iter().find(|(known, ..)| *known == status);
-    by_status
-        .or_else(|| words.iter().find(|(_, words, _)| message.says(words)))
-        .map_or(Meaning::Other, |(.., meaning)| meaning.clone())
+    let by_status = known.iter().find(|known| known.0 == status);
+    let found = by_status.or_else(|| known.iter().find(|known| message.says(known.1)));
+    found.map_or(Meaning::Other, |(.., meaning)| meaning.clone())
 }
 
-/// What a status alone says, where the code is not known.
+/// The meaning of a status, where the code is not known.
 fn by_status(status: u16, message: &Message<'_>) -> Meaning {
     match status {
         401 => authentication(message),
@@ -172,10 +144,7 @@ fn authentication(message: &Message<'_>) -> Meaning {
     if is_unknown && (message.has_word("app") || says("appkey") || says("appcode")) {
         return Meaning::UnknownApp;
     }
-    if ["arrear", "frozen", "suspended", "restricted"]
-        .into_iter()
-        .any(says)
-    {
+    if says("arrear") || says("frozen") || says("suspended") || says("restricted") {
         return Meaning::Arrears;
     }
     let echoed = message.echoed.map(|text| Echo(text.to_owned()));
@@ -199,8 +168,8 @@ impl<'a> Message<'a> {
     fn parse(message: &'a str) -> Self {
         // Folding ASCII alone keeps every byte in its place.
         let lower = message.to_ascii_lowercase();
-        let found = ["canonicalrequest", "canonical request"]
-            .iter()
+        let names = ["canonicalrequest", "canonical request"].into_iter();
+        let found = names
             .filter_map(|name| Some((lower.find(name)?, name.len())))
             .min();
         let (text, echoed) = found.map_or((message, None), |(at, length)| {

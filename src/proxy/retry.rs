@@ -191,7 +191,7 @@ impl Attempts<'_> {
         let auth = &self.credential.auth;
         let signed = auth.apply(request, callers, hash, date)?;
         let sent = Moment::now();
-        context.attempt(sent.steady() - begun, sent.steady());
+        context.attempt(sent.steady - begun, sent.steady);
         if prepared.body.length() == Some(0) {
             context.upload.finish();
         }

@@ -1,8 +1,8 @@
-//! Checks a signed request: what the gateway does with ours, and a backend with the gateway's.
+//! Verifies a signed request, as the gateway does with ours, and a backend with the gateway's.
 //!
-//! It works from what came over the wire, never from what was meant to be sent. The steps are those
-//! of Huawei's sample for backend signatures, with its gaps closed: the date must be signed, a header
-//! given twice is refused, and signatures are compared in constant time.
+//! It works from the bytes that were received, never from those that were meant to be sent. The steps
+//! are those of Huawei's sample for backend signatures, with its gaps closed: the date must be signed,
+//! a repeated header is refused, and signatures are compared in constant time.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use super::{
     SignatureError, Signer, SigningDate, Target,
 };
 
-/// A request as it came over the wire.
+/// A received request.
 #[derive(Clone, Copy, Debug)]
 pub struct ReceivedRequest<'a> {
     /// The method.
     pub method: &'a str,
     /// Path and query.
     pub target: &'a str,
-    /// All headers, as they came.
+    /// All headers, as received.
     pub headers: &'a [(&'a str, &'a [u8])],
-    /// The hash of the body that came.
+    /// The hash of the received body.
     pub body: &'a PayloadHash,
 }
 
-/// A request whose signature is right.
+/// A request whose signature is valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
     /// The access key id that signed.
@@ -84,7 +84,7 @@ pub enum Refusal {
     },
 }
 
-/// What a request presents as its signature.
+/// The parsed value of `Authorization`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Presented<'a> {
     /// The access key id.
@@ -168,30 +168,29 @@ pub fn verify<S: std::borrow::Borrow<Signer>>(
             canonical: canonical.to_string(),
         });
     }
+    let names = presented.signed_headers.split(';');
     Ok(Verified {
         access_key: access_key.to_owned(),
-        signed_headers: presented
-            .signed_headers
-            .split(';')
-            .map(str::to_owned)
-            .collect(),
-        body_signed: covers_body(payload, request.body),
+        signed_headers: names.map(str::to_owned).collect(),
+        // A declared payload covers the body only if it is the body's hash.
+        body_signed: match payload {
+            Payload::Hash(_) => true,
+            Payload::Declared(value) => value.eq_ignore_ascii_case(request.body.as_str()),
+        },
     })
 }
 
 impl<'a> ReceivedRequest<'a> {
     /// The headers that are signed; the date must be among them.
     fn signed_headers(&self, names: &'a str) -> Result<Vec<(&'a str, &'a str)>, Refusal> {
+        let names = names.split(';');
         if !names
-            .split(';')
+            .clone()
             .any(|name| name.eq_ignore_ascii_case(DATE_HEADER))
         {
             return Err(Refusal::DateNotSigned);
         }
-        names
-            .split(';')
-            .map(|name| Ok((name, self.only(name)?)))
-            .collect()
+        names.map(|name| Ok((name, self.only(name)?))).collect()
     }
 
     /// What stands for the body.
@@ -205,25 +204,15 @@ impl<'a> ReceivedRequest<'a> {
 
     /// The value of a header that must be there once.
     fn only(&self, name: &str) -> Result<&'a str, Refusal> {
-        let mut values = self
-            .headers
-            .iter()
-            .filter(|header| header.0.eq_ignore_ascii_case(name));
-        let (_, value) = values
-            .next()
-            .ok_or_else(|| Refusal::MissingHeader(name.to_owned()))?;
+        let is_named = |header: &&(&str, &[u8])| header.0.eq_ignore_ascii_case(name);
+        let mut values = self.headers.iter().filter(is_named);
+        let Some((_, value)) = values.next() else {
+            return Err(Refusal::MissingHeader(name.to_owned()));
+        };
         if values.next().is_some() {
             return Err(Refusal::RepeatedHeader(name.to_owned()));
         }
         Ok(std::str::from_utf8(value).map_err(|_| SignatureError::HeaderValue)?)
-    }
-}
-
-/// A declared payload covers the body only if it is the body's hash.
-fn covers_body(payload: Payload<'_>, body: &PayloadHash) -> bool {
-    match payload {
-        Payload::Hash(_) => true,
-        Payload::Declared(value) => value.eq_ignore_ascii_case(body.as_str()),
     }
 }
 

@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::format::{self, FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::escape::{Escaping, Within};
+use crate::escape::{EscapeWriter, Within};
 
 /// The maximum length of a value, in bytes. A usual canonical request is shorter.
 const MAX_VALUE: usize = 4096;
@@ -22,7 +22,7 @@ pub(super) fn text_fields() -> impl for<'a> FormatFields<'a> + 'static {
             write!(writer, "{}=", name(field))?;
         }
         write!(
-            Escaping::cut_at(MAX_VALUE, writer, Within::Line),
+            EscapeWriter::cut_at(MAX_VALUE, writer, Within::Line),
             "{value:?}"
         )
     })
@@ -70,7 +70,7 @@ impl JsonFields<'_> {
         let out = &mut self.writer;
         self.result = self.result.and_then(|()| {
             write!(out, ",\"{}\":{quote}", name(field))?;
-            Escaping::cut_at(MAX_VALUE, out.by_ref(), Within::Json).write_fmt(value)?;
+            EscapeWriter::cut_at(MAX_VALUE, out.by_ref(), Within::Json).write_fmt(value)?;
             out.write_str(quote)
         });
     }

@@ -41,7 +41,7 @@ static LOG: OnceLock<Log> = OnceLock::new();
 
 struct Log {
     queue: &'static Queue,
-    set_level: Box<dyn Fn(&LogConfig) + Send + Sync>,
+    filter: reload::Handle<Targets, Registry>,
 }
 
 /// The system refuses a thread or a descriptor, or the log has been started before.
@@ -67,12 +67,10 @@ pub fn start_log(config: &LogConfig) -> Result<(), LogError> {
     })?;
     // On a terminal, the layer itself decides on colours: it obeys NO_COLOR.
     let may_colour = io::stderr().is_terminal();
-    let (filter, handle) = reload::Layer::new(targets(config));
-    let subscriber = subscriber(config, filter, may_colour, queue);
+    let (layer, filter) = reload::Layer::new(targets(config));
+    let subscriber = subscriber(config, layer, may_colour, queue);
     tracing::subscriber::set_global_default(subscriber).map_err(io::Error::other)?;
-    // It fails only after the end of the log.
-    let set_level = Box::new(move |config: &_| drop(handle.reload(targets(config))));
-    LOG.get_or_init(|| Log { queue, set_level });
+    LOG.get_or_init(|| Log { queue, filter });
     std::panic::set_hook(Box::new(panics::log));
     Ok(())
 }
@@ -80,7 +78,8 @@ pub fn start_log(config: &LogConfig) -> Result<(), LogError> {
 /// Applies the level of another configuration to a log that was started.
 pub fn set_level(config: &LogConfig) {
     if let Some(log) = LOG.get() {
-        (log.set_level)(config);
+        // It fails only after the end of the log.
+        let _ = log.filter.reload(targets(config));
     }
 }
 

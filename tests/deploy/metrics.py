@@ -21,19 +21,19 @@ ALERTS = ROOT / "deploy/prometheus/alerts.yaml"
 UNIT_TESTS = ROOT / "tests/deploy/alerts_test.yaml"
 # What Prometheus adds to what it scrapes.
 SCRAPED = {"job", "instance", "namespace", "pod"}
-FAMILY = re.compile(r'(?P<kind>counter|gauge|histogram)\(\s*"(?P<name>apig_proxy_\w+)",\s*(?:&\[(?P<labels>[^]]*)\])?')
+FAMILY = re.compile(r'name: "(?P<name>apig_proxy_\w+)",\s*kind: MetricType::(?P<kind>\w+),\s*labels: &\[(?P<labels>[^]]*)\]')
 USE = re.compile(r"(?P<name>apig_proxy_\w+)(?:\{(?P<labels>[^}]*)\})?")
 GROUPING = re.compile(r"\b(?:by|without) \((?P<labels>[^)]*)\)")
 # Metrics that need no panel, and why.
 NOT_SHOWN = {"apig_proxy_credentials_last_refresh_successful": "the count of renewals says it too"}
-SUFFIXES = {"counter": [""], "gauge": [""], "histogram": ["_bucket", "_sum", "_count"]}
+SUFFIXES = {"Counter": [""], "Gauge": [""], "Histogram": ["_bucket", "_sum", "_count"]}
 
 
 def families() -> dict[str, set[str]]:
     """The names of all series, with their labels, as the program has them."""
     found = {}
     for family in FAMILY.finditer(FAMILIES.read_text()):
-        labels = set(re.findall(r'"(\w+)"', family["labels"] or "")) | SCRAPED
+        labels = set(re.findall(r'"(\w+)"', family["labels"])) | SCRAPED
         for suffix in SUFFIXES[family["kind"]]:
             found[family["name"] + suffix] = labels | ({"le"} if suffix == "_bucket" else set())
     return found

@@ -15,7 +15,7 @@ use super::serve::ServeArguments;
 use super::{Exit, fail, say};
 use crate::config::Environment;
 use crate::credentials::Supply;
-use crate::escape::Visible;
+use crate::escape::Escaped;
 use crate::server::ServerTls;
 use crate::upstream::TlsSettings;
 
@@ -73,8 +73,8 @@ fn check_config(serve: &ServeArguments, environment: &Environment) -> Exit {
     let said = writeln!(
         std::io::stdout(),
         "configuration is in order ({}; {})",
-        Visible(file),
-        Visible(supplies.join(", "))
+        Escaped(file),
+        Escaped(supplies.join(", "))
     );
     if said.is_ok() { Exit::Ok } else { Exit::Failed }
 }

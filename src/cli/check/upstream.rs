@@ -15,7 +15,7 @@ use crate::clock;
 use crate::config::{Config, Environment, Loaded, Route, Scheme};
 use crate::credentials::Supply;
 use crate::error::Error;
-use crate::escape::Visible;
+use crate::escape::Escaped;
 use crate::server::network;
 use crate::upstream::{Network, Probe, Secured};
 
@@ -81,7 +81,7 @@ impl fmt::Display for Line {
             Verdict::Bad => "FAILED",
         };
         // Errors quote what a peer said.
-        let text = Visible(&self.text);
+        let text = Escaped(&self.text);
         write!(f, "  {:<8} {verdict:<7} {text}", self.step)
     }
 }

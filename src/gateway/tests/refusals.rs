@@ -1,4 +1,4 @@
-//! Every documented or reported refusal: what it means, and what the caller is told.
+//! Every documented or reported refusal, with its meaning and its hint.
 
 use super::*;
 
@@ -98,12 +98,172 @@ fn every_refusal_is_understood_and_explained() {
         let error = GatewayError::read(status.parse().unwrap(), &answer(code, message)).unwrap();
         assert_eq!(error.code, code, "{row}");
         assert_eq!(format!("{:?}", error.meaning), meaning, "{row}");
+        let is_failure = ["SignatureMismatch", "Expired", "KeyLocked"]
+            .iter()
+            .any(|name| meaning.starts_with(name));
+        assert_eq!(error.meaning.is_signature_failure(), is_failure, "{row}");
         let hint = error.hint(&KNOWN);
         assert_eq!(hint.is_none(), advice == "-", "{row}");
         if let Some(hint) = hint {
-            assert!(hint.contains(advice), "{row}: {hint}");
-            // Below the limit, so that no advice is cut off.
-            assert!(is_presentable(&hint) && hint.len() < 400, "{hint}");
+            assert!(
+                hint.contains(advice) && is_presentable(&hint),
+                "{row}: {hint}"
+            );
         }
     }
+}
+
+#[test]
+fn a_mismatch_names_what_was_changed_and_an_equal_echo_means_a_wrong_secret_key() {
+    let ours = canonical();
+    let context = Context {
+        canonical_request: Some(&ours),
+        ..KNOWN
+    };
+    let fail = |canonical: &str| {
+        let echoed = echoed(canonical);
+        hint(
+            &format!("verify aksk signature fail, canonicalRequest:{echoed}"),
+            &context,
+        )
+    };
+    assert!(fail(&ours).starts_with("the secret key does not belong to the access key: download"));
+    assert!(fail(&ours[..40]).contains("most likely"));
+    assert!(fail("something else").contains("most likely"));
+    for (from, to, advice) in [
+        ("GET", "POST", "the method was changed by a device"),
+        ("/v1", "/v2", "the path was changed by a device"),
+        (
+            "x-stage:RELEASE\n",
+            "",
+            "header x-stage was removed or renamed by a device",
+        ),
+        (
+            TOKEN,
+            "another",
+            "header x-security-token was changed by a device",
+        ),
+        ("b=2", "b=3", "query pair 3 (b) was changed by a device"),
+        (
+            "&b=2",
+            "&aa=7&b=2",
+            "query pair 3 (aa) was added by a device",
+        ),
+        (
+            "a=1&b=2",
+            "b=2&a=1",
+            "query pair 2 (a) was moved by a device",
+        ),
+        ("=x\n", "=y\n", "query pair 4 was changed by a device"),
+        (
+            "\nhost;",
+            "\nhost;x;",
+            "the list of signed headers was changed by a device",
+        ),
+        (
+            "e3b0",
+            "0000",
+            "the body or its hash was changed by a device",
+        ),
+    ] {
+        let hint = fail(&ours.replacen(from, to, 1));
+        assert!(hint.starts_with(advice), "{hint}");
+    }
+}
+
+#[test]
+fn clocks_and_temporary_keys_are_told_apart() {
+    let times = |signed: &str, server: &str| {
+        format!("signature expired, signature time:{signed},server time:{server}")
+    };
+    let (behind, ahead) = (&*times(SIGNED, SERVER), &*times(SERVER, SIGNED));
+    let (alone, ages) = (
+        "signature expired",
+        &*times("00000101T000000Z", "99991230T000000Z"),
+    );
+    let unknown = "Get secretKey failed,ak:AKX,err:ak not exist";
+    let knows = |clock_offset| Context {
+        clock_offset,
+        ..KNOWN
+    };
+    let corrects = |clock_offset| Context {
+        corrects_clock: true,
+        ..knows(clock_offset)
+    };
+    let temporary = |clock_offset| Context {
+        has_security_token: true,
+        ..knows(clock_offset)
+    };
+    let both = Context {
+        corrects_clock: true,
+        ..temporary(Some(1000))
+    };
+    for (message, context, advice) in [
+        (behind, KNOWN, "901 seconds behind the gateway's"),
+        (ahead, KNOWN, "901 seconds ahead of the gateway's"),
+        (behind, KNOWN, "clock.correct = true"),
+        (
+            behind,
+            corrects(None),
+            "set it with NTP, and send the request again",
+        ),
+        (
+            alone,
+            corrects(Some(-4000)),
+            "4000 seconds ahead of the gateway's",
+        ),
+        (alone, temporary(Some(1000)), "1000 seconds behind"),
+        (behind, knows(Some(2)), "901 seconds after it was signed"),
+        (alone, temporary(Some(2)), "the temporary key has expired"),
+        (alone, both, "the temporary key has expired"),
+        (alone, temporary(None), "get a new temporary key"),
+        (
+            alone,
+            KNOWN,
+            "set the clock with NTP; if it is right, get a new key",
+        ),
+        (
+            alone,
+            knows(Some(i64::MIN)),
+            "9223372036854775808 seconds ahead",
+        ),
+        (ages, KNOWN, "seconds behind"),
+        (
+            unknown,
+            temporary(None),
+            "the security token belongs to another key",
+        ),
+        (unknown, KNOWN, "a temporary key without its security token"),
+        (
+            "token expires",
+            temporary(None),
+            "the security token of the temporary key",
+        ),
+    ] {
+        let hint = hint(message, &context);
+        assert!(
+            hint.contains(advice) && !hint.contains("AKX"),
+            "{message}: {hint}"
+        );
+    }
+}
+
+#[test]
+fn settings_that_cannot_be_shown_are_left_out() {
+    let long = "h".repeat(81);
+    let error = GatewayError::read(404, &answer("APIG.0101", "")).unwrap();
+    let hint = |stage, host| {
+        error
+            .hint(&Context {
+                stage,
+                host,
+                ..KNOWN
+            })
+            .unwrap()
+    };
+    for (stage, host) in [("RELEASE\r\nx: y", "h\u{e9}"), ("", ""), (&long, &long)] {
+        let hint = hint(stage, host);
+        assert!(is_presentable(&hint) && !hint.contains("now"), "{hint}");
+    }
+    assert!(hint(&long[..80], &long[..80]).ends_with("is published in"));
 }

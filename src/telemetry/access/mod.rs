@@ -44,8 +44,8 @@ pub enum End {
 }
 
 /// What the record keeps of a request from its head on.
-#[derive(Debug, Default)]
-pub struct Record {
+#[derive(Default)]
+pub(crate) struct Record {
     method: Short<16>,
     path: Short<256>,
     trace_id: Short<32>,

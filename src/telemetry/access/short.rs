@@ -61,12 +61,6 @@ impl<const N: usize> fmt::Display for Short<N> {
     }
 }
 
-impl<const N: usize> fmt::Debug for Short<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

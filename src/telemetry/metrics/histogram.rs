@@ -13,7 +13,7 @@ use prometheus_client::encoding::{MetricEncoder, NoLabelSet};
 #[derive(Debug)]
 pub(super) struct Histogram {
     /// Upper bounds in seconds, in ascending order.
-    bounds: &'static [f64],
+    upper_bounds: &'static [f64],
     /// One count for each bound, and one for durations above the last.
     counts: Box<[AtomicU64]>,
     nanoseconds: AtomicU64,
@@ -22,7 +22,7 @@ pub(super) struct Histogram {
 impl Histogram {
     pub(super) fn new(bounds: &'static [f64]) -> Self {
         Self {
-            bounds,
+            upper_bounds: bounds,
             counts: (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect(),
             nanoseconds: AtomicU64::new(0),
         }
@@ -30,7 +30,7 @@ impl Histogram {
 
     pub(super) fn observe(&self, duration: Duration) {
         let seconds = duration.as_secs_f64();
-        let bucket = self.bounds.partition_point(|bound| *bound < seconds);
+        let bucket = self.upper_bounds.partition_point(|bound| *bound < seconds);
         self.counts[bucket].fetch_add(1, Ordering::Relaxed);
         let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);

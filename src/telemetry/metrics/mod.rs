@@ -63,12 +63,11 @@ impl Metrics {
     pub fn route_label(&self, prefix: &str) -> &'static str {
         let prefix = if prefix.is_empty() { "/" } else { prefix };
         let mut routes = lock(&self.routes);
-        if let Some(known) = routes.iter().find(|known| **known == prefix) {
-            return known;
-        }
-        let label: &'static str = prefix.to_owned().leak();
-        routes.push(label);
-        label
+        let known = routes.iter().copied().find(|known| *known == prefix);
+        known.unwrap_or_else(|| {
+            routes.push(prefix.to_owned().leak());
+            routes[routes.len() - 1]
+        })
     }
 
     /// The metrics of one more worker.
@@ -101,7 +100,7 @@ impl WorkerMetrics {
         self.is_cut_off.set(true);
     }
 
-    /// Whether the process ends, and unanswered requests stay unanswered.
+    /// True once the process ends, so that unanswered requests stay unanswered.
     pub(crate) fn is_cut_off(&self) -> bool {
         self.is_cut_off.get()
     }
@@ -141,11 +140,8 @@ impl WorkerMetrics {
     /// Counts a response.
     pub(crate) fn count(&self, labels: RequestLabels) {
         let create = || self.all.requests.get_or_create_owned(&labels);
-        self.requests
-            .borrow_mut()
-            .entry(labels)
-            .or_insert_with(create)
-            .inc();
+        let mut known = self.requests.borrow_mut();
+        known.entry(labels).or_insert_with(create).inc();
     }
 }
 

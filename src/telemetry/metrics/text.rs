@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::iter::zip;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use prometheus_client::collector::Collector;
@@ -27,10 +28,9 @@ impl Sample {
     /// A value of the family `name`, with the values of its labels in the order of [`FAMILIES`].
     #[must_use]
     pub fn new(name: &'static str, labels: &[&str], value: f64) -> Self {
-        let labels = labels.iter().map(|label| (*label).to_owned()).collect();
         Self {
             name,
-            labels,
+            labels: labels.iter().map(ToString::to_string).collect(),
             value,
         }
     }
@@ -54,13 +54,9 @@ impl Metrics {
     /// All metrics in the Prometheus text format, together with the samples of other parts.
     #[must_use]
     pub fn text(&self, mut samples: Vec<Sample>) -> String {
-        let shards = lock(&self.shards);
-        let in_flight = shards
-            .iter()
-            .map(|shard| shard.in_flight.load(Ordering::Relaxed));
-        let in_flight = in_flight.sum::<u64>() as f64;
-        drop(shards);
-        samples.push(Sample::new("apig_proxy_in_flight", &[], in_flight));
+        let read = |shard: &Arc<Shard>| shard.in_flight.load(Ordering::Relaxed);
+        let in_flight: u64 = lock(&self.shards).iter().map(read).sum();
+        samples.push(Sample::new("apig_proxy_in_flight", &[], in_flight as f64));
         let version = env!("CARGO_PKG_VERSION");
         samples.push(Sample::new("apig_proxy_build_info", &[version], 1.0));
         let metrics = self.clone();
@@ -82,7 +78,7 @@ struct Snapshot {
 impl Collector for Snapshot {
     fn encode(&self, mut out: DescriptorEncoder<'_>) -> fmt::Result {
         let shards = lock(&self.metrics.shards);
-        let sum = |bounds, of: fn(&Shard) -> &Histogram, encoder: MetricEncoder<'_>| {
+        let sum = |bounds, encoder: MetricEncoder<'_>, of: fn(&Shard) -> &Histogram| {
             Histogram::encode_sum(bounds, shards.iter().map(|shard| of(shard)), encoder)
         };
         for family in &FAMILIES {
@@ -92,15 +88,9 @@ impl Collector for Snapshot {
             match family.name {
                 "apig_proxy_requests_total" => self.metrics.requests.encode(encoder)?,
                 "apig_proxy_gateway_errors_total" => self.metrics.gateway_errors.encode(encoder)?,
-                "apig_proxy_request_duration_seconds" => {
-                    sum(LONG, |shard| &shard.request, encoder)?
-                }
-                "apig_proxy_upstream_duration_seconds" => {
-                    sum(LONG, |shard| &shard.upstream, encoder)?
-                }
-                "apig_proxy_signing_duration_seconds" => {
-                    sum(SHORT, |shard| &shard.signing, encoder)?
-                }
+                "apig_proxy_request_duration_seconds" => sum(LONG, encoder, |all| &all.request)?,
+                "apig_proxy_upstream_duration_seconds" => sum(LONG, encoder, |all| &all.upstream)?,
+                "apig_proxy_signing_duration_seconds" => sum(SHORT, encoder, |all| &all.signing)?,
                 name => {
                     for sample in self.samples.iter().filter(|sample| sample.name == name) {
                         sample.encode(family, &mut encoder)?;

@@ -50,16 +50,8 @@ impl Queue {
     ) -> io::Result<&'static Self> {
         // The thread never ends.
         let queue: &'static Self = Box::leak(Box::default());
-        let run = move || {
-            queue.run(
-                Target {
-                    out: target,
-                    is_torn: false,
-                },
-                report,
-            )
-        };
-        thread::Builder::new().name("log".to_owned()).spawn(run)?;
+        let thread = thread::Builder::new().name("log".to_owned());
+        thread.spawn(move || queue.run(target, report))?;
         Ok(queue)
     }
 
@@ -90,7 +82,9 @@ impl Queue {
         let _ = self.idle.wait_timeout_while(self.state(), limit, is_busy);
     }
 
-    fn run(&self, mut target: Target<impl Write>, report: impl Fn(u64)) {
+    fn run(&self, out: impl Write, report: impl Fn(u64)) {
+        let is_torn = false;
+        let mut target = Target { out, is_torn };
         let (mut lines, mut reported) = (Vec::new(), 0);
         loop {
             self.take(&mut lines);
@@ -113,10 +107,9 @@ impl Queue {
         if state.lines.is_empty() {
             self.idle.notify_all();
         }
-        let waiting = self
-            .not_empty
-            .wait_while(state, |state| state.lines.is_empty());
-        let mut state = waiting.unwrap_or_else(PoisonError::into_inner);
+        let is_empty = |state: &mut State| state.lines.is_empty();
+        let waited = self.not_empty.wait_while(state, is_empty);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut state.lines, lines);
         state.is_writing = true;
     }

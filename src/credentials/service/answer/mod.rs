@@ -157,8 +157,8 @@ impl Answer {
         let date = date.and_then(|date| clock::parse_http_date(date.as_bytes()));
         let now = match date.map(|seconds| seconds.saturating_mul(1000)) {
             // The date has no fractions, so this machine's time is the better one while they agree.
-            Some(date) if (date - self.at.wall()).abs() > SAME_CLOCK => date + 1000,
-            _ => self.at.wall(),
+            Some(date) if (date - self.at.wall).abs() > SAME_CLOCK => date + 1000,
+            _ => self.at.wall,
         };
         Duration::from_millis(u64::try_from(expires_at.saturating_sub(now)).unwrap_or(0))
     }
