@@ -134,9 +134,17 @@ async fn prepare(
     stop: &mut Signals,
 ) -> Result<Prepared, Exit> {
     let supervisor =
-        Supervisor::of(&environment).map_err(|error| fail(Exit::Configuration, error))?;
+        Supervisor::from_env(&environment).map_err(|error| {
+            let text = format!("the socket of NOTIFY_SOCKET cannot be used: {error}; unset it, or start the program by what listens there");
+            fail(Exit::Configuration, text)
+        })?;
     let addresses = passed.addresses();
-    let addresses = addresses.map_err(|error| fail(Exit::Failed, SetupError::from(error)))?;
+    let addresses = addresses.map_err(|error| {
+        fail(
+            Exit::Failed,
+            SetupError::System("a socket of LISTEN_FDS cannot be used", error),
+        )
+    })?;
     let overrides = arguments.overrides().activated(addresses);
     let (loaded, mut supplies) =
         load(&overrides, &environment).map_err(|problems| fail(Exit::Configuration, problems))?;
@@ -155,7 +163,7 @@ async fn prepare(
     drop(environment);
     let server = bind(&loaded, &supplies, passed, &network)?;
     let admin = server.admin_address();
-    let admin = admin.map(|address| admin_endpoint(address, &loaded.config.unix_socket));
+    let admin = admin.map(|address| admin_endpoint(&address, &loaded.config.unix_socket));
     let endpoints = loaded.config.listen.iter().zip(server.endpoints());
     let listening = endpoints
         .map(|(listen, endpoint)| format!("{endpoint} for {}", who(listen, &loaded.config)))
@@ -185,14 +193,10 @@ fn bind(
     passed: ActivatedSockets,
     network: &Network,
 ) -> Result<Server, Exit> {
-    let server = Server::bind_passed(network.clone(), passed, &loaded.config, supplies.to_vec());
+    let server = Server::bind(network.clone(), passed, &loaded.config, supplies.to_vec());
     server.map_err(|error| match error {
-        SetupError::Bind(_) | SetupError::Socket(_) | SetupError::Passed(_) => {
-            fail(Exit::Failed, error)
-        }
-        SetupError::Tls(_) | SetupError::ServerTls(_) | SetupError::Credentials(_) => {
-            fail(Exit::Configuration, error)
-        }
+        SetupError::Bind(_) | SetupError::System(..) => fail(Exit::Failed, error),
+        SetupError::Tls(_) | SetupError::ServerTls(_) => fail(Exit::Configuration, error),
     })
 }
 
@@ -221,7 +225,7 @@ fn nothing_found(errors: Vec<CredentialsError>) -> Exit {
 /// Serves until a signal, then drains; a second signal ends at once.
 async fn serve(prepared: Prepared, signals: Taken) -> Exit {
     let Prepared {
-        mut server,
+        server,
         admin,
         listening,
         reloading,

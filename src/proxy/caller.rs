@@ -157,7 +157,7 @@ pub enum BareAnswer {
 
 impl BareAnswer {
     /// The error that it is answered as.
-    pub(super) fn error(self) -> Error {
+    pub(crate) fn error(self) -> Error {
         match self {
             Self::BadRequest => Error::BadRequest(
                 "it is not HTTP/1.1, or its target has characters that must be percent-encoded\nhint: percent-encode the target, \" as %22",

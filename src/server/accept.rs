@@ -1,12 +1,12 @@
 //! Accepts connections and hands them to the workers.
 //!
-//! A connection is accepted first and gets its permit then. If there is none, the connections that have been
-//! idle longest are closed, so that idle and silent callers cannot keep others out.
+//! A connection is accepted first and gets its permit then. If there is none, the connections that have
+//! been idle longest are closed, so that idle and silent callers cannot keep others out.
 //!
 //! # What can go wrong
 //!
-//! Accepting fails while the process has no file descriptors left. Only time can end that, so it waits a
-//! moment and goes on.
+//! Accepting fails while the process has no file descriptors left. Only time can end that, so it is
+//! tried again after a pause.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -15,56 +15,86 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-/// How long accepting pauses after it failed, usually for a lack of file descriptors.
-const RETRY: Duration = Duration::from_millis(100);
+use super::tls::ServerTls;
+use super::unix::SocketAccess;
+use crate::proxy::Settings;
+use crate::proxy::guard::ListenerKind;
+use crate::upstream::Network;
 
-/// How long a connection that was closed may take to give its permit back before the next one is closed.
-const CLOSING: Duration = Duration::from_millis(10);
+/// The pause after accepting has failed, usually for a lack of file descriptors.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// How long to wait when all connections are busy.
-const ALL_BUSY: Duration = Duration::from_millis(100);
+/// The shortest time between two warnings that accepting fails, so that the log does not fill.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long an evicted connection may take to give its permit back before the next one is evicted.
+const EVICTION_PAUSE: Duration = Duration::from_millis(10);
+
+/// The pause before the next eviction when all connections are busy.
+const ALL_BUSY_PAUSE: Duration = Duration::from_millis(100);
 
 /// A connection that was accepted.
 pub(super) enum Accepted {
-    Tcp(std::net::TcpStream),
-    Tls(std::net::TcpStream, TlsAcceptor),
+    Tcp(std::net::TcpStream, Option<TlsAcceptor>),
     Unix(std::os::unix::net::UnixStream),
     #[cfg(test)]
     Duplex(tokio::io::DuplexStream),
 }
 
-/// Gives the acceptor with the certificate of the moment.
-pub(super) type CurrentAcceptor = Arc<dyn Fn() -> TlsAcceptor + Send + Sync>;
+impl Accepted {
+    /// The kind of listener that the caller reached.
+    pub(super) fn listener(&self) -> ListenerKind {
+        match self {
+            Self::Tcp(_, None) => ListenerKind::Tcp,
+            Self::Tcp(_, Some(_)) => ListenerKind::Tls,
+            Self::Unix(_) => ListenerKind::Unix,
+            #[cfg(test)]
+            Self::Duplex(_) => ListenerKind::Tcp,
+        }
+    }
 
-/// Tells whether processes of a user may connect.
-pub(super) type UidFilter = Arc<dyn Fn(u32) -> bool + Send + Sync>;
+    /// Returns true if the caller is a program of this machine. Without an address, it counts as remote.
+    pub(super) fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(stream, _) => stream
+                .peer_addr()
+                .is_ok_and(|address| address.ip().to_canonical().is_loopback()),
+            Self::Unix(_) => true,
+            #[cfg(test)]
+            Self::Duplex(_) => true,
+        }
+    }
+}
 
-/// A socket that is accepted from.
+/// A socket that connections are accepted from.
 pub(super) enum Listening {
-    Tcp(tokio::net::TcpListener),
-    Tls(tokio::net::TcpListener, CurrentAcceptor),
-    Unix(tokio::net::UnixListener, UidFilter),
+    Tcp(tokio::net::TcpListener, Option<ServerTls>),
+    Unix(tokio::net::UnixListener, Arc<SocketAccess>),
 }
 
 impl Listening {
     /// The next connection; `None` for one that is gone already, or may not connect.
     async fn accept(&self) -> io::Result<Option<Accepted>> {
         match self {
-            Self::Tcp(socket) => Ok(accept_tcp(socket).await?.map(Accepted::Tcp)),
-            Self::Tls(socket, current) => {
-                let stream = accept_tcp(socket).await?;
-                Ok(stream.map(|stream| Accepted::Tls(stream, current())))
-            }
-            Self::Unix(socket, is_allowed) => {
+            Self::Tcp(socket, tls) => {
                 let (stream, _) = socket.accept().await?;
-                let uid = stream.peer_cred().map(|peer| peer.uid());
-                if !uid.as_ref().is_ok_and(|uid| is_allowed(*uid)) {
+                // Without it, small answers would wait for acknowledgements.
+                let stream = stream.set_nodelay(true).and_then(|()| stream.into_std());
+                let acceptor = tls.as_ref().map(ServerTls::acceptor);
+                Ok(stream.ok().map(|stream| Accepted::Tcp(stream, acceptor)))
+            }
+            Self::Unix(socket, access) => {
+                let (stream, _) = socket.accept().await?;
+                let uid = stream.peer_cred().map(|peer| peer.uid()).ok();
+                if !uid.is_some_and(|uid| access.allows(uid)) {
                     tracing::info!(
-                        uid = uid.ok(),
+                        uid,
                         "a user that is not in unix_socket.allowed_uids was refused"
                     );
                     return Ok(None);
@@ -75,38 +105,55 @@ impl Listening {
     }
 }
 
-async fn accept_tcp(socket: &tokio::net::TcpListener) -> io::Result<Option<std::net::TcpStream>> {
-    let (stream, _) = socket.accept().await?;
-    // Without it, small answers would wait for acknowledgements. A connection that is gone already is no
-    // failure to accept.
-    let stream = stream.set_nodelay(true).and_then(|()| stream.into_std());
-    Ok(stream.ok())
+/// The permit of a connection, and its share in the load of its worker.
+pub(super) type ConnectionPermit = (OwnedSemaphorePermit, Arc<()>);
+
+/// What a worker is told to do.
+pub(super) enum Command {
+    /// Serve a connection. The permit is held until it ends.
+    Serve(Accepted, ConnectionPermit),
+    /// Close the connection that has been idle longest, and send true if there was one.
+    CloseOldestIdle(oneshot::Sender<bool>),
+    /// Use these settings from now on.
+    Reload(Arc<Settings>, Network),
 }
 
-/// The workers, as the accepting tasks see them.
-pub(super) trait Workers {
-    /// How many there are.
-    fn count(&self) -> usize;
+/// A worker, as the accepting tasks see it.
+#[derive(Debug)]
+pub(super) struct WorkerHandle {
+    /// One clone for each open connection.
+    load: Arc<()>,
+    pub(super) commands: UnboundedSender<Command>,
+}
 
-    /// Gives a connection to the worker that has the fewest. The permit is held until the connection ends.
-    fn serve(&self, accepted: Accepted, permit: OwnedSemaphorePermit);
+impl WorkerHandle {
+    pub(super) fn new() -> (Self, UnboundedReceiver<Command>) {
+        let (commands, received) = mpsc::unbounded_channel();
+        let load = Arc::default();
+        (Self { load, commands }, received)
+    }
 
-    /// Has one worker call [`Registry::close_oldest_idle`]; resolves to what that returned.
-    ///
-    /// [`Registry::close_oldest_idle`]: super::registry::Registry::close_oldest_idle
-    fn close_oldest_idle(&self, worker: usize) -> impl Future<Output = bool>;
+    async fn close_oldest_idle(&self) -> bool {
+        let (outcome, closed) = oneshot::channel();
+        let is_sent = self
+            .commands
+            .send(Command::CloseOldestIdle(outcome))
+            .is_ok();
+        is_sent && closed.await.unwrap_or(false)
+    }
 }
 
 /// Hands out `limits.connections`; shared by all sockets.
-pub(super) struct Admission<W> {
-    pub(super) workers: W,
-    permits: Arc<Semaphore>,
-    /// The worker that is asked next. Connections are spread evenly, so taking turns closes about the oldest.
+#[derive(Debug)]
+pub(super) struct Admission {
+    pub(super) workers: Vec<WorkerHandle>,
+    pub(super) permits: Arc<Semaphore>,
+    /// The worker that evicts next. Connections are spread evenly, so turns evict about the oldest.
     next: Cell<usize>,
 }
 
-impl<W: Workers> Admission<W> {
-    pub(super) fn new(workers: W, permits: Arc<Semaphore>) -> Self {
+impl Admission {
+    pub(super) fn new(workers: Vec<WorkerHandle>, permits: Arc<Semaphore>) -> Self {
         Self {
             workers,
             permits,
@@ -114,7 +161,7 @@ impl<W: Workers> Admission<W> {
         }
     }
 
-    /// Gives a connection to a worker as soon as there is a permit for it.
+    /// Gives a connection to the worker that has the fewest, as soon as there is a permit.
     ///
     /// # Cancel safety
     ///
@@ -124,8 +171,14 @@ impl<W: Workers> Admission<W> {
             return;
         }
         let permit = self.permit().await;
+        let workers = self.workers.iter();
+        let worker = workers.min_by_key(|worker| Arc::strong_count(&worker.load));
+        let worker = worker.expect("there is at least one core, and so one worker");
         if let Some(accepted) = accepted.take() {
-            self.workers.serve(accepted, permit);
+            let command = Command::Serve(accepted, (permit, Arc::clone(&worker.load)));
+            if worker.commands.send(command).is_err() {
+                tracing::error!("a worker has ended; the connection is closed");
+            }
         }
     }
 
@@ -139,40 +192,29 @@ impl<W: Workers> Admission<W> {
             permit = Arc::clone(&self.permits).acquire_owned() => {
                 permit.expect("the semaphore is never closed")
             }
-            never = self.make_room() => match never {},
+            never = self.evict() => match never {},
         }
     }
 
-    async fn make_room(&self) -> Infallible {
+    async fn evict(&self) -> Infallible {
         loop {
-            let pause = if self.close_oldest_idle().await {
-                CLOSING
-            } else {
-                ALL_BUSY
-            };
+            let mut pause = ALL_BUSY_PAUSE;
+            for _ in &self.workers {
+                let worker = self.next.get();
+                self.next.set((worker + 1) % self.workers.len());
+                if self.workers[worker].close_oldest_idle().await {
+                    pause = EVICTION_PAUSE;
+                    break;
+                }
+            }
             tokio::time::sleep(pause).await;
         }
     }
-
-    async fn close_oldest_idle(&self) -> bool {
-        for _ in 0..self.workers.count() {
-            let worker = self.next.get();
-            self.next.set((worker + 1) % self.workers.count());
-            if self.workers.close_oldest_idle(worker).await {
-                return true;
-            }
-        }
-        false
-    }
 }
 
-/// Accepts connections of one socket until `stop` is cancelled. Then the socket is closed at once; a connection
-/// that was accepted and waits for a permit is still served.
-pub(super) async fn accept<W: Workers>(
-    socket: Listening,
-    admission: Rc<Admission<W>>,
-    stop: CancellationToken,
-) {
+/// Accepts connections of one socket until `stop` is cancelled. Then the socket is closed at once; a
+/// connection that was accepted and waits for a permit is still served.
+pub(super) async fn accept(socket: Listening, admission: Rc<Admission>, stop: CancellationToken) {
     let mut accepted = None;
     stop.run_until_cancelled(accept_all(&socket, &admission, &mut accepted))
         .await;
@@ -180,26 +222,20 @@ pub(super) async fn accept<W: Workers>(
     admission.admit(&mut accepted).await;
 }
 
-async fn accept_all<W: Workers>(
-    socket: &Listening,
-    admission: &Admission<W>,
-    accepted: &mut Option<Accepted>,
-) {
-    let mut fails = false;
+async fn accept_all(socket: &Listening, admission: &Admission, accepted: &mut Option<Accepted>) {
+    let mut last_warning = None::<Instant>;
     loop {
         match socket.accept().await {
             Ok(next) => {
-                fails = false;
                 *accepted = next;
                 admission.admit(accepted).await;
             }
             Err(error) => {
-                // Once is enough: a log that is full of it helps nobody.
-                if !fails {
+                if last_warning.is_none_or(|at| at.elapsed() >= WARNING_INTERVAL) {
                     tracing::warn!(%error, "accepting connections failed; it is tried again ten times a second");
+                    last_warning = Some(Instant::now());
                 }
-                fails = true;
-                tokio::time::sleep(RETRY).await;
+                tokio::time::sleep(ACCEPT_RETRY).await;
             }
         }
     }

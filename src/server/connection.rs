@@ -1,16 +1,14 @@
 //! Serves one connection to its end, with hyper.
 //!
-//! Once the protocol is known ([`protocol`]), hyper reads requests and writes answers until either side
-//! ends the connection. What follows an HTTP/1.1 connection is up to its last answer: a WebSocket takes
-//! the stream over, or the caller gets the time to read.
-//!
-//! [`protocol`]: super::protocol
+//! Once the protocol is known, hyper reads requests and writes answers until either side ends the
+//! connection. The last answer of an HTTP/1.1 connection decides what follows: a WebSocket takes the
+//! stream over, or the caller gets the time to read.
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,329 +16,270 @@ use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
-use hyper_util::rt::TokioIo;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tower::Service;
 
-use super::accept::Accepted;
-use super::builders::{LocalExecutor, http1_builder, http2_builder};
+use super::accept::{Accepted, ConnectionPermit};
+use super::handshake::{Opened, Protocol, Transport, open};
 use super::io::CallerIo;
-use super::linger::{LingerLimits, linger};
-use super::protocol::{Opened, Protocol, open};
-use super::registry::{Registration, Registry};
-use super::service::{Requests, ServiceError, TrackedService};
-use super::tracked::{CloseReason, Phase};
-use super::transport::Transport;
+use super::linger::{self, LingerLimits, linger};
+use super::registry::{CloseReason, ConnectionState, Phase, Registry};
+use super::requests::{BoxError, InFlight, call};
 use crate::proxy::{BareAnswer, CallerConnection};
 
+/// How many bytes of a body hyper reads ahead at most. A connection may hold two such pieces. Twice as
+/// much makes streamed uploads 3 % faster.
+const READ_AHEAD: usize = 64 * 1024;
+
 /// How many requests of an HTTP/2 connection the guard may refuse before the connection ends.
-const REFUSALS: u32 = 8;
+const MAX_REFUSALS: u32 = 8;
 
 /// How long an HTTP/2 connection may take to end after its GOAWAY, or to write its last frames.
-const LAST_FRAMES: Duration = Duration::from_millis(250);
-
-/// What the connections of one worker are served with.
-pub(super) struct ConnectionContext {
-    pub(super) registry: Rc<Registry>,
-    /// `limits.connections`: one permit for each connection and each further HTTP/2 stream.
-    pub(super) permits: Arc<Semaphore>,
-    /// `limits.header`.
-    pub(super) max_header: Cell<usize>,
-    /// Makes, counts and logs the answers where no service can be asked: a whole HTTP/1.1 answer with
-    /// `Connection: close`. It is called once for each such answer.
-    pub(super) bare_answer: Rc<dyn Fn(BareAnswer) -> Bytes>,
-    /// Whether these are connections of the admin listener, whose limits are no keys.
-    pub(super) is_admin: bool,
-}
+const LAST_FRAMES_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Serves one connection until it ends. `make` makes its service, which has to be ready always.
-pub(super) async fn serve<M, S, B>(accepted: Accepted, context: &ConnectionContext, make: M)
-where
+pub(super) async fn serve<M, S, B>(
+    accepted: Accepted,
+    _permit: Option<ConnectionPermit>,
+    registry: Rc<Registry>,
+    make: M,
+) where
     M: FnOnce(Rc<CallerConnection>) -> S,
-    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
-    S::Error: Into<ServiceError>,
-    B: Body + 'static,
-    B::Error: Into<ServiceError>,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: 'static>
+        + 'static,
+    B: Body<Error: Into<BoxError>> + 'static,
 {
-    let tracked = context.registry.register();
+    let state = registry.register(accepted.listener());
+    let Some((stream, protocol, sniffed)) = handshake(accepted, &state).await else {
+        return;
+    };
+    state.is_http2.set(protocol == Protocol::Http2);
+    let service = RefCell::new(make(Rc::clone(&state.caller)));
+    let io = CallerIo::new(stream, sniffed, &state);
+    let hyper_io = TokioIo::new(io.clone());
+    let requests = Rc::clone(&state);
+    let service = service_fn(move |request| call(&service, &requests, request));
+    let driver = Driver { state, io };
+    if protocol == Protocol::Http2 {
+        let mut connection = http2_builder().serve_connection(hyper_io, service);
+        let finish = http2::Connection::graceful_shutdown;
+        let ended = driver.run(&mut connection, finish).await;
+        driver.after_http2(ended, &mut connection, finish).await;
+    } else {
+        let max_header = registry.limits.get().max_header;
+        // `poll_without_shutdown` would want the service's future to be boxed. `CallerIo` does not shut
+        // down either, and this flushes hyper's last bytes.
+        let mut connection = http1_builder(max_header).serve_connection(hyper_io, service);
+        let finish = http1::Connection::graceful_shutdown;
+        let ended = driver.run(&mut connection, finish).await;
+        let read_ahead = connection.into_parts().read_buf;
+        driver.after_http1(ended, read_ahead).await;
+    }
+}
+
+fn http1_builder(max_header: usize) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        // The end of a caller's stream means that the caller has gone.
+        .half_close(false)
+        .max_header_size(max_header)
+        .max_buf_size(READ_AHEAD.max(max_header))
+        // The registry tells heads from idle connections; this timer does not.
+        .header_read_timeout(None)
+        // Answers have the gateway's date.
+        .auto_date_header(false);
+    builder
+}
+
+fn http2_builder() -> http2::Builder<LocalExecutor> {
+    let mut builder = http2::Builder::new(LocalExecutor);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(256)
+        .max_header_list_size(64 * 1024)
+        .initial_stream_window_size(256 * 1024)
+        .initial_connection_window_size(4 * 1024 * 1024)
+        .keep_alive_interval(Duration::from_secs(30))
+        .auto_date_header(false);
+    builder
+}
+
+/// Tells the protocol of a connection; `None` if it ends without HTTP.
+async fn handshake(accepted: Accepted, state: &ConnectionState) -> Option<Opened> {
     // TLS takes much room for its handshake, and none of it afterwards.
     let opening = Box::pin(open(accepted));
-    let opened = match tracked.unless_closed(opening).await {
-        Ok(Ok(Some(opened))) => opened,
-        // The caller left without a request.
-        Ok(Ok(None)) => return,
-        Ok(Err(error)) => {
-            return tracing::info!(%error, "a caller's connection could not be served");
-        }
-        Err(reason) => return context.log_close(reason),
-    };
-    let caller = CallerConnection::new(opened.listener, context.registry.draining());
-    let connection = Connection {
-        caller: Rc::new(caller),
-        tracked,
-        context,
-    };
-    match opened.protocol {
-        Protocol::Http1 => connection.http1(opened, make).await,
-        Protocol::Http2 => connection.http2(opened, make).await,
-        Protocol::Tls => connection.refuse_tls(opened.stream).await,
+    match state.unless_closed(opening).await {
+        Ok(Ok(Some((stream, Protocol::Tls, _)))) => refuse_tls(stream, state).await,
+        Ok(Ok(opened)) => return opened,
+        Ok(Err(error)) => tracing::info!(%error, "a caller's connection could not be served"),
+        Err(reason) => state.registry.log_close(reason),
     }
+    None
 }
 
-/// How hyper's part of a connection ended.
-enum Ended {
-    /// hyper ended it, or the caller.
-    Hyper(hyper::Result<()>),
-    /// The server did.
-    Closed(CloseReason),
-    /// The caller reset the connection while nothing was read from it.
-    Reset,
+/// Why hyper's part of a connection has ended: by hyper, or for a reason that hyper does not know.
+type HyperResult = Result<hyper::Result<()>, CloseReason>;
+
+/// Drives hyper on one connection.
+struct Driver {
+    state: Rc<ConnectionState>,
+    io: CallerIo,
 }
 
-struct Connection<'a> {
-    caller: Rc<CallerConnection>,
-    tracked: Registration,
-    context: &'a ConnectionContext,
-}
-
-impl Connection<'_> {
-    async fn http1<M, S, B>(self, opened: Opened, make: M)
-    where
-        M: FnOnce(Rc<CallerConnection>) -> S,
-        S: Service<Request<Incoming>, Response = Response<B>> + 'static,
-        S::Error: Into<ServiceError>,
-        B: Body + 'static,
-        B::Error: Into<ServiceError>,
-    {
-        let io = self.io(opened.stream, opened.sniffed, false);
-        let requests = Requests::http1(Rc::clone(&self.caller), Rc::clone(&self.tracked));
-        let service = TrackedService::new(make(Rc::clone(&self.caller)), Rc::clone(&requests));
-        let mut connection = http1_builder(self.context.max_header.get())
-            .serve_connection(TokioIo::new(io.clone()), service);
-        let ended = self.drive_http1(&mut connection, &io).await;
-        let ahead = connection.into_parts().read_buf;
-        self.after_http1(ended, io, ahead, &requests).await;
-    }
-
-    async fn drive_http1<S, B>(
-        &self,
-        connection: &mut http1::Connection<TokioIo<CallerIo>, TrackedService<S>>,
-        io: &CallerIo,
-    ) -> Ended
-    where
-        S: Service<Request<Incoming>, Response = Response<B>>,
-        S::Error: Into<ServiceError>,
-        B: Body + 'static,
-        B::Error: Into<ServiceError>,
-    {
-        let mut is_last = false;
-        poll_fn(|cx| {
-            if let Poll::Ready(ended) = self.poll_ended(io, cx) {
-                return Poll::Ready(ended);
-            }
-            loop {
-                // `poll_without_shutdown` would want the service's future to be boxed. `CallerIo` does not
-                // shut down either, and this flushes what hyper has to say at the end.
-                if let Poll::Ready(result) = Pin::new(&mut *connection).poll(cx) {
-                    return Poll::Ready(Ended::Hyper(result));
-                }
-                // A request that has begun to arrive is waited for, and a first one for a moment.
-                let is_due = matches!(
-                    self.tracked.phase(),
-                    Phase::Idle | Phase::Busy | Phase::Flushing
-                );
-                if is_last || !is_due || !self.tracked.is_stopping() {
-                    return Poll::Pending;
-                }
-                is_last = true;
-                Pin::new(&mut *connection).graceful_shutdown();
-            }
-        })
-        .await
-    }
-
-    /// Ready when the connection ends for a reason that hyper does not know.
-    fn poll_ended(&self, io: &CallerIo, cx: &Context<'_>) -> Poll<Ended> {
-        if self.tracked.is_checked.take() && io.has_failed() {
-            return Poll::Ready(Ended::Reset);
-        }
-        self.tracked.poll_closed(cx).map(Ended::Closed)
-    }
-
-    /// What follows the last answer of an HTTP/1.1 connection.
-    async fn after_http1(self, ended: Ended, io: CallerIo, ahead: Bytes, requests: &Rc<Requests>) {
-        let is_at_end = io.is_at_end();
+impl Driver {
+    /// Ends an HTTP/1.1 connection after its last answer.
+    async fn after_http1(self, ended: HyperResult, read_ahead: Bytes) {
+        let caller = &self.state.caller;
+        let is_at_end = self.io.is_at_end();
         let limits = match ended {
-            Ended::Closed(reason) => return self.close(reason, &io),
-            Ended::Hyper(Err(error)) if error.is_parse() => {
-                let is_too_large = error.is_parse_too_large();
-                io.count_bare_answer(if is_too_large {
+            Err(reason) => return self.close(reason),
+            Ok(Err(error)) if error.is_parse() => {
+                self.io.count_bare_answer(if error.is_parse_too_large() {
                     BareAnswer::HeaderTooLarge
                 } else {
                     BareAnswer::BadRequest
                 });
                 // Where the next request would begin is not known.
-                LingerLimits::UNREAD_BODY
+                linger::UNREAD_BODY
             }
-            Ended::Hyper(Ok(())) => {
-                if let Some(takeover) = self.caller.takeover() {
-                    let _busy = requests.begin();
-                    if let Some(stream) = io.into_stream() {
-                        takeover(stream, ahead).await;
+            // The caller has gone, or an answer broke off.
+            Ok(Err(_)) => return self.close(CloseReason::Reset),
+            Ok(Ok(())) => {
+                if let Some(takeover) = caller.takeover() {
+                    let _busy = InFlight::begin(&self.state);
+                    if let Some(stream) = self.io.into_stream() {
+                        takeover(stream, read_ahead).await;
                     }
                     return;
                 }
-                self.linger_limits()
-            }
-            // The caller has gone, or an answer broke off.
-            Ended::Hyper(Err(_)) | Ended::Reset => {
-                if self.caller.resets_on_close() {
-                    io.reset();
+                match (caller.refusals(), caller.request_is_read()) {
+                    (0, true) => linger::COMPLETE,
+                    (0, false) => linger::UNREAD_BODY,
+                    _ => linger::REFUSED,
                 }
-                return;
             }
         };
-        if !is_at_end && let Some(stream) = io.into_stream() {
-            self.linger(stream, limits).await;
+        if !is_at_end && let Some(stream) = self.io.into_stream() {
+            linger_unless_closed(stream, limits, &self.state).await;
         }
     }
 
-    fn linger_limits(&self) -> LingerLimits {
-        if self.caller.refusals() > 0 {
-            LingerLimits::REFUSED
-        } else if self.caller.request_is_read() {
-            LingerLimits::COMPLETE
-        } else {
-            LingerLimits::UNREAD_BODY
-        }
-    }
-
-    async fn linger(&self, stream: Box<dyn Transport>, limits: LingerLimits) {
-        self.tracked.enter(Phase::Lingering);
-        // It may be closed before its time to make room.
-        let _ = self.tracked.unless_closed(linger(stream, limits)).await;
-    }
-
-    fn close(&self, reason: CloseReason, io: &CallerIo) {
-        self.context.log_close(reason);
-        if reason == CloseReason::WriteTimeout {
-            // What was not read is dropped at once, and the answer cannot be taken for complete.
-            io.reset();
-        }
-    }
-
-    async fn http2<M, S, B>(self, opened: Opened, make: M)
+    /// Writes the last frames of an HTTP/2 connection.
+    async fn after_http2<C>(self, ended: HyperResult, connection: &mut C, finish: fn(Pin<&mut C>))
     where
-        M: FnOnce(Rc<CallerConnection>) -> S,
-        S: Service<Request<Incoming>, Response = Response<B>> + 'static,
-        S::Error: Into<ServiceError>,
-        B: Body + 'static,
-        B::Error: Into<ServiceError>,
+        C: Future<Output = hyper::Result<()>> + Unpin,
     {
-        let io = self.io(opened.stream, opened.sniffed, true);
-        let permits = Arc::clone(&self.context.permits);
-        let requests = Requests::http2(Rc::clone(&self.caller), Rc::clone(&self.tracked), permits);
-        let service = TrackedService::new(make(Rc::clone(&self.caller)), requests);
-        let mut connection = http2_builder().serve_connection(TokioIo::new(io.clone()), service);
-        match self.drive_http2(&mut connection, &io).await {
-            Ended::Closed(reason) => {
-                self.close(reason, &io);
-                if reason != CloseReason::WriteTimeout {
-                    Pin::new(&mut connection).graceful_shutdown();
-                    let ending = poll_fn(|cx| poll_http2(&mut connection, &io, cx));
-                    let _ = timeout(LAST_FRAMES, ending).await;
+        match ended {
+            Err(reason) => {
+                self.close(reason);
+                if !matches!(reason, CloseReason::Reset | CloseReason::WriteTimeout) {
+                    finish(Pin::new(connection));
+                    let ending = poll_fn(|cx| self.poll(connection, cx));
+                    let _ = timeout(LAST_FRAMES_TIMEOUT, ending).await;
                 }
             }
-            Ended::Reset => {}
-            Ended::Hyper(result) => {
+            Ok(result) => {
                 if let Err(error) = result {
                     tracing::debug!(%error, "a caller's HTTP/2 connection ended");
                 }
-                let writing = poll_fn(|cx| io.poll_write_out(cx));
-                let _ = timeout(LAST_FRAMES, writing).await;
+                let writing = poll_fn(|cx| self.io.poll_write_out(cx));
+                let _ = timeout(LAST_FRAMES_TIMEOUT, writing).await;
             }
         }
     }
 
-    async fn drive_http2<S, B>(&self, connection: &mut Http2<S>, io: &CallerIo) -> Ended
+    /// Runs hyper until it ends the connection, or the connection ends for a reason that hyper does not
+    /// know. Calls `finish` once the current request is the last one.
+    async fn run<C>(&self, connection: &mut C, finish: fn(Pin<&mut C>)) -> HyperResult
     where
-        S: Service<Request<Incoming>, Response = Response<B>> + 'static,
-        S::Error: Into<ServiceError>,
-        B: Body + 'static,
-        B::Error: Into<ServiceError>,
+        C: Future<Output = hyper::Result<()>> + Unpin,
     {
         let mut is_last = false;
         poll_fn(|cx| {
-            if let Poll::Ready(ended) = self.poll_ended(io, cx) {
-                return Poll::Ready(ended);
+            if self.state.is_checked.take() && self.io.has_failed() {
+                return Poll::Ready(Err(CloseReason::Reset));
             }
-            let is_due = self.tracked.is_stopping() || self.caller.refusals() >= REFUSALS;
-            if is_due && !is_last {
+            if let Poll::Ready(reason) = self.state.poll_closed(cx) {
+                return Poll::Ready(Err(reason));
+            }
+            loop {
+                if let Poll::Ready(ended) = self.poll(connection, cx) {
+                    return Poll::Ready(ended);
+                }
+                if is_last || !self.is_last_request() {
+                    return Poll::Pending;
+                }
                 is_last = true;
-                Pin::new(&mut *connection).graceful_shutdown();
+                finish(Pin::new(connection));
             }
-            poll_http2(connection, io, cx)
         })
         .await
     }
 
-    async fn refuse_tls(self, mut stream: Box<dyn Transport>) {
-        tracing::info!(
-            "a caller speaks TLS to an address that does not; call it as http://, or add an https:// address to listen"
-        );
-        let answer = (self.context.bare_answer)(BareAnswer::TlsOnPlainPort);
-        let writing = stream.write_all(&answer);
-        if let Ok(Ok(())) = self.tracked.unless_closed(writing).await {
-            self.linger(stream, LingerLimits::COMPLETE).await;
+    /// Gives hyper a turn, then writes all HTTP/2 frames of the turn together.
+    fn poll<C>(&self, connection: &mut C, cx: &mut Context<'_>) -> Poll<HyperResult>
+    where
+        C: Future<Output = hyper::Result<()>> + Unpin,
+    {
+        let polled = Pin::new(connection).poll(cx);
+        if self.state.is_http2.get()
+            && let Poll::Ready(Err(_)) = self.io.poll_write_out(cx)
+        {
+            return Poll::Ready(Err(CloseReason::Reset));
         }
+        polled.map(Ok)
     }
 
-    fn io(&self, stream: Box<dyn Transport>, sniffed: Bytes, is_http2: bool) -> CallerIo {
-        let bare_answer = Rc::clone(&self.context.bare_answer);
-        let (caller, tracked) = (Rc::clone(&self.caller), Rc::clone(&self.tracked));
-        CallerIo::new(stream, sniffed, caller, tracked, bare_answer, is_http2)
+    fn is_last_request(&self) -> bool {
+        let state = &self.state;
+        if state.is_http2.get() && state.caller.refusals() >= MAX_REFUSALS {
+            return true;
+        }
+        // A request that has begun to arrive is waited for, and a first one for a moment.
+        let is_due = matches!(state.phase(), Phase::Idle | Phase::Busy | Phase::Flushing);
+        is_due && state.registry.stopping.get()
+    }
+
+    fn close(&self, reason: CloseReason) {
+        self.state.registry.log_close(reason);
+        let is_until_close = self.state.caller.resets_on_close();
+        // An answer that was not read to its end cannot be taken for complete then.
+        if reason == CloseReason::WriteTimeout || (reason == CloseReason::Reset && is_until_close) {
+            self.io.reset();
+        }
     }
 }
 
-type Http2<S> = http2::Connection<TokioIo<CallerIo>, TrackedService<S>, LocalExecutor>;
-
-/// Gives hyper a turn, then writes all frames of the turn together.
-fn poll_http2<S, B>(connection: &mut Http2<S>, io: &CallerIo, cx: &mut Context<'_>) -> Poll<Ended>
-where
-    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
-    S::Error: Into<ServiceError>,
-    B: Body + 'static,
-    B::Error: Into<ServiceError>,
-{
-    let polled = Pin::new(connection).poll(cx);
-    if let Poll::Ready(Err(_)) = io.poll_write_out(cx) {
-        return Poll::Ready(Ended::Reset);
+async fn refuse_tls(mut stream: Box<dyn Transport>, state: &ConnectionState) {
+    tracing::info!(
+        "a caller speaks TLS to an address that does not; call it as http://, or add an https:// address to listen"
+    );
+    let answer = (state.registry.bare_answers)(BareAnswer::TlsOnPlainPort);
+    let writing = stream.write_all(&answer);
+    if let Ok(Ok(())) = state.unless_closed(writing).await {
+        linger_unless_closed(stream, linger::COMPLETE, state).await;
     }
-    polled.map(Ended::Hyper)
 }
 
-impl ConnectionContext {
-    fn log_close(&self, reason: CloseReason) {
-        match reason {
-            _ if self.is_admin => {
-                tracing::debug!(?reason, "a connection to the admin listener was closed");
-            }
-            CloseReason::HeadTimeout => {
-                tracing::info!(
-                    "a caller took too long to send a request head (timeouts.header_read)"
-                );
-            }
-            CloseReason::WriteTimeout => {
-                tracing::info!("a caller did not read its answer (timeouts.idle)");
-            }
-            CloseReason::Evicted => {
-                tracing::debug!(
-                    "an idle connection was closed for another caller (limits.connections)"
-                );
-            }
-            CloseReason::IdleTimeout | CloseReason::Draining => {}
-        }
+async fn linger_unless_closed(
+    stream: Box<dyn Transport>,
+    limits: LingerLimits,
+    state: &ConnectionState,
+) {
+    state.enter(Phase::Lingering);
+    // It may be closed before its time to make room.
+    let _ = state.unless_closed(linger(stream, limits)).await;
+}
+
+/// Runs HTTP/2 streams as tasks of the worker's thread. They end with their connection.
+#[derive(Clone, Copy, Debug)]
+struct LocalExecutor;
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
+    fn execute(&self, stream: F) {
+        tokio::task::spawn_local(stream);
     }
 }

@@ -1,27 +1,27 @@
 //! A caller's stream, as hyper reads and writes it.
 //!
-//! [`CallerIo`] replays the bytes that were looked at to tell the protocol, keeps the connection's
-//! [`Phase`], and counts. Two things happen to what hyper writes:
+//! [`CallerIo`] replays the bytes that were read to tell the protocol, keeps the connection's [`Phase`],
+//! and counts. Two things happen to what hyper writes:
 //!
-//! - hyper answers a malformed head by itself, with an empty `400`, `414` or `431`. Such an answer is replaced by
-//!   the proxy's own, which says what to do. hyper writes nothing else before a service was called, so it
-//!   is recognised by when it comes, not by its exact bytes.
+//! - hyper answers a malformed head by itself, with an empty `400`, `414` or `431`. Such an answer is replaced
+//!   by the proxy's own, with a hint. hyper writes nothing else before a service was called, so it is
+//!   recognised by when it comes, not by its exact bytes.
 //! - The frames of an HTTP/2 connection are held back until the turn of its task is over, so that many small
 //!   answers share one system call and one TLS record.
 
 use std::cell::RefCell;
-use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::tracked::{Phase, Tracked};
-use super::transport::Transport;
-use crate::proxy::{BareAnswer, CallerConnection};
+use super::handshake::Transport;
+use super::registry::{ConnectionState, Phase};
+use crate::proxy::BareAnswer;
 
 /// How many bytes of HTTP/2 frames are held back at most.
 const HELD_BACK: usize = 64 * 1024;
@@ -29,30 +29,16 @@ const HELD_BACK: usize = 64 * 1024;
 /// How much room for frames is kept while there is nothing to write.
 const KEPT: usize = 16 * 1024;
 
-/// What hyper answers with these bytes, if they are an answer of its own.
-fn bare_answer_of_hyper(bytes: &[u8]) -> Option<BareAnswer> {
-    let status = bytes.strip_prefix(b"HTTP/1.")?.get(2..5)?;
-    match status {
-        b"400" => Some(BareAnswer::BadRequest),
-        b"414" => Some(BareAnswer::TargetTooLong),
-        b"431" => Some(BareAnswer::HeaderTooLarge),
-        _ => None,
-    }
-}
-
 /// The stream of one connection, shared by hyper and the task that drives it.
 #[derive(Clone)]
 pub(super) struct CallerIo(Rc<RefCell<Inner>>);
 
 struct Inner {
     stream: Box<dyn Transport>,
+    /// What was read to tell the protocol.
     sniffed: Bytes,
-    caller: Rc<CallerConnection>,
-    tracked: Rc<Tracked>,
-    /// Makes the answers where no service can be asked, and counts them.
-    bare_answer: Rc<dyn Fn(BareAnswer) -> Bytes>,
+    state: Rc<ConnectionState>,
     was_answered: bool,
-    is_http2: bool,
     /// What is to be written: HTTP/2 frames, or an answer in the place of hyper's.
     queued: BytesMut,
     is_reset_on_close: bool,
@@ -63,22 +49,17 @@ impl CallerIo {
     pub(super) fn new(
         stream: Box<dyn Transport>,
         sniffed: Bytes,
-        caller: Rc<CallerConnection>,
-        tracked: Rc<Tracked>,
-        bare_answer: Rc<dyn Fn(BareAnswer) -> Bytes>,
-        is_http2: bool,
+        state: &Rc<ConnectionState>,
     ) -> Self {
-        // Bytes came, but whether they are a whole head is not known.
-        tracked.enter(if is_http2 { Phase::Idle } else { Phase::Head });
-        caller.add_received(sniffed.len());
+        // Bytes came, but they may not be a whole head.
+        let is_http2 = state.is_http2.get();
+        state.enter(if is_http2 { Phase::Idle } else { Phase::Head });
+        state.caller.add_received(sniffed.len());
         Self(Rc::new(RefCell::new(Inner {
             stream,
             sniffed,
-            caller,
-            tracked,
-            bare_answer,
+            state: Rc::clone(state),
             was_answered: false,
-            is_http2,
             queued: BytesMut::new(),
             is_reset_on_close: false,
             is_at_end: false,
@@ -90,28 +71,31 @@ impl CallerIo {
         self.0.borrow_mut().poll_write_out(cx)
     }
 
-    /// Whether the caller has ended its sending side.
+    /// Returns true if the caller has ended its sending side.
     pub(super) fn is_at_end(&self) -> bool {
         self.0.borrow().is_at_end
     }
 
-    /// Whether the socket has failed, as far as that shows without reading.
+    /// Returns true if the socket has failed, as far as that shows without reading.
     pub(super) fn has_failed(&self) -> bool {
-        self.0.borrow().stream.has_failed()
+        let socket = &self.0.borrow().stream;
+        socket
+            .socket()
+            .is_some_and(|socket| !matches!(socket.take_error(), Ok(None)))
     }
 
-    /// Counts an answer that was not written, for the error that hyper tells instead.
+    /// Counts an answer that was not written, for the error that hyper returns instead.
     pub(super) fn count_bare_answer(&self, answer: BareAnswer) {
         let inner = &mut *self.0.borrow_mut();
         if !inner.was_answered {
             inner.was_answered = true;
-            (inner.bare_answer)(answer);
+            (inner.state.registry.bare_answers)(answer);
         }
     }
 
     /// Makes closing reset the connection.
     pub(super) fn reset(&self) {
-        self.0.borrow().stream.set_reset_on_close(true);
+        self.0.borrow_mut().set_reset_on_close(true);
     }
 
     /// The stream itself, once hyper has let go of it.
@@ -121,87 +105,43 @@ impl CallerIo {
 }
 
 impl Inner {
-    fn poll_read(&mut self, cx: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if !self.sniffed.is_empty() {
-            let count = self.sniffed.len().min(room.remaining());
-            room.put_slice(&self.sniffed.split_to(count));
-            return Poll::Ready(Ok(()));
+    fn set_reset_on_close(&mut self, reset: bool) {
+        if let Some(socket) = self.stream.socket() {
+            // Unix sockets have no reset; their callers rely on a length or chunks.
+            let _ = socket.set_linger(reset.then_some(Duration::ZERO));
         }
-        let before = room.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, room);
-        self.tracked.read_waits.set(polled.is_pending());
-        ready!(polled)?;
-        let count = room.filled().len() - before;
-        self.caller.add_received(count);
-        if count == 0 && room.remaining() > 0 {
-            self.is_at_end = true;
-        } else if !self.is_http2 && self.tracked.phase() == Phase::Idle {
-            // Some callers send a line end after a body.
-            let is_line_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
-            if !room.filled()[before..].iter().all(is_line_end) {
-                self.tracked.enter(Phase::Head);
-            }
-        }
-        Poll::Ready(Ok(()))
+        self.is_reset_on_close = reset;
     }
 
-    fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        bytes: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        if self.is_http2 {
-            return self.hold_back(cx, bytes);
-        }
-        if let Some(length) = self.replace_bare_answer(bytes) {
-            return Poll::Ready(Ok(length));
-        }
-        ready!(self.poll_write_out(cx))?;
-        if self.caller.resets_on_close() && !self.is_reset_on_close {
-            self.stream.set_reset_on_close(true);
-            self.is_reset_on_close = true;
-        }
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
-        self.took(polled)
-    }
-
-    /// Takes note of how a write went.
-    fn took(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        let was_blocked = self.tracked.write_blocked.replace(polled.is_pending());
+    /// Keeps the state of writing.
+    fn wrote(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        let was_blocked = self.state.write_blocked.replace(polled.is_pending());
         let written = ready!(polled)?;
-        self.caller.add_written(written);
+        self.state.caller.add_written(written);
         // HTTP/2 pings are written to a caller that reads no answers, too.
-        if !self.is_http2 || was_blocked {
-            self.tracked.make_progress();
+        if !self.state.is_http2.get() || was_blocked {
+            self.state.make_progress();
         }
         Poll::Ready(Ok(written))
     }
 
-    /// Queues the proxy's answer in the place of one that hyper makes by itself; tells how long that is.
+    /// Queues the proxy's answer in the place of one that hyper makes by itself; returns the length of
+    /// hyper's.
     fn replace_bare_answer(&mut self, bytes: &[IoSlice<'_>]) -> Option<usize> {
-        if matches!(self.tracked.phase(), Phase::Busy | Phase::Flushing) || self.was_answered {
+        if matches!(self.state.phase(), Phase::Busy | Phase::Flushing) || self.was_answered {
             return None;
         }
         let bytes = bytes.iter().find(|bytes| !bytes.is_empty())?;
-        let answer = bare_answer_of_hyper(bytes)?;
+        let answer = match bytes.strip_prefix(b"HTTP/1.")?.get(2..5)? {
+            b"400" => BareAnswer::BadRequest,
+            b"414" => BareAnswer::TargetTooLong,
+            b"431" => BareAnswer::HeaderTooLarge,
+            _ => return None,
+        };
         self.was_answered = true;
-        let own = (self.bare_answer)(answer);
+        let own = (self.state.registry.bare_answers)(answer);
         self.queued.extend_from_slice(&own);
         Some(bytes.len())
-    }
-
-    fn hold_back(
-        &mut self,
-        cx: &mut Context<'_>,
-        bytes: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        if self.queued.len() >= HELD_BACK {
-            ready!(self.poll_write_out(cx))?;
-        }
-        for slice in bytes {
-            self.queued.extend_from_slice(slice);
-        }
-        Poll::Ready(Ok(bytes.iter().map(|slice| slice.len()).sum()))
     }
 
     fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -210,7 +150,7 @@ impl Inner {
         }
         while !self.queued.is_empty() {
             let polled = Pin::new(&mut self.stream).poll_write(cx, &self.queued);
-            let written = ready!(self.took(polled))?;
+            let written = ready!(self.wrote(polled))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -221,28 +161,6 @@ impl Inner {
         }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.is_http2 {
-            return Poll::Ready(Ok(()));
-        }
-        ready!(self.poll_write_out(cx))?;
-        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        if self.is_reset_on_close && !self.caller.resets_on_close() {
-            self.stream.set_reset_on_close(false);
-            self.is_reset_on_close = false;
-        }
-        if self.tracked.phase() == Phase::Flushing {
-            self.tracked.enter(Phase::Idle);
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl fmt::Debug for CallerIo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CallerIo").finish_non_exhaustive()
-    }
 }
 
 impl AsyncRead for CallerIo {
@@ -251,7 +169,29 @@ impl AsyncRead for CallerIo {
         cx: &mut Context<'_>,
         room: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.0.borrow_mut().poll_read(cx, room)
+        let this = &mut *self.0.borrow_mut();
+        if !this.sniffed.is_empty() {
+            let count = this.sniffed.len().min(room.remaining());
+            room.put_slice(&this.sniffed.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
+        let before = room.filled().len();
+        let polled = Pin::new(&mut this.stream).poll_read(cx, room);
+        let state = &this.state;
+        state.read_waits.set(polled.is_pending());
+        ready!(polled)?;
+        let count = room.filled().len() - before;
+        state.caller.add_received(count);
+        if count == 0 && room.remaining() > 0 {
+            this.is_at_end = true;
+        } else if !state.is_http2.get() && state.phase() == Phase::Idle {
+            // Some callers send a line end after a body.
+            let is_line_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+            if !room.filled()[before..].iter().all(is_line_end) {
+                state.enter(Phase::Head);
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -269,7 +209,25 @@ impl AsyncWrite for CallerIo {
         cx: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.0.borrow_mut().poll_write(cx, bytes)
+        let this = &mut *self.0.borrow_mut();
+        if this.state.is_http2.get() {
+            if this.queued.len() >= HELD_BACK {
+                ready!(this.poll_write_out(cx))?;
+            }
+            for slice in bytes {
+                this.queued.extend_from_slice(slice);
+            }
+            return Poll::Ready(Ok(bytes.iter().map(|slice| slice.len()).sum()));
+        }
+        if let Some(length) = this.replace_bare_answer(bytes) {
+            return Poll::Ready(Ok(length));
+        }
+        ready!(this.poll_write_out(cx))?;
+        if this.state.caller.resets_on_close() && !this.is_reset_on_close {
+            this.set_reset_on_close(true);
+        }
+        let polled = Pin::new(&mut this.stream).poll_write_vectored(cx, bytes);
+        this.wrote(polled)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -277,17 +235,29 @@ impl AsyncWrite for CallerIo {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.borrow_mut().poll_flush(cx)
+        let this = &mut *self.0.borrow_mut();
+        if this.state.is_http2.get() {
+            return Poll::Ready(Ok(()));
+        }
+        ready!(this.poll_write_out(cx))?;
+        ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
+        if this.is_reset_on_close && !this.state.caller.resets_on_close() {
+            this.set_reset_on_close(false);
+        }
+        if this.state.phase() == Phase::Flushing {
+            this.state.enter(Phase::Idle);
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// HTTP/1.1 is not shut down here: what follows may be a WebSocket, and the caller has to be able to
     /// read its answer.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let inner = &mut *self.0.borrow_mut();
-        ready!(inner.poll_write_out(cx))?;
-        if !inner.is_http2 {
+        let this = &mut *self.0.borrow_mut();
+        ready!(this.poll_write_out(cx))?;
+        if !this.state.is_http2.get() {
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut inner.stream).poll_shutdown(cx)
+        Pin::new(&mut this.stream).poll_shutdown(cx)
     }
 }

@@ -6,53 +6,32 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, sink};
 use tokio::time::timeout;
 
-use super::transport::Transport;
+use super::handshake::Transport;
 
-/// How much is discarded, and how long that may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct LingerLimits {
-    bytes: usize,
-    time: Duration,
-}
+/// How many bytes are discarded, and how long that may take.
+pub(super) type LingerLimits = (u64, Duration);
 
-impl LingerLimits {
-    /// The caller may still be sending a body.
-    pub(super) const UNREAD_BODY: Self = Self {
-        bytes: 16 * 1024 * 1024,
-        time: Duration::from_secs(10),
-    };
+/// The caller may still be sending a body.
+pub(super) const UNREAD_BODY: LingerLimits = (16 * 1024 * 1024, Duration::from_secs(10));
 
-    /// Nothing more is expected. A stray line end, or the next request, may be on its way all the same.
-    pub(super) const COMPLETE: Self = Self {
-        bytes: 16 * 1024 * 1024,
-        time: Duration::from_secs(1),
-    };
+/// Nothing more is expected. A stray line end, or the next request, may be on its way all the same.
+pub(super) const COMPLETE: LingerLimits = (16 * 1024 * 1024, Duration::from_secs(1));
 
-    /// The guard refused the caller, so it gets little.
-    pub(super) const REFUSED: Self = Self {
-        bytes: 64 * 1024,
-        time: Duration::from_secs(1),
-    };
-}
+/// The guard refused the caller, so it gets little.
+pub(super) const REFUSED: LingerLimits = (64 * 1024, Duration::from_secs(1));
 
 /// Closes the sending side, then reads until the caller closes too, within the limits.
-pub(super) async fn linger(mut stream: Box<dyn Transport>, limits: LingerLimits) {
+pub(super) async fn linger(mut stream: Box<dyn Transport>, (bytes, time): LingerLimits) {
     let discarding = async {
-        if stream.shutdown().await.is_err() {
-            return;
-        }
-        let (mut buffer, mut left) = (vec![0; 16 * 1024], limits.bytes);
-        while left > 0 {
-            match stream.read(&mut buffer).await {
-                Ok(count) if count > 0 => left = left.saturating_sub(count),
-                Ok(_) | Err(_) => return,
-            }
+        if stream.shutdown().await.is_ok() {
+            // The caller may reset the connection.
+            let _ = copy(&mut stream.take(bytes), &mut sink()).await;
         }
     };
-    if timeout(limits.time, discarding).await.is_err() {
+    if timeout(time, discarding).await.is_err() {
         tracing::debug!("a caller that did not close after its answer was disconnected");
     }
 }

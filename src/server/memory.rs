@@ -1,46 +1,45 @@
-//! Has the allocator give back to the system what nothing needs any more.
+//! Makes the allocator give memory back to the system after a busy moment.
 //!
-//! mimalloc looks at what it keeps only while it hands something out, and at a page that was emptied only
-//! in the thread that has it. At rest nobody asks for anything, so the program would keep for ever what its
-//! busiest moment needed. Here it is asked, for nothing: what it hands out is not written to.
+//! mimalloc reclaims memory only while it allocates, and an emptied page only in the thread that owns it.
+//! An idle process allocates nothing, so it would keep what its busiest moment needed. So memory is
+//! allocated here, and freed unwritten.
 //!
 //! # What can go wrong
 //!
-//! Another version of the allocator may look at other moments. Then nothing fails, but memory stays high
-//! after a load, which `tests/clients/loads.py` does not let pass.
+//! Another version of the allocator may reclaim at other moments. Then nothing fails, but memory stays high
+//! after a load, which `tests/clients/loads.py` detects.
 
 use std::hint::black_box;
 use std::time::Duration;
 
-/// How often memory that is not needed is given back.
-pub(super) const TIDY: Duration = Duration::from_secs(2);
+/// How often unused memory is given back.
+pub(super) const TIDY_INTERVAL: Duration = Duration::from_secs(2);
 
-/// A piece of this size is not among those that are handed out without a look at anything, in bytes. A thread
-/// looks at its emptied pages when it has asked for a thousand of them, and gives one back at the fourth
-/// look, or at the sixteenth if pieces up to 10 KiB were in it.
+/// A size that is not served from the fast path, in bytes. A thread looks at its emptied pages after a
+/// thousand such allocations, and frees one at the fourth look, or at the sixteenth if it held pieces of
+/// up to 10 KiB.
 const PIECE: usize = 2 * 1024;
 const PIECES: usize = 2_000;
 
-/// A piece of this size has a page to itself, in bytes. Pages that were given back become the system's again
-/// when others are asked for, a while later.
+/// A size with a page to itself, in bytes. Freed pages return to the system when others are allocated.
 const PAGE: usize = 1024 * 1024;
 const PAGES: usize = 16;
 
-/// Gives back emptied pages of this thread, for ever. A look takes less than a tenth of a millisecond.
+/// Frees emptied pages of this thread at each interval. That takes less than a tenth of a millisecond.
 pub(super) async fn tidy_thread() {
     loop {
-        tokio::time::sleep(TIDY).await;
-        ask_for(PIECE, PIECES);
+        tokio::time::sleep(TIDY_INTERVAL).await;
+        allocate(PIECE, PIECES);
     }
 }
 
-/// Gives to the system what the threads have given back, and what this one has.
+/// Returns to the system what the threads have freed, and what this one has.
 pub(super) fn tidy_process() {
-    ask_for(PIECE, PIECES);
-    ask_for(PAGE, PAGES);
+    allocate(PIECE, PIECES);
+    allocate(PAGE, PAGES);
 }
 
-fn ask_for(size: usize, times: usize) {
+fn allocate(size: usize, times: usize) {
     for _ in 0..times {
         drop(black_box(Vec::<u8>::with_capacity(size)));
     }

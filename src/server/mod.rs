@@ -1,49 +1,266 @@
 //! The server that callers connect to: hyper on TCP, TLS and unix sockets.
 //!
-//! `setup` binds the addresses, and `running` serves, reloads and drains. One thread accepts
-//! (`accept`) and hands each connection to one worker (`worker`): a single-threaded runtime with its own
-//! pipeline and its own connections to the gateway, so that nothing on the way of a request is locked or
-//! moved between threads. Measured on two cores against one multi-threaded runtime, that gives 30 to 40 %
-//! more requests per second. `connection` serves one connection, `service` accounts for the requests
-//! on it, `registry` knows all connections of a worker and closes those that take too long. `admin`
-//! serves health and metrics.
+//! ```text
+//! sockets, tls, unix ─► accept ─► worker ─► handshake ─► connection ─► requests ─► proxy
+//! ```
+//!
+//! One thread accepts (`accept`) and hands each connection to one worker (`worker`). `running` reloads
+//! and drains. `connection` serves one connection through `io`, `registry` keeps the phase
+//! of each connection of a worker and closes those that exceed a limit, and `linger` lets
+//! callers read their last answer. `admin` serves health and metrics.
 //!
 //! # What can go wrong
 //!
-//! Callers may be silent, slow, or never read. hyper has no limits for that which fit, so the
-//! registry applies them once a second. When connections are short, the longest idle ones are closed.
-//! Accepting fails while the process has no file descriptors left; it waits a moment and goes on.
-//! Draining has a limit, since a caller may never read to the end of its answer.
+//! Callers may be silent, slow, or never read. hyper has no limits for that which fit, so the registry
+//! applies them once a second. When connections are short, the longest idle ones are closed. Draining has
+//! a limit, since a caller may never read to the end of its answer.
 
 mod accept;
-mod activation;
 mod admin;
-mod builders;
 mod connection;
+mod handshake;
 mod io;
 mod linger;
 mod memory;
-mod protocol;
 mod registry;
-mod reload;
+mod requests;
 mod running;
-mod service;
-mod setup;
 mod sockets;
 mod supervisor;
 #[cfg(test)]
 mod tests;
 mod tls;
-mod tracked;
-mod transport;
 mod unix;
 mod watchdog;
 mod worker;
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::LocalSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{ActivatedSockets, AdminAddress, Config};
+use crate::credentials::Supply;
+use crate::proxy::guard::Guard;
+use crate::proxy::{Pipeline, RouteCredentials, Settings};
+use crate::upstream::{Network, Resolver, TlsSettings, TlsSetupError};
 pub(crate) use admin::QUIT_IS_OFF;
-pub use reload::{NewConfig, Reloader};
-pub use running::{DrainOutcome, ServeError};
-pub use setup::{Server, SetupError, network};
-pub use sockets::{BindError, Listeners};
-pub use supervisor::{Supervisor, SupervisorError};
-pub use tls::{ServerTls, ServerTlsError};
+use registry::Shutdown;
+use running::Running;
+use sockets::{BoundSocket, Listeners};
+pub(crate) use supervisor::Supervisor;
+pub(crate) use tls::ServerTls;
+
+/// A server that is bound to its addresses and ready to serve.
+#[derive(Debug)]
+pub struct Server {
+    listeners: Listeners,
+    admin: Option<BoundSocket>,
+    /// The current settings, also for the admin listener.
+    settings: watch::Sender<Arc<Settings>>,
+    network: Network,
+    supplies: Vec<Supply>,
+    supervisor: Supervisor,
+    reloader: Reloader,
+    reloads: mpsc::Receiver<Reload>,
+}
+
+/// How serving ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrainOutcome {
+    /// All requests were answered to their end.
+    Drained,
+    /// `timeouts.shutdown` passed, and the remaining requests were cut off.
+    CutOff,
+}
+
+/// Why a proxy cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// An address cannot be listened on.
+    #[error("{0}")]
+    Bind(String),
+    /// TLS with the upstream cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsSetupError),
+    /// TLS with callers cannot be set up.
+    #[error("{0}")]
+    ServerTls(String),
+    /// The system refuses a thread or a socket.
+    #[error("{0}: {1}")]
+    System(&'static str, #[source] std::io::Error),
+}
+
+impl SetupError {
+    fn socket(error: std::io::Error) -> Self {
+        Self::System("a listening socket cannot be used", error)
+    }
+}
+
+/// The network of this machine, with the roots that this configuration trusts.
+///
+/// # Errors
+///
+/// A [`TlsSetupError`] if there are no trusted roots.
+pub fn network(config: &Config) -> Result<Network, TlsSetupError> {
+    Ok(Network {
+        tls: TlsSettings::new(&config.upstream_tls.extra_roots)?,
+        resolver: Resolver::system(),
+    })
+}
+
+impl Server {
+    /// Binds the addresses, or takes the sockets that were passed in their place, and prepares TLS.
+    /// Nothing is accepted yet. With passed sockets, the configuration was loaded with their addresses.
+    ///
+    /// # Errors
+    ///
+    /// A [`SetupError`]: the first problem.
+    ///
+    /// # Panics
+    ///
+    /// If a supply is missing that [`needs`](crate::credentials::needs) names.
+    pub fn bind(
+        network: Network,
+        passed: ActivatedSockets,
+        config: &Config,
+        supplies: Vec<Supply>,
+    ) -> Result<Self, SetupError> {
+        let listeners = Listeners::default().bind(passed.callers, config)?;
+        let admin = admin::bind(passed.admin, config)?;
+        let settings = settings(config, &listeners, &supplies);
+        Pipeline::check(&settings, network.clone())?;
+        let (sender, reloads) = mpsc::channel(1);
+        Ok(Self {
+            listeners,
+            admin,
+            settings: watch::Sender::new(Arc::new(settings)),
+            network,
+            supplies,
+            supervisor: Supervisor::default(),
+            reloader: Reloader(sender),
+            reloads,
+        })
+    }
+
+    /// Reports its state to a supervisor.
+    pub(crate) fn supervised_by(self, supervisor: Supervisor) -> Self {
+        Self { supervisor, ..self }
+    }
+
+    /// All endpoints, as callers write them.
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = String> {
+        self.listeners.sockets.iter().map(BoundSocket::endpoint)
+    }
+
+    /// The bound addresses of TCP, in the order of the configuration.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.addresses()
+    }
+
+    /// The bound address of the admin listener, if there is one.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<AdminAddress> {
+        self.admin.as_ref().map(BoundSocket::admin_address)
+    }
+
+    /// Changes the configuration while it serves.
+    pub(crate) fn reloader(&self) -> Reloader {
+        self.reloader.clone()
+    }
+
+    /// Serves callers until `stop` resolves, or `POST /quitquitquit` is called at the admin listener.
+    /// After `timeouts.drain_delay`, it stops accepting and lets running requests finish within
+    /// `timeouts.shutdown`. The admin listener is served until those have ended.
+    ///
+    /// To be called on a single-threaded runtime that does nothing else, since that accepts connections
+    /// and answers health checks.
+    ///
+    /// # Errors
+    ///
+    /// A [`SetupError`] if it could not begin.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cuts all connections off.
+    pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<DrainOutcome, SetupError> {
+        // Boxed, since it is large.
+        let serving = Box::pin(self.serve_locally(stop));
+        LocalSet::new().run_until(serving).await
+    }
+
+    async fn serve_locally(
+        mut self,
+        stop: impl Future<Output = ()>,
+    ) -> Result<DrainOutcome, SetupError> {
+        let (shutdown, quit) = (Shutdown::default(), CancellationToken::new());
+        let (admin, settings) = (self.admin.take(), self.settings.subscribe());
+        let admin = async {
+            match admin {
+                Some(admin) => admin::serve(admin, settings, &shutdown, &quit).await,
+                None => std::future::pending().await,
+            }
+        };
+        let stop = async {
+            tokio::select! {
+                () = stop => {}
+                () = quit.cancelled() => tracing::info!(
+                    "POST /quitquitquit: stopping; running requests are finished, and soon no new ones are accepted"
+                ),
+            }
+        };
+        let started = Running::new(self, &shutdown);
+        let running =
+            started.map_err(|error| SetupError::System("a worker could not be started", error))?;
+        tokio::select! {
+            // Its first step starts everything, before health checks are answered.
+            biased;
+            ended = running.until(stop) => ended,
+            failed = admin => match failed.map_err(SetupError::socket)? {},
+        }
+    }
+}
+
+fn settings(config: &Config, listeners: &Listeners, supplies: &[Supply]) -> Settings {
+    let guard = Guard::new(&config.access, &listeners.addresses());
+    Settings::new(config, guard, RouteCredentials::new(config, supplies))
+}
+
+/// The configuration of a server from a reload on.
+#[derive(Debug)]
+pub(crate) struct NewConfig {
+    pub(crate) config: Config,
+    /// The sources of the credentials that its routes need.
+    pub(crate) supplies: Vec<Supply>,
+    /// The network; the same one if nothing about it has changed, so that connections are kept.
+    pub(crate) network: Network,
+}
+
+/// A requested reload, and where its outcome is sent.
+type Reload = (NewConfig, oneshot::Sender<Result<(), SetupError>>);
+
+/// Changes the configuration of a running server.
+#[derive(Clone, Debug)]
+pub(crate) struct Reloader(mpsc::Sender<Reload>);
+
+impl Reloader {
+    /// Returns true once the server stops, so that no configuration matters any more.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    /// Replaces the configuration, except for `admin` and `[unix_socket]`, which only a start can change.
+    /// If that fails, the server keeps the old configuration.
+    pub(crate) async fn reload(&self, new: NewConfig) -> Result<(), SetupError> {
+        let (outcome, received) = oneshot::channel();
+        // If the server does not take it, it is stopping, and no configuration matters any more.
+        if self.0.send((new, outcome)).await.is_err() {
+            return Ok(());
+        }
+        received.await.unwrap_or(Ok(()))
+    }
+}

@@ -1,286 +1,212 @@
-//! The sockets that callers connect to.
+//! The sockets that callers connect to: bound here, or passed by systemd (socket activation).
+//!
+//! A reload keeps the socket of each address that stays, and passed sockets outlive the process. So
+//! connections in the accept queue are not lost.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 
+use super::SetupError;
 use super::accept::Listening;
 use super::tls::ServerTls;
 use super::unix::{self, SocketAccess};
-use crate::config::{AdminAddress, Listen, UnixSocketConfig};
+use crate::config::{ActivatedSocket, AdminAddress, Config, Listen, UnixSocketConfig};
 
 /// Connections that the kernel holds until they are accepted.
 pub(super) const BACKLOG: i32 = 1024;
 
-/// How much of an answer the kernel may hold that is not on its way yet, in bytes. With more, a slow
-/// reader's progress would show only now and then, and would cost memory for nothing.
+/// How much of an answer the kernel may hold unsent, in bytes. With more, it would take memory, and a
+/// slow reader's progress would show only now and then.
 #[cfg(target_os = "linux")]
 const UNSENT: u32 = 128 * 1024;
 
-/// Sockets that callers can connect to.
-#[derive(Debug, Default)]
-pub struct Listeners {
-    /// The addresses as configured, and the socket of each.
-    sockets: Vec<(Listen, BoundSocket)>,
-    addresses: Vec<SocketAddr>,
-    endpoints: Vec<String>,
-}
-
-/// A bound socket.
-#[derive(Debug)]
-pub(super) enum BoundSocket {
-    Tcp(TcpListener, Option<ServerTls>),
-    Unix(UnixListener, Arc<SocketAccess>),
+/// A socket that listens.
+#[derive(Clone, Debug)]
+pub(super) struct BoundSocket {
+    /// The address as configured.
+    listen: Listen,
+    socket: Arc<Socket>,
+    tls: Option<ServerTls>,
+    /// For unix sockets only.
+    access: Option<Arc<SocketAccess>>,
 }
 
 impl BoundSocket {
-    /// Registers the socket with the runtime, to accept from it.
-    pub(super) fn open(self) -> io::Result<Listening> {
-        Ok(match self {
-            Self::Tcp(socket, None) => Listening::Tcp(tokio::net::TcpListener::from_std(socket)?),
-            Self::Tcp(socket, Some(tls)) => Listening::Tls(
-                tokio::net::TcpListener::from_std(socket)?,
-                Arc::new(move || tls.acceptor()),
+    /// Takes a passed socket that listens at this address, or binds it; port 0 takes any free port.
+    /// Errors name the option.
+    pub(super) fn bind(
+        passed: Option<ActivatedSocket>,
+        listen: &Listen,
+        unix_socket: &UnixSocketConfig,
+        option: &str,
+    ) -> Result<Self, SetupError> {
+        let (socket, access) = match (passed, listen) {
+            (Some(ActivatedSocket::Tcp(socket)), _) => {
+                let socket = Socket::from(socket);
+                limit_unsent(&socket);
+                (socket, None)
+            }
+            (Some(ActivatedSocket::Unix(socket)), _) => {
+                let access = SocketAccess::without_file(unix_socket);
+                (Socket::from(socket), Some(access))
+            }
+            (None, Listen::Tcp(address) | Listen::Tls(address)) => {
+                let bound = bind_tcp(*address);
+                let socket = bound.map_err(|error| bind_error(listen, &error, option))?;
+                (socket, None)
+            }
+            (None, Listen::Unix(path)) => {
+                let bound = unix::bind(path, unix_socket);
+                let bound = bound.map_err(|error| bind_error(listen, &error, option))?;
+                (bound.0, Some(bound.1))
+            }
+        };
+        socket.set_nonblocking(true).map_err(SetupError::socket)?;
+        Ok(Self {
+            listen: listen.clone(),
+            socket: Arc::new(socket),
+            tls: None,
+            access: access.map(Arc::new),
+        })
+    }
+
+    /// Registers a duplicate with the runtime. The socket is open until both are dropped.
+    pub(super) fn open(&self) -> io::Result<Listening> {
+        let socket = self.socket.try_clone()?;
+        Ok(match &self.access {
+            None => Listening::Tcp(
+                tokio::net::TcpListener::from_std(socket.into())?,
+                self.tls.clone(),
             ),
-            Self::Unix(socket, access) => Listening::Unix(
-                tokio::net::UnixListener::from_std(socket)?,
-                Arc::new(move |uid| access.allows(uid)),
+            Some(access) => Listening::Unix(
+                tokio::net::UnixListener::from_std(socket.into())?,
+                Arc::clone(access),
             ),
         })
+    }
+
+    fn is_at(&self, listen: &Listen) -> bool {
+        let address = listen.address();
+        self.listen == *listen || (address.is_some() && self.listen.address() == address)
+    }
+
+    /// The bound address, if it is one of TCP.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.socket.local_addr().ok()?.as_socket()
+    }
+
+    /// The bound address of the admin listener.
+    pub(super) fn admin_address(&self) -> AdminAddress {
+        match &self.listen {
+            Listen::Unix(path) => AdminAddress::Unix(path.clone()),
+            Listen::Tcp(address) | Listen::Tls(address) => {
+                AdminAddress::Tcp(self.address().unwrap_or(*address))
+            }
+        }
+    }
+
+    /// The endpoint, as callers write it.
+    pub(super) fn endpoint(&self) -> String {
+        let local = |configured| self.address().unwrap_or(configured);
+        match &self.listen {
+            Listen::Tcp(address) => format!("http://{}", local(*address)),
+            Listen::Tls(address) => format!("https://{}", local(*address)),
+            Listen::Unix(path) => format!("unix:{}", path.display()),
+        }
     }
 }
 
 /// Why an address cannot be listened on.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {endpoint}: {source}; {} with {option}", self.remedy())]
-pub struct BindError {
-    endpoint: String,
-    /// What the system says.
-    pub source: io::Error,
-    /// The option that names another one.
-    pub option: &'static str,
-    is_unix: bool,
+fn bind_error(listen: &Listen, error: &io::Error, option: &str) -> SetupError {
+    let (endpoint, is_unix) = match listen {
+        Listen::Tcp(address) | Listen::Tls(address) => (address.to_string(), false),
+        Listen::Unix(path) => (format!("unix:{}", path.display()), true),
+    };
+    let hint = match (error.kind(), is_unix) {
+        (io::ErrorKind::AddrInUse, false) => {
+            "another program, perhaps another apig-proxy, has this port: stop it, or choose another port"
+        }
+        (io::ErrorKind::AddrInUse, true) => {
+            "another program, perhaps another apig-proxy, listens there: stop it, or choose another path"
+        }
+        (io::ErrorKind::AlreadyExists, true) => {
+            "what is there is not a socket: remove it, or choose another path"
+        }
+        (io::ErrorKind::PermissionDenied, false) => "choose a port above 1023",
+        (_, false) => "choose an address of this machine",
+        (_, true) => {
+            "make its folder, let the user that runs the proxy write there, check [unix_socket], or choose another path"
+        }
+    };
+    let text = format!("cannot listen on {endpoint}: {error}; {hint} with {option}");
+    SetupError::Bind(text)
 }
 
-impl BindError {
-    fn tcp(address: SocketAddr, source: io::Error, option: &'static str) -> Self {
-        Self {
-            endpoint: address.to_string(),
-            source,
-            option,
-            is_unix: false,
-        }
-    }
-
-    fn unix(path: &Path, source: io::Error, option: &'static str) -> Self {
-        Self {
-            endpoint: format!("unix:{}", path.display()),
-            source,
-            option,
-            is_unix: true,
-        }
-    }
-
-    fn remedy(&self) -> &'static str {
-        match (self.source.kind(), self.is_unix) {
-            (io::ErrorKind::AddrInUse, false) => {
-                "another program, perhaps another apig-proxy, has this port: stop it, or choose another port"
-            }
-            (io::ErrorKind::AddrInUse, true) => {
-                "another program, perhaps another apig-proxy, listens there: stop it, or choose another path"
-            }
-            (io::ErrorKind::AlreadyExists, true) => {
-                "what is there is not a socket: remove it, or choose another path"
-            }
-            (io::ErrorKind::PermissionDenied, false) => "choose a port above 1023",
-            (_, false) => "choose an address of this machine",
-            (_, true) => {
-                "make its folder, let the user that runs the proxy write there, check [unix_socket], or choose another path"
-            }
-        }
-    }
+/// All sockets for callers.
+#[derive(Debug, Default)]
+pub(super) struct Listeners {
+    pub(super) sockets: Vec<BoundSocket>,
+    pub(super) tls: Option<ServerTls>,
 }
 
 impl Listeners {
-    /// Binds all addresses, so that the ports are known before anything is served: port 0 takes any free
-    /// one.
-    ///
-    /// # Errors
-    ///
-    /// A [`BindError`] for the first address that cannot be bound.
-    pub fn bind(
-        listen: &[Listen],
-        unix_socket: &UnixSocketConfig,
-        tls: Option<&ServerTls>,
-    ) -> Result<Self, BindError> {
-        Self::default().rebind(listen, unix_socket, tls)
-    }
-
-    /// Binds other addresses. An address that was bound before keeps its socket, so that no caller is
-    /// refused.
-    ///
-    /// # Errors
-    ///
-    /// A [`BindError`] for the first address that cannot be bound.
-    pub fn rebind(
+    /// Takes the passed sockets, or if there are none, binds the addresses of `listen`. An address of
+    /// these listeners keeps its socket.
+    pub(super) fn bind(
         &self,
-        listen: &[Listen],
-        unix_socket: &UnixSocketConfig,
-        tls: Option<&ServerTls>,
-    ) -> Result<Self, BindError> {
-        let mut listeners = Self::default();
-        for listen in listen {
-            match listen {
-                Listen::Tcp(address) => listeners.add_tcp(self, listen, *address, None)?,
-                Listen::Tls(address) => listeners.add_tcp(self, listen, *address, tls.cloned())?,
-                Listen::Unix(path) => listeners.add_unix(self, listen, path, unix_socket)?,
-            }
+        passed: Vec<ActivatedSocket>,
+        config: &Config,
+    ) -> Result<Self, SetupError> {
+        let tls = config.tls.as_ref().map(ServerTls::new).transpose();
+        let tls = tls.map_err(SetupError::ServerTls)?;
+        let (mut sockets, mut passed) = (Vec::new(), passed.into_iter());
+        for listen in &config.listen {
+            let mut socket = match self.sockets.iter().find(|socket| socket.is_at(listen)) {
+                Some(kept) => kept.clone(),
+                None => BoundSocket::bind(passed.next(), listen, &config.unix_socket, "--listen")?,
+            };
+            socket.listen = listen.clone();
+            socket.tls = tls.clone().filter(|_| matches!(listen, Listen::Tls(_)));
+            sockets.push(socket);
         }
-        Ok(listeners)
+        Ok(Self { sockets, tls })
     }
 
-    fn add_tcp(
-        &mut self,
-        before: &Self,
-        listen: &Listen,
-        address: SocketAddr,
-        tls: Option<ServerTls>,
-    ) -> Result<(), BindError> {
-        let (local, socket) = match before.known(|known| known.address() == Some(address)) {
-            Some(BoundSocket::Tcp(socket, _)) => kept(socket),
-            Some(BoundSocket::Unix(..)) | None => listening(address),
-        }
-        .map_err(|source| BindError::tcp(address, source, "--listen"))?;
-        self.add_tcp_socket(listen, local, socket, tls);
-        Ok(())
+    /// The bound addresses of TCP, in the order of the configuration.
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        self.sockets
+            .iter()
+            .filter_map(BoundSocket::address)
+            .collect()
     }
 
-    pub(super) fn add_tcp_socket(
-        &mut self,
-        listen: &Listen,
-        local: SocketAddr,
-        socket: TcpListener,
-        tls: Option<ServerTls>,
-    ) {
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        self.endpoints.push(format!("{scheme}://{local}"));
-        self.addresses.push(local);
-        let bound = BoundSocket::Tcp(socket, tls);
-        self.sockets.push((listen.clone(), bound));
-    }
-
-    fn add_unix(
-        &mut self,
-        before: &Self,
-        listen: &Listen,
-        path: &Path,
-        config: &UnixSocketConfig,
-    ) -> Result<(), BindError> {
-        let bound = match before.known(|known| known == listen) {
-            Some(BoundSocket::Unix(socket, access)) => socket
-                .try_clone()
-                .map(|socket| (socket, Arc::clone(access))),
-            Some(BoundSocket::Tcp(..)) | None => {
-                unix::bind(path, config).map(|(socket, access)| (socket, Arc::new(access)))
-            }
-        };
-        let (socket, access) = bound.map_err(|source| BindError::unix(path, source, "--listen"))?;
-        self.add_unix_socket(listen, path, socket, access);
-        Ok(())
-    }
-
-    pub(super) fn add_unix_socket(
-        &mut self,
-        listen: &Listen,
-        path: &Path,
-        socket: UnixListener,
-        access: Arc<SocketAccess>,
-    ) {
-        self.endpoints.push(format!("unix:{}", path.display()));
-        let bound = BoundSocket::Unix(socket, access);
-        self.sockets.push((listen.clone(), bound));
-    }
-
-    fn known(&self, is_it: impl Fn(&Listen) -> bool) -> Option<&BoundSocket> {
-        let found = self.sockets.iter().find(|(listen, _)| is_it(listen));
-        found.map(|(_, bound)| bound)
-    }
-
-    /// Duplicates of the sockets, to accept from. A socket is open until both are dropped.
-    ///
-    /// # Errors
-    ///
-    /// What the system says when it has no descriptors.
-    pub(super) fn duplicate(&self) -> io::Result<Vec<BoundSocket>> {
-        let clone = |(_, bound): &(Listen, BoundSocket)| match bound {
-            BoundSocket::Tcp(socket, tls) => Ok(BoundSocket::Tcp(socket.try_clone()?, tls.clone())),
-            BoundSocket::Unix(socket, access) => {
-                Ok(BoundSocket::Unix(socket.try_clone()?, Arc::clone(access)))
-            }
-        };
-        self.sockets.iter().map(clone).collect()
-    }
-
-    /// The bound addresses of TCP, in the order in which they were given.
-    #[must_use]
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
-    }
-
-    /// All endpoints, as callers write them.
-    #[must_use]
-    pub fn endpoints(&self) -> &[String] {
-        &self.endpoints
+    /// Duplicates of all sockets, ready to be accepted from.
+    pub(super) fn open(&self) -> Result<Vec<Listening>, SetupError> {
+        let sockets: io::Result<_> = self.sockets.iter().map(BoundSocket::open).collect();
+        sockets.map_err(SetupError::socket)
     }
 }
 
-/// Binds the admin address; it is returned with the port that was taken.
-pub(super) fn bind_admin(
-    address: &AdminAddress,
-    unix_socket: &UnixSocketConfig,
-) -> Result<(AdminAddress, BoundSocket), BindError> {
-    match address {
-        AdminAddress::Tcp(address) => listening(*address)
-            .map(|(local, socket)| (AdminAddress::Tcp(local), BoundSocket::Tcp(socket, None)))
-            .map_err(|source| BindError::tcp(*address, source, "--admin")),
-        AdminAddress::Unix(path) => unix::bind(path, unix_socket)
-            .map(|(socket, access)| (address.clone(), BoundSocket::Unix(socket, Arc::new(access))))
-            .map_err(|source| BindError::unix(path, source, "--admin")),
-    }
+fn bind_tcp(address: SocketAddr) -> io::Result<Socket> {
+    let (domain, protocol) = (Domain::for_address(address), Some(Protocol::TCP));
+    let socket = Socket::new(domain, Type::STREAM, protocol)?;
+    // So that a restart is not refused while connections of the last run time out.
+    socket.set_reuse_address(true)?;
+    limit_unsent(&socket);
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
 }
 
-/// A duplicate of a socket that listens already.
-fn kept(socket: &TcpListener) -> io::Result<(SocketAddr, TcpListener)> {
-    Ok((socket.local_addr()?, socket.try_clone()?))
-}
-
-/// Bounds what the kernel holds of answers. Connections have it from the socket that accepts them. Without
-/// it they only take more memory.
-pub(super) fn hold_little(socket: &SockRef<'_>) {
+/// Bounds what the kernel holds of answers; accepted connections inherit it. A failure costs memory only.
+fn limit_unsent(socket: &Socket) {
     #[cfg(target_os = "linux")]
     let _ = socket.set_tcp_notsent_lowat(UNSENT);
     #[cfg(not(target_os = "linux"))]
     let _ = socket;
-}
-
-fn listening(address: SocketAddr) -> io::Result<(SocketAddr, TcpListener)> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    // So that a restart is not refused while connections of the last run time out.
-    socket.set_reuse_address(true)?;
-    hold_little(&SockRef::from(&socket));
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    let socket = TcpListener::from(socket);
-    Ok((socket.local_addr()?, socket))
 }
 
 #[cfg(test)]
@@ -295,17 +221,14 @@ mod tests {
             group: None,
             allowed_uids: Vec::new(),
         };
-        let any = [Listen::Tcp("127.0.0.1:0".parse().unwrap())];
-        let first = Listeners::bind(&any, &unix, None).unwrap();
-        let taken = first.addresses()[0];
-        let error = Listeners::bind(&[taken.into()], &unix, None);
-        let error = error.unwrap_err().to_string();
-        assert!(
-            error.contains(&taken.to_string()) && error.ends_with("with --listen"),
-            "{error}"
-        );
-        let error = bind_admin(&AdminAddress::Tcp(taken), &unix).unwrap_err();
-        let error = error.to_string();
-        assert!(error.ends_with("with --admin"), "{error}");
+        let any = Listen::Tcp("127.0.0.1:0".parse().unwrap());
+        let first = BoundSocket::bind(None, &any, &unix, "--listen").unwrap();
+        let taken = first.address().unwrap();
+        for option in ["--listen", "--admin"] {
+            let error = BoundSocket::bind(None, &taken.into(), &unix, option);
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains(&taken.to_string()), "{error}");
+            assert!(error.ends_with(&format!("with {option}")), "{error}");
+        }
     }
 }

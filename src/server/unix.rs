@@ -1,17 +1,17 @@
 //! Unix sockets, whose access the file system controls.
 //!
-//! The socket is bound, then its permissions are set, and only then it listens: before that, the system
-//! refuses connections, so there is no moment in which another user could connect.
+//! The socket is bound, then its permissions are set, and only then it listens: until then, the system
+//! refuses connections, so no other user can connect in between.
 //!
 //! # What can go wrong
 //!
-//! A process that was killed leaves its socket behind. It is replaced, but only if it is a socket and
-//! nobody listens; anything else at that path is left alone.
+//! A process that was killed leaves its socket behind. It is replaced, but only if it is a socket that
+//! refuses connections; anything else at that path is left alone.
 
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -19,31 +19,17 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use super::sockets::BACKLOG;
 use crate::config::UnixSocketConfig;
 
-/// Who may connect, and the file that is removed at the end.
+/// Who may connect. Removes the file of the socket when dropped.
 #[derive(Debug)]
 pub(super) struct SocketAccess {
-    /// Held for its drop: the file, unless another process removes it.
-    _file: Option<OwnFile>,
+    /// The file, and the inode that tells it from one that took its place.
+    file: Option<(PathBuf, u64)>,
     allowed_uids: Vec<u32>,
 }
 
-#[derive(Debug)]
-struct OwnFile {
-    path: PathBuf,
-    /// What tells the file from one that took its place.
-    inode: u64,
-}
-
-/// Binds a path.
-///
-/// # Errors
-///
-/// [`io::ErrorKind::AddrInUse`] if somebody listens there, [`io::ErrorKind::AlreadyExists`] if what is
-/// there is no socket, and what the system says.
-pub(super) fn bind(
-    path: &Path,
-    config: &UnixSocketConfig,
-) -> io::Result<(UnixListener, SocketAccess)> {
+/// Binds a path. Fails with [`io::ErrorKind::AddrInUse`] if another process listens there, and with
+/// [`io::ErrorKind::AlreadyExists`] if the file is not a socket.
+pub(super) fn bind(path: &Path, config: &UnixSocketConfig) -> io::Result<(Socket, SocketAccess)> {
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
@@ -53,15 +39,9 @@ pub(super) fn bind(
     }
     let inode = fs::symlink_metadata(path)?.ino();
     socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    let access = SocketAccess {
-        _file: Some(OwnFile {
-            path: path.to_owned(),
-            inode,
-        }),
-        allowed_uids: config.allowed_uids.clone(),
-    };
-    Ok((socket.into(), access))
+    let mut access = SocketAccess::without_file(config);
+    access.file = Some((path.to_owned(), inode));
+    Ok((socket, access))
 }
 
 fn remove_stale(path: &Path) -> io::Result<()> {
@@ -82,31 +62,34 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 
 impl SocketAccess {
     /// Access to a socket that another process has bound, with permissions of its own.
-    pub(super) fn activated(config: &UnixSocketConfig) -> Self {
+    pub(super) fn without_file(config: &UnixSocketConfig) -> Self {
         Self {
-            _file: None,
+            file: None,
             allowed_uids: config.allowed_uids.clone(),
         }
     }
 
-    /// Whether a process of this user may connect.
+    /// Returns true if a process of this user may connect.
     pub(super) fn allows(&self, uid: u32) -> bool {
         self.allowed_uids.is_empty() || self.allowed_uids.contains(&uid)
     }
 }
 
-impl Drop for OwnFile {
+impl Drop for SocketAccess {
     fn drop(&mut self) {
-        let is_ours = fs::symlink_metadata(&self.path).is_ok_and(|now| now.ino() == self.inode);
-        if is_ours {
+        if let Some((path, inode)) = &self.file
+            && fs::symlink_metadata(path).is_ok_and(|now| now.ino() == *inode)
+        {
             // If it cannot be removed, the next start replaces it.
-            let _ = fs::remove_file(&self.path);
+            let _ = fs::remove_file(path);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixListener;
+
     use super::*;
 
     fn config(mode: u32) -> UnixSocketConfig {
@@ -133,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_69_only_a_socket_that_nobody_listens_on_is_replaced() {
+    fn fault_69_only_a_stale_socket_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("proxy.sock");
         // Left behind by a process that was killed.
@@ -142,10 +125,10 @@ mod tests {
         let taken = bind(&path, &config(0o600)).unwrap_err();
         assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
         drop((socket, access));
-        fs::write(&path, "a file of somebody's").unwrap();
+        fs::write(&path, "a file").unwrap();
         let other = bind(&path, &config(0o600)).unwrap_err();
         assert_eq!(other.kind(), io::ErrorKind::AlreadyExists);
-        assert_eq!(fs::read(&path).unwrap(), b"a file of somebody's");
+        assert_eq!(fs::read(&path).unwrap(), b"a file");
     }
 
     #[test]

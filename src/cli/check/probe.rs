@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::upstream::{Line, Verdict};
 use crate::clock::{self, Moment};
-use crate::config::{Access, Config, Methods, Route};
+use crate::config::{Access, ActivatedSockets, Config, Methods, Route};
 use crate::credentials::Supply;
 use crate::error::Error;
 use crate::gateway;
@@ -66,8 +66,13 @@ pub(super) async fn send(
         routes: config.routes.iter().map(unlimited).collect(),
         ..config.clone()
     };
-    let server = Server::bind_with(network.clone(), &config, supplies.to_vec())
-        .map_err(|_| Error::Internal("a proxy for the check cannot be started"))?;
+    let server = Server::bind(
+        network.clone(),
+        ActivatedSockets::default(),
+        &config,
+        supplies.to_vec(),
+    )
+    .map_err(|_| Error::Internal("a proxy for the check cannot be started"))?;
     let address = server.addresses()[0];
     let own = format!("{}/", route.prefix);
     let path = path.unwrap_or(&own);

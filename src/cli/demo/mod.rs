@@ -14,7 +14,7 @@ use clap::Args;
 use super::gateway::Folder;
 use super::signals::Signals;
 use super::{Exit, fail};
-use crate::config::Environment;
+use crate::config::{ActivatedSockets, Environment};
 use crate::credentials;
 use crate::emulator::{Accounts, Clock, Emulator};
 use crate::server::{Server, SetupError, network};
@@ -183,7 +183,8 @@ fn bind(setting: &mut Setting, arguments: &DemoArguments) -> Result<Server, Setu
     let bind = |setting: &mut Setting, address: SocketAddr| {
         setting.config.listen = vec![address.into()];
         let network = network(&setting.config)?;
-        Server::bind_with(network, &setting.config, setting.supplies.clone())
+        let passed = ActivatedSockets::default();
+        Server::bind(network, passed, &setting.config, setting.supplies.clone())
     };
     match bind(setting, arguments.listen.unwrap_or(usual)) {
         Err(SetupError::Bind(_)) if arguments.listen.is_none() => bind(setting, any),

@@ -1,113 +1,11 @@
-use tokio::io::AsyncWriteExt;
-
 use super::*;
 use crate::proxy::caller::Stream;
 
 #[tokio::test(start_paused = true)]
-async fn pipelined_requests_are_answered_in_order_on_one_connection() {
-    local(async {
-        let mut caller = Toy::new().connect(async |request: Request<Incoming>, _| {
-            if request.uri().path() == "/1" {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-            answer(StatusCode::OK, request.uri().path().to_owned())
-        });
-        let all = b"GET /1 HTTP/1.1\r\n\r\nPOST /2 HTTP/1.1\r\ncontent-length: 2\r\n\r\nhiGET /3 HTTP/1.1\r\n\r\n";
-        caller.write_all(all).await.unwrap();
-        for path in ["/1", "/2", "/3"] {
-            assert_eq!(read_answer(&mut caller).await.1, path);
-        }
-        caller.write_all(b"GET /4 HTTP/1.1\r\n\r\n").await.unwrap();
-        let (head, body) = read_answer(&mut caller).await;
-        assert_eq!(body, "/4");
-        assert!(!head.contains("connection"), "{head}");
-    })
-    .await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_caller_that_leaves_ends_the_work_on_its_request() {
-    for (request, half) in [
-        ("GET / HTTP/1.1\r\n\r\n", false),
-        ("GET / HTTP/1.1\r\n\r\n", true),
-        ("POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\nhalf", false),
-        ("POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\nhalf", true),
-    ] {
-        local(async {
-            let dropped = Dropped::default();
-            let (begun, ends) = (dropped.clone(), Dropped::default());
-            let inner = ends.clone();
-            let mut caller = Toy::new().connect(move |request: Request<Incoming>, _| {
-                let _begun = begun.guard();
-                let guard = inner.guard();
-                async move {
-                    let _guard = guard;
-                    if request.method() == "POST" {
-                        let body = request.into_body().collect().await;
-                        // hyper leaves it to the service to end then.
-                        assert!(body.is_err(), "the body is not complete");
-                        return answer(StatusCode::BAD_REQUEST, "");
-                    }
-                    std::future::pending().await
-                }
-            });
-            caller.write_all(request.as_bytes()).await.unwrap();
-            dropped.reaches(1).await;
-            assert_eq!(ends.count(), 0);
-            if half {
-                caller.shutdown().await.unwrap();
-                ends.reaches(1).await;
-                let all = read_all(&mut caller).await;
-                assert!(!all.contains(" 200 "), "{all}");
-            } else {
-                drop(caller);
-                ends.reaches(1).await;
-            }
-        })
-        .await;
-    }
-}
-
-#[tokio::test]
-async fn a_caller_that_resets_while_its_body_is_not_read_ends_the_work() {
-    local(async {
-        let ends = Dropped::default();
-        let inner = ends.clone();
-        let mut caller = Toy::new()
-            .connect_tcp(move |request: Request<Incoming>, _| {
-                let guard = inner.guard();
-                async move {
-                    let _held = (guard, request);
-                    std::future::pending().await
-                }
-            })
-            .await;
-        caller
-            .write_all(b"POST / HTTP/1.1\r\ncontent-length: 9000000\r\n\r\n")
-            .await
-            .unwrap();
-        // As much as fits, so that hyper has no reason to read.
-        let piece = vec![0; 64 * 1024];
-        let sending = async { while caller.write_all(&piece).await.is_ok() {} };
-        assert!(
-            tokio::time::timeout(Duration::from_millis(300), sending)
-                .await
-                .is_err()
-        );
-        caller.set_zero_linger().unwrap();
-        drop(caller);
-        tokio::time::timeout(DEADLINE, ends.reaches(1))
-            .await
-            .unwrap();
-    })
-    .await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_101_hands_the_stream_over_with_what_was_read_ahead() {
     local(async {
-        let toy = Toy::new();
-        let mut caller = toy.connect(async |_, caller: Rc<CallerConnection>| {
+        let worker = Worker::new();
+        let mut caller = worker.connect(async |_, caller: Rc<CallerConnection>| {
             caller.take_over(Box::new(|mut stream: Box<dyn Stream>, ahead| {
                 Box::pin(async move {
                     stream.write_all(b"tunnel:").await.unwrap();
@@ -127,10 +25,7 @@ async fn a_101_hands_the_stream_over_with_what_was_read_ahead() {
         caller.write_all(handshake).await.unwrap();
         // Longer than a connection may be idle.
         tokio::time::sleep(LIMITS.keep_alive * 2).await;
-        assert!(
-            !toy.context.registry.close_oldest_idle(),
-            "a tunnel is busy"
-        );
+        assert!(!worker.registry.close_oldest_idle(), "a tunnel is busy");
         caller.write_all(b"more").await.unwrap();
         let all = read_all(&mut caller).await;
         assert!(all.starts_with("HTTP/1.1 101 "), "{all}");
@@ -140,54 +35,174 @@ async fn a_101_hands_the_stream_over_with_what_was_read_ahead() {
     .await;
 }
 
-#[tokio::test]
-async fn fault_46_an_http_1_0_answer_that_breaks_off_is_reset() {
-    for (end, is_reset) in [(End::Broken, true), (End::Good, false)] {
+#[tokio::test(start_paused = true)]
+async fn changed_limits_apply_to_open_connections() {
+    local(async {
+        let worker = Worker::new();
+        let mut caller = worker.connect(echo_path);
+        caller.write_all(GET).await.unwrap();
+        read_answer(&mut caller).await;
+        let mut limits = LIMITS;
+        limits.keep_alive = Duration::from_secs(20);
+        worker.registry.limits.set(limits);
+        let start = Instant::now();
+        assert_eq!(read_all(&mut caller).await, "");
+        assert!((20..22).contains(&start.elapsed().as_secs()));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_answer_decides_how_long_the_connection_lingers() {
+    type Prepare = fn(&CallerConnection);
+    const POST: &str = "POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\n";
+    let cases: [(&str, Prepare, u64); 4] = [
+        ("GET / HTTP/1.1\r\n\r\n", |_| {}, 1),
+        (POST, |_| {}, 10),
+        (POST, CallerConnection::request_was_read, 1),
+        (POST, CallerConnection::refused, 1),
+    ];
+    for (request, prepare, seconds) in cases {
         local(async {
-            let mut caller = Toy::new()
-                .connect_tcp(move |_, _| std::future::ready(Pieces::response(3, "piece", end)))
-                .await;
-            caller.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
-            let mut all = Vec::new();
-            let read = caller.read_to_end(&mut all).await;
-            let all = String::from_utf8(all).unwrap();
-            if is_reset {
-                assert_eq!(read.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
-            } else {
-                read.unwrap();
-                assert!(all.ends_with("\r\n\r\npiecepiecepiece"), "{all}");
-            }
+            let (near, mut caller) = tokio::io::duplex(1024);
+            let handler = move |_, caller: Rc<CallerConnection>| {
+                prepare(&caller);
+                std::future::ready(last_answer(StatusCode::OK, ""))
+            };
+            let served = Worker::new().serve(Accepted::Duplex(near), None, handler);
+            caller.write_all(request.as_bytes()).await.unwrap();
+            read_all(&mut caller).await;
+            let start = Instant::now();
+            served.await.unwrap();
+            assert_eq!(start.elapsed().as_secs(), seconds, "{request:?}");
         })
         .await;
     }
 }
 
-#[tokio::test]
-async fn an_http_1_0_answer_is_reset_when_its_worker_is_stopped() {
-    let mut caller = local(async {
-        let mut caller = Toy::new()
-            .connect_tcp(async |_, _| Pieces::response(1, "piece", End::Hanging))
-            .await;
-        caller.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
-        let mut head = Vec::new();
-        while !head.ends_with(b"piece") {
-            head.push(caller.read_u8().await.unwrap());
+#[tokio::test(start_paused = true)]
+async fn little_is_read_after_a_refusal_of_the_guard() {
+    local(async {
+        let mut caller = Worker::new().connect(async |_, caller: Rc<CallerConnection>| {
+            caller.refused();
+            last_answer(StatusCode::FORBIDDEN, "no")
+        });
+        let head = b"POST / HTTP/1.1\r\ncontent-length: 90000000\r\n\r\n";
+        caller.write_all(head).await.unwrap();
+        let (piece, mut sent) = (vec![0; 16 * 1024], 0);
+        while caller.write_all(&piece).await.is_ok() {
+            sent += piece.len();
         }
-        caller
+        assert!(sent < 400 * 1024, "{sent}");
     })
     .await;
-    let read = caller.read_u8().await;
-    assert_eq!(read.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_off_chunked_answer_has_no_last_chunk() {
+async fn a_stop_closes_idle_connections_and_lets_requests_finish() {
     local(async {
-        let mut caller = Toy::new().connect(async |_, _| Pieces::response(1, "piece", End::Broken));
-        caller.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        let worker = Worker::new();
+        let mut idle = worker.connect(echo_path);
+        idle.write_all(GET).await.unwrap();
+        read_answer(&mut idle).await;
+        let slow = async |request: Request<Incoming>, _| {
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            answer(StatusCode::OK, body)
+        };
+        let (mut busy, mut head) = (worker.connect(slow), worker.connect(slow));
+        let post = b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\n";
+        busy.write_all(post).await.unwrap();
+        head.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+        let stream = async |_, _| Pieces::response(100, vec![b'x'; 8192], true);
+        let mut streaming = worker.connect(stream);
+        streaming.write_all(GET).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let mut silent = worker.connect(echo_path);
+        let start = Instant::now();
+        worker.shutdown.soon.cancel();
+        worker.shutdown.now.cancel();
+        assert_eq!(read_all(&mut idle).await, "");
+        assert!(start.elapsed() < Duration::from_millis(100));
+        // Its first request could be on the way.
+        assert_eq!(read_all(&mut silent).await, "");
+        assert!((200..600).contains(&start.elapsed().as_millis()));
+        // The head was already on its way, and so was the body.
+        busy.write_all(b"ok").await.unwrap();
+        head.write_all(b"\r\n").await.unwrap();
+        let answered = read_all(&mut busy).await;
+        assert!(answered.contains("connection: close\r\n"), "{answered}");
+        assert!(answered.ends_with("ok"), "{answered}");
+        assert!(read_all(&mut head).await.starts_with("HTTP/1.1 200 "));
+        let streamed = read_all(&mut streaming).await;
+        assert!(streamed.ends_with("\r\n0\r\n\r\n"), "it is complete");
+    })
+    .await;
+}
+
+/// What hyper refuses by itself, and the answer in the place of its own.
+fn malformed() -> Vec<(String, BareAnswer)> {
+    let bad = [
+        "garbage\r\n\r\n",
+        "GET /?q={\"a\":1} HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\na : b\r\n\r\n",
+        "GET / HTTP/1.1\r\na: b\0c\r\n\r\n",
+        "POST / HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
+        "POST / HTTP/1.1\r\ntransfer-encoding: gzip\r\n\r\n",
+    ];
+    let mut all = bad
+        .map(|head| (head.to_owned(), BareAnswer::BadRequest))
+        .to_vec();
+    let (long, many) = ("x".repeat(20_000), "a: b\r\n".repeat(101));
+    for fields in [format!("a: {long}\r\n"), many] {
+        let head = format!("GET / HTTP/1.1\r\n{fields}\r\n");
+        all.push((head, BareAnswer::HeaderTooLarge));
+    }
+    let target = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(70_000));
+    all.push((target, BareAnswer::TargetTooLong));
+    all
+}
+
+#[tokio::test(start_paused = true)]
+async fn malformed_heads_get_the_proxys_own_answer_once() {
+    for (head, expected) in malformed() {
+        for before in ["", "GET /first HTTP/1.1\r\n\r\n"] {
+            local(async {
+                let worker = Worker::new();
+                if expected == BareAnswer::TargetTooLong {
+                    let max_header = 128 * 1024;
+                    worker.registry.limits.set(ConnectionLimits {
+                        max_header,
+                        ..LIMITS
+                    });
+                }
+                let (near, mut caller) = tokio::io::duplex(256 * 1024);
+                worker.serve(Accepted::Duplex(near), None, echo_path);
+                caller.write_all(before.as_bytes()).await.unwrap();
+                caller.write_all(head.as_bytes()).await.unwrap();
+                if !before.is_empty() {
+                    assert_eq!(read_answer(&mut caller).await.1, "/first");
+                }
+                let (_, body) = read_answer(&mut caller).await;
+                assert_eq!(body, format!("{expected:?}"), "{head:.60}");
+                assert_eq!(read_all(&mut caller).await, "", "{head:.60}");
+                assert_eq!(*worker.bare_answers.borrow(), [expected], "{head:.60}");
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_400_of_the_service_passes_as_it_is() {
+    local(async {
+        let worker = Worker::new();
+        let mut caller = worker.connect(async |_, _| last_answer(StatusCode::BAD_REQUEST, ""));
+        caller.write_all(GET).await.unwrap();
         let all = read_all(&mut caller).await;
-        assert!(all.contains("transfer-encoding: chunked"), "{all}");
-        assert!(!all.contains("\r\n0\r\n"), "{all}");
+        assert!(all.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{all}");
+        assert!(all.contains("content-length: 0\r\n"), "{all}");
+        assert!(worker.bare_answers.borrow().is_empty());
     })
     .await;
 }

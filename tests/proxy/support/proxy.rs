@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use apig_proxy::config::Environment;
 use apig_proxy::config::{
-    Access, AdminAddress, Auth, ClockConfig, Config, CredentialsConfig, LargeBody, Limits, Listen,
-    LogConfig, LogFormat, MediaRange, Methods, PoolConfig, Route, Scheme, SigningConfig, Timeouts,
-    UnixSocketConfig, UpstreamTls, UpstreamUrl,
+    Access, ActivatedSockets, Auth, ClockConfig, Config, CredentialsConfig, LargeBody, Limits,
+    Listen, LogConfig, LogFormat, MediaRange, Methods, PoolConfig, Route, Scheme, SigningConfig,
+    Timeouts, UnixSocketConfig, UpstreamTls, UpstreamUrl,
 };
-use apig_proxy::credentials::{self, Credentials, Supply, needs};
-use apig_proxy::server::{self, DrainOutcome, Server};
+use apig_proxy::credentials::{self, Credentials, Kind, Need, Supply, needs};
+use apig_proxy::server::{self, DrainOutcome, Server, SetupError};
 use apig_proxy::upstream::Network;
 use http::HeaderValue;
 use tokio::sync::oneshot;
@@ -135,6 +135,19 @@ pub(crate) fn route_by_name(port: u16) -> Route {
     }
 }
 
+/// Binds a proxy whose access key never changes.
+fn bind(network: Network, config: &Config, key: &Credentials) -> Result<Server, SetupError> {
+    let supply = |need: Need| {
+        let set = &config.credentials[need.set];
+        match need.kind {
+            Kind::Key => Supply::fixed(need, set.label(), key),
+            _ => Supply::open(need, set, &Environment::default()).unwrap(),
+        }
+    };
+    let supplies = needs(config).into_iter().map(supply).collect();
+    Server::bind(network, ActivatedSockets::default(), config, supplies)
+}
+
 /// A running proxy. It is stopped when dropped.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
@@ -156,25 +169,27 @@ impl Proxy {
     }
 
     pub(crate) fn start_with(config: &Config, credentials: &Credentials) -> Self {
-        Self::serve(Server::bind(config, credentials).unwrap())
+        let network = server::network(config).unwrap();
+        Self::serve(bind(network, config, credentials).unwrap())
     }
 
     /// Why a proxy with this configuration does not start.
     pub(crate) fn refuses_to_start(config: &Config) -> String {
-        Server::bind(config, &key()).unwrap_err().to_string()
+        let network = server::network(config).unwrap();
+        let error = bind(network, config, &key()).unwrap_err();
+        error.to_string()
     }
 
     /// Starts a proxy in a network of the test's own.
     pub(crate) fn start_in(network: Network, config: &Config) -> Self {
-        Self::serve(Server::bind_in(network, config, &key()).unwrap())
+        Self::serve(bind(network, config, &key()).unwrap())
     }
 
     /// Starts a proxy whose secrets come from where its configuration and the environment say.
     pub(crate) fn start_from(config: &Config, environment: &Environment) -> Self {
         let network = server::network(config).unwrap();
-        let open = |need: credentials::Need| {
-            Supply::open(need, &config.credentials[need.set], environment).unwrap()
-        };
+        let open =
+            |need: Need| Supply::open(need, &config.credentials[need.set], environment).unwrap();
         let mut supplies: Vec<Supply> = needs(config).into_iter().map(open).collect();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -182,12 +197,13 @@ impl Proxy {
             .unwrap();
         let started = credentials::start(&mut supplies, &network, environment);
         runtime.block_on(started).unwrap();
-        Self::serve(Server::bind_with(network, config, supplies).unwrap())
+        let passed = ActivatedSockets::default();
+        Self::serve(Server::bind(network, passed, config, supplies).unwrap())
     }
 
     fn serve(server: Server) -> Self {
-        let addresses = server.addresses().to_vec();
-        let admin = server.admin_address().and_then(AdminAddress::tcp);
+        let addresses = server.addresses();
+        let admin = server.admin_address().and_then(|address| address.tcp());
         let (stop, stopped) = oneshot::channel();
         let (ready, started) = mpsc::channel();
         let thread = thread::spawn(move || {

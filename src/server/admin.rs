@@ -1,0 +1,232 @@
+//! The admin listener: health and metrics, served by the thread that accepts, at an address of their own.
+//!
+//! | path | 200 | 503 |
+//! |---|---|---|
+//! | `/livez` | the process serves | |
+//! | `/readyz` | requests are served: it listens and has the credentials that they need | a stop was requested, or a key or token is missing or has expired |
+//! | `/startupz` | it has started | |
+//! | `/metrics` | the metrics, in the Prometheus text format | |
+//!
+//! With `admin_quit = true`, `POST /quitquitquit` stops the proxy as SIGTERM does. It is off by default,
+//! because every user of the machine can connect to a loopback port. None of the paths asks the gateway:
+//! a gateway that is down is no reason to restart the proxy.
+//!
+//! # What can go wrong
+//!
+//! A web page in a browser on this machine could read the answers, so the guard checks every request. If
+//! other machines reach the listener, they may read, but only programs of this machine may stop the
+//! proxy. Callers may open connections and send nothing: the oldest silent connection is closed when all
+//! permits are taken, and each connection ends with its first answer.
+
+use std::convert::Infallible;
+use std::future::ready;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONNECTION};
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::spawn_local;
+use tokio_util::sync::CancellationToken;
+
+use super::SetupError;
+use super::accept::{Admission, Command, WorkerHandle, accept};
+use super::connection;
+use super::registry::{ConnectionLimits, Registry, Shutdown};
+use super::sockets::BoundSocket;
+use crate::config::{ActivatedSocket, AdminAddress, Config, Listen};
+use crate::error::Error;
+use crate::proxy::guard::Guard;
+use crate::proxy::{
+    BareAnswer, CallerConnection, ResponseBody, Settings, own_headers, refused, serialize,
+};
+use crate::telemetry::metrics;
+
+/// Connections that are served at once.
+const CONNECTIONS: usize = 64;
+
+const LIMITS: ConnectionLimits = ConnectionLimits {
+    header_read: Duration::from_secs(2),
+    keep_alive: Duration::from_secs(2),
+    write_idle: Duration::from_secs(10),
+    max_header: 16 * 1024,
+};
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// The path that stops the proxy.
+const QUIT: &str = "/quitquitquit";
+
+/// The answer there unless `admin_quit` is set.
+pub(crate) const QUIT_IS_OFF: &str = "/quitquitquit is off; set admin_quit = true";
+
+/// Takes the passed socket, or binds the address of `admin`, if there is one.
+pub(super) fn bind(
+    passed: Option<ActivatedSocket>,
+    config: &Config,
+) -> Result<Option<BoundSocket>, SetupError> {
+    let listen = match &config.admin {
+        None => return Ok(None),
+        Some(AdminAddress::Tcp(address)) => Listen::Tcp(*address),
+        Some(AdminAddress::Unix(path)) => Listen::Unix(path.clone()),
+    };
+    BoundSocket::bind(passed, &listen, &config.unix_socket, "--admin").map(Some)
+}
+
+/// Serves until dropped. Not ready once `shutdown` has begun; cancels `quit` when a stop is requested.
+/// To be called within a [`LocalSet`].
+///
+/// [`LocalSet`]: tokio::task::LocalSet
+pub(super) async fn serve(
+    socket: BoundSocket,
+    settings: watch::Receiver<Arc<Settings>>,
+    shutdown: &Shutdown,
+    quit: &CancellationToken,
+) -> io::Result<Infallible> {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    let bare_answers = Rc::new(|answer: BareAnswer| serialize(refused("", &answer.error())));
+    let registry = Registry::new(LIMITS, Arc::clone(&permits), bare_answers, true);
+    let (worker, mut commands) = WorkerHandle::new();
+    let admission = Rc::new(Admission::new(vec![worker], permits));
+    spawn_local(accept(socket.open()?, admission, CancellationToken::new()));
+    // It answers until the end, so its connections follow no shutdown.
+    spawn_local(Rc::clone(&registry).watch(Shutdown::default()));
+    let admin = Rc::new(Admin {
+        address: socket.address(),
+        settings,
+        shutdown: shutdown.clone(),
+        quit: quit.clone(),
+    });
+    while let Some(command) = commands.recv().await {
+        match command {
+            Command::Serve(accepted, permit) => {
+                let (admin, is_local) = (Rc::clone(&admin), accepted.is_local());
+                let make = move |caller: Rc<CallerConnection>| {
+                    tower::service_fn(move |request| {
+                        ready(Ok(admin.respond(request, &caller, is_local)))
+                    })
+                };
+                let registry = Rc::clone(&registry);
+                spawn_local(connection::serve(accepted, Some(permit), registry, make));
+            }
+            Command::CloseOldestIdle(outcome) => {
+                let _ = outcome.send(registry.close_oldest_idle());
+            }
+            Command::Reload(..) => {}
+        }
+    }
+    Err(io::ErrorKind::NotConnected.into())
+}
+
+/// Answers requests to the admin listener.
+struct Admin {
+    address: Option<SocketAddr>,
+    settings: watch::Receiver<Arc<Settings>>,
+    shutdown: Shutdown,
+    quit: CancellationToken,
+}
+
+/// The answer to a request that passes the guard: status, content type and text.
+type Page = (StatusCode, &'static str, String);
+
+fn text(status: StatusCode, text: &str) -> Page {
+    (status, TEXT, format!("{text}\n"))
+}
+
+impl Admin {
+    fn respond(
+        &self,
+        request: Request<Incoming>,
+        caller: &CallerConnection,
+        is_local: bool,
+    ) -> Response<ResponseBody> {
+        let (head, body) = request.into_parts();
+        // The body is not read, and what is left of it after the answer is discarded.
+        drop(body);
+        let mut response = match self.check(caller, &head) {
+            Ok(()) => self.page(&head, is_local),
+            Err(error) => {
+                caller.refused();
+                refused(head.method.as_str(), &error)
+            }
+        };
+        // One request for each connection, so that watchers hold none. HTTP/2 has no such header.
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+        response
+    }
+
+    fn check(&self, caller: &CallerConnection, head: &Parts) -> Result<(), Error> {
+        // `access` may have changed with a reload.
+        let settings = self.settings.borrow();
+        let guard = Guard::new(&settings.access, self.address.as_slice());
+        // Not the token: it is for requests that are signed.
+        let checked = if head.uri.path() == QUIT {
+            guard.check_admin_action(caller.listener(), head)
+        } else {
+            guard.check_probe(caller.listener(), head)
+        };
+        checked.map(drop)
+    }
+
+    fn page(&self, head: &Parts, is_local: bool) -> Response<ResponseBody> {
+        let settings = self.settings.borrow();
+        let path = head.uri.path();
+        let methods = if path == QUIT { "POST" } else { "GET, HEAD" };
+        let is_allowed = methods.split(", ").any(|method| head.method == method);
+        let (status, content_type, text) = match path {
+            QUIT if !settings.admin_quit => text(StatusCode::NOT_FOUND, QUIT_IS_OFF),
+            "/livez" | "/startupz" | "/readyz" | "/metrics" | QUIT if !is_allowed => {
+                let methods = methods.replace(", ", " or ");
+                text(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    &format!("ask with {methods}"),
+                )
+            }
+            "/livez" | "/startupz" => text(StatusCode::OK, "ok"),
+            "/readyz" => self.readiness(&settings),
+            "/metrics" => (StatusCode::OK, metrics::CONTENT_TYPE, settings.metrics()),
+            QUIT if !is_local => text(
+                StatusCode::FORBIDDEN,
+                "only programs on the machine of the proxy may stop it; send SIGTERM otherwise",
+            ),
+            QUIT => {
+                self.quit.cancel();
+                text(StatusCode::OK, "ok")
+            }
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "expected /livez, /readyz, /startupz or /metrics",
+            ),
+        };
+        let mut response = Response::new(ResponseBody::whole(Bytes::from(text), None));
+        *response.status_mut() = status;
+        own_headers(response.headers_mut(), content_type);
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            let methods = HeaderValue::from_static(methods);
+            response.headers_mut().insert(ALLOW, methods);
+        }
+        response
+    }
+
+    fn readiness(&self, settings: &Settings) -> Page {
+        if self.shutdown.soon.is_cancelled() {
+            let stopping =
+                "stopping: running requests are finished, and soon no new ones are accepted";
+            return text(StatusCode::SERVICE_UNAVAILABLE, stopping);
+        }
+        match settings.missing_credentials().as_slice() {
+            [] => text(StatusCode::OK, "ok"),
+            missing => {
+                let missing = format!("no valid credentials: {}", missing.join(", "));
+                text(StatusCode::SERVICE_UNAVAILABLE, &missing)
+            }
+        }
+    }
+}

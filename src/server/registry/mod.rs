@@ -1,0 +1,163 @@
+//! All connections of one worker. A sweep once a second closes those that exceed a limit, and the
+//! connections that have been idle longest make room for others.
+
+mod state;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::proxy::guard::ListenerKind;
+use crate::proxy::{BareAnswer, CallerConnection};
+
+use state::FIRST_REQUEST;
+pub(super) use state::{CloseReason, ConnectionLimits, ConnectionState, Phase};
+
+/// The longest time between two sweeps.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// The stages of a shutdown.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shutdown {
+    /// A stop was requested: answers carry `Connection: close`, idle connections are still served.
+    pub(super) soon: CancellationToken,
+    /// Idle connections are closed, and the others after their current requests.
+    pub(super) now: CancellationToken,
+    /// Running requests are dropped.
+    pub(super) cut_off: CancellationToken,
+}
+
+/// Makes, counts and logs the answer where no service can be called: a whole HTTP/1.1 answer with
+/// `Connection: close`. It is called once for each such answer.
+pub(super) type BareAnswers = Rc<dyn Fn(BareAnswer) -> Bytes>;
+
+/// All connections of one worker, and what they share.
+pub(super) struct Registry {
+    /// In the order in which they were accepted.
+    connections: RefCell<BTreeMap<u64, Weak<ConnectionState>>>,
+    accepted: Cell<u64>,
+    /// Other limits also apply to open connections.
+    pub(super) limits: Cell<ConnectionLimits>,
+    /// `limits.connections`: one permit for each connection and each further HTTP/2 stream.
+    permits: Arc<Semaphore>,
+    pub(super) bare_answers: BareAnswers,
+    /// These are connections of the admin listener, whose limits are no keys.
+    is_admin: bool,
+    draining: Rc<Cell<bool>>,
+    /// Connections take no further request.
+    pub(super) stopping: Cell<bool>,
+}
+
+impl Registry {
+    pub(super) fn new(
+        limits: ConnectionLimits,
+        permits: Arc<Semaphore>,
+        bare_answers: BareAnswers,
+        is_admin: bool,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            connections: RefCell::default(),
+            accepted: Cell::new(0),
+            limits: Cell::new(limits),
+            permits,
+            bare_answers,
+            is_admin,
+            draining: Rc::default(),
+            stopping: Cell::new(false),
+        })
+    }
+
+    /// Adds a connection that was just accepted, until its state is dropped.
+    pub(super) fn register(self: &Rc<Self>, listener: ListenerKind) -> Rc<ConnectionState> {
+        let id = self.accepted.get();
+        self.accepted.set(id + 1);
+        let caller = CallerConnection::new(listener, Rc::clone(&self.draining));
+        let state = Rc::new(ConnectionState::new(Rc::clone(self), id, caller));
+        self.connections
+            .borrow_mut()
+            .insert(id, Rc::downgrade(&state));
+        state
+    }
+
+    fn states(&self) -> Vec<Rc<ConnectionState>> {
+        let connections = self.connections.borrow();
+        connections.values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Closes the connection that has been idle or silent for longest. Returns true if there was one.
+    pub(super) fn close_oldest_idle(&self) -> bool {
+        let now = Instant::now();
+        let states = self.states().into_iter();
+        let idle = states.filter_map(|state| Some((state.evictable_since(now)?, state)));
+        let oldest = idle.min_by_key(|(since, _)| *since);
+        let closed = oldest.map(|(_, state)| state.close(CloseReason::Evicted));
+        closed.is_some()
+    }
+
+    /// Applies the limits and follows a shutdown, for as long as the worker runs.
+    pub(super) async fn watch(self: Rc<Self>, shutdown: Shutdown) -> Infallible {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(self.interval()) => self.sweep(),
+                () = shutdown.soon.cancelled(), if !self.draining.get() => self.draining.set(true),
+                () = shutdown.now.cancelled(), if !self.stopping.get() => {
+                    self.draining.set(true);
+                    self.stopping.set(true);
+                    self.states().iter().for_each(|state| state.wake());
+                }
+            }
+        }
+    }
+
+    /// Short limits are applied more often, so that none is exceeded by much.
+    fn interval(&self) -> Duration {
+        let limits = self.limits.get();
+        let timeouts = [limits.header_read, limits.keep_alive, limits.write_idle];
+        let shortest = timeouts.into_iter().min().unwrap_or(SWEEP);
+        let longest = if self.stopping.get() {
+            FIRST_REQUEST
+        } else {
+            SWEEP
+        };
+        (shortest / 4).clamp(Duration::from_millis(10), longest)
+    }
+
+    fn sweep(&self) {
+        let (now, limits) = (Instant::now(), self.limits.get());
+        for state in self.states() {
+            if let Some(reason) = state.expired(&limits, now) {
+                state.close(reason);
+            } else if state.phase() == Phase::Busy && !state.read_waits.get() {
+                state.is_checked.set(true);
+                state.wake();
+            }
+        }
+    }
+
+    /// Logs why a connection was closed.
+    pub(super) fn log_close(&self, reason: CloseReason) {
+        match reason {
+            _ if self.is_admin => {
+                tracing::debug!(?reason, "a connection to the admin listener was closed");
+            }
+            CloseReason::HeadTimeout => tracing::info!(
+                "a caller took too long to send a request head (timeouts.header_read)"
+            ),
+            CloseReason::WriteTimeout => {
+                tracing::info!("a caller did not read its answer (timeouts.idle)");
+            }
+            CloseReason::Evicted => tracing::debug!(
+                "an idle connection was closed for another caller (limits.connections)"
+            ),
+            CloseReason::IdleTimeout | CloseReason::Draining | CloseReason::Reset => {}
+        }
+    }
+}

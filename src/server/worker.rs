@@ -1,0 +1,140 @@
+//! Workers: one thread per core, each with a single-threaded runtime and a pipeline of its own.
+//!
+//! So nothing on the way of a request is locked or moved between threads. Measured on two cores against
+//! one multi-threaded runtime, that gives 30 to 40 % more requests per second.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::task::spawn_local;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+
+use super::accept::{Command, WorkerHandle};
+use super::connection;
+use super::memory::tidy_thread;
+use super::registry::{ConnectionLimits, Registry, Shutdown};
+use super::watchdog::Heartbeats;
+use crate::proxy::{Current, Pipeline, Proxy, Settings};
+use crate::upstream::Network;
+
+/// Threads for DNS lookups of one worker. They are idle nearly always.
+const LOOKUP_THREADS: usize = 4;
+
+/// What a worker starts with.
+#[derive(Clone)]
+pub(super) struct Worker {
+    /// How many workers there are.
+    pub(super) count: usize,
+    /// They were checked.
+    pub(super) settings: Arc<Settings>,
+    pub(super) network: Network,
+    pub(super) permits: Arc<Semaphore>,
+    pub(super) shutdown: Shutdown,
+    pub(super) heartbeats: Arc<Heartbeats>,
+    /// Dropped when the worker ends.
+    pub(super) _alive: mpsc::Sender<()>,
+}
+
+impl Worker {
+    /// Starts the thread. Fails if the system has no thread or no descriptors for it.
+    pub(super) fn start(self, number: usize) -> io::Result<WorkerHandle> {
+        let (handle, commands) = WorkerHandle::new();
+        let thread = thread::Builder::new().name(format!("worker-{number}"));
+        let (outcome, started) = std::sync::mpsc::sync_channel(1);
+        thread.spawn(move || {
+            // The runtime cannot move between threads, so it is built here.
+            let runtime = match runtime() {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(outcome.send(Err(error))),
+            };
+            let _ = outcome.send(Ok(()));
+            runtime.block_on(self.run(number, commands));
+            self.heartbeats.end(number);
+            // A DNS lookup that hangs must not delay the end.
+            runtime.shutdown_background();
+        })?;
+        let lost = |_| Err(io::Error::other("the thread ended at its start"));
+        started.recv().unwrap_or_else(lost).map(|()| handle)
+    }
+
+    /// Serves connections until there are no more commands and the last connection has ended.
+    async fn run(&self, number: usize, mut commands: UnboundedReceiver<Command>) {
+        let settings = Arc::clone(&self.settings);
+        let pipeline = Pipeline::new(settings, self.network.clone(), self.count, None)
+            .expect("it was checked before workers were started");
+        let mut maintenance = maintain(&pipeline);
+        let current = Rc::new(Current::new(pipeline));
+        let registry = self.registry(&current);
+        let heartbeats = Arc::clone(&self.heartbeats);
+        spawn_local(heartbeats.answer(number));
+        spawn_local(tidy_thread());
+        spawn_local(Rc::clone(&registry).watch(self.shutdown.clone()));
+        let connections = TaskTracker::new();
+        let serving = async {
+            while let Some(command) = commands.recv().await {
+                match command {
+                    Command::Serve(accepted, permit) => {
+                        let (registry, current) = (Rc::clone(&registry), Rc::clone(&current));
+                        let make = |caller| Proxy::new(current, caller);
+                        let serving = connection::serve(accepted, Some(permit), registry, make);
+                        connections.spawn_local(serving);
+                    }
+                    Command::CloseOldestIdle(outcome) => {
+                        let _ = outcome.send(registry.close_oldest_idle());
+                    }
+                    Command::Reload(settings, network) => {
+                        registry.limits.set((&*settings).into());
+                        if let Some(next) = self.reload(&current, settings, network) {
+                            maintenance = next;
+                        }
+                    }
+                }
+            }
+            connections.close();
+            connections.wait().await;
+        };
+        self.shutdown.cut_off.run_until_cancelled(serving).await;
+        current.get().cut_off();
+    }
+
+    fn registry(&self, current: &Rc<Current>) -> Rc<Registry> {
+        let limits = ConnectionLimits::from(&*self.settings);
+        let current = Rc::clone(current);
+        let bare_answers = Rc::new(move |answer| current.get().bare_answer(answer));
+        Registry::new(limits, Arc::clone(&self.permits), bare_answers, false)
+    }
+
+    /// Replaces the pipeline. Returns the maintenance of its connections to gateways, if they are others.
+    fn reload(
+        &self,
+        current: &Current,
+        settings: Arc<Settings>,
+        network: Network,
+    ) -> Option<AbortOnDropHandle<()>> {
+        let before = current.get();
+        let next = Pipeline::new(settings, network, self.count, Some(&before));
+        let next = next.expect("it was checked before workers were told");
+        let changes = !Rc::ptr_eq(before.upstream(), next.upstream());
+        let maintenance = changes.then(|| maintain(&next));
+        current.replace(next);
+        maintenance
+    }
+}
+
+/// Starts the task that maintains the connections to gateways.
+fn maintain(pipeline: &Pipeline) -> AbortOnDropHandle<()> {
+    let upstream = Rc::clone(pipeline.upstream());
+    AbortOnDropHandle::new(spawn_local(async move { upstream.maintain().await }))
+}
+
+fn runtime() -> io::Result<LocalRuntime> {
+    Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(LOOKUP_THREADS)
+        .build_local(LocalOptions::default())
+}
