@@ -103,11 +103,6 @@ impl Endpoint {
         let url = address::endpoint(text)?;
         Ok(Self { url, egress: None })
     }
-
-    /// The metadata service of a server, at its usual address.
-    fn metadata() -> Self {
-        Self::parse("http://169.254.169.254").expect("it is a link-local address")
-    }
 }
 
 /// The source of a token.
@@ -180,7 +175,7 @@ fn set(reader: &mut Reader, name: Option<&str>) -> CredentialsConfig {
         file: path.unwrap_or_default(),
         user: reader.get(&key("user"), optional(text(any))),
         project_id: reader.get(&key("project_id"), header_value),
-        metadata: metadata.unwrap_or_else(Endpoint::metadata),
+        metadata: metadata.unwrap_or_else(|| CredentialsConfig::default().metadata),
         sts: reader.get(&key("sts_endpoint"), endpoint()),
         iam: reader.get(&key("iam_endpoint"), endpoint()),
         token: token(reader, &table),

@@ -44,17 +44,13 @@ impl Overrides {
     /// With a key set by an option that is given as often as there are values.
     #[must_use]
     pub fn list(self, key: &str, option: &'static str, values: &[String]) -> Self {
-        self.set(
-            key,
-            option,
-            (!values.is_empty()).then(|| values.to_vec().into()),
-        )
+        let value = (!values.is_empty()).then(|| values.to_vec().into());
+        self.set(key, option, value)
     }
 
     fn set(mut self, key: &str, option: &'static str, value: Option<Value>) -> Self {
-        let setting = value.map(|value| Setting::new(value, Place::Option(option)));
-        self.layer
-            .extend(setting.map(|setting| (key.to_owned(), setting)));
+        let setting = |value| (key.to_owned(), Setting::new(value, Place::Option(option)));
+        self.layer.extend(value.map(setting));
         self
     }
 }
@@ -91,7 +87,7 @@ pub fn load<T>(
         .has_valid_credentials
         .then(|| open_sources(&resolved.config, problems));
     let warnings = std::mem::take(&mut resolved.reader.warnings);
-    let settings = resolved.reader.settings.clone();
+    let settings = Settings(resolved.reader.settings.clone());
     let mut config = resolved.valid_config()?;
     let memory = memory::limit().filter(|limit| memory::fit(&mut config.limits, *limit));
     let loaded = Loaded {

@@ -13,7 +13,7 @@ use super::{credentials, reference};
 
 /// Reads values and collects problems.
 pub(super) struct Reader {
-    pub(super) settings: Settings,
+    pub(super) settings: Layer,
     pub(super) problems: Vec<Problem>,
     /// Risks that do not prevent a start.
     pub(super) warnings: Vec<Problem>,
@@ -29,7 +29,7 @@ impl Reader {
         }
         layers.insert(0, layers::defaults().clone());
         Self {
-            settings: Settings(layers::merge(&layers)),
+            settings: layers::merge(&layers),
             problems,
             warnings: Vec::new(),
         }
@@ -50,7 +50,7 @@ impl Reader {
         key: &str,
         parse: impl Fn(&Setting) -> Parsed<T>,
     ) -> Option<T> {
-        let setting = self.settings.0.get(key)?;
+        let setting = self.settings.get(key)?;
         let problem = match parse(setting) {
             Ok(value) => return Some(value),
             Err(expected) => expected,
@@ -81,26 +81,31 @@ impl Reader {
     /// Whether a key is set, and not only by default.
     pub(super) fn is_set(&self, key: &str) -> bool {
         self.settings
-            .0
             .get(key)
             .is_some_and(|setting| setting.place != Place::Nowhere)
     }
 
+    /// The number of `[[route]]` tables.
+    pub(super) fn count_of_routes(&self) -> usize {
+        let table = |number| self.settings.get(&format!("route.{number}"));
+        let is_table =
+            |number: &usize| table(*number).is_some_and(|table| table.value.as_dict().is_some());
+        (0..).take_while(is_table).count()
+    }
+
     /// All keys that have a value.
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
-        self.settings.0.keys().map(String::as_str)
+        self.settings.keys().map(String::as_str)
     }
 
     fn problem(&self, key: &str, message: Cow<'static, str>) -> Problem {
         // A key that a route lacks has the place of the route.
         let table = key.rsplit_once('.').map_or("", |(table, _)| table);
-        let setting = self
-            .settings
-            .0
-            .get(key)
-            .or_else(|| self.settings.0.get(table));
+        let setting = self.settings.get(key);
+        let setting = setting.or_else(|| self.settings.get(table));
         let place = setting.map_or(Place::Nowhere, |setting| setting.place.clone());
-        let key = if key.starts_with("route.") {
+        let is_route = key.starts_with("route.");
+        let key = if is_route {
             reference_name(key)
         } else {
             key.into()
@@ -165,7 +170,7 @@ fn shown(name: &str) -> String {
 
 /// The values of all keys, to tell what a reload changes. Only names are shown: a value may be a misplaced secret.
 #[derive(Clone, Default)]
-pub struct Settings(Layer);
+pub struct Settings(pub(super) Layer);
 
 impl Settings {
     /// The names of the keys that differ from `before`, in their order. A route is one name, like `route /flowers`.

@@ -64,8 +64,7 @@ pub(super) fn routes(
         auth: reader.get("auth.mode", word(MODES)),
         large_body: reader.get("limits.large_body", large_body(false)),
     };
-    let is_table = |key: &&str| key.starts_with("route.") && key.matches('.').count() == 1;
-    let count = reader.keys().filter(is_table).count();
+    let count = reader.count_of_routes();
     let mut routes: Vec<Route> = Vec::new();
     routes.extend(top_level(reader, &defaults, count > 0));
     for number in 0..count {

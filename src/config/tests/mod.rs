@@ -200,7 +200,7 @@ fn names_to_which_browsers_send_no_fetch_metadata_are_warned_of() {
 fn a_reload_names_the_keys_that_changed() {
     let settings = |text: &str| {
         let layer = layers::from_file(Path::new("c.toml"), text).unwrap();
-        reader::Reader::new(vec![layer], Vec::new()).settings
+        Settings(reader::Reader::new(vec![layer], Vec::new()).settings)
     };
     let before = settings("stage = \"A\"\nlisten = [\"127.0.0.1:1\"]\n[limits]\nbody = \"1MiB\"\n");
     let same =

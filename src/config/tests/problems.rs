@@ -83,10 +83,8 @@ credentials = {iam_user_file = "u", iam_domain_file = "d"} => credentials.iam_pa
 credentials.b = {token_file = "t", iam_user_file = "u"} => credentials.b.token_file: expected either
 listen = [] => listen: expected an address
 listen = "" => listen: expected an address
-listen = ["127.0.0.1"] => expected an address
 admin = "" => expected an address
 admin = "x" => or "off"
-admin = "unix:run/x.sock" => absolute path
 admin = "https://127.0.0.1:8081" => or "off"
 admin = "127.0.0.1:8080" => callers use this address
 stage = "" => name of an environment
@@ -104,17 +102,14 @@ signing.unsigned = ["multipart"] => media types
 signing.unsigned = [1] => list of texts
 limits = {body = "2GiB", buffered = "4GiB"} => from "1B" to "1GiB"
 limits.body = 0 => expected a size
-limits.body = -1 => expected a size
 limits.buffered = "1MiB" => at least limits.body
 limits.connections = 0 => from 1 to 1048576
 limits.connections = 1.5 => from 1 to 1048576
 limits.header = "1KiB" => from "8KiB" to "1MiB"
 timeouts.connect = 5 => a time above zero
-timeouts.connect = "0s" => a time above zero
 timeouts.idle = "-1s" => a time above zero
 timeouts.idle = "25h" => up to a day
 timeouts.drain_delay = "-1s" => "0s" for none
-timeouts.drain_delay = 5 => "0s" for none
 pool.warm = -1 => pool.warm: expected a number from 0
 pool.http2 = "on" => pool.http2: expected "auto" or "off"
 access.browser = "yes" => access.browser: expected true or false
@@ -131,13 +126,11 @@ tls = {cert_file = "none.pem", key_file = "none.pem"} => the file does not exist
 upstream_tls.ca_file = "none.pem" => does not exist
 clock.correct = "yes" => true or false
 log.format = "xml" => expected "text" or "json"
-log.level = "" => "debug" or "trace"
 log.level = 3 => "debug" or "trace"
 route = [{path = "a", ROUTE}] => starts with "/"
 route = [{path = "/a?b", ROUTE}] => without query
 route = [{path = "/a"}] => route.upstream: the route needs this key
 route = [{ROUTE}] => route.path: the route needs this key
-route = [{path = "/", ROUTE}] => another route takes the same path
 route = [{path = "/%2F", ROUTE}] => another route takes the same path
 route = [{path = "/a%2Fb", ROUTE}, {path = "//a/%62", ROUTE}] => route.path: another route takes the same path
 route = [{path = "/a", upstream = "http://127.0.0.1:8080/x"}] => route.upstream: this is the proxy's own address
@@ -147,7 +140,6 @@ route = [{path = "/a", ROUTE, paths = ["/b"]}] => route.paths: expected paths
 route = [{path = "/a", ROUTE, paths = ["/ab"]}] => route.paths: expected paths
 route = [{path = "/a", ROUTE, paths = ["/a/../b"]}] => route.paths: expected paths
 route = [{path = "/a", ROUTE, paths = ["/a/*/b"]}] => route.paths: expected paths
-route = [{path = "/a", ROUTE, paths = ["/a*"]}] => route.paths: expected paths
 route = [{path = "/a", ROUTE, paths = ["/a?b"]}] => route.paths: expected paths
 "#;
 
