@@ -15,7 +15,7 @@ use http::{HeaderValue, Method, Version, request};
 use tokio::time::Instant;
 
 use super::caller::CallerConnection;
-use super::guard::Visitor;
+use super::guard::Admitted;
 use super::headers;
 use super::upload::Upload;
 use crate::telemetry::access::{self, Durations, End, Record};
@@ -99,10 +99,10 @@ impl RequestContext {
     }
 
     /// Sets who called, and by which name.
-    pub(super) fn called_by(&self, visitor: &Visitor<'_>) {
+    pub(super) fn called_by(&self, admitted: &Admitted<'_>) {
         let known = [
-            (&self.host, Some(visitor.host)),
-            (&self.origin, visitor.origin),
+            (&self.host, Some(admitted.host)),
+            (&self.origin, admitted.origin),
         ];
         for (cell, text) in known {
             if let Some(value) = text.and_then(|text| HeaderValue::from_str(text).ok()) {

@@ -1,7 +1,5 @@
-//! Web pages of listed origins (`access.origins`): what their browser has to be told.
-//!
-//! A browser shows a page no answer of another origin unless the answer says that it may, and before most
-//! requests it asks. It is told so here, for listed origins only.
+//! CORS for web pages of listed origins (`access.origins`): the preflight response, and the header that
+//! lets a page read a response. Other origins never get either.
 
 use bytes::Bytes;
 use http::header::{
@@ -17,15 +15,15 @@ use crate::error::Error;
 const REQUEST_PRIVATE_NETWORK: &str = "access-control-request-private-network";
 const ALLOW_PRIVATE_NETWORK: &str = "access-control-allow-private-network";
 
-/// How long a browser may keep the answer to its question, in seconds.
+/// How long a browser may cache a preflight response, in seconds.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
-/// Whether a request is a browser's question whether it may send another one.
+/// True if a browser asks for permission to send another request.
 pub(super) fn is_preflight(head: &request::Parts) -> bool {
     head.method == Method::OPTIONS && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// The answer to a browser's question.
+/// The response to a preflight from a listed origin.
 ///
 /// # Errors
 ///
@@ -35,9 +33,9 @@ pub(super) fn preflight(
     asked: &HeaderMap,
     origin: &HeaderValue,
 ) -> Result<Response<ResponseBody>, Error> {
-    let mut answer = Response::new(ResponseBody::whole(Bytes::new(), None));
-    *answer.status_mut() = StatusCode::NO_CONTENT;
-    let headers = answer.headers_mut();
+    let mut response = Response::new(ResponseBody::whole(Bytes::new(), None));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
     allow(headers, origin);
     let methods = HeaderValue::try_from(settings.methods.names());
     let methods = methods.map_err(|_| Error::Internal("a method is no header value"))?;
@@ -49,16 +47,11 @@ pub(super) fn preflight(
         headers.insert(ALLOW_PRIVATE_NETWORK, HeaderValue::from_static("true"));
     }
     headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
-    Ok(answer)
+    Ok(response)
 }
 
-/// Tells the browser that the page may see the answer.
+/// Lets pages of a listed origin read a response.
 pub(super) fn allow(headers: &mut HeaderMap, origin: &HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     headers.append(VARY, HeaderValue::from_static("origin"));
-}
-
-/// Whether a header of the gateway's would contradict what the browser is told here.
-pub(super) fn is_answered_here(name: &str) -> bool {
-    name == ACCESS_CONTROL_ALLOW_ORIGIN
 }

@@ -1,151 +1,107 @@
-//! `Location` in answers: an address at the upstream becomes the one by which the caller reaches the
-//! same thing here, or it would follow a redirect past the proxy, unsigned.
+//! `Location` in responses: an address at the upstream becomes the local address of the same thing.
+//! Otherwise the caller would follow a redirect past the proxy, unsigned.
+
+use http::uri::Authority;
 
 use crate::config::{Route, Scheme, UpstreamUrl};
 
-/// The local address of `location`; `None` if it does not point at the upstream of `route`.
-///
-/// `host` is the `Host` by which the caller called, and `is_secure` whether it did so over TLS.
-pub(super) fn local(location: &[u8], route: &Route, host: &str, is_secure: bool) -> Option<String> {
-    let text = str::from_utf8(location).ok()?;
-    // "//host/path" names a host without a scheme: it is not a path.
-    let is_path = text.starts_with('/') && !text.starts_with("//");
-    let rest = if is_path {
-        text
+/// The local address of `location`; `None` if it does not point at the upstream of `route`. The caller
+/// used the `Host` `host`, over TLS if `is_tls`.
+pub(super) fn local(location: &[u8], route: &Route, host: &str, is_tls: bool) -> Option<String> {
+    let location = str::from_utf8(location).ok()?;
+    // "//host/path" names a host without a scheme.
+    let is_path = location.starts_with('/') && !location.starts_with("//");
+    let path = if is_path {
+        location
     } else {
-        below_upstream(text, &route.upstream)?
+        path_at_upstream(location, &route.upstream)?
     };
-    let path = local_path(rest, route)?;
-    // Over a unix socket the caller may have called by no name.
-    let origin = if is_path || host.is_empty() {
-        String::new()
-    } else {
-        let scheme = if is_secure { "https" } else { "http" };
-        format!("{scheme}://{host}")
-    };
-    Some(format!("{origin}{path}"))
-}
-
-/// Path, query and fragment of an absolute URL, if it is at the upstream.
-fn below_upstream<'a>(url: &'a str, upstream: &UpstreamUrl) -> Option<&'a str> {
-    let (scheme, rest) = match url.split_once("//") {
-        Some(("", rest)) => (None, rest),
-        Some((scheme, rest)) => (Some(scheme), rest),
-        None => return None,
-    };
-    let own_scheme = match upstream.scheme {
-        Scheme::Http => "http:",
-        Scheme::Https => "https:",
-    };
-    if !scheme.is_none_or(|scheme| scheme.eq_ignore_ascii_case(own_scheme)) {
-        return None;
-    }
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    let authority: http::uri::Authority = authority.parse().ok()?;
-    let has_user = authority.as_str().contains('@');
-    let default_port = if upstream.scheme == Scheme::Http {
-        80
-    } else {
-        443
-    };
-    let same_host = authority
-        .host()
-        .trim_matches(['[', ']'])
-        .eq_ignore_ascii_case(&upstream.host);
-    let same_port = authority.port_u16().unwrap_or(default_port) == upstream.port;
-    (!has_user && same_host && same_port).then_some(path)
-}
-
-/// The local path of a path at the upstream; `None` if it is outside of what the route reaches.
-fn local_path(path: &str, route: &Route) -> Option<String> {
     let rest = path.strip_prefix(route.upstream.base_path.as_str())?;
     if !rest.is_empty() && !rest.starts_with(['/', '?', '#']) {
         return None;
     }
-    let local = format!("{}{rest}", route.prefix);
-    Some(if local.starts_with('/') {
-        local
+    let prefix = route.prefix.as_str();
+    let slash = if prefix.is_empty() && !rest.starts_with('/') {
+        "/"
     } else {
-        format!("/{local}")
-    })
+        ""
+    };
+    // Over a unix socket the `Host` may be empty.
+    let (scheme, host) = match is_tls {
+        _ if is_path || host.is_empty() => ("", ""),
+        true => ("https://", host),
+        false => ("http://", host),
+    };
+    Some([scheme, host, prefix, slash, rest].concat())
+}
+
+/// Path, query and fragment of a URL at the upstream.
+fn path_at_upstream<'a>(url: &'a str, upstream: &UpstreamUrl) -> Option<&'a str> {
+    let (own_scheme, default_port) = match upstream.scheme {
+        Scheme::Http => ("http:", 80),
+        Scheme::Https => ("https:", 443),
+    };
+    let (scheme, rest) = url.split_once("//")?;
+    if !scheme.is_empty() && !scheme.eq_ignore_ascii_case(own_scheme) {
+        return None;
+    }
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let authority: Authority = authority.parse().ok()?;
+    let host = authority.host().trim_matches(['[', ']']);
+    let is_upstream = host.eq_ignore_ascii_case(&upstream.host)
+        && authority.port_u16().unwrap_or(default_port) == upstream.port
+        && !authority.as_str().contains('@');
+    is_upstream.then_some(path)
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
-    use crate::config::{Auth, LargeBody};
-
-    fn rewritten(location: &str, prefix: &str, base_path: &str) -> Option<String> {
-        let upstream = UpstreamUrl {
-            scheme: Scheme::Https,
-            host: "gw.example".to_owned(),
-            port: 443,
-            authority: HeaderValue::from_static("gw.example"),
-            base_path: base_path.to_owned(),
-        };
-        let route = Route {
-            prefix: prefix.to_owned(),
-            upstream,
-            stage: HeaderValue::from_static("RELEASE"),
-            methods: None,
-            paths: None,
-            egress: None,
-            auth: Auth::default(),
-            large_body: LargeBody::Reject,
-        };
-        local(location.as_bytes(), &route, "localhost:8080", false)
-    }
+    use crate::config::with_upstream;
 
     #[test]
-    fn an_address_at_the_upstream_becomes_the_local_one() {
-        for location in [
-            "https://gw.example/v1/x/a?b#c",
-            "HTTPS://GW.example:443/v1/x/a?b#c",
-            "//gw.example/v1/x/a?b#c",
+    fn what_is_at_the_upstream_becomes_local_and_the_rest_stays() {
+        let local_url = Some("http://localhost:8080/flowers/a?b#c");
+        for (location, prefix, base_path, expected) in [
+            (
+                "https://gw.example/v1/x/a?b#c",
+                "/flowers",
+                "/v1/x",
+                local_url,
+            ),
+            (
+                "HTTPS://GW.example:443/v1/x/a?b#c",
+                "/flowers",
+                "/v1/x",
+                local_url,
+            ),
+            ("//gw.example/v1/x/a?b#c", "/flowers", "/v1/x", local_url),
+            ("https://gw.example", "", "", Some("http://localhost:8080/")),
+            (
+                "https://gw.example?a",
+                "",
+                "",
+                Some("http://localhost:8080/?a"),
+            ),
+            ("/v1/x/a", "/flowers", "/v1/x", Some("/flowers/a")),
+            ("/a", "", "", Some("/a")),
+            ("https://other.example/v1/x/a", "/flowers", "/v1/x", None),
+            ("http://gw.example/v1/x", "/flowers", "/v1/x", None),
+            ("https://gw.example:8443/v1/x", "/flowers", "/v1/x", None),
+            ("https://u@gw.example/v1/x", "/flowers", "/v1/x", None),
+            ("https://gw.example.evil/v1/x", "/flowers", "/v1/x", None),
+            ("/v1/xy", "/flowers", "/v1/x", None),
+            ("https://gw.example/v2", "/flowers", "/v1/x", None),
+            ("a/b", "/flowers", "/v1/x", None),
+            ("", "/flowers", "/v1/x", None),
+            ("mailto:a@b", "/flowers", "/v1/x", None),
         ] {
-            assert_eq!(
-                rewritten(location, "/flowers", "/v1/x").as_deref(),
-                Some("http://localhost:8080/flowers/a?b#c"),
-                "{location}"
-            );
-        }
-        assert_eq!(
-            rewritten("https://gw.example", "", "").as_deref(),
-            Some("http://localhost:8080/")
-        );
-        assert_eq!(
-            rewritten("https://gw.example?a", "", "").as_deref(),
-            Some("http://localhost:8080/?a")
-        );
-    }
-
-    #[test]
-    fn a_path_stays_a_path() {
-        assert_eq!(
-            rewritten("/v1/x/a", "/flowers", "/v1/x").as_deref(),
-            Some("/flowers/a")
-        );
-        assert_eq!(rewritten("/a", "", "").as_deref(), Some("/a"));
-    }
-
-    #[test]
-    fn what_is_elsewhere_stays_as_it_is() {
-        for location in [
-            "https://other.example/v1/x/a",
-            "http://gw.example/v1/x",
-            "https://gw.example:8443/v1/x",
-            "https://u@gw.example/v1/x",
-            "https://gw.example.evil/v1/x",
-            "/v1/xy",
-            "https://gw.example/v2",
-            "a/b",
-            "",
-            "mailto:a@b",
-        ] {
-            assert_eq!(rewritten(location, "/flowers", "/v1/x"), None, "{location}");
+            let config = with_upstream(&format!("https://gw.example{base_path}"));
+            let mut route = config.unwrap().routes.remove(0);
+            route.prefix = prefix.to_owned();
+            let found = local(location.as_bytes(), &route, "localhost:8080", false);
+            assert_eq!(found.as_deref(), expected, "{location}");
         }
     }
 }

@@ -13,14 +13,14 @@
 //! | who may call | `guard`, `cors`, `caller` |
 //! | which route, within which limits | `route`, `loop_detection` |
 //! | the head and body to send | `prepare`, `headers`, `body`, `upload`, `memory_budget` |
-//! | a connection, the signature, sending, again if need be | `retry`, `auth`, `credentials`, `key_breaker`, `refresh_backoff` |
+//! | a connection, the signature, sending, again if need be | `retry`, `auth`, `credentials`, `key_breaker` |
 //! | what the gateway answered | `gateway_reply`, `redact` |
 //! | the response to the caller | `relay`, `location`, `websocket`, `respond` |
 //!
 //! # What can go wrong
 //!
 //! A future of this module may be dropped at any await, when the caller goes away. Then the
-//! connection to the upstream is closed rather than reused, and the room in the [`MemoryBudget`] is
+//! connection to the upstream is closed rather than reused, and the room in the memory budget is
 //! given back.
 
 mod auth;
@@ -38,9 +38,8 @@ mod loop_detection;
 mod memory_budget;
 mod prepare;
 #[cfg(test)]
-mod properties;
+mod property_tests;
 mod redact;
-mod refresh_backoff;
 mod relay;
 mod respond;
 mod retry;
@@ -74,9 +73,8 @@ pub use caller::{BareAnswer, CallerConnection};
 use context::RequestContext;
 use credentials::CredentialsView;
 pub use credentials::RouteCredentials;
-use guard::ListenerKind;
+use guard::{ListenerKind, Purpose};
 pub use headers::pass_request;
-pub use memory_budget::{Full, MemoryBudget, Reservation};
 use prepare::Prepared;
 pub use respond::refused;
 pub(crate) use respond::{own_headers, serialize};
@@ -223,20 +221,18 @@ impl Pipeline {
         context: &Rc<RequestContext>,
     ) -> Result<Option<Response<ResponseBody>>, Error> {
         let guard = &self.settings.guard;
-        let listener = context.caller.listener();
-        let is_preflight = cors::is_preflight(head);
-        let checked = if is_preflight {
-            guard.check_page(listener, head)
+        let purpose = if cors::is_preflight(head) {
+            Purpose::Preflight
         } else {
-            guard.check(listener, head)
+            Purpose::Forward
         };
-        let visitor = checked.inspect_err(|_| context.caller.refused())?;
-        context.called_by(&visitor);
+        let checked = guard.check(purpose, context.caller.listener, head);
+        let admitted = checked.inspect_err(|_| context.caller.refused())?;
+        context.called_by(&admitted);
         match context.origin.get() {
-            Some(origin) if is_preflight => {
+            Some(origin) if purpose == Purpose::Preflight => {
                 cors::preflight(&self.settings, &head.headers, origin).map(Some)
             }
-            None if is_preflight => guard.check(listener, head).map(|_| None),
             _ => Ok(None),
         }
     }

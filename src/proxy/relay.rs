@@ -52,8 +52,7 @@ fn relayed_headers(settings: &Settings, routed: &Routed, reply: &GatewayReply) -
     headers::pass(&head.headers, &mut passed, |name| {
         let is_replaced = local.is_some() && name == LOCATION;
         let is_decoded = reply.is_decoded && name == CONTENT_ENCODING;
-        let is_answered_here = origin.is_some() && cors::is_answered_here(name);
-        headers::is_for_caller(name) && !is_replaced && !is_decoded && !is_answered_here
+        headers::is_for_caller(name) && !is_replaced && !is_decoded
     });
     redact::headers(reply.redactor.as_ref(), &mut passed);
     passed.extend(local.map(|local| (LOCATION, local)));
@@ -88,7 +87,7 @@ fn local_location(
     let location = headers::only(headers, &LOCATION)?;
     let (route, context) = (&settings.routes[routed.route], &routed.context);
     let host = context.host.get()?.to_str().ok()?;
-    let is_tls = context.caller.listener().is_tls();
+    let is_tls = context.caller.listener.is_tls();
     let local = location::local(location.as_bytes(), route, host, is_tls)?;
     HeaderValue::try_from(local).ok()
 }

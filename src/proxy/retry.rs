@@ -288,7 +288,7 @@ impl Attempts<'_> {
         };
         if !is_refused {
             if !self.may_refresh {
-                credentials.refresh_backoff(slot).helped();
+                credentials.refresh_helped(slot);
             }
             return false;
         }
@@ -301,10 +301,6 @@ impl Attempts<'_> {
         let (pipeline, slot) = (self.pipeline, prepared.routed.slot);
         let other = pipeline.credentials.usable(slot, Some(self.credential));
         let other = prepared.routed.context.queued(pin!(other)).await;
-        if other.is_err() {
-            let backoff = pipeline.settings.credentials.refresh_backoff(slot);
-            backoff.waited_in_vain(&self.credential.issued);
-        }
         other.is_ok()
     }
 

@@ -124,7 +124,7 @@ impl Settings {
     #[must_use]
     pub fn metrics(&self) -> String {
         let dropped = telemetry::dropped_lines() as f64;
-        let is_locked = f64::from(self.credentials.is_refusing());
+        let is_locked = f64::from(self.credentials.has_open_breaker());
         let mut samples = vec![
             Sample::new("apig_proxy_buffered_bytes", &[], self.budget.taken() as f64),
             Sample::new("apig_proxy_key_locked", &[], is_locked),
@@ -203,7 +203,7 @@ fn origins(routes: &[Route]) -> Vec<&Route> {
 #[cfg(test)]
 mod tests {
     use crate::config::with_upstream;
-    use crate::proxy::properties::settings_of;
+    use crate::proxy::property_tests::settings_of;
 
     #[test]
     fn a_reload_keeps_the_id_that_loops_are_noticed_by() {

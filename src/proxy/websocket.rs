@@ -45,9 +45,12 @@ pub(super) async fn switch(
     let gateway = connection.into_stream().await;
     let gateway = gateway.map_err(|error| Error::UpstreamReset(error.into(), Retry::Never))?;
     let tunnelled = Rc::clone(context);
-    context.caller.take_over(Box::new(move |stream, ahead| {
-        Box::pin(tunnel((stream, ahead), gateway, idle, tunnelled))
-    }));
+    context
+        .caller
+        .takeover
+        .replace(Some(Box::new(move |stream, ahead| {
+            Box::pin(tunnel((stream, ahead), gateway, idle, tunnelled))
+        })));
     Ok(answer)
 }
 

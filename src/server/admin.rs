@@ -42,7 +42,7 @@ use super::registry::{ConnectionLimits, Registry, Shutdown};
 use super::sockets::BoundSocket;
 use crate::config::{ActivatedSocket, AdminAddress, Config, Listen};
 use crate::error::Error;
-use crate::proxy::guard::Guard;
+use crate::proxy::guard::{Guard, Purpose};
 use crate::proxy::{
     BareAnswer, CallerConnection, ResponseBody, Settings, own_headers, refused, serialize,
 };
@@ -166,13 +166,12 @@ impl Admin {
         // `access` may have changed with a reload.
         let settings = self.settings.borrow();
         let guard = Guard::new(&settings.access, self.address.as_slice());
-        // Not the token: it is for requests that are signed.
-        let checked = if head.uri.path() == QUIT {
-            guard.check_admin_action(caller.listener(), head)
+        let purpose = if head.uri.path() == QUIT {
+            Purpose::AdminAction
         } else {
-            guard.check_probe(caller.listener(), head)
+            Purpose::AdminRead
         };
-        checked.map(drop)
+        guard.check(purpose, caller.listener, head).map(drop)
     }
 
     fn page(&self, head: &Parts, is_local: bool) -> Response<ResponseBody> {

@@ -148,14 +148,14 @@ impl Driver {
             // The caller has gone, or an answer broke off.
             Ok(Err(_)) => return self.close(CloseReason::Reset),
             Ok(Ok(())) => {
-                if let Some(takeover) = caller.takeover() {
+                if let Some(takeover) = caller.takeover.take() {
                     let _busy = InFlight::begin(&self.state);
                     if let Some(stream) = self.io.into_stream() {
                         takeover(stream, read_ahead).await;
                     }
                     return;
                 }
-                match (caller.refusals(), caller.request_is_read()) {
+                match (caller.refusals.get(), caller.request_is_read.get()) {
                     (0, true) => linger::COMPLETE,
                     (0, false) => linger::UNREAD_BODY,
                     _ => linger::REFUSED,
@@ -235,7 +235,7 @@ impl Driver {
 
     fn is_last_request(&self) -> bool {
         let state = &self.state;
-        if state.is_http2.get() && state.caller.refusals() >= MAX_REFUSALS {
+        if state.is_http2.get() && state.caller.refusals.get() >= MAX_REFUSALS {
             return true;
         }
         // A request that has begun to arrive is waited for, and a first one for a moment.
@@ -245,7 +245,7 @@ impl Driver {
 
     fn close(&self, reason: CloseReason) {
         self.state.registry.log_close(reason);
-        let is_until_close = self.state.caller.resets_on_close();
+        let is_until_close = self.state.caller.resets_on_close.get();
         // An answer that was not read to its end cannot be taken for complete then.
         if reason == CloseReason::WriteTimeout || (reason == CloseReason::Reset && is_until_close) {
             self.io.reset();

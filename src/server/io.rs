@@ -54,7 +54,6 @@ impl CallerIo {
         // Bytes came, but they may not be a whole head.
         let is_http2 = state.is_http2.get();
         state.enter(if is_http2 { Phase::Idle } else { Phase::Head });
-        state.caller.add_received(sniffed.len());
         Self(Rc::new(RefCell::new(Inner {
             stream,
             sniffed,
@@ -117,7 +116,6 @@ impl Inner {
     fn wrote(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         let was_blocked = self.state.write_blocked.replace(polled.is_pending());
         let written = ready!(polled)?;
-        self.state.caller.add_written(written);
         // HTTP/2 pings are written to a caller that reads no answers, too.
         if !self.state.is_http2.get() || was_blocked {
             self.state.make_progress();
@@ -181,7 +179,6 @@ impl AsyncRead for CallerIo {
         state.read_waits.set(polled.is_pending());
         ready!(polled)?;
         let count = room.filled().len() - before;
-        state.caller.add_received(count);
         if count == 0 && room.remaining() > 0 {
             this.is_at_end = true;
         } else if !state.is_http2.get() && state.phase() == Phase::Idle {
@@ -223,7 +220,7 @@ impl AsyncWrite for CallerIo {
             return Poll::Ready(Ok(length));
         }
         ready!(this.poll_write_out(cx))?;
-        if this.state.caller.resets_on_close() && !this.is_reset_on_close {
+        if this.state.caller.resets_on_close.get() && !this.is_reset_on_close {
             this.set_reset_on_close(true);
         }
         let polled = Pin::new(&mut this.stream).poll_write_vectored(cx, bytes);
@@ -241,7 +238,7 @@ impl AsyncWrite for CallerIo {
         }
         ready!(this.poll_write_out(cx))?;
         ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
-        if this.is_reset_on_close && !this.state.caller.resets_on_close() {
+        if this.is_reset_on_close && !this.state.caller.resets_on_close.get() {
             this.set_reset_on_close(false);
         }
         if this.state.phase() == Phase::Flushing {

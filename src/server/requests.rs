@@ -63,7 +63,10 @@ where
     B: Body,
 {
     let running = InFlight::begin(state).map(|in_flight| {
-        state.caller.request_begins(!request.body().is_end_stream());
+        state
+            .caller
+            .request_is_read
+            .set(request.body().is_end_stream());
         let (version, wants_body) = (request.version(), request.method() != Method::HEAD);
         let future = service.borrow_mut().call(request);
         (in_flight, version, wants_body, future)
@@ -77,7 +80,7 @@ where
         let is_until_close = finish_head(&mut response, version, caller) && wants_body;
         if is_until_close {
             // Until it is complete, it must not end in good order, not even when the process stops.
-            caller.reset_on_close();
+            caller.resets_on_close.set(true);
         }
         Ok(response.map(|body| TrackedBody {
             body,
@@ -99,7 +102,7 @@ fn finish_head<B: Body>(
     if version > Version::HTTP_11 || is_switch {
         return false;
     }
-    if caller.is_draining() {
+    if caller.draining.get() {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }
@@ -144,7 +147,7 @@ impl<B: Body> Body for TrackedBody<B> {
             Poll::Ready(Some(Err(_))) | Poll::Pending => false,
         };
         if is_complete && *this.is_until_close {
-            this.in_flight.state.caller.close_normally();
+            this.in_flight.state.caller.resets_on_close.set(false);
         }
         if let Poll::Ready(Some(Err(error))) = polled {
             // hyper drops what it has not written when it learns of an error. It gets a turn to write first,

@@ -145,15 +145,14 @@ impl BodyReader<'_> {
         let (context, limit) = (self.context, self.rules.limit);
         let reserved = self.budget.reserve(self.declared().unwrap_or(0));
         let reserved = context.queued(pin!(reserved)).await;
-        let mut reservation = reserved.map_err(|_| Error::Overloaded)?;
+        let mut reservation = reserved?;
         let mut buffer = buffer::Buffer::default();
         while let Some(data) = self.next().await? {
             let length = buffer.length() + data.len() as u64;
             if length > limit {
                 return Err(Error::BodyTooLarge { limit });
             }
-            let grown = context.queued(pin!(reservation.grow_to(length))).await;
-            grown.map_err(|_| Error::Overloaded)?;
+            context.queued(pin!(reservation.grow_to(length))).await?;
             see(&data);
             buffer.push(data);
         }

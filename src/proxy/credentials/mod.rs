@@ -1,12 +1,12 @@
-//! What each route shows, as it is at the moment.
+//! Route credentials: what authenticates the requests of each route.
 //!
-//! Secrets change while requests run. Each worker has its own copy of what is made of them, ready for
-//! use, and looks at every request whether there is a newer one, which costs reading a number. What is
-//! known of a key at the gateway is shared by all copies, and stays for as long as the key is the same.
+//! Credentials change while requests run. Each worker has a view of its own, with everything ready for
+//! use; a request only reads a version number to see whether there is a newer credential. The key
+//! breakers are shared by all workers.
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -15,16 +15,20 @@ use tokio::time::{Instant, timeout_at};
 
 use super::auth::RequestAuth;
 use super::key_breaker::KeyBreakers;
-use super::refresh_backoff::{Refresh, RefreshBackoff};
 use crate::clock::Moment;
 use crate::config::{Config, LargeBody};
-use crate::credentials::{Feed, FeedStatus, Issued, Kind, Need, Supply};
+use crate::credentials::{Feed, FeedStatus, Issued, Kind, Need, Secret, Supply};
 use crate::error::Error;
 
-/// How long a request waits for a secret when there is none that is good.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a request waits for a usable credential.
+const CREDENTIAL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Everything that the routes show, for all workers.
+/// The least time between two refreshes of a credential that the gateway refuses. A gateway may refuse
+/// every token, because the API takes none or they are of the wrong project; without the interval, each
+/// request would fetch a token from IAM, and its caller would wait for it.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The credentials of all routes, for all workers.
 #[derive(Debug)]
 pub struct RouteCredentials {
     slots: Vec<Slot>,
@@ -32,34 +36,32 @@ pub struct RouteCredentials {
     breakers: Arc<KeyBreakers>,
 }
 
-/// What a route shows: the numbers of its slots.
+/// The slots of a route.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RouteSlots {
-    /// For most requests.
     pub(super) main: usize,
-    /// For those whose body is too long to be signed.
+    /// For bodies that are too long to be signed.
     pub(super) token: Option<usize>,
 }
 
-/// One secret.
+/// One credential, which may be replaced at any time.
 #[derive(Debug)]
 struct Slot {
     feed: Arc<Feed>,
     project_id: Option<HeaderValue>,
-    /// What was made of the secret last.
-    made: Mutex<Option<Arc<UsableCredential>>>,
-    refresh_backoff: RefreshBackoff,
+    /// The refused credential that was refreshed last, and when, unless the refresh helped.
+    last_refresh: Mutex<Option<(Arc<Issued>, Moment)>>,
 }
 
-/// A secret, and what was made of it.
-#[derive(Clone, Debug)]
+/// A credential that is ready for use.
+#[derive(Debug)]
 pub(super) struct UsableCredential {
     pub(super) issued: Arc<Issued>,
     pub(super) auth: RequestAuth,
 }
 
 impl RouteCredentials {
-    /// What the routes of a configuration show, out of these supplies.
+    /// The credentials of the routes of a configuration.
     ///
     /// # Panics
     ///
@@ -69,8 +71,7 @@ impl RouteCredentials {
         let slot = |supply: &Supply| Slot {
             feed: Arc::clone(supply.feed()),
             project_id: config.credentials[supply.need.set].project_id.clone(),
-            made: Mutex::default(),
-            refresh_backoff: RefreshBackoff::default(),
+            last_refresh: Mutex::default(),
         };
         let find = |set, kind| {
             let need = Need { set, kind };
@@ -93,95 +94,66 @@ impl RouteCredentials {
         }
     }
 
-    /// Takes over what is known of keys at the gateway from what was used before.
+    /// Takes over the key breakers of the credentials that were used before.
     pub fn remember(&mut self, before: &Self) {
         self.breakers = Arc::clone(&before.breakers);
-        for slot in &self.slots {
-            let same = before.slots.iter().find(|old| {
-                let (old, new) = (old.feed.status(), slot.feed.status());
-                old.label == new.label && old.kind == new.kind
-            });
-            if let Some(old) = same {
-                let made = old.made().clone();
-                *slot.made() = made;
-            }
-        }
     }
 
     pub(super) fn of_route(&self, route: usize) -> RouteSlots {
         self.routes[route]
     }
 
-    /// How the secrets are.
+    /// The status of each credential.
     pub fn statuses(&self) -> impl Iterator<Item = FeedStatus> {
         self.slots.iter().map(|slot| slot.feed.status())
     }
 
-    /// Whether one of the keys is refused, so that the gateway does not lock it.
-    pub(super) fn is_refusing(&self) -> bool {
-        self.slots.iter().any(|slot| {
-            let made = slot.made();
-            let breaker = made.as_ref().and_then(|held| held.auth.breaker());
-            breaker.is_some_and(super::key_breaker::KeyBreaker::is_refusing)
+    /// True if the breaker of one of the keys is open.
+    pub(super) fn has_open_breaker(&self) -> bool {
+        let mut current = self.slots.iter().filter_map(|slot| slot.feed.current());
+        current.any(|issued| match &issued.secret {
+            Secret::Key(credentials) => self.breakers.key_breaker(credentials).is_open(),
+            Secret::Text(_) => false,
         })
     }
 
-    /// Asks for another secret than this one, which was refused. Whether there is hope for one.
-    pub(super) fn refused(&self, slot: usize, held: &UsableCredential) -> bool {
-        let slot = &self.slots[slot];
-        match slot.refresh_backoff.refused(&held.issued, Moment::now()) {
-            Refresh::Start => {
-                slot.feed.hurry();
-                true
-            }
-            Refresh::Wait => true,
-            Refresh::GiveUp => false,
-        }
-    }
-
-    /// What is known of refusals of a secret.
-    pub(super) fn refresh_backoff(&self, slot: usize) -> &RefreshBackoff {
-        &self.slots[slot].refresh_backoff
-    }
-}
-
-impl Slot {
-    /// What is made of a secret, which is done once for all workers.
-    fn make(&self, issued: &Arc<Issued>, breakers: &KeyBreakers) -> Option<Arc<UsableCredential>> {
-        let mut made = self.made();
-        if let Some(held) = made
-            .as_ref()
-            .filter(|held| Arc::ptr_eq(&held.issued, issued))
+    /// Refreshes a credential that the gateway refused. Returns true if another one may come soon.
+    pub(super) fn refused(&self, slot: usize, refused: &UsableCredential) -> bool {
+        let (slot, now) = (&self.slots[slot], Moment::now());
+        // Every change is a single step, so a panic elsewhere does no harm.
+        let mut last = slot
+            .last_refresh
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some((issued, at)) = &*last
+            && now.since(*at) < REFRESH_INTERVAL
         {
-            return Some(Arc::clone(held));
+            let is_waited_for = now.since(*at) < CREDENTIAL_TIMEOUT;
+            return is_waited_for && Arc::ptr_eq(issued, &refused.issued);
         }
-        let project_id = self.project_id.as_ref();
-        let auth = RequestAuth::new(self.feed.kind(), issued, project_id, breakers)?;
-        let held = Arc::new(UsableCredential {
-            issued: Arc::clone(issued),
-            auth,
-        });
-        *made = Some(Arc::clone(&held));
-        Some(held)
+        *last = Some((Arc::clone(&refused.issued), now));
+        slot.feed.hurry();
+        true
     }
 
-    fn made(&self) -> MutexGuard<'_, Option<Arc<UsableCredential>>> {
-        // Every change is a single step, so a panic elsewhere leaves nothing half-done.
-        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Records that the gateway accepted a refreshed credential. The next refusal refreshes it at once.
+    pub(super) fn refresh_helped(&self, slot: usize) {
+        let last = &self.slots[slot].last_refresh;
+        *last.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
-/// One worker's copies.
+/// The view of the route credentials of one worker.
 #[derive(Debug)]
 pub(super) struct CredentialsView {
     credentials: Arc<RouteCredentials>,
-    views: Vec<RefCell<View>>,
+    slots: Vec<RefCell<SlotView>>,
 }
 
 #[derive(Debug)]
-struct View {
+struct SlotView {
     receiver: watch::Receiver<Option<Arc<Issued>>>,
-    held: Option<Rc<UsableCredential>>,
+    usable: Option<Rc<UsableCredential>>,
 }
 
 impl CredentialsView {
@@ -189,32 +161,35 @@ impl CredentialsView {
         let view = |slot: &Slot| {
             let mut receiver = slot.feed.subscribe();
             receiver.mark_changed();
-            RefCell::new(View {
-                receiver,
-                held: None,
-            })
+            let usable = None;
+            RefCell::new(SlotView { receiver, usable })
         };
         Self {
-            views: credentials.slots.iter().map(view).collect(),
+            slots: credentials.slots.iter().map(view).collect(),
             credentials: Arc::clone(credentials),
         }
     }
 
-    /// What a slot shows at the moment, good or not.
+    /// The credential in a slot, expired or not.
     pub(super) fn current(&self, slot: usize) -> Option<Rc<UsableCredential>> {
-        let mut view = self.views[slot].borrow_mut();
+        let mut view = self.slots[slot].borrow_mut();
         if view.receiver.has_changed().unwrap_or(false) {
             let issued = view.receiver.borrow_and_update().clone();
-            let credentials = &self.credentials;
-            let held = issued
-                .and_then(|issued| credentials.slots[slot].make(&issued, &credentials.breakers));
-            view.held = held.map(|held| Rc::new(UsableCredential::clone(&held)));
+            let RouteCredentials {
+                slots, breakers, ..
+            } = &*self.credentials;
+            let Slot {
+                feed, project_id, ..
+            } = &slots[slot];
+            view.usable = issued.and_then(|issued| {
+                let auth = RequestAuth::new(feed.kind(), &issued, project_id.as_ref(), breakers)?;
+                Some(Rc::new(UsableCredential { issued, auth }))
+            });
         }
-        view.held.clone()
+        view.usable.clone()
     }
 
-    /// What a slot shows, if it is good and not the one that was `refused`; waits for it a moment if there
-    /// is none.
+    /// The credential in a slot, unless it is expired or the `refused` one. Waits for another one then.
     ///
     /// # Errors
     ///
@@ -228,25 +203,22 @@ impl CredentialsView {
         slot: usize,
         refused: Option<&UsableCredential>,
     ) -> Result<Rc<UsableCredential>, Error> {
-        let is_other = |held: &UsableCredential| {
-            refused.is_none_or(|refused| !Arc::ptr_eq(&held.issued, &refused.issued))
+        let is_usable = |current: &Rc<UsableCredential>| {
+            let is_refused =
+                refused.is_some_and(|refused| Arc::ptr_eq(&current.issued, &refused.issued));
+            !is_refused && current.issued.is_good_now()
         };
-        let usable = |held: &Rc<UsableCredential>| held.issued.is_good_now() && is_other(held);
-        if let Some(held) = self.current(slot).filter(usable) {
-            return Ok(held);
+        if let Some(usable) = self.current(slot).filter(is_usable) {
+            return Ok(usable);
         }
         if refused.is_none() {
             self.credentials.slots[slot].feed.hurry();
         }
-        let mut receiver = self.views[slot].borrow().receiver.clone();
-        let deadline = Instant::now() + PATIENCE;
-        while timeout_at(deadline, receiver.changed())
-            .await
-            .is_ok_and(|changed| changed.is_ok())
-        {
-            receiver.mark_unchanged();
-            if let Some(held) = self.current(slot).filter(usable) {
-                return Ok(held);
+        let mut receiver = self.slots[slot].borrow().receiver.clone();
+        let deadline = Instant::now() + CREDENTIAL_TIMEOUT;
+        while let Ok(Ok(())) = timeout_at(deadline, receiver.changed()).await {
+            if let Some(usable) = self.current(slot).filter(is_usable) {
+                return Ok(usable);
             }
         }
         Err(Error::NoCredentials)

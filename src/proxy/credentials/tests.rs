@@ -1,10 +1,10 @@
-//! Secrets that change, as a worker sees them.
+//! Credentials that change, as a worker sees them.
 
-use tokio::time::sleep;
+use tokio::time::{advance, sleep};
 
 use super::*;
 use crate::config::with_upstream;
-use crate::credentials::{Credentials, Origin, Secret};
+use crate::credentials::{Credentials, Origin};
 use crate::proxy::key_breaker::{KeyBreaker, SignatureOutcome};
 
 /// The one slot of these tests.
@@ -19,130 +19,121 @@ fn key(access_key: &str, secret: &str, token: Option<&str>) -> Issued {
     Issued::lasting(Secret::Key(credentials), Origin::Environment("A"))
 }
 
-fn ended() -> Issued {
+fn expired() -> Issued {
     Issued {
         lifetime: Some(Duration::ZERO),
-        ..key("ENDED", "secret", None)
+        ..key("EXPIRED", "secret", None)
     }
 }
 
-/// A worker's ring, and the feed that fills it.
-fn ring(first: Option<Issued>) -> (CredentialsView, Arc<Feed>) {
+/// The view of a worker, and the feed behind it.
+fn view(first: Issued) -> (CredentialsView, Arc<Feed>) {
     let config = with_upstream("https://gateway.example").unwrap();
-    let need = Need {
-        set: 0,
-        kind: Kind::Key,
-    };
-    let unused = Credentials {
-        access_key: "UNUSED".to_owned(),
-        secret_key: "unused".into(),
-        security_token: None,
+    let need = crate::credentials::needs(&config)[0];
+    let Secret::Key(unused) = key("UNUSED", "unused", None).secret else {
+        unreachable!("it is a key")
     };
     let supply = Supply::fixed(need, "default", &unused);
     let feed = Arc::clone(supply.feed());
-    feed.deliver(first.unwrap_or_else(ended));
+    feed.deliver(first);
     let credentials = Arc::new(RouteCredentials::new(&config, &[supply]));
     (CredentialsView::new(&credentials), feed)
 }
 
-fn access_key(held: &UsableCredential) -> &str {
-    held.auth.key().unwrap().access_key()
+fn access_key(view: &CredentialsView) -> String {
+    let current = view.current(SLOT).unwrap();
+    current.auth.key().unwrap().access_key().to_owned()
 }
 
-fn key_breaker(ring: &CredentialsView) -> Arc<KeyBreaker> {
-    let held = ring.current(SLOT).unwrap();
-    Arc::clone(&held.auth.key().unwrap().breaker)
+fn key_breaker(view: &CredentialsView) -> Arc<KeyBreaker> {
+    Arc::clone(&view.current(SLOT).unwrap().auth.key().unwrap().breaker)
 }
 
 #[tokio::test]
-async fn a_key_that_comes_again_keeps_what_is_known_of_it_at_the_gateway() {
-    let (ring, feed) = ring(Some(key("ONE", "secret", None)));
-    let known = key_breaker(&ring);
-    known
+async fn a_key_keeps_its_breaker_and_another_key_or_secret_has_its_own() {
+    let (view, feed) = view(key("ONE", "secret", None));
+    let first = key_breaker(&view);
+    first
         .permit()
         .await
         .unwrap()
         .settle(SignatureOutcome::Locked);
-    assert!(ring.credentials.is_refusing());
-    feed.deliver(key("ONE", "secret", None));
-    assert!(Arc::ptr_eq(&key_breaker(&ring), &known));
-    // The same key with a token of its own is the same for the lock.
-    feed.deliver(key("ONE", "secret", Some("token")));
-    assert!(Arc::ptr_eq(&key_breaker(&ring), &known));
-    assert!(ring.credentials.is_refusing());
-    assert!(key_breaker(&ring).permit().await.is_err());
-}
-
-#[tokio::test]
-async fn another_key_starts_afresh_and_so_does_a_corrected_secret() {
-    for other in [key("TWO", "secret", None), key("ONE", "corrected", None)] {
-        let (ring, feed) = ring(Some(key("ONE", "secret", None)));
-        let known = key_breaker(&ring);
-        known
-            .permit()
-            .await
-            .unwrap()
-            .settle(SignatureOutcome::Locked);
-        feed.deliver(other);
-        assert!(!Arc::ptr_eq(&key_breaker(&ring), &known));
-        assert!(key_breaker(&ring).permit().await.is_ok());
-        assert!(!ring.credentials.is_refusing());
+    // A token does not matter for the lock.
+    for token in [None, Some("token")] {
+        feed.deliver(key("ONE", "secret", token));
+        assert!(Arc::ptr_eq(&key_breaker(&view), &first));
+        assert!(view.credentials.has_open_breaker());
+        assert!(key_breaker(&view).permit().await.is_err());
+    }
+    for (access_key, secret) in [("TWO", "secret"), ("ONE", "corrected")] {
+        feed.deliver(key(access_key, secret, None));
+        assert!(
+            !view.credentials.has_open_breaker(),
+            "{access_key} {secret}"
+        );
+        assert!(
+            key_breaker(&view).permit().await.is_ok(),
+            "{access_key} {secret}"
+        );
     }
 }
 
 #[test]
-fn all_workers_share_what_is_known_of_a_key_and_see_a_new_one_at_once() {
-    let (ring, feed) = ring(Some(key("ONE", "secret", None)));
-    let other = CredentialsView::new(&ring.credentials);
-    assert!(Arc::ptr_eq(&key_breaker(&ring), &key_breaker(&other)));
+fn workers_and_reloads_share_breakers_and_see_a_new_key_at_once() {
+    let (first, feed) = view(key("ONE", "secret", None));
+    let second = CredentialsView::new(&first.credentials);
+    assert!(Arc::ptr_eq(&key_breaker(&first), &key_breaker(&second)));
     feed.deliver(key("TWO", "secret", None));
-    for ring in [&ring, &other] {
-        assert_eq!(access_key(&ring.current(SLOT).unwrap()), "TWO");
+    assert_eq!([&first, &second].map(access_key), ["TWO", "TWO"]);
+    assert!(Arc::ptr_eq(&key_breaker(&first), &key_breaker(&second)));
+
+    let (mut reloaded, _feed) = view(key("TWO", "secret", None));
+    let credentials = Arc::get_mut(&mut reloaded.credentials).unwrap();
+    credentials.remember(&first.credentials);
+    assert!(Arc::ptr_eq(&key_breaker(&reloaded), &key_breaker(&first)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_waits_three_seconds_for_a_key_that_is_neither_expired_nor_refused() {
+    let (view, feed) = view(expired());
+    let mut refused = None;
+    for next in ["ONE", "TWO"] {
+        let start = Instant::now();
+        let usable = view.usable(SLOT, refused.as_deref()).await;
+        assert!(matches!(usable, Err(Error::NoCredentials)));
+        assert_eq!(start.elapsed(), CREDENTIAL_TIMEOUT);
+
+        let start = Instant::now();
+        let delivers = async {
+            sleep(Duration::from_secs(1)).await;
+            feed.deliver(expired());
+            sleep(Duration::from_secs(1)).await;
+            feed.deliver(key(next, "secret", None));
+        };
+        let (usable, ()) = tokio::join!(view.usable(SLOT, refused.as_deref()), delivers);
+        assert_eq!(start.elapsed(), Duration::from_secs(2));
+        assert_eq!(access_key(&view), next);
+        refused = Some(usable.unwrap());
     }
-    assert!(Arc::ptr_eq(&key_breaker(&ring), &key_breaker(&other)));
-}
-
-#[test]
-fn a_keyring_takes_over_what_an_earlier_one_knew() {
-    let (ring, _feed) = ring(Some(key("ONE", "secret", None)));
-    let known = key_breaker(&ring);
-    let (later, _later_feed) = self::ring(Some(key("ONE", "secret", None)));
-    let mut later = later;
-    let credentials = Arc::get_mut(&mut later.credentials).unwrap();
-    credentials.remember(&ring.credentials);
-    assert!(Arc::ptr_eq(&key_breaker(&later), &known));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_waits_three_seconds_for_a_key() {
-    let (ring, feed) = ring(None);
-    let started = Instant::now();
-    let refused = ring.usable(SLOT, None).await;
-    assert!(matches!(refused, Err(Error::NoCredentials)));
-    assert_eq!(started.elapsed(), PATIENCE);
-
-    let started = Instant::now();
-    let given = async {
-        // One that has ended already does not help.
-        sleep(Duration::from_secs(1)).await;
-        feed.deliver(ended());
-        sleep(Duration::from_secs(1)).await;
-        feed.deliver(key("ONE", "secret", None));
+async fn a_refresh_is_started_once_a_minute_unless_it_helped() {
+    let (view, feed) = view(key("ONE", "secret", None));
+    let refused = |view: &CredentialsView| {
+        let current = view.current(SLOT).unwrap();
+        view.credentials.refused(SLOT, &current)
     };
-    let (held, ()) = tokio::join!(ring.usable(SLOT, None), given);
-    assert_eq!(access_key(&held.unwrap()), "ONE");
-    assert_eq!(started.elapsed(), Duration::from_secs(2));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_key_that_was_refused_is_not_what_is_waited_for() {
-    let (ring, feed) = ring(Some(key("ONE", "secret", None)));
-    let refused = ring.usable(SLOT, None).await.unwrap();
-    assert!(ring.usable(SLOT, Some(&refused)).await.is_err());
-    let given = async {
-        sleep(Duration::from_secs(1)).await;
-        feed.deliver(key("TWO", "secret", None));
-    };
-    let (other, ()) = tokio::join!(ring.usable(SLOT, Some(&refused)), given);
-    assert_eq!(access_key(&other.unwrap()), "TWO");
+    // The others wait for the same refresh, but not for long.
+    assert!(refused(&view) && refused(&view));
+    advance(CREDENTIAL_TIMEOUT).await;
+    assert!(!refused(&view));
+    feed.deliver(key("TWO", "secret", None));
+    assert!(!refused(&view));
+    advance(REFRESH_INTERVAL - CREDENTIAL_TIMEOUT).await;
+    assert!(refused(&view));
+    feed.deliver(key("THREE", "secret", None));
+    assert!(!refused(&view));
+    view.credentials.refresh_helped(SLOT);
+    assert!(refused(&view));
 }

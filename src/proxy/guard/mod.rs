@@ -1,20 +1,18 @@
-//! Who may use the port. Whoever reaches it can have requests signed, so it is checked before anything else.
+//! The guard decides which requests are served. A request that it lets through is signed, so it runs
+//! before anything else, on every method.
 //!
-//! Programs on this machine reach the port by a loopback name. A web page in somebody's browser may
-//! reach it too: by a name of its own that resolves to this machine (DNS rebinding), across origins, or
-//! by making the browser fetch or open an address. `Host` gives the first away, `Origin` the second, and
-//! the fetch metadata of browsers (`Sec-Fetch-Site`, `Sec-Purpose`) the third.
+//! Programs on this machine call the proxy by a loopback name. A web page in a local browser can reach
+//! the port too: by DNS rebinding, across origins, or by a link, form or prefetch.
 //!
 //! | step | checks |
 //! |---|---|
-//! | `host` | exactly one `Host`, and it is one of the proxy's names |
-//! | `origin` | `Origin` is listed in `access.origins`, or the proxy's own |
-//! | `browser` | a request of a browser is of a kind that is served |
-//! | here | the caller token |
+//! | `host` | there is exactly one `Host`, and it is a name of the proxy: stops DNS rebinding |
+//! | `page_origin` | `Origin` is listed in `access.origins` or is the proxy's own: stops other pages |
+//! | `browser` | fetch metadata (`Sec-Fetch-Site`, `Sec-Purpose`): stops links, forms and prefetches |
+//! | `has_token` | the caller token |
 
 mod browser;
 mod host;
-mod origin;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -24,10 +22,11 @@ use http::{HeaderMap, HeaderName, request};
 use crate::config::{Access, CallerToken};
 use crate::error::{Error, OriginRefusal};
 use crate::proxy::headers;
-use browser::{BrowserAccess, Marks};
-use origin::PageOrigin;
 
-/// What kind of listener a request reached.
+/// The header in which callers send their token.
+const TOKEN: HeaderName = HeaderName::from_static("x-apig-proxy-token");
+
+/// The kind of listener that a request reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenerKind {
     /// Plain HTTP over TCP.
@@ -39,190 +38,136 @@ pub enum ListenerKind {
 }
 
 impl ListenerKind {
-    /// Whether requests are encrypted.
+    /// True if requests are encrypted.
     #[must_use]
     pub fn is_tls(self) -> bool {
         self == Self::Tls
     }
 }
 
-/// Decides who may use the port.
+/// What a request asks for, which decides who may send it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A response of the gateway.
+    Forward,
+    /// Permission for a web page to send a request (CORS preflight). Browsers send no token with it.
+    Preflight,
+    /// Health or metrics at the admin listener. A person may open them in a browser.
+    AdminRead,
+    /// A change at the admin listener. No browser may send it.
+    AdminAction,
+}
+
+/// A request that the guard let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admitted<'r> {
+    /// The `Host` that the caller used.
+    pub host: &'r str,
+    /// The listed origin of the calling web page, in the spelling of the configuration.
+    pub origin: Option<&'r str>,
+}
+
+/// The access rules of one listener.
 #[derive(Clone, Debug)]
 pub struct Guard {
-    /// Names by which the proxy may be called: lower case, no port, IPv6 addresses in brackets.
+    /// Names of the proxy: no port, IPv6 addresses in brackets.
     hosts: Vec<String>,
     origins: Vec<String>,
     token: Option<CallerToken>,
-    /// Which requests of browsers the proxy serves.
-    browsers: BrowserAccess,
-    /// Whether it was bound to any address.
+    serves_browsers: bool,
+    /// True if the listener is bound to `0.0.0.0` or `[::]`.
     is_any_address: bool,
 }
 
-/// The header in which callers send their token.
-const TOKEN: HeaderName = HeaderName::from_static("x-apig-proxy-token");
-
-/// The rules of one listener, for one request.
-struct Rules {
-    browsers: BrowserAccess,
-    /// Whether any address counts as one of the proxy's names.
-    takes_any_address: bool,
+/// The origin of the web page that sent a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PageOrigin<'g> {
+    Absent,
+    /// An origin of `access.origins`.
+    Listed(&'g str),
+    /// The proxy itself.
+    Own,
 }
 
 impl Guard {
-    /// A guard for these bound addresses.
+    /// A guard for a listener on these bound addresses.
     #[must_use]
     pub fn new(access: &Access, bound: &[SocketAddr]) -> Self {
-        let mut hosts: Vec<String> = ["localhost", "127.0.0.1", "[::1]"]
-            .map(str::to_owned)
-            .to_vec();
-        // "Any address" is nobody's name: browsers take it for this machine.
-        let named = bound
+        let own = ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned);
+        let (any, named): (Vec<IpAddr>, Vec<IpAddr>) = bound
             .iter()
-            .filter(|address| !address.ip().is_unspecified());
-        hosts.extend(named.map(|address| match address.ip() {
+            .map(SocketAddr::ip)
+            .partition(IpAddr::is_unspecified);
+        let named = named.into_iter().map(|ip| match ip {
             IpAddr::V4(ip) => ip.to_string(),
             IpAddr::V6(ip) => format!("[{ip}]"),
-        }));
-        hosts.extend(access.hosts.iter().cloned());
-        hosts.sort_unstable();
-        hosts.dedup();
+        });
+        let configured = access.hosts.iter().cloned();
         Self {
-            hosts,
+            hosts: own.into_iter().chain(named).chain(configured).collect(),
             origins: access.origins.clone(),
             token: access.token.clone(),
-            browsers: if access.browser {
-                BrowserAccess::OwnPages
-            } else {
-                BrowserAccess::Denied
-            },
-            is_any_address: bound.iter().any(|address| address.ip().is_unspecified()),
+            serves_browsers: access.browser,
+            is_any_address: !any.is_empty(),
         }
     }
 
-    /// Lets a request through, or says why not.
+    /// Checks whether a request is served.
     ///
     /// # Errors
     ///
-    /// As [`Self::check_page`], and [`Error::TokenRequired`].
+    /// [`Error::BadHost`], [`Error::HostNotAllowed`], [`Error::OriginNotAllowed`] or
+    /// [`Error::TokenRequired`]; [`Error::BadRequest`] for a target whose authority is not the `Host`.
     pub fn check<'r>(
         &'r self,
+        purpose: Purpose,
         listener: ListenerKind,
         head: &'r request::Parts,
-    ) -> Result<Visitor<'r>, Error> {
-        let visitor = self.check_page(listener, head)?;
-        if self.token.is_some() && !self.has_token(&head.headers) {
+    ) -> Result<Admitted<'r>, Error> {
+        let (host, name) = host::of_request(head, listener)?;
+        if !self.allows_host(name, purpose, listener) {
+            let host = host.as_bytes().into();
+            return Err(Error::HostNotAllowed { host });
+        }
+        let origin = match self.page_origin(&head.headers, listener, host)? {
+            PageOrigin::Listed(origin) => Some(origin),
+            origin => {
+                let sends_metadata = host::receives_fetch_metadata(name, listener);
+                self.check_browser(purpose, head, origin, sends_metadata)?;
+                None
+            }
+        };
+        let is_exempt = match purpose {
+            Purpose::Forward => false,
+            Purpose::Preflight => origin.is_some(),
+            Purpose::AdminRead | Purpose::AdminAction => true,
+        };
+        if self.token.is_some() && !is_exempt && !self.has_token(&head.headers) {
             return Err(Error::TokenRequired);
         }
-        Ok(visitor)
+        Ok(Admitted { host, origin })
     }
 
-    /// Checks all but the token, which a browser that asks whether it may send a request cannot have.
+    /// "Any address" is never a name of the proxy, because browsers take it for this machine.
     ///
-    /// # Errors
-    ///
-    /// [`Error::BadHost`], [`Error::HostNotAllowed`] or [`Error::OriginNotAllowed`], and
-    /// [`Error::BadRequest`] for a target whose authority is not the `Host`.
-    pub fn check_page<'r>(
-        &'r self,
-        listener: ListenerKind,
-        head: &'r request::Parts,
-    ) -> Result<Visitor<'r>, Error> {
-        let rules = Rules {
-            browsers: self.browsers,
-            takes_any_address: false,
-        };
-        self.check_by(&rules, listener, head)
+    /// The kubelet and Prometheus call a pod by an address that the configuration cannot know, so every
+    /// address is valid for reading the admin listener if it is bound to any address. This admits no page
+    /// of another origin: its browser sends the name that the page was loaded by.
+    fn allows_host(&self, name: &str, purpose: Purpose, listener: ListenerKind) -> bool {
+        let takes_any_address = self.is_any_address && purpose == Purpose::AdminRead;
+        // No browser reaches a unix socket, so the name proves nothing there.
+        let is_own = |host: &String| host.eq_ignore_ascii_case(name);
+        listener == ListenerKind::Unix
+            || self.hosts.iter().any(is_own)
+            || (takes_any_address && host::is_address(name))
     }
 
-    /// Checks a request to the admin listener that changes nothing. A person may open it in a browser. If it
-    /// was bound to any address, it may be called by any.
-    ///
-    /// The kubelet and Prometheus call a pod by its address, which nobody knows when the configuration is
-    /// written. A page of another origin cannot be among them: its browser sends the name that the page
-    /// was loaded by, and a name that was made to point here is a name all the same.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::check_page`].
-    pub fn check_probe<'r>(
-        &'r self,
-        listener: ListenerKind,
-        head: &'r request::Parts,
-    ) -> Result<Visitor<'r>, Error> {
-        let rules = Rules {
-            browsers: BrowserAccess::AdminPages,
-            takes_any_address: self.is_any_address,
-        };
-        self.check_by(&rules, listener, head)
-    }
-
-    /// Checks a request to the admin listener that changes something: never one of a browser.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::check_page`].
-    pub fn check_admin_action<'r>(
-        &'r self,
-        listener: ListenerKind,
-        head: &'r request::Parts,
-    ) -> Result<Visitor<'r>, Error> {
-        let rules = Rules {
-            browsers: BrowserAccess::AdminDenied,
-            takes_any_address: false,
-        };
-        self.check_by(&rules, listener, head)
-    }
-
-    /// Checks all but whether the token is there.
-    fn check_by<'r>(
-        &'r self,
-        rules: &Rules,
-        listener: ListenerKind,
-        head: &'r request::Parts,
-    ) -> Result<Visitor<'r>, Error> {
-        let headers = &head.headers;
-        let (host, name) = host::of_request(head, listener)?;
-        // No browser reaches a unix socket, so that a name proves nothing there.
-        let is_allowed = listener == ListenerKind::Unix
-            || self.is_own_name(name)
-            || (rules.takes_any_address && host::is_address(name));
-        if !is_allowed {
-            return Err(Error::HostNotAllowed {
-                host: host.as_bytes().into(),
-            });
-        }
-        let marks = Marks::of(headers);
-        let origin = self.page_origin(headers, listener, host)?;
-        if let PageOrigin::Listed(origin) = origin {
-            return Ok(Visitor {
-                host,
-                origin: Some(origin),
-            });
-        }
-        if origin == PageOrigin::Own {
-            rules.browsers.check_own_origin(&marks)?;
-        }
-        let is_trustworthy = listener.is_tls() || host::is_trustworthy(name);
-        let refusal = rules.browsers.check(&marks, &head.method, is_trustworthy);
-        // No page can know the token. It is compared only if something depends on it.
-        refusal.or_else(|refusal| self.has_token(headers).then_some(()).ok_or(refusal))?;
-        Ok(Visitor { host, origin: None })
-    }
-
-    fn is_own_name(&self, name: &str) -> bool {
-        let mut hosts = self.hosts.iter();
-        hosts.any(|allowed| allowed.eq_ignore_ascii_case(name))
-    }
-
-    /// Whether the right token is shown.
     fn has_token(&self, headers: &HeaderMap) -> bool {
-        let token = self.token.as_ref();
-        let sent = headers::only(headers, &TOKEN);
-        token.is_some_and(|token| sent.is_some_and(|sent| token.is(sent.as_bytes())))
+        let token = self.token.as_ref().zip(headers::only(headers, &TOKEN));
+        token.is_some_and(|(token, sent)| token.is(sent.as_bytes()))
     }
 
-    /// The origin of the web page that sent the request.
+    /// The origin of the calling web page. Of several `Origin` values the least trusted one counts.
     fn page_origin(
         &self,
         headers: &HeaderMap,
@@ -232,12 +177,11 @@ impl Guard {
         let mut found = PageOrigin::Absent;
         for value in headers.get_all(ORIGIN) {
             let value = value.as_bytes();
-            let same = |listed: &&String| listed.as_bytes().eq_ignore_ascii_case(value);
-            // Of several values the least trusted one counts.
-            found = match self.origins.iter().find(same) {
+            let mut origins = self.origins.iter();
+            found = match origins.find(|listed| listed.as_bytes().eq_ignore_ascii_case(value)) {
                 Some(_) if found == PageOrigin::Own => found,
                 Some(listed) => PageOrigin::Listed(listed),
-                None if origin::is_own(value, listener, host) => PageOrigin::Own,
+                None if is_own_origin(value, listener, host) => PageOrigin::Own,
                 None => return Err(OriginRefusal::ForeignOrigin.with(value)),
             };
         }
@@ -245,13 +189,21 @@ impl Guard {
     }
 }
 
-/// Who was let through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Visitor<'r> {
-    /// The `Host` by which the proxy was called.
-    pub host: &'r str,
-    /// The origin of the web page that calls, as the configuration spells it.
-    pub origin: Option<&'r str>,
+/// True if an origin has the scheme of the listener and the authority of `host`. The `Host` must be
+/// checked before, because a page with a rebound name sends its own name as both.
+fn is_own_origin(origin: &[u8], listener: ListenerKind, host: &str) -> bool {
+    let (scheme, default_port) = if listener.is_tls() {
+        (b"https://".as_slice(), b":443".as_slice())
+    } else {
+        (b"http://".as_slice(), b":80".as_slice())
+    };
+    let Some((start, authority)) = origin.split_at_checked(scheme.len()) else {
+        return false;
+    };
+    // Browsers leave the default port out of both; other clients may not.
+    let [host, authority] = [host.as_bytes(), authority]
+        .map(|authority| authority.strip_suffix(default_port).unwrap_or(authority));
+    start.eq_ignore_ascii_case(scheme) && !host.is_empty() && authority.eq_ignore_ascii_case(host)
 }
 
 #[cfg(test)]

@@ -1,24 +1,26 @@
 //! The key circuit breaker: keeps the gateway from locking an access key.
 //!
 //! More than five signature failures in a row lock an access key for five minutes (APIG FAQ on
-//! APIG.0301), for everybody who uses it. So after three the proxy refuses requests itself, and lets single
-//! ones through to find out whether anything has changed, ever more rarely.
+//! APIG.0301), for everybody who uses it. So after three failures the breaker opens: the proxy refuses
+//! requests itself, and sends single probes, ever more rarely.
 //!
-//! A breaker belongs to the access key, because the gateway counts by that: [`KeyBreakers`] shares it between
-//! all routes, gateways and sets of credentials. Trust belongs to the key with its secret, so a set with a
-//! wrong secret does not profit from one with the right secret. A corrected secret is tried at once, within
-//! the five refusals that the access key has.
+//! The breaker belongs to the access key, because the gateway counts by that: all routes, gateways and sets
+//! of credentials share it. Trust belongs to the key with its secret, so a set with a wrong secret does not
+//! profit from one with the right secret. A corrected secret is tried at once, within the five refusals of
+//! the access key.
 //!
-//! Requests are not sent one after the other, so a wrong key could fail many times at once. As long as
-//! it is not known that the key is good, only as many requests are under way as may fail, and never more than
-//! five refusals in a row can come of them, whatever is refused: the signature or its date. The others wait
-//! for an outcome: three seconds for room among the three, since the first request after a start may be a
-//! slow one, and [`PROBE`] for room among the five. A gateway that takes longer than that to refuse a
-//! signature is not known, and neither can requests be called back that were under way when a key which was
-//! good began to be refused.
+//! Requests are concurrent, so a wrong key could fail many times at once. While a key is not trusted, only
+//! as many requests are in flight as may fail, and never more than five refusals in a row can come of them,
+//! whatever is refused: the signature or its date. The others wait for an outcome.
+//!
+//! # What can go wrong
+//!
+//! A gateway that takes longer than [`PROBE_TIMEOUT`] to refuse a signature can see more than five. So can
+//! one that begins to refuse a trusted key while requests are in flight: they cannot be called back.
 
 mod registry;
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -29,68 +31,34 @@ use tokio::time::{Instant, timeout};
 use crate::error::Error;
 pub(super) use registry::KeyBreakers;
 
-/// Failures in a row after which requests are refused. The gateway allows five.
-const FAILURES: u32 = 3;
+/// Rejected signatures in a row that open the breaker.
+const MAX_FAILURES: u32 = 3;
 
 /// Refusals in a row, of any kind, that an access key never exceeds while requests are admitted.
-const MOST_REFUSALS: u32 = 5;
+const MAX_REFUSALS: u32 = 5;
 
-/// How long a request waits to know whether the key is good.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a request waits for room among [`MAX_FAILURES`]. The first request after a start may be slow.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How far apart requests are let through that have waited for too long.
-const GAP: Duration = Duration::from_millis(200);
+/// The interval between requests that are admitted after [`ROOM_TIMEOUT`].
+const OVERDUE_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How long the outcome of a single request is waited for until another one is let through.
-const PROBE: Duration = Duration::from_secs(30);
+/// How long a request waits for room among [`MAX_REFUSALS`], and until a probe is replaced by another one.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long requests are refused before one is let through: at first a minute, then twice as long each
-/// time, up to an hour. So no five minutes, which is how long the gateway's own lock lasts, see more than five
-/// failures.
-const PAUSE: Duration = Duration::from_secs(60);
-const LONGEST: Duration = Duration::from_secs(60 * 60);
+/// How long the open breaker refuses requests before a probe. The pause doubles after each failed probe, so
+/// no five minutes, the length of the gateway's own lock, see more than five failures.
+const FIRST_PAUSE: Duration = Duration::from_secs(60);
+const MAX_PAUSE: Duration = Duration::from_secs(60 * 60);
 
-/// What is known of one key with its secret, over all workers.
-#[derive(Debug, Default)]
-pub(super) struct KeyBreaker {
-    /// Whether the last signature that was judged was right.
-    is_proven: AtomicBool,
-    breaker: Arc<AccessKeyBreaker>,
-}
-
-/// The circuit breaker of one access key, whatever its secret.
-#[derive(Debug, Default)]
-struct AccessKeyBreaker {
-    state: Mutex<State>,
-    changed: Notify,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// Failures in a row, of the current secret.
-    failures: u32,
-    /// Refusals of any kind since the gateway last accepted a signature of the access key.
-    refusals: u32,
-    /// Requests under way whose outcome is waited for.
-    under_way: u32,
-    /// Until when requests are refused, once there were too many failures.
-    refuses_until: Option<Instant>,
-    /// For how long they are refused the next time.
-    pause: Duration,
-    /// Since when a request is under way that is to tell whether the key is good again.
-    probing_since: Option<Instant>,
-    /// When a request was last let through that had waited for too long.
-    let_through: Option<Instant>,
-}
-
-/// What an answer says of the signature.
+/// What a response says of the signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SignatureOutcome {
-    /// It was right.
+    /// It was accepted.
     Accepted,
-    /// It was refused.
+    /// It was rejected.
     Rejected,
-    /// Its date was refused, and has been corrected. The gateway may count that as well.
+    /// Its date was rejected, and has been corrected. The gateway may count that as well.
     Redated,
     /// The gateway has locked the key.
     Locked,
@@ -98,186 +66,210 @@ pub(super) enum SignatureOutcome {
     Unknown,
 }
 
-/// Leave to send a signed request. What becomes of it has to be told; if it is not, it is unknown.
+/// The breaker of one access key with its secret, over all workers.
+#[derive(Debug, Default)]
+pub(super) struct KeyBreaker {
+    access_key: String,
+    secret_digest: [u8; 32],
+    /// The last known outcome of this secret was an accepted signature.
+    is_trusted: AtomicBool,
+    shared: Arc<AccessKey>,
+}
+
+/// What all secrets of an access key share.
+#[derive(Debug, Default)]
+struct AccessKey {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Rejected signatures in a row, of the current secret.
+    failures: u32,
+    /// Refusals of any kind since the last accepted signature.
+    refusals: u32,
+    /// Counted requests without an outcome.
+    in_flight: u32,
+    /// The breaker is open, and until then sends no probe.
+    open_until: Option<Instant>,
+    /// The last pause of the open breaker.
+    pause: Duration,
+    /// The start of the probe that is in flight.
+    probing_since: Option<Instant>,
+    /// The last time that a request was admitted because it had waited too long.
+    last_overdue: Option<Instant>,
+}
+
+/// A permit to send one signed request. Dropping it without an outcome counts as unknown.
 #[derive(Debug)]
 pub(super) struct Permit<'a> {
     key_breaker: &'a KeyBreaker,
-    kind: Kind,
-    verdict: SignatureOutcome,
+    kind: PermitKind,
+    outcome: SignatureOutcome,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// The key was known to be good.
+enum PermitKind {
+    /// The key is trusted.
     Trusted,
-    /// It was not known.
+    /// The key is not trusted, so the request counts as in flight.
     Counted,
-    /// It is sent to find out whether the key is good again.
+    /// The breaker is open.
     Probe,
 }
 
 impl KeyBreaker {
-    /// Leave to send a request.
+    /// Acquires a permit to send a request, once it can do no harm to the key.
     ///
     /// # Errors
     ///
-    /// [`Error::KeyLocked`] if the gateway would lock the key.
+    /// [`Error::KeyLocked`] if the breaker is open.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future changes nothing.
     pub(super) async fn permit(&self) -> Result<Permit<'_>, Error> {
-        if self.is_proven.load(Ordering::Acquire) {
-            return Ok(self.pass(Kind::Trusted));
+        if self.is_trusted.load(Ordering::Acquire) {
+            return Ok(self.grant(PermitKind::Trusted));
         }
         let start = Instant::now();
         loop {
-            let changed = self.breaker.changed.notified();
-            tokio::pin!(changed);
-            // Registered before the state is looked at, so that no change is missed.
+            let mut changed = pin!(self.shared.changed.notified());
+            // Registered before the state is read, so that no change is missed.
             changed.as_mut().enable();
             let waited = start.elapsed();
-            if let Some(kind) = self.enter(Instant::now(), waited)? {
-                return Ok(self.pass(kind));
+            if let Some(kind) = self.admit(Instant::now(), waited)? {
+                return Ok(self.grant(kind));
             }
-            let until_overdue = PATIENCE.saturating_sub(waited);
-            let pause = if until_overdue.is_zero() {
-                GAP
-            } else {
-                until_overdue
+            let pause = match ROOM_TIMEOUT.saturating_sub(waited) {
+                Duration::ZERO => OVERDUE_INTERVAL,
+                rest => rest,
             };
             let _ = timeout(pause, changed).await;
         }
     }
 
-    /// Whether requests are refused, but for the one that is sent now and then.
-    pub(super) fn is_refusing(&self) -> bool {
-        self.breaker.state().refuses_until.is_some()
+    /// True if the breaker is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.shared.state().open_until.is_some()
     }
 
-    fn pass(&self, kind: Kind) -> Permit<'_> {
+    fn grant(&self, kind: PermitKind) -> Permit<'_> {
         Permit {
             key_breaker: self,
             kind,
-            verdict: SignatureOutcome::Unknown,
+            outcome: SignatureOutcome::Unknown,
         }
     }
 
-    /// How a request may be sent now that has `waited` this long; `None` if it has to wait.
-    fn enter(&self, now: Instant, waited: Duration) -> Result<Option<Kind>, Error> {
-        if self.is_proven.load(Ordering::Acquire) {
-            return Ok(Some(Kind::Trusted));
+    /// Admits a request that has waited this long; `None` if it has to wait.
+    fn admit(&self, now: Instant, waited: Duration) -> Result<Option<PermitKind>, Error> {
+        if self.is_trusted.load(Ordering::Acquire) {
+            return Ok(Some(PermitKind::Trusted));
         }
-        let mut state = self.breaker.state();
-        if let Some(until) = state.refuses_until {
-            let is_probing = state.probing_since.is_some_and(|since| now - since < PROBE);
-            if now < until || is_probing {
+        let mut state = self.shared.state();
+        if let Some(until) = state.open_until {
+            let probe = state.probing_since;
+            if now < until || probe.is_some_and(|since| now - since < PROBE_TIMEOUT) {
                 let retry_after = until.saturating_duration_since(now);
-                return Err(Error::KeyLocked {
-                    retry_after: retry_after.max(Duration::from_secs(1)),
-                });
+                let retry_after = retry_after.max(Duration::from_secs(1));
+                return Err(Error::KeyLocked { retry_after });
             }
             state.probing_since = Some(now);
-            return Ok(Some(Kind::Probe));
+            return Ok(Some(PermitKind::Probe));
         }
-        // All that are under way may be refused.
-        let is_safe = state.under_way + state.refusals < MOST_REFUSALS;
-        let is_overdue = waited >= if is_safe { PATIENCE } else { PROBE };
-        let is_next = state.let_through.is_none_or(|last| now - last >= GAP);
-        let has_room = is_safe && state.under_way + state.failures < FAILURES;
-        if has_room || (is_overdue && is_next) {
-            if !has_room {
-                state.let_through = Some(now);
+        // All requests in flight may be refused.
+        let is_safe = state.in_flight + state.refusals < MAX_REFUSALS;
+        let has_room = is_safe && state.in_flight + state.failures < MAX_FAILURES;
+        if !has_room {
+            let is_overdue = waited >= if is_safe { ROOM_TIMEOUT } else { PROBE_TIMEOUT };
+            let last = state.last_overdue;
+            if !is_overdue || last.is_some_and(|last| now - last < OVERDUE_INTERVAL) {
+                return Ok(None);
             }
-            state.under_way += 1;
-            return Ok(Some(Kind::Counted));
+            state.last_overdue = Some(now);
         }
-        Ok(None)
+        state.in_flight += 1;
+        Ok(Some(PermitKind::Counted))
     }
 
-    fn settle(&self, kind: Kind, verdict: SignatureOutcome, now: Instant) {
-        let mut state = self.breaker.state();
+    fn settle(&self, kind: PermitKind, outcome: SignatureOutcome, now: Instant) {
+        let mut state = self.shared.state();
         match kind {
-            Kind::Trusted => {}
-            Kind::Counted => state.under_way -= 1,
-            Kind::Probe => state.probing_since = None,
+            PermitKind::Trusted => {}
+            PermitKind::Counted => state.in_flight -= 1,
+            PermitKind::Probe => state.probing_since = None,
         }
-        match verdict {
-            SignatureOutcome::Accepted => state.right(),
-            SignatureOutcome::Rejected => state.wrong(1, kind, now),
-            SignatureOutcome::Redated => state.redated(kind, now),
-            // Of a key that was good a moment ago, one answer is not believed: a service behind the gateway
-            // could say anything.
-            SignatureOutcome::Locked if kind == Kind::Trusted => state.wrong(1, kind, now),
-            SignatureOutcome::Locked => state.wrong(FAILURES, kind, now),
-            SignatureOutcome::Unknown => {}
-        }
-        match verdict {
-            SignatureOutcome::Accepted => self.is_proven.store(true, Ordering::Release),
-            SignatureOutcome::Rejected | SignatureOutcome::Redated | SignatureOutcome::Locked => {
-                self.is_proven.store(false, Ordering::Release);
+        let is_trusted = kind == PermitKind::Trusted;
+        match outcome {
+            SignatureOutcome::Accepted => state.close(),
+            SignatureOutcome::Rejected => state.reject(1),
+            // One such answer for a trusted key is not believed: it may come from a service behind the
+            // gateway, which could say anything.
+            SignatureOutcome::Locked => state.reject(if is_trusted { 1 } else { MAX_FAILURES }),
+            // When the clock jumps under a trusted key, all requests in flight are refused at once. One
+            // more has to show that the corrected date is accepted.
+            SignatureOutcome::Redated if is_trusted && state.refusals + 1 >= MAX_REFUSALS => {
+                state.refusals = state.refusals.max(MAX_REFUSALS - 1);
             }
+            SignatureOutcome::Redated => state.refusals += 1,
             SignatureOutcome::Unknown => {}
+        }
+        if outcome != SignatureOutcome::Unknown {
+            let is_accepted = outcome == SignatureOutcome::Accepted;
+            self.is_trusted.store(is_accepted, Ordering::Release);
+            state.open_if_due(kind, now);
         }
         drop(state);
-        self.breaker.changed.notify_waiters();
+        self.shared.changed.notify_waiters();
     }
 }
 
-impl AccessKeyBreaker {
+impl AccessKey {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Every change leaves it whole, so a panic elsewhere does no harm.
+        // Every change leaves it consistent, so a panic elsewhere does no harm.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    fn right(&mut self) {
-        if self.refuses_until.is_some() {
+    fn close(&mut self) {
+        if self.open_until.is_some() {
             tracing::info!("the gateway accepts signatures of the key again");
         }
-        self.failures = 0;
         self.refusals = 0;
-        self.refuses_until = None;
+        self.reset();
+    }
+
+    fn reject(&mut self, count: u32) {
+        self.failures += count;
+        self.refusals += count;
+    }
+
+    /// Closes the breaker for a new secret, if the access key has refusals left.
+    fn try_new_secret(&mut self) {
+        if self.refusals < MAX_REFUSALS {
+            self.reset();
+        }
+    }
+
+    fn reset(&mut self) {
+        self.failures = 0;
+        self.open_until = None;
+        self.probing_since = None;
         self.pause = Duration::ZERO;
     }
 
-    fn wrong(&mut self, count: u32, kind: Kind, now: Instant) {
-        self.failures = self.failures.saturating_add(count);
-        self.refusals = self.refusals.saturating_add(count);
-        self.open_if_due(kind, now);
-    }
-
-    fn redated(&mut self, kind: Kind, now: Instant) {
-        let refusals = self.refusals.saturating_add(1);
-        // When the clock jumps under a good key, all requests under way are refused at once. One more has
-        // to show that the corrected date is accepted.
-        self.refusals = match kind {
-            Kind::Trusted => refusals.min(MOST_REFUSALS - 1).max(self.refusals),
-            Kind::Counted | Kind::Probe => refusals,
-        };
-        self.open_if_due(kind, now);
-    }
-
-    /// Another secret for the same access key is tried at once, if the access key has refusals left.
-    fn try_new_secret(&mut self) {
-        if self.refusals < MOST_REFUSALS {
-            self.failures = 0;
-            self.refuses_until = None;
-            self.probing_since = None;
-            self.pause = Duration::ZERO;
-        }
-    }
-
-    fn open_if_due(&mut self, kind: Kind, now: Instant) {
-        let is_due = self.failures >= FAILURES || self.refusals >= MOST_REFUSALS;
-        // Those that were under way when it began say nothing new.
-        let is_known = self.refuses_until.is_some() && kind != Kind::Probe;
+    fn open_if_due(&mut self, kind: PermitKind, now: Instant) {
+        let is_due = self.failures >= MAX_FAILURES || self.refusals >= MAX_REFUSALS;
+        // Requests that were in flight when the breaker opened say nothing new.
+        let is_known = self.open_until.is_some() && kind != PermitKind::Probe;
         if !is_due || is_known {
             return;
         }
-        self.pause = (self.pause * 2).clamp(PAUSE, LONGEST);
-        self.refuses_until = Some(now + self.pause);
+        self.pause = (self.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE);
+        self.open_until = Some(now + self.pause);
         tracing::error!(
             seconds = self.pause.as_secs(),
             "the gateway refused {} signatures of this key in a row and would lock it; requests are answered \
@@ -289,23 +281,20 @@ impl State {
 }
 
 impl Permit<'_> {
-    /// Tells what became of the request.
-    pub(super) fn settle(mut self, verdict: SignatureOutcome) {
-        self.verdict = verdict;
+    /// Gives the permit back, with the outcome of the request.
+    pub(super) fn settle(mut self, outcome: SignatureOutcome) {
+        self.outcome = outcome;
     }
 }
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        let says_nothing = matches!(
-            self.verdict,
-            SignatureOutcome::Accepted | SignatureOutcome::Unknown
-        );
-        if self.kind == Kind::Trusted && says_nothing {
-            return;
+        let says_nothing = [SignatureOutcome::Accepted, SignatureOutcome::Unknown];
+        // The usual case takes no lock.
+        if self.kind != PermitKind::Trusted || !says_nothing.contains(&self.outcome) {
+            self.key_breaker
+                .settle(self.kind, self.outcome, Instant::now());
         }
-        self.key_breaker
-            .settle(self.kind, self.verdict, Instant::now());
     }
 }
 

@@ -1,306 +1,232 @@
-//! How the lock is kept away, on paused time.
+//! How the breaker keeps a key from being locked, on paused time.
 
+use SignatureOutcome::{Accepted, Locked, Redated, Rejected, Unknown};
 use futures_util::FutureExt;
 use tokio::time::advance;
 
+use super::registry::MAX_UNUSED;
 use super::*;
 use crate::credentials::Credentials;
 
-async fn sent(key_breaker: &KeyBreaker, verdict: SignatureOutcome) -> bool {
-    match key_breaker.permit().await {
-        Ok(pass) => {
-            pass.settle(verdict);
-            true
+/// How many of this many requests are sent one after the other, each with this outcome.
+async fn send(count: u32, key_breaker: &KeyBreaker, outcome: SignatureOutcome) -> u32 {
+    let mut sent = 0;
+    for _ in 0..count {
+        match key_breaker.permit().await {
+            Ok(permit) => {
+                permit.settle(outcome);
+                sent += 1;
+            }
+            Err(error) => assert_eq!(error.answer().code, "key_locked"),
         }
-        Err(error) => {
-            assert_eq!(error.answer().code, "key_locked");
-            false
-        }
+    }
+    sent
+}
+
+/// Permits of requests that are in flight.
+async fn permits(count: usize, key_breaker: &KeyBreaker) -> Vec<Permit<'_>> {
+    let mut permits = Vec::new();
+    for _ in 0..count {
+        permits.push(key_breaker.permit().await.unwrap());
+    }
+    permits
+}
+
+fn settle(permits: Vec<Permit<'_>>, outcome: SignatureOutcome) {
+    permits
+        .into_iter()
+        .for_each(|permit| permit.settle(outcome));
+}
+
+fn key(breakers: &KeyBreakers, access_key: &str, secret: &str) -> Arc<KeyBreaker> {
+    breakers.key_breaker(&Credentials {
+        access_key: access_key.to_owned(),
+        secret_key: secret.into(),
+        security_token: None,
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_three_failures_nothing_is_sent_but_probes_ever_more_rarely() {
+    let key_breaker = KeyBreaker::default();
+    assert_eq!(send(1000, &key_breaker, Rejected).await, 3);
+    for pause in [60, 120, 240] {
+        advance(Duration::from_secs(pause - 1)).await;
+        assert_eq!(send(10, &key_breaker, Rejected).await, 0, "{pause}");
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(send(10, &key_breaker, Rejected).await, 1, "{pause}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_three_failures_nothing_is_sent_but_single_requests_ever_more_rarely() {
+async fn an_accepted_signature_resets_the_count_and_closes_the_breaker() {
     let key_breaker = KeyBreaker::default();
-    let mut failures = 0;
-    for _ in 0..1000 {
-        failures += u32::from(sent(&key_breaker, SignatureOutcome::Rejected).await);
+    for outcome in [Rejected, Rejected, Unknown, Accepted].repeat(10) {
+        assert_eq!(send(1, &key_breaker, outcome).await, 1);
     }
-    assert_eq!(failures, 3);
-    for (pause, expected) in [(59, 3), (1, 4), (119, 4), (1, 5), (239, 5)] {
-        advance(Duration::from_secs(pause)).await;
-        for _ in 0..10 {
-            failures += u32::from(sent(&key_breaker, SignatureOutcome::Rejected).await);
-        }
-        assert_eq!(failures, expected, "{pause}");
-    }
+    assert_eq!(send(10, &key_breaker, Rejected).await, 3);
+    assert_eq!(send(1, &key_breaker, Accepted).await, 0);
+    advance(FIRST_PAUSE).await;
+    assert_eq!(send(10, &key_breaker, Accepted).await, 10);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_success_resets_the_count() {
+async fn a_lock_of_the_gateway_counts_at_once_and_an_unknown_outcome_not_at_all() {
     let key_breaker = KeyBreaker::default();
-    for _ in 0..10 {
-        assert!(sent(&key_breaker, SignatureOutcome::Rejected).await);
-        assert!(sent(&key_breaker, SignatureOutcome::Rejected).await);
-        assert!(sent(&key_breaker, SignatureOutcome::Unknown).await);
-        assert!(sent(&key_breaker, SignatureOutcome::Accepted).await);
-    }
-    for _ in 0..3 {
-        assert!(sent(&key_breaker, SignatureOutcome::Rejected).await);
-    }
-    assert!(!sent(&key_breaker, SignatureOutcome::Accepted).await);
-    advance(PAUSE).await;
-    assert!(sent(&key_breaker, SignatureOutcome::Accepted).await);
-    assert!(sent(&key_breaker, SignatureOutcome::Accepted).await);
+    assert_eq!(send(100, &key_breaker, Unknown).await, 100);
+    assert_eq!(send(10, &key_breaker, Locked).await, 1);
+    advance(FIRST_PAUSE).await;
+    // A probe with an unknown outcome is followed by another one.
+    assert_eq!(send(1, &key_breaker, Unknown).await, 1);
+    assert_eq!(send(1, &key_breaker, Accepted).await, 1);
+    // One such answer for a trusted key is not believed.
+    assert_eq!(send(1, &key_breaker, Locked).await, 1);
+    assert_eq!(send(1, &key_breaker, Accepted).await, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lock_of_the_gateway_s_counts_at_once_and_an_unknown_outcome_not_at_all() {
+async fn while_a_key_is_not_trusted_no_more_requests_are_in_flight_than_may_fail() {
     let key_breaker = KeyBreaker::default();
-    for _ in 0..100 {
-        assert!(sent(&key_breaker, SignatureOutcome::Unknown).await);
-    }
-    assert!(sent(&key_breaker, SignatureOutcome::Locked).await);
-    assert!(!sent(&key_breaker, SignatureOutcome::Accepted).await);
-    advance(PAUSE).await;
-    // A probe without an outcome leaves the next one its place.
-    assert!(sent(&key_breaker, SignatureOutcome::Unknown).await);
-    assert!(sent(&key_breaker, SignatureOutcome::Accepted).await);
-}
-
-#[tokio::test(start_paused = true)]
-async fn while_nothing_is_known_of_the_key_no_more_are_under_way_than_may_fail() {
-    let key_breaker = KeyBreaker::default();
-    let first: Vec<Permit<'_>> = [
-        key_breaker.permit().await,
-        key_breaker.permit().await,
-        key_breaker.permit().await,
-    ]
-    .into_iter()
-    .map(Result::unwrap)
-    .collect();
-    let mut waiting = std::pin::pin!(key_breaker.permit());
-    assert!(waiting.as_mut().now_or_never().is_none());
+    let first = permits(3, &key_breaker).await;
+    let mut waiting = pin!(key_breaker.permit());
     advance(Duration::from_secs(1)).await;
     assert!(waiting.as_mut().now_or_never().is_none());
-    first
-        .into_iter()
-        .for_each(|pass| pass.settle(SignatureOutcome::Rejected));
+    settle(first, Rejected);
     assert!(waiting.await.is_err());
 
-    // It does not wait for ever, and not at all once the key is known to be good.
+    // A request waits for a limited time, and no longer than until the key is trusted.
     let key_breaker = KeyBreaker::default();
-    let slow = [
-        key_breaker.permit().await,
-        key_breaker.permit().await,
-        key_breaker.permit().await,
-    ];
+    let slow = permits(3, &key_breaker).await;
     let start = Instant::now();
-    let later = key_breaker.permit().await.unwrap();
-    assert_eq!(start.elapsed(), PATIENCE);
-    later.settle(SignatureOutcome::Accepted);
-    assert!(key_breaker.permit().await.is_ok());
-    assert_eq!(start.elapsed(), PATIENCE);
+    let late = key_breaker.permit().await.unwrap();
+    assert_eq!(start.elapsed(), ROOM_TIMEOUT);
+    late.settle(Accepted);
+    assert_eq!(permits(9, &key_breaker).await.len(), 9);
+    assert_eq!(start.elapsed(), ROOM_TIMEOUT);
     drop(slow);
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_that_were_under_way_when_the_lock_began_do_not_make_it_longer() {
+async fn overdue_requests_are_admitted_one_after_the_other() {
     let key_breaker = KeyBreaker::default();
-    assert!(sent(&key_breaker, SignatureOutcome::Accepted).await);
-    for verdict in [SignatureOutcome::Rejected, SignatureOutcome::Locked] {
-        let mut passes = Vec::new();
-        for _ in 0..20 {
-            passes.push(key_breaker.permit().await.unwrap());
-        }
-        passes.into_iter().for_each(|pass| pass.settle(verdict));
-        assert!(key_breaker.permit().await.is_err());
-        advance(PAUSE).await;
-        assert!(sent(&key_breaker, SignatureOutcome::Accepted).await);
-    }
-    // One answer alone, of a key that was good a moment ago, locks nobody out.
-    assert!(sent(&key_breaker, SignatureOutcome::Locked).await);
-    assert!(sent(&key_breaker, SignatureOutcome::Accepted).await);
+    let _slow = permits(3, &key_breaker).await;
+    let start = Instant::now();
+    let admitted = async || {
+        let permit = key_breaker.permit().await.unwrap();
+        (permit, start.elapsed())
+    };
+    let (one, two, three) = tokio::join!(admitted(), admitted(), admitted());
+    let mut times = [one.1, two.1, three.1];
+    times.sort();
+    assert_eq!(times[0], ROOM_TIMEOUT);
+    assert!(times[1] >= times[0] + OVERDUE_INTERVAL, "{times:?}");
+    assert!(times[2] >= times[1] + OVERDUE_INTERVAL, "{times:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_single_request_that_hangs_makes_room_for_another_one() {
+async fn requests_in_flight_when_the_breaker_opens_do_not_make_the_pause_longer() {
     let key_breaker = KeyBreaker::default();
-    for _ in 0..3 {
-        assert!(sent(&key_breaker, SignatureOutcome::Rejected).await);
+    send(1, &key_breaker, Accepted).await;
+    for outcome in [Rejected, Locked] {
+        settle(permits(20, &key_breaker).await, outcome);
+        assert!(key_breaker.permit().await.is_err());
+        advance(FIRST_PAUSE).await;
+        assert_eq!(send(1, &key_breaker, Accepted).await, 1);
     }
-    advance(PAUSE).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_hangs_is_followed_by_another_one() {
+    let key_breaker = KeyBreaker::default();
+    send(3, &key_breaker, Rejected).await;
+    advance(FIRST_PAUSE).await;
     let hangs = key_breaker.permit().await.unwrap();
     assert!(key_breaker.permit().await.is_err());
-    advance(PROBE).await;
-    assert!(sent(&key_breaker, SignatureOutcome::Accepted).await);
+    advance(PROBE_TIMEOUT).await;
+    assert_eq!(send(1, &key_breaker, Accepted).await, 1);
     drop(hangs);
-    assert!(sent(&key_breaker, SignatureOutcome::Accepted).await);
-}
-
-#[tokio::test(start_paused = true)]
-async fn those_that_have_waited_for_too_long_follow_one_after_the_other() {
-    let key_breaker = KeyBreaker::default();
-    let mut slow = Vec::new();
-    for _ in 0..3 {
-        slow.push(key_breaker.permit().await.unwrap());
-    }
-    let start = Instant::now();
-    let admit = || async {
-        key_breaker
-            .permit()
-            .await
-            .map(|pass| (pass, start.elapsed()))
-    };
-    let (one, two, three) = tokio::join!(admit(), admit(), admit());
-    let mut times = [one, two, three].map(|admitted| admitted.unwrap().1);
-    times.sort();
-    assert_eq!(times[0], PATIENCE);
-    assert!(
-        times[1] >= PATIENCE + GAP && times[2] >= times[1] + GAP,
-        "{times:?}"
-    );
-}
-
-fn credentials(access_key: &str, secret: &str) -> Credentials {
-    Credentials {
-        access_key: access_key.to_owned(),
-        secret_key: secret.into(),
-        security_token: None,
-    }
-}
-
-/// How many of so many requests were sent, each with this outcome.
-async fn sent_of(count: u32, key_breaker: &KeyBreaker, verdict: SignatureOutcome) -> u32 {
-    let mut passed = 0;
-    for _ in 0..count {
-        passed += u32::from(sent(key_breaker, verdict).await);
-    }
-    passed
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_access_key_has_one_breaker_and_never_more_than_five_refusals() {
-    let breakers = KeyBreakers::default();
-    let of = |access_key, secret| breakers.key_breaker(&credentials(access_key, secret));
-    let (first, again) = (of("ONE", "a"), of("ONE", "a"));
-    assert!(Arc::ptr_eq(&first, &again));
-    assert_eq!(sent_of(2, &first, SignatureOutcome::Rejected).await, 2);
-    assert_eq!(sent_of(10, &again, SignatureOutcome::Rejected).await, 1);
-    // Another access key is not concerned.
-    assert_eq!(
-        sent_of(1, &of("TWO", "a"), SignatureOutcome::Accepted).await,
-        1
-    );
-    // A corrected secret is tried at once, but the access key has two refusals left only.
-    let corrected = of("ONE", "b");
-    assert_eq!(sent_of(10, &corrected, SignatureOutcome::Rejected).await, 2);
-    assert_eq!(
-        sent_of(10, &of("ONE", "c"), SignatureOutcome::Rejected).await,
-        0
-    );
-    advance(PAUSE).await;
-    let third = of("ONE", "c");
-    assert_eq!(sent_of(10, &third, SignatureOutcome::Accepted).await, 10);
-    // The proof is one of the access key's; the first secret has its own way to go.
-    assert_eq!(sent_of(10, &first, SignatureOutcome::Rejected).await, 3);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_set_with_a_wrong_secret_is_not_trusted_because_another_has_the_right_one() {
-    let breakers = KeyBreakers::default();
-    let right = breakers.key_breaker(&credentials("ONE", "right"));
-    let wrong = breakers.key_breaker(&credentials("ONE", "wrong"));
-    assert!(sent(&right, SignatureOutcome::Accepted).await);
-    let mut under_way = Vec::new();
-    for _ in 0..3 {
-        under_way.push(wrong.permit().await.unwrap());
-    }
-    let mut waiting = std::pin::pin!(wrong.permit());
-    assert!(waiting.as_mut().now_or_never().is_none());
-    under_way
-        .into_iter()
-        .for_each(|pass| pass.settle(SignatureOutcome::Rejected));
-    assert!(waiting.await.is_err());
-    // It goes on with the right one.
-    assert!(sent(&right, SignatureOutcome::Accepted).await);
-}
-
-#[tokio::test(start_paused = true)]
-async fn refused_dates_count_towards_the_five_and_not_towards_the_three() {
-    let key_breaker = KeyBreaker::default();
-    assert_eq!(
-        sent_of(10, &key_breaker, SignatureOutcome::Redated).await,
-        5
-    );
-    assert!(key_breaker.is_refusing());
-
-    let key_breaker = KeyBreaker::default();
-    assert_eq!(sent_of(3, &key_breaker, SignatureOutcome::Redated).await, 3);
-    assert_eq!(
-        sent_of(10, &key_breaker, SignatureOutcome::Rejected).await,
-        2
-    );
-
-    // When the clock jumps under a good key, all requests under way are refused at once.
-    let key_breaker = KeyBreaker::default();
-    assert!(sent(&key_breaker, SignatureOutcome::Accepted).await);
-    let mut passes = Vec::new();
-    for _ in 0..20 {
-        passes.push(key_breaker.permit().await.unwrap());
-    }
-    passes
-        .into_iter()
-        .for_each(|pass| pass.settle(SignatureOutcome::Redated));
-    assert!(!key_breaker.is_refusing());
-    assert!(sent(&key_breaker, SignatureOutcome::Accepted).await);
-    assert_eq!(
-        sent_of(10, &key_breaker, SignatureOutcome::Redated).await,
-        5
-    );
+    assert_eq!(send(1, &key_breaker, Accepted).await, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn slow_refusals_are_five_at_most() {
     let key_breaker = KeyBreaker::default();
-    let admit = || key_breaker.permit();
-    let mut under_way = Vec::new();
-    for _ in 0..5 {
-        under_way.push(admit().await.unwrap());
-    }
+    let in_flight = permits(5, &key_breaker).await;
     let start = Instant::now();
-    let mut sixth = std::pin::pin!(admit());
-    advance(PROBE - Duration::from_secs(1)).await;
+    let mut sixth = pin!(key_breaker.permit());
+    advance(PROBE_TIMEOUT - Duration::from_secs(1)).await;
     assert!(sixth.as_mut().now_or_never().is_none());
-    under_way
-        .into_iter()
-        .for_each(|pass| pass.settle(SignatureOutcome::Rejected));
+    settle(in_flight, Rejected);
     assert!(sixth.await.is_err());
-    assert!(start.elapsed() < PROBE);
+    assert!(start.elapsed() < PROBE_TIMEOUT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_dates_count_towards_the_five_and_not_towards_the_three() {
+    let key_breaker = KeyBreaker::default();
+    assert_eq!(send(10, &key_breaker, Redated).await, 5);
+    assert!(key_breaker.is_open());
+
+    let key_breaker = KeyBreaker::default();
+    assert_eq!(send(3, &key_breaker, Redated).await, 3);
+    assert_eq!(send(10, &key_breaker, Rejected).await, 2);
+
+    // When the clock jumps under a trusted key, all requests in flight are refused at once.
+    let key_breaker = KeyBreaker::default();
+    send(1, &key_breaker, Accepted).await;
+    settle(permits(20, &key_breaker).await, Redated);
+    assert!(!key_breaker.is_open());
+    assert_eq!(send(1, &key_breaker, Accepted).await, 1);
+    assert_eq!(send(10, &key_breaker, Redated).await, 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_access_key_has_one_breaker_and_never_more_than_five_refusals() {
+    let breakers = KeyBreakers::default();
+    let (first, again) = (key(&breakers, "ONE", "a"), key(&breakers, "ONE", "a"));
+    assert!(Arc::ptr_eq(&first, &again));
+    assert_eq!(send(2, &first, Rejected).await, 2);
+    assert_eq!(send(10, &again, Rejected).await, 1);
+    assert_eq!(send(1, &key(&breakers, "TWO", "a"), Accepted).await, 1);
+    // A corrected secret is tried at once, but the access key has only two refusals left.
+    let corrected = key(&breakers, "ONE", "b");
+    assert_eq!(send(10, &corrected, Rejected).await, 2);
+    let third = key(&breakers, "ONE", "c");
+    assert_eq!(send(10, &third, Rejected).await, 0);
+    advance(FIRST_PAUSE).await;
+    assert_eq!(send(10, &third, Accepted).await, 10);
+    // The breaker is closed for all secrets, but the first one is not trusted.
+    assert_eq!(send(10, &first, Rejected).await, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_secret_is_not_trusted_because_another_set_has_the_right_one() {
+    let breakers = KeyBreakers::default();
+    let (right, wrong) = (
+        key(&breakers, "ONE", "right"),
+        key(&breakers, "ONE", "wrong"),
+    );
+    send(1, &right, Accepted).await;
+    let in_flight = permits(3, &wrong).await;
+    let mut waiting = pin!(wrong.permit());
+    assert!(waiting.as_mut().now_or_never().is_none());
+    settle(in_flight, Rejected);
+    assert!(waiting.await.is_err());
+    assert_eq!(send(1, &right, Accepted).await, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn unused_keys_are_forgotten_unless_they_were_refused() {
     let breakers = KeyBreakers::default();
-    let refused = credentials("REFUSED", "x");
-    assert_eq!(
-        sent_of(
-            10,
-            &breakers.key_breaker(&refused),
-            SignatureOutcome::Rejected
-        )
-        .await,
-        3
-    );
+    send(3, &key(&breakers, "REFUSED", "x"), Rejected).await;
     for number in 0..1000 {
-        drop(breakers.key_breaker(&credentials(&format!("KEY{number}"), "x")));
+        drop(key(&breakers, &format!("KEY{number}"), "x"));
     }
-    assert!(breakers.len() <= 2, "{}", breakers.len());
-    assert!(!sent(&breakers.key_breaker(&refused), SignatureOutcome::Accepted).await);
-    // Even those that were refused do not add up without end.
+    assert!(breakers.lock().len() <= 2);
+    assert_eq!(send(1, &key(&breakers, "REFUSED", "x"), Accepted).await, 0);
+    // The number of refused keys is bounded too.
     for number in 0..1000 {
-        let key_breaker = breakers.key_breaker(&credentials(&format!("BAD{number}"), "x"));
-        assert!(sent(&key_breaker, SignatureOutcome::Rejected).await);
+        send(1, &key(&breakers, &format!("BAD{number}"), "x"), Rejected).await;
     }
-    assert!(breakers.len() < 300, "{}", breakers.len());
+    assert!(breakers.lock().len() <= MAX_UNUSED + 1);
 }

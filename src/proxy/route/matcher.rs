@@ -1,19 +1,20 @@
-//! Route matching: which route takes a path, whichever way the gateway reads it.
+//! Route matching: the route that takes a path in every way that the gateway may read it.
 //!
-//! Routes are compared byte for byte with what callers write, and the gateway may decode and merge before
-//! it compares. Then `/%66lowers` or `//flowers` would escape the limits of the route `/flowers`: the route
-//! for everything else takes it, and the gateway reads `/flowers`. So each path is matched twice, as
-//! written and as [`normalized_path`] has it, and is refused if that gives two routes. Spellings that stay
-//! within one route pass and go out as they came.
+//! Routes are compared byte for byte with what callers write, but the gateway may decode a path and merge
+//! its slashes first. `/%66lowers` or `//flowers` would then escape the limits of the route `/flowers`: the
+//! route for everything else takes it, and the gateway reads `/flowers`. So each path is matched twice, as
+//! written and normalized ([`normalized_path`]), and has no route if the results differ. Other spellings
+//! are sent as they came.
 //!
-//! Two readings are enough. Whatever the gateway does, decode, merge, or both: a path that has a route's
-//! prefix in its reading has it in the normalized one as well, and a path that has it as written has it in
-//! every reading. The same holds for the `paths` of a route: what they allow as written, they allow in
-//! every reading.
+//! Two readings are enough. Whether the gateway decodes, merges, or both: a path that has the prefix of a
+//! route in its reading has it in the normalized one too, and a path that has it as written has it in every
+//! reading. The same holds for the `paths` of a route.
 //!
 //! # What can go wrong
 //!
-//! A gateway that reads a path in another way, without regard to case say, is not thought of here.
+//! A gateway that reads paths in another way, for example without regard to case, is not covered.
+
+use std::cmp::Reverse;
 
 use crate::config::Route;
 use crate::signature::normalized_path;
@@ -21,7 +22,7 @@ use crate::signature::normalized_path;
 /// Finds the route of a path.
 #[derive(Debug)]
 pub(in crate::proxy) struct RouteMatcher {
-    /// The normalized prefix of each route and its number, longest first.
+    /// The normalized prefix of each route and its index, longest first.
     normalized: Vec<(Vec<u8>, usize)>,
 }
 
@@ -30,25 +31,22 @@ impl RouteMatcher {
     pub(in crate::proxy) fn new(routes: &[Route]) -> Self {
         let prefixes = routes.iter().map(Route::normalized_prefix);
         let mut normalized: Vec<_> = prefixes.zip(0..).collect();
-        normalized.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+        normalized.sort_by_key(|(prefix, _)| Reverse(prefix.len()));
         Self { normalized }
     }
 
-    /// The number of the route that takes `path`; `None` if there is none, or if it depends on the reading.
+    /// The index of the route that takes `path`; `None` if there is none, or if it depends on the reading.
     pub(in crate::proxy) fn find(&self, routes: &[Route], path: &str) -> Option<usize> {
-        let route = routes
-            .iter()
-            .position(|route| is_below(route.prefix.as_bytes(), path.as_bytes()))?;
+        let mut prefixes = routes.iter().map(|route| route.prefix.as_bytes());
+        let route = prefixes.position(|prefix| is_below(prefix, path.as_bytes()))?;
         let path = normalized_path(path);
-        let (_, normalized) = self
-            .normalized
-            .iter()
-            .find(|(prefix, _)| is_below(prefix, &path))?;
-        (route == *normalized).then_some(route)
+        let mut normalized = self.normalized.iter();
+        let (_, reading) = normalized.find(|(prefix, _)| is_below(prefix, &path))?;
+        (route == *reading).then_some(route)
     }
 }
 
-/// Whether a path begins with all segments of a prefix.
+/// True if a path begins with all segments of a prefix.
 fn is_below(prefix: &[u8], path: &[u8]) -> bool {
     let rest = path.strip_prefix(prefix);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
@@ -59,66 +57,44 @@ mod tests {
     use super::*;
     use crate::config::with_upstream;
 
-    fn check(prefixes: &[&str], cases: &[(&str, Option<&str>)]) {
-        let route = with_upstream("https://gateway.example")
-            .unwrap()
-            .routes
-            .remove(0);
-        let with_prefix = |prefix: &&str| Route {
-            prefix: (*prefix).to_owned(),
-            ..route.clone()
-        };
-        let routes: Vec<Route> = prefixes.iter().map(with_prefix).collect();
-        let matcher = RouteMatcher::new(&routes);
-        for (path, expected) in cases {
-            let found = matcher.find(&routes, path).map(|at| prefixes[at]);
-            assert_eq!(found, *expected, "{path}");
+    #[test]
+    fn the_longest_prefix_wins_if_it_does_so_in_every_reading() {
+        let plain = ["/flowers/red", "/flowers", ""];
+        let with_escapes = ["/caf%C3%A9/x", "//a%2F/b", "/d%2F", "/caf", ""];
+        for (prefixes, path, expected) in [
+            (&plain[..], "/flowers/red", Some("/flowers/red")),
+            (&plain, "/flowers/red/1", Some("/flowers/red")),
+            (&plain, "/flowers/redder", Some("/flowers")),
+            (&plain, "/flowersx", Some("")),
+            (&plain, "/", Some("")),
+            (&["/flowers"], "/trees", None),
+            (&["/flowers"], "/%66lowers", None),
+            (&plain, "/%66lowers", None),
+            (&plain, "//flowers", None),
+            (&plain, "/flowers%2Fx", None),
+            (&plain, "/flowers//red", None),
+            (&plain, "/flowers/%72ed", None),
+            (&plain, "/flowers//blue", Some("/flowers")),
+            (&plain, "/flowers/a%2fb", Some("/flowers")),
+            (&plain, "/flowers%252Fx", Some("")),
+            (&plain, "//trees", Some("")),
+            (&plain, "/%ff%2F", Some("")),
+            (&with_escapes, "/caf%C3%A9/x/1", Some("/caf%C3%A9/x")),
+            (&with_escapes, "/caf%c3%a9/x/1", None),
+            (&with_escapes, "/caf/x", Some("/caf")),
+            (&with_escapes, "//a%2F/b/c", Some("//a%2F/b")),
+            (&with_escapes, "/a/b/c", None),
+            (&with_escapes, "/d%2F/e", Some("/d%2F")),
+            (&with_escapes, "/d/e", None),
+        ] {
+            let like = with_upstream("https://gateway.example").unwrap();
+            let route = |prefix: &&str| Route {
+                prefix: (*prefix).to_owned(),
+                ..like.routes[0].clone()
+            };
+            let routes: Vec<Route> = prefixes.iter().map(route).collect();
+            let found = RouteMatcher::new(&routes).find(&routes, path);
+            assert_eq!(found.map(|at| prefixes[at]), expected, "{path}");
         }
-    }
-
-    #[test]
-    fn the_longest_prefix_of_whole_segments_wins() {
-        let cases = [
-            ("/flowers/red", Some("/flowers/red")),
-            ("/flowers/red/1", Some("/flowers/red")),
-            ("/flowers/redder", Some("/flowers")),
-            ("/flowers", Some("/flowers")),
-            ("/flowersx", Some("")),
-            ("/", Some("")),
-        ];
-        check(&["/flowers/red", "/flowers", ""], &cases);
-        check(&["/flowers"], &[("/trees", None), ("/%66lowers", None)]);
-    }
-
-    #[test]
-    fn a_path_that_two_routes_may_be_meant_by_has_none() {
-        let cases = [
-            ("/%66lowers", None),
-            ("//flowers", None),
-            ("/flowers%2Fx", None),
-            ("/flowers//red", None),
-            ("/flowers/%72ed", None),
-            ("/flowers//blue", Some("/flowers")),
-            ("/flowers/a%2fb", Some("/flowers")),
-            ("/flowers%252Fx", Some("")),
-            ("//trees", Some("")),
-            ("/%ff%2F", Some("")),
-        ];
-        check(&["/flowers/red", "/flowers", ""], &cases);
-    }
-
-    #[test]
-    fn a_prefix_may_have_escapes_and_is_compared_as_the_gateway_reads_it() {
-        let prefixes = ["/caf%C3%A9/x", "//a%2F/b", "/d%2F", "/caf", ""];
-        let cases = [
-            ("/caf%C3%A9/x/1", Some("/caf%C3%A9/x")),
-            ("/caf%c3%a9/x/1", None),
-            ("/caf/x", Some("/caf")),
-            ("//a%2F/b/c", Some("//a%2F/b")),
-            ("/a/b/c", None),
-            ("/d%2F/e", Some("/d%2F")),
-            ("/d/e", None),
-        ];
-        check(&prefixes, &cases);
     }
 }

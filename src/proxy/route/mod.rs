@@ -1,5 +1,5 @@
-//! First step after the guard: which route takes a request, and whether it is within the limits that can be
-//! told from its head. No body is read.
+//! Routing, the step after the guard: finds the route of a request, and checks what can be checked of its
+//! head. No body is read.
 
 mod matcher;
 
@@ -15,41 +15,39 @@ use super::Settings;
 use super::body::BodyRules;
 use super::context::RequestContext;
 use super::headers;
-use super::loop_detection;
 use crate::config::{AuthMode, LargeBody, Methods, Route};
 use crate::error::Error;
 use crate::signature::{SignatureError, Target, respell_query};
 
-/// Longest target that the gateway takes, in bytes (APIG, notes and constraints).
-const TARGET: usize = 32 * 1024;
+/// The longest target that the gateway takes, in bytes (APIG, notes and constraints).
+const MAX_TARGET: usize = 32 * 1024;
 
-/// The most fields of an HTTP/2 head; over HTTP/1.1, hyper has the same limit.
-const FIELDS: usize = 100;
+/// The most fields of an HTTP/2 head. hyper has the same limit for HTTP/1.1.
+const MAX_FIELDS: usize = 100;
 
-/// A request that may be forwarded, as far as can be told from its head.
+/// A request whose head passed all checks.
 #[derive(Debug)]
 pub(super) struct Routed {
     pub(super) head: request::Parts,
     /// Index of the route.
     pub(super) route: usize,
-    /// The target as it goes out.
+    /// The target as it is sent.
     pub(super) target: String,
-    /// Whether it is the handshake of a WebSocket.
+    /// True for the handshake of a WebSocket.
     pub(super) is_websocket: bool,
-    /// How the request authenticates: a slot of the route credentials.
+    /// The slot of the route credentials that authenticates the request.
     pub(super) slot: usize,
     pub(super) rules: BodyRules,
-    /// The value of `apig-proxy-hop` as it goes out.
+    /// The value of `apig-proxy-hop` as it is sent.
     pub(super) hops: HeaderValue,
     pub(super) context: Rc<RequestContext>,
 }
 
-/// Finds the route of a request that the guard let through. `declared` is the length of its body, if the caller
-/// says it.
+/// Routes a request that the guard let through. `declared` is the length of its body, if known.
 ///
 /// # Errors
 ///
-/// Any of the caller's errors that can be told from the head.
+/// Any of the caller's errors that show in the head.
 pub(super) fn route(
     settings: &Settings,
     head: request::Parts,
@@ -57,11 +55,10 @@ pub(super) fn route(
     context: &Rc<RequestContext>,
 ) -> Result<Routed, Error> {
     check_framing(&head)?;
-    let hops = loop_detection::next_hop(&settings.proxy_id, &head.headers)?;
+    let hops = settings.proxy_id.next_hop(&head.headers)?;
     check_method(&settings.methods, &head.method)?;
-    let target =
-        target(&head, context.caller.listener().is_tls()).ok_or(SignatureError::NotAPath)?;
-    if target.len() > TARGET {
+    let target = target(&head, context.caller.listener.is_tls()).ok_or(SignatureError::NotAPath)?;
+    if target.len() > MAX_TARGET {
         return Err(Error::TargetTooLong);
     }
     let is_websocket = check_upgrade(&head, declared)?;
@@ -85,35 +82,34 @@ pub(super) fn route(
     })
 }
 
-/// hyper takes any transfer coding that ends in `chunked`, and decodes that one only, so that the body would
-/// not be what it seems.
+/// hyper takes any transfer codings that end in `chunked` but decodes `chunked` only, so the body would
+/// still be encoded.
 fn check_framing(head: &request::Parts) -> Result<(), Error> {
-    if head.version == Version::HTTP_2 && head.headers.len() > FIELDS {
+    if head.version == Version::HTTP_2 && head.headers.len() > MAX_FIELDS {
         return Err(Error::HeaderTooLarge);
     }
     let codings = head.headers.get_all(TRANSFER_ENCODING);
     let is_chunked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
     if codings.iter().count() > 1 || !codings.iter().all(is_chunked) {
         return Err(Error::BadRequest(
-            "Transfer-Encoding has to be there once, and to be chunked",
+            "the only supported Transfer-Encoding is one `chunked`",
         ));
     }
     Ok(())
 }
 
-/// Path and query; `None` if the target is of another form, or names another scheme than the connection.
-pub(crate) fn target(head: &request::Parts, is_tls: bool) -> Option<Cow<'_, str>> {
+/// Path and query; `None` if the target has another form, or another scheme than the connection.
+fn target(head: &request::Parts, is_tls: bool) -> Option<Cow<'_, str>> {
     let uri = &head.uri;
-    let scheme = if is_tls { "https" } else { "http" };
-    // Over HTTP/2 every target is absolute, and the scheme says nothing of the connection.
-    let is_scheme = head.version == Version::HTTP_2
-        || match uri.scheme_str() {
-            Some(own) => own == scheme,
-            None => uri.authority().is_none(),
-        };
+    let is_other_scheme = match uri.scheme_str() {
+        // Over HTTP/2 every target is absolute, and the scheme need not be that of the connection.
+        _ if head.version == Version::HTTP_2 => false,
+        Some(scheme) => scheme != if is_tls { "https" } else { "http" },
+        None => uri.authority().is_some(),
+    };
     let target = uri.path_and_query()?.as_str();
     match target.as_bytes().first() {
-        _ if !is_scheme => None,
+        _ if is_other_scheme => None,
         Some(b'/') => Some(target.into()),
         // Of an absolute URL, the path may be missing.
         Some(b'?') => Some(format!("/{target}").into()),
@@ -133,20 +129,16 @@ fn check_method(methods: &Methods, method: &Method) -> Result<(), Error> {
         });
     }
     // SDKs differ in whether they sign others in capitals or as they are.
-    if method
-        .as_str()
-        .bytes()
-        .any(|byte| byte.is_ascii_lowercase())
-    {
-        return Err(Error::BadRequest(
-            "the method is not written in capital letters",
-        ));
+    let mut letters = method.as_str().bytes();
+    if letters.any(|byte| byte.is_ascii_lowercase()) {
+        let error = "the method is not written in capital letters";
+        return Err(Error::BadRequest(error));
     }
     Ok(())
 }
 
-/// Whether a WebSocket is asked for. Other protocols are refused, but `h2c` is ignored, as a server may
-/// (RFC 9110 §7.8).
+/// Returns true for the handshake of a WebSocket. Other protocols are refused, except that `h2c` is
+/// ignored, as a server may (RFC 9110 §7.8).
 fn check_upgrade(head: &request::Parts, declared: Option<u64>) -> Result<bool, Error> {
     let is_h2c = |protocol: &[u8]| protocol.eq_ignore_ascii_case(b"h2c");
     let mut protocols = headers::elements(&head.headers, &UPGRADE).filter(|p| !is_h2c(p));
@@ -177,7 +169,7 @@ fn check_expectations(headers: &HeaderMap) -> Result<(), Error> {
     }
 }
 
-/// How a request authenticates: as its route says, or by a token if its body is too long for a signature, or
+/// How a request authenticates: as its route says, or by a token if its body is too long to be signed, or
 /// may be.
 fn authentication(
     settings: &Settings,
@@ -188,39 +180,29 @@ fn authentication(
     let Route {
         auth, large_body, ..
     } = &settings.routes[route];
-    let with_token = |slot| {
-        let rules = BodyRules {
-            is_signed: false,
-            limit: limits.large_body.max(limits.body),
-        };
-        (slot, rules)
-    };
-    let plain = match (large_body, auth.mode) {
-        (LargeBody::Token { .. }, AuthMode::Token) => with_token(slots.main),
-        _ => {
-            let rules = BodyRules {
-                is_signed: auth.mode == AuthMode::AkSk,
-                limit: limits.body,
-            };
-            (slots.main, rules)
-        }
-    };
     let is_long = match (declared, large_body) {
         (Some(length), _) => length > limits.body,
         (None, LargeBody::Token { unknown }) => *unknown,
         (None, LargeBody::Reject) => false,
     };
-    let (slot, rules) = match slots.token {
-        Some(slot) if is_long => with_token(slot),
-        _ => plain,
+    let token = slots.token.filter(|_| is_long);
+    let takes_large_body =
+        token.is_some() || (auth.mode == AuthMode::Token && *large_body != LargeBody::Reject);
+    let rules = BodyRules {
+        is_signed: token.is_none() && auth.mode == AuthMode::AkSk,
+        limit: if takes_large_body {
+            limits.large_body.max(limits.body)
+        } else {
+            limits.body
+        },
     };
     if declared.is_some_and(|length| length > rules.limit) {
         return Err(Error::BodyTooLarge { limit: rules.limit });
     }
-    Ok((slot, rules))
+    Ok((token.unwrap_or(slots.main), rules))
 }
 
-/// Whether a route allows a request: a path that it does not allow is one that it does not take.
+/// Checks the methods and paths of a route. A path that it does not allow has no route.
 fn check_route(route: &Route, method: &Method, path: &str) -> Result<(), Error> {
     if let Some(paths) = &route.paths
         && !paths.iter().any(|rule| rule.allows(path))
@@ -233,7 +215,7 @@ fn check_route(route: &Route, method: &Method, path: &str) -> Result<(), Error> 
     }
 }
 
-/// The target with the route's prefix replaced by the upstream's path, and the query normalized.
+/// The target with the prefix of the route replaced by the path of the upstream, and the query normalized.
 fn outgoing_target(route: &Route, target: &str) -> Result<String, Error> {
     let parsed = Target::parse(target)?;
     let rest = &parsed.path()[route.prefix.len()..];
@@ -254,83 +236,48 @@ mod tests {
     use http::Request;
 
     use super::*;
-    use crate::config::{Auth, Scheme, UpstreamUrl};
-
-    fn route(prefix: &str, base_path: &str) -> Route {
-        let upstream = UpstreamUrl {
-            scheme: Scheme::Https,
-            host: "gateway.example".to_owned(),
-            port: 443,
-            authority: HeaderValue::from_static("gateway.example"),
-            base_path: base_path.to_owned(),
-        };
-        Route {
-            prefix: prefix.to_owned(),
-            upstream,
-            stage: HeaderValue::from_static("RELEASE"),
-            methods: None,
-            paths: None,
-            egress: None,
-            auth: Auth::default(),
-            large_body: LargeBody::Reject,
-        }
-    }
+    use crate::config::with_upstream;
 
     #[test]
-    fn the_prefix_is_replaced_by_the_upstream_s_path() {
-        let cases = [
-            (
-                "/flowers",
-                "/v1/infers/x",
-                "/flowers/a%2Fb?q=1",
-                "/v1/infers/x/a%2Fb?q=1",
-            ),
-            ("/flowers", "/v1/infers/x", "/flowers", "/v1/infers/x"),
-            ("/flowers", "/v1/infers/x", "/flowers/", "/v1/infers/x/"),
+    fn the_prefix_is_replaced_by_the_path_of_the_upstream() {
+        for (prefix, base_path, target, expected) in [
+            ("/flowers", "/v1/x", "/flowers/a%2Fb?q=1", "/v1/x/a%2Fb?q=1"),
+            ("/flowers", "/v1/x", "/flowers", "/v1/x"),
+            ("/flowers", "/v1/x", "/flowers/", "/v1/x/"),
             ("/flowers", "", "/flowers?a", "/?a"),
             ("", "/base", "/", "/base/"),
             ("", "", "/a//b/?", "/a//b/?"),
             ("", "", "/a?b=x+y;z", "/a?b=x%20y%3Bz"),
-        ];
-        for (prefix, base, target, expected) in cases {
-            assert_eq!(
-                outgoing_target(&route(prefix, base), target).unwrap(),
-                expected
-            );
+        ] {
+            let config = with_upstream(&format!("https://gateway.example{base_path}"));
+            let mut route = config.unwrap().routes.remove(0);
+            route.prefix = prefix.to_owned();
+            assert_eq!(outgoing_target(&route, target).unwrap(), expected);
         }
     }
 
     #[test]
-    fn only_paths_and_absolute_http_targets_have_a_path() {
-        let path = |uri: &str, version: Version, is_tls: bool| {
+    fn only_paths_and_absolute_targets_of_the_right_scheme_have_a_path() {
+        for (uri, version, is_tls, expected) in [
+            ("/a?b", Version::HTTP_11, false, Some("/a?b")),
+            ("//a/b", Version::HTTP_11, false, Some("//a/b")),
+            ("http://h:1/a?b", Version::HTTP_11, false, Some("/a?b")),
+            ("HTTP://h", Version::HTTP_11, false, Some("/")),
+            ("http://h?b", Version::HTTP_11, false, Some("/?b")),
+            ("https://h/a", Version::HTTP_11, false, None),
+            ("*", Version::HTTP_11, false, None),
+            ("h:443", Version::HTTP_11, false, None),
+            ("https://h/a", Version::HTTP_11, true, Some("/a")),
+            ("http://h/a", Version::HTTP_11, true, None),
+            ("https://h/a", Version::HTTP_2, false, Some("/a")),
+        ] {
             let request = Request::builder().uri(uri).version(version).body(());
             let (head, ()) = request.unwrap().into_parts();
-            target(&head, is_tls).map(Cow::into_owned)
-        };
-        for (uri, expected) in [
-            ("/a?b", Some("/a?b")),
-            ("//a/b", Some("//a/b")),
-            ("http://h:1/a?b", Some("/a?b")),
-            ("HTTP://h", Some("/")),
-            ("http://h?b", Some("/?b")),
-            ("https://h/a", None),
-            ("*", None),
-            ("h:443", None),
-        ] {
             assert_eq!(
-                path(uri, Version::HTTP_11, false).as_deref(),
+                target(&head, is_tls).as_deref(),
                 expected,
-                "{uri}"
+                "{uri} {version:?}"
             );
         }
-        assert_eq!(
-            path("https://h/a", Version::HTTP_11, true).as_deref(),
-            Some("/a")
-        );
-        assert_eq!(path("http://h/a", Version::HTTP_11, true), None);
-        assert_eq!(
-            path("https://h/a", Version::HTTP_2, false).as_deref(),
-            Some("/a")
-        );
     }
 }

@@ -6,15 +6,17 @@ async fn a_101_hands_the_stream_over_with_what_was_read_ahead() {
     local(async {
         let worker = Worker::new();
         let mut caller = worker.connect(async |_, caller: Rc<CallerConnection>| {
-            caller.take_over(Box::new(|mut stream: Box<dyn Stream>, ahead| {
-                Box::pin(async move {
-                    stream.write_all(b"tunnel:").await.unwrap();
-                    stream.write_all(&ahead).await.unwrap();
-                    let mut more = [0; 4];
-                    stream.read_exact(&mut more).await.unwrap();
-                    stream.write_all(&more).await.unwrap();
-                })
-            }));
+            caller
+                .takeover
+                .replace(Some(Box::new(|mut stream: Box<dyn Stream>, ahead| {
+                    Box::pin(async move {
+                        stream.write_all(b"tunnel:").await.unwrap();
+                        stream.write_all(&ahead).await.unwrap();
+                        let mut more = [0; 4];
+                        stream.read_exact(&mut more).await.unwrap();
+                        stream.write_all(&more).await.unwrap();
+                    })
+                })));
             let mut switch = answer(StatusCode::SWITCHING_PROTOCOLS, "");
             let headers = switch.headers_mut();
             headers.insert("upgrade", "websocket".parse().unwrap());
@@ -59,7 +61,7 @@ async fn the_last_answer_decides_how_long_the_connection_lingers() {
     let cases: [(&str, Prepare, u64); 4] = [
         ("GET / HTTP/1.1\r\n\r\n", |_| {}, 1),
         (POST, |_| {}, 10),
-        (POST, CallerConnection::request_was_read, 1),
+        (POST, |caller| caller.request_is_read.set(true), 1),
         (POST, CallerConnection::refused, 1),
     ];
     for (request, prepare, seconds) in cases {

@@ -92,7 +92,7 @@ async fn fault_81_alpn_settles_the_protocol() {
         let near = near.unwrap().0.into_std().unwrap();
         let accepted = Accepted::Tcp(near, Some(server.acceptor()));
         let handler = async |request: Request<Incoming>, caller: Rc<CallerConnection>| {
-            assert_eq!(caller.listener(), ListenerKind::Tls);
+            assert_eq!(caller.listener, ListenerKind::Tls);
             answer(StatusCode::OK, format!("{:?}", request.version()))
         };
         Worker::new().serve(accepted, None, handler);
