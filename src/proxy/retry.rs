@@ -28,7 +28,7 @@ use crate::clock::Moment;
 use crate::error::{Error, Retry};
 use crate::gateway::{self, Evidence, Meaning};
 use crate::signature::SigningDate;
-use crate::upstream::{Connection, Mode, Reuse, SendError};
+use crate::upstream::{Connection, Mode, Reuse};
 
 /// How often a request begins anew with another credential, at most.
 const CREDENTIALS: usize = 3;
@@ -229,11 +229,10 @@ impl Attempts<'_> {
         context: &RequestContext,
     ) -> Result<Response<Incoming>, Error> {
         let mut timer = IdleTimer::new(self.pipeline.settings.timeouts.response);
-        let is_reused = connection.is_reused();
         let answered = {
             let mut sending = pin!(connection.send(signed.into_request()));
             poll_fn(|cx| match sending.as_mut().poll(cx) {
-                Poll::Ready(answer) => Poll::Ready(answer.map_err(|e| send_error(e, is_reused))),
+                Poll::Ready(answer) => Poll::Ready(answer),
                 Poll::Pending => {
                     let expired = timer.poll_expired(context.upload.sent.get(), cx);
                     expired.map(|()| Err(Error::ResponseTimeout))
@@ -360,21 +359,4 @@ fn next_mode(error: Error, failures: &mut usize, prepared: &Prepared) -> Result<
         Mode::Shared if *failures > 1 => Mode::Exclusive,
         mode => mode,
     })
-}
-
-/// The error for a request without an answer. A connection that was used before is usually closed
-/// for having been idle, and then the gateway has not read the request.
-fn send_error(error: SendError, is_reused: bool) -> Error {
-    let retry = if is_reused {
-        Retry::IfIdempotent
-    } else {
-        Retry::Never
-    };
-    match error {
-        SendError::NotSent(cause) => Error::NotSent(cause),
-        SendError::NoAnswer(cause) => Error::UpstreamReset(cause, retry),
-        SendError::AnswerHeadTooLarge => Error::AnswerHeaderTooLarge,
-        SendError::BadResponse(cause) => Error::BadResponse(cause),
-        SendError::Broken(cause) => Error::UpstreamReset(cause, Retry::Never),
-    }
 }

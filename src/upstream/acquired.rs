@@ -8,10 +8,9 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::connection::{
-    ConnectionState, GatewayIo, Http1Connection, Http2Connection, SendBody, SendError,
-};
+use super::connection::{GatewayIo, Http1Connection, Http2Connection, SendBody};
 use super::pool::Pool;
+use crate::error::Error;
 
 /// A connection that was acquired for one request.
 ///
@@ -37,20 +36,6 @@ impl<B: SendBody> Connection<B> {
         Self { protocol, permit }
     }
 
-    fn state(&self) -> &ConnectionState {
-        match &self.protocol {
-            Protocol::Http1(connection, _) => &connection.state,
-            Protocol::Http2(connection) => &connection.state,
-        }
-    }
-
-    /// True if it has carried an answer before, so that the gateway may be closing it for being
-    /// idle.
-    #[must_use]
-    pub fn is_reused(&self) -> bool {
-        self.state().has_answered.get()
-    }
-
     /// True for a stream of a connection that other requests share.
     #[must_use]
     pub fn is_http2(&self) -> bool {
@@ -66,18 +51,19 @@ impl<B: SendBody> Connection<B> {
     ///
     /// # Errors
     ///
-    /// A [`SendError`]. If the request body failed, that is one of these too.
+    /// [`Error::NotSent`], [`Error::UpstreamReset`], [`Error::BadResponse`] or
+    /// [`Error::AnswerHeaderTooLarge`]. If the request body failed, that is one of these too.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future closes an HTTP/1.1 connection, and resets an HTTP/2 stream.
-    pub async fn send(&mut self, request: Request<B>) -> Result<Response<Incoming>, SendError> {
-        let answer = match &mut self.protocol {
-            Protocol::Http1(connection, _) => connection.send(request).await,
-            Protocol::Http2(connection) => connection.send(request).await,
+    pub async fn send(&mut self, request: Request<B>) -> Result<Response<Incoming>, Error> {
+        let (answer, state) = match &mut self.protocol {
+            Protocol::Http1(connection, _) => (connection.send(request).await, &connection.state),
+            Protocol::Http2(connection) => (connection.send(request).await, &connection.state),
         };
         if answer.is_ok() {
-            self.state().has_answered.set(true);
+            state.has_answered.set(true);
         }
         answer
     }

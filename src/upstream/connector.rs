@@ -1,7 +1,6 @@
 //! Opens connections: DNS, TCP, the egress proxy of the network if there is one, TLS.
 
 use std::collections::HashSet;
-use std::error::Error as StdError;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -23,7 +22,7 @@ use super::happy_eyeballs;
 use super::resolve::Resolver;
 use super::tls::{TlsSettings, TlsSetupError};
 use crate::config::{EgressProxy, Route, Scheme, UpstreamUrl};
-use crate::error::Error;
+use crate::error::{Cause, Error};
 
 /// The most that is read of the answer of an egress proxy, in bytes.
 const MAX_CONNECT_ANSWER: usize = 16 * 1024;
@@ -69,7 +68,7 @@ pub(super) async fn within<T>(
 }
 
 /// The error for a connection that could not be used.
-pub(super) fn unreachable(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
+pub(super) fn unreachable(cause: impl Into<Cause>) -> Error {
     Error::UpstreamUnreachable(io::Error::other(cause))
 }
 

@@ -1,10 +1,9 @@
-//! TCP connections to a host with several addresses, of both families.
+//! TCP connections to a host with several addresses, of both families (RFC 8305).
 //!
-//! The attempts are staggered (RFC 8305): the next address gets its turn when the one before has
-//! failed, or has not answered for a moment, and the first connection that stands is taken. An
-//! address that swallows everything costs a moment, not the whole time that a connection may take.
-//! hyper-util's connector races families only, and tries the addresses of one family one after the
-//! other.
+//! Attempts are staggered: the next address is tried when the one before has failed, or has not
+//! answered for a moment, and the first connection that succeeds is used. An address that drops all
+//! packets costs a moment, not the whole connect limit. hyper-util's connector races families only,
+//! and tries the addresses of one family one after the other.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,26 +15,20 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How long an attempt is left alone before the next one begins (RFC 8305 §5).
+/// How long an attempt may take before the next one starts (RFC 8305 §5).
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// How long a peer may be silent before it is asked if it is still there.
-const PROBE_AFTER: Duration = Duration::from_secs(30);
-
-/// How often it is asked, and how many times in vain.
-const PROBE_EVERY: Duration = Duration::from_secs(10);
-const PROBES: u32 = 3;
+/// TCP keep-alive: after which silence, how often, and how many probes may be lost.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_PROBES: u32 = 3;
 
 /// How long what was sent may stay unacknowledged. Without it, a connection whose network is gone
 /// fails only after a quarter of an hour.
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
-/// Connects to the first of these addresses that answers.
-///
-/// # Errors
-///
-/// The first failure, if all of them failed.
+/// Connects to the first of these addresses that answers; the first error if all of them failed.
 pub(super) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let mut waiting = alternating(addresses).into_iter();
     let mut attempts = FuturesUnordered::new();
@@ -63,9 +56,9 @@ async fn attempt(address: SocketAddr) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(&stream);
     let probes = TcpKeepalive::new()
-        .with_time(PROBE_AFTER)
-        .with_interval(PROBE_EVERY)
-        .with_retries(PROBES);
+        .with_time(KEEPALIVE_AFTER)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_PROBES);
     socket.set_tcp_keepalive(&probes)?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;

@@ -12,7 +12,7 @@
 //!
 //! # What can go wrong
 //!
-//! The gateway may close an idle connection just as a request is sent over it. [`SendError`] says
+//! The gateway may close an idle connection just as a request is sent over it. The error says
 //! how far the request got, and so if it may be sent again.
 
 mod acquired;
@@ -39,7 +39,7 @@ use crate::config::{PoolConfig, Route};
 use crate::error::Error;
 pub use acquired::Connection;
 use acquired::Protocol;
-pub use connection::{AnswerLimits, BoxError, GatewayIo, SendBody, SendError};
+pub use connection::{AnswerLimits, GatewayIo, SendBody};
 use connection::{Http1Connection, Http2Connection, Http2Origin, Http2Support};
 pub use connector::{ConnectTimes, Network};
 use connector::{Origin, Transport, unreachable};

@@ -1,7 +1,7 @@
 //! Name lookups: where the addresses of a gateway come from.
 //!
-//! The system's own lookup has no limit and cannot be given up: a thread waits for it. So there is
-//! at most one lookup of a name at a time, and it is waited for only as long as a connection may
+//! The system's own lookup has no limit and cannot be cancelled: a thread waits for it. So there is
+//! at most one lookup of a name at a time, and requests wait for it no longer than a connection may
 //! take. A name server that hangs holds up one thread, and nothing that needs another name.
 
 use std::cell::RefCell;
@@ -70,7 +70,7 @@ impl fmt::Debug for Resolver {
     }
 }
 
-/// The lookup of one name that is under way, for all who need it. They all get its error.
+/// The lookup of one name that is in progress, shared by all requests that need it.
 #[derive(Debug, Default)]
 pub(super) struct Lookup(RefCell<Option<Shared<LocalBoxFuture<'static, Found>>>>);
 
@@ -79,12 +79,12 @@ type Found = Result<Vec<SocketAddr>, Arc<io::Error>>;
 impl Lookup {
     /// The addresses of the host that this lookup is for.
     ///
-    /// To be called within a `LocalSet`: the lookup has to go on when all who waited have given up,
+    /// To be called within a `LocalSet`: the lookup has to go on when all that waited have given up,
     /// or each of them would leave a thread behind.
     pub(super) async fn addresses(&self, resolver: &Resolver, host: &str, port: u16) -> Addresses {
-        let under_way = self.0.borrow().clone();
-        let under_way = under_way.filter(|lookup| lookup.peek().is_none());
-        let lookup = under_way.unwrap_or_else(|| {
+        let in_progress = self.0.borrow().clone();
+        let in_progress = in_progress.filter(|lookup| lookup.peek().is_none());
+        let lookup = in_progress.unwrap_or_else(|| {
             let (resolver, host) = (resolver.clone(), host.to_owned());
             let lookup = async move { resolver.addresses(&host, port).await.map_err(Arc::new) };
             let lookup = lookup.boxed_local().shared();

@@ -23,7 +23,8 @@ use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::io::{ConnectionState, GatewayIo};
-use super::{AnswerLimits, SendBody, SendError};
+use super::{AnswerLimits, SendBody};
+use crate::error::{Error, Retry};
 use crate::upstream::connector::Transport;
 
 /// The least that hyper may buffer in each direction, in bytes. Less makes uploads slower.
@@ -69,10 +70,7 @@ impl<B: SendBody> Http1Connection<B> {
     }
 
     /// Sends a request and receives the head of its answer.
-    pub(crate) async fn send(
-        &mut self,
-        request: Request<B>,
-    ) -> Result<Response<Incoming>, SendError> {
+    pub(crate) async fn send(&mut self, request: Request<B>) -> Result<Response<Incoming>, Error> {
         let mut request = request.map(|body| PacedBody {
             body,
             state: Rc::clone(&self.state),
@@ -83,7 +81,7 @@ impl<B: SendBody> Http1Connection<B> {
             biased;
             // First, since the connection may have ended after them.
             () = too_many_interim.notified() => {
-                Err(SendError::BadResponse("it is preceded by too many interim answers".into()))
+                Err(Error::BadResponse("it is preceded by too many interim answers".into()))
             }
             answer = self.sender.try_send_request(request) => {
                 answer.map_err(|error| self.classify(error, before))
@@ -98,22 +96,22 @@ impl<B: SendBody> Http1Connection<B> {
     }
 
     /// Tells failures apart by how far the exchange got.
-    fn classify<R>(&self, mut error: TrySendError<R>, before: (u64, u64)) -> SendError {
+    fn classify<R>(&self, mut error: TrySendError<R>, before: (u64, u64)) -> Error {
         let was_taken = error.take_message().is_none();
         let error = error.into_error();
         let (written, read) = self.state.traffic.get();
         if !was_taken {
-            SendError::NotSent(error.into())
+            Error::NotSent(error.into())
         } else if error.is_parse_too_large() {
-            SendError::AnswerHeadTooLarge
+            Error::AnswerHeaderTooLarge
         } else if error.is_parse() {
-            SendError::BadResponse(error.into())
+            Error::BadResponse(error.into())
         } else if written == before.0 {
-            SendError::NotSent(error.into())
+            Error::NotSent(error.into())
         } else if read == before.1 {
-            SendError::NoAnswer(error.into())
+            Error::UpstreamReset(error.into(), self.state.retry())
         } else {
-            SendError::Broken(error.into())
+            Error::UpstreamReset(error.into(), Retry::Never)
         }
     }
 
@@ -161,7 +159,7 @@ fn limit_interim<B>(request: &mut Request<B>) -> Arc<Notify> {
 
 /// Refuses another transfer coding than `chunked`, once. hyper looks at the last coding only, so
 /// the body would not be what it seems.
-fn check_coding(answer: Response<Incoming>) -> Result<Response<Incoming>, SendError> {
+fn check_coding(answer: Response<Incoming>) -> Result<Response<Incoming>, Error> {
     let mut codings = answer.headers().get_all(TRANSFER_ENCODING).iter();
     let first = codings.next();
     let is_chunked = first.is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
@@ -169,7 +167,7 @@ fn check_coding(answer: Response<Incoming>) -> Result<Response<Incoming>, SendEr
         return Ok(answer);
     }
     let message = "its Transfer-Encoding is not chunked, once";
-    Err(SendError::BadResponse(message.into()))
+    Err(Error::BadResponse(message.into()))
 }
 
 /// A request body that waits while a write does. hyper would queue as much of it as the head of an

@@ -26,7 +26,8 @@ use tokio::task::spawn_local;
 use tokio::time::Instant;
 
 use super::io::{CoalescingExecutor, ConnectionState, GatewayIo, TransportTask};
-use super::{AnswerLimits, BoxError, SendBody, SendError};
+use super::{AnswerLimits, SendBody};
+use crate::error::{Cause, Error, Retry};
 use crate::upstream::connector::Transport;
 
 /// The most requests that share a connection, whatever the gateway allows: all of them wait for a
@@ -127,7 +128,7 @@ impl<B: SendBody> Http2Connection<B> {
     pub(crate) async fn start(
         transport: Transport,
         origin: &Rc<Http2Origin>,
-    ) -> Result<Self, BoxError> {
+    ) -> Result<Self, Cause> {
         let (io, state) = GatewayIo::new(transport, true);
         let (executor, task) = CoalescingExecutor::new(&io);
         // `h2` calls longer heads malformed, without saying why, so it gets to see only those that
@@ -183,27 +184,25 @@ impl<B: SendBody> Http2Connection<B> {
     }
 
     /// Sends a request and receives the head of its answer.
-    pub(crate) async fn send(
-        &self,
-        mut request: Request<B>,
-    ) -> Result<Response<Incoming>, SendError> {
+    pub(crate) async fn send(&self, mut request: Request<B>) -> Result<Response<Incoming>, Error> {
         to_http2(&mut request, &self.origin.authority)
-            .map_err(|error| SendError::NotSent(error.into()))?;
+            .map_err(|error| Error::NotSent(error.into()))?;
+        let retry = self.state.retry();
         let answer = self.sender.borrow_mut().try_send_request(request);
-        let answer = answer.await.map_err(|error| self.classify(error))?;
+        let answer = answer.await.map_err(|error| self.classify(error, retry))?;
         let (headers, limits) = (answer.headers(), self.origin.limits);
         // As HTTP/2 counts it (RFC 9113 §6.5.2).
         let size = headers
             .iter()
             .map(|(name, value)| name.as_str().len() + value.len() + 32);
         if headers.len() > limits.fields || size.sum::<usize>() > limits.bytes {
-            return Err(SendError::AnswerHeadTooLarge);
+            return Err(Error::AnswerHeaderTooLarge);
         }
         Ok(answer)
     }
 
     /// Tells failures apart by what the gateway says of them.
-    fn classify<R>(&self, mut error: TrySendError<R>) -> SendError {
+    fn classify<R>(&self, mut error: TrySendError<R>, retry: Retry) -> Error {
         let was_taken = error.take_message().is_none();
         let error = error.into_error();
         let cause = error
@@ -228,15 +227,15 @@ impl<B: SendBody> Http2Connection<B> {
                 // error.
                 (true, _) => cause.is_go_away(),
                 // What the gateway sent is against the protocol.
-                (false, Some(_)) => return SendError::BadResponse(error.into()),
+                (false, Some(_)) => return Error::BadResponse(error.into()),
                 (false, None) => false,
             },
         };
         if is_unprocessed {
             self.is_unusable.set(true);
-            SendError::NotSent(error.into())
+            Error::NotSent(error.into())
         } else {
-            SendError::NoAnswer(error.into())
+            Error::UpstreamReset(error.into(), retry)
         }
     }
 }
@@ -265,7 +264,7 @@ fn to_http2<B>(request: &mut Request<B>, authority: &Authority) -> Result<(), ht
 async fn settings<B: SendBody>(
     driver: &mut Driver<B>,
     state: &ConnectionState,
-) -> Result<(), BoxError> {
+) -> Result<(), Cause> {
     poll_fn(|cx| {
         // The driver is not woken by SETTINGS.
         state.wake_later(cx);

@@ -17,6 +17,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::Instant;
 
+use crate::error::Retry;
 use crate::upstream::connector::Transport;
 
 /// How many bytes of HTTP/2 frames are held back at most; beyond, they are written at once.
@@ -48,6 +49,16 @@ impl ConnectionState {
             traffic: Cell::default(),
             is_write_blocked: Cell::default(),
             waiter: RefCell::default(),
+        }
+    }
+
+    /// If a request that gets no answer may be sent again. A connection that has carried answers
+    /// was most likely closed for being idle, and then the gateway has not read the request.
+    pub(super) fn retry(&self) -> Retry {
+        if self.has_answered.get() {
+            Retry::IfIdempotent
+        } else {
+            Retry::Never
         }
     }
 

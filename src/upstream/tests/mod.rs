@@ -23,8 +23,9 @@ use tokio::task::LocalSet;
 use super::pool::*;
 use super::*;
 use crate::config::with_upstream;
+use crate::error::{Cause, Retry};
 
-type TestBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>>;
+type TestBody = Pin<Box<dyn Body<Data = Bytes, Error = Cause>>>;
 
 const LIMITS: AnswerLimits = AnswerLimits {
     bytes: 256 * 1024,
@@ -136,7 +137,7 @@ impl Link {
     }
 }
 
-type Pieces = mpsc::UnboundedSender<Result<Frame<Bytes>, BoxError>>;
+type Pieces = mpsc::UnboundedSender<Result<Frame<Bytes>, Cause>>;
 
 /// A body that the test sends in pieces.
 fn streamed() -> (Pieces, TestBody) {
@@ -145,7 +146,7 @@ fn streamed() -> (Pieces, TestBody) {
     (sender, Box::pin(StreamBody::new(pieces)))
 }
 
-fn data(bytes: impl Into<Bytes>) -> Result<Frame<Bytes>, BoxError> {
+fn data(bytes: impl Into<Bytes>) -> Result<Frame<Bytes>, Cause> {
     Ok(Frame::data(bytes.into()))
 }
 
