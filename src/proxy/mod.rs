@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Each step takes the type that the one before made, and only `auth` makes a `Signed`, which is
-//! all that is sent: what failed to be signed cannot be sent. One [`RequestContext`] goes through
+//! all that is sent: what failed to be signed cannot be sent. One `RequestContext` goes through
 //! all steps. What goes wrong is an [`Error`] until `respond` turns it into an answer.
 //!
 //! | step | modules |
