@@ -34,6 +34,5 @@ pub mod telemetry;
 pub mod upstream;
 
 pub use config::Config;
-pub use proxy::Proxy;
 pub use server::Server;
 pub use signature::Signer;

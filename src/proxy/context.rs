@@ -4,7 +4,7 @@
 //! the request and writes its access record, so a request that is dropped at an await, because the
 //! caller went away or the process ends, is counted all the same.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -17,9 +17,11 @@ use tokio::time::Instant;
 use super::caller::CallerConnection;
 use super::guard::Admitted;
 use super::headers;
+use super::timings::{AttemptReason, Timings, Wait};
 use super::upload::Upload;
-use crate::telemetry::access::{self, Durations, End, Record};
+use crate::telemetry::access::{self, End, Record};
 use crate::telemetry::metrics::{NO_ROUTE, Outcome, RequestLabels, WorkerMetrics, method_label};
+use crate::upstream::ConnectTimes;
 
 /// The status that a request is counted with whose caller went away; nginx logs the same.
 const CALLER_GONE: u16 = 499;
@@ -51,11 +53,7 @@ pub(crate) struct RequestContext {
     end: Cell<Option<End>>,
     pub(super) upload: Upload,
     bytes_sent: Cell<u64>,
-    started: Instant,
-    durations: Cell<Durations>,
-    attempts: Cell<usize>,
-    /// When the attempt was signed whose answer is waited for.
-    signed: Cell<Option<Instant>>,
+    timings: RefCell<Timings>,
     record: Option<Record>,
 }
 
@@ -85,10 +83,7 @@ impl RequestContext {
             end: Cell::default(),
             upload: Upload::default(),
             bytes_sent: Cell::default(),
-            started: Instant::now(),
-            durations: Cell::default(),
-            attempts: Cell::default(),
-            signed: Cell::default(),
+            timings: RefCell::new(Timings::start()),
             record: access::is_wanted().then(record),
         })
     }
@@ -116,40 +111,65 @@ impl RequestContext {
         self.route.set(route);
     }
 
-    fn time(&self, change: impl FnOnce(&mut Durations)) {
-        let mut durations = self.durations.get();
-        change(&mut durations);
-        self.durations.set(durations);
-    }
-
-    /// Waits for a resource and counts the time as queued. What is there at once, as it nearly
-    /// always is, needs no clock. The future is pinned by the caller, or it would take its room
-    /// twice in each request.
-    pub(super) async fn queued<T>(&self, mut future: Pin<&mut impl Future<Output = T>>) -> T {
+    /// Waits, and counts the time. What is there at once, as it nearly always is, needs no clock.
+    /// The future is pinned by the caller, or it would take its room twice in each request.
+    pub(super) async fn waited<T>(
+        &self,
+        wait: Wait,
+        mut future: Pin<&mut impl Future<Output = T>>,
+    ) -> T {
         if let Some(output) = future.as_mut().now_or_never() {
             return output;
         }
         let begun = Instant::now();
         let output = future.await;
-        self.time(|durations| durations.queued += begun.elapsed());
+        self.timings.borrow_mut().waited(wait, begun.elapsed());
         output
+    }
+
+    /// Records that the caller's body was read to its end.
+    pub(super) fn body_read(&self) {
+        self.timings.borrow_mut().body_read = Some(Instant::now());
+    }
+
+    /// Records what opening the connection of the next attempt took.
+    pub(super) fn connected(&self, times: ConnectTimes) {
+        self.timings.borrow_mut().next.connect = times;
+    }
+
+    /// Records why there is another attempt.
+    pub(super) fn tries_again(&self, reason: AttemptReason) {
+        self.sent_to_its_end();
+        self.timings.borrow_mut().next.reason = reason;
     }
 
     /// Records an attempt that is about to be sent.
     pub(super) fn attempt(&self, signing: Duration, signed: Instant) {
         self.metrics.signed(signing);
-        self.time(|durations| durations.signing += signing);
-        self.attempts.set(self.attempts.get() + 1);
-        self.signed.set(Some(signed));
+        self.timings.borrow_mut().attempt(signing, signed);
     }
 
     /// Records that the head of an answer has come.
     pub(super) fn gateway_answered(&self) {
-        if let Some(signed) = self.signed.take() {
-            let took = signed.elapsed();
-            self.time(|durations| durations.upstream += took);
-            self.metrics.gateway_answered(took);
+        if let Some(attempt) = self.timings.borrow_mut().attempts.last_mut() {
+            let now = Instant::now();
+            attempt.first_byte = Some(now);
+            self.metrics.gateway_answered(now - attempt.signed);
         }
+    }
+
+    /// Marks when the request of the last attempt had been sent, if it was sent to its end.
+    fn sent_to_its_end(&self) {
+        if let Some(attempt) = self.timings.borrow_mut().attempts.last_mut() {
+            attempt.sent = attempt.sent.or(self.upload.finished.get());
+        }
+    }
+
+    /// Returns `true` while an attempt waits for the head of its answer.
+    fn awaits_gateway(&self) -> bool {
+        let timings = self.timings.borrow();
+        let last = timings.attempts.last();
+        last.is_some_and(|attempt| attempt.first_byte.is_none())
     }
 
     /// Records that the gateway refused the request in its own name, and with which code.
@@ -196,6 +216,7 @@ impl RequestContext {
     /// Records how the answer ended.
     pub(super) fn ended(&self, end: End) {
         self.end.set(Some(end));
+        self.timings.borrow_mut().last_byte = Some(Instant::now());
     }
 
     /// Records that the answer was dropped before its end.
@@ -216,7 +237,7 @@ impl RequestContext {
 impl Drop for RequestContext {
     fn drop(&mut self) {
         let (status, outcome) = self.answer.get().unwrap_or_else(|| {
-            if self.signed.get().is_some() {
+            if self.awaits_gateway() {
                 tracing::info!(
                     "the caller went away before the gateway answered; whether the request was executed is unknown"
                 );
@@ -229,8 +250,11 @@ impl Drop for RequestContext {
             self.answered(unanswered.0, unanswered.1);
             unanswered
         });
-        let total = self.started.elapsed();
-        self.metrics.finished(total);
+        self.sent_to_its_end();
+        let timings = self.timings.borrow();
+        let durations = timings.durations();
+        self.metrics.finished(durations.total);
+        tracing::debug!(request_id = %self.request_id(), %timings, "request finished");
         let Some(record) = &self.record else { return };
         record.write(&access::Finished {
             request_id: self.id,
@@ -239,11 +263,8 @@ impl Drop for RequestContext {
             outcome,
             end: self.end.get().unwrap_or_default(),
             bytes: (self.upload.received.get(), self.bytes_sent.get()),
-            durations: Durations {
-                total,
-                ..self.durations.get()
-            },
-            attempts: self.attempts.get(),
+            durations,
+            attempts: timings.attempts.len(),
         });
     }
 }

@@ -45,6 +45,7 @@ mod respond;
 mod retry;
 mod route;
 mod settings;
+mod timings;
 mod upload;
 mod websocket;
 
@@ -52,14 +53,13 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use http::{HeaderValue, Request, Response, StatusCode, request};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use tower::Service;
+use tower::{Service, ServiceBuilder};
 
 use crate::clock::{Clock, parse_http_date};
 use crate::error::Error;
@@ -293,41 +293,49 @@ impl Current {
     }
 }
 
-/// The pipeline as a service, for one connection of a caller's. Every request gets a context, and
-/// every error becomes an answer.
-#[derive(Clone, Debug)]
-pub struct Proxy {
+/// The pipeline as a service, for one connection of a caller's.
+pub fn service(
     current: Rc<Current>,
     caller: Rc<CallerConnection>,
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<ResponseBody>,
+    Error = Infallible,
+    Future = LocalBoxFuture<'static, Result<Response<ResponseBody>, Infallible>>,
+> + Clone {
+    ServiceBuilder::new()
+        // Outermost: each request gets its context and the current pipeline. A reload meanwhile
+        // changes neither.
+        .map_request(move |request| Begun::new(request, &current, &caller))
+        // Errors and panics become answers, which are counted like any other.
+        .layer_fn(respond::Respond)
+        .service_fn(|begun: Begun| async move {
+            begun.pipeline.run(begun.request, &begun.context).await
+        })
 }
 
-impl Proxy {
-    /// The service of one connection.
-    #[must_use]
-    pub fn new(current: Rc<Current>, caller: Rc<CallerConnection>) -> Self {
-        Self { current, caller }
-    }
+/// A request with its context and the pipeline that runs it.
+pub(crate) struct Begun {
+    request: Request<Incoming>,
+    context: Rc<RequestContext>,
+    pipeline: Rc<Pipeline>,
 }
 
-impl Service<Request<Incoming>> for Proxy {
-    type Response = Response<ResponseBody>;
-    type Error = Infallible;
-    type Future = LocalBoxFuture<'static, Result<Response<ResponseBody>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let (pipeline, caller) = (self.current.get(), Rc::clone(&self.caller));
+impl Begun {
+    fn new(
+        request: Request<Incoming>,
+        current: &Rc<Current>,
+        caller: &Rc<CallerConnection>,
+    ) -> Self {
+        let (pipeline, caller) = (current.get(), Rc::clone(caller));
         let (head, body) = request.into_parts();
         let metrics = Rc::clone(&pipeline.metrics);
         let context = RequestContext::begin(metrics, caller, Some(&head));
-        let method = head.method.clone();
-        Box::pin(async move {
-            let request = Request::from_parts(head, body);
-            let run = pipeline.run(request, &context);
-            Ok(respond::respond(Rc::clone(&context), method, run).await)
-        })
+        let request = Request::from_parts(head, body);
+        Self {
+            request,
+            context,
+            pipeline,
+        }
     }
 }

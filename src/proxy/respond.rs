@@ -4,11 +4,14 @@
 //! own, so that the two cannot be confused. Their texts are fixed: never a caller's value, an
 //! address or a secret.
 
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, DATE, RETRY_AFTER,
     X_CONTENT_TYPE_OPTIONS,
@@ -16,7 +19,9 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Collected};
 use serde_json::json;
+use tower::Service;
 
+use super::Begun;
 use super::body::ResponseBody;
 use super::context::RequestContext;
 use super::cors;
@@ -38,10 +43,34 @@ const CLOSING: [StatusCode; 6] = [
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
 ];
 
+/// The layer that makes an answer of whatever comes of a request.
+#[derive(Clone, Debug)]
+pub(super) struct Respond<S>(pub(super) S);
+
+impl<S> Service<Begun> for Respond<S>
+where
+    S: Service<Begun, Response = Response<ResponseBody>, Error = Error>,
+    S::Future: 'static,
+{
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = LocalBoxFuture<'static, Result<Response<ResponseBody>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, begun: Begun) -> Self::Future {
+        let (context, method) = (Rc::clone(&begun.context), begun.request.method().clone());
+        let run = self.0.call(begun);
+        Box::pin(async move { Ok(respond(context, method, run).await) })
+    }
+}
+
 /// Runs a request and counts its answer; an error becomes one. A panic costs one request, not the
 /// worker: what it leaves half-done belongs to the request alone, since the pool is changed in
 /// single steps.
-pub(super) async fn respond(
+async fn respond(
     context: Rc<RequestContext>,
     method: Method,
     run: impl Future<Output = Result<Response<ResponseBody>, Error>>,

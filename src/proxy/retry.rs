@@ -24,6 +24,7 @@ use super::gateway_reply::GatewayReply;
 use super::key_breaker::{Permit, SignatureOutcome};
 use super::prepare::Prepared;
 use super::redact::Redactor;
+use super::timings::{AttemptReason, Wait};
 use crate::clock::Moment;
 use crate::error::{Error, Retry};
 use crate::gateway::{self, Evidence, Meaning};
@@ -57,7 +58,7 @@ pub(super) async fn send(
         // Not before the connection is there, which may take its time.
         let slot = prepared.routed.slot;
         let usable = pipeline.credentials.usable(slot, refused.as_deref());
-        let credential = context.queued(pin!(usable)).await?;
+        let credential = context.waited(Wait::Credential, pin!(usable)).await?;
         let attempts = Attempts {
             pipeline,
             credential: &credential,
@@ -71,6 +72,7 @@ pub(super) async fn send(
             }
             Outcome::Expired(again) => connection = again,
         }
+        context.tries_again(AttemptReason::Credential);
     }
     Err(Error::NoCredentials)
 }
@@ -83,8 +85,10 @@ async fn acquire(
 ) -> Result<Connection<RequestBody>, Error> {
     let origin = pipeline.origins[prepared.routed.route];
     let acquiring = pipeline.upstream.acquire(origin, reuse, mode);
-    let acquired = prepared.routed.context.queued(pin!(acquiring)).await?;
-    Ok(acquired.0)
+    let context = &prepared.routed.context;
+    let (connection, times) = context.waited(Wait::Connection, pin!(acquiring)).await?;
+    context.connected(times);
+    Ok(connection)
 }
 
 /// All attempts with one credential.
@@ -129,6 +133,10 @@ impl Attempts<'_> {
                 Ok(answered) => answered,
                 Err(error) => {
                     let mode = next_mode(error, &mut failures, prepared)?;
+                    prepared
+                        .routed
+                        .context
+                        .tries_again(AttemptReason::Connection);
                     connection = acquire(self.pipeline, prepared, Reuse::Fresh, mode).await?;
                     continue;
                 }
@@ -146,6 +154,7 @@ impl Attempts<'_> {
                 // its own.
                 if is_repeatable && let Ok(other) = self.permit(prepared).await {
                     permit = other;
+                    prepared.routed.context.tries_again(AttemptReason::Date);
                     connection = self.acquire_again(prepared, answered.reply).await?;
                     continue;
                 }
@@ -171,7 +180,11 @@ impl Attempts<'_> {
 
     async fn permit(&self, prepared: &Prepared) -> Result<Option<Permit<'_>>, Error> {
         let permit = self.credential.auth.permit();
-        prepared.routed.context.queued(pin!(permit)).await
+        prepared
+            .routed
+            .context
+            .waited(Wait::Key, pin!(permit))
+            .await
     }
 
     /// Signs the request, sends it once, and reads what is needed of the answer.
@@ -299,7 +312,8 @@ impl Attempts<'_> {
     async fn is_refreshed(&self, prepared: &Prepared) -> bool {
         let (pipeline, slot) = (self.pipeline, prepared.routed.slot);
         let other = pipeline.credentials.usable(slot, Some(self.credential));
-        let other = prepared.routed.context.queued(pin!(other)).await;
+        let context = &prepared.routed.context;
+        let other = context.waited(Wait::Credential, pin!(other)).await;
         other.is_ok()
     }
 

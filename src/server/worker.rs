@@ -19,7 +19,7 @@ use super::connection;
 use super::memory::tidy_thread;
 use super::registry::{ConnectionLimits, Registry, Shutdown};
 use super::watchdog::Heartbeats;
-use crate::proxy::{Current, Pipeline, Proxy, Settings};
+use crate::proxy::{self, Current, Pipeline, Settings};
 use crate::upstream::Network;
 
 /// Threads for DNS lookups of one worker. They are idle nearly always.
@@ -80,7 +80,7 @@ impl Worker {
                 match command {
                     Command::Serve(accepted, permit) => {
                         let (registry, current) = (Rc::clone(&registry), Rc::clone(&current));
-                        let make = |caller| Proxy::new(current, caller);
+                        let make = |caller| proxy::service(current, caller);
                         let serving = connection::serve(accepted, Some(permit), registry, make);
                         connections.spawn_local(serving);
                     }

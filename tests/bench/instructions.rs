@@ -27,7 +27,7 @@ use apig_proxy::clock;
 use apig_proxy::config::with_upstream;
 use apig_proxy::credentials::{Credentials, Supply, needs};
 use apig_proxy::proxy::guard::{Guard, ListenerKind};
-use apig_proxy::proxy::{CallerConnection, Current, Pipeline, Proxy, RouteCredentials, Settings};
+use apig_proxy::proxy::{self, CallerConnection, Current, Pipeline, RouteCredentials, Settings};
 use apig_proxy::server::network;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -81,7 +81,7 @@ fn send(request: &[u8], count: usize) {
         let maintained = Rc::clone(pipeline.upstream());
         spawn_local(async move { maintained.maintain().await });
         let caller = Rc::new(CallerConnection::new(ListenerKind::Tcp, Rc::default()));
-        let service = Proxy::new(Rc::new(Current::new(pipeline)), caller);
+        let service = proxy::service(Rc::new(Current::new(pipeline)), caller);
         let (near, mut far) = duplex(64 * 1024);
         let service = TowerToHyperService::new(service);
         spawn_local(http1::Builder::new().serve_connection(TokioIo::new(near), service));

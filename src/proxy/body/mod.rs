@@ -30,6 +30,7 @@ pub use response::ResponseBody;
 use super::context::RequestContext;
 use super::headers;
 use super::memory_budget::MemoryBudget;
+use super::timings::Wait;
 use crate::config::MediaRange;
 use crate::error::Error;
 use crate::signature::{CONTENT_HASH_HEADER, PayloadHash, PayloadHasher, UNSIGNED_PAYLOAD};
@@ -144,7 +145,7 @@ impl BodyReader<'_> {
     async fn hold(&mut self, mut see: impl FnMut(&[u8])) -> Result<PreparedBody, Error> {
         let (context, limit) = (self.context, self.rules.limit);
         let reserved = self.budget.reserve(self.declared().unwrap_or(0));
-        let reserved = context.queued(pin!(reserved)).await;
+        let reserved = context.waited(Wait::Memory, pin!(reserved)).await;
         let mut reservation = reserved?;
         let mut buffer = buffer::Buffer::default();
         while let Some(data) = self.next().await? {
@@ -152,10 +153,12 @@ impl BodyReader<'_> {
             if length > limit {
                 return Err(Error::BodyTooLarge { limit });
             }
-            context.queued(pin!(reservation.grow_to(length))).await?;
+            let grown = pin!(reservation.grow_to(length));
+            context.waited(Wait::Memory, grown).await?;
             see(&data);
             buffer.push(data);
         }
+        context.body_read();
         let buffered = buffer.finish(reservation).map(Rc::new);
         Ok(buffered.map_or(PreparedBody::Empty, PreparedBody::Buffered))
     }

@@ -252,6 +252,9 @@ impl Body for RequestBody {
         };
         if is_complete || frame.is_none() {
             upload.finish();
+            if matches!(this.kind, Kind::Streamed(_)) {
+                this.context.body_read();
+            }
         }
         Poll::Ready(frame.map(|frame| {
             frame.map_err(|error| {

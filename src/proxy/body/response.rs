@@ -180,7 +180,7 @@ impl RelayedBody {
         }
         // Over one that was not sent all of a request, no other request can follow.
         if let Some(connection) = self.reply.connection.take()
-            && upload.is_finished.get()
+            && upload.is_finished()
         {
             connection.release();
         }
@@ -230,7 +230,7 @@ async fn finish_upload(
         Poll::Pending => idle.poll_expired(upload.sent.get(), cx),
     })
     .await;
-    if upload.is_finished.get() {
+    if upload.is_finished() {
         connection.release();
     } else {
         tracing::info!("the rest of an answered request did not come; its connection is closed");
