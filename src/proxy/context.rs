@@ -127,9 +127,11 @@ impl RequestContext {
         output
     }
 
-    /// Records that the caller's body was read to its end.
+    /// Records that the caller's body was read to its end: nothing of this request is left on the
+    /// connection.
     pub(super) fn body_read(&self) {
         self.timings.borrow_mut().body_read = Some(Instant::now());
+        self.caller.request_is_read.set(true);
     }
 
     /// Records what opening the connection of the next attempt took.
