@@ -1,129 +1,54 @@
 //! The sources of a signing key, in the order in which `credentials.source = "auto"` tries them.
 //!
-//! A new source is a file that finds it, and a line in [`CHAIN`]. No service is asked here: files and variables
-//! are read, so that a mistake is reported before anything is served, and services are only found.
+//! A new source is a file that finds it, and a row of a table here. No service is asked yet: files
+//! and variables are read, so that a mistake is reported before anything is served, and services
+//! are only found.
 
 use std::path::PathBuf;
 
-use super::file::{Files, Format, profile_path};
+use super::error::{CredentialsError, PassedOver};
+use super::file::{Files, Format};
 use super::service::{idp, metadata, oidc, pod_identity, token};
 use super::source::{Backend, Requirement, Source};
 use super::types::Kind;
-use super::{CredentialsError, env};
-use crate::config::{CredentialSource, CredentialsConfig, Environment, TokenSource};
+use super::{env, file};
+use crate::config::{CredentialSource as Named, CredentialsConfig, Environment, TokenSource};
 
-/// What a secret is searched for with.
-struct Search<'a> {
-    config: &'a CredentialsConfig,
-    environment: &'a Environment,
-}
+/// One source of a signing key: its name in the log, the value of `credentials.source` that names
+/// it, and what finds it. [`CredentialsError::Absent`] means that it is not there.
+type KeySource = (&'static str, Option<Named>, Find);
+type Find = fn(&CredentialsConfig, &Environment) -> Result<Backend, CredentialsError>;
 
-/// One source of a signing key.
-struct KeySource {
-    /// Its name in the configuration and in the log.
-    name: &'static str,
-    /// The source that the configuration names; `None` for one that is found only.
-    named: Option<CredentialSource>,
-    /// In its turn it is the source only if it answers.
-    is_probed: bool,
-    /// What is missing if it is not there. `{file}` stands for `credentials.file`.
-    absent: &'static str,
-    /// What to do then, if it is the only source.
-    hint: &'static str,
-    find: fn(&Search<'_>) -> Result<Option<Backend>, CredentialsError>,
-}
+const CHAIN: [KeySource; 6] = [
+    ("oidc", Some(Named::Oidc), |c, e| {
+        Backend::service(oidc::find(c, e)?)
+    }),
+    ("idp", Some(Named::Idp), |c, e| {
+        Backend::service(idp::find(c, e)?)
+    }),
+    ("env", Some(Named::Env), |_, e| {
+        env::find(e).map(Backend::Fixed)
+    }),
+    ("systemd", None, |c, e| {
+        file::systemd(c, e).map(Backend::files)
+    }),
+    ("file", Some(Named::File), |c, _| {
+        file::named(c).map(Backend::files)
+    }),
+    ("profile", Some(Named::Profile), |c, e| {
+        file::profile(c, e).map(Backend::files)
+    }),
+];
 
-const CHAIN: [KeySource; 8] = [
-    KeySource {
-        name: "oidc",
-        named: Some(CredentialSource::Oidc),
-        is_probed: false,
-        absent: "HUAWEICLOUD_OIDC_PROVIDER_URN is not set",
-        hint: "set it, HUAWEICLOUD_OIDC_AGENCY_URN and HUAWEICLOUD_OIDC_TOKEN_FILE",
-        find: |search| {
-            oidc::find(search.config, search.environment)?
-                .map(Backend::service)
-                .transpose()
-        },
-    },
-    KeySource {
-        name: "idp",
-        named: Some(CredentialSource::Idp),
-        is_probed: false,
-        absent: "HUAWEICLOUD_SDK_IDP_ID is not set",
-        hint: "set it, and HUAWEICLOUD_SDK_ID_TOKEN_FILE",
-        find: |search| {
-            idp::find(search.config, search.environment)?
-                .map(Backend::service)
-                .transpose()
-        },
-    },
-    KeySource {
-        name: "env",
-        named: Some(CredentialSource::Env),
-        is_probed: false,
-        absent: "HUAWEICLOUD_SDK_AK and the like are not set",
-        hint: "set HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK",
-        find: |search| Ok(env::load(search.environment)?.map(Backend::Fixed)),
-    },
-    KeySource {
-        name: "systemd",
-        named: None,
-        is_probed: false,
-        absent: "CREDENTIALS_DIRECTORY is not set, or holds no key",
-        hint: "",
-        find: |search| {
-            let files = Files::systemd(search.environment, search.config.user.clone());
-            Ok(files.map(Backend::files))
-        },
-    },
-    KeySource {
-        name: "file",
-        named: Some(CredentialSource::File),
-        is_probed: false,
-        absent: "there is no {file}",
-        hint: "",
-        find: |search| {
-            let path = &search.config.file;
-            // A file that is named has to be there.
-            let is_there = !search.is_auto() || path.exists();
-            Ok(is_there.then(|| search.key_file(path.clone())))
-        },
-    },
-    KeySource {
-        name: "profile",
-        named: Some(CredentialSource::Profile),
-        is_probed: false,
-        absent: "there is no ~/.huaweicloud/credentials",
-        hint: "set HOME, or HUAWEICLOUD_SDK_CREDENTIALS_FILE",
-        find: |search| {
-            let path = profile_path(search.environment);
-            let path = path.filter(|path| !search.is_auto() || path.exists());
-            Ok(path.map(|path| search.key_file(path)))
-        },
-    },
-    KeySource {
-        name: "metadata",
-        named: Some(CredentialSource::Metadata),
-        is_probed: true,
-        absent: "",
-        hint: "",
-        find: |search| {
-            let service = metadata::at(search.config.metadata.clone());
-            Ok(Some(Backend::service(service)?))
-        },
-    },
-    KeySource {
-        name: "pod-identity",
-        named: Some(CredentialSource::PodIdentity),
-        is_probed: true,
-        absent: "HC_CONTAINER_CREDENTIALS_FULL_URI is not set",
-        hint: "associate the pod's service account with an agency",
-        find: |search| {
-            let service = pod_identity::find(search.environment)?;
-            service.map(Backend::service).transpose()
-        },
-    },
+/// Services that answer on some machines only: with `auto`, they are tried at the start if nothing
+/// else is there.
+const PROBED: [KeySource; 2] = [
+    ("metadata", Some(Named::Metadata), |c, _| {
+        Backend::service(metadata::find(c))
+    }),
+    ("pod-identity", Some(Named::PodIdentity), |_, e| {
+        Backend::service(pod_identity::find(e)?)
+    }),
 ];
 
 impl Source {
@@ -137,24 +62,28 @@ impl Source {
         config: &CredentialsConfig,
         environment: &Environment,
     ) -> Result<Self, CredentialsError> {
-        let search = Search {
-            config,
-            environment,
-        };
         let mut passed_over = Vec::new();
-        let file = |path: &Option<_>| path.clone().ok_or(CredentialsError::NoFile);
+        let text = |path: Option<&PathBuf>, format| {
+            let path = path.ok_or(CredentialsError::NoFile);
+            path.map(|path| Backend::files(Files::new(path.clone(), format)))
+        };
         let backend = match (need.kind, &config.token) {
-            (Kind::Key, _) if search.is_auto() => search.auto(&mut passed_over)?,
-            (Kind::Key, _) => search.named()?,
-            (Kind::Token, Some(TokenSource::File(path))) => {
-                Backend::files(Files::new(path.clone(), Format::Text))
+            (Kind::Key, _) if config.source == Named::Auto => {
+                auto(config, environment, &mut passed_over)?
+            }
+            (Kind::Key, _) => {
+                let mut sources = CHAIN.iter().chain(&PROBED);
+                let source = sources.find(|(_, named, _)| *named == Some(config.source));
+                let (_, _, find) = source.expect("every source that can be named has a row");
+                find(config, environment)?
             }
             (Kind::Token, Some(TokenSource::Iam(user))) => {
                 Backend::service(token::find(user, config, environment)?)?
             }
+            (Kind::Token, Some(TokenSource::File(path))) => text(Some(path), Format::Text)?,
             (Kind::Token, None) => return Err(CredentialsError::NoFile),
-            (Kind::AppCode, _) => Backend::files(Files::new(file(&config.app_code)?, Format::Text)),
-            (Kind::ApiKey, _) => Backend::files(Files::new(file(&config.api_key)?, Format::ApiKey)),
+            (Kind::AppCode, _) => text(config.app_code.as_ref(), Format::Text)?,
+            (Kind::ApiKey, _) => text(config.api_key.as_ref(), Format::ApiKey)?,
         };
         let lease = match &backend {
             Backend::Fixed(lease) => Some(lease.clone()),
@@ -173,48 +102,21 @@ impl Source {
     }
 }
 
-impl Search<'_> {
-    fn is_auto(&self) -> bool {
-        self.config.source == CredentialSource::Auto
-    }
-
-    /// The first source that is there. Services that only answer on some machines come last, and are tried at
-    /// the start.
-    fn auto(
-        &self,
-        passed_over: &mut Vec<(&'static str, String)>,
-    ) -> Result<Backend, CredentialsError> {
-        let mut services = Vec::new();
-        for source in &CHAIN {
-            match (source.find)(self)? {
-                Some(Backend::Service(service)) if source.is_probed => services.push(service),
-                Some(backend) => return Ok(backend),
-                None => passed_over.push((source.name, self.absent(source))),
+/// The first source that is there.
+fn auto(
+    config: &CredentialsConfig,
+    environment: &Environment,
+    passed_over: &mut PassedOver,
+) -> Result<Backend, CredentialsError> {
+    let mut services = Vec::new();
+    for (name, _, find) in CHAIN.iter().chain(&PROBED) {
+        match find(config, environment) {
+            Ok(Backend::Service(service)) if PROBED.iter().any(|(probed, ..)| probed == name) => {
+                services.push(service);
             }
+            Err(CredentialsError::Absent { what, .. }) => passed_over.push((name, what)),
+            found => return found,
         }
-        Ok(Backend::FirstOf(services))
     }
-
-    /// The source that the configuration names.
-    fn named(&self) -> Result<Backend, CredentialsError> {
-        let mut chain = CHAIN.iter();
-        let source = chain
-            .find(|source| source.named == Some(self.config.source))
-            .expect("every source that can be named is in the chain");
-        let not_configured = || CredentialsError::NotConfigured {
-            source_name: source.name,
-            absent: self.absent(source),
-            hint: source.hint,
-        };
-        (source.find)(self)?.ok_or_else(not_configured)
-    }
-
-    fn absent(&self, source: &KeySource) -> String {
-        let file = self.config.file.display().to_string();
-        source.absent.replace("{file}", &file)
-    }
-
-    fn key_file(&self, path: PathBuf) -> Backend {
-        Backend::files(Files::new(path, Format::Key(self.config.user.clone())))
-    }
+    Ok(Backend::FirstOf(services))
 }

@@ -31,7 +31,7 @@ const NAMES: [[&str; 4]; 3] = [
 /// # Errors
 ///
 /// [`CredentialsError`] if a convention has half a key, or one that cannot be used.
-pub(super) fn load(environment: &Environment) -> Result<Option<Lease>, CredentialsError> {
+pub(super) fn find(environment: &Environment) -> Result<Lease, CredentialsError> {
     for [access_name, secret_name, token_name, project_name] in NAMES {
         let access_key = environment.text(access_name).map(str::trim);
         let access_key = access_key.filter(|value| !value.is_empty());
@@ -45,14 +45,17 @@ pub(super) fn load(environment: &Environment) -> Result<Option<Lease>, Credentia
         let origin = Origin::Environment(access_name);
         let token = environment.secret(token_name);
         return match Credentials::checked(access_key, secret_key, token) {
-            Ok(key) => Ok(Some(Lease {
+            Ok(key) => Ok(Lease {
                 project_id: environment
                     .text(project_name)
                     .and_then(|id| id.trim().parse().ok()),
                 ..Lease::lasting(Secret::Key(key), origin)
-            })),
+            }),
             Err(problem) => Err(CredentialsError::Invalid { origin, problem }),
         };
     }
-    Ok(None)
+    Err(CredentialsError::absent(
+        "HUAWEICLOUD_SDK_AK and the like are not set",
+        "set HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK",
+    ))
 }

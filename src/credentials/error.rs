@@ -6,6 +6,9 @@ use super::types::Origin;
 use crate::config::secret::SecretFileError;
 use crate::config::{Place, Problem};
 
+/// The sources that were passed over, by name, and why.
+pub(super) type PassedOver = Vec<(&'static str, String)>;
+
 /// Why there are no credentials.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -14,20 +17,18 @@ pub enum CredentialsError {
     #[error("{}", nothing_found(.passed_over, .hcloud.as_deref()))]
     NothingFound {
         /// Every source, and why it gives none.
-        passed_over: Vec<(&'static str, String)>,
+        passed_over: PassedOver,
         /// KooCLI's file, if there is one.
         hcloud: Option<PathBuf>,
     },
     /// No file is named for a secret that is read from one.
     #[error("no file is named for it; set the key of the configuration that names it")]
     NoFile,
-    /// The source that the configuration names has no key.
-    #[error("credentials.source is \"{source_name}\", but {absent}; {hint}")]
-    NotConfigured {
-        /// The value of `credentials.source`.
-        source_name: &'static str,
+    /// A source is not there. Without another one, it is the one that `credentials.source` names.
+    #[error("{what}, but credentials.source names this source; {hint}")]
+    Absent {
         /// What is missing.
-        absent: String,
+        what: String,
         /// What to do.
         hint: &'static str,
     },
@@ -50,7 +51,8 @@ pub enum CredentialsError {
     /// A file cannot be read.
     #[error(transparent)]
     File(#[from] SecretFileError),
-    /// What was read is not a usable secret. The text is fixed, so that it cannot hold what was read.
+    /// What was read is not a usable secret. The text is fixed, so that it cannot hold what was
+    /// read.
     #[error("{origin} {problem}")]
     Invalid {
         /// Where it was read.
@@ -61,6 +63,11 @@ pub enum CredentialsError {
 }
 
 impl CredentialsError {
+    pub(super) fn absent(what: impl Into<String>, hint: &'static str) -> Self {
+        let what = what.into();
+        Self::Absent { what, hint }
+    }
+
     /// The error as a problem with the configuration of a set.
     #[must_use]
     pub fn into_problem(self, set: Option<&str>) -> Problem {
@@ -75,7 +82,7 @@ impl CredentialsError {
     }
 }
 
-fn nothing_found(passed_over: &[(&'static str, String)], hcloud: Option<&Path>) -> String {
+fn nothing_found(passed_over: &PassedOver, hcloud: Option<&Path>) -> String {
     let mut text =
         "there is no key; download credentials.csv from My Credentials in the console and give \
          --credentials credentials.csv, or set HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK"
@@ -93,7 +100,7 @@ fn nothing_found(passed_over: &[(&'static str, String)], hcloud: Option<&Path>) 
 }
 
 /// The sources that were passed over, each with its reason.
-pub(super) fn reasons(passed_over: &[(&'static str, String)]) -> String {
+pub(super) fn reasons(passed_over: &PassedOver) -> String {
     let reasons = passed_over
         .iter()
         .map(|(name, why)| format!("{name}: {why}"));

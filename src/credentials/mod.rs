@@ -6,7 +6,8 @@
 //! secrets         source          once     re-reads   and its status
 //! ```
 //!
-//! With `credentials.source = "auto"`, the first of these that is there gives the key that signs (`chain`):
+//! With `credentials.source = "auto"`, the first of these that is there gives the key that signs
+//! (`chain`):
 //!
 //! 1. STS, if `HUAWEICLOUD_OIDC_PROVIDER_URN` is set;
 //! 2. IAM with a token of an identity provider, if `HUAWEICLOUD_SDK_IDP_ID` is set;
@@ -18,17 +19,17 @@
 //! 7. the metadata service of a server with an agency;
 //! 8. the identity of a pod, if `HC_CONTAINER_CREDENTIALS_FULL_URI` is set.
 //!
-//! An invalid source is an error; later sources are not tried, because signing with another key than the one that
-//! was given would be a surprise. If a file is named, it is the only source.
+//! An invalid source is an error; later sources are not tried, because signing with another key
+//! than the one that was given would be a surprise. If a file is named, it is the only source.
 //!
 //! # What stays in memory
 //!
-//! The content of files, the copies that parsers make of it and the parts of a key are zeroized when they are no
-//! longer needed; a key that signs is kept as the state of its HMAC, which is zeroized too. Not zeroized are the
-//! environment block, which belongs to the system, what `hmac` leaves on the stack when it is given the key, the
-//! password of a network's proxy, a service's response while it is read, and the heads of requests in flight,
-//! which hold tokens. Other processes of the same user are therefore kept from the memory as a whole
-//! (`cli::memory`).
+//! The content of files, the copies that parsers make of it and the parts of a key are zeroized
+//! when they are no longer needed; a key that signs is kept as the state of its HMAC, which is
+//! zeroized too. Not zeroized are the environment block, which belongs to the system, what `hmac`
+//! leaves on the stack when it is given the key, the password of a network's proxy, a service's
+//! response while it is read, and the heads of requests in flight, which hold tokens. Other
+//! processes of the same user are therefore kept from the memory as a whole (`cli::memory`).
 
 mod chain;
 mod env;

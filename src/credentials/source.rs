@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::CredentialsError;
+use super::error::{CredentialsError, PassedOver};
 use super::file::{Files, Stamp};
 use super::service::Service;
 use super::slot::Slot;
@@ -57,7 +57,7 @@ pub struct Source {
     pub(super) config: Option<CredentialsConfig>,
     pub(super) backend: Backend,
     /// Sources that come before it, and why they were passed over.
-    pub(super) passed_over: Vec<(&'static str, String)>,
+    pub(super) passed_over: PassedOver,
     pub(super) slot: Arc<Slot>,
 }
 
@@ -94,7 +94,8 @@ impl Source {
         }
     }
 
-    /// True if another source gives the same secret: it has the same configuration, and the same source was found.
+    /// True if another source gives the same secret: it has the same configuration, and the same
+    /// source was found.
     #[must_use]
     pub fn same_config(&self, other: &Self) -> bool {
         // The environment of a process does not change, so the backend's name stands for all of it.
@@ -109,8 +110,8 @@ impl Source {
         &self.slot
     }
 
-    /// Continues the slot of another source of the same secret, after a reload: who has the old slot gets the new
-    /// lease, and the old lease stays if there is no new one.
+    /// Continues the slot of another source of the same secret, after a reload: who has the old
+    /// slot gets the new lease, and the old lease stays if there is no new one.
     pub fn continue_from(&mut self, before: &Self) {
         let new = self.slot.current();
         self.slot = Arc::clone(&before.slot);
@@ -137,7 +138,8 @@ impl Source {
         }
     }
 
-    /// The set that it belongs to, for messages; empty for `[credentials]` itself, which most have alone.
+    /// The set that it belongs to, for messages; empty for `[credentials]` itself, which most have
+    /// alone.
     pub(super) fn of_set(&self) -> String {
         match self.slot.label() {
             "default" => String::new(),

@@ -44,7 +44,8 @@ fn parts(lease: &Lease) -> [String; 3] {
     parts.map(str::to_owned)
 }
 
-/// The key that is found without asking a service; else the error of a start that finds no service either.
+/// The key that is found without asking a service; else the error of a start that finds no service
+/// either.
 fn auto(environment: &[(&str, &str)], file: &str) -> Result<Lease, String> {
     let config = CredentialsConfig {
         file: file.into(),
@@ -211,36 +212,16 @@ fn variables_win_over_files_and_the_sdk_s_names_over_terraform_s() {
 }
 
 #[test]
-fn systemd_s_credentials_are_read_whole_or_in_parts() {
-    let csv = format!("{HEAD}\nme,{AK},{SK}\n");
-    for files in [
-        &[("credentials.csv", csv.as_str())][..],
-        &[("access_key", AK), ("secret_key", SK)],
-    ] {
-        let folder = folder(files);
-        let directory = folder.path().to_str().unwrap();
-        let lease = auto(&[("CREDENTIALS_DIRECTORY", directory)], "none");
-        assert_eq!(parts(&lease.unwrap()), [AK, SK, ""]);
-    }
+fn systemd_may_hold_the_parts_of_a_key() {
+    let folder = folder(&[("access_key", AK), ("secret_key", SK)]);
+    let directory = folder.path().to_str().unwrap();
+    let lease = auto(&[("CREDENTIALS_DIRECTORY", directory)], "none");
+    assert_eq!(parts(&lease.unwrap()), [AK, SK, ""]);
 }
 
 #[test]
-fn the_profile_comes_last_and_nothing_at_all_says_what_to_do() {
-    let profile = format!("[basic]\nak={AK}\nsk={SK}\n");
-    let home = folder(&[
-        (".huaweicloud/credentials", &profile),
-        (".hcloud/config.json", "{\"profiles\":[]}"),
-    ]);
-    let variable = [("HOME", home.path().to_str().unwrap())];
-    assert_eq!(parts(&auto(&variable, "none").unwrap()), [AK, SK, ""]);
-    fs::remove_file(home.path().join(".huaweicloud/credentials")).unwrap();
-    let error = auto(&variable, "none.csv").unwrap_err();
-    for expected in [
-        "HUAWEICLOUD_SDK_AK",
-        "none.csv",
-        "--credentials",
-        ".hcloud/config.json",
-    ] {
-        assert!(error.contains(expected), "{error}");
-    }
+fn koocli_s_file_is_pointed_out_if_there_is_no_key() {
+    let home = folder(&[(".hcloud/config.json", "{}")]);
+    let error = auto(&[("HOME", home.path().to_str().unwrap())], "none").unwrap_err();
+    assert!(error.contains(".hcloud/config.json is there"), "{error}");
 }

@@ -1,12 +1,12 @@
-//! The values that credential sources give: a key or a text secret, and the lease that says how long it is
-//! valid.
+//! The values that credential sources give: a key or a text secret, and the lease that says how
+//! long it is valid.
 //!
 //! A leaf: it imports nothing but the clock, so that every other module can use it.
 //!
 //! # What can go wrong
 //!
-//! The wall clock may be set back, and the monotonic clock stands still while a laptop sleeps. A lifetime is
-//! therefore counted by both, and the one that shows more time passed wins.
+//! The wall clock may be set back, and the monotonic clock stands still while a laptop sleeps. A
+//! lifetime is therefore counted by both, and the one that shows more time passed wins.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,8 +17,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::clock::Moment;
 
-/// The end of a lifetime is not used, since a request needs time to arrive: a tenth of it, and no more than
-/// this.
+/// The end of a lifetime is not used, since a request needs time to arrive: a tenth of it, and no
+/// more than this.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(1);
 
 /// A secret is refreshed this long before it expires at the latest, as in the SDKs.

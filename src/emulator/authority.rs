@@ -1,4 +1,4 @@
-//! A certificate authority, made when it is needed and never kept.
+//! A certificate authority that is made at the start and never stored.
 
 use std::sync::Arc;
 
@@ -14,18 +14,17 @@ pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 const MADE: &str = "a certificate of the program's own making is valid";
 
 impl Authority {
-    /// A new authority with a key of its own.
+    /// An authority with a new key.
     #[must_use]
     #[expect(
         clippy::new_without_default,
-        reason = "it draws a key, which a default should not"
+        reason = "it generates a key, which a default should not"
     )]
     pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect(MADE);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "apig-proxy emulated gateway");
+        let name = "apig-proxy emulated gateway";
+        params.distinguished_name.push(DnType::CommonName, name);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().expect(MADE)).expect(MADE))
     }
 
@@ -53,18 +52,16 @@ impl Authority {
         versions: &[&'static SupportedProtocolVersion],
     ) -> Arc<ServerConfig> {
         let key = KeyPair::generate().expect(MADE);
-        let certificate = CertificateParams::new(names)
-            .expect(MADE)
-            .signed_by(&key, &*self.0)
-            .expect(MADE);
+        let params = CertificateParams::new(names).expect(MADE);
+        let certificate = params.signed_by(&key, &*self.0).expect(MADE);
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect(MADE);
-        let mut config =
-            ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-                .with_protocol_versions(versions)
-                .expect("the provider has cipher suites for every version")
-                .with_no_client_auth()
-                .with_single_cert(vec![certificate.der().clone()], key)
-                .expect(MADE);
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .expect("the provider has cipher suites for every version")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .expect(MADE);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Arc::new(config)
     }

@@ -1,7 +1,7 @@
 //! The backend behind the embedded gateway: forwards verified requests to a server on this machine.
 //!
-//! Not the connection pool of the proxy: each request gets a connection of its own, so that what the
-//! backend does to one request never changes another.
+//! Each request has a connection of its own, so that what the backend does to one never changes
+//! another.
 //!
 //! # What can go wrong
 //!
@@ -14,9 +14,11 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderName, TE};
-use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version, request, uri};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, LengthLimitError};
+use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
@@ -28,16 +30,17 @@ pub(super) type BoxError = Box<dyn Error + Send + Sync>;
 /// A body of either direction.
 pub(super) type Body = UnsyncBoxBody<Bytes, BoxError>;
 
-/// A server on this machine that gets the requests that were verified.
+/// A server on this machine that receives verified requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backend(SocketAddr);
 
-/// Why a text is not the URL of a backend.
+/// The error of a text that is not the URL of a backend.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("give a loopback address with its port, such as http://127.0.0.1:8000, without a path")]
 pub struct BackendUrlError;
 
-/// Headers of one connection (RFC 9110 §7.6.1), and the caller's credentials, which end at the gateway.
+/// Headers of one connection (RFC 9110 §7.6.1), and the caller's credentials, which end at the
+/// gateway.
 const DROPPED: [HeaderName; 10] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -66,63 +69,47 @@ impl FromStr for Backend {
 impl Backend {
     /// Forwards a request and returns the response, whose body streams.
     ///
-    /// gRPC and what came over HTTP/2 goes out over HTTP/2 with prior knowledge, the rest over HTTP/1.1.
+    /// gRPC and requests that came over HTTP/2 go out over HTTP/2 with prior knowledge, the rest
+    /// over HTTP/1.1.
     pub(super) async fn send(self, request: Request<Body>) -> Result<Response<Body>, Refused> {
-        let (mut parts, body) = request.into_parts();
-        let is_http2 = parts.version == Version::HTTP_2 || is_grpc(&parts.headers);
-        drop_hop_by_hop(&mut parts.headers);
-        let response = if is_http2 {
-            self.over_http2(parts, body).await
-        } else {
-            self.over_http1(parts, body).await
-        };
+        let is_http2 = request.version() == Version::HTTP_2 || is_grpc(request.headers());
+        let response = self.exchange(request, is_http2).await;
         let mut response = response.map_err(|error| refused(&*error))?;
         drop_hop_by_hop(response.headers_mut());
         Ok(response.map(|body| body.map_err(BoxError::from).boxed_unsync()))
     }
 
-    async fn over_http1(
+    async fn exchange(
         self,
-        mut parts: request::Parts,
-        body: Body,
-    ) -> Result<Response<hyper::body::Incoming>, BoxError> {
-        let target = parts.uri.path_and_query().cloned();
-        parts.uri = target.map_or_else(Uri::default, Uri::from);
-        parts.version = Version::HTTP_11;
-        let (mut sender, connection) = http1::handshake(self.connect().await?).await?;
-        tokio::spawn(connection);
-        let request = Request::from_parts(parts, body);
-        Ok(sender.send_request(request).await?)
-    }
-
-    async fn over_http2(
-        self,
-        mut parts: request::Parts,
-        body: Body,
-    ) -> Result<Response<hyper::body::Incoming>, BoxError> {
-        let host = parts.headers.remove(HOST);
-        let authority = host.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
-        let mut uri = uri::Parts::default();
-        uri.scheme = Some(uri::Scheme::HTTP);
-        uri.authority = Some(uri::Authority::try_from(authority)?);
-        uri.path_and_query = parts.uri.path_and_query().cloned();
-        parts.uri = Uri::from_parts(uri)?;
-        parts.version = Version::HTTP_2;
-        let io = self.connect().await?;
-        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
-        tokio::spawn(connection);
-        let request = Request::from_parts(parts, body);
-        Ok(sender.send_request(request).await?)
-    }
-
-    async fn connect(self) -> Result<TokioIo<TcpStream>, BoxError> {
+        mut request: Request<Body>,
+        is_http2: bool,
+    ) -> Result<Response<Incoming>, BoxError> {
+        drop_hop_by_hop(request.headers_mut());
         let stream = TcpStream::connect(self.0).await?;
         stream.set_nodelay(true)?;
-        Ok(TokioIo::new(stream))
+        let io = TokioIo::new(stream);
+        let target = request.uri().path_and_query().cloned();
+        let target = target.unwrap_or_else(|| PathAndQuery::from_static("/"));
+        if is_http2 {
+            let host = request.headers_mut().remove(HOST);
+            let authority = host.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
+            let uri = Uri::builder().scheme("http").authority(authority);
+            *request.uri_mut() = uri.path_and_query(target).build()?;
+            *request.version_mut() = Version::HTTP_2;
+            let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
+            tokio::spawn(connection);
+            Ok(sender.send_request(request).await?)
+        } else {
+            *request.uri_mut() = target.into();
+            *request.version_mut() = Version::HTTP_11;
+            let (mut sender, connection) = http1::handshake(io).await?;
+            tokio::spawn(connection);
+            Ok(sender.send_request(request).await?)
+        }
     }
 }
 
-/// Whether the body is gRPC, whose trailers need HTTP/2.
+/// True if the body is gRPC, whose trailers need HTTP/2.
 fn is_grpc(headers: &HeaderMap) -> bool {
     let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     let prefix = content_type.and_then(|value| value.get(..16));

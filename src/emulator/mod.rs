@@ -1,71 +1,63 @@
 //! An API gateway on this machine: for the demo, for tests, and for work without a network.
 //!
-//! It verifies requests as API Gateway does (signed headers, 15 minutes, stage, size, the lock after
-//! repeated failures; tokens, app codes and API keys), with the gateway's own codes and messages, and
-//! answers what it received, or forwards the request to a [`Backend`]. It works from what came over the wire and shares nothing with the proxy but
-//! the verifier, so a request that it accepts carried a right signature.
-//!
-//! Beside it there is a [`Cloud`]: the services that issue tokens and temporary keys, which the gateway
-//! then knows until they expire.
+//! It verifies requests as API Gateway does (signed headers, 15 minutes, stage, size, the lock
+//! after repeated failures; tokens, app codes and API keys), with the gateway's own codes and
+//! messages, and answers what it received, or forwards the request to a [`Backend`]. It shares
+//! nothing with the proxy but the verifier, so that a request that it accepts carried a valid
+//! signature. Beside it there is a [`Cloud`]: the services that issue tokens and temporary keys.
 //!
 //! # What can go wrong
 //!
-//! It knows what is documented and reported of the gateway. Where that is silent it takes the
-//! stricter reading, so what it accepts is not a promise of what the real one does.
+//! It knows what is documented and reported of the gateway, and takes the stricter reading where
+//! that is silent. What it accepts is therefore no promise of what the real one does.
 
 mod accounts;
-mod authentication;
 mod authority;
 mod backend;
 mod cloud;
-mod drawing;
-mod judgement;
-mod known;
-mod lockout;
-mod reading;
+mod key_store;
+mod limits;
+mod random;
 mod refusal;
-mod reply;
-mod serving;
+mod serve;
 mod time;
+mod verification;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 
 use rustls::pki_types::CertificateDer;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::credentials::Credentials;
-pub use accounts::{Accounts, Federation, Limits, MetadataTokens, User};
+pub use accounts::{Accounts, Federation, User};
 pub use authority::Authority;
 pub use backend::{Backend, BackendUrlError};
-pub use cloud::{Cloud, Mood, POD_IDENTITY_PATH, Service};
-use judgement::Gateway;
-use known::Known;
-pub use time::{Clock, Now};
+pub use cloud::{Cloud, FaultMode, POD_IDENTITY_PATH, Service};
+use key_store::KeyStore;
+use serve::Services;
+pub use time::Clock;
+use verification::Gateway;
 
 /// An emulated gateway that is bound to its address.
 #[derive(Debug)]
 pub struct Emulator {
     socket: std::net::TcpListener,
     address: SocketAddr,
-    authority: Authority,
-    gateway: Arc<Gateway>,
     cloud_socket: std::net::TcpListener,
     cloud_address: SocketAddr,
-    cloud: Arc<Cloud>,
-    counts: Arc<Counts>,
-    backend: Option<Backend>,
+    authority: Authority,
+    services: Services,
 }
 
-/// What an emulated gateway has seen so far.
+/// Numbers of requests to an emulated gateway.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// Requests whose head came.
+    /// All requests whose head was read.
     pub requests: AtomicU64,
-    /// Requests that were accepted.
+    /// Accepted requests.
     pub verified: AtomicU64,
     /// Requests that were refused because their temporary key had expired.
     pub refused_expired: AtomicU64,
@@ -74,31 +66,13 @@ pub struct Counts {
 }
 
 impl Emulator {
-    /// Binds an address, makes a certificate for it, and takes requests signed with these keys.
+    /// Binds an address for the gateway and a loopback one for the cloud's services, and makes a
+    /// certificate.
     ///
     /// # Errors
     ///
-    /// What the system says of the address.
-    pub fn bind(address: SocketAddr, keys: &[Credentials], now: Now) -> io::Result<Self> {
-        let accounts = Accounts {
-            keys: keys.to_vec(),
-            ..Accounts::default()
-        };
-        Self::bind_with(address, accounts, now)
-    }
-
-    /// Binds an address and a loopback one for the cloud's services, makes a certificate, and knows these
-    /// accounts.
-    ///
-    /// # Errors
-    ///
-    /// What the system says of the addresses.
-    pub fn bind_with(
-        address: SocketAddr,
-        accounts: Accounts,
-        clock: impl Into<Clock>,
-    ) -> io::Result<Self> {
-        let clock = clock.into();
+    /// The error of the system for an address.
+    pub fn bind(address: SocketAddr, accounts: Accounts, clock: Clock) -> io::Result<Self> {
         let (socket, address) = bound(address)?;
         // The services are plain HTTP, as the metadata service is, so they stay on this machine.
         let loopback = match address {
@@ -106,41 +80,39 @@ impl Emulator {
             SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::LOCALHOST),
         };
         let (cloud_socket, cloud_address) = bound(SocketAddr::new(loopback, 0))?;
-        let known = Arc::new(Known::new(&accounts));
-        let counts = Arc::<Counts>::default();
-        let gateway = Gateway::new(
-            Arc::clone(&known),
-            accounts.limits,
-            clock.clone(),
-            Arc::clone(&counts),
-        );
+        let store = Arc::new(Mutex::new(KeyStore::new(accounts)));
         Ok(Self {
             socket,
             address,
-            authority: Authority::new(),
-            gateway: Arc::new(gateway),
             cloud_socket,
             cloud_address,
-            cloud: Arc::new(Cloud::new(accounts, known, clock)),
-            counts,
-            backend: None,
+            authority: Authority::new(),
+            services: Services {
+                cloud: Arc::new(Cloud::new(Arc::clone(&store), clock.clone())),
+                gateway: Gateway {
+                    store,
+                    clock,
+                    counts: Arc::default(),
+                },
+                backend: None,
+            },
         })
     }
 
-    /// Forwards requests that were verified to this backend, instead of answering what was received.
+    /// Forwards verified requests to this backend, instead of answering what was received.
     #[must_use]
     pub fn with_backend(mut self, backend: Option<Backend>) -> Self {
-        self.backend = backend;
+        self.services.backend = backend;
         self
     }
 
-    /// Where the gateway listens, with TLS. IAM and STS answer there too.
+    /// The address of the gateway, with TLS. IAM and STS answer there too.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where the cloud's services listen, with plain HTTP.
+    /// The address of the cloud's services, with plain HTTP.
     #[must_use]
     pub fn cloud_address(&self) -> SocketAddr {
         self.cloud_address
@@ -149,7 +121,7 @@ impl Emulator {
     /// The cloud's services, whose behaviour can be changed while they run.
     #[must_use]
     pub fn cloud(&self) -> Arc<Cloud> {
-        Arc::clone(&self.cloud)
+        Arc::clone(&self.services.cloud)
     }
 
     /// The root that a caller has to trust.
@@ -164,36 +136,29 @@ impl Emulator {
         self.authority.root_pem()
     }
 
-    /// What the gateway has seen, counted on while it runs.
+    /// The numbers of requests, which change while the gateway runs.
     #[must_use]
     pub fn counts(&self) -> Arc<Counts> {
-        Arc::clone(&self.counts)
+        Arc::clone(&self.services.gateway.counts)
     }
 
-    /// Serves until `stop` resolves. Requests that run then are dropped.
+    /// Serves until `stop` resolves. Requests in flight are dropped then.
     ///
     /// # Errors
     ///
-    /// What the system says of the sockets.
+    /// The error of the system for a socket.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> io::Result<()> {
         let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
         let tls = self.authority.server_config(&names, rustls::ALL_VERSIONS);
         let mut tls = Arc::unwrap_or_clone(tls);
         tls.alpn_protocols.insert(0, b"h2".to_vec());
         let acceptor = TlsAcceptor::from(Arc::new(tls));
-        let socket = TcpListener::from_std(self.socket)?;
-        let cloud_socket = TcpListener::from_std(self.cloud_socket)?;
-        let gateway = serving::accept(socket, |stream| {
-            serving::gateway(
-                stream,
-                acceptor.clone(),
-                Arc::clone(&self.gateway),
-                Arc::clone(&self.cloud),
-                self.backend,
-            )
+        let services = Arc::new(self.services);
+        let gateway = serve::accept(TcpListener::from_std(self.socket)?, |stream| {
+            serve::gateway(stream, acceptor.clone(), Arc::clone(&services))
         });
-        let cloud = serving::accept(cloud_socket, |stream| {
-            serving::cloud(stream, Arc::clone(&self.cloud))
+        let cloud = serve::accept(TcpListener::from_std(self.cloud_socket)?, |stream| {
+            serve::cloud(stream, Arc::clone(&services))
         });
         tokio::select! {
             () = gateway => {}

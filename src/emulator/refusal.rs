@@ -1,32 +1,36 @@
-//! Refusals, in the gateway's own words (APIG manual, error codes; FAQ on APIG.0301 and APIG.0303).
+//! Responses of the gateway. Refusals have its own words (APIG manual, error codes; FAQ on
+//! APIG.0301 and APIG.0303).
 
-use http::StatusCode;
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_TYPE, SERVER};
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+use serde_json::{Value, json};
 
-use super::known::Owner;
+use super::key_store::Owner;
 use crate::signature::Refusal;
 
 /// A refusal, with the gateway's own code and message.
 #[derive(Debug)]
 pub(super) struct Refused {
-    pub(super) status: StatusCode,
-    pub(super) code: &'static str,
-    pub(super) message: String,
-    /// Whether the connection ends with it.
-    pub(super) closes: bool,
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    /// The connection ends with it.
+    closes: bool,
 }
 
 impl Refused {
-    pub(super) fn new(status: u16, code: &'static str, message: &str) -> Self {
-        let status = StatusCode::from_u16(status).expect("the gateway's status codes are valid");
+    pub(super) fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
         Self {
-            status,
+            status: StatusCode::from_u16(status).expect("the gateway's status codes are valid"),
             code,
-            message: message.to_owned(),
+            message: message.into(),
             closes: false,
         }
     }
 
-    /// A body that is longer than the gateway takes.
+    /// A body that is longer than the gateway accepts.
     pub(super) fn too_large() -> Self {
         Self {
             closes: true,
@@ -37,76 +41,49 @@ impl Refused {
     /// A key or a token of IAM that is not accepted.
     pub(super) fn iam(message: &str) -> Self {
         let message = format!("Incorrect IAM authentication information: {message}");
-        Self::new(401, "APIG.0301", &message)
+        Self::new(401, "APIG.0301", message)
     }
 
     /// A key or a code of an app that is not accepted.
     pub(super) fn app(message: &str) -> Self {
         let message = format!("Incorrect app authentication information: {message}");
-        Self::new(401, "APIG.0303", &message)
-    }
-
-    /// An API key that is not accepted (MaaS, error codes).
-    pub(super) fn api_key() -> Self {
-        Self::new(401, "ModelArts.81003", "Invalid authorization header.")
-    }
-
-    /// A token that is to be replaced.
-    pub(super) fn old_token() -> Self {
-        Self::new(401, "APIG.0307", "The token must be updated.")
-    }
-
-    /// A key whose time is over.
-    pub(super) fn expired_key() -> Self {
-        Self::iam("calc ak sk signature fail:signature expired")
+        Self::new(401, "APIG.0303", message)
     }
 
     /// A signature that does not verify.
     pub(super) fn signature(refusal: &Refusal, owner: Owner) -> Self {
+        let message = message(refusal, owner);
         match owner {
-            Owner::Iam => Self::iam(&of_iam(refusal)),
-            Owner::App => Self::app(&of_app(refusal)),
+            Owner::Iam => Self::iam(&message),
+            Owner::App => Self::app(&message),
         }
     }
 }
 
-fn of_iam(refusal: &Refusal) -> String {
+fn message(refusal: &Refusal, owner: Owner) -> String {
+    let is_iam = owner == Owner::Iam;
+    let (aksk, fail) = if is_iam {
+        ("aksk ", "calc aksk signature fail:")
+    } else {
+        ("", "")
+    };
     match refusal {
-        Refusal::Authorization => "x-auth-token not found".to_owned(),
-        Refusal::UnknownKey { access_key } => {
+        Refusal::Authorization if is_iam => "x-auth-token not found".to_owned(),
+        Refusal::UnknownKey { access_key } if is_iam => {
             format!("Get secretKey failed,ak:{access_key},err:ak not exist")
         }
-        Refusal::Expired { signed, now } => format!(
-            "calc aksk signature fail:signature expired, signature time:{signed},server time:{now}"
-        ),
-        Refusal::Mismatch { canonical } => format!(
-            "verify aksk signature fail, canonicalRequest:{}",
-            on_one_line(canonical)
-        ),
-        Refusal::MissingHeader(name) | Refusal::RepeatedHeader(name) => {
-            format!("calc aksk signature fail:signed header {name} not found")
-        }
-        Refusal::DateNotSigned => "calc aksk signature fail:x-sdk-date not signed".to_owned(),
-        Refusal::Malformed | Refusal::LegacyForm | Refusal::NotCanonical(_) => {
-            "Unauthorized".to_owned()
-        }
-    }
-}
-
-fn of_app(refusal: &Refusal) -> String {
-    match refusal {
         Refusal::UnknownKey { access_key } => format!("app not found, appkey {access_key}"),
         Refusal::Expired { signed, now } => {
-            format!("signature expired, signature time:{signed},server time:{now}")
+            format!("{fail}signature expired, signature time:{signed},server time:{now}")
         }
-        Refusal::Mismatch { canonical } => format!(
-            "verify signature fail, canonicalRequest:{}",
-            on_one_line(canonical)
-        ),
+        Refusal::Mismatch { canonical } => {
+            let canonical = canonical.replace('\n', "|");
+            format!("verify {aksk}signature fail, canonicalRequest:{canonical}")
+        }
         Refusal::MissingHeader(name) | Refusal::RepeatedHeader(name) => {
-            format!("signed header {name} not found")
+            format!("{fail}signed header {name} not found")
         }
-        Refusal::DateNotSigned => "x-sdk-date not signed".to_owned(),
+        Refusal::DateNotSigned => format!("{fail}x-sdk-date not signed"),
         Refusal::Authorization
         | Refusal::Malformed
         | Refusal::LegacyForm
@@ -114,6 +91,29 @@ fn of_app(refusal: &Refusal) -> String {
     }
 }
 
-fn on_one_line(canonical: &str) -> String {
-    canonical.replace('\n', "|")
+/// The response to a request: what was received, or why it was refused.
+pub(super) fn response(judged: Result<Value, Refused>) -> Response<Full<Bytes>> {
+    let request_id = format!("{:032x}", fastrand::u128(..));
+    let (status, closes, mut body) = match judged {
+        Ok(received) => (StatusCode::OK, false, received),
+        Err(refused) => {
+            let body = json!({ "error_msg": refused.message, "error_code": refused.code });
+            (refused.status, refused.closes, body)
+        }
+    };
+    body["request_id"] = request_id.as_str().into();
+    let mut response = Response::new(Full::from(format!("{body}\n")));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(SERVER, HeaderValue::from_static("api-gateway"));
+    let request_id = HeaderValue::try_from(request_id);
+    headers.insert(
+        "x-request-id",
+        request_id.expect("hexadecimal digits are a header value"),
+    );
+    if closes {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }

@@ -1,23 +1,19 @@
-//! The emulator's time, which a test can set.
+//! The emulator's clock, which a test can set.
 //!
-//! Finer than the seconds of a signature: keys that live for two seconds expire between two of them.
+//! It has fractions of a second, unlike a signature's date: keys that live for two seconds expire
+//! between two of them.
 
 use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::clock;
-
-/// The time, in seconds since 1970.
-pub type Now = Arc<dyn Fn() -> i64 + Send + Sync>;
-
-/// What an emulator takes for the time.
+/// The clock of an emulator.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
 impl Clock {
-    /// A clock that shows what this function says.
+    /// A clock that shows what this function returns.
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
@@ -25,20 +21,13 @@ impl Clock {
     /// The machine's clock.
     #[must_use]
     pub fn machine() -> Self {
-        Self::new(clock::timestamp)
+        Self::new(crate::clock::timestamp)
     }
 
     /// The time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         (self.0)()
-    }
-}
-
-impl From<Now> for Clock {
-    /// A clock that has no fractions of a second.
-    fn from(now: Now) -> Self {
-        Self::new(move || Timestamp::from_second(now()).unwrap_or_default())
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) struct Region {
 /// A gateway that knows these accounts, and its cloud. Its root is in `ca.pem`.
 pub(crate) fn region(place: &Place, accounts: Accounts) -> Region {
     let any = "127.0.0.1:0".parse().unwrap();
-    let emulator = Emulator::bind_with(any, accounts, Clock::machine()).unwrap();
+    let emulator = Emulator::bind(any, accounts, Clock::machine()).unwrap();
     let region = Region {
         address: emulator.address(),
         services: format!("http://{}", emulator.cloud_address()),

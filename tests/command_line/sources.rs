@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use apig_proxy::emulator::{Accounts, Mood, POD_IDENTITY_PATH, Service};
+use apig_proxy::emulator::{Accounts, FaultMode, POD_IDENTITY_PATH, Service};
 use secrecy::ExposeSecret;
 
 use crate::gateway::{Region, region};
@@ -104,11 +104,11 @@ impl Sources {
             "metadata" => self
                 .region
                 .cloud
-                .set_mood(Service::Metadata, Mood::Unauthorized),
+                .set_fault(Service::Metadata, FaultMode::Unauthorized),
             "pod-identity" => self
                 .region
                 .cloud
-                .set_mood(Service::PodIdentity, Mood::Broken),
+                .set_fault(Service::PodIdentity, FaultMode::Broken),
             other => panic!("{other}"),
         }
     }
@@ -260,12 +260,18 @@ fn a_source_that_is_there_but_broken_is_not_passed_over() {
 
     // One that is named by the environment but does not answer is waited for.
     let sources = Sources::new();
-    sources.region.cloud.set_mood(Service::Sts, Mood::Broken);
+    sources
+        .region
+        .cloud
+        .set_fault(Service::Sts, FaultMode::Broken);
     let mut running = Running::start(sources.place.command(&[], &sources.variables()));
     let line = running.line_with("STS (oidc) does not give the key");
     assert!(line.contains("status 500"), "{line}");
     running.address();
-    sources.region.cloud.set_mood(Service::Sts, Mood::Well);
+    sources
+        .region
+        .cloud
+        .set_fault(Service::Sts, FaultMode::None);
     running.line_with("gives the key of credentials \"default\" again");
     assert_eq!(running.stop().0, 0);
 }

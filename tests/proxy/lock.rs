@@ -5,8 +5,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use apig_proxy::clock;
-use apig_proxy::emulator::Emulator;
+use apig_proxy::emulator::{Accounts, Clock, Emulator};
 
 use crate::support::{Proxy, Scene, Upstream, answer, config, key, pause};
 
@@ -20,7 +19,11 @@ fn locking_gateway() -> (
     Arc<apig_proxy::emulator::Counts>,
 ) {
     let address = "127.0.0.1:0".parse().unwrap();
-    let emulator = Emulator::bind(address, &[key()], Arc::new(clock::unix_seconds)).unwrap();
+    let accounts = Accounts {
+        keys: vec![key()],
+        ..Accounts::default()
+    };
+    let emulator = Emulator::bind(address, accounts, Clock::machine()).unwrap();
     let (address, root, counts) = (emulator.address(), emulator.root(), emulator.counts());
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()

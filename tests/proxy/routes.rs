@@ -2,11 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::thread;
 
 use apig_proxy::config::{Listen, Methods, PathRule, with_upstream};
-use apig_proxy::emulator::Emulator;
+use apig_proxy::emulator::{Accounts, Clock, Emulator};
 use http::{HeaderValue, Method};
 
 use crate::support::{Proxy, Upstream, answer, config, key, route};
@@ -76,8 +75,12 @@ fn plain_http_goes_to_loopback_and_is_signed_too() {
 
 #[test]
 fn an_upstream_with_an_ipv6_address_is_reached_verified_and_signed_for() {
-    let now = Arc::new(apig_proxy::clock::unix_seconds);
-    let emulator = Emulator::bind("[::1]:0".parse().unwrap(), &[key()], now).unwrap();
+    let accounts = Accounts {
+        keys: vec![key()],
+        ..Accounts::default()
+    };
+    let loopback = "[::1]:0".parse().unwrap();
+    let emulator = Emulator::bind(loopback, accounts, Clock::machine()).unwrap();
     let (address, root) = (emulator.address(), emulator.root());
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()

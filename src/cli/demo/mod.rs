@@ -72,7 +72,7 @@ impl Demo {
         let auth = arguments.auth;
         let accounts = Accounts::throw_away();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let emulator = Emulator::bind_with(any, accounts.clone(), Clock::machine())?;
+        let emulator = Emulator::bind(any, accounts.clone(), Clock::machine())?;
         let gateway = emulator.address();
         let mut setting = Setting::new(auth, &emulator, &accounts, environment)?;
         spawn("gateway", || {

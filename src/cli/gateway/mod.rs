@@ -39,7 +39,7 @@ pub fn run(arguments: &GatewayArguments, environment: &Environment) -> Exit {
         );
     }
     let accounts = Accounts::throw_away();
-    let bound = Emulator::bind_with(arguments.listen, accounts.clone(), Clock::machine());
+    let bound = Emulator::bind(arguments.listen, accounts.clone(), Clock::machine());
     let emulator = match bound {
         Ok(emulator) => emulator.with_backend(arguments.backend),
         Err(error) => {

@@ -1,7 +1,7 @@
 //! `credentials.csv` of the console: `User Name,Access Key Id,Secret Access Key`, a row per key.
 //!
-//! Columns are found by name, because files with other columns and orders are about. Parsed with `csv-core`,
-//! which leaves all memory to its caller, so that every copy is zeroized.
+//! Columns are found by name, because files with other columns and orders are about. Parsed with
+//! `csv-core`, which leaves all memory to its caller, so that every copy is zeroized.
 
 use csv_core::{ReadFieldResult, Reader};
 use secrecy::{ExposeSecret, ExposeSecretMut, SecretBox, SecretString};
@@ -70,7 +70,8 @@ fn column(names: &Row, wanted: &str) -> Option<usize> {
 
 /// All rows that are not blank.
 fn rows(text: &str) -> Vec<Row> {
-    // Longer than the longest possible field, since the reader takes a full buffer for too short a one.
+    // Longer than the longest possible field, since the reader takes a full buffer for too short a
+    // one.
     let mut buffer = SecretBox::new(Box::new(vec![0; text.len() + 8]));
     let buffer = buffer.expose_secret_mut();
     let (mut reader, mut rest, mut length) = (Reader::new(), text.as_bytes(), 0);

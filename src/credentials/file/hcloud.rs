@@ -1,5 +1,5 @@
-//! KooCLI's `~/.hcloud/config.json`. Its keys are encrypted unless it was told otherwise. The encryption is not
-//! documented, so that an encrypted file is recognised and explained, not read.
+//! KooCLI's `~/.hcloud/config.json`. Its keys are encrypted unless it was told otherwise. The
+//! encryption is not documented, so that an encrypted file is recognised and explained, not read.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;

@@ -1,13 +1,14 @@
 //! Secrets in files, and how a change of a file is noticed.
 //!
-//! Files are polled, because a swapped link, as in Kubernetes, gives no event, and neither does a file on
-//! many kinds of mount.
+//! Files are polled, because a swapped link, as in Kubernetes, gives no event, and neither does a
+//! file on many kinds of mount.
 //!
 //! # What can go wrong
 //!
-//! Everything that people do to files: byte order marks, quotes, blanks from copying, other columns, keys of
-//! another cloud. A file may also be read while it is written, and what is read then may look complete, with a
-//! secret that is cut off. A change is therefore used only after the file has looked the same for a moment.
+//! Everything that people do to files: byte order marks, quotes, blanks from copying, other
+//! columns, keys of another cloud. A file may also be read while it is written, and what is read
+//! then may look complete, with a secret that is cut off. A change is therefore used only after the
+//! file has looked the same for a moment.
 
 mod csv;
 mod hcloud;
@@ -22,8 +23,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::CredentialsError;
 use super::types::{Credentials, Lease, Origin, Secret};
-use crate::config::Environment;
 use crate::config::secret::read_secret_file;
+use crate::config::{CredentialSource, CredentialsConfig, Environment};
 
 /// The files that systemd's `LoadCredential=` may put into its folder.
 const SYSTEMD: [&str; 4] = [
@@ -65,7 +66,8 @@ pub(super) struct FileState {
     inode: u64,
     length: u64,
     modified: (i64, i64),
-    /// The time of the last change of anything. It cannot be set, while copying tools set the other time back.
+    /// The time of the last change of anything. It cannot be set, while copying tools set the other
+    /// time back.
     changed: (i64, i64),
 }
 
@@ -73,13 +75,6 @@ impl Files {
     /// A file of this format.
     pub(super) fn new(path: PathBuf, format: Format) -> Self {
         Self { path, format }
-    }
-
-    /// The folder that systemd fills, if it holds a key.
-    pub(super) fn systemd(environment: &Environment, user: Option<String>) -> Option<Self> {
-        let path = environment.path("CREDENTIALS_DIRECTORY")?;
-        let has_key = SYSTEMD[..2].iter().any(|name| path.join(name).exists());
-        has_key.then(|| Self::new(path, Format::Systemd(user)))
     }
 
     /// The name in messages.
@@ -121,8 +116,8 @@ fn state(path: &Path) -> Option<FileState> {
     })
 }
 
-/// Parses the content of the file at `path`: a `credentials.csv`, a profile, or KooCLI's file, told apart by
-/// the first character. Of a `credentials.csv` it takes the row of `user`, or the first.
+/// Parses the content of the file at `path`: a `credentials.csv`, a profile, or KooCLI's file, told
+/// apart by the first character. Of a `credentials.csv` it takes the row of `user`, or the first.
 ///
 /// # Errors
 ///
@@ -221,10 +216,52 @@ fn invalid(path: &Path, problem: &'static str) -> CredentialsError {
     CredentialsError::Invalid { origin, problem }
 }
 
+/// The folder that systemd fills.
+pub(super) fn systemd(
+    config: &CredentialsConfig,
+    environment: &Environment,
+) -> Result<Files, CredentialsError> {
+    let has_key = |path: &PathBuf| SYSTEMD[..2].iter().any(|name| path.join(name).exists());
+    let path = environment.path("CREDENTIALS_DIRECTORY").filter(has_key);
+    let absent =
+        || CredentialsError::absent("CREDENTIALS_DIRECTORY is not set, or holds no key", "");
+    Ok(Files::new(
+        path.ok_or_else(absent)?,
+        Format::Systemd(config.user.clone()),
+    ))
+}
+
+/// The file of `credentials.file`.
+pub(super) fn named(config: &CredentialsConfig) -> Result<Files, CredentialsError> {
+    let what = format!("there is no {}", config.file.display());
+    key_file(config, Some(config.file.clone()), what, "")
+}
+
 /// The SDKs' profile.
-pub(super) fn profile_path(environment: &Environment) -> Option<PathBuf> {
+pub(super) fn profile(
+    config: &CredentialsConfig,
+    environment: &Environment,
+) -> Result<Files, CredentialsError> {
     let named = environment.path("HUAWEICLOUD_SDK_CREDENTIALS_FILE");
-    named.or_else(|| Some(environment.path("HOME")?.join(".huaweicloud/credentials")))
+    let home = environment
+        .path("HOME")
+        .map(|home| home.join(".huaweicloud/credentials"));
+    let what = "there is no ~/.huaweicloud/credentials".to_owned();
+    let hint = "set HOME, or HUAWEICLOUD_SDK_CREDENTIALS_FILE";
+    key_file(config, named.or(home), what, hint)
+}
+
+/// A file with a key. It may be missing unless its source is named.
+fn key_file(
+    config: &CredentialsConfig,
+    path: Option<PathBuf>,
+    what: String,
+    hint: &'static str,
+) -> Result<Files, CredentialsError> {
+    let is_named = config.source != CredentialSource::Auto;
+    let path = path.filter(|path| is_named || path.exists());
+    let path = path.ok_or(CredentialsError::Absent { what, hint })?;
+    Ok(Files::new(path, Format::Key(config.user.clone())))
 }
 
 /// KooCLI's file, if there is one. It is read only if it is named, but may hold the key.

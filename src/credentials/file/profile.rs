@@ -1,8 +1,8 @@
-//! The SDKs' profile: an INI file with the sections `[basic]` and `[global]`, or with `[app]` for the key and
-//! the secret of an app, which sign in the same way.
+//! The SDKs' profile: an INI file with the sections `[basic]` and `[global]`, or with `[app]` for
+//! the key and the secret of an app, which sign in the same way.
 //!
-//! Parsed by hand rather than by a crate: a secret may hold any character, so that nothing in a value has a
-//! meaning of its own, and nothing is copied that would have to be zeroized.
+//! Parsed by hand rather than by a crate: a secret may hold any character, so that nothing in a
+//! value has a meaning of its own, and nothing is copied that would have to be zeroized.
 
 use secrecy::SecretString;
 
@@ -36,7 +36,8 @@ pub(super) fn parse(text: &str) -> Result<Parsed, &'static str> {
     Err("has no ak and sk in its section [basic]; add both")
 }
 
-/// Section, name and value of each line `name = value` or `name: value`; `None` if there is another kind of line.
+/// Section, name and value of each line `name = value` or `name: value`; `None` if there is another
+/// kind of line.
 fn lines(text: &str) -> Option<Vec<[&str; 3]>> {
     let mut section = "";
     let mut lines = Vec::new();

@@ -1,12 +1,12 @@
 //! Keeps the slots filled: asks services at the start and before a secret expires, and polls files.
 //!
-//! A service is asked one request at a time, with a backoff after failures; the old secret stays until it
-//! expires.
+//! A service is asked one request at a time, with a backoff after failures; the old secret stays
+//! until it expires.
 //!
 //! # What can go wrong
 //!
-//! Services refuse, hang, or give what has expired already; files are half written or disappear. Each failure is
-//! logged and counted, and only requests without any valid secret fail.
+//! Services refuse, hang, or give what has expired already; files are half written or disappear.
+//! Each failure is logged and counted, and only requests without any valid secret fail.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,8 @@ const POLL: Duration = Duration::from_secs(1);
 /// A file has to look the same for this long before it is used.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// The longest sleep before the clocks are read again, since one of them may be set, or the machine may sleep.
+/// The longest sleep before the clocks are read again, since one of them may be set, or the machine
+/// may sleep.
 const MAX_SLEEP: Duration = Duration::from_secs(30);
 
 /// The backoff after failures: the first, and the longest; it doubles each time.
@@ -42,8 +43,9 @@ const MAX_BACKOFF: Duration = Duration::from_secs(60);
 /// The shortest time between two requests to a service when a refresh is asked for.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Asks the services once, all at the same time, so that the first request finds its secret. A service that gives
-/// nothing now is asked again later, unless it was only tried and there is no other source.
+/// Asks the services once, all at the same time, so that the first request finds its secret. A
+/// service that gives nothing now is asked again later, unless it was only tried and there is no
+/// other source.
 ///
 /// # Errors
 ///
@@ -123,9 +125,9 @@ impl Source {
         };
         let left = lease.left(Moment::now());
         let end = left.map(|left| format!(", good for {} s", left.as_secs()));
-        let passed_over = match &*self.passed_over {
-            [] => String::new(),
-            passed_over => format!(" (not from {})", reasons(passed_over)),
+        let passed_over = match reasons(&self.passed_over) {
+            none if none.is_empty() => none,
+            reasons => format!(" (not from {reasons})"),
         };
         tracing::info!(
             "{what}{} from {}{}{passed_over}",
@@ -146,7 +148,8 @@ pub async fn refresh(source: Source, network: Network) {
     }
 }
 
-/// Runs file access on another thread, since a mount may hang and this one accepts connections and takes signals.
+/// Runs file access on another thread, since a mount may hang and this one accepts connections and
+/// takes signals.
 async fn unblocked<T: Send + 'static>(files: &Files, access: fn(&Files) -> T) -> T {
     let files = files.clone();
     let accessing = spawn_blocking(move || access(&files));

@@ -1,14 +1,10 @@
-//! When services are asked and files are polled. Time is paused, so all of it is exact.
+//! When services are asked. Time is paused, so all of it is exact. Files are replaced in the tests
+//! of the proxy.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-
-use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
 use super::*;
-use crate::credentials::{Lease, Origin, Secret, file};
+use crate::credentials::{Lease, Origin, Secret};
 
 /// A slot whose lease has this lifetime, in seconds.
 fn slot(lifetime: Option<u64>) -> Slot {
@@ -59,55 +55,5 @@ async fn a_refresh_that_is_asked_for_comes_once_a_second_and_not_while_a_service
         wait(&slot, failures, Moment::now()).await;
         let waited = started.elapsed().as_secs_f64();
         assert!((least..most + 0.01).contains(&waited), "{waited}");
-    }
-}
-
-fn put(path: &Path, text: &str) {
-    fs::write(path, text).unwrap();
-    fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
-}
-
-fn text(slot: &Slot) -> String {
-    match &slot.current().unwrap().secret {
-        Secret::Text(text) => text.expose_secret().to_owned(),
-        Secret::Key(_) => panic!("it is a key"),
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_file_is_used_when_it_has_looked_the_same_for_a_moment() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("token");
-    put(&path, "one");
-    let files = Files::new(path.clone(), file::Format::Text);
-    let slot = slot(None);
-    slot.deliver(files.load().unwrap());
-    let seen = files.stamp();
-    let changes = async {
-        put(&path, "tw");
-        sleep(POLL + SETTLE / 2).await;
-        // It was polled, and is still being written.
-        put(&path, "two");
-        sleep(SETTLE).await;
-        assert_eq!(text(&slot), "one");
-        sleep(POLL + SETTLE).await;
-        assert_eq!(text(&slot), "two");
-
-        put(&path, "two words");
-        sleep(POLL * 5).await;
-        let status = slot.status();
-        assert_eq!((text(&slot).as_str(), status.failed), ("two", 1));
-        assert!(status.is_failing);
-
-        // A refresh that is asked for does not wait for the next poll.
-        put(&path, "three");
-        slot.hurry();
-        sleep(SETTLE * 2).await;
-        assert_eq!(text(&slot), "three");
-        assert!(!slot.status().is_failing);
-    };
-    tokio::select! {
-        () = poll(&slot, &files, seen) => {}
-        () = changes => {}
     }
 }

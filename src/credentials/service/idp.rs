@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::answer::{Answer, post};
 use super::token::iam;
-use super::{FAR, Service, ServiceError, path};
+use super::{FAR, Fetch, Service, ServiceError, path};
 use crate::config::{CredentialsConfig, Environment};
 use crate::credentials::types::Lease;
 use crate::credentials::{CredentialsError, file};
@@ -22,9 +22,11 @@ const DURATION: u64 = 21600;
 pub(in crate::credentials) fn find(
     config: &CredentialsConfig,
     environment: &Environment,
-) -> Result<Option<Service>, CredentialsError> {
+) -> Result<Service, CredentialsError> {
     let Some(id) = environment.text(ID) else {
-        return Ok(None);
+        let what = "HUAWEICLOUD_SDK_IDP_ID is not set";
+        let hint = "set it, and HUAWEICLOUD_SDK_ID_TOKEN_FILE";
+        return Err(CredentialsError::absent(what, hint));
     };
     if !id.bytes().all(|byte| byte.is_ascii_graphic()) {
         let expected = "expected visible ascii characters without blanks";
@@ -32,15 +34,11 @@ pub(in crate::credentials) fn find(
     }
     let endpoint = iam(config, environment)?;
     let files = vec![path(environment, ID, TOKEN_FILE)?];
-    Ok(Some(Service {
+    let fetch: Fetch = |service, network| Box::pin(fetch(service, network));
+    Ok(Service {
         parameters: id.into(),
-        ..Service::new(
-            "IAM (identity provider)",
-            endpoint,
-            files,
-            |service, network| Box::pin(fetch(service, network)),
-        )
-    }))
+        ..Service::new("IAM (identity provider)", endpoint, files, fetch)
+    })
 }
 
 async fn fetch(service: &Service, network: &Network) -> Result<Lease, ServiceError> {

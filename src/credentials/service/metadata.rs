@@ -1,15 +1,16 @@
 //! The metadata service of a server (ECS): keys of the agency that was chosen for the server.
 //!
-//! A token is asked for first, so that a web page or a redirect cannot get a key with a plain GET. Servers
-//! whose metadata service has no tokens answer 404, 405 or 503 to that, and are asked without.
+//! A token is asked for first, so that a web page or a redirect cannot get a key with a plain GET.
+//! Servers whose metadata service has no tokens answer 404, 405 or 503 to that, and are asked
+//! without.
 
 use bytes::Bytes;
 use http::Request;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::answer::Answer;
-use super::{NEAR, Service, ServiceError};
-use crate::config::Endpoint;
+use super::{Fetch, NEAR, Service, ServiceError};
+use crate::config::CredentialsConfig;
 use crate::credentials::types::Lease;
 use crate::upstream::Network;
 
@@ -21,14 +22,11 @@ const NO_AGENCY: &str = "Please configure Cloud Service Agency first";
 
 const HINT: &str = "check that this is a server with an agency";
 
-/// The metadata service at this endpoint.
-pub(in crate::credentials) fn at(endpoint: Endpoint) -> Service {
-    Service::new(
-        "the metadata service",
-        endpoint,
-        Vec::new(),
-        |service, network| Box::pin(fetch(service, network)),
-    )
+/// The metadata service.
+pub(in crate::credentials) fn find(config: &CredentialsConfig) -> Service {
+    let endpoint = config.metadata.clone();
+    let fetch: Fetch = |service, network| Box::pin(fetch(service, network));
+    Service::new("the metadata service", endpoint, Vec::new(), fetch)
 }
 
 async fn fetch(service: &Service, network: &Network) -> Result<Lease, ServiceError> {
@@ -41,7 +39,7 @@ async fn fetch(service: &Service, network: &Network) -> Result<Lease, ServiceErr
     let request = request.body(Bytes::new());
     let request = request.expect("a token was checked to be text");
     let answer = Answer::to(network, &service.endpoint, request, NEAR).await?;
-    if answer.status == 401 && answer.contains(NO_AGENCY) {
+    if answer.response.status() == 401 && answer.contains(NO_AGENCY) {
         return Err(ServiceError::NoAgency);
     }
     answer.accepted(HINT)?.key(service.name)
@@ -53,7 +51,7 @@ async fn token(service: &Service, network: &Network) -> Result<Option<SecretStri
         .body(Bytes::new())
         .expect("the parts are fixed");
     let answer = Answer::to(network, &service.endpoint, request, NEAR).await?;
-    if [404, 405, 503].contains(&answer.status.as_u16()) {
+    if [404, 405, 503].contains(&answer.response.status().as_u16()) {
         return Ok(None);
     }
     answer.accepted(HINT)?.line().map(Some)

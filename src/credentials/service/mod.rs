@@ -1,13 +1,13 @@
 //! Services that give temporary keys and tokens over HTTP: one file per service.
 //!
-//! Each sends one or two requests over connections of its own and reads JSON, whose names differ from service to
-//! service.
+//! Each sends one or two requests over connections of its own and reads JSON, whose names differ
+//! from service to service.
 //!
 //! # What can go wrong
 //!
-//! A service may refuse, hang, answer with something else, or give a key that has already expired. Each has an
-//! error of its own, so that the log says what to do. Responses hold secrets, so they are never quoted, except
-//! for a code that has the shape of one.
+//! A service may refuse, hang, answer with something else, or give a key that has already expired.
+//! Each has an error of its own, so that the log says what to do. Responses hold secrets, so they
+//! are never quoted, except for a code that has the shape of one.
 
 mod answer;
 mod error;
@@ -123,6 +123,3 @@ fn endpoint(
     endpoint.egress = environment.egress_to(&endpoint.url);
     Ok(endpoint)
 }
-
-#[cfg(test)]
-mod tests;

@@ -4,7 +4,7 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::answer::{Answer, post};
-use super::{FAR, Service, ServiceError, endpoint, path};
+use super::{FAR, Fetch, Service, ServiceError, endpoint, path};
 use crate::config::{CredentialsConfig, Environment};
 use crate::credentials::types::Lease;
 use crate::credentials::{CredentialsError, file};
@@ -24,10 +24,12 @@ const DEFAULT_DURATION: u64 = 3600;
 pub(in crate::credentials) fn find(
     config: &CredentialsConfig,
     environment: &Environment,
-) -> Result<Option<Service>, CredentialsError> {
+) -> Result<Service, CredentialsError> {
     let text = |name: &str| environment.text(name);
     let Some(provider) = text(PROVIDER) else {
-        return Ok(None);
+        let what = "HUAWEICLOUD_OIDC_PROVIDER_URN is not set";
+        let hint = "set it, HUAWEICLOUD_OIDC_AGENCY_URN and HUAWEICLOUD_OIDC_TOKEN_FILE";
+        return Err(CredentialsError::absent(what, hint));
     };
     let agency = text(AGENCY).ok_or(CredentialsError::HalfInEnvironment {
         present: PROVIDER,
@@ -55,13 +57,12 @@ pub(in crate::credentials) fn find(
     };
     let sts = "https://sts.cn-north-4.myhuaweicloud.com";
     let endpoint = endpoint(config.sts.as_ref(), environment, ENDPOINT, sts)?;
-    Ok(Some(Service {
+    let fetch: Fetch = |service, network| Box::pin(fetch(service, network));
+    Ok(Service {
         token,
         parameters,
-        ..Service::new("STS (oidc)", endpoint, files, |service, network| {
-            Box::pin(fetch(service, network))
-        })
-    }))
+        ..Service::new("STS (oidc)", endpoint, files, fetch)
+    })
 }
 
 fn duration(text: Option<&str>) -> Result<u64, CredentialsError> {

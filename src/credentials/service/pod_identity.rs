@@ -6,7 +6,7 @@ use http::Request;
 use secrecy::ExposeSecret;
 
 use super::answer::Answer;
-use super::{Service, ServiceError, endpoint, path};
+use super::{Fetch, Service, ServiceError, endpoint, path};
 use crate::config::Environment;
 use crate::credentials::types::Lease;
 use crate::credentials::{CredentialsError, file};
@@ -19,20 +19,16 @@ const TOKEN_FILE: &str = "HC_CONTAINER_AUTHORIZATION_TOKEN_FILE";
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// The identity of this pod, if it has one.
-pub(in crate::credentials) fn find(
-    environment: &Environment,
-) -> Result<Option<Service>, CredentialsError> {
+pub(in crate::credentials) fn find(environment: &Environment) -> Result<Service, CredentialsError> {
     let Some(uri) = environment.text(URI) else {
-        return Ok(None);
+        let what = "HC_CONTAINER_CREDENTIALS_FULL_URI is not set";
+        let hint = "associate the pod's service account with an agency";
+        return Err(CredentialsError::absent(what, hint));
     };
     let endpoint = endpoint(None, environment, URI, uri)?;
     let files = vec![path(environment, URI, TOKEN_FILE)?];
-    Ok(Some(Service::new(
-        "pod identity",
-        endpoint,
-        files,
-        |service, network| Box::pin(fetch(service, network)),
-    )))
+    let fetch: Fetch = |service, network| Box::pin(fetch(service, network));
+    Ok(Service::new("pod identity", endpoint, files, fetch))
 }
 
 async fn fetch(service: &Service, network: &Network) -> Result<Lease, ServiceError> {

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, milliseconds, post};
-use super::{FAR, Service, ServiceError, endpoint};
+use super::{FAR, Fetch, Service, ServiceError, endpoint};
 use crate::config::{CredentialsConfig, Endpoint, Environment, IamUser};
 use crate::credentials::types::{Lease, Secret};
 use crate::credentials::{CredentialsError, file};
@@ -23,14 +23,11 @@ pub(in crate::credentials) fn find(
     environment: &Environment,
 ) -> Result<Service, CredentialsError> {
     let files = [&user.user, &user.password, &user.domain].map(PathBuf::clone);
+    let fetch: Fetch = |service, network| Box::pin(fetch(service, network));
+    let endpoint = iam(config, environment)?;
     Ok(Service {
         parameters: json!(user.project),
-        ..Service::new(
-            "IAM (token)",
-            iam(config, environment)?,
-            files.into(),
-            |service, network| Box::pin(fetch(service, network)),
-        )
+        ..Service::new("IAM (token)", endpoint, files.into(), fetch)
     })
 }
 

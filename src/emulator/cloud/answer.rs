@@ -1,4 +1,4 @@
-//! Answers of the services, and those that are none.
+//! Responses of the services, each in the shape of the real one.
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -6,37 +6,45 @@ use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
+use super::Service;
+
 /// JSON.
 pub(super) fn json(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
     with(status, "application/json;charset=UTF-8", body.to_string())
 }
 
 /// Text.
-pub(super) fn plain(status: StatusCode, body: String) -> Response<Full<Bytes>> {
-    with(status, "text/plain; charset=UTF-8", body)
+pub(super) fn plain(status: StatusCode, body: &str) -> Response<Full<Bytes>> {
+    with(status, "text/plain; charset=UTF-8", body.to_owned())
 }
 
-/// What answers where nothing is.
+/// The response to a path that no service has.
 pub(in crate::emulator) fn missing() -> Response<Full<Bytes>> {
     refused(StatusCode::NOT_FOUND, "404", "not found")
 }
 
-pub(super) fn broken() -> Response<Full<Bytes>> {
-    refused(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "500",
-        "internal server error",
-    )
-}
-
-pub(super) fn unreadable() -> Response<Full<Bytes>> {
-    refused(StatusCode::BAD_REQUEST, "400", "the body cannot be read")
-}
-
-/// What a captive portal answers to everything.
-pub(super) fn garbage() -> Response<Full<Bytes>> {
+/// The response of a captive portal to everything.
+pub(super) fn captive_portal() -> Response<Full<Bytes>> {
     let page = "<html><body>welcome to the network</body></html>\n".to_owned();
     with(StatusCode::OK, "text/html", page)
+}
+
+/// The response of a service to an identity that it does not know.
+pub(super) fn unauthorized(service: Service) -> Response<Full<Bytes>> {
+    let status = StatusCode::UNAUTHORIZED;
+    match service {
+        Service::Iam => by_iam(status, "The username or password is wrong."),
+        Service::Idp => by_iam(status, "The request you have made requires authentication."),
+        Service::Sts => refused(status, "STS5.401", "the identity token is not accepted"),
+        // The real one has no agency then. Callers know it by this text, and do not ask again.
+        Service::Metadata => plain(status, "Please configure Cloud Service Agency first"),
+        Service::PodIdentity => refused(status, "401", "the pod's token is not accepted"),
+    }
+}
+
+/// The response to a request that lacks something.
+pub(super) fn malformed() -> Response<Full<Bytes>> {
+    by_iam(StatusCode::BAD_REQUEST, "The request body is invalid.")
 }
 
 /// A refusal of the services that name a code and a message.
@@ -45,7 +53,7 @@ pub(super) fn refused(status: StatusCode, code: &str, message: &str) -> Response
 }
 
 /// A refusal of IAM's version 3.
-pub(super) fn refused_by_iam(status: StatusCode, message: &str) -> Response<Full<Bytes>> {
+fn by_iam(status: StatusCode, message: &str) -> Response<Full<Bytes>> {
     let title = status.canonical_reason().unwrap_or_default();
     let error = json!({ "code": status.as_u16(), "message": message, "title": title });
     json(status, &json!({ "error": error }))

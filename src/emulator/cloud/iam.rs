@@ -1,43 +1,35 @@
-//! IAM: tokens for users with passwords.
+//! IAM: tokens for users with passwords. For users of an identity provider, an identity token
+//! becomes a token, and that a temporary key.
+
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Response, StatusCode};
+use http::{Response, StatusCode};
 use http_body_util::Full;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::issuing::{IssuedToken, microseconds};
-use super::{Call, Cloud, Endpoint, Service, answer, is, text};
-use crate::emulator::known::lock;
+use super::answer::{json as respond, malformed};
+use super::{Call, Cloud, is, text};
+use crate::emulator::key_store::{State, lock};
 
-pub(super) static TOKENS: Endpoint = Endpoint {
-    service: Service::Iam,
-    method: Method::POST,
-    path: "/v3/auth/tokens",
-    well: create_token,
-    unauthorized: Some(wrong_password),
-};
+/// The seconds for which a key may be asked for (IAM, temporary access keys).
+const DURATIONS: std::ops::RangeInclusive<u64> = 900..=86_400;
 
-fn create_token(cloud: &Cloud, call: &Call) -> Response<Full<Bytes>> {
+pub(super) fn user_token(cloud: &Cloud, call: &Call) -> Option<Response<Full<Bytes>>> {
     let body = call.json();
-    let user = |name: &str| {
-        let pointer = format!("/auth/identity/password/user/{name}");
-        text(&body, &pointer).map(str::to_owned)
-    };
+    let user = |name: &str| text(&body, &format!("/auth/identity/password/user/{name}"));
     let (Some(name), Some(password), Some(domain)) =
         (user("name"), user("password"), user("domain/name"))
     else {
-        return malformed();
+        return Some(malformed());
     };
-    let methods = body.pointer("/auth/identity/methods");
-    if methods != Some(&json!(["password"])) {
-        return malformed();
+    if body.pointer("/auth/identity/methods") != Some(&json!(["password"])) {
+        return Some(malformed());
     }
-    let knows = lock(&cloud.accounts).users.iter().any(|user| {
-        user.name == name && user.domain == domain && is(&user.password, Some(&password))
+    let is_user = lock(&cloud.store).accounts.users.iter().any(|user| {
+        user.name == name && user.domain == domain && is(&user.password, Some(password))
     });
-    if !knows {
-        return wrong_password();
-    }
+    is_user.then_some(())?;
     let mut token = json!({
         "methods": ["password"],
         "user": { "name": name, "domain": { "name": domain } },
@@ -45,29 +37,39 @@ fn create_token(cloud: &Cloud, call: &Call) -> Response<Full<Bytes>> {
     if let Some(project) = body.pointer("/auth/scope/project") {
         token["project"] = project.clone();
     }
-    // What makes the real answer long, and is left out on demand.
+    // It makes the real response long, and is left out on demand.
     if !call.query.split('&').any(|pair| pair == "nocatalog=true") {
         token["catalog"] = json!([]);
     }
-    created(cloud.issue_token(call.mood), token)
+    Some(cloud.issue_token(call.fault, token))
 }
 
-/// The answer with a token in its header and what is to be said of it in its body.
-pub(super) fn created(issued: IssuedToken, mut token: Value) -> Response<Full<Bytes>> {
-    token["issued_at"] = microseconds(issued.issued_at).into();
-    token["expires_at"] = microseconds(issued.expires_at).into();
-    let mut response = answer::json(StatusCode::CREATED, &json!({ "token": token }));
-    issued.into_header_of(&mut response);
-    response
+pub(super) fn idp_token(cloud: &Cloud, call: &Call) -> Option<Response<Full<Bytes>>> {
+    let body = call.json();
+    let (Some(idp), Some(id_token)) = (call.header("x-idp-id"), text(&body, "/auth/id_token/id"))
+    else {
+        return Some(malformed());
+    };
+    let federation = lock(&cloud.store).accounts.federation.clone()?;
+    let is_trusted = federation.idp_id == idp && is(&federation.id_token, Some(id_token));
+    is_trusted.then_some(())?;
+    let user = json!({ "OS-FEDERATION": { "identity_provider": { "id": idp } } });
+    let token = json!({ "methods": ["mapped"], "user": user });
+    Some(cloud.issue_token(call.fault, token))
 }
 
-fn wrong_password() -> Response<Full<Bytes>> {
-    answer::refused_by_iam(
-        StatusCode::UNAUTHORIZED,
-        "The username or password is wrong.",
-    )
-}
-
-pub(super) fn malformed() -> Response<Full<Bytes>> {
-    answer::refused_by_iam(StatusCode::BAD_REQUEST, "The request body is invalid.")
+pub(super) fn key(cloud: &Cloud, call: &Call) -> Option<Response<Full<Bytes>>> {
+    let body = call.json();
+    let identity = |name: &str| body.pointer(&format!("/auth/identity/{name}"));
+    let asked = identity("token/duration_seconds").map(|seconds| seconds.as_u64().unwrap_or(0));
+    let is_duration = asked.is_none_or(|seconds| DURATIONS.contains(&seconds));
+    if identity("methods") != Some(&json!(["token"])) || !is_duration {
+        return Some(malformed());
+    }
+    // Either place is documented.
+    let token = text(&body, "/auth/identity/token/id").or_else(|| call.header("x-auth-token"))?;
+    let state = lock(&cloud.store).token(token.as_bytes(), cloud.clock.now());
+    (state == State::Valid).then_some(())?;
+    let key = cloud.issue_key(call.fault, asked.map(Duration::from_secs));
+    Some(respond(StatusCode::CREATED, &key.credential()))
 }

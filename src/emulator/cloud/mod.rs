@@ -1,75 +1,89 @@
 //! The cloud's identity services: what issues tokens and temporary keys.
 //!
-//! One file per service, each with the bodies of the real one. What they issue is known to the gateway
-//! from then on and until it expires, so a key that was replaced is still good for requests on their way.
-//!
-//! Each service can be put into a [`Mood`] while it runs, to see what a caller does when it fails.
+//! What they issue is valid at the gateway until it expires, so that a key that was replaced still
+//! works for requests in flight. Each service can be put into a [`FaultMode`] while it runs.
 //!
 //! # What can go wrong
 //!
-//! A caller that is answered well here has sent what the SDKs send. Errors of STS and pod identity are
-//! not documented in full, so their texts are the emulator's own: go by the status.
+//! A caller that is served here has sent what the SDKs send. Errors of STS and pod identity are not
+//! documented in full, so their texts are the emulator's own: go by the status.
 
 mod answer;
 mod iam;
-mod idp;
 mod issuing;
-mod metadata;
-mod mood;
-mod pod_identity;
-mod sts;
+mod machines;
 
-use std::fmt;
-use std::sync::atomic::Ordering;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::accounts::Accounts;
-use super::known::{Known, lock};
+use super::key_store::{KeyStore, lock};
 use super::time::Clock;
 pub(super) use answer::missing;
-use metadata::MetadataDoor;
-use mood::States;
-pub use mood::{Mood, Service};
-pub use pod_identity::POD_IDENTITY_PATH;
+use machines::METADATA_TOKEN_PATH;
+pub use machines::POD_IDENTITY_PATH;
 
 /// Longest body of a request to a service.
 const BODY: usize = 1024 * 1024;
 
-/// The identity services of an emulator.
-pub struct Cloud {
-    known: Arc<Known>,
-    clock: Clock,
-    /// Whom the services know, and how long what they issue is good for.
-    accounts: Mutex<Accounts>,
-    metadata: MetadataDoor,
-    states: States,
-}
-
-/// Where a request came in.
+/// A service that issues tokens or keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Door {
-    /// At the gateway's address, where only the services of the public network are.
-    Gateway,
-    /// At the services' own.
-    Services,
+pub enum Service {
+    /// IAM, for users with passwords.
+    Iam,
+    /// IAM, for users of an identity provider.
+    Idp,
+    /// STS, for identity tokens (OIDC).
+    Sts,
+    /// The metadata service of a machine (ECS).
+    Metadata,
+    /// Pod identity of a cluster (CCE).
+    PodIdentity,
 }
 
-/// Something that a service offers.
-pub(super) struct Endpoint {
-    service: Service,
-    method: Method,
-    path: &'static str,
-    well: fn(&Cloud, &Call) -> Response<Full<Bytes>>,
-    /// What it answers when it knows nobody. What never asks who is there has no such answer.
-    unauthorized: Option<fn() -> Response<Full<Bytes>>>,
+/// The way in which a service fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FaultMode {
+    /// It works.
+    #[default]
+    None,
+    /// It knows no identity: 401. The metadata service then has no agency, but still gives tokens
+    /// of its own.
+    Unauthorized,
+    /// It is not there: 404.
+    Missing,
+    /// It fails: 500.
+    Broken,
+    /// It never answers.
+    Hangs,
+    /// It answers 200 with something that is not JSON.
+    Garbage,
+    /// What it issues has expired already.
+    Expired,
+}
+
+/// The identity services of an emulator.
+#[derive(Debug)]
+pub struct Cloud {
+    store: Arc<Mutex<KeyStore>>,
+    clock: Clock,
+    /// Tokens of the metadata service's own, with their expiry.
+    metadata_tokens: Mutex<HashMap<String, Timestamp>>,
+    states: [ServiceState; 5],
+}
+
+#[derive(Debug, Default)]
+struct ServiceState {
+    fault: Mutex<FaultMode>,
+    calls: AtomicU64,
 }
 
 /// A request to a service.
@@ -77,122 +91,98 @@ struct Call {
     headers: HeaderMap,
     query: String,
     body: Bytes,
-    mood: Mood,
+    fault: FaultMode,
 }
 
-static ENDPOINTS: [&Endpoint; 7] = [
-    &iam::TOKENS,
-    &idp::TOKENS,
-    &idp::SECURITY_TOKENS,
-    &sts::ASSUME_WITH_OIDC,
-    &metadata::TOKEN,
-    &metadata::SECURITY_KEY,
-    &pod_identity::CREDENTIALS,
-];
+/// Answers a call; `None` if its identity is not known.
+type Handler = fn(&Cloud, &Call) -> Option<Response<Full<Bytes>>>;
+
+/// What the services offer.
+fn endpoint(method: &Method, path: &str) -> Option<(Service, Handler)> {
+    Some(match (method.as_str(), path) {
+        ("POST", "/v3/auth/tokens") => (Service::Iam, iam::user_token),
+        ("POST", "/v3.0/OS-AUTH/id-token/tokens") => (Service::Idp, iam::idp_token),
+        ("POST", "/v3.0/OS-CREDENTIAL/securitytokens") => (Service::Idp, iam::key),
+        ("POST", "/v5/agencies/assume-with-oidc") => (Service::Sts, machines::assume_agency),
+        ("POST", POD_IDENTITY_PATH) => (Service::PodIdentity, machines::pod_key),
+        ("PUT", METADATA_TOKEN_PATH) => (Service::Metadata, machines::metadata_token),
+        ("GET", "/openstack/latest/securitykey") => (Service::Metadata, machines::server_key),
+        _ => return None,
+    })
+}
 
 impl Cloud {
-    pub(super) fn new(accounts: Accounts, known: Arc<Known>, clock: Clock) -> Self {
+    pub(super) fn new(store: Arc<Mutex<KeyStore>>, clock: Clock) -> Self {
         Self {
-            known,
+            store,
             clock,
-            metadata: MetadataDoor::new(accounts.metadata_tokens),
-            accounts: Mutex::new(accounts),
-            states: States::default(),
+            metadata_tokens: Mutex::default(),
+            states: Default::default(),
         }
     }
 
-    /// Lets a service behave like this from now on.
-    pub fn set_mood(&self, service: Service, mood: Mood) {
-        self.states.set_mood(service, mood);
+    /// Lets a service fail in this way from now on.
+    pub fn set_fault(&self, service: Service, fault: FaultMode) {
+        *lock(&self.states[service as usize].fault) = fault;
     }
 
-    /// How many requests a service has got, whatever it answered.
+    /// Number of requests that a service has received, whatever it answered.
     #[must_use]
     pub fn calls(&self, service: Service) -> u64 {
-        self.states.of(service).calls.load(Ordering::Relaxed)
-    }
-
-    /// How long keys are good for that are issued from now on.
-    pub fn set_key_lifetime(&self, lifetime: Duration) {
-        lock(&self.accounts).key_lifetime = lifetime;
-    }
-
-    /// How long tokens are good for that are issued from now on.
-    pub fn set_token_lifetime(&self, lifetime: Duration) {
-        lock(&self.accounts).token_lifetime = lifetime;
+        self.states[service as usize].calls.load(Ordering::Relaxed)
     }
 
     /// Lets every token of `X-Auth-Token` expire now, as a new password does.
     pub fn expire_tokens(&self) {
-        self.known.expire_tokens(self.clock.now());
+        lock(&self.store).expire_tokens(self.clock.now());
     }
 
-    /// Lets the metadata service forget the tokens that it gave for itself, as a restart does.
-    pub fn forget_metadata_tokens(&self) {
-        self.metadata.forget();
-    }
-
-    /// Replaces the text of a pod's token file that is accepted.
-    pub fn set_pod_token(&self, token: SecretString) {
-        lock(&self.accounts).pod_token = Some(token);
-    }
-
-    /// Replaces the identity token that is accepted, if there is a federation.
-    pub fn set_id_token(&self, token: SecretString) {
-        if let Some(federation) = &mut lock(&self.accounts).federation {
-            federation.id_token = token;
-        }
-    }
-
-    /// Answers a request, in the mood that the service is in.
+    /// Answers a request; returns it if no service has its path. At the gateway's address there are
+    /// only the services of the public network.
     pub(super) async fn answer(
         &self,
-        endpoint: &Endpoint,
         request: Request<Incoming>,
-    ) -> Response<Full<Bytes>> {
-        let mood = self.states.called(endpoint.service);
-        match (mood, endpoint.unauthorized) {
-            (Mood::Hangs, _) => std::future::pending().await,
-            (Mood::Missing, _) => missing(),
-            (Mood::Broken, _) => answer::broken(),
-            (Mood::Garbage, _) => answer::garbage(),
-            (Mood::Unauthorized, Some(unauthorized)) => unauthorized(),
-            (Mood::Unauthorized, None) | (Mood::Well | Mood::Expired, _) => {
-                let (parts, body) = request.into_parts();
+        is_public: bool,
+    ) -> Result<Response<Full<Bytes>>, Request<Incoming>> {
+        let is_open =
+            |service| !is_public || !matches!(service, Service::Metadata | Service::PodIdentity);
+        let endpoint = endpoint(request.method(), request.uri().path());
+        let Some((service, handler)) = endpoint.filter(|(service, _)| is_open(*service)) else {
+            return Err(request);
+        };
+        let state = &self.states[service as usize];
+        state.calls.fetch_add(1, Ordering::Relaxed);
+        let fault = *lock(&state.fault);
+        let (parts, body) = request.into_parts();
+        Ok(match fault {
+            FaultMode::Hangs => std::future::pending().await,
+            FaultMode::Missing => missing(),
+            FaultMode::Broken => {
+                let status = StatusCode::INTERNAL_SERVER_ERROR;
+                answer::refused(status, "500", "internal server error")
+            }
+            FaultMode::Garbage => answer::captive_portal(),
+            FaultMode::Unauthorized if parts.uri.path() != METADATA_TOKEN_PATH => {
+                answer::unauthorized(service)
+            }
+            FaultMode::Unauthorized | FaultMode::None | FaultMode::Expired => {
                 let Ok(body) = Limited::new(body, BODY).collect().await else {
-                    return answer::unreadable();
+                    return Ok(answer::malformed());
                 };
                 let call = Call {
                     query: parts.uri.query().unwrap_or_default().to_owned(),
                     headers: parts.headers,
                     body: body.to_bytes(),
-                    mood,
+                    fault,
                 };
-                (endpoint.well)(self, &call)
+                handler(self, &call).unwrap_or_else(|| answer::unauthorized(service))
             }
-        }
-    }
-}
-
-impl fmt::Debug for Cloud {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cloud")
-            .field("states", &self.states)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Endpoint {
-    /// What answers a request that came in there, if a service does.
-    pub(super) fn find(door: Door, method: &Method, path: &str) -> Option<&'static Self> {
-        let is_open = |endpoint: &&Self| door == Door::Services || endpoint.service.is_public();
-        let mut open = ENDPOINTS.into_iter().filter(is_open);
-        open.find(|endpoint| endpoint.method == *method && endpoint.path == path)
+        })
     }
 }
 
 impl Call {
-    /// The body, which is an empty object if it is not JSON: then all that is asked for is missing.
+    /// The body, or `null` if it is not JSON: then everything that is asked for is missing.
     fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
@@ -207,7 +197,7 @@ fn text<'a>(body: &'a Value, pointer: &str) -> Option<&'a str> {
     body.pointer(pointer)?.as_str()
 }
 
-/// Whether this is the secret.
-fn is(secret: &SecretString, presented: Option<&str>) -> bool {
-    presented == Some(secret.expose_secret())
+/// True if this is the secret.
+fn is(secret: &SecretString, sent: Option<&str>) -> bool {
+    sent == Some(secret.expose_secret())
 }

@@ -2,17 +2,18 @@
 
 mod backend;
 mod cloud;
-mod http2;
 mod modes;
 mod running;
 
 use bytes::Bytes;
 use http::header::HOST;
-use http::{HeaderMap, Request, StatusCode};
+use http::uri::{Parts, Scheme};
+use http::{Request, Uri};
 use http_body_util::Full;
-use running::Running;
+use running::{Answer, Running};
 
 use crate::credentials::Credentials;
+use crate::emulator::Accounts;
 use crate::signature::{
     CanonicalRequest, Payload, PayloadHash, Signer, SigningDate, Target, UNSIGNED_PAYLOAD,
 };
@@ -27,7 +28,7 @@ fn key(access_key: &str, token: Option<&str>) -> Credentials {
     }
 }
 
-/// A signed POST.
+/// A POST that is signed with this key, secret and token at this time.
 fn signed(
     access_key: &str,
     secret: &str,
@@ -35,19 +36,12 @@ fn signed(
     at: i64,
     token: Option<&str>,
 ) -> Request<Full<Bytes>> {
-    signed_as(
-        access_key,
-        secret,
-        body,
-        at,
-        token,
-        Payload::Hash(&PayloadHash::of(body)),
-    )
+    let hash = PayloadHash::of(body);
+    signed_as([access_key, secret], body, at, token, Payload::Hash(&hash))
 }
 
 fn signed_as(
-    access_key: &str,
-    secret: &str,
+    [access_key, secret]: [&str; 2],
     body: &'static [u8],
     at: i64,
     token: Option<&str>,
@@ -66,186 +60,191 @@ fn signed_as(
     if let Payload::Declared(value) = payload {
         request = request.header("x-sdk-content-sha256", value);
     }
+    let request = request.header("authorization", signature);
+    request.body(Full::from(body)).unwrap()
+}
+
+/// The request as HTTP/2 sends it: `:authority` instead of `Host`.
+fn with_authority<B>(mut request: Request<B>) -> Request<B> {
+    let host = request.headers_mut().remove(HOST).unwrap();
+    let mut parts = Parts::from(request.uri().clone());
+    parts.scheme = Some(Scheme::HTTPS);
+    parts.authority = Some(host.to_str().unwrap().parse().unwrap());
+    *request.uri_mut() = Uri::from_parts(parts).unwrap();
     request
-        .header("authorization", signature)
-        .body(Full::from(body))
-        .unwrap()
 }
 
 #[tokio::test]
-async fn a_signed_request_is_verified_and_told_what_arrived() {
-    let gateway = Running::start();
-    let (status, body) = gateway.send(signed("AK", "secret", b"{}", NOW, None)).await;
-    assert_eq!(status, StatusCode::OK, "{body}");
-    let expected = [
-        ("path", "/v1/a%2Fb"),
-        ("query", "x=1&a=2"),
-        ("method", "POST"),
-        ("access_key", "AK"),
-    ];
-    for (name, value) in expected {
-        assert_eq!(body[name], value);
+async fn a_signed_request_is_verified_over_both_protocols_and_told_what_arrived() {
+    let gateway = Running::start(None);
+    let request = || signed("AK", "secret", b"{}", NOW, None);
+    let over_http2 = gateway.over_http2(with_authority(request())).await;
+    for answer in [
+        gateway.send(request()).await,
+        Answer::read(over_http2).await,
+    ] {
+        let body = answer.json();
+        assert_eq!(
+            (answer.status, &body["body_bytes"]),
+            (200, &2.into()),
+            "{body}"
+        );
+        for (name, value) in [
+            ("path", "/v1/a%2Fb"),
+            ("query", "x=1&a=2"),
+            ("method", "POST"),
+            ("access_key", "AK"),
+        ] {
+            assert_eq!(body[name], value);
+        }
+        assert_eq!(body["body_signed"], true);
+        let host = vec!["host", "localhost"].into();
+        assert!(
+            body["headers"].as_array().unwrap().contains(&host),
+            "{body}"
+        );
     }
+    let payload = Payload::Declared(UNSIGNED_PAYLOAD);
+    let unsigned = signed_as(["AK", "secret"], b"file", NOW, None, payload);
+    let answer = gateway.send(unsigned).await;
     assert_eq!(
-        (body["body_bytes"].as_u64(), body["body_signed"].as_bool()),
-        (Some(2), Some(true))
-    );
-    let unsigned = signed_as(
-        "AK",
-        "secret",
-        b"file",
-        NOW,
-        None,
-        Payload::Declared(UNSIGNED_PAYLOAD),
-    );
-    let (status, body) = gateway.send(unsigned).await;
-    assert_eq!(
-        (status.as_u16(), body["body_signed"].as_bool()),
-        (200, Some(false))
+        (answer.status, &answer.json()["body_signed"]),
+        (200, &false.into())
     );
 }
 
 #[tokio::test]
-async fn a_changed_body_is_refused_with_the_canonical_request() {
-    let gateway = Running::start();
+async fn refusals_have_the_gateway_s_words() {
+    let gateway = Running::start(None);
     let (parts, _) = signed("AK", "secret", b"{}", NOW, None).into_parts();
-    let (status, code, message) = gateway
-        .code(Request::from_parts(parts, Full::from("[]")))
-        .await;
-    assert_eq!((status, code.as_str()), (401, "APIG.0301"));
-    let start = "Incorrect IAM authentication information: verify aksk signature fail, canonicalRequest:POST|/v1/a/b/|a=2&x=1|host:localhost|";
-    assert!(message.starts_with(start), "{message}");
-}
-
-#[tokio::test]
-async fn other_refusals_have_the_gateway_s_words() {
-    let gateway = Running::start();
-    let (_, _, message) = gateway
-        .code(signed("AK", "secret", b"", NOW - 901, None))
-        .await;
-    assert!(
-        message.contains("signature expired, signature time:20261124T"),
-        "{message}"
-    );
-    assert_eq!(
-        gateway
-            .send(signed("AK", "secret", b"", NOW + 900, None))
-            .await
-            .0,
-        StatusCode::OK
-    );
-    let (_, _, message) = gateway
-        .code(signed("OTHER", "secret", b"", NOW, None))
-        .await;
-    assert!(
-        message.ends_with("Get secretKey failed,ak:OTHER,err:ak not exist"),
-        "{message}"
-    );
-    let (_, _, message) = gateway
-        .code(signed("TEMPORARY", "secret", b"", NOW, None))
-        .await;
-    assert!(message.contains("ak not exist"), "{message}");
-    assert_eq!(
-        gateway
-            .send(signed("TEMPORARY", "secret", b"", NOW, Some("token")))
-            .await
-            .0,
-        StatusCode::OK
-    );
-
+    let changed = Request::from_parts(parts, Full::from("[]"));
     let bare = |stage: Option<&str>| {
-        let mut request = Request::get("/").header(HOST, "localhost");
-        request = stage
-            .into_iter()
-            .fold(request, |request, stage| request.header("x-stage", stage));
+        let request = Request::get("/").header(HOST, "localhost");
+        let request = match stage {
+            Some(stage) => request.header("x-stage", stage),
+            None => request,
+        };
         request.body(Full::default()).unwrap()
     };
-    assert_eq!(gateway.code(bare(None)).await.1, "APIG.0101");
-    assert_eq!(gateway.code(bare(Some("TEST"))).await.0, 404);
-    let (status, _, message) = gateway.code(bare(Some("RELEASE"))).await;
-    assert_eq!(
-        (status, message.ends_with("x-auth-token not found")),
-        (401, true)
-    );
+    for (request, status, code, words) in [
+        (
+            changed,
+            401,
+            "APIG.0301",
+            "Incorrect IAM authentication information: verify aksk signature fail, \
+             canonicalRequest:POST|/v1/a/b/|a=2&x=1|host:localhost|",
+        ),
+        (
+            signed("AK", "secret", b"", NOW - 901, None),
+            401,
+            "APIG.0301",
+            "signature expired, signature time:20261124T",
+        ),
+        (
+            signed("OTHER", "secret", b"", NOW, None),
+            401,
+            "APIG.0301",
+            "Get secretKey failed,ak:OTHER,err:ak not exist",
+        ),
+        (
+            signed("TEMPORARY", "secret", b"", NOW, None),
+            401,
+            "APIG.0301",
+            "ak not exist",
+        ),
+        (bare(None), 404, "APIG.0101", "not been published"),
+        (bare(Some("TEST")), 404, "APIG.0101", "not been published"),
+        (
+            bare(Some("RELEASE")),
+            401,
+            "APIG.0301",
+            "x-auth-token not found",
+        ),
+    ] {
+        let (got, got_code, message) = gateway.refused(request).await;
+        assert_eq!((got, got_code.as_str()), (status, code), "{message}");
+        assert!(message.contains(words), "{message}");
+    }
+    for accepted in [
+        signed("AK", "secret", b"", NOW + 900, None),
+        signed("TEMPORARY", "secret", b"", NOW, Some("token")),
+    ] {
+        assert_eq!(gateway.send(accepted).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn refusals_over_http2_are_those_of_http1() {
+    let gateway = Running::start(None);
+    let request = |secret| with_authority(signed("AK", secret, b"{}", NOW, None));
+    let (wrong, mut two_hosts, mut long) = (request("wrong"), request("secret"), request("secret"));
+    two_hosts
+        .headers_mut()
+        .insert(HOST, "other".parse().unwrap());
+    let value = "a".repeat(33 * 1024).parse().unwrap();
+    long.headers_mut().insert("x-a", value);
+    for (request, status) in [(wrong, 401), (two_hosts, 400), (long, 494)] {
+        assert_eq!(gateway.over_http2(request).await.status(), status);
+    }
 }
 
 #[tokio::test]
 async fn six_failures_in_a_row_lock_a_key_for_five_minutes() {
-    let gateway = Running::start();
+    let gateway = Running::start(None);
+    let with = |secret, at| signed("AK", secret, b"", at, None);
     for _ in 0..5 {
-        assert_eq!(
-            gateway.code(signed("AK", "wrong", b"", NOW, None)).await.0,
-            401
-        );
+        assert_eq!(gateway.send(with("wrong", NOW)).await.status, 401);
     }
-    assert_eq!(
-        gateway.send(signed("AK", "secret", b"", NOW, None)).await.0,
-        StatusCode::OK,
-        "a success starts anew"
-    );
+    let accepted = gateway.send(with("secret", NOW)).await;
+    assert_eq!(accepted.status, 200, "a success starts anew");
     for _ in 0..6 {
-        assert!(
-            gateway
-                .code(signed("AK", "wrong", b"", NOW, None))
-                .await
-                .2
-                .contains("verify aksk")
-        );
+        let (_, _, message) = gateway.refused(with("wrong", NOW)).await;
+        assert!(message.contains("verify aksk"), "{message}");
     }
     for secret in ["wrong", "secret"] {
-        let (_, _, message) = gateway.code(signed("AK", secret, b"", NOW, None)).await;
+        let (_, _, message) = gateway.refused(with(secret, NOW)).await;
         assert!(
             message.ends_with("AK access failed to reach the limit,forbidden."),
             "{message}"
         );
     }
     gateway.wait(300_000);
-    assert_eq!(
-        gateway
-            .send(signed("AK", "secret", b"", NOW + 300, None))
-            .await
-            .0,
-        StatusCode::OK
-    );
+    assert_eq!(gateway.send(with("wrong", NOW + 300)).await.status, 401);
+    let accepted = gateway.send(with("secret", NOW + 300)).await;
+    assert_eq!(accepted.status, 200, "the lock starts anew too");
+    // Apps are not locked.
+    let apps = Running::with(Accounts {
+        apps: vec![key("APP", None)],
+        ..Accounts::default()
+    });
+    for _ in 0..7 {
+        let wrong = signed("APP", "wrong", b"", NOW, None);
+        assert_eq!(apps.send(wrong).await.status, 401);
+    }
+    let accepted = apps.send(signed("APP", "secret", b"", NOW, None)).await;
+    assert_eq!(accepted.status, 200);
 }
 
 #[tokio::test]
 async fn sizes_are_limited_as_documented() {
-    let gateway = Running::start();
+    let gateway = Running::start(None);
     let body: &'static [u8] = Box::leak(vec![b'a'; 12 * 1024 * 1024 + 1].into_boxed_slice());
-    assert_eq!(
-        gateway
-            .send(signed("AK", "secret", &body[1..], NOW, None))
-            .await
-            .0,
-        StatusCode::OK
+    let longest = signed("AK", "secret", &body[1..], NOW, None);
+    assert_eq!(gateway.send(longest).await.status, 200);
+    let refused = gateway
+        .refused(signed("AK", "secret", body, NOW, None))
+        .await;
+    let expected = (
+        413,
+        "APIG.0201".to_owned(),
+        "Request entity too large.".to_owned(),
     );
-    let (status, code, message) = gateway.code(signed("AK", "secret", body, NOW, None)).await;
-    assert_eq!(
-        (status, code.as_str(), message.as_str()),
-        (413, "APIG.0201", "Request entity too large.")
-    );
-    let with = |uri: String, headers: HeaderMap| {
-        let mut request = Request::get(uri)
+    assert_eq!(refused, expected);
+    for (target, header, status) in [(32 * 1024, 0, 414), (1, 33 * 1024, 494)] {
+        let request = Request::get(format!("/{}", "a".repeat(target)))
             .header(HOST, "localhost")
-            .body(Full::default())
-            .unwrap();
-        request.headers_mut().extend(headers);
-        request
-    };
-    assert_eq!(
-        gateway
-            .code(with(
-                format!("/{}", "a".repeat(32 * 1024)),
-                HeaderMap::new()
-            ))
-            .await
-            .0,
-        414
-    );
-    let long = HeaderMap::from_iter([(
-        "x-a".parse().unwrap(),
-        "a".repeat(33 * 1024).parse().unwrap(),
-    )]);
-    assert_eq!(gateway.code(with("/".to_owned(), long)).await.0, 494);
+            .header("x-a", "a".repeat(header));
+        let request = request.body(Full::default()).unwrap();
+        assert_eq!(gateway.send(request).await.status, status);
+    }
 }

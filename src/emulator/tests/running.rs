@@ -4,7 +4,7 @@ use std::error::Error;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::{http1, http2};
@@ -22,8 +22,8 @@ use crate::emulator::*;
 
 /// A running gateway whose time a test sets.
 pub(super) struct Running {
-    pub(super) address: SocketAddr,
-    pub(super) cloud_address: SocketAddr,
+    address: SocketAddr,
+    cloud_address: SocketAddr,
     pub(super) cloud: Arc<Cloud>,
     pub(super) counts: Arc<Counts>,
     root: CertificateDer<'static>,
@@ -31,7 +31,7 @@ pub(super) struct Running {
     now: Arc<AtomicI64>,
 }
 
-/// What a service answered.
+/// A complete response.
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
@@ -39,28 +39,26 @@ pub(super) struct Answer {
 }
 
 impl Running {
-    /// A gateway that knows two keys, one of them temporary.
-    pub(super) fn start() -> Self {
-        Self::with(known_keys())
-    }
-
-    /// The same, with a backend.
-    pub(super) fn before(backend: SocketAddr) -> Self {
-        let backend = format!("http://{backend}").parse().unwrap();
-        Self::of(known_keys(), Some(backend))
+    /// A gateway that knows two keys, one of them temporary, and perhaps has a backend.
+    pub(super) fn start(backend: Option<SocketAddr>) -> Self {
+        let accounts = Accounts {
+            keys: vec![key("AK", None), key("TEMPORARY", Some("token"))],
+            ..Accounts::default()
+        };
+        let backend = backend.map(|address| format!("http://{address}").parse().unwrap());
+        Self::run(accounts, backend)
     }
 
     pub(super) fn with(accounts: Accounts) -> Self {
-        Self::of(accounts, None)
+        Self::run(accounts, None)
     }
 
-    fn of(accounts: Accounts, backend: Option<Backend>) -> Self {
+    fn run(accounts: Accounts, backend: Option<Backend>) -> Self {
         let now = Arc::new(AtomicI64::new(NOW * 1000));
         let shown = Arc::clone(&now);
         let clock =
             Clock::new(move || Timestamp::from_millisecond(shown.load(Ordering::Relaxed)).unwrap());
-        let emulator =
-            Emulator::bind_with("127.0.0.1:0".parse().unwrap(), accounts, clock).unwrap();
+        let emulator = Emulator::bind("127.0.0.1:0".parse().unwrap(), accounts, clock).unwrap();
         let running = Self {
             address: emulator.address(),
             cloud_address: emulator.cloud_address(),
@@ -79,32 +77,25 @@ impl Running {
     }
 
     /// Sends a request to the gateway.
-    pub(super) async fn send(&self, request: Request<Full<Bytes>>) -> (StatusCode, Value) {
-        let response = self.over_tls(request).await;
-        assert_eq!(response.headers()["server"], "api-gateway");
-        let status = response.status();
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        (status, serde_json::from_slice(&body).unwrap())
+    pub(super) async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
+        Answer::read(self.over_tls(request).await).await
     }
 
-    /// The gateway's status, code and message.
-    pub(super) async fn code(&self, request: Request<Full<Bytes>>) -> (u16, String, String) {
-        let (status, body) = self.send(request).await;
+    /// Sends a request to the gateway, for its status, code and message.
+    pub(super) async fn refused(&self, request: Request<Full<Bytes>>) -> (u16, String, String) {
+        let answer = self.send(request).await;
+        assert_eq!(answer.headers["server"], "api-gateway");
+        let body = answer.json();
         let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
-        (status.as_u16(), text("error_code"), text("error_msg"))
+        (answer.status, text("error_code"), text("error_msg"))
     }
 
-    /// Asks a service at the gateway's address.
-    pub(super) async fn ask_over_tls(&self, request: Request<Full<Bytes>>) -> Answer {
-        Answer::of(self.over_tls(request).await).await
-    }
-
-    /// Asks a service at the cloud's address.
+    /// Sends a request to the cloud's address.
     pub(super) async fn ask(&self, request: Request<Full<Bytes>>) -> Answer {
         let tcp = TcpStream::connect(self.cloud_address).await.unwrap();
         let (mut sender, connection) = http1::handshake(TokioIo::new(tcp)).await.unwrap();
         tokio::spawn(connection);
-        Answer::of(sender.send_request(request).await.unwrap()).await
+        Answer::read(sender.send_request(request).await.unwrap()).await
     }
 
     /// Sends a request to the gateway over HTTP/1.1.
@@ -129,36 +120,26 @@ impl Running {
         sender.send_request(request).await.unwrap()
     }
 
-    /// A connection that speaks this protocol, which the gateway has to offer.
+    /// A connection with this protocol, which the gateway has to offer.
     async fn connect(&self, protocol: &[u8]) -> TlsStream<TcpStream> {
         let mut roots = RootCertStore::empty();
         roots.add(self.root.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap();
+        let config = ClientConfig::builder_with_provider(provider);
+        let config = config.with_safe_default_protocol_versions().unwrap();
         let mut config = config.with_root_certificates(roots).with_no_client_auth();
         config.alpn_protocols = vec![protocol.to_vec()];
         let tcp = TcpStream::connect(self.address).await.unwrap();
         let name = ServerName::try_from("127.0.0.1").unwrap();
-        let tls = TlsConnector::from(Arc::new(config))
-            .connect(name, tcp)
-            .await
-            .unwrap();
+        let connecting = TlsConnector::from(Arc::new(config)).connect(name, tcp);
+        let tls = connecting.await.unwrap();
         assert_eq!(tls.get_ref().1.alpn_protocol(), Some(protocol));
         tls
     }
 }
 
-fn known_keys() -> Accounts {
-    Accounts {
-        keys: vec![key("AK", None), key("TEMPORARY", Some("token"))],
-        ..Accounts::default()
-    }
-}
-
 impl Answer {
-    async fn of(response: Response<Incoming>) -> Self {
+    pub(super) async fn read(response: Response<Incoming>) -> Self {
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Self {

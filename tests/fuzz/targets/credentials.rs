@@ -40,7 +40,8 @@ fn check_lease(lease: &Lease) {
     assert_eq!(format!("{credentials:?}"), format!("{other:?}"));
 }
 
-/// The text of an error consists of the path and a text of the program, so it says nothing of the content.
+/// The text of an error consists of the path and a text of the program, so it says nothing of the
+/// content.
 fn check_error(error: &CredentialsError) {
     let CredentialsError::Invalid { origin, problem } = error else {
         panic!("{error}");

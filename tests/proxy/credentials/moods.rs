@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use apig_proxy::emulator::{Accounts, Mood, Service};
+use apig_proxy::emulator::{Accounts, FaultMode, Service};
 
 use tokio::time::Instant;
 
@@ -13,31 +13,31 @@ use super::{Region, log};
 use crate::support::{Proxy, pause};
 
 /// Every mood but a good one, and what the log says of a service in it.
-const MOODS: [(Mood, &str, &str); 6] = [
-    (Mood::Unauthorized, "unauthorized", "status 401"),
-    (Mood::Missing, "missing", "status 404"),
-    (Mood::Broken, "broken", "status 500"),
-    (Mood::Hangs, "hangs", "did not answer in time"),
-    (Mood::Garbage, "garbage", "not the one expected"),
-    (Mood::Expired, "expired", "already come to its end"),
+const MOODS: [(FaultMode, &str, &str); 6] = [
+    (FaultMode::Unauthorized, "unauthorized", "status 401"),
+    (FaultMode::Missing, "missing", "status 404"),
+    (FaultMode::Broken, "broken", "status 500"),
+    (FaultMode::Hangs, "hangs", "did not answer in time"),
+    (FaultMode::Garbage, "garbage", "not the one expected"),
+    (FaultMode::Expired, "expired", "already come to its end"),
 ];
 
 /// Longer than any pause between two attempts in these tests, and than a service that hangs is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the log says of a service.
-fn complaint(service: Service, mood: Mood, usual: &'static str) -> &'static str {
+fn complaint(service: Service, mood: FaultMode, usual: &'static str) -> &'static str {
     match (service, mood) {
-        (Service::Metadata, Mood::Unauthorized) => "this server has no agency",
+        (Service::Metadata, FaultMode::Unauthorized) => "this server has no agency",
         // The token of the first step is what has ended, so the second step refuses it.
-        (Service::Idp, Mood::Expired) => "status 401",
+        (Service::Idp, FaultMode::Expired) => "status 401",
         _ => usual,
     }
 }
 
-fn set_moods(region: &Region, mood: Mood) {
+fn set_moods(region: &Region, mood: FaultMode) {
     for (_, service, _) in SOURCES {
-        region.cloud.set_mood(service, mood);
+        region.cloud.set_fault(service, mood);
     }
 }
 
@@ -49,7 +49,7 @@ fn kind(service: Service) -> &'static str {
 }
 
 /// Runs a test for each mood, all at the same time, since most of it is waiting.
-fn for_each_mood(test: fn(&str, Mood, &'static str)) {
+fn for_each_mood(test: fn(&str, FaultMode, &'static str)) {
     log::listen();
     let running = MOODS.map(|(mood, name, says)| thread::spawn(move || test(name, mood, says)));
     let failed = running.into_iter().filter_map(|test| test.join().err());
@@ -104,7 +104,7 @@ fn a_service_that_gives_nothing_at_the_start_is_waited_for_without_a_restart() {
             }
         });
         assert_eq!(region.counts.requests.load(Ordering::SeqCst), 0);
-        set_moods(&region, Mood::Well);
+        set_moods(&region, FaultMode::None);
         wait_for_all(&proxy);
         for (source, ..) in SOURCES {
             let lines = log::about(&format!("{start}{source}"));
@@ -147,14 +147,14 @@ fn a_service_that_fails_later_is_not_noticed_until_the_key_ends() {
             // A service that hangs may be told of only when the key has ended.
             let told = lines.iter().find(|line| line.contains(expected));
             let told = told.unwrap_or_else(|| panic!("{source}: {lines:?}"));
-            if mood != Mood::Hangs {
+            if mood != FaultMode::Hangs {
                 assert!(told.starts_with("WARN"), "{told}");
                 assert!(told.contains("the old one is good for another"), "{told}");
             }
             let last = lines.iter().rfind(|line| line.starts_with("ERROR"));
             assert!(last.unwrap().contains("answered with 503"), "{lines:?}");
         }
-        set_moods(&region, Mood::Well);
+        set_moods(&region, FaultMode::None);
         wait_for_all(&proxy);
         assert_eq!(region.counts.refused_expired.load(Ordering::SeqCst), 0);
         let tokens = &region.counts.refused_expired_tokens;

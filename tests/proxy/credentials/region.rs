@@ -44,7 +44,7 @@ pub(crate) fn put(path: &Path, content: &str) {
 impl Region {
     pub(crate) fn new(accounts: Accounts) -> Self {
         let any = "127.0.0.1:0".parse().unwrap();
-        let emulator = Emulator::bind_with(any, accounts.clone(), Clock::machine()).unwrap();
+        let emulator = Emulator::bind(any, accounts.clone(), Clock::machine()).unwrap();
         let region = Self {
             address: emulator.address(),
             cloud: emulator.cloud(),

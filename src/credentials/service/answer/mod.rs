@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode};
+use http::{Request, Response};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use secrecy::zeroize::Zeroize;
@@ -17,15 +17,14 @@ use crate::config::Endpoint;
 use crate::credentials::types::{Credentials, Lease, Origin, Secret};
 use crate::upstream::Network;
 
-/// A service's clock that differs less than this from this machine's counts as the same, in milliseconds.
+/// A service's clock that differs less than this from this machine's counts as the same, in
+/// milliseconds.
 const SAME_CLOCK: i64 = 2000;
 
 /// A complete response.
 #[derive(Debug)]
 pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    body: SecretBox<Vec<u8>>,
+    pub(super) response: Response<SecretBox<Vec<u8>>>,
     at: Moment,
 }
 
@@ -56,7 +55,8 @@ struct Coded {
     error: Option<Box<Self>>,
 }
 
-/// A `POST` of JSON. The values are zeroized, since they hold secrets; the body is dropped with the request.
+/// A `POST` of JSON. The values are zeroized, since they hold secrets; the body is dropped with the
+/// request.
 pub(super) fn post(path: &str, mut fields: Value) -> Request<Bytes> {
     let body = fields.to_string().into();
     zeroize(&mut fields);
@@ -84,22 +84,17 @@ impl Answer {
         limit: Duration,
     ) -> Result<Self, ServiceError> {
         let response = network.oneshot(endpoint, request, limit).await?;
-        let (head, body) = response.into_parts();
-        Ok(Self {
-            status: head.status,
-            headers: head.headers,
-            body,
-            at: Moment::now(),
-        })
+        let at = Moment::now();
+        Ok(Self { response, at })
     }
 
     /// The response itself if the service agreed, else its refusal.
     pub(super) fn accepted(self, hint: &'static str) -> Result<Self, ServiceError> {
-        if self.status.is_success() {
+        if self.response.status().is_success() {
             return Ok(self);
         }
         Err(ServiceError::Refused {
-            status: self.status.as_u16(),
+            status: self.response.status().as_u16(),
             code: self.code(),
             hint,
         })
@@ -107,18 +102,18 @@ impl Answer {
 
     /// The body as text that one line of a header can carry.
     pub(super) fn line(&self) -> Result<SecretString, ServiceError> {
-        let text = str::from_utf8(self.body.expose_secret()).unwrap_or_default();
+        let text = str::from_utf8(self.response.body().expose_secret()).unwrap_or_default();
         header_text(text.trim()).ok_or(ServiceError::Garbage("no token"))
     }
 
     /// True if the body contains these words.
     pub(super) fn contains(&self, words: &str) -> bool {
-        memchr::memmem::find(self.body.expose_secret(), words.as_bytes()).is_some()
+        memchr::memmem::find(self.response.body().expose_secret(), words.as_bytes()).is_some()
     }
 
     /// The token in IAM's header.
     pub(super) fn subject_token(&self) -> Result<SecretString, ServiceError> {
-        let token = self.headers.get("x-subject-token");
+        let token = self.response.headers().get("x-subject-token");
         token
             .and_then(|token| header_text(token.to_str().ok()?))
             .ok_or(ServiceError::Garbage("no X-Subject-Token"))
@@ -126,7 +121,7 @@ impl Answer {
 
     /// The body as JSON of a certain shape.
     pub(super) fn json<'a, T: Deserialize<'a>>(&'a self) -> Option<T> {
-        serde_json::from_slice(self.body.expose_secret()).ok()
+        serde_json::from_slice(self.response.body().expose_secret()).ok()
     }
 
     /// The key in the body, from the service of this name.
@@ -150,10 +145,10 @@ impl Answer {
         }
     }
 
-    /// The lifetime of a secret that expires at this time, in milliseconds since 1970. It is counted by the
-    /// `Date` of the response, because this machine's clock may be wrong.
+    /// The lifetime of a secret that expires at this time, in milliseconds since 1970. It is
+    /// counted by the `Date` of the response, because this machine's clock may be wrong.
     pub(super) fn lifetime(&self, expires_at: i64) -> Duration {
-        let date = self.headers.get(http::header::DATE);
+        let date = self.response.headers().get(http::header::DATE);
         let date = date.and_then(|date| clock::parse_http_date(date.as_bytes()));
         let now = match date.map(|seconds| seconds.saturating_mul(1000)) {
             // The date has no fractions, so this machine's time is the better one while they agree.
@@ -186,7 +181,8 @@ fn header_text(text: &str) -> Option<SecretString> {
 /// A time as services write it, with a fraction or without, in milliseconds since 1970.
 pub(super) fn milliseconds(text: &str) -> Option<i64> {
     let time: Timestamp = text.parse().ok().or_else(|| {
-        // The last day of the year 9999 stands for a key that never expires, and may exceed the range.
+        // The last day of the year 9999 stands for a key that never expires, and may exceed the
+        // range.
         let time: DateTime = text.strip_suffix('Z')?.parse().ok()?;
         (time.year() == 9999).then_some(Timestamp::MAX)
     })?;

@@ -1,16 +1,16 @@
 //! Responses in all the spellings that there are, and others.
 
+use secrecy::SecretBox;
+
 use super::*;
 
 const END: &str = "2026-11-25T00:00:00.123Z";
 
 fn answer(body: &str) -> Answer {
-    Answer {
-        status: StatusCode::OK,
-        headers: HeaderMap::new(),
-        body: SecretBox::new(Box::new(body.as_bytes().to_vec())),
-        at: Moment::now(),
-    }
+    let body = SecretBox::new(Box::new(body.as_bytes().to_vec()));
+    let response = Response::new(body);
+    let at = Moment::now();
+    Answer { response, at }
 }
 
 #[test]
@@ -97,6 +97,26 @@ fn times_are_read_with_any_number_of_digits() {
 }
 
 #[test]
+fn clock_skew_of_hours_on_either_side_is_tolerated() {
+    let mut answer = answer("");
+    let now = answer.at.wall;
+    assert_eq!(answer.lifetime(now + 5000), Duration::from_secs(5));
+    for hours in [-30, -5, 5, 30] {
+        let told = now / 1000 + hours * 3600;
+        let date = Timestamp::from_second(told).unwrap();
+        let date = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        answer
+            .response
+            .headers_mut()
+            .insert("date", date.parse().unwrap());
+        // The date has no fractions, so a second is taken off.
+        let lifetime = answer.lifetime(told * 1000 + 61_000);
+        assert_eq!(lifetime, Duration::from_secs(60), "{hours} h");
+        assert_eq!(answer.lifetime(told * 1000), Duration::ZERO);
+    }
+}
+
+#[test]
 fn only_a_code_is_quoted_of_a_refusal() {
     let long = format!(r#"{{"code":"{}"}}"#, "a".repeat(33));
     for (body, code) in [
@@ -134,7 +154,8 @@ fn a_token_is_one_that_a_header_can_carry() {
     assert!(answer.subject_token().is_err());
     for (token, is_good) in [("MIIt==", true), ("two words", false)] {
         answer
-            .headers
+            .response
+            .headers_mut()
             .insert("x-subject-token", token.parse().unwrap());
         assert_eq!(answer.subject_token().is_ok(), is_good);
     }

@@ -1,4 +1,4 @@
-//! Reads a request within the gateway's limits of size.
+//! The gateway's limits: size of head and body, stage, host.
 
 use bytes::Bytes;
 use http::header::HOST;
@@ -15,44 +15,36 @@ const TARGET: usize = 32 * 1024;
 const HEADER: usize = 32 * 1024;
 /// All headers together.
 const HEADERS: usize = 128 * 1024;
-/// How much more of a body that is too long is read before it is refused, so that the caller gets the answer.
+/// Longest body with a signature, an app code or an API key (ModelArts, access over the public
+/// network: 12 MB).
+pub(super) const BODY: u64 = 12 * 1024 * 1024;
+/// Longest body with `X-Auth-Token`. "For larger ones, use a token": how large is not said.
+pub(super) const BODY_WITH_TOKEN: u64 = 1024 * 1024 * 1024;
+/// This much more of a body that is too long is read before it is refused, so that the caller gets
+/// the response.
 const DRAINED: u64 = 36 * 1024 * 1024;
 
-/// A body that was read.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ReadBody {
-    pub(super) length: u64,
-    pub(super) hash: PayloadHash,
-}
-
+/// Checks the size of a head.
 pub(super) fn check_head(target: &str, headers: &HeaderMap) -> Result<(), Refused> {
     if target.len() > TARGET {
         return Err(Refused::new(414, "APIG.0201", "Request URI too large."));
     }
-    let sizes: Vec<usize> = headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len())
-        .collect();
-    if sizes.iter().any(|size| *size > HEADER) || sizes.iter().sum::<usize>() > HEADERS {
+    let size = |(name, value): (&http::HeaderName, &HeaderValue)| name.as_str().len() + value.len();
+    let longest = headers.iter().map(size).max().unwrap_or(0);
+    if longest > HEADER || headers.iter().map(size).sum::<usize>() > HEADERS {
         return Err(Refused::new(494, "APIG.0201", "Request headers too large."));
     }
     Ok(())
 }
 
+/// Checks that the API is published in the stage.
 pub(super) fn check_stage(headers: &HeaderMap) -> Result<(), Refused> {
-    let stages: Vec<_> = headers
-        .get_all("x-stage")
-        .iter()
-        .map(HeaderValue::as_bytes)
-        .collect();
-    if stages == [b"RELEASE"] {
-        return Ok(());
+    let message = "The API does not exist or has not been published in the environment";
+    let mut stages = headers.get_all("x-stage").iter();
+    match (stages.next(), stages.next()) {
+        (Some(stage), None) if stage == "RELEASE" => Ok(()),
+        _ => Err(Refused::new(404, "APIG.0101", message)),
     }
-    Err(Refused::new(
-        404,
-        "APIG.0101",
-        "The API does not exist or has not been published in the environment",
-    ))
 }
 
 /// Takes `:authority` of HTTP/2 for `Host`, which the signature covers.
@@ -69,27 +61,21 @@ pub(super) fn set_host(parts: &mut request::Parts) -> Result<(), Refused> {
     Ok(())
 }
 
-/// A request that cannot be read.
 fn unreadable() -> Refused {
     Refused::new(400, "APIG.0201", "API request error.")
 }
 
-/// Reads a body of at most so many bytes: its hash and length are kept, and each frame goes to `keep`.
+/// Reads a body of at most this many bytes, for its length and hash. Each frame goes to `keep`.
 pub(super) async fn read(
     mut body: Incoming,
     limit: u64,
     mut keep: impl FnMut(Frame<Bytes>),
-) -> Result<ReadBody, Refused> {
+) -> Result<(u64, PayloadHash), Refused> {
     let drained = limit.saturating_add(DRAINED);
-    if body
-        .size_hint()
-        .exact()
-        .is_some_and(|length| length > drained)
-    {
+    if body.size_hint().lower() > drained {
         return Err(Refused::too_large());
     }
-    let mut hasher = PayloadHasher::default();
-    let mut length = 0;
+    let (mut hasher, mut length) = (PayloadHasher::default(), 0);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| unreadable())?;
         if let Some(piece) = frame.data_ref() {
@@ -104,11 +90,7 @@ pub(super) async fn read(
         }
     }
     if length > limit {
-        Err(Refused::too_large())
-    } else {
-        Ok(ReadBody {
-            length,
-            hash: hasher.finish(),
-        })
+        return Err(Refused::too_large());
     }
+    Ok((length, hasher.finish()))
 }

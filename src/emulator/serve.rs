@@ -1,0 +1,167 @@
+//! Accepts connections and speaks HTTP on them, for the gateway and for the cloud's services.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::CONNECTION;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use super::backend::{Backend, Body};
+use super::cloud::{Cloud, missing};
+use super::refusal;
+use super::verification::Gateway;
+
+/// Time limit for a TLS handshake, and for a head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The pause after accepting failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest head that is read: more than the gateway accepts, so that its own limits answer and
+/// not the parser's.
+const MAX_HEAD: u32 = 512 * 1024;
+
+/// What answers requests.
+#[derive(Debug)]
+pub(super) struct Services {
+    pub(super) gateway: Gateway,
+    pub(super) backend: Option<Backend>,
+    pub(super) cloud: Arc<Cloud>,
+}
+
+/// Accepts connections and serves each in a task. The tasks are dropped with the future.
+pub(super) async fn accept<F>(socket: TcpListener, serve: impl Fn(TcpStream) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        match socket.accept().await {
+            Ok((stream, _)) => {
+                let _ = stream.set_nodelay(true);
+                connections.spawn(serve(stream));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the gateway could not accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Serves a connection to the gateway, at whose address IAM and STS are too.
+pub(super) async fn gateway(stream: TcpStream, acceptor: TlsAcceptor, services: Arc<Services>) {
+    let accepting = tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream));
+    let Ok(Ok(stream)) = accepting.await else {
+        tracing::debug!("a TLS handshake with the gateway failed");
+        return;
+    };
+    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let answer = |request: Request<Incoming>| {
+        let services = Arc::clone(&services);
+        async move {
+            match services.cloud.answer(request, true).await {
+                Ok(response) => response.map(whole),
+                Err(request) => services.verified(request).await,
+            }
+        }
+    };
+    if is_http2 {
+        serve_http2(stream, answer).await;
+    } else {
+        serve_http1(stream, answer).await;
+    }
+}
+
+/// Serves a connection to the cloud's services.
+pub(super) async fn cloud(stream: TcpStream, services: Arc<Services>) {
+    let answer = |request: Request<Incoming>| {
+        let services = Arc::clone(&services);
+        async move {
+            let answered = services.cloud.answer(request, false).await;
+            answered.unwrap_or_else(|_| missing()).map(whole)
+        }
+    };
+    serve_http1(stream, answer).await;
+}
+
+impl Services {
+    /// Verifies a request and forwards it, or answers what was received.
+    async fn verified(&self, request: Request<Incoming>) -> Response<Body> {
+        let refused = match self.backend {
+            None => self.gateway.verify_all(request).await,
+            Some(backend) => match self.gateway.verify_for_backend(request).await {
+                Ok(request) => match backend.send(request).await {
+                    Ok(response) => return response,
+                    Err(refused) => Err(refused),
+                },
+                Err(refused) => Err(refused),
+            },
+        };
+        refusal::response(refused).map(whole)
+    }
+}
+
+fn whole(body: Full<Bytes>) -> Body {
+    body.map_err(|never| match never {}).boxed_unsync()
+}
+
+async fn serve_http1<S, F>(stream: S, answer: impl Fn(Request<Incoming>) -> F)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    F: Future<Output = Response<Body>>,
+{
+    let service = service_fn(|request| {
+        let answered = answer(request);
+        async move { Ok::<_, Infallible>(answered.await) }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_header_size(MAX_HEAD as usize)
+        .max_buf_size(MAX_HEAD as usize)
+        .max_headers(1000)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    log_end(served);
+}
+
+async fn serve_http2<S, F>(stream: S, answer: impl Fn(Request<Incoming>) -> F)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    let service = service_fn(|request| {
+        let answered = answer(request);
+        async move {
+            let mut response = answered.await;
+            // HTTP/2 closes with GOAWAY, and has no such header.
+            response.headers_mut().remove(CONNECTION);
+            Ok::<_, Infallible>(response)
+        }
+    });
+    // The limits against floods of resets, CONTINUATION and the like are hyper's own.
+    let served = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_header_list_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    log_end(served);
+}
+
+fn log_end(served: hyper::Result<()>) {
+    if let Err(error) = served {
+        tracing::debug!(%error, "a connection to the gateway ended early");
+    }
+}

@@ -1,0 +1,285 @@
+//! Verifies requests as API Gateway does: limits, stage, and one proof of who sends it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::stream;
+use http::{HeaderMap, HeaderValue, Request, request};
+use http_body_util::{BodyExt, Empty, Limited, StreamBody};
+use hyper::body::{Body as _, Incoming};
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+
+use super::Counts;
+use super::backend::Body;
+use super::key_store::{KeyStore, Owner, State, lock};
+use super::limits::{BODY, BODY_WITH_TOKEN, check_head, check_stage, read, set_host};
+use super::refusal::Refused;
+use super::time::Clock;
+use crate::signature::{
+    ALGORITHM, CONTENT_HASH_HEADER, PayloadHash, Presented, ReceivedRequest, Refusal, SigningDate,
+    UNSIGNED_PAYLOAD, Verified, verify,
+};
+
+/// The greatest distance of a date from the clock.
+const WINDOW: Duration = Duration::from_secs(15 * 60);
+
+/// The emulated gateway.
+#[derive(Debug)]
+pub(super) struct Gateway {
+    pub(super) store: Arc<Mutex<KeyStore>>,
+    pub(super) clock: Clock,
+    pub(super) counts: Arc<Counts>,
+}
+
+/// What a request authenticates with.
+///
+/// It is told before anything is checked, because the limit of a body depends on it. A request with
+/// two is refused even if both are good: which of them the real gateway would take depends on how
+/// its API was published, which an emulator cannot know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Authentication<'a> {
+    /// A signature, or nothing: then the verifier says what is missing.
+    Signature,
+    /// `X-Auth-Token`.
+    Token(&'a [u8]),
+    /// `X-Apig-AppCode`.
+    AppCode(&'a [u8]),
+    /// `Authorization: Bearer …`.
+    ApiKey(&'a [u8]),
+    /// More than one of them.
+    Several,
+}
+
+/// The way of authentication that was accepted, and its signature if it has one.
+type Accepted = (&'static str, Option<Verified>);
+
+impl Gateway {
+    /// Verifies a request and reads its body, for a response that shows what was received.
+    pub(super) async fn verify_all(&self, request: Request<Incoming>) -> Result<Value, Refused> {
+        let (parts, body) = self.head(request)?;
+        let limit = Authentication::from_headers(&parts.headers).limit();
+        let (length, hash) = read(body, limit, drop).await?;
+        let (mode, verified) = self.check(&parts, &hash)?;
+        let (path, query) = match target(&parts).split_once('?') {
+            Some((path, query)) => (path, query),
+            None => (target(&parts), ""),
+        };
+        let headers = parts.headers.iter();
+        let headers = headers.map(|(name, value)| (name.as_str(), shown(name.as_str(), value)));
+        let signature = verified.as_ref();
+        Ok(json!({
+            "verified": true,
+            "auth": mode,
+            "method": parts.method.as_str(),
+            "path": path,
+            "query": query,
+            "headers": headers.collect::<Vec<_>>(),
+            "body_bytes": length,
+            "body_sha256": hash.as_str(),
+            "body_signed": signature.is_some_and(|signature| signature.body_signed),
+            "access_key": signature.map(|signature| &signature.access_key),
+            "signed_headers": signature.map(|signature| &signature.signed_headers),
+        }))
+    }
+
+    /// Verifies a request for the backend, and returns it with its body.
+    ///
+    /// A body that the signature covers is read first; any other streams, so that the backend can
+    /// respond before all of it has arrived.
+    pub(super) async fn verify_for_backend(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<Request<Body>, Refused> {
+        let (parts, body) = self.head(request)?;
+        let authentication = Authentication::from_headers(&parts.headers);
+        let limit = authentication.limit();
+        let content_hash = parts.headers.get(CONTENT_HASH_HEADER);
+        let is_unsigned = content_hash.is_some_and(|value| value == UNSIGNED_PAYLOAD);
+        let body = if authentication == Authentication::Signature && !is_unsigned {
+            let mut frames = Vec::new();
+            let (_, hash) = read(body, limit, |frame| frames.push(Ok(frame))).await?;
+            self.check(&parts, &hash)?;
+            if frames.is_empty() {
+                Empty::new().map_err(|never| match never {}).boxed_unsync()
+            } else {
+                StreamBody::new(stream::iter(frames)).boxed_unsync()
+            }
+        } else {
+            if body.size_hint().lower() > limit {
+                return Err(Refused::too_large());
+            }
+            self.check(&parts, &PayloadHash::of(b""))?;
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            Limited::new(body, limit).boxed_unsync()
+        };
+        Ok(Request::from_parts(parts, body))
+    }
+
+    /// Counts a request, and checks what its head can tell without credentials.
+    fn head(&self, request: Request<Incoming>) -> Result<(request::Parts, Incoming), Refused> {
+        count(&self.counts.requests);
+        let (mut parts, body) = request.into_parts();
+        set_host(&mut parts)?;
+        check_head(target(&parts), &parts.headers)?;
+        Ok((parts, body))
+    }
+
+    /// Checks the stage and who sends the request.
+    fn check(&self, parts: &request::Parts, body: &PayloadHash) -> Result<Accepted, Refused> {
+        check_stage(&parts.headers)?;
+        let now = self.clock.now();
+        let is_known = |secrets: &[SecretString], sent: &[u8]| {
+            let mut secrets = secrets.iter();
+            secrets.any(|secret| secret.expose_secret().as_bytes() == sent)
+        };
+        let mut store = lock(&self.store);
+        let proof = match Authentication::from_headers(&parts.headers) {
+            Authentication::Signature => self.verify(&mut store, parts, body, now)?,
+            Authentication::Token(token) => match store.token(token, now) {
+                State::Valid => ("token", None),
+                State::Expired => {
+                    count(&self.counts.refused_expired_tokens);
+                    return Err(Refused::new(401, "APIG.0307", "The token must be updated."));
+                }
+                State::Unknown | State::Locked => return Err(Refused::iam("decrypt token fail")),
+            },
+            Authentication::AppCode(code) if is_known(&store.accounts.app_codes, code) => {
+                ("app-code", None)
+            }
+            Authentication::AppCode(_) => {
+                return Err(Refused::app("app not found with specified appCode"));
+            }
+            Authentication::ApiKey(key) if is_known(&store.accounts.api_keys, key) => {
+                ("api-key", None)
+            }
+            // MaaS, error codes.
+            Authentication::ApiKey(_) => {
+                let message = "Invalid authorization header.";
+                return Err(Refused::new(401, "ModelArts.81003", message));
+            }
+            Authentication::Several => return Err(Refused::iam("more than one authentication")),
+        };
+        count(&self.counts.verified);
+        Ok(proof)
+    }
+
+    fn verify(
+        &self,
+        store: &mut KeyStore,
+        parts: &request::Parts,
+        body: &PayloadHash,
+        now: Timestamp,
+    ) -> Result<Accepted, Refused> {
+        let date = SigningDate::from_unix_seconds(now.as_second());
+        let date = date.map_err(|_| Refused::iam("Unauthorized"))?;
+        let authorization = parts.headers.get("authorization");
+        let access_key = authorization
+            .and_then(|value| Presented::parse(value.to_str().ok()?).ok())
+            .map_or("", |presented| presented.access_key);
+        self.check_key(store.key(access_key, now))?;
+        let headers = parts.headers.iter();
+        let headers: Vec<(&str, &[u8])> = headers
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
+            .collect();
+        let request = ReceivedRequest {
+            method: parts.method.as_str(),
+            target: target(parts),
+            headers: &headers,
+            body,
+        };
+        let token = parts.headers.get("x-security-token");
+        let token = token.map(HeaderValue::as_bytes);
+        let verified = verify(
+            &request,
+            |key: &str| store.signer(key, token),
+            &date,
+            WINDOW,
+        );
+        match &verified {
+            Ok(_) => store.signed(access_key, true, now),
+            Err(Refusal::Mismatch { .. }) => store.signed(access_key, false, now),
+            Err(_) => {}
+        }
+        let owner = store.owner(access_key);
+        let verified = verified.map_err(|refusal| Refused::signature(&refusal, owner))?;
+        let mode = match owner {
+            Owner::Iam => "aksk",
+            Owner::App => "app",
+        };
+        Ok((mode, Some(verified)))
+    }
+
+    /// Refuses a key that is locked or has expired, whatever it signs.
+    fn check_key(&self, state: State) -> Result<(), Refused> {
+        match state {
+            State::Locked => {
+                let message = "AK access failed to reach the limit,forbidden.";
+                Err(Refused::iam(message))
+            }
+            State::Expired => {
+                count(&self.counts.refused_expired);
+                Err(Refused::iam("calc ak sk signature fail:signature expired"))
+            }
+            State::Valid | State::Unknown => Ok(()),
+        }
+    }
+}
+
+impl<'a> Authentication<'a> {
+    fn from_headers(headers: &'a HeaderMap) -> Self {
+        let all = |name: &'static str| headers.get_all(name).iter().map(HeaderValue::as_bytes);
+        let authorization = all("authorization");
+        let mut all = authorization
+            .map(|value| bearer(value).map_or(Self::Signature, Self::ApiKey))
+            .chain(all("x-auth-token").map(Self::Token))
+            .chain(all("x-apig-appcode").map(Self::AppCode));
+        match (all.next(), all.next()) {
+            (None, _) => Self::Signature,
+            (Some(only), None) => only,
+            (Some(_), Some(_)) => Self::Several,
+        }
+    }
+
+    /// The longest body that is accepted with it.
+    fn limit(self) -> u64 {
+        match self {
+            Self::Token(_) => BODY_WITH_TOKEN,
+            _ => BODY,
+        }
+    }
+}
+
+/// The key of `Bearer …`, whose first word has no case (RFC 9110 §11.1).
+fn bearer(authorization: &[u8]) -> Option<&[u8]> {
+    let (scheme, key) = authorization.split_at_checked(7)?;
+    scheme
+        .eq_ignore_ascii_case(b"bearer ")
+        .then(|| key.trim_ascii())
+}
+
+fn target(parts: &request::Parts) -> &str {
+    let target = parts.uri.path_and_query();
+    target.map_or("/", |target| target.as_str())
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// A header value as a response shows it.
+fn shown(name: &str, value: &HeaderValue) -> String {
+    let value = value.as_bytes();
+    let is_secret = match name {
+        "x-security-token" | "x-auth-token" | "x-apig-appcode" => true,
+        "authorization" => !value.starts_with(ALGORITHM.as_bytes()),
+        _ => false,
+    };
+    if is_secret {
+        return "[redacted]".to_owned();
+    }
+    // One character for each byte, so that nothing is lost.
+    value.iter().map(|byte| char::from(*byte)).collect()
+}
