@@ -58,7 +58,7 @@ impl Source {
     ///
     /// A [`CredentialsError`] that says what to do.
     pub fn open(
-        need: Requirement,
+        requirement: Requirement,
         config: &CredentialsConfig,
         environment: &Environment,
     ) -> Result<Self, CredentialsError> {
@@ -67,7 +67,7 @@ impl Source {
             let path = path.ok_or(CredentialsError::NoFile);
             path.map(|path| Backend::files(Files::new(path.clone(), format)))
         };
-        let backend = match (need.kind, &config.token) {
+        let backend = match (requirement.kind, &config.token) {
             (Kind::Key, _) if config.source == Named::Auto => {
                 auto(config, environment, &mut passed_over)?
             }
@@ -93,7 +93,7 @@ impl Source {
         let source = Self {
             config: Some(config.clone()),
             passed_over,
-            ..Self::new(need, config.label(), backend)
+            ..Self::new(requirement, config.label(), backend)
         };
         lease
             .into_iter()

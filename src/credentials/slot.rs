@@ -86,7 +86,7 @@ impl Slot {
         self.is_failing.store(false, Ordering::Relaxed);
     }
 
-    /// The current lease, and notice of those that follow.
+    /// A receiver of the current lease and of those that follow.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Option<Arc<Lease>>> {
         self.current.subscribe()
@@ -103,12 +103,12 @@ impl Slot {
         self.current()?.left(Moment::now())
     }
 
-    /// Asks for a refresh at once, since the current secret is refused or has expired.
-    pub fn hurry(&self) {
+    /// Requests a refresh at once, because the current secret was refused or has expired.
+    pub fn request_refresh(&self) {
         self.refresh.notify_one();
     }
 
-    /// Waits until a refresh is asked for.
+    /// Waits for the next requested refresh.
     pub(super) async fn refresh_requested(&self) {
         self.refresh.notified().await;
     }

@@ -52,7 +52,7 @@ pub fn requirements(config: &Config) -> Vec<Requirement> {
 #[derive(Clone, Debug)]
 pub struct Source {
     /// The secret that it gives.
-    pub need: Requirement,
+    pub requirement: Requirement,
     /// The configuration of its set; `None` for a key that is fixed.
     pub(super) config: Option<CredentialsConfig>,
     pub(super) backend: Backend,
@@ -77,20 +77,20 @@ pub(super) enum Backend {
 impl Source {
     /// A source of one key that never changes.
     #[must_use]
-    pub fn fixed(need: Requirement, label: &str, credentials: &Credentials) -> Self {
+    pub fn fixed(requirement: Requirement, label: &str, credentials: &Credentials) -> Self {
         let lease = Lease::lasting(Secret::Key(credentials.clone()), Origin::Environment(""));
-        let source = Self::new(need, label, Backend::Fixed(lease.clone()));
+        let source = Self::new(requirement, label, Backend::Fixed(lease.clone()));
         source.slot.deliver(lease);
         source
     }
 
-    pub(super) fn new(need: Requirement, label: &str, backend: Backend) -> Self {
+    pub(super) fn new(requirement: Requirement, label: &str, backend: Backend) -> Self {
         Self {
-            need,
+            requirement,
             config: None,
             backend,
             passed_over: Vec::new(),
-            slot: Arc::new(Slot::new(label, need.kind)),
+            slot: Arc::new(Slot::new(label, requirement.kind)),
         }
     }
 
@@ -99,12 +99,18 @@ impl Source {
     #[must_use]
     pub fn same_config(&self, other: &Self) -> bool {
         // The environment of a process does not change, so the backend's name stands for all of it.
-        self.need.kind == other.need.kind
+        self.requirement.kind == other.requirement.kind
             && self.config == other.config
             && self.backend.name() == other.backend.name()
     }
 
     /// The slot that it fills.
+    #[must_use]
+    pub fn slot(&self) -> &Arc<Slot> {
+        &self.slot
+    }
+
+    #[doc(hidden)]
     #[must_use]
     pub fn feed(&self) -> &Arc<Slot> {
         &self.slot
@@ -128,7 +134,7 @@ impl Source {
     /// The secret and its origin in a few words.
     #[must_use]
     pub fn describe(&self) -> String {
-        let what = format!("{}{}", self.need.kind, self.of_set());
+        let what = format!("{}{}", self.requirement.kind, self.of_set());
         match (&self.backend, self.slot.current()) {
             (_, Some(lease)) => format!("{what} from {}", lease.origin),
             (Backend::FirstOf(_), None) => {

@@ -174,7 +174,7 @@ fn state(expires_at: Option<Timestamp>, now: Timestamp) -> State {
 }
 
 fn hash(secret: &[u8]) -> String {
-    PayloadHash::of(secret).as_str().to_owned()
+    PayloadHash::new(secret).as_str().to_owned()
 }
 
 /// Locks what is changed in single steps only, so that a panic elsewhere leaves nothing half-done.

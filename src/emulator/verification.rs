@@ -111,7 +111,7 @@ impl Gateway {
             if body.size_hint().lower() > limit {
                 return Err(Refused::too_large());
             }
-            self.check(&parts, &PayloadHash::of(b""))?;
+            self.check(&parts, &PayloadHash::new(b""))?;
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);
             Limited::new(body, limit).boxed_unsync()
         };

@@ -1,6 +1,6 @@
 //! One line of advice for each meaning: what is wrong, a colon, what to do.
 
-use super::{Change, Context, Difference, Echo, Meaning, Shows, compare};
+use super::{AuthKind, Change, Context, Difference, Echo, Meaning, compare};
 use crate::signature::SigningDate;
 
 /// The maximum length of a hint, in bytes.
@@ -144,31 +144,31 @@ fn refused_credential(meaning: &Meaning, context: &Context<'_>) -> Option<&'stat
     ) {
         return None;
     }
-    Some(match (context.shows, meaning) {
-        (Shows::Token, _) => {
+    Some(match (context.auth, meaning) {
+        (AuthKind::Token, _) => {
             "the gateway does not take the token: it has ended or was withdrawn, or is of another \
              region, project or account; the proxy has asked for another one, or write a new one into \
              token_file, and check iam_project"
         }
-        (Shows::AppCode, _) => {
+        (AuthKind::AppCode, _) => {
             "the gateway does not take the app code: check app_code_file, that the app is authorised \
              for this API, and that the API takes app codes (simple authentication); a new one needs \
              two minutes"
         }
-        (Shows::ApiKey, _) => {
+        (AuthKind::ApiKey, _) => {
             "the gateway does not take the api key: check api_key_file, and that the key is active, of \
              this region, and allowed for this service"
         }
-        (Shows::Signature, UnknownKey) if context.has_security_token => {
+        (AuthKind::Signature, UnknownKey) if context.has_security_token => {
             "the gateway does not know the temporary key: it has expired, or the security token belongs \
              to another key; get a new key with its token (a file is read anew by itself, a variable \
              needs a restart)"
         }
-        (Shows::Signature, InvalidToken) if context.has_security_token => {
+        (AuthKind::Signature, InvalidToken) if context.has_security_token => {
             "the security token of the temporary key is wrong or has expired: get a new temporary key \
              with its token (a file is read anew by itself, a variable needs a restart)"
         }
-        (Shows::Signature, _) => return None,
+        (AuthKind::Signature, _) => return None,
     })
 }
 

@@ -159,7 +159,7 @@ impl fmt::Debug for Echo {
 
 /// How a request authenticates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Shows {
+pub enum AuthKind {
     /// A signature.
     #[default]
     Signature,
@@ -175,7 +175,7 @@ pub enum Shows {
 #[derive(Clone, Copy, Default)]
 pub struct Context<'a> {
     /// How the request authenticates.
-    pub shows: Shows,
+    pub auth: AuthKind,
     /// The canonical request that was signed.
     pub canonical_request: Option<&'a str>,
     /// Whether the key is a temporary one.
@@ -193,7 +193,7 @@ pub struct Context<'a> {
 impl fmt::Debug for Context<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
-            .field("shows", &self.shows)
+            .field("auth", &self.auth)
             .field("has_security_token", &self.has_security_token)
             .field("clock_offset", &self.clock_offset)
             .field("corrects_clock", &self.corrects_clock)

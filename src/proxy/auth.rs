@@ -13,9 +13,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::key_breaker::{KeyBreaker, KeyBreakers, Permit};
-use crate::credentials::{Credentials, Issued, Kind, Secret};
+use crate::credentials::{Credentials, Kind, Lease, Secret};
 use crate::error::Error;
-use crate::gateway::Shows;
+use crate::gateway::AuthKind;
 use crate::signature::{
     CONTENT_HASH_HEADER, CanonicalRequest, DATE_HEADER, Payload, PayloadHash, Signer, SigningDate,
     Target, UNSIGNED_PAYLOAD,
@@ -55,12 +55,12 @@ impl RequestAuth {
     /// Makes a credential ready for use; `None` if no header can carry it.
     pub(super) fn new(
         kind: Kind,
-        issued: &Issued,
+        lease: &Lease,
         project_id: Option<&HeaderValue>,
         breakers: &KeyBreakers,
     ) -> Option<Self> {
-        let project_id = project_id.or(issued.project_id.as_ref()).cloned();
-        Some(match &issued.secret {
+        let project_id = project_id.or(lease.project_id.as_ref()).cloned();
+        Some(match &lease.secret {
             Secret::Key(credentials) => {
                 let mut key = SigningKey::new(credentials, project_id).ok()?;
                 key.breaker = breakers.key_breaker(credentials);
@@ -101,13 +101,13 @@ impl RequestAuth {
     }
 
     /// The way to authenticate, as far as advice depends on it.
-    pub(super) fn shows(&self) -> Shows {
+    pub(super) fn kind(&self) -> AuthKind {
         match self {
-            Self::Signature(_) => Shows::Signature,
+            Self::Signature(_) => AuthKind::Signature,
             Self::Header { kind, .. } => match kind {
-                Kind::AppCode => Shows::AppCode,
-                Kind::ApiKey => Shows::ApiKey,
-                Kind::Token | Kind::Key => Shows::Token,
+                Kind::AppCode => AuthKind::AppCode,
+                Kind::ApiKey => AuthKind::ApiKey,
+                Kind::Token | Kind::Key => AuthKind::Token,
             },
         }
     }

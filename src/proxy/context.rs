@@ -19,7 +19,7 @@ use super::guard::Admitted;
 use super::headers;
 use super::timings::{AttemptReason, Timings, Wait};
 use super::upload::Upload;
-use crate::telemetry::access::{self, End, Record};
+use crate::telemetry::access::{self, Record, ResponseEnd};
 use crate::telemetry::metrics::{NO_ROUTE, Outcome, RequestLabels, WorkerMetrics, method_label};
 use crate::upstream::ConnectTimes;
 
@@ -50,7 +50,7 @@ pub(crate) struct RequestContext {
     /// The label of the route in the metrics.
     route: Cell<&'static str>,
     answer: Cell<Option<(u16, Outcome)>>,
-    end: Cell<Option<End>>,
+    end: Cell<Option<ResponseEnd>>,
     pub(super) upload: Upload,
     bytes_sent: Cell<u64>,
     timings: RefCell<Timings>,
@@ -163,7 +163,7 @@ impl RequestContext {
     /// Marks when the request of the last attempt had been sent, if it was sent to its end.
     fn sent_to_its_end(&self) {
         if let Some(attempt) = self.timings.borrow_mut().attempts.last_mut() {
-            attempt.sent = attempt.sent.or(self.upload.finished.get());
+            attempt.sent = attempt.sent.or_else(|| self.upload.finished.get());
         }
     }
 
@@ -216,7 +216,7 @@ impl RequestContext {
     }
 
     /// Records how the answer ended.
-    pub(super) fn ended(&self, end: End) {
+    pub(super) fn ended(&self, end: ResponseEnd) {
         self.end.set(Some(end));
         self.timings.borrow_mut().last_byte = Some(Instant::now());
     }
@@ -224,9 +224,9 @@ impl RequestContext {
     /// Records that the answer was dropped before its end.
     pub(super) fn ended_early(&self) {
         self.ended(if self.metrics.is_cut_off() {
-            End::CutOff
+            ResponseEnd::CutOff
         } else {
-            End::CallerGone
+            ResponseEnd::CallerGone
         });
     }
 

@@ -27,7 +27,7 @@ use super::context::RequestContext;
 use super::cors;
 use crate::clock;
 use crate::error::{Answer, Error, Origin};
-use crate::telemetry::access::End;
+use crate::telemetry::access::ResponseEnd;
 use crate::telemetry::metrics::Outcome;
 
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
@@ -81,7 +81,7 @@ async fn respond(
         Ok(response) => {
             if !context.is_answered() {
                 context.relayed(response.status().as_u16(), false, None);
-                context.ended(End::Whole);
+                context.ended(ResponseEnd::Whole);
             }
             response
         }

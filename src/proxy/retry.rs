@@ -128,7 +128,7 @@ impl Attempts<'_> {
         let is_repeatable = prepared.body.is_repeatable();
         // The time that a connection takes says nothing of the key, so this comes after it.
         let mut permit = self.permit(prepared).await?;
-        while self.credential.issued.is_good_now() {
+        while self.credential.lease.is_good_now() {
             let answered = match self.attempt(prepared, connection).await {
                 Ok(answered) => answered,
                 Err(error) => {
@@ -290,7 +290,7 @@ impl Attempts<'_> {
     fn wants_refresh(&self, prepared: &Prepared, reply: &GatewayReply) -> bool {
         let (credentials, slot) = (&self.pipeline.settings.credentials, prepared.routed.slot);
         let is_secret = self.credential.auth.key().is_none();
-        let is_temporary = self.credential.issued.lifetime.is_some();
+        let is_temporary = self.credential.lease.lifetime.is_some();
         let is_refused = match reply.meaning() {
             Some(Meaning::UnknownApp | Meaning::Unauthorized) => is_secret,
             // A temporary key may have been withdrawn.
@@ -337,7 +337,7 @@ impl Attempts<'_> {
         let ahead = clock.ahead();
         reply.explain(&gateway::Context {
             canonical_request: canonical.as_deref(),
-            shows: auth.shows(),
+            auth: auth.kind(),
             has_security_token: key.is_some_and(super::SigningKey::is_temporary),
             clock_offset: (ahead != 0).then_some(ahead),
             corrects_clock: clock.corrects(),

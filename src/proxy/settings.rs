@@ -10,7 +10,7 @@ use super::loop_detection::ProxyId;
 use super::memory_budget::MemoryBudget;
 use super::route::RouteMatcher;
 use crate::config::{Access, Config, Limits, Methods, PoolConfig, Route, SigningConfig, Timeouts};
-use crate::credentials::FeedStatus;
+use crate::credentials::SlotStatus;
 use crate::gateway::GatewayClock;
 use crate::proxy::guard::Guard;
 use crate::telemetry;
@@ -156,13 +156,13 @@ impl Settings {
     #[must_use]
     pub fn missing_credentials(&self) -> Vec<String> {
         let missing = self.credentials.statuses().filter(|status| !status.is_good);
-        let name = |status: FeedStatus| format!("{} of credentials {}", status.kind, status.label);
+        let name = |status: SlotStatus| format!("{} of credentials {}", status.kind, status.label);
         missing.map(name).collect()
     }
 }
 
 /// The metrics of one credential.
-fn credential_samples(status: &FeedStatus) -> Vec<Sample> {
+fn credential_samples(status: &SlotStatus) -> Vec<Sample> {
     let kind = status.kind.to_string();
     let labels = [status.label.as_str(), kind.as_str()];
     let refresh = |result, count| {

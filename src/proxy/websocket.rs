@@ -18,7 +18,7 @@ use super::context::RequestContext;
 use super::gateway_reply::GatewayReply;
 use super::headers;
 use crate::error::{Error, Retry};
-use crate::telemetry::access::End;
+use crate::telemetry::access::ResponseEnd;
 
 /// How much of each direction is read at once, in bytes.
 const READ: usize = 16 * 1024;
@@ -84,10 +84,10 @@ async fn tunnel(
             .map(|()| silent())
     });
     match ended.await {
-        Ok(()) => context.ended(End::Whole),
+        Ok(()) => context.ended(ResponseEnd::Whole),
         Err(error) => {
             tracing::info!(%error, "a WebSocket was cut off");
-            context.ended(End::BrokenOff);
+            context.ended(ResponseEnd::BrokenOff);
         }
     }
 }

@@ -42,7 +42,7 @@ use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{ActivatedSockets, AdminAddress, Config};
-use crate::credentials::Supply;
+use crate::credentials::Source;
 use crate::proxy::guard::Guard;
 use crate::proxy::{Pipeline, RouteCredentials, Settings};
 use crate::upstream::{Network, Resolver, TlsSettings, TlsSetupError};
@@ -61,7 +61,7 @@ pub struct Server {
     /// The current settings, also for the admin listener.
     settings: watch::Sender<Arc<Settings>>,
     network: Network,
-    supplies: Vec<Supply>,
+    sources: Vec<Source>,
     supervisor: Supervisor,
     reloader: Reloader,
     reloads: mpsc::Receiver<Reload>,
@@ -122,16 +122,16 @@ impl Server {
     ///
     /// # Panics
     ///
-    /// If a supply is missing that [`needs`](crate::credentials::needs) names.
+    /// If `sources` lacks one of the [`requirements`](crate::credentials::requirements).
     pub fn bind(
         network: Network,
         passed: ActivatedSockets,
         config: &Config,
-        supplies: Vec<Supply>,
+        sources: Vec<Source>,
     ) -> Result<Self, SetupError> {
         let listeners = Listeners::default().bind(passed.callers, config)?;
         let admin = admin::bind(passed.admin, config)?;
-        let settings = settings(config, &listeners, &supplies);
+        let settings = settings(config, &listeners, &sources);
         Pipeline::check(&settings, network.clone())?;
         let (sender, reloads) = mpsc::channel(1);
         Ok(Self {
@@ -139,7 +139,7 @@ impl Server {
             admin,
             settings: watch::Sender::new(Arc::new(settings)),
             network,
-            supplies,
+            sources,
             supervisor: Supervisor::default(),
             reloader: Reloader(sender),
             reloads,
@@ -225,9 +225,9 @@ impl Server {
     }
 }
 
-fn settings(config: &Config, listeners: &Listeners, supplies: &[Supply]) -> Settings {
+fn settings(config: &Config, listeners: &Listeners, sources: &[Source]) -> Settings {
     let guard = Guard::new(&config.access, &listeners.addresses());
-    Settings::new(config, guard, RouteCredentials::new(config, supplies))
+    Settings::new(config, guard, RouteCredentials::new(config, sources))
 }
 
 /// The configuration of a server from a reload on.
@@ -235,7 +235,7 @@ fn settings(config: &Config, listeners: &Listeners, supplies: &[Supply]) -> Sett
 pub(crate) struct NewConfig {
     pub(crate) config: Config,
     /// The sources of the credentials that its routes need.
-    pub(crate) supplies: Vec<Supply>,
+    pub(crate) supplies: Vec<Source>,
     /// The network; the same one if nothing about it has changed, so that connections are kept.
     pub(crate) network: Network,
 }

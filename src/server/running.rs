@@ -24,7 +24,7 @@ use super::tls::ServerTls;
 use super::watchdog::Heartbeats;
 use super::worker::Worker;
 use super::{DrainOutcome, NewConfig, Server, SetupError, settings};
-use crate::credentials::{Supply, keep};
+use crate::credentials::{Source, refresh};
 use crate::proxy::{Pipeline, Settings};
 
 /// A running server.
@@ -82,8 +82,8 @@ impl Running {
     ) -> Result<DrainOutcome, SetupError> {
         let _cut_off = self.shutdown.cut_off.clone().drop_guard();
         let sockets = self.server.listeners.open()?;
-        let supplies = std::mem::take(&mut self.server.supplies);
-        self.start_tasks(sockets, supplies);
+        let sources = std::mem::take(&mut self.server.sources);
+        self.start_tasks(sockets, sources);
         // To the very end: a worker that hangs while the process ends is one that hangs.
         let mut watchdog = JoinSet::new();
         let supervisor = self.server.supervisor.clone();
@@ -153,7 +153,7 @@ impl Running {
     }
 
     /// Starts the tasks beside the workers.
-    fn start_tasks(&mut self, sockets: Vec<Listening>, supplies: Vec<Supply>) {
+    fn start_tasks(&mut self, sockets: Vec<Listening>, sources: Vec<Source>) {
         // Those of earlier configurations that have ended.
         while self.accepting.try_join_next().is_some() {}
         for socket in sockets {
@@ -162,8 +162,8 @@ impl Running {
             self.accepting.spawn_local(accepts);
         }
         let (network, settings) = (self.server.network.clone(), self.settings());
-        for supply in supplies {
-            self.refreshing.spawn(keep(supply, network.clone()));
+        for source in sources {
+            self.refreshing.spawn(refresh(source, network.clone()));
         }
         self.refreshing.spawn(async move {
             let limit = settings.timeouts.connect;

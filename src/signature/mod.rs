@@ -37,7 +37,7 @@
 //! # What can go wrong
 //!
 //! SDKs and gateways read some bytes of a target differently (`+`, `;`, an empty name, bytes that are
-//! not UTF-8). [`respell_query`] encodes what can be written unambiguously, and [`Target::parse`]
+//! not UTF-8). [`normalize_query`] encodes what can be written unambiguously, and [`Target::parse`]
 //! refuses the rest. A target that skips them can get a signature that the gateway cannot reproduce.
 
 mod canonical;
@@ -54,7 +54,7 @@ pub use date::SigningDate;
 pub use normalized_path::normalized_path;
 pub use payload::{Payload, PayloadHash, PayloadHasher, UNSIGNED_PAYLOAD};
 pub use signer::Signer;
-pub use target::{Target, respell_query};
+pub use target::{Target, normalize_query, normalize_query as respell_query};
 pub use verify::{Presented, ReceivedRequest, Refusal, Verified, verify};
 
 /// Name of the algorithm, the first word of `Authorization` and the first line of the string to sign.

@@ -28,10 +28,16 @@ impl PayloadHash {
     pub const EMPTY: Self =
         Self(*b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 
-    /// The hash of a body that is at hand as a whole.
+    /// Hashes a complete body.
+    #[must_use]
+    pub fn new(body: &[u8]) -> Self {
+        Self::from_digest(Sha256::digest(body).into())
+    }
+
+    #[doc(hidden)]
     #[must_use]
     pub fn of(body: &[u8]) -> Self {
-        Self::from_digest(Sha256::digest(body).into())
+        Self::new(body)
     }
 
     pub(super) fn from_digest(digest: [u8; 32]) -> Self {
@@ -80,7 +86,7 @@ mod tests {
         for piece in [&b"{\"a\""[..], b"", b":1}"] {
             hasher.update(piece);
         }
-        assert_eq!(hasher.finish(), PayloadHash::of(b"{\"a\":1}"));
+        assert_eq!(hasher.finish(), PayloadHash::new(b"{\"a\":1}"));
         assert_eq!(PayloadHasher::default().finish(), PayloadHash::EMPTY);
     }
 }

@@ -105,7 +105,7 @@ fn split_once(text: &str, separator: u8) -> Option<(&str, &str)> {
 ///
 /// `+` is taken for a space, as nearly every client means it. A plus sign itself travels as `%2B`.
 #[must_use]
-pub fn respell_query(query: &str) -> Cow<'_, str> {
+pub fn normalize_query(query: &str) -> Cow<'_, str> {
     if !query.bytes().any(|byte| matches!(byte, b'+' | b';')) {
         return Cow::Borrowed(query);
     }
@@ -130,9 +130,9 @@ mod tests {
 
     #[test]
     fn plus_and_semicolon_are_encoded_and_the_rest_stays() {
-        assert_eq!(respell_query("b=x+y&a;c=%2b&+"), "b=x%20y&a%3Bc=%2b&%20");
+        assert_eq!(normalize_query("b=x+y&a;c=%2b&+"), "b=x%20y&a%3Bc=%2b&%20");
         let unchanged = "a=1&b=%20";
-        assert!(matches!(respell_query(unchanged), Cow::Borrowed(query) if query == unchanged));
+        assert!(matches!(normalize_query(unchanged), Cow::Borrowed(query) if query == unchanged));
     }
 
     #[test]

@@ -25,7 +25,7 @@ use std::thread;
 
 use apig_proxy::clock;
 use apig_proxy::config::with_upstream;
-use apig_proxy::credentials::{Credentials, Supply, needs};
+use apig_proxy::credentials::{Credentials, Source, requirements};
 use apig_proxy::proxy::guard::{Guard, ListenerKind};
 use apig_proxy::proxy::{self, CallerConnection, Current, Pipeline, RouteCredentials, Settings};
 use apig_proxy::server::network;
@@ -98,9 +98,9 @@ fn pipeline(url: &str) -> Pipeline {
         secret_key: "MFyfvK41ba2giqM7Uio6PznpdUKGpownRZlmVmHc".into(),
         security_token: None,
     };
-    let supply = Supply::fixed(needs(&config)[0], "default", &credentials);
+    let source = Source::fixed(requirements(&config)[0], "default", &credentials);
     let guard = Guard::new(&config.access, &["127.0.0.1:8080".parse().unwrap()]);
-    let settings = Settings::new(&config, guard, RouteCredentials::new(&config, &[supply]));
+    let settings = Settings::new(&config, guard, RouteCredentials::new(&config, &[source]));
     Pipeline::new(Arc::new(settings), network(&config).unwrap(), 1, None).unwrap()
 }
 

@@ -34,7 +34,7 @@ RAW = {"socket", "expecting", "frames"}
 ADDED = {"host", "content-length", "transfer-encoding", "authorization", "x-sdk-date", "x-stage", "x-sdk-content-sha256", "apig-proxy-hop"}
 
 
-def respelt(target: str) -> str:
+def normalized(target: str) -> str:
     """A target as it has to arrive."""
     path, mark, query = target.partition("?")
     return path + mark + query.replace("+", "%20").replace(";", "%3B")
@@ -47,7 +47,7 @@ def difference(case: Case, result: Result, is_raw: bool = False) -> str:
         return f"status {status}: {answer}"
     expected = {
         "method": case.method,
-        "target": respelt(sent),
+        "target": normalized(sent),
         "body_bytes": len(case.body),
         "body_sha256": hashlib.sha256(case.body).hexdigest(),
     }

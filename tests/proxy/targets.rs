@@ -35,7 +35,7 @@ fn paths_arrive_byte_for_byte() {
 }
 
 #[test]
-fn of_a_query_only_plus_and_semicolon_are_respelt() {
+fn only_plus_and_semicolon_of_a_query_are_normalized() {
     let upstream = Upstream::start();
     let proxy = Proxy::before(&upstream);
     let cases = [

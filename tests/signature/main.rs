@@ -2,6 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod properties;
+mod query_normalization;
 mod requests;
-mod respelling;
 mod vectors;

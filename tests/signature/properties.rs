@@ -113,7 +113,7 @@ proptest! {
         let marker = [("x-marker", "MARKERVALUE"), ("cookie", "MARKERVALUE")];
         let date = SigningDate::from_unix_seconds(request.seconds).unwrap();
         let target = format!("{}?key=MARKERVALUE", request.path);
-        let hash = PayloadHash::of(&request.body);
+        let hash = PayloadHash::new(&request.body);
         let canonical =
             CanonicalRequest::new("GET", Target::parse(&target).unwrap(), &marker, &date, Payload::Hash(&hash)).unwrap();
         prop_assert_eq!(canonical.hash(), hex::encode(Sha256::digest(canonical.to_string())));

@@ -49,7 +49,7 @@ impl Signable {
 
     pub(crate) fn signed(&self) -> Result<Wire, SignatureError> {
         let date = SigningDate::from_unix_seconds(self.seconds)?;
-        let hash = PayloadHash::of(&self.body);
+        let hash = PayloadHash::new(&self.body);
         let payload = if self.unsigned {
             Payload::Declared(UNSIGNED_PAYLOAD)
         } else {
@@ -94,7 +94,7 @@ impl Wire {
             .iter()
             .map(|(n, v)| (n.as_str(), v.as_bytes()))
             .collect();
-        let body = PayloadHash::of(&self.body);
+        let body = PayloadHash::new(&self.body);
         let request = ReceivedRequest {
             method: &self.method,
             target: &self.target,

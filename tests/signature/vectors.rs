@@ -77,7 +77,7 @@ fn failure(case: &Case) -> Result<(), String> {
         }
     }
     headers.push(("host", &host));
-    let hash = PayloadHash::of(&decode_base64(&case.body_base64));
+    let hash = PayloadHash::new(&decode_base64(&case.body_base64));
     let payload = declared.map_or(Payload::Hash(&hash), Payload::Declared);
     let date = SigningDate::parse(&case.date).unwrap();
     let target = Target::parse(&target).map_err(|error| format!("{}: target: {error}", case.id))?;

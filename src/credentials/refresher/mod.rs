@@ -117,7 +117,7 @@ impl Source {
         let Some(lease) = self.slot.current() else {
             return;
         };
-        let what = match self.need.kind {
+        let what = match self.requirement.kind {
             Kind::Key => "signing with the key",
             Kind::Token => "using the token",
             Kind::AppCode => "using the app code",

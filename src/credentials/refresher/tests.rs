@@ -50,8 +50,8 @@ async fn a_refresh_that_is_asked_for_comes_once_a_second_and_not_while_a_service
     let slot = slot(Some(86_400));
     for (failures, least, most) in [(0, 1.0, 1.0), (4, 7.2, 8.0)] {
         let started = Instant::now();
-        slot.hurry();
-        slot.hurry();
+        slot.request_refresh();
+        slot.request_refresh();
         wait(&slot, failures, Moment::now()).await;
         let waited = started.elapsed().as_secs_f64();
         assert!((least..most + 0.01).contains(&waited), "{waited}");

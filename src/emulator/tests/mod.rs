@@ -36,7 +36,7 @@ fn signed(
     at: i64,
     token: Option<&str>,
 ) -> Request<Full<Bytes>> {
-    let hash = PayloadHash::of(body);
+    let hash = PayloadHash::new(body);
     signed_as([access_key, secret], body, at, token, Payload::Hash(&hash))
 }
 

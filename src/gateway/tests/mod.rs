@@ -11,7 +11,7 @@ const SIGNED: &str = "20211217T064303Z";
 const TOKEN: &str = "SECRETTOKENMARKER_DO_NOT_LOG";
 
 const KNOWN: Context<'_> = Context {
-    shows: Shows::Signature,
+    auth: AuthKind::Signature,
     canonical_request: None,
     has_security_token: false,
     clock_offset: None,

@@ -20,7 +20,7 @@ use super::request::RequestBody;
 use crate::proxy::context::RequestContext;
 use crate::proxy::headers;
 use crate::proxy::redact::{self, Redactor};
-use crate::telemetry::access::End;
+use crate::telemetry::access::ResponseEnd;
 use crate::upstream::Connection;
 
 /// A response body on its way to the caller.
@@ -64,7 +64,7 @@ impl ResponseBody {
     /// An answer that is complete. `context` is that of its request, if it is counted.
     pub(crate) fn whole(bytes: Bytes, context: Option<Rc<RequestContext>>) -> Self {
         if let Some(context) = &context {
-            context.ended(End::Whole);
+            context.ended(ResponseEnd::Whole);
         }
         Self(Kind::Whole(
             Some(bytes).filter(|bytes| !bytes.is_empty()),
@@ -101,13 +101,13 @@ impl RelayedBody {
             };
             let passed = match frame {
                 None if self.reply.is_reset() => {
-                    return self.break_off(BROKEN, "reset", End::BrokenOff);
+                    return self.break_off(BROKEN, "reset", ResponseEnd::BrokenOff);
                 }
                 None => {
                     self.is_read = true;
                     self.passed_data(Bytes::new())
                 }
-                Some(Err(error)) => return self.break_off(BROKEN, error, End::BrokenOff),
+                Some(Err(error)) => return self.break_off(BROKEN, error, ResponseEnd::BrokenOff),
                 Some(Ok(frame)) => {
                     self.is_read = self.reply.is_end();
                     match frame.into_data() {
@@ -129,7 +129,7 @@ impl RelayedBody {
             return self.break_off(
                 "a request broke off after its answer had begun",
                 error,
-                End::CallerGone,
+                ResponseEnd::CallerGone,
             );
         }
         self.release();
@@ -169,7 +169,7 @@ impl RelayedBody {
         let progress = self.received + self.context.upload.sent.get();
         ready!(self.idle.poll_expired(progress, cx));
         let stalled = "the gateway's answer stood still for too long (timeouts.idle)";
-        self.break_off(stalled, "", End::BrokenOff)
+        self.break_off(stalled, "", ResponseEnd::BrokenOff)
     }
 
     /// Gives the connection back once answer and request have come to their end.
@@ -184,13 +184,18 @@ impl RelayedBody {
         {
             connection.release();
         }
-        self.context.ended(End::Whole);
+        self.context.ended(ResponseEnd::Whole);
     }
 
     /// Ends the answer early. Its head was sent and counted before.
-    fn break_off(&mut self, what: &'static str, cause: impl fmt::Display, end: End) -> PollFrame {
+    fn break_off(
+        &mut self,
+        what: &'static str,
+        cause: impl fmt::Display,
+        end: ResponseEnd,
+    ) -> PollFrame {
         self.context.ended(end);
-        if end == End::CallerGone {
+        if end == ResponseEnd::CallerGone {
             tracing::info!(%cause, "{what}; both connections are closed");
         } else {
             tracing::warn!(%cause, "{what}; the caller's connection is reset");
@@ -210,7 +215,7 @@ impl Drop for RelayedBody {
         }
         // hyper drops a body when its last byte was passed on. The rest of the request still has to
         // arrive, so the connection is kept for that.
-        self.context.ended(End::Whole);
+        self.context.ended(ResponseEnd::Whole);
         if let Some(connection) = self.reply.connection.take() {
             let (context, limit) = (Rc::clone(&self.context), self.idle_limit);
             tokio::task::spawn_local(finish_upload(connection, context, limit));

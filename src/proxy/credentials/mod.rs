@@ -17,7 +17,7 @@ use super::auth::RequestAuth;
 use super::key_breaker::KeyBreakers;
 use crate::clock::Moment;
 use crate::config::{Config, LargeBody};
-use crate::credentials::{Feed, FeedStatus, Issued, Kind, Need, Secret, Supply};
+use crate::credentials::{Kind, Lease, Requirement, Secret, Slot, SlotStatus, Source};
 use crate::error::Error;
 
 /// How long a request waits for a usable credential.
@@ -31,7 +31,7 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 /// The credentials of all routes, for all workers.
 #[derive(Debug)]
 pub struct RouteCredentials {
-    slots: Vec<Slot>,
+    slots: Vec<SlotState>,
     routes: Vec<RouteSlots>,
     breakers: Arc<KeyBreakers>,
 }
@@ -46,17 +46,17 @@ pub(super) struct RouteSlots {
 
 /// One credential, which may be replaced at any time.
 #[derive(Debug)]
-struct Slot {
-    feed: Arc<Feed>,
+struct SlotState {
+    slot: Arc<Slot>,
     project_id: Option<HeaderValue>,
     /// The refused credential that was refreshed last, and when, unless the refresh helped.
-    last_refresh: Mutex<Option<(Arc<Issued>, Moment)>>,
+    last_refresh: Mutex<Option<(Arc<Lease>, Moment)>>,
 }
 
 /// A credential that is ready for use.
 #[derive(Debug)]
 pub(super) struct UsableCredential {
-    pub(super) issued: Arc<Issued>,
+    pub(super) lease: Arc<Lease>,
     pub(super) auth: RequestAuth,
 }
 
@@ -65,18 +65,22 @@ impl RouteCredentials {
     ///
     /// # Panics
     ///
-    /// If a supply is missing that [`crate::credentials::needs`] names.
+    /// If `sources` lacks one of the [`crate::credentials::requirements`] of the configuration.
     #[must_use]
-    pub fn new(config: &Config, supplies: &[Supply]) -> Self {
-        let slot = |supply: &Supply| Slot {
-            feed: Arc::clone(supply.feed()),
-            project_id: config.credentials[supply.need.set].project_id.clone(),
+    pub fn new(config: &Config, sources: &[Source]) -> Self {
+        let state = |source: &Source| SlotState {
+            slot: Arc::clone(source.slot()),
+            project_id: config.credentials[source.requirement.set]
+                .project_id
+                .clone(),
             last_refresh: Mutex::default(),
         };
         let find = |set, kind| {
-            let need = Need { set, kind };
-            let at = supplies.iter().position(|supply| supply.need == need);
-            at.expect("there is a supply for every need of the routes")
+            let requirement = Requirement { set, kind };
+            let at = sources
+                .iter()
+                .position(|source| source.requirement == requirement);
+            at.expect("every requirement of the routes has a source")
         };
         let routes = config.routes.iter().map(|route| {
             let set = route.auth.credentials;
@@ -89,7 +93,7 @@ impl RouteCredentials {
         });
         Self {
             routes: routes.collect(),
-            slots: supplies.iter().map(slot).collect(),
+            slots: sources.iter().map(state).collect(),
             breakers: Arc::default(),
         }
     }
@@ -104,14 +108,14 @@ impl RouteCredentials {
     }
 
     /// The status of each credential.
-    pub fn statuses(&self) -> impl Iterator<Item = FeedStatus> {
-        self.slots.iter().map(|slot| slot.feed.status())
+    pub fn statuses(&self) -> impl Iterator<Item = SlotStatus> {
+        self.slots.iter().map(|state| state.slot.status())
     }
 
     /// True if the breaker of one of the keys is open.
     pub(super) fn has_open_breaker(&self) -> bool {
-        let mut current = self.slots.iter().filter_map(|slot| slot.feed.current());
-        current.any(|issued| match &issued.secret {
+        let mut current = self.slots.iter().filter_map(|state| state.slot.current());
+        current.any(|lease| match &lease.secret {
             Secret::Key(credentials) => self.breakers.key_breaker(credentials).is_open(),
             Secret::Text(_) => false,
         })
@@ -119,20 +123,20 @@ impl RouteCredentials {
 
     /// Refreshes a credential that the gateway refused. Returns true if another one may come soon.
     pub(super) fn refused(&self, slot: usize, refused: &UsableCredential) -> bool {
-        let (slot, now) = (&self.slots[slot], Moment::now());
+        let (state, now) = (&self.slots[slot], Moment::now());
         // Every change is a single step, so a panic elsewhere does no harm.
-        let mut last = slot
+        let mut last = state
             .last_refresh
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some((issued, at)) = &*last
+        if let Some((lease, at)) = &*last
             && now.since(*at) < REFRESH_INTERVAL
         {
             let is_waited_for = now.since(*at) < CREDENTIAL_TIMEOUT;
-            return is_waited_for && Arc::ptr_eq(issued, &refused.issued);
+            return is_waited_for && Arc::ptr_eq(lease, &refused.lease);
         }
-        *last = Some((Arc::clone(&refused.issued), now));
-        slot.feed.hurry();
+        *last = Some((Arc::clone(&refused.lease), now));
+        state.slot.request_refresh();
         true
     }
 
@@ -152,14 +156,14 @@ pub(super) struct CredentialsView {
 
 #[derive(Debug)]
 struct SlotView {
-    receiver: watch::Receiver<Option<Arc<Issued>>>,
+    receiver: watch::Receiver<Option<Arc<Lease>>>,
     usable: Option<Rc<UsableCredential>>,
 }
 
 impl CredentialsView {
     pub(super) fn new(credentials: &Arc<RouteCredentials>) -> Self {
-        let view = |slot: &Slot| {
-            let mut receiver = slot.feed.subscribe();
+        let view = |state: &SlotState| {
+            let mut receiver = state.slot.subscribe();
             receiver.mark_changed();
             let usable = None;
             RefCell::new(SlotView { receiver, usable })
@@ -174,16 +178,16 @@ impl CredentialsView {
     pub(super) fn current(&self, slot: usize) -> Option<Rc<UsableCredential>> {
         let mut view = self.slots[slot].borrow_mut();
         if view.receiver.has_changed().unwrap_or(false) {
-            let issued = view.receiver.borrow_and_update().clone();
+            let lease = view.receiver.borrow_and_update().clone();
             let RouteCredentials {
                 slots, breakers, ..
             } = &*self.credentials;
-            let Slot {
-                feed, project_id, ..
+            let SlotState {
+                slot, project_id, ..
             } = &slots[slot];
-            view.usable = issued.and_then(|issued| {
-                let auth = RequestAuth::new(feed.kind(), &issued, project_id.as_ref(), breakers)?;
-                Some(Rc::new(UsableCredential { issued, auth }))
+            view.usable = lease.and_then(|lease| {
+                let auth = RequestAuth::new(slot.kind(), &lease, project_id.as_ref(), breakers)?;
+                Some(Rc::new(UsableCredential { lease, auth }))
             });
         }
         view.usable.clone()
@@ -205,14 +209,14 @@ impl CredentialsView {
     ) -> Result<Rc<UsableCredential>, Error> {
         let is_usable = |current: &Rc<UsableCredential>| {
             let is_refused =
-                refused.is_some_and(|refused| Arc::ptr_eq(&current.issued, &refused.issued));
-            !is_refused && current.issued.is_good_now()
+                refused.is_some_and(|refused| Arc::ptr_eq(&current.lease, &refused.lease));
+            !is_refused && current.lease.is_good_now()
         };
         if let Some(usable) = self.current(slot).filter(is_usable) {
             return Ok(usable);
         }
         if refused.is_none() {
-            self.credentials.slots[slot].feed.hurry();
+            self.credentials.slots[slot].slot.request_refresh();
         }
         let mut receiver = self.slots[slot].borrow().receiver.clone();
         let deadline = Instant::now() + CREDENTIAL_TIMEOUT;

@@ -10,34 +10,34 @@ use crate::proxy::key_breaker::{KeyBreaker, SignatureOutcome};
 /// The one slot of these tests.
 const SLOT: usize = 0;
 
-fn key(access_key: &str, secret: &str, token: Option<&str>) -> Issued {
+fn key(access_key: &str, secret: &str, token: Option<&str>) -> Lease {
     let credentials = Credentials {
         access_key: access_key.to_owned(),
         secret_key: secret.into(),
         security_token: token.map(Into::into),
     };
-    Issued::lasting(Secret::Key(credentials), Origin::Environment("A"))
+    Lease::lasting(Secret::Key(credentials), Origin::Environment("A"))
 }
 
-fn expired() -> Issued {
-    Issued {
+fn expired() -> Lease {
+    Lease {
         lifetime: Some(Duration::ZERO),
         ..key("EXPIRED", "secret", None)
     }
 }
 
-/// The view of a worker, and the feed behind it.
-fn view(first: Issued) -> (CredentialsView, Arc<Feed>) {
+/// The view of a worker, and the slot behind it.
+fn view(first: Lease) -> (CredentialsView, Arc<Slot>) {
     let config = with_upstream("https://gateway.example").unwrap();
-    let need = crate::credentials::needs(&config)[0];
+    let requirement = crate::credentials::requirements(&config)[0];
     let Secret::Key(unused) = key("UNUSED", "unused", None).secret else {
         unreachable!("it is a key")
     };
-    let supply = Supply::fixed(need, "default", &unused);
-    let feed = Arc::clone(supply.feed());
-    feed.deliver(first);
-    let credentials = Arc::new(RouteCredentials::new(&config, &[supply]));
-    (CredentialsView::new(&credentials), feed)
+    let source = Source::fixed(requirement, "default", &unused);
+    let slot = Arc::clone(source.slot());
+    slot.deliver(first);
+    let credentials = Arc::new(RouteCredentials::new(&config, &[source]));
+    (CredentialsView::new(&credentials), slot)
 }
 
 fn access_key(view: &CredentialsView) -> String {
@@ -51,7 +51,7 @@ fn key_breaker(view: &CredentialsView) -> Arc<KeyBreaker> {
 
 #[tokio::test]
 async fn a_key_keeps_its_breaker_and_another_key_or_secret_has_its_own() {
-    let (view, feed) = view(key("ONE", "secret", None));
+    let (view, slot) = view(key("ONE", "secret", None));
     let first = key_breaker(&view);
     first
         .permit()
@@ -60,13 +60,13 @@ async fn a_key_keeps_its_breaker_and_another_key_or_secret_has_its_own() {
         .settle(SignatureOutcome::Locked);
     // A token does not matter for the lock.
     for token in [None, Some("token")] {
-        feed.deliver(key("ONE", "secret", token));
+        slot.deliver(key("ONE", "secret", token));
         assert!(Arc::ptr_eq(&key_breaker(&view), &first));
         assert!(view.credentials.has_open_breaker());
         assert!(key_breaker(&view).permit().await.is_err());
     }
     for (access_key, secret) in [("TWO", "secret"), ("ONE", "corrected")] {
-        feed.deliver(key(access_key, secret, None));
+        slot.deliver(key(access_key, secret, None));
         assert!(
             !view.credentials.has_open_breaker(),
             "{access_key} {secret}"
@@ -80,14 +80,14 @@ async fn a_key_keeps_its_breaker_and_another_key_or_secret_has_its_own() {
 
 #[test]
 fn workers_and_reloads_share_breakers_and_see_a_new_key_at_once() {
-    let (first, feed) = view(key("ONE", "secret", None));
+    let (first, slot) = view(key("ONE", "secret", None));
     let second = CredentialsView::new(&first.credentials);
     assert!(Arc::ptr_eq(&key_breaker(&first), &key_breaker(&second)));
-    feed.deliver(key("TWO", "secret", None));
+    slot.deliver(key("TWO", "secret", None));
     assert_eq!([&first, &second].map(access_key), ["TWO", "TWO"]);
     assert!(Arc::ptr_eq(&key_breaker(&first), &key_breaker(&second)));
 
-    let (mut reloaded, _feed) = view(key("TWO", "secret", None));
+    let (mut reloaded, _slot) = view(key("TWO", "secret", None));
     let credentials = Arc::get_mut(&mut reloaded.credentials).unwrap();
     credentials.remember(&first.credentials);
     assert!(Arc::ptr_eq(&key_breaker(&reloaded), &key_breaker(&first)));
@@ -95,7 +95,7 @@ fn workers_and_reloads_share_breakers_and_see_a_new_key_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_waits_three_seconds_for_a_key_that_is_neither_expired_nor_refused() {
-    let (view, feed) = view(expired());
+    let (view, slot) = view(expired());
     let mut refused = None;
     for next in ["ONE", "TWO"] {
         let start = Instant::now();
@@ -106,9 +106,9 @@ async fn a_request_waits_three_seconds_for_a_key_that_is_neither_expired_nor_ref
         let start = Instant::now();
         let delivers = async {
             sleep(Duration::from_secs(1)).await;
-            feed.deliver(expired());
+            slot.deliver(expired());
             sleep(Duration::from_secs(1)).await;
-            feed.deliver(key(next, "secret", None));
+            slot.deliver(key(next, "secret", None));
         };
         let (usable, ()) = tokio::join!(view.usable(SLOT, refused.as_deref()), delivers);
         assert_eq!(start.elapsed(), Duration::from_secs(2));
@@ -119,7 +119,7 @@ async fn a_request_waits_three_seconds_for_a_key_that_is_neither_expired_nor_ref
 
 #[tokio::test(start_paused = true)]
 async fn a_refresh_is_started_once_a_minute_unless_it_helped() {
-    let (view, feed) = view(key("ONE", "secret", None));
+    let (view, slot) = view(key("ONE", "secret", None));
     let refused = |view: &CredentialsView| {
         let current = view.current(SLOT).unwrap();
         view.credentials.refused(SLOT, &current)
@@ -128,11 +128,11 @@ async fn a_refresh_is_started_once_a_minute_unless_it_helped() {
     assert!(refused(&view) && refused(&view));
     advance(CREDENTIAL_TIMEOUT).await;
     assert!(!refused(&view));
-    feed.deliver(key("TWO", "secret", None));
+    slot.deliver(key("TWO", "secret", None));
     assert!(!refused(&view));
     advance(REFRESH_INTERVAL - CREDENTIAL_TIMEOUT).await;
     assert!(refused(&view));
-    feed.deliver(key("THREE", "secret", None));
+    slot.deliver(key("THREE", "secret", None));
     assert!(!refused(&view));
     view.credentials.refresh_helped(SLOT);
     assert!(refused(&view));

@@ -21,7 +21,7 @@ use super::prepare::Prepared;
 use super::{RouteCredentials, Settings, route};
 use crate::clock;
 use crate::config::{Config, Environment, Methods, with_upstream};
-use crate::credentials::{Credentials, Supply, needs};
+use crate::credentials::{Credentials, Source, requirements};
 use crate::signature::PayloadHash;
 use crate::telemetry::metrics::{Metrics, WorkerMetrics};
 
@@ -61,9 +61,9 @@ pub(super) fn settings_of(config: &Config) -> Settings {
         secret_key: "SK".into(),
         security_token: None,
     };
-    let supply = Supply::fixed(needs(config)[0], "default", &credentials);
+    let source = Source::fixed(requirements(config)[0], "default", &credentials);
     let guard = Guard::new(&config.access, &["127.0.0.1:8080".parse().unwrap()]);
-    Settings::new(config, guard, RouteCredentials::new(config, &[supply]))
+    Settings::new(config, guard, RouteCredentials::new(config, &[source]))
 }
 
 /// One of the words of a list.

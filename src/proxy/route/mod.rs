@@ -17,7 +17,7 @@ use super::context::RequestContext;
 use super::headers;
 use crate::config::{AuthMode, LargeBody, Methods, Route};
 use crate::error::Error;
-use crate::signature::{SignatureError, Target, respell_query};
+use crate::signature::{SignatureError, Target, normalize_query};
 
 /// The longest target that the gateway takes, in bytes (APIG, notes and constraints).
 const MAX_TARGET: usize = 32 * 1024;
@@ -226,7 +226,7 @@ fn outgoing_target(route: &Route, target: &str) -> Result<String, Error> {
         outgoing.push('/');
     }
     if let Some(query) = parsed.query() {
-        outgoing.extend(["?", &respell_query(query)]);
+        outgoing.extend(["?", &normalize_query(query)]);
     }
     Ok(outgoing)
 }

@@ -31,7 +31,7 @@ pub fn is_wanted() -> bool {
 
 /// How a response ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum End {
+pub enum ResponseEnd {
     /// Early, because the process ended.
     #[default]
     CutOff,
@@ -59,7 +59,7 @@ pub(crate) struct Finished<'a> {
     pub(crate) route: &'a str,
     pub(crate) status: u16,
     pub(crate) outcome: Outcome,
-    pub(crate) end: End,
+    pub(crate) end: ResponseEnd,
     /// Body bytes from the caller, and to it.
     pub(crate) bytes: (u64, u64),
     pub(crate) durations: Durations,
@@ -134,10 +134,12 @@ impl Finished<'_> {
     /// The outcome as counted, unless the response ended early after that.
     fn outcome(&self) -> &'static str {
         match (self.outcome, self.end) {
-            (Outcome::CallerGone | Outcome::CutOff, _) | (_, End::Whole) => self.outcome.name(),
-            (_, End::CallerGone) => Outcome::CallerGone.name(),
-            (_, End::BrokenOff) => "broken_off",
-            (_, End::CutOff) => Outcome::CutOff.name(),
+            (Outcome::CallerGone | Outcome::CutOff, _) | (_, ResponseEnd::Whole) => {
+                self.outcome.name()
+            }
+            (_, ResponseEnd::CallerGone) => Outcome::CallerGone.name(),
+            (_, ResponseEnd::BrokenOff) => "broken_off",
+            (_, ResponseEnd::CutOff) => Outcome::CutOff.name(),
         }
     }
 }

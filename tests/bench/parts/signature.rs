@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use apig_proxy::signature::{
-    CanonicalRequest, Payload, PayloadHash, Signer, SigningDate, Target, respell_query,
+    CanonicalRequest, Payload, PayloadHash, Signer, SigningDate, Target, normalize_query,
 };
 use criterion::Criterion;
 
@@ -54,10 +54,10 @@ pub(super) fn query(c: &mut Criterion) {
             "stays",
             "limit=10&marker=13551d6b-755d-4757-b956-536f674975c0",
         ),
-        ("respelt", "q=x+y;z&a[]=1&limit=10"),
+        ("normalized", "q=x+y;z&a[]=1&limit=10"),
         ("100_pairs", many.as_str()),
     ] {
-        group.bench_function(name, |b| b.iter(|| respell_query(black_box(query))));
+        group.bench_function(name, |b| b.iter(|| normalize_query(black_box(query))));
     }
     group.finish();
 }

@@ -3,7 +3,7 @@
 //!
 //! The input is a line with the status and what is known of the request, then the body.
 
-use apig_proxy::gateway::{Context, Difference, GatewayError, Meaning, Shows, compare};
+use apig_proxy::gateway::{AuthKind, Context, Difference, GatewayError, Meaning, compare};
 
 const SECRET: &str = "MARKER";
 
@@ -56,7 +56,7 @@ fn check_comparison(text: &str) {
 fn check_hint(error: &GatewayError, words: &[&str], body: &[u8]) {
     let number = |word: &&str| word.parse::<i64>().ok();
     let context = Context {
-        shows: Shows::Signature,
+        auth: AuthKind::Signature,
         canonical_request: (!words.contains(&"unknown")).then_some(SIGNED),
         has_security_token: words.contains(&"token"),
         clock_offset: words.iter().find_map(number),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use apig_proxy::signature::{
     CanonicalRequest, Payload, PayloadHash, ReceivedRequest, Refusal, Signer, SigningDate, Target,
-    UNSIGNED_PAYLOAD, respell_query, verify,
+    UNSIGNED_PAYLOAD, normalize_query, verify,
 };
 
 const ACCESS_KEY: &str = "AKTEST0000000000TEST";
@@ -48,7 +48,7 @@ pub(crate) fn target(data: &[u8]) {
 fn outgoing(target: Target<'_>) -> String {
     let query = target
         .query()
-        .map(|query| format!("?{}", respell_query(query)));
+        .map(|query| format!("?{}", normalize_query(query)));
     format!("{}{}", target.path(), query.unwrap_or_default())
 }
 
@@ -86,7 +86,7 @@ fn check_signature(request: &Request<'_>, is_body_signed: bool) {
             method: request.method,
             target,
             headers: &headers,
-            body: &PayloadHash::of(body),
+            body: &PayloadHash::new(body),
         };
         verify(&received, |_| Some(signer()), &date(), Duration::ZERO)
     };
@@ -104,8 +104,8 @@ fn check_signature(request: &Request<'_>, is_body_signed: bool) {
 
 /// The value of `Authorization`. `None` for methods and stages that cannot be signed.
 fn signed(request: &Request<'_>, is_body_signed: bool) -> Option<String> {
-    let target = Target::parse(&request.target).expect("what is respelt can still be sent");
-    let (date, hash) = (date(), PayloadHash::of(request.body));
+    let target = Target::parse(&request.target).expect("what is normalized can still be sent");
+    let (date, hash) = (date(), PayloadHash::new(request.body));
     let payload = if is_body_signed {
         Payload::Hash(&hash)
     } else {
@@ -119,10 +119,10 @@ fn signed(request: &Request<'_>, is_body_signed: bool) -> Option<String> {
 
 /// A target as it is, and as those read it for whom `+` is a blank and `;` ends a pair.
 fn readings(target: &str) -> [String; 2] {
-    let respelt = |query: &str| query.replace('+', "%20").replace(';', "&");
+    let normalized = |query: &str| query.replace('+', "%20").replace(';', "&");
     let as_form = target.split_once('?').map_or_else(
         || target.to_owned(),
-        |(path, query)| format!("{path}?{}", respelt(query)),
+        |(path, query)| format!("{path}?{}", normalized(query)),
     );
     [target.to_owned(), as_form]
 }

@@ -223,7 +223,7 @@ fn fault_58_a_wrong_secret_is_told_from_a_request_that_was_altered() {
                 seen.header("host"),
                 seen.header("x-sdk-date"),
                 seen.header("x-stage"),
-                apig_proxy::signature::PayloadHash::of(&seen.body).as_str(),
+                apig_proxy::signature::PayloadHash::new(&seen.body).as_str(),
             );
             let message = format!(
                 "verify aksk signature fail, canonicalRequest:{}",

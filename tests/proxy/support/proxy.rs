@@ -11,7 +11,7 @@ use apig_proxy::config::{
     Listen, LogConfig, LogFormat, MediaRange, Methods, PoolConfig, Route, Scheme, SigningConfig,
     Timeouts, UnixSocketConfig, UpstreamTls, UpstreamUrl,
 };
-use apig_proxy::credentials::{self, Credentials, Kind, Need, Supply, needs};
+use apig_proxy::credentials::{self, Credentials, Kind, Requirement, Source, requirements};
 use apig_proxy::server::{self, DrainOutcome, Server, SetupError};
 use apig_proxy::upstream::Network;
 use http::HeaderValue;
@@ -137,15 +137,15 @@ pub(crate) fn route_by_name(port: u16) -> Route {
 
 /// Binds a proxy whose access key never changes.
 fn bind(network: Network, config: &Config, key: &Credentials) -> Result<Server, SetupError> {
-    let supply = |need: Need| {
-        let set = &config.credentials[need.set];
-        match need.kind {
-            Kind::Key => Supply::fixed(need, set.label(), key),
-            _ => Supply::open(need, set, &Environment::default()).unwrap(),
+    let source = |requirement: Requirement| {
+        let set = &config.credentials[requirement.set];
+        match requirement.kind {
+            Kind::Key => Source::fixed(requirement, set.label(), key),
+            _ => Source::open(requirement, set, &Environment::default()).unwrap(),
         }
     };
-    let supplies = needs(config).into_iter().map(supply).collect();
-    Server::bind(network, ActivatedSockets::default(), config, supplies)
+    let sources = requirements(config).into_iter().map(source).collect();
+    Server::bind(network, ActivatedSockets::default(), config, sources)
 }
 
 /// A running proxy. It is stopped when dropped.
@@ -188,17 +188,23 @@ impl Proxy {
     /// Starts a proxy whose secrets come from where its configuration and the environment say.
     pub(crate) fn start_from(config: &Config, environment: &Environment) -> Self {
         let network = server::network(config).unwrap();
-        let open =
-            |need: Need| Supply::open(need, &config.credentials[need.set], environment).unwrap();
-        let mut supplies: Vec<Supply> = needs(config).into_iter().map(open).collect();
+        let open = |requirement: Requirement| {
+            Source::open(
+                requirement,
+                &config.credentials[requirement.set],
+                environment,
+            )
+            .unwrap()
+        };
+        let mut sources: Vec<Source> = requirements(config).into_iter().map(open).collect();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
-        let started = credentials::start(&mut supplies, &network, environment);
+        let started = credentials::start(&mut sources, &network, environment);
         runtime.block_on(started).unwrap();
         let passed = ActivatedSockets::default();
-        Self::serve(Server::bind(network, passed, config, supplies).unwrap())
+        Self::serve(Server::bind(network, passed, config, sources).unwrap())
     }
 
     fn serve(server: Server) -> Self {

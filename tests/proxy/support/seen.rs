@@ -68,7 +68,7 @@ impl Seen {
             .iter()
             .map(|(n, v)| (n.as_str(), v.as_slice()))
             .collect();
-        let body = PayloadHash::of(&self.body);
+        let body = PayloadHash::new(&self.body);
         let request = ReceivedRequest {
             method: self.method(),
             target: self.target(),

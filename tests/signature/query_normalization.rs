@@ -1,6 +1,6 @@
 //! Respelling a query must not change what any decoder reads in it.
 
-use apig_proxy::signature::respell_query;
+use apig_proxy::signature::normalize_query;
 use proptest::prelude::*;
 
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
@@ -88,7 +88,7 @@ const MEANT: Decoder = Decoder {
 };
 
 fn query() -> impl Strategy<Value = String> {
-    // No empty names: they are refused before a query is respelt.
+    // No empty names: they are refused before a query is normalized.
     let text = "([a-zA-Z0-9:/?@!$'()*,._~+;\\[\\]-]|%2B|%3B|%20|%26|%C3%A9){1,6}";
     let pair = (
         text,
@@ -109,23 +109,23 @@ fn query() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn every_decoder_reads_what_was_meant(query in query()) {
-        let respelt = respell_query(&query);
+        let normalized = normalize_query(&query);
         let meant = MEANT.read(&query);
         for decoder in DECODERS {
-            prop_assert_eq!(decoder.read(&respelt), meant.clone(), "{:?} {}", decoder, respelt);
+            prop_assert_eq!(decoder.read(&normalized), meant.clone(), "{:?} {}", decoder, normalized);
         }
     }
 
     #[test]
     fn nothing_else_is_changed_and_twice_is_once(query in query()) {
-        let respelt = respell_query(&query);
-        prop_assert_eq!(respelt.replace("%20", "+").replace("%3B", ";"), query.replace("%20", "+").replace("%3B", ";"));
-        prop_assert_eq!(respell_query(&respelt), respelt.clone());
+        let normalized = normalize_query(&query);
+        prop_assert_eq!(normalized.replace("%20", "+").replace("%3B", ";"), query.replace("%20", "+").replace("%3B", ";"));
+        prop_assert_eq!(normalize_query(&normalized), normalized.clone());
     }
 }
 
 #[test]
-fn without_respelling_decoders_do_differ() {
+fn decoders_differ_without_normalization() {
     for query in ["a=b+c", "a=b;c=d"] {
         let readings: Vec<Pairs> = DECODERS.iter().map(|decoder| decoder.read(query)).collect();
         assert!(
