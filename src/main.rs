@@ -8,6 +8,6 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    apig_proxy::cli::memory::keep_private();
-    apig_proxy::cli::run(std::env::args_os()).into()
+    apig_proxy::cli::hardening::protect_memory();
+    apig_proxy::cli::run(std::env::args_os())
 }

@@ -1,10 +1,11 @@
-//! Loads the configuration together with the credentials that its routes need, so that all problems are reported at once.
+//! Loads the configuration together with the credentials that its routes need, so that all problems
+//! are reported at once.
 
 use crate::config::{self, Config, Environment, Loaded, Overrides, Problem, Problems};
 use crate::credentials::{self, CredentialsError, Kind, Need, Supply};
 
 /// The signing key of `[credentials]`.
-pub(super) const DEFAULT: Need = Need {
+pub(super) const SIGNING_KEY: Need = Need {
     set: 0,
     kind: Kind::Key,
 };
@@ -27,7 +28,7 @@ fn open(config: &Config, environment: &Environment, problems: &mut Vec<Problem>)
     let mut needs = credentials::needs(config);
     if needs.is_empty() {
         // Without a route nothing is needed, but the key has to be valid all the same.
-        needs.push(DEFAULT);
+        needs.push(SIGNING_KEY);
     }
     let mut supplies = Vec::new();
     for need in needs {

@@ -1,35 +1,37 @@
-//! The command line: one file per subcommand. Data goes to standard output, everything else to
-//! standard error. This is the only room that prints.
+//! The command line: one file per subcommand, the only code that prints. Data goes to standard
+//! output, everything else to standard error.
 //!
-//! No option ever takes a secret: other users of the machine can read a command line.
+//! No option takes a secret, because other users of the machine can read command lines.
 
-mod announce;
-mod ask;
-pub mod check;
-pub mod demo;
-mod described;
-pub mod gateway;
-mod key;
+mod admin_client;
+mod check;
+mod demo;
+mod exchange;
+mod gateway;
+pub mod hardening;
 mod load;
-pub mod memory;
-pub mod quit;
+mod quit;
 mod reload;
-mod running;
-pub mod serve;
-pub mod sign;
+mod request_arguments;
+mod serve;
+mod sign;
 mod signals;
-mod url;
-pub mod verify;
-pub mod wait;
+mod startup_log;
+mod verify;
+mod wait;
 
 use std::ffi::OsString;
 use std::fmt::Display;
+use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
+use jiff::SignedDuration;
 
 use crate::config::Environment;
+use crate::credentials::CredentialsError;
 use crate::escape::EscapedLines;
 use crate::telemetry::{self, FlushOnDrop};
 
@@ -48,52 +50,89 @@ use crate::telemetry::{self, FlushOnDrop};
     Try it without an account:  apig-proxy demo\n\
     Your own gateway:           apig-proxy --upstream https://<id>.apig.<region>.huaweicloudapis.com \
     --credentials credentials.csv")]
-pub struct Arguments {
+struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
     serve: serve::ServeArguments,
 }
 
+/// A subcommand and its arguments.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the proxy (what is done without a command).
+    /// Run the proxy (the default).
     Serve(serve::ServeArguments),
-    /// Show it all on this machine: an embedded gateway, the proxy before it, and requests through both.
+    /// Run an embedded gateway and the proxy in front of it, and send requests through both.
     Demo(demo::DemoArguments),
     /// Run the embedded gateway alone: it verifies signatures as API Gateway does.
     Gateway(gateway::GatewayArguments),
     /// Sign one request and print it, without sending it.
     Sign(sign::SignArguments),
-    /// Say whether a signed request verifies, and what differs if not.
+    /// Check the signature of a request, and name what differs.
     Verify(verify::VerifyArguments),
-    /// Check something before it is relied upon.
+    /// Check the configuration, a running proxy, or the connection to the gateway.
     Check(check::CheckArguments),
-    /// Wait until a proxy takes requests, as its admin listener says.
+    /// Wait until a proxy is ready, according to its admin listener.
     Wait(wait::WaitArguments),
-    /// Ask a proxy to finish running requests and end, at its admin listener.
+    /// Ask a proxy to drain and stop, at its admin listener.
     Quit(quit::QuitArguments),
+    /// Print the completion script for a shell.
+    Completions {
+        /// The shell to complete for.
+        shell: clap_complete::Shell,
+    },
 }
 
-/// How a command ended.
+/// The exit code of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Exit {
-    /// All is well.
+enum Exit {
     Ok = 0,
-    /// It failed while it ran.
+    /// A failure at run time.
     Failed = 1,
-    /// The arguments are wrong (`EX_USAGE`).
+    /// Wrong arguments (`EX_USAGE`).
     Usage = 64,
-    /// Configuration or credentials are wrong (`EX_CONFIG`).
+    /// Wrong configuration or credentials (`EX_CONFIG`).
     Configuration = 78,
 }
 
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
+/// Why a command failed: the exit code and the message.
+#[derive(Debug)]
+struct Failure {
+    exit: Exit,
+    message: String,
+}
+
+impl Failure {
+    fn new(exit: Exit, message: impl Display) -> Self {
+        let message = message.to_string();
+        Self { exit, message }
+    }
+
+    /// A failure at run time.
+    fn failed(message: impl Display) -> Self {
+        Self::new(Exit::Failed, message)
+    }
+
+    /// Wrong arguments.
+    fn usage(message: impl Display) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    /// Wrong configuration or credentials.
+    fn configuration(message: impl Display) -> Self {
+        Self::new(Exit::Configuration, message)
+    }
+
+    /// The places that were searched for credentials in vain.
+    fn no_credentials(errors: Vec<CredentialsError>) -> Self {
+        let problems = errors.into_iter().map(|error| error.into_problem(None));
+        Self::configuration(crate::config::Problems(problems.collect()))
     }
 }
+
+/// The exit code, or the failure that standard error reports.
+type Outcome = Result<Exit, Failure>;
 
 /// The definition of the command line, for man pages.
 #[must_use]
@@ -103,40 +142,81 @@ pub fn command() -> clap::Command {
 
 /// Runs the program with these arguments.
 #[must_use]
-pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
             // Nothing can be done about a closed standard error.
             let _ = error.print();
-            let asked = matches!(
-                error.kind(),
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-            );
-            return if asked { Exit::Ok } else { Exit::Usage };
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+                _ => ExitCode::from(Exit::Usage as u8),
+            };
         }
     };
     let _last_lines = FlushOnDrop;
-    let environment = Environment::from_env();
-    match arguments.command {
-        None => serve::run(&arguments.serve, environment),
-        Some(Command::Serve(serve)) => serve::run(&serve, environment),
-        Some(Command::Demo(demo)) => demo::run(&demo, &environment),
-        Some(Command::Gateway(gateway)) => gateway::run(&gateway, &environment),
-        Some(Command::Sign(sign)) => sign::run(&sign, &environment),
-        Some(Command::Verify(verify)) => verify::run(&verify, &environment),
-        Some(Command::Check(check)) => check::run(&check, &environment),
-        Some(Command::Wait(wait)) => wait::run(&wait, &environment),
-        Some(Command::Quit(quit)) => quit::run(&quit, &environment),
+    let outcome = arguments.run(Environment::from_env());
+    let exit = outcome.unwrap_or_else(|failure| {
+        say(failure.message);
+        failure.exit
+    });
+    ExitCode::from(exit as u8)
+}
+
+impl Arguments {
+    /// Runs the subcommand, which is `serve` by default.
+    fn run(self, environment: Environment) -> Outcome {
+        match self.command.unwrap_or(Command::Serve(self.serve)) {
+            Command::Serve(serve) => serve::run(&serve, environment),
+            Command::Demo(demo) => demo::run(&demo, &environment),
+            Command::Gateway(gateway) => gateway::run(&gateway, &environment),
+            Command::Sign(sign) => sign::run(&sign, &environment),
+            Command::Verify(verify) => verify::run(&verify, &environment),
+            Command::Check(check) => check::run(&check, &environment),
+            Command::Wait(wait) => wait::run(&wait, &environment),
+            Command::Quit(quit) => quit::run(&quit, &environment),
+            Command::Completions { shell } => completions(shell),
+        }
     }
 }
 
-/// Says on standard error what went wrong, and ends with `exit`.
-fn fail(exit: Exit, what: impl Display) -> Exit {
-    say(what);
-    exit
+/// Prints the completion script for a shell.
+fn completions(shell: clap_complete::Shell) -> Outcome {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command(), "apig-proxy", &mut script);
+    print(String::from_utf8_lossy(&script).trim_end())
 }
 
-fn say(what: impl Display) {
-    telemetry::print(&format!("apig-proxy: {}\n", EscapedLines(what)));
+/// Runs a future on a runtime of its own, which does not wait for hanging name lookups or mounts
+/// at its end.
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format_args!("cannot start: {error}")))?;
+    let output = runtime.block_on(future);
+    runtime.shutdown_background();
+    Ok(output)
+}
+
+/// Prints the result of a command.
+fn print(result: impl Display) -> Outcome {
+    match writeln!(std::io::stdout(), "{result}") {
+        Ok(()) => Ok(Exit::Ok),
+        Err(error) => Err(Failure::failed(format_args!(
+            "the result cannot be written: {error}"
+        ))),
+    }
+}
+
+/// Parses the duration of an option.
+fn parse_duration(text: &str) -> Result<Duration, &'static str> {
+    let duration = text.parse::<SignedDuration>().ok();
+    let duration = duration.and_then(|duration| duration.try_into().ok());
+    duration.ok_or("expected a time, like \"30s\" or \"2m\"")
+}
+
+/// Writes a message to standard error.
+fn say(message: impl Display) {
+    telemetry::print(&format!("apig-proxy: {}\n", EscapedLines(message)));
 }

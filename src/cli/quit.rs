@@ -1,53 +1,42 @@
-//! `apig-proxy quit`: asks a proxy to finish and end. For Jobs, whose pod ends when the last container
-//! does: what the Job runs says so when it is done.
+//! `apig-proxy quit`: asks a proxy to drain and stop. For Jobs, whose pod ends when its last container
+//! ends: the program of the Job calls it when it is done.
 
 use std::time::Duration;
 
 use clap::Args;
-use tokio::time::Instant;
 
-use super::ask::{AskError, Question, ask, ask_within};
-use super::running::{RunningArguments, pause, time};
-use super::{Exit, fail};
+use super::admin_client::{AdminArguments, AdminError, AdminRequest, MAX_TIMEOUT};
+use super::{Exit, Failure, Outcome, parse_duration};
 use crate::config::Environment;
-
-/// How often it is looked whether the proxy is still there.
-const AGAIN: Duration = Duration::from_millis(50);
 
 /// Arguments of `quit`.
 #[derive(Clone, Debug, Args)]
-pub struct QuitArguments {
+pub(super) struct QuitArguments {
     #[command(flatten)]
-    running: RunningArguments,
-    /// Wait until it has ended, so long at most [default: do not wait].
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    admin: AdminArguments,
+    /// Wait until it has ended, at most this long [default: do not wait].
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     timeout: Option<Duration>,
 }
 
-/// Asks the proxy to stop, and waits for that if it is wanted.
-#[must_use]
-pub fn run(arguments: &QuitArguments, environment: &Environment) -> Exit {
-    let address = match arguments.running.address(environment) {
-        Ok(address) => address,
-        Err(exit) => return exit,
-    };
-    if let Err(error) = ask(&address, Question::Quit) {
-        return fail(Exit::Failed, format_args!("it was not stopped: {error}"));
+/// Asks the proxy to stop, and waits for its end if a timeout is given.
+pub(super) fn run(arguments: &QuitArguments, environment: &Environment) -> Outcome {
+    let address = arguments.admin.address(environment)?;
+    AdminRequest::Quit
+        .send(&address, MAX_TIMEOUT)
+        .map_err(|error| Failure::failed(format_args!("it was not stopped: {error}")))?;
+    if let Some(limit) = arguments.timeout
+        && !has_ended(&AdminRequest::Live.poll(&address, limit, has_ended))
+    {
+        return Err(Failure::failed(
+            "it was asked to stop, and has not ended in time; requests may still run, see timeouts.shutdown",
+        ));
     }
-    let Some(timeout) = arguments.timeout else {
-        return Exit::Ok;
-    };
-    let begun = Instant::now();
-    while begun.elapsed() < timeout {
-        let left = timeout.saturating_sub(begun.elapsed());
-        // Its own answers end with its sockets; another program may take the address at once.
-        match ask_within(&address, Question::Live, left) {
-            Err(AskError::Unreachable(..) | AskError::Stranger(_)) => return Exit::Ok,
-            Ok(()) | Err(_) => pause(AGAIN.min(left)),
-        }
-    }
-    fail(
-        Exit::Failed,
-        "it was asked to stop, and has not ended in time; requests may still run, see timeouts.shutdown",
-    )
+    Ok(Exit::Ok)
+}
+
+/// Whether the proxy is gone. Another program may take the address at once.
+fn has_ended(outcome: &Result<(), AdminError>) -> bool {
+    use AdminError::{OtherProgram, Unreachable};
+    matches!(outcome, Err(Unreachable(..) | OtherProgram(_)))
 }

@@ -1,39 +1,56 @@
-//! SIGHUP: everything is read again, and what has changed takes effect without losing a request.
+//! SIGHUP: reads the configuration and every file it references again, and applies what has changed
+//! without losing a request.
 //!
-//! # What can go wrong
-//!
-//! Whatever can be wrong at a start. Then the proxy goes on as it is, and the log says what is wrong.
+//! Whatever can be wrong at a start can be wrong here. Then the proxy goes on as it is, and the log
+//! lists the problems.
 
+use tokio::signal::unix::Signal;
 use tokio::task::spawn_blocking;
 
+use super::Failure;
 use super::load::load;
-use super::signals::Hangups;
-use crate::config::{Config, Environment, Loaded, Overrides, Problems, Settings};
+use crate::config::{Config, Environment, Loaded, Overrides, Settings};
 use crate::credentials::{self, Supply};
 use crate::server::{NewConfig, Reloader, Supervisor, network};
 use crate::telemetry;
 use crate::upstream::Network;
 
-/// Keys that only a start can change.
-const SETTLED: [&str; 2] = ["admin", "log.format"];
-const SETTLED_TABLE: &str = "unix_socket.";
-
-/// What a running proxy was started with, or turned to last.
+/// The configuration that a running proxy was started with, or reloaded last.
 #[derive(Debug)]
 pub(super) struct Reloading {
-    pub(super) overrides: Overrides,
-    pub(super) config: Config,
-    pub(super) settings: Settings,
-    pub(super) supplies: Vec<Supply>,
-    pub(super) network: Network,
-    pub(super) supervisor: Supervisor,
+    overrides: Overrides,
+    supervisor: Supervisor,
+    current: Applied,
+}
+
+/// A configuration in effect.
+#[derive(Debug)]
+struct Applied {
+    config: Config,
+    settings: Settings,
+    supplies: Vec<Supply>,
+    network: Network,
 }
 
 impl Reloading {
-    /// Reads everything again at each signal, for ever.
-    pub(super) async fn run(mut self, mut hangups: Hangups, reloader: Reloader) {
-        loop {
-            hangups.next().await;
+    /// The state after a start.
+    pub(super) fn new(
+        overrides: Overrides,
+        loaded: Loaded,
+        supplies: Vec<Supply>,
+        network: Network,
+        supervisor: Supervisor,
+    ) -> Self {
+        Self {
+            overrides,
+            supervisor,
+            current: Applied::new(loaded, supplies, network),
+        }
+    }
+
+    /// Reloads at each SIGHUP.
+    pub(super) async fn run(mut self, mut hangups: Signal, reloader: Reloader) {
+        while hangups.recv().await.is_some() {
             if reloader.is_stopping() {
                 tracing::info!("SIGHUP was received; nothing is reloaded, since the proxy stops");
                 continue;
@@ -48,92 +65,87 @@ impl Reloading {
         }
     }
 
+    /// Loads, applies and logs the new configuration; on an error nothing has changed.
     async fn reload(&mut self, reloader: &Reloader) -> Result<(), String> {
-        // Read anew rather than kept: it may hold secrets.
+        let mut new = self.load().await?;
+        let secrets = self.current.changed_secrets(&new);
+        for supply in &mut new.supplies {
+            let mut old = self.current.supplies.iter();
+            if let Some(old) = old.find(|old| old.same_config(supply)) {
+                supply.continue_from(old);
+            }
+        }
+        let reloaded = reloader.reload(NewConfig {
+            config: new.config.clone(),
+            supplies: new.supplies.clone(),
+            network: new.network.clone(),
+        });
+        reloaded.await.map_err(|error| error.to_string())?;
+        telemetry::set_level(&new.config.log);
+        self.current.log_changes(&new, secrets);
+        self.current = new;
+        Ok(())
+    }
+
+    /// Loads the configuration and asks the services for credentials.
+    async fn load(&self) -> Result<Applied, String> {
+        // Read anew and not kept, since it may hold secrets.
         let environment = Environment::from_env();
         let (overrides, variables) = (self.overrides.clone(), environment.clone());
         // A file may be on a mount that hangs, and nothing else may hang with it.
         let loading = spawn_blocking(move || load(&overrides, &variables));
         let loaded = loading.await.map_err(|error| error.to_string())?;
-        let loaded = loaded.map_err(|problems| problems.to_string())?;
-        let (
-            Loaded {
-                config, settings, ..
-            },
-            mut supplies,
-        ) = loaded;
-        let network = self.network_for(&config)?;
-        let started = credentials::start(&mut supplies, &network, &environment).await;
-        started.map_err(|errors| {
-            let problems = errors.into_iter().map(|error| error.into_problem(None));
-            Problems(problems.collect()).to_string()
-        })?;
-        let changed = self.changed_secrets(&supplies);
-        for supply in &mut supplies {
-            if let Some(old) = self.supplies.iter().find(|old| old.same_config(supply)) {
-                supply.continue_from(old);
-            }
-        }
-        let new = NewConfig {
-            config: config.clone(),
-            supplies: supplies.clone(),
-            network: network.clone(),
+        let (loaded, mut supplies) = loaded.map_err(|problems| problems.to_string())?;
+        let (old, roots) = (&self.current, &loaded.config.upstream_tls.extra_roots);
+        // With the same trusted roots, the network and its connections are kept.
+        let network = if *roots == old.config.upstream_tls.extra_roots {
+            old.network.clone()
+        } else {
+            network(&loaded.config).map_err(|error| error.to_string())?
         };
-        let reloaded = reloader.reload(new).await;
-        reloaded.map_err(|error| error.to_string())?;
-        telemetry::set_level(&config.log);
-        let next = Self {
-            overrides: self.overrides.clone(),
-            config,
-            settings,
+        credentials::start(&mut supplies, &network, &environment)
+            .await
+            .map_err(|errors| Failure::no_credentials(errors).message)?;
+        Ok(Applied::new(loaded, supplies, network))
+    }
+}
+
+impl Applied {
+    /// A configuration that was just loaded.
+    fn new(loaded: Loaded, supplies: Vec<Supply>, network: Network) -> Self {
+        Self {
+            config: loaded.config,
+            settings: loaded.settings,
             supplies,
             network,
-            supervisor: self.supervisor.clone(),
-        };
-        next.report(self, changed);
-        *self = next;
-        Ok(())
+        }
     }
 
-    /// The network as it is, if nothing about whom it trusts has changed: then connections can be kept.
-    fn network_for(&self, config: &Config) -> Result<Network, String> {
-        if config.upstream_tls.extra_roots == self.config.upstream_tls.extra_roots {
-            return Ok(self.network.clone());
+    /// Logs the names of what has changed.
+    fn log_changes(&self, new: &Self, secrets: Vec<String>) {
+        let (ignored, mut changed): (Vec<String>, Vec<String>) = new
+            .settings
+            .changed_since(&self.settings)
+            .into_iter()
+            .partition(|key| needs_restart(key));
+        if !ignored.is_empty() {
+            tracing::warn!("{} take effect at the next start only", ignored.join(", "));
         }
-        network(config).map_err(|error| error.to_string())
-    }
-
-    /// Says what has changed, by name.
-    fn report(&self, before: &Self, changed_secrets: Vec<String>) {
-        let mut changed = self.settings.changed_since(&before.settings);
-        let is_settled =
-            |key: &String| SETTLED.contains(&key.as_str()) || key.starts_with(SETTLED_TABLE);
-        let settled: Vec<String> = changed
-            .iter()
-            .filter(|key| is_settled(key))
-            .cloned()
-            .collect();
-        if !settled.is_empty() {
-            tracing::warn!("{} take effect at the next start only", settled.join(", "));
-        }
-        changed.retain(|key| !is_settled(key));
-        // What a key names may have changed although the key has not.
-        let files = [
-            (
-                "access.token_file",
-                self.config.access.token != before.config.access.token,
-            ),
+        // A file may have changed although the key that names it has not.
+        let (old_tls, new_tls) = (&self.config.upstream_tls, &new.config.upstream_tls);
+        let token_changed = self.config.access.token != new.config.access.token;
+        for (key, has_changed) in [
+            ("access.token_file", token_changed),
             (
                 "upstream_tls.ca_file",
-                self.config.upstream_tls.extra_roots != before.config.upstream_tls.extra_roots,
+                old_tls.extra_roots != new_tls.extra_roots,
             ),
-        ];
-        for (key, _) in files.into_iter().filter(|(_, has_changed)| *has_changed) {
-            if !changed.iter().any(|known| known == key) {
+        ] {
+            if has_changed && !changed.iter().any(|known| known == key) {
                 changed.push(format!("the content of {key}"));
             }
         }
-        changed.extend(changed_secrets);
+        changed.extend(secrets);
         if changed.is_empty() {
             tracing::info!("reloaded, nothing has changed");
         } else {
@@ -141,21 +153,22 @@ impl Reloading {
         }
     }
 
-    /// The secrets that are others than before, by name.
-    fn changed_secrets(&self, supplies: &[Supply]) -> Vec<String> {
-        let changed = supplies.iter().filter(|supply| {
-            let wanted = supply.feed().status();
-            let old = self.supplies.iter().find(|old| {
-                let status = old.feed().status();
-                (status.kind, &status.label) == (wanted.kind, &wanted.label)
-            });
-            let both = old.and_then(|old| old.feed().current().zip(supply.feed().current()));
-            both.is_some_and(|(old, new)| !old.is_same_secret(&new))
-        });
+    /// The names of the secrets that differ in `new`.
+    fn changed_secrets(&self, new: &Self) -> Vec<String> {
         let name = |supply: &Supply| {
             let status = supply.feed().status();
             format!("the {} of credentials {}", status.kind, status.label)
         };
-        changed.map(name).collect()
+        let has_changed = |supply: &&Supply| {
+            let old = self.supplies.iter().find(|old| name(old) == name(supply));
+            let both = old.and_then(|old| old.feed().current().zip(supply.feed().current()));
+            both.is_some_and(|(old, new)| !old.is_same_secret(&new))
+        };
+        new.supplies.iter().filter(has_changed).map(name).collect()
     }
+}
+
+/// Whether only a start applies a key.
+fn needs_restart(key: &str) -> bool {
+    ["admin", "log.format"].contains(&key) || key.starts_with("unix_socket.")
 }

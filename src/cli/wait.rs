@@ -1,44 +1,28 @@
-//! `apig-proxy wait`: until a proxy takes requests. For whatever starts beside one and needs it.
+//! `apig-proxy wait`: waits until a proxy is ready, for programs that start beside one and need it.
 
 use std::time::Duration;
 
 use clap::Args;
-use tokio::time::Instant;
 
-use super::ask::{Question, ask_within};
-use super::running::{RunningArguments, pause, time};
-use super::{Exit, fail};
+use super::admin_client::{AdminArguments, AdminRequest};
+use super::{Exit, Failure, Outcome, parse_duration};
 use crate::config::Environment;
-
-/// How often it is asked.
-const AGAIN: Duration = Duration::from_millis(100);
 
 /// Arguments of `wait`.
 #[derive(Clone, Debug, Args)]
-pub struct WaitArguments {
+pub(super) struct WaitArguments {
     #[command(flatten)]
-    running: RunningArguments,
+    admin: AdminArguments,
     /// How long to wait at most.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     timeout: Duration,
 }
 
 /// Waits until the proxy is ready.
-#[must_use]
-pub fn run(arguments: &WaitArguments, environment: &Environment) -> Exit {
-    let address = match arguments.running.address(environment) {
-        Ok(address) => address,
-        Err(exit) => return exit,
-    };
-    let begun = Instant::now();
-    loop {
-        let left = arguments.timeout.saturating_sub(begun.elapsed());
-        match ask_within(&address, Question::Ready, left) {
-            Ok(()) => return Exit::Ok,
-            Err(error) if begun.elapsed() >= arguments.timeout => {
-                return fail(Exit::Failed, format_args!("not ready in time: {error}"));
-            }
-            Err(_) => pause(AGAIN.min(left)),
-        }
-    }
+pub(super) fn run(arguments: &WaitArguments, environment: &Environment) -> Outcome {
+    let address = arguments.admin.address(environment)?;
+    AdminRequest::Ready
+        .poll(&address, arguments.timeout, Result::is_ok)
+        .map_err(|error| Failure::failed(format_args!("not ready in time: {error}")))?;
+    Ok(Exit::Ok)
 }

@@ -29,7 +29,7 @@
 //! zeroized too. Not zeroized are the environment block, which belongs to the system, what `hmac`
 //! leaves on the stack when it is given the key, the password of a network's proxy, a service's
 //! response while it is read, and the heads of requests in flight, which hold tokens. Other
-//! processes of the same user are therefore kept from the memory as a whole (`cli::memory`).
+//! processes of the same user are therefore kept from the memory as a whole (`cli::hardening`).
 
 mod chain;
 mod env;

@@ -46,7 +46,7 @@ use connector::{Origin, Transport, unreachable};
 pub use oneshot::OneshotError;
 use pool::Pool;
 pub use pool::PoolStats;
-pub use probe::{Probe, Secured};
+pub use probe::Probe;
 use resolve::Lookup;
 pub use resolve::Resolver;
 use tls::HTTP2;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use rustls::ProtocolVersion;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::connector::{Network, Origin, within};
 use super::tls::TlsSetupError;
@@ -19,15 +18,6 @@ pub struct Probe {
     origin: Origin,
     network: Network,
     limit: Duration,
-}
-
-/// The outcome of a TLS handshake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Secured {
-    /// The version of TLS, like `TLS 1.3`.
-    pub version: &'static str,
-    /// When the first certificate of the chain to expire does so, in seconds since 1970.
-    pub valid_until: Option<i64>,
 }
 
 impl Probe {
@@ -73,12 +63,12 @@ impl Probe {
             .map_err(|_| Error::ConnectTimeout)?
     }
 
-    /// Performs the TLS handshake; `None` if the upstream is reached over plain HTTP.
+    /// Performs the TLS handshake and returns the version, like `TLS 1.3`; `None` for plain HTTP.
     ///
     /// # Errors
     ///
     /// [`Error::Tls`] or [`Error::ConnectTimeout`].
-    pub async fn secure(&self, tcp: TcpStream) -> Result<Option<Secured>, Error> {
+    pub async fn secure(&self, tcp: TcpStream) -> Result<Option<&'static str>, Error> {
         if !self.origin.is_secure() {
             return Ok(None);
         }
@@ -87,19 +77,10 @@ impl Probe {
         let connected = timeout(self.limit, connecting).await;
         let connected = connected.map_err(|_| Error::ConnectTimeout)?;
         let stream = connected.map_err(Error::Tls)?;
-        let session = stream.get_ref().1;
-        let chain = session.peer_certificates().unwrap_or_default();
-        let ends = chain.iter().filter_map(|certificate| {
-            let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
-            Some(certificate.validity().not_after.timestamp())
-        });
-        Ok(Some(Secured {
-            version: match session.protocol_version() {
-                Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
-                Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
-                _ => "TLS",
-            },
-            valid_until: ends.min(),
+        Ok(Some(match stream.get_ref().1.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
+            Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
+            _ => "TLS",
         }))
     }
 }

@@ -255,3 +255,20 @@ fn help_and_version_go_to_standard_output() {
         );
     }
 }
+
+#[test]
+fn completions_are_printed_for_the_usual_shells() {
+    for (shell, expected) in [
+        ("bash", "complete -F"),
+        ("zsh", "#compdef apig-proxy"),
+        ("fish", "complete -c apig-proxy"),
+    ] {
+        let (code, out, err) = Place::new().run(&["completions", shell], &[]);
+        assert_eq!((code, err.as_str()), (0, ""));
+        assert!(
+            out.contains(expected) && out.contains("upstream"),
+            "{shell}: {out}"
+        );
+    }
+    assert_eq!(Place::new().run(&["completions", "cmd"], &[]).0, 64);
+}

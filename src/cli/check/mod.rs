@@ -1,18 +1,15 @@
-//! `apig-proxy check`: says whether something is in order, before it is relied upon.
+//! `apig-proxy check`: checks the configuration, a running proxy, or the connection to the gateway.
 
 mod probe;
-mod running;
+mod step;
 mod upstream;
-
-use std::io::Write;
 
 use clap::{Args, Subcommand};
 
-use super::ask::Question;
+use super::admin_client::{AdminArguments, AdminRequest, MAX_TIMEOUT};
 use super::load::load;
-use super::running::RunningArguments;
 use super::serve::ServeArguments;
-use super::{Exit, fail, say};
+use super::{Failure, Outcome, print, say};
 use crate::config::Environment;
 use crate::credentials::Supply;
 use crate::escape::Escaped;
@@ -21,60 +18,63 @@ use crate::upstream::TlsSettings;
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
-pub struct CheckArguments {
+pub(super) struct CheckArguments {
     #[command(subcommand)]
-    what: What,
+    subject: Subject,
 }
 
+/// What is checked.
 #[derive(Debug, Subcommand)]
-enum What {
-    /// Configuration and credentials: all problems at once, as `serve` would report them.
+enum Subject {
+    /// The configuration and credentials: all problems at once, as `serve` would report them.
     Config(ServeArguments),
-    /// Whether a running proxy is alive, as its admin listener says.
-    Live(RunningArguments),
-    /// Whether a running proxy takes requests, as its admin listener says.
-    Ready(RunningArguments),
-    /// The way to the gateway: name, connection, TLS, clock, and one signed request.
+    /// Whether a running proxy is alive, according to its admin listener.
+    Live(AdminArguments),
+    /// Whether a running proxy is ready, according to its admin listener.
+    Ready(AdminArguments),
+    /// Each step of the connection to the gateway: DNS, TCP, TLS, clock, and one signed request.
     Upstream(upstream::UpstreamArguments),
 }
 
-/// Checks what is asked for.
-#[must_use]
-pub fn run(arguments: &CheckArguments, environment: &Environment) -> Exit {
-    match &arguments.what {
-        What::Config(serve) => check_config(serve, environment),
-        What::Live(arguments) => running::run(arguments, Question::Live, environment),
-        What::Ready(arguments) => running::run(arguments, Question::Ready, environment),
-        What::Upstream(arguments) => upstream::run(arguments, environment),
+/// Checks the subject.
+pub(super) fn run(arguments: &CheckArguments, environment: &Environment) -> Outcome {
+    match &arguments.subject {
+        Subject::Config(serve) => check_config(serve, environment),
+        Subject::Live(admin) => check_running(admin, AdminRequest::Live, environment),
+        Subject::Ready(admin) => check_running(admin, AdminRequest::Ready, environment),
+        Subject::Upstream(arguments) => upstream::run(arguments, environment),
     }
 }
 
-fn check_config(serve: &ServeArguments, environment: &Environment) -> Exit {
-    let (loaded, supplies) = match load(&serve.overrides(), environment) {
-        Ok(loaded) => loaded,
-        Err(problems) => return fail(Exit::Configuration, problems),
-    };
-    if let Err(error) = TlsSettings::new(&loaded.config.upstream_tls.extra_roots) {
-        return fail(Exit::Configuration, error);
-    }
-    if let Some(files) = &loaded.config.tls
-        && let Err(error) = ServerTls::new(files)
-    {
-        return fail(Exit::Configuration, error);
+/// Loads everything that a start loads, and prints where it came from.
+fn check_config(serve: &ServeArguments, environment: &Environment) -> Outcome {
+    let (loaded, supplies) =
+        load(&serve.overrides(), environment).map_err(Failure::configuration)?;
+    TlsSettings::new(&loaded.config.upstream_tls.extra_roots).map_err(Failure::configuration)?;
+    if let Some(files) = &loaded.config.tls {
+        ServerTls::new(files).map_err(Failure::configuration)?;
     }
     for warning in &loaded.warnings {
         say(format_args!("warning: {warning}"));
     }
-    let file = loaded
-        .file
-        .map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
-    let supplies = supplies.iter().map(Supply::describe);
-    let supplies: Vec<String> = supplies.collect();
-    let said = writeln!(
-        std::io::stdout(),
+    let file = loaded.file.map(|file| file.display().to_string());
+    let supplies: Vec<String> = supplies.iter().map(Supply::describe).collect();
+    print(format_args!(
         "configuration is in order ({}; {})",
-        Escaped(file),
+        Escaped(file.as_deref().unwrap_or("no file")),
         Escaped(supplies.join(", "))
-    );
-    if said.is_ok() { Exit::Ok } else { Exit::Failed }
+    ))
+}
+
+/// Asks a running proxy, and prints its state.
+fn check_running(
+    admin: &AdminArguments,
+    request: AdminRequest,
+    environment: &Environment,
+) -> Outcome {
+    let address = admin.address(environment)?;
+    request
+        .send(&address, MAX_TIMEOUT)
+        .map_err(|error| Failure::failed(format_args!("not {request}: {error}")))?;
+    print(request)
 }

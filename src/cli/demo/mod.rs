@@ -1,37 +1,38 @@
-//! `apig-proxy demo`: the main job on this machine, without an account.
+//! `apig-proxy demo`: runs the emulated gateway and the proxy in front of it, and sends requests through
+//! both. Needs no account.
 
-mod auth;
 mod calls;
-mod setting;
 
-use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::fmt::Display;
+use std::io::Write;
 use std::net::SocketAddr;
-use std::thread;
+use std::time::Duration;
 
-use clap::Args;
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use tokio::time::{Instant, timeout};
 
-use super::gateway::Folder;
-use super::signals::Signals;
-use super::{Exit, fail};
-use crate::config::{ActivatedSockets, Environment};
-use crate::credentials;
+use super::gateway::{Folder, check_loopback};
+use super::load::load;
+use super::signals::StopSignals;
+use super::{Exit, Failure, Outcome, block_on};
+use crate::config::{self, ActivatedSockets, Config, Environment, Methods, Overrides};
+use crate::credentials::{self, Supply, needs};
 use crate::emulator::{Accounts, Clock, Emulator};
 use crate::server::{Server, SetupError, network};
-use auth::Auth;
-use calls::calls;
-use setting::Setting;
+use crate::upstream::Network;
+use calls::{PATH, calls};
 
-/// Where the proxy listens unless told otherwise, or any free port if that one is taken.
-const USUAL: &str = "127.0.0.1:8080";
+/// How long one request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Arguments of `demo`.
 #[derive(Debug, Args)]
-pub struct DemoArguments {
-    /// Send the requests, say whether all went well, and end.
+pub(super) struct DemoArguments {
+    /// Send the requests, report whether all went well, and exit.
     #[arg(long)]
     once: bool,
-    /// What requests show the gateway.
+    /// How requests authenticate at the gateway.
     #[arg(long, value_enum, default_value_t = Auth::Aksk)]
     auth: Auth,
     /// Loopback address of the proxy [default: 127.0.0.1:8080, or any free port].
@@ -39,173 +40,192 @@ pub struct DemoArguments {
     listen: Option<SocketAddr>,
 }
 
-/// Runs the demo.
-#[must_use]
-pub fn run(arguments: &DemoArguments, environment: &Environment) -> Exit {
-    if arguments
-        .listen
-        .is_some_and(|address| !address.ip().is_loopback())
-    {
-        return fail(
-            Exit::Usage,
-            "--listen: the demo is for this machine only; give a loopback address",
-        );
+/// A way to authenticate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Auth {
+    /// A signature with an access key.
+    Aksk,
+    /// A token that the emulated IAM issues.
+    Token,
+    /// The code of an app.
+    AppCode,
+    /// An API key of ModelArts.
+    ApiKey,
+}
+
+impl Auth {
+    /// Its name in the configuration, and in the gateway's responses.
+    fn name(self) -> String {
+        let value = self.to_possible_value().expect("no mode is hidden");
+        value.get_name().to_owned()
     }
-    match Demo::start(arguments, environment) {
-        Ok(demo) => demo.run(arguments.once),
-        Err(error) => fail(Exit::Failed, error),
+
+    /// What the proxy does, and what the gateway made of it.
+    fn texts(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Aksk => ("signs with an access key", "signature verified"),
+            Self::Token => ("sends a token of IAM", "token accepted"),
+            Self::AppCode => ("sends an app code", "app code accepted"),
+            Self::ApiKey => ("sends an API key", "API key accepted"),
+        }
     }
 }
 
-/// A gateway and a proxy before it, on threads of their own, which end with the process.
-#[derive(Debug)]
-struct Demo {
-    auth: Auth,
-    gateway: SocketAddr,
-    proxy: SocketAddr,
-    /// Held for its drop, which removes it.
+/// Runs the demo.
+pub(super) fn run(arguments: &DemoArguments, environment: &Environment) -> Outcome {
+    arguments.listen.map_or(Ok(()), check_loopback)?;
+    let shown = block_on(Box::pin(serve(arguments, environment)))?;
+    if shown.map_err(Failure::failed)? {
+        return Ok(Exit::Ok);
+    }
+    Err(Failure::failed(
+        "the demo did not go as it should; see the lines above",
+    ))
+}
+
+/// Runs the gateway and the proxy as long as the demo lasts.
+async fn serve(arguments: &DemoArguments, environment: &Environment) -> anyhow::Result<bool> {
+    let accounts = Accounts::throw_away();
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let emulator = Emulator::bind(any, accounts.clone(), Clock::machine())?;
+    let gateway = emulator.address();
+    let mut setup = Setup::new(arguments.auth, &emulator, &accounts, environment)?;
+    let network = network(&setup.config)?;
+    let demo = async {
+        // Asks the gateway's IAM for a token.
+        let started = credentials::start(&mut setup.supplies, &network, environment).await;
+        started.map_err(|_| anyhow::anyhow!("the demo found no key"))?;
+        let server = setup.bind(arguments, &network)?;
+        let proxy = server.addresses()[0];
+        tokio::select! {
+            shown = show(arguments, gateway, proxy) => shown,
+            ended = server.serve(std::future::pending()) => {
+                Err(anyhow::anyhow!("the proxy ended: {ended:?}"))
+            }
+        }
+    };
+    tokio::select! {
+        shown = demo => shown,
+        ended = emulator.serve(std::future::pending()) => {
+            Err(anyhow::anyhow!("the gateway ended: {ended:?}"))
+        }
+    }
+}
+
+/// What the proxy is started with.
+struct Setup {
+    config: Config,
+    supplies: Vec<Supply>,
+    /// The files that the configuration names; removed when dropped.
     _folder: Option<Folder>,
 }
 
-impl Demo {
-    fn start(arguments: &DemoArguments, environment: &Environment) -> anyhow::Result<Self> {
-        let auth = arguments.auth;
-        let accounts = Accounts::throw_away();
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let emulator = Emulator::bind(any, accounts.clone(), Clock::machine())?;
-        let gateway = emulator.address();
-        let mut setting = Setting::new(auth, &emulator, &accounts, environment)?;
-        spawn("gateway", || {
-            runtime()?.block_on(emulator.serve(std::future::pending()))
-        })?;
-        let network = network(&setting.config)?;
-        // Where a token is issued by IAM, which has to be there before.
-        let started = credentials::start(&mut setting.supplies, &network, environment);
-        runtime()?
-            .block_on(started)
-            .map_err(|_| anyhow::anyhow!("the demo found no key"))?;
-        let server = bind(&mut setting, arguments)?;
-        let proxy = server.addresses()[0];
-        spawn("proxy", || {
-            let ended = runtime()?.block_on(server.serve(std::future::pending()));
-            ended.map(drop).map_err(io::Error::other)
-        })?;
-        Ok(Self {
-            auth,
-            gateway,
-            proxy,
-            _folder: setting.folder,
-        })
+impl Setup {
+    /// The access key is passed in memory, so that nothing is written. Other secrets are read from
+    /// files, like those of a proxy that is here to stay.
+    fn new(
+        auth: Auth,
+        emulator: &Emulator,
+        accounts: &Accounts,
+        environment: &Environment,
+    ) -> anyhow::Result<Self> {
+        let mut setup = if auth == Auth::Aksk {
+            let config = config::with_upstream(&format!("https://{}", emulator.address()))?;
+            let key = accounts.keys.first().context("the demo has no key")?;
+            let supply = |need| Supply::fixed(need, "default", key);
+            let supplies = needs(&config).into_iter().map(supply).collect();
+            Self {
+                config,
+                supplies,
+                _folder: None,
+            }
+        } else {
+            let folder = Folder::create(None, environment).context("a folder cannot be made")?;
+            folder.write(emulator, accounts)?;
+            let overrides = Overrides::new(Some(folder.path.join("apig-proxy.toml")));
+            let overrides = overrides.text("auth.mode", "--auth", Some(&auth.name()));
+            // The user's own variables do not apply.
+            let (loaded, supplies) = load(&overrides, &Environment::default())?;
+            Self {
+                config: loaded.config,
+                supplies,
+                _folder: Some(folder),
+            }
+        };
+        setup.config.upstream_tls.extra_roots = vec![emulator.root()];
+        setup.config.methods = Methods::Any;
+        // The port is left to a proxy that is here to stay.
+        setup.config.admin = None;
+        Ok(setup)
     }
 
-    fn run(&self, once: bool) -> Exit {
-        match self.show(once, &mut io::stdout()) {
-            Ok(true) => Exit::Ok,
-            Ok(false) => fail(
-                Exit::Failed,
-                "the demo did not go as it should; see the lines above",
-            ),
-            Err(error) => fail(Exit::Failed, error),
+    /// Binds the given address, or else the default one, or else any.
+    fn bind(&mut self, arguments: &DemoArguments, network: &Network) -> Result<Server, SetupError> {
+        let default = if arguments.once { 0 } else { 8080 };
+        let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let mut bind = |address: SocketAddr| {
+            self.config.listen = vec![address.into()];
+            let sockets = ActivatedSockets::default();
+            Server::bind(
+                network.clone(),
+                sockets,
+                &self.config,
+                self.supplies.clone(),
+            )
+        };
+        match bind(arguments.listen.unwrap_or_else(|| loopback(default))) {
+            Err(SetupError::Bind(_)) if arguments.listen.is_none() => bind(loopback(0)),
+            bound => bound,
         }
-    }
-
-    /// Sends the requests, and says whether all went well.
-    fn show(&self, once: bool, out: &mut impl Write) -> anyhow::Result<bool> {
-        let runtime = runtime()?;
-        self.introduce(out)?;
-        let mut all_well = true;
-        for call in calls(self.auth) {
-            let report = runtime.block_on(call.run(self.proxy));
-            all_well &= report.is_well;
-            writeln!(out, "  {:<38} {}", call.title, report.text)?;
-        }
-        if !once {
-            write!(out, "{}", self.suggestions())?;
-            out.flush()?;
-            runtime.block_on(async {
-                Signals::new()?.next().await;
-                anyhow::Ok(())
-            })?;
-        }
-        Ok(all_well)
-    }
-
-    fn introduce(&self, out: &mut impl Write) -> io::Result<()> {
-        let Self {
-            auth,
-            gateway,
-            proxy,
-            ..
-        } = self;
-        let (verifies, signs) = (auth.gateway(), auth.proxy());
-        writeln!(
-            out,
-            "gateway  https://{gateway}  embedded; {verifies} as API Gateway does\n\
-             proxy    http://{proxy}   {signs}\n\n\
-             Plain requests to the proxy, and what the gateway says of them:"
-        )
-    }
-
-    /// Command lines to try, each of which works as it is.
-    fn suggestions(&self) -> String {
-        let mut text = "\nTry it from another terminal:\n".to_owned();
-        let url = format!("http://{}/v1/infers/demo", self.proxy);
-        let lines = [
-            format!("curl -sS {url} -H 'content-type: application/json' -d '{{\"a\": 1}}'"),
-            format!("head -c 11534336 /dev/zero | curl -sS {url} -F 'file=@-;filename=zeros.bin'"),
-            format!("curl -sS -g '{url}/a%2Fb?q=x+y;z&a[]=1&a[]=2&name=caf%C3%A9'"),
-            format!(
-                "head -c 13631488 /dev/zero | curl -sS {url} -H 'content-type: application/json' --data-binary @-"
-            ),
-            format!(
-                "curl -sS -k https://{}/v1/infers/demo -H 'x-stage: RELEASE'",
-                self.gateway
-            ),
-        ];
-        for line in lines {
-            writeln!(text, "  {line}").expect("writing to a string cannot fail");
-        }
-        let lack = self.auth.lack();
-        writeln!(
-            text,
-            "\nThe last one goes past the proxy, {lack}. Stop with Ctrl-C."
-        )
-        .expect("writing to a string cannot fail");
-        text
     }
 }
 
-/// Binds the proxy: to the address that is asked for, or to the usual one, or to any.
-fn bind(setting: &mut Setting, arguments: &DemoArguments) -> Result<Server, SetupError> {
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let usual = USUAL.parse().unwrap_or(any);
-    let usual = if arguments.once { any } else { usual };
-    let bind = |setting: &mut Setting, address: SocketAddr| {
-        setting.config.listen = vec![address.into()];
-        let network = network(&setting.config)?;
-        let passed = ActivatedSockets::default();
-        Server::bind(network, passed, &setting.config, setting.supplies.clone())
-    };
-    match bind(setting, arguments.listen.unwrap_or(usual)) {
-        Err(SetupError::Bind(_)) if arguments.listen.is_none() => bind(setting, any),
-        bound => bound,
+/// Sends the requests, and reports whether all went well.
+async fn show(
+    arguments: &DemoArguments,
+    gateway: SocketAddr,
+    proxy: SocketAddr,
+) -> anyhow::Result<bool> {
+    let (auth, out) = (arguments.auth, &mut std::io::stdout());
+    writeln!(out, "gateway  https://{gateway}  (embedded)")?;
+    writeln!(
+        out,
+        "proxy    http://{proxy}   ({} made for this run)\n",
+        auth.texts().0
+    )?;
+    let mut is_well = true;
+    for call in calls() {
+        let start = Instant::now();
+        let result = match timeout(REQUEST_TIMEOUT, call.send(proxy)).await {
+            Ok(response) => response.and_then(|response| call.check(&response, auth)),
+            Err(elapsed) => Err(elapsed.into()),
+        };
+        let took = start.elapsed().as_millis();
+        is_well &= result.is_ok();
+        let text: &dyn Display = match &result {
+            Ok(text) => text,
+            Err(error) => &format!("FAILED: {error}"),
+        };
+        writeln!(out, "  {:<22} {text}, {took} ms", call.title)?;
     }
+    if !arguments.once {
+        write!(out, "{}", next_steps(gateway, proxy))?;
+        out.flush()?;
+        StopSignals::new()?.recv().await;
+    }
+    Ok(is_well)
 }
 
-fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-}
-
-fn spawn(name: &str, work: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
-    let reported = move || {
-        if let Err(error) = work() {
-            fail(Exit::Failed, error);
-        }
-    };
-    thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(reported)
-        .map(drop)
+/// Commands to try, each of which works as it is, and how to go on.
+fn next_steps(gateway: SocketAddr, proxy: SocketAddr) -> String {
+    let url = format!("http://{proxy}{PATH}");
+    format!(
+        "\nTry it from another terminal; the last line bypasses the proxy and is refused:\n  \
+         curl -sS {url} -H 'content-type: application/json' -d '{{\"a\": 1}}'\n  \
+         head -c 11534336 /dev/zero | curl -sS {url} -F 'file=@-;filename=zeros.bin'\n  \
+         curl -sS -k https://{gateway}{PATH} -H 'x-stage: RELEASE'\n\n\
+         Next, with your own gateway and the credentials.csv of the console:\n  \
+         apig-proxy check upstream --upstream https://<id>.apig.<region>.huaweicloudapis.com --credentials credentials.csv\n\n\
+         Stop with Ctrl-C.\n"
+    )
 }

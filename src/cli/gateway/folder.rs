@@ -1,74 +1,69 @@
-//! The folder in which callers of the emulated gateway find what they need.
+//! The folder with the secrets of the emulated gateway.
 //!
-//! # What can go wrong
-//!
-//! It may be somebody's own folder: only new files are written, which nobody else can read, and nothing
-//! that is there is touched.
+//! It may be a folder of the user: only new files are written, which no other user can read, and no
+//! existing file is touched.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 
 use crate::config::Environment;
 use crate::credentials::Credentials;
 use crate::emulator::{Accounts, Emulator, Federation, POD_IDENTITY_PATH};
 
-/// Where a caller finds what it needs.
+/// A folder with secrets, which only this user can read.
 #[derive(Debug)]
 pub(in crate::cli) struct Folder {
     pub(in crate::cli) path: PathBuf,
-    /// Whether it is the command's own, and is removed with it.
+    /// Whether this program created it, and removes it.
     own: bool,
 }
 
 impl Folder {
-    pub(in crate::cli) fn prepare(
+    /// Creates the folder: the named one, or a new one of this program.
+    pub(in crate::cli) fn create(
         named: Option<&Path>,
         environment: &Environment,
     ) -> io::Result<Self> {
-        let (path, own) = match named {
-            Some(path) => (path.to_owned(), false),
-            None => {
-                let temporary = environment.path("TMPDIR").unwrap_or_else(|| "/tmp".into());
-                (
-                    temporary.join(format!("apig-proxy-gateway-{:08x}", fastrand::u32(..))),
-                    true,
-                )
-            }
-        };
-        // A folder of one's own must not be somebody else's that was put there before.
-        DirBuilder::new()
-            .recursive(!own)
-            .mode(0o700)
-            .create(&path)?;
+        let own = named.is_none();
+        let path = named.map(Path::to_owned).unwrap_or_else(|| {
+            let parent = environment.path("TMPDIR").unwrap_or_else(|| "/tmp".into());
+            parent.join(format!("apig-proxy-gateway-{:08x}", fastrand::u32(..)))
+        });
+        // Its own folder must be new: another user may have created one with its name.
+        let mut builder = DirBuilder::new();
+        builder.recursive(!own).mode(0o700).create(&path)?;
         Ok(Self { path, own })
     }
 
-    /// Writes one file for each secret, and what says where they are used.
+    /// Writes one file for each secret, and the configuration that uses them.
     pub(in crate::cli) fn write(&self, emulator: &Emulator, accounts: &Accounts) -> io::Result<()> {
-        for (name, keys) in [
-            ("credentials.csv", &accounts.keys),
-            ("app.csv", &accounts.apps),
+        self.put("credentials.csv", &csv(&accounts.keys))?;
+        self.put("app.csv", &csv(&accounts.apps))?;
+        let user = accounts.users.first();
+        let federation = accounts.federation.as_ref();
+        for (name, secret) in [
+            ("app_code", accounts.app_codes.first()),
+            ("api_key", accounts.api_keys.first()),
+            ("iam_password", user.map(|user| &user.password)),
+            ("pod_token", accounts.pod_token.as_ref()),
+            (
+                "id_token",
+                federation.map(|federation| &federation.id_token),
+            ),
         ] {
-            self.put(name, &csv(keys))?;
+            if let Some(secret) = secret {
+                self.put(name, secret.expose_secret())?;
+            }
         }
-        for (name, secrets) in [
-            ("app_code", &accounts.app_codes),
-            ("api_key", &accounts.api_keys),
-        ] {
-            self.put_secret(name, secrets.first())?;
-        }
-        if let Some(user) = accounts.users.first() {
+        if let Some(user) = user {
             self.put("iam_domain", &user.domain)?;
             self.put("iam_user", &user.name)?;
-            self.put_secret("iam_password", Some(&user.password))?;
         }
-        self.put_secret("pod_token", accounts.pod_token.as_ref())?;
-        if let Some(federation) = &accounts.federation {
-            self.put_secret("id_token", Some(&federation.id_token))?;
+        if let Some(federation) = federation {
             self.put("identity.env", &self.variables(emulator, federation)?)?;
         }
         self.put("ca.pem", &emulator.root_pem())?;
@@ -81,22 +76,17 @@ impl Folder {
         let folder = self.path.canonicalize()?;
         let file = |name: &str| folder.join(name).display().to_string();
         let services = format!("http://{}", emulator.cloud_address());
+        let pod_identity = format!("{services}{POD_IDENTITY_PATH}");
         let variables = [
-            ("HUAWEICLOUD_SDK_IAM_ENDPOINT", services.clone()),
-            ("HUAWEICLOUD_SDK_STS_ENDPOINT", services.clone()),
-            ("HUAWEICLOUD_SDK_IDP_ID", federation.idp_id.clone()),
-            ("HUAWEICLOUD_SDK_ID_TOKEN_FILE", file("id_token")),
-            (
-                "HUAWEICLOUD_OIDC_PROVIDER_URN",
-                federation.provider_urn.clone(),
-            ),
-            ("HUAWEICLOUD_OIDC_AGENCY_URN", federation.agency_urn.clone()),
-            ("HUAWEICLOUD_OIDC_TOKEN_FILE", file("id_token")),
-            (
-                "HC_CONTAINER_CREDENTIALS_FULL_URI",
-                format!("{services}{POD_IDENTITY_PATH}"),
-            ),
-            ("HC_CONTAINER_AUTHORIZATION_TOKEN_FILE", file("pod_token")),
+            ("HUAWEICLOUD_SDK_IAM_ENDPOINT", &services),
+            ("HUAWEICLOUD_SDK_STS_ENDPOINT", &services),
+            ("HUAWEICLOUD_SDK_IDP_ID", &federation.idp_id),
+            ("HUAWEICLOUD_SDK_ID_TOKEN_FILE", &file("id_token")),
+            ("HUAWEICLOUD_OIDC_PROVIDER_URN", &federation.provider_urn),
+            ("HUAWEICLOUD_OIDC_AGENCY_URN", &federation.agency_urn),
+            ("HUAWEICLOUD_OIDC_TOKEN_FILE", &file("id_token")),
+            ("HC_CONTAINER_CREDENTIALS_FULL_URI", &pod_identity),
+            ("HC_CONTAINER_AUTHORIZATION_TOKEN_FILE", &file("pod_token")),
         ];
         let lines = variables.iter().map(|(name, value)| {
             let value = value.replace('\'', r"'\''");
@@ -105,11 +95,7 @@ impl Folder {
         Ok(lines.collect())
     }
 
-    fn put_secret(&self, name: &str, secret: Option<&SecretString>) -> io::Result<()> {
-        secret.map_or(Ok(()), |secret| self.put(name, secret.expose_secret()))
-    }
-
-    /// Writes a new file: a folder may hold a `credentials.csv` that somebody needs.
+    /// Writes a new file: the folder may hold a `credentials.csv` that is in use.
     fn put(&self, name: &str, content: &str) -> io::Result<()> {
         let mut file = OpenOptions::new()
             .write(true)
@@ -123,12 +109,13 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if self.own {
-            // What is left behind is of no use to anybody.
+            // What is left behind has no value once the gateway has ended.
             let _ = fs::remove_dir_all(&self.path);
         }
     }
 }
 
+/// Access keys in the format of the console.
 fn csv(keys: &[Credentials]) -> String {
     let rows = keys.iter().map(|key| {
         let secret = key.secret_key.expose_secret();
@@ -138,7 +125,7 @@ fn csv(keys: &[Credentials]) -> String {
     std::iter::once(header).chain(rows).collect()
 }
 
-/// A configuration in which one word changes what requests show.
+/// A configuration in which one word changes how requests authenticate.
 fn config(emulator: &Emulator) -> String {
     let (address, services) = (emulator.address(), emulator.cloud_address());
     format!(

@@ -1,22 +1,21 @@
-//! `apig-proxy gateway`: the emulated gateway and cloud alone, with secrets that live as long as they do.
+//! `apig-proxy gateway`: the emulated gateway and cloud alone, with secrets that live as long as it runs.
 
 mod folder;
 
-use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::signals::Signals;
-use super::{Exit, fail};
+use super::signals::StopSignals;
+use super::{Exit, Failure, Outcome, block_on, print};
 use crate::config::Environment;
 use crate::emulator::{Accounts, Backend, Clock, Emulator};
 pub(super) use folder::Folder;
 
 /// Arguments of `gateway`.
 #[derive(Debug, Args)]
-pub struct GatewayArguments {
+pub(super) struct GatewayArguments {
     /// Loopback address to listen on.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8443")]
     listen: SocketAddr,
@@ -29,71 +28,50 @@ pub struct GatewayArguments {
     backend: Option<Backend>,
 }
 
-/// Runs the gateway until it is told to stop.
-#[must_use]
-pub fn run(arguments: &GatewayArguments, environment: &Environment) -> Exit {
-    if !arguments.listen.ip().is_loopback() {
-        return fail(
-            Exit::Usage,
-            "--listen: the emulated gateway is for this machine only; give a loopback address",
-        );
-    }
+/// Runs the gateway until a signal stops it.
+pub(super) fn run(arguments: &GatewayArguments, environment: &Environment) -> Outcome {
+    check_loopback(arguments.listen)?;
     let accounts = Accounts::throw_away();
-    let bound = Emulator::bind(arguments.listen, accounts.clone(), Clock::machine());
-    let emulator = match bound {
-        Ok(emulator) => emulator.with_backend(arguments.backend),
-        Err(error) => {
-            let what = format!(
-                "cannot listen on {}: {error}; choose another port with --listen",
-                arguments.listen
-            );
-            return fail(Exit::Failed, what);
-        }
-    };
-    let folder = match Folder::prepare(arguments.dir.as_deref(), environment) {
-        Ok(folder) => folder,
-        Err(error) => {
-            return fail(
-                Exit::Failed,
-                format_args!("--dir: a folder cannot be made: {error}"),
-            );
-        }
-    };
-    if let Err(error) = folder
-        .write(&emulator, &accounts)
-        .and_then(|()| announce(&emulator, &folder.path))
-    {
-        return fail(
-            Exit::Failed,
-            format_args!(
-                "{}: {error}; choose another folder with --dir",
-                folder.path.display()
-            ),
-        );
-    }
-    serve(emulator)
+    let emulator = Emulator::bind(arguments.listen, accounts.clone(), Clock::machine());
+    let emulator = emulator.map_err(|error| {
+        Failure::failed(format_args!(
+            "cannot listen on {}: {error}; choose another port with --listen",
+            arguments.listen
+        ))
+    })?;
+    let emulator = emulator.with_backend(arguments.backend);
+    let folder = Folder::create(arguments.dir.as_deref(), environment).map_err(|error| {
+        Failure::failed(format_args!("--dir: a folder cannot be made: {error}"))
+    })?;
+    folder.write(&emulator, &accounts).map_err(|error| {
+        let path = folder.path.display();
+        Failure::failed(format_args!(
+            "{path}: {error}; choose another folder with --dir"
+        ))
+    })?;
+    print(announcement(&emulator, &folder.path))?;
+    let served = block_on(async {
+        let mut signals = StopSignals::new()?;
+        emulator.serve(signals.recv()).await
+    })?;
+    served.map_err(|error| Failure::failed(format_args!("the gateway failed: {error}")))?;
+    Ok(Exit::Ok)
 }
 
-fn serve(emulator: Emulator) -> Exit {
-    let served = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .and_then(|runtime| {
-            runtime.block_on(async {
-                let mut signals = Signals::new()?;
-                emulator.serve(signals.next()).await
-            })
-        });
-    match served {
-        Ok(()) => Exit::Ok,
-        Err(error) => fail(Exit::Failed, format_args!("the gateway failed: {error}")),
+/// Refuses an address that other machines reach.
+pub(super) fn check_loopback(listen: SocketAddr) -> Result<(), Failure> {
+    if listen.ip().is_loopback() {
+        return Ok(());
     }
+    Err(Failure::usage(
+        "--listen: the emulated gateway is for this machine only; give a loopback address",
+    ))
 }
 
-fn announce(emulator: &Emulator, folder: &Path) -> io::Result<()> {
-    let in_folder = |name: &str| folder.join(name).display().to_string();
-    writeln!(
-        io::stdout(),
+/// The addresses, the files, and the command that starts a proxy.
+fn announcement(emulator: &Emulator, folder: &Path) -> String {
+    let file = |name: &str| folder.join(name).display().to_string();
+    format!(
         "gateway on https://{} (verifies signatures, tokens, codes and keys, stage, time and size)\n\
          identity services on http://{} (IAM, STS, metadata, pod identity)\n\
          key in {}, root in {}\n\
@@ -101,9 +79,9 @@ fn announce(emulator: &Emulator, folder: &Path) -> io::Result<()> {
          start a proxy before it, in another terminal:\n  apig-proxy --config {}",
         emulator.address(),
         emulator.cloud_address(),
-        in_folder("credentials.csv"),
-        in_folder("ca.pem"),
-        in_folder("identity.env"),
-        in_folder("apig-proxy.toml"),
+        file("credentials.csv"),
+        file("ca.pem"),
+        file("identity.env"),
+        file("apig-proxy.toml"),
     )
 }

@@ -1,54 +1,53 @@
-//! The shapes in which a signed request is printed.
+//! The formats in which a signed request is printed.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
-use super::SignArguments;
-use super::request::SignedRequest;
+use super::{Format, SignArguments, SignedRequest};
+
+/// The request in the format that was asked for.
+pub(super) fn text(request: &SignedRequest, arguments: &SignArguments) -> String {
+    match arguments.format {
+        Format::Headers => headers(request),
+        Format::Curl => curl(request, arguments),
+        Format::Json => json(request),
+    }
+}
 
 /// The headers to send, one a line.
-pub(super) fn headers(request: &SignedRequest) -> String {
-    let lines: Vec<String> = request
-        .headers
-        .iter()
+fn headers(request: &SignedRequest) -> String {
+    let headers = request.headers.iter();
+    let lines: Vec<_> = headers
         .map(|(name, value)| format!("{name}: {value}"))
         .collect();
     lines.join("\n")
 }
 
 /// A command that can be pasted into a shell.
-pub(super) fn curl(request: &SignedRequest, arguments: &SignArguments) -> String {
-    // Without these, curl resolves dots and expands brackets, and another URL than the signed one is sent.
-    let mut words = vec![
-        "curl".to_owned(),
-        "--path-as-is".to_owned(),
-        "-g".to_owned(),
-    ];
-    let option = |name: &str, value: &str| [name.to_owned(), quoted(value)];
-    words.extend(option("-X", &request.method));
+fn curl(request: &SignedRequest, arguments: &SignArguments) -> String {
+    // Without these options, curl resolves dots and expands brackets, and sends another URL than the signed one.
+    let mut line = format!("curl --path-as-is -g -X {}", quoted(&request.method));
+    let mut option = |name: &str, value: &str| line.extend([" ", name, " ", &quoted(value)]);
     for (name, value) in &request.headers {
-        // An empty value takes the header away, unless the name ends with a semicolon.
-        let header = if value.is_empty() {
-            format!("{name};")
+        // curl removes a header with an empty value, unless the name ends with a semicolon.
+        if value.is_empty() {
+            option("-H", &format!("{name};"));
         } else {
-            format!("{name}: {value}")
-        };
-        words.extend(option("-H", &header));
+            option("-H", &format!("{name}: {value}"));
+        }
     }
     if let Some(path) = &arguments.request.data_file {
-        words.extend(option("--data-binary", &format!("@{}", path.display())));
+        option("--data-binary", &format!("@{}", path.display()));
     } else if let Some(data) = &arguments.request.data {
-        // --data-raw, since --data-binary would take a leading "@" for a file.
-        words.extend(option("--data-raw", data));
+        // --data-raw, since --data-binary takes a leading "@" for a file.
+        option("--data-raw", data);
     }
-    words.push(quoted(&request.url));
-    words.join(" ")
+    format!("{line} {}", quoted(&request.url))
 }
 
 /// Every stage of the signature.
-pub(super) fn json(request: &SignedRequest) -> String {
-    let headers: Map<String, Value> = request
-        .headers
-        .iter()
+fn json(request: &SignedRequest) -> String {
+    let headers = request.headers.iter();
+    let headers: Map<_, _> = headers
         .map(|(name, value)| (name.clone(), value.as_str().into()))
         .collect();
     let stages = json!({
@@ -62,7 +61,7 @@ pub(super) fn json(request: &SignedRequest) -> String {
     format!("{stages:#}")
 }
 
-/// A word for a shell: as it is if it has nothing special, in single quotes otherwise.
+/// A word for a shell, in single quotes if it has special characters.
 fn quoted(word: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:,@%+=".contains(&byte);
     if !word.is_empty() && word.bytes().all(is_plain) {

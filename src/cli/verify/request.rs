@@ -1,170 +1,173 @@
-//! Reads the request to verify: raw from a file, or described by options.
+//! Reads the request to verify: raw from a file, or described by options. The only parser of HTTP that
+//! is not hyper's, since these requests come over no connection.
 //!
-//! Raw requests are pasted and edited by hand, so bare line feeds are taken for line ends, empty lines
-//! before the request and a missing one after the headers are overlooked, and a body that is longer
-//! than its length says is cut. Everything else is as strict as the proxy itself.
+//! Raw requests are pasted and edited by hand. So bare line feeds end lines, empty lines before the
+//! request and a missing one after the headers are ignored, and a body that is longer than
+//! Content-Length is cut. Everything else is as strict as the proxy.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
 
-use super::super::described::Described;
-use super::super::url::Url;
-use super::message::{Framing, Head, Malformed, decode_chunks};
-use super::{VerifyArguments, VerifyError};
+use super::super::Failure;
+use super::super::request_arguments::{RequestArguments, Url, unreadable_body};
+use crate::signature::{DATE_HEADER, SigningDate};
 
-/// The most that is read: the longest body that a gateway takes by default, several times over.
-const LONGEST: usize = 64 << 20;
+/// The longest request: several times the longest body that a gateway takes by default.
+const MAX_REQUEST: u64 = 64 << 20;
 
 /// The longest head. Gateways take 128 KiB of headers and 32 KiB of target.
-const LONGEST_HEAD: usize = 256 << 10;
+const MAX_HEAD: usize = 256 << 10;
 
-/// A request, as it came.
+/// The most headers.
+const MAX_HEADERS: usize = 256;
+
+/// A request as it was received.
 #[derive(Debug)]
-pub(super) struct Request {
+pub(super) struct ParsedRequest {
     pub(super) method: String,
     pub(super) target: String,
-    pub(super) headers: Vec<Header>,
+    /// Names, and everything after the colon, including whitespace.
+    pub(super) headers: Vec<(String, Vec<u8>)>,
     pub(super) body: Vec<u8>,
-    /// What there is to say of how it was read.
-    pub(super) notes: Vec<String>,
+    /// A remark on the length of the body.
+    pub(super) note: Option<String>,
 }
 
-/// A header, as it came.
-#[derive(Debug)]
-pub(super) struct Header {
-    pub(super) name: String,
-    /// All that is behind the colon, blanks included.
-    pub(super) raw: Vec<u8>,
-}
-
-impl Header {
-    /// The value without surrounding blanks.
-    pub(super) fn value(&self) -> &[u8] {
-        let is_text = |byte: &u8| !matches!(byte, b' ' | b'\t');
-        let start = self.raw.iter().position(is_text).unwrap_or(self.raw.len());
-        let end = self
-            .raw
-            .iter()
-            .rposition(is_text)
-            .map_or(start, |at| at + 1);
-        &self.raw[start..end]
-    }
-}
-
-impl Request {
-    pub(super) fn read(
-        arguments: &VerifyArguments,
-        stdin: &mut impl Read,
-    ) -> Result<Self, VerifyError> {
-        if let Some(url) = arguments.url() {
-            return Self::described(&arguments.request, url, stdin);
-        }
-        let path = arguments.source.as_deref().unwrap_or("-");
-        Self::parse(&read(Path::new(path), stdin, VerifyError::Read)?)
-    }
-
-    /// Reads a request as it is on the wire.
-    fn parse(text: &[u8]) -> Result<Self, VerifyError> {
-        let (head, rest) = split(text)?;
-        let (mut request, head) = Self::of_head(&head).map_err(VerifyError::Malformed)?;
-        request.body = match head.framing {
-            Framing::Chunked => decode_chunks(rest)
-                .map_err(VerifyError::Chunks)?
-                .ok_or(VerifyError::ChunksIncomplete)?,
-            Framing::Length(length) => request.cut(rest, length),
-            Framing::Unsaid => rest.to_vec(),
+impl ParsedRequest {
+    /// Reads a raw request from a file, or from standard input if the path is `-`.
+    pub(super) fn read(path: &str, stdin: &mut dyn Read) -> Result<Self, Failure> {
+        let text = match path {
+            "-" => read_limited(stdin),
+            path => File::open(path).and_then(read_limited),
         };
+        Self::parse(&text.map_err(|error| {
+            Failure::failed(format_args!(
+                "the request cannot be read ({error}); correct its path, its permissions or its length"
+            ))
+        })?)
+    }
+
+    /// Builds a request from options.
+    pub(super) fn from_options(
+        options: &RequestArguments,
+        url: &str,
+        stdin: &mut dyn Read,
+    ) -> Result<Self, Failure> {
+        let url = Url::parse(url)?;
+        let mut head = format!("{} {} HTTP/1.1\r\n", options.method(), url.target);
+        let headers = options.headers()?;
+        for (name, value) in &headers {
+            head.extend([name, ":", value, "\r\n"]);
+        }
+        if !headers
+            .iter()
+            .any(|header| header.0.eq_ignore_ascii_case("host"))
+        {
+            head.extend(["Host: ", &url.host, "\r\n"]);
+        }
+        let mut request = Self::parse_head(head + "\r\n").map_err(|error| {
+            Failure::usage(format_args!(
+                "-X, -H and the URL do not make a request: {error}"
+            ))
+        })?;
+        let body = options.body(stdin).and_then(read_limited);
+        request.body = body.map_err(|error| unreadable_body(&error))?;
         Ok(request)
     }
 
-    /// Puts a request together from options.
-    fn described(
-        options: &Described,
-        url: &str,
-        stdin: &mut impl Read,
-    ) -> Result<Self, VerifyError> {
-        let url = Url::parse(url).ok_or(VerifyError::Url)?;
-        let body = match (&options.data, &options.data_file) {
-            (Some(data), _) => data.clone().into_bytes(),
-            (None, Some(path)) => read(path, stdin, VerifyError::Data)?,
-            (None, None) => Vec::new(),
+    /// Parses a head and a body as they are on the wire.
+    fn parse(text: &[u8]) -> Result<Self, Failure> {
+        let (head, rest) = split_head(text)?;
+        let mut request = Self::parse_head(head).map_err(malformed)?;
+        let (codings, lengths) = (
+            request.values("transfer-encoding"),
+            request.values("content-length"),
+        );
+        let body = match (codings.as_slice(), lengths.as_slice()) {
+            ([], []) => Some(rest.to_vec()),
+            ([], [length]) => length.parse().ok().map(|length| request.cut(rest, length)),
+            ([coding], []) if coding.eq_ignore_ascii_case("chunked") => decode_chunks(rest),
+            _ => None,
         };
-        let mut head = format!("{} {} HTTP/1.1\r\n", options.method(), url.target);
-        let mut has_host = false;
-        for header in options.headers() {
-            let (name, value) = header.ok_or(VerifyError::Header)?;
-            has_host |= name.eq_ignore_ascii_case("host");
-            head.extend([name, ":", value, "\r\n"]);
-        }
-        if !has_host {
-            head.extend(["Host: ", &url.host, "\r\n"]);
-        }
-        head.push_str("\r\n");
-        let (request, _) = Self::of_head(head.as_bytes()).map_err(VerifyError::Described)?;
-        Ok(Self { body, ..request })
+        request.body = body.ok_or_else(|| {
+            malformed("its body is not as its headers say; give it decoded and whole, with one Content-Length")
+        })?;
+        Ok(request)
     }
 
-    /// A request without its body.
-    fn of_head(text: &[u8]) -> Result<(Self, Head), Malformed> {
-        let head = Head::parse(text)?;
+    /// The body up to its length, with a note if it has another one.
+    fn cut(&mut self, body: &[u8], length: usize) -> Vec<u8> {
+        self.note = match body.len().checked_sub(length) {
+            Some(0) => None,
+            Some(more) => Some(format!(
+                "the body was cut to the {length} bytes of Content-Length; {more} after it were left out"
+            )),
+            None => Some(format!(
+                "Content-Length says {length} bytes, and the body has {}; what is missing was signed, probably",
+                body.len()
+            )),
+        };
+        body[..length.min(body.len())].to_vec()
+    }
+
+    /// Parses a head up to and including its empty line.
+    fn parse_head(text: impl AsRef<[u8]>) -> Result<Self, String> {
+        let text = text.as_ref();
+        let mut headers = vec![httparse::EMPTY_HEADER; MAX_HEADERS];
+        let mut request = httparse::Request::new(&mut headers);
+        let parsed = request.parse(text).map_err(|error| error.to_string())?;
+        if parsed != httparse::Status::Complete(text.len()) {
+            return Err("the head does not end with an empty line".to_owned());
+        }
+        // httparse trims the values, and mistaken signers do not.
         let lines = text.split(|byte| *byte == b'\n').skip(1);
         let headers = lines.filter_map(|line| {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
-            let colon = line.iter().position(|byte| *byte == b':')?;
-            Some(Header {
-                name: String::from_utf8_lossy(&line[..colon]).into_owned(),
-                raw: line[colon + 1..].to_vec(),
-            })
+            let colon = memchr::memchr(b':', line)?;
+            let name = String::from_utf8_lossy(&line[..colon]).into_owned();
+            Some((name, line[colon + 1..].to_vec()))
         });
-        let request = Self {
-            method: head.method.clone(),
-            target: head.target.clone(),
+        Ok(Self {
+            method: request.method.unwrap_or_default().to_owned(),
+            target: request.path.unwrap_or_default().to_owned(),
             headers: headers.collect(),
             body: Vec::new(),
-            notes: Vec::new(),
-        };
-        Ok((request, head))
+            note: None,
+        })
     }
 
-    /// The body, as far as its length says.
-    fn cut(&mut self, rest: &[u8], length: u64) -> Vec<u8> {
-        let given = rest.len() as u64;
-        if given > length {
-            self.notes.push(format!(
-                "the body was cut to the {length} bytes of Content-Length; {} after it were left out",
-                given - length
-            ));
-        } else if given < length {
-            self.notes.push(format!(
-                "Content-Length says {length} bytes, and the body has {given}; what is missing was signed, probably"
-            ));
-        }
-        rest[..usize::try_from(length.min(given)).unwrap_or(rest.len())].to_vec()
+    /// The values of a header, without surrounding whitespace.
+    pub(super) fn values(&self, name: &str) -> Vec<String> {
+        let headers = self.headers.iter();
+        headers
+            .filter(|header| header.0.eq_ignore_ascii_case(name))
+            .map(|(_, value)| String::from_utf8_lossy(value.trim_ascii()).into_owned())
+            .collect()
+    }
+
+    /// The date of the signature.
+    pub(super) fn date(&self) -> Option<SigningDate> {
+        SigningDate::parse(self.values(DATE_HEADER).first()?).ok()
     }
 }
 
-fn read(
-    path: &Path,
-    stdin: &mut impl Read,
-    failed: fn(io::ErrorKind) -> VerifyError,
-) -> Result<Vec<u8>, VerifyError> {
+fn malformed(what: impl Display) -> Failure {
+    Failure::failed(format_args!("this is not a request of HTTP/1.1: {what}"))
+}
+
+/// Reads to the end, but not more than the longest request.
+fn read_limited(source: impl Read) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    let limit = LONGEST as u64 + 1;
-    let length = if path.as_os_str() == "-" {
-        stdin.take(limit).read_to_end(&mut text)
-    } else {
-        File::open(path).and_then(|file| file.take(limit).read_to_end(&mut text))
-    };
-    match length {
-        Err(error) => Err(failed(error.kind())),
-        Ok(length) if length > LONGEST => Err(VerifyError::TooLong),
-        Ok(_) => Ok(text),
+    source.take(MAX_REQUEST + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > MAX_REQUEST {
+        return Err(io::Error::other("longer than 64 MiB"));
     }
+    Ok(text)
 }
 
-/// The head, with the line ends that a head has to have, and what follows it.
-fn split(text: &[u8]) -> Result<(Vec<u8>, &[u8]), VerifyError> {
+/// The head, with CR LF at the ends of its lines, and what follows it.
+fn split_head(text: &[u8]) -> Result<(Vec<u8>, &[u8]), Failure> {
     let mut head = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
@@ -172,18 +175,35 @@ fn split(text: &[u8]) -> Result<(Vec<u8>, &[u8]), VerifyError> {
         let line = &rest[..end.unwrap_or(rest.len())];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         rest = end.map_or(&[], |end| &rest[end + 1..]);
-        match (line.is_empty(), head.is_empty()) {
-            (true, true) => {}
-            (true, false) => break,
-            (false, _) => {
-                head.extend_from_slice(line);
-                head.extend_from_slice(b"\r\n");
-            }
+        if !line.is_empty() {
+            head.extend_from_slice(line);
+            head.extend_from_slice(b"\r\n");
+        } else if !head.is_empty() {
+            break;
         }
-        if head.len() > LONGEST_HEAD {
-            return Err(VerifyError::HeadTooLong);
+        if head.len() > MAX_HEAD {
+            return Err(malformed(
+                "its head is longer than 256 KiB; an empty line ends the headers",
+            ));
         }
     }
     head.extend_from_slice(b"\r\n");
     Ok((head, rest))
+}
+
+/// Decodes a chunked body, if it is whole. Trailers are ignored.
+fn decode_chunks(mut text: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let httparse::Status::Complete((start, size)) = httparse::parse_chunk_size(text).ok()?
+        else {
+            return None;
+        };
+        if size == 0 {
+            return Some(body);
+        }
+        let (data, rest) = text[start..].split_at_checked(usize::try_from(size).ok()?)?;
+        body.extend_from_slice(data);
+        text = rest.strip_prefix(b"\r\n")?;
+    }
 }

@@ -1,273 +1,197 @@
-//! Each mistake that a signer can make is named.
+//! Each known mistake of signers is named.
 
 use super::*;
 
-const NAMES: &str = "content-type;host;x-a;x-sdk-date";
-
-/// A request as it is sent, with this authorization.
-fn sent(target: &str, body: &str, authorization: &str) -> String {
-    format!(
-        "POST {target} HTTP/1.1\r\nHost: gw.example:8443\r\nContent-Type: application/json; charset=utf-8\r\nX-A:  a  b \r\nX-Sdk-Date: {DATE}\r\n{authorization}\r\n\r\n{body}"
-    )
-}
-
-/// What is said of a request whose canonical form its signer has changed.
-fn explained(target: &str, body: &str, change: impl Fn(&str) -> String, names: &str) -> Value {
-    let wrong = json(sent(target, body, &authorization(names, "0")));
-    let canonical = wrong["canonical_request"].as_str().unwrap();
-    let changed = change(canonical);
-    assert_ne!(canonical, changed, "nothing was changed");
-    let signature = signature(&changed, "MARKERsecret");
-    json(sent(target, body, &authorization(names, &signature)))
-}
-
-/// Says what is said when the signer has signed `to` in the place of `from`.
-pub(super) fn explanation(target: &str, body: &str, from: &str, to: &str) -> String {
-    let change = |canonical: &str| canonical.replacen(from, to, 1);
-    let out = explained(target, body, change, NAMES);
-    assert_eq!(out["reason"], "the signature does not match");
-    assert!(
-        out["string_to_sign"]
-            .as_str()
-            .unwrap()
-            .starts_with("SDK-HMAC-SHA256\n")
-    );
-    out["explanation"].as_str().unwrap().to_owned()
-}
-
-fn hash(body: &str) -> String {
-    crate::signature::PayloadHash::of(body.as_bytes())
-        .as_str()
-        .to_owned()
+/// Checks the explanations of requests whose signers have signed `to` in place of `from`.
+#[track_caller]
+fn explained(target: &str, body: &str, from: &str, to: &str, expected: &str) {
+    let raw = signed(target, body, NAMES, |canonical| {
+        let changed = canonical.replacen(from, to, 1);
+        assert_ne!(canonical, changed, "{from:?} is not in it");
+        changed
+    });
+    let text = text(&raw);
+    assert!(text.starts_with("not verified: the signature does not match\nwhat differs: "));
+    assert!(text.contains(expected), "{target} {body:?} {to:?}: {text}");
 }
 
 #[test]
 fn mistakes_with_the_body_are_named() {
-    let other = |body: &str, signed: &str| explanation("/", body, &hash(body), signed);
     for (body, signed, expected) in [
+        ("x", "UNSIGNED-PAYLOAD", "signed as UNSIGNED-PAYLOAD"),
+        ("x", &hash(""), "signed as empty"),
+        ("", &hash("{}"), "signed as {}"),
+        ("x\n", &hash("x"), "without the line feed"),
+        ("x", &hash("x\n"), "with a line feed at its end"),
+        ("x\r\ny", &hash("x\ny"), "with LF as line ends"),
+        ("\u{feff}x", &hash("x"), "byte order mark"),
+        ("{\"b\": [1, 2]}", &hash("{\"b\":[1,2]}"), "without blanks"),
         (
             "x",
-            "UNSIGNED-PAYLOAD".to_owned(),
-            "signed as UNSIGNED-PAYLOAD",
+            &format!("{}\n", hash("x")),
+            "with a line end after its hash",
         ),
-        ("x", hash(""), "signed as empty"),
-        ("x", hash("x").to_uppercase(), "in capital letters"),
-        ("x", String::new(), "nothing was signed"),
-        ("x\n", hash("x"), "without the line feed"),
-        ("x\r\n", hash("x"), "without the line end"),
-        ("x", hash("x\n"), "with a line feed at its end"),
-        ("x", hash("x\r\n"), "with CR LF at its end"),
-        ("x\r\ny", hash("x\ny"), "lines that end with LF"),
-        ("x\ny", hash("x\r\ny"), "lines that end with CR LF"),
     ] {
-        let said = other(body, &signed);
-        assert!(said.contains(expected), "{said}");
+        explained("/", body, &hash(body), signed, expected);
     }
-    let declared = format!(
-        "X-Sdk-Content-Sha256: UNSIGNED-PAYLOAD\r\n{}",
-        authorization(NAMES, &"0".repeat(64))
-    );
-    let raw = sent("/", "x", &declared);
-    let canonical = json(&raw)["canonical_request"].as_str().unwrap().to_owned();
-    let signature = signature(
-        &canonical.replace("UNSIGNED-PAYLOAD", &hash("x")),
-        "MARKERsecret",
-    );
-    let said = json(raw.replace(&"0".repeat(64), &signature));
-    assert!(
-        said["explanation"]
-            .as_str()
-            .unwrap()
-            .starts_with("the hash of the body was signed;")
-    );
+    let raw = right("/", "x").replacen("\r\n", "\r\nX-Sdk-Content-Sha256: UNSIGNED-PAYLOAD\r\n", 1);
+    assert!(text(&raw).contains("signed by its hash, against X-Sdk"));
+}
+
+/// The target as sent, what is expected in the canonical request, what is signed, and the explanation.
+const TARGETS: &str = r#"
+/v1/a/ | /v1/a/ | /v1/a | without the closing slash
+/a:b | /a%3Ab/ | /a:b/ | signed as it is sent
+/a:b | /a%3Ab/ | /a:b | as it is sent, without the closing slash
+/a%20b | /a%20b/ | /a b/ | without encoding
+/a%20b | /a%20b/ | /a%2520b/ | encoded twice
+/a%2fb%20 | /a/b%20/ | /a%2Fb%20/ | with %2F
+/a//b/./c/../d | /a//b/./c/../d/ | /a/b/d/ | empty and dot segments
+/%28%3A | /%28%3A/ | /(%3A/ | encodeURIComponent
+/%C3%A9 | /%C3%A9/ | /%c3%a9/ | escapes in small letters
+/?b=1&a=%2B | a=%2B&b=1 | b=1&a=%2B | signed unsorted
+/?a0=1&a%3A=2&b=1&b=%3A | a0=1&a%3A=2&b=1&b=%3A | a%3A=2&a0=1&b=%3A&b=1 | encoded names and values
+/?b=2&b=1&a=0 | a=0&b=1&b=2 | a=0&b=2&b=1 | sorted by encoded names only
+/?B=2&a=1&C=3 | B=2&C=3&a=1 | a=1&B=2&C=3 | without regard to capital letters
+/?q=a+b | q=a%2Bb | q=a%20b | with "+" as a space
+/?q=a%20b | q=a%20b | q=a%2Bb | a space as %2B
+/?q=a%20b | q=a%20b | q=a+b | a space as "+"
+/?q=:&a=/ | a=%2F&q=%3A | q=:&a=/ | signed as it is sent
+/?q=%20 | q=%20 | q=%2520 | encoded twice
+/?q=%28%3A | q=%28%3A | q=(%3A | encodeURIComponent
+/?q=%C3%A9 | q=%C3%A9 | q=%c3%a9 | escapes in small letters
+/?q=1 | q=1 |  | signed as empty
+/?a=1;b&c=2 | a=1%3Bb&c=2 | c=2 | without pairs that have ";"
+/?b&a=%3A | a=%3A&b= | a=%3A&b | without "="
+/?=v&a=1 | =v&a=1 | a=1 | have no name
+"#;
+
+#[test]
+fn mistakes_with_the_path_and_the_query_are_named() {
+    for row in TARGETS.trim().lines() {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let line = |cell: &str| format!("\n{cell}\n");
+        explained(cells[0], "", &line(cells[1]), &line(cells[2]), cells[3]);
+    }
 }
 
 #[test]
 fn mistakes_with_the_method_and_the_headers_are_named() {
     for (from, to, expected) in [
-        ("POST", "post", "signed as \"post\""),
-        ("POST", "Post", "signed as \"Post\""),
         ("POST", "GET", "signed as GET"),
+        ("POST", "post", "signed in small letters"),
         ("gw.example:8443", "gw.example", "without its port"),
-        ("gw.example:8443", "gw.example:443", "with the port 443"),
-        ("gw.example:8443", "gw.example:80", "with the port 80"),
         ("json; charset=utf-8", "json", "without its parameters"),
+        ("x-a:a  b", "x-a: a  b ", "blanks around their values"),
+        ("x-a:a  b", "x-a:a b", "within values as one"),
         (
-            "json; charset=utf-8",
-            "json;charset=UTF-8",
-            "with another parameter",
+            "\n\ncontent-type;",
+            "\ncontent-type;",
+            "without the empty line",
         ),
-        ("x-a:a  b", "x-a: a  b ", "with the blanks around them"),
-        ("x-a:a  b", "x-a:a b", "were signed as one"),
-        ("\n\ncontent-type;", "\ncontent-type;", "empty line between"),
         ("\n\ncontent-type:", "\n\nContent-Type:", "no known mistake"),
     ] {
-        let said = explanation("/", "", from, to);
-        assert!(said.contains(expected), "{to}: {said}");
+        explained("/", "", from, to, expected);
     }
-    let said = explained("/", "", |canonical| format!("{canonical}\n"), NAMES);
-    assert!(
-        said["explanation"]
-            .as_str()
-            .unwrap()
-            .contains("a line end was signed")
-    );
-}
-
-#[test]
-fn mistakes_with_the_names_of_headers_are_named() {
-    let order = "host;content-type;x-sdk-date;x-a";
-    let letters = "Content-Type;Host;X-A;X-Sdk-Date";
-    let lines = |canonical: &str, names: &str| {
-        let (first, rest) = canonical.split_at(canonical.find("content-type").unwrap());
-        let headers: Vec<&str> = rest.split('\n').take(4).collect();
-        let line = |name: &str| {
-            let is_it = |line: &&&str| line.starts_with(&format!("{}:", name.to_lowercase()));
-            let value = headers
-                .iter()
-                .find(is_it)
-                .unwrap()
-                .split_once(':')
-                .unwrap()
-                .1;
-            format!("{name}:{value}\n")
-        };
-        let block: String = names.split(';').map(line).collect();
-        format!("{first}{block}\n{names}\n{}", hash(""))
-    };
-    let list = |canonical: &str, names: &str| canonical.replace(NAMES, names);
     for (names, expected) in [
-        (order, "were not sorted"),
-        (letters, "with capital letters"),
+        (
+            "host;content-type;x-sdk-date;x-a",
+            "headers were signed unsorted",
+        ),
+        (
+            "Content-Type;Host;X-A;X-Sdk-Date",
+            "capital letters in their names",
+        ),
     ] {
-        for said in [
-            explained("/", "", |canonical| list(canonical, names), names),
-            explained("/", "", |canonical| lines(canonical, names), names),
-        ] {
-            let said = said["explanation"].as_str().unwrap();
-            assert!(said.contains(expected), "{names}: {said}");
-        }
+        let raw = signed("/", "", names, |canonical| {
+            let (start, rest) = canonical.split_at(canonical.find("content-type").unwrap());
+            let line = |name: &str| {
+                let mut lines = rest.lines();
+                let line = lines.find(|line| line.starts_with(&(name.to_lowercase() + ":")));
+                format!("{name}:{}\n", line.unwrap().split_once(':').unwrap().1)
+            };
+            let lines: String = names.split(';').map(line).collect();
+            format!("{start}{lines}\n{names}\n{}", hash(""))
+        });
+        assert!(text(&raw).contains(expected), "{names}: {}", text(&raw));
     }
-}
-
-#[test]
-fn spellings_that_only_the_signer_changed_are_named() {
-    let in_capitals = |authorization: &str| {
-        sent("/", "", authorization).replace("Host: gw.example", "Host: GW.Example")
-    };
-    let wrong = json(in_capitals(&authorization(NAMES, "0")));
-    let canonical = wrong["canonical_request"].as_str().unwrap();
-    let signature = signature(
-        &canonical.replace("GW.Example", "gw.example"),
-        "MARKERsecret",
-    );
-    let said = json(in_capitals(&authorization(NAMES, &signature)));
-    assert!(
-        said["explanation"]
-            .as_str()
-            .unwrap()
-            .contains("host was signed in small letters")
-    );
-    // The names come in another order than the one in which they were signed.
-    let names = "Host;X-A;Content-Type;X-Sdk-Date";
-    let sorted = "Content-Type;Host;X-A;X-Sdk-Date";
-    let said = explained("/", "", |canonical| canonical.replace(NAMES, sorted), names);
-    assert!(
-        said["explanation"]
-            .as_str()
-            .unwrap()
-            .contains("with capital letters")
-    );
 }
 
 #[test]
 fn mistakes_with_the_key_and_the_signature_are_named() {
-    let wrong = json(sent("/", "", &authorization(NAMES, "0")));
-    let canonical = wrong["canonical_request"].as_str().unwrap();
-    let with = |key: &Credentials, signature: &str| {
-        let raw = sent("/", "", &authorization(NAMES, signature));
-        said(&arguments(), key, raw).unwrap().0
-    };
+    let canonical = json(sent("/", "", &authorization(NAMES, "0")));
+    let canonical = canonical["canonical_request"].as_str().unwrap();
+    let with = |signature: &str| sent("/", "", &authorization(NAMES, signature));
     for (secret, expected) in [
         ("MARKERsecret\n", "a line feed at its end"),
-        ("MARKERsecret\r\n", "CR LF at its end"),
         ("MARKERsecret ", "a blank at its end"),
-        (" MARKERsecret", "a blank before it"),
-        ("\"MARKERsecret\"", "with quotes around it"),
-        ("SDKMARKERsecret", "before it, as the older form"),
-        ("AK", "the access key id was used"),
         ("MARKERother", "no known mistake"),
     ] {
-        let said = with(&key(), &signature(canonical, secret));
-        let expected = expected.replace('"', "\\\"");
-        assert!(said.contains(&expected), "{said}");
+        let text = text(with(&signature(canonical, secret)));
+        assert!(text.contains(expected), "{text}");
     }
-    let blank = Credentials {
-        secret_key: "MARKERsecret ".into(),
-        ..key()
-    };
-    let said = with(&blank, &signature(canonical, "MARKERsecret"));
-    assert!(said.contains("taken off"), "{said}");
-    let said = with(&key(), "SGVsbG8=");
-    assert!(said.contains("is not 64 hexadecimal digits"), "{said}");
-    let said = with(&key(), &signature(canonical, "MARKERsecret").to_uppercase());
+    let right = signature(canonical, "MARKERsecret");
+    let blank = reported(&arguments(), &key("AK", "MARKERsecret "), with(&right));
+    assert!(blank.unwrap().0.contains("without the blanks around it"));
+    assert!(text(with("SGVsbG8=")).contains("is not 64 hexadecimal digits"));
+    let capitals = text(with(&right.to_uppercase()));
     assert!(
-        said.contains("the signature is written in capital letters"),
-        "{said}"
+        capitals.contains("the signature is written in capital letters"),
+        "{capitals}"
     );
 }
 
 #[test]
-fn two_mistakes_at_once_are_both_named_with_the_lines_that_differ() {
+fn two_mistakes_are_both_named_with_the_lines_that_differ() {
     let change = |canonical: &str| {
-        canonical
-            .replacen("/a/\n", "/a\n", 1)
-            .replacen("gw.example:8443", "gw.example", 1)
+        let canonical = canonical.replacen("/a/\n", "/a\n", 1);
+        canonical.replacen("gw.example:8443", "gw.example", 1)
     };
-    let out = explained("/a", "", change, NAMES);
-    let said = out["explanation"].as_str().unwrap();
-    assert!(
-        said.contains("closing slash")
-            && said.contains("; and besides, the host was signed without its port"),
-        "{said}"
-    );
-    let wrong = json(sent("/a", "", &authorization(NAMES, "0")));
-    let canonical = change(wrong["canonical_request"].as_str().unwrap());
-    let text = VerifyArguments {
-        format: Format::Text,
-        ..arguments()
-    };
-    let with_key = signature(
-        &canonical.replacen("gw.example\n", "gw.example:8443\n", 1),
-        "MARKERsecret\n",
-    );
-    let raw = sent("/a", "", &authorization(NAMES, &with_key));
-    let (out, _) = super::said(&text, &key(), raw).unwrap();
-    assert!(
-        out.contains("the secret key was used with a line feed")
-            && out.contains("\n  expected  /a/\n  signed    /a\n\ncanonical request, as it is expected:\nPOST\n/a/\n")
-            && out.contains("\n\nstring to sign:\nSDK-HMAC-SHA256\n"),
-        "{out}"
-    );
+    let text = text(signed("/a", "", NAMES, change));
+    for part in [
+        "closing slash",
+        "; and besides, the headers were signed with the host without its port",
+        "\n  expected  /a/\n  signed    /a\n  expected  host:gw.example:8443\n  signed    host:gw.example\n",
+        "\n\ncanonical request, as it is expected:\nPOST\n/a/\n",
+        "\n\nstring to sign:\nSDK-HMAC-SHA256\n",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
 }
 
 #[test]
-fn what_a_terminal_would_obey_is_not_printed() {
-    let wrong = json(sent("/%1b[31m", "", &authorization(NAMES, "0")));
-    let canonical = wrong["canonical_request"].as_str().unwrap();
-    let plain = canonical.replacen("/%1B%5B31m/", "/\u{1b}[31m/", 1);
-    let raw = sent(
-        "/%1b[31m",
-        "",
-        &authorization(NAMES, &signature(&plain, "MARKERsecret")),
-    );
-    let text = VerifyArguments {
-        format: Format::Text,
-        ..arguments()
-    };
-    let (out, _) = said(&text, &key(), raw).unwrap();
+fn bodies_that_were_probably_encoded_anew_are_suspected() {
+    let (raw, gbk) = (right("/", "signed"), b"\xd6\xd0\xce\xc4");
+    let sent = [raw.strip_suffix("signed").unwrap().as_bytes(), gbk].concat();
+    assert!(text(sent).contains("perhaps GBK"));
+    assert!(text(raw.replace("signed", "{\"a\": \"??\"}")).contains("ISO-8859-1"));
+}
+
+#[test]
+fn secrets_and_terminal_escapes_are_not_printed() {
+    let raw = signed("/%1b[31m", "", NAMES, |canonical| {
+        canonical.replacen("/%1B%5B31m/", "/\u{1b}[31m/", 1)
+    });
+    let escaped = text(&raw);
     assert!(
-        out.contains("was not encoded") && !out.contains('\u{1b}'),
-        "{out}"
+        escaped.contains("without encoding") && !escaped.contains('\u{1b}'),
+        "{escaped}"
+    );
+    let names = "cookie;host;x-sdk-date;x-security-token";
+    let raw = sent("/", "", &authorization(names, &"0".repeat(64)));
+    let raw = raw.replace(
+        "Host:",
+        "X-Security-Token: MARKER\r\nCookie: MARKER\r\nHost:",
+    );
+    assert!(
+        text(&raw).contains("x-security-token:[redacted]"),
+        "{}",
+        text(&raw)
+    );
+    assert!(
+        json(&raw)["canonical_request"]
+            .as_str()
+            .unwrap()
+            .contains("cookie:[redacted]")
     );
 }

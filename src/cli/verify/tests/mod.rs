@@ -1,31 +1,29 @@
-//! What `verify` says of requests that official SDKs have signed, and of ones that something is wrong with.
+//! What `verify` reports on requests that official SDKs have signed, and on wrong ones.
 
 mod mistakes;
-mod reading;
-mod refusals;
-mod targets;
+mod parsing;
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
 
 use super::*;
-use crate::cli::sign;
-use crate::signature::string_to_sign;
+use crate::signature::{PayloadHash, string_to_sign};
 
 const DATE: &str = "20261123T080000Z";
+const NAMES: &str = "content-type;host;x-a;x-sdk-date";
 
-fn key() -> Credentials {
+fn key(access_key: &str, secret_key: &str) -> Credentials {
     Credentials {
-        access_key: "AK".to_owned(),
-        secret_key: "MARKERsecret".into(),
+        access_key: access_key.to_owned(),
+        secret_key: secret_key.into(),
         security_token: None,
     }
 }
 
 fn arguments() -> VerifyArguments {
     VerifyArguments {
-        request: Described::default(),
+        request: RequestArguments::default(),
         credentials: None,
         now: Some(SigningDate::parse(DATE).unwrap()),
         window: Duration::from_secs(900),
@@ -35,44 +33,37 @@ fn arguments() -> VerifyArguments {
     }
 }
 
-/// What is printed of a request, and the notes.
-fn said(
+/// The report as text, and the note on the body.
+fn reported(
     arguments: &VerifyArguments,
     key: &Credentials,
     raw: impl AsRef<[u8]>,
-) -> Result<(String, String), VerifyError> {
-    let (mut out, mut notes) = (Vec::new(), Vec::new());
-    let verified = verify(arguments, key, &mut raw.as_ref(), &mut out, &mut notes)?;
-    let (out, notes) = (
-        String::from_utf8(out).unwrap(),
-        String::from_utf8(notes).unwrap(),
-    );
-    assert!(
-        !out.contains("MARKER") && !notes.contains("MARKER"),
-        "{out}{notes}"
-    );
-    if arguments.format == Format::Json {
-        let object: Value = serde_json::from_str(&out).unwrap();
-        assert_eq!(object["verified"], verified);
-    }
-    Ok((out, notes))
+) -> Result<(String, String), Failure> {
+    let (request, report) = verify(arguments, key, &mut raw.as_ref())?;
+    let text = report.text(arguments.format);
+    assert!(!text.contains("MARKER"), "{text}");
+    Ok((text, request.note.unwrap_or_default()))
+}
+
+fn text(raw: impl AsRef<[u8]>) -> String {
+    let arguments = VerifyArguments {
+        format: Format::Text,
+        ..arguments()
+    };
+    reported(&arguments, &key("AK", "MARKERsecret"), raw)
+        .unwrap()
+        .0
 }
 
 fn json(raw: impl AsRef<[u8]>) -> Value {
-    serde_json::from_str(&said(&arguments(), &key(), raw).unwrap().0).unwrap()
+    let text = reported(&arguments(), &key("AK", "MARKERsecret"), raw)
+        .unwrap()
+        .0;
+    serde_json::from_str(&text).unwrap()
 }
 
-fn reason(raw: impl AsRef<[u8]>) -> String {
-    json(raw)["reason"]
-        .as_str()
-        .unwrap_or("verified")
-        .to_owned()
-}
-
-fn authorization(names: &str, signature: &str) -> String {
-    format!(
-        "Authorization: SDK-HMAC-SHA256 Access=AK, SignedHeaders={names}, Signature={signature}"
-    )
+fn hash(body: &str) -> String {
+    PayloadHash::of(body.as_bytes()).as_str().to_owned()
 }
 
 fn signature(canonical: &str, secret: &str) -> String {
@@ -82,57 +73,57 @@ fn signature(canonical: &str, secret: &str) -> String {
     hex::encode(mac.finalize().into_bytes())
 }
 
-/// A raw request that this program has signed.
-fn signed(method: &str, url: &str, headers: &[&str], body: &str) -> String {
-    let arguments = sign::SignArguments {
-        request: Described {
-            method: Some(method.to_owned()),
-            headers: headers.iter().map(|header| (*header).to_owned()).collect(),
-            data: (!body.is_empty()).then(|| body.to_owned()),
-            data_file: None,
-        },
-        unsigned_payload: false,
-        date: Some(DATE.to_owned()),
-        credentials: None,
-        format: sign::Format::Headers,
-        url: url.to_owned(),
-    };
-    let mut out = Vec::new();
-    let now = SigningDate::parse(DATE).unwrap();
-    sign::sign(&arguments, &key(), now, &mut out, &mut Vec::new()).unwrap();
-    let headers = String::from_utf8(out).unwrap().replace('\n', "\r\n");
-    let target = url.strip_prefix("https://gw.example").unwrap();
-    format!("{method} {target} HTTP/1.1\r\n{headers}\r\n{body}")
+fn authorization(names: &str, signature: &str) -> String {
+    format!(
+        "Authorization: SDK-HMAC-SHA256 Access=AK, SignedHeaders={names}, Signature={signature}"
+    )
+}
+
+/// A raw request with this authorization.
+fn sent(target: &str, body: &str, authorization: &str) -> String {
+    format!(
+        "POST {target} HTTP/1.1\r\nHost: gw.example:8443\r\nContent-Type: application/json; charset=utf-8\r\n\
+         X-A:  a  b \r\nX-Sdk-Date: {DATE}\r\n{authorization}\r\n\r\n{body}"
+    )
+}
+
+/// A raw request whose canonical form its signer has changed.
+fn signed(target: &str, body: &str, names: &str, change: impl Fn(&str) -> String) -> String {
+    let zero = "0".repeat(64);
+    let wrong = json(sent(target, body, &authorization(names, &zero)));
+    let canonical = wrong["canonical_request"].as_str().unwrap();
+    let signature = signature(&change(canonical), "MARKERsecret");
+    sent(target, body, &authorization(names, &signature))
+}
+
+/// A raw request with the right signature.
+fn right(target: &str, body: &str) -> String {
+    signed(target, body, NAMES, str::to_owned)
 }
 
 #[test]
-fn what_official_sdks_have_signed_verifies() {
+fn signatures_of_official_sdks_verify() {
     let vectors = include_str!("../../../../tests/vectors/sdk-hmac-sha256.jsonl");
     let mut verified = 0;
-    for case in vectors
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap())
-    {
+    for case in vectors.lines() {
+        let case: Value = serde_json::from_str(case).unwrap();
         let text = |name: &str| case[name].as_str().unwrap().to_owned();
-        let body = match case["body_base64"].as_str().unwrap() {
-            "" => "",
-            "eyJhIjoxfQ==" => "{\"a\":1}",
+        let data = match case["body_base64"].as_str().unwrap() {
+            "" => None,
+            "eyJhIjoxfQ==" => Some("{\"a\":1}".to_owned()),
             _ => continue,
         };
-        let headers: Vec<String> = case["headers"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|pair| [pair[0].as_str().unwrap(), pair[1].as_str().unwrap()].join(": "))
-            .collect();
+        let pairs: Vec<[String; 2]> = serde_json::from_value(case["headers"].clone()).unwrap();
+        let mut headers: Vec<String> = pairs.iter().map(|pair| pair.join(": ")).collect();
         // One of the vectors signs an Authorization that it replaces.
         if headers.iter().any(|line| line.starts_with("Authorization")) {
             continue;
         }
-        let mut arguments = VerifyArguments {
-            request: Described {
+        headers.push(format!("Authorization: {}", text("authorization")));
+        let arguments = VerifyArguments {
+            request: RequestArguments {
                 method: Some(text("method")),
-                data: (!body.is_empty()).then(|| body.to_owned()),
+                data,
                 headers,
                 data_file: None,
             },
@@ -140,96 +131,121 @@ fn what_official_sdks_have_signed_verifies() {
             source: Some(text("url")),
             ..arguments()
         };
-        arguments
-            .request
-            .headers
-            .push(format!("Authorization: {}", text("authorization")));
-        let key = Credentials {
-            access_key: text("access_key"),
-            secret_key: text("secret_key").into(),
-            security_token: None,
-        };
-        let (out, _) = said(&arguments, &key, "").unwrap();
-        let out: Value = serde_json::from_str(&out).unwrap();
-        assert_eq!(out["reason"], Value::Null, "{}", case["id"]);
+        let key = key(&text("access_key"), &text("secret_key"));
+        let report = reported(&arguments, &key, "").unwrap().0;
+        assert!(
+            report.contains("\"verified\": true"),
+            "{}: {report}",
+            case["id"]
+        );
         verified += 1;
     }
     assert!(verified > 100, "{verified}");
 }
 
 #[test]
-fn the_worked_example_of_the_documentation_is_said_in_one_line() {
-    let raw = "GET /v1/77b6a44cba5143ab91d13ab9a8ff44fd/vpcs?limit=2&marker=13551d6b-755d-4757-b956-536f674975c0 HTTP/1.1
-Host: service.region.example.com
-Content-Type: application/json
-X-Sdk-Date: 20191115T033655Z
-Authorization: SDK-HMAC-SHA256 Access=QTWAOYTTINDUT2QVKYUC, SignedHeaders=content-type;host;x-sdk-date, Signature=7be6668032f70418fcc22abc52071e57aff61b84a1d2381bb430d6870f4f6ebe
-
-";
-    let key = Credentials {
-        access_key: "QTWAOYTTINDUT2QVKYUC".to_owned(),
-        secret_key: "MFyfvK41ba2giqM7Uio6PznpdUKGpownRZlmVmHc".into(),
-        security_token: None,
+fn a_body_that_the_signature_does_not_cover_is_reported() {
+    let raw = right("/", "old");
+    assert_eq!(json(&raw)["body_signed"], true);
+    let with = |declared: &str| {
+        let header = format!("\r\nX-Sdk-Content-Sha256: {declared}\r\n");
+        raw.replacen("\r\n", &header, 1)
     };
-    let arguments = VerifyArguments {
-        now: Some(SigningDate::parse("20191115T034655Z").unwrap()),
-        format: Format::Text,
-        ..arguments()
-    };
-    let (out, notes) = said(&arguments, &key, raw).unwrap();
-    let expected = "verified: access key QTWAOYTTINDUT2QVKYUC, signed headers content-type;host;x-sdk-date, body covered: yes\n";
-    assert_eq!((out.as_str(), notes.as_str()), (expected, ""));
+    // Signed with what stands in place of the body.
+    let wrong = json(with("UNSIGNED-PAYLOAD"));
+    let canonical = wrong["canonical_request"].as_str().unwrap();
+    let (start, _) = raw.split_once("Signature=").unwrap();
+    let unsigned = format!(
+        "{start}Signature={}\r\n\r\nold",
+        signature(canonical, "MARKERsecret")
+    );
+    let unsigned = unsigned.replacen("\r\n", "\r\nX-Sdk-Content-Sha256: UNSIGNED-PAYLOAD\r\n", 1);
+    assert_eq!(json(&unsigned)["body_signed"], false);
+    assert!(text(&unsigned).ends_with("body covered: no (UNSIGNED-PAYLOAD)"));
+    // The hash of the signed body in front of another body.
+    let changed = with(&hash("old")).replace("\r\n\r\nold", "\r\n\r\nnew");
+    assert!(text(&changed).contains("is not the hash of this body"));
 }
 
 #[test]
-fn what_sign_makes_verifies() {
-    let raw = signed(
-        "POST",
-        "https://gw.example/a%20b?b=1&a=%2B",
-        &["x-stage: RELEASE"],
-        "{}",
-    );
-    let out = json(&raw);
-    assert_eq!(out["verified"], true, "{out:#}");
-    assert_eq!(out["body_signed"], true);
-    assert_eq!(out["access_key"], "AK");
-    let names = serde_json::json!(["host", "x-sdk-date", "x-stage"]);
-    assert_eq!(out["signed_headers"], names);
-}
-
-#[test]
-fn a_body_that_is_not_covered_is_said_to_be_so() {
-    let url = "https://gw.example/";
-    let unsigned = ["X-Sdk-Content-Sha256: UNSIGNED-PAYLOAD"];
-    let raw = signed("POST", url, &unsigned, "x");
-    assert_eq!(json(&raw)["body_signed"], false);
-    let text = VerifyArguments {
-        format: Format::Text,
-        ..arguments()
-    };
-    let (out, _) = said(&text, &key(), &raw).unwrap();
-    assert!(
-        out.ends_with("body covered: no (UNSIGNED-PAYLOAD)\n"),
-        "{out}"
-    );
-}
-
-#[test]
-fn tokens_are_not_shown_in_what_was_expected() {
-    let raw = signed(
-        "GET",
-        "https://gw.example/a",
-        &["x-security-token: MARKERtoken", "cookie: MARKERcookie"],
-        "",
-    );
-    let changed = raw.replace("GET /a", "GET /b");
-    for format in [Format::Text, Format::Json] {
-        let arguments = VerifyArguments {
-            format,
-            ..arguments()
-        };
-        let (out, _) = said(&arguments, &key(), &changed).unwrap();
-        assert!(out.contains("x-security-token:[redacted]"), "{out}");
-        assert!(out.contains("no known mistake"), "{out}");
+fn a_backend_can_require_signed_headers() {
+    for (name, expected) in [
+        (
+            "X-A",
+            "verified: access key AK, signed headers content-type;host;x-a;",
+        ),
+        (
+            "x-user",
+            "not verified: the signature is right, but the header x-user",
+        ),
+    ] {
+        let mut arguments = arguments();
+        arguments.required = vec!["Host".to_owned(), name.to_owned()];
+        arguments.format = Format::Text;
+        let report = reported(&arguments, &key("AK", "MARKERsecret"), right("/", ""));
+        assert!(report.unwrap().0.starts_with(expected), "{name}");
     }
+}
+
+/// A part of a right request, what is sent in its place, and the reason of the refusal.
+const REFUSALS: &str = r#"
+Authorization | X | no authorization header, or more than one; send it once
+SDK-HMAC-SHA256 | Bearer | correct it, or sign anew
+Access=AK | Credential=AK/20261123/r/s/sdk_request | sign with "Access="
+Access=AK | Access=AK2 | the access key AK2, and the credentials have AK; give the file of its key with --credentials
+X-A: | X-B: | a signed header is missing: x-a; send it
+;x-sdk-date |  | x-sdk-date is not signed; name it in SignedHeaders
+POST /a | post /a | not written in capital letters
+POST /a | POST /%zz | send a literal one as "%25"
+POST /a | POST /%ff | encode text as UTF-8
+POST /a | POST https://gw.example/a | the path does not start with
+;host; | ;host;HOST; | given twice
+20261123T080000Z | 2026-11-23 | YYYYMMDDTHHMMSSZ
+"#;
+
+#[test]
+fn each_refusal_names_its_remedy() {
+    let raw = right("/a", "");
+    let reason = |raw: &str| json(raw)["reason"].as_str().unwrap().to_owned();
+    for row in REFUSALS.trim().lines() {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let reason = reason(&raw.replace(cells[0], cells[1]));
+        assert!(reason.contains(cells[2]), "{row}: {reason}");
+    }
+    let (start, authorization) = raw.trim_end().split_once("Authorization").unwrap();
+    let twice =
+        format!("{start}Authorization{authorization}\r\nAuthorization{authorization}\r\n\r\n");
+    assert!(reason(&twice).contains("or more than one; send it once"));
+    let twice = reason(&raw.replace("X-A: ", "X-A: 1\r\nX-A: "));
+    assert!(twice.contains("more than once: x-a; send it once"));
+}
+
+#[test]
+fn an_expired_signature_is_explained_with_both_times() {
+    let report = |now: &str, raw: &str| {
+        let now = Some(SigningDate::parse(now).unwrap());
+        let arguments = VerifyArguments { now, ..arguments() };
+        reported(&arguments, &key("AK", "MARKERsecret"), raw)
+            .unwrap()
+            .0
+    };
+    let raw = right("/a", "");
+    for (now, expected) in [
+        ("20261123T081501Z", "901 seconds behind this time"),
+        ("20261123T074459Z", "901 seconds ahead of this time"),
+        ("20261123T000130Z", "local time of a time zone"),
+    ] {
+        let report = report(now, &raw);
+        for part in [
+            expected,
+            now,
+            DATE,
+            "apart from its date, the request verifies",
+        ] {
+            assert!(report.contains(part), "{part}: {report}");
+        }
+    }
+    assert!(report("20261123T081500Z", &raw).contains("\"verified\": true"));
+    let changed = report("20261123T090000Z", &raw.replace("POST", "PUT"));
+    assert!(changed.contains("has expired") && changed.contains("the method was signed as POST"));
 }

@@ -1,0 +1,52 @@
+//! One line of the report of `check upstream`.
+
+use std::fmt;
+
+use crate::error::Error;
+use crate::escape::Escaped;
+
+/// The result of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    Ok,
+    /// Good or unknown, with a remark.
+    Note,
+    Failed,
+}
+
+/// One line of the report.
+#[derive(Debug)]
+pub(super) struct Step {
+    name: &'static str,
+    pub(super) status: Status,
+    pub(super) text: String,
+}
+
+impl Step {
+    /// A step with a remark.
+    pub(super) fn new(name: &'static str, status: Status, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { name, status, text }
+    }
+
+    /// A step that failed with an error and its cause.
+    pub(super) fn failed(name: &'static str, error: &Error) -> Self {
+        let text = match error.cause() {
+            cause if cause.is_empty() => error.to_string(),
+            cause => format!("{error} ({cause})"),
+        };
+        Self::new(name, Status::Failed, text)
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = match self.status {
+            Status::Ok => "ok",
+            Status::Note => "note",
+            Status::Failed => "FAILED",
+        };
+        // Errors quote the peer.
+        write!(f, "  {:<8} {status:<7} {}", self.name, Escaped(&self.text))
+    }
+}

@@ -1,0 +1,156 @@
+//! What `sign` and `verify` share, so that one verifies what the other signs: the options that describe
+//! a request, the URL, and the access key.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use clap::{ArgGroup, Args};
+
+use super::load::SIGNING_KEY;
+use super::{Failure, block_on};
+use crate::config::{self, Environment, Overrides};
+use crate::credentials::{self, Credentials, Secret, Supply};
+use crate::server::network;
+
+/// A request that is described by options; its URL is an argument of the command.
+#[derive(Clone, Debug, Default, Args)]
+#[command(group(ArgGroup::new("body").args(["data", "data_file"])))]
+pub(super) struct RequestArguments {
+    /// Method [default: GET, or POST with a body].
+    #[arg(short = 'X', long = "request", value_name = "METHOD")]
+    pub(super) method: Option<String>,
+    /// Header; may be given several times.
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub(super) headers: Vec<String>,
+    /// Body, as it is: "@" has no meaning here.
+    #[arg(short = 'd', long, value_name = "DATA")]
+    pub(super) data: Option<String>,
+    /// File with the body, or "-" for standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(super) data_file: Option<PathBuf>,
+}
+
+impl RequestArguments {
+    /// Whether no option was given.
+    pub(super) fn is_empty(&self) -> bool {
+        self.method.is_none() && self.headers.is_empty() && !self.has_body()
+    }
+
+    /// The given method, or the one that the body implies.
+    pub(super) fn method(&self) -> &str {
+        let default = if self.has_body() { "POST" } else { "GET" };
+        self.method.as_deref().unwrap_or(default)
+    }
+
+    /// Name and value of every header, the value with the whitespace around it.
+    pub(super) fn headers(&self) -> Result<Vec<(&str, &str)>, Failure> {
+        let headers = self.headers.iter().map(|line| {
+            let (name, value) = line.split_once(':')?;
+            let name = name.trim();
+            (!name.is_empty()).then_some((name, value))
+        });
+        headers
+            .collect::<Option<_>>()
+            .ok_or_else(|| Failure::usage("-H: expected NAME: VALUE, like -H 'x-stage: RELEASE'"))
+    }
+
+    /// Whether the body is read from standard input.
+    pub(super) fn reads_standard_input(&self) -> bool {
+        self.data_file.as_deref() == Some(Path::new("-"))
+    }
+
+    /// The body as a stream.
+    pub(super) fn body<'a>(&'a self, stdin: &'a mut dyn Read) -> io::Result<Box<dyn Read + 'a>> {
+        Ok(match &self.data_file {
+            Some(_) if self.reads_standard_input() => Box::new(stdin),
+            Some(path) => Box::new(File::open(path)?),
+            None => Box::new(self.data.as_deref().unwrap_or_default().as_bytes()),
+        })
+    }
+
+    fn has_body(&self) -> bool {
+        self.data.is_some() || self.data_file.is_some()
+    }
+}
+
+/// The failure to read the body.
+pub(super) fn unreadable_body(error: &io::Error) -> Failure {
+    Failure::failed(format_args!(
+        "--data-file: the file cannot be read ({error}); correct its path, its permissions or its length"
+    ))
+}
+
+/// A URL, as far as a request needs it. Not `http::Uri`, which refuses characters that SDKs sign.
+#[derive(Debug)]
+pub(super) struct Url {
+    /// Scheme and authority as given.
+    pub(super) origin: String,
+    /// The value of `Host`: without the scheme's default port, as clients send it.
+    pub(super) host: String,
+    /// Path and query as given, without the fragment.
+    pub(super) target: String,
+}
+
+impl Url {
+    /// Parses a URL with the scheme `http` or `https`.
+    pub(super) fn parse(text: &str) -> Result<Self, Failure> {
+        Self::split(text).ok_or_else(|| {
+            Failure::usage("the URL is not of the form https://host/path?query; correct it")
+        })
+    }
+
+    fn split(text: &str) -> Option<Self> {
+        let (scheme, rest) = text.split_once("://")?;
+        let default_port = match scheme {
+            "https" => ":443",
+            "http" => ":80",
+            _ => return None,
+        };
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, target) = rest.split_at(end);
+        let is_valid = authority.parse::<http::uri::Authority>().is_ok();
+        let target = target.split('#').next().unwrap_or_default();
+        let root = if target.starts_with('/') { "" } else { "/" };
+        let host = authority.strip_suffix(default_port).unwrap_or(authority);
+        (is_valid && !authority.contains('@')).then(|| Self {
+            origin: format!("{scheme}://{authority}"),
+            host: host.to_owned(),
+            target: format!("{root}{target}"),
+        })
+    }
+}
+
+/// The access key of `[credentials]`, or of the file that `--credentials` names. A service is asked if
+/// the key comes from one.
+///
+/// # Errors
+///
+/// A failure if there is no key.
+pub(super) fn access_key(
+    file: Option<&str>,
+    environment: &Environment,
+) -> Result<Credentials, Failure> {
+    let overrides = Overrides::default().text("credentials.file", "--credentials", file);
+    let set = config::load_part(&overrides, environment, "credentials", |config| {
+        config.credentials.into_iter().next()
+    });
+    let set = set.map_err(Failure::configuration)?;
+    let set = set.expect("there is `[credentials]`");
+    let supply = Supply::open(SIGNING_KEY, &set, environment);
+    let mut supplies = [supply.map_err(|error| Failure::no_credentials(vec![error]))?];
+    if supplies[0].feed().current().is_none() {
+        let config = config::with_upstream("https://localhost").expect("the URL is valid");
+        let network = network(&config).map_err(Failure::configuration)?;
+        block_on(credentials::start(&mut supplies, &network, environment))?
+            .map_err(Failure::no_credentials)?;
+    }
+    let issued = supplies[0].feed().current();
+    match issued.as_ref().map(|issued| &issued.secret) {
+        Some(Secret::Key(credentials)) => Ok(credentials.clone()),
+        Some(Secret::Text(_)) | None => Err(Failure::failed(format_args!(
+            "there is no key: {} gives none",
+            supplies[0].describe()
+        ))),
+    }
+}

@@ -1,0 +1,89 @@
+//! The log lines of a start: the addresses and who can reach them, the routes, and the risks.
+
+use crate::config::{AdminAddress, Config, Listen, Loaded, Route, Scheme, UnixSocketConfig};
+
+/// The admin listener and who can connect to it.
+pub(super) fn admin_endpoint(address: &AdminAddress, socket: &UnixSocketConfig) -> String {
+    match address {
+        AdminAddress::Unix(_) => format!("{address} for {}", unix_users(socket)),
+        AdminAddress::Tcp(tcp) if tcp.ip().is_loopback() => {
+            format!("http://{address} for programs on this machine")
+        }
+        AdminAddress::Tcp(_) => format!("http://{address} for whoever reaches it on the network"),
+    }
+}
+
+/// Who can use a listener.
+pub(super) fn callers(listen: &Listen, config: &Config) -> String {
+    let mut callers = match listen {
+        Listen::Unix(_) => unix_users(&config.unix_socket),
+        Listen::Tcp(address) | Listen::Tls(address) if address.ip().is_loopback() => {
+            "programs on this machine".to_owned()
+        }
+        Listen::Tcp(_) | Listen::Tls(_) => "callers on the network".to_owned(),
+    };
+    let tls = config.tls.as_ref();
+    if matches!(listen, Listen::Tls(_)) && tls.is_some_and(|tls| tls.client_ca.is_some()) {
+        callers.push_str(" with a certificate of tls.client_ca_file");
+    }
+    if config.access.token.is_some() {
+        callers.push_str(" that send the token of access.token_file");
+    }
+    callers
+}
+
+/// Who can connect to a unix socket.
+fn unix_users(socket: &UnixSocketConfig) -> String {
+    if socket.allowed_uids.is_empty() {
+        format!("users that can open it (mode {:04o})", socket.mode)
+    } else {
+        format!("the users with numbers {:?}", socket.allowed_uids)
+    }
+}
+
+/// Logs where requests go, and what is risky.
+pub(super) fn log_configuration(loaded: &Loaded) {
+    let config = &loaded.config;
+    if let Some(memory) = loaded.memory {
+        tracing::info!(
+            "this process may take {memory} bytes of memory, so at most {} bytes of bodies are held at once \
+             (limits.buffered), and {} connections (limits.connections)",
+            config.limits.buffered,
+            config.limits.connections
+        );
+        if config.limits.buffered < config.limits.body {
+            tracing::warn!(
+                "bodies that are longer than that cannot be held and get 503; give the process more memory"
+            );
+        }
+    }
+    if let Some(file) = &loaded.file {
+        tracing::info!("configuration from {}", file.display());
+    }
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    for route in &config.routes {
+        tracing::info!("{}/ goes to {}", route.prefix, upstream_url(route));
+    }
+    for listen in &config.listen {
+        if let Listen::Tcp(address) = listen
+            && !address.ip().is_loopback()
+        {
+            tracing::warn!(
+                "what is sent to http://{address} can be read on the network, the token too; listen on https:// with [tls]"
+            );
+        }
+    }
+}
+
+/// The URL of a route's upstream.
+pub(super) fn upstream_url(route: &Route) -> String {
+    let upstream = &route.upstream;
+    let scheme = match upstream.scheme {
+        Scheme::Http => "http",
+        Scheme::Https => "https",
+    };
+    let authority = upstream.authority.to_str().unwrap_or_default();
+    format!("{scheme}://{authority}{}", upstream.base_path)
+}
