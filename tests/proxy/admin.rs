@@ -7,7 +7,7 @@ use std::time::Duration;
 use apig_proxy::server::DrainOutcome;
 use tokio::time::Instant;
 
-use crate::support::{Answer, Client, Scene, Upstream, answer, wait_until};
+use crate::support::{Answer, Client, Scene, Upstream, answer, get, wait_until};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
@@ -18,7 +18,7 @@ fn scene() -> Scene {
 }
 
 fn asked(scene: &Scene, request: &str) -> Answer {
-    scene.proxy.admin().send(request.as_bytes()).answer()
+    scene.proxy.admin().send(request).answer()
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn other_paths_are_not_found_and_other_methods_not_allowed() {
     }
     // The paths are the admin listener's alone.
     assert_eq!(scene.proxy.exchange(GET).status, 200);
-    let livez = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let livez = get("/livez");
     assert_eq!(scene.proxy.exchange(livez).status, 200);
     assert_eq!(scene.upstream.requests()[1].target(), "/livez");
 }
@@ -218,7 +218,7 @@ fn fault_97_silent_connections_do_not_keep_probes_from_being_answered() {
     for begun in ["", "GET /livez HTTP/1.1\r\n"] {
         let mut silent: Vec<_> = (0..64).map(|_| scene.proxy.admin()).collect();
         for client in &mut silent {
-            client.send(begun.as_bytes());
+            client.send(begun);
         }
         let asked = Instant::now();
         assert_eq!(scene.proxy.asked("/readyz").status, 200, "{begun:?}");

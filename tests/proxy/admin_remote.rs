@@ -11,7 +11,7 @@ use crate::support::{Answer, Client, Scene, Upstream, answer, wait_until};
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 fn asked(scene: &Scene, request: &str) -> Answer {
-    scene.proxy.admin().send(request.as_bytes()).answer()
+    scene.proxy.admin().send(request).answer()
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn asking_for_the_end_begins_it_and_lets_running_requests_finish() {
     for method in ["GET", "HEAD", "PUT", "OPTIONS"] {
         let request = format!("{method} /quitquitquit HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let mut admin = scene.proxy.admin();
-        let refused = admin.send(request.as_bytes()).try_answer(method == "HEAD");
+        let refused = admin.send(&request).try_answer(method == "HEAD");
         let refused = refused.unwrap();
         assert_eq!(
             (refused.status, refused.header("allow").as_str()),
@@ -79,7 +79,7 @@ fn asking_for_the_end_begins_it_and_lets_running_requests_finish() {
             &scene,
             "POST /quitquitquit HTTP/1.1\r\nHost: localhost\r\n\r\n",
         );
-        assert_eq!((quits.status, quits.text().as_str()), (200, "ok\n"));
+        quits.assert_text(200, "ok\n");
     }
     wait_until("it is not ready", || {
         scene.proxy.asked("/readyz").status == 503
@@ -105,7 +105,7 @@ fn where_others_reach_it_they_may_look_by_any_address_but_only_this_machine_may_
     for peer in [Ipv4Addr::LOCALHOST, own] {
         let ask = |request: String| {
             let mut client = Client::connect((peer, port).into());
-            client.send(request.as_bytes()).answer()
+            client.send(&request).answer()
         };
         for path in ["/livez", "/readyz", "/startupz", "/metrics"] {
             for host in [
@@ -130,7 +130,7 @@ fn where_others_reach_it_they_may_look_by_any_address_but_only_this_machine_may_
             let quits = "POST /quitquitquit HTTP/1.1\r\nHost: localhost\r\n\r\n";
             let refused = ask(quits.to_owned());
             assert_eq!(refused.status, 403);
-            assert!(refused.text().contains("SIGTERM"), "{}", refused.text());
+            refused.assert_says("SIGTERM");
         }
     }
     assert_eq!(scene.proxy.asked("/readyz").status, 200);

@@ -70,7 +70,7 @@ fn each_answer_of_the_corpus_is_relayed_or_refused_as_it_says() {
             link.finish()
         }));
         let mut client = scene.client();
-        let got = match client.send(FAULT.as_bytes()).try_answer(false) {
+        let got = match client.send(FAULT).try_answer(false) {
             Err(_) => "aborted".to_owned(),
             Ok(answer) if answer.status == 502 => format!("502 {}", answer.code()),
             Ok(answer) => format!("{} {}", answer.status, answer.text()),

@@ -8,23 +8,15 @@ fn a_get_arrives_signed_with_exactly_one_of_each_header_of_ours() {
     let proxy = Proxy::before(&upstream);
     let answer =
         proxy.exchange("GET /v1/infers/a?x=1 HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n");
-    assert_eq!(
-        (answer.status, answer.text().as_str()),
-        (200, "{\"ok\":true}")
-    );
+    answer.assert_text(200, "{\"ok\":true}");
 
     let seen = upstream.only_request();
     assert_eq!(seen.line, "GET /v1/infers/a?x=1 HTTP/1.1");
     assert_eq!(seen.header("host"), upstream.address.to_string());
     assert_eq!(seen.header("x-stage"), "RELEASE");
     assert_eq!(seen.header("accept"), "*/*");
-    let names: Vec<&str> = seen
-        .headers
-        .iter()
-        .map(|header| header.0.as_str())
-        .collect();
     assert_eq!(
-        names,
+        seen.names(),
         [
             "host",
             "x-stage",
@@ -61,12 +53,7 @@ fn temporary_keys_and_projects_are_sent_and_signed() {
     let mut credentials = crate::support::key();
     credentials.security_token = Some("TOKEN+/==".to_owned().into());
     let proxy = Proxy::start_with(&config, &credentials);
-    assert_eq!(
-        proxy
-            .exchange("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            .status,
-        200
-    );
+    proxy.get("/").assert_status(200);
     let seen = upstream.only_request();
     assert_eq!(seen.header("x-security-token"), "TOKEN+/==");
     assert_eq!(seen.header("x-project-id"), "0605768a33");

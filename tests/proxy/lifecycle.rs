@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use apig_proxy::server::DrainOutcome;
 
-use crate::support::{Proxy, Scene, Upstream, answer, config, pause, wait_until};
+use crate::support::{Proxy, Scene, Upstream, answer, config, get, pause, wait_until};
 use rustls::version::{TLS12, TLS13};
 use tokio::time::Instant;
 
@@ -52,10 +52,8 @@ fn pipelined_requests_are_answered_in_order_and_signed_each() {
     });
     let proxy = Proxy::before(&upstream);
     let mut client = proxy.client();
-    let requests: String = (0..5)
-        .map(|n| format!("GET /{n} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
-        .collect();
-    client.send(requests.as_bytes());
+    let requests: String = (0..5).map(|n| get(&format!("/{n}"))).collect();
+    client.send(&requests);
     for n in 0..5 {
         assert_eq!(client.answer().text(), format!("/{n}"));
     }

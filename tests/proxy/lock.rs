@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use apig_proxy::emulator::{Accounts, Clock, Emulator};
 
-use crate::support::{Proxy, Scene, Upstream, answer, config, key, pause};
+use crate::support::{Proxy, Scene, Upstream, answer, config, get, key, pause};
 
 const GET: &str = "GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
@@ -53,7 +53,7 @@ fn a_key_is_never_locked_by_a_thousand_requests_with_a_wrong_secret() {
             thread::spawn(move || {
                 let mut statuses = Vec::new();
                 for _ in 0..50 {
-                    let answer = client.send(GET.as_bytes()).answer();
+                    let answer = client.send(GET).answer();
                     if answer.status == 503 {
                         assert_eq!(answer.code(), "key_locked");
                         let after: u64 = answer.header("retry-after").parse().unwrap();
@@ -89,10 +89,10 @@ fn a_key_that_is_good_is_not_held_back_by_slow_first_answers() {
         }
         out.write_all(answer("200 OK", "", "ok").as_bytes())
     }));
-    let slow = "GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let slow = get("/slow");
     let mut clients: Vec<_> = (0..3).map(|_| scene.client()).collect();
     for client in &mut clients {
-        client.send(slow.as_bytes());
+        client.send(&slow);
     }
     pause(Duration::from_millis(200));
     // Three are under way, and nothing is known of the key: this one waits, but not for them.

@@ -8,9 +8,9 @@ use apig_proxy::clock;
 use apig_proxy::config::Config;
 use apig_proxy::telemetry::metrics::FAMILIES;
 
-use crate::support::{Exposition, Proxy, Scene, Seen, Upstream, answer, config, route, wait_until};
-
-const GET: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+use crate::support::{
+    Exposition, Proxy, Scene, Seen, Upstream, answer, config, get, route, wait_until,
+};
 
 fn watched(upstream: Upstream) -> Scene {
     Scene::with(upstream, watch)
@@ -158,10 +158,10 @@ fn three_refused_signatures_show_that_the_key_is_locked() {
         &refused,
     )));
     for expected in [0.0, 0.0, 1.0] {
-        assert_eq!(scene.proxy.exchange(GET).status, 401);
+        assert_eq!(scene.proxy.get("/").status, 401);
         assert_eq!(gauge(&scene.proxy, "apig_proxy_key_locked"), expected);
     }
-    assert_eq!(scene.proxy.exchange(GET).code(), "key_locked");
+    assert_eq!(scene.proxy.get("/").code(), "key_locked");
     let metrics = scene.proxy.metrics();
     assert_eq!(
         requests(&metrics),
@@ -187,7 +187,7 @@ fn a_clock_that_is_ahead_is_shown_by_its_seconds() {
         let date = told.strftime("%a, %d %b %Y %H:%M:%S GMT");
         out.write_all(answer("200 OK", &format!("date: {date}\r\n"), "ok").as_bytes())
     }));
-    assert_eq!(scene.proxy.exchange(GET).status, 200);
+    assert_eq!(scene.proxy.get("/").status, 200);
     let upstream = format!("upstream={}", scene.upstream.address);
     let ahead = scene.proxy.metrics();
     let ahead = ahead.value("apig_proxy_clock_skew_seconds", &upstream);
@@ -213,7 +213,7 @@ fn a_request_is_in_flight_until_the_last_byte_of_its_answer() {
     let name = format!("upstream={}", upstream.address);
     let scene = watched(upstream);
     let mut client = scene.client();
-    client.send(GET.as_bytes());
+    client.send(get("/"));
     client.until("HTTP/1.1 200 OK", "ha");
     let connections = |proxy: &Proxy| {
         let metrics = proxy.metrics();
@@ -246,7 +246,7 @@ fn a_caller_that_goes_away_before_its_answer_is_counted_as_one() {
         Ok(())
     }));
     let mut client = scene.client();
-    client.send(GET.as_bytes());
+    client.send(get("/"));
     wait_until("the request arrives", || {
         !scene.upstream.requests().is_empty()
     });
@@ -270,7 +270,7 @@ fn the_room_of_a_body_is_shown_while_it_is_held() {
     client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 600\r\n\r\n");
     assert_eq!(client.answer().status, 100);
     assert_eq!(gauge(&scene.proxy, "apig_proxy_buffered_bytes"), 600.0);
-    assert_eq!(client.send(&[b'a'; 600]).answer().status, 200);
+    assert_eq!(client.send([b'a'; 600]).answer().status, 200);
     wait_until("the room is given back", || {
         gauge(&scene.proxy, "apig_proxy_buffered_bytes") == 0.0
     });
@@ -282,7 +282,7 @@ fn requests_of_all_workers_are_added_up() {
     let mut clients: Vec<_> = (0..8).map(|_| scene.client()).collect();
     for _ in 0..25 {
         for client in &mut clients {
-            assert_eq!(client.send(GET.as_bytes()).answer().status, 200);
+            assert_eq!(client.get("/").status, 200);
         }
     }
     let metrics = at_rest(&scene.proxy);

@@ -6,7 +6,7 @@ use apig_proxy::config::Methods;
 use http::Method;
 
 use crate::bodies::post;
-use crate::support::{Scene, Upstream, pause};
+use crate::support::{Scene, Upstream, get, pause};
 
 #[test]
 fn methods_outside_the_configuration_are_refused_with_those_inside() {
@@ -40,7 +40,7 @@ fn the_next_request_over_the_same_connection_is_served_unless_the_guard_refused(
     let mut client = scene.client();
     client.send(b"CONNECT localhost:443 HTTP/1.1\r\nHost: localhost:443\r\n\r\n");
     assert_eq!(client.answer().status, 405);
-    client.send(b"GET /served HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    client.send(get("/served"));
     assert_eq!(client.answer().status, 200);
     client.send(b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n");
     let refused = client.answer();
@@ -61,7 +61,7 @@ fn bytes_after_the_last_request_do_not_cost_the_caller_its_answer() {
             let request = format!(
                 "POST / HTTP/{version}\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{{}}"
             );
-            client.send(request.as_bytes());
+            client.send(&request);
             // The answer has come, and is read only after more was sent.
             client.wait_for_input();
             for _ in 0..3 {

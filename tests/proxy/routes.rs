@@ -20,13 +20,12 @@ fn the_longest_prefix_decides_and_is_replaced_by_the_upstream_s_path() {
     ];
     config.routes[0].stage = HeaderValue::from_static("TEST");
     let proxy = Proxy::start(&config);
-    let get =
-        |path: &str| proxy.exchange(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    let get = |path: &str| proxy.get(path);
     assert_eq!(get("/flowers/red/1?x=+").status, 200);
     assert_eq!(get("/flowers/redder").status, 200);
     assert_eq!(get("/flowers").status, 200);
     let answer = get("/trees");
-    assert_eq!((answer.status, answer.code().as_str()), (404, "no_route"));
+    answer.assert_refused(404, "no_route");
 
     let red = second.only_request();
     assert_eq!(
@@ -60,12 +59,7 @@ fn plain_http_goes_to_loopback_and_is_signed_too() {
     config.listen = listen(&["127.0.0.1:0"]);
     config.admin = None;
     let proxy = Proxy::start(&config);
-    assert_eq!(
-        proxy
-            .exchange("GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            .text(),
-        "plain"
-    );
+    assert_eq!(proxy.get("/a").text(), "plain");
     let head = served.join().unwrap();
     assert!(
         head.starts_with("GET /base/a HTTP/1.1\r\n")
@@ -98,11 +92,7 @@ fn an_upstream_with_an_ipv6_address_is_reached_verified_and_signed_for() {
     assert!(proxy.address.is_ipv6());
     let answer = proxy.exchange("GET /a HTTP/1.1\r\nHost: [::1]\r\n\r\n");
     assert_eq!(answer.status, 200, "{}", answer.text());
-    assert!(
-        answer.text().contains(&format!("[\"host\",\"{address}\"]")),
-        "{}",
-        answer.text()
-    );
+    answer.assert_says(&format!("[\"host\",\"{address}\"]"));
 }
 
 #[test]

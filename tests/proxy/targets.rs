@@ -26,7 +26,7 @@ fn paths_arrive_byte_for_byte() {
         "/a?",
     ];
     for (at, path) in paths.into_iter().enumerate() {
-        let answer = proxy.exchange(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        let answer = proxy.get(path);
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
         let seen = upstream.requests().swap_remove(at);
         assert_eq!(seen.target(), path);
@@ -52,9 +52,7 @@ fn only_plus_and_semicolon_of_a_query_are_normalized() {
         ),
     ];
     for (at, (query, expected)) in cases.into_iter().enumerate() {
-        let answer = proxy.exchange(format!(
-            "GET /p?{query} HTTP/1.1\r\nHost: localhost\r\n\r\n"
-        ));
+        let answer = proxy.get(&format!("/p?{query}"));
         assert_eq!(answer.status, 200, "{query}: {}", answer.text());
         let seen = upstream.requests().swap_remove(at);
         assert_eq!(seen.target(), format!("/p?{expected}"));

@@ -78,7 +78,7 @@ fn ten_thousand_messages_are_echoed_and_the_close_arrives_both_ways() {
 fn the_handshake_is_signed_like_a_get_and_arrives_as_it_was_sent() {
     let scene = Scene::before(echoing());
     let mut client = scene.client();
-    let answer = client.send(HANDSHAKE.as_bytes()).answer();
+    let answer = client.send(HANDSHAKE).answer();
     assert_eq!(answer.status, 101);
     assert_eq!(answer.header("connection"), "Upgrade");
     assert_eq!(answer.header("upgrade"), "websocket");
@@ -135,12 +135,10 @@ fn a_gateway_that_does_not_switch_is_relayed_as_usual() {
         out.write_all(answer(status, "", ANSWERED).as_bytes())
     }));
     let mut client = scene.client();
-    let answer = client.send(HANDSHAKE.as_bytes()).answer();
-    assert_eq!((answer.status, answer.text().as_str()), (403, ANSWERED));
+    let answer = client.send(HANDSHAKE).answer();
+    answer.assert_text(403, ANSWERED);
     // It is an ordinary connection still.
-    let next = client
-        .send(b"GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        .answer();
+    let next = client.get("/next");
     assert_eq!(next.status, 200);
     scene.serves();
 }
@@ -155,11 +153,8 @@ fn a_switch_to_something_else_is_refused() {
             b"HTTP/1.1 101 Switching Protocols\r\nupgrade: other\r\nconnection: upgrade\r\n\r\n",
         )
     }));
-    let answer = scene.client().send(HANDSHAKE.as_bytes()).answer();
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (502, "bad_response")
-    );
+    let answer = scene.client().send(HANDSHAKE).answer();
+    answer.assert_refused(502, "bad_response");
     scene.serves();
 }
 
@@ -238,7 +233,7 @@ fn a_slow_side_slows_the_other_and_loses_nothing() {
         Ok(())
     }));
     let mut client = scene.client();
-    assert_eq!(client.send(HANDSHAKE.as_bytes()).answer().status, 101);
+    assert_eq!(client.send(HANDSHAKE).answer().status, 101);
     pause(Duration::from_millis(500));
     let got = client.exactly(TOTAL).unwrap();
     assert!(

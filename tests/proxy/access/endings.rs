@@ -14,7 +14,7 @@ fn who_goes_away_or_breaks_off_is_recorded_as_such_with_what_was_moved() {
     let program = Program::before(&upstream, "[log]\nformat = \"json\"");
     // Before there is an answer.
     let mut client = program.client();
-    client.send(&request("GET /late", "", ""));
+    client.send(request("GET /late", "", ""));
     wait_until("the request arrives", || upstream.requests().len() == 1);
     client.reset();
     drop(client);
@@ -28,7 +28,7 @@ fn who_goes_away_or_breaks_off_is_recorded_as_such_with_what_was_moved() {
     check(&program.record(1), &gone);
     // In the middle of one.
     let mut client = program.client();
-    client.send(&request("GET /broken", "", ""));
+    client.send(request("GET /broken", "", ""));
     assert!(client.try_answer(false).is_err());
     check(
         &program.record(2),
@@ -88,15 +88,12 @@ fn records_are_lines_of_text_too_and_can_be_left_out() {
         let program = Program::before(&upstream, more);
         let mut client = program.client();
         for _ in 0..3 {
-            assert_eq!(
-                client
-                    .send(&request("GET /%zz?MARKER", "", ""))
-                    .answer()
-                    .status,
-                400
-            );
+            client
+                .send(request("GET /%zz?MARKER", "", ""))
+                .answer()
+                .assert_status(400);
             client = program.client();
-            assert_eq!(client.send(&request("GET /a", "", "")).answer().status, 200);
+            assert_eq!(client.send(request("GET /a", "", "")).answer().status, 200);
         }
         pause(Duration::from_millis(200));
         program

@@ -95,7 +95,7 @@ fn every_access_record_is_one_valid_json_object_and_every_field_has_the_known_va
     let mut client = program.client();
     let trace = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n";
     client
-        .send(&request("GET /a%20b?q=MARKER", trace, ""))
+        .send(request("GET /a%20b?q=MARKER", trace, ""))
         .answer();
     let record = next(&Said {
         path: "/a%20b",
@@ -109,7 +109,7 @@ fn every_access_record_is_one_valid_json_object_and_every_field_has_the_known_va
     assert!(trace.contains(&seen));
 
     client
-        .send(&request(
+        .send(request(
             "POST /held",
             "traceparent: 00-MARKER\r\n",
             &"x".repeat(1000),
@@ -125,7 +125,7 @@ fn every_access_record_is_one_valid_json_object_and_every_field_has_the_known_va
 
     let form = "Content-Type: multipart/form-data; boundary=MARKER\r\n";
     client
-        .send(&request("POST /streamed", form, &"x".repeat(70_000)))
+        .send(request("POST /streamed", form, &"x".repeat(70_000)))
         .answer();
     next(&Said {
         method: "POST",
@@ -135,14 +135,14 @@ fn every_access_record_is_one_valid_json_object_and_every_field_has_the_known_va
     });
 
     // The connection of before is closed by the upstream when the request is there.
-    client.send(&request("GET /again", "", "")).answer();
+    client.send(request("GET /again", "", "")).answer();
     next(&Said {
         path: "/again",
         attempts: 2,
         ..OK
     });
 
-    client.send(&request("GET /refused", "", "")).answer();
+    client.send(request("GET /refused", "", "")).answer();
     let refused = Said {
         path: "/refused",
         status: 404,

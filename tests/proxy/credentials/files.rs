@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use apig_proxy::emulator::Accounts;
 
-use super::region::{accepted, get};
+use super::region::accepted;
 use super::{Load, Region, key, log, put};
 use crate::support::{Proxy, pause, wait_until};
 
@@ -44,7 +44,7 @@ fn scene(set: &str, path: &str, first: impl FnOnce(&Region)) -> (Region, Proxy) 
 
 /// The key that signs at the moment.
 fn signs(proxy: &Proxy) -> String {
-    accepted(&get(proxy, "/v1"))["access_key"]
+    accepted(&proxy.get("/v1"))["access_key"]
         .as_str()
         .unwrap()
         .to_owned()

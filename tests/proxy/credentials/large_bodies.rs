@@ -42,10 +42,7 @@ fn is_signed(seen: &Seen) {
 }
 
 fn is_too_large(answer: &Answer, limit: usize) {
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (413, "body_too_large")
-    );
+    answer.assert_refused(413, "body_too_large");
     let text = answer.text();
     assert!(text.contains("limits.large_body"), "{text}");
     assert!(text.contains(&limit.to_string()), "{text}");
@@ -86,7 +83,7 @@ fn beyond_the_longest_body_it_is_refused_at_once() {
             "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n",
             limit + 1
         );
-        is_too_large(&proxy.client().send(head.as_bytes()).answer(), limit);
+        is_too_large(&proxy.client().send(&head).answer(), limit);
     }
     assert_eq!(upstream.connections(), 0);
 }
@@ -123,7 +120,7 @@ fn a_body_of_unknown_length_that_turns_out_too_long_is_broken_off() {
     let (config, _folder) = with_token(&upstream, LargeBody::Token { unknown: true });
     let proxy = Proxy::start(&config);
     let mut client = proxy.client();
-    let _ = client.try_send(&chunked("text/plain", &[&vec![b'a'; LARGE], b"a"]));
+    let _ = client.try_send(chunked("text/plain", &[&vec![b'a'; LARGE], b"a"]));
     is_too_large(&client.answer(), LARGE);
     assert_eq!(upstream.requests().len(), 0, "it must not look complete");
 }
@@ -157,10 +154,9 @@ fn with_tokens_for_everything_long_bodies_need_only_the_limit() {
     let (mut config, _folder) = with_token(&upstream, LargeBody::Token { unknown: false });
     config.routes[0].auth.mode = apig_proxy::config::AuthMode::Token;
     let proxy = Proxy::start(&config);
-    assert_eq!(
-        proxy.exchange(post("text/plain", &[b'a'; LARGE])).status,
-        200
-    );
+    proxy
+        .exchange(post("text/plain", &[b'a'; LARGE]))
+        .assert_status(200);
     is_too_large(
         &proxy.exchange(post("text/plain", &[b'a'; LARGE + 1])),
         LARGE,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::support::{Proxy, pause};
+use crate::support::{Proxy, get, pause};
 
 /// How long a caller pauses between two requests, so that a test does not take the whole machine.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -40,14 +40,11 @@ impl Load {
             .flat_map(|path| std::iter::repeat_n(*path, callers));
         let callers = paths.map(|path| {
             let (is_over, keys) = (Arc::clone(&is_over), Arc::clone(&keys));
-            let (mut client, request) = (
-                proxy.client(),
-                format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
-            );
+            let (mut client, request) = (proxy.client(), get(path));
             thread::spawn(move || {
                 let mut answers = Vec::new();
                 while answers.len() < least || !is_over.load(Ordering::SeqCst) {
-                    let answer = client.send(request.as_bytes()).answer();
+                    let answer = client.send(&request).answer();
                     let text = answer.text();
                     let said: serde_json::Value = serde_json::from_str(&text).unwrap();
                     if let Some(key) = said["access_key"].as_str() {

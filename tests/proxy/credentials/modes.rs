@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::Region;
 use super::put;
-use super::region::{accepted, get};
+use super::region::accepted;
 use crate::support::{Proxy, Seen, Upstream, answer, config, route};
 
 const TOKEN: &str = "MIITOKENtoken0123456789";
@@ -77,7 +77,7 @@ fn one_proxy_shows_on_each_route_what_the_route_s_credentials_say() {
     let routes = cases.map(|(path, more, _)| region.route(&format!("/{path}"), more));
     let proxy = region.proxy(&(sets.to_owned() + &routes.concat()));
     for (path, _, auth) in cases {
-        let said = accepted(&get(&proxy, &format!("/{path}")));
+        let said = accepted(&proxy.get(&format!("/{path}")));
         assert_eq!(said["auth"], auth, "{path}: {said}");
         let is_signed = ["aksk", "app"].contains(&auth);
         assert_eq!(said["access_key"].is_string(), is_signed, "{path}: {said}");
@@ -161,7 +161,7 @@ fn a_project_that_is_configured_is_sent_in_every_mode() {
         let (mut config, _folder) = shown_as(&upstream, mode);
         config.credentials[0].project_id = Some(HeaderValue::from_static("p1"));
         let proxy = Proxy::start(&config);
-        assert_eq!(get(&proxy, "/v1").status, 200);
+        assert_eq!(proxy.get("/v1").status, 200);
         let seen = upstream.only_request();
         assert_eq!(
             names(&seen),
@@ -193,7 +193,7 @@ fn routes_differ_in_stage_and_credentials() {
     config.routes.insert(0, signed);
     let proxy = Proxy::start(&config);
     for path in ["/x", "/other/x", "/signed/x"] {
-        assert_eq!(get(&proxy, path).status, 200);
+        assert_eq!(proxy.get(path).status, 200);
     }
     let [plain, other, signed] = upstream.requests().try_into().unwrap();
     assert_eq!(
@@ -225,7 +225,7 @@ fn is_passed_on_at_once(mode: AuthMode, framing: &str, first: &[u8], last: &[u8]
     let head = format!(
         "POST /v1 HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{framing}\r\n\r\n"
     );
-    client.send(head.as_bytes()).send(first);
+    client.send(&head).send(first);
     let seen: Seen = first_arrived
         .recv_timeout(Duration::from_secs(20))
         .unwrap_or_else(|_| panic!("{mode:?} {framing} was not streamed"));
@@ -272,9 +272,6 @@ fn a_long_body_without_a_signature_is_refused_beyond_the_usual_limit() {
     };
     assert_eq!(post(1000).status, 200);
     let answer = post(1001);
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (413, "body_too_large")
-    );
+    answer.assert_refused(413, "body_too_large");
     assert_eq!(upstream.only_request().body.len(), 1000);
 }

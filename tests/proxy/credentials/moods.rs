@@ -8,7 +8,7 @@ use apig_proxy::emulator::{Accounts, FaultMode, Service};
 
 use tokio::time::Instant;
 
-use super::region::{SOURCES, accepted, get, of_all_sources};
+use super::region::{SOURCES, accepted, of_all_sources};
 use super::{Region, log};
 use crate::support::{Proxy, pause};
 
@@ -58,7 +58,7 @@ fn for_each_mood(test: fn(&str, FaultMode, &'static str)) {
 
 /// The service gives nothing, so requests of its route are refused, with leave to try again.
 fn is_refused(proxy: &Proxy, name: &str) {
-    let answer = get(proxy, &format!("/{name}"));
+    let answer = proxy.get(&format!("/{name}"));
     assert_eq!(answer.status, 503, "{name}: {}", answer.text());
     assert_eq!(answer.code(), "no_credentials");
     assert_eq!(answer.header("retry-after"), "1");
@@ -68,7 +68,7 @@ fn is_refused(proxy: &Proxy, name: &str) {
 fn wait_for_all(proxy: &Proxy) {
     for (name, ..) in SOURCES {
         let mut waited = Duration::ZERO;
-        while get(proxy, &format!("/{name}")).status != 200 {
+        while proxy.get(&format!("/{name}")).status != 200 {
             assert!(waited < PATIENCE, "{name} does not recover");
             pause(Duration::from_millis(100));
             waited += Duration::from_millis(100);
@@ -89,7 +89,7 @@ fn a_service_that_gives_nothing_at_the_start_is_waited_for_without_a_restart() {
         for (source, service, _) in SOURCES {
             let set = format!("{start}{source}");
             let missing = format!("{} of credentials {set}", kind(service));
-            assert!(ready.text().contains(&missing), "{}", ready.text());
+            ready.assert_says(&missing);
             let lines = log::about(&set);
             let expected = complaint(service, mood, says);
             assert!(
@@ -130,7 +130,7 @@ fn a_service_that_fails_later_is_not_noticed_until_the_key_ends() {
         let started = Instant::now();
         while started.elapsed() < lifetime * 2 / 3 {
             for (source, ..) in SOURCES {
-                accepted(&get(&proxy, &format!("/{source}")));
+                accepted(&proxy.get(&format!("/{source}")));
             }
             pause(Duration::from_millis(200));
         }

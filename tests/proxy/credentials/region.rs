@@ -187,11 +187,6 @@ pub(crate) fn of_all_sources(region: &Region, start: &str) -> String {
     sets.chain(routes).collect()
 }
 
-/// A GET of a path over a connection of its own.
-pub(crate) fn get(proxy: &Proxy, path: &str) -> Answer {
-    proxy.exchange(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
-}
-
 /// What the emulated gateway says of a request that it has accepted.
 pub(crate) fn accepted(answer: &Answer) -> serde_json::Value {
     assert_eq!(answer.status, 200, "{}", answer.text());

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use apig_proxy::emulator::{Accounts, Service};
 
-use super::region::{accepted, get};
+use super::region::accepted;
 use super::{Region, log};
-use crate::support::{Answer, Proxy, wait_until};
+use crate::support::{Answer, Proxy, get, wait_until};
 
 const IAM: &str = "iam_user_file = \"iam_user\"\niam_password_file = \"iam_password\"\niam_domain_file = \"iam_domain\"\n";
 
@@ -35,7 +35,7 @@ fn with_token(set: &str, keys: &str) -> (Region, Proxy) {
 #[test]
 fn a_token_that_was_withdrawn_is_replaced_without_the_caller_noticing() {
     let (region, proxy) = with_token("withdrawn", IAM);
-    accepted(&get(&proxy, "/v1"));
+    accepted(&proxy.get("/v1"));
     for _ in 0..3 {
         region.cloud.expire_tokens();
         let said = accepted(&post(&proxy, "{\"a\":1}"));
@@ -52,9 +52,9 @@ fn a_token_that_was_withdrawn_is_replaced_without_the_caller_noticing() {
 #[test]
 fn how_long_secrets_are_good_and_how_they_were_had_is_told() {
     let (region, proxy) = with_token("told", IAM);
-    accepted(&get(&proxy, "/v1"));
+    accepted(&proxy.get("/v1"));
     region.cloud.expire_tokens();
-    accepted(&get(&proxy, "/v1"));
+    accepted(&proxy.get("/v1"));
     let metrics = proxy.metrics();
     let value = |name: &str, more: &str| {
         let name = format!("apig_proxy_credentials_{name}");
@@ -76,13 +76,12 @@ fn how_long_secrets_are_good_and_how_they_were_had_is_told() {
 fn many_requests_with_a_withdrawn_token_ask_for_one_new_token() {
     let (region, proxy) = with_token("withdrawn-often", IAM);
     let mut clients: Vec<_> = (0..20).map(|_| proxy.client()).collect();
-    let request = b"GET /v1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
     for client in &mut clients {
-        accepted(&client.send(request).answer());
+        accepted(&client.get("/v1"));
     }
     region.cloud.expire_tokens();
     for client in &mut clients {
-        client.send(request);
+        client.send(get("/v1"));
     }
     for client in &mut clients {
         accepted(&client.answer());
@@ -99,7 +98,7 @@ fn a_body_that_was_streamed_gets_the_refusal_with_a_hint_and_the_next_one_passes
     region.cloud.expire_tokens();
     let answer = post(&proxy, &long);
     assert_eq!(answer.status, 401);
-    assert!(answer.text().contains("APIG.0307"), "{}", answer.text());
+    answer.assert_says("APIG.0307");
     let hint = answer.header("x-apig-proxy-hint");
     assert!(
         hint.contains("the gateway does not take the token"),
@@ -114,20 +113,20 @@ fn a_body_that_was_streamed_gets_the_refusal_with_a_hint_and_the_next_one_passes
 #[test]
 fn a_token_in_a_file_is_read_again_at_once_when_it_is_refused() {
     let (region, proxy) = with_token("in-a-file", "token_file = \"token\"\n");
-    accepted(&get(&proxy, "/v1"));
+    accepted(&proxy.get("/v1"));
     region.file("token", "another one, by mistake");
     wait_until("it is told", || log::about("in-a-file").len() == 2);
     // It is no token, so the old one stays.
-    accepted(&get(&proxy, "/v1"));
+    accepted(&proxy.get("/v1"));
     region.file("token", "a-token-that-is-unknown");
-    wait_until("it is used", || get(&proxy, "/v1").status == 401);
+    wait_until("it is used", || proxy.get("/v1").status == 401);
     // Who writes the right one just in time is waited for.
     let path = region.path("token");
     let writing = std::thread::spawn(move || {
         crate::support::pause(Duration::from_millis(300));
         super::put(&path, "a-token-that-is-known");
     });
-    wait_until("it is used", || get(&proxy, "/v1").status == 200);
+    wait_until("it is used", || proxy.get("/v1").status == 200);
     writing.join().unwrap();
 }
 

@@ -13,7 +13,7 @@ const UNTIL_CLOSE: &str = "HTTP/1.1 200 OK\r\n\r\nabc";
 /// The caller sees the head and then an end that it cannot take for a complete answer.
 fn looks_aborted(scene: &Scene, request: &str) {
     let mut client = scene.client();
-    client.send(request.as_bytes());
+    client.send(request);
     let ended = client.try_answer(false);
     assert!(ended.is_err(), "it looks complete: {ended:?}");
     scene.serves();
@@ -96,7 +96,7 @@ fn fault_46_the_end_of_the_process_cuts_answers_off_that_only_end_with_the_conne
     config.timeouts.shutdown = Duration::from_millis(100);
     let proxy = Proxy::start(&config);
     let mut client = proxy.client();
-    client.send(old(FAULT).as_bytes());
+    client.send(old(FAULT));
     client.until("HTTP/1.0 200", "abc");
     assert_eq!(proxy.ended(), DrainOutcome::CutOff);
     let ended = client.exactly(1).unwrap_err();

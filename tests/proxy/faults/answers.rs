@@ -47,10 +47,7 @@ fn fault_47_what_is_not_an_answer_is_a_bad_response() {
     }
     // One that ends too early may well have been a good one.
     let (scene, answer) = answered("HTTP/1.1 200 OK\r\nContent-Le", FAULT);
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (502, "upstream_reset")
-    );
+    answer.assert_refused(502, "upstream_reset");
     assert_eq!(scene.upstream.requests().len(), 2, "it was sent twice");
 }
 
@@ -62,7 +59,7 @@ fn fault_47_a_bad_chunk_cuts_the_answer_off() {
     ] {
         let scene = Scene::before(faulty(move |link| link.send(bytes)));
         let mut client = scene.client();
-        assert!(client.send(FAULT.as_bytes()).try_answer(false).is_err());
+        assert!(client.send(FAULT).try_answer(false).is_err());
         scene.serves();
         assert_eq!(scene.upstream.connections(), 2);
     }
@@ -106,10 +103,8 @@ fn fault_48_bytes_after_an_answer_do_not_become_the_next_one() {
         Ok(())
     }));
     let mut client = scene.client();
-    assert_eq!(client.send(FAULT.as_bytes()).answer().text(), "ok");
-    let next = client
-        .send(b"GET /other HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        .answer();
+    assert_eq!(client.send(FAULT).answer().text(), "ok");
+    let next = client.get("/other");
     assert_eq!(next.text(), ANSWERED);
     assert_eq!(scene.upstream.connections(), 2);
     scene.serves();
@@ -125,11 +120,8 @@ fn fault_49_a_head_over_the_limits_is_a_bad_response() {
         let bytes = format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
         let scene = Scene::before(faulty(move |link| link.send(&bytes)));
         let answer = scene.proxy.exchange(FAULT);
-        assert_eq!(
-            (answer.status, answer.code().as_str()),
-            (502, "bad_response")
-        );
-        assert!(answer.text().contains("limits.answer_header"));
+        answer.assert_refused(502, "bad_response");
+        answer.assert_says("limits.answer_header");
         scene.serves();
     }
     let bytes = format!(
@@ -151,10 +143,7 @@ fn fault_50_interim_answers_are_dropped_up_to_a_bound_and_an_unasked_switch_is_r
         Ok(())
     }));
     let answer = scene.proxy.exchange(FAULT);
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (502, "bad_response")
-    );
+    answer.assert_refused(502, "bad_response");
     scene.serves();
     is_bad("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
 
@@ -162,7 +151,7 @@ fn fault_50_interim_answers_are_dropped_up_to_a_bound_and_an_unasked_switch_is_r
                  HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
     let scene = Scene::before(faulty(move |link| link.send(hints)));
     let answer = scene.proxy.exchange(FAULT);
-    assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+    answer.assert_text(200, "ok");
     assert!(answer.all("link").is_empty());
     scene.serves();
 }
@@ -189,13 +178,11 @@ fn fault_51_a_body_where_none_may_be_is_dropped_and_the_connection_not_used_agai
             Ok(())
         }));
         let mut client = scene.client();
-        let answer = client.send(FAULT.as_bytes()).answer();
+        let answer = client.send(FAULT).answer();
         assert_eq!((answer.status, answer.body.len()), (status, 0));
         assert!(answer.all("transfer-encoding").is_empty());
         assert!(answer.all("content-length").is_empty());
-        let next = client
-            .send(b"GET /other HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            .answer();
+        let next = client.get("/other");
         assert_eq!(next.text(), ANSWERED, "{bytes:?}");
         assert_eq!(scene.upstream.connections(), 2);
         scene.serves();
@@ -206,16 +193,12 @@ fn fault_51_a_body_where_none_may_be_is_dropped_and_the_connection_not_used_agai
         Ok(())
     }));
     let mut client = scene.client();
-    let head = client
-        .send(FAULT.replace("GET", "HEAD").as_bytes())
-        .head_answer();
+    let head = client.send(FAULT.replace("GET", "HEAD")).head_answer();
     assert_eq!(
         (head.status, head.header("content-length").as_str()),
         (200, "4")
     );
-    let next = client
-        .send(b"GET /other HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        .answer();
+    let next = client.get("/other");
     assert_eq!(next.text(), ANSWERED);
     assert_eq!(scene.upstream.connections(), 2);
     scene.serves();
@@ -231,7 +214,7 @@ fn fault_52_an_answer_until_the_close_is_relayed_in_chunks() {
         assert_eq!(answer.header("transfer-encoding"), "chunked");
         assert_eq!(answer.text(), "until the end");
         let mut client = scene.client();
-        client.send(FAULT.replace("HTTP/1.1", "HTTP/1.0").as_bytes());
+        client.send(FAULT.replace("HTTP/1.1", "HTTP/1.0"));
         let answer = client.answer();
         assert!(answer.all("transfer-encoding").is_empty());
         // Such a body ends with the connection.
@@ -250,16 +233,10 @@ fn fault_53_trailers_reach_the_caller_that_takes_them() {
     ] {
         let scene = Scene::before(faulty(move |link| link.send(bytes)));
         let mut client = scene.client();
-        client.send(
-            FAULT
-                .replace("\r\n\r\n", &format!("\r\n{te}\r\n"))
-                .as_bytes(),
-        );
+        client.send(FAULT.replace("\r\n\r\n", &format!("\r\n{te}\r\n")));
         client.until("HTTP/1.1 200", &format!("2\r\nok\r\n0\r\n{expected}"));
         // The connection goes on where the trailers end.
-        let next = client
-            .send(b"GET /other HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            .answer();
+        let next = client.get("/other");
         assert_eq!(next.text(), ANSWERED);
         scene.serves();
     }

@@ -7,13 +7,9 @@ use apig_proxy::clock;
 use apig_proxy::config::{Auth, AuthMode, CredentialsConfig};
 use apig_proxy::signature::SigningDate;
 
-use crate::support::{Proxy, Scene, Upstream, answer, config, key, pause, route};
+use crate::support::{Proxy, Scene, Upstream, answer, config, get, key, pause, route};
 
 const WRONG: &str = "{\"error_msg\":\"Incorrect IAM authentication information: verify aksk signature fail\",\"error_code\":\"APIG.0301\",\"request_id\":\"1\"}";
-
-fn get(path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
-}
 
 fn coded(status: &str, code: &str) -> String {
     let body = format!("{{\"error_code\":\"{code}\",\"error_msg\":\"x\",\"request_id\":\"1\"}}");
@@ -34,7 +30,7 @@ fn refusals(upstream: Upstream, method: &str) -> usize {
     let other = get("/other").replace("GET", method);
     let exchange = |request: &str| {
         let mut client = scene.client();
-        client.send(request.as_bytes());
+        client.send(request);
         if request.starts_with("HEAD") {
             client.head_answer()
         } else {
@@ -108,7 +104,7 @@ fn fault_95_refusals_of_head_requests_open_the_breaker() {
     }));
     let head = |path: &str| {
         let request = get(path).replace("GET", "HEAD");
-        scene.client().send(request.as_bytes()).head_answer()
+        scene.client().send(&request).head_answer()
     };
     // That of a backend, which asks for a password, is not the gateway's.
     for _ in 0..5 {
@@ -149,7 +145,7 @@ fn fault_99_one_access_key_under_two_names_and_at_two_gateways_has_one_breaker()
     let (one, two, proxy) = two_gateways();
     for _ in 0..10 {
         for path in ["/x", "/again/x", "/two/x"] {
-            let answer = proxy.exchange(get(path));
+            let answer = proxy.get(path);
             assert!([401, 503].contains(&answer.status), "{answer:?}");
         }
     }
@@ -168,7 +164,7 @@ fn fault_99_slow_refusals_of_one_access_key_are_five_at_most() {
     let scene = Scene::before(upstream);
     let mut clients: Vec<_> = (0..20).map(|_| scene.client()).collect();
     for client in &mut clients {
-        client.send(get("/x").as_bytes());
+        client.send(get("/x"));
     }
     for client in &mut clients {
         assert!([401, 503].contains(&client.answer().status));
@@ -192,7 +188,7 @@ fn fault_99_refused_dates_are_refusals_too() {
         out.write_all(answer("401 Unauthorized", "", &body).as_bytes())
     }));
     for _ in 0..20 {
-        let answer = scene.proxy.exchange(get("/x"));
+        let answer = scene.proxy.get("/x");
         assert!([401, 503].contains(&answer.status), "{answer:?}");
     }
     let reached = scene.upstream.requests().len();
@@ -200,5 +196,5 @@ fn fault_99_refused_dates_are_refusals_too() {
     let mut other = key();
     other.access_key = "AKOTHER0000000000000".to_owned();
     let proxy = Proxy::start_with(&config(&scene.upstream), &other);
-    assert_eq!(proxy.exchange(get("/x")).status, 401);
+    assert_eq!(proxy.get("/x").status, 401);
 }

@@ -25,9 +25,9 @@ fn fault_55_a_caller_that_breaks_its_upload_off_after_the_answer_began_ends_both
             Err(std::io::Error::other("cut off"))
         }));
         let mut client = scene.client();
-        client.send(request.as_bytes());
+        client.send(request);
         client.until("HTTP/1.1 200", "hi\r\n");
-        client.send(more.as_bytes());
+        client.send(more);
         if ends {
             client.finish_sending();
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::support::{
-    Addresses, Answer, BlackHole, NAME, Proxy, Upstream, config, network, pause, refusing,
+    Addresses, Answer, BlackHole, NAME, Proxy, Upstream, config, get, network, pause, refusing,
     route_by_name, wait_until,
 };
 
@@ -101,10 +101,10 @@ fn fault_36_a_lookup_that_hangs_ends_and_holds_up_nothing_else() {
         _ => Addresses::Are(vec![address]),
     });
     let proxy = Proxy::start_in(network, &config);
-    let hangs = "GET /hangs HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let hangs = get("/hangs");
     let mut waiting: Vec<_> = (0..20).map(|_| proxy.client()).collect();
     for client in &mut waiting {
-        client.send(hangs.as_bytes());
+        client.send(&hangs);
     }
     for _ in 0..20 {
         assert_eq!(proxy.exchange(GET).status, 200);
@@ -121,7 +121,7 @@ fn fault_37_new_connections_follow_a_changed_answer_and_old_ones_retire() {
     let addresses = Arc::new(Mutex::new(vec![old.address]));
     let proxy = proxy(&old, &addresses);
     let mut client = proxy.client();
-    let get = |client: &mut crate::support::Client| client.send(GET.as_bytes()).answer().status;
+    let get = |client: &mut crate::support::Client| client.send(GET).answer().status;
     assert_eq!(get(&mut client), 200);
     *addresses.lock().unwrap() = vec![new.address];
     // As long as the connection is not too old, there is no reason to look the name up.

@@ -5,7 +5,7 @@ use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use crate::bodies::post;
-use crate::support::{Link, PATIENCE, Scene, Seen, Upstream, answer, pause, wait_until};
+use crate::support::{Link, PATIENCE, Scene, Seen, Upstream, answer, get, pause, wait_until};
 
 /// More than the buffers of the system take, so that the proxy is still sending.
 const LONG: usize = 11 << 20;
@@ -43,9 +43,9 @@ fn fault_55_an_early_refusal_is_relayed_and_the_upload_stopped() {
             "POST /{status} HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/x\r\nContent-Length: 12000000\r\n\r\nabc"
         );
         let mut client = scene.client();
-        client.send(head.as_bytes());
+        client.send(&head);
         let answer = client.answer();
-        assert_eq!((answer.status, answer.text().as_str()), (status, "no more"));
+        answer.assert_text(status, "no more");
         assert_eq!(answer.header("connection"), "close");
         // The gateway's side is closed before the body is complete.
         let arrived = tell.recv_timeout(Duration::from_secs(10)).unwrap();
@@ -53,7 +53,7 @@ fn fault_55_an_early_refusal_is_relayed_and_the_upload_stopped() {
 
         // A caller that sends everything before it reads gets the answer, too.
         let mut client = scene.client();
-        client.send(head.as_bytes()).send(&vec![b'x'; 11_999_997]);
+        client.send(&head).send(vec![b'x'; 11_999_997]);
         assert_eq!(client.answer().text(), "no more");
         tell.recv_timeout(Duration::from_secs(10)).unwrap();
     }
@@ -83,7 +83,7 @@ fn fault_55_an_early_answer_that_is_no_refusal_leaves_the_upload_running() {
     client.send(b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/x\r\nContent-Length: 9\r\n\r\n");
     client.until("HTTP/1.1 200", "\r\n\r\n");
     for piece in ["abc", "def", "ghi"] {
-        client.send(piece.as_bytes());
+        client.send(piece);
         assert_eq!(
             client.until("3\r\n", &format!("{piece}\r\n")),
             format!("3\r\n{piece}\r\n")
@@ -142,13 +142,13 @@ fn fault_55_an_early_answer_that_is_complete_leaves_the_upload_running() {
             }));
             let request = post(content_type, &vec![b'a'; LONG]);
             let mut client = scene.client();
-            client.send(method.as_bytes()).send(&request[4..]);
+            client.send(method).send(&request[4..]);
             let answer = client.try_answer(method == "HEAD").unwrap();
             assert_eq!(answer.status.to_string(), bytes[9..12]);
             // Both connections go on where the request ends.
             arrived.recv_timeout(PATIENCE).unwrap();
-            let next = "GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n";
-            assert_eq!(client.send(next.as_bytes()).answer().text(), "ok");
+            let next = get("/next");
+            assert_eq!(client.send(&next).answer().text(), "ok");
             assert_eq!(scene.upstream.requests().len(), 2, "{method} {bytes}");
             assert_eq!(scene.upstream.connections(), 1);
             scene.serves();
@@ -164,7 +164,7 @@ fn fault_55_a_caller_that_leaves_with_an_early_answer_has_sent_its_request() {
         link.stream.read_exact(&mut vec![0; LONG])
     }));
     let mut client = scene.client();
-    client.send(&post("application/json", &vec![b'a'; LONG]));
+    client.send(post("application/json", &vec![b'a'; LONG]));
     assert_eq!(client.answer().status, 202);
     client.reset();
     drop(client);
@@ -226,7 +226,7 @@ fn fault_55_an_upload_goes_on_while_the_caller_does_not_read_its_answer() {
     });
     let scene = Scene::before(upstream);
     let mut client = scene.client();
-    client.send(&post("multipart/form-data", &vec![b'a'; LONG]));
+    client.send(post("multipart/form-data", &vec![b'a'; LONG]));
     assert_eq!(client.answer().body.len(), ANSWER);
     scene.serves();
 }

@@ -132,7 +132,7 @@ fn fault_94_what_is_echoed_in_any_coding_is_redacted_and_then_not_encoded() {
             });
             let proxy = with_token(&upstream);
             let mut client = proxy.client();
-            let answer = client.send(GET.as_bytes()).answer();
+            let answer = client.send(GET).answer();
             assert_eq!(answer.status, status, "{coding}");
             assert!(answer.all("content-encoding").is_empty(), "{coding}");
             let stars = "*".repeat(TOKEN.len());
@@ -140,7 +140,7 @@ fn fault_94_what_is_echoed_in_any_coding_is_redacted_and_then_not_encoded() {
             assert_eq!(answer.text(), expected, "{coding}");
             assert!(!answer.header("x-apig-proxy-hint").is_empty());
             // The connections serve the next request.
-            assert_eq!(client.send(GET.as_bytes()).answer().status, status);
+            assert_eq!(client.send(GET).answer().status, status);
             assert_eq!((upstream.requests().len(), upstream.connections()), (2, 1));
         }
     }
@@ -239,7 +239,7 @@ fn fault_94_an_error_of_a_backend_is_streamed_in_its_encoding() {
     let scene = Scene::before(upstream);
     let start = tokio::time::Instant::now();
     let mut client = scene.client();
-    client.send(GET.as_bytes()).wait_for_input();
+    client.send(GET).wait_for_input();
     assert!(
         start.elapsed() < Duration::from_millis(1200),
         "{:?}",

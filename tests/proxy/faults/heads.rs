@@ -1,7 +1,7 @@
 //! Whose headers arrive: numbers 12, 13, 29, 30, 31.
 
 use crate::bodies::{chunked, post};
-use crate::support::Scene;
+use crate::support::{Scene, get};
 
 #[test]
 fn fault_12_headers_of_the_proxy_s_own_arrive_once_and_are_ours() {
@@ -121,7 +121,7 @@ fn fault_29_methods_and_their_bodies_arrive_as_they_were_sent_and_signed() {
     assert_eq!((seen.method(), seen.body.len()), ("HEAD", 0));
     seen.verified();
     // What follows on the connection is the next answer, and not a body.
-    client.send(b"GET /after HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    client.send(get("/after"));
     assert_eq!(client.answer().text(), "{\"ok\":true}");
     scene.serves();
 }

@@ -10,7 +10,7 @@ use apig_proxy::config::EgressProxy;
 use http::HeaderValue;
 
 use crate::support::{
-    Addresses, Cable, Proxy, Scene, Upstream, answer, config, network, pause, route_by_name,
+    Addresses, Cable, Proxy, Scene, Upstream, answer, config, get, network, pause, route_by_name,
     wait_until,
 };
 
@@ -25,16 +25,16 @@ fn fault_78_the_first_request_after_an_interruption_is_served() {
     let proxy = Proxy::start(&config);
     let mut client = proxy.client();
     for _ in 0..3 {
-        assert_eq!(client.send(GET.as_bytes()).answer().status, 200);
+        assert_eq!(client.send(GET).answer().status, 200);
         cable.cut();
-        let answer = client.send(GET.as_bytes()).answer();
+        let answer = client.send(GET).answer();
         assert_eq!(answer.code(), "upstream_unreachable");
         cable.mend();
-        assert_eq!(client.send(GET.as_bytes()).answer().status, 200);
+        assert_eq!(client.send(GET).answer().status, 200);
         // Without a request in between, the connections are dead and nobody has noticed yet.
         cable.cut();
         cable.mend();
-        assert_eq!(client.send(GET.as_bytes()).answer().status, 200);
+        assert_eq!(client.send(GET).answer().status, 200);
     }
     assert_eq!(upstream.requests().len(), 9);
 }
@@ -75,7 +75,7 @@ fn there_are_never_more_connections_than_configured_and_requests_wait_for_one() 
     let scene = Scene::with(upstream, |config| config.pool.connections = workers);
     let mut clients: Vec<_> = (0..8 * workers).map(|_| scene.client()).collect();
     for client in &mut clients {
-        client.send(GET.as_bytes());
+        client.send(GET);
     }
     for client in &mut clients {
         assert_eq!(client.answer().status, 200);
@@ -97,10 +97,10 @@ fn a_request_that_waits_too_long_for_a_connection_is_refused() {
         config.pool.connections = workers;
         config.timeouts.connect = Duration::from_millis(300);
     });
-    let slow = "GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let slow = get("/slow");
     let mut clients: Vec<_> = (0..2 * workers).map(|_| scene.client()).collect();
     for client in &mut clients {
-        client.send(slow.as_bytes());
+        client.send(&slow);
     }
     let answers: Vec<_> = clients.iter_mut().map(|client| client.answer()).collect();
     let shed: Vec<_> = answers

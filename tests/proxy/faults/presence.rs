@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::support::{FAULT, PATIENCE, Scene, Upstream, answer, faulty, pause, wait_until};
+use crate::support::{FAULT, PATIENCE, Scene, Upstream, answer, faulty, get, pause, wait_until};
 
 #[test]
 fn fault_23_a_caller_that_leaves_while_the_gateway_works_cancels_its_request() {
@@ -25,7 +25,7 @@ fn fault_23_a_caller_that_leaves_while_the_gateway_works_cancels_its_request() {
     let body = "POST /fault HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}";
     for (request, resets) in [(FAULT, false), (FAULT, true), (body, false)] {
         let mut client = scene.client();
-        client.send(request.as_bytes());
+        client.send(request);
         assert_eq!(
             tell.recv_timeout(Duration::from_secs(10)).unwrap(),
             "working"
@@ -89,8 +89,8 @@ fn fault_23_a_caller_that_resets_is_noticed_behind_many_further_requests() {
         let (upstream, _keep) = not_reading(bytes);
         let scene = Scene::with(upstream, |config| config.limits.connections = 1);
         let mut client = scene.client();
-        client.send(FAULT.as_bytes());
-        client.send(&b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(10_000));
+        client.send(FAULT);
+        client.send(get("/").repeat(10_000));
         pause(Duration::from_millis(300));
         client.reset();
         drop(client);
@@ -137,7 +137,7 @@ fn fault_25_slow_heads_and_idle_connections_are_closed_each_at_its_limit() {
     let started = Instant::now();
     let mut sent = 0;
     for byte in b"GET / HTTP/1.1\r\nHost: localhost\r\n".iter().cycle() {
-        if slow.try_send(&[*byte]).is_err() {
+        if slow.try_send([*byte]).is_err() {
             break;
         }
         sent += 1;
@@ -147,12 +147,11 @@ fn fault_25_slow_heads_and_idle_connections_are_closed_each_at_its_limit() {
     assert!(slow.is_closed() && silent.is_closed());
     assert!(started.elapsed() >= Duration::from_millis(300));
 
-    let get = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let mut idle = scene.client();
-    assert_eq!(idle.send(get).answer().status, 200);
+    idle.get("/").assert_status(200);
     // Longer than a head may take: an idle connection has a limit of its own.
     pause(Duration::from_millis(600));
-    assert_eq!(idle.send(get).answer().status, 200);
+    idle.get("/").assert_status(200);
     let started = Instant::now();
     assert!(idle.is_closed());
     assert!(started.elapsed() >= Duration::from_millis(1400));
@@ -168,7 +167,7 @@ fn fault_25_a_later_head_has_the_same_limit_as_the_first() {
         config.timeouts.keep_alive = Duration::from_secs(3600);
     });
     let mut client = scene.client();
-    client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    client.send(get("/"));
     assert_eq!(client.answer().status, 200);
     assert!(client.send(b"GET / HT").is_closed());
     assert_eq!(scene.upstream.requests().len(), 1);
@@ -183,11 +182,11 @@ fn fault_25_a_stray_line_end_after_a_body_does_not_begin_the_next_head() {
     let post = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}";
     for (with, after) in [("\r\n", ""), ("", "\r\n"), ("\r", "\n")] {
         let mut client = scene.client();
-        client.send(format!("{post}{with}").as_bytes());
+        client.send(format!("{post}{with}"));
         assert_eq!(client.answer().status, 200);
-        client.send(after.as_bytes());
+        client.send(after);
         pause(Duration::from_millis(500));
-        assert_eq!(client.send(post.as_bytes()).answer().status, 200);
+        assert_eq!(client.send(post).answer().status, 200);
     }
     scene.serves();
 }
@@ -213,7 +212,7 @@ fn fault_27_a_slow_reader_slows_the_gateway_and_is_cut_off_when_it_stops() {
         config.timeouts.idle = Duration::from_millis(1500);
     });
     let mut client = scene.client();
-    client.send(FAULT.as_bytes());
+    client.send(FAULT);
     // It reads, but slowly: that is allowed for longer than the limit.
     for _ in 0..6 {
         client.exactly(100_000).unwrap();
@@ -247,7 +246,7 @@ fn fault_27_a_reader_that_is_slow_but_steady_is_not_cut_off() {
         |config| config.timeouts.idle = Duration::from_secs(1),
     );
     let mut client = scene.client();
-    client.take_little().send(FAULT.as_bytes());
+    client.take_little().send(FAULT);
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(5) {
         client.exactly(20_000).unwrap();

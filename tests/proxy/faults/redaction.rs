@@ -98,7 +98,7 @@ fn fault_100_secrets_of_every_mode_are_redacted_in_body_headers_reason_and_trail
             });
             let (proxy, _folder) = proxy(&upstream, mode);
             let mut client = proxy.client();
-            client.send(GET.as_bytes());
+            client.send(GET);
             let text = client.until(
                 "HTTP/1.1 ",
                 &format!("x-trailer: {}\r\n\r\n", "*".repeat(SECRET.len())),
@@ -157,12 +157,12 @@ fn fault_100_a_secret_that_comes_in_pieces_is_redacted_also_far_behind() {
     });
     let (proxy, _folder) = proxy(&upstream, None);
     let mut client = proxy.client();
-    let answer = client.send(GET.as_bytes()).answer();
+    let answer = client.send(GET).answer();
     let stars = "*".repeat(SECRET.len() + 5);
     let expected = format!("{stars}|{}{stars}|", "x".repeat(70_000));
     assert!(answer.text() == expected, "{:.100}", answer.text());
     // The length is what was said, so the connection serves the next request.
-    assert_eq!(client.send(GET.as_bytes()).answer().status, 500);
+    assert_eq!(client.send(GET).answer().status, 500);
     assert_eq!((upstream.requests().len(), upstream.connections()), (2, 1));
 }
 
@@ -179,7 +179,7 @@ fn fault_100_an_error_that_is_streamed_is_not_held_up() {
     let (proxy, _folder) = proxy(&upstream, None);
     let mut client = proxy.client();
     let start = Instant::now();
-    client.send(GET.as_bytes());
+    client.send(GET);
     client.until("HTTP/1.1 500", "first|");
     assert!(
         start.elapsed() < Duration::from_millis(1200),

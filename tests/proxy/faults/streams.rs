@@ -24,7 +24,7 @@ fn fault_54_events_pass_at_once_for_longer_than_any_limit_on_their_whole() {
         config.timeouts.response = Duration::from_millis(700);
     });
     let mut client = scene.client();
-    client.send(FAULT.as_bytes());
+    client.send(FAULT);
     assert!(
         client
             .until("HTTP/1.1 200", "\r\n\r\n")

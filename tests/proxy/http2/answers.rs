@@ -45,7 +45,7 @@ fn http2_brings_status_headers_and_a_long_body() {
         }
     }));
     for target in ["/declared", "/undeclared"] {
-        let answer = scene.proxy.exchange(get(target));
+        let answer = scene.proxy.get(target);
         assert_eq!(answer.status, 207);
         assert_eq!(answer.all("x-a"), ["1", "2"]);
         assert_eq!(answer.all("x-empty"), [""]);
@@ -80,7 +80,7 @@ fn http2_brings_answers_without_a_body() {
     for late in ["", "-late"] {
         let mut asked = |method: &str, target: &str| {
             let request = get(target).replace("GET", method);
-            client.send(request.as_bytes());
+            client.send(&request);
             client.try_answer(method == "HEAD").unwrap()
         };
         let answer = asked("GET", &format!("/204{late}"));
@@ -104,7 +104,7 @@ fn http2_brings_answers_without_a_body() {
             (200, "70")
         );
         let answer = asked("GET", "/undeclared");
-        assert_eq!((answer.status, answer.text().as_str()), (200, ""));
+        answer.assert_text(200, "");
     }
     assert!(
         scene
@@ -173,7 +173,7 @@ fn http2_answers_that_are_cut_off_cannot_be_taken_for_complete() {
         "/long",
     ] {
         let mut client = scene.proxy.client();
-        client.send(get(target).as_bytes());
+        client.send(get(target));
         // One that is found out before anything was passed on is an error of the gateway's.
         if let Ok(answer) = client.try_answer(false) {
             assert_eq!(
@@ -197,7 +197,7 @@ fn http2_refusals_of_the_gateway_are_read_and_passed_on() {
         let json = [("content-type", "application/json")];
         exchange.answer(401, &json, REFUSAL).await
     }));
-    let answer = scene.proxy.exchange(get("/refused"));
-    assert_eq!((answer.status, answer.text().as_str()), (401, REFUSAL));
+    let answer = scene.proxy.get("/refused");
+    answer.assert_text(401, REFUSAL);
     assert_eq!(scene.only("/refused").way, Way::Http2);
 }

@@ -116,7 +116,7 @@ fn http2_callers_that_go_away_while_a_connection_is_opened_leave_it_to_the_next(
     for _ in 0..10 {
         let mut callers = scene.callers(20 * workers());
         for caller in &mut callers {
-            caller.send(get("/left").as_bytes());
+            caller.send(get("/left"));
             caller.reset();
         }
     }
@@ -135,7 +135,7 @@ fn http2_answers_that_end_without_a_frame_are_cut_off_for_the_caller() {
     }));
     let mut callers = scene.callers(workers());
     for caller in &mut callers {
-        caller.send(get("/half").as_bytes());
+        caller.send(get("/half"));
     }
     for caller in &mut callers {
         assert!(Client::try_answer(caller, false).is_err());

@@ -15,7 +15,7 @@ fn http2_carries_the_small_requests_of_a_crowd_signed_and_complete() {
         })
         .collect();
     for answer in scene.all(&requests) {
-        assert_eq!((answer.status, answer.text().as_str()), (200, ANSWERED));
+        answer.assert_text(200, ANSWERED);
     }
     let arrived = scene.gateway.arrived();
     assert_eq!(arrived.len(), workers() + 40);
@@ -82,7 +82,7 @@ fn http2_carries_a_head_that_needs_several_frames() {
 /// How a request with this target is answered, and as what it arrived.
 fn outcome(scene: &Scene, target: &str) -> (u16, Option<String>) {
     let before = scene.gateway.arrived().len();
-    let answer = scene.proxy.exchange(get(target));
+    let answer = scene.proxy.get(target);
     let arrived = scene.gateway.arrived().split_off(before).pop();
     let arrived = arrived.map(|arrived| {
         arrived.seen.verified();
@@ -126,7 +126,7 @@ fn http2_is_not_spoken_for_a_caller_by_itself() {
     let scene = Scene::quiet(Gateway::plan(), |_| {});
     let mut client = scene.proxy.client();
     for _ in 0..20 {
-        assert_eq!(client.send(get("/").as_bytes()).answer().text(), ANSWERED);
+        assert_eq!(client.get("/").text(), ANSWERED);
     }
     assert_eq!(scene.gateway.arrived().len(), 20);
     assert_eq!(scene.gateway.connections(Way::Http2), 0);

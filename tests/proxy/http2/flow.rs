@@ -28,7 +28,7 @@ fn http2_callers_that_do_not_read_hold_up_nobody_else() {
     assert_eq!(scene.serves(), Way::Http2);
     let mut stalled = scene.callers(2 * workers());
     for caller in &mut stalled {
-        caller.take_little().send(get("/large").as_bytes());
+        caller.take_little().send(get("/large"));
         caller.wait_for_input();
     }
     for _ in 0..20 {
@@ -52,7 +52,7 @@ fn http2_callers_that_go_away_take_back_their_request_and_no_other() {
     assert_eq!(scene.serves(), Way::Http2);
     let mut callers = scene.callers(2 * workers());
     for caller in &mut callers {
-        caller.send(&post("/left", b"{}"));
+        caller.send(post("/left", b"{}"));
     }
     scene.gateway.wait_for(2 * workers(), "/left");
     callers.iter_mut().for_each(Client::reset);
@@ -79,7 +79,7 @@ fn http2_callers_that_go_away_again_and_again_cost_the_connection_nothing() {
     for _ in 0..6 {
         let mut callers = scene.callers(40 * workers());
         for caller in &mut callers {
-            caller.take_little().send(get("/large").as_bytes());
+            caller.take_little().send(get("/large"));
         }
         for caller in &mut callers {
             caller.wait_for_input();
@@ -90,7 +90,7 @@ fn http2_callers_that_go_away_again_and_again_cost_the_connection_nothing() {
     let before = scene.gateway.connections(Way::Http2);
     assert_eq!(scene.serves(), Way::Http2);
     let mut caller = scene.proxy.client();
-    let answer = caller.send(get("/large").as_bytes()).answer();
+    let answer = caller.get("/large");
     assert_eq!((answer.status, answer.body.len()), (200, 1 << 20));
     assert_eq!(scene.gateway.connections(Way::Http2), before);
     // Those that ran all the while are still answered.

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use apig_proxy::config::Config;
 
 use crate::support::{
-    ANSWERED, Answer, Arrived, Client, Gateway, Plan, Proxy, Way, config_to, wait_until,
+    ANSWERED, Answer, Arrived, Client, Gateway, Plan, Proxy, Way, config_to, get, wait_until,
 };
 
 /// As many requests at once as make a crowd of each worker's, and some more.
@@ -66,7 +66,7 @@ impl Scene {
         let crowd = callers.take(EACH * workers()).collect();
         let _before = std::mem::replace(&mut self.crowd, crowd);
         // A key that no answer has proved right is tried by few requests at once.
-        let proof = self.crowd[0].send(get("/proof").as_bytes()).answer();
+        let proof = self.crowd[0].get("/proof");
         assert_eq!(proof.text(), ANSWERED);
         for caller in &mut self.crowd {
             caller.send(&request);
@@ -111,7 +111,7 @@ impl Scene {
         // One after the other: under load, one that waits for another to connect goes on by itself.
         let mut callers = self.callers(workers());
         for caller in &mut callers {
-            let answer = caller.send(get("/next").as_bytes()).answer();
+            let answer = caller.get("/next");
             assert_eq!(answer.text(), ANSWERED);
         }
         let arrived = self.gateway.arrived_at("/next").split_off(count);
@@ -148,10 +148,6 @@ impl Marks {
             self.0.load(Ordering::SeqCst) >= workers()
         });
     }
-}
-
-fn get(target: &str) -> String {
-    format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n")
 }
 
 fn post(target: &str, body: &[u8]) -> Vec<u8> {

@@ -71,11 +71,11 @@ fn http2_requests_before_the_one_that_goaway_names_are_answered_and_later_ones_s
     let mut callers = scene.callers(2 * workers());
     let (first, second) = callers.split_at_mut(workers());
     for caller in first {
-        caller.send(&post("/once", b"{}"));
+        caller.send(post("/once", b"{}"));
     }
     marked.wait();
     for caller in second {
-        caller.send(&post("/once", b"{}"));
+        caller.send(post("/once", b"{}"));
     }
     let answers: Vec<Answer> = callers.iter_mut().map(Client::answer).collect();
     assert!(answers.iter().all(|answer| answer.status == 200));
@@ -190,12 +190,12 @@ fn http2_connections_that_a_gateway_ends_in_good_order_cost_no_request() {
     }));
     let mut callers = scene.callers(8 * workers());
     for caller in &mut callers {
-        caller.send(&post("/0", b"{}"));
+        caller.send(post("/0", b"{}"));
     }
     for round in 1..40 {
         for caller in &mut callers {
             assert_eq!(caller.answer().text(), ANSWERED, "round {round}");
-            caller.send(&post(&format!("/{round}"), b"{}"));
+            caller.send(post(&format!("/{round}"), b"{}"));
         }
     }
     assert!(

@@ -60,7 +60,7 @@ fn http2_gateways_that_take_fewer_requests_from_now_on_hold_up_none() {
     }));
     let mut first = scene.callers(workers());
     for caller in &mut first {
-        caller.send(get("/first").as_bytes());
+        caller.send(get("/first"));
     }
     marked.wait();
     for answer in scene.all(&vec![post("/later", b"{}"); 20 * workers()]) {
@@ -142,12 +142,12 @@ fn http2_frames_for_requests_that_were_taken_back_do_not_cost_those_that_go_on()
     }));
     let mut first = scene.callers(workers());
     for caller in &mut first {
-        caller.send(get("/first").as_bytes());
+        caller.send(get("/first"));
     }
     marked.wait();
     let mut callers = scene.callers(LEFT * workers());
     for caller in &mut callers {
-        caller.send(get("/left").as_bytes());
+        caller.send(get("/left"));
     }
     pause(Duration::from_millis(500));
     callers.iter_mut().for_each(Client::reset);

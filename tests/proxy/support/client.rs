@@ -5,6 +5,11 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use super::PATIENCE;
 
+/// A GET request of this path.
+pub(crate) fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
+}
+
 /// A connection to the proxy.
 pub(crate) struct Client(TcpStream);
 
@@ -39,6 +44,35 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// The names of all headers, in their order.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.headers.iter().map(|header| &*header.0).collect()
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_status(&self, status: u16) {
+        assert_eq!(self.status, status, "{}", self.text());
+    }
+
+    /// Checks the status and the whole body.
+    #[track_caller]
+    pub(crate) fn assert_text(&self, status: u16, text: &str) {
+        assert_eq!((self.status, &*self.text()), (status, text));
+    }
+
+    /// Checks the status and the code of an answer of the proxy's own.
+    #[track_caller]
+    pub(crate) fn assert_refused(&self, status: u16, code: &str) {
+        let got = (self.status, self.code());
+        assert_eq!(got, (status, code.to_owned()), "{}", self.text());
+    }
+
+    /// Checks that the body contains a text.
+    #[track_caller]
+    pub(crate) fn assert_says(&self, part: &str) {
+        assert!(self.text().contains(part), "{}", self.text());
+    }
+
     /// The code of an answer of the proxy's own, whose shape is checked.
     pub(crate) fn code(&self) -> String {
         let body: serde_json::Value =
@@ -69,14 +103,19 @@ impl Client {
         Self(stream)
     }
 
-    pub(crate) fn send(&mut self, bytes: &[u8]) -> &mut Self {
-        self.0.write_all(bytes).unwrap();
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
+        self.0.write_all(bytes.as_ref()).unwrap();
         self
     }
 
     /// Sends as far as the other side takes it.
-    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all(bytes)
+    pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.0.write_all(bytes.as_ref())
+    }
+
+    /// Sends a GET of this path and reads the answer.
+    pub(crate) fn get(&mut self, path: &str) -> Answer {
+        self.send(get(path)).answer()
     }
 
     /// Keeps the system from taking much more than is read.

@@ -12,7 +12,7 @@ mod seen;
 mod upstream;
 
 pub(crate) use authority::{Flaw, flawed, root_pem};
-pub(crate) use client::{Answer, Client};
+pub(crate) use client::{Answer, Client, get};
 pub(crate) use exposition::Exposition;
 pub(crate) use http2::{Arrived, Exchange, Gateway, Order, Plan, Way, frames, send_all};
 pub(crate) use network::{Addresses, BlackHole, Cable, NAME, network, refusing};

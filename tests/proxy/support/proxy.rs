@@ -239,7 +239,12 @@ impl Proxy {
 
     /// Sends one request over a connection of its own and reads the answer.
     pub(crate) fn exchange(&self, request: impl AsRef<[u8]>) -> Answer {
-        self.client().send(request.as_ref()).answer()
+        self.client().send(request).answer()
+    }
+
+    /// Sends a GET of this path over a connection of its own and reads the answer.
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.client().get(path)
     }
 
     /// A connection to the admin listener.
@@ -249,8 +254,7 @@ impl Proxy {
 
     /// What the admin listener answers to a GET of this path.
     pub(crate) fn asked(&self, path: &str) -> Answer {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        self.admin().send(request.as_bytes()).answer()
+        self.admin().get(path)
     }
 
     /// The metrics, which have to be well-formed.

@@ -82,9 +82,7 @@ impl Scene {
     /// The next request is served, and arrives as it was sent.
     pub(crate) fn serves(&self) {
         let before = self.upstream.requests().len();
-        let answer = self
-            .proxy
-            .exchange("GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let answer = self.proxy.get("/next");
         assert_eq!(answer.status, 200, "the next request: {}", answer.text());
         let requests = self.upstream.requests();
         assert_eq!(requests.len(), before + 1);

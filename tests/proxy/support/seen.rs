@@ -45,6 +45,11 @@ impl Seen {
         self.line.split(' ').nth(1).unwrap()
     }
 
+    /// The names of all headers, in their order.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.headers.iter().map(|header| &*header.0).collect()
+    }
+
     /// All values of a header.
     pub(crate) fn all(&self, name: &str) -> Vec<&[u8]> {
         let values = self

@@ -99,9 +99,7 @@ fn fault_85_a_stream_that_is_not_read_holds_up_no_other_and_takes_bounded_memory
         }
         assert_eq!(sent.load(Ordering::SeqCst), before);
     });
-    scene
-        .proxy
-        .exchange("GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    scene.proxy.get("/next");
 }
 
 #[test]
