@@ -87,6 +87,7 @@ fn an_upstream_with_an_ipv6_address_is_reached_verified_and_signed_for() {
     });
     let mut config = with_upstream(&format!("https://{address}")).unwrap();
     config.listen = listen(&["[::1]:0", "127.0.0.1:0"]);
+    config.admin = None;
     config.upstream_tls.extra_roots = vec![root];
     let proxy = Proxy::start(&config);
     assert!(proxy.address.is_ipv6());
