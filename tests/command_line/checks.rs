@@ -1,12 +1,7 @@
 //! `check upstream`: each step of the way, and what to do when one fails.
 
 use crate::gateway::gateway;
-use crate::program::Place;
-
-const KEY: [(&str, &str); 2] = [
-    ("HUAWEICLOUD_SDK_AK", "AKTEST0000000000TEST"),
-    ("HUAWEICLOUD_SDK_SK", "secret"),
-];
+use crate::program::{KEY, Place, SECRET};
 
 /// What the check says of this upstream, and whether it is content.
 fn checked(place: &Place, upstream: &str, arguments: &[&str]) -> (bool, String) {
@@ -34,7 +29,7 @@ fn results(said: &str) -> Vec<(&str, &str)> {
 #[test]
 fn a_gateway_that_is_in_order_passes_every_step() {
     let place = Place::new();
-    let address = gateway(&place, "secret", None);
+    let address = gateway(&place, SECRET, None);
     let (is_well, said) = checked(&place, &format!("https://{address}"), &[]);
     assert!(is_well, "{said}");
     let steps = ["dns", "connect", "tls", "clock", "request"];
@@ -63,7 +58,7 @@ fn a_wrong_secret_and_a_wrong_stage_are_named() {
 #[test]
 fn the_first_step_that_fails_is_the_last_one() {
     let place = Place::new();
-    let address = gateway(&place, "secret", None);
+    let address = gateway(&place, SECRET, None);
     for (upstream, step, fragment) in [
         (
             "https://gateway.invalid".to_owned(),
@@ -86,7 +81,7 @@ fn the_first_step_that_fails_is_the_last_one() {
         assert_eq!(results(&said).last(), Some(&(step, "FAILED")), "{said}");
     }
     let other = Place::new();
-    gateway(&other, "secret", None);
+    gateway(&other, SECRET, None);
     std::fs::copy(other.path().join("ca.pem"), place.path().join("ca.pem")).unwrap();
     let (is_well, said) = checked(&place, &format!("https://{address}"), &[]);
     assert!(!is_well && said.contains("upstream_tls.ca_file"), "{said}");
@@ -96,7 +91,7 @@ fn the_first_step_that_fails_is_the_last_one() {
 #[test]
 fn each_route_is_checked_or_the_one_that_takes_the_path() {
     let place = Place::new();
-    let address = gateway(&place, "secret", None);
+    let address = gateway(&place, SECRET, None);
     place.file(
         "apig-proxy.toml",
         &format!(
@@ -118,7 +113,7 @@ fn each_route_is_checked_or_the_one_that_takes_the_path() {
 #[test]
 fn what_limits_callers_and_a_proxy_that_runs_do_not_stand_in_the_way() {
     let place = Place::new();
-    let address = gateway(&place, "secret", None);
+    let address = gateway(&place, SECRET, None);
     place.file("token", "0123456789abcdef");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap();

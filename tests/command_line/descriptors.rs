@@ -2,12 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use crate::gateway::gateway;
-use crate::program::{BINARY, Place, Running, exchange, pause};
+use crate::gateway::before_gateway;
+use crate::program::{BINARY, GET, KEY, Place, Running, exchange, pause};
 
 /// The time of the processor that a process has taken, in hundredths of a second.
 fn processor_time(id: u32) -> u64 {
@@ -44,24 +43,11 @@ fn answer(stream: &mut TcpStream) -> String {
 
 /// The program before a gateway, with as many descriptors as it needs to start, and few more.
 fn started(place: &Place) -> Running {
-    let gateway = gateway(place, "secret", None);
-    place.file(
-        "apig-proxy.toml",
-        &format!(
-            "upstream = \"https://{gateway}\"\nlisten = \"127.0.0.1:0\"\nadmin = \"off\"\n\
-             [upstream_tls]\nca_file = \"ca.pem\"\n"
-        ),
-    );
+    before_gateway(place, "");
     // Each worker takes three: 32 with two cores.
     let cores = thread::available_parallelism().unwrap().get();
-    let mut command = Command::new("prlimit");
-    command.args([&format!("--nofile={}", 26 + 3 * cores), BINARY]);
-    command
-        .current_dir(place.path())
-        .env_clear()
-        .env("HUAWEICLOUD_SDK_AK", "AKTEST0000000000TEST")
-        .env("HUAWEICLOUD_SDK_SK", "secret");
-    Running::start(command)
+    let limit = format!("--nofile={}", 26 + 3 * cores);
+    Running::start(place.other_command(&["prlimit", &limit, BINARY], &KEY))
 }
 
 #[test]
@@ -70,7 +56,6 @@ fn fault_74_without_descriptors_the_proxy_waits_and_what_runs_goes_on() {
     let mut running = started(&place);
     let address = running.address();
     let connect = || connected(address);
-    let get = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let mut uploading = connect();
     let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 10\r\n\r\n";
     uploading
@@ -80,7 +65,7 @@ fn fault_74_without_descriptors_the_proxy_waits_and_what_runs_goes_on() {
     pause(Duration::from_secs(1));
     // Only now, so that it has a connection to the gateway of its own, which is kept.
     let mut kept = connect();
-    kept.write_all(get.as_bytes()).unwrap();
+    kept.write_all(GET.as_bytes()).unwrap();
     assert!(answer(&mut kept).starts_with("http/1.1 200 "));
 
     let crowd: Vec<TcpStream> = (0..60).map(|_| connect()).collect();
@@ -91,12 +76,12 @@ fn fault_74_without_descriptors_the_proxy_waits_and_what_runs_goes_on() {
     assert!(taken < 30, "{taken} hundredths of a second of waiting");
     uploading.write_all(b"67890").unwrap();
     assert!(answer(&mut uploading).starts_with("http/1.1 200 "));
-    kept.write_all(get.as_bytes()).unwrap();
+    kept.write_all(GET.as_bytes()).unwrap();
     assert!(answer(&mut kept).starts_with("http/1.1 200 "));
 
     drop(crowd);
     for _ in 0..10 {
-        assert!(exchange(address, get).starts_with("HTTP/1.1 200 "));
+        assert!(exchange(address, GET).starts_with("HTTP/1.1 200 "));
     }
     let (code, said) = running.stop();
     assert_eq!(code, 0, "{said}");

@@ -7,13 +7,13 @@ use std::thread;
 use apig_proxy::credentials::Credentials;
 use apig_proxy::emulator::{Accounts, Clock, Cloud, Emulator};
 
-use crate::program::Place;
+use crate::program::{AK, Place, SECRET};
 
-/// A gateway that takes the access key `AKTEST0000000000TEST` with this secret and this token. Its root is in
+/// A gateway that takes the access key `AK` with this secret and this token. Its root is in
 /// `ca.pem`.
 pub(crate) fn gateway(place: &Place, secret: &str, token: Option<&str>) -> SocketAddr {
     let key = Credentials {
-        access_key: "AKTEST0000000000TEST".to_owned(),
+        access_key: AK.to_owned(),
         secret_key: secret.into(),
         security_token: token.map(Into::into),
     };
@@ -25,6 +25,26 @@ pub(crate) fn gateway(place: &Place, secret: &str, token: Option<&str>) -> Socke
         },
     )
     .address
+}
+
+/// Writes `apig-proxy.toml` for a proxy before a new gateway, which takes the key of `KEY`.
+pub(crate) fn before_gateway(place: &Place, more: &str) -> SocketAddr {
+    let gateway = gateway(place, SECRET, None);
+    configure(place, gateway, more);
+    gateway
+}
+
+/// Writes `apig-proxy.toml` for a proxy on a free port before this gateway.
+pub(crate) fn configure(place: &Place, gateway: SocketAddr, more: &str) {
+    let text = config("listen = \"127.0.0.1:0\"", gateway, more);
+    place.file("apig-proxy.toml", &text);
+}
+
+/// The configuration of a proxy before this gateway.
+pub(crate) fn config(listen: &str, gateway: SocketAddr, more: &str) -> String {
+    format!(
+        "{listen}\nupstream = \"https://{gateway}\"\n{more}\n[upstream_tls]\nca_file = \"ca.pem\"\n"
+    )
 }
 
 /// A gateway with its cloud.

@@ -6,34 +6,16 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::gateway::gateway;
-use crate::program::{Place, Running, exchange, pause};
-
-const SECRET: &str = "SKTEST0123456789012345678901234567890123";
-const GET: &str = "GET /v1/x HTTP/1.1\r\nHost: localhost\r\n\r\n";
-
-fn credentials(place: &Place, name: &str) {
-    let csv =
-        format!("User Name,Access Key Id,Secret Access Key\nx,AKTEST0000000000TEST,{SECRET}\n");
-    place.file(name, &csv);
-}
-
-fn signal(program: &Running, name: &str) {
-    let id = program.id().to_string();
-    let sent = Command::new("kill").args([name, &id]).status().unwrap();
-    assert!(sent.success());
-}
+use crate::gateway::{configure, gateway};
+use crate::program::{GET, Place, Running, SECRET, exchange, key_file, pause, signal};
 
 #[test]
 fn a_pipe_in_the_place_of_a_key_leaves_the_old_key_in_use() {
     let place = Place::new();
     let gateway = gateway(&place, SECRET, None);
-    credentials(&place, "key.csv");
-    let config = format!(
-        "listen = \"127.0.0.1:0\"\nupstream = \"https://{gateway}\"\n[credentials]\nfile = \"key.csv\"\n[upstream_tls]\nca_file = \"ca.pem\"\n"
-    );
-    place.file("c.toml", &config);
-    let mut program = Running::start(place.command(&["--config", "c.toml"], &[]));
+    key_file(&place, "key.csv", SECRET);
+    configure(&place, gateway, "[credentials]\nfile = \"key.csv\"");
+    let mut program = Running::start(place.command(&[], &[]));
     let address = program.address();
     let pipe = place.path().join("pipe");
     let made = Command::new("mkfifo")
@@ -64,7 +46,7 @@ fn a_service_that_never_answers_does_not_keep_a_start_from_being_stopped() {
     let program = Running::start(place.command(&["--config", "c.toml"], &[]));
     // It has asked, and so it takes signals.
     let (_asked, _) = silent.accept().unwrap();
-    signal(&program, "-HUP");
+    signal(program.id(), "HUP");
     let (code, said) = program.stop();
     assert_eq!(code, 0, "{said}");
     assert!(
@@ -78,7 +60,7 @@ fn a_service_that_never_answers_does_not_keep_a_start_from_being_stopped() {
 fn a_proxy_that_does_not_go_on_is_not_taken_for_ended() {
     let place = Place::new();
     let gateway = gateway(&place, SECRET, None);
-    credentials(&place, "credentials.csv");
+    key_file(&place, "credentials.csv", SECRET);
     let upstream = format!("https://{gateway}");
     let listen = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
     let arguments = [&["--upstream", &upstream][..], &listen].concat();
@@ -98,8 +80,8 @@ fn a_proxy_that_does_not_go_on_is_not_taken_for_ended() {
     // It was asked, and agreed.
     program.line_with("stopping");
     pause(Duration::from_millis(300));
-    signal(&program, "-STOP");
+    signal(program.id(), "STOP");
     let code = quit.wait().unwrap().code();
-    signal(&program, "-CONT");
+    signal(program.id(), "CONT");
     assert_eq!(code, Some(1));
 }

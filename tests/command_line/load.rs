@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-pub(crate) const GET: &str = "GET /v1/x HTTP/1.1\r\nHost: localhost\r\n\r\n";
+use crate::program::GET;
 
 /// An answer that was read to its end.
 pub(crate) struct Answered {

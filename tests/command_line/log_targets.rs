@@ -4,18 +4,13 @@ use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use crate::gateway::gateway;
-use crate::program::{BINARY, Place, exchange, pause};
-
-const KEY: [(&str, &str); 2] = [
-    ("HUAWEICLOUD_SDK_AK", "AKTEST0000000000TEST"),
-    ("HUAWEICLOUD_SDK_SK", "secret"),
-];
-
-const GET: &str = "GET /v1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+use crate::gateway::{config, gateway};
+use crate::program::{
+    BINARY, GET, KEY, Place, SECRET, exchange, exit_code, free_address, kill_after, signal,
+    wait_until,
+};
 
 /// The program while it runs, with its log where the test has put it.
 struct Running {
@@ -25,26 +20,16 @@ struct Running {
 
 impl Running {
     /// Starts the program, which logs everything, before a gateway.
-    fn start(place: &Place, command: Command, log: impl Into<Stdio>) -> Self {
-        let gateway = gateway(place, "secret", None);
+    fn start(place: &Place, mut command: Command, log: impl Into<Stdio>) -> Self {
         let address = free_address();
-        place.file(
-            "apig-proxy.toml",
-            &format!(
-                "upstream = \"https://{gateway}\"\nlisten = \"{address}\"\nadmin = \"off\"\n\
-                 [upstream_tls]\nca_file = \"ca.pem\"\n[log]\nlevel = \"trace\"\n"
-            ),
-        );
-        let mut command = command;
+        let gateway = gateway(place, SECRET, None);
+        let listen = format!("listen = \"{address}\"");
+        let text = config(&listen, gateway, "[log]\nlevel = \"trace\"");
+        place.file("apig-proxy.toml", &text);
         let child = command.stderr(log).stdout(Stdio::null()).spawn().unwrap();
         let running = Self { child, address };
-        for _ in 0..1000 {
-            if TcpStream::connect(address).is_ok() {
-                return running;
-            }
-            pause(Duration::from_millis(10));
-        }
-        panic!("it does not listen");
+        wait_until("it listens", || TcpStream::connect(address).is_ok());
+        running
     }
 
     fn requests(&self, count: usize) {
@@ -56,8 +41,7 @@ impl Running {
 
     /// Ends the program with SIGTERM: its exit code.
     fn stop(mut self) -> i32 {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").arg(id).status().unwrap().success());
+        signal(self.child.id(), "TERM");
         ended(&mut self.child)
     }
 }
@@ -69,24 +53,10 @@ impl Drop for Running {
     }
 }
 
-/// An address that nobody else takes, for a program that cannot say which one it has got.
-fn free_address() -> SocketAddr {
-    static PORT: AtomicU16 = AtomicU16::new(20_000);
-    let [.., high, low] = std::process::id().to_be_bytes();
-    let port = PORT.fetch_add(1, Ordering::Relaxed);
-    SocketAddr::from(([127, 76, high, low], port))
-}
-
 /// The exit code of a program, which ends by itself.
 fn ended(child: &mut Child) -> i32 {
-    for _ in 0..1000 {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status.code().unwrap();
-        }
-        pause(Duration::from_millis(10));
-    }
-    child.kill().unwrap();
-    panic!("it does not end");
+    let _limit = kill_after(Duration::from_secs(20), child.id());
+    exit_code(child.wait().unwrap())
 }
 
 fn closed_pipe() -> PipeWriter {
@@ -114,9 +84,7 @@ fn fault_76_a_log_that_is_full_or_closed_costs_no_request() {
 #[test]
 fn fault_76_without_a_standard_error_requests_are_served() {
     let place = Place::new();
-    let mut command = Command::new("sh");
-    command.args(["-c", "exec \"$0\" 2>&-", BINARY]);
-    command.current_dir(place.path()).env_clear().envs(KEY);
+    let command = place.other_command(&["sh", "-c", "exec \"$0\" 2>&-", BINARY], &KEY);
     let running = Running::start(&place, command, Stdio::null());
     running.requests(50);
     assert_eq!(running.stop(), 0);

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::program::{BINARY, Place, Running};
+use crate::program::{BINARY, Place, Running, SERVE, wait_until};
 
 /// A user without rights.
 const NOBODY: &str = "65534";
@@ -63,16 +63,12 @@ fn other_processes_of_the_same_user_read_neither_environment_nor_memory() {
     let mut sleep = as_user(&place, Path::new("sleep"));
     let other = Killed(sleep.arg("60").spawn().unwrap());
     let has_secret = |seen: String| seen.contains("SK=MARKER");
-    let seen = (0..100).any(|_| read(&place, other.0.id(), "environ").is_ok_and(has_secret));
-    assert!(seen, "the way does not work");
+    wait_until("the secret of another program is read", || {
+        read(&place, other.0.id(), "environ").is_ok_and(has_secret)
+    });
 
     let mut command = as_user(&place, &program);
-    command.args([
-        "--upstream",
-        "https://127.0.0.1:1",
-        "--listen",
-        "127.0.0.1:0",
-    ]);
+    command.args(SERVE).args(["--admin", "off"]);
     let mut running = Running::start(command);
     running.address();
     for file in ["environ", "mem", "maps"] {

@@ -2,12 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use crate::gateway::gateway;
-use crate::program::{BINARY, Place, Running, exchange};
+use crate::gateway::before_gateway;
+use crate::program::{BINARY, GET, KEY, Place, Running, exchange};
 
 const MIB: usize = 1024 * 1024;
 
@@ -35,22 +34,11 @@ fn upload(address: SocketAddr, length: usize) -> String {
 #[test]
 fn fault_75_with_little_memory_load_is_shed_and_the_process_lives() {
     let place = Place::new();
-    let gateway = gateway(&place, "secret", None);
-    place.file(
-        "apig-proxy.toml",
-        &format!(
-            "upstream = \"https://{gateway}\"\nlisten = \"127.0.0.1:0\"\nadmin = \"off\"\n\
-             [upstream_tls]\nca_file = \"ca.pem\"\n"
-        ),
-    );
-    let mut command = Command::new("prlimit");
-    command.args([&format!("--data={}", 64 * MIB), BINARY]);
-    command.current_dir(place.path()).env_clear().envs([
-        // `prlimit` counts what is mapped. Without it, the allocator maps whole pages of its own, of up to 4 MiB.
-        ("MIMALLOC_PAGE_COMMIT_ON_DEMAND", "1"),
-        ("HUAWEICLOUD_SDK_AK", "AKTEST0000000000TEST"),
-        ("HUAWEICLOUD_SDK_SK", "secret"),
-    ]);
+    before_gateway(&place, "");
+    // `prlimit` counts what is mapped. Without it, the allocator maps whole pages of its own, of up to 4 MiB.
+    let variables = [("MIMALLOC_PAGE_COMMIT_ON_DEMAND", "1"), KEY[0], KEY[1]];
+    let limit = format!("--data={}", 64 * MIB);
+    let command = place.other_command(&["prlimit", &limit, BINARY], &variables);
     let mut running = Running::start(command);
     let address = running.address();
     let callers: Vec<_> = (0..24)
@@ -76,7 +64,7 @@ fn fault_75_with_little_memory_load_is_shed_and_the_process_lives() {
     assert_eq!(told.count(), shed);
     // It recovers.
     assert!(upload(address, 8 * MIB).starts_with("HTTP/1.1 200 "));
-    let answer = exchange(address, "GET /v1 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let answer = exchange(address, GET);
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     let (code, said) = running.stop();
     assert_eq!(code, 0, "{said}");

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use crate::gateway::gateway;
-use crate::load::{GET, call};
-use crate::program::{Place, Running, exchange};
+use crate::gateway::{config, configure, gateway};
+use crate::load::call;
+use crate::program::{
+    GET, Place, Running, SECRET, assert_has, exchange, exchange_unix, key_file, signal,
+};
 
-const SECRET: &str = "SKTEST0123456789012345678901234567890123";
+const WRONG: &str = "SKWRONG123456789012345678901234567890123";
 
 /// A proxy before a gateway, with a configuration file that can be changed.
 struct Scene {
@@ -25,9 +27,9 @@ impl Scene {
     fn start() -> Self {
         let place = Place::new();
         let gateway = gateway(&place, SECRET, None);
-        credentials(&place, SECRET);
+        key_file(&place, "credentials.csv", SECRET);
         configure(&place, gateway, "");
-        let mut program = Running::start(place.command(&["--config", "c.toml"], &[]));
+        let mut program = start(&place);
         let address = program.address();
         Self {
             place,
@@ -40,72 +42,54 @@ impl Scene {
     /// Changes the configuration file, and has it read.
     fn reload(&mut self, more: &str) -> String {
         configure(&self.place, self.gateway, more);
-        self.hang_up()
+        hang_up(&mut self.program)
     }
 
-    /// Sends SIGHUP, and reads the line that says what came of it.
-    fn hang_up(&mut self) -> String {
-        hang_up(&self.program);
-        self.program.line_with("reloaded")
+    /// Changes the addresses in the configuration file, and has it read.
+    fn listen(&mut self, addresses: &str) -> String {
+        let listen = format!("listen = [{addresses}]");
+        let text = config(&listen, self.gateway, "");
+        self.place.file("apig-proxy.toml", &text);
+        hang_up(&mut self.program)
     }
 
     fn status(&self) -> String {
-        exchange(self.address, GET)
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .to_owned()
+        status(self.address)
     }
 }
 
-fn hang_up(program: &Running) {
-    let id = program.id().to_string();
-    let sent = Command::new("kill").args(["-HUP", &id]).status().unwrap();
-    assert!(sent.success());
+/// Starts the program with `apig-proxy.toml`.
+fn start(place: &Place) -> Running {
+    Running::start(place.command(&[], &[]))
 }
 
-fn credentials(place: &Place, secret: &str) {
-    let csv =
-        format!("User Name,Access Key Id,Secret Access Key\nx,AKTEST0000000000TEST,{secret}\n");
-    place.file("credentials.csv", &csv);
+/// Sends SIGHUP, and reads the line that says what came of it.
+fn hang_up(program: &mut Running) -> String {
+    signal(program.id(), "HUP");
+    program.line_with("reloaded")
 }
 
-fn configure(place: &Place, gateway: SocketAddr, more: &str) {
-    let text = format!(
-        "listen = \"127.0.0.1:0\"\nupstream = \"https://{gateway}\"\n{more}\n[upstream_tls]\nca_file = \"ca.pem\"\n"
-    );
-    place.file("c.toml", &text);
+fn status(address: SocketAddr) -> String {
+    exchange(address, GET)[9..12].to_owned()
 }
 
 #[test]
 fn fault_68_what_has_changed_takes_effect_and_is_named() {
     let mut scene = Scene::start();
-    assert_eq!(scene.status(), "HTTP/1.1 200 OK");
-    assert!(scene.hang_up().contains("nothing has changed"));
+    assert_eq!(scene.status(), "200");
+    assert!(hang_up(&mut scene.program).contains("nothing has changed"));
     let line = scene.reload("methods = [\"POST\"]\n[limits]\nconnections = 77");
-    assert!(
-        line.contains("changed: limits.connections, methods"),
-        "{line}"
-    );
-    assert_eq!(scene.status(), "HTTP/1.1 405 Method Not Allowed");
+    assert_has(&line, &["changed: limits.connections, methods"]);
+    assert_eq!(scene.status(), "405");
     let line = scene.reload("stage = \"TEST\"");
-    assert!(
-        line.contains("limits.connections, methods, stage"),
-        "{line}"
-    );
-    assert_eq!(scene.status(), "HTTP/1.1 404 Not Found");
+    assert_has(&line, &["limits.connections, methods, stage"]);
+    assert_eq!(scene.status(), "404");
     // Back again; and a key that only a start can change.
     let line = scene.reload("[log]\nformat = \"json\"");
     assert!(line.contains("changed: stage"), "{line}");
-    assert!(
-        scene
-            .program
-            .logged
-            .contains("log.format take effect at the next start only"),
-        "{}",
-        scene.program.logged
-    );
-    assert_eq!(scene.status(), "HTTP/1.1 200 OK");
+    let ignored = "log.format take effect at the next start only";
+    assert_has(&scene.program.logged, &[ignored]);
+    assert_eq!(scene.status(), "200");
     assert_eq!(scene.program.stop().0, 0);
 }
 
@@ -126,26 +110,15 @@ fn fault_68_what_is_wrong_leaves_the_proxy_as_it_is() {
         ),
     ] {
         let line = scene.reload(&more);
-        assert!(
-            line.contains("not reloaded, the proxy goes on as it is"),
-            "{line}"
-        );
+        assert_has(&line, &["not reloaded, the proxy goes on as it is"]);
         if !line.contains(expected) {
             scene.program.line_with(expected);
         }
-        assert_eq!(scene.status(), "HTTP/1.1 200 OK");
+        assert_eq!(scene.status(), "200");
     }
-    let text = format!(
-        "listen = [\"127.0.0.1:0\", \"{other}\"]\nupstream = \"https://{}\"\n[upstream_tls]\nca_file = \"ca.pem\"\n",
-        scene.gateway
-    );
-    scene.place.file("c.toml", &text);
-    let line = scene.hang_up();
-    assert!(
-        line.contains(&format!("cannot listen on {other}")),
-        "{line}"
-    );
-    assert_eq!(scene.status(), "HTTP/1.1 200 OK");
+    let line = scene.listen(&format!("\"127.0.0.1:0\", \"{other}\""));
+    assert_has(&line, &[&format!("cannot listen on {other}")]);
+    assert_eq!(scene.status(), "200");
     let (code, said) = scene.program.stop();
     assert!(code == 0 && !said.contains(SECRET), "{said}");
 }
@@ -153,54 +126,49 @@ fn fault_68_what_is_wrong_leaves_the_proxy_as_it_is() {
 #[test]
 fn a_new_key_takes_effect_and_frees_from_the_lock_of_the_old_one() {
     let mut scene = Scene::start();
-    credentials(&scene.place, "SKWRONG123456789012345678901234567890123");
-    assert!(
-        scene
-            .hang_up()
-            .contains("changed: the key of credentials default")
-    );
+    key_file(&scene.place, "credentials.csv", WRONG);
+    let line = hang_up(&mut scene.program);
+    assert_has(&line, &["changed: the key of credentials default"]);
     let statuses: Vec<String> = (0..4).map(|_| scene.status()).collect();
-    assert_eq!(statuses[2], "HTTP/1.1 401 Unauthorized");
-    assert_eq!(statuses[3], "HTTP/1.1 503 Service Unavailable");
+    assert_eq!(statuses[2], "401");
+    assert_eq!(statuses[3], "503");
     // The same key again is still known to be wrong.
-    assert!(scene.hang_up().contains("nothing has changed"));
-    assert_eq!(scene.status(), "HTTP/1.1 503 Service Unavailable");
-    credentials(&scene.place, SECRET);
-    scene.hang_up();
-    assert_eq!(scene.status(), "HTTP/1.1 200 OK");
+    assert!(hang_up(&mut scene.program).contains("nothing has changed"));
+    assert_eq!(scene.status(), "503");
+    key_file(&scene.place, "credentials.csv", SECRET);
+    hang_up(&mut scene.program);
+    assert_eq!(scene.status(), "200");
 }
 
 #[test]
 fn fault_99_the_breaker_of_an_access_key_survives_a_reload_that_renames_its_credentials() {
     let place = Place::new();
     let gateway = gateway(&place, SECRET, None);
-    credentials(&place, "SKWRONG123456789012345678901234567890123");
+    key_file(&place, "credentials.csv", WRONG);
     let configure = |name: &str| {
         let text = format!(
             "listen = \"127.0.0.1:0\"\n[credentials.{name}]\nfile = \"credentials.csv\"\n[[route]]\npath = \"/\"\n\
              upstream = \"https://{gateway}\"\ncredentials = \"{name}\"\n[upstream_tls]\nca_file = \"ca.pem\"\n"
         );
-        place.file("c.toml", &text);
+        place.file("apig-proxy.toml", &text);
     };
     configure("first");
-    let mut program = Running::start(place.command(&["--config", "c.toml"], &[]));
+    let mut program = start(&place);
     let address = program.address();
-    let status = || exchange(address, GET)[9..12].to_owned();
+    let status = || status(address);
     assert_eq!(
         [status(), status(), status(), status()],
         ["401", "401", "401", "503"]
     );
     for name in ["second", "first", "third"] {
         configure(name);
-        hang_up(&program);
-        let line = program.line_with("reloaded");
+        let line = hang_up(&mut program);
         assert!(line.contains("changed: "), "{line}");
         assert_eq!([status(), status()], ["503", "503"], "{name}");
     }
     // The right secret is tried at once.
-    credentials(&place, SECRET);
-    hang_up(&program);
-    program.line_with("reloaded");
+    key_file(&place, "credentials.csv", SECRET);
+    hang_up(&mut program);
     assert_eq!(status(), "200");
 }
 
@@ -228,20 +196,18 @@ fn what_another_identity_was_given_is_not_used_when_its_own_service_fails() {
              iam_endpoint = \"http://{endpoint}\"\niam_user_file = \"{user}\"\niam_password_file = \"password\"\n\
              iam_domain_file = \"domain\"\n[upstream_tls]\nca_file = \"ca.pem\"\n"
         );
-        place.file("c.toml", &text);
+        place.file("apig-proxy.toml", &text);
     };
     configured("user");
-    let mut program = Running::start(place.command(&["--config", "c.toml"], &[]));
+    let mut program = start(&place);
     let address = program.address();
     // The gateway does not know the token, but it was sent.
     assert!(exchange(address, GET).starts_with("HTTP/1.1 401"));
     // The same identity keeps what it has.
-    hang_up(&program);
-    program.line_with("reloaded");
+    hang_up(&mut program);
     assert!(exchange(address, GET).starts_with("HTTP/1.1 401"));
     configured("other");
-    hang_up(&program);
-    let line = program.line_with("reloaded");
+    let line = hang_up(&mut program);
     assert!(line.contains("credentials.iam_user_file"), "{line}");
     assert!(exchange(address, GET).starts_with("HTTP/1.1 503"));
 }
@@ -261,27 +227,20 @@ fn let_open(program: &Running, more: usize) {
 #[test]
 fn without_descriptors_for_new_addresses_the_old_ones_are_still_served() {
     let mut scene = Scene::start();
-    let text = format!(
-        "listen = [\"127.0.0.1:0\", \"[::1]:0\", \"127.0.0.2:0\", \"127.0.0.3:0\"]\nupstream = \"https://{}\"\n\
-         [upstream_tls]\nca_file = \"ca.pem\"\n",
-        scene.gateway
-    );
-    assert_eq!(scene.status(), "HTTP/1.1 200 OK");
-    scene.place.file("c.toml", &text);
+    assert_eq!(scene.status(), "200");
+    let addresses = ["127.0.0.1", "[::1]", "127.0.0.2", "127.0.0.3"];
+    let addresses = addresses.map(|ip| format!("\"{ip}:0\"")).join(", ");
     // One more each time, so that it fails at every step that needs one.
     let mut failed = 0;
     for more in 0..40 {
         let_open(&scene.program, more);
-        let line = scene.hang_up();
+        let line = scene.listen(&addresses);
         let_open(&scene.program, 1000);
-        assert_eq!(scene.status(), "HTTP/1.1 200 OK", "{more}: {line}");
+        assert_eq!(scene.status(), "200", "{more}: {line}");
         if line.contains("changed: listen") {
             break;
         }
-        assert!(
-            line.contains("not reloaded, the proxy goes on as it is"),
-            "{line}"
-        );
+        assert_has(&line, &["not reloaded, the proxy goes on as it is"]);
         failed += 1;
     }
     assert!((3..40).contains(&failed), "{failed}");
@@ -291,19 +250,14 @@ fn without_descriptors_for_new_addresses_the_old_ones_are_still_served() {
 fn with_one_connection_every_address_is_served() {
     let place = Place::new();
     let gateway = gateway(&place, SECRET, None);
-    credentials(&place, SECRET);
-    let text = format!(
-        "listen = [\"127.0.0.1:0\", \"[::1]:0\"]\nupstream = \"https://{gateway}\"\n[limits]\nconnections = 1\n\
-         [upstream_tls]\nca_file = \"ca.pem\"\n"
-    );
-    place.file("c.toml", &text);
-    let mut program = Running::start(place.command(&["--config", "c.toml"], &[]));
+    key_file(&place, "credentials.csv", SECRET);
+    let listen = "listen = [\"127.0.0.1:0\", \"[::1]:0\"]";
+    let text = config(listen, gateway, "[limits]\nconnections = 1");
+    place.file("apig-proxy.toml", &text);
+    let mut program = start(&place);
     let addresses = [program.address(), program.address()];
     for address in [addresses, addresses].concat() {
-        assert!(
-            exchange(address, GET).starts_with("HTTP/1.1 200 OK"),
-            "{address}"
-        );
+        assert_eq!(status(address), "200", "{address}");
     }
 }
 
@@ -311,29 +265,12 @@ fn with_one_connection_every_address_is_served() {
 fn addresses_come_and_go_while_others_stay() {
     let mut scene = Scene::start();
     let socket = scene.place.path().join("proxy.sock");
-    let listen = |entries: &str| {
-        format!(
-            "listen = [{entries}]\nupstream = \"https://{}\"\n[upstream_tls]\nca_file = \"ca.pem\"\n",
-            scene.gateway
-        )
-    };
-    let with = listen(&format!("\"127.0.0.1:0\", \"unix:{}\"", socket.display()));
-    let without = listen("\"127.0.0.1:0\"");
+    let with = format!("\"127.0.0.1:0\", \"unix:{}\"", socket.display());
     let mut open = TcpStream::connect(scene.address).unwrap();
-    scene.place.file("c.toml", &with);
-    assert!(scene.hang_up().contains("changed: listen"));
-    let mut stream = std::os::unix::net::UnixStream::connect(&socket).unwrap();
-    stream
-        .write_all(
-            GET.replacen("\r\n", "\r\nConnection: close\r\n", 1)
-                .as_bytes(),
-        )
-        .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
+    assert_has(&scene.listen(&with), &["changed: listen"]);
+    let answer = exchange_unix(&socket, GET).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
-    scene.place.file("c.toml", &without);
-    assert!(scene.hang_up().contains("changed: listen"));
+    assert_has(&scene.listen("\"127.0.0.1:0\""), &["changed: listen"]);
     assert!(!socket.exists());
     // The connection of before is served by the address that has stayed.
     open.write_all(GET.as_bytes()).unwrap();

@@ -1,23 +1,20 @@
 //! What is told to the supervisor that starts the program, and the sockets that it passes.
 
-use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::program::{BINARY, Place, Running, exchange, signal};
-
-const KEY: [(&str, &str); 2] = [("HUAWEICLOUD_SDK_AK", "AK"), ("HUAWEICLOUD_SDK_SK", "SK")];
+use crate::program::{
+    BINARY, KEY, PATCH, Place, Running, SERVE, assert_has, exchange, exchange_unix, finish, signal,
+    try_exchange, wait_until,
+};
 
 const UPSTREAM: [&str; 2] = ["--upstream", "https://127.0.0.1:1"];
-
-/// What the proxy answers without asking anybody.
-const PATCH: &str = "PATCH / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// The next message of a supervised program.
 fn heard(socket: &UnixDatagram) -> String {
@@ -26,33 +23,26 @@ fn heard(socket: &UnixDatagram) -> String {
     String::from_utf8(buffer[..length].to_vec()).unwrap()
 }
 
+/// Starts the program with a supervisor, which is told what happens to it.
+fn supervised(place: &Place, more: &[(&str, &str)]) -> (Running, UnixDatagram) {
+    let path = place.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    let limit = Some(Duration::from_secs(20));
+    socket.set_read_timeout(limit).unwrap();
+    let notify = [("NOTIFY_SOCKET", path.to_str().unwrap())];
+    let variables = [&notify, &KEY[..], more].concat();
+    let running = Running::start(place.command(&SERVE, &variables));
+    (running, socket)
+}
+
 #[test]
 fn a_supervisor_is_told_of_the_start_of_life_and_of_the_end() {
     let place = Place::new();
-    let path = place.path().join("notify");
-    let socket = UnixDatagram::bind(&path).unwrap();
-    socket
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
-    let arguments = [&UPSTREAM[..], &["--listen", "127.0.0.1:0"]].concat();
-    let variables = [
-        ("NOTIFY_SOCKET", path.to_str().unwrap()),
-        ("WATCHDOG_USEC", "200000"),
-        KEY[0],
-        KEY[1],
-    ];
-    let mut running = Running::start(place.command(&arguments, &variables));
-    let mut before = Vec::new();
-    let ready = loop {
-        let message = heard(&socket);
-        if message.starts_with("READY=1\n") {
-            break message;
-        }
-        before.push(message);
-    };
+    let (mut running, socket) = supervised(&place, &[("WATCHDOG_USEC", "200000")]);
+    let ready = heard(&socket);
     assert!(
-        ready.contains("\nSTATUS=") && before.is_empty(),
-        "{before:?}"
+        ready.starts_with("READY=1\n") && ready.contains("\nSTATUS="),
+        "{ready}"
     );
     // It is true: nobody has to wait any more.
     let address = running.address();
@@ -61,34 +51,18 @@ fn a_supervisor_is_told_of_the_start_of_life_and_of_the_end() {
         assert_eq!(heard(&socket), "WATCHDOG=1\n");
     }
     signal(running.id(), "TERM");
-    while heard(&socket) == "WATCHDOG=1\n" {}
+    let mut messages = std::iter::repeat_with(|| heard(&socket));
+    let end = messages.find(|message| message != "WATCHDOG=1\n").unwrap();
+    assert!(end.starts_with("STOPPING=1\nSTATUS=stopping"), "{end}");
     let (code, said) = running.ended();
     assert_eq!(code, 0, "{said}");
-}
-
-#[test]
-fn the_end_is_told_before_it_comes() {
-    let place = Place::new();
-    let path = place.path().join("notify");
-    let socket = UnixDatagram::bind(&path).unwrap();
-    socket
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
-    let arguments = [&UPSTREAM[..], &["--listen", "127.0.0.1:0"]].concat();
-    let variables = [("NOTIFY_SOCKET", path.to_str().unwrap()), KEY[0], KEY[1]];
-    let running = Running::start(place.command(&arguments, &variables));
-    assert!(heard(&socket).starts_with("READY=1\n"));
-    signal(running.id(), "TERM");
-    assert!(heard(&socket).starts_with("STOPPING=1\nSTATUS=stopping"));
-    assert_eq!(running.ended().0, 0);
 }
 
 #[test]
 fn a_supervisor_that_cannot_be_told_is_named() {
     let place = Place::new();
     let variables = [("NOTIFY_SOCKET", "/nowhere/notify"), KEY[0], KEY[1]];
-    let (code, _, said) = place.run(&UPSTREAM, &variables);
-    assert_eq!((code, said.contains("NOTIFY_SOCKET")), (78, true), "{said}");
+    place.fails(&SERVE, &variables, 78, &["NOTIFY_SOCKET"]);
 }
 
 /// The program with sockets as systemd passes them: from descriptor 3 on, and for its own process.
@@ -105,14 +79,9 @@ fn with_sockets(
     let script = format!(
         "exec 3<&0; {second}; exec </dev/null >/dev/null; export LISTEN_PID=$$ LISTEN_FDS={count}; exec \"$@\""
     );
-    let mut command = Command::new("sh");
+    let mut command = place.other_command(&["sh", "-c", &script, "sh", BINARY], &KEY);
     command
-        .args(["-c", &script, "sh", BINARY])
         .args(arguments)
-        .current_dir(place.path())
-        .env_clear()
-        .env("APIG_PROXY_ADMIN", "off")
-        .envs(KEY)
         .stdin(sockets.next().map_or_else(Stdio::null, Stdio::from))
         .stdout(sockets.next().map_or_else(Stdio::null, Stdio::from))
         .stderr(Stdio::piped());
@@ -155,12 +124,8 @@ fn a_unix_socket_that_is_passed_stays_where_it_is() {
         let command = with_sockets(&place, sockets, None, &UPSTREAM);
         let mut running = Running::started(command);
         running.line_with("listening on unix:");
-        let mut stream = UnixStream::connect(&path).unwrap();
-        let request = PATCH.replacen("\r\n", "\r\nConnection: close\r\n", 1);
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.contains("PROXY.method_not_allowed"), "{answer}");
+        let answer = exchange_unix(&path, PATCH).unwrap();
+        assert_has(&answer, &["PROXY.method_not_allowed"]);
         let (code, said) = running.stop();
         assert_eq!(code, 0, "{said}");
         assert!(path.exists());
@@ -188,63 +153,39 @@ fn a_unix_socket_that_is_passed_may_be_that_of_the_admin_listener() {
 #[test]
 fn what_is_passed_has_to_be_what_could_be_configured() {
     let place = Place::new();
-    let run = |socket: OwnedFd, names: Option<&str>, arguments: &[&str]| {
-        let mut command = with_sockets(&place, vec![socket], names, arguments);
-        let output = command.output().unwrap();
-        (
-            output.status.code().unwrap(),
-            String::from_utf8(output.stderr).unwrap(),
-        )
+    let refused = |sockets: Vec<OwnedFd>, names, arguments: &[&str], expected: &str| {
+        let command = with_sockets(&place, sockets, names, arguments);
+        let (code, _, said) = finish(command);
+        assert_eq!((code, said.contains(expected)), (78, true), "{said}");
     };
+    let remote = || TcpListener::bind("0.0.0.0:0").unwrap().into();
     // Others reach it, and nobody has said that they may, nor who they are.
-    let remote = || OwnedFd::from(TcpListener::bind("0.0.0.0:0").unwrap());
-    let (code, said) = run(remote(), None, &UPSTREAM);
-    assert_eq!(
-        (code, said.contains("access.allow_remote")),
-        (78, true),
-        "{said}"
-    );
+    refused(vec![remote()], None, &UPSTREAM, "access.allow_remote");
     place.file("c.toml", "[access]\nallow_remote = true\n");
     let allowed = [&UPSTREAM[..], &["--config", "c.toml"]].concat();
-    let (code, said) = run(remote(), None, &allowed);
-    assert_eq!(
-        (code, said.contains("access.token_file")),
-        (78, true),
-        "{said}"
-    );
-    let (code, said) = run(remote(), Some("admin"), &UPSTREAM);
-    assert_eq!((code, said.contains("admin: ")), (78, true), "{said}");
+    refused(vec![remote()], None, &allowed, "access.token_file");
+    refused(vec![remote()], Some("admin"), &UPSTREAM, "admin: ");
     // A connection is no listener, and neither is a file.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let connection = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let file = std::fs::File::open("/dev/null").unwrap();
-    for other in [
-        connection.into(),
-        file.into(),
-        UnixDatagram::unbound().unwrap().into(),
-    ] {
-        let (code, said) = run(other, None, &UPSTREAM);
-        assert_eq!(
-            (code, said.contains("socket 0 of LISTEN_FDS")),
-            (78, true),
-            "{said}"
-        );
+    let datagrams = UnixDatagram::unbound().unwrap();
+    for other in [connection.into(), file.into(), datagrams.into()] {
+        refused(vec![other], None, &UPSTREAM, "socket 0 of LISTEN_FDS");
     }
-    let (code, said) = run(listener.into(), Some("a:b"), &UPSTREAM);
-    assert_eq!(
-        (code, said.contains("LISTEN_FDNAMES")),
-        (78, true),
-        "{said}"
+    refused(
+        vec![listener.into()],
+        Some("a:b"),
+        &UPSTREAM,
+        "LISTEN_FDNAMES",
     );
     let unix = |name: &str| UnixListener::bind(place.path().join(name)).unwrap().into();
     let sockets = vec![unix("admin.sock"), unix("other.sock")];
-    let mut command = with_sockets(&place, sockets, Some("admin:admin"), &UPSTREAM);
-    let output = command.output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(
-        (output.status.code(), said.contains("FileDescriptorName=")),
-        (Some(78), true),
-        "{said}"
+    refused(
+        sockets,
+        Some("admin:admin"),
+        &UPSTREAM,
+        "FileDescriptorName=",
     );
 }
 
@@ -252,16 +193,7 @@ fn what_is_passed_has_to_be_what_could_be_configured() {
 fn load(address: SocketAddr, stop: &AtomicBool, answered: &AtomicUsize) -> Vec<String> {
     let mut wrong = Vec::new();
     while !stop.load(Ordering::Relaxed) {
-        let request = PATCH.replacen("\r\n", "\r\nConnection: close\r\n", 1);
-        let call = || -> std::io::Result<String> {
-            let mut stream = TcpStream::connect(address)?;
-            stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-            stream.write_all(request.as_bytes())?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            Ok(answer)
-        };
-        match call() {
+        match try_exchange(address, PATCH) {
             Ok(answer) if answer.starts_with("HTTP/1.1 405 ") => {
                 answered.fetch_add(1, Ordering::Relaxed);
             }
@@ -295,9 +227,9 @@ fn a_restart_with_a_socket_that_the_launcher_holds_refuses_nobody_under_load() {
         .collect();
     for _ in 0..5 {
         let before = answered.load(Ordering::Relaxed);
-        while answered.load(Ordering::Relaxed) < before + 100 {
-            thread::yield_now();
-        }
+        wait_until("a hundred answers", || {
+            answered.load(Ordering::Relaxed) >= before + 100
+        });
         let (code, said) = running.stop();
         assert_eq!(code, 0, "{said}");
         running = start();

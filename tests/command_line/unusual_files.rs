@@ -4,17 +4,16 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
-use std::sync::mpsc;
-use std::thread;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rcgen::CertifiedKey;
 
 use crate::gateway::gateway;
-use crate::program::{Place, Running, exchange, pause, signal};
-
-const SECRET: &str = "SKTEST0123456789012345678901234567890123";
+use crate::program::{
+    BINARY, KEY, Place, Running, SECRET, SERVE, assert_has, exchange, finish, key_file, kill_after,
+    signal,
+};
 
 const CALLER_TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -63,21 +62,6 @@ fn remove(path: &Path) {
         Ok(_) => fs::remove_file(path).unwrap(),
         Err(_) => {}
     }
-}
-
-/// Runs the program, which must end by itself.
-fn run(place: &Place, arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String) {
-    let mut command = place.command(arguments, environment);
-    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-    for _ in 0..1000 {
-        if child.try_wait().unwrap().is_some() {
-            let Output { status, stderr, .. } = child.wait_with_output().unwrap();
-            return (status.code().unwrap(), String::from_utf8(stderr).unwrap());
-        }
-        pause(Duration::from_millis(10));
-    }
-    child.kill().unwrap();
-    panic!("it hangs: {arguments:?} {environment:?}");
 }
 
 /// Each file that the program may read at `x`: the configuration and the variables that name it.
@@ -144,8 +128,6 @@ const FILES: &[(&str, &[(&str, &str)])] = &[
     ("", &[KEY[0], KEY[1], ("SSL_CERT_FILE", "x")]),
 ];
 
-const KEY: [(&str, &str); 2] = [("HUAWEICLOUD_SDK_AK", "AK"), ("HUAWEICLOUD_SDK_SK", "SK")];
-
 fn certificate(place: &Place) {
     let CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -162,31 +144,22 @@ fn fault_101_a_start_with_something_else_than_a_file_ends_with_a_message() {
     for (kind, expected) in KINDS {
         put(&path, kind);
         for (text, environment) in FILES {
-            let text =
-                format!("listen = \"127.0.0.1:0\"\nupstream = \"https://127.0.0.1:1\"\n{text}\n");
-            place.file("c.toml", &text);
-            let (code, said) = run(&place, &["--config", "c.toml"], environment);
-            assert_eq!(code, 78, "{kind:?}, {text}, {environment:?}: {said}");
-            assert!(said.contains(expected), "{kind:?}, {text}: {said}");
+            let serve = "listen = \"127.0.0.1:0\"\nupstream = \"https://127.0.0.1:1\"";
+            place.file("c.toml", &format!("{serve}\n{text}\n"));
+            place.fails(&["--config", "c.toml"], environment, 78, &[expected]);
         }
-        let arguments = ["--config", "x", "--upstream", "https://127.0.0.1:1"];
-        for command in [
-            &arguments[..],
-            &[&["check", "config"], &arguments[..]].concat(),
-        ] {
-            let (code, said) = run(&place, command, &KEY);
-            assert!(code == 78 && said.contains(expected), "{kind:?}: {said}");
-        }
+        let arguments = [&["--config", "x"], &SERVE[..]].concat();
+        let check = [&["check", "config"], &arguments[..]].concat();
+        place.fails(&arguments, &KEY, 78, &[expected]);
+        place.fails(&check, &KEY, 78, &[expected]);
         let sign = ["sign", "--credentials", "x", "https://gw.example/"];
-        let (code, said) = run(&place, &sign, &[]);
-        assert!(code == 78 && said.contains(expected), "{kind:?}: {said}");
+        place.fails(&sign, &[], 78, &[expected]);
         for part in ["credentials.csv", "access_key"] {
             let folder = place.path().join("systemd");
             fs::create_dir(&folder).unwrap();
             put(&folder.join(part), kind);
             let variables = [("CREDENTIALS_DIRECTORY", "systemd")];
-            let (code, said) = run(&place, &arguments[2..], &variables);
-            assert!(code == 78 && said.contains(expected), "{kind:?}: {said}");
+            place.fails(&SERVE, &variables, 78, &[expected]);
             remove(&folder.join(part));
             fs::remove_dir(&folder).unwrap();
         }
@@ -195,48 +168,27 @@ fn fault_101_a_start_with_something_else_than_a_file_ends_with_a_message() {
 
 #[test]
 fn fault_101_process_substitution_is_refused_with_what_to_do_instead() {
-    let place = Place::new();
-    let script = format!(
-        "exec {} --upstream https://127.0.0.1:1 --credentials <(sleep 10 2>&-)",
-        crate::program::BINARY
-    );
-    let mut command = Command::new("bash");
-    let command = command.args(["-c", &script]).current_dir(place.path());
-    let output = command.env("APIG_PROXY_ADMIN", "off").output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(78), "{said}");
-    assert!(
-        said.contains("write the content to a regular file"),
-        "{said}"
-    );
+    let arguments = [&SERVE[..], &["--credentials", "<(sleep 10 2>&-)"]].concat();
+    let (code, _, said) = bash(&format!("exec {BINARY} {}", arguments.join(" ")));
+    assert_eq!(code, 78, "{said}");
+    assert_has(&said, &["write the content to a regular file"]);
 }
 
 #[test]
 fn what_sign_and_verify_are_piped_is_read() {
-    let place = Place::new();
-    let script = format!(
-        "{} sign --data-file <(echo body) https://gw.example/ && echo body | {0} sign --data-file /dev/stdin https://gw.example/",
-        crate::program::BINARY
-    );
-    let mut command = Command::new("bash");
-    let command = command.args(["-c", &script]).current_dir(place.path());
-    let output = command.envs(KEY).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    let printed = String::from_utf8(output.stdout).unwrap();
+    let sign = format!("{BINARY} sign https://gw.example/ --data-file");
+    let (code, printed, said) = bash(&format!(
+        "{sign} <(echo body) && echo body | {sign} /dev/stdin"
+    ));
+    assert_eq!(code, 0, "{said}");
     assert_eq!(printed.matches("SDK-HMAC-SHA256").count(), 2, "{printed}");
 }
 
-/// Kills a program that is still running after a while, so that a reload that hangs fails the test. Dropping
-/// what is returned calls it off.
-fn kill_after(limit: Duration, process: u32) -> mpsc::Sender<()> {
-    let (ended, told) = mpsc::channel::<()>();
-    thread::spawn(move || {
-        if told.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {
-            signal(process, "KILL");
-        }
-    });
-    ended
+fn bash(script: &str) -> (i32, String, String) {
+    let place = Place::new();
+    let mut command = place.other_command(&["bash", "-c", script], &KEY);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    finish(command)
 }
 
 /// The files that the reload test replaces, which are all that a configuration can name.
@@ -257,9 +209,7 @@ fn fault_101_a_reload_with_something_else_than_a_file_leaves_the_old_one() {
     let place = Place::new();
     let gateway = gateway(&place, SECRET, None);
     certificate(&place);
-    let csv =
-        format!("User Name,Access Key Id,Secret Access Key\nx,AKTEST0000000000TEST,{SECRET}\n");
-    place.file("credentials.csv", &csv);
+    key_file(&place, "credentials.csv", SECRET);
     for name in ["token", "app_code", "api_key"] {
         place.file(name, "WORD");
     }

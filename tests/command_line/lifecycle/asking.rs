@@ -2,39 +2,27 @@
 
 use std::time::Duration;
 
-use super::{KEY, free_address, in_flight, rest, slow, start};
-use crate::program::{Place, Running, pause, signal};
+use super::{in_flight, rest, slow, start};
+use crate::program::{KEY, Place, Running, SERVE, assert_has, free_address, pause, signal};
 
 #[test]
 fn wait_ends_when_a_proxy_is_ready_and_fails_when_none_is_in_time() {
     let place = Place::new();
     let admin = free_address().to_string();
-    let (code, out, said) = place.run(&["wait", "--admin", &admin, "--timeout", "300ms"], &[]);
-    assert_eq!(
-        (code, out.as_str(), said.lines().count()),
-        (1, "", 1),
-        "{said}"
-    );
-    assert!(said.contains("not ready in time: nobody answers"), "{said}");
+    let wait = ["wait", "--admin", &admin, "--timeout", "300ms"];
+    let said = place.fails(&wait, &[], 1, &["not ready in time: nobody answers"]);
+    assert_eq!(said.lines().count(), 1, "{said}");
     let waiting = place
         .command(&["wait", "--admin", &admin], &[])
         .spawn()
         .unwrap();
     pause(Duration::from_millis(300));
-    let arguments = [
-        "--upstream",
-        "https://127.0.0.1:1",
-        "--listen",
-        "127.0.0.1:0",
-        "--admin",
-        &admin,
-    ];
+    let arguments = [&SERVE[..], &["--admin", &admin]].concat();
     let running = Running::start(place.command(&arguments, &KEY));
     assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(0));
     drop(running);
     for timeout in ["soon", "-1s", ""] {
-        let (code, _, _) = place.run(&["wait", "--timeout", timeout], &[]);
-        assert_eq!(code, 64, "{timeout}");
+        place.fails(&["wait", "--timeout", timeout], &[], 64, &[]);
     }
 }
 
@@ -53,21 +41,16 @@ fn quit_stops_a_proxy_and_waits_for_its_end_if_it_is_told_to() {
     let (code, said) = running.ended();
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("/quitquitquit"), "{said}");
-    let (code, _, said) = place.run(&["quit", "--admin", &admin], &[]);
-    assert_eq!(code, 1, "{said}");
-    assert!(
-        said.contains("it was not stopped: nobody answers"),
-        "{said}"
-    );
+    let quit = ["quit", "--admin", &admin];
+    place.fails(&quit, &[], 1, &["it was not stopped: nobody answers"]);
 
     let (upstream, count) = slow(Duration::from_secs(20));
     let (running, address, admin) = start(&place, &upstream, &[]);
     let _stream = in_flight(address, &count);
     let admin = admin.to_string();
     assert_eq!(place.run(&["quit", "--admin", &admin], &[]).0, 0);
-    let (code, _, said) = place.run(&["quit", "--admin", &admin, "--timeout", "200ms"], &[]);
-    assert_eq!(code, 1);
-    assert!(said.contains("timeouts.shutdown"), "{said}");
+    let quit = ["quit", "--admin", &admin, "--timeout", "200ms"];
+    place.fails(&quit, &[], 1, &["timeouts.shutdown"]);
     // It goes on to finish: a signal after that is the first one.
     signal(running.id(), "TERM");
     pause(Duration::from_millis(100));
@@ -81,23 +64,11 @@ fn a_proxy_whose_admin_listener_others_reach_is_asked_from_its_own_machine() {
         "c.toml",
         "admin_quit = true\n[access]\nallow_remote = true\n",
     );
-    let arguments = [
-        "--config",
-        "c.toml",
-        "--upstream",
-        "https://127.0.0.1:1",
-        "--listen",
-        "127.0.0.1:0",
-        "--admin",
-        "0.0.0.0:0",
-    ];
+    let more = ["--config", "c.toml", "--admin", "0.0.0.0:0"];
+    let arguments = [&SERVE[..], &more].concat();
     let mut running = Running::start(place.command(&arguments, &KEY));
     let address = running.admin_address();
-    assert!(
-        running.logged.contains("whoever reaches it on the network"),
-        "{}",
-        running.logged
-    );
+    assert_has(&running.logged, &["whoever reaches it on the network"]);
     let port = format!(
         "admin = \"0.0.0.0:{}\"\n[access]\nallow_remote = true\n",
         address.port()

@@ -1,17 +1,19 @@
 //! Signals, the time that is given, and the start after a kill: numbers 71 to 73.
 
-use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::{KEY, free_address, in_flight, rest, slow, start, wait_until};
+use super::{in_flight, rest, slow, start};
+use crate::gateway::before_gateway;
 use crate::load::call_until_told;
-use crate::program::{BINARY, Place, Running, exchange, signal};
+use crate::program::{
+    BINARY, KEY, PATCH, Place, Running, SERVE, assert_has, exchange, exchange_unix, free_address,
+    signal, wait_until,
+};
 
 #[test]
 fn fault_71_a_signal_lets_running_requests_finish_and_takes_no_new_ones() {
@@ -46,17 +48,9 @@ fn fault_71_a_signal_lets_running_requests_finish_and_takes_no_new_ones() {
 #[test]
 fn fault_71_a_signal_under_load_from_64_connections_cuts_no_request() {
     let place = Place::new();
-    let secret = "SKTEST0123456789012345678901234567890123";
-    let gateway = crate::gateway::gateway(&place, secret, None);
-    let csv =
-        format!("User Name,Access Key Id,Secret Access Key\nx,AKTEST0000000000TEST,{secret}\n");
-    place.file("credentials.csv", &csv);
-    let text = format!(
-        "listen = \"127.0.0.1:0\"\nupstream = \"https://{gateway}\"\n[timeouts]\ndrain_delay = \"500ms\"\n\
-         [upstream_tls]\nca_file = \"ca.pem\"\n[log]\naccess = false\n"
-    );
-    place.file("c.toml", &text);
-    let mut running = Running::start(place.command(&["--config", "c.toml"], &[]));
+    let more = "[timeouts]\ndrain_delay = \"500ms\"\n[log]\naccess = false";
+    before_gateway(&place, more);
+    let mut running = Running::start(place.command(&[], &KEY));
     let address = running.address();
     let made = Arc::new(AtomicUsize::new(0));
     let callers: Vec<_> = (0..64)
@@ -111,21 +105,9 @@ fn fault_71_the_first_process_of_a_container_ends_in_the_same_way() {
     let (upstream, count) = slow(Duration::from_millis(500));
     for name in ["TERM", "INT"] {
         let place = Place::new();
-        let mut command = Command::new("unshare");
-        command
-            .args([
-                "--pid",
-                "--fork",
-                "--kill-child",
-                BINARY,
-                "--upstream",
-                &upstream,
-            ])
-            .args(["--listen", "127.0.0.1:0"])
-            .current_dir(place.path())
-            .env_clear()
-            .env("APIG_PROXY_ADMIN", "off")
-            .envs(KEY);
+        let unshare = ["unshare", "--pid", "--fork", "--kill-child", BINARY];
+        let arguments = ["--upstream", &upstream, SERVE[2], SERVE[3]];
+        let command = place.other_command(&[&unshare[..], &arguments].concat(), &KEY);
         let mut running = Running::start(command);
         let address = running.address();
         let child = child_of(running.id());
@@ -192,13 +174,8 @@ fn fault_73_after_a_kill_the_same_addresses_are_had_at_once() {
         assert!(path.exists());
     }
     let running = begin();
-    let mut stream = UnixStream::connect(&path).unwrap();
-    stream
-        .write_all(b"PATCH / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.contains("PROXY.method_not_allowed"), "{answer}");
+    let answer = exchange_unix(&path, PATCH).unwrap();
+    assert_has(&answer, &["PROXY.method_not_allowed"]);
     let (code, said) = running.stop();
     assert_eq!(code, 0, "{said}");
     assert!(!path.exists());

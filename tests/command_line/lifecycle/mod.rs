@@ -10,11 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::program::{Place, Running, pause};
-
-const KEY: [(&str, &str); 2] = [("HUAWEICLOUD_SDK_AK", "AK"), ("HUAWEICLOUD_SDK_SK", "SK")];
-
-const GET: &str = "GET /v1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+use crate::program::{GET, KEY, Place, Running, SERVE, pause, wait_until};
 
 /// An upstream that answers after a while, and counts what came.
 fn slow(after: Duration) -> (String, Arc<AtomicUsize>) {
@@ -41,14 +37,8 @@ fn slow(after: Duration) -> (String, Arc<AtomicUsize>) {
 /// Starts the program before an upstream.
 fn start(place: &Place, upstream: &str, more: &[&str]) -> (Running, SocketAddr, SocketAddr) {
     let arguments = [
-        &[
-            "--upstream",
-            upstream,
-            "--listen",
-            "127.0.0.1:0",
-            "--admin",
-            "127.0.0.1:0",
-        ],
+        &["--upstream", upstream, "--admin", "127.0.0.1:0"][..],
+        &SERVE[2..],
         more,
     ];
     let mut command = place.command(&arguments.concat(), &KEY);
@@ -73,26 +63,9 @@ fn in_flight(address: SocketAddr, count: &AtomicUsize) -> TcpStream {
     stream
 }
 
-fn wait_until(what: &str, holds: impl Fn() -> bool) {
-    for _ in 0..1000 {
-        if holds() {
-            return;
-        }
-        pause(Duration::from_millis(10));
-    }
-    panic!("it did not come about: {what}");
-}
-
 fn rest(mut stream: TcpStream) -> String {
     let mut answer = Vec::new();
     // A reset is no answer.
     let _ = stream.read_to_end(&mut answer);
     String::from_utf8(answer).unwrap()
-}
-
-/// An address that nobody has at the moment.
-fn free_address() -> SocketAddr {
-    let [.., high, low] = std::process::id().to_be_bytes();
-    let socket = TcpListener::bind((std::net::Ipv4Addr::new(127, 77, high, low), 0)).unwrap();
-    socket.local_addr().unwrap()
 }
