@@ -114,7 +114,7 @@ impl<W: Write> Write for EscapeWriter<W> {
     }
 }
 
-/// Tells whether a character acts on the text around it instead of being visible.
+/// True for control and formatting characters, which change how the text around them is displayed.
 fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(

@@ -5,7 +5,7 @@
 //!
 //! # What can go wrong
 //!
-//! A descriptor that is no listening socket ends the start, since a port without a server would look like a proxy that hangs.
+//! A descriptor that is not a listening socket is an error at startup; a port that is never served would look like a hung proxy.
 //! `LISTEN_PID` of another process means that the variables were inherited, and no socket was passed.
 
 use std::io;
@@ -50,7 +50,7 @@ pub struct ActivatedAddresses {
 pub struct ActivationError(String);
 
 impl ActivatedSockets {
-    /// Takes the sockets. To be called once, before there are threads: the variables are removed from the environment, for
+    /// Takes the passed sockets. Call it once, before other threads start: the variables are removed from the environment, for
     /// the programs that this one might start.
     ///
     /// # Errors
@@ -59,7 +59,7 @@ impl ActivatedSockets {
     pub fn from_env(environment: &Environment) -> Result<Self, ActivationError> {
         let error = |message: &str| Err(ActivationError(message.to_owned()));
         let mut sockets = Self::default();
-        // Without it nobody knows whose they are.
+        // Without `LISTEN_PID` the descriptors may be meant for another process.
         if environment.text("LISTEN_PID").is_none() {
             return Ok(sockets);
         }

@@ -73,12 +73,12 @@ impl Reader {
         self.warnings.push(warning);
     }
 
-    /// Whether a problem with this key was reported.
+    /// True if a problem with this key was reported.
     pub(super) fn is_wrong(&self, key: &str) -> bool {
         self.problems.iter().any(|problem| problem.key == key)
     }
 
-    /// Whether a key is set, and not only by default.
+    /// True if a source sets the key; false if it has its default.
     pub(super) fn is_set(&self, key: &str) -> bool {
         self.settings
             .get(key)

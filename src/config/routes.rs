@@ -171,7 +171,7 @@ fn stage(setting: &Setting) -> Parsed<HeaderValue> {
 
 /// The URL of an upstream that is not the proxy itself.
 fn elsewhere(text: &str, listen: &[Listen]) -> Result<UpstreamUrl, &'static str> {
-    const LOOP: &str = "this is the proxy's own address, so requests would come back for ever; give the address of the gateway, \
+    const LOOP: &str = "this is the proxy's own address, so requests would loop; give the address of the gateway, \
                         or listen on another port";
     let url = address::upstream(text)?;
     let ip = url.host.parse::<IpAddr>().ok();

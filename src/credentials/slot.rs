@@ -32,7 +32,7 @@ pub struct SlotStatus {
     pub is_good: bool,
     /// Time until the secret expires; `None` without one, or if it never expires.
     pub left: Option<Duration>,
-    /// Time since it was given.
+    /// Time since the lease was issued or read.
     pub age: Option<Duration>,
     /// Number of leases, the first included.
     pub renewed: u64,

@@ -116,8 +116,8 @@ impl Source {
         &self.slot
     }
 
-    /// Continues the slot of another source of the same secret, after a reload: who has the old
-    /// slot gets the new lease, and the old lease stays if there is no new one.
+    /// Takes over the slot of the previous source of the same secret, after a reload: holders of
+    /// the old slot get the new lease, and the old lease stays if there is no new one.
     pub fn continue_from(&mut self, before: &Self) {
         let new = self.slot.current();
         self.slot = Arc::clone(&before.slot);
@@ -144,8 +144,7 @@ impl Source {
         }
     }
 
-    /// The set that it belongs to, for messages; empty for `[credentials]` itself, which most have
-    /// alone.
+    /// The credential set, for messages; empty for `[credentials]` itself, usually the only set.
     pub(super) fn of_set(&self) -> String {
         match self.slot.label() {
             "default" => String::new(),

@@ -134,9 +134,9 @@ pub struct Lease {
     pub project_id: Option<HeaderValue>,
     /// The source.
     pub origin: Origin,
-    /// The moment at which it was given.
+    /// When the secret was issued or read.
     pub at: Moment,
-    /// How long it is valid from then on; `None` if it never expires.
+    /// Time until expiry, counted from `at`; `None` if it never expires.
     pub lifetime: Option<Duration>,
 }
 

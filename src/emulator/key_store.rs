@@ -103,7 +103,7 @@ impl KeyStore {
         self.tokens.insert(token, expires_at);
     }
 
-    /// Lets every token expire now.
+    /// Revokes every token.
     pub(super) fn expire_tokens(&mut self, now: Timestamp) {
         for expires_at in self.tokens.values_mut() {
             *expires_at = Some(expires_at.map_or(now, |earlier| earlier.min(now)));

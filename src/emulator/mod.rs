@@ -55,7 +55,7 @@ pub struct Emulator {
 /// Numbers of requests to an emulated gateway.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// All requests whose head was read.
+    /// Requests whose head was read.
     pub requests: AtomicU64,
     /// Accepted requests.
     pub verified: AtomicU64,

@@ -23,7 +23,7 @@ pub(super) fn temporary_key() -> Credentials {
     }
 }
 
-/// This many letters and digits.
+/// Returns `length` random letters and digits.
 pub(super) fn text(length: usize) -> SecretString {
     characters(length, fastrand::alphanumeric).into()
 }

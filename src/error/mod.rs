@@ -73,7 +73,7 @@ pub enum Error {
         "the request head is too large; send fewer or shorter headers (limits.header, 100 headers)"
     )]
     HeaderTooLarge,
-    #[error("of Expect only 100-continue can be met; send the request without another one")]
+    #[error("only Expect: 100-continue is supported; send the request without another expectation")]
     ExpectationFailed,
     #[error(
         "the proxy switches to websocket only; send the request without another Upgrade header"
@@ -138,7 +138,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What it means that no more can be read of a request's body.
+    /// Classifies the failure to read a request body.
     pub(crate) fn from_body(error: hyper::Error) -> Self {
         use io::ErrorKind::{InvalidData, InvalidInput};
         let cause = error
@@ -186,7 +186,7 @@ pub enum Retry {
     Always,
 }
 
-/// How an error is answered, and what may be done about it.
+/// The response to an error, and the retries that it permits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// Whose fault it is.
@@ -215,7 +215,7 @@ impl Answer {
         }
     }
 
-    /// The answer to overload: the caller tries again after this time.
+    /// The response to overload: the caller may try again after this time.
     fn busy(code: &'static str, proxy_status: &'static str, retry_after: Duration) -> Self {
         Self {
             retry_after: Some(retry_after),

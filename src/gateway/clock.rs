@@ -9,7 +9,7 @@
 //!
 //! A `Date` may be another machine's, or nonsense. One that contradicts what the gateway has just
 //! accepted is ignored, and so is an offset of more than a month. When this machine's clock is set, or
-//! the machine was asleep, the offset is learned anew.
+//! the machine was asleep, the offset is reset and learned again.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,7 +19,7 @@ use crate::clock::Moment;
 /// How far the date of a signature may be off (API Request Signing Guide: 15 minutes), in milliseconds.
 const WINDOW: i64 = 15 * 60 * 1000;
 
-/// The maximum offset that is believed, in milliseconds: a month.
+/// The maximum plausible offset, in milliseconds: a month. A larger one is ignored.
 const MAX_OFFSET: i64 = 31 * 24 * 3600 * 1000;
 
 /// The maximum offset that is not corrected, in milliseconds.
@@ -40,7 +40,7 @@ pub struct GatewayClock {
     learned: Mutex<Learned>,
 }
 
-/// The kind of response that told the gateway's time.
+/// The kind of response that the gateway's time was read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {
     /// The signature had this date, in seconds since 1970, and was not refused for it.
@@ -77,7 +77,7 @@ impl GatewayClock {
         self.ahead.load(Ordering::Relaxed)
     }
 
-    /// Whether requests are signed with the gateway's time.
+    /// True if requests are signed with the gateway's time.
     #[must_use]
     pub fn corrects(&self) -> bool {
         self.corrects
@@ -92,7 +92,9 @@ impl GatewayClock {
         let now = Moment::now();
         let mut learned = self.learned();
         if learned.at.is_some_and(|at| has_jumped(at, now)) {
-            tracing::info!("this machine's clock was set; the gateway's time is learned anew");
+            tracing::info!(
+                "this machine's clock was set; the offset of the gateway's clock is reset"
+            );
             *learned = Learned::default();
             self.ahead.store(0, Ordering::Relaxed);
         }
@@ -177,7 +179,7 @@ fn interval(told: i64, sent: Moment, received: Moment) -> (i64, i64) {
     )
 }
 
-/// Tells whether an interval overlaps the window around an offset.
+/// True if an interval overlaps the window around an offset.
 fn is_near((from, to): (i64, i64), anchor: i64) -> bool {
     from <= anchor + WINDOW && to >= anchor - WINDOW
 }
@@ -190,7 +192,7 @@ fn beyond_doubt((from, to): (i64, i64)) -> i64 {
     (from + to).div_euclid(2).div_euclid(1000)
 }
 
-/// Tells whether the wall clock was set between two moments, or the machine slept.
+/// True if the wall clock was set between two moments, or the machine slept.
 fn has_jumped(from: Moment, to: Moment) -> bool {
     let steady = to.steady.saturating_duration_since(from.steady);
     let steady = i64::try_from(steady.as_millis()).unwrap_or(i64::MAX);
@@ -260,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn responses_that_agree_make_it_more_exact_and_one_that_contradicts_starts_anew() {
+    fn responses_that_agree_make_it_more_exact_and_one_that_contradicts_resets_it() {
         let clock = GatewayClock::new(true);
         for took in [1, 100, 2000, 40_000] {
             told(&clock, 0, took, accepted());

@@ -176,7 +176,7 @@ fn is_plain(name: &str) -> bool {
     (1..=40).contains(&name.len()) && name.bytes().all(is_unreserved)
 }
 
-/// The echo is the end of the message today; should a sentence go on after it, the hash is still ours.
+/// The echo ends the message today. If text follows it one day, the hash is still recognised.
 fn is_followed_by_prose(ours: &str, theirs: &str) -> bool {
     let rest = theirs.strip_prefix(ours);
     rest.is_some_and(|rest| !rest.starts_with(|letter: char| letter.is_ascii_alphanumeric()))

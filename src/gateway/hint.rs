@@ -14,40 +14,40 @@ const WINDOW: i64 = 15 * 60;
 const NOTABLE: u64 = 5 * 60;
 
 const WRONG_SECRET: &str = "the secret key does not belong to the access key: download the key pair \
-     again (a file is read anew by itself, a variable needs a restart)";
+     again (a changed file is reloaded automatically, a variable needs a restart)";
 
 const LIKELY_WRONG_SECRET: &str = "the gateway computed another signature, most likely because the \
-     secret key does not belong to the access key: download the key pair again (a file is read anew \
-     by itself, a variable needs a restart)";
+     secret key does not belong to the access key: download the key pair again (a changed file is reloaded \
+     automatically, a variable needs a restart)";
 
 const EXPIRED_KEY: &str = "the temporary key has expired, or the clock of this machine is wrong: get a \
-     new temporary key (a file is read anew by itself, a variable needs a restart), and set the clock \
+     new temporary key (a changed file is reloaded automatically, a variable needs a restart), and set the clock \
      with NTP";
 
 const EXPIRED: &str = "the signature is too old for the gateway, so the clock of this machine is wrong \
-     or the key has expired: set the clock with NTP; if it is right, get a new key (a file is read anew \
-     by itself, a variable needs a restart)";
+     or the key has expired: set the clock with NTP; if it is right, get a new key (a changed file is reloaded \
+     automatically, a variable needs a restart)";
 
 /// The advice that depends on nothing but the meaning.
 static ADVICE: [(Meaning, &str); 17] = [
     (
         Meaning::KeyLocked,
         "the gateway has locked the access key for five minutes after too many wrong signatures: \
-         correct the secret key (a file is read anew by itself, a variable needs a restart), then wait \
+         correct the secret key (a changed file is reloaded automatically, a variable needs a restart), then wait \
          five minutes without sending",
     ),
     (
         Meaning::UnknownKey,
         "the gateway does not know the access key: it was deleted, is of another account site (Chinese \
          or International) or another cloud, or is a temporary key without its security token; check \
-         it under My Credentials in the console, set the right key (a file is read anew by itself, a \
+         it under My Credentials in the console, set the right key (a changed file is reloaded automatically, a \
          variable needs a restart)",
     ),
     (
         Meaning::InvalidToken,
         "the gateway found no signature that it takes, and no valid token: check that the API is \
          published with IAM or app authentication, which take signatures; a token that has expired or \
-         is of another region must be got anew",
+         is of another region has to be replaced",
     ),
     (
         Meaning::UnknownApp,
@@ -161,12 +161,12 @@ fn refused_credential(meaning: &Meaning, context: &Context<'_>) -> Option<&'stat
         }
         (AuthKind::Signature, UnknownKey) if context.has_security_token => {
             "the gateway does not know the temporary key: it has expired, or the security token belongs \
-             to another key; get a new key with its token (a file is read anew by itself, a variable \
+             to another key; get a new key with its token (a changed file is reloaded automatically, a variable \
              needs a restart)"
         }
         (AuthKind::Signature, InvalidToken) if context.has_security_token => {
             "the security token of the temporary key is wrong or has expired: get a new temporary key \
-             with its token (a file is read anew by itself, a variable needs a restart)"
+             with its token (a changed file is reloaded automatically, a variable needs a restart)"
         }
         (AuthKind::Signature, _) => return None,
     })

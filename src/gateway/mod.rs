@@ -76,7 +76,7 @@ pub enum Meaning {
         /// The canonical request as the gateway made it, if it says so.
         echoed: Option<Echo>,
     },
-    /// The date of the signature is more than 15 minutes off, or a temporary key is past its end.
+    /// The date of the signature is more than 15 minutes off, or a temporary key has expired.
     Expired {
         /// The date of the signature, as the gateway read it.
         signed: Option<SigningDate>,
@@ -87,7 +87,7 @@ pub enum Meaning {
     KeyLocked,
     /// The gateway does not know the access key.
     UnknownKey,
-    /// A token is missing, broken or past its end.
+    /// A token is missing, malformed or expired.
     InvalidToken,
     /// The gateway does not know the app.
     UnknownApp,
@@ -124,7 +124,7 @@ pub enum Meaning {
 }
 
 impl Meaning {
-    /// Tells whether the gateway may count the refusal towards locking the key.
+    /// True if the gateway may count the refusal towards locking the key.
     ///
     /// It counts signatures that do not match, and [`Meaning::KeyLocked`] shows that it has. Its
     /// documentation does not mention expired signatures, so they count here: to stop too early costs a
@@ -178,11 +178,11 @@ pub struct Context<'a> {
     pub auth: AuthKind,
     /// The canonical request that was signed.
     pub canonical_request: Option<&'a str>,
-    /// Whether the key is a temporary one.
+    /// True for a temporary key.
     pub has_security_token: bool,
-    /// How many seconds the gateway's clock is ahead of this machine's, if that is known.
+    /// Seconds by which the gateway's clock is ahead of this machine's; `None` if unknown.
     pub clock_offset: Option<i64>,
-    /// Whether requests are signed with the gateway's time (configuration key `clock.correct`).
+    /// True if requests are signed with the gateway's time (configuration key `clock.correct`).
     pub corrects_clock: bool,
     /// The stage that the request named, from configuration.
     pub stage: &'a str,

@@ -2,7 +2,7 @@
 //!
 //! It works on an [`http::Request`] that holds the proxy's own headers, and on the hash of its
 //! body. A signature is made when the connection is there, so that the time a request has waited
-//! does not count, and anew for every attempt. It covers the proxy's own headers only: others may
+//! does not count, and again for every attempt. It covers the proxy's own headers only: others may
 //! change on the way to the gateway.
 
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub(super) enum RequestAuth {
 pub(super) struct Signed<B>(Request<B>);
 
 impl<B> Signed<B> {
-    /// Takes the request out for sending.
+    /// Returns the request for sending.
     pub(super) fn into_request(self) -> Request<B> {
         self.0
     }
@@ -100,7 +100,7 @@ impl RequestAuth {
         }
     }
 
-    /// The way to authenticate, as far as advice depends on it.
+    /// The kind of authentication, for hints.
     pub(super) fn kind(&self) -> AuthKind {
         match self {
             Self::Signature(_) => AuthKind::Signature,

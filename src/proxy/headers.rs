@@ -53,7 +53,7 @@ const OWNED_PREFIXES: [&str; 2] = ["x-forwarded-", OWN_PREFIX];
 /// Prefix of the names that only the proxy sets, in both directions.
 const OWN_PREFIX: &str = "x-apig-proxy-";
 
-/// Response headers that are dropped: hyper frames the body anew, and `Alt-Svc` would send the caller to
+/// Response headers that are dropped: hyper frames the body itself, and `Alt-Svc` would send the caller to
 /// the gateway itself, past the proxy.
 const DROPPED: [&str; 2] = ["content-length", "alt-svc"];
 
@@ -91,7 +91,7 @@ pub(super) fn pass(from: &HeaderMap, to: &mut HeaderMap, keep: impl Fn(&str) -> 
     }
 }
 
-/// The value of a header that is there exactly once.
+/// The value of a header that occurs exactly once.
 pub(crate) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())
@@ -153,7 +153,7 @@ fn folded(name: &[u8]) -> impl Iterator<Item = u8> {
 mod tests {
     use super::*;
 
-    /// What is passed of `name: value` lines to the gateway.
+    /// The `name: value` lines that are passed to the gateway.
     fn passed(lines: &str) -> String {
         let (mut headers, mut passed) = (HeaderMap::new(), HeaderMap::new());
         for line in lines.split("; ") {

@@ -125,7 +125,7 @@ impl Pipeline {
         })
     }
 
-    /// Checks that pipelines can be made.
+    /// Checks that a pipeline can be built from these settings.
     ///
     /// # Errors
     ///
@@ -214,7 +214,7 @@ impl Pipeline {
         Ok(relay::relay(settings, &prepared.routed, reply))
     }
 
-    /// Checks who sent a request. A browser's question whether it may send one is answered here.
+    /// Runs the guard. CORS preflight requests are answered here.
     fn guard(
         &self,
         head: &request::Parts,
@@ -237,8 +237,8 @@ impl Pipeline {
         }
     }
 
-    /// Counts and logs what hyper could not read as a request; returns the whole HTTP/1.1 answer to
-    /// it.
+    /// Counts and logs bytes that hyper could not parse as a request; returns the complete HTTP/1.1
+    /// response to them.
     #[must_use]
     pub fn bare_answer(&self, answer: BareAnswer) -> Bytes {
         let caller = Rc::new(CallerConnection::new(ListenerKind::Tcp, Rc::default()));
@@ -246,7 +246,7 @@ impl Pipeline {
         serialize(respond::failed(context, "", &answer.error()))
     }
 
-    /// Counts requests that have no answer yet as cut off, since the process ends.
+    /// Counts requests without a response as cut off, when the process ends.
     pub fn cut_off(&self) {
         self.metrics.cut_off();
     }

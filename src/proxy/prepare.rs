@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::signature::{PayloadHash, SignatureError};
 use crate::upstream::Mode;
 
-/// A request that only has to be authenticated.
+/// A request that is complete but for its authentication.
 #[derive(Debug)]
 pub(super) struct Prepared {
     /// The head has the target as it goes out, which is what is signed, and what of the caller's
@@ -44,7 +44,7 @@ impl Prepared {
         Ok(Self { routed, body, hash })
     }
 
-    /// Which kind of connection it goes over. gRPC needs HTTP/2. A long body would hold others up,
+    /// The connection mode of the request. gRPC needs HTTP/2. A long body would hold others up,
     /// and costs less over a connection of its own. One that is streamed cannot be sent again,
     /// which a gateway may want at any time of what shares a connection.
     pub(super) fn mode(&self) -> Mode {

@@ -43,7 +43,7 @@ const CLOSING: [StatusCode; 6] = [
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
 ];
 
-/// The layer that makes an answer of whatever comes of a request.
+/// The layer that turns every outcome of a request into a response.
 #[derive(Clone, Debug)]
 pub(super) struct Respond<S>(pub(super) S);
 
@@ -89,7 +89,7 @@ async fn respond(
     }
 }
 
-/// Logs and counts an error, and makes the answer to it.
+/// Logs and counts an error, and builds its response.
 pub(super) fn failed(
     context: Rc<RequestContext>,
     method: &str,
@@ -105,8 +105,8 @@ pub(super) fn failed(
     answer(error, &request_id, Some(context))
 }
 
-/// Logs an error and makes the answer to it, of something that is not counted. The method is empty
-/// if it is not known.
+/// Logs an error and builds its response, for requests that are not counted. The method is empty
+/// if it is unknown.
 pub fn refused(method: &str, error: &Error) -> Response<ResponseBody> {
     let request_id = format!("{:032x}", fastrand::u128(..));
     log(error, method, &request_id);

@@ -1,7 +1,7 @@
 //! Third step: a connection, then attempts over it, until one is answered for good.
 //!
-//! A request is sent again, over a new connection and signed anew, if it cannot have been executed,
-//! which its [`Retry`] says. It is also signed anew with the gateway's time if the gateway refused
+//! A request is sent again, over a new connection with a new signature, if it cannot have been executed,
+//! which its [`Retry`] says. It is also signed again with the gateway's time if the gateway refused
 //! its date, or with a new token if the gateway refused the old one. A body that is streamed is
 //! gone then, so such a request is sent once.
 
@@ -31,14 +31,14 @@ use crate::gateway::{self, Evidence, Meaning};
 use crate::signature::SigningDate;
 use crate::upstream::{Connection, Mode, Reuse};
 
-/// How often a request begins anew with another credential, at most.
+/// The maximum number of times that a request is restarted with another credential.
 const CREDENTIALS: usize = 3;
 
 /// By how much a date has to have moved for it to be worth sending a refused request again, in
 /// seconds. A temporary key that has expired is refused in the same words, and no date helps it.
 const REDATED: u64 = 60;
 
-/// Sends a request until it is answered.
+/// Sends a request, with retries, and returns the response.
 ///
 /// # Errors
 ///
@@ -285,7 +285,7 @@ impl Attempts<'_> {
         is_expired && clock.corrects() && moved >= REDATED
     }
 
-    /// Asks for another credential if the gateway refused this one. Returns `true` if that is worth
+    /// Requests another credential if the gateway refused this one. Returns `true` if that is worth
     /// waiting for.
     fn wants_refresh(&self, prepared: &Prepared, reply: &GatewayReply) -> bool {
         let (credentials, slot) = (&self.pipeline.settings.credentials, prepared.routed.slot);
@@ -348,7 +348,7 @@ impl Attempts<'_> {
     }
 }
 
-/// Gives a permit back, with what the answer says of the secret key.
+/// Returns the permit to the key breaker, with the signature outcome of the response.
 fn settle(permit: Option<Permit<'_>>, outcome: SignatureOutcome) {
     if let Some(permit) = permit {
         permit.settle(outcome);

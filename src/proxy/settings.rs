@@ -1,4 +1,4 @@
-//! What all workers share: the part of a configuration that the pipeline works by, and the state
+//! What all workers share: the part of a configuration that the pipeline uses, and the state
 //! that a reload hands on. Settings do not change while requests run by them; a reload makes
 //! others. Metrics read them from another thread.
 
@@ -48,7 +48,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The part of a configuration that the pipeline works by.
+    /// The part of a configuration that the pipeline uses.
     #[must_use]
     pub fn new(config: &Config, guard: Guard, credentials: RouteCredentials) -> Self {
         Self {
@@ -152,7 +152,7 @@ impl Settings {
         self.metrics.text(samples)
     }
 
-    /// The credentials of routes that cannot be used at the moment, by name.
+    /// The names of the route credentials that are not usable now.
     #[must_use]
     pub fn missing_credentials(&self) -> Vec<String> {
         let missing = self.credentials.statuses().filter(|status| !status.is_good);

@@ -31,7 +31,7 @@ pub(super) struct Timings {
     /// Indexed by [`Wait`].
     waits: [Duration; 4],
     pub(super) attempts: Vec<AttemptTimings>,
-    /// What is known of the next attempt.
+    /// The timings of the next attempt.
     pub(super) next: NextAttempt,
     pub(super) last_byte: Option<Instant>,
 }

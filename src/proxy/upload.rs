@@ -20,7 +20,7 @@ pub(super) struct Upload {
     pub(super) sent: Cell<u64>,
     /// When the whole body had been handed to hyper.
     pub(super) finished: Cell<Option<Instant>>,
-    /// Set when the gateway has answered and does not want the rest.
+    /// Set when the gateway has responded and does not read the rest.
     pub(super) is_stopped: Cell<bool>,
     /// The current attempt, and the last one whose body hyper dropped.
     attempt: Cell<u32>,

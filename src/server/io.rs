@@ -97,7 +97,7 @@ impl CallerIo {
         self.0.borrow_mut().set_reset_on_close(true);
     }
 
-    /// The stream itself, once hyper has let go of it.
+    /// The inner stream, after hyper has released the connection.
     pub(super) fn into_stream(self) -> Option<Box<dyn Transport>> {
         Rc::into_inner(self.0).map(|inner| inner.into_inner().stream)
     }

@@ -54,16 +54,16 @@ impl Signer {
         text
     }
 
-    /// Tells whether this is the signature of a request, in hexadecimal; in constant time.
+    /// Compares a hexadecimal signature with that of a request, in constant time.
     #[must_use]
     pub fn matches(&self, request: &CanonicalRequest<'_>, signature: &str) -> bool {
         is_signature(self.mac(request), signature)
     }
 
-    /// Tells whether this is the signature of a canonical request that is given as text; in constant
+    /// Compares a hexadecimal signature with that of a canonical request in text form, in constant
     /// time.
     ///
-    /// For finding out what another signer has signed. To verify a request, use [`super::verify()`],
+    /// Used to find out what another signer has signed. To verify a request, use [`super::verify()`],
     /// which makes the text from the request itself.
     #[must_use]
     pub fn matches_text(&self, canonical: &str, date: &SigningDate, signature: &str) -> bool {

@@ -100,10 +100,10 @@ fn split_once(text: &str, separator: u8) -> Option<(&str, &str)> {
     Some((&text[..at], &text[at + 1..]))
 }
 
-/// Writes a query so that all known decoders read the same pairs: `+` becomes `%20`, `;` becomes `%3B`.
+/// Normalizes a query so that all known decoders read the same pairs: `+` becomes `%20`, `;` becomes `%3B`.
 /// Order and every other byte stay.
 ///
-/// `+` is taken for a space, as nearly every client means it. A plus sign itself travels as `%2B`.
+/// `+` means a space, as for nearly every client. A literal plus sign has to be sent as `%2B`.
 #[must_use]
 pub fn normalize_query(query: &str) -> Cow<'_, str> {
     if !query.bytes().any(|byte| matches!(byte, b'+' | b';')) {
@@ -112,7 +112,7 @@ pub fn normalize_query(query: &str) -> Cow<'_, str> {
     Cow::Owned(query.replace('+', "%20").replace(';', "%3B"))
 }
 
-/// Tells whether a decoded path segment has a part that is `.` or `..`. Encoded slashes separate parts,
+/// True if a decoded path segment has a part that is `.` or `..`. Encoded slashes separate parts,
 /// since the gateway decodes before it splits.
 fn is_dot_segment(segment: &str) -> bool {
     if !segment.bytes().any(|byte| matches!(byte, b'.' | b'%')) {

@@ -31,7 +31,7 @@ pub struct Verified {
     pub access_key: String,
     /// Names of the signed headers, in the order of `SignedHeaders`.
     pub signed_headers: Vec<String>,
-    /// Whether the signature covers the body.
+    /// True if the signature covers the body.
     pub body_signed: bool,
 }
 

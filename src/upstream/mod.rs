@@ -2,7 +2,7 @@
 //!
 //! A signature must be made when the connection is there and not before, so a request takes two
 //! calls: [`Upstream::acquire`] returns a connection, the caller signs, then [`Connection::send`]
-//! sends. A client that does both in one call cannot sign anew when it tries again.
+//! sends. A client that does both in one call cannot sign the retry again.
 //!
 //! Small requests share HTTP/2 connections if the gateway supports it and enough of them are in
 //! flight, which takes fewer system calls. Long and streamed bodies have an HTTP/1.1 connection of

@@ -164,7 +164,7 @@ pub(super) fn read_line(path: &Path) -> Result<SecretString, CredentialsError> {
     read_text(path, |text| {
         let is_line = !text.is_empty() && !text.chars().any(char::is_control);
         let line = is_line.then(|| text.into());
-        line.ok_or("does not hold one line of text; write it anew")
+        line.ok_or("does not hold exactly one line of text; write the file again")
     })
 }
 
@@ -192,7 +192,7 @@ fn header_text(path: &Path, secret: SecretString) -> Result<Lease, CredentialsEr
     let text = secret.expose_secret();
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         let problem =
-            "does not hold one word of visible ascii characters; write it anew, and nothing else";
+            "does not hold exactly one word of visible ascii characters; write the file again";
         return Err(invalid(path, problem));
     }
     Ok(Lease::lasting(

@@ -5,7 +5,7 @@
 //!
 //! # What can go wrong
 //!
-//! Services refuse, hang, or give what has expired already; files are half written or disappear.
+//! Services refuse, hang, or give expired secrets; files are half written or disappear.
 //! Each failure is logged and counted, and only requests without any valid secret fail.
 
 use std::sync::Arc;
@@ -40,7 +40,7 @@ const MAX_SLEEP: Duration = Duration::from_secs(30);
 const MIN_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
 
-/// The shortest time between two requests to a service when a refresh is asked for.
+/// The shortest time between two requests to a service when refreshes are requested.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Asks the services once, all at the same time, so that the first request finds its secret. A
@@ -212,7 +212,7 @@ async fn renew(slot: &Slot, service: &Service, network: &Network) {
                 if failures > 0 {
                     tracing::info!("{} gives {slot} again", service.name);
                 } else {
-                    tracing::debug!("{} has given {slot} anew", service.name);
+                    tracing::debug!("{} has refreshed {slot}", service.name);
                 }
                 failures = 0;
                 slot.deliver(lease);
@@ -239,7 +239,7 @@ async fn wait(slot: &Slot, failures: u32, asked: Moment) {
                 }
             }
             () = slot.refresh_requested() => {
-                // After a failure the backoff is kept: asking does not help a service that is down.
+                // After a failure the backoff stays: more requests do not help a service that is down.
                 if failures == 0 {
                     return sleep(MIN_INTERVAL.saturating_sub(now.since(asked))).await;
                 }
@@ -270,12 +270,12 @@ fn report(slot: &Slot, service: &Service, error: &ServiceError) {
     let service = service.name;
     match slot.left().map(|left| left.as_secs()) {
         Some(seconds) if seconds > 0 => tracing::warn!(
-            "{service} does not give {slot} anew: {error}; the old one is good for another {seconds} s, \
-             and it is asked again"
+            "{service} does not refresh {slot}: {error}; the current one is valid for another {seconds} s, \
+             and the request is repeated"
         ),
         _ => tracing::error!(
-            "{service} does not give {slot}: {error}; it is asked again, and until then requests are \
-             answered with 503"
+            "{service} does not give {slot}: {error}; the request is repeated, and until it succeeds \
+             callers get 503"
         ),
     }
 }

@@ -15,7 +15,7 @@ use crate::upstream::Network;
 const ID: &str = "HUAWEICLOUD_SDK_IDP_ID";
 const TOKEN_FILE: &str = "HUAWEICLOUD_SDK_ID_TOKEN_FILE";
 
-/// The seconds for which keys are asked for, as in the SDKs.
+/// The requested lifetime of keys in seconds, as in the SDKs.
 const DURATION: u64 = 21600;
 
 /// IAM with a token of an identity provider, if the environment names one.

@@ -1,6 +1,6 @@
 //! The metadata service of a server (ECS): keys of the agency that was chosen for the server.
 //!
-//! A token is asked for first, so that a web page or a redirect cannot get a key with a plain GET.
+//! A session token is requested first, so that a web page or a redirect cannot get a key with a plain GET.
 //! Servers whose metadata service has no tokens answer 404, 405 or 503 to that, and are asked
 //! without.
 
@@ -30,7 +30,7 @@ pub(in crate::credentials) fn find(config: &CredentialsConfig) -> Service {
 }
 
 async fn fetch(service: &Service, network: &Network) -> Result<Lease, ServiceError> {
-    // Asked for anew each time: it costs one exchange an hour, and is never stale.
+    // Requested each time: that costs one exchange an hour, and the token is never stale.
     let token = token(service, network).await?;
     let mut request = Request::get(KEY);
     if let Some(token) = &token {

@@ -12,7 +12,7 @@ use super::answer::{json as respond, malformed};
 use super::{Call, Cloud, is, text};
 use crate::emulator::key_store::{State, lock};
 
-/// The seconds for which a key may be asked for (IAM, temporary access keys).
+/// The allowed lifetimes of a key in seconds (IAM, temporary access keys).
 const DURATIONS: std::ops::RangeInclusive<u64> = 900..=86_400;
 
 pub(super) fn user_token(cloud: &Cloud, call: &Call) -> Option<Response<Full<Bytes>>> {

@@ -26,7 +26,7 @@ pub(super) struct IssuedKey {
 }
 
 impl Cloud {
-    /// Issues a key for the lifetime of keys, or the one that is asked for if that is shorter.
+    /// Issues a key for the lifetime of keys, or for the requested lifetime if that is shorter.
     pub(super) fn issue_key(&self, fault: FaultMode, asked: Option<Duration>) -> IssuedKey {
         let mut store = lock(&self.store);
         let most = store.accounts.key_lifetime;
@@ -36,7 +36,7 @@ impl Cloud {
         IssuedKey { key, expires_at }
     }
 
-    /// Issues a token: it is in a header, and what is to be said of it in the body.
+    /// Issues a token: the token itself is in a header, its metadata in the body.
     pub(super) fn issue_token(&self, fault: FaultMode, mut body: Value) -> Response<Full<Bytes>> {
         let mut store = lock(&self.store);
         let (issued_at, expires_at) = self.life(fault, store.accounts.token_lifetime);
@@ -53,7 +53,7 @@ impl Cloud {
         response
     }
 
-    /// Start and end of a lifetime, which has ended a second ago if the fault is that.
+    /// Start and end of a lifetime; with [`FaultMode::Expired`] it ended a second ago.
     fn life(&self, fault: FaultMode, lifetime: Duration) -> (Timestamp, Timestamp) {
         let now = self.clock.now();
         let issued_at = match fault {

@@ -17,10 +17,10 @@ use crate::emulator::random;
 /// The path of pod identity. A cluster tells its pods the whole address.
 pub const POD_IDENTITY_PATH: &str = "/v1/pod-identity/credentials";
 
-/// The path of the metadata service's own tokens, which it gives to everybody.
+/// The path of the metadata service's own tokens, which it gives to every caller.
 pub(super) const METADATA_TOKEN_PATH: &str = "/meta-data/latest/api/token";
 
-/// The seconds for which a token of the metadata service may be asked for.
+/// The allowed lifetimes of a metadata token in seconds.
 const LIFETIMES: std::ops::RangeInclusive<u64> = 1..=21_600;
 
 pub(super) fn metadata_token(cloud: &Cloud, call: &Call) -> Option<Response<Full<Bytes>>> {

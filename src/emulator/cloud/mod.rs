@@ -58,7 +58,7 @@ pub enum FaultMode {
     /// It knows no identity: 401. The metadata service then has no agency, but still gives tokens
     /// of its own.
     Unauthorized,
-    /// It is not there: 404.
+    /// It does not exist: 404.
     Missing,
     /// It fails: 500.
     Broken,
@@ -121,7 +121,7 @@ impl Cloud {
         }
     }
 
-    /// Lets a service fail in this way from now on.
+    /// Sets the fault mode of a service.
     pub fn set_fault(&self, service: Service, fault: FaultMode) {
         *lock(&self.states[service as usize].fault) = fault;
     }
@@ -132,7 +132,7 @@ impl Cloud {
         self.states[service as usize].calls.load(Ordering::Relaxed)
     }
 
-    /// Lets every token of `X-Auth-Token` expire now, as a new password does.
+    /// Revokes every token of `X-Auth-Token`, as a changed password does.
     pub fn expire_tokens(&self) {
         lock(&self.store).expire_tokens(self.clock.now());
     }
@@ -182,7 +182,7 @@ impl Cloud {
 }
 
 impl Call {
-    /// The body, or `null` if it is not JSON: then everything that is asked for is missing.
+    /// The body, or `null` if it is not JSON, so that every field counts as missing.
     fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }

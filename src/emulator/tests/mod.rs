@@ -196,7 +196,7 @@ async fn six_failures_in_a_row_lock_a_key_for_five_minutes() {
         assert_eq!(gateway.send(with("wrong", NOW)).await.status, 401);
     }
     let accepted = gateway.send(with("secret", NOW)).await;
-    assert_eq!(accepted.status, 200, "a success starts anew");
+    assert_eq!(accepted.status, 200, "a success resets the count");
     for _ in 0..6 {
         let (_, _, message) = gateway.refused(with("wrong", NOW)).await;
         assert!(message.contains("verify aksk"), "{message}");
@@ -211,7 +211,7 @@ async fn six_failures_in_a_row_lock_a_key_for_five_minutes() {
     gateway.wait(300_000);
     assert_eq!(gateway.send(with("wrong", NOW + 300)).await.status, 401);
     let accepted = gateway.send(with("secret", NOW + 300)).await;
-    assert_eq!(accepted.status, 200, "the lock starts anew too");
+    assert_eq!(accepted.status, 200, "an expired lock resets the count");
     // Apps are not locked.
     let apps = Running::with(Accounts {
         apps: vec![key("APP", None)],

@@ -16,8 +16,8 @@ const REFUSALS: &str = "
 401|APIG.0301|KeyLocked|wait five minutes|AK access failed to reach the limit,forbidden.
 401|APIG.0301|UnknownKey|Chinese or International|Get secretKey failed,ak:AKX,err:ak not exist
 401|APIG.0301|UnknownKey|without its security token|ak AKX not exist
-401|APIG.0301|InvalidToken|got anew|decrypt token fail
-401|APIG.0301|InvalidToken|got anew|token expires, expires_at: 2026-11-23
+401|APIG.0301|InvalidToken|has to be replaced|decrypt token fail
+401|APIG.0301|InvalidToken|has to be replaced|token expires, expires_at: 2026-11-23
 401|APIC.0301|InvalidToken|IAM or app authentication|x-auth-token not found
 401|APIG.0301|Unauthorized|check that the API takes signatures|Unauthorized
 401|APIG.0301|Unauthorized|active and of this account|
@@ -48,7 +48,7 @@ const REFUSALS: &str = "
 403|APIG.0304|Forbidden|ask the owner of the API|The app is not authorized to access the API
 401|APIG.0305|Unauthorized|active|Incorrect authentication information
 403|APIG.0306|Forbidden|address rules|API access denied.
-401|APIG.0307|InvalidToken|got anew|The token must be updated.
+401|APIG.0307|InvalidToken|has to be replaced|The token must be updated.
 429|APIG.0308|Throttled|1000 calls a day|The throttling threshold has been reached
 403|APIG.0310|Forbidden|project|The project is unavailable.
 401|APIG.0311|Unauthorized|active|Incorrect debugging authentication information
@@ -65,7 +65,7 @@ const REFUSALS: &str = "
 400|APIG.2201|UnknownApp|of an app|Invalid AppKey
 429|APIG.9999|Throttled|slow down|
 405|APIG.9999|MethodNotAllowed|is POST|
-401|ModelArts.4203|InvalidToken|got anew|Invalid token
+401|ModelArts.4203|InvalidToken|has to be replaced|Invalid token
 401|ModelArts.0201|Unauthorized|active|
 403|ModelArts.0206|UnknownKey|another cloud|Invalid AK/SK
 403|ModelArts.0108|Forbidden|ask the owner|

@@ -20,10 +20,10 @@ use tracing::Level;
 use self::short::Short;
 use super::metrics::Outcome;
 
-/// The target of the events.
+/// The tracing target of the events.
 pub const TARGET: &str = "apig_proxy::access";
 
-/// Whether access records are written. Without them, a request records nothing.
+/// True if access records are enabled. If not, a request collects nothing for one.
 #[must_use]
 pub fn is_wanted() -> bool {
     tracing::enabled!(target: TARGET, Level::INFO)
@@ -43,7 +43,7 @@ pub enum ResponseEnd {
     BrokenOff,
 }
 
-/// What the record keeps of a request from its head on.
+/// The fields of the record that are known from the request head on.
 #[derive(Default)]
 pub(crate) struct Record {
     method: Short<16>,
@@ -52,7 +52,7 @@ pub(crate) struct Record {
     gateway_request_id: RefCell<Short<64>>,
 }
 
-/// What is known of a request at its end.
+/// The fields of the record that are known when the request has ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Finished<'a> {
     pub(crate) request_id: u128,

@@ -135,7 +135,7 @@ impl Write for &Queue {
 /// The target of the lines.
 struct Target<W> {
     out: W,
-    /// Whether the last line was written in part only.
+    /// True if the last line was written only in part.
     is_torn: bool,
 }
 
