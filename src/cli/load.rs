@@ -2,10 +2,10 @@
 //! are reported at once.
 
 use crate::config::{self, Config, Environment, Loaded, Overrides, Problem, Problems};
-use crate::credentials::{self, CredentialsError, Kind, Need, Supply};
+use crate::credentials::{self, CredentialsError, Kind, Requirement, Source};
 
 /// The signing key of `[credentials]`.
-pub(super) const SIGNING_KEY: Need = Need {
+pub(super) const SIGNING_KEY: Requirement = Requirement {
     set: 0,
     kind: Kind::Key,
 };
@@ -18,27 +18,27 @@ pub(super) const SIGNING_KEY: Need = Need {
 pub(super) fn load(
     overrides: &Overrides,
     environment: &Environment,
-) -> Result<(Loaded, Vec<Supply>), Problems> {
+) -> Result<(Loaded, Vec<Source>), Problems> {
     config::load(overrides, environment, |config, problems| {
         open(config, environment, problems)
     })
 }
 
-fn open(config: &Config, environment: &Environment, problems: &mut Vec<Problem>) -> Vec<Supply> {
-    let mut needs = credentials::needs(config);
-    if needs.is_empty() {
+fn open(config: &Config, environment: &Environment, problems: &mut Vec<Problem>) -> Vec<Source> {
+    let mut requirements = credentials::requirements(config);
+    if requirements.is_empty() {
         // Without a route nothing is needed, but the key has to be valid all the same.
-        needs.push(SIGNING_KEY);
+        requirements.push(SIGNING_KEY);
     }
-    let mut supplies = Vec::new();
-    for need in needs {
-        let set = &config.credentials[need.set];
-        match Supply::open(need, set, environment) {
-            Ok(supply) => supplies.push(supply),
+    let mut sources = Vec::new();
+    for requirement in requirements {
+        let set = &config.credentials[requirement.set];
+        match Source::open(requirement, set, environment) {
+            Ok(source) => sources.push(source),
             // That a file is not named was reported for the route that needs it.
             Err(CredentialsError::NoFile) if !problems.is_empty() => {}
             Err(error) => problems.push(error.into_problem(set.name.as_deref())),
         }
     }
-    supplies
+    sources
 }

@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use super::Failure;
 use super::load::load;
 use crate::config::{Config, Environment, Loaded, Overrides, Settings};
-use crate::credentials::{self, Supply};
+use crate::credentials::{self, Source};
 use crate::server::{NewConfig, Reloader, Supervisor, network};
 use crate::telemetry;
 use crate::upstream::Network;
@@ -28,7 +28,7 @@ pub(super) struct Reloading {
 struct Applied {
     config: Config,
     settings: Settings,
-    supplies: Vec<Supply>,
+    sources: Vec<Source>,
     network: Network,
 }
 
@@ -37,14 +37,14 @@ impl Reloading {
     pub(super) fn new(
         overrides: Overrides,
         loaded: Loaded,
-        supplies: Vec<Supply>,
+        sources: Vec<Source>,
         network: Network,
         supervisor: Supervisor,
     ) -> Self {
         Self {
             overrides,
             supervisor,
-            current: Applied::new(loaded, supplies, network),
+            current: Applied::new(loaded, sources, network),
         }
     }
 
@@ -69,15 +69,15 @@ impl Reloading {
     async fn reload(&mut self, reloader: &Reloader) -> Result<(), String> {
         let mut new = self.load().await?;
         let secrets = self.current.changed_secrets(&new);
-        for supply in &mut new.supplies {
-            let mut old = self.current.supplies.iter();
-            if let Some(old) = old.find(|old| old.same_config(supply)) {
-                supply.continue_from(old);
+        for source in &mut new.sources {
+            let mut old = self.current.sources.iter();
+            if let Some(old) = old.find(|old| old.same_config(source)) {
+                source.continue_from(old);
             }
         }
         let reloaded = reloader.reload(NewConfig {
             config: new.config.clone(),
-            supplies: new.supplies.clone(),
+            sources: new.sources.clone(),
             network: new.network.clone(),
         });
         reloaded.await.map_err(|error| error.to_string())?;
@@ -95,7 +95,7 @@ impl Reloading {
         // A file may be on a mount that hangs, and nothing else may hang with it.
         let loading = spawn_blocking(move || load(&overrides, &variables));
         let loaded = loading.await.map_err(|error| error.to_string())?;
-        let (loaded, mut supplies) = loaded.map_err(|problems| problems.to_string())?;
+        let (loaded, mut sources) = loaded.map_err(|problems| problems.to_string())?;
         let (old, roots) = (&self.current, &loaded.config.upstream_tls.extra_roots);
         // With the same trusted roots, the network and its connections are kept.
         let network = if *roots == old.config.upstream_tls.extra_roots {
@@ -103,20 +103,20 @@ impl Reloading {
         } else {
             network(&loaded.config).map_err(|error| error.to_string())?
         };
-        credentials::start(&mut supplies, &network, &environment)
+        credentials::start(&mut sources, &network, &environment)
             .await
             .map_err(|errors| Failure::no_credentials(errors).message)?;
-        Ok(Applied::new(loaded, supplies, network))
+        Ok(Applied::new(loaded, sources, network))
     }
 }
 
 impl Applied {
     /// A configuration that was just loaded.
-    fn new(loaded: Loaded, supplies: Vec<Supply>, network: Network) -> Self {
+    fn new(loaded: Loaded, sources: Vec<Source>, network: Network) -> Self {
         Self {
             config: loaded.config,
             settings: loaded.settings,
-            supplies,
+            sources,
             network,
         }
     }
@@ -155,16 +155,16 @@ impl Applied {
 
     /// The names of the secrets that differ in `new`.
     fn changed_secrets(&self, new: &Self) -> Vec<String> {
-        let name = |supply: &Supply| {
-            let status = supply.feed().status();
+        let name = |source: &Source| {
+            let status = source.slot().status();
             format!("the {} of credentials {}", status.kind, status.label)
         };
-        let has_changed = |supply: &&Supply| {
-            let old = self.supplies.iter().find(|old| name(old) == name(supply));
-            let both = old.and_then(|old| old.feed().current().zip(supply.feed().current()));
+        let has_changed = |source: &&Source| {
+            let old = self.sources.iter().find(|old| name(old) == name(source));
+            let both = old.and_then(|old| old.slot().current().zip(source.slot().current()));
             both.is_some_and(|(old, new)| !old.is_same_secret(&new))
         };
-        new.supplies.iter().filter(has_changed).map(name).collect()
+        new.sources.iter().filter(has_changed).map(name).collect()
     }
 }
 

@@ -10,7 +10,7 @@ use clap::{ArgGroup, Args};
 use super::load::SIGNING_KEY;
 use super::{Failure, block_on};
 use crate::config::{self, Environment, Overrides};
-use crate::credentials::{self, Credentials, Secret, Supply};
+use crate::credentials::{self, Credentials, Secret, Source};
 use crate::server::network;
 
 /// A request that is described by options; its URL is an argument of the command.
@@ -137,20 +137,20 @@ pub(super) fn access_key(
     });
     let set = set.map_err(Failure::configuration)?;
     let set = set.expect("there is `[credentials]`");
-    let supply = Supply::open(SIGNING_KEY, &set, environment);
-    let mut supplies = [supply.map_err(|error| Failure::no_credentials(vec![error]))?];
-    if supplies[0].feed().current().is_none() {
+    let source = Source::open(SIGNING_KEY, &set, environment);
+    let mut sources = [source.map_err(|error| Failure::no_credentials(vec![error]))?];
+    if sources[0].slot().current().is_none() {
         let config = config::with_upstream("https://localhost").expect("the URL is valid");
         let network = network(&config).map_err(Failure::configuration)?;
-        block_on(credentials::start(&mut supplies, &network, environment))?
+        block_on(credentials::start(&mut sources, &network, environment))?
             .map_err(Failure::no_credentials)?;
     }
-    let issued = supplies[0].feed().current();
-    match issued.as_ref().map(|issued| &issued.secret) {
+    let lease = sources[0].slot().current();
+    match lease.as_ref().map(|lease| &lease.secret) {
         Some(Secret::Key(credentials)) => Ok(credentials.clone()),
         Some(Secret::Text(_)) | None => Err(Failure::failed(format_args!(
             "there is no key: {} gives none",
-            supplies[0].describe()
+            sources[0].describe()
         ))),
     }
 }

@@ -12,7 +12,7 @@ use super::signals::StopSignals;
 use super::startup_log::{admin_endpoint, callers, log_configuration};
 use super::{Exit, Failure, Outcome, block_on};
 use crate::config::{ActivatedSockets, Environment, Loaded, Overrides};
-use crate::credentials::{self, Supply};
+use crate::credentials::{self, Source};
 use crate::server::{DrainOutcome, Server, SetupError, Supervisor, network};
 use crate::telemetry;
 use crate::upstream::Network;
@@ -87,11 +87,11 @@ pub(super) fn run(arguments: &ServeArguments, environment: Environment) -> Outco
         })?;
         let overrides = arguments.overrides().activated(addresses);
         let loaded = load(&overrides, &environment);
-        let (loaded, mut supplies) = loaded.map_err(Failure::configuration)?;
+        let (loaded, mut sources) = loaded.map_err(Failure::configuration)?;
         telemetry::start_log(&loaded.config.log).map_err(Failure::failed)?;
         let network = network(&loaded.config).map_err(Failure::configuration)?;
         tokio::select! {
-            started = credentials::start(&mut supplies, &network, &environment) => {
+            started = credentials::start(&mut sources, &network, &environment) => {
                 started.map_err(Failure::no_credentials)?;
             }
             () = stop.recv() => {
@@ -102,9 +102,9 @@ pub(super) fn run(arguments: &ServeArguments, environment: Environment) -> Outco
         // It holds secrets that are not needed any more.
         drop(environment);
         log_configuration(&loaded);
-        let server = bind(&loaded, &supplies, passed, &network)?;
+        let server = bind(&loaded, &sources, passed, &network)?;
         log_endpoints(&server, &loaded);
-        let reloading = Reloading::new(overrides, loaded, supplies, network, supervisor.clone());
+        let reloading = Reloading::new(overrides, loaded, sources, network, supervisor.clone());
         serve(server.supervised_by(supervisor), reloading, stop, hangups).await
     })?
 }
@@ -120,11 +120,11 @@ fn signals() -> Result<(StopSignals, Signal), Failure> {
 /// Binds the addresses, or takes the sockets that were passed.
 fn bind(
     loaded: &Loaded,
-    supplies: &[Supply],
+    sources: &[Source],
     passed: ActivatedSockets,
     network: &Network,
 ) -> Result<Server, Failure> {
-    let server = Server::bind(network.clone(), passed, &loaded.config, supplies.to_vec());
+    let server = Server::bind(network.clone(), passed, &loaded.config, sources.to_vec());
     server.map_err(|error| match error {
         SetupError::Bind(_) | SetupError::System(..) => Failure::failed(error),
         SetupError::Tls(_) | SetupError::ServerTls(_) => Failure::configuration(error),

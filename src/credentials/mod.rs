@@ -43,13 +43,11 @@ pub mod types;
 
 pub use error::CredentialsError;
 pub use file::parse;
-pub use refresher::{refresh, refresh as keep, start};
+pub use refresher::{refresh, start};
 pub use service::ServiceError;
-pub use slot::{Slot, Slot as Feed, SlotStatus, SlotStatus as FeedStatus};
-pub use source::{
-    Requirement, Requirement as Need, Source, Source as Supply, requirements, requirements as needs,
-};
-pub use types::{Credentials, Kind, Lease, Lease as Issued, Origin, Secret};
+pub use slot::{Slot, SlotStatus};
+pub use source::{Requirement, Source, requirements};
+pub use types::{Credentials, Kind, Lease, Origin, Secret};
 
 #[cfg(test)]
 mod tests;

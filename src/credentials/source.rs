@@ -110,12 +110,6 @@ impl Source {
         &self.slot
     }
 
-    #[doc(hidden)]
-    #[must_use]
-    pub fn feed(&self) -> &Arc<Slot> {
-        &self.slot
-    }
-
     /// Takes over the slot of the previous source of the same secret, after a reload: holders of
     /// the old slot get the new lease, and the old lease stays if there is no new one.
     pub fn continue_from(&mut self, before: &Self) {

@@ -235,7 +235,7 @@ fn settings(config: &Config, listeners: &Listeners, sources: &[Source]) -> Setti
 pub(crate) struct NewConfig {
     pub(crate) config: Config,
     /// The sources of the credentials that its routes need.
-    pub(crate) supplies: Vec<Source>,
+    pub(crate) sources: Vec<Source>,
     /// The network; the same one if nothing about it has changed, so that connections are kept.
     pub(crate) network: Network,
 }

@@ -132,7 +132,7 @@ impl Running {
         let before = self.settings();
         let listeners = self.server.listeners.bind(Vec::new(), &new.config)?;
         let sockets = listeners.open()?;
-        let settings = settings(&new.config, &listeners, &new.supplies).after(&before);
+        let settings = settings(&new.config, &listeners, &new.sources).after(&before);
         // The last step that can fail.
         Pipeline::check(&settings, new.network.clone())?;
         let settings = Arc::new(settings);
@@ -148,7 +148,7 @@ impl Running {
         self.refreshing.shutdown().await;
         self.server.listeners = listeners;
         self.server.network = new.network;
-        self.start_tasks(sockets, new.supplies);
+        self.start_tasks(sockets, new.sources);
         Ok(())
     }
 

@@ -54,7 +54,7 @@ pub use date::SigningDate;
 pub use normalized_path::normalized_path;
 pub use payload::{Payload, PayloadHash, PayloadHasher, UNSIGNED_PAYLOAD};
 pub use signer::Signer;
-pub use target::{Target, normalize_query, normalize_query as respell_query};
+pub use target::{Target, normalize_query};
 pub use verify::{Presented, ReceivedRequest, Refusal, Verified, verify};
 
 /// Name of the algorithm, the first word of `Authorization` and the first line of the string to sign.

@@ -34,12 +34,6 @@ impl PayloadHash {
         Self::from_digest(Sha256::digest(body).into())
     }
 
-    #[doc(hidden)]
-    #[must_use]
-    pub fn of(body: &[u8]) -> Self {
-        Self::new(body)
-    }
-
     pub(super) fn from_digest(digest: [u8; 32]) -> Self {
         let mut text = [0; 64];
         hex::encode_to_slice(digest, &mut text).expect("32 bytes make 64 digits");

@@ -11,7 +11,7 @@ use super::load::load;
 use super::serve::ServeArguments;
 use super::{Failure, Outcome, print, say};
 use crate::config::Environment;
-use crate::credentials::Supply;
+use crate::credentials::Source;
 use crate::escape::Escaped;
 use crate::server::ServerTls;
 use crate::upstream::TlsSettings;
@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &CheckArguments, environment: &Environment) -> Outc
 
 /// Loads everything that a start loads, and prints where it came from.
 fn check_config(serve: &ServeArguments, environment: &Environment) -> Outcome {
-    let (loaded, supplies) =
+    let (loaded, sources) =
         load(&serve.overrides(), environment).map_err(Failure::configuration)?;
     TlsSettings::new(&loaded.config.upstream_tls.extra_roots).map_err(Failure::configuration)?;
     if let Some(files) = &loaded.config.tls {
@@ -58,11 +58,11 @@ fn check_config(serve: &ServeArguments, environment: &Environment) -> Outcome {
         say(format_args!("warning: {warning}"));
     }
     let file = loaded.file.map(|file| file.display().to_string());
-    let supplies: Vec<String> = supplies.iter().map(Supply::describe).collect();
+    let sources: Vec<String> = sources.iter().map(Source::describe).collect();
     print(format_args!(
         "configuration is in order ({}; {})",
         Escaped(file.as_deref().unwrap_or("no file")),
-        Escaped(supplies.join(", "))
+        Escaped(sources.join(", "))
     ))
 }
 

@@ -15,7 +15,7 @@ use super::super::exchange::exchange;
 use super::step::{Status, Step};
 use crate::clock::{self, Moment};
 use crate::config::{Access, ActivatedSockets, Config, Methods, Route};
-use crate::credentials::Supply;
+use crate::credentials::Source;
 use crate::error::Error;
 use crate::gateway;
 use crate::server::Server;
@@ -39,14 +39,14 @@ pub(super) struct ProbeResponse {
 /// Sends a GET for `path`, or for the route's own path.
 pub(super) async fn send(
     config: &Config,
-    supplies: &[Supply],
+    sources: &[Source],
     network: &Network,
     route: &Route,
     path: Option<&str>,
 ) -> Result<ProbeResponse, Error> {
     let config = unrestricted(config);
     let sockets = ActivatedSockets::default();
-    let server = Server::bind(network.clone(), sockets, &config, supplies.to_vec())
+    let server = Server::bind(network.clone(), sockets, &config, sources.to_vec())
         .map_err(|_| Error::Internal("a proxy for the check cannot be started"))?;
     let address = server.addresses()[0];
     let own = format!("{}/", route.prefix);

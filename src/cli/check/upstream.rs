@@ -11,7 +11,7 @@ use super::super::{Exit, Failure, Outcome, block_on, print};
 use super::probe;
 use super::step::{Status, Step};
 use crate::config::{Config, Environment, Route};
-use crate::credentials::{self, Supply};
+use crate::credentials::{self, Source};
 use crate::server::network;
 use crate::upstream::{Network, Probe};
 
@@ -29,12 +29,12 @@ pub(super) struct UpstreamArguments {
 /// Checks the upstream of each route, or of the one that serves the path.
 pub(super) fn run(arguments: &UpstreamArguments, environment: &Environment) -> Outcome {
     let loaded = load(&arguments.serve.overrides(), environment);
-    let (loaded, mut supplies) = loaded.map_err(Failure::configuration)?;
+    let (loaded, mut sources) = loaded.map_err(Failure::configuration)?;
     let config = &loaded.config;
     let network = network(config).map_err(Failure::configuration)?;
     let path = arguments.path.as_deref();
     block_on(async {
-        credentials::start(&mut supplies, &network, environment)
+        credentials::start(&mut sources, &network, environment)
             .await
             .map_err(Failure::no_credentials)?;
         let mut exit = Exit::Ok;
@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &UpstreamArguments, environment: &Environment) -> O
                 continue;
             }
             print(format_args!("{}/ to {}", route.prefix, upstream_url(route)))?;
-            if !check_route(config, &supplies, &network, route, path).await? {
+            if !check_route(config, &sources, &network, route, path).await? {
                 exit = Exit::Failed;
             }
         }
@@ -65,14 +65,14 @@ fn serves(config: &Config, route: &Route, path: &str) -> bool {
 /// Prints all steps for one route; whether none failed.
 async fn check_route(
     config: &Config,
-    supplies: &[Supply],
+    sources: &[Source],
     network: &Network,
     route: &Route,
     path: Option<&str>,
 ) -> Result<bool, Failure> {
     let steps = match connect(network, route, config).await {
         Err(step) => vec![step],
-        Ok(()) => match probe::send(config, supplies, network, route, path).await {
+        Ok(()) => match probe::send(config, sources, network, route, path).await {
             Ok(response) => vec![response.clock_step(), response.request_step(path.is_some())],
             Err(error) => vec![Step::failed("request", &error)],
         },

@@ -105,7 +105,7 @@ impl Call {
             && text("path") == PATH
             && text("query") == query
             && answer["body_signed"] == body_signed
-            && text("body_sha256") == PayloadHash::of(&self.body).as_str();
+            && text("body_sha256") == PayloadHash::new(&self.body).as_str();
         anyhow::ensure!(is_expected, "{status} {answer}");
         let accepted = auth.texts().1;
         let body = if body_signed { "signed" } else { "unsigned" };

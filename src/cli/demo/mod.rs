@@ -17,7 +17,7 @@ use super::load::load;
 use super::signals::StopSignals;
 use super::{Exit, Failure, Outcome, block_on};
 use crate::config::{self, ActivatedSockets, Config, Environment, Methods, Overrides};
-use crate::credentials::{self, Supply, needs};
+use crate::credentials::{self, Source, requirements};
 use crate::emulator::{Accounts, Clock, Emulator};
 use crate::server::{Server, SetupError, network};
 use crate::upstream::Network;
@@ -93,7 +93,7 @@ async fn serve(arguments: &DemoArguments, environment: &Environment) -> anyhow::
     let network = network(&setup.config)?;
     let demo = async {
         // Asks the gateway's IAM for a token.
-        let started = credentials::start(&mut setup.supplies, &network, environment).await;
+        let started = credentials::start(&mut setup.sources, &network, environment).await;
         started.map_err(|_| anyhow::anyhow!("the demo found no key"))?;
         let server = setup.bind(arguments, &network)?;
         let proxy = server.addresses()[0];
@@ -115,7 +115,7 @@ async fn serve(arguments: &DemoArguments, environment: &Environment) -> anyhow::
 /// What the proxy is started with.
 struct Setup {
     config: Config,
-    supplies: Vec<Supply>,
+    sources: Vec<Source>,
     /// The files that the configuration names; removed when dropped.
     _folder: Option<Folder>,
 }
@@ -132,11 +132,11 @@ impl Setup {
         let mut setup = if auth == Auth::Aksk {
             let config = config::with_upstream(&format!("https://{}", emulator.address()))?;
             let key = accounts.keys.first().context("the demo has no key")?;
-            let supply = |need| Supply::fixed(need, "default", key);
-            let supplies = needs(&config).into_iter().map(supply).collect();
+            let source = |requirement| Source::fixed(requirement, "default", key);
+            let sources = requirements(&config).into_iter().map(source).collect();
             Self {
                 config,
-                supplies,
+                sources,
                 _folder: None,
             }
         } else {
@@ -145,10 +145,10 @@ impl Setup {
             let overrides = Overrides::new(Some(folder.path.join("apig-proxy.toml")));
             let overrides = overrides.text("auth.mode", "--auth", Some(&auth.name()));
             // The user's own variables do not apply.
-            let (loaded, supplies) = load(&overrides, &Environment::default())?;
+            let (loaded, sources) = load(&overrides, &Environment::default())?;
             Self {
                 config: loaded.config,
-                supplies,
+                sources,
                 _folder: Some(folder),
             }
         };
@@ -166,12 +166,7 @@ impl Setup {
         let mut bind = |address: SocketAddr| {
             self.config.listen = vec![address.into()];
             let sockets = ActivatedSockets::default();
-            Server::bind(
-                network.clone(),
-                sockets,
-                &self.config,
-                self.supplies.clone(),
-            )
+            Server::bind(network.clone(), sockets, &self.config, self.sources.clone())
         };
         match bind(arguments.listen.unwrap_or_else(|| loopback(default))) {
             Err(SetupError::Bind(_)) if arguments.listen.is_none() => bind(loopback(0)),

@@ -15,7 +15,7 @@ use crate::config::Environment;
 use crate::credentials::Credentials;
 use crate::signature::{
     CONTENT_HASH_HEADER, CanonicalRequest, DATE_HEADER, Payload, PayloadHash, PayloadHasher,
-    SignatureError, Signer, SigningDate, Target, UNSIGNED_PAYLOAD, respell_query,
+    SignatureError, Signer, SigningDate, Target, UNSIGNED_PAYLOAD, normalize_query,
 };
 
 /// Arguments of `sign`.
@@ -94,7 +94,7 @@ fn sign(
     let url = Url::parse(&arguments.url)?;
     // With the query in the spelling that all decoders read alike.
     let target = match url.target.split_once('?') {
-        Some((path, query)) => format!("{path}?{}", respell_query(query)),
+        Some((path, query)) => format!("{path}?{}", normalize_query(query)),
         None => url.target.clone(),
     };
     let mut headers = Headers::new(arguments, credentials, &url)?;

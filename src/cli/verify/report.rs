@@ -54,7 +54,7 @@ impl Report {
             method: &request.method,
             target: &request.target,
             headers: &headers,
-            body: &PayloadHash::of(&request.body),
+            body: &PayloadHash::new(&request.body),
         };
         let signer = Signer::new(&credentials.access_key, &credentials.secret_key);
         let find = |access_key: &str| (access_key == credentials.access_key).then_some(&signer);

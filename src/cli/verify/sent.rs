@@ -128,7 +128,7 @@ impl Pairs {
 
 /// The hash of a body, in hexadecimal.
 pub(super) fn hash(body: &[u8]) -> String {
-    PayloadHash::of(body).as_str().to_owned()
+    PayloadHash::new(body).as_str().to_owned()
 }
 
 /// The bytes that percent-encoded text stands for; broken escapes stand for themselves.

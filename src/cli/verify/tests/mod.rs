@@ -63,7 +63,7 @@ fn json(raw: impl AsRef<[u8]>) -> Value {
 }
 
 fn hash(body: &str) -> String {
-    PayloadHash::of(body.as_bytes()).as_str().to_owned()
+    PayloadHash::new(body.as_bytes()).as_str().to_owned()
 }
 
 fn signature(canonical: &str, secret: &str) -> String {
