@@ -149,7 +149,10 @@ fn a_service_that_fails_later_is_not_noticed_until_the_key_ends() {
             let told = told.unwrap_or_else(|| panic!("{source}: {lines:?}"));
             if mood != FaultMode::Hangs {
                 assert!(told.starts_with("WARN"), "{told}");
-                assert!(told.contains("the old one is good for another"), "{told}");
+                assert!(
+                    told.contains("the current one is valid for another"),
+                    "{told}"
+                );
             }
             let last = lines.iter().rfind(|line| line.starts_with("ERROR"));
             assert!(last.unwrap().contains("answered with 503"), "{lines:?}");
