@@ -275,7 +275,7 @@ fn report(slot: &Slot, service: &Service, error: &ServiceError) {
         ),
         _ => tracing::error!(
             "{service} does not give {slot}: {error}; the request is repeated, and until it succeeds \
-             callers get 503"
+             requests are answered with 503"
         ),
     }
 }
