@@ -1,230 +1,162 @@
-//! The admin listener: who may ask, what is answered, and what it says of a proxy that stops.
+//! The admin listener: who may ask, what it answers, and who may stop the proxy.
 
-use std::sync::Mutex;
-use std::sync::mpsc;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 use apig_proxy::server::DrainOutcome;
 use tokio::time::Instant;
 
-use crate::support::{Answer, Client, Scene, Upstream, answer, get, wait_until};
+use crate::support::{Answer, Client, Scene, Upstream, get};
 
-const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
-
-fn scene() -> Scene {
-    Scene::with(Upstream::start(), |config| {
-        config.admin = Some("127.0.0.1:0".parse().unwrap());
-    })
-}
-
-fn asked(scene: &Scene, request: &str) -> Answer {
+fn asked(scene: &Scene, request: impl AsRef<[u8]>) -> Answer {
     scene.proxy.admin().send(request).answer()
 }
 
+/// A request to the admin listener with these fields.
+fn ask(method: &str, path: &str, fields: &str) -> String {
+    format!("{method} {path} HTTP/1.1\r\n{fields}\r\n\r\n")
+}
+
+/// The fields of requests that are refused on every path, with status and code.
+const REFUSED: [(&str, u16, &str); 9] = [
+    ("Host: evil.example", 403, "host_not_allowed"),
+    ("Host: 0.0.0.0", 403, "host_not_allowed"),
+    ("X: no host", 400, "bad_host"),
+    ("Host: localhost\r\nHost: localhost", 400, "bad_host"),
+    (
+        "Host: localhost\r\nOrigin: http://evil.example",
+        403,
+        FOREIGN,
+    ),
+    ("Host: localhost\r\nOrigin: null", 403, FOREIGN),
+    (
+        "Host: localhost\r\nSec-Fetch-Site: cross-site",
+        403,
+        FOREIGN,
+    ),
+    (
+        "Host: localhost\r\nSec-Fetch-Site: same-origin",
+        403,
+        FOREIGN,
+    ),
+    (
+        "Host: localhost\r\nSec-Fetch-Site: none\r\nSec-Purpose: prefetch",
+        403,
+        FOREIGN,
+    ),
+];
+const FOREIGN: &str = "origin_not_allowed";
+
 #[test]
 fn a_proxy_that_serves_is_started_alive_and_ready() {
-    let scene = scene();
+    let scene = Scene::plain();
     for path in ["/livez", "/readyz", "/startupz", "/readyz?verbose"] {
         let answer = scene.proxy.asked(path);
-        assert_eq!(
-            (answer.status, answer.text().as_str()),
-            (200, "ok\n"),
-            "{path}"
-        );
-        assert_eq!(answer.header("content-type"), "text/plain; charset=utf-8");
-        assert_eq!(answer.header("cache-control"), "no-store");
-        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        answer.about(path).assert_text(200, "ok\n");
+        answer.assert_header(200, "content-type", "text/plain; charset=utf-8");
+        answer.assert_header(200, "cache-control", "no-store");
+        answer.assert_header(200, "x-content-type-options", "nosniff");
     }
+    let prometheus = "text/plain; version=0.0.4; charset=utf-8";
     let metrics = scene.proxy.asked("/metrics");
-    assert_eq!(
-        metrics.header("content-type"),
-        "text/plain; version=0.0.4; charset=utf-8"
-    );
+    metrics.assert_header(200, "content-type", prometheus);
     assert_eq!(scene.upstream.connections(), 0);
 }
 
 #[test]
 fn readiness_does_not_depend_on_the_gateway() {
-    let upstream = Upstream::handling(|_| Ok(()));
-    let scene = Scene::with(upstream, |config| {
-        config.admin = Some("127.0.0.1:0".parse().unwrap());
-    });
-    assert_eq!(scene.proxy.exchange(GET).status, 502);
-    assert_eq!(scene.proxy.asked("/readyz").status, 200);
+    let scene = Scene::before(Upstream::handling(|_| Ok(())));
+    scene.get("/").assert_status(502);
+    scene.proxy.asked("/readyz").assert_status(200);
 }
 
 #[test]
 fn head_is_answered_without_a_body_and_a_connection_ends_with_its_answer() {
-    let scene = scene();
+    let scene = Scene::plain();
     let mut client = scene.proxy.admin();
-    client.send(b"HEAD /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    let answer = client.head_answer();
-    assert_eq!(
-        (answer.status, answer.header("content-length").as_str()),
-        (200, "3")
-    );
-    assert_eq!(answer.header("connection"), "close");
+    let answer = client
+        .send(ask("HEAD", "/readyz", "Host: localhost"))
+        .head_answer();
+    answer.assert_header(200, "content-length", "3");
+    answer.assert_header(200, "connection", "close");
     assert!(client.is_closed());
 }
 
 #[test]
 fn other_paths_are_not_found_and_other_methods_not_allowed() {
-    let scene = scene();
+    let scene = Scene::plain();
     for path in ["/", "/livez/", "/metricsx", "//livez", "*", "/LIVEZ"] {
         let answer = scene.proxy.asked(path);
-        assert_eq!(answer.status, 404, "{path}");
+        answer.about(path).assert_status(404);
         assert!(answer.text().contains("/livez") && !answer.text().contains("LIVEZ"));
     }
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "get"] {
-        let answer = asked(
-            &scene,
-            &format!(
-                "{method} /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{{}}"
-            ),
-        );
-        assert_eq!(answer.status, 405, "{method}");
-        assert_eq!(answer.header("allow"), "GET, HEAD");
+        let with_body = ask(method, "/livez", "Host: localhost\r\nContent-Length: 2") + "{}";
+        asked(&scene, with_body).assert_header(405, "allow", "GET, HEAD");
     }
     // The paths are the admin listener's alone.
-    assert_eq!(scene.proxy.exchange(GET).status, 200);
-    let livez = get("/livez");
-    assert_eq!(scene.proxy.exchange(livez).status, 200);
-    assert_eq!(scene.upstream.requests()[1].target(), "/livez");
+    scene.get("/livez").assert_status(200);
+    assert_eq!(scene.upstream.only_request().target(), "/livez");
 }
 
 #[test]
 fn who_may_not_use_the_proxy_may_not_ask_either() {
-    let scene = scene();
-    for path in ["/livez", "/metrics", "/nothing"] {
-        for (fields, status, code) in [
-            ("Host: evil.example\r\n", 403, "host_not_allowed"),
-            ("Host: 0.0.0.0\r\n", 403, "host_not_allowed"),
-            ("", 400, "bad_host"),
-            ("Host: localhost\r\nHost: localhost\r\n", 400, "bad_host"),
-            (
-                "Host: localhost\r\nOrigin: http://evil.example\r\n",
-                403,
-                "origin_not_allowed",
-            ),
-            (
-                "Host: localhost\r\nOrigin: null\r\n",
-                403,
-                "origin_not_allowed",
-            ),
-            (
-                "Host: localhost\r\nSec-Fetch-Site: cross-site\r\n",
-                403,
-                "origin_not_allowed",
-            ),
-        ] {
+    let scene = Scene::plain();
+    for path in ["/livez", "/metrics", "/nothing", "/quitquitquit"] {
+        for (fields, status, code) in REFUSED {
             for method in ["GET", "POST"] {
-                let request = format!("{method} {path} HTTP/1.1\r\n{fields}\r\n");
-                let refused = asked(&scene, &request);
-                assert_eq!(
-                    (refused.status, refused.code().as_str()),
-                    (status, code),
-                    "{request}"
-                );
+                let refused = asked(&scene, ask(method, path, fields));
+                refused
+                    .about((method, path, fields))
+                    .assert_refused(status, code);
                 assert!(!refused.text().contains("evil"));
                 assert!(refused.all("access-control-allow-origin").is_empty());
             }
         }
     }
-    let absolute = "GET http://evil.example/livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    assert_eq!(asked(&scene, absolute).code(), "bad_request");
+    let absolute = ask("GET", "http://evil.example/livez", "Host: localhost");
+    asked(&scene, absolute).assert_refused(400, "bad_request");
     // What is refused here is no request of a caller's.
     let counted = scene.proxy.metrics().all("apig_proxy_requests_total");
     assert!(counted.is_empty(), "{counted:?}");
 }
 
 #[test]
-fn a_person_may_open_a_page_of_it_in_a_browser_and_no_web_page_may_ask() {
-    let scene = scene();
-    let ask = |method: &str, path: &str, mark: &str| {
-        let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{mark}\r\n\r\n");
-        asked(&scene, &request)
-    };
+fn a_person_may_open_a_page_of_it_in_a_browser_and_no_navigation_may_stop_the_proxy() {
+    let scene = Scene::plain();
+    let opened = "Host: localhost\r\nSec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate";
     for path in ["/livez", "/metrics"] {
-        let opened = ask(
-            "GET",
-            path,
-            "Sec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate",
-        );
-        assert_eq!(opened.status, 200, "{path}");
-        for mark in [
-            "Sec-Fetch-Site: same-origin",
-            "Sec-Fetch-Site: cross-site",
-            "Sec-Fetch-Site: none\r\nSec-Purpose: prefetch",
-        ] {
-            let refused = ask("GET", path, mark);
-            assert_eq!(refused.code(), "origin_not_allowed", "{path} {mark}");
-        }
+        asked(&scene, ask("GET", path, opened)).assert_status(200);
     }
-    for mark in ["Sec-Fetch-Site: none", "Sec-Fetch-Site: same-origin"] {
-        let refused = ask("POST", "/quitquitquit", mark);
-        assert_eq!(refused.code(), "origin_not_allowed", "{mark}");
-    }
-    assert_eq!(scene.proxy.asked("/readyz").status, 200);
+    let typed = "Host: localhost\r\nSec-Fetch-Site: none";
+    asked(&scene, ask("POST", "/quitquitquit", typed)).assert_refused(403, FOREIGN);
+    scene.proxy.asked("/readyz").assert_status(200);
 }
 
 #[test]
 fn what_cannot_be_read_is_refused_in_the_proxy_s_own_shape() {
-    let scene = scene();
-    let malformed = "GET /livez HTTP/1.1\r\nHost : localhost\r\n\r\n";
-    assert_eq!(asked(&scene, malformed).code(), "bad_request");
-    let long = format!(
-        "GET /livez HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n",
-        "x".repeat(70_000)
-    );
-    assert_eq!(asked(&scene, &long).code(), "header_too_large");
-    assert_eq!(scene.proxy.asked("/livez").status, 200);
-}
-
-#[test]
-fn a_proxy_that_finishes_its_requests_is_alive_but_not_ready() {
-    let (go_on, told) = mpsc::channel::<()>();
-    let told = Mutex::new(told);
-    let upstream = Upstream::scripted(move |_, out| {
-        let _ = told.lock().unwrap().recv();
-        out.write_all(answer("200 OK", "", "late").as_bytes())
-    });
-    let mut scene = Scene::with(upstream, |config| {
-        config.admin = Some("127.0.0.1:0".parse().unwrap());
-    });
-    let mut client = scene.client();
-    client.send(GET);
-    wait_until("the request arrives", || {
-        !scene.upstream.requests().is_empty()
-    });
-    assert_eq!(scene.proxy.asked("/readyz").status, 200);
-    scene.proxy.begin_stopping();
-    wait_until("it is not ready", || {
-        scene.proxy.asked("/readyz").status == 503
-    });
-    let not_ready = scene.proxy.asked("/readyz").text();
-    assert!(not_ready.starts_with("stopping: "), "{not_ready}");
-    for path in ["/livez", "/startupz"] {
-        assert_eq!(scene.proxy.asked(path).status, 200, "{path}");
-    }
-    assert_eq!(scene.proxy.metrics().value("apig_proxy_in_flight", ""), 1.0);
-    go_on.send(()).unwrap();
-    assert_eq!(client.answer().text(), "late");
-    assert_eq!(scene.proxy.ended(), DrainOutcome::Drained);
+    let scene = Scene::plain();
+    let malformed = asked(&scene, ask("GET", "/livez", "Host : localhost"));
+    assert_eq!(malformed.code(), "bad_request");
+    let long = format!("Host: localhost\r\nX: {}", "x".repeat(70_000));
+    let long = asked(&scene, ask("GET", "/livez", &long));
+    assert_eq!(long.code(), "header_too_large");
+    scene.proxy.asked("/livez").assert_status(200);
 }
 
 #[test]
 fn fault_97_silent_connections_do_not_keep_probes_from_being_answered() {
-    let scene = scene();
+    let scene = Scene::plain();
     for begun in ["", "GET /livez HTTP/1.1\r\n"] {
         let mut silent: Vec<_> = (0..64).map(|_| scene.proxy.admin()).collect();
         for client in &mut silent {
             client.send(begun);
         }
         let asked = Instant::now();
-        assert_eq!(scene.proxy.asked("/readyz").status, 200, "{begun:?}");
+        scene.proxy.asked("/readyz").assert_status(200);
         // Half a head is waited for, a second at most.
         assert!(asked.elapsed() < Duration::from_secs(2), "{begun:?}");
-        assert_eq!(scene.proxy.asked("/livez").status, 200, "{begun:?}");
+        scene.proxy.asked("/livez").assert_status(200);
         // Those that are still open end after two seconds.
         assert!(silent.iter_mut().all(Client::is_closed), "{begun:?}");
     }
@@ -232,13 +164,106 @@ fn fault_97_silent_connections_do_not_keep_probes_from_being_answered() {
 
 #[test]
 fn a_silent_connection_ends_after_two_seconds() {
-    let scene = scene();
+    let scene = Scene::plain();
     let mut silent = scene.proxy.admin();
     let opened = Instant::now();
     assert!(silent.is_closed());
-    let age = opened.elapsed();
-    assert!(
-        age > Duration::from_secs(1) && age < Duration::from_secs(4),
-        "{age:?}"
-    );
+    let age = opened.elapsed().as_secs_f64();
+    assert!((1.0..4.0).contains(&age), "{age:?}");
+}
+
+#[test]
+fn fault_96_by_default_no_request_stops_the_proxy() {
+    let scene = Scene::plain();
+    for method in ["POST", "GET", "PUT", "OPTIONS"] {
+        let answer = asked(&scene, ask(method, "/quitquitquit", "Host: localhost"));
+        answer.about(method).assert_status(404);
+        answer.assert_says("set admin_quit = true");
+    }
+    scene.proxy.asked("/readyz").assert_status(200);
+    scene.serves();
+}
+
+#[test]
+fn asking_for_the_end_begins_it_and_lets_running_requests_finish() {
+    let (upstream, hold) = Upstream::holding();
+    let scene = Scene::with(upstream, |config| config.admin_quit = true);
+    let mut client = scene.client();
+    client.send(get("/"));
+    scene.upstream.wait_for(1);
+    for method in ["GET", "HEAD", "PUT", "OPTIONS"] {
+        let request = ask(method, "/quitquitquit", "Host: localhost");
+        let mut admin = scene.proxy.admin();
+        let refused = admin.send(request).try_answer(method == "HEAD").unwrap();
+        refused.assert_header(405, "allow", "POST");
+    }
+    let by_address = ("Host: 10.0.0.7", 403, "host_not_allowed");
+    for (fields, status, code) in REFUSED.into_iter().chain([by_address]) {
+        let refused = asked(&scene, ask("POST", "/quitquitquit", fields));
+        refused.about(fields).assert_refused(status, code);
+        assert!(refused.all("access-control-allow-origin").is_empty());
+    }
+    scene.proxy.asked("/readyz").assert_status(200);
+    for _ in 0..2 {
+        let quits = asked(&scene, ask("POST", "/quitquitquit", "Host: localhost"));
+        quits.assert_text(200, "ok\n");
+    }
+    scene.proxy.wait_until_not_ready();
+    hold.send(()).unwrap();
+    client.answer().assert_text(200, "late");
+    // By itself: nobody else has told it to.
+    assert_eq!(scene.proxy.ended_by_itself(), DrainOutcome::Drained);
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "who runs the test should know")]
+fn where_others_reach_it_they_may_look_by_any_address_but_only_this_machine_may_stop_it() {
+    let scene = Scene::with(Upstream::start(), |config| {
+        config.admin = Some("0.0.0.0:0".parse().unwrap());
+        config.admin_quit = true;
+    });
+    let port = scene.proxy.admin_port();
+    let Some(own) = own_address() else {
+        println!("this machine has no address but loopback, so nobody else can be played");
+        return;
+    };
+    for peer in [Ipv4Addr::LOCALHOST, own] {
+        let ask = |method: &str, path: &str, host: &str| {
+            let mut client = Client::connect((peer, port).into());
+            client
+                .send(ask(method, path, &format!("Host: {host}")))
+                .answer()
+        };
+        for path in ["/livez", "/readyz", "/startupz", "/metrics"] {
+            for host in [&*format!("{own}:{port}"), "10.0.0.7", "localhost"] {
+                ask("GET", path, host)
+                    .about((path, host))
+                    .assert_status(200);
+            }
+            for host in ["evil.example", "0.0.0.0", "[::]"] {
+                let refused = ask("GET", path, host);
+                refused
+                    .about((path, host))
+                    .assert_refused(403, "host_not_allowed");
+            }
+        }
+        // By an address, a page of that address could be meant.
+        ask("POST", "/quitquitquit", &own.to_string()).assert_status(403);
+        if peer == own {
+            let refused = ask("POST", "/quitquitquit", "localhost");
+            refused.assert_status(403);
+            refused.assert_says("SIGTERM");
+        }
+    }
+    scene.proxy.asked("/readyz").assert_status(200);
+}
+
+/// An address of this machine that is not loopback. Nothing is sent to find it.
+fn own_address() -> Option<Ipv4Addr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    match socket.local_addr().ok()?.ip() {
+        IpAddr::V4(ip) if !ip.is_loopback() && !ip.is_unspecified() => Some(ip),
+        _ => None,
+    }
 }

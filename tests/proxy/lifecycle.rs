@@ -3,150 +3,107 @@
 use std::time::Duration;
 
 use apig_proxy::server::DrainOutcome;
-
-use crate::support::{Proxy, Scene, Upstream, answer, config, get, pause, wait_until};
 use rustls::version::{TLS12, TLS13};
 use tokio::time::Instant;
 
-const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+use crate::support::{Scene, Upstream, answer, pause};
 
 #[test]
 fn connections_to_the_gateway_are_reused() {
-    let upstream = Upstream::start();
-    let proxy = Proxy::before(&upstream);
-    let mut client = proxy.client();
+    let scene = Scene::plain();
+    let mut client = scene.client();
     for _ in 0..20 {
-        assert_eq!(client.send(GET).answer().status, 200);
+        client.get("/").assert_status(200);
     }
-    assert_eq!((upstream.requests().len(), upstream.connections()), (20, 1));
+    assert_eq!(scene.upstream.requests().len(), 20);
+    assert_eq!(scene.upstream.connections(), 1);
 }
 
 #[test]
 fn new_connections_resume_tls_sessions_of_earlier_ones_in_both_versions() {
     for version in [&TLS12, &TLS13] {
-        let upstream = Upstream::speaking(&[version], |_, out| {
+        let scene = Scene::before(Upstream::speaking(&[version], |_, out| {
             out.write_all(answer("200 OK", "connection: close\r\n", "ok").as_bytes())
-        });
-        let proxy = Proxy::before(&upstream);
-        let mut client = proxy.client();
+        }));
+        let mut client = scene.client();
         for _ in 0..3 {
-            assert_eq!(client.send(GET).answer().status, 200);
+            client.get("/").assert_status(200);
         }
-        let resumed: Vec<bool> = upstream
-            .requests()
-            .iter()
-            .map(|seen| seen.resumed)
-            .collect();
-        assert_eq!(
-            (upstream.connections(), resumed),
-            (3, vec![false, true, true]),
-            "{version:?}"
-        );
+        let resumed = scene.upstream.requests();
+        let resumed: Vec<bool> = resumed.iter().map(|seen| seen.resumed).collect();
+        assert_eq!(scene.upstream.connections(), 3);
+        assert_eq!(resumed, [false, true, true], "{version:?}");
     }
-}
-
-#[test]
-fn pipelined_requests_are_answered_in_order_and_signed_each() {
-    let upstream = Upstream::scripted(|seen, out| {
-        out.write_all(answer("200 OK", "", seen.target()).as_bytes())
-    });
-    let proxy = Proxy::before(&upstream);
-    let mut client = proxy.client();
-    let requests: String = (0..5).map(|n| get(&format!("/{n}"))).collect();
-    client.send(&requests);
-    for n in 0..5 {
-        assert_eq!(client.answer().text(), format!("/{n}"));
-    }
-    upstream
-        .requests()
-        .iter()
-        .for_each(|seen| assert!(seen.verified().body_signed));
 }
 
 #[test]
 fn idle_connections_that_the_gateway_closed_are_not_used() {
-    let upstream = Upstream::scripted(|_, out| {
+    let scene = Scene::before(Upstream::scripted(|_, out| {
         out.write_all(answer("200 OK", "", "ok").as_bytes())?;
         out.flush()?;
         Err(std::io::Error::other(
             "closed after each answer, without a word",
         ))
-    });
-    let proxy = Proxy::before(&upstream);
-    for n in 0..5 {
-        assert_eq!(proxy.exchange(GET).status, 200, "{n}");
-        #[expect(clippy::disallowed_methods, reason = "no runtime runs here")]
-        std::thread::sleep(Duration::from_millis(100));
+    }));
+    for _ in 0..5 {
+        scene.get("/").assert_status(200);
+        pause(Duration::from_millis(100));
     }
-    assert_eq!((upstream.requests().len(), upstream.connections()), (5, 5));
+    assert_eq!(scene.upstream.requests().len(), 5);
+    assert_eq!(scene.upstream.connections(), 5);
 }
 
 #[test]
 fn fault_71_running_requests_are_finished_before_the_end() {
-    let upstream = Upstream::scripted(|_, out| {
-        #[expect(clippy::disallowed_methods, reason = "no runtime runs here")]
-        std::thread::sleep(Duration::from_millis(300));
-        out.write_all(answer("200 OK", "", "late").as_bytes())
-    });
-    let mut proxy = Proxy::before(&upstream);
-    let mut idle = proxy.client();
-    idle.send(GET).answer();
-    let mut client = proxy.client();
-    client.send(GET);
-    while upstream.requests().len() < 2 {
-        std::thread::yield_now();
+    let (upstream, hold) = Upstream::holding();
+    let mut scene = Scene::before(upstream);
+    let mut idle = scene.client();
+    hold.send(()).unwrap();
+    idle.get("/").assert_status(200);
+    let mut client = scene.client();
+    client.send(crate::support::get("/"));
+    scene.upstream.wait_for(2);
+    scene.proxy.asked("/readyz").assert_status(200);
+    scene.proxy.begin_stopping();
+    scene.proxy.wait_until_not_ready();
+    let not_ready = scene.proxy.asked("/readyz").text();
+    assert!(not_ready.starts_with("stopping: "), "{not_ready}");
+    for path in ["/livez", "/startupz"] {
+        scene.proxy.asked(path).assert_status(200);
     }
-    proxy.begin_stopping();
-    assert_eq!(client.answer().text(), "late");
-    assert_eq!(proxy.ended(), DrainOutcome::Drained);
+    assert_eq!(scene.proxy.metrics().value("apig_proxy_in_flight", ""), 1.0);
+    hold.send(()).unwrap();
+    client.answer().assert_text(200, "late");
+    assert_eq!(scene.proxy.ended(), DrainOutcome::Drained);
     assert!(idle.is_closed());
 }
 
 #[test]
 fn fault_72_what_does_not_finish_in_time_is_cut_off() {
-    let upstream = Upstream::scripted(|_, _| {
-        #[expect(clippy::disallowed_methods, reason = "no runtime runs here")]
-        std::thread::sleep(Duration::from_secs(5));
-        Ok(())
+    let (upstream, _hold) = Upstream::holding();
+    let scene = Scene::with(upstream, |config| {
+        config.timeouts.shutdown = Duration::from_millis(100);
     });
-    let mut config = config(&upstream);
-    config.timeouts.shutdown = Duration::from_millis(100);
-    let proxy = Proxy::start(&config);
-    let mut client = proxy.client();
-    client.send(GET);
-    while upstream.requests().is_empty() {
-        std::thread::yield_now();
-    }
-    assert_eq!(proxy.ended(), DrainOutcome::CutOff);
+    let mut client = scene.client();
+    client.send(crate::support::get("/"));
+    scene.upstream.wait_for(1);
+    assert_eq!(scene.proxy.ended(), DrainOutcome::CutOff);
     assert!(client.try_answer(false).is_err());
 }
 
 #[test]
 fn during_the_delay_the_proxy_is_not_ready_but_serves_and_each_answer_ends_its_connection() {
     let mut scene = Scene::with(Upstream::start(), |config| {
-        config.admin = Some("127.0.0.1:0".parse().unwrap());
         config.timeouts.drain_delay = Duration::from_millis(800);
     });
     let mut kept = scene.client();
-    let answer = kept.send(GET).answer();
-    assert!(answer.all("connection").is_empty());
+    assert!(kept.get("/").all("connection").is_empty());
     let begun = Instant::now();
     scene.proxy.begin_stopping();
-    wait_until("it is not ready", || {
-        scene.proxy.asked("/readyz").status == 503
-    });
-    // Who has not heard of it yet, and comes by a new connection, is served.
-    let answer = scene.proxy.exchange(GET);
-    assert_eq!(
-        (answer.status, answer.header("connection").as_str()),
-        (200, "close")
-    );
-    // And so is who has kept one.
-    let answer = kept.send(GET).answer();
-    assert_eq!(
-        (answer.status, answer.header("connection").as_str()),
-        (200, "close")
-    );
+    scene.proxy.wait_until_not_ready();
+    // Callers that do not know of it yet are served, over new connections and over kept ones.
+    scene.get("/").assert_header(200, "connection", "close");
+    kept.get("/").assert_header(200, "connection", "close");
     assert!(kept.is_closed());
     let address = scene.proxy.address;
     assert_eq!(scene.proxy.ended(), DrainOutcome::Drained);
@@ -163,12 +120,7 @@ fn a_request_that_comes_right_after_its_connection_is_served_although_the_end_ha
     scene.proxy.begin_stopping();
     pause(Duration::from_millis(50));
     for client in &mut clients {
-        let answer = client.send(GET).answer();
-        assert_eq!(
-            (answer.status, answer.header("connection").as_str()),
-            (200, "close")
-        );
+        client.get("/").assert_header(200, "connection", "close");
     }
-    let idle = scene.proxy.ended();
-    assert_eq!(idle, DrainOutcome::Drained);
+    assert_eq!(scene.proxy.ended(), DrainOutcome::Drained);
 }

@@ -111,7 +111,7 @@ fn callers_that_need_a_token_have_to_send_the_right_one_once() {
         config.access.token = Some(CallerToken::new(b"0123456789abcdef"));
     });
     let ask = |headers: &str| {
-        scene.proxy.exchange(format!(
+        scene.exchange(format!(
             "GET /next HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n"
         ))
     };
@@ -124,11 +124,7 @@ fn callers_that_need_a_token_have_to_send_the_right_one_once() {
         "X_Apig_Proxy_Token: 0123456789abcdef\r\n",
     ] {
         let refused = ask(wrong);
-        assert_eq!(
-            (refused.status, refused.code().as_str()),
-            (401, "token_required"),
-            "{wrong}"
-        );
+        refused.about(wrong).assert_refused(401, "token_required");
     }
     assert!(scene.upstream.requests().is_empty());
     assert_eq!(ask("x-apig-proxy-token: 0123456789abcdef\r\n").status, 200);

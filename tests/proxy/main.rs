@@ -5,7 +5,6 @@
 
 mod access;
 mod admin;
-mod admin_remote;
 mod bodies;
 mod corpus;
 mod credentials;

@@ -4,21 +4,11 @@ use std::io::{self, Write};
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, Sender};
 
-use apig_proxy::clock;
-use apig_proxy::config::Config;
 use apig_proxy::telemetry::metrics::FAMILIES;
 
 use crate::support::{
     Exposition, Proxy, Scene, Seen, Upstream, answer, config, get, route, wait_until,
 };
-
-fn watched(upstream: Upstream) -> Scene {
-    Scene::with(upstream, watch)
-}
-
-fn watch(config: &mut Config) {
-    config.admin = Some("127.0.0.1:0".parse().unwrap());
-}
 
 fn requests(metrics: &Exposition) -> Vec<(String, f64)> {
     let mut all = metrics.all("apig_proxy_requests_total");
@@ -79,7 +69,6 @@ const CALLS: [(&str, u16); 11] = [
 fn every_request_is_counted_once_by_route_method_code_and_outcome() {
     let upstream = Upstream::scripted(various);
     let mut config = config(&upstream);
-    watch(&mut config);
     config.routes = vec![
         route("/flowers", &upstream, "/created"),
         route("", &upstream, ""),
@@ -121,7 +110,7 @@ fn every_request_is_counted_once_by_route_method_code_and_outcome() {
 
 #[test]
 fn every_metric_is_there_and_no_other() {
-    let scene = watched(Upstream::start());
+    let scene = Scene::plain();
     scene.serves();
     let metrics = at_rest(&scene.proxy);
     let expected = FAMILIES.map(|family| {
@@ -152,16 +141,16 @@ fn every_metric_is_there_and_no_other() {
 fn three_refused_signatures_show_that_the_key_is_locked() {
     let message = "Incorrect IAM authentication information: verify aksk signature fail";
     let refused = refusal("APIG.0301", message);
-    let scene = watched(Upstream::answering(&answer(
+    let scene = Scene::before(Upstream::answering(&answer(
         "401 Unauthorized",
         "",
         &refused,
     )));
     for expected in [0.0, 0.0, 1.0] {
-        assert_eq!(scene.proxy.get("/").status, 401);
+        assert_eq!(scene.get("/").status, 401);
         assert_eq!(gauge(&scene.proxy, "apig_proxy_key_locked"), expected);
     }
-    assert_eq!(scene.proxy.get("/").code(), "key_locked");
+    assert_eq!(scene.get("/").code(), "key_locked");
     let metrics = scene.proxy.metrics();
     assert_eq!(
         requests(&metrics),
@@ -178,20 +167,6 @@ fn three_refused_signatures_show_that_the_key_is_locked() {
     );
     let count = metrics.value("apig_proxy_gateway_errors_total", "error_code=APIG.0301");
     assert_eq!(count, 3.0);
-}
-
-#[test]
-fn a_clock_that_is_ahead_is_shown_by_its_seconds() {
-    let scene = watched(Upstream::scripted(|_, out| {
-        let told = jiff::Timestamp::from_second(clock::unix_seconds() + 600).unwrap();
-        let date = told.strftime("%a, %d %b %Y %H:%M:%S GMT");
-        out.write_all(answer("200 OK", &format!("date: {date}\r\n"), "ok").as_bytes())
-    }));
-    assert_eq!(scene.proxy.get("/").status, 200);
-    let upstream = format!("upstream={}", scene.upstream.address);
-    let ahead = scene.proxy.metrics();
-    let ahead = ahead.value("apig_proxy_clock_skew_seconds", &upstream);
-    assert!((598.0..=602.0).contains(&ahead), "{ahead}");
 }
 
 /// An upstream that sends half of its answer, and the rest when it is told to.
@@ -211,7 +186,7 @@ fn halting() -> (Upstream, Sender<()>) {
 fn a_request_is_in_flight_until_the_last_byte_of_its_answer() {
     let (upstream, go_on) = halting();
     let name = format!("upstream={}", upstream.address);
-    let scene = watched(upstream);
+    let scene = Scene::before(upstream);
     let mut client = scene.client();
     client.send(get("/"));
     client.until("HTTP/1.1 200 OK", "ha");
@@ -240,16 +215,14 @@ fn a_request_is_in_flight_until_the_last_byte_of_its_answer() {
 
 #[test]
 fn a_caller_that_goes_away_before_its_answer_is_counted_as_one() {
-    let scene = watched(Upstream::handling(|link| {
+    let scene = Scene::before(Upstream::handling(|link| {
         link.request()?;
         link.drain();
         Ok(())
     }));
     let mut client = scene.client();
     client.send(get("/"));
-    wait_until("the request arrives", || {
-        !scene.upstream.requests().is_empty()
-    });
+    scene.upstream.wait_for(1);
     assert_eq!(gauge(&scene.proxy, "apig_proxy_in_flight"), 1.0);
     client.reset();
     drop(client);
@@ -264,21 +237,8 @@ fn a_caller_that_goes_away_before_its_answer_is_counted_as_one() {
 }
 
 #[test]
-fn the_room_of_a_body_is_shown_while_it_is_held() {
-    let scene = watched(Upstream::start());
-    let mut client = scene.client();
-    client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 600\r\n\r\n");
-    assert_eq!(client.answer().status, 100);
-    assert_eq!(gauge(&scene.proxy, "apig_proxy_buffered_bytes"), 600.0);
-    assert_eq!(client.send([b'a'; 600]).answer().status, 200);
-    wait_until("the room is given back", || {
-        gauge(&scene.proxy, "apig_proxy_buffered_bytes") == 0.0
-    });
-}
-
-#[test]
 fn requests_of_all_workers_are_added_up() {
-    let scene = watched(Upstream::start());
+    let scene = Scene::plain();
     let mut clients: Vec<_> = (0..8).map(|_| scene.client()).collect();
     for _ in 0..25 {
         for client in &mut clients {

@@ -5,9 +5,10 @@ use std::net::TcpListener;
 use std::thread;
 
 use apig_proxy::config::{Listen, Methods, PathRule, with_upstream};
-use apig_proxy::emulator::{Accounts, Clock, Emulator};
+use apig_proxy::emulator::Accounts;
 use http::{HeaderValue, Method};
 
+use crate::credentials::Region;
 use crate::support::{Proxy, Upstream, answer, config, key, route};
 
 #[test]
@@ -73,27 +74,14 @@ fn an_upstream_with_an_ipv6_address_is_reached_verified_and_signed_for() {
         keys: vec![key()],
         ..Accounts::default()
     };
-    let loopback = "[::1]:0".parse().unwrap();
-    let emulator = Emulator::bind(loopback, accounts, Clock::machine()).unwrap();
-    let (address, root) = (emulator.address(), emulator.root());
-    thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime
-            .block_on(emulator.serve(std::future::pending()))
-            .unwrap();
-    });
-    let mut config = with_upstream(&format!("https://{address}")).unwrap();
+    let region = Region::at("[::1]:0", accounts);
+    let mut config = region.config("upstream = \"UPSTREAM\"\n");
     config.listen = listen(&["[::1]:0", "127.0.0.1:0"]);
-    config.admin = None;
-    config.upstream_tls.extra_roots = vec![root];
     let proxy = Proxy::start(&config);
     assert!(proxy.address.is_ipv6());
     let answer = proxy.exchange("GET /a HTTP/1.1\r\nHost: [::1]\r\n\r\n");
     assert_eq!(answer.status, 200, "{}", answer.text());
-    answer.assert_says(&format!("[\"host\",\"{address}\"]"));
+    answer.assert_says(&format!("[\"host\",\"{}\"]", region.address));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use tungstenite::handshake::derive_accept_key;
 use tungstenite::protocol::Role;
 use tungstenite::{Message, WebSocket};
 
-use crate::support::{ANSWERED, Link, PATIENCE, Scene, Upstream, answer, pause, wait_until};
+use crate::support::{ANSWERED, Link, PATIENCE, Scene, Upstream, answer, pause};
 
 const HANDSHAKE: &str = "GET /chat?room=1 HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
      Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: chat\r\n\r\n";
@@ -66,9 +66,7 @@ fn ten_thousand_messages_are_echoed_and_the_close_arrives_both_ways() {
     }
     socket.close(None).unwrap();
     while socket.read().is_ok() {}
-    wait_until("the gateway's side has ended", || {
-        scene.upstream.ended() == 1
-    });
+    scene.upstream.wait_for_end_of(1);
     let mut rest = Vec::new();
     socket.get_mut().read_to_end(&mut rest).unwrap();
     assert!(rest.is_empty());
@@ -176,7 +174,7 @@ fn a_handshake_that_is_no_plain_get_is_refused() {
     scene.refuses(page, 403, "origin_not_allowed");
     // Without the word in Connection it asks for nothing.
     let plain = HANDSHAKE.replace("keep-alive, Upgrade", "keep-alive");
-    assert_eq!(scene.proxy.exchange(plain).status, 200);
+    assert_eq!(scene.exchange(plain).status, 200);
     let seen = scene.arrived();
     assert_eq!(
         (seen.all("upgrade").len(), seen.all("connection").len()),
@@ -196,9 +194,7 @@ fn a_silent_tunnel_is_closed_on_both_sides_and_a_talking_one_is_not() {
         assert_eq!(socket.read().unwrap(), Message::text("still here"));
     }
     assert!(socket.read().is_err());
-    wait_until("the gateway's side has ended", || {
-        scene.upstream.ended() == 1
-    });
+    scene.upstream.wait_for_end_of(1);
 }
 
 #[test]
@@ -209,9 +205,7 @@ fn a_side_that_breaks_ends_the_other() {
         Ok(())
     }));
     drop(connect(&scene));
-    wait_until("the gateway's side has ended", || {
-        scene.upstream.ended() == 1
-    });
+    scene.upstream.wait_for_end_of(1);
 
     let scene = Scene::before(Upstream::handling(|link| {
         switch(link)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::upstream::upstream;
 use super::{OK, Said, check, request};
-use crate::support::{PATIENCE, Program, pause, wait_until};
+use crate::support::{PATIENCE, Program, pause};
 
 #[test]
 fn who_goes_away_or_breaks_off_is_recorded_as_such_with_what_was_moved() {
@@ -15,7 +15,7 @@ fn who_goes_away_or_breaks_off_is_recorded_as_such_with_what_was_moved() {
     // Before there is an answer.
     let mut client = program.client();
     client.send(request("GET /late", "", ""));
-    wait_until("the request arrives", || upstream.requests().len() == 1);
+    upstream.wait_for(1);
     client.reset();
     drop(client);
     let gone = Said {

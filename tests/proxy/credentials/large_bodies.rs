@@ -8,8 +8,7 @@ use apig_proxy::config::{Config, LargeBody, TokenSource};
 use tempfile::TempDir;
 
 use super::put;
-use crate::bodies::{chunked, post};
-use crate::support::{Answer, Proxy, Seen, Upstream, answer, config, route};
+use crate::support::{Answer, Proxy, Seen, Upstream, answer, chunked, config, post, route};
 
 const TOKEN: &str = "MIITOKENtoken0123456789";
 

@@ -13,7 +13,7 @@ use rustls::pki_types::CertificateDer;
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
-use crate::support::{Answer, Proxy};
+use crate::support::{Answer, Proxy, runtime};
 
 /// A gateway with its cloud, and a folder with the secrets that it knows.
 pub(crate) struct Region {
@@ -43,8 +43,13 @@ pub(crate) fn put(path: &Path, content: &str) {
 
 impl Region {
     pub(crate) fn new(accounts: Accounts) -> Self {
-        let any = "127.0.0.1:0".parse().unwrap();
-        let emulator = Emulator::bind(any, accounts.clone(), Clock::machine()).unwrap();
+        Self::at("127.0.0.1:0", accounts)
+    }
+
+    /// A gateway at this address, with the cloud on loopback.
+    pub(crate) fn at(address: &str, accounts: Accounts) -> Self {
+        let address = address.parse().unwrap();
+        let emulator = Emulator::bind(address, accounts.clone(), Clock::machine()).unwrap();
         let region = Self {
             address: emulator.address(),
             cloud: emulator.cloud(),
@@ -55,11 +60,9 @@ impl Region {
             accounts,
         };
         thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
+            let runtime = runtime();
             let serving = emulator.serve(std::future::pending());
-            runtime.unwrap().block_on(serving).unwrap();
+            runtime.block_on(serving).unwrap();
         });
         region.fill();
         region

@@ -8,18 +8,14 @@ fn answered(bytes: &'static str, request: &str) -> (Scene, crate::support::Answe
         link.send(bytes)?;
         link.finish()
     }));
-    let answer = scene.proxy.exchange(request);
+    let answer = scene.exchange(request);
     scene.serves();
     (scene, answer)
 }
 
 fn is_bad(bytes: &'static str) {
     let (scene, answer) = answered(bytes, FAULT);
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (502, "bad_response"),
-        "{bytes:?}"
-    );
+    answer.about(bytes).assert_refused(502, "bad_response");
     assert_eq!(scene.upstream.requests().len(), 2, "it was sent twice");
     assert_eq!(
         scene.upstream.connections(),
@@ -119,7 +115,7 @@ fn fault_49_a_head_over_the_limits_is_a_bad_response() {
     ] {
         let bytes = format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
         let scene = Scene::before(faulty(move |link| link.send(&bytes)));
-        let answer = scene.proxy.exchange(FAULT);
+        let answer = scene.exchange(FAULT);
         answer.assert_refused(502, "bad_response");
         answer.assert_says("limits.answer_header");
         scene.serves();
@@ -130,7 +126,7 @@ fn fault_49_a_head_over_the_limits_is_a_bad_response() {
         "b".repeat(250 * 1024)
     );
     let scene = Scene::before(faulty(move |link| link.send(&bytes)));
-    let answer = scene.proxy.exchange(FAULT);
+    let answer = scene.exchange(FAULT);
     assert_eq!(answer.all("x-a").len(), 498);
     assert_eq!(answer.header("x-b").len(), 250 * 1024);
     scene.serves();
@@ -142,7 +138,7 @@ fn fault_50_interim_answers_are_dropped_up_to_a_bound_and_an_unasked_switch_is_r
         while link.send("HTTP/1.1 102 Processing\r\n\r\n").is_ok() {}
         Ok(())
     }));
-    let answer = scene.proxy.exchange(FAULT);
+    let answer = scene.exchange(FAULT);
     answer.assert_refused(502, "bad_response");
     scene.serves();
     is_bad("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
@@ -150,7 +146,7 @@ fn fault_50_interim_answers_are_dropped_up_to_a_bound_and_an_unasked_switch_is_r
     let hints = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n\
                  HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
     let scene = Scene::before(faulty(move |link| link.send(hints)));
-    let answer = scene.proxy.exchange(FAULT);
+    let answer = scene.exchange(FAULT);
     answer.assert_text(200, "ok");
     assert!(answer.all("link").is_empty());
     scene.serves();
@@ -194,10 +190,7 @@ fn fault_51_a_body_where_none_may_be_is_dropped_and_the_connection_not_used_agai
     }));
     let mut client = scene.client();
     let head = client.send(FAULT.replace("GET", "HEAD")).head_answer();
-    assert_eq!(
-        (head.status, head.header("content-length").as_str()),
-        (200, "4")
-    );
+    head.assert_header(200, "content-length", "4");
     let next = client.get("/other");
     assert_eq!(next.text(), ANSWERED);
     assert_eq!(scene.upstream.connections(), 2);

@@ -135,7 +135,6 @@ fn two_gateways() -> (Upstream, Upstream, Proxy) {
     };
     config.routes.insert(0, again);
     config.routes.insert(0, route("/two", &two, ""));
-    config.admin = Some("127.0.0.1:0".parse().unwrap());
     let proxy = Proxy::start(&config);
     (one, two, proxy)
 }
@@ -188,7 +187,7 @@ fn fault_99_refused_dates_are_refusals_too() {
         out.write_all(answer("401 Unauthorized", "", &body).as_bytes())
     }));
     for _ in 0..20 {
-        let answer = scene.proxy.get("/x");
+        let answer = scene.get("/x");
         assert!([401, 503].contains(&answer.status), "{answer:?}");
     }
     let reached = scene.upstream.requests().len();

@@ -126,9 +126,7 @@ fn fault_04_the_right_token_stands_for_the_marks_of_a_browser() {
         serves(&scene, &request("GET", "proxy.internal", &right));
         let before = scene.upstream.requests().len();
         let wrong = ["X-Apig-Proxy-Token: 0123456789abcdeF", mark];
-        let answer = scene
-            .proxy
-            .exchange(request("GET", "proxy.internal", &wrong));
+        let answer = scene.exchange(request("GET", "proxy.internal", &wrong));
         assert_eq!(answer.code(), "origin_not_allowed", "{mark}");
         assert_eq!(scene.upstream.requests().len(), before, "{mark}");
     }

@@ -39,11 +39,7 @@ fn fault_39_a_certificate_that_is_not_in_order_gets_not_a_byte_of_a_request() {
         });
         let proxy = Proxy::start(&trusting(&upstream, root));
         let refused = proxy.exchange(POST);
-        assert_eq!(
-            (refused.status, refused.code().as_str()),
-            (502, "tls_error"),
-            "{flaw:?}"
-        );
+        refused.about(flaw).assert_refused(502, "tls_error");
         let came = tell.recv_timeout(Duration::from_secs(10)).unwrap();
         assert_eq!(came, b"", "{flaw:?}");
         assert_eq!(upstream.connections(), 1, "{flaw:?}: it was tried again");
@@ -88,11 +84,7 @@ fn fault_40_what_is_not_tls_is_never_spoken_to_in_plain_http() {
         config.routes.insert(0, broken);
         let proxy = Proxy::start(&config);
         let failed = proxy.exchange(POST.replace(" / ", " /broken "));
-        assert_eq!(
-            (failed.status, failed.code().as_str()),
-            (502, "tls_error"),
-            "{reply:?}"
-        );
+        failed.about(reply).assert_refused(502, "tls_error");
         let first = tell.recv_timeout(Duration::from_secs(10)).unwrap();
         assert_eq!(&first[..2], [0x16, 3], "no handshake");
         assert!(tell.try_recv().is_err(), "it was tried again");

@@ -4,8 +4,7 @@ use std::io::{Read, Write};
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
-use crate::bodies::post;
-use crate::support::{Link, PATIENCE, Scene, Seen, Upstream, answer, get, pause, wait_until};
+use crate::support::{Link, PATIENCE, Scene, Seen, Upstream, answer, get, pause, post};
 
 /// More than the buffers of the system take, so that the proxy is still sending.
 const LONG: usize = 11 << 20;
@@ -90,9 +89,7 @@ fn fault_55_an_early_answer_that_is_no_refusal_leaves_the_upload_running() {
         );
     }
     assert_eq!(client.until("0\r\n", "\r\n\r\n"), "0\r\n\r\n");
-    wait_until("the request is complete", || {
-        scene.upstream.requests().len() == 1
-    });
+    scene.upstream.wait_for(1);
     scene.serves();
 }
 
@@ -168,9 +165,7 @@ fn fault_55_a_caller_that_leaves_with_an_early_answer_has_sent_its_request() {
     assert_eq!(client.answer().status, 202);
     client.reset();
     drop(client);
-    wait_until("the request is complete", || {
-        scene.upstream.requests().len() == 1
-    });
+    scene.upstream.wait_for(1);
     scene.serves();
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 
-use crate::support::{Answer, Proxy, Scene, Upstream, config, key, pause, wait_until};
+use crate::support::{Answer, Proxy, Scene, Upstream, config, key, pause};
 
 const GET: &str =
     "GET /next HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: zstd, br;q=0.9\r\n\r\n";
@@ -75,7 +75,7 @@ fn with_token(upstream: &Upstream) -> Proxy {
 /// How many of so many requests reach the upstream; the others are answered by the breaker.
 fn reach(scene: &Scene, requests: usize) -> usize {
     for _ in 0..requests {
-        let answer = scene.proxy.exchange(GET);
+        let answer = scene.exchange(GET);
         match answer.status {
             503 => assert_eq!(answer.code(), "key_locked"),
             status => assert_eq!(status, 401),
@@ -92,7 +92,7 @@ fn fault_58_refusals_that_are_not_of_the_signature_are_explained_in_any_coding_a
         for (status, text, fragment) in [(403, DENIED, "account"), (401, NO_TOKEN, "IAM")] {
             let scene = Scene::before(answering(status, coding, encode(text.as_bytes())));
             for _ in 0..6 {
-                let answer = scene.proxy.exchange(GET);
+                let answer = scene.exchange(GET);
                 assert_eq!(answer.status, status, "{coding}");
                 let hint = answer.header("x-apig-proxy-hint");
                 assert!(hint.contains(fragment), "{coding}: {hint}");
@@ -108,7 +108,7 @@ fn fault_94_refusals_in_any_coding_open_the_breaker_and_are_explained() {
     for (coding, encode) in CODINGS {
         let body = encode(WRONG.as_bytes());
         let scene = Scene::before(answering(401, coding, body.clone()));
-        let answer = scene.proxy.exchange(GET);
+        let answer = scene.exchange(GET);
         assert_eq!(answer.status, 401);
         let hint = answer.header("x-apig-proxy-hint");
         assert!(hint.contains("secret key"), "{coding}: {hint}");
@@ -160,7 +160,7 @@ fn fault_94_refusals_that_cannot_be_read_count_and_are_passed_without_their_body
         ("gzip, gzip, gzip, gzip, gzip", gzip(WRONG.as_bytes())),
     ] {
         let scene = Scene::before(answering(401, coding, body));
-        let answer = scene.proxy.exchange(GET);
+        let answer = scene.exchange(GET);
         assert_eq!((answer.status, answer.body.len()), (401, 0), "{coding}");
         assert_eq!(answer.header("content-length"), "0");
         assert!(answer.all("content-encoding").is_empty(), "{coding}");
@@ -250,5 +250,5 @@ fn fault_94_an_error_of_a_backend_is_streamed_in_its_encoding() {
         answer.body,
         [gzip(b"<html>first"), b"rest".to_vec()].concat()
     );
-    wait_until("it was sent once", || scene.upstream.requests().len() == 1);
+    scene.upstream.wait_for(1);
 }

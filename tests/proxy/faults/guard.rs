@@ -84,7 +84,7 @@ fn fault_03_the_proxy_s_own_origin_is_let_through_and_gets_no_cors_headers() {
             "POST /next HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nContent-Length: 0\r\n\r\n"
         );
         let before = scene.upstream.requests().len();
-        let answer = scene.proxy.exchange(&own);
+        let answer = scene.exchange(&own);
         assert_eq!(answer.status, 200, "{host}: {}", answer.text());
         assert!(answer.all("access-control-allow-origin").is_empty());
         assert_eq!(scene.upstream.requests().len(), before + 1, "{host}");
@@ -160,14 +160,14 @@ fn fault_06_an_absolute_target_is_taken_only_when_it_names_the_host() {
         let request = get(target);
         if target == "//localhost" {
             // A path with an empty first segment, and not the name of a host.
-            assert_eq!(scene.proxy.exchange(request).status, 200);
+            assert_eq!(scene.exchange(request).status, 200);
             assert_eq!(scene.arrived().target(), "//localhost");
         } else {
             scene.refuses_and_closes(request, 400, code);
         }
     }
     let request = "GET HTTP://LOCALHOST:8080/a?b HTTP/1.1\r\nHost: localhost:8080\r\n\r\n";
-    assert_eq!(scene.proxy.exchange(request).status, 200);
+    assert_eq!(scene.exchange(request).status, 200);
     let seen = scene.upstream.requests().pop().unwrap();
     assert_eq!(seen.target(), "/a?b");
     assert_eq!(seen.header("host"), scene.upstream.address.to_string());
@@ -266,7 +266,7 @@ fn every_combination_of_host_origin_and_site_gives_what_the_rules_say() {
                     0 => 403,
                     refused => refused,
                 };
-                let answer = scene.proxy.exchange(&request);
+                let answer = scene.exchange(&request);
                 assert_eq!(answer.status, expected, "browser {browser}: {request}");
                 served += usize::from(answer.status == 200);
                 let allows = answer.all("access-control-allow-origin").len();

@@ -76,7 +76,7 @@ fn fault_62_a_request_that_comes_back_is_a_loop_at_the_first_hop() {
     *back.lock().unwrap() = Some(scene.proxy.address);
     for request in [GET, POST, HANDSHAKE] {
         let before = scene.upstream.requests().len();
-        let answer = scene.proxy.exchange(request);
+        let answer = scene.exchange(request);
         answer.assert_refused(502, "loop");
         assert_eq!(scene.upstream.requests().len(), before + 1, "{request}");
     }
@@ -100,7 +100,7 @@ fn fault_62_a_request_that_comes_back_under_another_host_is_a_loop_too() {
     });
     let scene = before(upstream);
     *back.lock().unwrap() = Some(scene.proxy.address);
-    let answer = scene.proxy.exchange(GET);
+    let answer = scene.exchange(GET);
     answer.assert_refused(502, "loop");
     assert_eq!(scene.upstream.requests().len(), 1);
 }
@@ -174,7 +174,7 @@ fn fault_98_the_hops_of_a_request_are_counted_and_not_signed() {
     ];
     let mut own = None;
     for (at, (lines, count, others)) in cases.into_iter().enumerate() {
-        assert_eq!(scene.proxy.exchange(with_hops(lines)).status, 200);
+        assert_eq!(scene.exchange(with_hops(lines)).status, 200);
         let seen = scene.upstream.requests().swap_remove(at);
         let (counted, ids) = hops(&seen);
         assert_eq!((counted, ids.len()), (count, others + 1), "{lines}");

@@ -11,7 +11,6 @@ use http::HeaderValue;
 
 use crate::support::{
     Addresses, Cable, Proxy, Scene, Upstream, answer, config, get, network, pause, route_by_name,
-    wait_until,
 };
 
 const GET: &str = "GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -52,15 +51,11 @@ fn an_idle_connection_that_the_gateway_closes_is_noticed_and_its_limit_learned()
     });
     let scene = Scene::before(upstream);
     scene.serves();
-    wait_until("the gateway closes the connection", || {
-        scene.upstream.ended() == 1
-    });
+    scene.upstream.wait_for_end_of(1);
     pause(Duration::from_millis(100));
     scene.serves();
     // From now on the proxy closes it earlier: at three quarters of the time, and within a second of it.
-    wait_until("the proxy closes the connection", || {
-        scene.upstream.ended() == 2
-    });
+    scene.upstream.wait_for_end_of(2);
     scene.serves();
     assert_eq!(scene.upstream.requests().len(), 3);
 }

@@ -62,7 +62,7 @@ fn fault_60_redirects_are_passed_on_and_lead_to_the_local_address() {
             let before = scene.upstream.requests().len();
             let request =
                 format!("GET /flowers/{to}/{status} HTTP/1.1\r\nHost: localhost:1234\r\n\r\n");
-            let answer = scene.proxy.exchange(request);
+            let answer = scene.exchange(request);
             answer.assert_text(status, "moved");
             assert_eq!(answer.header("location"), expected);
             assert_eq!(
@@ -72,7 +72,7 @@ fn fault_60_redirects_are_passed_on_and_lead_to_the_local_address() {
             );
         }
     }
-    scene.proxy.get("/flowers/next").assert_status(200);
+    scene.get("/flowers/next").assert_status(200);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn fault_61_alt_svc_is_dropped_and_cookies_are_passed_on() {
         out.write_all(answer("200 OK", fields, ANSWERED).as_bytes())
     });
     let scene = Scene::before(upstream);
-    let answer = scene.proxy.exchange(FAULT);
+    let answer = scene.exchange(FAULT);
     assert!(answer.all("alt-svc").is_empty());
     assert_eq!(answer.all("set-cookie"), ["a=1; Path=/", "b=2"]);
     // All values of a name keep their order; names are in lower case.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::support::{FAULT, PATIENCE, Scene, Upstream, answer, faulty, get, pause, wait_until};
+use crate::support::{FAULT, PATIENCE, Scene, Upstream, answer, faulty, get, pause};
 
 #[test]
 fn fault_23_a_caller_that_leaves_while_the_gateway_works_cancels_its_request() {
@@ -117,9 +117,7 @@ fn fault_24_a_caller_that_closes_its_sending_side_counts_as_gone() {
     let scene = Scene::before(upstream);
     let mut client = scene.client();
     client.send(b"POST /late HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}");
-    wait_until("the request arrives", || {
-        scene.upstream.requests().len() == 1
-    });
+    scene.upstream.wait_for(1);
     client.finish_sending();
     closed.recv_timeout(PATIENCE).unwrap();
     assert!(client.try_answer(false).is_err());
@@ -227,9 +225,7 @@ fn fault_27_a_slow_reader_slows_the_gateway_and_is_cut_off_when_it_stops() {
     );
     end.recv_timeout(Duration::from_secs(10)).unwrap();
     assert!(written.load(Ordering::SeqCst) < 64 << 20);
-    wait_until("the connection to the gateway is given up", || {
-        scene.upstream.ended() == 1
-    });
+    scene.upstream.wait_for_end_of(1);
     scene.serves();
 }
 

@@ -80,7 +80,7 @@ fn fault_57_a_gateway_whose_clock_is_set_is_followed() {
     let scene = Scene::before(ahead(&seconds));
     for (set, expected) in [(1200, 2), (1200, 3), (-1200, 5), (0, 7), (0, 8)] {
         seconds.store(set, Ordering::SeqCst);
-        assert_eq!(scene.proxy.exchange(GET).status, 200);
+        assert_eq!(scene.exchange(GET).status, 200);
         assert_eq!(scene.upstream.requests().len(), expected, "{set}");
     }
 }
@@ -88,7 +88,7 @@ fn fault_57_a_gateway_whose_clock_is_set_is_followed() {
 #[test]
 fn fault_57_a_second_refusal_passes_through_and_so_does_one_whose_body_is_gone() {
     let scene = Scene::before(ahead(&Arc::new(AtomicI64::new(1200))));
-    let refused = scene.proxy.exchange(MULTIPART);
+    let refused = scene.exchange(MULTIPART);
     assert_eq!(refused.status, 401);
     assert!(
         refused.header("x-apig-proxy-hint").contains("seconds"),
@@ -96,7 +96,7 @@ fn fault_57_a_second_refusal_passes_through_and_so_does_one_whose_body_is_gone()
     );
     assert_eq!(scene.upstream.requests().len(), 1);
     // It was learned from all the same.
-    assert_eq!(scene.proxy.exchange(MULTIPART).status, 200);
+    assert_eq!(scene.exchange(MULTIPART).status, 200);
     assert_eq!(scene.upstream.requests().len(), 2);
 
     // A gateway that is never content, whatever it says of the time.
@@ -107,7 +107,7 @@ fn fault_57_a_second_refusal_passes_through_and_so_does_one_whose_body_is_gone()
         let message = format!("signature expired, server time:{}", server.unwrap());
         out.write_all(refusal(&message).as_bytes())
     }));
-    assert_eq!(scene.proxy.exchange(GET).status, 401);
+    assert_eq!(scene.exchange(GET).status, 401);
     assert_eq!(scene.upstream.requests().len(), 2);
 
     // One whose time is absurd, and one that does not tell it: a temporary key may have expired.
@@ -116,7 +116,7 @@ fn fault_57_a_second_refusal_passes_through_and_so_does_one_whose_body_is_gone()
         "calc ak sk signature fail:signature expired",
     ] {
         let scene = Scene::before(Upstream::answering(&refusal(message)));
-        let refused = scene.proxy.exchange(GET);
+        let refused = scene.exchange(GET);
         assert_eq!(
             (refused.status, scene.upstream.requests().len()),
             (401, 1),
@@ -131,7 +131,7 @@ fn fault_57_without_correction_the_hint_names_the_seconds() {
     let scene = Scene::with(ahead(&Arc::new(AtomicI64::new(1200))), |config| {
         config.clock.correct = false;
     });
-    let refused = scene.proxy.exchange(GET);
+    let refused = scene.exchange(GET);
     assert_eq!(refused.status, 401);
     let hint = refused.header("x-apig-proxy-hint");
     let names_them = (1195..=1205).any(|seconds| hint.contains(&seconds.to_string()));
@@ -147,16 +147,20 @@ fn fault_57_the_date_of_answers_keeps_the_clock_right_before_anything_is_refused
         out.write_all(answer("200 OK", &format!("date: {date}\r\n"), "ok").as_bytes())
     }));
     for _ in 0..2 {
-        assert_eq!(scene.proxy.exchange(GET).status, 200);
+        assert_eq!(scene.exchange(GET).status, 200);
     }
     let seen = scene.upstream.requests();
     assert!(date_ahead(&seen[0]).abs() < 30);
     assert!((date_ahead(&seen[1]) - 600).abs() < 30);
+    let upstream = format!("upstream={}", scene.upstream.address);
+    let metrics = scene.proxy.metrics();
+    let skew = metrics.value("apig_proxy_clock_skew_seconds", &upstream);
+    assert!((598.0..=602.0).contains(&skew), "{skew}");
 }
 
 fn passes_through(bytes: &'static str) -> (Scene, Answer) {
     let scene = Scene::before(Upstream::answering(bytes));
-    let got = scene.proxy.exchange(POST);
+    let got = scene.exchange(POST);
     assert_eq!(
         scene.upstream.requests().len(),
         1,
@@ -234,7 +238,7 @@ fn fault_58_a_wrong_secret_is_told_from_a_request_that_was_altered() {
     };
     let hint = |upstream: Upstream| {
         let scene = Scene::before(upstream);
-        scene.proxy.exchange(POST).header("x-apig-proxy-hint")
+        scene.exchange(POST).header("x-apig-proxy-hint")
     };
     let wrong_secret = hint(echo(|lines| lines));
     assert!(

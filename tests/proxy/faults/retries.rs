@@ -42,12 +42,8 @@ fn fault_41_a_new_connection_that_ends_without_an_answer_is_a_reset_and_nothing_
                 }
                 Ok(())
             }));
-            let failed = scene.proxy.exchange(request(method, "/fault"));
-            assert_eq!(
-                (failed.status, failed.code().as_str()),
-                (502, "upstream_reset"),
-                "{method}"
-            );
+            let failed = scene.exchange(request(method, "/fault"));
+            failed.about(method).assert_refused(502, "upstream_reset");
             failed.assert_says("unknown");
             scene.arrived();
             scene.serves();

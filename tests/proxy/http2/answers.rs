@@ -89,20 +89,11 @@ fn http2_brings_answers_without_a_body() {
             (204, 0)
         );
         let answer = asked("GET", &format!("/304{late}"));
-        assert_eq!(
-            (answer.status, answer.header("etag").as_str()),
-            (304, "\"a\"")
-        );
+        answer.assert_header(304, "etag", "\"a\"");
         let answer = asked("GET", &format!("/empty{late}"));
-        assert_eq!(
-            (answer.status, answer.header("content-length").as_str()),
-            (200, "0")
-        );
+        answer.assert_header(200, "content-length", "0");
         let answer = asked("HEAD", &format!("/head{late}"));
-        assert_eq!(
-            (answer.status, answer.header("content-length").as_str()),
-            (200, "70")
-        );
+        answer.assert_header(200, "content-length", "70");
         let answer = asked("GET", "/undeclared");
         answer.assert_text(200, "");
     }
@@ -176,11 +167,7 @@ fn http2_answers_that_are_cut_off_cannot_be_taken_for_complete() {
         client.send(get(target));
         // One that is found out before anything was passed on is an error of the gateway's.
         if let Ok(answer) = client.try_answer(false) {
-            assert_eq!(
-                (answer.status, answer.code().as_str()),
-                (502, "bad_response"),
-                "{target}"
-            );
+            answer.about(target).assert_refused(502, "bad_response");
             assert_eq!(target, "/long");
         } else {
             assert!(client.is_closed(), "{target}");

@@ -64,11 +64,7 @@ fn http2_frames_against_the_rules_are_an_error_of_the_gateway_s() {
             }),
         );
         for answer in scene.all(&vec![post("/once", b"{}"); workers()]) {
-            assert_eq!(
-                (answer.status, answer.code().as_str()),
-                (502, "bad_response"),
-                "{broken}"
-            );
+            answer.about(broken).assert_refused(502, "bad_response");
         }
         assert!(scene.gateway.arrived_at("/once").is_empty());
         assert_eq!(scene.serves(), Way::Http2);
@@ -98,11 +94,7 @@ fn http2_heads_that_are_too_long_fail_their_own_request_only() {
     assert_eq!(scene.serves(), Way::Http2);
     for target in ["/many", "/long"] {
         for answer in scene.all(&vec![get(target).into_bytes(); workers()]) {
-            assert_eq!(
-                (answer.status, answer.code().as_str()),
-                (502, "bad_response"),
-                "{target}"
-            );
+            answer.about(target).assert_refused(502, "bad_response");
         }
     }
     assert_eq!(scene.serves(), Way::Http2);

@@ -10,6 +10,29 @@ pub(crate) fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
 }
 
+/// A POST of a body with this content type.
+pub(crate) fn post(content_type: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "POST /v1 HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+/// A POST of a body in these pieces, without its length.
+pub(crate) fn chunked(content_type: &str, pieces: &[&[u8]]) -> Vec<u8> {
+    let head = format!(
+        "POST /v1 HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    );
+    let mut bytes = head.into_bytes();
+    for piece in pieces {
+        bytes.extend(format!("{:x}\r\n", piece.len()).into_bytes());
+        bytes.extend([piece, &b"\r\n"[..]].concat());
+    }
+    bytes.extend(b"0\r\n\r\n");
+    bytes
+}
+
 /// A connection to the proxy.
 pub(crate) struct Client(TcpStream);
 
@@ -65,6 +88,21 @@ impl Answer {
     pub(crate) fn assert_refused(&self, status: u16, code: &str) {
         let got = (self.status, self.code());
         assert_eq!(got, (status, code.to_owned()), "{}", self.text());
+    }
+
+    /// Checks the status and a header.
+    #[track_caller]
+    pub(crate) fn assert_header(&self, status: u16, name: &str, value: &str) {
+        assert_eq!((self.status, &*self.header(name)), (status, value));
+    }
+
+    /// Prints the case of a table that this is the answer to, for when the check after it fails.
+    pub(crate) fn about(&self, case: impl std::fmt::Debug) -> &Self {
+        #[expect(clippy::print_stderr, reason = "the output of a test that fails")]
+        {
+            eprintln!("{case:?}")
+        };
+        self
     }
 
     /// Checks that the body contains a text.

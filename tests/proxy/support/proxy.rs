@@ -17,7 +17,7 @@ use apig_proxy::upstream::Network;
 use http::HeaderValue;
 use tokio::sync::oneshot;
 
-use super::{Answer, Client, Exposition, NAME, Upstream, authority};
+use super::{Answer, Client, Exposition, NAME, Upstream, authority, wait_until};
 
 /// The key of all tests.
 pub(crate) fn key() -> Credentials {
@@ -44,7 +44,7 @@ pub(crate) fn config_to(address: SocketAddr) -> Config {
             allowed_uids: Vec::new(),
         },
         tls: None,
-        admin: None,
+        admin: Some("127.0.0.1:0".parse().unwrap()),
         admin_quit: false,
         routes: vec![route_to("", address, "")],
         methods: Methods::Any,
@@ -116,23 +116,10 @@ fn route_to(prefix: &str, address: SocketAddr, base_path: &str) -> Route {
 
 /// The route to everything, to an upstream that is known by its name.
 pub(crate) fn route_by_name(port: u16) -> Route {
-    let upstream = UpstreamUrl {
-        scheme: Scheme::Https,
-        host: NAME.to_owned(),
-        port,
-        authority: HeaderValue::from_str(&format!("{NAME}:{port}")).unwrap(),
-        base_path: String::new(),
-    };
-    Route {
-        prefix: String::new(),
-        upstream,
-        stage: HeaderValue::from_static("RELEASE"),
-        methods: None,
-        paths: None,
-        egress: None,
-        auth: Auth::default(),
-        large_body: LargeBody::Reject,
-    }
+    let mut route = route_to("", ([127, 0, 0, 1], port).into(), "");
+    route.upstream.host = NAME.to_owned();
+    route.upstream.authority = HeaderValue::from_str(&format!("{NAME}:{port}")).unwrap();
+    route
 }
 
 /// Binds a proxy whose access key never changes.
@@ -146,6 +133,12 @@ fn bind(network: Network, config: &Config, key: &Credentials) -> Result<Server, 
     };
     let sources = requirements(config).into_iter().map(source).collect();
     Server::bind(network, ActivatedSockets::default(), config, sources)
+}
+
+/// A runtime on the current thread.
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().unwrap()
 }
 
 /// A running proxy. It is stopped when dropped.
@@ -197,12 +190,8 @@ impl Proxy {
             .unwrap()
         };
         let mut sources: Vec<Source> = requirements(config).into_iter().map(open).collect();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
         let started = credentials::start(&mut sources, &network, environment);
-        runtime.block_on(started).unwrap();
+        runtime().block_on(started).unwrap();
         let passed = ActivatedSockets::default();
         Self::serve(Server::bind(network, passed, config, sources).unwrap())
     }
@@ -213,15 +202,11 @@ impl Proxy {
         let (stop, stopped) = oneshot::channel();
         let (ready, started) = mpsc::channel();
         let thread = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
             ready.send(()).unwrap();
             let stopped = async {
                 let _ = stopped.await;
             };
-            runtime.block_on(server.serve(stopped)).unwrap()
+            runtime().block_on(server.serve(stopped)).unwrap()
         });
         started.recv().unwrap();
         Self {
@@ -255,6 +240,10 @@ impl Proxy {
     /// What the admin listener answers to a GET of this path.
     pub(crate) fn asked(&self, path: &str) -> Answer {
         self.admin().get(path)
+    }
+
+    pub(crate) fn wait_until_not_ready(&self) {
+        wait_until("it is not ready", || self.asked("/readyz").status == 503);
     }
 
     /// The metrics, which have to be well-formed.

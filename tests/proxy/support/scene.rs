@@ -37,6 +37,16 @@ impl Scene {
         self.proxy.client()
     }
 
+    /// Sends a GET of this path over a connection of its own and reads the answer.
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.proxy.get(path)
+    }
+
+    /// Sends one request over a connection of its own and reads the answer.
+    pub(crate) fn exchange(&self, request: impl AsRef<[u8]>) -> Answer {
+        self.proxy.exchange(request)
+    }
+
     /// Sends bytes over a connection of their own, which must be answered by the proxy itself like
     /// this, without anything reaching the upstream, and without harm to the next request.
     pub(crate) fn refuses(&self, request: impl AsRef<[u8]>, status: u16, code: &str) -> Answer {

@@ -4,14 +4,14 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
 use rustls::{
     HandshakeKind, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion,
 };
 
-use super::{NAME, PATIENCE, Seen, authority};
+use super::{NAME, PATIENCE, Seen, authority, wait_until};
 
 /// What an upstream does with a request: writes an answer.
 type Script = dyn Fn(&Seen, &mut dyn Write) -> io::Result<()> + Send + Sync;
@@ -100,7 +100,21 @@ pub(crate) fn answer(status: &str, headers: &str, body: &str) -> String {
     )
 }
 
+/// What a held answer waits for; dropping it lets all of them go.
+pub(crate) type Hold = mpsc::Sender<()>;
+
 impl Upstream {
+    /// Answers each request with 200 and `late`, when it is told to.
+    pub(crate) fn holding() -> (Self, Hold) {
+        let (hold, told) = mpsc::channel::<()>();
+        let told = Mutex::new(told);
+        let upstream = Self::scripted(move |_, out| {
+            let _ = told.lock().unwrap().recv();
+            out.write_all(answer("200 OK", "", "late").as_bytes())
+        });
+        (upstream, hold)
+    }
+
     /// Answers everything with 200.
     pub(crate) fn start() -> Self {
         Self::answering(&answer(
@@ -191,6 +205,20 @@ impl Upstream {
     /// The requests that came completely.
     pub(crate) fn requests(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
+    }
+
+    /// Waits until so many requests have come completely.
+    pub(crate) fn wait_for(&self, count: usize) {
+        wait_until(&format!("{count} requests arrive"), || {
+            self.requests().len() >= count
+        });
+    }
+
+    /// Waits until so many connections have ended.
+    pub(crate) fn wait_for_end_of(&self, count: usize) {
+        wait_until(&format!("{count} connections end"), || {
+            self.ended() == count
+        });
     }
 
     /// Forgets the requests that came.

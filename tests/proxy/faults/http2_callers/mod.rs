@@ -17,14 +17,11 @@ use tokio::net::TcpStream;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::timeout;
 
-use crate::support::{PATIENCE, send_all};
+use crate::support::{PATIENCE, runtime, send_all};
 
 /// Runs a test on a thread of its own; the proxy and its upstream have theirs.
 fn run(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     let test = async { timeout(2 * PATIENCE, test).await };
     LocalSet::new().block_on(&runtime, test).unwrap();
 }

@@ -99,7 +99,7 @@ fn fault_85_a_stream_that_is_not_read_holds_up_no_other_and_takes_bounded_memory
         }
         assert_eq!(sent.load(Ordering::SeqCst), before);
     });
-    scene.proxy.get("/next");
+    scene.get("/next");
 }
 
 #[test]

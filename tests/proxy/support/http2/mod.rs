@@ -23,7 +23,7 @@ use tokio_rustls::server::TlsStream;
 pub(crate) use exchange::{Exchange, send_all};
 use frames::Frames;
 
-use super::{ANSWERED, Seen, authority, wait_until};
+use super::{ANSWERED, Seen, authority, runtime, wait_until};
 
 /// What a gateway does with a request over HTTP/2.
 type Script = dyn Fn(Exchange) -> LocalBoxFuture<'static, Result<(), h2::Error>> + Send + Sync;
@@ -136,10 +136,7 @@ impl Plan {
         let (stop, stopped) = oneshot::channel();
         let kept = Arc::clone(&shared);
         thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
+            let runtime = runtime();
             LocalSet::new().block_on(&runtime, async {
                 tokio::select! {
                     _ = stopped => {}
