@@ -79,24 +79,19 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_byte_of_the_date_does_not_verify(request in signable(), at in 0..16_usize) {
-        let mut forged = request.signed().unwrap();
-        let date = forged.headers.iter_mut().find(|header| header.0 == "X-Sdk-Date").unwrap();
-        let mut bytes = date.1.clone().into_bytes();
-        bytes[at] = another(bytes[at]);
-        date.1 = String::from_utf8(bytes).unwrap();
-        prop_assert!(forged.verified(request.seconds).is_err());
-    }
-
-    #[test]
-    fn a_changed_byte_of_the_signature_does_not_verify(request in signable(), at in 0..64_usize) {
-        let mut forged = request.signed().unwrap();
-        let authorization = &mut forged.headers.last_mut().unwrap().1;
-        let place = authorization.len() - 64 + at;
-        let other = if &authorization[place..=place] == "0" { "1" } else { "0" };
-        authorization.replace_range(place..=place, other);
-        let refused = matches!(forged.verified(request.seconds), Err(Refusal::Mismatch { .. }));
-        prop_assert!(refused, "{:?}", forged);
+    fn a_changed_byte_of_the_date_or_the_signature_does_not_verify(request in signable(), date in 1..=16_usize, signature in 1..=64_usize) {
+        let wire = request.signed().unwrap();
+        let changed = |name: &str, from_end: usize| {
+            let mut forged = wire.clone();
+            let value = &mut forged.headers.iter_mut().find(|header| header.0 == name).unwrap().1;
+            let at = value.len() - from_end;
+            let other = if &value[at..=at] == "0" { "1" } else { "0" };
+            value.replace_range(at..=at, other);
+            forged.verified(request.seconds)
+        };
+        prop_assert!(changed("X-Sdk-Date", date).is_err());
+        let refused = changed("Authorization", signature);
+        prop_assert!(matches!(refused, Err(Refusal::Mismatch { .. })), "{:?}", refused);
     }
 
     #[test]
@@ -118,17 +113,6 @@ proptest! {
             CanonicalRequest::new("GET", Target::parse(&target).unwrap(), &marker, &date, Payload::Hash(&hash)).unwrap();
         prop_assert_eq!(canonical.hash(), hex::encode(Sha256::digest(canonical.to_string())));
         prop_assert!(!canonical.redacted().to_string().contains("MARKERVALUE"));
-    }
-
-    #[test]
-    fn any_text_is_taken_or_refused_as_a_target(text in "\\PC{0,40}", path in "/[ -~]{0,40}") {
-        for text in [text, path] {
-            if let Ok(target) = Target::parse(&text) {
-                let date = SigningDate::from_unix_seconds(0).unwrap();
-                let canonical = CanonicalRequest::new("GET", target, &[], &date, Payload::Hash(&PayloadHash::EMPTY));
-                prop_assert!(canonical.unwrap().to_string().is_ascii());
-            }
-        }
     }
 
     #[test]
