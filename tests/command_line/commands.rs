@@ -1,11 +1,11 @@
 //! The commands other than `serve`.
 
-use std::io::Write;
+use std::fs::File;
 use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::program::{Place, Running};
+use crate::program::{Place, assert_has, finish};
 
 const KEY: [(&str, &str); 2] = [
     ("HUAWEICLOUD_SDK_AK", "QTWAOYTTINDUT2QVKYUC"),
@@ -62,79 +62,51 @@ fn sign_makes_the_signature_of_the_documentation() {
 fn sign_reads_a_body_from_a_file_and_needs_a_key() {
     let place = Place::new();
     place.file("body", "{\"a\":1}");
+    let url = "https://a.example/";
     let sign = |arguments: &[&str]| {
-        place
-            .run(
-                &[
-                    &["sign", "--format", "json", "--date", "20191115T033655Z"],
-                    arguments,
-                    &["https://a.example/"],
-                ]
-                .concat(),
-                &KEY,
-            )
-            .1
+        let date = ["sign", "--format", "json", "--date", "20191115T033655Z"];
+        let (code, out, err) = place.run(&[&date, arguments, &[url]].concat(), &KEY);
+        assert_eq!(code, 0, "{err}");
+        out
     };
     assert_eq!(sign(&["--data-file", "body"]), sign(&["-d", "{\"a\":1}"]));
-    assert_eq!(place.run(&["sign", "https://a.example/"], &[]).0, 78);
-    assert_eq!(place.run(&["sign", "not a url"], &KEY).0, 64);
-    assert_eq!(
-        place
-            .run(&["sign", "--data-file", "none", "https://a.example/"], &KEY)
-            .0,
-        1
-    );
+    place.fails(&["sign", url], &[], 78, &[]);
+    place.fails(&["sign", "not a url"], &KEY, 64, &[]);
+    place.fails(&["sign", "--data-file", "none", url], &KEY, 1, &[]);
 }
 
 /// Runs `verify` with a request on standard input.
 fn verify(place: &Place, arguments: &[&str], request: &str) -> (i32, String, String) {
-    let arguments = [&["verify"], arguments].concat();
-    let mut child = place
-        .command(&arguments, &KEY)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(request.as_bytes()).unwrap();
-    drop(stdin);
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (
-        output.status.code().unwrap(),
-        text(output.stdout),
-        text(output.stderr),
-    )
+    let mut command = place.command(&[&["verify"], arguments].concat(), &KEY);
+    let file = place.file("standard input", request);
+    command.stdin(File::open(file).unwrap());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    finish(command)
 }
 
 #[test]
 fn what_sign_prints_verifies_until_it_is_changed() {
     let place = Place::new();
     let body = "{\"a\":1}";
-    let (_, out, _) = place.run(
-        &[
-            "sign",
-            "--format",
-            "json",
-            "-d",
-            body,
-            "-H",
-            "x-stage: RELEASE",
-            "https://a.example/v1/x?b=1&a=2",
-        ],
-        &KEY,
-    );
+    let url = "https://a.example/v1/x?b=1&a=2";
+    let sign = [
+        "sign",
+        "--format",
+        "json",
+        "-d",
+        body,
+        "-H",
+        "x-stage: RELEASE",
+        url,
+    ];
+    let (_, out, _) = place.run(&sign, &KEY);
     let signed: Value = serde_json::from_str(&out).unwrap();
     let headers = signed["headers"].as_object().unwrap().iter();
     let headers: String = headers
         .map(|(name, value)| format!("{name}: {}\r\n", value.as_str().unwrap()))
         .collect();
     let method = signed["method"].as_str().unwrap();
-    let target = signed["url"]
-        .as_str()
-        .unwrap()
-        .replace("https://a.example", "");
+    let target = url.strip_prefix("https://a.example").unwrap();
     let request = format!("{method} {target} HTTP/1.1\r\n{headers}\r\n{body}");
 
     let (code, out, err) = verify(&place, &["--require", "host", "-"], &request);
@@ -148,14 +120,9 @@ fn what_sign_prints_verifies_until_it_is_changed() {
     let said: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(said["verified"], false);
     let explanation = said["explanation"].as_str().unwrap();
-    assert!(
-        explanation.contains("without the line feed"),
-        "{explanation}"
-    );
-    assert_eq!(
-        said["canonical_request"].as_str().unwrap().lines().count(),
-        9
-    );
+    assert_has(explanation, &["without the line feed"]);
+    let canonical = said["canonical_request"].as_str().unwrap();
+    assert_eq!(canonical.lines().count(), 9);
     let (code, out, _) = verify(&place, &["--now", "20001123T080000Z"], &request);
     assert_eq!((code, out.contains("seconds ahead of")), (1, true), "{out}");
 }
@@ -180,68 +147,19 @@ fn verify_tells_wrong_arguments_from_bad_credentials_and_unreadable_requests() {
 }
 
 #[test]
-fn a_proxy_works_before_the_gateway_command_with_the_configuration_that_it_writes() {
+fn demo_and_gateway_are_for_this_machine_only() {
     let place = Place::new();
-    let folder = place.path().join("gateway");
-    let folder = folder.to_str().unwrap();
-    let gateway = Running::start(place.command(
-        &["gateway", "--listen", "127.0.0.1:0", "--dir", folder],
-        &[],
-    ));
-    let config = format!("{folder}/apig-proxy.toml");
-    for _ in 0..2000 {
-        if std::path::Path::new(&config).exists() {
-            break;
-        }
-        #[expect(clippy::disallowed_methods, reason = "no runtime runs here")]
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-    let mut proxy =
-        Running::start(place.command(&["--config", &config, "--listen", "127.0.0.1:0"], &[]));
-    let answer = crate::program::exchange(
-        proxy.address(),
-        "GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n",
-    );
-    assert!(
-        answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"verified\":true"),
-        "{answer}"
-    );
-    assert_eq!(proxy.stop().0, 0);
-    let (code, said) = gateway.stop();
-    assert_eq!(code, 0);
-    assert!(
-        said.contains("apig-proxy --config ") && !said.contains("Secret"),
-        "{said}"
-    );
-    // A second gateway does not overwrite the keys of the first.
-    let (code, _, said) = place.run(
-        &["gateway", "--listen", "127.0.0.1:0", "--dir", folder],
-        &[],
-    );
-    assert_eq!(code, 1, "{said}");
-}
-
-#[test]
-fn what_is_for_this_machine_only_does_not_listen_elsewhere() {
     for command in ["gateway", "demo"] {
-        let (code, _, said) = Place::new().run(&[command, "--listen", "0.0.0.0:0"], &[]);
-        assert_eq!((code, said.contains("loopback")), (64, true), "{said}");
+        let arguments = [command, "--listen", "0.0.0.0:0"];
+        place.fails(&arguments, &[], 64, &["loopback"]);
     }
-}
-
-#[test]
-fn a_backend_of_the_gateway_is_on_this_machine() {
     for url in [
         "http://192.0.2.1:80",
         "https://127.0.0.1:80",
         "http://127.0.0.1",
     ] {
-        let (code, _, message) = Place::new().run(&["gateway", "--backend", url], &[]);
-        assert_eq!(
-            (code, message.contains("such as http://127.0.0.1:8000")),
-            (64, true),
-            "{message}"
-        );
+        let arguments = ["gateway", "--backend", url];
+        place.fails(&arguments, &[], 64, &["such as http://127.0.0.1:8000"]);
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::program::{Place, Running, exchange};
+use crate::program::{GET, Place, Running, assert_has, exchange, wait_until};
 
 /// The gateway, and the folder that it has filled.
 struct Gateway {
@@ -20,7 +20,10 @@ impl Gateway {
         let dir = folder.to_str().unwrap();
         let arguments = ["gateway", "--listen", "127.0.0.1:0", "--dir", dir];
         let running = Running::start(place.command(&arguments, &[]));
-        wait_for(&folder.join("apig-proxy.toml"));
+        let config = folder.join("apig-proxy.toml");
+        wait_until("the gateway has written its folder", || {
+            fs::metadata(&config).is_ok_and(|file| file.len() > 0)
+        });
         Self {
             running,
             folder,
@@ -43,26 +46,13 @@ impl Gateway {
 
     /// What a service answers.
     fn post(&self, url: &str, header: &str, body: &str) -> String {
-        let (host, path) = url
-            .strip_prefix("http://")
-            .unwrap()
-            .split_once('/')
-            .unwrap();
+        let url = url.strip_prefix("http://").unwrap();
+        let (host, path) = url.split_once('/').unwrap();
         let length = body.len();
         let request = format!(
-            "POST /{path} HTTP/1.1\r\nHost: {host}\r\n{header}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            "POST /{path} HTTP/1.1\r\nHost: {host}\r\n{header}Content-Length: {length}\r\n\r\n{body}"
         );
         exchange(host.parse().unwrap(), &request)
-    }
-}
-
-fn wait_for(path: &Path) {
-    for _ in 0..2000 {
-        if fs::metadata(path).is_ok_and(|file| file.len() > 0) {
-            return;
-        }
-        #[expect(clippy::disallowed_methods, reason = "no runtime runs here")]
-        std::thread::sleep(std::time::Duration::from_millis(5));
     }
 }
 
@@ -99,11 +89,16 @@ fn the_gateway_command_keeps_its_secrets_to_its_user_and_says_none() {
     let Gateway {
         running,
         folder,
-        place: _place,
+        place,
     } = gateway;
+    // A second gateway does not overwrite the keys of the first.
+    let dir = folder.to_str().unwrap();
+    let arguments = ["gateway", "--listen", "127.0.0.1:0", "--dir", dir];
+    place.fails(&arguments, &[], 1, &[]);
     let (code, said) = running.stop();
     assert_eq!(code, 0);
-    assert!(said.contains(&services), "{said}");
+    assert_has(&said, &[&services, "apig-proxy --config "]);
+    assert!(!said.contains("Secret"), "{said}");
     for name in [
         "iam_password",
         "app_code",
@@ -126,39 +121,26 @@ fn the_gateway_command_keeps_its_secrets_to_its_user_and_says_none() {
 fn one_word_of_its_configuration_changes_what_the_proxy_shows() {
     let gateway = Gateway::start();
     let text = gateway.read("apig-proxy.toml");
-    let cases = [
-        ("mode = \"aksk\"", "mode = \"aksk\"", "aksk"),
-        ("mode = \"aksk\"", "mode = \"token\"", "token"),
-        ("mode = \"aksk\"", "mode = \"app-code\"", "app-code"),
-        ("mode = \"aksk\"", "mode = \"api-key\"", "api-key"),
-        ("file = \"credentials.csv\"", "file = \"app.csv\"", "app"),
-        (
-            "file = \"credentials.csv\"",
-            "source = \"metadata\"",
-            "aksk",
-        ),
-    ];
-    for (said, instead, auth) in cases {
-        assert!(text.contains(said), "{text}");
-        fs::write(
-            gateway.folder.join("apig-proxy.toml"),
-            text.replace(said, instead),
-        )
-        .unwrap();
-        let config = gateway.folder.join("apig-proxy.toml");
-        let arguments = [
-            "--config",
-            config.to_str().unwrap(),
-            "--listen",
-            "127.0.0.1:0",
-        ];
+    let (mode, file) = ("mode = \"aksk\"", "file = \"credentials.csv\"");
+    let config = gateway.folder.join("apig-proxy.toml");
+    for (before, after, auth) in [
+        (mode, mode, "aksk"),
+        (mode, "mode = \"token\"", "token"),
+        (mode, "mode = \"app-code\"", "app-code"),
+        (mode, "mode = \"api-key\"", "api-key"),
+        (file, "file = \"app.csv\"", "app"),
+        (file, "source = \"metadata\"", "aksk"),
+    ] {
+        assert_has(&text, &[before]);
+        fs::write(&config, text.replace(before, after)).unwrap();
+        let config = config.to_str().unwrap();
+        let arguments = ["--config", config, "--listen", "127.0.0.1:0"];
         let mut command = gateway.place.command(&arguments, &[]);
         command.env_remove("APIG_PROXY_CREDENTIALS__METADATA_ENDPOINT");
         let mut proxy = Running::start(command);
-        let request = "GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        let answer = exchange(proxy.address(), request);
-        let expected = format!("\"auth\":\"{auth}\"");
-        assert!(answer.contains(&expected), "{instead}: {answer}");
+        let answer = exchange(proxy.address(), GET);
+        let auth = format!("\"auth\":\"{auth}\"");
+        assert_has(&answer, &["HTTP/1.1 200 ", "\"verified\":true", &auth]);
         assert_eq!(proxy.stop().0, 0);
     }
 }

@@ -1,34 +1,12 @@
-//! What hangs holds up neither requests nor the end: a pipe in the place of a file, a service that never
+//! What hangs holds up neither requests nor the end: a service that never
 //! answers, a proxy that does not go on.
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
-use std::process::Command;
 use std::time::Duration;
 
-use crate::gateway::{configure, gateway};
-use crate::program::{GET, Place, Running, SECRET, exchange, key_file, pause, signal};
-
-#[test]
-fn a_pipe_in_the_place_of_a_key_leaves_the_old_key_in_use() {
-    let place = Place::new();
-    let gateway = gateway(&place, SECRET, None);
-    key_file(&place, "key.csv", SECRET);
-    configure(&place, gateway, "[credentials]\nfile = \"key.csv\"");
-    let mut program = Running::start(place.command(&[], &[]));
-    let address = program.address();
-    let pipe = place.path().join("pipe");
-    let made = Command::new("mkfifo")
-        .args(["-m", "600"])
-        .arg(&pipe)
-        .status();
-    assert!(made.unwrap().success());
-    std::fs::rename(&pipe, place.path().join("key.csv")).unwrap();
-    let line = program.line_with("the old one stays");
-    assert!(line.contains("is a pipe"), "{line}");
-    assert!(exchange(address, GET).starts_with("HTTP/1.1 200 OK"));
-    assert_eq!(program.stop().0, 0);
-}
+use crate::gateway::before_gateway;
+use crate::program::{KEY, Place, Running, assert_has, pause, signal};
 
 #[test]
 fn a_service_that_never_answers_does_not_keep_a_start_from_being_stopped() {
@@ -49,26 +27,17 @@ fn a_service_that_never_answers_does_not_keep_a_start_from_being_stopped() {
     signal(program.id(), "HUP");
     let (code, said) = program.stop();
     assert_eq!(code, 0, "{said}");
-    assert!(
-        said.contains("stopped before the start was complete"),
-        "{said}"
-    );
+    assert_has(&said, &["stopped before the start was complete"]);
     assert!(!said.contains("listening on"), "{said}");
 }
 
 #[test]
 fn a_proxy_that_does_not_go_on_is_not_taken_for_ended() {
     let place = Place::new();
-    let gateway = gateway(&place, SECRET, None);
-    key_file(&place, "credentials.csv", SECRET);
-    let upstream = format!("https://{gateway}");
-    let listen = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-    let arguments = [&["--upstream", &upstream][..], &listen].concat();
-    let environment = [
-        ("APIG_PROXY_UPSTREAM_TLS__CA_FILE", "ca.pem"),
-        ("APIG_PROXY_ADMIN_QUIT", "true"),
-    ];
-    let mut program = Running::start(place.command(&arguments, &environment));
+    before_gateway(&place, "");
+    let mut command = place.command(&["--admin", "127.0.0.1:0"], &KEY);
+    command.env("APIG_PROXY_ADMIN_QUIT", "true");
+    let mut program = Running::start(command);
     let admin = program.admin_address().to_string();
     let address = program.address();
     // A request that does not end, so that the proxy does not either.
