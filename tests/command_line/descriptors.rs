@@ -1,11 +1,12 @@
 //! File descriptors that run out, as under `ulimit -n 32`.
 
-use std::io::{Read, Write};
+use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
 use crate::gateway::before_gateway;
+use crate::load::send;
 use crate::program::{BINARY, GET, KEY, Place, Running, exchange, pause};
 
 /// The time of the processor that a process has taken, in hundredths of a second.
@@ -17,28 +18,11 @@ fn processor_time(id: u32) -> u64 {
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
-fn connected(address: SocketAddr) -> TcpStream {
+fn connected(address: SocketAddr) -> BufReader<TcpStream> {
     let stream = TcpStream::connect(address).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
-    stream
-}
-
-/// Reads one answer with a length, and leaves the connection open.
-fn answer(stream: &mut TcpStream) -> String {
-    let mut read = Vec::new();
-    let mut byte = [0];
-    while !read.ends_with(b"\r\n\r\n") {
-        stream.read_exact(&mut byte).unwrap();
-        read.push(byte[0]);
-    }
-    let head = String::from_utf8(read).unwrap().to_lowercase();
-    let (_, rest) = head.split_once("content-length: ").unwrap();
-    let length = rest.split("\r\n").next().unwrap().parse().unwrap();
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).unwrap();
-    head
+    let limit = Some(Duration::from_secs(20));
+    stream.set_read_timeout(limit).unwrap();
+    BufReader::new(stream)
 }
 
 /// The program before a gateway, with as many descriptors as it needs to start, and few more.
@@ -58,26 +42,23 @@ fn fault_74_without_descriptors_the_proxy_waits_and_what_runs_goes_on() {
     let connect = || connected(address);
     let mut uploading = connect();
     let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 10\r\n\r\n";
-    uploading
-        .write_all(format!("{head}12345").as_bytes())
-        .unwrap();
+    let begun = format!("{head}12345");
+    uploading.get_mut().write_all(begun.as_bytes()).unwrap();
     // It is on its way before descriptors run out.
     pause(Duration::from_secs(1));
     // Only now, so that it has a connection to the gateway of its own, which is kept.
     let mut kept = connect();
-    kept.write_all(GET.as_bytes()).unwrap();
-    assert!(answer(&mut kept).starts_with("http/1.1 200 "));
+    assert_eq!(send(&mut kept, GET).unwrap().status, "HTTP/1.1 200 OK");
 
-    let crowd: Vec<TcpStream> = (0..60).map(|_| connect()).collect();
+    let crowd: Vec<_> = (0..60).map(|_| connect()).collect();
     running.line_with("accepting connections failed");
     let before = processor_time(running.id());
     pause(Duration::from_secs(1));
     let taken = processor_time(running.id()) - before;
     assert!(taken < 30, "{taken} hundredths of a second of waiting");
-    uploading.write_all(b"67890").unwrap();
-    assert!(answer(&mut uploading).starts_with("http/1.1 200 "));
-    kept.write_all(GET.as_bytes()).unwrap();
-    assert!(answer(&mut kept).starts_with("http/1.1 200 "));
+    let uploaded = send(&mut uploading, "67890").unwrap();
+    assert_eq!(uploaded.status, "HTTP/1.1 200 OK");
+    assert_eq!(send(&mut kept, GET).unwrap().status, "HTTP/1.1 200 OK");
 
     drop(crowd);
     for _ in 0..10 {

@@ -14,11 +14,11 @@ pub(crate) struct Answered {
     pub(crate) closes: bool,
 }
 
-/// Sends a request and reads the answer to its end.
-pub(crate) fn answered(stream: &mut BufReader<TcpStream>) -> std::io::Result<Answered> {
+/// Sends a request, or the rest of one, and reads the answer to its end.
+pub(crate) fn send(stream: &mut BufReader<TcpStream>, request: &str) -> std::io::Result<Answered> {
     let patience = Some(Duration::from_secs(20));
     stream.get_ref().set_read_timeout(patience)?;
-    stream.get_mut().write_all(GET.as_bytes())?;
+    stream.get_mut().write_all(request.as_bytes())?;
     let (mut status, mut length, mut closes) = (String::new(), 0, false);
     if stream.read_line(&mut status)? == 0 {
         return Err(std::io::ErrorKind::UnexpectedEof.into());
@@ -54,7 +54,7 @@ pub(crate) fn call(address: SocketAddr, is_over: &AtomicBool, made: &AtomicUsize
         if number % 10 == 0 {
             stream = BufReader::new(TcpStream::connect(address).unwrap());
         }
-        match answered(&mut stream) {
+        match send(&mut stream, GET) {
             Ok(answered) if answered.status == "HTTP/1.1 200 OK" => {}
             Ok(answered) => failures.push(answered.status),
             Err(error) => failures.push(error.to_string()),
@@ -68,7 +68,7 @@ pub(crate) fn call(address: SocketAddr, is_over: &AtomicBool, made: &AtomicUsize
 pub(crate) fn call_until_told(address: SocketAddr, made: &AtomicUsize) -> Vec<String> {
     let mut stream = BufReader::new(TcpStream::connect(address).unwrap());
     loop {
-        match answered(&mut stream) {
+        match send(&mut stream, GET) {
             Ok(answered) if answered.status != "HTTP/1.1 200 OK" => return vec![answered.status],
             Ok(answered) if answered.closes => return Vec::new(),
             Ok(_) => {}

@@ -5,8 +5,8 @@ use std::fs;
 use apig_proxy::emulator::{Accounts, FaultMode, POD_IDENTITY_PATH, Service};
 use secrecy::ExposeSecret;
 
-use crate::gateway::{Region, region};
-use crate::program::{NOBODY, Place, Running, exchange};
+use crate::gateway::{Region, configure, region};
+use crate::program::{GET, KEY, NOBODY, Place, Running, SERVE, assert_has, exchange};
 
 const METADATA: &str = "APIG_PROXY_CREDENTIALS__METADATA_ENDPOINT";
 
@@ -39,13 +39,7 @@ impl Sources {
             ".huaweicloud/credentials",
             &format!("[basic]\nak={access_key}\nsk={secret}\n"),
         );
-        place.file(
-            "apig-proxy.toml",
-            &format!(
-                "upstream = \"https://{}\"\nlisten = \"127.0.0.1:0\"\n[upstream_tls]\nca_file = \"ca.pem\"\n",
-                region.address
-            ),
-        );
+        configure(&place, region.address, "");
         let services = region.services.clone();
         let path = |name: &str| place.path().join(name).display().to_string();
         let variables = vec![
@@ -117,8 +111,7 @@ impl Sources {
     fn winner(&self) -> String {
         let mut running = Running::start(self.place.command(&[], &self.variables()));
         let line = running.line_with("signing with the key");
-        let request = "GET /v1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        let answer = exchange(running.address(), request);
+        let answer = exchange(running.address(), GET);
         assert!(answer.starts_with("HTTP/1.1 200 "), "{line} {answer}");
         assert_eq!(running.stop().0, 0);
         line
@@ -127,36 +120,12 @@ impl Sources {
 
 /// All sources in their order: what the log calls each, and what it says of it when it has nothing.
 const ORDER: [(&str, &str, &str); 8] = [
-    (
-        "oidc",
-        "from STS (oidc), good for",
-        "oidc: HUAWEICLOUD_OIDC_PROVIDER_URN is not set",
-    ),
-    (
-        "idp",
-        "from IAM (identity provider), good for",
-        "idp: HUAWEICLOUD_SDK_IDP_ID is not set",
-    ),
-    (
-        "env",
-        "from the environment (HUAWEICLOUD_SDK_AK)",
-        "env: HUAWEICLOUD_SDK_AK and the like are not set",
-    ),
-    (
-        "systemd",
-        "systemd/credentials.csv",
-        "systemd: CREDENTIALS_DIRECTORY is not set, or holds no key",
-    ),
-    (
-        "file",
-        "from credentials.csv",
-        "file: there is no credentials.csv",
-    ),
-    (
-        "profile",
-        ".huaweicloud/credentials",
-        "profile: there is no ~/.huaweicloud/credentials",
-    ),
+    ("oidc", "from STS (oidc), good for", NO_OIDC),
+    ("idp", "from IAM (identity provider), good for", NO_IDP),
+    ("env", "from the environment (HUAWEICLOUD_SDK_AK)", NO_ENV),
+    ("systemd", "systemd/credentials.csv", NO_SYSTEMD),
+    ("file", "from credentials.csv", NO_FILE),
+    ("profile", ".huaweicloud/credentials", NO_PROFILE),
     (
         "metadata",
         "from the metadata service, good for",
@@ -169,6 +138,13 @@ const ORDER: [(&str, &str, &str); 8] = [
     ),
 ];
 
+const NO_OIDC: &str = "oidc: HUAWEICLOUD_OIDC_PROVIDER_URN is not set";
+const NO_IDP: &str = "idp: HUAWEICLOUD_SDK_IDP_ID is not set";
+const NO_ENV: &str = "env: HUAWEICLOUD_SDK_AK and the like are not set";
+const NO_SYSTEMD: &str = "systemd: CREDENTIALS_DIRECTORY is not set, or holds no key";
+const NO_FILE: &str = "file: there is no credentials.csv";
+const NO_PROFILE: &str = "profile: there is no ~/.huaweicloud/credentials";
+
 #[test]
 fn the_first_source_that_is_there_wins_and_the_log_says_why_the_others_did_not() {
     let mut sources = Sources::new();
@@ -180,38 +156,29 @@ fn the_first_source_that_is_there_wins_and_the_log_says_why_the_others_did_not()
         }
         sources.take_away(source);
     }
-    let arguments = sources.place.run(&[], &sources.variables());
-    let (code, _, said) = arguments;
-    assert_eq!(code, 78, "{said}");
+    let lost = ORDER.map(|(_, _, lost)| lost);
+    let said = sources.place.fails(&[], &sources.variables(), 78, &[]);
     let complaint = said.lines().last().unwrap();
-    assert!(
-        complaint.starts_with("apig-proxy: ") && complaint.contains("there is no key"),
-        "{said}"
-    );
-    for (_, _, lost) in ORDER {
-        assert!(complaint.contains(lost), "{lost} in {complaint}");
-    }
+    assert!(complaint.starts_with("apig-proxy: "), "{said}");
+    assert_has(complaint, &lost);
+    assert_has(complaint, &["there is no key"]);
 }
 
 #[test]
 fn with_nothing_at_all_the_start_fails_and_names_every_source_and_why() {
     let place = Place::new();
-    let arguments = ["--upstream", "https://127.0.0.1:1"];
-    let (code, out, said) = place.run(&arguments, &[]);
-    assert_eq!((code, out.as_str()), (78, ""), "{said}");
-    for expected in [
-        "oidc: HUAWEICLOUD_OIDC_PROVIDER_URN is not set",
-        "idp: HUAWEICLOUD_SDK_IDP_ID is not set",
-        "env: HUAWEICLOUD_SDK_AK",
-        "systemd: CREDENTIALS_DIRECTORY is not set",
-        "file: there is no credentials.csv",
-        "profile: there is no ~/.huaweicloud/credentials",
+    let expected = [
+        NO_OIDC,
+        NO_IDP,
+        NO_ENV,
+        NO_SYSTEMD,
+        NO_FILE,
+        NO_PROFILE,
         "pod-identity: HC_CONTAINER_CREDENTIALS_FULL_URI is not set",
         "the metadata service: it cannot be reached",
         "--credentials credentials.csv",
-    ] {
-        assert!(said.contains(expected), "{expected} in {said}");
-    }
+    ];
+    place.fails(&SERVE, &[], 78, &expected);
 }
 
 #[test]
@@ -231,19 +198,15 @@ fn a_source_that_is_named_is_the_only_one() {
         running.address();
         assert_eq!(running.stop().0, 0);
     }
+    let no_pod = "HC_CONTAINER_CREDENTIALS_FULL_URI is not set";
     for (source, expected) in [
-        ("oidc", "HUAWEICLOUD_OIDC_PROVIDER_URN is not set"),
-        ("idp", "HUAWEICLOUD_SDK_IDP_ID is not set"),
-        (
-            "pod-identity",
-            "HC_CONTAINER_CREDENTIALS_FULL_URI is not set",
-        ),
-        ("env", "HUAWEICLOUD_SDK_AK and the like are not set"),
+        ("oidc", &NO_OIDC["oidc: ".len()..]),
+        ("idp", &NO_IDP["idp: ".len()..]),
+        ("pod-identity", no_pod),
+        ("env", &NO_ENV["env: ".len()..]),
     ] {
         let variables = [("APIG_PROXY_CREDENTIALS__SOURCE", source)];
-        let (code, _, said) = sources.place.run(&[], &variables);
-        assert_eq!(code, 78, "{said}");
-        assert!(said.contains(expected), "{said}");
+        sources.place.fails(&[], &variables, 78, &[expected]);
     }
 }
 
@@ -251,12 +214,9 @@ fn a_source_that_is_named_is_the_only_one() {
 fn a_source_that_is_there_but_broken_is_not_passed_over() {
     let mut sources = Sources::new();
     sources.unset("HUAWEICLOUD_OIDC_AGENCY_URN");
-    let (code, _, said) = sources.place.run(&[], &sources.variables());
-    assert_eq!(code, 78, "{said}");
-    assert!(
-        said.contains("HUAWEICLOUD_OIDC_AGENCY_URN is not"),
-        "{said}"
-    );
+    let missing = "HUAWEICLOUD_OIDC_AGENCY_URN is not";
+    let variables = sources.variables();
+    sources.place.fails(&[], &variables, 78, &[missing]);
 
     // One that is named by the environment but does not answer is waited for.
     let sources = Sources::new();
@@ -280,9 +240,7 @@ fn a_source_that_is_there_but_broken_is_not_passed_over() {
 fn nobody_is_asked_for_a_key_where_one_is_there() {
     // Else the start would take as long as a metadata service that does not answer is waited for.
     let sources = Sources::new();
-    let variables = [("HUAWEICLOUD_SDK_AK", "AK"), ("HUAWEICLOUD_SDK_SK", "SK")];
-    let mut variables = Vec::from(variables);
-    variables.push((METADATA, &sources.region.services));
+    let variables = [KEY[0], KEY[1], (METADATA, &sources.region.services)];
     let mut running = Running::start(sources.place.command(&[], &variables));
     running.address();
     assert_eq!(running.stop().0, 0);

@@ -64,8 +64,12 @@ fn a_hundred_mebibytes_go_out_with_a_token_and_take_no_memory() {
         ..Accounts::throw_away()
     };
     let gateway = region(&place, accounts).address;
-    let more = "[credentials]\ntoken_file = \"token\"\n[limits]\nlarge_body = \"token\"";
-    configure(&place, gateway, more);
+    // Only a route can let bodies of unknown length go out with a token.
+    let more = format!(
+        "[credentials]\ntoken_file = \"token\"\n[limits]\nlarge_body = \"token\"\n\
+         [[route]]\npath = \"/v1\"\nupstream = \"https://{gateway}\"\nlarge_body = \"token\""
+    );
+    configure(&place, gateway, &more);
     let mut running = Running::start(place.command(&[], &KEY));
     let address = running.address();
     let before = peak(running.id());

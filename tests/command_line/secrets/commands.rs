@@ -1,7 +1,7 @@
 //! What the commands print, and what they say of files that are wrong.
 
-use super::{AK, EGRESS, SECRET, Source, TOKEN, TRACES, assert_clean, configure};
-use crate::program::{Place, Running};
+use super::{EGRESS, SECRET, Source, TOKEN, TRACES, assert_clean, configure};
+use crate::program::{AK, Place, Running, SERVE, assert_has};
 
 #[test]
 fn commands_show_no_secret_but_the_token_that_sign_is_asked_for() {
@@ -14,26 +14,23 @@ fn commands_show_no_secret_but_the_token_that_sign_is_asked_for() {
             "0".repeat(64)
         );
         place.file("request.txt", &signed);
-        let (checks, upstream, verify, help): (&[&str], &[&str], &[&str], &[&str]) = (
-            &["check", "config"],
-            &["check", "upstream"],
-            &["verify", "--now", "20261123T080000Z", "request.txt"],
-            &["--help"],
-        );
-        let sign = [
-            "sign",
-            "--format",
-            "json",
-            "-d",
-            "x",
-            "https://a.example/v1",
-        ];
+        let now = "20261123T080000Z";
         for (arguments, expected) in [
-            (checks, 0),
-            (upstream, 1),
-            (verify, 1),
-            (help, 0),
-            (&sign[..], 0),
+            (&["check", "config"][..], 0),
+            (&["check", "upstream"], 1),
+            (&["verify", "--now", now, "request.txt"], 1),
+            (&["--help"], 0),
+            (
+                &[
+                    "sign",
+                    "--format",
+                    "json",
+                    "-d",
+                    "x",
+                    "https://a.example/v1",
+                ],
+                0,
+            ),
         ] {
             let (code, out, err) = place.run(arguments, &source.variables());
             assert_eq!(code, expected, "{} {arguments:?}: {out}{err}", source.name);
@@ -101,27 +98,16 @@ fn names_of_files_forge_no_line_of_a_message_or_of_the_log() {
     let place = Place::new();
     let name = "key\n\u{1b}[2J\u{202e}apig-proxy: forged";
     place.file(name, &format!("[basic]\nak={AK}\nsk={SECRET}\n"));
-    let arguments = [
-        "--upstream",
-        "https://127.0.0.1:1",
-        "--listen",
-        "127.0.0.1:0",
-        "--credentials",
-        name,
-    ];
+    let arguments = [&SERVE[..], &["--credentials", name]].concat();
     let mut running = Running::start(place.command(&arguments, &[]));
     running.address();
     let (code, said) = running.stop();
     assert_eq!(code, 0, "{said}");
     let (_, out, _) = place.run(&[&["check", "config"], &arguments[..]].concat(), &[]);
     place.file_with_mode(name, "x", 0o644);
-    let (code, _, err) = place.run(&arguments, &[]);
-    assert_eq!(code, 78);
+    let err = place.fails(&arguments, &[], 78, &[]);
     for text in [said, out, err] {
-        assert!(
-            text.contains("key\\n\\u{1b}[2J\\u{202e}apig-proxy: forged"),
-            "{text:?}"
-        );
+        assert_has(&text, &["key\\n\\u{1b}[2J\\u{202e}apig-proxy: forged"]);
         assert!(
             !text.contains(['\u{1b}', '\u{202e}']) && !text.contains("\napig-proxy: forged"),
             "{text:?}"

@@ -17,10 +17,11 @@ fn request(line: &str, fields: &str, body: &str) -> String {
 fn requests() -> Vec<(u16, String)> {
     let json = "Content-Type: application/json\r\n";
     let form = "Content-Type: multipart/form-data; boundary=x\r\n";
-    let long = format!(
-        "GET /?{} HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        "MARKER".repeat(9000)
-    );
+    let upgrade = "Connection: upgrade\r\nUpgrade: MARKER\r\n";
+    let bare = |method: &str, host: &str| {
+        format!("{method} /?MARKERquery HTTP/1.1\r\nHost: {host}\r\n\r\n")
+    };
+    let long = bare("GET", "localhost").replace("MARKER", &"MARKER".repeat(9000));
     vec![
         (200, request("GET /v1?key=MARKERquery", "", "")),
         (200, request("POST /v1?key=MARKERquery", json, "MARKERbody")),
@@ -28,41 +29,21 @@ fn requests() -> Vec<(u16, String)> {
         (401, request("GET /refused?key=MARKERquery", "", "")),
         (502, request("GET /out?key=MARKERquery", "", "")),
         (400, request("GET /%zz?MARKERquery", "", "")),
-        (
-            400,
-            "GET /?MARKERquery HTTP/1.1\r\nHost: localhost\r\nMARKER field: 1\r\n\r\n".to_owned(),
-        ),
-        (
-            400,
-            "GET /?MARKERquery HTTP/1.1\r\nHost: localhost\r\nHost: MARKER\r\n\r\n".to_owned(),
-        ),
-        (
-            403,
-            "GET /?MARKERquery HTTP/1.1\r\nHost: evil\r\n\r\n".to_owned(),
-        ),
+        (400, bare("GET", "localhost\r\nMARKER field: 1")),
+        (400, bare("GET", "localhost\r\nHost: MARKER")),
+        (403, bare("GET", "evil")),
         (
             403,
             request("GET /?MARKERquery", "Origin: http://evil\r\n", ""),
         ),
         (405, request("PATCH /?MARKERquery", "", "")),
-        (
-            413,
-            "POST /?MARKERquery HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n"
-                .to_owned(),
-        ),
+        (413, bare("POST", "localhost\r\nContent-Length: 99999999")),
         (414, long),
         (
             417,
             request("POST /?MARKERquery", "Expect: MARKER\r\n", "x"),
         ),
-        (
-            501,
-            request(
-                "GET /?MARKERquery",
-                "Connection: upgrade\r\nUpgrade: MARKER\r\n",
-                "",
-            ),
-        ),
+        (501, request("GET /?MARKERquery", upgrade, "")),
     ]
 }
 

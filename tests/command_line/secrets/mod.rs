@@ -6,9 +6,8 @@ mod issued;
 mod logs;
 
 use crate::gateway::gateway;
-use crate::program::Place;
+use crate::program::{AK, Place};
 
-const AK: &str = "AKTEST0000000000TEST";
 const SECRET: &str = "MARKERsecretMARKERsecretMARKERsecretMARK";
 const TOKEN: &str = "MARKERtoken";
 
@@ -48,26 +47,26 @@ impl Source {
     }
 
     fn all(place: &Place) -> Vec<Self> {
-        place.file(
-            "keys.csv",
-            &format!("User Name,Access Key Id,Secret Access Key\n\"me\",{AK},\"{SECRET}\"\n"),
-        );
-        place.file(
-            "profile",
-            &format!("[basic]\nak={AK}\nsk={SECRET}\nsecurity_token={TOKEN}\n"),
-        );
-        place.file(
-            "hcloud.json",
-            &format!(
-                r#"{{"profiles":[{{"accessKeyId":"{AK}","secretAccessKey":"{SECRET}","securityToken":"{TOKEN}"}}]}}"#
-            ),
-        );
         for (name, content) in [
-            ("access_key", AK),
-            ("secret_key", SECRET),
-            ("security_token", TOKEN),
+            (
+                "keys.csv",
+                format!("User Name,Access Key Id,Secret Access Key\n\"me\",{AK},\"{SECRET}\"\n"),
+            ),
+            (
+                "profile",
+                format!("[basic]\nak={AK}\nsk={SECRET}\nsecurity_token={TOKEN}\n"),
+            ),
+            (
+                "hcloud.json",
+                format!(
+                    r#"{{"profiles":[{{"accessKeyId":"{AK}","secretAccessKey":"{SECRET}","securityToken":"{TOKEN}"}}]}}"#
+                ),
+            ),
+            ("access_key", AK.to_owned()),
+            ("secret_key", SECRET.to_owned()),
+            ("security_token", TOKEN.to_owned()),
         ] {
-            place.file(name, content);
+            place.file(name, &content);
         }
         let folder = place.path().to_str().unwrap();
         vec![
@@ -89,11 +88,9 @@ fn configure(place: &Place, source: &Source, log: &str) {
     let wrong = Place::new();
     let refusing = gateway(&wrong, "another", token);
     let taking = gateway(place, SECRET, token);
-    let roots = ["ca.pem"; 2].iter().zip([place, &wrong]);
-    let roots: String = roots
-        .map(|(name, of)| std::fs::read_to_string(of.path().join(name)).unwrap())
-        .collect();
-    place.file("ca.pem", &roots);
+    let roots =
+        [place, &wrong].map(|of| std::fs::read_to_string(of.path().join("ca.pem")).unwrap());
+    place.file("ca.pem", &roots.concat());
     place.file(
         "apig-proxy.toml",
         &format!(
