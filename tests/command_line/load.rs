@@ -2,10 +2,12 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::program::GET;
+use crate::program::{GET, wait_until};
 
 /// An answer that was read to its end.
 pub(crate) struct Answered {
@@ -43,37 +45,97 @@ pub(crate) fn send(stream: &mut BufReader<TcpStream>, request: &str) -> std::io:
     })
 }
 
-/// Calls over one connection that is kept open, and over new ones in between, until told to end: what was not
-/// answered with 200.
-pub(crate) fn call(address: SocketAddr, is_over: &AtomicBool, made: &AtomicUsize) -> Vec<String> {
-    let mut failures = Vec::new();
-    let mut stream = BufReader::new(TcpStream::connect(address).unwrap());
-    let mut number = 0;
-    while !is_over.load(Ordering::Relaxed) && failures.len() < 3 {
-        number += 1;
-        if number % 10 == 0 {
-            stream = BufReader::new(TcpStream::connect(address).unwrap());
-        }
-        match send(&mut stream, GET) {
-            Ok(answered) if answered.status == "HTTP/1.1 200 OK" => {}
-            Ok(answered) => failures.push(answered.status),
-            Err(error) => failures.push(error.to_string()),
-        }
-        made.fetch_add(1, Ordering::Relaxed);
-    }
-    failures
+/// Callers, each in a thread of its own.
+pub(crate) struct Load {
+    callers: Vec<JoinHandle<Vec<String>>>,
+    state: Arc<State>,
 }
 
-/// Calls over one connection until it is told that the connection ends: what was not answered with 200.
-pub(crate) fn call_until_told(address: SocketAddr, made: &AtomicUsize) -> Vec<String> {
+#[derive(Default)]
+pub(crate) struct State {
+    is_over: AtomicBool,
+    answered: AtomicUsize,
+}
+
+impl Load {
+    /// Starts 64 callers, each of which returns what has failed.
+    pub(crate) fn start(call: impl Fn(&State) -> Vec<String> + Clone + Send + 'static) -> Self {
+        let state = Arc::new(State::default());
+        let start = |_| {
+            let (call, state) = (call.clone(), Arc::clone(&state));
+            thread::spawn(move || call(&state))
+        };
+        Self {
+            callers: (0..64).map(start).collect(),
+            state,
+        }
+    }
+
+    /// Waits until so many more requests were answered.
+    pub(crate) fn wait_for(&self, more: usize) {
+        let answered = || self.state.answered.load(Ordering::Relaxed);
+        let before = answered();
+        wait_until("requests are answered", || answered() >= before + more);
+    }
+
+    /// Ends the callers, none of which has failed.
+    pub(crate) fn end(self) {
+        self.state.is_over.store(true, Ordering::Relaxed);
+        for caller in self.callers {
+            assert_eq!(caller.join().unwrap(), [""; 0]);
+        }
+    }
+}
+
+impl State {
+    /// Makes a request again and again until the end of the load, or until some have failed.
+    pub(crate) fn repeat(
+        &self,
+        mut request: impl FnMut(usize) -> Result<(), String>,
+    ) -> Vec<String> {
+        let mut failures = Vec::new();
+        for number in 1.. {
+            if self.is_over.load(Ordering::Relaxed) || failures.len() == 3 {
+                break;
+            }
+            match request(number) {
+                Ok(()) => _ = self.answered.fetch_add(1, Ordering::Relaxed),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        failures
+    }
+}
+
+/// Calls over one connection that is kept open, and over new ones in between.
+pub(crate) fn call(address: SocketAddr, state: &State) -> Vec<String> {
+    let connect = || BufReader::new(TcpStream::connect(address).unwrap());
+    let mut stream = connect();
+    state.repeat(|number| {
+        if number % 10 == 0 {
+            stream = connect();
+        }
+        succeed(&mut stream).map(|_| ())
+    })
+}
+
+/// Calls over one connection until it is told that the connection ends.
+pub(crate) fn call_until_told(address: SocketAddr, state: &State) -> Vec<String> {
     let mut stream = BufReader::new(TcpStream::connect(address).unwrap());
     loop {
-        match send(&mut stream, GET) {
-            Ok(answered) if answered.status != "HTTP/1.1 200 OK" => return vec![answered.status],
+        match succeed(&mut stream) {
             Ok(answered) if answered.closes => return Vec::new(),
-            Ok(_) => {}
-            Err(error) => return vec![error.to_string()],
-        }
-        made.fetch_add(1, Ordering::Relaxed);
+            Ok(_) => state.answered.fetch_add(1, Ordering::Relaxed),
+            Err(failure) => return vec![failure],
+        };
+    }
+}
+
+fn succeed(stream: &mut BufReader<TcpStream>) -> Result<Answered, String> {
+    let answered = send(stream, GET).map_err(|error| error.to_string())?;
+    if answered.status == "HTTP/1.1 200 OK" {
+        Ok(answered)
+    } else {
+        Err(answered.status)
     }
 }

@@ -1,17 +1,15 @@
 //! What is told to the supervisor that starts the program, and the sockets that it passes.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
 use std::time::Duration;
 
+use crate::load::Load;
 use crate::program::{
     BINARY, KEY, PATCH, Place, Running, SERVE, assert_has, exchange, exchange_unix, finish, signal,
-    try_exchange, wait_until,
+    try_exchange,
 };
 
 const UPSTREAM: [&str; 2] = ["--upstream", "https://127.0.0.1:1"];
@@ -189,20 +187,6 @@ fn what_is_passed_has_to_be_what_could_be_configured() {
     );
 }
 
-/// Calls again and again until it is told to stop: how often it was answered, and what went wrong.
-fn load(address: SocketAddr, stop: &AtomicBool, answered: &AtomicUsize) -> Vec<String> {
-    let mut wrong = Vec::new();
-    while !stop.load(Ordering::Relaxed) {
-        match try_exchange(address, PATCH) {
-            Ok(answer) if answer.starts_with("HTTP/1.1 405 ") => {
-                answered.fetch_add(1, Ordering::Relaxed);
-            }
-            other => wrong.push(format!("{other:?}")),
-        }
-    }
-    wrong
-}
-
 #[test]
 fn a_restart_with_a_socket_that_the_launcher_holds_refuses_nobody_under_load() {
     let place = Place::new();
@@ -215,27 +199,17 @@ fn a_restart_with_a_socket_that_the_launcher_holds_refuses_nobody_under_load() {
         running
     };
     let mut running = start();
-    let (stop, answered) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicUsize::new(0)),
-    );
-    let callers: Vec<_> = (0..64)
-        .map(|_| {
-            let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
-            thread::spawn(move || load(address, &stop, &answered))
+    let load = Load::start(move |state| {
+        state.repeat(|_| match try_exchange(address, PATCH) {
+            Ok(answer) if answer.starts_with("HTTP/1.1 405 ") => Ok(()),
+            other => Err(format!("{other:?}")),
         })
-        .collect();
+    });
     for _ in 0..5 {
-        let before = answered.load(Ordering::Relaxed);
-        wait_until("a hundred answers", || {
-            answered.load(Ordering::Relaxed) >= before + 100
-        });
+        load.wait_for(100);
         let (code, said) = running.stop();
         assert_eq!(code, 0, "{said}");
         running = start();
     }
-    stop.store(true, Ordering::Relaxed);
-    for caller in callers {
-        assert_eq!(caller.join().unwrap(), [""; 0]);
-    }
+    load.end();
 }

@@ -64,68 +64,58 @@ fn remove(path: &Path) {
     }
 }
 
-/// Each file that the program may read at `x`: the configuration and the variables that name it.
-const FILES: &[(&str, &[(&str, &str)])] = &[
-    ("[credentials]\nfile = \"x\"", &[]),
+/// A configuration, and the variables that it needs.
+type Setup = (&'static str, &'static [(&'static str, &'static str)]);
+
+/// Each file that the program may read at `x`.
+const FILES: [Setup; 17] = [
+    ("credentials.file = 'x'", &[]),
+    ("auth.mode = 'token'\ncredentials.token_file = 'x'", &[]),
     (
-        "[credentials]\nsource = \"profile\"",
-        &[("HUAWEICLOUD_SDK_CREDENTIALS_FILE", "x")],
-    ),
-    (
-        "[auth]\nmode = \"token\"\n[credentials]\ntoken_file = \"x\"",
+        "auth.mode = 'app-code'\ncredentials.app_code_file = 'x'",
         &[],
     ),
-    (
-        "[auth]\nmode = \"app-code\"\n[credentials]\napp_code_file = \"x\"",
-        &[],
-    ),
-    (
-        "[auth]\nmode = \"api-key\"\n[credentials]\napi_key_file = \"x\"",
-        &[],
-    ),
-    (
-        "[auth]\nmode = \"token\"\n[credentials]\niam_user_file = \"x\"\niam_password_file = \"word\"\niam_domain_file = \"word\"",
-        &[],
-    ),
-    (
-        "[auth]\nmode = \"token\"\n[credentials]\niam_user_file = \"word\"\niam_password_file = \"x\"\niam_domain_file = \"word\"",
-        &[],
-    ),
-    (
-        "[auth]\nmode = \"token\"\n[credentials]\niam_user_file = \"word\"\niam_password_file = \"word\"\niam_domain_file = \"x\"",
-        &[],
-    ),
-    (
-        "",
-        &[
-            ("HUAWEICLOUD_OIDC_PROVIDER_URN", "p"),
-            ("HUAWEICLOUD_OIDC_AGENCY_URN", "a"),
-            ("HUAWEICLOUD_OIDC_TOKEN_FILE", "x"),
-        ],
-    ),
-    (
-        "",
-        &[
-            ("HUAWEICLOUD_SDK_IDP_ID", "i"),
-            ("HUAWEICLOUD_SDK_ID_TOKEN_FILE", "x"),
-        ],
-    ),
-    (
-        "",
-        &[
-            ("HC_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/"),
-            ("HC_CONTAINER_AUTHORIZATION_TOKEN_FILE", "x"),
-        ],
-    ),
-    ("[access]\ntoken_file = \"x\"", &KEY),
-    ("[tls]\ncert_file = \"x\"\nkey_file = \"key.pem\"", &KEY),
-    ("[tls]\ncert_file = \"cert.pem\"\nkey_file = \"x\"", &KEY),
-    (
-        "[tls]\ncert_file = \"cert.pem\"\nkey_file = \"key.pem\"\nclient_ca_file = \"x\"",
-        &KEY,
-    ),
-    ("[upstream_tls]\nca_file = \"x\"", &KEY),
+    ("auth.mode = 'api-key'\ncredentials.api_key_file = 'x'", &[]),
+    (IAM[0], &[]),
+    (IAM[1], &[]),
+    (IAM[2], &[]),
+    ("access.token_file = 'x'", &KEY),
+    ("tls.cert_file = 'x'\ntls.key_file = 'key.pem'", &KEY),
+    ("tls.cert_file = 'cert.pem'\ntls.key_file = 'x'", &KEY),
+    (CLIENT_CA, &KEY),
+    ("upstream_tls.ca_file = 'x'", &KEY),
     ("", &[KEY[0], KEY[1], ("SSL_CERT_FILE", "x")]),
+    ("credentials.source = 'profile'", &PROFILE),
+    ("", &OIDC),
+    ("", &IDP),
+    ("", &POD),
+];
+
+const IAM: [&str; 3] = [
+    "auth.mode = 'token'\ncredentials = { iam_user_file = 'x', iam_password_file = 'word', iam_domain_file = 'word' }",
+    "auth.mode = 'token'\ncredentials = { iam_user_file = 'word', iam_password_file = 'x', iam_domain_file = 'word' }",
+    "auth.mode = 'token'\ncredentials = { iam_user_file = 'word', iam_password_file = 'word', iam_domain_file = 'x' }",
+];
+
+const CLIENT_CA: &str =
+    "tls = { cert_file = 'cert.pem', key_file = 'key.pem', client_ca_file = 'x' }";
+
+const PROFILE: [(&str, &str); 1] = [("HUAWEICLOUD_SDK_CREDENTIALS_FILE", "x")];
+
+const OIDC: [(&str, &str); 3] = [
+    ("HUAWEICLOUD_OIDC_PROVIDER_URN", "p"),
+    ("HUAWEICLOUD_OIDC_AGENCY_URN", "a"),
+    ("HUAWEICLOUD_OIDC_TOKEN_FILE", "x"),
+];
+
+const IDP: [(&str, &str); 2] = [
+    ("HUAWEICLOUD_SDK_IDP_ID", "i"),
+    ("HUAWEICLOUD_SDK_ID_TOKEN_FILE", "x"),
+];
+
+const POD: [(&str, &str); 2] = [
+    ("HC_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/"),
+    ("HC_CONTAINER_AUTHORIZATION_TOKEN_FILE", "x"),
 ];
 
 fn certificate(place: &Place) {

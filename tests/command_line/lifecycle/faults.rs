@@ -2,14 +2,11 @@
 
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use super::{in_flight, rest, slow, start};
 use crate::gateway::before_gateway;
-use crate::load::call_until_told;
+use crate::load::{Load, call_until_told};
 use crate::program::{
     BINARY, KEY, PATCH, Place, Running, SERVE, assert_has, exchange, exchange_unix, free_address,
     signal, wait_until,
@@ -52,19 +49,10 @@ fn fault_71_a_signal_under_load_from_64_connections_cuts_no_request() {
     before_gateway(&place, more);
     let mut running = Running::start(place.command(&[], &KEY));
     let address = running.address();
-    let made = Arc::new(AtomicUsize::new(0));
-    let callers: Vec<_> = (0..64)
-        .map(|_| {
-            let made = Arc::clone(&made);
-            thread::spawn(move || call_until_told(address, &made))
-        })
-        .collect();
-    wait_until("there is a load", || made.load(Ordering::Relaxed) > 200);
+    let load = Load::start(move |state| call_until_told(address, state));
+    load.wait_for(200);
     signal(running.id(), "TERM");
-    let failures = callers
-        .into_iter()
-        .flat_map(|caller| caller.join().unwrap());
-    assert_eq!(failures.collect::<Vec<String>>(), Vec::<String>::new());
+    load.end();
     assert_eq!(running.ended().0, 0);
 }
 

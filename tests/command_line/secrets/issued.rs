@@ -174,7 +174,7 @@ fn checks_and_messages_show_no_secret_of_any_mode_or_service() {
     for command in [&["check", "config"][..], &["check", "upstream"], &["serve"]] {
         let (code, out, err) = scene.place.run(command, &variables);
         assert_eq!(code, 78, "{command:?} {out} {err}");
-        assert!(err.contains("does not hold one word"), "{err}");
+        assert!(err.contains("does not hold exactly one word"), "{err}");
         assert_clean(command[0], &(out + &err), &["MARKER"]);
     }
 }
