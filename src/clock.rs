@@ -51,8 +51,8 @@ impl Moment {
         }
     }
 
-    /// The time since an earlier moment, by the clock on which it is longer: one stands still while the
-    /// machine sleeps, and the other may be set back.
+    /// The time since an earlier moment, by the clock on which it is longer: one stands still while
+    /// the machine sleeps, and the other may be set back.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         let wall = u64::try_from(self.wall.saturating_sub(earlier.wall)).unwrap_or(0);

@@ -1,9 +1,9 @@
 //! Escaping of untrusted text, for log lines and messages.
 //!
-//! The words of a peer, an error that quotes them, the name of a file: each may hold a line feed, which
-//! forges a log line, an escape sequence, which a terminal obeys, or a character that reorders the line.
-//! All of these are escaped (`\n`, `\u{1b}`). A backslash stays as it is, so a text can look as if it
-//! had been escaped, but never the other way round.
+//! The words of a peer, an error that quotes them, the name of a file: each may hold a line feed,
+//! which forges a log line, an escape sequence, which a terminal obeys, or a character that
+//! reorders the line. All of these are escaped (`\n`, `\u{1b}`). A backslash stays as it is, so a
+//! text can look as if it had been escaped, but never the other way round.
 
 use std::fmt::{self, Display, Formatter, Write};
 

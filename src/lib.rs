@@ -1,7 +1,7 @@
 //! apig-proxy: unsigned HTTP in, signed HTTPS out.
 //!
-//! A request passes the modules in one direction; each step changes its type, so that a request that was not
-//! signed cannot be sent:
+//! A request passes the modules in one direction; each step changes its type, so that a request
+//! that was not signed cannot be sent:
 //!
 //! ```text
 //!  server ───► proxy ────────────────────────────────────────► upstream
@@ -15,8 +15,9 @@
 //! [`credentials`] finds the secrets and refreshes them, [`gateway`] explains the refusals of the gateway, and
 //! [`emulator`] is a gateway for tests and the demo. [`cli`] has a file for each subcommand.
 //! [`config`] is the only reader of the environment and of files, [`clock`] the only reader of the wall
-//! clock, [`signature`] is pure and imports nothing of the rest, and [`error`] lists everything the proxy
-//! itself can answer. [`server`] also answers health checks, with the metrics of [`telemetry`].
+//! clock, [`signature`] is pure and imports nothing of the rest, and [`error`] lists everything the
+//! proxy itself can answer. [`server`] also answers health checks, with the metrics of
+//! [`telemetry`].
 #![forbid(unsafe_code)]
 
 pub mod cli;

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Not the C library's: that one keeps what many connections took once they are gone (66 of 75 MiB, measured), and
-/// takes more of the processor.
+/// Not the C library's: that one keeps what many connections took once they are gone (66 of 75 MiB,
+/// measured), and takes more of the processor.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -27,7 +27,7 @@ use crate::server::QUIT_IS_OFF;
 /// usually shorter.
 pub(super) const MAX_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How often a proxy is asked again.
+/// The interval between two polls of a proxy.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The shortest timeout, so that a proxy on this machine can respond at all.
@@ -71,7 +71,7 @@ impl AdminRequest {
     ///
     /// # Errors
     ///
-    /// An [`AdminError`], unless the proxy agrees.
+    /// An [`AdminError`], unless the listener responds with success.
     pub(super) fn send(self, address: &AdminAddress, limit: Duration) -> Result<(), AdminError> {
         let limit = limit.clamp(MIN_TIMEOUT, MAX_TIMEOUT);
         let response = block_on(self.exchange(address, limit))
@@ -154,12 +154,14 @@ impl fmt::Display for AdminRequest {
     }
 }
 
-/// Why the proxy does not agree.
+/// Why a request to the admin listener failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AdminError {
     #[error("what listens at {0} does not answer in time; the proxy may hang, or be busy")]
     Timeout(AdminAddress),
-    #[error("nobody answers at {0} ({1}); start the proxy, or name its admin address with --admin")]
+    #[error(
+        "no proxy answers at {0} ({1}); start the proxy, or name its admin address with --admin"
+    )]
     Unreachable(AdminAddress, String),
     /// The proxy's own words.
     #[error("{0}")]

@@ -72,7 +72,7 @@ enum Command {
     Verify(verify::VerifyArguments),
     /// Check the configuration, a running proxy, or the connection to the gateway.
     Check(check::CheckArguments),
-    /// Wait until a proxy is ready, according to its admin listener.
+    /// Wait until a proxy is ready, as its admin listener reports.
     Wait(wait::WaitArguments),
     /// Ask a proxy to drain and stop, at its admin listener.
     Quit(quit::QuitArguments),

@@ -89,7 +89,7 @@ impl Reloading {
 
     /// Loads the configuration and asks the services for credentials.
     async fn load(&self) -> Result<Applied, String> {
-        // Read anew and not kept, since it may hold secrets.
+        // Read at each reload and not kept, since it may hold secrets.
         let environment = Environment::from_env();
         let (overrides, variables) = (self.overrides.clone(), environment.clone());
         // A file may be on a mount that hangs, and nothing else may hang with it.

@@ -1,12 +1,13 @@
 //! Socket activation: sockets that systemd has opened for the program.
 //!
-//! They replace `listen`, and `admin` if one has the name `admin` (`LISTEN_FDNAMES`). The rules for configured addresses
-//! apply to theirs too.
+//! They replace `listen`, and `admin` if one has the name `admin` (`LISTEN_FDNAMES`). The rules for
+//! configured addresses apply to theirs too.
 //!
 //! # What can go wrong
 //!
-//! A descriptor that is not a listening socket is an error at startup; a port that is never served would look like a hung proxy.
-//! `LISTEN_PID` of another process means that the variables were inherited, and no socket was passed.
+//! A descriptor that is not a listening socket is an error at startup; a port that is never served
+//! would look like a hung proxy. `LISTEN_PID` of another process means that the variables were
+//! inherited, and no socket was passed.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -50,8 +51,8 @@ pub struct ActivatedAddresses {
 pub struct ActivationError(String);
 
 impl ActivatedSockets {
-    /// Takes the passed sockets. Call it once, before other threads start: the variables are removed from the environment, for
-    /// the programs that this one might start.
+    /// Takes the passed sockets. Call it once, before other threads start: the variables are
+    /// removed from the environment, for the programs that this one might start.
     ///
     /// # Errors
     ///
@@ -63,7 +64,8 @@ impl ActivatedSockets {
         if environment.text("LISTEN_PID").is_none() {
             return Ok(sockets);
         }
-        // The crate reads the environment by itself: it alone may make a socket of a descriptor, which is unsafe.
+        // The crate reads the environment by itself: it alone may make a socket of a descriptor,
+        // which is unsafe.
         let mut descriptors = ListenFd::from_env();
         let names = environment.text("LISTEN_FDNAMES");
         let names: Option<Vec<&str>> = names.map(|names| names.split(':').collect());
@@ -142,8 +144,9 @@ impl ActivatedSocket {
 impl ActivatedAddresses {
     /// The addresses of the sockets, if there are some, or else the configured ones.
     ///
-    /// A TCP socket serves TLS if the configured address that equals its own does, or else the one with its port, or else
-    /// all of them: encrypted traffic must not become plain because a unit spells its address in another way.
+    /// A TCP socket serves TLS if the configured address that equals its own does, or else the one
+    /// with its port, or else all of them: encrypted traffic must not become plain because a unit
+    /// spells its address in another way.
     pub(super) fn in_place_of(&self, configured: Vec<Listen>) -> Vec<Listen> {
         if self.callers.is_empty() {
             return configured;

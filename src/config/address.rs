@@ -47,7 +47,8 @@ pub(super) fn upstream(text: &str) -> Result<UpstreamUrl, &'static str> {
     Ok(url)
 }
 
-/// Parses the URL of a service for credentials. Plain HTTP is accepted on the link of this machine, which no one else reads.
+/// Parses the URL of a service for credentials. Plain HTTP is accepted for link-local and loopback
+/// addresses, whose traffic does not leave the link.
 pub(super) fn endpoint(text: &str) -> Result<UpstreamUrl, &'static str> {
     const PLAIN: &str = "plain http is for addresses of this machine and its link (127.0.0.1, 169.254.169.254) only; use https://";
     let url = url(text).map_err(|_| "expected a URL like \"https://iam.myhuaweicloud.com\"")?;

@@ -1,7 +1,7 @@
 //! `[credentials]`, and the named sets for routes: `[credentials.NAME]`.
 //!
-//! A set names the sources of a signing key, a token, an app code and an API key. Only names and paths are read here:
-//! secrets never pass through the config reader.
+//! A set names the sources of a signing key, a token, an app code and an API key. Only names and
+//! paths are read here: secrets never pass through the config reader.
 
 use std::path::PathBuf;
 

@@ -1,7 +1,9 @@
-//! The proxy of a corporate network, from the usual variables: `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in capitals or not.
+//! The proxy of a corporate network, from the usual variables: `HTTPS_PROXY`, `ALL_PROXY` and
+//! `NO_PROXY`, in capitals or not.
 //!
-//! `hyper-util` decides by the rules of curl which hosts need no proxy, once for each route. It does not read the environment
-//! itself. The address of the proxy may hold a password, so it is never shown, not even in an error about it.
+//! `hyper-util` decides by the rules of curl which hosts need no proxy, once for each route. It
+//! does not read the environment itself. The address of the proxy may hold a password, so it is
+//! never shown, not even in an error about it.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -54,8 +56,8 @@ pub(super) fn apply(config: &mut Config, environment: &Environment) -> Result<()
 }
 
 impl Environment {
-    /// The proxy on the way to a URL. A variable that cannot be parsed counts as none: it is reported with the
-    /// configuration.
+    /// The proxy on the way to a URL. A variable that cannot be parsed counts as none: it is
+    /// reported with the configuration.
     #[must_use]
     pub fn egress_to(&self, url: &UpstreamUrl) -> Option<EgressProxy> {
         Network::new(self).ok()??.proxy_to(url)

@@ -11,8 +11,8 @@ use secrecy::zeroize::Zeroize;
 /// The prefix of the proxy's own variables.
 pub(super) const PREFIX: &str = "APIG_PROXY_";
 
-/// A copy of the environment. Its values are wiped when it is dropped, since some are secrets; the environment block of
-/// the process cannot be.
+/// A copy of the environment. Its values are zeroized on drop, since some are secrets; the
+/// environment block of the process cannot be.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<OsString, OsString>);
 
@@ -50,7 +50,8 @@ impl Environment {
         self.get(name).map(PathBuf::from)
     }
 
-    /// The value of a variable that holds a secret, without the white space around it that copying adds.
+    /// The value of a variable that holds a secret, without the white space around it that copying
+    /// adds.
     #[must_use]
     pub fn secret(&self, name: &str) -> Option<SecretString> {
         let value = self.text(name)?.trim();
@@ -68,8 +69,8 @@ impl Environment {
     }
 }
 
-/// Recognises the names, without the prefix, that Kubernetes sets in every pod beside a Service called `apig-proxy`: its
-/// host and its ports, which are no configuration.
+/// Recognises the names, without the prefix, that Kubernetes sets in every pod beside a Service
+/// called `apig-proxy`: its host and its ports, which are no configuration.
 fn is_service_link(key: &str) -> bool {
     let is_port = |rest: &str| {
         let mut parts = rest.split('_');

@@ -1,10 +1,12 @@
-//! Reads configuration, credentials and certificates: regular files of at most 1 MiB, never blocking.
+//! Reads configuration, credentials and certificates: regular files of at most 1 MiB, never
+//! blocking.
 //!
 //! # What can go wrong
 //!
-//! A path may name something else than a file. Opening a FIFO waits for a writer, and `/dev/zero` has no end, at a reload as
-//! well as at the start. Files are therefore opened with `O_NONBLOCK`, and type and length are checked on the open
-//! descriptor: the target of a path may change between a check and the opening.
+//! A path may name something else than a file. Opening a FIFO waits for a writer, and `/dev/zero`
+//! has no end, at a reload as well as at the start. Files are therefore opened with `O_NONBLOCK`,
+//! and type and length are checked on the open descriptor: the target of a path may change between
+//! a check and the opening.
 
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -60,7 +62,8 @@ pub(super) fn open(path: &Path) -> Result<(File, Metadata), FileError> {
     }
 }
 
-/// Appends the content of a file to a buffer. The length is checked again: the file may grow meanwhile.
+/// Appends the content of a file to a buffer. The length is checked again: the file may grow
+/// meanwhile.
 pub(super) fn read_to_end(file: File, content: &mut Vec<u8>) -> Result<(), FileError> {
     let read = file.take(MAX_LEN + 1).read_to_end(content);
     let length = read.map_err(FileError::Unreadable)? as u64;

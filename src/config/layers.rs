@@ -1,7 +1,9 @@
-//! The layers of the configuration, which figment lays over one another: defaults, file, environment, options.
+//! The layers of the configuration, which figment lays over one another: defaults, file,
+//! environment, options.
 //!
-//! The providers of figment are not used: its environment provider changes types (`0123` becomes a number, `"ab"` loses its
-//! quotes), and none knows lines. Secrets never get here, because figment quotes values in its errors.
+//! The providers of figment are not used: its environment provider changes types (`0123` becomes a
+//! number, `"ab"` loses its quotes), and none knows lines. Secrets never get here, because figment
+//! quotes values in its errors.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -32,8 +34,8 @@ impl Setting {
     }
 }
 
-/// The settings of one source, by dotted key. The keys of the first `[[route]]` begin with `route.0.`; `route.0` itself
-/// is the place of the table.
+/// The settings of one source, by dotted key. The keys of the first `[[route]]` begin with
+/// `route.0.`; `route.0` itself is the place of the table.
 pub(super) type Layer = BTreeMap<String, Setting>;
 
 /// The layer of all defaults.

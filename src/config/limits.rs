@@ -1,4 +1,5 @@
-//! Sizes, counts, durations and words that stand alone: `[limits]`, `[timeouts]`, `[pool]`, `[log]`, and the keys beside them.
+//! Sizes, counts, durations and words that stand alone: `[limits]`, `[timeouts]`, `[pool]`,
+//! `[log]`, and the keys beside them.
 
 use std::time::Duration;
 
@@ -32,7 +33,8 @@ pub struct Limits {
 pub struct Timeouts {
     /// From starting a connection to the upstream until TLS is up.
     pub connect: Duration,
-    /// From accepting a connection, or from the first byte of a later request, until a head is complete.
+    /// From accepting a connection, or from the first byte of a later request, until a head is
+    /// complete.
     pub header_read: Duration,
     /// From a response until the first byte of the next request.
     pub keep_alive: Duration,

@@ -1,7 +1,8 @@
-//! Where clients connect, and how they authenticate: `listen`, `admin`, `[unix_socket]`, `[tls]` and `[access]`.
+//! Where clients connect, and how they authenticate: `listen`, `admin`, `[unix_socket]`, `[tls]`
+//! and `[access]`.
 //!
-//! Everyone who reaches an address can have requests signed. An address that other machines reach therefore needs
-//! both `access.allow_remote` and clients that authenticate.
+//! Everyone who reaches an address can have requests signed. An address that other machines reach
+//! therefore needs both `access.allow_remote` and clients that authenticate.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -70,8 +70,9 @@ pub struct Loaded {
     pub settings: Settings,
 }
 
-/// Loads the configuration. `open_sources` is called as soon as the keys of the credentials are valid, also if there are
-/// problems with other keys, and adds the problems with the sources that they name: all are reported at once.
+/// Loads the configuration. `open_sources` is called as soon as the keys of the credentials are
+/// valid, also if there are problems with other keys, and adds the problems with the sources that
+/// they name: all are reported at once.
 ///
 /// # Errors
 ///
@@ -100,7 +101,8 @@ pub fn load<T>(
     Ok((loaded, sources.expect("invalid credentials are a problem")))
 }
 
-/// Loads one key or table alone, for commands that need no upstream; `part` takes it out of the configuration.
+/// Loads one key or table alone, for commands that need no upstream; `part` takes it out of the
+/// configuration.
 ///
 /// # Errors
 ///
@@ -193,8 +195,8 @@ fn read_layer(path: &Path) -> Result<Layer, Problem> {
     layers::from_file(path, text)
 }
 
-/// The problem with the file of the system's roots. The TLS library opens it by itself, and would wait for
-/// a FIFO and read a device without end. One that is missing is reported with the roots.
+/// The problem with the file of the system's roots. The TLS library opens it by itself, and would
+/// wait for a FIFO and read a device without end. One that is missing is reported with the roots.
 fn system_roots_problem(environment: &Environment) -> Option<Problem> {
     const VARIABLE: &str = "SSL_CERT_FILE";
     let error = read_file(&environment.path(VARIABLE)?).err()?;

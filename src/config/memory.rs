@@ -1,7 +1,7 @@
 //! The memory limit of this process, set by the kernel, a container or `ulimit`.
 //!
-//! Where there is a limit, the kernel ends a process that passes it. A proxy that holds bodies has to
-//! shed load before that, so the room for bodies is made to fit.
+//! Where there is a limit, the kernel ends a process that passes it. A proxy that holds bodies has
+//! to shed load before that, so the room for bodies is made to fit.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,14 +31,14 @@ pub(super) fn fit(limits: &mut Limits, memory: u64) -> bool {
     is_too_much
 }
 
-/// The room for bodies that fits a limit: three eighths of it, since connections and the program take some too, and
-/// the allocator keeps some for a while.
+/// The room for bodies that fits a limit: three eighths of it, since connections and the program
+/// take some too, and the allocator keeps some for a while.
 fn room_within(limit: u64) -> u64 {
     limit / 8 * 3
 }
 
-/// The connections that fit a limit, if each of them takes the most that a head may: together a quarter
-/// of it.
+/// The connections that fit a limit, if each of them takes the most that a head may: together a
+/// quarter of it.
 fn connections_within(limit: u64, header: usize) -> usize {
     let each = header as u64 + BESIDE;
     usize::try_from(limit / 4 / each)
@@ -62,8 +62,8 @@ fn resource_limit() -> Option<u64> {
     None
 }
 
-/// The smallest limit of the groups that a process is in, and of those above them. `cgroups` is what
-/// `/proc/self/cgroup` says, `mounted` where the groups are.
+/// The smallest limit of the groups that a process is in, and of those above them. `cgroups` is
+/// what `/proc/self/cgroup` says, `mounted` where the groups are.
 fn cgroup_limit(cgroups: &str, mounted: &Path) -> Option<u64> {
     let files = cgroups.lines().flat_map(|line| {
         let mut parts = line.splitn(3, ':');

@@ -1,8 +1,10 @@
-//! The configuration: defaults, a file, the environment and options become one [`Config`] of valid values.
+//! The configuration: defaults, a file, the environment and options become one [`Config`] of valid
+//! values.
 //!
-//! `layers` collects what is set and where (file and line, variable or option), `reader` and `value` turn it into typed
-//! values, `resolve` reads every key and reports all problems at once. Loading ends at [`Config`]: no credential source
-//! is opened here. This is the only place that reads the environment and files; secrets are read by [`secret`] alone.
+//! `layers` collects what is set and where (file and line, variable or option), `reader` and
+//! `value` turn it into typed values, `resolve` reads every key and reports all problems at once.
+//! Loading ends at [`Config`]: no credential source is opened here. This is the only place that
+//! reads the environment and files; secrets are read by [`secret`] alone.
 
 mod activation;
 mod address;
@@ -125,7 +127,8 @@ impl Route {
     }
 }
 
-/// How requests of a route authenticate: by default with a signature and the key of `[credentials]`.
+/// How requests of a route authenticate: by default with a signature and the key of
+/// `[credentials]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Auth {
     /// The kind of credential.
@@ -215,7 +218,8 @@ pub struct SigningConfig {
 /// Who may use the proxy (`[access]`).
 #[derive(Clone, Debug, Default)]
 pub struct Access {
-    /// `Host` names besides loopback names and bound addresses: lower case, no port, no trailing dot.
+    /// `Host` names besides loopback names and bound addresses: lower case, no port, no trailing
+    /// dot.
     pub hosts: Vec<String>,
     /// Allowed browser origins, as `scheme://host[:port]`, lower case.
     pub origins: Vec<String>,

@@ -1,5 +1,5 @@
-//! Origins of web pages (`access.origins`). They are compared with what browsers send, so an entry that no
-//! browser sends is an error: it would never match.
+//! Origins of web pages (`access.origins`). They are compared with what browsers send, so an entry
+//! that no browser sends is an error: it would never match.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -52,8 +52,8 @@ pub(super) fn origin(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// The port that browsers leave out for a scheme: `http` and `https` have one, those of extensions and
-/// desktop programs have none.
+/// The port that browsers leave out for a scheme: `http` and `https` have one, those of extensions
+/// and desktop programs have none.
 fn default_port(scheme: &str) -> Result<Option<u16>, &'static str> {
     match scheme {
         "http" => Ok(Some(80)),
@@ -69,7 +69,8 @@ fn default_port(scheme: &str) -> Result<Option<u16>, &'static str> {
     }
 }
 
-/// Checks that browsers spell a host like this. Those of the web have one spelling for each address.
+/// Checks that browsers spell a host like this. Those of the web have one spelling for each
+/// address.
 fn check_host(host: &str, is_web: bool) -> Result<(), &'static str> {
     if let Some(address) = host.strip_prefix('[') {
         let address = address.strip_suffix(']').ok_or(EXPECTED)?;
@@ -101,8 +102,9 @@ fn check_host(host: &str, is_web: bool) -> Result<(), &'static str> {
     }
 }
 
-/// `true` if only a program on the same machine can have this name, so that browsers trust it and send fetch metadata over
-/// plain HTTP. The name is in lower case or not, without port and trailing dot.
+/// `true` if only a program on the same machine can have this name, so that browsers trust it and
+/// send fetch metadata over plain HTTP. The name is in lower case or not, without port and trailing
+/// dot.
 #[must_use]
 pub fn is_trustworthy_name(name: &str) -> bool {
     const SUFFIX: &str = ".localhost";

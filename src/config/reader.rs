@@ -114,7 +114,8 @@ impl Reader {
     }
 }
 
-/// The name of a key in the reference: `credentials.file` for that of a named set, `route.path` for that of each route.
+/// The name of a key in the reference: `credentials.file` for that of a named set, `route.path` for
+/// that of each route.
 fn reference_name(key: &str) -> Cow<'_, str> {
     let of_route = || key.strip_prefix("route.")?.split_once('.');
     match (credentials::split(key), of_route()) {
@@ -168,12 +169,14 @@ fn shown(name: &str) -> String {
     }
 }
 
-/// The values of all keys, to tell what a reload changes. Only names are shown: a value may be a misplaced secret.
+/// The values of all keys, to tell what a reload changes. Only names are shown: a value may be a
+/// misplaced secret.
 #[derive(Clone, Default)]
 pub struct Settings(pub(super) Layer);
 
 impl Settings {
-    /// The names of the keys that differ from `before`, in their order. A route is one name, like `route /flowers`.
+    /// The names of the keys that differ from `before`, in their order. A route is one name, like
+    /// `route /flowers`.
     #[must_use]
     pub fn changed_since(&self, before: &Self) -> Vec<String> {
         let (now, before) = (self.by_name(), before.by_name());

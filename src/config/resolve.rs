@@ -1,4 +1,5 @@
-//! Reads every key into a [`Config`], which holds valid values only, and reports all problems at once.
+//! Reads every key into a [`Config`], which holds valid values only, and reports all problems at
+//! once.
 
 use rustls::pki_types::CertificateDer;
 

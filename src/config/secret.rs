@@ -1,6 +1,7 @@
 //! Files that hold a secret: read as they are, and only if other users cannot read them.
 //!
-//! Secrets never pass through the config reader, which changes types and whose library quotes values in errors.
+//! Secrets never pass through the config reader, which changes types and whose library quotes
+//! values in errors.
 
 use std::fmt;
 use std::os::unix::fs::PermissionsExt;
@@ -100,7 +101,8 @@ impl CallerToken {
         *self == Self::new(sent)
     }
 
-    /// Reads the token from a file. White space around it does not count. The error does not name the file.
+    /// Reads the token from a file. White space around it does not count. The error does not name
+    /// the file.
     pub(super) fn read(path: &Path) -> Result<Self, String> {
         const EXPECTED: &str = "the file has to hold one token of at least 16 visible ascii characters; make one with: openssl rand -hex 32";
         let content = read_secret_file(path).map_err(|error| error.without_path())?;

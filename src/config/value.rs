@@ -1,4 +1,5 @@
-//! Types of values. Each function here parses one type, or says what is expected, which never quotes the value.
+//! Types of values. Each function here parses one type, or says what is expected, which never
+//! quotes the value.
 //!
 //! Variables and options are text, so every type is also accepted as text.
 
@@ -171,7 +172,8 @@ pub(super) fn list<T>(
     }
 }
 
-/// The texts of a list: an array, text that is a JSON or TOML array, or text in which commas separate.
+/// The texts of a list: an array, text that is a JSON or TOML array, or text in which commas
+/// separate.
 pub(super) fn texts(setting: &Setting) -> Parsed<Vec<String>> {
     const EXPECTED: &str = "expected a list of texts, like [\"a\", \"b\"]";
     if let Some(items) = setting.value.as_array() {

@@ -1,4 +1,4 @@
-//! Everything that can go wrong with a request, and what the proxy answers then.
+//! Every error of a request, and the response that the proxy gives to it.
 //!
 //! One enum and one exhaustive table: a new variant does not compile until its origin, status, code
 //! and retry are chosen. The `Display` of a variant is the fixed text that the caller gets: it says

@@ -1,4 +1,4 @@
-//! Why a request is refused on behalf of a web page, and what the caller is told.
+//! Refusals of requests from web pages, with the texts that callers get.
 
 use super::{Error, Untrusted};
 

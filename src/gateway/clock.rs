@@ -1,22 +1,24 @@
 //! The offset of the gateway's clock, learned from its responses.
 //!
-//! The gateway refuses a signature whose date is more than 15 minutes off, and wrong clocks are common:
-//! a suspended laptop, a virtual machine, a board without a battery. Each response has a `Date` with a
-//! resolution of a second, made between request and response, so it gives an interval for the offset.
-//! The intersection of all intervals is used, if it leaves no doubt that the clocks differ.
+//! The gateway refuses a signature whose date is more than 15 minutes off, and wrong clocks are
+//! common: a suspended laptop, a virtual machine, a board without a battery. Each response has a
+//! `Date` with a resolution of a second, made between request and response, so it gives an interval
+//! for the offset. The intersection of all intervals is used, if it leaves no doubt that the clocks
+//! differ.
 //!
 //! # What can go wrong
 //!
 //! A `Date` may be another machine's, or nonsense. One that contradicts what the gateway has just
-//! accepted is ignored, and so is an offset of more than a month. When this machine's clock is set, or
-//! the machine was asleep, the offset is reset and learned again.
+//! accepted is ignored, and so is an offset of more than a month. When this machine's clock is set,
+//! or the machine was asleep, the offset is reset and learned again.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Moment;
 
-/// How far the date of a signature may be off (API Request Signing Guide: 15 minutes), in milliseconds.
+/// How far the date of a signature may be off (API Request Signing Guide: 15 minutes), in
+/// milliseconds.
 const WINDOW: i64 = 15 * 60 * 1000;
 
 /// The maximum plausible offset, in milliseconds: a month. A larger one is ignored.
@@ -28,7 +30,8 @@ const TOLERATED: i64 = 1000;
 /// The offset from which on a warning is logged, in seconds.
 const WARNED: i64 = 60;
 
-/// By how much a machine's two clocks may diverge before the wall clock counts as set, in milliseconds.
+/// By how much a machine's two clocks may diverge before the wall clock counts as set, in
+/// milliseconds.
 const JUMP: i64 = 2000;
 
 /// The clock of one gateway, as all workers know it.
@@ -163,8 +166,8 @@ impl GatewayClock {
     }
 }
 
-/// The least and the most seconds by which the clock that told this time is ahead. The time is true for
-/// a second, at some moment between sending and receiving.
+/// The least and the most seconds by which the clock that told this time is ahead. The time is true
+/// for a second, at some moment between sending and receiving.
 #[must_use]
 pub fn ahead_between(told: i64, sent: Moment, received: Moment) -> (i64, i64) {
     let (least, most) = interval(told.saturating_mul(1000), sent, received);
@@ -213,7 +216,8 @@ mod tests {
         }
     }
 
-    /// A clock that was told a time so many seconds ahead, in an answer that took `took` milliseconds.
+    /// A clock that was told a time so many seconds ahead, in a response that took `took`
+    /// milliseconds.
     fn told(clock: &GatewayClock, ahead: i64, took: i64, evidence: Evidence) {
         let sent = Moment::now();
         let told = sent.wall.div_euclid(1000) + ahead;

@@ -52,11 +52,12 @@ pub enum Change {
 
 /// Compares the canonical request that the gateway echoed with ours.
 ///
-/// `ours` has its lines apart by `\n`, `echoed` by `|` (or by newlines), and may be cut off at the end.
+/// `ours` has its lines apart by `\n`, `echoed` by `|` (or by newlines), and may be cut off at the
+/// end.
 #[must_use]
 pub fn compare(ours: &str, echoed: &str) -> Difference {
-    // Both are split at `|`, so that one in a header value splits in the same way on both sides. In a
-    // path or query it is encoded.
+    // Both are split at `|`, so that one in a header value splits in the same way on both sides. In
+    // a path or query it is encoded.
     let ours_flat = ours.replace('\n', "|");
     let echoed_flat = echoed.replace("\r\n", "|").replace('\n', "|");
     if ours_flat == echoed_flat {
@@ -138,7 +139,8 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// The first place, from 1, where two lists of names and values differ, the name there, and the change.
+/// The first place, from 1, where two lists of names and values differ, the name there, and the
+/// change.
 fn first_change<'a>(
     ours: &[(&'a str, &'a str)],
     seen: &[(&'a str, &'a str)],

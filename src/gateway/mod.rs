@@ -1,12 +1,12 @@
 //! The refusals of API Gateway: parsed, and explained to users who know nothing of signatures.
 //!
-//! Pure, except for the offset of the gateway's clock in [`GatewayClock`]. The gateway's messages may
-//! change without notice, so its code decides; words of the message decide only where one code stands
-//! for many errors (`APIG.0301`).
+//! Pure, except for the offset of the gateway's clock in [`GatewayClock`]. The gateway's messages
+//! may change without notice, so its code decides; words of the message decide only where one code
+//! stands for many errors (`APIG.0301`).
 //!
-//! Some refusals echo the canonical request as the gateway made it. [`compare()`] compares it with the
-//! one that was signed: a part that differs was changed on the way, and if none does, the secret key
-//! is wrong.
+//! Some refusals echo the canonical request as the gateway made it. [`compare()`] compares it with
+//! the one that was signed: a part that differs was changed on the way, and if none does, the
+//! secret key is wrong.
 //!
 //! ```
 //! use apig_proxy::gateway::{Context, GatewayError, Meaning};
@@ -46,21 +46,22 @@ pub struct GatewayError {
 }
 
 impl GatewayError {
-    /// The maximum length of a body, in bytes: room for an echo of the longest head that the gateway
-    /// takes. Anything longer is not one of its errors.
+    /// The maximum length of a body, in bytes: room for an echo of the longest head that the
+    /// gateway takes. Anything longer is not one of its errors.
     pub const LONGEST_BODY: usize = 256 * 1024;
 
-    /// Parses a response. `None` if it is not an error of the gateway: another status, another shape, or
-    /// a code that starts with none of `APIG.`, `APIGW.`, `APIC.` and `ModelArts.`.
+    /// Parses a response. `None` if it is not an error of the gateway: another status, another
+    /// shape, or a code that starts with none of `APIG.`, `APIGW.`, `APIC.` and `ModelArts.`.
     #[must_use]
     pub fn read(status: u16, body: &[u8]) -> Option<Self> {
         read::read(status, body)
     }
 
-    /// One line that says what is wrong and what to do: printable ASCII, at most 400 bytes. `None` if
-    /// there is no advice.
+    /// One line that says what is wrong and what to do: printable ASCII, at most 400 bytes. `None`
+    /// if there is no advice.
     ///
-    /// It never holds a secret or a value of the caller's, except the name of a header or query pair.
+    /// It never holds a secret or a value of the caller's, except the name of a header or query
+    /// pair.
     #[must_use]
     pub fn hint(&self, context: &Context<'_>) -> Option<String> {
         hint::hint(&self.meaning, context)
@@ -127,8 +128,8 @@ impl Meaning {
     /// True if the gateway may count the refusal towards locking the key.
     ///
     /// It counts signatures that do not match, and [`Meaning::KeyLocked`] shows that it has. Its
-    /// documentation does not mention expired signatures, so they count here: to stop too early costs a
-    /// few refusals, to stop too late costs all users of the key five minutes.
+    /// documentation does not mention expired signatures, so they count here: to stop too early
+    /// costs a few refusals, to stop too late costs all users of the key five minutes.
     /// [`Meaning::UnknownKey`] does not count, because there is no key to lock.
     #[must_use]
     pub fn is_signature_failure(&self) -> bool {
@@ -139,7 +140,8 @@ impl Meaning {
     }
 }
 
-/// The canonical request as the gateway made it: `|` stands for a newline, and the end may be cut off.
+/// The canonical request as the gateway made it: `|` stands for a newline, and the end may be cut
+/// off.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Echo(String);
 

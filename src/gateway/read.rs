@@ -80,8 +80,8 @@ fn gateway(status: u16, number: &str, message: &Message<'_>) -> Meaning {
     }
 }
 
-/// The codes of ModelArts (API reference, "Error Codes"). A status of 403 means little without a known
-/// code: the guard against harmful content answers with it too.
+/// The codes of ModelArts (API reference, "Error Codes"). A status of 403 means little without a
+/// known code: the guard against harmful content answers with it too.
 fn model_arts(status: u16, number: &str, message: &Message<'_>) -> Meaning {
     match number {
         "0108" | "0112" => Meaning::Forbidden,
@@ -200,8 +200,8 @@ impl<'a> Message<'a> {
     }
 }
 
-/// The echo in what follows its name. A quote ends it, because an error can be wrapped in another one
-/// as text, and nothing that the proxy signs holds a quote.
+/// The echo in what follows its name. A quote ends it, because an error can be wrapped in another
+/// one as text, and nothing that the proxy signs holds a quote.
 fn echo(after: &str) -> Option<&str> {
     let text = after.trim_start_matches([':', '=', ' ']);
     let text = text.split('"').next().unwrap_or_default();

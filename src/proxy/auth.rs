@@ -112,7 +112,7 @@ impl RequestAuth {
         }
     }
 
-    /// The secret that is sent as it is, and that an answer may repeat.
+    /// The secret that is sent as it is, and that a response may repeat.
     pub(super) fn sent_secret(&self) -> Option<&SecretString> {
         match self {
             Self::Signature(key) => key.security_token.as_ref(),

@@ -31,8 +31,8 @@ pub struct CallerConnection {
     pub(crate) takeover: RefCell<Option<Takeover>>,
     /// Closing resets the connection, so that the caller cannot take a cut response for complete.
     pub(crate) resets_on_close: Cell<bool>,
-    /// The body of the current HTTP/1.1 request was read to its end. The server then lingers for one
-    /// second after the last response instead of ten.
+    /// The body of the current HTTP/1.1 request was read to its end. The server then lingers for
+    /// one second after the last response instead of ten.
     pub(crate) request_is_read: Cell<bool>,
     /// Requests that the guard refused. The server reads little more after one, and an HTTP/2
     /// connection ends after several.

@@ -1,8 +1,8 @@
-//! The state of one request, from its head to the last byte of its answer.
+//! The state of one request, from its head to the last byte of its response.
 //!
 //! One [`RequestContext`] goes through all steps and ends up in the response body. Its drop counts
 //! the request and writes its access record, so a request that is dropped at an await, because the
-//! caller went away or the process ends, is counted all the same.
+//! caller disconnected or the process ends, is counted too.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
@@ -23,10 +23,10 @@ use crate::telemetry::access::{self, Record, ResponseEnd};
 use crate::telemetry::metrics::{NO_ROUTE, Outcome, RequestLabels, WorkerMetrics, method_label};
 use crate::upstream::ConnectTimes;
 
-/// The status that a request is counted with whose caller went away; nginx logs the same.
+/// The status in the metrics of a request whose caller disconnected; nginx logs the same.
 const CALLER_GONE: u16 = 499;
 
-/// The status that a request is counted with which was dropped when the process ended.
+/// The status in the metrics of a request that was dropped when the process ended.
 const CUT_OFF: u16 = 503;
 
 /// One request.
@@ -93,7 +93,7 @@ impl RequestContext {
         format!("{:032x}", self.id)
     }
 
-    /// Sets who called, and by which name.
+    /// Sets the origin of the calling page and the `Host` of the request.
     pub(super) fn called_by(&self, admitted: &Admitted<'_>) {
         let known = [
             (&self.host, Some(admitted.host)),
@@ -111,8 +111,9 @@ impl RequestContext {
         self.route.set(route);
     }
 
-    /// Waits, and counts the time. What is there at once, as it nearly always is, needs no clock.
-    /// The future is pinned by the caller, or it would take its room twice in each request.
+    /// Awaits a future and records the time. A future that is ready at once, the usual case, costs
+    /// no clock reading. The caller pins the future; by value, it would take its size twice in each
+    /// request.
     pub(super) async fn waited<T>(
         &self,
         wait: Wait,
@@ -151,7 +152,7 @@ impl RequestContext {
         self.timings.borrow_mut().attempt(signing, signed);
     }
 
-    /// Records that the head of an answer has come.
+    /// Records that the head of a response arrived.
     pub(super) fn gateway_answered(&self) {
         if let Some(attempt) = self.timings.borrow_mut().attempts.last_mut() {
             let now = Instant::now();
@@ -167,7 +168,7 @@ impl RequestContext {
         }
     }
 
-    /// Returns `true` while an attempt waits for the head of its answer.
+    /// Returns `true` while an attempt waits for the head of its response.
     fn awaits_gateway(&self) -> bool {
         let timings = self.timings.borrow();
         let last = timings.attempts.last();
@@ -179,7 +180,7 @@ impl RequestContext {
         self.metrics.gateway_error(code);
     }
 
-    /// Records the answer that is passed on.
+    /// Records the response that is passed on.
     pub(super) fn relayed(&self, status: u16, gateway_refused: bool, gateway_id: Option<&[u8]>) {
         if let (Some(record), Some(id)) = (&self.record, gateway_id) {
             record.gateway_request_id(id);
@@ -187,7 +188,7 @@ impl RequestContext {
         self.answered(status, Outcome::relayed(status, gateway_refused));
     }
 
-    /// Counts the request with its answer. To be called before the answer is written, so that
+    /// Counts the request with its response. Call it before the response is written, so that
     /// whoever has read it finds it counted.
     pub(super) fn answered(&self, status: u16, outcome: Outcome) {
         self.answer.set(Some((status, outcome)));
@@ -199,12 +200,12 @@ impl RequestContext {
         });
     }
 
-    /// Returns `true` once the answer was counted.
+    /// Returns `true` once the response was counted.
     pub(super) fn is_answered(&self) -> bool {
         self.answer.get().is_some()
     }
 
-    /// Counts bytes of the answer's body that go to the caller.
+    /// Counts bytes of the response's body that go to the caller.
     pub(super) fn sent(&self, bytes: usize) {
         self.bytes_sent.set(self.bytes_sent.get() + bytes as u64);
     }
@@ -215,13 +216,13 @@ impl RequestContext {
         self.bytes_sent.set(sent);
     }
 
-    /// Records how the answer ended.
+    /// Records how the response ended.
     pub(super) fn ended(&self, end: ResponseEnd) {
         self.end.set(Some(end));
         self.timings.borrow_mut().last_byte = Some(Instant::now());
     }
 
-    /// Records that the answer was dropped before its end.
+    /// Records that the response was dropped before its end.
     pub(super) fn ended_early(&self) {
         self.ended(if self.metrics.is_cut_off() {
             ResponseEnd::CutOff
@@ -230,7 +231,7 @@ impl RequestContext {
         });
     }
 
-    /// Returns `true` once the end of the answer was recorded.
+    /// Returns `true` once the end of the response was recorded.
     pub(super) fn has_ended(&self) -> bool {
         self.end.get().is_some()
     }

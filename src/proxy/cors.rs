@@ -1,5 +1,5 @@
-//! CORS for web pages of listed origins (`access.origins`): the preflight response, and the header that
-//! lets a page read a response. Other origins never get either.
+//! CORS for web pages of listed origins (`access.origins`): the preflight response, and the header
+//! that lets a page read a response. Other origins never get either.
 
 use bytes::Bytes;
 use http::header::{

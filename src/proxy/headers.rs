@@ -1,8 +1,8 @@
 //! Filters headers, in both directions.
 //!
-//! Hop-by-hop headers are dropped (RFC 9110 §7.6.1): `Connection`, every name in it, and a fixed list.
-//! The headers that the proxy sets itself are dropped too. A `_` in a name counts as `-`, because
-//! gateways fold the two.
+//! Hop-by-hop headers are dropped (RFC 9110 §7.6.1): `Connection`, every name in it, and a fixed
+//! list. The headers that the proxy sets itself are dropped too. A `_` in a name counts as `-`,
+//! because gateways fold the two.
 //!
 //! # What can go wrong
 //!
@@ -53,8 +53,8 @@ const OWNED_PREFIXES: [&str; 2] = ["x-forwarded-", OWN_PREFIX];
 /// Prefix of the names that only the proxy sets, in both directions.
 const OWN_PREFIX: &str = "x-apig-proxy-";
 
-/// Response headers that are dropped: hyper frames the body itself, and `Alt-Svc` would send the caller to
-/// the gateway itself, past the proxy.
+/// Response headers that are dropped: hyper frames the body itself, and `Alt-Svc` would send the
+/// caller to the gateway itself, past the proxy.
 const DROPPED: [&str; 2] = ["content-length", "alt-svc"];
 
 /// True if a request header of this name is set by the proxy only.

@@ -5,8 +5,8 @@ use http::uri::Authority;
 
 use crate::config::{Route, Scheme, UpstreamUrl};
 
-/// The local address of `location`; `None` if it does not point at the upstream of `route`. The caller
-/// used the `Host` `host`, over TLS if `is_tls`.
+/// The local address of `location`; `None` if it does not point at the upstream of `route`. The
+/// caller used the `Host` `host`, over TLS if `is_tls`.
 pub(super) fn local(location: &[u8], route: &Route, host: &str, is_tls: bool) -> Option<String> {
     let location = str::from_utf8(location).ok()?;
     // "//host/path" names a host without a scheme.

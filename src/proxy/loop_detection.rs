@@ -1,13 +1,13 @@
 //! Loop detection: refuses a request that comes back to this proxy, or passes too many of them.
 //!
-//! Each proxy adds itself to the header `apig-proxy-hop: <count>;<id>,<id>…`. The id is drawn when the
-//! process starts, so two proxies with the same configuration differ. The header is not signed; names in
-//! `x-apig-` are reserved at the gateway.
+//! Each proxy adds itself to the header `apig-proxy-hop: <count>;<id>,<id>…`. The id is drawn when
+//! the process starts, so two proxies with the same configuration differ. The header is not signed;
+//! names in `x-apig-` are reserved at the gateway.
 //!
 //! # What can go wrong
 //!
-//! A server that drops the header hides a loop through it. Such a loop ends when the connections of a
-//! pool are used up, or at a time limit.
+//! A server that drops the header hides a loop through it. Such a loop ends when the connections of
+//! a pool are used up, or at a time limit.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -30,8 +30,8 @@ const ID_LENGTH: usize = 16;
 const MALFORMED: Error =
     Error::BadRequest("the header apig-proxy-hop is malformed; send the request without it");
 
-/// The identity of a running proxy, which survives reloads: the header value of the first hop, which
-/// most requests leave with.
+/// The identity of a running proxy, which survives reloads: the header value of the first hop,
+/// which most requests leave with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ProxyId(HeaderValue);
 
@@ -66,8 +66,8 @@ impl ProxyId {
             return Err(Error::Loop);
         }
         ids.push(own);
-        // Only a forged header has more ids than hops. The newest are kept, so that the next proxy can
-        // read it.
+        // Only a forged header has more ids than hops. The newest are kept, so that the next proxy
+        // can read it.
         let kept = &ids[ids.len().saturating_sub(MAX_IDS)..];
         let count = format!("{};", count + 1).into_bytes();
         Ok(header_value([count, kept.join(&b',')].concat()))

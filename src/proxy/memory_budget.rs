@@ -1,8 +1,9 @@
 //! The memory that all hashed bodies together may take (`limits.buffered`), over all workers.
 //!
-//! A limit per request is not enough: many requests within it can still exhaust the machine. A request
-//! that finds no room waits for one second, in order of arrival, and is then refused. The bound on the
-//! wait also ends deadlocks of bodies of unknown length, which reserve more room as they arrive.
+//! A limit per request is not enough: many requests within it can still exhaust the machine. A
+//! request that finds no room waits for one second, in order of arrival, and is then refused. The
+//! bound on the wait also ends deadlocks of bodies of unknown length, which reserve more room as
+//! they arrive.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Each step takes the type that the one before made, and only `auth` makes a `Signed`, which is
-//! all that is sent: what failed to be signed cannot be sent. One `RequestContext` goes through
-//! all steps. What goes wrong is an [`Error`] until `respond` turns it into an answer.
+//! all that is sent: what failed to be signed cannot be sent. One `RequestContext` goes through all
+//! steps. What goes wrong is an [`Error`] until `respond` turns it into a response.
 //!
 //! | step | modules |
 //! |---|---|
@@ -307,7 +307,7 @@ pub fn service(
         // Outermost: each request gets its context and the current pipeline. A reload meanwhile
         // changes neither.
         .map_request(move |request| Begun::new(request, &current, &caller))
-        // Errors and panics become answers, which are counted like any other.
+        // Errors and panics become responses, which are counted like any other.
         .layer_fn(respond::Respond)
         .service_fn(|begun: Begun| async move {
             begun.pipeline.run(begun.request, &begun.context).await

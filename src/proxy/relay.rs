@@ -1,4 +1,4 @@
-//! Last step: the gateway's answer becomes the response to the caller.
+//! Last step: the gateway's response becomes the response to the caller.
 
 use std::rc::Rc;
 
@@ -15,7 +15,7 @@ use super::{Settings, cors, headers, location, respond};
 /// The header that says what is wrong with a refused request.
 const HINT: HeaderName = HeaderName::from_static("x-apig-proxy-hint");
 
-/// The answer of the gateway, as the caller gets it.
+/// The response of the gateway, as the caller gets it.
 pub(super) fn relay(
     settings: &Settings,
     routed: &Routed,
@@ -25,7 +25,7 @@ pub(super) fn relay(
     let mut headers = relayed_headers(settings, routed, &reply);
     let hint = reply.hint.map(HeaderValue::try_from);
     headers.extend(hint.and_then(Result::ok).map(|hint| (HINT, hint)));
-    // What the caller still sends is not read any more, so its connection ends with the answer.
+    // What the caller still sends is not read any more, so its connection ends with the response.
     let upload = &context.upload;
     if upload.is_stopped.get() && !upload.is_finished() && context.version != Version::HTTP_2 {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));

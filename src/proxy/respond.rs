@@ -1,4 +1,4 @@
-//! The proxy's own answers: what becomes of an error, or of a panic.
+//! The proxy's own responses: what becomes of an error, or of a panic.
 //!
 //! They have the gateway's shape, so that a caller's parser works, and codes with a prefix of their
 //! own, so that the two cannot be confused. Their texts are fixed: never a caller's value, an
@@ -67,7 +67,7 @@ where
     }
 }
 
-/// Runs a request and counts its answer; an error becomes one. A panic costs one request, not the
+/// Runs a request and counts its response; an error becomes one. A panic costs one request, not the
 /// worker: what it leaves half-done belongs to the request alone, since the pool is changed in
 /// single steps.
 async fn respond(
@@ -75,7 +75,7 @@ async fn respond(
     method: Method,
     run: impl Future<Output = Result<Response<ResponseBody>, Error>>,
 ) -> Response<ResponseBody> {
-    // tower-http's layer boxes the body of every answer, and answers in a shape of its own.
+    // tower-http's layer boxes the body of every response, and answers in a shape of its own.
     let run = AssertUnwindSafe(run).catch_unwind();
     match run.await.unwrap_or(Err(Error::Internal("panic"))) {
         Ok(response) => {
@@ -113,7 +113,7 @@ pub fn refused(method: &str, error: &Error) -> Response<ResponseBody> {
     answer(error, &request_id, None)
 }
 
-/// A complete answer as HTTP/1.1, for what hyper could not read as a request. The connection ends
+/// A complete response as HTTP/1.1, for what hyper could not read as a request. The connection ends
 /// with it.
 pub(crate) fn serialize(response: Response<ResponseBody>) -> Bytes {
     let (head, body) = response.into_parts();
@@ -144,7 +144,7 @@ fn log(error: &Error, method: &str, request_id: &str) {
     }
 }
 
-/// The answer to an error.
+/// The response to an error.
 fn answer(
     error: &Error,
     request_id: &str,
@@ -187,7 +187,7 @@ fn answer(
     response
 }
 
-/// The headers of every answer of the proxy's own.
+/// The headers of every response of the proxy's own.
 pub(crate) fn own_headers(headers: &mut HeaderMap, content_type: &'static str) {
     for (name, value) in [
         (CONTENT_TYPE, content_type),

@@ -1,9 +1,9 @@
 //! Third step: a connection, then attempts over it, until one is answered for good.
 //!
-//! A request is sent again, over a new connection with a new signature, if it cannot have been executed,
-//! which its [`Retry`] says. It is also signed again with the gateway's time if the gateway refused
-//! its date, or with a new token if the gateway refused the old one. A body that is streamed is
-//! gone then, so such a request is sent once.
+//! A request is sent again, over a new connection with a new signature, if it cannot have been
+//! executed, which its [`Retry`] says. It is also signed again with the gateway's time if the
+//! gateway refused its date, or with a new token if the gateway refused the old one. A body that is
+//! streamed is gone then, so such a request is sent once.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -108,7 +108,7 @@ enum Outcome {
     Expired(Connection<RequestBody>),
 }
 
-/// An answer, and when its request was signed and the answer came.
+/// A response, and when its request was signed and the response came.
 struct Answered {
     reply: GatewayReply,
     date: SigningDate,
@@ -166,7 +166,7 @@ impl Attempts<'_> {
         Ok(Outcome::Expired(connection))
     }
 
-    /// A connection for another attempt after an answer that is not passed on.
+    /// A connection for another attempt after a response that is not passed on.
     async fn acquire_again(
         &self,
         prepared: &Prepared,
@@ -187,7 +187,7 @@ impl Attempts<'_> {
             .await
     }
 
-    /// Signs the request, sends it once, and reads what is needed of the answer.
+    /// Signs the request, sends it once, and reads what is needed of the response.
     async fn attempt(
         &self,
         prepared: &mut Prepared,
@@ -233,7 +233,7 @@ impl Attempts<'_> {
         self.pipeline.clock.signing_date(clock.correction())
     }
 
-    /// Sends a request and waits for the head of the answer, for at most `timeouts.response` in
+    /// Sends a request and waits for the head of the response, for at most `timeouts.response` in
     /// which nothing of the body is sent.
     async fn response(
         &self,
@@ -268,7 +268,7 @@ impl Attempts<'_> {
         let is_expired = expired.is_some();
         let told = match expired.flatten() {
             Some(told) => Some(told),
-            // An answer out of a cache tells when it was put there.
+            // A response out of a cache tells when it was put there.
             None if headers.contains_key(AGE) => None,
             None => pipeline.new_date(route, headers.get(DATE), is_expired),
         };

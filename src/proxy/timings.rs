@@ -116,7 +116,8 @@ impl Timings {
 }
 
 impl fmt::Display for Timings {
-    /// One line: durations of waits, and marks as the time since the head was read, in microseconds.
+    /// One line: durations of waits, and marks as the time since the head was read, in
+    /// microseconds.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let since = |at: Option<Instant>| at.map(|at| (at - self.head_read).as_micros());
         let [memory, credential, key, connection] = self.waits.map(|wait| wait.as_micros());

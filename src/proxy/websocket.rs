@@ -23,7 +23,7 @@ use crate::telemetry::access::ResponseEnd;
 /// How much of each direction is read at once, in bytes.
 const READ: usize = 16 * 1024;
 
-/// Answers a WebSocket handshake, and hands both connections to a tunnel once the answer was
+/// Answers a WebSocket handshake, and hands both connections to a tunnel once the response was
 /// written.
 ///
 /// # Errors

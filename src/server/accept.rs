@@ -1,7 +1,7 @@
 //! Accepts connections and hands them to the workers.
 //!
-//! A connection is accepted first and gets its permit then. If there is none, the connections that have
-//! been idle longest are closed, so that idle and silent callers cannot keep others out.
+//! A connection is accepted first and gets its permit then. If there is none, the connections that
+//! have been idle longest are closed, so that idle and silent callers cannot keep others out.
 //!
 //! # What can go wrong
 //!
@@ -59,7 +59,8 @@ impl Accepted {
         }
     }
 
-    /// Returns true if the caller is a program of this machine. Without an address, it counts as remote.
+    /// Returns true if the caller is a program of this machine. Without an address, it counts as
+    /// remote.
     pub(super) fn is_local(&self) -> bool {
         match self {
             Self::Tcp(stream, _) => stream
@@ -84,7 +85,7 @@ impl Listening {
         match self {
             Self::Tcp(socket, tls) => {
                 let (stream, _) = socket.accept().await?;
-                // Without it, small answers would wait for acknowledgements.
+                // Without it, small responses would wait for acknowledgements.
                 let stream = stream.set_nodelay(true).and_then(|()| stream.into_std());
                 let acceptor = tls.as_ref().map(ServerTls::acceptor);
                 Ok(stream.ok().map(|stream| Accepted::Tcp(stream, acceptor)))
@@ -212,8 +213,8 @@ impl Admission {
     }
 }
 
-/// Accepts connections of one socket until `stop` is cancelled. Then the socket is closed at once; a
-/// connection that was accepted and waits for a permit is still served.
+/// Accepts connections of one socket until `stop` is cancelled. Then the socket is closed at once;
+/// a connection that was accepted and waits for a permit is still served.
 pub(super) async fn accept(socket: Listening, admission: Rc<Admission>, stop: CancellationToken) {
     let mut accepted = None;
     stop.run_until_cancelled(accept_all(&socket, &admission, &mut accepted))

@@ -1,4 +1,5 @@
-//! The admin listener: health and metrics, served by the thread that accepts, at an address of their own.
+//! The admin listener: health and metrics, served by the thread that accepts, at an address of
+//! their own.
 //!
 //! | path | 200 | 503 |
 //! |---|---|---|
@@ -7,16 +8,16 @@
 //! | `/startupz` | it has started | |
 //! | `/metrics` | the metrics, in the Prometheus text format | |
 //!
-//! With `admin_quit = true`, `POST /quitquitquit` stops the proxy as SIGTERM does. It is off by default,
-//! because every user of the machine can connect to a loopback port. None of the paths asks the gateway:
-//! a gateway that is down is no reason to restart the proxy.
+//! With `admin_quit = true`, `POST /quitquitquit` stops the proxy as SIGTERM does. It is off by
+//! default, because every user of the machine can connect to a loopback port. None of the paths
+//! asks the gateway: a gateway that is down is no reason to restart the proxy.
 //!
 //! # What can go wrong
 //!
-//! A web page in a browser on this machine could read the answers, so the guard checks every request. If
-//! other machines reach the listener, they may read, but only programs of this machine may stop the
-//! proxy. Callers may open connections and send nothing: the oldest silent connection is closed when all
-//! permits are taken, and each connection ends with its first answer.
+//! A web page in a browser on this machine could read the responses, so the guard checks every
+//! request. If other machines reach the listener, they may read, but only programs of this machine
+//! may stop the proxy. Callers may open connections and send nothing: the oldest silent connection
+//! is closed when all permits are taken, and each connection ends with its first response.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -63,7 +64,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// The path that stops the proxy.
 const QUIT: &str = "/quitquitquit";
 
-/// The answer there unless `admin_quit` is set.
+/// The response there unless `admin_quit` is set.
 pub(crate) const QUIT_IS_OFF: &str = "/quitquitquit is off; set admin_quit = true";
 
 /// Takes the passed socket, or binds the address of `admin`, if there is one.
@@ -79,8 +80,8 @@ pub(super) fn bind(
     BoundSocket::bind(passed, &listen, &config.unix_socket, "--admin").map(Some)
 }
 
-/// Serves until dropped. Not ready once `shutdown` has begun; cancels `quit` when a stop is requested.
-/// To be called within a [`LocalSet`].
+/// Serves until dropped. Not ready once `shutdown` has begun; cancels `quit` when a stop is
+/// requested. To be called within a [`LocalSet`].
 ///
 /// [`LocalSet`]: tokio::task::LocalSet
 pub(super) async fn serve(
@@ -132,7 +133,7 @@ struct Admin {
     quit: CancellationToken,
 }
 
-/// The answer to a request that passes the guard: status, content type and text.
+/// The response to a request that passes the guard: status, content type and text.
 type Page = (StatusCode, &'static str, String);
 
 fn text(status: StatusCode, text: &str) -> Page {
@@ -147,7 +148,7 @@ impl Admin {
         is_local: bool,
     ) -> Response<ResponseBody> {
         let (head, body) = request.into_parts();
-        // The body is not read, and what is left of it after the answer is discarded.
+        // The body is not read, and what is left of it after the response is discarded.
         drop(body);
         let mut response = match self.check(caller, &head) {
             Ok(()) => self.page(&head, is_local),

@@ -1,8 +1,8 @@
 //! Serves one connection to its end, with hyper.
 //!
 //! Once the protocol is known, hyper reads requests and writes answers until either side ends the
-//! connection. The last answer of an HTTP/1.1 connection decides what follows: a WebSocket takes the
-//! stream over, or the caller gets the time to read.
+//! connection. The last response of an HTTP/1.1 connection decides what follows: a WebSocket takes
+//! the stream over, or the caller gets the time to read.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -30,8 +30,8 @@ use super::registry::{CloseReason, ConnectionState, Phase, Registry};
 use super::requests::{BoxError, InFlight, call};
 use crate::proxy::{BareAnswer, CallerConnection};
 
-/// How many bytes of a body hyper reads ahead at most. A connection may hold two such pieces. Twice as
-/// much makes streamed uploads 3 % faster.
+/// How many bytes of a body hyper reads ahead at most. A connection may hold two such pieces. Twice
+/// as much makes streamed uploads 3 % faster.
 const READ_AHEAD: usize = 64 * 1024;
 
 /// How many requests of an HTTP/2 connection the guard may refuse before the connection ends.
@@ -70,8 +70,8 @@ pub(super) async fn serve<M, S, B>(
         driver.after_http2(ended, &mut connection, finish).await;
     } else {
         let max_header = registry.limits.get().max_header;
-        // `poll_without_shutdown` would want the service's future to be boxed. `CallerIo` does not shut
-        // down either, and this flushes hyper's last bytes.
+        // `poll_without_shutdown` would want the service's future to be boxed. `CallerIo` does not
+        // shut down either, and this flushes hyper's last bytes.
         let mut connection = http1_builder(max_header).serve_connection(hyper_io, service);
         let finish = http1::Connection::graceful_shutdown;
         let ended = driver.run(&mut connection, finish).await;
@@ -130,7 +130,7 @@ struct Driver {
 }
 
 impl Driver {
-    /// Ends an HTTP/1.1 connection after its last answer.
+    /// Ends an HTTP/1.1 connection after its last response.
     async fn after_http1(self, ended: HyperResult, read_ahead: Bytes) {
         let caller = &self.state.caller;
         let is_at_end = self.io.is_at_end();
@@ -145,7 +145,7 @@ impl Driver {
                 // Where the next request would begin is not known.
                 linger::UNREAD_BODY
             }
-            // The caller has gone, or an answer broke off.
+            // The caller has gone, or a response broke off.
             Ok(Err(_)) => return self.close(CloseReason::Reset),
             Ok(Ok(())) => {
                 if let Some(takeover) = caller.takeover.take() {
@@ -191,8 +191,8 @@ impl Driver {
         }
     }
 
-    /// Runs hyper until it ends the connection, or the connection ends for a reason that hyper does not
-    /// know. Calls `finish` once the current request is the last one.
+    /// Runs hyper until it ends the connection, or the connection ends for a reason that hyper does
+    /// not know. Calls `finish` once the current request is the last one.
     async fn run<C>(&self, connection: &mut C, finish: fn(Pin<&mut C>)) -> HyperResult
     where
         C: Future<Output = hyper::Result<()>> + Unpin,
@@ -246,7 +246,7 @@ impl Driver {
     fn close(&self, reason: CloseReason) {
         self.state.registry.log_close(reason);
         let is_until_close = self.state.caller.resets_on_close.get();
-        // An answer that was not read to its end cannot be taken for complete then.
+        // A response that was not read to its end cannot be taken for complete then.
         if reason == CloseReason::WriteTimeout || (reason == CloseReason::Reset && is_until_close) {
             self.io.reset();
         }

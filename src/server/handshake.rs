@@ -1,7 +1,7 @@
 //! The beginning of a connection: the TLS handshake, then the first bytes, which tell the protocol.
 //!
-//! With TLS, ALPN may settle it. Otherwise HTTP/2 with prior knowledge begins with a fixed preface, TLS on a
-//! plain port with a handshake record, and all else is HTTP/1.1 or refused as such.
+//! With TLS, ALPN may settle it. Otherwise HTTP/2 with prior knowledge begins with a fixed preface,
+//! TLS on a plain port with a handshake record, and all else is HTTP/1.1 or refused as such.
 
 use std::io;
 
@@ -63,8 +63,8 @@ pub(super) enum Protocol {
 /// A stream, its protocol, and the bytes that were read to tell it.
 pub(super) type Opened = (Box<dyn Transport>, Protocol, Bytes);
 
-/// Completes the TLS handshake, if there is one, and tells the protocol. `None` if the caller ends the
-/// connection first.
+/// Completes the TLS handshake, if there is one, and tells the protocol. `None` if the caller ends
+/// the connection first.
 pub(super) async fn open(accepted: Accepted) -> io::Result<Option<Opened>> {
     let mut is_tls = false;
     let mut stream: Box<dyn Transport> = match accepted {

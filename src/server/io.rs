@@ -3,7 +3,7 @@
 //! [`CallerIo`] replays the bytes that were read to tell the protocol, keeps the connection's [`Phase`],
 //! and counts. Two things happen to what hyper writes:
 //!
-//! - hyper answers a malformed head by itself, with an empty `400`, `414` or `431`. Such an answer is replaced
+//! - hyper answers a malformed head by itself, with an empty `400`, `414` or `431`. Such a response is replaced
 //!   by the proxy's own, with a hint. hyper writes nothing else before a service was called, so it is
 //!   recognised by when it comes, not by its exact bytes.
 //! - The frames of an HTTP/2 connection are held back until the turn of its task is over, so that many small
@@ -39,7 +39,7 @@ struct Inner {
     sniffed: Bytes,
     state: Rc<ConnectionState>,
     was_answered: bool,
-    /// What is to be written: HTTP/2 frames, or an answer in the place of hyper's.
+    /// What is to be written: HTTP/2 frames, or a response in the place of hyper's.
     queued: BytesMut,
     is_reset_on_close: bool,
     is_at_end: bool,
@@ -83,7 +83,7 @@ impl CallerIo {
             .is_some_and(|socket| !matches!(socket.take_error(), Ok(None)))
     }
 
-    /// Counts an answer that was not written, for the error that hyper returns instead.
+    /// Counts a response that was not written, for the error that hyper returns instead.
     pub(super) fn count_bare_answer(&self, answer: BareAnswer) {
         let inner = &mut *self.0.borrow_mut();
         if !inner.was_answered {
@@ -116,15 +116,15 @@ impl Inner {
     fn wrote(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         let was_blocked = self.state.write_blocked.replace(polled.is_pending());
         let written = ready!(polled)?;
-        // HTTP/2 pings are written to a caller that reads no answers, too.
+        // HTTP/2 pings are written to a caller that reads no responses, too.
         if !self.state.is_http2.get() || was_blocked {
             self.state.make_progress();
         }
         Poll::Ready(Ok(written))
     }
 
-    /// Queues the proxy's answer in the place of one that hyper makes by itself; returns the length of
-    /// hyper's.
+    /// Queues the proxy's response in the place of one that hyper makes by itself; returns the
+    /// length of hyper's.
     fn replace_bare_answer(&mut self, bytes: &[IoSlice<'_>]) -> Option<usize> {
         if matches!(self.state.phase(), Phase::Busy | Phase::Flushing) || self.was_answered {
             return None;
@@ -247,8 +247,8 @@ impl AsyncWrite for CallerIo {
         Poll::Ready(Ok(()))
     }
 
-    /// HTTP/1.1 is not shut down here: what follows may be a WebSocket, and the caller has to be able to
-    /// read its answer.
+    /// HTTP/1.1 is not shut down here: what follows may be a WebSocket, and the caller has to be
+    /// able to read its response.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self.0.borrow_mut();
         ready!(this.poll_write_out(cx))?;

@@ -1,8 +1,8 @@
-//! A close that lets the caller read its answer.
+//! A close that lets the caller read its response.
 //!
-//! When a socket is closed while the caller is still sending, the system resets the connection, and an
-//! answer that the caller has not read yet is lost: it sees a broken pipe instead of a `413`. So the sending
-//! side is closed first, and what still comes is read and discarded, within bounds.
+//! When a socket is closed while the caller is still sending, the system resets the connection, and
+//! an answer that the caller has not read yet is lost: it sees a broken pipe instead of a `413`. So
+//! the sending side is closed first, and what still comes is read and discarded, within bounds.
 
 use std::time::Duration;
 

@@ -4,16 +4,16 @@
 //! sockets, tls, unix ─► accept ─► worker ─► handshake ─► connection ─► requests ─► proxy
 //! ```
 //!
-//! One thread accepts (`accept`) and hands each connection to one worker (`worker`). `running` reloads
-//! and drains. `connection` serves one connection through `io`, `registry` keeps the phase
-//! of each connection of a worker and closes those that exceed a limit, and `linger` lets
-//! callers read their last answer. `admin` serves health and metrics.
+//! One thread accepts (`accept`) and hands each connection to one worker (`worker`). `running`
+//! reloads and drains. `connection` serves one connection through `io`, `registry` keeps the phase
+//! of each connection of a worker and closes those that exceed a limit, and `linger` lets callers
+//! read their last response. `admin` serves health and metrics.
 //!
 //! # What can go wrong
 //!
-//! Callers may be silent, slow, or never read. hyper has no limits for that which fit, so the registry
-//! applies them once a second. When connections are short, the longest idle ones are closed. Draining has
-//! a limit, since a caller may never read to the end of its answer.
+//! Callers may be silent, slow, or never read. hyper has no limits for that which fit, so the
+//! registry applies them once a second. When connections are short, the longest idle ones are
+//! closed. Draining has a limit, since a caller may never read to the end of its response.
 
 mod accept;
 mod admin;
@@ -114,7 +114,8 @@ pub fn network(config: &Config) -> Result<Network, TlsSetupError> {
 
 impl Server {
     /// Binds the addresses, or takes the sockets that were passed in their place, and prepares TLS.
-    /// Nothing is accepted yet. With passed sockets, the configuration was loaded with their addresses.
+    /// Nothing is accepted yet. With passed sockets, the configuration was loaded with their
+    /// addresses.
     ///
     /// # Errors
     ///
@@ -173,12 +174,12 @@ impl Server {
         self.reloader.clone()
     }
 
-    /// Serves callers until `stop` resolves, or `POST /quitquitquit` is called at the admin listener.
-    /// After `timeouts.drain_delay`, it stops accepting and lets running requests finish within
-    /// `timeouts.shutdown`. The admin listener is served until those have ended.
+    /// Serves callers until `stop` resolves, or `POST /quitquitquit` is called at the admin
+    /// listener. After `timeouts.drain_delay`, it stops accepting and lets running requests finish
+    /// within `timeouts.shutdown`. The admin listener is served until those have ended.
     ///
-    /// To be called on a single-threaded runtime that does nothing else, since that accepts connections
-    /// and answers health checks.
+    /// To be called on a single-threaded runtime that does nothing else, since that accepts
+    /// connections and answers health checks.
     ///
     /// # Errors
     ///
@@ -253,8 +254,8 @@ impl Reloader {
         self.0.is_closed()
     }
 
-    /// Replaces the configuration, except for `admin` and `[unix_socket]`, which only a start can change.
-    /// If that fails, the server keeps the old configuration.
+    /// Replaces the configuration, except for `admin` and `[unix_socket]`, which only a start can
+    /// change. If that fails, the server keeps the old configuration.
     pub(crate) async fn reload(&self, new: NewConfig) -> Result<(), SetupError> {
         let (outcome, received) = oneshot::channel();
         // If the server does not take it, it is stopping, and no configuration matters any more.

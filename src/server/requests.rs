@@ -1,5 +1,5 @@
-//! The requests of a connection: it is busy until the last byte of an answer, and HTTP/2 streams beyond
-//! the first take permits of their own.
+//! The requests of a connection: it is busy until the last byte of a response, and HTTP/2 streams
+//! beyond the first take permits of their own.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -17,13 +17,13 @@ use tower::Service;
 use super::registry::ConnectionState;
 use crate::proxy::CallerConnection;
 
-/// Why a request gets no answer.
+/// Reasons to end a request without a response.
 pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// A request until its last byte.
 pub(super) struct InFlight {
     state: Rc<ConnectionState>,
-    /// A piece of the answer was taken, and the next one not asked for.
+    /// hyper took a frame of the response body and has not polled for the next one.
     is_stalled: bool,
 }
 
@@ -91,8 +91,8 @@ where
     }
 }
 
-/// Adds what the connection needs to a head. Returns true if only the end of the connection ends the
-/// body.
+/// Adds what the connection needs to a head. Returns true if only the end of the connection ends
+/// the body.
 fn finish_head<B: Body>(
     response: &mut Response<B>,
     version: Version,
@@ -112,7 +112,7 @@ fn finish_head<B: Body>(
 }
 
 pin_project! {
-    /// The body of an answer, which keeps the connection busy.
+    /// The body of a response, which keeps the connection busy.
     pub(super) struct TrackedBody<B: Body> {
         #[pin]
         body: B,
@@ -150,8 +150,8 @@ impl<B: Body> Body for TrackedBody<B> {
             this.in_flight.state.caller.resets_on_close.set(false);
         }
         if let Poll::Ready(Some(Err(error))) = polled {
-            // hyper drops what it has not written when it learns of an error. It gets a turn to write first,
-            // so that the caller sees the head of an answer that breaks off at once.
+            // hyper drops what it has not written when it learns of an error. It gets a turn to
+            // write first, so that the caller sees the head of a response that breaks off at once.
             *this.broken_off = Some(error);
             cx.waker().wake_by_ref();
             return Poll::Pending;

@@ -5,8 +5,8 @@
 //!
 //! # What can go wrong
 //!
-//! The new configuration may not work: an address is taken, a certificate cannot be read. All of that
-//! is tried before anything is changed.
+//! The new configuration may not work: an address is taken, a certificate cannot be read. All of
+//! that is tried before anything is changed.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -37,7 +37,8 @@ pub(super) struct Running {
     ended: mpsc::Receiver<()>,
     /// Stops accepting by the current configuration.
     replaced: CancellationToken,
-    /// Accepts connections. These tasks outlive a reload for as long as a connection waits for a permit.
+    /// Accepts connections. These tasks outlive a reload for as long as a connection waits for a
+    /// permit.
     accepting: JoinSet<()>,
     /// Refreshes credentials and certificates, until the last request has ended.
     refreshing: JoinSet<()>,
@@ -109,7 +110,8 @@ impl Running {
         drop(self.server.reloads);
         self.shutdown.soon.cancel();
         sleep(timeouts.drain_delay).await;
-        // The sockets are closed when the tasks have ended, so that callers are refused and do not wait.
+        // The sockets are closed when the tasks have ended, so that callers are refused and do not
+        // wait.
         self.accepting.shutdown().await;
         drop(self.server.listeners);
         // Without commands, the workers end after their last connection.
@@ -173,7 +175,8 @@ impl Running {
             .spawn(tidy(self.server.listeners.tls.clone()));
     }
 
-    /// Changes `limits.connections`. If it shrinks, no busy connection is closed: the next callers wait.
+    /// Changes `limits.connections`. If it shrinks, no busy connection is closed: the next callers
+    /// wait.
     fn resize(&self, before: usize, connections: usize) {
         let permits = Arc::clone(&self.admission.permits);
         if let Some(more) = connections.checked_sub(before) {

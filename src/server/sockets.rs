@@ -18,8 +18,8 @@ use crate::config::{ActivatedSocket, AdminAddress, Config, Listen, UnixSocketCon
 /// Connections that the kernel holds until they are accepted.
 pub(super) const BACKLOG: i32 = 1024;
 
-/// How much of an answer the kernel may hold unsent, in bytes. With more, it would take memory, and a
-/// slow reader's progress would show only now and then.
+/// How much of a response the kernel may hold unsent, in bytes. With more, it would take memory,
+/// and a slow reader's progress would show only now and then.
 #[cfg(target_os = "linux")]
 const UNSENT: u32 = 128 * 1024;
 
@@ -153,8 +153,8 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    /// Takes the passed sockets, or if there are none, binds the addresses of `listen`. An address of
-    /// these listeners keeps its socket.
+    /// Takes the passed sockets, or if there are none, binds the addresses of `listen`. An address
+    /// of these listeners keeps its socket.
     pub(super) fn bind(
         &self,
         passed: Vec<ActivatedSocket>,
@@ -201,7 +201,8 @@ fn bind_tcp(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Bounds what the kernel holds of answers; accepted connections inherit it. A failure costs memory only.
+/// Bounds what the kernel holds of responses; accepted connections inherit it. A failure costs
+/// memory only.
 fn limit_unsent(socket: &Socket) {
     #[cfg(target_os = "linux")]
     let _ = socket.set_tcp_notsent_lowat(UNSENT);

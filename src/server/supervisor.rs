@@ -1,9 +1,9 @@
-//! Notifications of the supervisor, by systemd's `sd_notify` protocol: ready, reloading, stopping, and the
-//! watchdog's pings.
+//! Notifications of the supervisor, by systemd's `sd_notify` protocol: ready, reloading, stopping,
+//! and the watchdog's pings.
 //!
-//! The crate `sd-notify` formats them, but the socket is our own. The crate reads the environment for each
-//! message, which only [`crate::config`] may, and opens a socket for each: without a descriptor, the
-//! watchdog would fire at a proxy that still serves.
+//! The crate `sd-notify` formats them, but the socket is our own. The crate reads the environment
+//! for each message, which only [`crate::config`] may, and opens a socket for each: without a
+//! descriptor, the watchdog would fire at a proxy that still serves.
 //!
 //! # What can go wrong
 //!
@@ -32,8 +32,8 @@ struct NotifySocket {
 }
 
 impl Supervisor {
-    /// The supervisor of `NOTIFY_SOCKET`, and `WATCHDOG_USEC` unless `WATCHDOG_PID` is another process.
-    /// Fails if there is one that cannot be notified.
+    /// The supervisor of `NOTIFY_SOCKET`, and `WATCHDOG_USEC` unless `WATCHDOG_PID` is another
+    /// process. Fails if there is one that cannot be notified.
     pub(crate) fn from_env(environment: &Environment) -> io::Result<Self> {
         let Some(path) = environment.get("NOTIFY_SOCKET") else {
             return Ok(Self::default());
@@ -50,9 +50,11 @@ impl Supervisor {
         self.notify(&[NotifyState::Ready, NotifyState::Status(status)]);
     }
 
-    /// Says that the configuration is read again; [`Self::ready`] ends that, also when it has failed.
+    /// Says that the configuration is read again; [`Self::ready`] ends that, also when it has
+    /// failed.
     pub(crate) fn reloading(&self) {
-        // Without the time, the supervisor could take an older message for the answer to its signal.
+        // Without the time, the supervisor could take an older message for the answer to its
+        // signal.
         if let Ok(now) = NotifyState::monotonic_usec_now() {
             self.notify(&[NotifyState::Reloading, now]);
         }

@@ -2,8 +2,8 @@
 //!
 //! # What can go wrong
 //!
-//! Certificates are short-lived, so the files are looked at every few seconds and read again when they
-//! have changed. Files that cannot be used leave the old certificate in place.
+//! Certificates are short-lived, so the files are looked at every few seconds and read again when
+//! they have changed. Files that cannot be used leave the old certificate in place.
 
 use std::fmt;
 use std::fs;

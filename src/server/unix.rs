@@ -1,12 +1,12 @@
 //! Unix sockets, whose access the file system controls.
 //!
-//! The socket is bound, then its permissions are set, and only then it listens: until then, the system
-//! refuses connections, so no other user can connect in between.
+//! The socket is bound, then its permissions are set, and only then it listens: until then, the
+//! system refuses connections, so no other user can connect in between.
 //!
 //! # What can go wrong
 //!
-//! A process that was killed leaves its socket behind. It is replaced, but only if it is a socket that
-//! refuses connections; anything else at that path is left alone.
+//! A process that was killed leaves its socket behind. It is replaced, but only if it is a socket
+//! that refuses connections; anything else at that path is left alone.
 
 use std::fs::{self, Permissions};
 use std::io;

@@ -1,7 +1,7 @@
 //! The date of a signature, as `X-Sdk-Date` carries it.
 //!
-//! A type of its own, so that a date is checked once, and is written the same on every machine: an SDK
-//! once wrote it in the machine's locale.
+//! A type of its own, so that a date is checked once, and is written the same on every machine: an
+//! SDK once wrote it in the machine's locale.
 
 use std::fmt;
 

@@ -1,7 +1,8 @@
-//! Percent encoding as the signature defines it: unreserved characters stay, all others become `%XY`.
+//! Percent encoding as the signature defines it: unreserved characters stay, all others become
+//! `%XY`.
 //!
-//! Not the `percent-encoding` crate: the text is encoded already, and is decoded and encoded again in
-//! one pass, without a buffer between the two.
+//! Not the `percent-encoding` crate: the text is encoded already, and is decoded and encoded again
+//! in one pass, without a buffer between the two.
 
 use std::fmt;
 

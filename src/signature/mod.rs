@@ -1,11 +1,11 @@
 //! SDK-HMAC-SHA256: the signature that Huawei Cloud API Gateway requires on every request.
 //!
-//! Pure: no I/O, no clock, no runtime, and nothing from the rest of the program. Time and payload hash
-//! are arguments, so every stage can be compared with the vectors of Huawei's own SDKs. The algorithm
-//! is that of the *API Request Signing Guide* ("Signing Algorithm").
+//! Pure: no I/O, no clock, no runtime, and nothing from the rest of the program. Time and payload
+//! hash are arguments, so every stage can be compared with the vectors of Huawei's own SDKs. The
+//! algorithm is that of the *API Request Signing Guide* ("Signing Algorithm").
 //!
-//! Signing and applying are two steps: [`Signer::sign`] returns the value of `Authorization` and leaves
-//! the request unchanged.
+//! Signing and applying are two steps: [`Signer::sign`] returns the value of `Authorization` and
+//! leaves the request unchanged.
 //!
 //! ```
 //! use apig_proxy::signature::{CanonicalRequest, Payload, PayloadHash, Signer, SigningDate, Target};
@@ -36,9 +36,10 @@
 //!
 //! # What can go wrong
 //!
-//! SDKs and gateways read some bytes of a target differently (`+`, `;`, an empty name, bytes that are
-//! not UTF-8). [`normalize_query`] encodes what can be written unambiguously, and [`Target::parse`]
-//! refuses the rest. A target that skips them can get a signature that the gateway cannot reproduce.
+//! SDKs and gateways read some bytes of a target differently (`+`, `;`, an empty name, bytes that
+//! are not UTF-8). [`normalize_query`] encodes what can be written unambiguously, and
+//! [`Target::parse`] refuses the rest. A target that skips them can get a signature that the
+//! gateway cannot reproduce.
 
 mod canonical;
 mod date;
@@ -57,7 +58,8 @@ pub use signer::Signer;
 pub use target::{Target, normalize_query};
 pub use verify::{Presented, ReceivedRequest, Refusal, Verified, verify};
 
-/// Name of the algorithm, the first word of `Authorization` and the first line of the string to sign.
+/// Name of the algorithm, the first word of `Authorization` and the first line of the string to
+/// sign.
 pub const ALGORITHM: &str = "SDK-HMAC-SHA256";
 
 /// Header that carries the date of the signature; always signed.

@@ -1,8 +1,8 @@
 //! The path as a gateway may read it: decoded once, an encoded slash as a slash, slashes merged.
 //!
-//! The gateway's own reading is not documented: it may decode a path, merge its slashes, both, or none.
-//! Two paths that are equal in any of these readings are equal in this one. It is for comparisons only,
-//! and never sent or signed.
+//! The gateway's own reading is not documented: it may decode a path, merge its slashes, both, or
+//! none. Two paths that are equal in any of these readings are equal in this one. It is for
+//! comparisons only, and never sent or signed.
 
 use std::borrow::Cow;
 

@@ -9,8 +9,8 @@ use sha2::Sha256;
 use super::canonical::Hashed;
 use super::{ALGORITHM, CanonicalRequest, SigningDate, string_to_sign};
 
-/// Signs requests with one key pair. The state that holds the secret is wiped when it is dropped, and so
-/// is each clone.
+/// Signs requests with one key pair. The state that holds the secret is wiped when it is dropped,
+/// and so is each clone.
 #[derive(Clone)]
 pub struct Signer {
     access_key: String,
@@ -63,8 +63,8 @@ impl Signer {
     /// Compares a hexadecimal signature with that of a canonical request in text form, in constant
     /// time.
     ///
-    /// Used to find out what another signer has signed. To verify a request, use [`super::verify()`],
-    /// which makes the text from the request itself.
+    /// Used to find out what another signer has signed. To verify a request, use
+    /// [`super::verify()`], which makes the text from the request itself.
     #[must_use]
     pub fn matches_text(&self, canonical: &str, date: &SigningDate, signature: &str) -> bool {
         let mut mac = self.keyed.clone();

@@ -1,8 +1,9 @@
-//! The request target: which ones can be signed, and how a query is written so that all decoders agree.
+//! The request target: which ones can be signed, and how a query is written so that all decoders
+//! agree.
 //!
-//! The path is sent byte for byte. In a query, `+` is a space for some decoders and a plus for others,
-//! and `;` ends a pair for some. Both are percent-encoded before signing and sending, because the
-//! gateway's own decoder is not documented.
+//! The path is sent byte for byte. In a query, `+` is a space for some decoders and a plus for
+//! others, and `;` ends a pair for some. Both are percent-encoded before signing and sending,
+//! because the gateway's own decoder is not documented.
 
 use std::borrow::Cow;
 
@@ -21,9 +22,9 @@ impl<'a> Target<'a> {
     ///
     /// # Errors
     ///
-    /// One of the target variants of [`SignatureError`]: a path that does not start with `/`, raw bytes
-    /// outside visible ASCII, a fragment, broken escapes, escapes that are not UTF-8, `.` and `..`
-    /// segments (also encoded), and query pairs with an empty name.
+    /// One of the target variants of [`SignatureError`]: a path that does not start with `/`, raw
+    /// bytes outside visible ASCII, a fragment, broken escapes, escapes that are not UTF-8, `.` and
+    /// `..` segments (also encoded), and query pairs with an empty name.
     pub fn parse(target: &'a str) -> Result<Self, SignatureError> {
         let target = Self::received(target)?;
         if pieces(target.path, b'/').any(is_dot_segment) {
@@ -75,7 +76,8 @@ impl<'a> Target<'a> {
         self.query
     }
 
-    /// Names and values of the query, still encoded, in the order they came. Empty pairs are left out.
+    /// Names and values of the query, still encoded, in the order they came. Empty pairs are left
+    /// out.
     pub(super) fn pairs(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
         pieces(self.query.unwrap_or_default(), b'&')
             .filter(|pair| !pair.is_empty())
@@ -100,8 +102,8 @@ fn split_once(text: &str, separator: u8) -> Option<(&str, &str)> {
     Some((&text[..at], &text[at + 1..]))
 }
 
-/// Normalizes a query so that all known decoders read the same pairs: `+` becomes `%20`, `;` becomes `%3B`.
-/// Order and every other byte stay.
+/// Normalizes a query so that all known decoders read the same pairs: `+` becomes `%20`, `;`
+/// becomes `%3B`. Order and every other byte stay.
 ///
 /// `+` means a space, as for nearly every client. A literal plus sign has to be sent as `%2B`.
 #[must_use]

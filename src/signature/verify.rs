@@ -1,8 +1,8 @@
 //! Verifies a signed request, as the gateway does with ours, and a backend with the gateway's.
 //!
-//! It works from the bytes that were received, never from those that were meant to be sent. The steps
-//! are those of Huawei's sample for backend signatures, with its gaps closed: the date must be signed,
-//! a repeated header is refused, and signatures are compared in constant time.
+//! It works from the bytes that were received, never from those that were meant to be sent. The
+//! steps are those of Huawei's sample for backend signatures, with its gaps closed: the date must
+//! be signed, a repeated header is refused, and signatures are compared in constant time.
 
 use std::time::Duration;
 
@@ -134,8 +134,8 @@ impl<'a> Presented<'a> {
 
 /// Checks the signature of a request.
 ///
-/// `signer` finds the key of an access key id, `now` is the verifier's time, and `window` how far the
-/// date may be from it (the gateway allows 15 minutes).
+/// `signer` finds the key of an access key id, `now` is the verifier's time, and `window` how far
+/// the date may be from it (the gateway allows 15 minutes).
 ///
 /// # Errors
 ///

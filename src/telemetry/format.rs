@@ -31,8 +31,8 @@ pub(super) fn text_fields() -> impl for<'a> FormatFields<'a> + 'static {
 
 /// Lines of JSON: an object with time, level, message and fields.
 ///
-/// The formatter of `tracing-subscriber` does not cut values, and keeps escape sequences for a reader
-/// of JSON to undo.
+/// The formatter of `tracing-subscriber` does not cut values, and keeps escape sequences for a
+/// reader of JSON to undo.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct JsonLines;
 

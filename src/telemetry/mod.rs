@@ -6,8 +6,8 @@
 //!
 //! # What can go wrong
 //!
-//! Standard error may be full, closed, or a pipe that is not read. Then lines are dropped and counted
-//! ([`dropped_lines`]); logging neither blocks nor fails.
+//! Standard error may be full, closed, or a pipe that is not read. Then lines are dropped and
+//! counted ([`dropped_lines`]); logging neither blocks nor fails.
 //!
 //! Values may come from callers and from the gateway. None can end its line, reach a terminal as an
 //! escape sequence, or exceed 4 KiB.
@@ -51,8 +51,8 @@ pub struct LogError(#[from] io::Error);
 
 /// Sends events and panics to standard error from now on.
 ///
-/// The level is that of the program's own events. Libraries stay at warnings at every level, because
-/// their `trace` events may hold bytes of requests.
+/// The level is that of the program's own events. Libraries stay at warnings at every level,
+/// because their `trace` events may hold bytes of requests.
 ///
 /// # Errors
 ///

@@ -1,12 +1,12 @@
 //! The panic hook, which logs.
 //!
-//! That of the standard library writes to standard error by itself: unescaped, and past the queue, so
-//! a blocked target would block the worker.
+//! That of the standard library writes to standard error by itself: unescaped, and past the queue,
+//! so a blocked target would block the worker.
 
 use std::panic::PanicHookInfo;
 
-/// Logs the place of a panic, and its message if that is a fixed text. A formatted message may quote
-/// a request or a response, so it is logged at `trace` only.
+/// Logs the place of a panic, and its message if that is a fixed text. A formatted message may
+/// quote a request or a response, so it is logged at `trace` only.
 pub(super) fn log(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map(ToString::to_string);
     let place = place.as_deref().unwrap_or("an unknown place");

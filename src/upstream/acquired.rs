@@ -14,7 +14,7 @@ use crate::error::Error;
 
 /// A connection that was acquired for one request.
 ///
-/// It belongs to the answer as well: keep it until the answer's body was read to its end, then
+/// It belongs to the response as well: keep it until the response's body was read to its end, then
 /// [release](Self::release) it. Dropping it closes an HTTP/1.1 connection and ends an HTTP/2
 /// stream.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl<B: SendBody> Connection<B> {
         matches!(self.protocol, Protocol::Http2(_))
     }
 
-    /// Sends a request and receives the head of its answer, which may arrive while the body is
+    /// Sends a request and receives the head of its response, which may arrive while the body is
     /// still sent; the upload goes on then. Interim answers are dropped; a 101 is returned, even if
     /// it was not asked for.
     ///

@@ -24,7 +24,7 @@ use super::tls::{TlsSettings, TlsSetupError};
 use crate::config::{EgressProxy, Route, Scheme, UpstreamUrl};
 use crate::error::{Cause, Error};
 
-/// The most that is read of the answer of an egress proxy, in bytes.
+/// The most that is read of the response of an egress proxy, in bytes.
 const MAX_CONNECT_ANSWER: usize = 16 * 1024;
 
 /// How connections are made. Clones are equal.

@@ -21,10 +21,10 @@ use super::connector::{Network, Origin};
 use crate::config::Endpoint;
 use crate::error::Error;
 
-/// The most that is read of an answer, in bytes.
+/// The most that is read of a response, in bytes.
 const MAX_ANSWER: usize = 256 * 1024;
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OneshotError {
@@ -39,7 +39,7 @@ pub enum OneshotError {
     /// The connection broke off, or what came is not HTTP.
     #[error("its answer broke off or is not http; check the endpoint")]
     Broken(#[from] hyper::Error),
-    /// The answer is far longer than one should be.
+    /// The response is far longer than one should be.
     #[error("its answer is not the one expected (it is too long); check the endpoint")]
     TooLong,
 }
@@ -52,7 +52,7 @@ fn reached(error: &Error) -> String {
 }
 
 impl Network {
-    /// Sends a request to an endpoint and reads the answer, all within `limit`. The path is taken
+    /// Sends a request to an endpoint and reads the response, all within `limit`. The path is taken
     /// relative to that of the endpoint.
     ///
     /// # Errors

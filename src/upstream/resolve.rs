@@ -79,8 +79,8 @@ type Found = Result<Vec<SocketAddr>, Arc<io::Error>>;
 impl Lookup {
     /// The addresses of the host that this lookup is for.
     ///
-    /// To be called within a `LocalSet`: the lookup has to go on when all that waited have given up,
-    /// or each of them would leave a thread behind.
+    /// To be called within a `LocalSet`: the lookup has to go on when all that waited have given
+    /// up, or each of them would leave a thread behind.
     pub(super) async fn addresses(&self, resolver: &Resolver, host: &str, port: u16) -> Addresses {
         let in_progress = self.0.borrow().clone();
         let in_progress = in_progress.filter(|lookup| lookup.peek().is_none());

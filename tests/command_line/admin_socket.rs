@@ -87,7 +87,7 @@ fn fault_96_the_admin_listener_may_be_a_unix_socket_that_only_its_owner_can_open
     assert_eq!(running.ended().0, 0);
     assert!(!path.exists());
     let check = ["check", "live", "--admin", &admin];
-    place.fails(&check, &[], 1, &["nobody answers at unix:"]);
+    place.fails(&check, &[], 1, &["no proxy answers at unix:"]);
 }
 
 #[test]

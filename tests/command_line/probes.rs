@@ -29,7 +29,7 @@ fn a_running_proxy_is_alive_and_ready_and_one_that_has_ended_is_not() {
     let (code, said) = running.stop();
     assert_eq!(code, 0, "{said}");
     for question in ["live", "ready"] {
-        let expected = format!("apig-proxy: not {question}: nobody answers at {address}");
+        let expected = format!("apig-proxy: not {question}: no proxy answers at {address}");
         let check = ["check", question, "--admin", &address];
         let said = place.fails(&check, &[], 1, &[&expected]);
         assert_eq!(said.lines().count(), 1, "{said}");

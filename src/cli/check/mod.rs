@@ -28,15 +28,15 @@ pub(super) struct CheckArguments {
 enum Subject {
     /// The configuration and credentials: all problems at once, as `serve` would report them.
     Config(ServeArguments),
-    /// Whether a running proxy is alive, according to its admin listener.
+    /// The liveness of a running proxy, from its admin listener.
     Live(AdminArguments),
-    /// Whether a running proxy is ready, according to its admin listener.
+    /// The readiness of a running proxy, from its admin listener.
     Ready(AdminArguments),
     /// Each step of the connection to the gateway: DNS, TCP, TLS, clock, and one signed request.
     Upstream(upstream::UpstreamArguments),
 }
 
-/// Checks the subject.
+/// Runs the check of the subject.
 pub(super) fn run(arguments: &CheckArguments, environment: &Environment) -> Outcome {
     match &arguments.subject {
         Subject::Config(serve) => check_config(serve, environment),

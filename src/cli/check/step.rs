@@ -9,7 +9,7 @@ use crate::escape::Escaped;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
     Ok,
-    /// Good or unknown, with a remark.
+    /// Passed or unknown, with a remark.
     Note,
     Failed,
 }

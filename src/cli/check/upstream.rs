@@ -51,7 +51,7 @@ pub(super) fn run(arguments: &UpstreamArguments, environment: &Environment) -> O
     })?
 }
 
-/// Whether a path belongs to this route, and not to one with a longer prefix.
+/// True if a path belongs to this route, and not to one with a longer prefix.
 fn serves(config: &Config, route: &Route, path: &str) -> bool {
     let path = path.split('?').next().unwrap_or_default();
     let is_below = |prefix: &str| {
@@ -62,7 +62,7 @@ fn serves(config: &Config, route: &Route, path: &str) -> bool {
     first.is_some_and(|first| first.prefix == route.prefix)
 }
 
-/// Prints all steps for one route; whether none failed.
+/// Prints all steps for one route; true if none failed.
 async fn check_route(
     config: &Config,
     sources: &[Source],

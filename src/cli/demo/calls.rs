@@ -27,7 +27,7 @@ pub(super) struct Call {
     body: Bytes,
     /// The query as the gateway receives it; `None` if the proxy refuses the body.
     received: Option<&'static str>,
-    /// Whether a signature covers the body.
+    /// True if a signature covers the body.
     body_signed: bool,
 }
 

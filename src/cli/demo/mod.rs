@@ -122,7 +122,7 @@ struct Setup {
 
 impl Setup {
     /// The access key is passed in memory, so that nothing is written. Other secrets are read from
-    /// files, like those of a proxy that is here to stay.
+    /// files, as in a production setup.
     fn new(
         auth: Auth,
         emulator: &Emulator,

@@ -18,7 +18,7 @@ use crate::emulator::{Accounts, Emulator, Federation, POD_IDENTITY_PATH};
 #[derive(Debug)]
 pub(in crate::cli) struct Folder {
     pub(in crate::cli) path: PathBuf,
-    /// Whether this program created it, and removes it.
+    /// True if this program created it, and removes it.
     own: bool,
 }
 

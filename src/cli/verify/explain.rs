@@ -58,7 +58,7 @@ pub(super) fn explain(
 /// What the body suggests if no known mistake leads to the signature.
 fn suspicion(body: &[u8]) -> &'static str {
     if str::from_utf8(body).is_err() {
-        "the body is not UTF-8 (perhaps GBK or ISO-8859-1): if it is text, it was probably encoded anew after it was signed; sign and send the same bytes"
+        "the body is not UTF-8 (perhaps GBK or ISO-8859-1): if it is text, it was probably re-encoded after it was signed; sign and send the same bytes"
     } else if memchr::memmem::find(body, b"??").is_some() {
         "the body has \"??\" in it: an encoding like ISO-8859-1 probably replaced characters after the body was signed; sign and send UTF-8"
     } else {

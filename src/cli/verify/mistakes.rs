@@ -155,7 +155,7 @@ pub(super) const MISTAKES: [PartMistakes; 5] = [
             ("as GET", |_| "GET".to_owned()),
             ("as POST", |_| "POST".to_owned()),
         ],
-        remedy: "sign the method that is sent, in capital letters, and anew after a redirect",
+        remedy: "sign the method that is sent, in capital letters, and sign again after a redirect",
     },
     PartMistakes {
         part: Part::Headers,

@@ -108,7 +108,7 @@ impl VerifyArguments {
         self.source.as_deref().filter(|text| text.contains("://"))
     }
 
-    /// Whether anything is read from standard input.
+    /// True if standard input is read.
     fn reads_standard_input(&self) -> bool {
         matches!(self.source.as_deref(), None | Some("-")) || self.request.reads_standard_input()
     }

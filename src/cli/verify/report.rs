@@ -25,7 +25,7 @@ pub(super) struct Report {
     explanation: Option<String>,
     access_key: Option<String>,
     signed_headers: Vec<String>,
-    /// Whether the signature covers the body, if the request verifies.
+    /// True if the signature covers the body; `None` if the request does not verify.
     body_signed: Option<bool>,
     /// The expected canonical request, without secrets, if the signature does not match.
     canonical_request: Option<String>,
@@ -90,7 +90,7 @@ impl Report {
         }
     }
 
-    /// Whether the request verifies.
+    /// True if the request verifies.
     pub(super) fn is_verified(&self) -> bool {
         self.verified
     }
@@ -205,7 +205,7 @@ impl Report {
     }
 }
 
-/// Whether a declared payload is a hash, and not a word like `UNSIGNED-PAYLOAD`.
+/// True if a declared payload is a hash, and not a word like `UNSIGNED-PAYLOAD`.
 fn is_hash(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
@@ -214,7 +214,7 @@ fn is_hash(text: &str) -> bool {
 fn reason(refusal: &Refusal, credentials: &Credentials, window: Duration) -> String {
     let remedy = match refusal {
         Refusal::Authorization => "send it once, as \"apig-proxy sign\" prints it",
-        Refusal::Malformed => "correct it, or sign anew",
+        Refusal::Malformed => "correct it, or sign again",
         Refusal::UnknownKey { access_key } => {
             return format!(
                 "the request is signed with the access key {access_key}, and the credentials have {}; give the file of its key with --credentials",
@@ -239,7 +239,7 @@ fn expired(signed: &SigningDate, now: &SigningDate, window: Duration) -> String 
     } else {
         (
             "behind",
-            "sign anew, set the clock of the signer, or give the time of arrival with --now",
+            "sign again, set the clock of the signer, or give the time of arrival with --now",
         )
     };
     // Time zones differ from UTC by half hours, and a request arrives within minutes.

@@ -239,7 +239,8 @@ async fn wait(slot: &Slot, failures: u32, asked: Moment) {
                 }
             }
             () = slot.refresh_requested() => {
-                // After a failure the backoff stays: more requests do not help a service that is down.
+                // After a failure the backoff stays: more requests do not help a service that is
+                // down.
                 if failures == 0 {
                     return sleep(MIN_INTERVAL.saturating_sub(now.since(asked))).await;
                 }

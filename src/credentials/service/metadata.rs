@@ -1,8 +1,8 @@
 //! The metadata service of a server (ECS): keys of the agency that was chosen for the server.
 //!
-//! A session token is requested first, so that a web page or a redirect cannot get a key with a plain GET.
-//! Servers whose metadata service has no tokens answer 404, 405 or 503 to that, and are asked
-//! without.
+//! A session token is requested first, so that a web page or a redirect cannot get a key with a
+//! plain GET. Servers whose metadata service has no tokens answer 404, 405 or 503 to that, and are
+//! asked without.
 
 use bytes::Bytes;
 use http::Request;

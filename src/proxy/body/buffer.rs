@@ -37,7 +37,7 @@ pub(in crate::proxy) struct Buffered {
 #[derive(Debug, Default)]
 pub(super) struct Buffer {
     chunks: Vec<Bytes>,
-    /// What is being filled.
+    /// The block that is being filled.
     last: BytesMut,
     length: usize,
 }
@@ -48,7 +48,7 @@ impl Buffer {
         self.length as u64
     }
 
-    /// Adds what came.
+    /// Appends a frame.
     pub(super) fn push(&mut self, frame: Bytes) {
         let is_first = self.length == 0;
         self.length += frame.len();
@@ -63,7 +63,7 @@ impl Buffer {
         }
     }
 
-    /// Copies what came, to pieces of memory of this size.
+    /// Copies a frame into blocks of this size.
     fn copy(&mut self, mut data: &[u8], size: usize) {
         while !data.is_empty() {
             let mut room = self.last.capacity() - self.last.len();

@@ -1,4 +1,4 @@
-//! A timer for streams that stand still. tower-http's `TimeoutBody` knows one body only; here
+//! An idle timer for streams. tower-http's `TimeoutBody` knows one body only; here
 //! progress of the other direction counts as well. It allocates nothing until it first runs.
 
 use std::pin::Pin;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Measures how long a stream that is waited for has made no progress.
+/// Measures how long a polled stream has made no progress.
 #[derive(Debug)]
 pub(in crate::proxy) struct IdleTimer {
     limit: Duration,
@@ -16,7 +16,7 @@ pub(in crate::proxy) struct IdleTimer {
 }
 
 impl IdleTimer {
-    /// A timer that does not run yet.
+    /// A stopped timer.
     pub(in crate::proxy) fn new(limit: Duration) -> Self {
         Self {
             limit,
@@ -25,7 +25,7 @@ impl IdleTimer {
         }
     }
 
-    /// To be called when the stream is pending; `progress` is any number that changes when it
+    /// Call it when the stream is pending; `progress` is any number that changes when it
     /// moves. Ready once it was pending without progress for the limit.
     pub(in crate::proxy) fn poll_expired(
         &mut self,

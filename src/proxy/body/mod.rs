@@ -53,9 +53,8 @@ pub(super) struct BodyRules {
     pub(super) limit: u64,
 }
 
-/// Reads what a caller still sends of a body that is not wanted, over HTTP/2, and throws it away
-/// within bounds. Some callers report the reset of their upload instead of the answer. Over
-/// HTTP/1.1 the server does this.
+/// Drains an unwanted request body over HTTP/2, within bounds. Some callers report the reset of
+/// their upload instead of the response. Over HTTP/1.1 the server does this.
 pub(super) fn discard(mut body: Incoming, context: &RequestContext) {
     if context.version != Version::HTTP_2 || body.is_end_stream() {
         return;
@@ -77,7 +76,7 @@ pub(super) struct BodyReader<'a> {
     pub(super) budget: &'a MemoryBudget,
     /// Media types whose bodies are not signed.
     pub(super) unsigned: &'a [MediaRange],
-    /// How long nothing may come.
+    /// The idle timeout between two frames.
     pub(super) idle: Duration,
     /// Taken when it is streamed.
     pub(super) body: &'a mut Option<Incoming>,
@@ -91,7 +90,7 @@ impl BodyReader<'_> {
     ///
     /// # Errors
     ///
-    /// What a caller can do wrong with a body, and [`Error::Overloaded`] if there is no room for
+    /// The errors of a request body, and [`Error::Overloaded`] if the memory budget has no room for
     /// it.
     ///
     /// # Cancel safety
@@ -141,7 +140,7 @@ impl BodyReader<'_> {
         Ok((PreparedBody::Streamed { body, length }, None))
     }
 
-    /// Reads the body to its end, and shows what comes to `see` meanwhile.
+    /// Reads the body to its end, and passes each frame to `see`.
     async fn hold(&mut self, mut see: impl FnMut(&[u8])) -> Result<PreparedBody, Error> {
         let (context, limit) = (self.context, self.rules.limit);
         let reserved = self.budget.reserve(self.declared().unwrap_or(0));

@@ -1,4 +1,4 @@
-//! The body of the gateway's answer, before it is redacted and relayed.
+//! The body of the gateway's response, before it is redacted and relayed.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -11,14 +11,14 @@ use hyper::body::Incoming;
 use super::request::RequestBody;
 use crate::upstream::Connection;
 
-/// The body of an answer as the gateway sends it.
+/// The body of a response as the gateway sends it.
 #[derive(Debug)]
 pub(in crate::proxy) struct ReplyBody {
-    /// What was read of it already.
+    /// The frames that were read ahead.
     pub(in crate::proxy) ahead: VecDeque<Result<Frame<Bytes>, hyper::Error>>,
-    /// What is still to be read; absent if that is not passed on.
+    /// The unread rest; `None` if it is not passed on.
     pub(in crate::proxy) rest: Option<Incoming>,
-    /// What it comes over; absent if the answer is complete without it.
+    /// The connection that it is read from; `None` if the response is complete without it.
     pub(in crate::proxy) connection: Option<Connection<RequestBody>>,
 }
 
@@ -40,8 +40,8 @@ impl ReplyBody {
         self.ahead.is_empty() && self.rest.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
-    /// Returns `true` for an HTTP/2 answer without more frames that was reset before its end. hyper
-    /// reports a reset with `NO_ERROR` as the end.
+    /// Returns `true` for an HTTP/2 response without more frames that was reset before its end.
+    /// hyper reports a reset with `NO_ERROR` as the end.
     pub(super) fn is_reset(&self) -> bool {
         let is_complete =
             |rest: &Incoming| rest.is_end_stream() || rest.size_hint().exact() == Some(0);

@@ -1,7 +1,7 @@
 //! Response bodies on their way to the caller.
 //!
 //! A relayed body holds the connection that it comes over, which goes back to the pool when both
-//! the answer and the request have come to their end, and is closed otherwise. It also holds the
+//! the response and the request have ended, and is closed otherwise. It also holds the
 //! context of its request, which is in flight until the body is dropped.
 
 use std::fmt;
@@ -29,9 +29,9 @@ pub struct ResponseBody(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    /// An answer of the proxy's own, and the context of its request, if that is counted.
+    /// A response of the proxy itself, and the context of its request, if that is counted.
     Whole(Option<Bytes>, Option<Rc<RequestContext>>),
-    /// An answer of the gateway's.
+    /// A response of the gateway.
     Relayed(Box<RelayedBody>),
 }
 
@@ -50,7 +50,7 @@ struct RelayedBody {
     context: Rc<RequestContext>,
 }
 
-/// The answer ended early. The caller's connection or stream is then reset, so that the answer
+/// The response ended early. The caller's connection or stream is then reset, so that the response
 /// cannot be taken for a complete one.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("{0}")]
@@ -61,7 +61,7 @@ const BROKEN: &str = "the gateway's answer broke off";
 type PollFrame = Poll<Option<Result<Frame<Bytes>, ResponseEnded>>>;
 
 impl ResponseBody {
-    /// An answer that is complete. `context` is that of its request, if it is counted.
+    /// A response that is complete. `context` is that of its request, if it is counted.
     pub(crate) fn whole(bytes: Bytes, context: Option<Rc<RequestContext>>) -> Self {
         if let Some(context) = &context {
             context.ended(ResponseEnd::Whole);
@@ -120,7 +120,7 @@ impl RelayedBody {
                 return Poll::Ready(passed.map(Ok));
             }
         }
-        // The answer is complete; the rest of the request still has to arrive.
+        // The response is complete; the rest of the request still has to arrive.
         let upload = &self.context.upload;
         if self.reply.connection.is_some() && upload.poll_over(cx).is_pending() {
             return self.poll_stalled(cx);
@@ -136,8 +136,8 @@ impl RelayedBody {
         Poll::Ready(None)
     }
 
-    /// What of some data goes to the caller now. A redactor may hold a little back until more has
-    /// come.
+    /// The part of some data that goes to the caller now. A redactor may hold back the rest until
+    /// more data arrives.
     fn passed_data(&mut self, data: Bytes) -> Option<Frame<Bytes>> {
         self.received += data.len() as u64;
         let data = match &mut self.redactor {
@@ -164,7 +164,7 @@ impl RelayedBody {
         self.context.takes_trailers.then(|| Frame::trailers(passed))
     }
 
-    /// Ready when nothing has come and nothing of the request was sent for too long.
+    /// Ready when the response and the upload made no progress for the idle timeout.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> PollFrame {
         let progress = self.received + self.context.upload.sent.get();
         ready!(self.idle.poll_expired(progress, cx));
@@ -172,7 +172,7 @@ impl RelayedBody {
         self.break_off(stalled, "", ResponseEnd::BrokenOff)
     }
 
-    /// Gives the connection back once answer and request have come to their end.
+    /// Returns the connection to the pool when both response and request have ended.
     fn release(&mut self) {
         let upload = &self.context.upload;
         if !self.is_read || !upload.is_over() || self.context.has_ended() {
@@ -187,7 +187,7 @@ impl RelayedBody {
         self.context.ended(ResponseEnd::Whole);
     }
 
-    /// Ends the answer early. Its head was sent and counted before.
+    /// Ends the response early. Its head was sent and counted before.
     fn break_off(
         &mut self,
         what: &'static str,

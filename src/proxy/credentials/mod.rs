@@ -1,8 +1,8 @@
 //! Route credentials: what authenticates the requests of each route.
 //!
-//! Credentials change while requests run. Each worker has a view of its own, with everything ready for
-//! use; a request only reads a version number to see whether there is a newer credential. The key
-//! breakers are shared by all workers.
+//! Credentials change while requests run. Each worker has a view of its own, with everything ready
+//! for use; a request only reads a version number to see whether there is a newer credential. The
+//! key breakers are shared by all workers.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -23,9 +23,9 @@ use crate::error::Error;
 /// How long a request waits for a usable credential.
 const CREDENTIAL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The least time between two refreshes of a credential that the gateway refuses. A gateway may refuse
-/// every token, because the API takes none or they are of the wrong project; without the interval, each
-/// request would fetch a token from IAM, and its caller would wait for it.
+/// The least time between two refreshes of a credential that the gateway refuses. A gateway may
+/// refuse every token, because the API takes none or they are of the wrong project; without the
+/// interval, each request would fetch a token from IAM, and its caller would wait for it.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The credentials of all routes, for all workers.
@@ -140,7 +140,8 @@ impl RouteCredentials {
         true
     }
 
-    /// Records that the gateway accepted a refreshed credential. The next refusal refreshes it at once.
+    /// Records that the gateway accepted a refreshed credential. The next refusal refreshes it at
+    /// once.
     pub(super) fn refresh_helped(&self, slot: usize) {
         let last = &self.slots[slot].last_refresh;
         *last.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -193,7 +194,8 @@ impl CredentialsView {
         view.usable.clone()
     }
 
-    /// The credential in a slot, unless it is expired or the `refused` one. Waits for another one then.
+    /// The credential in a slot, unless it is expired or the `refused` one. Waits for another one
+    /// then.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! The gateway's answer. An error response is read ahead before it is passed on, so that the proxy
-//! can act on it.
+//! The gateway's response. An error response is read ahead before it is passed on, so that the
+//! proxy can act on it.
 //!
 //! A refusal gets a hint for the caller and a line in the log; the clock is learned from it, and
 //! the key is kept from being locked. Its body is relayed unchanged, unless it repeats a secret in
@@ -24,10 +24,10 @@ use crate::upstream::Connection;
 /// How far a date may be off for the gateway to accept it (API Request Signing Guide), in seconds.
 const WINDOW: u64 = 15 * 60;
 
-/// The gateway's answers to requests that it let through, when the service behind the API fails.
+/// The gateway's responses to requests that it let through, when the service behind the API fails.
 const AFTER_SIGNATURE: [&str; 2] = ["APIG.0202", "APIG.0203"];
 
-/// The gateway's answer to a request.
+/// The gateway's response to a request.
 #[derive(Debug)]
 pub(super) struct GatewayReply {
     pub(super) head: response::Parts,
@@ -37,11 +37,11 @@ pub(super) struct GatewayReply {
     refusal: Refusal,
     /// Redacts the secret of the request from an error response.
     pub(super) redactor: Option<Redactor>,
-    /// What the caller is told of a refusal.
+    /// The hint for the caller about a refusal.
     pub(super) hint: Option<String>,
 }
 
-/// Whose answer an error response is, as far as that shows.
+/// The origin of an error response, as far as its content tells.
 #[derive(Debug)]
 enum Refusal {
     /// It is not known.
@@ -55,7 +55,7 @@ enum Refusal {
 }
 
 impl GatewayReply {
-    /// Takes an answer, and reads an error response ahead as far as that is needed to act on it.
+    /// Takes a response, and reads an error response ahead as far as that is needed to act on it.
     pub(super) async fn read(
         response: Response<Incoming>,
         connection: Connection<RequestBody>,
@@ -85,7 +85,7 @@ impl GatewayReply {
         reply
     }
 
-    /// The gateway's error, if the answer is one.
+    /// The gateway's error, if the response is one.
     fn error(&self) -> Option<&GatewayError> {
         match &self.refusal {
             Refusal::Gateway(error) => Some(error),
@@ -98,7 +98,7 @@ impl GatewayReply {
         matches!(self.refusal, Refusal::Gateway(_) | Refusal::Unreadable)
     }
 
-    /// What the answer says of the signature.
+    /// What the response says of the signature.
     pub(super) fn signature_outcome(&self) -> SignatureOutcome {
         let status = self.head.status.as_u16();
         match &self.refusal {

@@ -63,7 +63,7 @@ pub(super) async fn read(reply: &mut GatewayReply, is_head: bool) {
     ahead.apply(reply);
 }
 
-/// An answer to HEAD. The gateway counts the signature of such a request too, so a 401 counts as a
+/// A response to HEAD. The gateway counts the signature of such a request too, so a 401 counts as a
 /// refusal unless its head shows that it is not the gateway's, whose refusals have a body and name
 /// no scheme.
 fn read_bodiless(reply: &mut GatewayReply) {
@@ -82,7 +82,7 @@ struct Ahead {
     status: u16,
     /// `None` if one of them is not known.
     codings: Option<Codings>,
-    /// The answer has to be redacted.
+    /// The response has to be redacted.
     is_redacted: bool,
     body: BytesMut,
     /// What followed the data: trailers, or what is wrong with the body, which shows when it is

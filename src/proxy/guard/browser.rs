@@ -1,9 +1,10 @@
 //! Requests of web browsers: how they are recognised, and which of them are served.
 //!
-//! Browsers mark every request to a trustworthy address (HTTPS, or a loopback name) with `Sec-Fetch-Site`,
-//! which no page can change. It tells the proxy's own pages from others, but it does not tell a typed
-//! address from a speculation-rules prefetch or from a typed link that another site redirects: all carry
-//! `none`. So no browser is served unless `access.browser` is set, and prefetches not even then.
+//! Browsers mark every request to a trustworthy address (HTTPS, or a loopback name) with
+//! `Sec-Fetch-Site`, which no page can change. It tells the proxy's own pages from others, but it
+//! does not tell a typed address from a speculation-rules prefetch or from a typed link that
+//! another site redirects: all carry `none`. So no browser is served unless `access.browser` is
+//! set, and prefetches not even then.
 //!
 //! `Sec-Fetch-Mode` alone is no mark of a browser: Node's `fetch` sends it.
 
@@ -63,8 +64,8 @@ fn is_browser_agent(value: &[u8]) -> bool {
 }
 
 impl Guard {
-    /// Checks a request that does not come from a page of a listed origin. `sends_metadata` is true if
-    /// browsers send fetch metadata to the address that was called.
+    /// Checks a request that does not come from a page of a listed origin. `sends_metadata` is true
+    /// if browsers send fetch metadata to the address that was called.
     ///
     /// # Errors
     ///
@@ -78,7 +79,8 @@ impl Guard {
     ) -> Result<(), Error> {
         let marks = Marks::new(&head.headers);
         let refuse = |value| self.browser_refusal(purpose).with(value);
-        // WebSocket clients that are no browsers send the proxy's own origin without fetch metadata.
+        // WebSocket clients that are no browsers send the proxy's own origin without fetch
+        // metadata.
         let is_page = origin == PageOrigin::Own && marks.has_fetch_metadata;
         if is_page && !self.serves_pages(purpose) {
             return Err(refuse(marks.site.unwrap_or_default()));

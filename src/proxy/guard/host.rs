@@ -44,8 +44,8 @@ pub(super) fn of_request(
     Ok((host, name))
 }
 
-/// The name in the `Host` of a request over a unix socket. Clients send nothing, a made-up name or the
-/// percent-encoded path of the socket.
+/// The name in the `Host` of a request over a unix socket. Clients send nothing, a made-up name or
+/// the percent-encoded path of the socket.
 fn any_name(host: &str) -> Option<&str> {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&byte);
     let name = name(host).unwrap_or(host);
@@ -73,7 +73,8 @@ fn name(host: &str) -> Option<&str> {
     (is_well_formed && has_port).then(|| name.strip_suffix('.').unwrap_or(name))
 }
 
-/// True if a name is an address of one machine. "Any address" is not: browsers take it for this machine.
+/// True if a name is an address of one machine. "Any address" is not: browsers take it for this
+/// machine.
 pub(super) fn is_address(name: &str) -> bool {
     let address = match in_brackets(name) {
         Some(address) => address.parse().map(IpAddr::V6),

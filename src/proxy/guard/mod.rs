@@ -1,8 +1,8 @@
-//! The guard decides which requests are served. A request that it lets through is signed, so it runs
-//! before anything else, on every method.
+//! The guard decides which requests are served. A request that it lets through is signed, so it
+//! runs before anything else, on every method.
 //!
-//! Programs on this machine call the proxy by a loopback name. A web page in a local browser can reach
-//! the port too: by DNS rebinding, across origins, or by a link, form or prefetch.
+//! Programs on this machine call the proxy by a loopback name. A web page in a local browser can
+//! reach the port too: by DNS rebinding, across origins, or by a link, form or prefetch.
 //!
 //! | step | checks |
 //! |---|---|
@@ -50,7 +50,8 @@ impl ListenerKind {
 pub enum Purpose {
     /// A response of the gateway.
     Forward,
-    /// Permission for a web page to send a request (CORS preflight). Browsers send no token with it.
+    /// Permission for a web page to send a request (CORS preflight). Browsers send no token with
+    /// it.
     Preflight,
     /// Health or metrics at the admin listener. A person may open them in a browser.
     AdminRead,
@@ -150,9 +151,9 @@ impl Guard {
 
     /// "Any address" is never a name of the proxy, because browsers take it for this machine.
     ///
-    /// The kubelet and Prometheus call a pod by an address that the configuration cannot know, so every
-    /// address is valid for reading the admin listener if it is bound to any address. This admits no page
-    /// of another origin: its browser sends the name that the page was loaded by.
+    /// The kubelet and Prometheus call a pod by an address that the configuration cannot know, so
+    /// every address is valid for reading the admin listener if it is bound to any address. This
+    /// admits no page of another origin: its browser sends the name that the page was loaded by.
     fn allows_host(&self, name: &str, purpose: Purpose, listener: ListenerKind) -> bool {
         let takes_any_address = self.is_any_address && purpose == Purpose::AdminRead;
         // No browser reaches a unix socket, so the name proves nothing there.

@@ -1,13 +1,13 @@
-//! The rules of the guard, as tables. `tests/proxy/faults/{guard,browsers}.rs` try every combination of
-//! host, origin and site over a socket.
+//! The rules of the guard, as tables. `tests/proxy/faults/{guard,browsers}.rs` try every
+//! combination of host, origin and site over a socket.
 
 use ListenerKind::{Tcp, Tls, Unix};
 use http::{Request, Version};
 
 use super::*;
 
-/// Listener, method and header lines, then the codes by default and with `access.browser`, or one for
-/// both. A row without a host calls `localhost:8080`.
+/// Listener, method and header lines, then the codes by default and with `access.browser`, or one
+/// for both. A row without a host calls `localhost:8080`.
 const REQUESTS: &str = "
     tcp GET                                                                    => ok
     tcp GET  host: localhost; host: localhost                                  => bad_host

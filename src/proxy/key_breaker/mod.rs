@@ -1,22 +1,24 @@
 //! The key circuit breaker: keeps the gateway from locking an access key.
 //!
 //! More than five signature failures in a row lock an access key for five minutes (APIG FAQ on
-//! APIG.0301), for everybody who uses it. So after three failures the breaker opens: the proxy refuses
-//! requests itself, and sends single probes, ever more rarely.
+//! APIG.0301), for everybody who uses it. So after three failures the breaker opens: the proxy
+//! refuses requests itself, and sends single probes, ever more rarely.
 //!
-//! The breaker belongs to the access key, because the gateway counts by that: all routes, gateways and sets
-//! of credentials share it. Trust belongs to the key with its secret, so a set with a wrong secret does not
-//! profit from one with the right secret. A corrected secret is tried at once, within the five refusals of
-//! the access key.
+//! The breaker belongs to the access key, because the gateway counts by that: all routes, gateways
+//! and sets of credentials share it. Trust belongs to the key with its secret, so a set with a
+//! wrong secret does not profit from one with the right secret. A corrected secret is tried at
+//! once, within the five refusals of the access key.
 //!
-//! Requests are concurrent, so a wrong key could fail many times at once. While a key is not trusted, only
-//! as many requests are in flight as may fail, and never more than five refusals in a row can come of them,
-//! whatever is refused: the signature or its date. The others wait for an outcome.
+//! Requests are concurrent, so a wrong key could fail many times at once. While a key is not
+//! trusted, only as many requests are in flight as may fail, and never more than five refusals in a
+//! row can come of them, whatever is refused: the signature or its date. The others wait for an
+//! outcome.
 //!
 //! # What can go wrong
 //!
-//! A gateway that takes longer than [`PROBE_TIMEOUT`] to refuse a signature can see more than five. So can
-//! one that begins to refuse a trusted key while requests are in flight: they cannot be called back.
+//! A gateway that takes longer than [`PROBE_TIMEOUT`] to refuse a signature can see more than five.
+//! So can one that begins to refuse a trusted key while requests are in flight: they cannot be
+//! called back.
 
 mod registry;
 
@@ -37,17 +39,19 @@ const MAX_FAILURES: u32 = 3;
 /// Refusals in a row, of any kind, that an access key never exceeds while requests are admitted.
 const MAX_REFUSALS: u32 = 5;
 
-/// How long a request waits for room among [`MAX_FAILURES`]. The first request after a start may be slow.
+/// How long a request waits for room among [`MAX_FAILURES`]. The first request after a start may be
+/// slow.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The interval between requests that are admitted after [`ROOM_TIMEOUT`].
 const OVERDUE_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How long a request waits for room among [`MAX_REFUSALS`], and until a probe is replaced by another one.
+/// How long a request waits for room among [`MAX_REFUSALS`], and until a probe is replaced by
+/// another one.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long the open breaker refuses requests before a probe. The pause doubles after each failed probe, so
-/// no five minutes, the length of the gateway's own lock, see more than five failures.
+/// How long the open breaker refuses requests before a probe. The pause doubles after each failed
+/// probe, so no five minutes, the length of the gateway's own lock, see more than five failures.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 const MAX_PAUSE: Duration = Duration::from_secs(60 * 60);
 
@@ -205,11 +209,11 @@ impl KeyBreaker {
         match outcome {
             SignatureOutcome::Accepted => state.close(),
             SignatureOutcome::Rejected => state.reject(1),
-            // One such answer for a trusted key is not believed: it may come from a service behind the
-            // gateway, which could say anything.
+            // One such response for a trusted key is not believed: it may come from a service
+            // behind the gateway, which could say anything.
             SignatureOutcome::Locked => state.reject(if is_trusted { 1 } else { MAX_FAILURES }),
-            // When the clock jumps under a trusted key, all requests in flight are refused at once. One
-            // more has to show that the corrected date is accepted.
+            // When the clock jumps under a trusted key, all requests in flight are refused at once.
+            // One more has to show that the corrected date is accepted.
             SignatureOutcome::Redated if is_trusted && state.refusals + 1 >= MAX_REFUSALS => {
                 state.refusals = state.refusals.max(MAX_REFUSALS - 1);
             }

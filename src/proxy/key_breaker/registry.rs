@@ -1,5 +1,5 @@
-//! The key breakers of all access keys, by key and secret. Separate from the breaker itself, which knows
-//! nothing of other keys.
+//! The key breakers of all access keys, by key and secret. Separate from the breaker itself, which
+//! knows nothing of other keys.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use super::KeyBreaker;
 use crate::credentials::Credentials;
 
-/// The most unused keys that are remembered. Temporary keys come and go, but one that comes back must not
-/// be tried too soon.
+/// The most unused keys that are remembered. Temporary keys come and go, but one that comes back
+/// must not be tried too soon.
 pub(super) const MAX_UNUSED: usize = 256;
 
 /// The breakers of all keys, for all workers and routes. They survive reloads.
@@ -19,7 +19,8 @@ pub(super) const MAX_UNUSED: usize = 256;
 pub(in crate::proxy) struct KeyBreakers(Mutex<Vec<Arc<KeyBreaker>>>);
 
 impl KeyBreakers {
-    /// The breaker of a key. Another secret of the same access key has another one with the same state.
+    /// The breaker of a key. Another secret of the same access key has another one with the same
+    /// state.
     pub(in crate::proxy) fn key_breaker(&self, credentials: &Credentials) -> Arc<KeyBreaker> {
         let mut known = self.lock();
         let access_key = &credentials.access_key;

@@ -1,9 +1,9 @@
-//! Property tests: what holds for every request, whatever a caller writes. It goes where the configuration
-//! says, each header of the proxy's own leaves once with the proxy's value, and the route that checked it
-//! is the one that the gateway takes (`readings`).
+//! Property tests: what holds for every request, whatever a caller writes. It goes where the
+//! configuration says, each header of the proxy's own leaves once with the proxy's value, and the
+//! route that checked it is the one that the gateway takes (`readings`).
 //!
-//! `PROPERTY_CASES` sets how many random requests are tried, `PROPERTY_SEED` which. The full checks try a
-//! million.
+//! `PROPERTY_CASES` sets how many random requests are tried, `PROPERTY_SEED` which. The full checks
+//! try a million.
 
 mod readings;
 

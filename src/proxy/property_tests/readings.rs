@@ -1,8 +1,8 @@
-//! Whatever a caller writes, and whichever way the gateway reads it, a request lands on the route that
-//! checked it.
+//! Whatever a caller writes, and whichever way the gateway reads it, a request lands on the route
+//! that checked it.
 //!
-//! The routes of the proxy are the APIs of a gateway here, under the same paths. The gateway is modelled by
-//! what it may do to a path before it compares it, without the program's own decoding.
+//! The routes of the proxy are the APIs of a gateway here, under the same paths. The gateway is
+//! modelled by what it may do to a path before it compares it, without the program's own decoding.
 
 use fastrand::Rng;
 use http::Request;

@@ -1,6 +1,7 @@
 //! Redacts the secret of a request wherever an error response repeats it.
 //!
-//! Pure and streaming: what goes in comes out with `*` in the place of the secret, so no length changes.
+//! Pure and streaming: what goes in comes out with `*` in the place of the secret, so no length
+//! changes.
 //!
 //! # What is recognised
 //!
@@ -12,14 +13,15 @@
 //! - percent-encoded, up to three times: `%2F`, `%252F`, `%25252F`;
 //! - as an HTML entity: `&#47;`, `&#x2F;`, `&amp;`.
 //!
-//! The first 16 bytes of the secret are enough, because echoes may be cut off; from there on everything is
-//! redacted that continues the secret. Not recognised are other encodings (Base64, compressed data), the
-//! end of a secret without its beginning, and secrets of fewer than [`MIN_SECRET`] bytes, which are too
-//! likely to be something else.
+//! The first 16 bytes of the secret are enough, because echoes may be cut off; from there on
+//! everything is redacted that continues the secret. Not recognised are other encodings (Base64,
+//! compressed data), the end of a secret without its beginning, and secrets of fewer than
+//! [`MIN_SECRET`] bytes, which are too likely to be something else.
 //!
 //! # Bound
 //!
-//! At most 16 written bytes of at most 12 characters are held back, until the next bytes or the end.
+//! At most 16 written bytes of at most 12 characters are held back, until the next bytes or the
+//! end.
 
 use http::{HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
@@ -55,7 +57,8 @@ pub(super) struct Redactor {
     held: Vec<u8>,
     /// How many bytes of the secret were recognised.
     matched: usize,
-    /// Where in `held` they may end, in order. A secret with `%`, `\` or `&` can be read in several ways.
+    /// Where in `held` they may end, in order. A secret with `%`, `\` or `&` can be read in several
+    /// ways.
     ends: Vec<usize>,
 }
 

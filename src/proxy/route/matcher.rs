@@ -1,14 +1,14 @@
 //! Route matching: the route that takes a path in every way that the gateway may read it.
 //!
-//! Routes are compared byte for byte with what callers write, but the gateway may decode a path and merge
-//! its slashes first. `/%66lowers` or `//flowers` would then escape the limits of the route `/flowers`: the
-//! route for everything else takes it, and the gateway reads `/flowers`. So each path is matched twice, as
-//! written and normalized ([`normalized_path`]), and has no route if the results differ. Other spellings
-//! are sent as they came.
+//! Routes are compared byte for byte with what callers write, but the gateway may decode a path and
+//! merge its slashes first. `/%66lowers` or `//flowers` would then escape the limits of the route
+//! `/flowers`: the route for everything else takes it, and the gateway reads `/flowers`. So each
+//! path is matched twice, as written and normalized ([`normalized_path`]), and has no route if the
+//! results differ. Other spellings are sent as they came.
 //!
-//! Two readings are enough. Whether the gateway decodes, merges, or both: a path that has the prefix of a
-//! route in its reading has it in the normalized one too, and a path that has it as written has it in every
-//! reading. The same holds for the `paths` of a route.
+//! Two readings are enough. Whether the gateway decodes, merges, or both: a path that has the
+//! prefix of a route in its reading has it in the normalized one too, and a path that has it as
+//! written has it in every reading. The same holds for the `paths` of a route.
 //!
 //! # What can go wrong
 //!
@@ -35,7 +35,8 @@ impl RouteMatcher {
         Self { normalized }
     }
 
-    /// The index of the route that takes `path`; `None` if there is none, or if it depends on the reading.
+    /// The index of the route that takes `path`; `None` if there is none, or if it depends on the
+    /// reading.
     pub(in crate::proxy) fn find(&self, routes: &[Route], path: &str) -> Option<usize> {
         let mut prefixes = routes.iter().map(|route| route.prefix.as_bytes());
         let route = prefixes.position(|prefix| is_below(prefix, path.as_bytes()))?;

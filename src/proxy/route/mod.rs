@@ -1,5 +1,5 @@
-//! Routing, the step after the guard: finds the route of a request, and checks what can be checked of its
-//! head. No body is read.
+//! Routing, the step after the guard: finds the route of a request, and checks what can be checked
+//! of its head. No body is read.
 
 mod matcher;
 
@@ -82,8 +82,8 @@ pub(super) fn route(
     })
 }
 
-/// hyper takes any transfer codings that end in `chunked` but decodes `chunked` only, so the body would
-/// still be encoded.
+/// hyper takes any transfer codings that end in `chunked` but decodes `chunked` only, so the body
+/// would still be encoded.
 fn check_framing(head: &request::Parts) -> Result<(), Error> {
     if head.version == Version::HTTP_2 && head.headers.len() > MAX_FIELDS {
         return Err(Error::HeaderTooLarge);
@@ -169,8 +169,8 @@ fn check_expectations(headers: &HeaderMap) -> Result<(), Error> {
     }
 }
 
-/// How a request authenticates: as its route says, or by a token if its body is too long to be signed, or
-/// may be.
+/// How a request authenticates: as its route says, or by a token if its body is too long to be
+/// signed, or may be.
 fn authentication(
     settings: &Settings,
     route: usize,
@@ -215,7 +215,8 @@ fn check_route(route: &Route, method: &Method, path: &str) -> Result<(), Error> 
     }
 }
 
-/// The target with the prefix of the route replaced by the path of the upstream, and the query normalized.
+/// The target with the prefix of the route replaced by the path of the upstream, and the query
+/// normalized.
 fn outgoing_target(route: &Route, target: &str) -> Result<String, Error> {
     let parsed = Target::parse(target)?;
     let rest = &parsed.path()[route.prefix.len()..];

@@ -35,8 +35,8 @@ pub(super) struct Shutdown {
     pub(super) cut_off: CancellationToken,
 }
 
-/// Makes, counts and logs the answer where no service can be called: a whole HTTP/1.1 answer with
-/// `Connection: close`. It is called once for each such answer.
+/// Makes, counts and logs the response where no service can be called: a whole HTTP/1.1 response
+/// with `Connection: close`. It is called once for each such response.
 pub(super) type BareAnswers = Rc<dyn Fn(BareAnswer) -> Bytes>;
 
 /// All connections of one worker, and what they share.
@@ -92,7 +92,8 @@ impl Registry {
         connections.values().filter_map(Weak::upgrade).collect()
     }
 
-    /// Closes the connection that has been idle or silent for longest. Returns true if there was one.
+    /// Closes the connection that has been idle or silent for longest. Returns true if there was
+    /// one.
     pub(super) fn close_oldest_idle(&self) -> bool {
         let now = Instant::now();
         let states = self.states().into_iter();

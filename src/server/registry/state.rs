@@ -1,8 +1,8 @@
 //! The state of one connection: its phase, its open requests, and why it is closed.
 //!
-//! hyper's own header timeout starts as soon as a connection is idle, so it cannot hold both a limit for
-//! heads and one for idle connections. Each connection keeps its [`Phase`] instead, and the sweep of the
-//! registry applies all limits.
+//! hyper's own header timeout starts as soon as a connection is idle, so it cannot hold both a
+//! limit for heads and one for idle connections. Each connection keeps its [`Phase`] instead, and
+//! the sweep of the registry applies all limits.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -28,11 +28,12 @@ const SLOW_HEAD: Duration = Duration::from_secs(1);
 /// Limits of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::server) struct ConnectionLimits {
-    /// From accepting a connection, or from the first byte of a later head, until the head is complete.
+    /// From accepting a connection, or from the first byte of a later head, until the head is
+    /// complete.
     pub(in crate::server) header_read: Duration,
-    /// From an answer until the first byte of the next request.
+    /// From a response until the first byte of the next request.
     pub(in crate::server) keep_alive: Duration,
-    /// While an answer is being sent and the caller reads nothing of it.
+    /// While a response is being sent and the caller reads nothing of it.
     pub(in crate::server) write_idle: Duration,
     /// The longest request head, in bytes; read once for each connection.
     pub(in crate::server) max_header: usize,
@@ -59,11 +60,11 @@ pub(in crate::server) enum Phase {
     Head,
     /// It is between two requests.
     Idle,
-    /// A service runs, or an answer is being made.
+    /// A service runs, or a response is being made.
     Busy,
-    /// The end of an answer is in hyper's buffer.
+    /// The end of a response is in hyper's buffer.
     Flushing,
-    /// It ends, and waits for the caller to read its answer.
+    /// It ends, and waits for the caller to read its response.
     Lingering,
 }
 
@@ -92,9 +93,9 @@ pub(in crate::server) struct ConnectionState {
     pub(in crate::server) write_blocked: Cell<bool>,
     /// hyper waits for bytes of the caller, and so learns by itself that it has gone.
     pub(in crate::server) read_waits: Cell<bool>,
-    /// HTTP/2 answers of which a piece was taken and the next one was not asked for.
+    /// HTTP/2 responses of which hyper took a frame and has not polled for the next one.
     pub(in crate::server) stalled: Cell<usize>,
-    /// Changes whenever a part of an answer moves on.
+    /// Changes whenever a part of a response moves on.
     progress: Cell<u64>,
     /// `progress` as of the last sweeps, and since when.
     seen: Cell<(u64, Instant)>,
@@ -140,8 +141,8 @@ impl ConnectionState {
     pub(in crate::server) fn enter(&self, phase: Phase) {
         let (before, since) = self.phase.get();
         let since = match (before, phase) {
-            // The limit for the first head counts from accepting the connection. The others have no limit
-            // that counts from their beginning, so the clock is not read.
+            // The limit for the first head counts from accepting the connection. The others have no
+            // limit that counts from their beginning, so the clock is not read.
             (Phase::Silent, Phase::Head) | (_, Phase::Busy | Phase::Flushing) => since,
             _ => Instant::now(),
         };
@@ -166,7 +167,7 @@ impl ConnectionState {
         self.open_requests.set(self.open_requests.get() - 1);
         self.stream_permits.borrow_mut().pop();
         if self.open_requests.get() == 0 {
-            // Over HTTP/1.1, the end of the answer is in hyper's buffer.
+            // Over HTTP/1.1, the end of the response is in hyper's buffer.
             let is_http2 = self.is_http2.get();
             self.enter(if is_http2 {
                 Phase::Idle
@@ -180,8 +181,8 @@ impl ConnectionState {
         self.progress.set(self.progress.get().wrapping_add(1));
     }
 
-    /// Ready once the server closes the connection. Also wakes the task when the server stops or the
-    /// socket is to be checked.
+    /// Ready once the server closes the connection. Also wakes the task when the server stops or
+    /// the socket is to be checked.
     pub(in crate::server) fn poll_closed(&self, cx: &Context<'_>) -> Poll<CloseReason> {
         if let Some(reason) = self.close.get() {
             return Poll::Ready(reason);

@@ -35,8 +35,8 @@ pub struct CanonicalRequest<'a> {
 }
 
 impl<'a> CanonicalRequest<'a> {
-    /// The canonical request of the given headers, the date, and `X-Sdk-Content-Sha256` for a declared
-    /// payload.
+    /// The canonical request of the given headers, the date, and `X-Sdk-Content-Sha256` for a
+    /// declared payload.
     ///
     /// Names may be in any case and order; values are signed without surrounding blanks.
     ///
@@ -109,8 +109,8 @@ impl<'a> CanonicalRequest<'a> {
         text
     }
 
-    /// The text for logs: the same lines without the query, and without the values of headers that may
-    /// hold a secret.
+    /// The text for logs: the same lines without the query, and without the values of headers that
+    /// may hold a secret.
     #[must_use]
     pub fn redacted(&self) -> impl fmt::Display + '_ {
         fmt::from_fn(|f| {

@@ -1,7 +1,7 @@
 //! The access record: one tracing event for each request, when it has ended.
 //!
-//! It has a target of its own, so that `log.access` can switch it off. It is apart from the metrics,
-//! because it holds what they must not: the path, and ids that others chose.
+//! It has a target of its own, so that `log.access` can switch it off. It is apart from the
+//! metrics, because it holds what they must not: the path, and ids that others chose.
 //!
 //! # What can go wrong
 //!
@@ -144,8 +144,8 @@ impl Finished<'_> {
     }
 }
 
-/// The trace id of a well-formed `traceparent` (W3C Trace Context): version, trace id, parent id and
-/// flags. A later version may be longer, but starts in the same way (§3.2.4).
+/// The trace id of a well-formed `traceparent` (W3C Trace Context): version, trace id, parent id
+/// and flags. A later version may be longer, but starts in the same way (§3.2.4).
 fn trace_id(traceparent: &[u8]) -> Option<&[u8]> {
     let (known, more) = traceparent.split_at_checked(55)?;
     let (version, trace, parent, flags) =

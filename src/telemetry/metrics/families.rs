@@ -1,4 +1,5 @@
-//! The table of all metric families. `/metrics`, the README and the dashboard are tested against it.
+//! The table of all metric families. `/metrics`, the README and the dashboard are tested against
+//! it.
 
 use prometheus_client::metrics::MetricType;
 

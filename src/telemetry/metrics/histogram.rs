@@ -1,7 +1,7 @@
 //! The histogram of one worker.
 //!
-//! `prometheus_client` has one that is shared behind a mutex. This one takes no lock: its worker writes
-//! it, and only exposition reads it.
+//! `prometheus_client` has one that is shared behind a mutex. This one takes no lock: its worker
+//! writes it, and only exposition reads it.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,5 @@
-//! The labels of requests. Each value comes from a fixed set, so no input of a caller becomes a label.
+//! The labels of requests. Each value comes from a fixed set, so no input of a caller becomes a
+//! label.
 
 use prometheus_client::encoding::EncodeLabelSet;
 

@@ -2,7 +2,8 @@
 //!
 //! Counting takes no lock: a worker keeps the handle of each counter that it has used, and has
 //! histograms of its own, which are added up at exposition. A label is a route's prefix, a known
-//! method, a status, a code from a fixed list, or a host of the configuration: never a caller's value.
+//! method, a status, a code from a fixed list, or a host of the configuration: never a caller's
+//! value.
 //!
 //! # What can go wrong
 //!

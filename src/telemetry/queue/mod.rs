@@ -1,8 +1,9 @@
 //! The queue between the log and a target that may be slow, full or closed.
 //!
-//! Logging appends to a bounded buffer, and one thread writes it out. Lines that do not fit, or cannot
-//! be written, are dropped and counted; a blocked target blocks that thread and nothing else.
-//! `tracing-appender` bounds its queue by lines, not bytes, allocates for each, and may print at exit.
+//! Logging appends to a bounded buffer, and one thread writes it out. Lines that do not fit, or
+//! cannot be written, are dropped and counted; a blocked target blocks that thread and nothing
+//! else. `tracing-appender` bounds its queue by lines, not bytes, allocates for each, and may print
+//! at exit.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +14,8 @@ use std::time::Duration;
 /// The size of the queue in bytes: some thousand lines.
 pub(super) const CAPACITY: usize = 1024 * 1024;
 
-/// How many bytes a pipe takes in one piece, apart from those of other programs (`PIPE_BUF` on Linux).
+/// How many bytes a pipe takes in one piece, apart from those of other programs (`PIPE_BUF` on
+/// Linux).
 const PIPE_BUF: usize = 4096;
 
 /// How much memory is kept for the next batch of lines.
@@ -38,8 +40,8 @@ struct State {
 }
 
 impl Queue {
-    /// Starts a queue and its thread, which calls `report` with the number of dropped lines when that
-    /// has grown and the target takes lines again.
+    /// Starts a queue and its thread, which calls `report` with the number of dropped lines when
+    /// that has grown and the target takes lines again.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 //! HTTP/1.1: a connection that carries one request at a time.
 //!
-//! hyper's connection runs in a task of its own, which goes on with an upload while its answer is
+//! hyper's connection runs in a task of its own, which goes on with an upload while its response is
 //! read, and notices when the gateway closes an idle connection.
 
 use std::io;
@@ -30,7 +30,7 @@ use crate::upstream::connector::Transport;
 /// The least that hyper may buffer in each direction, in bytes. Less makes uploads slower.
 const MIN_BUFFER: usize = 128 * 1024;
 
-/// How many interim answers (1xx) a request may get.
+/// How many interim responses (1xx) a request may get.
 const MAX_INTERIM: usize = 32;
 
 /// How long a released connection may take to finish its last exchange.
@@ -69,7 +69,7 @@ impl<B: SendBody> Http1Connection<B> {
         })
     }
 
-    /// Sends a request and receives the head of its answer.
+    /// Sends a request and receives the head of its response.
     pub(crate) async fn send(&mut self, request: Request<B>) -> Result<Response<Incoming>, Error> {
         let mut request = request.map(|body| PacedBody {
             body,
@@ -145,7 +145,7 @@ async fn connection_task<B: SendBody>(
     }
 }
 
-/// Notifies when a request gets more interim answers than it may.
+/// Notifies when a request gets more interim responses than it may.
 fn limit_interim<B>(request: &mut Request<B>) -> Arc<Notify> {
     let too_many = Arc::new(Notify::new());
     let (count, notify) = (AtomicUsize::new(0), Arc::clone(&too_many));

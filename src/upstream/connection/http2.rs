@@ -37,11 +37,11 @@ const MAX_STREAMS: usize = 100;
 /// The limit on streams until the gateway has sent its own, which cannot be this number.
 const SETTINGS_PENDING: usize = usize::MAX - 1;
 
-/// How much of an answer may be in flight to a caller that does not read, in bytes.
+/// How much of a response may be in flight to a caller that does not read, in bytes.
 const STREAM_WINDOW: u32 = 256 * 1024;
 
-/// The same for all answers of a connection: more than the streams can use, so that none waits for
-/// another.
+/// The same for all responses of a connection: more than the streams can use, so that none waits
+/// for another.
 const CONNECTION_WINDOW: u32 = 32 * 1024 * 1024;
 
 /// How long HTTP/2 is not offered to a gateway that agreed to it and did not begin.
@@ -183,7 +183,7 @@ impl<B: SendBody> Http2Connection<B> {
         Rc::strong_count(self) - 1
     }
 
-    /// Sends a request and receives the head of its answer.
+    /// Sends a request and receives the head of its response.
     pub(crate) async fn send(&self, mut request: Request<B>) -> Result<Response<Incoming>, Error> {
         to_http2(&mut request, &self.origin.authority)
             .map_err(|error| Error::NotSent(error.into()))?;

@@ -52,8 +52,9 @@ impl ConnectionState {
         }
     }
 
-    /// If a request that gets no answer may be sent again. A connection that has carried answers
-    /// was most likely closed for being idle, and then the gateway has not read the request.
+    /// If a request that gets no response may be sent again. A connection that has carried
+    /// responses was most likely closed for being idle, and then the gateway has not read the
+    /// request.
     pub(super) fn retry(&self) -> Retry {
         if self.has_answered.get() {
             Retry::IfIdempotent
@@ -228,7 +229,7 @@ impl Drop for TransportTask {
 }
 
 /// Runs the tasks of one connection. The first one that hyper spawns moves the bytes, and writes
-/// them at the end of each turn; the others wait for answers, and must not write, or they would
+/// them at the end of each turn; the others wait for responses, and must not write, or they would
 /// take its wake-ups.
 #[derive(Clone, Debug)]
 pub(super) struct CoalescingExecutor {

@@ -18,7 +18,7 @@ pub trait SendBody: Body<Data = Bytes, Error: Into<Cause>> + Unpin + 'static {}
 
 impl<B: Body<Data = Bytes, Error: Into<Cause>> + Unpin + 'static> SendBody for B {}
 
-/// The longest answer head that is accepted.
+/// The longest response head that is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnswerLimits {
     /// Bytes of the whole head.

@@ -10,7 +10,7 @@ use std::thread;
 /// A cloud.
 pub(super) struct Echo {
     pub(super) address: SocketAddr,
-    /// Whether the services refuse.
+    /// True if the services refuse requests.
     pub(super) refuses: Arc<AtomicBool>,
 }
 

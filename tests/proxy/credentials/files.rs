@@ -54,7 +54,7 @@ fn wait_for(proxy: &Proxy, access_key: &str) {
     wait_until("the new key signs", || signs(proxy) == access_key);
 }
 
-/// How often the key was read anew, and how often that failed; and whether it was good the last time.
+/// The counts of successful and failed refreshes of the key, and the result of the last one.
 fn refreshes(proxy: &Proxy, set: &str) -> (f64, f64, f64) {
     let metrics = proxy.metrics();
     let count = |result: &str| {

@@ -9,7 +9,7 @@ use crate::support::{Link, PATIENCE, Scene, Seen, Upstream, answer, get, pause, 
 /// More than the buffers of the system take, so that the proxy is still sending.
 const LONG: usize = 11 << 20;
 
-/// Whether a request is the one for `/next`, which is answered.
+/// True for the request for `/next`, which is answered.
 fn is_next(link: &mut Link, seen: &Seen) -> std::io::Result<bool> {
     let is_next = seen.target() == "/next";
     if is_next {

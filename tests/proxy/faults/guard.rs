@@ -197,7 +197,7 @@ fn fault_07_connect_is_not_allowed_and_other_forms_of_target_are_bad() {
     );
 }
 
-/// Whether a request is served that is allowed by its host, by its kind of origin and its `Sec-Fetch-Site`.
+/// The expected decision on a request, by its host, its kind of origin and its `Sec-Fetch-Site`.
 fn is_served(origin: Page, site: Option<&str>, method: &str, browser: bool) -> bool {
     match (origin, site) {
         (Page::Listed, _) | (Page::Absent | Page::Own, None) => true,

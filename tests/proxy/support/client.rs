@@ -252,7 +252,7 @@ impl Client {
         assert_eq!(self.0.read(&mut [0]).unwrap(), 0);
     }
 
-    /// Whether the other side has closed the connection.
+    /// True if the other side has closed the connection.
     pub(crate) fn is_closed(&mut self) -> bool {
         match self.0.read(&mut [0]) {
             Ok(read) => read == 0,

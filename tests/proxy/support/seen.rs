@@ -11,7 +11,7 @@ pub(crate) struct Seen {
     pub(crate) line: String,
     /// Names as they came, and values without the blanks around them.
     pub(crate) headers: Vec<(String, Vec<u8>)>,
-    /// Whether its connection resumed a TLS session.
+    /// True if its connection resumed a TLS session.
     pub(crate) resumed: bool,
     /// The body without its framing.
     pub(crate) body: Vec<u8>,

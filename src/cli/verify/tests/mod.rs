@@ -190,7 +190,7 @@ fn a_backend_can_require_signed_headers() {
 /// A part of a right request, what is sent in its place, and the reason of the refusal.
 const REFUSALS: &str = r#"
 Authorization | X | no authorization header, or more than one; send it once
-SDK-HMAC-SHA256 | Bearer | correct it, or sign anew
+SDK-HMAC-SHA256 | Bearer | correct it, or sign again
 Access=AK | Credential=AK/20261123/r/s/sdk_request | sign with "Access="
 Access=AK | Access=AK2 | the access key AK2, and the credentials have AK; give the file of its key with --credentials
 X-A: | X-B: | a signed header is missing: x-a; send it

@@ -80,7 +80,7 @@ struct Shared {
     ended: Mutex<Vec<usize>>,
     /// The streams that the proxy has taken back: connection, target, reason.
     resets: Mutex<Vec<(usize, String, Reason)>>,
-    /// Whether requests for `/held` are answered.
+    /// True if requests for `/held` are answered.
     released: watch::Sender<bool>,
 }
 
