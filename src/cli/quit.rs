@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &QuitArguments, environment: &Environment) -> Outco
     Ok(Exit::Ok)
 }
 
-/// Whether the proxy is gone. Another program may take the address at once.
+/// True if the proxy has stopped. Another program may take the address at once.
 fn has_ended(outcome: &Result<(), AdminError>) -> bool {
     use AdminError::{OtherProgram, Unreachable};
     matches!(outcome, Err(Unreachable(..) | OtherProgram(_)))

@@ -168,7 +168,7 @@ impl Applied {
     }
 }
 
-/// Whether only a start applies a key.
+/// True if a key is applied only at startup.
 fn needs_restart(key: &str) -> bool {
     ["admin", "log.format"].contains(&key) || key.starts_with("unix_socket.")
 }

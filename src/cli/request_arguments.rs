@@ -32,7 +32,7 @@ pub(super) struct RequestArguments {
 }
 
 impl RequestArguments {
-    /// Whether no option was given.
+    /// True if no option was given.
     pub(super) fn is_empty(&self) -> bool {
         self.method.is_none() && self.headers.is_empty() && !self.has_body()
     }
@@ -55,7 +55,7 @@ impl RequestArguments {
             .ok_or_else(|| Failure::usage("-H: expected NAME: VALUE, like -H 'x-stage: RELEASE'"))
     }
 
-    /// Whether the body is read from standard input.
+    /// True if the body is read from standard input.
     pub(super) fn reads_standard_input(&self) -> bool {
         self.data_file.as_deref() == Some(Path::new("-"))
     }

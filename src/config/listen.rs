@@ -130,7 +130,7 @@ pub(super) fn admin(
     let problem = if address.is_among(listen) {
         "callers use this address (listen); give another one, or \"off\""
     } else if is_remote && !reader.get("access.allow_remote", boolean) {
-        "an address that is not loopback tells everybody who reaches it how the proxy is; use 127.0.0.1:8081, [::1]:8081 or a unix \
+        "an address that is not loopback exposes health and metrics to any machine that reaches it; use 127.0.0.1:8081, [::1]:8081 or a unix \
          socket, or set access.allow_remote = true"
     } else {
         return Some(address);
@@ -222,7 +222,7 @@ pub(super) fn check_exposure(
     access: &Access,
     tls: Option<&TlsFiles>,
 ) {
-    const NOT_ALLOWED: &str = "an address that is not loopback lets everybody who reaches it sign requests; use 127.0.0.1 or [::1], \
+    const NOT_ALLOWED: &str = "an address that is not loopback lets any machine that reaches it sign requests; use 127.0.0.1 or [::1], \
         or set access.allow_remote = true together with access.token_file or tls.client_ca_file";
     const UNPROTECTED: &str = "callers from other machines have to show who they are; set access.token_file, or take client \
         certificates with tls.client_ca_file on an https:// address";

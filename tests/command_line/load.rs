@@ -12,7 +12,7 @@ use crate::program::{GET, wait_until};
 /// An answer that was read to its end.
 pub(crate) struct Answered {
     pub(crate) status: String,
-    /// Whether the connection ends with it.
+    /// True if the connection ends with it.
     pub(crate) closes: bool,
 }
 

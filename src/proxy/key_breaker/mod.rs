@@ -1,7 +1,7 @@
 //! The key circuit breaker: keeps the gateway from locking an access key.
 //!
 //! More than five signature failures in a row lock an access key for five minutes (APIG FAQ on
-//! APIG.0301), for everybody who uses it. So after three failures the breaker opens: the proxy
+//! APIG.0301), for every user of it. So after three failures the breaker opens: the proxy
 //! refuses requests itself, and sends single probes, ever more rarely.
 //!
 //! The breaker belongs to the access key, because the gateway counts by that: all routes, gateways

@@ -56,7 +56,7 @@ impl Scene {
         scene
     }
 
-    /// Has each worker have a crowd of requests that are not answered. They are too long to share connections
+    /// Sends each worker enough requests without a response to reach its concurrency threshold. They are too long to share connections
     /// themselves, so that those with HTTP/2 carry only what a test sends.
     fn gather(&mut self) {
         let before = self.gateway.arrived_at("/held").len();
@@ -74,7 +74,7 @@ impl Scene {
         self.gateway.wait_for(before + EACH * workers(), "/held");
     }
 
-    /// Has the requests of the crowd be answered. It counts as one for a second still.
+    /// Lets the gateway answer these requests. They count towards the threshold for another second.
     fn release(&mut self) {
         self.gateway.release();
         for caller in &mut self.crowd {
