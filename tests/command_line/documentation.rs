@@ -5,7 +5,7 @@ use std::fmt::Write;
 use apig_proxy::config::keys;
 use apig_proxy::telemetry::metrics::FAMILIES;
 
-use crate::program::Place;
+use crate::program::{Place, assert_has};
 
 const README: &str = include_str!("../../README.md");
 const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
@@ -114,15 +114,13 @@ fn links_between_pages_lead_to_files_and_headings() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let pages = std::fs::read_dir(root.join("docs")).unwrap();
     let mut pages: Vec<_> = pages.map(|page| page.unwrap().path()).collect();
-    pages.extend(
-        [
-            "README.md",
-            "SECURITY.md",
-            "CONTRIBUTING.md",
-            "deploy/README.md",
-        ]
-        .map(|name| root.join(name)),
-    );
+    let others = [
+        "README.md",
+        "SECURITY.md",
+        "CONTRIBUTING.md",
+        "deploy/README.md",
+    ];
+    pages.extend(others.map(|name| root.join(name)));
     let slug = |heading: &str| -> String {
         let kept = heading
             .chars()
@@ -132,14 +130,9 @@ fn links_between_pages_lead_to_files_and_headings() {
     let mut links = 0;
     for page in pages {
         let text = std::fs::read_to_string(&page).unwrap();
-        for link in text
-            .split("](")
-            .skip(1)
-            .filter_map(|rest| rest.split(')').next())
-        {
-            if link.contains("://") {
-                continue;
-            }
+        let found = text.split("](").skip(1);
+        let found = found.filter_map(|rest| rest.split(')').next());
+        for link in found.filter(|link| !link.contains("://")) {
             links += 1;
             let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
             let target = if path.is_empty() {
@@ -163,45 +156,33 @@ fn links_between_pages_lead_to_files_and_headings() {
 #[test]
 fn every_option_and_command_is_documented_and_none_takes_a_secret() {
     let place = Place::new();
-    let (_, help, _) = place.run(&["serve", "--help"], &[]);
-    let options: Vec<&str> = help
-        .split_whitespace()
-        .filter(|word| word.starts_with("--"))
-        .collect();
-    assert!(options.contains(&"--listen"), "{help}");
+    let help = |arguments: &[&str]| place.run(&[arguments, &["--help"]].concat(), &[]).1;
+    let serve = help(&["serve"]);
+    let words = serve.split_whitespace();
+    let options: Vec<&str> = words.filter(|word| word.starts_with("--")).collect();
+    assert!(options.contains(&"--listen"), "{serve}");
     for option in options.iter().filter(|option| **option != "--help") {
-        assert!(COMMANDS.contains(&format!("`{option}`")), "{option}");
+        assert_has(COMMANDS, &[&format!("`{option}`")]);
     }
-    let (_, help, _) = place.run(&["--help"], &[]);
-    let commands = help
-        .split_once("Commands:")
-        .unwrap()
-        .1
-        .split_once("Options:")
-        .unwrap()
-        .0;
-    for command in commands
+    let all = help(&[]);
+    let (_, rest) = all.split_once("Commands:").unwrap();
+    let (commands, _) = rest.split_once("Options:").unwrap();
+    let names = commands
         .lines()
-        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
-        .filter(|word| !word.is_empty())
-    {
-        assert!(
-            COMMANDS.contains(&format!("apig-proxy {command}")) || command == "serve",
-            "{command}"
-        );
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    for name in names.filter(|name| !name.is_empty() && *name != "serve") {
+        assert_has(COMMANDS, &[&format!("apig-proxy {name}")]);
     }
     for command in ["serve", "demo", "gateway", "sign", "verify", "check"] {
-        let (_, help, _) = place.run(&[command, "--help"], &[]);
-        for word in ["secret", "--sk", "password"] {
-            let options = help
-                .lines()
-                .filter(|line| line.trim_start().starts_with('-'));
-            assert!(
-                !options
-                    .into_iter()
-                    .any(|line| line.to_lowercase().contains(word)),
-                "{help}"
-            );
-        }
+        let help = help(&[command]).to_lowercase();
+        let mut options = help
+            .lines()
+            .filter(|line| line.trim_start().starts_with('-'));
+        let takes_secret = |line: &str| {
+            ["secret", "--sk", "password"]
+                .iter()
+                .any(|word| line.contains(word))
+        };
+        assert!(!options.any(takes_secret), "{help}");
     }
 }

@@ -28,19 +28,12 @@ fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for entry in fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
-        assert_eq!(
-            path.extension().unwrap(),
-            "jsonl",
-            "{} is no vector file",
-            path.display()
-        );
+        assert_eq!(path.extension().unwrap(), "jsonl", "{path:?}");
         let text = fs::read_to_string(&path).unwrap();
         let before = cases.len();
-        cases.extend(
-            text.lines()
-                .map(|line| serde_json::from_str::<Case>(line).unwrap()),
-        );
-        assert!(cases.len() > before, "{} is empty", path.display());
+        let lines = text.lines();
+        cases.extend(lines.map(|line| serde_json::from_str::<Case>(line).unwrap()));
+        assert!(cases.len() > before, "{path:?} is empty");
     }
     cases
 }
@@ -49,17 +42,8 @@ fn cases() -> Vec<Case> {
 fn every_vector_agrees_in_every_stage() {
     let cases = cases();
     assert!(cases.len() >= 180, "{} vectors", cases.len());
-    let failures: Vec<String> = cases
-        .iter()
-        .filter_map(|case| failure(case).err())
-        .collect();
-    assert!(
-        failures.is_empty(),
-        "{} of {} differ:\n{}",
-        failures.len(),
-        cases.len(),
-        failures.join("\n")
-    );
+    let failures = cases.iter().filter_map(|case| failure(case).err());
+    assert_eq!(failures.collect::<Vec<String>>(), [""; 0]);
 }
 
 /// The first stage in which a case differs.
@@ -85,23 +69,12 @@ fn failure(case: &Case) -> Result<(), String> {
         .map_err(|error| format!("{}: {error}", case.id))?;
     let signature = Signer::new(&case.access_key, &case.secret_key.clone().into()).sign(&request);
     let stages = [
-        (
-            "canonical request",
-            request.to_string(),
-            &case.canonical_request,
-        ),
-        (
-            "string to sign",
-            request.string_to_sign(),
-            &case.string_to_sign,
-        ),
-        ("authorization", signature, &case.authorization),
+        (request.to_string(), &case.canonical_request),
+        (request.string_to_sign(), &case.string_to_sign),
+        (signature, &case.authorization),
     ];
-    match stages.into_iter().find(|(_, ours, theirs)| ours != *theirs) {
-        Some((stage, ours, theirs)) => Err(format!(
-            "{}: {stage}:\n  ours   {ours:?}\n  theirs {theirs:?}",
-            case.id
-        )),
+    match stages.into_iter().find(|(ours, theirs)| ours != *theirs) {
+        Some((ours, theirs)) => Err(format!("{}: ours {ours:?}, theirs {theirs:?}", case.id)),
         None => Ok(()),
     }
 }

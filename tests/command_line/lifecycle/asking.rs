@@ -12,10 +12,8 @@ fn wait_ends_when_a_proxy_is_ready_and_fails_when_none_is_in_time() {
     let wait = ["wait", "--admin", &admin, "--timeout", "300ms"];
     let said = place.fails(&wait, &[], 1, &["not ready in time: no proxy answers"]);
     assert_eq!(said.lines().count(), 1, "{said}");
-    let waiting = place
-        .command(&["wait", "--admin", &admin], &[])
-        .spawn()
-        .unwrap();
+    let mut wait = place.command(&["wait", "--admin", &admin], &[]);
+    let waiting = wait.spawn().unwrap();
     pause(Duration::from_millis(300));
     let arguments = [&SERVE[..], &["--admin", &admin]].concat();
     let running = Running::start(place.command(&arguments, &KEY));

@@ -146,10 +146,8 @@ fn fault_73_after_a_kill_the_same_addresses_are_had_at_once() {
     place.file("apig-proxy.toml", &config);
     let begin = || {
         let mut command = place.command(&[], &KEY);
-        let mut running = Running::start({
-            command.env_remove("APIG_PROXY_ADMIN");
-            command
-        });
+        command.env_remove("APIG_PROXY_ADMIN");
+        let mut running = Running::start(command);
         running.line_with("listening on unix:");
         running
     };

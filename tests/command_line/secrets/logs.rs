@@ -17,6 +17,7 @@ fn request(line: &str, fields: &str, body: &str) -> String {
 fn requests() -> Vec<(u16, String)> {
     let json = "Content-Type: application/json\r\n";
     let form = "Content-Type: multipart/form-data; boundary=x\r\n";
+    let (origin, expect) = ("Origin: http://evil\r\n", "Expect: MARKER\r\n");
     let upgrade = "Connection: upgrade\r\nUpgrade: MARKER\r\n";
     let bare = |method: &str, host: &str| {
         format!("{method} /?MARKERquery HTTP/1.1\r\nHost: {host}\r\n\r\n")
@@ -32,17 +33,11 @@ fn requests() -> Vec<(u16, String)> {
         (400, bare("GET", "localhost\r\nMARKER field: 1")),
         (400, bare("GET", "localhost\r\nHost: MARKER")),
         (403, bare("GET", "evil")),
-        (
-            403,
-            request("GET /?MARKERquery", "Origin: http://evil\r\n", ""),
-        ),
+        (403, request("GET /?MARKERquery", origin, "")),
         (405, request("PATCH /?MARKERquery", "", "")),
         (413, bare("POST", "localhost\r\nContent-Length: 99999999")),
         (414, long),
-        (
-            417,
-            request("POST /?MARKERquery", "Expect: MARKER\r\n", "x"),
-        ),
+        (417, request("POST /?MARKERquery", expect, "x")),
         (501, request("GET /?MARKERquery", upgrade, "")),
     ]
 }
