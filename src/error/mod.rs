@@ -105,10 +105,12 @@ pub enum Error {
         "the gateway closed the connection before the request was sent; it was not executed, so try again"
     )]
     NotSent(#[source] Cause),
-    #[error("the gateway's answer is not well-formed HTTP; check that upstream is an API gateway")]
+    #[error(
+        "the gateway's response is not well-formed HTTP; check that upstream is an API gateway"
+    )]
     BadResponse(#[source] Cause),
     #[error(
-        "the head of the gateway's answer is too large; raise limits.answer_header, or have the backend send fewer headers (500 at most)"
+        "the head of the gateway's response is too large; raise limits.answer_header, or have the backend send fewer headers (500 at most)"
     )]
     AnswerHeaderTooLarge,
     #[error(
