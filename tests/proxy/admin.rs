@@ -58,8 +58,10 @@ fn a_proxy_that_serves_is_started_alive_and_ready() {
         answer.assert_header(200, "x-content-type-options", "nosniff");
     }
     let prometheus = "text/plain; version=0.0.4; charset=utf-8";
-    let metrics = scene.proxy.asked("/metrics");
-    metrics.assert_header(200, "content-type", prometheus);
+    scene
+        .proxy
+        .asked("/metrics")
+        .assert_header(200, "content-type", prometheus);
     assert_eq!(scene.upstream.connections(), 0);
 }
 
@@ -194,8 +196,11 @@ fn asking_for_the_end_begins_it_and_lets_running_requests_finish() {
     for method in ["GET", "HEAD", "PUT", "OPTIONS"] {
         let request = ask(method, "/quitquitquit", "Host: localhost");
         let mut admin = scene.proxy.admin();
-        let refused = admin.send(request).try_answer(method == "HEAD").unwrap();
-        refused.assert_header(405, "allow", "POST");
+        admin
+            .send(request)
+            .try_answer(method == "HEAD")
+            .unwrap()
+            .assert_header(405, "allow", "POST");
     }
     let by_address = ("Host: 10.0.0.7", 403, "host_not_allowed");
     for (fields, status, code) in REFUSED.into_iter().chain([by_address]) {
@@ -205,8 +210,7 @@ fn asking_for_the_end_begins_it_and_lets_running_requests_finish() {
     }
     scene.proxy.asked("/readyz").assert_status(200);
     for _ in 0..2 {
-        let quits = asked(&scene, ask("POST", "/quitquitquit", "Host: localhost"));
-        quits.assert_text(200, "ok\n");
+        asked(&scene, ask("POST", "/quitquitquit", "Host: localhost")).assert_text(200, "ok\n");
     }
     scene.proxy.wait_until_not_ready();
     hold.send(()).unwrap();

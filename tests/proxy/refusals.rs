@@ -42,8 +42,7 @@ fn the_next_request_over_the_same_connection_is_served_unless_the_guard_refused(
     client.send(get("/served"));
     assert_eq!(client.answer().status, 200);
     client.send(b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n");
-    let refused = client.answer();
-    refused.assert_header(403, "connection", "close");
+    client.answer().assert_header(403, "connection", "close");
     assert!(client.is_closed());
     assert_eq!(scene.arrived().target(), "/served");
 }

@@ -25,8 +25,7 @@ fn the_longest_prefix_decides_and_is_replaced_by_the_upstream_s_path() {
     assert_eq!(get("/flowers/red/1?x=+").status, 200);
     assert_eq!(get("/flowers/redder").status, 200);
     assert_eq!(get("/flowers").status, 200);
-    let answer = get("/trees");
-    answer.assert_refused(404, "no_route");
+    get("/trees").assert_refused(404, "no_route");
 
     let red = second.only_request();
     assert_eq!(

@@ -75,8 +75,7 @@ fn ten_thousand_messages_are_echoed_and_the_close_arrives_both_ways() {
 #[test]
 fn the_handshake_is_signed_like_a_get_and_arrives_as_it_was_sent() {
     let scene = Scene::before(echoing());
-    let mut client = scene.client();
-    let answer = client.send(HANDSHAKE).answer();
+    let answer = scene.exchange(HANDSHAKE);
     assert_eq!(answer.status, 101);
     assert_eq!(answer.header("connection"), "Upgrade");
     assert_eq!(answer.header("upgrade"), "websocket");
@@ -133,8 +132,7 @@ fn a_gateway_that_does_not_switch_is_relayed_as_usual() {
         out.write_all(answer(status, "", ANSWERED).as_bytes())
     }));
     let mut client = scene.client();
-    let answer = client.send(HANDSHAKE).answer();
-    answer.assert_text(403, ANSWERED);
+    client.send(HANDSHAKE).answer().assert_text(403, ANSWERED);
     // It is an ordinary connection still.
     let next = client.get("/next");
     assert_eq!(next.status, 200);
@@ -151,8 +149,11 @@ fn a_switch_to_something_else_is_refused() {
             b"HTTP/1.1 101 Switching Protocols\r\nupgrade: other\r\nconnection: upgrade\r\n\r\n",
         )
     }));
-    let answer = scene.client().send(HANDSHAKE).answer();
-    answer.assert_refused(502, "bad_response");
+    scene
+        .client()
+        .send(HANDSHAKE)
+        .answer()
+        .assert_refused(502, "bad_response");
     scene.serves();
 }
 

@@ -32,6 +32,16 @@ const OK: Said = Said {
     attempts: 1,
 };
 
+/// A request that was answered with 200 after one attempt.
+const fn served(method: &'static str, path: &'static str, bytes: (u64, u64)) -> Said {
+    Said {
+        method,
+        path,
+        bytes,
+        ..OK
+    }
+}
+
 /// Checks a record, field by field.
 fn check(record: &Value, said: &Said) {
     let text = |name: &str| {
@@ -97,10 +107,7 @@ fn every_access_record_is_one_valid_json_object_and_every_field_has_the_known_va
     client
         .send(request("GET /a%20b?q=MARKER", trace, ""))
         .answer();
-    let record = next(&Said {
-        path: "/a%20b",
-        ..OK
-    });
+    let record = next(&served("GET", "/a%20b", OK.bytes));
     assert_eq!(record["trace_id"], "0af7651916cd43dd8448eb211c80319c");
     assert_eq!(record["gateway_request_id"], "0a\\\\b\\x20c\"");
     assert!(record["upstream_us"].as_u64().unwrap() > 0);
@@ -115,24 +122,14 @@ fn every_access_record_is_one_valid_json_object_and_every_field_has_the_known_va
             &"x".repeat(1000),
         ))
         .answer();
-    let record = next(&Said {
-        method: "POST",
-        path: "/held",
-        bytes: (1000, 11),
-        ..OK
-    });
+    let record = next(&served("POST", "/held", (1000, 11)));
     assert_eq!(record["trace_id"], "");
 
     let form = "Content-Type: multipart/form-data; boundary=MARKER\r\n";
     client
         .send(request("POST /streamed", form, &"x".repeat(70_000)))
         .answer();
-    next(&Said {
-        method: "POST",
-        path: "/streamed",
-        bytes: (70_000, 50),
-        ..OK
-    });
+    next(&served("POST", "/streamed", (70_000, 50)));
 
     // The connection of before is closed by the upstream when the request is there.
     client.send(request("GET /again", "", "")).answer();
@@ -157,80 +154,48 @@ fn every_access_record_is_one_valid_json_object_and_every_field_has_the_known_va
 fn requests_that_the_proxy_answers_itself_are_recorded_with_the_id_that_the_caller_gets() {
     let upstream = upstream();
     let program = Program::before(&upstream, "[log]\nformat = \"json\"");
-    let own = Said {
-        route: "none",
+    let own = |route, method, path, status, code| Said {
+        route,
+        method,
+        path,
+        status,
+        code,
         attempts: 0,
         ..OK
     };
-    let long = format!("GET /{}", "a%20".repeat(100));
+    let long = format!(
+        "GET /{} HTTP/1.1\r\nHost: MARKER.example\r\n\r\n",
+        "a%20".repeat(100)
+    );
+    let malformed = b"GET / HTTP/1.1\r\nHost : MARKER\r\n\r\n";
     for (number, (request, said)) in [
         (
             request("PATCH /a?MARKER", "", ""),
-            Said {
-                method: "PATCH",
-                path: "/a",
-                status: 405,
-                code: "PROXY.method_not_allowed",
-                ..own
-            },
+            own("none", "PATCH", "/a", 405, "PROXY.method_not_allowed"),
         ),
         (
             request("GET /%zz?MARKER", "", ""),
-            Said {
-                route: "/",
-                path: "/%zz",
-                status: 400,
-                code: "PROXY.bad_target",
-                ..own
-            },
+            own("/", "GET", "/%zz", 400, "PROXY.bad_target"),
         ),
         (
             request("GET /a\"b\\c", "X-A: b\r\nHost: MARKER\r\n", ""),
-            Said {
-                path: "/a\"b\\\\c",
-                status: 400,
-                code: "PROXY.bad_host",
-                ..own
-            },
+            own("none", "GET", "/a\"b\\\\c", 400, "PROXY.bad_host"),
         ),
         (
             request("GET http://localhost/abs%zz", "", ""),
-            Said {
-                route: "/",
-                path: "/abs%zz",
-                status: 400,
-                code: "PROXY.bad_target",
-                ..own
-            },
+            own("/", "GET", "/abs%zz", 400, "PROXY.bad_target"),
         ),
         (
-            b"GET / HTTP/1.1\r\nHost : MARKER\r\n\r\n".to_vec(),
-            Said {
-                method: "",
-                path: "",
-                status: 400,
-                code: "PROXY.bad_request",
-                ..own
-            },
+            malformed.to_vec(),
+            own("none", "", "", 400, "PROXY.bad_request"),
         ),
         (
             request("GET /down/x", "", ""),
-            Said {
-                route: "/down",
-                path: "/down/x",
-                status: 502,
-                code: "PROXY.upstream_unreachable",
-                ..own
-            },
+            own("/down", "GET", "/down/x", 502, "PROXY.upstream_unreachable"),
         ),
         (
-            format!("{long} HTTP/1.1\r\nHost: MARKER.example\r\n\r\n").into_bytes(),
-            Said {
-                path: "",
-                status: 403,
-                code: "PROXY.host_not_allowed",
-                ..own
-            },
+            long.into_bytes(),
+            own("none", "GET", "", 403, "PROXY.host_not_allowed"),
         ),
     ]
     .into_iter()

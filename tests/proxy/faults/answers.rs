@@ -138,8 +138,7 @@ fn fault_50_interim_answers_are_dropped_up_to_a_bound_and_an_unasked_switch_is_r
         while link.send("HTTP/1.1 102 Processing\r\n\r\n").is_ok() {}
         Ok(())
     }));
-    let answer = scene.exchange(FAULT);
-    answer.assert_refused(502, "bad_response");
+    scene.exchange(FAULT).assert_refused(502, "bad_response");
     scene.serves();
     is_bad("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
 
@@ -189,8 +188,10 @@ fn fault_51_a_body_where_none_may_be_is_dropped_and_the_connection_not_used_agai
         Ok(())
     }));
     let mut client = scene.client();
-    let head = client.send(FAULT.replace("GET", "HEAD")).head_answer();
-    head.assert_header(200, "content-length", "4");
+    client
+        .send(FAULT.replace("GET", "HEAD"))
+        .head_answer()
+        .assert_header(200, "content-length", "4");
     let next = client.get("/other");
     assert_eq!(next.text(), ANSWERED);
     assert_eq!(scene.upstream.connections(), 2);
@@ -206,9 +207,7 @@ fn fault_52_an_answer_until_the_close_is_relayed_in_chunks() {
         let (scene, answer) = answered(bytes, FAULT);
         assert_eq!(answer.header("transfer-encoding"), "chunked");
         assert_eq!(answer.text(), "until the end");
-        let mut client = scene.client();
-        client.send(FAULT.replace("HTTP/1.1", "HTTP/1.0"));
-        let answer = client.answer();
+        let answer = scene.exchange(FAULT.replace("HTTP/1.1", "HTTP/1.0"));
         assert!(answer.all("transfer-encoding").is_empty());
         // Such a body ends with the connection.
         assert_eq!(answer.text(), "until the end");

@@ -17,11 +17,10 @@ fn fault_55_a_caller_that_breaks_its_upload_off_after_the_answer_began_ends_both
         (sized, "", true),
     ] {
         let (told, tell) = mpsc::channel();
-        let told = Mutex::new(told);
         let bytes = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n";
         let scene = Scene::before(early(bytes, move |link| {
             link.drain();
-            told.lock().unwrap().send(()).unwrap();
+            told.send(()).unwrap();
             Err(std::io::Error::other("cut off"))
         }));
         let mut client = scene.client();
@@ -42,11 +41,10 @@ fn fault_55_a_caller_that_breaks_its_upload_off_after_the_answer_began_ends_both
 fn fault_55_a_caller_that_ends_while_its_refused_body_is_thrown_away_ends_the_exchange() {
     for (resets, leaves) in [(false, false), (false, true), (true, true)] {
         let (told, tell) = mpsc::channel();
-        let told = Mutex::new(told);
         let bytes = "HTTP/1.1 401 No\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n";
         let scene = Scene::before(early(bytes, move |link| {
             link.drain();
-            told.lock().unwrap().send(()).unwrap();
+            told.send(()).unwrap();
             Err(std::io::Error::other("cut off"))
         }));
         let mut client = scene.client();

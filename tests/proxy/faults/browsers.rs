@@ -19,8 +19,9 @@ fn refuses(scene: &Scene, request: &str) {
         assert_eq!(scene.upstream.requests().len(), before, "{request}");
         return;
     }
-    let answer = scene.refuses(request, 403, "origin_not_allowed");
-    answer.assert_says("access.browser");
+    scene
+        .refuses(request, 403, "origin_not_allowed")
+        .assert_says("access.browser");
 }
 
 /// Checks that a request is served, and arrives signed.
@@ -243,8 +244,9 @@ fn fault_93_programs_that_send_some_of_what_browsers_send_are_served() {
     let scene = Scene::before(Upstream::scripted(|_, out| {
         out.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
     }));
-    let mut client = scene.client();
-    client.send(request("GET", &host, &handshake));
-    assert_eq!(client.answer().status, 200);
+    assert_eq!(
+        scene.exchange(request("GET", &host, &handshake)).status,
+        200
+    );
     assert_eq!(scene.arrived().header("upgrade"), "websocket");
 }

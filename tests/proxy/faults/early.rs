@@ -22,7 +22,6 @@ fn is_next(link: &mut Link, seen: &Seen) -> std::io::Result<bool> {
 #[test]
 fn fault_55_an_early_refusal_is_relayed_and_the_upload_stopped() {
     let (told, tell) = mpsc::channel();
-    let told = Mutex::new(told);
     let upstream = Upstream::handling(move |link| {
         while let Some(seen) = link.head()? {
             if is_next(link, &seen)? {
@@ -30,7 +29,7 @@ fn fault_55_an_early_refusal_is_relayed_and_the_upload_stopped() {
             }
             let status = &seen.target()[1..];
             link.send(answer(&format!("{status} Refused"), "", "no more"))?;
-            told.lock().unwrap().send(link.drain()).unwrap();
+            told.send(link.drain()).unwrap();
             return Ok(());
         }
         Ok(())
@@ -41,9 +40,7 @@ fn fault_55_an_early_refusal_is_relayed_and_the_upload_stopped() {
         let head = format!(
             "POST /{status} HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/x\r\nContent-Length: 12000000\r\n\r\nabc"
         );
-        let mut client = scene.client();
-        client.send(&head);
-        let answer = client.answer();
+        let answer = scene.exchange(&head);
         answer.assert_text(status, "no more");
         assert_eq!(answer.header("connection"), "close");
         // The gateway's side is closed before the body is complete.
@@ -128,13 +125,12 @@ fn fault_55_an_early_answer_that_is_complete_leaves_the_upload_running() {
     ] {
         for content_type in ["application/json", "multipart/form-data"] {
             let (told, arrived) = mpsc::channel();
-            let told = Mutex::new(told);
             let scene = Scene::before(early(bytes, move |link| {
                 pause(Duration::from_millis(200));
                 let mut left = vec![0; LONG];
                 link.stream.read_exact(&mut left)?;
                 assert!(left.iter().all(|byte| *byte == b'a'));
-                told.lock().unwrap().send(()).unwrap();
+                told.send(()).unwrap();
                 Ok(())
             }));
             let request = post(content_type, &vec![b'a'; LONG]);

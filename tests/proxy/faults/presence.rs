@@ -12,13 +12,12 @@ use crate::support::{FAULT, PATIENCE, Scene, Upstream, answer, faulty, get, paus
 #[test]
 fn fault_23_a_caller_that_leaves_while_the_gateway_works_cancels_its_request() {
     let (told, tell) = mpsc::channel();
-    let told = Mutex::new(told);
     let upstream = faulty(move |link| {
-        told.lock().unwrap().send("working").unwrap();
+        told.send("working").unwrap();
         // It has taken the request, and waits until the proxy closes the connection.
         let after = link.drain();
         assert_eq!(after, 0, "more than one request came");
-        told.lock().unwrap().send("cancelled").unwrap();
+        told.send("cancelled").unwrap();
         Ok(())
     });
     let scene = Scene::before(upstream);
@@ -101,7 +100,6 @@ fn fault_23_a_caller_that_resets_is_noticed_behind_many_further_requests() {
 #[test]
 fn fault_24_a_caller_that_closes_its_sending_side_counts_as_gone() {
     let (told, closed) = mpsc::channel();
-    let told = Mutex::new(told);
     let upstream = Upstream::handling(move |link| {
         while let Some(seen) = link.request()? {
             if seen.target() != "/late" {
@@ -110,7 +108,7 @@ fn fault_24_a_caller_that_closes_its_sending_side_counts_as_gone() {
             }
             // The end of the connection is all that comes.
             link.drain();
-            told.lock().unwrap().send(()).unwrap();
+            told.send(()).unwrap();
         }
         Ok(())
     });

@@ -54,8 +54,7 @@ fn fault_57_a_refused_date_is_learned_from_and_the_request_sent_once_more() {
         for request in [GET, POST] {
             let scene = Scene::before(ahead(&Arc::new(AtomicI64::new(seconds))));
             let mut client = scene.client();
-            let answer = client.send(request).answer();
-            answer.assert_text(200, "ok");
+            client.send(request).answer().assert_text(200, "ok");
             let seen = scene.upstream.requests();
             assert_eq!(seen.len(), 2, "{seen:?}");
             assert_eq!(

@@ -49,8 +49,7 @@ fn fault_08_a_length_beside_chunks_and_equal_lengths_are_taken_and_framed_anew()
         let mut client = scene.client();
         let request = format!("{HEAD}{fields}\r\n3\r\nabc\r\n0\r\n\r\n{after}");
         client.send(&request);
-        let answer = client.answer();
-        answer.assert_header(200, "connection", "close");
+        client.answer().assert_header(200, "connection", "close");
         // Where the next request begins is not certain, so there is none.
         assert!(client.is_closed());
     }
@@ -149,8 +148,9 @@ fn fault_11_a_target_that_cannot_be_signed_alike_everywhere_is_refused() {
         scene.refuses_and_closes(request, 400, "bad_target");
     }
     let quoted = "GET /a?q={\"b\":1} HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    let answer = scene.refuses_and_closes(quoted, 400, "bad_request");
-    answer.assert_says("percent-encode the target");
+    scene
+        .refuses_and_closes(quoted, 400, "bad_request")
+        .assert_says("percent-encode the target");
 }
 
 #[test]
@@ -180,8 +180,9 @@ fn fault_14_other_upgrades_are_refused_and_h2c_is_served_as_http_1() {
 fn fault_15_tls_on_the_plain_port_is_answered_in_plain_words() {
     let scene = Scene::plain();
     let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
-    let answer = scene.refuses_and_closes(hello, 400, "bad_request");
-    answer.assert_says("http://");
+    scene
+        .refuses_and_closes(hello, 400, "bad_request")
+        .assert_says("http://");
 }
 
 #[test]
@@ -207,8 +208,7 @@ fn fault_20_what_follows_a_body_is_the_next_request_and_never_part_of_it() {
         "{HEAD}Content-Length: 2\r\n\r\n{{}} trailing garbage\r\n\r\n"
     ));
     assert_eq!(client.answer().status, 200);
-    let answer = client.answer();
-    answer.assert_refused(400, "bad_request");
+    client.answer().assert_refused(400, "bad_request");
     assert!(client.is_closed());
     assert_eq!(scene.upstream.requests().len(), 3);
     scene.serves();

@@ -192,8 +192,10 @@ fn fault_43_a_gateway_that_hangs_times_out_and_is_not_asked_again() {
     });
     // Over a connection that was used before, and with a method that might be sent again.
     let mut client = warmed_up(&scene);
-    let late = client.send(FAULT).answer();
-    late.assert_refused(504, "response_timeout");
+    client
+        .send(FAULT)
+        .answer()
+        .assert_refused(504, "response_timeout");
     scene.arrived();
     scene.serves();
 }

@@ -24,8 +24,9 @@ fn fault_16_a_declared_length_over_the_limit_is_refused_at_once() {
         "Content-Type: multipart/x\r\n",
     ] {
         // The first answer is the refusal, and no request to go on.
-        let answer = scene.refuses_and_closes(declared(LIMIT + 1, fields), 413, "body_too_large");
-        answer.assert_says(&LIMIT.to_string());
+        scene
+            .refuses_and_closes(declared(LIMIT + 1, fields), 413, "body_too_large")
+            .assert_says(&LIMIT.to_string());
     }
 }
 
@@ -68,10 +69,12 @@ fn fault_19_a_body_that_ends_early_does_not_arrive_and_one_that_stops_is_timed_o
     for content_type in TYPES {
         let half = declared(6, &format!("Content-Type: {content_type}\r\n")) + "abc";
         let mut client = scene.client();
-        let answer = client.send(&half).finish_sending().answer();
-        answer.assert_refused(400, "bad_request");
-        let mut client = scene.client();
-        let answer = client.send(&half).answer();
+        client
+            .send(&half)
+            .finish_sending()
+            .answer()
+            .assert_refused(400, "bad_request");
+        let answer = scene.exchange(&half);
         answer.assert_refused(408, "body_timeout");
         assert_eq!(answer.header("connection"), "close");
         let mut client = scene.client();
@@ -103,8 +106,9 @@ fn fault_21_a_body_is_asked_for_only_when_nothing_is_against_it() {
         let refused = declared(2, &expecting).replace("localhost", "evil.example");
         scene.refuses(refused, 403, "host_not_allowed");
         let other = declared(2, "Expect: 200-ok\r\n");
-        let answer = scene.refuses(other, 417, "bad_request");
-        answer.assert_says("100-continue");
+        scene
+            .refuses(other, 417, "bad_request")
+            .assert_says("100-continue");
     }
     // A caller that does not wait may be asked for what it has sent already.
     let mut client = scene.client();
@@ -131,8 +135,9 @@ fn fault_21_a_body_is_asked_for_only_when_there_is_room_for_it() {
     assert_eq!(holding.answer().status, 100);
     let buffered = || scene.proxy.metrics().value("apig_proxy_buffered_bytes", "");
     assert_eq!(buffered(), 600.0);
-    let waiting = scene.exchange(declared(600, "Expect: 100-continue\r\n"));
-    waiting.assert_refused(503, "overloaded");
+    scene
+        .exchange(declared(600, "Expect: 100-continue\r\n"))
+        .assert_refused(503, "overloaded");
     assert_eq!(holding.send([b'a'; 600]).answer().status, 200);
     wait_until("the room is given back", || buffered() == 0.0);
     scene.serves();
@@ -141,14 +146,13 @@ fn fault_21_a_body_is_asked_for_only_when_there_is_room_for_it() {
 #[test]
 fn fault_22_a_caller_that_goes_away_mid_upload_has_sent_nothing() {
     let (told, heads) = mpsc::channel();
-    let told = Mutex::new(told);
     let upstream = Upstream::handling(move |link| {
         while let Some(seen) = link.head()? {
             if seen.target() != "/next" {
                 // What comes of the body is counted, up to the end of the connection.
-                told.lock().unwrap().send(0).unwrap();
+                told.send(0).unwrap();
                 let count = link.drain();
-                told.lock().unwrap().send(count).unwrap();
+                told.send(count).unwrap();
                 return Ok(());
             }
             link.send(answer("200 OK", "", "ok"))?;
@@ -196,8 +200,10 @@ fn fault_26_a_body_that_stands_still_is_timed_out_and_a_slow_one_is_not() {
         let before = scene.upstream.requests().len();
         let head = declared(6, &format!("Content-Type: {content_type}\r\n"));
         let mut client = scene.client();
-        let answer = client.send(head.clone() + "abc").answer();
-        answer.assert_refused(408, "body_timeout");
+        client
+            .send(head.clone() + "abc")
+            .answer()
+            .assert_refused(408, "body_timeout");
         assert!(client.is_closed());
         assert_eq!(scene.upstream.requests().len(), before);
         let mut client = scene.client();

@@ -94,8 +94,7 @@ fn http2_brings_answers_without_a_body() {
         answer.assert_header(200, "content-length", "0");
         let answer = asked("HEAD", &format!("/head{late}"));
         answer.assert_header(200, "content-length", "70");
-        let answer = asked("GET", "/undeclared");
-        answer.assert_text(200, "");
+        asked("GET", "/undeclared").assert_text(200, "");
     }
     assert!(
         scene
@@ -155,14 +154,7 @@ fn http2_answers_that_are_cut_off_cannot_be_taken_for_complete() {
         stream.send_reset(reason);
         Ok(())
     }));
-    for target in [
-        "/declared",
-        "/undeclared",
-        "/no-error",
-        "/cancelled",
-        "/short",
-        "/long",
-    ] {
+    for target in "/declared /undeclared /no-error /cancelled /short /long".split_whitespace() {
         let mut client = scene.proxy.client();
         client.send(get(target));
         // One that is found out before anything was passed on is an error of the gateway's.
@@ -184,7 +176,6 @@ fn http2_refusals_of_the_gateway_are_read_and_passed_on() {
         let json = [("content-type", "application/json")];
         exchange.answer(401, &json, REFUSAL).await
     }));
-    let answer = scene.proxy.get("/refused");
-    answer.assert_text(401, REFUSAL);
+    scene.proxy.get("/refused").assert_text(401, REFUSAL);
     assert_eq!(scene.only("/refused").way, Way::Http2);
 }

@@ -4,9 +4,9 @@ use h2::Reason;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Duration, timeout};
 
-use super::frames::{Frames, HEADERS_END, field, frame};
+use super::frames::{Frames, HEADERS_END, field};
 use super::{Caller, run};
-use crate::support::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, SETTINGS};
+use crate::support::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, SETTINGS, frame};
 use crate::support::{ANSWERED, Program, Upstream};
 
 const PING: u8 = 6;
@@ -41,67 +41,63 @@ fn floods(frames: &Frames) -> Vec<Flood> {
     // One field in the table, and then its place again and again.
     let indexed = field("x-bomb", &"b".repeat(120));
     let indexed = [&get[..], &[0x40], &indexed[1..]].concat();
+    let cancelled = move |number| {
+        let stream = 2 * number + 1;
+        let opened = frame(HEADERS, END_HEADERS, stream, &post);
+        [opened, frame(RST_STREAM, 0, stream, &cancel)].concat()
+    };
+    let same = |kind, payload: &[u8], times| {
+        let stream = if [PING, SETTINGS].contains(&kind) {
+            0
+        } else {
+            1
+        };
+        let piece = frame(kind, 0, stream, payload).repeat(times);
+        move |_| piece.clone()
+    };
+    let long = field("x", &"v".repeat(120)).repeat(130);
+    let indexed = frame(HEADERS, END_STREAM, 1, &indexed);
+    let flood = |name, first, piece: Box<dyn Fn(u32) -> Vec<u8>>, count, end| Flood {
+        name,
+        first,
+        piece,
+        count,
+        end,
+    };
+    let (none, settings) = (Vec::new(), [0, 4, 0, 0, 0xff, 0xff]);
+    let empty = Box::new(same(CONTINUATION, &[], 100));
+    let long = Box::new(same(CONTINUATION, &long, 1));
+    let bomb = Box::new(same(CONTINUATION, &[0xbe; 16_000], 1));
+    let ping = Box::new(same(PING, &[0; 8], 500));
+    let settings = Box::new(same(SETTINGS, &settings, 500));
+    let data = Box::new(same(DATA, &[], 500));
+    let (cancelled, closed, bounded) = (Box::new(cancelled), End::Closed, End::Bounded);
     vec![
-        Flood {
-            name: "streams that are cancelled at once",
-            first: Vec::new(),
-            piece: Box::new(move |number| {
-                let stream = 2 * number + 1;
-                let opened = frame(HEADERS, END_HEADERS, stream, &post);
-                [opened, frame(RST_STREAM, 0, stream, &cancel)].concat()
-            }),
-            count: 5_000,
-            end: End::Closed,
-        },
-        Flood {
-            name: "empty CONTINUATION",
-            first: head.clone(),
-            piece: Box::new(|_| frame(CONTINUATION, 0, 1, &[]).repeat(100)),
-            count: 1_000,
-            end: End::Closed,
-        },
-        Flood {
-            name: "CONTINUATION of 32 MiB",
-            first: head,
-            piece: Box::new(|_| {
-                frame(
-                    CONTINUATION,
-                    0,
-                    1,
-                    &field("x", &"v".repeat(120)).repeat(130),
-                )
-            }),
-            count: 2_000,
-            end: End::Closed,
-        },
-        Flood {
-            name: "a header bomb",
-            first: frame(HEADERS, END_STREAM, 1, &indexed),
-            piece: Box::new(|_| frame(CONTINUATION, 0, 1, &[0xbe; 16_000])),
-            count: 100,
-            end: End::Closed,
-        },
-        Flood {
-            name: "PING whose answers are not read",
-            first: Vec::new(),
-            piece: Box::new(|_| frame(PING, 0, 0, &[0; 8]).repeat(500)),
-            count: 2_000,
-            end: End::Bounded,
-        },
-        Flood {
-            name: "SETTINGS whose answers are not read",
-            first: Vec::new(),
-            piece: Box::new(|_| frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0xff, 0xff]).repeat(500)),
-            count: 2_000,
-            end: End::Bounded,
-        },
-        Flood {
-            name: "empty DATA",
-            first: opened,
-            piece: Box::new(|_| frame(DATA, 0, 1, &[]).repeat(500)),
-            count: 200,
-            end: End::Bounded,
-        },
+        flood(
+            "streams cancelled at once",
+            none.clone(),
+            cancelled,
+            5_000,
+            closed,
+        ),
+        flood("empty CONTINUATION", head.clone(), empty, 1_000, closed),
+        flood("CONTINUATION of 32 MiB", head, long, 2_000, closed),
+        flood("a header bomb", indexed, bomb, 100, closed),
+        flood(
+            "PING whose answers are not read",
+            none.clone(),
+            ping,
+            2_000,
+            bounded,
+        ),
+        flood(
+            "SETTINGS whose answers are not read",
+            none,
+            settings,
+            2_000,
+            bounded,
+        ),
+        flood("empty DATA", opened, data, 200, bounded),
     ]
 }
 

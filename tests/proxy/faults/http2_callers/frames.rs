@@ -4,24 +4,18 @@ use std::io;
 use std::net::SocketAddr;
 
 use h2::Reason;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::support::frames::{ACK, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, SETTINGS};
+use crate::support::frames::{
+    ACK, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame,
+    read,
+};
 
 /// Flags of a head that is a whole request.
 pub(super) const HEADERS_END: u8 = END_HEADERS | END_STREAM;
 
 pub(super) struct Frames(pub(super) TcpStream);
-
-/// One frame.
-#[derive(Debug)]
-pub(super) struct Frame {
-    pub(super) kind: u8,
-    flags: u8,
-    pub(super) stream: u32,
-    pub(super) payload: Vec<u8>,
-}
 
 /// A header field in HPACK, as a literal (RFC 7541 §6.2.2).
 pub(super) fn field(name: &str, value: &str) -> Vec<u8> {
@@ -33,25 +27,12 @@ pub(super) fn field(name: &str, value: &str) -> Vec<u8> {
     bytes
 }
 
-/// The bytes of a frame.
-pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let mut bytes = length[1..].to_vec();
-    bytes.extend([kind, flags]);
-    bytes.extend(stream.to_be_bytes());
-    bytes.extend_from_slice(payload);
-    bytes
-}
-
 impl Frames {
     pub(super) async fn connect(address: SocketAddr) -> Self {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let preface = [
-            &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..],
-            &frame(SETTINGS, 0, 0, &[]),
-        ];
-        stream.write_all(&preface.concat()).await.unwrap();
+        let preface = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
+        stream.write_all(&preface).await.unwrap();
         Self(stream)
     }
 
@@ -73,24 +54,10 @@ impl Frames {
 
     /// The next frame. Settings are agreed to.
     pub(super) async fn next(&mut self) -> io::Result<Frame> {
-        let mut head = [0; 9];
-        self.0.read_exact(&mut head).await?;
-        let number = |bytes: &[u8]| {
-            let bytes = bytes.iter();
-            bytes.fold(0, |sum, byte| sum << 8 | u32::from(*byte))
-        };
-        let mut payload = vec![0; number(&head[..3]) as usize];
-        self.0.read_exact(&mut payload).await?;
-        let frame = Frame {
-            kind: head[3],
-            flags: head[4],
-            stream: number(&head[5..]),
-            payload,
-        };
+        let frame = read(&mut self.0).await?;
         if frame.kind == SETTINGS && frame.flags & ACK == 0 {
-            self.0
-                .write_all(&self::frame(SETTINGS, ACK, 0, &[]))
-                .await?;
+            let agreed = crate::support::frames::frame(SETTINGS, ACK, 0, &[]);
+            self.0.write_all(&agreed).await?;
         }
         Ok(frame)
     }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -17,7 +17,6 @@ use crate::support::{ANSWERED, PATIENCE, Scene, Upstream, answer, pause};
 #[test]
 fn fault_84_a_reset_stream_is_a_caller_that_went_away_and_other_streams_go_on() {
     let (told, tell) = mpsc::channel();
-    let told = Mutex::new(told);
     let scene = Scene::before(Upstream::handling(move |link| {
         while let Some(head) = link.head()? {
             if head.target() == "/slow" {
@@ -25,7 +24,7 @@ fn fault_84_a_reset_stream_is_a_caller_that_went_away_and_other_streams_go_on() 
             } else if head.target() != "/next" {
                 // Until the proxy closes the connection.
                 link.drain();
-                told.lock().unwrap().send(head.target().to_owned()).unwrap();
+                told.send(head.target().to_owned()).unwrap();
                 return Ok(());
             }
             link.seen(&head);

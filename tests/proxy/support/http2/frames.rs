@@ -2,11 +2,11 @@
 
 use std::io;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Types of frames.
 pub(crate) const DATA: u8 = 0;
@@ -26,6 +26,34 @@ pub(crate) const MAX_STREAMS: u16 = 3;
 /// `:status: 200` (RFC 7541 §6.1).
 pub(crate) const OK: &[u8] = &[0x88];
 
+/// The bytes of a frame.
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut bytes = length[1..].to_vec();
+    bytes.extend([kind, flags]);
+    bytes.extend(stream.to_be_bytes());
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+/// Reads the next frame.
+pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Frame> {
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await?;
+    let number = |bytes: &[u8]| {
+        let bytes = bytes.iter();
+        bytes.fold(0, |sum, byte| sum << 8 | u32::from(*byte))
+    };
+    let mut payload = vec![0; number(&head[..3]) as usize];
+    stream.read_exact(&mut payload).await?;
+    Ok(Frame {
+        kind: head[3],
+        flags: head[4],
+        stream: number(&head[5..]),
+        payload,
+    })
+}
+
 /// A connection, frame by frame.
 pub(crate) struct Frames {
     pub(crate) stream: TlsStream<TcpStream>,
@@ -39,6 +67,7 @@ pub(crate) struct Frame {
     pub(crate) kind: u8,
     pub(crate) flags: u8,
     pub(crate) stream: u32,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Frames {
@@ -62,20 +91,7 @@ impl Frames {
 
     /// The next frame. Settings are agreed to.
     pub(crate) async fn next(&mut self) -> io::Result<Frame> {
-        let mut head = [0; 9];
-        self.stream.read_exact(&mut head).await?;
-        let number = |bytes: &[u8]| {
-            bytes
-                .iter()
-                .fold(0, |sum, byte| sum << 8 | u32::from(*byte))
-        };
-        let mut payload = vec![0; number(&head[..3]) as usize];
-        self.stream.read_exact(&mut payload).await?;
-        let frame = Frame {
-            kind: head[3],
-            flags: head[4],
-            stream: number(&head[5..]),
-        };
+        let frame = read(&mut self.stream).await?;
         let is_agreed = frame.flags & ACK != 0;
         if frame.kind == SETTINGS && is_agreed {
             self.agreed += 1;
@@ -110,11 +126,7 @@ impl Frames {
         stream: u32,
         payload: &[u8],
     ) -> io::Result<()> {
-        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        let mut frame = length[1..].to_vec();
-        frame.extend([kind, flags]);
-        frame.extend_from_slice(&stream.to_be_bytes());
-        frame.extend_from_slice(payload);
+        let frame = frame(kind, flags, stream, payload);
         self.stream.write_all(&frame).await?;
         self.stream.flush().await
     }
