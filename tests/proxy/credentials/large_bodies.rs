@@ -1,14 +1,12 @@
 //! `large_body = "token"`: what is too long for a signature goes out with a token, streamed.
 
-use std::io::Read;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use apig_proxy::config::{Config, LargeBody, TokenSource};
 use tempfile::TempDir;
 
 use super::put;
-use crate::support::{Answer, Proxy, Seen, Upstream, answer, chunked, config, post, route};
+use crate::support::{Answer, Proxy, Seen, Upstream, chunked, config, post, route};
 
 const TOKEN: &str = "MIITOKENtoken0123456789";
 
@@ -126,14 +124,7 @@ fn a_body_of_unknown_length_that_turns_out_too_long_is_broken_off() {
 
 #[test]
 fn a_large_body_is_passed_on_before_it_is_complete() {
-    let (arrived, first_arrived) = mpsc::channel();
-    let upstream = Upstream::handling(move |link| {
-        let head = link.head()?.unwrap();
-        link.stream.read_exact(&mut [0])?;
-        arrived.send(head).unwrap();
-        link.stream.read_exact(&mut vec![0; LARGE - 1])?;
-        link.send(answer("200 OK", "", "{}"))
-    });
+    let (upstream, first_arrived) = Upstream::telling(LARGE - 1);
     let (mut config, _folder) = with_token(&upstream, LargeBody::Token { unknown: false });
     // Room for nothing: what is streamed needs none.
     config.limits.buffered = 1;

@@ -1,7 +1,5 @@
 //! The ways to show whose a request is: what the gateway accepts, and the bytes that reach it.
 
-use std::io::Read;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use apig_proxy::config::{Auth, AuthMode, Config, CredentialsConfig, TokenSource};
@@ -12,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::Region;
 use super::put;
 use super::region::accepted;
-use crate::support::{Proxy, Seen, Upstream, answer, config, route};
+use crate::support::{Proxy, Seen, Upstream, config, post, route};
 
 const TOKEN: &str = "MIITOKENtoken0123456789";
 const APP_CODE: &str = "APPCODEappcode0123456789";
@@ -55,26 +53,19 @@ fn one_proxy_shows_on_each_route_what_the_route_s_credentials_say() {
                 [credentials.csv]\napi_key_file = \"api.csv\"\n";
     let cases = [
         ("key", "", "aksk"),
-        ("app", "credentials = \"app\"", "app"),
-        ("file", "credentials = \"held\"\nauth = \"token\"", "token"),
-        ("user", "credentials = \"asked\"\nauth = \"token\"", "token"),
-        (
-            "code",
-            "credentials = \"code\"\nauth = \"app-code\"",
-            "app-code",
-        ),
-        (
-            "api",
-            "credentials = \"api\"\nauth = \"api-key\"",
-            "api-key",
-        ),
-        (
-            "csv",
-            "credentials = \"csv\"\nauth = \"api-key\"",
-            "api-key",
-        ),
+        ("app", "app", "app"),
+        ("file", "held", "token"),
+        ("user", "asked", "token"),
+        ("code", "code", "app-code"),
+        ("api", "api", "api-key"),
+        ("csv", "csv", "api-key"),
     ];
-    let routes = cases.map(|(path, more, _)| region.route(&format!("/{path}"), more));
+    let more = |set: &str, auth: &str| match (set, auth) {
+        ("", _) => String::new(),
+        (_, "app") => format!("credentials = \"{set}\""),
+        _ => format!("credentials = \"{set}\"\nauth = \"{auth}\""),
+    };
+    let routes = cases.map(|(path, set, auth)| region.route(&format!("/{path}"), &more(set, auth)));
     let proxy = region.proxy(&(sets.to_owned() + &routes.concat()));
     for (path, _, auth) in cases {
         let said = accepted(&proxy.get(&format!("/{path}")));
@@ -118,11 +109,6 @@ const CARRIES: [(AuthMode, &str, &str); 3] = [
     ),
 ];
 
-fn names(seen: &Seen) -> Vec<String> {
-    let names = seen.headers.iter().map(|(name, _)| name.to_lowercase());
-    names.collect()
-}
-
 #[test]
 fn nothing_is_added_but_the_secret_in_the_place_of_what_the_caller_sent() {
     for (mode, name, value) in CARRIES {
@@ -137,7 +123,7 @@ fn nothing_is_added_but_the_secret_in_the_place_of_what_the_caller_sent() {
         assert_eq!(answer.status, 200);
         let seen = upstream.only_request();
         assert_eq!(
-            names(&seen),
+            seen.names(),
             [
                 "host",
                 "content-length",
@@ -145,8 +131,7 @@ fn nothing_is_added_but_the_secret_in_the_place_of_what_the_caller_sent() {
                 "apig-proxy-hop",
                 name,
                 "accept"
-            ],
-            "{mode:?}"
+            ]
         );
         assert_eq!(seen.header(name), value);
         assert_eq!(seen.header("x-stage"), "RELEASE");
@@ -164,7 +149,7 @@ fn a_project_that_is_configured_is_sent_in_every_mode() {
         assert_eq!(proxy.get("/v1").status, 200);
         let seen = upstream.only_request();
         assert_eq!(
-            names(&seen),
+            seen.names(),
             ["host", "x-stage", "apig-proxy-hop", "x-project-id", name]
         );
         assert_eq!(seen.header("x-project-id"), "p1");
@@ -196,14 +181,10 @@ fn routes_differ_in_stage_and_credentials() {
         assert_eq!(proxy.get(path).status, 200);
     }
     let [plain, other, signed] = upstream.requests().try_into().unwrap();
-    assert_eq!(
-        (plain.header("x-auth-token"), plain.header("x-stage")),
-        (TOKEN, "RELEASE")
-    );
-    assert_eq!(
-        (other.header("x-auth-token"), other.header("x-stage")),
-        ("another-token", "TEST")
-    );
+    for (seen, token, stage) in [(plain, TOKEN, "RELEASE"), (other, "another-token", "TEST")] {
+        assert_eq!(seen.header("x-auth-token"), token);
+        assert_eq!(seen.header("x-stage"), stage);
+    }
     assert!(signed.all("x-auth-token").is_empty());
     assert_eq!(signed.header("x-stage"), "PRE");
     signed.verified();
@@ -211,14 +192,7 @@ fn routes_differ_in_stage_and_credentials() {
 
 /// The first byte of a body reaches the upstream before the caller has sent the last.
 fn is_passed_on_at_once(mode: AuthMode, framing: &str, first: &[u8], last: &[u8], rest: usize) {
-    let (arrived, first_arrived) = mpsc::channel();
-    let upstream = Upstream::handling(move |link| {
-        let head = link.head()?.unwrap();
-        link.stream.read_exact(&mut [0])?;
-        arrived.send(head).unwrap();
-        link.stream.read_exact(&mut vec![0; rest])?;
-        link.send(answer("200 OK", "", "{}"))
-    });
+    let (upstream, first_arrived) = Upstream::telling(rest);
     let (config, _folder) = shown_as(&upstream, mode);
     let proxy = Proxy::start(&config);
     let mut client = proxy.client();
@@ -265,12 +239,8 @@ fn a_long_body_without_a_signature_is_refused_beyond_the_usual_limit() {
     let (mut config, _folder) = shown_as(&upstream, AuthMode::AppCode);
     config.limits.body = 1000;
     let proxy = Proxy::start(&config);
-    let post = |length: usize| {
-        let head =
-            format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
-        proxy.exchange([head.as_bytes(), &vec![b'a'; length]].concat())
-    };
-    assert_eq!(post(1000).status, 200);
-    post(1001).assert_refused(413, "body_too_large");
+    let send = |length| proxy.exchange(post("text/plain", &vec![b'a'; length]));
+    send(1000).assert_status(200);
+    send(1001).assert_refused(413, "body_too_large");
     assert_eq!(upstream.only_request().body.len(), 1000);
 }

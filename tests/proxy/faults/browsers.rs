@@ -4,10 +4,10 @@ use apig_proxy::config::CallerToken;
 
 use crate::support::{Scene, Upstream};
 
-/// A request by this method and `Host`, with these lines.
-fn request(method: &str, host: &str, lines: &[&str]) -> String {
-    let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
-    format!("{method} /page HTTP/1.1\r\nHost: {host}\r\n{lines}\r\n")
+/// A request by this method and `Host`, with these lines, between which `|` stands.
+fn request(method: &str, host: &str, lines: &str) -> String {
+    let lines = lines.replace('|', "\r\n");
+    format!("{method} /page HTTP/1.1\r\nHost: {host}\r\n{lines}\r\n\r\n")
 }
 
 /// Checks that a request is refused, with a text that names the key.
@@ -64,14 +64,11 @@ fn fault_04_a_request_with_a_mark_of_a_browser_is_refused_on_every_method() {
     let scene = scene(false);
     for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"] {
         for mark in MARKS {
-            refuses(&scene, &request(method, "localhost", &[mark]));
+            refuses(&scene, &request(method, "localhost", mark));
         }
     }
     // Node's fetch sends this, and no browser sends it alone.
-    serves(
-        &scene,
-        &request("GET", "localhost", &["Sec-Fetch-Mode: cors"]),
-    );
+    serves(&scene, &request("GET", "localhost", "Sec-Fetch-Mode: cors"));
 }
 
 #[test]
@@ -80,38 +77,30 @@ fn fault_04_with_access_browser_navigations_and_own_pages_are_served_and_nothing
     let port = scene.proxy.address.port();
     let host = format!("localhost:{port}");
     let own = format!("Origin: http://{host}");
-    let same_origin = "Sec-Fetch-Site: same-origin";
-    for (method, lines) in [
-        ("GET", &["Sec-Fetch-Site: none"][..]),
-        ("HEAD", &["Sec-Fetch-Site: none"]),
-        ("GET", &["Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate"]),
-        ("GET", &[same_origin, "Sec-Fetch-Mode: no-cors"]),
-        ("POST", &[same_origin, &own, "Content-Length: 0"]),
-        ("DELETE", &[same_origin, &own]),
+    for case in [
+        "GET Sec-Fetch-Site: none",
+        "HEAD Sec-Fetch-Site: none",
+        "GET Sec-Fetch-Site: none|Sec-Fetch-Mode: navigate",
+        "GET Sec-Fetch-Site: same-origin|Sec-Fetch-Mode: no-cors",
+        &format!("POST Sec-Fetch-Site: same-origin|{own}|Content-Length: 0"),
+        &format!("DELETE Sec-Fetch-Site: same-origin|{own}"),
     ] {
+        let (method, lines) = case.split_once(' ').unwrap();
         serves(&scene, &request(method, &host, lines));
     }
-    for (method, lines) in [
-        (
-            "POST",
-            &["Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate"][..],
-        ),
-        ("GET", &["Sec-Fetch-Site: none", "Sec-Fetch-Mode: no-cors"]),
-        (
-            "GET",
-            &["Sec-Fetch-Site: none", "Sec-Fetch-Site: cross-site"],
-        ),
-        ("GET", &["Sec-Fetch-Site: same-site"]),
-        (
-            "GET",
-            &["Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate"],
-        ),
-        ("POST", &["Sec-Fetch-Site: cross-site", &own]),
-        ("POST", &["Sec-Fetch-Site: same-origin", "Origin: null"]),
-        ("GET", &["Sec-Fetch-Site: none", "Sec-Purpose: prefetch"]),
-        ("GET", &[same_origin, "Sec-Purpose: prefetch;prerender"]),
-        ("GET", &["Purpose: prefetch"]),
+    for case in [
+        "POST Sec-Fetch-Site: none|Sec-Fetch-Mode: navigate",
+        "GET Sec-Fetch-Site: none|Sec-Fetch-Mode: no-cors",
+        "GET Sec-Fetch-Site: none|Sec-Fetch-Site: cross-site",
+        "GET Sec-Fetch-Site: same-site",
+        "GET Sec-Fetch-Site: cross-site|Sec-Fetch-Mode: navigate",
+        &format!("POST Sec-Fetch-Site: cross-site|{own}"),
+        "POST Sec-Fetch-Site: same-origin|Origin: null",
+        "GET Sec-Fetch-Site: none|Sec-Purpose: prefetch",
+        "GET Sec-Fetch-Site: same-origin|Sec-Purpose: prefetch;prerender",
+        "GET Purpose: prefetch",
     ] {
+        let (method, lines) = case.split_once(' ').unwrap();
         refuses(&scene, &request(method, &host, lines));
     }
 }
@@ -123,10 +112,10 @@ fn fault_04_the_right_token_stands_for_the_marks_of_a_browser() {
         config.access.token = Some(CallerToken::new(b"0123456789abcdef"));
     });
     for mark in MARKS.into_iter().chain(["User-Agent: Mozilla/5.0"]) {
-        let right = ["X-Apig-Proxy-Token: 0123456789abcdef", mark];
+        let right = format!("X-Apig-Proxy-Token: 0123456789abcdef|{mark}");
         serves(&scene, &request("GET", "proxy.internal", &right));
         let before = scene.upstream.requests().len();
-        let wrong = ["X-Apig-Proxy-Token: 0123456789abcdeF", mark];
+        let wrong = format!("X-Apig-Proxy-Token: 0123456789abcdeF|{mark}");
         let answer = scene.exchange(request("GET", "proxy.internal", &wrong));
         assert_eq!(answer.code(), "origin_not_allowed", "{mark}");
         assert_eq!(scene.upstream.requests().len(), before, "{mark}");
@@ -137,82 +126,35 @@ fn fault_04_the_right_token_stands_for_the_marks_of_a_browser() {
 fn fault_93_what_a_foreign_page_has_a_browser_fetch_is_refused() {
     let scene = scene(false);
     let chrome = "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
-    let none = "Sec-Fetch-Site: none";
-    for (what, host, lines) in [
-        (
-            "speculation rules: prefetch",
-            "localhost",
-            &[chrome, none, "Sec-Purpose: prefetch"][..],
-        ),
-        (
-            "speculation rules: prerender",
-            "localhost",
-            &[chrome, none, "Sec-Purpose: prefetch;prerender"],
-        ),
-        (
-            "the navigation after a prefetch",
-            "localhost",
-            &[chrome, none, "Sec-Fetch-Mode: navigate"],
-        ),
-        (
-            "a typed link that redirects",
-            "localhost",
-            &[
-                chrome,
-                none,
-                "Sec-Fetch-Mode: navigate",
-                "Sec-Fetch-User: ?1",
-            ],
-        ),
-        (
-            "a link hint",
-            "localhost",
-            &[
-                chrome,
-                "Sec-Fetch-Site: cross-site",
-                "Sec-Purpose: prefetch",
-            ],
-        ),
-        (
-            "a service worker",
-            "localhost",
-            &[
-                chrome,
-                "Sec-Fetch-Site: cross-site",
-                "Sec-Fetch-Dest: empty",
-            ],
-        ),
-        (
-            "another port",
-            "localhost",
-            &[chrome, "Sec-Fetch-Site: same-site"],
-        ),
-        ("an image by a plain-HTTP name", "proxy.internal", &[chrome]),
-        (
-            "a form by a plain-HTTP name",
-            "proxy.internal",
-            &[chrome, "Origin: http://evil.example"],
-        ),
-        (
-            "an own page by a plain-HTTP name",
-            "proxy.internal",
-            &[chrome, "Origin: http://proxy.internal"],
-        ),
-    ] {
+    let at_loopback = [
+        // Speculation rules, and the navigation after a prefetch.
+        "Sec-Fetch-Site: none|Sec-Purpose: prefetch",
+        "Sec-Fetch-Site: none|Sec-Purpose: prefetch;prerender",
+        "Sec-Fetch-Site: none|Sec-Fetch-Mode: navigate",
+        // A typed link that redirects.
+        "Sec-Fetch-Site: none|Sec-Fetch-Mode: navigate|Sec-Fetch-User: ?1",
+        // A link hint, a service worker, and another port.
+        "Sec-Fetch-Site: cross-site|Sec-Purpose: prefetch",
+        "Sec-Fetch-Site: cross-site|Sec-Fetch-Dest: empty",
+        "Sec-Fetch-Site: same-site",
+    ];
+    // An image, a form, and an own page: by a plain-HTTP name, browsers send no other marks.
+    let by_name = [
+        "Accept: image/*",
+        "Origin: http://evil.example",
+        "Origin: http://proxy.internal",
+    ];
+    let cases = at_loopback.map(|lines| ("localhost", lines)).into_iter();
+    for (host, lines) in cases.chain(by_name.map(|lines| ("proxy.internal", lines))) {
         for method in ["GET", "POST"] {
-            let request = request(method, host, lines);
+            let request = request(method, host, &format!("{chrome}|{lines}"));
             let answer = scene.refuses(&request, 403, "origin_not_allowed");
-            assert!(answer.text().contains("access.browser"), "{what}");
+            answer.about(request).assert_says("access.browser");
         }
     }
-    assert!(
-        scene
-            .upstream
-            .requests()
-            .iter()
-            .all(|seen| seen.target() == "/next")
-    );
-    let program = request("GET", "proxy.internal", &["User-Agent: curl/8.14.1"]);
+    let requests = scene.upstream.requests();
+    assert!(requests.iter().all(|seen| seen.target() == "/next"));
+    let program = request("GET", "proxy.internal", "User-Agent: curl/8.14.1");
     serves(&scene, &program);
 }
 
@@ -222,25 +164,17 @@ fn fault_93_programs_that_send_some_of_what_browsers_send_are_served() {
     let host = format!("localhost:{}", scene.proxy.address.port());
     let own = format!("Origin: http://{host}");
     for lines in [
-        &["User-Agent: Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1"][..],
-        &[
-            "User-Agent: node",
-            "Sec-Fetch-Mode: cors",
-            "Accept-Language: *",
-        ],
-        &["User-Agent: Wget/1.21.3", "Accept: */*"],
-        &[&own],
+        "User-Agent: Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1",
+        "User-Agent: node|Sec-Fetch-Mode: cors|Accept-Language: *",
+        "User-Agent: Wget/1.21.3|Accept: */*",
+        &own,
     ] {
         serves(&scene, &request("GET", &host, lines));
     }
     // As websocket-client opens one.
-    let handshake = [
-        "Upgrade: websocket",
-        "Connection: Upgrade",
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-        "Sec-WebSocket-Version: 13",
-        &own,
-    ];
+    let handshake = format!(
+        "Upgrade: websocket|Connection: Upgrade|Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==|Sec-WebSocket-Version: 13|{own}"
+    );
     let scene = Scene::before(Upstream::scripted(|_, out| {
         out.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
     }));

@@ -25,18 +25,12 @@ fn fault_23_a_caller_that_leaves_while_the_gateway_works_cancels_its_request() {
     for (request, resets) in [(FAULT, false), (FAULT, true), (body, false)] {
         let mut client = scene.client();
         client.send(request);
-        assert_eq!(
-            tell.recv_timeout(Duration::from_secs(10)).unwrap(),
-            "working"
-        );
+        assert_eq!(tell.recv_timeout(PATIENCE).unwrap(), "working");
         if resets {
             client.reset();
         }
         drop(client);
-        assert_eq!(
-            tell.recv_timeout(Duration::from_secs(10)).unwrap(),
-            "cancelled"
-        );
+        assert_eq!(tell.recv_timeout(PATIENCE).unwrap(), "cancelled");
     }
     assert_eq!(scene.upstream.requests().len(), 3);
     scene.serves();

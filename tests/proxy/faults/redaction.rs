@@ -181,10 +181,6 @@ fn fault_100_an_error_that_is_streamed_is_not_held_up() {
     let start = Instant::now();
     client.send(GET);
     client.until("HTTP/1.1 500", "first|");
-    assert!(
-        start.elapsed() < Duration::from_millis(1200),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_millis(1200));
     client.until("\r\n", "0\r\n\r\n");
 }
