@@ -6,6 +6,7 @@
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -49,8 +50,7 @@ pub(super) struct Respond<S>(pub(super) S);
 
 impl<S> Service<Begun> for Respond<S>
 where
-    S: Service<Begun, Response = Response<ResponseBody>, Error = Error>,
-    S::Future: 'static,
+    S: Service<Begun, Response = Response<ResponseBody>, Error = Error> + Clone + 'static,
 {
     type Response = Response<ResponseBody>;
     type Error = Infallible;
@@ -61,9 +61,13 @@ where
     }
 
     fn call(&mut self, begun: Begun) -> Self::Future {
-        let (context, method) = (Rc::clone(&begun.context), begun.request.method().clone());
-        let run = self.0.call(begun);
-        Box::pin(async move { Ok(respond(context, method, run).await) })
+        let mut inner = self.0.clone();
+        Box::pin(async move {
+            let (context, method) = (Rc::clone(&begun.context), begun.request.method().clone());
+            // Pinned where it is made: it is several KiB long, and moving it would copy all of it.
+            let run = pin!(inner.call(begun));
+            Ok(respond(context, method, run).await)
+        })
     }
 }
 
