@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What .ci/fast and .ci/full share: steps with their time, and Debian packages. Sourced, not run.
+# What the checks share: steps with their time, Debian packages, and a folder for their files. Sourced, not run.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -4,25 +4,16 @@
 #
 #     deploy/release.sh --packages
 #     tests/deploy/run.sh target/release-files/apig-proxy
-set -euo pipefail
 binary=$(realpath "$1")
-cd "$(dirname "$0")/../.."
+# shellcheck source=.ci/lib.sh
+source "$(dirname "$0")/../../.ci/lib.sh"
 here=tests/deploy
 
-missing=()
-for pair in podman:podman runc:runc shellcheck:shellcheck promtool:prometheus openssl:openssl curl:curl \
-  systemd-analyze:systemd kubectl:kubernetes-client rpm:rpm; do
-  command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
-done
-[[ -e /usr/bin/catatonit || -e /usr/libexec/podman/catatonit ]] || missing+=(catatonit)
-python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
-if ((${#missing[@]})); then
-  apt-get update -q
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
-fi
+packages=(podman:podman runc:runc shellcheck:shellcheck promtool:prometheus openssl:openssl curl:curl
+  systemd-analyze:systemd kubectl:kubernetes-client rpm:rpm)
+[[ -e /usr/bin/catatonit || -e /usr/libexec/podman/catatonit ]] || packages+=(catatonit:catatonit)
+need "${packages[@]}"
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 # checkov wants versions of its own.
 for name in requirements requirements-checkov; do
   python3 -m venv "$work/$name"

@@ -131,7 +131,7 @@ fn fault_25_slow_heads_and_idle_connections_are_closed_each_at_its_limit() {
             break;
         }
         sent += 1;
-        assert!(sent < 1000, "it may trickle for ever");
+        assert!(sent < 1000, "a slow head is never cut off");
         pause(Duration::from_millis(20));
     }
     assert!(slow.is_closed() && silent.is_closed());
