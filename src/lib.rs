@@ -9,7 +9,7 @@
 //!   hyper       caller    gateway   body        auth signs,      TLS
 //!   workers     allowed?            hashed or   sends, maybe     hyper
 //!                                   streamed    again │
-//!   caller ◄──────────────────────── respond ◄── gateway_reply ◄── response
+//!   caller ◄──────────────────────── respond ◄── gateway_response ◄── response
 //! ```
 //!
 //! [`credentials`] finds the secrets and refreshes them, [`gateway`] explains the refusals of the gateway, and

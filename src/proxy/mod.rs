@@ -1,7 +1,7 @@
 //! The pipeline: what happens to a request between the listener and the upstream, and back.
 //!
 //! ```text
-//! Request ─guard, route─► Routed ─prepare─► Prepared ─auth─► Signed ─send─► GatewayReply ─relay─► Response
+//! Request ─guard, route─► Routed ─prepare─► Prepared ─auth─► Signed ─send─► GatewayResponse ─relay─► Response
 //! ```
 //!
 //! Each step takes the type that the one before made, and only `auth` makes a `Signed`, which is
@@ -14,7 +14,7 @@
 //! | which route, within which limits | `route`, `loop_detection` |
 //! | the head and body to send | `prepare`, `headers`, `body`, `upload`, `memory_budget` |
 //! | a connection, the signature, sending, again if need be | `retry`, `auth`, `credentials`, `key_breaker` |
-//! | what the gateway answered | `gateway_reply`, `redact` |
+//! | what the gateway answered | `gateway_response`, `redact` |
 //! | the response to the caller | `relay`, `location`, `websocket`, `respond` |
 //!
 //! # What can go wrong
@@ -29,7 +29,7 @@ pub mod caller;
 mod context;
 mod cors;
 mod credentials;
-mod gateway_reply;
+mod gateway_response;
 pub mod guard;
 mod headers;
 mod key_breaker;

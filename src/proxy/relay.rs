@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use hyper::ext::ReasonPhrase;
 
 use super::body::ResponseBody;
-use super::gateway_reply::GatewayReply;
+use super::gateway_response::GatewayResponse;
 use super::redact::{self, Redactor};
 use super::route::Routed;
 use super::{Settings, cors, headers, location, respond};
@@ -19,7 +19,7 @@ const HINT: HeaderName = HeaderName::from_static("x-apig-proxy-hint");
 pub(super) fn relay(
     settings: &Settings,
     routed: &Routed,
-    reply: GatewayReply,
+    reply: GatewayResponse,
 ) -> Response<ResponseBody> {
     let context = Rc::clone(&routed.context);
     let mut headers = relayed_headers(settings, routed, &reply);
@@ -44,7 +44,7 @@ pub(super) fn relay(
     answer
 }
 
-fn relayed_headers(settings: &Settings, routed: &Routed, reply: &GatewayReply) -> HeaderMap {
+fn relayed_headers(settings: &Settings, routed: &Routed, reply: &GatewayResponse) -> HeaderMap {
     let (head, context) = (&reply.head, &routed.context);
     let origin = context.origin.get();
     let local = local_location(settings, routed, &head.headers);

@@ -20,7 +20,7 @@ use super::auth::Signed;
 use super::body::{IdleTimer, RequestBody};
 use super::context::RequestContext;
 use super::credentials::UsableCredential;
-use super::gateway_reply::GatewayReply;
+use super::gateway_response::GatewayResponse;
 use super::key_breaker::{Permit, SignatureOutcome};
 use super::prepare::Prepared;
 use super::redact::Redactor;
@@ -50,7 +50,7 @@ const REDATED: u64 = 60;
 pub(super) async fn send(
     pipeline: &Pipeline,
     prepared: &mut Prepared,
-) -> Result<GatewayReply, Error> {
+) -> Result<GatewayResponse, Error> {
     let context = Rc::clone(&prepared.routed.context);
     let mut connection = acquire(pipeline, prepared, Reuse::Any, prepared.mode()).await?;
     let mut refused: Option<Rc<UsableCredential>> = None;
@@ -101,7 +101,7 @@ struct Attempts<'a> {
 
 /// How the attempts with one credential ended; with a connection for the next one.
 enum Outcome {
-    Answered(Box<GatewayReply>),
+    Answered(Box<GatewayResponse>),
     /// The credential was refused, and there is a new one.
     Refresh(Connection<RequestBody>),
     /// The credential expired before the request was sent.
@@ -110,7 +110,7 @@ enum Outcome {
 
 /// A response, and when its request was signed and the response came.
 struct Answered {
-    reply: GatewayReply,
+    reply: GatewayResponse,
     date: SigningDate,
     sent: Moment,
     received: Moment,
@@ -170,7 +170,7 @@ impl Attempts<'_> {
     async fn acquire_again(
         &self,
         prepared: &Prepared,
-        reply: GatewayReply,
+        reply: GatewayResponse,
     ) -> Result<Connection<RequestBody>, Error> {
         if let Some(connection) = reply.body.connection {
             connection.release();
@@ -217,7 +217,7 @@ impl Attempts<'_> {
         context.upload.is_stopped.set(status >= 300);
         let secret = auth.sent_secret().filter(|_| status >= 400);
         let redactor = secret.and_then(Redactor::new);
-        let reply = GatewayReply::read(response, connection, &context, redactor).await;
+        let reply = GatewayResponse::read(response, connection, &context, redactor).await;
         Ok(Answered {
             reply,
             date,
@@ -287,7 +287,7 @@ impl Attempts<'_> {
 
     /// Requests another credential if the gateway refused this one. Returns `true` if that is worth
     /// waiting for.
-    fn wants_refresh(&self, prepared: &Prepared, reply: &GatewayReply) -> bool {
+    fn wants_refresh(&self, prepared: &Prepared, reply: &GatewayResponse) -> bool {
         let (credentials, slot) = (&self.pipeline.settings.credentials, prepared.routed.slot);
         let is_secret = self.credential.auth.key().is_none();
         let is_temporary = self.credential.lease.lifetime.is_some();
@@ -318,7 +318,7 @@ impl Attempts<'_> {
     }
 
     /// The reply with a hint, if it is a refusal.
-    fn explained(&self, prepared: &Prepared, answered: Answered) -> GatewayReply {
+    fn explained(&self, prepared: &Prepared, answered: Answered) -> GatewayResponse {
         let Answered {
             mut reply, date, ..
         } = answered;

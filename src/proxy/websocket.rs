@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::body::{IdleTimer, ResponseBody};
 use super::context::RequestContext;
-use super::gateway_reply::GatewayReply;
+use super::gateway_response::GatewayResponse;
 use super::headers;
 use crate::error::{Error, Retry};
 use crate::telemetry::access::ResponseEnd;
@@ -30,7 +30,7 @@ const READ: usize = 16 * 1024;
 ///
 /// [`Error::UpstreamReset`] if the connection to the gateway ends before that.
 pub(super) async fn switch(
-    reply: GatewayReply,
+    reply: GatewayResponse,
     idle: Duration,
     context: &Rc<RequestContext>,
 ) -> Result<Response<ResponseBody>, Error> {

@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 use tokio::time::timeout;
 
 use super::content_coding::{Codings, Decoded};
-use super::{GatewayReply, Refusal};
+use super::{GatewayResponse, Refusal};
 use crate::gateway::GatewayError;
 use crate::proxy::headers;
 
@@ -41,7 +41,7 @@ const NOT_REDACTED: &str = "the answer repeats the token of the request and is t
 
 /// Reads the beginning of an error response, and puts what it is and what is relayed of it into
 /// `reply`.
-pub(super) async fn read(reply: &mut GatewayReply, is_head: bool) {
+pub(super) async fn read(reply: &mut GatewayResponse, is_head: bool) {
     if is_head {
         return read_bodiless(reply);
     }
@@ -66,7 +66,7 @@ pub(super) async fn read(reply: &mut GatewayReply, is_head: bool) {
 /// A response to HEAD. The gateway counts the signature of such a request too, so a 401 counts as a
 /// refusal unless its head shows that it is not the gateway's, whose refusals have a body and name
 /// no scheme.
-fn read_bodiless(reply: &mut GatewayReply) {
+fn read_bodiless(reply: &mut GatewayResponse) {
     let headers = &reply.head.headers;
     let is_empty = headers
         .get(CONTENT_LENGTH)
@@ -128,7 +128,7 @@ impl Ahead {
         }
     }
 
-    fn apply(self, reply: &mut GatewayReply) {
+    fn apply(self, reply: &mut GatewayResponse) {
         let (decoded, is_encoded) = (self.decoded(), self.is_encoded());
         let is_complete = self.is_complete && decoded.is_complete;
         let is_too_long = !is_encoded && self.body.len() > AHEAD;
@@ -159,7 +159,7 @@ impl Ahead {
 }
 
 /// Relays this body, without `Content-Encoding`, instead of the gateway's.
-fn replace_body(reply: &mut GatewayReply, body: Bytes, hint: Option<&str>) {
+fn replace_body(reply: &mut GatewayResponse, body: Bytes, hint: Option<&str>) {
     reply.is_decoded = true;
     reply.hint = hint.map(str::to_owned);
     let data = Some(body).filter(|data| !data.is_empty());

@@ -29,7 +29,7 @@ const AFTER_SIGNATURE: [&str; 2] = ["APIG.0202", "APIG.0203"];
 
 /// The gateway's response to a request.
 #[derive(Debug)]
-pub(super) struct GatewayReply {
+pub(super) struct GatewayResponse {
     pub(super) head: response::Parts,
     pub(super) body: ReplyBody,
     /// Set if the body is no longer encoded as the head says.
@@ -54,7 +54,7 @@ enum Refusal {
     Gateway(GatewayError),
 }
 
-impl GatewayReply {
+impl GatewayResponse {
     /// Takes a response, and reads an error response ahead as far as that is needed to act on it.
     pub(super) async fn read(
         response: Response<Incoming>,
