@@ -8,7 +8,6 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use http::{HeaderValue, Method, Version, request};
@@ -17,11 +16,10 @@ use tokio::time::Instant;
 use super::caller::CallerConnection;
 use super::guard::Admitted;
 use super::headers;
-use super::timings::{AttemptReason, Timings, Wait};
+use super::timings::{AttemptTimings, Timings, Wait};
 use super::upload::Upload;
 use crate::telemetry::access::{self, Record, ResponseEnd};
 use crate::telemetry::metrics::{NO_ROUTE, Outcome, RequestLabels, WorkerMetrics, method_label};
-use crate::upstream::ConnectTimes;
 
 /// The status in the metrics of a request whose caller disconnected; nginx logs the same.
 const CALLER_GONE: u16 = 499;
@@ -34,7 +32,7 @@ pub(crate) struct RequestContext {
     metrics: Rc<WorkerMetrics>,
     pub(super) caller: Rc<CallerConnection>,
     id: u128,
-    method: &'static str,
+    pub(super) method: &'static str,
     /// True for HEAD, whose answer has no body.
     pub(super) is_head: bool,
     /// The version of HTTP that the caller speaks.
@@ -52,7 +50,9 @@ pub(crate) struct RequestContext {
     answer: Cell<Option<(u16, Outcome)>>,
     end: Cell<Option<ResponseEnd>>,
     pub(super) upload: Upload,
-    bytes_sent: Cell<u64>,
+    /// Bytes of the response's body that went to the caller.
+    pub(super) bytes_sent: Cell<u64>,
+    pub(super) head_read: Instant,
     timings: RefCell<Timings>,
     record: Option<Record>,
 }
@@ -83,14 +83,16 @@ impl RequestContext {
             end: Cell::default(),
             upload: Upload::default(),
             bytes_sent: Cell::default(),
-            timings: RefCell::new(Timings::start()),
+            head_read: Instant::now(),
+            timings: RefCell::default(),
             record: access::is_wanted().then(record),
         })
     }
 
     /// The proxy's id of the request, as 32 hexadecimal digits.
-    pub(super) fn request_id(&self) -> String {
-        format!("{:032x}", self.id)
+    pub(super) fn request_id(&self) -> impl fmt::Display + use<> {
+        let id = self.id;
+        fmt::from_fn(move |f| write!(f, "{id:032x}"))
     }
 
     /// Sets the origin of the calling page and the `Host` of the request.
@@ -124,47 +126,37 @@ impl RequestContext {
         }
         let begun = Instant::now();
         let output = future.await;
-        self.timings.borrow_mut().waited(wait, begun.elapsed());
+        self.timings.borrow_mut().waits[wait as usize] += begun.elapsed();
         output
     }
 
     /// Records that the caller's body was read to its end: nothing of this request is left on the
     /// connection.
     pub(super) fn body_read(&self) {
-        self.timings.borrow_mut().body_read = Some(Instant::now());
+        self.timings.borrow_mut().body_read = Some(self.head_read.elapsed());
         self.caller.request_is_read.set(true);
     }
 
-    /// Records what opening the connection of the next attempt took.
-    pub(super) fn connected(&self, times: ConnectTimes) {
-        self.timings.borrow_mut().next.connect = times;
-    }
-
-    /// Records why there is another attempt.
-    pub(super) fn tries_again(&self, reason: AttemptReason) {
-        self.sent_to_its_end();
-        self.timings.borrow_mut().next.reason = reason;
-    }
-
     /// Records an attempt that is about to be sent.
-    pub(super) fn attempt(&self, signing: Duration, signed: Instant) {
-        self.metrics.signed(signing);
-        self.timings.borrow_mut().attempt(signing, signed);
+    pub(super) fn attempt(&self, attempt: AttemptTimings) {
+        self.metrics.signed(attempt.signing);
+        self.timings.borrow_mut().attempts.push(attempt);
+    }
+
+    /// Records that the whole request of the last attempt was handed to hyper.
+    pub(super) fn request_sent(&self) {
+        self.upload.finish();
+        if let Some(attempt) = self.timings.borrow_mut().attempts.last_mut() {
+            attempt.sent.get_or_insert(self.head_read.elapsed());
+        }
     }
 
     /// Records that the head of a response arrived.
     pub(super) fn gateway_answered(&self) {
         if let Some(attempt) = self.timings.borrow_mut().attempts.last_mut() {
-            let now = Instant::now();
+            let now = self.head_read.elapsed();
             attempt.first_byte = Some(now);
             self.metrics.gateway_answered(now - attempt.signed);
-        }
-    }
-
-    /// Marks when the request of the last attempt had been sent, if it was sent to its end.
-    fn sent_to_its_end(&self) {
-        if let Some(attempt) = self.timings.borrow_mut().attempts.last_mut() {
-            attempt.sent = attempt.sent.or_else(|| self.upload.finished.get());
         }
     }
 
@@ -210,16 +202,10 @@ impl RequestContext {
         self.bytes_sent.set(self.bytes_sent.get() + bytes as u64);
     }
 
-    /// Sets what a WebSocket has moved: bytes from the caller, and bytes to it.
-    pub(super) fn tunnelled(&self, received: u64, sent: u64) {
-        self.upload.received.set(received);
-        self.bytes_sent.set(sent);
-    }
-
     /// Records how the response ended.
     pub(super) fn ended(&self, end: ResponseEnd) {
         self.end.set(Some(end));
-        self.timings.borrow_mut().last_byte = Some(Instant::now());
+        self.timings.borrow_mut().last_byte = Some(self.head_read.elapsed());
     }
 
     /// Records that the response was dropped before its end.
@@ -239,13 +225,17 @@ impl RequestContext {
 
 impl Drop for RequestContext {
     fn drop(&mut self) {
+        let request_id = self.request_id();
         let (status, outcome) = self.answer.get().unwrap_or_else(|| {
+            let is_cut_off = self.metrics.is_cut_off();
             if self.awaits_gateway() {
+                let what = if is_cut_off { "the proxy stopped" } else { "the caller went away" };
                 tracing::info!(
-                    "the caller went away before the gateway answered; whether the request was executed is unknown"
+                    %request_id,
+                    "{what} before the gateway answered; whether the request was executed is unknown"
                 );
             }
-            let unanswered = if self.metrics.is_cut_off() {
+            let unanswered = if is_cut_off {
                 (CUT_OFF, Outcome::CutOff)
             } else {
                 (CALLER_GONE, Outcome::CallerGone)
@@ -253,11 +243,10 @@ impl Drop for RequestContext {
             self.answered(unanswered.0, unanswered.1);
             unanswered
         });
-        self.sent_to_its_end();
         let timings = self.timings.borrow();
-        let durations = timings.durations();
+        let durations = timings.durations(self.head_read.elapsed());
         self.metrics.finished(durations.total);
-        tracing::debug!(request_id = %self.request_id(), %timings, "request finished");
+        tracing::debug!(%request_id, ?timings, "request finished");
         let Some(record) = &self.record else { return };
         record.write(&access::Finished {
             request_id: self.id,

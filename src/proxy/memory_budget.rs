@@ -17,9 +17,6 @@ use crate::error::Error;
 /// How long a request waits for room.
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The most bytes that a shrinking budget takes back at once, so that requests get some meanwhile.
-const SHRINK_STEP: usize = 1024 * 1024;
-
 /// A shared number of bytes, in which requests reserve room.
 #[derive(Clone, Debug)]
 pub(super) struct MemoryBudget {
@@ -55,13 +52,12 @@ impl MemoryBudget {
         if excess == 0 {
             return;
         }
+        let excess = u32::try_from(excess).unwrap_or(u32::MAX);
         let free = Arc::clone(&self.free);
+        // Later requests queue behind it, and find no room until that many bytes were given back.
         tokio::spawn(async move {
-            while excess > 0 {
-                let step = excess.min(SHRINK_STEP);
-                let taken = free.acquire_many(step as u32).await;
-                taken.expect("the semaphore is never closed").forget();
-                excess -= step;
+            if let Ok(permit) = free.acquire_many(excess).await {
+                permit.forget();
             }
         });
     }

@@ -51,15 +51,17 @@ mod websocket;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use http::{HeaderValue, Request, Response, StatusCode, request};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use tower::{Service, ServiceBuilder};
+use tower::Service;
 
 use crate::clock::{Clock, parse_http_date};
 use crate::error::Error;
@@ -163,23 +165,27 @@ impl Pipeline {
         parse_http_date(date.as_bytes())
     }
 
-    /// Runs a request through all steps.
-    async fn run(
+    /// Answers a request. An error becomes a response, and what is left of a body is read.
+    async fn serve(
         &self,
         request: Request<Incoming>,
-        context: &Rc<RequestContext>,
-    ) -> Result<Response<ResponseBody>, Error> {
+        caller: Rc<CallerConnection>,
+    ) -> Response<ResponseBody> {
         let (head, body) = request.into_parts();
         let mut body = Some(body);
-        let result = self.forward(head, &mut body, context).await;
-        if result.is_err()
-            && let Some(body) = body
-        {
-            body::discard(body, context);
+        let context = RequestContext::begin(Rc::clone(&self.metrics), caller, Some(&head));
+        let response = {
+            // Pinned where it is made: it is several KiB long, and moving it would copy all of it.
+            let forwarding = pin!(self.forward(head, &mut body, &context));
+            respond::respond(&context, forwarding).await
+        };
+        if let Some(body) = body {
+            body::discard(body, &context);
         }
-        result
+        response
     }
 
+    /// Runs a request through all steps.
     async fn forward(
         &self,
         head: request::Parts,
@@ -243,7 +249,7 @@ impl Pipeline {
     pub fn bare_answer(&self, answer: BareAnswer) -> Bytes {
         let caller = Rc::new(CallerConnection::new(ListenerKind::Tcp, Rc::default()));
         let context = RequestContext::begin(Rc::clone(&self.metrics), caller, None);
-        serialize(respond::failed(context, "", &answer.error()))
+        serialize(respond::failed(&context, &answer.error()))
     }
 
     /// Counts requests without a response as cut off, when the process ends.
@@ -303,39 +309,9 @@ pub fn service(
     Error = Infallible,
     Future = LocalBoxFuture<'static, Result<Response<ResponseBody>, Infallible>>,
 > + Clone {
-    ServiceBuilder::new()
-        // Outermost: each request gets its context and the current pipeline. A reload meanwhile
-        // changes neither.
-        .map_request(move |request| Begun::new(request, &current, &caller))
-        // Errors and panics become responses, which are counted like any other.
-        .layer_fn(respond::Respond)
-        .service_fn(|begun: Begun| async move {
-            begun.pipeline.run(begun.request, &begun.context).await
-        })
-}
-
-/// A request with its context and the pipeline that runs it.
-pub(crate) struct Begun {
-    request: Request<Incoming>,
-    context: Rc<RequestContext>,
-    pipeline: Rc<Pipeline>,
-}
-
-impl Begun {
-    fn new(
-        request: Request<Incoming>,
-        current: &Rc<Current>,
-        caller: &Rc<CallerConnection>,
-    ) -> Self {
-        let (pipeline, caller) = (current.get(), Rc::clone(caller));
-        let (head, body) = request.into_parts();
-        let metrics = Rc::clone(&pipeline.metrics);
-        let context = RequestContext::begin(metrics, caller, Some(&head));
-        let request = Request::from_parts(head, body);
-        Self {
-            request,
-            context,
-            pipeline,
-        }
-    }
+    tower::service_fn(move |request| {
+        // The current one for the whole request, also if there is a reload meanwhile.
+        let (pipeline, caller) = (current.get(), Rc::clone(&caller));
+        async move { Ok(pipeline.serve(request, caller).await) }.boxed_local()
+    })
 }

@@ -27,7 +27,7 @@ pub(super) fn relay(
     headers.extend(hint.and_then(Result::ok).map(|hint| (HINT, hint)));
     // What the caller still sends is not read any more, so its connection ends with the response.
     let upload = &context.upload;
-    if upload.is_stopped.get() && !upload.is_finished() && context.version != Version::HTTP_2 {
+    if upload.is_stopped.get() && !upload.is_finished.get() && context.version != Version::HTTP_2 {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     let mut head = reply.head;

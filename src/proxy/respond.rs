@@ -4,25 +4,19 @@
 //! own, so that the two cannot be confused. Their texts are fixed: never a caller's value, an
 //! address or a secret.
 
-use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::LocalBoxFuture;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, DATE, RETRY_AFTER,
     X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Collected};
 use serde_json::json;
-use tower::Service;
 
-use super::Begun;
 use super::body::ResponseBody;
 use super::context::RequestContext;
 use super::cors;
@@ -44,39 +38,11 @@ const CLOSING: [StatusCode; 6] = [
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
 ];
 
-/// The layer that turns every outcome of a request into a response.
-#[derive(Clone, Debug)]
-pub(super) struct Respond<S>(pub(super) S);
-
-impl<S> Service<Begun> for Respond<S>
-where
-    S: Service<Begun, Response = Response<ResponseBody>, Error = Error> + Clone + 'static,
-{
-    type Response = Response<ResponseBody>;
-    type Error = Infallible;
-    type Future = LocalBoxFuture<'static, Result<Response<ResponseBody>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, begun: Begun) -> Self::Future {
-        let mut inner = self.0.clone();
-        Box::pin(async move {
-            let (context, method) = (Rc::clone(&begun.context), begun.request.method().clone());
-            // Pinned where it is made: it is several KiB long, and moving it would copy all of it.
-            let run = pin!(inner.call(begun));
-            Ok(respond(context, method, run).await)
-        })
-    }
-}
-
 /// Runs a request and counts its response; an error becomes one. A panic costs one request, not the
 /// worker: what it leaves half-done belongs to the request alone, since the pool is changed in
 /// single steps.
-async fn respond(
-    context: Rc<RequestContext>,
-    method: Method,
+pub(super) async fn respond(
+    context: &Rc<RequestContext>,
     run: impl Future<Output = Result<Response<ResponseBody>, Error>>,
 ) -> Response<ResponseBody> {
     // tower-http's layer boxes the body of every response, and answers in a shape of its own.
@@ -89,18 +55,14 @@ async fn respond(
             }
             response
         }
-        Err(error) => failed(context, method.as_str(), &error),
+        Err(error) => failed(context, &error),
     }
 }
 
 /// Logs and counts an error, and builds its response.
-pub(super) fn failed(
-    context: Rc<RequestContext>,
-    method: &str,
-    error: &Error,
-) -> Response<ResponseBody> {
-    let request_id = context.request_id();
-    log(error, method, &request_id);
+pub(super) fn failed(context: &Rc<RequestContext>, error: &Error) -> Response<ResponseBody> {
+    let request_id = context.request_id().to_string();
+    log(error, context.method, &request_id);
     // A caller that has gone is counted as such when the context is dropped.
     if !matches!(error, Error::BodyIncomplete(_)) {
         let Answer { status, code, .. } = error.answer();
@@ -152,7 +114,7 @@ fn log(error: &Error, method: &str, request_id: &str) {
 fn answer(
     error: &Error,
     request_id: &str,
-    context: Option<Rc<RequestContext>>,
+    context: Option<&Rc<RequestContext>>,
 ) -> Response<ResponseBody> {
     let answer = error.answer();
     let mut headers = HeaderMap::with_capacity(16);
@@ -166,27 +128,28 @@ fn answer(
     if let Error::MethodNotAllowed { allow } = error {
         set(&mut headers, ALLOW.as_str(), allow);
     }
-    let request = context.as_deref();
-    let is_http1 = request.is_none_or(|request| request.version != Version::HTTP_2);
+    let is_http1 = context.is_none_or(|request| request.version != Version::HTTP_2);
     if is_http1 && answer.origin == Origin::Client && CLOSING.contains(&answer.status) {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    if let Some(origin) = request.and_then(|request| request.origin.get()) {
+    if let Some(origin) = context.and_then(|request| request.origin.get()) {
         cors::allow(&mut headers, origin);
     }
-    let mut response = if request.is_some_and(|request| request.is_grpc) {
+    let mut status = answer.status;
+    let mut body = Bytes::new();
+    if context.is_some_and(|request| request.is_grpc) {
         add_grpc_status(&mut headers, error);
-        Response::new(ResponseBody::whole(Bytes::new(), context))
+        status = StatusCode::OK;
     } else {
-        let body = json!({
+        let json = json!({
             "error_code": format!("PROXY.{}", answer.code),
             "error_msg": error.to_string(),
             "request_id": request_id,
         });
-        let mut response = Response::new(ResponseBody::whole(body.to_string().into(), context));
-        *response.status_mut() = answer.status;
-        response
-    };
+        body = json.to_string().into();
+    }
+    let mut response = Response::new(ResponseBody::whole(body, context.cloned()));
+    *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
 }
@@ -262,7 +225,7 @@ mod tests {
         let caller = CallerConnection::new(ListenerKind::Tcp, Rc::default());
         let metrics = Metrics::default();
         let context = RequestContext::begin(Rc::new(metrics.worker()), Rc::new(caller), None);
-        let response = respond(context, Method::GET, async { panic!("MARKER") }).await;
+        let response = respond(&context, async { panic!("MARKER") }).await;
         assert_eq!(response.status(), 500);
         let bytes = serialize(response);
         let text = str::from_utf8(&bytes).unwrap();

@@ -5,10 +5,8 @@
 //! gateway refused its date, or with a new token if the gateway refused the old one. A body that is
 //! streamed is gone then, so such a request is sent once.
 
-use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
 
 use http::Response;
 use http::header::{AGE, DATE};
@@ -17,22 +15,23 @@ use tokio::time::Instant;
 
 use super::Pipeline;
 use super::auth::Signed;
-use super::body::{IdleTimer, RequestBody};
+use super::body::{RequestBody, unless_idle};
 use super::context::RequestContext;
 use super::credentials::UsableCredential;
 use super::gateway_response::GatewayResponse;
 use super::key_breaker::{Permit, SignatureOutcome};
 use super::prepare::Prepared;
 use super::redact::Redactor;
-use super::timings::{AttemptReason, Wait};
+use super::timings::{AttemptReason, AttemptTimings, Wait};
 use crate::clock::Moment;
 use crate::error::{Error, Retry};
 use crate::gateway::{self, Evidence, Meaning};
 use crate::signature::SigningDate;
-use crate::upstream::{Connection, Mode, Reuse};
+use crate::upstream::{ConnectTimes, Connection, Mode, Reuse};
 
-/// The maximum number of times that a request is restarted with another credential.
-const CREDENTIALS: usize = 3;
+/// The most rounds of one request: a first attempt, two after lost connections, one with another
+/// date, one with another credential, and a few for credentials that expire while it waits.
+const MAX_ROUNDS: usize = 8;
 
 /// By how much a date has to have moved for it to be worth sending a refused request again, in
 /// seconds. A temporary key that has expired is refused in the same words, and no date helps it.
@@ -51,61 +50,63 @@ pub(super) async fn send(
     pipeline: &Pipeline,
     prepared: &mut Prepared,
 ) -> Result<GatewayResponse, Error> {
-    let context = Rc::clone(&prepared.routed.context);
-    let mut connection = acquire(pipeline, prepared, Reuse::Any, prepared.mode()).await?;
-    let mut refused: Option<Rc<UsableCredential>> = None;
-    for _ in 0..CREDENTIALS {
-        // Not before the connection is there, which may take its time.
-        let slot = prepared.routed.slot;
-        let usable = pipeline.credentials.usable(slot, refused.as_deref());
-        let credential = context.waited(Wait::Credential, pin!(usable)).await?;
-        let attempts = Attempts {
-            pipeline,
-            credential: &credential,
-            may_refresh: refused.is_none(),
-        };
-        match attempts.run(prepared, connection).await? {
-            Outcome::Answered(reply) => return Ok(*reply),
-            Outcome::Refresh(again) => {
-                refused = Some(credential);
-                connection = again;
-            }
-            Outcome::Expired(again) => connection = again,
+    let context = &*Rc::clone(&prepared.routed.context);
+    let attempts = Attempts { pipeline, context };
+    let mut connection = attempts
+        .acquire(prepared, Reuse::Any, prepared.mode())
+        .await?;
+    // Not before the connection is there, which may take its time.
+    let mut credential = attempts.usable(prepared, None).await?;
+    let mut reason = AttemptReason::First;
+    let (mut failures, mut may_redate, mut may_refresh) = (0, true, true);
+    for _ in 0..MAX_ROUNDS {
+        let current = Rc::clone(&credential);
+        let permit = attempts.permit(&current).await?;
+        if !current.lease.is_good_now() {
+            credential = attempts.usable(prepared, None).await?;
+            reason = AttemptReason::Credential;
+            continue;
         }
-        context.tries_again(AttemptReason::Credential);
+        let answered = match attempts.send(prepared, &current, connection, reason).await {
+            Ok(answered) => answered,
+            Err(error) => {
+                let mode = next_mode(error, &mut failures, prepared)?;
+                connection = attempts.acquire(prepared, Reuse::Fresh, mode).await?;
+                reason = AttemptReason::Connection;
+                continue;
+            }
+        };
+        let (reply, is_repeatable) = (&answered.reply, prepared.body.is_repeatable());
+        if attempts.wants_refresh(prepared, &current, reply, may_refresh)
+            && is_repeatable
+            && let Ok(other) = attempts.usable(prepared, Some(&current)).await
+        {
+            (credential, may_refresh, reason) = (other, false, AttemptReason::Credential);
+        } else if attempts.learn_clock(prepared, &answered) && may_redate {
+            // A corrected date says nothing of the secret key, but it counts at the gateway too.
+            settle(permit, SignatureOutcome::Redated);
+            if !is_repeatable || attempts.permit(&current).await.is_err() {
+                return Ok(attempts.explained(prepared, &current, answered));
+            }
+            (may_redate, reason) = (false, AttemptReason::Date);
+        } else {
+            settle(permit, reply.signature_outcome());
+            return Ok(attempts.explained(prepared, &current, answered));
+        }
+        if let Some(connection) = answered.reply.body.connection {
+            connection.release();
+        }
+        connection = attempts
+            .acquire(prepared, Reuse::Any, prepared.mode())
+            .await?;
     }
     Err(Error::NoCredentials)
 }
 
-async fn acquire(
-    pipeline: &Pipeline,
-    prepared: &Prepared,
-    reuse: Reuse,
-    mode: Mode,
-) -> Result<Connection<RequestBody>, Error> {
-    let origin = pipeline.origins[prepared.routed.route];
-    let acquiring = pipeline.upstream.acquire(origin, reuse, mode);
-    let context = &prepared.routed.context;
-    let (connection, times) = context.waited(Wait::Connection, pin!(acquiring)).await?;
-    context.connected(times);
-    Ok(connection)
-}
-
-/// All attempts with one credential.
+/// What the attempts of one request need.
 struct Attempts<'a> {
     pipeline: &'a Pipeline,
-    credential: &'a UsableCredential,
-    /// Allows waiting for another credential if this one is refused.
-    may_refresh: bool,
-}
-
-/// How the attempts with one credential ended; with a connection for the next one.
-enum Outcome {
-    Answered(Box<GatewayResponse>),
-    /// The credential was refused, and there is a new one.
-    Refresh(Connection<RequestBody>),
-    /// The credential expired before the request was sent.
-    Expired(Connection<RequestBody>),
+    context: &'a RequestContext,
 }
 
 /// A response, and when its request was signed and the response came.
@@ -116,99 +117,70 @@ struct Answered {
     received: Moment,
 }
 
-impl Attempts<'_> {
-    async fn run(
-        &self,
-        prepared: &mut Prepared,
-        first: Connection<RequestBody>,
-    ) -> Result<Outcome, Error> {
-        let mut connection = first;
-        let mut failures = 0;
-        let mut may_redate = true;
-        let is_repeatable = prepared.body.is_repeatable();
-        // The time that a connection takes says nothing of the key, so this comes after it.
-        let mut permit = self.permit(prepared).await?;
-        while self.credential.lease.is_good_now() {
-            let answered = match self.attempt(prepared, connection).await {
-                Ok(answered) => answered,
-                Err(error) => {
-                    let mode = next_mode(error, &mut failures, prepared)?;
-                    prepared
-                        .routed
-                        .context
-                        .tries_again(AttemptReason::Connection);
-                    connection = acquire(self.pipeline, prepared, Reuse::Fresh, mode).await?;
-                    continue;
-                }
-            };
-            let wants_refresh = self.wants_refresh(prepared, &answered.reply);
-            if wants_refresh && is_repeatable && self.is_refreshed(prepared).await {
-                let connection = self.acquire_again(prepared, answered.reply).await?;
-                return Ok(Outcome::Refresh(connection));
-            }
-            // A corrected date says nothing of the secret key.
-            if self.learn_clock(prepared, &answered) && may_redate {
-                may_redate = false;
-                settle(permit.take(), SignatureOutcome::Redated);
-                // The refused date counts at the gateway too, so the next attempt needs a permit of
-                // its own.
-                if is_repeatable && let Ok(other) = self.permit(prepared).await {
-                    permit = other;
-                    prepared.routed.context.tries_again(AttemptReason::Date);
-                    connection = self.acquire_again(prepared, answered.reply).await?;
-                    continue;
-                }
-            }
-            settle(permit, answered.reply.signature_outcome());
-            let reply = self.explained(prepared, answered);
-            return Ok(Outcome::Answered(Box::new(reply)));
-        }
-        Ok(Outcome::Expired(connection))
-    }
+/// A connection for one attempt, and how long opening it took.
+type Acquired = (Connection<RequestBody>, ConnectTimes);
 
-    /// A connection for another attempt after a response that is not passed on.
-    async fn acquire_again(
+impl Attempts<'_> {
+    async fn acquire(
         &self,
         prepared: &Prepared,
-        reply: GatewayResponse,
-    ) -> Result<Connection<RequestBody>, Error> {
-        if let Some(connection) = reply.body.connection {
-            connection.release();
-        }
-        acquire(self.pipeline, prepared, Reuse::Any, prepared.mode()).await
+        reuse: Reuse,
+        mode: Mode,
+    ) -> Result<Acquired, Error> {
+        let origin = self.pipeline.origins[prepared.routed.route];
+        let acquiring = self.pipeline.upstream.acquire(origin, reuse, mode);
+        self.context.waited(Wait::Connection, pin!(acquiring)).await
     }
 
-    async fn permit(&self, prepared: &Prepared) -> Result<Option<Permit<'_>>, Error> {
-        let permit = self.credential.auth.permit();
-        prepared
-            .routed
-            .context
-            .waited(Wait::Key, pin!(permit))
-            .await
+    /// A credential that is not the refused one. Waits for another one if need be.
+    async fn usable(
+        &self,
+        prepared: &Prepared,
+        refused: Option<&UsableCredential>,
+    ) -> Result<Rc<UsableCredential>, Error> {
+        let usable = self
+            .pipeline
+            .credentials
+            .usable(prepared.routed.slot, refused);
+        self.context.waited(Wait::Credential, pin!(usable)).await
+    }
+
+    async fn permit<'c>(
+        &self,
+        credential: &'c UsableCredential,
+    ) -> Result<Option<Permit<'c>>, Error> {
+        let permit = credential.auth.permit();
+        self.context.waited(Wait::Key, pin!(permit)).await
     }
 
     /// Signs the request, sends it once, and reads what is needed of the response.
-    async fn attempt(
+    async fn send(
         &self,
         prepared: &mut Prepared,
-        mut connection: Connection<RequestBody>,
+        credential: &UsableCredential,
+        (mut connection, connect): Acquired,
+        reason: AttemptReason,
     ) -> Result<Answered, Error> {
-        let context = Rc::clone(&prepared.routed.context);
-        let begun = Instant::now();
+        let (context, auth, started) = (self.context, &credential.auth, Instant::now());
         let date = self.signing_date(prepared);
-        let body = prepared.body.take(&context);
+        let body = prepared.body.take(&prepared.routed.context);
         let body = body.ok_or(Error::Internal("a streamed body is sent once"))?;
-        let settings = &self.pipeline.settings;
-        let request = prepared.outgoing(settings, body, connection.is_http2());
+        let request = prepared.outgoing(&self.pipeline.settings, body, connection.is_http2());
         let (callers, hash) = (&prepared.routed.head.headers, prepared.hash.as_ref());
-        let auth = &self.credential.auth;
         let signed = auth.apply(request, callers, hash, date)?;
         let sent = Moment::now();
-        context.attempt(sent.steady - begun, sent.steady);
+        context.attempt(AttemptTimings {
+            reason,
+            connect,
+            signing: sent.steady - started,
+            signed: sent.steady - context.head_read,
+            sent: None,
+            first_byte: None,
+        });
         if prepared.body.length() == Some(0) {
-            context.upload.finish();
+            context.request_sent();
         }
-        let response = self.response(&mut connection, signed, &context).await?;
+        let response = self.response(&mut connection, signed).await?;
         context.gateway_answered();
         let received = Moment::now();
         prepared.check_switch(&response)?;
@@ -217,7 +189,7 @@ impl Attempts<'_> {
         context.upload.is_stopped.set(status >= 300);
         let secret = auth.sent_secret().filter(|_| status >= 400);
         let redactor = secret.and_then(Redactor::new);
-        let reply = GatewayResponse::read(response, connection, &context, redactor).await;
+        let reply = GatewayResponse::read(response, connection, context, redactor).await;
         Ok(Answered {
             reply,
             date,
@@ -239,24 +211,20 @@ impl Attempts<'_> {
         &self,
         connection: &mut Connection<RequestBody>,
         signed: Signed<RequestBody>,
-        context: &RequestContext,
     ) -> Result<Response<Incoming>, Error> {
-        let mut timer = IdleTimer::new(self.pipeline.settings.timeouts.response);
+        let (limit, upload) = (
+            self.pipeline.settings.timeouts.response,
+            &self.context.upload,
+        );
         let answered = {
-            let mut sending = pin!(connection.send(signed.into_request()));
-            poll_fn(|cx| match sending.as_mut().poll(cx) {
-                Poll::Ready(answer) => Poll::Ready(answer),
-                Poll::Pending => {
-                    let expired = timer.poll_expired(context.upload.sent.get(), cx);
-                    expired.map(|()| Err(Error::ResponseTimeout))
-                }
-            })
-            .await
+            let sending = pin!(connection.send(signed.into_request()));
+            unless_idle(limit, || upload.sent.get(), sending).await
         };
-        if matches!(answered, Err(Error::ResponseTimeout)) {
+        let answered = answered.unwrap_or_else(|| {
             connection.mark_unusable();
-        }
-        answered.map_err(|error| context.upload.take_failure().unwrap_or(error))
+            Err(Error::ResponseTimeout)
+        });
+        answered.map_err(|error| upload.take_failure().unwrap_or(error))
     }
 
     /// Learns the gateway's time. Returns `true` if the request was refused for its date, and
@@ -287,10 +255,16 @@ impl Attempts<'_> {
 
     /// Requests another credential if the gateway refused this one. Returns `true` if that is worth
     /// waiting for.
-    fn wants_refresh(&self, prepared: &Prepared, reply: &GatewayResponse) -> bool {
+    fn wants_refresh(
+        &self,
+        prepared: &Prepared,
+        credential: &UsableCredential,
+        reply: &GatewayResponse,
+        may_refresh: bool,
+    ) -> bool {
         let (credentials, slot) = (&self.pipeline.settings.credentials, prepared.routed.slot);
-        let is_secret = self.credential.auth.key().is_none();
-        let is_temporary = self.credential.lease.lifetime.is_some();
+        let is_secret = credential.auth.key().is_none();
+        let is_temporary = credential.lease.lifetime.is_some();
         let is_refused = match reply.meaning() {
             Some(Meaning::UnknownApp | Meaning::Unauthorized) => is_secret,
             // A temporary key may have been withdrawn.
@@ -299,26 +273,21 @@ impl Attempts<'_> {
             _ => false,
         };
         if !is_refused {
-            if !self.may_refresh {
+            if !may_refresh {
                 credentials.refresh_helped(slot);
             }
             return false;
         }
-        credentials.refused(slot, self.credential) && self.may_refresh && is_secret
-    }
-
-    /// Waits for another credential. If there is none, the caller gets the refusal, which says more
-    /// than that.
-    async fn is_refreshed(&self, prepared: &Prepared) -> bool {
-        let (pipeline, slot) = (self.pipeline, prepared.routed.slot);
-        let other = pipeline.credentials.usable(slot, Some(self.credential));
-        let context = &prepared.routed.context;
-        let other = context.waited(Wait::Credential, pin!(other)).await;
-        other.is_ok()
+        credentials.refused(slot, credential) && may_refresh && is_secret
     }
 
     /// The reply with a hint, if it is a refusal.
-    fn explained(&self, prepared: &Prepared, answered: Answered) -> GatewayResponse {
+    fn explained(
+        &self,
+        prepared: &Prepared,
+        credential: &UsableCredential,
+        answered: Answered,
+    ) -> GatewayResponse {
         let Answered {
             mut reply, date, ..
         } = answered;
@@ -326,7 +295,7 @@ impl Attempts<'_> {
             return reply;
         }
         let route = &self.pipeline.settings.routes[prepared.routed.route];
-        let (auth, key) = (&self.credential.auth, self.credential.auth.key());
+        let (auth, key) = (&credential.auth, credential.auth.key());
         let canonical = key.and_then(|key| {
             let request = prepared.outgoing(&self.pipeline.settings, (), false);
             let hash = prepared.hash.as_ref();

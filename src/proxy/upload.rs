@@ -7,8 +7,6 @@
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Poll, Waker};
 
-use tokio::time::Instant;
-
 use crate::error::Error;
 
 /// The progress of a request body.
@@ -18,8 +16,8 @@ pub(super) struct Upload {
     pub(super) received: Cell<u64>,
     /// Bytes handed to hyper in this attempt.
     pub(super) sent: Cell<u64>,
-    /// When the whole body had been handed to hyper.
-    pub(super) finished: Cell<Option<Instant>>,
+    /// Set when the whole body was handed to hyper.
+    pub(super) is_finished: Cell<bool>,
     /// Set when the gateway has responded and does not read the rest.
     pub(super) is_stopped: Cell<bool>,
     /// The current attempt, and the last one whose body hyper dropped.
@@ -33,7 +31,7 @@ impl Upload {
     /// Starts an attempt from the beginning of the body; returns its number.
     pub(super) fn begin(&self) -> u32 {
         self.sent.set(0);
-        self.finished.set(None);
+        self.is_finished.set(false);
         self.is_stopped.set(false);
         self.attempt.set(self.attempt.get() + 1);
         self.attempt.get()
@@ -48,7 +46,7 @@ impl Upload {
     /// Returns `true` once no more of the body will be sent.
     pub(super) fn is_over(&self) -> bool {
         let is_dropped = self.attempt.get() > 0 && self.dropped.get() == self.attempt.get();
-        self.is_finished() || self.is_stopped.get() || is_dropped
+        self.is_finished.get() || self.is_stopped.get() || is_dropped
     }
 
     /// Counts bytes received from the caller.
@@ -62,14 +60,9 @@ impl Upload {
         self.wake();
     }
 
-    /// Returns `true` once the whole body was handed to hyper.
-    pub(super) fn is_finished(&self) -> bool {
-        self.finished.get().is_some()
-    }
-
     /// Records that the whole body was handed to hyper.
     pub(super) fn finish(&self) {
-        self.finished.set(Some(Instant::now()));
+        self.is_finished.set(true);
         self.wake();
     }
 

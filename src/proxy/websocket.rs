@@ -2,18 +2,21 @@
 //! both are silent. Not `tokio::io::copy_bidirectional`: that one has no idle limit, and an error
 //! of one direction loses what the other side had sent before.
 
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
+use futures_util::future::{LocalBoxFuture, maybe_done};
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderValue, Response};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 
-use super::body::{IdleTimer, ResponseBody};
+use super::body::{ResponseBody, unless_idle};
 use super::context::RequestContext;
 use super::gateway_response::GatewayResponse;
 use super::headers;
@@ -45,12 +48,10 @@ pub(super) async fn switch(
     let gateway = connection.into_stream().await;
     let gateway = gateway.map_err(|error| Error::UpstreamReset(error.into(), Retry::Never))?;
     let tunnelled = Rc::clone(context);
-    context
-        .caller
-        .takeover
-        .replace(Some(Box::new(move |stream, ahead| {
-            Box::pin(tunnel((stream, ahead), gateway, idle, tunnelled))
-        })));
+    let takeover = move |stream, ahead| -> LocalBoxFuture<'static, ()> {
+        Box::pin(tunnel((stream, ahead), gateway, idle, tunnelled))
+    };
+    context.caller.takeover.replace(Some(Box::new(takeover)));
     Ok(answer)
 }
 
@@ -61,29 +62,21 @@ pub(super) async fn switch(
 ///
 /// Dropping the future closes both connections.
 async fn tunnel(
-    (mut caller, from_caller): (impl AsyncRead + AsyncWrite + Unpin, Bytes),
-    (mut gateway, from_gateway): (impl AsyncRead + AsyncWrite + Unpin, Bytes),
+    (caller, from_caller): (impl AsyncRead + AsyncWrite, Bytes),
+    (gateway, from_gateway): (impl AsyncRead + AsyncWrite, Bytes),
     idle: Duration,
     context: Rc<RequestContext>,
 ) {
-    let mut up = Direction::new(from_caller);
-    let mut down = Direction::new(from_gateway);
-    let mut idle = IdleTimer::new(idle);
-    let ended = std::future::poll_fn(|cx| {
-        let up_ended = up.poll_copy(&mut caller, &mut gateway, cx);
-        let down_ended = down.poll_copy(&mut gateway, &mut caller, cx);
-        context.tunnelled(up.moved, down.moved);
-        // Only now, so that what one side has sent before it broke still goes to the other.
-        let (up_ended, down_ended) = (up_ended?, down_ended?);
-        if up_ended.is_ready() && down_ended.is_ready() {
-            return Poll::Ready(Ok(()));
-        }
-        let silent = "both sides were silent (timeouts.idle)";
-        let silent = || Err(io::Error::new(io::ErrorKind::TimedOut, silent));
-        idle.poll_expired(up.moved + down.moved, cx)
-            .map(|()| silent())
-    });
-    match ended.await {
+    let (received, sent) = (&context.upload.received, &context.bytes_sent);
+    let (caller_reader, caller_writer) = split(caller);
+    let (gateway_reader, gateway_writer) = split(gateway);
+    let ended = pin!(both(
+        copy(caller_reader, gateway_writer, from_caller, received),
+        copy(gateway_reader, caller_writer, from_gateway, sent),
+    ));
+    let ended = unless_idle(idle, || received.get() + sent.get(), ended);
+    let silent = || Err(io::Error::other("both sides were silent (timeouts.idle)"));
+    match ended.await.unwrap_or_else(silent) {
         Ok(()) => context.ended(ResponseEnd::Whole),
         Err(error) => {
             tracing::info!(%error, "a WebSocket was cut off");
@@ -92,86 +85,67 @@ async fn tunnel(
     }
 }
 
-/// One direction of a tunnel.
-struct Direction {
-    moved: u64,
-    /// What was read and is still to be written.
-    waiting: BytesMut,
-    /// The source has ended; the other side was told.
-    is_ended: bool,
-    is_closed: bool,
+/// Awaits both directions, or the first error. Both are polled before an error ends them, so that
+/// what one side sent before it broke still goes to the other.
+async fn both(
+    up: impl Future<Output = io::Result<()>>,
+    down: impl Future<Output = io::Result<()>>,
+) -> io::Result<()> {
+    let (mut up, mut down) = (pin!(maybe_done(up)), pin!(maybe_done(down)));
+    poll_fn(|cx| {
+        let is_over = up.as_mut().poll(cx).is_ready() & down.as_mut().poll(cx).is_ready();
+        for ended in [up.as_mut().output_mut(), down.as_mut().output_mut()] {
+            if let Some(error) = ended.and_then(|ended| ended.as_ref().err()) {
+                return Poll::Ready(Err(io::Error::new(error.kind(), error.to_string())));
+            }
+        }
+        if is_over {
+            Poll::Ready(Ok(()))
+        } else {
+            Poll::Pending
+        }
+    })
+    .await
 }
 
-impl Direction {
-    fn new(read_ahead: Bytes) -> Self {
-        Self {
-            moved: read_ahead.len() as u64,
-            waiting: BytesMut::from(read_ahead),
-            is_ended: false,
-            is_closed: false,
+/// Passes on one direction, until its source has ended and the other side was told.
+async fn copy(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    ahead: Bytes,
+    moved: &Cell<u64>,
+) -> io::Result<()> {
+    let mut data = BytesMut::with_capacity(READ);
+    data.extend_from_slice(&ahead);
+    loop {
+        moved.set(moved.get() + data.len() as u64);
+        to.write_all(&data).await?;
+        to.flush().await?;
+        data.clear();
+        if from.read_buf(&mut data).await? == 0 {
+            return to.shutdown().await;
         }
-    }
-
-    /// Ready when the source has ended and the other side knows.
-    fn poll_copy(
-        &mut self,
-        from: &mut (impl AsyncRead + Unpin),
-        to: &mut (impl AsyncWrite + Unpin),
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
-        while !self.is_closed {
-            while !self.waiting.is_empty() {
-                match ready!(Pin::new(&mut *to).poll_write(cx, &self.waiting))? {
-                    0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                    written => self.waiting.advance(written),
-                }
-            }
-            ready!(Pin::new(&mut *to).poll_flush(cx))?;
-            if self.is_ended {
-                ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
-                self.is_closed = true;
-            } else {
-                self.is_ended = ready!(self.poll_read(from, cx))? == 0;
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_read(
-        &mut self,
-        from: &mut (impl AsyncRead + Unpin),
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<usize>> {
-        let mut room = [0; READ];
-        let mut buffer = ReadBuf::new(&mut room);
-        ready!(Pin::new(from).poll_read(cx, &mut buffer))?;
-        let read = buffer.filled();
-        self.waiting.extend_from_slice(read);
-        self.moved += read.len() as u64;
-        Poll::Ready(Ok(read.len()))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, join};
+    use tokio::io::{duplex, join};
 
     use super::*;
 
     #[tokio::test]
     async fn what_a_side_sent_before_it_broke_goes_to_the_other() {
-        let (mut near_caller, mut caller) = duplex(1024);
+        let (near_caller, mut caller) = duplex(1024);
         caller.write_all(b"more").await.unwrap();
         let no_room = io::Cursor::new(Box::<[u8]>::default());
-        let mut broken = join(&b"last words"[..], no_room);
-        let (mut up, mut down) = (Direction::new(Bytes::new()), Direction::new(Bytes::new()));
-        let ended = std::future::poll_fn(|cx| {
-            let up = up.poll_copy(&mut near_caller, &mut broken, cx);
-            let _ = down.poll_copy(&mut broken, &mut near_caller, cx)?;
-            up
-        });
-        assert_eq!(ended.await.unwrap_err().kind(), io::ErrorKind::WriteZero);
-        drop(near_caller);
+        let (from_caller, to_caller) = split(near_caller);
+        let (from_broken, to_broken) = split(join(&b"last words"[..], no_room));
+        let moved = Cell::new(0);
+        let up = copy(from_caller, to_broken, Bytes::new(), &moved);
+        let down = copy(from_broken, to_caller, Bytes::new(), &moved);
+        let ended = both(up, down).await;
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::WriteZero);
         let mut heard = String::new();
         caller.read_to_string(&mut heard).await.unwrap();
         assert_eq!(heard, "last words");

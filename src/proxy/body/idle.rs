@@ -1,6 +1,7 @@
 //! An idle timer for streams. tower-http's `TimeoutBody` knows one body only; here
 //! progress of the other direction counts as well. It allocates nothing until it first runs.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -42,10 +43,23 @@ impl IdleTimer {
     }
 }
 
+/// Awaits a future; `None` if `progress`, any number that changes when something moves, stands still
+/// for the limit.
+pub(in crate::proxy) async fn unless_idle<T>(
+    limit: Duration,
+    progress: impl Fn() -> u64,
+    mut future: Pin<&mut impl Future<Output = T>>,
+) -> Option<T> {
+    let mut timer = IdleTimer::new(limit);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => timer.poll_expired(progress(), cx).map(|()| None),
+    })
+    .await
+}
+
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-
     use super::*;
 
     #[tokio::test(start_paused = true)]

@@ -20,7 +20,8 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-pub(super) use idle::IdleTimer;
+use idle::IdleTimer;
+pub(super) use idle::unless_idle;
 pub(super) use reply::ReplyBody;
 pub(super) use request::PreparedBody;
 pub use request::RequestBody;
@@ -43,6 +44,12 @@ pub(super) const SHORT: u64 = 64 * 1024;
 /// How much of an unwanted body is read, in bytes, and for how long.
 const DISCARD_BYTES: usize = 16 * 1024 * 1024;
 const DISCARD_TIME: Duration = Duration::from_secs(10);
+
+/// A body ended early. The connection or stream that it was on its way over is then reset, so that
+/// it cannot be taken for a complete one.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BodyEnded(&'static str);
 
 /// How a body is to be prepared.
 #[derive(Clone, Copy, Debug)]

@@ -10,8 +10,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::buffer::{Buffered, shifted};
-use super::discard;
 use super::idle::IdleTimer;
+use super::{BodyEnded, discard};
 use crate::error::Error;
 use crate::proxy::context::RequestContext;
 use crate::proxy::headers;
@@ -75,11 +75,6 @@ enum Kind {
     Buffered(Rc<Buffered>, usize, u64),
     Streamed(Box<StreamedBody>),
 }
-
-/// The request body ended early. What went wrong is in the request's context.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the request body ended early")]
-pub struct UploadFailed;
 
 /// A body that is passed on while it arrives, counted against the limit.
 #[derive(Debug)]
@@ -222,12 +217,12 @@ fn passed_trailers(frame: Frame<Bytes>) -> HeaderMap {
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = UploadFailed;
+    type Error = BodyEnded;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, UploadFailed>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyEnded>>> {
         let this = &mut *self;
         let upload = &this.context.upload;
         let (frame, is_complete) = match &mut this.kind {
@@ -251,15 +246,16 @@ impl Body for RequestBody {
             }
         };
         if is_complete || frame.is_none() {
-            upload.finish();
+            this.context.request_sent();
             if matches!(this.kind, Kind::Streamed(_)) {
                 this.context.body_read();
             }
         }
         Poll::Ready(frame.map(|frame| {
             frame.map_err(|error| {
+                // What went wrong is in the request's context.
                 upload.fail(error);
-                UploadFailed
+                BodyEnded("the request body ended early")
             })
         }))
     }

@@ -5,7 +5,8 @@
 //! context of its request, which is in flight until the body is dropped.
 
 use std::fmt;
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -14,7 +15,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use super::idle::IdleTimer;
+use super::BodyEnded;
+use super::idle::{IdleTimer, unless_idle};
 use super::reply::ReplyBody;
 use super::request::RequestBody;
 use crate::proxy::context::RequestContext;
@@ -50,15 +52,9 @@ struct RelayedBody {
     context: Rc<RequestContext>,
 }
 
-/// The response ended early. The caller's connection or stream is then reset, so that the response
-/// cannot be taken for a complete one.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ResponseEnded(&'static str);
-
 const BROKEN: &str = "the gateway's answer broke off";
 
-type PollFrame = Poll<Option<Result<Frame<Bytes>, ResponseEnded>>>;
+type PollFrame = Poll<Option<Result<Frame<Bytes>, BodyEnded>>>;
 
 impl ResponseBody {
     /// A response that is complete. `context` is that of its request, if it is counted.
@@ -180,7 +176,7 @@ impl RelayedBody {
         }
         // Over one that was not sent all of a request, no other request can follow.
         if let Some(connection) = self.reply.connection.take()
-            && upload.is_finished()
+            && upload.is_finished.get()
         {
             connection.release();
         }
@@ -201,7 +197,7 @@ impl RelayedBody {
             tracing::warn!(%cause, "{what}; the caller's connection is reset");
         }
         self.reply.connection = None;
-        Poll::Ready(Some(Err(ResponseEnded(what))))
+        Poll::Ready(Some(Err(BodyEnded(what))))
     }
 }
 
@@ -229,13 +225,10 @@ async fn finish_upload(
     context: Rc<RequestContext>,
     limit: Duration,
 ) {
-    let (upload, mut idle) = (&context.upload, IdleTimer::new(limit));
-    std::future::poll_fn(|cx| match upload.poll_over(cx) {
-        Poll::Ready(()) => Poll::Ready(()),
-        Poll::Pending => idle.poll_expired(upload.sent.get(), cx),
-    })
-    .await;
-    if upload.is_finished() {
+    let upload = &context.upload;
+    let over = pin!(poll_fn(|cx| upload.poll_over(cx)));
+    let _ = unless_idle(limit, || upload.sent.get(), over).await;
+    if upload.is_finished.get() {
         connection.release();
     } else {
         tracing::info!("the rest of an answered request did not come; its connection is closed");
@@ -244,7 +237,7 @@ async fn finish_upload(
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = ResponseEnded;
+    type Error = BodyEnded;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> PollFrame {
         match &mut self.0 {
