@@ -147,7 +147,7 @@ impl RequestContext {
     pub(super) fn request_sent(&self) {
         self.upload.finish();
         if let Some(attempt) = self.timings.borrow_mut().attempts.last_mut() {
-            attempt.sent.get_or_insert(self.head_read.elapsed());
+            attempt.sent.get_or_insert_with(|| self.head_read.elapsed());
         }
     }
 
