@@ -136,15 +136,7 @@ impl Driver {
         let is_at_end = self.io.is_at_end();
         let limits = match ended {
             Err(reason) => return self.close(reason),
-            Ok(Err(error)) if error.is_parse() => {
-                self.io.count_bare_answer(if error.is_parse_too_large() {
-                    BareAnswer::HeaderTooLarge
-                } else {
-                    BareAnswer::BadRequest
-                });
-                // Where the next request would begin is not known.
-                linger::UNREAD_BODY
-            }
+            Ok(Err(error)) if error.is_parse() => return self.refuse(&error).await,
             // The caller has gone, or a response broke off.
             Ok(Err(_)) => return self.close(CloseReason::Reset),
             Ok(Ok(())) => {
@@ -164,6 +156,23 @@ impl Driver {
         };
         if !is_at_end && let Some(stream) = self.io.into_stream() {
             linger_unless_closed(stream, limits, &self.state).await;
+        }
+    }
+
+    /// Answers bytes that hyper could not parse, in its place.
+    async fn refuse(self, error: &hyper::Error) {
+        let held_back = self.io.bare_answer();
+        let answer = held_back.unwrap_or(if error.is_parse_too_large() {
+            BareAnswer::HeaderTooLarge
+        } else {
+            BareAnswer::BadRequest
+        });
+        let answer = (self.state.registry.bare_answers)(answer);
+        // If nothing was held back, hyper has written its own response, or cannot write.
+        let unwritten = if held_back.is_some() { &*answer } else { b"" };
+        if let Some(stream) = self.io.into_stream() {
+            // Where the next request would begin is not known.
+            write_last(stream, unwritten, linger::UNREAD_BODY, &self.state).await;
         }
     }
 
@@ -253,14 +262,23 @@ impl Driver {
     }
 }
 
-async fn refuse_tls(mut stream: Box<dyn Transport>, state: &ConnectionState) {
+async fn refuse_tls(stream: Box<dyn Transport>, state: &ConnectionState) {
     tracing::info!(
         "a caller speaks TLS to an address that does not; call it as http://, or add an https:// address to listen"
     );
     let answer = (state.registry.bare_answers)(BareAnswer::TlsOnPlainPort);
-    let writing = stream.write_all(&answer);
-    if let Ok(Ok(())) = state.unless_closed(writing).await {
-        linger_unless_closed(stream, linger::COMPLETE, state).await;
+    write_last(stream, &answer, linger::COMPLETE, state).await;
+}
+
+/// Writes a response that no service has made, and closes the connection.
+async fn write_last(
+    mut stream: Box<dyn Transport>,
+    answer: &[u8],
+    limits: LingerLimits,
+    state: &ConnectionState,
+) {
+    if let Ok(Ok(())) = state.unless_closed(stream.write_all(answer)).await {
+        linger_unless_closed(stream, limits, state).await;
     }
 }
 

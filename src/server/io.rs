@@ -1,13 +1,13 @@
 //! A caller's stream, as hyper reads and writes it.
 //!
-//! [`CallerIo`] replays the bytes that were read to tell the protocol, keeps the connection's [`Phase`],
-//! and counts. Two things happen to what hyper writes:
+//! [`CallerIo`] replays the bytes that were read to tell the protocol, keeps the connection's
+//! [`Phase`], and counts. Two things happen to what hyper writes:
 //!
-//! - hyper answers a malformed head by itself, with an empty `400`, `414` or `431`. Such a response is replaced
-//!   by the proxy's own, with a hint. hyper writes nothing else before a service was called, so it is
-//!   recognised by when it comes, not by its exact bytes.
-//! - The frames of an HTTP/2 connection are held back until the turn of its task is over, so that many small
-//!   answers share one system call and one TLS record.
+//! - hyper answers a malformed head by itself, with an empty `400`, `414` or `431`. Such a response is
+//!   held back, and the proxy's own is written once hyper has ended. hyper writes nothing else
+//!   before a service was called, so it is recognised by when it comes, not by its exact bytes.
+//! - The frames of an HTTP/2 connection are buffered until the turn of its task is over, so that
+//!   many small responses share one system call and one TLS record.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -16,31 +16,28 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
 
 use super::handshake::Transport;
 use super::registry::{ConnectionState, Phase};
 use crate::proxy::BareAnswer;
 
-/// How many bytes of HTTP/2 frames are held back at most.
-const HELD_BACK: usize = 64 * 1024;
-
-/// How much room for frames is kept while there is nothing to write.
-const KEPT: usize = 16 * 1024;
+/// How many bytes of HTTP/2 frames are buffered at most: one TLS record.
+const MAX_COALESCED: usize = 16 * 1024;
 
 /// The stream of one connection, shared by hyper and the task that drives it.
 #[derive(Clone)]
 pub(super) struct CallerIo(Rc<RefCell<Inner>>);
 
 struct Inner {
-    stream: Box<dyn Transport>,
+    /// Without capacity for HTTP/1.1, so that it passes everything on at once.
+    stream: BufWriter<Box<dyn Transport>>,
     /// What was read to tell the protocol.
     sniffed: Bytes,
     state: Rc<ConnectionState>,
-    was_answered: bool,
-    /// What is to be written: HTTP/2 frames, or a response in the place of hyper's.
-    queued: BytesMut,
+    /// The response of hyper's own that was held back.
+    bare_answer: Option<BareAnswer>,
     is_reset_on_close: bool,
     is_at_end: bool,
 }
@@ -53,19 +50,22 @@ impl CallerIo {
     ) -> Self {
         // Bytes came, but they may not be a whole head.
         let is_http2 = state.is_http2.get();
-        state.enter(if is_http2 { Phase::Idle } else { Phase::Head });
+        let (phase, capacity) = match is_http2 {
+            true => (Phase::Idle, MAX_COALESCED),
+            false => (Phase::Head, 0),
+        };
+        state.enter(phase);
         Self(Rc::new(RefCell::new(Inner {
-            stream,
+            stream: BufWriter::with_capacity(capacity, stream),
             sniffed,
             state: Rc::clone(state),
-            was_answered: false,
-            queued: BytesMut::new(),
+            bare_answer: None,
             is_reset_on_close: false,
             is_at_end: false,
         })))
     }
 
-    /// Writes what was held back.
+    /// Writes the frames that are buffered.
     pub(super) fn poll_write_out(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.0.borrow_mut().poll_write_out(cx)
     }
@@ -77,19 +77,14 @@ impl CallerIo {
 
     /// Returns true if the socket has failed, as far as that shows without reading.
     pub(super) fn has_failed(&self) -> bool {
-        let socket = &self.0.borrow().stream;
-        socket
-            .socket()
-            .is_some_and(|socket| !matches!(socket.take_error(), Ok(None)))
+        let inner = self.0.borrow();
+        let socket = inner.stream.get_ref().socket();
+        socket.is_some_and(|socket| !matches!(socket.take_error(), Ok(None)))
     }
 
-    /// Counts a response that was not written, for the error that hyper returns instead.
-    pub(super) fn count_bare_answer(&self, answer: BareAnswer) {
-        let inner = &mut *self.0.borrow_mut();
-        if !inner.was_answered {
-            inner.was_answered = true;
-            (inner.state.registry.bare_answers)(answer);
-        }
+    /// The response of hyper's own that was held back.
+    pub(super) fn bare_answer(&self) -> Option<BareAnswer> {
+        self.0.borrow().bare_answer
     }
 
     /// Makes closing reset the connection.
@@ -99,13 +94,13 @@ impl CallerIo {
 
     /// The inner stream, after hyper has released the connection.
     pub(super) fn into_stream(self) -> Option<Box<dyn Transport>> {
-        Rc::into_inner(self.0).map(|inner| inner.into_inner().stream)
+        Rc::into_inner(self.0).map(|inner| inner.into_inner().stream.into_inner())
     }
 }
 
 impl Inner {
     fn set_reset_on_close(&mut self, reset: bool) {
-        if let Some(socket) = self.stream.socket() {
+        if let Some(socket) = self.stream.get_ref().socket() {
             // Unix sockets have no reset; their callers rely on a length or chunks.
             let _ = socket.set_linger(reset.then_some(Duration::ZERO));
         }
@@ -113,7 +108,7 @@ impl Inner {
     }
 
     /// Keeps the state of writing.
-    fn wrote(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn wrote<T>(&mut self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         let was_blocked = self.state.write_blocked.replace(polled.is_pending());
         let written = ready!(polled)?;
         // HTTP/2 pings are written to a caller that reads no responses, too.
@@ -123,41 +118,28 @@ impl Inner {
         Poll::Ready(Ok(written))
     }
 
-    /// Queues the proxy's response in the place of one that hyper makes by itself; returns the
-    /// length of hyper's.
-    fn replace_bare_answer(&mut self, bytes: &[IoSlice<'_>]) -> Option<usize> {
-        if matches!(self.state.phase(), Phase::Busy | Phase::Flushing) || self.was_answered {
+    /// Recognises a response that hyper makes by itself; returns its length.
+    fn hold_back(&mut self, bytes: &[IoSlice<'_>]) -> Option<usize> {
+        let is_answering = matches!(self.state.phase(), Phase::Busy | Phase::Flushing);
+        if self.state.is_http2.get() || is_answering {
             return None;
         }
         let bytes = bytes.iter().find(|bytes| !bytes.is_empty())?;
-        let answer = match bytes.strip_prefix(b"HTTP/1.")?.get(2..5)? {
+        self.bare_answer = Some(match bytes.strip_prefix(b"HTTP/1.")?.get(2..5)? {
             b"400" => BareAnswer::BadRequest,
             b"414" => BareAnswer::TargetTooLong,
             b"431" => BareAnswer::HeaderTooLarge,
             _ => return None,
-        };
-        self.was_answered = true;
-        let own = (self.state.registry.bare_answers)(answer);
-        self.queued.extend_from_slice(&own);
+        });
         Some(bytes.len())
     }
 
     fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.queued.is_empty() {
+        if self.stream.buffer().is_empty() {
             return Poll::Ready(Ok(()));
         }
-        while !self.queued.is_empty() {
-            let polled = Pin::new(&mut self.stream).poll_write(cx, &self.queued);
-            let written = ready!(self.wrote(polled))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.queued.advance(written);
-        }
-        if self.queued.capacity() > KEPT {
-            self.queued = BytesMut::new();
-        }
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.wrote(flushed)
     }
 }
 
@@ -207,23 +189,17 @@ impl AsyncWrite for CallerIo {
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self.0.borrow_mut();
-        if this.state.is_http2.get() {
-            if this.queued.len() >= HELD_BACK {
-                ready!(this.poll_write_out(cx))?;
-            }
-            for slice in bytes {
-                this.queued.extend_from_slice(slice);
-            }
-            return Poll::Ready(Ok(bytes.iter().map(|slice| slice.len()).sum()));
-        }
-        if let Some(length) = this.replace_bare_answer(bytes) {
+        if let Some(length) = this.hold_back(bytes) {
             return Poll::Ready(Ok(length));
         }
-        ready!(this.poll_write_out(cx))?;
         if this.state.caller.resets_on_close.get() && !this.is_reset_on_close {
             this.set_reset_on_close(true);
         }
         let polled = Pin::new(&mut this.stream).poll_write_vectored(cx, bytes);
+        if this.state.is_http2.get() && polled.is_ready() {
+            // It is buffered, and written later.
+            return polled;
+        }
         this.wrote(polled)
     }
 
@@ -236,7 +212,6 @@ impl AsyncWrite for CallerIo {
         if this.state.is_http2.get() {
             return Poll::Ready(Ok(()));
         }
-        ready!(this.poll_write_out(cx))?;
         ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
         if this.is_reset_on_close && !this.state.caller.resets_on_close.get() {
             this.set_reset_on_close(false);
@@ -251,7 +226,6 @@ impl AsyncWrite for CallerIo {
     /// able to read its response.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self.0.borrow_mut();
-        ready!(this.poll_write_out(cx))?;
         if !this.state.is_http2.get() {
             return Poll::Ready(Ok(()));
         }

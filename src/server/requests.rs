@@ -14,7 +14,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use pin_project_lite::pin_project;
 use tower::Service;
 
-use super::registry::ConnectionState;
+use super::registry::{ConnectionState, Phase};
 use crate::proxy::CallerConnection;
 
 /// Reasons to end a request without a response.
@@ -30,7 +30,13 @@ pub(super) struct InFlight {
 impl InFlight {
     /// Marks the connection as busy. `None` if there is no permit for one more stream.
     pub(super) fn begin(state: &Rc<ConnectionState>) -> Option<Self> {
-        state.begin_request().then(|| Self {
+        if state.is_http2.get() && state.open_requests.get() > 0 {
+            let permit = state.registry.stream_permit()?;
+            state.stream_permits.borrow_mut().push(permit);
+        }
+        state.open_requests.set(state.open_requests.get() + 1);
+        state.enter(Phase::Busy);
+        Some(Self {
             state: Rc::clone(state),
             is_stalled: false,
         })
@@ -47,7 +53,16 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.set_stalled(false);
-        self.state.end_request();
+        let state = &self.state;
+        state.open_requests.set(state.open_requests.get() - 1);
+        state.stream_permits.borrow_mut().pop();
+        if state.open_requests.get() == 0 {
+            // Over HTTP/1.1, the end of the response is in hyper's buffer.
+            state.enter(match state.is_http2.get() {
+                true => Phase::Idle,
+                false => Phase::Flushing,
+            });
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -85,6 +85,11 @@ impl Registry {
             .borrow_mut()
             .insert(id, Rc::downgrade(&state));
         state
+    }
+
+    /// A permit for one more HTTP/2 stream, if there is one.
+    pub(super) fn stream_permit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.permits).try_acquire_owned().ok()
     }
 
     fn states(&self) -> Vec<Rc<ConnectionState>> {

@@ -8,7 +8,6 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -103,9 +102,9 @@ pub(in crate::server) struct ConnectionState {
     /// The sweep asks for a look at the socket, which has not been read from.
     pub(in crate::server) is_checked: Cell<bool>,
     waker: RefCell<Option<Waker>>,
-    open_requests: Cell<usize>,
+    pub(in crate::server) open_requests: Cell<usize>,
     /// Permits of open streams, less one: the first stream uses the connection's.
-    stream_permits: RefCell<Vec<OwnedSemaphorePermit>>,
+    pub(in crate::server) stream_permits: RefCell<Vec<OwnedSemaphorePermit>>,
 }
 
 impl ConnectionState {
@@ -147,34 +146,6 @@ impl ConnectionState {
             _ => Instant::now(),
         };
         self.phase.set((phase, since));
-    }
-
-    /// Counts one more request. Returns false if there is no permit for one more HTTP/2 stream.
-    pub(in crate::server) fn begin_request(&self) -> bool {
-        if self.is_http2.get() && self.open_requests.get() > 0 {
-            let Ok(permit) = Arc::clone(&self.registry.permits).try_acquire_owned() else {
-                return false;
-            };
-            self.stream_permits.borrow_mut().push(permit);
-        }
-        self.open_requests.set(self.open_requests.get() + 1);
-        self.enter(Phase::Busy);
-        true
-    }
-
-    /// Ends what [`Self::begin_request`] has begun.
-    pub(in crate::server) fn end_request(&self) {
-        self.open_requests.set(self.open_requests.get() - 1);
-        self.stream_permits.borrow_mut().pop();
-        if self.open_requests.get() == 0 {
-            // Over HTTP/1.1, the end of the response is in hyper's buffer.
-            let is_http2 = self.is_http2.get();
-            self.enter(if is_http2 {
-                Phase::Idle
-            } else {
-                Phase::Flushing
-            });
-        }
     }
 
     pub(in crate::server) fn make_progress(&self) {

@@ -2,8 +2,6 @@
 
 use std::fmt;
 use std::iter::zip;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::prometheus_text;
@@ -11,7 +9,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::{FAMILIES, Family, Histogram, LONG, Metrics, SHORT, Shard, lock};
+use super::{FAMILIES, Family, Metrics};
 
 /// The media type of the exposition.
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
@@ -54,9 +52,6 @@ impl Metrics {
     /// All metrics in the Prometheus text format, together with the samples of other parts.
     #[must_use]
     pub fn text(&self, mut samples: Vec<Sample>) -> String {
-        let read = |shard: &Arc<Shard>| shard.in_flight.load(Ordering::Relaxed);
-        let in_flight: u64 = lock(&self.shards).iter().map(read).sum();
-        samples.push(Sample::new("apig_proxy_in_flight", &[], in_flight as f64));
         let version = env!("CARGO_PKG_VERSION");
         samples.push(Sample::new("apig_proxy_build_info", &[version], 1.0));
         let metrics = self.clone();
@@ -77,20 +72,24 @@ struct Snapshot {
 
 impl Collector for Snapshot {
     fn encode(&self, mut out: DescriptorEncoder<'_>) -> fmt::Result {
-        let shards = lock(&self.metrics.shards);
-        let sum = |bounds, encoder: MetricEncoder<'_>, of: fn(&Shard) -> &Histogram| {
-            Histogram::encode_sum(bounds, shards.iter().map(|shard| of(shard)), encoder)
-        };
+        let metrics = &self.metrics;
         for family in &FAMILIES {
             // The encoder appends the suffix to the names of counters.
             let name = family.name.trim_end_matches("_total");
             let mut encoder = out.encode_descriptor(name, family.help, None, family.kind)?;
             match family.name {
-                "apig_proxy_requests_total" => self.metrics.requests.encode(encoder)?,
-                "apig_proxy_gateway_errors_total" => self.metrics.gateway_errors.encode(encoder)?,
-                "apig_proxy_request_duration_seconds" => sum(LONG, encoder, |all| &all.request)?,
-                "apig_proxy_upstream_duration_seconds" => sum(LONG, encoder, |all| &all.upstream)?,
-                "apig_proxy_signing_duration_seconds" => sum(SHORT, encoder, |all| &all.signing)?,
+                "apig_proxy_requests_total" => metrics.requests.encode(encoder)?,
+                "apig_proxy_request_duration_seconds" => {
+                    metrics.request_duration.encode(encoder)?
+                }
+                "apig_proxy_upstream_duration_seconds" => {
+                    metrics.upstream_duration.encode(encoder)?
+                }
+                "apig_proxy_signing_duration_seconds" => {
+                    metrics.signing_duration.encode(encoder)?
+                }
+                "apig_proxy_in_flight" => metrics.in_flight.encode(encoder)?,
+                "apig_proxy_gateway_errors_total" => metrics.gateway_errors.encode(encoder)?,
                 name => {
                     for sample in self.samples.iter().filter(|sample| sample.name == name) {
                         sample.encode(family, &mut encoder)?;

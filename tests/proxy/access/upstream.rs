@@ -31,7 +31,7 @@ pub(super) fn upstream() -> Upstream {
                 }
                 "/chat" => return chat(link),
                 _ => {
-                    let head = "x-request-id: 0a\\b c\"\r\n";
+                    let head = "x-request-id: 0ab-c\r\n";
                     link.send(answer("200 OK", head, ANSWERED))?;
                 }
             }

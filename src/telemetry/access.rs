@@ -5,23 +5,25 @@
 //!
 //! # What can go wrong
 //!
-//! Callers and the gateway choose the texts in it, so they are kept as printable ASCII of bounded
-//! length, inside the request context: recording allocates nothing. Query values are never kept.
-
-mod short;
+//! Callers and the gateway choose the texts in it, so their length is bounded, and none has a blank
+//! that could end a field. Query values are never written.
 
 use std::cell::RefCell;
-use std::fmt;
+use std::fmt::{self, Display};
 use std::time::Duration;
 
-use http::request;
+use http::{HeaderValue, Method, Uri, request};
 use tracing::Level;
 
-use self::short::Short;
 use super::metrics::Outcome;
 
 /// The tracing target of the events.
 pub const TARGET: &str = "apig_proxy::access";
+
+/// The longest method, path and id that are written, in bytes.
+const MAX_METHOD: usize = 16;
+const MAX_PATH: usize = 256;
+const MAX_ID: usize = 64;
 
 /// True if access records are enabled. If not, a request collects nothing for one.
 #[must_use]
@@ -46,10 +48,9 @@ pub enum ResponseEnd {
 /// The fields of the record that are known from the request head on.
 #[derive(Default)]
 pub(crate) struct Record {
-    method: Short<16>,
-    path: Short<256>,
-    trace_id: Short<32>,
-    gateway_request_id: RefCell<Short<64>>,
+    head: Option<(Method, Uri)>,
+    traceparent: Option<HeaderValue>,
+    gateway_request_id: RefCell<String>,
 }
 
 /// The fields of the record that are known when the request has ended.
@@ -81,21 +82,19 @@ impl Record {
     /// Starts the record of a request. That of bytes that are no request is `Record::default()`.
     pub(crate) fn new(head: &request::Parts) -> Self {
         let mut traceparents = head.headers.get_all("traceparent").iter();
-        let first = traceparents
-            .next()
-            .and_then(|value| trace_id(value.as_bytes()));
-        let only = first.filter(|_| traceparents.next().is_none());
+        let first = traceparents.next();
         Self {
-            method: Short::new(head.method.as_str().as_bytes()),
-            path: Short::new(head.uri.path().as_bytes()),
-            trace_id: only.map(Short::new).unwrap_or_default(),
+            head: Some((head.method.clone(), head.uri.clone())),
+            traceparent: first.filter(|_| traceparents.next().is_none()).cloned(),
             gateway_request_id: RefCell::default(),
         }
     }
 
-    /// Sets the request id that the gateway chose.
+    /// Sets the request id that the gateway chose, if it is one.
     pub(crate) fn gateway_request_id(&self, id: &[u8]) {
-        self.gateway_request_id.replace(Short::new(id));
+        if id.len() <= MAX_ID && id.iter().all(u8::is_ascii_graphic) {
+            *self.gateway_request_id.borrow_mut() = String::from_utf8_lossy(id).into_owned();
+        }
     }
 
     /// Writes the record.
@@ -107,12 +106,16 @@ impl Record {
             Outcome::Proxy(code) => write!(f, "PROXY.{code}"),
             _ => Ok(()),
         });
+        let head = self.head.as_ref();
+        let (method, path) = head.map_or(("", ""), |(method, uri)| (method.as_str(), uri.path()));
+        let traceparent = self.traceparent.as_ref().map(HeaderValue::as_bytes);
+        let trace_id = traceparent.and_then(trace_id).unwrap_or_default();
         tracing::info!(
             target: TARGET,
             request_id = %format_args!("{:032x}", finished.request_id),
             route = %finished.route,
-            method = %self.method,
-            path = %self.path,
+            method = %cut(method, MAX_METHOD),
+            path = %cut(path, MAX_PATH),
             status = u64::from(finished.status),
             %code,
             outcome = %finished.outcome(),
@@ -123,7 +126,7 @@ impl Record {
             upstream_us = micros(durations.upstream),
             total_us = micros(durations.total),
             attempts = finished.attempts as u64,
-            trace_id = %self.trace_id,
+            trace_id = %trace_id,
             gateway_request_id = %self.gateway_request_id.borrow(),
             "access"
         );
@@ -144,9 +147,18 @@ impl Finished<'_> {
     }
 }
 
+/// A text of at most `max` bytes; dots replace the rest.
+fn cut(text: &str, max: usize) -> impl Display {
+    let (kept, dots) = match text.len() <= max {
+        true => (text, ""),
+        false => (&text[..text.floor_char_boundary(max - 3)], "..."),
+    };
+    fmt::from_fn(move |f| write!(f, "{kept}{dots}"))
+}
+
 /// The trace id of a well-formed `traceparent` (W3C Trace Context): version, trace id, parent id
 /// and flags. A later version may be longer, but starts in the same way (§3.2.4).
-fn trace_id(traceparent: &[u8]) -> Option<&[u8]> {
+fn trace_id(traceparent: &[u8]) -> Option<&str> {
     let (known, more) = traceparent.split_at_checked(55)?;
     let (version, trace, parent, flags) =
         (&known[..2], &known[3..35], &known[36..52], &known[53..]);
@@ -160,7 +172,7 @@ fn trace_id(traceparent: &[u8]) -> Option<&[u8]> {
         && ![trace, parent].into_iter().any(is_zero)
         && version != b"ff"
         && (more.is_empty() || (version != b"00" && more[0] == b'-'));
-    is_well_formed.then_some(trace)
+    is_well_formed.then(|| str::from_utf8(trace).ok())?
 }
 
 #[cfg(test)]
@@ -173,7 +185,7 @@ mod tests {
         let whole = format!("00-{ID}-b7ad6b7169203331-01");
         let later = format!("cc-{ID}-b7ad6b7169203331-01-what-comes-later");
         for valid in [&whole, &later] {
-            assert_eq!(trace_id(valid.as_bytes()), Some(ID.as_bytes()));
+            assert_eq!(trace_id(valid.as_bytes()), Some(ID));
         }
         for malformed in [
             String::new(),
