@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -35,9 +35,6 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How long an evicted connection may take to give its permit back before the next one is evicted.
 const EVICTION_PAUSE: Duration = Duration::from_millis(10);
-
-/// The pause before the next eviction when all connections are busy.
-const ALL_BUSY_PAUSE: Duration = Duration::from_millis(100);
 
 /// A connection that was accepted.
 pub(super) enum Accepted {
@@ -113,8 +110,8 @@ pub(super) type ConnectionPermit = (OwnedSemaphorePermit, Arc<()>);
 pub(super) enum Command {
     /// Serve a connection. The permit is held until it ends.
     Serve(Accepted, ConnectionPermit),
-    /// Close the connection that has been idle longest, and send true if there was one.
-    CloseOldestIdle(oneshot::Sender<bool>),
+    /// Close the connection that has been idle longest, if there is one.
+    CloseOldestIdle,
     /// Use these settings from now on.
     Reload(Arc<Settings>, Network),
 }
@@ -132,15 +129,6 @@ impl WorkerHandle {
         let (commands, received) = mpsc::unbounded_channel();
         let load = Arc::default();
         (Self { load, commands }, received)
-    }
-
-    async fn close_oldest_idle(&self) -> bool {
-        let (outcome, closed) = oneshot::channel();
-        let is_sent = self
-            .commands
-            .send(Command::CloseOldestIdle(outcome))
-            .is_ok();
-        is_sent && closed.await.unwrap_or(false)
     }
 }
 
@@ -199,16 +187,11 @@ impl Admission {
 
     async fn evict(&self) -> Infallible {
         loop {
-            let mut pause = ALL_BUSY_PAUSE;
-            for _ in &self.workers {
-                let worker = self.next.get();
-                self.next.set((worker + 1) % self.workers.len());
-                if self.workers[worker].close_oldest_idle().await {
-                    pause = EVICTION_PAUSE;
-                    break;
-                }
-            }
-            tokio::time::sleep(pause).await;
+            let worker = self.next.get();
+            self.next.set((worker + 1) % self.workers.len());
+            // A worker that has ended has no connections.
+            let _ = self.workers[worker].commands.send(Command::CloseOldestIdle);
+            tokio::time::sleep(EVICTION_PAUSE).await;
         }
     }
 }

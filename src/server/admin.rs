@@ -116,9 +116,7 @@ pub(super) async fn serve(
                 let registry = Rc::clone(&registry);
                 spawn_local(connection::serve(accepted, Some(permit), registry, make));
             }
-            Command::CloseOldestIdle(outcome) => {
-                let _ = outcome.send(registry.close_oldest_idle());
-            }
+            Command::CloseOldestIdle => registry.close_oldest_idle(),
             Command::Reload(..) => {}
         }
     }

@@ -162,12 +162,11 @@ impl Driver {
     /// Answers bytes that hyper could not parse, in its place.
     async fn refuse(self, error: &hyper::Error) {
         let held_back = self.io.bare_answer();
-        let answer = held_back.unwrap_or(if error.is_parse_too_large() {
-            BareAnswer::HeaderTooLarge
-        } else {
-            BareAnswer::BadRequest
-        });
-        let answer = (self.state.registry.bare_answers)(answer);
+        let by_error = match error.is_parse_too_large() {
+            true => BareAnswer::HeaderTooLarge,
+            false => BareAnswer::BadRequest,
+        };
+        let answer = (self.state.registry.bare_answers)(held_back.unwrap_or(by_error));
         // If nothing was held back, hyper has written its own response, or cannot write.
         let unwritten = if held_back.is_some() { &*answer } else { b"" };
         if let Some(stream) = self.io.into_stream() {

@@ -84,9 +84,7 @@ impl Worker {
                         let serving = connection::serve(accepted, Some(permit), registry, make);
                         connections.spawn_local(serving);
                     }
-                    Command::CloseOldestIdle(outcome) => {
-                        let _ = outcome.send(registry.close_oldest_idle());
-                    }
+                    Command::CloseOldestIdle => registry.close_oldest_idle(),
                     Command::Reload(settings, network) => {
                         registry.limits.set((&*settings).into());
                         if let Some(next) = self.reload(&current, settings, network) {

@@ -36,9 +36,9 @@
 //!
 //! # What can go wrong
 //!
-//! SDKs and gateways read some bytes of a target differently (`+`, `;`, an empty name, bytes that
-//! are not UTF-8). [`normalize_query`] encodes what can be written unambiguously, and
-//! [`Target::parse`] refuses the rest. A target that skips them can get a signature that the
+//! SDKs and gateways read some bytes of a target differently (`+`, `;`, a lone `%`, raw UTF-8, an
+//! empty name). [`normalize_path`] and [`normalize_query`] encode what can be written unambiguously,
+//! and [`Target::parse`] refuses the rest. A target that skips them can get a signature that the
 //! gateway cannot reproduce.
 
 mod canonical;
@@ -55,7 +55,7 @@ pub use date::SigningDate;
 pub use normalized_path::normalized_path;
 pub use payload::{Payload, PayloadHash, PayloadHasher, UNSIGNED_PAYLOAD};
 pub use signer::Signer;
-pub use target::{Target, normalize_query};
+pub use target::{Target, normalize_path, normalize_query, normalize_target};
 pub use verify::{Presented, ReceivedRequest, Refusal, Verified, verify};
 
 /// Name of the algorithm, the first word of `Authorization` and the first line of the string to
@@ -86,9 +86,6 @@ pub enum SignatureError {
     /// A percent sign is not followed by two hexadecimal digits.
     #[error("the target has a \"%\" without two hexadecimal digits; send a literal one as \"%25\"")]
     BrokenEscape,
-    /// Percent-encoded bytes are not UTF-8, which SDKs and gateways decode differently.
-    #[error("the target has percent-encoded bytes that are not UTF-8; encode text as UTF-8")]
-    NotUtf8,
     /// A segment of the path is `.` or `..`, plain or encoded.
     #[error("the path has a \".\" or \"..\" segment; resolve it before sending")]
     DotSegment,

@@ -1,11 +1,12 @@
-//! The request target: which ones can be signed, and how a query is written so that all decoders
-//! agree.
+//! The request target: which ones can be signed, and how it is written so that all decoders agree.
 //!
-//! The path is sent byte for byte. In a query, `+` is a space for some decoders and a plus for
-//! others, and `;` ends a pair for some. Both are percent-encoded before signing and sending,
-//! because the gateway's own decoder is not documented.
+//! In a query, `+` is a space for some decoders and a plus for others, `;` ends a pair for some, and
+//! a `%` without two digits is a literal one for some. In a path, `+` is a space for some. Raw UTF-8
+//! is not allowed in either, and many clients send it. All of these are percent-encoded before
+//! signing and sending, because the gateway's own decoder is not documented.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
 use super::SignatureError;
 use super::encoding;
@@ -23,8 +24,8 @@ impl<'a> Target<'a> {
     /// # Errors
     ///
     /// One of the target variants of [`SignatureError`]: a path that does not start with `/`, raw
-    /// bytes outside visible ASCII, a fragment, broken escapes, escapes that are not UTF-8, `.` and
-    /// `..` segments (also encoded), and query pairs with an empty name.
+    /// bytes outside visible ASCII, a fragment, broken escapes, `.` and `..` segments (also encoded),
+    /// and query pairs with an empty name.
     pub fn parse(target: &'a str) -> Result<Self, SignatureError> {
         let target = Self::received(target)?;
         if pieces(target.path, b'/').any(is_dot_segment) {
@@ -103,15 +104,59 @@ fn split_once(text: &str, separator: u8) -> Option<(&str, &str)> {
 }
 
 /// Normalizes a query so that all known decoders read the same pairs: `+` becomes `%20`, `;`
-/// becomes `%3B`. Order and every other byte stay.
+/// becomes `%3B`, a `%` without two hexadecimal digits `%25`, and raw UTF-8 is percent-encoded. Order
+/// and every other byte stay.
 ///
 /// `+` means a space, as for nearly every client. A literal plus sign has to be sent as `%2B`.
 #[must_use]
 pub fn normalize_query(query: &str) -> Cow<'_, str> {
-    if !query.bytes().any(|byte| matches!(byte, b'+' | b';')) {
-        return Cow::Borrowed(query);
+    let bytes = query.as_bytes();
+    escaping(query, |at| match bytes[at] {
+        b'+' => Some(b' '),
+        b'%' if encoding::escape(bytes, at).is_none() => Some(b'%'),
+        byte @ (b';' | 0x80..) => Some(byte),
+        _ => None,
+    })
+}
+
+/// Normalizes a path so that all known decoders read the same one: `+` becomes `%2B`, and raw UTF-8
+/// is percent-encoded. Every other byte stays.
+#[must_use]
+pub fn normalize_path(path: &str) -> Cow<'_, str> {
+    let bytes = path.as_bytes();
+    escaping(path, |at| match bytes[at] {
+        byte @ (b'+' | 0x80..) => Some(byte),
+        _ => None,
+    })
+}
+
+/// Normalizes both parts of a target; see [`normalize_path`] and [`normalize_query`].
+#[must_use]
+pub fn normalize_target(target: &str) -> Cow<'_, str> {
+    let Some((path, query)) = split_once(target, b'?') else {
+        return normalize_path(target);
+    };
+    match (normalize_path(path), normalize_query(query)) {
+        (Cow::Borrowed(_), Cow::Borrowed(_)) => Cow::Borrowed(target),
+        (path, query) => Cow::Owned(format!("{path}?{query}")),
     }
-    Cow::Owned(query.replace('+', "%20").replace(';', "%3B"))
+}
+
+/// Replaces bytes by the escapes of others. All bytes that are not ASCII have to be among them.
+fn escaping(text: &str, escaped: impl Fn(usize) -> Option<u8>) -> Cow<'_, str> {
+    let Some(first) = (0..text.len()).find(|at| escaped(*at).is_some()) else {
+        return Cow::Borrowed(text);
+    };
+    let mut normalized = String::with_capacity(text.len() + 32);
+    normalized.push_str(&text[..first]);
+    for (at, byte) in text.bytes().enumerate().skip(first) {
+        let written = match escaped(at) {
+            Some(byte) => encoding::write_escape(&mut normalized, byte),
+            None => normalized.write_char(char::from(byte)),
+        };
+        written.expect("writing to a string cannot fail");
+    }
+    Cow::Owned(normalized)
 }
 
 /// True if a decoded path segment has a part that is `.` or `..`. Encoded slashes separate parts,
@@ -131,8 +176,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plus_and_semicolon_are_encoded_and_the_rest_stays() {
-        assert_eq!(normalize_query("b=x+y&a;c=%2b&+"), "b=x%20y&a%3Bc=%2b&%20");
+    fn what_decoders_read_differently_is_encoded_and_the_rest_stays() {
+        for (query, expected) in [
+            ("b=x+y&a;c=%2b&+", "b=x%20y&a%3Bc=%2b&%20"),
+            ("a=100%&b=%zz&%C3=%e9", "a=100%25&b=%25zz&%C3=%e9"),
+            ("é=中", "%C3%A9=%E4%B8%AD"),
+        ] {
+            assert_eq!(normalize_query(query), expected);
+        }
+        let target = normalize_target("/a+b;c/é/%2b?x+y");
+        assert_eq!(target, "/a%2Bb;c/%C3%A9/%2b?x%20y");
         let unchanged = "a=1&b=%20";
         assert!(matches!(normalize_query(unchanged), Cow::Borrowed(query) if query == unchanged));
     }

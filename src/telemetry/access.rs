@@ -97,40 +97,68 @@ impl Record {
         }
     }
 
-    /// Writes the record.
+    /// Writes the record: all fields for programs, and for people what is not as usual.
     pub(crate) fn write(&self, finished: &Finished<'_>) {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let durations = finished.durations;
+        let (durations, (bytes_in, bytes_out)) = (finished.durations, finished.bytes);
+        let head = self.head.as_ref();
+        let (method, path) = head.map_or(("", ""), |(method, uri)| (method.as_str(), uri.path()));
+        let (method, path) = (cut(method, MAX_METHOD), cut(path, MAX_PATH));
         // The code of a response of the proxy's own, as the caller got it.
         let code = fmt::from_fn(|f| match finished.outcome {
             Outcome::Proxy(code) => write!(f, "PROXY.{code}"),
             _ => Ok(()),
         });
-        let head = self.head.as_ref();
-        let (method, path) = head.map_or(("", ""), |(method, uri)| (method.as_str(), uri.path()));
         let traceparent = self.traceparent.as_ref().map(HeaderValue::as_bytes);
         let trace_id = traceparent.and_then(trace_id).unwrap_or_default();
+        let (status, outcome) = (finished.status, finished.outcome());
+        let request_id = format_args!("{:032x}", finished.request_id);
+        if super::is_for_people() {
+            let is_usual = outcome == Outcome::Ok.name();
+            tracing::info!(
+                target: TARGET,
+                %code,
+                outcome = (!is_usual).then(|| tracing::field::display(outcome)),
+                bytes_in = (bytes_in > 0).then_some(bytes_in),
+                attempts = (finished.attempts > 1).then_some(finished.attempts as u64),
+                request_id = (!is_usual).then(|| tracing::field::display(request_id)),
+                %trace_id,
+                gateway_request_id = %self.gateway_request_id.borrow(),
+                "{method} {path} {status} {bytes_out} B {}",
+                took(durations.total)
+            );
+            return;
+        }
         tracing::info!(
             target: TARGET,
-            request_id = %format_args!("{:032x}", finished.request_id),
+            %request_id,
             route = %finished.route,
-            method = %cut(method, MAX_METHOD),
-            path = %cut(path, MAX_PATH),
-            status = u64::from(finished.status),
+            %method,
+            %path,
+            status = u64::from(status),
             %code,
-            outcome = %finished.outcome(),
-            bytes_in = finished.bytes.0,
-            bytes_out = finished.bytes.1,
+            %outcome,
+            bytes_in,
+            bytes_out,
             queue_us = micros(durations.queued),
             sign_us = micros(durations.signing),
             upstream_us = micros(durations.upstream),
             total_us = micros(durations.total),
             attempts = finished.attempts as u64,
-            trace_id = %trace_id,
+            %trace_id,
             gateway_request_id = %self.gateway_request_id.borrow(),
             "access"
         );
     }
+}
+
+/// A duration for people.
+fn took(time: Duration) -> impl Display {
+    fmt::from_fn(move |f| match time.as_millis() {
+        0 => f.write_str("<1 ms"),
+        millis @ 1..10_000 => write!(f, "{millis} ms"),
+        _ => write!(f, "{} s", time.as_secs()),
+    })
 }
 
 impl Finished<'_> {

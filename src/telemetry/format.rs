@@ -3,30 +3,64 @@
 use std::fmt::{self, Debug, Write};
 
 use tracing::field::{Field, Visit};
-use tracing::{Event, Subscriber};
-use tracing_subscriber::field::MakeExt;
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{self, FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::clock;
 use crate::escape::{EscapeWriter, Within};
 
 /// The maximum length of a value, in bytes. A usual canonical request is shorter.
 const MAX_VALUE: usize = 4096;
 
-/// The fields of a line of text: the message, then `name=value`.
+/// The fields of a line of text: the message, then `name=value` for all values that are not empty.
 pub(super) fn text_fields() -> impl for<'a> FormatFields<'a> + 'static {
     format::debug_fn(|writer, field, value| {
+        let text = format!("{value:?}");
         if field.name() != "message" {
-            write!(writer, "{}=", name(field))?;
+            if text.is_empty() {
+                return Ok(());
+            }
+            write!(writer, " {}=", name(field))?;
         }
-        write!(
-            EscapeWriter::cut_at(MAX_VALUE, writer, Within::Line),
-            "{value:?}"
-        )
+        EscapeWriter::cut_at(MAX_VALUE, writer, Within::Line).write_str(&text)
     })
-    .delimited(" ")
+}
+
+/// Lines of text: the time of day in UTC, the level unless it is `INFO`, and the fields.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TextLines;
+
+impl<S, N> FormatEvent<S, N> for TextLines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let second = clock::unix_seconds() % (24 * 60 * 60);
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        write!(writer, "{hour:02}:{minute:02}:{second:02} ")?;
+        let level = *event.metadata().level();
+        let colour = match level {
+            Level::ERROR => 31,
+            Level::WARN => 33,
+            _ => 34,
+        };
+        match writer.has_ansi_escapes() {
+            _ if level == Level::INFO => {}
+            true => write!(writer, "\x1b[{colour}m{level}\x1b[0m ")?,
+            false => write!(writer, "{level} ")?,
+        }
+        context.format_fields(writer.by_ref(), event)?;
+        writer.write_char('\n')
+    }
 }
 
 /// Lines of JSON: an object with time, level, message and fields.

@@ -29,7 +29,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Filter, SubscriberExt};
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
-use self::format::JsonLines;
+use self::format::{JsonLines, TextLines};
 use self::queue::Queue;
 use crate::config::{LogConfig, LogFormat};
 
@@ -41,6 +41,7 @@ static LOG: OnceLock<Log> = OnceLock::new();
 
 struct Log {
     queue: &'static Queue,
+    format: LogFormat,
     filter: reload::Handle<Targets, Registry>,
 }
 
@@ -70,7 +71,12 @@ pub fn start_log(config: &LogConfig) -> Result<(), LogError> {
     let (layer, filter) = reload::Layer::new(targets(config));
     let subscriber = subscriber(config, layer, may_colour, queue);
     tracing::subscriber::set_global_default(subscriber).map_err(io::Error::other)?;
-    LOG.get_or_init(|| Log { queue, filter });
+    let format = config.format;
+    LOG.get_or_init(|| Log {
+        queue,
+        format,
+        filter,
+    });
     std::panic::set_hook(Box::new(panics::log));
     Ok(())
 }
@@ -81,6 +87,11 @@ pub fn set_level(config: &LogConfig) {
         // It fails only after the end of the log.
         let _ = log.filter.reload(targets(config));
     }
+}
+
+/// True if lines are text.
+fn is_for_people() -> bool {
+    LOG.get().is_some_and(|log| log.format == LogFormat::Text)
 }
 
 /// The number of log lines dropped since the start, because standard error did not take them.
@@ -138,8 +149,8 @@ fn subscriber(
     }
     let layer = match config.format {
         LogFormat::Text => layer
-            .with_target(false)
             .fmt_fields(format::text_fields())
+            .event_format(TextLines)
             .boxed(),
         LogFormat::Json => layer.event_format(JsonLines).boxed(),
     };

@@ -106,12 +106,17 @@ fn lines_of_json_hold_time_level_message_and_fields_of_their_kinds() {
 }
 
 #[test]
-fn lines_of_text_hold_time_level_message_and_fields() {
+fn lines_of_text_hold_time_level_message_and_fields_that_are_not_empty() {
     let lines = logged(LogFormat::Text, || {
-        tracing::warn!(count = 3, code = "a b", cause = %"c d", "said {}", 1);
+        tracing::warn!(count = 3, code = "a b", cause = %"c d", none = %"", "said {}", 1);
+        tracing::info!(absent = None::<u64>, "usual");
     });
-    let (_, rest) = lines[0].split_once(' ').unwrap();
-    assert_eq!(rest, " WARN said 1 count=3 code=\"a b\" cause=c d");
+    let texts = lines.iter().map(|line| line.split_at("12:00:01 ".len()));
+    let texts: Vec<&str> = texts.map(|(_, text)| text).collect();
+    assert_eq!(
+        texts,
+        ["WARN said 1 count=3 code=\"a b\" cause=c d", "usual"]
+    );
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::config::Environment;
 use crate::credentials::Credentials;
 use crate::signature::{
     CONTENT_HASH_HEADER, CanonicalRequest, DATE_HEADER, Payload, PayloadHash, PayloadHasher,
-    SignatureError, Signer, SigningDate, Target, UNSIGNED_PAYLOAD, normalize_query,
+    SignatureError, Signer, SigningDate, Target, UNSIGNED_PAYLOAD, normalize_target,
 };
 
 /// Arguments of `sign`.
@@ -92,11 +92,8 @@ fn sign(
     stdin: &mut dyn Read,
 ) -> Result<SignedRequest, Failure> {
     let url = Url::parse(&arguments.url)?;
-    // With the query in the spelling that all decoders read alike.
-    let target = match url.target.split_once('?') {
-        Some((path, query)) => format!("{path}?{}", normalize_query(query)),
-        None => url.target.clone(),
-    };
+    // In the spelling that all decoders read alike.
+    let target = normalize_target(&url.target).into_owned();
     let mut headers = Headers::new(arguments, credentials, &url)?;
     let given_date = headers.take(DATE_HEADER);
     let date = match arguments.date.as_ref().or(given_date.as_ref()) {

@@ -97,15 +97,14 @@ impl Registry {
         connections.values().filter_map(Weak::upgrade).collect()
     }
 
-    /// Closes the connection that has been idle or silent for longest. Returns true if there was
-    /// one.
-    pub(super) fn close_oldest_idle(&self) -> bool {
+    /// Closes the connection that has been idle or silent for longest, if there is one.
+    pub(super) fn close_oldest_idle(&self) {
         let now = Instant::now();
         let states = self.states().into_iter();
         let idle = states.filter_map(|state| Some((state.evictable_since(now)?, state)));
-        let oldest = idle.min_by_key(|(since, _)| *since);
-        let closed = oldest.map(|(_, state)| state.close(CloseReason::Evicted));
-        closed.is_some()
+        if let Some((_, oldest)) = idle.min_by_key(|(since, _)| *since) {
+            oldest.close(CloseReason::Evicted);
+        }
     }
 
     /// Applies the limits and follows a shutdown, for as long as the worker runs.

@@ -24,9 +24,7 @@ async fn listen(permits: usize, stop: CancellationToken) -> SocketAddr {
                 Command::Serve(accepted, permit) => {
                     worker.serve(accepted, Some(permit), serve_paths);
                 }
-                Command::CloseOldestIdle(outcome) => {
-                    let _ = outcome.send(worker.registry.close_oldest_idle());
-                }
+                Command::CloseOldestIdle => worker.registry.close_oldest_idle(),
                 Command::Reload(..) => {}
             }
         }

@@ -1,41 +1,4 @@
 use super::*;
-use crate::proxy::caller::Stream;
-
-#[tokio::test(start_paused = true)]
-async fn a_101_hands_the_stream_over_with_what_was_read_ahead() {
-    local(async {
-        let worker = Worker::new();
-        let mut caller = worker.connect(async |_, caller: Rc<CallerConnection>| {
-            caller
-                .takeover
-                .replace(Some(Box::new(|mut stream: Box<dyn Stream>, ahead| {
-                    Box::pin(async move {
-                        stream.write_all(b"tunnel:").await.unwrap();
-                        stream.write_all(&ahead).await.unwrap();
-                        let mut more = [0; 4];
-                        stream.read_exact(&mut more).await.unwrap();
-                        stream.write_all(&more).await.unwrap();
-                    })
-                })));
-            let mut switch = answer(StatusCode::SWITCHING_PROTOCOLS, "");
-            let headers = switch.headers_mut();
-            headers.insert("upgrade", "websocket".parse().unwrap());
-            headers.insert("connection", "upgrade".parse().unwrap());
-            switch
-        });
-        let handshake = b"GET / HTTP/1.1\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\nahead";
-        caller.write_all(handshake).await.unwrap();
-        // Longer than a connection may be idle.
-        tokio::time::sleep(LIMITS.keep_alive * 2).await;
-        assert!(!worker.registry.close_oldest_idle(), "a tunnel is busy");
-        caller.write_all(b"more").await.unwrap();
-        let all = read_all(&mut caller).await;
-        assert!(all.starts_with("HTTP/1.1 101 "), "{all}");
-        assert!(all.ends_with("\r\n\r\ntunnel:aheadmore"), "{all}");
-        assert!(!all.contains("content-length"), "{all}");
-    })
-    .await;
-}
 
 #[tokio::test(start_paused = true)]
 async fn changed_limits_apply_to_open_connections() {

@@ -136,29 +136,6 @@ async fn streams_beyond_the_first_take_permits_until_their_last_byte() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_a_connection_ends_the_work_on_all_its_streams() {
-    local(async {
-        let running = Rc::new(());
-        let held = Rc::clone(&running);
-        let handler = move |_, _| {
-            let held = Rc::clone(&held);
-            async move {
-                let _held = held;
-                std::future::pending().await
-            }
-        };
-        let (mut sender, ended) = http2(&Worker::new(), handler).await;
-        let _hanging = (get(&mut sender, "/"), get(&mut sender, "/"));
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        assert_eq!(Rc::strong_count(&running), 4);
-        ended.abort();
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        assert_eq!(Rc::strong_count(&running), 1);
-    })
-    .await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn fault_85_a_caller_that_takes_nothing_of_its_answers_is_closed() {
     local(async {
         let worker = Worker::new();

@@ -5,14 +5,11 @@ use std::sync::Arc;
 use super::*;
 
 const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
 
 const NO_ERROR: u32 = 0;
-const REFUSED: u32 = 7;
 const ENHANCE_YOUR_CALM: u32 = 11;
-const HTTP_1_1_REQUIRED: u32 = 13;
 
 /// A connection that is played by hand.
 struct Frames(Link);
@@ -68,10 +65,9 @@ fn acquired(shared: Rc<Http2Connection<TestBody>>) -> Connection<TestBody> {
     Connection::new(Protocol::Http2(shared), permit.unwrap())
 }
 
-/// One connection in a pool, what is known of the gateway, and so many streams, played by hand.
+/// One connection in a pool, and so many streams, played by hand.
 struct ByHand {
     pool: Pool<TestBody>,
-    origin: Rc<Http2Origin>,
     streams: Vec<Connection<TestBody>>,
     frames: Frames,
 }
@@ -90,7 +86,6 @@ async fn by_hand(count: usize) -> ByHand {
     streams.resize_with(count, || acquired(pool.shared().unwrap()));
     ByHand {
         pool,
-        origin,
         streams,
         frames,
     }
@@ -148,44 +143,4 @@ async fn after_go_away(code: u32, is_closed: bool) {
     drop(hand.streams);
     hand.pool.evict();
     assert_eq!(hand.pool.stats().idle(), 0);
-}
-
-#[test]
-fn a_request_over_a_connection_that_went_away_before_is_not_sent() {
-    run(async {
-        for is_closed in [false, true] {
-            let mut hand = by_hand(1).await;
-            hand.frames.go_away(0, NO_ERROR).await;
-            let _open = (!is_closed).then_some(hand.frames);
-            pause().await;
-            let error = hand.streams[0].send(abc()).await;
-            assert!(matches!(error, Err(Error::NotSent(_))), "{error:?}");
-        }
-    });
-}
-
-#[test]
-fn a_refused_stream_is_not_sent_and_other_resets_are_no_answer() {
-    run(async {
-        for (code, is_unsent, may_be_http2) in [
-            (REFUSED, true, true),
-            (HTTP_1_1_REQUIRED, true, false),
-            (ENHANCE_YOUR_CALM, false, true),
-        ] {
-            let mut hand = by_hand(1).await;
-            let (answered, ()) = tokio::join!(hand.streams[0].send(get()), async {
-                let (stream, _) = hand.frames.head().await;
-                let code = code.to_be_bytes();
-                hand.frames.send(RST_STREAM, 0, stream, &code).await;
-            });
-            match answered.unwrap_err() {
-                Error::NotSent(_) => assert!(is_unsent),
-                Error::UpstreamReset(..) => assert!(!is_unsent),
-                error => panic!("{code}: {error:?}"),
-            }
-            assert_eq!(hand.origin.support.get().is_possible(), may_be_http2);
-            // Others share it no longer if it has refused one.
-            assert_eq!(hand.pool.shared().is_none(), is_unsent);
-        }
-    });
 }

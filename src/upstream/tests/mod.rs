@@ -1,6 +1,5 @@
 //! The client against gateways that are raw sockets, so that they can break every rule.
 
-mod egress;
 mod http1;
 mod http2;
 mod pool;
@@ -13,11 +12,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
-use http_body::{Body, Frame};
-use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use http_body::Body;
+use http_body_util::{BodyExt, Empty, Full};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use super::pool::*;
@@ -124,30 +122,10 @@ impl Link {
         let _ = self.0.write_all(answer.as_bytes()).await;
     }
 
-    /// True if the client has closed the connection.
-    async fn is_closed(&mut self) -> bool {
-        let mut byte = [0];
-        let read = timeout(Duration::from_secs(5), self.0.read(&mut byte)).await;
-        matches!(read, Ok(Ok(0) | Err(_)))
-    }
-
     /// Closes the connection with a reset.
     fn reset(self) -> io::Result<()> {
         socket2::SockRef::from(&self.0).set_linger(Some(Duration::ZERO))
     }
-}
-
-type Pieces = mpsc::UnboundedSender<Result<Frame<Bytes>, Cause>>;
-
-/// A body that the test sends in pieces.
-fn streamed() -> (Pieces, TestBody) {
-    let (sender, mut receiver) = mpsc::unbounded_channel();
-    let pieces = futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx));
-    (sender, Box::pin(StreamBody::new(pieces)))
-}
-
-fn data(bytes: impl Into<Bytes>) -> Result<Frame<Bytes>, Cause> {
-    Ok(Frame::data(bytes.into()))
 }
 
 fn post(body: TestBody) -> Request<TestBody> {

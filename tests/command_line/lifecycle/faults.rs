@@ -36,7 +36,7 @@ fn fault_71_a_signal_lets_running_requests_finish_and_takes_no_new_ones() {
         let (code, said) = running.ended();
         assert_eq!(code, 0, "{said}");
         assert!(
-            said.contains("stopping") && said.contains(" status=200 "),
+            said.contains("stopping") && said.contains(" 200 "),
             "{said}"
         );
     }

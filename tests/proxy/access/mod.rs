@@ -179,7 +179,7 @@ fn requests_that_the_proxy_answers_itself_are_recorded_with_the_id_that_the_call
         ),
         (
             request("GET /a\"b\\c", "X-A: b\r\nHost: MARKER\r\n", ""),
-            own("none", "GET", "/a\"b\\\\c", 400, "PROXY.bad_host"),
+            own("none", "GET", "/a\"b\\c", 400, "PROXY.bad_host"),
         ),
         (
             request("GET http://localhost/abs%zz", "", ""),

@@ -87,9 +87,8 @@ impl Program {
         let mut found = Vec::new();
         wait_until("the records are there", || {
             let lines = self.lines.lock().unwrap();
-            let is_record = |line: &&String| {
-                line.contains(" access request_id=") || line.contains("\"message\":\"access\"")
-            };
+            let is_record =
+                |line: &&String| line.contains(" B ") || line.contains("\"message\":\"access\"");
             found = lines.iter().filter(is_record).cloned().collect();
             found.len() >= count
         });
