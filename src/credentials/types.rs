@@ -72,9 +72,10 @@ impl Credentials {
 }
 
 /// The purpose of a secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// It signs.
+    #[default]
     Key,
     /// It is sent as `X-Auth-Token`.
     Token,

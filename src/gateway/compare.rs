@@ -1,86 +1,45 @@
 //! Compares the canonical request that the gateway echoed with the one that was signed.
 
-/// The first part of a canonical request that differs from ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Difference {
+/// The result of a comparison.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Comparison {
     /// They are equal, so it is the secret key that differs.
-    None,
-    /// The method.
-    Method,
-    /// The path.
-    Path,
-    /// A query pair.
-    QueryPair {
-        /// Its place in canonical order, from 1.
-        position: usize,
-        /// Its name, if that is at most 40 unreserved characters.
-        name: Option<String>,
-        /// What happened to it.
-        change: Change,
-    },
-    /// A signed header.
-    Header {
-        /// Its name, if it is one of those that we signed.
-        name: Option<String>,
-        /// What happened to it.
-        change: Change,
-    },
-    /// The list of the signed headers.
-    SignedHeaders,
-    /// The hash of the body, or what stands for it.
-    Payload,
-    /// The echo ends early, and is equal as far as it goes.
-    CutOff,
-    /// One of the two is no canonical request.
-    Unreadable,
-}
-
-/// What happened to a part between us and the gateway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Change {
-    /// It has another value.
-    Altered,
-    /// The gateway does not have it.
-    Missing,
-    /// Only the gateway has it.
-    Added,
-    /// It stands in another place.
-    Moved,
+    Equal,
+    /// The first part that differs and what happened to it, like `the path was changed`.
+    Different(String),
+    /// The echo is cut off before any difference, or is no canonical request.
+    Unknown,
 }
 
 /// Compares the canonical request that the gateway echoed with ours.
 ///
 /// `ours` has its lines apart by `\n`, `echoed` by `|` (or by newlines), and may be cut off at the
-/// end.
-#[must_use]
-pub fn compare(ours: &str, echoed: &str) -> Difference {
+/// end. Query pairs are named by position, and by name if that is at most 40 unreserved characters.
+pub(super) fn compare(ours: &str, echoed: &str) -> Comparison {
     // Both are split at `|`, so that one in a header value splits in the same way on both sides. In
     // a path or query it is encoded.
-    let ours_flat = ours.replace('\n', "|");
-    let echoed_flat = echoed.replace("\r\n", "|").replace('\n', "|");
-    if ours_flat == echoed_flat {
-        return Difference::None;
+    let ours = ours.replace('\n', "|");
+    let echoed = echoed.replace("\r\n", "|").replace('\n', "|");
+    match (Parts::split(&ours), Parts::split(&echoed)) {
+        _ if ours == echoed => Comparison::Equal,
+        (Some(_), Some(_)) if ours.starts_with(echoed.trim_end_matches('.')) => Comparison::Unknown,
+        (Some(signed), Some(seen)) => signed
+            .first_difference(&seen)
+            .map_or(Comparison::Equal, Comparison::Different),
+        _ => Comparison::Unknown,
     }
-    let signed = Parts::split(&ours_flat).filter(|signed| signed.payload.is_some());
-    let (Some(signed), Some(seen)) = (signed, Parts::split(&echoed_flat)) else {
-        return Difference::Unreadable;
-    };
-    if ours_flat.starts_with(echoed_flat.trim_end_matches('.')) {
-        return Difference::CutOff;
-    }
-    signed.first_difference(&seen)
 }
 
-/// The parts of a canonical request. Those that were cut off are empty or `None`.
+type Pairs<'a> = Vec<(&'a str, &'a str)>;
+
+/// The parts of a canonical request. Those that were cut off are empty.
 struct Parts<'a> {
     method: &'a str,
     path: &'a str,
-    query: Vec<(&'a str, &'a str)>,
-    headers: Vec<(&'a str, &'a str)>,
-    signed_headers: Option<&'a str>,
-    payload: Option<&'a str>,
+    query: Pairs<'a>,
+    headers: Pairs<'a>,
+    signed_headers: &'a str,
+    payload: &'a str,
 }
 
 impl<'a> Parts<'a> {
@@ -99,70 +58,61 @@ impl<'a> Parts<'a> {
             path,
             query: query.collect(),
             headers: headers.collect(),
-            signed_headers: fields.next(),
-            payload: fields.next(),
+            signed_headers: fields.next().unwrap_or_default(),
+            payload: fields.next().unwrap_or_default(),
         })
     }
 
-    fn first_difference(&self, seen: &Self) -> Difference {
-        if self.method != seen.method {
-            return Difference::Method;
+    fn first_difference(&self, seen: &Self) -> Option<String> {
+        if let Some(part) = [
+            ("method", self.method, seen.method),
+            ("path", self.path, seen.path),
+        ]
+        .iter()
+        .find(|(_, ours, theirs)| ours != theirs)
+        {
+            return Some(format!("the {} was changed", part.0));
         }
-        if self.path != seen.path {
-            return Difference::Path;
-        }
-        let shown = |name: &str| is_plain(name).then(|| name.to_owned());
         if let Some((position, name, change)) = first_change(&self.query, &seen.query) {
-            let name = shown(name);
-            return Difference::QueryPair {
-                position,
-                name,
-                change,
+            let name = if is_plain(name) {
+                format!(" ({name})")
+            } else {
+                String::new()
             };
+            return Some(format!("query pair {position}{name} was {change}"));
         }
         if let Some((_, name, change)) = first_change(&self.headers, &seen.headers) {
-            let name = shown(name).filter(|name| self.signs(name));
-            return Difference::Header { name, change };
+            let is_signed = self.signed_headers.split(';').any(|signed| signed == name);
+            return Some(match is_signed && is_plain(name) {
+                true => format!("header {name} was {change}"),
+                false => format!("a signed header was {change}"),
+            });
         }
         if self.signed_headers != seen.signed_headers {
-            return Difference::SignedHeaders;
+            return Some("the list of signed headers was changed".to_owned());
         }
-        match (self.payload, seen.payload) {
-            (Some(ours), Some(theirs)) if is_followed_by_prose(ours, theirs) => Difference::None,
-            _ => Difference::Payload,
-        }
-    }
-
-    fn signs(&self, name: &str) -> bool {
-        let mut signed = self.signed_headers.unwrap_or_default().split(';');
-        signed.any(|signed| signed == name)
+        // The echo ends the message today. If text follows it one day, the hash is still
+        // recognised.
+        let rest = seen.payload.strip_prefix(self.payload);
+        let is_equal = rest.is_some_and(|rest| !rest.starts_with(char::is_alphanumeric));
+        (!is_equal).then(|| "the body or its hash was changed".to_owned())
     }
 }
 
-/// The first place, from 1, where two lists of names and values differ, the name there, and the
-/// change.
-fn first_change<'a>(
-    ours: &[(&'a str, &'a str)],
-    seen: &[(&'a str, &'a str)],
-) -> Option<(usize, &'a str, Change)> {
+/// The first place, from 1, where two lists of names and values differ, the name there, and what
+/// happened.
+fn first_change<'a>(ours: &Pairs<'a>, seen: &Pairs<'a>) -> Option<(usize, &'a str, &'static str)> {
     let at = (0..ours.len().max(seen.len())).find(|at| ours.get(*at) != seen.get(*at))?;
-    let holds = |list: &[(&str, &str)], name| list[at..].iter().any(|pair| pair.0 == name);
     let (name, change) = match (ours.get(at), seen.get(at)) {
-        (Some(mine), None) => (mine.0, Change::Missing),
-        (None, Some(theirs)) => (theirs.0, Change::Added),
-        (Some(mine), Some(theirs)) if mine.0 == theirs.0 => {
-            // One of several pairs with the same name can be gone, or be new.
-            let change = match ours.len().cmp(&seen.len()) {
-                std::cmp::Ordering::Greater if ours.get(at + 1) == Some(theirs) => Change::Missing,
-                std::cmp::Ordering::Less if seen.get(at + 1) == Some(mine) => Change::Added,
-                _ => Change::Altered,
-            };
-            (mine.0, change)
+        (Some(mine), Some(theirs)) if seen.contains(mine) && ours.contains(theirs) => {
+            (mine.0, "moved")
         }
-        (Some(mine), Some(_)) if !holds(seen, mine.0) => (mine.0, Change::Missing),
-        (Some(mine), Some(theirs)) if holds(ours, theirs.0) => (mine.0, Change::Moved),
-        (_, Some(theirs)) => (theirs.0, Change::Added),
-        (None, None) => return None,
+        (Some(mine), Some(theirs)) if seen.contains(mine) => (theirs.0, "added"),
+        (Some(mine), Some(theirs)) if mine.0 == theirs.0 && !ours.contains(theirs) => {
+            (mine.0, "changed")
+        }
+        (Some(mine), _) => (mine.0, "removed or renamed"),
+        (None, theirs) => (theirs?.0, "added"),
     };
     Some((at + 1, name, change))
 }
@@ -176,10 +126,4 @@ fn is_method(text: &str) -> bool {
 fn is_plain(name: &str) -> bool {
     let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
     (1..=40).contains(&name.len()) && name.bytes().all(is_unreserved)
-}
-
-/// The echo ends the message today. If text follows it one day, the hash is still recognised.
-fn is_followed_by_prose(ours: &str, theirs: &str) -> bool {
-    let rest = theirs.strip_prefix(ours);
-    rest.is_some_and(|rest| !rest.starts_with(|letter: char| letter.is_ascii_alphanumeric()))
 }

@@ -4,7 +4,7 @@
 //! may change without notice, so its code decides; words of the message decide only where one code
 //! stands for many errors (`APIG.0301`).
 //!
-//! Some refusals echo the canonical request as the gateway made it. [`compare()`] compares it with
+//! Some refusals echo the canonical request as the gateway made it. `compare` compares it with
 //! the one that was signed: a part that differs was changed on the way, and if none does, the
 //! secret key is wrong.
 //!
@@ -31,10 +31,10 @@ mod read;
 
 use std::fmt;
 
+use crate::credentials::Kind;
 use crate::signature::SigningDate;
 
 pub use clock::{Evidence, GatewayClock, ahead_between};
-pub use compare::{Change, Difference, compare};
 
 /// An error that the gateway itself returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ pub enum Meaning {
     /// The signature is not the one that the gateway computed.
     SignatureMismatch {
         /// The canonical request as the gateway made it, if it says so.
-        echoed: Option<Echo>,
+        echoed: Option<CanonicalText>,
     },
     /// The date of the signature is more than 15 minutes off, or a temporary key has expired.
     Expired {
@@ -140,46 +140,25 @@ impl Meaning {
     }
 }
 
-/// The canonical request as the gateway made it: `|` stands for a newline, and the end may be cut
-/// off.
+/// A canonical request, ours or as the gateway made it: there `|` stands for a newline, and the end
+/// may be cut off.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Echo(String);
+pub struct CanonicalText(pub String);
 
-impl Echo {
-    /// The text. It holds the values of signed headers, so it is not for logs.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Echo {
+/// The values of signed headers are not for logs.
+impl fmt::Debug for CanonicalText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Echo([redacted], {} bytes)", self.0.len())
+        write!(f, "CanonicalText([redacted], {} bytes)", self.0.len())
     }
-}
-
-/// How a request authenticates.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AuthKind {
-    /// A signature.
-    #[default]
-    Signature,
-    /// A token of IAM.
-    Token,
-    /// The code of an app.
-    AppCode,
-    /// An API key.
-    ApiKey,
 }
 
 /// What the proxy knows of the refused request.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Context<'a> {
     /// How the request authenticates.
-    pub auth: AuthKind,
+    pub auth: Kind,
     /// The canonical request that was signed.
-    pub canonical_request: Option<&'a str>,
+    pub canonical_request: Option<&'a CanonicalText>,
     /// True for a temporary key.
     pub has_security_token: bool,
     /// Seconds by which the gateway's clock is ahead of this machine's; `None` if unknown.
@@ -190,19 +169,6 @@ pub struct Context<'a> {
     pub stage: &'a str,
     /// The gateway's host, from configuration.
     pub host: &'a str,
-}
-
-impl fmt::Debug for Context<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context")
-            .field("auth", &self.auth)
-            .field("has_security_token", &self.has_security_token)
-            .field("clock_offset", &self.clock_offset)
-            .field("corrects_clock", &self.corrects_clock)
-            .field("stage", &self.stage)
-            .field("host", &self.host)
-            .finish_non_exhaustive()
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Echo, GatewayError, Meaning};
+use super::{CanonicalText, GatewayError, Meaning};
 use crate::signature::SigningDate;
 
 /// Where the SDKs look for a code, and where for a message.
@@ -147,7 +147,7 @@ fn authentication(message: &Message<'_>) -> Meaning {
     if says("arrear") || says("frozen") || says("suspended") || says("restricted") {
         return Meaning::Arrears;
     }
-    let echoed = message.echoed.map(|text| Echo(text.to_owned()));
+    let echoed = message.echoed.map(|text| CanonicalText(text.to_owned()));
     if echoed.is_some() || (says("signature") && says("fail")) {
         return Meaning::SignatureMismatch { echoed };
     }

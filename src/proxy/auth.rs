@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use secrecy::{ExposeSecret, SecretString};
@@ -15,7 +15,6 @@ use secrecy::{ExposeSecret, SecretString};
 use super::key_breaker::{KeyBreaker, KeyBreakers, Permit};
 use crate::credentials::{Credentials, Kind, Lease, Secret};
 use crate::error::Error;
-use crate::gateway::AuthKind;
 use crate::signature::{
     CONTENT_HASH_HEADER, CanonicalRequest, DATE_HEADER, Payload, PayloadHash, Signer, SigningDate,
     Target, UNSIGNED_PAYLOAD,
@@ -28,6 +27,9 @@ const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-security-token");
 const APP_CODE: HeaderName = HeaderName::from_static("x-apig-appcode");
 const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 
+/// The headers that a signature covers, besides those that are added to every signature.
+static SIGNED: [HeaderName; 4] = [HOST, PROJECT_ID, SECURITY_TOKEN, STAGE];
+
 /// How requests authenticate.
 #[derive(Clone, Debug)]
 pub(super) enum RequestAuth {
@@ -36,6 +38,7 @@ pub(super) enum RequestAuth {
     /// By a secret that is sent as it is.
     Header {
         kind: Kind,
+        header: (HeaderName, HeaderValue),
         secret: SecretString,
         project_id: Option<HeaderValue>,
     },
@@ -62,15 +65,26 @@ impl RequestAuth {
         let project_id = project_id.or(lease.project_id.as_ref()).cloned();
         Some(match &lease.secret {
             Secret::Key(credentials) => {
-                let mut key = SigningKey::new(credentials, project_id).ok()?;
+                let mut key = SigningKey::new(credentials, project_id)?;
                 key.breaker = breakers.key_breaker(credentials);
                 Self::Signature(key)
             }
-            Secret::Text(secret) => Self::Header {
-                kind,
-                secret: secret.clone(),
-                project_id,
-            },
+            Secret::Text(secret) => {
+                let (name, prefix) = match kind {
+                    Kind::AppCode => (APP_CODE, ""),
+                    // The prefix is documented for the API keys of MaaS (maas-modelarts-0080).
+                    Kind::ApiKey => (AUTHORIZATION, "Bearer "),
+                    Kind::Token | Kind::Key => (AUTH_TOKEN, ""),
+                };
+                let mut value = value(&[prefix, secret.expose_secret()].concat()).ok()?;
+                value.set_sensitive(true);
+                Self::Header {
+                    kind,
+                    header: (name, value),
+                    secret: secret.clone(),
+                    project_id,
+                }
+            }
         })
     }
 
@@ -82,11 +96,6 @@ impl RequestAuth {
         }
     }
 
-    /// The circuit breaker of the key.
-    pub(super) fn breaker(&self) -> Option<&KeyBreaker> {
-        self.key().map(|key| &*key.breaker)
-    }
-
     /// Acquires a permit to send a signed request. Other ways to authenticate need none, since
     /// nothing locks.
     ///
@@ -94,21 +103,17 @@ impl RequestAuth {
     ///
     /// [`Error::KeyLocked`].
     pub(super) async fn permit(&self) -> Result<Option<Permit<'_>>, Error> {
-        match self.breaker() {
-            Some(breaker) => breaker.permit().await.map(Some),
-            None => Ok(None),
+        match self {
+            Self::Signature(key) => key.breaker.permit().await.map(Some),
+            Self::Header { .. } => Ok(None),
         }
     }
 
-    /// The kind of authentication, for hints.
-    pub(super) fn kind(&self) -> AuthKind {
+    /// The kind of the credential.
+    pub(super) fn kind(&self) -> Kind {
         match self {
-            Self::Signature(_) => AuthKind::Signature,
-            Self::Header { kind, .. } => match kind {
-                Kind::AppCode => AuthKind::AppCode,
-                Kind::ApiKey => AuthKind::ApiKey,
-                Kind::Token | Kind::Key => AuthKind::Token,
-            },
+            Self::Signature(_) => Kind::Key,
+            Self::Header { kind, .. } => *kind,
         }
     }
 
@@ -136,23 +141,13 @@ impl RequestAuth {
         match self {
             Self::Signature(key) => key.sign(&mut request, hash, date)?,
             Self::Header {
-                kind,
-                secret,
+                header: (name, value),
                 project_id,
+                ..
             } => {
-                let (name, prefix) = match kind {
-                    Kind::AppCode => (APP_CODE, ""),
-                    // The prefix is documented for the API keys of MaaS (maas-modelarts-0080).
-                    Kind::ApiKey => (AUTHORIZATION, "Bearer "),
-                    Kind::Token | Kind::Key => (AUTH_TOKEN, ""),
-                };
                 let headers = request.headers_mut();
-                headers.extend(
-                    project_id
-                        .clone()
-                        .map(|project_id| (PROJECT_ID, project_id)),
-                );
-                headers.insert(name, sensitive(&[prefix, secret.expose_secret()].concat())?);
+                headers.extend(project_id.clone().map(|value| (PROJECT_ID, value)));
+                headers.insert(name, value.clone());
             }
         }
         for (name, value) in callers {
@@ -171,32 +166,17 @@ pub struct SigningKey {
     pub(super) breaker: Arc<KeyBreaker>,
 }
 
-/// The access key id or the security token cannot stand in a header.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error(
-    "the access key or the security token has characters that no header can carry; copy it again"
-)]
-pub struct SigningKeyError;
-
 impl SigningKey {
-    /// Prepares credentials for signing.
-    ///
-    /// # Errors
-    ///
-    /// [`SigningKeyError`].
-    pub fn new(
-        credentials: &Credentials,
-        project_id: Option<HeaderValue>,
-    ) -> Result<Self, SigningKeyError> {
+    /// Prepares credentials for signing; `None` if the access key id or the security token cannot
+    /// stand in a header.
+    #[must_use]
+    pub fn new(credentials: &Credentials, project_id: Option<HeaderValue>) -> Option<Self> {
         let access_key = &credentials.access_key;
         let security_token = credentials.security_token.clone();
         let token = security_token.as_ref().map(ExposeSecret::expose_secret);
         // Checked without making a copy that is not wiped.
         let is_value = |text: &str| text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-        if !is_value(access_key) || !token.is_none_or(is_value) {
-            return Err(SigningKeyError);
-        }
-        Ok(Self {
+        (is_value(access_key) && token.is_none_or(is_value)).then(|| Self {
             signer: Signer::new(access_key, &credentials.secret_key),
             security_token,
             project_id,
@@ -215,43 +195,39 @@ impl SigningKey {
         self.security_token.is_some()
     }
 
-    /// Shows the canonical request of a request with the proxy's own headers.
+    /// Adds the headers of the key to a request that has the proxy's other headers, and shows its
+    /// canonical request.
     ///
     /// # Errors
     ///
     /// [`Error::Internal`] if the request cannot be signed although it was let through.
     pub(super) fn canonical<B, T>(
         &self,
-        request: &Request<B>,
+        request: &mut Request<B>,
         hash: Option<&PayloadHash>,
         date: SigningDate,
         show: impl FnOnce(&CanonicalRequest<'_>) -> T,
     ) -> Result<T, Error> {
-        let own = |name| request.headers().get(name);
-        let token = self.security_token.as_ref();
-        let values = [
-            ("host", own("host").map(HeaderValue::to_str)),
-            (
-                "x-project-id",
-                self.project_id.as_ref().map(HeaderValue::to_str),
-            ),
-            (
-                "x-security-token",
-                token.map(|token| Ok(token.expose_secret())),
-            ),
-            ("x-stage", own("x-stage").map(HeaderValue::to_str)),
-        ];
-        let mut headers = Vec::with_capacity(values.len());
-        for (name, value) in values {
-            let value = value.transpose();
+        let headers = request.headers_mut();
+        headers.extend(self.project_id.clone().map(|value| (PROJECT_ID, value)));
+        if let Some(token) = &self.security_token {
+            headers.insert(SECURITY_TOKEN, value(token.expose_secret())?);
+        }
+        let mut signed = Vec::with_capacity(SIGNED.len());
+        for name in &SIGNED {
+            let value = request
+                .headers()
+                .get(name)
+                .map(HeaderValue::to_str)
+                .transpose();
             let value = value.map_err(|_| Error::Internal("a header to sign is not ascii"))?;
-            headers.extend(value.map(|value| (name, value)));
+            signed.extend(value.map(|value| (name.as_str(), value)));
         }
         let target = request.uri().path_and_query();
         let target = Target::of_parsed(target.map_or("/", PathAndQuery::as_str));
         let payload = hash.map_or(Payload::Declared(UNSIGNED_PAYLOAD), Payload::Hash);
         let method = request.method().as_str();
-        let canonical = CanonicalRequest::new(method, target, &headers, &date, payload);
+        let canonical = CanonicalRequest::new(method, target, &signed, &date, payload);
         let canonical = canonical
             .map_err(|_| Error::BadRequest("the method is not written in capital letters"))?;
         Ok(show(&canonical))
@@ -269,31 +245,19 @@ impl SigningKey {
             self.signer.sign(canonical)
         })?;
         let headers = request.headers_mut();
-        headers.extend(self.project_id.clone().map(|value| (PROJECT_ID, value)));
-        if let Some(token) = &self.security_token {
-            headers.insert(SECURITY_TOKEN, value(token.expose_secret())?);
-        }
         headers.insert(DATE_HEADER, value(date.as_str())?);
         if hash.is_none() {
             let unsigned = HeaderValue::from_static(UNSIGNED_PAYLOAD);
             headers.insert(CONTENT_HASH_HEADER, unsigned);
         }
-        let authorization = HeaderValue::try_from(authorization);
-        headers.insert(AUTHORIZATION, authorization.map_err(|_| NOT_A_VALUE)?);
+        headers.insert(AUTHORIZATION, value(&authorization)?);
         Ok(())
     }
 }
 
-const NOT_A_VALUE: Error = Error::Internal("a header of the proxy's own is no header value");
-
 fn value(text: &str) -> Result<HeaderValue, Error> {
-    HeaderValue::from_str(text).map_err(|_| NOT_A_VALUE)
-}
-
-fn sensitive(secret: &str) -> Result<HeaderValue, Error> {
-    let mut value = value(secret)?;
-    value.set_sensitive(true);
-    Ok(value)
+    let not_a_value = Error::Internal("a header of the proxy's own is no header value");
+    HeaderValue::from_str(text).map_err(|_| not_a_value)
 }
 
 #[cfg(test)]
@@ -318,7 +282,7 @@ mod tests {
             ("AK", "\u{e9}"),
             ("A\u{7f}", "t"),
         ] {
-            assert!(key(access_key, token).is_err(), "{access_key:?} {token:?}");
+            assert!(key(access_key, token).is_none(), "{access_key:?} {token:?}");
         }
     }
 }

@@ -11,7 +11,7 @@
 //! | step | modules |
 //! |---|---|
 //! | who may call | `guard`, `cors`, `caller` |
-//! | which route, within which limits | `route`, `loop_detection` |
+//! | which route, within which limits | `route`, `route_matcher`, `loop_detection` |
 //! | the head and body to send | `prepare`, `headers`, `body`, `upload`, `memory_budget` |
 //! | a connection, the signature, sending, again if need be | `retry`, `auth`, `credentials`, `key_breaker` |
 //! | what the gateway answered | `gateway_response`, `redact` |
@@ -44,6 +44,7 @@ mod relay;
 mod respond;
 mod retry;
 mod route;
+mod route_matcher;
 mod settings;
 mod timings;
 mod upload;
@@ -68,7 +69,7 @@ use crate::error::Error;
 use crate::gateway::GatewayClock;
 use crate::telemetry::metrics::WorkerMetrics;
 use crate::upstream::{AnswerLimits, Network, TlsSetupError, Upstream};
-pub use auth::{SigningKey, SigningKeyError};
+pub use auth::SigningKey;
 use body::BodyReader;
 pub use body::{RequestBody, ResponseBody};
 pub use caller::{BareAnswer, CallerConnection};

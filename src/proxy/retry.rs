@@ -25,7 +25,7 @@ use super::redact::Redactor;
 use super::timings::{AttemptReason, AttemptTimings, Wait};
 use crate::clock::Moment;
 use crate::error::{Error, Retry};
-use crate::gateway::{self, Evidence, Meaning};
+use crate::gateway::{self, CanonicalText, Evidence, Meaning};
 use crate::signature::SigningDate;
 use crate::upstream::{ConnectTimes, Connection, Mode, Reuse};
 
@@ -297,15 +297,17 @@ impl Attempts<'_> {
         let route = &self.pipeline.settings.routes[prepared.routed.route];
         let (auth, key) = (&credential.auth, credential.auth.key());
         let canonical = key.and_then(|key| {
-            let request = prepared.outgoing(&self.pipeline.settings, (), false);
+            let mut request = prepared.outgoing(&self.pipeline.settings, (), false);
             let hash = prepared.hash.as_ref();
-            let canonical = key.canonical(&request, hash, date, |text| text.to_string());
+            let canonical = key.canonical(&mut request, hash, date, |text| {
+                CanonicalText(text.to_string())
+            });
             canonical.ok()
         });
         let clock = self.pipeline.gateway_clock(prepared.routed.route);
         let ahead = clock.ahead();
         reply.explain(&gateway::Context {
-            canonical_request: canonical.as_deref(),
+            canonical_request: canonical.as_ref(),
             auth: auth.kind(),
             has_security_token: key.is_some_and(super::SigningKey::is_temporary),
             clock_offset: (ahead != 0).then_some(ahead),

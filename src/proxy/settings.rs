@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::credentials::RouteCredentials;
 use super::loop_detection::ProxyId;
 use super::memory_budget::MemoryBudget;
-use super::route::RouteMatcher;
+use super::route_matcher::RouteMatcher;
 use crate::config::{Access, Config, Limits, Methods, PoolConfig, Route, SigningConfig, Timeouts};
 use crate::credentials::SlotStatus;
 use crate::gateway::GatewayClock;

@@ -4,7 +4,7 @@ use super::*;
 
 /// Status, code, meaning, words of the hint (`-` for no hint), message.
 const REFUSALS: &str = "
-401|APIG.0301|SignatureMismatch { echoed: None }|download the key pair again|verify aksk signature fail
+401|APIG.0301|SignatureMismatch { echoed: None }|create a new access key|verify aksk signature fail
 401|APIGW.0301|SignatureMismatch { echoed: None }|a variable needs a restart|verify aksk signature fail
 401|APIG.0301|SignatureMismatch { echoed: None }|most likely|Verify AK SK signature fail,
 401|APIG.0303|SignatureMismatch { echoed: None }|most likely|verify signature fail
@@ -116,8 +116,9 @@ fn every_refusal_is_understood_and_explained() {
 #[test]
 fn a_mismatch_names_what_was_changed_and_an_equal_echo_means_a_wrong_secret_key() {
     let ours = canonical();
+    let signed = CanonicalText(ours.clone());
     let context = Context {
-        canonical_request: Some(&ours),
+        canonical_request: Some(&signed),
         ..KNOWN
     };
     let fail = |canonical: &str| {
@@ -127,16 +128,44 @@ fn a_mismatch_names_what_was_changed_and_an_equal_echo_means_a_wrong_secret_key(
             &context,
         )
     };
-    assert!(fail(&ours).starts_with("the secret key does not belong to the access key: download"));
-    assert!(fail(&ours[..40]).contains("most likely"));
-    assert!(fail("something else").contains("most likely"));
+    assert!(fail(&ours).starts_with("the secret key does not belong to the access key: check"));
+    assert!(fail(&format!("{ours}, please check")).starts_with("the secret key does not"));
+    let altered = ours.replacen("b=2", "b=3", 1);
+    assert!(fail(&altered[..30]).starts_with("query pair 3 (b) was changed"));
+    let dotted = format!("{}...", &ours[..50]);
+    for unknown in [
+        &ours[..6],
+        &ours[..40],
+        &ours[..ours.len() - 1],
+        &dotted,
+        "GET|v1",
+        "x",
+        "|||",
+    ] {
+        assert!(fail(unknown).contains("most likely"), "{unknown}");
+    }
+    let host = "host:id.apig.cn-north-4.huaweicloudapis.com\n";
+    let long = format!("b=2&{}=1", "c".repeat(41));
     for (from, to, advice) in [
         ("GET", "POST", "the method was changed by a device"),
         ("/v1", "/v2", "the path was changed by a device"),
+        ("/v1/infers", "/infers", "the path was changed by a device"),
         (
             "x-stage:RELEASE\n",
             "",
             "header x-stage was removed or renamed by a device",
+        ),
+        (
+            "x-stage:RELEASE",
+            "x-stage:TEST",
+            "header x-stage was changed",
+        ),
+        (host, "host:other\n", "header host was changed"),
+        (host, "", "header host was removed"),
+        (
+            "x-stage:RELEASE\n",
+            "x-stage:RELEASE\nx-via:1\n",
+            "a signed header was added",
         ),
         (
             TOKEN,
@@ -144,11 +173,19 @@ fn a_mismatch_names_what_was_changed_and_an_equal_echo_means_a_wrong_secret_key(
             "header x-security-token was changed by a device",
         ),
         ("b=2", "b=3", "query pair 3 (b) was changed by a device"),
+        ("a=0", "a=9", "query pair 1 (a) was changed"),
+        ("&b=2", "", "query pair 3 (b) was removed or renamed"),
+        ("a=0&", "", "query pair 1 (a) was removed"),
+        ("&k%C3%A9=x", "", "query pair 4 was removed"),
+        ("a=0&a=1&b=2&k%C3%A9=x", "", "query pair 1 (a) was removed"),
         (
             "&b=2",
             "&aa=7&b=2",
             "query pair 3 (aa) was added by a device",
         ),
+        ("a=0", "a=&a=0", "query pair 1 (a) was added"),
+        ("=x\n", "=x&z=1\n", "query pair 5 (z) was added"),
+        ("b=2", &long, "query pair 4 was added"),
         (
             "a=1&b=2",
             "b=2&a=1",
@@ -160,6 +197,7 @@ fn a_mismatch_names_what_was_changed_and_an_equal_echo_means_a_wrong_secret_key(
             "\nhost;x;",
             "the list of signed headers was changed by a device",
         ),
+        (";x-stage", "", "the list of signed headers was changed"),
         (
             "e3b0",
             "0000",
@@ -167,7 +205,7 @@ fn a_mismatch_names_what_was_changed_and_an_equal_echo_means_a_wrong_secret_key(
         ),
     ] {
         let hint = fail(&ours.replacen(from, to, 1));
-        assert!(hint.starts_with(advice), "{hint}");
+        assert!(hint.starts_with(advice), "{from} -> {to}: {hint}");
     }
 }
 

@@ -151,7 +151,19 @@ impl RelayedBody {
         (!data.is_empty()).then(|| Frame::data(data))
     }
 
-    fn passed_trailers(&self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
+    fn passed_trailers(&mut self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
+        // What the redactor holds back is the end of the body, which goes first.
+        let held = self
+            .redactor
+            .as_mut()
+            .map(Redactor::finish)
+            .unwrap_or_default();
+        if !held.is_empty() {
+            self.reply.ahead.push_front(Ok(frame));
+            self.is_read = false;
+            self.context.sent(held.len());
+            return Some(Frame::data(held.into()));
+        }
         let trailers = frame.into_trailers().ok()?;
         let is_passed = |name: &str| !headers::is_owned(name) && headers::is_for_caller(name);
         let mut passed = HeaderMap::new();

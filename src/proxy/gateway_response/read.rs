@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, WWW_AUTHENTICATE};
-use http_body::{Body, Frame};
+use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use serde::de::IgnoredAny;
 use tokio::time::timeout;
 
-use super::content_coding::{Codings, Decoded};
+use super::content_coding::Codings;
 use super::{GatewayResponse, Refusal};
 use crate::gateway::GatewayError;
 use crate::proxy::headers;
@@ -21,10 +20,6 @@ const AHEAD: usize = 64 * 1024;
 
 /// How long a body is read ahead. What comes more slowly is relayed as it comes.
 const AHEAD_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How often a body is looked at before it is complete. Each time it is decoded and parsed from its
-/// beginning, so this bounds the work for one that comes byte by byte.
-const LOOKS: usize = 16;
 
 /// The hint of a refusal whose body cannot be read.
 const UNREADABLE: &str = "the gateway refused the request, and the proxy cannot decode the reason, so it left \
@@ -45,22 +40,43 @@ pub(super) async fn read(reply: &mut GatewayResponse, is_head: bool) {
     if is_head {
         return read_bodiless(reply);
     }
-    let encodings = headers::elements(&reply.head.headers, &CONTENT_ENCODING);
-    let mut ahead = Ahead {
-        status: reply.head.status.as_u16(),
-        codings: Codings::parse(encodings),
-        is_redacted: reply.redactor.is_some(),
-        body: BytesMut::new(),
-        end: None,
-        is_complete: false,
-    };
+    let codings = Codings::parse(headers::elements(&reply.head.headers, &CONTENT_ENCODING));
+    let is_encoded = codings
+        .as_ref()
+        .is_none_or(|codings| !codings.is_identity());
+    let mut ahead = Ahead::default();
     // Nothing is learned from bytes that cannot be decoded.
-    if ahead.codings.is_some()
-        && let Some(body) = &mut reply.body.rest
-    {
-        let _ = timeout(AHEAD_TIMEOUT, ahead.read(body)).await;
+    if let (Some(codings), Some(body)) = (&codings, &mut reply.body.rest) {
+        // What is encoded cannot be redacted while it passes.
+        let is_needed = is_encoded && reply.redactor.is_some();
+        let is_enough = |body: &[u8]| !is_needed && is_of_backend(&codings.decode(body).text);
+        let _ = timeout(AHEAD_TIMEOUT, ahead.read(body, is_enough)).await;
     }
-    ahead.apply(reply);
+    let decoded = codings
+        .map(|codings| codings.decode(&ahead.body))
+        .unwrap_or_default();
+    let is_complete = ahead.is_complete && decoded.is_complete;
+    let is_too_long = !is_encoded && ahead.body.len() > AHEAD;
+    let status = reply.head.status.as_u16();
+    reply.refusal = match GatewayError::read(status, &decoded.text) {
+        Some(error) => Refusal::Gateway(error),
+        None if is_complete || is_of_backend(&decoded.text) => Refusal::Backend,
+        None if status == 401 && !is_too_long => Refusal::Unreadable,
+        None => Refusal::Unknown,
+    };
+    let redactor = reply.redactor.as_ref().filter(|_| is_encoded);
+    let redacted = redactor.map(|redactor| redactor.redact(&decoded.text));
+    match redacted.filter(|redacted| *redacted != decoded.text) {
+        _ if is_encoded && matches!(reply.refusal, Refusal::Unreadable) => {
+            replace_body(reply, Bytes::new(), Some(UNREADABLE));
+        }
+        Some(redacted) if is_complete => replace_body(reply, redacted.into(), None),
+        Some(_) => replace_body(reply, Bytes::new(), Some(NOT_REDACTED)),
+        None => {
+            relay_ahead(reply, ahead.body.freeze());
+            reply.body.ahead.extend(ahead.end);
+        }
+    }
 }
 
 /// A response to HEAD. The gateway counts the signature of such a request too, so a 401 counts as a
@@ -78,12 +94,8 @@ fn read_bodiless(reply: &mut GatewayResponse) {
 }
 
 /// What was read ahead of a body.
+#[derive(Default)]
 struct Ahead {
-    status: u16,
-    /// `None` if one of them is not known.
-    codings: Option<Codings>,
-    /// The response has to be redacted.
-    is_redacted: bool,
     body: BytesMut,
     /// What followed the data: trailers, or what is wrong with the body, which shows when it is
     /// relayed.
@@ -93,9 +105,8 @@ struct Ahead {
 }
 
 impl Ahead {
-    async fn read(&mut self, body: &mut Incoming) {
-        let mut looks = 0;
-        while self.body.len() <= AHEAD {
+    async fn read(&mut self, body: &mut Incoming, is_enough: impl Fn(&[u8]) -> bool) {
+        while self.body.len() <= AHEAD && !is_enough(&self.body) {
             match body.frame().await {
                 None => return self.is_complete = true,
                 Some(Err(error)) => return self.end = Some(Err(error)),
@@ -104,57 +115,14 @@ impl Ahead {
                     Err(trailers) => self.end = Some(Ok(trailers)),
                 },
             }
-            looks += 1;
-            // What is encoded cannot be redacted while it passes.
-            let is_needed = looks > LOOKS || (self.is_encoded() && self.is_redacted);
-            if !is_needed && is_of_backend(self.status, &self.decoded().text) {
-                return;
-            }
         }
     }
+}
 
-    fn is_encoded(&self) -> bool {
-        let codings = self.codings.as_ref();
-        codings.is_none_or(|codings| !codings.is_identity())
-    }
-
-    fn decoded(&self) -> Decoded {
-        match &self.codings {
-            Some(codings) => codings.decode(&self.body),
-            None => Decoded {
-                text: Vec::new(),
-                is_complete: false,
-            },
-        }
-    }
-
-    fn apply(self, reply: &mut GatewayResponse) {
-        let (decoded, is_encoded) = (self.decoded(), self.is_encoded());
-        let is_complete = self.is_complete && decoded.is_complete;
-        let is_too_long = !is_encoded && self.body.len() > AHEAD;
-        reply.refusal = match GatewayError::read(self.status, &decoded.text) {
-            Some(error) => Refusal::Gateway(error),
-            None if is_complete || is_of_backend(self.status, &decoded.text) => Refusal::Backend,
-            None if self.status == 401 && !is_too_long => Refusal::Unreadable,
-            None => Refusal::Unknown,
-        };
-        let redactor = reply.redactor.as_ref().filter(|_| is_encoded);
-        let redacted = redactor.map(|redactor| redactor.redact(&decoded.text));
-        match redacted.filter(|redacted| *redacted != decoded.text) {
-            _ if is_encoded && matches!(reply.refusal, Refusal::Unreadable) => {
-                replace_body(reply, Bytes::new(), Some(UNREADABLE));
-            }
-            Some(redacted) if is_complete => replace_body(reply, redacted.into(), None),
-            Some(_) => replace_body(reply, Bytes::new(), Some(NOT_REDACTED)),
-            None => {
-                let data = Some(self.body.freeze()).filter(|data| !data.is_empty());
-                reply
-                    .body
-                    .ahead
-                    .extend(data.map(|data| Ok(Frame::data(data))));
-                reply.body.ahead.extend(self.end);
-            }
-        }
+/// Relays these bytes first.
+fn relay_ahead(reply: &mut GatewayResponse, data: Bytes) {
+    if !data.is_empty() {
+        reply.body.ahead.push_back(Ok(Frame::data(data)));
     }
 }
 
@@ -162,11 +130,7 @@ impl Ahead {
 fn replace_body(reply: &mut GatewayResponse, body: Bytes, hint: Option<&str>) {
     reply.is_decoded = true;
     reply.hint = hint.map(str::to_owned);
-    let data = Some(body).filter(|data| !data.is_empty());
-    reply
-        .body
-        .ahead
-        .extend(data.map(|data| Ok(Frame::data(data))));
+    relay_ahead(reply, body);
     // hyper has read a short body to its end; over a connection that it has not, no other request
     // follows.
     let connection = reply.body.connection.take();
@@ -177,15 +141,8 @@ fn replace_body(reply: &mut GatewayResponse, body: Bytes, hint: Option<&str>) {
     }
 }
 
-/// Returns `true` if a body, or the beginning of one, is no error of the gateway's: it is not the
-/// beginning of a JSON object, or a complete one without an error code.
-fn is_of_backend(status: u16, text: &[u8]) -> bool {
-    match text.trim_ascii_start().first() {
-        None => false,
-        Some(b'{') => match serde_json::from_slice::<IgnoredAny>(text) {
-            Ok(_) => GatewayError::read(status, text).is_none(),
-            Err(error) => !error.is_eof(),
-        },
-        Some(_) => true,
-    }
+/// True if a body, or the beginning of one, is no error of the gateway's, which is a JSON object.
+fn is_of_backend(text: &[u8]) -> bool {
+    let first = text.trim_ascii_start().first();
+    first.is_some_and(|first| *first != b'{')
 }

@@ -8,60 +8,33 @@
 //!
 //! `Sec-Fetch-Mode` alone is no mark of a browser: Node's `fetch` sends it.
 
+use http::header::USER_AGENT;
 use http::{HeaderMap, Method, request};
 
-use super::{Guard, PageOrigin, Purpose};
-use crate::error::{Error, OriginRefusal};
+use super::{Guard, PageOrigin, Purpose, refuse};
+use crate::error::Error;
 
-/// The headers by which browsers give themselves away.
-#[derive(Clone, Copy, Debug, Default)]
-struct Marks<'r> {
-    site: Option<&'r [u8]>,
-    /// There are several different values of `Sec-Fetch-Site`.
-    is_ambiguous: bool,
-    /// There is a `Sec-Fetch-Mode` other than `navigate`.
-    has_other_mode: bool,
-    has_fetch_metadata: bool,
-    /// The value that marks a prefetch or prerender.
-    prefetch: Option<&'r [u8]>,
-    /// A `User-Agent` like that of a browser.
-    browser_agent: Option<&'r [u8]>,
-}
+/// A browser sent the request, and browsers are not served.
+const BROWSER: &str = "web browsers may not use the proxy\nhint: set `access.browser = true` to open pages through \
+     it, or list the origin of the page in `access.origins`";
 
-impl<'r> Marks<'r> {
-    fn new(headers: &'r HeaderMap) -> Self {
-        let mut marks = Self::default();
-        for (name, value) in headers {
-            let (name, value) = (name.as_str(), value.as_bytes());
-            marks.has_fetch_metadata |= name.starts_with("sec-fetch-");
-            match name {
-                "sec-fetch-site" => {
-                    marks.is_ambiguous |= marks.site.is_some_and(|site| site != value);
-                    marks.site = Some(value);
-                }
-                "sec-fetch-mode" => marks.has_other_mode |= value != b"navigate",
-                "sec-purpose" => marks.prefetch = Some(value),
-                "purpose" | "x-purpose" | "x-moz" if is_prefetch(value) => {
-                    marks.prefetch = Some(value);
-                }
-                "user-agent" if is_browser_agent(value) => marks.browser_agent = Some(value),
-                _ => {}
-            }
-        }
-        marks
-    }
-}
+/// A browser sent the request on behalf of another site.
+const OTHER_SITE: &str = "this request comes from another site; `access.browser = true` allows typed addresses and \
+     pages that are loaded through the proxy\nhint: list other origins in `access.origins`";
 
-fn is_prefetch(value: &[u8]) -> bool {
-    let value = value.to_ascii_lowercase();
-    let contains = |word| memchr::memmem::find(&value, word).is_some();
-    contains(b"prefetch") || contains(b"preview")
-}
+const PREFETCH: &str = "browsers may not prefetch or prerender through the proxy, not even with `access.browser = \
+     true`\nhint: open the page itself";
 
-fn is_browser_agent(value: &[u8]) -> bool {
-    let start = value.get(..8);
-    start.is_some_and(|start| start.eq_ignore_ascii_case(b"mozilla/"))
-}
+/// A browser may have sent the request, and does not say for which page.
+const UNKNOWN_PAGE: &str = "by this name browsers do not say over plain HTTP which page sends a request, so a \
+     User-Agent that begins with `Mozilla/` is refused, even with `access.browser = true`\nhint: call the proxy as \
+     `localhost` or over https, or send another User-Agent";
+
+const ADMIN_PAGE: &str = "web pages may not use the admin listener, not even with `access.browser = true`\nhint: open \
+     the address itself, or ask with a program like `curl`";
+
+const ADMIN_ACTION: &str = "web browsers may not change anything at the admin listener, not even with \
+     `access.browser = true`\nhint: use a program like `curl`, or `apig-proxy quit`";
 
 impl Guard {
     /// Checks a request that does not come from a page of a listed origin. `sends_metadata` is true
@@ -77,24 +50,38 @@ impl Guard {
         origin: PageOrigin<'_>,
         sends_metadata: bool,
     ) -> Result<(), Error> {
-        let marks = Marks::new(&head.headers);
-        let refuse = |value| self.browser_refusal(purpose).with(value);
+        let headers = &head.headers;
+        let site = headers.get_all("sec-fetch-site").iter().next_back();
+        let site = site.map(|value| value.as_bytes());
+        let has_metadata = || {
+            headers
+                .keys()
+                .any(|name| name.as_str().starts_with("sec-fetch-"))
+        };
+        let agent = headers
+            .get(USER_AGENT)
+            .map_or(&b""[..], |agent| agent.as_bytes());
+        let is_browser = agent
+            .get(..8)
+            .is_some_and(|start| start.eq_ignore_ascii_case(b"mozilla/"));
         // WebSocket clients that are no browsers send the proxy's own origin without fetch
         // metadata.
-        let is_page = origin == PageOrigin::Own && marks.has_fetch_metadata;
-        if is_page && !self.serves_pages(purpose) {
-            return Err(refuse(marks.site.unwrap_or_default()));
+        if origin == PageOrigin::Own && !self.serves_pages(purpose) && has_metadata() {
+            return Err(refuse(
+                self.browser_refusal(purpose),
+                site.unwrap_or_default(),
+            ));
         }
-        let refusal = match (marks.prefetch, marks.site, marks.browser_agent) {
-            (Some(value), ..) => OriginRefusal::Prefetch.with(value),
-            (_, Some(site), _) if !self.serves_site(purpose, site, &marks, &head.method) => {
-                refuse(site)
+        let refusal = match (prefetch(headers), site) {
+            (Some(value), _) => refuse(PREFETCH, value),
+            (None, Some(site)) if !self.serves_site(purpose, site, head) => {
+                refuse(self.browser_refusal(purpose), site)
             }
-            (_, None, Some(agent)) if !sends_metadata => OriginRefusal::UnknownPage.with(agent),
+            (None, None) if is_browser && !sends_metadata => refuse(UNKNOWN_PAGE, agent),
             _ => return Ok(()),
         };
         // No page can know the token. It is compared only if the result depends on it.
-        self.has_token(&head.headers).then_some(()).ok_or(refusal)
+        self.has_token(headers).then_some(()).ok_or(refusal)
     }
 
     /// True if pages that were loaded through the proxy may send a request.
@@ -103,31 +90,44 @@ impl Guard {
     }
 
     /// True if a request with this `Sec-Fetch-Site` is served.
-    fn serves_site(
-        &self,
-        purpose: Purpose,
-        site: &[u8],
-        marks: &Marks<'_>,
-        method: &Method,
-    ) -> bool {
-        let is_read = method == Method::GET || method == Method::HEAD;
+    fn serves_site(&self, purpose: Purpose, site: &[u8], head: &request::Parts) -> bool {
+        let all = |name, value: &[u8]| {
+            head.headers
+                .get_all(name)
+                .iter()
+                .all(|found| found == value)
+        };
+        let is_read = head.method == Method::GET || head.method == Method::HEAD;
         let serves_navigation = self.serves_pages(purpose) || purpose == Purpose::AdminRead;
         let is_served = match site {
             b"same-origin" => self.serves_pages(purpose),
-            b"none" => serves_navigation && is_read && !marks.has_other_mode,
+            b"none" => serves_navigation && is_read && all("sec-fetch-mode", b"navigate"),
             _ => false,
         };
-        is_served && !marks.is_ambiguous
+        is_served && all("sec-fetch-site", site)
     }
 
-    fn browser_refusal(&self, purpose: Purpose) -> OriginRefusal {
+    fn browser_refusal(&self, purpose: Purpose) -> &'static str {
         match purpose {
-            Purpose::AdminRead => OriginRefusal::AdminPage,
-            Purpose::AdminAction => OriginRefusal::AdminAction,
-            Purpose::Forward | Purpose::Preflight if self.serves_browsers => {
-                OriginRefusal::OtherSite
-            }
-            Purpose::Forward | Purpose::Preflight => OriginRefusal::Browser,
+            Purpose::AdminRead => ADMIN_PAGE,
+            Purpose::AdminAction => ADMIN_ACTION,
+            Purpose::Forward | Purpose::Preflight if self.serves_browsers => OTHER_SITE,
+            Purpose::Forward | Purpose::Preflight => BROWSER,
         }
     }
+}
+
+/// The value that marks a prefetch or prerender.
+fn prefetch(headers: &HeaderMap) -> Option<&[u8]> {
+    let is_prefetch = |value: &&[u8]| {
+        let value = value.to_ascii_lowercase();
+        let contains = |word| memchr::memmem::find(&value, word).is_some();
+        contains(b"prefetch") || contains(b"preview")
+    };
+    let values = |name| headers.get_all(name).iter().map(|value| value.as_bytes());
+    let mut others = ["purpose", "x-purpose", "x-moz"]
+        .into_iter()
+        .flat_map(values);
+    let sec_purpose = values("sec-purpose").next();
+    sec_purpose.or_else(|| others.find(is_prefetch))
 }

@@ -20,11 +20,14 @@ use http::header::ORIGIN;
 use http::{HeaderMap, HeaderName, request};
 
 use crate::config::{Access, CallerToken};
-use crate::error::{Error, OriginRefusal};
+use crate::error::{Error, Untrusted};
 use crate::proxy::headers;
 
 /// The header in which callers send their token.
 const TOKEN: HeaderName = HeaderName::from_static("x-apig-proxy-token");
+
+const FOREIGN_ORIGIN: &str = "web pages of other origins may not use the proxy\nhint: list the origin in \
+     `access.origins`, or set `access.browser = true` for pages that are loaded through the proxy itself";
 
 /// The kind of listener that a request reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,11 +186,17 @@ impl Guard {
                 Some(_) if found == PageOrigin::Own => found,
                 Some(listed) => PageOrigin::Listed(listed),
                 None if is_own_origin(value, listener, host) => PageOrigin::Own,
-                None => return Err(OriginRefusal::ForeignOrigin.with(value)),
+                None => return Err(refuse(FOREIGN_ORIGIN, value)),
             };
         }
         Ok(found)
     }
+}
+
+/// The error with the value that gave the request away, for the log.
+fn refuse(reason: &'static str, value: &[u8]) -> Error {
+    let value = Untrusted::from(value);
+    Error::OriginNotAllowed { reason, value }
 }
 
 /// True if an origin has the scheme of the listener and the authority of `host`. The `Host` must be

@@ -1,8 +1,8 @@
 //! The key circuit breaker: keeps the gateway from locking an access key.
 //!
 //! More than five signature failures in a row lock an access key for five minutes (APIG FAQ on
-//! APIG.0301), for every user of it. So after three failures the breaker opens: the proxy
-//! refuses requests itself, and sends single probes, ever more rarely.
+//! APIG.0301), for every user of it. So after three failures the breaker opens: the proxy refuses
+//! requests itself, and sends single probes, ever more rarely.
 //!
 //! The breaker belongs to the access key, because the gateway counts by that: all routes, gateways
 //! and sets of credentials share it. Trust belongs to the key with its secret, so a set with a
@@ -20,18 +20,18 @@
 //! So can one that begins to refuse a trusted key while requests are in flight: they cannot be
 //! called back.
 
-mod registry;
-
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
+use crate::credentials::Credentials;
 use crate::error::Error;
-pub(super) use registry::KeyBreakers;
 
 /// Rejected signatures in a row that open the breaker.
 const MAX_FAILURES: u32 = 3;
@@ -43,9 +43,6 @@ const MAX_REFUSALS: u32 = 5;
 /// slow.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The interval between requests that are admitted after [`ROOM_TIMEOUT`].
-const OVERDUE_INTERVAL: Duration = Duration::from_millis(200);
-
 /// How long a request waits for room among [`MAX_REFUSALS`], and until a probe is replaced by
 /// another one.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -55,12 +52,14 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 const MAX_PAUSE: Duration = Duration::from_secs(60 * 60);
 
+/// The most unused keys that are remembered. Temporary keys come and go, but one that comes back
+/// must not be tried too soon.
+const MAX_UNUSED: usize = 256;
+
 /// What a response says of the signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SignatureOutcome {
-    /// It was accepted.
     Accepted,
-    /// It was rejected.
     Rejected,
     /// Its date was rejected, and has been corrected. The gateway may count that as well.
     Redated,
@@ -69,6 +68,10 @@ pub(super) enum SignatureOutcome {
     /// Nothing.
     Unknown,
 }
+
+/// The breakers of all keys, for all workers and routes. They survive reloads.
+#[derive(Debug, Default)]
+pub(super) struct KeyBreakers(Mutex<Vec<Arc<KeyBreaker>>>);
 
 /// The breaker of one access key with its secret, over all workers.
 #[derive(Debug, Default)]
@@ -95,20 +98,16 @@ struct State {
     refusals: u32,
     /// Counted requests without an outcome.
     in_flight: u32,
-    /// The breaker is open, and until then sends no probe.
-    open_until: Option<Instant>,
+    /// When the next probe may be sent; `Some` while the breaker is open.
+    next_probe: Option<Instant>,
     /// The last pause of the open breaker.
     pause: Duration,
-    /// The start of the probe that is in flight.
-    probing_since: Option<Instant>,
-    /// The last time that a request was admitted because it had waited too long.
-    last_overdue: Option<Instant>,
 }
 
 /// A permit to send one signed request. Dropping it without an outcome counts as unknown.
 #[derive(Debug)]
 pub(super) struct Permit<'a> {
-    key_breaker: &'a KeyBreaker,
+    breaker: &'a KeyBreaker,
     kind: PermitKind,
     outcome: SignatureOutcome,
 }
@@ -123,6 +122,49 @@ enum PermitKind {
     Probe,
 }
 
+impl KeyBreakers {
+    /// The breaker of a key. Another secret of the same access key has another one with the same
+    /// state.
+    pub(super) fn key_breaker(&self, credentials: &Credentials) -> Arc<KeyBreaker> {
+        let mut known = lock(&self.0);
+        let access_key = &credentials.access_key;
+        let secret_digest = Sha256::digest(credentials.secret_key.expose_secret()).into();
+        let mut same = known.iter().filter(|known| known.access_key == *access_key);
+        if let Some(known) = same
+            .clone()
+            .find(|known| known.secret_digest == secret_digest)
+        {
+            return Arc::clone(known);
+        }
+        let shared = same
+            .next()
+            .map(|known| Arc::clone(&known.shared))
+            .unwrap_or_default();
+        let mut state = lock(&shared.state);
+        if state.refusals < MAX_REFUSALS {
+            // The new secret is tried at once.
+            state.reset();
+        }
+        drop(state);
+        let breaker = Arc::new(KeyBreaker {
+            access_key: access_key.clone(),
+            secret_digest,
+            is_trusted: AtomicBool::new(false),
+            shared,
+        });
+        // Forgets unused keys without refusals, and the oldest of the others if there are too many.
+        let is_used = |known: &Arc<KeyBreaker>| Arc::strong_count(known) > 1;
+        known.retain(|known| is_used(known) || lock(&known.shared.state).refusals > 0);
+        if known.iter().filter(|known| !is_used(known)).count() >= MAX_UNUSED
+            && let Some(oldest) = known.iter().position(|known| !is_used(known))
+        {
+            known.remove(oldest);
+        }
+        known.push(Arc::clone(&breaker));
+        breaker
+    }
+}
+
 impl KeyBreaker {
     /// Acquires a permit to send a request, once it can do no harm to the key.
     ///
@@ -134,153 +176,111 @@ impl KeyBreaker {
     ///
     /// Dropping the future changes nothing.
     pub(super) async fn permit(&self) -> Result<Permit<'_>, Error> {
-        if self.is_trusted.load(Ordering::Acquire) {
-            return Ok(self.grant(PermitKind::Trusted));
-        }
+        let grant = |kind| Permit {
+            breaker: self,
+            kind,
+            outcome: SignatureOutcome::Unknown,
+        };
         let start = Instant::now();
         loop {
+            if self.is_trusted.load(Ordering::Acquire) {
+                return Ok(grant(PermitKind::Trusted));
+            }
             let mut changed = pin!(self.shared.changed.notified());
             // Registered before the state is read, so that no change is missed.
             changed.as_mut().enable();
             let waited = start.elapsed();
-            if let Some(kind) = self.admit(Instant::now(), waited)? {
-                return Ok(self.grant(kind));
+            if let Some(kind) = lock(&self.shared.state).admit(waited)? {
+                return Ok(grant(kind));
             }
-            let pause = match ROOM_TIMEOUT.saturating_sub(waited) {
-                Duration::ZERO => OVERDUE_INTERVAL,
-                rest => rest,
+            let limit = if waited < ROOM_TIMEOUT {
+                ROOM_TIMEOUT
+            } else {
+                PROBE_TIMEOUT
             };
-            let _ = timeout(pause, changed).await;
+            let _ = timeout_at(start + limit, changed).await;
         }
     }
 
     /// True if the breaker is open.
     pub(super) fn is_open(&self) -> bool {
-        self.shared.state().open_until.is_some()
-    }
-
-    fn grant(&self, kind: PermitKind) -> Permit<'_> {
-        Permit {
-            key_breaker: self,
-            kind,
-            outcome: SignatureOutcome::Unknown,
-        }
-    }
-
-    /// Admits a request that has waited this long; `None` if it has to wait.
-    fn admit(&self, now: Instant, waited: Duration) -> Result<Option<PermitKind>, Error> {
-        if self.is_trusted.load(Ordering::Acquire) {
-            return Ok(Some(PermitKind::Trusted));
-        }
-        let mut state = self.shared.state();
-        if let Some(until) = state.open_until {
-            let probe = state.probing_since;
-            if now < until || probe.is_some_and(|since| now - since < PROBE_TIMEOUT) {
-                let retry_after = until.saturating_duration_since(now);
-                let retry_after = retry_after.max(Duration::from_secs(1));
-                return Err(Error::KeyLocked { retry_after });
-            }
-            state.probing_since = Some(now);
-            return Ok(Some(PermitKind::Probe));
-        }
-        // All requests in flight may be refused.
-        let is_safe = state.in_flight + state.refusals < MAX_REFUSALS;
-        let has_room = is_safe && state.in_flight + state.failures < MAX_FAILURES;
-        if !has_room {
-            let is_overdue = waited >= if is_safe { ROOM_TIMEOUT } else { PROBE_TIMEOUT };
-            let last = state.last_overdue;
-            if !is_overdue || last.is_some_and(|last| now - last < OVERDUE_INTERVAL) {
-                return Ok(None);
-            }
-            state.last_overdue = Some(now);
-        }
-        state.in_flight += 1;
-        Ok(Some(PermitKind::Counted))
-    }
-
-    fn settle(&self, kind: PermitKind, outcome: SignatureOutcome, now: Instant) {
-        let mut state = self.shared.state();
-        match kind {
-            PermitKind::Trusted => {}
-            PermitKind::Counted => state.in_flight -= 1,
-            PermitKind::Probe => state.probing_since = None,
-        }
-        let is_trusted = kind == PermitKind::Trusted;
-        match outcome {
-            SignatureOutcome::Accepted => state.close(),
-            SignatureOutcome::Rejected => state.reject(1),
-            // One such response for a trusted key is not believed: it may come from a service
-            // behind the gateway, which could say anything.
-            SignatureOutcome::Locked => state.reject(if is_trusted { 1 } else { MAX_FAILURES }),
-            // When the clock jumps under a trusted key, all requests in flight are refused at once.
-            // One more has to show that the corrected date is accepted.
-            SignatureOutcome::Redated if is_trusted && state.refusals + 1 >= MAX_REFUSALS => {
-                state.refusals = state.refusals.max(MAX_REFUSALS - 1);
-            }
-            SignatureOutcome::Redated => state.refusals += 1,
-            SignatureOutcome::Unknown => {}
-        }
-        if outcome != SignatureOutcome::Unknown {
-            let is_accepted = outcome == SignatureOutcome::Accepted;
-            self.is_trusted.store(is_accepted, Ordering::Release);
-            state.open_if_due(kind, now);
-        }
-        drop(state);
-        self.shared.changed.notify_waiters();
-    }
-}
-
-impl AccessKey {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Every change leaves it consistent, so a panic elsewhere does no harm.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared.state).next_probe.is_some()
     }
 }
 
 impl State {
-    fn close(&mut self) {
-        if self.open_until.is_some() {
-            tracing::info!("the gateway accepts signatures of the key again");
+    /// Admits a request that has waited this long; `None` if it has to wait.
+    fn admit(&mut self, waited: Duration) -> Result<Option<PermitKind>, Error> {
+        if let Some(next_probe) = self.next_probe {
+            let now = Instant::now();
+            if now < next_probe {
+                let retry_after = (next_probe - now).max(Duration::from_secs(1));
+                return Err(Error::KeyLocked { retry_after });
+            }
+            self.next_probe = Some(now + PROBE_TIMEOUT);
+            return Ok(Some(PermitKind::Probe));
         }
-        self.refusals = 0;
-        self.reset();
+        // All requests in flight may be refused.
+        let is_safe = self.in_flight + self.refusals < MAX_REFUSALS;
+        let has_room = is_safe && self.in_flight + self.failures < MAX_FAILURES;
+        if !(has_room || waited >= PROBE_TIMEOUT || (is_safe && waited >= ROOM_TIMEOUT)) {
+            return Ok(None);
+        }
+        self.in_flight += 1;
+        Ok(Some(PermitKind::Counted))
     }
 
-    fn reject(&mut self, count: u32) {
-        self.failures += count;
-        self.refusals += count;
+    fn settle(&mut self, kind: PermitKind, outcome: SignatureOutcome) {
+        let is_trusted = kind == PermitKind::Trusted;
+        self.in_flight -= u32::from(kind == PermitKind::Counted);
+        let (failures, refusals) = match outcome {
+            SignatureOutcome::Accepted => {
+                if self.next_probe.is_some() {
+                    tracing::info!("the gateway accepts signatures of the key again");
+                }
+                self.refusals = 0;
+                return self.reset();
+            }
+            SignatureOutcome::Unknown => {
+                if kind == PermitKind::Probe && self.next_probe.is_some() {
+                    self.next_probe = Some(Instant::now());
+                }
+                return;
+            }
+            SignatureOutcome::Rejected => (1, 1),
+            // One such response for a trusted key is not believed: it may come from a service
+            // behind the gateway, which could say anything.
+            SignatureOutcome::Locked if is_trusted => (1, 1),
+            SignatureOutcome::Locked => (MAX_FAILURES, MAX_FAILURES),
+            // When the clock jumps under a trusted key, all requests in flight are refused at once.
+            // One more has to show that the corrected date is accepted.
+            SignatureOutcome::Redated if is_trusted && self.refusals + 1 >= MAX_REFUSALS => (0, 0),
+            SignatureOutcome::Redated => (0, 1),
+        };
+        self.failures += failures;
+        self.refusals += refusals;
+        let is_due = self.failures >= MAX_FAILURES || self.refusals >= MAX_REFUSALS;
+        // Requests that were in flight when the breaker opened say nothing new.
+        if is_due && (self.next_probe.is_none() || kind == PermitKind::Probe) {
+            self.open();
+        }
     }
 
-    /// Closes the breaker for a new secret, if the access key has refusals left.
-    fn try_new_secret(&mut self) {
-        if self.refusals < MAX_REFUSALS {
-            self.reset();
-        }
+    fn open(&mut self) {
+        self.pause = (self.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE);
+        self.next_probe = Some(Instant::now() + self.pause);
+        let (refusals, seconds) = (self.refusals, self.pause.as_secs());
+        tracing::error!(
+            seconds,
+            "the gateway refused {refusals} signatures of this key in a row and would lock it; requests are answered \
+             with 503 until one gets through in {seconds} s\nhint: correct the key"
+        );
     }
 
     fn reset(&mut self) {
         self.failures = 0;
-        self.open_until = None;
-        self.probing_since = None;
+        self.next_probe = None;
         self.pause = Duration::ZERO;
-    }
-
-    fn open_if_due(&mut self, kind: PermitKind, now: Instant) {
-        let is_due = self.failures >= MAX_FAILURES || self.refusals >= MAX_REFUSALS;
-        // Requests that were in flight when the breaker opened say nothing new.
-        let is_known = self.open_until.is_some() && kind != PermitKind::Probe;
-        if !is_due || is_known {
-            return;
-        }
-        self.pause = (self.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE);
-        self.open_until = Some(now + self.pause);
-        tracing::error!(
-            seconds = self.pause.as_secs(),
-            "the gateway refused {} signatures of this key in a row and would lock it; requests are answered \
-             with 503 until one gets through in {} s: correct the key",
-            self.refusals,
-            self.pause.as_secs(),
-        );
     }
 }
 
@@ -293,13 +293,26 @@ impl Permit<'_> {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
+        let (breaker, outcome) = (self.breaker, self.outcome);
         let says_nothing = [SignatureOutcome::Accepted, SignatureOutcome::Unknown];
         // The usual case takes no lock.
-        if self.kind != PermitKind::Trusted || !says_nothing.contains(&self.outcome) {
-            self.key_breaker
-                .settle(self.kind, self.outcome, Instant::now());
+        if self.kind == PermitKind::Trusted && says_nothing.contains(&outcome) {
+            return;
         }
+        let mut state = lock(&breaker.shared.state);
+        state.settle(self.kind, outcome);
+        if outcome != SignatureOutcome::Unknown {
+            let is_accepted = outcome == SignatureOutcome::Accepted;
+            breaker.is_trusted.store(is_accepted, Ordering::Release);
+        }
+        drop(state);
+        breaker.shared.changed.notify_waiters();
     }
+}
+
+/// Every change leaves the state consistent, so a panic elsewhere does no harm.
+fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //!
 //! The input is a line with the status and what is known of the request, then the body.
 
-use apig_proxy::gateway::{AuthKind, Context, Difference, GatewayError, Meaning, compare};
+use apig_proxy::credentials::Kind;
+use apig_proxy::gateway::{CanonicalText, Context, GatewayError, Meaning};
 
 const SECRET: &str = "MARKER";
 
@@ -23,41 +24,24 @@ pub(crate) fn target(data: &[u8]) {
         .and_then(|word| word.parse().ok())
         .unwrap_or(401);
     let words: Vec<&str> = words.collect();
-    check_comparison(&String::from_utf8_lossy(body));
     let Some(error) = GatewayError::read(status, body) else {
         return;
     };
     assert!(status >= 400 && (5..=40).contains(&error.code.len()));
     if let Meaning::SignatureMismatch { echoed: Some(echo) } = &error.meaning {
-        check_comparison(echo.as_str());
         // Longer than anything else in that output, so that it cannot stand there by chance.
-        let is_long = echo.as_str().len() > 100;
-        assert!(!is_long || !format!("{error:?}").contains(echo.as_str()));
+        let is_long = echo.0.len() > 100;
+        assert!(!is_long || !format!("{error:?}").contains(&echo.0));
     }
     check_hint(&error, &words, body);
 }
 
-fn check_comparison(text: &str) {
-    assert_eq!(compare(SIGNED, SIGNED), Difference::None);
-    // What was signed has no carriage return; an echo may have one.
-    if !text.contains('\r') {
-        assert_eq!(compare(text, text), Difference::None);
-    }
-    for difference in [compare(SIGNED, text), compare(text, SIGNED)] {
-        let name = match &difference {
-            Difference::QueryPair { name, .. } | Difference::Header { name, .. } => name.as_deref(),
-            _ => None,
-        };
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
-        assert!(name.is_none_or(|name| name.len() <= 40 && name.bytes().all(is_plain)));
-    }
-}
-
 fn check_hint(error: &GatewayError, words: &[&str], body: &[u8]) {
     let number = |word: &&str| word.parse::<i64>().ok();
+    let signed = CanonicalText(SIGNED.to_owned());
     let context = Context {
-        auth: AuthKind::Signature,
-        canonical_request: (!words.contains(&"unknown")).then_some(SIGNED),
+        auth: Kind::Key,
+        canonical_request: (!words.contains(&"unknown")).then_some(&signed),
         has_security_token: words.contains(&"token"),
         clock_offset: words.iter().find_map(number),
         corrects_clock: words.contains(&"corrects"),

@@ -16,20 +16,16 @@ const MAX_DECODED: usize = 64 * 1024;
 /// How many codings may follow each other.
 const MAX_CODINGS: usize = 4;
 
-/// A content coding (RFC 9110 §8.4.1, RFC 7932).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Coding {
-    Gzip,
-    Deflate,
-    Brotli,
-}
+/// Decodes one content coding (RFC 9110 §8.4.1, RFC 7932), to at most one byte more than
+/// [`MAX_DECODED`], which tells a body that is too long. `false` unless the body is complete.
+type Decoder = fn(&[u8]) -> (Vec<u8>, bool);
 
 /// The codings of a body, in the order in which they were applied.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Codings(Vec<Coding>);
+#[derive(Clone, Debug)]
+pub(super) struct Codings(Vec<Decoder>);
 
 /// What of a body could be decoded, and whether that is the whole of it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Decoded {
     pub(super) text: Vec<u8>,
     pub(super) is_complete: bool,
@@ -39,13 +35,13 @@ impl Codings {
     /// Reads the elements of `Content-Encoding`. `None` if one of them is not known, or if there
     /// are too many.
     pub(super) fn parse<'a>(elements: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
-        let mut codings = Vec::new();
+        let mut codings: Vec<Decoder> = Vec::new();
         for element in elements {
             codings.push(match element.to_ascii_lowercase().as_slice() {
                 b"identity" => continue,
-                b"gzip" | b"x-gzip" => Coding::Gzip,
-                b"deflate" => Coding::Deflate,
-                b"br" => Coding::Brotli,
+                b"gzip" | b"x-gzip" => gunzip,
+                b"deflate" => inflate,
+                b"br" => unbrotli,
                 _ => return None,
             });
         }
@@ -59,25 +55,16 @@ impl Codings {
 
     /// Decodes a body, or the beginning of one.
     pub(super) fn decode(&self, body: &[u8]) -> Decoded {
-        let mut decoded = Decoded {
-            text: body.to_vec(),
-            is_complete: true,
-        };
-        for coding in self.0.iter().rev() {
-            let (mut text, is_complete) = match coding {
-                Coding::Gzip => gunzip(&decoded.text),
-                Coding::Deflate => inflate(&decoded.text),
-                Coding::Brotli => unbrotli(&decoded.text),
-            };
-            decoded.is_complete &= is_complete && text.len() <= MAX_DECODED;
+        let (mut text, mut is_complete) = (body.to_vec(), true);
+        for decode in self.0.iter().rev() {
+            let (decoded, is_whole) = decode(&text);
+            is_complete &= is_whole && decoded.len() <= MAX_DECODED;
+            text = decoded;
             text.truncate(MAX_DECODED);
-            decoded.text = text;
         }
-        decoded
+        Decoded { text, is_complete }
     }
 }
-
-// Each decodes at most one byte more than may come, which tells a body that is too long.
 
 fn gunzip(body: &[u8]) -> (Vec<u8>, bool) {
     let mut text = Vec::new();

@@ -21,14 +21,14 @@ use crate::signature::normalized_path;
 
 /// Finds the route of a path.
 #[derive(Debug)]
-pub(in crate::proxy) struct RouteMatcher {
+pub(super) struct RouteMatcher {
     /// The normalized prefix of each route and its index, longest first.
     normalized: Vec<(Vec<u8>, usize)>,
 }
 
 impl RouteMatcher {
     /// A matcher for routes that are sorted by the length of their prefix, longest first.
-    pub(in crate::proxy) fn new(routes: &[Route]) -> Self {
+    pub(super) fn new(routes: &[Route]) -> Self {
         let prefixes = routes.iter().map(Route::normalized_prefix);
         let mut normalized: Vec<_> = prefixes.zip(0..).collect();
         normalized.sort_by_key(|(prefix, _)| Reverse(prefix.len()));
@@ -37,7 +37,7 @@ impl RouteMatcher {
 
     /// The index of the route that takes `path`; `None` if there is none, or if it depends on the
     /// reading.
-    pub(in crate::proxy) fn find(&self, routes: &[Route], path: &str) -> Option<usize> {
+    pub(super) fn find(&self, routes: &[Route], path: &str) -> Option<usize> {
         let mut prefixes = routes.iter().map(|route| route.prefix.as_bytes());
         let route = prefixes.position(|prefix| is_below(prefix, path.as_bytes()))?;
         let path = normalized_path(path);

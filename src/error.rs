@@ -1,11 +1,9 @@
 //! Every error of a request, and the response that the proxy gives to it.
 //!
 //! One enum and one exhaustive table: a new variant does not compile until its origin, status, code
-//! and retry are chosen. The `Display` of a variant is the fixed text that the caller gets: it says
-//! what to do and holds no value of the caller's, no address and no secret. Details for the log are
-//! in `source`.
-
-mod origin;
+//! and retry are chosen. The `Display` of a variant is the fixed text that the caller gets: what is
+//! wrong, then a `hint:` line with what to do. It holds no value of the caller's, no address and no
+//! secret; details for the log are in `source`.
 
 use std::error::Error as StdError;
 use std::io;
@@ -14,13 +12,6 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::signature::SignatureError;
-pub use origin::OriginRefusal;
-
-// Types of `Proxy-Status` that do not fit in a row of the table.
-const UPGRADE_FAILED: &str = "http_upgrade_failed";
-const INTERNAL: &str = "proxy_internal_error";
-const UNROUTABLE: &str = "destination_ip_unroutable";
-const CONNECTION_LIMIT: &str = "connection_limit_reached";
 
 /// The cause of an error.
 pub type Cause = Box<dyn StdError + Send + Sync>;
@@ -37,64 +28,70 @@ pub enum Error {
     #[error("{0}")]
     BadTarget(#[from] SignatureError),
     #[error(
-        "callers have to send the token of access.token_file as X-Apig-Proxy-Token; send it, or ask who runs the proxy for it"
+        "this proxy serves callers with a token only\nhint: send the token of `access.token_file` as `X-Apig-Proxy-Token`"
     )]
     TokenRequired,
     #[error(
-        "this Host may not use the proxy; call it as localhost, or add the name to access.hosts"
+        "this Host may not use the proxy\nhint: call it as `localhost`, or add the name to `access.hosts`"
     )]
     HostNotAllowed { host: Untrusted },
     #[error("{reason}")]
     OriginNotAllowed {
-        reason: OriginRefusal,
+        reason: &'static str,
         value: Untrusted,
     },
     #[error(
-        "no route takes this path; add a [[route]] for it, a top-level upstream, or the path to the route's paths, and write it without // and needless % escapes"
+        "no route takes this path\nhint: add a `[[route]]` for it, a top-level `upstream`, or the path to the route's `paths`, and write it without `//` and needless `%` escapes"
     )]
     NoRoute,
     #[error(
-        "this method is not allowed; the Allow header lists those that are (configuration key: methods)"
+        "this method is not allowed\nhint: use one that the Allow header lists, or add it to `methods`"
     )]
     MethodNotAllowed { allow: String },
     #[error(
-        "the request body stopped arriving; send it without long pauses, or raise timeouts.body_idle"
+        "the request body stopped arriving\nhint: send it without long pauses, or raise `timeouts.body_idle`"
     )]
     BodyTimeout,
-    #[error("the request body ended early; the gateway got no complete request")]
+    #[error("the request body ended early, so the gateway got no complete request")]
     BodyIncomplete(#[source] hyper::Error),
     #[error(
-        "the body is larger than the gateway accepts; send at most {limit} bytes (configuration keys: limits.body, and limits.large_body = \"token\" to send larger ones with a token, if their length is declared or large_body is set for the route)"
+        "the body is larger than the gateway accepts\nhint: send at most {limit} bytes (configuration keys: `limits.body`, and `limits.large_body = \"token\"` to send larger ones with a token, if their length is declared or `large_body` is set for the route)"
     )]
     BodyTooLarge { limit: u64 },
-    #[error("path and query are longer than the gateway accepts (32 KiB); send data in the body")]
+    #[error(
+        "path and query are longer than the gateway accepts (32 KiB)\nhint: send data in the body"
+    )]
     TargetTooLong,
     #[error(
-        "the request head is too large; send fewer or shorter headers (limits.header, 100 headers)"
+        "the request head is too large (`limits.header`, 100 headers)\nhint: send fewer or shorter headers"
     )]
     HeaderTooLarge,
-    #[error("only Expect: 100-continue is supported; send the request without another expectation")]
+    #[error(
+        "only `Expect: 100-continue` is supported\nhint: send the request without another expectation"
+    )]
     ExpectationFailed,
     #[error(
-        "the proxy switches to websocket only; send the request without another Upgrade header"
+        "the proxy switches to `websocket` only\nhint: send the request without another Upgrade header"
     )]
     UpgradeNotSupported,
-    #[error("the proxy failed; the log of the proxy has details under this request_id")]
+    #[error("the proxy failed\nhint: look for this request_id in the log of the proxy")]
     Internal(&'static str),
-    #[error("the gateway cannot be reached; check the network and the upstream's host and port")]
+    #[error(
+        "the gateway cannot be reached\nhint: check the network, and host and port of `upstream`"
+    )]
     UpstreamUnreachable(#[source] io::Error),
     #[error(
-        "the proxy of this network does not let connections to the gateway through; correct HTTPS_PROXY, or list the gateway in NO_PROXY"
+        "the proxy of this network does not let connections to the gateway through\nhint: correct `HTTPS_PROXY`, or list the gateway in `NO_PROXY`"
     )]
     EgressRefused { status: u16 },
     #[error(
-        "the request came back to this proxy, or has passed three others; upstream leads to a proxy and has to be the gateway's address"
+        "the request came back to this proxy, or has passed three others\nhint: set `upstream` to the gateway's address, not to a proxy"
     )]
     Loop,
-    #[error("the gateway's host name cannot be resolved; check upstream and DNS")]
+    #[error("the gateway's host name cannot be resolved\nhint: check `upstream` and DNS")]
     Dns(#[source] io::Error),
     #[error(
-        "no trusted TLS connection to the gateway; check the certificate, upstream_tls.ca_file and the clock"
+        "there is no trusted TLS connection to the gateway\nhint: check the certificate, `upstream_tls.ca_file` and the clock"
     )]
     Tls(#[source] io::Error),
     #[error(
@@ -102,39 +99,39 @@ pub enum Error {
     )]
     UpstreamReset(#[source] Cause, Retry),
     #[error(
-        "the gateway closed the connection before the request was sent; it was not executed, so try again"
+        "the gateway closed the connection before the request was sent; it was not executed\nhint: try again"
     )]
     NotSent(#[source] Cause),
     #[error(
-        "the gateway's response is not well-formed HTTP; check that upstream is an API gateway"
+        "the gateway's response is not well-formed HTTP\nhint: check that `upstream` is an API gateway"
     )]
     BadResponse(#[source] Cause),
     #[error(
-        "the head of the gateway's response is too large; raise limits.answer_header, or have the backend send fewer headers (500 at most)"
+        "the head of the gateway's response is too large\nhint: raise `limits.answer_header`, or have the backend send fewer headers (500 at most)"
     )]
     AnswerHeaderTooLarge,
     #[error(
-        "the proxy holds as many request bodies as it may; try again shortly, or raise limits.buffered"
+        "the proxy holds as many request bodies as it may\nhint: try again shortly, or raise `limits.buffered`"
     )]
     Overloaded,
     #[error(
-        "all connections to the gateway are in use; try again shortly, or raise pool.connections"
+        "all connections to the gateway are in use\nhint: try again shortly, or raise `pool.connections`"
     )]
     NoConnection,
     #[error(
-        "the gateway refused several signatures of this key in a row and would lock it; correct the key, see X-Apig-Proxy-Hint of the refusals or the log"
+        "the gateway refused several signatures of this key in a row and would lock it\nhint: correct the key; `X-Apig-Proxy-Hint` of the refusals and the log say what is wrong"
     )]
     KeyLocked { retry_after: Duration },
     #[error(
-        "the proxy has no valid credentials at the moment; try again shortly, the log of the proxy says why their source gives none"
+        "the proxy has no valid credentials at the moment\nhint: try again shortly; the log of the proxy says why their source gives none"
     )]
     NoCredentials,
     #[error(
-        "connecting to the gateway took too long; check the network, or raise timeouts.connect"
+        "connecting to the gateway took too long\nhint: check the network, or raise `timeouts.connect`"
     )]
     ConnectTimeout,
     #[error(
-        "the gateway did not answer in time; whether it executed the request is unknown (timeouts.response)"
+        "the gateway did not answer in time (`timeouts.response`); whether it executed the request is unknown"
     )]
     ResponseTimeout,
 }
@@ -166,7 +163,7 @@ impl From<&[u8]> for Untrusted {
     }
 }
 
-/// Whose fault it is.
+/// Whose fault an error is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The caller's.
@@ -190,10 +187,9 @@ pub enum Retry {
 
 /// The response to an error, and the retries that it permits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the types say what most fields are")]
 pub struct Answer {
-    /// Whose fault it is.
     pub origin: Origin,
-    /// The status.
     pub status: StatusCode,
     /// The code, without its prefix `PROXY.`.
     pub code: &'static str,
@@ -216,14 +212,6 @@ impl Answer {
             retry: Retry::Never,
         }
     }
-
-    /// The response to overload: the caller may try again after this time.
-    fn busy(code: &'static str, proxy_status: &'static str, retry_after: Duration) -> Self {
-        Self {
-            retry_after: Some(retry_after),
-            ..Self::new(Origin::Proxy, 503, code, proxy_status)
-        }
-    }
 }
 
 impl Error {
@@ -236,11 +224,15 @@ impl Error {
             retry,
             ..upstream(502, "upstream_reset", "connection_terminated")
         };
+        // Overload of any kind: the caller may try again after some time.
+        let busy = |code, kind, after| Answer {
+            retry_after: Some(after),
+            ..Answer::new(Origin::Proxy, 503, code, kind)
+        };
         let (denied, malformed) = ("http_request_denied", "http_request_error");
         let soon = Duration::from_secs(1);
         match self {
-            Self::BadRequest(_) => client(400, "bad_request", malformed),
-            Self::BodyIncomplete(_) => client(400, "bad_request", malformed),
+            Self::BadRequest(_) | Self::BodyIncomplete(_) => client(400, "bad_request", malformed),
             Self::BadHost => client(400, "bad_host", malformed),
             Self::BadTarget(_) => client(400, "bad_target", malformed),
             Self::TokenRequired => client(401, "token_required", denied),
@@ -253,21 +245,28 @@ impl Error {
             Self::TargetTooLong => client(414, "target_too_long", malformed),
             Self::ExpectationFailed => client(417, "bad_request", malformed),
             Self::HeaderTooLarge => client(431, "header_too_large", malformed),
-            Self::UpgradeNotSupported => client(501, "upgrade_not_supported", UPGRADE_FAILED),
-            Self::Internal(_) => Answer::new(Origin::Proxy, 500, "internal", INTERNAL),
-            Self::UpstreamUnreachable(_) => upstream(502, "upstream_unreachable", UNROUTABLE),
-            Self::EgressRefused { .. } => upstream(502, "upstream_unreachable", UNROUTABLE),
+            Self::UpgradeNotSupported => {
+                client(501, "upgrade_not_supported", "http_upgrade_failed")
+            }
+            Self::Internal(_) => {
+                Answer::new(Origin::Proxy, 500, "internal", "proxy_internal_error")
+            }
+            Self::UpstreamUnreachable(_) | Self::EgressRefused { .. } => {
+                upstream(502, "upstream_unreachable", "destination_ip_unroutable")
+            }
             Self::Dns(_) => upstream(502, "dns_error", "dns_error"),
             Self::Tls(_) => upstream(502, "tls_error", "tls_protocol_error"),
             Self::UpstreamReset(_, retry) => reset(*retry),
             Self::NotSent(_) => reset(Retry::Always),
             Self::Loop => Answer::new(Origin::Proxy, 502, "loop", "proxy_loop_detected"),
-            Self::BadResponse(_) => upstream(502, "bad_response", "http_protocol_error"),
-            Self::AnswerHeaderTooLarge => upstream(502, "bad_response", "http_protocol_error"),
-            Self::Overloaded => Answer::busy("overloaded", CONNECTION_LIMIT, soon),
-            Self::NoConnection => Answer::busy("overloaded", CONNECTION_LIMIT, soon),
-            Self::KeyLocked { retry_after } => Answer::busy("key_locked", denied, *retry_after),
-            Self::NoCredentials => Answer::busy("no_credentials", INTERNAL, soon),
+            Self::BadResponse(_) | Self::AnswerHeaderTooLarge => {
+                upstream(502, "bad_response", "http_protocol_error")
+            }
+            Self::Overloaded | Self::NoConnection => {
+                busy("overloaded", "connection_limit_reached", soon)
+            }
+            Self::KeyLocked { retry_after } => busy("key_locked", denied, *retry_after),
+            Self::NoCredentials => busy("no_credentials", "proxy_internal_error", soon),
             Self::ConnectTimeout => upstream(504, "connect_timeout", "connection_timeout"),
             Self::ResponseTimeout => upstream(504, "response_timeout", "http_response_timeout"),
         }

@@ -1,15 +1,11 @@
 //! Routing, the step after the guard: finds the route of a request, and checks what can be checked
 //! of its head. No body is read.
 
-mod matcher;
-
 use std::borrow::Cow;
 use std::rc::Rc;
 
 use http::header::{CONNECTION, EXPECT, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Version, request};
-
-pub(super) use matcher::RouteMatcher;
 
 use super::Settings;
 use super::body::BodyRules;
