@@ -23,8 +23,7 @@ use super::{Failure, block_on};
 use crate::config::{self, AdminAddress, Environment, Overrides};
 use crate::server::QUIT_IS_OFF;
 
-/// The longest that connecting may take, and then the response. Probes have a limit of their own,
-/// usually shorter.
+/// The longest that an exchange may take. Probes have a limit of their own, usually shorter.
 pub(super) const MAX_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The interval between two polls of a proxy.
@@ -52,7 +51,7 @@ impl AdminArguments {
         let address = config::load_part(&overrides, environment, "admin", |config| config.admin);
         address.map_err(Failure::configuration)?.ok_or_else(|| {
             Failure::configuration(
-                "admin is off in the configuration, so the proxy cannot be asked\nhint: set `admin` to an address, or name one with --admin",
+                "`admin` is off in the configuration, so the proxy cannot be asked\nhint: set `admin` to an address, or name one with --admin",
             )
         })
     }
@@ -66,16 +65,41 @@ pub(super) enum AdminRequest {
     Quit,
 }
 
+/// Why a request to the admin listener failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AdminError {
+    #[error(
+        "what listens at {0} does not answer in time\nhint: the proxy may hang or be busy; see its log"
+    )]
+    Timeout(AdminAddress),
+    #[error(
+        "no proxy answers at {0} ({1})\nhint: start the proxy, or name its admin address with --admin"
+    )]
+    Unreachable(AdminAddress, String),
+    /// The proxy's own words.
+    #[error("{0}")]
+    Refused(String),
+    #[error(
+        "what answers at {0} is not the admin listener of a proxy\nhint: name its address with --admin"
+    )]
+    OtherProgram(AdminAddress),
+    #[error(
+        "the proxy at {0} does not take `POST /quitquitquit`\nhint: set `admin_quit = true` in its configuration, or send SIGTERM"
+    )]
+    QuitIsOff(AdminAddress),
+}
+
 impl AdminRequest {
-    /// Sends the request, with a timeout for each step that is clamped to what probes can bear.
+    /// Sends the request, with a timeout that is clamped to what probes can bear.
     ///
     /// # Errors
     ///
     /// An [`AdminError`], unless the listener responds with success.
     pub(super) fn send(self, address: &AdminAddress, limit: Duration) -> Result<(), AdminError> {
         let limit = limit.clamp(MIN_TIMEOUT, MAX_TIMEOUT);
-        let response = block_on(self.exchange(address, limit))
-            .map_err(|failure| AdminError::Unreachable(address.clone(), failure.message))??;
+        let response = block_on(async { timeout(limit, self.exchange(address)).await })
+            .map_err(|failure| AdminError::Unreachable(address.clone(), failure.message))?
+            .map_err(|_| AdminError::Timeout(address.clone()))??;
         let text = String::from_utf8_lossy(response.body());
         let line = text.lines().next().unwrap_or_default();
         let is_plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
@@ -110,29 +134,13 @@ impl AdminRequest {
         }
     }
 
-    /// Connects, sends the request and reads the response.
-    async fn exchange(
-        self,
-        address: &AdminAddress,
-        limit: Duration,
-    ) -> Result<Response<Bytes>, AdminError> {
-        let connected = timeout(limit, connect(address)).await;
-        let connected = connected.unwrap_or_else(|elapsed| Err(elapsed.into()));
-        let (stream, host) = connected.map_err(|error| match error.kind() {
-            // A unix socket whose queue is full reports that it would block.
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                AdminError::Timeout(address.clone())
-            }
+    /// Connects, sends the request and reads the response; the connection ends after it.
+    async fn exchange(self, address: &AdminAddress) -> Result<Response<Bytes>, AdminError> {
+        let (stream, host) = connect(address).await.map_err(|error| match error.kind() {
+            // A unix socket whose queue is full.
+            io::ErrorKind::WouldBlock => AdminError::Timeout(address.clone()),
             _ => AdminError::Unreachable(address.clone(), error.to_string()),
         })?;
-        timeout(limit, exchange(stream, self.request(&host)))
-            .await
-            .map_err(|_| AdminError::Timeout(address.clone()))?
-            .map_err(|_| AdminError::OtherProgram(address.clone()))
-    }
-
-    /// The request; the connection ends after it.
-    fn request(self, host: &str) -> Request<Full<Bytes>> {
         let request = match self {
             Self::Live => Request::get("/livez"),
             Self::Ready => Request::get("/readyz"),
@@ -140,7 +148,9 @@ impl AdminRequest {
         };
         let request = request.header(HOST, host).header(CONNECTION, "close");
         let request = request.body(Full::default());
-        request.expect("an address is a valid header value")
+        let request = request.expect("an address is a valid header value");
+        let response = exchange(stream, request).await;
+        response.map_err(|_| AdminError::OtherProgram(address.clone()))
     }
 }
 
@@ -152,28 +162,6 @@ impl fmt::Display for AdminRequest {
             Self::Quit => "stopping",
         })
     }
-}
-
-/// Why a request to the admin listener failed.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum AdminError {
-    #[error("what listens at {0} does not answer in time; the proxy may hang, or be busy")]
-    Timeout(AdminAddress),
-    #[error(
-        "no proxy answers at {0} ({1}); start the proxy, or name its admin address with --admin"
-    )]
-    Unreachable(AdminAddress, String),
-    /// The proxy's own words.
-    #[error("{0}")]
-    Refused(String),
-    #[error(
-        "what answers at {0} is not the admin listener of a proxy; name its address with --admin"
-    )]
-    OtherProgram(AdminAddress),
-    #[error(
-        "the proxy at {0} does not take POST /quitquitquit\nhint: set admin_quit = true in its configuration, or send SIGTERM"
-    )]
-    QuitIsOff(AdminAddress),
 }
 
 /// Connects to the listener; the connection, and the value of `Host`.
@@ -209,24 +197,6 @@ mod tests {
 
     use super::*;
 
-    /// The outcome of `check ready` when the listener sends these bytes.
-    fn outcome(response: &'static str) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let answering = thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut request = [0; 1024];
-            let length = stream.read(&mut request).unwrap();
-            stream.write_all(response.as_bytes()).unwrap();
-            String::from_utf8_lossy(&request[..length]).into_owned()
-        });
-        let sent = AdminRequest::Ready.send(&AdminAddress::Tcp(address), MAX_TIMEOUT);
-        let request =
-            format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-        assert_eq!(answering.join().unwrap(), request);
-        sent.map_or_else(|error| error.to_string(), |()| "ok".to_owned())
-    }
-
     #[test]
     fn only_a_response_of_the_proxy_counts() {
         for (response, expected) in [
@@ -238,7 +208,20 @@ mod tests {
             ("HTTP/1.1 503 x\r\n\r\n\u{1b}[31m\n", "--admin"),
             ("HTTP/1.1 404 x\r\n\r\nok\n", "--admin"),
         ] {
-            let outcome = outcome(response);
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            let answering = thread::spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = [0; 1024];
+                let length = stream.read(&mut request).unwrap();
+                stream.write_all(response.as_bytes()).unwrap();
+                String::from_utf8_lossy(&request[..length]).into_owned()
+            });
+            let sent = AdminRequest::Ready.send(&AdminAddress::Tcp(address), MAX_TIMEOUT);
+            let request =
+                format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+            assert_eq!(answering.join().unwrap(), request);
+            let outcome = sent.map_or_else(|error| error.to_string(), |()| "ok".to_owned());
             assert!(outcome.ends_with(expected), "{response:?}: {outcome}");
         }
     }

@@ -105,21 +105,20 @@ struct Failure {
 
 impl Failure {
     fn new(exit: Exit, message: impl Display) -> Self {
-        let message = message.to_string();
-        Self { exit, message }
+        Self {
+            exit,
+            message: message.to_string(),
+        }
     }
 
-    /// A failure at run time.
     fn failed(message: impl Display) -> Self {
         Self::new(Exit::Failed, message)
     }
 
-    /// Wrong arguments.
     fn usage(message: impl Display) -> Self {
         Self::new(Exit::Usage, message)
     }
 
-    /// Wrong configuration or credentials.
     fn configuration(message: impl Display) -> Self {
         Self::new(Exit::Configuration, message)
     }
@@ -155,29 +154,23 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let _last_lines = FlushOnDrop;
-    let outcome = arguments.run(Environment::from_env());
+    let environment = Environment::from_env();
+    let outcome = match arguments.command.unwrap_or(Command::Serve(arguments.serve)) {
+        Command::Serve(serve) => serve::run(&serve, environment),
+        Command::Demo(demo) => demo::run(&demo, &environment),
+        Command::Gateway(gateway) => gateway::run(&gateway, &environment),
+        Command::Sign(sign) => sign::run(&sign, &environment),
+        Command::Verify(verify) => verify::run(&verify, &environment),
+        Command::Check(check) => check::run(&check, &environment),
+        Command::Wait(wait) => wait::run(&wait, &environment),
+        Command::Quit(quit) => quit::run(&quit, &environment),
+        Command::Completions { shell } => completions(shell),
+    };
     let exit = outcome.unwrap_or_else(|failure| {
         say(failure.message);
         failure.exit
     });
     ExitCode::from(exit as u8)
-}
-
-impl Arguments {
-    /// Runs the subcommand, which is `serve` by default.
-    fn run(self, environment: Environment) -> Outcome {
-        match self.command.unwrap_or(Command::Serve(self.serve)) {
-            Command::Serve(serve) => serve::run(&serve, environment),
-            Command::Demo(demo) => demo::run(&demo, &environment),
-            Command::Gateway(gateway) => gateway::run(&gateway, &environment),
-            Command::Sign(sign) => sign::run(&sign, &environment),
-            Command::Verify(verify) => verify::run(&verify, &environment),
-            Command::Check(check) => check::run(&check, &environment),
-            Command::Wait(wait) => wait::run(&wait, &environment),
-            Command::Quit(quit) => quit::run(&quit, &environment),
-            Command::Completions { shell } => completions(shell),
-        }
-    }
 }
 
 /// Prints the completion script for a shell.
@@ -201,19 +194,17 @@ fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
 
 /// Prints the result of a command.
 fn print(result: impl Display) -> Outcome {
-    match writeln!(std::io::stdout(), "{result}") {
-        Ok(()) => Ok(Exit::Ok),
-        Err(error) => Err(Failure::failed(format_args!(
-            "the result cannot be written: {error}"
-        ))),
-    }
+    let written = writeln!(std::io::stdout(), "{result}");
+    written
+        .map_err(|error| Failure::failed(format_args!("the result cannot be written: {error}")))?;
+    Ok(Exit::Ok)
 }
 
 /// Parses the duration of an option.
 fn parse_duration(text: &str) -> Result<Duration, &'static str> {
     let duration = text.parse::<SignedDuration>().ok();
     let duration = duration.and_then(|duration| duration.try_into().ok());
-    duration.ok_or("expected a time, like \"30s\" or \"2m\"")
+    duration.ok_or("expected a time, like `30s` or `2m`")
 }
 
 /// Writes a message to standard error.

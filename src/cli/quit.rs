@@ -24,12 +24,12 @@ pub(super) fn run(arguments: &QuitArguments, environment: &Environment) -> Outco
     let address = arguments.admin.address(environment)?;
     AdminRequest::Quit
         .send(&address, MAX_TIMEOUT)
-        .map_err(|error| Failure::failed(format_args!("it was not stopped: {error}")))?;
+        .map_err(|error| Failure::failed(format_args!("the proxy was not stopped: {error}")))?;
     if let Some(limit) = arguments.timeout
         && !has_ended(&AdminRequest::Live.poll(&address, limit, has_ended))
     {
         return Err(Failure::failed(
-            "it was asked to stop, and has not ended in time; requests may still run, see timeouts.shutdown",
+            "the proxy was asked to stop and has not ended in time\nhint: requests may still run; see `timeouts.shutdown`",
         ));
     }
     Ok(Exit::Ok)

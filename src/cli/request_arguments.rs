@@ -32,9 +32,14 @@ pub(super) struct RequestArguments {
 }
 
 impl RequestArguments {
-    /// True if no option was given.
-    pub(super) fn is_empty(&self) -> bool {
-        self.method.is_none() && self.headers.is_empty() && !self.has_body()
+    /// True if an option describes the head.
+    pub(super) fn has_head(&self) -> bool {
+        self.method.is_some() || !self.headers.is_empty()
+    }
+
+    /// True if an option gives a body.
+    pub(super) fn has_body(&self) -> bool {
+        self.data.is_some() || self.data_file.is_some()
     }
 
     /// The given method, or the one that the body implies.
@@ -50,9 +55,11 @@ impl RequestArguments {
             let name = name.trim();
             (!name.is_empty()).then_some((name, value))
         });
-        headers
-            .collect::<Option<_>>()
-            .ok_or_else(|| Failure::usage("-H: expected NAME: VALUE, like -H 'x-stage: RELEASE'"))
+        headers.collect::<Option<_>>().ok_or_else(|| {
+            Failure::usage(
+                "-H is not of the form NAME: VALUE\nhint: give it like -H 'x-stage: RELEASE'",
+            )
+        })
     }
 
     /// True if the body is read from standard input.
@@ -68,16 +75,12 @@ impl RequestArguments {
             None => Box::new(self.data.as_deref().unwrap_or_default().as_bytes()),
         })
     }
-
-    fn has_body(&self) -> bool {
-        self.data.is_some() || self.data_file.is_some()
-    }
 }
 
 /// The failure to read the body.
 pub(super) fn unreadable_body(error: &io::Error) -> Failure {
     Failure::failed(format_args!(
-        "--data-file: the file cannot be read ({error}); correct its path, its permissions or its length"
+        "--data-file: the file cannot be read ({error})\nhint: correct its path, its permissions or its length"
     ))
 }
 
@@ -96,7 +99,7 @@ impl Url {
     /// Parses a URL with the scheme `http` or `https`.
     pub(super) fn parse(text: &str) -> Result<Self, Failure> {
         Self::split(text).ok_or_else(|| {
-            Failure::usage("the URL is not of the form https://host/path?query; correct it")
+            Failure::usage("the URL is not of the form https://host/path?query\nhint: give scheme and host, without a user")
         })
     }
 

@@ -75,7 +75,7 @@ pub(super) fn run(arguments: &ServeArguments, environment: Environment) -> Outco
         let (mut stop, hangups) = signals()?;
         let supervisor = Supervisor::from_env(&environment).map_err(|error| {
             Failure::configuration(format_args!(
-                "the socket of NOTIFY_SOCKET cannot be used: {error}; unset it, or start the program by what listens there"
+                "the socket of NOTIFY_SOCKET cannot be used: {error}\nhint: unset it, or let the service manager that listens there start the program"
             ))
         })?;
         let addresses = passed.addresses();
@@ -113,7 +113,7 @@ pub(super) fn run(arguments: &ServeArguments, environment: Environment) -> Outco
 fn signals() -> Result<(StopSignals, Signal), Failure> {
     let signals = StopSignals::new().and_then(|stop| Ok((stop, signal(SignalKind::hangup())?)));
     signals.map_err(|_| {
-        Failure::failed("cannot listen for signals; the system has no descriptors left")
+        Failure::failed("cannot listen for signals\nhint: the system has no descriptors left")
     })
 }
 

@@ -98,57 +98,63 @@ fn unrestricted(config: &Config) -> Config {
 impl ProbeResponse {
     /// Compares the clocks by the response's `Date`.
     pub(super) fn clock_step(&self) -> Step {
+        let step = |status, text: &str| Step::new("clock", status, text);
         let Some((least, most)) = self.ahead else {
-            return Step::new("clock", Status::Note, "the answer does not tell the time");
+            return step(Status::Note, "the response has no date");
         };
         if least <= NOTABLE_SKEW && most >= -NOTABLE_SKEW {
-            return Step::new("clock", Status::Ok, "agrees with the gateway's");
+            return step(Status::Ok, "agrees with the gateway's");
         }
         let ahead = (least + most) / 2;
         let (seconds, direction) = (ahead.abs(), if ahead > 0 { "behind" } else { "ahead of" });
-        let (status, consequence) = match (seconds >= REFUSED_SKEW, self.corrects_clock) {
-            (true, false) => (
+        let is_refused = seconds >= REFUSED_SKEW && !self.corrects_clock;
+        let (status, consequence) = match (is_refused, seconds >= REFUSED_SKEW) {
+            (true, _) => (
                 Status::Failed,
-                "so signatures are refused: set the clock (NTP), or clock.correct = true",
+                "so signatures are refused; hint: set the clock (NTP), or `clock.correct = true`",
             ),
-            (true, true) => (
+            (false, true) => (
                 Status::Note,
-                "and the proxy corrects it: set the clock all the same (NTP)",
+                "and the proxy corrects it; hint: set the clock (NTP)",
             ),
-            (false, _) => (
+            (false, false) => (
                 Status::Note,
-                "which is within the 15 minutes that are allowed: set the clock (NTP)",
+                "and 15 minutes are allowed; hint: set the clock (NTP)",
             ),
         };
-        let text = format!("{seconds} s {direction} the gateway's, {consequence}");
-        Step::new("clock", status, text)
+        step(
+            status,
+            &format!("{seconds} s {direction} the gateway's, {consequence}"),
+        )
     }
 
-    /// `is_api` says whether the path was given as one of an API.
+    /// Judges the response. The gateway checks the key only if the path is one of an API.
     pub(super) fn request_step(&self, is_api: bool) -> Step {
         let step = |status, text: String| Step::new("request", status, text);
         let status = self.response.status().as_u16();
         let body: Value = serde_json::from_slice(self.response.body()).unwrap_or_default();
         let code = body["error_code"].as_str().unwrap_or_default();
-        let hint = self.response.headers().get("x-apig-proxy-hint");
-        let hint = hint.map(|hint| String::from_utf8_lossy(hint.as_bytes()));
-        let own_message = body["error_msg"]
+        let message = body["error_msg"]
             .as_str()
             .filter(|_| code.starts_with("PROXY."));
-        let prefix = if code.is_empty() { "" } else { ": " };
-        match (status, hint.as_deref().or(own_message)) {
+        let hint = self.response.headers().get("x-apig-proxy-hint");
+        let hint = hint.map(|hint| String::from_utf8_lossy(hint.as_bytes()));
+        let reason = hint.as_deref().or(message);
+        let separator = if code.is_empty() { "" } else { ": " };
+        let reason = reason.map(|reason| format!("{status} {code}{separator}{reason}"));
+        match (status, reason) {
             // The default path is hardly ever an API of its own.
             (404, _) if !is_api && code.ends_with(".0101") => step(
                 Status::Note,
-                "the gateway answers, but this path is no API, so the key was not checked: give the path of one with --path".to_owned(),
+                "the gateway answers, but this path is no API, so the key was not checked; hint: give the path of one with --path".to_owned(),
             ),
-            (429, Some(reason)) => step(Status::Note, format!("429 {code}{prefix}{reason}")),
-            (400.., Some(reason)) => step(Status::Failed, format!("{status} {code}{prefix}{reason}")),
+            (429, Some(reason)) => step(Status::Note, reason),
+            (400.., Some(reason)) => step(Status::Failed, reason),
             (500.., None) => step(
                 Status::Failed,
-                format!("{status}: the gateway took the signature, but the service behind it fails"),
+                format!("{status}: the gateway accepted the signature, but the service behind it fails"),
             ),
-            _ => step(Status::Ok, format!("{status}, the gateway took the signature")),
+            _ => step(Status::Ok, format!("{status}, the gateway accepted the signature")),
         }
     }
 }

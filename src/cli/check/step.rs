@@ -19,7 +19,7 @@ pub(super) enum Status {
 pub(super) struct Step {
     name: &'static str,
     pub(super) status: Status,
-    pub(super) text: String,
+    text: String,
 }
 
 impl Step {
@@ -29,11 +29,11 @@ impl Step {
         Self { name, status, text }
     }
 
-    /// A step that failed with an error and its cause.
-    pub(super) fn failed(name: &'static str, error: &Error) -> Self {
+    /// A step that failed with an error and its cause, `at` some place.
+    pub(super) fn failed(name: &'static str, error: &Error, at: &str) -> Self {
         let text = match error.cause() {
-            cause if cause.is_empty() => error.to_string(),
-            cause => format!("{error} ({cause})"),
+            cause if cause.is_empty() => format!("{error}{at}"),
+            cause => format!("{error} ({cause}){at}"),
         };
         Self::new(name, Status::Failed, text)
     }
@@ -47,6 +47,7 @@ impl fmt::Display for Step {
             Status::Failed => "FAILED",
         };
         // Errors quote the peer.
-        write!(f, "  {:<8} {status:<7} {}", self.name, Escaped(&self.text))
+        let text = Escaped(self.text.replace("\nhint: ", "; hint: "));
+        write!(f, "  {:<8} {status:<7} {text}", self.name)
     }
 }

@@ -74,7 +74,7 @@ async fn check_route(
         Err(step) => vec![step],
         Ok(()) => match probe::send(config, sources, network, route, path).await {
             Ok(response) => vec![response.clock_step(), response.request_step(path.is_some())],
-            Err(error) => vec![Step::failed("request", &error)],
+            Err(error) => vec![Step::failed("request", &error, "")],
         },
     };
     for step in &steps {
@@ -90,7 +90,7 @@ async fn connect(network: &Network, route: &Route, config: &Config) -> Result<()
     let probe = Probe::new(network.clone(), route, config.timeouts.connect)
         .map_err(|error| Step::new("dns", Status::Failed, error.to_string()))?;
     let addresses = probe.addresses().await;
-    let addresses = addresses.map_err(|error| Step::failed("dns", &error))?;
+    let addresses = addresses.map_err(|error| Step::failed("dns", &error, ""))?;
     let ips = addresses.iter().map(|address| address.ip().to_string());
     let ips = ips.collect::<Vec<_>>().join(", ");
     done("dns", format!("{} resolves to {ips}", probe.host()));
@@ -99,16 +99,14 @@ async fn connect(network: &Network, route: &Route, config: &Config) -> Result<()
         None => "",
     };
     let start = Instant::now();
-    let tcp = probe.connect(&addresses).await.map_err(|error| {
-        let step = Step::failed("connect", &error);
-        Step::new("connect", Status::Failed, step.text + through)
-    })?;
+    let tcp = probe.connect(&addresses).await;
+    let tcp = tcp.map_err(|error| Step::failed("connect", &error, through))?;
     let took = start.elapsed().as_millis();
     done("connect", format!("connected in {took} ms{through}"));
     match probe.secure(tcp).await {
         Ok(Some(version)) => done("tls", format!("{version}, trusted")),
         Ok(None) => done("tls", "plain HTTP, to this machine".to_owned()),
-        Err(error) => return Err(Step::failed("tls", &error)),
+        Err(error) => return Err(Step::failed("tls", &error, "")),
     }
     Ok(())
 }

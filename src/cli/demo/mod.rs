@@ -3,7 +3,6 @@
 
 mod calls;
 
-use std::fmt::Display;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -60,13 +59,13 @@ impl Auth {
         value.get_name().to_owned()
     }
 
-    /// What the proxy does, and what the gateway made of it.
-    fn texts(self) -> (&'static str, &'static str) {
+    /// What the gateway made of it.
+    fn accepted(self) -> &'static str {
         match self {
-            Self::Aksk => ("signs with an access key", "signature verified"),
-            Self::Token => ("sends a token of IAM", "token accepted"),
-            Self::AppCode => ("sends an app code", "app code accepted"),
-            Self::ApiKey => ("sends an API key", "API key accepted"),
+            Self::Aksk => "signature verified",
+            Self::Token => "token accepted",
+            Self::AppCode => "app code accepted",
+            Self::ApiKey => "API key accepted",
         }
     }
 }
@@ -78,9 +77,7 @@ pub(super) fn run(arguments: &DemoArguments, environment: &Environment) -> Outco
     if shown.map_err(Failure::failed)? {
         return Ok(Exit::Ok);
     }
-    Err(Failure::failed(
-        "the demo did not go as it should; see the lines above",
-    ))
+    Err(Failure::failed("the demo failed; see the lines above"))
 }
 
 /// Runs the gateway and the proxy as long as the demo lasts.
@@ -89,13 +86,17 @@ async fn serve(arguments: &DemoArguments, environment: &Environment) -> anyhow::
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let emulator = Emulator::bind(any, accounts.clone(), Clock::machine())?;
     let gateway = emulator.address();
-    let mut setup = Setup::new(arguments.auth, &emulator, &accounts, environment)?;
-    let network = network(&setup.config)?;
+    let folder = match arguments.auth {
+        Auth::Aksk => None,
+        _ => Some(Folder::create(None, environment).context("a folder cannot be made")?),
+    };
+    let (config, mut sources) = setup(arguments, &emulator, &accounts, folder.as_ref())?;
+    let network = network(&config)?;
     let demo = async {
         // Asks the gateway's IAM for a token.
-        let started = credentials::start(&mut setup.sources, &network, environment).await;
+        let started = credentials::start(&mut sources, &network, environment).await;
         started.map_err(|_| anyhow::anyhow!("the demo found no key"))?;
-        let server = setup.bind(arguments, &network)?;
+        let server = bind(arguments, config, &sources, &network)?;
         let proxy = server.addresses()[0];
         tokio::select! {
             shown = show(arguments, gateway, proxy) => shown,
@@ -112,66 +113,52 @@ async fn serve(arguments: &DemoArguments, environment: &Environment) -> anyhow::
     }
 }
 
-/// What the proxy is started with.
-struct Setup {
-    config: Config,
-    sources: Vec<Source>,
-    /// The files that the configuration names; removed when dropped.
-    _folder: Option<Folder>,
+/// The configuration of the proxy and its credentials. The access key is passed in memory, so that
+/// nothing is written; other secrets are read from files, as in a production setup.
+fn setup(
+    arguments: &DemoArguments,
+    emulator: &Emulator,
+    accounts: &Accounts,
+    folder: Option<&Folder>,
+) -> anyhow::Result<(Config, Vec<Source>)> {
+    let (mut config, sources) = if let Some(folder) = folder {
+        folder.write(emulator, accounts)?;
+        let overrides = Overrides::new(Some(folder.path.join("apig-proxy.toml")));
+        let overrides = overrides.text("auth.mode", "--auth", Some(&arguments.auth.name()));
+        // The user's own variables do not apply.
+        let (loaded, sources) = load(&overrides, &Environment::default())?;
+        (loaded.config, sources)
+    } else {
+        let config = config::with_upstream(&format!("https://{}", emulator.address()))?;
+        let key = accounts.keys.first().context("the demo has no key")?;
+        let source = |requirement| Source::fixed(requirement, "default", key);
+        let sources = requirements(&config).into_iter().map(source).collect();
+        (config, sources)
+    };
+    config.upstream_tls.extra_roots = vec![emulator.root()];
+    config.methods = Methods::Any;
+    // The port is left to a proxy that is here to stay.
+    config.admin = None;
+    Ok((config, sources))
 }
 
-impl Setup {
-    /// The access key is passed in memory, so that nothing is written. Other secrets are read from
-    /// files, as in a production setup.
-    fn new(
-        auth: Auth,
-        emulator: &Emulator,
-        accounts: &Accounts,
-        environment: &Environment,
-    ) -> anyhow::Result<Self> {
-        let mut setup = if auth == Auth::Aksk {
-            let config = config::with_upstream(&format!("https://{}", emulator.address()))?;
-            let key = accounts.keys.first().context("the demo has no key")?;
-            let source = |requirement| Source::fixed(requirement, "default", key);
-            let sources = requirements(&config).into_iter().map(source).collect();
-            Self {
-                config,
-                sources,
-                _folder: None,
-            }
-        } else {
-            let folder = Folder::create(None, environment).context("a folder cannot be made")?;
-            folder.write(emulator, accounts)?;
-            let overrides = Overrides::new(Some(folder.path.join("apig-proxy.toml")));
-            let overrides = overrides.text("auth.mode", "--auth", Some(&auth.name()));
-            // The user's own variables do not apply.
-            let (loaded, sources) = load(&overrides, &Environment::default())?;
-            Self {
-                config: loaded.config,
-                sources,
-                _folder: Some(folder),
-            }
-        };
-        setup.config.upstream_tls.extra_roots = vec![emulator.root()];
-        setup.config.methods = Methods::Any;
-        // The port is left to a proxy that is here to stay.
-        setup.config.admin = None;
-        Ok(setup)
-    }
-
-    /// Binds the given address, or else the default one, or else any.
-    fn bind(&mut self, arguments: &DemoArguments, network: &Network) -> Result<Server, SetupError> {
-        let default = if arguments.once { 0 } else { 8080 };
-        let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let mut bind = |address: SocketAddr| {
-            self.config.listen = vec![address.into()];
-            let sockets = ActivatedSockets::default();
-            Server::bind(network.clone(), sockets, &self.config, self.sources.clone())
-        };
-        match bind(arguments.listen.unwrap_or_else(|| loopback(default))) {
-            Err(SetupError::Bind(_)) if arguments.listen.is_none() => bind(loopback(0)),
-            bound => bound,
-        }
+/// Binds the given address, or else the default one, or else any.
+fn bind(
+    arguments: &DemoArguments,
+    mut config: Config,
+    sources: &[Source],
+    network: &Network,
+) -> Result<Server, SetupError> {
+    let default = if arguments.once { 0 } else { 8080 };
+    let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
+    let mut bind = |address: SocketAddr| {
+        config.listen = vec![address.into()];
+        let sockets = ActivatedSockets::default();
+        Server::bind(network.clone(), sockets, &config, sources.to_vec())
+    };
+    match bind(arguments.listen.unwrap_or_else(|| loopback(default))) {
+        Err(SetupError::Bind(_)) if arguments.listen.is_none() => bind(loopback(0)),
+        bound => bound,
     }
 }
 
@@ -181,27 +168,25 @@ async fn show(
     gateway: SocketAddr,
     proxy: SocketAddr,
 ) -> anyhow::Result<bool> {
-    let (auth, out) = (arguments.auth, &mut std::io::stdout());
-    writeln!(out, "gateway  https://{gateway}  (embedded)")?;
+    let out = &mut std::io::stdout();
     writeln!(
         out,
-        "proxy    http://{proxy}   ({} made for this run)\n",
-        auth.texts().0
+        "gateway  https://{gateway}  (embedded)\nproxy    http://{proxy}\n"
     )?;
     let mut is_well = true;
     for call in calls() {
         let start = Instant::now();
-        let result = match timeout(REQUEST_TIMEOUT, call.send(proxy)).await {
-            Ok(response) => response.and_then(|response| call.check(&response, auth)),
-            Err(elapsed) => Err(elapsed.into()),
-        };
-        let took = start.elapsed().as_millis();
-        is_well &= result.is_ok();
-        let text: &dyn Display = match &result {
-            Ok(text) => text,
-            Err(error) => &format!("FAILED: {error}"),
-        };
-        writeln!(out, "  {:<22} {text}, {took} ms", call.title)?;
+        let response = timeout(REQUEST_TIMEOUT, call.send(proxy)).await;
+        let checked = response.map_err(anyhow::Error::from).flatten();
+        let checked = checked.and_then(|response| call.check(&response, arguments.auth));
+        is_well &= checked.is_ok();
+        let text = checked.unwrap_or_else(|error| format!("FAILED: {error}"));
+        writeln!(
+            out,
+            "  {:<22} {text}, {} ms",
+            call.title,
+            start.elapsed().as_millis()
+        )?;
     }
     if !arguments.once {
         write!(out, "{}", next_steps(gateway, proxy))?;

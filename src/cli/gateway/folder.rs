@@ -43,27 +43,25 @@ impl Folder {
     pub(in crate::cli) fn write(&self, emulator: &Emulator, accounts: &Accounts) -> io::Result<()> {
         self.put("credentials.csv", &csv(&accounts.keys))?;
         self.put("app.csv", &csv(&accounts.apps))?;
-        let user = accounts.users.first();
-        let federation = accounts.federation.as_ref();
-        for (name, secret) in [
-            ("app_code", accounts.app_codes.first()),
-            ("api_key", accounts.api_keys.first()),
-            ("iam_password", user.map(|user| &user.password)),
-            ("pod_token", accounts.pod_token.as_ref()),
-            (
-                "id_token",
-                federation.map(|federation| &federation.id_token),
-            ),
-        ] {
-            if let Some(secret) = secret {
-                self.put(name, secret.expose_secret())?;
-            }
+        let secrets = [
+            ("app_code", &accounts.app_codes),
+            ("api_key", &accounts.api_keys),
+        ];
+        for (name, secrets) in secrets {
+            secrets
+                .first()
+                .map_or(Ok(()), |secret| self.put(name, secret.expose_secret()))?;
         }
-        if let Some(user) = user {
+        if let Some(user) = accounts.users.first() {
             self.put("iam_domain", &user.domain)?;
             self.put("iam_user", &user.name)?;
+            self.put("iam_password", user.password.expose_secret())?;
         }
-        if let Some(federation) = federation {
+        if let Some(token) = &accounts.pod_token {
+            self.put("pod_token", token.expose_secret())?;
+        }
+        if let Some(federation) = &accounts.federation {
+            self.put("id_token", federation.id_token.expose_secret())?;
             self.put("identity.env", &self.variables(emulator, federation)?)?;
         }
         self.put("ca.pem", &emulator.root_pem())?;
@@ -76,23 +74,26 @@ impl Folder {
         let folder = self.path.canonicalize()?;
         let file = |name: &str| folder.join(name).display().to_string();
         let services = format!("http://{}", emulator.cloud_address());
-        let pod_identity = format!("{services}{POD_IDENTITY_PATH}");
         let variables = [
-            ("HUAWEICLOUD_SDK_IAM_ENDPOINT", &services),
-            ("HUAWEICLOUD_SDK_STS_ENDPOINT", &services),
-            ("HUAWEICLOUD_SDK_IDP_ID", &federation.idp_id),
-            ("HUAWEICLOUD_SDK_ID_TOKEN_FILE", &file("id_token")),
-            ("HUAWEICLOUD_OIDC_PROVIDER_URN", &federation.provider_urn),
-            ("HUAWEICLOUD_OIDC_AGENCY_URN", &federation.agency_urn),
-            ("HUAWEICLOUD_OIDC_TOKEN_FILE", &file("id_token")),
-            ("HC_CONTAINER_CREDENTIALS_FULL_URI", &pod_identity),
-            ("HC_CONTAINER_AUTHORIZATION_TOKEN_FILE", &file("pod_token")),
+            ("HUAWEICLOUD_SDK_IAM_ENDPOINT", services.clone()),
+            ("HUAWEICLOUD_SDK_STS_ENDPOINT", services.clone()),
+            ("HUAWEICLOUD_SDK_IDP_ID", federation.idp_id.clone()),
+            ("HUAWEICLOUD_SDK_ID_TOKEN_FILE", file("id_token")),
+            (
+                "HUAWEICLOUD_OIDC_PROVIDER_URN",
+                federation.provider_urn.clone(),
+            ),
+            ("HUAWEICLOUD_OIDC_AGENCY_URN", federation.agency_urn.clone()),
+            ("HUAWEICLOUD_OIDC_TOKEN_FILE", file("id_token")),
+            (
+                "HC_CONTAINER_CREDENTIALS_FULL_URI",
+                services + POD_IDENTITY_PATH,
+            ),
+            ("HC_CONTAINER_AUTHORIZATION_TOKEN_FILE", file("pod_token")),
         ];
-        let lines = variables.iter().map(|(name, value)| {
-            let value = value.replace('\'', r"'\''");
-            format!("{name}='{value}'\n")
-        });
-        Ok(lines.collect())
+        let lines =
+            variables.map(|(name, value)| format!("{name}='{}'\n", value.replace('\'', r"'\''")));
+        Ok(lines.concat())
     }
 
     /// Writes a new file: the folder may hold a `credentials.csv` that is in use.

@@ -1,4 +1,4 @@
-//! `apig-proxy gateway`: the emulated gateway and cloud alone, with secrets that live as long as it runs.
+//! `apig-proxy gateway`: the embedded gateway and cloud alone, with secrets that live as long as it runs.
 
 mod folder;
 
@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &GatewayArguments, environment: &Environment) -> Ou
     let emulator = Emulator::bind(arguments.listen, accounts.clone(), Clock::machine());
     let emulator = emulator.map_err(|error| {
         Failure::failed(format_args!(
-            "cannot listen on {}: {error}; choose another port with --listen",
+            "cannot listen on {}: {error}\nhint: choose another port with --listen",
             arguments.listen
         ))
     })?;
@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &GatewayArguments, environment: &Environment) -> Ou
     folder.write(&emulator, &accounts).map_err(|error| {
         let path = folder.path.display();
         Failure::failed(format_args!(
-            "{path}: {error}; choose another folder with --dir"
+            "{path}: {error}\nhint: choose another folder with --dir"
         ))
     })?;
     print(announcement(&emulator, &folder.path))?;
@@ -64,24 +64,20 @@ pub(super) fn check_loopback(listen: SocketAddr) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::usage(
-        "--listen: the emulated gateway is for this machine only; give a loopback address",
+        "--listen: the embedded gateway is for this machine only\nhint: give a loopback address",
     ))
 }
 
 /// The addresses, the files, and the command that starts a proxy.
 fn announcement(emulator: &Emulator, folder: &Path) -> String {
-    let file = |name: &str| folder.join(name).display().to_string();
     format!(
         "gateway on https://{} (verifies signatures, tokens, codes and keys, stage, time and size)\n\
          identity services on http://{} (IAM, STS, metadata, pod identity)\n\
-         key in {}, root in {}\n\
-         for other ways to authenticate: app.csv, app_code, api_key, iam_*, pod_token, id_token, and {}\n\
+         keys, tokens and root certificate in {}\n\
          start a proxy before it, in another terminal:\n  apig-proxy --config {}",
         emulator.address(),
         emulator.cloud_address(),
-        file("credentials.csv"),
-        file("ca.pem"),
-        file("identity.env"),
-        file("apig-proxy.toml"),
+        folder.display(),
+        folder.join("apig-proxy.toml").display(),
     )
 }

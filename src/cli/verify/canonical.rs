@@ -1,4 +1,4 @@
-//! A canonical request in parts, each of which can be replaced, and compared without secrets.
+//! A canonical request in its five parts, each of which can be replaced and compared.
 
 /// Headers whose values are secrets, which are never printed.
 const SECRET_HEADERS: [&str; 7] = [
@@ -17,51 +17,38 @@ pub(super) enum Part {
     Method,
     Path,
     Query,
-    /// The lines of the headers, an empty line, and `SignedHeaders`.
+    /// The header lines, an empty line, and `SignedHeaders`.
     Headers,
     Payload,
 }
 
 /// A canonical request by its parts; joined by line feeds they are its text.
 #[derive(Clone, Debug)]
-pub(super) struct CanonicalParts([String; 5]);
+pub(super) struct Canonical([String; 5]);
 
-impl CanonicalParts {
-    /// Splits a canonical request. None of its parts but the headers has a line feed in it.
-    pub(super) fn new(canonical: &str) -> Self {
-        let mut parts = canonical.splitn(4, '\n').map(str::to_owned);
-        let mut next = || parts.next().unwrap_or_default();
-        let (method, path, query, rest) = (next(), next(), next(), next());
+impl Canonical {
+    /// Splits a canonical request. Only its headers have line feeds of their own.
+    pub(super) fn new(text: &str) -> Self {
+        let mut parts = text.splitn(4, '\n').map(str::to_owned);
+        let [method, path, query, rest] = std::array::from_fn(|_| parts.next().unwrap_or_default());
         let (headers, payload) = rest.rsplit_once('\n').unwrap_or_default();
         Self([method, path, query, headers.to_owned(), payload.to_owned()])
     }
 
-    /// The text of a part.
     pub(super) fn get(&self, part: Part) -> &str {
         &self.0[part as usize]
     }
 
-    /// Replaces a part.
     pub(super) fn set(&mut self, part: Part, value: &str) {
         value.clone_into(&mut self.0[part as usize]);
     }
 
-    /// The lines of the headers by name and value, and `SignedHeaders`.
-    pub(super) fn headers(&self) -> (impl Iterator<Item = (&str, &str)>, &str) {
-        let (lines, names) = self
-            .get(Part::Headers)
-            .rsplit_once('\n')
-            .unwrap_or_default();
-        (lines.lines().filter_map(|line| line.split_once(':')), names)
-    }
-
-    /// The canonical request as one text.
     pub(super) fn text(&self) -> String {
         self.0.join("\n")
     }
 
-    /// Without the values of headers that are secrets.
-    pub(super) fn redacted(&self) -> Self {
+    /// The text without the values of secret headers.
+    pub(super) fn redacted(&self) -> String {
         let line = |line: &str| match line.split_once(':') {
             Some((name, _)) if SECRET_HEADERS.contains(&name.to_ascii_lowercase().as_str()) => {
                 format!("{name}:[redacted]")
@@ -71,14 +58,13 @@ impl CanonicalParts {
         let headers: Vec<String> = self.get(Part::Headers).split('\n').map(line).collect();
         let mut redacted = self.clone();
         redacted.set(Part::Headers, &headers.join("\n"));
-        redacted
+        redacted.text()
     }
 
     /// The lines that differ in `other`, in pairs, without secrets.
     pub(super) fn differing(&self, other: &Self) -> Vec<(String, String)> {
         let (ours, theirs) = (self.redacted(), other.redacted());
-        let parts = ours.0.iter().zip(&theirs.0);
-        let lines = parts.flat_map(|(ours, theirs)| ours.split('\n').zip(theirs.split('\n')));
+        let lines = ours.split('\n').zip(theirs.split('\n'));
         lines
             .filter(|(ours, theirs)| ours != theirs)
             .map(|(ours, theirs)| (ours.to_owned(), theirs.to_owned()))

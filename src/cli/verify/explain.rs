@@ -6,80 +6,91 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::canonical::{CanonicalParts, Part};
-use super::mistakes::{KEY_MISTAKES, MISTAKES};
+use super::canonical::{Canonical, Part};
+use super::mistakes::{KEY_HINT, KEY_MISTAKES, MISTAKES, Sent};
 use super::request::ParsedRequest;
-use super::sent::Sent;
 use crate::credentials::Credentials;
-use crate::signature::{Presented, Signer, SigningDate};
+use crate::signature::{Presented, Signer};
 
 /// The longest canonical request that pairs of mistakes are tried with: there are a thousand of them.
 const MAX_FOR_PAIRS: usize = 32 << 10;
 
-/// The explanation if only the spelling of the signature is wrong.
-const CAPITALS: &str = "the signature is written in capital letters; write it in small ones";
-
 /// The explanation of a wrong signature.
 #[derive(Debug)]
 pub(super) struct Explanation {
-    /// The signer's mistake, and how to correct it.
+    /// The signer's mistake.
     pub(super) text: String,
+    pub(super) hint: String,
     /// What the signer signed, if that is known.
-    pub(super) signed: Option<CanonicalParts>,
-}
-
-/// Explains the signature of a request that does not verify, of which `canonical` is expected.
-pub(super) fn explain(
-    request: &ParsedRequest,
-    canonical: &CanonicalParts,
-    credentials: &Credentials,
-) -> Option<Explanation> {
-    let authorization = request.values("authorization").pop()?;
-    let presented = Presented::parse(&authorization).ok()?;
-    let signature = presented.signature.to_ascii_lowercase();
-    let without_evidence = |text: &str| Explanation {
-        text: text.to_owned(),
-        signed: None,
-    };
-    if signature.len() != 64 || !signature.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Some(without_evidence(
-            "the signature is not 64 hexadecimal digits; write all 32 bytes of it like that, and not in Base64",
-        ));
-    }
-    let sent = Sent {
-        request,
-        canonical,
-        names: presented.signed_headers,
-    };
-    search(&sent, credentials, &request.date()?, &signature)
-        .or_else(|| Some(without_evidence(suspicion(&request.body))))
-}
-
-/// What the body suggests if no known mistake leads to the signature.
-fn suspicion(body: &[u8]) -> &'static str {
-    if str::from_utf8(body).is_err() {
-        "the body is not UTF-8 (perhaps GBK or ISO-8859-1): if it is text, it was probably re-encoded after it was signed; sign and send the same bytes"
-    } else if memchr::memmem::find(body, b"??").is_some() {
-        "the body has \"??\" in it: an encoding like ISO-8859-1 probably replaced characters after the body was signed; sign and send UTF-8"
-    } else {
-        "no known mistake gives this signature; compare the canonical request with the signer's, line by line: if they are the same, the signer has another secret key than these credentials"
-    }
+    pub(super) signed: Option<Canonical>,
 }
 
 /// What a mistake makes of a part of the canonical request.
 struct Change {
     part: Part,
     value: String,
-    description: String,
+    text: String,
+    hint: &'static str,
+}
+
+/// Explains the signature of a request that does not verify, of which `canonical` is expected.
+pub(super) fn explain(
+    request: &ParsedRequest,
+    canonical: &Canonical,
+    credentials: &Credentials,
+) -> Option<Explanation> {
+    let authorization = request.values("authorization").pop()?;
+    let presented = Presented::parse(&authorization).ok()?;
+    let signature = presented.signature.to_ascii_lowercase();
+    let is_hexadecimal = signature.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let names = presented.signed_headers;
+    let sent = Sent {
+        request,
+        canonical,
+        names,
+    };
+    let found = if signature.len() == 64 && is_hexadecimal {
+        search(&sent, credentials, &signature)
+    } else {
+        Some(suspicion(
+            "the signature is not 64 hexadecimal digits",
+            "write its 32 bytes in hexadecimal, not in Base64",
+        ))
+    };
+    found.or_else(|| Some(suspicion_of_body(&request.body)))
+}
+
+/// What the body suggests if no known mistake leads to the signature.
+fn suspicion_of_body(body: &[u8]) -> Explanation {
+    if str::from_utf8(body).is_err() {
+        suspicion(
+            "the body is not UTF-8 (perhaps GBK), and was probably re-encoded after it was signed",
+            "sign and send the same bytes",
+        )
+    } else if memchr::memmem::find(body, b"??").is_some() {
+        suspicion(
+            "the body has `??` in it, which an encoding like ISO-8859-1 probably put in place of other characters after the body was signed",
+            "sign and send UTF-8",
+        )
+    } else {
+        suspicion(
+            "no known mistake gives this signature",
+            "compare the canonical request with the signer's, line by line: if they are the same, the signer has another secret key than these credentials",
+        )
+    }
+}
+
+fn suspicion(text: &str, hint: &str) -> Explanation {
+    Explanation {
+        text: text.to_owned(),
+        hint: hint.to_owned(),
+        signed: None,
+    }
 }
 
 /// Finds the mistakes that lead from the canonical request to the signature.
-fn search(
-    sent: &Sent<'_>,
-    credentials: &Credentials,
-    date: &SigningDate,
-    signature: &str,
-) -> Option<Explanation> {
+fn search(sent: &Sent<'_>, credentials: &Credentials, signature: &str) -> Option<Explanation> {
+    let date = sent.request.date()?;
     let changes = changes(sent);
     let signers = signers(credentials);
     let alone = || std::iter::once(vec![]).chain(changes.iter().map(|change| vec![change]));
@@ -94,17 +105,20 @@ fn search(
         for change in &changes {
             signed.set(change.part, &change.value);
         }
-        let is_match = signer.matches_text(&signed.text(), date, signature);
-        is_match.then(|| {
-            let changes = changes.iter().map(|change| change.description.as_str());
-            let mistakes: Vec<&str> = key_mistake.iter().copied().chain(changes).collect();
-            Explanation {
-                text: match mistakes.as_slice() {
-                    [] => CAPITALS.to_owned(),
-                    mistakes => mistakes.join("; and besides, "),
-                },
-                signed: Some(signed),
-            }
+        let is_match = signer.matches_text(&signed.text(), &date, signature);
+        let key = key_mistake.map(|text| (text, KEY_HINT));
+        let changes = changes
+            .iter()
+            .map(|change| (change.text.as_str(), change.hint));
+        let (mut texts, mut hints): (Vec<_>, Vec<_>) = key.into_iter().chain(changes).unzip();
+        if texts.is_empty() {
+            texts.push("the signature is written in upper case");
+            hints.push("write its hexadecimal digits in lower case");
+        }
+        is_match.then(|| Explanation {
+            text: texts.join("; and besides, "),
+            hint: hints.join("; "),
+            signed: Some(signed),
         })
     })
 }
@@ -121,11 +135,11 @@ fn pairs(changes: &[Change]) -> impl Iterator<Item = Vec<&Change>> {
 /// What each known mistake makes of the canonical request.
 fn changes(sent: &Sent<'_>) -> Vec<Change> {
     let changes = MISTAKES.iter().flat_map(|of_part| {
-        let (part, subject, remedy) = (of_part.part, of_part.subject, of_part.remedy);
         of_part.mistakes.iter().map(move |(text, make)| Change {
-            part,
+            part: of_part.part,
             value: make(sent),
-            description: format!("{subject} {text}; {remedy}"),
+            text: format!("{} {text}", of_part.subject),
+            hint: of_part.hint,
         })
     });
     changes

@@ -9,7 +9,7 @@ mod explain;
 mod mistakes;
 mod report;
 mod request;
-mod sent;
+mod spelling;
 #[cfg(test)]
 mod tests;
 
@@ -29,8 +29,8 @@ use request::ParsedRequest;
 
 /// Arguments of `verify`.
 ///
-/// The request is one of HTTP/1.1 as it is on the wire, in a file or on standard input; lines may end
-/// with LF. With a URL in place of the file, -X, -H and -d describe the request.
+/// The request is one of HTTP/1.1 as it is on the wire, or what `curl -v` prints, in a file or on standard
+/// input; lines may end with LF. With a URL in place of the file, -X, -H and -d describe the request.
 #[derive(Clone, Debug, Args)]
 pub(super) struct VerifyArguments {
     /// File with the access key [default: as for serve].
@@ -51,7 +51,7 @@ pub(super) struct VerifyArguments {
     /// File with the request, "-" for standard input, or a URL [default: standard input].
     #[arg(value_name = "FILE|URL")]
     source: Option<String>,
-    /// The request to a URL. Last, since a heading applies to all options after it.
+    /// The request to a URL, or only the body of the request. Last, since a heading applies to all options after it.
     #[command(flatten, next_help_heading = "Request to a URL")]
     request: RequestArguments,
 }
@@ -78,7 +78,7 @@ pub(super) fn run(arguments: &VerifyArguments, environment: &Environment) -> Out
         say(format_args!("note: {note}"));
     }
     print(report.text(arguments.format))?;
-    Ok(if report.is_verified() {
+    Ok(if report.verified {
         Exit::Ok
     } else {
         Exit::Failed
@@ -92,13 +92,14 @@ fn verify(
     stdin: &mut dyn Read,
 ) -> Result<(ParsedRequest, Report), Failure> {
     arguments.check()?;
-    let request = match arguments.url() {
-        Some(url) => ParsedRequest::from_options(&arguments.request, url, stdin)?,
-        None => ParsedRequest::read(arguments.source.as_deref().unwrap_or("-"), stdin)?,
+    let options = &arguments.request;
+    let request = match (arguments.url(), arguments.source.as_deref()) {
+        (Some(url), _) => ParsedRequest::from_options(options, url, stdin)?,
+        (None, file) => ParsedRequest::read(file.unwrap_or("-"), options, stdin)?,
     };
     let now = arguments.now.unwrap_or_else(clock::signing_date);
-    let report = Report::new(&request, credentials, now, arguments.window);
-    let report = report.requiring(&arguments.required);
+    let mut report = Report::new(&request, credentials, now, arguments.window);
+    report.require(&arguments.required);
     Ok((request, report))
 }
 
@@ -108,18 +109,23 @@ impl VerifyArguments {
         self.source.as_deref().filter(|text| text.contains("://"))
     }
 
-    /// True if standard input is read.
+    /// True if the request is read from standard input.
     fn reads_standard_input(&self) -> bool {
-        matches!(self.source.as_deref(), None | Some("-")) || self.request.reads_standard_input()
+        matches!(self.source.as_deref(), None | Some("-"))
     }
 
-    /// Refuses options that describe a request without a URL.
+    /// Refuses options that do not go together.
     fn check(&self) -> Result<(), Failure> {
-        if self.request.is_empty() || self.url().is_some() {
-            return Ok(());
+        if self.url().is_none() && self.request.has_head() {
+            return Err(Failure::usage(
+                "-X and -H describe a request to a URL\nhint: give the URL, or leave them out",
+            ));
         }
-        Err(Failure::usage(
-            "-X, -H, -d and --data-file describe a request to a URL; give the URL, or leave them out",
-        ))
+        if self.reads_standard_input() && self.request.reads_standard_input() {
+            return Err(Failure::usage(
+                "request and body cannot both be read from standard input\nhint: put one into a file",
+            ));
+        }
+        Ok(())
     }
 }

@@ -5,24 +5,26 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Format;
-use super::canonical::CanonicalParts;
+use super::canonical::Canonical;
 use super::explain::explain;
 use super::request::ParsedRequest;
 use crate::credentials::Credentials;
 use crate::escape::{Escaped, EscapedLines};
 use crate::signature::{
     CONTENT_HASH_HEADER, PayloadHash, Presented, ReceivedRequest, Refusal, Signer, SigningDate,
-    Verified, string_to_sign, verify,
+    string_to_sign, verify,
 };
 
 /// The report on a request, with the fields of `--format json`.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Report {
-    verified: bool,
+    pub(super) verified: bool,
     /// Why the request does not verify.
     reason: Option<String>,
-    /// The signer's mistake, and how to correct it.
+    /// The signer's mistake.
     explanation: Option<String>,
+    /// What to do.
+    hint: Option<String>,
     access_key: Option<String>,
     signed_headers: Vec<String>,
     /// True if the signature covers the body; `None` if the request does not verify.
@@ -32,7 +34,7 @@ pub(super) struct Report {
     string_to_sign: Option<String>,
     /// What is signed in place of the body, if that is not covered.
     #[serde(skip)]
-    declared: String,
+    declared: Option<String>,
     /// The lines that differ: as expected, and as signed.
     #[serde(skip)]
     differing: Vec<(String, String)>,
@@ -58,109 +60,100 @@ impl Report {
         };
         let signer = Signer::new(&credentials.access_key, &credentials.secret_key);
         let find = |access_key: &str| (access_key == credentials.access_key).then_some(&signer);
+        let mut report = Self::presented(request);
         match verify(&received, find, &now, window) {
-            Ok(verified) => Self::verified(&verified, request),
+            Ok(verified) => report.accept(verified.body_signed, request),
             Err(Refusal::Mismatch { canonical }) => {
-                Self::mismatch(&canonical, request, credentials)
+                report.explain(&canonical, request, credentials);
+                report.refuse("the signature does not match", None);
+            }
+            Err(Refusal::Expired { signed, now }) => {
+                report = Self::new(request, credentials, now, Duration::MAX);
+                let explanation = report.explanation.take();
+                report.explanation = Some(match (&report.reason, explanation) {
+                    (None, _) => "apart from its date, the request verifies".to_owned(),
+                    (Some(reason), None) => format!("apart from its date: {reason}"),
+                    (Some(reason), Some(text)) => format!("apart from its date: {reason}: {text}"),
+                });
+                let (reason, hint) = expired(&signed, &now, window);
+                report.refuse(&reason, Some(&hint));
             }
             Err(refusal) => {
-                let reason = reason(&refusal, credentials, window);
-                let report = match refusal {
-                    Refusal::Expired { .. } => {
-                        Self::new(request, credentials, now, Duration::MAX).apart_from_the_date()
-                    }
-                    _ => Self::default().with_authorization(request),
-                };
-                report.refused(reason)
+                let (reason, hint) = reason(&refusal, credentials);
+                report.refuse(&reason, Some(&hint));
             }
         }
+        report
+    }
+
+    /// A report with what the authorization says of the signature.
+    fn presented(request: &ParsedRequest) -> Self {
+        let authorization = request.values("authorization");
+        let authorization = authorization.first();
+        let presented = authorization.and_then(|text| Presented::parse(text).ok());
+        presented.map_or_else(Self::default, |presented| Self {
+            access_key: Some(presented.access_key.to_owned()),
+            signed_headers: presented
+                .signed_headers
+                .split(';')
+                .map(str::to_owned)
+                .collect(),
+            ..Self::default()
+        })
     }
 
     /// Refuses a request in which one of these headers is not signed.
-    pub(super) fn requiring(self, names: &[String]) -> Self {
+    pub(super) fn require(&mut self, names: &[String]) {
         let is_signed = |name: &&String| {
             let mut signed = self.signed_headers.iter();
             signed.any(|signed| signed.eq_ignore_ascii_case(name))
         };
-        match names.iter().find(|name| !is_signed(name)) {
-            Some(name) if self.verified => self.refused(format!(
-                "the signature is right, but the header {name} is not signed, and --require asks for it; sign it"
-            )),
-            _ => self,
+        if self.verified
+            && let Some(name) = names.iter().find(|name| !is_signed(name))
+        {
+            let reason = format!("the signature is right, but the header {name} is not signed");
+            self.refuse(&reason, Some("sign each header that --require names"));
         }
     }
 
-    /// True if the request verifies.
-    pub(super) fn is_verified(&self) -> bool {
-        self.verified
-    }
-
-    /// The report on a request whose signature is right.
-    fn verified(verified: &Verified, request: &ParsedRequest) -> Self {
+    /// Accepts a request whose signature is right, unless its body was changed.
+    fn accept(&mut self, body_signed: bool, request: &ParsedRequest) {
         let mut declared = request.values(CONTENT_HASH_HEADER);
-        let declared = declared.pop().filter(|_| !verified.body_signed);
-        let report = Self::default().with_authorization(request);
+        self.declared = declared.pop().filter(|_| !body_signed);
         // A hash of something else says that the body was changed. An attacker could move the hash
         // of the body that was signed into this header, and send another body.
-        if declared.as_deref().is_some_and(is_hash) {
-            return report.refused(format!(
-                "the signature is right, but {CONTENT_HASH_HEADER} is not the hash of this body: the body was changed, or the hash is of another one; send what was signed"
-            ));
+        if self.declared.as_deref().is_some_and(is_hash) {
+            return self.refuse(
+                &format!(
+                    "the signature is right, but {CONTENT_HASH_HEADER} is not the hash of this body"
+                ),
+                Some("send the body that was signed, with its own hash"),
+            );
         }
-        Self {
-            verified: true,
-            body_signed: Some(verified.body_signed),
-            declared: declared.unwrap_or_default(),
-            ..report
-        }
+        self.verified = true;
+        self.body_signed = Some(body_signed);
     }
 
-    /// The report on a request whose signature is wrong, with the evidence.
-    fn mismatch(canonical: &str, request: &ParsedRequest, credentials: &Credentials) -> Self {
-        let parts = CanonicalParts::new(canonical);
-        let date = request.date();
-        let found = explain(request, &parts, credentials);
-        let differing = found.as_ref().and_then(|found| found.signed.as_ref());
-        Self {
-            canonical_request: Some(parts.redacted().text()),
-            string_to_sign: date.map(|date| string_to_sign(canonical, &date)),
-            differing: differing.map_or_else(Vec::new, |signed| parts.differing(signed)),
-            explanation: found.map(|found| found.text),
-            ..Self::default().with_authorization(request)
-        }
-        .refused("the signature does not match".to_owned())
+    /// Refuses the request. The hint comes before one that is there already.
+    fn refuse(&mut self, reason: &str, hint: Option<&str>) {
+        self.verified = false;
+        self.body_signed = None;
+        self.reason = Some(reason.to_owned());
+        let hints = hint.into_iter().chain(self.hint.as_deref());
+        self.hint = Some(hints.collect::<Vec<_>>().join("; "));
     }
 
-    /// With what the authorization says of the signature.
-    fn with_authorization(mut self, request: &ParsedRequest) -> Self {
-        let authorization = request.values("authorization");
-        let authorization = authorization.first();
-        if let Some(presented) = authorization.and_then(|text| Presented::parse(text).ok()) {
-            self.access_key = Some(presented.access_key.to_owned());
-            let names = presented.signed_headers.split(';');
-            self.signed_headers = names.map(str::to_owned).collect();
+    /// Adds the evidence for a wrong signature.
+    fn explain(&mut self, canonical: &str, request: &ParsedRequest, credentials: &Credentials) {
+        let expected = Canonical::new(canonical);
+        self.canonical_request = Some(expected.redacted());
+        self.string_to_sign = request.date().map(|date| string_to_sign(canonical, &date));
+        if let Some(found) = explain(request, &expected, credentials) {
+            let signed = found.signed.as_ref();
+            self.differing = signed.map_or_else(Vec::new, |signed| expected.differing(signed));
+            self.explanation = Some(found.text);
+            self.hint = Some(found.hint);
         }
-        self
-    }
-
-    /// With the reason why the request does not verify.
-    fn refused(self, reason: String) -> Self {
-        Self {
-            verified: false,
-            reason: Some(reason),
-            body_signed: None,
-            ..self
-        }
-    }
-
-    /// Turns a report that ignores the date into an explanation.
-    fn apart_from_the_date(mut self) -> Self {
-        self.explanation = Some(match (self.reason.take(), self.explanation.take()) {
-            (None, _) => "apart from its date, the request verifies".to_owned(),
-            (Some(reason), None) => format!("apart from its date: {reason}"),
-            (Some(reason), Some(text)) => format!("apart from its date: {reason}: {text}"),
-        });
-        self
     }
 
     /// The report as it is printed.
@@ -176,10 +169,8 @@ impl Report {
     /// The verdict, then the evidence.
     fn sentences(&self) -> String {
         let Some(reason) = &self.reason else {
-            let body = match self.declared.as_str() {
-                "" => "yes".to_owned(),
-                declared => format!("no ({})", Escaped(declared)),
-            };
+            let declared = self.declared.as_deref();
+            let body = declared.map_or("yes".to_owned(), |text| format!("no ({})", Escaped(text)));
             return format!(
                 "verified: access key {}, signed headers {}, body covered: {body}",
                 Escaped(self.access_key.as_deref().unwrap_or_default()),
@@ -187,19 +178,20 @@ impl Report {
             );
         };
         let mut text = format!("not verified: {reason}");
-        let mut add = |pieces: &[&str]| text.extend(pieces.iter().copied());
-        if let Some(explanation) = &self.explanation {
-            add(&["\nwhat differs: ", explanation]);
-        }
+        let mut add = |label: &str, value: &Option<String>| {
+            text.extend(value.iter().flat_map(|value| [label, value]));
+        };
+        add("\nwhat differs: ", &self.explanation);
         for (expected, signed) in &self.differing {
-            add(&["\n  expected  ", expected, "\n  signed    ", signed]);
+            add("\n  expected  ", &Some(expected.clone()));
+            add("\n  signed    ", &Some(signed.clone()));
         }
-        if let Some(canonical) = &self.canonical_request {
-            add(&["\n\ncanonical request, as it is expected:\n", canonical]);
-        }
-        if let Some(string_to_sign) = &self.string_to_sign {
-            add(&["\n\nstring to sign:\n", string_to_sign]);
-        }
+        add("\nhint: ", &self.hint);
+        add(
+            "\n\ncanonical request, as it is expected:\n",
+            &self.canonical_request,
+        );
+        add("\n\nstring to sign:\n", &self.string_to_sign);
         // A decoded path can hold what a terminal obeys.
         EscapedLines(text).to_string()
     }
@@ -211,33 +203,47 @@ fn is_hash(text: &str) -> bool {
 }
 
 /// A refusal and its remedy.
-fn reason(refusal: &Refusal, credentials: &Credentials, window: Duration) -> String {
-    let remedy = match refusal {
-        Refusal::Authorization => "send it once, as \"apig-proxy sign\" prints it",
+fn reason(refusal: &Refusal, credentials: &Credentials) -> (String, String) {
+    let text = refusal.to_string();
+    let hint = match refusal {
+        Refusal::Authorization => "send it once, as `apig-proxy sign` prints it",
         Refusal::Malformed => "correct it, or sign again",
         Refusal::UnknownKey { access_key } => {
-            return format!(
-                "the request is signed with the access key {access_key}, and the credentials have {}; give the file of its key with --credentials",
+            let reason = format!(
+                "the request is signed with the access key {access_key}, and the credentials have {}",
                 credentials.access_key
+            );
+            return (
+                reason,
+                "give the file of its key with --credentials".to_owned(),
             );
         }
         Refusal::MissingHeader(_) => "send it as it was signed, or sign without it",
         Refusal::RepeatedHeader(_) => "send it once, or sign without it",
-        Refusal::DateNotSigned => "name it in SignedHeaders, and sign it",
-        Refusal::Expired { signed, now } => return expired(signed, now, window),
-        // These name their remedy.
-        _ => return refusal.to_string(),
+        Refusal::DateNotSigned => "name it in `SignedHeaders`, and sign it",
+        _ => {
+            let split = text
+                .split_once("\nhint: ")
+                .or_else(|| text.split_once("; "));
+            let (reason, hint) = split.unwrap_or((&text, "correct it, and sign again"));
+            return (reason.to_owned(), hint.to_owned());
+        }
     };
-    format!("{refusal}; {remedy}")
+    (text, hint.to_owned())
 }
 
-/// The reason for a date outside the window: both times, and whose clock may be wrong.
-fn expired(signed: &SigningDate, now: &SigningDate, window: Duration) -> String {
+/// The reason for a date outside the window, and whose clock may be wrong.
+fn expired(signed: &SigningDate, now: &SigningDate, window: Duration) -> (String, String) {
     let apart = signed.unix_seconds().abs_diff(now.unix_seconds());
-    let (side, remedy) = if signed > now {
-        ("ahead of", "set the clock of the signer or of this machine")
+    let (what, side, hint) = if signed > now {
+        (
+            "is in the future",
+            "ahead of",
+            "set the clock of the signer or of this machine",
+        )
     } else {
         (
+            "has expired",
             "behind",
             "sign again, set the clock of the signer, or give the time of arrival with --now",
         )
@@ -250,8 +256,9 @@ fn expired(signed: &SigningDate, now: &SigningDate, window: Duration) -> String 
     } else {
         ""
     };
-    format!(
-        "the signature has expired: it was made at {signed}, and it is {now} here; it is {apart} seconds {side} this time, and {} are allowed; {remedy}{zone}",
+    let reason = format!(
+        "the signature {what}: it was made at {signed}, {apart} seconds {side} this time, {now}, and {} are allowed",
         window.as_secs()
-    )
+    );
+    (reason, format!("{hint}{zone}"))
 }

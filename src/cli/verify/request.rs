@@ -1,9 +1,9 @@
-//! Reads the request to verify: raw from a file, or described by options. The only parser of HTTP that
-//! is not hyper's, since these requests come over no connection.
+//! Reads the request to verify: raw from a file, as `curl -v` prints it, or described by options. The
+//! only parser of HTTP that is not hyper's, since these requests come over no connection.
 //!
 //! Raw requests are pasted and edited by hand. So bare line feeds end lines, empty lines before the
 //! request and a missing one after the headers are ignored, and a body that is longer than
-//! Content-Length is cut. Everything else is as strict as the proxy.
+//! `Content-Length` is cut. Everything else is as strict as the proxy.
 
 use std::fmt::Display;
 use std::fs::File;
@@ -35,17 +35,30 @@ pub(super) struct ParsedRequest {
 }
 
 impl ParsedRequest {
-    /// Reads a raw request from a file, or from standard input if the path is `-`.
-    pub(super) fn read(path: &str, stdin: &mut dyn Read) -> Result<Self, Failure> {
+    /// Reads a raw request from a file, or from standard input if the path is `-`. A body of the
+    /// options takes the place of its own.
+    pub(super) fn read(
+        path: &str,
+        options: &RequestArguments,
+        stdin: &mut dyn Read,
+    ) -> Result<Self, Failure> {
         let text = match path {
-            "-" => read_limited(stdin),
+            "-" => read_limited(&mut *stdin),
             path => File::open(path).and_then(read_limited),
         };
-        Self::parse(&text.map_err(|error| {
+        let text = text.map_err(|error| {
             Failure::failed(format_args!(
-                "the request cannot be read ({error}); correct its path, its permissions or its length"
+                "the request cannot be read ({error})\nhint: correct its path, its permissions or its length"
             ))
-        })?)
+        })?;
+        let (head, rest) = split_head(&text)?;
+        let mut request = Self::parse_head(&head).map_err(malformed)?;
+        if options.has_body() {
+            request.body = read_body(options, stdin)?;
+        } else {
+            request.set_body(rest)?;
+        }
+        Ok(request)
     }
 
     /// Builds a request from options.
@@ -55,45 +68,41 @@ impl ParsedRequest {
         stdin: &mut dyn Read,
     ) -> Result<Self, Failure> {
         let url = Url::parse(url)?;
-        let mut head = format!("{} {} HTTP/1.1\r\n", options.method(), url.target);
-        let headers = options.headers()?;
-        for (name, value) in &headers {
-            head.extend([name, ":", value, "\r\n"]);
+        let mut headers = options.headers()?;
+        let mut names = headers.iter().map(|header| header.0);
+        if !names.any(|name| name.eq_ignore_ascii_case("host")) {
+            headers.push(("Host", &url.host));
         }
-        if !headers
+        let lines = headers
             .iter()
-            .any(|header| header.0.eq_ignore_ascii_case("host"))
-        {
-            head.extend(["Host: ", &url.host, "\r\n"]);
-        }
-        let mut request = Self::parse_head(head + "\r\n").map_err(|error| {
+            .map(|(name, value)| format!("{name}:{value}\r\n"));
+        let (method, lines) = (options.method(), lines.collect::<String>());
+        let head = format!("{method} {} HTTP/1.1\r\n{lines}\r\n", url.target);
+        let mut request = Self::parse_head(head.as_bytes()).map_err(|error| {
             Failure::usage(format_args!(
                 "-X, -H and the URL do not make a request: {error}"
             ))
         })?;
-        let body = options.body(stdin).and_then(read_limited);
-        request.body = body.map_err(|error| unreadable_body(&error))?;
+        request.body = read_body(options, stdin)?;
         Ok(request)
     }
 
-    /// Parses a head and a body as they are on the wire.
-    fn parse(text: &[u8]) -> Result<Self, Failure> {
-        let (head, rest) = split_head(text)?;
-        let mut request = Self::parse_head(head).map_err(malformed)?;
+    /// Sets the body from what follows the head on the wire.
+    fn set_body(&mut self, rest: &[u8]) -> Result<(), Failure> {
         let (codings, lengths) = (
-            request.values("transfer-encoding"),
-            request.values("content-length"),
+            self.values("transfer-encoding"),
+            self.values("content-length"),
         );
         let body = match (codings.as_slice(), lengths.as_slice()) {
             ([], []) => Some(rest.to_vec()),
-            ([], [length]) => length.parse().ok().map(|length| request.cut(rest, length)),
+            ([], [length]) => length.parse().ok().map(|length| self.cut(rest, length)),
             ([coding], []) if coding.eq_ignore_ascii_case("chunked") => decode_chunks(rest),
             _ => None,
         };
-        request.body = body.ok_or_else(|| {
-            malformed("its body is not as its headers say; give it decoded and whole, with one Content-Length")
+        self.body = body.ok_or_else(|| {
+            malformed("its body is not as its headers say\nhint: give it decoded and whole, with one `Content-Length`")
         })?;
-        Ok(request)
+        Ok(())
     }
 
     /// The body up to its length, with a note if it has another one.
@@ -101,10 +110,10 @@ impl ParsedRequest {
         self.note = match body.len().checked_sub(length) {
             Some(0) => None,
             Some(more) => Some(format!(
-                "the body was cut to the {length} bytes of Content-Length; {more} after it were left out"
+                "the body was cut to the {length} bytes of `Content-Length`; {more} after it were left out"
             )),
             None => Some(format!(
-                "Content-Length says {length} bytes, and the body has {}; what is missing was signed, probably",
+                "`Content-Length` says {length} bytes, and the body has {}\nhint: give the body with --data-file",
                 body.len()
             )),
         };
@@ -112,8 +121,7 @@ impl ParsedRequest {
     }
 
     /// Parses a head up to and including its empty line.
-    fn parse_head(text: impl AsRef<[u8]>) -> Result<Self, String> {
-        let text = text.as_ref();
+    fn parse_head(text: &[u8]) -> Result<Self, String> {
         let mut headers = vec![httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut request = httparse::Request::new(&mut headers);
         let parsed = request.parse(text).map_err(|error| error.to_string())?;
@@ -128,9 +136,12 @@ impl ParsedRequest {
             let name = String::from_utf8_lossy(&line[..colon]).into_owned();
             Some((name, line[colon + 1..].to_vec()))
         });
+        let target = request.path.unwrap_or_default();
+        // Clients send the absolute form to proxies; the path of it is signed.
+        let absolute = Url::parse(target).ok().map(|url| url.target);
         Ok(Self {
             method: request.method.unwrap_or_default().to_owned(),
-            target: request.path.unwrap_or_default().to_owned(),
+            target: absolute.unwrap_or_else(|| target.to_owned()),
             headers: headers.collect(),
             body: Vec::new(),
             note: None,
@@ -156,6 +167,12 @@ fn malformed(what: impl Display) -> Failure {
     Failure::failed(format_args!("this is not a request of HTTP/1.1: {what}"))
 }
 
+/// Reads the body that options give.
+fn read_body(options: &RequestArguments, stdin: &mut dyn Read) -> Result<Vec<u8>, Failure> {
+    let body = options.body(stdin).and_then(read_limited);
+    body.map_err(|error| unreadable_body(&error))
+}
+
 /// Reads to the end, but not more than the longest request.
 fn read_limited(source: impl Read) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
@@ -166,29 +183,42 @@ fn read_limited(source: impl Read) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// The head, with CR LF at the ends of its lines, and what follows it.
+/// The head, with CR LF at the ends of its lines, and what follows it. In the output of `curl -v`, the
+/// head is the lines after `>`.
 fn split_head(text: &[u8]) -> Result<(Vec<u8>, &[u8]), Failure> {
+    let is_curl = text.starts_with(b"* ") || text.starts_with(b"> ");
     let mut head = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
-        let end = memchr::memchr(b'\n', rest);
-        let line = &rest[..end.unwrap_or(rest.len())];
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        rest = end.map_or(&[], |end| &rest[end + 1..]);
+        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
+        rest = rest.get(end + 1..).unwrap_or_default();
+        let line = match line.strip_prefix(b">") {
+            Some(line) if is_curl => line.trim_ascii_start(),
+            _ if is_curl => continue,
+            _ => line,
+        };
         if !line.is_empty() {
-            head.extend_from_slice(line);
-            head.extend_from_slice(b"\r\n");
+            let http2 = line
+                .strip_suffix(b" HTTP/2")
+                .filter(|_| is_curl && head.is_empty());
+            head.extend_from_slice(http2.unwrap_or(line));
+            head.extend_from_slice(if http2.is_some() {
+                b" HTTP/1.1\r\n"
+            } else {
+                b"\r\n"
+            });
         } else if !head.is_empty() {
             break;
         }
         if head.len() > MAX_HEAD {
             return Err(malformed(
-                "its head is longer than 256 KiB; an empty line ends the headers",
+                "its head is longer than 256 KiB\nhint: end the headers with an empty line",
             ));
         }
     }
     head.extend_from_slice(b"\r\n");
-    Ok((head, rest))
+    Ok((head, if is_curl { &[] } else { rest }))
 }
 
 /// Decodes a chunked body, if it is whole. Trailers are ignored.
