@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::random;
 use crate::credentials::Credentials;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -67,21 +66,21 @@ impl Accounts {
     #[must_use]
     pub fn throw_away() -> Self {
         Self {
-            keys: vec![random::key()],
-            apps: vec![random::key()],
-            app_codes: vec![random::text(64)],
-            api_keys: vec![random::text(64)],
+            keys: vec![random_key("", 20)],
+            apps: vec![random_key("", 20)],
+            app_codes: vec![random_text(64)],
+            api_keys: vec![random_text(64)],
             users: vec![User {
                 domain: "demo".to_owned(),
                 name: "demo".to_owned(),
-                password: random::text(24),
+                password: random_text(24),
             }],
-            pod_token: Some(random::text(64)),
+            pod_token: Some(random_text(64)),
             federation: Some(Federation {
                 idp_id: "demo".to_owned(),
                 provider_urn: "iam::demo:oidcProvider:demo".to_owned(),
                 agency_urn: "iam::demo:agency:demo".to_owned(),
-                id_token: random::text(64),
+                id_token: random_text(64),
             }),
             ..Self::default()
         }
@@ -104,4 +103,22 @@ impl Default for Accounts {
             token_lifetime: DAY,
         }
     }
+}
+
+/// A key whose id has this prefix and this length. The generator is not a cryptographic one: emulated
+/// accounts guard nothing.
+pub(super) fn random_key(prefix: &str, length: usize) -> Credentials {
+    let capital = || fastrand::alphanumeric().to_ascii_uppercase();
+    let rest = std::iter::repeat_with(capital).take(length - prefix.len());
+    Credentials {
+        access_key: prefix.chars().chain(rest).collect(),
+        secret_key: random_text(40),
+        security_token: None,
+    }
+}
+
+/// Random letters and digits.
+pub(super) fn random_text(length: usize) -> SecretString {
+    let characters = std::iter::repeat_with(fastrand::alphanumeric).take(length);
+    characters.collect::<String>().into()
 }

@@ -17,7 +17,6 @@ mod backend;
 mod cloud;
 mod key_store;
 mod limits;
-mod random;
 mod refusal;
 mod serve;
 mod time;

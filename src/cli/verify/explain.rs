@@ -134,17 +134,20 @@ fn pairs(changes: &[Change]) -> impl Iterator<Item = Vec<&Change>> {
 
 /// What each known mistake makes of the canonical request.
 fn changes(sent: &Sent<'_>) -> Vec<Change> {
-    let changes = MISTAKES.iter().flat_map(|of_part| {
-        of_part.mistakes.iter().map(move |(text, make)| Change {
-            part: of_part.part,
-            value: make(sent),
-            text: format!("{} {text}", of_part.subject),
-            hint: of_part.hint,
-        })
-    });
+    let mut changes = Vec::new();
+    for of_part in &MISTAKES {
+        let made = (of_part.make)(sent);
+        for (text, value) in made.as_object().into_iter().flatten() {
+            changes.push(Change {
+                part: of_part.part,
+                value: value.as_str().unwrap_or_default().to_owned(),
+                text: format!("{} {text}", of_part.subject),
+                hint: of_part.hint,
+            });
+        }
+    }
+    changes.retain(|change| change.value != sent.canonical.get(change.part));
     changes
-        .filter(|change| change.value != sent.canonical.get(change.part))
-        .collect()
 }
 
 /// Signers with the right key, and with what it becomes by each known mistake.

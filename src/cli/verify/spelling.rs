@@ -1,12 +1,8 @@
 //! The spellings that signers give to paths, queries and JSON. The signature's own encoding never
 //! decodes and encodes apart.
 
-use std::io::{self, Write};
-
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
-use serde::Serialize;
-use serde_json::Value;
-use serde_json::ser::{Formatter, Serializer};
+use serde_json::{Value, json};
 
 /// Everything but the unreserved characters of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
@@ -95,30 +91,19 @@ pub(super) fn sorted(text: &str) -> String {
 
 /// JSON with a space after each comma and colon, as Python's `json.dumps` writes it.
 pub(super) fn spaced_json(value: &Value) -> String {
-    struct Spaced;
-    impl Formatter for Spaced {
-        fn begin_array_value<W: Write + ?Sized>(
-            &mut self,
-            out: &mut W,
-            first: bool,
-        ) -> io::Result<()> {
-            out.write_all(if first { b"" } else { b", " })
+    match value {
+        Value::Object(entries) => {
+            let entries = entries.iter();
+            let entries =
+                entries.map(|(name, value)| format!("{}: {}", json!(name), spaced_json(value)));
+            format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
         }
-        fn begin_object_key<W: Write + ?Sized>(
-            &mut self,
-            out: &mut W,
-            first: bool,
-        ) -> io::Result<()> {
-            out.write_all(if first { b"" } else { b", " })
+        Value::Array(values) => {
+            let values: Vec<String> = values.iter().map(spaced_json).collect();
+            format!("[{}]", values.join(", "))
         }
-        fn begin_object_value<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
-            out.write_all(b": ")
-        }
+        other => other.to_string(),
     }
-    let mut text = Vec::new();
-    let written = value.serialize(&mut Serializer::with_formatter(&mut text, Spaced));
-    written.expect("a JSON value can be written to memory");
-    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// JSON with `\uXXXX` in place of characters outside ASCII.

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use super::{Cloud, FaultMode, answer};
 use crate::credentials::Credentials;
+use crate::emulator::accounts::{random_key, random_text};
 use crate::emulator::key_store::{Owner, lock};
-use crate::emulator::random;
 
 /// A time as IAM writes it.
 const MICROSECONDS: &str = "%Y-%m-%dT%H:%M:%S.%6fZ";
@@ -31,7 +31,9 @@ impl Cloud {
         let mut store = lock(&self.store);
         let most = store.accounts.key_lifetime;
         let (_, expires_at) = self.life(fault, asked.map_or(most, |asked| asked.min(most)));
-        let key = random::temporary_key();
+        // The ids of temporary keys begin like this.
+        let mut key = random_key("HST", 20);
+        key.security_token = Some(random_text(600));
         store.add_key(Owner::Iam, &key, Some(expires_at));
         IssuedKey { key, expires_at }
     }
@@ -41,7 +43,7 @@ impl Cloud {
         let mut store = lock(&self.store);
         let (issued_at, expires_at) = self.life(fault, store.accounts.token_lifetime);
         // About as long as the real ones, which fill a good part of a header.
-        let token = random::text(1200);
+        let token = random_text(1200);
         store.add_token(&token, Some(expires_at));
         body["issued_at"] = issued_at.strftime(MICROSECONDS).to_string().into();
         body["expires_at"] = expires_at.strftime(MICROSECONDS).to_string().into();

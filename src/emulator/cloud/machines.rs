@@ -11,8 +11,8 @@ use serde_json::json;
 
 use super::answer::{json as respond, plain, refused};
 use super::{Call, Cloud, is, text};
+use crate::emulator::accounts::random_text;
 use crate::emulator::key_store::lock;
-use crate::emulator::random;
 
 /// The path of pod identity. A cluster tells its pods the whole address.
 pub const POD_IDENTITY_PATH: &str = "/v1/pod-identity/credentials";
@@ -33,7 +33,7 @@ pub(super) fn metadata_token(cloud: &Cloud, call: &Call) -> Option<Response<Full
         return Some(plain(StatusCode::BAD_REQUEST, message));
     };
     let expires_at = cloud.clock.now().checked_add(lifetime);
-    let token = random::text(64);
+    let token = random_text(64);
     let token = token.expose_secret();
     let expires_at = expires_at.unwrap_or(Timestamp::MAX);
     lock(&cloud.metadata_tokens).insert(token.to_owned(), expires_at);

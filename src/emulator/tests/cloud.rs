@@ -1,4 +1,4 @@
-//! The cloud's services, asked as the SDKs ask them. How a proxy takes their faults is tested with
+//! The cloud's services, called as the SDKs call them. How a proxy takes their faults is tested with
 //! the proxy.
 
 use std::sync::atomic::Ordering;
@@ -7,10 +7,15 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::emulator::{Accounts, Federation, POD_IDENTITY_PATH, User};
+use crate::emulator::{Accounts, Federation, User};
 
-const PROVIDER: &str = "iam::1:oidcProvider:p";
-const AGENCY: &str = "iam::1:agency:a";
+const IAM: &str = "POST /v3/auth/tokens?nocatalog=true";
+const IDP: &str = "POST /v3.0/OS-AUTH/id-token/tokens";
+const IDP_KEY: &str = "POST /v3.0/OS-CREDENTIAL/securitytokens";
+const STS: &str = "POST /v5/agencies/assume-with-oidc";
+const POD: &str = "POST /v1/pod-identity/credentials";
+const METADATA_TOKEN: &str = "PUT /meta-data/latest/api/token";
+const METADATA_KEY: &str = "GET /openstack/latest/securitykey";
 
 /// Accounts with an identity for every service. What they issue lives for two seconds.
 fn accounts() -> Accounts {
@@ -25,8 +30,8 @@ fn accounts() -> Accounts {
         pod_token: Some("pod token".into()),
         federation: Some(Federation {
             idp_id: "idp".to_owned(),
-            provider_urn: PROVIDER.to_owned(),
-            agency_urn: AGENCY.to_owned(),
+            provider_urn: "provider".to_owned(),
+            agency_urn: "agency".to_owned(),
             id_token: "id token".into(),
         }),
         key_lifetime: Duration::from_secs(2),
@@ -35,16 +40,12 @@ fn accounts() -> Accounts {
     }
 }
 
-fn request(
-    method: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: &Value,
-) -> Request<Full<Bytes>> {
-    let mut request = Request::builder().method(method).uri(path);
-    for (name, value) in [("host", "cloud")].iter().chain(headers) {
-        request = request.header(*name, *value);
-    }
+/// A request to a service: method and path, at most one header as `name: value`, and a body.
+fn request(line: &str, header: &str, body: impl ToString) -> Request<Full<Bytes>> {
+    let (method, path) = line.split_once(' ').unwrap();
+    let (name, value) = header.split_once(": ").unwrap_or(("x-none", ""));
+    let request = Request::builder().method(method).uri(path);
+    let request = request.header(HOST, "cloud").header(name, value);
     request.body(Full::from(body.to_string())).unwrap()
 }
 
@@ -54,78 +55,59 @@ fn for_user_token(password: &str) -> Request<Full<Bytes>> {
         "identity": { "methods": ["password"], "password": { "user": user } },
         "scope": { "project": { "name": "cn-north-4" } },
     } });
-    request("POST", "/v3/auth/tokens?nocatalog=true", &[], &body)
+    request(IAM, "", body)
 }
 
 fn for_idp_token(idp: &str, id_token: &str) -> Request<Full<Bytes>> {
     let body = json!({ "auth": { "id_token": { "id": id_token } } });
-    request(
-        "POST",
-        "/v3.0/OS-AUTH/id-token/tokens",
-        &[("x-idp-id", idp)],
-        &body,
-    )
+    request(IDP, &format!("x-idp-id: {idp}"), body)
 }
 
 fn for_idp_key(token: &str, seconds: u64) -> Request<Full<Bytes>> {
     let token = json!({ "id": token, "duration_seconds": seconds });
     let body = json!({ "auth": { "identity": { "methods": ["token"], "token": token } } });
-    request("POST", "/v3.0/OS-CREDENTIAL/securitytokens", &[], &body)
-}
-
-fn for_pod_key(token: &str) -> Request<Full<Bytes>> {
-    request(
-        "POST",
-        POD_IDENTITY_PATH,
-        &[("authorization", token)],
-        &json!({}),
-    )
+    request(IDP_KEY, "", body)
 }
 
 /// A request to STS, with this in place of the right value.
 fn for_agency_key(field: &str, value: &str) -> Request<Full<Bytes>> {
     let mut body = json!({
-        "provider_urn": PROVIDER,
-        "agency_urn": AGENCY,
+        "provider_urn": "provider",
+        "agency_urn": "agency",
         "agency_session_name": "oidc-sts-session",
         "id_token": "id token",
         "duration_seconds": 3600,
     });
     body[field] = value.into();
-    request("POST", "/v5/agencies/assume-with-oidc", &[], &body)
+    request(STS, "", body)
 }
 
 fn for_metadata_token(lifetime: &str) -> Request<Full<Bytes>> {
-    let headers = [("x-metadata-token-ttl-seconds", lifetime)];
-    request("PUT", "/meta-data/latest/api/token", &headers, &Value::Null)
-}
-
-fn for_server_key(token: &str) -> Request<Full<Bytes>> {
-    let headers = [("x-metadata-token", token)];
-    request(
-        "GET",
-        "/openstack/latest/securitykey",
-        &headers,
-        &Value::Null,
-    )
+    let header = format!("x-metadata-token-ttl-seconds: {lifetime}");
+    request(METADATA_TOKEN, &header, "")
 }
 
 /// The parts of an issued key: id, secret, token, expiry.
 fn parts(answer: &Answer) -> [String; 4] {
     let body = answer.json();
-    let (object, names) = match body.get("credential") {
-        Some(key) => (key, ["access", "secret", "securitytoken", "expires_at"]),
-        None => (
-            &body["credentials"],
-            [
-                "access_key_id",
-                "secret_access_key",
-                "security_token",
-                "expiration",
-            ],
-        ),
+    let [pointer, names @ ..] = if body.get("credential").is_some() {
+        [
+            "credential",
+            "access",
+            "secret",
+            "securitytoken",
+            "expires_at",
+        ]
+    } else {
+        [
+            "credentials",
+            "access_key_id",
+            "secret_access_key",
+            "security_token",
+            "expiration",
+        ]
     };
-    names.map(|name| object[name].as_str().expect(&answer.text).to_owned())
+    names.map(|name| body[pointer][name].as_str().expect(&answer.text).to_owned())
 }
 
 /// The status and the gateway's words for a request that is signed with an issued key.
@@ -138,49 +120,36 @@ async fn signed_with(gateway: &Running, parts: &[String; 4], at: i64) -> (u16, S
 
 /// The status and the code of a request with a token.
 async fn sent_with(gateway: &Running, token: &str) -> (u16, String) {
-    let headers = [("x-auth-token", token), ("x-stage", "RELEASE")];
-    let refused = gateway
-        .refused(request("POST", "/v1/a", &headers, &json!({})))
-        .await;
-    (refused.0, refused.1)
+    let mut request = request("POST /v1/a", &format!("x-auth-token: {token}"), "{}");
+    request
+        .headers_mut()
+        .insert("x-stage", "RELEASE".parse().unwrap());
+    let (status, code, _) = gateway.refused(request).await;
+    (status, code)
 }
 
 #[tokio::test]
 async fn every_service_gives_a_key_that_the_gateway_accepts_until_it_expires() {
     let gateway = Running::with(accounts());
     let metadata_token = gateway.ask(for_metadata_token("21600")).await.text;
+    let metadata_token = format!("x-metadata-token: {metadata_token}");
     let idp_token = gateway.ask(for_idp_token("idp", "id token")).await;
-    let keys = [
-        (
-            for_agency_key("agency_session_name", "session"),
-            200,
-            "2026-11-24T08:00:02.000Z",
-        ),
-        (for_pod_key("pod token"), 200, "2026-11-24T08:00:02.000Z"),
-        (
-            for_server_key(&metadata_token),
-            200,
-            "2026-11-24T08:00:02.000000Z",
-        ),
-        (
-            for_idp_key(idp_token.token(), 900),
-            201,
-            "2026-11-24T08:00:02.000000Z",
-        ),
-    ];
+    let agency = || for_agency_key("agency_session_name", "session");
     let mut issued = Vec::new();
-    for (request, status, expiry) in keys {
+    for (request, status, fraction) in [
+        (agency(), 200, "000Z"),
+        (request(POD, "authorization: pod token", "{}"), 200, "000Z"),
+        (request(METADATA_KEY, &metadata_token, ""), 200, "000000Z"),
+        (for_idp_key(idp_token.token(), 900), 201, "000000Z"),
+    ] {
         let answer = gateway.ask(request).await;
         assert_eq!(answer.status, status, "{}", answer.text);
         let parts = parts(&answer);
-        assert_eq!(parts[3], expiry);
+        assert_eq!(parts[3], format!("2026-11-24T08:00:02.{fraction}"));
         issued.push(parts);
     }
     // STS answers at the gateway's address too.
-    let over_tls = gateway
-        .send(for_agency_key("agency_session_name", "session"))
-        .await;
-    issued.push(parts(&over_tls));
+    issued.push(parts(&gateway.send(agency()).await));
     gateway.wait(1999);
     for key in &issued {
         assert_eq!(signed_with(&gateway, key, NOW + 1).await.0, 200);
@@ -193,11 +162,9 @@ async fn every_service_gives_a_key_that_the_gateway_accepts_until_it_expires() {
     gateway.wait(1);
     for key in &issued {
         let (status, message) = signed_with(&gateway, key, NOW + 2).await;
-        assert_eq!(status, 401);
-        assert!(
-            message.ends_with("calc ak sk signature fail:signature expired"),
-            "{message}"
-        );
+        let expired =
+            "Incorrect IAM authentication information: calc ak sk signature fail:signature expired";
+        assert_eq!((status, message.as_str()), (401, expired));
     }
     assert_eq!(gateway.counts.refused_expired.load(Ordering::Relaxed), 5);
 }
@@ -223,13 +190,11 @@ async fn a_user_gets_a_token_that_the_gateway_accepts_until_it_expires() {
     for token in [answer.token(), "static"] {
         assert_eq!(sent_with(&gateway, token).await, expired);
     }
-    assert_eq!(
-        gateway
-            .counts
-            .refused_expired_tokens
-            .load(Ordering::Relaxed),
-        3
-    );
+    let counted = gateway
+        .counts
+        .refused_expired_tokens
+        .load(Ordering::Relaxed);
+    assert_eq!(counted, 3);
     let answer = gateway.ask(for_user_token("password")).await;
     assert_eq!(sent_with(&gateway, answer.token()).await.0, 200);
 }
@@ -246,10 +211,7 @@ async fn services_refuse_other_identities_and_incomplete_requests() {
         (401, json!({ "error": error }))
     );
     for (request, status) in [
-        (
-            request("POST", "/v3/auth/tokens", &[], &json!({ "auth": {} })),
-            400,
-        ),
+        (request(IAM, "", json!({ "auth": {} })), 400),
         (for_agency_key("provider_urn", "other"), 401),
         (for_agency_key("agency_urn", "other"), 401),
         (for_agency_key("id_token", "other"), 401),
@@ -259,19 +221,22 @@ async fn services_refuse_other_identities_and_incomplete_requests() {
         (for_idp_key("other", 900), 401),
         (for_idp_key(idp_token.token(), 899), 400),
         (for_idp_key(idp_token.token(), 86_401), 400),
-        (for_pod_key("other"), 401),
-        (for_server_key("other"), 401),
+        (request(POD, "authorization: other", "{}"), 401),
+        (request(METADATA_KEY, "x-metadata-token: other", ""), 401),
         (for_metadata_token("0"), 400),
         (for_metadata_token("21601"), 400),
         (for_metadata_token(""), 400),
-        (request("GET", "/", &[], &Value::Null), 404),
+        (request("GET /", "", Value::Null), 404),
     ] {
         let path = request.uri().path().to_owned();
         assert_eq!(gateway.ask(request).await.status, status, "{path}");
     }
     let metadata_token = gateway.ask(for_metadata_token("1")).await.text;
     gateway.wait(2000);
-    let refused = gateway.ask(for_server_key(&metadata_token)).await;
+    let metadata_token = format!("x-metadata-token: {metadata_token}");
+    let refused = gateway
+        .ask(request(METADATA_KEY, &metadata_token, ""))
+        .await;
     assert_eq!(
         (refused.status, refused.text.as_str()),
         (401, "Unauthorized")
@@ -279,7 +244,8 @@ async fn services_refuse_other_identities_and_incomplete_requests() {
     let expired = gateway.ask(for_idp_key(idp_token.token(), 900)).await;
     assert_eq!(expired.status, 401);
     // Services within the cloud are not at the gateway's address, where everything is verified.
-    for internal in [for_metadata_token("60"), for_pod_key("pod token")] {
+    let pod = request(POD, "authorization: pod token", "{}");
+    for internal in [for_metadata_token("60"), pod] {
         assert_eq!(gateway.refused(internal).await.1, "APIG.0101");
     }
 }

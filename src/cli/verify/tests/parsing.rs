@@ -36,7 +36,9 @@ fn a_body_is_cut_to_its_length_with_a_note() {
             .1
     };
     assert!(verifies(format!("{raw}\n")));
-    assert!(note(&format!("{raw}\n")).contains("cut to the 2 bytes of Content-Length; 1 after it"));
+    assert!(
+        note(&format!("{raw}\n")).contains("cut to the 2 bytes of `Content-Length`; 1 after it")
+    );
     assert_eq!(note(&raw), "");
     assert!(note(&raw[..raw.len() - 1]).contains("says 2 bytes, and the body has 1"));
 }
@@ -50,6 +52,32 @@ fn a_chunked_body_is_decoded() {
         let message = refused(format!("{head}{broken}"));
         assert!(message.contains("give it decoded"), "{message}");
     }
+}
+
+#[test]
+fn the_output_of_curl_and_targets_in_absolute_form_are_accepted() {
+    let raw = right("/a?b=c", "");
+    let head = raw.trim_end();
+    assert!(verifies(head.replacen(
+        "/a?b=c",
+        "https://gw.example:8443/a?b=c",
+        1
+    )));
+    let lines: String = head.lines().map(|line| format!("> {line}\n")).collect();
+    let curl = |lines: &str, body: &str| {
+        format!("* Connected to gw.example\n{lines}> \n* done\n< HTTP/1.1 401 x\n< \n{body}")
+    };
+    assert!(verifies(curl(&lines, "{ [5 bytes data]")));
+    assert!(verifies(curl(&lines.replace("HTTP/1.1", "HTTP/2"), "{}")));
+    // Its body is not in the output.
+    let lines: String = right("/", "{}")
+        .lines()
+        .map(|line| format!("> {line}\n"))
+        .collect();
+    let mut arguments = arguments();
+    arguments.request.data = Some("{}".to_owned());
+    let report = reported(&arguments, &key("AK", "MARKERsecret"), curl(&lines, "{}"));
+    assert!(report.unwrap().0.contains("\"verified\": true"));
 }
 
 #[test]
