@@ -63,8 +63,11 @@ pub(super) const MISTAKES: [PartMistakes; 5] = [
     },
 ];
 
+/// What was done with the secret key, and the key that it led to.
+type KeyMistake = (&'static str, fn(&str) -> String);
+
 /// The mistakes with the secret key, which files and shells change.
-pub(super) const KEY_MISTAKES: [(&str, fn(&str) -> String); 3] = [
+pub(super) const KEY_MISTAKES: [KeyMistake; 3] = [
     (
         "the secret key was used with a line feed at its end",
         |secret| format!("{secret}\n"),

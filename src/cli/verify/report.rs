@@ -169,8 +169,10 @@ impl Report {
     /// The verdict, then the evidence.
     fn sentences(&self) -> String {
         let Some(reason) = &self.reason else {
-            let declared = self.declared.as_deref();
-            let body = declared.map_or("yes".to_owned(), |text| format!("no ({})", Escaped(text)));
+            let body = match &self.declared {
+                None => "yes".to_owned(),
+                Some(declared) => format!("no ({})", Escaped(declared)),
+            };
             return format!(
                 "verified: access key {}, signed headers {}, body covered: {body}",
                 Escaped(self.access_key.as_deref().unwrap_or_default()),

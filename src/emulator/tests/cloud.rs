@@ -41,7 +41,7 @@ fn accounts() -> Accounts {
 }
 
 /// A request to a service: method and path, at most one header as `name: value`, and a body.
-fn request(line: &str, header: &str, body: impl ToString) -> Request<Full<Bytes>> {
+fn request(line: &str, header: &str, body: &Value) -> Request<Full<Bytes>> {
     let (method, path) = line.split_once(' ').unwrap();
     let (name, value) = header.split_once(": ").unwrap_or(("x-none", ""));
     let request = Request::builder().method(method).uri(path);
@@ -55,18 +55,18 @@ fn for_user_token(password: &str) -> Request<Full<Bytes>> {
         "identity": { "methods": ["password"], "password": { "user": user } },
         "scope": { "project": { "name": "cn-north-4" } },
     } });
-    request(IAM, "", body)
+    request(IAM, "", &body)
 }
 
 fn for_idp_token(idp: &str, id_token: &str) -> Request<Full<Bytes>> {
     let body = json!({ "auth": { "id_token": { "id": id_token } } });
-    request(IDP, &format!("x-idp-id: {idp}"), body)
+    request(IDP, &format!("x-idp-id: {idp}"), &body)
 }
 
 fn for_idp_key(token: &str, seconds: u64) -> Request<Full<Bytes>> {
     let token = json!({ "id": token, "duration_seconds": seconds });
     let body = json!({ "auth": { "identity": { "methods": ["token"], "token": token } } });
-    request(IDP_KEY, "", body)
+    request(IDP_KEY, "", &body)
 }
 
 /// A request to STS, with this in place of the right value.
@@ -79,12 +79,12 @@ fn for_agency_key(field: &str, value: &str) -> Request<Full<Bytes>> {
         "duration_seconds": 3600,
     });
     body[field] = value.into();
-    request(STS, "", body)
+    request(STS, "", &body)
 }
 
 fn for_metadata_token(lifetime: &str) -> Request<Full<Bytes>> {
     let header = format!("x-metadata-token-ttl-seconds: {lifetime}");
-    request(METADATA_TOKEN, &header, "")
+    request(METADATA_TOKEN, &header, &Value::Null)
 }
 
 /// The parts of an issued key: id, secret, token, expiry.
@@ -120,7 +120,7 @@ async fn signed_with(gateway: &Running, parts: &[String; 4], at: i64) -> (u16, S
 
 /// The status and the code of a request with a token.
 async fn sent_with(gateway: &Running, token: &str) -> (u16, String) {
-    let mut request = request("POST /v1/a", &format!("x-auth-token: {token}"), "{}");
+    let mut request = request("POST /v1/a", &format!("x-auth-token: {token}"), &json!({}));
     request
         .headers_mut()
         .insert("x-stage", "RELEASE".parse().unwrap());
@@ -138,8 +138,16 @@ async fn every_service_gives_a_key_that_the_gateway_accepts_until_it_expires() {
     let mut issued = Vec::new();
     for (request, status, fraction) in [
         (agency(), 200, "000Z"),
-        (request(POD, "authorization: pod token", "{}"), 200, "000Z"),
-        (request(METADATA_KEY, &metadata_token, ""), 200, "000000Z"),
+        (
+            request(POD, "authorization: pod token", &json!({})),
+            200,
+            "000Z",
+        ),
+        (
+            request(METADATA_KEY, &metadata_token, &Value::Null),
+            200,
+            "000000Z",
+        ),
         (for_idp_key(idp_token.token(), 900), 201, "000000Z"),
     ] {
         let answer = gateway.ask(request).await;
@@ -211,7 +219,7 @@ async fn services_refuse_other_identities_and_incomplete_requests() {
         (401, json!({ "error": error }))
     );
     for (request, status) in [
-        (request(IAM, "", json!({ "auth": {} })), 400),
+        (request(IAM, "", &json!({ "auth": {} })), 400),
         (for_agency_key("provider_urn", "other"), 401),
         (for_agency_key("agency_urn", "other"), 401),
         (for_agency_key("id_token", "other"), 401),
@@ -221,12 +229,15 @@ async fn services_refuse_other_identities_and_incomplete_requests() {
         (for_idp_key("other", 900), 401),
         (for_idp_key(idp_token.token(), 899), 400),
         (for_idp_key(idp_token.token(), 86_401), 400),
-        (request(POD, "authorization: other", "{}"), 401),
-        (request(METADATA_KEY, "x-metadata-token: other", ""), 401),
+        (request(POD, "authorization: other", &json!({})), 401),
+        (
+            request(METADATA_KEY, "x-metadata-token: other", &Value::Null),
+            401,
+        ),
         (for_metadata_token("0"), 400),
         (for_metadata_token("21601"), 400),
         (for_metadata_token(""), 400),
-        (request("GET /", "", Value::Null), 404),
+        (request("GET /", "", &Value::Null), 404),
     ] {
         let path = request.uri().path().to_owned();
         assert_eq!(gateway.ask(request).await.status, status, "{path}");
@@ -235,7 +246,7 @@ async fn services_refuse_other_identities_and_incomplete_requests() {
     gateway.wait(2000);
     let metadata_token = format!("x-metadata-token: {metadata_token}");
     let refused = gateway
-        .ask(request(METADATA_KEY, &metadata_token, ""))
+        .ask(request(METADATA_KEY, &metadata_token, &Value::Null))
         .await;
     assert_eq!(
         (refused.status, refused.text.as_str()),
@@ -244,7 +255,7 @@ async fn services_refuse_other_identities_and_incomplete_requests() {
     let expired = gateway.ask(for_idp_key(idp_token.token(), 900)).await;
     assert_eq!(expired.status, 401);
     // Services within the cloud are not at the gateway's address, where everything is verified.
-    let pod = request(POD, "authorization: pod token", "{}");
+    let pod = request(POD, "authorization: pod token", &json!({}));
     for internal in [for_metadata_token("60"), pod] {
         assert_eq!(gateway.refused(internal).await.1, "APIG.0101");
     }
