@@ -10,7 +10,6 @@ use std::rc::Rc;
 
 use http::Response;
 use http::header::{AGE, DATE};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::Pipeline;
@@ -27,7 +26,7 @@ use crate::clock::Moment;
 use crate::error::{Error, Retry};
 use crate::gateway::{self, CanonicalText, Evidence, Meaning};
 use crate::signature::SigningDate;
-use crate::upstream::{ConnectTimes, Connection, Mode, Reuse};
+use crate::upstream::{ConnectTimes, Connection, GatewayBody, Mode, Reuse};
 
 /// The most rounds of one request: a first attempt, two after lost connections, one with another
 /// date, one with another credential, and a few for credentials that expire while it waits.
@@ -211,7 +210,7 @@ impl Attempts<'_> {
         &self,
         connection: &mut Connection<RequestBody>,
         signed: Signed<RequestBody>,
-    ) -> Result<Response<Incoming>, Error> {
+    ) -> Result<Response<GatewayBody>, Error> {
         let (limit, upload) = (
             self.pipeline.settings.timeouts.response,
             &self.context.upload,

@@ -5,10 +5,11 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::connection::{GatewayIo, Http1Connection, Http2Connection, SendBody};
+use super::connection::{
+    GatewayBody, GatewayIo, Http1Connection, Http2Connection, SendBody, Upload,
+};
 use super::pool::Pool;
 use crate::error::Error;
 
@@ -28,7 +29,7 @@ pub struct Connection<B: SendBody> {
 #[derive(Debug)]
 pub(super) enum Protocol<B: SendBody> {
     Http1(Http1Connection<B>, Rc<Pool<B>>),
-    Http2(Rc<Http2Connection<B>>),
+    Http2(Rc<Http2Connection<B>>, Option<Upload>),
 }
 
 impl<B: SendBody> Connection<B> {
@@ -39,7 +40,7 @@ impl<B: SendBody> Connection<B> {
     /// True for a stream of a connection that other requests share.
     #[must_use]
     pub fn is_http2(&self) -> bool {
-        matches!(self.protocol, Protocol::Http2(_))
+        matches!(self.protocol, Protocol::Http2(..))
     }
 
     /// Sends a request and receives the head of its response, which may arrive while the body is
@@ -57,10 +58,12 @@ impl<B: SendBody> Connection<B> {
     /// # Cancel safety
     ///
     /// Dropping the future closes an HTTP/1.1 connection, and resets an HTTP/2 stream.
-    pub async fn send(&mut self, request: Request<B>) -> Result<Response<Incoming>, Error> {
+    pub async fn send(&mut self, request: Request<B>) -> Result<Response<GatewayBody>, Error> {
         let (answer, state) = match &mut self.protocol {
             Protocol::Http1(connection, _) => (connection.send(request).await, &connection.state),
-            Protocol::Http2(connection) => (connection.send(request).await, &connection.state),
+            Protocol::Http2(connection, upload) => {
+                (connection.send(request, upload).await, &connection.state)
+            }
         };
         if answer.is_ok() {
             state.has_answered.set(true);
@@ -91,7 +94,7 @@ impl<B: SendBody> Connection<B> {
 
     /// Prevents further requests over a shared connection on which the gateway does not answer.
     pub fn mark_unusable(&self) {
-        if let Protocol::Http2(connection) = &self.protocol {
+        if let Protocol::Http2(connection, _) = &self.protocol {
             connection.is_unusable.set(true);
         }
     }

@@ -39,7 +39,7 @@ use crate::config::{PoolConfig, Route};
 use crate::error::Error;
 pub use acquired::Connection;
 use acquired::Protocol;
-pub use connection::{AnswerLimits, GatewayIo, SendBody};
+pub use connection::{AnswerLimits, GatewayBody, GatewayIo, SendBody};
 use connection::{Http1Connection, Http2Connection, Http2Origin, Http2Support};
 pub use connector::{ConnectTimes, Network};
 use connector::{Origin, Transport, unreachable};
@@ -235,7 +235,7 @@ impl<B: SendBody> Upstream<B> {
                 shared = pool.shared();
             }
             if let Some(shared) = shared {
-                return Ok((Protocol::Http2(shared), ConnectTimes::default()));
+                return Ok((Protocol::Http2(shared, None), ConnectTimes::default()));
             }
         }
         // The request before may have learned that there is nothing to wait for.
@@ -266,7 +266,7 @@ impl<B: SendBody> Upstream<B> {
             let failure = match timeout(HTTP2_START_LIMIT, starting).await {
                 Ok(Ok(connection)) => {
                     http2.learn(Http2Support::Likely);
-                    return Ok((Protocol::Http2(target.pool.share(connection)), times));
+                    return Ok((Protocol::Http2(target.pool.share(connection), None), times));
                 }
                 Ok(Err(error)) => error,
                 Err(elapsed) => elapsed.into(),

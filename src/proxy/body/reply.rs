@@ -6,18 +6,18 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::request::RequestBody;
-use crate::upstream::Connection;
+use crate::error::Cause;
+use crate::upstream::{Connection, GatewayBody};
 
 /// The body of a response as the gateway sends it.
 #[derive(Debug)]
 pub(in crate::proxy) struct ReplyBody {
     /// The frames that were read ahead.
-    pub(in crate::proxy) ahead: VecDeque<Result<Frame<Bytes>, hyper::Error>>,
+    pub(in crate::proxy) ahead: VecDeque<Result<Frame<Bytes>, Cause>>,
     /// The unread rest; `None` if it is not passed on.
-    pub(in crate::proxy) rest: Option<Incoming>,
+    pub(in crate::proxy) rest: Option<GatewayBody>,
     /// The connection that it is read from; `None` if the response is complete without it.
     pub(in crate::proxy) connection: Option<Connection<RequestBody>>,
 }
@@ -27,7 +27,7 @@ impl ReplyBody {
     pub(super) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Cause>>> {
         match (self.ahead.pop_front(), &mut self.rest) {
             (Some(frame), _) => Poll::Ready(Some(frame)),
             (None, Some(rest)) => Pin::new(rest).poll_frame(cx),
@@ -37,16 +37,7 @@ impl ReplyBody {
 
     /// Returns `true` once it was read to its end.
     pub(super) fn is_end(&self) -> bool {
-        self.ahead.is_empty() && self.rest.as_ref().is_none_or(Incoming::is_end_stream)
-    }
-
-    /// Returns `true` for an HTTP/2 response without more frames that was reset before its end.
-    /// hyper reports a reset with `NO_ERROR` as the end.
-    pub(super) fn is_reset(&self) -> bool {
-        let is_complete =
-            |rest: &Incoming| rest.is_end_stream() || rest.size_hint().exact() == Some(0);
-        let connection = self.connection.as_ref();
-        connection.is_some_and(Connection::is_http2) && !self.rest.as_ref().is_none_or(is_complete)
+        self.ahead.is_empty() && self.rest.as_ref().is_none_or(Body::is_end_stream)
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {

@@ -96,9 +96,6 @@ impl RelayedBody {
                 return self.poll_stalled(cx);
             };
             let passed = match frame {
-                None if self.reply.is_reset() => {
-                    return self.break_off(BROKEN, "reset", ResponseEnd::BrokenOff);
-                }
                 None => {
                     self.is_read = true;
                     self.passed_data(Bytes::new())

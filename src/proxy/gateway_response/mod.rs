@@ -11,7 +11,6 @@ mod read;
 use std::collections::VecDeque;
 
 use http::{Response, StatusCode, response};
-use hyper::body::Incoming;
 
 use super::body::{ReplyBody, RequestBody};
 use super::context::RequestContext;
@@ -19,7 +18,7 @@ use super::key_breaker::SignatureOutcome;
 use super::redact::Redactor;
 use crate::gateway::{self, GatewayError, Meaning};
 use crate::signature::SigningDate;
-use crate::upstream::Connection;
+use crate::upstream::{Connection, GatewayBody};
 
 /// How far a date may be off for the gateway to accept it (API Request Signing Guide), in seconds.
 const WINDOW: u64 = 15 * 60;
@@ -57,7 +56,7 @@ enum Refusal {
 impl GatewayResponse {
     /// Takes a response, and reads an error response ahead as far as that is needed to act on it.
     pub(super) async fn read(
-        response: Response<Incoming>,
+        response: Response<GatewayBody>,
         connection: Connection<RequestBody>,
         context: &RequestContext,
         redactor: Option<Redactor>,

@@ -6,13 +6,14 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, WWW_AUTHENTICATE};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::content_coding::Codings;
 use super::{GatewayResponse, Refusal};
+use crate::error::Cause;
 use crate::gateway::GatewayError;
 use crate::proxy::headers;
+use crate::upstream::GatewayBody;
 
 /// How much of a body is read ahead, in bytes. The gateway's own refusals are a few hundred, and
 /// repeat at most what was sent.
@@ -99,13 +100,13 @@ struct Ahead {
     body: BytesMut,
     /// What followed the data: trailers, or what is wrong with the body, which shows when it is
     /// relayed.
-    end: Option<Result<Frame<Bytes>, hyper::Error>>,
+    end: Option<Result<Frame<Bytes>, Cause>>,
     /// The end was read.
     is_complete: bool,
 }
 
 impl Ahead {
-    async fn read(&mut self, body: &mut Incoming, is_enough: impl Fn(&[u8]) -> bool) {
+    async fn read(&mut self, body: &mut GatewayBody, is_enough: impl Fn(&[u8]) -> bool) {
         while self.body.len() <= AHEAD && !is_enough(&self.body) {
             match body.frame().await {
                 None => return self.is_complete = true,

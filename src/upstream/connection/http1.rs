@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::io::{ConnectionState, GatewayIo};
-use super::{AnswerLimits, SendBody};
+use super::{AnswerLimits, GatewayBody, SendBody};
 use crate::error::{Error, Retry};
 use crate::upstream::connector::Transport;
 
@@ -70,7 +70,10 @@ impl<B: SendBody> Http1Connection<B> {
     }
 
     /// Sends a request and receives the head of its response.
-    pub(crate) async fn send(&mut self, request: Request<B>) -> Result<Response<Incoming>, Error> {
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<B>,
+    ) -> Result<Response<GatewayBody>, Error> {
         let mut request = request.map(|body| PacedBody {
             body,
             state: Rc::clone(&self.state),
@@ -92,7 +95,7 @@ impl<B: SendBody> Http1Connection<B> {
             // hyper may have given up, but its task still holds the stream.
             self.task = None;
         }
-        answer
+        answer.map(|answer| answer.map(GatewayBody::Http1))
     }
 
     /// Tells failures apart by how far the exchange got.

@@ -7,26 +7,27 @@
 //! connection that stops answering would swallow every further request, so none is sent over it
 //! once it is marked unusable.
 
-use std::cell::{Cell, RefCell};
-use std::error::Error as _;
+use std::cell::Cell;
 use std::future::poll_fn;
+use std::marker::PhantomData;
 use std::pin::Pin;
-use std::rc::{Rc, Weak};
-use std::task::Poll;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use h2::Reason;
-use http::header::{CONNECTION, HOST, UPGRADE};
+use bytes::Bytes;
+use h2::client::{Builder, SendRequest};
+use h2::{Reason, SendStream};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderName, Request, Response, Uri};
-use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http2};
-use hyper_util::rt::TokioIo;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::io::{CoalescingExecutor, ConnectionState, GatewayIo, TransportTask};
-use super::{AnswerLimits, SendBody};
+use super::body::StreamBody;
+use super::io::{ConnectionState, GatewayIo};
+use super::{AnswerLimits, GatewayBody, SendBody};
 use crate::error::{Cause, Error, Retry};
 use crate::upstream::connector::Transport;
 
@@ -104,21 +105,22 @@ impl Http2Origin {
     }
 }
 
+/// Sends the body of a request that could not be sent at once. Dropping it resets the stream.
+pub(crate) type Upload = AbortOnDropHandle<()>;
+
 /// One shared connection. The pool has one reference to it, and each request another; dropping the
 /// last one closes it.
 #[derive(Debug)]
 pub(crate) struct Http2Connection<B: SendBody> {
     origin: Rc<Http2Origin>,
-    sender: RefCell<http2::SendRequest<B>>,
-    /// Gone when the connection takes no more requests.
-    driver: Weak<RefCell<Driver<B>>>,
+    sender: SendRequest<Bytes>,
     pub(crate) state: Rc<ConnectionState>,
-    _task: TransportTask,
+    /// Moves the bytes. Aborted on drop: a gateway that reads nothing must not keep it.
+    _task: AbortOnDropHandle<()>,
     /// Takes no further requests.
     pub(crate) is_unusable: Cell<bool>,
+    body: PhantomData<B>,
 }
-
-type Driver<B> = http2::Connection<TokioIo<GatewayIo>, B, CoalescingExecutor>;
 
 impl<B: SendBody> Http2Connection<B> {
     /// Starts HTTP/2 on a connection on which the gateway has agreed to it, within a `LocalSet`.
@@ -130,52 +132,64 @@ impl<B: SendBody> Http2Connection<B> {
         origin: &Rc<Http2Origin>,
     ) -> Result<Self, Cause> {
         let (io, state) = GatewayIo::new(transport, true);
-        let (executor, task) = CoalescingExecutor::new(&io);
         // `h2` calls longer heads malformed, without saying why, so it gets to see only those that
         // exceed the limit by far.
         let header_list = u32::try_from(origin.limits.bytes.saturating_mul(2)).unwrap_or(u32::MAX);
-        let mut builder = http2::Builder::new(executor);
+        let mut builder = Builder::new();
         builder
+            .enable_push(false)
             .initial_max_send_streams(SETTINGS_PENDING)
-            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(header_list)
             // What still arrives for requests that were cancelled is no fault of the gateway's.
             .max_concurrent_reset_streams(MAX_STREAMS)
             .max_local_error_reset_streams(None);
-        let (sender, mut driver) = builder.handshake(TokioIo::new(io)).await?;
-        settings(&mut driver, &state).await?;
-        let driver = Rc::new(RefCell::new(driver));
-        let weak = Rc::downgrade(&driver);
-        // Hands requests over until the connection takes no more. Those that still wait get their
-        // error when the driver is dropped.
-        spawn_local(async move {
-            let ended = poll_fn(|cx| Pin::new(&mut *driver.borrow_mut()).poll(cx)).await;
-            if let Err(error) = ended {
+        let (sender, connection) = builder.handshake(io.clone()).await?;
+        let running = spawn_local(io.coalesced(async move {
+            if let Err(error) = connection.await {
                 tracing::debug!(%error, "an HTTP/2 connection to the gateway has ended");
             }
-        });
-        Ok(Self {
+        }));
+        let connection = Self {
             origin: Rc::clone(origin),
-            sender: RefCell::new(sender),
-            driver: weak,
+            sender,
             state,
-            _task: task,
+            _task: AbortOnDropHandle::new(running),
             is_unusable: Cell::default(),
+            body: PhantomData,
+        };
+        connection.settings().await?;
+        Ok(connection)
+    }
+
+    /// Waits for the gateway's SETTINGS; an error if it takes no requests.
+    async fn settings(&self) -> Result<(), Cause> {
+        poll_fn(|cx| {
+            self.state.wake_later(cx);
+            if self.state.ended.get().is_some() {
+                return Poll::Ready(Err("the gateway closed the HTTP/2 connection".into()));
+            }
+            match self.sender.current_max_send_streams() {
+                SETTINGS_PENDING => Poll::Pending,
+                0 => Poll::Ready(Err("the gateway takes no requests over HTTP/2".into())),
+                _ => Poll::Ready(Ok(())),
+            }
         })
+        .await
     }
 
     /// Open, and has room for one more request now.
     pub(crate) fn has_room(self: &Rc<Self>) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
         let is_open = !self.is_unusable.get()
             && self.state.ended.get().is_none()
-            && self.sender.borrow().is_ready();
+            && matches!(
+                self.sender.clone().poll_ready(&mut context),
+                Poll::Ready(Ok(()))
+            );
         // As many as the gateway allows, which it may change at any time.
-        let max_streams = match self.driver.upgrade() {
-            Some(driver) => driver.borrow().current_max_send_streams().min(MAX_STREAMS),
-            None => 0,
-        };
-        is_open && self.in_flight() < max_streams
+        is_open && self.in_flight() < self.sender.current_max_send_streams().min(MAX_STREAMS)
     }
 
     /// How many requests it carries.
@@ -183,14 +197,34 @@ impl<B: SendBody> Http2Connection<B> {
         Rc::strong_count(self) - 1
     }
 
-    /// Sends a request and receives the head of its response.
-    pub(crate) async fn send(&self, mut request: Request<B>) -> Result<Response<Incoming>, Error> {
+    /// Sends a request and receives the head of its response. `upload` sends the rest of the request
+    /// until it is dropped.
+    pub(crate) async fn send(
+        &self,
+        mut request: Request<B>,
+        upload: &mut Option<Upload>,
+    ) -> Result<Response<GatewayBody>, Error> {
         to_http2(&mut request, &self.origin.authority)
             .map_err(|error| Error::NotSent(error.into()))?;
         let retry = self.state.retry();
-        let answer = self.sender.borrow_mut().try_send_request(request);
-        let answer = answer.await.map_err(|error| self.classify(error, retry))?;
-        let (headers, limits) = (answer.headers(), self.origin.limits);
+        let (head, body) = request.into_parts();
+        let is_bodiless = body.is_end_stream();
+        // A clone does not wait for a stream that another request opens.
+        let sent = self
+            .sender
+            .clone()
+            .send_request(Request::from_parts(head, ()), is_bodiless);
+        let (response, stream) = sent.map_err(|error| {
+            self.is_unusable.set(true);
+            Error::NotSent(error.into())
+        })?;
+        if !is_bodiless {
+            *upload = start_upload(body, stream);
+        }
+        let response = response
+            .await
+            .map_err(|error| self.classify(error, retry))?;
+        let (headers, limits) = (response.headers(), self.origin.limits);
         // As HTTP/2 counts it (RFC 9113 §6.5.2).
         let size = headers
             .iter()
@@ -198,44 +232,79 @@ impl<B: SendBody> Http2Connection<B> {
         if headers.len() > limits.fields || size.sum::<usize>() > limits.bytes {
             return Err(Error::AnswerHeaderTooLarge);
         }
-        Ok(answer)
+        let left = headers
+            .get(CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse().ok());
+        Ok(response.map(|stream| GatewayBody::Http2(StreamBody { stream, left })))
     }
 
     /// Tells failures apart by what the gateway says of them.
-    fn classify<R>(&self, mut error: TrySendError<R>, retry: Retry) -> Error {
-        let was_taken = error.take_message().is_none();
-        let error = error.into_error();
-        let cause = error
-            .source()
-            .and_then(|cause| cause.downcast_ref::<h2::Error>());
-        if !cause.is_some_and(h2::Error::is_reset) {
+    fn classify(&self, error: h2::Error, retry: Retry) -> Error {
+        if !error.is_reset() {
             // The connection has ended, or is going to.
             self.is_unusable.set(true);
         }
-        let is_unprocessed = match cause {
-            _ if !was_taken => true,
-            // hyper unwraps errors of the connection; it is the user's if hyper dropped the request
-            // while that waited for a stream of its own.
-            None => error.is_user(),
-            Some(cause) => match (cause.is_remote(), cause.reason()) {
-                (true, Some(Reason::HTTP_1_1_REQUIRED)) => {
-                    self.origin.support.set(Http2Support::Http1Required);
-                    true
-                }
-                (true, Some(Reason::REFUSED_STREAM)) => true,
-                // To requests up to the one that GOAWAY names, the end of the connection is another
-                // error.
-                (true, _) => cause.is_go_away(),
-                // What the gateway sent is against the protocol.
-                (false, Some(_)) => return Error::BadResponse(error.into()),
-                (false, None) => false,
-            },
+        let is_unprocessed = match (error.is_remote(), error.reason()) {
+            (true, Some(Reason::HTTP_1_1_REQUIRED)) => {
+                self.origin.support.set(Http2Support::Http1Required);
+                true
+            }
+            (true, Some(Reason::REFUSED_STREAM)) => true,
+            // To requests up to the one that GOAWAY names, the end of the connection is another
+            // error.
+            (true, _) => error.is_go_away(),
+            // What the gateway sent is against the protocol.
+            (false, Some(_)) => return Error::BadResponse(error.into()),
+            (false, None) => false,
         };
         if is_unprocessed {
             self.is_unusable.set(true);
             Error::NotSent(error.into())
         } else {
             Error::UpstreamReset(error.into(), retry)
+        }
+    }
+}
+
+/// Sends a body. What cannot be sent at once is sent by a task.
+fn start_upload<B: SendBody>(body: B, stream: SendStream<Bytes>) -> Option<Upload> {
+    let mut sending = Box::pin(send_body(body, stream));
+    let mut context = Context::from_waker(Waker::noop());
+    let is_sent = sending.as_mut().poll(&mut context).is_ready();
+    (!is_sent).then(|| Upload::new(spawn_local(sending)))
+}
+
+/// Sends a body to its end, or resets the stream if the body fails. The body keeps its error.
+async fn send_body<B: SendBody>(mut body: B, mut stream: SendStream<Bytes>) {
+    loop {
+        // The body is not polled before there is room, nor after a reset.
+        let frame = poll_fn(|cx| {
+            if !matches!(stream.poll_reset(cx), Poll::Pending) {
+                return Poll::Ready(None);
+            }
+            stream.reserve_capacity(1);
+            if stream.capacity() == 0 {
+                match ready!(stream.poll_capacity(cx)) {
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return Poll::Ready(None),
+                }
+            }
+            Pin::new(&mut body).poll_frame(cx).map(Some)
+        });
+        let sent = match frame.await {
+            None => return,
+            Some(None) => stream.send_data(Bytes::new(), true),
+            Some(Some(Err(_))) => return stream.send_reset(Reason::CANCEL),
+            Some(Some(Ok(frame))) => match frame.into_data() {
+                Ok(data) => stream.send_data(data, body.is_end_stream()),
+                Err(frame) => match frame.into_trailers() {
+                    Ok(trailers) => stream.send_trailers(trailers),
+                    Err(_) => Ok(()),
+                },
+            },
+        };
+        if sent.is_err() || body.is_end_stream() {
+            return;
         }
     }
 }
@@ -258,25 +327,4 @@ fn to_http2<B>(request: &mut Request<B>, authority: &Authority) -> Result<(), ht
         }
     }
     Ok(())
-}
-
-/// Waits for the gateway's SETTINGS; an error if it takes no requests.
-async fn settings<B: SendBody>(
-    driver: &mut Driver<B>,
-    state: &ConnectionState,
-) -> Result<(), Cause> {
-    poll_fn(|cx| {
-        // The driver is not woken by SETTINGS.
-        state.wake_later(cx);
-        if let Poll::Ready(ended) = Pin::new(&mut *driver).poll(cx) {
-            ended?;
-            return Poll::Ready(Err("the gateway closed the HTTP/2 connection".into()));
-        }
-        match driver.current_max_send_streams() {
-            SETTINGS_PENDING => Poll::Pending,
-            0 => Poll::Ready(Err("the gateway takes no requests over HTTP/2".into())),
-            _ => Poll::Ready(Ok(())),
-        }
-    })
-    .await
 }

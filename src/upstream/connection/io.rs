@@ -4,7 +4,7 @@
 //! calls. `h2` flushes after each longer frame, so its flush does nothing here: frames are
 //! buffered, and written once at the end of each turn of the connection task.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::Instant;
 
 use crate::error::Retry;
@@ -123,6 +122,24 @@ impl GatewayIo {
     pub(crate) fn switch(&self, permit: OwnedSemaphorePermit) {
         self.0.borrow_mut().permit = Some(permit);
     }
+
+    /// Runs an HTTP/2 connection over this stream. What it writes is written out at the end of each
+    /// turn.
+    pub(super) async fn coalesced(self, connection: impl Future<Output = ()>) {
+        let mut connection = pin!(connection);
+        poll_fn(|cx| {
+            let ended = connection.as_mut().poll(cx);
+            let inner = &mut *self.0.borrow_mut();
+            if ended.is_ready() {
+                inner.state.ended.set(Some(Instant::now()));
+            }
+            inner.state.wake();
+            // If it is still being written, the task is woken when that goes on.
+            let _ = inner.poll_flush(cx);
+            ended
+        })
+        .await;
+    }
 }
 
 impl Inner {
@@ -214,61 +231,5 @@ impl AsyncWrite for GatewayIo {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0.borrow_mut().writer).poll_shutdown(cx)
-    }
-}
-
-/// The task that moves the bytes of a connection, aborted on drop: a gateway that reads nothing
-/// must not keep it.
-#[derive(Debug, Default)]
-pub(super) struct TransportTask(Rc<OnceCell<AbortHandle>>);
-
-impl Drop for TransportTask {
-    fn drop(&mut self) {
-        self.0.get().into_iter().for_each(AbortHandle::abort);
-    }
-}
-
-/// Runs the tasks of one connection. The first one that hyper spawns moves the bytes, and writes
-/// them at the end of each turn; the others wait for responses, and must not write, or they would
-/// take its wake-ups.
-#[derive(Clone, Debug)]
-pub(super) struct CoalescingExecutor {
-    io: GatewayIo,
-    task: Rc<OnceCell<AbortHandle>>,
-}
-
-impl CoalescingExecutor {
-    pub(super) fn new(io: &GatewayIo) -> (Self, TransportTask) {
-        let task = TransportTask::default();
-        let executor = Self {
-            io: io.clone(),
-            task: Rc::clone(&task.0),
-        };
-        (executor, task)
-    }
-
-    async fn run(self, connection: impl Future<Output = ()>) {
-        let mut connection = pin!(connection);
-        poll_fn(|cx| {
-            let ended = connection.as_mut().poll(cx);
-            let inner = &mut *self.io.0.borrow_mut();
-            inner.state.wake();
-            // If it is still being written, the task is woken when that goes on.
-            let _ = inner.poll_flush(cx);
-            ended
-        })
-        .await;
-        self.io.0.borrow().state.ended.set(Some(Instant::now()));
-    }
-}
-
-impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for CoalescingExecutor {
-    fn execute(&self, future: F) {
-        if self.task.get().is_some() {
-            spawn_local(future);
-        } else {
-            let task = spawn_local(self.clone().run(future));
-            self.task.get_or_init(|| task.abort_handle());
-        }
     }
 }

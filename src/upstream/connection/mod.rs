@@ -1,5 +1,6 @@
 //! The two kinds of connections to a gateway, HTTP/1.1 and HTTP/2, and what they have in common.
 
+mod body;
 mod http1;
 mod http2;
 mod io;
@@ -8,8 +9,9 @@ use bytes::Bytes;
 use http_body::Body;
 
 use crate::error::Cause;
+pub use body::GatewayBody;
 pub(super) use http1::Http1Connection;
-pub(super) use http2::{Http2Connection, Http2Origin, Http2Support};
+pub(super) use http2::{Http2Connection, Http2Origin, Http2Support, Upload};
 pub(super) use io::ConnectionState;
 pub use io::GatewayIo;
 

@@ -62,7 +62,7 @@ impl Frames {
 
 fn acquired(shared: Rc<Http2Connection<TestBody>>) -> Connection<TestBody> {
     let permit = Arc::new(tokio::sync::Semaphore::new(1)).try_acquire_owned();
-    Connection::new(Protocol::Http2(shared), permit.unwrap())
+    Connection::new(Protocol::Http2(shared, None), permit.unwrap())
 }
 
 /// One connection in a pool, and so many streams, played by hand.

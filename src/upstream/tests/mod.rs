@@ -148,7 +148,7 @@ fn get() -> Request<TestBody> {
     request
 }
 
-async fn text(answer: http::Response<hyper::body::Incoming>) -> String {
+async fn text(answer: http::Response<GatewayBody>) -> String {
     let bytes = answer.into_body().collect().await.unwrap().to_bytes();
     String::from_utf8(bytes.to_vec()).unwrap()
 }
