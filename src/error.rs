@@ -81,7 +81,15 @@ pub enum Error {
     )]
     UpstreamUnreachable(#[source] io::Error),
     #[error(
-        "the proxy of this network does not let connections to the gateway through\nhint: correct `HTTPS_PROXY`, or list the gateway in `NO_PROXY`"
+        "the egress proxy of `HTTPS_PROXY` cannot be used\nhint: check its host and port, or list the gateway in `NO_PROXY`"
+    )]
+    EgressUnreachable(#[source] io::Error),
+    #[error(
+        "the egress proxy of `HTTPS_PROXY` asks for a user and a password (407)\nhint: write `http://user:password@host:port`, with special characters percent-encoded"
+    )]
+    EgressPassword,
+    #[error(
+        "the egress proxy of `HTTPS_PROXY` does not let connections to the gateway through\nhint: ask who runs it to allow the gateway, or list the gateway in `NO_PROXY`"
     )]
     EgressRefused { status: u16 },
     #[error(
@@ -94,6 +102,10 @@ pub enum Error {
         "there is no trusted TLS connection to the gateway\nhint: check the certificate, `upstream_tls.ca_file` and the clock"
     )]
     Tls(#[source] io::Error),
+    #[error(
+        "the gateway asks for a client certificate that it knows\nhint: set `upstream_tls.cert_file` and `upstream_tls.key_file`"
+    )]
+    ClientCertificate(#[source] Cause),
     #[error(
         "the gateway closed the connection before it answered; whether it executed the request is unknown"
     )]
@@ -251,11 +263,15 @@ impl Error {
             Self::Internal(_) => {
                 Answer::new(Origin::Proxy, 500, "internal", "proxy_internal_error")
             }
-            Self::UpstreamUnreachable(_) | Self::EgressRefused { .. } => {
+            Self::UpstreamUnreachable(_)
+            | Self::EgressUnreachable(_)
+            | Self::EgressPassword
+            | Self::EgressRefused { .. } => {
                 upstream(502, "upstream_unreachable", "destination_ip_unroutable")
             }
             Self::Dns(_) => upstream(502, "dns_error", "dns_error"),
             Self::Tls(_) => upstream(502, "tls_error", "tls_protocol_error"),
+            Self::ClientCertificate(_) => upstream(502, "tls_error", "tls_protocol_error"),
             Self::UpstreamReset(_, retry) => reset(*retry),
             Self::NotSent(_) => reset(Retry::Always),
             Self::Loop => Answer::new(Origin::Proxy, 502, "loop", "proxy_loop_detected"),

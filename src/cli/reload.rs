@@ -96,9 +96,10 @@ impl Reloading {
         let loading = spawn_blocking(move || load(&overrides, &variables));
         let loaded = loading.await.map_err(|error| error.to_string())?;
         let (loaded, mut sources) = loaded.map_err(|problems| problems.to_string())?;
-        let (old, roots) = (&self.current, &loaded.config.upstream_tls.extra_roots);
-        // With the same trusted roots, the network and its connections are kept.
-        let network = if *roots == old.config.upstream_tls.extra_roots {
+        let old = &self.current;
+        // With the same trusted roots and client certificate, the network and its connections are
+        // kept.
+        let network = if loaded.config.upstream_tls == old.config.upstream_tls {
             old.network.clone()
         } else {
             network(&loaded.config).map_err(|error| error.to_string())?

@@ -194,8 +194,8 @@ pub(super) fn tls(reader: &mut Reader, listen: &[Listen]) -> Option<TlsFiles> {
         key,
         client_ca,
     };
-    if let Err(error) = files.read() {
-        reader.report(error.key, error.to_string());
+    if let Err(error) = files.read("tls") {
+        reader.report(&error.key, error.to_string());
     }
     Some(files)
 }

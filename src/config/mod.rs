@@ -28,6 +28,7 @@ mod server_tls;
 #[cfg(test)]
 mod tests;
 mod value;
+mod watched;
 
 use http::HeaderValue;
 
@@ -47,6 +48,7 @@ pub use reader::Settings;
 pub use reference::{ReferenceKey, keys};
 pub use secret::CallerToken;
 pub use server_tls::{TlsFiles, TlsFilesError, TlsMaterial};
+pub use watched::Watched;
 
 /// The configuration of the proxy, in valid states only.
 #[derive(Clone, Debug)]
@@ -229,11 +231,13 @@ pub struct Access {
     pub token: Option<CallerToken>,
 }
 
-/// Trust in the upstream's certificate (`[upstream_tls]`).
-#[derive(Clone, Debug, Default)]
+/// TLS with the upstream (`[upstream_tls]`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpstreamTls {
     /// DER certificates trusted beside the platform's roots.
     pub extra_roots: Vec<rustls::pki_types::CertificateDer<'static>>,
+    /// The client certificate, for gateways that ask for one.
+    pub client: Option<TlsFiles>,
 }
 
 /// Correction of the clock (`[clock]`).

@@ -7,7 +7,7 @@ use super::activation::ActivatedAddresses;
 use super::layers::Layer;
 use super::problem::{Problem, Problems};
 use super::reader::Reader;
-use super::server_tls::certificates;
+use super::server_tls::{certificates, client_certificate};
 use super::value::{boolean, file, list};
 use super::{
     ClockConfig, Config, MediaRange, Methods, SigningConfig, UpstreamTls, credentials, limits,
@@ -69,6 +69,7 @@ pub(super) fn resolve(
         access,
         upstream_tls: UpstreamTls {
             extra_roots: extra_roots(&mut reader),
+            client: client_certificate(&mut reader),
         },
         clock: ClockConfig {
             correct: reader.get("clock.correct", boolean),

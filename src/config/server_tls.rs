@@ -7,9 +7,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::ExposeSecret;
 
 use super::file::{read_file, without_bom};
+use super::reader::Reader;
 use super::secret::read_secret_file;
+use super::value::file;
 
-/// The files of `[tls]`.
+/// The files of a certificate: that of `[tls]`, or the client certificate of `[upstream_tls]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The certificate chain, in PEM.
@@ -36,28 +38,60 @@ pub struct TlsMaterial {
 #[error("{message}")]
 pub struct TlsFilesError {
     /// The key of the configuration that names the file.
-    pub key: &'static str,
+    pub key: String,
     message: String,
 }
 
 impl TlsFiles {
-    /// Reads the files.
+    /// All files.
+    #[must_use]
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let pair = [self.certificate.clone(), self.key.clone()];
+        pair.into_iter().chain(self.client_ca.clone()).collect()
+    }
+
+    /// Reads the files, which keys of this table name.
     ///
     /// # Errors
     ///
     /// A [`TlsFilesError`]; the key is not read if users other than owner and group can read it.
-    pub fn read(&self) -> Result<TlsMaterial, TlsFilesError> {
-        let error = |key| move |message| TlsFilesError { key, message };
-        let chain = certificates(&self.certificate).map_err(error("tls.cert_file"))?;
-        let key = private_key(&self.key).map_err(error("tls.key_file"))?;
+    pub fn read(&self, table: &str) -> Result<TlsMaterial, TlsFilesError> {
+        let error = |key: &str| {
+            let key = format!("{table}.{key}");
+            move |message| TlsFilesError { key, message }
+        };
+        let chain = certificates(&self.certificate).map_err(error("cert_file"))?;
+        let key = private_key(&self.key).map_err(error("key_file"))?;
         let client_roots = self.client_ca.as_deref().map(certificates).transpose();
-        let client_roots = client_roots.map_err(error("tls.client_ca_file"))?;
+        let client_roots = client_roots.map_err(error("client_ca_file"))?;
         Ok(TlsMaterial {
             chain,
             key,
             client_roots,
         })
     }
+}
+
+/// Reads the client certificate for the gateway.
+pub(super) fn client_certificate(reader: &mut Reader) -> Option<TlsFiles> {
+    const EXPECTED: &str = "expected the path of a PEM file: a client certificate needs `upstream_tls.cert_file` and `upstream_tls.key_file`";
+    const KEYS: [&str; 2] = ["upstream_tls.cert_file", "upstream_tls.key_file"];
+    let files = KEYS.map(|key| reader.get(key, file));
+    match &files {
+        [Some(_), None] => reader.report(KEYS[1], EXPECTED),
+        [None, Some(_)] => reader.report(KEYS[0], EXPECTED),
+        _ => {}
+    }
+    let [certificate, key] = files;
+    let files = TlsFiles {
+        certificate: certificate?,
+        key: key?,
+        client_ca: None,
+    };
+    if let Err(error) = files.read("upstream_tls") {
+        reader.report(&error.key, error.to_string());
+    }
+    Some(files)
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
@@ -101,7 +135,7 @@ mod tests {
             client_ca: Some(certificate.clone()),
             certificate,
         };
-        let material = files.read().unwrap();
+        let material = files.read("tls").unwrap();
         assert_eq!(material.chain, [cert.der().clone()]);
         assert_eq!(material.client_roots, Some(material.chain));
     }

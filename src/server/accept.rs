@@ -21,8 +21,8 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::tls::ServerTls;
 use super::unix::SocketAccess;
+use crate::config::Watched;
 use crate::proxy::Settings;
 use crate::proxy::guard::ListenerKind;
 use crate::upstream::Network;
@@ -72,7 +72,7 @@ impl Accepted {
 
 /// A socket that connections are accepted from.
 pub(super) enum Listening {
-    Tcp(tokio::net::TcpListener, Option<ServerTls>),
+    Tcp(tokio::net::TcpListener, Option<Watched<TlsAcceptor>>),
     Unix(tokio::net::UnixListener, Arc<SocketAccess>),
 }
 
@@ -84,7 +84,7 @@ impl Listening {
                 let (stream, _) = socket.accept().await?;
                 // Without it, small responses would wait for acknowledgements.
                 let stream = stream.set_nodelay(true).and_then(|()| stream.into_std());
-                let acceptor = tls.as_ref().map(ServerTls::acceptor);
+                let acceptor = tls.as_ref().map(Watched::current);
                 Ok(stream.ok().map(|stream| Accepted::Tcp(stream, acceptor)))
             }
             Self::Unix(socket, access) => {

@@ -51,7 +51,7 @@ use registry::Shutdown;
 use running::Running;
 use sockets::{BoundSocket, Listeners};
 pub(crate) use supervisor::Supervisor;
-pub(crate) use tls::ServerTls;
+pub(crate) use tls::server_tls;
 
 /// A server that is bound to its addresses and ready to serve.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl SetupError {
 /// A [`TlsSetupError`] if there are no trusted roots.
 pub fn network(config: &Config) -> Result<Network, TlsSetupError> {
     Ok(Network {
-        tls: TlsSettings::new(&config.upstream_tls.extra_roots)?,
+        tls: TlsSettings::new(&config.upstream_tls)?,
         resolver: Resolver::system(),
     })
 }

@@ -15,17 +15,19 @@ use std::{io, thread};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::accept::{Admission, Command, Listening, accept};
 use super::memory::{TIDY_INTERVAL, tidy_process};
 use super::registry::Shutdown;
-use super::tls::ServerTls;
 use super::watchdog::Heartbeats;
 use super::worker::Worker;
 use super::{DrainOutcome, NewConfig, Server, SetupError, settings};
+use crate::config::Watched;
 use crate::credentials::{Source, refresh};
 use crate::proxy::{Pipeline, Settings};
+use crate::upstream::TlsSettings;
 
 /// A running server.
 pub(super) struct Running {
@@ -171,8 +173,8 @@ impl Running {
             let limit = settings.timeouts.connect;
             network.look_ahead(&settings.routes, limit).await;
         });
-        self.refreshing
-            .spawn(tidy(self.server.listeners.tls.clone()));
+        let (server, client) = (&self.server.listeners.tls, &self.server.network.tls);
+        self.refreshing.spawn(tidy(server.clone(), client.clone()));
     }
 
     /// Changes `limits.connections`. If it shrinks, no busy connection is closed: the next callers
@@ -192,10 +194,11 @@ impl Running {
 }
 
 /// Gives unused memory back and looks for new certificates.
-async fn tidy(tls: Option<ServerTls>) {
+async fn tidy(server: Option<Watched<TlsAcceptor>>, client: TlsSettings) {
     loop {
         sleep(TIDY_INTERVAL).await;
         tidy_process();
-        tls.iter().for_each(ServerTls::refresh);
+        server.iter().for_each(Watched::refresh);
+        client.refresh();
     }
 }

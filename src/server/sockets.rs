@@ -8,12 +8,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio_rustls::TlsAcceptor;
 
 use super::SetupError;
 use super::accept::Listening;
-use super::tls::ServerTls;
+use super::tls::server_tls;
 use super::unix::{self, SocketAccess};
-use crate::config::{ActivatedSocket, AdminAddress, Config, Listen, UnixSocketConfig};
+use crate::config::{ActivatedSocket, AdminAddress, Config, Listen, UnixSocketConfig, Watched};
 
 /// Connections that the kernel holds until they are accepted.
 pub(super) const BACKLOG: i32 = 1024;
@@ -29,7 +30,7 @@ pub(super) struct BoundSocket {
     /// The address as configured.
     listen: Listen,
     socket: Arc<Socket>,
-    tls: Option<ServerTls>,
+    tls: Option<Watched<TlsAcceptor>>,
     /// For unix sockets only.
     access: Option<Arc<SocketAccess>>,
 }
@@ -149,7 +150,7 @@ fn bind_error(listen: &Listen, error: &io::Error, option: &str) -> SetupError {
 #[derive(Debug, Default)]
 pub(super) struct Listeners {
     pub(super) sockets: Vec<BoundSocket>,
-    pub(super) tls: Option<ServerTls>,
+    pub(super) tls: Option<Watched<TlsAcceptor>>,
 }
 
 impl Listeners {
@@ -160,7 +161,7 @@ impl Listeners {
         passed: Vec<ActivatedSocket>,
         config: &Config,
     ) -> Result<Self, SetupError> {
-        let tls = config.tls.as_ref().map(ServerTls::new).transpose();
+        let tls = config.tls.as_ref().map(server_tls).transpose();
         let tls = tls.map_err(SetupError::ServerTls)?;
         let (mut sockets, mut passed) = (Vec::new(), passed.into_iter());
         for listen in &config.listen {

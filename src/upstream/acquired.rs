@@ -11,6 +11,7 @@ use super::connection::{
     GatewayBody, GatewayIo, Http1Connection, Http2Connection, SendBody, Upload,
 };
 use super::pool::Pool;
+use super::tls;
 use crate::error::Error;
 
 /// A connection that was acquired for one request.
@@ -52,8 +53,8 @@ impl<B: SendBody> Connection<B> {
     ///
     /// # Errors
     ///
-    /// [`Error::NotSent`], [`Error::UpstreamReset`], [`Error::BadResponse`] or
-    /// [`Error::AnswerHeaderTooLarge`]. If the request body failed, that is one of these too.
+    /// [`Error::NotSent`], [`Error::UpstreamReset`], [`Error::ClientCertificate`],
+    /// [`Error::BadResponse`] or [`Error::AnswerHeaderTooLarge`]. If the request body failed, that is one of these too.
     ///
     /// # Cancel safety
     ///
@@ -68,7 +69,15 @@ impl<B: SendBody> Connection<B> {
         if answer.is_ok() {
             state.has_answered.set(true);
         }
-        answer
+        answer.map_err(|error| match error {
+            // In TLS 1.3, the gateway refuses a certificate after the handshake.
+            Error::UpstreamReset(cause, _) | Error::NotSent(cause)
+                if tls::is_about_certificate(&*cause) =>
+            {
+                Error::ClientCertificate(cause)
+            }
+            error => error,
+        })
     }
 
     /// Returns it to the pool once both sides have finished the exchange, or closes it if it cannot

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Request;
 use http::header::{HOST, PROXY_AUTHORIZATION};
+use http::{Request, StatusCode};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -122,7 +122,8 @@ impl Origin {
         limit: Duration,
     ) -> Result<(Transport, ConnectTimes), Error> {
         let started = Instant::now();
-        let addresses = within(limit, addresses).await.map_err(Error::Dns)?;
+        let addresses = within(limit, addresses).await;
+        let addresses = addresses.map_err(|error| self.unresolved(error))?;
         let resolved = Instant::now();
         let mut times = ConnectTimes {
             dns: Some(resolved - started),
@@ -137,7 +138,7 @@ impl Origin {
             }
             let name = self.server_name.clone();
             let tls = network.tls.connect(name, offers_http2, tcp).await;
-            let tls = Box::new(tls.map_err(Error::Tls)?);
+            let tls = Box::new(tls?);
             times.tls = Some(connected.elapsed());
             Ok((Either::Right(tls), times))
         };
@@ -148,12 +149,21 @@ impl Origin {
 
     /// Connects over TCP to one of these addresses, and through the egress proxy if there is one.
     pub(super) async fn connect_tcp(&self, addresses: &[SocketAddr]) -> Result<TcpStream, Error> {
-        let tcp = happy_eyeballs::connect(addresses)
-            .await
-            .map_err(Error::UpstreamUnreachable)?;
+        let tcp = happy_eyeballs::connect(addresses).await;
         match &self.egress {
-            Some(proxy) => tunnel(tcp, proxy, &self.host, self.port).await,
-            None => Ok(tcp),
+            None => tcp.map_err(Error::UpstreamUnreachable),
+            Some(proxy) => {
+                let tcp = tcp.map_err(Error::EgressUnreachable)?;
+                tunnel(tcp, proxy, &self.host, self.port).await
+            }
+        }
+    }
+
+    /// The error for a first hop whose name was not found.
+    pub(super) fn unresolved(&self, error: io::Error) -> Error {
+        match &self.egress {
+            None => Error::Dns(error),
+            Some(_) => Error::EgressUnreachable(error),
         }
     }
 
@@ -182,20 +192,29 @@ pub(super) async fn tunnel(
     let mut builder = http1::Builder::new();
     builder.max_buf_size(MAX_CONNECT_ANSWER);
     let handshake = builder.handshake(TokioIo::new(tcp)).await;
-    let (mut sender, connection) = handshake.map_err(unreachable)?;
+    let (mut sender, connection) = handshake.map_err(unusable)?;
     let _task = AbortOnDropHandle::new(tokio::spawn(connection.with_upgrades()));
-    let request = connect_request(proxy, host, port).map_err(unreachable)?;
-    let answer = sender.send_request(request).await.map_err(unreachable)?;
-    if !answer.status().is_success() {
-        let status = answer.status().as_u16();
-        return Err(Error::EgressRefused { status });
+    let request = connect_request(proxy, host, port).map_err(unusable)?;
+    let answer = sender.send_request(request).await.map_err(unusable)?;
+    match answer.status() {
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => return Err(Error::EgressPassword),
+        status if !status.is_success() => {
+            let status = status.as_u16();
+            return Err(Error::EgressRefused { status });
+        }
+        _ => {}
     }
-    let upgraded = hyper::upgrade::on(answer).await.map_err(unreachable)?;
+    let upgraded = hyper::upgrade::on(answer).await.map_err(unusable)?;
     match upgraded.downcast::<TokioIo<TcpStream>>() {
         // The gateway says nothing before it is spoken to.
         Ok(parts) if parts.read_buf.is_empty() => Ok(parts.io.into_inner()),
-        _ => Err(unreachable("the egress proxy sent more than its answer")),
+        _ => Err(unusable("the egress proxy sent more than its answer")),
     }
+}
+
+/// The error for an egress proxy that does not answer as one.
+fn unusable(cause: impl Into<Cause>) -> Error {
+    Error::EgressUnreachable(io::Error::other(cause))
 }
 
 fn connect_request(

@@ -183,8 +183,8 @@ impl<B: SendBody> Upstream<B> {
     /// # Errors
     ///
     /// [`Error::NoConnection`] if all connections that there may be are in use, and what went wrong
-    /// while connecting: [`Error::Dns`], [`Error::UpstreamUnreachable`], [`Error::EgressRefused`],
-    /// [`Error::Tls`] or [`Error::ConnectTimeout`].
+    /// while connecting: [`Error::Dns`], [`Error::UpstreamUnreachable`], an error of the egress proxy,
+    /// [`Error::Tls`], [`Error::ClientCertificate`] or [`Error::ConnectTimeout`].
     ///
     /// # Cancel safety
     ///

@@ -44,18 +44,19 @@ impl Probe {
     ///
     /// # Errors
     ///
-    /// [`Error::Dns`].
+    /// [`Error::Dns`] or [`Error::EgressUnreachable`].
     pub async fn addresses(&self) -> Result<Vec<SocketAddr>, Error> {
         let (host, port) = self.origin.first_hop();
         let lookup = self.network.resolver.addresses(host, port);
-        within(self.limit, lookup).await.map_err(Error::Dns)
+        let found = within(self.limit, lookup).await;
+        found.map_err(|error| self.origin.unresolved(error))
     }
 
     /// Connects to one of these addresses, and through the network's proxy if there is one.
     ///
     /// # Errors
     ///
-    /// [`Error::UpstreamUnreachable`], [`Error::EgressRefused`] or [`Error::ConnectTimeout`].
+    /// [`Error::UpstreamUnreachable`], an error of the egress proxy, or [`Error::ConnectTimeout`].
     pub async fn connect(&self, addresses: &[SocketAddr]) -> Result<TcpStream, Error> {
         let connecting = self.origin.connect_tcp(addresses);
         timeout(self.limit, connecting)
@@ -67,7 +68,7 @@ impl Probe {
     ///
     /// # Errors
     ///
-    /// [`Error::Tls`] or [`Error::ConnectTimeout`].
+    /// [`Error::Tls`], [`Error::ClientCertificate`] or [`Error::ConnectTimeout`].
     pub async fn secure(&self, tcp: TcpStream) -> Result<Option<&'static str>, Error> {
         if !self.origin.is_secure() {
             return Ok(None);
@@ -76,7 +77,7 @@ impl Probe {
         let connecting = self.network.tls.connect(name, false, tcp);
         let connected = timeout(self.limit, connecting).await;
         let connected = connected.map_err(|_| Error::ConnectTimeout)?;
-        let stream = connected.map_err(Error::Tls)?;
+        let stream = connected?;
         Ok(Some(match stream.get_ref().1.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
             Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",

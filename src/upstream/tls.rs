@@ -1,19 +1,27 @@
 //! Trust in the gateway: TLS 1.2 and 1.3 with the platform's roots, in one place.
 //!
 //! There is no way to switch verification off: whoever could pretend to be the gateway would get
-//! signed requests. A private root is added with `upstream_tls.ca_file`.
+//! signed requests. A private root is added with `upstream_tls.ca_file`. Gateways that ask for one
+//! get the client certificate of `upstream_tls.cert_file`, which is read again when it changes.
 
+use std::error::Error as StdError;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustls::client::ResolvesClientCert;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
+use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{AlertDescription, ClientConfig, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+use crate::config::{TlsFiles, UpstreamTls, Watched};
+use crate::error::Error;
 
 /// The ALPN names of the protocols (RFC 7301).
 const HTTP1: &[u8] = b"http/1.1";
@@ -25,6 +33,7 @@ pub(super) const HTTP2: &[u8] = b"h2";
 pub struct TlsSettings {
     http1: Arc<ClientConfig>,
     both: Arc<ClientConfig>,
+    certificate: Arc<ClientCertificate>,
 }
 
 /// Why TLS cannot be set up.
@@ -42,6 +51,9 @@ pub enum TlsSetupError {
         "upstream_tls.ca_file has a certificate that cannot be used as a root; give CA certificates in PEM form"
     )]
     Root(#[source] rustls::Error),
+    /// The client certificate or its key cannot be used.
+    #[error("{0}")]
+    Certificate(String),
     /// The upstream's host cannot be the name of a certificate.
     #[error(
         "the host of upstream is not a name or address that a certificate can be for; correct it"
@@ -50,19 +62,25 @@ pub enum TlsSetupError {
 }
 
 impl TlsSettings {
-    /// Settings that trust the platform's roots and the given ones.
+    /// Settings that trust the platform's roots and the configured ones, and show the configured
+    /// client certificate.
     ///
     /// # Errors
     ///
     /// [`TlsSetupError::Root`] for a given root that is not one, [`TlsSetupError::NoRoots`] if
-    /// there are none at all.
-    pub fn new(extra_roots: &[CertificateDer<'static>]) -> Result<Self, TlsSetupError> {
+    /// there are none at all, [`TlsSetupError::Certificate`].
+    pub fn new(config: &UpstreamTls) -> Result<Self, TlsSetupError> {
+        let extra_roots = &config.extra_roots;
         let mut given = RootCertStore::empty();
         extra_roots
             .iter()
             .try_for_each(|root| given.add(root.clone()))
             .map_err(TlsSetupError::Root)?;
         let provider = Arc::new(aws_lc_rs::default_provider());
+        let certificate = Arc::new(ClientCertificate {
+            key: config.client.as_ref().map(client_key).transpose()?,
+            is_asked_for: AtomicBool::new(false),
+        });
         let roots = extra_roots.iter().cloned();
         let verifier = Verifier::new_with_extra_roots(roots, Arc::clone(&provider))
             .map_err(TlsSetupError::NoRoots)?;
@@ -73,14 +91,20 @@ impl TlsSettings {
             // name.
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
+            .with_client_cert_resolver(Arc::clone(&certificate) as Arc<dyn ResolvesClientCert>);
         config.alpn_protocols = vec![HTTP1.to_vec()];
         let mut both = config.clone();
         both.alpn_protocols.insert(0, HTTP2.to_vec());
         Ok(Self {
             http1: Arc::new(config),
             both: Arc::new(both),
+            certificate,
         })
+    }
+
+    /// Reads the client certificate again if its files have changed.
+    pub(crate) fn refresh(&self) {
+        self.certificate.key.iter().for_each(Watched::refresh);
     }
 
     /// Performs the handshake, with HTTP/1.1 offered by ALPN, and HTTP/2 before it if wanted.
@@ -89,14 +113,21 @@ impl TlsSettings {
         name: ServerName<'static>,
         offers_http2: bool,
         tcp: TcpStream,
-    ) -> io::Result<TlsStream<TcpStream>> {
+    ) -> Result<TlsStream<TcpStream>, Error> {
         let config = match offers_http2 {
             true => &self.both,
             false => &self.http1,
         };
-        TlsConnector::from(Arc::clone(config))
-            .connect(name, tcp)
-            .await
+        let connector = TlsConnector::from(Arc::clone(config));
+        connector.connect(name, tcp).await.map_err(|error| {
+            // In TLS 1.2, a missing certificate may be a failure of the handshake like any other.
+            let is_failure = alert(&error) == Some(AlertDescription::HandshakeFailure);
+            let is_asked_for = self.certificate.is_asked_for.load(Ordering::Relaxed);
+            match is_about_certificate(&error) || (is_failure && is_asked_for) {
+                true => Error::ClientCertificate(error.into()),
+                false => Error::Tls(error),
+            }
+        })
     }
 }
 
@@ -107,3 +138,74 @@ impl PartialEq for TlsSettings {
 }
 
 impl Eq for TlsSettings {}
+
+/// The client certificate, for gateways that ask for one.
+#[derive(Debug)]
+struct ClientCertificate {
+    key: Option<Watched<Arc<CertifiedKey>>>,
+    /// A gateway has asked for one.
+    is_asked_for: AtomicBool,
+}
+
+impl ResolvesClientCert for ClientCertificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.is_asked_for.store(true, Ordering::Relaxed);
+        self.key.as_ref().map(Watched::current)
+    }
+
+    fn has_certs(&self) -> bool {
+        self.key.is_some()
+    }
+}
+
+fn client_key(files: &TlsFiles) -> Result<Watched<Arc<CertifiedKey>>, TlsSetupError> {
+    let loaded = files.clone();
+    let load = move || {
+        let material = loaded.read("upstream_tls");
+        let material = material.map_err(|error| format!("`{}`: {error}", error.key))?;
+        CertifiedKey::from_der(material.chain, material.key, &aws_lc_rs::default_provider())
+            .map(Arc::new)
+            .map_err(|_| "`upstream_tls.key_file`: the key does not belong to the certificate of `upstream_tls.cert_file`, or is of an unsupported kind\nhint: give the one that it was made with".to_owned())
+    };
+    let name = "the client certificate for the gateway";
+    Watched::new(name, files.paths(), load).map_err(TlsSetupError::Certificate)
+}
+
+/// True if the gateway ended TLS because of the client certificate, or because there is none.
+pub(super) fn is_about_certificate(error: &(dyn StdError + 'static)) -> bool {
+    use AlertDescription::{
+        AccessDenied, BadCertificate, CertificateExpired, CertificateRequired, CertificateRevoked,
+        CertificateUnknown, UnknownCA, UnsupportedCertificate,
+    };
+    matches!(
+        alert(error),
+        Some(
+            AccessDenied
+                | BadCertificate
+                | CertificateExpired
+                | CertificateRequired
+                | CertificateRevoked
+                | CertificateUnknown
+                | UnknownCA
+                | UnsupportedCertificate
+        )
+    )
+}
+
+/// The alert by which the gateway ended TLS.
+fn alert(error: &(dyn StdError + 'static)) -> Option<AlertDescription> {
+    let mut errors = std::iter::successors(Some(error), |&error| cause(error));
+    errors.find_map(|error| match error.downcast_ref::<rustls::Error>()? {
+        rustls::Error::AlertReceived(alert) => Some(*alert),
+        _ => None,
+    })
+}
+
+/// The cause of an error. The source of an I/O error is that of the error in it.
+fn cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    let io = error.downcast_ref::<io::Error>();
+    match io.and_then(io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    }
+}

@@ -13,7 +13,7 @@ use super::{Failure, Outcome, print, say};
 use crate::config::Environment;
 use crate::credentials::Source;
 use crate::escape::Escaped;
-use crate::server::ServerTls;
+use crate::server::server_tls;
 use crate::upstream::TlsSettings;
 
 /// Arguments of `check`.
@@ -50,9 +50,9 @@ pub(super) fn run(arguments: &CheckArguments, environment: &Environment) -> Outc
 fn check_config(serve: &ServeArguments, environment: &Environment) -> Outcome {
     let (loaded, sources) =
         load(&serve.overrides(), environment).map_err(Failure::configuration)?;
-    TlsSettings::new(&loaded.config.upstream_tls.extra_roots).map_err(Failure::configuration)?;
+    TlsSettings::new(&loaded.config.upstream_tls).map_err(Failure::configuration)?;
     if let Some(files) = &loaded.config.tls {
-        ServerTls::new(files).map_err(Failure::configuration)?;
+        server_tls(files).map_err(Failure::configuration)?;
     }
     for warning in &loaded.warnings {
         say(format_args!("warning: {warning}"));

@@ -5,12 +5,12 @@ use h2::client::{self, ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::*;
 use crate::config::TlsFiles;
 use crate::proxy::guard::ListenerKind;
-use crate::server::ServerTls;
+use crate::server::server_tls;
 
 /// A caller of HTTP/2 with prior knowledge, and how its connection ended.
 async fn http2<F, Fut>(
@@ -59,7 +59,7 @@ async fn a_preface_that_comes_in_pieces_is_recognised() {
 }
 
 /// Both sides of TLS with a new certificate.
-fn tls(folder: &std::path::Path) -> (ServerTls, RootCertStore) {
+fn tls(folder: &std::path::Path) -> (TlsAcceptor, RootCertStore) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let files = TlsFiles {
         certificate: folder.join("cert.pem"),
@@ -71,7 +71,7 @@ fn tls(folder: &std::path::Path) -> (ServerTls, RootCertStore) {
     std::fs::set_permissions(&files.key, Permissions::from_mode(0o600)).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();
-    (ServerTls::new(&files).unwrap(), roots)
+    (server_tls(&files).unwrap().current(), roots)
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn fault_81_alpn_settles_the_protocol() {
         let address = socket.local_addr().unwrap();
         let (far, near) = tokio::join!(TcpStream::connect(address), socket.accept());
         let near = near.unwrap().0.into_std().unwrap();
-        let accepted = Accepted::Tcp(near, Some(server.acceptor()));
+        let accepted = Accepted::Tcp(near, Some(server));
         let handler = async |request: Request<Incoming>, caller: Rc<CallerConnection>| {
             assert_eq!(caller.listener, ListenerKind::Tls);
             answer(StatusCode::OK, format!("{:?}", request.version()))

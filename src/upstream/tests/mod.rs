@@ -20,7 +20,7 @@ use tokio::task::LocalSet;
 
 use super::pool::*;
 use super::*;
-use crate::config::with_upstream;
+use crate::config::{UpstreamTls, with_upstream};
 use crate::error::{Cause, Retry};
 
 type TestBody = Pin<Box<dyn Body<Data = Bytes, Error = Cause>>>;
@@ -77,7 +77,7 @@ impl Gateway {
     fn upstream(&self) -> Upstream<TestBody> {
         let config = with_upstream(&format!("http://{}", self.address)).unwrap();
         let network = Network {
-            tls: TlsSettings::new(&[]).unwrap(),
+            tls: TlsSettings::new(&UpstreamTls::default()).unwrap(),
             resolver: Resolver::system(),
         };
         let mut upstream = Upstream::new(network, &POOL, Duration::from_secs(5), LIMITS, 1);

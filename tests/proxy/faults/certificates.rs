@@ -1,14 +1,16 @@
 //! Gateways that are not to be trusted, or do not speak TLS: numbers 39 and 40.
 
+use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use apig_proxy::config::Config;
+use apig_proxy::config::{Config, TlsFiles};
 
-use crate::support::{Flaw, Proxy, Upstream, answer, config, flawed, route};
+use crate::support::{Flaw, Proxy, Upstream, answer, asking, config, flawed, route};
 
 const POST: &str = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}";
 
@@ -55,6 +57,41 @@ fn fault_39_a_certificate_that_is_not_in_order_gets_not_a_byte_of_a_request() {
     let proxy = Proxy::start(&trusting(&upstream, root));
     assert_eq!(proxy.exchange(POST).status, 200);
     upstream.only_request().verified();
+}
+
+#[test]
+fn a_gateway_that_asks_for_a_client_certificate_gets_the_configured_one_or_is_named_as_the_reason()
+{
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let asking = asking(version);
+        let upstream = Upstream::start_as(asking.tls, |link| {
+            while link.request()?.is_some() {
+                link.send(answer("200 OK", "", "ok"))?;
+            }
+            Ok(())
+        });
+        let mut config = trusting(&upstream, asking.root);
+        let refused = Proxy::start(&config).exchange(POST);
+        let refused = refused.about(version);
+        refused.assert_refused(502, "tls_error");
+        refused.assert_says("`upstream_tls.cert_file`");
+        assert!(upstream.requests().is_empty());
+
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, content: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, content).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+            path
+        };
+        config.upstream_tls.client = Some(TlsFiles {
+            certificate: file("cert.pem", &asking.certificate_pem),
+            key: file("key.pem", &asking.key_pem),
+            client_ca: None,
+        });
+        assert_eq!(Proxy::start(&config).exchange(POST).status, 200);
+        upstream.only_request().verified();
+    }
 }
 
 #[test]

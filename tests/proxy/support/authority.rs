@@ -9,7 +9,8 @@ use rcgen::{
 };
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, SupportedProtocolVersion};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 static AUTHORITY: LazyLock<Authority> = LazyLock::new(Authority::new);
 
@@ -30,6 +31,42 @@ pub(crate) fn server(
 ) -> Arc<ServerConfig> {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     AUTHORITY.server_config(&names, versions)
+}
+
+/// A gateway that asks for a client certificate, and one that it takes.
+pub(crate) struct Asking {
+    pub(crate) root: CertificateDer<'static>,
+    pub(crate) tls: Arc<ServerConfig>,
+    pub(crate) certificate_pem: String,
+    pub(crate) key_pem: String,
+}
+
+/// TLS for 127.0.0.1 that asks for a client certificate.
+pub(crate) fn asking(version: &'static SupportedProtocolVersion) -> Asking {
+    let issuer = issuer("trusted");
+    let signed = |name: &str| {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new([name.to_owned()]).unwrap();
+        (params.signed_by(&key, &*issuer).unwrap(), key)
+    };
+    let ((server, server_key), (client, client_key)) = (signed("127.0.0.1"), signed("client"));
+    let mut roots = RootCertStore::empty();
+    roots.add(issuer.der().clone()).unwrap();
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider));
+    let key = PrivateKeyDer::try_from(server_key.serialize_der()).unwrap();
+    let tls = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_client_cert_verifier(verifier.build().unwrap())
+        .with_single_cert(vec![server.der().clone()], key)
+        .unwrap();
+    Asking {
+        root: issuer.der().clone(),
+        tls: Arc::new(tls),
+        certificate_pem: client.pem(),
+        key_pem: client_key.serialize_pem(),
+    }
 }
 
 /// What is wrong with a certificate.

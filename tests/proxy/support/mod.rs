@@ -11,11 +11,11 @@ mod scene;
 mod seen;
 mod upstream;
 
-pub(crate) use authority::{Flaw, flawed, root_pem};
+pub(crate) use authority::{Flaw, asking, flawed, root_pem};
 pub(crate) use client::{Answer, Client, chunked, get, post};
 pub(crate) use exposition::Exposition;
 pub(crate) use http2::{Arrived, Exchange, Gateway, Order, Plan, Way, frames, send_all};
-pub(crate) use network::{Addresses, BlackHole, Cable, NAME, network, refusing};
+pub(crate) use network::{Addresses, BlackHole, Cable, NAME, network, refusing, upstream_tls};
 pub(crate) use program::Program;
 pub(crate) use proxy::{Proxy, config, config_to, key, route, route_by_name, runtime};
 pub(crate) use scene::{ANSWERED, FAULT, Scene, faulty, pause, wait_until};

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use apig_proxy::config::UpstreamTls;
 use apig_proxy::upstream::{Network, Resolver, TlsSettings};
 
 use super::authority;
@@ -14,10 +15,18 @@ use super::scene::{pause, wait_until};
 /// The name that upstreams of tests have beside their address.
 pub(crate) const NAME: &str = "gateway.test";
 
+/// Trust in the certificates of the tests.
+pub(crate) fn upstream_tls() -> UpstreamTls {
+    UpstreamTls {
+        extra_roots: vec![authority::root()],
+        client: None,
+    }
+}
+
 /// A network in which names have the addresses that `lookup` says.
 pub(crate) fn network(lookup: impl Fn(&str) -> Addresses + Send + Sync + 'static) -> Network {
     Network {
-        tls: TlsSettings::new(&[authority::root()]).unwrap(),
+        tls: TlsSettings::new(&upstream_tls()).unwrap(),
         resolver: Resolver::new(move |host, _| {
             let found = lookup(&host);
             async move {

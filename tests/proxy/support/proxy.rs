@@ -9,7 +9,7 @@ use apig_proxy::config::Environment;
 use apig_proxy::config::{
     Access, ActivatedSockets, Auth, ClockConfig, Config, CredentialsConfig, LargeBody, Limits,
     Listen, LogConfig, LogFormat, MediaRange, Methods, PoolConfig, Route, Scheme, SigningConfig,
-    Timeouts, UnixSocketConfig, UpstreamTls, UpstreamUrl,
+    Timeouts, UnixSocketConfig, UpstreamUrl,
 };
 use apig_proxy::credentials::{self, Credentials, Kind, Requirement, Source, requirements};
 use apig_proxy::server::{self, DrainOutcome, Server, SetupError};
@@ -17,7 +17,7 @@ use apig_proxy::upstream::Network;
 use http::HeaderValue;
 use tokio::sync::oneshot;
 
-use super::{Answer, Client, Exposition, NAME, Upstream, authority, wait_until};
+use super::{Answer, Client, Exposition, NAME, Upstream, upstream_tls, wait_until};
 
 /// The key of all tests.
 pub(crate) fn key() -> Credentials {
@@ -77,9 +77,7 @@ pub(crate) fn config_to(address: SocketAddr) -> Config {
             http2: true,
         },
         access: Access::default(),
-        upstream_tls: UpstreamTls {
-            extra_roots: vec![authority::root()],
-        },
+        upstream_tls: upstream_tls(),
         clock: ClockConfig { correct: true },
         log: LogConfig {
             format: LogFormat::Text,

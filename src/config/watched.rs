@@ -1,0 +1,106 @@
+//! What is made from files, and made again when they change.
+//!
+//! # What can go wrong
+//!
+//! Files may be replaced by others that cannot be used, or that are written only in part. Then the
+//! old content stays in use, and the error is logged once.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+use std::{fmt, fs};
+
+/// A value that is made from files. Clones share it.
+pub struct Watched<T>(Arc<Mutex<State<T>>>);
+
+struct State<T> {
+    /// What it is, for the log.
+    name: &'static str,
+    files: Vec<PathBuf>,
+    load: Box<dyn Fn() -> Result<T, String> + Send>,
+    current: T,
+    /// The files when the current value was made.
+    read: FileStamps,
+    /// The files when they could not be used.
+    failed: Option<FileStamps>,
+}
+
+/// When each file was last changed, and how long it was.
+type FileStamps = Vec<Option<(SystemTime, u64)>>;
+
+impl<T: Clone> Watched<T> {
+    /// Makes the value for the first time.
+    ///
+    /// # Errors
+    ///
+    /// That of `load`.
+    pub fn new(
+        name: &'static str,
+        files: Vec<PathBuf>,
+        load: impl Fn() -> Result<T, String> + Send + 'static,
+    ) -> Result<Self, String> {
+        let read = stamps(&files);
+        Ok(Self(Arc::new(Mutex::new(State {
+            name,
+            files,
+            current: load()?,
+            load: Box::new(load),
+            read,
+            failed: None,
+        }))))
+    }
+
+    /// Makes the value again if the files have changed.
+    pub fn refresh(&self) {
+        let state = &mut *self.state();
+        let now = stamps(&state.files);
+        if state.read == now {
+            return;
+        }
+        let name = state.name;
+        match (state.load)() {
+            Ok(value) => {
+                tracing::info!("{name} was read again");
+                (state.current, state.read, state.failed) = (value, now, None);
+            }
+            // It is tried again, since permissions may change without a trace, but logged once.
+            Err(error) if state.failed.as_ref() != Some(&now) => {
+                tracing::error!(
+                    "{name} has changed and cannot be used; the old one stays: {error}"
+                );
+                state.failed = Some(now);
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// The current value.
+    #[must_use]
+    pub fn current(&self) -> T {
+        self.state().current.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Clone for Watched<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> fmt::Debug for Watched<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watched").finish_non_exhaustive()
+    }
+}
+
+fn stamps(files: &[PathBuf]) -> FileStamps {
+    let stamp = |path: &Path| {
+        let metadata = fs::metadata(path).ok()?;
+        Some((metadata.modified().ok()?, metadata.len()))
+    };
+    files.iter().map(|path| stamp(path)).collect()
+}
