@@ -35,10 +35,11 @@ const MIN_TIMEOUT: Duration = Duration::from_millis(10);
 /// The options that name the proxy to ask.
 #[derive(Clone, Debug, Args)]
 pub(super) struct AdminArguments {
-    /// Configuration file of the proxy [default: as for serve].
+    /// Configuration file of the proxy [default: as for serve] [env: APIG_PROXY_CONFIG].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address of its health and metrics, or unix:/path [default: that of the configuration, or 127.0.0.1:8081].
+    /// Address of its health and metrics, or unix:/path [default: that of the configuration, or 127.0.0.1:8081]
+    /// [env: APIG_PROXY_ADMIN].
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
 }

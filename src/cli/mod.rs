@@ -22,15 +22,16 @@ mod wait;
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use jiff::SignedDuration;
+use tracing::level_filters::LevelFilter;
 
-use crate::config::Environment;
+use crate::config::{Environment, LogConfig, LogFormat};
 use crate::credentials::CredentialsError;
 use crate::escape::EscapedLines;
 use crate::telemetry::{self, FlushOnDrop};
@@ -47,9 +48,9 @@ use crate::telemetry::{self, FlushOnDrop};
     disable_help_subcommand = true
 )]
 #[command(after_help = "Without a command, the proxy is served.\n\n\
-    Try it without an account:  apig-proxy demo\n\
-    Your own gateway:           apig-proxy --upstream https://<id>.apig.<region>.huaweicloudapis.com \
-    --credentials credentials.csv")]
+    Try it without an account:\n  apig-proxy demo\n\n\
+    Your own gateway:\n  apig-proxy --credentials credentials.csv \\\n    \
+    --upstream https://<id>.apig.<region>.huaweicloudapis.com")]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -198,6 +199,19 @@ fn print(result: impl Display) -> Outcome {
     written
         .map_err(|error| Failure::failed(format_args!("the result cannot be written: {error}")))?;
     Ok(Exit::Ok)
+}
+
+/// Logs each request on a terminal, for the commands that print no log otherwise.
+fn log_requests() -> Result<(), Failure> {
+    if !std::io::stderr().is_terminal() {
+        return Ok(());
+    }
+    let log = LogConfig {
+        format: LogFormat::Text,
+        level: LevelFilter::INFO,
+        access: true,
+    };
+    telemetry::start_log(&log).map_err(Failure::failed)
 }
 
 /// Parses the duration of an option.

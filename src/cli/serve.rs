@@ -20,28 +20,30 @@ use crate::upstream::Network;
 /// Options of `serve`. Each overrides the key of the configuration that it names.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct ServeArguments {
-    /// Configuration file [default: ./apig-proxy.toml and others, see the README].
+    /// Configuration file [default: ./apig-proxy.toml and others, see the README] [env: APIG_PROXY_CONFIG].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address to accept requests on, or unix:/path; may be given several times [default: 127.0.0.1:8080].
+    /// Address to accept requests on, or unix:/path; may be given several times [default: 127.0.0.1:8080]
+    /// [env: APIG_PROXY_LISTEN].
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
-    /// URL of the gateway: scheme and host.
+    /// URL of the gateway: scheme and host [env: APIG_PROXY_UPSTREAM].
     #[arg(long, value_name = "URL")]
     upstream: Option<String>,
-    /// File with the access key, like the credentials.csv of the console.
+    /// File with the access key, like the credentials.csv of the console [env: APIG_PROXY_CREDENTIALS__FILE].
     #[arg(long, value_name = "FILE")]
     credentials: Option<String>,
-    /// Environment of the API, sent as x-stage [default: RELEASE].
+    /// Environment of the API, sent as x-stage [default: RELEASE] [env: APIG_PROXY_STAGE].
     #[arg(long, value_name = "NAME")]
     stage: Option<String>,
-    /// Address of health and metrics, unix:/path, or "off" [default: 127.0.0.1:8081].
+    /// Address of health and metrics, unix:/path, or "off" [default: 127.0.0.1:8081] [env: APIG_PROXY_ADMIN].
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
-    /// Format of log lines: text or json [default: text].
+    /// Format of log lines: text or json [default: text] [env: APIG_PROXY_LOG__FORMAT].
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
-    /// Least severe level that is logged: error, warn, info, debug or trace [default: info].
+    /// Least severe level that is logged: error, warn, info, debug or trace [default: info]
+    /// [env: APIG_PROXY_LOG__LEVEL].
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
 }

@@ -91,19 +91,24 @@ fn message(refusal: &Refusal, owner: Owner) -> String {
     }
 }
 
+/// What a log line says of a response: the code of a refusal, or what became of the request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outcome(pub(super) &'static str);
+
 /// The response to a request: what was received, or why it was refused.
 pub(super) fn response(judged: Result<Value, Refused>) -> Response<Full<Bytes>> {
     let request_id = format!("{:032x}", fastrand::u128(..));
-    let (status, closes, mut body) = match judged {
-        Ok(received) => (StatusCode::OK, false, received),
+    let (status, closes, outcome, mut body) = match judged {
+        Ok(received) => (StatusCode::OK, false, "verified", received),
         Err(refused) => {
             let body = json!({ "error_msg": refused.message, "error_code": refused.code });
-            (refused.status, refused.closes, body)
+            (refused.status, refused.closes, refused.code, body)
         }
     };
     body["request_id"] = request_id.as_str().into();
     let mut response = Response::new(Full::from(format!("{body}\n")));
     *response.status_mut() = status;
+    response.extensions_mut().insert(Outcome(outcome));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(SERVER, HeaderValue::from_static("api-gateway"));

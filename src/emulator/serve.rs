@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::backend::{Backend, Body};
 use super::cloud::{Cloud, missing};
-use super::refusal;
+use super::refusal::{self, Outcome};
 use super::verification::Gateway;
 
 /// Time limit for a TLS handshake, and for a head.
@@ -71,10 +71,15 @@ pub(super) async fn gateway(stream: TcpStream, acceptor: TlsAcceptor, services: 
     let answer = |request: Request<Incoming>| {
         let services = Arc::clone(&services);
         async move {
-            match services.cloud.answer(request, true).await {
+            let line = format!("{} {}", request.method(), request.uri().path());
+            let response = match services.cloud.answer(request, true).await {
                 Ok(response) => response.map(whole),
                 Err(request) => services.verified(request).await,
-            }
+            };
+            let outcome = response.extensions().get::<Outcome>();
+            let outcome = outcome.map_or("", |outcome| outcome.0);
+            tracing::info!("gateway: {line} {} {outcome}", response.status().as_u16());
+            response
         }
     };
     if is_http2 {
@@ -103,7 +108,10 @@ impl Services {
             None => self.gateway.verify_all(request).await,
             Some(backend) => match self.gateway.verify_for_backend(request).await {
                 Ok(request) => match backend.send(request).await {
-                    Ok(response) => return response,
+                    Ok(mut response) => {
+                        response.extensions_mut().insert(Outcome("forwarded"));
+                        return response;
+                    }
                     Err(refused) => Err(refused),
                 },
                 Err(refused) => Err(refused),

@@ -1,6 +1,7 @@
 //! The commands other than `serve`.
 
 use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -172,6 +173,52 @@ fn help_and_version_go_to_standard_output() {
             (0, "", true)
         );
     }
+}
+
+#[test]
+fn help_names_the_variable_of_each_option_and_breaks_no_command_line() {
+    let (_, serve, _) = Place::new().run(&["serve", "--help"], &[]);
+    let options = serve.matches("\n      --").count();
+    assert_eq!(
+        serve.matches("[env: APIG_PROXY_").count(),
+        options,
+        "{serve}"
+    );
+    let (_, help, _) = Place::new().run(&["--help"], &[]);
+    let commands = help.split_once("Without a command").unwrap().1;
+    assert!(commands.lines().all(|line| line.len() < 80), "{help}");
+}
+
+#[test]
+fn a_gateway_replaces_the_files_of_an_earlier_one_and_no_others() {
+    let place = Place::new();
+    let arguments = ["gateway", "--listen", "127.0.0.1:0", "--dir", "gateway"];
+    let mut keys = Vec::new();
+    for _ in 0..2 {
+        let mut command = place.command(&arguments, &[]);
+        let mut gateway = command.stdout(Stdio::piped()).spawn().unwrap();
+        // The last line is printed once all files are written.
+        let lines = BufReader::new(gateway.stdout.take().unwrap()).lines();
+        let last = lines
+            .map(Result::unwrap)
+            .find(|line| line.contains("--config"));
+        assert!(last.is_some());
+        gateway.kill().unwrap();
+        gateway.wait().unwrap();
+        keys.push(std::fs::read(place.path().join("gateway/credentials.csv")).unwrap());
+    }
+    assert_ne!(keys[0], keys[1]);
+    std::fs::create_dir(place.path().join("mine")).unwrap();
+    std::fs::write(place.path().join("mine/credentials.csv"), "mine").unwrap();
+    let arguments = ["gateway", "--listen", "127.0.0.1:0", "--dir", "mine"];
+    place.fails(
+        &arguments,
+        &[],
+        1,
+        &["mine: ", "hint: choose another folder"],
+    );
+    let kept = std::fs::read(place.path().join("mine/credentials.csv"));
+    assert_eq!(kept.unwrap(), b"mine");
 }
 
 #[test]

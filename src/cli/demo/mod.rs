@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use super::gateway::{Folder, check_loopback};
 use super::load::load;
 use super::signals::StopSignals;
-use super::{Exit, Failure, Outcome, block_on};
+use super::{Exit, Failure, Outcome, block_on, log_requests};
 use crate::config::{self, ActivatedSockets, Config, Environment, Methods, Overrides};
 use crate::credentials::{self, Source, requirements};
 use crate::emulator::{Accounts, Clock, Emulator};
@@ -191,6 +191,7 @@ async fn show(
     if !arguments.once {
         write!(out, "{}", next_steps(gateway, proxy))?;
         out.flush()?;
+        log_requests().map_err(|failure| anyhow::anyhow!(failure.message))?;
         StopSignals::new()?.recv().await;
     }
     Ok(is_well)
@@ -205,7 +206,8 @@ fn next_steps(gateway: SocketAddr, proxy: SocketAddr) -> String {
          head -c 11534336 /dev/zero | curl -sS {url} -F 'file=@-;filename=zeros.bin'\n  \
          curl -sS -k https://{gateway}{PATH} -H 'x-stage: RELEASE'\n\n\
          Next, with your own gateway and the credentials.csv of the console:\n  \
-         apig-proxy check upstream --upstream https://<id>.apig.<region>.huaweicloudapis.com --credentials credentials.csv\n\n\
+         apig-proxy check upstream --credentials credentials.csv \\\n    \
+         --upstream https://<id>.apig.<region>.huaweicloudapis.com\n\n\
          Stop with Ctrl-C.\n"
     )
 }

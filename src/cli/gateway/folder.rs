@@ -1,7 +1,7 @@
-//! The folder with the secrets of the emulated gateway.
+//! The folder with the secrets of the embedded gateway, which no other user can read.
 //!
-//! It may be a folder of the user: only new files are written, which no other user can read, and no
-//! existing file is touched.
+//! It may be a folder of the user, with a `credentials.csv` that is in use: files that are there are
+//! replaced only if an earlier gateway has left its mark.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
@@ -20,7 +20,12 @@ pub(in crate::cli) struct Folder {
     pub(in crate::cli) path: PathBuf,
     /// True if this program created it, and removes it.
     own: bool,
+    /// True if files of an earlier gateway are replaced.
+    replaces: bool,
 }
+
+/// The mark of a folder that a gateway has written.
+const MARK: &str = ".apig-proxy-gateway";
 
 impl Folder {
     /// Creates the folder: the named one, or a new one of this program.
@@ -36,11 +41,17 @@ impl Folder {
         // Its own folder must be new: another user may have created one with its name.
         let mut builder = DirBuilder::new();
         builder.recursive(!own).mode(0o700).create(&path)?;
-        Ok(Self { path, own })
+        let replaces = !own && path.join(MARK).exists();
+        Ok(Self {
+            path,
+            own,
+            replaces,
+        })
     }
 
     /// Writes one file for each secret, and the configuration that uses them.
     pub(in crate::cli) fn write(&self, emulator: &Emulator, accounts: &Accounts) -> io::Result<()> {
+        self.put(MARK, "")?;
         self.put("credentials.csv", &csv(&accounts.keys))?;
         self.put("app.csv", &csv(&accounts.apps))?;
         let secrets = [
@@ -96,14 +107,15 @@ impl Folder {
         Ok(lines.concat())
     }
 
-    /// Writes a new file: the folder may hold a `credentials.csv` that is in use.
+    /// Writes a new file.
     fn put(&self, name: &str, content: &str) -> io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(self.path.join(name))?;
-        file.write_all(content.as_bytes())
+        let path = self.path.join(name);
+        if self.replaces && path.exists() {
+            fs::remove_file(&path)?;
+        }
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create_new(true).mode(0o600);
+        options.open(path)?.write_all(content.as_bytes())
     }
 }
 

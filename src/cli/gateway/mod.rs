@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::signals::StopSignals;
-use super::{Exit, Failure, Outcome, block_on, print};
+use super::{Exit, Failure, Outcome, block_on, log_requests, print};
 use crate::config::Environment;
 use crate::emulator::{Accounts, Backend, Clock, Emulator};
 pub(super) use folder::Folder;
@@ -19,7 +19,8 @@ pub(super) struct GatewayArguments {
     /// Loopback address to listen on.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8443")]
     listen: SocketAddr,
-    /// Folder for keys, tokens, ca.pem and a configuration that uses them [default: a new one that is removed at the end].
+    /// Folder for keys, tokens, ca.pem and a configuration that uses them; files of an earlier run are replaced
+    /// [default: a new one that is removed at the end].
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
     /// Forward verified requests to this server on loopback, such as http://127.0.0.1:8000. gRPC and HTTP/2 requests
@@ -50,6 +51,7 @@ pub(super) fn run(arguments: &GatewayArguments, environment: &Environment) -> Ou
         ))
     })?;
     print(announcement(&emulator, &folder.path))?;
+    log_requests()?;
     let served = block_on(async {
         let mut signals = StopSignals::new()?;
         emulator.serve(signals.recv()).await

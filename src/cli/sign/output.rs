@@ -1,5 +1,6 @@
 //! The formats in which a signed request is printed.
 
+use serde::de::IgnoredAny;
 use serde_json::{Map, json};
 
 use super::{Format, SignArguments, SignedRequest};
@@ -34,6 +35,15 @@ fn curl(request: &SignedRequest, arguments: &SignArguments) -> String {
         } else {
             option("-H", &format!("{name}: {value}"));
         }
+    }
+    // Without a type, curl sends a form.
+    let has_type = request
+        .headers
+        .iter()
+        .any(|header| header.0.eq_ignore_ascii_case("content-type"));
+    let data = arguments.request.data.as_deref().unwrap_or_default();
+    if !has_type && serde_json::from_str::<IgnoredAny>(data).is_ok() {
+        option("-H", "content-type: application/json");
     }
     if let Some(path) = &arguments.request.data_file {
         option("--data-binary", &format!("@{}", path.display()));

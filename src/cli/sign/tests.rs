@@ -111,3 +111,23 @@ fn a_shell_reads_the_curl_line_as_it_was_signed() {
         assert!(words.contains(&expected), "{expected} in {words:?}");
     }
 }
+
+#[test]
+fn json_is_sent_as_json_by_the_curl_line() {
+    for (body, header, is_json) in [
+        ("{\"a\": 1}", "x-a: b", true),
+        ("{\"a\": 1}", "Content-Type: text/plain", false),
+        ("a=1", "x-a: b", false),
+    ] {
+        let mut arguments = arguments("https://gw.example/");
+        arguments.format = Format::Curl;
+        arguments.request.headers = vec![header.to_owned()];
+        arguments.request.data = Some(body.to_owned());
+        let line = output::text(&signed(&arguments).unwrap(), &arguments);
+        assert_eq!(
+            line.contains("-H 'content-type: application/json'"),
+            is_json,
+            "{line}"
+        );
+    }
+}

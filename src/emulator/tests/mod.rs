@@ -5,6 +5,8 @@ mod cloud;
 mod modes;
 mod running;
 
+use std::io::{Read, Seek};
+
 use bytes::Bytes;
 use http::header::HOST;
 use http::uri::{Parts, Scheme};
@@ -155,6 +157,25 @@ async fn refusals_have_the_gateway_s_words() {
         signed("TEMPORARY", "secret", b"", NOW, Some("token")),
     ] {
         assert_eq!(gateway.send(accepted).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn each_request_is_logged_with_its_outcome() {
+    let mut log = tempfile::tempfile().unwrap();
+    let writer = std::sync::Arc::new(log.try_clone().unwrap());
+    let subscriber = tracing_subscriber::fmt().with_writer(writer).finish();
+    let _logging = tracing::subscriber::set_default(subscriber);
+    let gateway = Running::start(None);
+    for secret in ["secret", "wrong"] {
+        gateway.send(signed("AK", secret, b"{}", NOW, None)).await;
+    }
+    let mut text = String::new();
+    log.rewind().unwrap();
+    log.read_to_string(&mut text).unwrap();
+    for line in ["200 verified", "401 APIG.0301"] {
+        let line = format!("gateway: POST /v1/a%2Fb {line}\n");
+        assert!(text.contains(&line), "{line} in {text}");
     }
 }
 
