@@ -12,4 +12,4 @@ mod region;
 mod renewal;
 
 pub(crate) use load::Load;
-pub(crate) use region::{Region, key, put};
+pub(crate) use region::{Region, accepted, key, put};
