@@ -6,7 +6,7 @@
 # BuildKit use it:
 #
 #     SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) docker buildx build --output type=image,rewrite-timestamp=true .
-FROM rust:1.95.0-bookworm AS build
+FROM docker.io/library/rust:1.95.0-bookworm AS build
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 WORKDIR /src
 COPY .cargo .cargo

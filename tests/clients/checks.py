@@ -6,8 +6,9 @@ class Checks:
         self.passed = 0
         self.failed = 0
 
-    def check(self, holds: bool, what: str) -> None:
+    def check(self, holds: bool, what: str) -> bool:
         self.passed += holds
         self.failed += not holds
         if not holds:
             print(f"FAILED {what}", flush=True)
+        return bool(holds)

@@ -84,7 +84,7 @@ def run(binary: str, count: int, content_type: str, body: bytes) -> tuple[Counte
     return outcomes, idle, peak, after
 
 
-def crowd(binary: str, count: int) -> tuple[Counter, float, float, float]:
+def many_connections(binary: str, count: int) -> tuple[Counter, float, float, float]:
     """What becomes of so many connections at once, of which one in ten sends a request; memory as for `run`."""
     request = b"GET /v1 HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with tempfile.TemporaryDirectory() as name:
@@ -145,7 +145,7 @@ def main() -> int:
     ]
 
     count = 10_000
-    outcomes, idle, peak, after = crowd(sys.argv[1], count)
+    outcomes, idle, peak, after = many_connections(sys.argv[1], count)
     print(f"{count} connections: {outcomes['answered']} requests answered; {idle:.0f} MiB idle, {peak:.0f} MiB at the peak, {after:.1f} MiB afterwards")
     checks += [
         (outcomes["answered"] == count // 10, f"{dict(outcomes)}"),

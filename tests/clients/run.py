@@ -7,6 +7,7 @@ COUNT is how many random requests are sent by the clients of that version togeth
 
 import argparse
 import hashlib
+import re
 import sys
 import tempfile
 import time
@@ -37,7 +38,8 @@ ADDED = {"host", "content-length", "transfer-encoding", "authorization", "x-sdk-
 def normalized(target: str) -> str:
     """A target as it has to arrive."""
     path, mark, query = target.partition("?")
-    return path + mark + query.replace("+", "%20").replace(";", "%3B")
+    query = re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", query)
+    return path.replace("+", "%2B") + mark + query.replace("+", "%20").replace(";", "%3B")
 
 
 def difference(case: Case, result: Result, is_raw: bool = False) -> str:

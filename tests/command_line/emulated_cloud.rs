@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use crate::program::{GET, Place, Running, assert_has, exchange, wait_until};
+use crate::program::{GET, Place, Running, assert_has, assert_status, exchange, wait_until};
 
 /// The gateway, and the folder that it has filled.
 struct Gateway {
@@ -70,7 +70,7 @@ fn the_gateway_command_leaves_what_its_services_ask_for() {
     );
     let iam = gateway.variable("HUAWEICLOUD_SDK_IAM_ENDPOINT");
     let answer = gateway.post(&format!("{iam}/v3/auth/tokens"), "", &body);
-    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    assert_status(&answer, 201);
 
     let token = gateway.variable("HC_CONTAINER_AUTHORIZATION_TOKEN_FILE");
     let token = fs::read_to_string(token).unwrap();
@@ -79,7 +79,7 @@ fn the_gateway_command_leaves_what_its_services_ask_for() {
         &format!("Authorization: {token}\r\n"),
         "{}",
     );
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_status(&answer, 200);
 }
 
 #[test]
@@ -141,6 +141,6 @@ fn one_word_of_its_configuration_changes_what_the_proxy_shows() {
         let answer = exchange(proxy.address(), GET);
         let auth = format!("\"auth\":\"{auth}\"");
         assert_has(&answer, &["HTTP/1.1 200 ", "\"verified\":true", &auth]);
-        assert_eq!(proxy.stop().0, 0);
+        proxy.stops();
     }
 }

@@ -18,8 +18,8 @@ pub(crate) struct Answered {
 
 /// Sends a request, or the rest of one, and reads the answer to its end.
 pub(crate) fn send(stream: &mut BufReader<TcpStream>, request: &str) -> std::io::Result<Answered> {
-    let patience = Some(Duration::from_secs(20));
-    stream.get_ref().set_read_timeout(patience)?;
+    let limit = Some(Duration::from_secs(20));
+    stream.get_ref().set_read_timeout(limit)?;
     stream.get_mut().write_all(request.as_bytes())?;
     let (mut status, mut length, mut closes) = (String::new(), 0, false);
     if stream.read_line(&mut status)? == 0 {
@@ -54,6 +54,8 @@ pub(crate) struct Load {
 #[derive(Default)]
 pub(crate) struct State {
     is_over: AtomicBool,
+    /// How many callers had an answer.
+    served: AtomicUsize,
     answered: AtomicUsize,
 }
 
@@ -76,6 +78,12 @@ impl Load {
         let answered = || self.state.answered.load(Ordering::Relaxed);
         let before = answered();
         wait_until("requests are answered", || answered() >= before + more);
+    }
+
+    /// Waits until each caller has had an answer.
+    pub(crate) fn wait_for_each(&self) {
+        let served = || self.state.served.load(Ordering::Relaxed);
+        wait_until("each caller is served", || served() == self.callers.len());
     }
 
     /// Ends the callers, none of which has failed.
@@ -122,13 +130,16 @@ pub(crate) fn call(address: SocketAddr, state: &State) -> Vec<String> {
 /// Calls over one connection until it is told that the connection ends.
 pub(crate) fn call_until_told(address: SocketAddr, state: &State) -> Vec<String> {
     let mut stream = BufReader::new(TcpStream::connect(address).unwrap());
-    loop {
+    for number in 0.. {
         match succeed(&mut stream) {
-            Ok(answered) if answered.closes => return Vec::new(),
-            Ok(_) => state.answered.fetch_add(1, Ordering::Relaxed),
+            Ok(answered) if answered.closes => break,
+            Ok(_) => state
+                .served
+                .fetch_add(usize::from(number == 0), Ordering::Relaxed),
             Err(failure) => return vec![failure],
         };
     }
+    Vec::new()
 }
 
 fn succeed(stream: &mut BufReader<TcpStream>) -> Result<Answered, String> {

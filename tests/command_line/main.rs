@@ -15,6 +15,7 @@ mod log_targets;
 mod memory;
 mod probes;
 mod program;
+mod recipes;
 mod reload;
 mod secrets;
 mod sources;

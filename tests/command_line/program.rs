@@ -127,6 +127,15 @@ pub(crate) fn assert_has(text: &str, fragments: &[&str]) {
     }
 }
 
+/// Checks the status of an answer.
+#[track_caller]
+pub(crate) fn assert_status(answer: &str, status: u16) {
+    assert!(
+        answer.starts_with(&format!("HTTP/1.1 {status} ")),
+        "{answer}"
+    );
+}
+
 /// Runs a command to its end, which must come: exit code, and standard output and error where those are piped.
 pub(crate) fn finish(mut command: Command) -> (i32, String, String) {
     let child = command.spawn().unwrap();
@@ -235,6 +244,21 @@ impl Running {
     pub(crate) fn stop(self) -> (i32, String) {
         signal(self.id(), "TERM");
         self.ended()
+    }
+
+    /// Ends the program with SIGTERM, in good order: all that it logged and printed.
+    #[track_caller]
+    pub(crate) fn stops(self) -> String {
+        signal(self.id(), "TERM");
+        self.ends(0)
+    }
+
+    /// Waits for the end with this exit code, which somebody else has asked for: all that was logged and printed.
+    #[track_caller]
+    pub(crate) fn ends(self, exit_code: i32) -> String {
+        let (code, said) = self.ended();
+        assert_eq!(code, exit_code, "{said}");
+        said
     }
 
     /// Waits for the end, which somebody else has asked for: the exit code, and all that was logged and

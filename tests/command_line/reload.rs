@@ -8,7 +8,8 @@ use std::thread;
 use crate::gateway::{config, configure, gateway};
 use crate::load::{Load, call};
 use crate::program::{
-    GET, Place, Running, SECRET, assert_has, exchange, exchange_unix, key_file, signal,
+    GET, Place, Running, SECRET, assert_has, assert_status, exchange, exchange_unix, key_file,
+    signal,
 };
 
 const WRONG: &str = "SKWRONG123456789012345678901234567890123";
@@ -88,7 +89,7 @@ fn fault_68_what_has_changed_takes_effect_and_is_named() {
     let ignored = "log.format take effect at the next start only";
     assert_has(&scene.program.logged, &[ignored]);
     assert_eq!(scene.status(), "200");
-    assert_eq!(scene.program.stop().0, 0);
+    scene.program.stops();
 }
 
 #[test]
@@ -265,7 +266,7 @@ fn addresses_come_and_go_while_others_stay() {
     let mut open = TcpStream::connect(scene.address).unwrap();
     assert_has(&scene.listen(&with), &["changed: listen"]);
     let answer = exchange_unix(&socket, GET).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    assert_status(&answer, 200);
     assert_has(&scene.listen("\"127.0.0.1:0\""), &["changed: listen"]);
     assert!(!socket.exists());
     // The connection of before is served by the address that has stayed.
@@ -292,5 +293,5 @@ fn fault_68_a_hundred_reloads_under_load_fail_no_request() {
     }
     load.wait_for(100);
     load.end();
-    assert_eq!(scene.program.stop().0, 0);
+    scene.program.stops();
 }

@@ -113,7 +113,7 @@ impl Sources {
         let line = running.line_with("signing with the key");
         let answer = exchange(running.address(), GET);
         assert!(answer.starts_with("HTTP/1.1 200 "), "{line} {answer}");
-        assert_eq!(running.stop().0, 0);
+        running.stops();
         line
     }
 }
@@ -196,7 +196,7 @@ fn a_source_that_is_named_is_the_only_one() {
         let line = running.line_with("signing with the key");
         assert!(line.contains(wins) && !line.contains("not from"), "{line}");
         running.address();
-        assert_eq!(running.stop().0, 0);
+        running.stops();
     }
     let no_pod = "HC_CONTAINER_CREDENTIALS_FULL_URI is not set";
     for (source, expected) in [
@@ -233,7 +233,7 @@ fn a_source_that_is_there_but_broken_is_not_passed_over() {
         .cloud
         .set_fault(Service::Sts, FaultMode::None);
     running.line_with("gives the key of credentials \"default\" again");
-    assert_eq!(running.stop().0, 0);
+    running.stops();
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn nobody_is_asked_for_a_key_where_one_is_there() {
     let variables = [KEY[0], KEY[1], (METADATA, &sources.region.services)];
     let mut running = Running::start(sources.place.command(&[], &variables));
     running.address();
-    assert_eq!(running.stop().0, 0);
+    running.stops();
     assert_eq!(sources.region.cloud.calls(Service::Metadata), 0);
     let (code, _, _) = sources
         .place

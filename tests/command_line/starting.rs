@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::program::{KEY, Place, Running, SERVE, assert_has, exchange};
+use crate::program::{KEY, Place, Running, SERVE, assert_has, assert_status, exchange};
 
 const URL: &str = "https://gw.example";
 
@@ -148,9 +148,8 @@ fn a_start_says_where_it_listens_and_sigterm_ends_it() {
         running.address(),
         "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
     );
-    assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
-    let (code, said) = running.stop();
-    assert_eq!(code, 0, "{said}");
+    assert_status(&answer, 502);
+    let said = running.stops();
     let expected = [
         "signing with the key from the environment",
         "goes to https://127.0.0.1:1",

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::load::Load;
 use crate::program::{
-    BINARY, KEY, PATCH, Place, Running, SERVE, assert_has, exchange, exchange_unix, finish, signal,
-    try_exchange,
+    BINARY, KEY, PATCH, Place, Running, SERVE, assert_has, assert_status, exchange, exchange_unix,
+    finish, signal, try_exchange,
 };
 
 const UPSTREAM: [&str; 2] = ["--upstream", "https://127.0.0.1:1"];
@@ -44,7 +44,7 @@ fn a_supervisor_is_told_of_the_start_of_life_and_of_the_end() {
     );
     // It is true: nobody has to wait any more.
     let address = running.address();
-    assert!(exchange(address, PATCH).starts_with("HTTP/1.1 405 "));
+    assert_status(&exchange(address, PATCH), 405);
     for _ in 0..5 {
         assert_eq!(heard(&socket), "WATCHDOG=1\n");
     }
@@ -52,8 +52,7 @@ fn a_supervisor_is_told_of_the_start_of_life_and_of_the_end() {
     let mut messages = std::iter::repeat_with(|| heard(&socket));
     let end = messages.find(|message| message != "WATCHDOG=1\n").unwrap();
     assert!(end.starts_with("STOPPING=1\nSTATUS=stopping"), "{end}");
-    let (code, said) = running.ended();
-    assert_eq!(code, 0, "{said}");
+    let _said = running.ends(0);
 }
 
 #[test]
@@ -102,14 +101,13 @@ fn sockets_that_are_passed_take_the_place_of_what_is_configured() {
     let mut running = Running::started(command);
     assert_eq!(running.admin_address(), addresses[1]);
     assert_eq!(running.address(), addresses[0]);
-    assert!(exchange(addresses[0], PATCH).starts_with("HTTP/1.1 405 "));
+    assert_status(&exchange(addresses[0], PATCH), 405);
     let ready = exchange(
         addresses[1],
         "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n",
     );
-    assert!(ready.starts_with("HTTP/1.1 200 "), "{ready}");
-    let (code, said) = running.stop();
-    assert_eq!(code, 0, "{said}");
+    assert_status(&ready, 200);
+    let _said = running.stops();
 }
 
 #[test]
@@ -124,8 +122,7 @@ fn a_unix_socket_that_is_passed_stays_where_it_is() {
         running.line_with("listening on unix:");
         let answer = exchange_unix(&path, PATCH).unwrap();
         assert_has(&answer, &["PROXY.method_not_allowed"]);
-        let (code, said) = running.stop();
-        assert_eq!(code, 0, "{said}");
+        let _said = running.stops();
         assert!(path.exists());
     }
 }
@@ -144,7 +141,7 @@ fn a_unix_socket_that_is_passed_may_be_that_of_the_admin_listener() {
     let admin = format!("unix:{}", path.display());
     let (code, _, said) = place.run(&["check", "ready", "--admin", &admin], &[]);
     assert_eq!((code, said.as_str()), (0, ""));
-    assert_eq!(running.stop().0, 0);
+    running.stops();
     assert!(path.exists());
 }
 
@@ -207,8 +204,7 @@ fn a_restart_with_a_socket_that_the_launcher_holds_refuses_nobody_under_load() {
     });
     for _ in 0..5 {
         load.wait_for(100);
-        let (code, said) = running.stop();
-        assert_eq!(code, 0, "{said}");
+        let _said = running.stops();
         running = start();
     }
     load.end();

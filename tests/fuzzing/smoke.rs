@@ -4,7 +4,7 @@ use std::fs;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
-use crate::mutations::{Mutations, dictionary};
+use crate::mutations::{dictionary, mutations};
 
 /// Seed of the changes, so that a run can be repeated.
 const SEED: u64 = 20_261_123;
@@ -23,11 +23,10 @@ pub(crate) fn smoke(name: &str, target: Target, runs: u64) {
     corpus.iter().for_each(|input| run(name, target, input));
 
     let (seed, runs) = (number("FUZZ_SEED", SEED), number("FUZZ_RUNS", runs));
-    let dictionary = root().join("dictionaries").join(format!("{name}.dict"));
-    let words = dictionary_of(&dictionary);
-    let mutations = Mutations::new(seed, corpus, words);
+    let path = root().join("dictionaries").join(format!("{name}.dict"));
+    let words = dictionary(&fs::read_to_string(path).unwrap());
     let count = usize::try_from(runs).unwrap();
-    for input in mutations.take(count) {
+    for input in mutations(seed, &corpus, &words).take(count) {
         run(name, target, &input);
     }
 }
@@ -45,11 +44,6 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     assert!(!files.is_empty(), "{} is empty", folder.display());
     files.sort();
     files
-}
-
-fn dictionary_of(path: &Path) -> Vec<Vec<u8>> {
-    let text = fs::read_to_string(path);
-    dictionary(&text.unwrap_or_else(|error| panic!("{}: {error}", path.display())))
 }
 
 /// Runs a target on one input; one that fails is kept.

@@ -97,7 +97,7 @@ fn other_paths_are_not_found_and_other_methods_not_allowed() {
         asked(&scene, with_body).assert_header(405, "allow", "GET, HEAD");
     }
     // The paths are the admin listener's alone.
-    scene.get("/livez").assert_status(200);
+    scene.passes(get("/livez"));
     assert_eq!(scene.upstream.only_request().target(), "/livez");
 }
 
@@ -112,7 +112,7 @@ fn who_may_not_use_the_proxy_may_not_ask_either() {
                     .about((method, path, fields))
                     .assert_refused(status, code);
                 assert!(!refused.text().contains("evil"));
-                assert!(refused.all("access-control-allow-origin").is_empty());
+                refused.assert_without(&["access-control-allow-origin"]);
             }
         }
     }
@@ -206,7 +206,7 @@ fn asking_for_the_end_begins_it_and_lets_running_requests_finish() {
     for (fields, status, code) in REFUSED.into_iter().chain([by_address]) {
         let refused = asked(&scene, ask("POST", "/quitquitquit", fields));
         refused.about(fields).assert_refused(status, code);
-        assert!(refused.all("access-control-allow-origin").is_empty());
+        refused.assert_without(&["access-control-allow-origin"]);
     }
     scene.proxy.asked("/readyz").assert_status(200);
     for _ in 0..2 {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use apig_proxy::emulator::Accounts;
 
 use crate::credentials::Region;
-use crate::support::{Proxy, Scene, Upstream, answer, get, key, pause};
+use crate::support::{Proxy, Scene, Upstream, get, key, ok, pause};
 
 #[test]
 fn a_key_is_never_locked_by_a_thousand_requests_with_a_wrong_secret() {
@@ -50,16 +50,16 @@ fn a_key_is_never_locked_by_a_thousand_requests_with_a_wrong_secret() {
     assert!((1..=3).contains(&reached), "{reached} reached the gateway");
     // Nobody else who uses the key has noticed.
     let proxy = Proxy::start_with(&config, &key());
-    assert_eq!(proxy.get("/next").status, 200);
+    proxy.passes(get("/next"));
 }
 
 #[test]
 fn a_key_that_is_good_is_not_held_back_by_slow_first_answers() {
-    let scene = Scene::before(Upstream::scripted(|seen, out| {
+    let scene = Scene::before(Upstream::replying(|seen| {
         if seen.target() == "/slow" {
             pause(Duration::from_millis(4500));
         }
-        out.write_all(answer("200 OK", "", "ok").as_bytes())
+        ok("ok")
     }));
     let slow = get("/slow");
     let mut clients: Vec<_> = (0..3).map(|_| scene.client()).collect();
@@ -68,9 +68,9 @@ fn a_key_that_is_good_is_not_held_back_by_slow_first_answers() {
     }
     pause(Duration::from_millis(200));
     // Three are under way, and nothing is known of the key: this one waits, but not for them.
-    assert_eq!(scene.get("/next").status, 200);
+    scene.passes(get("/next"));
     assert!(scene.upstream.requests().len() == 4);
     for client in &mut clients {
-        assert_eq!(client.answer().status, 200);
+        client.answer().assert_status(200);
     }
 }

@@ -5,18 +5,13 @@
 
 mod access;
 mod admin;
-mod bodies;
 mod corpus;
 mod credentials;
 mod faults;
-mod heads;
 mod http2;
 mod lifecycle;
 mod listeners;
 mod lock;
 mod metrics;
-mod refusals;
-mod routes;
 mod support;
-mod targets;
 mod websockets;

@@ -229,7 +229,7 @@ fn clocks_and_temporary_keys_are_told_apart() {
         ..knows(clock_offset)
     };
     let temporary = |clock_offset| Context {
-        is_temporary: true,
+        has_security_token: true,
         ..knows(clock_offset)
     };
     let both = Context {

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::assert_clean;
 use super::echo::Echo;
-use crate::program::{Place, Running, exchange};
+use crate::program::{Place, Running, assert_status, exchange};
 
 /// The routes: name, keys of the set, way to show whose requests are.
 const ROUTES: [(&str, &str, &str); 8] = [
@@ -121,7 +121,7 @@ fn no_secret_of_any_mode_or_service_is_logged_answered_or_counted() {
         }
         for path in ["/metrics", "/readyz"] {
             let answer = get(admin, path);
-            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+            assert_status(&answer, 200);
             assert_clean(path, &answer, &["MARKER"]);
         }
         for (name, _) in FILES {
@@ -129,8 +129,7 @@ fn no_secret_of_any_mode_or_service_is_logged_answered_or_counted() {
         }
         running.line_with("has changed and cannot be used");
         running.line_with("has changed and cannot be used");
-        let (code, said) = running.stop();
-        assert_eq!(code, 0, "{said}");
+        let said = running.stops();
         assert!(said.contains("signing"), "the level was not trace: {said}");
         assert_clean(format, &said, &["MARKER"]);
     }
@@ -142,8 +141,7 @@ fn a_service_that_repeats_what_it_was_sent_is_not_quoted() {
     scene.echo.refuses.store(true, Ordering::SeqCst);
     let mut running = scene.start();
     running.address();
-    let (code, said) = running.stop();
-    assert_eq!(code, 0, "{said}");
+    let said = running.stops();
     for service in [
         "the metadata service",
         "pod identity",

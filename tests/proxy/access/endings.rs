@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::upstream::upstream;
 use super::{OK, Said, check, request};
-use crate::support::{PATIENCE, Program, pause};
+use crate::support::{Program, SOCKET_TIMEOUT, pause};
 
 #[test]
 fn who_goes_away_or_breaks_off_is_recorded_as_such_with_what_was_moved() {
@@ -60,7 +60,7 @@ fn a_websocket_is_one_request_and_its_bytes_are_counted() {
     let upstream = upstream();
     let program = Program::before(&upstream, "[log]\nformat = \"json\"");
     let mut stream = TcpStream::connect(program.address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(SOCKET_TIMEOUT)).unwrap();
     let fields = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
     stream
         .write_all(&request("GET /chat?MARKER", fields, ""))
@@ -93,7 +93,10 @@ fn records_are_lines_of_text_too_and_can_be_left_out() {
                 .answer()
                 .assert_status(400);
             client = program.client();
-            assert_eq!(client.send(request("GET /a", "", "")).answer().status, 200);
+            client
+                .send(request("GET /a", "", ""))
+                .answer()
+                .assert_status(200);
         }
         pause(Duration::from_millis(200));
         program

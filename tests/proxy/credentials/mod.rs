@@ -7,9 +7,9 @@ mod lifetimes;
 mod load;
 mod log;
 mod modes;
-mod moods;
 mod region;
 mod renewal;
+mod service_faults;
 
 pub(crate) use load::Load;
-pub(crate) use region::{Region, accepted, key, put};
+pub(crate) use region::{Region, key, put};

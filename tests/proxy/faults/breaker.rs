@@ -7,7 +7,7 @@ use apig_proxy::clock;
 use apig_proxy::config::{Auth, AuthMode, CredentialsConfig};
 use apig_proxy::signature::SigningDate;
 
-use crate::support::{Proxy, Scene, Upstream, answer, config, get, key, pause, route};
+use crate::support::{Proxy, Scene, Upstream, answer, config, get, key, ok, pause, route};
 
 const WRONG: &str = "{\"error_msg\":\"Incorrect IAM authentication information: verify aksk signature fail\",\"error_code\":\"APIG.0301\",\"request_id\":\"1\"}";
 
@@ -18,9 +18,9 @@ fn coded(status: &str, code: &str) -> String {
 
 /// A gateway that refuses the signature of `/wrong`, and answers everything else like this.
 fn besides(other: String) -> Upstream {
-    Upstream::scripted(move |seen, out| match seen.target() {
-        "/wrong" => out.write_all(answer("401 Unauthorized", "", WRONG).as_bytes()),
-        _ => out.write_all(other.as_bytes()),
+    Upstream::replying(move |seen| match seen.target() {
+        "/wrong" => answer("401 Unauthorized", "", WRONG),
+        _ => other.clone(),
     })
 }
 
@@ -78,7 +78,7 @@ fn fault_95_an_answer_from_before_the_signature_check_does_not_reset_the_count()
 #[test]
 fn fault_95_an_answer_that_proves_the_signature_resets_the_count() {
     for other in [
-        answer("200 OK", "", "ok"),
+        ok("ok"),
         answer("302 Found", "location: /x\r\n", ""),
         answer("404 Not Found", "", "no such flower"),
         answer("400 Bad Request", "", "{\"detail\":\"no\"}"),
@@ -93,14 +93,14 @@ fn fault_95_an_answer_that_proves_the_signature_resets_the_count() {
 
 #[test]
 fn fault_95_refusals_of_head_requests_open_the_breaker() {
-    let scene = Scene::before(Upstream::scripted(|seen, out| {
+    let scene = Scene::before(Upstream::replying(|seen| {
         let more = if seen.target() == "/backend" {
             "www-authenticate: Basic\r\n"
         } else {
             ""
         };
         let head = format!("HTTP/1.1 401 Unauthorized\r\ncontent-length: 120\r\n{more}\r\n");
-        out.write_all(head.as_bytes())
+        head
     }));
     let head = |path: &str| {
         let request = get(path).replace("GET", "HEAD");
@@ -156,9 +156,9 @@ fn fault_99_one_access_key_under_two_names_and_at_two_gateways_has_one_breaker()
 
 #[test]
 fn fault_99_slow_refusals_of_one_access_key_are_five_at_most() {
-    let upstream = Upstream::scripted(|_, out| {
+    let upstream = Upstream::replying(|_| {
         pause(Duration::from_millis(4500));
-        out.write_all(answer("401 Unauthorized", "", WRONG).as_bytes())
+        answer("401 Unauthorized", "", WRONG)
     });
     let scene = Scene::before(upstream);
     let mut clients: Vec<_> = (0..20).map(|_| scene.client()).collect();
@@ -176,7 +176,7 @@ fn fault_99_slow_refusals_of_one_access_key_are_five_at_most() {
 fn fault_99_refused_dates_are_refusals_too() {
     // A gateway that is content with no date, whatever it says of the time.
     let turn = AtomicUsize::new(0);
-    let scene = Scene::before(Upstream::scripted(move |_, out| {
+    let scene = Scene::before(Upstream::replying(move |_| {
         let turn = turn.fetch_add(1, Ordering::SeqCst) as i64;
         let server = SigningDate::from_unix_seconds(clock::unix_seconds() + 3600 * (turn + 1));
         let server = server.unwrap();
@@ -184,7 +184,7 @@ fn fault_99_refused_dates_are_refusals_too() {
             "verify aksk signature fail",
             &format!("signature expired, server time:{server}"),
         );
-        out.write_all(answer("401 Unauthorized", "", &body).as_bytes())
+        answer("401 Unauthorized", "", &body)
     }));
     for _ in 0..20 {
         let answer = scene.get("/x");
@@ -195,5 +195,5 @@ fn fault_99_refused_dates_are_refusals_too() {
     let mut other = key();
     other.access_key = "AKOTHER0000000000000".to_owned();
     let proxy = Proxy::start_with(&config(&scene.upstream), &other);
-    assert_eq!(proxy.get("/x").status, 401);
+    proxy.get("/x").assert_status(401);
 }

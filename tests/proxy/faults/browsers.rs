@@ -175,8 +175,8 @@ fn fault_93_programs_that_send_some_of_what_browsers_send_are_served() {
     let handshake = format!(
         "Upgrade: websocket|Connection: Upgrade|Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==|Sec-WebSocket-Version: 13|{own}"
     );
-    let scene = Scene::before(Upstream::scripted(|_, out| {
-        out.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+    let scene = Scene::before(Upstream::replying(|_| {
+        b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
     }));
     assert_eq!(
         scene.exchange(request("GET", &host, &handshake)).status,

@@ -4,17 +4,19 @@ use std::io::{Read, Write};
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
-use crate::support::{Link, PATIENCE, Scene, Seen, Upstream, answer, get, pause, post};
+use crate::support::{
+    Link, Received, SOCKET_TIMEOUT, Scene, Upstream, answer, get, ok, pause, post,
+};
 
 /// More than the buffers of the system take, so that the proxy is still sending.
 const LONG: usize = 11 << 20;
 
 /// True for the request for `/next`, which is answered.
-fn is_next(link: &mut Link, seen: &Seen) -> std::io::Result<bool> {
+fn is_next(link: &mut Link, seen: &Received) -> std::io::Result<bool> {
     let is_next = seen.target() == "/next";
     if is_next {
-        link.seen(seen);
-        link.send(answer("200 OK", "", "ok"))?;
+        link.keep(seen);
+        link.send(ok("ok"))?;
     }
     Ok(is_next)
 }
@@ -69,7 +71,7 @@ fn fault_55_an_early_answer_that_is_no_refusal_leaves_the_upload_running() {
                 write!(link.stream, "3\r\n{}\r\n", String::from_utf8_lossy(&piece))?;
                 link.stream.flush()?;
             }
-            link.seen(&seen);
+            link.keep(&seen);
             link.send("0\r\n\r\n")?;
         }
         Ok(())
@@ -103,7 +105,7 @@ pub(super) fn early(
             }
             link.send(bytes)?;
             rest(link)?;
-            link.seen(&seen);
+            link.keep(&seen);
         }
         Ok(())
     })
@@ -139,7 +141,7 @@ fn fault_55_an_early_answer_that_is_complete_leaves_the_upload_running() {
             let answer = client.try_answer(method == "HEAD").unwrap();
             assert_eq!(answer.status.to_string(), bytes[9..12]);
             // Both connections go on where the request ends.
-            arrived.recv_timeout(PATIENCE).unwrap();
+            arrived.recv_timeout(SOCKET_TIMEOUT).unwrap();
             let next = get("/next");
             assert_eq!(client.send(&next).answer().text(), "ok");
             assert_eq!(scene.upstream.requests().len(), 2, "{method} {bytes}");
@@ -158,7 +160,7 @@ fn fault_55_a_caller_that_leaves_with_an_early_answer_has_sent_its_request() {
     }));
     let mut client = scene.client();
     client.send(post("application/json", &vec![b'a'; LONG]));
-    assert_eq!(client.answer().status, 202);
+    client.answer().assert_status(202);
     client.reset();
     drop(client);
     scene.upstream.wait_for(1);
@@ -181,7 +183,7 @@ fn fault_55_an_upload_that_is_taken_no_more_after_its_answer_ends_at_the_idle_li
     });
     let mut client = scene.client();
     client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/x\r\nContent-Length: 1000000000\r\n\r\n");
-    assert_eq!(client.answer().status, 202);
+    client.answer().assert_status(202);
     let piece = vec![b'a'; 1 << 20];
     let sent = (0..900).take_while(|_| client.try_send(&piece).is_ok());
     assert!(sent.count() < 900);
@@ -211,7 +213,7 @@ fn fault_55_an_upload_goes_on_while_the_caller_does_not_read_its_answer() {
                 link.stream.read_exact(&mut piece)?;
                 read += piece.len();
             }
-            link.seen(&seen);
+            link.keep(&seen);
         }
         Ok(())
     });

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::{Proxy, Scene, Seen, Upstream, config};
+use crate::support::{Proxy, Received, Scene, Upstream, config, request};
 
 const GET: &str = "GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const POST: &str = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}";
@@ -57,7 +57,7 @@ fn before(upstream: Upstream) -> Scene {
 }
 
 /// The count and the ids that a request carries.
-fn hops(seen: &Seen) -> (u32, Vec<String>) {
+fn hops(seen: &Received) -> (u32, Vec<String>) {
     let (count, ids) = seen.header("apig-proxy-hop").split_once(';').unwrap();
     let ids: Vec<String> = ids.split(',').map(str::to_owned).collect();
     let is_hex = |id: &String| id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -65,8 +65,8 @@ fn hops(seen: &Seen) -> (u32, Vec<String>) {
     (count.parse().unwrap(), ids)
 }
 
-fn with_hops(lines: &str) -> String {
-    format!("GET /hops HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n")
+fn with_hops(fields: &str) -> Vec<u8> {
+    request("GET /hops", &fields.replace("OTHER", OTHER), "")
 }
 
 #[test]
@@ -151,27 +151,18 @@ fn fault_98_a_request_passes_three_proxies_and_not_a_fourth() {
 #[test]
 fn fault_98_the_hops_of_a_request_are_counted_and_not_signed() {
     let scene = Scene::plain();
-    let cases = [
-        ("", 1, 0),
-        ("apig-proxy-hop: 1;0123456789abcdef\r\n", 2, 1),
-        ("APIG-Proxy-Hop:  2;0123456789abcdef \r\n", 3, 1),
-        (
-            "apig-proxy-hop: 2;0123456789ABCDEF,0123456789abcdef\r\n",
-            3,
-            2,
-        ),
-        (
-            "connection: apig-proxy-hop\r\napig-proxy-hop: 1;0123456789abcdef\r\n",
-            2,
-            1,
-        ),
-        // Another header, which something on the way might fold into ours.
-        ("apig_proxy_hop: 7;fedcba9876543210\r\n", 1, 0),
-    ];
     let mut own = None;
-    for (at, (lines, count, others)) in cases.into_iter().enumerate() {
-        assert_eq!(scene.exchange(with_hops(lines)).status, 200);
-        let seen = scene.upstream.requests().swap_remove(at);
+    for (lines, count, others) in [
+        ("", 1, 0),
+        ("apig-proxy-hop: 1;OTHER", 2, 1),
+        ("APIG-Proxy-Hop:  2;OTHER ", 3, 1),
+        ("apig-proxy-hop: 2;0123456789ABCDEF,OTHER", 3, 2),
+        ("connection: apig-proxy-hop|apig-proxy-hop: 1;OTHER", 2, 1),
+        // Another header, which something on the way might fold into ours.
+        ("apig_proxy_hop: 7;fedcba9876543210", 1, 0),
+    ] {
+        scene.passes(with_hops(lines));
+        let seen = scene.upstream.requests().pop().unwrap();
         let (counted, ids) = hops(&seen);
         assert_eq!((counted, ids.len()), (count, others + 1), "{lines}");
         assert!(
@@ -180,54 +171,11 @@ fn fault_98_the_hops_of_a_request_are_counted_and_not_signed() {
                 .all(|id| id.eq_ignore_ascii_case(OTHER))
         );
         assert_eq!(own.get_or_insert_with(|| ids[others].clone()), &ids[others]);
-        assert!(seen.all("apig_proxy_hop").is_empty());
+        seen.assert_without(&["apig_proxy_hop"]);
         let signed = seen.verified().signed_headers;
         assert_eq!(signed, ["host", "x-sdk-date", "x-stage"]);
     }
     // The first one that came back.
-    let lines = format!("apig-proxy-hop: 1;{}\r\n", own.unwrap());
+    let lines = format!("apig-proxy-hop: 1;{}", own.unwrap());
     scene.refuses(with_hops(&lines), 502, "loop");
-}
-
-#[test]
-fn fault_98_too_many_hops_and_those_that_cannot_be_read_are_refused() {
-    let scene = Scene::plain();
-    for value in [
-        "3;0123456789abcdef",
-        "04;0123456789abcdef",
-        "99;0123456789abcdef",
-    ] {
-        let lines = format!("apig-proxy-hop: {value}\r\n");
-        scene.refuses(with_hops(&lines), 502, "loop");
-    }
-    let five = ["0123456789abcdef"; 5].join(",");
-    for value in [
-        "",
-        "1",
-        "1;",
-        ";0123456789abcdef",
-        "x;0123456789abcdef",
-        "+1;0123456789abcdef",
-        "-1;0123456789abcdef",
-        "100;0123456789abcdef",
-        "1;0123456789abcde",
-        "1;0123456789abcdef0",
-        "1;0123456789abcdeg",
-        "1;+123456789abcdef",
-        "1; 0123456789abcdef",
-        "1;0123456789abcdef,",
-        "1;,0123456789abcdef",
-        "1;0123456789abcdef;0123456789abcdef",
-        "1,0123456789abcdef",
-        &format!("1;{five}"),
-        "1;\u{e9}",
-    ] {
-        let lines = format!("apig-proxy-hop: {value}\r\n");
-        scene.refuses(with_hops(&lines), 400, "bad_request");
-    }
-    let twice = "apig-proxy-hop: 1;0123456789abcdef\r\n".repeat(2);
-    scene.refuses(with_hops(&twice), 400, "bad_request");
-    // Who may not use the proxy learns nothing of it.
-    let foreign = "GET / HTTP/1.1\r\nHost: evil.example\r\napig-proxy-hop: 3;x\r\n\r\n";
-    scene.refuses(foreign, 403, "host_not_allowed");
 }

@@ -20,7 +20,6 @@ mod loops;
 mod network;
 mod passed;
 mod presence;
-mod readings;
 mod redaction;
 mod refusals;
 mod requests;

@@ -10,7 +10,7 @@ use apig_proxy::config::EgressProxy;
 use http::HeaderValue;
 
 use crate::support::{
-    Addresses, Cable, Proxy, Scene, Upstream, answer, config, get, network, pause, route_by_name,
+    Addresses, Cable, Proxy, Scene, Upstream, config, get, network, ok, pause, route_by_name,
 };
 
 const GET: &str = "GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -24,16 +24,16 @@ fn fault_78_the_first_request_after_an_interruption_is_served() {
     let proxy = Proxy::start(&config);
     let mut client = proxy.client();
     for _ in 0..3 {
-        assert_eq!(client.send(GET).answer().status, 200);
+        client.send(GET).answer().assert_status(200);
         cable.cut();
         let answer = client.send(GET).answer();
         assert_eq!(answer.code(), "upstream_unreachable");
         cable.mend();
-        assert_eq!(client.send(GET).answer().status, 200);
+        client.send(GET).answer().assert_status(200);
         // Without a request in between, the connections are dead and nobody has noticed yet.
         cable.cut();
         cable.mend();
-        assert_eq!(client.send(GET).answer().status, 200);
+        client.send(GET).answer().assert_status(200);
     }
     assert_eq!(upstream.requests().len(), 9);
 }
@@ -45,7 +45,7 @@ fn an_idle_connection_that_the_gateway_closes_is_noticed_and_its_limit_learned()
             .sock
             .set_read_timeout(Some(Duration::from_millis(1500)))?;
         while link.request()?.is_some() {
-            link.send(answer("200 OK", "", "ok"))?;
+            link.send(ok("ok"))?;
         }
         Ok(())
     });
@@ -63,9 +63,9 @@ fn an_idle_connection_that_the_gateway_closes_is_noticed_and_its_limit_learned()
 #[test]
 fn there_are_never_more_connections_than_configured_and_requests_wait_for_one() {
     let workers = thread::available_parallelism().unwrap().get();
-    let upstream = Upstream::scripted(|_, out| {
+    let upstream = Upstream::replying(|_| {
         pause(Duration::from_millis(50));
-        out.write_all(answer("200 OK", "", "ok").as_bytes())
+        ok("ok")
     });
     let scene = Scene::with(upstream, |config| config.pool.connections = workers);
     let mut clients: Vec<_> = (0..8 * workers).map(|_| scene.client()).collect();
@@ -73,7 +73,7 @@ fn there_are_never_more_connections_than_configured_and_requests_wait_for_one() 
         client.send(GET);
     }
     for client in &mut clients {
-        assert_eq!(client.answer().status, 200);
+        client.answer().assert_status(200);
     }
     assert!(scene.upstream.connections() <= workers);
     assert_eq!(scene.upstream.requests().len(), 8 * workers);
@@ -82,11 +82,11 @@ fn there_are_never_more_connections_than_configured_and_requests_wait_for_one() 
 #[test]
 fn a_request_that_waits_too_long_for_a_connection_is_refused() {
     let workers = thread::available_parallelism().unwrap().get();
-    let upstream = Upstream::scripted(|seen, out| {
+    let upstream = Upstream::replying(|seen| {
         if seen.target() != "/next" {
             pause(Duration::from_millis(1500));
         }
-        out.write_all(answer("200 OK", "", "ok").as_bytes())
+        ok("ok")
     });
     let scene = Scene::with(upstream, |config| {
         config.pool.connections = workers;

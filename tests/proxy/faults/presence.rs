@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::support::{FAULT, PATIENCE, Scene, Upstream, answer, faulty, get, pause};
+use crate::support::{FAULT, SOCKET_TIMEOUT, Scene, Upstream, faulty, get, ok, pause};
 
 #[test]
 fn fault_23_a_caller_that_leaves_while_the_gateway_works_cancels_its_request() {
@@ -25,12 +25,12 @@ fn fault_23_a_caller_that_leaves_while_the_gateway_works_cancels_its_request() {
     for (request, resets) in [(FAULT, false), (FAULT, true), (body, false)] {
         let mut client = scene.client();
         client.send(request);
-        assert_eq!(tell.recv_timeout(PATIENCE).unwrap(), "working");
+        assert_eq!(tell.recv_timeout(SOCKET_TIMEOUT).unwrap(), "working");
         if resets {
             client.reset();
         }
         drop(client);
-        assert_eq!(tell.recv_timeout(PATIENCE).unwrap(), "cancelled");
+        assert_eq!(tell.recv_timeout(SOCKET_TIMEOUT).unwrap(), "cancelled");
     }
     assert_eq!(scene.upstream.requests().len(), 3);
     scene.serves();
@@ -48,8 +48,8 @@ fn not_reading(bytes: &'static str) -> (Upstream, mpsc::Sender<()>) {
                 let _ = kept.lock().unwrap().recv();
                 return Ok(());
             }
-            link.seen(&seen);
-            link.send(answer("200 OK", "", "ok"))?;
+            link.keep(&seen);
+            link.send(ok("ok"))?;
         }
         Ok(())
     });
@@ -97,7 +97,7 @@ fn fault_24_a_caller_that_closes_its_sending_side_counts_as_gone() {
     let upstream = Upstream::handling(move |link| {
         while let Some(seen) = link.request()? {
             if seen.target() != "/late" {
-                link.send(answer("200 OK", "", "ok"))?;
+                link.send(ok("ok"))?;
                 continue;
             }
             // The end of the connection is all that comes.
@@ -111,7 +111,7 @@ fn fault_24_a_caller_that_closes_its_sending_side_counts_as_gone() {
     client.send(b"POST /late HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}");
     scene.upstream.wait_for(1);
     client.finish_sending();
-    closed.recv_timeout(PATIENCE).unwrap();
+    closed.recv_timeout(SOCKET_TIMEOUT).unwrap();
     assert!(client.try_answer(false).is_err());
     scene.serves();
 }
@@ -158,7 +158,7 @@ fn fault_25_a_later_head_has_the_same_limit_as_the_first() {
     });
     let mut client = scene.client();
     client.send(get("/"));
-    assert_eq!(client.answer().status, 200);
+    client.answer().assert_status(200);
     assert!(client.send(b"GET / HT").is_closed());
     assert_eq!(scene.upstream.requests().len(), 1);
     scene.serves();
@@ -173,10 +173,10 @@ fn fault_25_a_stray_line_end_after_a_body_does_not_begin_the_next_head() {
     for (with, after) in [("\r\n", ""), ("", "\r\n"), ("\r", "\n")] {
         let mut client = scene.client();
         client.send(format!("{post}{with}"));
-        assert_eq!(client.answer().status, 200);
+        client.answer().assert_status(200);
         client.send(after);
         pause(Duration::from_millis(500));
-        assert_eq!(client.send(post).answer().status, 200);
+        client.send(post).answer().assert_status(200);
     }
     scene.serves();
 }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use apig_proxy::config::{Auth, AuthMode, CredentialsConfig, TokenSource};
 
-use crate::support::{Proxy, Seen, Upstream, config, key, pause};
+use crate::support::{Proxy, Received, Upstream, config, key, pause};
 
 const GET: &str = "GET /next HTTP/1.1\r\nHost: localhost\r\nTE: trailers\r\n\r\n";
 const SECRET: &str = "SECRET/MARKER+0123456789==";
@@ -47,7 +47,7 @@ fn proxy(upstream: &Upstream, mode: Option<AuthMode>) -> (Proxy, tempfile::TempD
 }
 
 /// The secret as it was sent.
-fn sent<'a>(seen: &'a Seen, header: &str) -> &'a str {
+fn sent<'a>(seen: &'a Received, header: &str) -> &'a str {
     let value = seen.header(header);
     value.strip_prefix("Bearer ").unwrap_or(value)
 }
@@ -162,7 +162,7 @@ fn fault_100_a_secret_that_comes_in_pieces_is_redacted_also_far_behind() {
     let expected = format!("{stars}|{}{stars}|", "x".repeat(70_000));
     assert!(answer.text() == expected, "{:.100}", answer.text());
     // The length is what was said, so the connection serves the next request.
-    assert_eq!(client.send(GET).answer().status, 500);
+    client.send(GET).answer().assert_status(500);
     assert_eq!((upstream.requests().len(), upstream.connections()), (2, 1));
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use apig_proxy::clock;
 use apig_proxy::signature::SigningDate;
 
-use crate::support::{Answer, Proxy, Scene, Seen, Upstream, answer, config, key};
+use crate::support::{Answer, Received, Scene, Upstream, answer, ok};
 
 const GET: &str = "GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const POST: &str = "POST /p HTTP/1.1\r\nHost: localhost\r\nContent-Length: 7\r\n\r\n{\"a\":1}";
@@ -27,7 +27,7 @@ fn refusal(message: &str) -> String {
 /// A gateway whose clock is so many seconds ahead, and which refuses dates that are 15 minutes off.
 fn ahead(seconds: &Arc<AtomicI64>) -> Upstream {
     let seconds = Arc::clone(seconds);
-    Upstream::scripted(move |seen, out| {
+    Upstream::replying(move |seen| {
         let now = clock::unix_seconds() + seconds.load(Ordering::SeqCst);
         let signed = SigningDate::parse(seen.header("x-sdk-date")).unwrap();
         let bytes = if (signed.unix_seconds() - now).abs() > 900 {
@@ -36,14 +36,14 @@ fn ahead(seconds: &Arc<AtomicI64>) -> Upstream {
                 "calc aksk signature fail:signature expired, signature time:{signed},server time:{now}"
             ))
         } else {
-            answer("200 OK", "", "ok")
+            ok("ok")
         };
-        out.write_all(bytes.as_bytes())
+        bytes
     })
 }
 
 /// How far the date of a request is ahead of this machine's clock.
-fn date_ahead(seen: &Seen) -> i64 {
+fn date_ahead(seen: &Received) -> i64 {
     let signed = SigningDate::parse(seen.header("x-sdk-date")).unwrap();
     signed.unix_seconds() - clock::unix_seconds()
 }
@@ -66,7 +66,7 @@ fn fault_57_a_refused_date_is_learned_from_and_the_request_sent_once_more() {
             seen.iter().for_each(|seen| drop(seen.verified()));
             // It is known now.
             for _ in 0..3 {
-                assert_eq!(client.send(request).answer().status, 200);
+                client.send(request).answer().assert_status(200);
             }
             assert_eq!(scene.upstream.requests().len(), 5);
         }
@@ -79,7 +79,7 @@ fn fault_57_a_gateway_whose_clock_is_set_is_followed() {
     let scene = Scene::before(ahead(&seconds));
     for (set, expected) in [(1200, 2), (1200, 3), (-1200, 5), (0, 7), (0, 8)] {
         seconds.store(set, Ordering::SeqCst);
-        assert_eq!(scene.exchange(GET).status, 200);
+        scene.passes(GET);
         assert_eq!(scene.upstream.requests().len(), expected, "{set}");
     }
 }
@@ -89,24 +89,21 @@ fn fault_57_a_second_refusal_passes_through_and_so_does_one_whose_body_is_gone()
     let scene = Scene::before(ahead(&Arc::new(AtomicI64::new(1200))));
     let refused = scene.exchange(MULTIPART);
     assert_eq!(refused.status, 401);
-    assert!(
-        refused.header("x-apig-proxy-hint").contains("seconds"),
-        "{refused:?}"
-    );
+    refused.assert_hints("seconds");
     assert_eq!(scene.upstream.requests().len(), 1);
     // It was learned from all the same.
-    assert_eq!(scene.exchange(MULTIPART).status, 200);
+    scene.passes(MULTIPART);
     assert_eq!(scene.upstream.requests().len(), 2);
 
     // A gateway that is never content, whatever it says of the time.
     let turn = AtomicUsize::new(0);
-    let scene = Scene::before(Upstream::scripted(move |_, out| {
+    let scene = Scene::before(Upstream::replying(move |_| {
         let turn = turn.fetch_add(1, Ordering::SeqCst) as i64;
         let server = SigningDate::from_unix_seconds(clock::unix_seconds() + 3600 * (turn + 1));
         let message = format!("signature expired, server time:{}", server.unwrap());
-        out.write_all(refusal(&message).as_bytes())
+        refusal(&message)
     }));
-    assert_eq!(scene.exchange(GET).status, 401);
+    scene.exchange(GET).assert_status(401);
     assert_eq!(scene.upstream.requests().len(), 2);
 
     // One whose time is absurd, and one that does not tell it: a temporary key may have expired.
@@ -140,13 +137,13 @@ fn fault_57_without_correction_the_hint_names_the_seconds() {
 
 #[test]
 fn fault_57_the_date_of_answers_keeps_the_clock_right_before_anything_is_refused() {
-    let scene = Scene::before(Upstream::scripted(|_, out| {
+    let scene = Scene::before(Upstream::replying(|_| {
         let told = jiff::Timestamp::from_second(clock::unix_seconds() + 600).unwrap();
         let date = told.strftime("%a, %d %b %Y %H:%M:%S GMT");
-        out.write_all(answer("200 OK", &format!("date: {date}\r\n"), "ok").as_bytes())
+        answer("200 OK", &format!("date: {date}\r\n"), "ok")
     }));
     for _ in 0..2 {
-        assert_eq!(scene.exchange(GET).status, 200);
+        scene.passes(GET);
     }
     let seen = scene.upstream.requests();
     assert!(date_ahead(&seen[0]).abs() < 30);
@@ -211,14 +208,14 @@ fn fault_58_refusals_pass_through_once_with_a_hint() {
     let (_, got) = passes_through(
         "HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\nx-apig-proxy-hint: forged\r\n\r\nno",
     );
-    assert!(got.all("x-apig-proxy-hint").is_empty());
+    got.assert_without(&["x-apig-proxy-hint"]);
 }
 
 #[test]
 fn fault_58_a_wrong_secret_is_told_from_a_request_that_was_altered() {
     // The gateway echoes what it received; if that is what was sent, the secret is wrong.
     let echo = |change: fn(String) -> String| {
-        Upstream::scripted(move |seen, out| {
+        Upstream::replying(move |seen| {
             let lines = format!(
                 "{}|{}/||host:{}|x-sdk-date:{}|x-stage:{}||host;x-sdk-date;x-stage|{}",
                 seen.method(),
@@ -232,7 +229,7 @@ fn fault_58_a_wrong_secret_is_told_from_a_request_that_was_altered() {
                 "verify aksk signature fail, canonicalRequest:{}",
                 change(lines)
             );
-            out.write_all(refusal(&message).as_bytes())
+            refusal(&message)
         })
     };
     let hint = |upstream: Upstream| {
@@ -250,25 +247,6 @@ fn fault_58_a_wrong_secret_is_told_from_a_request_that_was_altered() {
     assert!(altered.contains("x-stage"), "{altered}");
     let altered = hint(echo(|lines| lines.replace("/p/", "/q/")));
     assert!(altered.contains("path"), "{altered}");
-}
-
-#[test]
-fn fault_58_the_token_of_a_temporary_key_is_not_in_what_is_passed_on() {
-    let upstream = Upstream::scripted(|seen, out| {
-        let token = seen.header("x-security-token");
-        let message = format!(
-            "verify aksk signature fail, canonicalRequest:GET|/next/||x-security-token:{token}||x|0"
-        );
-        out.write_all(refusal(&message).as_bytes())
-    });
-    let mut credentials = key();
-    credentials.security_token = Some("TOKEN-MARKER/0123".into());
-    let proxy = Proxy::start_with(&config(&upstream), &credentials);
-    let got = proxy.exchange(GET);
-    assert_eq!(got.status, 401);
-    let text = format!("{got:?} {}", got.text());
-    assert!(!text.contains("MARKER"), "{text}");
-    got.assert_says("x-security-token:*****************||");
 }
 
 #[test]

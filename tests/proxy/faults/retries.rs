@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::support::{ANSWERED, Client, FAULT, Link, Scene, Upstream, answer, faulty, pause};
+use crate::support::{ANSWERED, Client, FAULT, Link, Scene, Upstream, faulty, ok, pause};
 
-fn ok(link: &mut Link) -> io::Result<()> {
-    link.send(answer("200 OK", "", ANSWERED))
+fn answered(link: &mut Link) -> io::Result<()> {
+    link.send(ok(ANSWERED))
 }
 
 fn request(method: &str, target: &str) -> String {
@@ -56,7 +56,7 @@ fn fault_41_a_new_connection_that_ends_without_an_answer_is_a_reset_and_nothing_
 fn warmed_up(scene: &Scene) -> Client {
     let mut client = scene.client();
     let next = request("GET", "/next");
-    assert_eq!(client.send(&next).answer().status, 200);
+    client.send(&next).answer().assert_status(200);
     client
 }
 
@@ -64,7 +64,7 @@ fn warmed_up(scene: &Scene) -> Client {
 fn tired(partly: &'static str) -> Upstream {
     Upstream::handling(move |link| {
         if link.request()?.is_some() {
-            ok(link)?;
+            answered(link)?;
         }
         if link.request()?.is_some() {
             link.send(partly)?;
@@ -133,7 +133,7 @@ fn race(method: &'static str) -> (Scene, usize) {
     let turn = Arc::new(AtomicUsize::new(0));
     let scene = Scene::before(Upstream::handling(move |link| {
         while link.request()?.is_some() {
-            ok(link)?;
+            answered(link)?;
             // Just when the next request may be on its way.
             match turn.fetch_add(1, Ordering::SeqCst) % 5 {
                 0 => return Ok(()),

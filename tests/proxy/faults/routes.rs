@@ -1,9 +1,83 @@
-//! Routes, methods and paths that a spelling is meant to circumvent: number 103.
+//! Where requests go, and routes, methods and paths that a spelling is meant to circumvent: number 103.
 
-use apig_proxy::config::{Methods, PathRule};
-use http::Method;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
 
-use crate::support::{Proxy, Upstream, config, route};
+use apig_proxy::config::{Listen, Methods, PathRule, with_upstream};
+use apig_proxy::emulator::Accounts;
+use http::{HeaderValue, Method};
+
+use crate::credentials::Region;
+use crate::support::{Proxy, Upstream, config, key, ok, request, route};
+
+#[test]
+fn the_longest_prefix_decides_and_is_replaced_by_the_upstream_s_path() {
+    let (first, second) = (Upstream::start(), Upstream::start());
+    let mut config = config(&first);
+    config.routes = vec![
+        route("/flowers/red", &second, "/v1/infers/red"),
+        route("/flowers", &first, "/v1/infers/all"),
+    ];
+    config.routes[0].stage = HeaderValue::from_static("TEST");
+    let proxy = Proxy::start(&config);
+    for path in ["/flowers/red/1?x=+", "/flowers/redder", "/flowers"] {
+        proxy.get(path).about(path).assert_status(200);
+    }
+    proxy.get("/trees").assert_refused(404, "no_route");
+    let red = second.only_request();
+    assert_eq!(
+        (red.target(), red.header("x-stage")),
+        ("/v1/infers/red/1?x=%20", "TEST")
+    );
+    assert_eq!(red.header("host"), second.address.to_string());
+    red.verified();
+    assert_eq!(targets(&first), ["/v1/infers/all/redder", "/v1/infers/all"]);
+}
+
+#[test]
+fn plain_http_goes_to_loopback_and_is_signed_too() {
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/base", upstream.local_addr().unwrap());
+    let served = thread::spawn(move || {
+        let (mut stream, _) = upstream.accept().unwrap();
+        let mut head = vec![0; 4096];
+        let length = stream.read(&mut head).unwrap();
+        stream.write_all(ok("plain").as_bytes()).unwrap();
+        String::from_utf8(head[..length].to_vec()).unwrap()
+    });
+    let mut config = with_upstream(&url).unwrap();
+    config.listen = listen(&["127.0.0.1:0"]);
+    config.admin = None;
+    assert_eq!(Proxy::start(&config).get("/a").text(), "plain");
+    let head = served.join().unwrap();
+    assert!(head.starts_with("GET /base/a HTTP/1.1\r\n"), "{head}");
+    assert!(
+        head.contains("authorization: SDK-HMAC-SHA256 Access="),
+        "{head}"
+    );
+}
+
+#[test]
+fn an_upstream_with_an_ipv6_address_is_reached_verified_and_signed_for() {
+    let accounts = Accounts {
+        keys: vec![key()],
+        ..Accounts::default()
+    };
+    let region = Region::at("[::1]:0", accounts);
+    let mut config = region.config("upstream = \"UPSTREAM\"\n");
+    config.listen = listen(&["[::1]:0", "127.0.0.1:0"]);
+    let proxy = Proxy::start(&config);
+    assert!(proxy.address.is_ipv6());
+    let answer = proxy.exchange("GET /a HTTP/1.1\r\nHost: [::1]\r\n\r\n");
+    answer.assert_status(200);
+    answer.assert_says(&format!("[\"host\",\"{}\"]", region.address));
+}
+
+fn listen(addresses: &[&str]) -> Vec<Listen> {
+    let address = |text: &&str| Listen::Tcp(text.parse().unwrap());
+    addresses.iter().map(address).collect()
+}
 
 /// Two upstreams: one with limits for `/flowers`, one for everything else.
 fn limited(paths: Option<Vec<PathRule>>) -> (Upstream, Upstream, Proxy) {
@@ -18,16 +92,27 @@ fn limited(paths: Option<Vec<PathRule>>) -> (Upstream, Upstream, Proxy) {
     (flowers, others, proxy)
 }
 
-fn ask(proxy: &Proxy, method: &str, path: &str) -> (u16, String) {
-    let answer = proxy.exchange(format!(
-        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
-    ));
-    let code = if answer.status == 200 {
-        String::new()
-    } else {
-        answer.code()
-    };
-    (answer.status, code)
+/// Checks the status of the answer to each of these requests, and what a refusal says.
+fn ask<'a>(proxy: &Proxy, method: &str, paths: impl IntoIterator<Item = &'a str>, status: u16) {
+    for path in paths {
+        let answer = proxy.exchange(request(&format!("{method} {path}"), "", ""));
+        answer.about((method, path)).assert_status(status);
+        match status {
+            404 => assert_eq!(answer.code(), "no_route"),
+            405 => answer.assert_header(405, "allow", "GET"),
+            _ => {}
+        }
+    }
+}
+
+/// The targets that arrived, each in a request whose signature is right.
+fn targets(upstream: &Upstream) -> Vec<String> {
+    let requests = upstream.requests();
+    let target = requests.iter().map(|seen| {
+        seen.verified();
+        seen.target().to_owned()
+    });
+    target.collect()
 }
 
 #[test]
@@ -38,15 +123,12 @@ fn fault_103_a_spelling_that_another_route_may_be_meant_by_has_no_route() {
             /%66%6c%6f%77%65%72%73?a=1 /caf%c3%a9/garden /%63af%C3%A9/garden/1 \
             //caf%C3%A9/garden /caf%C3%A9//garden /caf%C3%A9%2Fgarden \
             http://localhost//flowers";
-    for path in paths.split_whitespace() {
-        for method in ["GET", "DELETE"] {
-            let expected = (404, "no_route".to_owned());
-            assert_eq!(ask(&proxy, method, path), expected, "{method} {path}");
-        }
+    for method in ["GET", "DELETE"] {
+        ask(&proxy, method, paths.split_whitespace(), 404);
     }
     assert!(flowers.requests().is_empty() && others.requests().is_empty());
-    assert_eq!(ask(&proxy, "GET", "/next").0, 200);
-    assert_eq!(others.only_request().target(), "/next");
+    ask(&proxy, "GET", ["/next"], 200);
+    assert_eq!(targets(&others), ["/next"]);
 }
 
 #[test]
@@ -62,47 +144,20 @@ fn fault_103_slashes_and_escapes_within_a_route_go_out_as_they_came() {
         ("/flowers/caf%C3%A9//x%20y", "/v1/caf%C3%A9//x%20y"),
         ("/caf%C3%A9/garden//%61", "/garden//%61"),
     ];
-    let elsewhere = [
-        "//",
-        "//trees",
-        "/trees%2Fx//y",
-        "/a%2Fflowers",
-        "/a//flowers",
-        "/a%00b",
-        // Decoded once only, as the gateway does: these are other words than flowers.
-        "/flowers%252Fx",
-        "/%2566lowers",
-        "/flowers%5Cx",
-        "/Flowers",
-        "/flowersx",
-    ];
-    for (path, _) in within {
-        assert_eq!(ask(&proxy, "GET", path).0, 200, "{path}");
-    }
+    // The last are decoded once only, as the gateway does: these are other words than flowers.
+    let elsewhere = "// //trees /trees%2Fx//y /a%2Fflowers /a//flowers /a%00b /flowers%252Fx /%2566lowers /flowers%5Cx \
+        /Flowers /flowersx";
+    ask(&proxy, "GET", within.map(|(path, _)| path), 200);
     // The limits of the route hold for each spelling that stays within it.
-    for (path, _) in &within[..7] {
-        let refused = (405, "method_not_allowed".to_owned());
-        assert_eq!(ask(&proxy, "DELETE", path), refused, "{path}");
-    }
-    for path in elsewhere {
-        assert_eq!(ask(&proxy, "DELETE", path).0, 200, "{path}");
-    }
-    let targets = |upstream: &Upstream| -> Vec<String> {
-        let requests = upstream.requests();
-        requests
-            .iter()
-            .map(|seen| seen.target().to_owned())
-            .collect()
-    };
+    ask(
+        &proxy,
+        "DELETE",
+        within[..7].iter().map(|(path, _)| *path),
+        405,
+    );
+    ask(&proxy, "DELETE", elsewhere.split_whitespace(), 200);
     assert_eq!(targets(&flowers), within.map(|(_, target)| target));
-    assert_eq!(targets(&others), elsewhere);
-    flowers
-        .requests()
-        .iter()
-        .chain(&others.requests())
-        .for_each(|seen| {
-            seen.verified();
-        });
+    assert_eq!(targets(&others).join(" "), elsewhere);
 }
 
 #[test]
@@ -112,41 +167,29 @@ fn fault_103_allowed_paths_are_not_circumvented_by_spelling() {
         PathRule::Below("/flowers/models/".to_owned()),
     ];
     let (flowers, others, proxy) = limited(Some(rules.to_vec()));
-    for (path, status) in [
-        ("/flowers/predict", 200),
-        ("/flowers/models//x", 200),
-        ("/flowers/models/a%2Fb", 200),
-        ("/flowers/models/%2F", 200),
-        ("/flowers/admin", 404),
-        ("/flowers/%61dmin", 404),
-        ("/flowers//admin", 404),
-        ("/%66lowers/admin", 404),
-        ("//flowers/admin", 404),
-        ("/flowers%2Fadmin", 404),
-        ("/flowers%2Fpredict", 404),
-        ("/flowers/models%2Fx", 404),
-        ("/flowers//models/x", 404),
-    ] {
-        assert_eq!(ask(&proxy, "GET", path).0, status, "{path}");
-    }
-    assert_eq!((flowers.requests().len(), others.requests().len()), (4, 0));
+    let allowed = "/flowers/predict /flowers/predict?a=/flowers/models/ /flowers/models/1/x /flowers/models//x \
+        /flowers/models/a%2Fb /flowers/models/%2F";
+    let refused = "/flowers /flowers/predict/ /flowers/predictx /flowers/models /flowers/%70redict /flowers//predict \
+        /flowers/admin /flowers/%61dmin /flowers//admin /%66lowers/admin //flowers/admin /flowers%2Fadmin \
+        /flowers%2Fpredict /flowers/models%2Fx /flowers//models/x";
+    ask(&proxy, "GET", allowed.split_whitespace(), 200);
+    ask(&proxy, "GET", refused.split_whitespace(), 404);
+    ask(&proxy, "GET", ["/flowers/models/..%2fadmin"], 400);
+    ask(
+        &proxy,
+        "POST",
+        ["/flowers/predict", "/flowers/models/1"],
+        405,
+    );
+    assert_eq!((flowers.requests().len(), others.requests().len()), (6, 0));
+    assert_eq!(targets(&flowers)[2], "/v1/models/1/x");
 }
 
 #[test]
 fn fault_103_a_single_route_takes_every_spelling() {
     let upstream = Upstream::start();
     let proxy = Proxy::before(&upstream);
-    let paths = [
-        "//",
-        "/%66lowers",
-        "//flowers",
-        "/flowers%2Fx",
-        "/%2F%2f/a//",
-        "/%252F",
-    ];
-    for path in paths {
-        assert_eq!(ask(&proxy, "GET", path).0, 200, "{path}");
-    }
-    let requests = upstream.requests();
-    assert!(requests.iter().map(|seen| seen.target()).eq(paths));
+    let paths = "// /%66lowers //flowers /flowers%2Fx /%2F%2f/a// /%252F";
+    ask(&proxy, "GET", paths.split(' '), 200);
+    assert_eq!(targets(&upstream).join(" "), paths);
 }

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::support::{Scene, Upstream, answer, chunked, get, pause, post, wait_until};
+use crate::support::{Scene, Upstream, chunked, get, ok, pause, post, request, wait_until};
 
 const LIMIT: usize = 12 * 1024 * 1024;
 
@@ -52,7 +52,7 @@ fn fault_18_exactly_the_limit_passes_and_one_byte_more_does_not() {
     for content_type in TYPES {
         let exact = &body[1..];
         for request in [post(content_type, exact), chunked(content_type, &[exact])] {
-            assert_eq!(scene.exchange(request).status, 200, "{content_type}");
+            scene.passes(request);
             let seen = scene.upstream.requests().pop().unwrap();
             assert_eq!(seen.body.len(), LIMIT);
             seen.verified();
@@ -94,8 +94,8 @@ fn fault_21_a_body_is_asked_for_only_when_nothing_is_against_it() {
         let expecting = format!("Content-Type: {content_type}\r\nExpect: 100-Continue\r\n");
         let mut client = scene.client();
         client.send(declared(2, &expecting));
-        assert_eq!(client.answer().status, 100);
-        assert_eq!(client.send(b"{}").answer().status, 200);
+        client.answer().assert_status(100);
+        client.send(b"{}").answer().assert_status(200);
         let seen = scene.upstream.requests().pop().unwrap();
         assert_eq!(
             (seen.body.as_slice(), seen.all("expect").len()),
@@ -123,7 +123,7 @@ fn fault_21_a_body_is_asked_for_only_when_nothing_is_against_it() {
     let mut client = scene.client();
     client.send(&old);
     pause(Duration::from_millis(100));
-    assert_eq!(client.send(b"{}").answer().status, 200);
+    client.send(b"{}").answer().assert_status(200);
     scene.serves();
 }
 
@@ -132,13 +132,13 @@ fn fault_21_a_body_is_asked_for_only_when_there_is_room_for_it() {
     let scene = Scene::with(Upstream::start(), |config| config.limits.buffered = 1000);
     let mut holding = scene.client();
     holding.send(declared(600, "Expect: 100-continue\r\n"));
-    assert_eq!(holding.answer().status, 100);
+    holding.answer().assert_status(100);
     let buffered = || scene.proxy.metrics().value("apig_proxy_buffered_bytes", "");
     assert_eq!(buffered(), 600.0);
     scene
         .exchange(declared(600, "Expect: 100-continue\r\n"))
         .assert_refused(503, "overloaded");
-    assert_eq!(holding.send([b'a'; 600]).answer().status, 200);
+    holding.send([b'a'; 600]).answer().assert_status(200);
     wait_until("the room is given back", || buffered() == 0.0);
     scene.serves();
 }
@@ -155,7 +155,7 @@ fn fault_22_a_caller_that_goes_away_mid_upload_has_sent_nothing() {
                 told.send(count).unwrap();
                 return Ok(());
             }
-            link.send(answer("200 OK", "", "ok"))?;
+            link.send(ok("ok"))?;
         }
         Ok(())
     });
@@ -183,7 +183,7 @@ fn fault_22_a_caller_that_goes_away_mid_upload_has_sent_nothing() {
         2,
         "the hashed one opened none"
     );
-    scene.get("/next").assert_status(200);
+    scene.passes(get("/next"));
     assert_eq!(
         scene.upstream.connections(),
         3,
@@ -212,21 +212,85 @@ fn fault_26_a_body_that_stands_still_is_timed_out_and_a_slow_one_is_not() {
             pause(Duration::from_millis(150));
             client.send([*byte]);
         }
-        assert_eq!(client.answer().status, 200);
+        client.answer().assert_status(200);
         scene.upstream.requests().last().unwrap().verified();
     }
     scene.serves();
 }
 
 #[test]
+fn fault_32_type_and_length_of_a_body_decide_whether_it_is_signed_or_streamed() {
+    let scene = Scene::plain();
+    let json = &b"{\"a\": 1,\n \"text\":\"\xc3\xa9\x00\xff\"}"[..];
+    let long = vec![b'x'; 1_000_000];
+    let (form, two) = ("multipart/form-data", &b"onetwo"[..]);
+    let in_two = |content_type| chunked(content_type, &[b"one", b"two"]);
+    let asks_for_it = "text/plain\r\nX-Sdk-Content-Sha256: UNSIGNED-PAYLOAD";
+    let parameter = post("text/plain; x=multipart/form-data", json);
+    let capitals = post("MULTIPART/Form-Data;boundary=\"a;b\"", json);
+    for (sent, body, is_signed, is_chunked) in [
+        (post("application/json", json), json, true, false),
+        (post("multipart", json), json, true, false),
+        (parameter, json, true, false),
+        (in_two("text/plain"), two, true, false),
+        (post("multipart/mixed", json), json, false, false),
+        (capitals, json, false, false),
+        (post(form, &long), &long[..], false, false),
+        (chunked(form, &[&long]), &long[..], false, true),
+        ([b"GET", &in_two(form)[4..]].concat(), two, false, true),
+        (post(asks_for_it, json), json, false, false),
+        // An empty body is signed as such whatever its type.
+        (post(form, b""), b"", true, false),
+        (chunked(form, &[]), b"", true, false),
+        (request("PUT /x", "", ""), b"", true, false),
+    ] {
+        let case = String::from_utf8_lossy(&sent[..sent.len().min(200)]);
+        scene.exchange(&sent).about(&case).assert_status(200);
+        let seen = scene.upstream.requests().pop().unwrap();
+        assert!(seen.body == body, "{case}");
+        if is_chunked {
+            assert_eq!(seen.header("transfer-encoding"), "chunked", "{case}");
+        } else {
+            assert_eq!(seen.header("content-length"), body.len().to_string());
+        }
+        let verified = seen.verified();
+        let mut signed = verified.signed_headers.iter();
+        let declared = signed.any(|name| name == "x-sdk-content-sha256");
+        assert_eq!(
+            (verified.body_signed, declared),
+            (is_signed, !is_signed),
+            "{case}"
+        );
+        if is_signed {
+            seen.assert_without(&["x-sdk-content-sha256"]);
+        }
+    }
+}
+
+#[test]
+fn fault_32_a_multipart_body_is_passed_on_before_it_is_complete() {
+    let scene = Scene::plain();
+    let mut client = scene.client();
+    let sent = post("multipart/form-data", b"abcdef");
+    let (most, last) = sent.split_at(sent.len() - 3);
+    client.send(most);
+    wait_until("the gateway is connected to", || {
+        scene.upstream.connections() == 1
+    });
+    assert_eq!(scene.upstream.requests().len(), 0);
+    client.send(last).answer().assert_status(200);
+    assert_eq!(scene.upstream.only_request().body, b"abcdef");
+}
+
+#[test]
 fn fault_33_what_does_not_fit_the_budget_waits_a_second_is_then_refused_and_later_served() {
     let (go, gone) = mpsc::channel::<()>();
     let gone = Mutex::new(gone);
-    let upstream = Upstream::scripted(move |seen, out| {
+    let upstream = Upstream::replying(move |seen| {
         if seen.target() == "/held" {
             let _ = gone.lock().unwrap().recv_timeout(Duration::from_secs(20));
         }
-        out.write_all(answer("200 OK", "", "ok").as_bytes())
+        ok("ok")
     });
     let scene = Scene::with(upstream, |config| config.limits.buffered = 1000);
     let body = [b'a'; 600];
@@ -240,7 +304,7 @@ fn fault_33_what_does_not_fit_the_budget_waits_a_second_is_then_refused_and_late
         assert_eq!(answer.header("retry-after"), "1");
     }
     // What needs no room is served meanwhile.
-    assert_eq!(scene.exchange(post("multipart/x", &body)).status, 200);
+    scene.passes(post("multipart/x", &body));
     // Who is waiting when room becomes free gets it.
     let mut waiting = scene.client();
     waiting.send(post("text/plain", &body));
@@ -266,5 +330,5 @@ fn fault_33_connections_over_the_limit_wait_until_others_end() {
     pause(Duration::from_millis(200));
     assert_eq!(scene.upstream.requests().len(), 0);
     drop(open);
-    assert_eq!(excess.answer().status, 200);
+    excess.answer().assert_status(200);
 }

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use h2::Reason;
 
-use super::{EACH, Scene, get, post, workers};
-use crate::support::{ANSWERED, Client, Exchange, Gateway, Plan, Way, send_all, wait_until};
+use super::{EACH, Http2Scene, answers, leave, post, served, workers};
+use crate::support::{
+    ANSWERED, Client, Exchange, Gateway, Plan, Protocol, get, send_all, wait_until,
+};
 
 /// A gateway whose answer to `/large` is so many bytes, and to all else the usual one.
 fn large(length: usize) -> Plan {
@@ -14,57 +16,60 @@ fn large(length: usize) -> Plan {
             return exchange.answer(200, &[], ANSWERED).await;
         }
         let mut stream = exchange.begin(200, &[], false)?;
-        let sent = send_all(&mut stream, vec![b'x'; length], true).await;
-        if sent.is_err() {
+        if send_all(&mut stream, vec![b'x'; length], true)
+            .await
+            .is_err()
+        {
             exchange.until_reset().await?;
         }
         Ok(())
     })
 }
 
+/// Callers whose answers have begun, and who read nothing of them.
+fn stalled(scene: &Http2Scene, count: usize) -> Vec<Client> {
+    let mut callers = scene.callers(count);
+    for caller in &mut callers {
+        caller.take_little().send(get("/large"));
+    }
+    callers.iter().for_each(Client::wait_for_input);
+    callers
+}
+
 #[test]
 fn http2_callers_that_do_not_read_hold_up_nobody_else() {
-    let scene = Scene::busy(large(8 << 20));
-    assert_eq!(scene.serves(), Way::Http2);
-    let mut stalled = scene.callers(2 * workers());
-    for caller in &mut stalled {
-        caller.take_little().send(get("/large"));
-        caller.wait_for_input();
-    }
+    let scene = Http2Scene::busy(large(8 << 20));
+    assert_eq!(scene.serves(), Protocol::Http2);
+    let mut stalled = stalled(&scene, 2 * workers());
     for _ in 0..20 {
-        assert_eq!(scene.serves(), Way::Http2);
+        assert_eq!(scene.serves(), Protocol::Http2);
     }
-    assert_eq!(scene.gateway.connections(Way::Http2), workers());
-    for caller in &mut stalled {
-        let answer = caller.answer();
+    assert_eq!(scene.gateway.connections(Protocol::Http2), workers());
+    for answer in answers(&mut stalled) {
         assert_eq!((answer.status, answer.body.len()), (200, 8 << 20));
     }
 }
 
 #[test]
 fn http2_callers_that_go_away_take_back_their_request_and_no_other() {
-    let scene = Scene::busy(Gateway::plan().script(|exchange| async move {
+    let scene = Http2Scene::busy(Gateway::plan().script(|exchange| async move {
         match exchange.target() {
             "/left" => exchange.until_reset().await,
             _ => exchange.answer(200, &[], ANSWERED).await,
         }
     }));
-    assert_eq!(scene.serves(), Way::Http2);
-    let mut callers = scene.callers(2 * workers());
-    for caller in &mut callers {
-        caller.send(post("/left", b"{}"));
-    }
+    assert_eq!(scene.serves(), Protocol::Http2);
+    let callers = scene.sending(2 * workers(), post("/left", b"{}"));
     scene.gateway.wait_for(2 * workers(), "/left");
-    callers.iter_mut().for_each(Client::reset);
-    drop(callers);
+    leave(callers);
     wait_until("the requests are taken back", || {
         scene.gateway.resets().len() == 2 * workers()
     });
     for (_, target, reason) in scene.gateway.resets() {
         assert_eq!((target.as_str(), reason), ("/left", Reason::CANCEL));
     }
-    assert_eq!(scene.serves(), Way::Http2);
-    assert_eq!(scene.gateway.connections(Way::Http2), workers());
+    assert_eq!(scene.serves(), Protocol::Http2);
+    assert_eq!(scene.gateway.connections(Protocol::Http2), workers());
     assert!(scene.gateway.ended().is_empty());
     // Nor was one of them sent again.
     assert_eq!(scene.gateway.arrived_at("/left").len(), 2 * workers());
@@ -72,27 +77,18 @@ fn http2_callers_that_go_away_take_back_their_request_and_no_other() {
 
 #[test]
 fn http2_callers_that_go_away_again_and_again_cost_the_connection_nothing() {
-    let mut scene = Scene::busy(large(1 << 20));
-    assert_eq!(scene.serves(), Way::Http2);
+    let mut scene = Http2Scene::busy(large(1 << 20));
+    assert_eq!(scene.serves(), Protocol::Http2);
     // What they leave unread is more than all that may be on its way, and more than the frames of so many
     // requests that HTTP/2 forgives.
     for _ in 0..6 {
-        let mut callers = scene.callers(40 * workers());
-        for caller in &mut callers {
-            caller.take_little().send(get("/large"));
-        }
-        for caller in &mut callers {
-            caller.wait_for_input();
-            caller.reset();
-        }
-        drop(callers);
+        leave(stalled(&scene, 40 * workers()));
     }
-    let before = scene.gateway.connections(Way::Http2);
-    assert_eq!(scene.serves(), Way::Http2);
-    let mut caller = scene.proxy.client();
-    let answer = caller.get("/large");
+    let before = scene.gateway.connections(Protocol::Http2);
+    assert_eq!(scene.serves(), Protocol::Http2);
+    let answer = scene.proxy.get("/large");
     assert_eq!((answer.status, answer.body.len()), (200, 1 << 20));
-    assert_eq!(scene.gateway.connections(Way::Http2), before);
+    assert_eq!(scene.gateway.connections(Protocol::Http2), before);
     // Those that ran all the while are still answered.
     scene.release();
     assert_eq!(scene.gateway.arrived_at("/held").len(), EACH * workers());
@@ -105,28 +101,25 @@ fn http2_bodies_wait_for_a_gateway_that_takes_little_and_all_arrive() {
             .initial_window_size(8 * 1024)
             .max_concurrent_streams(16);
     });
-    let scene = Scene::busy_with(plan, |config| {
+    let scene = Http2Scene::busy_with(plan, |config| {
         config.timeouts.response = Duration::from_secs(5);
     });
     let body = vec![b'x'; 30_000];
     let request = post("/body", &body);
-    let mut callers = scene.callers(24 * workers());
-    for caller in &mut callers {
-        caller.send(&request);
-    }
+    let mut callers = scene.sending(24 * workers(), &request);
     for _ in 0..20 {
         // Each sends its next one when it was answered, while the others still send theirs.
         for caller in &mut callers {
-            assert_eq!(caller.answer().text(), ANSWERED);
+            caller.answer().assert_text(200, ANSWERED);
             caller.send(&request);
         }
     }
-    for caller in &mut callers {
-        assert_eq!(caller.answer().text(), ANSWERED);
-    }
+    served(&mut callers);
     let arrived = scene.gateway.arrived_at("/body");
     assert_eq!(arrived.len(), 21 * callers.len());
-    assert!(arrived.iter().all(|arrived| arrived.seen.body == body));
-    let shared = arrived.iter().filter(|arrived| arrived.way == Way::Http2);
+    assert!(arrived.iter().all(|arrived| arrived.body == body));
+    let shared = arrived
+        .iter()
+        .filter(|arrived| arrived.protocol == Protocol::Http2);
     assert!(shared.count() > 10 * callers.len());
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Scene, get, post, workers};
-use crate::support::{ANSWERED, Gateway, Order, Plan, Way, pause, wait_until};
+use super::{EACH, Http2Scene, leave, post, workers};
+use crate::support::{ANSWERED, Gateway, Order, Plan, Protocol, Received, get, pause, wait_until};
 
 fn hanging() -> Plan {
     Gateway::plan().script(|exchange| async move {
@@ -14,72 +14,71 @@ fn hanging() -> Plan {
     })
 }
 
+/// Waits until the connections of these requests are closed.
+fn wait_for_end_of(scene: &Http2Scene, requests: &[Received]) {
+    wait_until("the connections are closed", || {
+        let ended = scene.gateway.ended();
+        requests
+            .iter()
+            .all(|request| ended.contains(&request.connection))
+    });
+}
+
 #[test]
 fn http2_connections_over_which_no_answer_comes_carry_no_further_request() {
-    let mut scene = Scene::busy_with(hanging(), |config| {
+    let mut scene = Http2Scene::busy_with(hanging(), |config| {
         config.timeouts.response = Duration::from_secs(5);
     });
-    for answer in scene.all(&vec![post("/hang", b"{}"); workers()]) {
+    for answer in scene.answers(workers(), post("/hang", b"{}")) {
         answer.assert_refused(504, "response_timeout");
     }
     let hung = scene.gateway.arrived_at("/hang");
     assert_eq!(hung.len(), workers());
-    // The crowd's own requests have timed out as well.
-    scene.gather();
-    assert_eq!(scene.serves(), Way::Http2);
+    // Those that are held have timed out as well.
+    scene.hold();
+    assert_eq!(scene.serves(), Protocol::Http2);
     for next in scene.gateway.arrived_at("/next") {
         assert!(hung.iter().all(|hung| hung.connection != next.connection));
     }
-    // Nothing runs over them, so they are closed.
-    wait_until("they are closed", || {
-        let ended = scene.gateway.ended();
-        hung.iter().all(|hung| ended.contains(&hung.connection))
-    });
+    // Nothing runs over them.
+    wait_for_end_of(&scene, &hung);
 }
 
 #[test]
 fn http2_connections_that_were_idle_for_long_are_closed() {
-    let mut scene = Scene::busy_with(Gateway::plan(), |config| {
+    let mut scene = Http2Scene::busy_with(Gateway::plan(), |config| {
         config.pool.idle = Duration::from_secs(2);
     });
-    assert_eq!(scene.serves(), Way::Http2);
+    assert_eq!(scene.serves(), Protocol::Http2);
     scene.release();
     assert!(scene.gateway.ended().is_empty());
-    wait_until("all are closed", || {
-        scene.gateway.ended().len() == (1 + super::EACH) * workers()
-    });
+    let all = (1 + EACH) * workers();
+    wait_until("all are closed", || scene.gateway.ended().len() == all);
 }
 
 #[test]
 fn http2_connections_that_are_old_carry_what_they_carry_and_nothing_else() {
-    let mut scene = Scene::busy_with(hanging(), |config| {
+    let mut scene = Http2Scene::busy_with(hanging(), |config| {
         config.pool.age = Duration::from_secs(4);
     });
-    let mut callers = scene.callers(workers());
-    for caller in &mut callers {
-        caller.send(get("/hang"));
-    }
+    let callers = scene.sending(workers(), get("/hang"));
     let old = scene.gateway.wait_for(workers(), "/hang");
-    assert_eq!(scene.serves(), Way::Http2);
-    assert_eq!(scene.gateway.connections(Way::Http2), workers());
+    assert_eq!(scene.serves(), Protocol::Http2);
+    assert_eq!(scene.gateway.connections(Protocol::Http2), workers());
     // How old they are is looked at once a second.
     pause(Duration::from_secs(6));
-    assert_eq!(scene.serves(), Way::Http2);
-    assert_eq!(scene.gateway.connections(Way::Http2), 2 * workers());
+    assert_eq!(scene.serves(), Protocol::Http2);
+    assert_eq!(scene.gateway.connections(Protocol::Http2), 2 * workers());
     assert!(scene.gateway.ended().is_empty());
-    callers.iter_mut().for_each(crate::support::Client::reset);
-    drop(callers);
-    wait_until("the old ones are closed", || {
-        let ended = scene.gateway.ended();
-        old.iter().all(|old| ended.contains(&old.connection))
-    });
+    leave(callers);
+    wait_for_end_of(&scene, &old);
     scene.release();
 }
 
 #[test]
 fn http2_connections_that_end_under_requests_say_nothing_of_how_long_idle_ones_last() {
     for target in ["/cut", "/hang"] {
-        let mut scene = Scene::busy(Gateway::plan().script(|exchange| async move {
+        let mut scene = Http2Scene::busy(Gateway::plan().script(|exchange| async move {
             match exchange.target() {
                 "/cut" => exchange.order(Order::Cut),
                 // All that runs is answered, and then the connection ends.
@@ -87,7 +86,7 @@ fn http2_connections_that_end_under_requests_say_nothing_of_how_long_idle_ones_l
             }
             exchange.answer(200, &[], ANSWERED).await
         }));
-        scene.all(&vec![post(target, b"{}"); workers()]);
+        scene.answers(workers(), post(target, b"{}"));
         wait_until("they have ended", || {
             scene.gateway.ended().len() == workers()
         });
@@ -105,16 +104,14 @@ fn http2_connections_that_end_under_requests_say_nothing_of_how_long_idle_ones_l
 
 #[test]
 fn http2_connections_that_a_gateway_closes_when_idle_are_replaced() {
-    let scene = Scene::busy(Gateway::plan().script(|exchange| async move {
-        if exchange.target() == "/last" {
+    let scene = Http2Scene::busy(Gateway::plan().script(|exchange| async move {
+        if exchange.target().starts_with("/last") {
             exchange.order(Order::EndSoon);
         }
         exchange.answer(200, &[], ANSWERED).await
     }));
-    for _ in 0..5 {
-        for answer in scene.all(&vec![post("/last", b"{}"); workers()]) {
-            assert_eq!(answer.text(), ANSWERED);
-        }
-        assert_eq!(scene.serves(), Way::Http2);
+    for round in 0..5 {
+        scene.serves_all(workers(), &format!("/last{round}"));
+        assert_eq!(scene.serves(), Protocol::Http2);
     }
 }

@@ -3,9 +3,9 @@
 
 mod answers;
 mod broken;
-mod choice;
 mod flow;
 mod lifetimes;
+mod protocol;
 mod retries;
 mod streams;
 
@@ -15,122 +15,152 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use apig_proxy::config::Config;
 
 use crate::support::{
-    ANSWERED, Answer, Arrived, Client, Gateway, Plan, Proxy, Way, config_to, get, wait_until,
+    ANSWERED, Answer, Client, Gateway, GatewayFrames, Plan, Protocol, Proxy, Received, config_to,
+    request, wait_until,
 };
 
-/// As many requests at once as make a crowd of each worker's, and some more.
+/// As many requests at once as each worker shares connections for, and some more.
 const EACH: usize = 12;
 
 fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// A proxy before a gateway.
-struct Scene {
-    crowd: Vec<Client>,
+/// A proxy before a gateway with HTTP/2.
+struct Http2Scene {
+    held: Vec<Client>,
     proxy: Proxy,
     gateway: Gateway,
 }
 
-impl Scene {
+impl Http2Scene {
     /// A proxy with nothing to do.
     fn quiet(plan: Plan, change: impl FnOnce(&mut Config)) -> Self {
         let gateway = plan.start();
         let mut config = config_to(gateway.address);
         change(&mut config);
+        let proxy = Proxy::start(&config);
         Self {
-            crowd: Vec::new(),
-            proxy: Proxy::start(&config),
+            held: Vec::new(),
+            proxy,
             gateway,
         }
     }
 
-    /// A proxy of which each worker has a crowd of requests, for as long as the test runs.
+    /// A proxy of which each worker has so many requests that it shares connections, for as long as the test runs.
     fn busy(plan: Plan) -> Self {
         Self::busy_with(plan, |_| {})
     }
 
     fn busy_with(plan: Plan, change: impl FnOnce(&mut Config)) -> Self {
         let mut scene = Self::quiet(plan, change);
-        scene.gather();
+        scene.hold();
         scene
     }
 
-    /// Sends each worker enough requests without a response to reach its concurrency threshold. They are too long to share connections
-    /// themselves, so that those with HTTP/2 carry only what a test sends.
-    fn gather(&mut self) {
+    /// A busy proxy whose gateway does with the first connection of each worker what the script does.
+    fn scripted<F>(script: impl Fn(GatewayFrames) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = std::io::Result<()>> + 'static,
+    {
+        Self::busy(Gateway::plan().raw(workers(), script))
+    }
+
+    /// Sends each worker enough requests without a response to reach its concurrency threshold. They are too long to
+    /// share connections themselves, so that those with HTTP/2 carry only what a test sends.
+    fn hold(&mut self) {
         let before = self.gateway.arrived_at("/held").len();
-        let request = post("/held", &vec![b'x'; 64 * 1024 + 1]);
-        let callers = std::iter::repeat_with(|| self.proxy.client());
-        // Those of a crowd before leave last: a connection goes to the worker that has the fewest.
-        let crowd = callers.take(EACH * workers()).collect();
-        let _before = std::mem::replace(&mut self.crowd, crowd);
+        let long = post("/held", &[b'x'; 64 * 1024 + 1]);
+        // Those that were held before leave last: a connection goes to the worker that has the fewest.
+        let callers = self.callers(EACH * workers());
+        let _before = std::mem::replace(&mut self.held, callers);
         // A key that no answer has proved right is tried by few requests at once.
-        let proof = self.crowd[0].get("/proof");
-        assert_eq!(proof.text(), ANSWERED);
-        for caller in &mut self.crowd {
-            caller.send(&request);
-        }
+        self.held[0].get("/accepted").assert_text(200, ANSWERED);
+        send(&mut self.held, &long);
         self.gateway.wait_for(before + EACH * workers(), "/held");
     }
 
     /// Lets the gateway answer these requests. They count towards the threshold for another second.
     fn release(&mut self) {
         self.gateway.release();
-        for caller in &mut self.crowd {
-            assert_eq!(caller.answer().text(), ANSWERED);
-        }
+        served(&mut self.held);
     }
 
     /// Callers of all workers that have not sent anything.
     fn callers(&self, count: usize) -> Vec<Client> {
-        std::iter::repeat_with(|| self.proxy.client())
-            .take(count)
-            .collect()
+        (0..count).map(|_| self.proxy.client()).collect()
     }
 
-    /// Sends each request over a connection of its own, all at once, and reads the answers.
-    fn all(&self, requests: &[Vec<u8>]) -> Vec<Answer> {
-        let mut callers = self.callers(requests.len());
-        for (caller, request) in callers.iter_mut().zip(requests) {
-            caller.send(request);
-        }
-        callers.iter_mut().map(Client::answer).collect()
+    /// So many callers, each of which has sent this request.
+    fn sending(&self, count: usize, request: impl AsRef<[u8]>) -> Vec<Client> {
+        let mut callers = self.callers(count);
+        send(&mut callers, request);
+        callers
+    }
+
+    /// Sends a request over so many connections at once, and reads the answers.
+    fn answers(&self, count: usize, request: impl AsRef<[u8]>) -> Vec<Answer> {
+        answers(&mut self.sending(count, request))
+    }
+
+    /// So many requests at once are answered with 200, and each of them has arrived once.
+    fn serves_all(&self, count: usize, target: &str) {
+        served(&mut self.sending(count, post(target, b"{}")));
+        assert_eq!(self.gateway.arrived_at(target).len(), count, "{target}");
     }
 
     /// The only request for a target that arrived.
-    fn only(&self, target: &str) -> Arrived {
-        let mut arrived = self.gateway.arrived_at(target);
-        assert_eq!(arrived.len(), 1, "{arrived:?}");
-        arrived.remove(0)
+    fn only(&self, target: &str) -> Received {
+        let [only] = self.gateway.arrived_at(target).try_into().unwrap();
+        only
     }
 
-    /// The next requests, of all workers, are answered; the way on which they came.
-    fn serves(&self) -> Way {
+    /// The next requests, one of each worker, are answered; the protocol with which they came.
+    fn serves(&self) -> Protocol {
         let count = self.gateway.arrived_at("/next").len();
         // One after the other: under load, one that waits for another to connect goes on by itself.
-        let mut callers = self.callers(workers());
-        for caller in &mut callers {
-            let answer = caller.get("/next");
-            assert_eq!(answer.text(), ANSWERED);
+        for caller in &mut self.callers(workers()) {
+            caller.get("/next").assert_text(200, ANSWERED);
         }
         let arrived = self.gateway.arrived_at("/next").split_off(count);
-        arrived.iter().for_each(|next| {
-            next.seen.verified();
-        });
+        arrived.iter().for_each(|next| drop(next.verified()));
         assert_eq!(arrived.len(), workers());
-        let way = arrived[0].way;
-        assert!(arrived.iter().all(|next| next.way == way), "{arrived:?}");
-        way
+        let protocol = arrived[0].protocol;
+        assert!(
+            arrived.iter().all(|next| next.protocol == protocol),
+            "{arrived:?}"
+        );
+        protocol
     }
 }
 
-impl Drop for Scene {
+impl Drop for Http2Scene {
     fn drop(&mut self) {
         // The proxy waits for what runs before it ends.
-        self.crowd.iter_mut().for_each(Client::reset);
-        self.crowd.clear();
+        leave(std::mem::take(&mut self.held));
     }
+}
+
+fn send(callers: &mut [Client], request: impl AsRef<[u8]>) {
+    for caller in callers {
+        caller.send(&request);
+    }
+}
+
+fn answers(callers: &mut [Client]) -> Vec<Answer> {
+    callers.iter_mut().map(Client::answer).collect()
+}
+
+/// All callers get the gateway's usual answer.
+fn served(callers: &mut [Client]) {
+    for answer in answers(callers) {
+        answer.assert_text(200, ANSWERED);
+    }
+}
+
+/// The callers go away.
+fn leave(mut callers: Vec<Client>) {
+    callers.iter_mut().for_each(Client::reset);
 }
 
 /// How often something was reached, for a script that tells it and a test that waits for it.
@@ -151,9 +181,9 @@ impl Marks {
 }
 
 fn post(target: &str, body: &[u8]) -> Vec<u8> {
-    let head = format!(
-        "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
-    [head.as_bytes(), body].concat()
+    request(
+        &format!("POST {target}"),
+        "Content-Type: application/json",
+        body,
+    )
 }

@@ -7,54 +7,44 @@ use std::time::Duration;
 
 use h2::Reason;
 
-use super::{Marks, Scene, get, post, workers};
+use super::{Http2Scene, Marks, answers, post, send, served, workers};
 use crate::support::frames::{END_HEADERS, END_STREAM, HEADERS, OK};
-use crate::support::{ANSWERED, Answer, Client, Gateway, Order, Way, wait_until};
+use crate::support::{ANSWERED, Gateway, Order, Protocol, get, wait_until};
 
-/// Sends a request from a caller of each worker's, and reads the answers.
-fn each(scene: &Scene, request: &[u8]) -> Vec<(u16, String)> {
-    let answers = scene.all(&vec![request.to_vec(); workers()]);
-    let outcome = answers.into_iter().map(|answer| match answer.status {
-        200 => (200, answer.text()),
-        status => (status, answer.code()),
-    });
-    outcome.collect()
+/// A request from each worker fails, with an outcome that is not known.
+fn fails(scene: &Http2Scene, target: &str) {
+    for answer in scene.answers(workers(), post(target, b"{}")) {
+        answer.assert_refused(502, "upstream_reset");
+    }
 }
 
 #[test]
 fn http2_requests_that_a_gateway_has_not_looked_at_are_sent_again_and_arrive_once() {
     for is_going in [true, false] {
         // Every worker is refused twice, as by a gateway of which one part after the other goes away.
-        let scene = Scene::busy(
-            Gateway::plan().raw(2 * workers(), move |mut frames| async move {
-                frames.begin(&[]).await?;
-                let stream = frames.request().await?;
-                match is_going {
-                    true => frames.go_away(0, Reason::NO_ERROR).await?,
-                    false => frames.reset(stream, Reason::REFUSED_STREAM).await?,
-                }
-                frames.drain().await
-            }),
-        );
-        let request = post("/once", b"{\"a\":1}");
-        assert_eq!(
-            each(&scene, &request),
-            vec![(200, ANSWERED.to_owned()); workers()]
-        );
-        let arrived = scene.gateway.arrived_at("/once");
-        assert_eq!(arrived.len(), workers());
-        for arrived in arrived {
-            assert_eq!(arrived.seen.body, b"{\"a\":1}");
-            arrived.seen.verified();
+        let plan = Gateway::plan().raw(2 * workers(), move |mut frames| async move {
+            frames.begin(&[]).await?;
+            let stream = frames.request().await?;
+            match is_going {
+                true => frames.go_away(0, Reason::NO_ERROR).await?,
+                false => frames.reset(stream, Reason::REFUSED_STREAM).await?,
+            }
+            frames.drain().await
+        });
+        let scene = Http2Scene::busy(plan);
+        scene.serves_all(workers(), "/once");
+        for arrived in scene.gateway.arrived_at("/once") {
+            assert_eq!(arrived.body, b"{}");
+            arrived.verified();
         }
     }
 }
 
 #[test]
 fn http2_requests_before_the_one_that_goaway_names_are_answered_and_later_ones_sent_again() {
-    let begun = Marks::default();
-    let marked = begun.clone();
-    let scene = Scene::busy(Gateway::plan().raw(workers(), move |mut frames| {
+    let marks = Marks::default();
+    let begun = marks.clone();
+    let scene = Http2Scene::scripted(move |mut frames| {
         let begun = begun.clone();
         async move {
             frames.begin(&[]).await?;
@@ -63,57 +53,51 @@ fn http2_requests_before_the_one_that_goaway_names_are_answered_and_later_ones_s
             frames.request().await?;
             frames.go_away(first, Reason::NO_ERROR).await?;
             tokio::time::sleep(Duration::from_millis(50)).await;
-            let flags = END_HEADERS | END_STREAM;
-            frames.send(HEADERS, flags, first, OK).await?;
+            frames
+                .send(HEADERS, END_HEADERS | END_STREAM, first, OK)
+                .await?;
             frames.drain().await
         }
-    }));
+    });
     let mut callers = scene.callers(2 * workers());
     let (first, second) = callers.split_at_mut(workers());
-    for caller in first {
-        caller.send(post("/once", b"{}"));
-    }
-    marked.wait();
-    for caller in second {
-        caller.send(post("/once", b"{}"));
-    }
-    let answers: Vec<Answer> = callers.iter_mut().map(Client::answer).collect();
-    assert!(answers.iter().all(|answer| answer.status == 200));
+    send(first, post("/once", b"{}"));
+    marks.wait();
+    send(second, post("/once", b"{}"));
+    let answers = answers(&mut callers);
+    answers.iter().for_each(|answer| answer.assert_status(200));
     // Over the first connection nothing is kept here, so these are the ones that were sent again.
     let again = scene.gateway.arrived_at("/once");
     assert_eq!(again.len(), workers());
-    assert!(again.iter().all(|again| again.way == Way::Http2));
+    assert!(again.iter().all(|again| again.protocol == Protocol::Http2));
     let empty = answers.iter().filter(|answer| answer.body.is_empty());
     assert_eq!(empty.count(), workers());
 }
 
 #[test]
 fn http2_requests_that_a_gateway_may_have_looked_at_are_not_sent_again() {
-    for (last, reason) in [
-        (1, Reason::NO_ERROR),
-        (1, Reason::ENHANCE_YOUR_CALM),
-        (0, Reason::NO_ERROR),
+    for reason in [
+        Some(Reason::NO_ERROR),
+        Some(Reason::ENHANCE_YOUR_CALM),
+        None,
     ] {
-        let scene = Scene::busy(
-            Gateway::plan().raw(workers(), move |mut frames| async move {
-                frames.begin(&[]).await?;
-                let stream = frames.request().await?;
-                if last == 0 {
-                    return Ok(());
-                }
-                frames.go_away(stream, reason).await
-            }),
-        );
-        let failed = each(&scene, &post("/once", b"{}"));
-        assert_eq!(failed, vec![(502, "upstream_reset".to_owned()); workers()]);
+        let scene = Http2Scene::scripted(move |mut frames| async move {
+            frames.begin(&[]).await?;
+            let stream = frames.request().await?;
+            match reason {
+                Some(reason) => frames.go_away(stream, reason).await,
+                None => Ok(()),
+            }
+        });
+        fails(&scene, "/once");
         assert!(scene.gateway.arrived_at("/once").is_empty());
-        assert_eq!(scene.serves(), Way::Http2);
+        assert_eq!(scene.serves(), Protocol::Http2);
     }
 }
 
 #[test]
 fn http2_connections_that_die_fail_what_may_not_be_executed_twice_and_nothing_is_sent_again() {
-    let scene = Scene::busy(Gateway::plan().script(|exchange| async move {
+    let scene = Http2Scene::busy(Gateway::plan().script(|exchange| async move {
         match exchange.target() {
             "/cut" => {
                 exchange.order(Order::Cut);
@@ -125,20 +109,19 @@ fn http2_connections_that_die_fail_what_may_not_be_executed_twice_and_nothing_is
         }
     }));
     for target in ["/reset", "/cut"] {
-        assert_eq!(scene.serves(), Way::Http2);
-        let failed = each(&scene, &post(target, b"{}"));
-        assert_eq!(failed, vec![(502, "upstream_reset".to_owned()); workers()]);
+        assert_eq!(scene.serves(), Protocol::Http2);
+        fails(&scene, target);
         assert_eq!(scene.gateway.arrived_at(target).len(), workers());
     }
-    assert_eq!(scene.serves(), Way::Http2);
+    assert_eq!(scene.serves(), Protocol::Http2);
 }
 
 #[test]
 fn http2_connections_that_die_have_what_may_be_executed_twice_sent_once_more() {
     let used: Arc<Mutex<HashSet<usize>>> = Arc::default();
-    let scene = Scene::busy(Gateway::plan().script(move |exchange| {
+    let scene = Http2Scene::busy(Gateway::plan().script(move |exchange| {
         // Those that have answered before are cut, and new ones are not.
-        let connection = exchange.arrived.connection;
+        let connection = exchange.request.connection;
         let is_used = match exchange.target() {
             "/cut" => used.lock().unwrap().contains(&connection),
             _ => !used.lock().unwrap().insert(connection),
@@ -151,59 +134,57 @@ fn http2_connections_that_die_have_what_may_be_executed_twice_sent_once_more() {
             exchange.answer(200, &[], ANSWERED).await
         }
     }));
-    assert_eq!(scene.serves(), Way::Http2);
-    let answers = each(&scene, get("/cut").as_bytes());
-    assert_eq!(answers, vec![(200, ANSWERED.to_owned()); workers()]);
+    assert_eq!(scene.serves(), Protocol::Http2);
+    served(&mut scene.sending(workers(), get("/cut")));
     let arrived = scene.gateway.arrived_at("/cut");
     assert_eq!(arrived.len(), 2 * workers());
-    assert!(arrived.iter().all(|arrived| arrived.way == Way::Http2));
+    assert!(
+        arrived
+            .iter()
+            .all(|arrived| arrived.protocol == Protocol::Http2)
+    );
 }
 
 #[test]
 fn http2_gateways_that_want_http1_get_it_from_then_on() {
-    let scene = Scene::busy(Gateway::plan().raw(usize::MAX, |mut frames| async move {
+    let plan = Gateway::plan().raw(usize::MAX, |mut frames| async move {
         frames.begin(&[]).await?;
         let stream = frames.request().await?;
         frames.reset(stream, Reason::HTTP_1_1_REQUIRED).await?;
         frames.drain().await
-    }));
-    let answers = each(&scene, &post("/once", b"{}"));
-    assert_eq!(answers, vec![(200, ANSWERED.to_owned()); workers()]);
+    });
+    let scene = Http2Scene::busy(plan);
+    scene.serves_all(workers(), "/once");
     let arrived = scene.gateway.arrived_at("/once");
-    assert_eq!(arrived.len(), workers());
-    assert!(arrived.iter().all(|arrived| arrived.way == Way::Http1));
+    assert!(
+        arrived
+            .iter()
+            .all(|arrived| arrived.protocol == Protocol::Http1)
+    );
     for _ in 0..3 {
-        assert_eq!(scene.serves(), Way::Http1);
+        assert_eq!(scene.serves(), Protocol::Http1);
     }
-    assert_eq!(scene.gateway.connections(Way::Http2), workers());
+    assert_eq!(scene.gateway.connections(Protocol::Http2), workers());
 }
 
 #[test]
 fn http2_connections_that_a_gateway_ends_in_good_order_cost_no_request() {
     let turn = Arc::new(AtomicUsize::new(0));
-    let scene = Scene::busy(Gateway::plan().script(move |exchange| {
+    let scene = Http2Scene::busy(Gateway::plan().script(move |exchange| {
         // Every twentieth announces the end of its connection.
         if turn.fetch_add(1, Ordering::SeqCst) % 20 == 19 {
             exchange.order(Order::EndSoon);
         }
         async move { exchange.answer(200, &[], ANSWERED).await }
     }));
-    let mut callers = scene.callers(8 * workers());
-    for caller in &mut callers {
-        caller.send(post("/0", b"{}"));
-    }
+    let mut callers = scene.sending(8 * workers(), post("/0", b"{}"));
     for round in 1..40 {
         for caller in &mut callers {
-            assert_eq!(caller.answer().text(), ANSWERED, "round {round}");
+            caller.answer().about(round).assert_text(200, ANSWERED);
             caller.send(post(&format!("/{round}"), b"{}"));
         }
     }
-    assert!(
-        callers
-            .iter_mut()
-            .map(Client::answer)
-            .all(|answer| answer.status == 200)
-    );
+    served(&mut callers);
     for round in 0..40 {
         let arrived = scene.gateway.arrived_at(&format!("/{round}"));
         assert_eq!(arrived.len(), callers.len(), "round {round}");

@@ -116,7 +116,8 @@ pub(crate) fn flawed(flaw: Option<Flaw>) -> (CertificateDer<'static>, Arc<Server
     (trusted.der().clone(), Arc::new(config))
 }
 
-fn issuer(name: &str) -> CertifiedIssuer<'static, KeyPair> {
+/// A root of this name.
+pub(crate) fn issuer(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.distinguished_name.push(DnType::CommonName, name);

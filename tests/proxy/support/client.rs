@@ -2,32 +2,43 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
 
-use super::PATIENCE;
+use super::SOCKET_TIMEOUT;
+
+/// A request with this method and target, these further header lines, and a body whose length is
+/// declared unless it is empty.
+pub(crate) fn request(line: &str, fields: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+    let body = body.as_ref();
+    let mut head = format!("{line} HTTP/1.1\r\nHost: localhost\r\n");
+    for field in fields.split('|').filter(|field| !field.is_empty()) {
+        head.extend([field, "\r\n"]);
+    }
+    if !body.is_empty() {
+        head += &format!("Content-Length: {}\r\n", body.len());
+    }
+    [head.as_bytes(), b"\r\n", body].concat()
+}
 
 /// A GET request of this path.
 pub(crate) fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
 }
 
-/// A POST of a body with this content type.
+/// A POST of a body with this content type, whose length is declared.
 pub(crate) fn post(content_type: &str, body: &[u8]) -> Vec<u8> {
-    let head = format!(
-        "POST /v1 HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
-    [head.as_bytes(), body].concat()
+    let length = body.len();
+    let fields = format!("Content-Type: {content_type}|Content-Length: {length}");
+    [&request("POST /v1", &fields, "")[..], body].concat()
 }
 
-/// A POST of a body in these pieces, without its length.
-pub(crate) fn chunked(content_type: &str, pieces: &[&[u8]]) -> Vec<u8> {
-    let head = format!(
-        "POST /v1 HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nTransfer-Encoding: chunked\r\n\r\n"
-    );
-    let mut bytes = head.into_bytes();
-    for piece in pieces {
-        bytes.extend(format!("{:x}\r\n", piece.len()).into_bytes());
-        bytes.extend([piece, &b"\r\n"[..]].concat());
+/// A POST of a body in these chunks.
+pub(crate) fn chunked(content_type: &str, chunks: &[&[u8]]) -> Vec<u8> {
+    let fields = format!("Content-Type: {content_type}|Transfer-Encoding: chunked");
+    let mut bytes = request("POST /v1", &fields, "");
+    for chunk in chunks {
+        bytes.extend(format!("{:x}\r\n", chunk.len()).into_bytes());
+        bytes.extend([chunk, &b"\r\n"[..]].concat());
     }
     bytes.extend(b"0\r\n\r\n");
     bytes
@@ -47,16 +58,15 @@ pub(crate) struct Answer {
 impl Answer {
     /// All values of a header.
     pub(crate) fn all(&self, name: &str) -> Vec<String> {
-        let values = self
-            .headers
-            .iter()
-            .filter(|header| header.0.eq_ignore_ascii_case(name));
+        let headers = self.headers.iter();
+        let values = headers.filter(|header| header.0.eq_ignore_ascii_case(name));
         values
             .map(|header| String::from_utf8_lossy(&header.1).into_owned())
             .collect()
     }
 
     /// The value of a header that must be there once.
+    #[track_caller]
     pub(crate) fn header(&self, name: &str) -> String {
         let mut values = self.all(name);
         assert_eq!(values.len(), 1, "{name} in {self:?}");
@@ -86,14 +96,26 @@ impl Answer {
     /// Checks the status and the code of an answer of the proxy's own.
     #[track_caller]
     pub(crate) fn assert_refused(&self, status: u16, code: &str) {
-        let got = (self.status, self.code());
-        assert_eq!(got, (status, code.to_owned()), "{}", self.text());
+        assert_eq!(
+            (self.status, &*self.code()),
+            (status, code),
+            "{}",
+            self.text()
+        );
     }
 
     /// Checks the status and a header.
     #[track_caller]
     pub(crate) fn assert_header(&self, status: u16, name: &str, value: &str) {
         assert_eq!((self.status, &*self.header(name)), (status, value));
+    }
+
+    /// Checks that none of these headers is there.
+    #[track_caller]
+    pub(crate) fn assert_without(&self, names: &[&str]) {
+        names
+            .iter()
+            .for_each(|name| assert_eq!(self.all(name), [""; 0], "{name}"));
     }
 
     /// Prints the case of a table that this is the answer to, for when the check after it fails.
@@ -111,6 +133,13 @@ impl Answer {
         assert!(self.text().contains(part), "{}", self.text());
     }
 
+    /// Checks that the hint in the header contains a text.
+    #[track_caller]
+    pub(crate) fn assert_hints(&self, part: &str) {
+        let hint = self.header("x-apig-proxy-hint");
+        assert!(hint.to_lowercase().contains(part), "{hint}");
+    }
+
     /// The code of an answer of the proxy's own, whose shape is checked.
     pub(crate) fn code(&self) -> String {
         let body: serde_json::Value =
@@ -125,24 +154,22 @@ impl Answer {
                 .starts_with("apig-proxy; error=")
         );
         assert!(!body["error_msg"].as_str().unwrap().is_empty());
-        let code = body["error_code"].as_str().unwrap();
-        code.strip_prefix("PROXY.")
-            .unwrap_or_else(|| panic!("{self:?}"))
-            .to_owned()
+        let code = body["error_code"].as_str().unwrap().strip_prefix("PROXY.");
+        code.unwrap_or_else(|| panic!("{self:?}")).to_owned()
     }
 }
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(SOCKET_TIMEOUT)).unwrap();
+        stream.set_write_timeout(Some(SOCKET_TIMEOUT)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self(stream)
     }
 
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
-        self.0.write_all(bytes.as_ref()).unwrap();
+        self.try_send(bytes).unwrap();
         self
     }
 
@@ -158,28 +185,33 @@ impl Client {
 
     /// Keeps the system from taking much more than is read.
     pub(crate) fn take_little(&mut self) -> &mut Self {
-        let socket = socket2::SockRef::from(&self.0);
-        socket.set_recv_buffer_size(64 * 1024).unwrap();
+        socket2::SockRef::from(&self.0)
+            .set_recv_buffer_size(64 * 1024)
+            .unwrap();
         self
     }
 
     /// Sends until the other side has taken nothing for a while.
     pub(crate) fn send_until_stuck(&mut self) {
-        let timeout = std::time::Duration::from_millis(300);
-        self.0.set_write_timeout(Some(timeout)).unwrap();
+        self.0
+            .set_write_timeout(Some(Duration::from_millis(300)))
+            .unwrap();
         let piece = vec![b'a'; 1 << 20];
         while self.0.write(&piece).is_ok() {}
-        self.0.set_write_timeout(Some(PATIENCE)).unwrap();
-    }
-
-    pub(crate) fn finish_sending(&mut self) -> &mut Self {
-        self.0.shutdown(Shutdown::Write).unwrap();
-        self
+        self.0.set_write_timeout(Some(SOCKET_TIMEOUT)).unwrap();
     }
 
     /// Says that nothing more comes, unless the other side has closed the connection already.
-    pub(crate) fn finish_sending_if_open(&mut self) {
+    pub(crate) fn finish_sending(&mut self) -> &mut Self {
         let _ = self.0.shutdown(Shutdown::Write);
+        self
+    }
+
+    /// Makes the end of the connection a reset.
+    pub(crate) fn reset(&mut self) {
+        socket2::SockRef::from(&self.0)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
     }
 
     /// Reads one answer, which must be complete.
@@ -194,29 +226,29 @@ impl Client {
 
     /// Reads one answer; an error if it breaks off.
     pub(crate) fn try_answer(&mut self, to_head: bool) -> io::Result<Answer> {
-        let head = self.line_block()?;
+        // Header values may hold bytes that are not UTF-8; here each byte is one character.
+        let head: String = self
+            .up_to(b"\r\n\r\n")?
+            .into_iter()
+            .map(char::from)
+            .collect();
         let mut lines = head.lines();
         let line = lines.next().unwrap_or_default();
         let status = line
             .split(' ')
             .nth(1)
             .and_then(|status| status.parse().ok());
-        let status = status.ok_or_else(|| io::Error::other(format!("status line {line:?}")))?;
         let headers = lines.filter_map(|line| line.split_once(':'));
-        let headers = headers
-            .map(|(name, value)| (name.to_owned(), value.trim().as_bytes().to_vec()))
-            .collect();
+        let header = |(name, value): (&str, &str)| (name.to_owned(), value.trim().into());
         let mut answer = Answer {
-            status,
-            headers,
+            status: status.ok_or_else(|| io::Error::other(format!("status line {line:?}")))?,
+            headers: headers.map(header).collect(),
             body: Vec::new(),
         };
-        if (100..200).contains(&status) {
+        if to_head || [204, 304].contains(&answer.status) || answer.status < 200 {
             return Ok(answer);
         }
-        let without_body = to_head || [204, 304].contains(&status);
         answer.body = match answer.all("content-length").first() {
-            _ if without_body => Vec::new(),
             Some(length) => self.exactly(length.parse().unwrap())?,
             None if answer.all("transfer-encoding") == ["chunked"] => self.chunks()?,
             None => self.rest()?,
@@ -226,7 +258,7 @@ impl Client {
 
     /// Reads from `start`, which must come next, until `end`.
     pub(crate) fn until(&mut self, start: &str, end: &str) -> String {
-        let mut text = Vec::new();
+        let mut text = self.exactly(start.len().saturating_sub(1)).unwrap();
         while !text.ends_with(end.as_bytes()) || text.len() < start.len() {
             text.extend(self.exactly(1).unwrap());
         }
@@ -235,36 +267,18 @@ impl Client {
         text
     }
 
-    /// Makes the end of the connection a reset.
-    pub(crate) fn reset(&mut self) {
-        socket2::SockRef::from(&self.0)
-            .set_linger(Some(std::time::Duration::ZERO))
-            .unwrap();
-    }
-
     /// Waits until something has come, without reading it.
     pub(crate) fn wait_for_input(&self) {
         self.0.peek(&mut [0]).unwrap();
-    }
-
-    /// The other side has ended in good order.
-    pub(crate) fn ends(&mut self) {
-        assert_eq!(self.0.read(&mut [0]).unwrap(), 0);
     }
 
     /// True if the other side has closed the connection.
     pub(crate) fn is_closed(&mut self) -> bool {
         match self.0.read(&mut [0]) {
             Ok(read) => read == 0,
-            // Patience has run out, and it is still open.
+            // The time is over, and it is still open.
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
         }
-    }
-
-    fn rest(&mut self) -> io::Result<Vec<u8>> {
-        let mut body = Vec::new();
-        self.0.read_to_end(&mut body)?;
-        Ok(body)
     }
 
     pub(crate) fn exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {
@@ -273,35 +287,31 @@ impl Client {
         Ok(body)
     }
 
+    /// Reads all that comes until the connection ends, which it has to do in good order.
+    pub(crate) fn rest(&mut self) -> io::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        self.0.read_to_end(&mut body)?;
+        Ok(body)
+    }
+
     fn chunks(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         loop {
-            let size = usize::from_str_radix(self.line()?.trim(), 16).map_err(io::Error::other)?;
+            let size = String::from_utf8(self.up_to(b"\r\n")?).map_err(io::Error::other)?;
+            let size = usize::from_str_radix(size.trim(), 16).map_err(io::Error::other)?;
             body.extend(self.exactly(size)?);
-            self.line()?;
+            self.up_to(b"\r\n")?;
             if size == 0 {
                 return Ok(body);
             }
         }
     }
 
-    fn line_block(&mut self) -> io::Result<String> {
-        let mut block = String::new();
-        loop {
-            let line = self.line()?;
-            if line == "\r\n" {
-                return Ok(block);
-            }
-            block.push_str(&line);
+    fn up_to(&mut self, end: &[u8]) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(end) {
+            bytes.extend(self.exactly(1)?);
         }
-    }
-
-    fn line(&mut self) -> io::Result<String> {
-        let mut line = Vec::new();
-        while !line.ends_with(b"\n") {
-            line.extend(self.exactly(1)?);
-        }
-        // Header values may hold bytes that are not UTF-8; here each byte is one character.
-        Ok(line.into_iter().map(char::from).collect())
+        Ok(bytes)
     }
 }

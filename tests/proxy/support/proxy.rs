@@ -5,16 +5,12 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use apig_proxy::config::Environment;
 use apig_proxy::config::{
-    Access, ActivatedSockets, Auth, ClockConfig, Config, CredentialsConfig, LargeBody, Limits,
-    Listen, LogConfig, LogFormat, MediaRange, Methods, PoolConfig, Route, Scheme, SigningConfig,
-    Timeouts, UnixSocketConfig, UpstreamUrl,
+    ActivatedSockets, AdminAddress, Config, Environment, Listen, Methods, Route, with_upstream,
 };
 use apig_proxy::credentials::{self, Credentials, Kind, Requirement, Source, requirements};
 use apig_proxy::server::{self, DrainOutcome, Server, SetupError};
 use apig_proxy::upstream::Network;
-use http::HeaderValue;
 use tokio::sync::oneshot;
 
 use super::{Answer, Client, Exposition, NAME, Upstream, upstream_tls, wait_until};
@@ -35,88 +31,31 @@ pub(crate) fn config(upstream: &Upstream) -> Config {
 
 /// The same with an upstream at this address.
 pub(crate) fn config_to(address: SocketAddr) -> Config {
-    Config {
-        listen: vec![Listen::Tcp("127.0.0.1:0".parse().unwrap())],
-        unix_socket: UnixSocketConfig {
-            mode: 0o600,
-            owner: None,
-            group: None,
-            allowed_uids: Vec::new(),
-        },
-        tls: None,
-        admin: Some("127.0.0.1:0".parse().unwrap()),
-        admin_quit: false,
-        routes: vec![route_to("", address, "")],
-        methods: Methods::Any,
-        credentials: vec![CredentialsConfig::default()],
-        signing: SigningConfig {
-            unsigned: vec![MediaRange::Type("multipart".to_owned())],
-        },
-        limits: Limits {
-            body: 12 << 20,
-            large_body: 1 << 30,
-            buffered: 256 << 20,
-            connections: 4096,
-            header: 64 << 10,
-            answer_header: 256 << 10,
-        },
-        timeouts: Timeouts {
-            connect: Duration::from_secs(5),
-            header_read: Duration::from_secs(10),
-            keep_alive: Duration::from_secs(75),
-            body_idle: Duration::from_secs(30),
-            response: Duration::from_secs(300),
-            idle: Duration::from_secs(300),
-            drain_delay: Duration::ZERO,
-            shutdown: Duration::from_secs(30),
-        },
-        pool: PoolConfig {
-            connections: 1024,
-            idle: Duration::from_secs(50),
-            age: Duration::from_secs(600),
-            http2: true,
-        },
-        access: Access::default(),
-        upstream_tls: upstream_tls(),
-        clock: ClockConfig { correct: true },
-        log: LogConfig {
-            format: LogFormat::Text,
-            level: tracing::level_filters::LevelFilter::OFF,
-            access: true,
-        },
-    }
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let mut config = with_upstream(&format!("https://{address}")).unwrap();
+    config.listen = vec![Listen::Tcp(any)];
+    config.admin = Some(AdminAddress::Tcp(any));
+    config.methods = Methods::Any;
+    config.timeouts.drain_delay = Duration::ZERO;
+    config.upstream_tls = upstream_tls();
+    config.log.level = tracing::level_filters::LevelFilter::OFF;
+    config
 }
 
 /// A route to an upstream.
 pub(crate) fn route(prefix: &str, upstream: &Upstream, base_path: &str) -> Route {
-    route_to(prefix, upstream.address, base_path)
-}
-
-fn route_to(prefix: &str, address: SocketAddr, base_path: &str) -> Route {
-    let upstream = UpstreamUrl {
-        scheme: Scheme::Https,
-        host: address.ip().to_string(),
-        port: address.port(),
-        authority: HeaderValue::from_str(&address.to_string()).unwrap(),
-        base_path: base_path.to_owned(),
-    };
-    Route {
-        prefix: prefix.to_owned(),
-        upstream,
-        stage: HeaderValue::from_static("RELEASE"),
-        methods: None,
-        paths: None,
-        egress: None,
-        auth: Auth::default(),
-        large_body: LargeBody::Reject,
-    }
+    route_to(prefix, &format!("{}{base_path}", upstream.address))
 }
 
 /// The route to everything, to an upstream that is known by its name.
 pub(crate) fn route_by_name(port: u16) -> Route {
-    let mut route = route_to("", ([127, 0, 0, 1], port).into(), "");
-    route.upstream.host = NAME.to_owned();
-    route.upstream.authority = HeaderValue::from_str(&format!("{NAME}:{port}")).unwrap();
+    route_to("", &format!("{NAME}:{port}"))
+}
+
+fn route_to(prefix: &str, upstream: &str) -> Route {
+    let mut config = with_upstream(&format!("https://{upstream}")).unwrap();
+    let mut route = config.routes.remove(0);
+    route.prefix = prefix.to_owned();
     route
 }
 
@@ -223,6 +162,14 @@ impl Proxy {
     /// Sends one request over a connection of its own and reads the answer.
     pub(crate) fn exchange(&self, request: impl AsRef<[u8]>) -> Answer {
         self.client().send(request).answer()
+    }
+
+    /// As [`Self::exchange`], and the answer must be 200.
+    #[track_caller]
+    pub(crate) fn passes(&self, request: impl AsRef<[u8]>) -> Answer {
+        let answer = self.exchange(request);
+        answer.assert_status(200);
+        answer
     }
 
     /// Sends a GET of this path over a connection of its own and reads the answer.

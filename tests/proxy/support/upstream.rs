@@ -11,33 +11,50 @@ use rustls::{
     HandshakeKind, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion,
 };
 
-use super::{NAME, PATIENCE, Seen, authority, wait_until};
+use super::{ANSWERED, NAME, Received, SOCKET_TIMEOUT, authority, wait_until};
 
 /// What an upstream does with a request: writes an answer.
-type Script = dyn Fn(&Seen, &mut dyn Write) -> io::Result<()> + Send + Sync;
+type Script = dyn Fn(&Received, &mut dyn Write) -> io::Result<()> + Send + Sync;
 
-/// What an upstream does with a connection.
-type Handler = dyn Fn(&mut Link) -> io::Result<()> + Send + Sync;
+#[derive(Default)]
+struct Shared {
+    requests: Mutex<Vec<Received>>,
+    connections: AtomicUsize,
+    ended: AtomicUsize,
+}
 
 /// A connection of the proxy's, as the upstream has it.
 pub(crate) struct Link {
     pub(crate) stream: StreamOwned<ServerConnection, TcpStream>,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    shared: Arc<Shared>,
 }
 
 impl Link {
+    fn new(
+        stream: io::Result<TcpStream>,
+        tls: Arc<ServerConfig>,
+        shared: Arc<Shared>,
+    ) -> io::Result<Self> {
+        let stream = stream?;
+        stream.set_read_timeout(Some(SOCKET_TIMEOUT))?;
+        stream.set_nodelay(true)?;
+        let tls = ServerConnection::new(tls).map_err(io::Error::other)?;
+        let stream = StreamOwned::new(tls, stream);
+        Ok(Self { stream, shared })
+    }
+
     /// The next request, complete; `None` when the connection ends before one begins.
-    pub(crate) fn request(&mut self) -> io::Result<Option<Seen>> {
+    pub(crate) fn request(&mut self) -> io::Result<Option<Received>> {
         let Some(mut request) = self.head()? else {
             return Ok(None);
         };
         request.body = read_body(&mut self.stream, &request)?;
-        self.seen.lock().unwrap().push(request.clone());
+        self.keep(&request);
         Ok(Some(request))
     }
 
     /// The head of the next request.
-    pub(crate) fn head(&mut self) -> io::Result<Option<Seen>> {
+    pub(crate) fn head(&mut self) -> io::Result<Option<Received>> {
         let Some(mut head) = read_head(&mut self.stream)? else {
             return Ok(None);
         };
@@ -46,8 +63,8 @@ impl Link {
     }
 
     /// Counts a request whose body was read otherwise as one that came.
-    pub(crate) fn seen(&self, request: &Seen) {
-        self.seen.lock().unwrap().push(request.clone());
+    pub(crate) fn keep(&self, request: &Received) {
+        self.shared.requests.lock().unwrap().push(request.clone());
     }
 
     /// Sends bytes at once.
@@ -87,9 +104,7 @@ impl Link {
 /// A raw upstream on a loopback port.
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
-    seen: Arc<Mutex<Vec<Seen>>>,
-    connections: Arc<AtomicUsize>,
-    ended: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
 }
 
 /// An answer with a length.
@@ -100,6 +115,11 @@ pub(crate) fn answer(status: &str, headers: &str, body: &str) -> String {
     )
 }
 
+/// An answer of 200 with this body.
+pub(crate) fn ok(body: &str) -> String {
+    answer("200 OK", "", body)
+}
+
 /// What a held answer waits for; dropping it lets all of them go.
 pub(crate) type Hold = mpsc::Sender<()>;
 
@@ -108,44 +128,51 @@ impl Upstream {
     pub(crate) fn holding() -> (Self, Hold) {
         let (hold, told) = mpsc::channel::<()>();
         let told = Mutex::new(told);
-        let upstream = Self::scripted(move |_, out| {
+        let upstream = Self::replying(move |_| {
             let _ = told.lock().unwrap().recv();
-            out.write_all(answer("200 OK", "", "late").as_bytes())
+            ok("late")
         });
         (upstream, hold)
     }
 
     /// Answers everything with 200.
     pub(crate) fn start() -> Self {
-        Self::answering(&answer(
+        Self::answering(answer(
             "200 OK",
             "content-type: application/json\r\n",
-            "{\"ok\":true}",
+            ANSWERED,
         ))
     }
 
     /// Tells of a head when the first byte of its body has come, takes so many further bytes, and answers.
-    pub(crate) fn telling(rest: usize) -> (Self, mpsc::Receiver<Seen>) {
+    pub(crate) fn telling(rest: usize) -> (Self, mpsc::Receiver<Received>) {
         let (arrived, first_arrived) = mpsc::channel();
         let upstream = Self::handling(move |link| {
             let head = link.head()?.unwrap();
             link.stream.read_exact(&mut [0])?;
             arrived.send(head).unwrap();
             link.stream.read_exact(&mut vec![0; rest])?;
-            link.send(answer("200 OK", "", "{}"))
+            link.send(ok("{}"))
         });
         (upstream, first_arrived)
     }
 
     /// Answers everything with these bytes.
-    pub(crate) fn answering(bytes: &str) -> Self {
-        let bytes = bytes.as_bytes().to_vec();
-        Self::scripted(move |_, out| out.write_all(&bytes))
+    pub(crate) fn answering(bytes: impl Into<String>) -> Self {
+        let bytes = bytes.into();
+        Self::replying(move |_| bytes.clone())
+    }
+
+    /// Answers with the bytes that are returned.
+    pub(crate) fn replying<B: AsRef<[u8]>>(
+        reply: impl Fn(&Received) -> B + Send + Sync + 'static,
+    ) -> Self {
+        Self::scripted(move |request, out| out.write_all(reply(request).as_ref()))
     }
 
     /// Answers as the script does. A script that fails closes the connection.
     pub(crate) fn scripted(
-        script: impl Fn(&Seen, &mut dyn Write) -> io::Result<()> + Send + Sync + 'static,
+        script: impl Fn(&Received, &mut dyn Write) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
         Self::speaking(rustls::ALL_VERSIONS, script)
     }
@@ -153,7 +180,7 @@ impl Upstream {
     /// Answers as the script does, over these versions of TLS.
     pub(crate) fn speaking(
         versions: &[&'static SupportedProtocolVersion],
-        script: impl Fn(&Seen, &mut dyn Write) -> io::Result<()> + Send + Sync + 'static,
+        script: impl Fn(&Received, &mut dyn Write) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
         let script: Box<Script> = Box::new(script);
         Self::start_with(versions, move |link| {
@@ -176,10 +203,8 @@ impl Upstream {
         versions: &[&'static SupportedProtocolVersion],
         handler: impl Fn(&mut Link) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
-        Self::start_as(
-            authority::server(&["127.0.0.1", "localhost", NAME], versions),
-            handler,
-        )
+        let tls = authority::server(&["127.0.0.1", "localhost", NAME], versions);
+        Self::start_as(tls, handler)
     }
 
     /// Does with each connection what the handler does, with TLS of the test's own.
@@ -188,27 +213,21 @@ impl Upstream {
         handler: impl Fn(&mut Link) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
         let upstream = Self {
-            address: listener.local_addr().unwrap(),
-            seen: Arc::default(),
-            connections: Arc::default(),
-            ended: Arc::default(),
+            address,
+            shared: Arc::default(),
         };
-        let handler: Arc<Handler> = Arc::new(handler);
-        let seen = Arc::clone(&upstream.seen);
-        let (opened, ended) = (
-            Arc::clone(&upstream.connections),
-            Arc::clone(&upstream.ended),
-        );
+        let (handler, shared) = (Arc::new(handler), Arc::clone(&upstream.shared));
         thread::spawn(move || {
             for stream in listener.incoming() {
-                opened.fetch_add(1, Ordering::SeqCst);
-                let (seen, tls, handler) =
-                    (Arc::clone(&seen), Arc::clone(&tls), Arc::clone(&handler));
-                let ended = Arc::clone(&ended);
+                shared.connections.fetch_add(1, Ordering::SeqCst);
+                let (tls, handler) = (Arc::clone(&tls), Arc::clone(&handler));
+                let shared = Arc::clone(&shared);
                 thread::spawn(move || {
-                    let _ = serve(stream, tls, seen, &*handler);
-                    ended.fetch_add(1, Ordering::SeqCst);
+                    let link = Link::new(stream, tls, Arc::clone(&shared));
+                    let _ = link.and_then(|mut link| handler(&mut link));
+                    shared.ended.fetch_add(1, Ordering::SeqCst);
                 });
             }
         });
@@ -216,8 +235,8 @@ impl Upstream {
     }
 
     /// The requests that came completely.
-    pub(crate) fn requests(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
+    pub(crate) fn requests(&self) -> Vec<Received> {
+        self.shared.requests.lock().unwrap().clone()
     }
 
     /// Waits until so many requests have come completely.
@@ -236,11 +255,11 @@ impl Upstream {
 
     /// Forgets the requests that came.
     pub(crate) fn forget(&self) {
-        self.seen.lock().unwrap().clear();
+        self.shared.requests.lock().unwrap().clear();
     }
 
     /// The only request that came.
-    pub(crate) fn only_request(&self) -> Seen {
+    pub(crate) fn only_request(&self) -> Received {
         let requests = self.requests();
         assert_eq!(requests.len(), 1, "{requests:?}");
         requests.into_iter().next().unwrap()
@@ -248,33 +267,17 @@ impl Upstream {
 
     /// How many connections were opened.
     pub(crate) fn connections(&self) -> usize {
-        self.connections.load(Ordering::SeqCst)
+        self.shared.connections.load(Ordering::SeqCst)
     }
 
     /// How many connections have ended.
     pub(crate) fn ended(&self) -> usize {
-        self.ended.load(Ordering::SeqCst)
+        self.shared.ended.load(Ordering::SeqCst)
     }
 }
 
-fn serve(
-    stream: io::Result<TcpStream>,
-    tls: Arc<ServerConfig>,
-    seen: Arc<Mutex<Vec<Seen>>>,
-    handler: &Handler,
-) -> io::Result<()> {
-    let stream = stream?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_nodelay(true)?;
-    let tls = ServerConnection::new(tls).map_err(io::Error::other)?;
-    handler(&mut Link {
-        stream: StreamOwned::new(tls, stream),
-        seen,
-    })
-}
-
 /// Reads the head of a request; `None` when the connection ends before one begins.
-fn read_head(stream: &mut impl Read) -> io::Result<Option<Seen>> {
+fn read_head(stream: &mut impl Read) -> io::Result<Option<Received>> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -283,10 +286,10 @@ fn read_head(stream: &mut impl Read) -> io::Result<Option<Seen>> {
         }
         head.push(byte[0]);
     }
-    Ok(Some(Seen::parse(&head)))
+    Ok(Some(Received::parse(&head)))
 }
 
-fn read_body(stream: &mut impl Read, request: &Seen) -> io::Result<Vec<u8>> {
+fn read_body(stream: &mut impl Read, request: &Received) -> io::Result<Vec<u8>> {
     if !request.all("transfer-encoding").is_empty() {
         assert_eq!(request.header("transfer-encoding"), "chunked");
         assert!(request.all("content-length").is_empty(), "{request:?}");

@@ -1,12 +1,11 @@
-//! The upstream behind the compared proxies: a TLS server that costs as little as possible.
+//! The upstream behind the compared proxies: a TLS server that costs little.
 //!
 //! Every request is answered with the same small JSON document once its body has been read.
 //! `/__stats` reports what has arrived so far, and `/__echo` the request itself. Each thread has
 //! a runtime and a listening socket of its own.
 #![forbid(unsafe_code)]
 
-mod http1;
-mod http2;
+mod service;
 mod statistics;
 
 use std::net::SocketAddr;
@@ -128,9 +127,5 @@ async fn serve(stream: TcpStream, tls: TlsAcceptor) -> std::io::Result<()> {
     if connection.handshake_kind() != Some(HandshakeKind::Resumed) {
         STATISTICS.full_handshakes.add(1);
     }
-    if connection.alpn_protocol() == Some(b"h2") {
-        http2::serve(stream).await;
-        return Ok(());
-    }
-    http1::serve(stream).await
+    service::serve(stream).await.map_err(std::io::Error::other)
 }

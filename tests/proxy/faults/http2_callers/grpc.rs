@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request};
 
 use super::{Caller, Reply, run};
-use crate::support::{Exchange, Gateway, Proxy, Way, config_to, send_all};
+use crate::support::{Exchange, Gateway, Protocol, Proxy, config_to, send_all};
 use apig_proxy::config::MediaRange;
 
 /// A gateway that answers a call with three messages and a status in the trailers, and one for `/refused`
@@ -71,11 +71,11 @@ fn fault_87_calls_of_both_kinds_reach_the_gateway_over_http2_and_get_their_statu
     let arrived = gateway.arrived();
     assert_eq!(arrived.len(), 3);
     for (call, body) in arrived.iter().zip(["message", "abc", "message"]) {
-        assert_eq!(call.way, Way::Http2);
-        assert_eq!(call.seen.header("te"), "trailers");
-        assert_eq!(call.seen.header("content-type"), "application/grpc+proto");
-        assert_eq!(call.seen.body, body.as_bytes());
-        assert!(!call.seen.verified().body_signed);
+        assert_eq!(call.protocol, Protocol::Http2);
+        assert_eq!(call.header("te"), "trailers");
+        assert_eq!(call.header("content-type"), "application/grpc+proto");
+        assert_eq!(call.body, body.as_bytes());
+        assert!(!call.verified().body_signed);
     }
 }
 

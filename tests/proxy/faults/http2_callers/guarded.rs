@@ -7,9 +7,10 @@ use bytes::Bytes;
 use h2::Reason;
 use http::{Request, Version};
 
-use super::frames::{Frames, HEADERS_END, field};
+use super::frames::{GET, HEADERS_END, answer_of, connect, field, reset_of};
 use super::{Caller, get, post, run};
-use crate::support::{ANSWERED, Scene, Upstream, answer, pause};
+use crate::support::frames::HEADERS;
+use crate::support::{ANSWERED, Scene, Upstream, ok, pause};
 
 #[test]
 fn fault_81_http2_callers_are_guarded_limited_signed_and_answered_like_others() {
@@ -62,8 +63,8 @@ fn fault_81_http2_callers_and_gateways_may_take_turns_within_one_exchange() {
             return Ok(());
         };
         if head.target() == "/next" {
-            link.seen(&head);
-            return link.send(answer("200 OK", "", ANSWERED));
+            link.keep(&head);
+            return link.send(ok(ANSWERED));
         }
         link.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")?;
         for _ in 0..3 {
@@ -144,19 +145,16 @@ fn fault_82_headers_of_a_connection_are_an_error_of_their_stream() {
             ("proxy-connection", "close"),
             ("te", "gzip"),
         ] {
-            let mut frames = Frames::connect(scene.proxy.address).await;
-            let block = [frames.get(), field(name, value)].concat();
-            frames.headers(1, HEADERS_END, &block).await.unwrap();
-            assert_eq!(
-                frames.reset_of(1).await,
-                Some(Reason::PROTOCOL_ERROR),
-                "{name}"
-            );
+            let mut frames = connect(scene.proxy.address).await;
+            let block = [GET, &field(name, value)].concat();
+            frames.send(HEADERS, HEADERS_END, 1, &block).await.unwrap();
+            let reason = reset_of(&mut frames, 1).await;
+            assert_eq!(reason, Some(Reason::PROTOCOL_ERROR), "{name}");
             assert!(scene.upstream.requests().is_empty(), "{name}");
             // The connection carries on.
-            let block = [frames.get(), field("te", "trailers")].concat();
-            frames.headers(3, HEADERS_END, &block).await.unwrap();
-            frames.answer_of(3).await;
+            let block = [GET, &field("te", "trailers")].concat();
+            frames.send(HEADERS, HEADERS_END, 3, &block).await.unwrap();
+            answer_of(&mut frames, 3).await;
             assert_eq!(scene.upstream.requests().len(), 1, "{name}");
             scene.upstream.forget();
         }
@@ -166,11 +164,11 @@ fn fault_82_headers_of_a_connection_are_an_error_of_their_stream() {
 
 #[test]
 fn fault_83_a_declared_length_over_the_limit_is_answered_and_other_streams_go_on() {
-    let scene = Scene::before(Upstream::scripted(|seen, out| {
+    let scene = Scene::before(Upstream::replying(|seen| {
         if seen.target() == "/slow" {
             pause(Duration::from_millis(500));
         }
-        out.write_all(answer("200 OK", "", ANSWERED).as_bytes())
+        ok(ANSWERED)
     }));
     run(async {
         let caller = Caller::connect(scene.proxy.address).await;

@@ -17,12 +17,12 @@ use tokio::net::TcpStream;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::timeout;
 
-use crate::support::{PATIENCE, runtime, send_all};
+use crate::support::{SOCKET_TIMEOUT, runtime, send_all};
 
 /// Runs a test on a thread of its own; the proxy and its upstream have theirs.
 fn run(test: impl Future<Output = ()>) {
     let runtime = runtime();
-    let test = async { timeout(2 * PATIENCE, test).await };
+    let test = async { timeout(2 * SOCKET_TIMEOUT, test).await };
     LocalSet::new().block_on(&runtime, test).unwrap();
 }
 

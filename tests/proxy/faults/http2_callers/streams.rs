@@ -1,6 +1,5 @@
 //! Streams that end early, stall, or are many: numbers 84, 85, 88 and 89.
 
-use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -9,10 +8,10 @@ use futures_util::future::join_all;
 use h2::Reason;
 use tokio::time::sleep;
 
-use super::frames::Frames;
+use super::frames::{POST, connect};
 use super::{Caller, Reply, get, post, run};
-use crate::support::frames::{END_HEADERS, RST_STREAM, SETTINGS};
-use crate::support::{ANSWERED, PATIENCE, Scene, Upstream, answer, pause};
+use crate::support::frames::{END_HEADERS, HEADERS, RST_STREAM, SETTINGS};
+use crate::support::{ANSWERED, SOCKET_TIMEOUT, Scene, Upstream, ok, pause};
 
 #[test]
 fn fault_84_a_reset_stream_is_a_caller_that_went_away_and_other_streams_go_on() {
@@ -27,8 +26,8 @@ fn fault_84_a_reset_stream_is_a_caller_that_went_away_and_other_streams_go_on() 
                 told.send(head.target().to_owned()).unwrap();
                 return Ok(());
             }
-            link.seen(&head);
-            link.send(answer("200 OK", "", ANSWERED))?;
+            link.keep(&head);
+            link.send(ok(ANSWERED))?;
         }
         Ok(())
     }));
@@ -59,7 +58,7 @@ fn fault_84_a_reset_stream_is_a_caller_that_went_away_and_other_streams_go_on() 
         drop(hanging);
         let other = Reply::read(other.await.unwrap()).await.unwrap();
         assert_eq!((other.status, other.text()), (200, ANSWERED));
-        let mut ended = [(); 2].map(|()| tell.recv_timeout(PATIENCE).unwrap());
+        let mut ended = [(); 2].map(|()| tell.recv_timeout(SOCKET_TIMEOUT).unwrap());
         ended.sort();
         assert_eq!(ended, ["/hang", "/streamed"]);
     });
@@ -73,7 +72,7 @@ fn fault_85_a_stream_that_is_not_read_holds_up_no_other_and_takes_bounded_memory
     let counted = Arc::clone(&sent);
     let scene = Scene::before(Upstream::scripted(move |seen, out| {
         if seen.target() != "/endless" {
-            return out.write_all(answer("200 OK", "", ANSWERED).as_bytes());
+            return out.write_all(ok(ANSWERED).as_bytes());
         }
         out.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")?;
         let chunk = [b"10000\r\n", &[b'x'; 1 << 16][..], b"\r\n"].concat();
@@ -103,9 +102,9 @@ fn fault_85_a_stream_that_is_not_read_holds_up_no_other_and_takes_bounded_memory
 
 #[test]
 fn fault_88_a_stop_sends_goaway_and_running_streams_finish() {
-    let upstream = Upstream::scripted(|_, out: &mut dyn Write| {
+    let upstream = Upstream::replying(|_| {
         pause(Duration::from_secs(1));
-        out.write_all(answer("200 OK", "", ANSWERED).as_bytes())
+        ok(ANSWERED)
     });
     let mut scene = Scene::before(upstream);
     run(async {
@@ -130,9 +129,9 @@ fn fault_88_a_stop_sends_goaway_and_running_streams_finish() {
 
 #[test]
 fn fault_89_more_than_256_streams_wait_and_none_is_lost() {
-    let scene = Scene::before(Upstream::scripted(|_, out| {
+    let scene = Scene::before(Upstream::replying(|_| {
         pause(Duration::from_millis(100));
-        out.write_all(answer("200 OK", "", ANSWERED).as_bytes())
+        ok(ANSWERED)
     }));
     run(async {
         let caller = Caller::connect(scene.proxy.address).await;
@@ -154,26 +153,22 @@ fn fault_89_more_than_256_streams_wait_and_none_is_lost() {
 fn fault_89_streams_beyond_the_limit_of_the_settings_are_refused() {
     let scene = Scene::plain();
     run(async {
-        let mut frames = Frames::connect(scene.proxy.address).await;
+        let mut frames = connect(scene.proxy.address).await;
         let settings = frames.next().await.unwrap();
         assert_eq!(settings.kind, SETTINGS);
         let limit = [&[0, 3][..], &256_u32.to_be_bytes()].concat();
         assert!(settings.payload.chunks(6).any(|one| one == limit));
-        let block = frames.post();
         for number in 0..300 {
-            frames
-                .headers(2 * number + 1, END_HEADERS, &block)
-                .await
-                .unwrap();
+            let sent = frames
+                .send(HEADERS, END_HEADERS, 2 * number + 1, POST)
+                .await;
+            sent.unwrap();
         }
         let mut refused = Vec::new();
         while refused.len() < 44 {
             let frame = frames.next().await.unwrap();
             if frame.kind == RST_STREAM {
-                assert_eq!(
-                    frame.payload,
-                    u32::from(Reason::REFUSED_STREAM).to_be_bytes()
-                );
+                assert_eq!(frame.reason(), Reason::REFUSED_STREAM);
                 refused.push(frame.stream);
             }
         }

@@ -9,12 +9,11 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{Arrived, Order, Shared, Way};
-use crate::support::Seen;
+use super::{Order, Protocol, Received, Shared};
 
 /// A request that wants to be answered.
 pub(crate) struct Exchange {
-    pub(crate) arrived: Arrived,
+    pub(crate) request: Received,
     pub(crate) respond: SendResponse<Bytes>,
     orders: UnboundedSender<Order>,
     shared: Arc<Shared>,
@@ -31,32 +30,24 @@ pub(super) async fn receive(
     let (parts, mut body) = request.into_parts();
     let target = parts.uri.path_and_query().unwrap();
     let authority = parts.uri.authority().unwrap().as_str();
-    let mut headers = vec![("host".to_owned(), authority.as_bytes().to_vec())];
-    headers.extend(
-        parts
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())),
-    );
-    let mut seen = Seen {
+    let mut headers = vec![("host".to_owned(), authority.into())];
+    let others = parts.headers.iter();
+    headers.extend(others.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().into())));
+    let mut received = Received {
+        protocol: Protocol::Http2,
+        connection,
         line: format!("{} {target} HTTP/2", parts.method),
         headers,
-        resumed: false,
-        body: Vec::new(),
+        ..Received::default()
     };
     while let Some(piece) = body.data().await {
         let piece = piece?;
-        seen.body.extend_from_slice(&piece);
+        received.body.extend_from_slice(&piece);
         body.flow_control().release_capacity(piece.len())?;
     }
-    let arrived = Arrived {
-        seen,
-        way: Way::Http2,
-        connection,
-    };
-    shared.keep(arrived.clone()).await;
+    shared.keep(received.clone()).await;
     Ok(Exchange {
-        arrived,
+        request: received,
         respond,
         orders,
         shared,
@@ -65,7 +56,7 @@ pub(super) async fn receive(
 
 impl Exchange {
     pub(crate) fn target(&self) -> &str {
-        self.arrived.seen.target()
+        self.request.target()
     }
 
     /// Answers with a body of this length, without saying so.
@@ -106,7 +97,7 @@ impl Exchange {
     /// Waits until the proxy takes the request back, and keeps why.
     pub(crate) async fn until_reset(mut self) -> Result<(), h2::Error> {
         let reason: Reason = poll_fn(|cx| self.respond.poll_reset(cx)).await?;
-        let reset = (self.arrived.connection, self.target().to_owned(), reason);
+        let reset = (self.request.connection, self.target().to_owned(), reason);
         self.shared.resets.lock().unwrap().push(reset);
         Ok(())
     }

@@ -1,12 +1,11 @@
-//! A connection with HTTP/2 as frames (RFC 9113 §4.1), for gateways that keep to no rule.
+//! A connection with HTTP/2 as frames (RFC 9113 §4.1), for gateways and callers that keep to no rule.
 
 use std::io;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
+use h2::Reason;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Types of frames.
 pub(crate) const DATA: u8 = 0;
@@ -36,27 +35,9 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     bytes
 }
 
-/// Reads the next frame.
-pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Frame> {
-    let mut head = [0; 9];
-    stream.read_exact(&mut head).await?;
-    let number = |bytes: &[u8]| {
-        let bytes = bytes.iter();
-        bytes.fold(0, |sum, byte| sum << 8 | u32::from(*byte))
-    };
-    let mut payload = vec![0; number(&head[..3]) as usize];
-    stream.read_exact(&mut payload).await?;
-    Ok(Frame {
-        kind: head[3],
-        flags: head[4],
-        stream: number(&head[5..]),
-        payload,
-    })
-}
-
 /// A connection, frame by frame.
-pub(crate) struct Frames {
-    pub(crate) stream: TlsStream<TcpStream>,
+pub(crate) struct Frames<S> {
+    pub(crate) stream: S,
     /// How many settings the proxy has agreed to.
     agreed: usize,
 }
@@ -70,12 +51,26 @@ pub(crate) struct Frame {
     pub(crate) payload: Vec<u8>,
 }
 
-impl Frames {
-    pub(super) fn new(stream: TlsStream<TcpStream>) -> Self {
+impl Frame {
+    /// The last four bytes, which are the reason of RST_STREAM and GOAWAY.
+    pub(crate) fn reason(&self) -> Reason {
+        let code = self.payload.last_chunk().unwrap();
+        u32::from_be_bytes(*code).into()
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
+    pub(crate) fn new(stream: S) -> Self {
         Self { stream, agreed: 0 }
     }
 
-    /// Begins with these settings, and takes what the proxy begins with.
+    /// Begins as a caller.
+    pub(crate) async fn begin_as_caller(&mut self) -> io::Result<()> {
+        self.stream.write_all(PREFACE).await?;
+        self.send(SETTINGS, 0, 0, &[]).await
+    }
+
+    /// Begins as a gateway with these settings, and takes what the proxy begins with.
     pub(crate) async fn begin(&mut self, settings: &[(u16, u32)]) -> io::Result<()> {
         let mut payload = Vec::new();
         for (name, value) in settings {
@@ -91,14 +86,24 @@ impl Frames {
 
     /// The next frame. Settings are agreed to.
     pub(crate) async fn next(&mut self) -> io::Result<Frame> {
-        let frame = read(&mut self.stream).await?;
-        let is_agreed = frame.flags & ACK != 0;
-        if frame.kind == SETTINGS && is_agreed {
-            self.agreed += 1;
-        } else if frame.kind == SETTINGS {
-            self.send(SETTINGS, ACK, 0, &[]).await?;
+        // 24 bits of length and the type.
+        let first = self.stream.read_u32().await?;
+        let (length, kind) = (first >> 8, first.to_be_bytes()[3]);
+        let flags = self.stream.read_u8().await?;
+        let stream = self.stream.read_u32().await?;
+        let mut payload = vec![0; length as usize];
+        self.stream.read_exact(&mut payload).await?;
+        match (kind, flags & ACK) {
+            (SETTINGS, 0) => self.send(SETTINGS, ACK, 0, &[]).await?,
+            (SETTINGS, _) => self.agreed += 1,
+            _ => {}
         }
-        Ok(frame)
+        Ok(Frame {
+            kind,
+            flags,
+            stream,
+            payload,
+        })
     }
 
     /// The stream of the next request whose end has come.
@@ -126,21 +131,21 @@ impl Frames {
         stream: u32,
         payload: &[u8],
     ) -> io::Result<()> {
-        let frame = frame(kind, flags, stream, payload);
-        self.stream.write_all(&frame).await?;
+        self.stream
+            .write_all(&frame(kind, flags, stream, payload))
+            .await?;
         self.stream.flush().await
     }
 
     /// Says that it has looked at no stream beyond this one.
-    pub(crate) async fn go_away(&mut self, last: u32, reason: h2::Reason) -> io::Result<()> {
-        let mut payload = last.to_be_bytes().to_vec();
-        payload.extend_from_slice(&u32::from(reason).to_be_bytes());
+    pub(crate) async fn go_away(&mut self, last: u32, reason: Reason) -> io::Result<()> {
+        let payload = [last.to_be_bytes(), u32::from(reason).to_be_bytes()].concat();
         self.send(GOAWAY, 0, 0, &payload).await
     }
 
-    pub(crate) async fn reset(&mut self, stream: u32, reason: h2::Reason) -> io::Result<()> {
-        let reason = u32::from(reason).to_be_bytes();
-        self.send(RST_STREAM, 0, stream, &reason).await
+    pub(crate) async fn reset(&mut self, stream: u32, reason: Reason) -> io::Result<()> {
+        self.send(RST_STREAM, 0, stream, &u32::from(reason).to_be_bytes())
+            .await
     }
 
     /// Takes whatever comes, until the proxy ends the connection.

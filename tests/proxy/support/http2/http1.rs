@@ -6,9 +6,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use super::{Arrived, Shared, Way};
+use super::Shared;
 use crate::support::upstream::read_chunks;
-use crate::support::{ANSWERED, Seen, answer};
+use crate::support::{ANSWERED, Received, answer};
 
 const SWITCHED: &str =
     "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
@@ -20,7 +20,8 @@ pub(super) async fn serve(
 ) -> io::Result<()> {
     loop {
         let head = until(&mut stream, b"\r\n\r\n").await?;
-        let mut seen = Seen::parse(&head);
+        let mut seen = Received::parse(&head);
+        seen.connection = connection;
         let is_chunked = !seen.all("transfer-encoding").is_empty();
         if is_chunked {
             let chunks = until(&mut stream, b"0\r\n\r\n").await?;
@@ -30,13 +31,7 @@ pub(super) async fn serve(
             stream.read_exact(&mut seen.body).await?;
         }
         let is_websocket = !seen.all("upgrade").is_empty();
-        let way = Way::Http1;
-        let arrived = Arrived {
-            seen,
-            way,
-            connection,
-        };
-        shared.keep(arrived).await;
+        shared.keep(seen).await;
         if is_websocket {
             return stream.write_all(SWITCHED.as_bytes()).await;
         }

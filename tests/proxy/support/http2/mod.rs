@@ -1,5 +1,4 @@
-//! A gateway that speaks HTTP/2, and HTTP/1.1 with whoever wants that: it keeps every request with the way
-//! on which it came.
+//! A gateway that speaks HTTP/2, and HTTP/1.1 with whoever wants that, and keeps every request.
 
 mod exchange;
 pub(crate) mod frames;
@@ -23,30 +22,16 @@ use tokio_rustls::server::TlsStream;
 pub(crate) use exchange::{Exchange, send_all};
 use frames::Frames;
 
-use super::{ANSWERED, Seen, authority, runtime, wait_until};
+use super::{ANSWERED, Protocol, Received, authority, runtime, wait_until};
 
 /// What a gateway does with a request over HTTP/2.
 type Script = dyn Fn(Exchange) -> LocalBoxFuture<'static, Result<(), h2::Error>> + Send + Sync;
 
+/// A gateway's connection, frame by frame.
+pub(crate) type GatewayFrames = Frames<TlsStream<TcpStream>>;
+
 /// What a gateway does with a connection over which HTTP/2 was agreed to, frame by frame.
-type Raw = dyn Fn(Frames) -> LocalBoxFuture<'static, io::Result<()>> + Send + Sync;
-
-/// The way on which a request came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
-    Http1,
-    Http2,
-}
-
-/// A request that came completely.
-#[derive(Clone, Debug)]
-pub(crate) struct Arrived {
-    /// With `:authority` as its first header, named `host`, since that is what is signed.
-    pub(crate) seen: Seen,
-    pub(crate) way: Way,
-    /// Connections are counted from 0.
-    pub(crate) connection: usize,
-}
+type Raw = dyn Fn(GatewayFrames) -> LocalBoxFuture<'static, io::Result<()>> + Send + Sync;
 
 /// What is to become of a connection with HTTP/2.
 #[derive(Clone, Copy, Debug)]
@@ -72,10 +57,11 @@ pub(crate) struct Plan {
     raw: Option<(usize, Box<Raw>)>,
 }
 
+#[derive(Default)]
 struct Shared {
-    arrived: Mutex<Vec<Arrived>>,
+    arrived: Mutex<Vec<Received>>,
     /// What was agreed to on each connection.
-    connections: Mutex<Vec<Way>>,
+    connections: Mutex<Vec<Protocol>>,
     /// The connections that have ended.
     ended: Mutex<Vec<usize>>,
     /// The streams that the proxy has taken back: connection, target, reason.
@@ -113,7 +99,7 @@ impl Plan {
     pub(crate) fn raw<F>(
         mut self,
         count: usize,
-        script: impl Fn(Frames) -> F + Send + Sync + 'static,
+        script: impl Fn(GatewayFrames) -> F + Send + Sync + 'static,
     ) -> Self
     where
         F: Future<Output = io::Result<()>> + 'static,
@@ -126,13 +112,7 @@ impl Plan {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared {
-            arrived: Mutex::default(),
-            connections: Mutex::default(),
-            ended: Mutex::default(),
-            resets: Mutex::default(),
-            released: watch::Sender::new(false),
-        });
+        let shared = Arc::<Shared>::default();
         let (stop, stopped) = oneshot::channel();
         let kept = Arc::clone(&shared);
         thread::spawn(move || {
@@ -167,24 +147,27 @@ impl Gateway {
         })
     }
 
-    /// The requests that came completely, but for those of a crowd.
-    pub(crate) fn arrived(&self) -> Vec<Arrived> {
+    /// The requests that came completely, but for those that are held.
+    pub(crate) fn arrived(&self) -> Vec<Received> {
         let mut arrived = self.shared.arrived.lock().unwrap().clone();
-        arrived.retain(|arrived| !["/proof", "/held"].contains(&arrived.seen.target()));
+        arrived.retain(|arrived| !["/accepted", "/held"].contains(&arrived.target()));
         arrived
     }
 
     /// Those for this target.
-    pub(crate) fn arrived_at(&self, target: &str) -> Vec<Arrived> {
+    pub(crate) fn arrived_at(&self, target: &str) -> Vec<Received> {
         let mut arrived = self.shared.arrived.lock().unwrap().clone();
-        arrived.retain(|arrived| arrived.seen.target() == target);
+        arrived.retain(|arrived| arrived.target() == target);
         arrived
     }
 
     /// How many connections were opened on which this was agreed to.
-    pub(crate) fn connections(&self, way: Way) -> usize {
+    pub(crate) fn connections(&self, protocol: Protocol) -> usize {
         let connections = self.shared.connections.lock().unwrap();
-        connections.iter().filter(|agreed| **agreed == way).count()
+        connections
+            .iter()
+            .filter(|agreed| **agreed == protocol)
+            .count()
     }
 
     /// The connections that have ended, in that order.
@@ -198,7 +181,7 @@ impl Gateway {
     }
 
     /// Waits until so many requests for this target have come.
-    pub(crate) fn wait_for(&self, count: usize, target: &str) -> Vec<Arrived> {
+    pub(crate) fn wait_for(&self, count: usize, target: &str) -> Vec<Received> {
         wait_until(&format!("{count} requests for {target} arrive"), || {
             self.arrived_at(target).len() >= count
         });
@@ -213,8 +196,8 @@ impl Gateway {
 
 impl Shared {
     /// Keeps a request; one for `/held` is held then.
-    async fn keep(&self, arrived: Arrived) {
-        let is_held = arrived.seen.target() == "/held";
+    async fn keep(&self, arrived: Received) {
+        let is_held = arrived.target() == "/held";
         self.arrived.lock().unwrap().push(arrived);
         if is_held {
             let mut released = self.released.subscribe();
@@ -237,15 +220,19 @@ async fn accept(listener: std::net::TcpListener, plan: Arc<Plan>, shared: Arc<Sh
                 return;
             };
             let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            let way = if is_http2 { Way::Http2 } else { Way::Http1 };
+            let protocol = if is_http2 {
+                Protocol::Http2
+            } else {
+                Protocol::Http1
+            };
             let number = {
                 let mut connections = shared.connections.lock().unwrap();
-                connections.push(way);
+                connections.push(protocol);
                 connections.len() - 1
             };
-            let _ = match way {
-                Way::Http1 => http1::serve(stream, number, &shared).await,
-                Way::Http2 => serve(stream, number, &plan, &shared).await,
+            let _ = match protocol {
+                Protocol::Http1 => http1::serve(stream, number, &shared).await,
+                Protocol::Http2 => serve(stream, number, &plan, &shared).await,
             };
             shared.ended.lock().unwrap().push(number);
         });
@@ -261,7 +248,11 @@ async fn serve(
     let is_raw = |(count, _): &&(usize, Box<Raw>)| {
         let connections = shared.connections.lock().unwrap();
         let earlier = &connections[..=number];
-        earlier.iter().filter(|way| **way == Way::Http2).count() <= *count
+        earlier
+            .iter()
+            .filter(|protocol| **protocol == Protocol::Http2)
+            .count()
+            <= *count
     };
     if let Some((_, script)) = plan.raw.as_ref().filter(is_raw) {
         return script(Frames::new(stream)).await;

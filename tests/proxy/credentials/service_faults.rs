@@ -12,8 +12,8 @@ use super::region::{SOURCES, accepted, of_all_sources};
 use super::{Region, log};
 use crate::support::{Proxy, pause};
 
-/// Every mood but a good one, and what the log says of a service in it.
-const MOODS: [(FaultMode, &str, &str); 6] = [
+/// Every fault of a service, and what the log says of it.
+const FAULTS: [(FaultMode, &str, &str); 6] = [
     (FaultMode::Unauthorized, "unauthorized", "status 401"),
     (FaultMode::Missing, "missing", "status 404"),
     (FaultMode::Broken, "broken", "status 500"),
@@ -23,11 +23,11 @@ const MOODS: [(FaultMode, &str, &str); 6] = [
 ];
 
 /// Longer than any pause between two attempts in these tests, and than a service that hangs is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const SOCKET_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the log says of a service.
-fn complaint(service: Service, mood: FaultMode, usual: &'static str) -> &'static str {
-    match (service, mood) {
+fn complaint(service: Service, fault: FaultMode, usual: &'static str) -> &'static str {
+    match (service, fault) {
         (Service::Metadata, FaultMode::Unauthorized) => "this server has no agency",
         // The token of the first step is what has ended, so the second step refuses it.
         (Service::Idp, FaultMode::Expired) => "status 401",
@@ -35,9 +35,9 @@ fn complaint(service: Service, mood: FaultMode, usual: &'static str) -> &'static
     }
 }
 
-fn set_moods(region: &Region, mood: FaultMode) {
+fn set_faults(region: &Region, fault: FaultMode) {
     for (_, service, _) in SOURCES {
-        region.cloud.set_fault(service, mood);
+        region.cloud.set_fault(service, fault);
     }
 }
 
@@ -48,10 +48,10 @@ fn kind(service: Service) -> &'static str {
     }
 }
 
-/// Runs a test for each mood, all at the same time, since most of it is waiting.
-fn for_each_mood(test: fn(&str, FaultMode, &'static str)) {
+/// Runs a test for each fault, all at the same time, since most of it is waiting.
+fn for_each_fault(test: fn(&str, FaultMode, &'static str)) {
     log::listen();
-    let running = MOODS.map(|(mood, name, says)| thread::spawn(move || test(name, mood, says)));
+    let running = FAULTS.map(|(fault, name, says)| thread::spawn(move || test(name, fault, says)));
     let failed = running.into_iter().filter_map(|test| test.join().err());
     assert_eq!(failed.count(), 0, "see above");
 }
@@ -69,19 +69,19 @@ fn wait_for_all(proxy: &Proxy) {
     for (name, ..) in SOURCES {
         let mut waited = Duration::ZERO;
         while proxy.get(&format!("/{name}")).status != 200 {
-            assert!(waited < PATIENCE, "{name} does not recover");
+            assert!(waited < SOCKET_TIMEOUT, "{name} does not recover");
             pause(Duration::from_millis(100));
             waited += Duration::from_millis(100);
         }
     }
-    assert_eq!(proxy.asked("/readyz").status, 200);
+    proxy.asked("/readyz").assert_status(200);
 }
 
 #[test]
 fn a_service_that_gives_nothing_at_the_start_is_waited_for_without_a_restart() {
-    for_each_mood(|name, mood, says| {
+    for_each_fault(|name, fault, says| {
         let region = Region::new(Accounts::throw_away());
-        set_moods(&region, mood);
+        set_faults(&region, fault);
         let start = format!("start-{name}-");
         let proxy = region.proxy(&of_all_sources(&region, &start));
         let ready = proxy.asked("/readyz");
@@ -91,7 +91,7 @@ fn a_service_that_gives_nothing_at_the_start_is_waited_for_without_a_restart() {
             let missing = format!("{} of credentials {set}", kind(service));
             ready.assert_says(&missing);
             let lines = log::about(&set);
-            let expected = complaint(service, mood, says);
+            let expected = complaint(service, fault, says);
             assert!(
                 lines[0].starts_with("ERROR") && lines[0].contains(expected),
                 "{lines:?}"
@@ -104,7 +104,7 @@ fn a_service_that_gives_nothing_at_the_start_is_waited_for_without_a_restart() {
             }
         });
         assert_eq!(region.counts.requests.load(Ordering::SeqCst), 0);
-        set_moods(&region, FaultMode::None);
+        set_faults(&region, FaultMode::None);
         wait_for_all(&proxy);
         for (source, ..) in SOURCES {
             let lines = log::about(&format!("{start}{source}"));
@@ -116,7 +116,7 @@ fn a_service_that_gives_nothing_at_the_start_is_waited_for_without_a_restart() {
 
 #[test]
 fn a_service_that_fails_later_is_not_noticed_until_the_key_ends() {
-    for_each_mood(|name, mood, says| {
+    for_each_fault(|name, fault, says| {
         let lifetime = Duration::from_secs(6);
         let region = Region::new(Accounts {
             key_lifetime: lifetime,
@@ -125,7 +125,7 @@ fn a_service_that_fails_later_is_not_noticed_until_the_key_ends() {
         });
         let start = format!("later-{name}-");
         let proxy = region.proxy(&of_all_sources(&region, &start));
-        set_moods(&region, mood);
+        set_faults(&region, fault);
         // Renewal is due after three seconds; the keys are still good then.
         let started = Instant::now();
         while started.elapsed() < lifetime * 2 / 3 {
@@ -140,14 +140,14 @@ fn a_service_that_fails_later_is_not_noticed_until_the_key_ends() {
                 scope.spawn(|| is_refused(&proxy, source));
             }
         });
-        assert_eq!(proxy.asked("/readyz").status, 503);
+        proxy.asked("/readyz").assert_status(503);
         for (source, service, _) in SOURCES {
             let lines = log::about(&format!("{start}{source}"));
-            let expected = complaint(service, mood, says);
+            let expected = complaint(service, fault, says);
             // A service that hangs may be told of only when the key has ended.
             let told = lines.iter().find(|line| line.contains(expected));
             let told = told.unwrap_or_else(|| panic!("{source}: {lines:?}"));
-            if mood != FaultMode::Hangs {
+            if fault != FaultMode::Hangs {
                 assert!(told.starts_with("WARN"), "{told}");
                 assert!(
                     told.contains("the current one is valid for another"),
@@ -157,7 +157,7 @@ fn a_service_that_fails_later_is_not_noticed_until_the_key_ends() {
             let last = lines.iter().rfind(|line| line.starts_with("ERROR"));
             assert!(last.unwrap().contains("answered with 503"), "{lines:?}");
         }
-        set_moods(&region, FaultMode::None);
+        set_faults(&region, FaultMode::None);
         wait_for_all(&proxy);
         assert_eq!(region.counts.refused_expired.load(Ordering::SeqCst), 0);
         let tokens = &region.counts.refused_expired_tokens;

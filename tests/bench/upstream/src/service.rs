@@ -1,4 +1,4 @@
-//! HTTP/2, by hyper.
+//! HTTP/1.1 and HTTP/2, by hyper.
 
 use std::convert::Infallible;
 
@@ -6,6 +6,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sha2::{Digest as _, Sha256};
@@ -19,15 +21,18 @@ const STREAMS: u32 = 1000;
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 
-pub(crate) async fn serve(stream: TlsStream<TcpStream>) {
-    let service = hyper::service::service_fn(respond);
-    let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+pub(crate) async fn serve(stream: TlsStream<TcpStream>) -> hyper::Result<()> {
+    let service = service_fn(respond);
+    if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        return connection.await;
+    }
+    http2::Builder::new(TokioExecutor::new())
         .max_concurrent_streams(STREAMS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .serve_connection(TokioIo::new(stream), service);
-    // A connection that breaks off is the client's business.
-    let _ = connection.await;
+        .serve_connection(TokioIo::new(stream), service)
+        .await
 }
 
 async fn respond(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {

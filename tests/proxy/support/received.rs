@@ -2,11 +2,22 @@
 
 use apig_proxy::signature::{PayloadHash, ReceivedRequest, Signer, SigningDate, Verified, verify};
 
-use super::{PATIENCE, key};
+use super::{SOCKET_TIMEOUT, key};
 
-/// A request as it came.
-#[derive(Clone, Debug)]
-pub(crate) struct Seen {
+/// The protocol of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    #[default]
+    Http1,
+    Http2,
+}
+
+/// A request as it came. Over HTTP/2, `:authority` is its first header, named `host`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Received {
+    pub(crate) protocol: Protocol,
+    /// Connections with HTTP/2 gateways are counted from 0.
+    pub(crate) connection: usize,
     /// The request line.
     pub(crate) line: String,
     /// Names as they came, and values without the blanks around them.
@@ -17,23 +28,26 @@ pub(crate) struct Seen {
     pub(crate) body: Vec<u8>,
 }
 
-impl Seen {
+impl Received {
     /// Reads a head, up to and including its empty line.
     pub(super) fn parse(head: &[u8]) -> Self {
         let mut lines = head
             .split(|byte| *byte == b'\n')
             .map(<[u8]>::trim_ascii_end);
-        let line = String::from_utf8(lines.next().unwrap().to_vec()).unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let line = text(lines.next().unwrap());
         let headers = lines.filter(|line| !line.is_empty()).map(|line| {
             let colon = line.iter().position(|byte| *byte == b':').unwrap();
-            let name = String::from_utf8(line[..colon].to_vec()).unwrap();
-            (name, line[colon + 1..].trim_ascii().to_vec())
+            (
+                text(&line[..colon]),
+                line[colon + 1..].trim_ascii().to_vec(),
+            )
         });
+        let headers = headers.collect();
         Self {
             line,
-            headers: headers.collect(),
-            body: Vec::new(),
-            resumed: false,
+            headers,
+            ..Self::default()
         }
     }
 
@@ -52,11 +66,16 @@ impl Seen {
 
     /// All values of a header.
     pub(crate) fn all(&self, name: &str) -> Vec<&[u8]> {
-        let values = self
-            .headers
-            .iter()
-            .filter(|header| header.0.eq_ignore_ascii_case(name));
+        let headers = self.headers.iter();
+        let values = headers.filter(|header| header.0.eq_ignore_ascii_case(name));
         values.map(|header| header.1.as_slice()).collect()
+    }
+
+    /// Checks that none of these headers came.
+    pub(crate) fn assert_without(&self, names: &[&str]) {
+        for name in names {
+            assert!(self.all(name).is_empty(), "{name} in {:?}", self.headers);
+        }
     }
 
     /// The value of a header that must be there once.
@@ -68,24 +87,18 @@ impl Seen {
 
     /// Checks the signature from what came.
     pub(crate) fn verified(&self) -> Verified {
-        let headers: Vec<(&str, &[u8])> = self
-            .headers
-            .iter()
-            .map(|(n, v)| (n.as_str(), v.as_slice()))
-            .collect();
-        let body = PayloadHash::new(&self.body);
+        let headers = self.headers.iter();
+        let headers: Vec<_> = headers.map(|(name, value)| (&**name, &**value)).collect();
         let request = ReceivedRequest {
             method: self.method(),
             target: self.target(),
             headers: &headers,
-            body: &body,
+            body: &PayloadHash::new(&self.body),
         };
         let now = SigningDate::parse(self.header("x-sdk-date")).unwrap();
-        let credentials = key();
-        let signer = |id: &str| {
-            (id == credentials.access_key).then(|| Signer::new(id, &credentials.secret_key))
-        };
-        verify(&request, signer, &now, PATIENCE)
+        let key = key();
+        let signer = |id: &str| (id == key.access_key).then(|| Signer::new(id, &key.secret_key));
+        verify(&request, signer, &now, SOCKET_TIMEOUT)
             .unwrap_or_else(|refusal| panic!("{refusal}: {self:?}"))
     }
 }

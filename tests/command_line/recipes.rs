@@ -1,0 +1,169 @@
+//! The recipes of README, docs and deploy, run from their own text.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Stdio;
+
+use crate::gateway::gateway;
+use crate::program::{
+    BINARY, GET, KEY, Place, Running, SECRET, assert_has, assert_status, exchange, finish, key_file,
+};
+
+const README: &str = include_str!("../../README.md");
+const DEPLOY: &str = include_str!("../../deploy/README.md");
+const UNIT: &str = include_str!("../../deploy/systemd/apig-proxy.service");
+const PAGES: [&str; 7] = [
+    README,
+    DEPLOY,
+    include_str!("../../docs/access.md"),
+    include_str!("../../docs/commands.md"),
+    include_str!("../../docs/credentials.md"),
+    include_str!("../../docs/operations.md"),
+    include_str!("../../docs/troubleshooting.md"),
+];
+
+/// The gateway of the recipes, in the place of which a test has its own.
+const GATEWAY: &str = "https://<id>.apig.cn-north-4.huaweicloudapis.com";
+
+/// The blocks of a page in this language.
+fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
+    let start = format!("```{language}\n");
+    let blocks = page.split(start.as_str()).skip(1);
+    blocks
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect()
+}
+
+/// The command lines of a page that begin with this word, each as one line and without its comment.
+fn command_lines(page: &str, word: &str) -> Vec<String> {
+    let text = blocks(page, "sh").concat().replace("\\\n", " ");
+    let lines = text.lines().filter(|line| line.starts_with(word));
+    let command = |line: &str| line.split("  #").next().unwrap().to_owned();
+    lines.map(command).collect()
+}
+
+/// Runs a script, which has to succeed.
+fn succeeds(place: &Place, script: &str) -> String {
+    let mut command = place.other_command(&["bash", "-euo", "pipefail", "-c", script], &[]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let (code, printed, said) = finish(command);
+    assert_eq!(code, 0, "{script}: {printed}{said}");
+    printed
+}
+
+#[test]
+fn the_recipe_for_systemd_installs_what_its_service_starts_with() {
+    let place = Place::new();
+    let gateway = gateway(&place, SECRET, None);
+    key_file(&place, "credentials.csv", SECRET);
+    for folder in ["config", "deploy"] {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        symlink(repository, place.path().join(folder)).unwrap();
+    }
+    let etc = format!("{}/etc/", place.path().display());
+    fs::create_dir_all(format!("{etc}systemd/system")).unwrap();
+    let (_, section) = DEPLOY.split_once("\n## systemd\n").unwrap();
+    let recipe = blocks(section, "sh")[0];
+    assert_has(recipe, &[GATEWAY, "systemctl enable --now"]);
+    let is_here = |line: &&str| !line.contains("systemctl");
+    let lines: Vec<&str> = recipe.lines().filter(is_here).collect();
+    let script = lines.join("\n").replace("sudo ", "").replace("/etc/", &etc);
+    succeeds(
+        &place,
+        &script.replace(GATEWAY, &format!("https://{gateway}")),
+    );
+    assert!(Path::new(&format!("{etc}systemd/system/apig-proxy.socket")).exists());
+
+    // What systemd does then: it copies the key, and starts the program.
+    let value = |key: &str| {
+        UNIT.lines()
+            .find_map(|line| line.strip_prefix(key))
+            .unwrap()
+    };
+    let (name, file) = value("LoadCredential=").split_once(':').unwrap();
+    let folder = place.path().join("credentials");
+    fs::create_dir(&folder).unwrap();
+    fs::copy(file.replace("/etc/", &etc), folder.join(name)).unwrap();
+    let start = value("ExecStart=/usr/local/bin/apig-proxy ").replace("/etc/", &etc);
+    let arguments: Vec<&str> = start.split(' ').collect();
+    let environment = [
+        ("CREDENTIALS_DIRECTORY", folder.to_str().unwrap()),
+        ("APIG_PROXY_LISTEN", "127.0.0.1:0"),
+        ("APIG_PROXY_UPSTREAM_TLS__CA_FILE", "ca.pem"),
+    ];
+    fs::remove_file(place.path().join("credentials.csv")).unwrap();
+    fs::copy(
+        place.path().join("ca.pem"),
+        format!("{etc}apig-proxy/ca.pem"),
+    )
+    .unwrap();
+    let mut running = Running::start(place.command(&arguments, &environment));
+    assert_status(&exchange(running.address(), GET), 200);
+    assert_has(&running.stops(), &["credentials/credentials.csv"]);
+}
+
+#[test]
+fn the_quick_start_of_the_readme_serves_its_curl_lines() {
+    let place = Place::new();
+    let gateway = gateway(&place, SECRET, None);
+    key_file(&place, "credentials.csv", SECRET);
+    place.file("photo.jpg", "a photo");
+    let start = command_lines(README, "apig-proxy --upstream").remove(0);
+    let start = start.replace(GATEWAY, &format!("https://{gateway}"));
+    let arguments: Vec<&str> = start.split(' ').skip(1).collect();
+    let environment = [
+        ("APIG_PROXY_LISTEN", "127.0.0.1:0"),
+        ("APIG_PROXY_UPSTREAM_TLS__CA_FILE", "ca.pem"),
+    ];
+    let mut running = Running::start(place.command(&arguments, &environment));
+    let address = running.address().to_string();
+    let lines = command_lines(README, "curl http://localhost:8080");
+    assert!(lines.len() >= 2, "{lines:?}");
+    for line in lines {
+        let line = line
+            .replace("localhost:8080", &address)
+            .replace("<service>", "service");
+        let answer = succeeds(&place, &line.replace("curl", "curl -sS --fail-with-body"));
+        assert_has(&answer, &["\"verified\":true"]);
+    }
+    running.stops();
+}
+
+#[test]
+fn the_commands_of_the_documentation_have_the_options_that_it_gives_them() {
+    let place = Place::new();
+    let folder = Path::new(BINARY).parent().unwrap().display();
+    let mut count = 0;
+    for line in PAGES
+        .iter()
+        .flat_map(|page| command_lines(page, "apig-proxy "))
+    {
+        // What is behind a pipe or a redirection is not the program's.
+        let line = line.replace(" > ", ";").replace(['<', '>'], "");
+        let command = line.split([';', '|']).next().unwrap();
+        succeeds(
+            &place,
+            &format!("PATH={folder}:$PATH; {command} --help >/dev/null"),
+        );
+        count += 1;
+    }
+    assert!(count > 5, "{count}");
+}
+
+#[test]
+fn the_configurations_of_the_documentation_have_no_unknown_key() {
+    let place = Place::new();
+    let toml: Vec<&str> = PAGES.iter().flat_map(|page| blocks(page, "toml")).collect();
+    assert!(toml.len() >= 5, "{}", toml.len());
+    for text in toml {
+        place.file(
+            "c.toml",
+            &text.replace("<id>", "id").replace("<service>", "service"),
+        );
+        let (_, _, said) = place.run(&["check", "config", "--config", "c.toml"], &KEY);
+        for problem in ["no such key", "not valid TOML", "expected"] {
+            assert!(!said.contains(problem), "{text}: {said}");
+        }
+    }
+}

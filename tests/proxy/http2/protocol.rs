@@ -1,0 +1,169 @@
+//! Which requests go over HTTP/2, and what arrives of them.
+
+use super::{EACH, Http2Scene, post, workers};
+use crate::support::{ANSWERED, Gateway, Protocol, chunked, get, request};
+
+#[test]
+fn http2_carries_small_requests_above_the_threshold_signed_and_complete() {
+    let scene = Http2Scene::busy(Gateway::plan());
+    assert_eq!(scene.serves(), Protocol::Http2);
+    let body = |number: usize| vec![b'a' + u8::try_from(number).unwrap() % 26; number * 1500];
+    let mut callers = scene.callers(40);
+    for (number, caller) in callers.iter_mut().enumerate() {
+        match number % 2 {
+            0 => caller.send(get(&format!("/{number}?b=2&a=1"))),
+            _ => caller.send(post(&format!("/{number}"), &body(number))),
+        };
+    }
+    super::served(&mut callers);
+    assert_eq!(scene.gateway.arrived().len(), workers() + 40);
+    for number in 0..40 {
+        let is_get = number % 2 == 0;
+        let query = if is_get { "?b=2&a=1" } else { "" };
+        let request = scene.only(&format!("/{number}{query}"));
+        assert_eq!(request.protocol, Protocol::Http2);
+        assert_eq!(request.header("host"), scene.gateway.address.to_string());
+        assert!(request.verified().body_signed);
+        assert_eq!(request.body, if is_get { Vec::new() } else { body(number) });
+    }
+    // Each worker has one that all its requests share.
+    assert_eq!(scene.gateway.connections(Protocol::Http2), workers());
+    assert_eq!(scene.gateway.connections(Protocol::Http1), EACH * workers());
+}
+
+#[test]
+fn http2_carries_headers_byte_for_byte_with_their_names_in_lower_case() {
+    let scene = Http2Scene::busy(Gateway::plan());
+    let request = b"POST /heads HTTP/1.1\r\nHost: localhost\r\nX-Twice: 2\r\nX-Bytes: caf\xe9 \xff\xc3\xa9\r\n\
+        x_under: 1\r\nX-TWICE: 1\r\nX-Empty:\r\nx-twice: 1\r\nConnection: x-gone\r\nX-Gone: 1\r\nTE: trailers\r\n\
+        Authorization: mine\r\nX-Tab: a\tb\r\nCookie: a=1; b=2\r\nCookie: c=3\r\nContent-Length: 0\r\n\r\n";
+    scene.proxy.exchange(request).assert_text(200, ANSWERED);
+    let arrived = scene.only("/heads");
+    assert_eq!(arrived.protocol, Protocol::Http2);
+    assert_eq!(arrived.all("x-twice"), [&b"2"[..], b"1", b"1"]);
+    assert_eq!(arrived.all("x-bytes"), [b"caf\xe9 \xff\xc3\xa9"]);
+    assert_eq!(arrived.all("cookie"), [&b"a=1; b=2"[..], b"c=3"]);
+    for (name, value) in [
+        ("x_under", "1"),
+        ("x-empty", ""),
+        ("x-tab", "a\tb"),
+        ("content-length", "0"),
+        ("te", "trailers"),
+    ] {
+        assert_eq!(arrived.header(name), value);
+    }
+    assert!(
+        arrived
+            .header("authorization")
+            .starts_with("SDK-HMAC-SHA256 ")
+    );
+    arrived.assert_without(&["x-gone", "connection"]);
+    arrived.verified();
+}
+
+#[test]
+fn http2_carries_a_head_that_needs_several_frames() {
+    let scene = Http2Scene::busy(Gateway::plan());
+    let long = "v".repeat(50_000);
+    let request = request("GET /long", &format!("X-Long: {long}"), "");
+    scene.proxy.exchange(request).assert_text(200, ANSWERED);
+    let arrived = scene.only("/long");
+    assert_eq!(
+        (arrived.protocol, arrived.header("x-long")),
+        (Protocol::Http2, &*long)
+    );
+    arrived.verified();
+}
+
+/// How a request with this method and target is answered, and as what it arrived.
+fn outcome(scene: &Http2Scene, line: &str) -> (u16, Option<String>) {
+    let before = scene.gateway.arrived().len();
+    let answer = scene.proxy.exchange(request(line, "", ""));
+    let arrived = scene.gateway.arrived().split_off(before).pop();
+    let arrived = arrived.map(|arrived| {
+        arrived.verified();
+        arrived.line.rsplit_once(' ').unwrap().0.to_owned()
+    });
+    (answer.status, arrived)
+}
+
+#[test]
+fn http2_makes_no_difference_to_which_methods_and_targets_arrive_and_as_what() {
+    let quiet = Http2Scene::quiet(Gateway::plan(), |_| {});
+    let busy = Http2Scene::busy(Gateway::plan());
+    let characters = (0x21..0x7f).map(char::from);
+    let target = |c| {
+        [
+            format!("GET /{c}a"),
+            format!("GET /a?b{c}=1"),
+            format!("GET /a?{c}"),
+        ]
+    };
+    for line in characters.flat_map(target) {
+        assert_eq!(outcome(&busy, &line), outcome(&quiet, &line), "{line}");
+    }
+    for method in ["GET", "DELETE", "OPTIONS", "PATCH", "PURGE", "M-SEARCH"] {
+        let line = format!("{method} /m");
+        assert_eq!(outcome(&busy, &line), (200, Some(line.clone())));
+    }
+    assert!(
+        busy.gateway
+            .arrived()
+            .iter()
+            .all(|arrived| arrived.protocol == Protocol::Http2)
+    );
+}
+
+#[test]
+fn http2_is_not_spoken_for_a_caller_by_itself() {
+    let scene = Http2Scene::quiet(Gateway::plan(), |_| {});
+    let mut client = scene.proxy.client();
+    for _ in 0..20 {
+        client.get("/").assert_text(200, ANSWERED);
+    }
+    assert_eq!(scene.gateway.arrived().len(), 20);
+    assert_eq!(scene.gateway.connections(Protocol::Http2), 0);
+    assert_eq!(scene.gateway.connections(Protocol::Http1), 1);
+}
+
+#[test]
+fn http2_is_not_spoken_when_it_is_switched_off_or_the_gateway_does_not_know_it() {
+    let off = Http2Scene::busy_with(Gateway::plan(), |config| config.pool.http2 = false);
+    let other = Http2Scene::busy(Gateway::plan().speaking(&["http/1.1"]));
+    let none = Http2Scene::busy(Gateway::plan().speaking(&[]));
+    for scene in [off, other, none] {
+        assert_eq!(scene.serves(), Protocol::Http1);
+        assert_eq!(scene.gateway.connections(Protocol::Http2), 0);
+    }
+}
+
+#[test]
+fn http2_is_not_spoken_for_long_bodies_streamed_bodies_and_websockets() {
+    let scene = Http2Scene::busy(Gateway::plan());
+    let multipart = "Content-Type: multipart/form-data; boundary=x";
+    let websocket = "Connection: Upgrade|Upgrade: websocket|Sec-WebSocket-Version: 13|\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+    for (target, request, status) in [
+        ("/long", post("/long", &[b'x'; 64 * 1024 + 1]), 200),
+        (
+            "/streamed",
+            request("POST /streamed", multipart, "--x"),
+            200,
+        ),
+        ("/v1", chunked("multipart/mixed", &[b"--x"]), 200),
+        ("/socket", request("GET /socket", websocket, ""), 101),
+    ] {
+        scene.proxy.exchange(request).assert_status(status);
+        let arrived = scene.only(target);
+        assert_eq!(arrived.protocol, Protocol::Http1, "{target}");
+        arrived.verified();
+    }
+    // The longest that is still short.
+    let body = [b'x'; 64 * 1024];
+    scene.proxy.passes(post("/short", &body));
+    let arrived = scene.only("/short");
+    assert_eq!(
+        (arrived.protocol, &*arrived.body),
+        (Protocol::Http2, &body[..])
+    );
+}
