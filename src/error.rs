@@ -135,6 +135,10 @@ pub enum Error {
     )]
     KeyLocked { retry_after: Duration },
     #[error(
+        "the gateway refused requests of this route with `//` in the path and would lock the key\nhint: send the path without `//`, which a base URL with a `/` at its end makes"
+    )]
+    PathsRefused { retry_after: Duration },
+    #[error(
         "the proxy has no valid credentials at the moment\nhint: try again shortly; the log of the proxy says why their source gives none"
     )]
     NoCredentials,
@@ -281,7 +285,9 @@ impl Error {
             Self::Overloaded | Self::NoConnection => {
                 busy("overloaded", "connection_limit_reached", soon)
             }
-            Self::KeyLocked { retry_after } => busy("key_locked", denied, *retry_after),
+            Self::KeyLocked { retry_after } | Self::PathsRefused { retry_after } => {
+                busy("key_locked", denied, *retry_after)
+            }
             Self::NoCredentials => busy("no_credentials", "proxy_internal_error", soon),
             Self::ConnectTimeout => upstream(504, "connect_timeout", "connection_timeout"),
             Self::ResponseTimeout => upstream(504, "response_timeout", "http_response_timeout"),

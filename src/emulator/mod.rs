@@ -17,6 +17,7 @@ mod backend;
 mod cloud;
 mod key_store;
 mod limits;
+mod readings;
 mod refusal;
 mod serve;
 mod time;
@@ -36,6 +37,7 @@ pub use authority::Authority;
 pub use backend::{Backend, BackendUrlError};
 pub use cloud::{Cloud, FaultMode, POD_IDENTITY_PATH, Service};
 use key_store::KeyStore;
+pub use readings::{PathReading, PathReadingError, Readings};
 use serve::Services;
 pub use time::Clock;
 use verification::Gateway;
@@ -92,6 +94,7 @@ impl Emulator {
                     store,
                     clock,
                     counts: Arc::default(),
+                    readings: Readings::default(),
                 },
                 backend: None,
             },
@@ -102,6 +105,13 @@ impl Emulator {
     #[must_use]
     pub fn with_backend(mut self, backend: Option<Backend>) -> Self {
         self.services.backend = backend;
+        self
+    }
+
+    /// Reads requests in this way where the documentation leaves it open.
+    #[must_use]
+    pub fn with_readings(mut self, readings: Readings) -> Self {
+        self.services.gateway.readings = readings;
         self
     }
 

@@ -16,6 +16,7 @@ use super::Counts;
 use super::backend::Body;
 use super::key_store::{KeyStore, Owner, State, lock};
 use super::limits::{BODY, BODY_WITH_TOKEN, check_head, check_stage, read, set_host};
+use super::readings::Readings;
 use super::refusal::Refused;
 use super::time::Clock;
 use crate::signature::{
@@ -32,6 +33,7 @@ pub(super) struct Gateway {
     pub(super) store: Arc<Mutex<KeyStore>>,
     pub(super) clock: Clock,
     pub(super) counts: Arc<Counts>,
+    pub(super) readings: Readings,
 }
 
 /// What a request authenticates with.
@@ -180,13 +182,13 @@ impl Gateway {
             .and_then(|value| Presented::parse(value.to_str().ok()?).ok())
             .map_or("", |presented| presented.access_key);
         self.check_key(store.key(access_key, now))?;
-        let headers = parts.headers.iter();
+        let headers = parts.headers.iter().take(self.readings.headers());
         let headers: Vec<(&str, &[u8])> = headers
             .map(|(name, value)| (name.as_str(), value.as_bytes()))
             .collect();
         let request = ReceivedRequest {
             method: parts.method.as_str(),
-            target: target(parts),
+            target: &self.readings.target(target(parts)),
             headers: &headers,
             body,
         };

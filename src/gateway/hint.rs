@@ -22,6 +22,15 @@ const LIKELY_WRONG_SECRET: &str = "the gateway computed another signature, most 
      not belong to the access key: check both, or create a new access key in the console (a changed file is \
      reloaded automatically, a variable needs a restart)";
 
+const LEARNED_PATH: &str = "the gateway merges the slashes of a path (//), which the proxy has learned from this \
+     refusal: send the request again, or without // (a base URL that ends in / makes it)";
+
+const AMBIGUOUS_PATH: &str = "the path has several slashes in a row, which the gateway may read as one: send it \
+     without // (a base URL that ends in / makes it); if that is refused too, check the secret key";
+
+const MANY_PAIRS: &str = "the query has more than 100 pairs, and the gateway may ignore the others: send fewer, or put \
+     them into the body; if that is refused too, check the secret key";
+
 const EXPIRED_KEY: &str = "the temporary key has expired, or the clock of this machine is wrong: get a new temporary \
      key (a changed file is reloaded automatically, a variable needs a restart), and set the clock with NTP";
 
@@ -33,21 +42,27 @@ pub(super) fn hint(meaning: &Meaning, context: &Context<'_>) -> Option<String> {
         Meaning::SignatureMismatch { echoed } => mismatch(echoed.as_ref(), context),
         Meaning::Expired { signed, server } => expired(*signed, *server, context),
         Meaning::ApiNotFound => api_not_found(context),
-        _ => advice(meaning, context)?.to_owned(),
+        _ => credential_advice(meaning, context)
+            .or_else(|| advice(meaning))?
+            .to_owned(),
     };
     // The last guard of what goes into a header.
     let printable = |c: char| if matches!(c, ' '..='~') { c } else { '?' };
     Some(text.chars().map(printable).take(MAX_HINT).collect())
 }
 
-/// The advice that is a fixed text.
-fn advice(meaning: &Meaning, context: &Context<'_>) -> Option<&'static str> {
+/// The advice about a refused credential.
+fn credential_advice(meaning: &Meaning, context: &Context<'_>) -> Option<&'static str> {
     use Meaning::{InvalidToken, Unauthorized, UnknownApp, UnknownKey};
-    let is_temporary = context.has_security_token;
+    let is_temporary = context.is_temporary;
     Some(match (meaning, context.auth) {
+        (InvalidToken | Unauthorized | UnknownApp | UnknownKey, Kind::Token) if is_temporary => {
+            "the gateway does not take the token: it was withdrawn, or is of another region, project or account; the \
+             proxy asks for another one, so send the request again, and check iam_project if it is refused too"
+        }
         (InvalidToken | Unauthorized | UnknownApp | UnknownKey, Kind::Token) => {
-            "the gateway does not take the token: it has ended or was withdrawn, or is of another region, project or \
-             account; the proxy asks for another one, or write a new one into token_file, and check iam_project"
+            "the gateway does not take the token of token_file: it has ended or was withdrawn, or is of another \
+             region, project or account; write a new one into the file"
         }
         (InvalidToken | Unauthorized | UnknownApp | UnknownKey, Kind::AppCode) => {
             "the gateway does not take the app code: check app_code_file, that the app is authorised for this API, \
@@ -86,49 +101,56 @@ fn advice(meaning: &Meaning, context: &Context<'_>) -> Option<&'static str> {
             "the gateway does not accept the key and does not say why: check that the API takes signatures (IAM or \
              app authentication), and that the key is active and of this account and region"
         }
-        (Meaning::Forbidden, _) => {
+        _ => return None,
+    })
+}
+
+/// The advice about what has nothing to do with the kind of credential.
+fn advice(meaning: &Meaning) -> Option<&'static str> {
+    Some(match meaning {
+        Meaning::Forbidden => {
             "the key may not call this API: ask the owner of the API to authorise the account or app, and check IAM \
              permissions, project, region and the address rules of the API"
         }
-        (Meaning::Arrears, _) => {
+        Meaning::Arrears => {
             "the account or the resource is in arrears, frozen or restricted: top up the account in the billing \
              center, then send the request again"
         }
-        (Meaning::Throttled, _) => {
+        Meaning::Throttled => {
             "too many calls: slow down and try again later; the gateway's own host name (debug sub-domain) allows \
              1000 calls a day, so bind a domain of your own or have the quota raised"
         }
-        (Meaning::MethodNotAllowed, _) => {
+        Meaning::MethodNotAllowed => {
             "the API does not take this method: send the one it is published with, which for model services is POST"
         }
-        (Meaning::BodyTooLarge, _) => {
+        Meaning::BodyTooLarge => {
             "the body is larger than the gateway takes (12 MB unless it is set otherwise): send a smaller one or a \
              link to the data, or have the limit of the gateway raised"
         }
-        (Meaning::TargetTooLong, _) => {
+        Meaning::TargetTooLong => {
             "path and query are longer than the gateway takes (32 KB): send the data in the body"
         }
-        (Meaning::HeadersTooLarge, _) => {
+        Meaning::HeadersTooLarge => {
             "the headers are larger than the gateway takes (32 KB each, 128 KB together): send fewer or shorter \
              headers, cookies above all"
         }
-        (Meaning::BackendUnavailable, _) => {
+        Meaning::BackendUnavailable => {
             "the gateway cannot reach the service behind the API: check in the console that the service is running \
              and healthy, then try again"
         }
-        (Meaning::BackendTimeout, _) => {
+        Meaning::BackendTimeout => {
             "the service behind the API did not answer in time (often 40 to 60 seconds): ask for less at once or for \
              a streamed answer, or have the timeout of the API raised"
         }
-        (Meaning::TlsVersion, _) => {
+        Meaning::TlsVersion => {
             "the gateway does not take the TLS version of the connection: if a device between opens TLS, have it use \
              version 1.2; otherwise ask the owner of the API to allow 1.2"
         }
-        (Meaning::ClientCertificate, _) => {
+        Meaning::ClientCertificate => {
             "the gateway's domain asks for a client certificate, which the proxy does not send: use a domain without \
              client authentication, or ask the owner of the API to switch it off"
         }
-        (Meaning::IamUnavailable, _) => {
+        Meaning::IamUnavailable => {
             "the service that checks keys is down for the moment: try again in a minute"
         }
         _ => return None,
@@ -137,8 +159,20 @@ fn advice(meaning: &Meaning, context: &Context<'_>) -> Option<&'static str> {
 
 fn mismatch(echoed: Option<&CanonicalText>, context: &Context<'_>) -> String {
     let known = context.canonical_request.zip(echoed);
+    let pairs = |canonical: &CanonicalText| {
+        canonical
+            .0
+            .lines()
+            .nth(2)
+            .map_or(0, |query| query.split('&').count())
+    };
+    if context.has_learned_path {
+        return LEARNED_PATH.to_owned();
+    }
     match known.map(|(ours, echoed)| compare(&ours.0, &echoed.0)) {
         Some(Comparison::Equal) => WRONG_SECRET.to_owned(),
+        _ if context.has_ambiguous_path => AMBIGUOUS_PATH.to_owned(),
+        _ if context.canonical_request.map_or(0, pairs) > 100 => MANY_PAIRS.to_owned(),
         Some(Comparison::Different(what)) => format!(
             "{what} by a device between the proxy and the gateway (egress proxy, firewall), or is read differently \
              there: switch the rewriting off or connect without the device; if there is none, check that upstream \
@@ -160,9 +194,7 @@ fn expired(
     // been made with a corrected clock.
     match (context.clock_offset.filter(is_notable), stated) {
         // With the gateway's time in the signature, only the key can have expired.
-        (Some(_), None) if context.corrects_clock && context.has_security_token => {
-            EXPIRED_KEY.to_owned()
-        }
+        (Some(_), None) if context.corrects_clock && context.is_temporary => EXPIRED_KEY.to_owned(),
         (Some(offset), _) => wrong_clock(offset, context),
         (None, Some(late)) if context.clock_offset.is_some() && late > WINDOW => format!(
             "the gateway got the request {late} seconds after it was signed, more than the {WINDOW} it allows, \
@@ -170,7 +202,7 @@ fn expired(
              the gateway"
         ),
         (None, Some(offset)) if is_notable(&offset) => wrong_clock(offset, context),
-        _ if context.has_security_token => EXPIRED_KEY.to_owned(),
+        _ if context.is_temporary => EXPIRED_KEY.to_owned(),
         _ => EXPIRED.to_owned(),
     }
 }

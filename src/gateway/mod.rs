@@ -145,6 +145,14 @@ impl Meaning {
 #[derive(Clone, PartialEq, Eq)]
 pub struct CanonicalText(pub String);
 
+impl CanonicalText {
+    /// True if the gateway has made the same canonical request, down to the last byte.
+    #[must_use]
+    pub fn is_echoed_as(&self, echoed: &Self) -> bool {
+        self.0.replace('\n', "|") == echoed.0
+    }
+}
+
 /// The values of signed headers are not for logs.
 impl fmt::Debug for CanonicalText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -159,8 +167,12 @@ pub struct Context<'a> {
     pub auth: Kind,
     /// The canonical request that was signed.
     pub canonical_request: Option<&'a CanonicalText>,
-    /// True for a temporary key.
-    pub has_security_token: bool,
+    /// True for a temporary key, or a token that the proxy itself requests.
+    pub is_temporary: bool,
+    /// True if the path has several slashes in a row, or encoded ones.
+    pub has_ambiguous_path: bool,
+    /// True if the refusal has shown how the gateway reads them.
+    pub has_learned_path: bool,
     /// Seconds by which the gateway's clock is ahead of this machine's; `None` if unknown.
     pub clock_offset: Option<i64>,
     /// True if requests are signed with the gateway's time (configuration key `clock.correct`).

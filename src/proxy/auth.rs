@@ -5,10 +5,10 @@
 //! does not count, and again for every attempt. It covers the proxy's own headers only: others may
 //! change on the way to the gateway.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, HOST};
-use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -42,6 +42,15 @@ pub(super) enum RequestAuth {
         secret: SecretString,
         project_id: Option<HeaderValue>,
     },
+}
+
+/// What a signature covers besides the headers.
+pub(super) struct ToSign<'a> {
+    /// The target in the reading of the gateway.
+    pub(super) target: Cow<'a, str>,
+    /// The hash of the body; `None` if it is not signed.
+    pub(super) hash: Option<&'a PayloadHash>,
+    pub(super) date: SigningDate,
 }
 
 /// A request that may be sent. Only [`RequestAuth::apply`] makes one.
@@ -117,6 +126,11 @@ impl RequestAuth {
         }
     }
 
+    /// True for a temporary key.
+    pub(super) fn is_temporary(&self) -> bool {
+        self.key().is_some_and(|key| key.security_token.is_some())
+    }
+
     /// The secret that is sent as it is, and that a response may repeat.
     pub(super) fn sent_secret(&self) -> Option<&SecretString> {
         match self {
@@ -126,7 +140,7 @@ impl RequestAuth {
     }
 
     /// Authenticates a request. `callers` are the caller's headers: they go last, because a gateway
-    /// may read the first hundred only. Without a hash the body is not signed.
+    /// may read the first hundred only.
     ///
     /// # Errors
     ///
@@ -135,11 +149,10 @@ impl RequestAuth {
         &self,
         mut request: Request<B>,
         callers: &HeaderMap,
-        hash: Option<&PayloadHash>,
-        date: SigningDate,
+        to_sign: &ToSign<'_>,
     ) -> Result<Signed<B>, Error> {
         match self {
-            Self::Signature(key) => key.sign(&mut request, hash, date)?,
+            Self::Signature(key) => key.sign(&mut request, to_sign)?,
             Self::Header {
                 header: (name, value),
                 project_id,
@@ -190,11 +203,6 @@ impl SigningKey {
         self.signer.access_key()
     }
 
-    /// Returns `true` for a temporary key.
-    pub(super) fn is_temporary(&self) -> bool {
-        self.security_token.is_some()
-    }
-
     /// Adds the headers of the key to a request that has the proxy's other headers, and shows its
     /// canonical request.
     ///
@@ -204,8 +212,7 @@ impl SigningKey {
     pub(super) fn canonical<B, T>(
         &self,
         request: &mut Request<B>,
-        hash: Option<&PayloadHash>,
-        date: SigningDate,
+        to_sign: &ToSign<'_>,
         show: impl FnOnce(&CanonicalRequest<'_>) -> T,
     ) -> Result<T, Error> {
         let headers = request.headers_mut();
@@ -223,30 +230,25 @@ impl SigningKey {
             let value = value.map_err(|_| Error::Internal("a header to sign is not ascii"))?;
             signed.extend(value.map(|value| (name.as_str(), value)));
         }
-        let target = request.uri().path_and_query();
-        let target = Target::of_parsed(target.map_or("/", PathAndQuery::as_str));
+        let ToSign { target, hash, date } = to_sign;
+        let target = Target::of_parsed(target);
         let payload = hash.map_or(Payload::Declared(UNSIGNED_PAYLOAD), Payload::Hash);
         let method = request.method().as_str();
-        let canonical = CanonicalRequest::new(method, target, &signed, &date, payload);
+        let canonical = CanonicalRequest::new(method, target, &signed, date, payload);
         let canonical = canonical
             .map_err(|_| Error::BadRequest("the method is not written in capital letters"))?;
         Ok(show(&canonical))
     }
 
     /// Adds the signature and what belongs to it to the headers.
-    fn sign<B>(
-        &self,
-        request: &mut Request<B>,
-        hash: Option<&PayloadHash>,
-        date: SigningDate,
-    ) -> Result<(), Error> {
-        let authorization = self.canonical(request, hash, date, |canonical| {
+    fn sign<B>(&self, request: &mut Request<B>, to_sign: &ToSign<'_>) -> Result<(), Error> {
+        let authorization = self.canonical(request, to_sign, |canonical| {
             tracing::trace!(canonical_request = %canonical.redacted(), "signing");
             self.signer.sign(canonical)
         })?;
         let headers = request.headers_mut();
-        headers.insert(DATE_HEADER, value(date.as_str())?);
-        if hash.is_none() {
+        headers.insert(DATE_HEADER, value(to_sign.date.as_str())?);
+        if to_sign.hash.is_none() {
             let unsigned = HeaderValue::from_static(UNSIGNED_PAYLOAD);
             headers.insert(CONTENT_HASH_HEADER, unsigned);
         }
@@ -275,7 +277,7 @@ mod tests {
             SigningKey::new(&credentials, None)
         };
         let good = key("AK", "MARKERtoken").unwrap();
-        assert!(good.is_temporary() && !format!("{good:?}").contains("MARKER"));
+        assert!(!format!("{good:?}").contains("MARKER"));
         for (access_key, token) in [
             ("A\nK", "t"),
             ("AK", "t\r\nx: y"),

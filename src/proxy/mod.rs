@@ -36,6 +36,7 @@ mod key_breaker;
 mod location;
 mod loop_detection;
 mod memory_budget;
+mod path_reading;
 mod prepare;
 #[cfg(test)]
 mod property_tests;

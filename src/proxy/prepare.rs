@@ -5,13 +5,14 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
 use super::Settings;
-use super::auth::STAGE;
+use super::auth::{STAGE, ToSign};
 use super::body::{PreparedBody, SHORT};
 use super::headers;
 use super::loop_detection::HOP_HEADER;
+use super::path_reading::{self, PathReading};
 use super::route::Routed;
 use crate::error::Error;
-use crate::signature::{PayloadHash, SignatureError};
+use crate::signature::{PayloadHash, SignatureError, SigningDate};
 use crate::upstream::Mode;
 
 /// A request that is complete but for its authentication.
@@ -23,6 +24,10 @@ pub(super) struct Prepared {
     pub(super) body: PreparedBody,
     /// The hash of the body; `None` if it is not signed.
     pub(super) hash: Option<PayloadHash>,
+    /// The gateway may read several slashes in a row in the path.
+    pub(super) has_ambiguous_path: bool,
+    /// The reading that the last attempt was signed in.
+    pub(super) reading: PathReading,
 }
 
 impl Prepared {
@@ -41,7 +46,28 @@ impl Prepared {
         let mut headers = HeaderMap::with_capacity(routed.head.headers.len());
         headers::pass_request(&routed.head.headers, &mut headers);
         routed.head.headers = headers;
-        Ok(Self { routed, body, hash })
+        Ok(Self {
+            has_ambiguous_path: path_reading::is_ambiguous(routed.head.uri.path()),
+            reading: PathReading::default(),
+            routed,
+            body,
+            hash,
+        })
+    }
+
+    /// The target as it goes out.
+    pub(super) fn target(&self) -> &str {
+        let target = self.routed.head.uri.path_and_query();
+        target.map_or("/", PathAndQuery::as_str)
+    }
+
+    /// What a signature covers besides the headers.
+    pub(super) fn to_sign(&self, date: SigningDate) -> ToSign<'_> {
+        ToSign {
+            target: self.reading.of(self.target()),
+            hash: self.hash.as_ref(),
+            date,
+        }
     }
 
     /// The connection mode of the request. gRPC needs HTTP/2. A long body would hold others up,

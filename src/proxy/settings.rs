@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::credentials::RouteCredentials;
 use super::loop_detection::ProxyId;
 use super::memory_budget::MemoryBudget;
+use super::path_reading::LearnedReading;
 use super::route_matcher::RouteMatcher;
 use crate::config::{Access, Config, Limits, Methods, PoolConfig, Route, SigningConfig, Timeouts};
 use crate::credentials::SlotStatus;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub(super) budget: MemoryBudget,
     /// The clock of each upstream, by the number of its origin.
     pub(super) gateway_clocks: Vec<Arc<GatewayClock>>,
+    /// How the gateway of each route reads paths.
+    pub(super) path_readings: Vec<Arc<LearnedReading>>,
     pub(super) metrics: Arc<Metrics>,
     /// The label of each route in the metrics.
     pub(super) route_labels: Vec<&'static str>,
@@ -69,6 +72,7 @@ impl Settings {
                 .iter()
                 .map(|_| Arc::new(GatewayClock::new(config.clock.correct)))
                 .collect(),
+            path_readings: config.routes.iter().map(|_| Arc::default()).collect(),
             metrics: Arc::default(),
             route_labels: Vec::new(),
             pools: Mutex::default(),
@@ -88,6 +92,13 @@ impl Settings {
         let credentials =
             Arc::get_mut(&mut self.credentials).expect("no worker has these settings yet");
         credentials.remember(&before.credentials);
+        for (at, route) in self.routes.iter().enumerate() {
+            let is_same =
+                |known: &Route| known.prefix == route.prefix && known.shares_origin(route);
+            if let Some(same) = before.routes.iter().position(is_same) {
+                self.path_readings[at] = Arc::clone(&before.path_readings[same]);
+            }
+        }
         let (origins, known) = (origins(&self.routes), origins(&before.routes));
         for (at, origin) in origins.iter().enumerate() {
             let same = known.iter().position(|known| known.shares_origin(origin));

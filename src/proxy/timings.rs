@@ -55,6 +55,8 @@ pub(super) enum AttemptReason {
     Connection,
     /// The gateway refused the date of the signature.
     Date,
+    /// The gateway read the path differently.
+    Path,
     /// The gateway refused the token, app code or API key, or the credential expired.
     Credential,
 }

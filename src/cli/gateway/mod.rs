@@ -10,7 +10,7 @@ use clap::Args;
 use super::signals::StopSignals;
 use super::{Exit, Failure, Outcome, block_on, log_requests, print};
 use crate::config::Environment;
-use crate::emulator::{Accounts, Backend, Clock, Emulator};
+use crate::emulator::{Accounts, Backend, Clock, Emulator, PathReading, Readings};
 pub(super) use folder::Folder;
 
 /// Arguments of `gateway`.
@@ -27,6 +27,12 @@ pub(super) struct GatewayArguments {
     /// reach it over HTTP/2 with prior knowledge, others over HTTP/1.1 [default: answer with what was received].
     #[arg(long, value_name = "URL")]
     backend: Option<Backend>,
+    /// How several slashes in a row in a path are read: "kept", or "merged" into one.
+    #[arg(long, value_name = "READING", default_value = "kept")]
+    paths: PathReading,
+    /// Ignore headers and query pairs beyond the first hundred.
+    #[arg(long)]
+    first_hundred: bool,
 }
 
 /// Runs the gateway until a signal stops it.
@@ -40,7 +46,12 @@ pub(super) fn run(arguments: &GatewayArguments, environment: &Environment) -> Ou
             arguments.listen
         ))
     })?;
-    let emulator = emulator.with_backend(arguments.backend);
+    let emulator = emulator
+        .with_backend(arguments.backend)
+        .with_readings(Readings {
+            paths: arguments.paths,
+            first_hundred: arguments.first_hundred,
+        });
     let folder = Folder::create(arguments.dir.as_deref(), environment).map_err(|error| {
         Failure::failed(format_args!("--dir: a folder cannot be made: {error}"))
     })?;

@@ -12,7 +12,9 @@ const TOKEN: &str = "SECRETTOKENMARKER_DO_NOT_LOG";
 const KNOWN: Context<'_> = Context {
     auth: Kind::Key,
     canonical_request: None,
-    has_security_token: false,
+    is_temporary: false,
+    has_ambiguous_path: false,
+    has_learned_path: false,
     clock_offset: None,
     corrects_clock: false,
     stage: "RELEASE",

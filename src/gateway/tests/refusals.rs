@@ -229,7 +229,7 @@ fn clocks_and_temporary_keys_are_told_apart() {
         ..knows(clock_offset)
     };
     let temporary = |clock_offset| Context {
-        has_security_token: true,
+        is_temporary: true,
         ..knows(clock_offset)
     };
     let both = Context {

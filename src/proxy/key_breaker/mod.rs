@@ -36,6 +36,9 @@ use crate::error::Error;
 /// Rejected signatures in a row that open the breaker.
 const MAX_FAILURES: u32 = 3;
 
+/// Refused paths in a row that open the breaker of a route's paths.
+const MAX_PATH_FAILURES: u32 = 2;
+
 /// Refusals in a row, of any kind, that an access key never exceeds while requests are admitted.
 const MAX_REFUSALS: u32 = 5;
 
@@ -61,8 +64,9 @@ const MAX_UNUSED: usize = 256;
 pub(super) enum SignatureOutcome {
     Accepted,
     Rejected,
-    /// Its date was rejected, and has been corrected. The gateway may count that as well.
-    Redated,
+    /// Its date was rejected and has been corrected, or its path may be what is read differently.
+    /// The gateway may count that as well, but it says nothing of the secret.
+    Misread,
     /// The gateway has locked the key.
     Locked,
     /// Nothing.
@@ -90,8 +94,19 @@ struct AccessKey {
     changed: Notify,
 }
 
+/// What a breaker protects the key from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Class {
+    /// A wrong secret.
+    #[default]
+    Secret,
+    /// Paths of a route that the gateway may read differently.
+    Paths,
+}
+
 #[derive(Debug, Default)]
 struct State {
+    class: Class,
     /// Rejected signatures in a row, of the current secret.
     failures: u32,
     /// Refusals of any kind since the last accepted signature.
@@ -166,6 +181,18 @@ impl KeyBreakers {
 }
 
 impl KeyBreaker {
+    /// A breaker for the paths of a route.
+    pub(super) fn of_paths() -> Self {
+        let breaker = Self::default();
+        lock(&breaker.shared.state).class = Class::Paths;
+        breaker
+    }
+
+    /// Admits few requests until one is accepted again.
+    pub(super) fn distrust(&self) {
+        self.is_trusted.store(false, Ordering::Release);
+    }
+
     /// Acquires a permit to send a request, once it can do no harm to the key.
     ///
     /// # Errors
@@ -215,14 +242,17 @@ impl State {
             let now = Instant::now();
             if now < next_probe {
                 let retry_after = (next_probe - now).max(Duration::from_secs(1));
-                return Err(Error::KeyLocked { retry_after });
+                return Err(match self.class {
+                    Class::Secret => Error::KeyLocked { retry_after },
+                    Class::Paths => Error::PathsRefused { retry_after },
+                });
             }
             self.next_probe = Some(now + PROBE_TIMEOUT);
             return Ok(Some(PermitKind::Probe));
         }
         // All requests in flight may be refused.
         let is_safe = self.in_flight + self.refusals < MAX_REFUSALS;
-        let has_room = is_safe && self.in_flight + self.failures < MAX_FAILURES;
+        let has_room = is_safe && self.in_flight + self.failures < self.max_failures();
         if !(has_room || waited >= PROBE_TIMEOUT || (is_safe && waited >= ROOM_TIMEOUT)) {
             return Ok(None);
         }
@@ -254,12 +284,12 @@ impl State {
             SignatureOutcome::Locked => (MAX_FAILURES, MAX_FAILURES),
             // When the clock jumps under a trusted key, all requests in flight are refused at once.
             // One more has to show that the corrected date is accepted.
-            SignatureOutcome::Redated if is_trusted && self.refusals + 1 >= MAX_REFUSALS => (0, 0),
-            SignatureOutcome::Redated => (0, 1),
+            SignatureOutcome::Misread if is_trusted && self.refusals + 1 >= MAX_REFUSALS => (0, 0),
+            SignatureOutcome::Misread => (0, 1),
         };
         self.failures += failures;
         self.refusals += refusals;
-        let is_due = self.failures >= MAX_FAILURES || self.refusals >= MAX_REFUSALS;
+        let is_due = self.failures >= self.max_failures() || self.refusals >= MAX_REFUSALS;
         // Requests that were in flight when the breaker opened say nothing new.
         if is_due && (self.next_probe.is_none() || kind == PermitKind::Probe) {
             self.open();
@@ -270,11 +300,22 @@ impl State {
         self.pause = (self.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE);
         self.next_probe = Some(Instant::now() + self.pause);
         let (refusals, seconds) = (self.refusals, self.pause.as_secs());
+        let (what, hint) = match self.class {
+            Class::Secret => ("signatures of this key", "correct the key"),
+            Class::Paths => ("requests with `//` in the path", "send paths without `//`"),
+        };
         tracing::error!(
             seconds,
-            "the gateway refused {refusals} signatures of this key in a row and would lock it; requests are answered \
-             with 503 until one gets through in {seconds} s\nhint: correct the key"
+            "the gateway refused {refusals} {what} in a row and would lock the key; such requests are answered with \
+             503 until one gets through in {seconds} s\nhint: {hint}"
         );
+    }
+
+    fn max_failures(&self) -> u32 {
+        match self.class {
+            Class::Secret => MAX_FAILURES,
+            Class::Paths => MAX_PATH_FAILURES,
+        }
     }
 
     fn reset(&mut self) {
@@ -307,6 +348,32 @@ impl Drop for Permit<'_> {
         }
         drop(state);
         breaker.shared.changed.notify_waiters();
+    }
+}
+
+/// Permits to send one signed request: of its key, and of the paths of its route if the gateway may
+/// read its path differently.
+#[derive(Debug)]
+pub(super) struct Permits<'a> {
+    pub(super) key: Option<Permit<'a>>,
+    pub(super) paths: Option<Permit<'a>>,
+}
+
+impl Permits<'_> {
+    /// Gives the permits back, with the outcome of the request.
+    pub(super) fn settle(self, outcome: SignatureOutcome) {
+        use SignatureOutcome::{Accepted, Misread, Rejected, Unknown};
+        let (for_key, for_paths) = match outcome {
+            // It may be the path or the secret.
+            Rejected if self.paths.is_some() => (Misread, Rejected),
+            Accepted => (Accepted, Accepted),
+            other => (other, Unknown),
+        };
+        for (permit, outcome) in [(self.key, for_key), (self.paths, for_paths)] {
+            if let Some(permit) = permit {
+                permit.settle(outcome);
+            }
+        }
     }
 }
 

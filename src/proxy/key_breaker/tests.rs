@@ -1,6 +1,6 @@
 //! How the breaker keeps a key from being locked, on paused time.
 
-use SignatureOutcome::{Accepted, Locked, Redated, Rejected, Unknown};
+use SignatureOutcome::{Accepted, Locked, Misread, Rejected, Unknown};
 use futures_util::FutureExt;
 use tokio::time::advance;
 
@@ -145,20 +145,20 @@ async fn slow_refusals_are_five_at_most() {
 #[tokio::test(start_paused = true)]
 async fn refused_dates_count_towards_the_five_and_not_towards_the_three() {
     let key_breaker = KeyBreaker::default();
-    assert_eq!(send(10, &key_breaker, Redated).await, 5);
+    assert_eq!(send(10, &key_breaker, Misread).await, 5);
     assert!(key_breaker.is_open());
 
     let key_breaker = KeyBreaker::default();
-    assert_eq!(send(3, &key_breaker, Redated).await, 3);
+    assert_eq!(send(3, &key_breaker, Misread).await, 3);
     assert_eq!(send(10, &key_breaker, Rejected).await, 2);
 
     // When the clock jumps under a trusted key, all requests in flight are refused at once.
     let key_breaker = KeyBreaker::default();
     send(1, &key_breaker, Accepted).await;
-    settle(permits(20, &key_breaker).await, Redated);
+    settle(permits(20, &key_breaker).await, Misread);
     assert!(!key_breaker.is_open());
     assert_eq!(send(1, &key_breaker, Accepted).await, 1);
-    assert_eq!(send(10, &key_breaker, Redated).await, 5);
+    assert_eq!(send(10, &key_breaker, Misread).await, 5);
 }
 
 #[tokio::test(start_paused = true)]

@@ -134,8 +134,8 @@ fn sent(
     let view = CredentialsView::new(&settings.credentials);
     let auth = &view.current(prepared.routed.slot).unwrap().auth;
     let request = prepared.outgoing(settings, (), false);
-    let (callers, hash) = (&prepared.routed.head.headers, prepared.hash.as_ref());
-    let signed = auth.apply(request, callers, hash, clock::signing_date());
+    let callers = &prepared.routed.head.headers;
+    let signed = auth.apply(request, callers, &prepared.to_sign(clock::signing_date()));
     Some(signed.unwrap().into_request())
 }
 

@@ -42,7 +42,9 @@ fn check_hint(error: &GatewayError, words: &[&str], body: &[u8]) {
     let context = Context {
         auth: Kind::Key,
         canonical_request: (!words.contains(&"unknown")).then_some(&signed),
-        has_security_token: words.contains(&"token"),
+        is_temporary: words.contains(&"token"),
+        has_ambiguous_path: words.contains(&"slashes"),
+        has_learned_path: words.contains(&"learned"),
         clock_offset: words.iter().find_map(number),
         corrects_clock: words.contains(&"corrects"),
         stage: words.last().unwrap_or(&"RELEASE"),

@@ -12,4 +12,4 @@ mod renewal;
 mod service_faults;
 
 pub(crate) use load::Load;
-pub(crate) use region::{Region, key, put};
+pub(crate) use region::{Region, accepted, key, put};

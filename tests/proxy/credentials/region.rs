@@ -8,7 +8,9 @@ use std::thread;
 
 use apig_proxy::config::{self, Config, Environment};
 use apig_proxy::credentials::Credentials;
-use apig_proxy::emulator::{Accounts, Clock, Cloud, Counts, Emulator, POD_IDENTITY_PATH, Service};
+use apig_proxy::emulator::{
+    Accounts, Clock, Cloud, Counts, Emulator, POD_IDENTITY_PATH, Readings, Service,
+};
 use rustls::pki_types::CertificateDer;
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
@@ -48,8 +50,18 @@ impl Region {
 
     /// A gateway at this address, with the cloud on loopback.
     pub(crate) fn at(address: &str, accounts: Accounts) -> Self {
+        Self::serving(address, accounts, Readings::default())
+    }
+
+    /// A gateway that reads in this way.
+    pub(crate) fn reading(accounts: Accounts, readings: Readings) -> Self {
+        Self::serving("127.0.0.1:0", accounts, readings)
+    }
+
+    fn serving(address: &str, accounts: Accounts, readings: Readings) -> Self {
         let address = address.parse().unwrap();
         let emulator = Emulator::bind(address, accounts.clone(), Clock::machine()).unwrap();
+        let emulator = emulator.with_readings(readings);
         let region = Self {
             address: emulator.address(),
             cloud: emulator.cloud(),

@@ -20,6 +20,7 @@ mod loops;
 mod network;
 mod passed;
 mod presence;
+mod readings;
 mod redaction;
 mod refusals;
 mod requests;

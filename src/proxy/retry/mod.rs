@@ -2,14 +2,15 @@
 //!
 //! A request is sent again, over a new connection with a new signature, if it cannot have been
 //! executed, which its [`Retry`] says. It is also signed again with the gateway's time if the
-//! gateway refused its date, or with a new token if the gateway refused the old one. A body that is
-//! streamed is gone then, so such a request is sent once.
+//! gateway refused its date, in the gateway's reading of the path, or with a new token if the gateway
+//! refused the old one. A body that is streamed is gone then, so such a request is sent once.
+
+mod refusal;
 
 use std::pin::pin;
 use std::rc::Rc;
 
 use http::Response;
-use http::header::{AGE, DATE};
 use tokio::time::Instant;
 
 use super::Pipeline;
@@ -18,23 +19,20 @@ use super::body::{RequestBody, unless_idle};
 use super::context::RequestContext;
 use super::credentials::UsableCredential;
 use super::gateway_response::GatewayResponse;
-use super::key_breaker::{Permit, SignatureOutcome};
+use super::key_breaker::{Permits, SignatureOutcome};
+use super::path_reading::LearnedReading;
 use super::prepare::Prepared;
 use super::redact::Redactor;
 use super::timings::{AttemptReason, AttemptTimings, Wait};
 use crate::clock::Moment;
 use crate::error::{Error, Retry};
-use crate::gateway::{self, CanonicalText, Evidence, Meaning};
 use crate::signature::SigningDate;
 use crate::upstream::{ConnectTimes, Connection, GatewayBody, Mode, Reuse};
 
 /// The most rounds of one request: a first attempt, two after lost connections, one with another
-/// date, one with another credential, and a few for credentials that expire while it waits.
+/// date, one in another reading of the path, one with another credential, and a few for credentials
+/// that expire while it waits.
 const MAX_ROUNDS: usize = 8;
-
-/// By how much a date has to have moved for it to be worth sending a refused request again, in
-/// seconds. A temporary key that has expired is refused in the same words, and no date helps it.
-const REDATED: u64 = 60;
 
 /// Sends a request, with retries, and returns the response.
 ///
@@ -57,10 +55,10 @@ pub(super) async fn send(
     // Not before the connection is there, which may take its time.
     let mut credential = attempts.usable(prepared, None).await?;
     let mut reason = AttemptReason::First;
-    let (mut failures, mut may_redate, mut may_refresh) = (0, true, true);
+    let (mut failures, mut may_redate, mut may_reread, mut may_refresh) = (0, true, true, true);
     for _ in 0..MAX_ROUNDS {
         let current = Rc::clone(&credential);
-        let permit = attempts.permit(&current).await?;
+        let permits = attempts.permits(prepared, &current).await?;
         if !current.lease.is_good_now() {
             credential = attempts.usable(prepared, None).await?;
             reason = AttemptReason::Credential;
@@ -83,14 +81,21 @@ pub(super) async fn send(
             (credential, may_refresh, reason) = (other, false, AttemptReason::Credential);
         } else if attempts.learn_clock(prepared, &answered) && may_redate {
             // A corrected date says nothing of the secret key, but it counts at the gateway too.
-            settle(permit, SignatureOutcome::Redated);
-            if !is_repeatable || attempts.permit(&current).await.is_err() {
-                return Ok(attempts.explained(prepared, &current, answered));
+            permits.settle(SignatureOutcome::Misread);
+            if !is_repeatable || attempts.permits(prepared, &current).await.is_err() {
+                return Ok(attempts.explained(prepared, &current, answered, false));
             }
             (may_redate, reason) = (false, AttemptReason::Date);
+        } else if attempts.learn_path(prepared, &current, &answered) && may_reread {
+            permits.settle(SignatureOutcome::Misread);
+            let may_repeat = is_repeatable && prepared.routed.head.method.is_idempotent();
+            if !may_repeat || attempts.permits(prepared, &current).await.is_err() {
+                return Ok(attempts.explained(prepared, &current, answered, true));
+            }
+            (may_reread, reason) = (false, AttemptReason::Path);
         } else {
-            settle(permit, reply.signature_outcome());
-            return Ok(attempts.explained(prepared, &current, answered));
+            permits.settle(reply.signature_outcome());
+            return Ok(attempts.explained(prepared, &current, answered, false));
         }
         if let Some(connection) = answered.reply.body.connection {
             connection.release();
@@ -144,12 +149,28 @@ impl Attempts<'_> {
         self.context.waited(Wait::Credential, pin!(usable)).await
     }
 
-    async fn permit<'c>(
-        &self,
+    async fn permits<'c>(
+        &'c self,
+        prepared: &Prepared,
         credential: &'c UsableCredential,
-    ) -> Result<Option<Permit<'c>>, Error> {
-        let permit = credential.auth.permit();
-        self.context.waited(Wait::Key, pin!(permit)).await
+    ) -> Result<Permits<'c>, Error> {
+        let permits = async {
+            let is_signed = credential.auth.key().is_some();
+            let paths = match self.path(prepared) {
+                Some(path) if is_signed => Some(path.breaker.permit().await?),
+                _ => None,
+            };
+            let key = credential.auth.permit().await?;
+            Ok(Permits { key, paths })
+        };
+        self.context.waited(Wait::Key, pin!(permits)).await
+    }
+
+    /// What is known of the gateway's reading, for a path that it may read differently.
+    fn path(&self, prepared: &Prepared) -> Option<&LearnedReading> {
+        let paths = &self.pipeline.settings.path_readings;
+        let route = prepared.routed.route;
+        prepared.has_ambiguous_path.then(|| &*paths[route])
     }
 
     /// Signs the request, sends it once, and reads what is needed of the response.
@@ -162,11 +183,15 @@ impl Attempts<'_> {
     ) -> Result<Answered, Error> {
         let (context, auth, started) = (self.context, &credential.auth, Instant::now());
         let date = self.signing_date(prepared);
+        prepared.reading = self
+            .path(prepared)
+            .map(LearnedReading::current)
+            .unwrap_or_default();
         let body = prepared.body.take(&prepared.routed.context);
         let body = body.ok_or(Error::Internal("a streamed body is sent once"))?;
         let request = prepared.outgoing(&self.pipeline.settings, body, connection.is_http2());
-        let (callers, hash) = (&prepared.routed.head.headers, prepared.hash.as_ref());
-        let signed = auth.apply(request, callers, hash, date)?;
+        let callers = &prepared.routed.head.headers;
+        let signed = auth.apply(request, callers, &prepared.to_sign(date))?;
         let sent = Moment::now();
         context.attempt(AttemptTimings {
             reason,
@@ -224,104 +249,6 @@ impl Attempts<'_> {
             Err(Error::ResponseTimeout)
         });
         answered.map_err(|error| upload.take_failure().unwrap_or(error))
-    }
-
-    /// Learns the gateway's time. Returns `true` if the request was refused for its date, and
-    /// another date may well be accepted.
-    fn learn_clock(&self, prepared: &Prepared, answered: &Answered) -> bool {
-        let (pipeline, route) = (self.pipeline, prepared.routed.route);
-        let (date, headers) = (answered.date, &answered.reply.head.headers);
-        let expired = answered.reply.expired(date);
-        let is_expired = expired.is_some();
-        let told = match expired.flatten() {
-            Some(told) => Some(told),
-            // A response out of a cache tells when it was put there.
-            None if headers.contains_key(AGE) => None,
-            None => pipeline.new_date(route, headers.get(DATE), is_expired),
-        };
-        let Some(told) = told else { return false };
-        let evidence = if is_expired {
-            Evidence::Refused
-        } else {
-            Evidence::Accepted(date.unix_seconds())
-        };
-        let clock = pipeline.gateway_clock(route);
-        clock.observe(told, answered.sent, answered.received, evidence);
-        let now = self.signing_date(prepared);
-        let moved = now.unix_seconds().abs_diff(date.unix_seconds());
-        is_expired && clock.corrects() && moved >= REDATED
-    }
-
-    /// Requests another credential if the gateway refused this one. Returns `true` if that is worth
-    /// waiting for.
-    fn wants_refresh(
-        &self,
-        prepared: &Prepared,
-        credential: &UsableCredential,
-        reply: &GatewayResponse,
-        may_refresh: bool,
-    ) -> bool {
-        let (credentials, slot) = (&self.pipeline.settings.credentials, prepared.routed.slot);
-        let is_secret = credential.auth.key().is_none();
-        let is_temporary = credential.lease.lifetime.is_some();
-        let is_refused = match reply.meaning() {
-            Some(Meaning::UnknownApp | Meaning::Unauthorized) => is_secret,
-            // A temporary key may have been withdrawn.
-            Some(Meaning::UnknownKey | Meaning::Expired { .. }) => !is_secret && is_temporary,
-            Some(Meaning::InvalidToken) => is_secret || is_temporary,
-            _ => false,
-        };
-        if !is_refused {
-            if !may_refresh {
-                credentials.refresh_helped(slot);
-            }
-            return false;
-        }
-        credentials.refused(slot, credential) && may_refresh && is_secret
-    }
-
-    /// The reply with a hint, if it is a refusal.
-    fn explained(
-        &self,
-        prepared: &Prepared,
-        credential: &UsableCredential,
-        answered: Answered,
-    ) -> GatewayResponse {
-        let Answered {
-            mut reply, date, ..
-        } = answered;
-        if !reply.is_of_gateway() && reply.hint.is_none() {
-            return reply;
-        }
-        let route = &self.pipeline.settings.routes[prepared.routed.route];
-        let (auth, key) = (&credential.auth, credential.auth.key());
-        let canonical = key.and_then(|key| {
-            let mut request = prepared.outgoing(&self.pipeline.settings, (), false);
-            let hash = prepared.hash.as_ref();
-            let canonical = key.canonical(&mut request, hash, date, |text| {
-                CanonicalText(text.to_string())
-            });
-            canonical.ok()
-        });
-        let clock = self.pipeline.gateway_clock(prepared.routed.route);
-        let ahead = clock.ahead();
-        reply.explain(&gateway::Context {
-            canonical_request: canonical.as_ref(),
-            auth: auth.kind(),
-            has_security_token: key.is_some_and(super::SigningKey::is_temporary),
-            clock_offset: (ahead != 0).then_some(ahead),
-            corrects_clock: clock.corrects(),
-            stage: route.stage.to_str().unwrap_or_default(),
-            host: &route.upstream.host,
-        });
-        reply
-    }
-}
-
-/// Returns the permit to the key breaker, with the signature outcome of the response.
-fn settle(permit: Option<Permit<'_>>, outcome: SignatureOutcome) {
-    if let Some(permit) = permit {
-        permit.settle(outcome);
     }
 }
 

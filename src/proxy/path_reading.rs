@@ -1,0 +1,152 @@
+//! How the gateway reads paths with several slashes in a row, learned for each route.
+//!
+//! Every client sends `//` when its base URL ends in `/`. Such a path is sent, and signed, as it
+//! came. A gateway may merge slashes before it verifies; its refusal then echoes the canonical
+//! request with the merged path. If that is what the proxy itself computes for this reading, down
+//! to the last byte, the proxy signs in this reading from then on, for an hour or until the first
+//! refusal. The path on the wire stays.
+//!
+//! # What can go wrong
+//!
+//! Refusals of such paths must not lock the key for everybody, so each route has a breaker for
+//! them, which opens after two. A gateway that does not echo is never learned from.
+
+use std::borrow::Cow;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::key_breaker::KeyBreaker;
+
+/// How long a reading is remembered.
+const REMEMBERED: Duration = Duration::from_secs(3600);
+
+/// How a gateway reads a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum PathReading {
+    /// As it is sent.
+    #[default]
+    AsSent,
+    /// Several slashes in a row are one.
+    Merged,
+    /// `%2F` is a slash, and several slashes in a row are one.
+    DecodedAndMerged,
+}
+
+impl PathReading {
+    /// The known readings.
+    pub(super) const ALL: [Self; 3] = [Self::AsSent, Self::Merged, Self::DecodedAndMerged];
+
+    /// A target as it is signed in this reading.
+    pub(super) fn of(self, target: &str) -> Cow<'_, str> {
+        let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+        match self {
+            Self::AsSent => target.into(),
+            Self::Merged => (merged(path) + query).into(),
+            Self::DecodedAndMerged => (merged(&decoded(path)) + query).into(),
+        }
+    }
+}
+
+/// True if a gateway may read several slashes in a row in a path.
+pub(super) fn is_ambiguous(path: &str) -> bool {
+    path.contains("//") || (path.contains('%') && decoded(path).contains("//"))
+}
+
+fn decoded(path: &str) -> String {
+    path.replace("%2F", "/").replace("%2f", "/")
+}
+
+fn merged(path: &str) -> String {
+    let mut merged = path.to_owned();
+    let mut last = ' ';
+    merged.retain(|letter| std::mem::replace(&mut last, letter) != '/' || letter != '/');
+    merged
+}
+
+/// What is known of the paths of one route, for all workers.
+#[derive(Debug)]
+pub(super) struct LearnedReading {
+    /// Keeps refusals of ambiguous paths from locking the key.
+    pub(super) breaker: KeyBreaker,
+    learned: Mutex<Option<(PathReading, Instant)>>,
+}
+
+impl Default for LearnedReading {
+    fn default() -> Self {
+        Self {
+            breaker: KeyBreaker::of_paths(),
+            learned: Mutex::default(),
+        }
+    }
+}
+
+impl LearnedReading {
+    /// The reading that ambiguous paths are signed in now.
+    pub(super) fn current(&self) -> PathReading {
+        let mut learned = self.lock();
+        if learned.is_some_and(|(_, at)| at.elapsed() >= REMEMBERED) {
+            *learned = None;
+            self.breaker.distrust();
+        }
+        learned.map_or_else(PathReading::default, |(reading, _)| reading)
+    }
+
+    /// Remembers the reading that a refusal has shown; [`PathReading::AsSent`] if it has shown none.
+    pub(super) fn learn(&self, reading: PathReading) {
+        let is_other = reading != PathReading::AsSent;
+        *self.lock() = is_other.then(|| (reading, Instant::now()));
+        if is_other {
+            tracing::info!(
+                ?reading,
+                "the gateway merges slashes in paths; requests of this route are signed in its reading"
+            );
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(PathReading, Instant)>> {
+        // Every change is a single step, so a panic elsewhere does no harm.
+        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_paths_with_several_slashes_in_some_reading_are_ambiguous() {
+        for (target, expected) in [
+            ("/a/b?c=//", None),
+            ("/a%2Fb", None),
+            ("//a///b/?c=//", Some(("/a/b/?c=//", "/a/b/?c=//"))),
+            ("/a/%2fb", Some(("/a/%2fb", "/a/b"))),
+            ("/a%2F%2Fb//c", Some(("/a%2F%2Fb/c", "/a/b/c"))),
+            ("/a%252F/b", None),
+        ] {
+            let path = target.split('?').next().unwrap();
+            assert_eq!(is_ambiguous(path), expected.is_some(), "{target}");
+            let [as_sent, merged, decoded] = PathReading::ALL.map(|reading| reading.of(target));
+            assert_eq!(as_sent, target);
+            if let Some(expected) = expected {
+                assert_eq!((&*merged, &*decoded), expected, "{target}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reading_is_remembered_for_an_hour_or_until_it_is_refused() {
+        let learned = LearnedReading::default();
+        for forget in [true, false] {
+            learned.learn(PathReading::Merged);
+            tokio::time::advance(REMEMBERED - Duration::from_secs(1)).await;
+            assert_eq!(learned.current(), PathReading::Merged);
+            if forget {
+                learned.learn(PathReading::AsSent);
+            }
+            tokio::time::advance(Duration::from_secs(1)).await;
+            assert_eq!(learned.current(), PathReading::AsSent);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What the gateway's refusal of a request teaches: its time, its reading of the path, the end of a
+//! credential; and the hint that explains it to the caller.
+
+use http::header::{AGE, DATE};
+
+use super::{Answered, Attempts};
+use crate::gateway::{self, CanonicalText, Evidence, Meaning};
+use crate::proxy::auth::ToSign;
+use crate::proxy::credentials::UsableCredential;
+use crate::proxy::gateway_response::GatewayResponse;
+use crate::proxy::path_reading::PathReading;
+use crate::proxy::prepare::Prepared;
+use crate::signature::{CanonicalRequest, SigningDate};
+
+/// By how much a date has to have moved for it to be worth sending a refused request again, in
+/// seconds. A temporary key that has expired is refused in the same words, and no date helps it.
+const REDATED: u64 = 60;
+
+impl Attempts<'_> {
+    /// Learns the gateway's time. Returns `true` if the request was refused for its date, and
+    /// another date may well be accepted.
+    pub(super) fn learn_clock(&self, prepared: &Prepared, answered: &Answered) -> bool {
+        let (pipeline, route) = (self.pipeline, prepared.routed.route);
+        let (date, headers) = (answered.date, &answered.reply.head.headers);
+        let expired = answered.reply.expired(date);
+        let is_expired = expired.is_some();
+        let told = match expired.flatten() {
+            Some(told) => Some(told),
+            // A response out of a cache tells when it was put there.
+            None if headers.contains_key(AGE) => None,
+            None => pipeline.new_date(route, headers.get(DATE), is_expired),
+        };
+        let Some(told) = told else { return false };
+        let evidence = if is_expired {
+            Evidence::Refused
+        } else {
+            Evidence::Accepted(date.unix_seconds())
+        };
+        let clock = pipeline.gateway_clock(route);
+        clock.observe(told, answered.sent, answered.received, evidence);
+        let now = self.signing_date(prepared);
+        let moved = now.unix_seconds().abs_diff(date.unix_seconds());
+        is_expired && clock.corrects() && moved >= REDATED
+    }
+
+    /// Requests another credential if the gateway refused this one. Returns `true` if that is worth
+    /// waiting for.
+    pub(super) fn wants_refresh(
+        &self,
+        prepared: &Prepared,
+        credential: &UsableCredential,
+        reply: &GatewayResponse,
+        may_refresh: bool,
+    ) -> bool {
+        let (credentials, slot) = (&self.pipeline.settings.credentials, prepared.routed.slot);
+        let is_secret = credential.auth.key().is_none();
+        let is_temporary = credential.lease.lifetime.is_some();
+        let is_refused = match reply.meaning() {
+            Some(Meaning::UnknownApp | Meaning::Unauthorized) => is_secret,
+            // A temporary key may have been withdrawn.
+            Some(Meaning::UnknownKey | Meaning::Expired { .. }) => !is_secret && is_temporary,
+            Some(Meaning::InvalidToken) => is_secret || is_temporary,
+            _ => false,
+        };
+        if !is_refused {
+            if !may_refresh {
+                credentials.refresh_helped(slot);
+            }
+            return false;
+        }
+        credentials.refused(slot, credential) && may_refresh && is_secret
+    }
+
+    /// Learns how the gateway reads a path with several slashes in a row, if its refusal shows it.
+    pub(super) fn learn_path(
+        &self,
+        prepared: &Prepared,
+        credential: &UsableCredential,
+        answered: &Answered,
+    ) -> bool {
+        let Some(Meaning::SignatureMismatch { echoed }) = answered.reply.meaning() else {
+            return false;
+        };
+        let Some(path) = self.path(prepared) else {
+            return false;
+        };
+        let is_shown = |reading: &PathReading| {
+            let canonical = self.canonical(prepared, credential, answered.date, *reading);
+            let shown = canonical.zip(echoed.as_ref());
+            shown.is_some_and(|(canonical, echoed)| canonical.is_echoed_as(echoed))
+        };
+        let mut others = PathReading::ALL
+            .into_iter()
+            .filter(|other| *other != prepared.reading);
+        let shown = others.find(is_shown);
+        path.learn(shown.unwrap_or_default());
+        shown.is_some()
+    }
+
+    /// The canonical request of an attempt, if it is signed, with the path in some reading.
+    fn canonical(
+        &self,
+        prepared: &Prepared,
+        credential: &UsableCredential,
+        date: SigningDate,
+        reading: PathReading,
+    ) -> Option<CanonicalText> {
+        let mut request = prepared.outgoing(&self.pipeline.settings, (), false);
+        let target = reading.of(prepared.target());
+        let to_sign = ToSign {
+            target,
+            ..prepared.to_sign(date)
+        };
+        let key = credential.auth.key()?;
+        let show = |text: &CanonicalRequest<'_>| CanonicalText(text.to_string());
+        key.canonical(&mut request, &to_sign, show).ok()
+    }
+
+    /// The reply with a hint, if it is a refusal.
+    pub(super) fn explained(
+        &self,
+        prepared: &Prepared,
+        credential: &UsableCredential,
+        answered: Answered,
+        has_learned_path: bool,
+    ) -> GatewayResponse {
+        let Answered {
+            mut reply, date, ..
+        } = answered;
+        if !reply.is_of_gateway() && reply.hint.is_none() {
+            return reply;
+        }
+        let route = &self.pipeline.settings.routes[prepared.routed.route];
+        let canonical = self.canonical(prepared, credential, date, prepared.reading);
+        let clock = self.pipeline.gateway_clock(prepared.routed.route);
+        let ahead = clock.ahead();
+        reply.explain(&gateway::Context {
+            canonical_request: canonical.as_ref(),
+            auth: credential.auth.kind(),
+            is_temporary: credential.lease.lifetime.is_some() || credential.auth.is_temporary(),
+            has_ambiguous_path: prepared.has_ambiguous_path,
+            has_learned_path,
+            clock_offset: (ahead != 0).then_some(ahead),
+            corrects_clock: clock.corrects(),
+            stage: route.stage.to_str().unwrap_or_default(),
+            host: &route.upstream.host,
+        });
+        reply
+    }
+}

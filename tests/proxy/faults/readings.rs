@@ -1,0 +1,167 @@
+//! What the gateway reads differently from what is sent: numbers 90 and 92.
+
+use apig_proxy::emulator::{Accounts, PathReading, Readings};
+use apig_proxy::signature::{CanonicalRequest, Payload, PayloadHash, SigningDate, Target};
+use serde_json::Value;
+
+use crate::credentials::{Region, accepted};
+use crate::support::{Answer, Proxy, Scene, Upstream, answer, get};
+
+/// A gateway that reads in this way, and a proxy before it.
+fn before_gateway(readings: Readings) -> (Region, Proxy) {
+    let key = crate::credentials::key("AK-OF-READINGS");
+    let accounts = Accounts {
+        keys: vec![key],
+        ..Accounts::throw_away()
+    };
+    let region = Region::reading(accounts, readings);
+    let csv = "User Name,Access Key Id,Secret Access Key\nme,AK-OF-READINGS,AK-OF-READINGS-SECRET-0123456789\n";
+    region.file("key.csv", csv);
+    let proxy = region.proxy("upstream = \"UPSTREAM\"\n[credentials]\nfile = \"key.csv\"\n");
+    (region, proxy)
+}
+
+fn merging() -> (Region, Proxy) {
+    before_gateway(Readings {
+        paths: PathReading::Merged,
+        first_hundred: false,
+    })
+}
+
+/// The number of requests that a gateway has received.
+fn received(region: &Region) -> u64 {
+    region
+        .counts
+        .requests
+        .load(std::sync::atomic::Ordering::SeqCst)
+}
+
+fn send(proxy: &Proxy, method: &str, path: &str) -> Answer {
+    proxy.exchange(get(path).replacen("GET", method, 1))
+}
+
+#[test]
+fn fault_90_slashes_that_the_gateway_merges_are_learned_from_its_echo_and_sent_as_they_are() {
+    for (path, method) in [
+        ("//flowers//red", "GET"),
+        ("/flowers/%2Fred", "PUT"),
+        ("//a%2F%2fb/?c=//", "DELETE"),
+    ] {
+        let (region, proxy) = merging();
+        for requests in [2, 3, 4] {
+            let echo: Value = accepted(&send(&proxy, method, path));
+            let sent = path.split('?').next().unwrap();
+            assert_eq!(
+                (&echo["path"], &echo["method"]),
+                (&sent.into(), &method.into())
+            );
+            assert_eq!(received(&region), requests, "{method} {path}");
+        }
+    }
+}
+
+#[test]
+fn fault_90_what_a_post_teaches_is_used_by_the_next_request() {
+    let (region, proxy) = merging();
+    let refused = send(&proxy, "POST", "//flowers");
+    assert_eq!(refused.status, 401);
+    let hint = refused.header("x-apig-proxy-hint");
+    assert!(hint.contains("merges the slashes"), "{hint}");
+    assert_eq!(received(&region), 1);
+    accepted(&send(&proxy, "POST", "//flowers"));
+    assert_eq!(received(&region), 2);
+}
+
+#[test]
+fn fault_90_a_gateway_that_keeps_slashes_gets_every_path_signed_as_it_is() {
+    let (region, proxy) = before_gateway(Readings::default());
+    for path in ["//flowers", "/a/%2Fb", "/a//b//"] {
+        accepted(&proxy.get(path));
+    }
+    assert_eq!(received(&region), 3);
+}
+
+/// The echo of a request with this path, made as the gateway would, and altered.
+fn echo(head: &crate::support::Received, path: &str, alter: fn(String) -> String) -> String {
+    let date = SigningDate::parse(head.header("x-sdk-date")).unwrap();
+    let headers = [("host", head.header("host")), ("x-stage", "RELEASE")];
+    let target = Target::parse(path).unwrap();
+    let payload = Payload::Hash(&PayloadHash::EMPTY);
+    let canonical = CanonicalRequest::new(head.method(), target, &headers, &date, payload).unwrap();
+    let canonical = alter(canonical.to_string()).replace('\n', "|");
+    let message = format!("verify aksk signature fail, canonicalRequest:{canonical}");
+    let body =
+        serde_json::json!({"error_code": "APIG.0301", "error_msg": message, "request_id": "1"});
+    answer("401 Unauthorized", "", &body.to_string())
+}
+
+#[test]
+fn fault_90_a_forged_or_differing_echo_passes_through_and_teaches_nothing() {
+    let alterations: [fn(String) -> String; 4] = [
+        |text| text.replace("/a/", "/b/"),
+        |text| text.replace("x-stage:RELEASE", "x-stage:TEST"),
+        |text| text.replace("x-sdk-date:2", "x-sdk-date:1"),
+        |text| text + "0",
+    ];
+    for alter in alterations {
+        let scene = Scene::before(Upstream::scripted(move |head, out| match head.target() {
+            "//a" => out.write_all(echo(head, "/a", alter).as_bytes()),
+            _ => out.write_all(answer("200 OK", "", "ok").as_bytes()),
+        }));
+        for requests in [1, 2] {
+            let refused = scene.get("//a");
+            assert_eq!(refused.status, 401);
+            refused.assert_says("APIG.0301");
+            assert_eq!(scene.upstream.requests().len(), requests);
+        }
+    }
+}
+
+#[test]
+fn fault_90_refused_slashes_stop_after_two_requests_and_never_lock_the_key() {
+    let refusal = "{\"error_code\":\"APIG.0301\",\"error_msg\":\"verify aksk signature fail\",\"request_id\":\"1\"}";
+    let scene = Scene::before(Upstream::scripted(move |head, out| {
+        let bytes = match head.target() {
+            target if target.contains("//") => answer("401 Unauthorized", "", refusal),
+            _ => answer("200 OK", "", "ok"),
+        };
+        out.write_all(bytes.as_bytes())
+    }));
+    for warm in [false, true] {
+        if warm {
+            assert_eq!(scene.get("/plain").status, 200);
+        }
+        let statuses: Vec<u16> = (0..5).map(|_| scene.get("//slashes").status).collect();
+        let expected = if warm {
+            [503; 5]
+        } else {
+            [401, 401, 503, 503, 503]
+        };
+        assert_eq!(statuses, expected);
+    }
+    let refused = scene.get("/a//b");
+    refused.assert_refused(503, "key_locked");
+    assert!(
+        refused.text().contains("without `//`"),
+        "{}",
+        refused.text()
+    );
+    assert_eq!(scene.get("/plain").status, 200);
+    let is_refused = |head: &&crate::support::Received| head.target().contains("//");
+    assert_eq!(
+        scene.upstream.requests().iter().filter(is_refused).count(),
+        2
+    );
+}
+
+#[test]
+fn fault_92_the_headers_of_the_proxy_come_first_if_a_caller_sends_nearly_a_hundred() {
+    let (_region, proxy) = before_gateway(Readings {
+        first_hundred: true,
+        ..Readings::default()
+    });
+    let lines: String = (0..98).map(|number| format!("x-{number}: 1\r\n")).collect();
+    let request = format!("GET /many HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n");
+    let shown = accepted(&proxy.exchange(request));
+    assert!(shown["headers"].as_array().unwrap().len() > 100);
+}
