@@ -20,7 +20,7 @@ use tokio_util::either::Either;
 
 use super::exchange::exchange;
 use super::{Failure, block_on};
-use crate::config::{self, AdminAddress, Environment, Overrides};
+use crate::config::{self, Environment, Listen, Overrides};
 use crate::server::QUIT_IS_OFF;
 
 /// The longest that an exchange may take. Probes have a limit of their own, usually shorter.
@@ -46,7 +46,7 @@ pub(super) struct AdminArguments {
 
 impl AdminArguments {
     /// The address of the admin listener.
-    pub(super) fn address(&self, environment: &Environment) -> Result<AdminAddress, Failure> {
+    pub(super) fn address(&self, environment: &Environment) -> Result<Listen, Failure> {
         let overrides = Overrides::new(self.config.clone());
         let overrides = overrides.text("admin", "--admin", self.admin.as_deref());
         let address = config::load_part(&overrides, environment, "admin", |config| config.admin);
@@ -72,22 +72,22 @@ pub(super) enum AdminError {
     #[error(
         "what listens at {0} does not answer in time\nhint: the proxy may hang or be busy; see its log"
     )]
-    Timeout(AdminAddress),
+    Timeout(Listen),
     #[error(
         "no proxy answers at {0} ({1})\nhint: start the proxy, or name its admin address with --admin"
     )]
-    Unreachable(AdminAddress, String),
+    Unreachable(Listen, String),
     /// The proxy's own words.
     #[error("{0}")]
     Refused(String),
     #[error(
         "what answers at {0} is not the admin listener of a proxy\nhint: name its address with --admin"
     )]
-    OtherProgram(AdminAddress),
+    OtherProgram(Listen),
     #[error(
         "the proxy at {0} does not take `POST /quitquitquit`\nhint: set `admin_quit = true` in its configuration, or send SIGTERM"
     )]
-    QuitIsOff(AdminAddress),
+    QuitIsOff(Listen),
 }
 
 impl AdminRequest {
@@ -96,7 +96,7 @@ impl AdminRequest {
     /// # Errors
     ///
     /// An [`AdminError`], unless the listener responds with success.
-    pub(super) fn send(self, address: &AdminAddress, limit: Duration) -> Result<(), AdminError> {
+    pub(super) fn send(self, address: &Listen, limit: Duration) -> Result<(), AdminError> {
         let limit = limit.clamp(MIN_TIMEOUT, MAX_TIMEOUT);
         let response = block_on(async { timeout(limit, self.exchange(address)).await })
             .map_err(|failure| AdminError::Unreachable(address.clone(), failure.message))?
@@ -120,7 +120,7 @@ impl AdminRequest {
     #[expect(clippy::disallowed_methods, reason = "no runtime runs here")]
     pub(super) fn poll(
         self,
-        address: &AdminAddress,
+        address: &Listen,
         limit: Duration,
         is_done: fn(&Result<(), AdminError>) -> bool,
     ) -> Result<(), AdminError> {
@@ -136,7 +136,7 @@ impl AdminRequest {
     }
 
     /// Connects, sends the request and reads the response; the connection ends after it.
-    async fn exchange(self, address: &AdminAddress) -> Result<Response<Bytes>, AdminError> {
+    async fn exchange(self, address: &Listen) -> Result<Response<Bytes>, AdminError> {
         let (stream, host) = connect(address).await.map_err(|error| match error.kind() {
             // A unix socket whose queue is full.
             io::ErrorKind::WouldBlock => AdminError::Timeout(address.clone()),
@@ -166,14 +166,14 @@ impl fmt::Display for AdminRequest {
 }
 
 /// Connects to the listener; the connection, and the value of `Host`.
-async fn connect(address: &AdminAddress) -> io::Result<(Either<TcpStream, UnixStream>, String)> {
+async fn connect(address: &Listen) -> io::Result<(Either<TcpStream, UnixStream>, String)> {
     Ok(match address {
-        AdminAddress::Tcp(address) => {
+        Listen::Tcp(address) | Listen::Tls(address) => {
             let address = local(*address);
             let stream = TcpStream::connect(address).await?;
             (Either::Left(stream), address.to_string())
         }
-        AdminAddress::Unix(path) => {
+        Listen::Unix(path) => {
             let stream = UnixStream::connect(path).await?;
             (Either::Right(stream), "localhost".to_owned())
         }
@@ -218,7 +218,7 @@ mod tests {
                 stream.write_all(response.as_bytes()).unwrap();
                 String::from_utf8_lossy(&request[..length]).into_owned()
             });
-            let sent = AdminRequest::Ready.send(&AdminAddress::Tcp(address), MAX_TIMEOUT);
+            let sent = AdminRequest::Ready.send(&Listen::Tcp(address), MAX_TIMEOUT);
             let request =
                 format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
             assert_eq!(answering.join().unwrap(), request);

@@ -1,13 +1,13 @@
 //! Loads the configuration together with the credentials that its routes need, so that all problems
 //! are reported at once.
 
-use crate::config::{self, Config, Environment, Loaded, Overrides, Problem, Problems};
-use crate::credentials::{self, CredentialsError, Kind, Requirement, Source};
+use crate::config::{self, AuthMode, Config, Environment, Loaded, Overrides, Problem, Problems};
+use crate::credentials::{self, CredentialsError, Requirement, Source};
 
 /// The signing key of `[credentials]`.
 pub(super) const SIGNING_KEY: Requirement = Requirement {
     set: 0,
-    kind: Kind::Key,
+    kind: AuthMode::AkSk,
 };
 
 /// Loads the configuration and opens the sources of credentials.

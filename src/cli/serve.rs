@@ -80,14 +80,7 @@ pub(super) fn run(arguments: &ServeArguments, environment: Environment) -> Outco
                 "the socket of NOTIFY_SOCKET cannot be used: {error}\nhint: unset it, or let the service manager that listens there start the program"
             ))
         })?;
-        let addresses = passed.addresses();
-        let addresses = addresses.map_err(|error| {
-            Failure::failed(SetupError::System(
-                "a socket of LISTEN_FDS cannot be used",
-                error,
-            ))
-        })?;
-        let overrides = arguments.overrides().activated(addresses);
+        let overrides = arguments.overrides().activated(&passed);
         let loaded = load(&overrides, &environment);
         let (loaded, mut sources) = loaded.map_err(Failure::configuration)?;
         telemetry::start_log(&loaded.config.log).map_err(Failure::failed)?;

@@ -1,15 +1,15 @@
 //! The log lines of a start: the addresses and who can reach them, the routes, and the risks.
 
-use crate::config::{AdminAddress, Config, Listen, Loaded, Route, Scheme, UnixSocketConfig};
+use crate::config::{Config, Listen, Loaded, Route, Scheme, UnixSocketConfig};
 
 /// The admin listener and who can connect to it.
-pub(super) fn admin_endpoint(address: &AdminAddress, socket: &UnixSocketConfig) -> String {
+pub(super) fn admin_endpoint(address: &Listen, socket: &UnixSocketConfig) -> String {
     match address {
-        AdminAddress::Unix(_) => format!("{address} for {}", unix_users(socket)),
-        AdminAddress::Tcp(tcp) if tcp.ip().is_loopback() => {
+        Listen::Unix(_) => format!("{address} for {}", unix_users(socket)),
+        Listen::Tcp(tcp) if tcp.ip().is_loopback() => {
             format!("http://{address} for programs on this machine")
         }
-        AdminAddress::Tcp(_) => format!("http://{address} for whoever reaches it on the network"),
+        _ => format!("http://{address} for whoever reaches it on the network"),
     }
 }
 
@@ -61,7 +61,7 @@ pub(super) fn log_configuration(loaded: &Loaded) {
         tracing::info!("configuration from {}", file.display());
     }
     for warning in &loaded.warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!("{}", warning.to_string().replace('\n', "; "));
     }
     for route in &config.routes {
         tracing::info!("{}/ goes to {}", route.prefix, upstream_url(route));

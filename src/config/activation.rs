@@ -9,16 +9,13 @@
 //! would look like a hung proxy. `LISTEN_PID` of another process means that the variables were
 //! inherited, and no socket was passed.
 
-use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
 use listenfd::ListenFd;
-use socket2::SockRef;
+use socket2::Socket;
 
 use super::environment::Environment;
-use super::listen::{AdminAddress, Listen};
+use super::listen::Listen;
 
 /// The sockets that were passed to this process.
 #[derive(Debug, Default)]
@@ -29,20 +26,13 @@ pub struct ActivatedSockets {
     pub admin: Option<ActivatedSocket>,
 }
 
-/// A listening socket.
+/// A listening socket, of TCP or a unix socket.
 #[derive(Debug)]
-pub enum ActivatedSocket {
-    /// TCP.
-    Tcp(TcpListener),
-    /// A unix socket, with or without a path.
-    Unix(UnixListener),
-}
-
-/// The addresses of the sockets.
-#[derive(Clone, Debug, Default)]
-pub struct ActivatedAddresses {
-    callers: Vec<Listen>,
-    pub(super) admin: Option<AdminAddress>,
+pub struct ActivatedSocket {
+    /// The socket.
+    pub socket: Socket,
+    /// Its address.
+    pub listen: Listen,
 }
 
 /// Why a socket cannot be used, and what to correct.
@@ -58,6 +48,10 @@ impl ActivatedSockets {
     ///
     /// An [`ActivationError`] if a socket cannot be served.
     pub fn from_env(environment: &Environment) -> Result<Self, ActivationError> {
+        const NAMES: &str = "LISTEN_FDNAMES names another number of sockets than LISTEN_FDS passes\n\
+            hint: correct what starts the program";
+        const ADMIN: &str = "more than one of the sockets of LISTEN_FDS has the name admin\n\
+            hint: correct `FileDescriptorName=`";
         let error = |message: &str| Err(ActivationError(message.to_owned()));
         let mut sockets = Self::default();
         // Without `LISTEN_PID` the descriptors may be meant for another process.
@@ -71,144 +65,102 @@ impl ActivatedSockets {
         let names: Option<Vec<&str>> = names.map(|names| names.split(':').collect());
         let count = descriptors.len();
         if count > 0 && names.as_ref().is_some_and(|names| names.len() != count) {
-            return error(
-                "LISTEN_FDNAMES names another number of sockets than LISTEN_FDS passes; correct what starts the program",
-            );
+            return error(NAMES);
         }
         for number in 0..count {
             let Some(socket) = take(&mut descriptors, number) else {
                 return error(&format!(
-                    "socket {number} of LISTEN_FDS is no listening socket of TCP, nor a unix stream socket; correct ListenStream= \
-                     and Accept=no"
+                    "socket {number} of LISTEN_FDS is no listening socket of TCP, nor a unix stream socket\n\
+                     hint: correct `ListenStream=`, and set `Accept=no`"
                 ));
             };
             let is_admin = names.as_ref().is_some_and(|names| names[number] == "admin");
             if !is_admin {
                 sockets.callers.push(socket);
             } else if sockets.admin.replace(socket).is_some() {
-                return error(
-                    "only one of the sockets of LISTEN_FDS may have the name admin; correct FileDescriptorName=",
-                );
+                return error(ADMIN);
             }
         }
         Ok(sockets)
     }
-
-    /// The addresses of the sockets.
-    ///
-    /// # Errors
-    ///
-    /// The error of the system.
-    pub fn addresses(&self) -> io::Result<ActivatedAddresses> {
-        let callers = self.callers.iter().map(ActivatedSocket::address);
-        let admin = self
-            .admin
-            .as_ref()
-            .map(ActivatedSocket::address)
-            .transpose()?;
-        Ok(ActivatedAddresses {
-            callers: callers.collect::<io::Result<_>>()?,
-            admin: admin.map(|admin| match admin {
-                Listen::Tcp(address) | Listen::Tls(address) => AdminAddress::Tcp(address),
-                Listen::Unix(path) => AdminAddress::Unix(path),
-            }),
-        })
-    }
 }
 
 fn take(descriptors: &mut ListenFd, number: usize) -> Option<ActivatedSocket> {
-    let is_listening = |socket: SockRef<'_>| socket.is_listener().unwrap_or(false);
-    if let Ok(Some(socket)) = descriptors.take_tcp_listener(number) {
-        return is_listening(SockRef::from(&socket)).then_some(ActivatedSocket::Tcp(socket));
-    }
-    let socket = descriptors.take_unix_listener(number).ok().flatten()?;
-    is_listening(SockRef::from(&socket)).then_some(ActivatedSocket::Unix(socket))
+    let tcp = descriptors.take_tcp_listener(number).ok().flatten();
+    let (socket, listen) = if let Some(socket) = tcp {
+        let listen = Listen::Tcp(socket.local_addr().ok()?);
+        (Socket::from(socket), listen)
+    } else {
+        let socket = descriptors.take_unix_listener(number).ok()??;
+        let address = socket.local_addr().ok()?;
+        let path = address.as_pathname().map(PathBuf::from);
+        let listen = Listen::Unix(path.unwrap_or_else(|| "(without a path)".into()));
+        (Socket::from(socket), listen)
+    };
+    let is_listening = socket.is_listener().unwrap_or(false);
+    is_listening.then_some(ActivatedSocket { socket, listen })
 }
 
-impl ActivatedSocket {
-    fn address(&self) -> io::Result<Listen> {
-        Ok(match self {
-            Self::Tcp(socket) => Listen::Tcp(socket.local_addr()?),
-            Self::Unix(socket) => {
-                let address = socket.local_addr()?;
-                Listen::Unix(
-                    address
-                        .as_pathname()
-                        .map_or_else(|| "(without a path)".into(), PathBuf::from),
-                )
-            }
-        })
+/// The addresses of activated sockets, if there are some, or else the configured ones.
+///
+/// A TCP socket serves TLS if the configured address that equals its own does, or else the one with
+/// its port, or else all of them: encrypted traffic must not become plain because a unit spells its
+/// address in another way.
+pub(super) fn in_place_of(configured: Vec<Listen>, activated: &[Listen]) -> Vec<Listen> {
+    if activated.is_empty() {
+        return configured;
     }
-}
-
-impl ActivatedAddresses {
-    /// The addresses of the sockets, if there are some, or else the configured ones.
-    ///
-    /// A TCP socket serves TLS if the configured address that equals its own does, or else the one
-    /// with its port, or else all of them: encrypted traffic must not become plain because a unit
-    /// spells its address in another way.
-    pub(super) fn in_place_of(&self, configured: Vec<Listen>) -> Vec<Listen> {
-        if self.callers.is_empty() {
-            return configured;
-        }
-        let with_address =
-            |listen: &Listen| Some((listen.address()?, matches!(listen, Listen::Tls(_))));
-        let addresses: Vec<(SocketAddr, bool)> =
-            configured.iter().filter_map(with_address).collect();
-        let is_tls = |own: SocketAddr| {
-            let same = addresses.iter().find(|(address, _)| *address == own);
-            let same = same.or_else(|| {
-                addresses
-                    .iter()
-                    .find(|(address, _)| address.port() == own.port())
-            });
-            let are_all = || !addresses.is_empty() && addresses.iter().all(|(_, is_tls)| *is_tls);
-            same.map_or_else(are_all, |(_, is_tls)| *is_tls)
+    let with_tls = |listen: &Listen| Some((listen.address()?, matches!(listen, Listen::Tls(_))));
+    let addresses: Vec<_> = configured.iter().filter_map(with_tls).collect();
+    let replaced = activated.iter().map(|socket| {
+        let Listen::Tcp(own) = socket else {
+            return socket.clone();
         };
-        let sockets = self.callers.iter().map(|socket| match socket {
-            Listen::Tcp(address) if is_tls(*address) => Listen::Tls(*address),
-            other => other.clone(),
-        });
-        sockets.collect()
-    }
+        let equal = addresses.iter().find(|(address, _)| address == own);
+        let has_port = |(address, _): &&(_, _)| std::net::SocketAddr::port(address) == own.port();
+        let is_tls = match equal.or_else(|| addresses.iter().find(has_port)) {
+            Some((_, is_tls)) => *is_tls,
+            None => !addresses.is_empty() && addresses.iter().all(|(_, is_tls)| *is_tls),
+        };
+        if is_tls {
+            Listen::Tls(*own)
+        } else {
+            socket.clone()
+        }
+    });
+    replaced.collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn tcp(address: &str) -> Listen {
-        Listen::Tcp(address.parse().unwrap())
-    }
-
-    fn tls(address: &str) -> Listen {
-        Listen::Tls(address.parse().unwrap())
-    }
-
     #[test]
-    fn sockets_that_were_passed_take_the_place_of_what_is_configured_and_speak_what_that_speaks() {
-        let passed = |callers: &[Listen]| ActivatedAddresses {
-            callers: callers.to_vec(),
-            admin: None,
+    fn activated_sockets_replace_configured_addresses_and_serve_tls_where_those_do() {
+        let listen = |text: &str| -> Vec<Listen> {
+            text.split_whitespace()
+                .map(|text| text.parse().unwrap())
+                .collect()
         };
-        let unix = Listen::Unix("/run/proxy.sock".into());
-        let configured = vec![tcp("127.0.0.1:80"), tls("127.0.0.1:443")];
-        for (callers, expected) in [
-            (vec![], configured.clone()),
-            (vec![unix.clone()], vec![unix.clone()]),
-            (vec![tcp("127.0.0.1:443")], vec![tls("127.0.0.1:443")]),
+        let both = "127.0.0.1:80 https://127.0.0.1:443";
+        for (configured, activated, expected) in [
+            (both, "", both),
+            (both, "unix:/run/x", "unix:/run/x"),
+            (both, "127.0.0.1:443", "https://127.0.0.1:443"),
+            (both, "[::]:443 [::]:80", "https://[::]:443 [::]:80"),
+            (both, "127.0.0.1:90", "127.0.0.1:90"),
             (
-                vec![tcp("[::]:443"), tcp("[::]:80")],
-                vec![tls("[::]:443"), tcp("[::]:80")],
+                "https://127.0.0.1:443 unix:/run/x",
+                "127.0.0.1:90",
+                "https://127.0.0.1:90",
             ),
-            (vec![tcp("127.0.0.1:90")], vec![tcp("127.0.0.1:90")]),
+            ("unix:/run/x", "127.0.0.1:90", "127.0.0.1:90"),
         ] {
-            assert_eq!(passed(&callers).in_place_of(configured.clone()), expected);
+            assert_eq!(
+                in_place_of(listen(configured), &listen(activated)),
+                listen(expected)
+            );
         }
-        let only = vec![tls("127.0.0.1:443"), unix.clone()];
-        let other = passed(&[tcp("127.0.0.1:90")]);
-        assert_eq!(other.in_place_of(only), [tls("127.0.0.1:90")]);
-        assert_eq!(other.in_place_of(vec![unix]), [tcp("127.0.0.1:90")]);
     }
 
     #[test]

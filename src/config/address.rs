@@ -9,17 +9,12 @@ use crate::signature::Target;
 
 pub(super) const EXPECTED_LISTEN: &str = "expected an address with a port, like \"127.0.0.1:8080\", or a unix socket, like \"unix:/run/apig-proxy/proxy.sock\"";
 
-const EXPECTED_PATH: &str = "expected an absolute path of at most 100 bytes after \"unix:\", like \"unix:/run/apig-proxy/proxy.sock\"";
-
-/// Longest path of a unix socket, in bytes. The system takes 107.
-const LONGEST_PATH: usize = 100;
-
-pub(super) const EXPECTED_UPSTREAM: &str = "expected a URL like \"https://<id>.apig.cn-north-4.huaweicloudapis.com\", without user, query and fragment";
-
 /// Parses an address to listen on.
 pub(super) fn listen(text: &str) -> Result<Listen, &'static str> {
+    const EXPECTED_PATH: &str = "expected an absolute path of at most 100 bytes after \"unix:\", like \"unix:/run/apig-proxy/proxy.sock\"";
     if let Some(path) = text.strip_prefix("unix:") {
-        let is_path = path.starts_with('/') && path.len() <= LONGEST_PATH && !path.ends_with('/');
+        // The system takes 107 bytes.
+        let is_path = path.starts_with('/') && path.len() <= 100 && !path.ends_with('/');
         let path = is_path.then(|| Listen::Unix(path.into()));
         return path.ok_or(EXPECTED_PATH);
     }
@@ -29,63 +24,74 @@ pub(super) fn listen(text: &str) -> Result<Listen, &'static str> {
     }
 }
 
-fn tcp(text: &str) -> Result<SocketAddr, &'static str> {
-    if let Some(port) = text.strip_prefix("localhost:") {
-        let port = port.parse().map_err(|_| EXPECTED_LISTEN)?;
-        return Ok((Ipv4Addr::LOCALHOST, port).into());
+/// Parses an address of the admin listener, or `off`.
+pub(super) fn admin(text: &str) -> Result<Option<Listen>, &'static str> {
+    const EXPECTED: &str = "expected an address with a port, like \"127.0.0.1:8081\", a unix socket, like \"unix:/run/apig-proxy/admin.sock\", or \"off\"";
+    match listen(text) {
+        _ if text == "off" => Ok(None),
+        Err(message) if text.starts_with("unix:") => Err(message),
+        Err(_) | Ok(Listen::Tls(_)) => Err(EXPECTED),
+        Ok(address) => Ok(Some(address)),
     }
-    text.parse().map_err(|_| EXPECTED_LISTEN)
 }
 
-/// Parses the URL of an upstream.
+fn tcp(text: &str) -> Result<SocketAddr, &'static str> {
+    let address = match text.strip_prefix("localhost:") {
+        Some(port) => port
+            .parse()
+            .ok()
+            .map(|port: u16| (Ipv4Addr::LOCALHOST, port).into()),
+        None => text.parse().ok(),
+    };
+    address.ok_or(EXPECTED_LISTEN)
+}
+
+/// Parses the URL of an upstream. Plain HTTP is accepted for loopback addresses only.
 pub(super) fn upstream(text: &str) -> Result<UpstreamUrl, &'static str> {
-    const PLAIN: &str = "plain http is for loopback addresses only, since signed requests could be read and replayed; use https://";
-    let url = url(text)?;
-    if url.scheme == Scheme::Http && !is_loopback(&url.host) {
-        return Err(PLAIN);
-    }
-    Ok(url)
+    const EXPECTED: &str = "expected a URL like \"https://<id>.apig.cn-north-4.huaweicloudapis.com\", without user, query and fragment";
+    const PLAIN: &str = "plain http is for loopback addresses only, since signed requests could be read and replayed\n\
+        hint: use `https://`";
+    let url = url(text).ok_or(EXPECTED)?;
+    let is_safe = url.scheme == Scheme::Https || is_loopback(&url.host);
+    is_safe.then_some(url).ok_or(PLAIN)
 }
 
 /// Parses the URL of a service for credentials. Plain HTTP is accepted for link-local and loopback
 /// addresses, whose traffic does not leave the link.
 pub(super) fn endpoint(text: &str) -> Result<UpstreamUrl, &'static str> {
-    const PLAIN: &str = "plain http is for addresses of this machine and its link (127.0.0.1, 169.254.169.254) only; use https://";
-    let url = url(text).map_err(|_| "expected a URL like \"https://iam.myhuaweicloud.com\"")?;
-    if url.scheme == Scheme::Http && !is_loopback(&url.host) && !is_link_local(&url.host) {
-        return Err(PLAIN);
-    }
-    Ok(url)
+    const PLAIN: &str = "plain http is for addresses of this machine and its link (127.0.0.1, 169.254.169.254) only\n\
+        hint: use `https://`";
+    let url = url(text).ok_or("expected a URL like \"https://iam.myhuaweicloud.com\"")?;
+    let is_safe = url.scheme == Scheme::Https || is_loopback(&url.host) || is_link_local(&url.host);
+    is_safe.then_some(url).ok_or(PLAIN)
 }
 
-fn url(text: &str) -> Result<UpstreamUrl, &'static str> {
-    let uri: Uri = text.parse().map_err(|_| EXPECTED_UPSTREAM)?;
-    let (scheme, default_port) = match uri.scheme_str() {
-        _ if text.contains(['#', '?', '@']) => return Err(EXPECTED_UPSTREAM),
-        Some("https") => (Scheme::Https, 443),
-        Some("http") => (Scheme::Http, 80),
-        _ => return Err(EXPECTED_UPSTREAM),
+fn url(text: &str) -> Option<UpstreamUrl> {
+    let uri: Uri = text
+        .parse()
+        .ok()
+        .filter(|_| !text.contains(['#', '?', '@']))?;
+    let (scheme, default_port) = match uri.scheme_str()? {
+        "https" => (Scheme::Https, 443),
+        "http" => (Scheme::Http, 80),
+        _ => return None,
     };
-    let authority = uri.authority().ok_or(EXPECTED_UPSTREAM)?;
+    let authority = uri.authority()?;
     let bracketed = authority.host().to_ascii_lowercase();
     let host = bracketed.trim_matches(['[', ']']).to_owned();
     let base_path = uri.path().trim_end_matches('/').to_owned();
     let is_path = base_path.is_empty() || Target::parse(&base_path).is_ok();
     // What follows the host is a port or nothing; "host:" is neither.
     let port = match &authority.as_str()[authority.host().len()..] {
-        "" => Some(default_port),
-        _ => authority.port_u16().filter(|port| *port > 0),
+        "" => default_port,
+        _ => authority.port_u16().filter(|port| *port > 0)?,
     };
-    let port = port
-        .filter(|_| is_path && !host.is_empty())
-        .ok_or(EXPECTED_UPSTREAM)?;
-    let authority = if port == default_port {
-        bracketed
-    } else {
-        format!("{bracketed}:{port}")
+    let authority = match port {
+        port if port == default_port => bracketed,
+        port => format!("{bracketed}:{port}"),
     };
-    let authority = HeaderValue::try_from(authority).map_err(|_| EXPECTED_UPSTREAM)?;
-    Ok(UpstreamUrl {
+    let authority = HeaderValue::try_from(authority).ok()?;
+    (is_path && !host.is_empty()).then_some(UpstreamUrl {
         scheme,
         host,
         port,
@@ -94,7 +100,7 @@ fn url(text: &str) -> Result<UpstreamUrl, &'static str> {
     })
 }
 
-fn is_loopback(host: &str) -> bool {
+pub(super) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
@@ -113,14 +119,13 @@ pub(super) fn host(text: &str) -> Result<String, &'static str> {
     let inner = name
         .strip_prefix('[')
         .and_then(|name| name.strip_suffix(']'));
-    let ipv6 = inner.and_then(|ip| ip.parse::<Ipv6Addr>().ok());
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    let is_name = !name.is_empty() && name.bytes().all(is_part);
-    match ipv6 {
-        Some(ip) if ip.is_unspecified() => Err(ANY),
+    match inner.map(str::parse) {
+        Some(Ok(Ipv6Addr::UNSPECIFIED)) => Err(ANY),
         None if name == "0.0.0.0" => Err(ANY),
-        None if !is_name => Err(EXPECTED),
-        _ => Ok(name),
+        Some(Ok(_)) => Ok(name),
+        None if !name.is_empty() && name.bytes().all(is_part) => Ok(name),
+        _ => Err(EXPECTED),
     }
 }
 
@@ -142,10 +147,8 @@ mod tests {
             ("http://127.0.0.1:80/", "127.0.0.1", 80, "127.0.0.1", ""),
         ] {
             let url = upstream(text).unwrap();
-            assert_eq!(
-                (&*url.host, url.port, &*url.base_path),
-                (host, port, base_path)
-            );
+            let parts = (&*url.host, url.port, &*url.base_path);
+            assert_eq!(parts, (host, port, base_path));
             assert_eq!(url.authority, authority);
         }
         let wrong = "|gw.example|ftp://gw.example|https://|https:///x|https://u:p@gw.example|https://gw.example/?a|\
@@ -169,10 +172,8 @@ mod tests {
             listen("unix:/run/x.sock"),
             Ok(Listen::Unix("/run/x.sock".into()))
         );
-        assert_eq!(
-            listen("https://0.0.0.0:8443"),
-            Ok(Listen::Tls("0.0.0.0:8443".parse().unwrap()))
-        );
+        let tls = Listen::Tls("0.0.0.0:8443".parse().unwrap());
+        assert_eq!(listen("https://0.0.0.0:8443"), Ok(tls));
         let wrong = "|8080|:8080|127.0.0.1|localhost|localhost:x|ftp://127.0.0.1:8080|https://127.0.0.1|unix:relative|unix:/run/|unix:";
         for text in wrong.split('|') {
             assert!(listen(text).is_err(), "{text}");
@@ -183,7 +184,7 @@ mod tests {
     fn host_names_are_normalized() {
         assert_eq!(host("Proxy.Internal.").unwrap(), "proxy.internal");
         assert_eq!(host("[::2]").unwrap(), "[::2]");
-        for text in ["", "*", "a:80", "http://a", "0.0.0.0", "[::]", "a b"] {
+        for text in ["", "*", "a:80", "http://a", "0.0.0.0", "[::]", "[x]", "a b"] {
             assert!(host(text).is_err(), "{text}");
         }
     }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use http::HeaderValue;
 
 use super::reader::Reader;
-use super::value::{any, file, header_value, optional, text, word};
+use super::value::{any, file, header_value, optional, word};
 use super::{EgressProxy, UpstreamUrl, address};
 
 /// The sources of credentials: `[credentials]`, or a `[credentials.NAME]`.
@@ -24,6 +24,8 @@ pub struct CredentialsConfig {
     pub user: Option<String>,
     /// Value of `X-Project-Id`.
     pub project_id: Option<HeaderValue>,
+    /// URN of the agency whose keys sign; `None` for the key of the source itself.
+    pub agency: Option<String>,
     /// The metadata service.
     pub metadata: Endpoint,
     /// STS; `None` for the one that the environment names, or the default.
@@ -129,17 +131,11 @@ pub struct IamUser {
 
 /// All sets: `[credentials]` first, then the named ones in the order of their names.
 pub(super) fn sets(reader: &mut Reader) -> Vec<CredentialsConfig> {
-    let mut names: Vec<String> = reader
-        .keys()
-        .filter_map(|key| Some(split(key)?.0.to_owned()))
-        .collect();
+    let name = |key: &String| Some(split(key)?.0.to_owned());
+    let mut names: Vec<Option<String>> = reader.settings.keys().map(name).collect();
+    names.sort_unstable();
     names.dedup();
-    let names = names.iter().map(|name| Some(name.as_str()));
-    [None]
-        .into_iter()
-        .chain(names)
-        .map(|name| set(reader, name))
-        .collect()
+    names.into_iter().map(|name| set(reader, name)).collect()
 }
 
 /// Name and key of a setting of a named set; `None` for every other key.
@@ -150,38 +146,46 @@ pub(super) fn split(key: &str) -> Option<(&str, &str)> {
     is_name.then_some((name, inner))
 }
 
-fn set(reader: &mut Reader, name: Option<&str>) -> CredentialsConfig {
-    let table = name.map_or_else(
-        || "credentials".to_owned(),
-        |name| format!("credentials.{name}"),
-    );
+fn set(reader: &mut Reader, name: Option<String>) -> CredentialsConfig {
+    let table = match &name {
+        Some(name) => format!("credentials.{name}"),
+        None => "credentials".to_owned(),
+    };
     let key = |key: &str| format!("{table}.{key}");
     let source = reader.get(&key("source"), word(SOURCES));
     let path = reader.get(&key("file"), file);
     if path.is_none() && !reader.is_wrong(&key("file")) {
         reader.report(&key("file"), "expected the path of a file with a key");
     }
-    let endpoint = || optional(text(Endpoint::parse));
-    let metadata = reader.get(&key("metadata_endpoint"), endpoint());
+    // Naming a file says that the key is in it.
+    let is_file = source == CredentialSource::Auto && reader.is_set(&key("file"));
+    let metadata = reader.get(&key("metadata_endpoint"), optional(Endpoint::parse));
     CredentialsConfig {
-        name: name.map(str::to_owned),
-        source: match source {
-            // Naming a file says that the key is in it.
-            CredentialSource::Auto if path.is_some() && reader.is_set(&key("file")) => {
-                CredentialSource::File
-            }
-            source => source,
+        name,
+        source: if is_file {
+            CredentialSource::File
+        } else {
+            source
         },
         file: path.unwrap_or_default(),
-        user: reader.get(&key("user"), optional(text(any))),
+        user: reader.get(&key("user"), any),
         project_id: reader.get(&key("project_id"), header_value),
+        agency: reader.get(&key("agency"), optional(agency)),
         metadata: metadata.unwrap_or_else(|| CredentialsConfig::default().metadata),
-        sts: reader.get(&key("sts_endpoint"), endpoint()),
-        iam: reader.get(&key("iam_endpoint"), endpoint()),
+        sts: reader.get(&key("sts_endpoint"), optional(Endpoint::parse)),
+        iam: reader.get(&key("iam_endpoint"), optional(Endpoint::parse)),
         token: token(reader, &table),
         app_code: reader.get(&key("app_code_file"), file),
         api_key: reader.get(&key("api_key_file"), file),
     }
+}
+
+/// Parses the URN of an agency.
+fn agency(text: &str) -> Result<String, &'static str> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let is_urn = matches!(parts[..], ["iam", "", account, "agency", name] | ["iam", account, "agency", name] if !account.is_empty() && !name.is_empty());
+    let urn = is_urn.then(|| text.to_owned());
+    urn.ok_or("expected the URN of an agency, like \"iam::<account id>:agency:<name>\"")
 }
 
 /// The source of a token: a file, or an IAM user, which needs three files.
@@ -192,8 +196,11 @@ fn token(reader: &mut Reader, table: &str) -> Option<TokenSource> {
         "iam_password_file",
         "iam_domain_file",
     ];
+    const EITHER: &str = "expected either `token_file`, or the files of an IAM user, not both";
+    const ALL: &str = "a token of IAM needs `iam_user_file`, `iam_password_file` and `iam_domain_file`\nhint: set all three";
     let files = KEYS.map(|key| reader.get(&format!("{table}.{key}"), file));
-    let project = reader.get(&format!("{table}.iam_project"), optional(text(any)));
+    let project = reader.get(&format!("{table}.iam_project"), any);
+    let missing = files.iter().rposition(Option::is_none).unwrap_or(0);
     let (wrong, message) = match files {
         [None, None, None, None] => return None,
         [Some(file), None, None, None] => return Some(TokenSource::File(file)),
@@ -205,14 +212,8 @@ fn token(reader: &mut Reader, table: &str) -> Option<TokenSource> {
                 project,
             }));
         }
-        [Some(_), ..] => (
-            0,
-            "expected either token_file, or the files of an IAM user, not both",
-        ),
-        [None, ref of_user @ ..] => (
-            1 + of_user.iter().position(Option::is_none).unwrap_or(0),
-            "a token of IAM needs iam_user_file, iam_password_file and iam_domain_file; set all three",
-        ),
+        [Some(_), ..] => (0, EITHER),
+        [None, ..] => (missing, ALL),
     };
     reader.report(&format!("{table}.{}", KEYS[wrong]), message);
     None

@@ -6,11 +6,11 @@
 //! never shown, not even in an error about it.
 
 use std::fmt;
-use std::net::IpAddr;
 
 use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::Matcher;
 
+use super::address::is_loopback;
 use super::environment::Environment;
 use super::problem::{Place, Problem};
 use super::{Config, Scheme, UpstreamUrl};
@@ -72,12 +72,11 @@ struct Network {
 
 impl Network {
     fn new(environment: &Environment) -> Result<Option<Self>, Problem> {
-        const EXPECTED: &str = "expected http://host:port of a proxy that takes CONNECT, with user and password before an @ if it needs them; \
-            unset the variable, or list the gateway in NO_PROXY, to connect directly";
+        const EXPECTED: &str = "expected http://host:port of a proxy that takes CONNECT, with user and password before an @ if it needs them\n\
+            hint: unset the variable, or list the gateway in NO_PROXY, to connect directly";
         let first = |names: &[&'static str]| {
-            names
-                .iter()
-                .find_map(|name| Some((*name, environment.text(name)?)))
+            let mut names = names.iter();
+            names.find_map(|name| Some((*name, environment.text(name)?)))
         };
         let Some((name, value)) = first(&PROXY) else {
             return Ok(None);
@@ -92,13 +91,10 @@ impl Network {
 
     /// The proxy on the way to a URL. No proxy reaches the loopback addresses of this machine.
     fn proxy_to(&self, url: &UpstreamUrl) -> Option<EgressProxy> {
-        let host = url.host.as_str();
-        let is_loopback =
-            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
         let authority = url.authority.to_str().unwrap_or_default();
         let uri: Uri = format!("https://{authority}").parse().ok()?;
-        let is_proxied =
-            url.scheme == Scheme::Https && !is_loopback && self.matcher.intercept(&uri).is_some();
+        let is_local = url.scheme == Scheme::Http || is_loopback(&url.host);
+        let is_proxied = !is_local && self.matcher.intercept(&uri).is_some();
         is_proxied.then(|| self.proxy.clone())
     }
 }
@@ -110,10 +106,10 @@ fn parse(value: &str) -> Option<EgressProxy> {
     if address.scheme_str() != Some("http") {
         return None;
     }
-    let mut authorization = intercept.basic_auth().cloned();
-    authorization
-        .iter_mut()
-        .for_each(|value| value.set_sensitive(true));
+    let authorization = intercept.basic_auth().cloned().map(|mut value| {
+        value.set_sensitive(true);
+        value
+    });
     Some(EgressProxy {
         host: address.host()?.trim_matches(['[', ']']).to_owned(),
         port: address.port_u16().unwrap_or(80),

@@ -25,10 +25,12 @@ impl Environment {
 
     /// An environment of these variables.
     pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let pairs = pairs
-            .into_iter()
-            .map(|(name, value)| (name.into(), value.into()));
-        Self(pairs.collect())
+        let pairs = pairs.into_iter();
+        Self(
+            pairs
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+        )
     }
 
     /// The value of a variable; `None` if it is unset or empty.
@@ -69,19 +71,14 @@ impl Environment {
     }
 }
 
-/// Recognises the names, without the prefix, that Kubernetes sets in every pod beside a Service
-/// called `apig-proxy`: its host and its ports, which are no configuration.
+/// True for names, without the prefix, that Kubernetes sets in every pod beside a Service called
+/// `apig-proxy`: its host and its ports, which are no configuration.
 fn is_service_link(key: &str) -> bool {
-    let is_port = |rest: &str| {
-        let mut parts = rest.split('_');
-        let number = parts.next().unwrap_or_default();
-        number.bytes().all(|byte| byte.is_ascii_digit())
-            && matches!(parts.next(), Some("TCP" | "UDP" | "SCTP"))
-            && matches!(parts.next(), None | Some("ADDR" | "PORT" | "PROTO"))
-    };
-    matches!(key, "SERVICE_HOST" | "SERVICE_PORT" | "PORT")
-        || key.starts_with("SERVICE_PORT_")
-        || key.strip_prefix("PORT_").is_some_and(is_port)
+    let parts: Vec<&str> = key.split('_').collect();
+    matches!(
+        parts[..],
+        ["SERVICE", "HOST" | "PORT", ..] | ["PORT"] | ["PORT", _, "TCP" | "UDP" | "SCTP", ..]
+    )
 }
 
 impl Drop for Environment {
@@ -105,20 +102,17 @@ mod tests {
 
     #[test]
     fn variables_that_kubernetes_sets_for_a_service_are_no_keys() {
-        let names = "SERVICE_HOST SERVICE_PORT SERVICE_PORT_HTTP PORT PORT_8080_TCP PORT_8080_TCP_ADDR PORT_53_UDP_PROTO CONFIG";
-        let names: Vec<String> = names
-            .split(' ')
-            .map(|name| format!("APIG_PROXY_{name}"))
-            .collect();
-        let environment = Environment::from_pairs(names.iter().map(|name| (name.as_str(), "x")));
-        assert_eq!(environment.keys().count(), 0);
-        let pairs = [
-            ("APIG_PROXY_PORT_X", "1"),
-            ("APIG_PROXY_STAGE", "1"),
-            ("OTHER", "1"),
-            ("APIG_PROXY_ADMIN", ""),
-        ];
-        assert_eq!(Environment::from_pairs(pairs).keys().count(), 2);
+        let keys = |names: &str| {
+            let names: Vec<String> = names
+                .split(' ')
+                .map(|name| format!("{PREFIX}{name}"))
+                .collect();
+            let pairs = names.iter().map(|name| (name.as_str(), "x"));
+            Environment::from_pairs(pairs).keys().count()
+        };
+        let linked = "SERVICE_HOST SERVICE_PORT SERVICE_PORT_HTTP PORT PORT_8080_TCP PORT_8080_TCP_ADDR PORT_53_UDP_PROTO";
+        assert_eq!(keys(linked), 0);
+        assert_eq!(keys("CONFIG PORT_X STAGE"), 2);
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Reads configuration, credentials and certificates: regular files of at most 1 MiB, never
-//! blocking.
+//! blocking. Files with a secret are read only if other users cannot read them.
+//!
+//! Secrets are read as they are: the config reader changes types, and errors of its library quote
+//! values.
 //!
 //! # What can go wrong
 //!
@@ -10,67 +13,47 @@
 
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
+use secrecy::{ExposeSecret, ExposeSecretMut, SecretBox};
 
 /// The longest file that is read, in bytes. Real ones have a few kilobytes.
-pub(super) const MAX_LEN: u64 = 1024 * 1024;
+const MAX_LEN: u64 = 1024 * 1024;
+
+/// Room for a file.
+const ROOM: usize = MAX_LEN as usize + 4096;
 
 /// Why a file is not read. The texts continue a sentence that begins with the name of the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
     /// There is no such file.
-    #[error("does not exist; correct the path, or put the file there")]
+    #[error("does not exist\nhint: correct the path, or put the file there")]
     Missing,
     /// It cannot be opened or read.
-    #[error("cannot be read ({}); make it readable for the user that runs the proxy", .0.kind())]
+    #[error("cannot be read ({})\nhint: make it readable for the user that runs the proxy", .0.kind())]
     Unreadable(#[source] io::Error),
     /// It is a directory, FIFO, device or socket.
-    #[error("is a {0}")]
-    WrongKind(&'static str),
+    #[error("is a {0}\nhint: {1}")]
+    WrongKind(&'static str, &'static str),
     /// It is longer than 1 MiB.
-    #[error("is larger than 1 MiB; correct the path, or shorten the file")]
+    #[error("is larger than 1 MiB\nhint: correct the path, or shorten the file")]
     TooLarge,
+    /// It holds a secret, and users other than owner and group may read or write it.
+    #[error("is open to other users of this machine\nhint: run `chmod o-rwx` on it")]
+    Exposed,
+    /// It should hold a secret, and is empty.
+    #[error("is empty\nhint: write the secret into it")]
+    Empty,
 }
 
 impl FileError {
     /// `true` if the path names something that cannot become readable by itself, such as a device.
     #[must_use]
     pub fn is_wrong_kind(&self) -> bool {
-        !matches!(self, Self::Missing | Self::Unreadable(_))
-    }
-}
-
-/// Opens a regular file.
-pub(super) fn open(path: &Path) -> Result<(File, Metadata), FileError> {
-    // O_NOCTTY: a terminal must not become that of the process.
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)
-        .map_err(|error| not_opened(path, error))?;
-    let metadata = file.metadata().map_err(FileError::Unreadable)?;
-    require_regular(metadata.file_type())?;
-    if metadata.len() > MAX_LEN {
-        Err(FileError::TooLarge)
-    } else {
-        Ok((file, metadata))
-    }
-}
-
-/// Appends the content of a file to a buffer. The length is checked again: the file may grow
-/// meanwhile.
-pub(super) fn read_to_end(file: File, content: &mut Vec<u8>) -> Result<(), FileError> {
-    let read = file.take(MAX_LEN + 1).read_to_end(content);
-    let length = read.map_err(FileError::Unreadable)? as u64;
-    if length > MAX_LEN {
-        Err(FileError::TooLarge)
-    } else {
-        Ok(())
+        matches!(self, Self::WrongKind(..) | Self::TooLarge)
     }
 }
 
@@ -81,9 +64,55 @@ pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, FileError> {
     Ok(content)
 }
 
+/// Reads a file that holds a secret.
+///
+/// The group may read it, because that is how Kubernetes gives a secret to a user that is not root.
+///
+/// # Errors
+///
+/// A [`FileError`].
+pub fn read_secret_file(path: &Path) -> Result<SecretBox<Vec<u8>>, FileError> {
+    let (file, metadata) = open(path)?;
+    if metadata.permissions().mode() & 0o007 != 0 {
+        return Err(FileError::Exposed);
+    }
+    // Room for all there may be, and more than the standard library wants to have left, so that it
+    // neither grows nor reads ahead: both leave copies behind. It is wiped even if reading fails.
+    let mut content = SecretBox::new(Box::new(Vec::with_capacity(ROOM)));
+    read_to_end(file, content.expose_secret_mut())?;
+    let is_empty = content.expose_secret().is_empty();
+    (!is_empty).then_some(content).ok_or(FileError::Empty)
+}
+
 /// The content of a text file without the byte order mark that some editors put before it.
 pub(super) fn without_bom(content: &[u8]) -> &[u8] {
     content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content)
+}
+
+fn open(path: &Path) -> Result<(File, Metadata), FileError> {
+    // O_NOCTTY: a terminal must not become that of the process.
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(flags.bits().cast_signed());
+    let file = options
+        .open(path)
+        .map_err(|error| not_opened(path, error))?;
+    let metadata = file.metadata().map_err(FileError::Unreadable)?;
+    require_regular(metadata.file_type())?;
+    match metadata.len() {
+        ..=MAX_LEN => Ok((file, metadata)),
+        _ => Err(FileError::TooLarge),
+    }
+}
+
+/// Appends the content of a file to a buffer. The length is checked again: the file may grow
+/// meanwhile.
+fn read_to_end(file: File, content: &mut Vec<u8>) -> Result<(), FileError> {
+    match file.take(MAX_LEN + 1).read_to_end(content) {
+        Ok(length) if length as u64 <= MAX_LEN => Ok(()),
+        Ok(_) => Err(FileError::TooLarge),
+        Err(error) => Err(FileError::Unreadable(error)),
+    }
 }
 
 /// Why a file was not opened. A socket, or a device without a driver, cannot be opened at all.
@@ -97,61 +126,71 @@ fn not_opened(path: &Path, error: io::Error) -> FileError {
 }
 
 fn require_regular(kind: FileType) -> Result<(), FileError> {
-    let wrong_kind = match kind {
+    const COPY: &str = "write the content to a regular file, and name that file";
+    let (wrong_kind, hint) = match kind {
         _ if kind.is_file() => return Ok(()),
-        _ if kind.is_dir() => "directory; name the file in it",
-        _ if kind.is_fifo() => {
-            "pipe, like the one that the shell makes for <(...); write the content to a regular file and name that file"
-        }
-        _ if kind.is_socket() => "socket; write the content to a regular file and name that file",
-        _ => "device; write the content to a regular file and name that file",
+        _ if kind.is_dir() => ("directory", "name the file in it"),
+        _ if kind.is_fifo() => ("pipe, like the one that the shell makes for `<(...)`", COPY),
+        _ if kind.is_socket() => ("socket", COPY),
+        _ => ("device", COPY),
     };
-    Err(FileError::WrongKind(wrong_kind))
+    Err(FileError::WrongKind(wrong_kind, hint))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, Permissions};
     use std::os::unix::net::UnixListener;
 
-    use super::*;
+    use rustix::fs::{CWD, mknodat};
 
-    fn error(path: &Path) -> String {
-        read_file(path).unwrap_err().to_string()
-    }
+    use super::*;
 
     #[test]
     fn fault_101_only_regular_files_of_bounded_length_are_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        let pipe = path("pipe");
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            &pipe,
-            rustix::fs::FileType::Fifo,
-            0o600.into(),
-            0,
-        )
-        .unwrap();
+        let fifo = rustix::fs::FileType::Fifo;
+        mknodat(CWD, path("pipe"), fifo, 0o600.into(), 0).unwrap();
         let _socket = UnixListener::bind(path("socket")).unwrap();
         fs::write(path("long"), vec![b'#'; 1024 * 1024 + 1]).unwrap();
         fs::write(path("longest"), vec![b'#'; 1024 * 1024]).unwrap();
         for (path, expected) in [
             (path("none"), "does not exist"),
             (folder.path().to_owned(), "is a directory"),
-            (pipe, "is a pipe"),
+            (path("pipe"), "is a pipe"),
             (path("socket"), "is a socket"),
             ("/dev/zero".into(), "is a device"),
             (path("long"), "larger than 1 MiB"),
         ] {
-            assert!(error(&path).contains(expected), "{}", error(&path));
+            let error = read_file(&path).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
         }
         assert_eq!(read_file(&path("longest")).unwrap().len(), 1024 * 1024);
+        // A file that reports no length is read to its end.
+        let status = read_file(Path::new("/proc/self/status")).unwrap();
+        assert!(status.starts_with(b"Name:"));
     }
 
     #[test]
-    fn a_file_that_reports_no_length_is_read_to_its_end() {
-        let content = read_file(Path::new("/proc/self/status")).unwrap();
-        assert!(content.starts_with(b"Name:"));
+    fn a_secret_is_read_unchanged_without_copies_and_only_if_others_cannot_read_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let read = |content: &[u8], mode: u32| {
+            fs::write(&path, content).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            read_secret_file(&path)
+        };
+        for mode in [0o644, 0o604, 0o602, 0o601, 0o777] {
+            let error = read(b"MARKER", mode).unwrap_err().to_string();
+            assert!(error.contains("`chmod o-rwx`"), "{mode:o} {error}");
+        }
+        let content = b"\xef\xbb\xbf a\r\n\xff";
+        for mode in [0o600, 0o640] {
+            let read = read(content, mode).unwrap();
+            assert_eq!(read.expose_secret(), content);
+            assert_eq!(read.expose_secret().capacity(), ROOM, "it has grown");
+        }
+        assert!(matches!(read(b"", 0o600), Err(FileError::Empty)));
     }
 }

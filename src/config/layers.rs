@@ -1,24 +1,20 @@
-//! The layers of the configuration, which figment lays over one another: defaults, file,
-//! environment, options.
+//! The layers of the configuration: defaults, file, environment, options.
 //!
-//! The providers of figment are not used: its environment provider changes types (`0123` becomes a
-//! number, `"ab"` loses its quotes), and none knows lines. Secrets never get here, because figment
-//! quotes values in its errors.
+//! A layer is a flat map from dotted keys to values and the places that set them; an entry of a
+//! later layer replaces that of an earlier one. Secrets never get here.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use figment::value::{Dict, Map, Value};
-use figment::{Figment, Metadata, Profile, Provider};
 use serde::Deserialize;
-use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
+use toml::{Spanned, Table, Value};
 
 use super::environment::{Environment, PREFIX};
 use super::problem::{Place, Problem};
-use super::reference::{ReferenceKey, keys};
+use super::reference::keys;
 
 /// A value, and the place where it was set.
 #[derive(Clone, Debug)]
@@ -41,55 +37,29 @@ pub(super) type Layer = BTreeMap<String, Setting>;
 /// The layer of all defaults.
 pub(super) fn defaults() -> &'static Layer {
     static DEFAULTS: LazyLock<Layer> = LazyLock::new(|| {
-        let default = |key: &ReferenceKey| {
-            let value = ValueDeserializer::parse(key.default?).map(plain_value);
+        let with_default = keys().iter().filter_map(|key| Some((key, key.default?)));
+        let defaults = with_default.map(|(key, default)| {
+            let value = ValueDeserializer::parse(default).map(plain_value);
             let value = value.expect("the reference has valid defaults");
-            Some((key.name.clone(), Setting::new(value, Place::Nowhere)))
-        };
-        keys().iter().filter_map(default).collect()
+            (key.name.clone(), Setting::new(value, Place::Nowhere))
+        });
+        defaults.collect()
     });
     &DEFAULTS
 }
 
-/// The settings that win: those of later layers.
-pub(super) fn merge(layers: &[Layer]) -> Layer {
-    let numbered = layers.iter().enumerate();
-    let figment = numbered.fold(Figment::new(), |figment, (at, layer)| {
-        figment.merge(Numbered(at, layer))
-    });
-    let merged = figment.data().unwrap_or_default().into_values().flatten();
-    let settings = merged.filter_map(|(key, value)| {
-        let layer: usize = figment.get_metadata(value.tag())?.name.parse().ok()?;
-        layers.get(layer)?.get_key_value(&key)
-    });
-    settings
-        .map(|(key, setting)| (key.clone(), setting.clone()))
-        .collect()
-}
-
-/// A layer as a provider that its number identifies.
-struct Numbered<'a>(usize, &'a Layer);
-
-impl Provider for Numbered<'_> {
-    fn metadata(&self) -> Metadata {
-        Metadata::named(self.0.to_string())
-    }
-
-    fn data(&self) -> figment::Result<Map<Profile, Dict>> {
-        let values = self
-            .1
-            .iter()
-            .map(|(key, setting)| (key.clone(), setting.value.clone()));
-        Ok(Map::from([(Profile::Default, values.collect())]))
-    }
-}
-
-/// The layer of the environment. Every value is text, unchanged.
+/// The layer of the environment. Every value is text, unchanged. All variables about routes become
+/// the key `route`, which no variable can set.
 pub(super) fn from_environment(environment: &Environment, problems: &mut Vec<Problem>) -> Layer {
-    const NOT_TEXT: &str = "the value is not UTF-8; give it as UTF-8 text";
+    const NOT_TEXT: &str = "the value is not UTF-8\nhint: give it as UTF-8 text";
     let mut layer = Layer::new();
     for (name, value) in environment.keys() {
         let key = name[PREFIX.len()..].to_ascii_lowercase().replace("__", ".");
+        let key = if key.starts_with("route") {
+            "route".to_owned()
+        } else {
+            key
+        };
         let place = Place::Variable(name.to_owned());
         match value.to_str() {
             Some(text) => drop(layer.insert(key, Setting::new(text, place))),
@@ -101,59 +71,64 @@ pub(super) fn from_environment(environment: &Environment, problems: &mut Vec<Pro
 
 /// The layer of a file. One that is not TOML is one problem.
 pub(super) fn from_file(path: &Path, text: &str) -> Result<Layer, Problem> {
-    // The message of the parser may quote the file, which may hold a misplaced secret.
-    const NOT_TOML: &str =
-        "this is not valid TOML: expected `key = value`, with text in double quotes";
+    const TOML: &str = "write `key = value`, with text in double quotes";
     // Looked up rather than counted for each key: a file of short lines has 200,000 of them.
     let line_ends: Vec<usize> = memchr::memchr_iter(b'\n', text.as_bytes()).collect();
     let place = |span: Range<usize>| {
         let line = line_ends.partition_point(|end| *end < span.start) + 1;
         Place::File(path.to_owned(), line)
     };
-    let document = DeTable::parse(text)
-        .map_err(|error| Problem::new(place(error.span().unwrap_or(0..0)), "", NOT_TOML))?;
+    let document = DeTable::parse(text).map_err(|error| {
+        let place = place(error.span().unwrap_or(0..0));
+        // A fixed text of the parser, which quotes nothing.
+        let wrong = error.message();
+        let message = format!("this is not valid TOML: {wrong}\nhint: {TOML}");
+        Problem::new(place, "", message)
+    })?;
     let mut layer = Layer::new();
     for (name, value) in document.get_ref() {
-        let (name, span) = (name.get_ref().to_string(), name.span());
-        collect(&mut layer, name, value, span, &place);
+        let (name, place_of_key) = (name.get_ref().to_string(), place(name.span()));
+        match (name.as_str(), value.get_ref()) {
+            ("route", DeValue::Array(tables)) if tables.iter().all(is_table) => {
+                for (number, table) in tables.iter().enumerate() {
+                    let (name, place_of_table) = (format!("route.{number}"), place(table.span()));
+                    layer.insert(
+                        name.clone(),
+                        Setting::new(Table::new(), place_of_table.clone()),
+                    );
+                    collect(&mut layer, name, table, place_of_table, &place);
+                }
+            }
+            ("route", _) => drop(layer.insert(name, Setting::new("", place_of_key))),
+            _ => collect(&mut layer, name, value, place_of_key, &place),
+        }
     }
     Ok(layer)
+}
+
+fn is_table(value: &Spanned<DeValue<'_>>) -> bool {
+    matches!(value.get_ref(), DeValue::Table(_))
 }
 
 fn collect(
     layer: &mut Layer,
     name: String,
     value: &Spanned<DeValue<'_>>,
-    span: Range<usize>,
+    place_of_key: Place,
     place: &dyn Fn(Range<usize>) -> Place,
 ) {
-    match value.get_ref() {
-        DeValue::Table(table) => {
-            for (inner, value) in table {
-                collect(
-                    layer,
-                    format!("{name}.{}", inner.get_ref()),
-                    value,
-                    inner.span(),
-                    place,
-                );
-            }
+    if let DeValue::Table(table) = value.get_ref() {
+        for (key, value) in table {
+            let name = format!("{name}.{}", key.get_ref());
+            collect(layer, name, value, place(key.span()), place);
         }
-        DeValue::Array(tables) if name == "route" => {
-            for (number, table) in tables.iter().enumerate() {
-                let (name, span) = (format!("{name}.{number}"), table.span());
-                layer.insert(name.clone(), Setting::new(Dict::new(), place(span.clone())));
-                collect(layer, name, table, span, place);
-            }
-        }
-        _ => {
-            let value = plain_value(ValueDeserializer::from(value.clone()));
-            layer.insert(name, Setting::new(value, place(span)));
-        }
+    } else {
+        let value = plain_value(ValueDeserializer::from(value.clone()));
+        layer.insert(name, Setting::new(value, place_of_key));
     }
 }
 
 /// A value without its position. A number that does not fit becomes a table, which no key accepts.
 fn plain_value(value: ValueDeserializer<'_>) -> Value {
-    Deserialize::deserialize(value).unwrap_or_else(|_: toml::de::Error| Dict::new().into())
+    Deserialize::deserialize(value).unwrap_or_else(|_: toml::de::Error| Table::new().into())
 }

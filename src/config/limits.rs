@@ -96,13 +96,11 @@ impl Methods {
     /// Their names, as `Allow` lists them.
     #[must_use]
     pub fn names(&self) -> String {
-        match self {
-            Self::Any => "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_owned(),
-            Self::Only(methods) => {
-                let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
-                names.join(", ")
-            }
-        }
+        let Self::Only(methods) = self else {
+            return "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_owned();
+        };
+        let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+        names.join(", ")
     }
 
     pub(super) fn parse(setting: &Setting) -> Parsed<Self> {
@@ -113,10 +111,9 @@ impl Methods {
         }
         let is_name = |byte: u8| byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_');
         let method = |name: &String| {
-            let method = Method::from_bytes(name.as_bytes()).ok()?;
-            let is_allowed =
-                name.bytes().all(is_name) && !matches!(method, Method::CONNECT | Method::TRACE);
-            is_allowed.then_some(method)
+            let method = name.parse().ok()?;
+            let is_allowed = !matches!(method, Method::CONNECT | Method::TRACE);
+            (is_allowed && name.bytes().all(is_name)).then_some(method)
         };
         let methods: Option<Vec<Method>> = names.iter().map(method).collect();
         let methods = methods.filter(|methods| !methods.is_empty());
@@ -137,6 +134,8 @@ pub enum MediaRange {
 
 impl MediaRange {
     pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
+        const EXPECTED: &str =
+            "expected media types like \"multipart/*\" or \"video/mp4\", or \"*\" for all";
         let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte);
         let is_token = |text: &str| !text.is_empty() && text.bytes().all(is_token_byte);
         let text = text.to_ascii_lowercase();
@@ -144,9 +143,7 @@ impl MediaRange {
             None if text == "*" => Ok(Self::Any),
             Some((kind, "*")) if is_token(kind) => Ok(Self::Type(kind.to_owned())),
             Some((kind, sub)) if is_token(kind) && is_token(sub) => Ok(Self::Exact(text)),
-            _ => {
-                Err("expected media types like \"multipart/*\" or \"video/mp4\", or \"*\" for all")
-            }
+            _ => Err(EXPECTED),
         }
     }
 }
@@ -160,6 +157,8 @@ pub(super) fn large_body(unknown: bool) -> impl Fn(&Setting) -> Parsed<LargeBody
 }
 
 pub(super) fn limits(reader: &mut Reader) -> Limits {
+    const TOO_SMALL: &str =
+        "expected at least `limits.body`, or the longest body could never be held";
     let limits = Limits {
         body: reader.get("limits.body", size("1B", "1GiB")),
         large_body: reader.get("limits.large_body_max", size("1B", "10GiB")),
@@ -168,14 +167,11 @@ pub(super) fn limits(reader: &mut Reader) -> Limits {
         header: reader.get("limits.header", size("8KiB", "1MiB")),
         answer_header: reader.get("limits.answer_header", size("8KiB", "1MiB")),
     };
-    if limits.buffered < limits.body
-        && !reader.is_wrong("limits.body")
-        && !reader.is_wrong("limits.buffered")
-    {
-        reader.report(
-            "limits.buffered",
-            "expected at least limits.body, or the longest body could never be held",
-        );
+    let is_wrong = ["limits.body", "limits.buffered"]
+        .iter()
+        .any(|key| reader.is_wrong(key));
+    if limits.buffered < limits.body && !is_wrong {
+        reader.report("limits.buffered", TOO_SMALL);
     }
     limits
 }
@@ -194,11 +190,10 @@ pub(super) fn timeouts(reader: &mut Reader) -> Timeouts {
 }
 
 pub(super) fn pool(reader: &mut Reader) -> PoolConfig {
+    const WARM: &str = "this is ignored, since connections are opened when they are needed\n\
+        hint: remove it, the next version refuses it";
     if reader.get("pool.warm", count(0)) > 0 {
-        reader.warn(
-            "pool.warm",
-            "connections are opened when they are needed, so this is ignored; remove it, the next version refuses it",
-        );
+        reader.warn("pool.warm", WARM);
     }
     PoolConfig {
         connections: reader.get("pool.connections", count(1)),

@@ -5,25 +5,27 @@
 //! therefore needs both `access.allow_remote` and clients that authenticate.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::{fmt, fs};
 
-use super::activation::ActivatedAddresses;
-use super::layers::Setting;
-use super::reader::Reader;
-use super::secret::CallerToken;
-use super::value::{boolean, file, list, optional, text};
-use super::{Access, TlsFiles, address, origin};
+use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 
-/// An address to accept clients on.
+use super::file::read_secret_file;
+use super::reader::Reader;
+use super::value::{boolean, file, list, optional, text};
+use super::{Access, TlsFiles, activation, address, origin};
+
+/// An address to accept clients on, or that of the admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
     /// Plain HTTP.
     Tcp(SocketAddr),
-    /// HTTP over TLS, with the certificate of `[tls]`.
+    /// HTTP over TLS, with the certificate of `[tls]`. The admin listener has no such address.
     Tls(SocketAddr),
-    /// Plain HTTP over a unix socket.
+    /// Plain HTTP over a unix socket, with the permissions of `[unix_socket]`.
     Unix(PathBuf),
 }
 
@@ -36,6 +38,27 @@ impl Listen {
             Self::Unix(_) => None,
         }
     }
+
+    fn is_remote(&self) -> bool {
+        self.address()
+            .is_some_and(|address| !address.ip().is_loopback())
+    }
+
+    /// True if both cannot be listened on at the same time.
+    fn is_same(&self, other: &Self) -> bool {
+        match self.address() {
+            Some(address) => address.port() != 0 && other.address() == Some(address),
+            None => self == other,
+        }
+    }
+}
+
+impl FromStr for Listen {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        address::listen(text)
+    }
 }
 
 impl From<SocketAddr> for Listen {
@@ -44,53 +67,13 @@ impl From<SocketAddr> for Listen {
     }
 }
 
-/// The address of the admin listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AdminAddress {
-    /// Plain HTTP.
-    Tcp(SocketAddr),
-    /// Plain HTTP over a unix socket, with the permissions of `[unix_socket]`.
-    Unix(PathBuf),
-}
-
-impl FromStr for AdminAddress {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXPECTED: &str = "expected an address with a port, like \"127.0.0.1:8081\", a unix socket, like \"unix:/run/apig-proxy/admin.sock\", or \"off\"";
-        match address::listen(text) {
-            Ok(Listen::Tcp(address)) => Ok(Self::Tcp(address)),
-            Ok(Listen::Unix(path)) => Ok(Self::Unix(path)),
-            Err(message) if text.starts_with("unix:") => Err(message),
-            Ok(Listen::Tls(_)) | Err(_) => Err(EXPECTED),
-        }
-    }
-}
-
-impl fmt::Display for AdminAddress {
+impl fmt::Display for Listen {
+    /// The address without its scheme.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Tcp(address) | Self::Tls(address) => write!(f, "{address}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
-    }
-}
-
-impl AdminAddress {
-    /// The TCP address; `None` for a unix socket.
-    #[must_use]
-    pub fn tcp(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(address) => Some(*address),
-            Self::Unix(_) => None,
-        }
-    }
-
-    fn is_among(&self, listen: &[Listen]) -> bool {
-        listen.iter().any(|listen| match self {
-            Self::Tcp(address) => address.port() != 0 && listen.address() == Some(*address),
-            Self::Unix(path) => matches!(listen, Listen::Unix(other) if other == path),
-        })
     }
 }
 
@@ -107,31 +90,68 @@ pub struct UnixSocketConfig {
     pub allowed_uids: Vec<u32>,
 }
 
-pub(super) fn listen(reader: &mut Reader, activated: &ActivatedAddresses) -> Vec<Listen> {
+/// The token that clients must send, kept as its hash: it has only to be recognised.
+#[derive(Clone)]
+pub struct CallerToken([u8; 32]);
+
+impl CallerToken {
+    /// The token with this text.
+    #[must_use]
+    pub fn new(token: &[u8]) -> Self {
+        Self(Sha256::digest(token).into())
+    }
+
+    /// Compares in constant time.
+    #[must_use]
+    pub fn is(&self, sent: &[u8]) -> bool {
+        *self == Self::new(sent)
+    }
+
+    /// Reads the token from a file. White space around it does not count. The error does not name
+    /// the file.
+    fn read(path: &Path) -> Result<Self, String> {
+        const EXPECTED: &str = "the file has no token of at least 16 visible ASCII characters\nhint: make one with `openssl rand -hex 32`";
+        let content = read_secret_file(path).map_err(|error| format!("the file {error}"))?;
+        let token = content.expose_secret().trim_ascii();
+        let is_token = token.len() >= 16 && token.iter().all(u8::is_ascii_graphic);
+        Ok(is_token.then(|| Self::new(token)).ok_or(EXPECTED)?)
+    }
+}
+
+impl PartialEq for CallerToken {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl fmt::Debug for CallerToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CallerToken([redacted])")
+    }
+}
+
+pub(super) fn listen(reader: &mut Reader, activated: &[Listen]) -> Vec<Listen> {
     let configured = reader.find("listen", |setting| match list(address::listen)(setting)? {
         none if none.is_empty() => Err(address::EXPECTED_LISTEN.into()),
         addresses => Ok(addresses),
     });
-    activated.in_place_of(configured.unwrap_or_default())
+    activation::in_place_of(configured.unwrap_or_default(), activated)
 }
 
 pub(super) fn admin(
     reader: &mut Reader,
     listen: &[Listen],
-    activated: &ActivatedAddresses,
-) -> Option<AdminAddress> {
-    let parse = |text: &str| match text {
-        "off" => Ok(None),
-        address => address.parse().map(Some),
-    };
-    let configured = reader.find("admin", text(parse))?;
-    let address = activated.admin.clone().or(configured)?;
-    let is_remote = address.tcp().is_some_and(|tcp| !tcp.ip().is_loopback());
-    let problem = if address.is_among(listen) {
-        "callers use this address (listen); give another one, or \"off\""
-    } else if is_remote && !reader.get("access.allow_remote", boolean) {
-        "an address that is not loopback exposes health and metrics to any machine that reaches it; use 127.0.0.1:8081, [::1]:8081 or a unix \
-         socket, or set access.allow_remote = true"
+    activated: Option<&Listen>,
+) -> Option<Listen> {
+    const SAME: &str = "callers use this address (`listen`)\nhint: give another one, or \"off\"";
+    const REMOTE: &str = "an address that is not loopback exposes health and metrics to any machine that reaches it\n\
+        hint: use 127.0.0.1:8081, [::1]:8081 or a unix socket, or set `access.allow_remote = true`";
+    let configured = reader.find("admin", text(address::admin))?;
+    let address = activated.cloned().or(configured)?;
+    let problem = if listen.iter().any(|listen| address.is_same(listen)) {
+        SAME
+    } else if address.is_remote() && !reader.get("access.allow_remote", boolean) {
+        REMOTE
     } else {
         return Some(address);
     };
@@ -140,20 +160,17 @@ pub(super) fn admin(
 }
 
 pub(super) fn unix_socket(reader: &mut Reader) -> UnixSocketConfig {
-    const EXPECTED: &str = "expected the octal digits of a mode, in double quotes, like \"0660\"";
-    let mode = |setting: &Setting| {
-        let mode = setting
-            .value
-            .as_str()
-            .and_then(|text| u32::from_str_radix(text, 8).ok());
-        let mode = mode.filter(|mode| *mode <= 0o777);
-        Ok(mode.ok_or(EXPECTED)?)
-    };
+    let mode = text(|text| {
+        let mode = u32::from_str_radix(text, 8)
+            .ok()
+            .filter(|mode| *mode <= 0o777);
+        mode.ok_or("expected the octal digits of a mode, in double quotes, like \"0660\"")
+    });
     let id = |database: &'static str| {
-        optional(text(move |name| {
+        optional(move |name| {
             let id = name.parse().ok().or_else(|| named_id(database, name));
             id.ok_or("expected the name or the number of one that this machine knows")
-        }))
+        })
     };
     let uid = |text: &str| {
         let uid = text.parse().ok();
@@ -170,15 +187,14 @@ pub(super) fn unix_socket(reader: &mut Reader) -> UnixSocketConfig {
 /// The id of a user or group in a database with lines like `name:x:id:…`.
 fn named_id(database: &str, name: &str) -> Option<u32> {
     let lines = fs::read_to_string(database).ok()?;
-    let mut fields = lines.lines().map(|line| line.split(':'));
-    fields.find_map(|mut fields| {
-        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?
-    })
+    let mut lines = lines
+        .lines()
+        .filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    lines.find_map(|rest| rest.split(':').nth(1)?.parse().ok())
 }
 
 pub(super) fn tls(reader: &mut Reader, listen: &[Listen]) -> Option<TlsFiles> {
-    const EXPECTED: &str =
-        "expected the path of a PEM file: TLS with callers needs tls.cert_file and tls.key_file";
+    const EXPECTED: &str = "expected the path of a PEM file: TLS with callers needs `tls.cert_file` and `tls.key_file`";
     const KEYS: [&str; 3] = ["tls.cert_file", "tls.key_file", "tls.client_ca_file"];
     let [certificate, key, client_ca] = KEYS.map(|key| reader.get(key, file));
     let serves_tls = listen.iter().any(|listen| matches!(listen, Listen::Tls(_)));
@@ -188,10 +204,9 @@ pub(super) fn tls(reader: &mut Reader, listen: &[Listen]) -> Option<TlsFiles> {
         (None, _) => reader.report(KEYS[0], EXPECTED),
         (_, None) => reader.report(KEYS[1], EXPECTED),
     }
-    let (certificate, key) = (certificate?, key?);
     let files = TlsFiles {
-        certificate,
-        key,
+        certificate: certificate?,
+        key: key?,
         client_ca,
     };
     if let Err(error) = files.read("tls") {
@@ -203,10 +218,7 @@ pub(super) fn tls(reader: &mut Reader, listen: &[Listen]) -> Option<TlsFiles> {
 pub(super) fn access(reader: &mut Reader) -> Access {
     const TOKEN: &str = "access.token_file";
     let token = reader.get(TOKEN, file).map(|path| CallerToken::read(&path));
-    let token = token.transpose().unwrap_or_else(|problem| {
-        reader.report(TOKEN, problem);
-        None
-    });
+    let token = token.and_then(|read| read.map_err(|problem| reader.report(TOKEN, problem)).ok());
     Access {
         hosts: reader.get("access.hosts", list(address::host)),
         origins: reader.get("access.origins", list(origin::origin)),
@@ -222,23 +234,17 @@ pub(super) fn check_exposure(
     access: &Access,
     tls: Option<&TlsFiles>,
 ) {
-    const NOT_ALLOWED: &str = "an address that is not loopback lets any machine that reaches it sign requests; use 127.0.0.1 or [::1], \
-        or set access.allow_remote = true together with access.token_file or tls.client_ca_file";
-    const UNPROTECTED: &str = "callers from other machines have to show who they are; set access.token_file, or take client \
-        certificates with tls.client_ca_file on an https:// address";
-    let is_remote = |listen: &&Listen| {
-        listen
-            .address()
-            .is_some_and(|address| !address.ip().is_loopback())
-    };
-    let mut remote = listen.iter().filter(is_remote).peekable();
+    const NOT_ALLOWED: &str = "an address that is not loopback lets any machine that reaches it sign requests\n\
+        hint: use 127.0.0.1 or [::1], or set `access.allow_remote = true` together with `access.token_file` or `tls.client_ca_file`";
+    const UNPROTECTED: &str = "callers from other machines have to show who they are\n\
+        hint: set `access.token_file`, or take client certificates with `tls.client_ca_file` on an `https://` address";
+    let mut remote = listen.iter().filter(|listen| listen.is_remote()).peekable();
     // A token that cannot be read is reported already.
     let has_token = access.token.is_some() || reader.is_wrong("access.token_file");
     let takes_certificates = tls.is_some_and(|tls| tls.client_ca.is_some());
     let is_protected =
         |listen: &Listen| has_token || (takes_certificates && matches!(listen, Listen::Tls(_)));
-    let is_allowed = reader.get("access.allow_remote", boolean);
-    if remote.peek().is_some() && !is_allowed {
+    if remote.peek().is_some() && !reader.get("access.allow_remote", boolean) {
         reader.report("listen", NOT_ALLOWED);
     } else if !remote.all(is_protected) {
         reader.report("listen", UNPROTECTED);
@@ -248,15 +254,11 @@ pub(super) fn check_exposure(
 /// Warns of host names to which browsers send no fetch metadata.
 pub(super) fn warn_of_hosts(reader: &mut Reader, listen: &[Listen], access: &Access) {
     const WARNING: &str = "by a name that does not end with localhost, browsers do not say over plain HTTP which page sends a \
-        request; a User-Agent that begins with Mozilla/ is refused there unless it shows the token of access.token_file. Use an \
-        https:// address of listen, or a name below .localhost";
+        request, so a User-Agent that begins with `Mozilla/` is refused there unless it shows the token of `access.token_file`\n\
+        hint: use an `https://` address of `listen`, or a name below `.localhost`";
     let is_plain = listen.iter().any(|listen| matches!(listen, Listen::Tcp(_)));
-    if is_plain
-        && !access
-            .hosts
-            .iter()
-            .all(|name| origin::is_trustworthy_name(name))
-    {
+    let mut hosts = access.hosts.iter();
+    if is_plain && !hosts.all(|name| origin::is_trustworthy_name(name)) {
         reader.warn("access.hosts", WARNING);
     }
 }

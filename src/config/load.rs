@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use figment::value::Value;
+use toml::Value;
 
 use super::environment::Environment;
 use super::file::{FileError, read_file, without_bom};
 use super::layers::{self, Layer, Setting};
 use super::problem::{Place, Problem, Problems};
-use super::resolve::{Resolved, resolve};
-use super::{ActivatedAddresses, Config, Settings, egress, memory};
+use super::resolve::{ActivatedAddresses, Resolved, resolve};
+use super::{ActivatedSockets, Config, Settings, egress, memory};
 
 /// What the options of the command line say: the file to read, and values that override keys.
 #[derive(Clone, Debug, Default)]
@@ -31,8 +31,11 @@ impl Overrides {
 
     /// With sockets in place of addresses.
     #[must_use]
-    pub fn activated(self, activated: ActivatedAddresses) -> Self {
-        Self { activated, ..self }
+    pub fn activated(mut self, sockets: &ActivatedSockets) -> Self {
+        let callers = sockets.callers.iter();
+        self.activated.callers = callers.map(|socket| socket.listen.clone()).collect();
+        self.activated.admin = sockets.admin.as_ref().map(|socket| socket.listen.clone());
+        self
     }
 
     /// With a key set by an option, if the option is given.
@@ -144,25 +147,27 @@ pub fn from_text(path: &Path, text: &str) -> Result<Config, Problems> {
     resolve(vec![layer], Vec::new(), &ActivatedAddresses::default()).valid_config()
 }
 
+/// Reads all layers. Of a file that cannot be read, this is the only problem: all others would
+/// follow from it.
 fn resolve_all(overrides: &Overrides, environment: &Environment) -> (Option<PathBuf>, Resolved) {
     let mut problems = Vec::new();
     let file = find_file(overrides, environment);
-    let file_layer = file.as_deref().map_or_else(|| Ok(Layer::new()), read_layer);
+    let read = file.as_deref().map(read_layer).transpose();
+    let (layer, unread) = read.map_or_else(|problem| (None, Some(problem)), |layer| (layer, None));
     let layers = vec![
-        file_layer.unwrap_or_else(|problem| {
-            problems.push(problem);
-            Layer::new()
-        }),
+        layer.unwrap_or_default(),
         layers::from_environment(environment, &mut problems),
         overrides.layer.clone(),
     ];
     let mut resolved = resolve(layers, problems, &overrides.activated);
     let egress_problem = egress::apply(&mut resolved.config, environment).err();
-    let others = [egress_problem, system_roots_problem(environment)];
-    resolved
-        .reader
-        .problems
-        .extend(others.into_iter().flatten());
+    let roots_problem = system_roots_problem(environment);
+    let problems = &mut resolved.reader.problems;
+    problems.extend(egress_problem.into_iter().chain(roots_problem));
+    if let Some(unread) = unread {
+        *problems = vec![unread];
+        resolved.has_valid_credentials = false;
+    }
     (file, resolved)
 }
 
@@ -175,24 +180,22 @@ fn find_file(overrides: &Overrides, environment: &Environment) -> Option<PathBuf
         user.map(|folder| folder.join("apig-proxy/config.toml")),
         Some("/etc/apig-proxy/config.toml".into()),
     ];
-    let named = overrides
-        .file
-        .clone()
-        .or_else(|| environment.path("APIG_PROXY_CONFIG"));
+    let named = overrides.file.clone();
+    let named = named.or_else(|| environment.path("APIG_PROXY_CONFIG"));
     named.or_else(|| usual.into_iter().flatten().find(|path| path.exists()))
 }
 
 fn read_layer(path: &Path) -> Result<Layer, Problem> {
-    let problem = |message: String| Problem::new(Place::WholeFile(path.to_owned()), "", message);
+    const MISSING: &str =
+        "the file does not exist\nhint: correct `--config` or `APIG_PROXY_CONFIG`";
+    const NOT_UTF8: &str = "the file is not UTF-8\nhint: save it as UTF-8";
+    let problem = |message: String| Problem::new(Place::File(path.to_owned(), 0), "", message);
     let content = read_file(path).map_err(|error| match error {
-        FileError::Missing => {
-            problem("the file does not exist; correct --config or APIG_PROXY_CONFIG".to_owned())
-        }
+        FileError::Missing => problem(MISSING.to_owned()),
         error => problem(format!("the file {error}")),
     })?;
     let text = str::from_utf8(without_bom(&content));
-    let text = text.map_err(|_| problem("the file is not UTF-8; save it as UTF-8".to_owned()))?;
-    layers::from_file(path, text)
+    layers::from_file(path, text.map_err(|_| problem(NOT_UTF8.to_owned()))?)
 }
 
 /// The problem with the file of the system's roots. The TLS library opens it by itself, and would

@@ -21,44 +21,32 @@ pub(super) fn limit() -> Option<u64> {
     by_cgroup.into_iter().chain(resource_limit()).min()
 }
 
-/// Lowers limits to fit a limit of memory; `true` if they were higher.
+/// Lowers limits to fit a limit of memory; `true` if they were higher. Bodies get three eighths of
+/// it and connections a quarter, if each has the largest head: the program takes some too, and the
+/// allocator keeps some for a while.
 pub(super) fn fit(limits: &mut Limits, memory: u64) -> bool {
-    let room = room_within(memory);
-    let connections = connections_within(memory, limits.header);
-    let is_too_much = limits.buffered > room || limits.connections > connections;
-    limits.buffered = limits.buffered.min(room);
+    let buffered = memory / 8 * 3;
+    let connections = memory / 4 / (limits.header as u64 + BESIDE);
+    let connections = usize::try_from(connections).unwrap_or(usize::MAX).max(1);
+    let is_too_much = limits.buffered > buffered || limits.connections > connections;
+    limits.buffered = limits.buffered.min(buffered);
     limits.connections = limits.connections.min(connections);
     is_too_much
 }
 
-/// The room for bodies that fits a limit: three eighths of it, since connections and the program
-/// take some too, and the allocator keeps some for a while.
-fn room_within(limit: u64) -> u64 {
-    limit / 8 * 3
-}
-
-/// The connections that fit a limit, if each of them takes the most that a head may: together a
-/// quarter of it.
-fn connections_within(limit: u64, header: usize) -> usize {
-    let each = header as u64 + BESIDE;
-    usize::try_from(limit / 4 / each)
-        .unwrap_or(usize::MAX)
-        .max(1)
-}
-
-#[cfg(target_os = "linux")]
+/// The smallest limit of resources (`ulimit`), where the system has those.
 fn resource_limit() -> Option<u64> {
-    use rustix::process::{Resource, getrlimit};
-
-    let limit = |resource| getrlimit(resource).current.filter(|limit| *limit < NONE);
-    limit(Resource::Data)
-        .into_iter()
-        .chain(limit(Resource::As))
-        .min()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn resource_limit() -> Option<u64> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Resource, getrlimit};
+        let limits = [Resource::Data, Resource::As].map(|resource| getrlimit(resource).current);
+        limits
+            .into_iter()
+            .flatten()
+            .filter(|limit| *limit < NONE)
+            .min()
+    }
+    #[cfg(not(target_os = "linux"))]
     None
 }
 
@@ -126,14 +114,5 @@ mod tests {
                 "{cgroups} {files:?}"
             );
         }
-    }
-
-    #[test]
-    fn bodies_and_heads_leave_room_for_the_rest() {
-        let limit = 64 << 20;
-        let heads = connections_within(limit, 64 << 10) as u64 * (64 << 10);
-        assert!(room_within(limit) + heads <= limit * 3 / 4);
-        assert!(heads > limit / 8);
-        assert_eq!(connections_within(1, 8), 1);
     }
 }

@@ -4,7 +4,7 @@
 //! `layers` collects what is set and where (file and line, variable or option), `reader` and
 //! `value` turn it into typed values, `resolve` reads every key and reports all problems at once.
 //! Loading ends at [`Config`]: no credential source is opened here. This is the only place that
-//! reads the environment and files; secrets are read by [`secret`] alone.
+//! reads the environment and files; secrets are read by [`read_secret_file`] alone.
 
 mod activation;
 mod address;
@@ -23,30 +23,30 @@ mod reader;
 mod reference;
 mod resolve;
 mod routes;
-pub mod secret;
 mod server_tls;
 #[cfg(test)]
 mod tests;
 mod value;
 mod watched;
 
+use std::fmt;
+
 use http::HeaderValue;
 
 use crate::signature::normalized_path;
 
-pub use activation::{ActivatedAddresses, ActivatedSocket, ActivatedSockets, ActivationError};
+pub use activation::{ActivatedSocket, ActivatedSockets, ActivationError};
 pub use credentials::{CredentialSource, CredentialsConfig, Endpoint, IamUser, TokenSource};
 pub use egress::EgressProxy;
 pub use environment::Environment;
-pub use file::FileError;
+pub use file::{FileError, read_secret_file};
 pub use limits::{Limits, LogConfig, LogFormat, MediaRange, Methods, PoolConfig, Timeouts};
-pub use listen::{AdminAddress, Listen, UnixSocketConfig};
+pub use listen::{CallerToken, Listen, UnixSocketConfig};
 pub use load::{Loaded, Overrides, from_text, load, load_part, with_upstream};
 pub use origin::is_trustworthy_name;
 pub use problem::{Place, Problem, Problems};
 pub use reader::Settings;
 pub use reference::{ReferenceKey, keys};
-pub use secret::CallerToken;
 pub use server_tls::{TlsFiles, TlsFilesError, TlsMaterial};
 pub use watched::Watched;
 
@@ -60,7 +60,7 @@ pub struct Config {
     /// Certificate and key for TLS with callers.
     pub tls: Option<TlsFiles>,
     /// Address of the admin listener; `None` if it is off.
-    pub admin: Option<AdminAddress>,
+    pub admin: Option<Listen>,
     /// `POST /quitquitquit` on the admin listener stops the proxy.
     pub admin_quit: bool,
     /// Routes; at least one, longest prefix first.
@@ -140,7 +140,7 @@ pub struct Auth {
 }
 
 /// The kind of credential that a request carries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AuthMode {
     /// A signature with an access key, or with the key and secret of an app.
     #[default]
@@ -151,6 +151,18 @@ pub enum AuthMode {
     AppCode,
     /// An API key of ModelArts, as `Authorization: Bearer`.
     ApiKey,
+}
+
+impl fmt::Display for AuthMode {
+    /// The name of the credential in metrics and the log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AkSk => "key",
+            Self::Token => "token",
+            Self::AppCode => "app-code",
+            Self::ApiKey => "api-key",
+        })
+    }
 }
 
 /// What happens to bodies larger than [`Limits::body`] on a route that signs.

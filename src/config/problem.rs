@@ -1,17 +1,15 @@
-//! Problems with a configuration: the place, the key, and what to do.
+//! Problems with a configuration: the place, the key, what is wrong, and what to do.
 
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::escape::Escaped;
+use crate::escape::{Escaped, EscapedLines};
 
 /// Where a value was set.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
-    /// In a file, on a line counted from 1.
+    /// In a file, on a line counted from 1; 0 for the file as a whole.
     File(PathBuf, usize),
-    /// In a file as a whole.
-    WholeFile(PathBuf),
     /// In an environment variable.
     Variable(String),
     /// In an option of the command line.
@@ -23,8 +21,8 @@ pub enum Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::File(path, 0) => write!(f, "{}", path.display()),
             Self::File(path, line) => write!(f, "{}:{line}", path.display()),
-            Self::WholeFile(path) => write!(f, "{}", path.display()),
             Self::Variable(name) => f.write_str(name),
             Self::Option(name) => f.write_str(name),
             Self::Nowhere => Ok(()),
@@ -39,7 +37,7 @@ pub struct Problem {
     pub place: Place,
     /// The key; empty if it is about the file itself.
     pub key: String,
-    /// What is expected, or what to do.
+    /// What is wrong; what to do follows on a line of its own that begins with `hint:`.
     pub message: String,
 }
 
@@ -63,8 +61,8 @@ impl fmt::Display for Problem {
         if !self.key.is_empty() {
             write!(f, "{}: ", Escaped(&self.key))?;
         }
-        // Of one line, but it may name a file.
-        write!(f, "{}", Escaped(&self.message))
+        // It may name a file.
+        write!(f, "{}", EscapedLines(&self.message))
     }
 }
 
@@ -78,8 +76,9 @@ impl fmt::Display for Problems {
             [only] => write!(f, "{only}"),
             all => {
                 write!(f, "{} problems:", all.len())?;
-                all.iter()
-                    .try_for_each(|problem| write!(f, "\n  {problem}"))
+                all.iter().try_for_each(|problem| {
+                    write!(f, "\n  {}", problem.to_string().replace('\n', "\n  "))
+                })
             }
         }
     }

@@ -1,18 +1,22 @@
 //! Reads every key into a [`Config`], which holds valid values only, and reports all problems at
 //! once.
 
-use rustls::pki_types::CertificateDer;
-
-use super::activation::ActivatedAddresses;
 use super::layers::Layer;
 use super::problem::{Problem, Problems};
 use super::reader::Reader;
 use super::server_tls::{certificates, client_certificate};
 use super::value::{boolean, file, list};
 use super::{
-    ClockConfig, Config, MediaRange, Methods, SigningConfig, UpstreamTls, credentials, limits,
-    listen, routes,
+    ClockConfig, Config, Listen, MediaRange, Methods, SigningConfig, UpstreamTls, credentials,
+    limits, listen, routes,
 };
+
+/// The addresses of activated sockets.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ActivatedAddresses {
+    pub(super) callers: Vec<Listen>,
+    pub(super) admin: Option<Listen>,
+}
 
 /// A configuration, with what is wrong with it.
 pub(super) struct Resolved {
@@ -28,11 +32,8 @@ impl Resolved {
     pub(super) fn valid_config(self) -> Result<Config, Problems> {
         let mut problems = self.reader.problems;
         problems.sort_by(|a, b| a.place.cmp(&b.place));
-        if problems.is_empty() {
-            Ok(self.config)
-        } else {
-            Err(Problems(problems))
-        }
+        let is_valid = problems.is_empty();
+        is_valid.then_some(self.config).ok_or(Problems(problems))
     }
 }
 
@@ -46,13 +47,13 @@ pub(super) fn resolve(
     let reported = reader.problems.len();
     let credentials = credentials::sets(&mut reader);
     let has_valid_credentials = reader.problems.len() == reported;
-    let listen = listen::listen(&mut reader, activated);
+    let listen = listen::listen(&mut reader, &activated.callers);
     let tls = listen::tls(&mut reader, &listen);
     let access = listen::access(&mut reader);
     listen::check_exposure(&mut reader, &listen, &access, tls.as_ref());
     listen::warn_of_hosts(&mut reader, &listen, &access);
     let config = Config {
-        admin: listen::admin(&mut reader, &listen, activated),
+        admin: listen::admin(&mut reader, &listen, activated.admin.as_ref()),
         admin_quit: reader.get("admin_quit", boolean),
         routes: routes::routes(&mut reader, &listen, &credentials),
         listen,
@@ -67,10 +68,7 @@ pub(super) fn resolve(
         timeouts: limits::timeouts(&mut reader),
         pool: limits::pool(&mut reader),
         access,
-        upstream_tls: UpstreamTls {
-            extra_roots: extra_roots(&mut reader),
-            client: client_certificate(&mut reader),
-        },
+        upstream_tls: upstream_tls(&mut reader),
         clock: ClockConfig {
             correct: reader.get("clock.correct", boolean),
         },
@@ -83,12 +81,12 @@ pub(super) fn resolve(
     }
 }
 
-fn extra_roots(reader: &mut Reader) -> Vec<CertificateDer<'static>> {
+fn upstream_tls(reader: &mut Reader) -> UpstreamTls {
     const KEY: &str = "upstream_tls.ca_file";
-    let roots = reader.get(KEY, file).map(|file| certificates(&file));
-    let roots = roots.unwrap_or_else(|| Ok(Vec::new()));
-    roots.unwrap_or_else(|problem| {
-        reader.report(KEY, problem);
-        Vec::new()
-    })
+    let read = reader.get(KEY, file).map(|file| certificates(&file));
+    let roots = read.and_then(|read| read.map_err(|problem| reader.report(KEY, problem)).ok());
+    UpstreamTls {
+        extra_roots: roots.unwrap_or_default(),
+        client: client_certificate(reader),
+    }
 }

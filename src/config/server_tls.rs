@@ -6,9 +6,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::ExposeSecret;
 
-use super::file::{read_file, without_bom};
+use super::file::{read_file, read_secret_file, without_bom};
 use super::reader::Reader;
-use super::secret::read_secret_file;
 use super::value::file;
 
 /// The files of a certificate: that of `[tls]`, or the client certificate of `[upstream_tls]`.
@@ -95,22 +94,22 @@ pub(super) fn client_certificate(reader: &mut Reader) -> Option<TlsFiles> {
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    const EXPECTED: &str =
-        "the file has no key; expected PEM, with BEGIN PRIVATE KEY, and without a passphrase";
-    let key = read_secret_file(path).map_err(|error| error.without_path())?;
+    const EXPECTED: &str = "the file has no key\n\
+        hint: give one in PEM, with BEGIN PRIVATE KEY, and without a passphrase";
+    let key = read_secret_file(path).map_err(|error| format!("the file {error}"))?;
     let key = PrivateKeyDer::from_pem_slice(without_bom(key.expose_secret()));
     key.map_err(|_| EXPECTED.to_owned())
 }
 
 /// Reads the certificates of a file, of which there is at least one.
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    const EXPECTED: &str = "the file has no certificate; expected PEM, with BEGIN CERTIFICATE";
+    const EXPECTED: &str =
+        "the file has no certificate\nhint: give one in PEM, with BEGIN CERTIFICATE";
     let text = read_file(path).map_err(|error| format!("the file {error}"))?;
     let certificates = CertificateDer::pem_slice_iter(without_bom(&text));
     let certificates: Option<Vec<_>> = certificates.collect::<Result<_, _>>().ok();
-    certificates
-        .filter(|found| !found.is_empty())
-        .ok_or_else(|| EXPECTED.to_owned())
+    let certificates = certificates.filter(|found| !found.is_empty());
+    Ok(certificates.ok_or(EXPECTED)?)
 }
 
 #[cfg(test)]

@@ -5,14 +5,13 @@
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use figment::value::Value;
 use http::HeaderValue;
 use jiff::SignedDuration;
 use serde::Deserialize;
+use toml::Value;
 
 use super::layers::Setting;
 use super::problem::Place;
@@ -20,54 +19,48 @@ use super::problem::Place;
 /// A value of a type, or what is expected instead.
 pub(super) type Parsed<T> = Result<T, Cow<'static, str>>;
 
-const LONGEST_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// Text that `parse` accepts.
 pub(super) fn text<T>(
     parse: impl Fn(&str) -> Result<T, &'static str>,
 ) -> impl Fn(&Setting) -> Parsed<T> {
     move |setting| {
-        let text = setting
-            .value
-            .as_str()
-            .ok_or("expected text in double quotes")?;
-        Ok(parse(text)?)
+        let text = setting.value.as_str();
+        Ok(parse(text.ok_or("expected text in double quotes")?)?)
     }
 }
 
-/// Any text.
-pub(super) fn any(text: &str) -> Result<String, &'static str> {
-    Ok(text.to_owned())
-}
-
-/// What `parse` accepts; empty text is `None`.
+/// Text that `parse` accepts; empty text is `None`.
 pub(super) fn optional<T>(
-    parse: impl Fn(&Setting) -> Parsed<T>,
+    parse: impl Fn(&str) -> Result<T, &'static str>,
 ) -> impl Fn(&Setting) -> Parsed<Option<T>> {
-    move |setting| match setting.value.as_str() {
-        Some("") => Ok(None),
-        _ => parse(setting).map(Some),
-    }
+    text(move |text| match text {
+        "" => Ok(None),
+        text => parse(text).map(Some),
+    })
+}
+
+/// Any text; empty text is `None`.
+pub(super) fn any(setting: &Setting) -> Parsed<Option<String>> {
+    optional(|text| Ok(text.to_owned()))(setting)
 }
 
 /// The path of a file, relative to the configuration file that sets it; empty text is `None`.
 pub(super) fn file(setting: &Setting) -> Parsed<Option<PathBuf>> {
-    let path = optional(text(any))(setting)?;
     let folder = match &setting.place {
         Place::File(file, _) => file.parent(),
         _ => None,
     };
-    Ok(path.map(|path| folder.unwrap_or_else(|| Path::new("")).join(path)))
+    let path = |path| folder.unwrap_or_else(|| Path::new("")).join(path);
+    Ok(any(setting)?.map(path))
 }
 
 /// A header value of visible ASCII; empty text is `None`.
 pub(super) fn header_value(setting: &Setting) -> Parsed<Option<HeaderValue>> {
-    let parse = |text: &str| {
+    optional(|text| {
         let value = HeaderValue::from_str(text).ok();
         let value = value.filter(|_| text.bytes().all(|byte| byte.is_ascii_graphic()));
-        value.ok_or("expected visible ascii characters without blanks")
-    };
-    optional(text(parse))(setting)
+        value.ok_or("expected visible ASCII characters without blanks")
+    })(setting)
 }
 
 /// One of several words.
@@ -75,13 +68,10 @@ pub(super) fn word<T: Copy, const N: usize>(
     words: [(&'static str, T); N],
 ) -> impl Fn(&Setting) -> Parsed<T> {
     move |setting| {
-        let said = setting.value.as_str();
-        let found = words.iter().find(|(word, _)| said == Some(word));
+        let given = setting.value.as_str();
+        let found = words.iter().find(|(word, _)| given == Some(word));
         found.map(|(_, value)| *value).ok_or_else(|| {
-            let quoted: Vec<String> = words
-                .iter()
-                .map(|(word, _)| format!("\"{word}\""))
-                .collect();
+            let quoted = words.map(|(word, _)| format!("\"{word}\""));
             let (last, others) = quoted.split_last().expect("there are words");
             format!("expected {} or {last}", others.join(", ")).into()
         })
@@ -91,7 +81,7 @@ pub(super) fn word<T: Copy, const N: usize>(
 /// `true` or `false`.
 pub(super) fn boolean(setting: &Setting) -> Parsed<bool> {
     let text = setting.value.as_str().and_then(|text| text.parse().ok());
-    let value = text.or_else(|| setting.value.to_bool());
+    let value = text.or_else(|| setting.value.as_bool());
     Ok(value.ok_or("expected true or false")?)
 }
 
@@ -99,20 +89,18 @@ pub(super) fn boolean(setting: &Setting) -> Parsed<bool> {
 pub(super) fn duration(setting: &Setting) -> Parsed<Duration> {
     const EXPECTED: &str =
         "expected a time above zero and up to a day, like \"5s\", \"300ms\" or \"2m\"";
-    let duration = parse_duration(&setting.value).filter(|duration| !duration.is_zero());
+    let duration = delay(setting).ok().filter(|duration| !duration.is_zero());
     Ok(duration.ok_or(EXPECTED)?)
 }
 
 /// A duration, or zero for none.
 pub(super) fn delay(setting: &Setting) -> Parsed<Duration> {
     const EXPECTED: &str = "expected a time up to a day, like \"5s\", or \"0s\" for none";
-    Ok(parse_duration(&setting.value).ok_or(EXPECTED)?)
-}
-
-fn parse_duration(value: &Value) -> Option<Duration> {
-    let duration: SignedDuration = value.as_str()?.parse().ok()?;
-    let duration = Duration::try_from(duration).ok()?;
-    (duration <= LONGEST_DURATION).then_some(duration)
+    const MAX: Duration = Duration::from_secs(24 * 60 * 60);
+    let text = setting.value.as_str().unwrap_or_default();
+    let duration: Option<SignedDuration> = text.parse().ok();
+    let duration = duration.and_then(|duration| Duration::try_from(duration).ok());
+    Ok(duration.filter(|given| *given <= MAX).ok_or(EXPECTED)?)
 }
 
 /// A size in bytes within limits, which are sizes like `8KiB`.
@@ -120,12 +108,11 @@ pub(super) fn size<T: TryFrom<u64>>(
     least: &'static str,
     most: &'static str,
 ) -> impl Fn(&Setting) -> Parsed<T> {
-    let bytes = |text: &str| ByteSize::from_str(text).ok().map(|size| size.as_u64());
+    let bytes = |text: &str| text.parse().ok().map(|size: ByteSize| size.as_u64());
     move |setting| {
-        let range = bytes(least)..=bytes(most);
         let size = number_text(&setting.value).and_then(|text| bytes(&text));
-        let size = size.filter(|size| range.contains(&Some(*size)));
-        let size = size.and_then(|size| T::try_from(size).ok());
+        let is_within = |size: &u64| (bytes(least)..=bytes(most)).contains(&Some(*size));
+        let size = size.filter(is_within).and_then(|size| size.try_into().ok());
         size.ok_or_else(|| {
             format!("expected a size from \"{least}\" to \"{most}\", like \"12MiB\"").into()
         })
@@ -146,7 +133,7 @@ pub(super) fn count(least: usize) -> impl Fn(&Setting) -> Parsed<usize> {
 /// A whole number, or text.
 fn number_text(value: &Value) -> Option<Cow<'_, str>> {
     match value {
-        Value::Num(_, number) => number.to_i128().map(|number| number.to_string().into()),
+        Value::Integer(number) => Some(number.to_string().into()),
         value => value.as_str().map(Cow::Borrowed),
     }
 }
@@ -167,7 +154,7 @@ pub(super) fn list<T>(
         if wrong.is_empty() {
             Ok(items)
         } else {
-            Err(wrong.join("; ").into())
+            Err(wrong.join("\n").into())
         }
     }
 }
@@ -176,22 +163,18 @@ pub(super) fn list<T>(
 /// separate.
 pub(super) fn texts(setting: &Setting) -> Parsed<Vec<String>> {
     const EXPECTED: &str = "expected a list of texts, like [\"a\", \"b\"]";
-    if let Some(items) = setting.value.as_array() {
-        let items = items.iter().map(|item| item.as_str().map(str::to_owned));
-        return Ok(items.collect::<Option<_>>().ok_or(EXPECTED)?);
-    }
-    let text = setting.value.as_str().ok_or(EXPECTED)?;
+    let from_toml = |value: Value| Vec::deserialize(value).ok();
+    let Some(text) = setting.value.as_str() else {
+        return Ok(from_toml(setting.value.clone()).ok_or(EXPECTED)?);
+    };
     // What only begins like an array may be an address, like [::1]:8080.
-    Ok(array(text).unwrap_or_else(|| {
+    let toml = || text.parse().ok().and_then(from_toml);
+    let array = serde_json::from_str(text).ok().or_else(toml);
+    Ok(array.unwrap_or_else(|| {
         let items = text.split(',').map(str::trim);
         items
             .filter(|item| !item.is_empty())
             .map(str::to_owned)
             .collect()
     }))
-}
-
-fn array(text: &str) -> Option<Vec<String>> {
-    let toml = || Vec::deserialize(toml::de::ValueDeserializer::parse(text).ok()?).ok();
-    serde_json::from_str(text).ok().or_else(toml)
 }

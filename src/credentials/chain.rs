@@ -6,20 +6,23 @@
 
 use std::path::PathBuf;
 
-use super::error::{CredentialsError, PassedOver};
+use super::error::CredentialsError;
 use super::file::{Files, Format};
-use super::service::{idp, metadata, oidc, pod_identity, token};
+use super::service::{agency, idp, metadata, oidc, pod_identity, token};
 use super::source::{Backend, Requirement, Source};
-use super::types::Kind;
 use super::{env, file};
-use crate::config::{CredentialSource as Named, CredentialsConfig, Environment, TokenSource};
+use crate::config::{
+    AuthMode, CredentialSource as Named, CredentialsConfig, Environment, TokenSource,
+};
 
 /// One source of a signing key: its name in the log, the value of `credentials.source` that names
 /// it, and what finds it. [`CredentialsError::Absent`] means that it is not there.
 type KeySource = (&'static str, Option<Named>, Find);
 type Find = fn(&CredentialsConfig, &Environment) -> Result<Backend, CredentialsError>;
 
-const CHAIN: [KeySource; 6] = [
+/// The last two are services that answer on some machines only: with `auto`, they are tried at the
+/// start if nothing else is there.
+const CHAIN: [KeySource; 8] = [
     ("oidc", Some(Named::Oidc), |c, e| {
         Backend::service(oidc::find(c, e)?)
     }),
@@ -38,11 +41,6 @@ const CHAIN: [KeySource; 6] = [
     ("profile", Some(Named::Profile), |c, e| {
         file::profile(c, e).map(Backend::files)
     }),
-];
-
-/// Services that answer on some machines only: with `auto`, they are tried at the start if nothing
-/// else is there.
-const PROBED: [KeySource; 2] = [
     ("metadata", Some(Named::Metadata), |c, _| {
         Backend::service(metadata::find(c))
     }),
@@ -62,61 +60,63 @@ impl Source {
         config: &CredentialsConfig,
         environment: &Environment,
     ) -> Result<Self, CredentialsError> {
-        let mut passed_over = Vec::new();
-        let text = |path: Option<&PathBuf>, format| {
-            let path = path.ok_or(CredentialsError::NoFile);
-            path.map(|path| Backend::files(Files::new(path.clone(), format)))
+        let text = |path: &Option<PathBuf>, format| {
+            let path = path.clone().ok_or(CredentialsError::NoFile)?;
+            Ok(Backend::files(Files::new(path, format)))
         };
-        let backend = match (requirement.kind, &config.token) {
-            (Kind::Key, _) if config.source == Named::Auto => {
-                auto(config, environment, &mut passed_over)?
+        let mut source = Self::new(requirement, config.label(), Backend::FirstOf(Vec::new()));
+        source.backend = match (requirement.kind, &config.token) {
+            (AuthMode::AkSk, _) => {
+                let base = source.find_key(config, environment)?;
+                match &config.agency {
+                    Some(agency) => base.assuming(agency::find(agency, config, environment)?)?,
+                    None => base,
+                }
             }
-            (Kind::Key, _) => {
-                let mut sources = CHAIN.iter().chain(&PROBED);
-                let source = sources.find(|(_, named, _)| *named == Some(config.source));
-                let (_, _, find) = source.expect("every source that can be named has a row");
-                find(config, environment)?
-            }
-            (Kind::Token, Some(TokenSource::Iam(user))) => {
+            (AuthMode::Token, Some(TokenSource::Iam(user))) => {
                 Backend::service(token::find(user, config, environment)?)?
             }
-            (Kind::Token, Some(TokenSource::File(path))) => text(Some(path), Format::Text)?,
-            (Kind::Token, None) => return Err(CredentialsError::NoFile),
-            (Kind::AppCode, _) => text(config.app_code.as_ref(), Format::Text)?,
-            (Kind::ApiKey, _) => text(config.api_key.as_ref(), Format::ApiKey)?,
+            (AuthMode::Token, Some(TokenSource::File(path))) => {
+                text(&Some(path.clone()), Format::Text)?
+            }
+            (AuthMode::Token, None) => return Err(CredentialsError::NoFile),
+            (AuthMode::AppCode, _) => text(&config.app_code, Format::Text)?,
+            (AuthMode::ApiKey, _) => text(&config.api_key, Format::ApiKey)?,
         };
-        let lease = match &backend {
-            Backend::Fixed(lease) => Some(lease.clone()),
-            Backend::Files(files, _) => Some(files.load()?),
-            Backend::Service(_) | Backend::FirstOf(_) => None,
-        };
-        let source = Self {
-            config: Some(config.clone()),
-            passed_over,
-            ..Self::new(requirement, config.label(), backend)
-        };
-        lease
-            .into_iter()
-            .for_each(|lease| source.slot.deliver(lease));
+        source.config = Some(config.clone());
+        match &source.backend {
+            Backend::Fixed(lease) => source.slot.deliver(lease.clone()),
+            Backend::Files(files, _) => source.slot.deliver(files.load()?),
+            Backend::Service(_) | Backend::FirstOf(_) | Backend::Agency(..) => {}
+        }
         Ok(source)
     }
-}
 
-/// The first source that is there.
-fn auto(
-    config: &CredentialsConfig,
-    environment: &Environment,
-    passed_over: &mut PassedOver,
-) -> Result<Backend, CredentialsError> {
-    let mut services = Vec::new();
-    for (name, _, find) in CHAIN.iter().chain(&PROBED) {
-        match find(config, environment) {
-            Ok(Backend::Service(service)) if PROBED.iter().any(|(probed, ..)| probed == name) => {
-                services.push(service);
-            }
-            Err(CredentialsError::Absent { what, .. }) => passed_over.push((name, what)),
-            found => return found,
+    /// The source that `credentials.source` names, or the first one that is there.
+    fn find_key(
+        &mut self,
+        config: &CredentialsConfig,
+        environment: &Environment,
+    ) -> Result<Backend, CredentialsError> {
+        if config.source != Named::Auto {
+            let source = CHAIN
+                .iter()
+                .find(|(_, named, _)| *named == Some(config.source));
+            let (_, _, find) = source.expect("every source that can be named has a row");
+            return find(config, environment);
         }
+        let mut services = Vec::new();
+        for (name, named, find) in CHAIN {
+            match find(config, environment) {
+                Ok(Backend::Service(service))
+                    if matches!(named, Some(Named::Metadata | Named::PodIdentity)) =>
+                {
+                    services.push(service);
+                }
+                Err(CredentialsError::Absent { what, .. }) => self.passed_over.push((name, what)),
+                found => return found,
+            }
+        }
+        Ok(Backend::FirstOf(services))
     }
-    Ok(Backend::FirstOf(services))
 }

@@ -1,11 +1,12 @@
-//! Keys in environment variables: the SDKs' names first, then Terraform's.
+//! Keys in environment variables: the SDKs' names first, then those of Terraform and of the samples
+//! in the documentation.
 
 use super::CredentialsError;
 use super::types::{Credentials, Lease, Origin, Secret};
 use crate::config::Environment;
 
-/// Names of the variables for access key, secret key, security token and project of one convention.
-const NAMES: [[&str; 4]; 3] = [
+/// The variables of each convention, for access key, secret key, security token and project.
+const NAMES: [[&str; 4]; 4] = [
     [
         "HUAWEICLOUD_SDK_AK",
         "HUAWEICLOUD_SDK_SK",
@@ -24,6 +25,12 @@ const NAMES: [[&str; 4]; 3] = [
         "OS_SECURITY_TOKEN",
         "OS_PROJECT_ID",
     ],
+    [
+        "CLOUD_SDK_AK",
+        "CLOUD_SDK_SK",
+        "CLOUD_SDK_SECURITY_TOKEN",
+        "CLOUD_SDK_PROJECT_ID",
+    ],
 ];
 
 /// The key of the first convention that has one.
@@ -33,10 +40,14 @@ const NAMES: [[&str; 4]; 3] = [
 /// [`CredentialsError`] if a convention has half a key, or one that cannot be used.
 pub(super) fn find(environment: &Environment) -> Result<Lease, CredentialsError> {
     for [access_name, secret_name, token_name, project_name] in NAMES {
-        let access_key = environment.text(access_name).map(str::trim);
-        let access_key = access_key.filter(|value| !value.is_empty());
+        let text = |name| {
+            environment
+                .text(name)
+                .map(str::trim)
+                .filter(|text| !text.is_empty())
+        };
         let half = |present, missing| CredentialsError::HalfInEnvironment { present, missing };
-        let (access_key, secret_key) = match (access_key, environment.secret(secret_name)) {
+        let (access_key, secret_key) = match (text(access_name), environment.secret(secret_name)) {
             (None, None) => continue,
             (Some(access_key), Some(secret_key)) => (access_key, secret_key),
             (Some(_), None) => return Err(half(access_name, secret_name)),
@@ -46,9 +57,7 @@ pub(super) fn find(environment: &Environment) -> Result<Lease, CredentialsError>
         let token = environment.secret(token_name);
         return match Credentials::checked(access_key, secret_key, token) {
             Ok(key) => Ok(Lease {
-                project_id: environment
-                    .text(project_name)
-                    .and_then(|id| id.trim().parse().ok()),
+                project_id: text(project_name).and_then(|id| id.parse().ok()),
                 ..Lease::lasting(Secret::Key(key), origin)
             }),
             Err(problem) => Err(CredentialsError::Invalid { origin, problem }),

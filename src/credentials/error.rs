@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::types::Origin;
-use crate::config::secret::SecretFileError;
-use crate::config::{Place, Problem};
+use crate::config::{FileError, Place, Problem};
 
 /// The sources that were passed over, by name, and why.
 pub(super) type PassedOver = Vec<(&'static str, String)>;
@@ -22,10 +21,10 @@ pub enum CredentialsError {
         hcloud: Option<PathBuf>,
     },
     /// No file is named for a secret that is read from one.
-    #[error("no file is named for it; set the key of the configuration that names it")]
+    #[error("no file is named for it\nhint: set the key of the configuration that names it")]
     NoFile,
     /// A source is not there. Without another one, it is the one that `credentials.source` names.
-    #[error("{what}, but credentials.source names this source; {hint}")]
+    #[error("{what}, but `credentials.source` names this source\nhint: {hint}")]
     Absent {
         /// What is missing.
         what: String,
@@ -41,7 +40,7 @@ pub enum CredentialsError {
         expected: &'static str,
     },
     /// One of two variables is set.
-    #[error("{present} is set, but {missing} is not; set both, or neither")]
+    #[error("{present} is set, but {missing} is not\nhint: set both, or neither")]
     HalfInEnvironment {
         /// The variable that is set.
         present: &'static str,
@@ -49,8 +48,13 @@ pub enum CredentialsError {
         missing: &'static str,
     },
     /// A file cannot be read.
-    #[error(transparent)]
-    File(#[from] SecretFileError),
+    #[error("{} {source}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: FileError,
+    },
     /// What was read is not a usable secret. The text is fixed, so that it cannot hold what was
     /// read.
     #[error("{origin} {problem}")]
@@ -73,27 +77,31 @@ impl CredentialsError {
     pub fn into_problem(self, set: Option<&str>) -> Problem {
         Problem {
             place: Place::Nowhere,
-            key: match set {
-                Some(name) => format!("credentials.{name}"),
-                None => "credentials".to_owned(),
-            },
+            key: set.map_or_else(
+                || "credentials".to_owned(),
+                |name| format!("credentials.{name}"),
+            ),
             message: self.to_string(),
         }
     }
 }
 
+/// An error and its hint in a line of the log.
+pub(super) fn on_one_line(error: &impl ToString) -> String {
+    error.to_string().replace('\n', "; ")
+}
+
 fn nothing_found(passed_over: &PassedOver, hcloud: Option<&Path>) -> String {
-    let mut text =
-        "there is no key; download credentials.csv from My Credentials in the console and give \
-         --credentials credentials.csv, or set HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK"
-            .to_owned();
+    let mut text = "there is no key".to_owned();
     if !passed_over.is_empty() {
         text += &format!(" (looked for in: {})", reasons(passed_over));
     }
+    text += "\nhint: create an access key on the page My Credentials of the console and give its file with \
+             `--credentials credentials.csv`, or set HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK";
     if let Some(path) = hcloud {
         let path = path.display();
         text += &format!(
-            " ({path} is there: if its keys are not encrypted, give --credentials {path})"
+            "\nhint: {path} is there: if its keys are not encrypted, give `--credentials {path}`"
         );
     }
     text

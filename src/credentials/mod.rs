@@ -35,11 +35,12 @@ mod chain;
 mod env;
 mod error;
 mod file;
+mod key_check;
 mod refresher;
 mod service;
 mod slot;
 mod source;
-pub mod types;
+mod types;
 
 pub use error::CredentialsError;
 pub use file::parse;
@@ -47,7 +48,7 @@ pub use refresher::{refresh, start};
 pub use service::ServiceError;
 pub use slot::{Slot, SlotStatus};
 pub use source::{Requirement, Source, requirements};
-pub use types::{Credentials, Kind, Lease, Origin, Secret};
+pub use types::{Credentials, Lease, Origin, Secret};
 
 #[cfg(test)]
 mod tests;

@@ -1,19 +1,21 @@
 //! A credential slot: the current lease of one secret, shared by its refresher and all who use it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::types::{Kind, Lease};
+use super::types::Lease;
 use crate::clock::Moment;
+use crate::config::AuthMode;
 
 /// The current lease of a secret that changes while it is used.
 #[derive(Debug)]
 pub struct Slot {
     label: String,
-    kind: Kind,
+    kind: AuthMode,
     current: watch::Sender<Option<Arc<Lease>>>,
     refresh: Notify,
     refreshed: AtomicU64,
@@ -26,8 +28,8 @@ pub struct Slot {
 pub struct SlotStatus {
     /// The name of the set of credentials.
     pub label: String,
-    /// The purpose of the secret.
-    pub kind: Kind,
+    /// How the secret authenticates requests.
+    pub kind: AuthMode,
     /// True if there is a secret that may be used now.
     pub is_good: bool,
     /// Time until the secret expires; `None` without one, or if it never expires.
@@ -45,7 +47,7 @@ pub struct SlotStatus {
 impl Slot {
     /// An empty slot.
     #[must_use]
-    pub fn new(label: &str, kind: Kind) -> Self {
+    pub fn new(label: &str, kind: AuthMode) -> Self {
         Self {
             label: label.to_owned(),
             kind,
@@ -62,9 +64,9 @@ impl Slot {
         &self.label
     }
 
-    /// The purpose of the secret.
+    /// How the secret authenticates requests.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> AuthMode {
         self.kind
     }
 
@@ -98,11 +100,6 @@ impl Slot {
         self.current.borrow().clone()
     }
 
-    /// Time until the current lease expires; `None` without one, or if it never expires.
-    pub(super) fn left(&self) -> Option<Duration> {
-        self.current()?.left(Moment::now())
-    }
-
     /// Requests a refresh at once, because the current secret was refused or has expired.
     pub fn request_refresh(&self) {
         self.refresh.notify_one();
@@ -128,5 +125,12 @@ impl Slot {
             failed: self.failed.load(Ordering::Relaxed),
             is_failing: self.is_failing.load(Ordering::Relaxed),
         }
+    }
+}
+
+impl fmt::Display for Slot {
+    /// The name of the secret in the log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the {} of credentials \"{}\"", self.kind, self.label)
     }
 }

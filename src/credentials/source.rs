@@ -1,33 +1,22 @@
 //! A credential source, opened for one secret, with the slot that it fills.
 
-use std::fmt;
 use std::sync::Arc;
 
 use super::error::{CredentialsError, PassedOver};
 use super::file::{Files, Stamp};
-use super::service::Service;
+use super::service::{Service, ServiceError};
 use super::slot::Slot;
-use super::types::{Credentials, Kind, Lease, Origin, Secret};
-use crate::config::{AuthMode, Config, CredentialsConfig, LargeBody};
-
-impl From<AuthMode> for Kind {
-    fn from(mode: AuthMode) -> Self {
-        match mode {
-            AuthMode::AkSk => Self::Key,
-            AuthMode::Token => Self::Token,
-            AuthMode::AppCode => Self::AppCode,
-            AuthMode::ApiKey => Self::ApiKey,
-        }
-    }
-}
+use super::types::{Credentials, Lease, Origin, Secret};
+use crate::config::{Auth, AuthMode, Config, CredentialsConfig, LargeBody};
+use crate::upstream::Network;
 
 /// A secret that routes require.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Requirement {
     /// The index of the set in [`Config::credentials`].
     pub set: usize,
-    /// The purpose of the secret.
-    pub kind: Kind,
+    /// How the secret authenticates requests.
+    pub kind: AuthMode,
 }
 
 /// The secrets that the routes of a configuration require, each once.
@@ -35,11 +24,13 @@ pub struct Requirement {
 pub fn requirements(config: &Config) -> Vec<Requirement> {
     let mut all = Vec::new();
     for route in &config.routes {
-        let set = route.auth.credentials;
-        let kind = route.auth.mode.into();
+        let Auth {
+            mode: kind,
+            credentials: set,
+        } = route.auth;
         all.push(Requirement { set, kind });
-        if kind == Kind::Key && route.large_body != LargeBody::Reject {
-            let kind = Kind::Token;
+        if kind == AuthMode::AkSk && route.large_body != LargeBody::Reject {
+            let kind = AuthMode::Token;
             all.push(Requirement { set, kind });
         }
     }
@@ -72,6 +63,8 @@ pub(super) enum Backend {
     Service(Arc<Service>),
     /// The first of these services that gives a key. It is an error if none does.
     FirstOf(Vec<Arc<Service>>),
+    /// STS, which exchanges the key of another source for one of an agency.
+    Agency(Box<Self>, Arc<Service>),
 }
 
 impl Source {
@@ -160,23 +153,52 @@ impl Backend {
         Ok(Self::Service(Arc::new(service)))
     }
 
+    /// The agency of a service, whose key this source's key asks for. A file with that key has to
+    /// be right from the start.
+    pub(super) fn assuming(self, sts: Service) -> Result<Self, CredentialsError> {
+        if let Self::Files(files, _) = &self {
+            files.load()?;
+        }
+        Ok(Self::Agency(Box::new(self), Arc::new(sts)))
+    }
+
+    /// Asks for a lease.
+    ///
+    /// # Errors
+    ///
+    /// A [`ServiceError`] that says what to do.
+    pub(super) async fn ask(&self, network: &Network) -> Result<Lease, ServiceError> {
+        match self {
+            Self::Fixed(lease) => Ok(lease.clone()),
+            Self::Files(files, _) => Ok(files.load()?),
+            Self::Service(service) => service.ask(network, None).await,
+            Self::FirstOf(services) => {
+                let mut refused = ServiceError::NoKey;
+                for service in services {
+                    match service.ask(network, None).await {
+                        Ok(lease) => return Ok(lease),
+                        Err(error) => refused = error,
+                    }
+                }
+                Err(refused)
+            }
+            Self::Agency(base, sts) => match Box::pin(base.ask(network)).await?.secret {
+                Secret::Key(key) => sts.ask(network, Some(&key)).await,
+                Secret::Text(_) => Err(ServiceError::NoKey),
+            },
+        }
+    }
+
     /// The name in messages.
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         match self {
             Self::Fixed(lease) => lease.origin.to_string(),
             Self::Files(files, _) => files.name(),
-            Self::Service(service) => service.name.to_owned(),
+            Self::Service(service) | Self::Agency(_, service) => service.name.to_owned(),
             Self::FirstOf(services) => {
                 let names: Vec<&str> = services.iter().map(|service| service.name).collect();
                 names.join(" or ")
             }
         }
-    }
-}
-
-impl fmt::Display for Slot {
-    /// The name of the secret in the log.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the {} of credentials \"{}\"", self.kind(), self.label())
     }
 }

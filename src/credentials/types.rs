@@ -1,7 +1,7 @@
 //! The values that credential sources give: a key or a text secret, and the lease that says how
 //! long it is valid.
 //!
-//! A leaf: it imports nothing but the clock, so that every other module can use it.
+//! It imports nothing but the clock and the check of keys, so that every other module can use it.
 //!
 //! # What can go wrong
 //!
@@ -15,6 +15,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::key_check;
 use crate::clock::Moment;
 
 /// The end of a lifetime is not used, since a request needs time to arrive: a tenth of it, and no
@@ -42,56 +43,12 @@ impl Credentials {
         secret_key: SecretString,
         security_token: Option<SecretString>,
     ) -> Result<Self, &'static str> {
-        let is_clean = |text: &str| {
-            !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control())
-        };
         let token = security_token.as_ref().map(ExposeSecret::expose_secret);
-        let parts = [Some(access_key), Some(secret_key.expose_secret()), token];
-        if !parts.into_iter().flatten().all(is_clean) {
-            return Err(
-                "holds a key of which a part is empty or has blanks within; copy it again, as a whole",
-            );
-        }
-        // Both are header values, and a comma ends the access key in its header.
-        let is_key = |byte: u8| byte.is_ascii_graphic() && byte != b',';
-        if !access_key.bytes().all(is_key) || !token.is_none_or(str::is_ascii) {
-            return Err("holds a key with characters that no access key has; copy it again");
-        }
-        let is_aws = access_key.len() == 20 && access_key.starts_with("AKIA");
-        if is_aws || access_key.starts_with("LTAI") {
-            return Err(
-                "holds a key of another cloud, by its first letters; use one of Huawei Cloud",
-            );
-        }
+        key_check::check(access_key, secret_key.expose_secret(), token)?;
         Ok(Self {
             access_key: access_key.to_owned(),
             secret_key,
             security_token,
-        })
-    }
-}
-
-/// The purpose of a secret.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// It signs.
-    #[default]
-    Key,
-    /// It is sent as `X-Auth-Token`.
-    Token,
-    /// It is sent as `X-Apig-AppCode`.
-    AppCode,
-    /// It is sent as `Authorization: Bearer`.
-    ApiKey,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Key => "key",
-            Self::Token => "token",
-            Self::AppCode => "app-code",
-            Self::ApiKey => "api-key",
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::compare::{Comparison, compare};
 use super::{CanonicalText, Context, Meaning};
-use crate::credentials::Kind;
+use crate::config::AuthMode;
 use crate::signature::SigningDate;
 
 /// The maximum length of a hint, in bytes.
@@ -56,19 +56,21 @@ fn credential_advice(meaning: &Meaning, context: &Context<'_>) -> Option<&'stati
     use Meaning::{InvalidToken, Unauthorized, UnknownApp, UnknownKey};
     let is_temporary = context.is_temporary;
     Some(match (meaning, context.auth) {
-        (InvalidToken | Unauthorized | UnknownApp | UnknownKey, Kind::Token) if is_temporary => {
+        (InvalidToken | Unauthorized | UnknownApp | UnknownKey, AuthMode::Token)
+            if is_temporary =>
+        {
             "the gateway does not take the token: it was withdrawn, or is of another region, project or account; the \
              proxy asks for another one, so send the request again, and check iam_project if it is refused too"
         }
-        (InvalidToken | Unauthorized | UnknownApp | UnknownKey, Kind::Token) => {
+        (InvalidToken | Unauthorized | UnknownApp | UnknownKey, AuthMode::Token) => {
             "the gateway does not take the token of token_file: it has ended or was withdrawn, or is of another \
              region, project or account; write a new one into the file"
         }
-        (InvalidToken | Unauthorized | UnknownApp | UnknownKey, Kind::AppCode) => {
+        (InvalidToken | Unauthorized | UnknownApp | UnknownKey, AuthMode::AppCode) => {
             "the gateway does not take the app code: check app_code_file, that the app is authorised for this API, \
              and that the API takes app codes (simple authentication); a new one needs two minutes"
         }
-        (InvalidToken | Unauthorized | UnknownApp | UnknownKey, Kind::ApiKey) => {
+        (InvalidToken | Unauthorized | UnknownApp | UnknownKey, AuthMode::ApiKey) => {
             "the gateway does not take the api key: check api_key_file, and that the key is active, of this region, \
              and allowed for this service"
         }

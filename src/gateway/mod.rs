@@ -31,7 +31,7 @@ mod read;
 
 use std::fmt;
 
-use crate::credentials::Kind;
+use crate::config::AuthMode;
 use crate::signature::SigningDate;
 
 pub use clock::{Evidence, GatewayClock, ahead_between};
@@ -164,7 +164,7 @@ impl fmt::Debug for CanonicalText {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Context<'a> {
     /// How the request authenticates.
-    pub auth: Kind,
+    pub auth: AuthMode,
     /// The canonical request that was signed.
     pub canonical_request: Option<&'a CanonicalText>,
     /// True for a temporary key, or a token that the proxy itself requests.

@@ -13,7 +13,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::key_breaker::{KeyBreaker, KeyBreakers, Permit};
-use crate::credentials::{Credentials, Kind, Lease, Secret};
+use crate::config::AuthMode;
+use crate::credentials::{Credentials, Lease, Secret};
 use crate::error::Error;
 use crate::signature::{
     CONTENT_HASH_HEADER, CanonicalRequest, DATE_HEADER, Payload, PayloadHash, Signer, SigningDate,
@@ -37,7 +38,7 @@ pub(super) enum RequestAuth {
     Signature(SigningKey),
     /// By a secret that is sent as it is.
     Header {
-        kind: Kind,
+        kind: AuthMode,
         header: (HeaderName, HeaderValue),
         secret: SecretString,
         project_id: Option<HeaderValue>,
@@ -66,7 +67,7 @@ impl<B> Signed<B> {
 impl RequestAuth {
     /// Makes a credential ready for use; `None` if no header can carry it.
     pub(super) fn new(
-        kind: Kind,
+        kind: AuthMode,
         lease: &Lease,
         project_id: Option<&HeaderValue>,
         breakers: &KeyBreakers,
@@ -80,10 +81,10 @@ impl RequestAuth {
             }
             Secret::Text(secret) => {
                 let (name, prefix) = match kind {
-                    Kind::AppCode => (APP_CODE, ""),
+                    AuthMode::AppCode => (APP_CODE, ""),
                     // The prefix is documented for the API keys of MaaS (maas-modelarts-0080).
-                    Kind::ApiKey => (AUTHORIZATION, "Bearer "),
-                    Kind::Token | Kind::Key => (AUTH_TOKEN, ""),
+                    AuthMode::ApiKey => (AUTHORIZATION, "Bearer "),
+                    AuthMode::Token | AuthMode::AkSk => (AUTH_TOKEN, ""),
                 };
                 let mut value = value(&[prefix, secret.expose_secret()].concat()).ok()?;
                 value.set_sensitive(true);
@@ -119,9 +120,9 @@ impl RequestAuth {
     }
 
     /// The kind of the credential.
-    pub(super) fn kind(&self) -> Kind {
+    pub(super) fn kind(&self) -> AuthMode {
         match self {
-            Self::Signature(_) => Kind::Key,
+            Self::Signature(_) => AuthMode::AkSk,
             Self::Header { kind, .. } => *kind,
         }
     }

@@ -41,7 +41,7 @@ use super::accept::{Admission, Command, WorkerHandle, accept};
 use super::connection;
 use super::registry::{ConnectionLimits, Registry, Shutdown};
 use super::sockets::BoundSocket;
-use crate::config::{ActivatedSocket, AdminAddress, Config, Listen};
+use crate::config::{ActivatedSocket, Config};
 use crate::error::Error;
 use crate::proxy::guard::{Guard, Purpose};
 use crate::proxy::{
@@ -72,12 +72,8 @@ pub(super) fn bind(
     passed: Option<ActivatedSocket>,
     config: &Config,
 ) -> Result<Option<BoundSocket>, SetupError> {
-    let listen = match &config.admin {
-        None => return Ok(None),
-        Some(AdminAddress::Tcp(address)) => Listen::Tcp(*address),
-        Some(AdminAddress::Unix(path)) => Listen::Unix(path.clone()),
-    };
-    BoundSocket::bind(passed, &listen, &config.unix_socket, "--admin").map(Some)
+    let bind = |listen| BoundSocket::bind(passed, listen, &config.unix_socket, "--admin");
+    config.admin.as_ref().map(bind).transpose()
 }
 
 /// Serves until dropped. Not ready once `shutdown` has begun; cancels `quit` when a stop is

@@ -41,7 +41,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{ActivatedSockets, AdminAddress, Config};
+use crate::config::{ActivatedSockets, Config, Listen};
 use crate::credentials::Source;
 use crate::proxy::guard::Guard;
 use crate::proxy::{Pipeline, RouteCredentials, Settings};
@@ -165,7 +165,7 @@ impl Server {
 
     /// The bound address of the admin listener, if there is one.
     #[must_use]
-    pub fn admin_address(&self) -> Option<AdminAddress> {
+    pub fn admin_address(&self) -> Option<Listen> {
         self.admin.as_ref().map(BoundSocket::admin_address)
     }
 

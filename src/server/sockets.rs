@@ -14,7 +14,7 @@ use super::SetupError;
 use super::accept::Listening;
 use super::tls::server_tls;
 use super::unix::{self, SocketAccess};
-use crate::config::{ActivatedSocket, AdminAddress, Config, Listen, UnixSocketConfig, Watched};
+use crate::config::{ActivatedSocket, Config, Listen, UnixSocketConfig, Watched};
 
 /// Connections that the kernel holds until they are accepted.
 pub(super) const BACKLOG: i32 = 1024;
@@ -45,14 +45,13 @@ impl BoundSocket {
         option: &str,
     ) -> Result<Self, SetupError> {
         let (socket, access) = match (passed, listen) {
-            (Some(ActivatedSocket::Tcp(socket)), _) => {
-                let socket = Socket::from(socket);
-                limit_unsent(&socket);
-                (socket, None)
-            }
-            (Some(ActivatedSocket::Unix(socket)), _) => {
+            (Some(passed), Listen::Unix(_)) => {
                 let access = SocketAccess::without_file(unix_socket);
-                (Socket::from(socket), Some(access))
+                (passed.socket, Some(access))
+            }
+            (Some(passed), Listen::Tcp(_) | Listen::Tls(_)) => {
+                limit_unsent(&passed.socket);
+                (passed.socket, None)
             }
             (None, Listen::Tcp(address) | Listen::Tls(address)) => {
                 let bound = bind_tcp(*address);
@@ -100,13 +99,9 @@ impl BoundSocket {
     }
 
     /// The bound address of the admin listener.
-    pub(super) fn admin_address(&self) -> AdminAddress {
-        match &self.listen {
-            Listen::Unix(path) => AdminAddress::Unix(path.clone()),
-            Listen::Tcp(address) | Listen::Tls(address) => {
-                AdminAddress::Tcp(self.address().unwrap_or(*address))
-            }
-        }
+    pub(super) fn admin_address(&self) -> Listen {
+        self.address()
+            .map_or_else(|| self.listen.clone(), Listen::Tcp)
     }
 
     /// The endpoint, as callers write it.
@@ -122,10 +117,7 @@ impl BoundSocket {
 
 /// Why an address cannot be listened on.
 fn bind_error(listen: &Listen, error: &io::Error, option: &str) -> SetupError {
-    let (endpoint, is_unix) = match listen {
-        Listen::Tcp(address) | Listen::Tls(address) => (address.to_string(), false),
-        Listen::Unix(path) => (format!("unix:{}", path.display()), true),
-    };
+    let is_unix = matches!(listen, Listen::Unix(_));
     let hint = match (error.kind(), is_unix) {
         (io::ErrorKind::AddrInUse, false) => {
             "another program, perhaps another apig-proxy, has this port: stop it, or choose another port"
@@ -142,7 +134,7 @@ fn bind_error(listen: &Listen, error: &io::Error, option: &str) -> SetupError {
             "make its folder, let the user that runs the proxy write there, check [unix_socket], or choose another path"
         }
     };
-    let text = format!("cannot listen on {endpoint}: {error}; {hint} with {option}");
+    let text = format!("cannot listen on {listen}: {error}; {hint} with {option}");
     SetupError::Bind(text)
 }
 

@@ -98,7 +98,7 @@ fn fault_68_what_is_wrong_leaves_the_proxy_as_it_is() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let other = taken.local_addr().unwrap();
     for (more, expected) in [
-        ("stagee = \"x\"".to_owned(), "did you mean stage"),
+        ("stagee = \"x\"".to_owned(), "did you mean `stage`"),
         (
             "[limits]\nbody = \"x\"\nheader = 1".to_owned(),
             "2 problems",

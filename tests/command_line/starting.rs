@@ -43,7 +43,7 @@ fn fault_63_a_bad_url_an_unknown_key_and_a_wrong_value_are_named_with_their_plac
         "upstream = \"https://gw.example\"\n\n[limits]\nbodie = 1\n",
     );
     let unknown =
-        "apig-proxy.toml:4: limits.bodie: there is no such key; did you mean limits.body?";
+        "apig-proxy.toml:4: limits.bodie: there is no such key\nhint: did you mean `limits.body`?";
     complaint(&place, &[], &KEY, &[unknown]);
     let variables = [("APIG_PROXY_STAGE", "a b"), KEY[0], KEY[1]];
     complaint(
@@ -69,7 +69,12 @@ fn fault_65_a_file_that_others_can_read_is_refused_with_the_command_to_run() {
     let csv = "User Name,Access Key Id,Secret Access Key\nme,AK,MARKER\n";
     place.file_with_mode("keys.csv", csv, 0o644);
     let arguments = ["--upstream", URL, "--credentials", "keys.csv"];
-    let said = complaint(&place, &arguments, &[], &["run: chmod o-rwx keys.csv"]);
+    let said = complaint(
+        &place,
+        &arguments,
+        &[],
+        &["keys.csv is open to other users of this machine\nhint: run `chmod o-rwx` on it"],
+    );
     assert!(!said.contains("MARKER"), "{said}");
 }
 

@@ -10,7 +10,10 @@ use crate::config::{Overrides, from_text, keys};
 fn problems(text: &str) -> Vec<String> {
     let read = from_text(Path::new("x.toml"), text);
     let problems = read.err().map_or_else(Vec::new, |problems| problems.0);
-    problems.iter().map(ToString::to_string).collect()
+    let shown = problems
+        .iter()
+        .map(|problem| problem.to_string().replace('\n', " "));
+    shown.collect()
 }
 
 /// The problems of a configuration with an upstream on the first line, and this.
@@ -23,17 +26,19 @@ fn fault_63_all_problems_are_named_at_once_with_their_places() {
     let found = problems(
         "stage = 5\nlisten = \"0.0.0.0:8080\"\n[limits]\nbdoy = 1\nbody = \"12 apples\"\n\n[log]\nlevel = \"loud\"\n",
     );
-    let places = "1: stage|2: listen|4: limits.bdoy|5: limits.body|8: log.level";
-    for place in places
-        .split('|')
-        .map(|place| format!("x.toml:{place}: "))
-        .chain(["upstream: ".to_owned()])
-    {
+    for place in "1: stage|2: listen|4: limits.bdoy|5: limits.body|8: log.level".split('|') {
+        let place = format!("x.toml:{place}: ");
         assert!(
             found.iter().any(|problem| problem.starts_with(&place)),
             "{place} {found:#?}"
         );
     }
+    assert!(
+        found
+            .iter()
+            .any(|problem| problem.starts_with("upstream: ")),
+        "{found:#?}"
+    );
     let overrides = Overrides::default().text("admin", "--admin", Some("on"));
     let variables = [
         ("APIG_PROXY_STAGES", "x"),
@@ -43,41 +48,68 @@ fn fault_63_all_problems_are_named_at_once_with_their_places() {
     let found = loaded(&overrides, &variables).unwrap_err().to_string();
     for expected in [
         "5 problems:",
-        "APIG_PROXY_STAGES: stages: there is no such key; did you mean stage?",
+        "APIG_PROXY_STAGES: stages: there is no such key\n  hint: did you mean `stage`?",
         "APIG_PROXY_TIMEOUTS__IDLE: timeouts.idle: ",
         "--admin: admin: ",
-        "[[route]]",
-        "--upstream https://",
+        "`[[route]]`",
+        "`--upstream https://",
     ] {
         assert!(found.contains(expected), "{expected} in {found}");
     }
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_one_problem_at_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.toml");
+    for (line, expected) in [
+        ("stage = MARKER", "string values must be quoted"),
+        ("stage \"MARKER\"", "key with no value"),
+        ("stage = \"MARKER", "invalid basic string"),
+        ("log.level = \"a\"\nlog.level = \"b\"", "duplicate key"),
+        ("[log", "unclosed table"),
+    ] {
+        fs::write(&path, format!("# a comment\n{line}")).unwrap();
+        let problems = loaded(&Overrides::new(Some(path.clone())), &[]).unwrap_err();
+        let line = 1 + line.lines().count();
+        let shown = problems.to_string();
+        assert!(
+            shown.contains(&format!(
+                "x.toml:{line}: this is not valid TOML: {expected}"
+            )),
+            "{shown}"
+        );
+        assert!(
+            problems.0.len() == 1 && !shown.contains("MARKER"),
+            "{shown}"
+        );
+    }
     let named = [("APIG_PROXY_CONFIG", "no/such.toml")];
-    let found = loaded(&Overrides::default(), &named)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        found.contains("no/such.toml: the file does not exist"),
-        "{found}"
+    let problems = loaded(&Overrides::default(), &named).unwrap_err().0;
+    let shown: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        shown,
+        ["no/such.toml: the file does not exist\nhint: correct `--config` or `APIG_PROXY_CONFIG`"]
     );
 }
 
 /// Wrong lines, each with the problem that is reported. ROUTE stands for the upstream of a route.
 const WRONG: &str = r#"
-limits.bdoy = 1 => limits.bdoy: there is no such key; did you mean limits.body?
-upsteam = 1 => did you mean upstream?
-body = 1 => did you mean limits.body?
+limits.bdoy = 1 => limits.bdoy: there is no such key hint: did you mean `limits.body`?
+upsteam = 1 => did you mean `upstream`?
+body = 1 => did you mean `limits.body`?
 something.else = 1 => lists all of them
-credentials.b.fiel = "t" => credentials.b.fiel: there is no such key; did you mean credentials.file?
+credentials.b.fiel = "t" => credentials.b.fiel: there is no such key hint: did you mean `credentials.file`?
 limits = 3 => no such key
-route = 3 => write [[route]] there
-route.path = "/a" => write [[route]] there
-route.0.path = "/a" => write [[route]] there
-route = [{path = "/a", ROUTE, stgae = "x"}] => route.stgae: there is no such key; did you mean route.stage?
-auth.mode = "token" => need one: set token_file
-limits.large_body = "token" => need one: set token_file
-route = [{path = "/a", ROUTE, large_body = "token"}] => route.large_body: requests with a token need one: set token_file
-route = [{path = "/a", ROUTE, auth = "app-code"}] => need one: set app_code_file
-route = [{path = "/a", ROUTE, auth = "api-key"}] => need one: set api_key_file
+route = 3 => write `[[route]]` there
+route.path = "/a" => write `[[route]]` there
+route.0.path = "/a" => write `[[route]]` there
+route = [{path = "/a", ROUTE, stgae = "x"}] => route.stgae: there is no such key hint: did you mean `route.stage`?
+auth.mode = "token" => need one hint: set `token_file`
+limits.large_body = "token" => need one hint: set `token_file`
+route = [{path = "/a", ROUTE, large_body = "token"}] => route.large_body: requests with a token need one hint: set `token_file`
+route = [{path = "/a", ROUTE, auth = "app-code"}] => need one hint: set `app_code_file`
+route = [{path = "/a", ROUTE, auth = "api-key"}] => need one hint: set `api_key_file`
 route = [{path = "/a", ROUTE, credentials = "b"}] => no such set of credentials
 credentials = {iam_user_file = "u", iam_domain_file = "d"} => credentials.iam_password_file: a token of IAM needs
 credentials.b = {token_file = "t", iam_user_file = "u"} => credentials.b.token_file: expected either
@@ -96,13 +128,14 @@ methods = ["CONNECT"] => cannot be allowed
 auth.mode = "x" => expected "aksk", "token", "app-code" or "api-key"
 credentials.source = "x" => "oidc" or "idp"
 credentials.file = "" => path of a file
-credentials.project_id = "é" => visible ascii
+credentials.project_id = "é" => visible ASCII
+credentials.agency = "name" => expected the URN of an agency
 credentials.iam_endpoint = "http://iam.example" => plain http is for addresses of this machine
 signing.unsigned = ["multipart"] => media types
 signing.unsigned = [1] => list of texts
 limits = {body = "2GiB", buffered = "4GiB"} => from "1B" to "1GiB"
 limits.body = 0 => expected a size
-limits.buffered = "1MiB" => at least limits.body
+limits.buffered = "1MiB" => at least `limits.body`
 limits.connections = 0 => from 1 to 1048576
 limits.connections = 1.5 => from 1 to 1048576
 limits.header = "1KiB" => from "8KiB" to "1MiB"
@@ -115,9 +148,9 @@ pool.http2 = "on" => pool.http2: expected "auto" or "off"
 access.browser = "yes" => access.browser: expected true or false
 access.hosts = ["MARKER:1"] => without scheme and port
 access.origins = ["http://MARKER:*"] => patterns are not supported
-access.origins = ["null", "http://MARKER:80"] => list "http://localhost:3000"; browsers leave the default port out
+access.origins = ["null", "http://MARKER:80"] => list "http://localhost:3000" browsers leave the default port out
 access.token_file = "none" => does not exist
-unix_socket.mode = 600 => octal
+unix_socket.mode = 600 => expected text in double quotes
 unix_socket.mode = "1777" => octal
 unix_socket.owner = "MARKER at all" => this machine knows
 unix_socket.group = "MARKER group" => this machine knows
@@ -147,31 +180,30 @@ route = [{path = "/a", ROUTE, paths = ["/a?b"]}] => route.paths: expected paths
 fn each_wrong_value_is_one_problem_at_its_place() {
     for line in WRONG.trim().lines() {
         let (text, expected) = line.split_once(" => ").unwrap();
-        let found =
-            problems_with_upstream(&text.replace("ROUTE", "upstream = \"https://gw.example\""));
+        let text = text.replace("ROUTE", "upstream = \"https://gw.example\"");
+        let found = problems_with_upstream(&text);
         assert_eq!(found.len(), 1, "{text}: {found:?}");
+        let found = &found[0];
         assert!(
-            found[0].starts_with("x.toml:2: ") || found[0].starts_with("credentials."),
-            "{found:?}"
+            found.starts_with("x.toml:2: ") || found.starts_with("credentials."),
+            "{found}"
         );
         assert!(
-            found[0].contains(expected) && !found[0].contains("MARKER"),
-            "{text}: {found:?}"
+            found.contains(expected) && !found.contains("MARKER"),
+            "{text}: {found}"
         );
     }
     // A key that is missing has no place.
     for (text, missing) in [
-        (
-            "listen = \"https://127.0.0.1:1\"",
-            "tls.cert_file: expected",
-        ),
-        ("tls.key_file = \"k\"", "tls.cert_file: expected"),
-        ("tls.client_ca_file = \"c\"", "tls.cert_file: expected"),
-        ("tls.cert_file = \"c\"", "tls.key_file: expected"),
+        ("listen = \"https://127.0.0.1:1\"", "tls.cert_file: "),
+        ("tls.key_file = \"k\"", "tls.cert_file: "),
+        ("tls.client_ca_file = \"c\"", "tls.cert_file: "),
+        ("tls.cert_file = \"c\"", "tls.key_file: "),
     ] {
+        let found = &problems_with_upstream(text)[0];
         assert!(
-            problems_with_upstream(text)[0].starts_with(missing),
-            "{text}"
+            found.starts_with(missing) && found.contains("expected"),
+            "{text}: {found}"
         );
     }
     let route = "route = [{path = \"/a\", upstream = \"https://gw.example\", methods = [\"GET\"], paths = \"/a/*\"}]";
@@ -216,15 +248,13 @@ fn an_upstream_that_is_the_proxy_itself_is_refused() {
         ("127.0.0.1:8080", "http://127.0.0.1:8082", false),
         ("127.0.0.1:8080", "http://127.0.0.2:8080", false),
     ] {
-        let found = problems(&format!(
-            "upstream = \"{upstream}\"\nlisten = \"{listen}\"\n"
-        ));
-        assert_eq!(
-            found.concat().contains("requests would loop"),
-            is_own,
-            "{found:?}"
+        let text = format!("upstream = \"{upstream}\"\nlisten = \"{listen}\"\n");
+        let found = problems(&text).concat();
+        let is_refused = found.contains("requests would loop");
+        assert!(
+            is_refused == is_own && found.is_empty() != is_own,
+            "{text} {found}"
         );
-        assert_eq!(found.is_empty(), !is_own, "{found:?}");
     }
 }
 
@@ -243,12 +273,7 @@ fn fault_70_an_address_that_other_machines_reach_is_allowed_and_protected() {
     let token = write("0123456789abcdef\n");
     let allowed = "allow_remote = true\n";
     let protected = format!("{allowed}{token}");
-    for listen in [
-        "0.0.0.0:8080",
-        "[::]:8080",
-        "10.0.0.1:8080",
-        "http://192.168.0.1:80",
-    ] {
+    for listen in "0.0.0.0:8080 [::]:8080 10.0.0.1:8080 http://192.168.0.1:80".split(' ') {
         for (access, expected) in [
             ("", "allow_remote"),
             (&token, "allow_remote"),
@@ -258,34 +283,28 @@ fn fault_70_an_address_that_other_machines_reach_is_allowed_and_protected() {
         ] {
             let text = format!("listen = [\"127.0.0.1:1\", \"{listen}\"]\n[access]\n{access}");
             let found = problems_with_upstream(&text).concat();
-            assert!(
-                found.contains(expected) && found.is_empty() == expected.is_empty(),
-                "{text} {found}"
-            );
+            let is_right = found.contains(expected) && found.is_empty() == expected.is_empty();
+            assert!(is_right, "{text} {found}");
         }
     }
-    assert_eq!(
-        problems_with_upstream("listen = [\"[::1]:1\", \"unix:/run/x.sock\"]\n"),
-        [""; 0]
-    );
+    let local = problems_with_upstream("listen = [\"[::1]:1\", \"unix:/run/x.sock\"]\n");
+    assert_eq!(local, [""; 0]);
     for admin in ["0.0.0.0:8081", "[::]:8081", "10.0.0.7:8081"] {
         let with = |access: &str| {
             problems_with_upstream(&format!("admin = \"{admin}\"\n[access]\n{access}"))
         };
-        let refused = with("");
+        let refused = with("").concat();
+        assert!(refused.starts_with("x.toml:2: admin: "), "{refused}");
         assert!(
-            refused[0].starts_with("x.toml:2: admin: ")
-                && refused[0].contains("access.allow_remote = true")
+            refused.contains("`access.allow_remote = true`"),
+            "{refused}"
         );
         assert_eq!(with(allowed), [""; 0]);
         // A wrong value is reported once, although two keys depend on it.
         let unclear = with("allow_remote = \"perhaps\"");
-        assert_eq!(
-            unclear
-                .iter()
-                .filter(|found| found.contains("allow_remote: "))
-                .count(),
-            1
-        );
+        let named = unclear
+            .iter()
+            .filter(|found| found.contains("allow_remote: "));
+        assert_eq!(named.count(), 1);
     }
 }

@@ -24,34 +24,23 @@ struct Profile {
 
 /// The key of the current profile, if it is not encrypted.
 pub(super) fn parse(text: &str) -> Result<Parsed, &'static str> {
-    let not_hcloud =
-        "is JSON, but not KooCLI's configuration with an access key; use a credentials.csv";
-    let config: Config = serde_json::from_str(text).map_err(|_| not_hcloud)?;
+    const OTHER: &str =
+        "is JSON, but not KooCLI's configuration with an access key\nhint: use a credentials.csv";
+    const ENCRYPTED: &str = "is KooCLI's configuration, and its keys are encrypted\n\
+        hint: run `hcloud configure set --cli-auth-encrypt=false` (KooCLI 5.2.7 or newer) and configure the key again, \
+        or use a credentials.csv";
+    let config: Config = serde_json::from_str(text).map_err(|_| OTHER)?;
     let is_current = |profile: &Profile| config.current.is_none() || profile.name == config.current;
-    let profile = config
-        .profiles
-        .into_iter()
-        .find(is_current)
-        .ok_or(not_hcloud)?;
+    let profile = config.profiles.into_iter().find(is_current).ok_or(OTHER)?;
     let filled = |part: Option<SecretString>| part.filter(|part| !part.expose_secret().is_empty());
-    let (Some(access_key), Some(secret_key)) = (
-        filled(profile.access_key_id),
-        filled(profile.secret_access_key),
-    ) else {
-        return Err(not_hcloud);
-    };
+    let access_key = filled(profile.access_key_id).ok_or(OTHER)?;
+    let secret_key = filled(profile.secret_access_key).ok_or(OTHER)?;
     if !is_plain(access_key.expose_secret(), secret_key.expose_secret()) {
-        return Err(
-            "is KooCLI's configuration, and its keys are encrypted; run \"hcloud configure set \
-             --cli-auth-encrypt=false\" (KooCLI 5.2.7 or newer) and configure the key again, or use a \
-             credentials.csv",
-        );
+        return Err(ENCRYPTED);
     }
     let token = filled(profile.security_token);
-    Ok((
-        Credentials::checked(access_key.expose_secret(), secret_key, token)?,
-        None,
-    ))
+    let key = Credentials::checked(access_key.expose_secret(), secret_key, token)?;
+    Ok((key, None))
 }
 
 /// True if both parts look as the console makes them: 20 and 40 letters and digits.

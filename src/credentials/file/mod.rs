@@ -6,7 +6,7 @@
 //! # What can go wrong
 //!
 //! Everything that people do to files: byte order marks, quotes, blanks from copying, other
-//! columns, keys of another cloud. A file may also be read while it is written, and what is read
+//! columns, spreadsheets, keys of another cloud. A file may also be read while it is written, and what is read
 //! then may look complete, with a secret that is cut off. A change is therefore used only after the
 //! file has looked the same for a moment.
 
@@ -19,12 +19,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use http::HeaderValue;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::{ExposeSecret, SecretBox, SecretString};
 
 use super::CredentialsError;
 use super::types::{Credentials, Lease, Origin, Secret};
-use crate::config::secret::read_secret_file;
-use crate::config::{CredentialSource, CredentialsConfig, Environment};
+use crate::config::{CredentialSource, CredentialsConfig, Environment, read_secret_file};
 
 /// The files that systemd's `LoadCredential=` may put into its folder.
 const SYSTEMD: [&str; 4] = [
@@ -60,16 +59,10 @@ pub(super) enum Format {
 /// The state of each file; `None` if it does not exist.
 pub(super) type Stamp = Vec<Option<FileState>>;
 
-/// What changes when a file is replaced or written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct FileState {
-    inode: u64,
-    length: u64,
-    modified: (i64, i64),
-    /// The time of the last change of anything. It cannot be set, while copying tools set the other
-    /// time back.
-    changed: (i64, i64),
-}
+/// What changes when a file is replaced or written: inode, length, and two times. The first, of the
+/// last writing, is set back by tools that copy; the second, of the last change of anything, cannot
+/// be set.
+pub(super) type FileState = (u64, u64, [(i64, i64); 2]);
 
 impl Files {
     /// A file of this format.
@@ -107,13 +100,10 @@ impl Files {
 }
 
 fn state(path: &Path) -> Option<FileState> {
-    let metadata = fs::metadata(path).ok()?;
-    Some(FileState {
-        inode: metadata.ino(),
-        length: metadata.len(),
-        modified: (metadata.mtime(), metadata.mtime_nsec()),
-        changed: (metadata.ctime(), metadata.ctime_nsec()),
-    })
+    let data = fs::metadata(path).ok()?;
+    let written = (data.mtime(), data.mtime_nsec());
+    let changed = (data.ctime(), data.ctime_nsec());
+    Some((data.ino(), data.len(), [written, changed]))
 }
 
 /// Parses the content of the file at `path`: a `credentials.csv`, a profile, or KooCLI's file, told
@@ -123,10 +113,10 @@ fn state(path: &Path) -> Option<FileState> {
 ///
 /// A [`CredentialsError`] that says what to do, and nothing of the content.
 pub fn parse(content: &[u8], path: &Path, user: Option<&str>) -> Result<Lease, CredentialsError> {
-    let parsed = decode(content).and_then(|text| match text.trim_start().as_bytes().first() {
-        Some(b'{') => hcloud::parse(text),
-        Some(b'[' | b';' | b'#') => profile::parse(text),
-        _ => csv::parse(text, user),
+    let parsed = text_bytes(content).and_then(|bytes| match bytes.trim_ascii_start().first() {
+        Some(b'{') => hcloud::parse(utf8(bytes)?),
+        Some(b'[' | b';' | b'#') => profile::parse(utf8(bytes)?),
+        _ => csv::parse(bytes, user),
     });
     let (key, project_id) = parsed.map_err(|problem| invalid(path, problem))?;
     Ok(Lease {
@@ -135,8 +125,13 @@ pub fn parse(content: &[u8], path: &Path, user: Option<&str>) -> Result<Lease, C
     })
 }
 
+fn read(path: &Path) -> Result<SecretBox<Vec<u8>>, CredentialsError> {
+    let path = path.to_owned();
+    read_secret_file(&path).map_err(|source| CredentialsError::File { path, source })
+}
+
 fn load_key(path: &Path, user: Option<&str>) -> Result<Lease, CredentialsError> {
-    parse(read_secret_file(path)?.expose_secret(), path, user)
+    parse(read(path)?.expose_secret(), path, user)
 }
 
 fn load_folder(folder: &Path, user: Option<&str>) -> Result<Lease, CredentialsError> {
@@ -144,14 +139,14 @@ fn load_folder(folder: &Path, user: Option<&str>) -> Result<Lease, CredentialsEr
     if whole.exists() {
         return load_key(&whole, user);
     }
-    let read = |path: &Path| read_text(path, |text| Ok(text.into()));
-    let token = token.exists().then(|| read(&token)).transpose()?;
+    let text = |path: &Path| read_text(path, |text| Ok(text.into()));
+    let token = token.exists().then(|| text(&token)).transpose()?;
     let key = Credentials::checked(
-        read(&access_key)?.expose_secret(),
-        read(&secret_key)?,
+        text(&access_key)?.expose_secret(),
+        text(&secret_key)?,
         token,
-    )
-    .map_err(|problem| invalid(&access_key, problem))?;
+    );
+    let key = key.map_err(|problem| invalid(&access_key, problem))?;
     Ok(Lease::lasting(Secret::Key(key), Origin::File(access_key)))
 }
 
@@ -164,7 +159,7 @@ pub(super) fn read_line(path: &Path) -> Result<SecretString, CredentialsError> {
     read_text(path, |text| {
         let is_line = !text.is_empty() && !text.chars().any(char::is_control);
         let line = is_line.then(|| text.into());
-        line.ok_or("does not hold exactly one line of text; write the file again")
+        line.ok_or("does not hold exactly one line of text\nhint: write the file again")
     })
 }
 
@@ -173,42 +168,51 @@ fn read_text(
     path: &Path,
     find: fn(&str) -> Result<SecretString, &'static str>,
 ) -> Result<SecretString, CredentialsError> {
-    let content = read_secret_file(path)?;
-    let secret = decode(content.expose_secret()).and_then(|text| find(text.trim()));
+    let content = read(path)?;
+    let text = text_bytes(content.expose_secret()).and_then(utf8);
+    let secret = text.and_then(|text| find(text.trim()));
     secret.map_err(|problem| invalid(path, problem))
 }
 
 /// The API key of a file: its whole text, or a column of the console's CSV.
 fn api_key(text: &str) -> Result<SecretString, &'static str> {
-    if text.contains(['\n', ',']) {
-        csv::api_key(text).ok_or("has no key in a column \"api_key\"; download it again")
-    } else {
-        Ok(text.into())
+    if !text.contains(['\n', ',']) {
+        return Ok(text.into());
     }
+    csv::api_key(text.as_bytes())
+        .ok_or("has no key in a column \"api_key\"\nhint: write the API key alone into the file")
 }
 
 /// A secret that a header can carry.
 fn header_text(path: &Path, secret: SecretString) -> Result<Lease, CredentialsError> {
+    const WORD: &str =
+        "does not hold exactly one word of visible ASCII characters\nhint: write the file again";
     let text = secret.expose_secret();
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let problem =
-            "does not hold exactly one word of visible ascii characters; write the file again";
-        return Err(invalid(path, problem));
+        return Err(invalid(path, WORD));
     }
-    Ok(Lease::lasting(
-        Secret::Text(secret),
-        Origin::File(path.to_owned()),
-    ))
+    let origin = Origin::File(path.to_owned());
+    Ok(Lease::lasting(Secret::Text(secret), origin))
 }
 
-/// The text of a file, without a byte order mark.
-fn decode(content: &[u8]) -> Result<&str, &'static str> {
-    let is_utf16 = content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff");
-    if is_utf16 || content.contains(&0) {
-        return Err("is UTF-16, as some editors save it; save it as UTF-8, or download it again");
+/// The bytes of a text file in an encoding that contains ASCII, without a byte order mark.
+fn text_bytes(content: &[u8]) -> Result<&[u8], &'static str> {
+    const WORKBOOK: &str = "is a workbook of a spreadsheet program (xlsx or xls)\n\
+        hint: give the credentials.csv as it was downloaded, or save the sheet as CSV";
+    const UTF16: &str = "is UTF-16, as some editors save it\nhint: save it as UTF-8";
+    // A zip archive, and the container of older workbooks.
+    if content.starts_with(b"PK\x03\x04") || content.starts_with(b"\xd0\xcf\x11\xe0") {
+        return Err(WORKBOOK);
     }
-    let text = str::from_utf8(content).map_err(|_| "is not UTF-8 text; download it again")?;
-    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+    if content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") || content.contains(&0)
+    {
+        return Err(UTF16);
+    }
+    Ok(content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content))
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, &'static str> {
+    str::from_utf8(bytes).map_err(|_| "is not UTF-8 text\nhint: save it as UTF-8")
 }
 
 fn invalid(path: &Path, problem: &'static str) -> CredentialsError {
@@ -223,12 +227,9 @@ pub(super) fn systemd(
 ) -> Result<Files, CredentialsError> {
     let has_key = |path: &PathBuf| SYSTEMD[..2].iter().any(|name| path.join(name).exists());
     let path = environment.path("CREDENTIALS_DIRECTORY").filter(has_key);
-    let absent =
-        || CredentialsError::absent("CREDENTIALS_DIRECTORY is not set, or holds no key", "");
-    Ok(Files::new(
-        path.ok_or_else(absent)?,
-        Format::Systemd(config.user.clone()),
-    ))
+    let what = "CREDENTIALS_DIRECTORY is not set, or holds no key";
+    let path = path.ok_or_else(|| CredentialsError::absent(what, ""))?;
+    Ok(Files::new(path, Format::Systemd(config.user.clone())))
 }
 
 /// The file of `credentials.file`.
@@ -243,12 +244,10 @@ pub(super) fn profile(
     environment: &Environment,
 ) -> Result<Files, CredentialsError> {
     let named = environment.path("HUAWEICLOUD_SDK_CREDENTIALS_FILE");
-    let home = environment
-        .path("HOME")
-        .map(|home| home.join(".huaweicloud/credentials"));
+    let home = || Some(environment.path("HOME")?.join(".huaweicloud/credentials"));
     let what = "there is no ~/.huaweicloud/credentials".to_owned();
     let hint = "set HOME, or HUAWEICLOUD_SDK_CREDENTIALS_FILE";
-    key_file(config, named.or(home), what, hint)
+    key_file(config, named.or_else(home), what, hint)
 }
 
 /// A file with a key. It may be missing unless its source is named.

@@ -18,8 +18,10 @@ const SECTIONS: [(&str, &str, &str); 3] = [
 
 /// The key of the first section that has one, and the project.
 pub(super) fn parse(text: &str) -> Result<Parsed, &'static str> {
-    let lines =
-        lines(text).ok_or("is not a profile with lines of the form name = value; correct it")?;
+    const NO_LINES: &str =
+        "is not a profile\nhint: write lines of the form `ak = value` below `[basic]`";
+    const NO_KEY: &str = "has no ak and sk in its section [basic]\nhint: add both";
+    let lines = lines(text).ok_or(NO_LINES)?;
     for (section, key, secret) in SECTIONS {
         let value = |name: &str| {
             let mut lines = lines.iter();
@@ -33,7 +35,7 @@ pub(super) fn parse(text: &str) -> Result<Parsed, &'static str> {
             return Ok((key, value("project_id").and_then(|id| id.parse().ok())));
         }
     }
-    Err("has no ak and sk in its section [basic]; add both")
+    Err(NO_KEY)
 }
 
 /// Section, name and value of each line `name = value` or `name: value`; `None` if there is another

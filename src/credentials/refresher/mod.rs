@@ -16,14 +16,13 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::CredentialsError;
-use super::error::reasons;
+use super::error::{on_one_line, reasons};
 use super::file::{Files, Stamp, hcloud_path};
 use super::service::{Service, ServiceError};
 use super::slot::Slot;
 use super::source::{Backend, Source};
-use super::types::Kind;
 use crate::clock::Moment;
-use crate::config::Environment;
+use crate::config::{AuthMode, Environment};
 use crate::upstream::Network;
 
 /// The interval at which files are polled.
@@ -75,13 +74,15 @@ impl Source {
     ) -> Result<(), CredentialsError> {
         match self.backend.clone() {
             Backend::Fixed(_) | Backend::Files(..) => {}
-            Backend::Service(service) => match service.ask(network).await {
-                Ok(lease) => self.slot.deliver(lease),
-                Err(error) => {
-                    self.slot.fail();
-                    report(&self.slot, &service, &error);
+            backend @ (Backend::Service(_) | Backend::Agency(..)) => {
+                match backend.ask(network).await {
+                    Ok(lease) => self.slot.deliver(lease),
+                    Err(error) => {
+                        self.slot.fail();
+                        report(&self.slot, &backend.name(), &error);
+                    }
                 }
-            },
+            }
             Backend::FirstOf(services) => {
                 self.backend = self.start_first(services, network, environment).await?;
             }
@@ -98,12 +99,12 @@ impl Source {
         environment: &Environment,
     ) -> Result<Backend, CredentialsError> {
         for service in services {
-            match service.ask(network).await {
+            match service.ask(network, None).await {
                 Ok(lease) => {
                     self.slot.deliver(lease);
                     return Ok(Backend::Service(service));
                 }
-                Err(error) => self.passed_over.push((service.name, error.to_string())),
+                Err(error) => self.passed_over.push((service.name, on_one_line(&error))),
             }
         }
         Err(CredentialsError::NothingFound {
@@ -118,10 +119,10 @@ impl Source {
             return;
         };
         let what = match self.requirement.kind {
-            Kind::Key => "signing with the key",
-            Kind::Token => "using the token",
-            Kind::AppCode => "using the app code",
-            Kind::ApiKey => "using the api key",
+            AuthMode::AkSk => "signing with the key",
+            AuthMode::Token => "using the token",
+            AuthMode::AppCode => "using the app code",
+            AuthMode::ApiKey => "using the api key",
         };
         let left = lease.left(Moment::now());
         let end = left.map(|left| format!(", good for {} s", left.as_secs()));
@@ -144,7 +145,9 @@ pub async fn refresh(source: Source, network: Network) {
     match source.backend {
         Backend::Fixed(_) | Backend::FirstOf(_) => {}
         Backend::Files(files, seen) => poll(&slot, &files, seen).await,
-        Backend::Service(service) => renew(&slot, &service, &network).await,
+        backend @ (Backend::Service(_) | Backend::Agency(..)) => {
+            renew(&slot, &backend, &network).await;
+        }
     }
 }
 
@@ -186,6 +189,7 @@ async fn poll(slot: &Slot, files: &Files, mut seen: Stamp) {
             // It is tried again, since permissions may change without a trace, but logged once.
             Err(error) if failed.as_ref() != Some(&now) => {
                 slot.fail();
+                let error = on_one_line(&error);
                 tracing::error!(
                     "{slot} has changed and cannot be used; the old one stays: {error}"
                 );
@@ -197,7 +201,8 @@ async fn poll(slot: &Slot, files: &Files, mut seen: Stamp) {
 }
 
 /// Asks a service for a new secret before the current one expires.
-async fn renew(slot: &Slot, service: &Service, network: &Network) {
+async fn renew(slot: &Slot, backend: &Backend, network: &Network) {
+    let name = backend.name();
     let mut failures = u32::from(slot.status().failed > 0);
     let mut asked = Moment::now();
     let mut is_due = failures == 0 && slot.current().is_none();
@@ -207,12 +212,12 @@ async fn renew(slot: &Slot, service: &Service, network: &Network) {
         }
         is_due = false;
         asked = Moment::now();
-        match service.ask(network).await {
+        match backend.ask(network).await {
             Ok(lease) => {
                 if failures > 0 {
-                    tracing::info!("{} gives {slot} again", service.name);
+                    tracing::info!("{name} gives {slot} again");
                 } else {
-                    tracing::debug!("{} has refreshed {slot}", service.name);
+                    tracing::debug!("{name} has refreshed {slot}");
                 }
                 failures = 0;
                 slot.deliver(lease);
@@ -220,7 +225,7 @@ async fn renew(slot: &Slot, service: &Service, network: &Network) {
             Err(error) => {
                 failures = failures.saturating_add(1);
                 slot.fail();
-                report(slot, service, &error);
+                report(slot, &name, &error);
             }
         }
     }
@@ -267,9 +272,9 @@ fn delay(slot: &Slot, failures: u32, asked: Moment, now: Moment) -> Duration {
     backoff.saturating_sub(now.since(asked))
 }
 
-fn report(slot: &Slot, service: &Service, error: &ServiceError) {
-    let service = service.name;
-    match slot.left().map(|left| left.as_secs()) {
+fn report(slot: &Slot, service: &str, error: &ServiceError) {
+    let error = on_one_line(error);
+    match slot.status().left.map(|left| left.as_secs()) {
         Some(seconds) if seconds > 0 => tracing::warn!(
             "{service} does not refresh {slot}: {error}; the current one is valid for another {seconds} s, \
              and the request is repeated"

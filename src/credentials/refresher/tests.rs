@@ -8,7 +8,7 @@ use crate::credentials::{Lease, Origin, Secret};
 
 /// A slot whose lease has this lifetime, in seconds.
 fn slot(lifetime: Option<u64>) -> Slot {
-    let slot = Slot::new("default", Kind::Token);
+    let slot = Slot::new("default", AuthMode::Token);
     if let Some(lifetime) = lifetime {
         slot.deliver(Lease {
             lifetime: Some(Duration::from_secs(lifetime)),

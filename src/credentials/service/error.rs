@@ -11,7 +11,7 @@ pub enum ServiceError {
     #[error(transparent)]
     Exchange(#[from] OneshotError),
     /// It refused.
-    #[error("it refused with status {status}{}; {hint}", in_brackets(.code.as_deref()))]
+    #[error("it refused with status {status}{}\nhint: {hint}", in_brackets(.code.as_deref()))]
     Refused {
         /// The status of its response.
         status: u16,
@@ -22,14 +22,17 @@ pub enum ServiceError {
     },
     /// The server has no agency.
     #[error(
-        "this server has no agency; choose one for it in the console (ECS, Management Information, Agency)"
+        "this server has no agency\nhint: choose one for it in the console (ECS, Management Information, Agency)"
     )]
     NoAgency,
+    /// It exchanges the key of another source, and there is none.
+    #[error("there is no key to ask with\\nhint: check `credentials.source`")]
+    NoKey,
     /// Its response has another content than it should.
-    #[error("its answer is not the one expected ({0}); check the endpoint")]
+    #[error("its answer is not the one expected ({0})\nhint: check the endpoint")]
     Garbage(&'static str),
     /// The secret that it gave has expired.
-    #[error("what it gave has already come to its end; check its clock and this machine's")]
+    #[error("what it gave has already come to its end\nhint: check its clock and this machine's")]
     Expired,
     /// A file that it needs cannot be read.
     #[error(transparent)]

@@ -4,12 +4,12 @@ use http::HeaderValue;
 use secrecy::ExposeSecret;
 use serde_json::json;
 
-use super::answer::{Answer, post};
+use super::answer::post;
 use super::token::iam;
-use super::{FAR, Fetch, Service, ServiceError, path};
+use super::{Protocol, Service, ServiceError, path};
 use crate::config::{CredentialsConfig, Environment};
+use crate::credentials::CredentialsError;
 use crate::credentials::types::Lease;
-use crate::credentials::{CredentialsError, file};
 use crate::upstream::Network;
 
 const ID: &str = "HUAWEICLOUD_SDK_IDP_ID";
@@ -23,32 +23,34 @@ pub(in crate::credentials) fn find(
     config: &CredentialsConfig,
     environment: &Environment,
 ) -> Result<Service, CredentialsError> {
-    let Some(id) = environment.text(ID) else {
-        let what = "HUAWEICLOUD_SDK_IDP_ID is not set";
+    let absent = || {
         let hint = "set it, and HUAWEICLOUD_SDK_ID_TOKEN_FILE";
-        return Err(CredentialsError::absent(what, hint));
+        CredentialsError::absent("HUAWEICLOUD_SDK_IDP_ID is not set", hint)
     };
-    if !id.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let expected = "expected visible ascii characters without blanks";
-        return Err(CredentialsError::Variable { name: ID, expected });
-    }
-    let endpoint = iam(config, environment)?;
-    let files = vec![path(environment, ID, TOKEN_FILE)?];
-    let fetch: Fetch = |service, network| Box::pin(fetch(service, network));
+    let id = environment.text(ID).ok_or_else(absent)?;
+    let is_visible = id.bytes().all(|byte| byte.is_ascii_graphic());
+    let id = HeaderValue::from_str(id).ok().filter(|_| is_visible);
     Ok(Service {
-        parameters: id.into(),
-        ..Service::new("IAM (identity provider)", endpoint, files, fetch)
+        name: "IAM (identity provider)",
+        protocol: Protocol::Idp(id.ok_or(CredentialsError::Variable {
+            name: ID,
+            expected: "expected visible ASCII characters without blanks",
+        })?),
+        endpoint: iam(config, environment)?,
+        files: vec![path(environment, ID, TOKEN_FILE)?],
     })
 }
 
-async fn fetch(service: &Service, network: &Network) -> Result<Lease, ServiceError> {
-    let id_token = file::read_line(&service.files[0])?;
+pub(super) async fn ask(
+    service: &Service,
+    network: &Network,
+    provider: &HeaderValue,
+) -> Result<Lease, ServiceError> {
+    let id_token = service.line(0)?;
     let fields = json!({ "auth": { "id_token": { "id": id_token.expose_secret() } } });
     let mut request = post("/v3.0/OS-AUTH/id-token/tokens", fields);
-    let id = service.parameters.as_str().unwrap_or_default();
-    let id = HeaderValue::from_str(id).expect("the id was checked to be text");
-    request.headers_mut().insert("x-idp-id", id);
-    let answer = Answer::to(network, &service.endpoint, request, FAR).await?;
+    request.headers_mut().insert("x-idp-id", provider.clone());
+    let answer = service.send(network, request).await?;
     let hint = "check HUAWEICLOUD_SDK_IDP_ID, and that IAM trusts the provider's token";
     let token = answer.accepted(hint)?.subject_token()?;
     let fields = json!({ "auth": { "identity": {
@@ -56,7 +58,8 @@ async fn fetch(service: &Service, network: &Network) -> Result<Lease, ServiceErr
         "token": { "id": token.expose_secret(), "duration_seconds": DURATION },
     } } });
     let request = post("/v3.0/OS-CREDENTIAL/securitytokens", fields);
-    let answer = Answer::to(network, &service.endpoint, request, FAR).await?;
-    let hint = "check what the provider's users may do";
-    answer.accepted(hint)?.key(service.name)
+    let answer = service.send(network, request).await?;
+    answer
+        .accepted("check what the provider's users may do")?
+        .key()
 }

@@ -6,16 +6,12 @@
 
 use bytes::Bytes;
 use http::Request;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 
-use super::answer::Answer;
-use super::{Fetch, NEAR, Service, ServiceError};
+use super::{Protocol, Service, ServiceError};
 use crate::config::CredentialsConfig;
 use crate::credentials::types::Lease;
 use crate::upstream::Network;
-
-const TOKEN: &str = "/meta-data/latest/api/token";
-const KEY: &str = "/openstack/latest/securitykey";
 
 /// The text of a 401 when there is no agency, rather than a stale token.
 const NO_AGENCY: &str = "Please configure Cloud Service Agency first";
@@ -24,35 +20,32 @@ const HINT: &str = "check that this is a server with an agency";
 
 /// The metadata service.
 pub(in crate::credentials) fn find(config: &CredentialsConfig) -> Service {
-    let endpoint = config.metadata.clone();
-    let fetch: Fetch = |service, network| Box::pin(fetch(service, network));
-    Service::new("the metadata service", endpoint, Vec::new(), fetch)
+    Service {
+        name: "the metadata service",
+        protocol: Protocol::Metadata,
+        endpoint: config.metadata.clone(),
+        files: Vec::new(),
+    }
 }
 
-async fn fetch(service: &Service, network: &Network) -> Result<Lease, ServiceError> {
+pub(super) async fn ask(service: &Service, network: &Network) -> Result<Lease, ServiceError> {
     // Requested each time: that costs one exchange an hour, and the token is never stale.
-    let token = token(service, network).await?;
-    let mut request = Request::get(KEY);
-    if let Some(token) = &token {
-        request = request.header("x-metadata-token", token.expose_secret());
-    }
-    let request = request.body(Bytes::new());
-    let request = request.expect("a token was checked to be text");
-    let answer = Answer::to(network, &service.endpoint, request, NEAR).await?;
-    if answer.response.status() == 401 && answer.contains(NO_AGENCY) {
-        return Err(ServiceError::NoAgency);
-    }
-    answer.accepted(HINT)?.key(service.name)
-}
-
-async fn token(service: &Service, network: &Network) -> Result<Option<SecretString>, ServiceError> {
-    let request = Request::put(TOKEN)
+    let request = Request::put("/meta-data/latest/api/token")
         .header("x-metadata-token-ttl-seconds", "21600")
         .body(Bytes::new())
         .expect("the parts are fixed");
-    let answer = Answer::to(network, &service.endpoint, request, NEAR).await?;
-    if [404, 405, 503].contains(&answer.response.status().as_u16()) {
-        return Ok(None);
+    let answer = service.send(network, request).await?;
+    let mut request = Request::get("/openstack/latest/securitykey");
+    if !matches!(answer.response.status().as_u16(), 404 | 405 | 503) {
+        let token = answer.accepted(HINT)?.line()?;
+        request = request.header("x-metadata-token", token.expose_secret());
     }
-    answer.accepted(HINT)?.line().map(Some)
+    let request = request
+        .body(Bytes::new())
+        .expect("a token was checked to be text");
+    let answer = service.send(network, request).await?;
+    if answer.response.status() == 401 && answer.contains(NO_AGENCY) {
+        return Err(ServiceError::NoAgency);
+    }
+    answer.accepted(HINT)?.key()
 }

@@ -9,6 +9,7 @@
 //! Each has an error of its own, so that the log says what to do. Responses hold secrets, so they
 //! are never quoted, except for a code that has the shape of one.
 
+pub(super) mod agency;
 mod answer;
 mod error;
 pub(super) mod idp;
@@ -20,54 +21,48 @@ pub(super) mod token;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use bytes::Bytes;
+use http::{HeaderValue, Request};
 use secrecy::SecretString;
 use serde_json::Value;
 
-use super::CredentialsError;
-use super::types::Lease;
+use self::answer::Answer;
+use super::types::{Credentials, Lease};
+use super::{CredentialsError, file};
 use crate::clock::Moment;
-use crate::config::secret::{SecretFileError, read_secret_file};
-use crate::config::{Endpoint, Environment};
+use crate::config::{Endpoint, Environment, FileError, read_secret_file};
 use crate::upstream::Network;
 pub use error::ServiceError;
-
-/// Time limit for a service on this machine's link, as in the SDKs.
-const NEAR: Duration = Duration::from_secs(3);
-
-/// Time limit for a service of the public network.
-const FAR: Duration = Duration::from_secs(10);
 
 /// A service that gives secrets.
 #[derive(Debug)]
 pub(super) struct Service {
     /// Its name in messages.
     pub(super) name: &'static str,
+    protocol: Protocol,
     endpoint: Endpoint,
     /// The files that it reads for each request, since other programs replace them.
     files: Vec<PathBuf>,
-    /// A token that takes the place of a file.
-    token: Option<SecretString>,
-    /// What requests say besides secrets.
-    parameters: Value,
-    fetch: Fetch,
 }
 
-type Fetch = for<'a> fn(&'a Service, &'a Network) -> BoxFuture<'a, Result<Lease, ServiceError>>;
+/// What a service is asked, besides what its files say.
+#[derive(Debug)]
+enum Protocol {
+    Metadata,
+    PodIdentity,
+    /// The fields of the request, and the token, if it is not in a file.
+    Oidc(Value, Option<SecretString>),
+    /// The URN of the agency. The request is signed with the key of another source.
+    Agency(String),
+    /// The identity provider.
+    Idp(HeaderValue),
+    /// The project.
+    Token(Option<String>),
+}
 
 impl Service {
-    fn new(name: &'static str, endpoint: Endpoint, files: Vec<PathBuf>, fetch: Fetch) -> Self {
-        Self {
-            name,
-            endpoint,
-            files,
-            token: None,
-            parameters: Value::Null,
-            fetch,
-        }
-    }
-
-    /// Asks for a secret that is still valid.
+    /// Asks for a secret that is still valid. `key` is that of another source, for services that
+    /// exchange one.
     ///
     /// # Errors
     ///
@@ -76,25 +71,57 @@ impl Service {
     /// # Cancel safety
     ///
     /// Dropping the future gives up the request.
-    pub(super) async fn ask(&self, network: &Network) -> Result<Lease, ServiceError> {
-        let lease = (self.fetch)(self, network).await?;
+    pub(super) async fn ask(
+        &self,
+        network: &Network,
+        key: Option<&Credentials>,
+    ) -> Result<Lease, ServiceError> {
+        let lease = match &self.protocol {
+            Protocol::Metadata => metadata::ask(self, network).await,
+            Protocol::PodIdentity => pod_identity::ask(self, network).await,
+            Protocol::Oidc(fields, token) => oidc::ask(self, network, fields, token.as_ref()).await,
+            Protocol::Agency(agency) => {
+                let key = key.ok_or(ServiceError::NoKey)?;
+                agency::ask(self, network, agency, key).await
+            }
+            Protocol::Idp(provider) => idp::ask(self, network, provider).await,
+            Protocol::Token(project) => token::ask(self, network, project.as_deref()).await,
+        }?;
         let is_good = lease.is_good(Moment::now());
         is_good.then_some(lease).ok_or(ServiceError::Expired)
     }
 
     /// Checks that its files are regular files. A missing one may come later.
-    ///
-    /// # Errors
-    ///
-    /// A [`SecretFileError`] that says what the file is instead.
-    pub(super) fn check_files(&self) -> Result<(), SecretFileError> {
-        for file in &self.files {
-            match read_secret_file(file) {
-                Err(error) if error.is_wrong_kind() => return Err(error),
-                Ok(_) | Err(_) => {}
-            }
-        }
-        Ok(())
+    pub(super) fn check_files(&self) -> Result<(), CredentialsError> {
+        let wrong = self.files.iter().find_map(|path| {
+            let source = read_secret_file(path)
+                .err()
+                .filter(FileError::is_wrong_kind)?;
+            let path = path.clone();
+            Some(CredentialsError::File { path, source })
+        });
+        wrong.map_or(Ok(()), Err)
+    }
+
+    /// The one line of one of its files.
+    fn line(&self, file: usize) -> Result<SecretString, ServiceError> {
+        Ok(file::read_line(&self.files[file])?)
+    }
+
+    /// Sends a request. Services on this machine's link have 3 seconds and agents of a node 5, as in
+    /// the SDKs, those of the public network 10.
+    async fn send(
+        &self,
+        network: &Network,
+        request: Request<Bytes>,
+    ) -> Result<Answer, ServiceError> {
+        let limit = Duration::from_secs(match self.protocol {
+            Protocol::Metadata => 3,
+            Protocol::PodIdentity => 5,
+            Protocol::Oidc(..) | Protocol::Agency(_) | Protocol::Idp(_) | Protocol::Token(_) => 10,
+        });
+        let response = network.oneshot(&self.endpoint, request, limit).await?;
+        Ok(Answer::new(self.name, response))
     }
 }
 

@@ -1,16 +1,15 @@
 //! IAM gives a token to a user with a password.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use super::answer::{Answer, milliseconds, post};
-use super::{FAR, Fetch, Service, ServiceError, endpoint};
+use super::answer::{milliseconds, post};
+use super::{Protocol, Service, ServiceError, endpoint};
 use crate::config::{CredentialsConfig, Endpoint, Environment, IamUser};
+use crate::credentials::CredentialsError;
 use crate::credentials::types::{Lease, Secret};
-use crate::credentials::{CredentialsError, file};
 use crate::upstream::Network;
 
 /// The lifetime of a token if the response does not say it (IAM, obtaining a token: 24 hours).
@@ -22,12 +21,15 @@ pub(in crate::credentials) fn find(
     config: &CredentialsConfig,
     environment: &Environment,
 ) -> Result<Service, CredentialsError> {
-    let files = [&user.user, &user.password, &user.domain].map(PathBuf::clone);
-    let fetch: Fetch = |service, network| Box::pin(fetch(service, network));
-    let endpoint = iam(config, environment)?;
     Ok(Service {
-        parameters: json!(user.project),
-        ..Service::new("IAM (token)", endpoint, files.into(), fetch)
+        name: "IAM (token)",
+        protocol: Protocol::Token(user.project.clone()),
+        endpoint: iam(config, environment)?,
+        files: vec![
+            user.user.clone(),
+            user.password.clone(),
+            user.domain.clone(),
+        ],
     })
 }
 
@@ -41,13 +43,15 @@ pub(super) fn iam(
     endpoint(configured, environment, "HUAWEICLOUD_SDK_IAM_ENDPOINT", iam)
 }
 
-async fn fetch(service: &Service, network: &Network) -> Result<Lease, ServiceError> {
-    let user = file::read_line(&service.files[0])?;
-    let password = file::read_line(&service.files[1])?;
-    let domain = file::read_line(&service.files[2])?;
-    let scope = match &service.parameters {
-        Value::Null => json!({ "domain": { "name": domain.expose_secret() } }),
-        project => json!({ "project": { "name": project } }),
+pub(super) async fn ask(
+    service: &Service,
+    network: &Network,
+    project: Option<&str>,
+) -> Result<Lease, ServiceError> {
+    let [user, password, domain] = [service.line(0)?, service.line(1)?, service.line(2)?];
+    let scope = match project {
+        None => json!({ "domain": { "name": domain.expose_secret() } }),
+        Some(project) => json!({ "project": { "name": project } }),
     };
     let fields = json!({ "auth": {
         "identity": {
@@ -61,12 +65,12 @@ async fn fetch(service: &Service, network: &Network) -> Result<Lease, ServiceErr
         "scope": scope,
     } });
     let request = post("/v3/auth/tokens?nocatalog=true", fields);
-    let answer = Answer::to(network, &service.endpoint, request, FAR).await?;
-    let hint = "check the files of user, password and domain, and iam_project";
-    let answer = answer.accepted(hint)?;
+    let answer = service.send(network, request).await?;
+    let answer =
+        answer.accepted("check the files of user, password and domain, and iam_project")?;
     let token = answer.subject_token()?;
     let body: Value = answer.json().unwrap_or_default();
     let expires_at = body["token"]["expires_at"].as_str().and_then(milliseconds);
     let lifetime = expires_at.map_or(DEFAULT_LIFETIME, |end| answer.lifetime(end));
-    Ok(answer.lease(service.name, Secret::Text(token), lifetime))
+    Ok(answer.lease(Secret::Text(token), lifetime))
 }

@@ -12,13 +12,20 @@ use serde_json::json;
 use super::answer::{json as respond, plain, refused};
 use super::{Call, Cloud, is, text};
 use crate::emulator::accounts::random_text;
-use crate::emulator::key_store::lock;
+use crate::emulator::key_store::{KeyStore, lock};
+use crate::signature::{PayloadHash, ReceivedRequest, SigningDate, verify};
 
 /// The path of pod identity. A cluster tells its pods the whole address.
 pub const POD_IDENTITY_PATH: &str = "/v1/pod-identity/credentials";
 
 /// The path of the metadata service's own tokens, which it gives to every caller.
 pub(super) const METADATA_TOKEN_PATH: &str = "/meta-data/latest/api/token";
+
+/// The path of STS for callers that sign with a key.
+pub(super) const ASSUME_PATH: &str = "/v5/agencies/assume";
+
+/// The greatest distance of a date from the clock.
+const WINDOW: Duration = Duration::from_secs(15 * 60);
 
 /// The allowed lifetimes of a metadata token in seconds.
 const LIFETIMES: std::ops::RangeInclusive<u64> = 1..=21_600;
@@ -83,4 +90,45 @@ pub(super) fn assume_agency(cloud: &Cloud, call: &Call) -> Option<Response<Full<
     let session = field("agency_session_name");
     answer["assumed_agency"] = json!({ "urn": federation.agency_urn, "id": session });
     Some(respond(StatusCode::OK, &answer))
+}
+
+/// A signed request becomes a temporary key of an agency.
+pub(super) fn assume_with_key(cloud: &Cloud, call: &Call) -> Option<Response<Full<Bytes>>> {
+    let body = call.json();
+    for name in ["agency_urn", "agency_session_name"] {
+        if text(&body, &format!("/{name}")).is_none_or(str::is_empty) {
+            let message = format!("'{name}' is missing");
+            return Some(refused(StatusCode::BAD_REQUEST, "STS5.400", &message));
+        }
+    }
+    let is_agency = {
+        let store = lock(&cloud.store);
+        let agency = store
+            .accounts
+            .federation
+            .as_ref()
+            .map(|known| &known.agency_urn);
+        text(&body, "/agency_urn") == agency.map(String::as_str) && is_signed(&store, cloud, call)
+    };
+    is_agency.then_some(())?;
+    let asked = body["duration_seconds"].as_u64().map(Duration::from_secs);
+    let answer = cloud.issue_key(call.fault, asked).credentials();
+    Some(respond(StatusCode::OK, &answer))
+}
+
+/// True if a key of the accounts signed the call.
+fn is_signed(store: &KeyStore, cloud: &Cloud, call: &Call) -> bool {
+    let headers = call.headers.iter();
+    let headers: Vec<(&str, &[u8])> = headers
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect();
+    let request = ReceivedRequest {
+        method: "POST",
+        target: ASSUME_PATH,
+        headers: &headers,
+        body: &PayloadHash::new(&call.body),
+    };
+    let token = call.header("x-security-token").map(str::as_bytes);
+    let date = SigningDate::from_unix_seconds(cloud.clock.now().as_second());
+    date.is_ok_and(|date| verify(&request, |key| store.signer(key, token), &date, WINDOW).is_ok())
 }

@@ -28,8 +28,8 @@ use serde_json::Value;
 use super::key_store::{KeyStore, lock};
 use super::time::Clock;
 pub(super) use answer::missing;
-use machines::METADATA_TOKEN_PATH;
 pub use machines::POD_IDENTITY_PATH;
+use machines::{ASSUME_PATH, METADATA_TOKEN_PATH};
 
 /// Longest body of a request to a service.
 const BODY: usize = 1024 * 1024;
@@ -104,6 +104,7 @@ fn endpoint(method: &Method, path: &str) -> Option<(Service, Handler)> {
         ("POST", "/v3.0/OS-AUTH/id-token/tokens") => (Service::Idp, iam::idp_token),
         ("POST", "/v3.0/OS-CREDENTIAL/securitytokens") => (Service::Idp, iam::key),
         ("POST", "/v5/agencies/assume-with-oidc") => (Service::Sts, machines::assume_agency),
+        ("POST", ASSUME_PATH) => (Service::Sts, machines::assume_with_key),
         ("POST", POD_IDENTITY_PATH) => (Service::PodIdentity, machines::pod_key),
         ("PUT", METADATA_TOKEN_PATH) => (Service::Metadata, machines::metadata_token),
         ("GET", "/openstack/latest/securitykey") => (Service::Metadata, machines::server_key),

@@ -10,7 +10,7 @@ const SIGNED: &str = "20211217T064303Z";
 const TOKEN: &str = "SECRETTOKENMARKER_DO_NOT_LOG";
 
 const KNOWN: Context<'_> = Context {
-    auth: Kind::Key,
+    auth: AuthMode::AkSk,
     canonical_request: None,
     is_temporary: false,
     has_ambiguous_path: false,

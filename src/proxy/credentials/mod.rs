@@ -16,8 +16,8 @@ use tokio::time::{Instant, timeout_at};
 use super::auth::RequestAuth;
 use super::key_breaker::KeyBreakers;
 use crate::clock::Moment;
-use crate::config::{Config, LargeBody};
-use crate::credentials::{Kind, Lease, Requirement, Secret, Slot, SlotStatus, Source};
+use crate::config::{AuthMode, Config, LargeBody};
+use crate::credentials::{Lease, Requirement, Secret, Slot, SlotStatus, Source};
 use crate::error::Error;
 
 /// How long a request waits for a usable credential.
@@ -84,11 +84,11 @@ impl RouteCredentials {
         };
         let routes = config.routes.iter().map(|route| {
             let set = route.auth.credentials;
-            let main = Kind::from(route.auth.mode);
-            let has_token = main == Kind::Key && route.large_body != LargeBody::Reject;
+            let main = route.auth.mode;
+            let has_token = main == AuthMode::AkSk && route.large_body != LargeBody::Reject;
             RouteSlots {
                 main: find(set, main),
-                token: has_token.then(|| find(set, Kind::Token)),
+                token: has_token.then(|| find(set, AuthMode::Token)),
             }
         });
         Self {

@@ -34,7 +34,7 @@ fn check(read: Result<Config, Problems>) {
         Err(problems) => {
             assert!(!problems.0.is_empty());
             for problem in &problems.0 {
-                assert!(!problem.message.is_empty() && !problem.message.contains('\n'));
+                assert!(!problem.message.is_empty() && !problem.message.ends_with('\n'));
             }
             let shown = format!("{problems}{problems:?}");
             assert!(!shown.contains(MARKER), "{shown}");

@@ -3,7 +3,7 @@
 //!
 //! The input is a line with the status and what is known of the request, then the body.
 
-use apig_proxy::credentials::Kind;
+use apig_proxy::config::AuthMode;
 use apig_proxy::gateway::{CanonicalText, Context, GatewayError, Meaning};
 
 const SECRET: &str = "MARKER";
@@ -40,7 +40,7 @@ fn check_hint(error: &GatewayError, words: &[&str], body: &[u8]) {
     let number = |word: &&str| word.parse::<i64>().ok();
     let signed = CanonicalText(SIGNED.to_owned());
     let context = Context {
-        auth: Kind::Key,
+        auth: AuthMode::AkSk,
         canonical_request: (!words.contains(&"unknown")).then_some(&signed),
         is_temporary: words.contains(&"token"),
         has_ambiguous_path: words.contains(&"slashes"),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use apig_proxy::config::{Auth, AuthMode, Config, CredentialsConfig, TokenSource};
-use apig_proxy::emulator::Accounts;
+use apig_proxy::emulator::{Accounts, Service};
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -74,6 +74,34 @@ fn one_proxy_shows_on_each_route_what_the_route_s_credentials_say() {
         assert_eq!(said["access_key"].is_string(), is_signed, "{path}: {said}");
     }
     proxy.asked("/readyz").assert_status(200);
+}
+
+#[test]
+fn the_key_of_an_agency_is_asked_for_with_that_of_the_source_and_signs() {
+    let region = Region::new(accounts());
+    let key = &region.accounts.keys[0];
+    let (access_key, secret) = (&key.access_key, key.secret_key.expose_secret());
+    let csv = format!("Access Key Id,Secret Access Key\n{access_key},{secret}\n");
+    region.file("key.csv", &csv);
+    let set = |agency: &str| {
+        format!(
+            "file = \"key.csv\"\nsts_endpoint = \"SERVICES\"\nagency = \"iam::demo:agency:{agency}\"\n"
+        )
+    };
+    let text = format!(
+        "[credentials]\n{}[credentials.other]\n{}",
+        set("demo"),
+        set("other")
+    );
+    let routes = region.route("/a", "") + &region.route("/b", "credentials = \"other\"");
+    let proxy = region.proxy(&(text + &routes));
+    let said = accepted(&proxy.get("/a"));
+    assert_ne!(said["access_key"].as_str(), Some(access_key.as_str()));
+    let signed = said["signed_headers"].to_string();
+    assert!(signed.contains("x-security-token"), "{signed}");
+    // An agency that the key may not assume gives no key, and the source's own key is not used.
+    assert_eq!(proxy.get("/b").status, 503);
+    assert!(region.cloud.calls(Service::Sts) >= 2);
 }
 
 /// The default configuration, with this way to show whose requests are, and files with secrets in a folder

@@ -130,7 +130,7 @@ impl Region {
             .unwrap_or_else(|problems| panic!("{problems} in {text}"));
         let any = "127.0.0.1:0".parse().unwrap();
         config.listen = vec![config::Listen::Tcp(any)];
-        config.admin = Some(config::AdminAddress::Tcp(any));
+        config.admin = Some(config::Listen::Tcp(any));
         config.upstream_tls.extra_roots = vec![self.root.clone()];
         config
     }

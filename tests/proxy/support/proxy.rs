@@ -6,9 +6,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use apig_proxy::config::{
-    ActivatedSockets, AdminAddress, Config, Environment, Listen, Methods, Route, with_upstream,
+    ActivatedSockets, AuthMode, Config, Environment, Listen, Methods, Route, with_upstream,
 };
-use apig_proxy::credentials::{self, Credentials, Kind, Requirement, Source, requirements};
+use apig_proxy::credentials::{self, Credentials, Requirement, Source, requirements};
 use apig_proxy::server::{self, DrainOutcome, Server, SetupError};
 use apig_proxy::upstream::Network;
 use tokio::sync::oneshot;
@@ -34,7 +34,7 @@ pub(crate) fn config_to(address: SocketAddr) -> Config {
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let mut config = with_upstream(&format!("https://{address}")).unwrap();
     config.listen = vec![Listen::Tcp(any)];
-    config.admin = Some(AdminAddress::Tcp(any));
+    config.admin = Some(Listen::Tcp(any));
     config.methods = Methods::Any;
     config.timeouts.drain_delay = Duration::ZERO;
     config.upstream_tls = upstream_tls();
@@ -64,7 +64,7 @@ fn bind(network: Network, config: &Config, key: &Credentials) -> Result<Server, 
     let source = |requirement: Requirement| {
         let set = &config.credentials[requirement.set];
         match requirement.kind {
-            Kind::Key => Source::fixed(requirement, set.label(), key),
+            AuthMode::AkSk => Source::fixed(requirement, set.label(), key),
             _ => Source::open(requirement, set, &Environment::default()).unwrap(),
         }
     };
@@ -135,7 +135,7 @@ impl Proxy {
 
     fn serve(server: Server) -> Self {
         let addresses = server.addresses();
-        let admin = server.admin_address().and_then(|address| address.tcp());
+        let admin = server.admin_address().and_then(|address| address.address());
         let (stop, stopped) = oneshot::channel();
         let (ready, started) = mpsc::channel();
         let thread = thread::spawn(move || {

@@ -13,9 +13,7 @@ use serde_json::Value;
 
 use super::error::ServiceError;
 use crate::clock::{self, Moment};
-use crate::config::Endpoint;
 use crate::credentials::types::{Credentials, Lease, Origin, Secret};
-use crate::upstream::Network;
 
 /// A service's clock that differs less than this from this machine's counts as the same, in
 /// milliseconds.
@@ -24,6 +22,8 @@ const SAME_CLOCK: i64 = 2000;
 /// A complete response.
 #[derive(Debug)]
 pub(super) struct Answer {
+    /// The name of the service.
+    service: &'static str,
     pub(super) response: Response<SecretBox<Vec<u8>>>,
     at: Moment,
 }
@@ -76,16 +76,13 @@ fn zeroize(value: &mut Value) {
 }
 
 impl Answer {
-    /// Sends a request to an endpoint.
-    pub(super) async fn to(
-        network: &Network,
-        endpoint: &Endpoint,
-        request: Request<Bytes>,
-        limit: Duration,
-    ) -> Result<Self, ServiceError> {
-        let response = network.oneshot(endpoint, request, limit).await?;
+    pub(super) fn new(service: &'static str, response: Response<SecretBox<Vec<u8>>>) -> Self {
         let at = Moment::now();
-        Ok(Self { response, at })
+        Self {
+            service,
+            response,
+            at,
+        }
     }
 
     /// The response itself if the service agreed, else its refusal.
@@ -124,8 +121,8 @@ impl Answer {
         serde_json::from_slice(self.response.body().expose_secret()).ok()
     }
 
-    /// The key in the body, from the service of this name.
-    pub(super) fn key(&self, service: &'static str) -> Result<Lease, ServiceError> {
+    /// The key in the body.
+    pub(super) fn key(&self) -> Result<Lease, ServiceError> {
         let wrapped = self.json().map(|wrapped: Wrapped| wrapped.credential);
         let parts = wrapped.or_else(|| self.json());
         let parts = parts.ok_or(ServiceError::Garbage("no key in it"))?;
@@ -133,15 +130,15 @@ impl Answer {
             milliseconds(&parts.expires_at).ok_or(ServiceError::Garbage("no end of the key"))?;
         let key = Credentials::checked(&parts.access, parts.secret, Some(parts.securitytoken))
             .map_err(|_| ServiceError::Garbage("the key has characters that no key has"))?;
-        Ok(self.lease(service, Secret::Key(key), self.lifetime(expires_at)))
+        Ok(self.lease(Secret::Key(key), self.lifetime(expires_at)))
     }
 
     /// The lease of a secret in this response.
-    pub(super) fn lease(&self, service: &'static str, secret: Secret, lifetime: Duration) -> Lease {
+    pub(super) fn lease(&self, secret: Secret, lifetime: Duration) -> Lease {
         Lease {
             at: self.at,
             lifetime: Some(lifetime),
-            ..Lease::lasting(secret, Origin::Service(service))
+            ..Lease::lasting(secret, Origin::Service(self.service))
         }
     }
 

@@ -8,9 +8,7 @@ const END: &str = "2026-11-25T00:00:00.123Z";
 
 fn answer(body: &str) -> Answer {
     let body = SecretBox::new(Box::new(body.as_bytes().to_vec()));
-    let response = Response::new(body);
-    let at = Moment::now();
-    Answer { response, at }
+    Answer::new("x", Response::new(body))
 }
 
 #[test]
@@ -38,7 +36,7 @@ fn a_key_is_found_under_all_of_its_names() {
             format!(r#"{{"credential":{parts}}}"#),
             format!(r#"{{"assumed_agency":{{"urn":"u"}},"credentials":{parts}}}"#),
         ] {
-            let Secret::Key(key) = answer(&body).key("x").expect(&body).secret else {
+            let Secret::Key(key) = answer(&body).key().expect(&body).secret else {
                 panic!("{body}");
             };
             let token = key.security_token.unwrap();
@@ -70,7 +68,7 @@ fn a_response_of_another_shape_is_no_key_and_is_not_quoted() {
         with(r#""AK""#, r#""MARKER""#, "MARKER"),
         with(r#""AK""#, r#""MARKER""#, END) + "}",
     ] {
-        let error = answer(&body).key("x").expect_err(&body);
+        let error = answer(&body).key().expect_err(&body);
         assert!(matches!(error, ServiceError::Garbage(_)), "{error}");
         assert!(!error.to_string().contains("MARKER"), "{error}");
     }

@@ -1,0 +1,224 @@
+//! Keys that cannot be: what people put in the place of a key, recognised before it is used.
+//!
+//! The gateway would refuse such a key with every request, and locks a key after some refusals; a
+//! secret key in the place of the access key would even be sent. The texts are fixed, so that they
+//! cannot hold what was read; each continues a sentence that begins with the place of the key.
+
+use secrecy::zeroize::Zeroizing;
+
+type Check = fn(&str, &str) -> bool;
+
+/// What is wrong with an access key and its secret key, in the order of the checks.
+const CHECKS: [(Check, &str); 11] = [
+    (
+        |ak, sk| either(ak, sk, is_quoted),
+        "holds a key with quotes around it\n\
+        hint: write it without them; env files and profiles take quotes as a part of the value",
+    ),
+    (
+        |ak, sk| either(ak, sk, is_placeholder),
+        "holds a placeholder instead of a key\n\
+        hint: put your own access key and secret key there",
+    ),
+    (
+        |ak, sk| either(ak, sk, has_invisible),
+        "holds a key with an invisible character, as copying from web pages adds\n\
+        hint: copy the key again from its credentials.csv",
+    ),
+    (
+        |ak, sk| either(ak, sk, has_blank),
+        "holds a key of which a part is empty or has blanks within\n\
+        hint: copy it again, as a whole",
+    ),
+    (
+        |ak, sk| either(ak, sk, |text| is_base64_of(text, is_plain)),
+        "holds a key in Base64, like the `data` of a Kubernetes secret\n\
+        hint: decode it, or let Kubernetes mount the secret",
+    ),
+    (
+        |ak, _| is_secret_key(ak),
+        "holds a secret key in the place of the access key\n\
+        hint: exchange them; an access key has 20 capital letters and digits, a secret key has 40 characters",
+    ),
+    (
+        |ak, sk| ak == sk || is_access_key(sk),
+        "holds an access key in the place of the secret key\n\
+        hint: give the secret key; it has 40 characters and is shown only once, so create a new access key if it is lost",
+    ),
+    (
+        |ak, _| ak.len() == 20 && (ak.starts_with("AKIA") || ak.starts_with("ASIA")),
+        "holds a key of another cloud, AWS\n\
+        hint: use one of Huawei Cloud",
+    ),
+    (
+        |ak, _| ak.starts_with("LTAI") || ak.starts_with("STS."),
+        "holds a key of another cloud, Alibaba Cloud (Aliyun)\n\
+        hint: use one of Huawei Cloud",
+    ),
+    (
+        |ak, _| ak.len() == 36 && ak.starts_with("AKID"),
+        "holds a key of another cloud, Tencent Cloud\n\
+        hint: use one of Huawei Cloud",
+    ),
+    // Both are header values or sign them, and a comma ends the access key in its header.
+    (
+        |ak, sk| {
+            ak.contains(',')
+                || either(ak, sk, |text| {
+                    !text.bytes().all(|byte| byte.is_ascii_graphic())
+                })
+        },
+        "holds a key with characters that no access key has\nhint: copy it again from its credentials.csv",
+    ),
+];
+
+/// Checks an access key, its secret key and the token of a temporary key.
+pub(super) fn check(
+    access_key: &str,
+    secret_key: &str,
+    security_token: Option<&str>,
+) -> Result<(), &'static str> {
+    const TOKEN: &str = "holds a security token that is empty, or has characters that none has\n\
+        hint: copy it again, as a whole";
+    let mut checks = CHECKS.iter();
+    if let Some((_, problem)) = checks.find(|(is_wrong, _)| is_wrong(access_key, secret_key)) {
+        return Err(problem);
+    }
+    let is_token =
+        |token: &str| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    security_token
+        .is_none_or(is_token)
+        .then_some(())
+        .ok_or(TOKEN)
+}
+
+fn either(access_key: &str, secret_key: &str, is_wrong: fn(&str) -> bool) -> bool {
+    is_wrong(access_key) || is_wrong(secret_key)
+}
+
+fn is_quoted(text: &str) -> bool {
+    const QUOTES: [char; 7] = [
+        '"', '\'', '`', '\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}',
+    ];
+    text.chars().count() > 1 && text.starts_with(QUOTES) && text.ends_with(QUOTES)
+}
+
+/// Recognises `<your-ak>`, `${SK}`, `$SK`, `{{ sk }}`, `xxxx`, `****`, and what is cut off by dots.
+fn is_placeholder(text: &str) -> bool {
+    let is_name = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
+    let is_variable = text
+        .strip_prefix('$')
+        .is_some_and(|name| name.bytes().all(is_name));
+    let is_enclosed = ["<>", "{}", "[]"]
+        .iter()
+        .any(|pair| text.starts_with(&pair[..1]) && text.ends_with(&pair[1..]));
+    let lower = Zeroizing::new(text.to_ascii_lowercase());
+    let is_yours = lower.starts_with("your-") || lower.starts_with("your_");
+    let mut chars = text.chars();
+    let first = chars.next();
+    let is_one_character = text.len() > 2 && chars.all(|c| Some(c) == first);
+    let is_cut = text.contains('\u{2026}') || text.ends_with("...");
+    is_variable || is_enclosed || text.contains("${") || is_yours || is_one_character || is_cut
+}
+
+fn has_invisible(text: &str) -> bool {
+    text.chars().any(|c| {
+        matches!(c, '\u{a0}' | '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+    })
+}
+
+fn has_blank(text: &str) -> bool {
+    text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control())
+}
+
+/// True for an access key as the console makes it.
+fn is_access_key(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
+    text.len() == 20 && text.bytes().all(is_part)
+}
+
+/// True for a secret key as the console makes it.
+fn is_secret_key(text: &str) -> bool {
+    let has = |is: fn(&u8) -> bool| text.bytes().any(|byte| is(&byte));
+    let is_mixed = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase);
+    text.len() == 40 && is_mixed && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+fn is_plain(text: &str) -> bool {
+    is_access_key(text) || is_secret_key(text)
+}
+
+fn is_base64_of(text: &str, is: fn(&str) -> bool) -> bool {
+    let mut decoded = Zeroizing::new(Vec::with_capacity(text.len()));
+    let (mut bits, mut count) = (0_u32, 0);
+    for byte in text.trim_end_matches('=').bytes() {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return false,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            decoded.push((bits >> count) as u8);
+        }
+    }
+    // `echo` adds a line feed.
+    str::from_utf8(decoded.trim_ascii_end()).is_ok_and(is)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AK: &str = "QTWAOYTTINDUT2QVKYUC";
+    const SK: &str = "MFyfvK41ba2giqM7Uio6PznpdUKGpownRZlmVmHc";
+
+    #[test]
+    fn what_cannot_be_a_key_is_refused_with_a_sentence_of_its_own() {
+        let token = |text: &str| check(AK, SK, Some(text));
+        assert_eq!(check(AK, SK, Some("tok/en+==")), Ok(()));
+        assert!(token("").is_err() && token("a b").is_err() && token("\u{e9}").is_err());
+        // Those of an app may be chosen.
+        assert_eq!(check("my1", r##"a\n"b'#;=%x"##, None), Ok(()));
+        let quoted = |text: &str| format!("\"{text}\"");
+        let base64 = "UVRXQU9ZVFRJTkRVVDJRVktZVUM=";
+        let base64_line = "TUZ5ZnZLNDFiYTJnaXFNN1VpbzZQem5wZFVLR3Bvd25SWmxtVm1IYwo=";
+        for (access_key, secret_key, expected) in [
+            (&*quoted(AK), &*quoted(SK), "quotes around"),
+            (AK, "'MARKER'", "quotes around"),
+            (AK, "\u{201c}MARKER\u{201d}", "quotes around"),
+            ("<your-ak>", "<your-sk>", "placeholder"),
+            (AK, "${SK}", "placeholder"),
+            (AK, "$SECRET_KEY", "placeholder"),
+            (AK, "{{ .Values.sk }}", "placeholder"),
+            (AK, "your_secret_key", "placeholder"),
+            (AK, "xxxxxxxx", "placeholder"),
+            ("********", SK, "placeholder"),
+            (AK, "MFyfvK41ba2giqM7\u{2026}", "placeholder"),
+            (AK, "MFyfvK41ba2giqM7...", "placeholder"),
+            (AK, &format!("{SK}\u{200b}"), "invisible"),
+            (&format!("\u{feff}{AK}"), SK, "invisible"),
+            (AK, "", "is empty or has blanks"),
+            (AK, "MARKER x", "is empty or has blanks"),
+            (base64, SK, "Base64"),
+            (AK, base64_line, "Base64"),
+            (SK, AK, "a secret key in the place of the access key"),
+            (SK, SK, "a secret key in the place of the access key"),
+            (AK, AK, "an access key in the place of the secret key"),
+            ("AKIA0000000000000000", SK, "AWS"),
+            ("LTAI5tMARKER", SK, "Aliyun"),
+            ("AKIDz8krbsJ5yKBZQpn74WFkmLPx3gnPhESA", SK, "Tencent"),
+            ("AK\u{e9}", SK, "no access key has"),
+            ("A,K", SK, "no access key has"),
+            (AK, "MARKER\u{e9}", "no access key has"),
+        ] {
+            let problem = check(access_key, secret_key, None).unwrap_err();
+            assert!(problem.contains(expected), "{expected}: {problem}");
+        }
+    }
+}
