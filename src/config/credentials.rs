@@ -26,6 +26,8 @@ pub struct CredentialsConfig {
     pub project_id: Option<HeaderValue>,
     /// URN of the agency whose keys sign; `None` for the key of the source itself.
     pub agency: Option<String>,
+    /// A caller's `X-Project-Id` is sent and signed instead.
+    pub takes_project_id: bool,
     /// The metadata service.
     pub metadata: Endpoint,
     /// STS; `None` for the one that the environment names, or the default.
@@ -160,6 +162,8 @@ fn set(reader: &mut Reader, name: Option<String>) -> CredentialsConfig {
     // Naming a file says that the key is in it.
     let is_file = source == CredentialSource::Auto && reader.is_set(&key("file"));
     let metadata = reader.get(&key("metadata_endpoint"), optional(Endpoint::parse));
+    let project_id: Option<HeaderValue> = reader.get(&key("project_id"), header_value);
+    let takes_project_id = project_id.as_ref().is_some_and(|id| id == "caller");
     CredentialsConfig {
         name,
         source: if is_file {
@@ -169,7 +173,8 @@ fn set(reader: &mut Reader, name: Option<String>) -> CredentialsConfig {
         },
         file: path.unwrap_or_default(),
         user: reader.get(&key("user"), any),
-        project_id: reader.get(&key("project_id"), header_value),
+        project_id: project_id.filter(|_| !takes_project_id),
+        takes_project_id,
         agency: reader.get(&key("agency"), optional(agency)),
         metadata: metadata.unwrap_or_else(|| CredentialsConfig::default().metadata),
         sts: reader.get(&key("sts_endpoint"), optional(Endpoint::parse)),

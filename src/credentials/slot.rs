@@ -106,7 +106,7 @@ impl Slot {
     }
 
     /// Waits for the next requested refresh.
-    pub(super) async fn refresh_requested(&self) {
+    pub(crate) async fn refresh_requested(&self) {
         self.refresh.notified().await;
     }
 

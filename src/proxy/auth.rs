@@ -23,7 +23,8 @@ use crate::signature::{
 
 /// The stage of the API that the request is for.
 pub(super) const STAGE: HeaderName = HeaderName::from_static("x-stage");
-const PROJECT_ID: HeaderName = HeaderName::from_static("x-project-id");
+/// The project that the request is for.
+pub(super) const PROJECT_ID: HeaderName = HeaderName::from_static("x-project-id");
 const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-security-token");
 const APP_CODE: HeaderName = HeaderName::from_static("x-apig-appcode");
 const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
@@ -160,7 +161,7 @@ impl RequestAuth {
                 ..
             } => {
                 let headers = request.headers_mut();
-                headers.extend(project_id.clone().map(|value| (PROJECT_ID, value)));
+                add_project_id(headers, project_id.as_ref());
                 headers.insert(name, value.clone());
             }
         }
@@ -217,7 +218,7 @@ impl SigningKey {
         show: impl FnOnce(&CanonicalRequest<'_>) -> T,
     ) -> Result<T, Error> {
         let headers = request.headers_mut();
-        headers.extend(self.project_id.clone().map(|value| (PROJECT_ID, value)));
+        add_project_id(headers, self.project_id.as_ref());
         if let Some(token) = &self.security_token {
             headers.insert(SECURITY_TOKEN, value(token.expose_secret())?);
         }
@@ -255,6 +256,13 @@ impl SigningKey {
         }
         headers.insert(AUTHORIZATION, value(&authorization)?);
         Ok(())
+    }
+}
+
+/// Adds the project id of a credential, unless there is that of the caller.
+fn add_project_id(headers: &mut HeaderMap, project_id: Option<&HeaderValue>) {
+    if let Some(project_id) = project_id.filter(|_| !headers.contains_key(PROJECT_ID)) {
+        headers.insert(PROJECT_ID, project_id.clone());
     }
 }
 

@@ -5,7 +5,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
 use super::Settings;
-use super::auth::{STAGE, ToSign};
+use super::auth::{PROJECT_ID, STAGE, ToSign};
 use super::body::{PreparedBody, SHORT};
 use super::headers;
 use super::loop_detection::HOP_HEADER;
@@ -105,6 +105,7 @@ impl Prepared {
         }
         headers.insert(STAGE, route.stage.clone());
         headers.insert(HOP_HEADER, routed.hops.clone());
+        headers.extend(routed.project_id.clone().map(|id| (PROJECT_ID, id)));
         if routed.is_websocket {
             headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
             headers.insert(UPGRADE, HeaderValue::from_static("websocket"));

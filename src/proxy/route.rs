@@ -35,6 +35,8 @@ pub(super) struct Routed {
     /// The slot of the route credentials that authenticates the request.
     pub(super) slot: usize,
     pub(super) rules: BodyRules,
+    /// The caller's `X-Project-Id`, if the route takes it.
+    pub(super) project_id: Option<HeaderValue>,
     /// The value of `apig-proxy-hop` as it is sent.
     pub(super) hops: HeaderValue,
     pub(super) context: Rc<RequestContext>,
@@ -63,6 +65,7 @@ pub(super) fn route(
     let route = route.ok_or(Error::NoRoute)?;
     context.routed(settings.route_labels[route]);
     check_route(&settings.routes[route], &head.method, path)?;
+    let project_id = settings.credentials.project_id(route, &head.headers)?;
     let (slot, rules) = authentication(settings, route, declared)?;
     let target = outgoing_target(&settings.routes[route], &target)?;
     if head.method.as_str().len() + target.len() + "  HTTP/1.1\r\n".len() > MAX_REQUEST_LINE {
@@ -75,6 +78,7 @@ pub(super) fn route(
         is_websocket,
         slot,
         rules,
+        project_id,
         hops,
         context: Rc::clone(context),
     })

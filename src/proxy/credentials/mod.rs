@@ -6,14 +6,16 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::auth::RequestAuth;
+use super::auth::{PROJECT_ID, RequestAuth};
+use super::headers;
 use super::key_breaker::KeyBreakers;
 use crate::clock::Moment;
 use crate::config::{AuthMode, Config, LargeBody};
@@ -34,6 +36,8 @@ pub struct RouteCredentials {
     slots: Vec<SlotState>,
     routes: Vec<RouteSlots>,
     breakers: Arc<KeyBreakers>,
+    /// A caller without a project id has been warned of.
+    has_warned: AtomicBool,
 }
 
 /// The slots of a route.
@@ -42,6 +46,8 @@ pub(super) struct RouteSlots {
     pub(super) main: usize,
     /// For bodies that are too long to be signed.
     pub(super) token: Option<usize>,
+    /// The caller's `X-Project-Id` is taken.
+    pub(super) takes_project_id: bool,
 }
 
 /// One credential, which may be replaced at any time.
@@ -89,12 +95,14 @@ impl RouteCredentials {
             RouteSlots {
                 main: find(set, main),
                 token: has_token.then(|| find(set, AuthMode::Token)),
+                takes_project_id: config.credentials[set].takes_project_id,
             }
         });
         Self {
             routes: routes.collect(),
             slots: sources.iter().map(state).collect(),
             breakers: Arc::default(),
+            has_warned: AtomicBool::new(false),
         }
     }
 
@@ -105,6 +113,38 @@ impl RouteCredentials {
 
     pub(super) fn of_route(&self, route: usize) -> RouteSlots {
         self.routes[route]
+    }
+
+    /// The project id of a caller, if the route takes it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadRequest`] if it is not one project id.
+    pub(super) fn project_id(
+        &self,
+        route: usize,
+        headers: &HeaderMap,
+    ) -> Result<Option<HeaderValue>, Error> {
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        let is_id = |id: &&HeaderValue| {
+            (1..=64).contains(&id.len()) && id.as_bytes().iter().all(|byte| is_part(*byte))
+        };
+        if !self.routes[route].takes_project_id {
+            return Ok(None);
+        }
+        if headers.contains_key(PROJECT_ID) {
+            let id = headers::only(headers, &PROJECT_ID).filter(is_id).cloned();
+            return id.map(Some).ok_or(Error::BadRequest(
+                "`X-Project-Id` is not one project id\nhint: send it once, as the console shows it",
+            ));
+        }
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "a request has no X-Project-Id, which credentials.project_id = \"caller\" takes; it is sent with that of \
+                 the credential, or without one"
+            );
+        }
+        Ok(None)
     }
 
     /// The status of each credential.
@@ -121,9 +161,11 @@ impl RouteCredentials {
         })
     }
 
-    /// Refreshes a credential that the gateway refused. Returns true if another one may come soon.
+    /// Refreshes a credential that the gateway refused. Returns true if another one may come soon:
+    /// one that never expires is read from a file, where nobody writes just now.
     pub(super) fn refused(&self, slot: usize, refused: &UsableCredential) -> bool {
         let (state, now) = (&self.slots[slot], Moment::now());
+        let is_renewable = refused.lease.lifetime.is_some();
         // Every change is a single step, so a panic elsewhere does no harm.
         let mut last = state
             .last_refresh
@@ -133,11 +175,11 @@ impl RouteCredentials {
             && now.since(*at) < REFRESH_INTERVAL
         {
             let is_waited_for = now.since(*at) < CREDENTIAL_TIMEOUT;
-            return is_waited_for && Arc::ptr_eq(lease, &refused.lease);
+            return is_renewable && is_waited_for && Arc::ptr_eq(lease, &refused.lease);
         }
         *last = Some((Arc::clone(&refused.lease), now));
         state.slot.request_refresh();
-        true
+        is_renewable
     }
 
     /// Records that the gateway accepted a refreshed credential. The next refusal refreshes it at

@@ -119,7 +119,12 @@ async fn a_request_waits_three_seconds_for_a_key_that_is_neither_expired_nor_ref
 
 #[tokio::test(start_paused = true)]
 async fn a_refresh_is_started_once_a_minute_unless_it_helped() {
-    let (view, slot) = view(key("ONE", "secret", None));
+    let hour = Some(Duration::from_secs(3600));
+    let key = |access_key: &str| Lease {
+        lifetime: hour,
+        ..key(access_key, "secret", None)
+    };
+    let (view, slot) = view(key("ONE"));
     let refused = |view: &CredentialsView| {
         let current = view.current(SLOT).unwrap();
         view.credentials.refused(SLOT, &current)
@@ -128,12 +133,20 @@ async fn a_refresh_is_started_once_a_minute_unless_it_helped() {
     assert!(refused(&view) && refused(&view));
     advance(CREDENTIAL_TIMEOUT).await;
     assert!(!refused(&view));
-    slot.deliver(key("TWO", "secret", None));
+    slot.deliver(key("TWO"));
     assert!(!refused(&view));
     advance(REFRESH_INTERVAL - CREDENTIAL_TIMEOUT).await;
     assert!(refused(&view));
-    slot.deliver(key("THREE", "secret", None));
+    slot.deliver(key("THREE"));
     assert!(!refused(&view));
     view.credentials.refresh_helped(SLOT);
     assert!(refused(&view));
+}
+
+#[tokio::test]
+async fn a_refused_secret_that_never_expires_is_read_again_but_not_waited_for() {
+    let (view, slot) = view(key("ONE", "secret", None));
+    let current = view.current(SLOT).unwrap();
+    assert!(!view.credentials.refused(SLOT, &current));
+    slot.refresh_requested().await;
 }

@@ -116,7 +116,7 @@ fn a_token_in_a_file_is_read_again_at_once_when_it_is_refused() {
     accepted(&proxy.get("/v1"));
     region.file("token", "a-token-that-is-unknown");
     wait_until("it is used", || proxy.get("/v1").status == 401);
-    // Who writes the right one just in time is waited for.
+    // The next request after it was written is served.
     let path = region.path("token");
     let writing = std::thread::spawn(move || {
         crate::support::pause(Duration::from_millis(300));

@@ -1,11 +1,11 @@
-//! What the gateway reads differently from what is sent: numbers 90 and 92.
+//! What the gateway reads differently from what is sent: numbers 90 to 92.
 
 use apig_proxy::emulator::{Accounts, PathReading, Readings};
 use apig_proxy::signature::{CanonicalRequest, Payload, PayloadHash, SigningDate, Target};
 use serde_json::Value;
 
 use crate::credentials::{Region, accepted};
-use crate::support::{Answer, Proxy, Scene, Upstream, answer, get};
+use crate::support::{Answer, Proxy, Scene, Upstream, answer, config, get};
 
 /// A gateway that reads in this way, and a proxy before it.
 fn before_gateway(readings: Readings) -> (Region, Proxy) {
@@ -152,6 +152,44 @@ fn fault_90_refused_slashes_stop_after_two_requests_and_never_lock_the_key() {
         scene.upstream.requests().iter().filter(is_refused).count(),
         2
     );
+}
+
+#[test]
+fn fault_91_the_project_of_a_caller_is_taken_checked_and_signed() {
+    let upstream = Upstream::start();
+    let mut config = config(&upstream);
+    config.credentials[0].takes_project_id = true;
+    let proxy = Proxy::start(&config);
+    let request = |lines: &str| format!("GET /v1 HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n");
+    let project = "0605768a3300d5762f82c01b7a8b8f5f";
+    proxy
+        .exchange(request(&format!("X-Project-Id: {project}\r\n")))
+        .assert_status(200);
+    let seen = upstream.only_request();
+    assert_eq!(seen.header("x-project-id"), project);
+    assert!(
+        seen.verified()
+            .signed_headers
+            .contains(&"x-project-id".to_owned())
+    );
+    upstream.forget();
+    for lines in [
+        "X-Project-Id: \r\n",
+        "X-Project-Id: a b\r\n",
+        "X-Project-Id: a,b\r\n",
+        "X-Project-Id: a\r\nX-Project-Id: a\r\n",
+    ] {
+        proxy
+            .exchange(request(lines))
+            .assert_refused(400, "bad_request");
+    }
+    // Without one, it is sent without one.
+    proxy
+        .exchange(request("X_Project_Id: evil\r\n"))
+        .assert_status(200);
+    let seen = upstream.only_request();
+    assert!(!seen.names().iter().any(|name| name.contains("project")));
+    seen.verified();
 }
 
 #[test]
