@@ -3,8 +3,8 @@
 //! The gateway refuses a signature whose date is more than 15 minutes off, and wrong clocks are
 //! common: a suspended laptop, a virtual machine, a board without a battery. Each response has a
 //! `Date` with a resolution of a second, made between request and response, so it gives an interval
-//! for the offset. The intersection of all intervals is used, if it leaves no doubt that the clocks
-//! differ.
+//! for the offset. The first one that leaves no doubt that the clocks differ is used, until another
+//! one contradicts it.
 //!
 //! # What can go wrong
 //!
@@ -54,9 +54,7 @@ pub enum Evidence {
 
 #[derive(Debug, Default)]
 struct Learned {
-    /// The intersection of all responses: milliseconds by which the gateway's clock is ahead.
-    interval: Option<(i64, i64)>,
-    /// When it was learned.
+    /// When the offset was learned or confirmed.
     at: Option<Moment>,
     /// The offset of the last refusal, or 0. Accepted requests only make it more exact.
     anchor: i64,
@@ -125,15 +123,14 @@ impl GatewayClock {
             Evidence::Accepted(_) if !is_near(sample, learned.anchor) => return,
             Evidence::Accepted(_) => {}
         }
-        let known = learned
-            .interval
-            .filter(|_| learned.at.is_some_and(|at| !has_jumped(at, received)));
-        let agreed = known.map(|known| (known.0.max(sample.0), known.1.min(sample.1)));
-        // If they contradict each other, a clock was set, and the last one is right.
-        let interval = agreed.filter(|(from, to)| from <= to).unwrap_or(sample);
-        learned.interval = Some(interval);
+        let is_kept = learned.at.is_some_and(|at| !has_jumped(at, received));
+        let is_confirmed = (sample.0..=sample.1).contains(&(self.ahead() * 1000));
         learned.at = Some(received);
-        let ahead = beyond_doubt(interval);
+        let ahead = if is_kept && is_confirmed {
+            self.ahead()
+        } else {
+            beyond_doubt(sample)
+        };
         self.ahead.store(ahead, Ordering::Relaxed);
         self.report(&mut learned, ahead);
     }
