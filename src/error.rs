@@ -236,6 +236,7 @@ impl Error {
     pub fn answer(&self) -> Answer {
         let client = |status, code, kind| Answer::new(Origin::Client, status, code, kind);
         let upstream = |status, code, kind| Answer::new(Origin::Upstream, status, code, kind);
+        let proxy = |status, code, kind| Answer::new(Origin::Proxy, status, code, kind);
         let reset = |retry| Answer {
             retry,
             ..upstream(502, "upstream_reset", "connection_terminated")
@@ -243,7 +244,7 @@ impl Error {
         // Overload of any kind: the caller may try again after some time.
         let busy = |code, kind, after| Answer {
             retry_after: Some(after),
-            ..Answer::new(Origin::Proxy, 503, code, kind)
+            ..proxy(503, code, kind)
         };
         let (denied, malformed) = ("http_request_denied", "http_request_error");
         let soon = Duration::from_secs(1);
@@ -264,9 +265,7 @@ impl Error {
             Self::UpgradeNotSupported => {
                 client(501, "upgrade_not_supported", "http_upgrade_failed")
             }
-            Self::Internal(_) => {
-                Answer::new(Origin::Proxy, 500, "internal", "proxy_internal_error")
-            }
+            Self::Internal(_) => proxy(500, "internal", "proxy_internal_error"),
             Self::UpstreamUnreachable(_)
             | Self::EgressUnreachable(_)
             | Self::EgressPassword
@@ -278,7 +277,7 @@ impl Error {
             Self::ClientCertificate(_) => upstream(502, "tls_error", "tls_protocol_error"),
             Self::UpstreamReset(_, retry) => reset(*retry),
             Self::NotSent(_) => reset(Retry::Always),
-            Self::Loop => Answer::new(Origin::Proxy, 502, "loop", "proxy_loop_detected"),
+            Self::Loop => proxy(502, "loop", "proxy_loop_detected"),
             Self::BadResponse(_) | Self::AnswerHeaderTooLarge => {
                 upstream(502, "bad_response", "http_protocol_error")
             }

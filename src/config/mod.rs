@@ -18,6 +18,7 @@ mod listen;
 mod load;
 mod memory;
 mod origin;
+pub(crate) mod owned_headers;
 mod problem;
 mod reader;
 mod reference;
@@ -31,7 +32,7 @@ mod watched;
 
 use std::fmt;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 
 use crate::signature::normalized_path;
 
@@ -108,6 +109,10 @@ pub struct Route {
     pub auth: Auth,
     /// What happens to bodies larger than [`Limits::body`].
     pub large_body: LargeBody,
+    /// Headers that its requests get.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The header in which the caller's own `Authorization` goes to the backend.
+    pub forward_authorization_as: Option<HeaderName>,
 }
 
 impl Route {

@@ -3,13 +3,14 @@
 use std::cmp::Reverse;
 use std::net::{IpAddr, SocketAddr};
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 
 use super::address;
 use super::credentials::CredentialsConfig;
 use super::layers::Setting;
 use super::limits::{Methods, large_body};
 use super::listen::Listen;
+use super::owned_headers::{header_list, header_name};
 use super::reader::Reader;
 use super::value::{Parsed, header_value, optional, text, texts, word};
 use super::{Auth, AuthMode, LargeBody, PathRule, Route, UpstreamUrl};
@@ -29,6 +30,8 @@ struct RouteDefaults<'a> {
     stage: HeaderValue,
     auth: AuthMode,
     large_body: LargeBody,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    forward_authorization_as: Option<HeaderName>,
 }
 
 /// All routes, longest prefix first.
@@ -48,6 +51,8 @@ pub(super) fn routes(
         stage: reader.get("stage", stage),
         auth: reader.get("auth.mode", word(MODES)),
         large_body: reader.get("limits.large_body", large_body(false)),
+        headers: reader.get("headers", header_list),
+        forward_authorization_as: reader.get("forward_authorization_as", optional(header_name)),
     };
     let count = reader.count_of_routes();
     let elsewhere = optional(|text| elsewhere(text, listen));
@@ -124,6 +129,9 @@ impl RouteDefaults<'_> {
             };
             reader.report(cause, message);
         }
+        let headers = reader.find(&key("headers"), header_list);
+        let forward = optional(header_name);
+        let forward = reader.find(&key("forward_authorization_as"), forward);
         Some(Route {
             prefix: prefix?,
             upstream: upstream?,
@@ -133,6 +141,9 @@ impl RouteDefaults<'_> {
             egress: None,
             auth: Auth { mode, credentials },
             large_body,
+            headers: headers.unwrap_or_else(|| self.headers.clone()),
+            forward_authorization_as: forward
+                .unwrap_or_else(|| self.forward_authorization_as.clone()),
         })
     }
 }

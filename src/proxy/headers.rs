@@ -8,68 +8,46 @@
 //!
 //! [`HeaderMap::remove`] moves the last entry into the gap, so a head is always copied into a new map.
 
-use http::header::{CONNECTION, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Headers that are hop-by-hop even if `Connection` does not name them.
-const HOP_BY_HOP: [&str; 10] = [
-    "connection",
-    "http2-settings",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
-/// Request headers that the proxy sets itself, or that only a proxy may set.
-const OWNED: [&str; 17] = [
-    "apig-proxy-hop",
-    "apikey",
-    "authorization",
-    "content-length",
-    // The proxy itself sends `100 Continue`.
-    "expect",
-    "forwarded",
-    "host",
-    "x-apig-appcode",
-    "x-auth-token",
-    "x-hw-appkey",
-    "x-hw-id",
-    "x-project-id",
-    "x-sdk-content-sha256",
-    "x-sdk-content-sm3",
-    "x-sdk-date",
-    "x-security-token",
-    "x-stage",
-];
-
-/// Prefixes of further names that the proxy owns.
-const OWNED_PREFIXES: [&str; 2] = ["x-forwarded-", OWN_PREFIX];
-
-/// Prefix of the names that only the proxy sets, in both directions.
-const OWN_PREFIX: &str = "x-apig-proxy-";
+use crate::config::Route;
+pub(super) use crate::config::owned_headers::is_owned;
+use crate::config::owned_headers::{OWN_PREFIX, folded, has_prefix, is_hop_by_hop, is_one_of};
 
 /// Response headers that are dropped: hyper frames the body itself, and `Alt-Svc` would send the
 /// caller to the gateway itself, past the proxy.
 const DROPPED: [&str; 2] = ["content-length", "alt-svc"];
-
-/// True if a request header of this name is set by the proxy only.
-pub(super) fn is_owned(name: &str) -> bool {
-    is_one_of(&OWNED, name.as_bytes()) || OWNED_PREFIXES.iter().any(|own| has_prefix(name, own))
-}
 
 /// True if a response header of this name is passed to the caller.
 pub(super) fn is_for_caller(name: &str) -> bool {
     !is_one_of(&DROPPED, name.as_bytes()) && !has_prefix(name, OWN_PREFIX)
 }
 
-/// Appends the headers of a request that go to the gateway.
+/// Appends the headers of a request, or its trailers, that go to the gateway.
 pub fn pass_request(from: &HeaderMap, to: &mut HeaderMap) {
     pass(from, to, |name| !is_owned(name));
+}
+
+/// Appends the headers of a request that go to the gateway of a route, with those that the route
+/// sets itself, whatever the caller says in them.
+pub(super) fn pass_to(route: &Route, from: &HeaderMap, to: &mut HeaderMap) {
+    let set = route.headers.iter().map(|(name, _)| name);
+    let set: Vec<&str> = set
+        .chain(&route.forward_authorization_as)
+        .map(HeaderName::as_str)
+        .collect();
+    pass(from, to, |name| {
+        !is_owned(name) && !is_one_of(&set, name.as_bytes())
+    });
+    if let Some(name) = &route.forward_authorization_as {
+        for authorization in from.get_all(AUTHORIZATION) {
+            to.append(name, authorization.clone());
+        }
+    }
+    for (name, value) in &route.headers {
+        to.append(name, value.clone());
+    }
 }
 
 /// Appends the end-to-end headers that `keep` accepts, all values of a name in their order.
@@ -77,15 +55,14 @@ pub(super) fn pass(from: &HeaderMap, to: &mut HeaderMap, keep: impl Fn(&str) -> 
     let options = elements(from, &CONNECTION);
     // Sorted, because a head may name thousands.
     let mut named: Vec<&[u8]> = options
-        .filter(|option| !is_one_of(&HOP_BY_HOP, option) && !option.eq_ignore_ascii_case(b"close"))
+        .filter(|option| !is_hop_by_hop(option) && !option.eq_ignore_ascii_case(b"close"))
         .collect();
     named.sort_unstable_by(|one, other| folded(one).cmp(folded(other)));
     for (name, value) in from {
         let bytes = name.as_str().as_bytes();
         let compare = |option: &&[u8]| folded(option).cmp(folded(bytes));
-        let is_hop_by_hop =
-            is_one_of(&HOP_BY_HOP, bytes) || named.binary_search_by(compare).is_ok();
-        if !is_hop_by_hop && keep(name.as_str()) {
+        let is_dropped = is_hop_by_hop(bytes) || named.binary_search_by(compare).is_ok();
+        if !is_dropped && keep(name.as_str()) {
             to.append(name.clone(), value.clone());
         }
     }
@@ -131,27 +108,11 @@ pub(super) fn essence(value: &HeaderValue) -> &str {
     text.split(';').next().unwrap_or_default().trim()
 }
 
-fn is_one_of(known: &[&str], name: &[u8]) -> bool {
-    let mut known = known.iter();
-    known.any(|known| name.len() == known.len() && folded(name).eq(known.bytes()))
-}
-
-fn has_prefix(name: &str, prefix: &str) -> bool {
-    let start = name.as_bytes().get(..prefix.len());
-    start.is_some_and(|start| is_one_of(&[prefix], start))
-}
-
-/// A name in lower case, with `-` for `_`.
-fn folded(name: &[u8]) -> impl Iterator<Item = u8> {
-    name.iter().map(|byte| match byte {
-        b'_' => b'-',
-        other => other.to_ascii_lowercase(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::owned_headers::OWNED;
+    use crate::config::with_upstream;
 
     /// The `name: value` lines that are passed to the gateway.
     fn passed(lines: &str) -> String {
@@ -202,6 +163,38 @@ mod tests {
                 assert_eq!(passed(&format!("{name}: 1")), "", "{name}");
             }
         }
+    }
+
+    #[test]
+    fn a_route_sets_its_headers_and_moves_authorization_whatever_the_caller_sends() {
+        let mut route = with_upstream("https://gateway.example")
+            .unwrap()
+            .routes
+            .remove(0);
+        let name = HeaderName::from_static;
+        route.headers = vec![(name("x-tenant"), HeaderValue::from_static("blue"))];
+        route.forward_authorization_as = Some(name("x-original-authorization"));
+        let mut received = HeaderMap::new();
+        for (name, value) in [
+            ("authorization", "Bearer callers-own"),
+            ("x-tenant", "red"),
+            ("x_original_authorization", "forged"),
+            ("accept", "*/*"),
+        ] {
+            received.append(name, HeaderValue::from_static(value));
+        }
+        let mut passed = HeaderMap::new();
+        pass_to(&route, &received, &mut passed);
+        let passed: Vec<_> = passed
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        let expected = [
+            ("accept", "*/*"),
+            ("x-original-authorization", "Bearer callers-own"),
+            ("x-tenant", "blue"),
+        ];
+        assert_eq!(passed, expected);
     }
 
     #[test]

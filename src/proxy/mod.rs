@@ -210,7 +210,7 @@ impl Pipeline {
         };
         let (held, hash) = reader.prepare(&routed.head.headers).await?;
         *body = None;
-        let mut prepared = Prepared::new(routed, held, hash)?;
+        let mut prepared = Prepared::new(settings, routed, held, hash)?;
         let reply = retry::send(self, &mut prepared).await?;
         let gateway_id = reply.head.headers.get("x-request-id");
         let gateway_id = gateway_id.map(HeaderValue::as_bytes);

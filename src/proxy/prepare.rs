@@ -37,6 +37,7 @@ impl Prepared {
     ///
     /// [`Error::BadTarget`] if the target cannot be sent.
     pub(super) fn new(
+        settings: &Settings,
         mut routed: Routed,
         body: PreparedBody,
         hash: Option<PayloadHash>,
@@ -44,7 +45,8 @@ impl Prepared {
         let target = PathAndQuery::try_from(std::mem::take(&mut routed.target));
         routed.head.uri = target.map_err(|_| SignatureError::RawByte)?.into();
         let mut headers = HeaderMap::with_capacity(routed.head.headers.len());
-        headers::pass_request(&routed.head.headers, &mut headers);
+        let route = &settings.routes[routed.route];
+        headers::pass_to(route, &routed.head.headers, &mut headers);
         routed.head.headers = headers;
         Ok(Self {
             has_ambiguous_path: path_reading::is_ambiguous(routed.head.uri.path()),

@@ -121,6 +121,11 @@ admin = "https://127.0.0.1:8081" => or "off"
 admin = "127.0.0.1:8080" => callers use this address
 stage = "" => name of an environment
 stage = "MARKER b" => without blanks
+headers = ["MARKER"] => `name: value`
+headers = ["x_marker: 1"] => without `_`
+headers = ["Authorization: MARKER"] => set by the proxy itself
+headers = ["x-a: é"] => visible ascii
+forward_authorization_as = "Connection" => or ends at it
 methods = [] => capital letters
 methods = ["get"] => capital letters
 methods = ["*", "GET"] => capital letters

@@ -130,7 +130,13 @@ fn sent(
     let caller = CallerConnection::new(ListenerKind::Tcp, Rc::default());
     let context = RequestContext::begin(Rc::clone(metrics), Rc::new(caller), Some(&head));
     let routed = route::route(settings, head, Some(0), &context).ok()?;
-    let prepared = Prepared::new(routed, PreparedBody::Empty, Some(PayloadHash::EMPTY)).ok()?;
+    let prepared = Prepared::new(
+        settings,
+        routed,
+        PreparedBody::Empty,
+        Some(PayloadHash::EMPTY),
+    )
+    .ok()?;
     let view = CredentialsView::new(&settings.credentials);
     let auth = &view.current(prepared.routed.slot).unwrap().auth;
     let request = prepared.outgoing(settings, (), false);

@@ -49,13 +49,12 @@ pub(super) async fn send(
 ) -> Result<GatewayResponse, Error> {
     let context = &*Rc::clone(&prepared.routed.context);
     let attempts = Attempts { pipeline, context };
-    let mut connection = attempts
-        .acquire(prepared, Reuse::Any, prepared.mode())
-        .await?;
+    let mode = prepared.mode();
+    let mut connection = attempts.acquire(prepared, Reuse::Any, mode).await?;
     // Not before the connection is there, which may take its time.
     let mut credential = attempts.usable(prepared, None).await?;
     let mut reason = AttemptReason::First;
-    let (mut failures, mut may_redate, mut may_reread, mut may_refresh) = (0, true, true, true);
+    let (mut failures, mut may_refresh, mut corrected) = (0, true, Vec::new());
     for _ in 0..MAX_ROUNDS {
         let current = Rc::clone(&credential);
         let permits = attempts.permits(prepared, &current).await?;
@@ -79,30 +78,28 @@ pub(super) async fn send(
             && let Ok(other) = attempts.usable(prepared, Some(&current)).await
         {
             (credential, may_refresh, reason) = (other, false, AttemptReason::Credential);
-        } else if attempts.learn_clock(prepared, &answered) && may_redate {
-            // A corrected date says nothing of the secret key, but it counts at the gateway too.
-            permits.settle(SignatureOutcome::Misread);
-            if !is_repeatable || attempts.permits(prepared, &current).await.is_err() {
-                return Ok(attempts.explained(prepared, &current, answered, false));
-            }
-            (may_redate, reason) = (false, AttemptReason::Date);
-        } else if attempts.learn_path(prepared, &current, &answered) && may_reread {
-            permits.settle(SignatureOutcome::Misread);
-            let may_repeat = is_repeatable && prepared.routed.head.method.is_idempotent();
-            if !may_repeat || attempts.permits(prepared, &current).await.is_err() {
-                return Ok(attempts.explained(prepared, &current, answered, true));
-            }
-            (may_reread, reason) = (false, AttemptReason::Path);
         } else {
-            permits.settle(reply.signature_outcome());
-            return Ok(attempts.explained(prepared, &current, answered, false));
+            let learned = attempts.learn(prepared, &current, &answered);
+            let Some(next) = learned.filter(|next| !corrected.contains(next)) else {
+                permits.settle(reply.signature_outcome());
+                return Ok(attempts.explained(prepared, &current, answered, None));
+            };
+            // It says nothing of the secret key, but it counts at the gateway too.
+            permits.settle(SignatureOutcome::Misread);
+            // An echo can be forged, so nothing is executed twice because of one.
+            let may_repeat =
+                next == AttemptReason::Date || prepared.routed.head.method.is_idempotent();
+            if !(is_repeatable && may_repeat && attempts.permits(prepared, &current).await.is_ok())
+            {
+                return Ok(attempts.explained(prepared, &current, answered, Some(next)));
+            }
+            corrected.push(next);
+            reason = next;
         }
         if let Some(connection) = answered.reply.body.connection {
             connection.release();
         }
-        connection = attempts
-            .acquire(prepared, Reuse::Any, prepared.mode())
-            .await?;
+        connection = attempts.acquire(prepared, Reuse::Any, mode).await?;
     }
     Err(Error::NoCredentials)
 }

@@ -10,6 +10,7 @@ use crate::proxy::credentials::UsableCredential;
 use crate::proxy::gateway_response::GatewayResponse;
 use crate::proxy::path_reading::PathReading;
 use crate::proxy::prepare::Prepared;
+use crate::proxy::timings::AttemptReason;
 use crate::signature::{CanonicalRequest, SigningDate};
 
 /// By how much a date has to have moved for it to be worth sending a refused request again, in
@@ -17,9 +18,26 @@ use crate::signature::{CanonicalRequest, SigningDate};
 const REDATED: u64 = 60;
 
 impl Attempts<'_> {
+    /// Learns from a response. Returns what another attempt would do better, if anything.
+    pub(super) fn learn(
+        &self,
+        prepared: &Prepared,
+        credential: &UsableCredential,
+        answered: &Answered,
+    ) -> Option<AttemptReason> {
+        let clock = self
+            .learn_clock(prepared, answered)
+            .then_some(AttemptReason::Date);
+        let path = || {
+            self.learn_path(prepared, credential, answered)
+                .then_some(AttemptReason::Path)
+        };
+        clock.or_else(path)
+    }
+
     /// Learns the gateway's time. Returns `true` if the request was refused for its date, and
     /// another date may well be accepted.
-    pub(super) fn learn_clock(&self, prepared: &Prepared, answered: &Answered) -> bool {
+    fn learn_clock(&self, prepared: &Prepared, answered: &Answered) -> bool {
         let (pipeline, route) = (self.pipeline, prepared.routed.route);
         let (date, headers) = (answered.date, &answered.reply.head.headers);
         let expired = answered.reply.expired(date);
@@ -72,7 +90,7 @@ impl Attempts<'_> {
     }
 
     /// Learns how the gateway reads a path with several slashes in a row, if its refusal shows it.
-    pub(super) fn learn_path(
+    fn learn_path(
         &self,
         prepared: &Prepared,
         credential: &UsableCredential,
@@ -122,7 +140,7 @@ impl Attempts<'_> {
         prepared: &Prepared,
         credential: &UsableCredential,
         answered: Answered,
-        has_learned_path: bool,
+        learned: Option<AttemptReason>,
     ) -> GatewayResponse {
         let Answered {
             mut reply, date, ..
@@ -139,7 +157,7 @@ impl Attempts<'_> {
             auth: credential.auth.kind(),
             is_temporary: credential.lease.lifetime.is_some() || credential.auth.is_temporary(),
             has_ambiguous_path: prepared.has_ambiguous_path,
-            has_learned_path,
+            has_learned_path: learned == Some(AttemptReason::Path),
             clock_offset: (ahead != 0).then_some(ahead),
             corrects_clock: clock.corrects(),
             stage: route.stage.to_str().unwrap_or_default(),
