@@ -1,13 +1,14 @@
 //! The config reader: reads typed values of keys, and collects everything that is wrong.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::layers::{self, Layer, Setting};
 use super::problem::{Place, Problem};
 use super::value::Parsed;
 use super::{credentials, reference};
+use crate::escape::Escaped;
 
 /// Reads values and collects problems.
 pub(super) struct Reader {
@@ -131,7 +132,7 @@ fn unknown_key((key, setting): (&String, &Setting)) -> Option<Problem> {
     Some(Problem::new(setting.place.clone(), shown, message))
 }
 
-/// The values of all keys, to tell what a reload changes. Only names are shown: a value may be a
+/// The values of all keys. Logs show only the names of those that a reload changes: a value may be a
 /// misplaced secret.
 #[derive(Clone, Default)]
 pub struct Settings(pub(super) Layer);
@@ -149,6 +150,35 @@ impl Settings {
         };
         let names: BTreeSet<String> = changed.map(name).collect();
         names.into_iter().collect()
+    }
+}
+
+impl fmt::Display for Settings {
+    /// The settings as a configuration file. Beside each that is not a default is its place.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut tables = BTreeMap::<&str, Vec<_>>::new();
+        for (key, setting) in self
+            .0
+            .iter()
+            .filter(|(_, setting)| !setting.value.is_table())
+        {
+            let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
+            tables.entry(table).or_default().push((name, setting));
+        }
+        for (table, settings) in tables {
+            match table {
+                "" => {}
+                _ if table.starts_with("route.") => writeln!(f, "\n[[route]]")?,
+                table => writeln!(f, "\n[{table}]")?,
+            }
+            for (name, Setting { value, place }) in settings {
+                match place {
+                    Place::Nowhere => writeln!(f, "{name} = {value}")?,
+                    place => writeln!(f, "{name} = {value}  # {}", Escaped(place))?,
+                }
+            }
+        }
+        Ok(())
     }
 }
 

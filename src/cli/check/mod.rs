@@ -27,7 +27,7 @@ pub(super) struct CheckArguments {
 #[derive(Debug, Subcommand)]
 enum Subject {
     /// The configuration and credentials: all problems at once, as `serve` would report them.
-    Config(ServeArguments),
+    Config(ConfigArguments),
     /// The liveness of a running proxy, from its admin listener.
     Live(AdminArguments),
     /// The readiness of a running proxy, from its admin listener.
@@ -36,10 +36,20 @@ enum Subject {
     Upstream(upstream::UpstreamArguments),
 }
 
+/// Options of `check config`.
+#[derive(Debug, Args)]
+struct ConfigArguments {
+    #[command(flatten)]
+    serve: ServeArguments,
+    /// Print the value of every key as a configuration file, with the place that sets it.
+    #[arg(long)]
+    print: bool,
+}
+
 /// Runs the check of the subject.
 pub(super) fn run(arguments: &CheckArguments, environment: &Environment) -> Outcome {
     match &arguments.subject {
-        Subject::Config(serve) => check_config(serve, environment),
+        Subject::Config(arguments) => check_config(arguments, environment),
         Subject::Live(admin) => check_running(admin, AdminRequest::Live, environment),
         Subject::Ready(admin) => check_running(admin, AdminRequest::Ready, environment),
         Subject::Upstream(arguments) => upstream::run(arguments, environment),
@@ -47,15 +57,25 @@ pub(super) fn run(arguments: &CheckArguments, environment: &Environment) -> Outc
 }
 
 /// Loads everything that a start loads, and prints where it came from.
-fn check_config(serve: &ServeArguments, environment: &Environment) -> Outcome {
-    let (loaded, sources) =
-        load(&serve.overrides(), environment).map_err(Failure::configuration)?;
+fn check_config(arguments: &ConfigArguments, environment: &Environment) -> Outcome {
+    let loaded = load(&arguments.serve.overrides(), environment);
+    let (loaded, sources) = loaded.map_err(Failure::configuration)?;
     TlsSettings::new(&loaded.config.upstream_tls).map_err(Failure::configuration)?;
     if let Some(files) = &loaded.config.tls {
         server_tls(files).map_err(Failure::configuration)?;
     }
     for warning in &loaded.warnings {
         say(format_args!("warning: {warning}"));
+    }
+    if arguments.print {
+        let limits = &loaded.config.limits;
+        if loaded.memory.is_some() {
+            say(format_args!(
+                "warning: the memory of this process allows only limits.buffered = {} and limits.connections = {}",
+                limits.buffered, limits.connections
+            ));
+        }
+        return print(loaded.settings.to_string().trim_end());
     }
     let file = loaded.file.map(|file| file.display().to_string());
     let sources: Vec<String> = sources.iter().map(Source::describe).collect();

@@ -187,6 +187,36 @@ fn names_to_which_browsers_send_no_fetch_metadata_are_warned_of() {
 }
 
 #[test]
+fn the_settings_are_shown_as_a_file_of_the_same_configuration_with_their_places() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("c.toml");
+    let text = "methods = [\"GET\"]\n[credentials.b]\nfile = \"/k\"\n[[route]]\npath = \"/a\"\nupstream = \"https://a.example\"\n";
+    std::fs::write(&file, format!("upstream = \"{URL}\"\n{text}")).unwrap();
+    let overrides = Overrides::new(Some(file.clone())).text("stage", "--stage", Some("TEST"));
+    let variables = [
+        ("APIG_PROXY_ADMIN_QUIT", "true"),
+        ("APIG_PROXY_LISTEN", "127.0.0.1:1,[::1]:1"),
+    ];
+    let read = loaded(&overrides, &variables).unwrap();
+    let shown = read.settings.to_string();
+    for line in [
+        "stage = \"TEST\"  # --stage",
+        "admin_quit = \"true\"  # APIG_PROXY_ADMIN_QUIT",
+        "methods = [\"GET\"]  # FILE:2",
+        "[credentials.b]\nfile = \"/k\"  # FILE:4",
+        "[limits]\nanswer_header = \"256KiB\"\n",
+        "[[route]]\npath = \"/a\"  # FILE:6",
+    ] {
+        let line = line.replace("FILE", &file.display().to_string());
+        assert!(shown.contains(&line), "{line} in {shown}");
+    }
+    // The default file of the key was not set, so that it is not the only source.
+    let shown = shown.replace("\nfile = \"credentials.csv\"\n", "\n");
+    let again = from_text(Path::new("c.toml"), &shown).unwrap();
+    assert_eq!(format!("{again:?}"), format!("{:?}", read.config));
+}
+
+#[test]
 fn a_reload_names_the_keys_that_changed() {
     let settings = |text: &str| {
         let layer = layers::from_file(Path::new("c.toml"), text).unwrap();
