@@ -14,8 +14,8 @@ use std::path::PathBuf;
 use listenfd::ListenFd;
 use socket2::Socket;
 
+use super::address::Listen;
 use super::environment::Environment;
-use super::listen::Listen;
 
 /// The sockets that were passed to this process.
 #[derive(Debug, Default)]

@@ -1,11 +1,75 @@
-//! Parsers of addresses: to listen on, of upstreams and endpoints, and of host names.
+//! Addresses to listen on, and parsers of those, of the URLs of upstreams and endpoints, and of host
+//! names.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
 
 use http::{HeaderValue, Uri};
 
-use super::{Listen, Scheme, UpstreamUrl};
+use super::{Scheme, UpstreamUrl};
 use crate::signature::Target;
+
+/// An address to accept clients on, or that of the admin listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// Plain HTTP.
+    Tcp(SocketAddr),
+    /// HTTP over TLS, with the certificate of `[tls]`. The admin listener has no such address.
+    Tls(SocketAddr),
+    /// Plain HTTP over a unix socket, with the permissions of `[unix_socket]`.
+    Unix(PathBuf),
+}
+
+impl Listen {
+    /// The TCP address; `None` for a unix socket.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) | Self::Tls(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// True if other machines may reach it.
+    pub(super) fn is_remote(&self) -> bool {
+        self.address()
+            .is_some_and(|address| !address.ip().is_loopback())
+    }
+
+    /// True if both cannot be listened on at the same time.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match self.address() {
+            Some(address) => address.port() != 0 && other.address() == Some(address),
+            None => self == other,
+        }
+    }
+}
+
+impl FromStr for Listen {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        listen(text)
+    }
+}
+
+impl From<SocketAddr> for Listen {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp(address)
+    }
+}
+
+impl fmt::Display for Listen {
+    /// The address without its scheme.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) | Self::Tls(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
 
 pub(super) const EXPECTED_LISTEN: &str = "expected an address with a port, like \"127.0.0.1:8080\", or a unix socket, like \"unix:/run/apig-proxy/proxy.sock\"";
 

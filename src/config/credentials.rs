@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use http::HeaderValue;
 
-use super::reader::Reader;
+use super::reader::{Reader, split_named_set};
 use super::value::{any, file, header_value, optional, word};
 use super::{EgressProxy, UpstreamUrl, address};
 
@@ -133,19 +133,11 @@ pub struct IamUser {
 
 /// All sets: `[credentials]` first, then the named ones in the order of their names.
 pub(super) fn sets(reader: &mut Reader) -> Vec<CredentialsConfig> {
-    let name = |key: &String| Some(split(key)?.0.to_owned());
+    let name = |key: &String| Some(split_named_set(key)?.0.to_owned());
     let mut names: Vec<Option<String>> = reader.settings.keys().map(name).collect();
     names.sort_unstable();
     names.dedup();
     names.into_iter().map(|name| set(reader, name)).collect()
-}
-
-/// Name and key of a setting of a named set; `None` for every other key.
-pub(super) fn split(key: &str) -> Option<(&str, &str)> {
-    let (name, inner) = key.strip_prefix("credentials.")?.split_once('.')?;
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    let is_name = !name.is_empty() && name.len() <= 40 && name.bytes().all(is_name);
-    is_name.then_some((name, inner))
 }
 
 fn set(reader: &mut Reader, name: Option<String>) -> CredentialsConfig {

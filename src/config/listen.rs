@@ -4,78 +4,18 @@
 //! Everyone who reaches an address can have requests signed. An address that other machines reach
 //! therefore needs both `access.allow_remote` and clients that authenticate.
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::path::Path;
 use std::{fmt, fs};
 
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::address::Listen;
 use super::file::read_secret_file;
 use super::reader::Reader;
 use super::value::{boolean, file, list, optional, text};
-use super::{Access, TlsFiles, activation, address, origin};
-
-/// An address to accept clients on, or that of the admin listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listen {
-    /// Plain HTTP.
-    Tcp(SocketAddr),
-    /// HTTP over TLS, with the certificate of `[tls]`. The admin listener has no such address.
-    Tls(SocketAddr),
-    /// Plain HTTP over a unix socket, with the permissions of `[unix_socket]`.
-    Unix(PathBuf),
-}
-
-impl Listen {
-    /// The TCP address; `None` for a unix socket.
-    #[must_use]
-    pub fn address(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(address) | Self::Tls(address) => Some(*address),
-            Self::Unix(_) => None,
-        }
-    }
-
-    fn is_remote(&self) -> bool {
-        self.address()
-            .is_some_and(|address| !address.ip().is_loopback())
-    }
-
-    /// True if both cannot be listened on at the same time.
-    fn is_same(&self, other: &Self) -> bool {
-        match self.address() {
-            Some(address) => address.port() != 0 && other.address() == Some(address),
-            None => self == other,
-        }
-    }
-}
-
-impl FromStr for Listen {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        address::listen(text)
-    }
-}
-
-impl From<SocketAddr> for Listen {
-    fn from(address: SocketAddr) -> Self {
-        Self::Tcp(address)
-    }
-}
-
-impl fmt::Display for Listen {
-    /// The address without its scheme.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) | Self::Tls(address) => write!(f, "{address}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
+use super::{Access, TlsFiles, address, origin};
 
 /// Who may use a unix socket (`[unix_socket]`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,12 +70,12 @@ impl fmt::Debug for CallerToken {
     }
 }
 
-pub(super) fn listen(reader: &mut Reader, activated: &[Listen]) -> Vec<Listen> {
-    let configured = reader.find("listen", |setting| match list(address::listen)(setting)? {
+pub(super) fn listen(reader: &mut Reader) -> Vec<Listen> {
+    let addresses = reader.find("listen", |setting| match list(address::listen)(setting)? {
         none if none.is_empty() => Err(address::EXPECTED_LISTEN.into()),
         addresses => Ok(addresses),
     });
-    activation::in_place_of(configured.unwrap_or_default(), activated)
+    addresses.unwrap_or_default()
 }
 
 pub(super) fn admin(
@@ -169,7 +109,7 @@ pub(super) fn unix_socket(reader: &mut Reader) -> UnixSocketConfig {
     let id = |database: &'static str| {
         optional(move |name| {
             let id = name.parse().ok().or_else(|| named_id(database, name));
-            id.ok_or("expected the name or the number of one that this machine knows")
+            id.ok_or("this machine does not know it\nhint: give the name or the number of one that it knows")
         })
     };
     let uid = |text: &str| {

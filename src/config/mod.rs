@@ -37,12 +37,13 @@ use http::{HeaderName, HeaderValue};
 use crate::signature::normalized_path;
 
 pub use activation::{ActivatedSocket, ActivatedSockets, ActivationError};
+pub use address::Listen;
 pub use credentials::{CredentialSource, CredentialsConfig, Endpoint, IamUser, TokenSource};
 pub use egress::EgressProxy;
 pub use environment::Environment;
 pub use file::{FileError, read_secret_file};
 pub use limits::{Limits, LogConfig, LogFormat, MediaRange, Methods, PoolConfig, Timeouts};
-pub use listen::{CallerToken, Listen, UnixSocketConfig};
+pub use listen::{CallerToken, UnixSocketConfig};
 pub use load::{Loaded, Overrides, from_text, load, load_part, with_upstream};
 pub use origin::is_trustworthy_name;
 pub use problem::{Place, Problem, Problems};

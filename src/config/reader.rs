@@ -6,8 +6,8 @@ use std::fmt;
 
 use super::layers::{self, Layer, Setting};
 use super::problem::{Place, Problem};
+use super::reference;
 use super::value::Parsed;
-use super::{credentials, reference};
 use crate::escape::Escaped;
 
 /// Reads values and collects problems.
@@ -94,11 +94,19 @@ impl Reader {
 /// that of each route.
 fn reference_name(key: &str) -> Cow<'_, str> {
     let of_route = || key.strip_prefix("route.")?.split_once('.');
-    match (credentials::split(key), of_route()) {
+    match (split_named_set(key), of_route()) {
         (Some((_, key)), _) => format!("credentials.{key}").into(),
         (_, Some((_, key))) => format!("route.{key}").into(),
         _ => key.into(),
     }
+}
+
+/// Name and key of a setting of a named set; `None` for every other key.
+pub(super) fn split_named_set(key: &str) -> Option<(&str, &str)> {
+    let (name, inner) = key.strip_prefix("credentials.")?.split_once('.')?;
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_name = !name.is_empty() && name.len() <= 40 && name.bytes().all(is_name);
+    is_name.then_some((name, inner))
 }
 
 /// A key in messages: without the number of its route.

@@ -7,8 +7,8 @@ use super::reader::Reader;
 use super::server_tls::{certificates, client_certificate};
 use super::value::{boolean, file, list};
 use super::{
-    ClockConfig, Config, Listen, MediaRange, Methods, SigningConfig, UpstreamTls, credentials,
-    limits, listen, routes,
+    ClockConfig, Config, Listen, MediaRange, Methods, SigningConfig, UpstreamTls, activation,
+    credentials, limits, listen, routes,
 };
 
 /// The addresses of activated sockets.
@@ -47,7 +47,7 @@ pub(super) fn resolve(
     let reported = reader.problems.len();
     let credentials = credentials::sets(&mut reader);
     let has_valid_credentials = reader.problems.len() == reported;
-    let listen = listen::listen(&mut reader, &activated.callers);
+    let listen = activation::in_place_of(listen::listen(&mut reader), &activated.callers);
     let tls = listen::tls(&mut reader, &listen);
     let access = listen::access(&mut reader);
     listen::check_exposure(&mut reader, &listen, &access, tls.as_ref());

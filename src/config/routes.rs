@@ -5,11 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderName, HeaderValue};
 
-use super::address;
+use super::address::{self, Listen};
 use super::credentials::CredentialsConfig;
 use super::layers::Setting;
 use super::limits::{Methods, large_body};
-use super::listen::Listen;
 use super::owned_headers::{header_list, header_name};
 use super::reader::Reader;
 use super::value::{Parsed, header_value, optional, text, texts, word};

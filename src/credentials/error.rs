@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::types::Origin;
 use crate::config::{FileError, Place, Problem};
+use crate::escape::Escaped;
 
 /// The sources that were passed over, by name, and why.
 pub(super) type PassedOver = Vec<(&'static str, String)>;
@@ -48,7 +49,7 @@ pub enum CredentialsError {
         missing: &'static str,
     },
     /// A file cannot be read.
-    #[error("{} {source}", .path.display())]
+    #[error("{} {source}", Escaped(.path.display()))]
     File {
         /// The file.
         path: PathBuf,
@@ -99,7 +100,7 @@ fn nothing_found(passed_over: &PassedOver, hcloud: Option<&Path>) -> String {
     text += "\nhint: create an access key on the page My Credentials of the console and give its file with \
              `--credentials credentials.csv`, or set HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK";
     if let Some(path) = hcloud {
-        let path = path.display();
+        let path = Escaped(path.display());
         text += &format!(
             "\nhint: {path} is there: if its keys are not encrypted, give `--credentials {path}`"
         );

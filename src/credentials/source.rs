@@ -172,16 +172,8 @@ impl Backend {
             Self::Fixed(lease) => Ok(lease.clone()),
             Self::Files(files, _) => Ok(files.load()?),
             Self::Service(service) => service.ask(network, None).await,
-            Self::FirstOf(services) => {
-                let mut refused = ServiceError::NoKey;
-                for service in services {
-                    match service.ask(network, None).await {
-                        Ok(lease) => return Ok(lease),
-                        Err(error) => refused = error,
-                    }
-                }
-                Err(refused)
-            }
+            // The start has found out which of them it is.
+            Self::FirstOf(_) => Err(ServiceError::NoKey),
             Self::Agency(base, sts) => match Box::pin(base.ask(network)).await?.secret {
                 Secret::Key(key) => sts.ask(network, Some(&key)).await,
                 Secret::Text(_) => Err(ServiceError::NoKey),

@@ -17,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::key_check;
 use crate::clock::Moment;
+use crate::escape::Escaped;
 
 /// The end of a lifetime is not used, since a request needs time to arrive: a tenth of it, and no
 /// more than this.
@@ -77,7 +78,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Environment(name) => write!(f, "the environment ({name})"),
-            Self::File(path) => write!(f, "{}", path.display()),
+            Self::File(path) => write!(f, "{}", Escaped(path.display())),
             Self::Service(name) => f.write_str(name),
         }
     }

@@ -157,8 +157,8 @@ access.origins = ["null", "http://MARKER:80"] => list "http://localhost:3000" br
 access.token_file = "none" => does not exist
 unix_socket.mode = 600 => expected text in double quotes
 unix_socket.mode = "1777" => octal
-unix_socket.owner = "MARKER at all" => this machine knows
-unix_socket.group = "MARKER group" => this machine knows
+unix_socket.owner = "MARKER at all" => this machine does not know
+unix_socket.group = "MARKER group" => this machine does not know
 unix_socket.allowed_uids = ["me"] => numbers of users
 tls = {cert_file = "none.pem", key_file = "none.pem"} => the file does not exist
 upstream_tls.ca_file = "none.pem" => does not exist

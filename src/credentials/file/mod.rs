@@ -24,6 +24,7 @@ use secrecy::{ExposeSecret, SecretBox, SecretString};
 use super::CredentialsError;
 use super::types::{Credentials, Lease, Origin, Secret};
 use crate::config::{CredentialSource, CredentialsConfig, Environment, read_secret_file};
+use crate::escape::Escaped;
 
 /// The files that systemd's `LoadCredential=` may put into its folder.
 const SYSTEMD: [&str; 4] = [
@@ -234,7 +235,7 @@ pub(super) fn systemd(
 
 /// The file of `credentials.file`.
 pub(super) fn named(config: &CredentialsConfig) -> Result<Files, CredentialsError> {
-    let what = format!("there is no {}", config.file.display());
+    let what = format!("there is no {}", Escaped(config.file.display()));
     key_file(config, Some(config.file.clone()), what, "")
 }
 

@@ -8,7 +8,6 @@
 //! Services refuse, hang, or give expired secrets; files are half written or disappear.
 //! Each failure is logged and counted, and only requests without any valid secret fail.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -18,9 +17,10 @@ use tokio::time::sleep;
 use super::CredentialsError;
 use super::error::{on_one_line, reasons};
 use super::file::{Files, Stamp, hcloud_path};
-use super::service::{Service, ServiceError};
+use super::service::ServiceError;
 use super::slot::Slot;
 use super::source::{Backend, Source};
+use super::types::Lease;
 use crate::clock::Moment;
 use crate::config::{AuthMode, Environment};
 use crate::upstream::Network;
@@ -72,37 +72,41 @@ impl Source {
         network: &Network,
         environment: &Environment,
     ) -> Result<(), CredentialsError> {
-        match self.backend.clone() {
-            Backend::Fixed(_) | Backend::Files(..) => {}
-            backend @ (Backend::Service(_) | Backend::Agency(..)) => {
-                match backend.ask(network).await {
-                    Ok(lease) => self.slot.deliver(lease),
-                    Err(error) => {
-                        self.slot.fail();
-                        report(&self.slot, &backend.name(), &error);
-                    }
+        let found = self.find_first(network, environment).await?;
+        match (found, &self.backend) {
+            (Some(lease), _) => self.slot.deliver(lease),
+            (None, Backend::Fixed(_) | Backend::Files(..) | Backend::FirstOf(_)) => {}
+            (None, backend) => match backend.ask(network).await {
+                Ok(lease) => self.slot.deliver(lease),
+                Err(error) => {
+                    self.slot.fail();
+                    report(&self.slot, &backend.name(), &error);
                 }
-            }
-            Backend::FirstOf(services) => {
-                self.backend = self.start_first(services, network, environment).await?;
-            }
+            },
         }
         self.announce();
         Ok(())
     }
 
-    /// The first service that gives a key.
-    async fn start_first(
+    /// Replaces services that are only tried by the first that gives a key. Returns the key, unless it
+    /// is one that an agency is asked for with.
+    async fn find_first(
         &mut self,
-        services: Vec<Arc<Service>>,
         network: &Network,
         environment: &Environment,
-    ) -> Result<Backend, CredentialsError> {
-        for service in services {
+    ) -> Result<Option<Lease>, CredentialsError> {
+        let (backend, is_own) = match &mut self.backend {
+            Backend::Agency(base, _) => (&mut **base, false),
+            own => (own, true),
+        };
+        let Backend::FirstOf(services) = backend else {
+            return Ok(None);
+        };
+        for service in std::mem::take(services) {
             match service.ask(network, None).await {
                 Ok(lease) => {
-                    self.slot.deliver(lease);
-                    return Ok(Backend::Service(service));
+                    *backend = Backend::Service(service);
+                    return Ok(is_own.then_some(lease));
                 }
                 Err(error) => self.passed_over.push((service.name, on_one_line(&error))),
             }
