@@ -1,7 +1,7 @@
 //! The values that credential sources give: a key or a text secret, and the lease that says how
 //! long it is valid.
 //!
-//! It imports nothing but the clock and the check of keys, so that every other module can use it.
+//! It imports nothing but the clock, the check of keys and escaping, so that every other module can use it.
 //!
 //! # What can go wrong
 //!

@@ -43,7 +43,7 @@ fn fault_96_quit_says_what_to_set_where_a_request_does_not_stop_the_proxy() {
     let mut running = start(&place, &admin, "");
     for more in [&[][..], &["--timeout", "5s"]] {
         let arguments = [&["quit", "--admin", &admin], more].concat();
-        let hint = "\nhint: set admin_quit = true";
+        let hint = "\nhint: set `admin_quit = true`";
         place.fails(&arguments, &[], 1, &["was not stopped", hint]);
     }
     assert_eq!(ask(&place, &["check", "ready"], &admin).0, 0);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::gateway::{config, gateway};
 use crate::program::{
-    BINARY, GET, KEY, Place, SECRET, assert_status, exchange, exit_code, free_address, kill_after,
+    BINARY, GET, KEY, Place, SECRET, exchange, exit_code, free_address, kill_after,
     signal, wait_until,
 };
 

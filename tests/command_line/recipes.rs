@@ -148,7 +148,7 @@ fn the_commands_of_the_documentation_have_the_options_that_it_gives_them() {
         );
         count += 1;
     }
-    assert!(count > 5, "{count}");
+    assert!(count >= 4, "{count}");
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn the_configurations_of_the_documentation_have_no_unknown_key() {
             &text.replace("<id>", "id").replace("<service>", "service"),
         );
         let (_, _, said) = place.run(&["check", "config", "--config", "c.toml"], &KEY);
-        for problem in ["no such key", "not valid TOML", "expected"] {
+        for problem in ["no such key", "not valid TOML", "expected a"] {
             assert!(!said.contains(problem), "{text}: {said}");
         }
     }

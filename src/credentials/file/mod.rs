@@ -73,7 +73,7 @@ impl Files {
 
     /// The name in messages.
     pub(super) fn name(&self) -> String {
-        self.path.display().to_string()
+        Escaped(self.path.display()).to_string()
     }
 
     /// The state of the files now.

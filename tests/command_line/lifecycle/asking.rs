@@ -10,8 +10,11 @@ fn wait_ends_when_a_proxy_is_ready_and_fails_when_none_is_in_time() {
     let place = Place::new();
     let admin = free_address().to_string();
     let wait = ["wait", "--admin", &admin, "--timeout", "300ms"];
-    let said = place.fails(&wait, &[], 1, &["not ready in time: no proxy answers"]);
-    assert_eq!(said.lines().count(), 1, "{said}");
+    let expected = [
+        "not ready in time: no proxy answers",
+        "\nhint: start the proxy",
+    ];
+    place.fails(&wait, &[], 1, &expected);
     let mut wait = place.command(&["wait", "--admin", &admin], &[]);
     let waiting = wait.spawn().unwrap();
     pause(Duration::from_millis(300));
@@ -39,7 +42,12 @@ fn quit_stops_a_proxy_and_waits_for_its_end_if_it_is_told_to() {
     let said = running.ends(0);
     assert!(said.contains("/quitquitquit"), "{said}");
     let quit = ["quit", "--admin", &admin];
-    place.fails(&quit, &[], 1, &["it was not stopped: no proxy answers"]);
+    place.fails(
+        &quit,
+        &[],
+        1,
+        &["the proxy was not stopped: no proxy answers"],
+    );
 
     let (upstream, count) = slow(Duration::from_secs(20));
     let (running, address, admin) = start(&place, &upstream, &[]);
