@@ -55,9 +55,9 @@ pub enum Error {
     #[error("the request body ended early, so the gateway got no complete request")]
     BodyIncomplete(#[source] hyper::Error),
     #[error(
-        "the body is larger than the gateway accepts\nhint: send at most {limit} bytes (configuration keys: `limits.body`, and `limits.large_body = \"token\"` to send larger ones with a token, if their length is declared or `large_body` is set for the route)"
+        "the body is larger than the gateway accepts\nhint: send at most {limit} bytes, or {hint}"
     )]
-    BodyTooLarge { limit: u64 },
+    BodyTooLarge { limit: u64, hint: &'static str },
     #[error(
         "path and query are longer than the gateway accepts (32 KiB)\nhint: send data in the body"
     )]
@@ -111,6 +111,10 @@ pub enum Error {
     )]
     UpstreamReset(#[source] Cause, Retry),
     #[error(
+        "the gateway ended the upload because nothing of the body came for 8 seconds\nhint: send the body without such pauses, or have `request_body_timeout` of the gateway raised"
+    )]
+    UploadPaused(#[source] Cause),
+    #[error(
         "the gateway closed the connection before the request was sent; it was not executed\nhint: try again"
     )]
     NotSent(#[source] Cause),
@@ -153,6 +157,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// The error after a pause of the caller's that the gateway does not wait for.
+    pub(crate) fn of_paused_upload(self) -> Self {
+        match self {
+            Self::UpstreamReset(cause, _) | Self::NotSent(cause) => Self::UploadPaused(cause),
+            other => other,
+        }
+    }
+
     /// Classifies the failure to read a request body.
     pub(crate) fn from_body(error: hyper::Error) -> Self {
         use io::ErrorKind::{InvalidData, InvalidInput};
@@ -276,6 +288,7 @@ impl Error {
             Self::Tls(_) => upstream(502, "tls_error", "tls_protocol_error"),
             Self::ClientCertificate(_) => upstream(502, "tls_error", "tls_protocol_error"),
             Self::UpstreamReset(_, retry) => reset(*retry),
+            Self::UploadPaused(_) => reset(Retry::Never),
             Self::NotSent(_) => reset(Retry::Always),
             Self::Loop => proxy(502, "loop", "proxy_loop_detected"),
             Self::BadResponse(_) | Self::AnswerHeaderTooLarge => {

@@ -40,10 +40,12 @@ pub struct Timeouts {
     pub keep_alive: Duration,
     /// Between two reads of a request body.
     pub body_idle: Duration,
-    /// From the end of the request until the response head.
+    /// From the end of the request until the response head, unless the route has its own.
     pub response: Duration,
-    /// Between two reads of a response body.
+    /// Between two reads of a response body, unless the route has its own.
     pub idle: Duration,
+    /// While a client reads nothing of its response.
+    pub write_idle: Duration,
     /// From the signal to stop until the proxy stops accepting; may be zero.
     pub drain_delay: Duration,
     /// From then on until running requests are cut off.
@@ -184,6 +186,7 @@ pub(super) fn timeouts(reader: &mut Reader) -> Timeouts {
         body_idle: reader.get("timeouts.body_idle", duration),
         response: reader.get("timeouts.response", duration),
         idle: reader.get("timeouts.idle", duration),
+        write_idle: reader.get("timeouts.write_idle", duration),
         drain_delay: reader.get("timeouts.drain_delay", delay),
         shutdown: reader.get("timeouts.shutdown", duration),
     }

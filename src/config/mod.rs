@@ -31,6 +31,7 @@ mod value;
 mod watched;
 
 use std::fmt;
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
@@ -114,6 +115,12 @@ pub struct Route {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The header in which the caller's own `Authorization` goes to the backend.
     pub forward_authorization_as: Option<HeaderName>,
+    /// [`Timeouts::response`] of this route.
+    pub response_timeout: Option<Duration>,
+    /// [`Timeouts::idle`] of this route.
+    pub idle_timeout: Option<Duration>,
+    /// Passes `Origin` and `Referer` of the proxy's own pages on as they are.
+    pub keeps_origin: bool,
 }
 
 impl Route {

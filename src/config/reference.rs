@@ -31,9 +31,9 @@ fn parse() -> Vec<ReferenceKey> {
         if text.starts_with('[') && text.ends_with(']') {
             table = text.trim_matches(['[', ']']);
         } else if let Some((key, value)) = text.split_once(" = ")
-            && key
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+            && key.bytes().all(|byte| {
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.".contains(&byte)
+            })
         {
             let is_example = table == "route" || value.contains('<');
             keys.push(ReferenceKey {

@@ -11,7 +11,7 @@ use super::layers::Setting;
 use super::limits::{Methods, large_body};
 use super::owned_headers::{header_list, header_name};
 use super::reader::Reader;
-use super::value::{Parsed, header_value, optional, text, texts, word};
+use super::value::{Parsed, duration, header_value, optional, text, texts, word};
 use super::{Auth, AuthMode, LargeBody, PathRule, Route, UpstreamUrl};
 use crate::signature::Target;
 
@@ -21,6 +21,9 @@ const MODES: [(&str, AuthMode); 4] = [
     ("app-code", AuthMode::AppCode),
     ("api-key", AuthMode::ApiKey),
 ];
+
+/// What happens to the origin of the proxy's own pages; `true` if it stays.
+const ORIGINS: [(&str, bool); 2] = [("upstream", false), ("keep", true)];
 
 /// What routes are checked against, and the values for those that do not set them.
 struct RouteDefaults<'a> {
@@ -143,6 +146,9 @@ impl RouteDefaults<'_> {
             headers: headers.unwrap_or_else(|| self.headers.clone()),
             forward_authorization_as: forward
                 .unwrap_or_else(|| self.forward_authorization_as.clone()),
+            response_timeout: reader.find(&key("timeouts.response"), duration),
+            idle_timeout: reader.find(&key("timeouts.idle"), duration),
+            keeps_origin: reader.find(&key("origin"), word(ORIGINS)).unwrap_or(false),
         })
     }
 }

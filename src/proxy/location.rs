@@ -1,56 +1,149 @@
-//! `Location` in responses: an address at the upstream becomes the local address of the same thing.
-//! Otherwise the caller would follow a redirect past the proxy, unsigned.
+//! Addresses at the upstream in responses. A `Location` there becomes the local address of the same
+//! thing, or the caller would follow a redirect past the proxy, unsigned. A cookie of the gateway's
+//! host or path becomes one of the proxy's, or no browser would keep it or send it back.
 
+use http::HeaderValue;
 use http::uri::Authority;
 
+use super::Settings;
 use crate::config::{Route, Scheme, UpstreamUrl};
 
-/// The local address of `location`; `None` if it does not point at the upstream of `route`. The
-/// caller used the `Host` `host`, over TLS if `is_tls`.
-pub(super) fn local(location: &[u8], route: &Route, host: &str, is_tls: bool) -> Option<String> {
+/// The local address of `location`; `None` if no route leads there. It is on the route of the
+/// request or on another one that serves the path. The caller used the `Host` `host`, over TLS if
+/// `is_tls`.
+pub(super) fn local(
+    location: &[u8],
+    settings: &Settings,
+    route: usize,
+    host: &str,
+    is_tls: bool,
+) -> Option<String> {
     let location = str::from_utf8(location).ok()?;
+    let own = &settings.routes[route].upstream;
     // "//host/path" names a host without a scheme.
     let is_path = location.starts_with('/') && !location.starts_with("//");
-    let path = if is_path {
-        location
-    } else {
-        path_at_upstream(location, &route.upstream)?
-    };
-    let rest = path.strip_prefix(route.upstream.base_path.as_str())?;
-    if !rest.is_empty() && !rest.starts_with(['/', '?', '#']) {
-        return None;
-    }
-    let prefix = route.prefix.as_str();
-    let slash = if prefix.is_empty() && !rest.starts_with('/') {
-        "/"
-    } else {
-        ""
-    };
+    let candidates = settings
+        .routes
+        .iter()
+        .enumerate()
+        .filter_map(|(at, other)| {
+            let upstream = &other.upstream;
+            let path = if is_path {
+                let is_same = (&upstream.host, upstream.port) == (&own.host, own.port);
+                is_same.then_some(location)?
+            } else {
+                path_at_upstream(location, upstream)?
+            };
+            let rest = rest_below(path, base_path(other))?;
+            let local = local_path(other, rest);
+            let end = local.find(['?', '#']).unwrap_or(local.len());
+            let served = settings.route_matcher.find(&settings.routes, &local[..end]);
+            (served == Some(at)).then(|| (base_path(other).len(), at == route, local))
+        });
+    let (_, _, path) = candidates.max()?;
     // Over a unix socket the `Host` may be empty.
     let (scheme, host) = match is_tls {
         _ if is_path || host.is_empty() => ("", ""),
         true => ("https://", host),
         false => ("http://", host),
     };
-    Some([scheme, host, prefix, slash, rest].concat())
+    Some([scheme, host, &path].concat())
 }
 
-/// Path, query and fragment of a URL at the upstream.
-fn path_at_upstream<'a>(url: &'a str, upstream: &UpstreamUrl) -> Option<&'a str> {
-    let (own_scheme, default_port) = match upstream.scheme {
-        Scheme::Http => ("http:", 80),
-        Scheme::Https => ("https:", 443),
-    };
-    let (scheme, rest) = url.split_once("//")?;
-    if !scheme.is_empty() && !scheme.eq_ignore_ascii_case(own_scheme) {
+/// A cookie without the `Domain` of the gateway, and with the local `Path`; `None` if it has
+/// neither.
+pub(super) fn local_cookie(cookie: &HeaderValue, route: &Route) -> Option<HeaderValue> {
+    let mut is_changed = false;
+    let mut local: Vec<u8> = Vec::with_capacity(cookie.len());
+    for (number, part) in cookie.as_bytes().split(|byte| *byte == b';').enumerate() {
+        let equals = part.iter().position(|byte| *byte == b'=');
+        let (name, value) = part.split_at(equals.unwrap_or(part.len()));
+        let name = name.trim_ascii().to_ascii_lowercase();
+        let value = str::from_utf8(value).unwrap_or_default();
+        let value = value.trim_start_matches('=').trim();
+        if number > 0 {
+            if name == b"domain" && is_domain_of(value, &route.upstream.host) {
+                is_changed = true;
+                continue;
+            }
+            local.push(b';');
+            if name == b"path"
+                && let Some(path) = cookie_path(value, route)
+            {
+                is_changed = true;
+                local.extend([b" Path=", path.as_bytes()].concat());
+                continue;
+            }
+        }
+        local.extend(part);
+    }
+    is_changed.then(|| HeaderValue::try_from(local).ok())?
+}
+
+/// True if browsers send a cookie of this domain to the host.
+fn is_domain_of(domain: &str, host: &str) -> bool {
+    let domain = domain.trim_start_matches('.').to_ascii_lowercase();
+    let rest = host.to_ascii_lowercase();
+    let rest = rest.strip_suffix(&*domain);
+    !domain.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// The local form of a cookie's path; `None` if it is for more than the paths of one route.
+fn cookie_path(path: &str, route: &Route) -> Option<String> {
+    let base_path = base_path(route);
+    if base_path == route.prefix {
         return None;
     }
+    match rest_below(path, base_path) {
+        Some(rest) if path != "/" => Some(local_path(route, rest)),
+        // A parent of the route's paths.
+        None if path != "/" && rest_below(base_path, path.trim_end_matches('/')).is_some() => {
+            Some(local_path(route, ""))
+        }
+        _ => None,
+    }
+}
+
+/// The path of the upstream without a slash at its end.
+fn base_path(route: &Route) -> &str {
+    route.upstream.base_path.trim_end_matches('/')
+}
+
+/// What follows `base` in a path that is below it.
+fn rest_below<'a>(path: &'a str, base: &str) -> Option<&'a str> {
+    let rest = path.strip_prefix(base)?;
+    (rest.is_empty() || rest.starts_with(['/', '?', '#'])).then_some(rest)
+}
+
+fn local_path(route: &Route, rest: &str) -> String {
+    let prefix = route.prefix.as_str();
+    let needs_slash = prefix.is_empty() && !rest.starts_with('/');
+    [prefix, if needs_slash { "/" } else { "" }, rest].concat()
+}
+
+/// Path, query and fragment of a URL at the upstream. Behind a TLS endpoint a backend may take
+/// itself for plain HTTP, so the other scheme names the same server, with or without its port.
+fn path_at_upstream<'a>(url: &'a str, upstream: &UpstreamUrl) -> Option<&'a str> {
+    let (scheme, rest) = url.split_once("//")?;
+    let own_scheme = match upstream.scheme {
+        Scheme::Http => "http:",
+        Scheme::Https => "https:",
+    };
+    let is_own_scheme = scheme.is_empty() || scheme.eq_ignore_ascii_case(own_scheme);
+    let default_port = match scheme.to_ascii_lowercase().as_str() {
+        "http:" => 80,
+        "https:" => 443,
+        "" if upstream.scheme == Scheme::Http => 80,
+        "" => 443,
+        _ => return None,
+    };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     let authority: Authority = authority.parse().ok()?;
     let host = authority.host().trim_matches(['[', ']']);
+    let port = authority.port_u16().unwrap_or(default_port);
     let is_upstream = host.eq_ignore_ascii_case(&upstream.host)
-        && authority.port_u16().unwrap_or(default_port) == upstream.port
+        && (port == upstream.port || (!is_own_scheme && port == default_port))
         && !authority.as_str().contains('@');
     is_upstream.then_some(path)
 }
@@ -58,50 +151,104 @@ fn path_at_upstream<'a>(url: &'a str, upstream: &UpstreamUrl) -> Option<&'a str>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::with_upstream;
+    use crate::config::{Config, with_upstream};
+    use crate::proxy::property_tests::settings_of;
+
+    /// A configuration of routes, as pairs of prefix and path of the upstream.
+    fn config(routes: &[(&str, &str)]) -> Config {
+        let mut config = with_upstream("https://gw.example").unwrap();
+        let like = config.routes.remove(0);
+        for (prefix, base_path) in routes {
+            let mut route = like.clone();
+            (*prefix).clone_into(&mut route.prefix);
+            (*base_path).clone_into(&mut route.upstream.base_path);
+            config.routes.push(route);
+        }
+        config
+    }
 
     #[test]
-    fn what_is_at_the_upstream_becomes_local_and_the_rest_stays() {
-        let local_url = Some("http://localhost:8080/flowers/a?b#c");
-        for (location, prefix, base_path, expected) in [
+    fn what_a_route_serves_becomes_local_and_the_rest_stays() {
+        const FLOWERS: &[(&str, &str)] = &[("/flowers", "/v1/x")];
+        const TWO: &[(&str, &str)] = &[("/birds", "/v1/y"), ("/flowers", "/v1/x"), ("", "")];
+        const ALL: &[(&str, &str)] = &[("", "")];
+        let local_url = "http://localhost:8080/flowers/a?b#c";
+        for (location, routes, expected) in [
+            ("https://gw.example/v1/x/a?b#c", FLOWERS, local_url),
+            ("HTTPS://GW.example:443/v1/x/a?b#c", FLOWERS, local_url),
+            ("//gw.example/v1/x/a?b#c", FLOWERS, local_url),
+            ("http://gw.example/v1/x/a?b#c", FLOWERS, local_url),
+            ("http://gw.example:80/v1/x/a?b#c", FLOWERS, local_url),
+            ("http://gw.example:443/v1/x/a?b#c", FLOWERS, local_url),
+            ("https://gw.example", ALL, "http://localhost:8080/"),
+            ("https://gw.example?a", ALL, "http://localhost:8080/?a"),
+            ("/v1/x/a", FLOWERS, "/flowers/a"),
+            ("/a", ALL, "/a"),
+            ("/v1/y/a", TWO, "/birds/a"),
             (
-                "https://gw.example/v1/x/a?b#c",
-                "/flowers",
-                "/v1/x",
-                local_url,
+                "https://gw.example/v1/y",
+                TWO,
+                "http://localhost:8080/birds",
             ),
-            (
-                "HTTPS://GW.example:443/v1/x/a?b#c",
-                "/flowers",
-                "/v1/x",
-                local_url,
-            ),
-            ("//gw.example/v1/x/a?b#c", "/flowers", "/v1/x", local_url),
-            ("https://gw.example", "", "", Some("http://localhost:8080/")),
-            (
-                "https://gw.example?a",
-                "",
-                "",
-                Some("http://localhost:8080/?a"),
-            ),
-            ("/v1/x/a", "/flowers", "/v1/x", Some("/flowers/a")),
-            ("/a", "", "", Some("/a")),
-            ("https://other.example/v1/x/a", "/flowers", "/v1/x", None),
-            ("http://gw.example/v1/x", "/flowers", "/v1/x", None),
-            ("https://gw.example:8443/v1/x", "/flowers", "/v1/x", None),
-            ("https://u@gw.example/v1/x", "/flowers", "/v1/x", None),
-            ("https://gw.example.evil/v1/x", "/flowers", "/v1/x", None),
-            ("/v1/xy", "/flowers", "/v1/x", None),
-            ("https://gw.example/v2", "/flowers", "/v1/x", None),
-            ("a/b", "/flowers", "/v1/x", None),
-            ("", "/flowers", "/v1/x", None),
-            ("mailto:a@b", "/flowers", "/v1/x", None),
+            ("https://gw.example/v1/z", TWO, "http://localhost:8080/v1/z"),
+            // The route for everything else does not take the paths of others.
+            ("https://gw.example/birds/a", TWO, ""),
+            ("https://other.example/v1/x/a", FLOWERS, ""),
+            ("https://gw.example:80/v1/x", FLOWERS, ""),
+            ("https://gw.example:8443/v1/x", FLOWERS, ""),
+            ("http://gw.example:8080/v1/x", FLOWERS, ""),
+            ("https://u@gw.example/v1/x", FLOWERS, ""),
+            ("https://gw.example.evil/v1/x", FLOWERS, ""),
+            ("ftp://gw.example/v1/x", FLOWERS, ""),
+            ("/v1/xy", FLOWERS, ""),
+            ("https://gw.example/v2", FLOWERS, ""),
+            ("a/b", FLOWERS, ""),
+            ("", FLOWERS, ""),
+            ("mailto:a@b", FLOWERS, ""),
         ] {
-            let config = with_upstream(&format!("https://gw.example{base_path}"));
-            let mut route = config.unwrap().routes.remove(0);
-            route.prefix = prefix.to_owned();
-            let found = local(location.as_bytes(), &route, "localhost:8080", false);
-            assert_eq!(found.as_deref(), expected, "{location}");
+            let settings = settings_of(&config(routes));
+            let own = routes.len() / 2;
+            let found = local(location.as_bytes(), &settings, own, "localhost:8080", false);
+            assert_eq!(found.unwrap_or_default(), expected, "{location}");
+        }
+    }
+
+    #[test]
+    fn cookies_of_the_gateway_become_cookies_of_the_route() {
+        for (cookie, prefix, base_path, expected) in [
+            ("a=1", "/f", "/v1/x", ""),
+            ("a=1; Path=/; Domain=other.example", "/f", "/v1/x", ""),
+            ("domain=gw.example; Secure", "/f", "/v1/x", ""),
+            (
+                "a=1; Domain=gw.example; Secure",
+                "/f",
+                "/v1/x",
+                "a=1; Secure",
+            ),
+            ("a=1;domain=.EXAMPLE", "", "", "a=1"),
+            ("a=1; Domain=w.example; Path=/v1/x", "", "", ""),
+            ("a=1; Path=/v1/x", "/f", "/v1/x", "a=1; Path=/f"),
+            (
+                "a=1; path=/v1/x/b; HttpOnly",
+                "/f",
+                "/v1/x",
+                "a=1; Path=/f/b; HttpOnly",
+            ),
+            ("a=1; Path=/v1/x", "", "/v1/x", "a=1; Path=/"),
+            ("a=1; Path=/v1/", "/f", "/v1/x", "a=1; Path=/f"),
+            ("a=1; Path=/v1/xy", "/f", "/v1/x", ""),
+            (
+                "a=1; Path=/b; Domain=gw.example",
+                "/f",
+                "",
+                "a=1; Path=/f/b",
+            ),
+        ] {
+            let config = config(&[(prefix, base_path)]);
+            let value = HeaderValue::from_static(cookie);
+            let local = local_cookie(&value, &config.routes[0]);
+            let local = local.as_ref().map_or("", |value| value.to_str().unwrap());
+            assert_eq!(local, expected, "{cookie}");
         }
     }
 }

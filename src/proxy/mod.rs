@@ -12,7 +12,7 @@
 //! |---|---|
 //! | who may call | `guard`, `cors`, `caller` |
 //! | which route, within which limits | `route`, `route_matcher`, `loop_detection` |
-//! | the head and body to send | `prepare`, `headers`, `body`, `upload`, `memory_budget` |
+//! | the head and body to send | `prepare`, `headers`, `page_origin`, `body`, `upload`, `memory_budget` |
 //! | a connection, the signature, sending, again if need be | `retry`, `auth`, `credentials`, `key_breaker` |
 //! | what the gateway answered | `gateway_response`, `redact` |
 //! | the response to the caller | `relay`, `location`, `websocket`, `respond` |
@@ -36,6 +36,7 @@ mod key_breaker;
 mod location;
 mod loop_detection;
 mod memory_budget;
+mod page_origin;
 mod path_reading;
 mod prepare;
 #[cfg(test)]
@@ -217,7 +218,8 @@ impl Pipeline {
         let status = reply.head.status;
         context.relayed(status.as_u16(), reply.is_of_gateway(), gateway_id);
         if status == StatusCode::SWITCHING_PROTOCOLS {
-            return websocket::switch(reply, settings.timeouts.idle, context).await;
+            let idle = settings.idle_timeout(prepared.routed.route);
+            return websocket::switch(reply, idle, context).await;
         }
         Ok(relay::relay(settings, &prepared.routed, reply))
     }
@@ -234,9 +236,15 @@ impl Pipeline {
         } else {
             Purpose::Forward
         };
-        let checked = guard.check(purpose, context.caller.listener, head);
-        let admitted = checked.inspect_err(|_| context.caller.refused())?;
-        context.called_by(&admitted);
+        let check = |purpose| guard.check(purpose, context.caller.listener, head);
+        let checked = check(purpose);
+        // A page whose preflight passes may read why it needs a token.
+        let page = match &checked {
+            Err(Error::TokenRequired) => check(Purpose::Preflight).ok(),
+            checked => checked.as_ref().ok().copied(),
+        };
+        page.iter().for_each(|admitted| context.called_by(admitted));
+        checked.inspect_err(|_| context.caller.refused())?;
         match context.origin.get() {
             Some(origin) if purpose == Purpose::Preflight => {
                 cors::preflight(&self.settings, &head.headers, origin).map(Some)

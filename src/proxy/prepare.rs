@@ -9,6 +9,7 @@ use super::auth::{PROJECT_ID, STAGE, ToSign};
 use super::body::{PreparedBody, SHORT};
 use super::headers;
 use super::loop_detection::HOP_HEADER;
+use super::page_origin;
 use super::path_reading::{self, PathReading};
 use super::route::Routed;
 use crate::error::Error;
@@ -47,6 +48,12 @@ impl Prepared {
         let mut headers = HeaderMap::with_capacity(routed.head.headers.len());
         let route = &settings.routes[routed.route];
         headers::pass_to(route, &routed.head.headers, &mut headers);
+        let context = &routed.context;
+        if !route.keeps_origin
+            && let Some(Ok(host)) = context.host.get().map(HeaderValue::to_str)
+        {
+            page_origin::to_upstream(&mut headers, route, context.caller.listener, host);
+        }
         routed.head.headers = headers;
         Ok(Self {
             has_ambiguous_path: path_reading::is_ambiguous(routed.head.uri.path()),

@@ -2,7 +2,10 @@
 
 use std::rc::Rc;
 
-use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, DATE, LOCATION, TRAILER};
+use http::header::Entry;
+use http::header::{
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, DATE, LOCATION, SET_COOKIE, TRAILER,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use hyper::ext::ReasonPhrase;
 
@@ -34,7 +37,7 @@ pub(super) fn relay(
     if let Some(redactor) = &reply.redactor {
         redact_reason(redactor, &mut head.extensions);
     }
-    let idle = settings.timeouts.idle;
+    let idle = settings.idle_timeout(routed.route);
     let body = ResponseBody::relayed(reply.body, reply.redactor, idle, context);
     let mut answer = Response::new(body);
     *answer.status_mut() = head.status;
@@ -56,6 +59,12 @@ fn relayed_headers(settings: &Settings, routed: &Routed, reply: &GatewayResponse
     });
     redact::headers(reply.redactor.as_ref(), &mut passed);
     passed.extend(local.map(|local| (LOCATION, local)));
+    if let Entry::Occupied(mut cookies) = passed.entry(SET_COOKIE) {
+        for cookie in cookies.iter_mut() {
+            let local = location::local_cookie(cookie, &settings.routes[routed.route]);
+            *cookie = local.unwrap_or_else(|| cookie.clone());
+        }
+    }
     // Without it, hyper sends no trailers over HTTP/1.1.
     if context.takes_trailers && context.version == Version::HTTP_11 {
         for names in head.headers.get_all(TRAILER) {
@@ -85,10 +94,10 @@ fn local_location(
     headers: &HeaderMap,
 ) -> Option<HeaderValue> {
     let location = headers::only(headers, &LOCATION)?;
-    let (route, context) = (&settings.routes[routed.route], &routed.context);
+    let context = &routed.context;
     let host = context.host.get()?.to_str().ok()?;
     let is_tls = context.caller.listener.is_tls();
-    let local = location::local(location.as_bytes(), route, host, is_tls)?;
+    let local = location::local(location.as_bytes(), settings, routed.route, host, is_tls)?;
     HeaderValue::try_from(local).ok()
 }
 

@@ -197,9 +197,19 @@ fn authentication(
         } else {
             limits.body
         },
+        hint: match (auth.mode, large_body) {
+            _ if takes_large_body => "raise `limits.large_body_max` if the gateway accepts more",
+            (AuthMode::AkSk | AuthMode::Token, LargeBody::Reject) => {
+                "set `limits.large_body = \"token\"` to send larger ones with a token"
+            }
+            (AuthMode::AkSk, LargeBody::Token { .. }) => {
+                "declare its length, or set `large_body = \"token\"` in the `[[route]]`"
+            }
+            _ => "raise `limits.body` if the gateway accepts more",
+        },
     };
     if declared.is_some_and(|length| length > rules.limit) {
-        return Err(Error::BodyTooLarge { limit: rules.limit });
+        return Err(rules.too_large());
     }
     Ok((token.unwrap_or(slots.main), rules))
 }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::credentials::RouteCredentials;
 use super::loop_detection::ProxyId;
@@ -161,6 +162,18 @@ impl Settings {
                 .flat_map(|status| credential_samples(&status)),
         );
         self.metrics.text(samples)
+    }
+
+    /// `timeouts.response` of a route.
+    pub(super) fn response_timeout(&self, route: usize) -> Duration {
+        let own = self.routes[route].response_timeout;
+        own.unwrap_or(self.timeouts.response)
+    }
+
+    /// `timeouts.idle` of a route.
+    pub(super) fn idle_timeout(&self, route: usize) -> Duration {
+        let own = self.routes[route].idle_timeout;
+        own.unwrap_or(self.timeouts.idle)
     }
 
     /// The names of the route credentials that are not usable now.

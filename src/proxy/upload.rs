@@ -6,6 +6,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::error::Error;
 
@@ -20,6 +23,8 @@ pub(super) struct Upload {
     pub(super) is_finished: Cell<bool>,
     /// Set when the gateway has responded and does not read the rest.
     pub(super) is_stopped: Cell<bool>,
+    /// Since when more of a streamed body is awaited.
+    paused: Cell<Option<Instant>>,
     /// The current attempt, and the last one whose body hyper dropped.
     attempt: Cell<u32>,
     dropped: Cell<u32>,
@@ -49,8 +54,22 @@ impl Upload {
         self.is_finished.get() || self.is_stopped.get() || is_dropped
     }
 
+    /// Records that more of a streamed body is awaited.
+    pub(super) fn wait(&self) {
+        self.paused
+            .set(self.paused.get().or_else(|| Some(Instant::now())));
+    }
+
+    /// How long the caller has sent nothing of a streamed body.
+    pub(super) fn pause(&self) -> Duration {
+        self.paused
+            .get()
+            .map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
     /// Counts bytes received from the caller.
     pub(super) fn receive(&self, bytes: usize) {
+        self.paused.set(None);
         self.received.set(self.received.get() + bytes as u64);
     }
 

@@ -79,7 +79,8 @@ async fn tunnel(
     match ended.await.unwrap_or_else(silent) {
         Ok(()) => context.ended(ResponseEnd::Whole),
         Err(error) => {
-            tracing::info!(%error, "a WebSocket was cut off");
+            let request_id = context.request_id();
+            tracing::info!(%request_id, %error, "a WebSocket was cut off");
             context.ended(ResponseEnd::BrokenOff);
         }
     }

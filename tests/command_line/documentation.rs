@@ -46,8 +46,9 @@ fn sections_of_keys() -> String {
     for line in REFERENCE.lines() {
         let text = line.trim_start_matches("# ");
         let key = text.split_once(" = ").filter(|(key, _)| {
-            let is_name =
-                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+            let is_name = |byte: u8| {
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.".contains(&byte)
+            };
             key.bytes().all(is_name)
         });
         if text.starts_with('[') && text.ends_with(']') {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::gateway::{config, gateway};
 use crate::program::{
-    BINARY, GET, KEY, Place, SECRET, exchange, exit_code, free_address, kill_after,
-    signal, wait_until,
+    BINARY, GET, KEY, Place, SECRET, exchange, exit_code, free_address, kill_after, signal,
+    wait_until,
 };
 
 /// The program while it runs, with its log where the test has put it.

@@ -13,5 +13,7 @@ mod lifecycle;
 mod listeners;
 mod lock;
 mod metrics;
+mod pages;
 mod support;
+mod timeouts;
 mod websockets;

@@ -58,6 +58,16 @@ pub(super) struct BodyRules {
     pub(super) is_signed: bool,
     /// Longest body, in bytes.
     pub(super) limit: u64,
+    /// What helps against the limit, other than a shorter body.
+    pub(super) hint: &'static str,
+}
+
+impl BodyRules {
+    /// The error of a longer body.
+    pub(super) fn too_large(&self) -> Error {
+        let Self { limit, hint, .. } = *self;
+        Error::BodyTooLarge { limit, hint }
+    }
 }
 
 /// Drains an unwanted request body over HTTP/2, within bounds. Some callers report the reset of
@@ -142,7 +152,7 @@ impl BodyReader<'_> {
         let idle = IdleTimer::new(self.idle);
         let body = self.body.take();
         let body = body.ok_or(Error::Internal("a body is read once"))?;
-        let body = StreamedBody::new(first, body, self.rules.limit, idle, self.context);
+        let body = StreamedBody::new(first, body, self.rules, idle, self.context);
         let (length, body) = (body.length, Some(Box::new(body)));
         Ok((PreparedBody::Streamed { body, length }, None))
     }
@@ -157,7 +167,7 @@ impl BodyReader<'_> {
         while let Some(data) = self.next().await? {
             let length = buffer.length() + data.len() as u64;
             if length > limit {
-                return Err(Error::BodyTooLarge { limit });
+                return Err(self.rules.too_large());
             }
             let grown = pin!(reservation.grow_to(length));
             context.waited(Wait::Memory, grown).await?;

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 
 use super::buffer::{Buffered, shifted};
 use super::idle::IdleTimer;
-use super::{BodyEnded, discard};
+use super::{BodyEnded, BodyRules, discard};
 use crate::error::Error;
 use crate::proxy::context::RequestContext;
 use crate::proxy::headers;
@@ -87,18 +87,18 @@ pub(in crate::proxy) struct StreamedBody {
     pub(super) length: Option<u64>,
     /// Bytes that may still come.
     left: u64,
-    limit: u64,
+    rules: BodyRules,
     /// Absent where pauses have no limit: in a conversation, once its first message has come.
     idle: Option<IdleTimer>,
     context: Rc<RequestContext>,
 }
 
 impl StreamedBody {
-    /// A body of which `first` has come. `limit` bounds its length, and `idle` its pauses.
+    /// A body of which `first` has come. `rules` bound its length, and `idle` its pauses.
     pub(super) fn new(
         first: Option<Bytes>,
         rest: Incoming,
-        limit: u64,
+        rules: BodyRules,
         idle: IdleTimer,
         context: &Rc<RequestContext>,
     ) -> Self {
@@ -107,14 +107,14 @@ impl StreamedBody {
             idle: Some(idle).filter(|_| !context.is_grpc || first.is_none()),
             first,
             rest: Some(rest),
-            left: limit,
-            limit,
+            left: rules.limit,
+            rules,
             context: Rc::clone(context),
         }
     }
 
     fn counted(&self) -> u64 {
-        self.limit - self.left
+        self.rules.limit - self.left
     }
 
     fn has_ended(&self) -> bool {
@@ -144,6 +144,7 @@ impl StreamedBody {
         }
         let Poll::Ready(frame) = self.poll_rest(cx) else {
             let counted = self.counted();
+            self.context.upload.wait();
             let Some(idle) = &mut self.idle else {
                 return Poll::Pending;
             };
@@ -186,7 +187,7 @@ impl StreamedBody {
     /// Counts a frame against the limit.
     fn count(&mut self, data: Bytes) -> Result<Frame<Bytes>, Error> {
         let left = self.left.checked_sub(data.len() as u64);
-        self.left = left.ok_or(Error::BodyTooLarge { limit: self.limit })?;
+        self.left = left.ok_or_else(|| self.rules.too_large())?;
         self.context.upload.send(data.len());
         Ok(Frame::data(shifted(data)))
     }

@@ -199,11 +199,12 @@ impl RelayedBody {
         cause: impl fmt::Display,
         end: ResponseEnd,
     ) -> PollFrame {
+        let request_id = self.context.request_id();
         self.context.ended(end);
         if end == ResponseEnd::CallerGone {
-            tracing::info!(%cause, "{what}; both connections are closed");
+            tracing::info!(%request_id, %cause, "{what}; both connections are closed");
         } else {
-            tracing::warn!(%cause, "{what}; the caller's connection is reset");
+            tracing::warn!(%request_id, %cause, "{what}; the caller's connection is reset");
         }
         self.reply.connection = None;
         Poll::Ready(Some(Err(BodyEnded(what))))
@@ -240,7 +241,10 @@ async fn finish_upload(
     if upload.is_finished.get() {
         connection.release();
     } else {
-        tracing::info!("the rest of an answered request did not come; its connection is closed");
+        tracing::info!(
+            request_id = %context.request_id(),
+            "the rest of an answered request did not come; its connection is closed"
+        );
     }
 }
 

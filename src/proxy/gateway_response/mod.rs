@@ -9,6 +9,7 @@ mod content_coding;
 mod read;
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use http::{Response, StatusCode, response};
 
@@ -140,16 +141,22 @@ impl GatewayResponse {
     }
 
     /// Sets the hint for the caller, and logs it.
-    pub(super) fn explain(&mut self, context: &gateway::Context<'_>) {
+    pub(super) fn explain(
+        &mut self,
+        context: &gateway::Context<'_>,
+        request_id: &impl fmt::Display,
+    ) {
         if let Some(error) = self.error() {
             let (code, hint) = (error.code.as_str(), error.hint(context));
             match &hint {
-                Some(hint) => tracing::warn!(code, "the gateway refused a request: {hint}"),
-                None => tracing::info!(code, "the gateway refused a request"),
+                Some(hint) => {
+                    tracing::warn!(%request_id, code, "the gateway refused a request: {hint}");
+                }
+                None => tracing::info!(%request_id, code, "the gateway refused a request"),
             }
             self.hint = hint;
         } else if let Some(hint) = &self.hint {
-            tracing::warn!(status = self.head.status.as_u16(), "{hint}");
+            tracing::warn!(%request_id, status = self.head.status.as_u16(), "{hint}");
         }
     }
 }

@@ -201,7 +201,7 @@ fn refuse(reason: &'static str, value: &[u8]) -> Error {
 
 /// True if an origin has the scheme of the listener and the authority of `host`. The `Host` must be
 /// checked before, because a page with a rebound name sends its own name as both.
-fn is_own_origin(origin: &[u8], listener: ListenerKind, host: &str) -> bool {
+pub(super) fn is_own_origin(origin: &[u8], listener: ListenerKind, host: &str) -> bool {
     let (scheme, default_port) = if listener.is_tls() {
         (b"https://".as_slice(), b":443".as_slice())
     } else {

@@ -9,6 +9,7 @@ mod refusal;
 
 use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use http::Response;
 use tokio::time::Instant;
@@ -33,6 +34,10 @@ use crate::upstream::{ConnectTimes, Connection, GatewayBody, Mode, Reuse};
 /// date, one in another reading of the path, one with another credential, and a few for credentials
 /// that expire while it waits.
 const MAX_ROUNDS: usize = 8;
+
+/// How long the gateway waits for more of a request body (`request_body_timeout`, which is 8 s unless
+/// it was changed), less some time on the way.
+const GATEWAY_BODY_TIMEOUT: Duration = Duration::from_millis(7_500);
 
 /// Sends a request, with retries, and returns the response.
 ///
@@ -201,7 +206,9 @@ impl Attempts<'_> {
         if prepared.body.length() == Some(0) {
             context.request_sent();
         }
-        let response = self.response(&mut connection, signed).await?;
+        let response = self
+            .response(&mut connection, signed, prepared.routed.route)
+            .await?;
         context.gateway_answered();
         let received = Moment::now();
         prepared.check_switch(&response)?;
@@ -232,11 +239,10 @@ impl Attempts<'_> {
         &self,
         connection: &mut Connection<RequestBody>,
         signed: Signed<RequestBody>,
+        route: usize,
     ) -> Result<Response<GatewayBody>, Error> {
-        let (limit, upload) = (
-            self.pipeline.settings.timeouts.response,
-            &self.context.upload,
-        );
+        let upload = &self.context.upload;
+        let limit = self.pipeline.settings.response_timeout(route);
         let answered = {
             let sending = pin!(connection.send(signed.into_request()));
             unless_idle(limit, || upload.sent.get(), sending).await
@@ -245,7 +251,11 @@ impl Attempts<'_> {
             connection.mark_unusable();
             Err(Error::ResponseTimeout)
         });
-        answered.map_err(|error| upload.take_failure().unwrap_or(error))
+        answered.map_err(|error| match upload.take_failure() {
+            Some(failure) => failure,
+            None if upload.pause() >= GATEWAY_BODY_TIMEOUT => error.of_paused_upload(),
+            None => error,
+        })
     }
 }
 

@@ -152,7 +152,7 @@ impl Attempts<'_> {
         let canonical = self.canonical(prepared, credential, date, prepared.reading);
         let clock = self.pipeline.gateway_clock(prepared.routed.route);
         let ahead = clock.ahead();
-        reply.explain(&gateway::Context {
+        let refused = gateway::Context {
             canonical_request: canonical.as_ref(),
             auth: credential.auth.kind(),
             is_temporary: credential.lease.lifetime.is_some() || credential.auth.is_temporary(),
@@ -162,7 +162,8 @@ impl Attempts<'_> {
             corrects_clock: clock.corrects(),
             stage: route.stage.to_str().unwrap_or_default(),
             host: &route.upstream.host,
-        });
+        };
+        reply.explain(&refused, &self.context.request_id());
         reply
     }
 }

@@ -157,7 +157,7 @@ impl Registry {
                 "a caller took too long to send a request head (timeouts.header_read)"
             ),
             CloseReason::WriteTimeout => {
-                tracing::info!("a caller did not read its answer (timeouts.idle)");
+                tracing::info!("a caller did not read its response (timeouts.write_idle)");
             }
             CloseReason::Evicted => tracing::debug!(
                 "an idle connection was closed for another caller (limits.connections)"

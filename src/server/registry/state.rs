@@ -44,7 +44,7 @@ impl From<&Settings> for ConnectionLimits {
         Self {
             header_read: timeouts.header_read,
             keep_alive: timeouts.keep_alive,
-            write_idle: timeouts.idle,
+            write_idle: timeouts.write_idle,
             max_header: settings.limits.header,
         }
     }

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::Region;
 use super::put;
 use super::region::accepted;
-use crate::support::{Proxy, Received, Upstream, config};
+use crate::support::{Proxy, Received, Upstream, config, post};
 
 const TOKEN: &str = "MIITOKENtoken0123456789";
 const APP_CODE: &str = "APPCODEappcode0123456789";
@@ -201,5 +201,24 @@ fn without_a_signature_long_bodies_are_streamed() {
             // The rest of the first chunk, the second, and the end; the first byte is that of a chunk's size.
             b"\r\nabc\r\n2\r\nde\r\n0\r\n\r\n".len(),
         );
+    }
+}
+
+#[test]
+fn beyond_the_limit_a_body_is_refused_with_what_helps_in_its_mode() {
+    for (mode, advice) in [
+        (AuthMode::AppCode, "raise `limits.body`"),
+        (AuthMode::ApiKey, "raise `limits.body`"),
+        (AuthMode::Token, "set `limits.large_body = "),
+    ] {
+        let upstream = Upstream::start();
+        let (mut config, _folder) = shown_as(&upstream, mode);
+        config.limits.body = 1000;
+        let proxy = Proxy::start(&config);
+        let send = |length| proxy.exchange(post("text/plain", &vec![b'a'; length]));
+        send(1000).assert_status(200);
+        let refused = send(1001);
+        refused.assert_refused(413, "body_too_large");
+        refused.assert_says(&format!("send at most 1000 bytes, or {advice}"));
     }
 }

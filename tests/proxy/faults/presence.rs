@@ -199,7 +199,7 @@ fn fault_27_a_slow_reader_slows_the_gateway_and_is_cut_off_when_it_stops() {
         Ok(())
     });
     let scene = Scene::with(upstream, |config| {
-        config.timeouts.idle = Duration::from_millis(1500);
+        config.timeouts.write_idle = Duration::from_millis(1500);
     });
     let mut client = scene.client();
     client.send(FAULT);
@@ -231,7 +231,7 @@ fn fault_27_a_reader_that_is_slow_but_steady_is_not_cut_off() {
             ))?;
             link.send(vec![b'x'; TOTAL])
         }),
-        |config| config.timeouts.idle = Duration::from_secs(1),
+        |config| config.timeouts.write_idle = Duration::from_secs(1),
     );
     let mut client = scene.client();
     client.take_little().send(FAULT);

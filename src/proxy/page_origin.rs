@@ -1,0 +1,105 @@
+//! `Origin` and `Referer` of pages that were loaded through the proxy. They name the proxy, while
+//! `Host` names the gateway, so services that compare the two would refuse the page: both become the
+//! upstream's. `origin = "keep"` of a route switches that off.
+
+use http::header::{ORIGIN, REFERER};
+use http::{HeaderMap, HeaderValue};
+
+use super::guard::{ListenerKind, is_own_origin};
+use crate::config::{Route, Scheme};
+
+/// Replaces the proxy's own origin by that of the upstream. The caller used the `Host` `host`.
+pub(super) fn to_upstream(
+    headers: &mut HeaderMap,
+    route: &Route,
+    listener: ListenerKind,
+    host: &str,
+) {
+    if let Some(origin) = headers.get_mut(ORIGIN)
+        && is_own_origin(origin.as_bytes(), listener, host)
+    {
+        replace(origin, upstream_url(route, &[]));
+    }
+    if let Some(referer) = headers.get_mut(REFERER)
+        && let Some(path) = own_path(referer.as_bytes(), listener, host)
+    {
+        let rest = path.strip_prefix(route.prefix.as_bytes());
+        let rest = rest.filter(|rest| rest.is_empty() || rest.starts_with(b"/"));
+        let base_path = route.upstream.base_path.trim_end_matches('/').as_bytes();
+        // The page may be of another route, whose paths mean nothing to this upstream.
+        let path = rest.map_or_else(|| b"/".to_vec(), |rest| [base_path, rest].concat());
+        replace(referer, upstream_url(route, &path));
+    }
+}
+
+/// What follows the proxy's own origin in a URL.
+fn own_path<'a>(url: &'a [u8], listener: ListenerKind, host: &str) -> Option<&'a [u8]> {
+    let authority = memchr::memmem::find(url, b"://")? + 3;
+    let length = url[authority..]
+        .iter()
+        .position(|byte| b"/?#".contains(byte));
+    let (origin, path) = url.split_at(length.map_or(url.len(), |length| authority + length));
+    is_own_origin(origin, listener, host).then_some(path)
+}
+
+fn upstream_url(route: &Route, path: &[u8]) -> Vec<u8> {
+    let scheme: &[u8] = match route.upstream.scheme {
+        Scheme::Http => b"http://",
+        Scheme::Https => b"https://",
+    };
+    [scheme, route.upstream.authority.as_bytes(), path].concat()
+}
+
+fn replace(value: &mut HeaderValue, with: Vec<u8>) {
+    if let Ok(with) = HeaderValue::try_from(with) {
+        *value = with;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::with_upstream;
+
+    #[test]
+    fn the_proxy_s_own_origin_becomes_the_upstream_s_and_others_stay() {
+        const UPSTREAM: &str = "https://gw.example";
+        for (origin, referer, expected_origin, expected_referer) in [
+            (
+                "http://localhost:80",
+                "http://localhost/f/a?b",
+                UPSTREAM,
+                "/v1/x/a?b",
+            ),
+            ("http://LOCALHOST", "http://localhost/f", UPSTREAM, "/v1/x"),
+            ("http://localhost", "http://localhost", UPSTREAM, "/"),
+            (
+                "http://localhost",
+                "http://localhost/flowers",
+                UPSTREAM,
+                "/",
+            ),
+            ("https://localhost", "https://localhost/f", "", ""),
+            ("http://localhost:8080", "http://localhost:8080/f", "", ""),
+            ("http://localhost.evil", "http://localhost.evil/f", "", ""),
+            ("null", "about:blank", "", ""),
+        ] {
+            let config = with_upstream("https://gw.example/v1/x");
+            let mut route = config.unwrap().routes.remove(0);
+            "/f".clone_into(&mut route.prefix);
+            let mut headers = HeaderMap::new();
+            headers.insert(ORIGIN, HeaderValue::from_static(origin));
+            headers.insert(REFERER, HeaderValue::from_static(referer));
+            to_upstream(&mut headers, &route, ListenerKind::Tcp, "localhost");
+            let expected = |text: &str, start: &str, kept: &str| match text {
+                "" => kept.to_owned(),
+                text => [start, text].concat(),
+            };
+            assert_eq!(headers[ORIGIN], expected(expected_origin, "", origin));
+            assert_eq!(
+                headers[REFERER],
+                expected(expected_referer, UPSTREAM, referer)
+            );
+        }
+    }
+}
