@@ -14,6 +14,7 @@ use subtle::ConstantTimeEq;
 use super::address::Listen;
 use super::file::read_secret_file;
 use super::reader::Reader;
+use super::server_tls::tls_files;
 use super::value::{boolean, file, list, optional, text};
 use super::{Access, TlsFiles, address, origin};
 
@@ -134,25 +135,10 @@ fn named_id(database: &str, name: &str) -> Option<u32> {
 }
 
 pub(super) fn tls(reader: &mut Reader, listen: &[Listen]) -> Option<TlsFiles> {
-    const EXPECTED: &str = "expected the path of a PEM file: TLS with callers needs `tls.cert_file` and `tls.key_file`";
-    const KEYS: [&str; 3] = ["tls.cert_file", "tls.key_file", "tls.client_ca_file"];
-    let [certificate, key, client_ca] = KEYS.map(|key| reader.get(key, file));
+    let client_ca = reader.get("tls.client_ca_file", file);
     let serves_tls = listen.iter().any(|listen| matches!(listen, Listen::Tls(_)));
-    match (&certificate, &key) {
-        (Some(_), Some(_)) => {}
-        (None, None) if !serves_tls && client_ca.is_none() => {}
-        (None, _) => reader.report(KEYS[0], EXPECTED),
-        (_, None) => reader.report(KEYS[1], EXPECTED),
-    }
-    let files = TlsFiles {
-        certificate: certificate?,
-        key: key?,
-        client_ca,
-    };
-    if let Err(error) = files.read("tls") {
-        reader.report(&error.key, error.to_string());
-    }
-    Some(files)
+    let is_required = serves_tls || client_ca.is_some();
+    tls_files(reader, "tls", client_ca, is_required)
 }
 
 pub(super) fn access(reader: &mut Reader) -> Access {

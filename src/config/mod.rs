@@ -52,6 +52,7 @@ pub use reader::Settings;
 pub use reference::{ReferenceKey, keys};
 pub use server_tls::{TlsFiles, TlsFilesError, TlsMaterial};
 pub use watched::Watched;
+pub(crate) use watched::{FileStamps, stamps};
 
 /// The configuration of the proxy, in valid states only.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@
 use super::layers::Layer;
 use super::problem::{Problem, Problems};
 use super::reader::Reader;
-use super::server_tls::{certificates, client_certificate};
+use super::server_tls::{certificates, tls_files};
 use super::value::{boolean, file, list};
 use super::{
     ClockConfig, Config, Listen, MediaRange, Methods, SigningConfig, UpstreamTls, activation,
@@ -87,6 +87,6 @@ fn upstream_tls(reader: &mut Reader) -> UpstreamTls {
     let roots = read.and_then(|read| read.map_err(|problem| reader.report(KEY, problem)).ok());
     UpstreamTls {
         extra_roots: roots.unwrap_or_default(),
-        client: client_certificate(reader),
+        client: tls_files(reader, "upstream_tls", None, false),
     }
 }

@@ -71,23 +71,32 @@ impl TlsFiles {
     }
 }
 
-/// Reads the client certificate for the gateway.
-pub(super) fn client_certificate(reader: &mut Reader) -> Option<TlsFiles> {
-    const EXPECTED: &str = "expected the path of a PEM file: a client certificate needs `upstream_tls.cert_file` and `upstream_tls.key_file`";
-    const KEYS: [&str; 2] = ["upstream_tls.cert_file", "upstream_tls.key_file"];
-    let files = KEYS.map(|key| reader.get(key, file));
-    match &files {
-        [Some(_), None] => reader.report(KEYS[1], EXPECTED),
-        [None, Some(_)] => reader.report(KEYS[0], EXPECTED),
-        _ => {}
-    }
-    let [certificate, key] = files;
-    let files = TlsFiles {
-        certificate: certificate?,
-        key: key?,
-        client_ca: None,
+/// Reads the keys of a table that name a certificate, and the files; `None` without both keys.
+pub(super) fn tls_files(
+    reader: &mut Reader,
+    table: &str,
+    client_ca: Option<PathBuf>,
+    is_required: bool,
+) -> Option<TlsFiles> {
+    let keys = ["cert_file", "key_file"].map(|key| format!("{table}.{key}"));
+    let [certificate, key] = [&keys[0], &keys[1]].map(|key| reader.get(key, file));
+    let missing = match (&certificate, &key) {
+        (Some(_), Some(_)) => None,
+        (None, None) if !is_required => None,
+        (certificate, _) => Some(&keys[usize::from(certificate.is_some())]),
     };
-    if let Err(error) = files.read("upstream_tls") {
+    if let Some(missing) = missing {
+        let [cert_file, key_file] = &keys;
+        let needs = format!("a certificate needs `{cert_file}` and `{key_file}`");
+        reader.report(missing, format!("expected the path of a PEM file: {needs}"));
+    }
+    let (certificate, key) = (certificate?, key?);
+    let files = TlsFiles {
+        certificate,
+        key,
+        client_ca,
+    };
+    if let Err(error) = files.read(table) {
         reader.report(&error.key, error.to_string());
     }
     Some(files)

@@ -5,9 +5,9 @@
 //! Files may be replaced by others that cannot be used, or that are written only in part. Then the
 //! old content stays in use, and the error is logged once.
 
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 use std::{fmt, fs};
 
 /// A value that is made from files. Clones share it.
@@ -25,8 +25,13 @@ struct State<T> {
     failed: Option<FileStamps>,
 }
 
-/// When each file was last changed, and how long it was.
-type FileStamps = Vec<Option<(SystemTime, u64)>>;
+/// The state of files; `None` for one that does not exist.
+pub(crate) type FileStamps = Vec<Option<FileStamp>>;
+
+/// What changes when a file is replaced or written: inode, length, and two times. The first, of the
+/// last writing, is set back by tools that copy; the second, of the last change of anything, cannot
+/// be set.
+pub(crate) type FileStamp = (u64, u64, [(i64, i64); 2]);
 
 impl<T: Clone> Watched<T> {
     /// Makes the value for the first time.
@@ -97,10 +102,13 @@ impl<T> fmt::Debug for Watched<T> {
     }
 }
 
-fn stamps(files: &[PathBuf]) -> FileStamps {
-    let stamp = |path: &Path| {
-        let metadata = fs::metadata(path).ok()?;
-        Some((metadata.modified().ok()?, metadata.len()))
+/// The state of files now.
+pub(crate) fn stamps(files: &[PathBuf]) -> FileStamps {
+    let stamp = |path: &PathBuf| {
+        let data = fs::metadata(path).ok()?;
+        let written = (data.mtime(), data.mtime_nsec());
+        let changed = (data.ctime(), data.ctime_nsec());
+        Some((data.ino(), data.len(), [written, changed]))
     };
-    files.iter().map(|path| stamp(path)).collect()
+    files.iter().map(stamp).collect()
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::error::{CredentialsError, PassedOver};
-use super::file::{Files, Stamp};
+use super::file::Files;
 use super::service::{Service, ServiceError};
 use super::slot::Slot;
 use super::types::{Credentials, Lease, Origin, Secret};
-use crate::config::{Auth, AuthMode, Config, CredentialsConfig, LargeBody};
+use crate::config::{Auth, AuthMode, Config, CredentialsConfig, FileStamps, LargeBody};
 use crate::upstream::Network;
 
 /// A secret that routes require.
@@ -58,7 +58,7 @@ pub(super) enum Backend {
     /// A secret that does not change.
     Fixed(Lease),
     /// Files, and their state when they were read.
-    Files(Files, Stamp),
+    Files(Files, FileStamps),
     /// A service.
     Service(Arc<Service>),
     /// The first of these services that gives a key. It is an error if none does.
@@ -143,7 +143,7 @@ impl Source {
 impl Backend {
     /// Files, which are not read yet, so that a change from now on is seen.
     pub(super) fn files(files: Files) -> Self {
-        let stamp = files.stamp();
+        let stamp = files.stamps();
         Self::Files(files, stamp)
     }
 

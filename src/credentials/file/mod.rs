@@ -6,16 +6,14 @@
 //! # What can go wrong
 //!
 //! Everything that people do to files: byte order marks, quotes, blanks from copying, other
-//! columns, spreadsheets, keys of another cloud. A file may also be read while it is written, and what is read
-//! then may look complete, with a secret that is cut off. A change is therefore used only after the
-//! file has looked the same for a moment.
+//! columns, spreadsheets, keys of another cloud. A file may also be read while it is written, and
+//! what is read then may look complete, with a secret that is cut off. A change is therefore used
+//! only after the file has looked the same for a moment.
 
 mod csv;
 mod hcloud;
 mod profile;
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use http::HeaderValue;
@@ -23,7 +21,9 @@ use secrecy::{ExposeSecret, SecretBox, SecretString};
 
 use super::CredentialsError;
 use super::types::{Credentials, Lease, Origin, Secret};
-use crate::config::{CredentialSource, CredentialsConfig, Environment, read_secret_file};
+use crate::config::{
+    CredentialSource, CredentialsConfig, Environment, FileStamps, read_secret_file, stamps,
+};
 use crate::escape::Escaped;
 
 /// The files that systemd's `LoadCredential=` may put into its folder.
@@ -57,14 +57,6 @@ pub(super) enum Format {
     ApiKey,
 }
 
-/// The state of each file; `None` if it does not exist.
-pub(super) type Stamp = Vec<Option<FileState>>;
-
-/// What changes when a file is replaced or written: inode, length, and two times. The first, of the
-/// last writing, is set back by tools that copy; the second, of the last change of anything, cannot
-/// be set.
-pub(super) type FileState = (u64, u64, [(i64, i64); 2]);
-
 impl Files {
     /// A file of this format.
     pub(super) fn new(path: PathBuf, format: Format) -> Self {
@@ -77,10 +69,10 @@ impl Files {
     }
 
     /// The state of the files now.
-    pub(super) fn stamp(&self) -> Stamp {
+    pub(super) fn stamps(&self) -> FileStamps {
         match self.format {
-            Format::Systemd(_) => SYSTEMD.map(|name| state(&self.path.join(name))).into(),
-            _ => vec![state(&self.path)],
+            Format::Systemd(_) => stamps(&SYSTEMD.map(|name| self.path.join(name))),
+            _ => stamps(std::slice::from_ref(&self.path)),
         }
     }
 
@@ -98,13 +90,6 @@ impl Files {
             Format::ApiKey => header_text(path, read_text(path, api_key)?),
         }
     }
-}
-
-fn state(path: &Path) -> Option<FileState> {
-    let data = fs::metadata(path).ok()?;
-    let written = (data.mtime(), data.mtime_nsec());
-    let changed = (data.ctime(), data.ctime_nsec());
-    Some((data.ino(), data.len(), [written, changed]))
 }
 
 /// Parses the content of the file at `path`: a `credentials.csv`, a profile, or KooCLI's file, told

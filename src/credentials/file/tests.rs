@@ -1,6 +1,6 @@
 //! Text secrets in files, and changes of files.
 
-use std::fs::Permissions;
+use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
@@ -89,9 +89,9 @@ fn every_way_to_replace_a_file_changes_its_state() {
         put(&path, b"one");
         put(&new, b"two");
         let files = Files::new(path.clone(), Format::Text);
-        let before = files.stamp();
-        assert_eq!(files.stamp(), before);
+        let before = files.stamps();
+        assert_eq!(files.stamps(), before);
         change(&new, &path);
-        assert_ne!(files.stamp(), before, "{name}");
+        assert_ne!(files.stamps(), before, "{name}");
     }
 }

@@ -16,13 +16,13 @@ use tokio::time::sleep;
 
 use super::CredentialsError;
 use super::error::{on_one_line, reasons};
-use super::file::{Files, Stamp, hcloud_path};
+use super::file::{Files, hcloud_path};
 use super::service::ServiceError;
 use super::slot::Slot;
 use super::source::{Backend, Source};
 use super::types::Lease;
 use crate::clock::Moment;
-use crate::config::{AuthMode, Environment};
+use crate::config::{AuthMode, Environment, FileStamps};
 use crate::upstream::Network;
 
 /// The interval at which files are polled.
@@ -164,14 +164,14 @@ async fn unblocked<T: Send + 'static>(files: &Files, access: fn(&Files) -> T) ->
 }
 
 /// Reads files again whenever they have changed.
-async fn poll(slot: &Slot, files: &Files, mut seen: Stamp) {
+async fn poll(slot: &Slot, files: &Files, mut seen: FileStamps) {
     let mut failed = None;
     loop {
         tokio::select! {
             () = sleep(POLL) => {}
             () = slot.refresh_requested() => {}
         }
-        let now = unblocked(files, Files::stamp).await;
+        let now = unblocked(files, Files::stamps).await;
         if now == seen {
             if failed.take().is_some() {
                 slot.recovered();
@@ -181,7 +181,7 @@ async fn poll(slot: &Slot, files: &Files, mut seen: Stamp) {
         }
         sleep(SETTLE).await;
         let loaded = unblocked(files, Files::load).await;
-        if unblocked(files, Files::stamp).await != now {
+        if unblocked(files, Files::stamps).await != now {
             continue;
         }
         match loaded {
