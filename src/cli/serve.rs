@@ -23,8 +23,8 @@ pub(super) struct ServeArguments {
     /// Configuration file [default: ./apig-proxy.toml and others, see the README] [env: APIG_PROXY_CONFIG].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address to accept requests on, or unix:/path; may be given several times [default: 127.0.0.1:8080]
-    /// [env: APIG_PROXY_LISTEN].
+    /// Address to accept requests on, or unix:/path; may be given several times [default: 127.0.0.1:8080
+    /// and [::1]:8080] [env: APIG_PROXY_LISTEN].
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
     /// URL of the gateway: scheme and host [env: APIG_PROXY_UPSTREAM].

@@ -85,5 +85,12 @@ pub(super) fn upstream_url(route: &Route) -> String {
         Scheme::Https => "https",
     };
     let authority = upstream.authority.to_str().unwrap_or_default();
-    format!("{scheme}://{authority}{}", upstream.base_path)
+    let slash = if upstream.ends_with_slash { "/" } else { "" };
+    let at = upstream.connect_to.as_ref();
+    let at = at.map(|(host, port)| format!(", at {host} port {port}"));
+    let path = &upstream.base_path;
+    format!(
+        "{scheme}://{authority}{path}{slash}{}",
+        at.unwrap_or_default()
+    )
 }

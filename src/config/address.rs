@@ -9,7 +9,7 @@ use std::str::FromStr;
 use http::{HeaderValue, Uri};
 
 use super::{Scheme, UpstreamUrl};
-use crate::signature::Target;
+use crate::signature::{Target, normalize_path};
 
 /// An address to accept clients on, or that of the admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +73,9 @@ impl fmt::Display for Listen {
 
 pub(super) const EXPECTED_LISTEN: &str = "expected an address with a port, like \"127.0.0.1:8080\", or a unix socket, like \"unix:/run/apig-proxy/proxy.sock\"";
 
+pub(super) const PLAIN: &str = "plain http is for loopback addresses only, since signed requests could be read and replayed\n\
+    hint: use `https://`";
+
 /// Parses an address to listen on.
 pub(super) fn listen(text: &str) -> Result<Listen, &'static str> {
     const EXPECTED_PATH: &str = "expected an absolute path of at most 100 bytes after \"unix:\", like \"unix:/run/apig-proxy/proxy.sock\"";
@@ -100,24 +103,31 @@ pub(super) fn admin(text: &str) -> Result<Option<Listen>, &'static str> {
 }
 
 fn tcp(text: &str) -> Result<SocketAddr, &'static str> {
-    let address = match text.strip_prefix("localhost:") {
-        Some(port) => port
-            .parse()
-            .ok()
-            .map(|port: u16| (Ipv4Addr::LOCALHOST, port).into()),
-        None => text.parse().ok(),
-    };
-    address.ok_or(EXPECTED_LISTEN)
+    // Without a host, other machines are not meant.
+    let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
+    let is_loopback = matches!(host, "" | "localhost");
+    match port.parse::<u16>() {
+        Ok(port) if is_loopback => Ok((Ipv4Addr::LOCALHOST, port).into()),
+        _ => text.parse().map_err(|_| EXPECTED_LISTEN),
+    }
 }
 
 /// Parses the URL of an upstream. Plain HTTP is accepted for loopback addresses only.
 pub(super) fn upstream(text: &str) -> Result<UpstreamUrl, &'static str> {
     const EXPECTED: &str = "expected a URL like \"https://<id>.apig.cn-north-4.huaweicloudapis.com\", without user, query and fragment";
-    const PLAIN: &str = "plain http is for loopback addresses only, since signed requests could be read and replayed\n\
-        hint: use `https://`";
     let url = url(text).ok_or(EXPECTED)?;
     let is_safe = url.scheme == Scheme::Https || is_loopback(&url.host);
     is_safe.then_some(url).ok_or(PLAIN)
+}
+
+/// Parses the host and port that connections go to.
+pub(super) fn host_and_port(text: &str) -> Result<(String, u16), &'static str> {
+    const EXPECTED: &str = "expected a host and a port, like \"10.0.0.8:443\"";
+    let (host, port) = text.rsplit_once(':').ok_or(EXPECTED)?;
+    let name = self::host(host).map_err(|_| EXPECTED)?;
+    let port = port.parse().ok().filter(|port| *port > 0);
+    let host = name.trim_matches(['[', ']']).to_owned();
+    Ok((host, port.ok_or(EXPECTED)?))
 }
 
 /// Parses the URL of a service for credentials. Plain HTTP is accepted for link-local and loopback
@@ -143,7 +153,8 @@ fn url(text: &str) -> Option<UpstreamUrl> {
     let authority = uri.authority()?;
     let bracketed = authority.host().to_ascii_lowercase();
     let host = bracketed.trim_matches(['[', ']']).to_owned();
-    let base_path = uri.path().trim_end_matches('/').to_owned();
+    let path = normalize_path(uri.path());
+    let base_path = path.trim_end_matches('/').to_owned();
     let is_path = base_path.is_empty() || Target::parse(&base_path).is_ok();
     // What follows the host is a port or nothing; "host:" is neither.
     let port = match &authority.as_str()[authority.host().len()..] {
@@ -160,7 +171,9 @@ fn url(text: &str) -> Option<UpstreamUrl> {
         host,
         port,
         authority,
+        ends_with_slash: !base_path.is_empty() && path.ends_with('/'),
         base_path,
+        connect_to: None,
     })
 }
 
@@ -227,6 +240,8 @@ mod tests {
     fn addresses_to_listen_on_need_a_port() {
         for (text, address) in [
             ("localhost:1", "127.0.0.1:1"),
+            ("9090", "127.0.0.1:9090"),
+            (":9090", "127.0.0.1:9090"),
             ("[::1]:0", "[::1]:0"),
             ("http://127.0.0.1:8080", "127.0.0.1:8080"),
         ] {
@@ -238,7 +253,7 @@ mod tests {
         );
         let tls = Listen::Tls("0.0.0.0:8443".parse().unwrap());
         assert_eq!(listen("https://0.0.0.0:8443"), Ok(tls));
-        let wrong = "|8080|:8080|127.0.0.1|localhost|localhost:x|ftp://127.0.0.1:8080|https://127.0.0.1|unix:relative|unix:/run/|unix:";
+        let wrong = "|:|80800|127.0.0.1|localhost|localhost:x|ftp://127.0.0.1:8080|https://127.0.0.1|unix:relative|unix:/run/|unix:";
         for text in wrong.split('|') {
             assert!(listen(text).is_err(), "{text}");
         }

@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use http::uri::Authority;
 use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::Matcher;
 
@@ -65,15 +66,16 @@ impl Environment {
 }
 
 /// A network with a proxy.
-struct Network {
-    matcher: Matcher,
+struct Network<'a> {
+    /// The value of the variable.
+    value: &'a str,
+    /// The value of `NO_PROXY`.
+    except: &'a str,
     proxy: EgressProxy,
 }
 
-impl Network {
-    fn new(environment: &Environment) -> Result<Option<Self>, Problem> {
-        const EXPECTED: &str = "expected http://host:port of a proxy that takes CONNECT, with user and password before an @ if it needs them\n\
-            hint: unset the variable, or list the gateway in NO_PROXY, to connect directly";
+impl<'a> Network<'a> {
+    fn new(environment: &'a Environment) -> Result<Option<Self>, Problem> {
         let first = |names: &[&'static str]| {
             let mut names = names.iter();
             names.find_map(|name| Some((*name, environment.text(name)?)))
@@ -83,37 +85,81 @@ impl Network {
         };
         // hyper-util ignores a value that it cannot parse, and so would bypass the proxy.
         let place = Place::Variable(name.to_owned());
-        let proxy = parse(value).ok_or_else(|| Problem::new(place, "", EXPECTED))?;
+        let proxy = parse(value).map_err(|expected| Problem::new(place, "", expected))?;
         let except = first(&EXCEPT).map_or("", |(_, value)| value);
-        let matcher = Matcher::builder().https(value).no(except).build();
-        Ok(Some(Self { matcher, proxy }))
+        Ok(Some(Self {
+            value,
+            except,
+            proxy,
+        }))
     }
 
     /// The proxy on the way to a URL. No proxy reaches the loopback addresses of this machine.
     fn proxy_to(&self, url: &UpstreamUrl) -> Option<EgressProxy> {
-        let authority = url.authority.to_str().unwrap_or_default();
-        let uri: Uri = format!("https://{authority}").parse().ok()?;
-        let is_local = url.scheme == Scheme::Http || is_loopback(&url.host);
-        let is_proxied = !is_local && self.matcher.intercept(&uri).is_some();
+        let (host, port) = url.destination();
+        let bracketed = match host.contains(':') {
+            true => format!("[{host}]"),
+            false => host.to_owned(),
+        };
+        let uri: Uri = format!("https://{bracketed}:{port}").parse().ok()?;
+        let except = self.except.split(',');
+        let except: Vec<&str> = except
+            .filter_map(|entry| excepted_host(entry, port))
+            .collect();
+        let matcher = Matcher::builder().https(self.value).no(except.join(","));
+        let is_local = url.scheme == Scheme::Http || is_loopback(host);
+        let is_proxied = !is_local && matcher.build().intercept(&uri).is_some();
         is_proxied.then(|| self.proxy.clone())
     }
 }
 
-fn parse(value: &str) -> Option<EgressProxy> {
-    let anywhere = Matcher::builder().https(value).build();
-    let intercept = anywhere.intercept(&Uri::from_static("https://gateway.example"))?;
-    let address = intercept.uri();
-    if address.scheme_str() != Some("http") {
-        return None;
+/// The host of an entry of `NO_PROXY` as hyper-util takes it; `None` if the entry is for another
+/// port.
+fn excepted_host(entry: &str, port: u16) -> Option<&str> {
+    let entry = entry.trim();
+    let entry = match entry.strip_prefix('*') {
+        Some(rest) if rest.starts_with('.') => rest,
+        _ => entry,
+    };
+    match entry.rsplit_once(':') {
+        // An IPv6 address without brackets has several colons.
+        Some((host, number)) if !host.contains(':') || host.ends_with(']') => {
+            (number.parse() == Ok(port)).then(|| host.trim_matches(['[', ']']))
+        }
+        _ => Some(entry.trim_matches(['[', ']'])),
     }
-    let authorization = intercept.basic_auth().cloned().map(|mut value| {
-        value.set_sensitive(true);
-        value
-    });
-    Some(EgressProxy {
-        host: address.host()?.trim_matches(['[', ']']).to_owned(),
-        port: address.port_u16().unwrap_or(80),
-        authorization,
+}
+
+fn parse(value: &str) -> Result<EgressProxy, &'static str> {
+    const EXPECTED: &str = "expected http://host:port of a proxy that takes CONNECT, with user and password before an @ if it needs them\n\
+        hint: unset the variable, or list the gateway in NO_PROXY, to connect directly";
+    const ENCODE: &str = "the user or the password has a character that has to be percent-encoded\n\
+        hint: write `#` as `%23`, `/` as `%2F` and `?` as `%3F`";
+    let rest = value.split_once("://").map_or(value, |(_, rest)| rest);
+    let (user, address) = rest.rsplit_once('@').unwrap_or(("", rest));
+    // hyper-util would take the user for the host.
+    if user.contains(['#', '/', '?']) {
+        return Err(ENCODE);
+    }
+    let address: Authority = address
+        .trim_end_matches('/')
+        .parse()
+        .map_err(|_| EXPECTED)?;
+    let port = match &address.as_str()[address.host().len()..] {
+        "" => Some(80),
+        _ => address.port_u16(),
+    };
+    let anywhere = Matcher::builder().https(value).build();
+    let intercept = anywhere.intercept(&Uri::from_static("https://gateway.example"));
+    let intercept = intercept.filter(|found| found.uri().scheme_str() == Some("http"));
+    let authorization = intercept.as_ref().ok_or(EXPECTED)?.basic_auth().cloned();
+    Ok(EgressProxy {
+        host: address.host().trim_matches(['[', ']']).to_owned(),
+        port: port.filter(|port| *port > 0).ok_or(EXPECTED)?,
+        authorization: authorization.map(|mut value| {
+            value.set_sensitive(true);
+            value
+        }),
     })
 }
 
@@ -150,8 +196,8 @@ mod tests {
     #[test]
     fn excepted_hosts_and_this_machine_are_reached_directly() {
         let proxy = ("HTTPS_PROXY", "http://proxy.corp:3128");
-        let excepted =
-            "* huaweicloudapis.com .huaweicloudapis.com a,id.apig.cn-north-4.huaweicloudapis.com";
+        let excepted = "* huaweicloudapis.com .huaweicloudapis.com *.huaweicloudapis.com \
+            huaweicloudapis.com:443 a,id.apig.cn-north-4.huaweicloudapis.com";
         for except in excepted.split(' ') {
             for name in EXCEPT {
                 assert_eq!(
@@ -161,11 +207,20 @@ mod tests {
                 );
             }
         }
-        assert!(
-            applied(GATEWAY, &[proxy, ("NO_PROXY", "example.com")])
-                .unwrap()
-                .is_some()
-        );
+        for (upstream, except, is_proxied) in [
+            (GATEWAY, "example.com", true),
+            (GATEWAY, "huaweicloudapis.com:8443", true),
+            (GATEWAY, "*huaweicloudapis.com", true),
+            ("https://10.1.2.3:8443", "10.0.0.0/8", false),
+            ("https://10.1.2.3:8443", "11.0.0.0/8, 10.1.2.3:8443", false),
+            ("https://10.1.2.3:8443", "10.1.2.3:443", true),
+            ("https://[fd00::1]", "fd00::/8", false),
+            ("https://[fd00::1]", "[fd00::1]:443", false),
+            ("https://[fd00::1]", "[fd00::2]", true),
+        ] {
+            let found = applied(upstream, &[proxy, ("NO_PROXY", except)]).unwrap();
+            assert_eq!(found.is_some(), is_proxied, "{upstream} {except}");
+        }
         let local = "https://localhost:8443 https://127.0.0.1 https://[::1] http://127.0.0.1:80";
         for local in local.split(' ') {
             assert_eq!(applied(local, &[proxy]), Ok(None), "{local}");
@@ -183,14 +238,18 @@ mod tests {
         );
         assert!(!format!("{proxy:?}").contains("MARKER"));
         assert!(!format!("{:?}", proxy.authorization).contains("dXNlcjpN"));
-        let other = "socks5://u:MARKER@p:1 https://u:MARKER@p:1 ftp://MARKER http://u:MARKER@";
-        for value in other.split(' ') {
-            let problem = applied(GATEWAY, &[("HTTPS_PROXY", value)]).unwrap_err();
-            assert!(
-                problem.starts_with("HTTPS_PROXY: expected http://"),
-                "{problem}"
-            );
-            assert!(!problem.contains("MARKER"), "{problem}");
+        let other = "socks5://u:MARKER@p:1 https://u:MARKER@p:1 ftp://MARKER http://u:MARKER@ http://u:MARKER@p:x";
+        let raw = "http://u:MARK#MARKER@p:1 u:MARK/MARKER@p:1 http://u?MARKER@p";
+        for (values, expected) in [
+            (other, "expected http://"),
+            (raw, "the user or the password has"),
+        ] {
+            for value in values.split(' ') {
+                let problem = applied(GATEWAY, &[("HTTPS_PROXY", value)]).unwrap_err();
+                let begin = format!("HTTPS_PROXY: {expected}");
+                assert!(problem.starts_with(&begin), "{problem}");
+                assert!(!problem.contains("MARKER"), "{problem}");
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Everyone who reaches an address can have requests signed. An address that other machines reach
 //! therefore needs both `access.allow_remote` and clients that authenticate.
 
+use std::net::{Ipv6Addr, UdpSocket};
 use std::path::Path;
 use std::{fmt, fs};
 
@@ -76,7 +77,12 @@ pub(super) fn listen(reader: &mut Reader) -> Vec<Listen> {
         none if none.is_empty() => Err(address::EXPECTED_LISTEN.into()),
         addresses => Ok(addresses),
     });
-    addresses.unwrap_or_default()
+    let mut addresses = addresses.unwrap_or_default();
+    // By default, both loopback addresses are served; this machine may not have the second one.
+    if !reader.is_set("listen") && UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
+        addresses.retain(|listen| !listen.address().is_some_and(|address| address.is_ipv6()));
+    }
+    addresses
 }
 
 pub(super) fn admin(

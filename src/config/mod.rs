@@ -129,8 +129,8 @@ impl Route {
     #[must_use]
     pub fn shares_origin(&self, other: &Self) -> bool {
         let (one, two) = (&self.upstream, &other.upstream);
-        (one.scheme, &one.host, one.port, &self.egress)
-            == (two.scheme, &two.host, two.port, &other.egress)
+        (one.scheme, &one.authority, &one.connect_to, &self.egress)
+            == (two.scheme, &two.authority, &two.connect_to, &other.egress)
     }
 
     /// The prefix as a gateway may read it, without a slash at its end.
@@ -225,6 +225,19 @@ pub struct UpstreamUrl {
     pub authority: HeaderValue,
     /// Replaces the prefix of the route: empty, or starts with `/` and does not end with it.
     pub base_path: String,
+    /// The path is spelt with a `/` at its end, and so are requests for the upstream itself.
+    pub ends_with_slash: bool,
+    /// Host and port to connect to, if they are others than those that are signed.
+    pub connect_to: Option<(String, u16)>,
+}
+
+impl UpstreamUrl {
+    /// Host and port to connect to.
+    #[must_use]
+    pub fn destination(&self) -> (&str, u16) {
+        let other = self.connect_to.as_ref();
+        other.map_or((&self.host, self.port), |(host, port)| (host, *port))
+    }
 }
 
 /// The scheme of an upstream.

@@ -12,8 +12,8 @@ use super::limits::{Methods, large_body};
 use super::owned_headers::{header_list, header_name};
 use super::reader::Reader;
 use super::value::{Parsed, duration, header_value, optional, text, texts, word};
-use super::{Auth, AuthMode, LargeBody, PathRule, Route, UpstreamUrl};
-use crate::signature::Target;
+use super::{Auth, AuthMode, LargeBody, PathRule, Route, Scheme, UpstreamUrl};
+use crate::signature::{Target, normalize_path};
 
 const MODES: [(&str, AuthMode); 4] = [
     ("aksk", AuthMode::AkSk),
@@ -134,9 +134,11 @@ impl RouteDefaults<'_> {
         let headers = reader.find(&key("headers"), header_list);
         let forward = optional(header_name);
         let forward = reader.find(&key("forward_authorization_as"), forward);
+        let mut upstream = upstream?;
+        upstream.connect_to = self.connect_to(reader, table, &upstream);
         Some(Route {
             prefix: prefix?,
-            upstream: upstream?,
+            upstream,
             stage: stage.unwrap_or_else(|| self.stage.clone()),
             methods,
             paths,
@@ -150,6 +152,27 @@ impl RouteDefaults<'_> {
             idle_timeout: reader.find(&key("timeouts.idle"), duration),
             keeps_origin: reader.find(&key("origin"), word(ORIGINS)).unwrap_or(false),
         })
+    }
+}
+
+impl RouteDefaults<'_> {
+    /// The address that connections to an upstream go to, if it is another one.
+    fn connect_to(
+        &self,
+        reader: &mut Reader,
+        table: &str,
+        upstream: &UpstreamUrl,
+    ) -> Option<(String, u16)> {
+        let parse = |text: &str| {
+            let (host, port) = address::host_and_port(text)?;
+            if upstream.scheme == Scheme::Http && !address::is_loopback(&host) {
+                return Err(address::PLAIN);
+            }
+            check_own((&host, port), self.listen)?;
+            Ok((host, port))
+        };
+        let key = format!("{table}upstream_address");
+        reader.find(&key, optional(parse)).flatten()
     }
 }
 
@@ -189,16 +212,22 @@ fn stage(setting: &Setting) -> Parsed<HeaderValue> {
 
 /// The URL of an upstream that is not the proxy itself.
 fn elsewhere(text: &str, listen: &[Listen]) -> Result<UpstreamUrl, &'static str> {
+    let url = address::upstream(text)?;
+    check_own((&url.host, url.port), listen)?;
+    Ok(url)
+}
+
+/// Refuses the proxy's own addresses.
+fn check_own((host, port): (&str, u16), listen: &[Listen]) -> Result<(), &'static str> {
     const LOOP: &str = "this is the proxy's own address, so requests would loop\n\
         hint: give the address of the gateway, or listen on another port";
-    let url = address::upstream(text)?;
-    let ip = url.host.parse::<IpAddr>().ok();
+    let ip = host.parse::<IpAddr>().ok();
     let is_own = |own: SocketAddr| {
-        let is_localhost = url.host == "localhost" && own.ip().is_loopback();
-        own.port() == url.port && (Some(own.ip()) == ip || is_localhost)
+        let is_localhost = host == "localhost" && own.ip().is_loopback();
+        own.port() == port && (Some(own.ip()) == ip || is_localhost)
     };
     let is_own = listen.iter().filter_map(Listen::address).any(is_own);
-    if is_own { Err(LOOP) } else { Ok(url) }
+    if is_own { Err(LOOP) } else { Ok(()) }
 }
 
 /// The paths that clients may use, which belong to the route.
@@ -209,6 +238,7 @@ fn path_rules(setting: &Setting, prefix: &str) -> Parsed<Vec<PathRule>> {
             Some(start) if start.ends_with('/') => (start, PathRule::Below),
             _ => (text.as_str(), PathRule::Exact),
         };
+        let path = &*normalize_path(path);
         let has_query = Target::parse(path).ok()?.query().is_some();
         let rest = path.strip_prefix(prefix)?;
         let is_own = rest.is_empty() || rest.starts_with('/');
@@ -221,7 +251,8 @@ fn path_rules(setting: &Setting, prefix: &str) -> Parsed<Vec<PathRule>> {
 fn prefix(path: &str) -> Result<String, &'static str> {
     const EXPECTED: &str =
         "expected a path that starts with \"/\", like \"/flowers\", without query and dot segments";
-    match Target::parse(path) {
+    let path = normalize_path(path);
+    match Target::parse(&path) {
         Ok(target) if target.query().is_none() => Ok(path.trim_end_matches('/').to_owned()),
         _ => Err(EXPECTED),
     }

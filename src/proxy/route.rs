@@ -227,16 +227,19 @@ fn check_route(route: &Route, method: &Method, path: &str) -> Result<(), Error> 
     }
 }
 
-/// The target with the prefix of the route replaced by the path of the upstream.
+/// The target with the prefix of the route replaced by the path of the upstream, whose own spelling
+/// decides about a slash at the end of a request for nothing below it.
 fn outgoing_target(route: &Route, target: &str) -> Result<String, Error> {
     let parsed = Target::parse(target)?;
     let rest = &parsed.path()[route.prefix.len()..];
     let base_path = route.upstream.base_path.as_str();
+    let rest = match rest {
+        "" | "/" if base_path.is_empty() || route.upstream.ends_with_slash => "/",
+        "" | "/" => "",
+        rest => rest,
+    };
     let mut outgoing = String::with_capacity(base_path.len() + target.len() + 1);
     outgoing.extend([base_path, rest]);
-    if outgoing.is_empty() {
-        outgoing.push('/');
-    }
     if let Some(query) = parsed.query() {
         outgoing.extend(["?", query]);
     }
@@ -255,9 +258,13 @@ mod tests {
         for (prefix, base_path, target, expected) in [
             ("/flowers", "/v1/x", "/flowers/a%2Fb?q=1", "/v1/x/a%2Fb?q=1"),
             ("/flowers", "/v1/x", "/flowers", "/v1/x"),
-            ("/flowers", "/v1/x", "/flowers/", "/v1/x/"),
+            ("/flowers", "/v1/x", "/flowers/", "/v1/x"),
+            ("/flowers", "/v1/x/", "/flowers/?q", "/v1/x/?q"),
+            ("/flowers", "/v1/x/", "/flowers", "/v1/x/"),
+            ("/flowers", "/v1/x/", "/flowers/a/", "/v1/x/a/"),
             ("/flowers", "", "/flowers?a", "/?a"),
-            ("", "/base", "/", "/base/"),
+            ("", "/base", "/", "/base"),
+            ("", "/base/", "/", "/base/"),
             ("", "", "/a//b/?", "/a//b/?"),
         ] {
             let config = with_upstream(&format!("https://gateway.example{base_path}"));

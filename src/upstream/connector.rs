@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HOST, PROXY_AUTHORIZATION};
-use http::{Request, StatusCode};
+use http::{HeaderValue, Request, StatusCode};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -92,6 +92,8 @@ pub(super) struct Origin {
     scheme: Scheme,
     host: String,
     port: u16,
+    /// The host as it is signed.
+    authority: HeaderValue,
     pub(super) server_name: ServerName<'static>,
     egress: Option<EgressProxy>,
 }
@@ -103,10 +105,12 @@ impl Origin {
         egress: Option<&EgressProxy>,
     ) -> Result<Self, TlsSetupError> {
         let server_name = ServerName::try_from(url.host.clone());
+        let (host, port) = url.destination();
         Ok(Self {
             scheme: url.scheme,
-            host: url.host.clone(),
-            port: url.port,
+            host: host.to_owned(),
+            port,
+            authority: url.authority.clone(),
             server_name: server_name.map_err(|_| TlsSetupError::ServerName)?,
             egress: egress.cloned(),
         })

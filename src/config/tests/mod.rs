@@ -147,6 +147,44 @@ fn sets_of_credentials_have_names_and_routes_use_them() {
 }
 
 #[test]
+fn connections_may_go_elsewhere_than_to_the_host_that_is_signed() {
+    let text = "upstream = \"https://gw.example/v1/\"\nupstream_address = \"10.0.0.8:8443\"\n\
+         [[route]]\npath = \"/b\"\nupstream = \"https://gw.example/v1\"\nupstream_address = \"[fd00::1]:1\"\n\
+         [[route]]\npath = \"/cc\"\nupstream = \"https://gw.example\"\n";
+    let config = from_text(Path::new("c.toml"), text).unwrap();
+    let upstreams = config.routes.iter().map(|route| &route.upstream);
+    let found = upstreams.map(|url| (url.destination(), url.ends_with_slash));
+    assert!(found.eq([
+        (("gw.example", 443), false),
+        (("fd00::1", 1), false),
+        (("10.0.0.8", 8443), true),
+    ]));
+    assert!(!config.routes[0].shares_origin(&config.routes[2]));
+    for (upstream, address) in [
+        ("https://gw.example", "10.0.0.8"),
+        ("https://gw.example", "10.0.0.8:0"),
+        ("https://gw.example", "https://10.0.0.8:443"),
+        ("http://localhost:9", "10.0.0.8:80"),
+    ] {
+        let text = format!("upstream = \"{upstream}\"\nupstream_address = \"{address}\"\n");
+        let problems = from_text(Path::new("c.toml"), &text).unwrap_err();
+        assert!(
+            problems.to_string().contains("upstream_address"),
+            "{problems}"
+        );
+    }
+}
+
+#[test]
+fn both_loopback_addresses_are_listened_on_by_default() {
+    let listen = config("").listen;
+    assert_eq!(listen[0], address::listen("127.0.0.1:8080").unwrap());
+    let has_ipv6 = std::net::UdpSocket::bind("[::1]:0").is_ok();
+    let second = has_ipv6.then(|| address::listen("[::1]:8080").unwrap());
+    assert_eq!(listen.get(1), second.as_ref());
+}
+
+#[test]
 fn extra_roots_are_read_from_a_file_beside_the_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(vec!["a.example".to_owned()]).unwrap();

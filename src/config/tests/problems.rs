@@ -253,13 +253,17 @@ fn an_upstream_that_is_the_proxy_itself_is_refused() {
         ("127.0.0.1:8080", "http://127.0.0.1:8082", false),
         ("127.0.0.1:8080", "http://127.0.0.2:8080", false),
     ] {
-        let text = format!("upstream = \"{upstream}\"\nlisten = \"{listen}\"\n");
-        let found = problems(&text).concat();
-        let is_refused = found.contains("requests would loop");
-        assert!(
-            is_refused == is_own && found.is_empty() != is_own,
-            "{text} {found}"
-        );
+        let at = upstream.split('/').nth(2).unwrap();
+        let elsewhere = format!("https://gw.example\"\nupstream_address = \"{at}");
+        for upstream in [upstream, &elsewhere] {
+            let text = format!("upstream = \"{upstream}\"\nlisten = \"{listen}\"\n");
+            let found = problems(&text).concat();
+            let is_refused = found.contains("requests would loop");
+            assert!(
+                is_refused == is_own && found.is_empty() != is_own,
+                "{text} {found}"
+            );
+        }
     }
 }
 

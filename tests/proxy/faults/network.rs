@@ -10,7 +10,8 @@ use apig_proxy::config::EgressProxy;
 use http::HeaderValue;
 
 use crate::support::{
-    Addresses, Cable, Proxy, Scene, Upstream, config, get, network, ok, pause, route_by_name,
+    Addresses, Cable, NAME, Proxy, Scene, Upstream, config, get, network, ok, pause, refusing,
+    route_by_name,
 };
 
 const GET: &str = "GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -145,6 +146,7 @@ fn network_proxy(reply: &'static str, to: SocketAddr) -> (SocketAddr, mpsc::Rece
 fn through(
     reply: &'static str,
     authorization: Option<&'static str>,
+    says: &str,
 ) -> (Upstream, u16, Vec<String>) {
     let upstream = Upstream::start();
     let (address, heads) = network_proxy(reply, upstream.address);
@@ -166,6 +168,8 @@ fn through(
     if answer.status != 200 {
         assert_eq!(answer.code(), "upstream_unreachable");
         assert!(!answer.text().contains("TUFSS0VS"), "{}", answer.text());
+        answer.assert_says("`HTTPS_PROXY`");
+        answer.assert_says(says);
     }
     (upstream, answer.status, heads.try_iter().collect())
 }
@@ -176,28 +180,79 @@ fn a_proxy_of_the_network_is_asked_for_the_gateway_and_sees_nothing_of_the_reque
         "HTTP/1.1 200 OK\r\n\r\n",
         "HTTP/1.0 200 Connection established\r\nproxy-agent: x\r\n\r\n",
     ] {
-        let (upstream, status, heads) = through(reply, Some("Basic TUFSS0VS"));
+        let (upstream, status, heads) = through(reply, Some("Basic TUFSS0VS"), "");
         assert_eq!(status, 200);
         upstream.only_request().verified();
         let expected = "CONNECT gateway.test:443 HTTP/1.1\r\nhost: gateway.test:443\r\n\
                         proxy-authorization: Basic TUFSS0VS\r\n\r\n";
         assert_eq!(heads.last().unwrap(), expected);
     }
-    let (_, status, heads) = through("HTTP/1.1 200 OK\r\n\r\n", None);
+    let (_, status, heads) = through("HTTP/1.1 200 OK\r\n\r\n", None, "");
     assert_eq!(status, 200);
     assert!(!heads[0].contains("authorization"));
 }
 
 #[test]
 fn a_proxy_of_the_network_that_does_not_let_through_is_said_to_do_so() {
-    for reply in [
-        "HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic\r\n\r\n",
-        "HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno",
-        "garbage\r\n\r\n",
-        "HTTP/1.1 200 OK\r\n\r\nsomething that nobody asked for",
+    for (reply, says) in [
+        (
+            "HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic\r\n\r\n",
+            "user and a password (407)",
+        ),
+        (
+            "HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno",
+            "does not let connections",
+        ),
+        ("garbage\r\n\r\n", "cannot be used"),
+        (
+            "HTTP/1.1 200 OK\r\n\r\nsomething that nobody asked for",
+            "cannot be used",
+        ),
     ] {
-        let (upstream, status, _) = through(reply, None);
+        let (upstream, status, _) = through(reply, None, says);
         assert_eq!(status, 502, "{reply}");
         assert!(upstream.requests().is_empty());
     }
+}
+
+#[test]
+fn an_egress_proxy_that_cannot_be_reached_is_named() {
+    let upstream = Upstream::start();
+    let refused = refusing();
+    for host in ["unknown.test", "refuses.test"] {
+        let mut config = config(&upstream);
+        config.routes[0].egress = Some(EgressProxy {
+            host: host.to_owned(),
+            port: refused.port(),
+            authorization: None,
+        });
+        let network = network(move |host| match host {
+            "unknown.test" => Addresses::Unknown,
+            _ => Addresses::Are(vec![refused]),
+        });
+        let failed = Proxy::start_in(network, &config).exchange(GET);
+        failed
+            .about(host)
+            .assert_refused(502, "upstream_unreachable");
+        failed.assert_says("the egress proxy of `HTTPS_PROXY` cannot be used");
+    }
+}
+
+#[test]
+fn connections_go_to_the_configured_address_and_requests_are_signed_for_the_host() {
+    let upstream = Upstream::start();
+    let mut config = config(&upstream);
+    let mut route = route_by_name(443);
+    let address = upstream.address;
+    route.upstream.connect_to = Some((address.ip().to_string(), address.port()));
+    config.routes = vec![route];
+    let network = network(move |host| {
+        assert_eq!(host, address.ip().to_string());
+        Addresses::Are(vec![address])
+    });
+    let answer = Proxy::start_in(network, &config).exchange(GET);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let request = upstream.only_request();
+    request.verified();
+    assert_eq!(request.header("host"), NAME);
 }
