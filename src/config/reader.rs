@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use toml::Value;
+
 use super::layers::{self, Layer, Setting};
 use super::problem::{Place, Problem};
 use super::reference;
@@ -180,6 +182,7 @@ impl fmt::Display for Settings {
                 table => writeln!(f, "\n[{table}]")?,
             }
             for (name, Setting { value, place }) in settings {
+                let value = &shown_value(name, value);
                 match place {
                     Place::Nowhere => writeln!(f, "{name} = {value}")?,
                     place => writeln!(f, "{name} = {value}  # {}", Escaped(place))?,
@@ -187,6 +190,21 @@ impl fmt::Display for Settings {
             }
         }
         Ok(())
+    }
+}
+
+/// A value as it is shown. Those of headers may be secrets.
+fn shown_value<'a>(name: &str, value: &'a Value) -> Cow<'a, Value> {
+    let redacted = |item: &Value| {
+        let name = item.as_str().and_then(|text| text.split_once(':'));
+        format!("{}: [redacted]", name.map_or("", |(name, _)| name))
+    };
+    match value {
+        Value::Array(items) if name == "headers" => {
+            Cow::Owned(items.iter().map(redacted).collect::<Vec<_>>().into())
+        }
+        Value::String(_) if name == "headers" => Cow::Owned("[redacted]".into()),
+        value => Cow::Borrowed(value),
     }
 }
 

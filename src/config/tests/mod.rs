@@ -88,6 +88,16 @@ fn lists_in_variables_are_separated_by_commas_or_arrays() {
         assert_eq!(listen(value).as_ref(), Ok(&both), "{value}");
     }
     assert_eq!(listen("[::1]:2").unwrap(), both[1..]);
+    for value in [
+        "[\"GET\",\"PATCH\"]",
+        "['GET', 'PATCH']",
+        "GET,PATCH",
+        " GET , PATCH",
+    ] {
+        let variables = [("APIG_PROXY_UPSTREAM", URL), ("APIG_PROXY_METHODS", value)];
+        let config = loaded(&Overrides::default(), &variables).unwrap().config;
+        assert_eq!(config.methods.names(), "GET, PATCH", "{value}");
+    }
     for value in ["[", "[]", "[\"127.0.0.1:1\"", "[1]", ",", "[\"x\"]"] {
         assert_eq!(listen(value).unwrap_err().0.len(), 1, "{value}");
     }
@@ -228,7 +238,7 @@ fn names_to_which_browsers_send_no_fetch_metadata_are_warned_of() {
 fn the_settings_are_shown_as_a_file_of_the_same_configuration_with_their_places() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("c.toml");
-    let text = "methods = [\"GET\"]\n[credentials.b]\nfile = \"/k\"\n[[route]]\npath = \"/a\"\nupstream = \"https://a.example\"\n";
+    let text = "headers = []\nmethods = [\"GET\"]\n[credentials.b]\nfile = \"/k\"\n[[route]]\npath = \"/a\"\nupstream = \"https://a.example\"\n";
     std::fs::write(&file, format!("upstream = \"{URL}\"\n{text}")).unwrap();
     let overrides = Overrides::new(Some(file.clone())).text("stage", "--stage", Some("TEST"));
     let variables = [
@@ -240,14 +250,17 @@ fn the_settings_are_shown_as_a_file_of_the_same_configuration_with_their_places(
     for line in [
         "stage = \"TEST\"  # --stage",
         "admin_quit = \"true\"  # APIG_PROXY_ADMIN_QUIT",
-        "methods = [\"GET\"]  # FILE:2",
-        "[credentials.b]\nfile = \"/k\"  # FILE:4",
+        "methods = [\"GET\"]  # FILE:3",
+        "[credentials.b]\nfile = \"/k\"  # FILE:5",
         "[limits]\nanswer_header = \"256KiB\"\n",
-        "[[route]]\npath = \"/a\"  # FILE:6",
+        "[[route]]\npath = \"/a\"  # FILE:7",
     ] {
         let line = line.replace("FILE", &file.display().to_string());
         assert!(shown.contains(&line), "{line} in {shown}");
     }
+    let secret = overrides.list("headers", "--x", &["x-key: MARKER".to_owned()]);
+    let secret = loaded(&secret, &variables).unwrap().settings.to_string();
+    assert!(secret.contains("headers = [\"x-key: [redacted]\"]") && !secret.contains("MARKER"));
     // The default file of the key was not set, so that it is not the only source.
     let shown = shown.replace("\nfile = \"credentials.csv\"\n", "\n");
     let again = from_text(Path::new("c.toml"), &shown).unwrap();
