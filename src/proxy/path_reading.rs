@@ -40,11 +40,12 @@ impl PathReading {
 
     /// A target as it is signed in this reading.
     pub(super) fn of(self, target: &str) -> Cow<'_, str> {
-        let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+        let split = || target.split_at(target.find('?').unwrap_or(target.len()));
+        let read = |path: &str, query: &str| Cow::Owned(merged(path) + query);
         match self {
             Self::AsSent => target.into(),
-            Self::Merged => (merged(path) + query).into(),
-            Self::DecodedAndMerged => (merged(&decoded(path)) + query).into(),
+            Self::Merged => read(split().0, split().1),
+            Self::DecodedAndMerged => read(&decoded(split().0), split().1),
         }
     }
 }
