@@ -167,3 +167,11 @@ fn the_configurations_of_the_documentation_have_no_unknown_key() {
         }
     }
 }
+
+#[test]
+fn the_image_is_built_by_the_pinned_toolchain_from_a_base_with_a_full_name() {
+    let pinned: toml::Table = include_str!("../../rust-toolchain.toml").parse().unwrap();
+    let channel = pinned["toolchain"]["channel"].as_str().unwrap();
+    let first = format!("FROM docker.io/library/rust:{channel}-");
+    assert_has(include_str!("../../Dockerfile"), &[&first]);
+}

@@ -68,8 +68,7 @@ fn log_of(place: &Place, source: &Source, log: &str) -> String {
     assert_eq!(echo, source.has_token, "{answers}");
     let command_line = std::fs::read_to_string(format!("/proc/{}/cmdline", running.id())).unwrap();
     assert_clean("the command line", &command_line, &["MARKER"]);
-    let said = running.stops();
-    said
+    running.stops()
 }
 
 #[test]

@@ -121,7 +121,7 @@ fn fault_95_refusals_of_head_requests_open_the_breaker() {
 
 /// Two gateways, and a proxy with routes to both, of which one names another set with the same key.
 fn two_gateways() -> (Upstream, Upstream, Proxy) {
-    let refusing = || Upstream::answering(&answer("401 Unauthorized", "", WRONG));
+    let refusing = || Upstream::answering(answer("401 Unauthorized", "", WRONG));
     let (one, two) = (refusing(), refusing());
     let mut config = config(&one);
     config.credentials.push(CredentialsConfig {

@@ -30,15 +30,14 @@ fn ahead(seconds: &Arc<AtomicI64>) -> Upstream {
     Upstream::replying(move |seen| {
         let now = clock::unix_seconds() + seconds.load(Ordering::SeqCst);
         let signed = SigningDate::parse(seen.header("x-sdk-date")).unwrap();
-        let bytes = if (signed.unix_seconds() - now).abs() > 900 {
+        if (signed.unix_seconds() - now).abs() > 900 {
             let now = SigningDate::from_unix_seconds(now).unwrap();
             refusal(&format!(
                 "calc aksk signature fail:signature expired, signature time:{signed},server time:{now}"
             ))
         } else {
             ok("ok")
-        };
-        bytes
+        }
     })
 }
 
@@ -111,7 +110,7 @@ fn fault_57_a_second_refusal_passes_through_and_so_does_one_whose_body_is_gone()
         "signature expired, signature time:20260101T000000Z,server time:19700101T000000Z",
         "calc ak sk signature fail:signature expired",
     ] {
-        let scene = Scene::before(Upstream::answering(&refusal(message)));
+        let scene = Scene::before(Upstream::answering(refusal(message)));
         let refused = scene.exchange(GET);
         assert_eq!(
             (refused.status, scene.upstream.requests().len()),
