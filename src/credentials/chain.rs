@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::error::CredentialsError;
 use super::file::{Files, Format};
-use super::service::{agency, idp, metadata, oidc, pod_identity, token};
+use super::service::{iam, machine, sts};
 use super::source::{Backend, Requirement, Source};
 use super::{env, file};
 use crate::config::{
@@ -24,10 +24,10 @@ type Find = fn(&CredentialsConfig, &Environment) -> Result<Backend, CredentialsE
 /// start if nothing else is there.
 const CHAIN: [KeySource; 8] = [
     ("oidc", Some(Named::Oidc), |c, e| {
-        Backend::service(oidc::find(c, e)?)
+        Backend::service(sts::with_oidc(c, e)?)
     }),
     ("idp", Some(Named::Idp), |c, e| {
-        Backend::service(idp::find(c, e)?)
+        Backend::service(iam::with_idp(c, e)?)
     }),
     ("env", Some(Named::Env), |_, e| {
         env::find(e).map(Backend::Fixed)
@@ -42,10 +42,10 @@ const CHAIN: [KeySource; 8] = [
         file::profile(c, e).map(Backend::files)
     }),
     ("metadata", Some(Named::Metadata), |c, _| {
-        Backend::service(metadata::find(c))
+        Backend::service(machine::metadata(c))
     }),
     ("pod-identity", Some(Named::PodIdentity), |_, e| {
-        Backend::service(pod_identity::find(e)?)
+        Backend::service(machine::pod_identity(e)?)
     }),
 ];
 
@@ -69,12 +69,12 @@ impl Source {
             (AuthMode::AkSk, _) => {
                 let base = source.find_key(config, environment)?;
                 match &config.agency {
-                    Some(agency) => base.assuming(agency::find(agency, config, environment)?)?,
+                    Some(agency) => base.assuming(sts::of_agency(agency, config, environment)?)?,
                     None => base,
                 }
             }
             (AuthMode::Token, Some(TokenSource::Iam(user))) => {
-                Backend::service(token::find(user, config, environment)?)?
+                Backend::service(iam::with_password(user, config, environment)?)?
             }
             (AuthMode::Token, Some(TokenSource::File(path))) => {
                 text(&Some(path.clone()), Format::Text)?

@@ -1,4 +1,4 @@
-//! Services that give temporary keys and tokens over HTTP: one file per service.
+//! Services that give temporary keys and tokens over HTTP.
 //!
 //! Each sends one or two requests over connections of its own and reads JSON, whose names differ
 //! from service to service.
@@ -9,14 +9,11 @@
 //! Each has an error of its own, so that the log says what to do. Responses hold secrets, so they
 //! are never quoted, except for a code that has the shape of one.
 
-pub(super) mod agency;
 mod answer;
 mod error;
-pub(super) mod idp;
-pub(super) mod metadata;
-pub(super) mod oidc;
-pub(super) mod pod_identity;
-pub(super) mod token;
+pub(super) mod iam;
+pub(super) mod machine;
+pub(super) mod sts;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -77,15 +74,19 @@ impl Service {
         key: Option<&Credentials>,
     ) -> Result<Lease, ServiceError> {
         let lease = match &self.protocol {
-            Protocol::Metadata => metadata::ask(self, network).await,
-            Protocol::PodIdentity => pod_identity::ask(self, network).await,
-            Protocol::Oidc(fields, token) => oidc::ask(self, network, fields, token.as_ref()).await,
+            Protocol::Metadata => machine::ask_metadata(self, network).await,
+            Protocol::PodIdentity => machine::ask_agent(self, network).await,
+            Protocol::Oidc(fields, token) => {
+                sts::ask_with_oidc(self, network, fields, token.as_ref()).await
+            }
             Protocol::Agency(agency) => {
                 let key = key.ok_or(ServiceError::NoKey)?;
-                agency::ask(self, network, agency, key).await
+                sts::ask_with_key(self, network, agency, key).await
             }
-            Protocol::Idp(provider) => idp::ask(self, network, provider).await,
-            Protocol::Token(project) => token::ask(self, network, project.as_deref()).await,
+            Protocol::Idp(provider) => iam::ask_with_idp(self, network, provider).await,
+            Protocol::Token(project) => {
+                iam::ask_with_password(self, network, project.as_deref()).await
+            }
         }?;
         let is_good = lease.is_good(Moment::now());
         is_good.then_some(lease).ok_or(ServiceError::Expired)
@@ -123,6 +124,16 @@ impl Service {
         let response = network.oneshot(&self.endpoint, request, limit).await?;
         Ok(Answer::new(self.name, response))
     }
+}
+
+/// The value of a variable without which there is no such service.
+fn variable<'a>(
+    environment: &'a Environment,
+    name: &'static str,
+    hint: &'static str,
+) -> Result<&'a str, CredentialsError> {
+    let absent = || CredentialsError::absent(format!("{name} is not set"), hint);
+    environment.text(name).ok_or_else(absent)
 }
 
 /// The path in a variable that has to be set with another one.

@@ -1,0 +1,86 @@
+//! Services beside a machine: the metadata service of a server (ECS), which gives keys of the server's
+//! agency, and pod identity (CCE), whose agent on the node exchanges the pod's own token for a key.
+//!
+//! A session token of the metadata service is requested first, so that a web page or a redirect
+//! cannot get a key with a plain GET. Servers whose metadata service has no tokens answer 404, 405
+//! or 503 to that, and are asked without.
+
+use bytes::Bytes;
+use http::Request;
+use secrecy::ExposeSecret;
+
+use super::{Protocol, Service, ServiceError, endpoint, path, variable};
+use crate::config::{CredentialsConfig, Environment};
+use crate::credentials::CredentialsError;
+use crate::credentials::types::Lease;
+use crate::upstream::Network;
+
+/// The text of a 401 when there is no agency, rather than a stale token.
+const NO_AGENCY: &str = "Please configure Cloud Service Agency first";
+
+const HINT: &str = "check that this is a server with an agency";
+
+const URI: &str = "HC_CONTAINER_CREDENTIALS_FULL_URI";
+const TOKEN_FILE: &str = "HC_CONTAINER_AUTHORIZATION_TOKEN_FILE";
+
+/// The metadata service.
+pub(in crate::credentials) fn metadata(config: &CredentialsConfig) -> Service {
+    Service {
+        name: "the metadata service",
+        protocol: Protocol::Metadata,
+        endpoint: config.metadata.clone(),
+        files: Vec::new(),
+    }
+}
+
+/// The identity of this pod, if it has one.
+pub(in crate::credentials) fn pod_identity(
+    environment: &Environment,
+) -> Result<Service, CredentialsError> {
+    let hint = "associate the pod's service account with an agency";
+    let uri = variable(environment, URI, hint)?;
+    Ok(Service {
+        name: "pod identity",
+        protocol: Protocol::PodIdentity,
+        endpoint: endpoint(None, environment, URI, uri)?,
+        files: vec![path(environment, URI, TOKEN_FILE)?],
+    })
+}
+
+/// Asks the metadata service.
+pub(super) async fn ask_metadata(
+    service: &Service,
+    network: &Network,
+) -> Result<Lease, ServiceError> {
+    // Requested each time: that costs one exchange an hour, and the token is never stale.
+    let request = Request::put("/meta-data/latest/api/token")
+        .header("x-metadata-token-ttl-seconds", "21600")
+        .body(Bytes::new())
+        .expect("the parts are fixed");
+    let answer = service.send(network, request).await?;
+    let mut request = Request::get("/openstack/latest/securitykey");
+    if !matches!(answer.response.status().as_u16(), 404 | 405 | 503) {
+        let token = answer.accepted(HINT)?.line()?;
+        request = request.header("x-metadata-token", token.expose_secret());
+    }
+    let request = request
+        .body(Bytes::new())
+        .expect("a token was checked to be text");
+    let answer = service.send(network, request).await?;
+    if answer.response.status() == 401 && answer.contains(NO_AGENCY) {
+        return Err(ServiceError::NoAgency);
+    }
+    answer.accepted(HINT)?.key()
+}
+
+/// Asks the agent of pod identity.
+pub(super) async fn ask_agent(service: &Service, network: &Network) -> Result<Lease, ServiceError> {
+    let request = Request::post("/")
+        .header("authorization", service.line(0)?.expose_secret())
+        .header("content-type", "application/json")
+        .body("{}".into())
+        .expect("the token was checked to be text");
+    let answer = service.send(network, request).await?;
+    let hint = "check the agency that the pod's service account is associated with";
+    answer.accepted(hint)?.key()
+}

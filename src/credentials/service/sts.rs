@@ -1,0 +1,167 @@
+//! STS gives keys of agencies: to whoever has an OpenID Connect token, like the one of a Kubernetes
+//! service account, and to a key that may assume the agency.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+
+use super::answer::post;
+use super::{Protocol, Service, ServiceError, endpoint, path, variable};
+use crate::clock::signing_date;
+use crate::config::{CredentialsConfig, Endpoint, Environment};
+use crate::credentials::CredentialsError;
+use crate::credentials::types::{Credentials, Lease};
+use crate::signature::{CanonicalRequest, Payload, PayloadHash, SignatureError, Signer, Target};
+use crate::upstream::Network;
+
+const PROVIDER: &str = "HUAWEICLOUD_OIDC_PROVIDER_URN";
+const AGENCY: &str = "HUAWEICLOUD_OIDC_AGENCY_URN";
+const TOKEN_FILE: &str = "HUAWEICLOUD_OIDC_TOKEN_FILE";
+const DURATION: &str = "HUAWEICLOUD_OIDC_DURATION_SECONDS";
+
+/// The requested lifetime of keys in seconds, unless it is set.
+const DEFAULT_DURATION: u64 = 3600;
+
+const ASSUME: &str = "/v5/agencies/assume";
+
+/// STS with an OpenID Connect token, if the environment names a provider.
+pub(in crate::credentials) fn with_oidc(
+    config: &CredentialsConfig,
+    environment: &Environment,
+) -> Result<Service, CredentialsError> {
+    let text = |name: &str| environment.text(name);
+    let hint = "set it, HUAWEICLOUD_OIDC_AGENCY_URN and HUAWEICLOUD_OIDC_TOKEN_FILE";
+    let provider = variable(environment, PROVIDER, hint)?;
+    let agency = text(AGENCY).ok_or(CredentialsError::HalfInEnvironment {
+        present: PROVIDER,
+        missing: AGENCY,
+    })?;
+    let mut fields = json!({
+        "provider_urn": provider,
+        "agency_urn": agency,
+        "agency_session_name": text("HUAWEICLOUD_OIDC_SESSION_NAME").unwrap_or("oidc-sts-session"),
+        "duration_seconds": duration(text(DURATION))?,
+    });
+    if let Some(policy) = text("HUAWEICLOUD_OIDC_POLICY") {
+        fields["policy"] = policy.into();
+    }
+    if let Some(ids) = text("HUAWEICLOUD_OIDC_POLICY_IDS") {
+        let ids = ids.split(',').map(str::trim).filter(|id| !id.is_empty());
+        fields["policy_ids"] = ids.collect::<Vec<_>>().into();
+    }
+    let token = environment.secret("HUAWEICLOUD_OIDC_ID_TOKEN");
+    let files = match token {
+        Some(_) => Vec::new(),
+        None => vec![path(environment, PROVIDER, TOKEN_FILE)?],
+    };
+    Ok(Service {
+        name: "STS (oidc)",
+        protocol: Protocol::Oidc(fields, token),
+        endpoint: sts(config, environment)?,
+        files,
+    })
+}
+
+/// STS, for a key of this agency.
+pub(in crate::credentials) fn of_agency(
+    agency: &str,
+    config: &CredentialsConfig,
+    environment: &Environment,
+) -> Result<Service, CredentialsError> {
+    Ok(Service {
+        name: "STS (agency)",
+        protocol: Protocol::Agency(agency.to_owned()),
+        endpoint: sts(config, environment)?,
+        files: Vec::new(),
+    })
+}
+
+fn sts(
+    config: &CredentialsConfig,
+    environment: &Environment,
+) -> Result<Endpoint, CredentialsError> {
+    let default = "https://sts.cn-north-4.myhuaweicloud.com";
+    let configured = config.sts.as_ref();
+    endpoint(
+        configured,
+        environment,
+        "HUAWEICLOUD_SDK_STS_ENDPOINT",
+        default,
+    )
+}
+
+/// The seconds for which STS is to issue a key.
+fn duration(text: Option<&str>) -> Result<u64, CredentialsError> {
+    let seconds = text.map_or(Some(DEFAULT_DURATION), |text| text.trim().parse().ok());
+    let seconds = seconds.filter(|seconds| (900..=43200).contains(seconds));
+    seconds.ok_or(CredentialsError::Variable {
+        name: DURATION,
+        expected: "expected a number of seconds from 900 to 43200",
+    })
+}
+
+/// Exchanges the token of an OpenID Connect provider.
+pub(super) async fn ask_with_oidc(
+    service: &Service,
+    network: &Network,
+    fields: &Value,
+    token: Option<&SecretString>,
+) -> Result<Lease, ServiceError> {
+    let token = token.map_or_else(|| service.line(0), |token| Ok(token.clone()))?;
+    let mut fields = fields.clone();
+    fields["id_token"] = token.expose_secret().into();
+    let request = post("/v5/agencies/assume-with-oidc", fields);
+    let answer = service.send(network, request).await?;
+    let hint = "check the urns of provider and agency, and that the provider trusts the token";
+    answer.accepted(hint)?.key()
+}
+
+/// Exchanges a key. The request is signed with it.
+pub(super) async fn ask_with_key(
+    service: &Service,
+    network: &Network,
+    agency: &str,
+    key: &Credentials,
+) -> Result<Lease, ServiceError> {
+    let fields = json!({
+        "agency_urn": agency,
+        "agency_session_name": "apig-proxy",
+        "duration_seconds": DEFAULT_DURATION,
+    });
+    let mut request = post(ASSUME, fields);
+    let signed = signed_headers(service, &request, key);
+    let signed = signed.map_err(|_| ServiceError::Garbage("the endpoint cannot be signed for"))?;
+    request.headers_mut().extend(signed);
+    let answer = service.send(network, request).await?;
+    let hint = "check `credentials.agency`, and that the key may assume this agency";
+    answer.accepted(hint)?.key()
+}
+
+/// The headers that sign a request to a service.
+fn signed_headers(
+    service: &Service,
+    request: &Request<Bytes>,
+    key: &Credentials,
+) -> Result<HeaderMap, SignatureError> {
+    let url = &service.endpoint.url;
+    let path = format!("{}{ASSUME}", url.base_path);
+    let token = key.security_token.as_ref().map(ExposeSecret::expose_secret);
+    let mut headers = vec![("host", url.authority.to_str().unwrap_or_default())];
+    headers.extend(token.map(|token| ("x-security-token", token)));
+    let (date, hash) = (signing_date(), PayloadHash::new(request.body()));
+    let (target, payload) = (Target::parse(&path)?, Payload::Hash(&hash));
+    let canonical = CanonicalRequest::new("POST", target, &headers, &date, payload)?;
+    let authorization = Signer::new(&key.access_key, &key.secret_key).sign(&canonical);
+    let sent = [
+        ("x-sdk-date", Some(date.as_str())),
+        ("x-security-token", token),
+        ("authorization", Some(&authorization)),
+    ];
+    let sent = sent.into_iter().filter_map(|(name, value)| {
+        let mut value = HeaderValue::from_str(value?).ok()?;
+        value.set_sensitive(name != "x-sdk-date");
+        Some((HeaderName::from_static(name), value))
+    });
+    Ok(sent.collect())
+}
