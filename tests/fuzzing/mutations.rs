@@ -54,7 +54,10 @@ pub(crate) fn dictionary(text: &str) -> Vec<Vec<u8>> {
 }
 
 fn word(line: &str) -> Vec<u8> {
-    let mut bytes = line.trim_matches('"').bytes();
+    let quoted = line
+        .strip_prefix('"')
+        .and_then(|line| line.strip_suffix('"'));
+    let mut bytes = quoted.unwrap().bytes();
     let mut word = Vec::new();
     while let Some(byte) = bytes.next() {
         word.push(match byte {
