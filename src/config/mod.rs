@@ -25,6 +25,7 @@ mod reference;
 mod resolve;
 mod routes;
 mod server_tls;
+mod signing;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -51,6 +52,7 @@ pub use problem::{Place, Problem, Problems};
 pub use reader::Settings;
 pub use reference::{ReferenceKey, keys};
 pub use server_tls::{TlsFiles, TlsFilesError, TlsMaterial};
+pub use signing::RouteSigning;
 pub use watched::Watched;
 pub(crate) use watched::{FileStamps, stamps};
 
@@ -122,6 +124,8 @@ pub struct Route {
     pub idle_timeout: Option<Duration>,
     /// Passes `Origin` and `Referer` of the proxy's own pages on as they are.
     pub keeps_origin: bool,
+    /// How its requests are signed.
+    pub signing: RouteSigning,
 }
 
 impl Route {

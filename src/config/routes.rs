@@ -12,7 +12,7 @@ use super::limits::{Methods, large_body};
 use super::owned_headers::{header_list, header_name};
 use super::reader::Reader;
 use super::value::{Parsed, duration, header_value, optional, text, texts, word};
-use super::{Auth, AuthMode, LargeBody, PathRule, Route, Scheme, UpstreamUrl};
+use super::{Auth, AuthMode, LargeBody, PathRule, Route, RouteSigning, Scheme, UpstreamUrl};
 use crate::signature::{Target, normalize_path};
 
 const MODES: [(&str, AuthMode); 4] = [
@@ -34,6 +34,7 @@ struct RouteDefaults<'a> {
     large_body: LargeBody,
     headers: Vec<(HeaderName, HeaderValue)>,
     forward_authorization_as: Option<HeaderName>,
+    signing: RouteSigning,
 }
 
 /// All routes, longest prefix first.
@@ -55,6 +56,7 @@ pub(super) fn routes(
         large_body: reader.get("limits.large_body", large_body(false)),
         headers: reader.get("headers", header_list),
         forward_authorization_as: reader.get("forward_authorization_as", optional(header_name)),
+        signing: RouteSigning::read(reader, "signing.", &RouteSigning::default()),
     };
     let count = reader.count_of_routes();
     let elsewhere = optional(|text| elsewhere(text, listen));
@@ -151,6 +153,10 @@ impl RouteDefaults<'_> {
             response_timeout: reader.find(&key("timeouts.response"), duration),
             idle_timeout: reader.find(&key("timeouts.idle"), duration),
             keeps_origin: reader.find(&key("origin"), word(ORIGINS)).unwrap_or(false),
+            signing: match table {
+                "" => self.signing.clone(),
+                table => RouteSigning::read(reader, table, &self.signing),
+            },
         })
     }
 }

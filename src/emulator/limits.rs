@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming};
 
 use super::refusal::Refused;
-use crate::signature::{PayloadHash, PayloadHasher};
+use crate::signature::{Algorithm, PayloadHash, PayloadHasher};
 
 /// Longest target (APIG, notes and constraints).
 const TARGET: usize = 32 * 1024;
@@ -68,6 +68,7 @@ fn unreadable() -> Refused {
 /// Reads a body of at most this many bytes, for its length and hash. Each frame goes to `keep`.
 pub(super) async fn read(
     mut body: Incoming,
+    algorithm: Algorithm<'_>,
     limit: u64,
     mut keep: impl FnMut(Frame<Bytes>),
 ) -> Result<(u64, PayloadHash), Refused> {
@@ -75,7 +76,7 @@ pub(super) async fn read(
     if body.size_hint().lower() > drained {
         return Err(Refused::too_large());
     }
-    let (mut hasher, mut length) = (PayloadHasher::default(), 0);
+    let (mut hasher, mut length) = (PayloadHasher::new(algorithm), 0);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| unreadable())?;
         if let Some(piece) = frame.data_ref() {

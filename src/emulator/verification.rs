@@ -20,8 +20,8 @@ use super::readings::Readings;
 use super::refusal::Refused;
 use super::time::Clock;
 use crate::signature::{
-    ALGORITHM, CONTENT_HASH_HEADER, PayloadHash, Presented, ReceivedRequest, Refusal, SigningDate,
-    UNSIGNED_PAYLOAD, Verified, verify,
+    Algorithm, PayloadHash, Presented, ReceivedRequest, Refusal, SigningDate, UNSIGNED_PAYLOAD,
+    Verified, verify,
 };
 
 /// The greatest distance of a date from the clock.
@@ -63,7 +63,7 @@ impl Gateway {
     pub(super) async fn verify_all(&self, request: Request<Incoming>) -> Result<Value, Refused> {
         let (parts, body) = self.head(request)?;
         let limit = Authentication::from_headers(&parts.headers).limit();
-        let (length, hash) = read(body, limit, drop).await?;
+        let (length, hash) = read(body, algorithm(&parts), limit, drop).await?;
         let (mode, verified) = self.check(&parts, &hash)?;
         let (path, query) = match target(&parts).split_once('?') {
             Some((path, query)) => (path, query),
@@ -98,11 +98,12 @@ impl Gateway {
         let (parts, body) = self.head(request)?;
         let authentication = Authentication::from_headers(&parts.headers);
         let limit = authentication.limit();
-        let content_hash = parts.headers.get(CONTENT_HASH_HEADER);
+        let algorithm = algorithm(&parts);
+        let content_hash = parts.headers.get(algorithm.content_hash_header());
         let is_unsigned = content_hash.is_some_and(|value| value == UNSIGNED_PAYLOAD);
         let body = if authentication == Authentication::Signature && !is_unsigned {
             let mut frames = Vec::new();
-            let (_, hash) = read(body, limit, |frame| frames.push(Ok(frame))).await?;
+            let (_, hash) = read(body, algorithm, limit, |frame| frames.push(Ok(frame))).await?;
             self.check(&parts, &hash)?;
             if frames.is_empty() {
                 Empty::new().map_err(|never| match never {}).boxed_unsync()
@@ -113,7 +114,7 @@ impl Gateway {
             if body.size_hint().lower() > limit {
                 return Err(Refused::too_large());
             }
-            self.check(&parts, &PayloadHash::new(b""))?;
+            self.check(&parts, &PayloadHash::empty(algorithm))?;
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);
             Limited::new(body, limit).boxed_unsync()
         };
@@ -262,6 +263,12 @@ fn bearer(authorization: &[u8]) -> Option<&[u8]> {
         .then(|| key.trim_ascii())
 }
 
+/// The algorithm of the signature, whose hash the body has.
+fn algorithm(parts: &request::Parts) -> Algorithm<'static> {
+    let authorization = parts.headers.get("authorization");
+    Algorithm::of_authorization(authorization.map_or(b"", HeaderValue::as_bytes))
+}
+
 fn target(parts: &request::Parts) -> &str {
     let target = parts.uri.path_and_query();
     target.map_or("/", |target| target.as_str())
@@ -276,7 +283,9 @@ fn shown(name: &str, value: &HeaderValue) -> String {
     let value = value.as_bytes();
     let is_secret = match name {
         "x-security-token" | "x-auth-token" | "x-apig-appcode" => true,
-        "authorization" => !value.starts_with(ALGORITHM.as_bytes()),
+        "authorization" => !Algorithm::NAMES
+            .iter()
+            .any(|name| value.starts_with(name.as_bytes())),
         _ => false,
     };
     if is_secret {

@@ -17,8 +17,8 @@ use crate::config::AuthMode;
 use crate::credentials::{Credentials, Lease, Secret};
 use crate::error::Error;
 use crate::signature::{
-    CONTENT_HASH_HEADER, CanonicalRequest, DATE_HEADER, Payload, PayloadHash, Signer, SigningDate,
-    Target, UNSIGNED_PAYLOAD,
+    Algorithm, CanonicalRequest, DATE_HEADER, Payload, PayloadHash, Signer, SigningDate, Target,
+    UNSIGNED_PAYLOAD,
 };
 
 /// The stage of the API that the request is for.
@@ -48,6 +48,7 @@ pub(super) enum RequestAuth {
 
 /// What a signature covers besides the headers.
 pub(super) struct ToSign<'a> {
+    pub(super) algorithm: Algorithm<'a>,
     /// The target in the reading of the gateway.
     pub(super) target: Cow<'a, str>,
     /// The hash of the body; `None` if it is not signed.
@@ -232,11 +233,17 @@ impl SigningKey {
             let value = value.map_err(|_| Error::Internal("a header to sign is not ascii"))?;
             signed.extend(value.map(|value| (name.as_str(), value)));
         }
-        let ToSign { target, hash, date } = to_sign;
+        let ToSign {
+            algorithm,
+            target,
+            hash,
+            date,
+        } = to_sign;
         let target = Target::of_parsed(target);
         let payload = hash.map_or(Payload::Declared(UNSIGNED_PAYLOAD), Payload::Hash);
         let method = request.method().as_str();
-        let canonical = CanonicalRequest::new(method, target, &signed, date, payload);
+        let canonical =
+            CanonicalRequest::with_algorithm(*algorithm, method, target, &signed, date, payload);
         let canonical = canonical
             .map_err(|_| Error::BadRequest("the method is not written in capital letters"))?;
         Ok(show(&canonical))
@@ -252,7 +259,7 @@ impl SigningKey {
         headers.insert(DATE_HEADER, value(to_sign.date.as_str())?);
         if to_sign.hash.is_none() {
             let unsigned = HeaderValue::from_static(UNSIGNED_PAYLOAD);
-            headers.insert(CONTENT_HASH_HEADER, unsigned);
+            headers.insert(to_sign.algorithm.content_hash_header(), unsigned);
         }
         headers.insert(AUTHORIZATION, value(&authorization)?);
         Ok(())

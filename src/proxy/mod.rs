@@ -204,6 +204,7 @@ impl Pipeline {
         let mut reader = BodyReader {
             budget: &settings.budget,
             unsigned: &settings.signing.unsigned,
+            algorithm: settings.routes[routed.route].signing.algorithm(),
             idle: settings.timeouts.body_idle,
             body,
             rules: routed.rules,

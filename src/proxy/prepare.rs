@@ -71,8 +71,9 @@ impl Prepared {
     }
 
     /// What a signature covers besides the headers.
-    pub(super) fn to_sign(&self, date: SigningDate) -> ToSign<'_> {
+    pub(super) fn to_sign<'a>(&'a self, settings: &'a Settings, date: SigningDate) -> ToSign<'a> {
         ToSign {
+            algorithm: settings.routes[self.routed.route].signing.algorithm(),
             target: self.reading.of(self.target()),
             hash: self.hash.as_ref(),
             date,

@@ -1,4 +1,4 @@
-//! SDK-HMAC-SHA256: the signature that Huawei Cloud API Gateway requires on every request.
+//! The signatures of Huawei Cloud API Gateway: `SDK-HMAC-SHA256` and its variants.
 //!
 //! Pure: no I/O, no clock, no runtime, and nothing from the rest of the program. Time and payload
 //! hash are arguments, so every stage can be compared with the vectors of Huawei's own SDKs. The
@@ -41,6 +41,7 @@
 //! and [`Target::parse`] refuses the rest. A target that skips them can get a signature that the
 //! gateway cannot reproduce.
 
+mod algorithm;
 mod canonical;
 mod date;
 mod encoding;
@@ -50,6 +51,7 @@ mod signer;
 mod target;
 mod verify;
 
+pub use algorithm::Algorithm;
 pub use canonical::{CanonicalRequest, string_to_sign};
 pub use date::SigningDate;
 pub use normalized_path::normalized_path;
@@ -57,10 +59,6 @@ pub use payload::{Payload, PayloadHash, PayloadHasher, UNSIGNED_PAYLOAD};
 pub use signer::Signer;
 pub use target::{Target, normalize_path, normalize_query, normalize_target};
 pub use verify::{Presented, ReceivedRequest, Refusal, Verified, verify};
-
-/// Name of the algorithm, the first word of `Authorization` and the first line of the string to
-/// sign.
-pub const ALGORITHM: &str = "SDK-HMAC-SHA256";
 
 /// Header that carries the date of the signature; always signed.
 pub const DATE_HEADER: &str = "x-sdk-date";

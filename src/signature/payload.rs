@@ -3,6 +3,9 @@
 use std::fmt;
 
 use sha2::{Digest, Sha256};
+use sm3::Sm3;
+
+use super::Algorithm;
 
 /// The value of `X-Sdk-Content-Sha256` for a body that is not signed.
 pub const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
@@ -19,22 +22,35 @@ pub enum Payload<'a> {
     Declared(&'a str),
 }
 
-/// The SHA-256 of a body as 64 lower-case hexadecimal digits.
+/// The hash of a body as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PayloadHash([u8; 64]);
 
 impl PayloadHash {
-    /// The hash of an empty body.
+    /// The SHA-256 of an empty body.
     pub const EMPTY: Self =
         Self(*b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 
-    /// Hashes a complete body.
+    /// The SM3 of an empty body.
+    const EMPTY_SM3: Self =
+        Self(*b"1ab21d8355cfa17f8e61194831e81a8f22bec8c728fefb747ed035eb5082aa2b");
+
+    /// The SHA-256 of a complete body.
     #[must_use]
     pub fn new(body: &[u8]) -> Self {
         Self::from_digest(Sha256::digest(body).into())
     }
 
-    pub(super) fn from_digest(digest: [u8; 32]) -> Self {
+    /// The hash of an empty body.
+    #[must_use]
+    pub fn empty(algorithm: Algorithm<'_>) -> Self {
+        match algorithm {
+            Algorithm::HmacSm3 => Self::EMPTY_SM3,
+            Algorithm::HmacSha256 | Algorithm::V11HmacSha256 { .. } => Self::EMPTY,
+        }
+    }
+
+    fn from_digest(digest: [u8; 32]) -> Self {
         let mut text = [0; 64];
         hex::encode_to_slice(digest, &mut text).expect("32 bytes make 64 digits");
         Self(text)
@@ -54,19 +70,52 @@ impl fmt::Debug for PayloadHash {
 }
 
 /// Hashes a body while it arrives.
-#[derive(Clone, Debug, Default)]
-pub struct PayloadHasher(Sha256);
+#[derive(Clone, Debug)]
+pub enum PayloadHasher {
+    /// By SHA-256.
+    Sha256(Sha256),
+    /// By SM3.
+    Sm3(Sm3),
+}
 
 impl PayloadHasher {
+    /// The hasher of an algorithm.
+    #[must_use]
+    pub fn new(algorithm: Algorithm<'_>) -> Self {
+        match algorithm {
+            Algorithm::HmacSm3 => Self::Sm3(Sm3::new()),
+            Algorithm::HmacSha256 | Algorithm::V11HmacSha256 { .. } => Self::Sha256(Sha256::new()),
+        }
+    }
+
     /// Takes in the next piece.
     pub fn update(&mut self, piece: &[u8]) {
-        self.0.update(piece);
+        match self {
+            Self::Sha256(hasher) => hasher.update(piece),
+            Self::Sm3(hasher) => hasher.update(piece),
+        }
     }
 
     /// The hash of all pieces.
     #[must_use]
     pub fn finish(self) -> PayloadHash {
-        PayloadHash::from_digest(self.0.finalize().into())
+        PayloadHash::from_digest(match self {
+            Self::Sha256(hasher) => hasher.finalize().into(),
+            Self::Sm3(hasher) => hasher.finalize().into(),
+        })
+    }
+}
+
+impl Default for PayloadHasher {
+    fn default() -> Self {
+        Self::new(Algorithm::default())
+    }
+}
+
+impl fmt::Write for PayloadHasher {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.update(text.as_bytes());
+        Ok(())
     }
 }
 
@@ -81,6 +130,9 @@ mod tests {
             hasher.update(piece);
         }
         assert_eq!(hasher.finish(), PayloadHash::new(b"{\"a\":1}"));
-        assert_eq!(PayloadHasher::default().finish(), PayloadHash::EMPTY);
+        for algorithm in [Algorithm::HmacSha256, Algorithm::HmacSm3] {
+            let nothing = PayloadHasher::new(algorithm).finish();
+            assert_eq!(nothing, PayloadHash::empty(algorithm));
+        }
     }
 }

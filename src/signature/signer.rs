@@ -1,31 +1,55 @@
-//! The signer. It turns the secret into a keyed HMAC state once; each signature clones that.
+//! The signer. It turns the secret into keyed HMAC states once; each signature clones one of them.
 
 use std::fmt;
+use std::sync::Arc;
 
+use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
+use sm3::Sm3;
+use subtle::ConstantTimeEq;
 
-use super::canonical::Hashed;
-use super::{ALGORITHM, CanonicalRequest, SigningDate, string_to_sign};
+use super::{Algorithm, CanonicalRequest, SigningDate, string_to_sign};
 
-/// Signs requests with one key pair. The state that holds the secret is wiped when it is dropped,
-/// and so is each clone.
+/// Signs requests with one key pair, by any algorithm. The states that hold the secret are wiped when
+/// they are dropped, and so is each copy of one.
 #[derive(Clone)]
 pub struct Signer {
     access_key: String,
-    keyed: Hmac<Sha256>,
+    /// Shared, since they are half a kilobyte.
+    keys: Arc<Keys>,
 }
 
+/// The keyed states of one secret.
+struct Keys {
+    sha256: Hmac<Sha256>,
+    sm3: Hmac<Sm3>,
+    /// From which the keys of `V11-HMAC-SHA256` are derived.
+    v11: Hkdf<Sha256>,
+}
+
+/// An HMAC that text is written to.
+enum KeyedHash {
+    Sha256(Hmac<Sha256>),
+    Sm3(Hmac<Sm3>),
+}
+
+const ANY_LENGTH: &str = "HMAC takes a key of any length";
+
 impl Signer {
-    /// Prepares the key. The secret is used as it is: no derivation by date or region.
+    /// Prepares the key.
     #[must_use]
     pub fn new(access_key: &str, secret_key: &SecretString) -> Self {
-        let keyed = Hmac::new_from_slice(secret_key.expose_secret().as_bytes())
-            .expect("HMAC takes a key of any length");
+        let secret = secret_key.expose_secret().as_bytes();
         Self {
             access_key: access_key.to_owned(),
-            keyed,
+            keys: Arc::new(Keys {
+                sha256: Hmac::new_from_slice(secret).expect(ANY_LENGTH),
+                sm3: Hmac::new_from_slice(secret).expect(ANY_LENGTH),
+                v11: Hkdf::new(Some(access_key.as_bytes()), secret),
+            }),
         }
     }
 
@@ -39,13 +63,23 @@ impl Signer {
     #[must_use]
     pub fn sign(&self, request: &CanonicalRequest<'_>) -> String {
         let mut digits = [0; 64];
-        let mac = self.mac(request).finalize().into_bytes();
         // Not into a string of its own, which is made a character at a time.
-        hex::encode_to_slice(mac, &mut digits).expect("32 bytes make 64 digits");
+        hex::encode_to_slice(self.mac(request), &mut digits).expect("32 bytes make 64 digits");
+        let algorithm = request.algorithm();
+        let scope = algorithm.scope(request.date());
+        let (key, slash) = scope
+            .as_ref()
+            .map_or((" Access=", ""), |_| (" Credential=", "/"));
+        let scope = scope.as_deref().unwrap_or_default();
         let mut text = String::with_capacity(224);
-        for piece in [ALGORITHM, " Access=", &self.access_key, ", SignedHeaders="] {
-            text.push_str(piece);
-        }
+        text.extend([
+            algorithm.name(),
+            key,
+            &self.access_key,
+            slash,
+            scope,
+            ", SignedHeaders=",
+        ]);
         request
             .write_signed_headers(&mut text)
             .expect("writing to a string cannot fail");
@@ -66,18 +100,64 @@ impl Signer {
     /// Used to find out what another signer has signed. To verify a request, use
     /// [`super::verify()`], which makes the text from the request itself.
     #[must_use]
-    pub fn matches_text(&self, canonical: &str, date: &SigningDate, signature: &str) -> bool {
-        let mut mac = self.keyed.clone();
-        mac.update(string_to_sign(canonical, date).as_bytes());
-        is_signature(mac, signature)
+    pub fn matches_text(
+        &self,
+        algorithm: Algorithm<'_>,
+        canonical: &str,
+        date: &SigningDate,
+        signature: &str,
+    ) -> bool {
+        let mut mac = self.keyed(algorithm, date);
+        mac.update(string_to_sign(algorithm, canonical, date).as_bytes());
+        is_signature(mac.finish(), signature)
     }
 
-    fn mac(&self, request: &CanonicalRequest<'_>) -> Hmac<Sha256> {
-        let mut mac = Hashed(self.keyed.clone());
+    fn mac(&self, request: &CanonicalRequest<'_>) -> [u8; 32] {
+        let mut mac = self.keyed(request.algorithm(), request.date());
         request
             .write_string_to_sign(&mut mac)
             .expect("hashing cannot fail");
-        mac.0
+        mac.finish()
+    }
+
+    /// The HMAC with the key of an algorithm.
+    fn keyed(&self, algorithm: Algorithm<'_>, date: &SigningDate) -> KeyedHash {
+        let Some(scope) = algorithm.scope(date) else {
+            return match algorithm {
+                Algorithm::HmacSm3 => KeyedHash::Sm3(self.keys.sm3.clone()),
+                _ => KeyedHash::Sha256(self.keys.sha256.clone()),
+            };
+        };
+        let mut derived = Zeroizing::new([0; 32]);
+        let expanded = self.keys.v11.expand(scope.as_bytes(), &mut *derived);
+        expanded.expect("32 bytes are not too many");
+        // The digits are the key, and not the bytes that they stand for.
+        let mut key = Zeroizing::new([0; 64]);
+        hex::encode_to_slice(*derived, &mut *key).expect("32 bytes make 64 digits");
+        KeyedHash::Sha256(Hmac::new_from_slice(&*key).expect(ANY_LENGTH))
+    }
+}
+
+impl KeyedHash {
+    fn update(&mut self, text: &[u8]) {
+        match self {
+            Self::Sha256(mac) => mac.update(text),
+            Self::Sm3(mac) => mac.update(text),
+        }
+    }
+
+    fn finish(self) -> [u8; 32] {
+        match self {
+            Self::Sha256(mac) => mac.finalize().into_bytes().into(),
+            Self::Sm3(mac) => mac.finalize().into_bytes().into(),
+        }
+    }
+}
+
+impl fmt::Write for KeyedHash {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.update(text.as_bytes());
+        Ok(())
     }
 }
 
@@ -89,13 +169,13 @@ impl fmt::Debug for Signer {
     }
 }
 
-fn is_signature(mac: Hmac<Sha256>, signature: &str) -> bool {
+fn is_signature(mac: [u8; 32], signature: &str) -> bool {
     let mut bytes = [0; 32];
     // Upper-case digits would be another text than the one that signers send.
     let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     signature.bytes().all(is_digit)
         && hex::decode_to_slice(signature, &mut bytes).is_ok()
-        && mac.verify_slice(&bytes).is_ok()
+        && bool::from(mac.ct_eq(&bytes))
 }
 
 #[cfg(test)]
@@ -108,8 +188,9 @@ mod tests {
         let signer = Signer::new("AK", &"MARKER".into());
         assert!(!format!("{signer:?}").contains("MARKER"));
         fn wiped<T: secrecy::zeroize::ZeroizeOnDrop>() {}
-        // Of which the HMAC has two, and nothing else.
+        // Of which the HMACs have two, and nothing else.
         wiped::<Sha256>();
+        wiped::<Sm3>();
         wiped::<SecretString>();
     }
 
@@ -123,9 +204,13 @@ mod tests {
         let authorization = signer.sign(&request);
         let signature = Presented::parse(&authorization).unwrap().signature;
         let text = request.to_string();
-        assert_eq!(string_to_sign(&text, &date), request.string_to_sign());
-        assert!(signer.matches_text(&text, &date, signature));
-        assert!(!signer.matches_text(&format!("{text}\n"), &date, signature));
-        assert!(!signer.matches_text(&text, &date, &signature.to_uppercase()));
+        let algorithm = Algorithm::default();
+        let expected = request.string_to_sign();
+        assert_eq!(string_to_sign(algorithm, &text, &date), expected);
+        let matches =
+            |text: &str, signature: &str| signer.matches_text(algorithm, text, &date, signature);
+        assert!(matches(&text, signature));
+        assert!(!matches(&format!("{text}\n"), signature));
+        assert!(!matches(&text, &signature.to_uppercase()));
     }
 }

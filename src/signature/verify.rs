@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use super::{
-    ALGORITHM, CONTENT_HASH_HEADER, CanonicalRequest, DATE_HEADER, Payload, PayloadHash,
-    SignatureError, Signer, SigningDate, Target,
+    Algorithm, CanonicalRequest, DATE_HEADER, Payload, PayloadHash, SignatureError, Signer,
+    SigningDate, Target,
 };
 
 /// A received request.
@@ -20,7 +20,7 @@ pub struct ReceivedRequest<'a> {
     pub target: &'a str,
     /// All headers, as received.
     pub headers: &'a [(&'a str, &'a [u8])],
-    /// The hash of the received body.
+    /// The hash of the received body, by the algorithm of the signature.
     pub body: &'a PayloadHash,
 }
 
@@ -42,9 +42,9 @@ pub enum Refusal {
     /// There is no `Authorization`, or more than one.
     #[error("the request has no authorization header, or more than one")]
     Authorization,
-    /// `Authorization` is not of the form of [`ALGORITHM`].
+    /// `Authorization` is not of the form of an [`Algorithm`].
     #[error(
-        "authorization is not of the form \"SDK-HMAC-SHA256 Access=…, SignedHeaders=…, Signature=…\""
+        "authorization is not of the form `SDK-HMAC-SHA256 Access=…, SignedHeaders=…, Signature=…`, or that of another algorithm"
     )]
     Malformed,
     /// The older form with `Credential=` and a scope, which API Gateway does not take.
@@ -87,8 +87,12 @@ pub enum Refusal {
 /// The parsed value of `Authorization`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Presented<'a> {
+    /// The algorithm.
+    pub algorithm: Algorithm<'a>,
     /// The access key id.
     pub access_key: &'a str,
+    /// The day that the key is derived for, like `20261123`; empty if it is not derived.
+    pub day: &'a str,
     /// The names of the signed headers, joined by `;`.
     pub signed_headers: &'a str,
     /// The signature, in hexadecimal.
@@ -102,12 +106,12 @@ impl<'a> Presented<'a> {
     ///
     /// [`Refusal::LegacyForm`] or [`Refusal::Malformed`].
     pub fn parse(authorization: &'a str) -> Result<Self, Refusal> {
-        let parameters = authorization
-            .strip_prefix(ALGORITHM)
-            .filter(|rest| rest.starts_with([' ', '\t']))
-            .ok_or(Refusal::Malformed)?
-            .trim_start_matches([' ', '\t']);
-        if parameters.starts_with("Credential=") {
+        let split = authorization.split_once([' ', '\t']);
+        let (name, parameters) = split.ok_or(Refusal::Malformed)?;
+        let parameters = parameters.trim_start_matches([' ', '\t']);
+        let algorithm = Algorithm::from_name(name, "", "").ok_or(Refusal::Malformed)?;
+        let is_derived = matches!(algorithm, Algorithm::V11HmacSha256 { .. });
+        if parameters.starts_with("Credential=") && !is_derived {
             return Err(Refusal::LegacyForm);
         }
         let mut parts = parameters.splitn(3, ',');
@@ -122,8 +126,22 @@ impl<'a> Presented<'a> {
             (!value.is_empty()).then_some(value)
         };
         let mut all = || {
+            let (algorithm, access_key, day) = if is_derived {
+                let mut scope = part("Credential")?.splitn(4, '/');
+                let (access_key, day) = (scope.next()?, scope.next()?);
+                let (region, service) = (scope.next()?, scope.next()?);
+                (
+                    Algorithm::V11HmacSha256 { region, service },
+                    access_key,
+                    day,
+                )
+            } else {
+                (algorithm, part("Access")?, "")
+            };
             Some(Self {
-                access_key: part("Access")?,
+                algorithm,
+                access_key,
+                day,
                 signed_headers: part("SignedHeaders")?,
                 signature: part("Signature")?,
             })
@@ -160,9 +178,15 @@ pub fn verify<S: std::borrow::Borrow<Signer>>(
     if signed.unix_seconds().abs_diff(now.unix_seconds()) > window.as_secs() {
         return Err(Refusal::Expired { signed, now: *now });
     }
-    let payload = request.payload()?;
+    let algorithm = presented.algorithm;
+    if !signed.as_str().starts_with(presented.day) {
+        return Err(Refusal::Malformed);
+    }
+    let payload = request.payload(algorithm)?;
     let target = Target::received(request.target)?;
-    let canonical = CanonicalRequest::received(request.method, target, headers, signed, payload)?;
+    let method = request.method;
+    let canonical =
+        CanonicalRequest::received(algorithm, method, target, headers, signed, payload)?;
     if !signer.borrow().matches(&canonical, presented.signature) {
         return Err(Refusal::Mismatch {
             canonical: canonical.to_string(),
@@ -194,8 +218,8 @@ impl<'a> ReceivedRequest<'a> {
     }
 
     /// What stands for the body.
-    fn payload(&self) -> Result<Payload<'a>, Refusal> {
-        match self.only(CONTENT_HASH_HEADER) {
+    fn payload(&self, algorithm: Algorithm<'_>) -> Result<Payload<'a>, Refusal> {
+        match self.only(algorithm.content_hash_header()) {
             Ok(value) if !value.is_empty() => Ok(Payload::Declared(value)),
             Ok(_) | Err(Refusal::MissingHeader(_)) => Ok(Payload::Hash(self.body)),
             Err(refusal) => Err(refusal),
@@ -223,7 +247,9 @@ mod tests {
     #[test]
     fn authorization_is_read_with_and_without_blanks_after_the_commas() {
         let expected = Presented {
+            algorithm: Algorithm::HmacSha256,
             access_key: "AK",
+            day: "",
             signed_headers: "host;x-sdk-date",
             signature: "0af",
         };
@@ -232,6 +258,28 @@ mod tests {
             "SDK-HMAC-SHA256  Access=AK,SignedHeaders=host;x-sdk-date,Signature=0af",
         ] {
             assert_eq!(Presented::parse(text), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn a_derived_key_is_named_with_its_scope() {
+        let text = "V11-HMAC-SHA256 Credential=AK/20261123/r/s, SignedHeaders=a, Signature=b";
+        let presented = Presented::parse(text).unwrap();
+        let algorithm = Algorithm::V11HmacSha256 {
+            region: "r",
+            service: "s",
+        };
+        assert_eq!(
+            (presented.algorithm, presented.access_key),
+            (algorithm, "AK")
+        );
+        assert_eq!(presented.day, "20261123");
+        for text in [
+            "V11-HMAC-SHA256 Access=AK",
+            "V11-HMAC-SHA256 Credential=AK/20261123/r",
+        ] {
+            let text = format!("{text}, SignedHeaders=a, Signature=b");
+            assert_eq!(Presented::parse(&text), Err(Refusal::Malformed));
         }
     }
 

@@ -37,6 +37,31 @@ fn a_gateway_that_is_in_order_passes_every_step() {
 }
 
 #[test]
+fn a_gateway_accepts_the_signatures_of_every_algorithm_at_any_route() {
+    let place = Place::new();
+    let address = gateway(&place, SECRET, None);
+    let v11 = "algorithm = \"V11-HMAC-SHA256\"\nregion = \"cn-north-4\"\nservice = \"iotdm\"\n";
+    for (signing, of_route) in [
+        ("algorithm = \"SDK-HMAC-SM3\"\n", v11),
+        (v11, "algorithm = \"SDK-HMAC-SM3\"\n"),
+    ] {
+        let config = format!(
+            "upstream = \"https://{address}\"\n[signing]\n{signing}[upstream_tls]\nca_file = \"ca.pem\"\n\
+             [[route]]\npath = \"/a\"\nupstream = \"https://{address}\"\n{of_route}"
+        );
+        place.file("apig-proxy.toml", &config);
+        let (code, said, err) = place.run(&["check", "upstream"], &KEY);
+        assert_eq!(code, 0, "{said}{err}");
+        assert_eq!(
+            said.matches("200, the gateway accepted the signature")
+                .count(),
+            2,
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn a_wrong_secret_and_a_wrong_stage_are_named() {
     let place = Place::new();
     let address = gateway(&place, "another", None);

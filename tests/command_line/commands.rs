@@ -129,6 +129,38 @@ fn what_sign_prints_verifies_until_it_is_changed() {
 }
 
 #[test]
+fn every_algorithm_is_signed_and_verified() {
+    let place = Place::new();
+    let v11 = [
+        "--algorithm",
+        "V11-HMAC-SHA256",
+        "--region",
+        "r",
+        "--service",
+        "s",
+    ];
+    for algorithm in [&["--algorithm", "SDK-HMAC-SM3"][..], &v11] {
+        let url = "https://a.example/v1/x";
+        let sign = [&["sign", "-d", "x"], algorithm, &[url]].concat();
+        let (code, headers, err) = place.run(&sign, &KEY);
+        assert_eq!((code, err.as_str()), (0, ""));
+        assert_has(&headers, &[&format!("authorization: {} ", algorithm[1])]);
+        let request = format!("POST /v1/x HTTP/1.1\r\n{headers}\r\nx");
+        let (code, out, _) = verify(&place, &[], &request);
+        assert_eq!(code, 0, "{out}");
+        let (_, out, _) = verify(&place, &[], &format!("{request}\n"));
+        assert_has(&out, &["signed without the line feed at its end"]);
+    }
+    let without = [
+        "sign",
+        "--algorithm",
+        "V11-HMAC-SHA256",
+        "https://a.example/",
+    ];
+    place.fails(&without, &KEY, 64, &["hint: give --region and --service"]);
+}
+
+#[test]
 fn verify_tells_wrong_arguments_from_bad_credentials_and_unreadable_requests() {
     let place = Place::new();
     for arguments in [

@@ -31,11 +31,12 @@ impl Step {
 
     /// A step that failed with an error and its cause, `at` some place.
     pub(super) fn failed(name: &'static str, error: &Error, at: &str) -> Self {
-        let text = match error.cause() {
-            cause if cause.is_empty() => format!("{error}{at}"),
-            cause => format!("{error} ({cause}){at}"),
-        };
-        Self::new(name, Status::Failed, text)
+        let text = error.to_string();
+        let (text, hint) = text.split_once("\nhint: ").unwrap_or((&text, ""));
+        let cause = error.cause();
+        let cause = if cause.is_empty() { cause } else { format!(" ({cause})") };
+        let hint = if hint.is_empty() { "" } else { "; hint: " }.to_owned() + hint;
+        Self::new(name, Status::Failed, format!("{text}{cause}{at}{hint}"))
     }
 }
 

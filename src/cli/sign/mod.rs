@@ -14,8 +14,8 @@ use crate::clock;
 use crate::config::Environment;
 use crate::credentials::Credentials;
 use crate::signature::{
-    CONTENT_HASH_HEADER, CanonicalRequest, DATE_HEADER, Payload, PayloadHash, PayloadHasher,
-    Signer, SigningDate, Target, UNSIGNED_PAYLOAD, normalize_target,
+    Algorithm, CanonicalRequest, DATE_HEADER, Payload, PayloadHash, PayloadHasher, Signer,
+    SigningDate, Target, UNSIGNED_PAYLOAD, normalize_target,
 };
 
 /// Arguments of `sign`.
@@ -32,6 +32,25 @@ pub(super) struct SignArguments {
     /// Environment of the API, sent and signed as x-stage [default: none].
     #[arg(long, value_name = "NAME")]
     stage: Option<String>,
+    /// Algorithm of the signature.
+    #[arg(long, value_name = "NAME", value_parser = Algorithm::NAMES, default_value = Algorithm::NAMES[0])]
+    algorithm: String,
+    /// Region that the key is derived for, like cn-north-4; only for V11-HMAC-SHA256.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
+    region: String,
+    /// Service that the key is derived for, like iotdm; only for V11-HMAC-SHA256.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
+    service: String,
     /// Date of the signature, like 20261123T080000Z [default: now].
     #[arg(long, value_name = "DATE")]
     date: Option<String>,
@@ -88,6 +107,7 @@ fn sign(
     stdin: &mut dyn Read,
 ) -> Result<SignedRequest, Failure> {
     let url = Url::parse(&arguments.url)?;
+    let algorithm = arguments.algorithm()?;
     // In the spelling that all decoders read alike.
     let target = normalize_target(&url.target).into_owned();
     let mut headers = headers(arguments, credentials, &url)?;
@@ -96,9 +116,15 @@ fn sign(
         Some(date) => SigningDate::parse(date).map_err(Failure::usage)?,
         None => now,
     };
-    let hash = arguments.request.body(stdin).and_then(hash);
+    let hash = arguments
+        .request
+        .body(stdin)
+        .and_then(|body| hash(body, algorithm));
     let hash = hash.map_err(|error| unreadable_body(&error))?;
-    let declared = declared(arguments, &mut headers, &hash)?;
+    let name = algorithm.content_hash_header();
+    let declared = take(&mut headers, name).filter(|value| !value.is_empty());
+    let is_empty = hash == PayloadHash::empty(algorithm);
+    let declared = arguments.unsigned(is_empty)?.or(declared);
     let payload = declared
         .as_deref()
         .map_or(Payload::Hash(&hash), Payload::Declared);
@@ -107,8 +133,9 @@ fn sign(
         .iter()
         .map(|(name, value)| (&**name, &**value))
         .collect();
-    let canonical = Target::parse(&target)
-        .and_then(|target| CanonicalRequest::new(method, target, &signed, &date, payload));
+    let canonical = Target::parse(&target).and_then(|target| {
+        CanonicalRequest::with_algorithm(algorithm, method, target, &signed, &date, payload)
+    });
     let canonical = canonical.map_err(Failure::usage)?;
     let authorization =
         Signer::new(&credentials.access_key, &credentials.secret_key).sign(&canonical);
@@ -116,7 +143,7 @@ fn sign(
     let mut add = |name: &str, value: &str| headers.push((name.to_owned(), value.to_owned()));
     add(DATE_HEADER, date.as_str());
     if let Some(value) = &declared {
-        add(CONTENT_HASH_HEADER, value);
+        add(name, value);
     }
     add("authorization", &authorization);
     Ok(SignedRequest {
@@ -129,22 +156,29 @@ fn sign(
     })
 }
 
-/// What is declared in place of the hash of the body: `UNSIGNED-PAYLOAD`, or what a header says.
-fn declared(
-    arguments: &SignArguments,
-    headers: &mut Vec<(String, String)>,
-    hash: &PayloadHash,
-) -> Result<Option<String>, Failure> {
-    let given = take(headers, CONTENT_HASH_HEADER).filter(|value| !value.is_empty());
-    if !arguments.unsigned_payload {
-        return Ok(given);
+impl SignArguments {
+    /// The algorithm, with all that it needs.
+    fn algorithm(&self) -> Result<Algorithm<'_>, Failure> {
+        let algorithm = Algorithm::from_name(&self.algorithm, &self.region, &self.service);
+        let algorithm = algorithm.unwrap_or_default();
+        let is_derived = matches!(algorithm, Algorithm::V11HmacSha256 { .. });
+        if is_derived && (self.region.is_empty() || self.service.is_empty()) {
+            return Err(Failure::usage(
+                "V11-HMAC-SHA256 derives the key for a region and a service\nhint: give --region and --service",
+            ));
+        }
+        Ok(algorithm)
     }
-    if *hash == PayloadHash::EMPTY {
-        return Err(Failure::usage(
-            "--unsigned-payload needs a body, because SDKs disagree on what is signed without one\nhint: leave it out, or give --data",
-        ));
+
+    /// What `--unsigned-payload` signs in place of the hash of the body.
+    fn unsigned(&self, is_empty: bool) -> Result<Option<String>, Failure> {
+        if self.unsigned_payload && is_empty {
+            return Err(Failure::usage(
+                "--unsigned-payload needs a body, because SDKs disagree on what is signed without one\nhint: leave it out, or give --data",
+            ));
+        }
+        Ok(self.unsigned_payload.then(|| UNSIGNED_PAYLOAD.to_owned()))
     }
-    Ok(Some(UNSIGNED_PAYLOAD.to_owned()))
 }
 
 /// The host, the given headers, and the token of a temporary key unless it was given.
@@ -184,8 +218,8 @@ fn take(headers: &mut Vec<(String, String)>, name: &str) -> Option<String> {
 }
 
 /// Hashes a body, which may not fit the memory.
-fn hash(mut body: impl Read) -> io::Result<PayloadHash> {
-    let mut hasher = PayloadHasher::default();
+fn hash(mut body: impl Read, algorithm: Algorithm<'_>) -> io::Result<PayloadHash> {
+    let mut hasher = PayloadHasher::new(algorithm);
     let mut piece = vec![0; 64 * 1024];
     loop {
         match body.read(&mut piece)? {

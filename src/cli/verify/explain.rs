@@ -43,10 +43,11 @@ pub(super) fn explain(
     let presented = Presented::parse(&authorization).ok()?;
     let signature = presented.signature.to_ascii_lowercase();
     let is_hexadecimal = signature.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let names = presented.signed_headers;
+    let (algorithm, names) = (presented.algorithm, presented.signed_headers);
     let sent = Sent {
         request,
         canonical,
+        algorithm,
         names,
     };
     let found = if signature.len() == 64 && is_hexadecimal {
@@ -105,7 +106,7 @@ fn search(sent: &Sent<'_>, credentials: &Credentials, signature: &str) -> Option
         for change in &changes {
             signed.set(change.part, &change.value);
         }
-        let is_match = signer.matches_text(&signed.text(), &date, signature);
+        let is_match = signer.matches_text(sent.algorithm, &signed.text(), &date, signature);
         let key = key_mistake.map(|text| (text, KEY_HINT));
         let changes = changes
             .iter()

@@ -9,7 +9,7 @@ use super::spelling::{
     as_javascript, ascii_json, closed, decoded, encoded, pairs, query, sorted, sorted_by,
     sorted_json, spaced_json, with_lower_escapes, without_dots,
 };
-use crate::signature::{PayloadHash, UNSIGNED_PAYLOAD};
+use crate::signature::{Algorithm, PayloadHasher, UNSIGNED_PAYLOAD};
 
 /// The mistakes with one part of the canonical request.
 pub(super) struct PartMistakes {
@@ -25,6 +25,7 @@ pub(super) struct PartMistakes {
 pub(super) struct Sent<'a> {
     pub(super) request: &'a ParsedRequest,
     pub(super) canonical: &'a Canonical,
+    pub(super) algorithm: Algorithm<'a>,
     /// `SignedHeaders` as sent.
     pub(super) names: &'a str,
 }
@@ -88,6 +89,7 @@ pub(super) const KEY_HINT: &str =
 
 fn bodies(sent: &Sent<'_>) -> Value {
     let body = &sent.request.body;
+    let hash = |body: &dyn AsRef<[u8]>| sent.hash(body.as_ref());
     let text = str::from_utf8(body).unwrap_or_default();
     let json: Value = serde_json::from_slice(body).unwrap_or_default();
     let from_latin: String = body.iter().map(|byte| char::from(*byte)).collect();
@@ -97,20 +99,20 @@ fn bodies(sent: &Sent<'_>) -> Value {
     json!({
         "as `UNSIGNED-PAYLOAD`": UNSIGNED_PAYLOAD,
         "by its hash, against `X-Sdk-Content-Sha256`": hash(body),
-        "as empty": hash(""),
-        "as `{}`": hash("{}"),
-        "without the line feed at its end": hash(text.trim_end_matches(['\r', '\n'])),
-        "with a line feed at its end": hash(format!("{text}\n")),
-        "with LF as line ends, and is sent with CR LF": hash(text.replace("\r\n", "\n")),
-        "without its byte order mark": hash(text.trim_start_matches('\u{feff}')),
-        "as UTF-8, and is sent as ISO-8859-1": hash(from_latin),
-        "as ISO-8859-1, and is sent as UTF-8": hash(latin.collect::<Vec<u8>>()),
-        "as JSON without spaces": hash(json.to_string()),
-        "as JSON with spaces after commas and colons": hash(spaced_json(&json)),
-        "as JSON with escapes for all but ASCII": hash(ascii_json(&json.to_string())),
-        "as JSON with spaces, and escapes for all but ASCII": hash(ascii_json(&spaced_json(&json))),
-        "as JSON with sorted keys": hash(sorted_json(&json).to_string()),
-        "as indented JSON": hash(format!("{json:#}")),
+        "as empty": hash(&""),
+        "as `{}`": hash(&"{}"),
+        "without the line feed at its end": hash(&text.trim_end_matches(['\r', '\n'])),
+        "with a line feed at its end": hash(&format!("{text}\n")),
+        "with LF as line ends, and is sent with CR LF": hash(&text.replace("\r\n", "\n")),
+        "without its byte order mark": hash(&text.trim_start_matches('\u{feff}')),
+        "as UTF-8, and is sent as ISO-8859-1": hash(&from_latin),
+        "as ISO-8859-1, and is sent as UTF-8": hash(&latin.collect::<Vec<u8>>()),
+        "as JSON without spaces": hash(&json.to_string()),
+        "as JSON with spaces after commas and colons": hash(&spaced_json(&json)),
+        "as JSON with escapes for all but ASCII": hash(&ascii_json(&json.to_string())),
+        "as JSON with spaces, and escapes for all but ASCII": hash(&ascii_json(&spaced_json(&json))),
+        "as JSON with sorted keys": hash(&sorted_json(&json).to_string()),
+        "as indented JSON": hash(&format!("{json:#}")),
         "with a line end after its hash": format!("{}\n", sent.canonical.get(Part::Payload)),
     })
 }
@@ -218,9 +220,11 @@ impl Sent<'_> {
         let lines: String = names.split(';').map(line).collect();
         format!("{lines}\n{names}")
     }
-}
 
-/// The hash of a body, in hexadecimal.
-fn hash(body: impl AsRef<[u8]>) -> String {
-    PayloadHash::new(body.as_ref()).as_str().to_owned()
+    /// The hash of a body, in hexadecimal.
+    fn hash(&self, body: &[u8]) -> String {
+        let mut hasher = PayloadHasher::new(self.algorithm);
+        hasher.update(body);
+        hasher.finish().as_str().to_owned()
+    }
 }

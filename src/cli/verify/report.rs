@@ -11,8 +11,7 @@ use super::request::ParsedRequest;
 use crate::credentials::Credentials;
 use crate::escape::{Escaped, EscapedLines};
 use crate::signature::{
-    CONTENT_HASH_HEADER, PayloadHash, Presented, ReceivedRequest, Refusal, Signer, SigningDate,
-    string_to_sign, verify,
+    PayloadHasher, Presented, ReceivedRequest, Refusal, Signer, SigningDate, verify,
 };
 
 /// The report on a request, with the fields of `--format json`.
@@ -52,11 +51,13 @@ impl Report {
         let headers: Vec<(&str, &[u8])> = headers
             .map(|(name, value)| (name.as_str(), value.trim_ascii()))
             .collect();
+        let mut hasher = PayloadHasher::new(request.algorithm());
+        hasher.update(&request.body);
         let received = ReceivedRequest {
             method: &request.method,
             target: &request.target,
             headers: &headers,
-            body: &PayloadHash::new(&request.body),
+            body: &hasher.finish(),
         };
         let signer = Signer::new(&credentials.access_key, &credentials.secret_key);
         let find = |access_key: &str| (access_key == credentials.access_key).then_some(&signer);
@@ -118,15 +119,14 @@ impl Report {
 
     /// Accepts a request whose signature is right, unless its body was changed.
     fn accept(&mut self, body_signed: bool, request: &ParsedRequest) {
-        let mut declared = request.values(CONTENT_HASH_HEADER);
+        let name = request.algorithm().content_hash_header();
+        let mut declared = request.values(name);
         self.declared = declared.pop().filter(|_| !body_signed);
         // A hash of something else says that the body was changed. An attacker could move the hash
         // of the body that was signed into this header, and send another body.
         if self.declared.as_deref().is_some_and(is_hash) {
             return self.refuse(
-                &format!(
-                    "the signature is right, but {CONTENT_HASH_HEADER} is not the hash of this body"
-                ),
+                &format!("the signature is right, but {name} is not the hash of this body"),
                 Some("send the body that was signed, with its own hash"),
             );
         }
@@ -147,7 +147,7 @@ impl Report {
     fn explain(&mut self, canonical: &str, request: &ParsedRequest, credentials: &Credentials) {
         let expected = Canonical::new(canonical);
         self.canonical_request = Some(expected.redacted());
-        self.string_to_sign = request.date().map(|date| string_to_sign(canonical, &date));
+        self.string_to_sign = request.string_to_sign(canonical);
         if let Some(found) = explain(request, &expected, credentials) {
             let signed = found.signed.as_ref();
             self.differing = signed.map_or_else(Vec::new, |signed| expected.differing(signed));

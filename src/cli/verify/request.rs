@@ -11,7 +11,7 @@ use std::io::{self, Read};
 
 use super::super::Failure;
 use super::super::request_arguments::{RequestArguments, Url, unreadable_body};
-use crate::signature::{DATE_HEADER, SigningDate};
+use crate::signature::{Algorithm, DATE_HEADER, Presented, SigningDate, string_to_sign};
 
 /// The longest request: several times the longest body that a gateway takes by default.
 const MAX_REQUEST: u64 = 64 << 20;
@@ -155,6 +155,23 @@ impl ParsedRequest {
             .filter(|header| header.0.eq_ignore_ascii_case(name))
             .map(|(_, value)| String::from_utf8_lossy(value.trim_ascii()).into_owned())
             .collect()
+    }
+
+    /// The algorithm of the signature, without region and service.
+    pub(super) fn algorithm(&self) -> Algorithm<'static> {
+        let authorization = self.values("authorization");
+        Algorithm::of_authorization(authorization.first().map_or(b"", String::as_bytes))
+    }
+
+    /// The string to sign for a canonical request.
+    pub(super) fn string_to_sign(&self, canonical: &str) -> Option<String> {
+        let authorization = self.values("authorization");
+        let presented = Presented::parse(authorization.first()?).ok()?;
+        Some(string_to_sign(
+            presented.algorithm,
+            canonical,
+            &self.date()?,
+        ))
     }
 
     /// The date of the signature.

@@ -105,6 +105,10 @@ route = 3 => write `[[route]]` there
 route.path = "/a" => write `[[route]]` there
 route.0.path = "/a" => write `[[route]]` there
 route = [{path = "/a", ROUTE, stgae = "x"}] => route.stgae: there is no such key hint: did you mean `route.stage`?
+signing.algorithm = "sha256" => signing.algorithm: expected "SDK-HMAC-SHA256", "SDK-HMAC-SM3" or "V11-HMAC-SHA256"
+signing.algorithm = "V11-HMAC-SHA256" => signing.algorithm: `V11-HMAC-SHA256` derives keys for a region and a service
+signing.region = "a/b" => signing.region: expected a name
+route = [{path = "/a", ROUTE, algorithm = "V11-HMAC-SHA256", region = "r"}] => route.algorithm: `V11-HMAC-SHA256` derives
 auth.mode = "token" => need one hint: set `token_file`
 limits.large_body = "token" => need one hint: set `token_file`
 route = [{path = "/a", ROUTE, large_body = "token"}] => route.large_body: requests with a token need one hint: set `token_file`

@@ -34,7 +34,9 @@ use super::memory_budget::MemoryBudget;
 use super::timings::Wait;
 use crate::config::MediaRange;
 use crate::error::Error;
-use crate::signature::{CONTENT_HASH_HEADER, PayloadHash, PayloadHasher, UNSIGNED_PAYLOAD};
+use crate::signature::{
+    Algorithm, CONTENT_HASH_HEADER, PayloadHash, PayloadHasher, UNSIGNED_PAYLOAD,
+};
 
 /// Up to this length, in bytes, a body is short: it may share a connection, and one that need not
 /// be hashed is held all the same, so that it can be sent again when the token turns out to have
@@ -93,6 +95,7 @@ pub(super) struct BodyReader<'a> {
     pub(super) budget: &'a MemoryBudget,
     /// Media types whose bodies are not signed.
     pub(super) unsigned: &'a [MediaRange],
+    pub(super) algorithm: Algorithm<'a>,
     /// The idle timeout between two frames.
     pub(super) idle: Duration,
     /// Taken when it is streamed.
@@ -121,13 +124,16 @@ impl BodyReader<'_> {
         let is_short = declared.is_some_and(|length| length <= SHORT);
         let is_signed = self.rules.is_signed;
         if declared == Some(0) {
-            Ok((PreparedBody::Empty, Some(PayloadHash::EMPTY)))
+            Ok((
+                PreparedBody::Empty,
+                Some(PayloadHash::empty(self.algorithm)),
+            ))
         } else if !is_signed && is_short {
             Ok((self.hold(|_| {}).await?, None))
         } else if !is_signed || is_unsigned(self.unsigned, head) {
             self.stream().await
         } else {
-            let mut hasher = PayloadHasher::default();
+            let mut hasher = PayloadHasher::new(self.algorithm);
             let body = self.hold(|data| hasher.update(data)).await?;
             Ok((body, Some(hasher.finish())))
         }
@@ -146,7 +152,10 @@ impl BodyReader<'_> {
             // An empty body must not be sent as UNSIGNED-PAYLOAD, and only its first frame tells.
             first = self.next().await?;
             if first.is_none() {
-                return Ok((PreparedBody::Empty, Some(PayloadHash::EMPTY)));
+                return Ok((
+                    PreparedBody::Empty,
+                    Some(PayloadHash::empty(self.algorithm)),
+                ));
             }
         }
         let idle = IdleTimer::new(self.idle);

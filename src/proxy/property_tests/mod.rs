@@ -141,7 +141,8 @@ fn sent(
     let auth = &view.current(prepared.routed.slot).unwrap().auth;
     let request = prepared.outgoing(settings, (), false);
     let callers = &prepared.routed.head.headers;
-    let signed = auth.apply(request, callers, &prepared.to_sign(clock::signing_date()));
+    let to_sign = prepared.to_sign(settings, clock::signing_date());
+    let signed = auth.apply(request, callers, &to_sign);
     Some(signed.unwrap().into_request())
 }
 

@@ -127,7 +127,7 @@ impl Attempts<'_> {
         let target = reading.of(prepared.target());
         let to_sign = ToSign {
             target,
-            ..prepared.to_sign(date)
+            ..prepared.to_sign(&self.pipeline.settings, date)
         };
         let key = credential.auth.key()?;
         let show = |text: &CanonicalRequest<'_>| CanonicalText(text.to_string());

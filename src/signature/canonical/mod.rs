@@ -6,19 +6,18 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
-use sha2::digest::Update;
-use sha2::{Digest, Sha256};
-
 use super::encoding::{self, Slash};
 use super::{
-    ALGORITHM, CONTENT_HASH_HEADER, DATE_HEADER, Payload, SignatureError, SigningDate, Target,
+    Algorithm, DATE_HEADER, Payload, PayloadHash, PayloadHasher, SignatureError, SigningDate,
+    Target,
 };
 
 /// Headers whose values are shown in logs: the proxy sets them itself, and they hold no secret.
-const SHOWN_HEADERS: [&str; 6] = [
+const SHOWN_HEADERS: [&str; 7] = [
     "content-type",
     "host",
-    CONTENT_HASH_HEADER,
+    "x-sdk-content-sha256",
+    "x-sdk-content-sm3",
     DATE_HEADER,
     "x-project-id",
     "x-stage",
@@ -26,6 +25,7 @@ const SHOWN_HEADERS: [&str; 6] = [
 
 /// A canonical request (API Request Signing Guide, "Step 1").
 pub struct CanonicalRequest<'a> {
+    algorithm: Algorithm<'a>,
     method: &'a str,
     target: Target<'a>,
     /// Sorted by name; names in lower case, each once; values trimmed.
@@ -35,8 +35,23 @@ pub struct CanonicalRequest<'a> {
 }
 
 impl<'a> CanonicalRequest<'a> {
-    /// The canonical request of the given headers, the date, and `X-Sdk-Content-Sha256` for a
-    /// declared payload.
+    /// The canonical request for `SDK-HMAC-SHA256`; see [`Self::with_algorithm`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::with_algorithm`].
+    pub fn new(
+        method: &'a str,
+        target: Target<'a>,
+        headers: &[(&'a str, &'a str)],
+        date: &'a SigningDate,
+        payload: Payload<'a>,
+    ) -> Result<Self, SignatureError> {
+        let algorithm = Algorithm::default();
+        Self::with_algorithm(algorithm, method, target, headers, date, payload)
+    }
+
+    /// The canonical request of the given headers, the date, and the header of a declared payload.
     ///
     /// Names may be in any case and order; values are signed without surrounding blanks.
     ///
@@ -45,7 +60,8 @@ impl<'a> CanonicalRequest<'a> {
     /// [`SignatureError::Method`], [`SignatureError::HeaderName`] (also for `_`, which gateways drop),
     /// [`SignatureError::HeaderValue`], and [`SignatureError::DuplicateHeader`], also when the headers
     /// have one that is added here.
-    pub fn new(
+    pub fn with_algorithm(
+        algorithm: Algorithm<'a>,
         method: &'a str,
         target: Target<'a>,
         headers: &[(&'a str, &'a str)],
@@ -59,13 +75,14 @@ impl<'a> CanonicalRequest<'a> {
         all.extend_from_slice(headers);
         all.push((DATE_HEADER, date.as_str()));
         if let Payload::Declared(value) = payload {
-            all.push((CONTENT_HASH_HEADER, value));
+            all.push((algorithm.content_hash_header(), value));
         }
-        Self::received(method, target, all, *date, payload)
+        Self::received(algorithm, method, target, all, *date, payload)
     }
 
     /// The canonical request of another signer: of exactly the given headers.
     pub(super) fn received(
+        algorithm: Algorithm<'a>,
         method: &'a str,
         target: Target<'a>,
         headers: Vec<(&'a str, &'a str)>,
@@ -86,6 +103,7 @@ impl<'a> CanonicalRequest<'a> {
             return Err(SignatureError::DuplicateHeader);
         }
         Ok(Self {
+            algorithm,
             method,
             target,
             headers,
@@ -94,10 +112,18 @@ impl<'a> CanonicalRequest<'a> {
         })
     }
 
-    /// The SHA-256 of the text, as 64 lower-case hexadecimal digits.
+    /// The hash of the text, as 64 lower-case hexadecimal digits.
     #[must_use]
     pub fn hash(&self) -> String {
-        hex::encode(self.digest())
+        self.digest().as_str().to_owned()
+    }
+
+    pub(super) fn algorithm(&self) -> Algorithm<'a> {
+        self.algorithm
+    }
+
+    pub(super) fn date(&self) -> &SigningDate {
+        &self.date
     }
 
     /// The string to sign (API Request Signing Guide, "Step 2").
@@ -124,7 +150,7 @@ impl<'a> CanonicalRequest<'a> {
     }
 
     pub(super) fn write_string_to_sign(&self, out: &mut impl Write) -> fmt::Result {
-        write_string_to_sign(out, &self.date, self.digest())
+        write_string_to_sign(out, self.algorithm, &self.date, &self.digest())
     }
 
     pub(super) fn write_signed_headers(&self, out: &mut impl Write) -> fmt::Result {
@@ -137,10 +163,10 @@ impl<'a> CanonicalRequest<'a> {
         Ok(())
     }
 
-    fn digest(&self) -> [u8; 32] {
-        let mut hasher = Hashed(Sha256::new());
+    fn digest(&self) -> PayloadHash {
+        let mut hasher = PayloadHasher::new(self.algorithm);
         self.write(&mut hasher).expect("hashing cannot fail");
-        hasher.0.finalize().into()
+        hasher.finish()
     }
 
     fn write(&self, out: &mut impl Write) -> fmt::Result {
@@ -209,30 +235,30 @@ impl fmt::Debug for CanonicalRequest<'_> {
 ///
 /// For requests to send there is [`CanonicalRequest::string_to_sign`], which knows its date.
 #[must_use]
-pub fn string_to_sign(canonical: &str, date: &SigningDate) -> String {
+pub fn string_to_sign(algorithm: Algorithm<'_>, canonical: &str, date: &SigningDate) -> String {
+    let mut hasher = PayloadHasher::new(algorithm);
+    hasher.update(canonical.as_bytes());
     let mut text = String::with_capacity(98);
-    write_string_to_sign(&mut text, date, Sha256::digest(canonical).into())
+    write_string_to_sign(&mut text, algorithm, date, &hasher.finish())
         .expect("writing to a string cannot fail");
     text
 }
 
-fn write_string_to_sign(out: &mut impl Write, date: &SigningDate, digest: [u8; 32]) -> fmt::Result {
-    let mut digits = [0; 64];
-    hex::encode_to_slice(digest, &mut digits).expect("32 bytes make 64 digits");
-    let digits = std::str::from_utf8(&digits).expect("hexadecimal digits are ascii");
-    [ALGORITHM, "\n", date.as_str(), "\n", digits]
-        .iter()
-        .try_for_each(|text| out.write_str(text))
-}
-
-/// A plain or keyed hash that text is written to.
-pub(super) struct Hashed<D>(pub(super) D);
-
-impl<D: Update> Write for Hashed<D> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.update(text.as_bytes());
-        Ok(())
+fn write_string_to_sign(
+    out: &mut impl Write,
+    algorithm: Algorithm<'_>,
+    date: &SigningDate,
+    hash: &PayloadHash,
+) -> fmt::Result {
+    for line in [algorithm.name(), date.as_str()] {
+        out.write_str(line)?;
+        out.write_char('\n')?;
     }
+    if let Some(scope) = algorithm.scope(date) {
+        out.write_str(&scope)?;
+        out.write_char('\n')?;
+    }
+    out.write_str(hash.as_str())
 }
 
 fn canonical_name(name: &str) -> Result<Cow<'_, str>, SignatureError> {

@@ -6,7 +6,7 @@ mod parsing;
 use serde_json::Value;
 
 use super::*;
-use crate::signature::PayloadHash;
+use crate::signature::{Algorithm, PayloadHash};
 
 const DATE: &str = "20261123T080000Z";
 const NAMES: &str = "content-type;host;x-a;x-sdk-date";
@@ -72,7 +72,7 @@ fn signature(canonical: &str, secret: &str) -> String {
     use hmac::{Hmac, KeyInit, Mac};
     let date = SigningDate::parse(DATE).unwrap();
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
-    mac.update(crate::signature::string_to_sign(canonical, &date).as_bytes());
+    mac.update(crate::signature::string_to_sign(Algorithm::default(), canonical, &date).as_bytes());
     hex::encode(mac.finalize().into_bytes())
 }
 
