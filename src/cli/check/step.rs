@@ -34,7 +34,11 @@ impl Step {
         let text = error.to_string();
         let (text, hint) = text.split_once("\nhint: ").unwrap_or((&text, ""));
         let cause = error.cause();
-        let cause = if cause.is_empty() { cause } else { format!(" ({cause})") };
+        let cause = if cause.is_empty() {
+            cause
+        } else {
+            format!(" ({cause})")
+        };
         let hint = if hint.is_empty() { "" } else { "; hint: " }.to_owned() + hint;
         Self::new(name, Status::Failed, format!("{text}{cause}{at}{hint}"))
     }

@@ -193,7 +193,11 @@ impl Attempts<'_> {
         let body = body.ok_or(Error::Internal("a streamed body is sent once"))?;
         let request = prepared.outgoing(&self.pipeline.settings, body, connection.is_http2());
         let callers = &prepared.routed.head.headers;
-        let signed = auth.apply(request, callers, &prepared.to_sign(&self.pipeline.settings, date))?;
+        let signed = auth.apply(
+            request,
+            callers,
+            &prepared.to_sign(&self.pipeline.settings, date),
+        )?;
         let sent = Moment::now();
         context.attempt(AttemptTimings {
             reason,
