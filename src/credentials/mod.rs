@@ -12,7 +12,8 @@
 //! 1. STS, if `HUAWEICLOUD_OIDC_PROVIDER_URN` is set;
 //! 2. IAM with a token of an identity provider, if `HUAWEICLOUD_SDK_IDP_ID` is set;
 //! 3. `HUAWEICLOUD_SDK_AK` and `HUAWEICLOUD_SDK_SK`, as for the SDKs, then `HW_ACCESS_KEY` and
-//!    `HW_SECRET_KEY`, then `OS_ACCESS_KEY` and `OS_SECRET_KEY`, as for Terraform;
+//!    `HW_SECRET_KEY`, then `OS_ACCESS_KEY` and `OS_SECRET_KEY`, as for Terraform, then
+//!    `CLOUD_SDK_AK` and `CLOUD_SDK_SK`, as in samples of the documentation;
 //! 4. systemd's `$CREDENTIALS_DIRECTORY`: `credentials.csv`, or one file each for the parts of a key;
 //! 5. the file of `credentials.file`, which is `./credentials.csv` by default;
 //! 6. the SDKs' profile, `~/.huaweicloud/credentials`;
@@ -21,6 +22,9 @@
 //!
 //! An invalid source is an error; later sources are not tried, because signing with another key
 //! than the one that was given would be a surprise. If a file is named, it is the only source.
+//!
+//! With `credentials.agency`, that key does not sign requests itself: it asks STS for keys of the
+//! agency.
 //!
 //! # What stays in memory
 //!
