@@ -87,12 +87,12 @@ impl BareAnswer {
         match self {
             Self::BadRequest => Error::BadRequest(
                 "it is not HTTP/1.1, or its target has characters that must be percent-encoded\n\
-                 hint: percent-encode the target, \" as %22",
+                 hint: percent-encode the target, `\"` as `%22`",
             ),
             Self::HeaderTooLarge => Error::HeaderTooLarge,
             Self::TargetTooLong => Error::TargetTooLong,
             Self::TlsOnPlainPort => Error::BadRequest(
-                "this is TLS, and plain HTTP is spoken here; write http:// instead of https://",
+                "this is TLS, and plain HTTP is spoken here\nhint: write `http://` instead of `https://`",
             ),
         }
     }

@@ -28,7 +28,7 @@ const MAX_IDS: usize = 4;
 const ID_LENGTH: usize = 16;
 
 const MALFORMED: Error =
-    Error::BadRequest("the header apig-proxy-hop is malformed; send the request without it");
+    Error::BadRequest("`apig-proxy-hop` is malformed\nhint: send the request without it");
 
 /// The identity of a running proxy, which survives reloads: the header value of the first hop,
 /// which most requests leave with.

@@ -64,7 +64,7 @@ impl GatewayResponse {
     ) -> Self {
         let (head, body) = response.into_parts();
         let is_error = head.status.as_u16() >= 400;
-        let mut reply = Self {
+        let mut response = Self {
             head,
             body: ReplyBody {
                 ahead: VecDeque::new(),
@@ -77,12 +77,12 @@ impl GatewayResponse {
             hint: None,
         };
         if is_error {
-            read::read(&mut reply, context.is_head).await;
+            read::read(&mut response, context.is_head).await;
         }
-        if let Some(error) = reply.error() {
+        if let Some(error) = response.error() {
             context.gateway_error(&error.code);
         }
-        reply
+        response
     }
 
     /// The gateway's error, if the response is one.

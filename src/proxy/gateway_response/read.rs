@@ -27,29 +27,29 @@ const UNREADABLE: &str = "the gateway refused the request, and the proxy cannot 
      the body out: send the request without Accept-Encoding to see it, and check that the secret key \
      belongs to the access key";
 
-/// The hint of a refusal without a body, in answer to HEAD.
-const NO_BODY: &str = "the gateway refused the request, and an answer to HEAD has no body that says why: send it \
+/// The hint of a refusal without a body, in response to HEAD.
+const NO_BODY: &str = "the gateway refused the request, and a response to HEAD has no body that says why: send it \
      as GET to see the reason, and check that the secret key belongs to the access key";
 
 /// The hint of an error whose body was left out for what it repeats.
-const NOT_REDACTED: &str = "the answer repeats the token of the request and is too long to be decoded and redacted, \
+const NOT_REDACTED: &str = "the response repeats the token of the request and is too long to be decoded and redacted, \
      so the proxy left its body out: send the request without Accept-Encoding to see it";
 
 /// Reads the beginning of an error response, and puts what it is and what is relayed of it into
-/// `reply`.
-pub(super) async fn read(reply: &mut GatewayResponse, is_head: bool) {
+/// `response`.
+pub(super) async fn read(response: &mut GatewayResponse, is_head: bool) {
     if is_head {
-        return read_bodiless(reply);
+        return read_bodiless(response);
     }
-    let codings = Codings::parse(headers::elements(&reply.head.headers, &CONTENT_ENCODING));
+    let codings = Codings::parse(headers::elements(&response.head.headers, &CONTENT_ENCODING));
     let is_encoded = codings
         .as_ref()
         .is_none_or(|codings| !codings.is_identity());
     let mut ahead = Ahead::default();
     // Nothing is learned from bytes that cannot be decoded.
-    if let (Some(codings), Some(body)) = (&codings, &mut reply.body.rest) {
+    if let (Some(codings), Some(body)) = (&codings, &mut response.body.rest) {
         // What is encoded cannot be redacted while it passes.
-        let is_needed = is_encoded && reply.redactor.is_some();
+        let is_needed = is_encoded && response.redactor.is_some();
         let is_enough = |body: &[u8]| !is_needed && is_of_backend(&codings.decode(body).text);
         let _ = timeout(AHEAD_TIMEOUT, ahead.read(body, is_enough)).await;
     }
@@ -58,24 +58,24 @@ pub(super) async fn read(reply: &mut GatewayResponse, is_head: bool) {
         .unwrap_or_default();
     let is_complete = ahead.is_complete && decoded.is_complete;
     let is_too_long = !is_encoded && ahead.body.len() > AHEAD;
-    let status = reply.head.status.as_u16();
-    reply.refusal = match GatewayError::read(status, &decoded.text) {
+    let status = response.head.status.as_u16();
+    response.refusal = match GatewayError::read(status, &decoded.text) {
         Some(error) => Refusal::Gateway(error),
         None if is_complete || is_of_backend(&decoded.text) => Refusal::Backend,
         None if status == 401 && !is_too_long => Refusal::Unreadable,
         None => Refusal::Unknown,
     };
-    let redactor = reply.redactor.as_ref().filter(|_| is_encoded);
+    let redactor = response.redactor.as_ref().filter(|_| is_encoded);
     let redacted = redactor.map(|redactor| redactor.redact(&decoded.text));
     match redacted.filter(|redacted| *redacted != decoded.text) {
-        _ if is_encoded && matches!(reply.refusal, Refusal::Unreadable) => {
-            replace_body(reply, Bytes::new(), Some(UNREADABLE));
+        _ if is_encoded && matches!(response.refusal, Refusal::Unreadable) => {
+            replace_body(response, Bytes::new(), Some(UNREADABLE));
         }
-        Some(redacted) if is_complete => replace_body(reply, redacted.into(), None),
-        Some(_) => replace_body(reply, Bytes::new(), Some(NOT_REDACTED)),
+        Some(redacted) if is_complete => replace_body(response, redacted.into(), None),
+        Some(_) => replace_body(response, Bytes::new(), Some(NOT_REDACTED)),
         None => {
-            relay_ahead(reply, ahead.body.freeze());
-            reply.body.ahead.extend(ahead.end);
+            relay_ahead(response, ahead.body.freeze());
+            response.body.ahead.extend(ahead.end);
         }
     }
 }
@@ -83,14 +83,14 @@ pub(super) async fn read(reply: &mut GatewayResponse, is_head: bool) {
 /// A response to HEAD. The gateway counts the signature of such a request too, so a 401 counts as a
 /// refusal unless its head shows that it is not the gateway's, whose refusals have a body and name
 /// no scheme.
-fn read_bodiless(reply: &mut GatewayResponse) {
-    let headers = &reply.head.headers;
+fn read_bodiless(response: &mut GatewayResponse) {
+    let headers = &response.head.headers;
     let is_empty = headers
         .get(CONTENT_LENGTH)
         .is_some_and(|length| length == "0");
-    if reply.head.status == 401 && !is_empty && !headers.contains_key(WWW_AUTHENTICATE) {
-        reply.refusal = Refusal::Unreadable;
-        reply.hint = Some(NO_BODY.to_owned());
+    if response.head.status == 401 && !is_empty && !headers.contains_key(WWW_AUTHENTICATE) {
+        response.refusal = Refusal::Unreadable;
+        response.hint = Some(NO_BODY.to_owned());
     }
 }
 
@@ -121,21 +121,21 @@ impl Ahead {
 }
 
 /// Relays these bytes first.
-fn relay_ahead(reply: &mut GatewayResponse, data: Bytes) {
+fn relay_ahead(response: &mut GatewayResponse, data: Bytes) {
     if !data.is_empty() {
-        reply.body.ahead.push_back(Ok(Frame::data(data)));
+        response.body.ahead.push_back(Ok(Frame::data(data)));
     }
 }
 
 /// Relays this body, without `Content-Encoding`, instead of the gateway's.
-fn replace_body(reply: &mut GatewayResponse, body: Bytes, hint: Option<&str>) {
-    reply.is_decoded = true;
-    reply.hint = hint.map(str::to_owned);
-    relay_ahead(reply, body);
+fn replace_body(response: &mut GatewayResponse, body: Bytes, hint: Option<&str>) {
+    response.is_decoded = true;
+    response.hint = hint.map(str::to_owned);
+    relay_ahead(response, body);
     // hyper has read a short body to its end; over a connection that it has not, no other request
     // follows.
-    let connection = reply.body.connection.take();
-    if let Some(rest) = reply.body.rest.take()
+    let connection = response.body.connection.take();
+    if let Some(rest) = response.body.rest.take()
         && let Some(connection) = connection.filter(|_| rest.is_end_stream())
     {
         connection.release();

@@ -120,11 +120,14 @@ fn a_request_lands_on_the_route_that_checked_it_in_every_reading() {
         let Some(sent) = sent(&settings, &metrics, head) else {
             continue;
         };
-        assert_eq!(sent.uri(), path.as_str());
+        // The spelling of the upstream decides about a slash at the end of a prefix.
+        let sent_path = sent.uri().path();
+        let is_kept = sent_path == path || path.strip_suffix('/') == Some(sent_path);
+        assert!(is_kept, "{path} became {sent_path}");
         let host = sent.headers()["host"].to_str().unwrap();
         READINGS
             .iter()
-            .for_each(|reading| check(*reading, &path, host));
+            .for_each(|reading| check(*reading, sent_path, host));
         let_through += 1;
         unusual += u64::from(path.contains('%') || path.contains("//"));
     }
