@@ -120,10 +120,10 @@ fn bind_error(listen: &Listen, error: &io::Error, option: &str) -> SetupError {
     let is_unix = matches!(listen, Listen::Unix(_));
     let hint = match (error.kind(), is_unix) {
         (io::ErrorKind::AddrInUse, false) => {
-            "another program, perhaps another apig-proxy, has this port: stop it, or choose another port"
+            "another program, perhaps another apig-proxy, has this port; stop it, or choose another port"
         }
         (io::ErrorKind::AddrInUse, true) => {
-            "another program, perhaps another apig-proxy, listens there: stop it, or choose another path"
+            "another program, perhaps another apig-proxy, listens there; stop it, or choose another path"
         }
         (io::ErrorKind::AlreadyExists, true) => {
             "what is there is not a socket: remove it, or choose another path"
@@ -134,7 +134,7 @@ fn bind_error(listen: &Listen, error: &io::Error, option: &str) -> SetupError {
             "make its folder, let the user that runs the proxy write there, check [unix_socket], or choose another path"
         }
     };
-    let text = format!("cannot listen on {listen}: {error}; {hint} with {option}");
+    let text = format!("cannot listen on {listen}: {error}\nhint: {hint} with {option}");
     SetupError::Bind(text)
 }
 

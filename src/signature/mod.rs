@@ -71,24 +71,26 @@ pub const CONTENT_HASH_HEADER: &str = "x-sdk-content-sha256";
 #[non_exhaustive]
 pub enum SignatureError {
     /// The target does not start with a slash.
-    #[error("the path does not start with \"/\"; send a path like \"/v1/infers/…\"")]
+    #[error("the path does not start with `/`\nhint: send a path like `/v1/infers/…`")]
     NotAPath,
     /// The target has a byte that is not visible ASCII.
     #[error(
-        "the target has a byte that must be percent-encoded; encode it as UTF-8, like \"%C3%A9\""
+        "the target has a byte that must be percent-encoded\nhint: encode it, like a blank as `%20`"
     )]
     RawByte,
     /// The target has a fragment.
-    #[error("the target has a fragment; leave out \"#\" and what follows, or send it as \"%23\"")]
+    #[error("the target has a fragment\nhint: leave out `#` and what follows, or send it as `%23`")]
     Fragment,
     /// A percent sign is not followed by two hexadecimal digits.
-    #[error("the target has a \"%\" without two hexadecimal digits; send a literal one as \"%25\"")]
+    #[error(
+        "the target has a `%` without two hexadecimal digits\nhint: send a literal one as `%25`"
+    )]
     BrokenEscape,
     /// A segment of the path is `.` or `..`, plain or encoded.
-    #[error("the path has a \".\" or \"..\" segment; resolve it before sending")]
+    #[error("the path has a `.` or `..` segment\nhint: resolve it before sending")]
     DotSegment,
     /// A query pair has a value but no name, which some decoders drop.
-    #[error("the query has a pair with an empty name; name it or leave it out")]
+    #[error("the query has a pair with an empty name\nhint: name it, or leave it out")]
     EmptyName,
     /// The method is not a token of capital letters.
     #[error("the method is not written in capital letters")]
@@ -97,10 +99,10 @@ pub enum SignatureError {
     #[error("the date is not of the form YYYYMMDDTHHMMSSZ in UTC, like \"20261123T080000Z\"")]
     Date,
     /// A header name is not one that can be signed.
-    #[error("a header name cannot be signed; it needs letters, digits and \"-\" only")]
+    #[error("a header name cannot be signed\nhint: use letters, digits and `-` only")]
     HeaderName,
     /// A header value is not visible ASCII, so signers and gateways disagree on its bytes.
-    #[error("a header to sign has a value that is not visible ascii; leave it unsigned")]
+    #[error("a header to sign has a value that is not visible ASCII\nhint: leave it unsigned")]
     HeaderValue,
     /// A header was given twice, or is one that the signer itself adds.
     #[error("a header to sign is given twice, or is one that the signer adds by itself")]

@@ -33,14 +33,14 @@ pub enum OneshotError {
     Unreached(#[from] Error),
     /// It took too long.
     #[error(
-        "it did not answer in time; check the network, or whether something else has its address"
+        "it did not answer in time\nhint: check the network, and whether something else has its address"
     )]
     Silent,
     /// The connection broke off, or what came is not HTTP.
-    #[error("its answer broke off or is not http; check the endpoint")]
+    #[error("its answer broke off or is not HTTP\nhint: check the endpoint")]
     Broken(#[from] hyper::Error),
     /// The response is far longer than one should be.
-    #[error("its answer is not the one expected (it is too long); check the endpoint")]
+    #[error("its answer is too long to be the expected one\nhint: check the endpoint")]
     TooLong,
 }
 

@@ -42,13 +42,13 @@ pub struct TlsSettings {
 pub enum TlsSetupError {
     /// There are no roots to trust.
     #[error(
-        "no trusted root certificates were found; install the system's CA certificates \
-         (Debian: ca-certificates), set SSL_CERT_FILE, or set upstream_tls.ca_file"
+        "no trusted root certificates were found\nhint: install the system's CA certificates (Debian: \
+         ca-certificates), set `SSL_CERT_FILE`, or set `upstream_tls.ca_file`"
     )]
     NoRoots(#[source] rustls::Error),
     /// A root of `upstream_tls.ca_file` cannot be trusted.
     #[error(
-        "upstream_tls.ca_file has a certificate that cannot be used as a root; give CA certificates in PEM form"
+        "`upstream_tls.ca_file` has a certificate that cannot be used as a root\nhint: give CA certificates in PEM form"
     )]
     Root(#[source] rustls::Error),
     /// The client certificate or its key cannot be used.
@@ -56,7 +56,7 @@ pub enum TlsSetupError {
     Certificate(String),
     /// The upstream's host cannot be the name of a certificate.
     #[error(
-        "the host of upstream is not a name or address that a certificate can be for; correct it"
+        "the host of `upstream` is not a name or address that a certificate can be for\nhint: correct it"
     )]
     ServerName,
 }

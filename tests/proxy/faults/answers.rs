@@ -63,6 +63,22 @@ fn fault_48_bytes_after_an_answer_do_not_become_the_next_one() {
 }
 
 #[test]
+fn fault_49_a_head_up_to_the_limits_is_relayed() {
+    for (count, length) in [(495, 1), (250, 1000)] {
+        let field = format!("x-a: {}\r\n", "a".repeat(length));
+        let bytes = format!(
+            "HTTP/1.1 200 OK\r\n{}content-length: 2\r\n\r\nok",
+            field.repeat(count)
+        );
+        let scene = Scene::before(faulty(move |link| link.send(&bytes)));
+        let answer = scene.exchange(FAULT);
+        answer.about(count).assert_status(200);
+        let values = answer.all("x-a");
+        assert_eq!((values.len(), values[0].len()), (count, length));
+    }
+}
+
+#[test]
 fn fault_49_the_refusal_of_a_head_over_the_limits_names_the_key() {
     for fields in [
         format!("x-a: {}\r\n", "a".repeat(257 * 1024)),
