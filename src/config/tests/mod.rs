@@ -107,7 +107,8 @@ fn lists_in_variables_are_separated_by_commas_or_arrays() {
 fn routes_are_sorted_and_take_the_top_level_values() {
     let config = config(
         "stage = \"TEST\"\n[[route]]\npath = \"/a\"\nupstream = \"https://gw.example/x/\"\n\
-         [[route]]\npath = \"/a/b/\"\nupstream = \"https://gw.example\"\nstage = \"OTHER\"\n",
+         [[route]]\npath = \"/a/b/\"\nupstream = \"https://gw.example\"\nstage = \"OTHER\"\n\
+         timeouts.idle = \"7s\"\norigin = \"keep\"\n",
     );
     let expected = [
         ("/a/b", "", "OTHER"),
@@ -122,6 +123,12 @@ fn routes_are_sorted_and_take_the_top_level_values() {
         assert_eq!(route.stage, stage);
     }
     assert_eq!(config.routes.len(), 3);
+    let own = config
+        .routes
+        .iter()
+        .map(|route| (route.idle_timeout, route.keeps_origin));
+    let seven = Some(Duration::from_secs(7));
+    assert!(own.eq([(seven, true), (None, false), (None, false)]));
 }
 
 #[test]

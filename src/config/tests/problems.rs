@@ -109,6 +109,9 @@ signing.algorithm = "sha256" => signing.algorithm: expected "SDK-HMAC-SHA256", "
 signing.algorithm = "V11-HMAC-SHA256" => signing.algorithm: `V11-HMAC-SHA256` derives keys for a region and a service
 signing.region = "a/b" => signing.region: expected a name
 route = [{path = "/a", ROUTE, algorithm = "V11-HMAC-SHA256", region = "r"}] => route.algorithm: `V11-HMAC-SHA256` derives
+route = [{path = "/a", ROUTE, timeouts.response = "0s"}] => route.timeouts.response: expected a time above zero
+route = [{path = "/a", ROUTE, timeouts.connect = "1s"}] => route.timeouts.connect: there is no such key
+route = [{path = "/a", ROUTE, origin = "MARKER"}] => "keep"
 auth.mode = "token" => need one hint: set `token_file`
 limits.large_body = "token" => need one hint: set `token_file`
 route = [{path = "/a", ROUTE, large_body = "token"}] => route.large_body: requests with a token need one hint: set `token_file`

@@ -125,6 +125,12 @@ fn fault_72_what_is_left_when_the_time_is_over_is_reset_and_logged_and_the_end_i
         .lines()
         .filter(|line| line.contains(" outcome=cut_off "));
     assert_eq!(cut.count(), 2, "{said}");
+    // What has become of them at the gateway, each with the id of its request.
+    let unknown = said.lines().filter(|line| {
+        line.contains("the proxy stopped before the gateway answered")
+            && line.contains(" request_id=")
+    });
+    assert_eq!(unknown.count(), 2, "{said}");
     streams
         .into_iter()
         .for_each(|stream| assert_eq!(rest(stream), ""));

@@ -56,6 +56,35 @@ fn who_goes_away_or_breaks_off_is_recorded_as_such_with_what_was_moved() {
 }
 
 #[test]
+fn every_line_about_a_request_has_its_id() {
+    let upstream = upstream();
+    let program = Program::before(&upstream, "[log]\nformat = \"json\"");
+    for (number, (path, message)) in [
+        ("/%zz", "refused: "),
+        ("/refused", "the gateway refused a request"),
+        ("/down/a", "failed: the gateway cannot be reached"),
+        ("/broken", "the gateway's answer broke off"),
+        ("/late", "the caller went away before the gateway answered"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut client = program.client();
+        client.send(request(&format!("GET {path}"), "", ""));
+        if path == "/late" {
+            upstream.wait_for(3);
+            client.reset();
+        } else {
+            let _ = client.try_answer(false);
+        }
+        drop(client);
+        let record = program.record(number + 1);
+        let line = program.line_with(message);
+        assert_eq!(line["request_id"], record["request_id"], "{path}");
+    }
+}
+
+#[test]
 fn a_websocket_is_one_request_and_its_bytes_are_counted() {
     let upstream = upstream();
     let program = Program::before(&upstream, "[log]\nformat = \"json\"");

@@ -95,6 +95,17 @@ impl Program {
         found
     }
 
+    /// The only line of JSON that contains a text.
+    pub(crate) fn line_with(&self, text: &str) -> Value {
+        let lines = self.lines.lock().unwrap();
+        let mut found = lines.iter().filter(|line| line.contains(text));
+        let line = found
+            .next()
+            .unwrap_or_else(|| panic!("{text} in {lines:#?}"));
+        assert_eq!(found.next(), None, "{text}");
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    }
+
     /// The last of so many records.
     pub(crate) fn record(&self, count: usize) -> Value {
         let lines = self.records(count);
