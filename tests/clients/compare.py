@@ -34,6 +34,8 @@ KNOWN = {
     # A fragment is cut, and neither sent nor signed.
     ("haproxy", "fragment"),
     ("haproxy", "fragment-in-the-query"),
+    # Raw UTF-8 is percent-encoded before it is signed and sent.
+    ("haproxy", "raw-utf-8"),
 }
 
 NGINX = """

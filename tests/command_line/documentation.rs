@@ -106,6 +106,24 @@ fn the_page_of_the_configuration_is_generated_from_the_reference() {
 }
 
 #[test]
+fn the_keys_of_the_readme_have_the_defaults_that_it_gives_them() {
+    let (_, section) = README.split_once("## Configuration").unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let rows: Vec<&str> = rows.take(10).collect();
+    let plain = |text: &str| text.replace(['[', ']', '"', '`'], "").trim().to_owned();
+    for row in rows {
+        let columns: Vec<&str> = row.split('|').map(str::trim).collect();
+        let name = columns[1].trim_matches('`');
+        let key = keys().iter().find(|key| key.name == name).unwrap();
+        assert_eq!(
+            plain(columns[2]),
+            plain(key.default.unwrap_or_default()),
+            "{name}"
+        );
+    }
+}
+
+#[test]
 fn the_readme_is_short_and_begins_with_a_quick_start() {
     let before = README.split_once("```sh\n").unwrap().0;
     assert!(README.lines().count() <= 150 && before.lines().count() < 30);

@@ -42,7 +42,7 @@ fn an_admin_address_that_cannot_be_used_is_named() {
     let live = ["check", "live"];
     for (more, expected) in [
         (["--admin", "off"], "`admin` is off"),
-        (["--admin", "8081"], "--admin: admin: "),
+        (["--admin", "no address"], "--admin: admin: "),
         (["--config", "broken.toml"], "broken.toml:1"),
     ] {
         place.fails(&[&live[..], &more].concat(), &[], 78, &[expected]);
