@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 
 use super::address::{self, Listen};
 use super::credentials::CredentialsConfig;
@@ -25,18 +25,6 @@ const MODES: [(&str, AuthMode); 4] = [
 /// What happens to the origin of the proxy's own pages; `true` if it stays.
 const ORIGINS: [(&str, bool); 2] = [("upstream", false), ("keep", true)];
 
-/// What routes are checked against, and the values for those that do not set them.
-struct RouteDefaults<'a> {
-    listen: &'a [Listen],
-    sets: &'a [CredentialsConfig],
-    stage: HeaderValue,
-    auth: AuthMode,
-    large_body: LargeBody,
-    headers: Vec<(HeaderName, HeaderValue)>,
-    forward_authorization_as: Option<HeaderName>,
-    signing: RouteSigning,
-}
-
 /// All routes, longest prefix first.
 pub(super) fn routes(
     reader: &mut Reader,
@@ -48,137 +36,149 @@ pub(super) fn routes(
     const MISSING: &str = "it is not said where requests go\n\
         hint: give `--upstream https://<id>.apig.<region>.huaweicloudapis.com`, or `upstream` in a configuration file, \
         or try `apig-proxy demo`";
-    let defaults = RouteDefaults {
-        listen,
-        sets,
-        stage: reader.get("stage", stage),
-        auth: reader.get("auth.mode", word(MODES)),
-        large_body: reader.get("limits.large_body", large_body(false)),
-        headers: reader.get("headers", header_list),
-        forward_authorization_as: reader.get("forward_authorization_as", optional(header_name)),
-        signing: RouteSigning::read(reader, "signing.", &RouteSigning::default()),
-    };
     let count = reader.count_of_routes();
-    let elsewhere = optional(|text| elsewhere(text, listen));
-    let upstream = reader.find("upstream", elsewhere).flatten();
-    if upstream.is_none() && count == 0 && !reader.is_wrong("upstream") {
-        reader.report("upstream", MISSING);
-    }
-    let top_level = upstream
-        .and_then(|upstream| defaults.route(reader, "", Some(String::new()), Some(upstream)));
-    let mut routes: Vec<Route> = top_level.into_iter().collect();
-    for number in 0..count {
-        let Some(route) = route(reader, &format!("route.{number}."), &defaults) else {
+    let tables = (0..count).map(|number| format!("route.{number}."));
+    let mut routes: Vec<Route> = Vec::new();
+    for table in [String::new()].into_iter().chain(tables) {
+        let route = RouteReader {
+            reader,
+            table: &table,
+            listen,
+            sets,
+        };
+        let Some(route) = route.read() else {
             continue;
         };
         let prefix = route.normalized_prefix();
         let mut others = routes.iter();
         if others.any(|other| other.normalized_prefix() == prefix) {
-            reader.report(&format!("route.{number}.path"), SAME);
+            reader.report(&format!("{table}path"), SAME);
         }
         routes.push(route);
+    }
+    if routes.is_empty() && count == 0 && !reader.is_wrong("upstream") {
+        reader.report("upstream", MISSING);
     }
     routes.sort_by_key(|route| Reverse(route.prefix.len()));
     routes
 }
 
-/// The route of a `[[route]]`, whose keys begin with `table`.
-fn route(reader: &mut Reader, table: &str, defaults: &RouteDefaults<'_>) -> Option<Route> {
-    for required in ["path", "upstream"].map(|key| format!("{table}{key}")) {
-        if !reader.is_set(&required) {
-            reader.report(&required, "the route needs this key");
-        }
-    }
-    let prefix = reader.find(&format!("{table}path"), text(prefix));
-    let elsewhere = text(|text| elsewhere(text, defaults.listen));
-    let upstream = reader.find(&format!("{table}upstream"), elsewhere);
-    defaults.route(reader, table, prefix, upstream)
+/// Reads the keys of one route.
+struct RouteReader<'a> {
+    reader: &'a mut Reader,
+    /// The beginning of its keys; empty for the top-level route, which has no keys of its own.
+    table: &'a str,
+    listen: &'a [Listen],
+    sets: &'a [CredentialsConfig],
 }
 
-impl RouteDefaults<'_> {
-    /// A route with the keys that begin with `table`; the top-level route has no such keys.
-    fn route(
-        &self,
-        reader: &mut Reader,
-        table: &str,
-        prefix: Option<String>,
-        upstream: Option<UpstreamUrl>,
-    ) -> Option<Route> {
-        let key = |key: &str| {
-            if table.is_empty() {
-                String::new()
-            } else {
-                format!("{table}{key}")
-            }
-        };
+impl RouteReader<'_> {
+    /// The value of a key of the route itself.
+    fn own<T>(&mut self, key: &str, parse: impl Fn(&Setting) -> Parsed<T>) -> Option<T> {
+        let key = (!self.table.is_empty()).then(|| format!("{}{key}", self.table))?;
+        self.reader.find(&key, parse)
+    }
+
+    /// The value of a key of the route, or else of the top-level key.
+    fn inherited<T>(&mut self, key: &str, top: &str, parse: impl Fn(&Setting) -> Parsed<T>) -> T {
+        let own = self.own(key, &parse);
+        own.unwrap_or_else(|| self.reader.get(top, parse))
+    }
+
+    fn read(mut self) -> Option<Route> {
+        const FORWARD: &str = "forward_authorization_as";
+        let (prefix, mut upstream) = self.path_and_upstream();
         let within = prefix.as_deref().unwrap_or_default();
-        let named = text(|name| set_named(name, self.sets));
-        let methods = reader.find(&key("methods"), Methods::parse);
-        let paths = reader.find(&key("paths"), |setting| path_rules(setting, within));
-        let stage = reader.find(&key("stage"), stage);
-        let mode = reader.find(&key("auth"), word(MODES)).unwrap_or(self.auth);
-        let credentials = reader.find(&key("credentials"), named).unwrap_or(0);
-        // Set for the route itself, it is meant for all bodies that may be large.
-        let large_body = reader.find(&key("large_body"), large_body(true));
-        let large_body = large_body.unwrap_or(self.large_body);
-        if let Some((file, message)) = missing_credential(mode, large_body, &self.sets[credentials])
-        {
-            let causes = ["credentials", "auth", "large_body"].map(key);
-            let of_set = format!("credentials.{file}");
-            let cause = causes.iter().find(|key| reader.is_set(key));
-            let cause = if table.is_empty() {
-                &of_set
-            } else {
-                cause.unwrap_or(&causes[1])
-            };
-            reader.report(cause, message);
+        let methods = self.own("methods", Methods::parse);
+        let paths = self.own("paths", |setting| path_rules(setting, within));
+        let stage = self.inherited("stage", "stage", stage);
+        let headers = self.inherited("headers", "headers", header_list);
+        let forward_authorization_as = self.inherited(FORWARD, FORWARD, optional(header_name));
+        let response_timeout = self.own("timeouts.response", duration);
+        let idle_timeout = self.own("timeouts.idle", duration);
+        let keeps_origin = self.own("origin", word(ORIGINS)).unwrap_or(false);
+        let mut signing = RouteSigning::read(self.reader, "signing.", &RouteSigning::default());
+        if !self.table.is_empty() {
+            signing = RouteSigning::read(self.reader, self.table, &signing);
         }
-        let headers = reader.find(&key("headers"), header_list);
-        let forward = optional(header_name);
-        let forward = reader.find(&key("forward_authorization_as"), forward);
-        let mut upstream = upstream?;
-        upstream.connect_to = self.connect_to(reader, table, &upstream);
+        let (auth, large_body) = self.auth(upstream.is_some());
+        if let Some(upstream) = &mut upstream {
+            upstream.connect_to = self.connect_to(upstream);
+        }
         Some(Route {
             prefix: prefix?,
-            upstream,
-            stage: stage.unwrap_or_else(|| self.stage.clone()),
+            upstream: upstream?,
+            stage,
             methods,
             paths,
             egress: None,
-            auth: Auth { mode, credentials },
+            auth,
             large_body,
-            headers: headers.unwrap_or_else(|| self.headers.clone()),
-            forward_authorization_as: forward
-                .unwrap_or_else(|| self.forward_authorization_as.clone()),
-            response_timeout: reader.find(&key("timeouts.response"), duration),
-            idle_timeout: reader.find(&key("timeouts.idle"), duration),
-            keeps_origin: reader.find(&key("origin"), word(ORIGINS)).unwrap_or(false),
-            signing: match table {
-                "" => self.signing.clone(),
-                table => RouteSigning::read(reader, table, &self.signing),
-            },
+            headers,
+            forward_authorization_as,
+            response_timeout,
+            idle_timeout,
+            keeps_origin,
+            signing,
         })
     }
-}
 
-impl RouteDefaults<'_> {
+    fn path_and_upstream(&mut self) -> (Option<String>, Option<UpstreamUrl>) {
+        let listen = self.listen;
+        let elsewhere = |text: &str| elsewhere(text, listen);
+        if self.table.is_empty() {
+            let upstream = self.reader.find("upstream", optional(elsewhere));
+            return (Some(String::new()), upstream.flatten());
+        }
+        for required in ["path", "upstream"].map(|key| format!("{}{key}", self.table)) {
+            if !self.reader.is_set(&required) {
+                self.reader.report(&required, "the route needs this key");
+            }
+        }
+        let prefix = self.own("path", text(prefix));
+        (prefix, self.own("upstream", text(elsewhere)))
+    }
+
+    /// How requests authenticate. What that needs has to be there, unless there is no route at all.
+    fn auth(&mut self, has_upstream: bool) -> (Auth, LargeBody) {
+        let sets = self.sets;
+        let mode = self.inherited("auth", "auth.mode", word(MODES));
+        let credentials = self.own("credentials", text(|name| set_named(name, sets)));
+        let credentials = credentials.unwrap_or(0);
+        // Set for the route itself, it is meant for all bodies that may be large.
+        let large_body_here = self.own("large_body", large_body(true));
+        let default = self.reader.get("limits.large_body", large_body(false));
+        let large_body = large_body_here.unwrap_or(default);
+        let missing = missing_credential(mode, large_body, &sets[credentials]);
+        let (table, reader) = (self.table, &mut *self.reader);
+        match missing {
+            Some((file, message)) if table.is_empty() && has_upstream => {
+                reader.report(&format!("credentials.{file}"), message);
+            }
+            Some((_, message)) if !table.is_empty() => {
+                let causes = ["credentials", "auth", "large_body"];
+                let causes = causes.map(|key| format!("{table}{key}"));
+                let cause = causes.iter().find(|key| reader.is_set(key));
+                reader.report(cause.unwrap_or(&causes[1]), message);
+            }
+            _ => {}
+        }
+        (Auth { mode, credentials }, large_body)
+    }
+
     /// The address that connections to an upstream go to, if it is another one.
-    fn connect_to(
-        &self,
-        reader: &mut Reader,
-        table: &str,
-        upstream: &UpstreamUrl,
-    ) -> Option<(String, u16)> {
+    fn connect_to(&mut self, upstream: &UpstreamUrl) -> Option<(String, u16)> {
+        let listen = self.listen;
         let parse = |text: &str| {
             let (host, port) = address::host_and_port(text)?;
             if upstream.scheme == Scheme::Http && !address::is_loopback(&host) {
                 return Err(address::PLAIN);
             }
-            check_own((&host, port), self.listen)?;
+            check_own((&host, port), listen)?;
             Ok((host, port))
         };
-        let key = format!("{table}upstream_address");
-        reader.find(&key, optional(parse)).flatten()
+        let key = format!("{}upstream_address", self.table);
+        self.reader.find(&key, optional(parse)).flatten()
     }
 }
 
