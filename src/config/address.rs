@@ -174,6 +174,7 @@ fn url(text: &str) -> Option<UpstreamUrl> {
         ends_with_slash: !base_path.is_empty() && path.ends_with('/'),
         base_path,
         connect_to: None,
+        egress: None,
     })
 }
 

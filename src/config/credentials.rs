@@ -9,7 +9,7 @@ use http::HeaderValue;
 
 use super::reader::{Reader, split_named_set};
 use super::value::{any, file, header_value, optional, word};
-use super::{EgressProxy, UpstreamUrl, address};
+use super::{UpstreamUrl, address};
 
 /// The sources of credentials: `[credentials]`, or a `[credentials.NAME]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,11 +29,11 @@ pub struct CredentialsConfig {
     /// A caller's `X-Project-Id` is sent and signed instead.
     pub takes_project_id: bool,
     /// The metadata service.
-    pub metadata: Endpoint,
+    pub metadata: UpstreamUrl,
     /// STS; `None` for the one that the environment names, or the default.
-    pub sts: Option<Endpoint>,
+    pub sts: Option<UpstreamUrl>,
     /// IAM; `None` for the one that the environment names, or the default.
-    pub iam: Option<Endpoint>,
+    pub iam: Option<UpstreamUrl>,
     /// The source of the token.
     pub token: Option<TokenSource>,
     /// The file with the app code.
@@ -88,27 +88,6 @@ const SOURCES: [(&str, CredentialSource); 8] = [
     ("idp", CredentialSource::Idp),
 ];
 
-/// A service, and how it is reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Its URL.
-    pub url: UpstreamUrl,
-    /// The proxy of the network to connect through.
-    pub egress: Option<EgressProxy>,
-}
-
-impl Endpoint {
-    /// Parses the URL: `https`, or `http` to an address of this machine or link.
-    ///
-    /// # Errors
-    ///
-    /// What is expected.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let url = address::endpoint(text)?;
-        Ok(Self { url, egress: None })
-    }
-}
-
 /// The source of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenSource {
@@ -153,7 +132,7 @@ fn set(reader: &mut Reader, name: Option<String>) -> CredentialsConfig {
     }
     // Naming a file says that the key is in it.
     let is_file = source == CredentialSource::Auto && reader.is_set(&key("file"));
-    let metadata = reader.get(&key("metadata_endpoint"), optional(Endpoint::parse));
+    let metadata = reader.get(&key("metadata_endpoint"), optional(address::endpoint));
     let project_id: Option<HeaderValue> = reader.get(&key("project_id"), header_value);
     let takes_project_id = project_id.as_ref().is_some_and(|id| id == "caller");
     CredentialsConfig {
@@ -169,8 +148,8 @@ fn set(reader: &mut Reader, name: Option<String>) -> CredentialsConfig {
         takes_project_id,
         agency: reader.get(&key("agency"), optional(agency)),
         metadata: metadata.unwrap_or_else(|| CredentialsConfig::default().metadata),
-        sts: reader.get(&key("sts_endpoint"), optional(Endpoint::parse)),
-        iam: reader.get(&key("iam_endpoint"), optional(Endpoint::parse)),
+        sts: reader.get(&key("sts_endpoint"), optional(address::endpoint)),
+        iam: reader.get(&key("iam_endpoint"), optional(address::endpoint)),
         token: token(reader, &table),
         app_code: reader.get(&key("app_code_file"), file),
         api_key: reader.get(&key("api_key_file"), file),

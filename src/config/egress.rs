@@ -11,7 +11,7 @@ use http::uri::Authority;
 use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::Matcher;
 
-use super::address::is_loopback;
+use super::address::{endpoint, is_loopback};
 use super::environment::Environment;
 use super::problem::{Place, Problem};
 use super::{Config, Scheme, UpstreamUrl};
@@ -45,23 +45,30 @@ pub(super) fn apply(config: &mut Config, environment: &Environment) -> Result<()
         return Ok(());
     };
     for route in &mut config.routes {
-        route.egress = network.proxy_to(&route.upstream);
+        route.upstream.egress = network.proxy_to(&route.upstream);
     }
     for set in &mut config.credentials {
         let optional = [&mut set.sts, &mut set.iam].into_iter().flatten();
         for endpoint in optional.chain([&mut set.metadata]) {
-            endpoint.egress = network.proxy_to(&endpoint.url);
+            endpoint.egress = network.proxy_to(endpoint);
         }
     }
     Ok(())
 }
 
 impl Environment {
-    /// The proxy on the way to a URL. A variable that cannot be parsed counts as none: it is
-    /// reported with the configuration.
-    #[must_use]
-    pub fn egress_to(&self, url: &UpstreamUrl) -> Option<EgressProxy> {
-        Network::new(self).ok()??.proxy_to(url)
+    /// Parses the URL of a service for credentials: `https`, or `http` to an address of this machine
+    /// or link. A variable for a proxy that cannot be parsed counts as none: it is reported with the
+    /// configuration.
+    ///
+    /// # Errors
+    ///
+    /// What is expected.
+    pub fn endpoint(&self, text: &str) -> Result<UpstreamUrl, &'static str> {
+        let mut url = endpoint(text)?;
+        let network = Network::new(self).ok().flatten();
+        url.egress = network.and_then(|network| network.proxy_to(&url));
+        Ok(url)
     }
 }
 
@@ -174,7 +181,7 @@ mod tests {
         let mut config = with_upstream(upstream).unwrap();
         let environment = Environment::from_pairs(pairs.iter().copied());
         let applied = apply(&mut config, &environment).map_err(|problem| problem.to_string());
-        applied.map(|()| config.routes.remove(0).egress)
+        applied.map(|()| config.routes.remove(0).upstream.egress)
     }
 
     #[test]

@@ -40,7 +40,7 @@ use crate::signature::normalized_path;
 
 pub use activation::{ActivatedSocket, ActivatedSockets, ActivationError};
 pub use address::Listen;
-pub use credentials::{CredentialSource, CredentialsConfig, Endpoint, IamUser, TokenSource};
+pub use credentials::{CredentialSource, CredentialsConfig, IamUser, TokenSource};
 pub use egress::EgressProxy;
 pub use environment::Environment;
 pub use file::{FileError, read_secret_file};
@@ -108,8 +108,6 @@ pub struct Route {
     pub methods: Option<Methods>,
     /// Paths that clients may use here; `None` for all below the prefix.
     pub paths: Option<Vec<PathRule>>,
-    /// The proxy of the network to connect through; `None` to connect directly.
-    pub egress: Option<EgressProxy>,
     /// How its requests authenticate.
     pub auth: Auth,
     /// What happens to bodies larger than [`Limits::body`].
@@ -133,8 +131,8 @@ impl Route {
     #[must_use]
     pub fn shares_origin(&self, other: &Self) -> bool {
         let (one, two) = (&self.upstream, &other.upstream);
-        (one.scheme, &one.authority, &one.connect_to, &self.egress)
-            == (two.scheme, &two.authority, &two.connect_to, &other.egress)
+        (one.scheme, &one.authority, &one.connect_to, &one.egress)
+            == (two.scheme, &two.authority, &two.connect_to, &two.egress)
     }
 
     /// The prefix as a gateway may read it, without a slash at its end.
@@ -216,7 +214,7 @@ impl PathRule {
     }
 }
 
-/// The URL of an upstream.
+/// The URL of an upstream, or of a service for credentials, and how it is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamUrl {
     /// Plain HTTP for loopback addresses only.
@@ -233,6 +231,8 @@ pub struct UpstreamUrl {
     pub ends_with_slash: bool,
     /// Host and port to connect to, if they are others than those that are signed.
     pub connect_to: Option<(String, u16)>,
+    /// The proxy of the network to connect through; `None` to connect directly.
+    pub egress: Option<EgressProxy>,
 }
 
 impl UpstreamUrl {

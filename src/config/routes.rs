@@ -111,7 +111,6 @@ impl RouteReader<'_> {
             stage,
             methods,
             paths,
-            egress: None,
             auth,
             large_body,
             headers,

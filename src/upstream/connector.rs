@@ -42,7 +42,7 @@ impl Network {
     pub async fn look_ahead(&self, routes: &[Route], limit: Duration) {
         let mut known = HashSet::new();
         for route in routes {
-            let Ok(origin) = Origin::new(&route.upstream, route.egress.as_ref()) else {
+            let Ok(origin) = Origin::new(&route.upstream) else {
                 continue;
             };
             let (host, port) = origin.first_hop();
@@ -99,11 +99,8 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// The origin of a URL, reached through the egress proxy if there is one.
-    pub(super) fn new(
-        url: &UpstreamUrl,
-        egress: Option<&EgressProxy>,
-    ) -> Result<Self, TlsSetupError> {
+    /// The origin of a URL.
+    pub(super) fn new(url: &UpstreamUrl) -> Result<Self, TlsSetupError> {
         let server_name = ServerName::try_from(url.host.clone());
         let (host, port) = url.destination();
         Ok(Self {
@@ -112,7 +109,7 @@ impl Origin {
             port,
             authority: url.authority.clone(),
             server_name: server_name.map_err(|_| TlsSetupError::ServerName)?,
-            egress: egress.cloned(),
+            egress: url.egress.clone(),
         })
     }
 

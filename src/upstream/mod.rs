@@ -144,7 +144,7 @@ impl<B: SendBody> Upstream<B> {
     ///
     /// [`TlsSetupError::ServerName`] if the host cannot be the name of a certificate.
     pub fn add(&mut self, route: &Route) -> Result<usize, TlsSetupError> {
-        let origin = Origin::new(&route.upstream, route.egress.as_ref())?;
+        let origin = Origin::new(&route.upstream)?;
         if let Some(at) = self.targets.iter().position(|known| known.origin == origin) {
             return Ok(at);
         }

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::connector::{Network, Origin};
-use crate::config::Endpoint;
+use crate::config::UpstreamUrl;
 use crate::error::Error;
 
 /// The most that is read of a response, in bytes.
@@ -64,7 +64,7 @@ impl Network {
     /// Dropping the future closes the connection.
     pub async fn oneshot(
         &self,
-        endpoint: &Endpoint,
+        endpoint: &UpstreamUrl,
         request: Request<Bytes>,
         limit: Duration,
     ) -> Result<Response<SecretBox<Vec<u8>>>, OneshotError> {
@@ -74,12 +74,11 @@ impl Network {
 
     async fn exchange(
         &self,
-        endpoint: &Endpoint,
+        endpoint: &UpstreamUrl,
         request: Request<Bytes>,
         limit: Duration,
     ) -> Result<Response<SecretBox<Vec<u8>>>, OneshotError> {
-        let origin = Origin::new(&endpoint.url, endpoint.egress.as_ref())
-            .map_err(|_| Error::Internal("the host is no name"))?;
+        let origin = Origin::new(endpoint).map_err(|_| Error::Internal("the host is no name"))?;
         let (host, port) = origin.first_hop();
         let addresses = self.resolver.addresses(host, port);
         let connecting = origin.connect(self, addresses, false, limit);
@@ -102,16 +101,16 @@ impl Network {
 }
 
 /// A request with the path as it goes out, and what every request needs.
-fn addressed(endpoint: &Endpoint, request: Request<Bytes>) -> Request<Full<Bytes>> {
+fn addressed(endpoint: &UpstreamUrl, request: Request<Bytes>) -> Request<Full<Bytes>> {
     let (mut head, body) = request.into_parts();
-    let base = endpoint.url.base_path.as_str();
+    let base = endpoint.base_path.as_str();
     let path = match head.uri.path_and_query().map_or("/", PathAndQuery::as_str) {
         "/" if !base.is_empty() => "",
         path => path,
     };
     head.uri = Uri::try_from(format!("{base}{path}")).unwrap_or_default();
     let close = HeaderValue::from_static("close");
-    head.headers.insert(HOST, endpoint.url.authority.clone());
+    head.headers.insert(HOST, endpoint.authority.clone());
     head.headers.insert(CONNECTION, close);
     head.headers.insert(CONTENT_LENGTH, body.len().into());
     Request::from_parts(head, Full::new(body))

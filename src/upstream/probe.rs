@@ -28,7 +28,7 @@ impl Probe {
     /// [`TlsSetupError::ServerName`] if the host cannot be the name of a certificate.
     pub fn new(network: Network, route: &Route, limit: Duration) -> Result<Self, TlsSetupError> {
         Ok(Self {
-            origin: Origin::new(&route.upstream, route.egress.as_ref())?,
+            origin: Origin::new(&route.upstream)?,
             network,
             limit,
         })

@@ -94,7 +94,7 @@ async fn connect(network: &Network, route: &Route, config: &Config) -> Result<()
     let ips = addresses.iter().map(|address| address.ip().to_string());
     let ips = ips.collect::<Vec<_>>().join(", ");
     done("dns", format!("{} resolves to {ips}", probe.host()));
-    let through = match &route.egress {
+    let through = match &route.upstream.egress {
         Some(_) => " through the proxy that HTTPS_PROXY names",
         None => "",
     };

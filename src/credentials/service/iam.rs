@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::answer::{milliseconds, post};
 use super::{Protocol, Service, ServiceError, endpoint, path, variable};
-use crate::config::{CredentialsConfig, Endpoint, Environment, IamUser};
+use crate::config::{CredentialsConfig, Environment, IamUser, UpstreamUrl};
 use crate::credentials::CredentialsError;
 use crate::credentials::types::{Lease, Secret};
 use crate::upstream::Network;
@@ -67,7 +67,7 @@ pub(in crate::credentials) fn with_idp(
 fn iam(
     config: &CredentialsConfig,
     environment: &Environment,
-) -> Result<Endpoint, CredentialsError> {
+) -> Result<UpstreamUrl, CredentialsError> {
     let default = "https://iam.myhuaweicloud.com";
     let configured = config.iam.as_ref();
     endpoint(

@@ -27,7 +27,7 @@ use self::answer::Answer;
 use super::types::{Credentials, Lease};
 use super::{CredentialsError, file};
 use crate::clock::Moment;
-use crate::config::{Endpoint, Environment, FileError, read_secret_file};
+use crate::config::{Environment, FileError, UpstreamUrl, read_secret_file};
 use crate::upstream::Network;
 pub use error::ServiceError;
 
@@ -37,7 +37,7 @@ pub(super) struct Service {
     /// Its name in messages.
     pub(super) name: &'static str,
     protocol: Protocol,
-    endpoint: Endpoint,
+    endpoint: UpstreamUrl,
     /// The files that it reads for each request, since other programs replace them.
     files: Vec<PathBuf>,
 }
@@ -148,16 +148,14 @@ fn path(
 
 /// The endpoint of a service: from the configuration, else from a variable, else the default.
 fn endpoint(
-    configured: Option<&Endpoint>,
+    configured: Option<&UpstreamUrl>,
     environment: &Environment,
     name: &'static str,
     default: &str,
-) -> Result<Endpoint, CredentialsError> {
+) -> Result<UpstreamUrl, CredentialsError> {
     if let Some(endpoint) = configured {
         return Ok(endpoint.clone());
     }
-    let mut endpoint = Endpoint::parse(environment.text(name).unwrap_or(default))
-        .map_err(|expected| CredentialsError::Variable { name, expected })?;
-    endpoint.egress = environment.egress_to(&endpoint.url);
-    Ok(endpoint)
+    let endpoint = environment.endpoint(environment.text(name).unwrap_or(default));
+    endpoint.map_err(|expected| CredentialsError::Variable { name, expected })
 }

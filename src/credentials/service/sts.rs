@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::answer::post;
 use super::{Protocol, Service, ServiceError, endpoint, path, variable};
 use crate::clock::signing_date;
-use crate::config::{CredentialsConfig, Endpoint, Environment};
+use crate::config::{CredentialsConfig, Environment, UpstreamUrl};
 use crate::credentials::CredentialsError;
 use crate::credentials::types::{Credentials, Lease};
 use crate::signature::{CanonicalRequest, Payload, PayloadHash, SignatureError, Signer, Target};
@@ -80,7 +80,7 @@ pub(in crate::credentials) fn of_agency(
 fn sts(
     config: &CredentialsConfig,
     environment: &Environment,
-) -> Result<Endpoint, CredentialsError> {
+) -> Result<UpstreamUrl, CredentialsError> {
     let default = "https://sts.cn-north-4.myhuaweicloud.com";
     let configured = config.sts.as_ref();
     endpoint(
@@ -144,7 +144,7 @@ fn signed_headers(
     request: &Request<Bytes>,
     key: &Credentials,
 ) -> Result<HeaderMap, SignatureError> {
-    let url = &service.endpoint.url;
+    let url = &service.endpoint;
     let path = format!("{}{ASSUME}", url.base_path);
     let token = key.security_token.as_ref().map(ExposeSecret::expose_secret);
     let mut headers = vec![("host", url.authority.to_str().unwrap_or_default())];

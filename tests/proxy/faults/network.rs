@@ -152,7 +152,7 @@ fn through(
     let (address, heads) = network_proxy(reply, upstream.address);
     let mut config = config(&upstream);
     let mut route = route_by_name(443);
-    route.egress = Some(EgressProxy {
+    route.upstream.egress = Some(EgressProxy {
         host: "proxy.test".to_owned(),
         port: address.port(),
         authorization: authorization.map(HeaderValue::from_static),
@@ -221,7 +221,7 @@ fn an_egress_proxy_that_cannot_be_reached_is_named() {
     let refused = refusing();
     for host in ["unknown.test", "refuses.test"] {
         let mut config = config(&upstream);
-        config.routes[0].egress = Some(EgressProxy {
+        config.routes[0].upstream.egress = Some(EgressProxy {
             host: host.to_owned(),
             port: refused.port(),
             authorization: None,
