@@ -75,8 +75,8 @@ pub struct Config {
     pub methods: Methods,
     /// Sources of credentials: `[credentials]`, then each `[credentials.NAME]`.
     pub credentials: Vec<CredentialsConfig>,
-    /// How payloads are signed.
-    pub signing: SigningConfig,
+    /// Media ranges whose bodies are streamed as `UNSIGNED-PAYLOAD`.
+    pub unsigned: Vec<MediaRange>,
     /// Limits of what a client can make the proxy hold.
     pub limits: Limits,
     /// How long each phase of a request may take.
@@ -87,8 +87,8 @@ pub struct Config {
     pub access: Access,
     /// Trust in the upstream's certificate.
     pub upstream_tls: UpstreamTls,
-    /// Correction of the clock.
-    pub clock: ClockConfig,
+    /// Signs with the gateway's time when the local clock is off.
+    pub corrects_clock: bool,
     /// Format and amount of the log.
     pub log: LogConfig,
 }
@@ -253,13 +253,6 @@ pub enum Scheme {
     Https,
 }
 
-/// How payloads are signed (`[signing]`).
-#[derive(Clone, Debug)]
-pub struct SigningConfig {
-    /// Media ranges whose bodies are streamed as `UNSIGNED-PAYLOAD`.
-    pub unsigned: Vec<MediaRange>,
-}
-
 /// Who may use the proxy (`[access]`).
 #[derive(Clone, Debug, Default)]
 pub struct Access {
@@ -281,11 +274,4 @@ pub struct UpstreamTls {
     pub extra_roots: Vec<rustls::pki_types::CertificateDer<'static>>,
     /// The client certificate, for gateways that ask for one.
     pub client: Option<TlsFiles>,
-}
-
-/// Correction of the clock (`[clock]`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClockConfig {
-    /// Sign with the gateway's time when the local clock is off.
-    pub correct: bool,
 }

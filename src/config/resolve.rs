@@ -7,8 +7,8 @@ use super::reader::Reader;
 use super::server_tls::{certificates, tls_files};
 use super::value::{boolean, file, list};
 use super::{
-    ClockConfig, Config, Listen, MediaRange, Methods, SigningConfig, UpstreamTls, activation,
-    credentials, limits, listen, routes,
+    Config, Listen, MediaRange, Methods, UpstreamTls, activation, credentials, limits, listen,
+    routes,
 };
 
 /// The addresses of activated sockets.
@@ -61,17 +61,13 @@ pub(super) fn resolve(
         tls,
         methods: reader.get("methods", Methods::parse),
         credentials,
-        signing: SigningConfig {
-            unsigned: reader.get("signing.unsigned", list(MediaRange::parse)),
-        },
+        unsigned: reader.get("signing.unsigned", list(MediaRange::parse)),
         limits: limits::limits(&mut reader),
         timeouts: limits::timeouts(&mut reader),
         pool: limits::pool(&mut reader),
         access,
         upstream_tls: upstream_tls(&mut reader),
-        clock: ClockConfig {
-            correct: reader.get("clock.correct", boolean),
-        },
+        corrects_clock: reader.get("clock.correct", boolean),
         log: limits::log(&mut reader),
     };
     Resolved {

@@ -203,7 +203,7 @@ impl Pipeline {
         let routed = route::route(settings, head, declared, context)?;
         let mut reader = BodyReader {
             budget: &settings.budget,
-            unsigned: &settings.signing.unsigned,
+            unsigned: &settings.unsigned,
             algorithm: settings.routes[routed.route].signing.algorithm(),
             idle: settings.timeouts.body_idle,
             body,

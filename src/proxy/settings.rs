@@ -11,7 +11,7 @@ use super::loop_detection::ProxyId;
 use super::memory_budget::MemoryBudget;
 use super::path_reading::LearnedReading;
 use super::route_matcher::RouteMatcher;
-use crate::config::{Access, Config, Limits, Methods, PoolConfig, Route, SigningConfig, Timeouts};
+use crate::config::{Access, Config, Limits, MediaRange, Methods, PoolConfig, Route, Timeouts};
 use crate::credentials::SlotStatus;
 use crate::gateway::GatewayClock;
 use crate::proxy::guard::Guard;
@@ -31,7 +31,7 @@ pub struct Settings {
     pub routes: Vec<Route>,
     pub(super) route_matcher: RouteMatcher,
     pub(super) methods: Methods,
-    pub(super) signing: SigningConfig,
+    pub(super) unsigned: Vec<MediaRange>,
     /// What a caller may make the proxy hold.
     pub limits: Limits,
     /// How long each phase of a request may take.
@@ -62,7 +62,7 @@ impl Settings {
             routes: config.routes.clone(),
             route_matcher: RouteMatcher::new(&config.routes),
             methods: config.methods.clone(),
-            signing: config.signing.clone(),
+            unsigned: config.unsigned.clone(),
             limits: config.limits.clone(),
             timeouts: config.timeouts.clone(),
             pool: config.pool.clone(),
@@ -71,7 +71,7 @@ impl Settings {
             gateway_clocks: config
                 .routes
                 .iter()
-                .map(|_| Arc::new(GatewayClock::new(config.clock.correct)))
+                .map(|_| Arc::new(GatewayClock::new(config.corrects_clock)))
                 .collect(),
             path_readings: config.routes.iter().map(|_| Arc::default()).collect(),
             metrics: Arc::default(),

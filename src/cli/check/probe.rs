@@ -71,7 +71,7 @@ pub(super) async fn send(
     let date = date.and_then(|date| clock::parse_http_date(date.as_bytes()));
     Ok(ProbeResponse {
         ahead: date.map(|date| gateway::ahead_between(date, sent, received)),
-        corrects_clock: config.clock.correct,
+        corrects_clock: config.corrects_clock,
         response,
     })
 }

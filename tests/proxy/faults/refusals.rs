@@ -124,7 +124,7 @@ fn fault_57_a_second_refusal_passes_through_and_so_does_one_whose_body_is_gone()
 #[test]
 fn fault_57_without_correction_the_hint_names_the_seconds() {
     let scene = Scene::with(ahead(&Arc::new(AtomicI64::new(1200))), |config| {
-        config.clock.correct = false;
+        config.corrects_clock = false;
     });
     let refused = scene.exchange(GET);
     assert_eq!(refused.status, 401);

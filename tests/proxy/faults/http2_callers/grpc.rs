@@ -34,7 +34,7 @@ fn call(url: &str) -> Request<()> {
 fn proxy(gateway: &Gateway) -> Proxy {
     let mut config = config_to(gateway.address);
     let grpc = MediaRange::Exact("application/grpc".to_owned());
-    config.signing.unsigned.push(grpc);
+    config.unsigned.push(grpc);
     Proxy::start(&config)
 }
 
@@ -84,7 +84,7 @@ fn fault_87_errors_of_the_proxy_carry_a_grpc_status() {
     let gateway = Gateway::plan().script(echo).start();
     let proxy = proxy(&gateway);
     let mut down = config_to("127.0.0.1:1".parse().unwrap());
-    down.signing.unsigned = vec![MediaRange::Any];
+    down.unsigned = vec![MediaRange::Any];
     let down = Proxy::start(&down);
     run(async {
         for (proxy, url, status, code) in [
