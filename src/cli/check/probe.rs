@@ -2,6 +2,7 @@
 //! signature, retries and hints as the proxy that serves later.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, DATE, HOST};
@@ -26,6 +27,10 @@ const NOTABLE_SKEW: i64 = 5;
 
 /// A clock difference for which signatures are refused, in seconds: 15 minutes.
 const REFUSED_SKEW: i64 = 15 * 60;
+
+/// The longest wait for the response. A proxy that serves waits for `timeouts.response`, which is too
+/// long for a check.
+const RESPONSE_LIMIT: Duration = Duration::from_secs(60);
 
 /// The response to the signed request.
 #[derive(Debug)]
@@ -59,8 +64,9 @@ pub(super) async fn send(
         let response = exchange(TcpStream::connect(address).await?, request).await?;
         anyhow::Ok((response, sent, Moment::now()))
     };
+    let limit = config.timeouts.response.min(RESPONSE_LIMIT);
     let (response, sent, received) = tokio::select! {
-        result = timeout(config.timeouts.response, request) => result
+        result = timeout(limit, request) => result
             .map_err(|_| Error::ResponseTimeout)?
             .map_err(|_| Error::Internal("the proxy for the check did not answer"))?,
         _ = server.serve(std::future::pending()) => {

@@ -20,7 +20,7 @@ use super::body::{RequestBody, unless_idle};
 use super::context::RequestContext;
 use super::credentials::UsableCredential;
 use super::gateway_response::GatewayResponse;
-use super::key_breaker::{Permits, SignatureOutcome};
+use super::key_breaker::Permits;
 use super::path_reading::LearnedReading;
 use super::prepare::Prepared;
 use super::redact::Redactor;
@@ -57,49 +57,31 @@ pub(super) async fn send(
     let mode = prepared.mode();
     let mut connection = attempts.acquire(prepared, Reuse::Any, mode).await?;
     // Not before the connection is there, which may take its time.
-    let mut credential = attempts.usable(prepared, None).await?;
-    let mut reason = AttemptReason::First;
-    let (mut failures, mut may_refresh, mut corrected) = (0, true, Vec::new());
+    let credential = attempts.usable(prepared, None).await?;
+    let mut next = Next::new(credential);
     for _ in 0..MAX_ROUNDS {
-        let current = Rc::clone(&credential);
-        let permits = attempts.permits(prepared, &current).await?;
-        if !current.lease.is_good_now() {
-            credential = attempts.usable(prepared, None).await?;
-            reason = AttemptReason::Credential;
+        let credential = Rc::clone(&next.credential);
+        let permits = attempts.permits(prepared, &credential).await?;
+        if !credential.lease.is_good_now() {
+            next.credential = attempts.usable(prepared, None).await?;
+            next.reason = AttemptReason::Credential;
             continue;
         }
-        let answered = match attempts.send(prepared, &current, connection, reason).await {
+        let attempt = attempts.send(prepared, &credential, connection, next.reason);
+        let answered = match attempt.await {
             Ok(answered) => answered,
             Err(error) => {
-                let mode = next_mode(error, &mut failures, prepared)?;
+                let mode = next_mode(error, &mut next.failures, prepared)?;
                 connection = attempts.acquire(prepared, Reuse::Fresh, mode).await?;
-                reason = AttemptReason::Connection;
+                next.reason = AttemptReason::Connection;
                 continue;
             }
         };
-        let (reply, is_repeatable) = (&answered.reply, prepared.body.is_repeatable());
-        if attempts.wants_refresh(prepared, &current, reply, may_refresh)
-            && is_repeatable
-            && let Ok(other) = attempts.usable(prepared, Some(&current)).await
+        if !attempts
+            .repeats(prepared, permits, &answered, &mut next)
+            .await
         {
-            (credential, may_refresh, reason) = (other, false, AttemptReason::Credential);
-        } else {
-            let learned = attempts.learn(prepared, &current, &answered);
-            let Some(next) = learned.filter(|next| !corrected.contains(next)) else {
-                permits.settle(reply.signature_outcome());
-                return Ok(attempts.explained(prepared, &current, answered, None));
-            };
-            // It says nothing of the secret key, but it counts at the gateway too.
-            permits.settle(SignatureOutcome::Misread);
-            // An echo can be forged, so nothing is executed twice because of one.
-            let may_repeat =
-                next == AttemptReason::Date || prepared.routed.head.method.is_idempotent();
-            if !(is_repeatable && may_repeat && attempts.permits(prepared, &current).await.is_ok())
-            {
-                return Ok(attempts.explained(prepared, &current, answered, Some(next)));
-            }
-            corrected.push(next);
-            reason = next;
+            return Ok(attempts.explained(prepared, &credential, answered, next.untried));
         }
         if let Some(connection) = answered.reply.body.connection {
             connection.release();
@@ -107,6 +89,32 @@ pub(super) async fn send(
         connection = attempts.acquire(prepared, Reuse::Any, mode).await?;
     }
     Err(Error::NoCredentials)
+}
+
+/// The next attempt of a request, and what the ones before have learned.
+struct Next {
+    credential: Rc<UsableCredential>,
+    reason: AttemptReason,
+    /// Attempts whose connection ended.
+    failures: usize,
+    was_refreshed: bool,
+    /// What was corrected, once each.
+    corrected: Vec<AttemptReason>,
+    /// What was learned from the last refusal and is not tried.
+    untried: Option<AttemptReason>,
+}
+
+impl Next {
+    fn new(credential: Rc<UsableCredential>) -> Self {
+        Self {
+            credential,
+            reason: AttemptReason::First,
+            failures: 0,
+            was_refreshed: false,
+            corrected: Vec::new(),
+            untried: None,
+        }
+    }
 }
 
 /// What the attempts of one request need.
@@ -183,21 +191,9 @@ impl Attempts<'_> {
         (mut connection, connect): Acquired,
         reason: AttemptReason,
     ) -> Result<Answered, Error> {
-        let (context, auth, started) = (self.context, &credential.auth, Instant::now());
+        let (context, started) = (self.context, Instant::now());
         let date = self.signing_date(prepared);
-        prepared.reading = self
-            .path(prepared)
-            .map(LearnedReading::current)
-            .unwrap_or_default();
-        let body = prepared.body.take(&prepared.routed.context);
-        let body = body.ok_or(Error::Internal("a streamed body is sent once"))?;
-        let request = prepared.outgoing(&self.pipeline.settings, body, connection.is_http2());
-        let callers = &prepared.routed.head.headers;
-        let signed = auth.apply(
-            request,
-            callers,
-            &prepared.to_sign(&self.pipeline.settings, date),
-        )?;
+        let signed = self.sign(prepared, credential, date, connection.is_http2())?;
         let sent = Moment::now();
         context.attempt(AttemptTimings {
             reason,
@@ -219,7 +215,7 @@ impl Attempts<'_> {
         let status = response.status().as_u16();
         // A gateway that does not execute a request has no use for the rest of it.
         context.upload.is_stopped.set(status >= 300);
-        let secret = auth.sent_secret().filter(|_| status >= 400);
+        let secret = credential.auth.sent_secret().filter(|_| status >= 400);
         let redactor = secret.and_then(Redactor::new);
         let reply = GatewayResponse::read(response, connection, context, redactor).await;
         Ok(Answered {
@@ -228,6 +224,26 @@ impl Attempts<'_> {
             sent,
             received,
         })
+    }
+
+    fn sign(
+        &self,
+        prepared: &mut Prepared,
+        credential: &UsableCredential,
+        date: SigningDate,
+        is_http2: bool,
+    ) -> Result<Signed<RequestBody>, Error> {
+        let settings = &self.pipeline.settings;
+        let reading = self.path(prepared).map(LearnedReading::current);
+        prepared.reading = reading.unwrap_or_default();
+        let body = prepared.body.take(&prepared.routed.context);
+        let body = body.ok_or(Error::Internal("a streamed body is sent once"))?;
+        let request = prepared.outgoing(settings, body, is_http2);
+        let (callers, to_sign) = (
+            &prepared.routed.head.headers,
+            prepared.to_sign(settings, date),
+        );
+        credential.auth.apply(request, callers, &to_sign)
     }
 
     /// The date that an attempt is signed with: the time of this machine, corrected by what the

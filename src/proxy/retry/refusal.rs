@@ -1,13 +1,16 @@
 //! What the gateway's refusal of a request teaches: its time, its reading of the path, the end of a
 //! credential; and the hint that explains it to the caller.
 
+use std::rc::Rc;
+
 use http::header::{AGE, DATE};
 
-use super::{Answered, Attempts};
+use super::{Answered, Attempts, Next};
 use crate::gateway::{self, CanonicalText, Evidence, Meaning};
 use crate::proxy::auth::ToSign;
 use crate::proxy::credentials::UsableCredential;
 use crate::proxy::gateway_response::GatewayResponse;
+use crate::proxy::key_breaker::{Permits, SignatureOutcome};
 use crate::proxy::path_reading::PathReading;
 use crate::proxy::prepare::Prepared;
 use crate::proxy::timings::AttemptReason;
@@ -18,8 +21,46 @@ use crate::signature::{CanonicalRequest, SigningDate};
 const REDATED: u64 = 60;
 
 impl Attempts<'_> {
+    /// Settles the permits of an attempt. Returns `true` if the request is sent again, because the
+    /// gateway refused what can be corrected.
+    pub(super) async fn repeats(
+        &self,
+        prepared: &Prepared,
+        permits: Permits<'_>,
+        answered: &Answered,
+        next: &mut Next,
+    ) -> bool {
+        let (reply, is_repeatable) = (&answered.reply, prepared.body.is_repeatable());
+        let credential = Rc::clone(&next.credential);
+        if self.wants_refresh(prepared, &credential, reply, !next.was_refreshed)
+            && is_repeatable
+            && let Ok(other) = self.usable(prepared, Some(&credential)).await
+        {
+            next.credential = other;
+            next.was_refreshed = true;
+            next.reason = AttemptReason::Credential;
+            return true;
+        }
+        let learned = self.learn(prepared, &credential, answered);
+        let Some(reason) = learned.filter(|reason| !next.corrected.contains(reason)) else {
+            permits.settle(reply.signature_outcome());
+            return false;
+        };
+        // It says nothing of the secret key, but it counts at the gateway too.
+        permits.settle(SignatureOutcome::Misread);
+        // An echo can be forged, so nothing is executed twice because of one.
+        let is_safe = reason == AttemptReason::Date || prepared.routed.head.method.is_idempotent();
+        if !is_repeatable || !is_safe || self.permits(prepared, &credential).await.is_err() {
+            next.untried = Some(reason);
+            return false;
+        }
+        next.corrected.push(reason);
+        next.reason = reason;
+        true
+    }
+
     /// Learns from a response. Returns what another attempt would do better, if anything.
-    pub(super) fn learn(
+    fn learn(
         &self,
         prepared: &Prepared,
         credential: &UsableCredential,
@@ -63,7 +104,7 @@ impl Attempts<'_> {
 
     /// Requests another credential if the gateway refused this one. Returns `true` if that is worth
     /// waiting for.
-    pub(super) fn wants_refresh(
+    fn wants_refresh(
         &self,
         prepared: &Prepared,
         credential: &UsableCredential,

@@ -34,8 +34,9 @@ const MAX_ERROR_CODES: u64 = 64;
 
 /// Bucket bounds for requests and responses, in seconds: from the proxy's own share up to
 /// `timeouts.response`.
-const LONG: [f64; 16] = [
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+const LONG: [f64; 17] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+    300.0, 1200.0,
 ];
 
 /// Bucket bounds for signatures, which take microseconds, in seconds.
