@@ -47,24 +47,21 @@ mod respond;
 mod retry;
 mod route;
 mod route_matcher;
+mod service;
 mod settings;
 mod timings;
 mod upload;
 mod websocket;
 
 use std::cell::RefCell;
-use std::convert::Infallible;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
-use futures_util::future::LocalBoxFuture;
 use http::{HeaderValue, Request, Response, StatusCode, request};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use tower::Service;
 
 use crate::clock::{Clock, parse_http_date};
 use crate::error::Error;
@@ -83,6 +80,7 @@ pub use headers::pass_request;
 use prepare::Prepared;
 pub use respond::refused;
 pub(crate) use respond::{own_headers, serialize};
+pub use service::{Current, service};
 pub use settings::Settings;
 
 /// The pipeline of one worker thread.
@@ -285,44 +283,4 @@ fn upstream(
     let origins = routes.map(|route| upstream.add(route));
     let origins = origins.collect::<Result<_, _>>()?;
     Ok((upstream, origins))
-}
-
-/// The current pipeline of a worker. A reload replaces it; requests that run stay with theirs.
-#[derive(Debug)]
-pub struct Current(RefCell<Rc<Pipeline>>);
-
-impl Current {
-    /// Starts with this pipeline.
-    #[must_use]
-    pub fn new(pipeline: Pipeline) -> Self {
-        Self(RefCell::new(Rc::new(pipeline)))
-    }
-
-    /// The pipeline for a request that begins now.
-    #[must_use]
-    pub fn get(&self) -> Rc<Pipeline> {
-        Rc::clone(&self.0.borrow())
-    }
-
-    /// Replaces the pipeline for requests that begin from now on.
-    pub fn replace(&self, pipeline: Pipeline) {
-        *self.0.borrow_mut() = Rc::new(pipeline);
-    }
-}
-
-/// The pipeline as a service, for one connection of a caller's.
-pub fn service(
-    current: Rc<Current>,
-    caller: Rc<CallerConnection>,
-) -> impl Service<
-    Request<Incoming>,
-    Response = Response<ResponseBody>,
-    Error = Infallible,
-    Future = LocalBoxFuture<'static, Result<Response<ResponseBody>, Infallible>>,
-> + Clone {
-    tower::service_fn(move |request| {
-        // The current one for the whole request, also if there is a reload meanwhile.
-        let (pipeline, caller) = (current.get(), Rc::clone(&caller));
-        async move { Ok(pipeline.serve(request, caller).await) }.boxed_local()
-    })
 }
