@@ -35,24 +35,18 @@ pub struct ActivatedSocket {
     pub listen: Listen,
 }
 
-/// Why a socket cannot be used, and what to correct.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ActivationError(String);
-
 impl ActivatedSockets {
     /// Takes the passed sockets. Call it once, before other threads start: the variables are
     /// removed from the environment, for the programs that this one might start.
     ///
     /// # Errors
     ///
-    /// An [`ActivationError`] if a socket cannot be served.
-    pub fn from_env(environment: &Environment) -> Result<Self, ActivationError> {
+    /// Why a socket cannot be served, and what to correct.
+    pub fn from_env(environment: &Environment) -> Result<Self, String> {
         const NAMES: &str = "LISTEN_FDNAMES names another number of sockets than LISTEN_FDS passes\n\
             hint: correct what starts the program";
         const ADMIN: &str = "more than one of the sockets of LISTEN_FDS has the name admin\n\
             hint: correct `FileDescriptorName=`";
-        let error = |message: &str| Err(ActivationError(message.to_owned()));
         let mut sockets = Self::default();
         // Without `LISTEN_PID` the descriptors may be meant for another process.
         if environment.text("LISTEN_PID").is_none() {
@@ -65,11 +59,11 @@ impl ActivatedSockets {
         let names: Option<Vec<&str>> = names.map(|names| names.split(':').collect());
         let count = descriptors.len();
         if count > 0 && names.as_ref().is_some_and(|names| names.len() != count) {
-            return error(NAMES);
+            return Err(NAMES.to_owned());
         }
         for number in 0..count {
             let Some(socket) = take(&mut descriptors, number) else {
-                return error(&format!(
+                return Err(format!(
                     "socket {number} of LISTEN_FDS is no listening socket of TCP, nor a unix stream socket\n\
                      hint: correct `ListenStream=`, and set `Accept=no`"
                 ));
@@ -78,7 +72,7 @@ impl ActivatedSockets {
             if !is_admin {
                 sockets.callers.push(socket);
             } else if sockets.admin.replace(socket).is_some() {
-                return error(ADMIN);
+                return Err(ADMIN.to_owned());
             }
         }
         Ok(sockets)

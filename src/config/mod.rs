@@ -38,7 +38,7 @@ use http::{HeaderName, HeaderValue};
 
 use crate::signature::normalized_path;
 
-pub use activation::{ActivatedSocket, ActivatedSockets, ActivationError};
+pub use activation::{ActivatedSocket, ActivatedSockets};
 pub use address::Listen;
 pub use credentials::{CredentialSource, CredentialsConfig, IamUser, TokenSource};
 pub use egress::EgressProxy;
@@ -51,7 +51,7 @@ pub use origin::is_trustworthy_name;
 pub use problem::{Place, Problem, Problems};
 pub use reader::Settings;
 pub use reference::{ReferenceKey, keys};
-pub use server_tls::{TlsFiles, TlsFilesError, TlsMaterial};
+pub use server_tls::{TlsFiles, TlsMaterial};
 pub use signing::RouteSigning;
 pub use watched::Watched;
 pub(crate) use watched::{FileStamps, stamps};

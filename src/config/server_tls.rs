@@ -7,6 +7,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::ExposeSecret;
 
 use super::file::{read_file, read_secret_file, without_bom};
+use super::problem::{Place, Problem};
 use super::reader::Reader;
 use super::value::file;
 
@@ -32,15 +33,6 @@ pub struct TlsMaterial {
     pub client_roots: Option<Vec<CertificateDer<'static>>>,
 }
 
-/// Why the files cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct TlsFilesError {
-    /// The key of the configuration that names the file.
-    pub key: String,
-    message: String,
-}
-
 impl TlsFiles {
     /// All files.
     #[must_use]
@@ -53,16 +45,16 @@ impl TlsFiles {
     ///
     /// # Errors
     ///
-    /// A [`TlsFilesError`]; the key is not read if users other than owner and group can read it.
-    pub fn read(&self, table: &str) -> Result<TlsMaterial, TlsFilesError> {
-        let error = |key: &str| {
+    /// A [`Problem`]; the key is not read if users other than owner and group can read it.
+    pub fn read(&self, table: &str) -> Result<TlsMaterial, Problem> {
+        let problem = |key: &str| {
             let key = format!("{table}.{key}");
-            move |message| TlsFilesError { key, message }
+            move |message: String| Problem::new(Place::Nowhere, key, message)
         };
-        let chain = certificates(&self.certificate).map_err(error("cert_file"))?;
-        let key = private_key(&self.key).map_err(error("key_file"))?;
+        let chain = certificates(&self.certificate).map_err(problem("cert_file"))?;
+        let key = private_key(&self.key).map_err(problem("key_file"))?;
         let client_roots = self.client_ca.as_deref().map(certificates).transpose();
-        let client_roots = client_roots.map_err(error("client_ca_file"))?;
+        let client_roots = client_roots.map_err(problem("client_ca_file"))?;
         Ok(TlsMaterial {
             chain,
             key,
@@ -96,8 +88,8 @@ pub(super) fn tls_files(
         key,
         client_ca,
     };
-    if let Err(error) = files.read(table) {
-        reader.report(&error.key, error.to_string());
+    if let Err(problem) = files.read(table) {
+        reader.report(&problem.key, problem.message);
     }
     Some(files)
 }

@@ -25,7 +25,7 @@ pub(crate) fn server_tls(files: &TlsFiles) -> Result<Watched<TlsAcceptor>, Strin
 
 fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, String> {
     let material = files.read("tls");
-    let material = material.map_err(|error| format!("`{}`: {error}", error.key))?;
+    let material = material.map_err(|problem| problem.to_string())?;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&TLS12, &TLS13])

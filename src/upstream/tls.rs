@@ -162,7 +162,7 @@ fn client_key(files: &TlsFiles) -> Result<Watched<Arc<CertifiedKey>>, TlsSetupEr
     let loaded = files.clone();
     let load = move || {
         let material = loaded.read("upstream_tls");
-        let material = material.map_err(|error| format!("`{}`: {error}", error.key))?;
+        let material = material.map_err(|problem| problem.to_string())?;
         CertifiedKey::from_der(material.chain, material.key, &aws_lc_rs::default_provider())
             .map(Arc::new)
             .map_err(|_| "`upstream_tls.key_file`: the key does not belong to the certificate of `upstream_tls.cert_file`, or is of an unsupported kind\nhint: give the one that it was made with".to_owned())
