@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use http::{HeaderValue, Uri};
+use rustls::pki_types::ServerName;
 
 use super::{Scheme, UpstreamUrl};
 use crate::signature::{Target, normalize_path};
@@ -156,6 +157,8 @@ fn url(text: &str) -> Option<UpstreamUrl> {
     let path = normalize_path(uri.path());
     let base_path = path.trim_end_matches('/').to_owned();
     let is_path = base_path.is_empty() || Target::parse(&base_path).is_ok();
+    // The certificate of the gateway has to be for it.
+    let is_host = ServerName::try_from(host.as_str()).is_ok();
     // What follows the host is a port or nothing; "host:" is neither.
     let port = match &authority.as_str()[authority.host().len()..] {
         "" => default_port,
@@ -166,7 +169,7 @@ fn url(text: &str) -> Option<UpstreamUrl> {
         port => format!("{bracketed}:{port}"),
     };
     let authority = HeaderValue::try_from(authority).ok()?;
-    (is_path && !host.is_empty()).then_some(UpstreamUrl {
+    (is_path && is_host).then_some(UpstreamUrl {
         scheme,
         host,
         port,
@@ -231,7 +234,7 @@ mod tests {
         }
         let wrong = "|gw.example|ftp://gw.example|https://|https:///x|https://u:p@gw.example|https://gw.example/?a|\
                      https://gw.example/#a|https://gw.example:|https://gw.example:0|https://gw.example:99999|\
-                     https://gw.example/a/../b|https://gw.example/%zz|http://gw.example|http://localhost.evil.example|https://gw example";
+                     https://gw.example/a/../b|https://gw.example/%zz|http://gw.example|http://localhost.evil.example|https://gw..example|https://-|https://gw example";
         for text in wrong.split('|') {
             assert!(upstream(text).is_err(), "{text}");
         }

@@ -219,7 +219,8 @@ impl PathRule {
 pub struct UpstreamUrl {
     /// Plain HTTP for loopback addresses only.
     pub scheme: Scheme,
-    /// Host name or address, lower case; an IPv6 address without brackets.
+    /// Host name or address that a certificate can be for, lower case; an IPv6 address without
+    /// brackets.
     pub host: String,
     /// Port, or the default of the scheme.
     pub port: u16,

@@ -67,7 +67,7 @@ use crate::clock::{Clock, parse_http_date};
 use crate::error::Error;
 use crate::gateway::GatewayClock;
 use crate::telemetry::metrics::WorkerMetrics;
-use crate::upstream::{AnswerLimits, Network, TlsSetupError, Upstream};
+use crate::upstream::{AnswerLimits, Network, Upstream};
 pub use auth::SigningKey;
 use body::BodyReader;
 pub use body::{RequestBody, ResponseBody};
@@ -100,21 +100,18 @@ pub struct Pipeline {
 impl Pipeline {
     /// The pipeline of one of so many workers. It takes the place of `before`, whose connections to
     /// the gateway are kept if nothing has changed about how they are made.
-    ///
-    /// # Errors
-    ///
-    /// A [`TlsSetupError`] if a route's host cannot be the name of a certificate.
+    #[must_use]
     pub fn new(
         settings: Arc<Settings>,
         network: Network,
         workers: usize,
         before: Option<&Self>,
-    ) -> Result<Self, TlsSetupError> {
-        let (upstream, origins) = upstream(&settings, network, workers)?;
+    ) -> Self {
+        let (upstream, origins) = upstream(&settings, network, workers);
         let kept = before.filter(|before| upstream.same_config(&before.upstream));
         let upstream = kept.map_or_else(|| Rc::new(upstream), |kept| Rc::clone(&kept.upstream));
         settings.watch(upstream.pool_stats());
-        Ok(Self {
+        Self {
             metrics: before.map_or_else(
                 || Rc::new(settings.metrics.worker()),
                 |before| Rc::clone(&before.metrics),
@@ -125,16 +122,7 @@ impl Pipeline {
             dates: RefCell::new(vec![None; origins.len()]),
             origins,
             clock: Clock::new(),
-        })
-    }
-
-    /// Checks that a pipeline can be built from these settings.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::new`].
-    pub fn check(settings: &Settings, network: Network) -> Result<(), TlsSetupError> {
-        upstream(settings, network, 1).map(drop)
+        }
     }
 
     /// The settings of the pipeline.
@@ -272,7 +260,7 @@ fn upstream(
     settings: &Settings,
     network: Network,
     workers: usize,
-) -> Result<(Upstream<RequestBody>, Vec<usize>), TlsSetupError> {
+) -> (Upstream<RequestBody>, Vec<usize>) {
     let connect = settings.timeouts.connect;
     let limits = AnswerLimits {
         bytes: settings.limits.answer_header,
@@ -280,7 +268,6 @@ fn upstream(
     };
     let mut upstream = Upstream::new(network, &settings.pool, connect, limits, workers);
     let routes = settings.routes.iter();
-    let origins = routes.map(|route| upstream.add(route));
-    let origins = origins.collect::<Result<_, _>>()?;
-    Ok((upstream, origins))
+    let origins = routes.map(|route| upstream.add(route)).collect();
+    (upstream, origins)
 }

@@ -44,7 +44,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{ActivatedSockets, Config, Listen};
 use crate::credentials::Source;
 use crate::proxy::guard::Guard;
-use crate::proxy::{Pipeline, RouteCredentials, Settings};
+use crate::proxy::{RouteCredentials, Settings};
 use crate::upstream::{Network, Resolver, TlsSettings, TlsSetupError};
 pub(crate) use admin::QUIT_IS_OFF;
 use registry::Shutdown;
@@ -133,7 +133,6 @@ impl Server {
         let listeners = Listeners::default().bind(passed.callers, config)?;
         let admin = admin::bind(passed.admin, config)?;
         let settings = settings(config, &listeners, &sources);
-        Pipeline::check(&settings, network.clone())?;
         let (sender, reloads) = mpsc::channel(1);
         Ok(Self {
             listeners,

@@ -26,7 +26,7 @@ use super::worker::Worker;
 use super::{DrainOutcome, NewConfig, Server, SetupError, settings};
 use crate::config::Watched;
 use crate::credentials::{Source, refresh};
-use crate::proxy::{Pipeline, Settings};
+use crate::proxy::Settings;
 use crate::upstream::TlsSettings;
 
 /// A running server.
@@ -137,8 +137,6 @@ impl Running {
         let listeners = self.server.listeners.bind(Vec::new(), &new.config)?;
         let sockets = listeners.open()?;
         let settings = settings(&new.config, &listeners, &new.sources).after(&before);
-        // The last step that can fail.
-        Pipeline::check(&settings, new.network.clone())?;
         let settings = Arc::new(settings);
         for worker in &self.admission.workers {
             let command = Command::Reload(Arc::clone(&settings), new.network.clone());

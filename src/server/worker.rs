@@ -30,7 +30,6 @@ const LOOKUP_THREADS: usize = 4;
 pub(super) struct Worker {
     /// How many workers there are.
     pub(super) count: usize,
-    /// They were checked.
     pub(super) settings: Arc<Settings>,
     pub(super) network: Network,
     pub(super) permits: Arc<Semaphore>,
@@ -65,8 +64,7 @@ impl Worker {
     /// Serves connections until there are no more commands and the last connection has ended.
     async fn run(&self, number: usize, mut commands: UnboundedReceiver<Command>) {
         let settings = Arc::clone(&self.settings);
-        let pipeline = Pipeline::new(settings, self.network.clone(), self.count, None)
-            .expect("it was checked before workers were started");
+        let pipeline = Pipeline::new(settings, self.network.clone(), self.count, None);
         let mut maintenance = maintain(&pipeline);
         let current = Rc::new(Current::new(pipeline));
         let registry = self.registry(&current);
@@ -117,7 +115,6 @@ impl Worker {
     ) -> Option<AbortOnDropHandle<()>> {
         let before = current.get();
         let next = Pipeline::new(settings, network, self.count, Some(&before));
-        let next = next.expect("it was checked before workers were told");
         let changes = !Rc::ptr_eq(before.upstream(), next.upstream());
         let maintenance = changes.then(|| maintain(&next));
         current.replace(next);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HOST, PROXY_AUTHORIZATION};
-use http::{HeaderValue, Request, StatusCode};
+use http::{Request, StatusCode};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -20,7 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::happy_eyeballs;
 use super::resolve::Resolver;
-use super::tls::{TlsSettings, TlsSetupError};
+use super::tls::TlsSettings;
 use crate::config::{EgressProxy, Route, Scheme, UpstreamUrl};
 use crate::error::{Cause, Error};
 
@@ -42,9 +42,7 @@ impl Network {
     pub async fn look_ahead(&self, routes: &[Route], limit: Duration) {
         let mut known = HashSet::new();
         for route in routes {
-            let Ok(origin) = Origin::new(&route.upstream) else {
-                continue;
-            };
+            let origin = Origin::new(&route.upstream);
             let (host, port) = origin.first_hop();
             if known.insert(host.to_owned())
                 && let Err(error) = within(limit, self.resolver.addresses(host, port)).await
@@ -89,28 +87,23 @@ pub(super) type Transport = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 /// Where connections go. It comes from the configuration alone, never from a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Origin {
-    scheme: Scheme,
-    host: String,
-    port: u16,
-    /// The host as it is signed.
-    authority: HeaderValue,
+    /// Without a path.
+    url: UpstreamUrl,
     pub(super) server_name: ServerName<'static>,
-    egress: Option<EgressProxy>,
 }
 
 impl Origin {
     /// The origin of a URL.
-    pub(super) fn new(url: &UpstreamUrl) -> Result<Self, TlsSetupError> {
+    pub(super) fn new(url: &UpstreamUrl) -> Self {
         let server_name = ServerName::try_from(url.host.clone());
-        let (host, port) = url.destination();
-        Ok(Self {
-            scheme: url.scheme,
-            host: host.to_owned(),
-            port,
-            authority: url.authority.clone(),
-            server_name: server_name.map_err(|_| TlsSetupError::ServerName)?,
-            egress: url.egress.clone(),
-        })
+        Self {
+            url: UpstreamUrl {
+                base_path: String::new(),
+                ends_with_slash: false,
+                ..url.clone()
+            },
+            server_name: server_name.expect("a certificate can be for the host of a URL"),
+        }
     }
 
     /// Connects within `limit`, which covers every step, to one of the addresses of
@@ -151,18 +144,19 @@ impl Origin {
     /// Connects over TCP to one of these addresses, and through the egress proxy if there is one.
     pub(super) async fn connect_tcp(&self, addresses: &[SocketAddr]) -> Result<TcpStream, Error> {
         let tcp = happy_eyeballs::connect(addresses).await;
-        match &self.egress {
+        match &self.url.egress {
             None => tcp.map_err(Error::UpstreamUnreachable),
             Some(proxy) => {
                 let tcp = tcp.map_err(Error::EgressUnreachable)?;
-                tunnel(tcp, proxy, &self.host, self.port).await
+                let (host, port) = self.url.destination();
+                tunnel(tcp, proxy, host, port).await
             }
         }
     }
 
     /// The error for a first hop whose name was not found.
     pub(super) fn unresolved(&self, error: io::Error) -> Error {
-        match &self.egress {
+        match &self.url.egress {
             None => Error::Dns(error),
             Some(_) => Error::EgressUnreachable(error),
         }
@@ -170,15 +164,15 @@ impl Origin {
 
     /// Host and port of the TCP connection: the upstream's, or those of the egress proxy.
     pub(super) fn first_hop(&self) -> (&str, u16) {
-        match &self.egress {
+        match &self.url.egress {
             Some(proxy) => (&proxy.host, proxy.port),
-            None => (&self.host, self.port),
+            None => self.url.destination(),
         }
     }
 
     /// True if the origin is reached over TLS.
     pub(super) fn is_secure(&self) -> bool {
-        self.scheme == Scheme::Https
+        self.url.scheme == Scheme::Https
     }
 }
 

@@ -139,18 +139,14 @@ impl<B: SendBody> Upstream<B> {
 
     /// Adds the origin of a route, and returns its index. Routes that differ only in their path
     /// share one, and its connections.
-    ///
-    /// # Errors
-    ///
-    /// [`TlsSetupError::ServerName`] if the host cannot be the name of a certificate.
-    pub fn add(&mut self, route: &Route) -> Result<usize, TlsSetupError> {
-        let origin = Origin::new(&route.upstream)?;
+    pub fn add(&mut self, route: &Route) -> usize {
+        let origin = Origin::new(&route.upstream);
         if let Some(at) = self.targets.iter().position(|known| known.origin == origin) {
-            return Ok(at);
+            return at;
         }
         let authority = route.upstream.authority.as_bytes();
         let http2 = Http2Origin {
-            authority: Authority::try_from(authority).map_err(|_| TlsSetupError::ServerName)?,
+            authority: Authority::try_from(authority).expect("the authority of a URL is one"),
             limits: self.config.answer_limits,
             support: Cell::default(),
         };
@@ -160,7 +156,7 @@ impl<B: SendBody> Upstream<B> {
             pool: Rc::new(Pool::new(&self.config.pool)),
             http2: Rc::new(http2),
         });
-        Ok(self.targets.len() - 1)
+        self.targets.len() - 1
     }
 
     /// True if another upstream would open and keep connections in the same way.

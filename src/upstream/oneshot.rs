@@ -78,7 +78,7 @@ impl Network {
         request: Request<Bytes>,
         limit: Duration,
     ) -> Result<Response<SecretBox<Vec<u8>>>, OneshotError> {
-        let origin = Origin::new(endpoint).map_err(|_| Error::Internal("the host is no name"))?;
+        let origin = Origin::new(endpoint);
         let (host, port) = origin.first_hop();
         let addresses = self.resolver.addresses(host, port);
         let connecting = origin.connect(self, addresses, false, limit);

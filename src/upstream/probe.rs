@@ -8,7 +8,6 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::connector::{Network, Origin, within};
-use super::tls::TlsSetupError;
 use crate::config::Route;
 use crate::error::Error;
 
@@ -22,16 +21,13 @@ pub struct Probe {
 
 impl Probe {
     /// A probe of the upstream of a route, of which each step may take `limit`.
-    ///
-    /// # Errors
-    ///
-    /// [`TlsSetupError::ServerName`] if the host cannot be the name of a certificate.
-    pub fn new(network: Network, route: &Route, limit: Duration) -> Result<Self, TlsSetupError> {
-        Ok(Self {
-            origin: Origin::new(&route.upstream)?,
+    #[must_use]
+    pub fn new(network: Network, route: &Route, limit: Duration) -> Self {
+        Self {
+            origin: Origin::new(&route.upstream),
             network,
             limit,
-        })
+        }
     }
 
     /// The host that is looked up and connected to: the upstream's, or that of the network's proxy.

@@ -54,11 +54,6 @@ pub enum TlsSetupError {
     /// The client certificate or its key cannot be used.
     #[error("{0}")]
     Certificate(String),
-    /// The upstream's host cannot be the name of a certificate.
-    #[error(
-        "the host of `upstream` is not a name or address that a certificate can be for\nhint: correct it"
-    )]
-    ServerName,
 }
 
 impl TlsSettings {

@@ -101,7 +101,7 @@ fn pipeline(url: &str) -> Pipeline {
     let source = Source::fixed(requirements(&config)[0], "default", &credentials);
     let guard = Guard::new(&config.access, &["127.0.0.1:8080".parse().unwrap()]);
     let settings = Settings::new(&config, guard, RouteCredentials::new(&config, &[source]));
-    Pipeline::new(Arc::new(settings), network(&config).unwrap(), 1, None).unwrap()
+    Pipeline::new(Arc::new(settings), network(&config).unwrap(), 1, None)
 }
 
 /// Sends one request, and reads its answer to the end.

@@ -87,8 +87,7 @@ async fn check_route(
 async fn connect(network: &Network, route: &Route, config: &Config) -> Result<(), Step> {
     // The steps after these report if the output is closed.
     let done = |name, text| drop(print(Step::new(name, Status::Ok, text)));
-    let probe = Probe::new(network.clone(), route, config.timeouts.connect)
-        .map_err(|error| Step::new("dns", Status::Failed, error.to_string()))?;
+    let probe = Probe::new(network.clone(), route, config.timeouts.connect);
     let addresses = probe.addresses().await;
     let addresses = addresses.map_err(|error| Step::failed("dns", &error, ""))?;
     let ips = addresses.iter().map(|address| address.ip().to_string());

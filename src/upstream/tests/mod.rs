@@ -81,7 +81,7 @@ impl Gateway {
             resolver: Resolver::system(),
         };
         let mut upstream = Upstream::new(network, &POOL, Duration::from_secs(5), LIMITS, 1);
-        assert_eq!(upstream.add(&config.routes[0]).unwrap(), 0);
+        assert_eq!(upstream.add(&config.routes[0]), 0);
         upstream
     }
 
