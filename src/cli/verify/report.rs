@@ -254,7 +254,7 @@ fn expired(signed: &SigningDate, now: &SigningDate, window: Duration) -> (String
     let from_half_hour = (apart + 900) % 1800;
     let is_zone = (2700..15 * 3600).contains(&apart) && from_half_hour.abs_diff(900) < 300;
     let zone = if is_zone {
-        ", or sign the time in UTC: the date looks like the local time of a time zone"
+        "sign the time in UTC, since the date looks like the local time of a time zone; or "
     } else {
         ""
     };
@@ -262,5 +262,5 @@ fn expired(signed: &SigningDate, now: &SigningDate, window: Duration) -> (String
         "the signature {what}: it was made at {signed}, {apart} seconds {side} this time, {now}, and {} are allowed",
         window.as_secs()
     );
-    (reason, format!("{hint}{zone}"))
+    (reason, format!("{zone}{hint}"))
 }
