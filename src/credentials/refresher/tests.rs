@@ -54,6 +54,7 @@ async fn a_refresh_that_is_asked_for_comes_once_a_second_and_not_while_a_service
         slot.request_refresh();
         wait(&slot, failures, Moment::now()).await;
         let waited = started.elapsed().as_secs_f64();
-        assert!((least..most + 0.01).contains(&waited), "{waited}");
+        // Timers are exact to a millisecond.
+        assert!((least - 0.01..most + 0.01).contains(&waited), "{waited}");
     }
 }
