@@ -1,8 +1,6 @@
 //! What is counted, request by request.
 
 use std::io::{self, Write};
-use std::sync::Mutex;
-use std::sync::mpsc::{self, Receiver, Sender};
 
 use apig_proxy::telemetry::metrics::FAMILIES;
 
@@ -137,22 +135,10 @@ fn every_metric_is_there_and_no_other() {
     );
 }
 
-/// An upstream that sends half of its answer, and the rest when it is told to.
-fn halting() -> (Upstream, Sender<()>) {
-    let (go_on, told): (_, Receiver<()>) = mpsc::channel();
-    let told = Mutex::new(told);
-    let upstream = Upstream::scripted(move |_, out| {
-        out.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nha")?;
-        out.flush()?;
-        let _ = told.lock().unwrap().recv();
-        out.write_all(b"lf")
-    });
-    (upstream, go_on)
-}
-
 #[test]
 fn a_request_is_in_flight_until_the_last_byte_of_its_answer() {
-    let (upstream, go_on) = halting();
+    let half = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nha";
+    let (upstream, go_on) = Upstream::halting(half, "lf");
     let name = format!("upstream={}", upstream.address);
     let scene = Scene::before(upstream);
     let mut client = scene.client();

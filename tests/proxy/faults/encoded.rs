@@ -1,12 +1,11 @@
 //! Refusals with a `Content-Encoding`: numbers 58 and 94, and what is left alone.
 
 use std::io::Write;
-use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 
-use crate::support::{Answer, Proxy, Scene, Upstream, config, key, pause};
+use crate::support::{Answer, Proxy, Scene, Upstream, config, key};
 
 const GET: &str =
     "GET /next HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: zstd, br;q=0.9\r\n\r\n";
@@ -223,27 +222,18 @@ fn fault_94_encoded_errors_of_a_backend_pass_unchanged() {
 
 #[test]
 fn fault_94_an_error_of_a_backend_is_streamed_in_its_encoding() {
-    let upstream = Upstream::handling(|link| {
-        while link.request()?.is_some() {
-            let first = gzip(b"<html>first");
-            let head =
-                "HTTP/1.1 500 X\r\ncontent-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n";
-            link.send(format!("{head}{:x}\r\n", first.len()))?;
-            link.send([&first, b"\r\n".as_slice()].concat())?;
-            pause(Duration::from_millis(1500));
-            link.send("4\r\nrest\r\n0\r\n\r\n")?;
-        }
-        Ok(())
-    });
+    let first = gzip(b"<html>first");
+    let head = "HTTP/1.1 500 X\r\ncontent-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunk = [format!("{:x}\r\n", first.len()).as_bytes(), &first, b"\r\n"].concat();
+    let bytes = [head.as_bytes(), &chunk].concat();
+    let (upstream, go_on) = Upstream::halting(bytes, "4\r\nrest\r\n0\r\n\r\n");
     let scene = Scene::before(upstream);
-    let start = tokio::time::Instant::now();
     let mut client = scene.client();
-    client.send(GET).wait_for_input();
-    assert!(start.elapsed() < Duration::from_millis(1200));
-    let answer = client.answer();
-    assert_eq!(
-        answer.body,
-        [gzip(b"<html>first"), b"rest".to_vec()].concat()
-    );
-    scene.upstream.wait_for(1);
+    client.send(GET);
+    client.until("HTTP/1.1 500", "\r\n\r\n");
+    // The size of the chunk, and its content.
+    client.until("", "\r\n");
+    assert_eq!(client.exactly(first.len()).unwrap(), first);
+    go_on.send(()).unwrap();
+    client.until("\r\n4\r\nrest\r\n0", "\r\n\r\n");
 }

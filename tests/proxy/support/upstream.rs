@@ -135,6 +135,19 @@ impl Upstream {
         (upstream, hold)
     }
 
+    /// Answers each request with the first bytes at once, and with the rest when it is told to.
+    pub(crate) fn halting(first: impl Into<Vec<u8>>, rest: &'static str) -> (Self, Hold) {
+        let (hold, told) = mpsc::channel::<()>();
+        let (told, first) = (Mutex::new(told), first.into());
+        let upstream = Self::scripted(move |_, out| {
+            out.write_all(&first)?;
+            out.flush()?;
+            let _ = told.lock().unwrap().recv();
+            out.write_all(rest.as_bytes())
+        });
+        (upstream, hold)
+    }
+
     /// Answers everything with 200.
     pub(crate) fn start() -> Self {
         Self::answering(answer(
