@@ -61,8 +61,8 @@ impl Source {
         environment: &Environment,
     ) -> Result<Self, CredentialsError> {
         let text = |path: &Option<PathBuf>, format| {
-            let path = path.clone().ok_or(CredentialsError::NoFile)?;
-            Ok(Backend::files(Files::new(path, format)))
+            let files = path.clone().map(|path| Files::new(path, format));
+            files.map(Backend::files).ok_or(CredentialsError::NoFile)
         };
         let mut source = Self::new(requirement, config.label(), Backend::FirstOf(Vec::new()));
         source.backend = match (requirement.kind, &config.token) {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::types::Origin;
 use crate::config::{FileError, Place, Problem};
 use crate::escape::Escaped;
+use crate::upstream::OneshotError;
 
 /// The sources that were passed over, by name, and why.
 pub(super) type PassedOver = Vec<(&'static str, String)>;
@@ -56,6 +57,33 @@ pub enum CredentialsError {
         /// Why.
         source: FileError,
     },
+    /// The exchange with a service failed.
+    #[error(transparent)]
+    Exchange(#[from] OneshotError),
+    /// A service refused.
+    #[error("it refused with status {status}{}\nhint: {hint}", in_brackets(.code.as_deref()))]
+    Refused {
+        /// The status of its response.
+        status: u16,
+        /// The code in it.
+        code: Option<String>,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The server has no agency.
+    #[error(
+        "this server has no agency\nhint: choose one for it in the console (ECS, Management Information, Agency)"
+    )]
+    NoAgency,
+    /// A service exchanges the key of another source, and there is none.
+    #[error("there is no key to ask with\nhint: check `credentials.source`")]
+    NoKey,
+    /// The response of a service has another content than it should.
+    #[error("its answer is not the one expected ({0})\nhint: check the endpoint")]
+    Garbage(&'static str),
+    /// The secret that a service gave has expired.
+    #[error("what it gave has already come to its end\nhint: check its clock and this machine's")]
+    Expired,
     /// What was read is not a usable secret. The text is fixed, so that it cannot hold what was
     /// read.
     #[error("{origin} {problem}")]
@@ -114,4 +142,8 @@ pub(super) fn reasons(passed_over: &PassedOver) -> String {
         .iter()
         .map(|(name, why)| format!("{name}: {why}"));
     reasons.collect::<Vec<_>>().join("; ")
+}
+
+fn in_brackets(code: Option<&str>) -> String {
+    code.map(|code| format!(" ({code})")).unwrap_or_default()
 }

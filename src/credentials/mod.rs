@@ -49,7 +49,6 @@ mod types;
 pub use error::CredentialsError;
 pub use file::parse;
 pub use refresher::{refresh, start};
-pub use service::ServiceError;
 pub use slot::{Slot, SlotStatus};
 pub use source::{Requirement, Source, requirements};
 pub use types::{Credentials, Lease, Origin, Secret};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::error::{CredentialsError, PassedOver};
 use super::file::Files;
-use super::service::{Service, ServiceError};
+use super::service::Service;
 use super::slot::Slot;
 use super::types::{Credentials, Lease, Origin, Secret};
 use crate::config::{Auth, AuthMode, Config, CredentialsConfig, FileStamps, LargeBody};
@@ -166,17 +166,17 @@ impl Backend {
     ///
     /// # Errors
     ///
-    /// A [`ServiceError`] that says what to do.
-    pub(super) async fn ask(&self, network: &Network) -> Result<Lease, ServiceError> {
+    /// A [`CredentialsError`] that says what to do.
+    pub(super) async fn ask(&self, network: &Network) -> Result<Lease, CredentialsError> {
         match self {
             Self::Fixed(lease) => Ok(lease.clone()),
-            Self::Files(files, _) => Ok(files.load()?),
+            Self::Files(files, _) => files.load(),
             Self::Service(service) => service.ask(network, None).await,
             // The start has found out which of them it is.
-            Self::FirstOf(_) => Err(ServiceError::NoKey),
+            Self::FirstOf(_) => Err(CredentialsError::NoKey),
             Self::Agency(base, sts) => match Box::pin(base.ask(network)).await?.secret {
                 Secret::Key(key) => sts.ask(network, Some(&key)).await,
-                Secret::Text(_) => Err(ServiceError::NoKey),
+                Secret::Text(_) => Err(CredentialsError::NoKey),
             },
         }
     }

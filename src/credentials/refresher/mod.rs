@@ -17,7 +17,6 @@ use tokio::time::sleep;
 use super::CredentialsError;
 use super::error::{on_one_line, reasons};
 use super::file::{Files, hcloud_path};
-use super::service::ServiceError;
 use super::slot::Slot;
 use super::source::{Backend, Source};
 use super::types::Lease;
@@ -276,7 +275,7 @@ fn delay(slot: &Slot, failures: u32, asked: Moment, now: Moment) -> Duration {
     backoff.saturating_sub(now.since(asked))
 }
 
-fn report(slot: &Slot, service: &str, error: &ServiceError) {
+fn report(slot: &Slot, service: &str, error: &CredentialsError) {
     let error = on_one_line(error);
     match slot.status().left.map(|left| left.as_secs()) {
         Some(seconds) if seconds > 0 => tracing::warn!(

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::answer::{milliseconds, post};
-use super::{Protocol, Service, ServiceError, endpoint, path, variable};
+use super::{Protocol, Service, endpoint, path, variable};
 use crate::config::{CredentialsConfig, Environment, IamUser, UpstreamUrl};
 use crate::credentials::CredentialsError;
 use crate::credentials::types::{Lease, Secret};
@@ -83,7 +83,7 @@ pub(super) async fn ask_with_password(
     service: &Service,
     network: &Network,
     project: Option<&str>,
-) -> Result<Lease, ServiceError> {
+) -> Result<Lease, CredentialsError> {
     let [user, password, domain] = [service.line(0)?, service.line(1)?, service.line(2)?];
     let scope = match project {
         None => json!({ "domain": { "name": domain.expose_secret() } }),
@@ -116,7 +116,7 @@ pub(super) async fn ask_with_idp(
     service: &Service,
     network: &Network,
     provider: &HeaderValue,
-) -> Result<Lease, ServiceError> {
+) -> Result<Lease, CredentialsError> {
     let id_token = service.line(0)?;
     let fields = json!({ "auth": { "id_token": { "id": id_token.expose_secret() } } });
     let mut request = post("/v3.0/OS-AUTH/id-token/tokens", fields);

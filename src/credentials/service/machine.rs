@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::Request;
 use secrecy::ExposeSecret;
 
-use super::{Protocol, Service, ServiceError, endpoint, path, variable};
+use super::{Protocol, Service, endpoint, path, variable};
 use crate::config::{CredentialsConfig, Environment};
 use crate::credentials::CredentialsError;
 use crate::credentials::types::Lease;
@@ -51,7 +51,7 @@ pub(in crate::credentials) fn pod_identity(
 pub(super) async fn ask_metadata(
     service: &Service,
     network: &Network,
-) -> Result<Lease, ServiceError> {
+) -> Result<Lease, CredentialsError> {
     // Requested each time: that costs one exchange an hour, and the token is never stale.
     let request = Request::put("/meta-data/latest/api/token")
         .header("x-metadata-token-ttl-seconds", "21600")
@@ -68,13 +68,16 @@ pub(super) async fn ask_metadata(
         .expect("a token was checked to be text");
     let answer = service.send(network, request).await?;
     if answer.response.status() == 401 && answer.contains(NO_AGENCY) {
-        return Err(ServiceError::NoAgency);
+        return Err(CredentialsError::NoAgency);
     }
     answer.accepted(HINT)?.key()
 }
 
 /// Asks the agent of pod identity.
-pub(super) async fn ask_agent(service: &Service, network: &Network) -> Result<Lease, ServiceError> {
+pub(super) async fn ask_agent(
+    service: &Service,
+    network: &Network,
+) -> Result<Lease, CredentialsError> {
     let request = Request::post("/")
         .header("authorization", service.line(0)?.expose_secret())
         .header("content-type", "application/json")

@@ -10,7 +10,6 @@
 //! are never quoted, except for a code that has the shape of one.
 
 mod answer;
-mod error;
 pub(super) mod iam;
 pub(super) mod machine;
 pub(super) mod sts;
@@ -29,7 +28,6 @@ use super::{CredentialsError, file};
 use crate::clock::Moment;
 use crate::config::{Environment, FileError, UpstreamUrl, read_secret_file};
 use crate::upstream::Network;
-pub use error::ServiceError;
 
 /// A service that gives secrets.
 #[derive(Debug)]
@@ -63,7 +61,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// A [`ServiceError`] that says what to do.
+    /// A [`CredentialsError`] that says what to do.
     ///
     /// # Cancel safety
     ///
@@ -72,7 +70,7 @@ impl Service {
         &self,
         network: &Network,
         key: Option<&Credentials>,
-    ) -> Result<Lease, ServiceError> {
+    ) -> Result<Lease, CredentialsError> {
         let lease = match &self.protocol {
             Protocol::Metadata => machine::ask_metadata(self, network).await,
             Protocol::PodIdentity => machine::ask_agent(self, network).await,
@@ -80,7 +78,7 @@ impl Service {
                 sts::ask_with_oidc(self, network, fields, token.as_ref()).await
             }
             Protocol::Agency(agency) => {
-                let key = key.ok_or(ServiceError::NoKey)?;
+                let key = key.ok_or(CredentialsError::NoKey)?;
                 sts::ask_with_key(self, network, agency, key).await
             }
             Protocol::Idp(provider) => iam::ask_with_idp(self, network, provider).await,
@@ -89,7 +87,7 @@ impl Service {
             }
         }?;
         let is_good = lease.is_good(Moment::now());
-        is_good.then_some(lease).ok_or(ServiceError::Expired)
+        is_good.then_some(lease).ok_or(CredentialsError::Expired)
     }
 
     /// Checks that its files are regular files. A missing one may come later.
@@ -105,8 +103,8 @@ impl Service {
     }
 
     /// The one line of one of its files.
-    fn line(&self, file: usize) -> Result<SecretString, ServiceError> {
-        Ok(file::read_line(&self.files[file])?)
+    fn line(&self, file: usize) -> Result<SecretString, CredentialsError> {
+        file::read_line(&self.files[file])
     }
 
     /// Sends a request. Services on this machine's link have 3 seconds and agents of a node 5, as in
@@ -115,7 +113,7 @@ impl Service {
         &self,
         network: &Network,
         request: Request<Bytes>,
-    ) -> Result<Answer, ServiceError> {
+    ) -> Result<Answer, CredentialsError> {
         let limit = Duration::from_secs(match self.protocol {
             Protocol::Metadata => 3,
             Protocol::PodIdentity => 5,

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::answer::post;
-use super::{Protocol, Service, ServiceError, endpoint, path, variable};
+use super::{Protocol, Service, endpoint, path, variable};
 use crate::clock::signing_date;
 use crate::config::{CredentialsConfig, Environment, UpstreamUrl};
 use crate::credentials::CredentialsError;
@@ -107,7 +107,7 @@ pub(super) async fn ask_with_oidc(
     network: &Network,
     fields: &Value,
     token: Option<&SecretString>,
-) -> Result<Lease, ServiceError> {
+) -> Result<Lease, CredentialsError> {
     let token = token.map_or_else(|| service.line(0), |token| Ok(token.clone()))?;
     let mut fields = fields.clone();
     fields["id_token"] = token.expose_secret().into();
@@ -123,7 +123,7 @@ pub(super) async fn ask_with_key(
     network: &Network,
     agency: &str,
     key: &Credentials,
-) -> Result<Lease, ServiceError> {
+) -> Result<Lease, CredentialsError> {
     let fields = json!({
         "agency_urn": agency,
         "agency_session_name": "apig-proxy",
@@ -131,7 +131,8 @@ pub(super) async fn ask_with_key(
     });
     let mut request = post(ASSUME, fields);
     let signed = signed_headers(service, &request, key);
-    let signed = signed.map_err(|_| ServiceError::Garbage("the endpoint cannot be signed for"))?;
+    let signed =
+        signed.map_err(|_| CredentialsError::Garbage("the endpoint cannot be signed for"))?;
     request.headers_mut().extend(signed);
     let answer = service.send(network, request).await?;
     let hint = "check `credentials.agency`, and that the key may assume this agency";

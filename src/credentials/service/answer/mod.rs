@@ -11,8 +11,8 @@ use secrecy::{ExposeSecret, SecretBox, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::error::ServiceError;
 use crate::clock::{self, Moment};
+use crate::credentials::CredentialsError;
 use crate::credentials::types::{Credentials, Lease, Origin, Secret};
 
 /// A service's clock that differs less than this from this machine's counts as the same, in
@@ -86,11 +86,11 @@ impl Answer {
     }
 
     /// The response itself if the service agreed, else its refusal.
-    pub(super) fn accepted(self, hint: &'static str) -> Result<Self, ServiceError> {
+    pub(super) fn accepted(self, hint: &'static str) -> Result<Self, CredentialsError> {
         if self.response.status().is_success() {
             return Ok(self);
         }
-        Err(ServiceError::Refused {
+        Err(CredentialsError::Refused {
             status: self.response.status().as_u16(),
             code: self.code(),
             hint,
@@ -98,9 +98,9 @@ impl Answer {
     }
 
     /// The body as text that one line of a header can carry.
-    pub(super) fn line(&self) -> Result<SecretString, ServiceError> {
+    pub(super) fn line(&self) -> Result<SecretString, CredentialsError> {
         let text = str::from_utf8(self.response.body().expose_secret()).unwrap_or_default();
-        header_text(text.trim()).ok_or(ServiceError::Garbage("no token"))
+        header_text(text.trim()).ok_or(CredentialsError::Garbage("no token"))
     }
 
     /// True if the body contains these words.
@@ -109,11 +109,11 @@ impl Answer {
     }
 
     /// The token in IAM's header.
-    pub(super) fn subject_token(&self) -> Result<SecretString, ServiceError> {
+    pub(super) fn subject_token(&self) -> Result<SecretString, CredentialsError> {
         let token = self.response.headers().get("x-subject-token");
         token
             .and_then(|token| header_text(token.to_str().ok()?))
-            .ok_or(ServiceError::Garbage("no X-Subject-Token"))
+            .ok_or(CredentialsError::Garbage("no X-Subject-Token"))
     }
 
     /// The body as JSON of a certain shape.
@@ -122,14 +122,14 @@ impl Answer {
     }
 
     /// The key in the body.
-    pub(super) fn key(&self) -> Result<Lease, ServiceError> {
+    pub(super) fn key(&self) -> Result<Lease, CredentialsError> {
         let wrapped = self.json().map(|wrapped: Wrapped| wrapped.credential);
         let parts = wrapped.or_else(|| self.json());
-        let parts = parts.ok_or(ServiceError::Garbage("no key in it"))?;
-        let expires_at =
-            milliseconds(&parts.expires_at).ok_or(ServiceError::Garbage("no end of the key"))?;
+        let parts = parts.ok_or(CredentialsError::Garbage("no key in it"))?;
+        let expires_at = milliseconds(&parts.expires_at)
+            .ok_or(CredentialsError::Garbage("no end of the key"))?;
         let key = Credentials::checked(&parts.access, parts.secret, Some(parts.securitytoken))
-            .map_err(|_| ServiceError::Garbage("the key has characters that no key has"))?;
+            .map_err(|_| CredentialsError::Garbage("the key has characters that no key has"))?;
         Ok(self.lease(Secret::Key(key), self.lifetime(expires_at)))
     }
 

@@ -63,7 +63,7 @@ fn a_response_of_another_shape_is_no_key_and_is_not_quoted() {
         with(r#""AK""#, r#""MARKER""#, END) + "}",
     ] {
         let error = answer(&body).key().expect_err(&body);
-        assert!(matches!(error, ServiceError::Garbage(_)), "{error}");
+        assert!(matches!(error, CredentialsError::Garbage(_)), "{error}");
         assert!(!error.to_string().contains("MARKER"), "{error}");
     }
 }
