@@ -18,7 +18,8 @@ const MAX_VALUE: usize = 4096;
 /// The fields of a line of text: the message, then `name=value` for all values that are not empty.
 pub(super) fn text_fields() -> impl for<'a> FormatFields<'a> + 'static {
     format::debug_fn(|writer, field, value| {
-        let text = format!("{value:?}");
+        // A line of the log is one line, also with a hint.
+        let text = format!("{value:?}").replace("\nhint: ", "; hint: ");
         if field.name() != "message" {
             if text.is_empty() {
                 return Ok(());

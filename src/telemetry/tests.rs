@@ -110,12 +110,17 @@ fn lines_of_text_hold_time_level_message_and_fields_that_are_not_empty() {
     let lines = logged(LogFormat::Text, || {
         tracing::warn!(count = 3, code = "a b", cause = %"c d", none = %"", "said {}", 1);
         tracing::info!(absent = None::<u64>, "usual");
+        tracing::info!("wrong\nhint: mend it");
     });
     let texts = lines.iter().map(|line| line.split_at("12:00:01 ".len()));
     let texts: Vec<&str> = texts.map(|(_, text)| text).collect();
     assert_eq!(
         texts,
-        ["WARN said 1 count=3 code=\"a b\" cause=c d", "usual"]
+        [
+            "WARN said 1 count=3 code=\"a b\" cause=c d",
+            "usual",
+            "wrong; hint: mend it"
+        ]
     );
 }
 
