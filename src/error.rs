@@ -259,6 +259,7 @@ impl Error {
             ..proxy(503, code, kind)
         };
         let (denied, malformed) = ("http_request_denied", "http_request_error");
+        let not_upgraded = "http_upgrade_failed";
         let soon = Duration::from_secs(1);
         match self {
             Self::BadRequest(_) | Self::BodyIncomplete(_) => client(400, "bad_request", malformed),
@@ -274,9 +275,7 @@ impl Error {
             Self::TargetTooLong => client(414, "target_too_long", malformed),
             Self::ExpectationFailed => client(417, "bad_request", malformed),
             Self::HeaderTooLarge => client(431, "header_too_large", malformed),
-            Self::UpgradeNotSupported => {
-                client(501, "upgrade_not_supported", "http_upgrade_failed")
-            }
+            Self::UpgradeNotSupported => client(501, "upgrade_not_supported", not_upgraded),
             Self::Internal(_) => proxy(500, "internal", "proxy_internal_error"),
             Self::UpstreamUnreachable(_)
             | Self::EgressUnreachable(_)
