@@ -29,7 +29,7 @@ const CUT_OFF: u16 = 503;
 
 /// One request.
 pub(crate) struct RequestContext {
-    metrics: Rc<WorkerMetrics>,
+    pub(super) metrics: Rc<WorkerMetrics>,
     pub(super) caller: Rc<CallerConnection>,
     id: u128,
     pub(super) method: &'static str,
@@ -97,15 +97,10 @@ impl RequestContext {
 
     /// Sets the origin of the calling page and the `Host` of the request.
     pub(super) fn called_by(&self, admitted: &Admitted<'_>) {
-        let known = [
-            (&self.host, Some(admitted.host)),
-            (&self.origin, admitted.origin),
-        ];
-        for (cell, text) in known {
-            if let Some(value) = text.and_then(|text| HeaderValue::from_str(text).ok()) {
-                cell.get_or_init(|| value);
-            }
-        }
+        let value = |text| HeaderValue::from_str(text).ok();
+        let origin = admitted.origin.and_then(value);
+        let _ = value(admitted.host).map(|host| self.host.set(host));
+        let _ = origin.map(|origin| self.origin.set(origin));
     }
 
     /// Sets the route, by its label in the metrics.
@@ -165,11 +160,6 @@ impl RequestContext {
         let timings = self.timings.borrow();
         let last = timings.attempts.last();
         last.is_some_and(|attempt| attempt.first_byte.is_none())
-    }
-
-    /// Records that the gateway refused the request in its own name, and with which code.
-    pub(super) fn gateway_error(&self, code: &str) {
-        self.metrics.gateway_error(code);
     }
 
     /// Records the response that is passed on.

@@ -40,7 +40,7 @@ impl PathReading {
     pub(super) const ALL: [Self; 3] = [Self::AsSent, Self::DecodedAndMerged, Self::Merged];
 
     /// A target as it is signed in this reading.
-    pub(super) fn of(self, target: &str) -> Cow<'_, str> {
+    pub(super) fn apply(self, target: &str) -> Cow<'_, str> {
         let split = || target.split_at(target.find('?').unwrap_or(target.len()));
         let read = |path: &str, query: &str| Cow::Owned(merged(path) + query);
         match self {
@@ -90,7 +90,7 @@ impl LearnedReading {
         let mut learned = self.lock();
         if learned.is_some_and(|(_, at)| at.elapsed() >= REMEMBERED) {
             *learned = None;
-            self.breaker.distrust();
+            self.breaker.revoke_trust();
         }
         learned.map_or_else(PathReading::default, |(reading, _)| reading)
     }
@@ -129,7 +129,7 @@ mod tests {
         ] {
             let path = target.split('?').next().unwrap();
             assert_eq!(is_ambiguous(path), expected.is_some(), "{target}");
-            let [as_sent, decoded, merged] = PathReading::ALL.map(|reading| reading.of(target));
+            let [as_sent, decoded, merged] = PathReading::ALL.map(|reading| reading.apply(target));
             assert_eq!(as_sent, target);
             if let Some(expected) = expected {
                 assert_eq!((&*merged, &*decoded), expected, "{target}");

@@ -28,7 +28,7 @@ pub(super) struct Prepared {
     /// The gateway may read several slashes in a row in the path.
     pub(super) has_ambiguous_path: bool,
     /// The reading that the last attempt was signed in.
-    pub(super) reading: PathReading,
+    pub(super) path_reading: PathReading,
 }
 
 impl Prepared {
@@ -57,7 +57,7 @@ impl Prepared {
         routed.head.headers = headers;
         Ok(Self {
             has_ambiguous_path: path_reading::is_ambiguous(routed.head.uri.path()),
-            reading: PathReading::default(),
+            path_reading: PathReading::default(),
             routed,
             body,
             hash,
@@ -74,7 +74,7 @@ impl Prepared {
     pub(super) fn to_sign<'a>(&'a self, settings: &'a Settings, date: SigningDate) -> ToSign<'a> {
         ToSign {
             algorithm: settings.routes[self.routed.route].signing.algorithm(),
-            target: self.reading.of(self.target()),
+            target: self.path_reading.apply(self.target()),
             hash: self.hash.as_ref(),
             date,
         }

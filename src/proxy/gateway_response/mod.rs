@@ -80,7 +80,7 @@ impl GatewayResponse {
             read::read(&mut response, context.is_head).await;
         }
         if let Some(error) = response.error() {
-            context.gateway_error(&error.code);
+            context.metrics.gateway_error(&error.code);
         }
         response
     }

@@ -189,7 +189,7 @@ impl KeyBreaker {
     }
 
     /// Admits few requests until one is accepted again.
-    pub(super) fn distrust(&self) {
+    pub(super) fn revoke_trust(&self) {
         self.is_trusted.store(false, Ordering::Release);
     }
 

@@ -235,7 +235,7 @@ impl Attempts<'_> {
     ) -> Result<Signed<RequestBody>, Error> {
         let settings = &self.pipeline.settings;
         let reading = self.path(prepared).map(LearnedReading::current);
-        prepared.reading = reading.unwrap_or_default();
+        prepared.path_reading = reading.unwrap_or_default();
         let body = prepared.body.take(&prepared.routed.context);
         let body = body.ok_or(Error::Internal("a streamed body is sent once"))?;
         let request = prepared.outgoing(settings, body, is_http2);

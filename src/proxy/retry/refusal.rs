@@ -150,7 +150,7 @@ impl Attempts<'_> {
         };
         let mut others = PathReading::ALL
             .into_iter()
-            .filter(|other| *other != prepared.reading);
+            .filter(|other| *other != prepared.path_reading);
         let shown = others.find(is_shown);
         path.learn(shown.unwrap_or_default());
         shown.is_some()
@@ -165,7 +165,7 @@ impl Attempts<'_> {
         reading: PathReading,
     ) -> Option<CanonicalText> {
         let mut request = prepared.outgoing(&self.pipeline.settings, (), false);
-        let target = reading.of(prepared.target());
+        let target = reading.apply(prepared.target());
         let to_sign = ToSign {
             target,
             ..prepared.to_sign(&self.pipeline.settings, date)
@@ -190,7 +190,7 @@ impl Attempts<'_> {
             return reply;
         }
         let route = &self.pipeline.settings.routes[prepared.routed.route];
-        let canonical = self.canonical(prepared, credential, date, prepared.reading);
+        let canonical = self.canonical(prepared, credential, date, prepared.path_reading);
         let clock = self.pipeline.gateway_clock(prepared.routed.route);
         let ahead = clock.ahead();
         let refused = gateway::Context {
