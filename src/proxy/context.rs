@@ -216,6 +216,10 @@ impl RequestContext {
 impl Drop for RequestContext {
     fn drop(&mut self) {
         let request_id = self.request_id();
+        let end = self.end.get().unwrap_or_default();
+        if self.is_answered() && end == ResponseEnd::CutOff {
+            tracing::info!(%request_id, "the proxy stopped before the end of the response");
+        }
         let (status, outcome) = self.answer.get().unwrap_or_else(|| {
             let is_cut_off = self.metrics.is_cut_off();
             if self.awaits_gateway() {
@@ -225,13 +229,12 @@ impl Drop for RequestContext {
                     "{what} before the gateway answered; whether the request was executed is unknown"
                 );
             }
-            let unanswered = if is_cut_off {
-                (CUT_OFF, Outcome::CutOff)
-            } else {
-                (CALLER_GONE, Outcome::CallerGone)
+            let (status, outcome) = match is_cut_off {
+                true => (CUT_OFF, Outcome::CutOff),
+                false => (CALLER_GONE, Outcome::CallerGone),
             };
-            self.answered(unanswered.0, unanswered.1);
-            unanswered
+            self.answered(status, outcome);
+            (status, outcome)
         });
         let timings = self.timings.borrow();
         let durations = timings.durations(self.head_read.elapsed());
@@ -243,7 +246,7 @@ impl Drop for RequestContext {
             route: self.route.get(),
             status,
             outcome,
-            end: self.end.get().unwrap_or_default(),
+            end,
             bytes: (self.upload.received.get(), self.bytes_sent.get()),
             durations,
             attempts: timings.attempts.len(),
