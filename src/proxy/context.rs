@@ -217,7 +217,7 @@ impl Drop for RequestContext {
     fn drop(&mut self) {
         let request_id = self.request_id();
         let end = self.end.get().unwrap_or_default();
-        if self.is_answered() && end == ResponseEnd::CutOff {
+        if self.is_answered() && end == ResponseEnd::CutOff && self.metrics.is_cut_off() {
             tracing::info!(%request_id, "the proxy stopped before the end of the response");
         }
         let (status, outcome) = self.answer.get().unwrap_or_else(|| {
