@@ -40,15 +40,17 @@ pub struct Verified {
 #[non_exhaustive]
 pub enum Refusal {
     /// There is no `Authorization`, or more than one.
-    #[error("the request has no authorization header, or more than one")]
+    #[error(
+        "the request has no authorization header, or more than one\nhint: send it once, as `apig-proxy sign` prints it"
+    )]
     Authorization,
     /// `Authorization` is not of the form of an [`Algorithm`].
     #[error(
-        "authorization is not of the form `SDK-HMAC-SHA256 Access=…, SignedHeaders=…, Signature=…`, or that of another algorithm"
+        "authorization is not of the form `SDK-HMAC-SHA256 Access=…, SignedHeaders=…, Signature=…`, or that of another algorithm\nhint: correct it, or sign again"
     )]
     Malformed,
     /// The older form with `Credential=` and a scope, which API Gateway does not take.
-    #[error("authorization has the older form with \"Credential=\"; sign with \"Access=\"")]
+    #[error("authorization has the older form with `Credential=`\nhint: sign with `Access=`")]
     LegacyForm,
     /// The access key id is not known.
     #[error("the access key is not known")]
@@ -57,13 +59,13 @@ pub enum Refusal {
         access_key: String,
     },
     /// A header of `SignedHeaders` is not there.
-    #[error("a signed header is missing: {0}")]
+    #[error("a signed header is missing: {0}\nhint: send it as it was signed, or sign without it")]
     MissingHeader(String),
     /// A signed header is there more than once.
-    #[error("a signed header is there more than once: {0}")]
+    #[error("a signed header is there more than once: {0}\nhint: send it once, or sign without it")]
     RepeatedHeader(String),
     /// `X-Sdk-Date` is not among the signed headers.
-    #[error("x-sdk-date is not signed")]
+    #[error("x-sdk-date is not signed\nhint: name it in `SignedHeaders`, and sign it")]
     DateNotSigned,
     /// The date is too far from the verifier's time.
     #[error("the signature has expired: it was made at {signed}, and it is {now}")]

@@ -180,20 +180,18 @@ impl Report {
             );
         };
         let mut text = format!("not verified: {reason}");
-        let mut add = |label: &str, value: &Option<String>| {
-            text.extend(value.iter().flat_map(|value| [label, value]));
+        let mut add = |label: &str, value: Option<&String>| {
+            text.extend(value.into_iter().flat_map(|value| [label, value]));
         };
-        add("\nwhat differs: ", &self.explanation);
+        add("\nwhat differs: ", self.explanation.as_ref());
         for (expected, signed) in &self.differing {
-            add("\n  expected  ", &Some(expected.clone()));
-            add("\n  signed    ", &Some(signed.clone()));
+            add("\n  expected  ", Some(expected));
+            add("\n  signed    ", Some(signed));
         }
-        add("\nhint: ", &self.hint);
-        add(
-            "\n\ncanonical request, as it is expected:\n",
-            &self.canonical_request,
-        );
-        add("\n\nstring to sign:\n", &self.string_to_sign);
+        add("\nhint: ", self.hint.as_ref());
+        let canonical = self.canonical_request.as_ref();
+        add("\n\ncanonical request, as it is expected:\n", canonical);
+        add("\n\nstring to sign:\n", self.string_to_sign.as_ref());
         // A decoded path can hold what a terminal obeys.
         EscapedLines(text).to_string()
     }
@@ -206,49 +204,31 @@ fn is_hash(text: &str) -> bool {
 
 /// A refusal and its remedy.
 fn reason(refusal: &Refusal, credentials: &Credentials) -> (String, String) {
-    let text = refusal.to_string();
-    let hint = match refusal {
-        Refusal::Authorization => "send it once, as `apig-proxy sign` prints it",
-        Refusal::Malformed => "correct it, or sign again",
-        Refusal::UnknownKey { access_key } => {
-            let reason = format!(
-                "the request is signed with the access key {access_key}, and the credentials have {}",
-                credentials.access_key
-            );
-            return (
-                reason,
-                "give the file of its key with --credentials".to_owned(),
-            );
-        }
-        Refusal::MissingHeader(_) => "send it as it was signed, or sign without it",
-        Refusal::RepeatedHeader(_) => "send it once, or sign without it",
-        Refusal::DateNotSigned => "name it in `SignedHeaders`, and sign it",
-        _ => {
-            let split = text
-                .split_once("\nhint: ")
-                .or_else(|| text.split_once("; "));
-            let (reason, hint) = split.unwrap_or((&text, "correct it, and sign again"));
-            return (reason.to_owned(), hint.to_owned());
-        }
+    let text = match refusal {
+        Refusal::UnknownKey { access_key } => format!(
+            "the request is signed with the access key {access_key}, and the credentials have {}\n\
+             hint: give the file of its key with --credentials",
+            credentials.access_key
+        ),
+        refusal => refusal.to_string(),
     };
-    (text, hint.to_owned())
+    let (reason, hint) = text
+        .split_once("\nhint: ")
+        .or_else(|| text.split_once("; "))
+        .unwrap_or((&text, "correct it, and sign again"));
+    (reason.to_owned(), hint.to_owned())
 }
 
 /// The reason for a date outside the window, and whose clock may be wrong.
 fn expired(signed: &SigningDate, now: &SigningDate, window: Duration) -> (String, String) {
     let apart = signed.unix_seconds().abs_diff(now.unix_seconds());
     let (what, side, hint) = if signed > now {
-        (
-            "is in the future",
-            "ahead of",
-            "set the clock of the signer or of this machine",
-        )
+        let hint = "set the clock of the signer or of this machine";
+        ("is in the future", "ahead of", hint)
     } else {
-        (
-            "has expired",
-            "behind",
-            "sign again, set the clock of the signer, or give the time of arrival with --now",
-        )
+        let hint =
+            "sign again, set the clock of the signer, or give the time of arrival with --now";
+        ("has expired", "behind", hint)
     };
     // Time zones differ from UTC by half hours, and a request arrives within minutes.
     let from_half_hour = (apart + 900) % 1800;
