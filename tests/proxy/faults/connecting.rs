@@ -17,7 +17,7 @@ const POST: &str = "POST /p HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n
 fn proxy(upstream: &Upstream, addresses: &Arc<Mutex<Vec<SocketAddr>>>) -> Proxy {
     let mut config = config(upstream);
     config.routes = vec![route_by_name(upstream.address.port())];
-    config.timeouts.connect = Duration::from_millis(700);
+    config.timeouts.connect = Duration::from_secs(3);
     config.pool.age = Duration::from_millis(400);
     let addresses = Arc::clone(addresses);
     let network = network(move |host| {

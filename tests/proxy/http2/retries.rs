@@ -137,7 +137,8 @@ fn http2_connections_that_die_have_what_may_be_executed_twice_sent_once_more() {
     assert_eq!(scene.serves(), Protocol::Http2);
     served(&mut scene.sending(workers(), get("/cut")));
     let arrived = scene.gateway.arrived_at("/cut");
-    assert_eq!(arrived.len(), 2 * workers());
+    // Of two on one connection, the second may be cut off before it has arrived.
+    assert!((workers() + 1..=2 * workers()).contains(&arrived.len()));
     assert!(
         arrived
             .iter()
