@@ -1,20 +1,25 @@
-//! The layers of the configuration: defaults, file, environment, options.
+//! The layers of the configuration, which figment lays over one another: defaults, file,
+//! environment, options.
 //!
-//! A layer is a flat map from dotted keys to values and the places that set them; an entry of a
-//! later layer replaces that of an earlier one. Secrets never get here.
+//! A layer is a flat map from dotted keys to values and the places that set them. The providers of
+//! figment are not used: its environment provider changes types (`0123` becomes a number, `"ab"`
+//! loses its quotes), and none knows lines. Secrets never get here, because figment quotes values in
+//! its errors.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::LazyLock;
 
+use figment::value::{Dict, Map, Value as Merged};
+use figment::{Figment, Metadata, Profile, Provider};
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 use toml::{Spanned, Table, Value};
 
+use super::defaults::keys;
 use super::environment::{Environment, PREFIX};
 use super::problem::{Place, Problem};
-use super::reference::keys;
 
 /// A value, and the place where it was set.
 #[derive(Clone, Debug)]
@@ -46,6 +51,38 @@ pub(super) fn defaults() -> &'static Layer {
         defaults.collect()
     });
     &DEFAULTS
+}
+
+/// The settings that win: those of later layers.
+pub(super) fn merge(layers: &[Layer]) -> Layer {
+    let numbered = layers.iter().enumerate();
+    let figment = numbered.fold(Figment::new(), |figment, (at, layer)| {
+        figment.merge(Numbered(at, layer))
+    });
+    let merged = figment.data().unwrap_or_default().into_values().flatten();
+    let settings = merged.filter_map(|(key, value)| {
+        let layer: usize = figment.get_metadata(value.tag())?.name.parse().ok()?;
+        Some((layers.get(layer)?.get(&key)?.clone(), key))
+    });
+    settings.map(|(setting, key)| (key, setting)).collect()
+}
+
+/// A layer as a provider that its number identifies.
+struct Numbered<'a>(usize, &'a Layer);
+
+impl Provider for Numbered<'_> {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.0.to_string())
+    }
+
+    fn data(&self) -> figment::Result<Map<Profile, Dict>> {
+        let values = self.1.iter().map(|(key, setting)| {
+            let value = Merged::serialize(&setting.value)?;
+            Ok((key.clone(), value))
+        });
+        let values: figment::Result<Dict> = values.collect();
+        Ok(Map::from([(Profile::Default, values?)]))
+    }
 }
 
 /// The layer of the environment. Every value is text, unchanged. All variables about routes become

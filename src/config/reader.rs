@@ -6,9 +6,9 @@ use std::fmt;
 
 use toml::Value;
 
+use super::defaults;
 use super::layers::{self, Layer, Setting};
 use super::problem::{Place, Problem};
-use super::reference;
 use super::value::Parsed;
 use crate::escape::Escaped;
 
@@ -22,12 +22,11 @@ pub(super) struct Reader {
 
 impl Reader {
     /// A reader of these layers over the defaults; unknown keys are problems.
-    pub(super) fn new(layers: Vec<Layer>, mut problems: Vec<Problem>) -> Self {
+    pub(super) fn new(mut layers: Vec<Layer>, mut problems: Vec<Problem>) -> Self {
         problems.extend(layers.iter().flatten().filter_map(unknown_key));
-        let mut settings = layers::defaults().clone();
-        settings.extend(layers.into_iter().flatten());
+        layers.insert(0, layers::defaults().clone());
         Self {
-            settings,
+            settings: layers::merge(&layers),
             problems,
             warnings: Vec::new(),
         }
@@ -124,10 +123,10 @@ fn shown_key(key: &str) -> Cow<'_, str> {
 fn unknown_key((key, setting): (&String, &Setting)) -> Option<Problem> {
     let name = reference_name(key);
     let is_route = key.starts_with("route.") && setting.value.is_table();
-    if is_route || reference::keys().iter().any(|known| known.name == name) {
+    if is_route || defaults::keys().iter().any(|known| known.name == name) {
         return None;
     }
-    let message = match reference::nearest(&name) {
+    let message = match defaults::nearest(&name) {
         _ if key == "route" => {
             "routes are tables of the configuration file\nhint: write `[[route]]` there".to_owned()
         }
