@@ -5,13 +5,14 @@
 //! gateway refused its date, in the gateway's reading of the path, or with a new token if the gateway
 //! refused the old one. A body that is streamed is gone then, so such a request is sent once.
 
-mod refusal;
+mod after_response;
 
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use http::Response;
+use http_body::Body as _;
 use tokio::time::Instant;
 
 use super::Pipeline;
@@ -213,8 +214,10 @@ impl Attempts<'_> {
         let received = Moment::now();
         prepared.check_switch(&response)?;
         let status = response.status().as_u16();
-        // A gateway that does not execute a request has no use for the rest of it.
-        context.upload.is_stopped.set(status >= 300);
+        // A gateway that does not execute a request has no use for the rest of it, and a gRPC call
+        // is over with its response.
+        let is_over = context.is_grpc && response.body().is_end_stream();
+        context.upload.is_stopped.set(status >= 300 || is_over);
         let secret = credential.auth.sent_secret().filter(|_| status >= 400);
         let redactor = secret.and_then(Redactor::new);
         let reply = GatewayResponse::read(response, connection, context, redactor).await;
