@@ -24,7 +24,7 @@
 //! to slow down, and no proof that the gateway itself answered. An echo holds the values of signed
 //! headers, `X-Security-Token` included: `Debug` and hints never show it.
 
-mod clock;
+mod clock_offset;
 mod compare;
 mod hint;
 mod read;
@@ -34,7 +34,7 @@ use std::fmt;
 use crate::config::AuthMode;
 use crate::signature::SigningDate;
 
-pub use clock::{Evidence, GatewayClock, ahead_between};
+pub use clock_offset::{Evidence, GatewayClock, ahead_between};
 
 /// An error that the gateway itself returned.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use super::caller::CallerConnection;
 use super::guard::Admitted;
 use super::headers;
 use super::timings::{AttemptTimings, Timings, Wait};
-use super::upload::Upload;
+use super::upload_progress::Upload;
 use crate::telemetry::access::{self, Record, ResponseEnd};
 use crate::telemetry::metrics::{NO_ROUTE, Outcome, RequestLabels, WorkerMetrics, method_label};
 

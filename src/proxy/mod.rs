@@ -50,7 +50,7 @@ mod route_matcher;
 mod service;
 mod settings;
 mod timings;
-mod upload;
+mod upload_progress;
 mod websocket;
 
 use std::cell::RefCell;
