@@ -135,6 +135,12 @@ impl Route {
             == (two.scheme, &two.authority, &two.connect_to, &two.egress)
     }
 
+    /// The names of the headers that the route sets, whatever the caller says in them.
+    pub fn set_headers(&self) -> impl Iterator<Item = &HeaderName> {
+        let set = self.headers.iter().map(|(name, _)| name);
+        set.chain(&self.forward_authorization_as)
+    }
+
     /// The prefix as a gateway may read it, without a slash at its end.
     #[must_use]
     pub fn normalized_prefix(&self) -> Vec<u8> {

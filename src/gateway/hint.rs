@@ -149,8 +149,8 @@ fn advice(meaning: &Meaning) -> Option<&'static str> {
              version 1.2; otherwise ask the owner of the API to allow 1.2"
         }
         Meaning::ClientCertificate => {
-            "the gateway's domain asks for a client certificate, which the proxy does not send: use a domain without \
-             client authentication, or ask the owner of the API to switch it off"
+            "the gateway's domain asks for a client certificate that it trusts: set `upstream_tls.cert_file` and \
+             `upstream_tls.key_file` to one that the owner of the API has registered"
         }
         Meaning::IamUnavailable => {
             "the service that checks keys is down for the moment: try again in a minute"

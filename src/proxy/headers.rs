@@ -24,30 +24,38 @@ pub(super) fn is_for_caller(name: &str) -> bool {
     !is_one_of(&DROPPED, name.as_bytes()) && !has_prefix(name, OWN_PREFIX)
 }
 
-/// Appends the headers of a request, or its trailers, that go to the gateway.
+/// Appends the headers of a request that go to any gateway.
 pub fn pass_request(from: &HeaderMap, to: &mut HeaderMap) {
     pass(from, to, |name| !is_owned(name));
 }
 
-/// Appends the headers of a request that go to the gateway of a route, with those that the route
-/// sets itself, whatever the caller says in them.
+/// Appends the headers of a request that go to the gateway of a route, after those that the route
+/// sets itself: a gateway may read the first hundred only. Their values may be secrets, so HTTP/2
+/// keeps them in no table.
 pub(super) fn pass_to(route: &Route, from: &HeaderMap, to: &mut HeaderMap) {
-    let set = route.headers.iter().map(|(name, _)| name);
-    let set: Vec<&str> = set
-        .chain(&route.forward_authorization_as)
-        .map(HeaderName::as_str)
-        .collect();
-    pass(from, to, |name| {
-        !is_owned(name) && !is_one_of(&set, name.as_bytes())
-    });
+    let mut set = |name: &HeaderName, value: &HeaderValue| {
+        let mut value = value.clone();
+        value.set_sensitive(true);
+        to.append(name, value);
+    };
+    for (name, value) in &route.headers {
+        set(name, value);
+    }
     if let Some(name) = &route.forward_authorization_as {
         for authorization in from.get_all(AUTHORIZATION) {
-            to.append(name, authorization.clone());
+            set(name, authorization);
         }
     }
-    for (name, value) in &route.headers {
-        to.append(name, value.clone());
-    }
+    let set: Vec<&str> = route.set_headers().map(HeaderName::as_str).collect();
+    pass_unset(&set, from, to);
+}
+
+/// Appends the headers of a request, or its trailers, that go to the gateway of a route which sets
+/// these.
+pub(super) fn pass_unset(set: &[&str], from: &HeaderMap, to: &mut HeaderMap) {
+    pass(from, to, |name| {
+        !is_owned(name) && !is_one_of(set, name.as_bytes())
+    });
 }
 
 /// Appends the end-to-end headers that `keep` accepts, all values of a name in their order.
@@ -185,14 +193,16 @@ mod tests {
         }
         let mut passed = HeaderMap::new();
         pass_to(&route, &received, &mut passed);
+        let is_sensitive = passed.values().map(HeaderValue::is_sensitive);
+        assert!(is_sensitive.eq([true, true, false]));
         let passed: Vec<_> = passed
             .iter()
             .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
             .collect();
         let expected = [
-            ("accept", "*/*"),
-            ("x-original-authorization", "Bearer callers-own"),
             ("x-tenant", "blue"),
+            ("x-original-authorization", "Bearer callers-own"),
+            ("accept", "*/*"),
         ];
         assert_eq!(passed, expected);
     }

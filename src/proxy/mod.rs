@@ -190,7 +190,7 @@ impl Pipeline {
         let mut reader = BodyReader {
             budget: &settings.budget,
             unsigned: &settings.unsigned,
-            algorithm: settings.routes[routed.route].signing.algorithm(),
+            route: &settings.routes[routed.route],
             idle: settings.timeouts.body_idle,
             body,
             rules: routed.rules,

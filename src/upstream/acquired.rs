@@ -45,8 +45,8 @@ impl<B: SendBody> Connection<B> {
     }
 
     /// Sends a request and receives the head of its response, which may arrive while the body is
-    /// still sent; the upload goes on then. Interim answers are dropped; a 101 is returned, even if
-    /// it was not asked for.
+    /// still sent; the upload goes on then. Interim answers are dropped; over
+    /// HTTP/1.1, a 101 is returned, also if it was not asked for.
     ///
     /// The request has an origin-form target and a `Host` header. Over HTTP/2, `:authority` is the
     /// origin's, and headers of the connection are left out.

@@ -32,11 +32,9 @@ use super::context::RequestContext;
 use super::headers;
 use super::memory_budget::MemoryBudget;
 use super::timings::Wait;
-use crate::config::MediaRange;
+use crate::config::{MediaRange, Route};
 use crate::error::Error;
-use crate::signature::{
-    Algorithm, CONTENT_HASH_HEADER, PayloadHash, PayloadHasher, UNSIGNED_PAYLOAD,
-};
+use crate::signature::{CONTENT_HASH_HEADER, PayloadHash, PayloadHasher, UNSIGNED_PAYLOAD};
 
 /// Up to this length, in bytes, a body is short: it may share a connection, and one that need not
 /// be hashed is held all the same, so that it can be sent again when the token turns out to have
@@ -95,7 +93,7 @@ pub(super) struct BodyReader<'a> {
     pub(super) budget: &'a MemoryBudget,
     /// Media types whose bodies are not signed.
     pub(super) unsigned: &'a [MediaRange],
-    pub(super) algorithm: Algorithm<'a>,
+    pub(super) route: &'a Route,
     /// The idle timeout between two frames.
     pub(super) idle: Duration,
     /// Taken when it is streamed.
@@ -126,14 +124,14 @@ impl BodyReader<'_> {
         if declared == Some(0) {
             Ok((
                 PreparedBody::Empty,
-                Some(PayloadHash::empty(self.algorithm)),
+                Some(PayloadHash::empty(self.route.signing.algorithm())),
             ))
         } else if !is_signed && is_short {
             Ok((self.hold(|_| {}).await?, None))
         } else if !is_signed || is_unsigned(self.unsigned, head) {
             self.stream().await
         } else {
-            let mut hasher = PayloadHasher::new(self.algorithm);
+            let mut hasher = PayloadHasher::new(self.route.signing.algorithm());
             let body = self.hold(|data| hasher.update(data)).await?;
             Ok((body, Some(hasher.finish())))
         }
@@ -154,14 +152,15 @@ impl BodyReader<'_> {
             if first.is_none() {
                 return Ok((
                     PreparedBody::Empty,
-                    Some(PayloadHash::empty(self.algorithm)),
+                    Some(PayloadHash::empty(self.route.signing.algorithm())),
                 ));
             }
         }
         let idle = IdleTimer::new(self.idle);
         let body = self.body.take();
         let body = body.ok_or(Error::Internal("a body is read once"))?;
-        let body = StreamedBody::new(first, body, self.rules, idle, self.context);
+        let set_headers = self.route.set_headers().cloned().collect();
+        let body = StreamedBody::new(first, body, self.rules, set_headers, idle, self.context);
         let (length, body) = (body.length, Some(Box::new(body)));
         Ok((PreparedBody::Streamed { body, length }, None))
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -88,6 +88,8 @@ pub(in crate::proxy) struct StreamedBody {
     /// Bytes that may still come.
     left: u64,
     rules: BodyRules,
+    /// What the route sets, and trailers do not.
+    set_headers: Vec<HeaderName>,
     /// Absent where pauses have no limit: in a conversation, once its first message has come.
     idle: Option<IdleTimer>,
     context: Rc<RequestContext>,
@@ -99,6 +101,7 @@ impl StreamedBody {
         first: Option<Bytes>,
         rest: Incoming,
         rules: BodyRules,
+        set_headers: Vec<HeaderName>,
         idle: IdleTimer,
         context: &Rc<RequestContext>,
     ) -> Self {
@@ -109,6 +112,7 @@ impl StreamedBody {
             rest: Some(rest),
             left: rules.limit,
             rules,
+            set_headers,
             context: Rc::clone(context),
         }
     }
@@ -163,7 +167,7 @@ impl StreamedBody {
                 self.context.upload.receive(data.len());
                 self.count(data)
             }
-            Err(frame) => Ok(Frame::trailers(passed_trailers(frame))),
+            Err(frame) => Ok(Frame::trailers(passed_trailers(&self.set_headers, frame))),
         })))
     }
 
@@ -207,11 +211,12 @@ impl Drop for StreamedBody {
     }
 }
 
-/// The trailers of a request that go to the gateway.
-fn passed_trailers(frame: Frame<Bytes>) -> HeaderMap {
+/// The trailers of a request that go to the gateway of a route which sets these headers.
+fn passed_trailers(set: &[HeaderName], frame: Frame<Bytes>) -> HeaderMap {
     let mut passed = HeaderMap::new();
     if let Ok(trailers) = frame.into_trailers() {
-        headers::pass_request(&trailers, &mut passed);
+        let set: Vec<&str> = set.iter().map(HeaderName::as_str).collect();
+        headers::pass_unset(&set, &trailers, &mut passed);
     }
     passed
 }

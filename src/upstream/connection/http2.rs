@@ -52,6 +52,9 @@ const SHORT_BODY: u64 = 16 * 1024;
 /// How long HTTP/2 is not offered to a gateway that agreed to it and did not begin.
 const OFFER_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
+/// How long it is not offered to a gateway that asked for HTTP/1.1.
+const REQUIRED_FOR: Duration = Duration::from_secs(600);
+
 /// Headers that neither side may keep in its table (RFC 7541 §7.1.3): secrets, and what never
 /// repeats.
 const NEVER_INDEXED: [&str; 4] = [
@@ -71,15 +74,16 @@ pub(crate) enum Http2Support {
     Declined,
     /// It agreed to HTTP/2 and then did not begin, at this time.
     Failed(Instant),
-    /// It agreed to HTTP/2 and then asked for HTTP/1.1 (RFC 9113 §7, `HTTP_1_1_REQUIRED`).
-    Http1Required,
+    /// It agreed to HTTP/2 and then asked for HTTP/1.1 (RFC 9113 §7, `HTTP_1_1_REQUIRED`), at this
+    /// time.
+    Http1Required(Instant),
 }
 
 impl Http2Support {
     /// HTTP/2 is offered.
     pub(crate) fn is_possible(self) -> bool {
         match self {
-            Self::Http1Required => false,
+            Self::Http1Required(at) => at.elapsed() >= REQUIRED_FOR,
             Self::Failed(at) => at.elapsed() >= OFFER_AGAIN_AFTER,
             Self::Likely | Self::Declined => true,
         }
@@ -250,7 +254,8 @@ impl<B: SendBody> Http2Connection<B> {
         }
         let is_unprocessed = match (error.is_remote(), error.reason()) {
             (true, Some(Reason::HTTP_1_1_REQUIRED)) => {
-                self.origin.support.set(Http2Support::Http1Required);
+                let required = Http2Support::Http1Required(Instant::now());
+                self.origin.support.set(required);
                 true
             }
             (true, Some(Reason::REFUSED_STREAM)) => true,

@@ -79,6 +79,10 @@ async fn http2_is_offered_again_a_while_after_the_gateway_did_not_begin_with_it(
     assert!(!failed.is_possible() && !failed.is_likely());
     advance(Duration::from_millis(1)).await;
     assert!(failed.is_possible() && failed.is_likely());
-    assert!(!Http2Support::Http1Required.is_possible());
+    let required = Http2Support::Http1Required(Instant::now());
+    advance(Duration::from_secs(599)).await;
+    assert!(!required.is_possible());
+    advance(Duration::from_secs(1)).await;
+    assert!(required.is_possible());
     assert!(Http2Support::Declined.is_possible() && !Http2Support::Declined.is_likely());
 }

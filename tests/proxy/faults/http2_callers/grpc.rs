@@ -1,11 +1,11 @@
 //! gRPC: number 87.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 
 use super::{Caller, Reply, run};
 use crate::support::{Exchange, Gateway, Protocol, Proxy, config_to, send_all};
-use apig_proxy::config::MediaRange;
+use apig_proxy::config::{Config, MediaRange};
 
 /// A gateway that answers a call with three messages and a status in the trailers, and one for `/refused`
 /// with the status alone.
@@ -31,11 +31,46 @@ fn call(url: &str) -> Request<()> {
     request.body(()).unwrap()
 }
 
-fn proxy(gateway: &Gateway) -> Proxy {
+fn config(gateway: &Gateway) -> Config {
     let mut config = config_to(gateway.address);
     let grpc = MediaRange::Exact("application/grpc".to_owned());
     config.unsigned.push(grpc);
-    Proxy::start(&config)
+    config
+}
+
+fn proxy(gateway: &Gateway) -> Proxy {
+    Proxy::start(&config(gateway))
+}
+
+#[test]
+fn fault_87_trailers_of_a_call_pass_without_the_headers_that_proxy_and_route_set() {
+    let gateway = Gateway::plan().script(echo).start();
+    let mut config = config(&gateway);
+    let tenant = HeaderName::from_static("x-tenant");
+    config.routes[0].headers = vec![(tenant, HeaderValue::from_static("blue"))];
+    let proxy = Proxy::start(&config);
+    run(async {
+        let caller = Caller::connect(proxy.address).await;
+        let (reply, mut stream) = caller
+            .begin(call("http://localhost/test.Echo/Unary"), false)
+            .await
+            .unwrap();
+        stream.send_data(Bytes::from("message"), false).unwrap();
+        let mut trailers = HeaderMap::new();
+        for name in ["x-sum", "x-tenant", "x-stage", "authorization"] {
+            trailers.insert(name, HeaderValue::from_static("callers"));
+        }
+        stream.send_trailers(trailers).unwrap();
+        assert_eq!(reply.await.unwrap().status(), 200);
+    });
+    let call = gateway.arrived().pop().unwrap();
+    assert_eq!(call.header("x-tenant"), "blue");
+    let names = call.names();
+    let trailers: Vec<_> = names
+        .iter()
+        .filter(|name| name.starts_with("trailer "))
+        .collect();
+    assert_eq!(trailers, [&"trailer x-sum"]);
 }
 
 #[test]

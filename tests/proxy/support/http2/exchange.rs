@@ -19,7 +19,7 @@ pub(crate) struct Exchange {
     shared: Arc<Shared>,
 }
 
-/// Reads a request to its end, and keeps it.
+/// Reads a request to its end, and keeps it. Its trailers are headers whose names begin with `trailer `.
 pub(super) async fn receive(
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
@@ -45,6 +45,11 @@ pub(super) async fn receive(
         received.body.extend_from_slice(&piece);
         body.flow_control().release_capacity(piece.len())?;
     }
+    let trailers = body.trailers().await?.unwrap_or_default();
+    let trailers = trailers
+        .iter()
+        .map(|(name, value)| (format!("trailer {name}"), value.as_bytes().into()));
+    received.headers.extend(trailers);
     shared.keep(received.clone()).await;
     Ok(Exchange {
         request: received,
