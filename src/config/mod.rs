@@ -53,6 +53,7 @@ pub use problem::{Place, Problem, Problems};
 pub use reader::Settings;
 pub use server_tls::{TlsFiles, TlsMaterial};
 pub use signing::RouteSigning;
+pub(crate) use signing::scope;
 pub use watched::Watched;
 pub(crate) use watched::{FileStamps, stamps};
 

@@ -62,7 +62,7 @@ impl Default for RouteSigning {
 }
 
 /// The name of a region or a service.
-fn scope(text: &str) -> Result<String, &'static str> {
+pub(crate) fn scope(text: &str) -> Result<String, &'static str> {
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let name = text.bytes().all(is_name).then(|| text.to_owned());
     name.ok_or("expected a name like `cn-north-4` or `iotdm`")

@@ -7,6 +7,7 @@ use http::uri::Authority;
 
 use super::Settings;
 use crate::config::{Route, Scheme, UpstreamUrl};
+use crate::signature::is_dot_segment;
 
 /// The local address of `location`; `None` if no route leads there. It is on the route of the
 /// request or on another one that serves the path. The caller used the `Host` `host`, over TLS if
@@ -43,7 +44,9 @@ pub(super) fn local(
     let (_, _, path) = candidates.max()?;
     // Over a unix socket the `Host` may be empty.
     let (scheme, host) = match is_tls {
-        _ if is_path || host.is_empty() => ("", ""),
+        // It stays as the gateway sent it.
+        _ if host.is_empty() && names_host(&path) => return None,
+        _ if host.is_empty() || (is_path && !names_host(&path)) => ("", ""),
         true => ("https://", host),
         false => ("http://", host),
     };
@@ -109,10 +112,26 @@ fn base_path(route: &Route) -> &str {
     route.upstream.base_path.trim_end_matches('/')
 }
 
-/// What follows `base` in a path that is below it.
+/// What follows `base` in a path that is below it. With dot segments it may lead out again.
 fn rest_below<'a>(path: &'a str, base: &str) -> Option<&'a str> {
     let rest = path.strip_prefix(base)?;
-    (rest.is_empty() || rest.starts_with(['/', '?', '#'])).then_some(rest)
+    let is_below = rest.is_empty() || rest.starts_with(['/', '?', '#']);
+    (is_below && !has_dot_segment(rest)).then_some(rest)
+}
+
+/// True if the path has a segment that is `.` or `..`, also one that is encoded.
+fn has_dot_segment(path: &str) -> bool {
+    let end = path.find(['?', '#']).unwrap_or(path.len());
+    // Browsers leave out tabs before they look for segments.
+    let path = path[..end].replace(char::is_control, "");
+    path.split('/').any(is_dot_segment)
+}
+
+/// True if browsers read a host behind the first slash of a path. They take `\` for `/`, and leave
+/// out tabs.
+fn names_host(path: &str) -> bool {
+    let second = path.chars().nth(1);
+    second.is_some_and(|second| matches!(second, '/' | '\\') || second.is_control())
 }
 
 fn local_path(route: &Route, rest: &str) -> String {
@@ -210,6 +229,45 @@ mod tests {
             let own = routes.len() / 2;
             let found = local(location.as_bytes(), &settings, own, "localhost:8080", false);
             assert_eq!(found.unwrap_or_default(), expected, "{location}");
+        }
+    }
+
+    #[test]
+    fn a_local_address_never_names_another_host() {
+        const BASE: &[(&str, &str)] = &[("", "/v1/x")];
+        const FLOWERS: &[(&str, &str)] = &[("/flowers", "/v1/x")];
+        const ALL: &[(&str, &str)] = &[("", "")];
+        for (location, routes, host, expected) in [
+            ("/v1/x/a", BASE, "l:1", "/a"),
+            ("/v1/x/a//b", BASE, "l:1", "/a//b"),
+            ("/v1/x?b=/../c", BASE, "l:1", "/?b=/../c"),
+            ("/v1/x//evil.com/a", BASE, "l:1", "http://l:1//evil.com/a"),
+            ("/v1/x/\\evil.com", BASE, "l:1", "http://l:1/\\evil.com"),
+            ("/v1/x/\t/evil.com", BASE, "l:1", "http://l:1/\t/evil.com"),
+            ("/\\evil.com", ALL, "l:1", "http://l:1/\\evil.com"),
+            ("//gw.example/v1/x//e", BASE, "l:1", "http://l:1//e"),
+            ("https://gw.example/v1/x//e", BASE, "l:1", "http://l:1//e"),
+            ("/v1/x//evil.com/a", FLOWERS, "l:1", "/flowers//evil.com/a"),
+            // Over a unix socket without a `Host`.
+            ("/v1/x/a", BASE, "", "/a"),
+            ("https://gw.example/v1/x/a", BASE, "", "/a"),
+            ("/v1/x//evil.com/a", BASE, "", ""),
+            ("/v1/x/\\evil.com", BASE, "", ""),
+            ("/v1/x/\t/evil.com", BASE, "", ""),
+            ("https://gw.example/v1/x//evil.com", BASE, "", ""),
+            // Dot segments may lead out of the path of the upstream.
+            ("/v1/x/../y", BASE, "l:1", ""),
+            ("/v1/x/..", FLOWERS, "l:1", ""),
+            ("/v1/x/..?a", FLOWERS, "l:1", ""),
+            ("/v1/x/a/./b", FLOWERS, "l:1", ""),
+            ("/v1/x/..\\y", FLOWERS, "l:1", ""),
+            ("/v1/x/.\t./y", FLOWERS, "l:1", ""),
+            ("/v1/x/%2E%2e/y", FLOWERS, "l:1", ""),
+            ("https://gw.example/v1/x/../y", FLOWERS, "l:1", ""),
+        ] {
+            let settings = settings_of(&config(routes));
+            let found = local(location.as_bytes(), &settings, 0, host, false);
+            assert_eq!(found.unwrap_or_default(), expected, "{location:?}");
         }
     }
 

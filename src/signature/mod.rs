@@ -57,6 +57,7 @@ pub use date::SigningDate;
 pub use normalized_path::normalized_path;
 pub use payload::{Payload, PayloadHash, PayloadHasher, UNSIGNED_PAYLOAD};
 pub use signer::Signer;
+pub(crate) use target::is_dot_segment;
 pub use target::{Target, normalize_path, normalize_query, normalize_target};
 pub use verify::{Presented, ReceivedRequest, Refusal, Verified, verify};
 

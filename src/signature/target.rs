@@ -161,7 +161,7 @@ fn escaping(text: &str, escaped: impl Fn(usize) -> Option<u8>) -> Cow<'_, str> {
 
 /// True if a decoded path segment has a part that is `.` or `..`. Encoded slashes separate parts,
 /// since the gateway decodes before it splits.
-fn is_dot_segment(segment: &str) -> bool {
+pub(crate) fn is_dot_segment(segment: &str) -> bool {
     if !segment.bytes().any(|byte| matches!(byte, b'.' | b'%')) {
         return false;
     }

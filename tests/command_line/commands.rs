@@ -161,6 +161,25 @@ fn every_algorithm_is_signed_and_verified() {
 }
 
 #[test]
+fn sign_refuses_regions_and_services_that_it_cannot_sign_for() {
+    let place = Place::new();
+    let derived = "V11-HMAC-SHA256";
+    let hint = "hint: leave them out, or give --algorithm V11-HMAC-SHA256";
+    for (algorithm, region, service, said) in [
+        (derived, "a/b", "s", "expected a name like"),
+        (derived, "r", ",", "expected a name like"),
+        (derived, "r", "c\r\nX: y", "expected a name like"),
+        ("SDK-HMAC-SHA256", "r", "", hint),
+        ("SDK-HMAC-SM3", "", "s", hint),
+    ] {
+        let scope = ["--algorithm", algorithm, "--region", region];
+        let request = ["--service", service, "https://a.example/"];
+        let arguments = [&["sign"], &scope[..], &request].concat();
+        place.fails(&arguments, &KEY, 64, &[said]);
+    }
+}
+
+#[test]
 fn verify_tells_wrong_arguments_from_bad_credentials_and_unreadable_requests() {
     let place = Place::new();
     for arguments in [

@@ -11,7 +11,7 @@ use secrecy::ExposeSecret;
 use super::request_arguments::{RequestArguments, Url, access_key, unreadable_body};
 use super::{Failure, Outcome, print, say};
 use crate::clock;
-use crate::config::Environment;
+use crate::config::{Environment, scope};
 use crate::credentials::Credentials;
 use crate::signature::{
     Algorithm, CanonicalRequest, DATE_HEADER, Payload, PayloadHash, PayloadHasher, Signer,
@@ -39,6 +39,7 @@ pub(super) struct SignArguments {
     #[arg(
         long,
         value_name = "NAME",
+        value_parser = scope,
         default_value = "",
         hide_default_value = true
     )]
@@ -47,6 +48,7 @@ pub(super) struct SignArguments {
     #[arg(
         long,
         value_name = "NAME",
+        value_parser = scope,
         default_value = "",
         hide_default_value = true
     )]
@@ -165,6 +167,12 @@ impl SignArguments {
         if is_derived && (self.region.is_empty() || self.service.is_empty()) {
             return Err(Failure::usage(
                 "V11-HMAC-SHA256 derives the key for a region and a service\nhint: give --region and --service",
+            ));
+        }
+        let has_scope = !self.region.is_empty() || !self.service.is_empty();
+        if has_scope && !is_derived {
+            return Err(Failure::usage(
+                "--region and --service are for V11-HMAC-SHA256 only\nhint: leave them out, or give --algorithm V11-HMAC-SHA256",
             ));
         }
         Ok(algorithm)
