@@ -4,7 +4,7 @@
 //! came. A gateway may merge slashes before it verifies; its refusal then echoes the canonical
 //! request with the merged path. If that is what the proxy itself computes for this reading, down
 //! to the last byte, the proxy signs in this reading from then on, for an hour or until the first
-//! refusal. The path on the wire stays.
+//! refusal that does not echo what was signed. The path on the wire stays.
 //!
 //! # What can go wrong
 //!

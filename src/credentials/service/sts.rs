@@ -2,7 +2,7 @@
 //! service account, and to a key that may assume the agency.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
@@ -135,7 +135,12 @@ pub(super) async fn ask_with_key(
         signed.map_err(|_| CredentialsError::Garbage("the endpoint cannot be signed for"))?;
     request.headers_mut().extend(signed);
     let answer = service.send(network, request).await?;
-    let hint = "check `credentials.agency`, and that the key may assume this agency";
+    let hint = match answer.response.status() {
+        StatusCode::UNAUTHORIZED => {
+            "check that the access key exists, that the secret key belongs to it, and the clock of this machine"
+        }
+        _ => "check `credentials.agency`, and that the key may assume this agency",
+    };
     answer.accepted(hint)?.key()
 }
 

@@ -103,14 +103,18 @@ pub(super) fn assume_with_key(cloud: &Cloud, call: &Call) -> Option<Response<Ful
     }
     let is_agency = {
         let store = lock(&cloud.store);
+        is_signed(&store, cloud, call).then_some(())?;
         let agency = store
             .accounts
             .federation
             .as_ref()
             .map(|known| &known.agency_urn);
-        text(&body, "/agency_urn") == agency.map(String::as_str) && is_signed(&store, cloud, call)
+        text(&body, "/agency_urn") == agency.map(String::as_str)
     };
-    is_agency.then_some(())?;
+    if !is_agency {
+        let message = "the key may not assume this agency";
+        return Some(refused(StatusCode::FORBIDDEN, "STS5.403", message));
+    }
     let asked = body["duration_seconds"].as_u64().map(Duration::from_secs);
     let answer = cloud.issue_key(call.fault, asked).credentials();
     Some(respond(StatusCode::OK, &answer))

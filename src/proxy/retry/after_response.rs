@@ -26,7 +26,7 @@ impl Attempts<'_> {
     pub(super) async fn repeats(
         &self,
         prepared: &Prepared,
-        permits: Permits<'_>,
+        mut permits: Permits<'_>,
         answered: &Answered,
         next: &mut Next,
     ) -> bool {
@@ -43,6 +43,10 @@ impl Attempts<'_> {
         }
         let learned = self.learn(prepared, &credential, answered);
         let Some(reason) = learned.filter(|reason| !next.corrected.contains(reason)) else {
+            if self.is_echoed(prepared, &credential, answered, prepared.path_reading) {
+                // The gateway reads the path as it was signed, so it refuses the secret.
+                permits.paths = None;
+            }
             permits.settle(reply.signature_outcome());
             return false;
         };
@@ -137,23 +141,39 @@ impl Attempts<'_> {
         credential: &UsableCredential,
         answered: &Answered,
     ) -> bool {
-        let Some(Meaning::SignatureMismatch { echoed }) = answered.reply.meaning() else {
+        let Some(Meaning::SignatureMismatch { .. }) = answered.reply.meaning() else {
             return false;
         };
         let Some(path) = self.path(prepared) else {
             return false;
         };
-        let is_shown = |reading: &PathReading| {
-            let canonical = self.canonical(prepared, credential, answered.date, *reading);
-            let shown = canonical.zip(echoed.as_ref());
-            shown.is_some_and(|(canonical, echoed)| canonical.is_echoed_as(echoed))
-        };
-        let mut others = PathReading::ALL
-            .into_iter()
-            .filter(|other| *other != prepared.path_reading);
-        let shown = others.find(is_shown);
+        let is_shown =
+            |reading: &PathReading| self.is_echoed(prepared, credential, answered, *reading);
+        // Then the reading is right. Another one may be the same for this path.
+        if is_shown(&prepared.path_reading) {
+            return false;
+        }
+        let shown = PathReading::ALL.into_iter().find(is_shown);
         path.learn(shown.unwrap_or_default());
         shown.is_some()
+    }
+
+    /// True if a refusal of the signature echoes what the proxy signs in this reading of the path.
+    fn is_echoed(
+        &self,
+        prepared: &Prepared,
+        credential: &UsableCredential,
+        answered: &Answered,
+        reading: PathReading,
+    ) -> bool {
+        let Some(Meaning::SignatureMismatch {
+            echoed: Some(echoed),
+        }) = answered.reply.meaning()
+        else {
+            return false;
+        };
+        let canonical = self.canonical(prepared, credential, answered.date, reading);
+        canonical.is_some_and(|canonical| canonical.is_echoed_as(echoed))
     }
 
     /// The canonical request of an attempt, if it is signed, with the path in some reading.

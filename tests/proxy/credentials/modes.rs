@@ -7,9 +7,9 @@ use apig_proxy::emulator::{Accounts, Service};
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::Region;
 use super::put;
 use super::region::accepted;
+use super::{Region, log};
 use crate::support::{Proxy, Received, Upstream, config, post};
 
 const TOKEN: &str = "MIITOKENtoken0123456789";
@@ -81,27 +81,55 @@ fn the_key_of_an_agency_is_asked_for_with_that_of_the_source_and_signs() {
     let region = Region::new(accounts());
     let key = &region.accounts.keys[0];
     let (access_key, secret) = (&key.access_key, key.secret_key.expose_secret());
-    let csv = format!("Access Key Id,Secret Access Key\n{access_key},{secret}\n");
-    region.file("key.csv", &csv);
-    let set = |agency: &str| {
+    let file = |name: &str, secret: &str| {
+        let csv = format!("Access Key Id,Secret Access Key\n{access_key},{secret}\n");
+        region.file(name, &csv);
+    };
+    file("key.csv", secret);
+    file("wrong.csv", "ANOTHER-SECRET-0123456789");
+    let set = |file: &str, agency: &str| {
         format!(
-            "file = \"key.csv\"\nsts_endpoint = \"SERVICES\"\nagency = \"iam::demo:agency:{agency}\"\n"
+            "file = \"{file}\"\nsts_endpoint = \"SERVICES\"\nagency = \"iam::demo:agency:{agency}\"\n"
         )
     };
     let text = format!(
-        "[credentials]\n{}[credentials.other]\n{}",
-        set("demo"),
-        set("other")
+        "[credentials]\n{}[credentials.other-agency]\n{}[credentials.wrong-secret]\n{}",
+        set("key.csv", "demo"),
+        set("key.csv", "other"),
+        set("wrong.csv", "demo")
     );
-    let routes = region.route("/a", "") + &region.route("/b", "credentials = \"other\"");
+    let routes = region.route("/a", "")
+        + &region.route("/b", "credentials = \"other-agency\"")
+        + &region.route("/c", "credentials = \"wrong-secret\"");
+    log::listen();
     let proxy = region.proxy(&(text + &routes));
     let said = accepted(&proxy.get("/a"));
     assert_ne!(said["access_key"].as_str(), Some(access_key.as_str()));
     let signed = said["signed_headers"].to_string();
     assert!(signed.contains("x-security-token"), "{signed}");
     // An agency that the key may not assume gives no key, and the source's own key is not used.
-    assert_eq!(proxy.get("/b").status, 503);
-    assert!(region.cloud.calls(Service::Sts) >= 2);
+    for (path, set, status, hint) in [
+        (
+            "/b",
+            "other-agency",
+            "status 403",
+            "check `credentials.agency`",
+        ),
+        (
+            "/c",
+            "wrong-secret",
+            "status 401",
+            "the secret key belongs to it, and the clock",
+        ),
+    ] {
+        assert_eq!(proxy.get(path).status, 503, "{set}");
+        let lines = log::about(set);
+        assert!(
+            lines[0].contains(status) && lines[0].contains(hint),
+            "{lines:?}"
+        );
+    }
+    assert!(region.cloud.calls(Service::Sts) >= 3);
 }
 
 /// The default configuration, with this way to show whose requests are, and files with secrets in a folder

@@ -15,10 +15,15 @@ fn before_gateway(readings: Readings) -> (Region, Proxy) {
         ..Accounts::throw_away()
     };
     let region = Region::reading(accounts, readings);
-    let csv = "User Name,Access Key Id,Secret Access Key\nme,AK-OF-READINGS,AK-OF-READINGS-SECRET-0123456789\n";
-    region.file("key.csv", csv);
-    let proxy = region.proxy("upstream = \"UPSTREAM\"\n[credentials]\nfile = \"key.csv\"\n");
+    let proxy = proxy_with(&region, "AK-OF-READINGS-SECRET-0123456789");
     (region, proxy)
+}
+
+/// A proxy before a gateway, with this secret key.
+fn proxy_with(region: &Region, secret: &str) -> Proxy {
+    let csv = format!("User Name,Access Key Id,Secret Access Key\nme,AK-OF-READINGS,{secret}\n");
+    region.file("key.csv", &csv);
+    region.proxy("upstream = \"UPSTREAM\"\n[credentials]\nfile = \"key.csv\"\n")
 }
 
 fn merging() -> (Region, Proxy) {
@@ -70,6 +75,47 @@ fn fault_90_what_a_post_teaches_is_used_by_the_next_request() {
     assert_eq!(received(&region), 1);
     accepted(&send(&proxy, "POST", "//flowers"));
     assert_eq!(received(&region), 2);
+}
+
+#[test]
+fn fault_90_an_echo_of_what_was_signed_shows_a_wrong_secret_and_no_other_reading() {
+    const LEARNED: &str = "has learned from this refusal";
+    const WRONG: &str = "the secret key does not belong to the access key";
+    let kept = Readings::default();
+    let merged = Readings {
+        paths: PathReading::Merged,
+        ..kept
+    };
+    for (readings, method, hints) in [
+        (merged, "POST", &[LEARNED, WRONG, WRONG, WRONG][..]),
+        // The first request is sent again in the reading that it teaches.
+        (merged, "GET", &[WRONG, WRONG, WRONG]),
+        (kept, "POST", &[WRONG, WRONG, WRONG]),
+    ] {
+        let (region, _) = before_gateway(readings);
+        let proxy = proxy_with(&region, "ANOTHER-SECRET-0123456789");
+        for expected in hints {
+            let refused = send(&proxy, method, "/a//b");
+            assert_eq!(refused.status, 401, "{readings:?} {method}");
+            refused.about((readings, method)).assert_hints(expected);
+        }
+        // The breaker of the key has opened, and not that of the paths.
+        for path in ["/a//b", "/plain"] {
+            let refused = send(&proxy, method, path);
+            refused.assert_refused(503, "key_locked");
+            assert!(
+                !refused.text().contains("without `//`"),
+                "{}",
+                refused.text()
+            );
+        }
+        let reached = if method == "GET" {
+            hints.len() + 1
+        } else {
+            hints.len()
+        };
+        assert_eq!(received(&region), reached as u64, "{readings:?} {method}");
+    }
 }
 
 #[test]
