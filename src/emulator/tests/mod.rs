@@ -166,6 +166,9 @@ async fn each_request_is_logged_with_its_outcome() {
     let writer = std::sync::Arc::new(log.try_clone().unwrap());
     let subscriber = tracing_subscriber::fmt().with_writer(writer).finish();
     let _logging = tracing::subscriber::set_default(subscriber);
+    // With a second one, each call site asks all of them, and not only that of the thread which
+    // reaches it first.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let gateway = Running::start(None);
     for secret in ["secret", "wrong"] {
         gateway.send(signed("AK", secret, b"{}", NOW, None)).await;

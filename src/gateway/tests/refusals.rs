@@ -43,7 +43,7 @@ const REFUSALS: &str = "
 502|APIG.0202|BackendUnavailable|running and healthy|Backend unavailable
 504|APIG.0203|BackendTimeout|streamed answer|Backend timeout
 400|APIG.0204|TlsVersion|version 1.2|SSL protocol is not supported: TLSv1.1
-400|APIG.0205|ClientCertificate|client authentication|Verify client certificate failed
+400|APIG.0205|ClientCertificate|`upstream_tls.cert_file`|Verify client certificate failed
 403|APIG.0302|Forbidden|ask the owner of the API|The IAM user is not authorized to access the API
 403|APIG.0304|Forbidden|ask the owner of the API|The app is not authorized to access the API
 401|APIG.0305|Unauthorized|active|Incorrect authentication information
