@@ -78,6 +78,11 @@ pub enum CredentialsError {
     /// A service exchanges the key of another source, and there is none.
     #[error("there is no key to ask with\nhint: check `credentials.source`")]
     NoKey,
+    /// A service has refused a key several times, and is not asked with it for a while.
+    #[error(
+        "it has refused the access key several times, so it is asked less often\nhint: set the secret key that belongs to the access key"
+    )]
+    KeyRefused,
     /// The response of a service has another content than it should.
     #[error("its answer is not the one expected ({0})\nhint: check the endpoint")]
     Garbage(&'static str),

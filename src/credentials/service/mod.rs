@@ -12,6 +12,7 @@
 mod answer;
 pub(super) mod iam;
 pub(super) mod machine;
+mod refusals;
 pub(super) mod sts;
 
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use self::answer::Answer;
+use self::refusals::Refusals;
 use super::types::{Credentials, Lease};
 use super::{CredentialsError, file};
 use crate::clock::Moment;
@@ -48,7 +50,7 @@ enum Protocol {
     /// The fields of the request, and the token, if it is not in a file.
     Oidc(Value, Option<SecretString>),
     /// The URN of the agency. The request is signed with the key of another source.
-    Agency(String),
+    Agency(String, Refusals),
     /// The identity provider.
     Idp(HeaderValue),
     /// The project.
@@ -77,9 +79,12 @@ impl Service {
             Protocol::Oidc(fields, token) => {
                 sts::ask_with_oidc(self, network, fields, token.as_ref()).await
             }
-            Protocol::Agency(agency) => {
+            Protocol::Agency(agency, refusals) => {
                 let key = key.ok_or(CredentialsError::NoKey)?;
-                sts::ask_with_key(self, network, agency, key).await
+                refusals.check(key, Moment::now())?;
+                let asked = sts::ask_with_key(self, network, agency, key).await;
+                refusals.record(key, &asked, Moment::now());
+                asked
             }
             Protocol::Idp(provider) => iam::ask_with_idp(self, network, provider).await,
             Protocol::Token(project) => {
@@ -117,7 +122,7 @@ impl Service {
         let limit = Duration::from_secs(match self.protocol {
             Protocol::Metadata => 3,
             Protocol::PodIdentity => 5,
-            Protocol::Oidc(..) | Protocol::Agency(_) | Protocol::Idp(_) | Protocol::Token(_) => 10,
+            Protocol::Oidc(..) | Protocol::Agency(..) | Protocol::Idp(_) | Protocol::Token(_) => 10,
         });
         let response = network.oneshot(&self.endpoint, request, limit).await?;
         Ok(Answer::new(self.name, response))

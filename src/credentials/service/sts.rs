@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::answer::post;
+use super::refusals::Refusals;
 use super::{Protocol, Service, endpoint, path, variable};
 use crate::clock::signing_date;
 use crate::config::{CredentialsConfig, Environment, UpstreamUrl};
@@ -71,7 +72,7 @@ pub(in crate::credentials) fn of_agency(
 ) -> Result<Service, CredentialsError> {
     Ok(Service {
         name: "STS (agency)",
-        protocol: Protocol::Agency(agency.to_owned()),
+        protocol: Protocol::Agency(agency.to_owned(), Refusals::default()),
         endpoint: sts(config, environment)?,
         files: Vec::new(),
     })

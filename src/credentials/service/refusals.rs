@@ -1,0 +1,131 @@
+//! Refusals of the key that a service is asked with. Gateways lock a key after wrong signatures,
+//! and nothing says that STS counts them apart.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
+
+use crate::clock::Moment;
+use crate::credentials::CredentialsError;
+use crate::credentials::types::{Credentials, Lease};
+
+/// How many refusals in a row have no consequence.
+const FREE: u32 = 3;
+
+/// The pause after more, which doubles each time, and the longest.
+const MIN_PAUSE: Duration = Duration::from_secs(60);
+const MAX_PAUSE: Duration = Duration::from_secs(3600);
+
+/// The refusals of one key in a row.
+#[derive(Debug, Default)]
+pub(super) struct Refusals(Mutex<Option<Refused>>);
+
+#[derive(Debug)]
+struct Refused {
+    /// A digest, so that no secret is kept.
+    key: [u8; 32],
+    count: u32,
+    at: Moment,
+}
+
+impl Refusals {
+    /// Checks that the service may be asked with a key now.
+    ///
+    /// # Errors
+    ///
+    /// [`CredentialsError::KeyRefused`] during a pause, which ends early if the key is another one.
+    pub(super) fn check(&self, key: &Credentials, now: Moment) -> Result<(), CredentialsError> {
+        let refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_paused = refused.as_ref().is_some_and(|refused| {
+            refused.key == digest(key) && now.since(refused.at) < pause(refused.count)
+        });
+        if is_paused {
+            return Err(CredentialsError::KeyRefused);
+        }
+        Ok(())
+    }
+
+    /// Records what became of a request with a key.
+    pub(super) fn record(
+        &self,
+        key: &Credentials,
+        asked: &Result<Lease, CredentialsError>,
+        now: Moment,
+    ) {
+        let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match asked {
+            Err(CredentialsError::Refused { status: 401, .. }) => {
+                let key = digest(key);
+                let before = refused.take().filter(|refused| refused.key == key);
+                let count = before.map_or(0, |refused| refused.count) + 1;
+                *refused = Some(Refused {
+                    key,
+                    count,
+                    at: now,
+                });
+            }
+            // It says nothing of the key.
+            Err(CredentialsError::Exchange(_)) => {}
+            _ => *refused = None,
+        }
+    }
+}
+
+fn pause(count: u32) -> Duration {
+    let doublings = count.checked_sub(FREE).map(|more| more.min(6));
+    let pause = doublings.map(|doublings| MIN_PAUSE * 2_u32.pow(doublings));
+    pause.unwrap_or_default().min(MAX_PAUSE)
+}
+
+fn digest(key: &Credentials) -> [u8; 32] {
+    let token = key.security_token.as_ref().map(ExposeSecret::expose_secret);
+    let parts = [
+        key.access_key.as_str(),
+        key.secret_key.expose_secret(),
+        token.unwrap_or_default(),
+    ];
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.len().to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(secret: &str) -> Credentials {
+        Credentials::checked("HSTAAABBBCCCDDDEEEFF", secret.into(), None).unwrap()
+    }
+
+    fn refused(status: u16) -> Result<Lease, CredentialsError> {
+        Err(CredentialsError::Refused {
+            status,
+            code: None,
+            hint: "",
+        })
+    }
+
+    #[test]
+    fn a_key_that_is_refused_three_times_is_used_less_and_less_often_until_it_changes() {
+        let (refusals, wrong, other) = (Refusals::default(), key("wrong"), key("other"));
+        let mut now = Moment::now();
+        for pause in [0, 0, 60, 120, 240, 480, 960, 1920, 3600, 3600] {
+            refusals.record(&wrong, &refused(401), now);
+            if pause > 0 {
+                let before = now.later_by(Duration::from_secs(pause - 1));
+                assert!(refusals.check(&wrong, before).is_err(), "{pause}");
+                assert!(refusals.check(&other, before).is_ok());
+            }
+            now = now.later_by(Duration::from_secs(pause));
+            assert!(refusals.check(&wrong, now).is_ok(), "{pause}");
+        }
+        refusals.record(&wrong, &refused(403), now);
+        refusals.record(&wrong, &refused(401), now);
+        assert!(refusals.check(&wrong, now).is_ok());
+    }
+}
