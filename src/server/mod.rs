@@ -53,6 +53,9 @@ use sockets::{BoundSocket, Listeners};
 pub(crate) use supervisor::Supervisor;
 pub(crate) use tls::server_tls;
 
+/// Connections that the kernel holds until they are accepted.
+const BACKLOG: i32 = 1024;
+
 /// A server that is bound to its addresses and ready to serve.
 #[derive(Debug)]
 pub struct Server {

@@ -10,14 +10,11 @@ use std::sync::Arc;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio_rustls::TlsAcceptor;
 
-use super::SetupError;
 use super::accept::Listening;
 use super::tls::server_tls;
 use super::unix::{self, SocketAccess};
+use super::{BACKLOG, SetupError};
 use crate::config::{ActivatedSocket, Config, Listen, UnixSocketConfig, Watched};
-
-/// Connections that the kernel holds until they are accepted.
-pub(super) const BACKLOG: i32 = 1024;
 
 /// How much of a response the kernel may hold unsent, in bytes. With more, it would take memory,
 /// and a slow reader's progress would show only now and then.

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::sockets::BACKLOG;
+use super::BACKLOG;
 use crate::config::UnixSocketConfig;
 
 /// Who may connect. Removes the file of the socket when dropped.
