@@ -3,6 +3,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+# Tests that a machine cannot run fail here, instead of being left out.
+export REQUIRE_ALL_TESTS=1
+
 # step NAME COMMAND...: runs the command and prints how long it took.
 step() {
   local name=$1 begin=$SECONDS

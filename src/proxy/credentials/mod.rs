@@ -162,7 +162,7 @@ impl RouteCredentials {
     }
 
     /// Refreshes a credential that the gateway refused. Returns true if another one may come soon:
-    /// one that never expires is read from a file, where nobody writes just now.
+    /// one that never expires is read from a file, which is not being replaced just now.
     pub(super) fn refused(&self, slot: usize, refused: &UsableCredential) -> bool {
         let (state, now) = (&self.slots[slot], Moment::now());
         let is_renewable = refused.lease.lifetime.is_some();

@@ -20,6 +20,10 @@
 //! So can one that begins to refuse a trusted key while requests are in flight: they cannot be
 //! called back.
 
+mod permit;
+#[cfg(test)]
+mod tests;
+
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,6 +36,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::credentials::Credentials;
 use crate::error::Error;
+pub(super) use permit::{Permit, Permits};
 
 /// Rejected signatures in a row that open the breaker.
 const MAX_FAILURES: u32 = 3;
@@ -117,14 +122,6 @@ struct State {
     next_probe: Option<Instant>,
     /// The last pause of the open breaker.
     pause: Duration,
-}
-
-/// A permit to send one signed request. Dropping it without an outcome counts as unknown.
-#[derive(Debug)]
-pub(super) struct Permit<'a> {
-    breaker: &'a KeyBreaker,
-    kind: PermitKind,
-    outcome: SignatureOutcome,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -325,62 +322,7 @@ impl State {
     }
 }
 
-impl Permit<'_> {
-    /// Gives the permit back, with the outcome of the request.
-    pub(super) fn settle(mut self, outcome: SignatureOutcome) {
-        self.outcome = outcome;
-    }
-}
-
-impl Drop for Permit<'_> {
-    fn drop(&mut self) {
-        let (breaker, outcome) = (self.breaker, self.outcome);
-        let says_nothing = [SignatureOutcome::Accepted, SignatureOutcome::Unknown];
-        // The usual case takes no lock.
-        if self.kind == PermitKind::Trusted && says_nothing.contains(&outcome) {
-            return;
-        }
-        let mut state = lock(&breaker.shared.state);
-        state.settle(self.kind, outcome);
-        if outcome != SignatureOutcome::Unknown {
-            let is_accepted = outcome == SignatureOutcome::Accepted;
-            breaker.is_trusted.store(is_accepted, Ordering::Release);
-        }
-        drop(state);
-        breaker.shared.changed.notify_waiters();
-    }
-}
-
-/// Permits to send one signed request: of its key, and of the paths of its route if the gateway may
-/// read its path differently.
-#[derive(Debug)]
-pub(super) struct Permits<'a> {
-    pub(super) key: Option<Permit<'a>>,
-    pub(super) paths: Option<Permit<'a>>,
-}
-
-impl Permits<'_> {
-    /// Gives the permits back, with the outcome of the request.
-    pub(super) fn settle(self, outcome: SignatureOutcome) {
-        use SignatureOutcome::{Accepted, Misread, Rejected, Unknown};
-        let (for_key, for_paths) = match outcome {
-            // It may be the path or the secret.
-            Rejected if self.paths.is_some() => (Misread, Rejected),
-            Accepted => (Accepted, Accepted),
-            other => (other, Unknown),
-        };
-        for (permit, outcome) in [(self.key, for_key), (self.paths, for_paths)] {
-            if let Some(permit) = permit {
-                permit.settle(outcome);
-            }
-        }
-    }
-}
-
 /// Every change leaves the state consistent, so a panic elsewhere does no harm.
 fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-#[cfg(test)]
-mod tests;

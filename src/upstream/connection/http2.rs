@@ -10,24 +10,23 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::marker::PhantomData;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use h2::Reason;
 use h2::client::{Builder, SendRequest};
-use h2::{Reason, SendStream};
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderName, Request, Response, Uri};
-use http_body::Frame;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::body::StreamBody;
 use super::io::{ConnectionState, GatewayIo};
+use super::upload::{self, Upload};
 use super::{AnswerLimits, GatewayBody, SendBody};
 use crate::error::{Cause, Error, Retry};
 use crate::upstream::connector::Transport;
@@ -45,9 +44,6 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 /// The same for all responses of a connection: more than the streams can use, so that none waits
 /// for another.
 const CONNECTION_WINDOW: u32 = 32 * 1024 * 1024;
-
-/// The longest body that is handed to `h2` at once, in bytes.
-const SHORT_BODY: u64 = 16 * 1024;
 
 /// How long HTTP/2 is not offered to a gateway that agreed to it and did not begin.
 const OFFER_AGAIN_AFTER: Duration = Duration::from_secs(60);
@@ -112,9 +108,6 @@ impl Http2Origin {
         }
     }
 }
-
-/// Sends the body of a request that could not be sent at once. Dropping it resets the stream.
-pub(crate) type Upload = AbortOnDropHandle<()>;
 
 /// One shared connection. The pool has one reference to it, and each request another; dropping the
 /// last one closes it.
@@ -227,7 +220,7 @@ impl<B: SendBody> Http2Connection<B> {
             Error::NotSent(error.into())
         })?;
         if !is_bodiless {
-            *upload = start_upload(body, stream);
+            *upload = upload::start(body, stream);
         }
         let response = response
             .await
@@ -271,69 +264,6 @@ impl<B: SendBody> Http2Connection<B> {
             Error::NotSent(error.into())
         } else {
             Error::UpstreamReset(error.into(), retry)
-        }
-    }
-}
-
-/// Sends a body. What cannot be sent at once is sent by a task.
-fn start_upload<B: SendBody>(mut body: B, mut stream: SendStream<Bytes>) -> Option<Upload> {
-    let mut context = Context::from_waker(Waker::noop());
-    // `h2` holds a short body until flow control admits it. That takes no future of its own.
-    let length = body.size_hint().exact();
-    if length.is_some_and(|length| length <= SHORT_BODY)
-        && let Poll::Ready(frame) = Pin::new(&mut body).poll_frame(&mut context)
-        && send_frame(frame, body.is_end_stream(), &mut stream)
-    {
-        return None;
-    }
-    let mut sending = Box::pin(send_body(body, stream));
-    let is_sent = sending.as_mut().poll(&mut context).is_ready();
-    (!is_sent).then(|| Upload::new(spawn_local(sending)))
-}
-
-/// Sends a body until its end, or until the gateway resets the stream.
-async fn send_body<B: SendBody>(mut body: B, mut stream: SendStream<Bytes>) {
-    loop {
-        // The body is not polled before there is room for its data, nor after a reset.
-        let frame = poll_fn(|cx| {
-            if stream.poll_reset(cx).is_ready() {
-                return Poll::Ready(None);
-            }
-            stream.reserve_capacity(1);
-            if stream.capacity() == 0 && !matches!(ready!(stream.poll_capacity(cx)), Some(Ok(_))) {
-                return Poll::Ready(None);
-            }
-            Pin::new(&mut body).poll_frame(cx).map(Some)
-        });
-        let Some(frame) = frame.await else { return };
-        if send_frame(frame, body.is_end_stream(), &mut stream) {
-            return;
-        }
-    }
-}
-
-/// Sends a frame of a body, or resets the stream if the body failed. Returns `true` after the last
-/// one.
-fn send_frame<E>(
-    frame: Option<Result<Frame<Bytes>, E>>,
-    is_last: bool,
-    stream: &mut SendStream<Bytes>,
-) -> bool {
-    let (frame, is_last) = match frame {
-        Some(Ok(frame)) => (frame, is_last),
-        Some(Err(_)) => {
-            stream.send_reset(Reason::CANCEL);
-            return true;
-        }
-        None => (Frame::data(Bytes::new()), true),
-    };
-    match frame.into_data() {
-        Ok(data) => stream.send_data(data, is_last).is_err() || is_last,
-        Err(frame) => {
-            // There is nothing after trailers, and no other kind of frame.
-            let trailers = frame.into_trailers().unwrap_or_default();
-            let _ = stream.send_trailers(trailers);
-            true
         }
     }
 }

@@ -4,6 +4,7 @@ mod body;
 mod http1;
 mod http2;
 mod io;
+mod upload;
 
 use bytes::Bytes;
 use http_body::Body;
@@ -11,9 +12,10 @@ use http_body::Body;
 use crate::error::Cause;
 pub use body::GatewayBody;
 pub(super) use http1::Http1Connection;
-pub(super) use http2::{Http2Connection, Http2Origin, Http2Support, Upload};
+pub(super) use http2::{Http2Connection, Http2Origin, Http2Support};
 pub(super) use io::ConnectionState;
 pub use io::GatewayIo;
+pub(super) use upload::Upload;
 
 /// A request body that can be sent.
 pub trait SendBody: Body<Data = Bytes, Error: Into<Cause>> + Unpin + 'static {}
