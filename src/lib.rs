@@ -28,6 +28,7 @@ pub mod emulator;
 pub mod error;
 pub mod escape;
 pub mod gateway;
+pub mod inspect;
 pub mod proxy;
 pub mod server;
 pub mod signature;

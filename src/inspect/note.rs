@@ -1,0 +1,156 @@
+//! What a worker tells the inspector: small notes, each complete in itself, so that a lost one leaves
+//! a gap that is shown and never a wrong picture.
+//!
+//! Nothing in a note is a secret: the worker hides values before it makes one. Nothing in it refers
+//! to a buffer of a connection, which a clone of `Bytes` would keep as a whole.
+
+use std::time::{Duration, SystemTime};
+
+/// One thing that happened to a request.
+#[derive(Debug)]
+pub(crate) struct Note {
+    /// The proxy's id of the request.
+    pub(crate) id: u128,
+    /// Time since the request's head was read.
+    pub(crate) at: Duration,
+    pub(crate) event: Event,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The head of a request was read.
+    Begun(Box<Begun>),
+    /// The request has a route.
+    Routed(Box<RoutedTo>),
+    /// Bytes of a body passed. They are only those that are kept; `passed` counts all of them.
+    Body {
+        side: Side,
+        passed: u64,
+        kept: Box<[u8]>,
+    },
+    /// An attempt is about to be sent.
+    Attempt(Box<AttemptSent>),
+    /// The head of a response to the last attempt was read.
+    Response(Box<AttemptResponse>),
+    /// The head of the response that the caller gets.
+    Relayed(Box<Relayed>),
+    /// The request has ended. No note of it follows.
+    Ended(Box<Ended>),
+}
+
+/// The side of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// From the caller.
+    In,
+    /// To the caller.
+    Out,
+}
+
+/// A head as HTTP/1.1 text: the request or status line and the fields, each ended by CRLF, without
+/// the empty line. Values that look like secrets are hidden.
+#[derive(Debug, Default)]
+pub(crate) struct HeadText(pub(crate) Box<[u8]>);
+
+#[derive(Debug)]
+pub(crate) struct Begun {
+    pub(crate) time: SystemTime,
+    /// `tcp`, `tls`, `unix` or `replay`.
+    pub(crate) listener: &'static str,
+    /// `HTTP/1.1` or `HTTP/2.0`.
+    pub(crate) version: &'static str,
+    pub(crate) head: HeadText,
+    /// The request that this one repeats.
+    pub(crate) replay_of: Option<u128>,
+}
+
+#[derive(Debug)]
+pub(crate) struct RoutedTo {
+    /// The label of the route in the metrics.
+    pub(crate) route: &'static str,
+    /// `scheme://host[:port]` of the gateway, and the path that replaces the prefix.
+    pub(crate) upstream: String,
+    pub(crate) stage: String,
+    /// The hash of the body in hexadecimal digits; empty if it is not signed.
+    pub(crate) body_hash: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct AttemptSent {
+    /// `first`, `connection`, `date`, `path` or `credential`: why it was made.
+    pub(crate) reason: &'static str,
+    /// `key`, `token`, `app-code` or `api-key`.
+    pub(crate) auth: &'static str,
+    /// Seconds until the credential expires, if it does.
+    pub(crate) credential_left: Option<u64>,
+    pub(crate) is_http2: bool,
+    /// The steps of the connection, if it was opened for this attempt.
+    pub(crate) connect: Option<ConnectSteps>,
+    /// The head as it goes out.
+    pub(crate) head: HeadText,
+    /// The target that was signed, if the gateway's reading of it is another than what is sent.
+    /// The canonical request is made of the head, this and the hash of the body when it is asked for.
+    pub(crate) signed_target: Option<Box<str>>,
+    /// Seconds by which the signing date differs from this machine's clock.
+    pub(crate) clock_offset: i64,
+}
+
+/// How long each step of a new connection took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ConnectSteps {
+    pub(crate) name: Duration,
+    pub(crate) tcp: Duration,
+    pub(crate) tls: Duration,
+}
+
+#[derive(Debug)]
+pub(crate) struct AttemptResponse {
+    pub(crate) status: u16,
+    pub(crate) head: HeadText,
+    /// The gateway's error code, like `APIG.0301`.
+    pub(crate) code: String,
+    /// The canonical request that the gateway echoes, without secrets.
+    pub(crate) echo: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct Relayed {
+    pub(crate) status: u16,
+    pub(crate) head: HeadText,
+    /// `APIG.…` or `PROXY.…`.
+    pub(crate) code: String,
+    pub(crate) hint: String,
+    pub(crate) gateway_request_id: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: u16,
+    /// The label of the metrics.
+    pub(crate) outcome: &'static str,
+    /// `whole`, `caller_gone`, `broken_off` or `cut_off`.
+    pub(crate) end: &'static str,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) times: Times,
+}
+
+/// The marks of a request, since its head was read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Times {
+    pub(crate) body_read: Option<Duration>,
+    /// Waiting for memory, a credential, the circuit breaker of the key, and a connection.
+    pub(crate) waits: [Duration; 4],
+    pub(crate) attempts: Vec<AttemptTimes>,
+    pub(crate) last_byte: Option<Duration>,
+    pub(crate) total: Duration,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct AttemptTimes {
+    pub(crate) signing: Duration,
+    pub(crate) signed: Duration,
+    pub(crate) sent: Option<Duration>,
+    pub(crate) first_byte: Option<Duration>,
+}
