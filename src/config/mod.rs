@@ -8,6 +8,7 @@
 
 mod activation;
 mod address;
+mod callers;
 mod credentials;
 mod defaults;
 mod egress;
@@ -40,6 +41,9 @@ use crate::signature::normalized_path;
 
 pub use activation::{ActivatedSocket, ActivatedSockets};
 pub use address::Listen;
+pub use callers::{
+    Callers, IssuedCaller, ListenRules, PathPattern, Rate, ReadOnly, ReadRule, Rights, Surrogate,
+};
 pub use credentials::{CredentialSource, CredentialsConfig, IamUser, TokenSource};
 pub use defaults::{ReferenceKey, keys};
 pub use egress::EgressProxy;
@@ -62,6 +66,8 @@ pub(crate) use watched::{FileStamps, stamps};
 pub struct Config {
     /// Addresses for clients; at least one.
     pub listen: Vec<Listen>,
+    /// What the listeners ask of requests; those that are missing have the default.
+    pub listen_rules: Vec<ListenRules>,
     /// Who may use a unix socket.
     pub unix_socket: UnixSocketConfig,
     /// Certificate and key for TLS with callers.
@@ -86,6 +92,10 @@ pub struct Config {
     pub pool: PoolConfig,
     /// Who may use the proxy.
     pub access: Access,
+    /// The callers that may use it, where a caller is required.
+    pub callers: Callers,
+    /// Whether callers may only read, on all routes.
+    pub read_only: ReadOnly,
     /// Trust in the upstream's certificate.
     pub upstream_tls: UpstreamTls,
     /// Signs with the gateway's time when the local clock is off.
@@ -125,6 +135,8 @@ pub struct Route {
     pub keeps_origin: bool,
     /// How its requests are signed.
     pub signing: RouteSigning,
+    /// Whether callers may only read here.
+    pub read_only: ReadOnly,
 }
 
 impl Route {

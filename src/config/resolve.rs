@@ -7,8 +7,8 @@ use super::reader::Reader;
 use super::server_tls::{certificates, tls_files};
 use super::value::{boolean, file, list};
 use super::{
-    Config, Listen, MediaRange, Methods, UpstreamTls, activation, credentials, limits, listen,
-    routes,
+    Callers, Config, Listen, MediaRange, Methods, ReadOnly, ReadRule, UpstreamTls, activation,
+    credentials, limits, listen, routes,
 };
 
 /// The addresses of activated sockets.
@@ -57,6 +57,7 @@ pub(super) fn resolve(
         admin_quit: reader.get("admin_quit", boolean),
         routes: routes::routes(&mut reader, &listen, &credentials),
         listen,
+        listen_rules: Vec::new(),
         unix_socket: listen::unix_socket(&mut reader),
         tls,
         methods: reader.get("methods", Methods::parse),
@@ -66,6 +67,11 @@ pub(super) fn resolve(
         timeouts: limits::timeouts(&mut reader),
         pool: limits::pool(&mut reader),
         access,
+        callers: Callers::default(),
+        read_only: ReadOnly {
+            enabled: reader.get("read_only", boolean),
+            reads: reader.get("reads", list(ReadRule::parse)),
+        },
         upstream_tls: upstream_tls(&mut reader),
         corrects_clock: reader.get("clock.correct", boolean),
         log: limits::log(&mut reader),

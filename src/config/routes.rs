@@ -11,8 +11,11 @@ use super::layers::Setting;
 use super::limits::{Methods, large_body};
 use super::owned_headers::{header_list, header_name};
 use super::reader::Reader;
-use super::value::{Parsed, duration, header_value, optional, text, texts, word};
-use super::{Auth, AuthMode, LargeBody, PathRule, Route, RouteSigning, Scheme, UpstreamUrl};
+use super::value::{Parsed, boolean, duration, header_value, list, optional, text, texts, word};
+use super::{
+    Auth, AuthMode, LargeBody, PathRule, ReadOnly, ReadRule, Route, RouteSigning, Scheme,
+    UpstreamUrl,
+};
 use crate::signature::{Target, normalize_path};
 
 const MODES: [(&str, AuthMode); 4] = [
@@ -119,6 +122,10 @@ impl RouteReader<'_> {
             idle_timeout,
             keeps_origin,
             signing,
+            read_only: ReadOnly {
+                enabled: self.own("read_only", boolean).unwrap_or(false),
+                reads: self.own("reads", list(ReadRule::parse)).unwrap_or_default(),
+            },
         })
     }
 

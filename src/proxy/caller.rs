@@ -12,6 +12,7 @@ use futures_util::future::LocalBoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::guard::ListenerKind;
+use crate::config::ListenRules;
 use crate::error::Error;
 
 /// A byte stream in both directions.
@@ -25,6 +26,7 @@ pub type Takeover = Box<dyn FnOnce(Box<dyn Stream>, Bytes) -> LocalBoxFuture<'st
 /// One connection of a caller.
 pub struct CallerConnection {
     pub(crate) listener: ListenerKind,
+    pub(crate) rules: ListenRules,
     /// True as soon as the server stops. HTTP/1.1 responses then carry `Connection: close`.
     pub(crate) draining: Rc<Cell<bool>>,
     /// Set with a `101` response only.
@@ -42,9 +44,10 @@ pub struct CallerConnection {
 impl CallerConnection {
     /// A connection without requests.
     #[must_use]
-    pub fn new(listener: ListenerKind, draining: Rc<Cell<bool>>) -> Self {
+    pub fn new(listener: ListenerKind, rules: ListenRules, draining: Rc<Cell<bool>>) -> Self {
         Self {
             listener,
+            rules,
             draining,
             takeover: RefCell::default(),
             resets_on_close: Cell::new(false),

@@ -269,7 +269,7 @@ mod tests {
     use crate::telemetry::metrics::Metrics;
 
     fn begin(metrics: &Rc<WorkerMetrics>, method: &str) -> Rc<RequestContext> {
-        let caller = CallerConnection::new(ListenerKind::Tcp, Rc::default());
+        let caller = CallerConnection::new(ListenerKind::Tcp, Default::default(), Rc::default());
         let request = Request::builder().method(method).body(()).unwrap();
         let (head, ()) = request.into_parts();
         RequestContext::begin(Rc::clone(metrics), Rc::new(caller), Some(&head))

@@ -244,7 +244,11 @@ impl Pipeline {
     /// response to them.
     #[must_use]
     pub fn bare_answer(&self, answer: BareAnswer) -> Bytes {
-        let caller = Rc::new(CallerConnection::new(ListenerKind::Tcp, Rc::default()));
+        let caller = Rc::new(CallerConnection::new(
+            ListenerKind::Tcp,
+            Default::default(),
+            Rc::default(),
+        ));
         let context = RequestContext::begin(Rc::clone(&self.metrics), caller, None);
         serialize(respond::failed(&context, &answer.error()))
     }

@@ -58,11 +58,12 @@ pub(super) fn route(
     check_method(&settings.methods, &head.method)?;
     let target = target(&head, context.caller.listener.is_tls()).ok_or(SignatureError::NotAPath)?;
     let target = normalize_target(&target);
+    let (target, selected) = at_listener(settings, context, target)?;
     let is_websocket = check_upgrade(&head, declared)?;
     check_expectations(&head.headers)?;
     let path = target.split('?').next().unwrap_or_default();
-    let route = settings.route_matcher.find(&settings.routes, path);
-    let route = route.ok_or(Error::NoRoute)?;
+    let by_path = || settings.route_matcher.find(&settings.routes, path);
+    let route = selected.or_else(by_path).ok_or(Error::NoRoute)?;
     context.routed(settings.route_labels[route]);
     check_route(&settings.routes[route], &head.method, path)?;
     let project_id = settings.credentials.project_id(route, &head.headers)?;
@@ -82,6 +83,20 @@ pub(super) fn route(
         hops,
         context: Rc::clone(context),
     })
+}
+
+/// The target as the routes know it, and the route that the listener selects. Where there is one,
+/// callers leave out its prefix.
+fn at_listener<'a>(
+    settings: &Settings,
+    context: &RequestContext,
+    target: Cow<'a, str>,
+) -> Result<(Cow<'a, str>, Option<usize>), Error> {
+    let Some(at) = context.caller.rules.route else {
+        return Ok((target, None));
+    };
+    let route = settings.routes.get(at).ok_or(Error::NoRoute)?;
+    Ok((format!("{}{target}", route.prefix).into(), Some(at)))
 }
 
 /// hyper takes any transfer codings that end in `chunked` but decodes `chunked` only, so the body

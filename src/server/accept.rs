@@ -22,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::unix::SocketAccess;
-use crate::config::Watched;
+use crate::config::{ListenRules, Watched};
 use crate::proxy::Settings;
 use crate::proxy::guard::ListenerKind;
 use crate::upstream::Network;
@@ -36,7 +36,10 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 /// How long an evicted connection may take to give its permit back before the next one is evicted.
 const EVICTION_PAUSE: Duration = Duration::from_millis(10);
 
-/// A connection that was accepted.
+/// A connection that was accepted, and the rules of its listener.
+pub(super) type Connected = (Accepted, ListenRules);
+
+/// The stream of a connection that was accepted.
 pub(super) enum Accepted {
     Tcp(std::net::TcpStream, Option<TlsAcceptor>),
     Unix(std::os::unix::net::UnixStream),
@@ -109,7 +112,7 @@ pub(super) type ConnectionPermit = (OwnedSemaphorePermit, Arc<()>);
 /// What a worker is told to do.
 pub(super) enum Command {
     /// Serve a connection. The permit is held until it ends.
-    Serve(Accepted, ConnectionPermit),
+    Serve(Connected, ConnectionPermit),
     /// Close the connection that has been idle longest, if there is one.
     CloseOldestIdle,
     /// Use these settings from now on.
@@ -155,7 +158,7 @@ impl Admission {
     /// # Cancel safety
     ///
     /// Until then, it stays where it is.
-    async fn admit(&self, accepted: &mut Option<Accepted>) {
+    async fn admit(&self, accepted: &mut Option<Connected>) {
         if accepted.is_none() {
             return;
         }
@@ -198,20 +201,29 @@ impl Admission {
 
 /// Accepts connections of one socket until `stop` is cancelled. Then the socket is closed at once;
 /// a connection that was accepted and waits for a permit is still served.
-pub(super) async fn accept(socket: Listening, admission: Rc<Admission>, stop: CancellationToken) {
+pub(super) async fn accept(
+    (socket, rules): (Listening, ListenRules),
+    admission: Rc<Admission>,
+    stop: CancellationToken,
+) {
     let mut accepted = None;
-    stop.run_until_cancelled(accept_all(&socket, &admission, &mut accepted))
-        .await;
+    let accepting = accept_all(&socket, rules, &admission, &mut accepted);
+    stop.run_until_cancelled(accepting).await;
     drop(socket);
     admission.admit(&mut accepted).await;
 }
 
-async fn accept_all(socket: &Listening, admission: &Admission, accepted: &mut Option<Accepted>) {
+async fn accept_all(
+    socket: &Listening,
+    rules: ListenRules,
+    admission: &Admission,
+    accepted: &mut Option<Connected>,
+) {
     let mut last_warning = None::<Instant>;
     loop {
         match socket.accept().await {
             Ok(next) => {
-                *accepted = next;
+                *accepted = next.map(|next| (next, rules));
                 admission.admit(accepted).await;
             }
             Err(error) => {

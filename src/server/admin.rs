@@ -41,7 +41,7 @@ use super::accept::{Admission, Command, WorkerHandle, accept};
 use super::connection;
 use super::registry::{ConnectionLimits, Registry, Shutdown};
 use super::sockets::BoundSocket;
-use crate::config::{ActivatedSocket, Config};
+use crate::config::{ActivatedSocket, Config, ListenRules};
 use crate::error::Error;
 use crate::proxy::guard::{Guard, Purpose};
 use crate::proxy::{
@@ -91,7 +91,11 @@ pub(super) async fn serve(
     let registry = Registry::new(LIMITS, Arc::clone(&permits), bare_answers, true);
     let (worker, mut commands) = WorkerHandle::new();
     let admission = Rc::new(Admission::new(vec![worker], permits));
-    spawn_local(accept(socket.open()?, admission, CancellationToken::new()));
+    spawn_local(accept(
+        (socket.open()?, ListenRules::default()),
+        admission,
+        CancellationToken::new(),
+    ));
     // It answers until the end, so its connections follow no shutdown.
     spawn_local(Rc::clone(&registry).watch(Shutdown::default()));
     let admin = Rc::new(Admin {
@@ -103,7 +107,7 @@ pub(super) async fn serve(
     while let Some(command) = commands.recv().await {
         match command {
             Command::Serve(accepted, permit) => {
-                let (admin, is_local) = (Rc::clone(&admin), accepted.is_local());
+                let (admin, is_local) = (Rc::clone(&admin), accepted.0.is_local());
                 let make = move |caller: Rc<CallerConnection>| {
                     tower::service_fn(move |request| {
                         ready(Ok(admin.respond(request, &caller, is_local)))

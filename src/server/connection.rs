@@ -22,7 +22,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use tower::Service;
 
-use super::accept::{Accepted, ConnectionPermit};
+use super::accept::{Accepted, Connected, ConnectionPermit};
 use super::handshake::{Opened, Protocol, Transport, open};
 use super::io::CallerIo;
 use super::linger::{self, LingerLimits, linger};
@@ -42,7 +42,7 @@ const LAST_FRAMES_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Serves one connection until it ends. `make` makes its service, which has to be ready always.
 pub(super) async fn serve<M, S, B>(
-    accepted: Accepted,
+    (accepted, rules): Connected,
     _permit: Option<ConnectionPermit>,
     registry: Rc<Registry>,
     make: M,
@@ -52,7 +52,7 @@ pub(super) async fn serve<M, S, B>(
         + 'static,
     B: Body<Error: Into<BoxError>> + 'static,
 {
-    let state = registry.register(accepted.listener());
+    let state = registry.register(accepted.listener(), rules);
     let Some((stream, protocol, sniffed)) = handshake(accepted, &state).await else {
         return;
     };

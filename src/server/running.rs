@@ -24,7 +24,7 @@ use super::registry::Shutdown;
 use super::watchdog::Heartbeats;
 use super::worker::Worker;
 use super::{DrainOutcome, NewConfig, Server, SetupError, settings};
-use crate::config::Watched;
+use crate::config::{ListenRules, Watched};
 use crate::credentials::{Source, refresh};
 use crate::proxy::Settings;
 use crate::upstream::TlsSettings;
@@ -155,7 +155,7 @@ impl Running {
     }
 
     /// Starts the tasks beside the workers.
-    fn start_tasks(&mut self, sockets: Vec<Listening>, sources: Vec<Source>) {
+    fn start_tasks(&mut self, sockets: Vec<(Listening, ListenRules)>, sources: Vec<Source>) {
         // Those of earlier configurations that have ended.
         while self.accepting.try_join_next().is_some() {}
         for socket in sockets {

@@ -14,7 +14,7 @@ use super::accept::Listening;
 use super::tls::server_tls;
 use super::unix::{self, SocketAccess};
 use super::{BACKLOG, SetupError};
-use crate::config::{ActivatedSocket, Config, Listen, UnixSocketConfig, Watched};
+use crate::config::{ActivatedSocket, Config, Listen, ListenRules, UnixSocketConfig, Watched};
 
 /// How much of a response the kernel may hold unsent, in bytes. With more, it would take memory,
 /// and a slow reader's progress would show only now and then.
@@ -26,6 +26,7 @@ const UNSENT: u32 = 128 * 1024;
 pub(super) struct BoundSocket {
     /// The address as configured.
     listen: Listen,
+    rules: ListenRules,
     socket: Arc<Socket>,
     tls: Option<Watched<TlsAcceptor>>,
     /// For unix sockets only.
@@ -64,6 +65,7 @@ impl BoundSocket {
         socket.set_nonblocking(true).map_err(SetupError::socket)?;
         Ok(Self {
             listen: listen.clone(),
+            rules: ListenRules::default(),
             socket: Arc::new(socket),
             tls: None,
             access: access.map(Arc::new),
@@ -153,12 +155,13 @@ impl Listeners {
         let tls = config.tls.as_ref().map(server_tls).transpose();
         let tls = tls.map_err(SetupError::ServerTls)?;
         let (mut sockets, mut passed) = (Vec::new(), passed.into_iter());
-        for listen in &config.listen {
+        for (at, listen) in config.listen.iter().enumerate() {
             let mut socket = match self.sockets.iter().find(|socket| socket.is_at(listen)) {
                 Some(kept) => kept.clone(),
                 None => BoundSocket::bind(passed.next(), listen, &config.unix_socket, "--listen")?,
             };
             socket.listen = listen.clone();
+            socket.rules = config.listen_rules.get(at).copied().unwrap_or_default();
             socket.tls = tls.clone().filter(|_| matches!(listen, Listen::Tls(_)));
             sockets.push(socket);
         }
@@ -173,9 +176,10 @@ impl Listeners {
             .collect()
     }
 
-    /// Duplicates of all sockets, ready to be accepted from.
-    pub(super) fn open(&self) -> Result<Vec<Listening>, SetupError> {
-        let sockets: io::Result<_> = self.sockets.iter().map(BoundSocket::open).collect();
+    /// Duplicates of all sockets, ready to be accepted from, with their rules.
+    pub(super) fn open(&self) -> Result<Vec<(Listening, ListenRules)>, SetupError> {
+        let open = |socket: &BoundSocket| Ok((socket.open()?, socket.rules));
+        let sockets: io::Result<_> = self.sockets.iter().map(open).collect();
         sockets.map_err(SetupError::socket)
     }
 }

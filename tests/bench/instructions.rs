@@ -80,7 +80,11 @@ fn send(request: &[u8], count: usize) {
         let pipeline = pipeline(&upstream.url);
         let maintained = Rc::clone(pipeline.upstream());
         spawn_local(async move { maintained.maintain().await });
-        let caller = Rc::new(CallerConnection::new(ListenerKind::Tcp, Rc::default()));
+        let caller = Rc::new(CallerConnection::new(
+            ListenerKind::Tcp,
+            Default::default(),
+            Rc::default(),
+        ));
         let service = proxy::service(Rc::new(Current::new(pipeline)), caller);
         let (near, mut far) = duplex(64 * 1024);
         let service = TowerToHyperService::new(service);

@@ -14,14 +14,14 @@ async fn listen(permits: usize, stop: CancellationToken) -> SocketAddr {
     let (handle, mut commands) = WorkerHandle::new();
     let admission = Admission::new(vec![handle], Arc::clone(&worker.permits));
     spawn_local(accept(
-        Listening::Tcp(socket, None),
+        (Listening::Tcp(socket, None), ListenRules::default()),
         Rc::new(admission),
         stop,
     ));
     spawn_local(async move {
         while let Some(command) = commands.recv().await {
             match command {
-                Command::Serve(accepted, permit) => {
+                Command::Serve((accepted, _), permit) => {
                     worker.serve(accepted, Some(permit), serve_paths);
                 }
                 Command::CloseOldestIdle => worker.registry.close_oldest_idle(),

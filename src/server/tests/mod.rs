@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use super::accept::{Accepted, ConnectionPermit};
 use super::connection;
 use super::registry::{ConnectionLimits, Registry, Shutdown};
+use crate::config::ListenRules;
 use crate::proxy::{BareAnswer, CallerConnection};
 
 const LIMITS: ConnectionLimits = ConnectionLimits {
@@ -87,7 +88,8 @@ impl Worker {
             tower::service_fn(move |request| handler(request, Rc::clone(&caller)).map(Ok))
         };
         let registry = Rc::clone(&self.registry);
-        spawn_local(connection::serve(accepted, permit, registry, make))
+        let connected = (accepted, ListenRules::default());
+        spawn_local(connection::serve(connected, permit, registry, make))
     }
 
     /// A caller in memory.

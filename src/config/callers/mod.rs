@@ -1,0 +1,110 @@
+//! Callers: programs that show a credential of the proxy's own, and what each of them may do.
+//!
+//! A surrogate credential works at this proxy only. The proxy admits its caller, takes the
+//! credential off and uses the real one. `issue` makes surrogates, `file` keeps them in
+//! `access.callers_file`, and `pattern` matches paths.
+
+mod issue;
+mod pattern;
+
+use http::Method;
+use secrecy::SecretString;
+
+use super::{CallerToken, Methods};
+pub use issue::IssuedCaller;
+pub use pattern::{PathPattern, ReadRule};
+
+/// What a listener asks of its requests, beside the rules for all. Parallel to [`Config::listen`].
+///
+/// [`Config::listen`]: super::Config::listen
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ListenRules {
+    /// Index of the route that takes all requests, whatever their path. Their whole path is the
+    /// path below the upstream.
+    pub route: Option<usize>,
+    /// Requests need a caller, also without `access.callers_file`.
+    pub requires_caller: bool,
+}
+
+/// The callers that are known.
+#[derive(Clone, Debug, Default)]
+pub struct Callers {
+    /// Those that were made in memory.
+    pub fixed: Vec<Surrogate>,
+}
+
+impl Callers {
+    /// Callers without a file.
+    #[must_use]
+    pub fn fixed(fixed: Vec<Surrogate>) -> Self {
+        Self { fixed }
+    }
+}
+
+/// A surrogate credential and the rights of its caller.
+#[derive(Clone, Debug)]
+pub struct Surrogate {
+    /// The name of the caller, in the log and the metrics.
+    pub name: String,
+    /// The access key id, which begins with [`Surrogate::ACCESS_KEY_PREFIX`].
+    pub access_key: String,
+    /// The secret key that the caller signs with.
+    pub secret_key: SecretString,
+    /// The text that is sent as `Authorization: Bearer` or `X-Apig-Proxy-Token`; it begins with
+    /// [`Surrogate::TOKEN_PREFIX`].
+    pub token: CallerToken,
+    /// The 32 hexadecimal digits of the path `/~<digits>/…`.
+    pub capability: CallerToken,
+    /// What the caller may do.
+    pub rights: Rights,
+}
+
+impl Surrogate {
+    /// The beginning of all access key ids.
+    pub const ACCESS_KEY_PREFIX: &str = "APX";
+    /// The beginning of all tokens.
+    pub const TOKEN_PREFIX: &str = "apx_";
+    /// The number of digits of a capability.
+    pub const CAPABILITY_DIGITS: usize = 32;
+}
+
+/// What a caller may do. The default is everything, without an end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rights {
+    /// Prefixes of paths, without a slash at their end; empty for all paths.
+    pub routes: Vec<String>,
+    /// Methods, out of those of the proxy and of the route; `None` for all of those.
+    pub methods: Option<Methods>,
+    /// Whether the caller may only read.
+    pub read_only: ReadOnly,
+    /// The end of the credential, in seconds since 1970-01-01T00:00:00Z.
+    pub expires: Option<i64>,
+    /// The most requests in a time.
+    pub rate: Option<Rate>,
+}
+
+/// Requests in a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many requests.
+    pub requests: u32,
+    /// The time, in seconds.
+    pub seconds: u32,
+}
+
+/// A limit to requests that only read: GET, HEAD, OPTIONS, and those that are listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadOnly {
+    /// The limit applies.
+    pub enabled: bool,
+    /// Requests with other methods that only read.
+    pub reads: Vec<ReadRule>,
+}
+
+impl ReadOnly {
+    /// `true` if a method only reads, whatever the path.
+    #[must_use]
+    pub fn is_read(method: &Method) -> bool {
+        [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
+    }
+}
