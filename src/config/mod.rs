@@ -9,6 +9,7 @@
 mod activation;
 mod address;
 mod callers;
+mod cloud;
 mod credentials;
 mod defaults;
 mod egress;
@@ -26,6 +27,7 @@ mod reader;
 mod resolve;
 mod routes;
 mod server_tls;
+mod services;
 mod signing;
 #[cfg(test)]
 mod tests;
@@ -44,6 +46,7 @@ pub use address::Listen;
 pub use callers::{
     Callers, IssuedCaller, ListenRules, PathPattern, Rate, ReadOnly, ReadRule, Rights, Surrogate,
 };
+pub use cloud::CloudService;
 pub use credentials::{CredentialSource, CredentialsConfig, IamUser, TokenSource};
 pub use defaults::{ReferenceKey, keys};
 pub use egress::EgressProxy;
@@ -56,6 +59,7 @@ pub use origin::is_trustworthy_name;
 pub use problem::{Place, Problem, Problems};
 pub use reader::Settings;
 pub use server_tls::{TlsFiles, TlsMaterial};
+pub use services::{ServiceError, Services, service_route};
 pub use signing::RouteSigning;
 pub(crate) use signing::scope;
 pub use watched::Watched;
@@ -78,6 +82,8 @@ pub struct Config {
     pub admin_quit: bool,
     /// Routes; at least one, longest prefix first.
     pub routes: Vec<Route>,
+    /// Cloud services that take other signatures than the proxy makes.
+    pub signs_otherwise: Vec<String>,
     /// Methods that clients may use.
     pub methods: Methods,
     /// Sources of credentials: `[credentials]`, then each `[credentials.NAME]`.
@@ -113,9 +119,10 @@ pub struct Route {
     pub prefix: String,
     /// URL of the gateway.
     pub upstream: UpstreamUrl,
-    /// Value of `x-stage`.
+    /// Value of `x-stage`, which services do not get.
     pub stage: HeaderValue,
-    /// Methods that clients may use here, out of [`Config::methods`]; `None` for all of those.
+    /// Methods that clients may use here, out of [`Config::methods`] unless it leads to a service;
+    /// `None` for all of those.
     pub methods: Option<Methods>,
     /// Paths that clients may use here; `None` for all below the prefix.
     pub paths: Option<Vec<PathRule>>,
@@ -137,6 +144,8 @@ pub struct Route {
     pub signing: RouteSigning,
     /// Whether callers may only read here.
     pub read_only: ReadOnly,
+    /// The cloud service that it leads to; `None` for an API of a gateway.
+    pub service: Option<CloudService>,
 }
 
 impl Route {

@@ -9,8 +9,11 @@ use toml::Value;
 use super::defaults;
 use super::layers::{self, Layer, Setting};
 use super::problem::{Place, Problem};
-use super::value::Parsed;
+use super::value::{Parsed, list, text};
 use crate::escape::Escaped;
+
+/// Tables whose keys are names of the user's.
+const FREE_TABLES: [&str; 2] = ["cloud.endpoints", "cloud.projects"];
 
 /// Reads values and collects problems.
 pub(super) struct Reader {
@@ -49,6 +52,34 @@ impl Reader {
     ) -> Option<T> {
         let parsed = parse(self.settings.get(key)?);
         parsed.map_err(|expected| self.report(key, expected)).ok()
+    }
+
+    /// The values of a table whose keys are names of the user's, as `parse` reads them. In a variable
+    /// the table is text: `a=1,b=2`.
+    pub(super) fn entries<T>(
+        &mut self,
+        table: &str,
+        parse: impl Fn(&str) -> Result<T, &'static str>,
+    ) -> BTreeMap<String, T> {
+        let name = |key: &String| {
+            key.strip_prefix(table)?
+                .strip_prefix('.')
+                .map(str::to_owned)
+        };
+        let names: Vec<String> = self.settings.keys().filter_map(name).collect();
+        let pair = |pair: &str| match pair.split_once('=') {
+            Some((name, value)) => Ok((name.trim().to_owned(), parse(value.trim())?)),
+            None => Err("expected names with their values, like \"name=value\""),
+        };
+        let setting = self.settings.get(table);
+        let is_text = setting.is_some_and(|setting| setting.value.is_str());
+        let pairs = is_text.then(|| self.find(table, list(pair))).flatten();
+        let mut entries: BTreeMap<String, T> = pairs.into_iter().flatten().collect();
+        for name in names {
+            let value = self.find(&format!("{table}.{name}"), text(&parse));
+            entries.extend(value.map(|value| (name, value)));
+        }
+        entries
     }
 
     /// Reports a problem with a key, once.
@@ -95,11 +126,18 @@ impl Reader {
 /// that of each route.
 fn reference_name(key: &str) -> Cow<'_, str> {
     let of_route = || key.strip_prefix("route.")?.split_once('.');
+    let of_table = || FREE_TABLES.iter().find(|table| is_within(key, table));
     match (split_named_set(key), of_route()) {
         (Some((_, key)), _) => format!("credentials.{key}").into(),
         (_, Some((_, key))) => format!("route.{key}").into(),
-        _ => key.into(),
+        _ => of_table().map_or(key, |table| table).into(),
     }
+}
+
+/// True for a key in a table.
+fn is_within(key: &str, table: &str) -> bool {
+    key.strip_prefix(table)
+        .is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// Name and key of a setting of a named set; `None` for every other key.

@@ -8,7 +8,7 @@ use super::server_tls::{certificates, tls_files};
 use super::value::{boolean, file, list};
 use super::{
     Callers, Config, Listen, MediaRange, Methods, ReadOnly, ReadRule, UpstreamTls, activation,
-    credentials, limits, listen, routes,
+    cloud, credentials, limits, listen, routes,
 };
 
 /// The addresses of activated sockets.
@@ -52,10 +52,12 @@ pub(super) fn resolve(
     let access = listen::access(&mut reader);
     listen::check_exposure(&mut reader, &listen, &access, tls.as_ref());
     listen::warn_of_hosts(&mut reader, &listen, &access);
+    let (signs_otherwise, services) = cloud::cloud(&mut reader, &listen, &credentials);
     let config = Config {
         admin: listen::admin(&mut reader, &listen, activated.admin.as_ref()),
         admin_quit: reader.get("admin_quit", boolean),
-        routes: routes::routes(&mut reader, &listen, &credentials),
+        routes: routes::routes(&mut reader, &listen, &credentials, services),
+        signs_otherwise,
         listen,
         listen_rules: Vec::new(),
         unix_socket: listen::unix_socket(&mut reader),

@@ -1,6 +1,7 @@
 //! Routes: the `[[route]]` tables, and the top-level `upstream` as the route for everything else.
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderValue;
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::signature::{Target, normalize_path};
 
-const MODES: [(&str, AuthMode); 4] = [
+pub(super) const MODES: [(&str, AuthMode); 4] = [
     ("aksk", AuthMode::AkSk),
     ("token", AuthMode::Token),
     ("app-code", AuthMode::AppCode),
@@ -28,11 +29,12 @@ const MODES: [(&str, AuthMode); 4] = [
 /// What happens to the origin of the proxy's own pages; `true` if it stays.
 const ORIGINS: [(&str, bool); 2] = [("upstream", false), ("keep", true)];
 
-/// All routes, longest prefix first.
+/// All routes, longest prefix first, with those that lead to cloud services.
 pub(super) fn routes(
     reader: &mut Reader,
     listen: &[Listen],
     sets: &[CredentialsConfig],
+    services: Vec<Route>,
 ) -> Vec<Route> {
     const SAME: &str = "another route takes the same path, decoded and with merged slashes\n\
         hint: keep one of them (the top-level `upstream` is the route for \"/\")";
@@ -42,6 +44,7 @@ pub(super) fn routes(
     let count = reader.count_of_routes();
     let tables = (0..count).map(|number| format!("route.{number}."));
     let mut routes: Vec<Route> = Vec::new();
+    let mut prefixes = HashSet::new();
     for table in [String::new()].into_iter().chain(tables) {
         let route = RouteReader {
             reader,
@@ -52,13 +55,18 @@ pub(super) fn routes(
         let Some(route) = route.read() else {
             continue;
         };
-        let prefix = route.normalized_prefix();
-        let mut others = routes.iter();
-        if others.any(|other| other.normalized_prefix() == prefix) {
+        if !prefixes.insert(route.normalized_prefix()) {
             reader.report(&format!("{table}path"), SAME);
         }
         routes.push(route);
     }
+    if services
+        .iter()
+        .any(|route| prefixes.contains(&route.normalized_prefix()))
+    {
+        reader.report("cloud.services", SAME);
+    }
+    routes.extend(services);
     if routes.is_empty() && count == 0 && !reader.is_wrong("upstream") {
         reader.report("upstream", MISSING);
     }
@@ -126,6 +134,7 @@ impl RouteReader<'_> {
                 enabled: self.own("read_only", boolean).unwrap_or(false),
                 reads: self.own("reads", list(ReadRule::parse)).unwrap_or_default(),
             },
+            service: None,
         })
     }
 
@@ -223,7 +232,7 @@ fn stage(setting: &Setting) -> Parsed<HeaderValue> {
 }
 
 /// The URL of an upstream that is not the proxy itself.
-fn elsewhere(text: &str, listen: &[Listen]) -> Result<UpstreamUrl, &'static str> {
+pub(super) fn elsewhere(text: &str, listen: &[Listen]) -> Result<UpstreamUrl, &'static str> {
     let url = address::upstream(text)?;
     check_own((&url.host, url.port), listen)?;
     Ok(url)

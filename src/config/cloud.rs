@@ -1,0 +1,256 @@
+//! `[cloud]`: services of Huawei Cloud that need no `[[route]]`. Each service in each region becomes
+//! a route of its own, with a prefix like `/vpc.cn-north-4`, so that limits, retries, clocks and
+//! metrics work as for every route.
+//!
+//! Beside other services there is always IAM, of which SDKs ask the ids of projects. Whoever may
+//! call all of IAM can make access keys, so callers get only those parts of it, unless it is
+//! configured as a service itself.
+
+use std::collections::BTreeMap;
+
+use http::{HeaderValue, Method};
+
+use super::address::{self, Listen};
+use super::reader::Reader;
+use super::routes::{MODES, elsewhere};
+use super::services::is_label;
+use super::value::{list, text, word};
+use super::{Auth, AuthMode, CredentialsConfig, LargeBody, Methods, PathRule, Route};
+use super::{ReadOnly, RouteSigning, UpstreamUrl};
+use crate::signature::Algorithm;
+
+/// The name of IAM.
+const IAM: &str = "iam";
+
+/// What callers may ask IAM by default.
+const IAM_PATHS: [&str; 2] = ["/iam/v3/projects", "/iam/v3/auth/domains"];
+
+/// The methods of services, if `methods` is not set: gateways document fewer.
+const METHODS: [Method; 6] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+];
+
+/// A cloud service in one region, to which a route leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloudService {
+    /// Its region; `None` for a service without regions.
+    pub region: Option<String>,
+    /// The project in the region (`cloud.projects`); `None` if IAM is asked for it.
+    pub project_id: Option<HeaderValue>,
+}
+
+/// The services that sign otherwise (`cloud.signs_otherwise`), and a route for each other one.
+pub(super) fn cloud(
+    reader: &mut Reader,
+    listen: &[Listen],
+    sets: &[CredentialsConfig],
+) -> (Vec<String>, Vec<Route>) {
+    const OTHERWISE: &str = "a service of `cloud.signs_otherwise` takes other signatures than the proxy makes\n\
+        hint: take it out of the list, and call it directly";
+    let signs_otherwise: Vec<String> = reader.get("cloud.signs_otherwise", list(label));
+    let mut cloud = Cloud {
+        domain: reader.get("cloud.domain", text(address::host)),
+        pattern: reader.get("cloud.pattern", text(pattern)),
+        derived: reader
+            .get("cloud.derived", list(derived))
+            .into_iter()
+            .collect(),
+        endpoints: reader.entries("cloud.endpoints", |url| elsewhere(url, listen)),
+        projects: reader.entries("cloud.projects", project_id),
+        methods: (!reader.is_set("methods")).then(|| Methods::Only(METHODS.to_vec())),
+        // An app or an API key has no access to services.
+        mode: match reader.get("auth.mode", word(MODES)) {
+            AuthMode::Token => AuthMode::Token,
+            AuthMode::AkSk | AuthMode::AppCode | AuthMode::ApiKey => AuthMode::AkSk,
+        },
+    };
+    let names = cloud.names(reader);
+    let is_otherwise = |name: &String| {
+        let service = name.split('.').next();
+        signs_otherwise
+            .iter()
+            .any(|known| Some(&**known) == service)
+    };
+    if names.iter().any(is_otherwise) {
+        reader.report("cloud.services", OTHERWISE);
+    }
+    let mut routes: Vec<Route> = names
+        .iter()
+        .filter_map(|name| cloud.route(reader, name))
+        .collect();
+    if !names.is_empty() && !names.iter().any(|name| name == IAM) {
+        if let Some(iam) = &sets[0].iam {
+            cloud
+                .endpoints
+                .entry(IAM.to_owned())
+                .or_insert_with(|| iam.clone());
+        }
+        routes.extend(cloud.route(reader, IAM).map(|route| {
+            Route {
+                methods: Some(Methods::Only(vec![Method::GET])),
+                paths: Some(
+                    IAM_PATHS
+                        .map(|path| PathRule::Exact(path.to_owned()))
+                        .into(),
+                ),
+                ..route
+            }
+        }));
+    }
+    (signs_otherwise, routes)
+}
+
+/// The values of `[cloud]`, from which routes are made.
+struct Cloud {
+    domain: String,
+    pattern: String,
+    /// The names that keys are derived for, by service.
+    derived: BTreeMap<String, String>,
+    endpoints: BTreeMap<String, UpstreamUrl>,
+    projects: BTreeMap<String, HeaderValue>,
+    methods: Option<Methods>,
+    mode: AuthMode,
+}
+
+impl Cloud {
+    /// The names of all services: a service with an endpoint of its own name has no regions.
+    fn names(&self, reader: &mut Reader) -> Vec<String> {
+        const NO_REGION: &str = "a service needs a region\n\
+            hint: set `cloud.regions`, or write it like \"vpc.cn-north-4\"";
+        let regions: Vec<String> = reader.get("cloud.regions", list(label));
+        let services: Vec<String> = reader.get("cloud.services", list(service));
+        let mut names = Vec::new();
+        for service in services {
+            if service.contains('.') || self.endpoints.contains_key(&service) {
+                names.push(service);
+            } else if regions.is_empty() {
+                reader.report("cloud.services", NO_REGION);
+            } else {
+                names.extend(regions.iter().map(|region| format!("{service}.{region}")));
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    fn route(&self, reader: &mut Reader, name: &str) -> Option<Route> {
+        let (service, region) = match name.split_once('.') {
+            Some((service, region)) => (service, Some(region)),
+            None => (name, None),
+        };
+        let upstream = match self.endpoints.get(name) {
+            Some(endpoint) => endpoint.clone(),
+            None => self.standard_endpoint(reader, service, region)?,
+        };
+        let v11 = Algorithm::V11HmacSha256 {
+            region: "",
+            service: "",
+        };
+        let mut signing = RouteSigning::read(reader, "signing.", &RouteSigning::default());
+        // As in the SDKs, keys are derived only for endpoints that are not the standard ones.
+        if let (Some(derived), Some(region)) = (self.derived.get(service), region)
+            && self.endpoints.contains_key(name)
+        {
+            signing = RouteSigning {
+                algorithm: v11.name(),
+                region: region.to_owned(),
+                service: derived.clone(),
+            };
+        }
+        Some(Route {
+            prefix: format!("/{name}"),
+            upstream,
+            stage: HeaderValue::from_static("RELEASE"),
+            methods: self.methods.clone(),
+            paths: None,
+            auth: Auth {
+                mode: self.mode,
+                credentials: 0,
+            },
+            large_body: LargeBody::Reject,
+            headers: Vec::new(),
+            forward_authorization_as: None,
+            response_timeout: None,
+            idle_timeout: None,
+            keeps_origin: false,
+            signing,
+            service: Some(CloudService {
+                project_id: region.and_then(|region| self.projects.get(region).cloned()),
+                region: region.map(str::to_owned),
+            }),
+            read_only: ReadOnly::default(),
+        })
+    }
+
+    fn standard_endpoint(
+        &self,
+        reader: &mut Reader,
+        service: &str,
+        region: Option<&str>,
+    ) -> Option<UpstreamUrl> {
+        let host = match region {
+            Some(region) => self
+                .pattern
+                .replace("{service}", service)
+                .replace("{region}", region),
+            None => format!("{service}.{{domain}}"),
+        };
+        let url = format!("https://{}", host.replace("{domain}", &self.domain));
+        let url = address::upstream(&url);
+        url.map_err(|expected| reader.report("cloud.domain", expected))
+            .ok()
+    }
+}
+
+/// Parses a service, or a service in one region.
+fn service(text: &str) -> Result<String, &'static str> {
+    let mut labels = text.split('.');
+    let is_name = labels.clone().count() <= 2 && labels.all(is_label);
+    is_name
+        .then(|| text.to_owned())
+        .ok_or("expected services in lower case, like \"vpc\" or \"vpc.cn-north-4\"")
+}
+
+/// Parses a service or a region.
+fn label(text: &str) -> Result<String, &'static str> {
+    let is_label = is_label(text);
+    is_label
+        .then(|| text.to_owned())
+        .ok_or("expected names in lower case, like \"vpc\" or \"cn-north-4\"")
+}
+
+/// Parses a service, and the name that keys are derived for, which is the same by default.
+fn derived(text: &str) -> Result<(String, String), &'static str> {
+    let (service, name) = text.split_once(':').unwrap_or((text, text));
+    let is_pair = is_label(service) && is_label(name);
+    let pair = is_pair.then(|| (service.to_owned(), name.to_owned()));
+    pair.ok_or("expected services, like \"iotdm\", or \"iotda:iotdm\" if keys are derived for another name")
+}
+
+/// Parses the host names of services.
+fn pattern(text: &str) -> Result<String, &'static str> {
+    const EXPECTED: &str =
+        "expected a host name with {service} and {region}, like \"{service}.{region}.{domain}\"";
+    let is_complete = ["{service}", "{region}"]
+        .iter()
+        .all(|part| text.contains(part));
+    let filled = ["{service}", "{region}", "{domain}"].iter();
+    let filled = filled.fold(text.to_owned(), |text, part| text.replace(part, "x"));
+    let is_host = address::host(&filled).is_ok() && filled.split('.').all(is_label);
+    (is_complete && is_host)
+        .then(|| text.to_owned())
+        .ok_or(EXPECTED)
+}
+
+fn project_id(text: &str) -> Result<HeaderValue, &'static str> {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let is_id = (1..=64).contains(&text.len()) && text.bytes().all(is_part);
+    let id = HeaderValue::from_str(text).ok().filter(|_| is_id);
+    id.ok_or("expected the id of a project, as the console shows it")
+}

@@ -1,0 +1,143 @@
+//! The configured cloud services by their names, like `vpc.cn-north-4`: what a path, a `Host` or an
+//! option may name. A caller names a service, never a host.
+
+use std::collections::HashMap;
+
+use super::Config;
+
+/// The longest name that is compared with the configured ones.
+const MAX_NAME: usize = 100;
+
+/// The most letters in which a name that is suggested differs.
+const MAX_DISTANCE: usize = 3;
+
+/// Why there is no service of a name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ServiceError {
+    /// It is not among the configured ones.
+    #[error("this cloud service is not allowed here\nhint: {}", hint(.nearest.as_deref()))]
+    NotAllowed {
+        /// The configured name that is spelled most like it.
+        nearest: Option<String>,
+    },
+    /// It is one of `cloud.signs_otherwise`.
+    #[error(
+        "this cloud service takes other signatures than the proxy makes (`cloud.signs_otherwise`)\n\
+         hint: call it directly, with its own SDK or tool and a temporary key"
+    )]
+    SignsOtherwise,
+}
+
+fn hint(nearest: Option<&str>) -> String {
+    const ADD: &str = "add it to `cloud.services`, or name it with `--service` of `run`";
+    match nearest {
+        Some(name) => format!("did you mean `{name}`? If not, {ADD}"),
+        None => ADD.to_owned(),
+    }
+}
+
+/// The names of the configured services, and the indexes of their routes.
+#[derive(Clone, Debug, Default)]
+pub struct Services {
+    routes: HashMap<String, usize>,
+    signs_otherwise: Vec<String>,
+}
+
+impl Services {
+    /// The services of a configuration.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let routes = config.routes.iter().enumerate();
+        let routes = routes.filter(|(_, route)| route.service.is_some());
+        let routes = routes.map(|(at, route)| (route.prefix[1..].to_owned(), at));
+        Self {
+            routes: routes.collect(),
+            signs_otherwise: config.signs_otherwise.clone(),
+        }
+    }
+
+    /// The index of the route of a service.
+    ///
+    /// # Errors
+    ///
+    /// A [`ServiceError`] if there is no service of this name.
+    pub fn route(&self, name: &str) -> Result<usize, ServiceError> {
+        let route = self.routes.get(name).copied();
+        route.ok_or_else(|| self.missing(name))
+    }
+
+    /// The error about the service that a path names in its first segment; `None` if the segment is
+    /// not written like a service.
+    #[must_use]
+    pub fn missing_in_path(&self, path: &str) -> Option<ServiceError> {
+        let name = path.strip_prefix('/')?.split('/').next()?;
+        (!self.routes.is_empty() && self.is_like_service(name)).then(|| self.missing(name))
+    }
+
+    /// The route of the service in a host name like `vpc.cn-north-4.localhost`, or the error about a
+    /// service that is missing; `None` if it is no name of a service.
+    #[must_use]
+    pub fn of_host(&self, host: &str) -> Option<Result<usize, ServiceError>> {
+        if self.routes.is_empty() {
+            return None;
+        }
+        let host = host.to_ascii_lowercase();
+        let name = host.strip_suffix(".localhost")?;
+        let route = self.route(name);
+        (route.is_ok() || name.split('.').count() == 2).then_some(route)
+    }
+
+    fn missing(&self, name: &str) -> ServiceError {
+        let name = name.get(..MAX_NAME).unwrap_or(name);
+        let service = name.split('.').next().unwrap_or_default();
+        if self.signs_otherwise.iter().any(|known| known == service) {
+            return ServiceError::SignsOtherwise;
+        }
+        let names = self.routes.keys();
+        let nearest = names.map(|known| (strsim::levenshtein(name, known), known));
+        let nearest = nearest
+            .min()
+            .filter(|(distance, _)| *distance <= MAX_DISTANCE);
+        ServiceError::NotAllowed {
+            nearest: nearest.map(|(_, name)| name.clone()),
+        }
+    }
+
+    /// True for two words with a dot between them, of which one is a known service or region, or the
+    /// second is written like a region: other paths, like `/index.html`, name no service.
+    fn is_like_service(&self, name: &str) -> bool {
+        let Some((service, region)) = name.split_once('.').filter(|_| name.len() <= MAX_NAME)
+        else {
+            return false;
+        };
+        let mut known = self.routes.keys().filter_map(|name| name.split_once('.'));
+        is_label(service)
+            && is_label(region)
+            && (is_like_region(region)
+                || self.signs_otherwise.iter().any(|known| known == service)
+                || known.any(|known| known.0 == service || known.1 == region))
+    }
+}
+
+/// The index of the route of a service like `vpc.cn-north-4` in [`Config::routes`].
+///
+/// # Errors
+///
+/// A [`ServiceError`] if there is no service of this name.
+pub fn service_route(config: &Config, name: &str) -> Result<usize, ServiceError> {
+    Services::new(config).route(name)
+}
+
+/// True for a part of a host name, in lower case.
+pub(super) fn is_label(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&text.len()) && text.bytes().all(is_part) && !text.starts_with('-')
+}
+
+/// True for two words and a number, like `cn-north-4`.
+fn is_like_region(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase());
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    matches!(parts[..], [country, place, number] if is_word(country) && is_word(place) && is_number(number))
+}
