@@ -32,6 +32,20 @@ pub enum Error {
     )]
     TokenRequired,
     #[error(
+        "this proxy serves known callers only\nhint: send the credential of `apig-proxy caller new`, or the variables that `apig-proxy run` sets: sign with it, or send its token as `Authorization: Bearer` or `X-Apig-Proxy-Token`"
+    )]
+    CallerRequired,
+    #[error("the signature of the caller is refused: {0}")]
+    CallerSignature(String),
+    #[error("this caller may not do that: {0}")]
+    CallerNotAllowed(&'static str),
+    #[error("{0}\nhint: try again after the time of `Retry-After`")]
+    CallerLimited(&'static str, Duration),
+    #[error(
+        "only reading is allowed here (`read_only`): GET, HEAD and OPTIONS, without WebSockets and headers that name another method\nhint: list requests in `reads` that only read although their method is another"
+    )]
+    ReadOnly,
+    #[error(
         "this Host may not use the proxy\nhint: call it as `localhost`, or add the name to `access.hosts`"
     )]
     HostNotAllowed { host: Untrusted },
@@ -266,6 +280,14 @@ impl Error {
             Self::BadHost => client(400, "bad_host", malformed),
             Self::BadTarget(_) => client(400, "bad_target", malformed),
             Self::TokenRequired => client(401, "token_required", denied),
+            Self::CallerRequired => client(401, "caller_required", denied),
+            Self::CallerSignature(_) => client(401, "caller_signature", denied),
+            Self::CallerNotAllowed(_) => client(403, "caller_not_allowed", denied),
+            Self::CallerLimited(_, after) => Answer {
+                retry_after: Some(*after),
+                ..client(429, "caller_limited", denied)
+            },
+            Self::ReadOnly => client(403, "read_only", denied),
             Self::HostNotAllowed { .. } => client(403, "host_not_allowed", denied),
             Self::OriginNotAllowed { .. } => client(403, "origin_not_allowed", denied),
             Self::NoRoute => client(404, "no_route", "destination_not_found"),

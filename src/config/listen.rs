@@ -17,7 +17,7 @@ use super::file::read_secret_file;
 use super::reader::Reader;
 use super::server_tls::tls_files;
 use super::value::{boolean, file, list, optional, text};
-use super::{Access, TlsFiles, address, origin};
+use super::{Access, Callers, CallersFile, TlsFiles, address, origin};
 
 /// Who may use a unix socket (`[unix_socket]`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,18 @@ impl CallerToken {
     #[must_use]
     pub fn new(token: &[u8]) -> Self {
         Self(Sha256::digest(token).into())
+    }
+
+    /// The token with this SHA-256 in hexadecimal; `None` if it is none.
+    pub(super) fn from_hash(hash: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(hash, &mut bytes).ok()?;
+        Some(Self(bytes))
+    }
+
+    /// The SHA-256 of the token in hexadecimal.
+    pub(super) fn hash(&self) -> String {
+        hex::encode(self.0)
     }
 
     /// Compares in constant time.
@@ -159,6 +171,28 @@ pub(super) fn access(reader: &mut Reader) -> Access {
     }
 }
 
+/// The callers of `access.callers_file`. A file that is not there yet has none.
+pub(super) fn callers(reader: &mut Reader) -> Callers {
+    const KEY: &str = "access.callers_file";
+    const BOTH: &str = "callers show a credential of their own, which takes the place of the token\n\
+        hint: leave `access.token_file` empty";
+    const MISSING: &str = "the file does not exist, so no caller is admitted\n\
+        hint: make it with `apig-proxy caller new NAME`";
+    let Some(path) = reader.get(KEY, file) else {
+        return Callers::default();
+    };
+    if reader.is_set("access.token_file") && reader.get("access.token_file", file).is_some() {
+        reader.report(KEY, BOTH);
+    }
+    if !path.exists() {
+        reader.warn(KEY, MISSING);
+    }
+    let opened = CallersFile::open(path).map_err(|problem| reader.report(KEY, problem));
+    let mut callers = Callers::default();
+    callers.file = opened.ok();
+    callers
+}
+
 /// Reports addresses that other machines reach without being allowed and protected.
 pub(super) fn check_exposure(
     reader: &mut Reader,
@@ -167,12 +201,14 @@ pub(super) fn check_exposure(
     tls: Option<&TlsFiles>,
 ) {
     const NOT_ALLOWED: &str = "an address that is not loopback lets any machine that reaches it sign requests\n\
-        hint: use 127.0.0.1 or [::1], or set `access.allow_remote = true` together with `access.token_file` or `tls.client_ca_file`";
+        hint: use 127.0.0.1 or [::1], or set `access.allow_remote = true` together with `access.token_file`, `access.callers_file` or `tls.client_ca_file`";
     const UNPROTECTED: &str = "callers from other machines have to show who they are\n\
-        hint: set `access.token_file`, or take client certificates with `tls.client_ca_file` on an `https://` address";
+        hint: set `access.token_file` or `access.callers_file`, or take client certificates with `tls.client_ca_file` on an `https://` address";
     let mut remote = listen.iter().filter(|listen| listen.is_remote()).peekable();
     // A token that cannot be read is reported already.
-    let has_token = access.token.is_some() || reader.is_wrong("access.token_file");
+    let has_token = access.token.is_some()
+        || reader.is_set("access.callers_file")
+        || reader.is_wrong("access.token_file");
     let takes_certificates = tls.is_some_and(|tls| tls.client_ca.is_some());
     let is_protected =
         |listen: &Listen| has_token || (takes_certificates && matches!(listen, Listen::Tls(_)));

@@ -44,7 +44,8 @@ use crate::signature::normalized_path;
 pub use activation::{ActivatedSocket, ActivatedSockets};
 pub use address::Listen;
 pub use callers::{
-    Callers, IssuedCaller, ListenRules, PathPattern, Rate, ReadOnly, ReadRule, Rights, Surrogate,
+    CallerRecord, Callers, CallersFile, IssuedCaller, ListenRules, PathPattern, Rate, ReadOnly,
+    ReadRule, Rights, Surrogate,
 };
 pub use cloud::CloudService;
 pub use credentials::{CredentialSource, CredentialsConfig, IamUser, TokenSource};

@@ -7,8 +7,8 @@ use super::reader::Reader;
 use super::server_tls::{certificates, tls_files};
 use super::value::{boolean, file, list};
 use super::{
-    Callers, Config, Listen, MediaRange, Methods, ReadOnly, ReadRule, UpstreamTls, activation,
-    cloud, credentials, limits, listen, routes,
+    Config, Listen, MediaRange, Methods, ReadOnly, ReadRule, UpstreamTls, activation, cloud,
+    credentials, limits, listen, routes,
 };
 
 /// The addresses of activated sockets.
@@ -69,7 +69,7 @@ pub(super) fn resolve(
         timeouts: limits::timeouts(&mut reader),
         pool: limits::pool(&mut reader),
         access,
-        callers: Callers::default(),
+        callers: listen::callers(&mut reader),
         read_only: ReadOnly {
             enabled: reader.get("read_only", boolean),
             reads: reader.get("reads", list(ReadRule::parse)),

@@ -269,7 +269,8 @@ fn path_rules(setting: &Setting, prefix: &str) -> Parsed<Vec<PathRule>> {
     Ok(rules.filter(|rules| !rules.is_empty()).ok_or(EXPECTED)?)
 }
 
-fn prefix(path: &str) -> Result<String, &'static str> {
+/// The prefix of a route, without a slash at its end.
+pub(super) fn prefix(path: &str) -> Result<String, &'static str> {
     const EXPECTED: &str =
         "expected a path that starts with \"/\", like \"/flowers\", without query and dot segments";
     let path = normalize_path(path);

@@ -14,6 +14,7 @@ use http::{HeaderValue, Method, Version, request};
 use tokio::time::Instant;
 
 use super::caller::CallerConnection;
+use super::callers::identified::Identified;
 use super::guard::Admitted;
 use super::headers;
 use super::timings::{AttemptTimings, Timings, Wait};
@@ -45,6 +46,8 @@ pub(crate) struct RequestContext {
     pub(super) host: OnceCell<HeaderValue>,
     /// The listed origin of the web page that called.
     pub(super) origin: OnceCell<HeaderValue>,
+    /// The known caller, which a signature may still have to prove.
+    pub(super) identified: OnceCell<Identified>,
     /// The label of the route in the metrics.
     route: Cell<&'static str>,
     answer: Cell<Option<(u16, Outcome)>>,
@@ -78,6 +81,7 @@ impl RequestContext {
             is_grpc: head.is_some_and(|head| headers::is_grpc(&head.headers)),
             host: OnceCell::new(),
             origin: OnceCell::new(),
+            identified: OnceCell::new(),
             route: Cell::new(NO_ROUTE),
             answer: Cell::default(),
             end: Cell::default(),
@@ -101,6 +105,13 @@ impl RequestContext {
         let origin = admitted.origin.and_then(value);
         let _ = value(admitted.host).map(|host| self.host.set(host));
         let _ = origin.map(|origin| self.origin.set(origin));
+    }
+
+    /// The known caller, once its proof is complete.
+    fn proven_caller(&self) -> Option<&Identified> {
+        self.identified
+            .get()
+            .filter(|caller| caller.is_proven.get())
     }
 
     /// Sets the route, by its label in the metrics.
@@ -179,6 +190,7 @@ impl RequestContext {
             method: self.method,
             code: status,
             outcome: outcome.name(),
+            caller: self.proven_caller().map_or("", |caller| caller.label),
         });
     }
 
@@ -241,9 +253,12 @@ impl Drop for RequestContext {
         self.metrics.finished(durations.total);
         tracing::debug!(%request_id, ?timings, "request finished");
         let Some(record) = &self.record else { return };
+        let caller = self.proven_caller();
         record.write(&access::Finished {
             request_id: self.id,
             route: self.route.get(),
+            caller: caller.map_or("", |caller| &caller.caller.name),
+            body_signed: caller.is_none_or(|caller| caller.body_signed.get()),
             status,
             outcome,
             end,

@@ -9,16 +9,42 @@ use super::Settings;
 use crate::config::{Route, Scheme, UpstreamUrl};
 use crate::signature::is_dot_segment;
 
+/// How the caller of a request reaches routes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Local<'a> {
+    /// The `Host` that the caller used.
+    pub(super) host: &'a str,
+    /// The caller speaks TLS.
+    pub(super) is_tls: bool,
+    /// The beginning of all paths that the caller uses, which identifies it; empty for none.
+    pub(super) capability: &'a str,
+    /// The listener leads to this route only, without its prefix.
+    pub(super) at_listener: bool,
+}
+
+impl Local<'_> {
+    /// The prefix of a route, without the capability.
+    fn prefix<'a>(&self, route: &'a Route) -> &'a str {
+        if self.at_listener { "" } else { &route.prefix }
+    }
+
+    /// What the caller writes for a path below a route.
+    fn path(&self, route: &Route, rest: &str) -> String {
+        let prefix = [self.capability, self.prefix(route)].concat();
+        let needs_slash = prefix.is_empty() && !rest.starts_with('/');
+        [&*prefix, if needs_slash { "/" } else { "" }, rest].concat()
+    }
+}
+
 /// The local address of `location`; `None` if no route leads there. It is on the route of the
-/// request or on another one that serves the path. The caller used the `Host` `host`, over TLS if
-/// `is_tls`.
+/// request or on another one that serves the path.
 pub(super) fn local(
     location: &[u8],
     settings: &Settings,
     route: usize,
-    host: &str,
-    is_tls: bool,
+    caller: &Local<'_>,
 ) -> Option<String> {
+    let (host, is_tls) = (caller.host, caller.is_tls);
     let location = str::from_utf8(location).ok()?;
     let own = &settings.routes[route].upstream;
     // "//host/path" names a host without a scheme.
@@ -36,10 +62,18 @@ pub(super) fn local(
                 path_at_upstream(location, upstream)?
             };
             let rest = rest_below(path, base_path(other))?;
-            let local = local_path(other, rest);
-            let end = local.find(['?', '#']).unwrap_or(local.len());
-            let served = settings.route_matcher.find(&settings.routes, &local[..end]);
-            (served == Some(at)).then(|| (base_path(other).len(), at == route, local))
+            let is_served = match caller.at_listener {
+                true => at == route,
+                false => serves(settings, at, rest),
+            };
+            let local = || {
+                (
+                    base_path(other).len(),
+                    at == route,
+                    caller.path(other, rest),
+                )
+            };
+            is_served.then(local)
         });
     let (_, _, path) = candidates.max()?;
     // Over a unix socket the `Host` may be empty.
@@ -53,9 +87,20 @@ pub(super) fn local(
     Some([scheme, host, &path].concat())
 }
 
+/// True if a path below a route has this route.
+fn serves(settings: &Settings, route: usize, rest: &str) -> bool {
+    let path = Local::default().path(&settings.routes[route], rest);
+    let end = path.find(['?', '#']).unwrap_or(path.len());
+    settings.route_matcher.find(&settings.routes, &path[..end]) == Some(route)
+}
+
 /// A cookie without the `Domain` of the gateway, and with the local `Path`; `None` if it has
 /// neither.
-pub(super) fn local_cookie(cookie: &HeaderValue, route: &Route) -> Option<HeaderValue> {
+pub(super) fn local_cookie(
+    cookie: &HeaderValue,
+    route: &Route,
+    caller: &Local<'_>,
+) -> Option<HeaderValue> {
     let mut is_changed = false;
     let mut local: Vec<u8> = Vec::with_capacity(cookie.len());
     for (number, part) in cookie.as_bytes().split(|byte| *byte == b';').enumerate() {
@@ -71,7 +116,7 @@ pub(super) fn local_cookie(cookie: &HeaderValue, route: &Route) -> Option<Header
             }
             local.push(b';');
             if name == b"path"
-                && let Some(path) = cookie_path(value, route)
+                && let Some(path) = cookie_path(value, route, caller)
             {
                 is_changed = true;
                 local.extend([b" Path=", path.as_bytes()].concat());
@@ -92,18 +137,22 @@ fn is_domain_of(domain: &str, host: &str) -> bool {
 }
 
 /// The local form of a cookie's path; `None` if it is for more than the paths of one route.
-fn cookie_path(path: &str, route: &Route) -> Option<String> {
+fn cookie_path(path: &str, route: &Route, caller: &Local<'_>) -> Option<String> {
     let base_path = base_path(route);
-    if base_path == route.prefix {
+    if base_path == caller.prefix(route) && caller.capability.is_empty() {
         return None;
     }
     match rest_below(path, base_path) {
-        Some(rest) if path != "/" => Some(local_path(route, rest)),
-        // A parent of the route's paths.
-        None if path != "/" && rest_below(base_path, path.trim_end_matches('/')).is_some() => {
-            Some(local_path(route, ""))
+        // For the whole host, which is what begins with the capability.
+        _ if path == "/" => {
+            (!caller.capability.is_empty()).then(|| [caller.capability, "/"].concat())
         }
-        _ => None,
+        Some(rest) => Some(caller.path(route, rest)),
+        // A parent of the route's paths.
+        None if rest_below(base_path, path.trim_end_matches('/')).is_some() => {
+            Some(caller.path(route, ""))
+        }
+        None => None,
     }
 }
 
@@ -132,12 +181,6 @@ fn has_dot_segment(path: &str) -> bool {
 fn names_host(path: &str) -> bool {
     let second = path.chars().nth(1);
     second.is_some_and(|second| matches!(second, '/' | '\\') || second.is_control())
-}
-
-fn local_path(route: &Route, rest: &str) -> String {
-    let prefix = route.prefix.as_str();
-    let needs_slash = prefix.is_empty() && !rest.starts_with('/');
-    [prefix, if needs_slash { "/" } else { "" }, rest].concat()
 }
 
 /// Path, query and fragment of a URL at the upstream. Behind a TLS endpoint a backend may take
@@ -227,7 +270,11 @@ mod tests {
         ] {
             let settings = settings_of(&config(routes));
             let own = routes.len() / 2;
-            let found = local(location.as_bytes(), &settings, own, "localhost:8080", false);
+            let caller = Local {
+                host: "localhost:8080",
+                ..Local::default()
+            };
+            let found = local(location.as_bytes(), &settings, own, &caller);
             assert_eq!(found.unwrap_or_default(), expected, "{location}");
         }
     }
@@ -266,7 +313,11 @@ mod tests {
             ("https://gw.example/v1/x/../y", FLOWERS, "l:1", ""),
         ] {
             let settings = settings_of(&config(routes));
-            let found = local(location.as_bytes(), &settings, 0, host, false);
+            let caller = Local {
+                host,
+                ..Local::default()
+            };
+            let found = local(location.as_bytes(), &settings, 0, &caller);
             assert_eq!(found.unwrap_or_default(), expected, "{location:?}");
         }
     }
@@ -304,7 +355,7 @@ mod tests {
         ] {
             let config = config(&[(prefix, base_path)]);
             let value = HeaderValue::from_static(cookie);
-            let local = local_cookie(&value, &config.routes[0]);
+            let local = local_cookie(&value, &config.routes[0], &Local::default());
             let local = local.as_ref().map_or("", |value| value.to_str().unwrap());
             assert_eq!(local, expected, "{cookie}");
         }

@@ -10,7 +10,7 @@
 //!
 //! | step | modules |
 //! |---|---|
-//! | who may call | `guard`, `cors`, `caller` |
+//! | who may call | `guard`, `cors`, `caller`, `callers` |
 //! | which route, within which limits | `route`, `route_matcher`, `loop_detection` |
 //! | the head and body to send | `prepare`, `headers`, `page_origin`, `body`, `upload`, `memory_budget` |
 //! | a connection, the signature, sending, again if need be | `retry`, `auth`, `credentials`, `key_breaker` |
@@ -26,6 +26,7 @@
 mod auth;
 mod body;
 pub mod caller;
+mod callers;
 mod context;
 mod cors;
 mod credentials;
@@ -72,6 +73,7 @@ pub use auth::SigningKey;
 use body::BodyReader;
 pub use body::{RequestBody, ResponseBody};
 pub use caller::{BareAnswer, CallerConnection};
+use callers::{BodyProof, Shown};
 use context::RequestContext;
 use credentials::CredentialsView;
 pub use credentials::RouteCredentials;
@@ -160,12 +162,15 @@ impl Pipeline {
         request: Request<Incoming>,
         caller: Rc<CallerConnection>,
     ) -> Response<ResponseBody> {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        // Before anything is made of the head: what identifies a caller is a secret.
+        let gate = self.settings.caller_gate.as_ref();
+        let shown = gate.map_or(Shown::Nothing, |_| Shown::take(&mut head));
         let mut body = Some(body);
         let context = RequestContext::begin(Rc::clone(&self.metrics), caller, Some(&head));
         let response = {
             // Pinned where it is made: it is several KiB long, and moving it would copy all of it.
-            let forwarding = pin!(self.forward(head, &mut body, &context));
+            let forwarding = pin!(self.forward(head, shown, &mut body, &context));
             respond::respond(&context, forwarding).await
         };
         if let Some(body) = body {
@@ -178,6 +183,7 @@ impl Pipeline {
     async fn forward(
         &self,
         head: request::Parts,
+        shown: Shown,
         body: &mut Option<Incoming>,
         context: &Rc<RequestContext>,
     ) -> Result<Response<ResponseBody>, Error> {
@@ -186,6 +192,7 @@ impl Pipeline {
             return Ok(answer);
         }
         let declared = body.as_ref().and_then(|body| body.size_hint().exact());
+        let proof = self.identify(shown, (&head, declared == Some(0)), context)?;
         let routed = route::route(settings, head, declared, context)?;
         let mut reader = BodyReader {
             budget: &settings.budget,
@@ -194,10 +201,16 @@ impl Pipeline {
             idle: settings.timeouts.body_idle,
             body,
             rules: routed.rules,
+            holds: proof.as_ref().is_some_and(BodyProof::needs_body),
             context,
         };
         let (held, hash) = reader.prepare(&routed.head.headers).await?;
         *body = None;
+        if let (Some(proof), Some(gate)) = (&proof, &settings.caller_gate) {
+            let algorithm = settings.routes[routed.route].signing.algorithm();
+            let body = (&held, hash.map(|hash| (hash, algorithm)));
+            gate.check_body(proof, &routed.head, body, context)?;
+        }
         let mut prepared = Prepared::new(settings, routed, held, hash)?;
         let reply = retry::send(self, &mut prepared).await?;
         let gateway_id = reply.head.headers.get("x-request-id");
@@ -238,6 +251,23 @@ impl Pipeline {
             }
             _ => Ok(None),
         }
+    }
+
+    /// Identifies the caller, where callers are known. Returns what the body has to prove.
+    fn identify(
+        &self,
+        shown: Shown,
+        request: (&request::Parts, bool),
+        context: &RequestContext,
+    ) -> Result<Option<BodyProof>, Error> {
+        let settings = &self.settings;
+        let identified = match &settings.caller_gate {
+            Some(gate) => gate.identify(shown, request, &settings.metrics, context),
+            // The connection may be older than a reload.
+            None if context.caller.rules.requires_caller => Err(Error::CallerRequired),
+            None => return Ok(None),
+        };
+        identified.inspect_err(|_| context.caller.refused())
     }
 
     /// Counts and logs bytes that hyper could not parse as a request; returns the complete HTTP/1.1

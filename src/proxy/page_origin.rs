@@ -5,16 +5,23 @@
 use http::header::{ORIGIN, REFERER};
 use http::{HeaderMap, HeaderValue};
 
+use super::CallerConnection;
 use super::guard::{ListenerKind, is_own_origin};
 use crate::config::{Route, Scheme};
 
-/// Replaces the proxy's own origin by that of the upstream. The caller used the `Host` `host`.
+/// Replaces the proxy's own origin by that of the upstream. The caller used the `Host` `host` of this
+/// connection.
 pub(super) fn to_upstream(
     headers: &mut HeaderMap,
     route: &Route,
-    listener: ListenerKind,
+    caller: &CallerConnection,
     host: &str,
 ) {
+    let listener = caller.listener;
+    let prefix = match caller.rules.route {
+        Some(_) => "",
+        None => &route.prefix,
+    };
     if let Some(origin) = headers.get_mut(ORIGIN)
         && is_own_origin(origin.as_bytes(), listener, host)
     {
@@ -23,7 +30,7 @@ pub(super) fn to_upstream(
     if let Some(referer) = headers.get_mut(REFERER)
         && let Some(path) = own_path(referer.as_bytes(), listener, host)
     {
-        let rest = path.strip_prefix(route.prefix.as_bytes());
+        let rest = path.strip_prefix(prefix.as_bytes());
         let rest = rest.filter(|rest| rest.is_empty() || rest.starts_with(b"/"));
         let base_path = route.upstream.base_path.trim_end_matches('/').as_bytes();
         // The page may be of another route, whose paths mean nothing to this upstream.
@@ -58,8 +65,10 @@ fn replace(value: &mut HeaderValue, with: Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use super::*;
-    use crate::config::with_upstream;
+    use crate::config::{ListenRules, with_upstream};
 
     #[test]
     fn the_proxy_s_own_origin_becomes_the_upstream_s_and_others_stay() {
@@ -90,7 +99,9 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(ORIGIN, HeaderValue::from_static(origin));
             headers.insert(REFERER, HeaderValue::from_static(referer));
-            to_upstream(&mut headers, &route, ListenerKind::Tcp, "localhost");
+            let rules = ListenRules::default();
+            let caller = CallerConnection::new(ListenerKind::Tcp, rules, Rc::default());
+            to_upstream(&mut headers, &route, &caller, "localhost");
             let expected = |text: &str, start: &str, kept: &str| match text {
                 "" => kept.to_owned(),
                 text => [start, text].concat(),

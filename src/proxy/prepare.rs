@@ -52,7 +52,7 @@ impl Prepared {
         if !route.keeps_origin
             && let Some(Ok(host)) = context.host.get().map(HeaderValue::to_str)
         {
-            page_origin::to_upstream(&mut headers, route, context.caller.listener, host);
+            page_origin::to_upstream(&mut headers, route, &context.caller, host);
         }
         routed.head.headers = headers;
         Ok(Self {

@@ -8,9 +8,12 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use hyper::ext::ReasonPhrase;
+use secrecy::ExposeSecret;
 
 use super::body::ResponseBody;
+use super::context::RequestContext;
 use super::gateway_response::GatewayResponse;
+use super::location::Local;
 use super::redact::{self, Redactor};
 use super::route::Routed;
 use super::{Settings, cors, headers, location, respond};
@@ -50,7 +53,8 @@ pub(super) fn relay(
 fn relayed_headers(settings: &Settings, routed: &Routed, reply: &GatewayResponse) -> HeaderMap {
     let (head, context) = (&reply.head, &routed.context);
     let origin = context.origin.get();
-    let local = local_location(settings, routed, &head.headers);
+    let caller = caller(context);
+    let local = local_location(settings, routed, &head.headers, &caller);
     let mut passed = HeaderMap::with_capacity(head.headers.len() + 4);
     headers::pass(&head.headers, &mut passed, |name| {
         let is_replaced = local.is_some() && name == LOCATION;
@@ -61,7 +65,7 @@ fn relayed_headers(settings: &Settings, routed: &Routed, reply: &GatewayResponse
     passed.extend(local.map(|local| (LOCATION, local)));
     if let Entry::Occupied(mut cookies) = passed.entry(SET_COOKIE) {
         for cookie in cookies.iter_mut() {
-            let local = location::local_cookie(cookie, &settings.routes[routed.route]);
+            let local = location::local_cookie(cookie, &settings.routes[routed.route], &caller);
             *cookie = local.unwrap_or_else(|| cookie.clone());
         }
     }
@@ -92,13 +96,25 @@ fn local_location(
     settings: &Settings,
     routed: &Routed,
     headers: &HeaderMap,
+    caller: &Local<'_>,
 ) -> Option<HeaderValue> {
     let location = headers::only(headers, &LOCATION)?;
-    let context = &routed.context;
-    let host = context.host.get()?.to_str().ok()?;
-    let is_tls = context.caller.listener.is_tls();
-    let local = location::local(location.as_bytes(), settings, routed.route, host, is_tls)?;
+    routed.context.host.get()?;
+    let local = location::local(location.as_bytes(), settings, routed.route, caller)?;
     HeaderValue::try_from(local).ok()
+}
+
+/// How the caller of a request reaches routes.
+fn caller(context: &RequestContext) -> Local<'_> {
+    let host = context.host.get().and_then(|host| host.to_str().ok());
+    let identified = context.identified.get();
+    let capability = identified.and_then(|caller| caller.capability.as_ref());
+    Local {
+        host: host.unwrap_or_default(),
+        is_tls: context.caller.listener.is_tls(),
+        capability: capability.map_or("", |capability| capability.expose_secret()),
+        at_listener: context.caller.rules.route.is_some(),
+    }
 }
 
 /// The words behind the status may repeat a secret too.

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, Version, request};
 
 use super::Settings;
 use super::body::BodyRules;
+use super::callers::rights::{self, Action};
 use super::context::RequestContext;
 use super::headers;
 use crate::config::{AuthMode, LargeBody, Methods, Route};
@@ -66,6 +67,15 @@ pub(super) fn route(
     let route = selected.or_else(by_path).ok_or(Error::NoRoute)?;
     context.routed(settings.route_labels[route]);
     check_route(&settings.routes[route], &head.method, path)?;
+    let action = Action {
+        method: &head.method,
+        path,
+        headers: &head.headers,
+        is_websocket,
+    };
+    let rights = context.identified.get().map(|found| &found.caller.rights);
+    let limits = [&settings.read_only, &settings.routes[route].read_only];
+    rights::check(rights, limits, &action)?;
     let project_id = settings.credentials.project_id(route, &head.headers)?;
     let (slot, rules) = authentication(settings, route, declared)?;
     let target = outgoing_target(&settings.routes[route], &target)?;

@@ -48,7 +48,7 @@ impl RouteMatcher {
 }
 
 /// True if a path begins with all segments of a prefix.
-fn is_below(prefix: &[u8], path: &[u8]) -> bool {
+pub(super) fn is_below(prefix: &[u8], path: &[u8]) -> bool {
     let rest = path.strip_prefix(prefix);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }

@@ -6,12 +6,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::callers::CallerGate;
 use super::credentials::RouteCredentials;
 use super::loop_detection::ProxyId;
 use super::memory_budget::MemoryBudget;
 use super::path_reading::LearnedReading;
 use super::route_matcher::RouteMatcher;
-use crate::config::{Access, Config, Limits, MediaRange, Methods, PoolConfig, Route, Timeouts};
+use crate::config::{
+    Access, Config, Limits, MediaRange, Methods, PoolConfig, ReadOnly, Route, Timeouts,
+};
 use crate::credentials::SlotStatus;
 use crate::gateway::GatewayClock;
 use crate::proxy::guard::Guard;
@@ -23,6 +26,9 @@ use crate::upstream::PoolStats;
 #[derive(Debug)]
 pub struct Settings {
     pub(super) guard: Guard,
+    /// Identifies callers, where they are known.
+    pub(super) caller_gate: Option<CallerGate>,
+    pub(super) read_only: ReadOnly,
     /// Who may use the port.
     pub access: Access,
     /// Allows `POST /quitquitquit` at the admin listener to stop the proxy.
@@ -57,6 +63,8 @@ impl Settings {
     pub fn new(config: &Config, guard: Guard, credentials: RouteCredentials) -> Self {
         Self {
             guard,
+            caller_gate: CallerGate::new(config),
+            read_only: config.read_only.clone(),
             access: config.access.clone(),
             admin_quit: config.admin_quit,
             routes: config.routes.clone(),
@@ -90,6 +98,9 @@ impl Settings {
         self.metrics = Arc::clone(&before.metrics);
         self.budget = before.budget.clone();
         self.budget.resize(self.limits.buffered);
+        if let (Some(gate), Some(before)) = (&mut self.caller_gate, &before.caller_gate) {
+            gate.remember(before);
+        }
         let credentials =
             Arc::get_mut(&mut self.credentials).expect("no worker has these settings yet");
         credentials.remember(&before.credentials);
@@ -118,6 +129,11 @@ impl Settings {
             .map(|route| self.metrics.route_label(&route.prefix))
             .collect();
         self
+    }
+
+    /// Reads the file of callers again if it has changed.
+    pub fn refresh_callers(&self) {
+        self.caller_gate.iter().for_each(CallerGate::refresh);
     }
 
     /// Watches the pools of one more worker.

@@ -229,7 +229,16 @@ impl Server {
 }
 
 fn settings(config: &Config, listeners: &Listeners, sources: &[Source]) -> Settings {
-    let guard = Guard::new(&config.access, &listeners.addresses());
+    let mut access = config.access.clone();
+    if config
+        .listen_rules
+        .iter()
+        .any(|rules| rules.requires_caller)
+    {
+        // Callers show a credential of their own in its place.
+        access.token = None;
+    }
+    let guard = Guard::new(&access, &listeners.addresses());
     Settings::new(config, guard, RouteCredentials::new(config, sources))
 }
 

@@ -172,7 +172,8 @@ impl Running {
             network.look_ahead(&settings.routes, limit).await;
         });
         let (server, client) = (&self.server.listeners.tls, &self.server.network.tls);
-        self.refreshing.spawn(tidy(server.clone(), client.clone()));
+        let tidy = tidy(server.clone(), client.clone(), self.settings());
+        self.refreshing.spawn(tidy);
     }
 
     /// Changes `limits.connections`. If it shrinks, no busy connection is closed: the next callers
@@ -191,12 +192,13 @@ impl Running {
     }
 }
 
-/// Gives unused memory back and looks for new certificates.
-async fn tidy(server: Option<Watched<TlsAcceptor>>, client: TlsSettings) {
+/// Gives unused memory back and looks for new certificates and callers.
+async fn tidy(server: Option<Watched<TlsAcceptor>>, client: TlsSettings, settings: Arc<Settings>) {
     loop {
         sleep(TIDY_INTERVAL).await;
         tidy_process();
         server.iter().for_each(Watched::refresh);
         client.refresh();
+        settings.refresh_callers();
     }
 }

@@ -58,6 +58,10 @@ pub(crate) struct Record {
 pub(crate) struct Finished<'a> {
     pub(crate) request_id: u128,
     pub(crate) route: &'a str,
+    /// The name of the caller; empty where callers are not known.
+    pub(crate) caller: &'a str,
+    /// False if the caller signed, and its signature does not cover the body.
+    pub(crate) body_signed: bool,
     pub(crate) status: u16,
     pub(crate) outcome: Outcome,
     pub(crate) end: ResponseEnd,
@@ -113,6 +117,8 @@ impl Record {
         let trace_id = traceparent.and_then(trace_id).unwrap_or_default();
         let (status, outcome) = (finished.status, finished.outcome());
         let request_id = format_args!("{:032x}", finished.request_id);
+        let caller = (!finished.caller.is_empty()).then_some(finished.caller);
+        let body_signed = (!finished.body_signed).then_some(false);
         if super::is_for_people() {
             let is_usual = outcome == Outcome::Ok.name();
             tracing::info!(
@@ -120,6 +126,8 @@ impl Record {
                 %code,
                 outcome = (!is_usual).then(|| tracing::field::display(outcome)),
                 bytes_in = (bytes_in > 0).then_some(bytes_in),
+                caller,
+                body_signed,
                 attempts = (finished.attempts > 1).then_some(finished.attempts as u64),
                 request_id = (!is_usual).then(|| tracing::field::display(request_id)),
                 %trace_id,
@@ -133,6 +141,8 @@ impl Record {
             target: TARGET,
             %request_id,
             route = %finished.route,
+            caller,
+            body_signed,
             %method,
             %path,
             status = u64::from(status),

@@ -6,6 +6,7 @@ use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{CallerToken, Rights, Surrogate};
+use crate::signature::Signer;
 
 /// The secrets of a new caller.
 #[derive(Clone, Debug)]
@@ -41,8 +42,7 @@ impl IssuedCaller {
         let known = |secret: &SecretString| CallerToken::new(secret.expose_secret().as_bytes());
         let surrogate = Surrogate {
             name: name.to_owned(),
-            access_key: issued.access_key.clone(),
-            secret_key: issued.secret_key.clone(),
+            signer: Signer::new(&issued.access_key, &issued.secret_key),
             token: known(&issued.token),
             capability: known(&issued.capability),
             rights,

@@ -4,13 +4,17 @@
 //! credential off and uses the real one. `issue` makes surrogates, `file` keeps them in
 //! `access.callers_file`, and `pattern` matches paths.
 
+mod file;
 mod issue;
 mod pattern;
 
+use std::sync::Arc;
+
 use http::Method;
-use secrecy::SecretString;
 
 use super::{CallerToken, Methods};
+use crate::signature::Signer;
+pub use file::{CallerRecord, CallersFile};
 pub use issue::IssuedCaller;
 pub use pattern::{PathPattern, ReadRule};
 
@@ -29,15 +33,30 @@ pub struct ListenRules {
 /// The callers that are known.
 #[derive(Clone, Debug, Default)]
 pub struct Callers {
-    /// Those that were made in memory.
-    pub fixed: Vec<Surrogate>,
+    fixed: Arc<[Arc<Surrogate>]>,
+    /// Those of `access.callers_file`.
+    pub file: Option<CallersFile>,
 }
 
 impl Callers {
-    /// Callers without a file.
+    /// Callers that were made in memory, and no others.
     #[must_use]
     pub fn fixed(fixed: Vec<Surrogate>) -> Self {
-        Self { fixed }
+        Self {
+            fixed: fixed.into_iter().map(Arc::new).collect(),
+            file: None,
+        }
+    }
+
+    /// The first caller that `is_wanted` accepts.
+    #[must_use]
+    pub fn find(&self, is_wanted: impl Fn(&Surrogate) -> bool) -> Option<Arc<Surrogate>> {
+        let find = |callers: &[Arc<Surrogate>]| {
+            let mut callers = callers.iter();
+            callers.find(|caller| is_wanted(caller)).cloned()
+        };
+        let in_file = || find(&self.file.as_ref()?.current());
+        find(&self.fixed).or_else(in_file)
     }
 }
 
@@ -46,10 +65,8 @@ impl Callers {
 pub struct Surrogate {
     /// The name of the caller, in the log and the metrics.
     pub name: String,
-    /// The access key id, which begins with [`Surrogate::ACCESS_KEY_PREFIX`].
-    pub access_key: String,
-    /// The secret key that the caller signs with.
-    pub secret_key: SecretString,
+    /// The key that the caller signs with. Its id begins with [`Surrogate::ACCESS_KEY_PREFIX`].
+    pub signer: Signer,
     /// The text that is sent as `Authorization: Bearer` or `X-Apig-Proxy-Token`; it begins with
     /// [`Surrogate::TOKEN_PREFIX`].
     pub token: CallerToken,

@@ -99,6 +99,8 @@ pub(super) struct BodyReader<'a> {
     /// Taken when it is streamed.
     pub(super) body: &'a mut Option<Incoming>,
     pub(super) rules: BodyRules,
+    /// The whole body is needed before anything is sent.
+    pub(super) holds: bool,
     pub(super) context: &'a Rc<RequestContext>,
 }
 
@@ -126,9 +128,9 @@ impl BodyReader<'_> {
                 PreparedBody::Empty,
                 Some(PayloadHash::empty(self.route.signing.algorithm())),
             ))
-        } else if !is_signed && is_short {
+        } else if !is_signed && is_short && !self.holds {
             Ok((self.hold(|_| {}).await?, None))
-        } else if !is_signed || is_unsigned(self.unsigned, head) {
+        } else if !self.holds && (!is_signed || is_unsigned(self.unsigned, head)) {
             self.stream().await
         } else {
             let mut hasher = PayloadHasher::new(self.route.signing.algorithm());

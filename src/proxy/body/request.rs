@@ -15,6 +15,7 @@ use super::{BodyEnded, BodyRules, discard};
 use crate::error::Error;
 use crate::proxy::context::RequestContext;
 use crate::proxy::headers;
+use crate::signature::{Algorithm, PayloadHash, PayloadHasher};
 
 /// A body that is ready to be sent.
 #[derive(Debug)]
@@ -47,6 +48,17 @@ impl PreparedBody {
     /// Returns `true` if it can be sent again.
     pub(in crate::proxy) fn is_repeatable(&self) -> bool {
         !matches!(self, Self::Streamed { .. })
+    }
+
+    /// Its hash, if it is held.
+    pub(in crate::proxy) fn hash(&self, algorithm: Algorithm<'_>) -> Option<PayloadHash> {
+        let mut hasher = PayloadHasher::new(algorithm);
+        match self {
+            Self::Empty => {}
+            Self::Buffered(body) => body.chunks.iter().for_each(|chunk| hasher.update(chunk)),
+            Self::Streamed { .. } => return None,
+        }
+        Some(hasher.finish())
     }
 
     /// Its length in bytes, if that is known before it is sent.

@@ -24,7 +24,7 @@ use crate::error::{Error, Untrusted};
 use crate::proxy::headers;
 
 /// The header in which callers send their token.
-const TOKEN: HeaderName = HeaderName::from_static("x-apig-proxy-token");
+pub(super) const TOKEN: HeaderName = HeaderName::from_static("x-apig-proxy-token");
 
 const FOREIGN_ORIGIN: &str = "web pages of other origins may not use the proxy\nhint: list the origin in \
      `access.origins`, or set `access.browser = true` for pages that are loaded through the proxy itself";

@@ -1,18 +1,32 @@
 //! The labels of requests. Each value comes from a fixed set, so no input of a caller becomes a
 //! label.
 
-use prometheus_client::encoding::EncodeLabelSet;
+use std::fmt;
+
+use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 
 /// The route label of requests that were answered before a route was found. No prefix equals it.
 pub(crate) const NO_ROUTE: &str = "none";
 
 /// The labels of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct RequestLabels {
     pub(crate) route: &'static str,
     pub(crate) method: &'static str,
     pub(crate) code: u16,
     pub(crate) outcome: &'static str,
+    /// The caller, where callers are known; else empty, and the label is left out.
+    pub(crate) caller: &'static str,
+}
+
+impl EncodeLabelSet for RequestLabels {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        [("route", self.route), ("method", self.method)].encode(encoder)?;
+        [("code", self.code)].encode(encoder)?;
+        [("outcome", self.outcome)].encode(encoder)?;
+        let caller = (!self.caller.is_empty()).then_some(("caller", self.caller));
+        caller.as_slice().encode(encoder)
+    }
 }
 
 /// The label of a method; all methods that are not in common use share one.

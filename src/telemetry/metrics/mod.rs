@@ -2,8 +2,8 @@
 //!
 //! A worker keeps the handle of each counter that it has used, since looking one up takes a lock.
 //! The lock of a histogram is held for a few nanoseconds, less than 1 % of a request's
-//! instructions. A label is a route's prefix, a known method, a status, a code from a fixed list, or
-//! a host of the configuration: never a caller's value.
+//! instructions. A label is a route's prefix, a known method, a status, a code from a fixed list, a
+//! host of the configuration, or the name of a known caller: never a caller's value.
 //!
 //! # What can go wrong
 //!
@@ -32,6 +32,9 @@ pub use text::{CONTENT_TYPE, Sample};
 /// How many error codes of the gateway are told apart.
 const MAX_ERROR_CODES: u64 = 64;
 
+/// How many callers are told apart.
+const MAX_CALLERS: usize = 64;
+
 /// Bucket bounds for requests and responses, in seconds: from the proxy's own share up to
 /// `timeouts.response`.
 const LONG: [f64; 17] = [
@@ -56,6 +59,7 @@ pub struct Metrics {
     /// How many error codes of the gateway have been seen.
     error_codes: Counter,
     routes: Arc<Mutex<Vec<&'static str>>>,
+    callers: Arc<Mutex<Vec<&'static str>>>,
 }
 
 impl Default for Metrics {
@@ -69,6 +73,7 @@ impl Default for Metrics {
             gateway_errors: family::Family::default(),
             error_codes: Counter::default(),
             routes: Arc::default(),
+            callers: Arc::default(),
         }
     }
 }
@@ -81,13 +86,13 @@ impl Metrics {
     #[must_use]
     pub fn route_label(&self, prefix: &str) -> &'static str {
         let prefix = if prefix.is_empty() { "/" } else { prefix };
-        // Every change leaves it whole, so a panic elsewhere does no harm.
-        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = routes.iter().copied().find(|known| *known == prefix);
-        known.unwrap_or_else(|| {
-            routes.push(prefix.to_owned().leak());
-            routes[routes.len() - 1]
-        })
+        kept(&self.routes, prefix, usize::MAX)
+    }
+
+    /// The label of a caller, by its name; all beyond the first 64 share one.
+    #[must_use]
+    pub fn caller_label(&self, name: &str) -> &'static str {
+        kept(&self.callers, name, MAX_CALLERS)
     }
 
     /// The metrics of one more worker.
@@ -99,6 +104,21 @@ impl Metrics {
             is_cut_off: Cell::new(false),
         }
     }
+}
+
+/// A name that lives as long as the process, of at most `max` names; all others are `other`.
+fn kept(names: &Mutex<Vec<&'static str>>, name: &str, max: usize) -> &'static str {
+    // Every change leaves it whole, so a panic elsewhere does no harm.
+    let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = names.iter().find(|known| **known == name) {
+        return known;
+    }
+    if names.len() >= max {
+        return "other";
+    }
+    let name: &'static str = name.to_owned().leak();
+    names.push(name);
+    name
 }
 
 /// The metrics of one worker.

@@ -1,0 +1,128 @@
+//! The signature of a caller: it proves who signed, and is dropped then.
+//!
+//! The head is verified before any of the body is read, if the body is empty or the head declares
+//! its hash. Otherwise the signature needs the hash of the whole body, which is held for that.
+
+use std::time::Duration;
+
+use http::header::HOST;
+use http::{HeaderName, HeaderValue, request};
+
+use crate::clock;
+use crate::error::Error;
+use crate::proxy::body::PreparedBody;
+use crate::signature::{
+    Algorithm, PayloadHash, Presented, ReceivedRequest, Refusal, Signer, UNSIGNED_PAYLOAD, verify,
+};
+
+/// How far the date of a signature may be from the time of this machine, as at the gateway.
+const WINDOW: Duration = Duration::from_secs(15 * 60);
+
+/// What the body of a request still has to prove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// The signature is right, whatever the body is.
+    Nothing,
+    /// The head is right. The body has this hash if it is held.
+    Hash(String),
+    /// The signature covers the hash of the body, and only a part of it is checked.
+    All,
+}
+
+/// Verifies a signature as far as the head allows. `is_empty` means that the request has no body.
+pub(super) fn verify_head(
+    head: &request::Parts,
+    authorization: &HeaderValue,
+    signer: &Signer,
+    is_empty: bool,
+) -> Result<Rest, Refusal> {
+    let algorithm = Algorithm::of_authorization(authorization.as_bytes());
+    let declared = head.headers.get(algorithm.content_hash_header());
+    let declared = declared
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let nothing = PayloadHash::empty(algorithm);
+    let verified = verify_whole(head, authorization, signer, &nothing);
+    match verified {
+        Err(Refusal::Mismatch { .. }) | Ok(()) if declared.is_empty() && !is_empty => Ok(Rest::All),
+        Ok(()) if declared.is_empty() || declared == UNSIGNED_PAYLOAD => Ok(Rest::Nothing),
+        Ok(()) => Ok(Rest::Hash(declared.to_owned())),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// Verifies the signature of a request with this hash of the body.
+pub(super) fn verify_whole(
+    head: &request::Parts,
+    authorization: &HeaderValue,
+    signer: &Signer,
+    body: &PayloadHash,
+) -> Result<(), Refusal> {
+    let mut headers = Vec::with_capacity(head.headers.len() + 2);
+    for (name, value) in &head.headers {
+        headers.push((name.as_str(), value.as_bytes()));
+    }
+    headers.push(("authorization", authorization.as_bytes()));
+    // Over HTTP/2 it is a part of the target.
+    if let Some(authority) = head
+        .uri
+        .authority()
+        .filter(|_| !head.headers.contains_key(HOST))
+    {
+        headers.push(("host", authority.as_str().as_bytes()));
+    }
+    let target = head.uri.path_and_query();
+    let request = ReceivedRequest {
+        method: head.method.as_str(),
+        target: target.map_or("/", |target| target.as_str()),
+        headers: &headers,
+        body,
+    };
+    let now = clock::signing_date();
+    verify(&request, |_| Some(signer), &now, WINDOW).map(drop)
+}
+
+/// The hash of a body by the algorithm of a signature, if the body was held. `known` is its hash by
+/// another algorithm, which may be the same.
+pub(super) fn hash(
+    authorization: &HeaderValue,
+    body: &PreparedBody,
+    known: Option<(PayloadHash, Algorithm<'_>)>,
+) -> Option<PayloadHash> {
+    let algorithm = Algorithm::of_authorization(authorization.as_bytes());
+    let is_same = |other: Algorithm<'_>| {
+        other.content_hash_header() == algorithm.content_hash_header() && body.is_repeatable()
+    };
+    match known {
+        Some((hash, other)) if is_same(other) => Some(hash),
+        _ => body.hash(algorithm),
+    }
+}
+
+/// The access key id of a signature.
+pub(super) fn access_key(authorization: &HeaderValue) -> Result<&str, Refusal> {
+    let text = authorization.to_str().map_err(|_| Refusal::Malformed)?;
+    Ok(Presented::parse(text)?.access_key)
+}
+
+/// The answer to a wrong signature: what is wrong, without a value of the caller's.
+pub(super) fn refused(refusal: Refusal) -> Error {
+    const CREDENTIALS: &str = "\nhint: sign with the secret key of this access key, after all other changes to the request";
+    let is_name = |name: &str| name.len() <= 40 && HeaderName::try_from(name).is_ok();
+    let refusal = match refusal {
+        Refusal::MissingHeader(name) if !is_name(&name) => Refusal::MissingHeader("one".to_owned()),
+        Refusal::RepeatedHeader(name) if !is_name(&name) => {
+            Refusal::RepeatedHeader("one".to_owned())
+        }
+        refusal => refusal,
+    };
+    let hint = match &refusal {
+        Refusal::Mismatch { .. } => CREDENTIALS,
+        Refusal::UnknownKey { .. } => {
+            "\nhint: it may have been revoked; `apig-proxy caller list` shows those that are known"
+        }
+        Refusal::Expired { .. } => "\nhint: set the clock, and sign each request when it is sent",
+        _ => "",
+    };
+    Error::CallerSignature(format!("{refusal}{hint}"))
+}
