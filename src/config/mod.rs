@@ -26,6 +26,7 @@ mod problem;
 mod reader;
 mod resolve;
 mod routes;
+mod run;
 mod server_tls;
 mod services;
 mod signing;
@@ -59,6 +60,7 @@ pub use load::{Loaded, Overrides, from_text, load, load_part, with_upstream};
 pub use origin::is_trustworthy_name;
 pub use problem::{Place, Problem, Problems};
 pub use reader::Settings;
+pub use run::RunConfig;
 pub use server_tls::{TlsFiles, TlsMaterial};
 pub use services::{ServiceError, Services, service_route};
 pub use signing::RouteSigning;
@@ -109,6 +111,8 @@ pub struct Config {
     pub corrects_clock: bool,
     /// Format and amount of the log.
     pub log: LogConfig,
+    /// The environment of the program that `apig-proxy run` starts.
+    pub run: RunConfig,
 }
 
 /// One `[[route]]`, or the top-level `upstream` as the route for everything.

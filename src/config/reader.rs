@@ -13,7 +13,7 @@ use super::value::{Parsed, list, text};
 use crate::escape::Escaped;
 
 /// Tables whose keys are names of the user's.
-const FREE_TABLES: [&str; 2] = ["cloud.endpoints", "cloud.projects"];
+const FREE_TABLES: [&str; 3] = ["cloud.endpoints", "cloud.projects", "run.env"];
 
 /// Reads values and collects problems.
 pub(super) struct Reader {
@@ -54,8 +54,9 @@ impl Reader {
         parsed.map_err(|expected| self.report(key, expected)).ok()
     }
 
-    /// The values of a table whose keys are names of the user's, as `parse` reads them. In a variable
-    /// the table is text: `a=1,b=2`.
+    /// The values of a table whose keys are names of the user's, as `parse` reads them. A list of
+    /// pairs may be in its place: `["a=1", "b=2"]`, in a variable `a=1,b=2`. Pairs win over the table,
+    /// since options and variables give them.
     pub(super) fn entries<T>(
         &mut self,
         table: &str,
@@ -67,17 +68,18 @@ impl Reader {
                 .map(str::to_owned)
         };
         let names: Vec<String> = self.settings.keys().filter_map(name).collect();
+        let mut entries = BTreeMap::new();
+        for name in names {
+            let value = self.find(&format!("{table}.{name}"), text(&parse));
+            entries.extend(value.map(|value| (name, value)));
+        }
         let pair = |pair: &str| match pair.split_once('=') {
             Some((name, value)) => Ok((name.trim().to_owned(), parse(value.trim())?)),
             None => Err("expected names with their values, like \"name=value\""),
         };
         let setting = self.settings.get(table);
-        let is_text = setting.is_some_and(|setting| setting.value.is_str());
-        let pairs = is_text.then(|| self.find(table, list(pair))).flatten();
-        let mut entries: BTreeMap<String, T> = pairs.into_iter().flatten().collect();
-        for name in names {
-            let value = self.find(&format!("{table}.{name}"), text(&parse));
-            entries.extend(value.map(|value| (name, value)));
+        if setting.is_some_and(|setting| !setting.value.is_table()) {
+            entries.extend(self.find(table, list(pair)).into_iter().flatten());
         }
         entries
     }
@@ -123,7 +125,7 @@ impl Reader {
 }
 
 /// The name of a key in the reference: `credentials.file` for that of a named set, `route.path` for
-/// that of each route.
+/// that of each route, `cloud.endpoints` for each endpoint.
 fn reference_name(key: &str) -> Cow<'_, str> {
     let of_route = || key.strip_prefix("route.")?.split_once('.');
     let of_table = || FREE_TABLES.iter().find(|table| is_within(key, table));

@@ -8,7 +8,7 @@ use super::server_tls::{certificates, tls_files};
 use super::value::{boolean, file, list};
 use super::{
     Config, Listen, MediaRange, Methods, ReadOnly, ReadRule, UpstreamTls, activation, cloud,
-    credentials, limits, listen, routes,
+    credentials, limits, listen, routes, run,
 };
 
 /// The addresses of activated sockets.
@@ -77,6 +77,7 @@ pub(super) fn resolve(
         upstream_tls: upstream_tls(&mut reader),
         corrects_clock: reader.get("clock.correct", boolean),
         log: limits::log(&mut reader),
+        run: run::run(&mut reader),
     };
     Resolved {
         config,

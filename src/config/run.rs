@@ -1,0 +1,111 @@
+//! `[run]`: what `apig-proxy run` adds to the environment of the program that it starts.
+
+use std::collections::BTreeMap;
+
+use super::reader::Reader;
+use super::services::is_label;
+use super::value::{list, optional};
+
+/// The configuration of `apig-proxy run` (`[run]`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunConfig {
+    /// Services with a port of their own, as `service.region`.
+    pub services: Vec<String>,
+    /// Path of an API that OpenAI clients call: starts with `/` and does not end with it.
+    pub openai: Option<String>,
+    /// Further variables: name and template.
+    pub variables: BTreeMap<String, String>,
+}
+
+pub(super) fn run(reader: &mut Reader) -> RunConfig {
+    RunConfig {
+        services: reader.get("run.services", list(service)),
+        openai: reader.get("run.openai", optional(path)),
+        variables: variables(reader),
+    }
+}
+
+/// Parses a service, with its region if it has one.
+fn service(name: &str) -> Result<String, &'static str> {
+    let mut labels = name.split('.');
+    let is_name = labels.clone().count() <= 2 && labels.all(is_label);
+    let name = is_name.then(|| name.to_owned());
+    name.ok_or("expected services with their region, like \"vpc.cn-north-4\"")
+}
+
+/// Parses a path that is the base of a URL.
+fn path(text: &str) -> Result<String, &'static str> {
+    let is_part = |byte: u8| byte.is_ascii_graphic() && !b"?#\"'\\{}<>".contains(&byte);
+    let is_path = text.starts_with('/') && text.bytes().all(is_part);
+    let path = is_path.then(|| text.trim_end_matches('/').to_owned());
+    path.ok_or("expected the path of an API, like \"/v1/infers/1234/v1\"")
+}
+
+fn variables(reader: &mut Reader) -> BTreeMap<String, String> {
+    const NAME: &str = "expected names of letters, digits and underscores";
+    let variables = reader.entries("run.env", |template| Ok(template.to_owned()));
+    if !variables.keys().all(|name| is_variable_name(name)) {
+        reader.report("run.env", NAME);
+    }
+    variables
+}
+
+fn is_variable_name(name: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    !name.is_empty()
+        && !name.starts_with(|first: char| first.is_ascii_digit())
+        && name.bytes().all(is_part)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::from_text;
+    use super::*;
+
+    const UPSTREAM: &str = "upstream = \"https://a.example\"\n";
+
+    fn run(text: &str) -> Result<RunConfig, String> {
+        let loaded = from_text(Path::new("c.toml"), &format!("{UPSTREAM}{text}"));
+        loaded
+            .map(|config| config.run)
+            .map_err(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn variables_are_a_table_or_a_list_and_keep_their_spelling() {
+        let table = "[run.env]\nBASE_Url = \"{url}/flowers\"\n_x = \"\"\n";
+        let expected = [("BASE_Url", "{url}/flowers"), ("_x", "")];
+        let expected = expected.map(|(name, template)| (name.to_owned(), template.to_owned()));
+        assert_eq!(run(table).unwrap().variables, expected.clone().into());
+        let list = "[run]\nenv = [\"BASE_Url={url}/flowers\", \"_x=\"]\n";
+        assert_eq!(run(list).unwrap().variables, expected.into());
+    }
+
+    #[test]
+    fn what_cannot_be_a_service_a_path_or_a_variable_is_reported() {
+        for (text, expected) in [
+            ("services = [\"vpc/x\"]", "run.services: expected services"),
+            (
+                "services = [\"VPC.cn-north-4\"]",
+                "run.services: expected services",
+            ),
+            (
+                "services = [\"vpc.cn-north-4.x\"]",
+                "run.services: expected services",
+            ),
+            ("openai = \"flowers\"", "run.openai: expected the path"),
+            ("openai = \"/flowers?x\"", "run.openai: expected the path"),
+            ("env = [\"1A=x\"]", "run.env: expected names"),
+            ("env = [\"A\"]", "run.env: expected names"),
+            ("env.\"a b\" = \"x\"", "run.env: expected names"),
+            ("env.A = 1", "expected text"),
+        ] {
+            let problem = run(&format!("[run]\n{text}\n")).unwrap_err();
+            assert!(problem.contains(expected), "{text}: {problem}");
+        }
+        let openai = run("[run]\nopenai = \"/v1/\"\n").unwrap().openai;
+        assert_eq!(openai.as_deref(), Some("/v1"));
+    }
+}
