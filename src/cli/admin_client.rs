@@ -45,10 +45,15 @@ pub(super) struct AdminArguments {
 }
 
 impl AdminArguments {
+    /// The options as overrides of the configuration.
+    pub(super) fn overrides(&self) -> Overrides {
+        let overrides = Overrides::new(self.config.clone());
+        overrides.text("admin", "--admin", self.admin.as_deref())
+    }
+
     /// The address of the admin listener.
     pub(super) fn address(&self, environment: &Environment) -> Result<Listen, Failure> {
-        let overrides = Overrides::new(self.config.clone());
-        let overrides = overrides.text("admin", "--admin", self.admin.as_deref());
+        let overrides = self.overrides();
         let address = config::load_part(&overrides, environment, "admin", |config| config.admin);
         address.map_err(Failure::configuration)?.ok_or_else(|| {
             Failure::configuration(
@@ -181,7 +186,7 @@ async fn connect(address: &Listen) -> io::Result<(Either<TcpStream, UnixStream>,
 }
 
 /// The address of a listener from its own machine: the unspecified address cannot be connected to.
-fn local(address: SocketAddr) -> SocketAddr {
+pub(super) fn local(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

@@ -6,6 +6,7 @@
 mod admin_client;
 mod check;
 mod demo;
+mod env;
 mod exchange;
 mod gateway;
 pub mod hardening;
@@ -13,6 +14,7 @@ mod load;
 mod quit;
 mod reload;
 mod request_arguments;
+mod run;
 mod serve;
 mod sign;
 mod signals;
@@ -63,6 +65,10 @@ struct Arguments {
 enum Command {
     /// Run the proxy (the default).
     Serve(serve::ServeArguments),
+    /// Run a program whose requests the proxy signs, with its environment pointing there.
+    Run(Box<run::RunArguments>),
+    /// Print the same variables for a proxy that runs already: eval "$(apig-proxy env)".
+    Env(env::EnvArguments),
     /// Run an embedded gateway and the proxy in front of it, and send requests through both.
     Demo(demo::DemoArguments),
     /// Run the embedded gateway alone: it verifies signatures as API Gateway does.
@@ -86,15 +92,28 @@ enum Command {
 
 /// The exit code of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 enum Exit {
-    Ok = 0,
+    Ok,
     /// A failure at run time.
-    Failed = 1,
+    Failed,
     /// Wrong arguments (`EX_USAGE`).
-    Usage = 64,
+    Usage,
     /// Wrong configuration or credentials (`EX_CONFIG`).
-    Configuration = 78,
+    Configuration,
+    /// The code of the program that `run` started.
+    Child(u8),
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Ok => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 64,
+            Exit::Configuration => 78,
+            Exit::Child(code) => code,
+        })
+    }
 }
 
 /// Why a command failed: the exit code and the message.
@@ -150,7 +169,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             let _ = error.print();
             return match error.kind() {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
-                _ => ExitCode::from(Exit::Usage as u8),
+                _ => Exit::Usage.into(),
             };
         }
     };
@@ -158,6 +177,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let environment = Environment::from_env();
     let outcome = match arguments.command.unwrap_or(Command::Serve(arguments.serve)) {
         Command::Serve(serve) => serve::run(&serve, environment),
+        Command::Run(run) => run::run(&run, environment),
+        Command::Env(env) => env::run(&env, &environment),
         Command::Demo(demo) => demo::run(&demo, &environment),
         Command::Gateway(gateway) => gateway::run(&gateway, &environment),
         Command::Sign(sign) => sign::run(&sign, &environment),
@@ -171,7 +192,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         say(failure.message);
         failure.exit
     });
-    ExitCode::from(exit as u8)
+    exit.into()
 }
 
 /// Prints the completion script for a shell.

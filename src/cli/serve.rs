@@ -49,6 +49,16 @@ pub(super) struct ServeArguments {
 }
 
 impl ServeArguments {
+    /// True if an option names an address for callers.
+    pub(super) fn has_listen(&self) -> bool {
+        !self.listen.is_empty()
+    }
+
+    /// True if an option names the address of the admin listener.
+    pub(super) fn has_admin(&self) -> bool {
+        self.admin.is_some()
+    }
+
     /// The options as overrides of the configuration.
     pub(super) fn overrides(&self) -> Overrides {
         let overrides =
@@ -107,9 +117,11 @@ pub(super) fn run(arguments: &ServeArguments, environment: Environment) -> Outco
 /// Handles the signals to stop and to reload from now on.
 fn signals() -> Result<(StopSignals, Signal), Failure> {
     let signals = StopSignals::new().and_then(|stop| Ok((stop, signal(SignalKind::hangup())?)));
-    signals.map_err(|_| {
-        Failure::failed("cannot listen for signals\nhint: the system has no descriptors left")
-    })
+    signals.map_err(|_| no_signals())
+}
+
+pub(super) fn no_signals() -> Failure {
+    Failure::failed("cannot listen for signals\nhint: the system has no descriptors left")
 }
 
 /// Binds the addresses, or takes the sockets that were passed.
@@ -120,14 +132,19 @@ fn bind(
     network: &Network,
 ) -> Result<Server, Failure> {
     let server = Server::bind(network.clone(), passed, &loaded.config, sources.to_vec());
-    server.map_err(|error| match error {
+    server.map_err(not_bound)
+}
+
+/// Why a server was not bound.
+pub(super) fn not_bound(error: SetupError) -> Failure {
+    match error {
         SetupError::Bind(_) | SetupError::System(..) => Failure::failed(error),
         SetupError::Tls(_) | SetupError::ServerTls(_) => Failure::configuration(error),
-    })
+    }
 }
 
 /// Logs the listeners. Signals are handled already: whoever reads these lines may send one at once.
-fn log_endpoints(server: &Server, loaded: &Loaded) {
+pub(super) fn log_endpoints(server: &Server, loaded: &Loaded) {
     let config = &loaded.config;
     if let Some(admin) = server.admin_address() {
         let endpoint = admin_endpoint(&admin, &config.unix_socket);

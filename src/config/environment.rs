@@ -60,6 +60,12 @@ impl Environment {
         (!value.is_empty()).then(|| value.into())
     }
 
+    /// Names and values of all variables.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        let variables = self.0.iter();
+        variables.map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+    }
+
     /// Names and values of the variables that set a key of the configuration.
     pub(super) fn keys(&self) -> impl Iterator<Item = (&str, &OsStr)> {
         self.0.iter().filter_map(|(name, value)| {

@@ -52,22 +52,30 @@ pub struct LogError(#[from] io::Error);
 
 /// Sends events and panics to standard error from now on.
 ///
-/// The level is that of the program's own events. Libraries stay at warnings at every level,
-/// because their `trace` events may hold bytes of requests.
-///
 /// # Errors
 ///
 /// A [`LogError`].
 pub fn start_log(config: &LogConfig) -> Result<(), LogError> {
     // Not `std::io::stderr`: a blocked target would keep its lock locked.
     let target = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    // On a terminal, the layer itself decides on colours: it obeys NO_COLOR.
+    start_log_to(target, io::stderr().is_terminal(), config)
+}
+
+/// Sends events and panics to this target from now on.
+///
+/// The level is that of the program's own events. Libraries stay at warnings at every level,
+/// because their `trace` events may hold bytes of requests.
+pub(crate) fn start_log_to(
+    target: impl Write + Send + 'static,
+    may_colour: bool,
+    config: &LogConfig,
+) -> Result<(), LogError> {
     let queue = Queue::start(target, |dropped| {
         tracing::warn!(
-            "{dropped} log lines were dropped since the start: standard error was full, closed or slow"
+            "{dropped} log lines were dropped since the start: the target was full, closed or slow"
         );
     })?;
-    // On a terminal, the layer itself decides on colours: it obeys NO_COLOR.
-    let may_colour = io::stderr().is_terminal();
     let (layer, filter) = reload::Layer::new(targets(config));
     let subscriber = subscriber(config, layer, may_colour, queue);
     tracing::subscriber::set_global_default(subscriber).map_err(io::Error::other)?;

@@ -1,0 +1,177 @@
+//! The program that `run` starts: its signals, its end, and what else ends.
+//!
+//! The program stays in the process group and on the terminal of the proxy, so that the shell's job
+//! control and full-screen programs work as without the proxy. What the terminal sends (Ctrl-C)
+//! reaches both, so only signals from elsewhere are passed on.
+//!
+//! Children are waited for here and not by `tokio::process`: as the first process of a container,
+//! the proxy also has to reap processes that it did not start.
+
+use std::fs::{self, File};
+use std::future::poll_fn;
+use std::io;
+use std::process::Command;
+use std::task::Poll;
+
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpgrp, getpid, kill_process, wait};
+use rustix::termios::tcgetpgrp;
+use tokio::signal::unix::{self, SignalKind, signal};
+
+/// The signals that are passed on. Those that the terminal sends too are `true`.
+const PASSED_ON: [(Signal, bool); 6] = [
+    (Signal::HUP, false),
+    (Signal::TERM, false),
+    (Signal::USR1, false),
+    (Signal::USR2, false),
+    (Signal::INT, true),
+    (Signal::QUIT, true),
+];
+
+/// Receives signals in place of their default effect.
+pub(super) struct Signals {
+    passed_on: Vec<PassedOn>,
+    /// SIGCHLD.
+    child: unix::Signal,
+}
+
+/// A signal, whether the terminal sends it too, and its receiver.
+type PassedOn = (Signal, bool, unix::Signal);
+
+impl Signals {
+    /// Receives signals from now on. Those that were ignored at the start (`nohup`, jobs in the
+    /// background) stay ignored, here and in the program.
+    pub(super) fn new() -> io::Result<Self> {
+        let ignored = ignored_signals();
+        let heeded = PASSED_ON
+            .into_iter()
+            .filter(|(sent, _)| ignored & (1 << (sent.as_raw() - 1)) == 0);
+        let receive = |(sent, by_terminal): (Signal, bool)| {
+            let stream = signal(SignalKind::from_raw(sent.as_raw()))?;
+            Ok((sent, by_terminal, stream))
+        };
+        Ok(Self {
+            passed_on: heeded.map(receive).collect::<io::Result<_>>()?,
+            child: signal(SignalKind::child())?,
+        })
+    }
+
+    /// Waits for a signal that asks to end, while no program runs: the exit code that it means.
+    pub(super) async fn stop(&mut self) -> u8 {
+        loop {
+            let (sent, _) = next(&mut self.passed_on).await;
+            if ![Signal::USR1, Signal::USR2].contains(&sent) {
+                return exit_code_of(sent.as_raw());
+            }
+        }
+    }
+}
+
+/// Waits for the next signal that is passed on; `true` if the terminal may have sent it.
+async fn next(passed_on: &mut [PassedOn]) -> (Signal, bool) {
+    poll_fn(|context| {
+        for (sent, by_terminal, received) in &mut *passed_on {
+            if received.poll_recv(context).is_ready() {
+                return Poll::Ready((*sent, *by_terminal));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// A program that was started.
+pub(super) struct Child(Pid);
+
+impl Child {
+    /// Starts a program.
+    ///
+    /// # Errors
+    ///
+    /// The exit code that shells use for it, and why it cannot be started.
+    pub(super) fn start(mut command: Command) -> Result<Self, (u8, io::Error)> {
+        match command.spawn() {
+            Ok(child) => Ok(Self(Pid::from_child(&child))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err((127, error)),
+            Err(error) => Err((126, error)),
+        }
+    }
+
+    /// Waits for the end of the program, and passes signals on: its exit code.
+    ///
+    /// SIGTERM is passed on once, and the second one kills. SIGHUP never kills: on a terminal that
+    /// is closed it comes from the shell and from the kernel.
+    pub(super) async fn ended(&self, signals: &mut Signals) -> u8 {
+        let mut was_terminated = false;
+        loop {
+            if let Some(code) = self.poll_ended() {
+                return code;
+            }
+            let (sent, by_terminal) = tokio::select! {
+                _ = signals.child.recv() => continue,
+                next = next(&mut signals.passed_on) => next,
+            };
+            if by_terminal && is_in_foreground() {
+                continue;
+            }
+            let is_second = sent == Signal::TERM && std::mem::replace(&mut was_terminated, true);
+            self.signal(if is_second { Signal::KILL } else { sent });
+        }
+    }
+
+    /// Reaps what has ended: the exit code, if the program is among it.
+    fn poll_ended(&self) -> Option<u8> {
+        // An error says that there are no children.
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG | WaitOptions::UNTRACED) {
+            if pid != self.0 {
+                continue;
+            } else if status.stopped() {
+                self.stop_with(status);
+            } else {
+                let killed = status.terminating_signal().map(exit_code_of);
+                let exited = || {
+                    status
+                        .exit_status()
+                        .and_then(|code| u8::try_from(code).ok())
+                };
+                return killed.or_else(exited).or(Some(1));
+            }
+        }
+        None
+    }
+
+    /// Stops the proxy with a program that stopped itself for the terminal (Ctrl-Z in `less`), so that the
+    /// shell gets the terminal back.
+    fn stop_with(&self, status: WaitStatus) {
+        let by_terminal = [Signal::TSTP, Signal::TTIN, Signal::TTOU].map(Signal::as_raw);
+        let stopped_by = status.stopping_signal();
+        if stopped_by.is_some_and(|stopped_by| by_terminal.contains(&stopped_by)) {
+            // It returns when the shell continues this process.
+            let _ = kill_process(getpid(), Signal::STOP);
+            self.signal(Signal::CONT);
+        }
+    }
+
+    /// The program is not reaped yet, so that no other process can have its number.
+    fn signal(&self, signal: Signal) {
+        let _ = kill_process(self.0, signal);
+    }
+}
+
+/// The exit code for the end by a signal, as shells have it.
+fn exit_code_of(signal: i32) -> u8 {
+    u8::try_from(128 + signal).unwrap_or(u8::MAX)
+}
+
+/// True if the terminal sends its signals to this process group, and so to the program too.
+fn is_in_foreground() -> bool {
+    let terminal = File::open("/dev/tty");
+    terminal.is_ok_and(|terminal| tcgetpgrp(terminal).is_ok_and(|group| group == getpgrp()))
+}
+
+/// The signals that this process ignores, a bit for each; none where the system does not tell.
+fn ignored_signals() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or_default()
+}

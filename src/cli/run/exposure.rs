@@ -1,0 +1,43 @@
+//! What `run` does not prevent: a program can read the files of its user, those with secrets too.
+
+use std::path::PathBuf;
+
+use rustix::fs::{Access, access};
+
+use crate::config::{Config, Environment, TokenSource};
+use crate::escape::Escaped;
+
+/// The files with secrets that are there and that the program can read.
+pub(super) fn readable_secrets(config: &Config, environment: &Environment) -> Vec<String> {
+    let in_home = |path: &str| environment.path("HOME").map(|home| home.join(path));
+    let mut files: Vec<PathBuf> = Vec::new();
+    for set in &config.credentials {
+        files.push(set.file.clone());
+        files.extend(set.app_code.clone());
+        files.extend(set.api_key.clone());
+        match &set.token {
+            Some(TokenSource::File(path)) => files.push(path.clone()),
+            Some(TokenSource::Iam(user)) => files.push(user.password.clone()),
+            None => {}
+        }
+    }
+    files.extend(environment.path("HUAWEICLOUD_SDK_CREDENTIALS_FILE"));
+    files.extend(environment.path("HUAWEICLOUD_OIDC_TOKEN_FILE"));
+    files.extend(environment.path("CREDENTIALS_DIRECTORY"));
+    files.extend(in_home(".huaweicloud/credentials"));
+    files.extend(in_home(".hcloud/config.json"));
+    files.retain(|path| access(path, Access::READ_OK).is_ok());
+    files.sort_unstable();
+    files.dedup();
+    let shown = files.iter().map(|path| Escaped(path.display()).to_string());
+    shown.collect()
+}
+
+/// What `run` is not, in one line.
+pub(super) fn notice(readable: &[String]) -> String {
+    let files = match readable {
+        [] => String::new(),
+        readable => format!(", and these hold secrets: {}", readable.join(", ")),
+    };
+    format!("not a sandbox: the program can read the files of your user{files}")
+}

@@ -1,0 +1,331 @@
+//! `apig-proxy run`: starts the proxy on ports of its own and a program that uses it. The program
+//! gets credentials that work there only, and none of the real ones.
+//!
+//! `endpoints` are the ports, `variables` the environment of the program, `child` its process, `log`
+//! keeps the standard streams free for it, and `exposure` says what is not prevented.
+//!
+//! # What can go wrong
+//!
+//! The proxy may end before the program: its connections are then refused, and nothing goes to the
+//! cloud. The program may leave processes behind: the proxy does not wait for them.
+
+mod child;
+mod endpoints;
+mod exposure;
+mod log;
+mod variables;
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::process::Command;
+use std::time::Duration;
+
+use clap::Args;
+use rustix::stdio::dup2_stdout;
+use secrecy::SecretString;
+use tokio::sync::oneshot;
+
+use super::load::load;
+use super::serve::{self, ServeArguments};
+use super::startup_log::log_configuration;
+use super::{Exit, Failure, Outcome, block_on};
+use crate::config::{
+    ActivatedSockets, Callers, Environment, IssuedCaller, Loaded, Overrides, Rights,
+};
+use crate::credentials::{self, Secret, Source};
+use crate::escape::EscapedLines;
+use crate::server::{DrainOutcome, Server, network};
+use child::{Child, Signals};
+use endpoints::Endpoints;
+use exposure::{notice, readable_secrets};
+use log::HeldLog;
+pub(super) use variables::Access;
+use variables::{Variables, secret_variables};
+
+/// The name of the program in the log and the metrics.
+const CALLER: &str = "run";
+
+/// Arguments of `run`.
+#[derive(Clone, Debug, Args)]
+#[command(mut_arg("listen", |listen| listen.hide(true)))]
+pub(super) struct RunArguments {
+    #[command(flatten)]
+    serve: ServeArguments,
+    /// Service of Huawei Cloud that official SDKs reach through the proxy, like vpc.cn-north-4; may be given
+    /// several times [env: APIG_PROXY_RUN__SERVICES].
+    #[arg(long = "service", value_name = "SERVICE.REGION")]
+    services: Vec<String>,
+    /// Path of the API that OpenAI clients call, like /v1/infers/1234/v1 [env: APIG_PROXY_RUN__OPENAI].
+    #[arg(long, value_name = "PATH")]
+    openai: Option<String>,
+    /// Variable for the program, like BASE={url}/flowers; {url}, {port}, {token}, {ak} and {sk} are
+    /// expanded; may be given several times [env: APIG_PROXY_RUN__ENV].
+    #[arg(long = "set", value_name = "NAME=TEMPLATE")]
+    variables: Vec<String>,
+    /// Variable that the program keeps although it may hold a secret; may be given several times.
+    #[arg(long = "keep", value_name = "NAME")]
+    kept: Vec<String>,
+    /// Serve requests that only read: GET, HEAD and OPTIONS, and those of `reads`.
+    #[arg(long)]
+    read_only: bool,
+    /// Serve everybody who reaches the ports, without credentials.
+    #[arg(long)]
+    bare: bool,
+    /// Do not start if the program could read files with secrets.
+    #[arg(long)]
+    strict: bool,
+    /// File to append the log to [default: warnings are printed on a terminal when the program has ended].
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
+    /// Start no program: print the variables, and serve until a signal.
+    #[arg(long, conflicts_with = "command")]
+    print_env: bool,
+    /// The program and its arguments.
+    #[arg(
+        last = true,
+        value_name = "COMMAND",
+        required_unless_present = "print_env"
+    )]
+    command: Vec<OsString>,
+}
+
+impl RunArguments {
+    fn overrides(&self) -> Result<Overrides, Failure> {
+        if self.serve.has_listen() {
+            return Err(Failure::usage(
+                "`run` chooses free ports itself\nhint: leave --listen out; the program finds the URL in `APIG_PROXY_URL`",
+            ));
+        }
+        let overrides = self
+            .serve
+            .overrides()
+            .list("listen", "--listen", &["127.0.0.1:0".to_owned()])
+            .list("run.services", "--service", &self.services)
+            .text("run.openai", "--openai", self.openai.as_deref())
+            .list("run.env", "--set", &self.variables);
+        Ok(overrides.text("read_only", "--read-only", self.read_only.then_some("true")))
+    }
+}
+
+/// Runs the program, and the proxy for as long as that runs.
+pub(super) fn run(arguments: &RunArguments, environment: Environment) -> Outcome {
+    block_on(Box::pin(async {
+        // Before anything that takes time: PID 1 of a container ignores signals that it does not handle.
+        let mut signals = Signals::new().map_err(|_| serve::no_signals())?;
+        let run = Run::prepare(arguments, &environment)?;
+        let log = HeldLog::start(&run.loaded.config.log, arguments.log_file.as_deref())?;
+        // From here on the log is not standard error, so failures are printed past it.
+        let outcome = run.start(arguments, environment, &mut signals).await;
+        log.release();
+        Ok(outcome.unwrap_or_else(|failure| {
+            print_past_log(&failure.message);
+            failure.exit
+        }))
+    }))?
+}
+
+/// Writes a message to standard error itself.
+fn print_past_log(message: &str) {
+    let line = format!("apig-proxy: {}\n", EscapedLines(message));
+    // Nothing can be done about a closed standard error.
+    let _ = io::stderr().write_all(line.as_bytes());
+}
+
+/// A run that is configured.
+struct Run {
+    loaded: Loaded,
+    sources: Vec<Source>,
+    endpoints: Endpoints,
+    caller: IssuedCaller,
+    /// Files with secrets that the program can read.
+    readable: Vec<String>,
+}
+
+impl Run {
+    /// Loads the configuration, and makes ports and credentials for this run.
+    fn prepare(arguments: &RunArguments, environment: &Environment) -> Result<Self, Failure> {
+        let loaded = load(&arguments.overrides()?, environment);
+        let (mut loaded, sources) = loaded.map_err(Failure::configuration)?;
+        let readable = readable_secrets(&loaded.config, environment);
+        if arguments.strict && !readable.is_empty() {
+            return Err(Failure::configuration(format_args!(
+                "the program could read files with secrets: {}\nhint: remove them, or leave --strict out",
+                readable.join(", ")
+            )));
+        }
+        let config = &mut loaded.config;
+        let endpoints = Endpoints::new(config, !arguments.bare)?;
+        let (caller, surrogate) = IssuedCaller::new(CALLER, Rights::default());
+        if !arguments.bare {
+            config.callers = Callers::fixed(vec![surrogate]);
+        }
+        // Other proxies have the usual port, and the end of the program is the end of this one.
+        if !arguments.serve.has_admin() {
+            config.admin = config.admin.as_ref().map(|_| endpoints::free_port());
+        }
+        config.admin_quit = false;
+        config.timeouts.drain_delay = Duration::ZERO;
+        Ok(Self {
+            loaded,
+            sources,
+            endpoints,
+            caller,
+            readable,
+        })
+    }
+
+    /// Starts proxy and program, and waits for the end of both.
+    async fn start(
+        mut self,
+        arguments: &RunArguments,
+        environment: Environment,
+        signals: &mut Signals,
+    ) -> Outcome {
+        let config = &self.loaded.config;
+        let network = network(config).map_err(Failure::configuration)?;
+        tokio::select! {
+            started = credentials::start(&mut self.sources, &network, &environment) => {
+                started.map_err(Failure::no_credentials)?;
+            }
+            code = signals.stop() => return Ok(Exit::Child(code)),
+        }
+        log_configuration(&self.loaded);
+        let sockets = ActivatedSockets::default();
+        let server = Server::bind(network, sockets, config, self.sources.clone());
+        let server = server.map_err(serve::not_bound)?;
+        serve::log_endpoints(&server, &self.loaded);
+        let access = self.endpoints.access(&server.addresses(), &self.caller);
+        let (variables, _) = access.variables(&config.run, &environment);
+        if arguments.print_env {
+            print_variables(&variables)?;
+            return until_signal(server, signals).await;
+        }
+        self.warn(arguments, &environment);
+        let command = self.command(arguments, &environment, variables);
+        // It holds secrets that are not needed any more.
+        drop(environment);
+        serve_program(server, command, signals).await
+    }
+
+    /// Says what is not prevented: on a terminal, and in the log.
+    fn warn(&self, arguments: &RunArguments, environment: &Environment) {
+        let kept = arguments
+            .kept
+            .iter()
+            .filter(|name| environment.get(name).is_some());
+        let kept = kept.map(|name| format!("`{name}` is kept, and the program can read its value"));
+        for line in [notice(&self.readable)].into_iter().chain(kept) {
+            if io::stderr().is_terminal() {
+                print_past_log(&line);
+            }
+            tracing::info!("{line}");
+        }
+    }
+
+    /// The program with its environment.
+    fn command(
+        &self,
+        arguments: &RunArguments,
+        environment: &Environment,
+        variables: Variables,
+    ) -> Command {
+        let (program, rest) = arguments.command.split_first().expect("clap requires it");
+        let mut command = Command::new(program);
+        command.args(rest);
+        let is_kept = |name: &OsStr| arguments.kept.iter().any(|kept| name == kept.as_str());
+        for name in secret_variables(environment, &self.secrets()) {
+            if !is_kept(name) {
+                command.env_remove(name);
+            }
+        }
+        let set = variables
+            .into_iter()
+            .filter(|(name, _)| !is_kept(name.as_ref()));
+        command.envs(set);
+        command
+    }
+
+    /// The secrets in use now.
+    fn secrets(&self) -> Vec<SecretString> {
+        let leases = self
+            .sources
+            .iter()
+            .filter_map(|source| source.slot().current());
+        let secrets = leases.flat_map(|lease| match &lease.secret {
+            Secret::Key(key) => [Some(key.secret_key.clone()), key.security_token.clone()],
+            Secret::Text(text) => [Some(text.clone()), None],
+        });
+        secrets.flatten().collect()
+    }
+}
+
+/// Prints the variables for `docker run --env-file`, and closes standard output after them, since
+/// their reader may wait for its end.
+fn print_variables(variables: &Variables) -> Result<(), Failure> {
+    let mut lines = Vec::new();
+    for (name, value) in variables {
+        lines.extend([name.as_bytes(), b"=", value.as_bytes(), b"\n"].concat());
+    }
+    let mut out = io::stdout();
+    let written = out.write_all(&lines).and_then(|()| out.flush());
+    let null = || File::options().write(true).open("/dev/null");
+    let closed = written
+        .and_then(|()| null())
+        .and_then(|null| Ok(dup2_stdout(null)?));
+    closed
+        .map_err(|error| Failure::failed(format_args!("the variables cannot be written: {error}")))
+}
+
+/// Serves until a signal.
+async fn until_signal(server: Server, signals: &mut Signals) -> Outcome {
+    let stop = async {
+        signals.stop().await;
+    };
+    let served = server.serve(stop).await;
+    report_end(served.map_err(Failure::failed)?);
+    Ok(Exit::Ok)
+}
+
+/// Serves until the program has ended, then drains. The exit code is that of the program.
+async fn serve_program(server: Server, command: Command, signals: &mut Signals) -> Outcome {
+    let program = command.get_program().to_owned();
+    let child = Child::start(command).map_err(|(code, error)| {
+        let program = Path::new(&program).display();
+        Failure::new(Exit::Child(code), format_args!("cannot run `{program}`: {error}\nhint: name a program that exists and may be executed, after `--`"))
+    })?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let mut serving = pin!(server.serve(async { drop(stopped.await) }));
+    let mut failed = None;
+    let code = {
+        let mut ended = pin!(child.ended(signals));
+        loop {
+            tokio::select! {
+                code = &mut ended => break code,
+                // The program goes on: what it sends from now on is refused.
+                served = &mut serving, if failed.is_none() => failed = Some(served),
+            }
+        }
+    };
+    if let Some(served) = failed {
+        let why = served.map_or_else(|error| error.to_string(), |_| "it stopped".to_owned());
+        return Err(Failure::failed(format_args!(
+            "the proxy ended before the program: {why}"
+        )));
+    }
+    drop(stop);
+    tokio::select! {
+        served = serving => report_end(served.map_err(Failure::failed)?),
+        _ = signals.stop() => report_end(DrainOutcome::CutOff),
+    }
+    Ok(Exit::Child(code))
+}
+
+fn report_end(outcome: DrainOutcome) {
+    if outcome == DrainOutcome::CutOff {
+        tracing::warn!("requests were cut off when the program had ended");
+    }
+}

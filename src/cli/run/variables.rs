@@ -1,0 +1,255 @@
+//! The variables that lead a program to the proxy, and those that it must not have.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use memchr::memmem;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::config::{Environment, IssuedCaller, RunConfig};
+
+/// Variables that hold a secret or lead to one.
+const SECRETS: [&str; 16] = [
+    "HUAWEICLOUD_SDK_SK",
+    "HUAWEICLOUD_SDK_SECURITY_TOKEN",
+    "HUAWEICLOUD_SDK_ID_TOKEN_FILE",
+    "HUAWEICLOUD_SDK_IDP_ID",
+    "HUAWEICLOUD_SDK_CREDENTIALS_FILE",
+    "CLOUD_SDK_SK",
+    "CLOUD_SDK_SECURITY_TOKEN",
+    "HW_SECRET_KEY",
+    "HW_SECURITY_TOKEN",
+    "HW_AUTH_TOKEN",
+    "OS_SECRET_KEY",
+    "OS_SECURITY_TOKEN",
+    "OS_PASSWORD",
+    "OS_TOKEN",
+    "OS_AUTH_TOKEN",
+    "CREDENTIALS_DIRECTORY",
+];
+
+/// The beginnings of further ones.
+const SECRET_PREFIXES: [&str; 3] = ["HC_CONTAINER_", "HUAWEICLOUD_OIDC_", "APIG_PROXY_"];
+
+/// Hosts that are not reached through the proxy of the network.
+const OWN_HOSTS: &str = "127.0.0.1,localhost";
+
+/// How a program reaches the proxy, and shows who it is.
+pub(in crate::cli) struct Access<'a> {
+    /// The URL of the proxy, without a slash at its end.
+    pub(in crate::cli) url: String,
+    pub(in crate::cli) port: u16,
+    /// The URLs of services by name: `vpc.cn-north-4`, or `iam`.
+    pub(in crate::cli) services: Vec<(String, String)>,
+    /// The credentials of the program; `None` if they are not known.
+    pub(in crate::cli) caller: Option<&'a IssuedCaller>,
+}
+
+/// Variables to set, by name.
+pub(in crate::cli) type Variables = BTreeMap<String, OsString>;
+
+impl Access<'_> {
+    /// The variables to set. Those that need unknown credentials are left out, and their names are
+    /// the second result.
+    pub(in crate::cli) fn variables(
+        &self,
+        run: &RunConfig,
+        environment: &Environment,
+    ) -> (Variables, Vec<String>) {
+        let mut variables = Variables::new();
+        let mut set = |name: &str, value: &str| variables.insert(name.to_owned(), value.into());
+        set("APIG_PROXY_URL", &self.url);
+        for (service, url) in &self.services {
+            set(&service_variable(service), url);
+        }
+        if let Some(path) = &run.openai {
+            set("OPENAI_BASE_URL", &format!("{}{path}", self.url));
+        }
+        if let Some(caller) = self.caller {
+            let token = caller.token.expose_secret();
+            set("APIG_PROXY_TOKEN", token);
+            set("HUAWEICLOUD_SDK_AK", &caller.access_key);
+            set("HUAWEICLOUD_SDK_SK", caller.secret_key.expose_secret());
+            if run.openai.is_some() {
+                set("OPENAI_API_KEY", token);
+            }
+        }
+        variables.extend(no_proxy(environment));
+        let mut unknown = Vec::new();
+        for (name, template) in &run.variables {
+            match self.expand(template) {
+                Some(value) => drop(variables.insert(name.clone(), value.into())),
+                None => unknown.push(name.clone()),
+            }
+        }
+        (variables, unknown)
+    }
+
+    /// A template with what it names; `None` if that is not known. Other braces stay as they are.
+    fn expand(&self, template: &str) -> Option<String> {
+        let secret =
+            |of: fn(&IssuedCaller) -> &str| self.caller.map(|caller| of(caller).to_owned());
+        let value = |name: &str| {
+            Some(match name {
+                "url" => Some(self.url.clone()),
+                "port" => Some(self.port.to_string()),
+                "ak" => secret(|caller| &caller.access_key),
+                "sk" => secret(|caller| caller.secret_key.expose_secret()),
+                "token" => secret(|caller| caller.token.expose_secret()),
+                _ => return None,
+            })
+        };
+        let (mut expanded, mut rest) = (String::new(), template);
+        while let Some((before, after)) = rest.split_once('{') {
+            expanded.push_str(before);
+            let named = after.split_once('}');
+            match named.and_then(|(name, after)| Some((value(name)?, after))) {
+                Some((value, after)) => {
+                    expanded.push_str(&value?);
+                    rest = after;
+                }
+                None => {
+                    expanded.push('{');
+                    rest = after;
+                }
+            }
+        }
+        expanded.push_str(rest);
+        Some(expanded)
+    }
+}
+
+/// The variable in which SDKs look for the URL of a service.
+fn service_variable(service: &str) -> String {
+    let name = service.to_ascii_uppercase().replace(['.', '-'], "_");
+    match name.as_str() {
+        "IAM" => "HUAWEICLOUD_SDK_IAM_ENDPOINT".to_owned(),
+        name => format!("HUAWEICLOUD_SDK_REGION_{name}"),
+    }
+}
+
+/// Both spellings of `NO_PROXY`, with this machine added. Programs prefer either of them, so what
+/// one lacks comes from the other.
+fn no_proxy(environment: &Environment) -> [(String, OsString); 2] {
+    ["NO_PROXY", "no_proxy"].map(|name| {
+        let set = ["NO_PROXY", "no_proxy"]
+            .into_iter()
+            .find_map(|any| environment.get(any));
+        let mut value = environment.get(name).or(set).unwrap_or_default().to_owned();
+        if value != "*" {
+            value.push(if value.is_empty() { "" } else { "," });
+            value.push(OWN_HOSTS);
+        }
+        (name.to_owned(), value)
+    })
+}
+
+/// The names of the variables that the program must not have: those that are known to hold secrets
+/// or to lead to them, and those that hold one of these secrets under another name.
+pub(super) fn secret_variables<'e>(
+    environment: &'e Environment,
+    secrets: &[SecretString],
+) -> Vec<&'e OsStr> {
+    let holds_secret = |value: &OsStr| {
+        secrets.iter().any(|secret| {
+            memmem::find(value.as_bytes(), secret.expose_secret().as_bytes()).is_some()
+        })
+    };
+    let variables = environment.variables();
+    let secret = variables.filter(|(name, value)| is_secret(name) || holds_secret(value));
+    secret.map(|(name, _)| name).collect()
+}
+
+/// True if the variable of this name holds a secret or leads to one.
+fn is_secret(name: &OsStr) -> bool {
+    let has_prefix = |prefix: &&str| name.as_bytes().starts_with(prefix.as_bytes());
+    SECRETS.iter().any(|secret| name == *secret) || SECRET_PREFIXES.iter().any(has_prefix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Rights;
+
+    fn access(caller: Option<&IssuedCaller>) -> Access<'_> {
+        Access {
+            url: "http://127.0.0.1:4000".to_owned(),
+            port: 4000,
+            services: Vec::new(),
+            caller,
+        }
+    }
+
+    #[test]
+    fn templates_expand_what_is_known_once_and_leave_everything_else() {
+        let (caller, _) = IssuedCaller::new("x", Rights::default());
+        let known = access(Some(&caller));
+        let [ak, token] = [&caller.access_key, caller.token.expose_secret()];
+        for (template, expected) in [
+            ("{url}/flowers", "http://127.0.0.1:4000/flowers"),
+            ("{port}{port}", "40004000"),
+            ("{ak}:{token}", &format!("{ak}:{token}")),
+            ("{\"a\": {}, {b", "{\"a\": {}, {b"),
+            ("{{url}}", "{http://127.0.0.1:4000}"),
+            ("{URL} {secret}", "{URL} {secret}"),
+            ("", ""),
+        ] {
+            assert_eq!(known.expand(template).as_deref(), Some(expected));
+        }
+        assert_eq!(access(None).expand("{url}{sk}"), None);
+    }
+
+    #[test]
+    fn this_machine_is_added_to_both_spellings_of_no_proxy() {
+        let values = |pairs: &[(&str, &str)]| {
+            let variables = no_proxy(&Environment::from_pairs(pairs.iter().copied()));
+            variables.map(|(_, value)| value.into_string().unwrap())
+        };
+        let own = || OWN_HOSTS.to_owned();
+        assert_eq!(values(&[]), [own(), own()]);
+        let one = format!("corp.example,{OWN_HOSTS}");
+        assert_eq!(
+            values(&[("NO_PROXY", "corp.example")]),
+            [one.clone(), one.clone()]
+        );
+        let both = [("NO_PROXY", "corp.example"), ("no_proxy", "*")];
+        assert_eq!(values(&both), [one, "*".to_owned()]);
+    }
+
+    #[test]
+    fn services_are_named_as_sdks_look_for_them() {
+        for (service, expected) in [
+            ("vpc.cn-north-4", "HUAWEICLOUD_SDK_REGION_VPC_CN_NORTH_4"),
+            (
+                "functiongraph.ap-southeast-1",
+                "HUAWEICLOUD_SDK_REGION_FUNCTIONGRAPH_AP_SOUTHEAST_1",
+            ),
+            ("iam", "HUAWEICLOUD_SDK_IAM_ENDPOINT"),
+        ] {
+            assert_eq!(service_variable(service), expected);
+        }
+    }
+
+    #[test]
+    fn secrets_are_found_by_name_and_by_value() {
+        let environment = Environment::from_pairs([
+            ("APIG_PROXY_STAGE", "x"),
+            ("HC_CONTAINER_CREDENTIALS_FULL_URI", "x"),
+            ("HUAWEICLOUD_SDK_AK", "x"),
+            ("MINE", "sk=MARKER;"),
+            ("OS_PASSWORD", "x"),
+            ("PATH", "/bin"),
+        ]);
+        let found = secret_variables(&environment, &["MARKER".into()]);
+        assert_eq!(
+            found,
+            [
+                "APIG_PROXY_STAGE",
+                "HC_CONTAINER_CREDENTIALS_FULL_URI",
+                "MINE",
+                "OS_PASSWORD"
+            ]
+        );
+    }
+}
