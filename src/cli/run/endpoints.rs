@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 
 use super::Access;
 use crate::cli::Failure;
-use crate::config::{Config, IssuedCaller, Listen, ListenRules};
+use crate::config::{Config, IssuedCaller, Listen, ListenRules, service_route};
 
 /// The service of which SDKs ask the id of a project.
 const IAM: &str = "iam";
@@ -23,11 +23,16 @@ impl Endpoints {
     /// Replaces the addresses of a configuration.
     pub(super) fn new(config: &mut Config, requires_caller: bool) -> Result<Self, Failure> {
         let mut services = config.run.services.clone();
-        if !services.is_empty() {
+        if services.is_empty() {
+            services.extend(configured_services(config));
+        }
+        if !services.is_empty() && !services.iter().any(|name| name == IAM) {
             services.push(IAM.to_owned());
         }
-        let routes = services.iter().map(|service| route_of(config, service));
-        let routes = routes.collect::<Result<Vec<usize>, Failure>>()?;
+        let routes = services.iter().map(|name| service_route(config, name));
+        let routes: Vec<usize> = routes
+            .collect::<Result<_, _>>()
+            .map_err(Failure::configuration)?;
         let routes = [None].into_iter().chain(routes.into_iter().map(Some));
         config.listen_rules = routes
             .map(|route| ListenRules {
@@ -60,21 +65,15 @@ impl Endpoints {
     }
 }
 
+/// The names of the cloud services in `cloud.services`: without IAM, of which a part is always
+/// there.
+pub(super) fn configured_services(config: &Config) -> impl Iterator<Item = String> {
+    let services = config.routes.iter().filter(|route| route.service.is_some());
+    let configured = services.filter(|route| route.paths.is_none());
+    configured.filter_map(|route| Some(route.prefix.strip_prefix('/')?.to_owned()))
+}
+
 /// Any free port of this machine.
 pub(super) fn free_port() -> Listen {
     Listen::Tcp((Ipv4Addr::LOCALHOST, 0).into())
-}
-
-/// The route to a service.
-fn route_of(config: &Config, service: &str) -> Result<usize, Failure> {
-    let prefix = format!("/{service}");
-    let route = config
-        .routes
-        .iter()
-        .position(|route| route.prefix == prefix);
-    route.ok_or_else(|| {
-        Failure::configuration(format_args!(
-            "there is no route to the service `{service}`\nhint: add it to `cloud.services` and its region to `cloud.regions`"
-        ))
-    })
 }

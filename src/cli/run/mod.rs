@@ -34,7 +34,7 @@ use super::serve::{self, ServeArguments};
 use super::startup_log::log_configuration;
 use super::{Exit, Failure, Outcome, block_on};
 use crate::config::{
-    ActivatedSockets, Callers, Environment, IssuedCaller, Loaded, Overrides, Rights,
+    self, ActivatedSockets, Callers, Environment, IssuedCaller, Loaded, Overrides, Rights,
 };
 use crate::credentials::{self, Secret, Source};
 use crate::escape::EscapedLines;
@@ -94,7 +94,7 @@ pub(super) struct RunArguments {
 }
 
 impl RunArguments {
-    fn overrides(&self) -> Result<Overrides, Failure> {
+    fn overrides(&self, environment: &Environment) -> Result<Overrides, Failure> {
         if self.serve.has_listen() {
             return Err(Failure::usage(
                 "`run` chooses free ports itself\nhint: leave --listen out; the program finds the URL in `APIG_PROXY_URL`",
@@ -107,7 +107,17 @@ impl RunArguments {
             .list("run.services", "--service", &self.services)
             .text("run.openai", "--openai", self.openai.as_deref())
             .list("run.env", "--set", &self.variables);
-        Ok(overrides.text("read_only", "--read-only", self.read_only.then_some("true")))
+        let overrides =
+            overrides.text("read_only", "--read-only", self.read_only.then_some("true"));
+        // Services with a port need a route, as those of `[cloud]` have one.
+        let config = config::load_part(&overrides, environment, "run", |config| config);
+        let mut services = config.map_err(Failure::configuration)?.run.services;
+        if !services.is_empty() {
+            let config = config::load_part(&overrides, environment, "cloud", |config| config);
+            let config = config.map_err(Failure::configuration)?;
+            services.extend(endpoints::configured_services(&config));
+        }
+        Ok(overrides.list("cloud.services", "--service", &services))
     }
 }
 
@@ -148,7 +158,7 @@ struct Run {
 impl Run {
     /// Loads the configuration, and makes ports and credentials for this run.
     fn prepare(arguments: &RunArguments, environment: &Environment) -> Result<Self, Failure> {
-        let loaded = load(&arguments.overrides()?, environment);
+        let loaded = load(&arguments.overrides(environment)?, environment);
         let (mut loaded, sources) = loaded.map_err(Failure::configuration)?;
         let readable = readable_secrets(&loaded.config, environment);
         if arguments.strict && !readable.is_empty() {
