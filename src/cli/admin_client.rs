@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use tokio_util::either::Either;
 
 use super::exchange::exchange;
 use super::{Failure, block_on};
-use crate::config::{self, Environment, Listen, Overrides};
+use crate::config::{self, Environment, Listen, Overrides, local_address};
 use crate::server::QUIT_IS_OFF;
 
 /// The longest that an exchange may take. Probes have a limit of their own, usually shorter.
@@ -169,7 +168,7 @@ impl fmt::Display for AdminRequest {
 async fn connect(address: &Listen) -> io::Result<(Either<TcpStream, UnixStream>, String)> {
     Ok(match address {
         Listen::Tcp(address) | Listen::Tls(address) => {
-            let address = local(*address);
+            let address = local_address(*address);
             let stream = TcpStream::connect(address).await?;
             (Either::Left(stream), address.to_string())
         }
@@ -178,16 +177,6 @@ async fn connect(address: &Listen) -> io::Result<(Either<TcpStream, UnixStream>,
             (Either::Right(stream), "localhost".to_owned())
         }
     })
-}
-
-/// The address of a listener from its own machine: the unspecified address cannot be connected to.
-fn local(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }
 
 #[cfg(test)]

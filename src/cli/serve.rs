@@ -46,6 +46,9 @@ pub(super) struct ServeArguments {
     /// [env: APIG_PROXY_LOG__LEVEL].
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
+    /// Keep the last requests and show them at /inspect/ of the admin listener [env: APIG_PROXY_INSPECT__ENABLED].
+    #[arg(long)]
+    inspect: bool,
 }
 
 impl ServeArguments {
@@ -53,6 +56,7 @@ impl ServeArguments {
     pub(super) fn overrides(&self) -> Overrides {
         let overrides =
             Overrides::new(self.config.clone()).list("listen", "--listen", &self.listen);
+        let inspect = self.inspect.then(|| "true".to_owned());
         [
             ("upstream", "--upstream", &self.upstream),
             ("credentials.file", "--credentials", &self.credentials),
@@ -60,6 +64,7 @@ impl ServeArguments {
             ("admin", "--admin", &self.admin),
             ("log.format", "--log-format", &self.log_format),
             ("log.level", "--log-level", &self.log_level),
+            ("inspect.enabled", "--inspect", &inspect),
         ]
         .into_iter()
         .fold(overrides, |overrides, (key, option, value)| {

@@ -13,6 +13,7 @@ mod defaults;
 mod egress;
 mod environment;
 mod file;
+mod inspect;
 mod layers;
 mod limits;
 mod listen;
@@ -40,11 +41,13 @@ use crate::signature::normalized_path;
 
 pub use activation::{ActivatedSocket, ActivatedSockets};
 pub use address::Listen;
+pub(crate) use address::local_address;
 pub use credentials::{CredentialSource, CredentialsConfig, IamUser, TokenSource};
 pub use defaults::{ReferenceKey, keys};
 pub use egress::EgressProxy;
 pub use environment::Environment;
 pub use file::{FileError, read_secret_file};
+pub use inspect::{InspectConfig, ReplayPolicy};
 pub use limits::{Limits, LogConfig, LogFormat, MediaRange, Methods, PoolConfig, Timeouts};
 pub use listen::{CallerToken, UnixSocketConfig};
 pub use load::{Loaded, Overrides, from_text, load, load_part, with_upstream};
@@ -92,6 +95,8 @@ pub struct Config {
     pub corrects_clock: bool,
     /// Format and amount of the log.
     pub log: LogConfig,
+    /// What the inspector keeps, and who may read it.
+    pub inspect: InspectConfig,
 }
 
 /// One `[[route]]`, or the top-level `upstream` as the route for everything.

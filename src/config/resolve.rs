@@ -7,8 +7,8 @@ use super::reader::Reader;
 use super::server_tls::{certificates, tls_files};
 use super::value::{boolean, file, list};
 use super::{
-    Config, Listen, MediaRange, Methods, UpstreamTls, activation, credentials, limits, listen,
-    routes,
+    Config, Listen, MediaRange, Methods, UpstreamTls, activation, credentials, inspect, limits,
+    listen, routes,
 };
 
 /// The addresses of activated sockets.
@@ -52,10 +52,13 @@ pub(super) fn resolve(
     let access = listen::access(&mut reader);
     listen::check_exposure(&mut reader, &listen, &access, tls.as_ref());
     listen::warn_of_hosts(&mut reader, &listen, &access);
+    let admin = listen::admin(&mut reader, &listen, activated.admin.as_ref());
+    let own: Vec<Listen> = listen.iter().chain(&admin).cloned().collect();
     let config = Config {
-        admin: listen::admin(&mut reader, &listen, activated.admin.as_ref()),
         admin_quit: reader.get("admin_quit", boolean),
-        routes: routes::routes(&mut reader, &listen, &credentials),
+        routes: routes::routes(&mut reader, &own, &credentials),
+        inspect: inspect::inspect(&mut reader, admin.as_ref()),
+        admin,
         listen,
         unix_socket: listen::unix_socket(&mut reader),
         tls,

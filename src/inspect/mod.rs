@@ -8,3 +8,4 @@
 #![allow(dead_code)] // until the parts meet
 
 mod note;
+pub(crate) mod token;
