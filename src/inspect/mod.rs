@@ -8,4 +8,6 @@
 #![allow(dead_code)] // until the parts meet
 
 mod note;
+pub(crate) mod recorder;
+mod redact;
 pub(crate) mod token;

@@ -37,6 +37,8 @@ pub struct CallerConnection {
     /// Requests that the guard refused. The server reads little more after one, and an HTTP/2
     /// connection ends after several.
     pub(crate) refusals: Cell<u32>,
+    /// The request that the only one on this connection repeats.
+    pub(crate) replay_of: Option<u128>,
 }
 
 impl CallerConnection {
@@ -50,6 +52,15 @@ impl CallerConnection {
             resets_on_close: Cell::new(false),
             request_is_read: Cell::new(true),
             refusals: Cell::new(0),
+            replay_of: None,
+        }
+    }
+
+    /// The connection of a request that the inspector repeats, or sends as its first (`None`).
+    pub(crate) fn replay(replay_of: Option<u128>, draining: Rc<Cell<bool>>) -> Self {
+        Self {
+            replay_of,
+            ..Self::new(ListenerKind::Replay, draining)
         }
     }
 

@@ -14,6 +14,7 @@ use super::route_matcher::RouteMatcher;
 use crate::config::{Access, Config, Limits, MediaRange, Methods, PoolConfig, Route, Timeouts};
 use crate::credentials::SlotStatus;
 use crate::gateway::GatewayClock;
+use crate::inspect::recorder::Recorder;
 use crate::proxy::guard::Guard;
 use crate::telemetry;
 use crate::telemetry::metrics::{Metrics, Sample};
@@ -49,6 +50,8 @@ pub struct Settings {
     /// The pool of each origin of each worker, with the number and name of the origin.
     pools: Mutex<Vec<(usize, String, PoolStats)>>,
     pub(super) proxy_id: ProxyId,
+    /// Records requests for the inspector, if there is one.
+    pub(crate) recorder: Option<Arc<Recorder>>,
 }
 
 impl Settings {
@@ -78,6 +81,7 @@ impl Settings {
             route_labels: Vec::new(),
             pools: Mutex::default(),
             proxy_id: ProxyId::random(),
+            recorder: None,
         }
         .counting()
     }
@@ -87,6 +91,7 @@ impl Settings {
     #[must_use]
     pub fn after(mut self, before: &Self) -> Self {
         self.proxy_id = before.proxy_id.clone();
+        self.recorder = self.recorder.or_else(|| before.recorder.clone());
         self.metrics = Arc::clone(&before.metrics);
         self.budget = before.budget.clone();
         self.budget.resize(self.limits.buffered);

@@ -38,6 +38,9 @@ pub enum ListenerKind {
     Tls,
     /// Plain HTTP over a unix socket.
     Unix,
+    /// None: the inspector sends the request. Its user has shown a token there, so neither the
+    /// `Host` nor the caller token is checked; what marks requests of web pages is.
+    Replay,
 }
 
 impl ListenerKind {
@@ -45,6 +48,16 @@ impl ListenerKind {
     #[must_use]
     pub fn is_tls(self) -> bool {
         self == Self::Tls
+    }
+
+    /// Its name in the inspector.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Unix => "unix",
+            Self::Replay => "replay",
+        }
     }
 }
 
@@ -145,7 +158,7 @@ impl Guard {
             Purpose::Forward => false,
             Purpose::Preflight => origin.is_some(),
             Purpose::AdminRead | Purpose::AdminAction => true,
-        };
+        } || listener == ListenerKind::Replay;
         if self.token.is_some() && !is_exempt && !self.has_token(&head.headers) {
             return Err(Error::TokenRequired);
         }
@@ -159,11 +172,10 @@ impl Guard {
     /// admits no page of another origin: its browser sends the name that the page was loaded by.
     fn allows_host(&self, name: &str, purpose: Purpose, listener: ListenerKind) -> bool {
         let takes_any_address = self.is_any_address && purpose == Purpose::AdminRead;
-        // No browser reaches a unix socket, so the name proves nothing there.
+        // No browser reaches these, so the name proves nothing there.
+        let is_exempt = matches!(listener, ListenerKind::Unix | ListenerKind::Replay);
         let is_own = |host: &String| host.eq_ignore_ascii_case(name);
-        listener == ListenerKind::Unix
-            || self.hosts.iter().any(is_own)
-            || (takes_any_address && host::is_address(name))
+        is_exempt || self.hosts.iter().any(is_own) || (takes_any_address && host::is_address(name))
     }
 
     fn has_token(&self, headers: &HeaderMap) -> bool {
@@ -202,7 +214,9 @@ fn refuse(reason: &'static str, value: &[u8]) -> Error {
 /// True if an origin has the scheme of the listener and the authority of `host`. The `Host` must be
 /// checked before, because a page with a rebound name sends its own name as both.
 pub(super) fn is_own_origin(origin: &[u8], listener: ListenerKind, host: &str) -> bool {
-    let (scheme, default_port) = if listener.is_tls() {
+    // What is replayed may have come over TLS or not.
+    let is_replayed = listener == ListenerKind::Replay && origin.starts_with(b"https://");
+    let (scheme, default_port) = if listener.is_tls() || is_replayed {
         (b"https://".as_slice(), b":443".as_slice())
     } else {
         (b"http://".as_slice(), b":80".as_slice())

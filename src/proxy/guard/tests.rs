@@ -1,7 +1,7 @@
 //! The rules of the guard, as tables. `tests/proxy/faults/{guard,browsers}.rs` try every
 //! combination of host, origin and site over a socket.
 
-use ListenerKind::{Tcp, Tls, Unix};
+use ListenerKind::{Replay, Tcp, Tls, Unix};
 use http::{Request, Version};
 
 use super::*;
@@ -24,6 +24,12 @@ const REQUESTS: &str = "
     tcp GET  origin: null                                                      => origin_not_allowed
     unix GET host: apig; origin: http://apig                                   => ok
     unix GET host: ; origin: http://:80                                        => origin_not_allowed
+    replay GET host: evil.example                                              => ok
+    replay GET host: a.example; origin: https://a.example                      => ok
+    replay GET host: a.example; origin: http://a.example                       => ok
+    replay GET host: a.example; origin: http://b.example                       => origin_not_allowed
+    replay GET host: a.example; sec-fetch-site: cross-site                     => origin_not_allowed
+    replay GET host: a.example; user-agent: Mozilla/5.0                        => ok
     tcp GET  origin: LISTED; sec-fetch-site: cross-site; sec-purpose: prefetch => ok
     tcp GET  origin: LISTED; origin: http://localhost:8080                     => ok
     tcp GET  origin: LISTED; origin: http://localhost:8080; sec-fetch-site: x  => origin_not_allowed
@@ -118,6 +124,7 @@ fn rows(table: &'static str) -> impl Iterator<Item = (ListenerKind, &'static str
             let kind = match listener {
                 "tcp" => Tcp,
                 "tls" => Tls,
+                "replay" => Replay,
                 _ => Unix,
             };
             (kind, rest.trim(), codes.trim())
@@ -202,6 +209,12 @@ fn the_right_token_admits_a_browser_and_a_listed_page_needs_it() {
             let code = code(guard.check(Purpose::Forward, Tcp, &head));
             assert_eq!(code, expected, "{mark} {more}");
         }
+    }
+    // Whoever replays a request has shown another token, but a page stays a page.
+    for (lines, expected) in [("", "ok"), ("sec-fetch-site: none", "origin_not_allowed")] {
+        let head = head("GET", "/", &format!("host: localhost; {lines}"));
+        let code = code(guard.check(Purpose::Forward, Replay, &head));
+        assert_eq!(code, expected, "{lines}");
     }
     let preflight = head("OPTIONS", "/", "host: localhost; origin: LISTED");
     assert!(guard.check(Purpose::Preflight, Tcp, &preflight).is_ok());
