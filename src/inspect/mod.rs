@@ -7,7 +7,14 @@
 //! Capturing never delays, changes or fails a request: what does not fit is dropped and counted.
 #![allow(dead_code)] // until the parts meet
 
+mod copy;
+mod entry;
+mod filter;
+mod har;
+mod head;
 mod note;
 pub(crate) mod recorder;
 mod redact;
 pub(crate) mod token;
+mod store;
+mod view;

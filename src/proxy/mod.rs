@@ -76,6 +76,7 @@ use context::RequestContext;
 use credentials::CredentialsView;
 pub use credentials::RouteCredentials;
 use guard::{ListenerKind, Purpose};
+pub(crate) use headers::is_for_caller;
 pub use headers::pass_request;
 use prepare::Prepared;
 pub use respond::refused;

@@ -1,0 +1,401 @@
+//! One request as far as notes have told of it, and how much memory that takes.
+//!
+//! Notes may be lost, and an entry may have to give up what it holds to make room. Both leave a gap
+//! with a name, and what was there before stays as it was.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::head::{Head, path_and_query, request_line};
+use super::note::{
+    AttemptResponse, AttemptSent, Begun, Ended, Event, Note, Relayed, RoutedTo, Side,
+};
+use crate::clock;
+
+/// The most pieces of a body whose time is kept.
+const MAX_MARKS: usize = 4096;
+
+/// What an allocation costs besides its bytes, and what an entry costs in the indexes of the store.
+const ALLOCATION: usize = 16;
+const INDEXES: usize = 256;
+
+/// The most bytes of a request line that has to make room.
+const MIN_LINE: usize = 512;
+
+/// Something that is missing.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Gap {
+    Begun,
+    Attempt,
+    BodyIn,
+    BodyOut,
+    Bodies,
+    Heads,
+}
+
+impl Gap {
+    const ALL: [(Self, &'static str); 6] = [
+        (Self::Begun, "the head of the request was not recorded"),
+        (Self::Attempt, "an attempt was not recorded"),
+        (
+            Self::BodyIn,
+            "a part of the request's body was not recorded",
+        ),
+        (
+            Self::BodyOut,
+            "a part of the response's body was not recorded",
+        ),
+        (
+            Self::Bodies,
+            "the bodies were dropped to make room (`inspect.memory`)",
+        ),
+        (
+            Self::Heads,
+            "the heads were dropped to make room (`inspect.memory`)",
+        ),
+    ];
+}
+
+/// One request.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) id: u128,
+    /// The count of requests when it began, from 1.
+    pub(super) number: u64,
+    /// When it began, in milliseconds since 1970.
+    pub(super) time: u64,
+    /// The sequence numbers of its first change, of its last one, and of its end.
+    pub(super) begun_seq: u64,
+    pub(super) seq: u64,
+    pub(super) ended_seq: Option<u64>,
+    pub(super) begun: Option<Box<Begun>>,
+    pub(super) routed: Option<Box<RoutedTo>>,
+    pub(super) attempts: Vec<Attempt>,
+    pub(super) relayed: Option<Box<Relayed>>,
+    pub(super) ended: Option<Box<Ended>>,
+    /// Indexed by [`Side`].
+    bodies: [Body; 2],
+    /// When the last note was made, since the head was read.
+    pub(super) last: Duration,
+    gaps: u8,
+    /// The number of [`Entry::shed`] steps that were done.
+    shed: usize,
+}
+
+/// One attempt to send a request.
+#[derive(Debug, Default)]
+pub(super) struct Attempt {
+    pub(super) at: Duration,
+    /// `None` if its note was lost.
+    pub(super) sent: Option<Box<AttemptSent>>,
+    pub(super) response: Option<(Duration, Box<AttemptResponse>)>,
+}
+
+/// The beginning of a body.
+#[derive(Debug, Default)]
+pub(super) struct Body {
+    pub(super) bytes: Vec<u8>,
+    /// Where each piece ends, and when it came.
+    pub(super) marks: Vec<(u32, Duration)>,
+    /// How many bytes passed, whether kept or not.
+    pub(super) passed: u64,
+}
+
+impl Entry {
+    /// The entry of a request, by the first note of it that came.
+    pub(super) fn new(note: &Note, number: u64, seq: u64) -> Self {
+        let time = match &note.event {
+            Event::Begun(begun) => begun.time.duration_since(UNIX_EPOCH).unwrap_or_default(),
+            _ => {
+                let now = u64::try_from(clock::timestamp().as_millisecond()).unwrap_or_default();
+                Duration::from_millis(now).saturating_sub(note.at)
+            }
+        };
+        Self {
+            id: note.id,
+            number,
+            time: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
+            begun_seq: seq,
+            seq,
+            ended_seq: None,
+            begun: None,
+            routed: None,
+            attempts: Vec::new(),
+            relayed: None,
+            ended: None,
+            bodies: Default::default(),
+            last: Duration::ZERO,
+            gaps: 0,
+            shed: 0,
+        }
+    }
+
+    /// Adds what a note tells; of each body, at most so many bytes.
+    pub(super) fn apply(&mut self, note: Note, seq: u64, bodies: usize) {
+        self.seq = seq;
+        self.last = self.last.max(note.at);
+        match note.event {
+            Event::Begun(begun) => self.begun = Some(begun),
+            Event::Routed(routed) => self.routed = Some(routed),
+            Event::Body { side, passed, kept } => {
+                let room = bodies.saturating_sub(self.body(side).bytes.len());
+                self.add_body(note.at, side, passed, &kept[..kept.len().min(room)]);
+            }
+            Event::Attempt(sent) => self.attempts.push(Attempt {
+                at: note.at,
+                sent: Some(sent),
+                response: None,
+            }),
+            Event::Response(response) => {
+                if !self
+                    .attempts
+                    .last()
+                    .is_some_and(|last| last.response.is_none())
+                {
+                    self.attempts.push(Attempt {
+                        at: note.at,
+                        ..Attempt::default()
+                    });
+                    self.miss(Gap::Attempt);
+                }
+                let attempt = self.attempts.last_mut().expect("there is one now");
+                attempt.response = Some((note.at, response));
+            }
+            Event::Relayed(relayed) => self.relayed = Some(relayed),
+            Event::Ended(ended) => self.end(ended, seq),
+        }
+        if self.begun.is_none() {
+            self.miss(Gap::Begun);
+        }
+        // What was given up once is given up again.
+        (0..self.shed).for_each(|step| self.drop_part(step));
+    }
+
+    fn add_body(&mut self, at: Duration, side: Side, passed: u64, kept: &[u8]) {
+        let body = &mut self.bodies[side as usize];
+        let is_contiguous = body.bytes.len() as u64 == body.passed;
+        body.passed = body.passed.max(passed);
+        if is_contiguous && !kept.is_empty() {
+            body.bytes.extend_from_slice(kept);
+            let end = u32::try_from(body.bytes.len()).unwrap_or(u32::MAX);
+            if body.marks.len() == MAX_MARKS {
+                body.marks.pop();
+            }
+            body.marks.push((end, at));
+        }
+    }
+
+    fn end(&mut self, ended: Box<Ended>, seq: u64) {
+        if self.attempts.len() < ended.times.attempts.len() {
+            self.miss(Gap::Attempt);
+        }
+        for (side, passed) in [(Side::In, ended.bytes_in), (Side::Out, ended.bytes_out)] {
+            let body = &mut self.bodies[side as usize];
+            body.passed = body.passed.max(passed);
+            body.bytes.shrink_to_fit();
+            body.marks.shrink_to_fit();
+        }
+        self.ended = Some(ended);
+        self.ended_seq = Some(seq);
+    }
+
+    /// The body of one side.
+    pub(super) fn body(&self, side: Side) -> &Body {
+        &self.bodies[side as usize]
+    }
+
+    /// True if the whole body of a side is kept.
+    pub(super) fn is_complete(&self, side: Side) -> bool {
+        let body = self.body(side);
+        let is_over = match side {
+            Side::In => self.relayed.is_some() || self.is_done(),
+            Side::Out => self.is_done(),
+        };
+        is_over && body.bytes.len() as u64 == body.passed
+    }
+
+    /// True once the request has ended.
+    pub(super) fn is_done(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    /// The head as the caller sent it.
+    pub(super) fn received(&self) -> Option<Head<'_>> {
+        Head::parse(&self.begun.as_ref()?.head)
+    }
+
+    /// The head of the response that the caller gets.
+    pub(super) fn answer(&self) -> Option<Head<'_>> {
+        Head::parse(&self.relayed.as_ref()?.head)
+    }
+
+    /// Method, path and query of the request; empty if they are not known.
+    pub(super) fn request_line(&self) -> (String, String, Option<String>) {
+        let head = self.begun.as_ref().map_or(&b""[..], |begun| &begun.head.0);
+        let (method, target) = request_line(head);
+        let (path, query) = path_and_query(&target);
+        (
+            method.into_owned(),
+            path.to_owned(),
+            query.map(str::to_owned),
+        )
+    }
+
+    /// The route by its label.
+    pub(super) fn route(&self) -> &str {
+        self.routed.as_ref().map_or("", |routed| routed.route)
+    }
+
+    /// The status that the caller gets.
+    pub(super) fn status(&self) -> Option<u16> {
+        let relayed = self.relayed.as_ref().map(|relayed| relayed.status);
+        relayed.or_else(|| self.ended.as_ref().map(|ended| ended.status))
+    }
+
+    /// The error code of the response.
+    pub(super) fn code(&self) -> Option<&str> {
+        let relayed = self.relayed.iter().map(|relayed| relayed.code.as_str());
+        let responses = self.attempts.iter().rev().take(1);
+        let responses = responses.filter_map(|attempt| attempt.response.as_ref());
+        let mut codes = relayed.chain(responses.map(|(_, response)| response.code.as_str()));
+        codes.find(|code| !code.is_empty())
+    }
+
+    /// The advice of the response; empty if there is none.
+    pub(super) fn hint(&self) -> &str {
+        self.relayed.as_ref().map_or("", |relayed| &relayed.hint)
+    }
+
+    /// What is missing.
+    pub(super) fn gaps(&self) -> Vec<&'static str> {
+        let named = Gap::ALL
+            .iter()
+            .filter(|(gap, _)| self.gaps & (1 << *gap as u8) != 0);
+        let mut gaps: Vec<_> = named.map(|(_, text)| *text).collect();
+        if self.routed.is_none() && !self.attempts.is_empty() {
+            gaps.push("the route was not recorded");
+        }
+        let is_answered = |ended: &Box<Ended>| !["caller_gone", "cut_off"].contains(&ended.outcome);
+        if self.relayed.is_none() && self.ended.as_ref().is_some_and(is_answered) {
+            gaps.push("the head of the response was not recorded");
+        }
+        gaps
+    }
+
+    fn miss(&mut self, gap: Gap) {
+        self.gaps |= 1 << gap as u8;
+    }
+
+    /// Gives up a part, the least useful first, and also what comes later of it. `false` if nothing
+    /// is left to give up.
+    pub(super) fn shed(&mut self) -> bool {
+        const STEPS: usize = 4;
+        if self.shed == STEPS {
+            return false;
+        }
+        self.drop_part(self.shed);
+        self.shed += 1;
+        true
+    }
+
+    /// How many parts were given up.
+    pub(super) fn sheds(&self) -> usize {
+        self.shed
+    }
+
+    fn drop_part(&mut self, step: usize) {
+        match step {
+            0 | 1 => {
+                let body = &mut self.bodies[1 - step];
+                if !body.bytes.is_empty() {
+                    *body = Body {
+                        passed: body.passed,
+                        ..Body::default()
+                    };
+                    self.miss(Gap::Bodies);
+                }
+            }
+            2 => {
+                self.attempts = Vec::new();
+                self.routed = self
+                    .routed
+                    .take()
+                    .filter(|routed| routed.upstream.len() < MIN_LINE);
+                self.miss(Gap::Heads);
+            }
+            _ => {
+                let cut = |text: &mut String| text.truncate(text.floor_char_boundary(MIN_LINE));
+                if let Some(relayed) = &mut self.relayed {
+                    relayed.head.0 = Box::default();
+                    [&mut relayed.code, &mut relayed.hint]
+                        .into_iter()
+                        .for_each(cut);
+                    cut(&mut relayed.gateway_request_id);
+                }
+                if let Some(begun) = &mut self.begun {
+                    let line = begun.head.0.split(|byte| *byte == b'\n').next();
+                    let line = line.unwrap_or_default();
+                    begun.head.0 = line[..line.len().min(MIN_LINE)].into();
+                }
+            }
+        }
+    }
+
+    /// The memory that the entry takes, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        let begun = self.begun.as_ref();
+        let routed = self.routed.as_ref();
+        let ended = self.ended.as_ref();
+        let bodies = self.bodies.iter();
+        size_of::<Self>()
+            + INDEXES
+            + begun.map_or(0, |begun| boxed(&**begun) + block(begun.head.0.len()))
+            + routed.map_or(0, |routed| {
+                let texts = [&routed.upstream, &routed.stage, &routed.body_hash];
+                boxed(&**routed) + strings(&texts)
+            })
+            + block(self.attempts.capacity() * size_of::<Attempt>())
+            + self.attempts.iter().map(Attempt::weight).sum::<usize>()
+            + self.relayed.as_ref().map_or(0, |relayed| {
+                let texts = [&relayed.code, &relayed.hint, &relayed.gateway_request_id];
+                boxed(&**relayed) + block(relayed.head.0.len()) + strings(&texts)
+            })
+            + ended.map_or(0, |ended| {
+                let times = ended.times.attempts.capacity();
+                boxed(&**ended) + block(times * size_of::<super::note::AttemptTimes>())
+            })
+            + bodies.map(Body::weight).sum::<usize>()
+    }
+}
+
+impl Attempt {
+    fn weight(&self) -> usize {
+        let sent = self.sent.as_ref().map_or(0, |sent| {
+            let target = sent.signed_target.as_ref().map_or(0, |target| target.len());
+            boxed(&**sent) + block(sent.head.0.len()) + block(target)
+        });
+        let response = self.response.as_ref().map_or(0, |(_, response)| {
+            let texts = [&response.code, &response.echo];
+            boxed(&**response) + block(response.head.0.len()) + strings(&texts)
+        });
+        sent + response
+    }
+}
+
+impl Body {
+    fn weight(&self) -> usize {
+        block(self.bytes.capacity()) + block(self.marks.capacity() * size_of::<(u32, Duration)>())
+    }
+}
+
+/// What an allocation of this size takes.
+fn block(size: usize) -> usize {
+    if size == 0 { 0 } else { size + ALLOCATION }
+}
+
+fn boxed<T>(value: &T) -> usize {
+    block(size_of_val(value))
+}
+
+fn strings(texts: &[&String]) -> usize {
+    texts.iter().map(|text| block(text.capacity())).sum()
+}
