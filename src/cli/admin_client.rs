@@ -13,6 +13,7 @@ use clap::Args;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST};
 use http::{Request, Response};
 use http_body_util::Full;
+use secrecy::SecretString;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout};
 use tokio_util::either::Either;
@@ -46,14 +47,28 @@ pub(super) struct AdminArguments {
 impl AdminArguments {
     /// The address of the admin listener.
     pub(super) fn address(&self, environment: &Environment) -> Result<Listen, Failure> {
-        let overrides = Overrides::new(self.config.clone());
-        let overrides = overrides.text("admin", "--admin", self.admin.as_deref());
+        let overrides = self.overrides();
         let address = config::load_part(&overrides, environment, "admin", |config| config.admin);
         address.map_err(Failure::configuration)?.ok_or_else(|| {
             Failure::configuration(
                 "`admin` is off in the configuration, so the proxy cannot be asked\nhint: set `admin` to an address, or name one with --admin",
             )
         })
+    }
+
+    /// The token of the inspector, if the configuration names a file with it.
+    pub(super) fn inspector_token(
+        &self,
+        environment: &Environment,
+    ) -> Result<Option<SecretString>, Failure> {
+        let (overrides, key) = (self.overrides(), "inspect.token_file");
+        let token = config::load_part(&overrides, environment, key, |config| config.inspect.token);
+        token.map_err(Failure::configuration)
+    }
+
+    fn overrides(&self) -> Overrides {
+        let overrides = Overrides::new(self.config.clone());
+        overrides.text("admin", "--admin", self.admin.as_deref())
     }
 }
 
@@ -164,8 +179,10 @@ impl fmt::Display for AdminRequest {
     }
 }
 
-/// Connects to the listener; the connection, and the value of `Host`.
-async fn connect(address: &Listen) -> io::Result<(Either<TcpStream, UnixStream>, String)> {
+/// Connects to the listener: the connection, and the value of `Host`.
+pub(super) async fn connect(
+    address: &Listen,
+) -> io::Result<(Either<TcpStream, UnixStream>, String)> {
     Ok(match address {
         Listen::Tcp(address) | Listen::Tls(address) => {
             let address = local_address(*address);
