@@ -5,55 +5,16 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+pub(super) use super::body::Body;
+use super::gaps::{Gap, Gaps};
 use super::head::{Head, path_and_query, request_line};
 use super::note::{
     AttemptResponse, AttemptSent, Begun, Ended, Event, Note, Relayed, RoutedTo, Side,
 };
 use crate::clock;
 
-/// The most pieces of a body whose time is kept.
-const MAX_MARKS: usize = 4096;
-
-/// What an allocation costs besides its bytes, and what an entry costs in the indexes of the store.
-const ALLOCATION: usize = 16;
-const INDEXES: usize = 256;
-
 /// The most bytes of a request line that has to make room.
 const MIN_LINE: usize = 512;
-
-/// Something that is missing.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Gap {
-    Begun,
-    Attempt,
-    BodyIn,
-    BodyOut,
-    Bodies,
-    Heads,
-}
-
-impl Gap {
-    const ALL: [(Self, &'static str); 6] = [
-        (Self::Begun, "the head of the request was not recorded"),
-        (Self::Attempt, "an attempt was not recorded"),
-        (
-            Self::BodyIn,
-            "a part of the request's body was not recorded",
-        ),
-        (
-            Self::BodyOut,
-            "a part of the response's body was not recorded",
-        ),
-        (
-            Self::Bodies,
-            "the bodies were dropped to make room (`inspect.memory`)",
-        ),
-        (
-            Self::Heads,
-            "the heads were dropped to make room (`inspect.memory`)",
-        ),
-    ];
-}
 
 /// One request.
 #[derive(Debug)]
@@ -76,7 +37,7 @@ pub(super) struct Entry {
     bodies: [Body; 2],
     /// When the last note was made, since the head was read.
     pub(super) last: Duration,
-    gaps: u8,
+    gaps: Gaps,
     /// The number of [`Entry::shed`] steps that were done.
     shed: usize,
 }
@@ -88,16 +49,6 @@ pub(super) struct Attempt {
     /// `None` if its note was lost.
     pub(super) sent: Option<Box<AttemptSent>>,
     pub(super) response: Option<(Duration, Box<AttemptResponse>)>,
-}
-
-/// The beginning of a body.
-#[derive(Debug, Default)]
-pub(super) struct Body {
-    pub(super) bytes: Vec<u8>,
-    /// Where each piece ends, and when it came.
-    pub(super) marks: Vec<(u32, Duration)>,
-    /// How many bytes passed, whether kept or not.
-    pub(super) passed: u64,
 }
 
 impl Entry {
@@ -124,7 +75,7 @@ impl Entry {
             ended: None,
             bodies: Default::default(),
             last: Duration::ZERO,
-            gaps: 0,
+            gaps: Gaps::default(),
             shed: 0,
         }
     }
@@ -137,8 +88,13 @@ impl Entry {
             Event::Begun(begun) => self.begun = Some(begun),
             Event::Routed(routed) => self.routed = Some(routed),
             Event::Body { side, passed, kept } => {
-                let room = bodies.saturating_sub(self.body(side).bytes.len());
-                self.add_body(note.at, side, passed, &kept[..kept.len().min(room)]);
+                if !self.bodies[side as usize].add(note.at, passed, &kept, bodies) {
+                    self.gaps.add(if side == Side::In {
+                        Gap::BodyIn
+                    } else {
+                        Gap::BodyOut
+                    });
+                }
             }
             Event::Attempt(sent) => self.attempts.push(Attempt {
                 at: note.at,
@@ -155,7 +111,7 @@ impl Entry {
                         at: note.at,
                         ..Attempt::default()
                     });
-                    self.miss(Gap::Attempt);
+                    self.gaps.add(Gap::Attempt);
                 }
                 let attempt = self.attempts.last_mut().expect("there is one now");
                 attempt.response = Some((note.at, response));
@@ -164,29 +120,15 @@ impl Entry {
             Event::Ended(ended) => self.end(ended, seq),
         }
         if self.begun.is_none() {
-            self.miss(Gap::Begun);
+            self.gaps.add(Gap::Begun);
         }
         // What was given up once is given up again.
         (0..self.shed).for_each(|step| self.drop_part(step));
     }
 
-    fn add_body(&mut self, at: Duration, side: Side, passed: u64, kept: &[u8]) {
-        let body = &mut self.bodies[side as usize];
-        let is_contiguous = body.bytes.len() as u64 == body.passed;
-        body.passed = body.passed.max(passed);
-        if is_contiguous && !kept.is_empty() {
-            body.bytes.extend_from_slice(kept);
-            let end = u32::try_from(body.bytes.len()).unwrap_or(u32::MAX);
-            if body.marks.len() == MAX_MARKS {
-                body.marks.pop();
-            }
-            body.marks.push((end, at));
-        }
-    }
-
     fn end(&mut self, ended: Box<Ended>, seq: u64) {
         if self.attempts.len() < ended.times.attempts.len() {
-            self.miss(Gap::Attempt);
+            self.gaps.add(Gap::Attempt);
         }
         for (side, passed) in [(Side::In, ended.bytes_in), (Side::Out, ended.bytes_out)] {
             let body = &mut self.bodies[side as usize];
@@ -196,6 +138,11 @@ impl Entry {
         }
         self.ended = Some(ended);
         self.ended_seq = Some(seq);
+    }
+
+    /// Both bodies.
+    pub(super) fn bodies(&self) -> &[Body; 2] {
+        &self.bodies
     }
 
     /// The body of one side.
@@ -216,6 +163,11 @@ impl Entry {
     /// True once the request has ended.
     pub(super) fn is_done(&self) -> bool {
         self.ended.is_some()
+    }
+
+    /// True if no head had to make room.
+    pub(super) fn has_heads(&self) -> bool {
+        !self.gaps.has(Gap::Heads)
     }
 
     /// The head as the caller sent it.
@@ -267,10 +219,7 @@ impl Entry {
 
     /// What is missing.
     pub(super) fn gaps(&self) -> Vec<&'static str> {
-        let named = Gap::ALL
-            .iter()
-            .filter(|(gap, _)| self.gaps & (1 << *gap as u8) != 0);
-        let mut gaps: Vec<_> = named.map(|(_, text)| *text).collect();
+        let mut gaps = self.gaps.texts();
         if self.routed.is_none() && !self.attempts.is_empty() {
             gaps.push("the route was not recorded");
         }
@@ -279,10 +228,6 @@ impl Entry {
             gaps.push("the head of the response was not recorded");
         }
         gaps
-    }
-
-    fn miss(&mut self, gap: Gap) {
-        self.gaps |= 1 << gap as u8;
     }
 
     /// Gives up a part, the least useful first, and also what comes later of it. `false` if nothing
@@ -311,7 +256,7 @@ impl Entry {
                         passed: body.passed,
                         ..Body::default()
                     };
-                    self.miss(Gap::Bodies);
+                    self.gaps.add(Gap::Bodies);
                 }
             }
             2 => {
@@ -320,7 +265,7 @@ impl Entry {
                     .routed
                     .take()
                     .filter(|routed| routed.upstream.len() < MIN_LINE);
-                self.miss(Gap::Heads);
+                self.gaps.add(Gap::Heads);
             }
             _ => {
                 let cut = |text: &mut String| text.truncate(text.floor_char_boundary(MIN_LINE));
@@ -339,63 +284,4 @@ impl Entry {
             }
         }
     }
-
-    /// The memory that the entry takes, in bytes.
-    pub(super) fn weight(&self) -> usize {
-        let begun = self.begun.as_ref();
-        let routed = self.routed.as_ref();
-        let ended = self.ended.as_ref();
-        let bodies = self.bodies.iter();
-        size_of::<Self>()
-            + INDEXES
-            + begun.map_or(0, |begun| boxed(&**begun) + block(begun.head.0.len()))
-            + routed.map_or(0, |routed| {
-                let texts = [&routed.upstream, &routed.stage, &routed.body_hash];
-                boxed(&**routed) + strings(&texts)
-            })
-            + block(self.attempts.capacity() * size_of::<Attempt>())
-            + self.attempts.iter().map(Attempt::weight).sum::<usize>()
-            + self.relayed.as_ref().map_or(0, |relayed| {
-                let texts = [&relayed.code, &relayed.hint, &relayed.gateway_request_id];
-                boxed(&**relayed) + block(relayed.head.0.len()) + strings(&texts)
-            })
-            + ended.map_or(0, |ended| {
-                let times = ended.times.attempts.capacity();
-                boxed(&**ended) + block(times * size_of::<super::note::AttemptTimes>())
-            })
-            + bodies.map(Body::weight).sum::<usize>()
-    }
-}
-
-impl Attempt {
-    fn weight(&self) -> usize {
-        let sent = self.sent.as_ref().map_or(0, |sent| {
-            let target = sent.signed_target.as_ref().map_or(0, |target| target.len());
-            boxed(&**sent) + block(sent.head.0.len()) + block(target)
-        });
-        let response = self.response.as_ref().map_or(0, |(_, response)| {
-            let texts = [&response.code, &response.echo];
-            boxed(&**response) + block(response.head.0.len()) + strings(&texts)
-        });
-        sent + response
-    }
-}
-
-impl Body {
-    fn weight(&self) -> usize {
-        block(self.bytes.capacity()) + block(self.marks.capacity() * size_of::<(u32, Duration)>())
-    }
-}
-
-/// What an allocation of this size takes.
-fn block(size: usize) -> usize {
-    if size == 0 { 0 } else { size + ALLOCATION }
-}
-
-fn boxed<T>(value: &T) -> usize {
-    block(size_of_val(value))
-}
-
-fn strings(texts: &[&String]) -> usize {
-    texts.iter().map(|text| block(text.capacity())).sum()
 }

@@ -7,14 +7,17 @@
 //! Capturing never delays, changes or fails a request: what does not fit is dropped and counted.
 #![allow(dead_code)] // until the parts meet
 
+mod body;
 mod copy;
 mod entry;
 mod filter;
+mod gaps;
 mod har;
 mod head;
 mod note;
 pub(crate) mod recorder;
 mod redact;
-pub(crate) mod token;
 mod store;
+pub(crate) mod token;
 mod view;
+mod weight;

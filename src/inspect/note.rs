@@ -52,7 +52,8 @@ pub(crate) enum Event {
     Begun(Box<Begun>),
     /// The request has a route.
     Routed(Box<RoutedTo>),
-    /// Bytes of a body passed. They are only those that are kept; `passed` counts all of them.
+    /// Bytes of a body passed. `kept` has those of them that are kept; only the piece that reaches the
+    /// limit is cut. `passed` counts all bytes of the body up to here, kept or not.
     Body {
         side: Side,
         passed: u64,

@@ -8,7 +8,8 @@ use super::super::head::{Head, request_line};
 use super::super::note::HeadText;
 use super::summary::summary;
 use super::times::{self, Timeline};
-use super::{bodies, changes, signature, why};
+use super::why::why;
+use super::{bodies, changes, signature};
 
 /// Methods that change nothing, so that sending them again needs no confirmation.
 const SAFE: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
@@ -20,7 +21,7 @@ pub(in crate::inspect) fn detail(entry: &Entry) -> Value {
     let attempts = entry.attempts.iter().enumerate();
     json!({
         "summary": summary(entry),
-        "why": why::why(entry),
+        "why": why(entry),
         "received": entry.received().as_ref().map(Head::json),
         "upstream": routed.map(|routed| routed.upstream.as_str()),
         "stage": routed.map(|routed| routed.stage.as_str()),

@@ -3,6 +3,7 @@
 mod bodies;
 mod changes;
 mod detail;
+mod rules;
 mod signature;
 mod summary;
 pub(super) mod times;
@@ -12,3 +13,4 @@ pub(super) use bodies::{base64, content_type};
 pub(super) use changes::request_changes;
 pub(super) use detail::detail;
 pub(super) use summary::{id, summary};
+pub(super) use why::why;

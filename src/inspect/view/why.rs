@@ -95,7 +95,7 @@ const ENDS: [(&str, &str); 3] = [
 ];
 
 /// The answer to "why" for the API.
-pub(super) fn why(entry: &Entry) -> Value {
+pub(in crate::inspect) fn why(entry: &Entry) -> Value {
     let code = entry.code();
     let stated = entry
         .relayed
