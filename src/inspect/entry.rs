@@ -88,13 +88,7 @@ impl Entry {
             Event::Begun(begun) => self.begun = Some(begun),
             Event::Routed(routed) => self.routed = Some(routed),
             Event::Body { side, passed, kept } => {
-                if !self.bodies[side as usize].add(note.at, passed, &kept, bodies) {
-                    self.gaps.add(if side == Side::In {
-                        Gap::BodyIn
-                    } else {
-                        Gap::BodyOut
-                    });
-                }
+                self.bodies[side as usize].add(note.at, passed, &kept, bodies);
             }
             Event::Attempt(sent) => self.attempts.push(Attempt {
                 at: note.at,
@@ -130,11 +124,13 @@ impl Entry {
         if self.attempts.len() < ended.times.attempts.len() {
             self.gaps.add(Gap::Attempt);
         }
-        for (side, passed) in [(Side::In, ended.bytes_in), (Side::Out, ended.bytes_out)] {
-            let body = &mut self.bodies[side as usize];
-            body.passed = body.passed.max(passed);
-            body.bytes.shrink_to_fit();
-            body.marks.shrink_to_fit();
+        let gaps = [Gap::BodyIn, Gap::BodyOut];
+        let passed = [ended.bytes_in, ended.bytes_out];
+        for ((body, passed), gap) in self.bodies.iter_mut().zip(passed).zip(gaps) {
+            // Parts that were given up are told of already.
+            if !body.end(passed) && !self.gaps.has(Gap::Bodies) {
+                self.gaps.add(gap);
+            }
         }
         self.ended = Some(ended);
         self.ended_seq = Some(seq);
@@ -152,12 +148,11 @@ impl Entry {
 
     /// True if the whole body of a side is kept.
     pub(super) fn is_complete(&self, side: Side) -> bool {
-        let body = self.body(side);
         let is_over = match side {
             Side::In => self.relayed.is_some() || self.is_done(),
             Side::Out => self.is_done(),
         };
-        is_over && body.bytes.len() as u64 == body.passed
+        is_over && self.body(side).is_whole()
     }
 
     /// True once the request has ended.
@@ -250,12 +245,7 @@ impl Entry {
     fn drop_part(&mut self, step: usize) {
         match step {
             0 | 1 => {
-                let body = &mut self.bodies[1 - step];
-                if !body.bytes.is_empty() {
-                    *body = Body {
-                        passed: body.passed,
-                        ..Body::default()
-                    };
+                if self.bodies[1 - step].give_up() {
                     self.gaps.add(Gap::Bodies);
                 }
             }

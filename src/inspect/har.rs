@@ -131,7 +131,7 @@ fn body(entry: &Entry, side: Side) -> Value {
         }
     }
     if !entry.is_complete(side) {
-        let (length, total) = (kept.bytes.len(), kept.passed);
+        let (length, total) = (kept.kept(), kept.passed);
         comments.push(format!(
             "the body is cut: {length} of {total} bytes were kept"
         ));

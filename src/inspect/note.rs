@@ -52,8 +52,8 @@ pub(crate) enum Event {
     Begun(Box<Begun>),
     /// The request has a route.
     Routed(Box<RoutedTo>),
-    /// Bytes of a body passed. `kept` has those of them that are kept; only the piece that reaches the
-    /// limit is cut. `passed` counts all bytes of the body up to here, kept or not.
+    /// Bytes of a body passed: so many since the last note of it, kept or not. `kept` is what is kept
+    /// of them, with what stands for hidden values.
     Body {
         side: Side,
         passed: u64,

@@ -130,7 +130,7 @@ fn remark(entry: &Entry) -> String {
         true => String::new(),
         false => format!(
             "# the body is not whole, {} of {} bytes were kept\n",
-            body.bytes.len(),
+            body.kept(),
             body.passed
         ),
     }

@@ -28,7 +28,7 @@ fn body(entry: &Entry, side: Side) -> Value {
     let events = if is_stream { events(body) } else { Vec::new() };
     json!({
         "total": body.passed,
-        "kept": body.bytes.len(),
+        "kept": body.kept(),
         "complete": entry.is_complete(side),
         "type": content_type,
         "text": text,

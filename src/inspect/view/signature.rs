@@ -62,7 +62,28 @@ pub(super) fn signed_texts(entry: &Entry, attempt: &Attempt) -> Option<SignedTex
 
 /// The first line in which what was signed and what the gateway echoes differ.
 pub(super) fn first_difference(signed: &SignedTexts, attempt: &Attempt) -> Option<Difference> {
-    difference(&signed.canonical, echo(attempt)?)
+    let echo = echo(attempt)?;
+    let found = difference(&unnamed(&signed.canonical), &unnamed(echo))?;
+    let line = |text: &str| {
+        text.split(['\n', '|'])
+            .nth(found.line - 1)
+            .map(str::to_owned)
+    };
+    let (ours, gateway) = (line(&signed.canonical), line(echo));
+    Some(Difference {
+        ours: ours.unwrap_or_default(),
+        gateway: gateway.unwrap_or_default(),
+        ..found
+    })
+}
+
+/// A text with the hidden values by their hash alone. The same value has another name where it was
+/// found by what it is, and not by the name of its header.
+fn unnamed(text: &str) -> String {
+    hidden(text).fold(text.to_owned(), |unnamed, value| {
+        let hash = value.split_once(", ").map_or(value, |(_, hash)| hash);
+        unnamed.replacen(value, hash, 1)
+    })
 }
 
 /// The canonical request that the gateway echoes, a line of it in each line.
