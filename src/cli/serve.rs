@@ -13,6 +13,7 @@ use super::startup_log::{admin_endpoint, callers, log_configuration};
 use super::{Exit, Failure, Outcome, block_on};
 use crate::config::{ActivatedSockets, Environment, Loaded, Overrides};
 use crate::credentials::{self, Source};
+use crate::inspect::token;
 use crate::server::{DrainOutcome, Server, SetupError, Supervisor, network};
 use crate::telemetry;
 use crate::upstream::Network;
@@ -99,10 +100,11 @@ pub(super) fn run(arguments: &ServeArguments, environment: Environment) -> Outco
                 return Ok(Exit::Ok);
             }
         }
+        let folder = token::folder(&environment);
         // It holds secrets that are not needed any more.
         drop(environment);
         log_configuration(&loaded);
-        let server = bind(&loaded, &sources, passed, &network)?;
+        let server = bind(&loaded, &sources, passed, &network)?.with_token_in(folder);
         log_endpoints(&server, &loaded);
         let reloading = Reloading::new(overrides, loaded, sources, network, supervisor.clone());
         serve(server.supervised_by(supervisor), reloading, stop, hangups).await

@@ -43,6 +43,7 @@ pub(crate) struct Recorder {
 type Batch = (Vec<Note>, usize);
 
 /// Where the inspector gets its notes.
+#[derive(Debug)]
 pub(crate) struct Notes {
     receiver: mpsc::Receiver<Batch>,
     queued_bytes: Arc<AtomicUsize>,

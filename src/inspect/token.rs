@@ -64,7 +64,12 @@ impl Token {
 /// The file with the token of the proxy that has this admin address. Other proxies of the same user
 /// have other addresses, and so other files.
 pub(crate) fn file_for(admin: &Listen, environment: &Environment) -> PathBuf {
-    folder(environment).join(match admin {
+    file_in(&folder(environment), admin)
+}
+
+/// The file of this folder with the token of the proxy that has this admin address.
+pub(crate) fn file_in(folder: &Path, admin: &Listen) -> PathBuf {
+    folder.join(match admin {
         Listen::Tcp(address) | Listen::Tls(address) => format!("inspect-{}", address.port()),
         Listen::Unix(path) => {
             let hash = Sha256::digest(path.as_os_str().as_encoded_bytes());
@@ -73,8 +78,8 @@ pub(crate) fn file_for(admin: &Listen, environment: &Environment) -> PathBuf {
     })
 }
 
-/// A folder that only this user can read.
-fn folder(environment: &Environment) -> PathBuf {
+/// The folder for the files with tokens, which only this user can read.
+pub(crate) fn folder(environment: &Environment) -> PathBuf {
     const NAME: &str = "apig-proxy";
     let user = rustix::process::getuid().as_raw();
     let named = environment.path("XDG_RUNTIME_DIR");

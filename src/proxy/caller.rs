@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::guard::ListenerKind;
 use crate::error::Error;
+use crate::inspect::program::Replay;
 
 /// A byte stream in both directions.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
@@ -37,6 +38,8 @@ pub struct CallerConnection {
     /// Requests that the guard refused. The server reads little more after one, and an HTTP/2
     /// connection ends after several.
     pub(crate) refusals: Cell<u32>,
+    /// The id that the only request on this connection gets, if it is known beforehand.
+    pub(crate) request_id: Option<u128>,
     /// The request that the only one on this connection repeats.
     pub(crate) replay_of: Option<u128>,
 }
@@ -52,14 +55,16 @@ impl CallerConnection {
             resets_on_close: Cell::new(false),
             request_is_read: Cell::new(true),
             refusals: Cell::new(0),
+            request_id: None,
             replay_of: None,
         }
     }
 
-    /// The connection of a request that the inspector repeats, or sends as its first (`None`).
-    pub(crate) fn replay(replay_of: Option<u128>, draining: Rc<Cell<bool>>) -> Self {
+    /// The connection of a request that the inspector sends.
+    pub(crate) fn replay(replay: Replay, draining: Rc<Cell<bool>>) -> Self {
         Self {
-            replay_of,
+            request_id: Some(replay.id),
+            replay_of: replay.of,
             ..Self::new(ListenerKind::Replay, draining)
         }
     }

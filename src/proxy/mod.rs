@@ -49,6 +49,7 @@ mod route;
 mod route_matcher;
 mod service;
 mod settings;
+mod state;
 mod timings;
 mod upload_progress;
 mod websocket;

@@ -52,7 +52,7 @@ pub(super) async fn serve<M, S, B>(
         + 'static,
     B: Body<Error: Into<BoxError>> + 'static,
 {
-    let state = registry.register(accepted.listener());
+    let state = registry.register(accepted.listener(), accepted.replay());
     let Some((stream, protocol, sniffed)) = handshake(accepted, &state).await else {
         return;
     };

@@ -55,7 +55,11 @@ pub(super) enum ReplayError {
 pub(super) fn replay_source(entry: &Entry) -> Result<ReplaySource, ReplayError> {
     let head = entry.received().ok_or(ReplayError::BodyNotKept)?;
     let is_kept = entry.is_complete(Side::In) && entry.has_heads();
-    let source = source(entry, &head);
+    let mut source = source(entry, &head);
+    let host = head.get("host").map(|host| host.into_owned().into_bytes());
+    source
+        .headers
+        .extend(host.map(|host| ("host".to_owned(), host)));
     let has_hidden = has_hidden(source.target.as_bytes())
         || has_hidden(&source.body)
         || source.headers.iter().any(|(_, value)| has_hidden(value));

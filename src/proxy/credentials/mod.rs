@@ -152,13 +152,18 @@ impl RouteCredentials {
         self.slots.iter().map(|state| state.slot.status())
     }
 
+    /// True for each credential that is a key whose breaker is open.
+    pub(super) fn are_locked(&self) -> impl Iterator<Item = bool> {
+        let current = self.slots.iter().map(|state| state.slot.current());
+        current.map(|lease| match lease.as_ref().map(|lease| &lease.secret) {
+            Some(Secret::Key(credentials)) => self.breakers.key_breaker(credentials).is_open(),
+            Some(Secret::Text(_)) | None => false,
+        })
+    }
+
     /// True if the breaker of one of the keys is open.
     pub(super) fn has_open_breaker(&self) -> bool {
-        let mut current = self.slots.iter().filter_map(|state| state.slot.current());
-        current.any(|lease| match &lease.secret {
-            Secret::Key(credentials) => self.breakers.key_breaker(credentials).is_open(),
-            Secret::Text(_) => false,
-        })
+        self.are_locked().any(|is_locked| is_locked)
     }
 
     /// Refreshes a credential that the gateway refused. Returns true if another one may come soon:

@@ -83,6 +83,12 @@ pub(super) fn is_address(name: &str) -> bool {
     address.is_ok_and(|address| !address.to_canonical().is_unspecified())
 }
 
+/// True if a name is this machine's for itself.
+pub(super) fn is_loopback(name: &str) -> bool {
+    let address: Result<IpAddr, _> = in_brackets(name).unwrap_or(name).parse();
+    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
 /// True if browsers send fetch metadata when they call the proxy by this name.
 pub(super) fn receives_fetch_metadata(name: &str, listener: ListenerKind) -> bool {
     matches!(listener, ListenerKind::Tls | ListenerKind::Replay) || is_trustworthy_name(name)

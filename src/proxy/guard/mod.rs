@@ -29,6 +29,9 @@ const TOKEN: HeaderName = HeaderName::from_static("x-apig-proxy-token");
 const FOREIGN_ORIGIN: &str = "web pages of other origins may not use the proxy\nhint: list the origin in \
      `access.origins`, or set `access.browser = true` for pages that are loaded through the proxy itself";
 
+const INSPECTOR_ORIGIN: &str =
+    "web pages of other origins may not use the inspector\nhint: open `/inspect/` itself";
+
 /// The kind of listener that a request reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenerKind {
@@ -73,6 +76,16 @@ pub enum Purpose {
     AdminRead,
     /// A change at the admin listener. No browser may send it.
     AdminAction,
+    /// The page of the inspector, or a file of it. A person may open it in a browser.
+    InspectorPage,
+    /// The API of the inspector, for its own page and for programs.
+    InspectorApi,
+}
+
+impl Purpose {
+    fn is_inspector(self) -> bool {
+        matches!(self, Self::InspectorPage | Self::InspectorApi)
+    }
 }
 
 /// A request that the guard let through.
@@ -146,7 +159,7 @@ impl Guard {
             let host = host.as_bytes().into();
             return Err(Error::HostNotAllowed { host });
         }
-        let origin = match self.page_origin(&head.headers, listener, host)? {
+        let origin = match self.page_origin(purpose, &head.headers, listener, host)? {
             PageOrigin::Listed(origin) => Some(origin),
             origin => {
                 let sends_metadata = host::receives_fetch_metadata(name, listener);
@@ -157,7 +170,10 @@ impl Guard {
         let is_exempt = match purpose {
             Purpose::Forward => false,
             Purpose::Preflight => origin.is_some(),
-            Purpose::AdminRead | Purpose::AdminAction => true,
+            Purpose::AdminRead
+            | Purpose::AdminAction
+            | Purpose::InspectorPage
+            | Purpose::InspectorApi => true,
         } || listener == ListenerKind::Replay;
         if self.token.is_some() && !is_exempt && !self.has_token(&head.headers) {
             return Err(Error::TokenRequired);
@@ -186,23 +202,36 @@ impl Guard {
     /// The origin of the calling web page. Of several `Origin` values the least trusted one counts.
     fn page_origin(
         &self,
+        purpose: Purpose,
         headers: &HeaderMap,
         listener: ListenerKind,
         host: &str,
     ) -> Result<PageOrigin<'_>, Error> {
+        // Pages that may call the proxy may not read what others have sent.
+        let (listed, foreign) = match purpose.is_inspector() {
+            true => (&[][..], INSPECTOR_ORIGIN),
+            false => (&self.origins[..], FOREIGN_ORIGIN),
+        };
         let mut found = PageOrigin::Absent;
         for value in headers.get_all(ORIGIN) {
             let value = value.as_bytes();
-            let mut origins = self.origins.iter();
+            let mut origins = listed.iter();
             found = match origins.find(|listed| listed.as_bytes().eq_ignore_ascii_case(value)) {
                 Some(_) if found == PageOrigin::Own => found,
                 Some(listed) => PageOrigin::Listed(listed),
                 None if is_own_origin(value, listener, host) => PageOrigin::Own,
-                None => return Err(refuse(FOREIGN_ORIGIN, value)),
+                None => return Err(refuse(foreign, value)),
             };
         }
         Ok(found)
     }
+}
+
+/// Returns true if a request names the proxy as only programs of its own machine can: by a loopback
+/// name, or over a unix socket.
+pub(crate) fn names_loopback(listener: ListenerKind, head: &request::Parts) -> bool {
+    let named = host::of_request(head, listener);
+    named.is_ok_and(|(_, name)| listener == ListenerKind::Unix || host::is_loopback(name))
 }
 
 /// The error with the value that gave the request away, for the log.

@@ -282,6 +282,75 @@ fn a_listener_of_any_address_can_be_read_by_any_address_but_by_no_other_name() {
 }
 
 #[test]
+fn the_inspector_is_opened_by_navigations_and_read_by_its_own_page_and_programs() {
+    let own = "origin: http://localhost:8081; sec-fetch-site: same-origin; sec-fetch-mode: cors";
+    for (lines, opens, reads) in [
+        ("", true, true),
+        (own, true, true),
+        (
+            "sec-fetch-site: same-origin; sec-fetch-mode: no-cors",
+            true,
+            true,
+        ),
+        (
+            "sec-fetch-site: none; sec-fetch-mode: navigate",
+            true,
+            false,
+        ),
+        (
+            "sec-fetch-site: none; sec-fetch-mode: no-cors",
+            false,
+            false,
+        ),
+        (
+            "sec-fetch-site: cross-site; sec-fetch-mode: navigate",
+            false,
+            false,
+        ),
+        ("sec-fetch-site: same-site", false, false),
+        (
+            "sec-fetch-site: same-origin; sec-purpose: prefetch",
+            false,
+            false,
+        ),
+        ("origin: http://localhost:8080", false, false),
+        ("origin: null", false, false),
+        // A page that may call the proxy.
+        ("origin: LISTED", false, false),
+        ("origin: LISTED; sec-fetch-site: same-site", false, false),
+    ] {
+        for (purpose, expected) in [
+            (Purpose::InspectorPage, opens),
+            (Purpose::InspectorApi, reads),
+        ] {
+            for browser in [false, true] {
+                let head = head("GET", "/", &format!("host: localhost:8081; {lines}"));
+                let is_let_in = guard(browser).check(purpose, Tcp, &head).is_ok();
+                assert_eq!(is_let_in, expected, "{purpose:?} {lines}");
+            }
+        }
+    }
+}
+
+#[test]
+fn loopback_names_are_those_that_no_other_machine_is_called_by() {
+    for (listener, host, expected) in [
+        (Tcp, "localhost:8081", true),
+        (Tcp, "LOCALHOST.", true),
+        (Tcp, "127.0.0.9", true),
+        (Tcp, "[::1]:1", true),
+        (Tcp, "10.0.0.7", false),
+        (Tcp, "0.0.0.0", false),
+        (Tcp, "proxy.internal", false),
+        (Tcp, "localhost.evil.example", false),
+        (Unix, "apig", true),
+    ] {
+        let head = head("GET", "/", &format!("host: {host}"));
+        assert_eq!(names_loopback(listener, &head), expected, "{host}");
+    }
+}
+
+#[test]
 fn every_refusal_of_a_browser_names_the_key_that_decides() {
     for (browser, host, name, value) in [
         (false, "localhost", "sec-fetch-site", "none"),

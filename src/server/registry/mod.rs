@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::inspect::program::Replay;
 use crate::proxy::guard::ListenerKind;
 use crate::proxy::{BareAnswer, CallerConnection};
 
@@ -76,10 +77,18 @@ impl Registry {
     }
 
     /// Adds a connection that was just accepted, until its state is dropped.
-    pub(super) fn register(self: &Rc<Self>, listener: ListenerKind) -> Rc<ConnectionState> {
+    pub(super) fn register(
+        self: &Rc<Self>,
+        listener: ListenerKind,
+        replay: Option<Replay>,
+    ) -> Rc<ConnectionState> {
         let id = self.accepted.get();
         self.accepted.set(id + 1);
-        let caller = CallerConnection::new(listener, Rc::clone(&self.draining));
+        let draining = Rc::clone(&self.draining);
+        let caller = match replay {
+            Some(replay) => CallerConnection::replay(replay, draining),
+            None => CallerConnection::new(listener, draining),
+        };
         let state = Rc::new(ConnectionState::new(Rc::clone(self), id, caller));
         self.connections
             .borrow_mut()
