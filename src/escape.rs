@@ -115,7 +115,7 @@ impl<W: Write> Write for EscapeWriter<W> {
 }
 
 /// True for control and formatting characters, which change how the text around them is displayed.
-fn is_harmful(c: char) -> bool {
+pub(crate) fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(
             c,

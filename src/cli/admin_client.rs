@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,13 +13,14 @@ use clap::Args;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST};
 use http::{Request, Response};
 use http_body_util::Full;
+use secrecy::SecretString;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout};
 use tokio_util::either::Either;
 
 use super::exchange::exchange;
 use super::{Failure, block_on};
-use crate::config::{self, Environment, Listen, Overrides};
+use crate::config::{self, Environment, Listen, Overrides, local_address};
 use crate::server::QUIT_IS_OFF;
 
 /// The longest that an exchange may take. Probes have a limit of their own, usually shorter.
@@ -60,6 +60,16 @@ impl AdminArguments {
                 "`admin` is off in the configuration, so the proxy cannot be asked\nhint: set `admin` to an address, or name one with --admin",
             )
         })
+    }
+
+    /// The token of the inspector, if the configuration names a file with it.
+    pub(super) fn inspector_token(
+        &self,
+        environment: &Environment,
+    ) -> Result<Option<SecretString>, Failure> {
+        let (overrides, key) = (self.overrides(), "inspect.token_file");
+        let token = config::load_part(&overrides, environment, key, |config| config.inspect.token);
+        token.map_err(Failure::configuration)
     }
 }
 
@@ -170,11 +180,13 @@ impl fmt::Display for AdminRequest {
     }
 }
 
-/// Connects to the listener; the connection, and the value of `Host`.
-async fn connect(address: &Listen) -> io::Result<(Either<TcpStream, UnixStream>, String)> {
+/// Connects to the listener: the connection, and the value of `Host`.
+pub(super) async fn connect(
+    address: &Listen,
+) -> io::Result<(Either<TcpStream, UnixStream>, String)> {
     Ok(match address {
         Listen::Tcp(address) | Listen::Tls(address) => {
-            let address = local(*address);
+            let address = local_address(*address);
             let stream = TcpStream::connect(address).await?;
             (Either::Left(stream), address.to_string())
         }
@@ -183,16 +195,6 @@ async fn connect(address: &Listen) -> io::Result<(Either<TcpStream, UnixStream>,
             (Either::Right(stream), "localhost".to_owned())
         }
     })
-}
-
-/// The address of a listener from its own machine: the unspecified address cannot be connected to.
-pub(super) fn local(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }
 
 #[cfg(test)]

@@ -9,10 +9,10 @@ use std::net::SocketAddr;
 
 use clap::Args;
 
-use super::admin_client::{AdminArguments, AdminRequest, MAX_TIMEOUT, local};
+use super::admin_client::{AdminArguments, AdminRequest, MAX_TIMEOUT};
 use super::run::Access;
 use super::{Exit, Failure, Outcome, say};
-use crate::config::{self, Config, Environment, Listen};
+use crate::config::{self, Config, Environment, Listen, local_address};
 
 /// Arguments of `env`.
 #[derive(Clone, Debug, Args)]
@@ -87,7 +87,7 @@ fn known_address(listen: &Listen) -> Option<(&'static str, SocketAddr)> {
         Listen::Tls(address) => ("https", *address),
         Listen::Unix(_) => return None,
     };
-    (address.port() != 0).then_some((scheme, local(address)))
+    (address.port() != 0).then_some((scheme, local_address(address)))
 }
 
 /// Text that a shell reads as one word.

@@ -10,6 +10,7 @@ mod env;
 mod exchange;
 mod gateway;
 pub mod hardening;
+mod inspect;
 mod load;
 mod quit;
 mod reload;
@@ -79,6 +80,8 @@ enum Command {
     Verify(verify::VerifyArguments),
     /// Check the configuration, a running proxy, or the connection to the gateway.
     Check(check::CheckArguments),
+    /// Show the requests that the inspector of a running proxy keeps, and what became of them.
+    Inspect(inspect::InspectArguments),
     /// Wait until a proxy is ready, as its admin listener reports.
     Wait(wait::WaitArguments),
     /// Ask a proxy to drain and stop, at its admin listener.
@@ -184,6 +187,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Sign(sign) => sign::run(&sign, &environment),
         Command::Verify(verify) => verify::run(&verify, &environment),
         Command::Check(check) => check::run(&check, &environment),
+        Command::Inspect(inspect) => inspect::run(&inspect, &environment),
         Command::Wait(wait) => wait::run(&wait, &environment),
         Command::Quit(quit) => quit::run(&quit, &environment),
         Command::Completions { shell } => completions(shell),

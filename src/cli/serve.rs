@@ -13,6 +13,7 @@ use super::startup_log::{admin_endpoint, callers, log_configuration};
 use super::{Exit, Failure, Outcome, block_on};
 use crate::config::{ActivatedSockets, Environment, Loaded, Overrides};
 use crate::credentials::{self, Source};
+use crate::inspect::token;
 use crate::server::{DrainOutcome, Server, SetupError, Supervisor, network};
 use crate::telemetry;
 use crate::upstream::Network;
@@ -46,6 +47,9 @@ pub(super) struct ServeArguments {
     /// [env: APIG_PROXY_LOG__LEVEL].
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
+    /// Keep the last requests and show them at /inspect/ of the admin listener [env: APIG_PROXY_INSPECT__ENABLED].
+    #[arg(long)]
+    inspect: bool,
 }
 
 impl ServeArguments {
@@ -63,6 +67,7 @@ impl ServeArguments {
     pub(super) fn overrides(&self) -> Overrides {
         let overrides =
             Overrides::new(self.config.clone()).list("listen", "--listen", &self.listen);
+        let inspect = self.inspect.then(|| "true".to_owned());
         [
             ("upstream", "--upstream", &self.upstream),
             ("credentials.file", "--credentials", &self.credentials),
@@ -70,6 +75,7 @@ impl ServeArguments {
             ("admin", "--admin", &self.admin),
             ("log.format", "--log-format", &self.log_format),
             ("log.level", "--log-level", &self.log_level),
+            ("inspect.enabled", "--inspect", &inspect),
         ]
         .into_iter()
         .fold(overrides, |overrides, (key, option, value)| {
@@ -104,10 +110,11 @@ pub(super) fn run(arguments: &ServeArguments, environment: Environment) -> Outco
                 return Ok(Exit::Ok);
             }
         }
+        let folder = token::folder(&environment);
         // It holds secrets that are not needed any more.
         drop(environment);
         log_configuration(&loaded);
-        let server = bind(&loaded, &sources, passed, &network)?;
+        let server = bind(&loaded, &sources, passed, &network)?.with_token_in(folder);
         log_endpoints(&server, &loaded);
         let reloading = Reloading::new(overrides, loaded, sources, network, supervisor.clone());
         serve(server.supervised_by(supervisor), reloading, stop, hangups).await

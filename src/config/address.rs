@@ -77,6 +77,16 @@ pub(super) const EXPECTED_LISTEN: &str = "expected an address with a port, like 
 pub(super) const PLAIN: &str = "plain http is for loopback addresses only, since signed requests could be read and replayed\n\
     hint: use `https://`";
 
+/// The address of a listener from its own machine: the unspecified address cannot be connected to.
+pub(crate) fn local_address(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
 /// Parses an address to listen on.
 pub(super) fn listen(text: &str) -> Result<Listen, &'static str> {
     const EXPECTED_PATH: &str = "expected an absolute path of at most 100 bytes after \"unix:\", like \"unix:/run/apig-proxy/proxy.sock\"";

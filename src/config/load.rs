@@ -93,7 +93,8 @@ pub fn load<T>(
     let warnings = std::mem::take(&mut resolved.reader.warnings);
     let settings = Settings(resolved.reader.settings.clone());
     let mut config = resolved.valid_config()?;
-    let memory = memory::limit().filter(|limit| memory::fit(&mut config.limits, *limit));
+    let fit = |limit: &u64| memory::fit(&mut config.limits, &mut config.inspect, *limit);
+    let memory = memory::limit().filter(fit);
     let loaded = Loaded {
         config,
         file,

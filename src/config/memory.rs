@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Limits;
+use super::{InspectConfig, Limits};
 
 /// What a connection takes beside the head of a request, in bytes.
 const BESIDE: u64 = 32 * 1024;
@@ -22,13 +22,24 @@ pub(super) fn limit() -> Option<u64> {
 }
 
 /// Lowers limits to fit a limit of memory; `true` if they were higher. Bodies get three eighths of
-/// it and connections a quarter, if each has the largest head: the program takes some too, and the
-/// allocator keeps some for a while.
-pub(super) fn fit(limits: &mut Limits, memory: u64) -> bool {
-    let buffered = memory / 8 * 3;
+/// it, of which the inspector takes half at most, and connections a quarter, if each has the largest
+/// head: the program takes some too, and the allocator keeps some for a while.
+pub(super) fn fit(limits: &mut Limits, inspect: &mut InspectConfig, memory: u64) -> bool {
+    let bodies = memory / 8 * 3;
+    let inspected = if inspect.enabled {
+        (inspect.memory as u64).min(bodies / 2)
+    } else {
+        0
+    };
+    let buffered = bodies - inspected;
     let connections = memory / 4 / (limits.header as u64 + BESIDE);
     let connections = usize::try_from(connections).unwrap_or(usize::MAX).max(1);
-    let is_too_much = limits.buffered > buffered || limits.connections > connections;
+    let is_too_much = limits.buffered > buffered
+        || limits.connections > connections
+        || (inspect.enabled && inspect.memory as u64 > inspected);
+    if inspect.enabled {
+        inspect.memory = usize::try_from(inspected).unwrap_or(usize::MAX);
+    }
     limits.buffered = limits.buffered.min(buffered);
     limits.connections = limits.connections.min(connections);
     is_too_much

@@ -15,6 +15,7 @@ mod defaults;
 mod egress;
 mod environment;
 mod file;
+mod inspect;
 mod layers;
 mod limits;
 mod listen;
@@ -44,6 +45,7 @@ use crate::signature::normalized_path;
 
 pub use activation::{ActivatedSocket, ActivatedSockets};
 pub use address::Listen;
+pub(crate) use address::local_address;
 pub use callers::{
     CallerRecord, Callers, CallersFile, IssuedCaller, ListenRules, PathPattern, Rate, ReadOnly,
     ReadRule, Rights, Surrogate,
@@ -54,6 +56,7 @@ pub use defaults::{ReferenceKey, keys};
 pub use egress::EgressProxy;
 pub use environment::Environment;
 pub use file::{FileError, read_secret_file};
+pub use inspect::{InspectConfig, ReplayPolicy};
 pub use limits::{Limits, LogConfig, LogFormat, MediaRange, Methods, PoolConfig, Timeouts};
 pub use listen::{CallerToken, UnixSocketConfig};
 pub use load::{Loaded, Overrides, from_text, load, load_part, with_upstream};
@@ -113,6 +116,8 @@ pub struct Config {
     pub log: LogConfig,
     /// The environment of the program that `apig-proxy run` starts.
     pub run: RunConfig,
+    /// What the inspector keeps, and who may read it.
+    pub inspect: InspectConfig,
 }
 
 /// One `[[route]]`, or the top-level `upstream` as the route for everything.
@@ -202,15 +207,21 @@ pub enum AuthMode {
     ApiKey,
 }
 
-impl fmt::Display for AuthMode {
-    /// The name of the credential in metrics and the log.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl AuthMode {
+    /// The name of the credential in metrics, the log and the inspector.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
             Self::AkSk => "key",
             Self::Token => "token",
             Self::AppCode => "app-code",
             Self::ApiKey => "api-key",
-        })
+        }
+    }
+}
+
+impl fmt::Display for AuthMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -8,7 +8,7 @@ use super::server_tls::{certificates, tls_files};
 use super::value::{boolean, file, list};
 use super::{
     Config, Listen, MediaRange, Methods, ReadOnly, ReadRule, UpstreamTls, activation, cloud,
-    credentials, limits, listen, routes, run,
+    credentials, inspect, limits, listen, routes, run,
 };
 
 /// The addresses of activated sockets.
@@ -52,12 +52,15 @@ pub(super) fn resolve(
     let access = listen::access(&mut reader);
     listen::check_exposure(&mut reader, &listen, &access, tls.as_ref());
     listen::warn_of_hosts(&mut reader, &listen, &access);
-    let (signs_otherwise, services) = cloud::cloud(&mut reader, &listen, &credentials);
+    let admin = listen::admin(&mut reader, &listen, activated.admin.as_ref());
+    let own: Vec<Listen> = listen.iter().chain(&admin).cloned().collect();
+    let (signs_otherwise, services) = cloud::cloud(&mut reader, &own, &credentials);
     let config = Config {
-        admin: listen::admin(&mut reader, &listen, activated.admin.as_ref()),
         admin_quit: reader.get("admin_quit", boolean),
-        routes: routes::routes(&mut reader, &listen, &credentials, services),
+        routes: routes::routes(&mut reader, &own, &credentials, services),
         signs_otherwise,
+        inspect: inspect::inspect(&mut reader, admin.as_ref()),
+        admin,
         listen,
         listen_rules: Vec::new(),
         unix_socket: listen::unix_socket(&mut reader),

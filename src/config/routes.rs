@@ -245,7 +245,8 @@ fn check_own((host, port): (&str, u16), listen: &[Listen]) -> Result<(), &'stati
     let ip = host.parse::<IpAddr>().ok();
     let is_own = |own: SocketAddr| {
         let is_localhost = host == "localhost" && own.ip().is_loopback();
-        own.port() == port && (Some(own.ip()) == ip || is_localhost)
+        let is_any = own.ip().is_unspecified() && address::is_loopback(host);
+        own.port() == port && (Some(own.ip()) == ip || is_localhost || is_any)
     };
     let is_own = listen.iter().filter_map(Listen::address).any(is_own);
     if is_own { Err(LOOP) } else { Ok(()) }

@@ -30,6 +30,45 @@ pub(super) fn compare(ours: &str, echoed: &str) -> Comparison {
     }
 }
 
+/// The first line in which two canonical requests differ.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Difference {
+    /// Its number, from 1.
+    pub(crate) line: usize,
+    /// What happened, like `the path was changed`.
+    pub(crate) what: String,
+    pub(crate) ours: String,
+    pub(crate) gateway: String,
+}
+
+/// Compares the canonical request that the gateway echoed with ours, and shows where they differ;
+/// `None` if they are equal, or if the echo ends before any difference.
+pub(crate) fn difference(ours: &str, echoed: &str) -> Option<Difference> {
+    let Comparison::Different(what) = compare(ours, echoed) else {
+        return None;
+    };
+    let [mut ours, mut seen] = [ours, echoed].map(|text| text.split(['\n', '|']));
+    // There are as many lines as in both together, at most.
+    for line in 1..usize::MAX {
+        let [ours, gateway] = match (ours.next(), seen.next()) {
+            (None, None) => break,
+            (ours, seen) => {
+                [ours, seen].map(|line| line.unwrap_or_default().trim_end_matches('\r'))
+            }
+        };
+        if ours != gateway {
+            let [ours, gateway] = [ours, gateway].map(str::to_owned);
+            return Some(Difference {
+                line,
+                what,
+                ours,
+                gateway,
+            });
+        }
+    }
+    None
+}
+
 type Pairs<'a> = Vec<(&'a str, &'a str)>;
 
 /// The parts of a canonical request. Those that were cut off are empty.

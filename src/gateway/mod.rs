@@ -35,6 +35,7 @@ use crate::config::AuthMode;
 use crate::signature::SigningDate;
 
 pub use clock_offset::{Evidence, GatewayClock, ahead_between};
+pub(crate) use compare::{Difference, difference};
 
 /// An error that the gateway itself returned.
 #[derive(Clone, Debug, PartialEq, Eq)]

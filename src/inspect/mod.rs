@@ -5,6 +5,231 @@
 //! ```
 //!
 //! Capturing never delays, changes or fails a request: what does not fit is dropped and counted.
+//!
+//! | module | does |
+//! |---|---|
+//! | `note`, `recorder`, `capture`, `copied` | in the workers: what they tell |
+//! | `redact`, `rules`, `scan` | which values are secrets, and what is shown instead |
+//! | `thread` | owns the store and answers |
+//! | `store`, `entry`, `filter`, `view`, `har`, `copy` | the requests, and their forms |
+//! | `gate`, `token`, `endpoint`, `api`, `answer` | who may read, and what |
+//! | `feed`, `replay`, `page` | live changes, sending again, the page |
+//! | `program` | what the inspector knows of the program that it inspects |
 #![allow(dead_code)] // until the parts meet
 
-mod note;
+mod answer;
+mod api;
+mod body;
+pub(crate) mod capture;
+mod copied;
+mod copy;
+mod endpoint;
+mod entry;
+mod feed;
+mod filter;
+mod gaps;
+mod gate;
+mod har;
+mod head;
+pub(crate) mod note;
+mod page;
+pub(crate) mod program;
+pub(crate) mod recorder;
+mod redact;
+mod replay;
+mod rules;
+mod scan;
+mod store;
+mod thread;
+pub(crate) mod token;
+mod view;
+mod weight;
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::LOCATION;
+use http::request::Parts;
+use http::{HeaderValue, Method, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+pub(crate) use answer::ApiBody;
+use answer::{Problem, method_not_allowed, respond};
+use api::ApiRequest;
+use endpoint::API;
+use gate::{Gate, Refusal};
+use program::Program;
+use recorder::{Notes, Recorder};
+use thread::{Command, Keeping};
+use token::Token;
+
+use crate::config::InspectConfig;
+
+/// The prefix of all paths, and the path of the page.
+const PREFIX: &str = "/inspect/";
+
+/// The longest body of a request to the API, in bytes, and how long it may take to arrive.
+const MAX_BODY: usize = 128 * 1024;
+const BODY_TIME: Duration = Duration::from_secs(10);
+
+/// The inspector of a program. Its thread ends with the last clone.
+#[derive(Clone)]
+pub(crate) struct Inspector {
+    recorder: Arc<Recorder>,
+    commands: UnboundedSender<Command>,
+    gate: Arc<Mutex<Gate>>,
+    is_on: Arc<AtomicBool>,
+}
+
+impl Inspector {
+    /// Starts the thread, and records if the configuration says so.
+    pub(crate) fn start(
+        program: Arc<dyn Program>,
+        (recorder, notes): (Arc<Recorder>, Notes),
+        config: &InspectConfig,
+        token: Token,
+    ) -> io::Result<Self> {
+        let (commands, received) = mpsc::unbounded_channel();
+        thread::start(
+            program,
+            Arc::clone(&recorder),
+            notes,
+            Keeping::from(config),
+            received,
+        )?;
+        let inspector = Self {
+            recorder,
+            commands,
+            gate: Arc::new(Mutex::new(Gate::new(token.clone()))),
+            is_on: Arc::default(),
+        };
+        inspector.configure(config, token);
+        Ok(inspector)
+    }
+
+    /// Uses another configuration from now on. Recording that was paused stays paused, unless the
+    /// inspector was off.
+    pub(crate) fn configure(&self, config: &InspectConfig, token: Token) {
+        let was_on = self.is_on.swap(config.enabled, Ordering::Relaxed);
+        self.gate().replace(token);
+        let reveal: Vec<String> = config.reveal.iter().map(ToString::to_string).collect();
+        self.recorder.set_rules(config.bodies, &reveal);
+        // Without its thread, the inspector answers with 500.
+        let _ = self.commands.send(Command::Configure(config.into()));
+        if was_on != config.enabled {
+            self.recorder.set_recording(config.enabled);
+        }
+    }
+
+    /// Returns true if requests to it are to be answered.
+    pub(crate) fn is_on(&self) -> bool {
+        self.is_on.load(Ordering::Relaxed)
+    }
+
+    fn gate(&self) -> std::sync::MutexGuard<'_, Gate> {
+        // Every change leaves it whole, so a panic elsewhere does no harm.
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers a request that the guard has let through, for a path that it [`takes`].
+    pub(crate) async fn respond(&self, head: &Parts, body: &mut Incoming) -> Response<ApiBody> {
+        let answered = match head.uri.path().strip_prefix(API) {
+            Some(path) => self.answer(path.to_owned(), head, body).await,
+            None => page(head),
+        };
+        answered.unwrap_or_else(|problem| problem.response())
+    }
+
+    /// Answers a request to the API.
+    async fn answer(
+        &self,
+        path: String,
+        head: &Parts,
+        body: &mut Incoming,
+    ) -> Result<Response<ApiBody>, Problem> {
+        const FAILED: &str = "the inspector has failed\nhint: its log says why; restart the proxy";
+        self.gate().check(&head.headers).map_err(refused)?;
+        let request = ApiRequest {
+            method: head.method.clone(),
+            path,
+            query: head.uri.query().unwrap_or_default().to_owned(),
+            body: read(body).await?,
+        };
+        let (answer, answered) = oneshot::channel();
+        // If the thread has ended, the receiver learns it.
+        let _ = self.commands.send(Command::Answer(request, answer));
+        let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", FAILED);
+        answered.await.map_err(failed)
+    }
+}
+
+impl fmt::Debug for Inspector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            recorder, is_on, ..
+        } = self;
+        f.debug_struct("Inspector")
+            .field("is_on", is_on)
+            .field("recorder", recorder)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Returns true for a path of the inspector.
+pub(crate) fn takes(path: &str) -> bool {
+    path.starts_with(PREFIX) || path == PREFIX.trim_end_matches('/')
+}
+
+/// Returns true for a path that needs the token.
+pub(crate) fn is_api(path: &str) -> bool {
+    path.starts_with(API)
+}
+
+/// The page, one of its files, or where the page is.
+fn page(head: &Parts) -> Result<Response<ApiBody>, Problem> {
+    const UNKNOWN: &str = "the inspector has no such file\nhint: open `/inspect/`";
+    let path = head.uri.path();
+    if head.method != Method::GET && head.method != Method::HEAD {
+        return Ok(method_not_allowed("GET, HEAD"));
+    }
+    if path == PREFIX.trim_end_matches('/') {
+        let mut response = respond(StatusCode::PERMANENT_REDIRECT, "text/plain", Bytes::new());
+        let page = HeaderValue::from_static(PREFIX);
+        response.headers_mut().insert(LOCATION, page);
+        return Ok(response);
+    }
+    let file = path
+        .strip_prefix(PREFIX)
+        .and_then(|name| page::file(name, &head.headers));
+    file.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "not_found", UNKNOWN))
+}
+
+/// Reads the body of a request.
+async fn read(body: &mut Incoming) -> Result<Bytes, Problem> {
+    const LATE: &str = "the body of the request did not arrive in time";
+    const LONG: &str = "the body of the request is longer than 128 KiB, or broke off";
+    let collected = timeout(BODY_TIME, Limited::new(body, MAX_BODY).collect()).await;
+    let late = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", LATE);
+    let long = |_| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", LONG);
+    Ok(collected.map_err(late)?.map_err(long)?.to_bytes())
+}
+
+/// The problem with the token of a request.
+fn refused(refusal: Refusal) -> Problem {
+    const MISSING: &str = "the inspector is read with a token\nhint: open the address that the proxy printed at its start, or use `apig-proxy inspect`";
+    const WRONG: &str = "the token is wrong\nhint: a proxy that starts again has another one; open the address that it printed, or use `apig-proxy inspect`";
+    const MANY: &str = "too many wrong tokens were sent\nhint: wait a minute";
+    match refusal {
+        Refusal::Missing => Problem::new(StatusCode::UNAUTHORIZED, "token_required", MISSING),
+        Refusal::Wrong => Problem::new(StatusCode::UNAUTHORIZED, "wrong_token", WRONG),
+        Refusal::TooMany => Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", MANY),
+    }
+}

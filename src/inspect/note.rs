@@ -16,6 +16,35 @@ pub(crate) struct Note {
     pub(crate) event: Event,
 }
 
+impl Note {
+    /// About how much memory it takes, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        let content = match &self.event {
+            Event::Begun(begun) => begun.head.0.len(),
+            Event::Routed(to) => to.upstream.len() + to.stage.len() + to.body_hash.len(),
+            Event::Body { kept, .. } => kept.len(),
+            Event::Attempt(attempt) => {
+                attempt.head.0.len()
+                    + attempt
+                        .signed_target
+                        .as_ref()
+                        .map_or(0, |target| target.len())
+            }
+            Event::Response(response) => {
+                response.head.0.len() + response.code.len() + response.echo.len()
+            }
+            Event::Relayed(relayed) => {
+                relayed.head.0.len() + relayed.hint.len() + relayed.gateway_request_id.len()
+            }
+            Event::Ended(ended) => ended.times.attempts.len() * size_of::<AttemptTimes>(),
+        };
+        size_of::<Self>() + OF_EVENT + content
+    }
+}
+
+/// What the boxed part of an event takes on average, in bytes.
+const OF_EVENT: usize = 128;
+
 /// What happened.
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -23,7 +52,8 @@ pub(crate) enum Event {
     Begun(Box<Begun>),
     /// The request has a route.
     Routed(Box<RoutedTo>),
-    /// Bytes of a body passed. They are only those that are kept; `passed` counts all of them.
+    /// Bytes of a body passed: so many since the last note of it, kept or not. `kept` is what is kept
+    /// of them, with what stands for hidden values.
     Body {
         side: Side,
         passed: u64,
@@ -63,6 +93,8 @@ pub(crate) struct Begun {
     pub(crate) head: HeadText,
     /// The request that this one repeats.
     pub(crate) replay_of: Option<u128>,
+    /// Index of the route that takes all requests of the listener, if it has one.
+    pub(crate) listener_route: Option<usize>,
 }
 
 #[derive(Debug)]

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::guard::ListenerKind;
 use crate::config::ListenRules;
 use crate::error::Error;
+use crate::inspect::program::Replay;
 
 /// A byte stream in both directions.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
@@ -39,6 +40,10 @@ pub struct CallerConnection {
     /// Requests that the guard refused. The server reads little more after one, and an HTTP/2
     /// connection ends after several.
     pub(crate) refusals: Cell<u32>,
+    /// The id that the only request on this connection gets, if it is known beforehand.
+    pub(crate) request_id: Option<u128>,
+    /// The request that the only one on this connection repeats.
+    pub(crate) replay_of: Option<u128>,
 }
 
 impl CallerConnection {
@@ -53,6 +58,22 @@ impl CallerConnection {
             resets_on_close: Cell::new(false),
             request_is_read: Cell::new(true),
             refusals: Cell::new(0),
+            request_id: None,
+            replay_of: None,
+        }
+    }
+
+    /// The connection of a request that the inspector sends.
+    pub(crate) fn replay(replay: Replay, draining: Rc<Cell<bool>>) -> Self {
+        // The token of the inspector stands for a caller's credential.
+        let rules = ListenRules {
+            route: replay.route,
+            requires_caller: false,
+        };
+        Self {
+            request_id: Some(replay.id),
+            replay_of: replay.of,
+            ..Self::new(ListenerKind::Replay, rules, draining)
         }
     }
 

@@ -20,7 +20,7 @@ use crate::config::owned_headers::{OWN_PREFIX, folded, has_prefix, is_hop_by_hop
 const DROPPED: [&str; 2] = ["content-length", "alt-svc"];
 
 /// True if a response header of this name is passed to the caller.
-pub(super) fn is_for_caller(name: &str) -> bool {
+pub(crate) fn is_for_caller(name: &str) -> bool {
     !is_one_of(&DROPPED, name.as_bytes()) && !has_prefix(name, OWN_PREFIX)
 }
 

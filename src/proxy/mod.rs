@@ -16,6 +16,7 @@
 //! | a connection, the signature, sending, again if need be | `retry`, `auth`, `credentials`, `key_breaker` |
 //! | what the gateway answered | `gateway_response`, `redact` |
 //! | the response to the caller | `relay`, `location`, `websocket`, `respond` |
+//! | what the inspector gets | `capture` |
 //!
 //! # What can go wrong
 //!
@@ -27,6 +28,7 @@ mod auth;
 mod body;
 pub mod caller;
 mod callers;
+mod capture;
 mod context;
 mod cors;
 mod credentials;
@@ -42,7 +44,7 @@ mod path_reading;
 mod prepare;
 #[cfg(test)]
 mod property_tests;
-mod redact;
+pub(crate) mod redact;
 mod relay;
 mod respond;
 mod retry;
@@ -50,6 +52,7 @@ mod route;
 mod route_matcher;
 mod service;
 mod settings;
+mod state;
 mod timings;
 mod upload_progress;
 mod websocket;
@@ -74,10 +77,12 @@ use body::BodyReader;
 pub use body::{RequestBody, ResponseBody};
 pub use caller::{BareAnswer, CallerConnection};
 use callers::{BodyProof, Shown};
+use capture::Recording;
 use context::RequestContext;
 use credentials::CredentialsView;
 pub use credentials::RouteCredentials;
 use guard::{ListenerKind, Purpose};
+pub(crate) use headers::is_for_caller;
 pub use headers::pass_request;
 use prepare::Prepared;
 pub use respond::refused;
@@ -95,6 +100,7 @@ pub struct Pipeline {
     origins: Vec<usize>,
     clock: Clock,
     metrics: Rc<WorkerMetrics>,
+    recording: Option<Rc<Recording>>,
     /// The last `Date` of each origin that was looked at: it says something new once a second only.
     dates: RefCell<Vec<Option<HeaderValue>>>,
 }
@@ -119,6 +125,7 @@ impl Pipeline {
                 |before| Rc::clone(&before.metrics),
             ),
             credentials: CredentialsView::new(&settings.credentials),
+            recording: Recording::new(&settings, before),
             settings,
             upstream,
             dates: RefCell::new(vec![None; origins.len()]),
@@ -168,6 +175,7 @@ impl Pipeline {
         let shown = gate.map_or(Shown::Nothing, |_| Shown::take(&mut head));
         let mut body = Some(body);
         let context = RequestContext::begin(Rc::clone(&self.metrics), caller, Some(&head));
+        capture::begin(self, &head, &context);
         let response = {
             // Pinned where it is made: it is several KiB long, and moving it would copy all of it.
             let forwarding = pin!(self.forward(head, shown, &mut body, &context));
@@ -194,6 +202,9 @@ impl Pipeline {
         let declared = body.as_ref().and_then(|body| body.size_hint().exact());
         let proof = self.identify(shown, (&head, declared == Some(0)), context)?;
         let routed = route::route(settings, head, declared, context)?;
+        if declared != Some(0) {
+            capture::routed(settings, &routed, None);
+        }
         let mut reader = BodyReader {
             budget: &settings.budget,
             unsigned: &settings.unsigned,
@@ -211,6 +222,7 @@ impl Pipeline {
             let body = (&held, hash.map(|hash| (hash, algorithm)));
             gate.check_body(proof, &routed.head, body, context)?;
         }
+        capture::routed(settings, &routed, hash.as_ref());
         let mut prepared = Prepared::new(settings, routed, held, hash)?;
         let reply = retry::send(self, &mut prepared).await?;
         let gateway_id = reply.head.headers.get("x-request-id");

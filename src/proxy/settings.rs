@@ -17,6 +17,7 @@ use crate::config::{
 };
 use crate::credentials::SlotStatus;
 use crate::gateway::GatewayClock;
+use crate::inspect::recorder::Recorder;
 use crate::proxy::guard::Guard;
 use crate::telemetry;
 use crate::telemetry::metrics::{Metrics, Sample};
@@ -55,6 +56,8 @@ pub struct Settings {
     /// The pool of each origin of each worker, with the number and name of the origin.
     pools: Mutex<Vec<(usize, String, PoolStats)>>,
     pub(super) proxy_id: ProxyId,
+    /// Records requests for the inspector, if there is one.
+    pub(crate) recorder: Option<Arc<Recorder>>,
 }
 
 impl Settings {
@@ -86,6 +89,7 @@ impl Settings {
             route_labels: Vec::new(),
             pools: Mutex::default(),
             proxy_id: ProxyId::random(),
+            recorder: None,
         }
         .counting()
     }
@@ -95,6 +99,7 @@ impl Settings {
     #[must_use]
     pub fn after(mut self, before: &Self) -> Self {
         self.proxy_id = before.proxy_id.clone();
+        self.recorder = self.recorder.or_else(|| before.recorder.clone());
         self.metrics = Arc::clone(&before.metrics);
         self.budget = before.budget.clone();
         self.budget.resize(self.limits.buffered);
@@ -152,20 +157,16 @@ impl Settings {
     #[must_use]
     pub fn metrics(&self) -> String {
         let dropped = telemetry::dropped_lines() as f64;
+        let recorder = self.recorder.as_ref();
+        let lost = recorder.map_or(0, |recorder| recorder.dropped()) as f64;
         let is_locked = f64::from(self.credentials.has_open_breaker());
         let mut samples = vec![
             Sample::new("apig_proxy_buffered_bytes", &[], self.budget.taken() as f64),
             Sample::new("apig_proxy_key_locked", &[], is_locked),
             Sample::new("apig_proxy_log_dropped_total", &[], dropped),
+            Sample::new("apig_proxy_inspect_dropped_total", &[], lost),
         ];
-        let mut upstreams = BTreeMap::new();
-        for (origin, name, stats) in self.pools().iter() {
-            let sum = upstreams.entry(name.clone()).or_insert((0, 0, 0));
-            sum.0 += stats.idle();
-            sum.1 += stats.active();
-            sum.2 = self.gateway_clocks[*origin].ahead();
-        }
-        for (name, (idle, active, ahead)) in upstreams {
+        for (name, (idle, active, ahead)) in self.upstreams() {
             let connections = "apig_proxy_upstream_connections";
             let skew = "apig_proxy_clock_skew_seconds";
             samples.push(Sample::new(connections, &[&name, "idle"], idle as f64));
@@ -178,6 +179,18 @@ impl Settings {
                 .flat_map(|status| credential_samples(&status)),
         );
         self.metrics.text(samples)
+    }
+
+    /// The idle and active connections to each gateway, and the seconds by which its clock is ahead.
+    pub(super) fn upstreams(&self) -> BTreeMap<String, (usize, usize, i64)> {
+        let mut upstreams = BTreeMap::new();
+        for (origin, name, stats) in self.pools().iter() {
+            let sum = upstreams.entry(name.clone()).or_insert((0, 0, 0));
+            sum.0 += stats.idle();
+            sum.1 += stats.active();
+            sum.2 = self.gateway_clocks[*origin].ahead();
+        }
+        upstreams
     }
 
     /// `timeouts.response` of a route.

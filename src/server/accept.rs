@@ -12,10 +12,10 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender, WeakUnboundedSender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::unix::SocketAccess;
 use crate::config::{ListenRules, Watched};
+use crate::inspect::program::Replay;
 use crate::proxy::Settings;
 use crate::proxy::guard::ListenerKind;
 use crate::upstream::Network;
@@ -43,6 +44,8 @@ pub(super) type Connected = (Accepted, ListenRules);
 pub(super) enum Accepted {
     Tcp(std::net::TcpStream, Option<TlsAcceptor>),
     Unix(std::os::unix::net::UnixStream),
+    /// A connection of the inspector.
+    Replay(std::os::unix::net::UnixStream, Replay),
     #[cfg(test)]
     Duplex(tokio::io::DuplexStream),
 }
@@ -54,8 +57,17 @@ impl Accepted {
             Self::Tcp(_, None) => ListenerKind::Tcp,
             Self::Tcp(_, Some(_)) => ListenerKind::Tls,
             Self::Unix(_) => ListenerKind::Unix,
+            Self::Replay(..) => ListenerKind::Replay,
             #[cfg(test)]
             Self::Duplex(_) => ListenerKind::Tcp,
+        }
+    }
+
+    /// What is known beforehand of its only request, if it is one of the inspector.
+    pub(super) fn replay(&self) -> Option<Replay> {
+        match self {
+            Self::Replay(_, replay) => Some(*replay),
+            _ => None,
         }
     }
 
@@ -66,7 +78,7 @@ impl Accepted {
             Self::Tcp(stream, _) => stream
                 .peer_addr()
                 .is_ok_and(|address| address.ip().to_canonical().is_loopback()),
-            Self::Unix(_) => true,
+            Self::Unix(_) | Self::Replay(..) => true,
             #[cfg(test)]
             Self::Duplex(_) => true,
         }
@@ -132,6 +144,42 @@ impl WorkerHandle {
         let (commands, received) = mpsc::unbounded_channel();
         let load = Arc::default();
         (Self { load, commands }, received)
+    }
+}
+
+/// A worker, as other threads see it. It does not keep the worker from ending.
+#[derive(Debug)]
+pub(super) struct RemoteWorker {
+    load: Weak<()>,
+    commands: WeakUnboundedSender<Command>,
+}
+
+impl From<&WorkerHandle> for RemoteWorker {
+    fn from(worker: &WorkerHandle) -> Self {
+        Self {
+            load: Arc::downgrade(&worker.load),
+            commands: worker.commands.downgrade(),
+        }
+    }
+}
+
+impl RemoteWorker {
+    /// The number of its connections, and one more.
+    pub(super) fn load(&self) -> usize {
+        self.load.strong_count()
+    }
+
+    /// Gives it a connection. Returns false if it ends.
+    pub(super) fn serve(
+        &self,
+        (accepted, rules): (Accepted, ListenRules),
+        permit: OwnedSemaphorePermit,
+    ) -> bool {
+        let worker = self.commands.upgrade().zip(self.load.upgrade());
+        worker.is_some_and(|(commands, load)| {
+            let command = Command::Serve((accepted, rules), (permit, load));
+            commands.send(command).is_ok()
+        })
     }
 }
 

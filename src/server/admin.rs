@@ -8,6 +8,9 @@
 //! | `/startupz` | it has started | |
 //! | `/metrics` | the metrics, in the Prometheus text format | |
 //!
+//! Below `/inspect/` is the inspector, while it is on, for programs of this machine alone. Its
+//! responses may stream for as long as their readers like.
+//!
 //! With `admin_quit = true`, `POST /quitquitquit` stops the proxy as SIGTERM does. It is off by
 //! default, because every user of the machine can connect to a loopback port. None of the paths
 //! asks the gateway: a gateway that is down is no reason to restart the proxy.
@@ -20,7 +23,6 @@
 //! is closed when all permits are taken, and each connection ends with its first response.
 
 use std::convert::Infallible;
-use std::future::ready;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -31,7 +33,8 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
-use hyper::body::Incoming;
+use http_body_util::Either;
+use hyper::body::{Body, Incoming};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_local;
 use tokio_util::sync::CancellationToken;
@@ -43,7 +46,8 @@ use super::registry::{ConnectionLimits, Registry, Shutdown};
 use super::sockets::BoundSocket;
 use crate::config::{ActivatedSocket, Config, ListenRules};
 use crate::error::Error;
-use crate::proxy::guard::{Guard, Purpose};
+use crate::inspect::{self, ApiBody, Inspector};
+use crate::proxy::guard::{Guard, Purpose, names_loopback};
 use crate::proxy::{
     BareAnswer, CallerConnection, ResponseBody, Settings, own_headers, refused, serialize,
 };
@@ -83,6 +87,7 @@ pub(super) fn bind(
 pub(super) async fn serve(
     socket: BoundSocket,
     settings: watch::Receiver<Arc<Settings>>,
+    inspector: watch::Receiver<Option<Inspector>>,
     shutdown: &Shutdown,
     quit: &CancellationToken,
 ) -> io::Result<Infallible> {
@@ -101,6 +106,7 @@ pub(super) async fn serve(
     let admin = Rc::new(Admin {
         address: socket.address(),
         settings,
+        inspector,
         shutdown: shutdown.clone(),
         quit: quit.clone(),
     });
@@ -110,7 +116,8 @@ pub(super) async fn serve(
                 let (admin, is_local) = (Rc::clone(&admin), accepted.0.is_local());
                 let make = move |caller: Rc<CallerConnection>| {
                     tower::service_fn(move |request| {
-                        ready(Ok(admin.respond(request, &caller, is_local)))
+                        let (admin, caller) = (Rc::clone(&admin), Rc::clone(&caller));
+                        async move { Ok(admin.respond(request, &caller, is_local).await) }
                     })
                 };
                 let registry = Rc::clone(&registry);
@@ -127,6 +134,7 @@ pub(super) async fn serve(
 struct Admin {
     address: Option<SocketAddr>,
     settings: watch::Receiver<Arc<Settings>>,
+    inspector: watch::Receiver<Option<Inspector>>,
     shutdown: Shutdown,
     quit: CancellationToken,
 }
@@ -139,20 +147,25 @@ fn text(status: StatusCode, text: &str) -> Page {
 }
 
 impl Admin {
-    fn respond(
+    /// Answers a request. What it does not read of the body is discarded after the response.
+    async fn respond(
         &self,
         request: Request<Incoming>,
         caller: &CallerConnection,
         is_local: bool,
-    ) -> Response<ResponseBody> {
-        let (head, body) = request.into_parts();
-        // The body is not read, and what is left of it after the response is discarded.
-        drop(body);
-        let mut response = match self.check(caller, &head) {
-            Ok(()) => self.page(&head, is_local),
-            Err(error) => {
+    ) -> Response<Either<ResponseBody, ApiBody>> {
+        let (head, mut body) = request.into_parts();
+        let inspector = self.inspector(&head, caller, is_local);
+        let mut response = match (self.check(caller, &head, inspector.is_some()), inspector) {
+            (Ok(()), Some(inspector)) => {
+                let response = inspector.respond(&head, &mut body).await;
+                caller.request_is_read.set(body.is_end_stream());
+                response.map(Either::Right)
+            }
+            (Ok(()), None) => self.page(&head, is_local).map(Either::Left),
+            (Err(error), _) => {
                 caller.refused();
-                refused(head.method.as_str(), &error)
+                refused(head.method.as_str(), &error).map(Either::Left)
             }
         };
         // One request for each connection, so that watchers hold none. HTTP/2 has no such header.
@@ -161,14 +174,33 @@ impl Admin {
         response
     }
 
-    fn check(&self, caller: &CallerConnection, head: &Parts) -> Result<(), Error> {
+    /// The inspector, if it is asked, by a program of this machine. For others it does not exist.
+    fn inspector(
+        &self,
+        head: &Parts,
+        caller: &CallerConnection,
+        is_local: bool,
+    ) -> Option<Inspector> {
+        let is_asked =
+            is_local && inspect::takes(head.uri.path()) && names_loopback(caller.listener, head);
+        let inspector = is_asked.then(|| self.inspector.borrow().clone());
+        inspector.flatten().filter(Inspector::is_on)
+    }
+
+    fn check(
+        &self,
+        caller: &CallerConnection,
+        head: &Parts,
+        is_inspector: bool,
+    ) -> Result<(), Error> {
         // `access` may have changed with a reload.
         let settings = self.settings.borrow();
         let guard = Guard::new(&settings.access, self.address.as_slice());
-        let purpose = if head.uri.path() == QUIT {
-            Purpose::AdminAction
-        } else {
-            Purpose::AdminRead
+        let purpose = match head.uri.path() {
+            path if is_inspector && inspect::is_api(path) => Purpose::InspectorApi,
+            _ if is_inspector => Purpose::InspectorPage,
+            QUIT => Purpose::AdminAction,
+            _ => Purpose::AdminRead,
         };
         guard.check(purpose, caller.listener, head).map(drop)
     }

@@ -52,7 +52,7 @@ pub(super) async fn serve<M, S, B>(
         + 'static,
     B: Body<Error: Into<BoxError>> + 'static,
 {
-    let state = registry.register(accepted.listener(), rules);
+    let state = registry.register(accepted.listener(), rules, accepted.replay());
     let Some((stream, protocol, sniffed)) = handshake(accepted, &state).await else {
         return;
     };

@@ -77,7 +77,9 @@ pub(super) async fn open(accepted: Accepted) -> io::Result<Option<Opened>> {
             is_tls = true;
             Box::new(stream)
         }
-        Accepted::Unix(stream) => Box::new(UnixStream::from_std(stream)?),
+        Accepted::Unix(stream) | Accepted::Replay(stream, _) => {
+            Box::new(UnixStream::from_std(stream)?)
+        }
         #[cfg(test)]
         Accepted::Duplex(stream) => Box::new(stream),
     };

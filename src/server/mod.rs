@@ -19,6 +19,7 @@ mod accept;
 mod admin;
 mod connection;
 mod handshake;
+mod inspection;
 mod io;
 mod linger;
 mod memory;
@@ -35,6 +36,7 @@ mod watchdog;
 mod worker;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -47,6 +49,7 @@ use crate::proxy::guard::Guard;
 use crate::proxy::{RouteCredentials, Settings};
 use crate::upstream::{Network, Resolver, TlsSettings, TlsSetupError};
 pub(crate) use admin::QUIT_IS_OFF;
+use inspection::Inspection;
 use registry::Shutdown;
 use running::Running;
 use sockets::{BoundSocket, Listeners};
@@ -68,6 +71,7 @@ pub struct Server {
     supervisor: Supervisor,
     reloader: Reloader,
     reloads: mpsc::Receiver<Reload>,
+    inspection: Inspection,
 }
 
 /// How serving ended.
@@ -135,7 +139,9 @@ impl Server {
     ) -> Result<Self, SetupError> {
         let listeners = Listeners::default().bind(passed.callers, config)?;
         let admin = admin::bind(passed.admin, config)?;
-        let settings = settings(config, &listeners, &sources);
+        let inspected = admin.as_ref().map(BoundSocket::admin_address);
+        let inspection = Inspection::new(&config.inspect, inspected);
+        let settings = settings(config, &listeners, &sources, &inspection);
         let (sender, reloads) = mpsc::channel(1);
         Ok(Self {
             listeners,
@@ -146,7 +152,15 @@ impl Server {
             supervisor: Supervisor::default(),
             reloader: Reloader(sender),
             reloads,
+            inspection,
         })
+    }
+
+    /// Writes the token of the inspector to a file of this folder, for programs of the same user.
+    #[must_use]
+    pub fn with_token_in(mut self, folder: PathBuf) -> Self {
+        self.inspection.set_folder(folder);
+        self
     }
 
     /// Reports its state to a supervisor.
@@ -202,9 +216,10 @@ impl Server {
     ) -> Result<DrainOutcome, SetupError> {
         let (shutdown, quit) = (Shutdown::default(), CancellationToken::new());
         let (admin, settings) = (self.admin.take(), self.settings.subscribe());
+        let inspector = self.inspection.subscribe();
         let admin = async {
             match admin {
-                Some(admin) => admin::serve(admin, settings, &shutdown, &quit).await,
+                Some(admin) => admin::serve(admin, settings, inspector, &shutdown, &quit).await,
                 None => std::future::pending().await,
             }
         };
@@ -228,7 +243,12 @@ impl Server {
     }
 }
 
-fn settings(config: &Config, listeners: &Listeners, sources: &[Source]) -> Settings {
+fn settings(
+    config: &Config,
+    listeners: &Listeners,
+    sources: &[Source],
+    inspection: &Inspection,
+) -> Settings {
     let mut access = config.access.clone();
     if config
         .listen_rules
@@ -239,7 +259,9 @@ fn settings(config: &Config, listeners: &Listeners, sources: &[Source]) -> Setti
         access.token = None;
     }
     let guard = Guard::new(&access, &listeners.addresses());
-    Settings::new(config, guard, RouteCredentials::new(config, sources))
+    let mut settings = Settings::new(config, guard, RouteCredentials::new(config, sources));
+    settings.recorder = inspection.recorder();
+    settings
 }
 
 /// The configuration of a server from a reload on.

@@ -48,7 +48,7 @@ pub(super) struct Running {
 
 impl Running {
     /// Starts one worker for each core that this process may use. Nothing is accepted yet.
-    pub(super) fn new(server: Server, shutdown: &Shutdown) -> io::Result<Self> {
+    pub(super) fn new(mut server: Server, shutdown: &Shutdown) -> io::Result<Self> {
         let count = thread::available_parallelism().map_or(1, usize::from);
         let settings = Arc::clone(&server.settings.borrow());
         let permits = Arc::new(Semaphore::new(settings.limits.connections));
@@ -64,9 +64,17 @@ impl Running {
             _alive: alive,
         };
         let workers = (0..count).map(|number| worker.clone().start(number));
+        let admission = Admission::new(workers.collect::<io::Result<_>>()?, permits);
+        let Server {
+            inspection,
+            listeners,
+            settings,
+            ..
+        } = &mut server;
+        inspection.apply(listeners, settings, &admission);
         Ok(Self {
             server,
-            admission: Rc::new(Admission::new(workers.collect::<io::Result<_>>()?, permits)),
+            admission: Rc::new(admission),
             shutdown: shutdown.clone(),
             heartbeats,
             ended,
@@ -136,7 +144,9 @@ impl Running {
         let before = self.settings();
         let listeners = self.server.listeners.bind(Vec::new(), &new.config)?;
         let sockets = listeners.open()?;
-        let settings = settings(&new.config, &listeners, &new.sources).after(&before);
+        let inspection = &mut self.server.inspection;
+        inspection.prepare(&new.config.inspect);
+        let settings = settings(&new.config, &listeners, &new.sources, inspection).after(&before);
         let settings = Arc::new(settings);
         for worker in &self.admission.workers {
             let command = Command::Reload(Arc::clone(&settings), new.network.clone());
@@ -150,6 +160,13 @@ impl Running {
         self.refreshing.shutdown().await;
         self.server.listeners = listeners;
         self.server.network = new.network;
+        let Server {
+            inspection,
+            listeners,
+            settings,
+            ..
+        } = &mut self.server;
+        inspection.apply(listeners, settings, &self.admission);
         self.start_tasks(sockets, new.sources);
         Ok(())
     }

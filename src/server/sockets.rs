@@ -14,7 +14,9 @@ use super::accept::Listening;
 use super::tls::server_tls;
 use super::unix::{self, SocketAccess};
 use super::{BACKLOG, SetupError};
-use crate::config::{ActivatedSocket, Config, Listen, ListenRules, UnixSocketConfig, Watched};
+use crate::config::{
+    ActivatedSocket, Config, Listen, ListenRules, UnixSocketConfig, Watched, local_address,
+};
 
 /// How much of a response the kernel may hold unsent, in bytes. With more, it would take memory,
 /// and a slow reader's progress would show only now and then.
@@ -103,9 +105,18 @@ impl BoundSocket {
             .map_or_else(|| self.listen.clone(), Listen::Tcp)
     }
 
+    /// The endpoint, as callers on this machine write it.
+    pub(super) fn local_endpoint(&self) -> String {
+        self.endpoint_at(local_address)
+    }
+
     /// The endpoint, as callers write it.
     pub(super) fn endpoint(&self) -> String {
-        let local = |configured| self.address().unwrap_or(configured);
+        self.endpoint_at(|address| address)
+    }
+
+    fn endpoint_at(&self, shown: fn(SocketAddr) -> SocketAddr) -> String {
+        let local = |configured| shown(self.address().unwrap_or(configured));
         match &self.listen {
             Listen::Tcp(address) => format!("http://{}", local(*address)),
             Listen::Tls(address) => format!("https://{}", local(*address)),

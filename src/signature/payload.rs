@@ -56,6 +56,13 @@ impl PayloadHash {
         Self(text)
     }
 
+    /// The hash of these 64 lower-case hexadecimal digits.
+    pub(crate) fn from_hex(text: &str) -> Option<Self> {
+        let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let digits: [u8; 64] = text.as_bytes().try_into().ok()?;
+        digits.iter().all(is_digit).then_some(Self(digits))
+    }
+
     /// The hexadecimal digits.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -69,6 +69,8 @@ pub(crate) struct Finished<'a> {
     pub(crate) bytes: (u64, u64),
     pub(crate) durations: Durations,
     pub(crate) attempts: usize,
+    /// The request that this one repeats.
+    pub(crate) replay_of: Option<u128>,
 }
 
 /// The time that the parts of a request took.
@@ -119,6 +121,7 @@ impl Record {
         let request_id = format_args!("{:032x}", finished.request_id);
         let caller = (!finished.caller.is_empty()).then_some(finished.caller);
         let body_signed = (!finished.body_signed).then_some(false);
+        let replay_of = finished.replay_of.map(|id| format!("{id:032x}"));
         if super::is_for_people() {
             let is_usual = outcome == Outcome::Ok.name();
             tracing::info!(
@@ -132,6 +135,7 @@ impl Record {
                 request_id = (!is_usual).then(|| tracing::field::display(request_id)),
                 %trace_id,
                 gateway_request_id = %self.gateway_request_id.borrow(),
+                replay_of,
                 "{method} {path} {status} {bytes_out} B {}",
                 took(durations.total)
             );
@@ -157,6 +161,7 @@ impl Record {
             attempts = finished.attempts as u64,
             %trace_id,
             gateway_request_id = %self.gateway_request_id.borrow(),
+            replay_of,
             "access"
         );
     }
@@ -173,7 +178,7 @@ fn took(time: Duration) -> impl Display {
 
 impl Finished<'_> {
     /// The outcome as counted, unless the response ended early after that.
-    fn outcome(&self) -> &'static str {
+    pub(crate) fn outcome(&self) -> &'static str {
         match (self.outcome, self.end) {
             (Outcome::CallerGone | Outcome::CutOff, _) | (_, ResponseEnd::Whole) => {
                 self.outcome.name()

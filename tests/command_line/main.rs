@@ -9,6 +9,7 @@ mod documentation;
 mod emulated_cloud;
 mod gateway;
 mod hangs;
+mod inspect;
 mod lifecycle;
 mod load;
 mod log_targets;

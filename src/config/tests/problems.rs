@@ -172,6 +172,13 @@ upstream_tls.ca_file = "none.pem" => does not exist
 clock.correct = "yes" => true or false
 log.format = "xml" => expected "text" or "json"
 log.level = 3 => "debug" or "trace"
+inspect = {enabled = true, token_file = "none"} => does not exist
+inspect.requests = 0 => from 1 to 1048576
+inspect.memory = "1KiB" => from "1MiB" to "1GiB"
+inspect.bodies = "on" => or "off"
+inspect.replay = "yes" => expected "ask", "safe" or "off"
+inspect.reveal = ["MARKER é"] => names of headers
+inspect.reveal = ["x-marker", "Authorization"] => cannot be revealed
 route = [{path = "a", ROUTE}] => starts with "/"
 route = [{path = "/a?b", ROUTE}] => without query
 route = [{path = "/a"}] => route.upstream: the route needs this key
@@ -256,6 +263,9 @@ fn an_upstream_that_is_the_proxy_itself_is_refused() {
         ("127.0.0.1:8080", "https://localhost:8080/base", true),
         ("[::1]:8080", "http://localhost:8080", true),
         ("[::1]:8080", "https://[::1]:8080", true),
+        ("0.0.0.0:8080", "http://127.0.0.1:8080", true),
+        // The admin listener, where the inspector is.
+        ("127.0.0.1:8080", "http://127.0.0.1:8081/inspect", true),
         // Another port of the same machine is another program.
         ("127.0.0.1:8080", "http://127.0.0.1:8082", false),
         ("127.0.0.1:8080", "http://127.0.0.2:8080", false),

@@ -26,6 +26,7 @@ use self::limits::CallerLimits;
 use self::signature::Rest;
 use super::body::PreparedBody;
 use super::context::RequestContext;
+use super::guard::ListenerKind;
 use crate::clock;
 use crate::config::{CallerToken, Callers, Config, Surrogate};
 use crate::error::Error;
@@ -92,7 +93,9 @@ impl CallerGate {
             let found = self.callers.find(|caller| is(caller) == token);
             found.ok_or(Error::CallerRequired)
         };
-        let is_required = self.callers.file.is_some() || context.caller.rules.requires_caller;
+        let is_replay = context.caller.listener == ListenerKind::Replay;
+        let is_required =
+            !is_replay && (self.callers.file.is_some() || context.caller.rules.requires_caller);
         let (mut capability, mut proof) = (None, None);
         let caller = match shown {
             Shown::Nothing if !is_required => return Ok(None),

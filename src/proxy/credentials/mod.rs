@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
+use secrecy::SecretString;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -64,6 +65,16 @@ struct SlotState {
 pub(super) struct UsableCredential {
     pub(super) lease: Arc<Lease>,
     pub(super) auth: RequestAuth,
+}
+
+impl UsableCredential {
+    /// Shows the secrets of the credential.
+    pub(super) fn secrets(&self, see: &mut dyn FnMut(&SecretString)) {
+        self.auth.sent_secret().into_iter().for_each(&mut *see);
+        if let Secret::Key(key) = &self.lease.secret {
+            see(&key.secret_key);
+        }
+    }
 }
 
 impl RouteCredentials {
@@ -152,13 +163,18 @@ impl RouteCredentials {
         self.slots.iter().map(|state| state.slot.status())
     }
 
+    /// True for each credential that is a key whose breaker is open.
+    pub(super) fn are_locked(&self) -> impl Iterator<Item = bool> {
+        let current = self.slots.iter().map(|state| state.slot.current());
+        current.map(|lease| match lease.as_ref().map(|lease| &lease.secret) {
+            Some(Secret::Key(credentials)) => self.breakers.key_breaker(credentials).is_open(),
+            Some(Secret::Text(_)) | None => false,
+        })
+    }
+
     /// True if the breaker of one of the keys is open.
     pub(super) fn has_open_breaker(&self) -> bool {
-        let mut current = self.slots.iter().filter_map(|state| state.slot.current());
-        current.any(|lease| match &lease.secret {
-            Secret::Key(credentials) => self.breakers.key_breaker(credentials).is_open(),
-            Secret::Text(_) => false,
-        })
+        self.are_locked().any(|is_locked| is_locked)
     }
 
     /// Refreshes a credential that the gateway refused. Returns true if another one may come soon:
@@ -215,6 +231,12 @@ impl CredentialsView {
             slots: credentials.slots.iter().map(view).collect(),
             credentials: Arc::clone(credentials),
         }
+    }
+
+    /// Shows all secrets that requests may be sent with now.
+    pub(super) fn secrets(&self, see: &mut dyn FnMut(&SecretString)) {
+        let usable = (0..self.slots.len()).filter_map(|slot| self.current(slot));
+        usable.for_each(|usable| usable.secrets(see));
     }
 
     /// The credential in a slot, expired or not.

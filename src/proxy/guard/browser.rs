@@ -36,6 +36,9 @@ const ADMIN_PAGE: &str = "web pages may not use the admin listener, not even wit
 const ADMIN_ACTION: &str = "web browsers may not change anything at the admin listener, not even with \
      `access.browser = true`\nhint: use a program like `curl`, or `apig-proxy quit`";
 
+const INSPECTOR_PAGE: &str = "web pages may not use the inspector, except for its own\nhint: open `/inspect/` itself, \
+     or use `apig-proxy inspect`";
+
 impl Guard {
     /// Checks a request that does not come from a page of a listed origin. `sends_metadata` is true
     /// if browsers send fetch metadata to the address that was called.
@@ -84,9 +87,13 @@ impl Guard {
         self.has_token(headers).then_some(()).ok_or(refusal)
     }
 
-    /// True if pages that were loaded through the proxy may send a request.
+    /// True if pages that were loaded from the same listener may send a request.
     fn serves_pages(&self, purpose: Purpose) -> bool {
-        self.serves_browsers && matches!(purpose, Purpose::Forward | Purpose::Preflight)
+        match purpose {
+            Purpose::Forward | Purpose::Preflight => self.serves_browsers,
+            Purpose::InspectorPage | Purpose::InspectorApi => true,
+            Purpose::AdminRead | Purpose::AdminAction => false,
+        }
     }
 
     /// True if a request with this `Sec-Fetch-Site` is served.
@@ -98,7 +105,12 @@ impl Guard {
                 .all(|found| found == value)
         };
         let is_read = head.method == Method::GET || head.method == Method::HEAD;
-        let serves_navigation = self.serves_pages(purpose) || purpose == Purpose::AdminRead;
+        let serves_navigation = match purpose {
+            Purpose::AdminRead => true,
+            // A person opens the page, which asks the API.
+            Purpose::InspectorApi => false,
+            purpose => self.serves_pages(purpose),
+        };
         let is_served = match site {
             b"same-origin" => self.serves_pages(purpose),
             b"none" => serves_navigation && is_read && all("sec-fetch-mode", b"navigate"),
@@ -111,6 +123,7 @@ impl Guard {
         match purpose {
             Purpose::AdminRead => ADMIN_PAGE,
             Purpose::AdminAction => ADMIN_ACTION,
+            Purpose::InspectorPage | Purpose::InspectorApi => INSPECTOR_PAGE,
             Purpose::Forward | Purpose::Preflight if self.serves_browsers => OTHER_SITE,
             Purpose::Forward | Purpose::Preflight => BROWSER,
         }

@@ -31,7 +31,7 @@ pub(super) fn of_request(
         }
     };
     let name = match listener {
-        ListenerKind::Unix => any_name(host),
+        ListenerKind::Unix | ListenerKind::Replay => any_name(host),
         ListenerKind::Tcp | ListenerKind::Tls => name(host),
     };
     let name = name.ok_or(Error::BadHost)?;
@@ -83,9 +83,15 @@ pub(super) fn is_address(name: &str) -> bool {
     address.is_ok_and(|address| !address.to_canonical().is_unspecified())
 }
 
+/// True if a name is this machine's for itself.
+pub(super) fn is_loopback(name: &str) -> bool {
+    let address: Result<IpAddr, _> = in_brackets(name).unwrap_or(name).parse();
+    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
 /// True if browsers send fetch metadata when they call the proxy by this name.
 pub(super) fn receives_fetch_metadata(name: &str, listener: ListenerKind) -> bool {
-    listener.is_tls() || is_trustworthy_name(name)
+    matches!(listener, ListenerKind::Tls | ListenerKind::Replay) || is_trustworthy_name(name)
 }
 
 fn in_brackets(name: &str) -> Option<&str> {

@@ -29,6 +29,9 @@ pub(super) const TOKEN: HeaderName = HeaderName::from_static("x-apig-proxy-token
 const FOREIGN_ORIGIN: &str = "web pages of other origins may not use the proxy\nhint: list the origin in \
      `access.origins`, or set `access.browser = true` for pages that are loaded through the proxy itself";
 
+const INSPECTOR_ORIGIN: &str =
+    "web pages of other origins may not use the inspector\nhint: open `/inspect/` itself";
+
 /// The kind of listener that a request reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenerKind {
@@ -38,6 +41,9 @@ pub enum ListenerKind {
     Tls,
     /// Plain HTTP over a unix socket.
     Unix,
+    /// None: the inspector sends the request. Its user has shown a token there, so neither the
+    /// `Host` nor the caller token is checked; what marks requests of web pages is.
+    Replay,
 }
 
 impl ListenerKind {
@@ -45,6 +51,16 @@ impl ListenerKind {
     #[must_use]
     pub fn is_tls(self) -> bool {
         self == Self::Tls
+    }
+
+    /// Its name in the inspector.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Unix => "unix",
+            Self::Replay => "replay",
+        }
     }
 }
 
@@ -60,6 +76,16 @@ pub enum Purpose {
     AdminRead,
     /// A change at the admin listener. No browser may send it.
     AdminAction,
+    /// The page of the inspector, or a file of it. A person may open it in a browser.
+    InspectorPage,
+    /// The API of the inspector, for its own page and for programs.
+    InspectorApi,
+}
+
+impl Purpose {
+    fn is_inspector(self) -> bool {
+        matches!(self, Self::InspectorPage | Self::InspectorApi)
+    }
 }
 
 /// A request that the guard let through.
@@ -133,7 +159,7 @@ impl Guard {
             let host = host.as_bytes().into();
             return Err(Error::HostNotAllowed { host });
         }
-        let origin = match self.page_origin(&head.headers, listener, host)? {
+        let origin = match self.page_origin(purpose, &head.headers, listener, host)? {
             PageOrigin::Listed(origin) => Some(origin),
             origin => {
                 let sends_metadata = host::receives_fetch_metadata(name, listener);
@@ -144,8 +170,11 @@ impl Guard {
         let is_exempt = match purpose {
             Purpose::Forward => false,
             Purpose::Preflight => origin.is_some(),
-            Purpose::AdminRead | Purpose::AdminAction => true,
-        };
+            Purpose::AdminRead
+            | Purpose::AdminAction
+            | Purpose::InspectorPage
+            | Purpose::InspectorApi => true,
+        } || listener == ListenerKind::Replay;
         if self.token.is_some() && !is_exempt && !self.has_token(&head.headers) {
             return Err(Error::TokenRequired);
         }
@@ -159,11 +188,10 @@ impl Guard {
     /// admits no page of another origin: its browser sends the name that the page was loaded by.
     fn allows_host(&self, name: &str, purpose: Purpose, listener: ListenerKind) -> bool {
         let takes_any_address = self.is_any_address && purpose == Purpose::AdminRead;
-        // No browser reaches a unix socket, so the name proves nothing there.
+        // No browser reaches these, so the name proves nothing there.
+        let is_exempt = matches!(listener, ListenerKind::Unix | ListenerKind::Replay);
         let is_own = |host: &String| host.eq_ignore_ascii_case(name);
-        listener == ListenerKind::Unix
-            || self.hosts.iter().any(is_own)
-            || (takes_any_address && host::is_address(name))
+        is_exempt || self.hosts.iter().any(is_own) || (takes_any_address && host::is_address(name))
     }
 
     fn has_token(&self, headers: &HeaderMap) -> bool {
@@ -174,23 +202,36 @@ impl Guard {
     /// The origin of the calling web page. Of several `Origin` values the least trusted one counts.
     fn page_origin(
         &self,
+        purpose: Purpose,
         headers: &HeaderMap,
         listener: ListenerKind,
         host: &str,
     ) -> Result<PageOrigin<'_>, Error> {
+        // Pages that may call the proxy may not read what others have sent.
+        let (listed, foreign) = match purpose.is_inspector() {
+            true => (&[][..], INSPECTOR_ORIGIN),
+            false => (&self.origins[..], FOREIGN_ORIGIN),
+        };
         let mut found = PageOrigin::Absent;
         for value in headers.get_all(ORIGIN) {
             let value = value.as_bytes();
-            let mut origins = self.origins.iter();
+            let mut origins = listed.iter();
             found = match origins.find(|listed| listed.as_bytes().eq_ignore_ascii_case(value)) {
                 Some(_) if found == PageOrigin::Own => found,
                 Some(listed) => PageOrigin::Listed(listed),
                 None if is_own_origin(value, listener, host) => PageOrigin::Own,
-                None => return Err(refuse(FOREIGN_ORIGIN, value)),
+                None => return Err(refuse(foreign, value)),
             };
         }
         Ok(found)
     }
+}
+
+/// Returns true if a request names the proxy as only programs of its own machine can: by a loopback
+/// name, or over a unix socket.
+pub(crate) fn names_loopback(listener: ListenerKind, head: &request::Parts) -> bool {
+    let named = host::of_request(head, listener);
+    named.is_ok_and(|(_, name)| listener == ListenerKind::Unix || host::is_loopback(name))
 }
 
 /// The error with the value that gave the request away, for the log.
@@ -202,7 +243,9 @@ fn refuse(reason: &'static str, value: &[u8]) -> Error {
 /// True if an origin has the scheme of the listener and the authority of `host`. The `Host` must be
 /// checked before, because a page with a rebound name sends its own name as both.
 pub(super) fn is_own_origin(origin: &[u8], listener: ListenerKind, host: &str) -> bool {
-    let (scheme, default_port) = if listener.is_tls() {
+    // What is replayed may have come over TLS or not.
+    let is_replayed = listener == ListenerKind::Replay && origin.starts_with(b"https://");
+    let (scheme, default_port) = if listener.is_tls() || is_replayed {
         (b"https://".as_slice(), b":443".as_slice())
     } else {
         (b"http://".as_slice(), b":80".as_slice())

@@ -1,7 +1,7 @@
 //! The rules of the guard, as tables. `tests/proxy/faults/{guard,browsers}.rs` try every
 //! combination of host, origin and site over a socket.
 
-use ListenerKind::{Tcp, Tls, Unix};
+use ListenerKind::{Replay, Tcp, Tls, Unix};
 use http::{Request, Version};
 
 use super::*;
@@ -24,6 +24,12 @@ const REQUESTS: &str = "
     tcp GET  origin: null                                                      => origin_not_allowed
     unix GET host: apig; origin: http://apig                                   => ok
     unix GET host: ; origin: http://:80                                        => origin_not_allowed
+    replay GET host: evil.example                                              => ok
+    replay GET host: a.example; origin: https://a.example                      => ok
+    replay GET host: a.example; origin: http://a.example                       => ok
+    replay GET host: a.example; origin: http://b.example                       => origin_not_allowed
+    replay GET host: a.example; sec-fetch-site: cross-site                     => origin_not_allowed
+    replay GET host: a.example; user-agent: Mozilla/5.0                        => ok
     tcp GET  origin: LISTED; sec-fetch-site: cross-site; sec-purpose: prefetch => ok
     tcp GET  origin: LISTED; origin: http://localhost:8080                     => ok
     tcp GET  origin: LISTED; origin: http://localhost:8080; sec-fetch-site: x  => origin_not_allowed
@@ -118,6 +124,7 @@ fn rows(table: &'static str) -> impl Iterator<Item = (ListenerKind, &'static str
             let kind = match listener {
                 "tcp" => Tcp,
                 "tls" => Tls,
+                "replay" => Replay,
                 _ => Unix,
             };
             (kind, rest.trim(), codes.trim())
@@ -203,6 +210,12 @@ fn the_right_token_admits_a_browser_and_a_listed_page_needs_it() {
             assert_eq!(code, expected, "{mark} {more}");
         }
     }
+    // Whoever replays a request has shown another token, but a page stays a page.
+    for (lines, expected) in [("", "ok"), ("sec-fetch-site: none", "origin_not_allowed")] {
+        let head = head("GET", "/", &format!("host: localhost; {lines}"));
+        let code = code(guard.check(Purpose::Forward, Replay, &head));
+        assert_eq!(code, expected, "{lines}");
+    }
     let preflight = head("OPTIONS", "/", "host: localhost; origin: LISTED");
     assert!(guard.check(Purpose::Preflight, Tcp, &preflight).is_ok());
     // If no token is configured, none is right.
@@ -266,6 +279,75 @@ fn a_listener_of_any_address_can_be_read_by_any_address_but_by_no_other_name() {
         }
     }
     assert!(!may_read("10.0.0.5:8081", "10.0.0.7"));
+}
+
+#[test]
+fn the_inspector_is_opened_by_navigations_and_read_by_its_own_page_and_programs() {
+    let own = "origin: http://localhost:8081; sec-fetch-site: same-origin; sec-fetch-mode: cors";
+    for (lines, opens, reads) in [
+        ("", true, true),
+        (own, true, true),
+        (
+            "sec-fetch-site: same-origin; sec-fetch-mode: no-cors",
+            true,
+            true,
+        ),
+        (
+            "sec-fetch-site: none; sec-fetch-mode: navigate",
+            true,
+            false,
+        ),
+        (
+            "sec-fetch-site: none; sec-fetch-mode: no-cors",
+            false,
+            false,
+        ),
+        (
+            "sec-fetch-site: cross-site; sec-fetch-mode: navigate",
+            false,
+            false,
+        ),
+        ("sec-fetch-site: same-site", false, false),
+        (
+            "sec-fetch-site: same-origin; sec-purpose: prefetch",
+            false,
+            false,
+        ),
+        ("origin: http://localhost:8080", false, false),
+        ("origin: null", false, false),
+        // A page that may call the proxy.
+        ("origin: LISTED", false, false),
+        ("origin: LISTED; sec-fetch-site: same-site", false, false),
+    ] {
+        for (purpose, expected) in [
+            (Purpose::InspectorPage, opens),
+            (Purpose::InspectorApi, reads),
+        ] {
+            for browser in [false, true] {
+                let head = head("GET", "/", &format!("host: localhost:8081; {lines}"));
+                let is_let_in = guard(browser).check(purpose, Tcp, &head).is_ok();
+                assert_eq!(is_let_in, expected, "{purpose:?} {lines}");
+            }
+        }
+    }
+}
+
+#[test]
+fn loopback_names_are_those_that_no_other_machine_is_called_by() {
+    for (listener, host, expected) in [
+        (Tcp, "localhost:8081", true),
+        (Tcp, "LOCALHOST.", true),
+        (Tcp, "127.0.0.9", true),
+        (Tcp, "[::1]:1", true),
+        (Tcp, "10.0.0.7", false),
+        (Tcp, "0.0.0.0", false),
+        (Tcp, "proxy.internal", false),
+        (Tcp, "localhost.evil.example", false),
+        (Unix, "apig", true),
+    ] {
+        let head = head("GET", "/", &format!("host: {host}"));
+        assert_eq!(names_loopback(listener, &head), expected, "{host}");
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ListenRules;
+use crate::inspect::program::Replay;
 use crate::proxy::guard::ListenerKind;
 use crate::proxy::{BareAnswer, CallerConnection};
 
@@ -81,10 +82,15 @@ impl Registry {
         self: &Rc<Self>,
         listener: ListenerKind,
         rules: ListenRules,
+        replay: Option<Replay>,
     ) -> Rc<ConnectionState> {
         let id = self.accepted.get();
         self.accepted.set(id + 1);
-        let caller = CallerConnection::new(listener, rules, Rc::clone(&self.draining));
+        let draining = Rc::clone(&self.draining);
+        let caller = match replay {
+            Some(replay) => CallerConnection::replay(replay, draining),
+            None => CallerConnection::new(listener, rules, draining),
+        };
         let state = Rc::new(ConnectionState::new(Rc::clone(self), id, caller));
         self.connections
             .borrow_mut()

@@ -17,7 +17,7 @@ pub struct Family {
 }
 
 /// All metric families, in the order of exposition.
-pub const FAMILIES: [Family; 16] = [
+pub const FAMILIES: [Family; 17] = [
     Family {
         name: "apig_proxy_requests_total",
         kind: MetricType::Counter,
@@ -107,6 +107,12 @@ pub const FAMILIES: [Family; 16] = [
         kind: MetricType::Counter,
         labels: &[],
         help: "Log lines dropped because standard error did not take them",
+    },
+    Family {
+        name: "apig_proxy_inspect_dropped_total",
+        kind: MetricType::Counter,
+        labels: &[],
+        help: "Notes of requests that the inspector lost because it did not take them in time",
     },
     Family {
         name: "apig_proxy_build_info",

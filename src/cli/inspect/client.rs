@@ -1,0 +1,272 @@
+//! The client of the inspector's API, at the admin listener.
+//!
+//! The token is read from a file each time: a proxy that starts again has another one.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST};
+use http::{HeaderValue, Request, Response};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::super::Failure;
+use super::super::admin_client::{AdminArguments, connect};
+use crate::config::{Environment, FileError, Listen, read_secret_file};
+use crate::inspect::token::file_for;
+
+/// The longest silence of the API. The feed says at least a comment every 15 seconds.
+const MAX_SILENCE: Duration = Duration::from_secs(40);
+
+/// The longest JSON that is read: far more than a store of the usual size holds.
+const MAX_JSON: usize = 256 * 1024 * 1024;
+
+/// Why the API cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ApiError {
+    #[error(
+        "no proxy answers at {0} ({1})\nhint: start the proxy with `--inspect`, or name its admin address with `--admin`"
+    )]
+    Unreachable(Listen, String),
+    #[error(
+        "the inspector of the proxy at {0} is off\nhint: start the proxy with `--inspect`, or set `inspect.enabled = true` and send it SIGHUP"
+    )]
+    Off(Listen),
+    #[error("the inspector's token is missing: {0}")]
+    NoToken(String),
+    #[error(
+        "the inspector at {0} does not accept the token in {1}\nhint: name the file with the token of this proxy with `--token-file`"
+    )]
+    WrongToken(Listen, String),
+    #[error(
+        "what answers at {0} is not the inspector of a proxy\nhint: name the admin address of the proxy with `--admin`"
+    )]
+    OtherProgram(Listen),
+    #[error(
+        "the answer of the inspector at {0} broke off\nhint: ask again; the log of the proxy may say more"
+    )]
+    BrokenOff(Listen),
+    /// The API's own words.
+    #[error("{message}\nhint: {hint}")]
+    Refused {
+        code: String,
+        message: String,
+        hint: String,
+    },
+}
+
+impl ApiError {
+    /// The code of the API's own refusal.
+    pub(super) fn code(&self) -> &str {
+        match self {
+            Self::Refused { code, .. } => code,
+            _ => "",
+        }
+    }
+}
+
+/// Where the token is.
+#[derive(Debug)]
+pub(super) enum Token {
+    /// In a file that the user names.
+    Named(PathBuf),
+    /// In a file that the proxy writes at each start, and removes at its end.
+    Written(PathBuf),
+    /// It was read with the configuration.
+    Configured(SecretString),
+}
+
+impl Token {
+    /// The file that is named, or else the token of the configuration, or else the file of the
+    /// proxy at this address.
+    pub(super) fn find(
+        named: Option<&Path>,
+        admin: &AdminArguments,
+        address: &Listen,
+        environment: &Environment,
+    ) -> Result<Self, Failure> {
+        if let Some(path) = named {
+            return Ok(Self::Named(path.to_owned()));
+        }
+        let configured = admin.inspector_token(environment)?.map(Self::Configured);
+        Ok(configured.unwrap_or_else(|| Self::Written(file_for(address, environment))))
+    }
+
+    /// The value of `Authorization`.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no token.
+    fn header(&self) -> Result<HeaderValue, String> {
+        let token = match self {
+            Self::Configured(token) => return Ok(bearer(token.expose_secret().as_bytes())),
+            Self::Named(path) | Self::Written(path) => read_secret_file(path),
+        };
+        match (self, token) {
+            (_, Ok(token)) => Ok(bearer(token.expose_secret())),
+            (Self::Written(path), Err(FileError::Missing)) => Err(format!(
+                "{} does not exist\nhint: run this command as the user that runs the proxy, or name the file with `--token-file`",
+                path.display()
+            )),
+            (_, Err(error)) => Err(format!("{self} {error}")),
+        }
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Configured(_) => f.write_str("`inspect.token_file`"),
+            Self::Named(path) | Self::Written(path) => path.display().fmt(f),
+        }
+    }
+}
+
+fn bearer(token: &[u8]) -> HeaderValue {
+    let value = Zeroizing::new([b"Bearer ", token.trim_ascii()].concat());
+    let value = HeaderValue::from_bytes(&value);
+    // What is no token is refused as a wrong one is.
+    let mut value = value.unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
+    value.set_sensitive(true);
+    value
+}
+
+/// Asks the API of one proxy.
+#[derive(Debug)]
+pub(super) struct Client {
+    address: Listen,
+    token: Token,
+}
+
+impl Client {
+    pub(super) fn new(address: Listen, token: Token) -> Self {
+        Self { address, token }
+    }
+
+    /// Reads JSON at a path below `/inspect/v1/`.
+    pub(super) async fn get(&self, path: &str) -> Result<Value, ApiError> {
+        let response = self.open("GET", path, "").await?;
+        self.json(response).await
+    }
+
+    /// Sends JSON to a path below `/inspect/v1/`; the JSON of the response, or null.
+    pub(super) async fn post(&self, path: &str, body: &str) -> Result<Value, ApiError> {
+        let response = self.open("POST", path, body).await?;
+        if response.status() == http::StatusCode::NO_CONTENT {
+            return Ok(Value::Null);
+        }
+        self.json(response).await
+    }
+
+    /// Sends a request; a response of success, whose body is still to be read.
+    pub(super) async fn open(
+        &self,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> Result<Response<Incoming>, ApiError> {
+        let token = self.token.header();
+        let response = self.send(method, path, body, token.as_ref().ok()).await?;
+        match (response.status().as_u16(), token) {
+            (200..=299, _) => Ok(response),
+            (401, Err(missing)) => Err(ApiError::NoToken(missing)),
+            (401, Ok(_)) => {
+                let (address, token) = (self.address.clone(), self.token.to_string());
+                Err(ApiError::WrongToken(address, token))
+            }
+            (status, _) => Err(self.refusal(status, response).await),
+        }
+    }
+
+    async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: &str,
+        token: Option<&HeaderValue>,
+    ) -> Result<Response<Incoming>, ApiError> {
+        let unreachable = |error: String| ApiError::Unreachable(self.address.clone(), error);
+        let connected = connect(&self.address).await;
+        let (stream, host) = connected.map_err(|error| unreachable(error.to_string()))?;
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("/inspect/v1/{path}"))
+            .header(HOST, host)
+            .header(CONNECTION, "close");
+        if let Some(token) = token {
+            request = request.header(AUTHORIZATION, token);
+        }
+        if !body.is_empty() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let body = Full::new(Bytes::copy_from_slice(body.as_bytes()));
+        let request = request.body(body).expect("paths are percent-encoded");
+        let other = |_| ApiError::OtherProgram(self.address.clone());
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(other)?;
+        // It ends with the response, or when that is dropped.
+        tokio::spawn(connection);
+        let response = self.within_limit(sender.send_request(request)).await?;
+        response.map_err(other)
+    }
+
+    /// Why a request was refused.
+    async fn refusal(&self, status: u16, response: Response<Incoming>) -> ApiError {
+        let Ok(answer) = self.json(response).await else {
+            return match status {
+                404 => ApiError::Off(self.address.clone()),
+                _ => ApiError::OtherProgram(self.address.clone()),
+            };
+        };
+        let text = |name: &str| {
+            answer["error"][name]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        };
+        match text("message") {
+            message if message.is_empty() => ApiError::OtherProgram(self.address.clone()),
+            message => ApiError::Refused {
+                code: text("code"),
+                message,
+                hint: text("hint"),
+            },
+        }
+    }
+
+    async fn json(&self, response: Response<Incoming>) -> Result<Value, ApiError> {
+        let body = Limited::new(response.into_body(), MAX_JSON).collect();
+        let body = self.within_limit(body).await?;
+        let body = body.map_err(|_| self.broken_off())?.to_bytes();
+        serde_json::from_slice(&body).map_err(|_| ApiError::OtherProgram(self.address.clone()))
+    }
+
+    /// Waits for what the API says next, with a time limit.
+    pub(super) async fn within_limit<T>(
+        &self,
+        next: impl Future<Output = T>,
+    ) -> Result<T, ApiError> {
+        let unreachable = || ApiError::Unreachable(self.address.clone(), "timed out".to_owned());
+        timeout(MAX_SILENCE, next).await.map_err(|_| unreachable())
+    }
+
+    /// The error of a response that ends early.
+    pub(super) fn broken_off(&self) -> ApiError {
+        ApiError::BrokenOff(self.address.clone())
+    }
+}
+
+/// A value for a query.
+pub(super) fn query(value: &str) -> String {
+    utf8_percent_encode(value, NON_ALPHANUMERIC).to_string()
+}

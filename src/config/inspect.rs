@@ -1,0 +1,118 @@
+//! The inspector: what it keeps, and who may read it (`[inspect]`).
+//!
+//! It is served by the admin listener alone, so enabling it without one is a problem.
+
+use std::path::Path;
+
+use http::HeaderName;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::address::Listen;
+use super::file::read_secret_file;
+use super::layers::Setting;
+use super::owned_headers::is_owned;
+use super::reader::Reader;
+use super::value::{Parsed, boolean, count, file, list, size, word};
+
+/// The fewest characters of a token.
+const TOKEN_LENGTH: usize = 32;
+
+/// The inspector (`[inspect]`). Sizes are in bytes.
+#[derive(Clone, Debug)]
+pub struct InspectConfig {
+    /// Requests are kept and served.
+    pub enabled: bool,
+    /// Maximum number of requests that are kept.
+    pub requests: usize,
+    /// Memory for all of them together.
+    pub memory: usize,
+    /// How much of each body is kept; zero for nothing.
+    pub bodies: usize,
+    /// Which requests may be sent again.
+    pub replay: ReplayPolicy,
+    /// Names whose values are shown although they look like secrets, in lower case.
+    pub reveal: Vec<HeaderName>,
+    /// The token of `token_file`; `None` to make one at each start.
+    pub token: Option<SecretString>,
+}
+
+/// Which requests the inspector may send again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplayPolicy {
+    /// All; unsafe methods after a confirmation.
+    Ask,
+    /// Those with a safe method.
+    Safe,
+    /// None.
+    Off,
+}
+
+impl ReplayPolicy {
+    /// The word of the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ask => "ask",
+            Self::Safe => "safe",
+            Self::Off => "off",
+        }
+    }
+}
+
+pub(super) fn inspect(reader: &mut Reader, admin: Option<&Listen>) -> InspectConfig {
+    const NO_ADMIN: &str = "the inspector is served by the admin listener, which is off\n\
+        hint: set `admin` to an address, like \"127.0.0.1:8081\", or to a unix socket";
+    const TOKEN: &str = "inspect.token_file";
+    let enabled = reader.get("inspect.enabled", boolean);
+    if enabled && admin.is_none() && !reader.is_wrong("admin") {
+        reader.report("inspect.enabled", NO_ADMIN);
+    }
+    let replay = [ReplayPolicy::Ask, ReplayPolicy::Safe, ReplayPolicy::Off];
+    let replay = word(replay.map(|policy| (policy.name(), policy)));
+    let token = reader.get(TOKEN, file).map(|path| read_token(&path));
+    let token = token.and_then(|read| read.map_err(|problem| reader.report(TOKEN, problem)).ok());
+    InspectConfig {
+        enabled,
+        requests: reader.get("inspect.requests", count(1)),
+        memory: reader.get("inspect.memory", size("1MiB", "1GiB")),
+        bodies: reader.get("inspect.bodies", bodies),
+        replay: reader.get("inspect.replay", replay),
+        reveal: reader.get("inspect.reveal", list(revealed)),
+        token,
+    }
+}
+
+/// Parses a size, or `off`.
+fn bodies(setting: &Setting) -> Parsed<usize> {
+    const EXPECTED: &str = "expected a size from \"1B\" to \"16MiB\", like \"64KiB\", or \"off\"";
+    if setting.value.as_str() == Some("off") {
+        return Ok(0);
+    }
+    size("1B", "16MiB")(setting).map_err(|_| EXPECTED.into())
+}
+
+/// Parses a name whose values are shown.
+fn revealed(text: &str) -> Result<HeaderName, &'static str> {
+    const EXPECTED: &str = "expected names of headers, like [\"x-session-id\"]";
+    const OWNED: &str = "the headers that the proxy sets or takes itself cannot be revealed: their values are its credentials\n\
+        hint: remove `authorization`, `x-auth-token` and the like from the list";
+    let name: HeaderName = text.parse().map_err(|_| EXPECTED)?;
+    if is_owned(name.as_str()) {
+        return Err(OWNED);
+    }
+    Ok(name)
+}
+
+/// Reads the token from a file. White space around it does not count. The error does not name the
+/// file.
+fn read_token(path: &Path) -> Result<SecretString, String> {
+    const EXPECTED: &str = "the file has no token of at least 32 letters, digits, `-` and `_`\n\
+        hint: make one with `openssl rand -hex 32`";
+    let content = read_secret_file(path).map_err(|error| format!("the file {error}"))?;
+    let token = content.expose_secret().trim_ascii();
+    // It is part of an address, where others would have to be escaped.
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_token = token.len() >= TOKEN_LENGTH && token.iter().all(is_part);
+    let token = str::from_utf8(token).ok().filter(|_| is_token);
+    Ok(token.map(SecretString::from).ok_or(EXPECTED)?)
+}

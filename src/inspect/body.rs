@@ -1,0 +1,73 @@
+//! The beginning of a body, and when its pieces came. Hidden values make what is kept longer or
+//! shorter than what passed, so the lengths of the two do not tell whether it is whole.
+
+use std::time::Duration;
+
+/// The most pieces whose time is kept.
+const MAX_MARKS: usize = 4096;
+
+/// The beginning of a body.
+#[derive(Debug, Default)]
+pub(super) struct Body {
+    pub(super) bytes: Vec<u8>,
+    /// Where each piece ends, and when it came.
+    pub(super) marks: Vec<(u32, Duration)>,
+    /// How many bytes passed, whether kept or not.
+    pub(super) passed: u64,
+    /// How many bytes are kept at most.
+    limit: usize,
+    /// True if a piece is missing.
+    is_broken: bool,
+}
+
+impl Body {
+    /// Adds a piece, within a limit for all of them.
+    pub(super) fn add(&mut self, at: Duration, passed: u64, kept: &[u8], limit: usize) {
+        self.passed = self.passed.saturating_add(passed);
+        self.limit = limit;
+        let room = limit.saturating_sub(self.bytes.len());
+        let kept = &kept[..kept.len().min(room)];
+        if kept.is_empty() || self.is_broken {
+            return;
+        }
+        self.bytes.extend_from_slice(kept);
+        if self.marks.len() == MAX_MARKS {
+            self.marks.pop();
+        }
+        let end = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+        self.marks.push((end, at));
+    }
+
+    /// Ends the body after so many bytes. `false` if pieces of it were lost.
+    pub(super) fn end(&mut self, passed: u64) -> bool {
+        self.is_broken |= self.passed < passed;
+        self.passed = self.passed.max(passed);
+        self.bytes.shrink_to_fit();
+        self.marks.shrink_to_fit();
+        !self.is_broken
+    }
+
+    /// Gives up what is kept, and what comes. `false` if nothing has come.
+    pub(super) fn give_up(&mut self) -> bool {
+        self.is_broken = true;
+        self.bytes = Vec::new();
+        self.marks = Vec::new();
+        self.passed > 0
+    }
+
+    /// True if all that passed is kept, hidden values aside.
+    pub(super) fn is_whole(&self) -> bool {
+        let length = self.bytes.len();
+        let is_within = self.passed <= self.limit as u64 && length < self.limit;
+        self.passed == 0
+            || (!self.is_broken && length > 0 && (is_within || length as u64 == self.passed))
+    }
+
+    /// How many of the bytes that passed are kept, about.
+    pub(super) fn kept(&self) -> u64 {
+        match self.is_whole() {
+            true => self.passed,
+            false => self.passed.min(self.bytes.len() as u64),
+        }
+    }
+}

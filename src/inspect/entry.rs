@@ -1,0 +1,277 @@
+//! One request as far as notes have told of it, and how much memory that takes.
+//!
+//! Notes may be lost, and an entry may have to give up what it holds to make room. Both leave a gap
+//! with a name, and what was there before stays as it was.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+pub(super) use super::body::Body;
+use super::gaps::{Gap, Gaps};
+use super::head::{Head, path_and_query, request_line};
+use super::note::{
+    AttemptResponse, AttemptSent, Begun, Ended, Event, Note, Relayed, RoutedTo, Side,
+};
+use crate::clock;
+
+/// The most bytes of a request line that has to make room.
+const MIN_LINE: usize = 512;
+
+/// One request.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) id: u128,
+    /// The count of requests when it began, from 1.
+    pub(super) number: u64,
+    /// When it began, in milliseconds since 1970.
+    pub(super) time: u64,
+    /// The sequence numbers of its first change, of its last one, and of its end.
+    pub(super) begun_seq: u64,
+    pub(super) seq: u64,
+    pub(super) ended_seq: Option<u64>,
+    pub(super) begun: Option<Box<Begun>>,
+    pub(super) routed: Option<Box<RoutedTo>>,
+    pub(super) attempts: Vec<Attempt>,
+    pub(super) relayed: Option<Box<Relayed>>,
+    pub(super) ended: Option<Box<Ended>>,
+    /// Indexed by [`Side`].
+    bodies: [Body; 2],
+    /// When the last note was made, since the head was read.
+    pub(super) last: Duration,
+    gaps: Gaps,
+    /// The number of [`Entry::shed`] steps that were done.
+    shed: usize,
+}
+
+/// One attempt to send a request.
+#[derive(Debug, Default)]
+pub(super) struct Attempt {
+    pub(super) at: Duration,
+    /// `None` if its note was lost.
+    pub(super) sent: Option<Box<AttemptSent>>,
+    pub(super) response: Option<(Duration, Box<AttemptResponse>)>,
+}
+
+impl Entry {
+    /// The entry of a request, by the first note of it that came.
+    pub(super) fn new(note: &Note, number: u64, seq: u64) -> Self {
+        let time = match &note.event {
+            Event::Begun(begun) => begun.time.duration_since(UNIX_EPOCH).unwrap_or_default(),
+            _ => {
+                let now = u64::try_from(clock::timestamp().as_millisecond()).unwrap_or_default();
+                Duration::from_millis(now).saturating_sub(note.at)
+            }
+        };
+        Self {
+            id: note.id,
+            number,
+            time: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
+            begun_seq: seq,
+            seq,
+            ended_seq: None,
+            begun: None,
+            routed: None,
+            attempts: Vec::new(),
+            relayed: None,
+            ended: None,
+            bodies: Default::default(),
+            last: Duration::ZERO,
+            gaps: Gaps::default(),
+            shed: 0,
+        }
+    }
+
+    /// Adds what a note tells; of each body, at most so many bytes.
+    pub(super) fn apply(&mut self, note: Note, seq: u64, bodies: usize) {
+        self.seq = seq;
+        self.last = self.last.max(note.at);
+        match note.event {
+            Event::Begun(begun) => self.begun = Some(begun),
+            Event::Routed(routed) => self.routed = Some(routed),
+            Event::Body { side, passed, kept } => {
+                self.bodies[side as usize].add(note.at, passed, &kept, bodies);
+            }
+            Event::Attempt(sent) => self.attempts.push(Attempt {
+                at: note.at,
+                sent: Some(sent),
+                response: None,
+            }),
+            Event::Response(response) => {
+                if !self
+                    .attempts
+                    .last()
+                    .is_some_and(|last| last.response.is_none())
+                {
+                    self.attempts.push(Attempt {
+                        at: note.at,
+                        ..Attempt::default()
+                    });
+                    self.gaps.add(Gap::Attempt);
+                }
+                let attempt = self.attempts.last_mut().expect("there is one now");
+                attempt.response = Some((note.at, response));
+            }
+            Event::Relayed(relayed) => self.relayed = Some(relayed),
+            Event::Ended(ended) => self.end(ended, seq),
+        }
+        if self.begun.is_none() {
+            self.gaps.add(Gap::Begun);
+        }
+        // What was given up once is given up again.
+        (0..self.shed).for_each(|step| self.drop_part(step));
+    }
+
+    fn end(&mut self, ended: Box<Ended>, seq: u64) {
+        if self.attempts.len() < ended.times.attempts.len() {
+            self.gaps.add(Gap::Attempt);
+        }
+        let gaps = [Gap::BodyIn, Gap::BodyOut];
+        let passed = [ended.bytes_in, ended.bytes_out];
+        for ((body, passed), gap) in self.bodies.iter_mut().zip(passed).zip(gaps) {
+            // Parts that were given up are told of already.
+            if !body.end(passed) && !self.gaps.has(Gap::Bodies) {
+                self.gaps.add(gap);
+            }
+        }
+        self.ended = Some(ended);
+        self.ended_seq = Some(seq);
+    }
+
+    /// Both bodies.
+    pub(super) fn bodies(&self) -> &[Body; 2] {
+        &self.bodies
+    }
+
+    /// The body of one side.
+    pub(super) fn body(&self, side: Side) -> &Body {
+        &self.bodies[side as usize]
+    }
+
+    /// True if the whole body of a side is kept.
+    pub(super) fn is_complete(&self, side: Side) -> bool {
+        let is_over = match side {
+            Side::In => self.relayed.is_some() || self.is_done(),
+            Side::Out => self.is_done(),
+        };
+        is_over && self.body(side).is_whole()
+    }
+
+    /// True once the request has ended.
+    pub(super) fn is_done(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    /// True if no head had to make room.
+    pub(super) fn has_heads(&self) -> bool {
+        !self.gaps.has(Gap::Heads)
+    }
+
+    /// The head as the caller sent it.
+    pub(super) fn received(&self) -> Option<Head<'_>> {
+        Head::parse(&self.begun.as_ref()?.head)
+    }
+
+    /// The head of the response that the caller gets.
+    pub(super) fn answer(&self) -> Option<Head<'_>> {
+        Head::parse(&self.relayed.as_ref()?.head)
+    }
+
+    /// Method, path and query of the request; empty if they are not known.
+    pub(super) fn request_line(&self) -> (String, String, Option<String>) {
+        let head = self.begun.as_ref().map_or(&b""[..], |begun| &begun.head.0);
+        let (method, target) = request_line(head);
+        let (path, query) = path_and_query(&target);
+        (
+            method.into_owned(),
+            path.to_owned(),
+            query.map(str::to_owned),
+        )
+    }
+
+    /// The route by its label.
+    pub(super) fn route(&self) -> &str {
+        self.routed.as_ref().map_or("", |routed| routed.route)
+    }
+
+    /// The status that the caller gets.
+    pub(super) fn status(&self) -> Option<u16> {
+        let relayed = self.relayed.as_ref().map(|relayed| relayed.status);
+        relayed.or_else(|| self.ended.as_ref().map(|ended| ended.status))
+    }
+
+    /// The error code of the response.
+    pub(super) fn code(&self) -> Option<&str> {
+        let relayed = self.relayed.iter().map(|relayed| relayed.code.as_str());
+        let responses = self.attempts.iter().rev().take(1);
+        let responses = responses.filter_map(|attempt| attempt.response.as_ref());
+        let mut codes = relayed.chain(responses.map(|(_, response)| response.code.as_str()));
+        codes.find(|code| !code.is_empty())
+    }
+
+    /// The advice of the response; empty if there is none.
+    pub(super) fn hint(&self) -> &str {
+        self.relayed.as_ref().map_or("", |relayed| &relayed.hint)
+    }
+
+    /// What is missing.
+    pub(super) fn gaps(&self) -> Vec<&'static str> {
+        let mut gaps = self.gaps.texts();
+        if self.routed.is_none() && !self.attempts.is_empty() {
+            gaps.push("the route was not recorded");
+        }
+        let is_answered = |ended: &Box<Ended>| !["caller_gone", "cut_off"].contains(&ended.outcome);
+        if self.relayed.is_none() && self.ended.as_ref().is_some_and(is_answered) {
+            gaps.push("the head of the response was not recorded");
+        }
+        gaps
+    }
+
+    /// Gives up a part, the least useful first, and also what comes later of it. `false` if nothing
+    /// is left to give up.
+    pub(super) fn shed(&mut self) -> bool {
+        const STEPS: usize = 4;
+        if self.shed == STEPS {
+            return false;
+        }
+        self.drop_part(self.shed);
+        self.shed += 1;
+        true
+    }
+
+    /// How many parts were given up.
+    pub(super) fn sheds(&self) -> usize {
+        self.shed
+    }
+
+    fn drop_part(&mut self, step: usize) {
+        match step {
+            0 | 1 => {
+                if self.bodies[1 - step].give_up() {
+                    self.gaps.add(Gap::Bodies);
+                }
+            }
+            2 => {
+                self.attempts = Vec::new();
+                self.routed = self
+                    .routed
+                    .take()
+                    .filter(|routed| routed.upstream.len() < MIN_LINE);
+                self.gaps.add(Gap::Heads);
+            }
+            _ => {
+                let cut = |text: &mut String| text.truncate(text.floor_char_boundary(MIN_LINE));
+                if let Some(relayed) = &mut self.relayed {
+                    relayed.head.0 = Box::default();
+                    [&mut relayed.code, &mut relayed.hint]
+                        .into_iter()
+                        .for_each(cut);
+                    cut(&mut relayed.gateway_request_id);
+                }
+                if let Some(begun) = &mut self.begun {
+                    let line = begun.head.0.split(|byte| *byte == b'\n').next();
+                    let line = line.unwrap_or_default();
+                    begun.head.0 = line[..line.len().min(MIN_LINE)].into();
+                }
+            }
+        }
+    }
+}

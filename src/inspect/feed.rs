@@ -1,0 +1,160 @@
+//! The feed: what changes in the store, as server-sent events.
+//!
+//! Each reader asks the store for what has changed since its last frame, at most ten times a second.
+//! So nothing is queued for a reader, and one that reads slowly gets fewer and larger frames.
+//!
+//! # What can go wrong
+//!
+//! A reader may read nothing at all. The admin listener closes such a connection after ten seconds,
+//! and the reader goes on from the last sequence number that it has seen.
+
+use std::fmt::Write;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::task::spawn_local;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::answer::Problem;
+use super::store::Changes;
+use super::thread::Served;
+
+/// How many may read at once.
+const MAX_READERS: usize = 4;
+
+/// The shortest time between two frames.
+const FRAME_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How often the state is looked at.
+const STATE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The longest silence. A comment ends it, so that both sides learn of a connection that is gone.
+const MAX_SILENCE: Duration = Duration::from_secs(15);
+
+/// How many requests one event has at most.
+const MAX_REQUESTS: usize = 256;
+
+/// Frames that are made and not yet written.
+const QUEUE: usize = 2;
+
+/// The frames of a feed that ends at once, for HEAD.
+pub(super) fn empty() -> mpsc::Receiver<Bytes> {
+    mpsc::channel(1).1
+}
+
+/// Starts a feed of what changes after a sequence number.
+///
+/// # Errors
+///
+/// A [`Problem`] if there are readers enough.
+pub(super) fn open(served: &Rc<Served>, after: u64) -> Result<mpsc::Receiver<Bytes>, Problem> {
+    const FULL: &str = "the feed has four readers already\nhint: close another page or terminal with the inspector";
+    let reader = Rc::clone(&served.readers);
+    // One is that of `served`.
+    if Rc::strong_count(&reader) > MAX_READERS + 1 {
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        return Err(Problem::new(status, "too_many_readers", FULL));
+    }
+    let (sender, frames) = mpsc::channel(QUEUE);
+    let feed = Feed {
+        served: Rc::clone(served),
+        sender,
+        seq: after,
+        state: Value::Null,
+    };
+    spawn_local(async move {
+        feed.run().await;
+        drop(reader);
+    });
+    Ok(frames)
+}
+
+/// The feed of one reader.
+struct Feed {
+    served: Rc<Served>,
+    sender: mpsc::Sender<Bytes>,
+    /// The last sequence number that the reader knows.
+    seq: u64,
+    /// The last state that the reader knows.
+    state: Value,
+}
+
+impl Feed {
+    /// Sends frames until the reader is gone or the inspector is turned off.
+    async fn run(mut self) {
+        let mut changes = self.served.changes.subscribe();
+        let mut silent_since = Instant::now();
+        while self.served.is_on() {
+            changes.mark_unchanged();
+            let mut frames = self.frames();
+            if frames.is_empty() && silent_since.elapsed() >= MAX_SILENCE {
+                frames.push(":\n\n".to_owned());
+            }
+            for frame in frames {
+                if self.sender.send(frame.into()).await.is_err() {
+                    return;
+                }
+                silent_since = Instant::now();
+            }
+            let next = Instant::now() + STATE_INTERVAL;
+            sleep(FRAME_INTERVAL).await;
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = sleep_until(next) => {}
+                () = self.sender.closed() => return,
+            }
+        }
+    }
+
+    /// What has changed since the last frames.
+    fn frames(&mut self) -> Vec<String> {
+        let mut frames = Vec::new();
+        let changes = self.served.store.borrow().changes_since(self.seq);
+        self.seq = changes.seq;
+        add_changes(&mut frames, changes);
+        let mut state = self.served.state();
+        // It is told with every change as it is.
+        let seq = state["seq"].take();
+        if state != self.state || !frames.is_empty() {
+            self.state = state.clone();
+            state["seq"] = seq;
+            frames.push(event("state", &state));
+        }
+        frames
+    }
+}
+
+/// Adds the events of changes. Only the last one has the sequence number: a reader that has seen
+/// some of them gets all of them again.
+fn add_changes(frames: &mut Vec<String>, changes: Changes) {
+    if changes.is_reset {
+        frames.push(event("cleared", &json!({})));
+    }
+    for (name, requests) in [
+        ("begun", changes.begun),
+        ("changed", changes.changed),
+        ("ended", changes.ended),
+    ] {
+        for requests in requests.chunks(MAX_REQUESTS) {
+            frames.push(event(name, &requests.into()));
+        }
+    }
+    if !changes.evicted.is_empty() {
+        frames.push(event("evicted", &changes.evicted.into()));
+    }
+    if let Some(last) = frames.last_mut() {
+        last.insert_str(0, &format!("id: {}\n", changes.seq));
+    }
+}
+
+fn event(name: &str, data: &Value) -> String {
+    let mut event = String::new();
+    // JSON has no line feed outside of its strings, and none within them.
+    let written = write!(event, "event: {name}\ndata: {data}\n\n");
+    written.expect("a string takes all text");
+    event
+}

@@ -1,0 +1,167 @@
+//! Requests as an HTTP archive (HAR 1.2), which browsers and many tools read. What the format has no
+//! place for stands in `_apig`. Hidden values stay hidden, and bodies that were cut say so.
+
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+
+use super::entry::Entry;
+use super::head::{Head, text};
+use super::note::Side;
+use super::view::times::Timeline;
+use super::view::{base64, content_type, request_changes, summary, why};
+
+/// An archive of these requests.
+pub(super) fn archive(entries: &[&Entry]) -> Value {
+    json!({
+        "log": {
+            "version": "1.2",
+            "creator": {"name": "apig-proxy", "version": env!("CARGO_PKG_VERSION")},
+            "entries": entries.iter().map(|entry| har_entry(entry)).collect::<Value>(),
+        }
+    })
+}
+
+fn har_entry(entry: &Entry) -> Value {
+    let (timings, time) = timings(&Timeline::new(entry));
+    json!({
+        "startedDateTime": started(entry),
+        "time": time,
+        "request": request(entry),
+        "response": response(entry),
+        "cache": {},
+        "timings": timings,
+        "comment": entry.gaps().join("; "),
+        "_apig": {
+            "summary": summary(entry),
+            "why": why(entry),
+            "upstream": entry.routed.as_ref().map(|routed| routed.upstream.as_str()),
+            "stage": entry.routed.as_ref().map(|routed| routed.stage.as_str()),
+            "changes": request_changes(entry),
+        },
+    })
+}
+
+fn started(entry: &Entry) -> String {
+    let milliseconds = i64::try_from(entry.time).unwrap_or_default();
+    let time = jiff::Timestamp::from_millisecond(milliseconds).unwrap_or_default();
+    format!("{time:.3}")
+}
+
+fn request(entry: &Entry) -> Value {
+    let (method, path, query) = entry.request_line();
+    let head = entry.received();
+    let begun = entry.begun.as_ref();
+    let host = head.as_ref().and_then(|head| head.get("host"));
+    let host = host.as_deref().unwrap_or("localhost");
+    let scheme = if begun.is_some_and(|begun| begun.listener == "tls") {
+        "https"
+    } else {
+        "http"
+    };
+    let marked = query
+        .as_ref()
+        .map(|query| format!("?{query}"))
+        .unwrap_or_default();
+    let mut request = json!({
+        "method": method,
+        "url": format!("{scheme}://{host}{path}{marked}"),
+        "httpVersion": begun.map_or("", |begun| begun.version),
+        "cookies": [],
+        "headers": headers(head.as_ref()),
+        "queryString": pairs(query.as_deref().unwrap_or_default()),
+        "headersSize": -1,
+        "bodySize": entry.body(Side::In).passed,
+    });
+    if entry.body(Side::In).passed > 0 {
+        request["postData"] = body(entry, Side::In);
+    }
+    request
+}
+
+fn response(entry: &Entry) -> Value {
+    let head = entry.answer();
+    let row = summary(entry);
+    let mut content = body(entry, Side::Out);
+    content["size"] = entry.body(Side::Out).passed.into();
+    let location = head.as_ref().and_then(|head| head.get("location"));
+    json!({
+        "status": entry.status().unwrap_or_default(),
+        "statusText": row["status_text"],
+        "httpVersion": row["version"],
+        "cookies": [],
+        "headers": headers(head.as_ref()),
+        "content": content,
+        "redirectURL": location.unwrap_or_default(),
+        "headersSize": -1,
+        "bodySize": entry.body(Side::Out).passed,
+    })
+}
+
+fn headers(head: Option<&Head<'_>>) -> Value {
+    let fields = head.iter().flat_map(|head| &head.fields);
+    fields
+        .map(|(name, value)| json!({"name": text(name), "value": text(value)}))
+        .collect()
+}
+
+fn pairs(query: &str) -> Value {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    pairs
+        .map(|(name, value)| json!({"name": decoded(name), "value": decoded(value)}))
+        .collect()
+}
+
+/// What is kept of a body.
+fn body(entry: &Entry, side: Side) -> Value {
+    let kept = entry.body(side);
+    let mut content = json!({"mimeType": content_type(entry, side).unwrap_or_default()});
+    let mut comments = Vec::new();
+    match str::from_utf8(&kept.bytes) {
+        Ok(text) => content["text"] = text.into(),
+        Err(_) => {
+            content["text"] = base64(&kept.bytes).into();
+            content[if side == Side::Out {
+                "encoding"
+            } else {
+                "_encoding"
+            }] = "base64".into();
+            comments.push("the text is in Base64".to_owned());
+        }
+    }
+    if !entry.is_complete(side) {
+        let (length, total) = (kept.kept(), kept.passed);
+        comments.push(format!(
+            "the body is cut: {length} of {total} bytes were kept"
+        ));
+    }
+    content["comment"] = comments.join("; ").into();
+    content
+}
+
+/// The timings in milliseconds, and their sum. TLS belongs to `connect` too, so it counts once.
+fn timings(line: &Timeline) -> (Value, f64) {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a request takes less than 285 years"
+    )]
+    let ms = |micros: u64| micros as f64 / 1000.0;
+    let known = |names: &[&str]| match line.sum(names) {
+        0 => -1.0,
+        micros => ms(micros),
+    };
+    let timings = json!({
+        "blocked": known(&["body", "wait", "sign"]),
+        "dns": known(&["dns"]),
+        "connect": known(&["tcp", "tls"]),
+        "ssl": known(&["tls"]),
+        "send": ms(line.sum(&["send"])),
+        "wait": ms(line.sum(&["gateway"])),
+        "receive": ms(line.sum(&["answer"])),
+    });
+    (
+        timings,
+        ms(line.spans().iter().map(|span| span.length).sum()),
+    )
+}

@@ -1,0 +1,112 @@
+//! The page and its files. They are in the program, hold nothing of any request, and are served
+//! without a token.
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use sha2::{Digest, Sha256};
+
+use super::answer::{ApiBody, respond};
+
+/// What a page may load and do: its own files and requests, no inline script or style, no HTML from
+/// text, no frame around it.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+    require-trusted-types-for 'script'; trusted-types 'none'";
+
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+
+/// A file: its path below `/inspect/`, its type, and its content.
+struct File(&'static str, &'static str, &'static str);
+
+macro_rules! file {
+    ($type:ident $name:literal) => {
+        File(concat!("a/", $name), $type, include_str!($name))
+    };
+}
+
+const FILES: [File; 11] = [
+    File("", HTML, include_str!("index.html")),
+    file!(SCRIPT "detail.js"),
+    file!(SCRIPT "list.js"),
+    file!(SCRIPT "main.js"),
+    file!(STYLE "page.css"),
+    file!(SCRIPT "signal.js"),
+    file!(SCRIPT "state.js"),
+    file!(SCRIPT "text.js"),
+    file!(SCRIPT "vendor/htm.mjs"),
+    file!(SCRIPT "vendor/preact.mjs"),
+    file!(SCRIPT "view.js"),
+];
+
+/// The entity tag of each file: a new version of the program has new ones.
+static TAGS: LazyLock<Vec<HeaderValue>> = LazyLock::new(|| {
+    let tag = |File(_, _, content): &File| {
+        let hash = hex::encode(&Sha256::digest(content)[..8]);
+        let tag = format!("\"{}-{hash}\"", env!("CARGO_PKG_VERSION"));
+        HeaderValue::try_from(tag).expect("a tag is a header value")
+    };
+    FILES.iter().map(tag).collect()
+});
+
+/// The file with this path below `/inspect/`, or that the reader has it already.
+pub(super) fn file(path: &str, asked: &HeaderMap) -> Option<Response<ApiBody>> {
+    let at = FILES.iter().position(|File(name, ..)| *name == path)?;
+    let (File(_, content_type, content), tag) = (&FILES[at], &TAGS[at]);
+    let has_it = asked
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .any(|known| known == tag);
+    let (status, content) = match has_it {
+        true => (StatusCode::NOT_MODIFIED, ""),
+        false => (StatusCode::OK, *content),
+    };
+    let mut response = respond(status, content_type, Bytes::from_static(content.as_bytes()));
+    let headers = response.headers_mut();
+    for (name, value) in [
+        ("content-security-policy", POLICY),
+        ("referrer-policy", "no-referrer"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("permissions-policy", "()"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    // It is asked for each time, and sent only if it is another one.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(ETAG, tag.clone());
+    Some(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names that scripts and the page refer to.
+    fn references(text: &str) -> impl Iterator<Item = &str> {
+        let quoted = text.split(['"', '\'']).skip(1).step_by(2);
+        quoted.filter(|name| name.starts_with("./") || name.starts_with("a/"))
+    }
+
+    #[test]
+    fn every_file_that_another_one_loads_is_there() {
+        let asked = HeaderMap::new();
+        let mut count = 0;
+        for File(path, _, content) in &FILES {
+            let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            for name in references(content) {
+                let name = name
+                    .strip_prefix("./")
+                    .map(|name| format!("{folder}/{name}"));
+                let path = name.unwrap_or_else(|| "a/main.js".to_owned());
+                assert!(file(&path, &asked).is_some(), "{path}");
+                count += 1;
+            }
+        }
+        assert!(count >= 10, "{count}");
+        assert!(file("a/none.js", &asked).is_none() && file("mod.rs", &asked).is_none());
+    }
+}

@@ -1,0 +1,75 @@
+// Drawing: components that follow signals, and untrusted text made visible.
+
+import { Component, h, render } from './vendor/preact.mjs';
+import htm from './vendor/htm.mjs';
+import { forget, track } from './signal.js';
+import { t } from './text.js';
+
+export { render };
+export const html = htm.bind(h);
+
+/** A component that is drawn again when a property or a signal that it has read changes. */
+export const view = (draw) => class extends Component {
+  read = new Set();
+  changed() { this.forceUpdate(); }
+  shouldComponentUpdate(next) { return Object.keys({ ...next, ...this.props }).some((name) => next[name] !== this.props[name]); }
+  componentWillUnmount() { forget(this); }
+  render(props) { return track(this, () => draw(props)); }
+};
+
+// Characters that show nothing or reorder others, the same as in `escape.rs`, and the proxy's mark of a hidden value.
+// Text of several lines keeps its line feeds and tabs.
+const HARMFUL = '\\x7f-\\x9f\\xad\\u061c\\u180e\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb\\u{e0000}-\\u{e007f}';
+const CONTROL = new RegExp(`[\\0-\\x1f${HARMFUL}]`, 'gu');
+const LINE = new RegExp(`(‹[^›\\n]*›|[\\0-\\x1f${HARMFUL}]+)`, 'u');
+const LINES = new RegExp(`(‹[^›\\n]*›|[\\0-\\x08\\x0b-\\x1f${HARMFUL}]+)`, 'u');
+const SHORT = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
+
+/** A text with escapes, for titles. */
+export const plain = (text) => text.replace(CONTROL, (char) => SHORT[char] ?? `\\u{${char.codePointAt(0).toString(16)}}`);
+
+const parts = (text, pattern) => String(text ?? '').split(pattern).map((part, at) => (at % 2 === 0 ? part
+  : html`<span class=${part[0] === '‹' ? 'hidden-value' : 'escape'}>${plain(part)}</span>`));
+
+export const line = (text) => parts(text, LINE);
+export const lines = (text) => parts(text, LINES);
+
+/** Two lines, with what differs marked in both. */
+export function compared(a = '', b = '') {
+  let [start, end] = [0, 0];
+  const least = Math.min(a.length, b.length);
+  while (start < least && a[start] === b[start]) start++;
+  while (end < least - start && a.at(-1 - end) === b.at(-1 - end)) end++;
+  return [a, b].map((text) => [line(text.slice(0, start)), html`<mark>${line(text.slice(start, text.length - end) || '∅')}</mark>`,
+    line(text.slice(text.length - end))]);
+}
+
+/** Indents JSON without reading its values: numbers and doubled names stay as they came. */
+export function indented(text) {
+  let [depth, out] = [0, ''];
+  const newLine = () => `\n${'  '.repeat(Math.max(0, Math.min(depth, 32)))}`;
+  for (const [part] of text.matchAll(/"(?:[^"\\]|\\.)*"?|\{\s*\}|\[\s*\]|[[\]{}:,]|[^\s"[\]{}:,]+/gs)) {
+    const [opens, closes] = [part === '{' || part === '[', part === '}' || part === ']'];
+    depth += opens - closes;
+    out += (closes ? newLine() : '') + part + (part === ':' ? ' ' : opens || part === ',' ? newLine() : '');
+  }
+  return out;
+}
+
+/** Bytes in rows of 16: position, hexadecimal digits, ASCII. */
+export function hexadecimal(base64) {
+  const rows = atob(base64.slice(0, 8192)).match(/.{1,16}/gs) ?? [];
+  const hex = (number, size) => number.toString(16).padStart(size, '0');
+  return rows.map((row, at) => [hex(16 * at, 4), [...row].map((byte) => hex(byte.charCodeAt(0), 2)).join(' ').padEnd(47),
+    row.replace(/[^ -~]/g, '.')].join('  ')).join('\n');
+}
+
+const SHAPES = ['○', '●', '●', '◆', '▲', '■'];
+
+/** The status by shape, number and words, never by colour alone. */
+export function status({ status: code, status_text: text, state, kind }) {
+  const level = Math.floor((code ?? 0) / 100);
+  const isOpen = state !== 'done';
+  const words = code ? `${code} ${text ?? ''}${isOpen ? `, ${t(kind ? 'streaming' : 'open')}` : ''}` : t(isOpen ? 'waiting' : 'noAnswer');
+  return html`<span class=${['warn', 'good', 'good', 'warn', 'bad', 'bad'][level]}><span aria-hidden="true">${SHAPES[level] ?? '○'}</span> ${line(words)}</span>`;
+}

@@ -1,0 +1,302 @@
+//! The last requests, within a number of them and within a size.
+//!
+//! The request that ended first makes room first. Requests in flight keep their summary when their
+//! bodies, and then their heads, have to make room. The note of an end may be lost, and its request
+//! then stays open for ever; so requests in flight take at most half of the places of a full store.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use serde_json::Value;
+
+use super::copy::{self, CopyKind, ReplayError, ReplaySource};
+use super::entry::Entry;
+use super::filter::Filter;
+use super::har;
+use super::note::{Event, Note, Side};
+use super::view;
+
+/// The most ids that left the store that are remembered, for readers of the feed and for late notes,
+/// and the memory per remembered id. Readers who are further behind start anew.
+const MAX_REMEMBERED: usize = 1024;
+const MEMORY_PER_REMEMBERED: usize = 4096;
+
+/// One request takes at most this part of the memory.
+const LARGEST_PART: usize = 8;
+
+/// What the store holds at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StoreLimits {
+    pub(super) requests: usize,
+    /// All requests together, in bytes.
+    pub(super) memory: usize,
+    /// Of each body, in bytes.
+    pub(super) bodies: usize,
+}
+
+/// The requests that are kept.
+#[derive(Debug)]
+pub(super) struct Store {
+    limits: StoreLimits,
+    /// By their number.
+    entries: BTreeMap<u64, Box<Entry>>,
+    numbers: HashMap<u128, u64>,
+    /// The numbers of the requests that have ended, in that order.
+    ended: VecDeque<u64>,
+    /// The ids that left the store, with the sequence number of that.
+    gone: VecDeque<(u64, u128)>,
+    /// Readers of the feed that are not past this sequence number start anew.
+    reset_seq: u64,
+    seq: u64,
+    begun: u64,
+    weight: usize,
+    evicted: u64,
+}
+
+/// What has changed since a sequence number.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Changes {
+    /// True if a reader has to forget everything first.
+    pub(super) is_reset: bool,
+    /// The summaries of requests that are new, that have changed, and that have ended. Each request
+    /// is in one of the three; one that has begun and ended is in the last.
+    pub(super) begun: Vec<Value>,
+    pub(super) changed: Vec<Value>,
+    pub(super) ended: Vec<Value>,
+    /// The ids of requests that are gone.
+    pub(super) evicted: Vec<String>,
+    /// The sequence number to ask with next.
+    pub(super) seq: u64,
+}
+
+/// A body for downloading.
+#[derive(Debug)]
+pub(super) struct BodyBytes {
+    pub(super) bytes: Vec<u8>,
+    /// The length of the whole body.
+    pub(super) total: u64,
+    pub(super) is_complete: bool,
+    pub(super) content_type: Option<String>,
+}
+
+impl Store {
+    pub(super) fn new(limits: StoreLimits) -> Self {
+        Self {
+            limits,
+            entries: BTreeMap::new(),
+            numbers: HashMap::new(),
+            ended: VecDeque::new(),
+            gone: VecDeque::new(),
+            reset_seq: 0,
+            seq: 0,
+            begun: 0,
+            weight: 0,
+            evicted: 0,
+        }
+    }
+
+    /// Takes a note in, and makes room for it.
+    pub(super) fn apply(&mut self, note: Note) {
+        let Some(number) = self.number_of(&note) else {
+            return;
+        };
+        self.seq += 1;
+        let seq = self.seq;
+        let entry = self.entries.entry(number).or_insert_with(|| {
+            let entry = Box::new(Entry::new(&note, number, seq));
+            self.weight += entry.weight();
+            entry
+        });
+        let (before, was_done) = (entry.weight(), entry.is_done());
+        entry.apply(note, seq, self.limits.bodies);
+        let largest = self.limits.memory / LARGEST_PART;
+        while entry.weight() > largest && entry.shed() {}
+        self.weight = self.weight - before + entry.weight();
+        if entry.is_done() && !was_done {
+            self.ended.push_back(number);
+        }
+        self.make_room();
+    }
+
+    /// The number of the request of a note; `None` if it is no longer of interest.
+    fn number_of(&mut self, note: &Note) -> Option<u64> {
+        if let Some(number) = self.numbers.get(&note.id) {
+            return Some(*number);
+        }
+        let is_begin = matches!(note.event, Event::Begun(_));
+        if !is_begin && self.gone.iter().any(|(_, id)| *id == note.id) {
+            return None;
+        }
+        self.begun += 1;
+        self.numbers.insert(note.id, self.begun);
+        Some(self.begun)
+    }
+
+    fn make_room(&mut self) {
+        while self.entries.len() > self.limits.requests.max(1) {
+            let in_flight = self.entries.len() - self.ended.len();
+            let is_crowded = in_flight > self.limits.requests / 2;
+            let oldest = (self.entries.values()).find(|entry| is_crowded && !entry.is_done());
+            let oldest = oldest.map(|entry| entry.number);
+            if let Some(number) = oldest.or_else(|| self.ended.front().copied()) {
+                self.evict(number);
+            }
+        }
+        while self.memory_used() > self.limits.memory && !self.entries.is_empty() {
+            if let Some(number) = self.ended.front().copied() {
+                self.evict(number);
+            } else if !self.shed_oldest() {
+                let oldest = *self.entries.keys().next().expect("there is one");
+                self.evict(oldest);
+            }
+        }
+    }
+
+    /// Has a request in flight give up the next part, of the one that has given up the least, the
+    /// oldest. `false` if none has anything left.
+    fn shed_oldest(&mut self) -> bool {
+        let next = self.entries.values_mut().min_by_key(|entry| entry.sheds());
+        next.is_some_and(|entry| {
+            let before = entry.weight();
+            let has_shed = entry.shed();
+            self.weight = self.weight - before + entry.weight();
+            has_shed
+        })
+    }
+
+    fn evict(&mut self, number: u64) {
+        if self.ended.front() == Some(&number) {
+            self.ended.pop_front();
+        }
+        let Some(entry) = self.entries.remove(&number) else {
+            return;
+        };
+        self.numbers.remove(&entry.id);
+        self.weight -= entry.weight();
+        self.evicted += 1;
+        self.seq += 1;
+        self.gone.push_back((self.seq, entry.id));
+        let remembered = (self.limits.memory / MEMORY_PER_REMEMBERED).min(MAX_REMEMBERED);
+        while self.gone.len() > remembered
+            && let Some((seq, _)) = self.gone.pop_front()
+        {
+            self.reset_seq = self.reset_seq.max(seq);
+        }
+    }
+
+    /// Removes all requests. Notes of those in flight are ignored from then on.
+    pub(super) fn clear(&mut self) {
+        let numbers: Vec<u64> = self.entries.keys().copied().collect();
+        let evicted = self.evicted;
+        self.ended.clear();
+        numbers.into_iter().for_each(|number| self.evict(number));
+        self.evicted = evicted;
+        self.seq += 1;
+        self.reset_seq = self.seq;
+    }
+
+    /// Changes the limits, and makes room for the new ones.
+    pub(super) fn set_limits(&mut self, limits: StoreLimits) {
+        self.limits = limits;
+        self.make_room();
+    }
+
+    /// The sequence number of the last change.
+    pub(super) fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// The number of requests that are kept.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The memory that the store takes, in bytes.
+    pub(super) fn memory_used(&self) -> usize {
+        self.weight + self.gone.capacity() * size_of::<(u64, u128)>()
+    }
+
+    /// How many requests have made room for others.
+    pub(super) fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// The requests that a filter takes and that have changed since a sequence number, the newest
+    /// first.
+    pub(super) fn summaries(&self, filter: &Filter, after: u64, limit: usize) -> Vec<Value> {
+        let entries = self.filtered(filter).filter(|entry| entry.seq > after);
+        entries.take(limit).map(view::summary).collect()
+    }
+
+    fn filtered<'a>(&'a self, filter: &'a Filter) -> impl Iterator<Item = &'a Entry> {
+        let entries = self.entries.values().rev().map(|entry| &**entry);
+        entries.filter(|entry| filter.matches(entry))
+    }
+
+    /// What has changed since a sequence number, the oldest first.
+    pub(super) fn changes_since(&self, seq: u64) -> Changes {
+        let is_reset = seq < self.reset_seq || seq > self.seq;
+        let since = if is_reset { 0 } else { seq };
+        let mut changes = Changes {
+            is_reset,
+            seq: self.seq,
+            ..Changes::default()
+        };
+        for entry in self.entries.values().filter(|entry| entry.seq > since) {
+            let list = match entry.ended_seq {
+                Some(ended) if ended > since => &mut changes.ended,
+                _ if entry.begun_seq > since => &mut changes.begun,
+                _ => &mut changes.changed,
+            };
+            list.push(view::summary(entry));
+        }
+        if !is_reset {
+            let gone = self.gone.iter().filter(|(at, _)| *at > since);
+            changes.evicted = gone.map(|(_, id)| view::id(*id)).collect();
+        }
+        changes
+    }
+
+    fn get(&self, id: u128) -> Option<&Entry> {
+        let entry = self.entries.get(self.numbers.get(&id)?)?;
+        Some(entry)
+    }
+
+    /// Everything that is known of a request.
+    pub(super) fn detail(&self, id: u128) -> Option<Value> {
+        self.get(id).map(view::detail)
+    }
+
+    /// What is kept of a body.
+    pub(super) fn body(&self, id: u128, side: Side) -> Option<BodyBytes> {
+        let entry = self.get(id)?;
+        let body = entry.body(side);
+        Some(BodyBytes {
+            bytes: body.bytes.clone(),
+            total: body.passed,
+            is_complete: entry.is_complete(side),
+            content_type: view::content_type(entry, side),
+        })
+    }
+
+    /// The requests that a filter takes as an HTTP archive, the oldest first.
+    pub(super) fn har(&self, filter: &Filter) -> Value {
+        let mut entries: Vec<_> = self.filtered(filter).collect();
+        entries.reverse();
+        har::archive(&entries)
+    }
+
+    /// A request as a command or as text. `base` is the address of the proxy, like
+    /// `http://127.0.0.1:8080`.
+    pub(super) fn copy(&self, id: u128, kind: CopyKind, base: &str) -> Option<Vec<u8>> {
+        copy::copy(self.get(id)?, kind, base)
+    }
+
+    /// A request as it can be sent again through the proxy.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplayError`] if it is not there, or not all of it is kept.
+    pub(super) fn replay_source(&self, id: u128) -> Result<ReplaySource, ReplayError> {
+        copy::replay_source(self.get(id).ok_or(ReplayError::NotFound)?)
+    }
+}

@@ -1,0 +1,227 @@
+//! The token that readers of the inspector send, and the file in which `apig-proxy inspect` finds it.
+//!
+//! Every user of the machine can connect to a loopback port, so the address alone protects nothing.
+//! The file is readable for the user that runs the proxy only.
+//!
+//! # What can go wrong
+//!
+//! The folder for temporary files belongs to all users: another one may have put a folder or a
+//! symbolic link there first. Then nothing is written.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustls::crypto::aws_lc_rs::default_provider;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use crate::config::{CallerToken, Environment, Listen, local_address};
+
+/// Bytes of a token that is made at a start.
+const RANDOM: usize = 32;
+
+/// The token of the inspector.
+#[derive(Clone, Debug)]
+pub(crate) struct Token {
+    text: SecretString,
+    hash: CallerToken,
+}
+
+impl Token {
+    /// A random token of 256 bits.
+    ///
+    /// # Panics
+    ///
+    /// If the system has no random bytes.
+    pub(crate) fn random() -> Self {
+        let mut bytes = [0; RANDOM];
+        let filled = default_provider().secure_random.fill(&mut bytes);
+        filled.expect("the system has random bytes");
+        Self::new(hex::encode(bytes).into())
+    }
+
+    /// The token with this text.
+    pub(crate) fn new(text: SecretString) -> Self {
+        let hash = CallerToken::new(text.expose_secret().as_bytes());
+        Self { text, hash }
+    }
+
+    /// Compares in constant time.
+    pub(crate) fn is(&self, sent: &[u8]) -> bool {
+        self.hash.is(sent)
+    }
+
+    /// The address of the page with the token, for a person on this machine.
+    pub(crate) fn page(&self, admin: SocketAddr) -> SecretString {
+        let token = self.text.expose_secret();
+        format!("http://{}/inspect/#t={token}", local_address(admin)).into()
+    }
+}
+
+/// The file with the token of the proxy that has this admin address. Other proxies of the same user
+/// have other addresses, and so other files.
+pub(crate) fn file_for(admin: &Listen, environment: &Environment) -> PathBuf {
+    file_in(&folder(environment), admin)
+}
+
+/// The file of this folder with the token of the proxy that has this admin address.
+pub(crate) fn file_in(folder: &Path, admin: &Listen) -> PathBuf {
+    folder.join(match admin {
+        Listen::Tcp(address) | Listen::Tls(address) => format!("inspect-{}", address.port()),
+        Listen::Unix(path) => {
+            let hash = Sha256::digest(path.as_os_str().as_encoded_bytes());
+            format!("inspect-{}", hex::encode(&hash[..8]))
+        }
+    })
+}
+
+/// The folder for the files with tokens, which only this user can read.
+pub(crate) fn folder(environment: &Environment) -> PathBuf {
+    const NAME: &str = "apig-proxy";
+    let user = rustix::process::getuid().as_raw();
+    let named = environment.path("XDG_RUNTIME_DIR");
+    let usual = || Some(PathBuf::from(format!("/run/user/{user}"))).filter(|path| path.is_dir());
+    if let Some(runtime) = named.filter(|path| path.is_absolute()).or_else(usual) {
+        return runtime.join(NAME);
+    }
+    let temporary = environment.path("TMPDIR");
+    let temporary = temporary.unwrap_or_else(|| "/tmp".into());
+    temporary.join(format!("{NAME}-{user}"))
+}
+
+/// The file with the token of a running proxy. It is removed when dropped.
+#[derive(Debug)]
+pub(crate) struct TokenFile {
+    path: PathBuf,
+    /// Device and number of the file, which another proxy may have replaced.
+    id: (u64, u64),
+}
+
+impl TokenFile {
+    /// Writes the file in place of an older one.
+    pub(crate) fn write(path: &Path, token: &Token) -> io::Result<Self> {
+        let folder = path.parent().ok_or(io::ErrorKind::NotFound)?;
+        make_private(folder)?;
+        let new = path.with_extension(std::process::id().to_string());
+        // A file of this name can only be left over from a process that had the same number.
+        let _ = fs::remove_file(&new);
+        let mut options = OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&new)?;
+        let written = writeln!(file, "{}", token.text.expose_secret());
+        let renamed = written.and_then(|()| fs::rename(&new, path));
+        renamed.inspect_err(|_| drop(fs::remove_file(&new)))?;
+        Ok(Self {
+            path: path.to_owned(),
+            id: id(&file)?,
+        })
+    }
+}
+
+impl Drop for TokenFile {
+    fn drop(&mut self) {
+        let is_own = File::open(&self.path).and_then(|file| id(&file));
+        if is_own.is_ok_and(|id| id == self.id) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn id(file: &File) -> io::Result<(u64, u64)> {
+    let metadata = file.metadata()?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+/// Makes a folder that no other user can open. One that exists has to be like that.
+fn make_private(folder: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => return made,
+    }
+    let metadata = fs::symlink_metadata(folder)?;
+    let is_own = metadata.uid() == rustix::process::getuid().as_raw();
+    if metadata.is_dir() && is_own && metadata.mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    let problem = "its folder belongs to another user, or is open to other users";
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, problem))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn each_start_has_another_token_and_nothing_shows_it() {
+        let (one, two) = (Token::random(), Token::random());
+        let text = one.text.expose_secret().to_owned();
+        assert!(text.len() == 64 && one.is(text.as_bytes()) && !two.is(text.as_bytes()));
+        assert!(!one.is(b"") && !one.is(&text.as_bytes()[..63]));
+        assert!(!format!("{one:?}").contains(&text[..8]));
+        for (admin, page) in [
+            ("127.0.0.1:8081", "http://127.0.0.1:8081/inspect/#t="),
+            ("0.0.0.0:8081", "http://127.0.0.1:8081/inspect/#t="),
+            ("[::]:1", "http://[::1]:1/inspect/#t="),
+        ] {
+            let link = one.page(admin.parse().unwrap());
+            assert_eq!(link.expose_secret(), &format!("{page}{text}"));
+        }
+    }
+
+    #[test]
+    fn the_file_is_in_a_folder_of_the_user_and_named_after_the_admin_address() {
+        let tcp: Listen = "127.0.0.1:8081".parse().unwrap();
+        let unix: Listen = "unix:/run/a.sock".parse().unwrap();
+        let other: Listen = "unix:/run/b.sock".parse().unwrap();
+        let environment = Environment::from_pairs([("XDG_RUNTIME_DIR", "/run/x")]);
+        let file = |listen| file_for(listen, &environment);
+        assert_eq!(file(&tcp), Path::new("/run/x/apig-proxy/inspect-8081"));
+        assert_ne!(file(&unix), file(&other));
+        // A relative path has to be ignored.
+        let environment = Environment::from_pairs([("XDG_RUNTIME_DIR", "x"), ("TMPDIR", "/t")]);
+        assert!(file_for(&tcp, &environment).is_absolute());
+    }
+
+    #[test]
+    fn the_file_is_private_and_removed_unless_another_proxy_has_replaced_it() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("own/inspect-1");
+        let token = Token::random();
+        let file = TokenFile::write(&path, &token).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+        let content = fs::read_to_string(&path).unwrap();
+        assert!(token.is(content.trim_end().as_bytes()));
+        let next = TokenFile::write(&path, &Token::random()).unwrap();
+        drop(file);
+        assert!(path.exists());
+        drop(next);
+        let left = fs::read_dir(path.parent().unwrap()).unwrap();
+        assert_eq!(left.count(), 0);
+    }
+
+    #[test]
+    fn nothing_is_written_to_a_folder_that_others_can_open_or_that_is_a_link() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = |name: &str| place.path().join(name);
+        for (name, mode) in [("open", 0o755), ("group", 0o770), ("private", 0o700)] {
+            fs::create_dir(folder(name)).unwrap();
+            fs::set_permissions(folder(name), Permissions::from_mode(mode)).unwrap();
+        }
+        symlink(folder("private"), folder("link")).unwrap();
+        for name in ["open", "group", "link"] {
+            let written = TokenFile::write(&folder(name).join("inspect-1"), &Token::random());
+            assert!(written.is_err(), "{name}");
+        }
+        assert_eq!(fs::read_dir(folder("private")).unwrap().count(), 0);
+    }
+}

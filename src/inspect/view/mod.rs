@@ -1,0 +1,16 @@
+//! What the API shows of a request, made when it is asked for.
+
+mod bodies;
+mod changes;
+mod detail;
+mod rules;
+mod signature;
+mod summary;
+pub(super) mod times;
+mod why;
+
+pub(super) use bodies::{base64, content_type};
+pub(super) use changes::request_changes;
+pub(super) use detail::detail;
+pub(super) use summary::{id, summary};
+pub(super) use why::why;

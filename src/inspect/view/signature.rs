@@ -1,0 +1,129 @@
+//! What was signed: the canonical request and the string to sign, made again from the head that was
+//! sent. Hidden values stay hidden, so the hash of a request that has some cannot be shown.
+
+use serde_json::{Value, json};
+
+use super::super::entry::{Attempt, Entry};
+use super::super::head::{Head, hidden, request_line};
+use crate::gateway::{Difference, difference};
+use crate::signature::{
+    CanonicalRequest, DATE_HEADER, Payload, PayloadHash, Presented, SigningDate, Target,
+};
+
+const HIDDEN_HASH: &str = "‹the hash of the canonical request, which has hidden values›";
+
+/// The texts that were signed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct SignedTexts {
+    pub(super) canonical: String,
+    pub(super) string_to_sign: String,
+}
+
+/// What an attempt has signed; `None` if it has no signature, or if parts of it are not kept.
+pub(super) fn signed_texts(entry: &Entry, attempt: &Attempt) -> Option<SignedTexts> {
+    let sent = attempt.sent.as_ref()?;
+    let head = Head::parse(&sent.head)?;
+    let authorization = head.get("authorization")?;
+    let presented = Presented::parse(&authorization).ok()?;
+    let date = SigningDate::parse(&head.get(DATE_HEADER)?).ok()?;
+    let (method, target) = request_line(head.line);
+    let mut mask = Mask::default();
+    let target = mask.hide(sent.signed_target.as_deref().unwrap_or(&target));
+    let declared = head.get(presented.algorithm.content_hash_header());
+    let added = [DATE_HEADER, presented.algorithm.content_hash_header()];
+    let names = presented.signed_headers.split(';');
+    let headers = names.filter(|name| !added.contains(name));
+    let headers = headers.map(|name| Some((name, mask.hide(&head.get(name)?))));
+    let headers = headers.collect::<Option<Vec<_>>>()?;
+    let headers: Vec<_> = headers
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let hash = PayloadHash::from_hex(&entry.routed.as_ref()?.body_hash);
+    let payload = match (&declared, &hash) {
+        (Some(declared), _) => Payload::Declared(declared),
+        (None, hash) => Payload::Hash(hash.as_ref()?),
+    };
+    let target = Target::received(&target).ok()?;
+    let algorithm = presented.algorithm;
+    let request =
+        CanonicalRequest::with_algorithm(algorithm, &method, target, &headers, &date, payload);
+    let request = request.ok()?;
+    let mut string_to_sign = request.string_to_sign();
+    if !mask.0.is_empty() {
+        let hash = string_to_sign.rfind('\n').map_or(0, |at| at + 1);
+        string_to_sign.replace_range(hash.., HIDDEN_HASH);
+    }
+    Some(SignedTexts {
+        canonical: mask.show(request.to_string()),
+        string_to_sign,
+    })
+}
+
+/// The first line in which what was signed and what the gateway echoes differ.
+pub(super) fn first_difference(signed: &SignedTexts, attempt: &Attempt) -> Option<Difference> {
+    let echo = echo(attempt)?;
+    let found = difference(&unnamed(&signed.canonical), &unnamed(echo))?;
+    let line = |text: &str| {
+        text.split(['\n', '|'])
+            .nth(found.line - 1)
+            .map(str::to_owned)
+    };
+    let (ours, gateway) = (line(&signed.canonical), line(echo));
+    Some(Difference {
+        ours: ours.unwrap_or_default(),
+        gateway: gateway.unwrap_or_default(),
+        ..found
+    })
+}
+
+/// A text with the hidden values by their hash alone. The same value has another name where it was
+/// found by what it is, and not by the name of its header.
+fn unnamed(text: &str) -> String {
+    hidden(text).fold(text.to_owned(), |unnamed, value| {
+        let hash = value.split_once(", ").map_or(value, |(_, hash)| hash);
+        unnamed.replacen(value, hash, 1)
+    })
+}
+
+/// The canonical request that the gateway echoes, a line of it in each line.
+pub(super) fn echo(attempt: &Attempt) -> Option<&str> {
+    let (_, response) = attempt.response.as_ref()?;
+    Some(response.echo.as_str()).filter(|echo| !echo.is_empty())
+}
+
+/// A difference for the API.
+pub(super) fn json(difference: &Difference) -> Value {
+    json!({
+        "line": difference.line,
+        "what": difference.what,
+        "ours": difference.ours,
+        "gateway": difference.gateway,
+    })
+}
+
+/// Puts plain text in the place of hidden values, which cannot stand in a canonical request.
+#[derive(Debug, Default)]
+struct Mask(Vec<String>);
+
+impl Mask {
+    fn hide(&mut self, text: &str) -> String {
+        let mut masked = text.to_owned();
+        for value in hidden(text) {
+            masked = masked.replacen(value, &Self::name(self.0.len()), 1);
+            self.0.push(value.to_owned());
+        }
+        masked
+    }
+
+    fn show(&self, text: String) -> String {
+        let values = self.0.iter().enumerate();
+        values.fold(text, |text, (number, value)| {
+            text.replace(&Self::name(number), value)
+        })
+    }
+
+    fn name(number: usize) -> String {
+        format!("-hidden-by-apig-proxy-{number}-")
+    }
+}

@@ -1,0 +1,183 @@
+//! The inspector of this server: on and off by the configuration, also while it serves.
+//!
+//! Its recorder and its thread are made when it is enabled for the first time, so that a proxy
+//! without it has neither. The token that a start has made stays the same until the end, so an open
+//! page works again when the inspector is turned on again.
+//!
+//! # What can go wrong
+//!
+//! A thread cannot be started, or the file with the token cannot be written. Requests are served
+//! all the same, and the log says what does not work.
+
+use std::io::{IsTerminal, stderr};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use secrecy::ExposeSecret;
+use tokio::sync::{Semaphore, watch};
+
+use super::accept::{Accepted, Admission, RemoteWorker};
+use super::sockets::{BoundSocket, Listeners};
+use crate::config::{InspectConfig, Listen, ListenRules};
+use crate::inspect::Inspector;
+use crate::inspect::program::{Busy, Program, ProgramState, Replay};
+use crate::inspect::recorder::{Notes, Recorder};
+use crate::inspect::token::{Token, TokenFile, file_in};
+use crate::proxy::Settings;
+use crate::telemetry;
+
+/// The inspector and what it needs.
+#[derive(Debug)]
+pub(super) struct Inspection {
+    config: InspectConfig,
+    /// Where the inspector is served.
+    admin: Option<Listen>,
+    /// The folder of the file with the token; `None` to write none.
+    folder: Option<PathBuf>,
+    /// Where callers connect.
+    url: watch::Sender<String>,
+    recorder: Option<Arc<Recorder>>,
+    /// The notes of the recorder, until the thread takes them.
+    notes: Option<Notes>,
+    made_token: Option<Token>,
+    token_file: Option<TokenFile>,
+    inspector: watch::Sender<Option<Inspector>>,
+}
+
+impl Inspection {
+    pub(super) fn new(config: &InspectConfig, admin: Option<Listen>) -> Self {
+        let mut inspection = Self {
+            config: config.clone(),
+            admin,
+            folder: None,
+            url: watch::Sender::default(),
+            recorder: None,
+            notes: None,
+            made_token: None,
+            token_file: None,
+            inspector: watch::Sender::default(),
+        };
+        inspection.prepare(config);
+        inspection
+    }
+
+    /// Writes the token to a file of this folder, and shows it on a terminal.
+    pub(super) fn set_folder(&mut self, folder: PathBuf) {
+        self.folder = Some(folder);
+    }
+
+    /// Makes the recorder when it is needed for the first time.
+    pub(super) fn prepare(&mut self, config: &InspectConfig) {
+        if config.enabled && self.recorder.is_none() {
+            let reveal: Vec<String> = config.reveal.iter().map(ToString::to_string).collect();
+            let (recorder, notes) = Recorder::new(config.bodies, &reveal);
+            (self.recorder, self.notes) = (Some(recorder), Some(notes));
+        }
+        self.config = config.clone();
+    }
+
+    /// The recorder of the settings.
+    pub(super) fn recorder(&self) -> Option<Arc<Recorder>> {
+        self.recorder.clone()
+    }
+
+    /// The inspector, if there is one, for the admin listener.
+    pub(super) fn subscribe(&self) -> watch::Receiver<Option<Inspector>> {
+        self.inspector.subscribe()
+    }
+
+    /// Uses the configuration that it was prepared for, with a server that runs.
+    pub(super) fn apply(
+        &mut self,
+        listeners: &Listeners,
+        settings: &watch::Sender<Arc<Settings>>,
+        admission: &Admission,
+    ) {
+        let first = listeners.sockets.first();
+        self.url
+            .send_replace(first.map(BoundSocket::local_endpoint).unwrap_or_default());
+        let token = self.token();
+        if let Some(inspector) = &*self.inspector.borrow() {
+            inspector.configure(&self.config, token.clone());
+        }
+        if let Some((recorder, notes)) = self.recorder.clone().zip(self.notes.take()) {
+            let program = Arc::new(Proxy {
+                settings: settings.subscribe(),
+                url: self.url.subscribe(),
+                workers: admission.workers.iter().map(RemoteWorker::from).collect(),
+                permits: Arc::clone(&admission.permits),
+            });
+            match Inspector::start(program, (recorder, notes), &self.config, token.clone()) {
+                Ok(inspector) => drop(self.inspector.send_replace(Some(inspector))),
+                Err(error) => tracing::error!(%error, "the inspector could not be started"),
+            }
+        }
+        self.publish(&token);
+    }
+
+    /// The token of the configuration, or the one of this start.
+    fn token(&mut self) -> Token {
+        match &self.config.token {
+            Some(token) => Token::new(token.clone()),
+            None => self.made_token.get_or_insert_with(Token::random).clone(),
+        }
+    }
+
+    /// Writes the token where `apig-proxy inspect` finds it, and shows the address of the page.
+    fn publish(&mut self, token: &Token) {
+        let was_on = self.token_file.take().is_some();
+        let (Some(folder), Some(admin)) = (&self.folder, &self.admin) else {
+            return;
+        };
+        if !self.config.enabled {
+            return;
+        }
+        let path = file_in(folder, admin);
+        let written = TokenFile::write(&path, token);
+        self.token_file = written
+            .inspect_err(|error| {
+                tracing::warn!(
+                    %error,
+                    "the token of the inspector could not be written to {}; `apig-proxy inspect` needs inspect.token_file",
+                    path.display()
+                );
+            })
+            .ok();
+        if was_on {
+            return;
+        }
+        tracing::info!("the inspector shows requests; run `apig-proxy inspect`");
+        // For a person only: a log is kept, and others may read it.
+        if let Some(admin) = admin.address().filter(|_| stderr().is_terminal()) {
+            let page = token.page(admin);
+            telemetry::print(&format!("inspector  {}\n", page.expose_secret()));
+        }
+    }
+}
+
+/// This server, as the inspector knows it.
+struct Proxy {
+    settings: watch::Receiver<Arc<Settings>>,
+    url: watch::Receiver<String>,
+    workers: Vec<RemoteWorker>,
+    permits: Arc<Semaphore>,
+}
+
+impl Program for Proxy {
+    fn state(&self) -> ProgramState {
+        let url = self.url.borrow().clone();
+        self.settings.borrow().program_state(url)
+    }
+
+    fn serve(&self, connection: UnixStream, replay: Replay) -> Result<(), Busy> {
+        let permit = Arc::clone(&self.permits)
+            .try_acquire_owned()
+            .map_err(|_| Busy)?;
+        let worker = self.workers.iter().min_by_key(|worker| worker.load());
+        let accepted = Accepted::Replay(connection, replay);
+        let is_served =
+            worker.is_some_and(|worker| worker.serve((accepted, ListenRules::default()), permit));
+        is_served.then_some(()).ok_or(Busy)
+    }
+}
