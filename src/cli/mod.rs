@@ -4,6 +4,7 @@
 //! No option takes a secret, because other users of the machine can read command lines.
 
 mod admin_client;
+mod caller;
 mod check;
 mod demo;
 mod env;
@@ -79,6 +80,8 @@ enum Command {
     Verify(verify::VerifyArguments),
     /// Check the configuration, a running proxy, or the connection to the gateway.
     Check(check::CheckArguments),
+    /// Make, list and revoke callers, which show a credential of the proxy's own.
+    Caller(caller::CallerArguments),
     /// Wait until a proxy is ready, as its admin listener reports.
     Wait(wait::WaitArguments),
     /// Ask a proxy to drain and stop, at its admin listener.
@@ -184,6 +187,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Sign(sign) => sign::run(&sign, &environment),
         Command::Verify(verify) => verify::run(&verify, &environment),
         Command::Check(check) => check::run(&check, &environment),
+        Command::Caller(caller) => caller::run(&caller, &environment),
         Command::Wait(wait) => wait::run(&wait, &environment),
         Command::Quit(quit) => quit::run(&quit, &environment),
         Command::Completions { shell } => completions(shell),
