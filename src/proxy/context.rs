@@ -113,7 +113,7 @@ impl RequestContext {
 
     /// The route that the listener or the `Host` selects. Callers leave out its prefix.
     pub(super) fn selected_route(&self) -> Option<usize> {
-        self.caller.rules.route.or(self.service.get())
+        self.caller.rules.route.or_else(|| self.service.get())
     }
 
     /// The known caller, once its proof is complete.

@@ -60,7 +60,6 @@ fn replace(value: &mut HeaderValue, with: Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
     use crate::config::with_upstream;
 

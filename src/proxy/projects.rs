@@ -59,7 +59,10 @@ struct Asked {
 
 /// The known projects, as one worker sees them.
 #[derive(Debug)]
-pub(super) struct ProjectsView(RefCell<Vec<Option<(Arc<Lease>, HeaderValue)>>>);
+pub(super) struct ProjectsView(RefCell<Vec<Option<Known>>>);
+
+/// The project of a region, and the credential that asked for it.
+type Known = (Arc<Lease>, HeaderValue);
 
 impl Projects {
     /// The regions of the services of a configuration.
