@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::config::ServiceError;
 use crate::signature::SignatureError;
 
 /// The cause of an error.
@@ -58,6 +59,8 @@ pub enum Error {
         "no route takes this path\nhint: add a `[[route]]` for it, a top-level `upstream`, or the path to the route's `paths`, and write it without `//` and needless `%` escapes"
     )]
     NoRoute,
+    #[error(transparent)]
+    Service(#[from] ServiceError),
     #[error(
         "this method is not allowed\nhint: use one that the Allow header lists, or add it to `methods`"
     )]
@@ -291,6 +294,12 @@ impl Error {
             Self::HostNotAllowed { .. } => client(403, "host_not_allowed", denied),
             Self::OriginNotAllowed { .. } => client(403, "origin_not_allowed", denied),
             Self::NoRoute => client(404, "no_route", "destination_not_found"),
+            Self::Service(ServiceError::NotAllowed { .. }) => {
+                client(404, "service_not_allowed", "destination_not_found")
+            }
+            Self::Service(ServiceError::SignsOtherwise) => {
+                client(501, "service_signs_otherwise", "destination_not_found")
+            }
             Self::MethodNotAllowed { .. } => client(405, "method_not_allowed", denied),
             Self::BodyTimeout => client(408, "body_timeout", malformed),
             Self::BodyTooLarge { .. } => client(413, "body_too_large", malformed),

@@ -4,6 +4,7 @@
 //! No option takes a secret, because other users of the machine can read command lines.
 
 mod admin_client;
+mod caller;
 mod check;
 mod demo;
 mod env;
@@ -82,6 +83,8 @@ enum Command {
     Check(check::CheckArguments),
     /// Show the requests that the inspector of a running proxy keeps, and what became of them.
     Inspect(inspect::InspectArguments),
+    /// Make, list and revoke callers, which show a credential of the proxy's own.
+    Caller(caller::CallerArguments),
     /// Wait until a proxy is ready, as its admin listener reports.
     Wait(wait::WaitArguments),
     /// Ask a proxy to drain and stop, at its admin listener.
@@ -188,6 +191,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Verify(verify) => verify::run(&verify, &environment),
         Command::Check(check) => check::run(&check, &environment),
         Command::Inspect(inspect) => inspect::run(&inspect, &environment),
+        Command::Caller(caller) => caller::run(&caller, &environment),
         Command::Wait(wait) => wait::run(&wait, &environment),
         Command::Quit(quit) => quit::run(&quit, &environment),
         Command::Completions { shell } => completions(shell),

@@ -63,8 +63,21 @@ pub(super) fn log_configuration(loaded: &Loaded) {
     for warning in &loaded.warnings {
         tracing::warn!("{}", warning.to_string().replace('\n', "; "));
     }
-    for route in &config.routes {
+    let (services, routes): (Vec<&Route>, Vec<&Route>) = config
+        .routes
+        .iter()
+        .partition(|route| route.service.is_some());
+    for route in routes {
         tracing::info!("{}/ goes to {}", route.prefix, upstream_url(route));
+    }
+    if let Some(first) = services.first() {
+        tracing::info!(
+            "{} cloud services, called by path or Host: {}/ or {}.localhost goes to {}",
+            services.len(),
+            first.prefix,
+            &first.prefix[1..],
+            upstream_url(first)
+        );
     }
     for listen in &config.listen {
         if let Listen::Tcp(address) = listen

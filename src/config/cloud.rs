@@ -11,16 +11,18 @@ use std::collections::BTreeMap;
 use http::{HeaderValue, Method};
 
 use super::address::{self, Listen};
+use super::environment::Environment;
+use super::problem::{Place, Problem};
 use super::reader::Reader;
 use super::routes::{MODES, elsewhere};
 use super::services::is_label;
 use super::value::{list, text, word};
-use super::{Auth, AuthMode, CredentialsConfig, LargeBody, Methods, PathRule, Route};
+use super::{Auth, AuthMode, Config, CredentialsConfig, LargeBody, Methods, PathRule, Route};
 use super::{ReadOnly, RouteSigning, UpstreamUrl};
 use crate::signature::Algorithm;
 
 /// The name of IAM.
-const IAM: &str = "iam";
+pub(crate) const IAM: &str = "iam";
 
 /// What callers may ask IAM by default.
 const IAM_PATHS: [&str; 2] = ["/iam/v3/projects", "/iam/v3/auth/domains"];
@@ -103,6 +105,28 @@ pub(super) fn cloud(
         }));
     }
     (signs_otherwise, routes)
+}
+
+/// Takes the IAM that the environment names, as the SDKs do, if the configuration names none.
+///
+/// # Errors
+///
+/// The problem with the variable.
+pub(super) fn use_iam_of(
+    environment: &Environment,
+    reader: &Reader,
+    config: &mut Config,
+) -> Result<(), Problem> {
+    const VARIABLE: &str = "HUAWEICLOUD_SDK_IAM_ENDPOINT";
+    let is_set = config.credentials[0].iam.is_some() || reader.is_set("cloud.endpoints.iam");
+    let mut routes = config.routes.iter_mut();
+    let iam = routes.find(|route| route.service.is_some() && route.prefix[1..] == *IAM);
+    if let (Some(iam), Some(url)) = (iam, environment.text(VARIABLE).filter(|_| !is_set)) {
+        let place = Place::Variable(VARIABLE.to_owned());
+        let url = address::upstream(url);
+        iam.upstream = url.map_err(|expected| Problem::new(place, "", expected))?;
+    }
+    Ok(())
 }
 
 /// The values of `[cloud]`, from which routes are made.
@@ -248,7 +272,8 @@ fn pattern(text: &str) -> Result<String, &'static str> {
         .ok_or(EXPECTED)
 }
 
-fn project_id(text: &str) -> Result<HeaderValue, &'static str> {
+/// Parses the id of a project.
+pub(crate) fn project_id(text: &str) -> Result<HeaderValue, &'static str> {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     let is_id = (1..=64).contains(&text.len()) && text.bytes().all(is_part);
     let id = HeaderValue::from_str(text).ok().filter(|_| is_id);

@@ -9,7 +9,7 @@ use super::file::{FileError, read_file, without_bom};
 use super::layers::{self, Layer, Setting};
 use super::problem::{Place, Problem, Problems};
 use super::resolve::{ActivatedAddresses, Resolved, resolve};
-use super::{ActivatedSockets, Config, Settings, egress, memory};
+use super::{ActivatedSockets, Config, Settings, cloud, egress, memory};
 
 /// What the options of the command line say: the file to read, and values that override keys.
 #[derive(Clone, Debug, Default)]
@@ -161,10 +161,13 @@ fn resolve_all(overrides: &Overrides, environment: &Environment) -> (Option<Path
         overrides.layer.clone(),
     ];
     let mut resolved = resolve(layers, problems, &overrides.activated);
+    let (reader, config) = (&resolved.reader, &mut resolved.config);
+    let iam_problem = cloud::use_iam_of(environment, reader, config).err();
     let egress_problem = egress::apply(&mut resolved.config, environment).err();
     let roots_problem = system_roots_problem(environment);
     let problems = &mut resolved.reader.problems;
-    problems.extend(egress_problem.into_iter().chain(roots_problem));
+    let all = [iam_problem, egress_problem, roots_problem];
+    problems.extend(all.into_iter().flatten());
     if let Some(unread) = unread {
         *problems = vec![unread];
         resolved.has_valid_credentials = false;

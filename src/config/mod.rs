@@ -51,6 +51,7 @@ pub use callers::{
     ReadRule, Rights, Surrogate,
 };
 pub use cloud::CloudService;
+pub(crate) use cloud::{IAM, project_id};
 pub use credentials::{CredentialSource, CredentialsConfig, IamUser, TokenSource};
 pub use defaults::{ReferenceKey, keys};
 pub use egress::EgressProxy;

@@ -71,7 +71,8 @@ impl Services {
     #[must_use]
     pub fn missing_in_path(&self, path: &str) -> Option<ServiceError> {
         let name = path.strip_prefix('/')?.split('/').next()?;
-        (!self.routes.is_empty() && self.is_like_service(name)).then(|| self.missing(name))
+        let is_missing = !self.routes.is_empty() && !self.routes.contains_key(name);
+        (is_missing && self.is_like_service(name)).then(|| self.missing(name))
     }
 
     /// The route of the service in a host name like `vpc.cn-north-4.localhost`, or the error about a

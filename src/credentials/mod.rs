@@ -49,6 +49,7 @@ mod types;
 pub use error::CredentialsError;
 pub use file::parse;
 pub use refresher::{refresh, start};
+pub(crate) use service::project_of;
 pub use slot::{Slot, SlotStatus};
 pub use source::{Requirement, Source, requirements};
 pub use types::{Credentials, Lease, Origin, Secret};

@@ -37,12 +37,14 @@ pub(super) fn check_head(target: &str, headers: &HeaderMap) -> Result<(), Refuse
     Ok(())
 }
 
-/// Checks that the API is published in the stage.
+/// Checks that the API is published in the stage. The APIs of services, which are called for a
+/// project, have no stages.
 pub(super) fn check_stage(headers: &HeaderMap) -> Result<(), Refused> {
     let message = "The API does not exist or has not been published in the environment";
     let mut stages = headers.get_all("x-stage").iter();
     match (stages.next(), stages.next()) {
         (Some(stage), None) if stage == "RELEASE" => Ok(()),
+        (None, None) if headers.contains_key("x-project-id") => Ok(()),
         _ => Err(Refused::new(404, "APIG.0101", message)),
     }
 }

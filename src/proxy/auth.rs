@@ -54,6 +54,9 @@ pub(super) struct ToSign<'a> {
     /// The hash of the body; `None` if it is not signed.
     pub(super) hash: Option<&'a PayloadHash>,
     pub(super) date: SigningDate,
+    /// The project id of the credential is sent if the request has none. A service gets that of its
+    /// region instead.
+    pub(super) takes_own_project: bool,
 }
 
 /// A request that may be sent. Only [`RequestAuth::apply`] makes one.
@@ -167,7 +170,8 @@ impl RequestAuth {
                 ..
             } => {
                 let headers = request.headers_mut();
-                add_project_id(headers, project_id.as_ref());
+                let own = project_id.as_ref().filter(|_| to_sign.takes_own_project);
+                add_project_id(headers, own);
                 headers.insert(name, value.clone());
             }
         }
@@ -224,7 +228,11 @@ impl SigningKey {
         show: impl FnOnce(&CanonicalRequest<'_>) -> T,
     ) -> Result<T, Error> {
         let headers = request.headers_mut();
-        add_project_id(headers, self.project_id.as_ref());
+        let own = self
+            .project_id
+            .as_ref()
+            .filter(|_| to_sign.takes_own_project);
+        add_project_id(headers, own);
         if let Some(token) = &self.security_token {
             headers.insert(SECURITY_TOKEN, value(token.expose_secret())?);
         }
@@ -243,6 +251,7 @@ impl SigningKey {
             target,
             hash,
             date,
+            ..
         } = to_sign;
         let target = Target::of_parsed(target);
         let payload = hash.map_or(Payload::Declared(UNSIGNED_PAYLOAD), Payload::Hash);

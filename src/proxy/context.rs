@@ -50,6 +50,8 @@ pub(crate) struct RequestContext {
     pub(super) origin: OnceCell<HeaderValue>,
     /// The known caller, which a signature may still have to prove.
     pub(super) identified: OnceCell<Identified>,
+    /// The route of the cloud service that the `Host` names.
+    pub(super) service: Cell<Option<usize>>,
     /// The label of the route in the metrics.
     route: Cell<&'static str>,
     answer: Cell<Option<(u16, Outcome)>>,
@@ -87,6 +89,7 @@ impl RequestContext {
             host: OnceCell::new(),
             origin: OnceCell::new(),
             identified: OnceCell::new(),
+            service: Cell::default(),
             route: Cell::new(NO_ROUTE),
             answer: Cell::default(),
             end: Cell::default(),
@@ -110,12 +113,18 @@ impl RequestContext {
         self.capture.get().map(|capture| &**capture)
     }
 
-    /// Sets the origin of the calling page and the `Host` of the request.
+    /// Sets the origin of the calling page, the `Host` of the request and the service that it names.
     pub(super) fn called_by(&self, admitted: &Admitted<'_>) {
         let value = |text| HeaderValue::from_str(text).ok();
         let origin = admitted.origin.and_then(value);
         let _ = value(admitted.host).map(|host| self.host.set(host));
         let _ = origin.map(|origin| self.origin.set(origin));
+        self.service.set(admitted.service);
+    }
+
+    /// The route that the listener or the `Host` selects. Callers leave out its prefix.
+    pub(super) fn selected_route(&self) -> Option<usize> {
+        self.caller.rules.route.or_else(|| self.service.get())
     }
 
     /// The known caller, once its proof is complete.

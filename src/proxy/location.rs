@@ -18,14 +18,14 @@ pub(super) struct Local<'a> {
     pub(super) is_tls: bool,
     /// The beginning of all paths that the caller uses, which identifies it; empty for none.
     pub(super) capability: &'a str,
-    /// The listener leads to this route only, without its prefix.
-    pub(super) at_listener: bool,
+    /// The listener or the `Host` leads to this route only, without its prefix.
+    pub(super) is_selected: bool,
 }
 
 impl Local<'_> {
     /// The prefix of a route, without the capability.
     fn prefix<'a>(&self, route: &'a Route) -> &'a str {
-        if self.at_listener { "" } else { &route.prefix }
+        if self.is_selected { "" } else { &route.prefix }
     }
 
     /// What the caller writes for a path below a route.
@@ -62,7 +62,7 @@ pub(super) fn local(
                 path_at_upstream(location, upstream)?
             };
             let rest = rest_below(path, base_path(other))?;
-            let is_served = match caller.at_listener {
+            let is_served = match caller.is_selected {
                 true => at == route,
                 false => serves(settings, at, rest),
             };
@@ -91,7 +91,7 @@ pub(super) fn local(
 fn serves(settings: &Settings, route: usize, rest: &str) -> bool {
     let path = Local::default().path(&settings.routes[route], rest);
     let end = path.find(['?', '#']).unwrap_or(path.len());
-    settings.route_matcher.find(&settings.routes, &path[..end]) == Some(route)
+    settings.route_matcher.find(&path[..end]) == Some(route)
 }
 
 /// A cookie without the `Domain` of the gateway, and with the local `Path`; `None` if it has

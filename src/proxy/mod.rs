@@ -13,7 +13,7 @@
 //! | who may call | `guard`, `cors`, `caller`, `callers` |
 //! | which route, within which limits | `route`, `route_matcher`, `loop_detection` |
 //! | the head and body to send | `prepare`, `headers`, `page_origin`, `body`, `upload`, `memory_budget` |
-//! | a connection, the signature, sending, again if need be | `retry`, `auth`, `credentials`, `key_breaker` |
+//! | a connection, the signature, sending, again if need be | `retry`, `auth`, `credentials`, `projects`, `key_breaker` |
 //! | what the gateway answered | `gateway_response`, `redact` |
 //! | the response to the caller | `relay`, `location`, `websocket`, `respond` |
 //! | what the inspector gets | `capture` |
@@ -42,6 +42,7 @@ mod memory_budget;
 mod page_origin;
 mod path_reading;
 mod prepare;
+mod projects;
 #[cfg(test)]
 mod property_tests;
 pub(crate) mod redact;
@@ -85,6 +86,7 @@ use guard::{ListenerKind, Purpose};
 pub(crate) use headers::is_for_caller;
 pub use headers::pass_request;
 use prepare::Prepared;
+use projects::ProjectsView;
 pub use respond::refused;
 pub(crate) use respond::{own_headers, serialize};
 pub use service::{Current, service};
@@ -95,6 +97,7 @@ pub use settings::Settings;
 pub struct Pipeline {
     settings: Arc<Settings>,
     credentials: CredentialsView,
+    projects: ProjectsView,
     upstream: Rc<Upstream<RequestBody>>,
     /// The origin of each route.
     origins: Vec<usize>,
@@ -126,6 +129,7 @@ impl Pipeline {
             ),
             credentials: CredentialsView::new(&settings.credentials),
             recording: Recording::new(&settings, before),
+            projects: ProjectsView::new(&settings.projects),
             settings,
             upstream,
             dates: RefCell::new(vec![None; origins.len()]),

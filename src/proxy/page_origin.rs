@@ -5,23 +5,18 @@
 use http::header::{ORIGIN, REFERER};
 use http::{HeaderMap, HeaderValue};
 
-use super::CallerConnection;
 use super::guard::{ListenerKind, is_own_origin};
 use crate::config::{Route, Scheme};
 
-/// Replaces the proxy's own origin by that of the upstream. The caller used the `Host` `host` of this
-/// connection.
+/// Replaces the proxy's own origin by that of the upstream. The caller used the `Host` `host`, and
+/// `prefix` before the paths of the route.
 pub(super) fn to_upstream(
     headers: &mut HeaderMap,
     route: &Route,
-    caller: &CallerConnection,
+    listener: ListenerKind,
     host: &str,
+    prefix: &str,
 ) {
-    let listener = caller.listener;
-    let prefix = match caller.rules.route {
-        Some(_) => "",
-        None => &route.prefix,
-    };
     if let Some(origin) = headers.get_mut(ORIGIN)
         && is_own_origin(origin.as_bytes(), listener, host)
     {
@@ -65,10 +60,8 @@ fn replace(value: &mut HeaderValue, with: Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
-
     use super::*;
-    use crate::config::{ListenRules, with_upstream};
+    use crate::config::with_upstream;
 
     #[test]
     fn the_proxy_s_own_origin_becomes_the_upstream_s_and_others_stay() {
@@ -99,9 +92,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(ORIGIN, HeaderValue::from_static(origin));
             headers.insert(REFERER, HeaderValue::from_static(referer));
-            let rules = ListenRules::default();
-            let caller = CallerConnection::new(ListenerKind::Tcp, rules, Rc::default());
-            to_upstream(&mut headers, &route, &caller, "localhost");
+            to_upstream(&mut headers, &route, ListenerKind::Tcp, "localhost", "/f");
             let expected = |text: &str, start: &str, kept: &str| match text {
                 "" => kept.to_owned(),
                 text => [start, text].concat(),

@@ -52,7 +52,12 @@ impl Prepared {
         if !route.keeps_origin
             && let Some(Ok(host)) = context.host.get().map(HeaderValue::to_str)
         {
-            page_origin::to_upstream(&mut headers, route, &context.caller, host);
+            let prefix = if context.selected_route().is_some() {
+                ""
+            } else {
+                &route.prefix
+            };
+            page_origin::to_upstream(&mut headers, route, context.caller.listener, host, prefix);
         }
         routed.head.headers = headers;
         Ok(Self {
@@ -72,8 +77,10 @@ impl Prepared {
 
     /// What a signature covers besides the headers.
     pub(super) fn to_sign<'a>(&'a self, settings: &'a Settings, date: SigningDate) -> ToSign<'a> {
+        let route = &settings.routes[self.routed.route];
         ToSign {
-            algorithm: settings.routes[self.routed.route].signing.algorithm(),
+            algorithm: route.signing.algorithm(),
+            takes_own_project: route.service.is_none(),
             target: self.path_reading.apply(self.target()),
             hash: self.hash.as_ref(),
             date,
@@ -113,7 +120,9 @@ impl Prepared {
             // hyper takes the body of a GET for empty without it.
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        headers.insert(STAGE, route.stage.clone());
+        if route.service.is_none() {
+            headers.insert(STAGE, route.stage.clone());
+        }
         headers.insert(HOP_HEADER, routed.hops.clone());
         headers.extend(routed.project_id.clone().map(|id| (PROJECT_ID, id)));
         if routed.is_websocket {

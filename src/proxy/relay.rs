@@ -113,7 +113,7 @@ fn caller(context: &RequestContext) -> Local<'_> {
         host: host.unwrap_or_default(),
         is_tls: context.caller.listener.is_tls(),
         capability: capability.map_or("", |capability| capability.expose_secret()),
-        at_listener: context.caller.rules.route.is_some(),
+        is_selected: context.selected_route().is_some(),
     }
 }
 

@@ -56,17 +56,17 @@ pub(super) fn route(
 ) -> Result<Routed, Error> {
     check_framing(&head)?;
     let hops = settings.proxy_id.next_hop(&head.headers)?;
-    check_method(&settings.methods, &head.method)?;
+    check_method(&settings.any_methods, &head.method)?;
     let target = target(&head, context.caller.listener.is_tls()).ok_or(SignatureError::NotAPath)?;
     let target = normalize_target(&target);
-    let (target, selected) = at_listener(settings, context, target)?;
+    let selected = context.selected_route();
+    let target = with_prefix(settings, selected, target)?;
     let is_websocket = check_upgrade(&head, declared)?;
     check_expectations(&head.headers)?;
     let path = target.split('?').next().unwrap_or_default();
-    let by_path = || settings.route_matcher.find(&settings.routes, path);
-    let route = selected.or_else(by_path).ok_or(Error::NoRoute)?;
+    let route = find_route(settings, selected, path)?;
     context.routed(settings.route_labels[route]);
-    check_route(&settings.routes[route], &head.method, path)?;
+    check_route(settings, route, &head.method, path)?;
     let action = Action {
         method: &head.method,
         path,
@@ -77,6 +77,8 @@ pub(super) fn route(
     let limits = [&settings.read_only, &settings.routes[route].read_only];
     rights::check(rights, limits, &action)?;
     let project_id = settings.credentials.project_id(route, &head.headers)?;
+    let of_region = || settings.routes[route].service.as_ref()?.project_id.clone();
+    let project_id = project_id.or_else(of_region);
     let (slot, rules) = authentication(settings, route, declared)?;
     let target = outgoing_target(&settings.routes[route], &target)?;
     if head.method.as_str().len() + target.len() + "  HTTP/1.1\r\n".len() > MAX_REQUEST_LINE {
@@ -95,18 +97,31 @@ pub(super) fn route(
     })
 }
 
-/// The target as the routes know it, and the route that the listener selects. Where there is one,
-/// callers leave out its prefix.
-fn at_listener<'a>(
+/// The target with the prefix of the route that is selected otherwise, so that all checks are those
+/// of a target with it.
+fn with_prefix<'a>(
     settings: &Settings,
-    context: &RequestContext,
+    selected: Option<usize>,
     target: Cow<'a, str>,
-) -> Result<(Cow<'a, str>, Option<usize>), Error> {
-    let Some(at) = context.caller.rules.route else {
-        return Ok((target, None));
+) -> Result<Cow<'a, str>, Error> {
+    let Some(at) = selected else {
+        return Ok(target);
     };
     let route = settings.routes.get(at).ok_or(Error::NoRoute)?;
-    Ok((format!("{}{target}", route.prefix).into(), Some(at)))
+    Ok(format!("{}{target}", route.prefix).into())
+}
+
+/// The route of a path. One that is selected has to be that of the path too, in every reading, or
+/// the limits of another route could be circumvented.
+fn find_route(settings: &Settings, selected: Option<usize>, path: &str) -> Result<usize, Error> {
+    let found = settings.route_matcher.find(path);
+    let found = found.filter(|found| selected.is_none_or(|selected| selected == *found));
+    // The route for everything else takes no service: its gateway has none.
+    let is_own = found.is_some_and(|found| !settings.routes[found].prefix.is_empty());
+    if !is_own && let Some(error) = settings.guard.services().missing_in_path(path) {
+        return Err(error.into());
+    }
+    found.ok_or(Error::NoRoute)
 }
 
 /// hyper takes any transfer codings that end in `chunked` but decodes `chunked` only, so the body
@@ -240,11 +255,20 @@ fn authentication(
 }
 
 /// Checks the methods and paths of a route. A path that it does not allow has no route.
-fn check_route(route: &Route, method: &Method, path: &str) -> Result<(), Error> {
+fn check_route(
+    settings: &Settings,
+    route: usize,
+    method: &Method,
+    path: &str,
+) -> Result<(), Error> {
+    let route = &settings.routes[route];
     if let Some(paths) = &route.paths
         && !paths.iter().any(|rule| rule.allows(path))
     {
         return Err(Error::NoRoute);
+    }
+    if route.service.is_none() || route.methods.is_none() {
+        check_method(&settings.methods, method)?;
     }
     match &route.methods {
         Some(methods) => check_method(methods, method),

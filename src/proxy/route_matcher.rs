@@ -14,36 +14,42 @@
 //!
 //! A gateway that reads paths in another way, for example without regard to case, is not covered.
 
-use std::cmp::Reverse;
+use std::collections::HashMap;
 
 use crate::config::Route;
 use crate::signature::normalized_path;
 
-/// Finds the route of a path.
+/// Finds the route of a path. There may be thousands, so prefixes are looked up.
 #[derive(Debug)]
 pub(super) struct RouteMatcher {
-    /// The normalized prefix of each route and its index, longest first.
-    normalized: Vec<(Vec<u8>, usize)>,
+    written: Prefixes,
+    normalized: Prefixes,
+}
+
+/// The indexes of routes by their prefixes, which are the same in one reading.
+#[derive(Debug, Default)]
+struct Prefixes {
+    routes: HashMap<Vec<u8>, usize>,
+    /// The length of the longest prefix.
+    longest: usize,
 }
 
 impl RouteMatcher {
-    /// A matcher for routes that are sorted by the length of their prefix, longest first.
+    /// A matcher for these routes.
     pub(super) fn new(routes: &[Route]) -> Self {
-        let prefixes = routes.iter().map(Route::normalized_prefix);
-        let mut normalized: Vec<_> = prefixes.zip(0..).collect();
-        normalized.sort_by_key(|(prefix, _)| Reverse(prefix.len()));
-        Self { normalized }
+        let written = routes.iter().map(|route| route.prefix.clone().into_bytes());
+        Self {
+            written: written.collect(),
+            normalized: routes.iter().map(Route::normalized_prefix).collect(),
+        }
     }
 
     /// The index of the route that takes `path`; `None` if there is none, or if it depends on the
     /// reading.
-    pub(super) fn find(&self, routes: &[Route], path: &str) -> Option<usize> {
-        let mut prefixes = routes.iter().map(|route| route.prefix.as_bytes());
-        let route = prefixes.position(|prefix| is_below(prefix, path.as_bytes()))?;
-        let path = normalized_path(path);
-        let mut normalized = self.normalized.iter();
-        let (_, reading) = normalized.find(|(prefix, _)| is_below(prefix, &path))?;
-        (route == *reading).then_some(route)
+    pub(super) fn find(&self, path: &str) -> Option<usize> {
+        let route = self.written.longest_of(path.as_bytes())?;
+        let reading = self.normalized.longest_of(&normalized_path(path))?;
+        (route == reading).then_some(route)
     }
 }
 
@@ -51,6 +57,30 @@ impl RouteMatcher {
 pub(super) fn is_below(prefix: &[u8], path: &[u8]) -> bool {
     let rest = path.strip_prefix(prefix);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+impl Prefixes {
+    /// The index of the longest prefix whose segments a path begins with.
+    fn longest_of(&self, path: &[u8]) -> Option<usize> {
+        let ends_segment = |end: &usize| path.get(*end).is_none_or(|next| *next == b'/');
+        // No further than the longest prefix: a path may have thousands of segments.
+        let ends = (0..=path.len().min(self.longest))
+            .rev()
+            .filter(ends_segment);
+        ends.filter_map(|end| self.routes.get(&path[..end]).copied())
+            .next()
+    }
+}
+
+impl FromIterator<Vec<u8>> for Prefixes {
+    fn from_iter<T: IntoIterator<Item = Vec<u8>>>(prefixes: T) -> Self {
+        let mut all = Self::default();
+        for (at, prefix) in prefixes.into_iter().enumerate() {
+            all.longest = all.longest.max(prefix.len());
+            all.routes.entry(prefix).or_insert(at);
+        }
+        all
+    }
 }
 
 #[cfg(test)]
@@ -94,7 +124,7 @@ mod tests {
                 ..like.routes[0].clone()
             };
             let routes: Vec<Route> = prefixes.iter().map(route).collect();
-            let found = RouteMatcher::new(&routes).find(&routes, path);
+            let found = RouteMatcher::new(&routes).find(path);
             assert_eq!(found.map(|at| prefixes[at]), expected, "{path}");
         }
     }

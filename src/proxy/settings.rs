@@ -11,6 +11,7 @@ use super::credentials::RouteCredentials;
 use super::loop_detection::ProxyId;
 use super::memory_budget::MemoryBudget;
 use super::path_reading::LearnedReading;
+use super::projects::Projects;
 use super::route_matcher::RouteMatcher;
 use crate::config::{
     Access, Config, Limits, MediaRange, Methods, PoolConfig, ReadOnly, Route, Timeouts,
@@ -38,6 +39,8 @@ pub struct Settings {
     pub routes: Vec<Route>,
     pub(super) route_matcher: RouteMatcher,
     pub(super) methods: Methods,
+    /// The methods of any route: services may have more.
+    pub(super) any_methods: Methods,
     pub(super) unsigned: Vec<MediaRange>,
     /// What a caller may make the proxy hold.
     pub limits: Limits,
@@ -45,6 +48,7 @@ pub struct Settings {
     pub timeouts: Timeouts,
     pub(super) pool: PoolConfig,
     pub(super) credentials: Arc<RouteCredentials>,
+    pub(super) projects: Projects,
     pub(super) budget: MemoryBudget,
     /// The clock of each upstream, by the number of its origin.
     pub(super) gateway_clocks: Vec<Arc<GatewayClock>>,
@@ -73,11 +77,13 @@ impl Settings {
             routes: config.routes.clone(),
             route_matcher: RouteMatcher::new(&config.routes),
             methods: config.methods.clone(),
+            any_methods: any_methods(config),
             unsigned: config.unsigned.clone(),
             limits: config.limits.clone(),
             timeouts: config.timeouts.clone(),
             pool: config.pool.clone(),
             credentials: Arc::new(credentials),
+            projects: Projects::new(config),
             budget: MemoryBudget::new(config.limits.buffered),
             gateway_clocks: config
                 .routes
@@ -240,6 +246,19 @@ fn credential_samples(status: &SlotStatus) -> Vec<Sample> {
         samples.extend(time.map(|time| Sample::new(name, &labels, time.as_secs_f64())));
     }
     samples
+}
+
+/// The methods of a configuration, and those of its services.
+fn any_methods(config: &Config) -> Methods {
+    let mut all = config.methods.clone();
+    let services = config.routes.iter().filter(|route| route.service.is_some());
+    for own in services.filter_map(|route| route.methods.as_ref()) {
+        if let (Methods::Only(all), Methods::Only(own)) = (&mut all, own) {
+            let new = own.iter().filter(|method| !all.contains(method)).cloned();
+            all.extend(new.collect::<Vec<_>>());
+        }
+    }
+    all
 }
 
 /// The first route of each origin, by the number of the origin.

@@ -43,7 +43,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{ActivatedSockets, Config, Listen};
+use crate::config::{ActivatedSockets, Config, Listen, Services};
 use crate::credentials::Source;
 use crate::proxy::guard::Guard;
 use crate::proxy::{RouteCredentials, Settings};
@@ -259,6 +259,7 @@ fn settings(
         access.token = None;
     }
     let guard = Guard::new(&access, &listeners.addresses());
+    let guard = guard.with_services(Services::new(config));
     let mut settings = Settings::new(config, guard, RouteCredentials::new(config, sources));
     settings.recorder = inspection.recorder();
     settings

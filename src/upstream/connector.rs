@@ -38,10 +38,11 @@ pub struct Network {
 
 impl Network {
     /// Resolves the upstream of each route, and warns of names that have no address. A name server
-    /// may come up later than the proxy, so that is no reason not to start.
+    /// may come up later than the proxy, so that is no reason not to start. Cloud services are left
+    /// out: there may be thousands, of which few are used.
     pub async fn look_ahead(&self, routes: &[Route], limit: Duration) {
         let mut known = HashSet::new();
-        for route in routes {
+        for route in routes.iter().filter(|route| route.service.is_none()) {
             let origin = Origin::new(&route.upstream);
             let (host, port) = origin.first_hop();
             if known.insert(host.to_owned())

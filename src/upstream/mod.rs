@@ -167,6 +167,12 @@ impl<B: SendBody> Upstream<B> {
         self.config == other.config && ours.eq(theirs)
     }
 
+    /// How its connections are made.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.config.network
+    }
+
     /// The authority of each origin and the statistics of its pool, by index.
     pub fn pool_stats(&self) -> impl Iterator<Item = (&str, PoolStats)> {
         let targets = self.targets.iter();

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod admin_socket;
+mod callers;
 mod checks;
 mod commands;
 mod descriptors;

@@ -12,6 +12,7 @@
 mod answer;
 pub(super) mod iam;
 pub(super) mod machine;
+mod projects;
 mod refusals;
 pub(super) mod sts;
 
@@ -19,16 +20,21 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request};
-use secrecy::SecretString;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use self::answer::Answer;
+pub(crate) use self::projects::project_of;
 use self::refusals::Refusals;
 use super::types::{Credentials, Lease};
 use super::{CredentialsError, file};
 use crate::clock::Moment;
 use crate::config::{Environment, FileError, UpstreamUrl, read_secret_file};
+use crate::signature::{
+    CanonicalRequest, Payload, PayloadHash, SignatureError, Signer, SigningDate, Target,
+};
 use crate::upstream::Network;
 
 /// A service that gives secrets.
@@ -161,4 +167,37 @@ fn endpoint(
     }
     let endpoint = environment.endpoint(environment.text(name).unwrap_or(default));
     endpoint.map_err(|expected| CredentialsError::Variable { name, expected })
+}
+
+/// The headers that sign a request to the service at an endpoint.
+fn signed_headers(
+    endpoint: &UpstreamUrl,
+    request: &Request<Bytes>,
+    key: &Credentials,
+    date: &SigningDate,
+) -> Result<HeaderMap, SignatureError> {
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or("/", PathAndQuery::as_str);
+    let target = format!("{}{target}", endpoint.base_path);
+    let token = key.security_token.as_ref().map(ExposeSecret::expose_secret);
+    let mut headers = vec![("host", endpoint.authority.to_str().unwrap_or_default())];
+    headers.extend(token.map(|token| ("x-security-token", token)));
+    let hash = PayloadHash::new(request.body());
+    let (target, payload) = (Target::parse(&target)?, Payload::Hash(&hash));
+    let method = request.method().as_str();
+    let canonical = CanonicalRequest::new(method, target, &headers, date, payload)?;
+    let authorization = Signer::new(&key.access_key, &key.secret_key).sign(&canonical);
+    let sent = [
+        ("x-sdk-date", Some(date.as_str())),
+        ("x-security-token", token),
+        ("authorization", Some(&authorization)),
+    ];
+    let sent = sent.into_iter().filter_map(|(name, value)| {
+        let mut value = HeaderValue::from_str(value?).ok()?;
+        value.set_sensitive(name != "x-sdk-date");
+        Some((HeaderName::from_static(name), value))
+    });
+    Ok(sent.collect())
 }

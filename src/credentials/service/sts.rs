@@ -1,19 +1,17 @@
 //! STS gives keys of agencies: to whoever has an OpenID Connect token, like the one of a Kubernetes
 //! service account, and to a key that may assume the agency.
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
+use http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::answer::post;
 use super::refusals::Refusals;
-use super::{Protocol, Service, endpoint, path, variable};
+use super::{Protocol, Service, endpoint, path, signed_headers, variable};
 use crate::clock::signing_date;
 use crate::config::{CredentialsConfig, Environment, UpstreamUrl};
 use crate::credentials::CredentialsError;
 use crate::credentials::types::{Credentials, Lease};
-use crate::signature::{CanonicalRequest, Payload, PayloadHash, SignatureError, Signer, Target};
 use crate::upstream::Network;
 
 const PROVIDER: &str = "HUAWEICLOUD_OIDC_PROVIDER_URN";
@@ -131,7 +129,7 @@ pub(super) async fn ask_with_key(
         "duration_seconds": DEFAULT_DURATION,
     });
     let mut request = post(ASSUME, fields);
-    let signed = signed_headers(service, &request, key);
+    let signed = signed_headers(&service.endpoint, &request, key, &signing_date());
     let signed =
         signed.map_err(|_| CredentialsError::Garbage("the endpoint cannot be signed for"))?;
     request.headers_mut().extend(signed);
@@ -143,32 +141,4 @@ pub(super) async fn ask_with_key(
         _ => "check `credentials.agency`, and that the key may assume this agency",
     };
     answer.accepted(hint)?.key()
-}
-
-/// The headers that sign a request to a service.
-fn signed_headers(
-    service: &Service,
-    request: &Request<Bytes>,
-    key: &Credentials,
-) -> Result<HeaderMap, SignatureError> {
-    let url = &service.endpoint;
-    let path = format!("{}{ASSUME}", url.base_path);
-    let token = key.security_token.as_ref().map(ExposeSecret::expose_secret);
-    let mut headers = vec![("host", url.authority.to_str().unwrap_or_default())];
-    headers.extend(token.map(|token| ("x-security-token", token)));
-    let (date, hash) = (signing_date(), PayloadHash::new(request.body()));
-    let (target, payload) = (Target::parse(&path)?, Payload::Hash(&hash));
-    let canonical = CanonicalRequest::new("POST", target, &headers, &date, payload)?;
-    let authorization = Signer::new(&key.access_key, &key.secret_key).sign(&canonical);
-    let sent = [
-        ("x-sdk-date", Some(date.as_str())),
-        ("x-security-token", token),
-        ("authorization", Some(&authorization)),
-    ];
-    let sent = sent.into_iter().filter_map(|(name, value)| {
-        let mut value = HeaderValue::from_str(value?).ok()?;
-        value.set_sensitive(name != "x-sdk-date");
-        Some((HeaderName::from_static(name), value))
-    });
-    Ok(sent.collect())
 }

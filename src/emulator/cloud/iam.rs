@@ -1,4 +1,4 @@
-//! IAM: tokens for users with passwords. For users of an identity provider, an identity token
+//! IAM: tokens for users with passwords, and the projects of regions. For users of an identity provider, an identity token
 //! becomes a token, and that a temporary key.
 
 use std::time::Duration;
@@ -9,8 +9,10 @@ use http_body_util::Full;
 use serde_json::json;
 
 use super::answer::{json as respond, malformed};
+use super::machines::is_signed;
 use super::{Call, Cloud, is, text};
 use crate::emulator::key_store::{State, lock};
+use crate::signature::PayloadHash;
 
 /// The allowed lifetimes of a key in seconds (IAM, temporary access keys).
 const DURATIONS: std::ops::RangeInclusive<u64> = 900..=86_400;
@@ -72,4 +74,23 @@ pub(super) fn key(cloud: &Cloud, call: &Call) -> Option<Response<Full<Bytes>>> {
     (state == State::Valid).then_some(())?;
     let key = cloud.issue_key(call.fault, asked.map(Duration::from_secs));
     Some(respond(StatusCode::CREATED, &key.credential()))
+}
+
+/// The project of the region that the query names. Every region has one, whose id depends on its name
+/// alone.
+pub(super) fn projects(cloud: &Cloud, call: &Call) -> Option<Response<Full<Bytes>>> {
+    let store = lock(&cloud.store);
+    let token = call.header("x-auth-token");
+    let is_known = match token {
+        Some(token) => store.token(token.as_bytes(), cloud.clock.now()) == State::Valid,
+        None => is_signed(&store, cloud, call),
+    };
+    is_known.then_some(())?;
+    let name = call.parameter("name").filter(|name| !name.is_empty());
+    let project = |name: &str| {
+        let hash = PayloadHash::new(name.as_bytes());
+        json!({ "id": &hash.as_str()[..32], "name": name, "enabled": true, "is_domain": false })
+    };
+    let projects: Vec<_> = name.map(project).into_iter().collect();
+    Some(respond(StatusCode::OK, &json!({ "projects": projects })))
 }

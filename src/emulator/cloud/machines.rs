@@ -121,14 +121,14 @@ pub(super) fn assume_with_key(cloud: &Cloud, call: &Call) -> Option<Response<Ful
 }
 
 /// True if a key of the accounts signed the call.
-fn is_signed(store: &KeyStore, cloud: &Cloud, call: &Call) -> bool {
+pub(super) fn is_signed(store: &KeyStore, cloud: &Cloud, call: &Call) -> bool {
     let headers = call.headers.iter();
     let headers: Vec<(&str, &[u8])> = headers
         .map(|(name, value)| (name.as_str(), value.as_bytes()))
         .collect();
     let request = ReceivedRequest {
-        method: "POST",
-        target: ASSUME_PATH,
+        method: call.method.as_str(),
+        target: &call.target,
         headers: &headers,
         body: &PayloadHash::new(&call.body),
     };

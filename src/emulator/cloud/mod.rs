@@ -37,7 +37,7 @@ const BODY: usize = 1024 * 1024;
 /// A service that issues tokens or keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
-    /// IAM, for users with passwords.
+    /// IAM, for users with passwords, and for projects.
     Iam,
     /// IAM, for users of an identity provider.
     Idp,
@@ -88,6 +88,8 @@ struct ServiceState {
 
 /// A request to a service.
 struct Call {
+    method: Method,
+    target: String,
     headers: HeaderMap,
     query: String,
     body: Bytes,
@@ -101,6 +103,7 @@ type Handler = fn(&Cloud, &Call) -> Option<Response<Full<Bytes>>>;
 fn endpoint(method: &Method, path: &str) -> Option<(Service, Handler)> {
     Some(match (method.as_str(), path) {
         ("POST", "/v3/auth/tokens") => (Service::Iam, iam::user_token),
+        ("GET", "/v3/projects") => (Service::Iam, iam::projects),
         ("POST", "/v3.0/OS-AUTH/id-token/tokens") => (Service::Idp, iam::idp_token),
         ("POST", "/v3.0/OS-CREDENTIAL/securitytokens") => (Service::Idp, iam::key),
         ("POST", "/v5/agencies/assume-with-oidc") => (Service::Sts, machines::assume_agency),
@@ -170,7 +173,10 @@ impl Cloud {
                 let Ok(body) = Limited::new(body, BODY).collect().await else {
                     return Ok(answer::malformed());
                 };
+                let target = parts.uri.path_and_query();
                 let call = Call {
+                    method: parts.method,
+                    target: target.map(ToString::to_string).unwrap_or_default(),
                     query: parts.uri.query().unwrap_or_default().to_owned(),
                     headers: parts.headers,
                     body: body.to_bytes(),
@@ -186,6 +192,15 @@ impl Call {
     /// The body, or `null` if it is not JSON, so that every field counts as missing.
     fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// The value of a parameter of the query.
+    fn parameter(&self, name: &str) -> Option<&str> {
+        let mut pairs = self
+            .query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='));
+        pairs.find_map(|(key, value)| (key == name).then_some(value))
     }
 
     fn header(&self, name: &str) -> Option<&str> {

@@ -91,7 +91,7 @@ impl CallerLimits {
         if let Some(counts) = all.get_mut(access_key) {
             return change(counts);
         }
-        change(all.entry(access_key.to_owned()).or_insert(Counts {
+        change(all.entry(access_key.to_owned()).or_insert_with(|| Counts {
             wrong: 0,
             wrong_since: Instant::now(),
             tokens: 0.0,

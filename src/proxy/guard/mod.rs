@@ -19,7 +19,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::header::ORIGIN;
 use http::{HeaderMap, HeaderName, request};
 
-use crate::config::{Access, CallerToken};
+use crate::config::{Access, CallerToken, Services};
 use crate::error::{Error, Untrusted};
 use crate::proxy::headers;
 
@@ -95,6 +95,8 @@ pub struct Admitted<'r> {
     pub host: &'r str,
     /// The listed origin of the calling web page, in the spelling of the configuration.
     pub origin: Option<&'r str>,
+    /// The index of the route of the cloud service that the `Host` names.
+    pub service: Option<usize>,
 }
 
 /// The access rules of one listener.
@@ -102,6 +104,8 @@ pub struct Admitted<'r> {
 pub struct Guard {
     /// Names of the proxy: no port, IPv6 addresses in brackets.
     hosts: Vec<String>,
+    /// The services that have names too, like `vpc.cn-north-4.localhost`.
+    services: Services,
     origins: Vec<String>,
     token: Option<CallerToken>,
     serves_browsers: bool,
@@ -135,6 +139,7 @@ impl Guard {
         let configured = access.hosts.iter().cloned();
         Self {
             hosts: own.into_iter().chain(named).chain(configured).collect(),
+            services: Services::default(),
             origins: access.origins.clone(),
             token: access.token.clone(),
             serves_browsers: access.browser,
@@ -142,12 +147,24 @@ impl Guard {
         }
     }
 
+    /// A guard that admits the names of these services too.
+    #[must_use]
+    pub fn with_services(self, services: Services) -> Self {
+        Self { services, ..self }
+    }
+
+    /// The services that requests may name.
+    pub(super) fn services(&self) -> &Services {
+        &self.services
+    }
+
     /// Checks whether a request is served.
     ///
     /// # Errors
     ///
-    /// [`Error::BadHost`], [`Error::HostNotAllowed`], [`Error::OriginNotAllowed`] or
-    /// [`Error::TokenRequired`]; [`Error::BadRequest`] for a target whose authority is not the `Host`.
+    /// [`Error::BadHost`], [`Error::HostNotAllowed`], [`Error::OriginNotAllowed`],
+    /// [`Error::TokenRequired`] or [`Error::Service`]; [`Error::BadRequest`] for a target whose
+    /// authority is not the `Host`.
     pub fn check<'r>(
         &'r self,
         purpose: Purpose,
@@ -155,7 +172,11 @@ impl Guard {
         head: &'r request::Parts,
     ) -> Result<Admitted<'r>, Error> {
         let (host, name) = host::of_request(head, listener)?;
-        if !self.allows_host(name, purpose, listener) {
+        let service = match self.services.of_host(name) {
+            Some(Err(_)) if self.is_own_name(name) => None,
+            service => service,
+        };
+        if service.is_none() && !self.allows_host(name, purpose, listener) {
             let host = host.as_bytes().into();
             return Err(Error::HostNotAllowed { host });
         }
@@ -178,7 +199,12 @@ impl Guard {
         if self.token.is_some() && !is_exempt && !self.has_token(&head.headers) {
             return Err(Error::TokenRequired);
         }
-        Ok(Admitted { host, origin })
+        Ok(Admitted {
+            host,
+            origin,
+            // Only callers that may use the proxy learn the names of services.
+            service: service.transpose()?,
+        })
     }
 
     /// "Any address" is never a name of the proxy, because browsers take it for this machine.
@@ -190,8 +216,12 @@ impl Guard {
         let takes_any_address = self.is_any_address && purpose == Purpose::AdminRead;
         // No browser reaches these, so the name proves nothing there.
         let is_exempt = matches!(listener, ListenerKind::Unix | ListenerKind::Replay);
-        let is_own = |host: &String| host.eq_ignore_ascii_case(name);
-        is_exempt || self.hosts.iter().any(is_own) || (takes_any_address && host::is_address(name))
+        is_exempt || self.is_own_name(name) || (takes_any_address && host::is_address(name))
+    }
+
+    fn is_own_name(&self, name: &str) -> bool {
+        let mut hosts = self.hosts.iter();
+        hosts.any(|host| host.eq_ignore_ascii_case(name))
     }
 
     fn has_token(&self, headers: &HeaderMap) -> bool {

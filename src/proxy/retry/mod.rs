@@ -56,6 +56,7 @@ pub(super) async fn send(
 ) -> Result<GatewayResponse, Error> {
     let context = &*Rc::clone(&prepared.routed.context);
     let attempts = Attempts { pipeline, context };
+    attempts.set_project_id(prepared).await;
     let mode = prepared.mode();
     let mut connection = attempts.acquire(prepared, Reuse::Any, mode).await?;
     // Not before the connection is there, which may take its time.
@@ -159,6 +160,15 @@ impl Attempts<'_> {
             .credentials
             .usable(prepared.routed.slot, refused);
         self.context.waited(Wait::Credential, pin!(usable)).await
+    }
+
+    /// Sets the project of a service, unless the caller has named one.
+    async fn set_project_id(&self, prepared: &mut Prepared) {
+        let routed = &mut prepared.routed;
+        if routed.project_id.is_none() {
+            let asking = self.pipeline.project_id(routed.route, routed.slot);
+            routed.project_id = self.context.waited(Wait::Credential, pin!(asking)).await;
+        }
     }
 
     async fn permits<'c>(

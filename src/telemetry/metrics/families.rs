@@ -21,8 +21,8 @@ pub const FAMILIES: [Family; 17] = [
     Family {
         name: "apig_proxy_requests_total",
         kind: MetricType::Counter,
-        labels: &["route", "method", "code", "outcome"],
-        help: "Requests, by route, method, status code and outcome",
+        labels: &["route", "method", "code", "outcome", "caller"],
+        help: "Requests, by route, method, status code and outcome; by caller where callers are known",
     },
     Family {
         name: "apig_proxy_request_duration_seconds",

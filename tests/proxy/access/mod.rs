@@ -1,5 +1,6 @@
 //! The access record: one line for each request, of which every field is known.
 
+mod callers;
 mod endings;
 mod upstream;
 

@@ -1,0 +1,298 @@
+//! `apig-proxy caller`: makes, lists and revokes callers in `access.callers_file`. A proxy that runs
+//! reads the file again by itself.
+//!
+//! # What can go wrong
+//!
+//! Two of these commands may run at once, so the folder is locked. A proxy may read at any moment,
+//! so a new file takes the place of the old one in one step.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use jiff::Timestamp;
+use secrecy::ExposeSecret;
+use secrecy::zeroize::Zeroizing;
+
+use super::{Exit, Failure, Outcome, parse_duration, print, say};
+use crate::clock;
+use crate::config::{
+    CallerRecord, Environment, IssuedCaller, Overrides, Rights, Surrogate, load_part,
+};
+
+/// Arguments of `caller`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct CallerArguments {
+    #[command(subcommand)]
+    command: CallerCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum CallerCommand {
+    /// Make a caller and print its credential, once.
+    New(Box<NewArguments>),
+    /// List the callers and what they may do.
+    List {
+        #[command(flatten)]
+        file: FileArguments,
+    },
+    /// Remove a caller.
+    Revoke {
+        /// Name of the caller.
+        name: String,
+        #[command(flatten)]
+        file: FileArguments,
+    },
+}
+
+/// Which file of callers is meant.
+#[derive(Clone, Debug, Args)]
+struct FileArguments {
+    /// File of callers [default: access.callers_file of the configuration].
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Configuration file [default: as for serve] [env: APIG_PROXY_CONFIG].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+struct NewArguments {
+    /// Name of the caller, in the log and the metrics.
+    name: String,
+    /// Path prefix that the caller may use; may be given several times [default: all paths].
+    #[arg(long, value_name = "PATH")]
+    route: Vec<String>,
+    /// Method that the caller may use; may be given several times [default: all that the proxy allows].
+    #[arg(long, value_name = "METHOD")]
+    method: Vec<String>,
+    /// Allow only GET, HEAD and OPTIONS, and what --reads and the configuration list.
+    #[arg(long)]
+    read_only: bool,
+    /// Request that only reads although its method is another, like "POST /flowers/search"; may be given
+    /// several times.
+    #[arg(long, value_name = "REQUEST")]
+    reads: Vec<String>,
+    /// Time after which the credential is refused, like 8h [default: never].
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    expires: Option<Duration>,
+    /// Most requests in a time, like 60/1m [default: no limit].
+    #[arg(long, value_name = "REQUESTS/TIME")]
+    rate: Option<String>,
+    /// What is printed: all ways to show the credential, variables for SDKs of Huawei Cloud or of OpenAI, or a
+    /// credentials.csv.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    #[command(flatten)]
+    file: FileArguments,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Sdk,
+    Openai,
+    Csv,
+}
+
+/// Changes or shows the file of callers.
+pub(super) fn run(arguments: &CallerArguments, environment: &Environment) -> Outcome {
+    match &arguments.command {
+        CallerCommand::New(new) => make(new, environment),
+        CallerCommand::List { file } => list(&file.path(environment)?),
+        CallerCommand::Revoke { name, file } => revoke(name, &file.path(environment)?),
+    }
+}
+
+impl FileArguments {
+    /// The path of the file, which may not exist yet.
+    fn path(&self, environment: &Environment) -> Result<PathBuf, Failure> {
+        const NONE: &str = "it is not said where the callers are\n\
+            hint: set `access.callers_file` in the configuration, or give `--file`";
+        if let Some(file) = &self.file {
+            return Ok(file.clone());
+        }
+        let overrides = Overrides::new(self.config.clone());
+        let path = load_part(&overrides, environment, "access.callers_file", |config| {
+            config.callers.file.map(|file| file.path)
+        });
+        let path = path.map_err(Failure::configuration)?;
+        path.ok_or_else(|| Failure::configuration(NONE))
+    }
+}
+
+fn make(new: &NewArguments, environment: &Environment) -> Outcome {
+    let path = new.file.path(environment)?;
+    let (issued, surrogate) = IssuedCaller::new(&new.name, Rights::default());
+    let record = CallerRecord {
+        routes: new.route.clone(),
+        methods: new.method.clone(),
+        read_only: new.read_only,
+        reads: new.reads.clone(),
+        expires: new.expires.map(end_after).transpose()?,
+        rate: new.rate.clone(),
+        ..CallerRecord::new(&issued, &surrogate)
+    };
+    record.surrogate().map_err(Failure::usage)?;
+    change(&path, |records| {
+        if records.iter().any(|known| known.name == new.name) {
+            return Err(Failure::failed(
+                "there is a caller with this name\nhint: give another name, or revoke it first",
+            ));
+        }
+        records.push(record);
+        Ok(())
+    })?;
+    print(&*shown(new, &issued))
+}
+
+/// The time when this much has passed, in whole seconds.
+fn end_after(time: Duration) -> Result<String, Failure> {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    let end = Timestamp::from_second(clock::unix_seconds().saturating_add(seconds));
+    let end = end.map_err(|_| Failure::usage("the time of `--expires` is too long"))?;
+    Ok(end.to_string())
+}
+
+/// The credential in the format that was asked for.
+fn shown(new: &NewArguments, issued: &IssuedCaller) -> Zeroizing<String> {
+    // Room for all, so that no copy stays behind.
+    let mut text = Zeroizing::new(String::with_capacity(512));
+    let (id, secret) = (&*issued.access_key, issued.secret_key.expose_secret());
+    let (token, digits) = (
+        issued.token.expose_secret(),
+        issued.capability.expose_secret(),
+    );
+    match new.format {
+        Format::Sdk => {
+            text.extend(["HUAWEICLOUD_SDK_AK=", id, "\nHUAWEICLOUD_SDK_SK=", secret]);
+        }
+        Format::Openai => text.extend(["OPENAI_API_KEY=", token]),
+        Format::Csv => text.extend([
+            "User Name,Access Key Id,Secret Access Key\n",
+            &new.name,
+            ",",
+            id,
+            ",",
+            secret,
+        ]),
+        Format::Text => {
+            text.extend(["access key  ", id, "\nsecret key  ", secret]);
+            text.extend(["\ntoken       ", token, "\npath        /~", digits, "/"]);
+        }
+    }
+    text
+}
+
+fn list(path: &Path) -> Outcome {
+    let mut text = String::new();
+    for record in read(path)? {
+        let caller = record.surrogate().map_err(Failure::configuration)?;
+        text.push_str(&line(&record, &caller));
+    }
+    if text.is_empty() {
+        say("there are no callers");
+        return Ok(Exit::Ok);
+    }
+    print(text.trim_end())
+}
+
+/// A caller on one line: its name, access key id and rights.
+fn line(record: &CallerRecord, caller: &Surrogate) -> String {
+    let is_over = |end: i64| clock::unix_seconds() >= end;
+    let all = |items: &[String], all: &str| match items {
+        [] => all.to_owned(),
+        items => items.join(","),
+    };
+    let mut line = format!(
+        "{}  {}  {}  {}",
+        record.name,
+        record.access_key,
+        all(&record.routes, "all paths"),
+        all(&record.methods, "all methods"),
+    );
+    if record.read_only {
+        line.push_str("  read only");
+    }
+    for rule in &record.reads {
+        line.push_str(&format!("  reads {rule}"));
+    }
+    if let Some(rate) = &record.rate {
+        line.push_str(&format!("  {rate}"));
+    }
+    if let (Some(text), Some(end)) = (&record.expires, caller.rights.expires) {
+        let state = if is_over(end) { "expired" } else { "until" };
+        line.push_str(&format!("  {state} {text}"));
+    }
+    line + "\n"
+}
+
+fn revoke(name: &str, path: &Path) -> Outcome {
+    change(path, |records| {
+        let count = records.len();
+        records.retain(|record| record.name != name);
+        if records.len() == count {
+            return Err(Failure::failed(
+                "there is no caller with this name\nhint: `apig-proxy caller list` shows all",
+            ));
+        }
+        Ok(())
+    })?;
+    Ok(Exit::Ok)
+}
+
+fn read(path: &Path) -> Result<Vec<CallerRecord>, Failure> {
+    let read = CallerRecord::read(path);
+    read.map_err(|problem| Failure::configuration(format_args!("{}: {problem}", path.display())))
+}
+
+/// Changes the callers of a file.
+fn change(
+    path: &Path,
+    change: impl FnOnce(&mut Vec<CallerRecord>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let failed = |error: io::Error| {
+        Failure::failed(format_args!(
+            "{} cannot be written: {error}\nhint: run it as a user that may write the file and its folder",
+            path.display()
+        ))
+    };
+    // The file that a link leads to is replaced, and not the link.
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = target
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or_else(|| Path::new("."));
+    let lock = File::open(folder).map_err(failed)?;
+    lock.lock().map_err(failed)?;
+    let mut records = read(&target)?;
+    change(&mut records)?;
+    replace(&target, folder, &CallerRecord::write(&records)).map_err(failed)
+}
+
+/// Puts a new file in the place of the old one, which passes its owner and mode on.
+fn replace(path: &Path, folder: &Path, text: &str) -> io::Result<()> {
+    let new = folder.join(format!(".callers-{}", std::process::id()));
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&new)?;
+    let mut write = || {
+        file.write_all(text.as_bytes())?;
+        if let Ok(old) = fs::metadata(path) {
+            fchown(&file, Some(old.uid()), Some(old.gid()))?;
+            let mode = fs::Permissions::from_mode(old.mode() & 0o770);
+            file.set_permissions(mode)?;
+        }
+        file.sync_all()?;
+        fs::rename(&new, path)
+    };
+    write().inspect_err(|_| {
+        let _ = fs::remove_file(&new);
+    })
+}

@@ -1,0 +1,84 @@
+//! Addresses in responses lead back through the capability, and through the listener of one route.
+
+use apig_proxy::config::{ListenRules, Rights};
+
+use super::Stage;
+use crate::support::{Upstream, answer, request, route};
+
+/// An upstream that answers with this `Location` and `Set-Cookie`.
+fn upstream(location: &'static str, cookie: &'static str) -> Upstream {
+    Upstream::replying(move |_| {
+        let fields = format!("location: {location}\r\nset-cookie: {cookie}\r\n");
+        answer("302 Found", &fields, "")
+    })
+}
+
+#[test]
+fn a_location_and_the_path_of_a_cookie_get_the_capability_back() {
+    for (location, cookie, expected) in [
+        (
+            "/base/next?a",
+            "a=1; Path=/base/x",
+            ["CAP/f/next?a", "a=1; Path=CAP/f/x"],
+        ),
+        ("/base", "a=1; Path=/", ["CAP/f", "a=1; Path=CAP/"]),
+        (
+            "https://other.example/",
+            "a=1",
+            ["https://other.example/", "a=1"],
+        ),
+    ] {
+        let upstream = upstream(location, cookie);
+        let flowers = route("/f", &upstream, "/base");
+        let stage = Stage::before(upstream, Rights::default(), |config| {
+            config.routes.insert(0, flowers)
+        });
+        let answer = stage.proxy.get(&stage.path("/f/first"));
+        let capability = stage.path("");
+        let expected = expected.map(|text| text.replace("CAP", &capability));
+        let found = [answer.header("location"), answer.header("set-cookie")];
+        assert_eq!((answer.status, found), (302, expected));
+        // A caller that is known otherwise sees no capability.
+        let answer = stage
+            .proxy
+            .exchange(request("GET /f/first", &stage.bearer(), ""));
+        assert!(!format!("{answer:?}").contains('~'), "{answer:?}");
+    }
+}
+
+#[test]
+fn a_listener_of_one_route_leads_there_whatever_the_path_is() {
+    let upstream = upstream("/base/next", "a=1; Path=/base/x");
+    let rules = |route| ListenRules {
+        route: Some(route),
+        requires_caller: true,
+    };
+    let rights = Rights {
+        routes: vec!["/f".to_owned()],
+        ..Rights::default()
+    };
+    let flowers = route("/f", &upstream, "/base");
+    let inner = route("/f/v1", &upstream, "/inner");
+    let stage = Stage::before(upstream, rights, |config| {
+        config.routes.splice(0..0, [inner, flowers]);
+        config.listen_rules = vec![rules(1)];
+    });
+    let answer = stage.proxy.get(&stage.path("/v1/a?b"));
+    let expected = [
+        stage.path("/next"),
+        format!("a=1; Path={}", stage.path("/x")),
+    ];
+    assert_eq!(
+        [answer.header("location"), answer.header("set-cookie")],
+        expected
+    );
+    let answer = stage.proxy.exchange(request("GET /", &stage.bearer(), ""));
+    let expected = ["/next", "a=1; Path=/x"];
+    assert_eq!(
+        [answer.header("location"), answer.header("set-cookie")],
+        expected
+    );
+    let targets = stage.upstream.requests();
+    let targets: Vec<&str> = targets.iter().map(|seen| seen.target()).collect();
+    assert_eq!(targets, ["/base/v1/a?b", "/base"]);
+}

@@ -1,0 +1,153 @@
+//! Each way to show a credential passes, and nothing of it reaches the gateway.
+
+use apig_proxy::config::Rights;
+use apig_proxy::signature::{Algorithm, UNSIGNED_PAYLOAD};
+use secrecy::ExposeSecret;
+
+use super::{Signed, Stage};
+use crate::support::{ANSWERED, Upstream, answer, get, request};
+
+/// A proxy that would pass on what a caller shows if it were not taken off.
+fn stage() -> Stage {
+    let upstream = Upstream::answering(answer("200 OK", "", ANSWERED));
+    Stage::before(upstream, Rights::default(), |config| {
+        let name = "x-original-authorization".parse().unwrap();
+        config.routes[0].forward_authorization_as = Some(name);
+    })
+}
+
+#[test]
+fn a_token_in_either_header_and_a_capability_in_the_path_identify_a_caller() {
+    let stage = stage();
+    let token = stage.caller.token.expose_secret();
+    let of_token = format!("X-Apig-Proxy-Token: {token}");
+    let referer = format!("Referer: http://localhost{}", stage.path("/page"));
+    let lower = stage.bearer().replace("Bearer", "bearer");
+    let encoded = stage.path("/v1?a=b").replace('~', "%7E");
+    let all = format!("{}|{of_token}", stage.bearer());
+    for (target, fields) in [
+        ("/v1?a=b".to_owned(), &stage.bearer()),
+        ("/v1?a=b".to_owned(), &lower),
+        ("/v1?a=b".to_owned(), &of_token),
+        (stage.path("/v1?a=b"), &String::new()),
+        (encoded, &String::new()),
+        (stage.path("/v1?a=b"), &referer),
+        (stage.path("/v1?a=b"), &all),
+    ] {
+        let line = format!("POST {target}");
+        stage.proxy.passes(request(&line, fields, "{}"));
+        let seen = stage.upstream.requests().pop().unwrap();
+        assert_eq!(
+            (seen.target(), &*seen.body),
+            ("/v1?a=b", &b"{}"[..]),
+            "{fields}"
+        );
+        stage.assert_clean(&seen);
+        seen.assert_without(&["x-original-authorization", "x-apig-proxy-token"]);
+    }
+    // What a caller says to the backend stays, if it is identified by something else.
+    let fields = "Authorization: Basic own";
+    stage
+        .proxy
+        .passes(request(&format!("GET {}", stage.path("/")), fields, ""));
+    let seen = stage.upstream.requests().pop().unwrap();
+    assert_eq!(seen.header("x-original-authorization"), "Basic own");
+}
+
+#[test]
+fn a_signature_of_each_kind_identifies_a_caller_and_is_replaced() {
+    let stage = stage();
+    let signed = |line, body: &'static [u8]| Signed::new(&stage, line, body);
+    let v11 = Algorithm::V11HmacSha256 {
+        region: "cn-north-4",
+        service: "iotdm",
+    };
+    let hash = signed("POST /v1", b"{\"a\":1}").hash();
+    let declared = Some(hash.as_str());
+    let streamed = "Content-Type: multipart/form-data; boundary=x";
+    for (case, body) in [
+        (signed("GET /v1/a%20b?q=1&p", b""), "body"),
+        (signed("POST /v1", b"{\"a\":1}"), "body"),
+        (signed("POST /v1", b"{\"a\":1}"), "chunked"),
+        (
+            Signed {
+                algorithm: Algorithm::HmacSm3,
+                ..signed("POST /v1", b"{\"a\":1}")
+            },
+            "body",
+        ),
+        (
+            Signed {
+                algorithm: v11,
+                ..signed("POST /v1", b"{\"a\":1}")
+            },
+            "body",
+        ),
+        (
+            Signed {
+                declared,
+                ..signed("POST /v1", b"{\"a\":1}")
+            },
+            "body",
+        ),
+        (
+            Signed {
+                declared: Some(UNSIGNED_PAYLOAD),
+                ..signed("POST /v1", b"{\"a\":1}")
+            },
+            "body",
+        ),
+        // Streamed by the proxy, but for the signature.
+        (
+            Signed {
+                fields: streamed,
+                ..signed("POST /v1", b"--x")
+            },
+            "body",
+        ),
+        (
+            Signed {
+                fields: streamed,
+                ..signed("POST /v1", b"--x")
+            },
+            "chunked",
+        ),
+        (
+            Signed {
+                fields: streamed,
+                declared,
+                ..signed("POST /v1", b"--x")
+            },
+            "body",
+        ),
+    ] {
+        stage.proxy.passes(if body == "chunked" {
+            case.chunked()
+        } else {
+            case.bytes()
+        });
+        let seen = stage.upstream.requests().pop().unwrap();
+        assert_eq!(seen.target(), case.line.split_once(' ').unwrap().1);
+        assert_eq!(seen.body, case.body);
+        stage.assert_clean(&seen);
+        seen.assert_without(&["x-original-authorization"]);
+    }
+}
+
+#[test]
+fn without_a_caller_nobody_passes_where_one_is_required_and_everybody_elsewhere() {
+    let stage = stage();
+    for fields in [
+        "",
+        "Authorization: Bearer sk-own",
+        "X-Apig-Proxy-Token: own",
+    ] {
+        let answer = stage.proxy.exchange(request("GET /v1", fields, ""));
+        answer.assert_refused(401, "caller_required");
+    }
+    assert!(stage.upstream.requests().is_empty());
+    let open = Stage::before(Upstream::start(), Rights::default(), |config| {
+        config.listen_rules.clear();
+    });
+    open.proxy.passes(get("/v1"));
+}

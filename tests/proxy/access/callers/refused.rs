@@ -1,0 +1,134 @@
+//! Wrong credentials are refused before anything is sent, and the real key is not touched.
+
+use apig_proxy::clock;
+use apig_proxy::config::Rights;
+use apig_proxy::signature::{Signer, SigningDate};
+
+use super::{Signed, Stage};
+use crate::support::{get, request};
+
+#[test]
+fn a_wrong_signature_is_refused_with_what_differs_and_the_gateway_hears_nothing() {
+    let stage = Stage::new(Rights::default());
+    let right = || Signed::new(&stage, "POST /v1", b"{}");
+    let text = |signed: Signed<'_>| String::from_utf8(signed.bytes()).unwrap();
+    let old = SigningDate::from_unix_seconds(clock::unix_seconds() - 16 * 60).unwrap();
+    let unknown = Signer::new("APXUNKNOWN0000000000", &"secret".into());
+    let hash = right().hash();
+    let declared = Some(hash.as_str());
+    for (bytes, expected) in [
+        (
+            text(Signed {
+                signer: unknown,
+                ..right()
+            }),
+            "the access key is not known",
+        ),
+        (
+            text(Signed {
+                date: old,
+                ..right()
+            }),
+            "the signature has expired",
+        ),
+        (
+            text(right()).replace("X-Sdk-Date", "X-Other-Date"),
+            "a signed header is missing: x-sdk-date",
+        ),
+        (
+            text(right()).replace("host;x-sdk-date", "host"),
+            "x-sdk-date is not signed",
+        ),
+        (
+            text(right()).replace("Signature=", "Sig="),
+            "authorization is not of the form",
+        ),
+        (
+            text(right()).replace("POST /v1", "POST /v2"),
+            "the signature does not match",
+        ),
+        (
+            text(right()).replace("{}", "[]"),
+            "the signature does not match",
+        ),
+        (
+            text(Signed {
+                declared,
+                ..right()
+            })
+            .replace("{}", "[]"),
+            "the body is not the one",
+        ),
+    ] {
+        let answer = stage.proxy.exchange(&bytes);
+        answer
+            .about(expected)
+            .assert_refused(401, "caller_signature");
+        answer.assert_says(expected);
+        // Neither a value of the caller's nor the expected signature.
+        assert!(
+            !answer.text().contains(&stage.caller.access_key),
+            "{}",
+            answer.text()
+        );
+    }
+    for fields in [
+        "Authorization: Bearer apx_wrong".to_owned(),
+        "X-Apig-Proxy-Token: apx_wrong".to_owned(),
+        format!("{0}|{0}", stage.bearer()),
+    ] {
+        let answer = stage.proxy.exchange(request("GET /v1", &fields, ""));
+        answer.about(fields).assert_refused(401, "caller_required");
+    }
+    let answer = stage.proxy.get(&format!("/~{}/v1", "0".repeat(32)));
+    answer.assert_refused(401, "caller_required");
+    assert!(stage.upstream.requests().is_empty());
+    let metrics = stage.proxy.metrics();
+    assert!(metrics.value("apig_proxy_key_locked", "") < 0.5);
+    stage.proxy.passes(right().bytes());
+}
+
+#[test]
+fn several_wrong_signatures_make_their_caller_wait_and_nobody_else() {
+    let stage = Stage::new(Rights::default());
+    let wrong = || {
+        let mut signed = Signed::new(&stage, "GET /v1", b"");
+        signed.signer = Signer::new(&stage.caller.access_key, &"another".into());
+        signed.bytes()
+    };
+    for _ in 0..5 {
+        let answer = stage.proxy.exchange(wrong());
+        answer.assert_refused(401, "caller_signature");
+    }
+    let answer = stage.proxy.exchange(wrong());
+    answer.assert_refused(429, "caller_limited");
+    let after: u64 = answer.header("retry-after").parse().unwrap();
+    assert!((1..=60).contains(&after), "{after}");
+    // The right one waits too, and the other ways to identify do not.
+    let right = Signed::new(&stage, "GET /v1", b"").bytes();
+    stage
+        .proxy
+        .exchange(right)
+        .assert_refused(429, "caller_limited");
+    assert!(stage.upstream.requests().is_empty());
+    stage.proxy.passes(request("GET /v1", &stage.bearer(), ""));
+}
+
+#[test]
+fn a_body_is_not_asked_for_if_the_head_is_refused() {
+    let stage = Stage::new(Rights::default());
+    let head = "Expect: 100-continue|Content-Length: 1000";
+    let mut client = stage.proxy.client();
+    let answer = client.send(request("POST /v1", head, "")).answer();
+    answer.assert_refused(401, "caller_required");
+    let mut signed = Signed::new(&stage, "POST /v1", b"");
+    signed.signer = Signer::new(&stage.caller.access_key, &"another".into());
+    signed.declared = Some("0123");
+    signed.fields = head;
+    let answer = stage.proxy.client().send(signed.bytes()).answer();
+    answer.assert_refused(401, "caller_signature");
+    stage
+        .proxy
+        .exchange(get("/"))
+        .assert_refused(401, "caller_required");
+}

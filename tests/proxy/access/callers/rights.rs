@@ -1,0 +1,110 @@
+//! What a caller may do, on both readings of a path.
+
+use apig_proxy::clock;
+use apig_proxy::config::{Methods, Rate, ReadOnly, ReadRule, Rights};
+use http::Method;
+
+use super::Stage;
+use crate::support::{Upstream, request, route};
+
+/// Checks the code of the answer to each request, which is empty for those that pass.
+fn check(stage: &Stage, cases: &[(&str, &str)]) {
+    for (line, code) in cases {
+        let answer = stage.proxy.exchange(request(line, &stage.bearer(), ""));
+        match *code {
+            "" => answer.about(line).assert_status(200),
+            code => assert_eq!(answer.code(), code, "{line}"),
+        }
+    }
+    let passed = cases.iter().filter(|case| case.1.is_empty()).count();
+    assert_eq!(stage.upstream.requests().len(), passed);
+}
+
+#[test]
+fn a_caller_has_its_routes_and_methods_however_the_path_is_written() {
+    let rights = Rights {
+        routes: vec!["/flowers/v1".to_owned()],
+        methods: Some(Methods::Only(vec![Method::GET])),
+        ..Rights::default()
+    };
+    let upstream = Upstream::start();
+    let flowers = route("/flowers", &upstream, "/base");
+    let stage = Stage::before(upstream, rights, |config| config.routes.insert(0, flowers));
+    check(
+        &stage,
+        &[
+            ("GET /flowers/v1/a", ""),
+            ("GET /flowers/v1", ""),
+            ("POST /flowers/v1/a", "caller_not_allowed"),
+            ("GET /flowers/v2", "caller_not_allowed"),
+            ("GET /flowers/v10", "caller_not_allowed"),
+            ("GET /", "caller_not_allowed"),
+            ("GET //flowers/v1", "no_route"),
+            ("GET /flowers//v1", "no_route"),
+            ("GET /flowers%2fv1", "no_route"),
+            ("GET /flowers/%76%31/a", "no_route"),
+            ("GET /flowers/v1%2F..%2Fv2", "no_route"),
+            ("GET /flowers/v1/../v2", "bad_target"),
+            ("GET /flowers/v1/%2e%2e/v2", "bad_target"),
+        ],
+    );
+}
+
+#[test]
+fn reading_only_is_a_limit_of_the_configuration_a_route_or_a_caller() {
+    let limit = || ReadOnly {
+        enabled: true,
+        reads: vec![ReadRule::parse("POST /*/search").unwrap()],
+    };
+    let cases = [
+        ("GET /a", ""),
+        ("POST /a/search", ""),
+        ("DELETE /a", "read_only"),
+        ("POST /a", "read_only"),
+        ("POST /a/b/search", "read_only"),
+        ("POST /a%2Fb/search", "no_route"),
+    ];
+    let rights = Rights {
+        read_only: limit(),
+        ..Rights::default()
+    };
+    check(&Stage::new(rights), &cases);
+    let start = Upstream::start;
+    let stage = Stage::before(start(), Rights::default(), |config| {
+        config.read_only = limit()
+    });
+    check(&stage, &cases);
+    let stage = Stage::before(start(), Rights::default(), |config| {
+        config.routes[0].read_only = limit();
+    });
+    check(&stage, &cases);
+    // It holds for everybody, also without callers.
+    let stage = Stage::before(start(), Rights::default(), |config| {
+        config.read_only = limit();
+        config.listen_rules.clear();
+    });
+    let answer = stage.proxy.exchange(request("DELETE /a", "", ""));
+    answer.assert_refused(403, "read_only");
+}
+
+#[test]
+fn a_caller_ends_at_its_time_and_sends_no_more_than_its_rate() {
+    let until = |end| Rights {
+        expires: Some(clock::unix_seconds() + end),
+        ..Rights::default()
+    };
+    check(&Stage::new(until(-1)), &[("GET /", "caller_not_allowed")]);
+    check(&Stage::new(until(3600)), &[("GET /", "")]);
+    let rate = Rate {
+        requests: 2,
+        seconds: 3600,
+    };
+    let stage = Stage::new(Rights {
+        rate: Some(rate),
+        ..Rights::default()
+    });
+    check(
+        &stage,
+        &[("GET /", ""), ("GET /", ""), ("GET /", "caller_limited")],
+    );
+}

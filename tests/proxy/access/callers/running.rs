@@ -1,0 +1,124 @@
+//! A running proxy with a file of callers: the log, the metrics, and callers that come and go.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use apig_proxy::config::Rights;
+use serde_json::Value;
+
+use super::{Signed, Stage};
+use crate::support::{Program, Upstream, request, wait_until};
+
+/// Runs `apig-proxy caller`; returns what it prints.
+fn caller(file: &Path, arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_apig-proxy"))
+        .env_clear()
+        .arg("caller")
+        .args(arguments)
+        .arg("--file")
+        .arg(file)
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let (out, err) = (text(output.stdout), text(output.stderr));
+    assert!(output.status.success(), "{out} {err}");
+    assert!(!err.contains("apx_"), "{err}");
+    out
+}
+
+/// What follows a name in the text that `caller new` prints.
+fn printed<'a>(text: &'a str, name: &str) -> &'a str {
+    let mut lines = text.lines();
+    lines
+        .find_map(|line| line.strip_prefix(name))
+        .unwrap()
+        .trim()
+}
+
+#[test]
+fn callers_come_and_go_while_the_proxy_runs_and_the_log_has_their_names_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("callers.toml");
+    let first = caller(&file, &["new", "first"]);
+    assert_eq!(
+        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let upstream = Upstream::start();
+    let more = format!("[access]\ncallers_file = {file:?}\n[log]\nformat = \"json\"");
+    let program = Program::before(&upstream, &more);
+    let get = |path: &str, fields: &str| {
+        let answer = program
+            .client()
+            .send(request(&format!("GET {path}"), fields, ""))
+            .answer();
+        answer.status
+    };
+    let bearer = |text: &str| format!("Authorization: Bearer {}", printed(text, "token"));
+    let path = printed(&first, "path");
+    assert_eq!(get("/v1", ""), 401);
+    assert_eq!(get("/v1", &bearer(&first)), 200);
+    assert_eq!(get(&format!("{path}v1"), ""), 200);
+    let second = caller(&file, &["new", "second", "--method", "POST"]);
+    wait_until("the second caller is known", || {
+        get("/v1", &bearer(&second)) == 403
+    });
+    assert_eq!(get("/v1", &bearer(&first)), 200);
+    caller(&file, &["revoke", "first"]);
+    wait_until("the first caller is not known", || {
+        get("/v1", &bearer(&first)) == 401
+    });
+    assert_eq!(get(&format!("{path}v1"), ""), 401);
+    let records = program.records(8);
+    let records: Vec<Value> = records
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(records[0]["caller"], Value::Null);
+    assert_eq!(
+        (&records[1]["caller"], &records[2]["caller"]),
+        (&"first".into(), &"first".into())
+    );
+    assert!(records.iter().any(|record| record["caller"] == "second"));
+    for record in &records {
+        assert_eq!(record["path"], "/v1");
+        assert!(
+            !record.to_string().contains(path.trim_matches(['/', '~'])),
+            "{record}"
+        );
+    }
+}
+
+#[test]
+fn the_log_says_if_a_signature_does_not_cover_the_body_and_metrics_name_callers() {
+    let stage = Stage::new(Rights::default());
+    stage
+        .proxy
+        .passes(Signed::new(&stage, "GET /", b"").bytes());
+    stage.proxy.passes(request("POST /", &stage.bearer(), "x"));
+    let mut wrong = Signed::new(&stage, "POST /", b"x");
+    wrong.signer = apig_proxy::signature::Signer::new(&stage.caller.access_key, &"another".into());
+    stage.proxy.exchange(wrong.bytes()).assert_status(401);
+    stage
+        .proxy
+        .exchange(request("GET /", "", ""))
+        .assert_status(401);
+    let metrics = stage.proxy.metrics();
+    let name = "apig_proxy_requests_total";
+    for (labels, count) in [
+        ("route=/ method=GET code=200 outcome=ok caller=ci", 1.0),
+        ("route=/ method=POST code=200 outcome=ok caller=ci", 1.0),
+        ("route=/ method=POST code=401 outcome=caller_signature", 1.0),
+        (
+            "route=none method=GET code=401 outcome=caller_required",
+            1.0,
+        ),
+    ] {
+        assert!(
+            (metrics.value(name, labels) - count).abs() < 0.1,
+            "{labels}"
+        );
+    }
+}
