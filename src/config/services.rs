@@ -8,7 +8,7 @@ use super::Config;
 /// The longest name that is compared with the configured ones.
 const MAX_NAME: usize = 100;
 
-/// The most letters in which a name that is suggested differs.
+/// The most letters in which a name that is suggested differs; fewer for short names.
 const MAX_DISTANCE: usize = 3;
 
 /// Why there is no service of a name.
@@ -95,10 +95,9 @@ impl Services {
             return ServiceError::SignsOtherwise;
         }
         let names = self.routes.keys();
-        let nearest = names.map(|known| (strsim::levenshtein(name, known), known));
-        let nearest = nearest
-            .min()
-            .filter(|(distance, _)| *distance <= MAX_DISTANCE);
+        let nearest = names.map(|known| (strsim::damerau_levenshtein(name, known), known));
+        let most = MAX_DISTANCE.min(name.len() / 3);
+        let nearest = nearest.min().filter(|(distance, _)| *distance <= most);
         ServiceError::NotAllowed {
             nearest: nearest.map(|(_, name)| name.clone()),
         }

@@ -5,6 +5,7 @@
 
 mod access;
 mod admin;
+mod cloud;
 mod corpus;
 mod credentials;
 mod faults;

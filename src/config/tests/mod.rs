@@ -1,5 +1,6 @@
 //! Whole configurations: what is set in files, variables and options, and what comes of it.
 
+mod cloud;
 mod inspect;
 mod problems;
 

@@ -105,6 +105,16 @@ route = 3 => write `[[route]]` there
 route.path = "/a" => write `[[route]]` there
 route.0.path = "/a" => write `[[route]]` there
 route = [{path = "/a", ROUTE, stgae = "x"}] => route.stgae: there is no such key hint: did you mean `route.stage`?
+cloud.services = ["VPC"] => cloud.services: expected services in lower case
+cloud.services = ["vpc"] => cloud.services: a service needs a region hint: set `cloud.regions`
+cloud.services = ["obs.cn-north-4"] => cloud.services: a service of `cloud.signs_otherwise` takes other signatures
+cloud = {services = ["vpc.a"], endpoints = {"vpc.a" = "http://gw.example"}} => cloud.endpoints.vpc.a: plain http is for loopback addresses only
+cloud = {services = ["vpc.a"], projects = {a = "a b"}} => cloud.projects.a: expected the id of a project
+cloud = {services = ["vpc.a"], domain = "a/b"} => cloud.domain: expected host names
+cloud.pattern = "{service}.{domain}" => cloud.pattern: expected a host name with {service} and {region}
+cloud.pattern = "{service}.{region}/{domain}" => cloud.pattern: expected a host name
+cloud.derived = ["a:b:c"] => cloud.derived: expected services
+cloud.service = ["vpc.a"] => cloud.service: there is no such key hint: did you mean `cloud.services`?
 signing.algorithm = "sha256" => signing.algorithm: expected "SDK-HMAC-SHA256", "SDK-HMAC-SM3" or "V11-HMAC-SHA256"
 signing.algorithm = "V11-HMAC-SHA256" => signing.algorithm: `V11-HMAC-SHA256` derives keys for a region and a service
 signing.region = "a/b" => signing.region: expected a name

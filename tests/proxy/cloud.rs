@@ -1,0 +1,477 @@
+//! Cloud services: how a request names one, what reaches it, and where its project id comes from.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use apig_proxy::config::{Config, ListenRules, from_text, service_route};
+
+use crate::support::{Answer, Client, Proxy, Received, Upstream, answer, config, ok, pause};
+
+/// What IAM says of its projects.
+const PROJECTS: &str = r#"{"projects":[{"id":"OTHER","name":"cn-north-4_sub"},{"id":"0123abc","name":"cn-north-4"}],"links":{}}"#;
+
+/// The configuration with two services in one region, which this upstream serves, like IAM.
+fn with_cloud(upstream: &Upstream, more: &str) -> Config {
+    let url = format!("https://{}", upstream.address);
+    let text = format!(
+        "[cloud]\nservices = ['vpc', 'ecs', 'bss']\nregions = ['cn-north-4']\n{more}\n[cloud.endpoints]\n\
+         'vpc.cn-north-4' = '{url}/of-vpc'\n'ecs.cn-north-4' = '{url}/of-ecs'\niam = '{url}/of-iam'\nbss = '{url}/of-bss'\n"
+    );
+    let cloud = from_text(Path::new("x.toml"), &text).unwrap();
+    let mut config = config(upstream);
+    config.methods = cloud.methods;
+    config.signs_otherwise = cloud.signs_otherwise;
+    config.routes.splice(0..0, cloud.routes);
+    config
+}
+
+/// A cloud whose IAM knows the project of the region.
+fn cloud() -> Upstream {
+    Upstream::replying(|seen| match seen.target() {
+        target if target.starts_with("/of-iam/") => ok(PROJECTS),
+        _ => ok("{}"),
+    })
+}
+
+fn to_host(host: &str, target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n")
+}
+
+/// The requests that came, without those to IAM.
+fn to_services(upstream: &Upstream) -> Vec<Received> {
+    let mut all = upstream.requests();
+    all.retain(|seen| !seen.target().starts_with("/of-iam/"));
+    all
+}
+
+/// The requests to IAM.
+fn to_iam(upstream: &Upstream) -> Vec<Received> {
+    let mut all = upstream.requests();
+    all.retain(|seen| seen.target().starts_with("/of-iam/"));
+    all
+}
+
+#[test]
+fn a_service_is_named_by_the_path_or_by_the_host() {
+    let upstream = cloud();
+    let proxy = Proxy::start(&with_cloud(&upstream, ""));
+    let port = proxy.address.port();
+    for (host, target, expected) in [
+        (
+            "localhost",
+            "/vpc.cn-north-4/v1/P/vpcs?limit=2",
+            "/of-vpc/v1/P/vpcs?limit=2",
+        ),
+        ("localhost", "/ecs.cn-north-4", "/of-ecs"),
+        (
+            "vpc.cn-north-4.localhost",
+            "/v1/P/vpcs",
+            "/of-vpc/v1/P/vpcs",
+        ),
+        (
+            "vpc.cn-north-4.localhost:PORT",
+            "/v1//x?a=/b",
+            "/of-vpc/v1//x?a=/b",
+        ),
+        ("VPC.CN-North-4.Localhost.:PORT", "/", "/of-vpc"),
+        (
+            "ecs.cn-north-4.localhost",
+            "/vpc.cn-north-4/v1",
+            "/of-ecs/vpc.cn-north-4/v1",
+        ),
+        (
+            "ecs.cn-north-4.localhost:PORT",
+            "http://ecs.cn-north-4.localhost:PORT/v1/x",
+            "/of-ecs/v1/x",
+        ),
+        ("bss.localhost", "/v2/x", "/of-bss/v2/x"),
+        (
+            "iam.localhost",
+            "/v3/projects?name=cn-north-4",
+            "/of-iam/v3/projects?name=cn-north-4",
+        ),
+        ("localhost", "/index.html", "/index.html"),
+        ("localhost", "/v1.0/x", "/v1.0/x"),
+    ] {
+        upstream.forget();
+        let [host, target] = [host, target].map(|text| text.replace("PORT", &port.to_string()));
+        let answer = proxy.exchange(to_host(&host, &target));
+        answer.about(&target).assert_status(200);
+        let requests = upstream.requests();
+        let arrived = requests.last().unwrap();
+        assert_eq!(
+            arrived.line,
+            format!("GET {expected} HTTP/1.1"),
+            "{host}{target}"
+        );
+        assert_eq!(arrived.header("host"), upstream.address.to_string());
+        arrived.verified();
+    }
+}
+
+#[test]
+fn a_service_gets_no_stage_and_takes_patch_and_head() {
+    let upstream = cloud();
+    let proxy = Proxy::start(&with_cloud(&upstream, ""));
+    for (line, status) in [
+        ("PATCH /vpc.cn-north-4/x", 200),
+        ("HEAD /vpc.cn-north-4/x", 200),
+        ("PATCH /x", 405),
+        ("OPTIONS /vpc.cn-north-4/x", 405),
+        ("POST /iam/v3/projects", 405),
+    ] {
+        let request = format!(
+            "{line} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        let answered = proxy.client().send(request).rest().unwrap();
+        let expected = format!("HTTP/1.1 {status} ");
+        assert!(answered.starts_with(expected.as_bytes()), "{line}");
+    }
+    let seen = to_services(&upstream);
+    assert_eq!(seen.len(), 2);
+    assert!(seen.iter().all(|seen| seen.all("x-stage").is_empty()));
+}
+
+#[test]
+fn an_unknown_service_is_refused_with_the_nearest_name_and_its_own_is_not_repeated() {
+    let upstream = cloud();
+    let proxy = Proxy::start(&with_cloud(&upstream, ""));
+    for (host, target, status, code, hint) in [
+        (
+            "localhost",
+            "/vcp.cn-north-4/v1",
+            404,
+            "service_not_allowed",
+            "did you mean `vpc.cn-north-4`",
+        ),
+        (
+            "localhost",
+            "/marker.eu-west-101/v1",
+            404,
+            "service_not_allowed",
+            "hint: add it to `cloud.services`",
+        ),
+        (
+            "vcp.cn-north-4.localhost",
+            "/v1",
+            404,
+            "service_not_allowed",
+            "did you mean `vpc.cn-north-4`",
+        ),
+        (
+            "marker.x.localhost",
+            "/v1",
+            404,
+            "service_not_allowed",
+            "hint: add it to `cloud.services`",
+        ),
+        (
+            "localhost",
+            "/obs.cn-north-4/marker",
+            501,
+            "service_signs_otherwise",
+            "call it directly",
+        ),
+        (
+            "obs.cn-north-4.localhost",
+            "/marker",
+            501,
+            "service_signs_otherwise",
+            "call it directly",
+        ),
+        // Names that could be rebound, and others that no service has.
+        (
+            "vpc.cn-north-4.localhost.evil.example",
+            "/v1",
+            403,
+            "host_not_allowed",
+            "access.hosts",
+        ),
+        (
+            "vpc.cn-north-4.myhuaweicloud.com",
+            "/v1",
+            403,
+            "host_not_allowed",
+            "access.hosts",
+        ),
+        (
+            "marker.vpc.cn-north-4.localhost",
+            "/v1",
+            403,
+            "host_not_allowed",
+            "access.hosts",
+        ),
+        (
+            "vpc.localhost",
+            "/v1",
+            403,
+            "host_not_allowed",
+            "access.hosts",
+        ),
+        (
+            "vpc.cn-north-4.localhost",
+            "/vpc.cn-north-4/../x",
+            400,
+            "bad_target",
+            "",
+        ),
+        (
+            "vpc.cn-north-4.localhost",
+            "http://ecs.cn-north-4.localhost/v1",
+            400,
+            "bad_request",
+            "another host",
+        ),
+        (
+            "vpc.cn-north-4.localhost",
+            "http://evil.example/v1",
+            400,
+            "bad_request",
+            "another host",
+        ),
+        ("iam.localhost", "/v3/users", 404, "no_route", ""),
+        (
+            "localhost",
+            "/iam/v3.0/OS-CREDENTIAL/credentials",
+            404,
+            "no_route",
+            "",
+        ),
+        ("localhost", "/%76pc.cn-north-4/v1", 404, "no_route", ""),
+        ("localhost", "//vpc.cn-north-4/v1", 404, "no_route", ""),
+    ] {
+        let answer = proxy.exchange(to_host(host, target));
+        answer.about(target).assert_refused(status, code);
+        answer.assert_says(hint);
+        assert!(!answer.text().contains("marker"), "{}", answer.text());
+    }
+    assert!(upstream.requests().is_empty());
+}
+
+#[test]
+fn a_listener_of_a_service_serves_it_whatever_the_host_and_path() {
+    let upstream = cloud();
+    let mut config = with_cloud(&upstream, "");
+    let any = "127.0.0.1:0".parse().unwrap();
+    config.listen = vec![apig_proxy::config::Listen::Tcp(any); 2];
+    let route = Some(service_route(&config, "ecs.cn-north-4").unwrap());
+    let of_service = ListenRules {
+        route,
+        ..ListenRules::default()
+    };
+    config.listen_rules = vec![ListenRules::default(), of_service];
+    let proxy = Proxy::start(&config);
+    for (host, target, expected) in [
+        ("127.0.0.1", "/v1/x", "/of-ecs/v1/x"),
+        ("localhost", "/vpc.cn-north-4/x", "/of-ecs/vpc.cn-north-4/x"),
+        ("vpc.cn-north-4.localhost", "/v1", "/of-ecs/v1"),
+    ] {
+        upstream.forget();
+        let mut client = Client::connect(proxy.addresses[1]);
+        client
+            .send(to_host(host, target))
+            .answer()
+            .assert_status(200);
+        let seen = to_services(&upstream);
+        assert_eq!(seen[0].target(), expected);
+    }
+}
+
+#[test]
+fn browsers_are_served_by_the_name_of_a_service_no_more_than_by_others() {
+    let upstream = cloud();
+    let proxy = Proxy::start(&with_cloud(&upstream, ""));
+    for field in [
+        "Sec-Fetch-Site: cross-site",
+        "Sec-Fetch-Site: none",
+        "Origin: http://evil.example",
+        "Origin: http://ecs.cn-north-4.localhost",
+        "Sec-Purpose: prefetch",
+    ] {
+        for host in ["vpc.cn-north-4.localhost", "a.b.localhost"] {
+            let request = format!("GET /v1 HTTP/1.1\r\nHost: {host}\r\n{field}\r\n\r\n");
+            proxy
+                .exchange(request)
+                .about(field)
+                .assert_refused(403, "origin_not_allowed");
+        }
+    }
+    assert!(upstream.requests().is_empty());
+}
+
+#[test]
+fn a_redirect_of_a_service_stays_at_the_name_that_the_caller_used() {
+    let upstream = Upstream::replying(|seen| match seen.target() {
+        target if target.starts_with("/of-iam/") => ok(PROJECTS),
+        _ => answer(
+            "302 Found",
+            "Location: /of-vpc/v1/next\r\nSet-Cookie: a=1; Path=/of-vpc/v1\r\n",
+            "",
+        ),
+    });
+    let proxy = Proxy::start(&with_cloud(&upstream, ""));
+    for (host, target, location, cookie) in [
+        (
+            "localhost",
+            "/vpc.cn-north-4/v1",
+            "/vpc.cn-north-4/v1/next",
+            "a=1; Path=/vpc.cn-north-4/v1",
+        ),
+        (
+            "vpc.cn-north-4.localhost",
+            "/v1",
+            "/v1/next",
+            "a=1; Path=/v1",
+        ),
+    ] {
+        let answer = proxy.exchange(to_host(host, target));
+        answer.assert_header(302, "location", location);
+        answer.assert_header(302, "set-cookie", cookie);
+    }
+}
+
+#[test]
+fn a_service_with_an_endpoint_of_its_own_gets_v11_where_it_wants_it() {
+    let upstream = cloud();
+    let proxy = Proxy::start(&with_cloud(
+        &upstream,
+        "derived = ['vpc:vpcm']\nprojects.cn-north-4 = 'P1'",
+    ));
+    proxy.get("/vpc.cn-north-4/v1").assert_status(200);
+    proxy.get("/ecs.cn-north-4/v1").assert_status(200);
+    let seen = upstream.requests();
+    let authorization = seen[0].header("authorization");
+    assert!(
+        authorization.starts_with("V11-HMAC-SHA256 Credential=AKTEST"),
+        "{authorization}"
+    );
+    assert!(
+        authorization.contains("/cn-north-4/vpcm, "),
+        "{authorization}"
+    );
+    assert!(
+        seen[1]
+            .header("authorization")
+            .starts_with("SDK-HMAC-SHA256 ")
+    );
+    seen.iter().for_each(|seen| drop(seen.verified()));
+    let projects: Vec<&str> = seen
+        .iter()
+        .map(|seen| seen.header("x-project-id"))
+        .collect();
+    assert_eq!(projects, ["P1", "P1"]);
+}
+
+#[test]
+fn iam_is_asked_once_for_a_project_by_fifty_requests_at_once() {
+    let upstream = cloud();
+    let proxy = Arc::new(Proxy::start(&with_cloud(&upstream, "")));
+    let calls = (0..50).map(|at| {
+        let proxy = Arc::clone(&proxy);
+        let path = ["/vpc.cn-north-4/x", "/ecs.cn-north-4/x"][at % 2];
+        thread::spawn(move || proxy.get(path).status)
+    });
+    let calls: Vec<_> = calls.collect();
+    assert!(calls.into_iter().all(|call| call.join().unwrap() == 200));
+    let asked = to_iam(&upstream);
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    assert_eq!(asked[0].target(), "/of-iam/v3/projects?name=cn-north-4");
+    asked[0].verified();
+    let seen = to_services(&upstream);
+    assert_eq!(seen.len(), 50);
+    for request in seen {
+        assert_eq!(request.header("x-project-id"), "0123abc");
+        let signed = request.verified().signed_headers;
+        assert!(signed.contains(&"x-project-id".to_owned()), "{signed:?}");
+    }
+}
+
+#[test]
+fn without_an_answer_of_iam_requests_go_without_a_project() {
+    for reply in [
+        answer("401 Unauthorized", "", "{\"error\":{\"code\":401}}"),
+        answer("403 Forbidden", "", "{}"),
+        answer("500 Internal Server Error", "", ""),
+        ok("<html>"),
+        ok("{\"projects\":[]}"),
+        ok("{\"projects\":[{\"id\":\"a b\",\"name\":\"cn-north-4\"}]}"),
+    ] {
+        let broken = Arc::new(AtomicBool::new(true));
+        let is_broken = Arc::clone(&broken);
+        let upstream = Upstream::replying(move |seen| match seen.target() {
+            target if !target.starts_with("/of-iam/") => ok("{}"),
+            _ if is_broken.load(Ordering::SeqCst) => reply.clone(),
+            _ => ok(PROJECTS),
+        });
+        let mut config = with_cloud(&upstream, "");
+        config.credentials[0].project_id = Some("of-another-region".parse().unwrap());
+        let proxy = Proxy::start(&config);
+        for _ in 0..3 {
+            proxy.get("/vpc.cn-north-4/x").assert_status(200);
+        }
+        let seen = to_services(&upstream);
+        assert!(
+            seen.iter().all(|seen| seen.all("x-project-id").is_empty()),
+            "{seen:?}"
+        );
+        // Pauses grow, so it is not asked for each request.
+        assert!((1..3).contains(&to_iam(&upstream).len()));
+        broken.store(false, Ordering::SeqCst);
+        let has_project = || {
+            pause(Duration::from_millis(100));
+            upstream.forget();
+            proxy.get("/vpc.cn-north-4/x").assert_status(200);
+            !to_services(&upstream)[0].all("x-project-id").is_empty()
+        };
+        assert!((0..200).any(|_| has_project()));
+    }
+}
+
+#[test]
+fn requests_wait_no_longer_for_a_silent_iam_than_for_a_connection() {
+    let (release, released) = mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let upstream = Upstream::handling(move |link| {
+        while let Some(seen) = link.request()? {
+            if seen.target().starts_with("/of-iam/") {
+                let _ = released.lock().unwrap().recv();
+                return Ok(());
+            }
+            link.send(ok("{}"))?;
+        }
+        Ok(())
+    });
+    let mut config = with_cloud(&upstream, "");
+    config.timeouts.connect = Duration::from_millis(500);
+    let proxy = Arc::new(Proxy::start(&config));
+    let calls: Vec<_> = (0..20)
+        .map(|_| {
+            let proxy = Arc::clone(&proxy);
+            thread::spawn(move || proxy.get("/vpc.cn-north-4/x"))
+        })
+        .collect();
+    let answers: Vec<Answer> = calls.into_iter().map(|call| call.join().unwrap()).collect();
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    assert!(to_iam(&upstream).len() <= 2);
+    drop(release);
+}
+
+#[test]
+fn the_project_that_a_caller_names_goes_first_where_it_is_taken() {
+    let upstream = cloud();
+    let mut config = with_cloud(&upstream, "");
+    config.credentials[0].takes_project_id = true;
+    let proxy = Proxy::start(&config);
+    let request =
+        "GET /vpc.cn-north-4/x HTTP/1.1\r\nHost: localhost\r\nX-Project-Id: sub-project\r\n\r\n";
+    proxy.passes(request);
+    assert_eq!(
+        upstream.only_request().header("x-project-id"),
+        "sub-project"
+    );
+    proxy.get("/vpc.cn-north-4/x").assert_status(200);
+    assert_eq!(to_services(&upstream)[1].header("x-project-id"), "0123abc");
+}
