@@ -9,36 +9,35 @@
 //! The proxy may end before the program: its connections are then refused, and nothing goes to the
 //! cloud. The program may leave processes behind: the proxy does not wait for them.
 
+mod arguments;
 mod child;
 mod endpoints;
 mod exposure;
 mod log;
 mod variables;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::pin;
 use std::process::Command;
 use std::time::Duration;
 
-use clap::Args;
 use rustix::stdio::dup2_stdout;
 use secrecy::SecretString;
 use tokio::sync::oneshot;
 
 use super::load::load;
-use super::serve::{self, ServeArguments};
+use super::serve;
 use super::startup_log::log_configuration;
 use super::{Exit, Failure, Outcome, block_on};
-use crate::config::{
-    self, ActivatedSockets, Callers, Environment, IssuedCaller, Loaded, Overrides, Rights,
-};
+use crate::config::{ActivatedSockets, Callers, Environment, IssuedCaller, Loaded, Rights};
 use crate::credentials::{self, Secret, Source};
 use crate::escape::EscapedLines;
 use crate::server::{DrainOutcome, Server, network};
+pub(super) use arguments::RunArguments;
 use child::{Child, Signals};
 use endpoints::Endpoints;
 use exposure::{notice, readable_secrets};
@@ -48,78 +47,6 @@ use variables::{Variables, secret_variables};
 
 /// The name of the program in the log and the metrics.
 const CALLER: &str = "run";
-
-/// Arguments of `run`.
-#[derive(Clone, Debug, Args)]
-#[command(mut_arg("listen", |listen| listen.hide(true)))]
-pub(super) struct RunArguments {
-    #[command(flatten)]
-    serve: ServeArguments,
-    /// Service of Huawei Cloud that official SDKs reach through the proxy, like vpc.cn-north-4; may be given
-    /// several times [env: APIG_PROXY_RUN__SERVICES].
-    #[arg(long = "service", value_name = "SERVICE.REGION")]
-    services: Vec<String>,
-    /// Path of the API that OpenAI clients call, like /v1/infers/1234/v1 [env: APIG_PROXY_RUN__OPENAI].
-    #[arg(long, value_name = "PATH")]
-    openai: Option<String>,
-    /// Variable for the program, like BASE={url}/flowers; {url}, {port}, {token}, {ak} and {sk} are
-    /// expanded; may be given several times [env: APIG_PROXY_RUN__ENV].
-    #[arg(long = "set", value_name = "NAME=TEMPLATE")]
-    variables: Vec<String>,
-    /// Variable that the program keeps although it may hold a secret; may be given several times.
-    #[arg(long = "keep", value_name = "NAME")]
-    kept: Vec<String>,
-    /// Serve requests that only read: GET, HEAD and OPTIONS, and those of `reads`.
-    #[arg(long)]
-    read_only: bool,
-    /// Serve everybody who reaches the ports, without credentials.
-    #[arg(long)]
-    bare: bool,
-    /// Do not start if the program could read files with secrets.
-    #[arg(long)]
-    strict: bool,
-    /// File to append the log to [default: warnings are printed on a terminal when the program has ended].
-    #[arg(long, value_name = "FILE")]
-    log_file: Option<PathBuf>,
-    /// Start no program: print the variables, and serve until a signal.
-    #[arg(long, conflicts_with = "command")]
-    print_env: bool,
-    /// The program and its arguments.
-    #[arg(
-        last = true,
-        value_name = "COMMAND",
-        required_unless_present = "print_env"
-    )]
-    command: Vec<OsString>,
-}
-
-impl RunArguments {
-    fn overrides(&self, environment: &Environment) -> Result<Overrides, Failure> {
-        if self.serve.has_listen() {
-            return Err(Failure::usage(
-                "`run` chooses free ports itself\nhint: leave --listen out; the program finds the URL in `APIG_PROXY_URL`",
-            ));
-        }
-        let overrides = self
-            .serve
-            .overrides()
-            .list("listen", "--listen", &["127.0.0.1:0".to_owned()])
-            .list("run.services", "--service", &self.services)
-            .text("run.openai", "--openai", self.openai.as_deref())
-            .list("run.env", "--set", &self.variables);
-        let overrides =
-            overrides.text("read_only", "--read-only", self.read_only.then_some("true"));
-        // Services with a port need a route, as those of `[cloud]` have one.
-        let config = config::load_part(&overrides, environment, "run", |config| config);
-        let mut services = config.map_err(Failure::configuration)?.run.services;
-        if !services.is_empty() {
-            let config = config::load_part(&overrides, environment, "cloud", |config| config);
-            let config = config.map_err(Failure::configuration)?;
-            services.extend(endpoints::configured_services(&config));
-        }
-        Ok(overrides.list("cloud.services", "--service", &services))
-    }
-}
 
 /// Runs the program, and the proxy for as long as that runs.
 pub(super) fn run(arguments: &RunArguments, environment: Environment) -> Outcome {
@@ -171,7 +98,9 @@ impl Run {
         let endpoints = Endpoints::new(config, !arguments.bare)?;
         let (caller, surrogate) = IssuedCaller::new(CALLER, Rights::default());
         if !arguments.bare {
+            // Nobody but the program: neither those of the file nor those with the token.
             config.callers = Callers::fixed(vec![surrogate]);
+            config.access.token = None;
         }
         // Other proxies have the usual port, and the end of the program is the end of this one.
         if !arguments.serve.has_admin() {
