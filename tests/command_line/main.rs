@@ -19,6 +19,7 @@ mod probes;
 mod program;
 mod recipes;
 mod reload;
+mod run;
 mod secrets;
 mod sources;
 mod starting;

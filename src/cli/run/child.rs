@@ -12,10 +12,17 @@ use std::future::poll_fn;
 use std::io;
 use std::process::Command;
 use std::task::Poll;
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpgrp, getpid, kill_process, wait};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, getpgrp, getpid, kill_process, wait, waitid,
+};
 use rustix::termios::tcgetpgrp;
 use tokio::signal::unix::{self, SignalKind, signal};
+use tokio::time::sleep;
+
+/// How long the processes of a group may take to be continued one after the other.
+const SETTLING_TIME: Duration = Duration::from_millis(20);
 
 /// The signals that are passed on. Those that the terminal sends too are `true`.
 const PASSED_ON: [(Signal, bool); 6] = [
@@ -106,6 +113,7 @@ impl Child {
             if let Some(code) = self.poll_ended() {
                 return code;
             }
+            self.stop_with_program().await;
             let (sent, by_terminal) = tokio::select! {
                 _ = signals.child.recv() => continue,
                 next = next(&mut signals.passed_on) => next,
@@ -121,12 +129,8 @@ impl Child {
     /// Reaps what has ended: the exit code, if the program is among it.
     fn poll_ended(&self) -> Option<u8> {
         // An error says that there are no children.
-        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG | WaitOptions::UNTRACED) {
-            if pid != self.0 {
-                continue;
-            } else if status.stopped() {
-                self.stop_with(status);
-            } else {
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            if pid == self.0 {
                 let killed = status.terminating_signal().map(exit_code_of);
                 let exited = || {
                     status
@@ -139,16 +143,28 @@ impl Child {
         None
     }
 
-    /// Stops the proxy with a program that stopped itself for the terminal (Ctrl-Z in `less`), so that the
-    /// shell gets the terminal back.
-    fn stop_with(&self, status: WaitStatus) {
-        let by_terminal = [Signal::TSTP, Signal::TTIN, Signal::TTOU].map(Signal::as_raw);
-        let stopped_by = status.stopping_signal();
-        if stopped_by.is_some_and(|stopped_by| by_terminal.contains(&stopped_by)) {
+    /// Stops the proxy with a program that stopped itself for the terminal (Ctrl-Z in `less`), so
+    /// that the shell gets the terminal back.
+    async fn stop_with_program(&self) {
+        if !self.is_stopped() {
+            return;
+        }
+        // The shell may be continuing both right now, one after the other.
+        sleep(SETTLING_TIME).await;
+        if self.is_stopped() {
             // It returns when the shell continues this process.
             let _ = kill_process(getpid(), Signal::STOP);
             self.signal(Signal::CONT);
         }
+    }
+
+    /// True if the program was stopped for the terminal; a debugger stops it with SIGSTOP.
+    fn is_stopped(&self) -> bool {
+        let by_terminal = [Signal::TSTP, Signal::TTIN, Signal::TTOU].map(Signal::as_raw);
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let status = waitid(WaitId::Pid(self.0), options).ok().flatten();
+        let stopped_by = status.and_then(|status| status.stopping_signal());
+        stopped_by.is_some_and(|signal| by_terminal.contains(&signal))
     }
 
     /// The program is not reaped yet, so that no other process can have its number.

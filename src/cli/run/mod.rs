@@ -258,7 +258,7 @@ async fn serve_program(server: Server, command: Command, signals: &mut Signals) 
     drop(stop);
     tokio::select! {
         served = serving => report_end(served.map_err(Failure::failed)?),
-        _ = signals.stop() => report_end(DrainOutcome::CutOff),
+        _ = signals.stop() => {}
     }
     Ok(Exit::Child(code))
 }

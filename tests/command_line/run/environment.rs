@@ -1,0 +1,185 @@
+//! What the program finds in its environment, and what it does not.
+
+use std::collections::BTreeMap;
+
+use super::{configured, printed};
+use crate::program::{AK, KEY, Place, SECRET, assert_has};
+
+/// The environment of a program, as the system shows it.
+fn environment(place: &Place, options: &[&str], more: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let arguments = [&["run"], options, &["--", "cat", "/proc/self/environ"]].concat();
+    let (code, out, err) = place.run(&arguments, &[&KEY, more].concat());
+    assert_eq!((code, err.as_str()), (0, ""));
+    let pairs = out.split_terminator('\0');
+    let pairs = pairs.map(|pair| pair.split_once('=').unwrap());
+    pairs
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+#[test]
+fn the_program_gets_credentials_of_this_run_and_the_urls_of_its_ports() {
+    let place = configured("");
+    let options = [
+        "--service",
+        "vpc.cn-north-4",
+        "--openai",
+        "/v1/infers/7/v1/",
+    ];
+    let found = environment(&place, &options, &[]);
+    let url = &found["APIG_PROXY_URL"];
+    let (origin, capability) = url.split_once("/~").unwrap();
+    assert!(capability.len() == 32 && capability.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    assert_eq!(found["OPENAI_BASE_URL"], format!("{url}/v1/infers/7/v1"));
+    assert_eq!(found["OPENAI_API_KEY"], found["APIG_PROXY_TOKEN"]);
+    assert!(found["APIG_PROXY_TOKEN"].starts_with("apx_"));
+    assert!(found["HUAWEICLOUD_SDK_AK"].starts_with("APX"));
+    assert_ne!(found["HUAWEICLOUD_SDK_SK"], SECRET);
+    let mut ports = vec![origin];
+    for name in [
+        "HUAWEICLOUD_SDK_REGION_VPC_CN_NORTH_4",
+        "HUAWEICLOUD_SDK_IAM_ENDPOINT",
+    ] {
+        assert!(
+            found[name].starts_with("http://127.0.0.1:"),
+            "{}",
+            found[name]
+        );
+        ports.push(&found[name]);
+    }
+    ports.dedup();
+    assert_eq!(ports.len(), 3);
+    let again = environment(&place, &options, &[]);
+    for name in [
+        "APIG_PROXY_TOKEN",
+        "HUAWEICLOUD_SDK_AK",
+        "HUAWEICLOUD_SDK_SK",
+        "APIG_PROXY_URL",
+    ] {
+        assert_ne!(found[name], again[name], "{name} is the same in two runs");
+    }
+}
+
+#[test]
+fn no_variable_with_a_secret_or_that_leads_to_one_is_passed_on() {
+    let place = configured("");
+    let secrets = "HUAWEICLOUD_SDK_SECURITY_TOKEN CLOUD_SDK_SK HW_SECRET_KEY HW_SECURITY_TOKEN HW_AUTH_TOKEN \
+        OS_SECRET_KEY OS_PASSWORD HC_CONTAINER_AUTHORIZATION_TOKEN HUAWEICLOUD_OIDC_ID_TOKEN APIG_PROXY_LOG__LEVEL";
+    let values = |name| {
+        (
+            name,
+            if name == "APIG_PROXY_LOG__LEVEL" {
+                "trace"
+            } else {
+                "MARKER"
+            },
+        )
+    };
+    // The file of credentials wins over all of these.
+    place.file(
+        "key.csv",
+        &format!("User Name,Access Key Id,Secret Access Key\nx,{AK},{SECRET}\n"),
+    );
+    let mut variables: Vec<(&str, &str)> = secrets.split_whitespace().map(values).collect();
+    let other_name = format!("key={SECRET};");
+    variables.extend([("MY_KEY", other_name.as_str()), ("PLAIN", "stays")]);
+    let options = ["--credentials", "key.csv"];
+    let found = environment(&place, &options, &variables);
+    for (name, value) in &found {
+        assert!(
+            !value.contains("MARKER") && !value.contains(SECRET),
+            "{name}"
+        );
+    }
+    assert!(!found.contains_key("MY_KEY") && !found.contains_key("APIG_PROXY_LOG__LEVEL"));
+    assert_eq!(found["PLAIN"], "stays");
+    let kept = [
+        "--credentials",
+        "key.csv",
+        "--keep",
+        "OS_PASSWORD",
+        "--keep",
+        "MY_KEY",
+    ];
+    let found = environment(&place, &kept, &variables);
+    assert_eq!(
+        (&*found["OS_PASSWORD"], &found["MY_KEY"]),
+        ("MARKER", &other_name)
+    );
+}
+
+#[test]
+fn variables_of_option_and_configuration_are_expanded() {
+    let place = configured("[run.env]\nA = \"{url}/a\"\nB = \"file\"\n");
+    let options = ["--set", "B={port}:{ak}:{x}", "--set", "C={token} {sk}"];
+    let found = environment(&place, &options, &[("A", "replaced")]);
+    let url = &found["APIG_PROXY_URL"];
+    let port = url.rsplit_once(':').unwrap().1.split('/').next().unwrap();
+    assert_eq!(found["A"], format!("{url}/a"));
+    assert_eq!(
+        found["B"],
+        format!("{port}:{}:{{x}}", found["HUAWEICLOUD_SDK_AK"])
+    );
+    let [token, sk] = [&found["APIG_PROXY_TOKEN"], &found["HUAWEICLOUD_SDK_SK"]];
+    assert_eq!(found["C"], format!("{token} {sk}"));
+}
+
+#[test]
+fn the_proxy_of_a_company_is_not_used_for_this_machine() {
+    let place = configured("");
+    let company = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", company.local_addr().unwrap());
+    let variables = ["HTTP_PROXY", "http_proxy", "ALL_PROXY"].map(|name| (name, url.as_str()));
+    let variables = [&variables[..], &KEY, &[("NO_PROXY", "corp.example")]].concat();
+    let arguments = super::script(
+        &[],
+        "curl -sS --fail $APIG_PROXY_URL/x && echo \" $no_proxy\"",
+    );
+    let (code, out, err) = place.run(&arguments, &variables);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    assert_has(
+        &out,
+        &["\"verified\":true", " corp.example,127.0.0.1,localhost"],
+    );
+    company.set_nonblocking(true).unwrap();
+    assert!(company.accept().is_err(), "the company's proxy was called");
+}
+
+#[test]
+fn the_variables_are_printed_for_a_proxy_that_runs_already() {
+    use crate::program::Running;
+    let place = configured("[run]\nopenai = \"/v1\"\nenv = [\"A={url}/it's\", \"B={token}\"]\n");
+    let mut running = Running::start(place.command(&["--admin", "127.0.0.1:0"], &KEY));
+    let admin = running.admin_address().to_string();
+    let address = running.address();
+    let listen = format!("APIG_PROXY_LISTEN={address}");
+    let shell = format!(
+        "eval \"$({listen} {} env --admin {admin})\"; echo $A; echo $OPENAI_BASE_URL $APIG_PROXY_URL; env",
+        crate::program::BINARY
+    );
+    let mut command = place.other_command(&["sh", "-c", &shell], &[]);
+    command
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    let (code, out, err) = crate::program::finish(command);
+    let expected = format!("http://{address}/it's\nhttp://{address}/v1 http://{address}\n");
+    assert!(code == 0 && out.starts_with(&expected), "{out}{err}");
+    assert_has(&err, &["need the credentials of a caller: B"]);
+    assert!(!out.contains("\nB="), "{out}");
+    running.stops();
+    place.fails(&["env", "--admin", &admin], &KEY, 1, &["no proxy answers"]);
+}
+
+#[test]
+fn the_command_line_of_no_process_has_a_secret() {
+    let place = configured("");
+    let lines = printed(
+        &place,
+        &[],
+        "cat /proc/$$/cmdline /proc/$PPID/cmdline | tr '\\0' ' '",
+    );
+    assert_has(&lines, &["run", "sh -c"]);
+    for secret in [SECRET, "APX", "apx_", "/~"] {
+        assert!(!lines.contains(secret), "{lines}");
+    }
+}
