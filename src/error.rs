@@ -259,54 +259,71 @@ impl Answer {
     }
 }
 
+const DENIED: &str = "http_request_denied";
+const NOT_FOUND: &str = "destination_not_found";
+const MALFORMED: &str = "http_request_error";
+
+fn client(status: u16, code: &'static str, proxy_status: &'static str) -> Answer {
+    Answer::new(Origin::Client, status, code, proxy_status)
+}
+
+fn upstream(status: u16, code: &'static str, proxy_status: &'static str) -> Answer {
+    Answer::new(Origin::Upstream, status, code, proxy_status)
+}
+
+fn proxy(status: u16, code: &'static str, proxy_status: &'static str) -> Answer {
+    Answer::new(Origin::Proxy, status, code, proxy_status)
+}
+
+/// Overload of any kind: the caller may try again after some time.
+fn busy(code: &'static str, proxy_status: &'static str, after: Duration) -> Answer {
+    later(proxy(503, code, proxy_status), after)
+}
+
+fn later(answer: Answer, after: Duration) -> Answer {
+    Answer {
+        retry_after: Some(after),
+        ..answer
+    }
+}
+
 impl Error {
     /// The table of all errors.
     #[must_use]
     pub fn answer(&self) -> Answer {
-        let client = |status, code, kind| Answer::new(Origin::Client, status, code, kind);
-        let upstream = |status, code, kind| Answer::new(Origin::Upstream, status, code, kind);
-        let proxy = |status, code, kind| Answer::new(Origin::Proxy, status, code, kind);
         let reset = |retry| Answer {
             retry,
             ..upstream(502, "upstream_reset", "connection_terminated")
         };
-        // Overload of any kind: the caller may try again after some time.
-        let busy = |code, kind, after| Answer {
-            retry_after: Some(after),
-            ..proxy(503, code, kind)
-        };
-        let (denied, malformed) = ("http_request_denied", "http_request_error");
-        let not_upgraded = "http_upgrade_failed";
         let soon = Duration::from_secs(1);
         match self {
-            Self::BadRequest(_) | Self::BodyIncomplete(_) => client(400, "bad_request", malformed),
-            Self::BadHost => client(400, "bad_host", malformed),
-            Self::BadTarget(_) => client(400, "bad_target", malformed),
-            Self::TokenRequired => client(401, "token_required", denied),
-            Self::CallerRequired => client(401, "caller_required", denied),
-            Self::CallerSignature(_) => client(401, "caller_signature", denied),
-            Self::CallerNotAllowed(_) => client(403, "caller_not_allowed", denied),
-            Self::CallerLimited(_, after) => Answer {
-                retry_after: Some(*after),
-                ..client(429, "caller_limited", denied)
-            },
-            Self::ReadOnly => client(403, "read_only", denied),
-            Self::HostNotAllowed { .. } => client(403, "host_not_allowed", denied),
-            Self::OriginNotAllowed { .. } => client(403, "origin_not_allowed", denied),
-            Self::NoRoute => client(404, "no_route", "destination_not_found"),
+            Self::BadRequest(_) | Self::BodyIncomplete(_) => client(400, "bad_request", MALFORMED),
+            Self::BadHost => client(400, "bad_host", MALFORMED),
+            Self::BadTarget(_) => client(400, "bad_target", MALFORMED),
+            Self::TokenRequired => client(401, "token_required", DENIED),
+            Self::CallerRequired => client(401, "caller_required", DENIED),
+            Self::CallerSignature(_) => client(401, "caller_signature", DENIED),
+            Self::CallerNotAllowed(_) => client(403, "caller_not_allowed", DENIED),
+            Self::CallerLimited(_, after) => later(client(429, "caller_limited", DENIED), *after),
+            Self::ReadOnly => client(403, "read_only", DENIED),
+            Self::HostNotAllowed { .. } => client(403, "host_not_allowed", DENIED),
+            Self::OriginNotAllowed { .. } => client(403, "origin_not_allowed", DENIED),
+            Self::NoRoute => client(404, "no_route", NOT_FOUND),
             Self::Service(ServiceError::NotAllowed { .. }) => {
-                client(404, "service_not_allowed", "destination_not_found")
+                client(404, "service_not_allowed", NOT_FOUND)
             }
             Self::Service(ServiceError::SignsOtherwise) => {
-                client(501, "service_signs_otherwise", "destination_not_found")
+                client(501, "service_signs_otherwise", NOT_FOUND)
             }
-            Self::MethodNotAllowed { .. } => client(405, "method_not_allowed", denied),
-            Self::BodyTimeout => client(408, "body_timeout", malformed),
-            Self::BodyTooLarge { .. } => client(413, "body_too_large", malformed),
-            Self::TargetTooLong => client(414, "target_too_long", malformed),
-            Self::ExpectationFailed => client(417, "bad_request", malformed),
-            Self::HeaderTooLarge => client(431, "header_too_large", malformed),
-            Self::UpgradeNotSupported => client(501, "upgrade_not_supported", not_upgraded),
+            Self::MethodNotAllowed { .. } => client(405, "method_not_allowed", DENIED),
+            Self::BodyTimeout => client(408, "body_timeout", MALFORMED),
+            Self::BodyTooLarge { .. } => client(413, "body_too_large", MALFORMED),
+            Self::TargetTooLong => client(414, "target_too_long", MALFORMED),
+            Self::ExpectationFailed => client(417, "bad_request", MALFORMED),
+            Self::HeaderTooLarge => client(431, "header_too_large", MALFORMED),
+            Self::UpgradeNotSupported => {
+                client(501, "upgrade_not_supported", "http_upgrade_failed")
+            }
             Self::Internal(_) => proxy(500, "internal", "proxy_internal_error"),
             Self::UpstreamUnreachable(_)
             | Self::EgressUnreachable(_)
@@ -328,7 +345,7 @@ impl Error {
                 busy("overloaded", "connection_limit_reached", soon)
             }
             Self::KeyLocked { retry_after } | Self::PathsRefused { retry_after } => {
-                busy("key_locked", denied, *retry_after)
+                busy("key_locked", DENIED, *retry_after)
             }
             Self::NoCredentials => busy("no_credentials", "proxy_internal_error", soon),
             Self::ConnectTimeout => upstream(504, "connect_timeout", "connection_timeout"),

@@ -4,12 +4,8 @@
 //! gateway. Requests are read leniently, as people paste them; whether they verify is decided by
 //! [`crate::signature::verify`] alone. The search for the signer's mistake changes no verdict.
 
-mod canonical;
-mod explain;
-mod mistakes;
 mod report;
 mod request;
-mod spelling;
 #[cfg(test)]
 mod tests;
 

@@ -5,13 +5,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Format;
-use super::canonical::Canonical;
-use super::explain::explain;
 use super::request::ParsedRequest;
 use crate::credentials::Credentials;
 use crate::escape::{Escaped, EscapedLines};
+use crate::mistakes::{Canonical, explain};
 use crate::signature::{
-    PayloadHasher, Presented, ReceivedRequest, Refusal, Signer, SigningDate, verify,
+    PayloadHash, PayloadHasher, Presented, ReceivedRequest, Refusal, Signer, SigningDate, verify,
 };
 
 /// The report on a request, with the fields of `--format json`.
@@ -148,7 +147,15 @@ impl Report {
         let expected = Canonical::new(canonical);
         self.canonical_request = Some(expected.redacted());
         self.string_to_sign = request.string_to_sign(canonical);
-        if let Some(found) = explain(request, &expected, credentials) {
+        let headers = request.headers.iter();
+        let headers: Vec<_> = headers.map(|(name, value)| (&**name, &**value)).collect();
+        let received = ReceivedRequest {
+            method: &request.method,
+            target: &request.target,
+            headers: &headers,
+            body: &PayloadHash::EMPTY,
+        };
+        if let Some(found) = explain(&received, &request.body, &expected, credentials) {
             let signed = found.signed.as_ref();
             self.differing = signed.map_or_else(Vec::new, |signed| expected.differing(signed));
             self.explanation = Some(found.text);

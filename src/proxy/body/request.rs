@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 
 use super::buffer::{Buffered, shifted};
 use super::idle::IdleTimer;
-use super::{BodyEnded, BodyRules, discard};
+use super::{BodyEnded, BodyRules, SHORT, discard};
 use crate::error::Error;
 use crate::proxy::context::RequestContext;
 use crate::proxy::headers;
@@ -48,6 +48,14 @@ impl PreparedBody {
     /// Returns `true` if it can be sent again.
     pub(in crate::proxy) fn is_repeatable(&self) -> bool {
         !matches!(self, Self::Streamed { .. })
+    }
+
+    /// All of it, if it is held and short; else nothing.
+    pub(in crate::proxy) fn if_short(&self) -> Vec<u8> {
+        match self {
+            Self::Buffered(body) if body.length <= SHORT => body.chunks.concat(),
+            _ => Vec::new(),
+        }
     }
 
     /// Its hash, if it is held.

@@ -23,7 +23,7 @@ use secrecy::ExposeSecret;
 
 use self::identified::Identified;
 use self::limits::CallerLimits;
-use self::signature::Rest;
+use self::signature::{Rest, SignedHead};
 use super::body::PreparedBody;
 use super::context::RequestContext;
 use super::guard::ListenerKind;
@@ -145,8 +145,13 @@ impl CallerGate {
             signature::refused(Refusal::UnknownKey { access_key })
         })?;
         self.limits.check_signatures(access_key)?;
-        let rest = signature::verify_head(head, authorization, &caller.signer, is_empty);
-        let rest = rest.map_err(|refusal| self.refused(&caller, refusal))?;
+        let signed = SignedHead {
+            head,
+            authorization,
+            signer: &caller.signer,
+        };
+        let rest = signed.verify(is_empty);
+        let rest = rest.map_err(|refusal| self.refused(signed, refusal, &PreparedBody::Empty))?;
         if rest != Rest::All {
             self.limits.signed(access_key, true);
         }
@@ -181,10 +186,14 @@ impl CallerGate {
                 }
             }
             (Rest::All, Some(hash)) => {
-                let (authorization, signer) = (&proof.authorization, &caller.signer);
-                let whole = signature::verify_whole(head, authorization, signer, &hash);
-                whole.map_err(|refusal| self.refused(caller, refusal))?;
-                self.limits.signed(signer.access_key(), true);
+                let signed = SignedHead {
+                    head,
+                    authorization: &proof.authorization,
+                    signer: &caller.signer,
+                };
+                let whole = signed.verify_with(&hash);
+                whole.map_err(|refusal| self.refused(signed, refusal, body))?;
+                self.limits.signed(caller.signer.access_key(), true);
             }
             (Rest::All, None) => return Err(Error::Internal("a body that proves is held")),
             (Rest::Nothing, _) if matches!(body, PreparedBody::Empty) => {}
@@ -195,11 +204,11 @@ impl CallerGate {
     }
 
     /// Counts a wrong signature; one that only comes too late is none.
-    fn refused(&self, caller: &Surrogate, refusal: Refusal) -> Error {
+    fn refused(&self, signed: SignedHead<'_>, refusal: Refusal, body: &PreparedBody) -> Error {
         if matches!(refusal, Refusal::Mismatch { .. }) {
-            self.limits.signed(caller.signer.access_key(), false);
+            self.limits.signed(signed.signer.access_key(), false);
         }
-        signature::refused(refusal)
+        signed.refused(refusal, body)
     }
 
     /// Checks what does not depend on the request.

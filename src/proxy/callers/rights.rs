@@ -63,7 +63,7 @@ pub(in crate::proxy) fn check(
     let is_limited = limits.iter().any(|limit| limit.enabled);
     let Some(rights) = rights else {
         return match is_limited {
-            true => judge(&[], Some(&limits), action),
+            true => check_path(&[], Some(&limits), action),
             false => Ok(()),
         };
     };
@@ -72,15 +72,15 @@ pub(in crate::proxy) fn check(
     {
         return Err(Error::CallerNotAllowed(METHOD));
     }
-    judge(&rights.routes, is_limited.then_some(&limits), action)
+    check_path(&rights.routes, is_limited.then_some(&limits), action)
 }
 
-fn judge(
+fn check_path(
     prefixes: &[String],
     limits: Option<&Vec<&ReadOnly>>,
     action: &Action<'_>,
 ) -> Result<(), Error> {
-    let judge = |reading: Reading<'_>| {
+    let check = |reading: Reading<'_>| {
         if !prefixes.is_empty() && !prefixes.iter().any(|prefix| is_in(prefix, reading)) {
             return Err(Refused::Path);
         }
@@ -89,8 +89,8 @@ fn judge(
             _ => Ok(()),
         }
     };
-    let verdict = judge(Reading::AsWritten(action.path));
-    if verdict != judge(Reading::Normalized(&normalized_path(action.path))) {
+    let verdict = check(Reading::AsWritten(action.path));
+    if verdict != check(Reading::Normalized(&normalized_path(action.path))) {
         return Err(Error::NoRoute);
     }
     verdict.map_err(|refused| match refused {

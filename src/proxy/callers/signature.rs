@@ -10,6 +10,7 @@ use http::{HeaderName, HeaderValue, request};
 
 use crate::clock;
 use crate::error::Error;
+use crate::mistakes::{Canonical, search};
 use crate::proxy::body::PreparedBody;
 use crate::signature::{
     Algorithm, PayloadHash, Presented, ReceivedRequest, Refusal, Signer, UNSIGNED_PAYLOAD, verify,
@@ -29,57 +30,82 @@ pub(super) enum Rest {
     All,
 }
 
-/// Verifies a signature as far as the head allows. `is_empty` means that the request has no body.
-pub(super) fn verify_head(
-    head: &request::Parts,
-    authorization: &HeaderValue,
-    signer: &Signer,
-    is_empty: bool,
-) -> Result<Rest, Refusal> {
-    let algorithm = Algorithm::of_authorization(authorization.as_bytes());
-    let declared = head.headers.get(algorithm.content_hash_header());
-    let declared = declared
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let nothing = PayloadHash::empty(algorithm);
-    let verified = verify_whole(head, authorization, signer, &nothing);
-    match verified {
-        Err(Refusal::Mismatch { .. }) | Ok(()) if declared.is_empty() && !is_empty => Ok(Rest::All),
-        Ok(()) if declared.is_empty() || declared == UNSIGNED_PAYLOAD => Ok(Rest::Nothing),
-        Ok(()) => Ok(Rest::Hash(declared.to_owned())),
-        Err(refusal) => Err(refusal),
-    }
+/// A request that a caller has signed, without its body.
+#[derive(Clone, Copy)]
+pub(super) struct SignedHead<'a> {
+    pub(super) head: &'a request::Parts,
+    pub(super) authorization: &'a HeaderValue,
+    /// The key of the caller that it names.
+    pub(super) signer: &'a Signer,
 }
 
-/// Verifies the signature of a request with this hash of the body.
-pub(super) fn verify_whole(
-    head: &request::Parts,
-    authorization: &HeaderValue,
-    signer: &Signer,
-    body: &PayloadHash,
-) -> Result<(), Refusal> {
-    let mut headers = Vec::with_capacity(head.headers.len() + 2);
-    for (name, value) in &head.headers {
-        headers.push((name.as_str(), value.as_bytes()));
+impl SignedHead<'_> {
+    /// Verifies the signature as far as the head allows. `is_empty` means that there is no body.
+    pub(super) fn verify(&self, is_empty: bool) -> Result<Rest, Refusal> {
+        let algorithm = Algorithm::of_authorization(self.authorization.as_bytes());
+        let declared = self.head.headers.get(algorithm.content_hash_header());
+        let declared = declared.and_then(|value| value.to_str().ok());
+        let declared = declared.unwrap_or_default();
+        match self.verify_with(&PayloadHash::empty(algorithm)) {
+            Err(Refusal::Mismatch { .. }) | Ok(()) if declared.is_empty() && !is_empty => {
+                Ok(Rest::All)
+            }
+            Ok(()) if declared.is_empty() || declared == UNSIGNED_PAYLOAD => Ok(Rest::Nothing),
+            Ok(()) => Ok(Rest::Hash(declared.to_owned())),
+            Err(refusal) => Err(refusal),
+        }
     }
-    headers.push(("authorization", authorization.as_bytes()));
-    // Over HTTP/2 it is a part of the target.
-    if let Some(authority) = head
-        .uri
-        .authority()
-        .filter(|_| !head.headers.contains_key(HOST))
-    {
-        headers.push(("host", authority.as_str().as_bytes()));
+
+    /// Verifies the signature of a request with this hash of the body.
+    pub(super) fn verify_with(&self, body: &PayloadHash) -> Result<(), Refusal> {
+        let now = clock::signing_date();
+        let verify = |request: &ReceivedRequest<'_>| {
+            verify(request, |_| Some(self.signer), &now, WINDOW).map(drop)
+        };
+        self.with_request(body, verify)
     }
-    let target = head.uri.path_and_query();
-    let request = ReceivedRequest {
-        method: head.method.as_str(),
-        target: target.map_or("/", |target| target.as_str()),
-        headers: &headers,
-        body,
-    };
-    let now = clock::signing_date();
-    verify(&request, |_| Some(signer), &now, WINDOW).map(drop)
+
+    /// Passes the request on as it was received.
+    fn with_request<T>(
+        &self,
+        body: &PayloadHash,
+        use_it: impl FnOnce(&ReceivedRequest<'_>) -> T,
+    ) -> T {
+        let head = self.head;
+        let mut headers = Vec::with_capacity(head.headers.len() + 2);
+        for (name, value) in &head.headers {
+            headers.push((name.as_str(), value.as_bytes()));
+        }
+        headers.push(("authorization", self.authorization.as_bytes()));
+        // Over HTTP/2 it is a part of the target.
+        let is_missing = !head.headers.contains_key(HOST);
+        if let Some(authority) = head.uri.authority().filter(|_| is_missing) {
+            headers.push(("host", authority.as_str().as_bytes()));
+        }
+        let target = head.uri.path_and_query();
+        use_it(&ReceivedRequest {
+            method: head.method.as_str(),
+            target: target.map_or("/", |target| target.as_str()),
+            headers: &headers,
+            body,
+        })
+    }
+
+    /// The answer to a wrong signature: the mistake of the signer if it is a known one. Looking for it
+    /// in a long body would take too long.
+    pub(super) fn refused(&self, refusal: Refusal, body: &PreparedBody) -> Error {
+        let Refusal::Mismatch { canonical } = &refusal else {
+            return refused(refusal);
+        };
+        let (canonical, keys) = (Canonical::new(canonical), [(None, self.signer.clone())]);
+        let found = self.with_request(&PayloadHash::EMPTY, |request| {
+            search(request, &body.if_short(), &canonical, &keys, false)
+        });
+        match found {
+            Some(found) => Error::CallerSignature(format!("{}\nhint: {}", found.text, found.hint)),
+            None => refused(refusal),
+        }
+    }
 }
 
 /// The hash of a body by the algorithm of a signature, if the body was held. `known` is its hash by
@@ -107,7 +133,7 @@ pub(super) fn access_key(authorization: &HeaderValue) -> Result<&str, Refusal> {
 
 /// The answer to a wrong signature: what is wrong, without a value of the caller's.
 pub(super) fn refused(refusal: Refusal) -> Error {
-    const CREDENTIALS: &str = "\nhint: sign with the secret key of this access key, after all other changes to the request";
+    const KEY: &str = "\nhint: sign with the secret key of this access key, after all other changes to the request";
     let is_name = |name: &str| name.len() <= 40 && HeaderName::try_from(name).is_ok();
     let refusal = match refusal {
         Refusal::MissingHeader(name) if !is_name(&name) => Refusal::MissingHeader("one".to_owned()),
@@ -117,7 +143,7 @@ pub(super) fn refused(refusal: Refusal) -> Error {
         refusal => refusal,
     };
     let hint = match &refusal {
-        Refusal::Mismatch { .. } => CREDENTIALS,
+        Refusal::Mismatch { .. } => KEY,
         Refusal::UnknownKey { .. } => {
             "\nhint: it may have been revoked; `apig-proxy caller list` shows those that are known"
         }

@@ -63,7 +63,7 @@ fn a_listener_of_one_route_leads_there_whatever_the_path_is() {
         config.routes.splice(0..0, [inner, flowers]);
         config.listen_rules = vec![rules(1)];
     });
-    let answer = stage.proxy.get(&stage.path("/v1/a?b"));
+    let answer = stage.proxy.get(&stage.path("/v2/a?b"));
     let expected = [
         stage.path("/next"),
         format!("a=1; Path={}", stage.path("/x")),
@@ -78,7 +78,10 @@ fn a_listener_of_one_route_leads_there_whatever_the_path_is() {
         [answer.header("location"), answer.header("set-cookie")],
         expected
     );
+    // What another route takes is not reached past its limits.
+    let answer = stage.proxy.get(&stage.path("/v1/a"));
+    answer.assert_refused(404, "no_route");
     let targets = stage.upstream.requests();
     let targets: Vec<&str> = targets.iter().map(|seen| seen.target()).collect();
-    assert_eq!(targets, ["/base/v1/a?b", "/base"]);
+    assert_eq!(targets, ["/base/v2/a?b", "/base"]);
 }

@@ -12,8 +12,10 @@ fn a_wrong_signature_is_refused_with_what_differs_and_the_gateway_hears_nothing(
     let stage = Stage::new(Rights::default());
     let right = || Signed::new(&stage, "POST /v1", b"{}");
     let text = |signed: Signed<'_>| String::from_utf8(signed.bytes()).unwrap();
+    let mut passed = 0;
     let old = SigningDate::from_unix_seconds(clock::unix_seconds() - 16 * 60).unwrap();
     let unknown = Signer::new("APXUNKNOWN0000000000", &"secret".into());
+    let get = Signed::new(&stage, "GET /v1", b"");
     let hash = right().hash();
     let declared = Some(hash.as_str());
     for (bytes, expected) in [
@@ -48,8 +50,20 @@ fn a_wrong_signature_is_refused_with_what_differs_and_the_gateway_hears_nothing(
             "the signature does not match",
         ),
         (
-            text(right()).replace("{}", "[]"),
-            "the signature does not match",
+            text(right()).replace("POST", "PUT"),
+            "the method was signed as `POST`",
+        ),
+        (
+            text(right()).replace("POST /v1", "POST /v1?b=1"),
+            "the query was signed as empty",
+        ),
+        (
+            text(get).replace("GET", "DELETE"),
+            "the method was signed as `GET`",
+        ),
+        (
+            text(right()).replace("{}", "#!"),
+            "the body was signed as `{}`",
         ),
         (
             text(Signed {
@@ -71,6 +85,10 @@ fn a_wrong_signature_is_refused_with_what_differs_and_the_gateway_hears_nothing(
             "{}",
             answer.text()
         );
+        // The right one is not held back by it.
+        stage.proxy.passes(right().bytes());
+        assert_eq!(stage.upstream.requests().pop().unwrap().target(), "/v1");
+        passed += 1;
     }
     for fields in [
         "Authorization: Bearer apx_wrong".to_owned(),
@@ -82,10 +100,9 @@ fn a_wrong_signature_is_refused_with_what_differs_and_the_gateway_hears_nothing(
     }
     let answer = stage.proxy.get(&format!("/~{}/v1", "0".repeat(32)));
     answer.assert_refused(401, "caller_required");
-    assert!(stage.upstream.requests().is_empty());
+    assert_eq!(stage.upstream.requests().len(), passed);
     let metrics = stage.proxy.metrics();
     assert!(metrics.value("apig_proxy_key_locked", "") < 0.5);
-    stage.proxy.passes(right().bytes());
 }
 
 #[test]

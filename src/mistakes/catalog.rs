@@ -4,12 +4,11 @@
 use serde_json::{Value, json};
 
 use super::canonical::{Canonical, Part};
-use super::request::ParsedRequest;
 use super::spelling::{
     as_javascript, ascii_json, closed, decoded, encoded, pairs, query, sorted, sorted_by,
     sorted_json, spaced_json, with_lower_escapes, without_dots,
 };
-use crate::signature::{Algorithm, PayloadHasher, UNSIGNED_PAYLOAD};
+use crate::signature::{Algorithm, PayloadHasher, ReceivedRequest, UNSIGNED_PAYLOAD};
 
 /// The mistakes with one part of the canonical request.
 pub(super) struct PartMistakes {
@@ -23,7 +22,8 @@ pub(super) struct PartMistakes {
 
 /// A request and its canonical form.
 pub(super) struct Sent<'a> {
-    pub(super) request: &'a ParsedRequest,
+    pub(super) request: &'a ReceivedRequest<'a>,
+    pub(super) body: &'a [u8],
     pub(super) canonical: &'a Canonical,
     pub(super) algorithm: Algorithm<'a>,
     /// `SignedHeaders` as sent.
@@ -88,7 +88,7 @@ pub(super) const KEY_HINT: &str =
     "remove spaces and line ends from the secret key wherever it is read";
 
 fn bodies(sent: &Sent<'_>) -> Value {
-    let body = &sent.request.body;
+    let body = sent.body;
     let hash = |body: &dyn AsRef<[u8]>| sent.hash(body.as_ref());
     let text = str::from_utf8(body).unwrap_or_default();
     let json: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -98,7 +98,7 @@ fn bodies(sent: &Sent<'_>) -> Value {
         .map(|character| u8::try_from(character).unwrap_or(b'?'));
     json!({
         "as `UNSIGNED-PAYLOAD`": UNSIGNED_PAYLOAD,
-        "by its hash, against `X-Sdk-Content-Sha256`": hash(body),
+        "by its hash, against `X-Sdk-Content-Sha256`": hash(&body),
         "as empty": hash(&""),
         "as `{}`": hash(&"{}"),
         "without the line feed at its end": hash(&text.trim_end_matches(['\r', '\n'])),
@@ -214,7 +214,7 @@ impl Sent<'_> {
         let line = |name: &str| {
             let mut headers = self.request.headers.iter();
             let header = headers.find(|header| header.0.eq_ignore_ascii_case(name));
-            let raw = header.and_then(|header| str::from_utf8(&header.1).ok());
+            let raw = header.and_then(|header| str::from_utf8(header.1).ok());
             format!("{name}:{}\n", value(name, raw.unwrap_or_default()))
         };
         let lines: String = names.split(';').map(line).collect();

@@ -2,27 +2,33 @@
 //! the one that leads to the signature of the request.
 //!
 //! A match is certain, since no two texts have the same signature. So each mistake is made alone and
-//! with each other one; one attempt costs one hash of the canonical request.
+//! with each other one; one attempt costs one hash of the canonical request. `verify` explains
+//! requests of anybody, and the proxy those of its callers.
+
+mod canonical;
+mod catalog;
+mod spelling;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::canonical::{Canonical, Part};
-use super::mistakes::{KEY_HINT, KEY_MISTAKES, MISTAKES, Sent};
-use super::request::ParsedRequest;
+pub(crate) use canonical::Canonical;
+use canonical::Part;
+use catalog::{KEY_HINT, KEY_MISTAKES, MISTAKES, Sent};
+
 use crate::credentials::Credentials;
-use crate::signature::{Presented, Signer};
+use crate::signature::{DATE_HEADER, Presented, ReceivedRequest, Signer, SigningDate};
 
 /// The longest canonical request that pairs of mistakes are tried with: there are a thousand of them.
 const MAX_FOR_PAIRS: usize = 32 << 10;
 
 /// The explanation of a wrong signature.
 #[derive(Debug)]
-pub(super) struct Explanation {
+pub(crate) struct Explanation {
     /// The signer's mistake.
-    pub(super) text: String,
-    pub(super) hint: String,
+    pub(crate) text: String,
+    pub(crate) hint: String,
     /// What the signer signed, if that is known.
-    pub(super) signed: Option<Canonical>,
+    pub(crate) signed: Option<Canonical>,
 }
 
 /// What a mistake makes of a part of the canonical request.
@@ -33,32 +39,42 @@ struct Change {
     hint: &'static str,
 }
 
-/// Explains the signature of a request that does not verify, of which `canonical` is expected.
-pub(super) fn explain(
-    request: &ParsedRequest,
+/// A key, and the mistake that leads to it; `None` for the right one.
+pub(crate) type Key = (Option<&'static str>, Signer);
+
+/// Explains the signature of a request with this body that does not verify, of which `canonical` is
+/// expected. The values of headers have the blanks around them.
+pub(crate) fn explain(
+    request: &ReceivedRequest<'_>,
+    body: &[u8],
     canonical: &Canonical,
     credentials: &Credentials,
 ) -> Option<Explanation> {
-    let authorization = request.values("authorization").pop()?;
-    let presented = Presented::parse(&authorization).ok()?;
+    let presented = presented(request)?;
     let signature = presented.signature.to_ascii_lowercase();
     let is_hexadecimal = signature.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let (algorithm, names) = (presented.algorithm, presented.signed_headers);
-    let sent = Sent {
-        request,
-        canonical,
-        algorithm,
-        names,
-    };
     let found = if signature.len() == 64 && is_hexadecimal {
-        search(&sent, credentials, &signature)
+        let pairs = canonical.text().len() <= MAX_FOR_PAIRS;
+        search(request, body, canonical, &keys(credentials), pairs)
     } else {
         Some(suspicion(
             "the signature is not 64 hexadecimal digits",
             "write its 32 bytes in hexadecimal, not in Base64",
         ))
     };
-    found.or_else(|| Some(suspicion_of_body(&request.body)))
+    found.or_else(|| Some(suspicion_of_body(body)))
+}
+
+/// The value of `Authorization`.
+fn presented<'a>(request: &ReceivedRequest<'a>) -> Option<Presented<'a>> {
+    Presented::parse(value(request, "authorization")?).ok()
+}
+
+/// The last value of a header, without the blanks around it.
+fn value<'a>(request: &ReceivedRequest<'a>, name: &str) -> Option<&'a str> {
+    let mut headers = request.headers.iter().rev();
+    let found = headers.find(|header| header.0.eq_ignore_ascii_case(name))?;
+    str::from_utf8(found.1.trim_ascii()).ok()
 }
 
 /// What the body suggests if no known mistake leads to the signature.
@@ -89,43 +105,67 @@ fn suspicion(text: &str, hint: &str) -> Explanation {
     }
 }
 
-/// Finds the mistakes that lead from the canonical request to the signature.
-fn search(sent: &Sent<'_>, credentials: &Credentials, signature: &str) -> Option<Explanation> {
-    let date = sent.request.date()?;
-    let changes = changes(sent);
-    let signers = signers(credentials);
+/// Finds the mistakes that lead from the canonical request to the signature: single ones, and pairs
+/// if `pairs` is true.
+pub(crate) fn search(
+    request: &ReceivedRequest<'_>,
+    body: &[u8],
+    canonical: &Canonical,
+    keys: &[Key],
+    pairs: bool,
+) -> Option<Explanation> {
+    let presented = presented(request)?;
+    let signature = presented.signature.to_ascii_lowercase();
+    let date = SigningDate::parse(value(request, DATE_HEADER)?).ok()?;
+    let sent = Sent {
+        request,
+        body,
+        canonical,
+        algorithm: presented.algorithm,
+        names: presented.signed_headers,
+    };
+    let changes = changes(&sent);
     let alone = || std::iter::once(vec![]).chain(changes.iter().map(|change| vec![change]));
-    let attempts = signers
+    let attempts = keys
         .iter()
-        .flat_map(|signer| alone().map(move |changes| (signer, changes)));
-    let is_short = sent.canonical.text().len() <= MAX_FOR_PAIRS;
-    let pairs = pairs(&changes).filter(|_| is_short);
-    let mut attempts = attempts.chain(pairs.map(|pair| (&signers[0], pair)));
+        .flat_map(|key| alone().map(move |changes| (key, changes)));
+    let pairs = pairs_of(&changes).filter(|_| pairs);
+    let mut attempts = attempts.chain(pairs.map(|pair| (&keys[0], pair)));
     attempts.find_map(|((key_mistake, signer), changes)| {
-        let mut signed = sent.canonical.clone();
+        let mut signed = canonical.clone();
         for change in &changes {
             signed.set(change.part, &change.value);
         }
-        let is_match = signer.matches_text(sent.algorithm, &signed.text(), &date, signature);
-        let key = key_mistake.map(|text| (text, KEY_HINT));
-        let changes = changes
-            .iter()
-            .map(|change| (change.text.as_str(), change.hint));
-        let (mut texts, mut hints): (Vec<_>, Vec<_>) = key.into_iter().chain(changes).unzip();
-        if texts.is_empty() {
-            texts.push("the signature is written in upper case");
-            hints.push("write its hexadecimal digits in lower case");
-        }
-        is_match.then(|| Explanation {
-            text: texts.join("; and besides, "),
-            hint: hints.join("; "),
-            signed: Some(signed),
-        })
+        signer
+            .matches_text(sent.algorithm, &signed.text(), &date, &signature)
+            .then(|| explanation(*key_mistake, &changes, signed))
     })
 }
 
+/// The explanation for mistakes that lead to the signature.
+fn explanation(
+    key_mistake: Option<&'static str>,
+    changes: &[&Change],
+    signed: Canonical,
+) -> Explanation {
+    let key = key_mistake.map(|text| (text, KEY_HINT));
+    let changes = changes
+        .iter()
+        .map(|change| (change.text.as_str(), change.hint));
+    let (mut texts, mut hints): (Vec<_>, Vec<_>) = key.into_iter().chain(changes).unzip();
+    if texts.is_empty() {
+        texts.push("the signature is written in upper case");
+        hints.push("write its hexadecimal digits in lower case");
+    }
+    Explanation {
+        text: texts.join("; and besides, "),
+        hint: hints.join("; "),
+        signed: Some(signed),
+    }
+}
+
 /// The pairs of changes of different parts.
-fn pairs(changes: &[Change]) -> impl Iterator<Item = Vec<&Change>> {
+fn pairs_of(changes: &[Change]) -> impl Iterator<Item = Vec<&Change>> {
     changes.iter().enumerate().flat_map(|(at, first)| {
         let seconds = changes[at + 1..].iter();
         let seconds = seconds.filter(|second| second.part != first.part);
@@ -151,8 +191,8 @@ fn changes(sent: &Sent<'_>) -> Vec<Change> {
     changes
 }
 
-/// Signers with the right key, and with what it becomes by each known mistake.
-fn signers(credentials: &Credentials) -> Vec<(Option<&'static str>, Signer)> {
+/// The right key, and what it becomes by each known mistake.
+fn keys(credentials: &Credentials) -> Vec<Key> {
     let (access_key, secret_key) = (&credentials.access_key, &credentials.secret_key);
     let with_mistakes = KEY_MISTAKES.iter().map(|(text, make)| {
         let secret = SecretString::from(make(secret_key.expose_secret()));

@@ -24,11 +24,11 @@ pub(super) enum Part {
 
 /// A canonical request by its parts; joined by line feeds they are its text.
 #[derive(Clone, Debug)]
-pub(super) struct Canonical([String; 5]);
+pub(crate) struct Canonical([String; 5]);
 
 impl Canonical {
     /// Splits a canonical request. Only its headers have line feeds of their own.
-    pub(super) fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         let mut parts = text.splitn(4, '\n').map(str::to_owned);
         let [method, path, query, rest] = std::array::from_fn(|_| parts.next().unwrap_or_default());
         let (headers, payload) = rest.rsplit_once('\n').unwrap_or_default();
@@ -48,7 +48,7 @@ impl Canonical {
     }
 
     /// The text without the values of secret headers.
-    pub(super) fn redacted(&self) -> String {
+    pub(crate) fn redacted(&self) -> String {
         let line = |line: &str| match line.split_once(':') {
             Some((name, _)) if SECRET_HEADERS.contains(&name.to_ascii_lowercase().as_str()) => {
                 format!("{name}:[redacted]")
@@ -62,7 +62,7 @@ impl Canonical {
     }
 
     /// The lines that differ in `other`, in pairs, without secrets.
-    pub(super) fn differing(&self, other: &Self) -> Vec<(String, String)> {
+    pub(crate) fn differing(&self, other: &Self) -> Vec<(String, String)> {
         let (ours, theirs) = (self.redacted(), other.redacted());
         let lines = ours.split('\n').zip(theirs.split('\n'));
         lines
