@@ -280,6 +280,13 @@ fn busy(code: &'static str, proxy_status: &'static str, after: Duration) -> Answ
     later(proxy(503, code, proxy_status), after)
 }
 
+fn reset(retry: Retry) -> Answer {
+    Answer {
+        retry,
+        ..upstream(502, "upstream_reset", "connection_terminated")
+    }
+}
+
 fn later(answer: Answer, after: Duration) -> Answer {
     Answer {
         retry_after: Some(after),
@@ -291,10 +298,6 @@ impl Error {
     /// The table of all errors.
     #[must_use]
     pub fn answer(&self) -> Answer {
-        let reset = |retry| Answer {
-            retry,
-            ..upstream(502, "upstream_reset", "connection_terminated")
-        };
         let soon = Duration::from_secs(1);
         match self {
             Self::BadRequest(_) | Self::BodyIncomplete(_) => client(400, "bad_request", MALFORMED),
@@ -332,8 +335,9 @@ impl Error {
                 upstream(502, "upstream_unreachable", "destination_ip_unroutable")
             }
             Self::Dns(_) => upstream(502, "dns_error", "dns_error"),
-            Self::Tls(_) => upstream(502, "tls_error", "tls_protocol_error"),
-            Self::ClientCertificate(_) => upstream(502, "tls_error", "tls_protocol_error"),
+            Self::Tls(_) | Self::ClientCertificate(_) => {
+                upstream(502, "tls_error", "tls_protocol_error")
+            }
             Self::UpstreamReset(_, retry) => reset(*retry),
             Self::UploadPaused(_) => reset(Retry::Never),
             Self::NotSent(_) => reset(Retry::Always),
