@@ -19,7 +19,6 @@ use super::services::is_label;
 use super::value::{list, text, word};
 use super::{Auth, AuthMode, Config, CredentialsConfig, LargeBody, Methods, PathRule, Route};
 use super::{ReadOnly, RouteSigning, UpstreamUrl};
-use crate::signature::Algorithm;
 
 /// The name of IAM.
 pub(crate) const IAM: &str = "iam";
@@ -55,43 +54,19 @@ pub(super) fn cloud(
     const OTHERWISE: &str = "a service of `cloud.signs_otherwise` takes other signatures than the proxy makes\n\
         hint: take it out of the list, and call it directly";
     let signs_otherwise: Vec<String> = reader.get("cloud.signs_otherwise", list(label));
-    let mut cloud = Cloud {
-        domain: reader.get("cloud.domain", text(address::host)),
-        pattern: reader.get("cloud.pattern", text(pattern)),
-        derived: reader
-            .get("cloud.derived", list(derived))
-            .into_iter()
-            .collect(),
-        endpoints: reader.entries("cloud.endpoints", |url| elsewhere(url, listen)),
-        projects: reader.entries("cloud.projects", project_id),
-        methods: (!reader.is_set("methods")).then(|| Methods::Only(METHODS.to_vec())),
-        // An app or an API key has no access to services.
-        mode: match reader.get("auth.mode", word(MODES)) {
-            AuthMode::Token => AuthMode::Token,
-            AuthMode::AkSk | AuthMode::AppCode | AuthMode::ApiKey => AuthMode::AkSk,
-        },
-    };
+    let mut cloud = Cloud::read(reader, listen);
     let names = cloud.names(reader);
-    let is_otherwise = |name: &String| {
-        let service = name.split('.').next();
-        signs_otherwise
-            .iter()
-            .any(|known| Some(&**known) == service)
-    };
-    if names.iter().any(is_otherwise) {
-        reader.report("cloud.services", OTHERWISE);
-    }
-    let mut routes: Vec<Route> = names
-        .iter()
-        .filter_map(|name| cloud.route(reader, name))
-        .collect();
-    if !names.is_empty() && !names.iter().any(|name| name == IAM) {
-        if let Some(iam) = &sets[0].iam {
-            cloud
-                .endpoints
-                .entry(IAM.to_owned())
-                .or_insert_with(|| iam.clone());
+    for name in &names {
+        let service = name.split('.').next().unwrap_or_default();
+        if signs_otherwise.iter().any(|known| known == service) {
+            reader.report("cloud.services", OTHERWISE);
         }
+    }
+    let routes = names.iter().filter_map(|name| cloud.route(reader, name));
+    let mut routes: Vec<Route> = routes.collect();
+    if !names.is_empty() && !names.iter().any(|name| name == IAM) {
+        let own = sets[0].iam.iter().map(|iam| (IAM.to_owned(), iam.clone()));
+        cloud.endpoints = own.chain(cloud.endpoints).collect();
         routes.extend(cloud.route(reader, IAM).map(|route| {
             Route {
                 methods: Some(Methods::Only(vec![Method::GET])),
@@ -138,10 +113,29 @@ struct Cloud {
     endpoints: BTreeMap<String, UpstreamUrl>,
     projects: BTreeMap<String, HeaderValue>,
     methods: Option<Methods>,
+    signing: RouteSigning,
     mode: AuthMode,
 }
 
 impl Cloud {
+    fn read(reader: &mut Reader, listen: &[Listen]) -> Self {
+        let derived = reader.get("cloud.derived", list(derived));
+        Self {
+            domain: reader.get("cloud.domain", text(address::host)),
+            pattern: reader.get("cloud.pattern", text(pattern)),
+            derived: derived.into_iter().collect(),
+            endpoints: reader.entries("cloud.endpoints", |url| elsewhere(url, listen)),
+            projects: reader.entries("cloud.projects", project_id),
+            methods: (!reader.is_set("methods")).then(|| Methods::Only(METHODS.to_vec())),
+            signing: RouteSigning::read(reader, "signing.", &RouteSigning::default()),
+            // An app or an API key has no access to services.
+            mode: match reader.get("auth.mode", word(MODES)) {
+                AuthMode::Token => AuthMode::Token,
+                AuthMode::AkSk | AuthMode::AppCode | AuthMode::ApiKey => AuthMode::AkSk,
+            },
+        }
+    }
+
     /// The names of all services: a service with an endpoint of its own name has no regions.
     fn names(&self, reader: &mut Reader) -> Vec<String> {
         const NO_REGION: &str = "a service needs a region\n\
@@ -172,21 +166,6 @@ impl Cloud {
             Some(endpoint) => endpoint.clone(),
             None => self.standard_endpoint(reader, service, region)?,
         };
-        let v11 = Algorithm::V11HmacSha256 {
-            region: "",
-            service: "",
-        };
-        let mut signing = RouteSigning::read(reader, "signing.", &RouteSigning::default());
-        // As in the SDKs, keys are derived only for endpoints that are not the standard ones.
-        if let (Some(derived), Some(region)) = (self.derived.get(service), region)
-            && self.endpoints.contains_key(name)
-        {
-            signing = RouteSigning {
-                algorithm: v11.name(),
-                region: region.to_owned(),
-                service: derived.clone(),
-            };
-        }
         Some(Route {
             prefix: format!("/{name}"),
             upstream,
@@ -203,13 +182,26 @@ impl Cloud {
             response_timeout: None,
             idle_timeout: None,
             keeps_origin: false,
-            signing,
+            signing: self.signing(name),
             service: Some(CloudService {
                 project_id: region.and_then(|region| self.projects.get(region).cloned()),
                 region: region.map(str::to_owned),
             }),
             read_only: ReadOnly::default(),
         })
+    }
+
+    /// How requests to a service are signed. As in the SDKs, keys are derived only for endpoints that
+    /// are not the standard ones.
+    fn signing(&self, name: &str) -> RouteSigning {
+        let own_endpoint = self.endpoints.contains_key(name);
+        match name.split_once('.').filter(|_| own_endpoint) {
+            Some((service, region)) if self.derived.contains_key(service) => {
+                let (region, service) = (region.to_owned(), self.derived[service].clone());
+                RouteSigning::v11(region, service)
+            }
+            _ => self.signing.clone(),
+        }
     }
 
     fn standard_endpoint(

@@ -11,7 +11,7 @@
 //! | step | modules |
 //! |---|---|
 //! | who may call | `guard`, `cors`, `caller`, `callers` |
-//! | which route, within which limits | `route`, `route_matcher`, `loop_detection` |
+//! | which route, within which limits | `route`, `route_matcher`, `head_checks`, `loop_detection` |
 //! | the head and body to send | `prepare`, `headers`, `page_origin`, `body`, `upload`, `memory_budget` |
 //! | a connection, the signature, sending, again if need be | `retry`, `auth`, `credentials`, `projects`, `key_breaker` |
 //! | what the gateway answered | `gateway_response`, `redact` |
@@ -34,6 +34,7 @@ mod cors;
 mod credentials;
 mod gateway_response;
 pub mod guard;
+mod head_checks;
 mod headers;
 mod key_breaker;
 mod location;
