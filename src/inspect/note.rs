@@ -101,6 +101,8 @@ pub(crate) struct Begun {
 pub(crate) struct RoutedTo {
     /// The label of the route in the metrics.
     pub(crate) route: &'static str,
+    /// The name of the caller; empty if it is not known.
+    pub(crate) caller: String,
     /// `scheme://host[:port]` of the gateway, and the path that replaces the prefix.
     pub(crate) upstream: String,
     pub(crate) stage: String,

@@ -80,6 +80,7 @@ pub(super) fn routed(settings: &Settings, routed: &Routed, hash: Option<&Payload
     let authority = text(&route.upstream.authority);
     capture.note(Event::Routed(Box::new(RoutedTo {
         route: settings.route_labels[routed.route],
+        caller: routed.context.caller_name().to_owned(),
         upstream: format!("{scheme}://{authority}{}", route.upstream.base_path),
         stage: text(&route.stage),
         body_hash: hash

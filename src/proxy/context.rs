@@ -134,6 +134,12 @@ impl RequestContext {
             .filter(|caller| caller.is_proven.get())
     }
 
+    /// The name of the known caller; empty without one.
+    pub(super) fn caller_name(&self) -> &str {
+        self.proven_caller()
+            .map_or("", |caller| &caller.caller.name)
+    }
+
     /// Sets the route, by its label in the metrics.
     pub(super) fn routed(&self, route: &'static str) {
         self.route.set(route);
@@ -294,7 +300,7 @@ impl Drop for RequestContext {
         let finished = access::Finished {
             request_id: self.id,
             route: self.route.get(),
-            caller: caller.map_or("", |caller| &caller.caller.name),
+            caller: self.caller_name(),
             body_signed: caller.is_none_or(|caller| caller.body_signed.get()),
             status,
             outcome,

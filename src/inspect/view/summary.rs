@@ -11,6 +11,8 @@ use super::times::{Timeline, micros};
 pub(in crate::inspect) fn summary(entry: &Entry) -> Value {
     let (method, path, query) = entry.request_line();
     let (begun, ended) = (entry.begun.as_ref(), entry.ended.as_ref());
+    let named = entry.routed.as_ref().map(|routed| &*routed.caller);
+    let named = named.filter(|name| !name.is_empty());
     let status = entry.status();
     let status_text = status.and_then(|status| StatusCode::from_u16(status).ok());
     let status_text = status_text.and_then(|status| status.canonical_reason());
@@ -29,7 +31,7 @@ pub(in crate::inspect) fn summary(entry: &Entry) -> Value {
         "path": path,
         "query": query,
         "route": entry.route(),
-        "caller": begun.map_or("", |begun| begun.listener),
+        "caller": named.or(begun.map(|begun| begun.listener)).unwrap_or_default(),
         "version": begun.map_or("", |begun| begun.version),
         "state": state,
         "status": status,

@@ -102,6 +102,9 @@ impl CallerGate {
             Shown::Nothing | Shown::Several => return Err(Error::CallerRequired),
             Shown::Token(token) => by_token(&|caller| &caller.token, &token)?,
             Shown::Capability(token, digits) => {
+                // Addresses in the response have it.
+                let capture = context.capture();
+                capture.iter().for_each(|capture| capture.knows(&digits));
                 capability = Some(["/~", digits.expose_secret()].concat().into());
                 by_token(&|caller| &caller.capability, &token)?
             }

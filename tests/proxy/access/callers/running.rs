@@ -6,10 +6,11 @@ use std::path::Path;
 use std::process::Command;
 
 use apig_proxy::config::Rights;
+use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::{Signed, Stage};
-use crate::support::{Program, Upstream, request, wait_until};
+use crate::support::{Program, Upstream, answer, request, wait_until};
 
 /// Runs `apig-proxy caller`; returns what it prints.
 fn caller(file: &Path, arguments: &[&str]) -> String {
@@ -120,5 +121,47 @@ fn the_log_says_if_a_signature_does_not_cover_the_body_and_metrics_name_callers(
             (metrics.value(name, labels) - count).abs() < 0.1,
             "{labels}"
         );
+    }
+}
+
+#[test]
+fn the_inspector_names_callers_and_shows_nothing_of_their_credentials() {
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+    let upstream = Upstream::replying(|_| {
+        let fields = "location: /next\r\nset-cookie: a=1; Path=/\r\n";
+        answer("302 Found", fields, "")
+    });
+    let stage = Stage::before(upstream, Rights::default(), |config| {
+        config.inspect.enabled = true;
+        config.inspect.token = Some(TOKEN.into());
+    });
+    stage.proxy.exchange(request("GET /", &stage.bearer(), ""));
+    stage
+        .proxy
+        .exchange(Signed::new(&stage, "POST /", b"x").bytes());
+    let answer = stage.proxy.get(&stage.path("/"));
+    assert_eq!(answer.header("location"), stage.path("/next"));
+    let wrong = format!("/~{}/", "0".repeat(32));
+    stage.proxy.get(&wrong).assert_status(401);
+    let read = |path: &str| {
+        let fields = format!("Authorization: Bearer {TOKEN}");
+        let request = request(&format!("GET /inspect/v1/{path}"), &fields, "");
+        stage.proxy.admin().send(request).answer().text()
+    };
+    wait_until("all are recorded", || {
+        read("requests").matches("\"done\"").count() == 4
+    });
+    let list: Value = serde_json::from_str(&read("requests")).unwrap();
+    let mut callers: Vec<&Value> = list["requests"].as_array().unwrap().iter().collect();
+    callers.sort_by_key(|row| row["number"].as_u64());
+    let callers: Vec<&Value> = callers.iter().map(|row| &row["caller"]).collect();
+    assert_eq!(callers, ["ci", "ci", "ci", "tcp"]);
+    let all = read("har");
+    assert!(all.contains("302"), "{all}");
+    let issued = &stage.caller;
+    let secrets = [&issued.secret_key, &issued.token, &issued.capability];
+    let secrets = secrets.map(ExposeSecret::expose_secret);
+    for part in secrets.into_iter().chain([&*issued.access_key, &*wrong]) {
+        assert!(!all.contains(part), "{part} in {all}");
     }
 }
