@@ -4,9 +4,8 @@ use bytes::Bytes;
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, request};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Frame};
+use hyper::body::{Body, Frame, Incoming};
 
-use super::observer::Received;
 use super::refusal::Refused;
 use crate::signature::{Algorithm, PayloadHash, PayloadHasher};
 
@@ -68,7 +67,7 @@ fn unreadable() -> Refused {
 
 /// Reads a body of at most this many bytes, for its length and hash. Each frame goes to `keep`.
 pub(super) async fn read(
-    mut body: Received,
+    mut body: Incoming,
     algorithm: Algorithm<'_>,
     limit: u64,
     mut keep: impl FnMut(Frame<Bytes>),

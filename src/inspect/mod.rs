@@ -8,8 +8,7 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | `note`, `recorder`, `capture`, `copied` | in the workers: what they tell |
-//! | `redact`, `rules`, `scan` | which values are secrets, and what is shown instead |
+//! | `note`, `redact`, `recorder` | in the workers: what they tell, without secrets |
 //! | `thread` | owns the store and answers |
 //! | `store`, `entry`, `filter`, `view`, `har`, `copy` | the requests, and their forms |
 //! | `gate`, `token`, `endpoint`, `api`, `answer` | who may read, and what |
@@ -20,8 +19,6 @@
 mod answer;
 mod api;
 mod body;
-pub(crate) mod capture;
-mod copied;
 mod copy;
 mod endpoint;
 mod entry;
@@ -31,14 +28,12 @@ mod gaps;
 mod gate;
 mod har;
 mod head;
-pub(crate) mod note;
+mod note;
 mod page;
 pub(crate) mod program;
 pub(crate) mod recorder;
 mod redact;
 mod replay;
-mod rules;
-mod scan;
 mod store;
 mod thread;
 pub(crate) mod token;

@@ -18,8 +18,6 @@ use super::guard::Admitted;
 use super::headers;
 use super::timings::{AttemptTimings, Timings, Wait};
 use super::upload_progress::Upload;
-use crate::inspect::capture::Capture;
-use crate::inspect::note::Side;
 use crate::telemetry::access::{self, Record, ResponseEnd};
 use crate::telemetry::metrics::{NO_ROUTE, Outcome, RequestLabels, WorkerMetrics, method_label};
 
@@ -33,7 +31,7 @@ const CUT_OFF: u16 = 503;
 pub(crate) struct RequestContext {
     pub(super) metrics: Rc<WorkerMetrics>,
     pub(super) caller: Rc<CallerConnection>,
-    pub(super) id: u128,
+    id: u128,
     pub(super) method: &'static str,
     /// True for HEAD, whose answer has no body.
     pub(super) is_head: bool,
@@ -57,8 +55,6 @@ pub(crate) struct RequestContext {
     pub(super) head_read: Instant,
     timings: RefCell<Timings>,
     record: Option<Record>,
-    /// Empty unless the inspector records the request.
-    pub(super) capture: OnceCell<Box<Capture>>,
 }
 
 impl RequestContext {
@@ -91,7 +87,6 @@ impl RequestContext {
             head_read: Instant::now(),
             timings: RefCell::default(),
             record: access::is_wanted().then(record),
-            capture: OnceCell::new(),
         })
     }
 
@@ -99,11 +94,6 @@ impl RequestContext {
     pub(super) fn request_id(&self) -> impl fmt::Display + use<> {
         let id = self.id;
         fmt::from_fn(move |f| write!(f, "{id:032x}"))
-    }
-
-    /// What the inspector gets of the request, if it is recorded.
-    pub(super) fn capture(&self) -> Option<&Capture> {
-        self.capture.get().map(|capture| &**capture)
     }
 
     /// Sets the origin of the calling page and the `Host` of the request.
@@ -141,17 +131,6 @@ impl RequestContext {
     pub(super) fn body_read(&self) {
         self.timings.borrow_mut().body_read = Some(self.head_read.elapsed());
         self.caller.request_is_read.set(true);
-        if let Some(capture) = self.capture() {
-            capture.body_ended(Side::In, true);
-        }
-    }
-
-    /// Counts bytes of the caller's body.
-    pub(super) fn received(&self, data: &[u8]) {
-        self.upload.receive(data.len());
-        if let Some(capture) = self.capture() {
-            capture.body(Side::In, data);
-        }
     }
 
     /// Records an attempt that is about to be sent.
@@ -210,12 +189,8 @@ impl RequestContext {
     }
 
     /// Counts bytes of the response's body that go to the caller.
-    pub(super) fn sent(&self, data: &[u8]) {
-        self.bytes_sent
-            .set(self.bytes_sent.get() + data.len() as u64);
-        if let Some(capture) = self.capture() {
-            capture.body(Side::Out, data);
-        }
+    pub(super) fn sent(&self, bytes: usize) {
+        self.bytes_sent.set(self.bytes_sent.get() + bytes as u64);
     }
 
     /// Records how the response ended.
@@ -266,10 +241,8 @@ impl Drop for RequestContext {
         let durations = timings.durations(self.head_read.elapsed());
         self.metrics.finished(durations.total);
         tracing::debug!(%request_id, ?timings, "request finished");
-        if self.record.is_none() && self.capture().is_none() {
-            return;
-        }
-        let finished = access::Finished {
+        let Some(record) = &self.record else { return };
+        record.write(&access::Finished {
             request_id: self.id,
             route: self.route.get(),
             status,
@@ -278,14 +251,7 @@ impl Drop for RequestContext {
             bytes: (self.upload.received.get(), self.bytes_sent.get()),
             durations,
             attempts: timings.attempts.len(),
-            replay_of: self.caller.replay_of,
-        };
-        if let Some(record) = &self.record {
-            record.write(&finished);
-        }
-        if let Some(capture) = self.capture() {
-            capture.ended(timings.ended(&finished));
-        }
+        });
     }
 }
 

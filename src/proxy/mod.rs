@@ -16,7 +16,6 @@
 //! | a connection, the signature, sending, again if need be | `retry`, `auth`, `credentials`, `key_breaker` |
 //! | what the gateway answered | `gateway_response`, `redact` |
 //! | the response to the caller | `relay`, `location`, `websocket`, `respond` |
-//! | what the inspector gets | `capture` |
 //!
 //! # What can go wrong
 //!
@@ -27,7 +26,6 @@
 mod auth;
 mod body;
 pub mod caller;
-mod capture;
 mod context;
 mod cors;
 mod credentials;
@@ -43,7 +41,7 @@ mod path_reading;
 mod prepare;
 #[cfg(test)]
 mod property_tests;
-pub(crate) mod redact;
+mod redact;
 mod relay;
 mod respond;
 mod retry;
@@ -75,7 +73,6 @@ pub use auth::SigningKey;
 use body::BodyReader;
 pub use body::{RequestBody, ResponseBody};
 pub use caller::{BareAnswer, CallerConnection};
-use capture::Recording;
 use context::RequestContext;
 use credentials::CredentialsView;
 pub use credentials::RouteCredentials;
@@ -98,7 +95,6 @@ pub struct Pipeline {
     origins: Vec<usize>,
     clock: Clock,
     metrics: Rc<WorkerMetrics>,
-    recording: Option<Rc<Recording>>,
     /// The last `Date` of each origin that was looked at: it says something new once a second only.
     dates: RefCell<Vec<Option<HeaderValue>>>,
 }
@@ -123,7 +119,6 @@ impl Pipeline {
                 |before| Rc::clone(&before.metrics),
             ),
             credentials: CredentialsView::new(&settings.credentials),
-            recording: Recording::new(&settings, before),
             settings,
             upstream,
             dates: RefCell::new(vec![None; origins.len()]),
@@ -170,7 +165,6 @@ impl Pipeline {
         let (head, body) = request.into_parts();
         let mut body = Some(body);
         let context = RequestContext::begin(Rc::clone(&self.metrics), caller, Some(&head));
-        capture::begin(self, &head, &context);
         let response = {
             // Pinned where it is made: it is several KiB long, and moving it would copy all of it.
             let forwarding = pin!(self.forward(head, &mut body, &context));
@@ -195,9 +189,6 @@ impl Pipeline {
         }
         let declared = body.as_ref().and_then(|body| body.size_hint().exact());
         let routed = route::route(settings, head, declared, context)?;
-        if declared != Some(0) {
-            capture::routed(settings, &routed, None);
-        }
         let mut reader = BodyReader {
             budget: &settings.budget,
             unsigned: &settings.unsigned,
@@ -209,7 +200,6 @@ impl Pipeline {
         };
         let (held, hash) = reader.prepare(&routed.head.headers).await?;
         *body = None;
-        capture::routed(settings, &routed, hash.as_ref());
         let mut prepared = Prepared::new(settings, routed, held, hash)?;
         let reply = retry::send(self, &mut prepared).await?;
         let gateway_id = reply.head.headers.get("x-request-id");

@@ -56,8 +56,12 @@ pub(super) enum ApiError {
     )]
     BrokenOff(Listen),
     /// The API's own words.
-    #[error("{message}")]
-    Refused { code: String, message: String },
+    #[error("{message}\nhint: {hint}")]
+    Refused {
+        code: String,
+        message: String,
+        hint: String,
+    },
 }
 
 impl ApiError {
@@ -230,14 +234,14 @@ impl Client {
                 .unwrap_or_default()
                 .to_owned()
         };
-        let (code, mut message, hint) = (text("code"), text("message"), text("hint"));
-        if message.is_empty() {
-            return ApiError::OtherProgram(self.address.clone());
+        match text("message") {
+            message if message.is_empty() => ApiError::OtherProgram(self.address.clone()),
+            message => ApiError::Refused {
+                code: text("code"),
+                message,
+                hint: text("hint"),
+            },
         }
-        if !hint.is_empty() {
-            message = format!("{message}\nhint: {hint}");
-        }
-        ApiError::Refused { code, message }
     }
 
     async fn json(&self, response: Response<Incoming>) -> Result<Value, ApiError> {

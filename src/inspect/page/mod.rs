@@ -29,13 +29,12 @@ macro_rules! file {
     };
 }
 
-const FILES: [File; 11] = [
+const FILES: [File; 10] = [
     File("", HTML, include_str!("index.html")),
     file!(SCRIPT "detail.js"),
     file!(SCRIPT "list.js"),
     file!(SCRIPT "main.js"),
     file!(STYLE "page.css"),
-    file!(SCRIPT "signal.js"),
     file!(SCRIPT "state.js"),
     file!(SCRIPT "text.js"),
     file!(SCRIPT "vendor/htm.mjs"),
