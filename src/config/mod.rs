@@ -181,15 +181,21 @@ pub enum AuthMode {
     ApiKey,
 }
 
-impl fmt::Display for AuthMode {
-    /// The name of the credential in metrics and the log.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl AuthMode {
+    /// The name of the credential in metrics, the log and the inspector.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
             Self::AkSk => "key",
             Self::Token => "token",
             Self::AppCode => "app-code",
             Self::ApiKey => "api-key",
-        })
+        }
+    }
+}
+
+impl fmt::Display for AuthMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

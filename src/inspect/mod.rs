@@ -8,7 +8,8 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | `note`, `redact`, `recorder` | in the workers: what they tell, without secrets |
+//! | `note`, `recorder`, `capture`, `copied` | in the workers: what they tell |
+//! | `redact`, `rules`, `scan` | which values are secrets, and what is shown instead |
 //! | `thread` | owns the store and answers |
 //! | `store`, `entry`, `filter`, `view`, `har`, `copy` | the requests, and their forms |
 //! | `gate`, `token`, `endpoint`, `api`, `answer` | who may read, and what |
@@ -19,6 +20,8 @@
 mod answer;
 mod api;
 mod body;
+pub(crate) mod capture;
+mod copied;
 mod copy;
 mod endpoint;
 mod entry;
@@ -28,12 +31,14 @@ mod gaps;
 mod gate;
 mod har;
 mod head;
-mod note;
+pub(crate) mod note;
 mod page;
 pub(crate) mod program;
 pub(crate) mod recorder;
 mod redact;
 mod replay;
+mod rules;
+mod scan;
 mod store;
 mod thread;
 pub(crate) mod token;

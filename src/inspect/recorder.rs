@@ -18,7 +18,7 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::sleep;
 
 use super::note::Note;
-use super::redact::Rules;
+use super::rules::Rules;
 
 /// A batch is handed over with so many notes, or bytes, or when its first note is so old.
 const BATCH: usize = 64;

@@ -1,42 +1,227 @@
-//! Which values are secrets, and what is shown instead of one.
+//! Hides the secrets of heads, and the secrets that are known wherever they occur.
+//!
+//! # What can go wrong
+//!
+//! A secret that nothing calls one, and that the proxy does not know, is shown.
 
 use std::sync::Arc;
 
-/// What is kept and shown of requests.
-#[derive(Clone, Debug)]
-pub(super) struct Rules {
-    /// How much of each body is kept, in bytes.
-    pub(super) bodies: usize,
-    /// Names of headers, in lower case, whose values are shown although they look like secrets.
-    reveal: Vec<String>,
-    key: Arc<[u8; 32]>,
+use secrecy::SecretString;
+
+use super::rules::{Rules, is_no_secret, is_secret_name};
+use super::scan::{Form, Json};
+use crate::proxy::redact::Redactor;
+
+/// Names of headers that tell rules, and no credentials.
+const RULES_OF_PAGES: &str = "access-control-";
+
+/// The schemes of `Authorization` that are shown. Behind the first four stand named parts.
+const SCHEMES: [&str; 9] = [
+    "sdk-hmac-sha256",
+    "sdk-hmac-sm3",
+    "v11-hmac-sha256",
+    "aws4-hmac-sha256",
+    "basic",
+    "bearer",
+    "digest",
+    "negotiate",
+    "token",
+];
+const WITH_PARTS: &[&str] = SCHEMES.split_at(4).0;
+
+/// The parts of a signature that are shown.
+const SHOWN_PARTS: [&str; 3] = ["access", "credential", "signedheaders"];
+
+/// A hidden value of at least this length is looked for in what follows, in bytes; shorter ones are
+/// too likely to be something else.
+const MIN_KNOWN: usize = 8;
+
+/// The most secrets that are looked for, and the longest that is remembered, in bytes.
+const MAX_KNOWN: usize = 24;
+const LONGEST_KNOWN: usize = 8 * 1024;
+
+/// Hides the secrets of one request, and remembers them: what follows may repeat them.
+#[derive(Debug)]
+pub(super) struct Hider {
+    pub(super) rules: Arc<Rules>,
+    known: Vec<Redactor>,
 }
 
-impl Rules {
-    /// Rules with a key of their own for the hashes of hidden values.
-    pub(super) fn new(bodies: usize, reveal: &[String]) -> Self {
-        let mut key = [0; 32];
-        let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
-        // Without randomness, no TLS connection is made either.
-        let _ = random.fill(&mut key);
-        let key = Arc::new(key);
-        Self {
-            bodies,
-            reveal: Vec::new(),
-            key,
-        }
-        .changed(bodies, reveal)
+impl Hider {
+    pub(super) fn new(rules: Arc<Rules>) -> Self {
+        let known = Vec::new();
+        Self { rules, known }
     }
 
-    /// Other rules with the same key.
-    pub(super) fn changed(&self, bodies: usize, reveal: &[String]) -> Self {
-        Self {
-            bodies,
-            reveal: reveal
-                .iter()
-                .map(|name| name.to_ascii_lowercase())
-                .collect(),
-            key: Arc::clone(&self.key),
+    /// Hides a secret wherever it occurs from now on.
+    pub(super) fn known(&mut self, secret: &SecretString) {
+        if !self.known.iter().any(|known| known.is_for(secret)) && self.known.len() < MAX_KNOWN {
+            self.known.extend(Redactor::new(secret));
         }
+    }
+
+    /// The secrets that are known now, each with the bytes that it holds back.
+    pub(super) fn redactors(&self) -> Vec<Redactor> {
+        self.known.clone()
+    }
+
+    /// Remembers a hidden value.
+    pub(super) fn found(&mut self, value: &[u8]) {
+        if let (MIN_KNOWN..=LONGEST_KNOWN, Ok(text)) = (value.len(), str::from_utf8(value)) {
+            self.known(&text.into());
+        }
+    }
+
+    /// A complete text without the secrets that are known.
+    pub(super) fn without_known(&self, mut text: Vec<u8>) -> Vec<u8> {
+        for redactor in &self.known {
+            text = redactor.redact_with(&text, |secret, out| {
+                self.rules.hide(b"secret", secret, out);
+            });
+        }
+        text
+    }
+
+    fn hide(&mut self, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+        if is_no_secret(name, value) {
+            return out.extend_from_slice(value);
+        }
+        self.rules.hide(name, value, out);
+        self.found(value);
+    }
+
+    /// Appends the value of a header. `is_sensitive` is true if it is known to be a secret.
+    pub(super) fn header(
+        &mut self,
+        name: &str,
+        value: &[u8],
+        is_sensitive: bool,
+        out: &mut Vec<u8>,
+    ) {
+        let is_secret =
+            is_sensitive || (!name.starts_with(RULES_OF_PAGES) && is_secret_name(name.as_bytes()));
+        match name {
+            _ if self.rules.reveals(name) => out.extend_from_slice(value),
+            "cookie" => self.cookies(value, out),
+            "set-cookie" => {
+                let end = memchr::memchr(b';', value).unwrap_or(value.len());
+                self.cookies(&value[..end], out);
+                out.extend_from_slice(&value[end..]);
+            }
+            name if name.ends_with("authorization") => self.authorization(name, value, out),
+            name if is_secret => self.hide(name.as_bytes(), value, out),
+            _ => self.text(value, out),
+        }
+    }
+
+    /// `name=value; name=value`.
+    fn cookies(&mut self, value: &[u8], out: &mut Vec<u8>) {
+        for (number, pair) in value.split(|byte| *byte == b';').enumerate() {
+            if number > 0 {
+                out.push(b';');
+            }
+            let equals = memchr::memchr(b'=', pair).map_or(0, |at| at + 1);
+            let (name, value) = pair.split_at(equals);
+            out.extend_from_slice(name);
+            let name = if name.is_empty() {
+                b"cookie"
+            } else {
+                name.trim_ascii()
+            };
+            self.hide(name, value, out);
+        }
+    }
+
+    /// The scheme, and of a signature what is no secret.
+    fn authorization(&mut self, name: &str, value: &[u8], out: &mut Vec<u8>) {
+        let end = memchr::memchr(b' ', value).map_or(0, |at| at + 1);
+        let (scheme, rest) = value.split_at(end);
+        let scheme_name = scheme.trim_ascii().to_ascii_lowercase();
+        let is = |known: &&str| known.as_bytes() == scheme_name;
+        if !SCHEMES.iter().any(|known| is(&known)) {
+            return self.hide(name.as_bytes(), value, out);
+        }
+        out.extend_from_slice(scheme);
+        if !WITH_PARTS.iter().any(|known| is(&known)) {
+            return self.hide(name.as_bytes(), rest, out);
+        }
+        for (number, part) in rest.split(|byte| *byte == b',').enumerate() {
+            if number > 0 {
+                out.push(b',');
+            }
+            let equals = memchr::memchr(b'=', part).map_or(0, |at| at + 1);
+            let (key, value) = part.split_at(equals);
+            out.extend_from_slice(key);
+            let key = key
+                .strip_suffix(b"=")
+                .unwrap_or(name.as_bytes())
+                .trim_ascii();
+            let is_shown = |shown: &&str| shown.as_bytes().eq_ignore_ascii_case(key);
+            if SHOWN_PARTS.iter().any(|shown| is_shown(&shown)) {
+                out.extend_from_slice(value);
+            } else {
+                self.rules.hide(key, value, out);
+            }
+        }
+    }
+
+    /// Appends a target, a URL or some other text, without the password and the parameters of a URL
+    /// and the members of JSON that are secrets.
+    pub(super) fn text(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        let query = text.iter().position(|byte| b"?#".contains(byte));
+        let (path, query) = text.split_at(query.map_or(text.len(), |at| at + 1));
+        let mut shown = Vec::with_capacity(text.len());
+        self.path(path, &mut shown);
+        let mut form = Form::default();
+        form.push(&self.rules, query, &mut shown);
+        form.finish(&self.rules, &mut shown);
+        let mut found = form.found;
+        if memchr::memchr(b'"', &shown).is_some() {
+            let (mut json, plain) = (Json::default(), std::mem::take(&mut shown));
+            json.push(&self.rules, &plain, &mut shown);
+            json.finish(&self.rules, &mut shown);
+            found.append(&mut json.found);
+        }
+        found.iter().for_each(|value| self.found(value));
+        out.append(&mut shown);
+    }
+
+    /// Hides `user:password@` of a URL.
+    fn path(&mut self, path: &[u8], out: &mut Vec<u8>) {
+        let start = memchr::memmem::find(path, b"//").map_or(0, |at| at + 2);
+        let (scheme, rest) = path.split_at(start);
+        let end = memchr::memchr(b'/', rest).unwrap_or(rest.len());
+        out.extend_from_slice(scheme);
+        match memchr::memrchr(b'@', &rest[..end]) {
+            Some(at) if start > 0 => {
+                self.hide(b"password", &rest[..at], out);
+                out.extend_from_slice(&rest[at..]);
+            }
+            _ => out.extend_from_slice(rest),
+        }
+    }
+
+    /// A canonical request as the gateway shows it.
+    pub(super) fn canonical(&mut self, text: &str) -> String {
+        let mut out = Vec::with_capacity(text.len());
+        for (number, line) in text.split('|').enumerate() {
+            if number > 0 {
+                out.push(b'|');
+            }
+            match line.split_once(':') {
+                _ if number == 2 => {
+                    let mut form = Form::default();
+                    form.push(&self.rules, line.as_bytes(), &mut out);
+                    form.finish(&self.rules, &mut out);
+                }
+                Some((name, value)) if is_secret_name(name.as_bytes()) => {
+                    out.extend_from_slice(name.as_bytes());
+                    out.push(b':');
+                    self.hide(name.as_bytes(), value.as_bytes(), &mut out);
+                }
+                _ => out.extend_from_slice(line.as_bytes()),
+            }
+        }
+        String::from_utf8_lossy(&self.without_known(out)).into_owned()
     }
 }

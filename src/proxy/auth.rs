@@ -60,6 +60,11 @@ pub(super) struct ToSign<'a> {
 pub(super) struct Signed<B>(Request<B>);
 
 impl<B> Signed<B> {
+    /// The request, to be shown without its secrets.
+    pub(super) fn request(&self) -> &Request<B> {
+        &self.0
+    }
+
     /// Returns the request for sending.
     pub(super) fn into_request(self) -> Request<B> {
         self.0

@@ -18,6 +18,8 @@ use super::guard::Admitted;
 use super::headers;
 use super::timings::{AttemptTimings, Timings, Wait};
 use super::upload_progress::Upload;
+use crate::inspect::capture::Capture;
+use crate::inspect::note::Side;
 use crate::telemetry::access::{self, Record, ResponseEnd};
 use crate::telemetry::metrics::{NO_ROUTE, Outcome, RequestLabels, WorkerMetrics, method_label};
 
@@ -31,7 +33,7 @@ const CUT_OFF: u16 = 503;
 pub(crate) struct RequestContext {
     pub(super) metrics: Rc<WorkerMetrics>,
     pub(super) caller: Rc<CallerConnection>,
-    id: u128,
+    pub(super) id: u128,
     pub(super) method: &'static str,
     /// True for HEAD, whose answer has no body.
     pub(super) is_head: bool,
@@ -55,6 +57,8 @@ pub(crate) struct RequestContext {
     pub(super) head_read: Instant,
     timings: RefCell<Timings>,
     record: Option<Record>,
+    /// Empty unless the inspector records the request.
+    pub(super) capture: OnceCell<Box<Capture>>,
 }
 
 impl RequestContext {
@@ -87,6 +91,7 @@ impl RequestContext {
             head_read: Instant::now(),
             timings: RefCell::default(),
             record: access::is_wanted().then(record),
+            capture: OnceCell::new(),
         })
     }
 
@@ -94,6 +99,11 @@ impl RequestContext {
     pub(super) fn request_id(&self) -> impl fmt::Display + use<> {
         let id = self.id;
         fmt::from_fn(move |f| write!(f, "{id:032x}"))
+    }
+
+    /// What the inspector gets of the request, if it is recorded.
+    pub(super) fn capture(&self) -> Option<&Capture> {
+        self.capture.get().map(|capture| &**capture)
     }
 
     /// Sets the origin of the calling page and the `Host` of the request.
@@ -131,6 +141,17 @@ impl RequestContext {
     pub(super) fn body_read(&self) {
         self.timings.borrow_mut().body_read = Some(self.head_read.elapsed());
         self.caller.request_is_read.set(true);
+        if let Some(capture) = self.capture() {
+            capture.body_ended(Side::In, true);
+        }
+    }
+
+    /// Counts bytes of the caller's body.
+    pub(super) fn received(&self, data: &[u8]) {
+        self.upload.receive(data.len());
+        if let Some(capture) = self.capture() {
+            capture.body(Side::In, data);
+        }
     }
 
     /// Records an attempt that is about to be sent.
@@ -189,8 +210,12 @@ impl RequestContext {
     }
 
     /// Counts bytes of the response's body that go to the caller.
-    pub(super) fn sent(&self, bytes: usize) {
-        self.bytes_sent.set(self.bytes_sent.get() + bytes as u64);
+    pub(super) fn sent(&self, data: &[u8]) {
+        self.bytes_sent
+            .set(self.bytes_sent.get() + data.len() as u64);
+        if let Some(capture) = self.capture() {
+            capture.body(Side::Out, data);
+        }
     }
 
     /// Records how the response ended.
@@ -241,8 +266,10 @@ impl Drop for RequestContext {
         let durations = timings.durations(self.head_read.elapsed());
         self.metrics.finished(durations.total);
         tracing::debug!(%request_id, ?timings, "request finished");
-        let Some(record) = &self.record else { return };
-        record.write(&access::Finished {
+        if self.record.is_none() && self.capture().is_none() {
+            return;
+        }
+        let finished = access::Finished {
             request_id: self.id,
             route: self.route.get(),
             status,
@@ -251,7 +278,14 @@ impl Drop for RequestContext {
             bytes: (self.upload.received.get(), self.bytes_sent.get()),
             durations,
             attempts: timings.attempts.len(),
-        });
+            replay_of: self.caller.replay_of,
+        };
+        if let Some(record) = &self.record {
+            record.write(&finished);
+        }
+        if let Some(capture) = self.capture() {
+            capture.ended(timings.ended(&finished));
+        }
     }
 }
 

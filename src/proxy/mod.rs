@@ -16,6 +16,7 @@
 //! | a connection, the signature, sending, again if need be | `retry`, `auth`, `credentials`, `key_breaker` |
 //! | what the gateway answered | `gateway_response`, `redact` |
 //! | the response to the caller | `relay`, `location`, `websocket`, `respond` |
+//! | what the inspector gets | `capture` |
 //!
 //! # What can go wrong
 //!
@@ -26,6 +27,7 @@
 mod auth;
 mod body;
 pub mod caller;
+mod capture;
 mod context;
 mod cors;
 mod credentials;
@@ -41,7 +43,7 @@ mod path_reading;
 mod prepare;
 #[cfg(test)]
 mod property_tests;
-mod redact;
+pub(crate) mod redact;
 mod relay;
 mod respond;
 mod retry;
@@ -73,6 +75,7 @@ pub use auth::SigningKey;
 use body::BodyReader;
 pub use body::{RequestBody, ResponseBody};
 pub use caller::{BareAnswer, CallerConnection};
+use capture::Recording;
 use context::RequestContext;
 use credentials::CredentialsView;
 pub use credentials::RouteCredentials;
@@ -95,6 +98,7 @@ pub struct Pipeline {
     origins: Vec<usize>,
     clock: Clock,
     metrics: Rc<WorkerMetrics>,
+    recording: Option<Rc<Recording>>,
     /// The last `Date` of each origin that was looked at: it says something new once a second only.
     dates: RefCell<Vec<Option<HeaderValue>>>,
 }
@@ -119,6 +123,7 @@ impl Pipeline {
                 |before| Rc::clone(&before.metrics),
             ),
             credentials: CredentialsView::new(&settings.credentials),
+            recording: Recording::new(&settings, before),
             settings,
             upstream,
             dates: RefCell::new(vec![None; origins.len()]),
@@ -165,6 +170,7 @@ impl Pipeline {
         let (head, body) = request.into_parts();
         let mut body = Some(body);
         let context = RequestContext::begin(Rc::clone(&self.metrics), caller, Some(&head));
+        capture::begin(self, &head, &context);
         let response = {
             // Pinned where it is made: it is several KiB long, and moving it would copy all of it.
             let forwarding = pin!(self.forward(head, &mut body, &context));
@@ -189,6 +195,9 @@ impl Pipeline {
         }
         let declared = body.as_ref().and_then(|body| body.size_hint().exact());
         let routed = route::route(settings, head, declared, context)?;
+        if declared != Some(0) {
+            capture::routed(settings, &routed, None);
+        }
         let mut reader = BodyReader {
             budget: &settings.budget,
             unsigned: &settings.unsigned,
@@ -200,6 +209,7 @@ impl Pipeline {
         };
         let (held, hash) = reader.prepare(&routed.head.headers).await?;
         *body = None;
+        capture::routed(settings, &routed, hash.as_ref());
         let mut prepared = Prepared::new(settings, routed, held, hash)?;
         let reply = retry::send(self, &mut prepared).await?;
         let gateway_id = reply.head.headers.get("x-request-id");

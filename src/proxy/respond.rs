@@ -18,6 +18,7 @@ use http_body_util::{BodyExt, Collected};
 use serde_json::json;
 
 use super::body::ResponseBody;
+use super::capture;
 use super::context::RequestContext;
 use super::cors;
 use crate::clock;
@@ -47,16 +48,21 @@ pub(super) async fn respond(
 ) -> Response<ResponseBody> {
     // tower-http's layer boxes the body of every response, and answers in a shape of its own.
     let run = AssertUnwindSafe(run).catch_unwind();
-    match run.await.unwrap_or(Err(Error::Internal("panic"))) {
+    let ran = run.await.unwrap_or(Err(Error::Internal("panic")));
+    let (response, error) = match ran {
         Ok(response) => {
             if !context.is_answered() {
                 context.relayed(response.status().as_u16(), false, None);
                 context.ended(ResponseEnd::Whole);
             }
-            response
+            (response, None)
         }
-        Err(error) => failed(context, &error),
+        Err(error) => (failed(context, &error), Some(error)),
+    };
+    if let Some(capture) = context.capture() {
+        capture::relayed(capture, context.version, &response, error.as_ref());
     }
+    response
 }
 
 /// Logs and counts an error, and builds its response.

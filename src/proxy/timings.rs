@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use crate::telemetry::access::Durations;
+use crate::inspect::note::{AttemptTimes, Ended, Times};
+use crate::telemetry::access::{Durations, Finished, ResponseEnd};
+use crate::telemetry::metrics::Outcome;
 use crate::upstream::ConnectTimes;
 
 /// What a request waits for.
@@ -61,6 +63,19 @@ pub(super) enum AttemptReason {
     Credential,
 }
 
+impl AttemptReason {
+    /// Its name in the inspector.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Connection => "connection",
+            Self::Date => "date",
+            Self::Path => "path",
+            Self::Credential => "credential",
+        }
+    }
+}
+
 impl Timings {
     /// The sums that the access record shows.
     pub(super) fn durations(&self, total: Duration) -> Durations {
@@ -70,6 +85,36 @@ impl Timings {
             signing: self.attempts.iter().map(|attempt| attempt.signing).sum(),
             upstream: self.attempts.iter().filter_map(answered).sum(),
             total,
+        }
+    }
+
+    /// What the inspector gets at the end of a request.
+    pub(super) fn ended(&self, finished: &Finished<'_>) -> Ended {
+        let end = match (finished.outcome, finished.end) {
+            (Outcome::CallerGone, _) | (_, ResponseEnd::CallerGone) => "caller_gone",
+            (Outcome::CutOff, _) | (_, ResponseEnd::CutOff) => "cut_off",
+            (_, ResponseEnd::BrokenOff) => "broken_off",
+            (_, ResponseEnd::Whole) => "whole",
+        };
+        let times = |attempt: &AttemptTimings| AttemptTimes {
+            signing: attempt.signing,
+            signed: attempt.signed,
+            sent: attempt.sent,
+            first_byte: attempt.first_byte,
+        };
+        Ended {
+            status: finished.status,
+            outcome: finished.outcome(),
+            end,
+            bytes_in: finished.bytes.0,
+            bytes_out: finished.bytes.1,
+            times: Times {
+                body_read: self.body_read,
+                waits: self.waits,
+                attempts: self.attempts.iter().map(times).collect(),
+                last_byte: self.last_byte,
+                total: finished.durations.total,
+            },
         }
     }
 }

@@ -21,6 +21,7 @@ use super::context::RequestContext;
 use super::gateway_response::GatewayResponse;
 use super::headers;
 use crate::error::{Error, Retry};
+use crate::inspect::note::Side;
 use crate::telemetry::access::ResponseEnd;
 
 /// How much of each direction is read at once, in bytes.
@@ -68,11 +69,26 @@ async fn tunnel(
     context: Rc<RequestContext>,
 ) {
     let (received, sent) = (&context.upload.received, &context.bytes_sent);
+    // The frames of a WebSocket are masked, so nothing of them is kept.
+    let moved = |side, count: &Cell<u64>, bytes: usize| {
+        count.set(count.get() + bytes as u64);
+        if let Some(capture) = context.capture() {
+            capture.bytes(side, bytes);
+        }
+    };
     let (caller_reader, caller_writer) = split(caller);
     let (gateway_reader, gateway_writer) = split(gateway);
     let ended = pin!(both(
-        copy(caller_reader, gateway_writer, from_caller, received),
-        copy(gateway_reader, caller_writer, from_gateway, sent),
+        copy(caller_reader, gateway_writer, from_caller, |bytes| moved(
+            Side::In,
+            received,
+            bytes
+        )),
+        copy(gateway_reader, caller_writer, from_gateway, |bytes| moved(
+            Side::Out,
+            sent,
+            bytes
+        )),
     ));
     let ended = unless_idle(idle, || received.get() + sent.get(), ended);
     let silent = || Err(io::Error::other("both sides were silent (timeouts.idle)"));
@@ -114,12 +130,12 @@ async fn copy(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     ahead: Bytes,
-    moved: &Cell<u64>,
+    moved: impl Fn(usize),
 ) -> io::Result<()> {
     let mut data = BytesMut::with_capacity(READ);
     data.extend_from_slice(&ahead);
     loop {
-        moved.set(moved.get() + data.len() as u64);
+        moved(data.len());
         to.write_all(&data).await?;
         to.flush().await?;
         data.clear();
@@ -142,9 +158,8 @@ mod tests {
         let no_room = io::Cursor::new(Box::<[u8]>::default());
         let (from_caller, to_caller) = split(near_caller);
         let (from_broken, to_broken) = split(join(&b"last words"[..], no_room));
-        let moved = Cell::new(0);
-        let up = copy(from_caller, to_broken, Bytes::new(), &moved);
-        let down = copy(from_broken, to_caller, Bytes::new(), &moved);
+        let up = copy(from_caller, to_broken, Bytes::new(), |_| {});
+        let down = copy(from_broken, to_caller, Bytes::new(), |_| {});
         let ended = both(up, down).await;
         assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::WriteZero);
         let mut heard = String::new();

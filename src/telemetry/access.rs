@@ -65,6 +65,8 @@ pub(crate) struct Finished<'a> {
     pub(crate) bytes: (u64, u64),
     pub(crate) durations: Durations,
     pub(crate) attempts: usize,
+    /// The request that this one repeats.
+    pub(crate) replay_of: Option<u128>,
 }
 
 /// The time that the parts of a request took.
@@ -113,6 +115,7 @@ impl Record {
         let trace_id = traceparent.and_then(trace_id).unwrap_or_default();
         let (status, outcome) = (finished.status, finished.outcome());
         let request_id = format_args!("{:032x}", finished.request_id);
+        let replay_of = finished.replay_of.map(|id| format!("{id:032x}"));
         if super::is_for_people() {
             let is_usual = outcome == Outcome::Ok.name();
             tracing::info!(
@@ -124,6 +127,7 @@ impl Record {
                 request_id = (!is_usual).then(|| tracing::field::display(request_id)),
                 %trace_id,
                 gateway_request_id = %self.gateway_request_id.borrow(),
+                replay_of,
                 "{method} {path} {status} {bytes_out} B {}",
                 took(durations.total)
             );
@@ -147,6 +151,7 @@ impl Record {
             attempts = finished.attempts as u64,
             %trace_id,
             gateway_request_id = %self.gateway_request_id.borrow(),
+            replay_of,
             "access"
         );
     }
@@ -163,7 +168,7 @@ fn took(time: Duration) -> impl Display {
 
 impl Finished<'_> {
     /// The outcome as counted, unless the response ended early after that.
-    fn outcome(&self) -> &'static str {
+    pub(crate) fn outcome(&self) -> &'static str {
         match (self.outcome, self.end) {
             (Outcome::CallerGone | Outcome::CutOff, _) | (_, ResponseEnd::Whole) => {
                 self.outcome.name()

@@ -200,7 +200,7 @@ impl BodyReader<'_> {
             if let Ok(data) = frame.map_err(Error::from_body)?.into_data()
                 && !data.is_empty()
             {
-                self.context.upload.receive(data.len());
+                self.context.received(&data);
                 return Ok(Some(data));
             }
         }

@@ -164,7 +164,7 @@ impl StreamedBody {
         };
         Poll::Ready(Some(frame.and_then(|frame| match frame.into_data() {
             Ok(data) => {
-                self.context.upload.receive(data.len());
+                self.context.received(&data);
                 self.count(data)
             }
             Err(frame) => Ok(Frame::trailers(passed_trailers(&self.set_headers, frame))),
@@ -179,9 +179,9 @@ impl StreamedBody {
                 None => break,
                 Some(Err(error)) => return Poll::Ready(Error::from_body(error)),
                 Some(Ok(frame)) => {
-                    let length = frame.data_ref().map_or(0, Bytes::len);
-                    self.context.upload.receive(length);
-                    self.left = self.left.saturating_sub(length as u64);
+                    let data = frame.data_ref().map_or(&[][..], |data| data);
+                    self.context.received(data);
+                    self.left = self.left.saturating_sub(data.len() as u64);
                 }
             }
         }

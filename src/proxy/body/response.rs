@@ -143,7 +143,7 @@ impl RelayedBody {
                 redacted.into()
             }
         };
-        self.context.sent(data.len());
+        self.context.sent(&data);
         self.release();
         (!data.is_empty()).then(|| Frame::data(data))
     }
@@ -158,7 +158,7 @@ impl RelayedBody {
         if !held.is_empty() {
             self.reply.ahead.push_front(Ok(frame));
             self.is_read = false;
-            self.context.sent(held.len());
+            self.context.sent(&held);
             return Some(Frame::data(held.into()));
         }
         let trailers = frame.into_trailers().ok()?;
@@ -257,7 +257,7 @@ impl Body for ResponseBody {
             Kind::Whole(bytes, context) => {
                 let bytes = bytes.take();
                 if let (Some(context), Some(bytes)) = (context, &bytes) {
-                    context.sent(bytes.len());
+                    context.sent(bytes);
                 }
                 Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
             }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
+use secrecy::SecretString;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -64,6 +65,16 @@ struct SlotState {
 pub(super) struct UsableCredential {
     pub(super) lease: Arc<Lease>,
     pub(super) auth: RequestAuth,
+}
+
+impl UsableCredential {
+    /// Shows the secrets of the credential.
+    pub(super) fn secrets(&self, see: &mut dyn FnMut(&SecretString)) {
+        self.auth.sent_secret().into_iter().for_each(&mut *see);
+        if let Secret::Key(key) = &self.lease.secret {
+            see(&key.secret_key);
+        }
+    }
 }
 
 impl RouteCredentials {
@@ -220,6 +231,12 @@ impl CredentialsView {
             slots: credentials.slots.iter().map(view).collect(),
             credentials: Arc::clone(credentials),
         }
+    }
+
+    /// Shows all secrets that requests may be sent with now.
+    pub(super) fn secrets(&self, see: &mut dyn FnMut(&SecretString)) {
+        let usable = (0..self.slots.len()).filter_map(|slot| self.current(slot));
+        usable.for_each(|usable| usable.secrets(see));
     }
 
     /// The credential in a slot, expired or not.

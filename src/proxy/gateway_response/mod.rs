@@ -86,7 +86,7 @@ impl GatewayResponse {
     }
 
     /// The gateway's error, if the response is one.
-    fn error(&self) -> Option<&GatewayError> {
+    pub(super) fn error(&self) -> Option<&GatewayError> {
         match &self.refusal {
             Refusal::Gateway(error) => Some(error),
             _ => None,

@@ -45,8 +45,8 @@ const NAMED_ENTITIES: [(&str, u8); 8] = [
 ];
 
 /// A streaming redactor for one secret.
-#[derive(Debug)]
-pub(super) struct Redactor {
+#[derive(Clone, Debug)]
+pub(crate) struct Redactor {
     secret: SecretString,
     /// Bytes that may be the beginning of the secret.
     held: Vec<u8>,
@@ -54,49 +54,85 @@ pub(super) struct Redactor {
 
 impl Redactor {
     /// A redactor for a secret; `None` if it is too short to be looked for.
-    pub(super) fn new(secret: &SecretString) -> Option<Self> {
+    pub(crate) fn new(secret: &SecretString) -> Option<Self> {
         let (secret, held) = (secret.clone(), Vec::new());
         (secret.expose_secret().len() >= MIN_SECRET).then_some(Self { secret, held })
     }
 
+    /// True if it looks for this secret.
+    pub(crate) fn is_for(&self, secret: &SecretString) -> bool {
+        self.secret.expose_secret() == secret.expose_secret()
+    }
+
     /// Takes the next bytes, and returns those that are decided.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
-        self.held.extend_from_slice(bytes);
-        let redacted = self.scan(&self.held, false);
-        self.held.drain(..redacted.len());
-        redacted
+        self.push_with(bytes, stars)
     }
 
     /// Returns what was held back, at the end.
     pub(super) fn finish(&mut self) -> Vec<u8> {
-        let held = std::mem::take(&mut self.held);
-        self.redact(&held)
+        self.finish_with(stars)
     }
 
     /// Redacts a complete text.
     pub(super) fn redact(&self, text: &[u8]) -> Vec<u8> {
-        self.scan(text, true)
+        self.redact_with(text, stars)
     }
 
-    /// Redacts a text as far as it is decided.
-    fn scan(&self, text: &[u8], is_end: bool) -> Vec<u8> {
+    /// Like [`Self::push`]; `hide` appends what takes the place of a secret.
+    pub(crate) fn push_with(
+        &mut self,
+        bytes: &[u8],
+        hide: impl Fn(&[u8], &mut Vec<u8>),
+    ) -> Vec<u8> {
+        self.held.extend_from_slice(bytes);
+        let (redacted, length) = self.scan(&self.held, false, hide);
+        self.held.drain(..length);
+        redacted
+    }
+
+    /// Like [`Self::finish`].
+    pub(crate) fn finish_with(&mut self, hide: impl Fn(&[u8], &mut Vec<u8>)) -> Vec<u8> {
+        let held = std::mem::take(&mut self.held);
+        self.redact_with(&held, hide)
+    }
+
+    /// Like [`Self::redact`].
+    pub(crate) fn redact_with(&self, text: &[u8], hide: impl Fn(&[u8], &mut Vec<u8>)) -> Vec<u8> {
+        self.scan(text, true, hide).0
+    }
+
+    /// Redacts a text as far as it is decided, and tells how many bytes of it that is.
+    fn scan(
+        &self,
+        text: &[u8],
+        is_end: bool,
+        hide: impl Fn(&[u8], &mut Vec<u8>),
+    ) -> (Vec<u8>, usize) {
         let secret = self.secret.expose_secret().as_bytes();
-        let mut out = Vec::with_capacity(text.len());
-        while out.len() < text.len() {
-            let rest = &text[out.len()..];
+        let (mut out, mut at) = (Vec::with_capacity(text.len()), 0);
+        while at < text.len() {
+            let rest = &text[at..];
             let (plain, rest) = rest.split_at(plain_length(rest, secret[0]));
             out.extend_from_slice(plain);
+            at += plain.len();
             let (length, is_cut_off) = secret_length(rest, secret);
             if is_cut_off && !is_end {
                 break;
             }
             match length {
                 0 => out.extend(rest.first()),
-                length => out.resize(out.len() + length, b'*'),
+                length => hide(&rest[..length], &mut out),
             }
+            at += length.max(1).min(rest.len());
         }
-        out
+        (out, at)
     }
+}
+
+/// Keeps the length of a text.
+fn stars(secret: &[u8], out: &mut Vec<u8>) {
+    out.resize(out.len() + secret.len(), b'*');
 }
 
 /// Redacts the values of headers.

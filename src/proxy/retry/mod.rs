@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::Pipeline;
 use super::auth::Signed;
 use super::body::{RequestBody, unless_idle};
+use super::capture;
 use super::context::RequestContext;
 use super::credentials::UsableCredential;
 use super::gateway_response::GatewayResponse;
@@ -195,6 +196,20 @@ impl Attempts<'_> {
         let (context, started) = (self.context, Instant::now());
         let date = self.signing_date(prepared);
         let signed = self.sign(prepared, credential, date, connection.is_http2())?;
+        if let Some(capture) = context.capture() {
+            let offset = self
+                .pipeline
+                .gateway_clock(prepared.routed.route)
+                .correction();
+            let is_http2 = connection.is_http2();
+            let attempt = capture::Attempt {
+                reason,
+                connect,
+                offset,
+                is_http2,
+            };
+            capture::attempt(capture, attempt, prepared, credential, &signed);
+        }
         let sent = Moment::now();
         context.attempt(AttemptTimings {
             reason,
@@ -221,6 +236,9 @@ impl Attempts<'_> {
         let secret = credential.auth.sent_secret().filter(|_| status >= 400);
         let redactor = secret.and_then(Redactor::new);
         let reply = GatewayResponse::read(response, connection, context, redactor).await;
+        if let Some(capture) = context.capture() {
+            capture::response(capture, &reply);
+        }
         Ok(Answered {
             reply,
             date,

@@ -1,0 +1,245 @@
+//! What one request tells the inspector. It copies heads and bodies without their secrets, and never
+//! keeps a buffer of a connection.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use http::header::HOST;
+use http::{HeaderMap, Method, StatusCode, Uri, Version, request};
+use hyper::ext::ReasonPhrase;
+use secrecy::SecretString;
+use tokio::time::Instant;
+
+use super::copied::Copied;
+use super::note::{Begun, Ended, Event, HeadText, Note, Side};
+use super::recorder::WorkerRecorder;
+use super::redact::Hider;
+
+/// The header in which callers send their token to the proxy.
+const CALLER_TOKEN: &str = "x-apig-proxy-token";
+
+/// The longest head that is kept whole, in bytes.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// Notes that only tell how much of a body has passed come no more often than this.
+const PROGRESS: Duration = Duration::from_millis(100);
+
+/// The capture of one request, from its head to its end.
+pub(crate) struct Capture {
+    id: u128,
+    head_read: Instant,
+    worker: Rc<WorkerRecorder>,
+    hider: RefCell<Hider>,
+    /// Indexed by [`Side`].
+    bodies: RefCell<[Copied; 2]>,
+    /// When the last note of a body was made.
+    noted: Cell<Duration>,
+    /// The gateway's error code of the last response.
+    pub(crate) code: RefCell<String>,
+}
+
+/// Who sent a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    pub(crate) listener: &'static str,
+    pub(crate) replay_of: Option<u128>,
+}
+
+impl WorkerRecorder {
+    /// Begins to capture a request; `None` unless requests are recorded now. `secrets` shows those that
+    /// it may be sent with.
+    pub(crate) fn capture(
+        self: &Rc<Self>,
+        (id, head_read): (u128, Instant),
+        caller: Caller,
+        head: &request::Parts,
+        secrets: impl FnOnce(&mut dyn FnMut(&SecretString)),
+    ) -> Option<Box<Capture>> {
+        if !self.recorder().is_recording() {
+            return None;
+        }
+        let mut hider = Hider::new(self.recorder().rules());
+        secrets(&mut |secret| hider.known(secret));
+        for token in head.headers.get_all(CALLER_TOKEN) {
+            hider.found(token.as_bytes());
+        }
+        let version = version_name(head.version);
+        let line = (&head.method, &head.uri, head.version);
+        let text = request_head(&mut hider, line, &head.headers);
+        let body = Copied::new(&head.headers, &hider);
+        let capture = Capture {
+            id,
+            head_read,
+            worker: Rc::clone(self),
+            hider: RefCell::new(hider),
+            bodies: RefCell::new([body, Copied::default()]),
+            noted: Cell::default(),
+            code: RefCell::default(),
+        };
+        capture.note(Event::Begun(Box::new(Begun {
+            time: SystemTime::now(),
+            listener: caller.listener,
+            version,
+            head: text,
+            replay_of: caller.replay_of,
+        })));
+        Some(Box::new(capture))
+    }
+}
+
+impl Capture {
+    /// Tells what has happened.
+    pub(crate) fn note(&self, event: Event) {
+        let at = self.head_read.elapsed();
+        self.worker.push(Note {
+            id: self.id,
+            at,
+            event,
+        });
+    }
+
+    /// Hides a secret wherever it occurs from now on.
+    pub(crate) fn knows(&self, secret: &SecretString) {
+        self.hider.borrow_mut().known(secret);
+    }
+
+    /// The head of a request without its secrets.
+    pub(crate) fn request(&self, line: (&Method, &Uri, Version), headers: &HeaderMap) -> HeadText {
+        request_head(&mut self.hider.borrow_mut(), line, headers)
+    }
+
+    /// The head of a response without its secrets.
+    pub(crate) fn response(
+        &self,
+        (status, reason, version): (StatusCode, Option<&ReasonPhrase>, Version),
+        headers: &HeaderMap,
+    ) -> HeadText {
+        let words = match reason {
+            Some(reason) => reason.as_bytes(),
+            None => status.canonical_reason().unwrap_or_default().as_bytes(),
+        };
+        let line = format!("{} {} ", version_name(version), status.as_u16());
+        let line = [line.as_bytes(), words].concat();
+        finish_head(&mut self.hider.borrow_mut(), line, headers)
+    }
+
+    /// A target without its secrets.
+    pub(crate) fn target(&self, target: &str) -> Box<str> {
+        let mut hider = self.hider.borrow_mut();
+        let mut text = Vec::with_capacity(target.len());
+        hider.text(target.as_bytes(), &mut text);
+        String::from_utf8_lossy(&hider.without_known(text)).into()
+    }
+
+    /// A canonical request that the gateway shows, without its secrets.
+    pub(crate) fn canonical(&self, text: &str) -> String {
+        self.hider.borrow_mut().canonical(text)
+    }
+
+    /// Sets the head of the body that goes to the caller.
+    pub(crate) fn answers(&self, headers: &HeaderMap) {
+        let body = Copied::new(headers, &self.hider.borrow());
+        self.bodies.borrow_mut()[Side::Out as usize] = body;
+    }
+
+    /// Takes the next bytes of a body.
+    pub(crate) fn body(&self, side: Side, data: &[u8]) {
+        let body = &mut self.bodies.borrow_mut()[side as usize];
+        let kept = body.push(&mut self.hider.borrow_mut(), data);
+        let now = self.head_read.elapsed();
+        if !kept.is_empty() || now - self.noted.get() >= PROGRESS {
+            self.passed(side, body, kept);
+        }
+    }
+
+    /// Counts bytes of a body that cannot be read.
+    pub(crate) fn bytes(&self, side: Side, count: usize) {
+        let body = &mut self.bodies.borrow_mut()[side as usize];
+        body.passed += count as u64;
+        if self.head_read.elapsed() - self.noted.get() >= PROGRESS {
+            self.passed(side, body, Vec::new());
+        }
+    }
+
+    /// Tells what is left of a body that has ended.
+    pub(crate) fn body_ended(&self, side: Side, is_complete: bool) {
+        let body = &mut self.bodies.borrow_mut()[side as usize];
+        let kept = body.end(&mut self.hider.borrow_mut(), is_complete);
+        if !kept.is_empty() || body.passed > 0 {
+            self.passed(side, body, kept);
+        }
+    }
+
+    fn passed(&self, side: Side, body: &mut Copied, kept: Vec<u8>) {
+        self.noted.set(self.head_read.elapsed());
+        let passed = std::mem::take(&mut body.passed);
+        let kept = kept.into_boxed_slice();
+        self.note(Event::Body { side, passed, kept });
+    }
+
+    /// Tells that the request has ended.
+    pub(crate) fn ended(&self, ended: Ended) {
+        // Of a request's body that was read to its end, nothing is left here.
+        self.body_ended(Side::In, false);
+        self.body_ended(Side::Out, ended.end == "whole");
+        self.note(Event::Ended(Box::new(ended)));
+    }
+}
+
+impl fmt::Debug for Capture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Capture({:032x})", self.id)
+    }
+}
+
+fn version_name(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        _ => "HTTP/1.1",
+    }
+}
+
+fn request_head(
+    hider: &mut Hider,
+    (method, uri, version): (&Method, &Uri, Version),
+    headers: &HeaderMap,
+) -> HeadText {
+    let mut line = [method.as_str().as_bytes(), b" "].concat();
+    // Over HTTP/2 every target is absolute, and its authority is the host.
+    let authority = uri.authority().filter(|_| version == Version::HTTP_2);
+    match uri.path_and_query() {
+        Some(target) if authority.is_some() => hider.text(target.as_str().as_bytes(), &mut line),
+        _ => hider.text(uri.to_string().as_bytes(), &mut line),
+    }
+    line.push(b' ');
+    line.extend_from_slice(version_name(version).as_bytes());
+    if let Some(authority) = authority.filter(|_| !headers.contains_key(HOST)) {
+        line.extend_from_slice(b"\r\nhost: ");
+        line.extend_from_slice(authority.as_str().as_bytes());
+    }
+    finish_head(hider, line, headers)
+}
+
+/// A head of this line and these fields.
+fn finish_head(hider: &mut Hider, line: Vec<u8>, headers: &HeaderMap) -> HeadText {
+    let mut text = line;
+    text.extend_from_slice(b"\r\n");
+    for (name, value) in headers {
+        if text.len() > MAX_HEAD {
+            break;
+        }
+        text.extend_from_slice(name.as_str().as_bytes());
+        text.extend_from_slice(b": ");
+        hider.header(
+            name.as_str(),
+            value.as_bytes(),
+            value.is_sensitive(),
+            &mut text,
+        );
+        text.extend_from_slice(b"\r\n");
+    }
+    HeadText(hider.without_known(text).into())
+}

@@ -1,0 +1,95 @@
+//! Which values are secrets by their names, and what is shown instead of one. The same names count for
+//! headers, cookies, query parameters, form fields and JSON members.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+/// What a name has in it if its value is a secret, in lower case and without `-` and the like.
+const SECRET_NAMES: [&str; 14] = [
+    "token",
+    "secret",
+    "passw",
+    "passphrase",
+    "pwd",
+    "apikey",
+    "appcode",
+    "privatekey",
+    "credential",
+    "session",
+    "signature",
+    "authorization",
+    "cookie",
+    "jwt",
+];
+
+/// What is kept and shown of requests.
+#[derive(Clone, Debug)]
+pub(super) struct Rules {
+    /// How much of each body is kept, in bytes.
+    pub(super) bodies: usize,
+    /// Names of headers, in lower case, whose values are shown although they look like secrets.
+    reveal: Vec<String>,
+    /// The key of the hashes of hidden values.
+    key: Arc<[u8; 32]>,
+}
+
+impl Rules {
+    /// Rules with a key of their own.
+    pub(super) fn new(bodies: usize, reveal: &[String]) -> Self {
+        let mut key = [0; 32];
+        let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
+        random
+            .fill(&mut key)
+            .expect("the system has random numbers");
+        Self {
+            bodies,
+            reveal: reveal
+                .iter()
+                .map(|name| name.to_ascii_lowercase())
+                .collect(),
+            key: Arc::new(key),
+        }
+    }
+
+    /// Other rules with the same key.
+    pub(super) fn changed(&self, bodies: usize, reveal: &[String]) -> Self {
+        Self {
+            key: Arc::clone(&self.key),
+            ..Self::new(bodies, reveal)
+        }
+    }
+
+    pub(super) fn reveals(&self, header: &str) -> bool {
+        self.reveal.iter().any(|name| name == header)
+    }
+
+    /// Appends what is shown instead of a secret. Equal secrets look the same, and nobody without
+    /// the key can tell which secret it is.
+    pub(super) fn hide(&self, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+        let name: Vec<u8> = name.iter().copied().filter(is_plain).take(64).collect();
+        let hash = Sha256::new().chain_update(*self.key).chain_update(value);
+        let hash = hex::encode(&hash.finalize()[..4]);
+        let name = String::from_utf8_lossy(&name);
+        let shown = format!("‹{name}, {} bytes, sha256 {hash}›", value.len());
+        out.extend_from_slice(shown.as_bytes());
+    }
+}
+
+/// True if the value of this name is a secret.
+pub(super) fn is_secret_name(name: &[u8]) -> bool {
+    let is_letter = |byte: &&u8| byte.is_ascii_alphanumeric();
+    let folded: Vec<u8> = (name.iter().filter(is_letter))
+        .map(u8::to_ascii_lowercase)
+        .collect();
+    (SECRET_NAMES.iter()).any(|part| memchr::memmem::find(&folded, part.as_bytes()).is_some())
+}
+
+/// True if a value is none, although its name says so: nothing, or a number of tokens.
+pub(super) fn is_no_secret(name: &[u8], value: &[u8]) -> bool {
+    let is_count = name.to_ascii_lowercase().ends_with(b"tokens")
+        && value.len() <= 12
+        && value.iter().all(u8::is_ascii_digit);
+    is_count || matches!(value, b"" | b"null" | b"true" | b"false")
+}

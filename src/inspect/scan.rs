@@ -1,0 +1,340 @@
+//! Finds the values of secret names in text that arrives in pieces, and puts something else in their
+//! place: fields of forms, members of JSON, and fields of multipart forms.
+//!
+//! Only a value that is hidden is held back until it ends; all else goes on at once, so that an open
+//! event stream can be watched. JSON is not parsed: each text between two quotation marks with a colon
+//! behind it is a name. So members are found in event streams, in logs, and in JSON that is the text of
+//! a JSON string, whose quotation marks have backslashes before them: their number is the level.
+
+use percent_encoding::percent_decode;
+
+use super::rules::{Rules, is_no_secret, is_secret_name};
+
+/// The longest name of a secret, in bytes.
+const MAX_NAME: usize = 256;
+
+/// The most values that are remembered of one text.
+const MAX_FOUND: usize = 16;
+
+/// A scanner of `name=value&name=value`.
+#[derive(Debug, Default)]
+pub(super) struct Form {
+    /// Set in other text, where a name begins with `?` or `&`, and what ends a URL ends a value.
+    is_text: bool,
+    name: Vec<u8>,
+    /// A value that is hidden, as far as it has come.
+    hidden: Option<Vec<u8>>,
+    is_value: bool,
+    /// The values that were hidden.
+    pub(super) found: Vec<Vec<u8>>,
+}
+
+impl Form {
+    /// A scanner of the URLs in some other text.
+    pub(super) fn in_text() -> Self {
+        Self {
+            is_text: true,
+            is_value: true,
+            ..Self::default()
+        }
+    }
+
+    /// Takes the next bytes, and appends what is decided.
+    pub(super) fn push(&mut self, rules: &Rules, bytes: &[u8], out: &mut Vec<u8>) {
+        for &byte in bytes {
+            let is_end_of_url = self.is_text && b"\"'<>\\)".contains(&byte);
+            let is_end = is_end_of_url || b"&# \t\r\n".contains(&byte);
+            if let Some(hidden) = &mut self.hidden {
+                if !is_end {
+                    hidden.push(byte);
+                    continue;
+                }
+                self.finish(rules, out);
+            }
+            out.push(byte);
+            match byte {
+                b'&' | b'?' => self.begin(false),
+                b'=' if !self.is_value => {
+                    self.is_value = true;
+                    self.name = decoded(&self.name);
+                    self.hidden = is_secret_name(&self.name).then(Vec::new);
+                }
+                b';' => self.begin(self.is_text),
+                _ if is_end => self.begin(self.is_text),
+                _ if !self.is_value && self.name.len() < MAX_NAME => self.name.push(byte),
+                _ => {}
+            }
+        }
+    }
+
+    /// Begins a name, or text that is none.
+    fn begin(&mut self, is_value: bool) {
+        self.is_value = is_value;
+        self.name.clear();
+    }
+
+    /// Ends a value that is hidden.
+    pub(super) fn finish(&mut self, rules: &Rules, out: &mut Vec<u8>) {
+        let Some(value) = self.hidden.take() else {
+            return;
+        };
+        if is_no_secret(&self.name, &value) {
+            return out.extend_from_slice(&value);
+        }
+        rules.hide(&self.name, &value, out);
+        if self.found.len() < MAX_FOUND {
+            self.found.push(decoded(&value));
+        }
+    }
+}
+
+fn decoded(text: &[u8]) -> Vec<u8> {
+    let blanks: Vec<u8> = (text.iter())
+        .map(|byte| if *byte == b'+' { b' ' } else { *byte })
+        .collect();
+    percent_decode(&blanks).collect()
+}
+
+/// Where a scanner of JSON is.
+#[derive(Clone, Copy, Debug, Default)]
+enum At {
+    #[default]
+    Text,
+    /// Behind the name of a secret.
+    Name,
+    /// Behind its colon.
+    Colon,
+    /// In its value, which is hidden.
+    String,
+    Scalar,
+    /// An object or a list: how deep, and whether in a string in it.
+    Container(usize, bool),
+    /// The content of a field of a multipart form.
+    Part,
+}
+
+/// A scanner of anything with JSON in it.
+#[derive(Debug, Default)]
+pub(super) struct Json {
+    at: At,
+    /// What has come since the last quotation mark; from [`At::Name`] on, the name of the secret.
+    name: Vec<u8>,
+    /// The level of the last quotation mark; `None` if what follows is too long for a name.
+    quote: Option<u32>,
+    /// How many backslashes were the last bytes.
+    slashes: usize,
+    hidden: Vec<u8>,
+    /// The values that were hidden.
+    pub(super) found: Vec<Vec<u8>>,
+}
+
+impl Json {
+    /// Takes the next bytes, and appends what is decided.
+    pub(super) fn push(&mut self, rules: &Rules, mut bytes: &[u8], out: &mut Vec<u8>) {
+        while let Some(&byte) = bytes.first() {
+            if matches!(self.at, At::Text) {
+                let plain = memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
+                let (plain, rest) = bytes.split_at(plain);
+                self.plain(plain, out);
+                bytes = rest;
+                if !plain.is_empty() {
+                    continue;
+                }
+            }
+            bytes = &bytes[1..];
+            self.byte(rules, byte, out);
+            self.slashes = if byte == b'\\' { self.slashes + 1 } else { 0 };
+        }
+    }
+
+    /// Ends a value that is hidden.
+    pub(super) fn finish(&mut self, rules: &Rules, out: &mut Vec<u8>) {
+        match self.at {
+            At::String | At::Part => self.hide(rules, out),
+            At::Scalar | At::Container(..) => self.hide_quoted(rules, out),
+            At::Text | At::Name | At::Colon => {}
+        }
+        self.at = At::Text;
+    }
+
+    /// The level of a quotation mark that comes now: that of no string in a string is 0. Within a
+    /// string of level n, a backslash is written as 2^(n+1) of them.
+    fn level(&self) -> u32 {
+        self.slashes.trailing_ones()
+    }
+
+    fn level_of_name(&self) -> u32 {
+        self.quote.unwrap_or_default()
+    }
+
+    /// Text without quotation marks and backslashes.
+    fn plain(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(text);
+        if text.is_empty() {
+            return;
+        }
+        self.slashes = 0;
+        if self.name.len() + text.len() > MAX_NAME {
+            self.quote = None;
+        } else {
+            self.name.extend_from_slice(text);
+        }
+    }
+
+    fn byte(&mut self, rules: &Rules, byte: u8, out: &mut Vec<u8>) {
+        match self.at {
+            At::Text => self.text(byte, out),
+            At::Name => match byte {
+                b' ' | b'\t' | b'\r' | b'\n' => {
+                    out.push(byte);
+                    self.hidden.push(byte);
+                    if self.hidden.ends_with(b"\r\n\r\n") {
+                        self.hidden.clear();
+                        self.at = At::Part;
+                    }
+                }
+                b':' => {
+                    out.push(byte);
+                    self.hidden.clear();
+                    self.at = At::Colon;
+                }
+                _ => self.again(byte, out),
+            },
+            At::Colon => self.colon(byte, out),
+            At::String => {
+                let level = self.level();
+                if byte == b'"' && level <= self.level_of_name() {
+                    let slashes = (1 << level) - 1;
+                    self.hidden
+                        .truncate(self.hidden.len().saturating_sub(slashes));
+                    self.hide(rules, out);
+                    out.resize(out.len() + slashes, b'\\');
+                    self.again(byte, out);
+                } else {
+                    self.hidden.push(byte);
+                }
+            }
+            At::Scalar if byte.is_ascii_whitespace() || b",}]\"\\&<;".contains(&byte) => {
+                self.hide_quoted(rules, out);
+                self.again(byte, out);
+            }
+            At::Scalar => self.hidden.push(byte),
+            At::Container(depth, in_string) => self.container(rules, byte, depth, in_string, out),
+            At::Part => {
+                self.hidden.push(byte);
+                if self.hidden.ends_with(b"\r\n--") {
+                    self.hidden.truncate(self.hidden.len() - 4);
+                    self.hide(rules, out);
+                    out.extend_from_slice(b"\r\n--");
+                    self.name.clear();
+                    self.at = At::Text;
+                }
+            }
+        }
+    }
+
+    /// Takes a byte as text, after all.
+    fn again(&mut self, byte: u8, out: &mut Vec<u8>) {
+        self.name.clear();
+        self.hidden.clear();
+        self.at = At::Text;
+        self.text(byte, out);
+    }
+
+    fn text(&mut self, byte: u8, out: &mut Vec<u8>) {
+        if byte != b'"' {
+            out.push(byte);
+            if self.name.len() < MAX_NAME {
+                self.name.push(byte);
+            }
+            return;
+        }
+        out.push(byte);
+        let level = self.level();
+        let slashes = self.slashes.min(self.name.len());
+        self.name.truncate(self.name.len() - slashes);
+        if self.quote == Some(level) && is_secret_name(&unescaped(&self.name)) {
+            self.at = At::Name;
+        } else {
+            self.name.clear();
+        }
+        self.quote = Some(level);
+    }
+
+    fn colon(&mut self, byte: u8, out: &mut Vec<u8>) {
+        match byte {
+            b'"' if self.level() >= self.level_of_name() => self.at = At::String,
+            b' ' | b'\t' | b'\r' | b'\n' | b'\\' => {}
+            // Blanks of JSON in a string.
+            b'n' | b'r' | b't' if self.slashes > 0 => {}
+            b'{' if self.name.ends_with(b"tokens_details") => return self.again(byte, out),
+            b'"' | b',' | b'}' | b']' => return self.again(byte, out),
+            b'{' | b'[' => {
+                self.at = At::Container(1, false);
+                return self.hidden.push(byte);
+            }
+            _ => {
+                self.at = At::Scalar;
+                return self.hidden.push(byte);
+            }
+        }
+        out.push(byte);
+    }
+
+    fn container(
+        &mut self,
+        rules: &Rules,
+        byte: u8,
+        mut depth: usize,
+        mut in_string: bool,
+        out: &mut Vec<u8>,
+    ) {
+        match byte {
+            b'"' if self.level() < self.level_of_name() => {
+                self.hide_quoted(rules, out);
+                return self.again(byte, out);
+            }
+            b'"' if self.level() == self.level_of_name() => in_string = !in_string,
+            b'{' | b'[' if !in_string => depth += 1,
+            b'}' | b']' if !in_string => depth -= 1,
+            _ => {}
+        }
+        self.hidden.push(byte);
+        self.at = At::Container(depth, in_string);
+        if depth == 0 {
+            self.hide_quoted(rules, out);
+            self.name.clear();
+            self.at = At::Text;
+        }
+    }
+
+    /// Hides a value that is no string; what is shown instead is one.
+    fn hide_quoted(&mut self, rules: &Rules, out: &mut Vec<u8>) {
+        if is_no_secret(&self.name, &self.hidden) {
+            return out.append(&mut self.hidden);
+        }
+        let slashes = vec![b'\\'; (1 << self.level_of_name()) - 1];
+        let quote = [&slashes[..], b"\""].concat();
+        out.extend_from_slice(&quote);
+        self.hide(rules, out);
+        out.extend_from_slice(&quote);
+    }
+
+    fn hide(&mut self, rules: &Rules, out: &mut Vec<u8>) {
+        let value = std::mem::take(&mut self.hidden);
+        if !value.is_empty() {
+            rules.hide(&self.name, &value, out);
+        }
+        if self.found.len() < MAX_FOUND {
+            self.found.push(unescaped(&value));
+        }
+    }
+}
+
+/// The text of a JSON string.
+fn unescaped(text: &[u8]) -> Vec<u8> {
+    let quoted = || serde_json::from_slice::<String>(&[b"\"", text, b"\""].concat());
+    let has_escapes = memchr::memchr(b'\\', text).is_some();
+    let text_of = has_escapes.then(quoted).and_then(Result::ok);
+    text_of.map_or_else(|| text.to_vec(), String::into_bytes)
+}

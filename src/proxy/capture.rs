@@ -1,0 +1,195 @@
+//! Tells the inspector what happens to requests, in its own terms. Nothing here runs for a request
+//! that is not recorded.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::{HeaderValue, Response, Version, request};
+use hyper::ext::ReasonPhrase;
+use tokio::task::spawn_local;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::auth::Signed;
+use super::context::RequestContext;
+use super::credentials::UsableCredential;
+use super::gateway_response::GatewayResponse;
+use super::prepare::Prepared;
+use super::route::Routed;
+use super::timings::AttemptReason;
+use super::{Pipeline, Settings};
+use crate::clock::Moment;
+use crate::config::Scheme;
+use crate::error::Error;
+use crate::gateway::Meaning;
+use crate::inspect::capture::{Caller, Capture};
+use crate::inspect::note::{AttemptResponse, AttemptSent, ConnectSteps, Event, Relayed, RoutedTo};
+use crate::inspect::recorder::{Recorder, WorkerRecorder};
+use crate::signature::PayloadHash;
+use crate::upstream::ConnectTimes;
+
+/// The notes of one worker, with the task that hands them over in time.
+#[derive(Debug)]
+pub(super) struct Recording {
+    worker: Rc<WorkerRecorder>,
+    _flushing: AbortOnDropHandle<()>,
+}
+
+impl Recording {
+    /// The recording of a pipeline, if there is an inspector. A reload goes on with that of before.
+    pub(super) fn new(settings: &Settings, before: Option<&Pipeline>) -> Option<Rc<Self>> {
+        let recorder: &Arc<Recorder> = settings.recorder.as_ref()?;
+        let before = before.and_then(|before| before.recording.as_ref());
+        let is_same = |before: &&Rc<Self>| Arc::ptr_eq(before.worker.recorder(), recorder);
+        let kept = before.filter(is_same).cloned();
+        Some(kept.unwrap_or_else(|| {
+            let worker = WorkerRecorder::new(recorder);
+            let flushed = Rc::clone(&worker);
+            let flushing = spawn_local(async move { flushed.flush_in_time().await });
+            let _flushing = AbortOnDropHandle::new(flushing);
+            Rc::new(Self { worker, _flushing })
+        }))
+    }
+}
+
+/// A request whose head was read.
+pub(super) fn begin(pipeline: &Pipeline, head: &request::Parts, context: &RequestContext) {
+    let Some(recording) = &pipeline.recording else {
+        return;
+    };
+    let caller = Caller {
+        listener: context.caller.listener.name(),
+        replay_of: context.caller.replay_of,
+    };
+    let secrets = |see: &mut dyn FnMut(&_)| pipeline.credentials.secrets(see);
+    let request = (context.id, context.head_read);
+    let capture = recording.worker.capture(request, caller, head, secrets);
+    let _ = capture.map(|capture| context.capture.set(capture));
+}
+
+/// A request that has a route, and the hash of its body once that is known.
+pub(super) fn routed(settings: &Settings, routed: &Routed, hash: Option<&PayloadHash>) {
+    let Some(capture) = routed.context.capture() else {
+        return;
+    };
+    let route = &settings.routes[routed.route];
+    let scheme = match route.upstream.scheme {
+        Scheme::Http => "http",
+        Scheme::Https => "https",
+    };
+    let authority = text(&route.upstream.authority);
+    capture.note(Event::Routed(Box::new(RoutedTo {
+        route: settings.route_labels[routed.route],
+        upstream: format!("{scheme}://{authority}{}", route.upstream.base_path),
+        stage: text(&route.stage),
+        body_hash: hash
+            .map(|hash| hash.as_str().to_owned())
+            .unwrap_or_default(),
+    })));
+}
+
+/// How an attempt is made.
+pub(super) struct Attempt {
+    pub(super) reason: AttemptReason,
+    pub(super) connect: ConnectTimes,
+    /// Seconds by which its date differs from this machine's clock.
+    pub(super) offset: i64,
+    pub(super) is_http2: bool,
+}
+
+/// An attempt that is about to be sent.
+pub(super) fn attempt<B>(
+    capture: &Capture,
+    attempt: Attempt,
+    prepared: &Prepared,
+    credential: &UsableCredential,
+    signed: &Signed<B>,
+) {
+    credential.secrets(&mut |secret| capture.knows(secret));
+    let connect = attempt.connect;
+    let is_new = connect.dns.or(connect.tcp).or(connect.tls).is_some();
+    let steps = || ConnectSteps {
+        name: connect.dns.unwrap_or_default(),
+        tcp: connect.tcp.unwrap_or_default(),
+        tls: connect.tls.unwrap_or_default(),
+    };
+    let request = signed.request();
+    let version = if attempt.is_http2 {
+        Version::HTTP_2
+    } else {
+        Version::HTTP_11
+    };
+    let target = prepared.path_reading.apply(prepared.target());
+    let is_other = target != prepared.target();
+    let left = credential.lease.left(Moment::now());
+    capture.note(Event::Attempt(Box::new(AttemptSent {
+        reason: attempt.reason.name(),
+        auth: credential.auth.kind().name(),
+        credential_left: left.map(|left| left.as_secs()),
+        is_http2: attempt.is_http2,
+        connect: is_new.then(steps),
+        head: capture.request(
+            (request.method(), request.uri(), version),
+            request.headers(),
+        ),
+        signed_target: is_other.then(|| capture.target(&target)),
+        clock_offset: attempt.offset,
+    })));
+}
+
+/// The gateway's response to the last attempt.
+pub(super) fn response(capture: &Capture, reply: &GatewayResponse) {
+    let head = &reply.head;
+    let echo = match reply.meaning() {
+        Some(Meaning::SignatureMismatch {
+            echoed: Some(echoed),
+        }) => capture.canonical(&echoed.0),
+        _ => String::new(),
+    };
+    let code = reply
+        .error()
+        .map(|error| error.code.clone())
+        .unwrap_or_default();
+    capture.code.replace(code.clone());
+    let line = (
+        head.status,
+        head.extensions.get::<ReasonPhrase>(),
+        head.version,
+    );
+    capture.note(Event::Response(Box::new(AttemptResponse {
+        status: head.status.as_u16(),
+        head: capture.response(line, &head.headers),
+        code,
+        echo,
+    })));
+}
+
+/// The head that the caller gets, of the gateway's response or of the proxy's own to an error.
+pub(super) fn relayed<B>(
+    capture: &Capture,
+    version: Version,
+    response: &Response<B>,
+    error: Option<&Error>,
+) {
+    let headers = response.headers();
+    capture.answers(headers);
+    let own = error.map(ToString::to_string);
+    let own_hint = own.as_deref().and_then(|text| text.split_once("\nhint: "));
+    let field = |name: &str| headers.get(name).filter(|_| error.is_none()).map(text);
+    let hint = field("x-apig-proxy-hint").or_else(|| Some(own_hint?.1.to_owned()));
+    let code = match error {
+        Some(error) => format!("PROXY.{}", error.answer().code),
+        None => capture.code.take(),
+    };
+    let line = (response.status(), response.extensions().get(), version);
+    capture.note(Event::Relayed(Box::new(Relayed {
+        status: response.status().as_u16(),
+        head: capture.response(line, headers),
+        code,
+        hint: hint.unwrap_or_default(),
+        gateway_request_id: field("x-request-id").unwrap_or_default(),
+    })));
+}
+
+fn text(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}
