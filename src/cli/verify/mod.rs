@@ -17,6 +17,7 @@ use std::io::{self, IsTerminal, Read};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use http::request::Parts;
 
 use super::request_arguments::{RequestArguments, access_key};
 use super::{Exit, Failure, Outcome, parse_duration, print, say};
@@ -24,6 +25,8 @@ use crate::clock;
 use crate::config::Environment;
 use crate::credentials::Credentials;
 use crate::signature::SigningDate;
+use canonical::Canonical;
+use explain::explain;
 use report::Report;
 use request::ParsedRequest;
 
@@ -101,6 +104,27 @@ fn verify(
     let mut report = Report::new(&request, credentials, now, arguments.window);
     report.require(&arguments.required);
     Ok((request, report))
+}
+
+/// The signer's mistake in a request that a gateway with these credentials refuses, and what to do
+/// about it. `canonical` is the canonical request that the gateway computes.
+pub(super) fn mistake(
+    head: &Parts,
+    body: &[u8],
+    canonical: &str,
+    credentials: &Credentials,
+) -> Option<String> {
+    let headers = head.headers.iter();
+    let headers = headers.map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
+    let request = ParsedRequest {
+        method: head.method.to_string(),
+        target: head.uri.to_string(),
+        headers: headers.collect(),
+        body: body.to_vec(),
+        note: None,
+    };
+    let found = explain(&request, &Canonical::new(canonical), credentials)?;
+    Some(format!("{}; {}", found.text, found.hint))
 }
 
 impl VerifyArguments {
