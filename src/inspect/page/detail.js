@@ -10,8 +10,7 @@ const Block = ({ title, text, children }) => html`<section><h3>${t(title)} ${tex
 
 function Head({ title, of }) {
   if (!of) return null;
-  const text = [of.line, ...of.fields.map((field) => field.join(': '))].join('\n');
-  return html`<${Block} title=${title} text=${text}><pre><b>${line(of.line)}</b>${of.fields.map(([name, value]) =>
+  return html`<${Block} title=${title} text=${[of.line, ...of.fields.map((field) => field.join(': '))].join('\n')}><pre><b>${line(of.line)}</b>${of.fields.map(([name, value]) =>
     html`${'\n'}<span class=name>${line(name)}</span>: ${line(value)}`)}</pre><//>`;
 }
 
@@ -32,7 +31,7 @@ function about({ protocol, connection, auth, credential_left_s: left, clock_offs
 function Why({ of: { summary: { end, state }, why, attempts, gaps } }) {
   const isCut = end && end !== 'whole';
   return html`
-    ${!why.code && !why.hint && !isCut && html`<p>${t(state === 'done' ? 'fine' : 'stillOpen')}</p>`}
+    ${!why.code && !why.hint && !isCut && html`<p>${t(state === 'done' ? 'fine' : 'open')}</p>`}
     ${isCut && html`<p class=bad>▲ ${t(end)}</p>`}
     <p><code>${line(why.code)}</code> ${line(why.meaning)}</p>
     ${why.hint && html`<div class=aside><b>${t('whatToDo')}</b><p>${lines(why.hint)}</p></div>`}
@@ -48,13 +47,14 @@ const SIGNS = { dropped: '−', set: '+', rewritten: '~' };
 
 function Changes({ of }) {
   const real = of.filter(({ kind }) => kind !== 'kept');
-  if (!real.length) return html`<p>${t('noChanges')}</p>`;
+  const unchanged = html`<p class=dim>${t('keptLines', of.length - real.length)}</p>`;
+  if (!real.length) return unchanged;
   return html`<table class=changes><thead><tr>${['change', 'field', 'before', 'after', 'reason'].map((name) => html`<th scope=col>${t(name)}</th>`)}</tr></thead>
     <tbody>${real.map(({ kind, name, before, after, reason, text }) => {
       const [was, is] = kind === 'rewritten' ? compared(before ?? '', after ?? '') : [line(before), line(after)];
       return html`<tr><td class=${kind}><span aria-hidden=true>${SIGNS[kind]}</span> ${t(kind)}</td><th scope=row>${name === ':line' ? t('requestLine') : line(name)}</th>
         <td><code>${was}</code></td><td><code>${is}</code></td><td><b>${line(reason)}</b> <span class=dim>${line(text)}</span></td></tr>`;
-    })}</tbody></table><p class=dim>${t('keptLines', of.length - real.length)}</p>`;
+    })}</tbody></table>${unchanged}`;
 }
 
 function Body({ of, side, id }) {
@@ -69,8 +69,8 @@ function Body({ of, side, id }) {
 }
 
 const Request = ({ of: { summary, changes, bodies, received, attempts } }) => html`<${Changes} of=${changes} />
-  <${Block} title=requestBody><${Body} of=${bodies.in} side=in id=${summary.id} /><//>
-  <div class=columns><${Head} title=asReceived of=${received} /><${Head} title=asSent of=${attempts.at(-1)?.sent} /></div>`;
+  <${Block} title=body><${Body} of=${bodies.in} side=in id=${summary.id} /><//>
+  <div class=columns><${Head} title=before of=${received} /><${Head} title=after of=${attempts.at(-1)?.sent} /></div>`;
 
 // ---- Signature ----
 
@@ -84,10 +84,10 @@ function Exact({ text, other, at }) {
 }
 
 function Signature({ of: { attempts, verify_command: command } }) {
-  return html`${attempts.map(({ number, auth, canonical, string_to_sign: toSign, echo, difference }) => html`<section><h3>${t('attempt', number)}</h3>
+  return html`${!attempts.length && t('unsent')}${attempts.map(({ number, auth, canonical, string_to_sign: toSign, echo, difference }) => html`<section><h3>${t('attempt', number)}</h3>
     ${!canonical ? html`<p>${t('unsigned', auth)}</p>` : html`<${Difference} of=${difference} /><div class=columns>
       <${Block} title=canonical text=${canonical}><${Exact} text=${canonical} other=${echo} at=${difference?.line} /><//>
-      ${echo && html`<${Block} title=echo>${echo === canonical ? t('sameEcho') : html`<${Exact} text=${echo} other=${canonical} at=${difference?.line} />`}<//>`}
+      ${echo && html`<${Block} title=echo text=${echo}><${Exact} text=${echo} other=${canonical} at=${difference?.line} /><//>`}
       ${toSign && html`<${Block} title=toSign text=${toSign}><${Exact} text=${toSign} /><//>`}</div>`}</section>`)}
     ${command && html`<${Block} title=verify text=${command}><pre>${lines(command)}</pre><//>`}`;
 }
@@ -95,30 +95,27 @@ function Signature({ of: { attempts, verify_command: command } }) {
 // ---- Answer, Time, Raw ----
 
 function Answer({ of: { summary, attempts, answer, bodies } }) {
-  return html`<${Block} title=responseBody><${Body} of=${bodies.out} side=out id=${summary.id} /><//>
-    <div class=columns><${Head} title=asCame of=${attempts.at(-1)?.response} /><${Head} title=asPassed of=${answer} /></div>
+  return html`<${Block} title=body><${Body} of=${bodies.out} side=out id=${summary.id} /><//>
+    <div class=columns><${Head} title=gateway of=${attempts.at(-1)?.response} /><${Head} title=caller of=${answer} /></div>
     ${answer && html`<${Block} title=changes><${Changes} of=${answer.changes} /><//>`}`;
 }
 
-const COLOURS = { dns: 'connect', tcp: 'connect', tls: 'connect', sign: 'send', send: 'send', gateway: 'gateway', answer: 'answer' };
-
 function Track({ title, note, spans, whole }) {
-  const colour = (one) => COLOURS[one.name] ?? 'wait';
   return html`<section><h3>${title}</h3><p class=dim>${note}</p><div class=lane aria-hidden=true>${spans.map((one) =>
-    html`<i class=${colour(one)} style=${{ left: `${(100 * one.start_us) / whole}%`, width: `${(100 * one.us) / whole}%` }}></i>`)}</div>
-    <ul class=steps>${spans.map((one) => html`<li><i class=${colour(one)}></i>${t(one.name)} <b>${duration(one.us)}</b></li>`)}</ul></section>`;
+    html`<i class=${one.name} style=${{ left: `${(100 * one.start_us) / whole}%`, width: `${(100 * one.us) / whole}%` }}></i>`)}</div>
+    <ul class=steps>${spans.map((one) => html`<li><i class=${one.name}></i>${t(one.name)} <b>${duration(one.us)}</b></li>`)}</ul></section>`;
 }
 
 function Timing({ of: { summary, spans, attempts } }) {
-  const ends = [...spans, ...attempts.flatMap((one) => one.spans)].map((one) => one.start_us + one.us);
-  const whole = Math.max(1, summary.duration_us ?? 0, ...ends);
+  const whole = Math.max(1, summary.duration_us ?? 0, ...spans.map((one) => one.start_us + one.us));
   return html`<${Track} title=${`${t('request')} ${duration(whole)}`} spans=${spans} whole=${whole} />${attempts.map((one) => html`<${Track}
     title=${t('attempt', one.number)} note=${[line(one.reason_text), ' · ', about(one)]} spans=${one.spans} whole=${whole} />`)}`;
 }
 
-const Raw = () => html`<p class=buttons>${Object.entries({ curl: 'curl', python: 'Python', raw: 'HTTP' }).map(([kind, name]) =>
+const Raw = ({ of: { answer, bodies: { out } } }) => html`<p class=buttons>${Object.entries({ curl: 'curl', python: 'Python', raw: 'HTTP' }).map(([kind, name]) =>
   html`<button data-copy=${kind} onClick=${() => copyAs(kind)}>${t('copyAs', name)}</button>`)}</p>
-  <pre tabindex=0>${lines(page.raw.replaceAll('\r\n', '\n'))}</pre>`;
+  <pre tabindex=0>${lines(page.raw.replaceAll('\r\n', '\n'))}</pre>
+  <${Head} title=caller of=${answer} />${out?.text && html`<pre tabindex=0>${lines(out.text)}</pre>`}`;
 
 const TABS = { why: Why, changes: Request, signature: Signature, answer: Answer, timing: Timing, raw: Raw };
 

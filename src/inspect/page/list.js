@@ -23,11 +23,10 @@ export const Strip = pure(({ state }) => {
     ${buffered > 0 && item(t('buffered', bytes(buffered)))}
     ${item(t('memory', bytes(memory), bytes(limit)) + (bodies ? '' : `, ${t('headsOnly')}`))}
     ${evicted > 0 && item(t('evicted', evicted))}
-    ${dropped > 0 && item(t('droppedNotes', dropped), true, t('droppedHint'))}
+    ${dropped > 0 && item(t('droppedNotes', dropped), true)}
   </ul>`;
 });
 
-export const GRAMMAR = 'status:4xx method:POST route:/x code:APIG.0301 path:/x is:error -term';
 const QUICK = { all: '', error: 'is:error', hint: 'is:hint', slow: 'is:slow', open: 'is:open' };
 
 function choose(term) {
@@ -38,7 +37,7 @@ function choose(term) {
 export const Filter = pure(({ filter, error }) => {
   const terms = filter.trim().split(/\s+/);
   return html`<div class="bar filter" role=search><label for=filter>${t('filter')}</label>
-    <input id=filter value=${filter} placeholder=${GRAMMAR} spellcheck=false autocomplete=off
+    <input id=filter value=${filter} placeholder="status:4xx method:POST route:/x code:APIG.0301 path:/x is:error -term" spellcheck=false autocomplete=off
       aria-invalid=${!!error} aria-describedby=filter-error onInput=${(event) => setFilter(event.target.value)} />
     <span class=buttons>${Object.entries(QUICK).map(([name, term]) => html`<button data-quick=${name}
       aria-pressed=${terms.includes(term)} onClick=${() => choose(term)}>${t(name)}</button>`)}</span>
@@ -56,7 +55,7 @@ function Bar({ bar, us }) {
 
 const Row = pure(({ row, isSelected, isEntry, now }) => {
   const mark = (text, kind = '') => html`<span class="mark ${kind}">${text}</span>`;
-  const us = row.duration_us ?? PARTS.reduce((sum, name) => sum + row.bar[name], 0);
+  const us = row.duration_us ?? Math.max(0, now - row.time) * 1000;
   const query = row.query ? `?${row.query}` : '';
   // A click by a key has no detail: whoever uses keys is led to the details, whoever points stays in the list.
   const open = (event) => {
@@ -68,11 +67,11 @@ const Row = pure(({ row, isSelected, isEntry, now }) => {
     method: line(row.method),
     path: html`<button tabindex=${isSelected || isEntry ? 0 : -1} title=${plain(row.path + query)}>${line(row.path)}<span class=dim>${line(query)}</span></button>`,
     state: html`${status(row)} <span class=dim>${line(row.code)}</span>`,
-    took: html`<span>${duration(now ? Math.max(0, now - row.time) * 1000 : us)}</span><${Bar} bar=${row.bar} us=${us} />`,
+    took: html`<span>${duration(us)}</span><${Bar} bar=${row.bar} us=${us} />`,
     size: `${bytes(row.bytes_in)} / ${bytes(row.bytes_out)}`,
     route: line(row.route),
     caller: line(row.caller),
-    marks: [row.attempts > 1 && mark(`${row.attempts}×`), row.has_hint && mark(t('hasHint'), 'warn'), row.has_gaps && mark(t('gaps'), 'warn'),
+    marks: [row.attempts > 1 && mark(`${row.attempts}×`), row.has_hint && mark(t('hint'), 'warn'), row.has_gaps && mark(t('gaps'), 'warn'),
       row.kind && mark(row.kind === 'websocket' ? 'WS' : 'SSE'), row.replay_of && mark(t('replayed'))],
   };
   return html`<tr role=row id=${`r-${row.id}`} data-id=${row.id} data-state=${row.state} aria-current=${isSelected ? 'true' : null} onClick=${open}>

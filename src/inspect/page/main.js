@@ -1,13 +1,13 @@
 // The inspector's page: shell, dialogs and keys.
 //
-// Tests find things by role and name, and by these, which stay:
+// Tests rely on these names:
 //   #link[data-link=connecting|live|paused|ended|unauthorized]  #pause #record #clear #har #help  #strip  #notice
 //   #filter #filter-error [data-quick=all|error|hint|slow|open]  #list tr[data-id][data-state]  #empty
 //   #detail #detail-title #replay #edit #curl #close  #tab-{why,changes,signature,answer,timing,raw} #panel
 //   [data-copy=curl|python|raw]  dialog[data-dialog=replay|edit|clear|help] #confirm #cancel #problem #keys
 
 import { html, line, render } from './view.js';
-import { focusDetail, Filter, GRAMMAR, List, Strip } from './list.js';
+import { focusDetail, Filter, List, Strip } from './list.js';
 import { Detail } from './detail.js';
 import { t } from './text.js';
 import {
@@ -45,9 +45,8 @@ function Edit({ detail: { summary, received, bodies } }) {
     <div class=pair><label>${t('method')}<input name=method required defaultValue=${summary.method} /></label>
       <label>${t('target')}<input name=target required spellcheck=false defaultValue=${received.line.split(' ')[1]} /></label></div>
     <label>${t('headers')}<textarea name=headers rows=7 spellcheck=false defaultValue=${headers}></textarea></label>
-    ${headers.includes('‹') && html`<p class=dim>${t('hiddenHint')}</p>`}
-    <label>${t('body')}<textarea name=body rows=6 spellcheck=false maxlength=65536 defaultValue=${text ?? ''}></textarea></label>
-    ${base64 && html`<p class=dim>${t('bytesHint')}</p>`}<//>`;
+    <label>${t('body')}<textarea name=body rows=6 spellcheck=false maxlength=65536 placeholder=${base64 && t('notText')} defaultValue=${text ?? ''}></textarea></label>
+<//>`;
 }
 
 const clear = () => show({ kind: 'clear', title: t('clearAll', page.proxy?.kept), confirm: t('clear'), onConfirm: () => post('clear') });
@@ -55,21 +54,21 @@ const clear = () => show({ kind: 'clear', title: t('clearAll', page.proxy?.kept)
 const KEYS = { 'j k ↓ ↑': 'requests', Enter: 'details', '← →': 'details', r: 'replay', e: 'edit', c: 'curl', '/': 'filter', p: 'pause', x: 'clear', '?': 'help', Esc: 'close' };
 
 const Choice = ({ name, now, options }) => html`<label>${t(name)}<select name=${name} onChange=${(event) => set({ [name]: event.target.value })}>
-  ${Object.entries(options).map(([value, text]) => html`<option value=${value} selected=${value === now}>${t(text)}</option>`)}</select></label>`;
+  ${options.map((value) => html`<option value=${value} selected=${value === now}>${t(value)}</option>`)}</select></label>`;
 
 const Help = () => html`<${Dialog} kind=help title=${t('help')}>
   <h3>${t('keys')}</h3><dl class=keys>${Object.entries(KEYS).map(([keys, name]) => html`<div><dt>${keys.split(' ').map((key) => html`<kbd>${key}</kbd> `)}</dt><dd>${t(name)}</dd></div>`)}</dl>
   <p><label><input type=checkbox id=keys checked=${page.settings.keys} onChange=${(event) => set({ keys: event.target.checked })} /> ${t('keysOn')}</label></p>
-  <div class=pair><${Choice} name=theme now=${page.settings.theme} options=${{ auto: 'auto', light: 'light', dark: 'dark' }} />
-  <${Choice} name=language now=${document.documentElement.lang} options=${{ en: 'English', zh: '简体中文' }} /></div>
-  <h3>${t('filter')}</h3><p><code>${GRAMMAR}</code></p><//>`;
+  <div class=pair><${Choice} name=theme now=${page.settings.theme} options=${['auto', 'light', 'dark']} />
+  <${Choice} name=language now=${document.documentElement.lang} options=${['en', 'zh']} /></div>
+<//>`;
 
 const help = () => show({ kind: 'help' });
 
 // ---- Shell ----
 
-const Header = ({ state, link, title }) => html`<div class=bar><h1>${title}</h1><span id=link data-link=${link}>${t(link)}</span>
-  ${link !== 'unauthorized' && html`<span class=buttons><button id=pause title=${t('pauseHint')} onClick=${togglePause}>${t(link === 'paused' ? 'continue' : 'pause')}</button>
+const Header = ({ state, link, title }) => html`<div class=bar><h1>${title}</h1><span id=link class=mark data-link=${link}>${link === 'live' ? '●' : '○'} ${t(link)}</span>
+  ${link !== 'unauthorized' && html`<span class=buttons><button id=pause onClick=${togglePause}>${t(link === 'paused' ? 'continue' : 'pause')}</button>
   <button id=record onClick=${record}>${t(state?.is_recording === false ? 'resume' : 'stop')}</button>
   <button id=clear onClick=${clear}>${t('clear')}</button><button id=har onClick=${saveHar}>HAR</button>
   <button id=help aria-label=${t('help')} onClick=${help}>?</button></span>`}</div>`;
@@ -83,7 +82,7 @@ const Locked = () => html`<main class=empty><h2>${t('needToken')}</h2><p>${t('to
 
 function App() {
   const { link, proxy: state, notice, dialog, id } = page;
-  const title = document.title = t(state?.kind === 'gateway' ? 'gatewayTitle' : 'title');
+  const title = document.title = t('title') + (state?.kind === 'gateway' ? ` · ${t('gateway')}` : '');
   // The key: another language draws everything again.
   return html`<div class=app key=${page.settings.language}><header><${Header} state=${state} link=${link} title=${title} />
     ${link !== 'unauthorized' && html`<${Strip} state=${state} /><${Filter} filter=${page.filter} error=${page.filterError} />`}${notice && html`<${Notice} of=${notice} />`}</header>

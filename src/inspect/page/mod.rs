@@ -70,7 +70,10 @@ pub(super) fn file(path: &str, asked: &HeaderMap) -> Option<Response<ApiBody>> {
         ("content-security-policy", POLICY),
         ("referrer-policy", "no-referrer"),
         ("cross-origin-opener-policy", "same-origin"),
-        ("permissions-policy", "()"),
+        (
+            "permissions-policy",
+            "camera=(), geolocation=(), microphone=()",
+        ),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }

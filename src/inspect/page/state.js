@@ -273,7 +273,9 @@ export async function save(path, name) {
 export const saveHar = () => save(`har?${query()}`, 'apig-proxy.har');
 
 export async function sendAgain(id, body) {
-  select((await json(`requests/${id}/replay`, { body })).id);
+  const made = await json(`requests/${id}/replay`, { body });
+  await sleep(250); // until the inspector knows it
+  select(made.id);
 }
 
 const ask = ({ id, method, path }) => show({ kind: 'replay', title: t('sendAgain', `${method} ${path}`), hint: t('sendAgainHint'), confirm: t('replay'),

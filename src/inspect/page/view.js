@@ -52,13 +52,8 @@ export function indented(text) {
   return out;
 }
 
-/** Bytes in rows of 16: position, hexadecimal digits, ASCII. */
-export function hexadecimal(base64) {
-  const rows = atob(base64.slice(0, 8192)).match(/.{1,16}/gs) ?? [];
-  const hex = (number, size) => number.toString(16).padStart(size, '0');
-  return rows.map((row, at) => [hex(16 * at, 4), [...row].map((byte) => hex(byte.charCodeAt(0), 2)).join(' ').padEnd(47),
-    row.replace(/[^ -~]/g, '.')].join('  ')).join('\n');
-}
+/** The first bytes, in hexadecimal digits. */
+export const hexadecimal = (base64) => [...atob(base64.slice(0, 8192))].map((byte) => byte.charCodeAt(0).toString(16).padStart(2, '0')).join(' ');
 
 const SHAPES = ['○', '●', '●', '◆', '▲', '■'];
 
