@@ -243,3 +243,6 @@ fn finish_head(hider: &mut Hider, line: Vec<u8>, headers: &HeaderMap) -> HeadTex
     }
     HeadText(hider.without_known(text).into())
 }
+
+#[cfg(test)]
+mod tests;
