@@ -165,7 +165,7 @@ async function* events(stream, abort) {
 }
 
 /** Follows the proxy until the page is paused or has no access. Each connection begins with the whole list, so that
- * nothing is missing after a break or a restart of the proxy. */
+ * nothing is missing after a break. */
 export async function follow() {
   current.abort();
   const abort = current = new AbortController();

@@ -8,7 +8,7 @@ const WORDS = {
   stopped: 'capture is stopped|捕获已停止', clock: 'clock|时钟', locked: 'locked after refusals|多次被拒绝后锁定', expired: 'expired|已过期', endsIn: 'ends in {0}|{0} 后到期',
   connections: 'connections: {0} active, {1} idle|连接:{0} 活动,{1} 空闲', memory: '{0} of {1} kept|已保留 {0} / {1}', headsOnly: 'heads only|仅头部',
   buffered: '{0} buffered|已缓冲 {0}', evicted: '{0} older requests removed|已移除 {0} 个较早的请求', droppedNotes: 'inspector was busy: {0} notes dropped|检查器繁忙:丢弃 {0} 条记录',
-  filter: 'Filter|过滤', all: 'all|全部', error: 'errors|错误', hint: 'hints|提示', slow: 'slow|慢', open: 'open|未结束',
+  filter: 'Filter|过滤', all: 'all|全部', error: 'errors|错误', hint: 'hint|提示', slow: 'slow|慢', open: 'open|未结束',
   time: 'Time|时间', method: 'Method|方法', path: 'Path|路径', state: 'Status|状态', took: 'Duration|耗时', size: 'In / out|入 / 出', route: 'Route|路由', caller: 'Caller|调用方', marks: 'Notes|标记',
   requests: 'Requests|请求', waiting: 'waiting|等待中', noAnswer: 'no answer|无响应', streaming: 'streaming|流式传输', gaps: 'gaps|不完整', replayed: 'replay|重放',
   empty: 'No requests yet|还没有请求', emptyHint: 'Send a first request through the proxy:|通过代理发送第一个请求:', noMatch: 'No match|没有匹配的请求',
