@@ -235,3 +235,6 @@ fn refused(refusal: Refusal) -> Problem {
         Refusal::TooMany => Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", MANY),
     }
 }
+
+#[cfg(test)]
+mod tests;

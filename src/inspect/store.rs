@@ -300,3 +300,6 @@ impl Store {
         copy::replay_source(self.get(id).ok_or(ReplayError::NotFound)?)
     }
 }
+
+#[cfg(test)]
+mod tests;
