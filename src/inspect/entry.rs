@@ -97,11 +97,8 @@ impl Entry {
                 response: None,
             }),
             Event::Response(response) => {
-                if !self
-                    .attempts
-                    .last()
-                    .is_some_and(|last| last.response.is_none())
-                {
+                let last = self.attempts.last();
+                if last.is_none_or(|last| last.response.is_some()) {
                     self.attempts.push(Attempt {
                         at: note.at,
                         ..Attempt::default()
@@ -219,8 +216,10 @@ impl Entry {
         if self.routed.is_none() && !self.attempts.is_empty() {
             gaps.push("the route was not recorded");
         }
-        let is_answered = |ended: &Box<Ended>| !["caller_gone", "cut_off"].contains(&ended.outcome);
-        if self.relayed.is_none() && self.ended.as_ref().is_some_and(is_answered) {
+        let outcome = self.ended.as_ref().map(|ended| ended.outcome);
+        let is_answered =
+            outcome.is_some_and(|outcome| !["caller_gone", "cut_off"].contains(&outcome));
+        if self.relayed.is_none() && is_answered {
             gaps.push("the head of the response was not recorded");
         }
         gaps

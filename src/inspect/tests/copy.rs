@@ -78,7 +78,7 @@ fn parse(output: &[u8]) -> ReplaySource {
             .strip_prefix(b"@-\0")
             .filter(|_| argument == b"--data-binary");
         rest = if read.is_some() { &[] } else { rest };
-        Some(read.map_or(argument.to_vec(), |read| [argument, b" ", read].concat()))
+        Some(read.map_or_else(|| argument.to_vec(), |read| [argument, b" ", read].concat()))
     };
     while let Some(argument) = next() {
         match argument.as_slice() {
@@ -166,7 +166,7 @@ fn a_command_of_curl_reproduces_the_hostile_requests_byte_for_byte() {
         request("A'$(id)`", "/a", &[], b"\n"),
     ] {
         let store = store_with(&request);
-        let mut expected = store.replay_source(1).unwrap();
+        let mut expected = own(&store);
         // Blanks around a value are not a part of it.
         expected
             .headers
@@ -178,6 +178,13 @@ fn a_command_of_curl_reproduces_the_hostile_requests_byte_for_byte() {
             "{request:?}"
         );
     }
+}
+
+/// The request that the inspector itself would send, but for its `Host`.
+fn own(store: &Store) -> ReplaySource {
+    let mut source = store.replay_source(1).unwrap();
+    source.headers.retain(|(name, _)| name != "host");
+    source
 }
 
 fn hostile() -> impl Strategy<Value = ReplaySource> {
@@ -216,7 +223,7 @@ proptest! {
     #[test]
     fn a_command_of_curl_reproduces_any_request(request in hostile()) {
         let store = store_with(&request);
-        prop_assert_eq!(&store.replay_source(1).unwrap(), &request);
+        prop_assert_eq!(&own(&store), &request);
         prop_assert_eq!(run(&store.copy(1, CopyKind::Curl, BASE).unwrap()), request);
     }
 }
@@ -276,11 +283,11 @@ fn what_is_not_kept_as_a_whole_is_not_sent_again() {
     };
     assert_eq!(
         replay(vec![post(""), body(Side::In, b"a"), ended(200, 1, 0)]),
-        Ok(0)
+        Ok(1)
     );
     assert_eq!(
         replay(vec![post("\nx-project-id: p"), ended(200, 0, 0)]),
-        Ok(1)
+        Ok(2)
     );
     for (events, expected) in [
         (vec![post("")], ReplayError::BodyNotKept),
