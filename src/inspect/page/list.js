@@ -46,7 +46,7 @@ export const Filter = pure(({ filter, error }) => {
 
 const PARTS = ['wait', 'connect', 'send', 'gateway', 'answer'];
 
-/** Parts in proportion; the length as a whole grows with the logarithm, from 0.1 ms to a minute. */
+/** Parts in proportion, of a length that grows with the logarithm, from 0.1 ms to a minute. */
 function Bar({ bar, us }) {
   const length = Math.min(100, Math.max(4, 17.2 * Math.log10(Math.max(1, us / 100))));
   return html`<span class=lengths aria-hidden=true><span style=${{ width: `${length}%` }}>${PARTS.map((name) =>
@@ -57,7 +57,7 @@ const Row = pure(({ row, isSelected, isEntry, now }) => {
   const mark = (text, kind = '') => html`<span class="mark ${kind}">${text}</span>`;
   const us = row.duration_us ?? Math.max(0, now - row.time) * 1000;
   const query = row.query ? `?${row.query}` : '';
-  // A click by a key has no detail: whoever uses keys is led to the details, whoever points stays in the list.
+  // A click by a key has no detail. It leads to the details.
   const open = (event) => {
     select(row.id);
     if (!event.detail) requestAnimationFrame(focusDetail);
@@ -89,7 +89,7 @@ function Empty({ state }) {
   return html`<div class=empty id=empty><h2>${t('empty')}</h2>${state.is_recording ? html`<p>${t('emptyHint')}</p><pre>curl -i ${state.proxy}/</pre>` : t('stopped')}</div>`;
 }
 
-// The roles are spelt out, because a table that is laid out as a grid loses them in some browsers.
+// A table that is laid out as a grid loses its roles in some browsers.
 export const List = ({ all, id, state }) => {
   const entry = all.some((row) => row.id === id) ? id : all[0]?.id;
   return html`<section id=list><table role=table aria-label=${t('requests')}>

@@ -51,15 +51,15 @@ function Edit({ detail: { summary, received, bodies } }) {
 
 const clear = () => show({ kind: 'clear', title: t('clearAll', page.proxy?.kept), confirm: t('clear'), onConfirm: () => post('clear') });
 
-const KEYS = { 'j k ↓ ↑': 'requests', Enter: 'details', '← →': 'details', r: 'replay', e: 'edit', c: 'curl', '/': 'filter', p: 'pause', x: 'clear', '?': 'help', Esc: 'close' };
+const KEYS = { 'j k ↓ ↑': 'requests', Enter: 'details', '← →': 'details', r: 'replay', e: 'edit', c: 'curl', '/': 'filter', p: 'pause', x: 'clear', Esc: 'close' };
 
 const Choice = ({ name, now, options }) => html`<label>${t(name)}<select name=${name} onChange=${(event) => set({ [name]: event.target.value })}>
   ${options.map((value) => html`<option value=${value} selected=${value === now}>${t(value)}</option>`)}</select></label>`;
 
 const Help = () => html`<${Dialog} kind=help title=${t('help')}>
-  <h3>${t('keys')}</h3><dl class=keys>${Object.entries(KEYS).map(([keys, name]) => html`<div><dt>${keys.split(' ').map((key) => html`<kbd>${key}</kbd> `)}</dt><dd>${t(name)}</dd></div>`)}</dl>
+  <h3>${t('keys')}</h3><dl>${Object.entries(KEYS).map(([keys, name]) => html`<dt><kbd>${keys}</kbd></dt><dd>${t(name)}</dd>`)}</dl>
   <p><label><input type=checkbox id=keys checked=${page.settings.keys} onChange=${(event) => set({ keys: event.target.checked })} /> ${t('keysOn')}</label></p>
-  <div class=pair><${Choice} name=theme now=${page.settings.theme} options=${['auto', 'light', 'dark']} />
+  <div class=pair><${Choice} name=theme now=${page.settings.theme} options=${['light dark', 'light', 'dark']} />
   <${Choice} name=language now=${document.documentElement.lang} options=${['en', 'zh']} /></div>
 <//>`;
 
@@ -86,7 +86,7 @@ function App() {
   // The key: another language draws everything again.
   return html`<div class=app key=${page.settings.language}><header><${Header} state=${state} link=${link} title=${title} />
     ${link !== 'unauthorized' && html`<${Strip} state=${state} /><${Filter} filter=${page.filter} error=${page.filterError} />`}${notice && html`<${Notice} of=${notice} />`}</header>
-    ${link === 'unauthorized' ? html`<${Locked} />` : html`<main class=${id ? 'split' : ''}><${List} all=${page.rows} id=${id} state=${state} />
+    ${link === 'unauthorized' ? html`<${Locked} />` : html`<main class=${id ? 'split' : ''}><${List} all=${page.rows.slice(0, page.shown)} id=${id} state=${state} />
       <${Detail} id=${id} of=${page.detail} tab=${page.tab} raw=${page.raw} isOff=${state?.replay === 'off'} /></main>`}</div>
     ${dialog && html`<${{ edit: Edit, help: Help }[dialog.kind] ?? Dialog} key=dialog ...${dialog} />`}`;
 }
@@ -137,10 +137,17 @@ function press(event) {
   ACTIONS[key]();
 }
 
+/** Draws more rows when the last one is near: a page need not draw all of what pours in. */
+function grow() {
+  const last = document.querySelector('#list tbody')?.lastElementChild;
+  if (page.shown < page.rows.length && last.getBoundingClientRect().top < innerHeight + 999) change({ shown: page.shown + 100 });
+}
+
 onChange(draw);
 set({});
 readFragment();
 addEventListener('keydown', press);
 addEventListener('popstate', readFragment);
+addEventListener('scroll', grow, true);
 setInterval(() => change({}), 1000); // durations of open requests
 follow();

@@ -8,6 +8,7 @@ export const page = {
   link: 'connecting', // or `live`, `paused`, `ended`, `unauthorized`
   proxy: null,
   rows: [],
+  shown: 100, // of them
   filter: '',
   filterError: null,
   id: null, // of the selected request
@@ -17,7 +18,7 @@ export const page = {
   notice: null, // a message: `{text, hint, isError}`
   dialog: null, // `{kind, …}`
   problem: null, // the error of the dialog
-  settings: { keys: true, theme: 'auto', ...JSON.parse(localStorage.getItem('settings') ?? '{}') },
+  settings: { keys: true, theme: 'light dark', ...JSON.parse(localStorage.getItem('settings') ?? '{}') },
 };
 
 let draw = null;
@@ -49,7 +50,7 @@ export function set(values) {
   localStorage.setItem('settings', JSON.stringify(settings));
   const language = settings.language ?? new URLSearchParams(location.search).get('lang') ?? navigator.language;
   speak(language.startsWith('zh') ? 'zh' : 'en');
-  document.documentElement.dataset.theme = settings.theme;
+  document.documentElement.style.colorScheme = settings.theme;
   change({ settings });
 }
 
@@ -235,7 +236,10 @@ async function loadDetail() {
       if (id === page.id) change({ detail, raw });
     } catch (error) {
       if (error.status === 404 && tries-- > 0 && !page.detail) isStale = true;
-      else if (!page.detail) complain(error);
+      else if (!page.detail) {
+        complain(error);
+        select(null);
+      }
     }
     if (id !== page.id) [isStale, tries] = [true, 8];
   }

@@ -31,7 +31,7 @@ const WORDS = {
   sendAgain: 'Send {0} again?|再次发送 {0}?', sendAgainHint: 'The gateway may carry it out a second time.|网关可能会再次执行该请求。',
   clearAll: 'Remove all {0} kept requests?|移除全部 {0} 个请求?', target: 'Target|目标', headers: 'Headers|头部',
   notText: 'Not text. It stays as it was, unless replaced.|非文本。如不替换,则保持原样。',
-  keys: 'Keys|按键', keysOn: 'Single-key shortcuts|单键快捷键', theme: 'Colours|颜色', auto: 'auto|自动', light: 'light|浅色', dark: 'dark|深色', language: 'Language|语言', en: 'English', zh: '简体中文',
+  keys: 'Keys|按键', keysOn: 'Single-key shortcuts|单键快捷键', theme: 'Colours|颜色', 'light dark': 'auto|自动', light: 'light|浅色', dark: 'dark|深色', language: 'Language|语言', en: 'English', zh: '简体中文',
 };
 
 let language = 0;
@@ -74,6 +74,5 @@ export const signed = (seconds) => `${seconds < 0 ? '−' : '+'}${long(Math.abs(
 
 export function clock(ms) {
   const at = new Date(ms);
-  const padded = (value, size = 2) => String(value).padStart(size, '0');
-  return `${padded(at.getHours())}:${padded(at.getMinutes())}:${padded(at.getSeconds())}.${padded(at.getMilliseconds(), 3)}`;
+  return `${at.toTimeString().slice(0, 8)}.${String(at.getMilliseconds()).padStart(3, '0')}`;
 }
