@@ -4,8 +4,9 @@ use bytes::Bytes;
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, request};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Frame, Incoming};
+use hyper::body::{Body, Frame};
 
+use super::observer::Received;
 use super::refusal::Refused;
 use crate::signature::{Algorithm, PayloadHash, PayloadHasher};
 
@@ -69,7 +70,7 @@ fn unreadable() -> Refused {
 
 /// Reads a body of at most this many bytes, for its length and hash. Each frame goes to `keep`.
 pub(super) async fn read(
-    mut body: Incoming,
+    mut body: Received,
     algorithm: Algorithm<'_>,
     limit: u64,
     mut keep: impl FnMut(Frame<Bytes>),

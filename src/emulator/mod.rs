@@ -17,6 +17,7 @@ mod backend;
 mod cloud;
 mod key_store;
 mod limits;
+mod observer;
 mod readings;
 mod refusal;
 mod serve;
@@ -30,6 +31,7 @@ use std::sync::{Arc, Mutex};
 
 use rustls::pki_types::CertificateDer;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::Sender;
 use tokio_rustls::TlsAcceptor;
 
 pub use accounts::{Accounts, Federation, User};
@@ -37,6 +39,7 @@ pub use authority::Authority;
 pub use backend::{Backend, BackendUrlError};
 pub use cloud::{Cloud, FaultMode, POD_IDENTITY_PATH, Service};
 use key_store::KeyStore;
+pub use observer::{Answered, Observation, Observed};
 pub use readings::{PathReading, PathReadingError, Readings};
 use serve::Services;
 pub use time::Clock;
@@ -97,6 +100,7 @@ impl Emulator {
                     readings: Readings::default(),
                 },
                 backend: None,
+                observer: None,
             },
         })
     }
@@ -105,6 +109,13 @@ impl Emulator {
     #[must_use]
     pub fn with_backend(mut self, backend: Option<Backend>) -> Self {
         self.services.backend = backend;
+        self
+    }
+
+    /// Tells this observer what becomes of each request to the gateway.
+    #[must_use]
+    pub fn with_observer(mut self, observer: Sender<Observation>) -> Self {
+        self.services.observer = Some(observer);
         self
     }
 

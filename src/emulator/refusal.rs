@@ -18,6 +18,8 @@ pub(super) struct Refused {
     message: String,
     /// The connection ends with it.
     closes: bool,
+    /// The canonical request that the signature does not match.
+    canonical: Option<String>,
 }
 
 impl Refused {
@@ -27,6 +29,7 @@ impl Refused {
             code,
             message: message.into(),
             closes: false,
+            canonical: None,
         }
     }
 
@@ -53,10 +56,14 @@ impl Refused {
     /// A signature that does not verify.
     pub(super) fn signature(refusal: &Refusal, owner: Owner) -> Self {
         let message = message(refusal, owner);
-        match owner {
+        let mut refused = match owner {
             Owner::Iam => Self::iam(&message),
             Owner::App => Self::app(&message),
+        };
+        if let Refusal::Mismatch { canonical } = refusal {
+            refused.canonical = Some(canonical.clone());
         }
+        refused
     }
 }
 
@@ -95,12 +102,18 @@ fn message(refusal: &Refusal, owner: Owner) -> String {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outcome(pub(super) &'static str);
 
+/// The canonical request that the gateway has computed, beside a refusal that quotes it.
+#[derive(Clone, Debug)]
+pub(super) struct Canonical(pub(super) String);
+
 /// The response to a request: what was received, or why it was refused.
 pub(super) fn response(judged: Result<Value, Refused>) -> Response<Full<Bytes>> {
     let request_id = format!("{:032x}", fastrand::u128(..));
+    let mut canonical = None;
     let (status, closes, outcome, mut body) = match judged {
         Ok(received) => (StatusCode::OK, false, "verified", received),
         Err(refused) => {
+            canonical = refused.canonical.map(Canonical);
             let body = json!({ "error_msg": refused.message, "error_code": refused.code });
             (refused.status, refused.closes, refused.code, body)
         }
@@ -109,6 +122,9 @@ pub(super) fn response(judged: Result<Value, Refused>) -> Response<Full<Bytes>> 
     let mut response = Response::new(Full::from(format!("{body}\n")));
     *response.status_mut() = status;
     response.extensions_mut().insert(Outcome(outcome));
+    if let Some(canonical) = canonical {
+        response.extensions_mut().insert(canonical);
+    }
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(SERVER, HeaderValue::from_static("api-gateway"));

@@ -14,10 +14,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::Sender;
 use tokio_rustls::TlsAcceptor;
 
 use super::backend::{Backend, Body};
 use super::cloud::{Cloud, missing};
+use super::observer::{Observation, Observed, Received, Watch, Watched};
 use super::refusal::{self, Outcome};
 use super::verification::Gateway;
 
@@ -36,6 +38,7 @@ const MAX_HEAD: u32 = 512 * 1024;
 pub(super) struct Services {
     pub(super) gateway: Gateway,
     pub(super) backend: Option<Backend>,
+    pub(super) observer: Option<Sender<Observation>>,
     pub(super) cloud: Arc<Cloud>,
 }
 
@@ -74,7 +77,7 @@ pub(super) async fn gateway(stream: TcpStream, acceptor: TlsAcceptor, services: 
             let line = format!("{} {}", request.method(), request.uri().path());
             let response = match services.cloud.answer(request, true).await {
                 Ok(response) => response.map(whole),
-                Err(request) => services.verified(request).await,
+                Err(request) => services.answer(request).await,
             };
             let outcome = response.extensions().get::<Outcome>();
             let outcome = outcome.map_or("", |outcome| outcome.0);
@@ -102,8 +105,25 @@ pub(super) async fn cloud(stream: TcpStream, services: Arc<Services>) {
 }
 
 impl Services {
+    /// Answers a request to the gateway, and tells the observer of it.
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let watch = Watch::begin(self.observer.as_ref(), &request);
+        let watch = watch.as_ref();
+        let mut request = request.map(|body| Watched::new(body, watch, Observed::RequestBody));
+        if let Some(watch) = watch {
+            request.extensions_mut().insert(Arc::clone(watch));
+        }
+        let response = self.verified(request).await;
+        let Some(watch) = watch else {
+            return response;
+        };
+        watch.answered(&response);
+        let watched = |body| Watched::new(body, Some(watch), Observed::ResponseBody);
+        response.map(|body| watched(body).boxed_unsync())
+    }
+
     /// Verifies a request and forwards it, or answers what was received.
-    async fn verified(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn verified(&self, request: Request<Received>) -> Response<Body> {
         let refused = match self.backend {
             None => self.gateway.verify_all(request).await,
             Some(backend) => match self.gateway.verify_for_backend(request).await {

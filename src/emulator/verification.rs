@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::stream;
 use http::{HeaderMap, HeaderValue, Request, request};
 use http_body_util::{BodyExt, Empty, Limited, StreamBody};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -16,6 +16,7 @@ use super::Counts;
 use super::backend::Body;
 use super::key_store::{KeyStore, Owner, State, lock};
 use super::limits::{BODY, BODY_WITH_TOKEN, check_head, check_stage, read, set_host};
+use super::observer::{Observed, Received, Watch};
 use super::readings::Readings;
 use super::refusal::Refused;
 use super::time::Clock;
@@ -60,7 +61,7 @@ type Accepted = (&'static str, Option<Verified>);
 
 impl Gateway {
     /// Verifies a request and reads its body, for a response that shows what was received.
-    pub(super) async fn verify_all(&self, request: Request<Incoming>) -> Result<Value, Refused> {
+    pub(super) async fn verify_all(&self, request: Request<Received>) -> Result<Value, Refused> {
         let (parts, body) = self.head(request)?;
         let limit = Authentication::from_headers(&parts.headers).limit();
         let (length, hash) = read(body, algorithm(&parts), limit, drop).await?;
@@ -93,7 +94,7 @@ impl Gateway {
     /// respond before all of it has arrived.
     pub(super) async fn verify_for_backend(
         &self,
-        request: Request<Incoming>,
+        request: Request<Received>,
     ) -> Result<Request<Body>, Refused> {
         let (parts, body) = self.head(request)?;
         let authentication = Authentication::from_headers(&parts.headers);
@@ -122,7 +123,7 @@ impl Gateway {
     }
 
     /// Counts a request, and checks what its head can tell without credentials.
-    fn head(&self, request: Request<Incoming>) -> Result<(request::Parts, Incoming), Refused> {
+    fn head(&self, request: Request<Received>) -> Result<(request::Parts, Received), Refused> {
         count(&self.counts.requests);
         let (mut parts, body) = request.into_parts();
         set_host(&mut parts)?;
@@ -132,6 +133,9 @@ impl Gateway {
 
     /// Checks the stage and who sends the request.
     fn check(&self, parts: &request::Parts, body: &PayloadHash) -> Result<Accepted, Refused> {
+        if let Some(watch) = parts.extensions.get::<Arc<Watch>>() {
+            watch.tell(Observed::Hashed(body.as_str().to_owned()));
+        }
         check_stage(&parts.headers)?;
         let now = self.clock.now();
         let is_known = |secrets: &[SecretString], sent: &[u8]| {

@@ -161,3 +161,9 @@ pub(super) fn method_not_allowed(allowed: &'static str) -> Response<ApiBody> {
         .insert(ALLOW, HeaderValue::from_static(allowed));
     response
 }
+
+/// The problem with an id.
+pub(super) fn not_kept() -> Problem {
+    const TEXT: &str = "no request with this id is kept\nhint: it may have made room for others; raise `inspect.requests` or `inspect.memory`";
+    Problem::new(StatusCode::NOT_FOUND, "not_found", TEXT)
+}

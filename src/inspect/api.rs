@@ -7,12 +7,12 @@ use http::{Method, Response, StatusCode};
 use serde_json::json;
 
 use super::answer::{
-    ApiBody, JSON, Problem, download, json_of, method_not_allowed, respond, stream,
+    ApiBody, JSON, Problem, download, json_of, method_not_allowed, not_kept, respond, stream,
 };
 use super::endpoint::{Endpoint, Parameters};
 use super::feed;
 use super::replay;
-use super::thread::Served;
+use super::served::Served;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const BYTES: &str = "application/octet-stream";
@@ -112,9 +112,4 @@ fn act(
 
 fn done() -> Response<ApiBody> {
     respond(StatusCode::NO_CONTENT, TEXT, Bytes::new())
-}
-
-pub(super) fn not_kept() -> Problem {
-    const TEXT: &str = "no request with this id is kept\nhint: it may have made room for others; raise `inspect.requests` or `inspect.memory`";
-    Problem::new(StatusCode::NOT_FOUND, "not_found", TEXT)
 }

@@ -1,7 +1,7 @@
 //! What is kept of a body: its beginning, without secrets.
 
-use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
 
 use super::redact::Hider;
 use super::rules::Rules;
@@ -121,15 +121,13 @@ impl Kept {
 /// True if secrets in a body cannot be recognised.
 fn is_encoded(headers: &HeaderMap) -> bool {
     let is_coded = |name| {
-        let is_identity =
-            |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+        let is_identity = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
         !headers.get_all(name).iter().all(is_identity)
     };
-    let is_wide = |value: &http::HeaderValue| {
+    let is_wide = |value: &HeaderValue| {
         let value = value.as_bytes().to_ascii_lowercase();
-        memchr::memmem::find(&value, b"utf-16")
-            .or(memchr::memmem::find(&value, b"utf-32"))
-            .is_some()
+        let names = |charset: &str| memchr::memmem::find(&value, charset.as_bytes()).is_some();
+        names("utf-16") || names("utf-32")
     };
     is_coded(CONTENT_ENCODING.as_str())
         || is_coded("grpc-encoding")

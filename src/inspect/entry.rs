@@ -13,8 +13,9 @@ use super::note::{
 };
 use crate::clock;
 
-/// The most bytes of a request line that has to make room.
+/// The most bytes of a line, and of a word, of a request that has given up its heads.
 const MIN_LINE: usize = 512;
+const MIN_WORD: usize = 64;
 
 /// One request.
 #[derive(Debug)]
@@ -96,11 +97,8 @@ impl Entry {
                 response: None,
             }),
             Event::Response(response) => {
-                if !self
-                    .attempts
-                    .last()
-                    .is_some_and(|last| last.response.is_none())
-                {
+                let last = self.attempts.last();
+                if last.is_none_or(|last| last.response.is_some()) {
                     self.attempts.push(Attempt {
                         at: note.at,
                         ..Attempt::default()
@@ -218,8 +216,10 @@ impl Entry {
         if self.routed.is_none() && !self.attempts.is_empty() {
             gaps.push("the route was not recorded");
         }
-        let is_answered = |ended: &Box<Ended>| !["caller_gone", "cut_off"].contains(&ended.outcome);
-        if self.relayed.is_none() && self.ended.as_ref().is_some_and(is_answered) {
+        let outcome = self.ended.as_ref().map(|ended| ended.outcome);
+        let is_answered =
+            outcome.is_some_and(|outcome| !["caller_gone", "cut_off"].contains(&outcome));
+        if self.relayed.is_none() && is_answered {
             gaps.push("the head of the response was not recorded");
         }
         gaps
@@ -251,20 +251,22 @@ impl Entry {
             }
             2 => {
                 self.attempts = Vec::new();
-                self.routed = self
-                    .routed
-                    .take()
-                    .filter(|routed| routed.upstream.len() < MIN_LINE);
+                self.routed = self.routed.take().filter(|routed| {
+                    let texts = [&routed.upstream, &routed.stage, &routed.body_hash];
+                    texts.iter().map(|text| text.capacity()).sum::<usize>() <= MIN_LINE
+                });
                 self.gaps.add(Gap::Heads);
             }
             _ => {
-                let cut = |text: &mut String| text.truncate(text.floor_char_boundary(MIN_LINE));
+                let cut = |text: &mut String, length| {
+                    text.truncate(text.floor_char_boundary(length));
+                    text.shrink_to_fit();
+                };
                 if let Some(relayed) = &mut self.relayed {
                     relayed.head.0 = Box::default();
-                    [&mut relayed.code, &mut relayed.hint]
-                        .into_iter()
-                        .for_each(cut);
-                    cut(&mut relayed.gateway_request_id);
+                    cut(&mut relayed.hint, MIN_LINE);
+                    cut(&mut relayed.code, MIN_WORD);
+                    cut(&mut relayed.gateway_request_id, MIN_WORD);
                 }
                 if let Some(begun) = &mut self.begun {
                     let line = begun.head.0.split(|byte| *byte == b'\n').next();

@@ -20,8 +20,8 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::answer::Problem;
+use super::served::Served;
 use super::store::Changes;
-use super::thread::Served;
 
 /// How many may read at once.
 const MAX_READERS: usize = 4;

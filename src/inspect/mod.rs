@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `note`, `recorder`, `capture`, `copied` | in the workers: what they tell |
 //! | `redact`, `rules`, `scan` | which values are secrets, and what is shown instead |
-//! | `thread` | owns the store and answers |
+//! | `thread`, `served` | owns the store and answers |
 //! | `store`, `entry`, `filter`, `view`, `har`, `copy` | the requests, and their forms |
 //! | `gate`, `token`, `endpoint`, `api`, `answer` | who may read, and what |
 //! | `feed`, `replay`, `page` | live changes, sending again, the page |
@@ -39,6 +39,7 @@ mod redact;
 mod replay;
 mod rules;
 mod scan;
+mod served;
 mod store;
 mod thread;
 pub(crate) mod token;
@@ -68,7 +69,8 @@ use endpoint::API;
 use gate::{Gate, Refusal};
 use program::Program;
 use recorder::{Notes, Recorder};
-use thread::{Command, Keeping};
+use served::Keeping;
+use thread::Command;
 use token::Token;
 
 use crate::config::InspectConfig;
@@ -233,3 +235,6 @@ fn refused(refusal: Refusal) -> Problem {
         Refusal::TooMany => Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", MANY),
     }
 }
+
+#[cfg(test)]
+mod tests;

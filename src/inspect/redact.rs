@@ -137,12 +137,12 @@ impl Hider {
         let end = memchr::memchr(b' ', value).map_or(0, |at| at + 1);
         let (scheme, rest) = value.split_at(end);
         let scheme_name = scheme.trim_ascii().to_ascii_lowercase();
-        let is = |known: &&str| known.as_bytes() == scheme_name;
-        if !SCHEMES.iter().any(|known| is(&known)) {
+        let is = |known: &str| known.as_bytes() == scheme_name;
+        if !SCHEMES.iter().any(|known| is(known)) {
             return self.hide(name.as_bytes(), value, out);
         }
         out.extend_from_slice(scheme);
-        if !WITH_PARTS.iter().any(|known| is(&known)) {
+        if !WITH_PARTS.iter().any(|known| is(known)) {
             return self.hide(name.as_bytes(), rest, out);
         }
         for (number, part) in rest.split(|byte| *byte == b',').enumerate() {
@@ -156,8 +156,8 @@ impl Hider {
                 .strip_suffix(b"=")
                 .unwrap_or(name.as_bytes())
                 .trim_ascii();
-            let is_shown = |shown: &&str| shown.as_bytes().eq_ignore_ascii_case(key);
-            if SHOWN_PARTS.iter().any(|shown| is_shown(&shown)) {
+            let is_shown = |shown: &str| shown.as_bytes().eq_ignore_ascii_case(key);
+            if SHOWN_PARTS.iter().any(|shown| is_shown(shown)) {
                 out.extend_from_slice(value);
             } else {
                 self.rules.hide(key, value, out);

@@ -29,18 +29,14 @@ use tokio::task::spawn_local;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::answer::Problem;
-use super::api::not_kept;
+use super::answer::{Problem, not_kept};
 use super::copy::{ReplayError, ReplaySource};
 use super::head::has_hidden;
 use super::program::{Busy, Replay};
-use super::thread::Served;
+use super::served::Served;
 use crate::config::ReplayPolicy;
 use crate::config::owned_headers::{is_hop_by_hop, is_owned};
 use crate::escape::Escaped;
-
-/// How many requests are sent again at once.
-pub(super) const MAX_REPLAYS: usize = 8;
 
 /// How much of a response is read, in bytes, and how long sending and reading may take.
 const MAX_RESPONSE: usize = 16 * 1024 * 1024;

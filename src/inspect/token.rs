@@ -49,6 +49,11 @@ impl Token {
         Self { text, hash }
     }
 
+    /// Its text.
+    pub(crate) fn text(&self) -> &SecretString {
+        &self.text
+    }
+
     /// Compares in constant time.
     pub(crate) fn is(&self, sent: &[u8]) -> bool {
         self.hash.is(sent)

@@ -101,7 +101,7 @@ pub(super) struct Attempt {
 /// An attempt that is about to be sent.
 pub(super) fn attempt<B>(
     capture: &Capture,
-    attempt: Attempt,
+    attempt: &Attempt,
     prepared: &Prepared,
     credential: &UsableCredential,
     signed: &Signed<B>,

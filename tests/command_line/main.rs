@@ -11,6 +11,7 @@ mod emulated_cloud;
 mod gateway;
 mod hangs;
 mod inspect;
+mod inspector_page;
 mod lifecycle;
 mod load;
 mod log_targets;

@@ -206,6 +206,11 @@ impl Running {
         self.child.id()
     }
 
+    /// What it prints, from now on.
+    pub(crate) fn output(&mut self) -> BufReader<std::process::ChildStdout> {
+        BufReader::new(self.child.stdout.take().unwrap())
+    }
+
     /// Reads the log up to the line that says where the proxy listens.
     pub(crate) fn address(&mut self) -> SocketAddr {
         self.address_after("listening on http://")

@@ -118,7 +118,7 @@ fn fault_66_no_option_takes_a_secret() {
         "--app-code",
         "--api-key",
     ] {
-        for command in ["serve", "sign", "verify", "demo", "gateway"] {
+        for command in ["serve", "sign", "verify", "demo", "gateway", "inspect"] {
             let said = place.fails(
                 &[command, option, "MARKER"],
                 &[],

@@ -9,15 +9,17 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
+use secrecy::ExposeSecret;
 use tokio::time::{Instant, timeout};
 
 use super::gateway::{Folder, check_loopback};
 use super::load::load;
 use super::signals::StopSignals;
 use super::{Exit, Failure, Outcome, block_on, log_requests};
-use crate::config::{self, ActivatedSockets, Config, Environment, Methods, Overrides};
+use crate::config::{self, ActivatedSockets, Config, Environment, Listen, Methods, Overrides};
 use crate::credentials::{self, Source, requirements};
 use crate::emulator::{Accounts, Clock, Emulator};
+use crate::inspect::token::{Token, TokenFile, file_for};
 use crate::server::{Server, SetupError, network};
 use crate::upstream::Network;
 use calls::{PATH, calls};
@@ -90,16 +92,27 @@ async fn serve(arguments: &DemoArguments, environment: &Environment) -> anyhow::
         Auth::Aksk => None,
         _ => Some(Folder::create(None, environment).context("a folder cannot be made")?),
     };
-    let (config, mut sources) = setup(arguments, &emulator, &accounts, folder.as_ref())?;
+    let (mut config, mut sources) = setup(arguments, &emulator, &accounts, folder.as_ref())?;
     let network = network(&config)?;
     let demo = async {
         // Asks the gateway's IAM for a token.
         let started = credentials::start(&mut sources, &network, environment).await;
         started.map_err(|_| anyhow::anyhow!("the demo found no key"))?;
+        let token = (!arguments.once).then(Token::random);
+        if let Some(token) = &token {
+            // The usual port is left to a proxy that is here to stay.
+            config.admin = Some(any.into());
+            config.inspect.enabled = true;
+            config.inspect.token = Some(token.text().clone());
+        }
         let server = bind(arguments, config, &sources, &network)?;
         let proxy = server.addresses()[0];
+        let admin = server.admin_address().and_then(|admin| admin.address());
+        let inspector = token
+            .zip(admin)
+            .map(|(token, admin)| Inspector::new(token, admin, environment));
         tokio::select! {
-            shown = show(arguments, gateway, proxy) => shown,
+            shown = show(arguments, gateway, proxy, inspector.as_ref()) => shown,
             ended = server.serve(std::future::pending()) => {
                 Err(anyhow::anyhow!("the proxy ended: {ended:?}"))
             }
@@ -137,7 +150,6 @@ fn setup(
     };
     config.upstream_tls.extra_roots = vec![emulator.root()];
     config.methods = Methods::Any;
-    // The port is left to a proxy that is here to stay.
     config.admin = None;
     Ok((config, sources))
 }
@@ -167,6 +179,7 @@ async fn show(
     arguments: &DemoArguments,
     gateway: SocketAddr,
     proxy: SocketAddr,
+    inspector: Option<&Inspector>,
 ) -> anyhow::Result<bool> {
     let out = &mut std::io::stdout();
     writeln!(
@@ -188,13 +201,49 @@ async fn show(
             start.elapsed().as_millis()
         )?;
     }
-    if !arguments.once {
-        write!(out, "{}", next_steps(gateway, proxy))?;
+    if let Some(inspector) = inspector {
+        write!(
+            out,
+            "{}{}",
+            inspector.next_steps(),
+            next_steps(gateway, proxy)
+        )?;
         out.flush()?;
         log_requests().map_err(|failure| anyhow::anyhow!(failure.message))?;
         StopSignals::new()?.recv().await;
     }
     Ok(is_well)
+}
+
+/// Where the inspector of the proxy is read.
+struct Inspector {
+    token: Token,
+    admin: SocketAddr,
+    /// For `apig-proxy inspect`, until the end.
+    _file: Option<TokenFile>,
+}
+
+impl Inspector {
+    fn new(token: Token, admin: SocketAddr, environment: &Environment) -> Self {
+        let path = file_for(&Listen::Tcp(admin), environment);
+        Self {
+            // Without it, the page still works.
+            _file: TokenFile::write(&path, &token).ok(),
+            token,
+            admin,
+        }
+    }
+
+    /// How to read it. The address has the token: it opens what the demo itself has sent.
+    fn next_steps(&self) -> String {
+        let page = self.token.page(self.admin);
+        format!(
+            "\nSee each request, what was changed and what was signed, in a browser or a terminal:\n  \
+             {}\n  apig-proxy inspect --admin {}\n",
+            page.expose_secret(),
+            self.admin
+        )
+    }
 }
 
 /// Commands to try, each of which works as it is, and how to go on.

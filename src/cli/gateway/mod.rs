@@ -1,17 +1,23 @@
 //! `apig-proxy gateway`: the embedded gateway and cloud alone, with secrets that live as long as it runs.
 
+mod exchange;
 mod folder;
+mod inspector;
 
+use std::io::{IsTerminal, stderr};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use tokio::task::LocalSet;
 
 use super::signals::StopSignals;
 use super::{Exit, Failure, Outcome, block_on, log_requests, print};
 use crate::config::Environment;
 use crate::emulator::{Accounts, Backend, Clock, Emulator, PathReading, Readings};
+use crate::telemetry;
 pub(super) use folder::Folder;
+use inspector::GatewayInspector;
 
 /// Arguments of `gateway`.
 #[derive(Debug, Args)]
@@ -33,6 +39,9 @@ pub(super) struct GatewayArguments {
     /// Ignore headers and query pairs beyond the first hundred.
     #[arg(long)]
     first_hundred: bool,
+    /// Show what is received, and what becomes of it, in an inspector; its address is printed [default: on a terminal].
+    #[arg(long)]
+    inspect: bool,
 }
 
 /// Runs the gateway until a signal stops it.
@@ -65,7 +74,20 @@ pub(super) fn run(arguments: &GatewayArguments, environment: &Environment) -> Ou
     log_requests()?;
     let served = block_on(async {
         let mut signals = StopSignals::new()?;
-        emulator.serve(signals.recv()).await
+        if !arguments.inspect && !stderr().is_terminal() {
+            return emulator.serve(signals.recv()).await;
+        }
+        let (inspector, observer) =
+            GatewayInspector::start(emulator.address(), &accounts, environment)?;
+        telemetry::print(&inspector.announcement());
+        let emulator = emulator.with_observer(observer);
+        let both = async {
+            tokio::select! {
+                served = emulator.serve(signals.recv()) => served,
+                failed = inspector.run() => failed,
+            }
+        };
+        LocalSet::new().run_until(both).await
     })?;
     served.map_err(|error| Failure::failed(format_args!("the gateway failed: {error}")))?;
     Ok(Exit::Ok)

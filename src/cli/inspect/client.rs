@@ -56,12 +56,8 @@ pub(super) enum ApiError {
     )]
     BrokenOff(Listen),
     /// The API's own words.
-    #[error("{message}\nhint: {hint}")]
-    Refused {
-        code: String,
-        message: String,
-        hint: String,
-    },
+    #[error("{message}")]
+    Refused { code: String, message: String },
 }
 
 impl ApiError {
@@ -234,14 +230,14 @@ impl Client {
                 .unwrap_or_default()
                 .to_owned()
         };
-        match text("message") {
-            message if message.is_empty() => ApiError::OtherProgram(self.address.clone()),
-            message => ApiError::Refused {
-                code: text("code"),
-                message,
-                hint: text("hint"),
-            },
+        let (code, mut message, hint) = (text("code"), text("message"), text("hint"));
+        if message.is_empty() {
+            return ApiError::OtherProgram(self.address.clone());
         }
+        if !hint.is_empty() {
+            message = format!("{message}\nhint: {hint}");
+        }
+        ApiError::Refused { code, message }
     }
 
     async fn json(&self, response: Response<Incoming>) -> Result<Value, ApiError> {

@@ -164,15 +164,25 @@ impl List {
     /// Prints one request when it has ended, or as it is after a while.
     pub(super) async fn when_done(&mut self, client: &Client, id: &str) -> Result<(), Error> {
         let target = format!("requests?filter={}", query(&format!("id:{id}")));
-        let mut summary = Value::Null;
+        let mut summary = None;
         for _ in 0..REPLAY_LOOKS {
-            summary = client.get(&target).await?["requests"][0].take();
-            if summary["state"] == "done" {
+            let mut answer = client.get(&target).await?;
+            let first = answer["requests"].get_mut(0).map(Value::take);
+            summary = first.or(summary);
+            if summary
+                .as_ref()
+                .is_some_and(|summary| summary["state"] == "done")
+            {
                 break;
             }
             sleep(REPLAY_PAUSE).await;
         }
-        self.write(&summary)
+        match summary {
+            Some(summary) => self.write(&summary),
+            None => Err(Error::Request(format!(
+                "the request was sent as {id}, and has not been recorded yet\nhint: see the list, `apig-proxy inspect`"
+            ))),
+        }
     }
 }
 

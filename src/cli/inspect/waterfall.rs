@@ -11,20 +11,29 @@ const WIDTH: u64 = 48;
 
 /// The spans of the request and of its attempts, one a line.
 pub(super) fn waterfall(detail: &Value, style: Style) -> String {
-    let mut rows: Vec<(String, u64, u64)> = Vec::new();
-    let mut add = |attempt: &Value, spans: &Value| {
-        for span in spans.as_array().into_iter().flatten() {
-            let number = attempt["number"].as_u64();
-            let number = number.map_or_else(|| " ".to_owned(), |number| number.to_string());
-            let time = |name: &str| span[name].as_u64().unwrap_or_default();
-            let name = format!("{number} {}", text(&span["name"]));
-            rows.push((name, time("start_us"), time("us")));
-        }
-    };
-    add(&Value::Null, &detail["spans"]);
-    for attempt in detail["attempts"].as_array().into_iter().flatten() {
-        add(attempt, &attempt["spans"]);
+    let spans = |value: &Value| value["spans"].as_array().cloned().unwrap_or_default();
+    let attempts = detail["attempts"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut all: Vec<(String, Value)> = Vec::new();
+    for attempt in attempts {
+        let number = attempt["number"].as_u64().unwrap_or_default();
+        all.extend(
+            spans(attempt)
+                .into_iter()
+                .map(|span| (number.to_string(), span)),
+        );
     }
+    // The spans of the request include those of its attempts.
+    for span in spans(detail) {
+        if !all.iter().any(|(_, known)| *known == span) {
+            all.push((" ".to_owned(), span));
+        }
+    }
+    let row = |(number, span): (String, Value)| {
+        let time = |name: &str| span[name].as_u64().unwrap_or_default();
+        let name = format!("{number} {}", text(&span["name"]));
+        (name, time("start_us"), time("us"))
+    };
+    let mut rows: Vec<_> = all.into_iter().map(row).collect();
     rows.sort_by_key(|(_, start, _)| *start);
     let end = rows
         .iter()
@@ -87,7 +96,8 @@ mod tests {
     fn spans_are_in_the_order_of_time_with_the_number_of_their_attempt() {
         let detail = json!({
             "summary": {"duration_us": 4_800},
-            "spans": [{"name": "wait", "start_us": 0, "us": 1_200}, {"name": "answer", "start_us": 3_600, "us": 1_200}],
+            "spans": [{"name": "wait", "start_us": 0, "us": 1_200},
+                {"name": "gateway", "start_us": 1_200, "us": 2_400}, {"name": "answer", "start_us": 3_600, "us": 1_200}],
             "attempts": [{"number": 1, "spans": [{"name": "gateway", "start_us": 1_200, "us": 2_400}]}]
         });
         let style = Style {

@@ -110,7 +110,9 @@ fn own_headers(head: &Head<'_>) -> Vec<(String, Vec<u8>)> {
 /// `http://127.0.0.1:8080`.
 pub(super) fn copy(entry: &Entry, kind: CopyKind, base: &str) -> Option<Vec<u8>> {
     let mut source = source(entry, &entry.received()?);
-    source.target = with_placeholders(source.target.as_bytes()).map_or(source.target, into_text);
+    if let Some(target) = with_placeholders(source.target.as_bytes()) {
+        source.target = text(&target).into_owned();
+    }
     for bytes in source
         .headers
         .iter_mut()
@@ -160,10 +162,6 @@ fn with_placeholders(bytes: &[u8]) -> Option<Vec<u8>> {
         shown.replacen(value, &format!("HIDDEN_{name}"), 1)
     });
     Some(replaced.into_bytes())
-}
-
-fn into_text(bytes: Vec<u8>) -> String {
-    text(&bytes).into_owned()
 }
 
 impl ReplaySource {

@@ -1,19 +1,17 @@
 // The details of one request, in six views.
 
-import { signal } from './signal.js';
-import { compared, hexadecimal, html, indented, line, lines, status, view } from './view.js';
+import { compared, hexadecimal, html, indented, line, lines, pure, status } from './view.js';
 import { bytes, duration, long, signed, t } from './text.js';
-import { call, complain, copyAs, copyText, detail, edit, proxy, replay, save, select, selected, setTab, tab } from './state.js';
+import { copyAs, copyText, edit, page, replay, save, select, setTab } from './state.js';
 
-const Copy = ({ text }) => html`<button class="small" onClick=${() => copyText(text)}>${t('copy')}</button>`;
+const Copy = ({ text }) => html`<button class=small onClick=${() => copyText(text)}>${t('copy')}</button>`;
 
 const Block = ({ title, text, children }) => html`<section><h3>${t(title)} ${text && html`<${Copy} text=${text} />`}</h3>${children}</section>`;
 
 function Head({ title, of }) {
   if (!of) return null;
-  const text = [of.line, ...of.fields.map((field) => field.join(': '))].join('\n');
-  return html`<${Block} title=${title} text=${text}><pre><b>${line(of.line)}</b>${of.fields.map(([name, value]) =>
-    html`${'\n'}<span class="name">${line(name)}</span>: ${line(value)}`)}</pre><//>`;
+  return html`<${Block} title=${title} text=${[of.line, ...of.fields.map((field) => field.join(': '))].join('\n')}><pre><b>${line(of.line)}</b>${of.fields.map(([name, value]) =>
+    html`${'\n'}<span class=name>${line(name)}</span>: ${line(value)}`)}</pre><//>`;
 }
 
 // ---- Why ----
@@ -21,7 +19,7 @@ function Head({ title, of }) {
 function Difference({ of }) {
   if (!of) return null;
   const [ours, theirs] = compared(of.ours ?? '', of.gateway ?? '');
-  return html`<div class="aside bad-edge"><b>${line(of.what)}</b> <span class="dim">${t('firstDifference', of.line)}</span>
+  return html`<div class=aside><b>${line(of.what)}</b> <span class=dim>${t('firstDifference', of.line)}</span>
     <dl><dt>${t('proxy')}</dt><dd><code>${ours}</code></dd><dt>${t('gateway')}</dt><dd><code>${theirs}</code></dd></dl></div>`;
 }
 
@@ -33,14 +31,14 @@ function about({ protocol, connection, auth, credential_left_s: left, clock_offs
 function Why({ of: { summary: { end, state }, why, attempts, gaps } }) {
   const isCut = end && end !== 'whole';
   return html`
-    ${!why.code && !why.hint && !isCut && html`<p>${t(state === 'done' ? 'fine' : 'stillOpen')}</p>`}
-    ${isCut && html`<p class="bad">▲ ${t(end)}</p>`}
+    ${!why.code && !why.hint && !isCut && html`<p>${t(state === 'done' ? 'fine' : 'open')}</p>`}
+    ${isCut && html`<p class=bad>▲ ${t(end)}</p>`}
     <p><code>${line(why.code)}</code> ${line(why.meaning)}</p>
-    ${why.hint && html`<div class="aside"><b>${t('whatToDo')}</b><p>${lines(why.hint)}</p></div>`}
+    ${why.hint && html`<div class=aside><b>${t('whatToDo')}</b><p>${lines(why.hint)}</p></div>`}
     <${Difference} of=${why.difference} />
     ${why.gateway_request_id && html`<p>${t('gatewayId')}: <code>${line(why.gateway_request_id)}</code> <${Copy} text=${why.gateway_request_id} /></p>`}
-    <ol>${attempts.map((one) => html`<li value=${one.number}><b>${line(one.reason_text)}</b> <span class="dim">${about(one)}</span></li>`)}</ol>
-    ${gaps.length > 0 && html`<${Block} title="missing"><ul>${gaps.map((gap) => html`<li>${line(gap)}</li>`)}</ul><//>`}`;
+    <ol>${attempts.map((one) => html`<li value=${one.number}><b>${line(one.reason_text)}</b> <span class=dim>${about(one)}</span></li>`)}</ol>
+    ${gaps.length > 0 && html`<${Block} title=missing><ul>${gaps.map((gap) => html`<li>${line(gap)}</li>`)}</ul><//>`}`;
 }
 
 // ---- Changes ----
@@ -49,88 +47,75 @@ const SIGNS = { dropped: '−', set: '+', rewritten: '~' };
 
 function Changes({ of }) {
   const real = of.filter(({ kind }) => kind !== 'kept');
-  if (!real.length) return html`<p>${t('noChanges')}</p>`;
-  return html`<table class="changes"><thead><tr>${['change', 'field', 'before', 'after', 'reason'].map((name) => html`<th scope="col">${t(name)}</th>`)}</tr></thead>
+  const unchanged = html`<p class=dim>${t('keptLines', of.length - real.length)}</p>`;
+  if (!real.length) return unchanged;
+  return html`<table class=changes><thead><tr>${['change', 'field', 'before', 'after', 'reason'].map((name) => html`<th scope=col>${t(name)}</th>`)}</tr></thead>
     <tbody>${real.map(({ kind, name, before, after, reason, text }) => {
       const [was, is] = kind === 'rewritten' ? compared(before ?? '', after ?? '') : [line(before), line(after)];
-      return html`<tr><td class=${kind}><span aria-hidden="true">${SIGNS[kind]}</span> ${t(kind)}</td><th scope="row">${name === ':line' ? t('requestLine') : line(name)}</th>
-        <td><code>${was}</code></td><td><code>${is}</code></td><td><b>${line(reason)}</b> <span class="dim">${line(text)}</span></td></tr>`;
-    })}</tbody></table><p class="dim">${t('keptLines', of.length - real.length)}</p>`;
+      return html`<tr><td class=${kind}><span aria-hidden=true>${SIGNS[kind]}</span> ${t(kind)}</td><th scope=row>${name === ':line' ? t('requestLine') : line(name)}</th>
+        <td><code>${was}</code></td><td><code>${is}</code></td><td><b>${line(reason)}</b> <span class=dim>${line(text)}</span></td></tr>`;
+    })}</tbody></table>${unchanged}`;
 }
 
-const isIndented = signal(true);
-
-const Body = view(({ of, side, id }) => {
-  if (!of?.total) return html`<p class="dim">${t('noBody')}</p>`;
+function Body({ of, side, id }) {
+  if (!of?.total) return html`<p class=dim>${t('noBody')}</p>`;
   const { text, base64, type, total, kept, complete, events } = of;
   const isJson = text && (/json/i.test(type ?? '') || /^\s*[[{]/.test(text));
-  const content = events?.length ? html`<ol>${events.map((one) => html`<li><span class="dim">${duration(one.at_us)}</span> ${line(one.event)}<pre>${lines(one.data)}</pre></li>`)}</ol>`
-    : kept ? html`<pre tabindex="0">${text == null ? hexadecimal(base64 ?? '') : lines(isJson && isIndented.value ? indented(text) : text)}</pre>` : t('bodyOff');
-  return html`<p class="buttons"><span class="dim">${line(type)} ${complete ? bytes(total) : t('partOf', bytes(kept), bytes(total))}</span>
-    ${isJson && html`<button class="small" aria-pressed=${isIndented.value} onClick=${() => { isIndented.value = !isIndented.value; }}>${t('indented')}</button>`}
+  const content = events?.length ? html`<ol>${events.map((one) => html`<li><span class=dim>${duration(one.at_us)}</span> ${line(one.event)}<pre>${lines(one.data)}</pre></li>`)}</ol>`
+    : kept ? html`<pre tabindex=0>${text == null ? hexadecimal(base64 ?? '') : lines(isJson ? indented(text) : text)}</pre>` : t('bodyOff');
+  return html`<p class=buttons><span class=dim>${line(type)} ${complete ? bytes(total) : t('partOf', bytes(kept), bytes(total))}</span>
     ${text && html`<${Copy} text=${text} />`}
-    ${kept > 0 && html`<button class="small" onClick=${() => save(`requests/${id}/body/${side}`, `body-${side}.bin`)}>${t('download')}</button>`}</p>${content}`;
-});
+    ${kept > 0 && html`<button class=small onClick=${() => save(`requests/${id}/body/${side}`, `body-${side}.bin`)}>${t('download')}</button>`}</p>${content}`;
+}
 
 const Request = ({ of: { summary, changes, bodies, received, attempts } }) => html`<${Changes} of=${changes} />
-  <${Block} title="requestBody"><${Body} of=${bodies.in} side="in" id=${summary.id} /><//>
-  <div class="columns"><${Head} title="asReceived" of=${received} /><${Head} title="asSent" of=${attempts.at(-1)?.sent} /></div>`;
+  <${Block} title=body><${Body} of=${bodies.in} side=in id=${summary.id} /><//>
+  <div class=columns><${Head} title=before of=${received} /><${Head} title=after of=${attempts.at(-1)?.sent} /></div>`;
 
 // ---- Signature ----
 
 /** A text with its line ends shown. Of the line `at`, what differs from the other text is marked. */
 function Exact({ text, other, at }) {
   const all = text.split('\n');
-  return html`<pre tabindex="0">${all.map((one, index) => [
+  return html`<pre tabindex=0>${all.map((one, index) => [
     index + 1 === at ? compared(one, other?.split('\n')[index])[0] : line(one),
-    index < all.length - 1 && html`<span class="dim" aria-hidden="true">⏎</span>${'\n'}`,
+    index < all.length - 1 && html`<span class=dim aria-hidden=true>⏎</span>${'\n'}`,
   ])}</pre>`;
 }
 
 function Signature({ of: { attempts, verify_command: command } }) {
-  return html`${attempts.map(({ number, auth, canonical, string_to_sign: toSign, echo, difference }) => html`<section><h3>${t('attempt', number)}</h3>
-    ${!canonical ? html`<p>${t('unsigned', auth)}</p>` : html`<${Difference} of=${difference} /><div class="columns">
-      <${Block} title="canonical" text=${canonical}><${Exact} text=${canonical} other=${echo} at=${difference?.line} /><//>
-      ${echo && html`<${Block} title="echo">${echo === canonical ? t('sameEcho') : html`<${Exact} text=${echo} other=${canonical} at=${difference?.line} />`}<//>`}
-      ${toSign && html`<${Block} title="toSign" text=${toSign}><${Exact} text=${toSign} /><//>`}</div>`}</section>`)}
-    ${command && html`<${Block} title="verify" text=${command}><pre>${lines(command)}</pre><//>`}`;
+  return html`${!attempts.length && t('unsent')}${attempts.map(({ number, auth, canonical, string_to_sign: toSign, echo, difference }) => html`<section><h3>${t('attempt', number)}</h3>
+    ${!canonical ? html`<p>${t('unsigned', auth)}</p>` : html`<${Difference} of=${difference} /><div class=columns>
+      <${Block} title=canonical text=${canonical}><${Exact} text=${canonical} other=${echo} at=${difference?.line} /><//>
+      ${echo && html`<${Block} title=echo text=${echo}><${Exact} text=${echo} other=${canonical} at=${difference?.line} /><//>`}
+      ${toSign && html`<${Block} title=toSign text=${toSign}><${Exact} text=${toSign} /><//>`}</div>`}</section>`)}
+    ${command && html`<${Block} title=verify text=${command}><pre>${lines(command)}</pre><//>`}`;
 }
 
 // ---- Answer, Time, Raw ----
 
 function Answer({ of: { summary, attempts, answer, bodies } }) {
-  return html`<${Block} title="responseBody"><${Body} of=${bodies.out} side="out" id=${summary.id} /><//>
-    <div class="columns"><${Head} title="asCame" of=${attempts.at(-1)?.response} /><${Head} title="asPassed" of=${answer} /></div>
-    ${answer && html`<${Block} title="changes"><${Changes} of=${answer.changes} /><//>`}`;
+  return html`<${Block} title=body><${Body} of=${bodies.out} side=out id=${summary.id} /><//>
+    <div class=columns><${Head} title=gateway of=${attempts.at(-1)?.response} /><${Head} title=caller of=${answer} /></div>
+    ${answer && html`<${Block} title=changes><${Changes} of=${answer.changes} /><//>`}`;
 }
 
-const COLOURS = { dns: 'connect', tcp: 'connect', tls: 'connect', sign: 'send', send: 'send', gateway: 'gateway', answer: 'answer' };
-
 function Track({ title, note, spans, whole }) {
-  const colour = (one) => COLOURS[one.name] ?? 'wait';
-  return html`<section><h3>${title}</h3><p class="dim">${note}</p><div class="lane" aria-hidden="true">${spans.map((one) =>
-    html`<i class=${colour(one)} style=${{ left: `${(100 * one.start_us) / whole}%`, width: `${(100 * one.us) / whole}%` }}></i>`)}</div>
-    <ul class="steps">${spans.map((one) => html`<li><i class=${colour(one)}></i>${t(one.name)} <b>${duration(one.us)}</b></li>`)}</ul></section>`;
+  return html`<section><h3>${title}</h3><p class=dim>${note}</p><div class=lane aria-hidden=true>${spans.map((one) =>
+    html`<i class=${one.name} style=${{ left: `${(100 * one.start_us) / whole}%`, width: `${(100 * one.us) / whole}%` }}></i>`)}</div>
+    <ul class=steps>${spans.map((one) => html`<li><i class=${one.name}></i>${t(one.name)} <b>${duration(one.us)}</b></li>`)}</ul></section>`;
 }
 
 function Timing({ of: { summary, spans, attempts } }) {
-  const ends = [...spans, ...attempts.flatMap((one) => one.spans)].map((one) => one.start_us + one.us);
-  const whole = Math.max(1, summary.duration_us ?? 0, ...ends);
+  const whole = Math.max(1, summary.duration_us ?? 0, ...spans.map((one) => one.start_us + one.us));
   return html`<${Track} title=${`${t('request')} ${duration(whole)}`} spans=${spans} whole=${whole} />${attempts.map((one) => html`<${Track}
     title=${t('attempt', one.number)} note=${[line(one.reason_text), ' · ', about(one)]} spans=${one.spans} whole=${whole} />`)}`;
 }
 
-const raw = signal({});
-
-const Raw = view(({ of: { summary: { id, seq } } }) => {
-  if (raw.value.id !== id || raw.value.seq !== seq) {
-    raw.value = { id, seq, text: raw.value.id === id ? raw.value.text : t('loading') };
-    call(`requests/${id}/copy/raw`).then((answer) => answer.text()).then((text) => { raw.value = { id, seq, text }; }).catch(complain);
-  }
-  return html`<p class="buttons">${Object.entries({ curl: 'curl', python: 'Python', raw: 'HTTP' }).map(([kind, name]) =>
-    html`<button data-copy=${kind} onClick=${() => copyAs(id, kind)}>${t('copyAs', name)}</button>`)}</p>
-    <pre tabindex="0">${lines(raw.value.text.replaceAll('\r\n', '\n'))}</pre>`;
-});
+const Raw = ({ of: { answer, bodies: { out } } }) => html`<p class=buttons>${Object.entries({ curl: 'curl', python: 'Python', raw: 'HTTP' }).map(([kind, name]) =>
+  html`<button data-copy=${kind} onClick=${() => copyAs(kind)}>${t('copyAs', name)}</button>`)}</p>
+  <pre tabindex=0>${lines(page.raw.replaceAll('\r\n', '\n'))}</pre>
+  <${Head} title=caller of=${answer} />${out?.text && html`<pre tabindex=0>${lines(out.text)}</pre>`}`;
 
 const TABS = { why: Why, changes: Request, signature: Signature, answer: Answer, timing: Timing, raw: Raw };
 
@@ -139,24 +124,22 @@ function turn(event) {
   const names = Object.keys(TABS);
   const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
   if (!by) return;
-  setTab(names.at((names.indexOf(tab.value) + by) % names.length));
-  setTimeout(() => document.getElementById(`tab-${tab.value}`).focus());
+  setTab(names.at((names.indexOf(page.tab) + by) % names.length));
+  requestAnimationFrame(() => document.getElementById(`tab-${page.tab}`).focus());
 }
 
-export const Detail = view(() => {
-  const of = detail.value;
-  if (!selected.value) return null;
-  const close = html`<button id="close" onClick=${() => select(null)}>${t('close')}</button>`;
-  if (!of) return html`<section id="detail"><div class="bar"><h2 id="detail-title" tabindex="-1">${t('loading')}</h2>${close}</div></section>`;
+export const Detail = pure(({ id, of, tab, isOff }) => {
+  if (!id) return null;
+  const close = html`<button id=close onClick=${() => select(null)}>${t('close')}</button>`;
+  if (!of) return html`<section id=detail><div class=bar><h2 id=detail-title tabindex=-1>${t('loading')}</h2>${close}</div></section>`;
   const { summary } = of;
-  const now = TABS[tab.value] ? tab.value : 'why';
-  const isOff = proxy.value?.replay === 'off';
-  return html`<section id="detail" aria-labelledby="detail-title"><div class="bar">
-      <h2 id="detail-title" tabindex="-1"><b>${line(summary.method)}</b> ${line(summary.path)} ${status(summary)} <span class="dim">${line(summary.code)}</span></h2>
-      <span class="buttons"><button id="replay" disabled=${isOff} onClick=${replay}>${t('replay')} <kbd>r</kbd></button>
-      <button id="edit" disabled=${isOff} onClick=${edit}>${t('edit')} <kbd>e</kbd></button>
-      <button id="curl" onClick=${() => copyAs(summary.id, 'curl')}>curl <kbd>c</kbd></button>${close}</span></div>
-    <div role="tablist" aria-label=${t('details')} onKeyDown=${turn}>${Object.keys(TABS).map((name) => html`<button role="tab" id=${`tab-${name}`}
-      aria-selected=${name === now} aria-controls="panel" tabindex=${name === now ? 0 : -1} onClick=${() => setTab(name)}>${t(name)}</button>`)}</div>
-    <div role="tabpanel" id="panel" aria-labelledby=${`tab-${now}`} tabindex="0"><${TABS[now]} key=${summary.id + now} of=${of} /></div></section>`;
+  const now = TABS[tab] ? tab : 'why';
+  return html`<section id=detail aria-labelledby=detail-title><div class=bar>
+      <h2 id=detail-title tabindex=-1><b>${line(summary.method)}</b> ${line(summary.path)} ${status(summary)} <span class=dim>${line(summary.code)}</span></h2>
+      <span class=buttons><button id=replay disabled=${isOff} onClick=${replay}>${t('replay')} <kbd>r</kbd></button>
+      <button id=edit disabled=${isOff} onClick=${edit}>${t('edit')} <kbd>e</kbd></button>
+      <button id=curl onClick=${() => copyAs('curl')}>curl <kbd>c</kbd></button>${close}</span></div>
+    <div role=tablist aria-label=${t('details')} onKeyDown=${turn}>${Object.keys(TABS).map((name) => html`<button role=tab id=${`tab-${name}`}
+      aria-selected=${name === now} aria-controls=panel tabindex=${name === now ? 0 : -1} onClick=${() => setTab(name)}>${t(name)}</button>`)}</div>
+    <div role=tabpanel id=panel aria-labelledby=${`tab-${now}`} tabindex=0><${TABS[now]} key=${summary.id + now} of=${of} /></div></section>`;
 });

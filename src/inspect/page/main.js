@@ -1,46 +1,36 @@
 // The inspector's page: shell, dialogs and keys.
 //
-// Tests find things by role and name, and by these, which stay:
+// Tests rely on these names:
 //   #link[data-link=connecting|live|paused|ended|unauthorized]  #pause #record #clear #har #help  #strip  #notice
-//   #filter #filter-error [data-quick=all|error|hint|slow|open]  #list tr[data-id][data-state]  #empty  #token #unlock
+//   #filter #filter-error [data-quick=all|error|hint|slow|open]  #list tr[data-id][data-state]  #empty
 //   #detail #detail-title #replay #edit #curl #close  #tab-{why,changes,signature,answer,timing,raw} #panel
 //   [data-copy=curl|python|raw]  dialog[data-dialog=replay|edit|clear|help] #confirm #cancel #problem #keys
 
-import { effect, signal } from './signal.js';
-import { html, line, render, view } from './view.js';
-import { focusDetail, Filter, GRAMMAR, List, Strip } from './list.js';
+import { html, line, render } from './view.js';
+import { focusDetail, Filter, List, Strip } from './list.js';
 import { Detail } from './detail.js';
 import { t } from './text.js';
 import {
-  applySettings, copyAs, detail, dialog, edit, follow, link, notice, post, proxy, readFragment, replay, saveHar, select, selected,
-  sendAgain, set, settings, step, toggleRecording, togglePause, unlock,
+  change, complain, copyAs, edit, follow, onChange, page, post, readFragment, replay, saveHar, select, sendAgain, set, show, step, togglePause,
 } from './state.js';
 
 // ---- Dialogs ----
 
-const show = (kind) => { dialog.value = { kind }; };
-const close = () => { dialog.value = null; };
-
-/** What was wrong when the dialog was confirmed. */
-const problem = signal(null);
-const Problem = view(() => html`<p id="problem" class="bad" role="alert">${problem.value && line(`${problem.value.message} ${problem.value.hint ?? ''}`)}</p>`);
-
+const close = () => show(null);
 const showModal = (element) => element?.open === false && element.showModal();
 
 /** A dialog of the browser: it keeps the focus inside and gives it back. */
-function Dialog({ kind, title, confirm, onConfirm, children }) {
+function Dialog({ kind, title, hint, confirm, onConfirm, children }) {
   const submit = (event) => {
     event.preventDefault();
-    onConfirm(new FormData(event.target)).then(close, (error) => { problem.value = error; });
+    onConfirm(new FormData(event.target)).then(close, (problem) => change({ problem }));
   };
-  return html`<dialog data-dialog=${kind} aria-labelledby="dialog-title" onClose=${close} ref=${showModal}><form onSubmit=${submit}>
-    <h2 id="dialog-title">${line(title)}</h2>${children}<${Problem} />
-    <p class="buttons">${confirm && html`<button id="confirm" class="primary">${confirm}</button>`}
-    <button id="cancel" type="button" onClick=${close}>${t(confirm ? 'cancel' : 'close')}</button></p></form></dialog>`;
+  return html`<dialog data-dialog=${kind} aria-labelledby=dialog-title onClose=${close} ref=${showModal}><form onSubmit=${submit}>
+    <h2 id=dialog-title>${line(title)}</h2>${hint && html`<p>${hint}</p>`}${children}
+    <p id=problem class=bad role=alert>${page.problem && line(`${page.problem.message} ${page.problem.hint ?? ''}`)}</p>
+    <p class=buttons>${confirm && html`<button id=confirm class=primary>${confirm}</button>`}
+    <button id=cancel type=button onClick=${close}>${t(confirm ? 'cancel' : 'close')}</button></p></form></dialog>`;
 }
-
-const Replay = ({ summary: { id, method, path } }) => html`<${Dialog} kind="replay" title=${t('sendAgain', `${method} ${path}`)} confirm=${t('replay')}
-  onConfirm=${() => sendAgain(id, { confirm: true })}><p>${t('sendAgainHint')}</p><//>`;
 
 function Edit({ detail: { summary, received, bodies } }) {
   const { text = '', base64 } = bodies.in ?? {};
@@ -51,78 +41,70 @@ function Edit({ detail: { summary, received, bodies } }) {
     const content = base64 && !body ? { body_base64: base64 } : { body };
     return sendAgain(summary.id, { confirm: true, edit: { method: form.get('method'), target: form.get('target'), headers: fields, ...content } });
   };
-  return html`<${Dialog} kind="edit" title=${t('edit')} confirm=${t('send')} onConfirm=${send}>
-    <div class="pair"><label>${t('method')}<input name="method" required value=${summary.method} /></label>
-      <label>${t('target')}<input name="target" required spellcheck="false" value=${received.line.split(' ')[1]} /></label></div>
-    <label>${t('headers')}<textarea name="headers" rows="7" spellcheck="false" defaultValue=${headers}></textarea></label>
-    ${headers.includes('‹') && html`<p class="dim">${t('hiddenHint')}</p>`}
-    <label>${t('body')}<textarea name="body" rows="6" spellcheck="false" maxlength="65536" defaultValue=${text ?? ''}></textarea></label>
-    ${base64 && html`<p class="dim">${t('bytesHint')}</p>`}<//>`;
+  return html`<${Dialog} kind=edit title=${t('edit')} confirm=${t('send')} onConfirm=${send}>
+    <div class=pair><label>${t('method')}<input name=method required defaultValue=${summary.method} /></label>
+      <label>${t('target')}<input name=target required spellcheck=false defaultValue=${received.line.split(' ')[1]} /></label></div>
+    <label>${t('headers')}<textarea name=headers rows=7 spellcheck=false defaultValue=${headers}></textarea></label>
+    <label>${t('body')}<textarea name=body rows=6 spellcheck=false maxlength=65536 placeholder=${base64 && t('notText')} defaultValue=${text ?? ''}></textarea></label>
+<//>`;
 }
 
-const Clear = () => html`<${Dialog} kind="clear" title=${t('clearAll', proxy.value?.kept)} confirm=${t('clear')} onConfirm=${() => post('clear')} />`;
+const clear = () => show({ kind: 'clear', title: t('clearAll', page.proxy?.kept), confirm: t('clear'), onConfirm: () => post('clear') });
 
-const KEYS = { 'j k ↓ ↑': 'requests', Enter: 'details', '← →': 'details', r: 'replay', e: 'edit', c: 'curl', '/': 'filter', p: 'pause', x: 'clear', '?': 'help', Esc: 'close' };
+const KEYS = { 'j k ↓ ↑': 'requests', Enter: 'details', '← →': 'details', r: 'replay', e: 'edit', c: 'curl', '/': 'filter', p: 'pause', x: 'clear', Esc: 'close' };
 
 const Choice = ({ name, now, options }) => html`<label>${t(name)}<select name=${name} onChange=${(event) => set({ [name]: event.target.value })}>
-  ${Object.entries(options).map(([value, text]) => html`<option value=${value} selected=${value === now}>${t(text)}</option>`)}</select></label>`;
+  ${options.map((value) => html`<option value=${value} selected=${value === now}>${t(value)}</option>`)}</select></label>`;
 
-const Help = () => html`<${Dialog} kind="help" title=${t('help')}>
-  <h3>${t('keys')}</h3><dl class="keys">${Object.entries(KEYS).map(([keys, name]) => html`<div><dt>${keys.split(' ').map((key) => html`<kbd>${key}</kbd> `)}</dt><dd>${t(name)}</dd></div>`)}</dl>
-  <label class="check"><input type="checkbox" id="keys" checked=${settings.value.keys} onChange=${(event) => set({ keys: event.target.checked })} />${t('keysOn')}</label>
-  <div class="pair"><${Choice} name="theme" now=${settings.value.theme} options=${{ auto: 'auto', light: 'light', dark: 'dark' }} />
-  <${Choice} name="language" now=${document.documentElement.lang} options=${{ en: 'English', zh: '简体中文' }} /></div>
-  <h3>${t('filter')}</h3><p><code>${GRAMMAR}</code></p><//>`;
+const Help = () => html`<${Dialog} kind=help title=${t('help')}>
+  <h3>${t('keys')}</h3><dl>${Object.entries(KEYS).map(([keys, name]) => html`<dt><kbd>${keys}</kbd></dt><dd>${t(name)}</dd>`)}</dl>
+  <p><label><input type=checkbox id=keys checked=${page.settings.keys} onChange=${(event) => set({ keys: event.target.checked })} /> ${t('keysOn')}</label></p>
+  <div class=pair><${Choice} name=theme now=${page.settings.theme} options=${['light dark', 'light', 'dark']} />
+  <${Choice} name=language now=${document.documentElement.lang} options=${['en', 'zh']} /></div>
+<//>`;
 
-const DIALOGS = { replay: Replay, edit: Edit, clear: Clear, help: Help };
+const help = () => show({ kind: 'help' });
 
 // ---- Shell ----
 
-const Header = view(() => {
-  const [state, now] = [proxy.value, link.value];
-  const title = document.title = t(state?.kind === 'gateway' ? 'gatewayTitle' : 'title');
-  return html`<header class="bar"><h1>${title}</h1><span id="link" data-link=${now}>${t(now)}</span>
-    <span class="buttons"><button id="pause" title=${t('pauseHint')} onClick=${togglePause}>${t(now === 'paused' ? 'continue' : 'pause')}</button>
-    <button id="record" onClick=${toggleRecording}>${t(state?.is_recording === false ? 'resume' : 'stop')}</button>
-    <button id="clear" onClick=${() => show('clear')}>${t('clear')}</button><button id="har" onClick=${saveHar}>HAR</button>
-    <button id="help" aria-label=${t('help')} onClick=${() => show('help')}>?</button></span></header>`;
-});
+const Header = ({ state, link, title }) => html`<div class=bar><h1>${title}</h1><span id=link class=mark data-link=${link}>${link === 'live' ? '●' : '○'} ${t(link)}</span>
+  ${link !== 'unauthorized' && html`<span class=buttons><button id=pause onClick=${togglePause}>${t(link === 'paused' ? 'continue' : 'pause')}</button>
+  <button id=record onClick=${record}>${t(state?.is_recording === false ? 'resume' : 'stop')}</button>
+  <button id=clear onClick=${clear}>${t('clear')}</button><button id=har onClick=${saveHar}>HAR</button>
+  <button id=help aria-label=${t('help')} onClick=${help}>?</button></span>`}</div>`;
 
-const Notice = view(() => {
-  const now = notice.value;
-  return now && html`<div id="notice" class="bar"><p class=${now.isError ? 'bad' : ''}>${now.isError && '▲ '}${line(now.text)} ${line(now.hint)}</p>
-    <button class="small" aria-label=${t('close')} onClick=${() => { notice.value = null; }}>×</button></div>`;
-});
+const record = () => post(page.proxy?.is_recording ? 'pause' : 'resume').catch(complain);
 
-const Locked = () => html`<main class="empty"><h2>${t('needToken')}</h2><p>${t('tokenHint')}</p>
-  <form onSubmit=${(event) => { event.preventDefault(); unlock(event.target.elements.token.value); }}>
-  <label>${t('token')} <input id="token" type="password" required autocomplete="off" /></label> <button id="unlock" class="primary">${t('open')}</button></form></main>`;
+const Notice = ({ of: { text, hint, isError } }) => html`<div id=notice class=bar><p class=${isError ? 'bad' : ''}>${isError && '▲ '}${line(text)} ${line(hint)}</p>
+  <button class=small aria-label=${t('close')} onClick=${() => change({ notice: null })}>×</button></div>`;
 
-const App = view(() => {
-  const open = dialog.value;
-  const key = settings.value.language; // another language draws everything again
-  problem.value = null;
-  if (link.value === 'unauthorized') return html`<${Header} key=${key} /><${Locked} />`;
-  return html`<div key=${key} class="app"><${Header} /><${Strip} /><${Filter} /><${Notice} /><main class=${selected.value ? 'split' : ''}><${List} /><${Detail} /></main></div>
-    ${open && html`<${DIALOGS[open.kind]} key="dialog" ...${open} />`}`;
-});
+const Locked = () => html`<main class=empty><h2>${t('needToken')}</h2><p>${t('tokenHint')}</p></main>`;
 
-/** Errors are read out, at most one in five seconds: a proxy that is away must not talk without end. Others leave. */
-function announce() {
+function App() {
+  const { link, proxy: state, notice, dialog, id } = page;
+  const title = document.title = t('title') + (state?.kind === 'gateway' ? ` · ${t('gateway')}` : '');
+  // The key: another language draws everything again.
+  return html`<div class=app key=${page.settings.language}><header><${Header} state=${state} link=${link} title=${title} />
+    ${link !== 'unauthorized' && html`<${Strip} state=${state} /><${Filter} filter=${page.filter} error=${page.filterError} />`}${notice && html`<${Notice} of=${notice} />`}</header>
+    ${link === 'unauthorized' ? html`<${Locked} />` : html`<main class=${id ? 'split' : ''}><${List} all=${page.rows.slice(0, page.shown)} id=${id} state=${state} />
+      <${Detail} id=${id} of=${page.detail} tab=${page.tab} raw=${page.raw} isOff=${state?.replay === 'off'} /></main>`}</div>
+    ${dialog && html`<${{ edit: Edit, help: Help }[dialog.kind] ?? Dialog} key=dialog ...${dialog} />`}`;
+}
+
+let said = 0;
+
+function draw() {
+  render(html`<${App} />`, document.getElementById('app'));
+  // Errors are read out, at most one in five seconds: a proxy that is away must not talk without end.
   const region = document.getElementById('announced');
-  let last = 0;
-  effect(() => {
-    const now = notice.value;
-    if (now && !now.isError) setTimeout(() => { if (notice.value === now) notice.value = null; }, 3000);
-    if (!now?.isError || Date.now() - last < 5000) return;
-    last = Date.now();
-    region.textContent = now.text;
-  });
+  if (!page.notice?.isError || region.textContent === page.notice.text || Date.now() - said < 5000) return;
+  said = Date.now();
+  region.textContent = page.notice.text;
 }
 
 // ---- Keys ----
 
-const focusRow = (id) => setTimeout(() => {
+const focusRow = (id) => requestAnimationFrame(() => {
   const button = document.querySelector(`#r-${id} button`);
   button?.focus({ preventScroll: true });
   button?.scrollIntoView({ block: 'nearest' });
@@ -130,34 +112,42 @@ const focusRow = (id) => setTimeout(() => {
 
 function walk(by) {
   step(by);
-  focusRow(selected.value);
+  focusRow(page.id);
 }
 
 function leave() {
-  focusRow(selected.value);
+  const { id } = page;
   select(null);
+  focusRow(id);
 }
 
 const ACTIONS = {
   j: () => walk(1), k: () => walk(-1), ArrowDown: () => walk(1), ArrowUp: () => walk(-1), Enter: focusDetail, Escape: leave,
-  '/': () => document.getElementById('filter').focus(), r: replay, e: edit, c: () => detail.value && copyAs(selected.value, 'curl'),
-  p: togglePause, x: () => show('clear'), '?': () => show('help'),
+  '/': () => document.getElementById('filter').focus(), r: replay, e: edit, c: () => copyAs('curl'),
+  p: togglePause, x: clear, '?': help,
 };
 
 function press(event) {
   const { key, target } = event;
   const isFree = target === document.body;
-  if (event.ctrlKey || event.metaKey || event.altKey || dialog.value || link.value === 'unauthorized' || !ACTIONS[key]) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || page.dialog || page.link === 'unauthorized' || !ACTIONS[key]) return;
   if (target.matches('input, textarea, select')) return void (key === 'Escape' && target.blur());
-  if (key.length === 1 ? !settings.value.keys : key === 'Enter' ? !isFree : key.startsWith('Arrow') && !isFree && !target.closest('#list')) return;
+  if (key.length === 1 ? !page.settings.keys : key === 'Enter' ? !isFree : key.startsWith('Arrow') && !isFree && !target.closest('#list')) return;
   event.preventDefault();
   ACTIONS[key]();
 }
 
-applySettings();
+/** Draws more rows when the last one is near: a page need not draw all of what pours in. */
+function grow() {
+  const last = document.querySelector('#list tbody')?.lastElementChild;
+  if (page.shown < page.rows.length && last.getBoundingClientRect().top < innerHeight + 999) change({ shown: page.shown + 100 });
+}
+
+onChange(draw);
+set({});
 readFragment();
-render(html`<${App} />`, document.getElementById('app'));
-announce();
 addEventListener('keydown', press);
 addEventListener('popstate', readFragment);
+addEventListener('scroll', grow, true);
+setInterval(() => change({}), 1000); // durations of open requests
 follow();

@@ -29,13 +29,12 @@ macro_rules! file {
     };
 }
 
-const FILES: [File; 11] = [
+const FILES: [File; 10] = [
     File("", HTML, include_str!("index.html")),
     file!(SCRIPT "detail.js"),
     file!(SCRIPT "list.js"),
     file!(SCRIPT "main.js"),
     file!(STYLE "page.css"),
-    file!(SCRIPT "signal.js"),
     file!(SCRIPT "state.js"),
     file!(SCRIPT "text.js"),
     file!(SCRIPT "vendor/htm.mjs"),
@@ -71,7 +70,10 @@ pub(super) fn file(path: &str, asked: &HeaderMap) -> Option<Response<ApiBody>> {
         ("content-security-policy", POLICY),
         ("referrer-policy", "no-referrer"),
         ("cross-origin-opener-policy", "same-origin"),
-        ("permissions-policy", "()"),
+        (
+            "permissions-policy",
+            "camera=(), geolocation=(), microphone=()",
+        ),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }

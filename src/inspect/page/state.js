@@ -1,46 +1,57 @@
 // What the page knows, and its conversation with the proxy. Nothing here draws.
 
-import { signal } from './signal.js';
 import { speak, t } from './text.js';
 
-const SHOWN = 500;
+const SHOWN = 500; // rows
 
-/** `connecting`, `live`, `paused`, `ended` or `unauthorized`. */
-export const link = signal('connecting');
-export const proxy = signal(null);
-export const rows = signal([]);
-export const filter = signal('');
-export const filterError = signal(null);
-export const selected = signal(null);
-export const tab = signal('why');
-export const detail = signal(null);
-/** A message to the reader: `{text, hint, isError}`. */
-export const notice = signal(null);
-/** The open dialog: `{kind, …}`. */
-export const dialog = signal(null);
+export const page = {
+  link: 'connecting', // or `live`, `paused`, `ended`, `unauthorized`
+  proxy: null,
+  rows: [],
+  shown: 100, // of them
+  filter: '',
+  filterError: null,
+  id: null, // of the selected request
+  tab: 'why',
+  detail: null,
+  raw: '',
+  notice: null, // a message: `{text, hint, isError}`
+  dialog: null, // `{kind, …}`
+  problem: null, // the error of the dialog
+  settings: { keys: true, theme: 'light dark', ...JSON.parse(localStorage.getItem('settings') ?? '{}') },
+};
+
+let draw = null;
+let isDue = false;
+
+export const onChange = (work) => { draw = work; };
+
+/** Sets members of `page`. The page is drawn once for all changes of a frame. */
+export function change(values) {
+  Object.assign(page, values);
+  if (!isDue) requestAnimationFrame(() => { isDue = false; draw(); });
+  isDue = true;
+}
+
+/** Shows a message. One that is no error leaves by itself. */
+export function tell(notice) {
+  change({ notice });
+  if (!notice.isError) setTimeout(() => page.notice === notice && change({ notice: null }), 3000);
+}
+
+export const complain = ({ message: text, hint }) => page.link !== 'unauthorized' && tell({ text, hint, isError: true });
 
 const sleep = (ms) => new Promise((done) => { setTimeout(done, ms); });
 
-export const complain = (error) => {
-  if (link.value !== 'unauthorized') notice.value = { text: error.message, hint: error.hint, isError: true };
-};
-
 // ---- What survives a reload: the reader's settings, the token, the fragment ----
 
-/** `keys`: single-key shortcuts. `theme`: `auto`, `light` or `dark`. */
-export const settings = signal({ keys: true, theme: 'auto', ...JSON.parse(localStorage.getItem('settings') ?? '{}') });
-
-export function set(change) {
-  settings.value = { ...settings.value, ...change };
-  localStorage.setItem('settings', JSON.stringify(settings.value));
-  applySettings();
-}
-
-export function applySettings() {
-  const { theme, language } = settings.value;
-  const wanted = language ?? new URLSearchParams(location.search).get('lang') ?? navigator.language;
-  speak(wanted.startsWith('zh') ? 'zh' : 'en');
-  document.documentElement.dataset.theme = theme;
+export function set(values) {
+  const settings = { ...page.settings, ...values };
+  localStorage.setItem('settings', JSON.stringify(settings));
+  const language = settings.language ?? new URLSearchParams(location.search).get('lang') ?? navigator.language;
+  speak(language.startsWith('zh') ? 'zh' : 'en');
+  document.documentElement.style.colorScheme = settings.theme;
+  change({ settings });
 }
 
 export function readFragment() {
@@ -50,111 +61,87 @@ export function readFragment() {
     sessionStorage.setItem('token', parts.get('t'));
     parts.delete('t');
     history.replaceState(null, '', `#${parts}`);
+    if (page.link === 'unauthorized') follow();
   }
-  filter.value = parts.get('filter') ?? '';
-  tab.value = parts.get('tab') ?? 'why';
+  change({ filter: parts.get('filter') ?? '', tab: parts.get('tab') ?? 'why' });
   choose(parts.get('id'));
 }
 
 function writeFragment(isStep) {
-  const parts = { id: selected.value, tab: selected.value && tab.value, filter: filter.value };
+  const parts = { id: page.id, tab: page.id && page.tab, filter: page.filter };
   const given = new URLSearchParams(Object.entries(parts).filter(([, value]) => value));
   history[isStep ? 'pushState' : 'replaceState'](null, '', `#${given}`);
 }
 
 // ---- Requests to the proxy ----
 
-export async function call(path, { body, ...options } = {}) {
+async function call(path, { body, ...options } = {}) {
   if (body) Object.assign(options, { method: 'POST', body: JSON.stringify(body) });
   const headers = { authorization: `Bearer ${sessionStorage.getItem('token')}`, ...(body && { 'content-type': 'application/json' }) };
   const response = await fetch(`v1/${path}`, { headers, credentials: 'omit', cache: 'no-store', ...options });
   if (response.ok) return response;
-  if (response.status === 401) link.value = 'unauthorized';
+  if (response.status === 401) change({ link: 'unauthorized' });
   const { error } = await response.json().catch(() => ({}));
   throw Object.assign(new Error(error?.message ?? `HTTP ${response.status}`), { status: response.status, ...error });
 }
 
 const json = async (path, options) => (await call(path, options)).json();
-const query = (more) => new URLSearchParams({ filter: filter.value, limit: SHOWN, ...more });
+const text = async (path) => (await call(path)).text();
+const query = () => new URLSearchParams({ filter: page.filter, limit: SHOWN });
 
 // ---- The list ----
 
 const kept = new Map();
-const unsure = new Set();
-let seen = 0; // up to here, `kept` agrees with the filter
-let isRefining = false;
+let seen = 0;
+let isReloading = false;
 
 /** WebSockets and event streams stay on top while they are open. */
-function arrange() {
-  const isOnTop = (row) => Number(row.kind != null && row.state !== 'done');
-  const all = [...kept.values()].sort((a, b) => isOnTop(b) - isOnTop(a) || b.number - a.number);
-  for (const row of all.splice(SHOWN)) kept.delete(row.id);
-  rows.value = all;
-}
-
 function put(summaries) {
   for (const row of summaries) if (!(kept.get(row.id)?.seq > row.seq)) kept.set(row.id, row);
-  if (summaries.some((row) => row.id === selected.value)) loadDetail();
-}
-
-/** The rows that match, of those that changed after `after`. Nothing if the filter is another one by now. */
-async function ask(after) {
-  const asked = filter.value;
-  const { seq, requests } = await json(`requests?${query({ after })}`);
-  if (asked !== filter.value) return null;
-  seen = seq;
-  return requests;
+  if (summaries.some((row) => row.id === page.id)) loadDetail();
+  const isOnTop = (row) => Number(row.kind != null && row.state !== 'done');
+  const rows = [...kept.values()].sort((a, b) => isOnTop(b) - isOnTop(a) || b.number - a.number);
+  for (const row of rows.splice(SHOWN)) kept.delete(row.id);
+  change({ rows });
 }
 
 async function loadList() {
+  const asked = page.filter;
   try {
-    const found = await ask(0);
-    if (!found) return;
+    const { seq, requests } = await json(`requests?${query()}`);
+    if (asked !== page.filter) return;
+    change({ filterError: null });
     kept.clear();
-    filterError.value = null;
-    put(found);
-    arrange();
+    seen = seq;
+    put(requests);
   } catch (error) {
     if (error.status !== 400) throw error;
-    filterError.value = error;
+    change({ filterError: error });
   }
 }
 
-export function setFilter(text) {
-  filter.value = text;
-  writeFragment(false);
+export function setFilter(filter) {
+  change({ filter });
+  writeFragment();
   loadList().catch(complain);
 }
 
-/** The proxy alone reads filters: rows that changed are asked for again, and leave if they no longer match. */
-async function refine() {
-  if (isRefining) return;
-  isRefining = true;
-  for (; unsure.size && !filterError.value; await sleep(300)) {
-    const ids = [...unsure];
-    unsure.clear();
-    const found = await ask(seen).catch(() => null);
-    if (!found) continue;
-    for (const id of ids) if (!found.some((row) => row.id === id)) kept.delete(id);
-    put(found);
-    arrange();
-  }
-  isRefining = false;
+/** Only the proxy reads filters: a list with one is asked for again, at most twice a second. */
+async function reload() {
+  if (isReloading) return;
+  isReloading = true;
+  await sleep(500);
+  isReloading = false;
+  await loadList().catch(complain);
 }
 
 function apply({ event, id, data }) {
-  if (event === 'state') proxy.value = data;
+  if (event === 'state') return change({ proxy: data });
+  if (event === 'cleared') kept.clear();
   else if (event === 'evicted') for (const gone of data) kept.delete(gone);
-  else if (event === 'cleared') kept.clear();
-  else if (filter.value) {
-    for (const row of data) if (row.seq > seen) unsure.add(row.id);
-    put(data.filter((row) => kept.has(row.id)));
-    refine();
-  } else {
-    seen = id;
-    put(data);
-  }
-  arrange();
+  else if (page.filter) return reload();
+  seen = id;
+  put(Array.isArray(data) && event !== 'evicted' ? data : []);
 }
 
 // ---- The feed ----
@@ -164,13 +151,13 @@ let current = new AbortController();
 /** The events of a stream until it ends. A silence of 40 s ends it too: the proxy writes every 15 s. */
 async function* events(stream, abort) {
   const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
-  for (let text = ''; ;) {
+  for (let rest = ''; ;) {
     const silence = setTimeout(() => abort.abort(), 40_000);
     const { done, value } = await reader.read();
     clearTimeout(silence);
     if (done) return;
-    const frames = (text + value).split('\n\n');
-    text = frames.pop();
+    const frames = (rest + value).split('\n\n');
+    rest = frames.pop();
     for (const frame of frames) {
       const { event, id, data } = Object.fromEntries(frame.split('\n').map((one) => one.split(/: ?(.*)/s, 2)));
       if (data) yield { event, id: Number(id), data: JSON.parse(data) };
@@ -179,42 +166,37 @@ async function* events(stream, abort) {
 }
 
 /** Follows the proxy until the page is paused or has no access. Each connection begins with the whole list, so that
- * nothing is missing after a break or a restart of the proxy. */
+ * nothing is missing after a break. */
 export async function follow() {
   current.abort();
   const abort = current = new AbortController();
-  const isOver = () => abort !== current || link.value === 'unauthorized';
-  link.value = 'connecting';
+  const isOver = () => abort !== current || page.link === 'unauthorized';
+  change({ link: 'connecting' });
   for (let wait = 1; !isOver(); wait = Math.min(2 * wait, 16)) {
     const feed = new AbortController();
     abort.signal.onabort = () => feed.abort();
     try {
-      proxy.value = await json('state');
+      change({ proxy: await json('state') });
       await loadList();
       const { body } = await call(`feed?after=${seen}`, { signal: feed.signal });
-      [link.value, wait] = ['live', 0.5];
-      if (notice.value?.isLink) notice.value = null;
+      change({ link: 'live', notice: page.notice?.isLink ? null : page.notice });
+      wait = 0.5;
       for await (const event of events(body, feed)) apply(event);
     } catch (error) {
       if (isOver()) return;
-      const text = error.status ? error.message : t('retry', wait);
-      if (wait > 0.5) notice.value = { text, hint: error.hint, isError: true, isLink: true };
+      if (wait > 0.5) tell({ text: error.status ? error.message : t('retry', wait), hint: error.hint, isError: true, isLink: true });
     }
     if (isOver()) return;
-    link.value = 'ended';
+    change({ link: 'ended' });
     await sleep(wait * 1000);
   }
 }
 
-export function unlock(token) {
-  sessionStorage.setItem('token', token.trim());
-  follow();
-}
-
 export function togglePause() {
-  if (link.value === 'paused') return follow();
+  if (page.link === 'paused') return follow();
   current.abort();
-  [current, link.value] = [new AbortController(), 'paused'];
+  current = new AbortController();
+  change({ link: 'paused' });
 }
 
 // ---- The selected request ----
@@ -223,20 +205,21 @@ let isLoading = false;
 let isStale = false;
 
 function choose(id) {
-  if (id !== selected.value) detail.value = null;
-  selected.value = id;
-  if (id && !detail.value) loadDetail();
+  if (id !== page.id) change({ detail: null, raw: '' });
+  change({ id });
+  if (id && !page.detail) loadDetail();
 }
 
 export function select(id) {
-  const isStep = !selected.value && id; // the browser's Back leads to the list
+  const isStep = !page.id && id; // the browser's Back leads to the list
   choose(id);
   writeFragment(isStep);
 }
 
-export function setTab(name) {
-  tab.value = name;
-  writeFragment(false);
+export function setTab(tab) {
+  change({ tab });
+  writeFragment();
+  if (tab === 'raw') loadDetail();
 }
 
 /** Asks for the details, one question at a time. A request that was just sent again may not be known yet. */
@@ -244,39 +227,43 @@ async function loadDetail() {
   isStale = true;
   if (isLoading) return;
   isLoading = true;
-  for (let tries = 8; isStale && selected.value; await sleep(250)) {
-    const id = selected.value;
+  for (let tries = 8; isStale && page.id; await sleep(250)) {
+    const { id, tab } = page;
     isStale = false;
     try {
-      const found = await json(`requests/${id}`);
-      if (id === selected.value) detail.value = found;
+      const detail = await json(`requests/${id}`);
+      const raw = tab === 'raw' ? await text(`requests/${id}/copy/raw`) : page.raw;
+      if (id === page.id) change({ detail, raw });
     } catch (error) {
-      if (error.status === 404 && tries-- > 0 && !detail.value) isStale = true;
-      else if (!detail.value) complain(error.status === 404 ? new Error(t('gone')) : error);
+      if (error.status === 404 && tries-- > 0 && !page.detail) isStale = true;
+      else if (!page.detail) {
+        complain(error);
+        select(null);
+      }
     }
-    if (id !== selected.value) [isStale, tries] = [true, 8];
+    if (id !== page.id) [isStale, tries] = [true, 8];
   }
   isLoading = false;
 }
 
 export function step(by) {
-  const at = rows.value.findIndex((row) => row.id === selected.value) + by;
-  const next = rows.value[Math.max(0, Math.min(rows.value.length - 1, at))];
+  const at = page.rows.findIndex((row) => row.id === page.id) + by;
+  const next = page.rows[Math.max(0, Math.min(page.rows.length - 1, at))];
   if (next) select(next.id);
 }
 
 // ---- Actions ----
 
+export const show = (dialog) => change({ dialog, problem: null });
+
 export async function post(path) {
   await call(path, { method: 'POST' });
-  proxy.value = await json('state');
+  change({ proxy: await json('state') });
 }
 
-export const toggleRecording = () => post(proxy.value?.is_recording ? 'pause' : 'resume').catch(complain);
+export const copyText = (copied) => navigator.clipboard.writeText(copied).then(() => tell({ text: t('copied') })).catch(complain);
 
-export const copyText = (text) => navigator.clipboard.writeText(text).then(() => { notice.value = { text: t('copied') }; }).catch(complain);
-
-export const copyAs = (id, kind) => call(`requests/${id}/copy/${kind}`).then((answer) => answer.text()).then(copyText).catch(complain);
+export const copyAs = (kind) => page.detail && text(`requests/${page.id}/copy/${kind}`).then(copyText).catch(complain);
 
 /** Saves an answer of the proxy. A plain link cannot carry the token. */
 export async function save(path, name) {
@@ -290,18 +277,21 @@ export async function save(path, name) {
 export const saveHar = () => save(`har?${query()}`, 'apig-proxy.har');
 
 export async function sendAgain(id, body) {
-  select((await json(`requests/${id}/replay`, { body })).id);
+  const made = await json(`requests/${id}/replay`, { body });
+  await sleep(250); // until the inspector knows it
+  select(made.id);
 }
+
+const ask = ({ id, method, path }) => show({ kind: 'replay', title: t('sendAgain', `${method} ${path}`), hint: t('sendAgainHint'), confirm: t('replay'),
+  onConfirm: () => sendAgain(id, { confirm: true }) });
 
 /** Sends a request again; one that may change something only after a confirmation. */
 export function replay() {
-  if (!detail.value) return;
-  const { summary, replay: { possible, needs_confirmation: asks, why_not: reason } } = detail.value;
-  if (!possible) complain(new Error(reason));
-  else if (asks || !['GET', 'HEAD', 'OPTIONS'].includes(summary.method)) dialog.value = { kind: 'replay', summary };
+  if (!page.detail) return;
+  const { summary, replay: { possible, needs_confirmation: asks, why_not: reason } } = page.detail;
+  if (!possible) complain({ message: reason });
+  else if (asks || !['GET', 'HEAD', 'OPTIONS'].includes(summary.method)) ask(summary);
   else sendAgain(summary.id, { confirm: false }).catch(complain);
 }
 
-export function edit() {
-  if (detail.value) dialog.value = { kind: 'edit', detail: detail.value };
-}
+export const edit = () => page.detail && show({ kind: 'edit', detail: page.detail });

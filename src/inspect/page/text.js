@@ -1,39 +1,37 @@
 // The words of the page, English|Chinese, and how it writes numbers and times.
 
 const WORDS = {
-  title: 'apig-proxy inspector|apig-proxy 检查器', gatewayTitle: 'apig-proxy gateway inspector|apig-proxy 网关检查器',
+  title: 'apig-proxy inspector|apig-proxy 检查器',
   connecting: 'connecting|正在连接', live: 'live|实时', paused: 'paused|已暂停', ended: 'connection lost|连接已断开', unauthorized: 'no access|无权访问',
-  pause: 'Pause|暂停', continue: 'Continue|继续', pauseHint: 'Pauses this page only|只暂停本页面', stop: 'Stop capture|停止捕获', resume: 'Resume capture|恢复捕获',
+  pause: 'Pause|暂停', continue: 'Continue|继续', stop: 'Stop capture|停止捕获', resume: 'Resume capture|恢复捕获',
   clear: 'Clear|清空', help: 'Help|帮助', close: 'Close|关闭', cancel: 'Cancel|取消', download: 'Download|下载', copy: 'Copy|复制', copied: 'Copied|已复制',
   stopped: 'capture is stopped|捕获已停止', clock: 'clock|时钟', locked: 'locked after refusals|多次被拒绝后锁定', expired: 'expired|已过期', endsIn: 'ends in {0}|{0} 后到期',
   connections: 'connections: {0} active, {1} idle|连接:{0} 活动,{1} 空闲', memory: '{0} of {1} kept|已保留 {0} / {1}', headsOnly: 'heads only|仅头部',
-  buffered: '{0} buffered|已缓冲 {0}', evicted: '{0} older requests removed|已移除 {0} 个较早的请求', droppedNotes: '{0} notes dropped|丢弃 {0} 条记录',
-  droppedHint: 'The inspector was busy. Some requests have gaps here; the traffic was not affected.|检查器繁忙,部分请求在此不完整;流量不受影响。',
-  filter: 'Filter|过滤', all: 'all|全部', error: 'errors|错误', hint: 'hints|提示', slow: 'slow|慢', open: 'open|未结束',
+  buffered: '{0} buffered|已缓冲 {0}', evicted: '{0} older requests removed|已移除 {0} 个较早的请求', droppedNotes: 'inspector was busy: {0} notes dropped|检查器繁忙:丢弃 {0} 条记录',
+  filter: 'Filter|过滤', all: 'all|全部', error: 'errors|错误', hint: 'hint|提示', slow: 'slow|慢', open: 'open|未结束',
   time: 'Time|时间', method: 'Method|方法', path: 'Path|路径', state: 'Status|状态', took: 'Duration|耗时', size: 'In / out|入 / 出', route: 'Route|路由', caller: 'Caller|调用方', marks: 'Notes|标记',
-  requests: 'Requests|请求', waiting: 'waiting|等待中', noAnswer: 'no answer|无响应', streaming: 'streaming|流式传输', hasHint: 'hint|提示', gaps: 'gaps|不完整', replayed: 'replay|重放',
-  empty: 'No requests yet|还没有请求', emptyHint: 'Send a first request through the proxy:|通过代理发送第一个请求:', emptyFilter: 'No request matches the filter.|没有符合过滤条件的请求。',
-  needToken: 'This page needs the token of the running proxy|本页面需要当前代理的令牌', token: 'Token|令牌',
-  tokenHint: 'Open the address that the proxy prints at its start. A restart makes a new token.|请打开代理启动时打印的地址。重启后令牌会更换。',
-  retry: 'The proxy does not answer. The page tries again in {0} s.|代理没有响应,{0} 秒后重试。', loading: 'Loading …|正在加载…', gone: 'This request is no longer kept.|此请求已不再保留。',
+  requests: 'Requests|请求', waiting: 'waiting|等待中', noAnswer: 'no answer|无响应', streaming: 'streaming|流式传输', gaps: 'gaps|不完整', replayed: 'replay|重放',
+  empty: 'No requests yet|还没有请求', emptyHint: 'Send a first request through the proxy:|通过代理发送第一个请求:', noMatch: 'No match|没有匹配的请求',
+  needToken: 'This page needs a token|本页面需要令牌',
+  tokenHint: 'Open the address that the proxy prints at its start.|请打开代理启动时打印的地址。',
+  retry: 'The proxy does not answer. Next try in {0} s.|代理没有响应,{0} 秒后重试。', loading: 'Loading …|正在加载…',
   replay: 'Replay|重放', edit: 'Edit and send|编辑并发送', copyAs: 'Copy as {0}|复制为 {0}',
   why: 'Why|原因', changes: 'Changes|改动', signature: 'Signature|签名', answer: 'Answer|响应', timing: 'Time|时间', raw: 'Raw|原文', details: 'Details|详情',
-  fine: 'The gateway answered. There is nothing to explain.|网关已响应,没有需要说明的问题。', stillOpen: 'The request is still open.|请求尚未结束。',
+  fine: 'Nothing to explain.|没有需要说明的问题。', unsent: 'Nothing was sent to the gateway.|没有向网关发送任何内容。',
   gatewayId: 'Gateway request id|网关请求 ID', whatToDo: 'What to do|处理方法', missing: 'Missing from this record|此记录缺少的内容',
-  caller_gone: 'The caller left before the response was complete.|响应完成前调用方已断开。', broken_off: 'The response broke off before its end.|响应中途断开。', cut_off: 'The proxy ended the response before its end.|代理提前结束了响应。',
+  caller_gone: 'The caller left early.|调用方提前断开。', broken_off: 'The response broke off.|响应中途断开。', cut_off: 'The proxy cut the response off.|代理提前结束了响应。',
   firstDifference: 'First difference: line {0}|第一处差异:第 {0} 行', proxy: 'Proxy|代理', gateway: 'Gateway|网关',
   attempt: 'Attempt {0}|第 {0} 次尝试', new: 'new connection|新建连接', reused: 'reused connection|复用连接', clockBy: 'clock corrected by {0}|时钟校正 {0}',
-  dropped: 'removed|移除', set: 'set|设置', rewritten: 'rewritten|改写', keptLines: '{0} fields unchanged|{0} 个字段未变', requestLine: 'request line|请求行', noChanges: 'Nothing was changed.|没有任何改动。',
-  change: 'Change|改动', field: 'Field|字段', before: 'Received|收到', after: 'Sent|发出', reason: 'Reason|理由', requestBody: 'Request body|请求体', responseBody: 'Response body|响应体',
-  noBody: 'No body.|没有正文。', bodyOff: 'Not recorded.|未记录。', partOf: 'the first {0} of {1}|{1} 中的前 {0}', indented: 'Indented|缩进',
-  asReceived: 'As received|收到时', asSent: 'As sent to the gateway|发给网关时', asCame: 'As it came|网关返回', asPassed: 'As the caller got it|调用方收到',
-  canonical: 'Canonical request|规范请求', toSign: 'String to sign|待签名字符串', echo: 'What the gateway read|网关读到的内容', sameEcho: 'The same.|相同。',
+  dropped: 'removed|移除', set: 'set|设置', rewritten: 'rewritten|改写', keptLines: '{0} fields unchanged|{0} 个字段未变', requestLine: 'request line|请求行',
+  change: 'Change|改动', field: 'Field|字段', before: 'Received|收到', after: 'Sent|发出', reason: 'Reason|理由',
+  noBody: 'No body.|没有正文。', bodyOff: 'Not recorded.|未记录。', partOf: 'the first {0} of {1}|{1} 中的前 {0}',
+  canonical: 'Canonical request|规范请求', toSign: 'String to sign|待签名字符串', echo: 'What the gateway read|网关读到的内容',
   unsigned: 'Not signed. Authenticated by: {0}.|未签名,认证方式:{0}。', verify: 'Check this signature in a terminal|在终端验证此签名',
-  request: 'Request|请求', wait: 'Wait|等待', dns: 'Name|域名', tcp: 'TCP', tls: 'TLS', sign: 'Sign|签名', send: 'Send|发送', head: 'Read head|读取头部', body: 'Body|正文',
+  request: 'Request|请求', wait: 'Wait|等待', dns: 'Name|域名', tcp: 'TCP', tls: 'TLS', sign: 'Sign|签名', send: 'Send|发送', body: 'Body|正文',
   sendAgain: 'Send {0} again?|再次发送 {0}?', sendAgainHint: 'The gateway may carry it out a second time.|网关可能会再次执行该请求。',
   clearAll: 'Remove all {0} kept requests?|移除全部 {0} 个请求?', target: 'Target|目标', headers: 'Headers|头部',
-  hiddenHint: 'Replace the values in ‹…›: the proxy does not keep them.|请替换 ‹…› 中的值:代理不保留它们。', bytesHint: 'The body is not text. It is sent as it was, unless text is entered.|正文不是文本。如不输入文本,则按原样发送。',
-  keys: 'Keys|按键', keysOn: 'Single-key shortcuts|单键快捷键', theme: 'Colours|颜色', auto: 'as the system|跟随系统', light: 'light|浅色', dark: 'dark|深色', language: 'Language|语言',
+  notText: 'Not text. It stays as it was, unless replaced.|非文本。如不替换,则保持原样。',
+  keys: 'Keys|按键', keysOn: 'Single-key shortcuts|单键快捷键', theme: 'Colours|颜色', 'light dark': 'auto|自动', light: 'light|浅色', dark: 'dark|深色', language: 'Language|语言', en: 'English', zh: '简体中文',
 };
 
 let language = 0;
@@ -51,8 +49,8 @@ export function t(name, ...values) {
 }
 
 export function bytes(count) {
-  if (count < 1000) return `${count} B`;
-  const [value, unit] = count < 1e6 ? [count / 1e3, 'kB'] : [count / 1e6, 'MB'];
+  if (count < 1024) return `${count} B`;
+  const [value, unit] = count < 1 << 20 ? [count / 1024, 'KiB'] : [count / 1048576, 'MiB'];
   return `${value.toFixed(value < 10 ? 1 : 0)} ${unit}`;
 }
 
@@ -76,6 +74,5 @@ export const signed = (seconds) => `${seconds < 0 ? '−' : '+'}${long(Math.abs(
 
 export function clock(ms) {
   const at = new Date(ms);
-  const padded = (value, size = 2) => String(value).padStart(size, '0');
-  return `${padded(at.getHours())}:${padded(at.getMinutes())}:${padded(at.getSeconds())}.${padded(at.getMilliseconds(), 3)}`;
+  return `${at.toTimeString().slice(0, 8)}.${String(at.getMilliseconds()).padStart(3, '0')}`;
 }

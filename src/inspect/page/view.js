@@ -1,20 +1,16 @@
-// Drawing: components that follow signals, and untrusted text made visible.
+// Drawing, and untrusted text made visible.
 
 import { Component, h, render } from './vendor/preact.mjs';
 import htm from './vendor/htm.mjs';
-import { forget, track } from './signal.js';
 import { t } from './text.js';
 
 export { render };
 export const html = htm.bind(h);
 
-/** A component that is drawn again when a property or a signal that it has read changes. */
-export const view = (draw) => class extends Component {
-  read = new Set();
-  changed() { this.forceUpdate(); }
-  shouldComponentUpdate(next) { return Object.keys({ ...next, ...this.props }).some((name) => next[name] !== this.props[name]); }
-  componentWillUnmount() { forget(this); }
-  render(props) { return track(this, () => draw(props)); }
+/** A component that is drawn again only if a property changes. */
+export const pure = (draw) => class extends Component {
+  shouldComponentUpdate(next) { return Object.keys(next).some((name) => next[name] !== this.props[name]); }
+  render(props) { return draw(props); }
 };
 
 // Characters that show nothing or reorder others, the same as in `escape.rs`, and the proxy's mark of a hidden value.
@@ -56,13 +52,8 @@ export function indented(text) {
   return out;
 }
 
-/** Bytes in rows of 16: position, hexadecimal digits, ASCII. */
-export function hexadecimal(base64) {
-  const rows = atob(base64.slice(0, 8192)).match(/.{1,16}/gs) ?? [];
-  const hex = (number, size) => number.toString(16).padStart(size, '0');
-  return rows.map((row, at) => [hex(16 * at, 4), [...row].map((byte) => hex(byte.charCodeAt(0), 2)).join(' ').padEnd(47),
-    row.replace(/[^ -~]/g, '.')].join('  ')).join('\n');
-}
+/** The first bytes, in hexadecimal digits. */
+export const hexadecimal = (base64) => [...atob(base64.slice(0, 8192))].map((byte) => byte.charCodeAt(0).toString(16).padStart(2, '0')).join(' ');
 
 const SHAPES = ['○', '●', '●', '◆', '▲', '■'];
 
@@ -71,5 +62,5 @@ export function status({ status: code, status_text: text, state, kind }) {
   const level = Math.floor((code ?? 0) / 100);
   const isOpen = state !== 'done';
   const words = code ? `${code} ${text ?? ''}${isOpen ? `, ${t(kind ? 'streaming' : 'open')}` : ''}` : t(isOpen ? 'waiting' : 'noAnswer');
-  return html`<span class=${['warn', 'good', 'good', 'warn', 'bad', 'bad'][level]}><span aria-hidden="true">${SHAPES[level] ?? '○'}</span> ${line(words)}</span>`;
+  return html`<span class=${['warn', 'good', 'good', 'warn', 'bad', 'bad'][level]}><span aria-hidden=true>${SHAPES[level] ?? '○'}</span> ${line(words)}</span>`;
 }

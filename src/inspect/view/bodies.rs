@@ -125,6 +125,6 @@ fn arrival(body: &Body, end: usize) -> Duration {
         .partition_point(|(mark, _)| (*mark as usize) < end);
     body.marks
         .get(mark)
-        .or(body.marks.last())
+        .or_else(|| body.marks.last())
         .map_or(Duration::ZERO, |(_, at)| *at)
 }

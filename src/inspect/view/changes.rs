@@ -3,10 +3,15 @@
 use serde_json::{Value, json};
 
 use super::super::entry::Entry;
-use super::super::head::{Head, path_and_query, request_line, text};
+use super::super::head::{Head, has_hidden, path_and_query, request_line, text};
 use super::rules::{ANSWER, Direction, HOP_BY_HOP, NAMED, PASSED, REQUEST, Rule, UNEXPLAINED};
 use crate::config::owned_headers::{folded, is_hop_by_hop};
 use crate::signature::normalize_target;
+
+const ENCODING: Rule = (
+    "encoding",
+    "gateways read `+`, `;`, a lone `%` and raw UTF-8 differently, so these are percent-encoded",
+);
 
 /// The changes between the request of the caller and the last one that was sent; the first is that
 /// of the request line.
@@ -50,8 +55,9 @@ fn line(received: &Head<'_>, sent: &Head<'_>, entry: &Entry) -> Value {
     if target != received_target {
         rules.push(("absolute form", "the gateway gets the path only"));
     }
-    if normalized != target && !super::super::head::has_hidden(target.as_bytes()) {
-        rules.push(("encoding", "gateways read `+`, `;`, a lone `%` and raw UTF-8 differently, so these are percent-encoded"));
+    // A hidden value is written in characters that would be encoded.
+    if normalized != target && !has_hidden(target.as_bytes()) {
+        rules.push(ENCODING);
     }
     if path_and_query(&normalized).0 != path_and_query(&sent_target).0 && !entry.route().is_empty()
     {
@@ -59,6 +65,9 @@ fn line(received: &Head<'_>, sent: &Head<'_>, entry: &Entry) -> Value {
             "route",
             "the prefix of the route is replaced by the path of its upstream",
         ));
+    }
+    if rules.is_empty() && received_target != sent_target {
+        rules.push(ENCODING);
     }
     let names: Vec<_> = rules.iter().map(|rule| rule.0).collect();
     let texts: Vec<_> = rules.iter().map(|rule| rule.1).collect();

@@ -79,6 +79,7 @@ fn answer(entry: &Entry) -> Option<Value> {
 fn reason_text(reason: &str) -> &'static str {
     match reason {
         "first" => "first attempt",
+        "verification" => "what the embedded gateway has verified",
         "connection" => "the connection ended, and the gateway cannot have executed the request",
         "date" => "the gateway refused the date, so it was signed with the gateway's time",
         "path" => "the gateway reads the path differently, so it was signed in that reading",

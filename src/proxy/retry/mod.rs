@@ -206,20 +206,6 @@ impl Attempts<'_> {
         let (context, started) = (self.context, Instant::now());
         let date = self.signing_date(prepared);
         let signed = self.sign(prepared, credential, date, connection.is_http2())?;
-        if let Some(capture) = context.capture() {
-            let offset = self
-                .pipeline
-                .gateway_clock(prepared.routed.route)
-                .correction();
-            let is_http2 = connection.is_http2();
-            let attempt = capture::Attempt {
-                reason,
-                connect,
-                offset,
-                is_http2,
-            };
-            capture::attempt(capture, attempt, prepared, credential, &signed);
-        }
         let sent = Moment::now();
         context.attempt(AttemptTimings {
             reason,
@@ -229,6 +215,8 @@ impl Attempts<'_> {
             sent: None,
             first_byte: None,
         });
+        let is_http2 = connection.is_http2();
+        self.capture(prepared, credential, &signed, (reason, connect, is_http2));
         if prepared.body.length() == Some(0) {
             context.request_sent();
         }
@@ -255,6 +243,27 @@ impl Attempts<'_> {
             sent,
             received,
         })
+    }
+
+    /// Shows an attempt to the inspector, if it records the request.
+    fn capture<B>(
+        &self,
+        prepared: &Prepared,
+        credential: &UsableCredential,
+        signed: &Signed<B>,
+        (reason, connect, is_http2): (AttemptReason, ConnectTimes, bool),
+    ) {
+        let Some(capture) = self.context.capture() else {
+            return;
+        };
+        let clock = self.pipeline.gateway_clock(prepared.routed.route);
+        let attempt = capture::Attempt {
+            reason,
+            connect,
+            offset: clock.correction(),
+            is_http2,
+        };
+        capture::attempt(capture, &attempt, prepared, credential, signed);
     }
 
     fn sign(

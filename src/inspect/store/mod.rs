@@ -135,7 +135,8 @@ impl Store {
         while self.entries.len() > self.limits.requests.max(1) {
             let in_flight = self.entries.len() - self.ended.len();
             let is_crowded = in_flight > self.limits.requests / 2;
-            let oldest = (self.entries.values()).find(|entry| is_crowded && !entry.is_done());
+            let in_flight = || self.entries.values().find(|entry| !entry.is_done());
+            let oldest = is_crowded.then(in_flight).flatten();
             let oldest = oldest.map(|entry| entry.number);
             if let Some(number) = oldest.or_else(|| self.ended.front().copied()) {
                 self.evict(number);
@@ -300,3 +301,6 @@ impl Store {
         copy::replay_source(self.get(id).ok_or(ReplayError::NotFound)?)
     }
 }
+
+#[cfg(test)]
+mod tests;

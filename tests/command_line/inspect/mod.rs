@@ -1,5 +1,7 @@
 //! `apig-proxy inspect`, against an API that answers as each test wants.
 
+mod demo_and_gateway;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};

@@ -1,99 +1,11 @@
-//! Finds the values of secret names in text that arrives in pieces, and puts something else in their
-//! place: fields of forms, members of JSON, and fields of multipart forms.
+//! Members of JSON, and fields of multipart forms.
 //!
-//! Only a value that is hidden is held back until it ends; all else goes on at once, so that an open
-//! event stream can be watched. JSON is not parsed: each text between two quotation marks with a colon
-//! behind it is a name. So members are found in event streams, in logs, and in JSON that is the text of
-//! a JSON string, whose quotation marks have backslashes before them: their number is the level.
+//! JSON is not parsed: each text between two quotation marks with a colon behind it is a name. So
+//! members are found in event streams, in logs, and in JSON that is the text of a JSON string, whose
+//! quotation marks have backslashes before them: their number is the level.
 
-use percent_encoding::percent_decode;
-
-use super::rules::{Rules, is_no_secret, is_secret_name};
-
-/// The longest name of a secret, in bytes.
-const MAX_NAME: usize = 256;
-
-/// The most values that are remembered of one text.
-const MAX_FOUND: usize = 16;
-
-/// A scanner of `name=value&name=value`.
-#[derive(Debug, Default)]
-pub(super) struct Form {
-    /// Set in other text, where a name begins with `?` or `&`, and what ends a URL ends a value.
-    is_text: bool,
-    name: Vec<u8>,
-    /// A value that is hidden, as far as it has come.
-    hidden: Option<Vec<u8>>,
-    is_value: bool,
-    /// The values that were hidden.
-    pub(super) found: Vec<Vec<u8>>,
-}
-
-impl Form {
-    /// A scanner of the URLs in some other text.
-    pub(super) fn in_text() -> Self {
-        Self {
-            is_text: true,
-            is_value: true,
-            ..Self::default()
-        }
-    }
-
-    /// Takes the next bytes, and appends what is decided.
-    pub(super) fn push(&mut self, rules: &Rules, bytes: &[u8], out: &mut Vec<u8>) {
-        for &byte in bytes {
-            let is_end_of_url = self.is_text && b"\"'<>\\)".contains(&byte);
-            let is_end = is_end_of_url || b"&# \t\r\n".contains(&byte);
-            if let Some(hidden) = &mut self.hidden {
-                if !is_end {
-                    hidden.push(byte);
-                    continue;
-                }
-                self.finish(rules, out);
-            }
-            out.push(byte);
-            match byte {
-                b'&' | b'?' => self.begin(false),
-                b'=' if !self.is_value => {
-                    self.is_value = true;
-                    self.name = decoded(&self.name);
-                    self.hidden = is_secret_name(&self.name).then(Vec::new);
-                }
-                b';' => self.begin(self.is_text),
-                _ if is_end => self.begin(self.is_text),
-                _ if !self.is_value && self.name.len() < MAX_NAME => self.name.push(byte),
-                _ => {}
-            }
-        }
-    }
-
-    /// Begins a name, or text that is none.
-    fn begin(&mut self, is_value: bool) {
-        self.is_value = is_value;
-        self.name.clear();
-    }
-
-    /// Ends a value that is hidden.
-    pub(super) fn finish(&mut self, rules: &Rules, out: &mut Vec<u8>) {
-        let Some(value) = self.hidden.take() else {
-            return;
-        };
-        if is_no_secret(&self.name, &value) {
-            return out.extend_from_slice(&value);
-        }
-        rules.hide(&self.name, &value, out);
-        if self.found.len() < MAX_FOUND {
-            self.found.push(decoded(&value));
-        }
-    }
-}
-
-fn decoded(text: &[u8]) -> Vec<u8> {
-    let blanks: Vec<u8> = (text.iter())
-        .map(|byte| if *byte == b'+' { b' ' } else { *byte })
-        .collect();
-    percent_decode(&blanks).collect()
-}
+use super::{MAX_FOUND, MAX_NAME};
+use crate::inspect::rules::{Rules, is_no_secret, is_secret_name};
 
 /// Where a scanner of JSON is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -115,7 +27,7 @@ enum At {
 
 /// A scanner of anything with JSON in it.
 #[derive(Debug, Default)]
-pub(super) struct Json {
+pub(in crate::inspect) struct Json {
     at: At,
     /// What has come since the last quotation mark; from [`At::Name`] on, the name of the secret.
     name: Vec<u8>,
@@ -125,12 +37,12 @@ pub(super) struct Json {
     slashes: usize,
     hidden: Vec<u8>,
     /// The values that were hidden.
-    pub(super) found: Vec<Vec<u8>>,
+    pub(in crate::inspect) found: Vec<Vec<u8>>,
 }
 
 impl Json {
     /// Takes the next bytes, and appends what is decided.
-    pub(super) fn push(&mut self, rules: &Rules, mut bytes: &[u8], out: &mut Vec<u8>) {
+    pub(in crate::inspect) fn push(&mut self, rules: &Rules, mut bytes: &[u8], out: &mut Vec<u8>) {
         while let Some(&byte) = bytes.first() {
             if matches!(self.at, At::Text) {
                 let plain = memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
@@ -148,7 +60,7 @@ impl Json {
     }
 
     /// Ends a value that is hidden.
-    pub(super) fn finish(&mut self, rules: &Rules, out: &mut Vec<u8>) {
+    pub(in crate::inspect) fn finish(&mut self, rules: &Rules, out: &mut Vec<u8>) {
         match self.at {
             At::String | At::Part => self.hide(rules, out),
             At::Scalar | At::Container(..) => self.hide_quoted(rules, out),
@@ -184,42 +96,15 @@ impl Json {
     fn byte(&mut self, rules: &Rules, byte: u8, out: &mut Vec<u8>) {
         match self.at {
             At::Text => self.text(byte, out),
-            At::Name => match byte {
-                b' ' | b'\t' | b'\r' | b'\n' => {
-                    out.push(byte);
-                    self.hidden.push(byte);
-                    if self.hidden.ends_with(b"\r\n\r\n") {
-                        self.hidden.clear();
-                        self.at = At::Part;
-                    }
-                }
-                b':' => {
-                    out.push(byte);
-                    self.hidden.clear();
-                    self.at = At::Colon;
-                }
-                _ => self.again(byte, out),
-            },
+            At::Name => self.behind_name(byte, out),
             At::Colon => self.colon(byte, out),
-            At::String => {
-                let level = self.level();
-                if byte == b'"' && level <= self.level_of_name() {
-                    let slashes = (1 << level) - 1;
-                    self.hidden
-                        .truncate(self.hidden.len().saturating_sub(slashes));
-                    self.hide(rules, out);
-                    out.resize(out.len() + slashes, b'\\');
-                    self.again(byte, out);
-                } else {
-                    self.hidden.push(byte);
-                }
-            }
-            At::Scalar if byte.is_ascii_whitespace() || b",}]\"\\&<;".contains(&byte) => {
+            At::String => self.string(rules, byte, out),
+            At::Scalar if byte.is_ascii_whitespace() || b",}]\"\\".contains(&byte) => {
                 self.hide_quoted(rules, out);
                 self.again(byte, out);
             }
             At::Scalar => self.hidden.push(byte),
-            At::Container(depth, in_string) => self.container(rules, byte, depth, in_string, out),
+            At::Container(depth, in_string) => self.container(rules, byte, (depth, in_string), out),
             At::Part => {
                 self.hidden.push(byte);
                 if self.hidden.ends_with(b"\r\n--") {
@@ -231,6 +116,35 @@ impl Json {
                 }
             }
         }
+    }
+
+    fn behind_name(&mut self, byte: u8, out: &mut Vec<u8>) {
+        match byte {
+            b' ' | b'\t' | b'\r' | b'\n' => self.hidden.push(byte),
+            b':' => {
+                self.hidden.clear();
+                self.at = At::Colon;
+            }
+            _ => return self.again(byte, out),
+        }
+        out.push(byte);
+        if self.hidden.ends_with(b"\r\n\r\n") {
+            self.hidden.clear();
+            self.at = At::Part;
+        }
+    }
+
+    fn string(&mut self, rules: &Rules, byte: u8, out: &mut Vec<u8>) {
+        let level = self.level();
+        if byte != b'"' || level > self.level_of_name() {
+            return self.hidden.push(byte);
+        }
+        let slashes = (1 << level) - 1;
+        let length = self.hidden.len().saturating_sub(slashes);
+        self.hidden.truncate(length);
+        self.hide(rules, out);
+        out.resize(out.len() + slashes, b'\\');
+        self.again(byte, out);
     }
 
     /// Takes a byte as text, after all.
@@ -285,8 +199,7 @@ impl Json {
         &mut self,
         rules: &Rules,
         byte: u8,
-        mut depth: usize,
-        mut in_string: bool,
+        (mut depth, mut in_string): (usize, bool),
         out: &mut Vec<u8>,
     ) {
         match byte {

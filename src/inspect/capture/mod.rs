@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::header::HOST;
 use http::{HeaderMap, Method, StatusCode, Uri, Version, request};
@@ -16,6 +16,7 @@ use super::copied::Copied;
 use super::note::{Begun, Ended, Event, HeadText, Note, Side};
 use super::recorder::WorkerRecorder;
 use super::redact::Hider;
+use crate::clock;
 
 /// The header in which callers send their token to the proxy.
 const CALLER_TOKEN: &str = "x-apig-proxy-token";
@@ -81,7 +82,7 @@ impl WorkerRecorder {
             code: RefCell::default(),
         };
         capture.note(Event::Begun(Box::new(Begun {
-            time: SystemTime::now(),
+            time: clock::system_time(),
             listener: caller.listener,
             version,
             head: text,
@@ -246,3 +247,6 @@ fn finish_head(hider: &mut Hider, line: Vec<u8>, headers: &HeaderMap) -> HeadTex
     }
     HeadText(hider.without_known(text).into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,17 @@
+//! Finds the values of secret names in text that arrives in pieces, and puts something else in their
+//! place: fields of forms, members of JSON, and fields of multipart forms.
+//!
+//! Only a value that is hidden is held back until it ends; all else goes on at once, so that an open
+//! event stream can be watched.
+
+mod form;
+mod json;
+
+pub(super) use form::Form;
+pub(super) use json::Json;
+
+/// The longest name of a secret, in bytes.
+const MAX_NAME: usize = 256;
+
+/// The most values that are remembered of one text.
+const MAX_FOUND: usize = 16;

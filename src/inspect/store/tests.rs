@@ -1,0 +1,212 @@
+//! The limits hold whatever notes come, in whatever order.
+
+use proptest::prelude::*;
+
+use super::super::tests::*;
+use super::*;
+
+fn small(requests: usize, memory: usize) -> Store {
+    Store::new(StoreLimits {
+        requests,
+        memory,
+        bodies: 64 << 10,
+    })
+}
+
+fn numbers(store: &Store) -> Vec<u64> {
+    store.entries.keys().copied().collect()
+}
+
+fn begin(store: &mut Store, id: u128) {
+    apply(store, id, vec![begun("GET /a HTTP/1.1")]);
+}
+
+fn end(store: &mut Store, id: u128) {
+    apply(store, id, vec![ended(200, 0, 0)]);
+}
+
+#[test]
+fn what_ended_first_makes_room_first_and_requests_in_flight_stay() {
+    let mut store = small(8, 1 << 20);
+    (1..=8).for_each(|id| begin(&mut store, id));
+    [3, 2, 5, 6, 7, 8]
+        .into_iter()
+        .for_each(|id| end(&mut store, id));
+    begin(&mut store, 9);
+    assert_eq!(numbers(&store), [1, 2, 4, 5, 6, 7, 8, 9]);
+    begin(&mut store, 10);
+    assert_eq!(numbers(&store), [1, 4, 5, 6, 7, 8, 9, 10]);
+    // Requests in flight have half of the places, and one more of them came.
+    begin(&mut store, 11);
+    assert_eq!(numbers(&store), [4, 5, 6, 7, 8, 9, 10, 11]);
+    assert_eq!(store.evicted(), 3);
+}
+
+#[test]
+fn ends_that_were_lost_do_not_fill_the_store() {
+    let mut store = small(10, 1 << 20);
+    for id in 1..=100 {
+        begin(&mut store, id);
+    }
+    for id in 101..=110 {
+        begin(&mut store, id);
+        end(&mut store, id);
+    }
+    let done = store.entries.values().filter(|entry| entry.is_done());
+    assert!(done.count() >= 5, "{:?}", numbers(&store));
+}
+
+#[test]
+fn a_request_in_flight_gives_up_bodies_then_heads_and_keeps_its_summary() {
+    let mut store = small(10, 12 << 10);
+    let long = "x".repeat(900);
+    apply(
+        &mut store,
+        1,
+        vec![
+            begun(&format!("POST /a HTTP/1.1\nx-a: {long}")),
+            body(Side::In, long.as_bytes()),
+            attempt(&format!("POST /b HTTP/1.1\nx-a: {long}")),
+            relayed(200, "HTTP/1.1 200 OK", ""),
+        ],
+    );
+    let row = store.detail(1).unwrap();
+    let summary = &row["summary"];
+    assert_eq!(
+        (&summary["method"], &summary["path"], &summary["status"]),
+        (&"POST".into(), &"/a".into(), &200.into())
+    );
+    assert!(
+        row["gaps"]
+            .to_string()
+            .contains("the bodies were dropped to make room"),
+        "{row}"
+    );
+    assert!(store.memory_used() <= 12 << 10);
+    // One request takes an eighth of the memory at most.
+    assert!(
+        store.entries[&1].weight() <= (12 << 10) / 8,
+        "{}",
+        store.entries[&1].weight()
+    );
+}
+
+#[test]
+fn readers_of_the_feed_learn_each_change_once() {
+    let mut store = small(2, 1 << 20);
+    let mut seq = 0;
+    let mut read = |store: &Store| {
+        let changes = store.changes_since(seq);
+        seq = changes.seq;
+        let lists = [&changes.begun, &changes.changed, &changes.ended];
+        let counts = lists.map(|list| {
+            list.iter()
+                .map(|one| one["number"].to_string())
+                .collect::<String>()
+        });
+        (counts.join("/"), changes.evicted.len(), changes.is_reset)
+    };
+    begin(&mut store, 1);
+    assert_eq!(read(&store), ("1//".to_owned(), 0, false));
+    assert_eq!(read(&store), ("//".to_owned(), 0, false));
+    apply(&mut store, 1, vec![relayed(200, "HTTP/1.1 200 OK", "")]);
+    begin(&mut store, 2);
+    end(&mut store, 2);
+    assert_eq!(read(&store), ("/1/2".to_owned(), 0, false));
+    end(&mut store, 1);
+    begin(&mut store, 3);
+    assert_eq!(read(&store), ("3//1".to_owned(), 1, false));
+    store.clear();
+    assert_eq!(read(&store), ("//".to_owned(), 0, true));
+    assert_eq!((store.len(), store.evicted()), (0, 1));
+    // Late notes of what is gone are ignored, and a new request is not.
+    end(&mut store, 3);
+    begin(&mut store, 4);
+    assert_eq!(read(&store), ("4//".to_owned(), 0, false));
+}
+
+#[test]
+fn a_reader_that_is_too_far_behind_or_of_another_start_begins_anew() {
+    let mut store = small(1, 1 << 20);
+    for id in 1..=2000 {
+        begin(&mut store, id);
+        end(&mut store, id);
+    }
+    assert!(store.changes_since(1).is_reset);
+    assert_eq!(store.changes_since(1).ended.len(), 1);
+    assert!(store.changes_since(store.seq() + 1).is_reset);
+    assert!(!store.changes_since(store.seq() - 1).is_reset);
+}
+
+#[test]
+fn smaller_limits_hold_at_once() {
+    let mut store = small(50, 1 << 20);
+    for id in 1..=50 {
+        begin(&mut store, id);
+        end(&mut store, id);
+    }
+    store.set_limits(StoreLimits {
+        requests: 5,
+        ..store.limits
+    });
+    assert_eq!(numbers(&store), [46, 47, 48, 49, 50]);
+    store.set_limits(StoreLimits {
+        memory: 3000,
+        ..store.limits
+    });
+    assert!(store.memory_used() <= 3000 && store.len() < 5);
+}
+
+/// A note of a kind, with so many bytes in it.
+fn event(kind: usize, size: usize) -> Event {
+    let text = "x".repeat(size);
+    match kind {
+        0 => begun(&format!("POST /a?{text} HTTP/1.1\nx-a: {text}")),
+        1 => routed(&text),
+        2 => body(Side::In, text.as_bytes()),
+        3 => body(Side::Out, text.as_bytes()),
+        4 => attempt(&format!("POST /b HTTP/1.1\nauthorization: {text}")),
+        5 => response(&format!("HTTP/1.1 401 x\nx-a: {text}"), &text),
+        6 => relayed(401, &format!("HTTP/1.1 401 x\nx-a: {text}"), &text),
+        _ => ended(401, 10, size as u64),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn the_store_stays_within_its_limits_and_counts_right(
+        notes in prop::collection::vec((0..9u128, 0..8usize, 0..2000usize), 0..90),
+        requests in 0..7usize,
+        memory in prop::sample::select(vec![1 << 10, 4 << 10, 20 << 10, 200 << 10, 2 << 20]),
+        clear_at in prop::option::of(0..90usize),
+    ) {
+        let mut store = small(requests, memory);
+        let mut seq = 0;
+        for (at, (id, kind, size)) in notes.into_iter().enumerate() {
+            apply(&mut store, id, vec![event(kind, size)]);
+            if clear_at == Some(at) {
+                store.clear();
+            }
+            prop_assert!(store.memory_used() <= memory);
+            prop_assert!(store.len() <= requests.max(1));
+            prop_assert_eq!(store.weight, store.entries.values().map(|entry| entry.weight()).sum::<usize>());
+            prop_assert!(store.entries.values().all(|entry| entry.weight() <= (memory / 8).max(2500)));
+            let done: Vec<u64> = store.entries.values().filter(|one| one.is_done()).map(|one| one.number).collect();
+            let mut ended: Vec<u64> = store.ended.iter().copied().collect();
+            ended.sort_unstable();
+            prop_assert_eq!(done, ended);
+            prop_assert_eq!(store.numbers.len(), store.len());
+            prop_assert!(store.seq() > seq || store.seq() == seq);
+            seq = store.seq();
+        }
+        for id in 0..9 {
+            let is_there = store.detail(id).is_some();
+            prop_assert_eq!(store.copy(id, CopyKind::Curl, "http://h").is_some() , is_there && store.get(id).unwrap().received().is_some());
+            let _ = store.replay_source(id);
+        }
+        prop_assert_eq!(store.har(&Filter::default())["log"]["entries"].as_array().unwrap().len(), store.len());
+        prop_assert_eq!(store.changes_since(0).evicted.len() + store.len() > 0, store.seq() > 0 && !store.changes_since(0).is_reset || store.len() > 0);
+    }
+}

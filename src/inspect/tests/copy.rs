@@ -1,0 +1,329 @@
+//! Copies reproduce a request byte for byte, and nothing in it is read as a part of a command.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use proptest::prelude::*;
+
+use super::super::copy::{CopyKind, ReplayError, ReplaySource};
+use super::*;
+
+const BASE: &str = "http://127.0.0.1:8080";
+
+/// A shell function in the place of curl, which prints its arguments and what it reads.
+const STUB: &str = r#"curl() { for argument; do printf '%s\0' "$argument"; if [ "$argument" = @- ]; then cat; fi; done; }"#;
+
+fn store_with(request: &ReplaySource) -> Store {
+    let mut text = format!(
+        "{} {} HTTP/1.1\r\nhost: localhost\r\n",
+        request.method, request.target
+    )
+    .into_bytes();
+    for (name, value) in &request.headers {
+        text.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
+    }
+    let Event::Begun(mut begun) = begun("") else {
+        unreachable!()
+    };
+    begun.head = HeadText(text.into());
+    let length = request.body.len() as u64;
+    let mut store = Store::new(StoreLimits {
+        bodies: 1 << 20,
+        ..LIMITS
+    });
+    let events = vec![
+        Event::Begun(begun),
+        body(Side::In, &request.body),
+        ended(200, length, 0),
+    ];
+    apply(&mut store, 1, events);
+    store
+}
+
+/// The request that a command would send.
+fn run(command: &[u8]) -> ReplaySource {
+    let script = [STUB.as_bytes(), b"\n", command].concat();
+    let script = String::from_utf8(script).expect("a command is text");
+    assert!(
+        !script.contains(|c: char| c.is_control() && !"\n\t".contains(c)),
+        "{script:?}"
+    );
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(script.as_bytes()).unwrap();
+    let mut shell = Command::new("sh");
+    let shell = shell.arg("-u").arg(file.path()).stdin(Stdio::null());
+    let output = shell.output().unwrap();
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{script}: {output:?}"
+    );
+    parse(&output.stdout)
+}
+
+fn parse(output: &[u8]) -> ReplaySource {
+    let mut request = ReplaySource {
+        method: String::new(),
+        target: String::new(),
+        headers: Vec::new(),
+        body: Vec::new(),
+        route: None,
+    };
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let mut rest = output;
+    let mut next = || {
+        let end = rest.iter().position(|byte| *byte == 0)?;
+        let (argument, more) = rest.split_at(end);
+        rest = &more[1..];
+        // What the command reads follows its last argument.
+        let read = rest
+            .strip_prefix(b"@-\0")
+            .filter(|_| argument == b"--data-binary");
+        rest = if read.is_some() { &[] } else { rest };
+        Some(read.map_or_else(|| argument.to_vec(), |read| [argument, b" ", read].concat()))
+    };
+    while let Some(argument) = next() {
+        match argument.as_slice() {
+            b"-X" => request.method = text(&next().unwrap()),
+            b"--head" => request.method = "HEAD".to_owned(),
+            b"-H" => {
+                let header = next().unwrap();
+                let colon = header.iter().position(|byte| b":;".contains(byte)).unwrap();
+                // `name:` removes a header that curl sends of its own.
+                if header.len() > colon + 1 || header[colon] == b';' {
+                    let value = header.get(colon + 2..).unwrap_or_default();
+                    request
+                        .headers
+                        .push((text(&header[..colon]), value.to_vec()));
+                }
+            }
+            b"--data-raw" => request.body = next().unwrap(),
+            b"--globoff" | b"--path-as-is" | b"--compressed" => {}
+            other => match other.strip_prefix(b"--data-binary ") {
+                Some(read) => request.body = read.to_vec(),
+                None => text(other)
+                    .strip_prefix(BASE)
+                    .unwrap()
+                    .clone_into(&mut request.target),
+            },
+        }
+    }
+    if request.method.is_empty() {
+        request.method = "GET".to_owned();
+    }
+    request
+}
+
+fn request(method: &str, target: &str, headers: &[(&str, &[u8])], body: &[u8]) -> ReplaySource {
+    ReplaySource {
+        method: method.to_owned(),
+        target: target.to_owned(),
+        headers: headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.to_vec()))
+            .collect(),
+        body: body.to_vec(),
+        route: None,
+    }
+}
+
+#[test]
+fn a_command_of_curl_reproduces_the_hostile_requests_byte_for_byte() {
+    for request in [
+        request("GET", "/", &[], b""),
+        request(
+            "HEAD",
+            "/a'b\"c`id`$(id)!!\\{x,[1-9]}",
+            &[("user-agent", b"a 'b'")],
+            b"",
+        ),
+        request(
+            "GET",
+            "/a?b=';id;'&c=|%27",
+            &[
+                ("x-empty", b""),
+                ("x-e", b"caf\xe9"),
+                ("x-e", "é\u{202e}".as_bytes()),
+            ],
+            b"",
+        ),
+        request(
+            "POST",
+            "/a/./b",
+            &[
+                ("content-type", b"application/json"),
+                ("accept-encoding", b"gzip"),
+            ],
+            b"{\"a\": \"it's $HOME\"}\n\n",
+        ),
+        request(
+            "PUT",
+            "/a",
+            &[("!#$%&'*+-.^_`|~", b"\t$(id)")],
+            b"@/etc/passwd",
+        ),
+        request("POST", "/a", &[], b"\0\x01\xff\r\n"),
+        request("POST", "/a", &[], b"-H"),
+        request("POST", "/a", &[], b"\x1b]0;x\x07"),
+        request("POST", "/a", &[], "%s\\n\\0\\c".repeat(20_000).as_bytes()),
+        request("A'$(id)`", "/a", &[], b"\n"),
+    ] {
+        let store = store_with(&request);
+        let mut expected = own(&store);
+        // Blanks around a value are not a part of it.
+        expected
+            .headers
+            .iter_mut()
+            .for_each(|header| header.1 = header.1.trim_ascii().to_vec());
+        assert_eq!(
+            run(&store.copy(1, CopyKind::Curl, BASE).unwrap()),
+            expected,
+            "{request:?}"
+        );
+    }
+}
+
+/// The request that the inspector itself would send, but for its `Host`.
+fn own(store: &Store) -> ReplaySource {
+    let mut source = store.replay_source(1).unwrap();
+    source.headers.retain(|(name, _)| name != "host");
+    source
+}
+
+fn hostile() -> impl Strategy<Value = ReplaySource> {
+    let byte = prop::sample::select(
+        [
+            b"'\"\\$`!;|&<>(){}[]*?~#%@ -=\t".to_vec(),
+            (b'a'..=b'z').collect(),
+            (0x80..=0xff).collect(),
+        ]
+        .concat(),
+    );
+    let value =
+        prop::collection::vec(byte.clone(), 0..12).prop_map(|value| value.trim_ascii().to_vec());
+    let name = "x-[a-z!#$%&'*+.^_`|~]{1,6}".prop_filter("owned", |name| {
+        !crate::config::owned_headers::is_owned(name)
+    });
+    let body = prop_oneof![
+        Just(Vec::new()),
+        prop::collection::vec(prop_oneof![byte, Just(b'\n')], 0..40),
+        prop::collection::vec(any::<u8>(), 0..40),
+    ];
+    let headers = prop::collection::vec((name, value), 0..4);
+    ("[A-Z'$`!]{1,5}", "/[!-~&&[^#]]{0,20}", headers, body).prop_map(
+        |(method, target, headers, body)| ReplaySource {
+            method,
+            target,
+            headers,
+            body,
+            route: None,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn a_command_of_curl_reproduces_any_request(request in hostile()) {
+        let store = store_with(&request);
+        prop_assert_eq!(&own(&store), &request);
+        prop_assert_eq!(run(&store.copy(1, CopyKind::Curl, BASE).unwrap()), request);
+    }
+}
+
+fn copied(kind: CopyKind, head: &str, body_in: &[u8]) -> String {
+    let store = store_of(vec![
+        begun(head),
+        body(Side::In, body_in),
+        ended(200, body_in.len() as u64, 0),
+    ]);
+    String::from_utf8(store.copy(1, kind, BASE).unwrap()).unwrap()
+}
+
+const SHOWN: &str = "POST /a?token=‹token, 5 bytes, sha256 0011aabb› HTTP/1.1
+    host: localhost
+    connection: x-hop
+    x-hop: 1
+    content-length: 3
+    authorization: ‹authorization, 5 bytes, sha256 0011aabb›
+    user-agent: it's me
+    cookie: a=‹a, 5 bytes, sha256 0011aabb›
+    x-a: 1
+    x-a: 2";
+
+#[test]
+fn copies_have_the_caller_s_own_headers_and_placeholders_for_hidden_values() {
+    let curl = copied(CopyKind::Curl, SHOWN, b"a'b");
+    let expected = r#"curl -X POST 'http://127.0.0.1:8080/a?token=HIDDEN_TOKEN' -H 'user-agent: it'\''s me' -H 'cookie: a=HIDDEN_A' -H 'x-a: 1' -H 'x-a: 2' -H accept: -H content-type: --data-raw 'a'\''b'
+"#;
+    assert_eq!(curl, expected);
+    let python = copied(CopyKind::Python, SHOWN, b"a\"\n\xff");
+    for line in [
+        "    \"http://127.0.0.1:8080/a?token=HIDDEN_TOKEN\",\n",
+        "        \"x-a\": \"1, 2\",\n",
+        "        \"accept\": None,\n",
+        "    data=b\"a\\\"\\n\\xff\",\n",
+    ] {
+        assert!(python.contains(line), "{python}");
+    }
+    let raw = copied(CopyKind::Raw, SHOWN, b"abc");
+    let expected = "POST /a?token=HIDDEN_TOKEN HTTP/1.1\r\nhost: 127.0.0.1:8080\r\nuser-agent: it's me\r\n\
+                    cookie: a=HIDDEN_A\r\nx-a: 1\r\nx-a: 2\r\ncontent-length: 3\r\n\r\nabc";
+    assert_eq!(raw, expected);
+}
+
+#[test]
+fn what_is_not_kept_as_a_whole_is_not_sent_again() {
+    let replay = |events| {
+        store_of(events)
+            .replay_source(1)
+            .map(|source| source.headers.len())
+    };
+    let post = |more: &str| {
+        begun(&format!(
+            "POST /a HTTP/1.1\nhost: h\nauthorization: ‹a, 5 bytes, sha256 00›{more}"
+        ))
+    };
+    assert_eq!(
+        replay(vec![post(""), body(Side::In, b"a"), ended(200, 1, 0)]),
+        Ok(1)
+    );
+    assert_eq!(
+        replay(vec![post("\nx-project-id: p"), ended(200, 0, 0)]),
+        Ok(2)
+    );
+    for (events, expected) in [
+        (vec![post("")], ReplayError::BodyNotKept),
+        (
+            vec![post(""), body(Side::In, b"a"), ended(200, 9, 0)],
+            ReplayError::BodyNotKept,
+        ),
+        (
+            vec![body(Side::In, b"a"), ended(200, 1, 0)],
+            ReplayError::BodyNotKept,
+        ),
+        (
+            vec![
+                post("\ncookie: a=‹a, 5 bytes, sha256 00›"),
+                ended(200, 0, 0),
+            ],
+            ReplayError::HiddenValues,
+        ),
+        (
+            vec![post("\nupgrade: WebSocket"), ended(101, 0, 0)],
+            ReplayError::WebSocket,
+        ),
+    ] {
+        assert_eq!(replay(events), Err(expected));
+    }
+    assert_eq!(
+        Store::new(LIMITS).replay_source(1),
+        Err(ReplayError::NotFound)
+    );
+    let cut = store_of(vec![post(""), body(Side::In, b"a"), ended(200, 9, 0)]);
+    let curl = String::from_utf8(cut.copy(1, CopyKind::Curl, BASE).unwrap()).unwrap();
+    assert!(
+        curl.starts_with("# the body is not whole, 1 of 9 bytes were kept\ncurl "),
+        "{curl}"
+    );
+}

@@ -1,0 +1,90 @@
+//! The grammar of filters.
+
+use super::super::filter::Filter;
+use super::*;
+
+#[test]
+fn all_terms_have_to_hold() {
+    let mut store = store_of(vec![
+        begun("POST /flowers/Predict?x HTTP/1.1"),
+        routed(""),
+        relayed(401, "HTTP/1.1 401 Unauthorized", "APIG.0301"),
+        ended(401, 0, 0),
+    ]);
+    apply(
+        &mut store,
+        0xabc << 116,
+        vec![begun("GET /v1/x:y HTTP/1.1")],
+    );
+    for (filter, expected) in [
+        ("", "12"),
+        ("status:401", "1"),
+        ("status:4xx method:post", "1"),
+        ("status:40X", "1"),
+        ("-status:4xx", "2"),
+        ("status:200", ""),
+        ("method:GET", "2"),
+        ("route:/flowers", "1"),
+        ("route:/flow", ""),
+        ("code:apig", "1"),
+        ("path:/predict", "1"),
+        ("path:x:y", "2"),
+        ("/v1/x:y", "2"),
+        ("is:error -is:open", "1"),
+        ("is:open", "2"),
+        ("-is:hint -is:slow -is:replay", "12"),
+        ("id:ABC", "2"),
+        ("flowers", "1"),
+        ("  0301   post ", "1"),
+        ("get flowers", ""),
+    ] {
+        let filter_ = Filter::parse(filter).unwrap();
+        let mut numbers: Vec<String> = store
+            .summaries(&filter_, 0, 9)
+            .iter()
+            .map(|one| one["number"].to_string())
+            .collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers.concat(), expected, "{filter}");
+    }
+}
+
+#[test]
+fn what_is_no_filter_is_refused_with_all_keys() {
+    for text in [
+        "stat:4",
+        "status:4",
+        "status:4yy",
+        "status:",
+        "is:odd",
+        "id:xyz",
+        "path:",
+        "-size:1",
+    ] {
+        let error = Filter::parse(text).unwrap_err().to_string();
+        let (what, hint) = error.split_once("\nhint: ").unwrap();
+        assert!(
+            !what.contains(text) && hint.contains("status:4xx"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn lists_are_newest_first_and_hold_what_has_changed_since() {
+    let mut store = Store::new(LIMITS);
+    for id in 1..=3 {
+        apply(&mut store, id, vec![begun("GET / HTTP/1.1")]);
+    }
+    let list = |store: &Store, after, limit| -> Vec<u64> {
+        let rows = store.summaries(&Filter::default(), after, limit);
+        rows.iter()
+            .map(|one| one["number"].as_u64().unwrap())
+            .collect()
+    };
+    assert_eq!(list(&store, 0, 2), [3, 2]);
+    let seq = store.seq();
+    assert_eq!(list(&store, seq, 9), [0; 0]);
+    apply(&mut store, 2, vec![ended(200, 0, 0)]);
+    assert_eq!(list(&store, seq, 9), [2]);
+}

@@ -1,0 +1,134 @@
+//! What a store makes of notes: tables of requests, and sequences of notes that proptest makes up.
+
+mod bodies;
+mod changes;
+mod copy;
+mod filter;
+mod har;
+mod signature;
+mod times;
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use super::note::*;
+use super::store::{Store, StoreLimits};
+
+pub(super) const LIMITS: StoreLimits = StoreLimits {
+    requests: 500,
+    memory: 32 << 20,
+    bodies: 64 << 10,
+};
+
+pub(super) fn head(lines: &str) -> HeadText {
+    let lines = lines
+        .lines()
+        .map(|line| format!("{}\r\n", line.trim_start()));
+    HeadText(lines.collect::<String>().into_bytes().into())
+}
+
+pub(super) fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+pub(super) fn begun(lines: &str) -> Event {
+    Event::Begun(Box::new(Begun {
+        time: UNIX_EPOCH + ms(1_764_500_000_123),
+        listener: "tcp",
+        version: "HTTP/1.1",
+        head: head(lines),
+        replay_of: None,
+        listener_route: None,
+    }))
+}
+
+pub(super) fn routed(body_hash: &str) -> Event {
+    Event::Routed(Box::new(RoutedTo {
+        caller: String::new(),
+        route: "/flowers",
+        upstream: "https://gw.example/v1/x".to_owned(),
+        stage: "RELEASE".to_owned(),
+        body_hash: body_hash.to_owned(),
+    }))
+}
+
+pub(super) fn body(side: Side, kept: &[u8]) -> Event {
+    Event::Body {
+        side,
+        passed: kept.len() as u64,
+        kept: kept.into(),
+    }
+}
+
+pub(super) fn attempt(lines: &str) -> Event {
+    Event::Attempt(Box::new(AttemptSent {
+        reason: "first",
+        auth: "key",
+        credential_left: None,
+        is_http2: false,
+        connect: None,
+        head: head(lines),
+        signed_target: None,
+        clock_offset: 0,
+    }))
+}
+
+pub(super) fn response(lines: &str, echo: &str) -> Event {
+    Event::Response(Box::new(AttemptResponse {
+        status: 401,
+        head: head(lines),
+        code: "APIG.0301".to_owned(),
+        echo: echo.to_owned(),
+    }))
+}
+
+pub(super) fn relayed(status: u16, lines: &str, code: &str) -> Event {
+    Event::Relayed(Box::new(Relayed {
+        status,
+        head: head(lines),
+        code: code.to_owned(),
+        hint: String::new(),
+        gateway_request_id: String::new(),
+    }))
+}
+
+pub(super) fn ended(status: u16, bytes_in: u64, bytes_out: u64) -> Event {
+    Event::Ended(Box::new(Ended {
+        status,
+        outcome: "ok",
+        end: "whole",
+        bytes_in,
+        bytes_out,
+        times: Times {
+            total: ms(100),
+            ..Times::default()
+        },
+    }))
+}
+
+/// A store with one request, of id 1, whose notes come a millisecond apart.
+pub(super) fn store_of(events: Vec<Event>) -> Store {
+    let mut store = Store::new(LIMITS);
+    apply(&mut store, 1, events);
+    store
+}
+
+pub(super) fn apply(store: &mut Store, id: u128, events: Vec<Event>) {
+    for (at, event) in events.into_iter().enumerate() {
+        let at = ms(at as u64);
+        store.apply(Note { id, at, event });
+    }
+}
+
+/// The detail of the request that these notes tell of.
+pub(super) fn detail_of(events: Vec<Event>) -> Value {
+    store_of(events).detail(1).unwrap()
+}
+
+/// A texts of a list.
+pub(super) fn texts<'a>(list: &'a Value, key: &str) -> Vec<&'a str> {
+    let list = list.as_array().unwrap().iter();
+    list.map(|one| one[key].as_str().unwrap_or_default())
+        .collect()
+}

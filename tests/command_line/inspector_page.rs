@@ -1,0 +1,81 @@
+//! The inspector's page: what it is made of, and how large it is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+/// Bytes of all files that the program serves.
+const LIMIT: usize = 64 * 1024;
+
+fn page() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/inspect/page")
+}
+
+/// The names of the files in a folder with one of these endings.
+fn files(folder: &Path, endings: &[&str]) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names
+        .filter(|name| endings.iter().any(|ending| name.ends_with(ending)))
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn each_library_of_the_page_is_the_documented_one() {
+    let vendor = page().join("vendor");
+    let readme = fs::read_to_string(vendor.join("README.md")).unwrap();
+    let libraries = files(&vendor, &[".mjs"]);
+    assert_eq!(libraries, ["htm.mjs", "preact.mjs"]);
+    for name in libraries {
+        let row = readme
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{name}`")))
+            .unwrap();
+        let hash = hex::encode(Sha256::digest(fs::read(vendor.join(&name)).unwrap()));
+        assert!(row.contains(&hash), "{name} has the checksum {hash}");
+        let licence = vendor.join(name.replace(".mjs", ".LICENSE"));
+        assert!(!fs::read_to_string(licence).unwrap().is_empty());
+    }
+}
+
+#[test]
+fn the_page_is_small() {
+    let sizes = [
+        (page(), [".html", ".css", ".js"].as_slice()),
+        (page().join("vendor"), &[".mjs"]),
+    ]
+    .into_iter()
+    .flat_map(|(folder, endings)| {
+        let names = files(&folder, endings);
+        names
+            .into_iter()
+            .map(move |name| fs::metadata(folder.join(name)).unwrap().len())
+    });
+    let sum: u64 = sizes.sum();
+    assert!(sum <= LIMIT as u64, "{sum} bytes");
+}
+
+#[test]
+fn the_page_has_no_inline_script_or_style() {
+    let html = fs::read_to_string(page().join("index.html")).unwrap();
+    assert!(html.contains("<script type=\"module\" src=\"a/main.js\"></script>"));
+    assert_eq!(html.matches("<script").count(), 1);
+    for inline in ["<style", "style=", " on", "javascript:"] {
+        assert!(!html.contains(inline), "{inline}");
+    }
+    for name in files(&page(), &[".js"]) {
+        let script = fs::read_to_string(page().join(&name)).unwrap();
+        for evaluated in [
+            "innerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            "new Function",
+        ] {
+            assert!(!script.contains(evaluated), "{name} has {evaluated}");
+        }
+    }
+}
