@@ -26,46 +26,20 @@ pub(super) fn run(arguments: &EnvArguments, environment: &Environment) -> Outcom
     let admin = arguments.admin.address(environment)?;
     let ready = AdminRequest::Ready.send(&admin, MAX_TIMEOUT);
     ready.map_err(Failure::failed)?;
-    let overrides = arguments.admin.overrides();
-    let whole = |config: Config| config;
-    let listen = config::load_part(&overrides, environment, "listen", whole);
-    let listen = listen.map_err(Failure::configuration)?.listen;
-    let config = config::load_part(&overrides, environment, "run", whole);
-    let config = config.map_err(Failure::configuration)?;
-    let (scheme, address) = listen.iter().find_map(known_address).ok_or_else(|| {
+    let part = |name: &str| {
+        let overrides = arguments.admin.overrides();
+        let config = config::load_part(&overrides, environment, name, |config| config);
+        config.map_err(Failure::configuration)
+    };
+    let (listen, config) = (part("listen")?.listen, part("run")?);
+    let address = listen.iter().find_map(known_address).ok_or_else(|| {
         Failure::configuration(
             "`listen` has no TCP address with a known port\nhint: add one, like \"127.0.0.1:8080\"",
         )
     })?;
-    let port = address.port();
-    let mut services = config.run.services.clone();
-    if !services.is_empty() {
-        services.push("iam".to_owned());
-        say(
-            "note: the names below .localhost have to be resolved by the program; `apig-proxy run` needs no names",
-        );
-    }
-    if config.access.token.is_some() {
-        say(
-            "note: this proxy wants a credential of its callers, which is not printed; `apig-proxy caller new` makes one",
-        );
-    }
-    let url = |service: String| {
-        let url = format!("{scheme}://{service}.localhost:{port}");
-        (service, url)
-    };
-    let access = Access {
-        url: format!("{scheme}://{address}"),
-        port,
-        services: services.into_iter().map(url).collect(),
-        caller: None,
-    };
-    let (variables, unknown) = access.variables(&config.run, environment);
-    if !unknown.is_empty() {
-        let names = unknown.join(", ");
-        say(format_args!(
-            "note: left out, since they need the credentials of a caller: {names}"
-        ));
+    let (variables, unknown) = access(&config, address).variables(&config.run, environment);
+    for note in notes(&config, &unknown) {
+        say(format_args!("note: {note}"));
     }
     let mut lines = Vec::new();
     for (name, value) in &variables {
@@ -78,6 +52,46 @@ pub(super) fn run(arguments: &EnvArguments, environment: &Environment) -> Outcom
         Failure::failed(format_args!("the variables cannot be written: {error}"))
     })?;
     Ok(Exit::Ok)
+}
+
+/// How programs reach a proxy that serves everything on one port: services by their names.
+fn access(config: &Config, (scheme, address): (&str, SocketAddr)) -> Access<'static> {
+    let port = address.port();
+    let mut services = config.run.services.clone();
+    if !services.is_empty() {
+        services.push("iam".to_owned());
+    }
+    let url = |service: String| {
+        let url = format!("{scheme}://{service}.localhost:{port}");
+        (service, url)
+    };
+    Access {
+        url: format!("{scheme}://{address}"),
+        port,
+        services: services.into_iter().map(url).collect(),
+        caller: None,
+    }
+}
+
+/// What is not printed, and why.
+fn notes(config: &Config, unknown: &[String]) -> Vec<String> {
+    const NAMES: &str =
+        "the program has to resolve names below .localhost; `apig-proxy run` needs no names";
+    const CALLERS: &str = "the proxy wants a credential of its callers, which is not printed; `apig-proxy caller new` makes one";
+    let mut notes = Vec::new();
+    if !config.run.services.is_empty() {
+        notes.push(NAMES.to_owned());
+    }
+    if config.access.token.is_some() || config.callers.file.is_some() {
+        notes.push(CALLERS.to_owned());
+    }
+    if !unknown.is_empty() {
+        let names = unknown.join(", ");
+        notes.push(format!(
+            "left out, since they need the credentials of a caller: {names}"
+        ));
+    }
+    notes
 }
 
 /// The scheme and the address of a listener from its own machine, if its port is known.

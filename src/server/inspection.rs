@@ -14,7 +14,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Semaphore, watch};
 
 use super::accept::{Accepted, Admission, RemoteWorker};
@@ -41,6 +41,8 @@ pub(super) struct Inspection {
     /// The notes of the recorder, until the thread takes them.
     notes: Option<Notes>,
     made_token: Option<Token>,
+    /// The address of the page was shown.
+    is_shown: bool,
     token_file: Option<TokenFile>,
     inspector: watch::Sender<Option<Inspector>>,
 }
@@ -55,6 +57,7 @@ impl Inspection {
             recorder: None,
             notes: None,
             made_token: None,
+            is_shown: false,
             token_file: None,
             inspector: watch::Sender::default(),
         };
@@ -65,6 +68,13 @@ impl Inspection {
     /// Writes the token to a file of this folder, and shows it on a terminal.
     pub(super) fn set_folder(&mut self, folder: PathBuf) {
         self.folder = Some(folder);
+    }
+
+    /// The address of the page, which is not shown again; `None` if there is none.
+    pub(super) fn show(&mut self) -> Option<SecretString> {
+        let admin = self.admin.as_ref()?.address()?;
+        self.is_shown = true;
+        self.config.enabled.then(|| self.token().page(admin))
     }
 
     /// Makes the recorder when it is needed for the first time.
@@ -149,7 +159,8 @@ impl Inspection {
         }
         tracing::info!("the inspector shows requests; run `apig-proxy inspect`");
         // For a person only: a log is kept, and others may read it.
-        if let Some(admin) = admin.address().filter(|_| stderr().is_terminal()) {
+        let shows_page = stderr().is_terminal() && !self.is_shown;
+        if let Some(admin) = admin.address().filter(|_| shows_page) {
             let page = token.page(admin);
             telemetry::print(&format!("inspector  {}\n", page.expose_secret()));
         }

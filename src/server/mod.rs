@@ -39,6 +39,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use secrecy::SecretString;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
@@ -161,6 +162,11 @@ impl Server {
     pub fn with_token_in(mut self, folder: PathBuf) -> Self {
         self.inspection.set_folder(folder);
         self
+    }
+
+    /// The address of the inspector's page, which the server itself does not show then.
+    pub(crate) fn show_inspector(&mut self) -> Option<SecretString> {
+        self.inspection.show()
     }
 
     /// Reports its state to a supervisor.

@@ -13,13 +13,14 @@ use crate::program::{
 const README: &str = include_str!("../../README.md");
 const DEPLOY: &str = include_str!("../../deploy/README.md");
 const UNIT: &str = include_str!("../../deploy/systemd/apig-proxy.service");
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     README,
     DEPLOY,
     include_str!("../../docs/access.md"),
     include_str!("../../docs/commands.md"),
     include_str!("../../docs/credentials.md"),
     include_str!("../../docs/operations.md"),
+    include_str!("../../docs/run.md"),
     include_str!("../../docs/troubleshooting.md"),
 ];
 
@@ -131,6 +132,26 @@ fn the_quick_start_of_the_readme_serves_its_curl_lines() {
 }
 
 #[test]
+fn the_run_of_the_readme_gives_a_program_the_port_of_its_service() {
+    let place = Place::new();
+    let gateway = gateway(&place, SECRET, None);
+    key_file(&place, "credentials.csv", SECRET);
+    let more = format!("\"vpc.cn-north-4\" = \"https://{gateway}\"\niam = \"https://{gateway}\"\n");
+    let file = format!("[upstream_tls]\nca_file = \"ca.pem\"\n[cloud.endpoints]\n{more}");
+    place.file("apig-proxy.toml", &file);
+    let line = command_lines(README, "apig-proxy run ").remove(0);
+    let (run, _) = line.split_once(" -- ").unwrap();
+    let url = "$HUAWEICLOUD_SDK_REGION_VPC_CN_NORTH_4/v1/0123/vpcs";
+    let call = format!("curl -sS --fail -H \"Authorization: Bearer $APIG_PROXY_TOKEN\" {url}");
+    let run = run.replacen("apig-proxy", BINARY, 1);
+    let answer = succeeds(&place, &format!("{run} -- sh -c '{call}'"));
+    assert_has(
+        &answer,
+        &["\"verified\":true", "\"path\":\"/v1/0123/vpcs\""],
+    );
+}
+
+#[test]
 fn the_commands_of_the_documentation_have_the_options_that_it_gives_them() {
     let place = Place::new();
     let folder = Path::new(BINARY).parent().unwrap().display();
@@ -142,6 +163,8 @@ fn the_commands_of_the_documentation_have_the_options_that_it_gives_them() {
         // What is behind a pipe or a redirection is not the program's.
         let line = line.replace(" > ", ";").replace(['<', '>'], "");
         let command = line.split([';', '|']).next().unwrap();
+        // Nor is what `run` starts.
+        let command = command.split(" -- ").next().unwrap();
         succeeds(
             &place,
             &format!("PATH={folder}:$PATH; {command} --help >/dev/null"),

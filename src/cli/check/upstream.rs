@@ -19,7 +19,7 @@ use crate::upstream::{Network, Probe};
 #[derive(Clone, Debug, Args)]
 pub(super) struct UpstreamArguments {
     /// Path of an API that takes GET, as callers of the proxy use it; the gateway checks the key only there
-    /// [default: the path of each route].
+    /// [default: the path of each route, and of one cloud service].
     #[arg(long, value_name = "PATH")]
     path: Option<String>,
     #[command(flatten)]
@@ -38,10 +38,11 @@ pub(super) fn run(arguments: &UpstreamArguments, environment: &Environment) -> O
             .await
             .map_err(Failure::no_credentials)?;
         let mut exit = Exit::Ok;
-        for route in &config.routes {
-            if path.is_some_and(|path| !serves(config, route, path)) {
-                continue;
-            }
+        let chosen = config.routes.iter().filter(|route| match path {
+            Some(path) => serves(config, route, path),
+            None => is_sample(config, route),
+        });
+        for route in chosen {
             print(format_args!("{}/ to {}", route.prefix, upstream_url(route)))?;
             if !check_route(config, &sources, &network, route, path).await? {
                 exit = Exit::Failed;
@@ -49,6 +50,13 @@ pub(super) fn run(arguments: &UpstreamArguments, environment: &Environment) -> O
         }
         Ok(exit)
     })?
+}
+
+/// True for the routes that are checked without a path: of cloud services, which may be thousands, the
+/// first.
+fn is_sample(config: &Config, route: &Route) -> bool {
+    let first = config.routes.iter().find(|route| route.service.is_some());
+    route.service.is_none() || first.is_some_and(|first| first.prefix == route.prefix)
 }
 
 /// True if a path belongs to this route, and not to one with a longer prefix.

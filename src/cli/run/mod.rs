@@ -26,7 +26,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use rustix::stdio::dup2_stdout;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::oneshot;
 
 use super::load::load;
@@ -36,6 +36,7 @@ use super::{Exit, Failure, Outcome, block_on};
 use crate::config::{ActivatedSockets, Callers, Environment, IssuedCaller, Loaded, Rights};
 use crate::credentials::{self, Secret, Source};
 use crate::escape::EscapedLines;
+use crate::inspect::token;
 use crate::server::{DrainOutcome, Server, network};
 pub(super) use arguments::RunArguments;
 use child::{Child, Signals};
@@ -136,6 +137,7 @@ impl Run {
         let sockets = ActivatedSockets::default();
         let server = Server::bind(network, sockets, config, self.sources.clone());
         let server = server.map_err(serve::not_bound)?;
+        let mut server = server.with_token_in(token::folder(&environment));
         serve::log_endpoints(&server, &self.loaded);
         let access = self.endpoints.access(&server.addresses(), &self.caller);
         let (variables, _) = access.variables(&config.run, &environment);
@@ -144,6 +146,7 @@ impl Run {
             return until_signal(server, signals).await;
         }
         self.warn(arguments, &environment);
+        show_inspector(&mut server);
         let command = self.command(arguments, &environment, variables);
         // It holds secrets that are not needed any more.
         drop(environment);
@@ -199,6 +202,15 @@ impl Run {
             Secret::Text(text) => [Some(text.clone()), None],
         });
         secrets.flatten().collect()
+    }
+}
+
+/// Shows a person the address of the inspector, which is too secret for a log.
+fn show_inspector(server: &mut Server) {
+    if let Some(page) = server.show_inspector()
+        && io::stderr().is_terminal()
+    {
+        print_past_log(&format!("inspector  {}", page.expose_secret()));
     }
 }
 

@@ -260,3 +260,28 @@ async fn services_refuse_other_identities_and_incomplete_requests() {
         assert_eq!(gateway.refused(internal).await.1, "APIG.0101");
     }
 }
+
+#[tokio::test]
+async fn the_project_of_a_region_is_told_to_keys_and_tokens_and_a_service_needs_no_stage() {
+    let gateway = Running::with(accounts());
+    let ask = |query: &str, header: &str| {
+        let line = format!("GET /v3/projects{query}");
+        let request = request(&line, header, &Value::Null);
+        gateway.send(request)
+    };
+    let answer = ask("?name=cn-north-4", "x-auth-token: static").await;
+    let project = answer.json()["projects"][0].clone();
+    assert_eq!(project["name"], "cn-north-4");
+    assert_eq!(project["id"].as_str().map(str::len), Some(32));
+    let other = ask("?name=eu-west-101", "x-auth-token: static").await;
+    assert_ne!(other.json()["projects"][0]["id"], project["id"]);
+    let none = ask("", "x-auth-token: static").await;
+    assert_eq!(none.json(), json!({ "projects": [] }));
+    for header in ["", "x-auth-token: other"] {
+        assert_eq!(ask("?name=cn-north-4", header).await.status, 401);
+    }
+    let mut to_service = request("GET /v1/p/vpcs", "x-auth-token: static", &Value::Null);
+    let id = project["id"].as_str().unwrap().parse().unwrap();
+    to_service.headers_mut().insert("x-project-id", id);
+    assert_eq!(gateway.send(to_service).await.status, 200);
+}

@@ -7,7 +7,8 @@ use std::process::{Child, Stdio};
 
 use super::{configured, printed, script, skip};
 use crate::program::{
-    KEY, Place, SECRET, assert_has, assert_status, exchange, exit_code, finish, signal, wait_until,
+    BINARY, KEY, Place, SECRET, assert_has, assert_status, exchange, exit_code, finish, signal,
+    wait_until,
 };
 
 /// A proxy without a program, and the variables that it printed.
@@ -124,6 +125,35 @@ fn another_user_of_the_machine_is_not_served_and_reads_no_variable() {
     }
     assert_eq!(code, 0, "{out}{err}");
     assert_has(&out, &["PROXY.caller_required"]);
+    assert_eq!(err.matches("Permission denied").count(), 3, "{err}");
+}
+
+#[test]
+fn the_program_cannot_read_the_memory_and_the_environment_of_its_proxy() {
+    let place = Place::new();
+    let text = "for name in environ mem maps; do cat /proc/$PPID/$name && exit 1; done; exit 5";
+    let user = [
+        "setpriv",
+        "--reuid",
+        "65534",
+        "--regid",
+        "65534",
+        "--clear-groups",
+        BINARY,
+    ];
+    let mut command = place.other_command(&user, &KEY);
+    command.args(script(&["--upstream", "https://127.0.0.1:1"], text));
+    // Not the folder of the test, which is root's.
+    command
+        .current_dir("/")
+        .env("HOME", "/nonexistent")
+        .env("TMPDIR", "/nonexistent");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let (code, out, err) = finish(command);
+    if matches!(code, 1 | 126 | 127) && err.starts_with("setpriv: ") {
+        return skip(&err);
+    }
+    assert_eq!((code, out.as_str()), (5, ""), "{err}");
     assert_eq!(err.matches("Permission denied").count(), 3, "{err}");
 }
 

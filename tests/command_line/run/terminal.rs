@@ -163,6 +163,26 @@ fn a_program_that_stops_gives_the_terminal_back_to_the_shell_and_can_be_continue
 }
 
 #[test]
+fn the_address_of_the_inspector_is_shown_to_a_person_and_not_logged() {
+    let place = configured("");
+    let options = ["--inspect", "--admin", "127.0.0.1:0", "--log-file", "log"];
+    let words = run(
+        &options,
+        "curl -sS --fail -o /dev/null $APIG_PROXY_URL/x; echo started",
+    );
+    let (code, seen) = Terminal::start(&place, &words).ended();
+    let (before, _) = seen.split_once("started").unwrap();
+    let (_, token) = before.split_once("/inspect/#t=").unwrap();
+    let token = token.lines().next().unwrap();
+    let log = std::fs::read_to_string(place.path().join("log")).unwrap();
+    assert_eq!((code, seen.matches("/inspect/").count()), (0, 1), "{seen}");
+    assert!(
+        token.len() == 64 && !log.contains(token) && log.contains("inspector"),
+        "{log}"
+    );
+}
+
+#[test]
 fn a_run_says_on_a_terminal_what_it_does_not_prevent() {
     let place = configured("");
     place.file("credentials.csv", "x");

@@ -7,6 +7,7 @@ mod lifetimes;
 mod load;
 mod log;
 mod modes;
+mod projects;
 mod region;
 mod renewal;
 mod service_faults;

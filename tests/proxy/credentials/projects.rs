@@ -1,0 +1,75 @@
+//! The project of a cloud service's region, which IAM tells to whoever a credential belongs to.
+
+use apig_proxy::emulator::{Accounts, Service};
+use secrecy::ExposeSecret;
+use serde_json::Value;
+
+use super::{Region, accepted};
+use crate::support::wait_until;
+
+const CLOUD: &str = "\n[cloud]\nservices = ['vpc.cn-north-4', 'ecs.cn-north-4']\n\
+    endpoints = { 'vpc.cn-north-4' = 'UPSTREAM', 'ecs.cn-north-4' = 'UPSTREAM', iam = 'UPSTREAM' }\n";
+
+/// The project that the emulated IAM has for the region.
+const PROJECT: &str = "cab2add11c89461040c6d3a29fdef357";
+
+fn project_in(said: &Value) -> &str {
+    let headers = said["headers"].as_array().unwrap();
+    let mut projects = headers.iter().filter(|header| header[0] == "x-project-id");
+    projects.next().unwrap()[1].as_str().unwrap()
+}
+
+fn key_file(region: &Region, at: usize) {
+    let key = &region.accounts.keys[at];
+    let (access_key, secret) = (&key.access_key, key.secret_key.expose_secret());
+    let text = format!("Access Key Id,Secret Access Key\n{access_key},{secret}\n");
+    region.file("key.csv", &text);
+}
+
+#[test]
+fn a_service_gets_the_project_of_its_region_by_every_credential() {
+    for (credentials, auth) in [
+        ("[credentials]\nfile = 'key.csv'", "aksk"),
+        (
+            "[credentials]\nsource = 'metadata'\nmetadata_endpoint = 'SERVICES'",
+            "aksk",
+        ),
+        (
+            "auth.mode = 'token'\n[credentials]\niam_user_file = 'iam_user'\niam_password_file = 'iam_password'\n\
+             iam_domain_file = 'iam_domain'",
+            "token",
+        ),
+    ] {
+        let region = Region::new(Accounts::throw_away());
+        key_file(&region, 0);
+        let proxy = region.proxy(&format!("{credentials}{CLOUD}"));
+        let asked = region.cloud.calls(Service::Iam);
+        for path in ["/vpc.cn-north-4/v1/x", "/ecs.cn-north-4/v1/x"] {
+            let said = accepted(&proxy.get(path));
+            assert_eq!(
+                (said["auth"].as_str(), project_in(&said)),
+                (Some(auth), PROJECT),
+                "{path}"
+            );
+            let signed = said["signed_headers"].to_string();
+            assert_eq!(signed.contains("x-project-id"), auth == "aksk", "{signed}");
+        }
+        assert_eq!(region.cloud.calls(Service::Iam), asked + 1);
+    }
+}
+
+#[test]
+fn another_key_asks_again_because_it_may_be_of_another_account() {
+    let mut accounts = Accounts::throw_away();
+    accounts.keys.extend(Accounts::throw_away().keys);
+    let region = Region::new(accounts);
+    key_file(&region, 0);
+    let proxy = region.proxy(&format!("[credentials]\nfile = 'key.csv'{CLOUD}"));
+    let said = || accepted(&proxy.get("/vpc.cn-north-4/v1/x"));
+    assert_eq!(project_in(&said()), PROJECT);
+    key_file(&region, 1);
+    let other = region.accounts.keys[1].access_key.as_str();
+    wait_until("the other key signs", || said()["access_key"] == other);
+    assert_eq!(project_in(&said()), PROJECT);
+    assert_eq!(region.cloud.calls(Service::Iam), 2);
+}
