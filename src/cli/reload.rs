@@ -4,12 +4,13 @@
 //! Whatever can be wrong at a start can be wrong here. Then the proxy goes on as it is, and the log
 //! lists the problems.
 
+use secrecy::ExposeSecret;
 use tokio::signal::unix::Signal;
 use tokio::task::spawn_blocking;
 
 use super::Failure;
 use super::load::load;
-use crate::config::{Config, Environment, Loaded, Overrides, Settings};
+use crate::config::{CallerToken, Config, Environment, Loaded, Overrides, Settings};
 use crate::credentials::{self, Source};
 use crate::server::{NewConfig, Reloader, Supervisor, network};
 use crate::telemetry;
@@ -135,8 +136,14 @@ impl Applied {
         // A file may have changed although the key that names it has not.
         let (old_tls, new_tls) = (&self.config.upstream_tls, &new.config.upstream_tls);
         let token_changed = self.config.access.token != new.config.access.token;
+        let inspector_token = |config: &Config| {
+            let token = config.inspect.token.as_ref();
+            token.map(|token| CallerToken::new(token.expose_secret().as_bytes()))
+        };
+        let (old_token, new_token) = (inspector_token(&self.config), inspector_token(&new.config));
         for (key, has_changed) in [
             ("access.token_file", token_changed),
+            ("inspect.token_file", old_token != new_token),
             (
                 "upstream_tls.ca_file",
                 old_tls.extra_roots != new_tls.extra_roots,

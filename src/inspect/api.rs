@@ -24,6 +24,8 @@ pub(super) struct ApiRequest {
     /// The path below `/inspect/v1/`.
     pub(super) path: String,
     pub(super) query: String,
+    /// The last sequence number that a reader of the feed knows, from `Last-Event-ID`.
+    pub(super) last_event: Option<u64>,
     pub(super) body: Bytes,
 }
 
@@ -88,7 +90,10 @@ fn act(
             respond(StatusCode::OK, TEXT, copy.into())
         }
         Endpoint::Feed if request.method == Method::HEAD => stream(feed::empty()),
-        Endpoint::Feed => stream(feed::open(served, parameters.after)?),
+        Endpoint::Feed => {
+            let after = request.last_event.unwrap_or(parameters.after);
+            stream(feed::open(served, after)?)
+        }
         Endpoint::Replay(_) | Endpoint::Send => {
             let of = match endpoint {
                 Endpoint::Replay(id) => Some(id),

@@ -150,7 +150,24 @@ impl Entry {
             Side::In => self.relayed.is_some() || self.is_done(),
             Side::Out => self.is_done(),
         };
-        is_over && self.body(side).is_whole()
+        is_over && self.body(side).is_whole() && (side == Side::Out || self.is_read())
+    }
+
+    /// True if the body of the request is what its head says: one that is refused may not be read.
+    fn is_read(&self) -> bool {
+        let Some(head) = self.received() else {
+            return false;
+        };
+        let passed = self.body(Side::In).passed;
+        let is_read = |ended: &Ended| ended.times.body_read.is_some();
+        match head.get("content-length") {
+            Some(length) => length.parse() == Ok(passed),
+            None => {
+                passed > 0
+                    || head.get("transfer-encoding").is_none()
+                    || self.ended.as_deref().is_some_and(is_read)
+            }
+        }
     }
 
     /// True once the request has ended.

@@ -114,8 +114,8 @@ impl Feed {
     fn frames(&mut self) -> Vec<String> {
         let mut frames = Vec::new();
         let changes = self.served.store.borrow().changes_since(self.seq);
-        self.seq = changes.seq;
-        add_changes(&mut frames, changes);
+        let before = std::mem::replace(&mut self.seq, changes.seq);
+        add_changes(&mut frames, before, changes);
         let mut state = self.served.state();
         // It is told with every change as it is.
         let seq = state["seq"].take();
@@ -128,9 +128,9 @@ impl Feed {
     }
 }
 
-/// Adds the events of changes. Only the last one has the sequence number: a reader that has seen
-/// some of them gets all of them again.
-fn add_changes(frames: &mut Vec<String>, changes: Changes) {
+/// Adds the events of changes. The last one has the new sequence number, and the others that of
+/// before: a reader that has seen some of them gets all of them again.
+fn add_changes(frames: &mut Vec<String>, before: u64, changes: Changes) {
     if changes.is_reset {
         frames.push(event("cleared", &json!({})));
     }
@@ -146,8 +146,11 @@ fn add_changes(frames: &mut Vec<String>, changes: Changes) {
     if !changes.evicted.is_empty() {
         frames.push(event("evicted", &changes.evicted.into()));
     }
-    if let Some(last) = frames.last_mut() {
-        last.insert_str(0, &format!("id: {}\n", changes.seq));
+    let count = frames.len();
+    for (number, frame) in frames.iter_mut().enumerate() {
+        let is_last = number + 1 == count;
+        let id = if is_last { changes.seq } else { before };
+        frame.insert_str(0, &format!("id: {id}\n"));
     }
 }
 
@@ -157,4 +160,55 @@ fn event(name: &str, data: &Value) -> String {
     let written = write!(event, "event: {name}\ndata: {data}\n\n");
     written.expect("a string takes all text");
     event
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_breaks_off_between_events_goes_on_from_before_them() {
+        let requests = |count: usize| vec![json!({"seq": 1}); count];
+        let changes = Changes {
+            is_reset: true,
+            begun: requests(MAX_REQUESTS + 1),
+            evicted: vec!["0a".to_owned()],
+            seq: 9,
+            ..Changes::default()
+        };
+        let mut frames = Vec::new();
+        add_changes(&mut frames, 4, changes);
+        let starts = frames
+            .iter()
+            .map(|frame| frame.split("\ndata").next().unwrap());
+        let expected = [
+            "4\nevent: cleared",
+            "4\nevent: begun",
+            "4\nevent: begun",
+            "9\nevent: evicted",
+        ];
+        assert!(
+            starts.eq(expected.map(|start| format!("id: {start}"))),
+            "{frames:?}"
+        );
+        assert!(
+            frames
+                .iter()
+                .all(|frame| frame.ends_with("\n\n") && frame.lines().count() == 4)
+        );
+    }
+
+    #[test]
+    fn nothing_new_is_no_frame() {
+        let mut frames = Vec::new();
+        add_changes(
+            &mut frames,
+            4,
+            Changes {
+                seq: 4,
+                ..Changes::default()
+            },
+        );
+        assert_eq!(frames, [""; 0]);
+    }
 }

@@ -159,10 +159,13 @@ impl Inspector {
     ) -> Result<Response<ApiBody>, Problem> {
         const FAILED: &str = "the inspector has failed\nhint: its log says why; restart the proxy";
         self.gate().check(&head.headers).map_err(refused)?;
+        let last_event = head.headers.get("last-event-id");
+        let last_event = last_event.and_then(|value| value.to_str().ok()?.parse().ok());
         let request = ApiRequest {
             method: head.method.clone(),
             path,
             query: head.uri.query().unwrap_or_default().to_owned(),
+            last_event,
             body: read(body).await?,
         };
         let (answer, answered) = oneshot::channel();

@@ -4,7 +4,9 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Response, Version, request};
+use hyper::body::Body;
 use hyper::ext::ReasonPhrase;
 use tokio::task::spawn_local;
 use tokio_util::task::AbortOnDropHandle;
@@ -166,7 +168,7 @@ pub(super) fn response(capture: &Capture, reply: &GatewayResponse) {
 }
 
 /// The head that the caller gets, of the gateway's response or of the proxy's own to an error.
-pub(super) fn relayed<B>(
+pub(super) fn relayed<B: Body>(
     capture: &Capture,
     version: Version,
     response: &Response<B>,
@@ -183,9 +185,18 @@ pub(super) fn relayed<B>(
         None => capture.code.take(),
     };
     let line = (response.status(), response.extensions().get(), version);
+    let mut head = capture.response(line, headers);
+    // The length is written by hyper, which knows it from the body.
+    let is_complete = matches!(response.status().as_u16(), ..200 | 204 | 304)
+        || headers.contains_key(CONTENT_LENGTH);
+    let length = response.body().size_hint().exact();
+    if let Some(length) = length.filter(|_| !is_complete) {
+        let field = format!("content-length: {length}\r\n");
+        head.0 = [&head.0, field.as_bytes()].concat().into();
+    }
     capture.note(Event::Relayed(Box::new(Relayed {
         status: response.status().as_u16(),
-        head: capture.response(line, headers),
+        head,
         code,
         hint: hint.unwrap_or_default(),
         gateway_request_id: field("x-request-id").unwrap_or_default(),

@@ -12,6 +12,7 @@ mod gateway;
 mod hangs;
 mod inspect;
 mod inspector_page;
+mod inspector_switch;
 mod lifecycle;
 mod load;
 mod log_targets;

@@ -265,7 +265,7 @@ fn where_others_reach_it_they_may_look_by_any_address_but_only_this_machine_may_
 }
 
 /// An address of this machine that is not loopback. Nothing is sent to find it.
-fn own_address() -> Option<Ipv4Addr> {
+pub(crate) fn own_address() -> Option<Ipv4Addr> {
     let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
     socket.connect("192.0.2.1:9").ok()?;
     match socket.local_addr().ok()?.ip() {

@@ -10,6 +10,7 @@ mod corpus;
 mod credentials;
 mod faults;
 mod http2;
+mod inspector;
 mod lifecycle;
 mod listeners;
 mod lock;

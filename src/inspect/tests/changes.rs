@@ -85,6 +85,12 @@ fn the_request_line_is_respelt_and_its_prefix_replaced() {
             "encoding, route",
         ),
         ("/a?b;c", "/a?b%3Bc", "rewritten", "encoding"),
+        (
+            "/a?token=‹token, 5 bytes, sha256 00›&b+",
+            "/a?token=‹token, 5 bytes, sha256 00›&b%20",
+            "rewritten",
+            "encoding",
+        ),
         ("http://h/a", "/a", "rewritten", "absolute form"),
         ("/a?b", "/a?b", "kept", "passed on"),
     ] {

@@ -303,6 +303,14 @@ fn what_is_not_kept_as_a_whole_is_not_sent_again() {
             ReplayError::BodyNotKept,
         ),
         (
+            vec![post("\ncontent-length: 9"), ended(413, 0, 0)],
+            ReplayError::BodyNotKept,
+        ),
+        (
+            vec![post("\ntransfer-encoding: chunked"), ended(503, 0, 0)],
+            ReplayError::BodyNotKept,
+        ),
+        (
             vec![
                 post("\ncookie: a=‹a, 5 bytes, sha256 00›"),
                 ended(200, 0, 0),

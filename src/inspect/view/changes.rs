@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::entry::Entry;
-use super::super::head::{Head, has_hidden, path_and_query, request_line, text};
+use super::super::head::{Head, hidden, path_and_query, request_line, text};
 use super::rules::{ANSWER, Direction, HOP_BY_HOP, NAMED, PASSED, REQUEST, Rule, UNEXPLAINED};
 use crate::config::owned_headers::{folded, is_hop_by_hop};
 use crate::signature::normalize_target;
@@ -55,8 +55,9 @@ fn line(received: &Head<'_>, sent: &Head<'_>, entry: &Entry) -> Value {
     if target != received_target {
         rules.push(("absolute form", "the gateway gets the path only"));
     }
-    // A hidden value is written in characters that would be encoded.
-    if normalized != target && !has_hidden(target.as_bytes()) {
+    // What stands for a hidden value is no part of the target.
+    let shown = hidden(&target).fold(target.clone(), |shown, value| shown.replacen(value, "", 1));
+    if normalize_target(&shown) != shown {
         rules.push(ENCODING);
     }
     if path_and_query(&normalized).0 != path_and_query(&sent_target).0 && !entry.route().is_empty()
@@ -66,6 +67,7 @@ fn line(received: &Head<'_>, sent: &Head<'_>, entry: &Entry) -> Value {
             "the prefix of the route is replaced by the path of its upstream",
         ));
     }
+    // A hidden value may be what was encoded.
     if rules.is_empty() && received_target != sent_target {
         rules.push(ENCODING);
     }

@@ -1,0 +1,249 @@
+//! Who may read the inspector.
+
+use std::net::Ipv4Addr;
+
+use super::{AUTHORIZED, TOKEN, ask, assert_error, inspected, inspected_before, order, read};
+use crate::admin::own_address;
+use crate::support::{Client, Scene, Upstream, get, request};
+
+/// Each path of the API, with its method.
+const PATHS: [(&str, &str); 12] = [
+    ("GET", "state"),
+    ("GET", "requests"),
+    ("GET", "requests/0123456789abcdef0123456789abcdef"),
+    ("GET", "requests/0123456789abcdef0123456789abcdef/body/in"),
+    ("GET", "requests/0123456789abcdef0123456789abcdef/copy/curl"),
+    ("POST", "requests/0123456789abcdef0123456789abcdef/replay"),
+    ("POST", "send"),
+    ("GET", "feed"),
+    ("GET", "har"),
+    ("POST", "clear"),
+    ("POST", "pause"),
+    ("POST", "resume"),
+];
+
+fn with(scene: &Scene, line: &str, fields: &str) -> crate::support::Answer {
+    scene.proxy.admin().send(request(line, fields, "")).answer()
+}
+
+#[test]
+fn without_the_token_nothing_is_read_and_nothing_is_changed() {
+    let scene = inspected();
+    for (method, path) in PATHS {
+        let line = format!("{method} /inspect/v1/{path}");
+        for fields in [
+            "",
+            "X-Apig-Proxy-Token: 0123456789abcdef0123456789abcdef",
+            "Authorization: Basic 0123456789abcdef0123456789abcdef",
+            &format!("{AUTHORIZED}|{AUTHORIZED}"),
+        ] {
+            let refused = with(&scene, &line, fields);
+            assert_error(refused.about((&line, fields)), 401, "token_required");
+            assert_eq!(refused.header("www-authenticate"), "Bearer");
+            refused.assert_without(&["access-control-allow-origin"]);
+        }
+    }
+    // Nor is there a token in an address.
+    let in_query = format!("GET /inspect/v1/state?token={TOKEN}&t={TOKEN}");
+    assert_error(&with(&scene, &in_query, ""), 401, "token_required");
+    assert!(
+        read(&scene.proxy, "state")["is_recording"]
+            .as_bool()
+            .unwrap()
+    );
+    assert_eq!(scene.upstream.connections(), 0);
+}
+
+#[test]
+fn whoever_sends_ten_wrong_tokens_is_told_to_wait_and_the_right_one_still_reads() {
+    let scene = inspected();
+    let wrong = TOKEN.replace("ef", "eF");
+    for number in 1..=14 {
+        let refused = with(
+            &scene,
+            "GET /inspect/v1/state",
+            &format!("Authorization: Bearer {wrong}"),
+        );
+        let (status, code) = match number {
+            ..=10 => (401, "wrong_token"),
+            _ => (429, "too_many_attempts"),
+        };
+        assert_error(refused.about(number), status, code);
+        assert!(!refused.text().contains(&wrong));
+    }
+    read(&scene.proxy, "state");
+}
+
+#[test]
+fn the_page_and_its_files_need_no_token_and_may_do_little() {
+    let scene = inspected();
+    let page = scene.proxy.asked("/inspect/");
+    page.assert_header(200, "content-type", "text/html; charset=utf-8");
+    let policy = page.header("content-security-policy");
+    for part in [
+        "default-src 'none'",
+        "script-src 'self'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    ] {
+        assert!(policy.contains(part), "{policy}");
+    }
+    assert!(!policy.contains("unsafe"), "{policy}");
+    for (name, value) in [
+        ("referrer-policy", "no-referrer"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("permissions-policy", "()"),
+        ("x-content-type-options", "nosniff"),
+    ] {
+        page.assert_header(200, name, value);
+    }
+    let script = scene.proxy.asked("/inspect/a/main.js");
+    script.assert_header(200, "content-type", "text/javascript; charset=utf-8");
+    let known = format!("If-None-Match: {}", script.header("etag"));
+    let again = with(&scene, "GET /inspect/a/main.js", &known);
+    assert!(again.status == 304 && again.body.is_empty());
+    assert_eq!(
+        scene.proxy.asked("/inspect").header("location"),
+        "/inspect/"
+    );
+    for path in [
+        "/inspect/a/none.js",
+        "/inspect/a/../mod.rs",
+        "/inspect/v2/state",
+    ] {
+        assert_error(&scene.proxy.asked(path), 404, "not_found");
+    }
+    assert_error(
+        &with(&scene, "POST /inspect/", ""),
+        405,
+        "method_not_allowed",
+    );
+}
+
+#[test]
+fn no_page_of_another_origin_and_no_other_name_reaches_it_even_with_the_token() {
+    let scene = inspected_before(Upstream::start(), |config| {
+        config.access.browser = true;
+        config.access.origins = vec!["http://localhost:3000".to_owned()];
+        config.access.hosts = vec!["proxy.internal".to_owned()];
+    });
+    let port = scene.proxy.admin_port();
+    for path in [
+        "/inspect/",
+        "/inspect/a/main.js",
+        "/inspect/v1/state",
+        "/inspect/v1/feed",
+    ] {
+        for fields in [
+            "Host: evil.example",
+            "Host: localhost|Origin: http://evil.example",
+            "Host: localhost|Origin: null",
+            "Host: localhost|Origin: http://localhost:3000",
+            "Host: localhost|Origin: http://localhost:8080",
+            "Host: localhost|Sec-Fetch-Site: cross-site",
+            "Host: localhost|Sec-Fetch-Site: same-site",
+            "Host: localhost|Sec-Fetch-Site: none|Sec-Purpose: prefetch",
+            "Host: localhost|Sec-Fetch-Site: none|Sec-Fetch-Mode: no-cors",
+        ] {
+            let fields = fields.replace('|', "\r\n");
+            let request = format!("GET {path} HTTP/1.1\r\n{fields}\r\n{AUTHORIZED}\r\n\r\n");
+            let refused = scene.proxy.admin().send(request).answer();
+            refused.about((path, fields)).assert_status(403);
+            refused.assert_without(&["access-control-allow-origin"]);
+        }
+        // A name of the proxy that other machines may use too.
+        let named = format!("GET {path} HTTP/1.1\r\nHost: proxy.internal\r\n{AUTHORIZED}\r\n\r\n");
+        scene.proxy.admin().send(named).answer().assert_status(404);
+    }
+    // Its own page asks like this.
+    let own = format!(
+        "GET /inspect/v1/state HTTP/1.1\r\nHost: localhost:{port}\r\nOrigin: http://localhost:{port}\r\n\
+         Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: cors\r\n{AUTHORIZED}\r\n\r\n"
+    );
+    scene.proxy.admin().send(own).answer().assert_status(200);
+    let opened = "Sec-Fetch-Site: none|Sec-Fetch-Mode: navigate";
+    with(&scene, "GET /inspect/", opened).assert_status(200);
+    let linked = format!("{opened}|{AUTHORIZED}");
+    with(&scene, "GET /inspect/v1/state", &linked).assert_status(403);
+}
+
+#[test]
+#[expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "who runs the test should know"
+)]
+fn for_other_machines_it_does_not_exist() {
+    let scene = inspected_before(Upstream::start(), |config| {
+        config.admin = Some("0.0.0.0:0".parse().unwrap());
+    });
+    let Some(own) = own_address() else {
+        println!("this machine has no address but loopback, so there is no other caller");
+        assert!(std::env::var_os("REQUIRE_ALL_TESTS").is_none());
+        return;
+    };
+    let port = scene.proxy.admin_port();
+    let ask = |peer: Ipv4Addr, host: &str, path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{AUTHORIZED}\r\n\r\n");
+        Client::connect((peer, port).into()).send(request).answer()
+    };
+    for path in ["/inspect/", "/inspect/v1/state"] {
+        for (peer, host, status) in [
+            (Ipv4Addr::LOCALHOST, "localhost", 200),
+            (Ipv4Addr::LOCALHOST, "127.0.0.1", 200),
+            (Ipv4Addr::LOCALHOST, &*own.to_string(), 404),
+            (own, "localhost", 404),
+            (own, &own.to_string(), 404),
+        ] {
+            let answer = ask(peer, host, path);
+            answer.about((peer, host, path)).assert_status(status);
+        }
+        let missing = ask(own, "localhost", path);
+        assert_eq!(missing.text(), ask(own, "localhost", "/nothing").text());
+    }
+}
+
+#[test]
+fn unless_it_is_on_there_is_none() {
+    let scene = Scene::plain();
+    for path in ["/inspect", "/inspect/", "/inspect/v1/state"] {
+        let missing = scene.proxy.asked(path);
+        missing.assert_text(404, "expected /livez, /readyz, /startupz or /metrics\n");
+    }
+    // And the paths are the admin listener's alone.
+    let scene = inspected();
+    scene.passes(get("/inspect/v1/state"));
+    assert_eq!(scene.upstream.only_request().target(), "/inspect/v1/state");
+}
+
+#[test]
+fn other_methods_and_long_bodies_are_refused() {
+    let scene = inspected();
+    for (method, path) in PATHS {
+        for other in [
+            "PUT",
+            "DELETE",
+            "OPTIONS",
+            if method == "GET" { "POST" } else { "GET" },
+        ] {
+            let refused = ask(&scene.proxy, other, path, "");
+            assert_error(refused.about((other, path)), 405, "method_not_allowed");
+            assert_eq!(refused.header("allow").contains("GET"), method == "GET");
+        }
+    }
+    let line = request("HEAD /inspect/v1/requests", AUTHORIZED, "");
+    let head = scene.proxy.admin().send(line).head_answer();
+    assert!(head.status == 200 && head.header("content-length") != "0");
+    let long = "x".repeat(128 * 1024 + 1);
+    assert_error(
+        &ask(&scene.proxy, "POST", "send", &long),
+        413,
+        "body_too_large",
+    );
+    for query in ["after=x", "limit=-1", "filter=statsu:401"] {
+        ask(&scene.proxy, "GET", &format!("requests?{query}"), "").assert_status(400);
+    }
+    order(&scene.proxy, "clear");
+}

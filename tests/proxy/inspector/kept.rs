@@ -1,0 +1,154 @@
+//! What the API tells of requests, and the switches.
+
+use serde_json::json;
+
+use super::{ask, assert_error, ended, inspected, inspected_before, order, read};
+use crate::support::{ANSWERED, Upstream, get, post};
+
+#[test]
+fn each_request_is_listed_and_told_with_its_bodies_and_copies() {
+    let scene = inspected();
+    scene.passes(get("/first?a=1"));
+    scene.passes(post("application/json", b"{\"a\": 1}"));
+    let requests = ended(&scene.proxy, "", 2);
+    let shown = |at: usize, key: &str| requests[at][key].clone();
+    assert_eq!(
+        (shown(0, "method"), shown(1, "path")),
+        (json!("POST"), json!("/first"))
+    );
+    assert_eq!(
+        (shown(0, "status"), shown(0, "outcome")),
+        (json!(200), json!("ok"))
+    );
+    assert_eq!(
+        (shown(0, "bytes_in"), shown(0, "bytes_out")),
+        (json!(8), json!(11))
+    );
+    let id = shown(0, "id");
+    let path = format!("requests/{}", id.as_str().unwrap());
+    let detail = read(&scene.proxy, &path);
+    assert_eq!(detail["received"]["line"], "POST /v1 HTTP/1.1");
+    assert_eq!(detail["bodies"]["out"]["text"], ANSWERED);
+    assert_eq!(detail["attempts"].as_array().unwrap().len(), 1);
+    let body = ask(&scene.proxy, "GET", &format!("{path}/body/in"), "");
+    body.assert_header(200, "content-type", "application/octet-stream");
+    assert!(body.header("content-disposition").starts_with("attachment"));
+    assert_eq!(body.text(), "{\"a\": 1}");
+    for (kind, part) in [
+        ("curl", "curl"),
+        ("python", "requests"),
+        ("raw", "POST /v1"),
+    ] {
+        let copy = ask(&scene.proxy, "GET", &format!("{path}/copy/{kind}"), "");
+        copy.assert_header(200, "content-type", "text/plain; charset=utf-8");
+        copy.assert_says(part);
+    }
+    let archive = read(&scene.proxy, "har?filter=method:POST");
+    assert_eq!(archive["log"]["entries"].as_array().unwrap().len(), 1);
+    let listed = read(&scene.proxy, "requests?limit=1");
+    assert_eq!(listed["requests"][0]["id"], id);
+    let seq = listed["seq"].as_u64().unwrap();
+    let newer = read(&scene.proxy, &format!("requests?after={seq}"));
+    assert_eq!(newer["requests"], json!([]));
+    let unknown = ask(
+        &scene.proxy,
+        "GET",
+        &format!("requests/{}", "0".repeat(32)),
+        "",
+    );
+    assert_error(&unknown, 404, "not_found");
+}
+
+#[test]
+fn the_state_tells_of_the_key_the_connections_and_the_memory() {
+    let scene = inspected_before(Upstream::start(), |config| config.inspect.requests = 2);
+    for path in ["/1", "/2", "/3"] {
+        scene.passes(get(path));
+    }
+    ended(&scene.proxy, "", 2);
+    let state = read(&scene.proxy, "state");
+    let address = scene.proxy.address;
+    for (name, value) in [
+        ("version", json!(env!("CARGO_PKG_VERSION"))),
+        ("is_recording", json!(true)),
+        ("kept", json!(2)),
+        ("evicted", json!(1)),
+        ("dropped", json!(0)),
+        ("requests_limit", json!(2)),
+        ("memory_limit", json!(32 << 20)),
+        ("bodies", json!(64 << 10)),
+        ("replay", json!("ask")),
+        ("proxy", json!(format!("http://{address}"))),
+        ("kind", json!("proxy")),
+    ] {
+        assert_eq!(state[name], value, "{name}");
+    }
+    assert!(state["memory"].as_u64().unwrap() > 0);
+    let key = &state["credentials"][0];
+    assert_eq!(
+        (&key["kind"], &key["is_good"]),
+        (&json!("key"), &json!(true))
+    );
+    assert_eq!(key["is_locked"], json!(false));
+    assert_eq!(state["upstreams"][0]["clock_offset_s"], json!(0));
+    let lost = scene
+        .proxy
+        .metrics()
+        .value("apig_proxy_inspect_dropped_total", "");
+    assert!(lost == 0.0);
+}
+
+#[test]
+fn while_it_is_paused_nothing_is_kept_and_clearing_forgets() {
+    let scene = inspected();
+    scene.passes(get("/before"));
+    ended(&scene.proxy, "", 1);
+    order(&scene.proxy, "pause");
+    assert_eq!(read(&scene.proxy, "state")["is_recording"], json!(false));
+    scene.passes(get("/paused"));
+    order(&scene.proxy, "resume");
+    scene.passes(get("/after"));
+    let paths: Vec<_> = ended(&scene.proxy, "", 2)
+        .into_iter()
+        .map(|one| one["path"].clone())
+        .collect();
+    assert_eq!(paths, ["/after", "/before"]);
+    order(&scene.proxy, "clear");
+    assert_eq!(read(&scene.proxy, "requests")["requests"], json!([]));
+}
+
+#[test]
+fn no_answer_of_it_has_a_secret_of_the_proxy_or_of_a_caller() {
+    let scene = inspected();
+    scene.passes(
+        "POST /v1?token=MARKER HTTP/1.1\r\nHost: localhost\r\nCookie: a=MARKER\r\nAuthorization: Bearer MARKER\r\n\
+         X-Api-Key: MARKER\r\nContent-Type: application/json\r\nContent-Length: 21\r\n\r\n{\"password\":\"MARKER\"}",
+    );
+    let request = ended(&scene.proxy, "", 1).remove(0);
+    let signature = scene.upstream.only_request();
+    let signature = signature
+        .header("authorization")
+        .rsplit('=')
+        .next()
+        .unwrap()
+        .to_owned();
+    let path = format!("requests/{}", request["id"].as_str().unwrap());
+    for path in [
+        "state",
+        "requests",
+        "har",
+        &path,
+        &format!("{path}/body/in"),
+        &format!("{path}/copy/curl"),
+        &format!("{path}/copy/python"),
+        &format!("{path}/copy/raw"),
+    ] {
+        let answer = ask(&scene.proxy, "GET", path, "");
+        answer.about(path).assert_status(200);
+        let text = answer.text();
+        assert!(
+            !text.contains("MARKER") && !text.contains(&signature),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,68 @@
+//! The inspector at the admin listener: who may read it, what it tells, and what it sends again.
+
+mod access;
+mod feed;
+mod kept;
+mod replay;
+
+use apig_proxy::config::Config;
+use serde_json::Value;
+
+use crate::support::{Answer, Proxy, Scene, Upstream, request, wait_until};
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+const AUTHORIZED: &str = "Authorization: Bearer 0123456789abcdef0123456789abcdef";
+
+/// A proxy with an inspector, before an upstream that answers everything with 200.
+fn inspected() -> Scene {
+    inspected_before(Upstream::start(), |_| {})
+}
+
+fn inspected_before(upstream: Upstream, change: impl FnOnce(&mut Config)) -> Scene {
+    Scene::with(upstream, |config| {
+        config.inspect.enabled = true;
+        config.inspect.token = Some(TOKEN.to_owned().into());
+        change(config);
+    })
+}
+
+/// What the API answers to this method and path below `/inspect/v1/`, with the token.
+fn ask(proxy: &Proxy, method: &str, path: &str, body: &str) -> Answer {
+    let line = format!("{method} /inspect/v1/{path}");
+    proxy
+        .admin()
+        .send(request(&line, AUTHORIZED, body))
+        .answer()
+}
+
+/// The JSON at a path below `/inspect/v1/`.
+#[track_caller]
+fn read(proxy: &Proxy, path: &str) -> Value {
+    let answer = ask(proxy, "GET", path, "");
+    answer.assert_header(200, "content-type", "application/json");
+    serde_json::from_slice(&answer.body).unwrap()
+}
+
+/// Does what a POST without a body asks for.
+#[track_caller]
+fn order(proxy: &Proxy, path: &str) {
+    ask(proxy, "POST", path, "").assert_status(204);
+}
+
+/// The requests that have ended, the newest first, as soon as there are so many.
+fn ended(proxy: &Proxy, filter: &str, count: usize) -> Vec<Value> {
+    let list = || read(proxy, &format!("requests?filter=-is:open+{filter}"))["requests"].take();
+    wait_until("the requests have ended", || {
+        list().as_array().unwrap().len() == count
+    });
+    list().as_array().unwrap().clone()
+}
+
+/// Checks an error of the API.
+#[track_caller]
+fn assert_error(answer: &Answer, status: u16, code: &str) {
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let found = (answer.status, body["error"]["code"].as_str());
+    assert_eq!(found, (status, Some(code)), "{}", answer.text());
+    assert!(!body["error"]["message"].as_str().unwrap().is_empty());
+}
