@@ -29,6 +29,9 @@ pub(super) fn callers(listen: &Listen, config: &Config) -> String {
     if config.access.token.is_some() {
         callers.push_str(" that send the token of access.token_file");
     }
+    if config.callers.file.is_some() {
+        callers.push_str(" that access.callers_file knows");
+    }
     callers
 }
 

@@ -58,8 +58,6 @@ pub(in crate::proxy) fn check(
     limits: [&ReadOnly; 2],
     action: &Action<'_>,
 ) -> Result<(), Error> {
-    let own = rights.map(|rights| &rights.read_only);
-    let limits: Vec<&ReadOnly> = limits.into_iter().chain(own).collect();
     let is_limited = limits.iter().any(|limit| limit.enabled);
     let Some(rights) = rights else {
         return match is_limited {
@@ -67,17 +65,20 @@ pub(in crate::proxy) fn check(
             false => Ok(()),
         };
     };
+    let is_limited = is_limited || rights.read_only.enabled;
     if let Some(Methods::Only(methods)) = &rights.methods
         && !methods.contains(action.method)
     {
         return Err(Error::CallerNotAllowed(METHOD));
     }
-    check_path(&rights.routes, is_limited.then_some(&limits), action)
+    let [top, route] = limits;
+    let limits = [top, route, &rights.read_only];
+    check_path(&rights.routes, is_limited.then_some(&limits[..]), action)
 }
 
 fn check_path(
     prefixes: &[String],
-    limits: Option<&Vec<&ReadOnly>>,
+    limits: Option<&[&ReadOnly]>,
     action: &Action<'_>,
 ) -> Result<(), Error> {
     let check = |reading: Reading<'_>| {

@@ -86,9 +86,10 @@ fn is_of_caller(value: &[u8]) -> bool {
 
 /// The digits of a path like `/~<digits>/…`, and what follows them.
 fn split_capability(path: &str) -> Option<(&str, &str)> {
-    // Some clients encode the tilde.
-    let start = ["/~", "/%7E", "/%7e"].iter();
-    let path = start.filter_map(|start| path.strip_prefix(*start)).next()?;
+    // A base URL that ends with a slash makes two. Some clients encode the tilde.
+    let path = path.strip_prefix('/')?.trim_start_matches('/');
+    let mut tildes = ["~", "%7E", "%7e"].iter();
+    let path = tildes.find_map(|tilde| path.strip_prefix(tilde))?;
     let (digits, rest) = path.split_at_checked(Surrogate::CAPABILITY_DIGITS)?;
     let is_capability = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     (is_capability && (rest.is_empty() || rest.starts_with(['/', '?', '#'])))
@@ -159,6 +160,7 @@ mod tests {
         for (target, expected) in [
             ("/~C/a?b", "/a?b"),
             ("/%7EC/a", "/a"),
+            ("//~C/a", "/a"),
             ("/~C", "/"),
             ("/~C?b", "/?b"),
             ("/~C//a", "//a"),

@@ -152,3 +152,50 @@ pub(super) fn refused(refusal: Refusal) -> Error {
     };
     Error::CallerSignature(format!("{refusal}{hint}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, Version};
+
+    use super::*;
+    use crate::signature::{CanonicalRequest, DATE_HEADER, Payload, Target};
+
+    #[test]
+    fn over_http2_the_authority_of_the_target_is_the_signed_host() {
+        let signer = Signer::new("APX", &"SK".into());
+        let date = clock::signing_date();
+        let payload = Payload::Hash(&PayloadHash::EMPTY);
+        let target = Target::parse("/v1?a").unwrap();
+        let headers = [("host", "localhost:8080")];
+        let canonical = CanonicalRequest::new("GET", target, &headers, &date, payload).unwrap();
+        let authorization = HeaderValue::from_str(&signer.sign(&canonical)).unwrap();
+        for (authority, is_right) in [("localhost:8080", true), ("localhost", false)] {
+            let request = Request::get(format!("http://{authority}/v1?a"))
+                .version(Version::HTTP_2)
+                .header(DATE_HEADER, date.as_str());
+            let (head, ()) = request.body(()).unwrap().into_parts();
+            let signed = SignedHead {
+                head: &head,
+                authorization: &authorization,
+                signer: &signer,
+            };
+            assert_eq!(
+                signed.verify(true) == Ok(Rest::Nothing),
+                is_right,
+                "{authority}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_not_repeated() {
+        for (name, is_shown) in [
+            ("x-a", true),
+            ("x\u{1b}[2J", false),
+            (&*"x".repeat(41), false),
+        ] {
+            let answer = refused(Refusal::MissingHeader(name.to_owned())).to_string();
+            assert_eq!(answer.contains(name), is_shown, "{answer}");
+        }
+    }
+}

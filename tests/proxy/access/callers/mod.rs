@@ -99,8 +99,12 @@ struct Signed<'a> {
 
 impl<'a> Signed<'a> {
     fn new(stage: &Stage, line: &'a str, body: &'a [u8]) -> Self {
+        Self::by(stage.signer(), line, body)
+    }
+
+    fn by(signer: Signer, line: &'a str, body: &'a [u8]) -> Self {
         Self {
-            signer: stage.signer(),
+            signer,
             algorithm: Algorithm::default(),
             line,
             body,

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use apig_proxy::config::Rights;
+use apig_proxy::signature::{Signer, UNSIGNED_PAYLOAD};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
@@ -62,6 +63,19 @@ fn callers_come_and_go_while_the_proxy_runs_and_the_log_has_their_names_only() {
     assert_eq!(get("/v1", ""), 401);
     assert_eq!(get("/v1", &bearer(&first)), 200);
     assert_eq!(get(&format!("{path}v1"), ""), 200);
+    let signer = Signer::new(
+        printed(&first, "access key"),
+        &printed(&first, "secret key").into(),
+    );
+    for declared in [None, Some(UNSIGNED_PAYLOAD)] {
+        let mut signed = Signed::by(signer.clone(), "POST /v1", b"x");
+        signed.declared = declared;
+        program
+            .client()
+            .send(signed.bytes())
+            .answer()
+            .assert_status(200);
+    }
     let second = caller(&file, &["new", "second", "--method", "POST"]);
     wait_until("the second caller is known", || {
         get("/v1", &bearer(&second)) == 403
@@ -72,7 +86,7 @@ fn callers_come_and_go_while_the_proxy_runs_and_the_log_has_their_names_only() {
         get("/v1", &bearer(&first)) == 401
     });
     assert_eq!(get(&format!("{path}v1"), ""), 401);
-    let records = program.records(8);
+    let records = program.records(10);
     let records: Vec<Value> = records
         .iter()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -81,6 +95,11 @@ fn callers_come_and_go_while_the_proxy_runs_and_the_log_has_their_names_only() {
     assert_eq!(
         (&records[1]["caller"], &records[2]["caller"]),
         (&"first".into(), &"first".into())
+    );
+    let body_signed = |at: usize| records[at]["body_signed"].clone();
+    assert_eq!(
+        [2, 3, 4].map(body_signed),
+        [Value::Null, Value::Null, false.into()]
     );
     assert!(records.iter().any(|record| record["caller"] == "second"));
     for record in &records {
@@ -93,14 +112,14 @@ fn callers_come_and_go_while_the_proxy_runs_and_the_log_has_their_names_only() {
 }
 
 #[test]
-fn the_log_says_if_a_signature_does_not_cover_the_body_and_metrics_name_callers() {
+fn metrics_name_callers_once_they_are_proven() {
     let stage = Stage::new(Rights::default());
     stage
         .proxy
         .passes(Signed::new(&stage, "GET /", b"").bytes());
     stage.proxy.passes(request("POST /", &stage.bearer(), "x"));
     let mut wrong = Signed::new(&stage, "POST /", b"x");
-    wrong.signer = apig_proxy::signature::Signer::new(&stage.caller.access_key, &"another".into());
+    wrong.signer = Signer::new(&stage.caller.access_key, &"another".into());
     stage.proxy.exchange(wrong.bytes()).assert_status(401);
     stage
         .proxy
