@@ -53,6 +53,8 @@ pub(super) fn cloud(
 ) -> (Vec<String>, Vec<Route>) {
     const OTHERWISE: &str = "a service of `cloud.signs_otherwise` takes other signatures than the proxy makes\n\
         hint: take it out of the list, and call it directly";
+    const ISSUES: &str = "whoever may call all of IAM or STS can make access keys that work without the proxy\n\
+        hint: leave `iam` out, of which SDKs get what they need anyway, unless callers manage users";
     let signs_otherwise: Vec<String> = reader.get("cloud.signs_otherwise", list(label));
     let mut cloud = Cloud::read(reader, listen);
     let names = cloud.names(reader);
@@ -60,6 +62,9 @@ pub(super) fn cloud(
         let service = name.split('.').next().unwrap_or_default();
         if signs_otherwise.iter().any(|known| known == service) {
             reader.report("cloud.services", OTHERWISE);
+        }
+        if [IAM, "sts"].contains(&service) {
+            reader.warn("cloud.services", ISSUES);
         }
     }
     let routes = names.iter().filter_map(|name| cloud.route(reader, name));

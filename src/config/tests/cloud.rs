@@ -240,3 +240,15 @@ fn a_route_with_the_path_of_a_service_is_a_problem() {
         "{problems}"
     );
 }
+
+#[test]
+fn services_that_issue_keys_are_warned_of() {
+    for (services, count) in [("vpc.a", 0), ("iam.a,vpc.a", 1), ("sts.a", 1)] {
+        let variables = [("APIG_PROXY_CLOUD__SERVICES", services)];
+        let warnings = loaded(&Overrides::default(), &variables).unwrap().warnings;
+        let found = warnings
+            .iter()
+            .filter(|warning| warning.message.contains("access keys"));
+        assert_eq!(found.count(), count, "{services}");
+    }
+}
