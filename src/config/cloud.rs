@@ -103,7 +103,7 @@ pub(super) fn use_iam_of(
     let iam = routes.find(|route| route.service.is_some() && route.prefix[1..] == *IAM);
     if let (Some(iam), Some(url)) = (iam, environment.text(VARIABLE).filter(|_| !is_set)) {
         let place = Place::Variable(VARIABLE.to_owned());
-        let url = address::upstream(url);
+        let url = elsewhere(url, &config.listen);
         iam.upstream = url.map_err(|expected| Problem::new(place, "", expected))?;
     }
     Ok(())

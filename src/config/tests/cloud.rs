@@ -126,12 +126,13 @@ fn callers_get_little_of_iam_unless_it_is_a_service_itself() {
             "{text} {variable}"
         );
     }
-    assert!(
-        iam("", "http://far.example")
-            .unwrap_err()
-            .to_string()
-            .contains("loopback")
-    );
+    for (variable, expected) in [
+        ("http://far.example", "loopback addresses only"),
+        ("http://127.0.0.1:8080", "the proxy's own address"),
+    ] {
+        let problems = iam("", variable).unwrap_err().to_string();
+        assert!(problems.contains(expected), "{problems}");
+    }
     let config = cloud("services = ['iam']\nendpoints.iam = 'https://iam.example'");
     assert_eq!((config.routes.len(), &config.routes[0].paths), (1, &None));
 }
