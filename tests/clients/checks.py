@@ -6,8 +6,8 @@ class Checks:
         self.passed = 0
         self.failed = 0
 
-    def check(self, holds: bool, what: str) -> bool:
-        self.passed += holds
+    def check(self, holds: object, what: str) -> bool:
+        self.passed += bool(holds)
         self.failed += not holds
         if not holds:
             print(f"FAILED {what}", flush=True)

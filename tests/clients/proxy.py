@@ -13,7 +13,7 @@ from gateway import Gateway
 
 CONFIG = """
 listen = {listen}
-admin = "off"
+admin = "{admin}"
 upstream = "https://127.0.0.1:{gateway.port}"
 methods = ["*"]
 [credentials]
@@ -32,7 +32,7 @@ def free_port() -> int:
 class Proxy:
     def __init__(self, binary: str, folder: Path, gateway: Gateway, level: str = "trace", more: str = "",
                  variables: dict[str, str] | None = None, with_tls: bool = False,
-                 credential_keys: str = "") -> None:
+                 credential_keys: str = "", admin: str = "off") -> None:
         self.port = free_port()
         listen = [f"127.0.0.1:{self.port}"]
         if with_tls:
@@ -43,7 +43,7 @@ class Proxy:
         credentials.touch(mode=0o600)
         credentials.write_text(f'User Name,Access Key Id,Secret Access Key\n"test",{gateway.access_key},{gateway.secret_key}\n')
         config = folder / "apig-proxy.toml"
-        config.write_text(CONFIG.format(listen=json.dumps(listen), gateway=gateway, credential_keys=credential_keys) + more)
+        config.write_text(CONFIG.format(listen=json.dumps(listen), gateway=gateway, credential_keys=credential_keys, admin=admin) + more)
         self.log_file = folder / "log"
         with self.log_file.open("wb") as log:
             command = [binary, "serve", "--config", str(config), "--log-level", level]
