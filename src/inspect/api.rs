@@ -78,11 +78,7 @@ fn act(
         Endpoint::Body(id, side) => {
             let body = store.borrow().body(id, side).ok_or_else(not_kept)?;
             // A fixed name and type: what a gateway sends is nothing that a browser should run.
-            download(
-                BYTES,
-                "attachment; filename=\"body.bin\"",
-                body.bytes.into(),
-            )
+            download(BYTES, "attachment; filename=\"body.bin\"", body.into())
         }
         Endpoint::Copy(id, kind) => {
             let base = served.program.state().proxy;

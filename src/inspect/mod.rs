@@ -15,7 +15,6 @@
 //! | `gate`, `token`, `endpoint`, `api`, `answer` | who may read, and what |
 //! | `feed`, `replay`, `page` | live changes, sending again, the page |
 //! | `program` | what the inspector knows of the program that it inspects |
-#![allow(dead_code)] // until the parts meet
 
 mod answer;
 mod api;

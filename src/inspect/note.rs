@@ -174,8 +174,6 @@ pub(crate) struct Ended {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Times {
     pub(crate) body_read: Option<Duration>,
-    /// Waiting for memory, a credential, the circuit breaker of the key, and a connection.
-    pub(crate) waits: [Duration; 4],
     pub(crate) attempts: Vec<AttemptTimes>,
     pub(crate) last_byte: Option<Duration>,
     pub(crate) total: Duration,

@@ -130,7 +130,7 @@ impl Edit {
         let decoded = self.body_base64.map(decode).transpose();
         let body = decoded
             .map_err(|_| bad_request(BASE64))?
-            .or(self.body.map(String::into_bytes));
+            .or_else(|| self.body.map(String::into_bytes));
         source.method = self.method.unwrap_or(source.method);
         source.target = self.target.unwrap_or(source.target);
         source.headers = headers.unwrap_or(source.headers);

@@ -110,7 +110,6 @@ impl Timings {
             bytes_out: finished.bytes.1,
             times: Times {
                 body_read: self.body_read,
-                waits: self.waits,
                 attempts: self.attempts.iter().map(times).collect(),
                 last_byte: self.last_byte,
                 total: finished.durations.total,

@@ -203,7 +203,6 @@ impl Exchange {
                 attempts: self.checked.map(attempt).into_iter().collect(),
                 last_byte: Some(total),
                 total,
-                ..Times::default()
             },
         });
     }

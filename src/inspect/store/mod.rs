@@ -68,16 +68,6 @@ pub(super) struct Changes {
     pub(super) seq: u64,
 }
 
-/// A body for downloading.
-#[derive(Debug)]
-pub(super) struct BodyBytes {
-    pub(super) bytes: Vec<u8>,
-    /// The length of the whole body.
-    pub(super) total: u64,
-    pub(super) is_complete: bool,
-    pub(super) content_type: Option<String>,
-}
-
 impl Store {
     pub(super) fn new(limits: StoreLimits) -> Self {
         Self {
@@ -268,15 +258,9 @@ impl Store {
     }
 
     /// What is kept of a body.
-    pub(super) fn body(&self, id: u128, side: Side) -> Option<BodyBytes> {
+    pub(super) fn body(&self, id: u128, side: Side) -> Option<Vec<u8>> {
         let entry = self.get(id)?;
-        let body = entry.body(side);
-        Some(BodyBytes {
-            bytes: body.bytes.clone(),
-            total: body.passed,
-            is_complete: entry.is_complete(side),
-            content_type: view::content_type(entry, side),
-        })
+        Some(entry.body(side).bytes.clone())
     }
 
     /// The requests that a filter takes as an HTTP archive, the oldest first.

@@ -61,7 +61,6 @@ fn the_steps_of_two_attempts_follow_one_another() {
         ],
         last_byte: Some(ms(70)),
         total: ms(71),
-        ..Times::default()
     };
     let detail = with_times(
         vec![
@@ -110,7 +109,6 @@ proptest! {
             }).collect(),
             last_byte: last_byte.map(ms),
             total: ms(total),
-            ..Times::default()
         };
         let detail = with_times(attempts, times);
         let mut end = 0;
