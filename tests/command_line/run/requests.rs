@@ -239,7 +239,7 @@ fn the_variables_of_a_proxy_without_a_program_suit_an_env_file() {
     let place = configured("");
     let text = "\"$0\" run --print-env --set 'A=b c' > env & \
         while ! grep -q no_proxy env; do sleep 0.01; done; kill $!; wait $!; echo $?; grep -c = env; grep A= env";
-    let mut command = place.other_command(&["sh", "-c", text, crate::program::BINARY], &KEY);
+    let mut command = place.other_command(&["sh", "-c", text, BINARY], &KEY);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let (code, out, err) = finish(command);
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
