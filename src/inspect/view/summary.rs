@@ -31,7 +31,7 @@ pub(in crate::inspect) fn summary(entry: &Entry) -> Value {
         "path": path,
         "query": query,
         "route": entry.route(),
-        "caller": named.or(begun.map(|begun| begun.listener)).unwrap_or_default(),
+        "caller": named.or_else(|| begun.map(|begun| begun.listener)).unwrap_or_default(),
         "version": begun.map_or("", |begun| begun.version),
         "state": state,
         "status": status,
