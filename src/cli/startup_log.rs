@@ -29,8 +29,11 @@ pub(super) fn callers(listen: &Listen, config: &Config) -> String {
     if config.access.token.is_some() {
         callers.push_str(" that send the token of access.token_file");
     }
+    let mut rules = config.listen_rules.iter();
     if config.callers.file.is_some() {
         callers.push_str(" that access.callers_file knows");
+    } else if rules.any(|rules| rules.requires_caller) {
+        callers.push_str(" that show the credential of this run");
     }
     callers
 }

@@ -94,9 +94,11 @@ impl Services {
         if self.signs_otherwise.iter().any(|known| known == service) {
             return ServiceError::SignsOtherwise;
         }
-        let names = self.routes.keys();
-        let nearest = names.map(|known| (strsim::damerau_levenshtein(name, known), known));
         let most = MAX_DISTANCE.min(name.len() / 3);
+        // There may be thousands, of which most are too short or too long.
+        let names = self.routes.keys();
+        let names = names.filter(|known| known.len().abs_diff(name.len()) <= most);
+        let nearest = names.map(|known| (strsim::osa_distance(name, known), known));
         let nearest = nearest.min().filter(|(distance, _)| *distance <= most);
         ServiceError::NotAllowed {
             nearest: nearest.map(|(_, name)| name.clone()),

@@ -10,9 +10,14 @@ use crate::cli::Failure;
 use crate::cli::serve::ServeArguments;
 use crate::config::{self, Environment, Overrides};
 
+/// The option of `serve` that has another default here.
+const ADMIN: &str =
+    "Address of health and metrics, unix:/path, or \"off\" [default: any free port]";
+
 /// Arguments of `run`.
 #[derive(Clone, Debug, Args)]
 #[command(mut_arg("listen", |listen| listen.hide(true)))]
+#[command(mut_arg("admin", |admin| admin.help(ADMIN)))]
 pub(in crate::cli) struct RunArguments {
     #[command(flatten)]
     pub(super) serve: ServeArguments,

@@ -32,6 +32,9 @@ const SECRETS: [&str; 16] = [
 /// The beginnings of further ones.
 const SECRET_PREFIXES: [&str; 3] = ["HC_CONTAINER_", "HUAWEICLOUD_OIDC_", "APIG_PROXY_"];
 
+/// The shortest secret that is looked for in values, in bytes: others are too likely something else.
+const MIN_SECRET: usize = 8;
+
 /// Hosts that are not reached through the proxy of the network.
 const OWN_HOSTS: &str = "127.0.0.1,localhost";
 
@@ -151,11 +154,11 @@ pub(super) fn secret_variables<'e>(
     environment: &'e Environment,
     secrets: &[SecretString],
 ) -> Vec<&'e OsStr> {
-    let holds_secret = |value: &OsStr| {
-        secrets.iter().any(|secret| {
-            memmem::find(value.as_bytes(), secret.expose_secret().as_bytes()).is_some()
-        })
+    let holds = |value: &OsStr, secret: &SecretString| {
+        let secret = secret.expose_secret().as_bytes();
+        secret.len() >= MIN_SECRET && memmem::find(value.as_bytes(), secret).is_some()
     };
+    let holds_secret = |value| secrets.iter().any(|secret| holds(value, secret));
     let variables = environment.variables();
     let secret = variables.filter(|(name, value)| is_secret(name) || holds_secret(value));
     secret.map(|(name, _)| name).collect()
@@ -237,11 +240,11 @@ mod tests {
             ("APIG_PROXY_STAGE", "x"),
             ("HC_CONTAINER_CREDENTIALS_FULL_URI", "x"),
             ("HUAWEICLOUD_SDK_AK", "x"),
-            ("MINE", "sk=MARKER;"),
+            ("MINE", "sk=MARKER-of-mine;"),
             ("OS_PASSWORD", "x"),
             ("PATH", "/bin"),
         ]);
-        let found = secret_variables(&environment, &["MARKER".into()]);
+        let found = secret_variables(&environment, &["MARKER-of-mine".into(), "x".into()]);
         assert_eq!(
             found,
             [

@@ -8,7 +8,7 @@ use super::signature;
 use crate::gateway::{Difference, GatewayError, Meaning};
 
 /// The codes of the proxy's own responses.
-const OWN: &[(&str, &str)] = &[
+const OWN: [(&str, &str); 32] = [
     (
         "bad_host",
         "the request needs exactly one well-formed Host header",
@@ -27,13 +27,10 @@ const OWN: &[(&str, &str)] = &[
         "body_too_large",
         "the body is larger than the gateway accepts",
     ),
-    (
-        "caller_limited",
-        "the caller has sent too many requests, or too many with a wrong signature",
-    ),
+    ("caller_limited", "this caller has to wait"),
     ("caller_not_allowed", "this caller may not do that"),
     ("caller_required", "this proxy serves known callers only"),
-    ("caller_signature", "the signature of the caller is wrong"),
+    ("caller_signature", "the signature of the caller is refused"),
     ("connect_timeout", "connecting to the gateway took too long"),
     ("dns_error", "the gateway's host name cannot be resolved"),
     ("header_too_large", "the request head is too large"),
@@ -61,7 +58,16 @@ const OWN: &[(&str, &str)] = &[
         "overloaded",
         "the proxy holds as many bodies or connections as it may",
     ),
+    ("read_only", "only reading is allowed here"),
     ("response_timeout", "the gateway did not answer in time"),
+    (
+        "service_not_allowed",
+        "this cloud service is not among those that the proxy serves",
+    ),
+    (
+        "service_signs_otherwise",
+        "this cloud service takes other signatures than the proxy makes",
+    ),
     (
         "target_too_long",
         "path and query are longer than the gateway accepts",
@@ -83,15 +89,6 @@ const OWN: &[(&str, &str)] = &[
         "the connection to the gateway ended before it answered",
     ),
     ("upstream_unreachable", "the gateway cannot be reached"),
-    ("read_only", "only reading is allowed here"),
-    (
-        "service_not_allowed",
-        "no service of `[cloud]` has this name",
-    ),
-    (
-        "service_signs_otherwise",
-        "this service takes another signature than the proxy makes",
-    ),
 ];
 
 /// How a request ended, if not with a whole response.
@@ -152,7 +149,7 @@ fn own_message(entry: &Entry) -> Option<(String, String)> {
 
 fn meaning_of(entry: &Entry, code: Option<&str>) -> Option<String> {
     if let Some(own) = code.and_then(|code| code.strip_prefix("PROXY.")) {
-        return lookup(OWN, own);
+        return lookup(&OWN, own);
     }
     if let Some(code) = code {
         let body = &entry.body(Side::Out).bytes;
