@@ -25,6 +25,16 @@ fn the_standard_streams_are_those_of_the_program() {
 }
 
 #[test]
+fn the_program_has_no_descriptor_of_the_proxy() {
+    let place = configured("");
+    // The third one is the folder itself.
+    assert_eq!(
+        printed(&place, &["--log-file", "log"], "exec ls /proc/self/fd"),
+        "0\n1\n2\n3\n"
+    );
+}
+
+#[test]
 fn the_log_goes_to_a_file_of_its_owner_and_has_no_secret() {
     use std::os::unix::fs::PermissionsExt;
     let place = configured("");
