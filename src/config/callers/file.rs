@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use http::Method;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -226,6 +226,8 @@ impl CallerRecord {
     }
 
     fn rights(&self) -> Result<Rights, &'static str> {
+        const TIME: &str = "expected a time like 2026-12-01T08:00:00Z";
+        let time = |text: &String| text.parse().map(Timestamp::as_second).map_err(|_| TIME);
         let routes = self.routes.iter().map(|route| prefix(route));
         let reads = self.reads.iter().map(|rule| ReadRule::parse(rule));
         Ok(Rights {
@@ -235,8 +237,8 @@ impl CallerRecord {
                 enabled: self.read_only,
                 reads: reads.collect::<Result<_, _>>()?,
             },
-            expires: self.expires.as_deref().map(expires).transpose()?,
-            rate: self.rate.as_deref().map(rate).transpose()?,
+            expires: self.expires.as_ref().map(time).transpose()?,
+            rate: self.rate.as_deref().map(Rate::parse).transpose()?,
         })
     }
 }
@@ -249,29 +251,6 @@ fn methods(names: &[String]) -> Result<Option<Methods>, &'static str> {
     };
     let methods: Vec<Method> = names.iter().map(method).collect::<Result<_, _>>()?;
     Ok((!methods.is_empty()).then_some(Methods::Only(methods)))
-}
-
-/// A time in seconds since 1970.
-fn expires(text: &str) -> Result<i64, &'static str> {
-    const EXPECTED: &str = "expected a time like 2026-12-01T08:00:00Z";
-    let time: Result<Timestamp, _> = text.parse();
-    time.map(Timestamp::as_second).map_err(|_| EXPECTED)
-}
-
-/// Requests in a time, like `60/1m`.
-fn rate(text: &str) -> Result<Rate, &'static str> {
-    const EXPECTED: &str = "expected requests in a time of at least a second, like 60/1m or 5/1s";
-    let rate = || {
-        let (requests, time) = text.split_once('/')?;
-        let time: SignedDuration = time.parse().ok()?;
-        Some(Rate {
-            requests: requests.parse().ok().filter(|requests| *requests > 0)?,
-            seconds: u32::try_from(time.as_secs())
-                .ok()
-                .filter(|seconds| *seconds > 0)?,
-        })
-    };
-    rate().ok_or(EXPECTED)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod pattern;
 use std::sync::Arc;
 
 use http::Method;
+use jiff::SignedDuration;
 
 use super::{CallerToken, Methods};
 use crate::signature::Signer;
@@ -107,6 +108,24 @@ pub struct Rate {
     pub requests: u32,
     /// The time, in seconds.
     pub seconds: u32,
+}
+
+impl Rate {
+    /// Parses requests in a time, like `60/1m`.
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        const EXPECTED: &str =
+            "expected requests in a time of at least a second, like 60/1m or 5/1s";
+        let rate = || {
+            let (requests, time) = text.split_once('/')?;
+            let time: SignedDuration = time.parse().ok()?;
+            let seconds = u32::try_from(time.as_secs()).ok()?;
+            let requests = requests.parse().ok()?;
+            Some(Self { requests, seconds })
+        };
+        rate()
+            .filter(|rate| rate.requests > 0 && rate.seconds > 0)
+            .ok_or(EXPECTED)
+    }
 }
 
 /// A limit to requests that only read: GET, HEAD, OPTIONS, and those that are listed.

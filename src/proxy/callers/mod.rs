@@ -19,7 +19,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use http::{HeaderValue, request};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use self::identified::Identified;
 use self::limits::CallerLimits;
@@ -28,7 +28,7 @@ use super::body::PreparedBody;
 use super::context::RequestContext;
 use super::guard::ListenerKind;
 use crate::clock;
-use crate::config::{CallerToken, Callers, Config, Surrogate};
+use crate::config::{Callers, Config, Surrogate};
 use crate::error::Error;
 use crate::signature::{Algorithm, PayloadHash, Refusal};
 use crate::telemetry::metrics::Metrics;
@@ -47,6 +47,9 @@ pub(super) struct BodyProof {
     authorization: HeaderValue,
     rest: Rest,
 }
+
+/// A caller, the beginning of its paths if they identify it, and what the body has to prove.
+type Found = (Arc<Surrogate>, Option<SecretString>, Option<BodyProof>);
 
 impl BodyProof {
     /// True if the body has to be held, whatever else is known of it.
@@ -85,37 +88,12 @@ impl CallerGate {
     pub(super) fn identify(
         &self,
         shown: Shown,
-        (head, is_empty): (&request::Parts, bool),
+        request: (&request::Parts, bool),
         metrics: &Metrics,
         context: &RequestContext,
     ) -> Result<Option<BodyProof>, Error> {
-        let by_token = |is: &dyn Fn(&Surrogate) -> &CallerToken, token: &CallerToken| {
-            let found = self.callers.find(|caller| is(caller) == token);
-            found.ok_or(Error::CallerRequired)
-        };
-        let is_replay = context.caller.listener == ListenerKind::Replay;
-        let is_required =
-            !is_replay && (self.callers.file.is_some() || context.caller.rules.requires_caller);
-        let (mut capability, mut proof) = (None, None);
-        let caller = match shown {
-            Shown::Nothing if !is_required => return Ok(None),
-            Shown::Nothing | Shown::Several => return Err(Error::CallerRequired),
-            Shown::Token(token) => by_token(&|caller| &caller.token, &token)?,
-            Shown::Capability(token, digits) => {
-                // Addresses in the response have it.
-                let capture = context.capture();
-                capture.iter().for_each(|capture| capture.knows(&digits));
-                capability = Some(["/~", digits.expose_secret()].concat().into());
-                by_token(&|caller| &caller.capability, &token)?
-            }
-            Shown::Signature(authorization) => {
-                let (caller, rest) = self.by_signature(&authorization, head, is_empty)?;
-                proof = Some(BodyProof {
-                    authorization,
-                    rest,
-                });
-                caller
-            }
+        let Some((caller, capability, proof)) = self.find(shown, request, context)? else {
+            return Ok(None);
         };
         self.admit(&caller)?;
         let is_proven = !proof.as_ref().is_some_and(BodyProof::needs_body);
@@ -130,6 +108,44 @@ impl CallerGate {
         is_first
             .then_some(proof)
             .ok_or(Error::Internal("a caller is identified once"))
+    }
+
+    /// The caller of a request; `None` if it needs none.
+    fn find(
+        &self,
+        shown: Shown,
+        (head, is_empty): (&request::Parts, bool),
+        context: &RequestContext,
+    ) -> Result<Option<Found>, Error> {
+        let by = |is_wanted: &dyn Fn(&Surrogate) -> bool| {
+            let found = self.callers.find(is_wanted);
+            found.ok_or(Error::CallerRequired)
+        };
+        // Who replays a request has shown the token of the inspector.
+        let is_replay = context.caller.listener == ListenerKind::Replay;
+        let is_required =
+            !is_replay && (self.callers.file.is_some() || context.caller.rules.requires_caller);
+        Ok(Some(match shown {
+            Shown::Nothing if !is_required => return Ok(None),
+            Shown::Nothing | Shown::Several => return Err(Error::CallerRequired),
+            Shown::Token(token) => (by(&|caller| caller.token == token)?, None, None),
+            Shown::Capability(token, digits) => {
+                // Addresses in the response have it.
+                let capture = context.capture();
+                capture.iter().for_each(|capture| capture.knows(&digits));
+                let capability = ["/~", digits.expose_secret()].concat().into();
+                let caller = by(&|caller| caller.capability == token)?;
+                (caller, Some(capability), None)
+            }
+            Shown::Signature(authorization) => {
+                let (caller, rest) = self.by_signature(&authorization, head, is_empty)?;
+                let proof = BodyProof {
+                    authorization,
+                    rest,
+                };
+                (caller, None, Some(proof))
+            }
+        }))
     }
 
     /// The caller that signed a request, and what its body has to prove.

@@ -1,9 +1,12 @@
 //! How a run ends: exit codes, and the death of either side.
 
 use std::io::ErrorKind;
+use std::time::Duration;
 
-use super::{command, configured, script};
-use crate::program::{GET, KEY, Place, Running, exit_code, signal, try_exchange, wait_until};
+use super::{command, configured, outcome, script};
+use crate::program::{
+    BINARY, GET, KEY, Place, Running, exit_code, kill_after, signal, try_exchange, wait_until,
+};
 
 #[test]
 fn the_exit_code_is_that_of_the_program_or_says_why_there_was_none() {
@@ -115,7 +118,7 @@ fn fifty_runs_side_by_side_have_ports_and_credentials_of_their_own() {
     let runs: Vec<_> = (0..50).map(start).collect();
     let mut urls: Vec<String> = Vec::new();
     for run in runs {
-        let _limit = crate::program::kill_after(std::time::Duration::from_secs(120), run.id());
+        let _limit = kill_after(Duration::from_secs(120), run.id());
         let output = run.wait_with_output().unwrap();
         let [out, err] =
             [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
@@ -134,13 +137,10 @@ fn the_first_process_of_a_container_reaps_what_others_leave() {
     let text = "sh -c 'sleep 0.01 & echo $!' > left; i=0; \
         while [ -e /proc/$(cat left) ] && [ $i -lt 1000 ]; do sleep 0.01; i=$((i+1)); done; \
         [ ! -e /proc/$(cat left) ] && echo $PPID && exit 4";
-    let run = [&[crate::program::BINARY][..], &script(&[], text)].concat();
+    let run = [&[BINARY][..], &script(&[], text)].concat();
     let inside = [&["unshare", "--pid", "--fork", "--mount-proc"], &run[..]].concat();
-    let mut command = place.other_command(&inside, &KEY);
-    command
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped());
-    let (code, out, err) = crate::program::finish(command);
+    let command = place.other_command(&inside, &KEY);
+    let (code, out, err) = outcome(command);
     if err.contains("unshare failed") {
         return super::skip(&err);
     }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{configured, printed};
-use crate::program::{AK, KEY, Place, SECRET, assert_has};
+use super::{configured, outcome, printed};
+use crate::program::{AK, BINARY, KEY, Place, Running, SECRET, assert_has};
 
 /// The environment of a program, as the system shows it.
 fn environment(place: &Place, options: &[&str], more: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -147,21 +147,16 @@ fn the_proxy_of_a_company_is_not_used_for_this_machine() {
 
 #[test]
 fn the_variables_are_printed_for_a_proxy_that_runs_already() {
-    use crate::program::Running;
     let place = configured("[run]\nopenai = \"/v1\"\nenv = [\"A={url}/it's\", \"B={token}\"]\n");
     let mut running = Running::start(place.command(&["--admin", "127.0.0.1:0"], &KEY));
     let admin = running.admin_address().to_string();
     let address = running.address();
     let listen = format!("APIG_PROXY_LISTEN={address}");
     let shell = format!(
-        "eval \"$({listen} {} env --admin {admin})\"; echo $A; echo $OPENAI_BASE_URL $APIG_PROXY_URL; env",
-        crate::program::BINARY
+        "eval \"$({listen} {BINARY} env --admin {admin})\"; echo $A; echo $OPENAI_BASE_URL $APIG_PROXY_URL; env"
     );
-    let mut command = place.other_command(&["sh", "-c", &shell], &[]);
-    command
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped());
-    let (code, out, err) = crate::program::finish(command);
+    let command = place.other_command(&["sh", "-c", &shell], &[]);
+    let (code, out, err) = outcome(command);
     let expected = format!("http://{address}/it's\nhttp://{address}/v1 http://{address}\n");
     assert!(code == 0 && out.starts_with(&expected), "{out}{err}");
     assert_has(&err, &["need the credentials of a caller: B"]);

@@ -10,7 +10,7 @@ mod terminal;
 use std::process::{Command, Stdio};
 
 use crate::gateway::before_gateway;
-use crate::program::{KEY, Place};
+use crate::program::{KEY, Place, finish};
 
 /// A folder with the configuration of a proxy before a gateway.
 fn configured(more: &str) -> Place {
@@ -29,6 +29,12 @@ fn command(place: &Place, options: &[&str], text: &str) -> Command {
     let mut command = place.command(&script(options, text), &KEY);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+/// Runs a command to its end: exit code, standard output and standard error.
+fn outcome(mut command: Command) -> (i32, String, String) {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    finish(command)
 }
 
 /// Runs a shell script to its end, which is a success: what it printed.

@@ -1,7 +1,7 @@
 //! What a run says itself: nothing on standard streams that are not a terminal, and no secret anywhere.
 
-use super::{configured, printed, script};
-use crate::program::{AK, KEY, SECRET, assert_has};
+use super::{configured, outcome, printed, script};
+use crate::program::{AK, BINARY, KEY, SECRET, assert_has};
 
 #[test]
 fn the_standard_streams_are_those_of_the_program() {
@@ -14,14 +14,20 @@ fn the_standard_streams_are_those_of_the_program() {
         "HUAWEICLOUD_SDK_SK",
     ];
     let text = "cat; curl -sS -o /dev/null $APIG_PROXY_URL/x; echo err >&2";
-    let shell = format!("echo in | {} \"$@\"", crate::program::BINARY);
+    let shell = format!("echo in | {BINARY} \"$@\"");
     let run = script(&options, text);
-    let mut command = place.other_command(&[&["sh", "-c", &shell, "sh"], &run[..]].concat(), &KEY);
-    command
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped());
-    let (code, out, err) = crate::program::finish(command);
+    let command = place.other_command(&[&["sh", "-c", &shell, "sh"], &run[..]].concat(), &KEY);
+    let (code, out, err) = outcome(command);
     assert_eq!((code, out.as_str(), err.as_str()), (0, "in\n", "err\n"));
+}
+
+#[test]
+fn the_program_has_no_descriptor_of_the_proxy() {
+    let place = configured("");
+    let text = "exec ls /proc/self/fd";
+    let alone = place.other_command(&["sh", "-c", text], &[]);
+    let (_, expected, _) = outcome(alone);
+    assert_eq!(printed(&place, &["--log-file", "log"], text), expected);
 }
 
 #[test]

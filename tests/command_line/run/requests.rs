@@ -5,10 +5,9 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::process::{Child, Stdio};
 
-use super::{configured, printed, script, skip};
+use super::{configured, outcome, printed, script, skip};
 use crate::program::{
-    BINARY, KEY, Place, SECRET, assert_has, assert_status, exchange, exit_code, finish, signal,
-    wait_until,
+    BINARY, KEY, Place, SECRET, assert_has, assert_status, exchange, exit_code, signal, wait_until,
 };
 
 /// A proxy without a program, and the variables that it printed.
@@ -148,8 +147,7 @@ fn the_program_cannot_read_the_memory_and_the_environment_of_its_proxy() {
         .current_dir("/")
         .env("HOME", "/nonexistent")
         .env("TMPDIR", "/nonexistent");
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let (code, out, err) = finish(command);
+    let (code, out, err) = outcome(command);
     if matches!(code, 1 | 126 | 127) && err.starts_with("setpriv: ") {
         return skip(&err);
     }
@@ -239,9 +237,8 @@ fn the_variables_of_a_proxy_without_a_program_suit_an_env_file() {
     let place = configured("");
     let text = "\"$0\" run --print-env --set 'A=b c' > env & \
         while ! grep -q no_proxy env; do sleep 0.01; done; kill $!; wait $!; echo $?; grep -c = env; grep A= env";
-    let mut command = place.other_command(&["sh", "-c", text, BINARY], &KEY);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let (code, out, err) = finish(command);
+    let command = place.other_command(&["sh", "-c", text, BINARY], &KEY);
+    let (code, out, err) = outcome(command);
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
     assert!(out.starts_with("0\n") && out.ends_with("A=b c\n"), "{out}");
 }

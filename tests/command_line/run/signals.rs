@@ -1,7 +1,7 @@
 //! Signals that are sent to the proxy of a run.
 
 use super::{command, configured};
-use crate::program::{Running, signal};
+use crate::program::{BINARY, KEY, Running, signal};
 
 /// A program that ends with a code of its own at each of these signals.
 const TRAPS: &str = "trap 'exit 11' HUP; trap 'exit 12' INT; trap 'exit 13' QUIT; trap 'exit 15' TERM; \
@@ -19,10 +19,7 @@ fn signals_from_elsewhere_than_the_terminal_are_passed_on() {
         ("USR2", 17),
     ] {
         // Without a terminal, so that none comes from there.
-        let mut setsid = place.other_command(
-            &["setsid", "-w", crate::program::BINARY],
-            &crate::program::KEY,
-        );
+        let mut setsid = place.other_command(&["setsid", "-w", BINARY], &KEY);
         setsid.args(super::script(&[], TRAPS));
         let mut running = Running::start(setsid);
         running.line_with("ready");
@@ -67,10 +64,7 @@ fn signals_that_were_ignored_at_the_start_stay_ignored() {
     let text = "grep SigIgn /proc/self/status >&2; exec sleep 600";
     let run = super::script(&[], text);
     let shell = "trap '' HUP; exec \"$@\"";
-    let mut nohup = place.other_command(
-        &["sh", "-c", shell, "sh", crate::program::BINARY],
-        &crate::program::KEY,
-    );
+    let mut nohup = place.other_command(&["sh", "-c", shell, "sh", BINARY], &KEY);
     nohup.args(run);
     let mut running = Running::start(nohup);
     let line = running.line_with("SigIgn");
