@@ -36,8 +36,12 @@ const SHOWN_PARTS: [&str; 3] = ["access", "credential", "signedheaders"];
 /// too likely to be something else.
 const MIN_KNOWN: usize = 8;
 
-/// The most secrets that are looked for, and the longest that is remembered, in bytes.
-const MAX_KNOWN: usize = 24;
+/// The most secrets that are looked for, and how many of them the fields and bodies of a message may
+/// add: those of the proxy find room however many a caller sends.
+const MAX_KNOWN: usize = 32;
+const MAX_FOUND: usize = 24;
+
+/// The longest value that is remembered, in bytes.
 const LONGEST_KNOWN: usize = 8 * 1024;
 
 /// Hides the secrets of one request, and remembers them: what follows may repeat them.
@@ -67,6 +71,12 @@ impl Hider {
 
     /// Remembers a hidden value.
     pub(super) fn found(&mut self, value: &[u8]) {
+        if self.known.len() < MAX_FOUND {
+            self.remember(value);
+        }
+    }
+
+    fn remember(&mut self, value: &[u8]) {
         if let (MIN_KNOWN..=LONGEST_KNOWN, Ok(text)) = (value.len(), str::from_utf8(value)) {
             self.known(&text.into());
         }
@@ -161,6 +171,8 @@ impl Hider {
                 out.extend_from_slice(value);
             } else {
                 self.rules.hide(key, value, out);
+                // With the rest of the request, which the gateway may repeat, it is a credential.
+                self.remember(value);
             }
         }
     }

@@ -42,6 +42,10 @@ class ProgramsGateway:
             raise RuntimeError("the gateway does not start")
         self.access_key, self.secret_key = re.findall(r",(\w+),(\w+)$", (self.folder / "credentials.csv").read_text(), re.M)[-1]
 
+    @property
+    def ca_file(self) -> Path:
+        return self.folder / "ca.pem"
+
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(timeout=40)
@@ -57,7 +61,7 @@ class Middlebox(Gateway):
 
     def _answer(self, request: Request) -> bytes:
         self.arrived.append(request)
-        context = ssl.create_default_context(cafile=str(self.behind.folder / "ca.pem"))
+        context = ssl.create_default_context(cafile=str(self.behind.ca_file))
         connection = http.client.HTTPSConnection("127.0.0.1", self.behind.port, timeout=PATIENCE, context=context)
         try:
             connection.putrequest(request.method, request.target.removeprefix(REMOVED), skip_host=True, skip_accept_encoding=True)
@@ -78,7 +82,7 @@ class Middlebox(Gateway):
 class Inspected:
     """A proxy with its inspector on, and what callers and readers ask of it."""
 
-    def __init__(self, binary: str, folder: Path, gateway: Gateway, more: str = "", **options: object) -> None:
+    def __init__(self, binary: str, folder: Path, gateway: Gateway | ProgramsGateway, more: str = "", **options: object) -> None:
         self.binary, self.folder, self.gateway = binary, folder, gateway
         self.admin_port = free_port()
         self.variables = {"XDG_RUNTIME_DIR": str(folder)}

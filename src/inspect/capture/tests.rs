@@ -320,6 +320,10 @@ async fn secrets_of_a_request_are_hidden_where_the_gateway_repeats_them() {
     let fields = [
         ("cookie", "sid=MARKER-cookie"),
         ("x-apig-proxy-token", "MARKER-of-the-caller"),
+        (
+            "authorization",
+            "SDK-HMAC-SHA256 Access=AK, SignedHeaders=host, Signature=MARKER-signature",
+        ),
         ("content-type", "application/json"),
     ];
     let capture = begin(&worker, &head("/?token=MARKER-query", &fields)).unwrap();
@@ -327,7 +331,7 @@ async fn secrets_of_a_request_are_hidden_where_the_gateway_repeats_them() {
     capture.body_ended(Side::In, true);
     capture.knows(&"MARKER-renewed".into());
     let secrets = "MARKER-cookie MARKER-of-the-caller MARKER-query MARKER/body MARKER-renewed";
-    let echo = format!("{secrets} {SENT} MARKER%2Fbody");
+    let echo = format!("{secrets} {SENT} MARKER%2Fbody MARKER-signature");
     let response = Response::builder()
         .header("x-echo", secrets)
         .header("set-cookie", "a=MARKER; Path=/");
@@ -348,12 +352,32 @@ async fn secrets_of_a_request_are_hidden_where_the_gateway_repeats_them() {
     drop(capture);
     let told = told(notes, worker).await;
     assert!(!told.contains("MARKER"), "{told}");
-    assert_eq!(told.matches("‹secret, ").count(), 7, "{told}");
+    assert_eq!(told.matches("‹secret, ").count(), 8, "{told}");
     let canonical = begin(&recorder(0, &[]).2, &head("/", &[])).unwrap();
     let canonical =
         canonical.canonical("GET|/a/|token=MARKER&x=1|x-security-token:MARKER|x-stage:RELEASE");
     assert!(!canonical.contains("MARKER"), "{canonical}");
     assert!(canonical.ends_with("›|x-stage:RELEASE"), "{canonical}");
+}
+
+#[tokio::test]
+async fn however_many_secrets_a_caller_sends_those_of_the_proxy_are_hidden_in_what_follows() {
+    let (_, notes, worker) = recorder(1 << 20, &[]);
+    let values: Vec<String> = (0..40).map(|at| format!("caller-secret-{at}")).collect();
+    let fields = values.iter().map(|value| ("x-secret", &**value));
+    let capture = begin(&worker, &head("/", &fields.collect::<Vec<_>>())).unwrap();
+    capture.knows(&"MARKER-renewed".into());
+    let signed = "SDK-HMAC-SHA256 Access=AK, SignedHeaders=host, Signature=MARKER-signature";
+    let sent = head("/", &[("authorization", signed)]);
+    capture.request((&sent.method, &sent.uri, sent.version), &sent.headers);
+    capture.answers(&HeaderMap::new());
+    let echo = format!("{SENT} MARKER-renewed MARKER-signature");
+    capture.body(Side::Out, echo.as_bytes());
+    ended(&capture);
+    drop(capture);
+    let told = told(notes, worker).await;
+    assert!(!told.contains("MARKER"), "{told}");
+    assert_eq!(told.matches("‹secret, ").count(), 3, "{told}");
 }
 
 #[tokio::test]
