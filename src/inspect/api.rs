@@ -9,8 +9,10 @@ use serde_json::json;
 use super::answer::{
     ApiBody, JSON, Problem, download, json_of, method_not_allowed, not_kept, respond, stream,
 };
+use super::copy::CopyKind;
 use super::endpoint::{Endpoint, Parameters};
 use super::feed;
+use super::note::Side;
 use super::replay;
 use super::served::Served;
 
@@ -49,53 +51,23 @@ fn act(
     request: &ApiRequest,
 ) -> Result<Response<ApiBody>, Problem> {
     let parameters = Parameters::parse(&request.query)?;
-    let store = &served.store;
-    let content = match endpoint {
-        Endpoint::State => return Ok(json_of(StatusCode::OK, &served.state())),
-        Endpoint::Requests => {
-            let store = store.borrow();
-            let Parameters {
-                filter,
-                after,
-                limit,
-            } = &parameters;
-            let requests = store.summaries(filter, *after, *limit);
-            let list = json!({"seq": store.seq(), "requests": requests});
-            return Ok(json_of(StatusCode::OK, &list));
-        }
-        Endpoint::Har => {
-            let archive = store.borrow().har(&parameters.filter).to_string();
-            download(
-                JSON,
-                "attachment; filename=\"apig-proxy.har\"",
-                archive.into(),
-            )
-        }
+    Ok(match endpoint {
+        Endpoint::State => json_of(StatusCode::OK, &served.state()),
+        Endpoint::Requests => list(served, &parameters),
+        Endpoint::Har => archive(served, &parameters),
         Endpoint::Request(id) => {
-            let detail = store.borrow().detail(id).ok_or_else(not_kept)?;
+            let detail = served.store.borrow().detail(id).ok_or_else(not_kept)?;
             json_of(StatusCode::OK, &detail)
         }
-        Endpoint::Body(id, side) => {
-            let body = store.borrow().body(id, side).ok_or_else(not_kept)?;
-            // A fixed name and type: what a gateway sends is nothing that a browser should run.
-            download(BYTES, "attachment; filename=\"body.bin\"", body.into())
-        }
-        Endpoint::Copy(id, kind) => {
-            let base = served.program.state().proxy;
-            let copy = store.borrow().copy(id, kind, &base).ok_or_else(not_kept)?;
-            respond(StatusCode::OK, TEXT, copy.into())
-        }
+        Endpoint::Body(id, side) => body(served, id, side)?,
+        Endpoint::Copy(id, kind) => copy(served, id, kind)?,
         Endpoint::Feed if request.method == Method::HEAD => stream(feed::empty()),
         Endpoint::Feed => {
             let after = request.last_event.unwrap_or(parameters.after);
             stream(feed::open(served, after)?)
         }
-        Endpoint::Replay(_) | Endpoint::Send => {
-            let of = match endpoint {
-                Endpoint::Replay(id) => Some(id),
-                _ => None,
-            };
-            let id = replay::send(served, of, &request.body)?;
+        Endpoint::Replay(original) => {
+            let id = replay::send(served, original, &request.body)?;
             json_of(StatusCode::ACCEPTED, &json!({"id": format!("{id:032x}")}))
         }
         Endpoint::Clear => {
@@ -107,8 +79,45 @@ fn act(
             served.announce();
             done()
         }
-    };
-    Ok(content)
+    })
+}
+
+fn list(served: &Served, parameters: &Parameters) -> Response<ApiBody> {
+    let store = served.store.borrow();
+    let Parameters {
+        filter,
+        after,
+        limit,
+    } = parameters;
+    let requests = store.summaries(filter, *after, *limit);
+    json_of(
+        StatusCode::OK,
+        &json!({"seq": store.seq(), "requests": requests}),
+    )
+}
+
+fn archive(served: &Served, parameters: &Parameters) -> Response<ApiBody> {
+    const NAME: &str = "attachment; filename=\"apig-proxy.har\"";
+    let archive = served.store.borrow().har(&parameters.filter).to_string();
+    download(JSON, NAME, archive.into())
+}
+
+/// A body to be saved. Its name and type are fixed: what a gateway sends is nothing that a browser
+/// should run.
+fn body(served: &Served, id: u128, side: Side) -> Result<Response<ApiBody>, Problem> {
+    const NAME: &str = "attachment; filename=\"body.bin\"";
+    let body = served.store.borrow().body(id, side).ok_or_else(not_kept)?;
+    Ok(download(BYTES, NAME, body.into()))
+}
+
+fn copy(served: &Served, id: u128, kind: CopyKind) -> Result<Response<ApiBody>, Problem> {
+    let base = served.program.state().proxy;
+    let copy = served.store.borrow().copy(id, kind, &base);
+    Ok(respond(
+        StatusCode::OK,
+        TEXT,
+        copy.ok_or_else(not_kept)?.into(),
+    ))
 }
 
 fn done() -> Response<ApiBody> {

@@ -24,8 +24,8 @@ pub(super) enum Endpoint {
     Copy(u128, CopyKind),
     Feed,
     Har,
-    Replay(u128),
-    Send,
+    /// Send a request again; `None` for one of the reader's own.
+    Replay(Option<u128>),
     Clear,
     Pause,
     Resume,
@@ -40,7 +40,7 @@ impl Endpoint {
             ["requests"] => Self::Requests,
             ["feed"] => Self::Feed,
             ["har"] => Self::Har,
-            ["send"] => Self::Send,
+            ["send"] => Self::Replay(None),
             ["clear"] => Self::Clear,
             ["pause"] => Self::Pause,
             ["resume"] => Self::Resume,
@@ -50,7 +50,7 @@ impl Endpoint {
             ["requests", id, "copy", "curl"] => Self::Copy(parse_id(id)?, CopyKind::Curl),
             ["requests", id, "copy", "python"] => Self::Copy(parse_id(id)?, CopyKind::Python),
             ["requests", id, "copy", "raw"] => Self::Copy(parse_id(id)?, CopyKind::Raw),
-            ["requests", id, "replay"] => Self::Replay(parse_id(id)?),
+            ["requests", id, "replay"] => Self::Replay(Some(parse_id(id)?)),
             _ => return None,
         })
     }
@@ -59,7 +59,7 @@ impl Endpoint {
     /// browsers send one for a link.
     pub(super) fn methods(self) -> &'static str {
         match self {
-            Self::Replay(_) | Self::Send | Self::Clear | Self::Pause | Self::Resume => "POST",
+            Self::Replay(_) | Self::Clear | Self::Pause | Self::Resume => "POST",
             _ => "GET, HEAD",
         }
     }
@@ -134,7 +134,7 @@ mod tests {
             ),
             (
                 format!("requests/{id}/replay"),
-                Some(Endpoint::Replay(number)),
+                Some(Endpoint::Replay(Some(number))),
             ),
             (format!("requests/+{}", &id[1..]), None),
             (format!("requests/{}", &id[1..]), None),

@@ -53,28 +53,28 @@ pub(super) fn empty() -> mpsc::Receiver<Bytes> {
 /// A [`Problem`] if there are readers enough.
 pub(super) fn open(served: &Rc<Served>, after: u64) -> Result<mpsc::Receiver<Bytes>, Problem> {
     const FULL: &str = "the feed has four readers already\nhint: close another page or terminal with the inspector";
-    let reader = Rc::clone(&served.readers);
+    let place = Rc::clone(&served.readers);
     // One is that of `served`.
-    if Rc::strong_count(&reader) > MAX_READERS + 1 {
+    if Rc::strong_count(&place) > MAX_READERS + 1 {
         let status = StatusCode::TOO_MANY_REQUESTS;
         return Err(Problem::new(status, "too_many_readers", FULL));
     }
     let (sender, frames) = mpsc::channel(QUEUE);
-    let feed = Feed {
+    let reader = Reader {
         served: Rc::clone(served),
         sender,
         seq: after,
         state: Value::Null,
     };
     spawn_local(async move {
-        feed.run().await;
-        drop(reader);
+        reader.run().await;
+        drop(place);
     });
     Ok(frames)
 }
 
-/// The feed of one reader.
-struct Feed {
+/// One reader of the feed.
+struct Reader {
     served: Rc<Served>,
     sender: mpsc::Sender<Bytes>,
     /// The last sequence number that the reader knows.
@@ -83,7 +83,7 @@ struct Feed {
     state: Value,
 }
 
-impl Feed {
+impl Reader {
     /// Sends frames until the reader is gone or the inspector is turned off.
     async fn run(mut self) {
         let mut changes = self.served.changes.subscribe();

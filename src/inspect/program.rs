@@ -28,7 +28,7 @@ pub(crate) struct Replay {
     /// The id that the request gets.
     pub(crate) id: u128,
     /// The request that it repeats.
-    pub(crate) of: Option<u128>,
+    pub(crate) original: Option<u128>,
     /// Index of the route that takes it, whatever its path: that of the listener of the request that it
     /// repeats.
     pub(crate) route: Option<usize>,

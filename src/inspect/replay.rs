@@ -67,7 +67,11 @@ struct Edit {
 /// # Errors
 ///
 /// A [`Problem`] if it may not or cannot be sent.
-pub(super) fn send(served: &Rc<Served>, of: Option<u128>, order: &[u8]) -> Result<u128, Problem> {
+pub(super) fn send(
+    served: &Rc<Served>,
+    original: Option<u128>,
+    order: &[u8],
+) -> Result<u128, Problem> {
     const WRONG: &str =
         "the body is not what the path takes\nhint: send JSON like {\"confirm\": true}";
     const PAUSED: &str = "requests are not recorded now, so this one would not be shown\nhint: resume recording first";
@@ -85,12 +89,20 @@ pub(super) fn send(served: &Rc<Served>, of: Option<u128>, order: &[u8]) -> Resul
         return Err(Problem::new(StatusCode::CONFLICT, "paused", PAUSED));
     }
     let edit = order.edit.unwrap_or_default();
-    let source = edit.apply(served, of)?;
+    let source = edit.apply(served, original)?;
     let route = source.route;
     let request = request(source)?;
     check(policy, request.method(), order.confirm)?;
     let id = fastrand::u128(..);
-    launch(served, request, Replay { id, of, route })?;
+    launch(
+        served,
+        request,
+        Replay {
+            id,
+            original,
+            route,
+        },
+    )?;
     Ok(id)
 }
 
@@ -102,7 +114,7 @@ impl Edit {
     }
 
     /// The request to send.
-    fn apply(self, served: &Served, of: Option<u128>) -> Result<ReplaySource, Problem> {
+    fn apply(self, served: &Served, original: Option<u128>) -> Result<ReplaySource, Problem> {
         const METHOD: &str = "a request of one's own needs a method and a target\nhint: give `edit.method` and `edit.target`";
         const BASE64: &str = "`body_base64` is not Base64";
         let nothing = ReplaySource {
@@ -112,7 +124,7 @@ impl Edit {
             body: Vec::new(),
             route: None,
         };
-        let mut source = match of.map(|id| served.store.borrow().replay_source(id)) {
+        let mut source = match original.map(|id| served.store.borrow().replay_source(id)) {
             Some(Ok(source)) => source,
             Some(Err(error)) if error == ReplayError::NotFound || !self.is_complete() => {
                 return Err(not_replayable(error));

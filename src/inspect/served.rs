@@ -110,7 +110,7 @@ impl Served {
     }
 
     /// Takes notes in.
-    pub(super) fn keep(&self, notes: Vec<Note>) {
+    pub(super) fn apply(&self, notes: Vec<Note>) {
         // Requests that began before it was turned off may still tell of themselves.
         if self.is_on() {
             let mut store = self.store.borrow_mut();

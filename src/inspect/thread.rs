@@ -53,7 +53,7 @@ pub(super) fn start(
 async fn run(served: Rc<Served>, mut notes: Notes, mut commands: UnboundedReceiver<Command>) {
     loop {
         tokio::select! {
-            Some(batch) = notes.next() => served.keep(batch),
+            Some(batch) = notes.next() => served.apply(batch),
             command = commands.recv() => match command {
                 // Who has asked may be gone.
                 Some(Command::Answer(request, answer)) => drop(answer.send(api::answer(&served, &request))),

@@ -72,7 +72,7 @@ impl CallerConnection {
         };
         Self {
             request_id: Some(replay.id),
-            replay_of: replay.of,
+            replay_of: replay.original,
             ..Self::new(ListenerKind::Replay, rules, draining)
         }
     }

@@ -11,7 +11,7 @@
 
 use std::io::{IsTerminal, stderr};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -44,6 +44,8 @@ pub(super) struct Inspection {
     /// The address of the page was shown.
     is_shown: bool,
     token_file: Option<TokenFile>,
+    /// It is on since the configuration was applied.
+    is_on: bool,
     inspector: watch::Sender<Option<Inspector>>,
 }
 
@@ -59,6 +61,7 @@ impl Inspection {
             made_token: None,
             is_shown: false,
             token_file: None,
+            is_on: false,
             inspector: watch::Sender::default(),
         };
         inspection.prepare(config);
@@ -134,36 +137,40 @@ impl Inspection {
         }
     }
 
-    /// Writes the token where `apig-proxy inspect` finds it, and shows the address of the page.
+    /// Writes the token where `apig-proxy inspect` finds it, and shows the address of the page when
+    /// the inspector is turned on.
     fn publish(&mut self, token: &Token) {
-        let was_on = self.token_file.take().is_some();
-        let (Some(folder), Some(admin)) = (&self.folder, &self.admin) else {
+        let was_on = std::mem::replace(&mut self.is_on, self.config.enabled);
+        let (Some(folder), Some(admin), true) = (&self.folder, &self.admin, self.is_on) else {
+            self.token_file = None;
             return;
         };
-        if !self.config.enabled {
-            return;
+        // The file of before is removed, unless this one has taken its place.
+        self.token_file = write_token(&file_in(folder, admin), token);
+        if !was_on {
+            announce(admin, token, stderr().is_terminal() && !self.is_shown);
         }
-        let path = file_in(folder, admin);
-        let written = TokenFile::write(&path, token);
-        self.token_file = written
-            .inspect_err(|error| {
-                tracing::warn!(
-                    %error,
-                    "the token of the inspector could not be written to {}; `apig-proxy inspect` needs inspect.token_file",
-                    path.display()
-                );
-            })
-            .ok();
-        if was_on {
-            return;
-        }
-        tracing::info!("the inspector shows requests; run `apig-proxy inspect`");
-        // For a person only: a log is kept, and others may read it.
-        let shows_page = stderr().is_terminal() && !self.is_shown;
-        if let Some(admin) = admin.address().filter(|_| shows_page) {
-            let page = token.page(admin);
-            telemetry::print(&format!("inspector  {}\n", page.expose_secret()));
-        }
+    }
+}
+
+fn write_token(path: &Path, token: &Token) -> Option<TokenFile> {
+    let written = TokenFile::write(path, token).inspect_err(|error| {
+        tracing::warn!(
+            %error,
+            "the token of the inspector could not be written to {}; `apig-proxy inspect` needs inspect.token_file",
+            path.display()
+        );
+    });
+    written.ok()
+}
+
+/// Says how to read the inspector. The address with the token is for a person only: a log is kept,
+/// and others may read it.
+fn announce(admin: &Listen, token: &Token, shows_page: bool) {
+    tracing::info!("the inspector shows requests; run `apig-proxy inspect`");
+    if let Some(admin) = admin.address().filter(|_| shows_page) {
+        let page = token.page(admin);
+        telemetry::print(&format!("inspector  {}\n", page.expose_secret()));
     }
 }
 
