@@ -94,7 +94,10 @@ fn the_page_and_its_files_need_no_token_and_may_do_little() {
         ("referrer-policy", "no-referrer"),
         ("cross-origin-opener-policy", "same-origin"),
         ("cross-origin-resource-policy", "same-origin"),
-        ("permissions-policy", "()"),
+        (
+            "permissions-policy",
+            "camera=(), geolocation=(), microphone=()",
+        ),
         ("x-content-type-options", "nosniff"),
     ] {
         page.assert_header(200, name, value);

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{ask, assert_error, ended, inspected, inspected_before, order, read};
-use crate::support::{ANSWERED, Upstream, get, post};
+use crate::support::{ANSWERED, Upstream, get, post, wait_until};
 
 #[test]
 fn each_request_is_listed_and_told_with_its_bodies_and_copies() {
@@ -65,8 +65,10 @@ fn the_state_tells_of_the_key_the_connections_and_the_memory() {
     for path in ["/1", "/2", "/3"] {
         scene.passes(get(path));
     }
-    ended(&scene.proxy, "", 2);
-    let state = read(&scene.proxy, "state");
+    // Each worker tells of its requests in its own time.
+    let state = || read(&scene.proxy, "state");
+    wait_until("a request has made room", || state()["evicted"] == json!(1));
+    let state = state();
     let address = scene.proxy.address;
     for (name, value) in [
         ("version", json!(env!("CARGO_PKG_VERSION"))),
