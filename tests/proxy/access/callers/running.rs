@@ -171,9 +171,10 @@ fn the_inspector_names_callers_and_shows_nothing_of_their_credentials() {
         read("requests").matches("\"done\"").count() == 4
     });
     let list: Value = serde_json::from_str(&read("requests")).unwrap();
-    let mut callers: Vec<&Value> = list["requests"].as_array().unwrap().iter().collect();
-    callers.sort_by_key(|row| row["number"].as_u64());
-    let callers: Vec<&Value> = callers.iter().map(|row| &row["caller"]).collect();
+    // Each worker tells of its requests in its own time, so their order is not that of the calls.
+    let requests = list["requests"].as_array().unwrap().iter();
+    let mut callers: Vec<_> = requests.filter_map(|row| row["caller"].as_str()).collect();
+    callers.sort_unstable();
     assert_eq!(callers, ["ci", "ci", "ci", "tcp"]);
     let all = read("har");
     assert!(all.contains("302"), "{all}");
