@@ -61,11 +61,20 @@ fn matches(pattern: &[u8], path: &[u8]) -> bool {
             if wanted.peek().is_none() {
                 return true;
             }
+            if segment.is_empty() || has_encoded_slash(segment) {
+                return false;
+            }
         } else if wanted_segment != segment {
             return false;
         }
     }
     segments.next().is_none()
+}
+
+/// A gateway may read a segment with an encoded slash as two.
+fn has_encoded_slash(segment: &[u8]) -> bool {
+    let mut parts = segment.windows(3);
+    parts.any(|part| part.eq_ignore_ascii_case(b"%2F"))
 }
 
 /// A request that only reads although its method may change something, like
@@ -114,8 +123,9 @@ mod tests {
             ("/a/*", "/a", false),
             ("/*/search", "/x/search", true),
             ("/*/search", "/x/y/search", false),
-            ("/*/search", "/x%2Fy/search", true),
+            ("/*/search", "/x%2fy/search", false),
             ("/*/search", "/search", false),
+            ("/*/search", "//search", false),
             ("/*", "/", true),
         ] {
             let found = PathPattern::new(pattern).unwrap().matches(path);

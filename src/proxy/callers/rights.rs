@@ -214,7 +214,8 @@ mod tests {
             ("POST /x", "read_only"),
             ("PUT /a/1/search", "read_only"),
             ("POST /a/1/2/search", "read_only"),
-            ("POST /a/1%2F2/search", "no_route"),
+            ("POST /a/1%2F2/search", "read_only"),
+            ("POST /a/1%2F/search", "no_route"),
             ("POST //a/1/search", "no_route"),
             ("PUT /b/c%2Fd", ""),
         ] {

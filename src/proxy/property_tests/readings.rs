@@ -5,11 +5,12 @@
 //! modelled by what it may do to a path before it compares it, without the program's own decoding.
 
 use fastrand::Rng;
-use http::Request;
+use http::{HeaderMap, Method, Request};
 use percent_encoding::percent_decode;
 
 use super::{cases, pick, sent, settings_of};
-use crate::config::{Config, Methods, PathRule, Route, with_upstream};
+use crate::config::{Config, Methods, PathRule, ReadOnly, ReadRule, Rights, Route, with_upstream};
+use crate::proxy::callers::rights::{self, Action};
 use crate::telemetry::metrics::Metrics;
 
 const PREFIXES: [&str; 6] = [
@@ -134,5 +135,68 @@ fn a_request_lands_on_the_route_that_checked_it_in_every_reading() {
     assert!(
         let_through * 4 > cases && unusual * 8 > cases && let_through < cases,
         "only {let_through} of {cases} were let through, {unusual} of them unusual"
+    );
+}
+
+/// Checks that a reading of a path is one of those that the rights are for.
+fn check_rights(reading: Reading, path: &str, rule: &str) {
+    let read = reading(path.as_bytes());
+    let is_below = |prefix: &[u8]| {
+        let rest = read.strip_prefix(prefix);
+        rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+    };
+    let shown = || format!("{path} read as {}", read.escape_ascii());
+    let mut prefixes = PREFIXES[..3]
+        .iter()
+        .map(|prefix| reading(prefix.as_bytes()));
+    assert!(prefixes.any(|prefix| is_below(&prefix)), "{}", shown());
+    let wanted: Vec<Vec<u8>> = rule
+        .split('/')
+        .map(|segment| reading(segment.as_bytes()))
+        .collect();
+    let found: Vec<&[u8]> = read.split(|byte| *byte == b'/').collect();
+    let is_read = wanted.len() == found.len()
+        && wanted
+            .iter()
+            .zip(found)
+            .all(|(wanted, found)| wanted == b"*" || wanted == found);
+    assert!(is_read, "{}", shown());
+}
+
+#[test]
+fn a_caller_changes_nothing_beyond_its_rights_in_any_reading() {
+    const RULE: &str = "/flowers/red/*/open";
+    let limit = ReadOnly {
+        enabled: true,
+        reads: vec![ReadRule::parse(&format!("POST {RULE}")).unwrap()],
+    };
+    let rights = Rights {
+        routes: PREFIXES[..3].iter().map(ToString::to_string).collect(),
+        ..Rights::default()
+    };
+    let (cases, mut random) = cases();
+    let mut passed = 0;
+    for _ in 0..cases {
+        let mut path = "/flowers/red/".to_owned();
+        for _ in 0..random.usize(1..4) {
+            path.push_str(pick(&mut random, PIECES));
+        }
+        path.push_str(["/open", "%2Fopen", "open", "/%6Fpen"][random.usize(..4)]);
+        let action = Action {
+            method: &Method::POST,
+            path: &path,
+            headers: &HeaderMap::new(),
+            is_websocket: false,
+        };
+        if rights::check(Some(&rights), [&limit, &ReadOnly::default()], &action).is_ok() {
+            READINGS
+                .iter()
+                .for_each(|reading| check_rights(*reading, &path, RULE));
+            passed += 1;
+        }
+    }
+    assert!(
+        passed * 50 > cases && passed * 2 < cases,
+        "{passed} of {cases} passed"
     );
 }

@@ -62,7 +62,8 @@ fn reading_only_is_a_limit_of_the_configuration_a_route_or_a_caller() {
         ("DELETE /a", "read_only"),
         ("POST /a", "read_only"),
         ("POST /a/b/search", "read_only"),
-        ("POST /a%2Fb/search", "no_route"),
+        ("POST /a%2Fb/search", "read_only"),
+        ("POST /a//search", "no_route"),
     ];
     let rights = Rights {
         read_only: limit(),
