@@ -180,6 +180,9 @@ impl Hider {
     /// Appends a target, a URL or some other text, without the password and the parameters of a URL
     /// and the members of JSON that are secrets.
     pub(super) fn text(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        if text.iter().all(|byte| !b"?#\"@".contains(byte)) {
+            return out.extend_from_slice(text);
+        }
         let query = text.iter().position(|byte| b"?#".contains(byte));
         let (path, query) = text.split_at(query.map_or(text.len(), |at| at + 1));
         let mut shown = Vec::with_capacity(text.len());

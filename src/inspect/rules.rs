@@ -77,13 +77,31 @@ impl Rules {
     }
 }
 
-/// True if the value of this name is a secret.
+/// True if the value of this name is a secret. It is asked for every name that passes, so it looks
+/// for all parts at once, and allocates nothing for names of usual length.
 pub(super) fn is_secret_name(name: &[u8]) -> bool {
-    let is_letter = |byte: &&u8| byte.is_ascii_alphanumeric();
-    let folded: Vec<u8> = (name.iter().filter(is_letter))
-        .map(u8::to_ascii_lowercase)
-        .collect();
-    (SECRET_NAMES.iter()).any(|part| memchr::memmem::find(&folded, part.as_bytes()).is_some())
+    let mut usual = [0; 64];
+    let mut longer = Vec::new();
+    let folded = match usual.get_mut(..name.len()) {
+        Some(room) => room,
+        None => {
+            longer.resize(name.len(), 0);
+            &mut longer[..]
+        }
+    };
+    let mut length = 0;
+    for byte in name.iter().filter(|byte| byte.is_ascii_alphanumeric()) {
+        folded[length] = byte.to_ascii_lowercase();
+        length += 1;
+    }
+    let folded = &folded[..length];
+    let may_begin = |byte: u8| matches!(byte, b't' | b's' | b'p' | b'a' | b'c' | b'j');
+    (0..length).any(|at| {
+        may_begin(folded[at])
+            && SECRET_NAMES
+                .iter()
+                .any(|part| folded[at..].starts_with(part.as_bytes()))
+    })
 }
 
 /// True if a value is none, although its name says so: nothing, or a number of tokens.
@@ -92,4 +110,39 @@ pub(super) fn is_no_secret(name: &[u8], value: &[u8]) -> bool {
         && value.len() <= 12
         && value.iter().all(u8::is_ascii_digit);
     is_count || matches!(value, b"" | b"null" | b"true" | b"false")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secret_names_are_found_anywhere_in_a_name_of_any_length() {
+        for part in SECRET_NAMES {
+            for name in [
+                part.to_owned(),
+                format!("x-{part}-1"),
+                "z".repeat(99) + part,
+            ] {
+                let spelt: String = name.chars().flat_map(|letter| ['-', letter]).collect();
+                for name in [&name, &spelt, &name.to_ascii_uppercase()] {
+                    assert!(is_secret_name(name.as_bytes()), "{name}");
+                }
+            }
+            let cut = &part[..part.len() - 1];
+            assert!(!is_secret_name(cut.as_bytes()), "{cut}");
+        }
+        for name in [
+            "",
+            "host",
+            "content-type",
+            "x-stage",
+            "-",
+            "é",
+            "stage",
+            "path",
+        ] {
+            assert!(!is_secret_name(name.as_bytes()), "{name}");
+        }
+    }
 }

@@ -16,6 +16,11 @@ use crate::config::{InspectConfig, ReplayPolicy};
 /// How many requests are sent again at once.
 const MAX_REPLAYS: usize = 8;
 
+/// The part of the memory that is not for what is kept: what is on its way, in bytes, and what the
+/// allocator adds, as a part of the whole. Measured by `tests/clients/inspector_load.py`.
+const ON_ITS_WAY: usize = 4 * 1024 * 1024;
+const ALLOCATOR: usize = 6;
+
 /// What is kept, and what may be sent again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Keeping {
@@ -26,11 +31,12 @@ pub(super) struct Keeping {
 
 impl From<&InspectConfig> for Keeping {
     fn from(config: &InspectConfig) -> Self {
+        let besides = (ON_ITS_WAY + config.memory / ALLOCATOR).min(config.memory / 2);
         Self {
             is_on: config.enabled,
             limits: StoreLimits {
                 requests: config.requests,
-                memory: config.memory,
+                memory: config.memory - besides,
                 bodies: config.bodies,
             },
             replay: config.replay,

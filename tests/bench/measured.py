@@ -21,7 +21,7 @@ MIB = 1 << 20
 PATIENCE = 120
 GET = b"GET /v1/items?limit=10 HTTP/1.1\r\nHost: localhost\r\n\r\n"
 CONFIG = """listen = "127.0.0.1:{port}"
-admin = "off"
+admin = "{admin}"
 upstream = "https://127.0.0.1:{gateway.port}"
 [credentials]
 file = "credentials.csv"
@@ -98,10 +98,11 @@ class Gateway(Process):
 class Proxy(Process):
     """The proxy, with what was configured for the gateway and little else; it has answered a request."""
 
-    def __init__(self, binary: str, gateway: Gateway) -> None:
+    def __init__(self, binary: str, gateway: Gateway, more: str = "", admin: bool = False) -> None:
         self.port = free_port()
+        self.admin = f"127.0.0.1:{free_port()}" if admin else "off"
         config = gateway.folder / f"{self.port}.toml"
-        config.write_text(CONFIG.format(port=self.port, gateway=gateway))
+        config.write_text(CONFIG.format(port=self.port, gateway=gateway, admin=self.admin) + more)
         begun = time.perf_counter()
         super().__init__([binary, "serve", "--config", str(config)])
         try:

@@ -4,7 +4,7 @@
 //   #link[data-link=connecting|live|paused|ended|unauthorized]  #pause #record #clear #har #help  #strip  #notice
 //   #filter #filter-error [data-quick=all|error|hint|slow|open]  #list tr[data-id][data-state]  #empty
 //   #detail #detail-title #replay #edit #curl #close  #tab-{why,changes,signature,answer,timing,raw} #panel
-//   [data-copy=curl|python|raw]  dialog[data-dialog=replay|edit|clear|help] #confirm #cancel #problem #keys
+//   [data-copy=curl|python|raw]  dialog[data-dialog=replay|edit|clear|help] #confirm
 
 import { html, line, render } from './view.js';
 import { focusDetail, Filter, List, Strip } from './list.js';

@@ -100,7 +100,7 @@ function put(summaries) {
   for (const row of summaries) if (!(kept.get(row.id)?.seq > row.seq)) kept.set(row.id, row);
   if (summaries.some((row) => row.id === page.id)) loadDetail();
   const isOnTop = (row) => Number(row.kind != null && row.state !== 'done');
-  const rows = [...kept.values()].sort((a, b) => isOnTop(b) - isOnTop(a) || b.number - a.number);
+  const rows = [...kept.values()].sort((a, b) => isOnTop(b) - isOnTop(a) || b.time - a.time);
   for (const row of rows.splice(SHOWN)) kept.delete(row.id);
   change({ rows });
 }
@@ -279,7 +279,7 @@ export const saveHar = () => save(`har?${query()}`, 'apig-proxy.har');
 export async function sendAgain(id, body) {
   const made = await json(`requests/${id}/replay`, { body });
   await sleep(250); // until the inspector knows it
-  select(made.id);
+  if (page.id === id) select(made.id);
 }
 
 const ask = ({ id, method, path }) => show({ kind: 'replay', title: t('sendAgain', `${method} ${path}`), hint: t('sendAgainHint'), confirm: t('replay'),
