@@ -18,8 +18,8 @@ const MAX_REPLAYS: usize = 8;
 
 /// The part of the memory that is not for what is kept: what is on its way, in bytes, and what the
 /// allocator adds, as a part of the whole. Measured by `tests/clients/inspector_load.py`.
-const ON_ITS_WAY: usize = 4 * 1024 * 1024;
-const ALLOCATOR: usize = 6;
+const ON_ITS_WAY: usize = 5 * 1024 * 1024;
+const ALLOCATOR: usize = 5;
 
 /// What is kept, and what may be sent again.
 #[derive(Clone, Copy, Debug)]

@@ -77,8 +77,8 @@ fn the_state_tells_of_the_key_the_connections_and_the_memory() {
         ("evicted", json!(1)),
         ("dropped", json!(0)),
         ("requests_limit", json!(2)),
-        // Of 32 MiB, with 4 MiB for what is on its way and a sixth for the allocator.
-        ("memory_limit", json!((28 << 20) - (32 << 20) / 6)),
+        // Of 32 MiB, with 5 MiB for what is on its way and a fifth for the allocator.
+        ("memory_limit", json!((27 << 20) - (32 << 20) / 5)),
         ("bodies", json!(64 << 10)),
         ("replay", json!("ask")),
         ("proxy", json!(format!("http://{address}"))),
