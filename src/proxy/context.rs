@@ -300,8 +300,10 @@ impl Drop for RequestContext {
         let finished = access::Finished {
             request_id: self.id,
             route: self.route.get(),
-            caller: self.caller_name(),
-            body_signed: caller.is_none_or(|caller| caller.body_signed.get()),
+            caller: caller.map(|caller| caller.caller.name.as_str()),
+            body_signed: caller
+                .is_some_and(|caller| !caller.body_signed.get())
+                .then_some(false),
             status,
             outcome,
             end,

@@ -30,6 +30,8 @@ pub(super) struct RouteMatcher {
 #[derive(Debug, Default)]
 struct Prefixes {
     routes: HashMap<Vec<u8>, usize>,
+    /// The route for all other paths.
+    root: Option<usize>,
     /// The length of the longest prefix.
     longest: usize,
 }
@@ -64,11 +66,12 @@ impl Prefixes {
     fn longest_of(&self, path: &[u8]) -> Option<usize> {
         let ends_segment = |end: &usize| path.get(*end).is_none_or(|next| *next == b'/');
         // No further than the longest prefix: a path may have thousands of segments.
-        let ends = (0..=path.len().min(self.longest))
+        let ends = (1..=path.len().min(self.longest))
             .rev()
             .filter(ends_segment);
         ends.filter_map(|end| self.routes.get(&path[..end]).copied())
             .next()
+            .or(self.root)
     }
 }
 
@@ -77,7 +80,11 @@ impl FromIterator<Vec<u8>> for Prefixes {
         let mut all = Self::default();
         for (at, prefix) in prefixes.into_iter().enumerate() {
             all.longest = all.longest.max(prefix.len());
-            all.routes.entry(prefix).or_insert(at);
+            if prefix.is_empty() {
+                all.root.get_or_insert(at);
+            } else {
+                all.routes.entry(prefix).or_insert(at);
+            }
         }
         all
     }

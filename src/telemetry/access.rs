@@ -58,10 +58,10 @@ pub(crate) struct Record {
 pub(crate) struct Finished<'a> {
     pub(crate) request_id: u128,
     pub(crate) route: &'a str,
-    /// The name of the caller; empty where callers are not known.
-    pub(crate) caller: &'a str,
+    /// The name of the caller, where callers are known.
+    pub(crate) caller: Option<&'a str>,
     /// False if the caller signed, and its signature does not cover the body.
-    pub(crate) body_signed: bool,
+    pub(crate) body_signed: Option<bool>,
     pub(crate) status: u16,
     pub(crate) outcome: Outcome,
     pub(crate) end: ResponseEnd,
@@ -119,8 +119,6 @@ impl Record {
         let trace_id = traceparent.and_then(trace_id).unwrap_or_default();
         let (status, outcome) = (finished.status, finished.outcome());
         let request_id = format_args!("{:032x}", finished.request_id);
-        let caller = (!finished.caller.is_empty()).then_some(finished.caller);
-        let body_signed = (!finished.body_signed).then_some(false);
         let replay_of = finished.replay_of.map(|id| format!("{id:032x}"));
         if super::is_for_people() {
             let is_usual = outcome == Outcome::Ok.name();
@@ -129,8 +127,8 @@ impl Record {
                 %code,
                 outcome = (!is_usual).then(|| tracing::field::display(outcome)),
                 bytes_in = (bytes_in > 0).then_some(bytes_in),
-                caller,
-                body_signed,
+                caller = finished.caller,
+                body_signed = finished.body_signed,
                 attempts = (finished.attempts > 1).then_some(finished.attempts as u64),
                 request_id = (!is_usual).then(|| tracing::field::display(request_id)),
                 %trace_id,
@@ -145,8 +143,8 @@ impl Record {
             target: TARGET,
             %request_id,
             route = %finished.route,
-            caller,
-            body_signed,
+            caller = finished.caller,
+            body_signed = finished.body_signed,
             %method,
             %path,
             status = u64::from(status),

@@ -165,7 +165,8 @@ impl Attempts<'_> {
     /// Sets the project of a service, unless the caller has named one.
     async fn set_project_id(&self, prepared: &mut Prepared) {
         let routed = &mut prepared.routed;
-        if routed.project_id.is_none() {
+        let route = &self.pipeline.settings.routes[routed.route];
+        if routed.project_id.is_none() && route.service.is_some() {
             let asking = self.pipeline.project_id(routed.route, routed.slot);
             routed.project_id = self.context.waited(Wait::Credential, pin!(asking)).await;
         }
