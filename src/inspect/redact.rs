@@ -190,7 +190,7 @@ impl Hider {
     /// Appends a target, a URL or some other text, without the password and the parameters of a URL
     /// and the members of JSON that are secrets.
     pub(super) fn text(&mut self, text: &[u8], out: &mut Vec<u8>) {
-        if text.iter().all(|byte| !b"?#\"@".contains(byte)) {
+        if text.iter().all(|byte| !b"=\"@".contains(byte)) {
             return out.extend_from_slice(text);
         }
         let query = text.iter().position(|byte| b"?#".contains(byte));

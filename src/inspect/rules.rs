@@ -26,7 +26,7 @@ const SECRET_NAMES: [&str; 16] = [
 ];
 
 /// Names of secrets that are too short to be looked for in longer ones.
-const SHORT_NAMES: [&str; 3] = ["sig", "sk", "pass"];
+const SHORT_NAMES: [&str; 2] = ["sig", "sk"];
 
 /// What is kept and shown of requests.
 #[derive(Clone, Debug)]
