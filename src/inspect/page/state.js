@@ -100,7 +100,7 @@ function put(summaries) {
   for (const row of summaries) if (!(kept.get(row.id)?.seq > row.seq)) kept.set(row.id, row);
   if (summaries.some((row) => row.id === page.id)) loadDetail();
   const isOnTop = (row) => Number(row.kind != null && row.state !== 'done');
-  const rows = [...kept.values()].sort((a, b) => isOnTop(b) - isOnTop(a) || b.time - a.time || b.number - a.number);
+  const rows = [...kept.values()].sort((a, b) => isOnTop(b) - isOnTop(a) || b.time - a.time);
   for (const row of rows.splice(SHOWN)) kept.delete(row.id);
   change({ rows });
 }
