@@ -146,7 +146,8 @@ fn make(new: &NewArguments, environment: &Environment) -> Outcome {
         records.push(record);
         Ok(())
     })?;
-    print(&*shown(new, &issued))
+    // Nobody has a credential that was not printed.
+    print(&*shown(new, &issued)).inspect_err(|_| drop(revoke(&new.name, &path)))
 }
 
 /// The time when this much has passed, in whole seconds.

@@ -11,6 +11,10 @@ use secrecy::zeroize::Zeroize;
 /// The prefix of the proxy's own variables.
 pub(super) const PREFIX: &str = "APIG_PROXY_";
 
+/// The variables, without the prefix, that set no key: the path of the configuration, and what `run`
+/// and `env` set for programs, which may start another proxy.
+const NO_KEYS: [&str; 3] = ["CONFIG", "TOKEN", "URL"];
+
 /// A copy of the environment. Its values are zeroized on drop, since some are secrets; the
 /// environment block of the process cannot be.
 #[derive(Clone, Default)]
@@ -71,7 +75,7 @@ impl Environment {
         self.0.iter().filter_map(|(name, value)| {
             let name = name.to_str()?;
             let key = name.strip_prefix(PREFIX)?;
-            let is_key = !value.is_empty() && key != "CONFIG" && !is_service_link(key);
+            let is_key = !value.is_empty() && !NO_KEYS.contains(&key) && !is_service_link(key);
             is_key.then_some((name, value.as_os_str()))
         })
     }
@@ -119,6 +123,15 @@ mod tests {
         let linked = "SERVICE_HOST SERVICE_PORT SERVICE_PORT_HTTP PORT PORT_8080_TCP PORT_8080_TCP_ADDR PORT_53_UDP_PROTO";
         assert_eq!(keys(linked), 0);
         assert_eq!(keys("CONFIG PORT_X STAGE"), 2);
+    }
+
+    #[test]
+    fn a_program_of_a_run_may_start_another_proxy() {
+        let own = [
+            ("APIG_PROXY_URL", "http://h/~x"),
+            ("APIG_PROXY_TOKEN", "apx_x"),
+        ];
+        assert_eq!(Environment::from_pairs(own).keys().count(), 0);
     }
 
     #[test]

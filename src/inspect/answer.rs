@@ -1,4 +1,4 @@
-//! Responses of the inspector: whole ones, the feed, and errors as JSON.
+//! Responses of the inspector: whole ones, streams, and errors as JSON.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -19,8 +19,8 @@ pub(super) const JSON: &str = "application/json";
 #[derive(Debug)]
 pub(crate) enum ApiBody {
     Whole(Option<Bytes>),
-    /// The frames of a feed, which ends when their sender is dropped.
-    Feed(mpsc::Receiver<Bytes>),
+    /// Frames, until their sender is dropped.
+    Stream(mpsc::Receiver<Bytes>),
 }
 
 impl Body for ApiBody {
@@ -33,7 +33,7 @@ impl Body for ApiBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let data = match &mut *self {
             Self::Whole(bytes) => Poll::Ready(bytes.take()),
-            Self::Feed(frames) => frames.poll_recv(cx),
+            Self::Stream(frames) => frames.poll_recv(cx),
         };
         data.map(|data| data.map(|data| Ok(Frame::data(data))))
     }
@@ -47,7 +47,7 @@ impl Body for ApiBody {
             Self::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Self::Feed(_) => SizeHint::new(),
+            Self::Stream(_) => SizeHint::new(),
         }
     }
 }
@@ -64,8 +64,11 @@ pub(super) fn respond(
 }
 
 /// A response that streams.
-pub(super) fn stream(frames: mpsc::Receiver<Bytes>) -> Response<ApiBody> {
-    with_headers(StatusCode::OK, "text/event-stream", ApiBody::Feed(frames))
+pub(super) fn stream(
+    content_type: &'static str,
+    frames: mpsc::Receiver<Bytes>,
+) -> Response<ApiBody> {
+    with_headers(StatusCode::OK, content_type, ApiBody::Stream(frames))
 }
 
 fn with_headers(

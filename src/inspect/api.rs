@@ -3,8 +3,11 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{Method, Response, StatusCode};
+use http::header::CONTENT_DISPOSITION;
+use http::{HeaderValue, Method, Response, StatusCode};
 use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::task::spawn_local;
 
 use super::answer::{
     ApiBody, JSON, Problem, download, json_of, method_not_allowed, not_kept, respond, stream,
@@ -12,6 +15,7 @@ use super::answer::{
 use super::copy::CopyKind;
 use super::endpoint::{Endpoint, Parameters};
 use super::feed;
+use super::har;
 use super::note::Side;
 use super::replay;
 use super::served::Served;
@@ -61,10 +65,10 @@ fn act(
         }
         Endpoint::Body(id, side) => body(served, id, side)?,
         Endpoint::Copy(id, kind) => copy(served, id, kind)?,
-        Endpoint::Feed if request.method == Method::HEAD => stream(feed::empty()),
+        Endpoint::Feed if request.method == Method::HEAD => stream(feed::TYPE, feed::empty()),
         Endpoint::Feed => {
             let after = request.last_event.unwrap_or(parameters.after);
-            stream(feed::open(served, after)?)
+            stream(feed::TYPE, feed::open(served, after)?)
         }
         Endpoint::Replay(original) => {
             let id = replay::send(served, original, &request.body)?;
@@ -96,10 +100,33 @@ fn list(served: &Served, parameters: &Parameters) -> Response<ApiBody> {
     )
 }
 
-fn archive(served: &Served, parameters: &Parameters) -> Response<ApiBody> {
+/// An archive, one request after the other: as a whole it takes several times the memory of the store,
+/// and everybody else would have to wait for it.
+fn archive(served: &Rc<Served>, parameters: &Parameters) -> Response<ApiBody> {
     const NAME: &str = "attachment; filename=\"apig-proxy.har\"";
-    let archive = served.store.borrow().har(&parameters.filter).to_string();
-    download(JSON, NAME, archive.into())
+    let ids = served.store.borrow().ids(&parameters.filter);
+    let (sender, frames) = mpsc::channel(1);
+    let served = Rc::clone(served);
+    spawn_local(async move {
+        let mut frame = har::start();
+        for id in ids {
+            // It may have made room for others meanwhile.
+            let Some(entry) = served.store.borrow().har_entry(id) else {
+                continue;
+            };
+            frame.push_str(&entry.to_string());
+            if sender.send(frame.into()).await.is_err() {
+                return;
+            }
+            frame = ",\n".to_owned();
+        }
+        let start = frame.strip_suffix(",\n").unwrap_or(&frame);
+        let _ = sender.send(format!("{start}{}", har::END).into()).await;
+    });
+    let mut response = stream(JSON, frames);
+    let name = HeaderValue::from_static(NAME);
+    response.headers_mut().insert(CONTENT_DISPOSITION, name);
+    response
 }
 
 /// A body to be saved. Its name and type are fixed: what a gateway sends is nothing that a browser

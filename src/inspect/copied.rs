@@ -33,17 +33,21 @@ impl Copied {
     pub(super) fn new(headers: &HeaderMap, hider: &Hider) -> Self {
         let limit = hider.rules.bodies;
         let is_kept = limit > 0 && !is_encoded(headers);
-        let content_type = headers
-            .get(CONTENT_TYPE)
-            .map_or(&b""[..], |value| value.as_bytes());
+        let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
         let is_form = content_type.starts_with(b"application/x-www-form-urlencoded");
+        let is_multipart = content_type.starts_with(b"multipart/");
         let kept = || Kept {
             form: if is_form {
                 Form::default()
             } else {
                 Form::in_text()
             },
-            json: Json::default(),
+            json: if is_multipart {
+                Json::in_parts()
+            } else {
+                Json::default()
+            },
             known: None,
             left: limit,
             room: limit,

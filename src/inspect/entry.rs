@@ -43,6 +43,18 @@ pub(super) struct Entry {
     shed: usize,
 }
 
+/// When the request of a note began, in milliseconds since 1970; about, if the note is not its first.
+pub(super) fn begun_at(note: &Note) -> u64 {
+    let time = match &note.event {
+        Event::Begun(begun) => begun.time.duration_since(UNIX_EPOCH).unwrap_or_default(),
+        _ => {
+            let now = u64::try_from(clock::timestamp().as_millisecond()).unwrap_or_default();
+            Duration::from_millis(now).saturating_sub(note.at)
+        }
+    };
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// One attempt to send a request.
 #[derive(Debug, Default)]
 pub(super) struct Attempt {
@@ -53,19 +65,12 @@ pub(super) struct Attempt {
 }
 
 impl Entry {
-    /// The entry of a request, by the first note of it that came.
-    pub(super) fn new(note: &Note, number: u64, seq: u64) -> Self {
-        let time = match &note.event {
-            Event::Begun(begun) => begun.time.duration_since(UNIX_EPOCH).unwrap_or_default(),
-            _ => {
-                let now = u64::try_from(clock::timestamp().as_millisecond()).unwrap_or_default();
-                Duration::from_millis(now).saturating_sub(note.at)
-            }
-        };
+    /// The entry of a request that began at this time, in milliseconds since 1970.
+    pub(super) fn new(id: u128, (time, number): (u64, u64), seq: u64) -> Self {
         Self {
-            id: note.id,
+            id,
             number,
-            time: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
+            time,
             begun_seq: seq,
             seq,
             ended_seq: None,

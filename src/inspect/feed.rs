@@ -23,6 +23,9 @@ use super::answer::Problem;
 use super::served::Served;
 use super::store::Changes;
 
+/// The media type of a feed.
+pub(super) const TYPE: &str = "text/event-stream";
+
 /// How many may read at once.
 const MAX_READERS: usize = 4;
 

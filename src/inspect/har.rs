@@ -10,18 +10,17 @@ use super::note::Side;
 use super::view::times::Timeline;
 use super::view::{base64, content_type, request_changes, summary, why};
 
-/// An archive of these requests.
-pub(super) fn archive(entries: &[&Entry]) -> Value {
-    json!({
-        "log": {
-            "version": "1.2",
-            "creator": {"name": "apig-proxy", "version": env!("CARGO_PKG_VERSION")},
-            "entries": entries.iter().map(|entry| har_entry(entry)).collect::<Value>(),
-        }
-    })
+/// What ends an archive.
+pub(super) const END: &str = "]}}";
+
+/// What stands before the entries of an archive, which have commas between them.
+pub(super) fn start() -> String {
+    let creator = json!({"name": "apig-proxy", "version": env!("CARGO_PKG_VERSION")});
+    format!(r#"{{"log":{{"version":"1.2","creator":{creator},"entries":["#)
 }
 
-fn har_entry(entry: &Entry) -> Value {
+/// The entry of a request.
+pub(super) fn entry(entry: &Entry) -> Value {
     let (timings, time) = timings(&Timeline::new(entry));
     json!({
         "startedDateTime": started(entry),

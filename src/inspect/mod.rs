@@ -187,6 +187,12 @@ impl fmt::Debug for Inspector {
     }
 }
 
+/// The response to a request for which there is no room.
+pub(crate) fn busy() -> Response<ApiBody> {
+    const BUSY: &str = "the inspector has readers enough\nhint: close another page or terminal with the inspector, or ask again later";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", BUSY).response()
+}
+
 /// Returns true for a path of the inspector.
 pub(crate) fn takes(path: &str) -> bool {
     path.starts_with(PREFIX) || path == PREFIX.trim_end_matches('/')

@@ -36,9 +36,9 @@ const SHOWN_PARTS: [&str; 3] = ["access", "credential", "signedheaders"];
 /// too likely to be something else.
 const MIN_KNOWN: usize = 8;
 
-/// The most secrets that are looked for, and how many of them the fields and bodies of a message may
-/// add: those of the proxy find room however many a caller sends.
-const MAX_KNOWN: usize = 32;
+/// How many secrets are looked for besides those of the proxy, and how many of these are not parts
+/// of signatures.
+const MAX_REMEMBERED: usize = 32;
 const MAX_FOUND: usize = 24;
 
 /// The longest value that is remembered, in bytes.
@@ -49,17 +49,22 @@ const LONGEST_KNOWN: usize = 8 * 1024;
 pub(super) struct Hider {
     pub(super) rules: Arc<Rules>,
     known: Vec<Redactor>,
+    /// How many of them messages have added.
+    remembered: usize,
 }
 
 impl Hider {
     pub(super) fn new(rules: Arc<Rules>) -> Self {
-        let known = Vec::new();
-        Self { rules, known }
+        Self {
+            rules,
+            known: Vec::new(),
+            remembered: 0,
+        }
     }
 
     /// Hides a secret wherever it occurs from now on.
     pub(super) fn known(&mut self, secret: &SecretString) {
-        if !self.known.iter().any(|known| known.is_for(secret)) && self.known.len() < MAX_KNOWN {
+        if !self.known.iter().any(|known| known.is_for(secret)) {
             self.known.extend(Redactor::new(secret));
         }
     }
@@ -71,14 +76,18 @@ impl Hider {
 
     /// Remembers a hidden value.
     pub(super) fn found(&mut self, value: &[u8]) {
-        if self.known.len() < MAX_FOUND {
+        if self.remembered < MAX_FOUND {
             self.remember(value);
         }
     }
 
     fn remember(&mut self, value: &[u8]) {
-        if let (MIN_KNOWN..=LONGEST_KNOWN, Ok(text)) = (value.len(), str::from_utf8(value)) {
+        if let (MIN_KNOWN..=LONGEST_KNOWN, Ok(text)) = (value.len(), str::from_utf8(value))
+            && self.remembered < MAX_REMEMBERED
+        {
+            let before = self.known.len();
             self.known(&text.into());
+            self.remembered += self.known.len() - before;
         }
     }
 
@@ -118,6 +127,7 @@ impl Hider {
                 self.cookies(&value[..end], out);
                 out.extend_from_slice(&value[end..]);
             }
+            "host" => self.authority(value, out),
             name if name.ends_with("authorization") => self.authorization(name, value, out),
             name if is_secret => self.hide(name.as_bytes(), value, out),
             _ => self.text(value, out),
@@ -180,17 +190,18 @@ impl Hider {
     /// Appends a target, a URL or some other text, without the password and the parameters of a URL
     /// and the members of JSON that are secrets.
     pub(super) fn text(&mut self, text: &[u8], out: &mut Vec<u8>) {
-        if text.iter().all(|byte| !b"?#\"@".contains(byte)) {
+        if text.iter().all(|byte| !b"=\"@".contains(byte)) {
             return out.extend_from_slice(text);
         }
         let query = text.iter().position(|byte| b"?#".contains(byte));
         let (path, query) = text.split_at(query.map_or(text.len(), |at| at + 1));
         let mut shown = Vec::with_capacity(text.len());
-        self.path(path, &mut shown);
-        let mut form = Form::default();
-        form.push(&self.rules, query, &mut shown);
-        form.finish(&self.rules, &mut shown);
-        let mut found = form.found;
+        let mut found = Vec::new();
+        for (mut form, part) in [(Form::in_words(), path), (Form::default(), query)] {
+            form.push(&self.rules, part, &mut shown);
+            form.finish(&self.rules, &mut shown);
+            found.append(&mut form.found);
+        }
         if memchr::memchr(b'"', &shown).is_some() {
             let (mut json, plain) = (Json::default(), std::mem::take(&mut shown));
             json.push(&self.rules, &plain, &mut shown);
@@ -201,19 +212,11 @@ impl Hider {
         out.append(&mut shown);
     }
 
-    /// Hides `user:password@` of a URL.
-    fn path(&mut self, path: &[u8], out: &mut Vec<u8>) {
-        let start = memchr::memmem::find(path, b"//").map_or(0, |at| at + 2);
-        let (scheme, rest) = path.split_at(start);
-        let end = memchr::memchr(b'/', rest).unwrap_or(rest.len());
-        out.extend_from_slice(scheme);
-        match memchr::memrchr(b'@', &rest[..end]) {
-            Some(at) if start > 0 => {
-                self.hide(b"password", &rest[..at], out);
-                out.extend_from_slice(&rest[at..]);
-            }
-            _ => out.extend_from_slice(rest),
-        }
+    /// Appends the authority of a URL without its user and password.
+    pub(super) fn authority(&mut self, authority: &[u8], out: &mut Vec<u8>) {
+        let user = memchr::memrchr(b'@', authority).unwrap_or_default();
+        self.hide(b"password", &authority[..user], out);
+        out.extend_from_slice(&authority[user..]);
     }
 
     /// A canonical request as the gateway shows it.
@@ -228,13 +231,19 @@ impl Hider {
                     let mut form = Form::default();
                     form.push(&self.rules, line.as_bytes(), &mut out);
                     form.finish(&self.rules, &mut out);
+                    form.found.iter().for_each(|value| self.found(value));
                 }
-                Some((name, value)) if is_secret_name(name.as_bytes()) => {
+                Some((name, value)) if number > 2 => {
                     out.extend_from_slice(name.as_bytes());
                     out.push(b':');
-                    self.hide(name.as_bytes(), value.as_bytes(), &mut out);
+                    self.header(
+                        &name.to_ascii_lowercase(),
+                        value.as_bytes(),
+                        false,
+                        &mut out,
+                    );
                 }
-                _ => out.extend_from_slice(line.as_bytes()),
+                _ => self.text(line.as_bytes(), &mut out),
             }
         }
         String::from_utf8_lossy(&self.without_known(out)).into_owned()

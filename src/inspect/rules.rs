@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 /// What a name has in it if its value is a secret, in lower case and without `-` and the like.
-const SECRET_NAMES: [&str; 14] = [
+const SECRET_NAMES: [&str; 16] = [
     "token",
     "secret",
     "passw",
@@ -14,6 +14,8 @@ const SECRET_NAMES: [&str; 14] = [
     "pwd",
     "apikey",
     "appcode",
+    "appkey",
+    "authkey",
     "privatekey",
     "credential",
     "session",
@@ -22,6 +24,9 @@ const SECRET_NAMES: [&str; 14] = [
     "cookie",
     "jwt",
 ];
+
+/// Names of secrets that are too short to be looked for in longer ones.
+const SHORT_NAMES: [&str; 2] = ["sig", "sk"];
 
 /// What is kept and shown of requests.
 #[derive(Clone, Debug)]
@@ -96,12 +101,14 @@ pub(super) fn is_secret_name(name: &[u8]) -> bool {
     }
     let folded = &folded[..length];
     let may_begin = |byte: u8| matches!(byte, b't' | b's' | b'p' | b'a' | b'c' | b'j');
-    (0..length).any(|at| {
-        may_begin(folded[at])
-            && SECRET_NAMES
-                .iter()
-                .any(|part| folded[at..].starts_with(part.as_bytes()))
-    })
+    let is_short = SHORT_NAMES.iter().any(|name| name.as_bytes() == folded);
+    is_short
+        || (0..length).any(|at| {
+            may_begin(folded[at])
+                && SECRET_NAMES
+                    .iter()
+                    .any(|part| folded[at..].starts_with(part.as_bytes()))
+        })
 }
 
 /// True if a value is none, although its name says so: nothing, or a number of tokens.

@@ -56,6 +56,7 @@ async fn run(served: Rc<Served>, mut notes: Notes, mut commands: UnboundedReceiv
             Some(batch) = notes.next() => served.apply(batch),
             command = commands.recv() => match command {
                 // Who has asked may be gone.
+                Some(Command::Answer(_, answer)) if answer.is_closed() => {}
                 Some(Command::Answer(request, answer)) => drop(answer.send(api::answer(&served, &request))),
                 Some(Command::Configure(keeping)) => served.configure(keeping),
                 None => return,

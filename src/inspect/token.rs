@@ -10,7 +10,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -75,7 +75,14 @@ pub(crate) fn file_for(admin: &Listen, environment: &Environment) -> PathBuf {
 /// The file of this folder with the token of the proxy that has this admin address.
 pub(crate) fn file_in(folder: &Path, admin: &Listen) -> PathBuf {
     folder.join(match admin {
-        Listen::Tcp(address) | Listen::Tls(address) => format!("inspect-{}", address.port()),
+        Listen::Tcp(address) | Listen::Tls(address) => {
+            let local = local_address(*address);
+            match local.ip() {
+                // The address that nearly all proxies have.
+                IpAddr::V4(Ipv4Addr::LOCALHOST) => format!("inspect-{}", local.port()),
+                ip => format!("inspect-{}-{ip}", local.port()),
+            }
+        }
         Listen::Unix(path) => {
             let hash = Sha256::digest(path.as_os_str().as_encoded_bytes());
             format!("inspect-{}", hex::encode(&hash[..8]))
@@ -188,9 +195,15 @@ mod tests {
         let unix: Listen = "unix:/run/a.sock".parse().unwrap();
         let other: Listen = "unix:/run/b.sock".parse().unwrap();
         let environment = Environment::from_pairs([("XDG_RUNTIME_DIR", "/run/x")]);
-        let file = |listen| file_for(listen, &environment);
+        let file = |listen: &Listen| file_for(listen, &environment);
         assert_eq!(file(&tcp), Path::new("/run/x/apig-proxy/inspect-8081"));
         assert_ne!(file(&unix), file(&other));
+        // Proxies on other addresses may have the same port, and `0.0.0.0` is reached at 127.0.0.1.
+        let [any, second, six] = ["0.0.0.0:8081", "127.0.0.2:8081", "[::1]:8081"];
+        let file_at = |address: &str| file(&address.parse().unwrap());
+        assert_eq!(file_at(any), file(&tcp));
+        assert_ne!(file_at(second), file(&tcp));
+        assert_ne!(file_at(second), file_at(six));
         // A relative path has to be ignored.
         let environment = Environment::from_pairs([("XDG_RUNTIME_DIR", "x"), ("TMPDIR", "/t")]);
         assert!(file_for(&tcp, &environment).is_absolute());

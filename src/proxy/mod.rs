@@ -201,11 +201,16 @@ impl Pipeline {
         context: &Rc<RequestContext>,
     ) -> Result<Response<ResponseBody>, Error> {
         let settings = &self.settings;
-        if let Some(answer) = self.guard(&head, context)? {
-            return Ok(answer);
-        }
         let declared = body.as_ref().and_then(|body| body.size_hint().exact());
+        let service = match self.guard(&head, context) {
+            Ok(None) => Ok(()),
+            // Who is not known does not learn which services there are.
+            Err(error @ Error::Service(_)) => Err(error),
+            Ok(Some(answer)) => return Ok(answer),
+            Err(error) => return Err(error),
+        };
         let proof = self.identify(shown, (&head, declared == Some(0)), context)?;
+        service?;
         let routed = route::route(settings, head, declared, context)?;
         if declared != Some(0) {
             capture::routed(settings, &routed, None);

@@ -22,6 +22,7 @@
 //! may stop the proxy. Callers may open connections and send nothing: the oldest silent connection
 //! is closed when all permits are taken, and each connection ends with its first response.
 
+use std::cell::OnceCell;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -35,7 +36,7 @@ use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Either;
 use hyper::body::{Body, Incoming};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::spawn_local;
 use tokio_util::sync::CancellationToken;
 
@@ -55,6 +56,9 @@ use crate::telemetry::metrics;
 
 /// Connections that are served at once.
 const CONNECTIONS: usize = 64;
+
+/// How many of them the inspector may have: slow readers of it leave room for health checks.
+const INSPECTOR_CONNECTIONS: usize = CONNECTIONS / 2;
 
 const LIMITS: ConnectionLimits = ConnectionLimits {
     header_read: Duration::from_secs(2),
@@ -109,15 +113,21 @@ pub(super) async fn serve(
         inspector,
         shutdown: shutdown.clone(),
         quit: quit.clone(),
+        places: Arc::new(Semaphore::new(INSPECTOR_CONNECTIONS)),
     });
     while let Some(command) = commands.recv().await {
         match command {
             Command::Serve(accepted, permit) => {
                 let (admin, is_local) = (Rc::clone(&admin), accepted.0.is_local());
                 let make = move |caller: Rc<CallerConnection>| {
+                    let asker = Rc::new(Asker {
+                        caller,
+                        is_local,
+                        place: OnceCell::new(),
+                    });
                     tower::service_fn(move |request| {
-                        let (admin, caller) = (Rc::clone(&admin), Rc::clone(&caller));
-                        async move { Ok(admin.respond(request, &caller, is_local).await) }
+                        let (admin, asker) = (Rc::clone(&admin), Rc::clone(&asker));
+                        async move { Ok(admin.respond(request, &asker).await) }
                     })
                 };
                 let registry = Rc::clone(&registry);
@@ -137,6 +147,17 @@ struct Admin {
     inspector: watch::Receiver<Option<Inspector>>,
     shutdown: Shutdown,
     quit: CancellationToken,
+    /// A permit for each connection that the inspector has.
+    places: Arc<Semaphore>,
+}
+
+/// A connection to the admin listener.
+struct Asker {
+    caller: Rc<CallerConnection>,
+    /// It comes from this machine.
+    is_local: bool,
+    /// Taken with the first request to the inspector, until the connection ends.
+    place: OnceCell<OwnedSemaphorePermit>,
 }
 
 /// The response to a request that passes the guard: status, content type and text.
@@ -151,12 +172,13 @@ impl Admin {
     async fn respond(
         &self,
         request: Request<Incoming>,
-        caller: &CallerConnection,
-        is_local: bool,
+        asker: &Asker,
     ) -> Response<Either<ResponseBody, ApiBody>> {
         let (head, mut body) = request.into_parts();
+        let (caller, is_local) = (&asker.caller, asker.is_local);
         let inspector = self.inspector(&head, caller, is_local);
         let mut response = match (self.check(caller, &head, inspector.is_some()), inspector) {
+            (Ok(()), Some(_)) if !self.has_place(asker) => inspect::busy().map(Either::Right),
             (Ok(()), Some(inspector)) => {
                 let response = inspector.respond(&head, &mut body).await;
                 caller.request_is_read.set(body.is_end_stream());
@@ -172,6 +194,12 @@ impl Admin {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
         response
+    }
+
+    /// True if a connection has one of the places of the inspector.
+    fn has_place(&self, asker: &Asker) -> bool {
+        let take = || Arc::clone(&self.places).try_acquire_owned().ok();
+        asker.place.get().is_some() || take().is_some_and(|place| asker.place.set(place).is_ok())
     }
 
     /// The inspector, if it is asked, by a program of this machine. For others it does not exist.

@@ -1,10 +1,11 @@
 //! `apig-proxy caller`: what it prints, what it writes, and what it refuses.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
 use std::thread;
 
-use crate::program::{Place, assert_has};
+use crate::program::{Place, assert_has, exit_code};
 
 /// Runs `caller` with the file `callers.toml`: what it prints.
 #[track_caller]
@@ -54,6 +55,16 @@ fn a_credential_is_printed_once_and_kept_for_its_owner() {
     assert!(!content(&place).contains("[[caller]]"));
     let left = fs::read_dir(place.path()).unwrap().count();
     assert_eq!(left, 1, "only the file itself is left");
+}
+
+#[test]
+fn a_caller_whose_credential_could_not_be_printed_is_not_kept() {
+    let place = Place::new();
+    let mut command = place.command(&["caller", "new", "ci", "--file", "callers.toml"], &[]);
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    command.stdout(full).stderr(Stdio::null());
+    assert_eq!(exit_code(command.status().unwrap()), 1);
+    assert!(!content(&place).contains("[[caller]]"));
 }
 
 #[test]

@@ -475,3 +475,22 @@ fn the_project_that_a_caller_names_goes_first_where_it_is_taken() {
     proxy.get("/vpc.cn-north-4/x").assert_status(200);
     assert_eq!(to_services(&upstream)[1].header("x-project-id"), "0123abc");
 }
+
+#[test]
+fn who_shows_no_credential_does_not_learn_the_names_of_services() {
+    let upstream = cloud();
+    let mut config = with_cloud(&upstream, "");
+    config.listen_rules = vec![ListenRules {
+        requires_caller: true,
+        ..ListenRules::default()
+    }];
+    let proxy = Proxy::start(&config);
+    for host in [
+        "vpc.cn-north-5.localhost",
+        "vpc.cn-north-4.localhost",
+        "obs.cn-north-4.localhost",
+    ] {
+        let answer = proxy.exchange(to_host(host, "/"));
+        answer.assert_refused(401, "caller_required");
+    }
+}

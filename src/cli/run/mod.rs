@@ -219,6 +219,12 @@ fn show_inspector(server: &mut Server) {
 fn print_variables(variables: &Variables) -> Result<(), Failure> {
     let mut lines = Vec::new();
     for (name, value) in variables {
+        // The rest would be another variable.
+        if value.as_bytes().iter().any(|byte| b"\n\r".contains(byte)) {
+            return Err(Failure::configuration(format_args!(
+                "the value of `{name}` has a line break, which `--print-env` cannot print\nhint: take it out"
+            )));
+        }
         lines.extend([name.as_bytes(), b"=", value.as_bytes(), b"\n"].concat());
     }
     let mut out = io::stdout();

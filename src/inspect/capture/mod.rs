@@ -216,13 +216,14 @@ fn request_head(
     let authority = uri.authority().filter(|_| version == Version::HTTP_2);
     match uri.path_and_query() {
         Some(target) if authority.is_some() => hider.text(target.as_str().as_bytes(), &mut line),
-        _ => hider.text(uri.to_string().as_bytes(), &mut line),
+        None => hider.authority(uri.to_string().as_bytes(), &mut line),
+        Some(_) => hider.text(uri.to_string().as_bytes(), &mut line),
     }
     line.push(b' ');
     line.extend_from_slice(version_name(version).as_bytes());
     if let Some(authority) = authority.filter(|_| !headers.contains_key(HOST)) {
         line.extend_from_slice(b"\r\nhost: ");
-        line.extend_from_slice(authority.as_str().as_bytes());
+        hider.authority(authority.as_str().as_bytes(), &mut line);
     }
     finish_head(hider, line, headers)
 }

@@ -1,19 +1,51 @@
-//! Fields of forms, and parameters of the URLs in other text.
+//! Fields of forms, and in other text the parameters of URLs, and the users of URLs with their
+//! passwords.
 
 use percent_encoding::percent_decode;
 
+use super::json::Json;
 use super::{MAX_FOUND, MAX_NAME};
 use crate::inspect::rules::{Rules, is_no_secret, is_secret_name};
+
+/// How often a value may be percent-encoded: a URL in a URL in a URL.
+const MAX_ENCODED: usize = 3;
+
+/// What is scanned, and so where a name begins and a value ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Kind {
+    #[default]
+    Fields,
+    /// Only the first name, and those of URLs, are names. What ends a URL ends a value.
+    Text,
+    /// Each word may be a name, as in a header.
+    Words,
+}
+
+/// Where a scanner is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum At {
+    #[default]
+    Name,
+    Plain,
+    /// In the value of a secret name.
+    Secret,
+    /// In another value, which may have a URL or JSON with secrets in it.
+    Value,
+    /// Behind the `//` of a URL.
+    Authority,
+}
 
 /// A scanner of `name=value&name=value`.
 #[derive(Debug, Default)]
 pub(in crate::inspect) struct Form {
-    /// Set in other text, where a name begins with `?` or `&`, and what ends a URL ends a value.
-    is_text: bool,
+    kind: Kind,
+    /// It scans a value of another form.
+    is_inner: bool,
+    at: At,
     name: Vec<u8>,
-    /// A value that is hidden, as far as it has come.
-    hidden: Option<Vec<u8>>,
-    is_value: bool,
+    /// A value, or the authority of a URL, as far as it has come.
+    held: Vec<u8>,
+    is_behind_slash: bool,
     /// The values that were hidden.
     pub(in crate::inspect) found: Vec<Vec<u8>>,
 }
@@ -22,8 +54,15 @@ impl Form {
     /// A scanner of the URLs in some other text.
     pub(in crate::inspect) fn in_text() -> Self {
         Self {
-            is_text: true,
-            is_value: true,
+            kind: Kind::Text,
+            ..Self::default()
+        }
+    }
+
+    /// A scanner of a header.
+    pub(in crate::inspect) fn in_words() -> Self {
+        Self {
+            kind: Kind::Words,
             ..Self::default()
         }
     }
@@ -31,49 +70,115 @@ impl Form {
     /// Takes the next bytes, and appends what is decided.
     pub(in crate::inspect) fn push(&mut self, rules: &Rules, bytes: &[u8], out: &mut Vec<u8>) {
         for &byte in bytes {
-            let is_end_of_url = self.is_text && b"\"'<>\\)".contains(&byte);
-            let is_end = is_end_of_url || b"&# \t\r\n".contains(&byte);
-            if let Some(hidden) = &mut self.hidden {
+            let is_end = self.is_end(byte);
+            if matches!(self.at, At::Secret | At::Value | At::Authority) {
                 if !is_end {
-                    hidden.push(byte);
+                    self.held.push(byte);
                     continue;
                 }
                 self.finish(rules, out);
             }
             out.push(byte);
-            match byte {
-                b'&' | b'?' => self.begin(false),
-                b'=' if !self.is_value => {
-                    self.is_value = true;
-                    self.name = decoded(&self.name);
-                    self.hidden = is_secret_name(&self.name).then(Vec::new);
+            self.plain(byte, is_end);
+        }
+    }
+
+    /// True if a byte ends what is held.
+    fn is_end(&self, byte: u8) -> bool {
+        let is_end_of_url = self.kind != Kind::Fields && b"\"'<>\\)".contains(&byte);
+        match self.at {
+            At::Authority => b"/?# \t\r\n\"<>\\".contains(&byte),
+            At::Value if byte == b';' => true,
+            _ => is_end_of_url || b"&# \t\r\n".contains(&byte),
+        }
+    }
+
+    /// Takes a byte that is shown.
+    fn plain(&mut self, byte: u8, is_end: bool) {
+        let is_behind_slash = std::mem::take(&mut self.is_behind_slash);
+        match byte {
+            b'=' if self.at == At::Name => self.behind_name(),
+            b'/' if is_behind_slash => self.at = At::Authority,
+            b'&' | b'?' | b';' => self.begin(At::Name),
+            b',' if self.kind == Kind::Words => self.begin(At::Name),
+            // JSON may write a slash as `\/`.
+            b'\\' if is_behind_slash => self.is_behind_slash = true,
+            _ if is_end && self.kind == Kind::Text => self.begin(At::Plain),
+            _ if is_end => self.begin(At::Name),
+            _ => {
+                self.is_behind_slash = byte == b'/';
+                if self.at == At::Name && self.name.len() < MAX_NAME {
+                    self.name.push(byte);
                 }
-                b';' => self.begin(self.is_text),
-                _ if is_end => self.begin(self.is_text),
-                _ if !self.is_value && self.name.len() < MAX_NAME => self.name.push(byte),
-                _ => {}
             }
         }
     }
 
-    /// Begins a name, or text that is none.
-    fn begin(&mut self, is_value: bool) {
-        self.is_value = is_value;
+    fn begin(&mut self, at: At) {
         self.name.clear();
+        self.at = at;
     }
 
-    /// Ends a value that is hidden.
-    pub(in crate::inspect) fn finish(&mut self, rules: &Rules, out: &mut Vec<u8>) {
-        let Some(value) = self.hidden.take() else {
-            return;
+    fn behind_name(&mut self) {
+        self.name = decoded(&self.name);
+        self.at = match is_secret_name(&self.name) {
+            true => At::Secret,
+            false if self.is_inner => At::Plain,
+            false => At::Value,
         };
-        if is_no_secret(&self.name, &value) {
-            return out.extend_from_slice(&value);
+    }
+
+    /// Ends what is held.
+    pub(in crate::inspect) fn finish(&mut self, rules: &Rules, out: &mut Vec<u8>) {
+        let held = std::mem::take(&mut self.held);
+        match std::mem::replace(&mut self.at, At::Plain) {
+            At::Secret if !is_no_secret(&self.name, &held) => {
+                rules.hide(&self.name, &held, out);
+                self.found(decoded(&held));
+            }
+            At::Value if self.has_secrets(rules, &held) => rules.hide(&self.name, &held, out),
+            At::Authority => {
+                let user = memchr::memrchr(b'@', &held).unwrap_or_default();
+                let (user, host) = held.split_at(user);
+                if !user.is_empty() {
+                    rules.hide(b"password", user, out);
+                    self.found(decoded(user));
+                }
+                out.extend_from_slice(host);
+            }
+            _ => out.extend_from_slice(&held),
         }
-        rules.hide(&self.name, &value, out);
+    }
+
+    fn found(&mut self, value: Vec<u8>) {
         if self.found.len() < MAX_FOUND {
-            self.found.push(decoded(&value));
+            self.found.push(value);
         }
+    }
+
+    /// True if there are secrets in a value, which may be percent-encoded.
+    fn has_secrets(&mut self, rules: &Rules, value: &[u8]) -> bool {
+        let may_have = |byte: &u8| b"%=@\"".contains(byte);
+        if self.is_inner || !value.iter().any(may_have) {
+            return false;
+        }
+        let mut text = value.to_vec();
+        for _ in 0..=MAX_ENCODED {
+            let (mut form, mut json) = (Self::in_words(), Json::default());
+            form.is_inner = true;
+            let mut out = Vec::new();
+            form.push(rules, &text, &mut out);
+            form.finish(rules, &mut out);
+            json.push(rules, &text, &mut out);
+            json.finish(rules, &mut out);
+            if !form.found.is_empty() || !json.found.is_empty() {
+                let found = form.found.into_iter().chain(json.found);
+                found.for_each(|value| self.found(value));
+                return true;
+            }
+            text = decoded(&text);
+        }
+        false
     }
 }
 

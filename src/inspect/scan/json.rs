@@ -21,7 +21,9 @@ enum At {
     Scalar,
     /// An object or a list: how deep, and whether in a string in it.
     Container(usize, bool),
-    /// The content of a field of a multipart form.
+    /// In the head of a field of a multipart form, behind the name of a secret.
+    PartHead,
+    /// In its content.
     Part,
 }
 
@@ -35,12 +37,25 @@ pub(in crate::inspect) struct Json {
     quote: Option<u32>,
     /// How many backslashes were the last bytes.
     slashes: usize,
+    /// The last byte.
+    last: u8,
+    is_multipart: bool,
+    /// The last quotation mark that began a text was behind `=`.
+    is_field: bool,
     hidden: Vec<u8>,
     /// The values that were hidden.
     pub(in crate::inspect) found: Vec<Vec<u8>>,
 }
 
 impl Json {
+    /// A scanner of a multipart form.
+    pub(in crate::inspect) fn in_parts() -> Self {
+        Self {
+            is_multipart: true,
+            ..Self::default()
+        }
+    }
+
     /// Takes the next bytes, and appends what is decided.
     pub(in crate::inspect) fn push(&mut self, rules: &Rules, mut bytes: &[u8], out: &mut Vec<u8>) {
         while let Some(&byte) = bytes.first() {
@@ -56,6 +71,7 @@ impl Json {
             bytes = &bytes[1..];
             self.byte(rules, byte, out);
             self.slashes = if byte == b'\\' { self.slashes + 1 } else { 0 };
+            self.last = byte;
         }
     }
 
@@ -64,7 +80,7 @@ impl Json {
         match self.at {
             At::String | At::Part => self.hide(rules, out),
             At::Scalar | At::Container(..) => self.hide_quoted(rules, out),
-            At::Text | At::Name | At::Colon => {}
+            At::Text | At::Name | At::Colon | At::PartHead => {}
         }
         self.at = At::Text;
     }
@@ -82,10 +98,10 @@ impl Json {
     /// Text without quotation marks and backslashes.
     fn plain(&mut self, text: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(text);
-        if text.is_empty() {
+        let Some(last) = text.last() else {
             return;
-        }
-        self.slashes = 0;
+        };
+        (self.slashes, self.last) = (0, *last);
         if self.name.len() + text.len() > MAX_NAME {
             self.quote = None;
         } else {
@@ -105,6 +121,7 @@ impl Json {
             }
             At::Scalar => self.hidden.push(byte),
             At::Container(depth, in_string) => self.container(rules, byte, (depth, in_string), out),
+            At::PartHead => self.part_head(byte, out),
             At::Part => {
                 self.hidden.push(byte);
                 if self.hidden.ends_with(b"\r\n--") {
@@ -128,6 +145,11 @@ impl Json {
             _ => return self.again(byte, out),
         }
         out.push(byte);
+    }
+
+    fn part_head(&mut self, byte: u8, out: &mut Vec<u8>) {
+        out.push(byte);
+        self.hidden.push(byte);
         if self.hidden.ends_with(b"\r\n\r\n") {
             self.hidden.clear();
             self.at = At::Part;
@@ -167,10 +189,14 @@ impl Json {
         let level = self.level();
         let slashes = self.slashes.min(self.name.len());
         self.name.truncate(self.name.len() - slashes);
-        if self.quote == Some(level) && is_secret_name(&unescaped(&self.name)) {
-            self.at = At::Name;
+        if self.quote == Some(level) && is_secret_name(&unescaped_from(&self.name, level)) {
+            self.at = match self.is_multipart && self.is_field {
+                true => At::PartHead,
+                false => At::Name,
+            };
         } else {
             self.name.clear();
+            self.is_field = self.last == b'=';
         }
         self.quote = Some(level);
     }
@@ -242,6 +268,11 @@ impl Json {
             self.found.push(unescaped(&value));
         }
     }
+}
+
+/// The text of a JSON string that is itself in so many others.
+fn unescaped_from(text: &[u8], level: u32) -> Vec<u8> {
+    (0..level).fold(unescaped(text), |text, _| unescaped(&text))
 }
 
 /// The text of a JSON string.

@@ -1,8 +1,12 @@
 //! Finds the values of secret names in text that arrives in pieces, and puts something else in their
 //! place: fields of forms, members of JSON, and fields of multipart forms.
 //!
-//! Only a value that is hidden is held back until it ends; all else goes on at once, so that an open
-//! event stream can be watched.
+//! Only a value that is or may be hidden is held back until it ends; all else goes on at once, so that
+//! an open event stream can be watched.
+//!
+//! # What can go wrong
+//!
+//! Elements of XML, YAML and binary formats are not recognised.
 
 mod form;
 mod json;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use serde_json::Value;
 
 use super::copy::{self, CopyKind, ReplayError, ReplaySource};
-use super::entry::Entry;
+use super::entry::{Entry, begun_at};
 use super::filter::Filter;
 use super::har;
 use super::note::{Event, Note, Side};
@@ -19,6 +19,10 @@ use super::view;
 /// and the memory per remembered id. Readers who are further behind start anew.
 const MAX_REMEMBERED: usize = 1024;
 const MEMORY_PER_REMEMBERED: usize = 4096;
+
+/// By how much later the time is estimated when a request began whose first note did not come, in
+/// milliseconds: notes take some time to come.
+const MAX_DELAY: u64 = 1000;
 
 /// One request takes at most this part of the memory.
 const LARGEST_PART: usize = 8;
@@ -33,17 +37,21 @@ pub(super) struct StoreLimits {
     pub(super) bodies: usize,
 }
 
+/// When a request began, and its number. Batches of several workers do not come in this order.
+type Key = (u64, u64);
+
 /// The requests that are kept.
 #[derive(Debug)]
 pub(super) struct Store {
     limits: StoreLimits,
-    /// By their number.
-    entries: BTreeMap<u64, Box<Entry>>,
-    numbers: HashMap<u128, u64>,
-    /// The numbers of the requests that have ended, in that order.
-    ended: VecDeque<u64>,
-    /// The ids that left the store, with the sequence number of that.
-    gone: VecDeque<(u64, u128)>,
+    entries: BTreeMap<Key, Box<Entry>>,
+    keys: HashMap<u128, Key>,
+    /// The requests that have ended, in that order.
+    ended: VecDeque<Key>,
+    /// The ids that left the store, with the sequence number of that and when their request began.
+    gone: VecDeque<(u64, u128, u64)>,
+    /// Ids of requests that began until this time were forgotten. Notes of such ones are late.
+    forgotten: u64,
     /// Readers of the feed that are not past this sequence number start anew.
     reset_seq: u64,
     seq: u64,
@@ -73,9 +81,10 @@ impl Store {
         Self {
             limits,
             entries: BTreeMap::new(),
-            numbers: HashMap::new(),
+            keys: HashMap::new(),
             ended: VecDeque::new(),
             gone: VecDeque::new(),
+            forgotten: 0,
             reset_seq: 0,
             seq: 0,
             begun: 0,
@@ -86,13 +95,13 @@ impl Store {
 
     /// Takes a note in, and makes room for it.
     pub(super) fn apply(&mut self, note: Note) {
-        let Some(number) = self.number_of(&note) else {
+        let Some(key) = self.key_of(&note) else {
             return;
         };
         self.seq += 1;
         let seq = self.seq;
-        let entry = self.entries.entry(number).or_insert_with(|| {
-            let entry = Box::new(Entry::new(&note, number, seq));
+        let entry = self.entries.entry(key).or_insert_with(|| {
+            let entry = Box::new(Entry::new(note.id, key, seq));
             self.weight += entry.weight();
             entry
         });
@@ -102,23 +111,28 @@ impl Store {
         while entry.weight() > largest && entry.shed() {}
         self.weight = self.weight - before + entry.weight();
         if entry.is_done() && !was_done {
-            self.ended.push_back(number);
+            self.ended.push_back(key);
         }
         self.make_room();
     }
 
-    /// The number of the request of a note; `None` if it is no longer of interest.
-    fn number_of(&mut self, note: &Note) -> Option<u64> {
-        if let Some(number) = self.numbers.get(&note.id) {
-            return Some(*number);
+    /// The key of the request of a note; `None` if it is no longer of interest.
+    fn key_of(&mut self, note: &Note) -> Option<Key> {
+        if let Some(key) = self.keys.get(&note.id) {
+            return Some(*key);
         }
-        let is_begin = matches!(note.event, Event::Begun(_));
-        if !is_begin && self.gone.iter().any(|(_, id)| *id == note.id) {
+        let time = begun_at(note);
+        let is_gone = || {
+            let is_forgotten = self.forgotten > 0 && time <= self.forgotten + MAX_DELAY;
+            is_forgotten || self.gone.iter().any(|(_, id, _)| *id == note.id)
+        };
+        if !matches!(note.event, Event::Begun(_)) && is_gone() {
             return None;
         }
         self.begun += 1;
-        self.numbers.insert(note.id, self.begun);
-        Some(self.begun)
+        let key = (time, self.begun);
+        self.keys.insert(note.id, key);
+        Some(key)
     }
 
     fn make_room(&mut self) {
@@ -127,14 +141,14 @@ impl Store {
             let is_crowded = in_flight > self.limits.requests / 2;
             let in_flight = || self.entries.values().find(|entry| !entry.is_done());
             let oldest = is_crowded.then(in_flight).flatten();
-            let oldest = oldest.map(|entry| entry.number);
-            if let Some(number) = oldest.or_else(|| self.ended.front().copied()) {
-                self.evict(number);
+            let oldest = oldest.map(|entry| (entry.time, entry.number));
+            if let Some(key) = oldest.or_else(|| self.ended.front().copied()) {
+                self.evict(key);
             }
         }
         while self.memory_used() > self.limits.memory && !self.entries.is_empty() {
-            if let Some(number) = self.ended.front().copied() {
-                self.evict(number);
+            if let Some(key) = self.ended.front().copied() {
+                self.evict(key);
             } else if !self.shed_oldest() {
                 let oldest = *self.entries.keys().next().expect("there is one");
                 self.evict(oldest);
@@ -154,32 +168,33 @@ impl Store {
         })
     }
 
-    fn evict(&mut self, number: u64) {
-        if self.ended.front() == Some(&number) {
+    fn evict(&mut self, key: Key) {
+        if self.ended.front() == Some(&key) {
             self.ended.pop_front();
         }
-        let Some(entry) = self.entries.remove(&number) else {
+        let Some(entry) = self.entries.remove(&key) else {
             return;
         };
-        self.numbers.remove(&entry.id);
+        self.keys.remove(&entry.id);
         self.weight -= entry.weight();
         self.evicted += 1;
         self.seq += 1;
-        self.gone.push_back((self.seq, entry.id));
+        self.gone.push_back((self.seq, entry.id, entry.time));
         let remembered = (self.limits.memory / MEMORY_PER_REMEMBERED).min(MAX_REMEMBERED);
         while self.gone.len() > remembered
-            && let Some((seq, _)) = self.gone.pop_front()
+            && let Some((seq, _, time)) = self.gone.pop_front()
         {
             self.reset_seq = self.reset_seq.max(seq);
+            self.forgotten = self.forgotten.max(time);
         }
     }
 
     /// Removes all requests. Notes of those in flight are ignored from then on.
     pub(super) fn clear(&mut self) {
-        let numbers: Vec<u64> = self.entries.keys().copied().collect();
+        let keys: Vec<Key> = self.entries.keys().copied().collect();
         let evicted = self.evicted;
         self.ended.clear();
-        numbers.into_iter().for_each(|number| self.evict(number));
+        keys.into_iter().for_each(|key| self.evict(key));
         self.evicted = evicted;
         self.seq += 1;
         self.reset_seq = self.seq;
@@ -203,7 +218,7 @@ impl Store {
 
     /// The memory that the store takes, in bytes.
     pub(super) fn memory_used(&self) -> usize {
-        self.weight + self.gone.capacity() * size_of::<(u64, u128)>()
+        self.weight + self.gone.capacity() * size_of::<(u64, u128, u64)>()
     }
 
     /// How many requests have made room for others.
@@ -241,14 +256,14 @@ impl Store {
             list.push(view::summary(entry));
         }
         if !is_reset {
-            let gone = self.gone.iter().filter(|(at, _)| *at > since);
-            changes.evicted = gone.map(|(_, id)| view::id(*id)).collect();
+            let gone = self.gone.iter().filter(|(at, ..)| *at > since);
+            changes.evicted = gone.map(|(_, id, _)| view::id(*id)).collect();
         }
         changes
     }
 
     fn get(&self, id: u128) -> Option<&Entry> {
-        let entry = self.entries.get(self.numbers.get(&id)?)?;
+        let entry = self.entries.get(self.keys.get(&id)?)?;
         Some(entry)
     }
 
@@ -263,11 +278,16 @@ impl Store {
         Some(entry.body(side).bytes.clone())
     }
 
-    /// The requests that a filter takes as an HTTP archive, the oldest first.
-    pub(super) fn har(&self, filter: &Filter) -> Value {
-        let mut entries: Vec<_> = self.filtered(filter).collect();
-        entries.reverse();
-        har::archive(&entries)
+    /// The ids of the requests that a filter takes, the oldest first.
+    pub(super) fn ids(&self, filter: &Filter) -> Vec<u128> {
+        let mut ids: Vec<u128> = self.filtered(filter).map(|entry| entry.id).collect();
+        ids.reverse();
+        ids
+    }
+
+    /// A request as an entry of an HTTP archive.
+    pub(super) fn har_entry(&self, id: u128) -> Option<Value> {
+        self.get(id).map(har::entry)
     }
 
     /// A request as a command or as text. `base` is the address of the proxy, like

@@ -14,7 +14,7 @@ fn small(requests: usize, memory: usize) -> Store {
 }
 
 fn numbers(store: &Store) -> Vec<u64> {
-    store.entries.keys().copied().collect()
+    store.entries.keys().map(|key| key.1).collect()
 }
 
 fn begin(store: &mut Store, id: u128) {
@@ -85,9 +85,9 @@ fn a_request_in_flight_gives_up_bodies_then_heads_and_keeps_its_summary() {
     assert!(store.memory_used() <= 12 << 10);
     // One request takes an eighth of the memory at most.
     assert!(
-        store.entries[&1].weight() <= (12 << 10) / 8,
+        store.get(1).unwrap().weight() <= (12 << 10) / 8,
         "{}",
-        store.entries[&1].weight()
+        store.get(1).unwrap().weight()
     );
 }
 
@@ -136,6 +136,40 @@ fn a_reader_that_is_too_far_behind_or_of_another_start_begins_anew() {
     assert_eq!(store.changes_since(1).ended.len(), 1);
     assert!(store.changes_since(store.seq() + 1).is_reset);
     assert!(!store.changes_since(store.seq() - 1).is_reset);
+}
+
+#[test]
+fn lists_follow_the_time_at_which_requests_began() {
+    let mut store = small(10, 1 << 20);
+    for (id, time) in [(1, 5), (2, 3), (3, 4), (4, 4)] {
+        let Event::Begun(mut begun) = begun("GET /a HTTP/1.1") else {
+            unreachable!("it is the first note");
+        };
+        begun.time += ms(time);
+        apply(&mut store, id, vec![Event::Begun(begun)]);
+    }
+    let rows = store.summaries(&Filter::default(), 0, 10);
+    let numbers: Vec<_> = rows.iter().map(|row| row["number"].as_u64()).collect();
+    assert_eq!(numbers, [1, 4, 3, 2].map(Some));
+    assert_eq!(store.ids(&Filter::default()), [2, 3, 4, 1]);
+}
+
+#[test]
+fn late_notes_of_requests_that_were_forgotten_do_not_bring_them_back() {
+    let mut store = small(10, 1 << 20);
+    for id in 1..=5000 {
+        let Event::Begun(mut begun) = begun("GET /a HTTP/1.1") else {
+            unreachable!("it is the first note");
+        };
+        begun.time = crate::clock::system_time();
+        apply(&mut store, id, vec![Event::Begun(begun)]);
+    }
+    let seq = store.seq();
+    for id in 1..=3000 {
+        apply(&mut store, id, vec![body(Side::Out, b"x")]);
+        end(&mut store, id);
+    }
+    assert_eq!((store.seq(), store.len()), (seq, 10));
 }
 
 #[test]
@@ -193,11 +227,12 @@ proptest! {
             prop_assert!(store.len() <= requests.max(1));
             prop_assert_eq!(store.weight, store.entries.values().map(|entry| entry.weight()).sum::<usize>());
             prop_assert!(store.entries.values().all(|entry| entry.weight() <= (memory / 8).max(2500)));
-            let done: Vec<u64> = store.entries.values().filter(|one| one.is_done()).map(|one| one.number).collect();
-            let mut ended: Vec<u64> = store.ended.iter().copied().collect();
+            let mut done: Vec<u64> = store.entries.values().filter(|one| one.is_done()).map(|one| one.number).collect();
+            let mut ended: Vec<u64> = store.ended.iter().map(|key| key.1).collect();
             ended.sort_unstable();
+            done.sort_unstable();
             prop_assert_eq!(done, ended);
-            prop_assert_eq!(store.numbers.len(), store.len());
+            prop_assert_eq!(store.keys.len(), store.len());
             prop_assert!(store.seq() > seq || store.seq() == seq);
             seq = store.seq();
         }
@@ -206,7 +241,7 @@ proptest! {
             prop_assert_eq!(store.copy(id, CopyKind::Curl, "http://h").is_some() , is_there && store.get(id).unwrap().received().is_some());
             let _ = store.replay_source(id);
         }
-        prop_assert_eq!(store.har(&Filter::default())["log"]["entries"].as_array().unwrap().len(), store.len());
+        prop_assert_eq!(archive(&store)["log"]["entries"].as_array().unwrap().len(), store.len());
         prop_assert_eq!(store.changes_since(0).evicted.len() + store.len() > 0, store.seq() > 0 && !store.changes_since(0).is_reset || store.len() > 0);
     }
 }

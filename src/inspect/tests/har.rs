@@ -1,6 +1,5 @@
 //! The archive has what HAR 1.2 requires, and sums that are right.
 
-use super::super::filter::Filter;
 use super::*;
 
 /// What the schema requires of each object, with the type of its value.
@@ -84,7 +83,7 @@ fn entries() -> Vec<Value> {
         ended(200, 1, 99),
     ]);
     apply(&mut store, 2, vec![body(Side::In, b"x")]);
-    store.har(&Filter::default())["log"]["entries"]
+    archive(&store)["log"]["entries"]
         .as_array()
         .unwrap()
         .clone()

@@ -9,6 +9,7 @@
 //! Signatures that were seen are not remembered, since SDKs repeat theirs after a broken connection.
 //! Whoever records one can send it again for 15 minutes.
 
+mod capability;
 pub(super) mod identified;
 mod limits;
 pub(super) mod rights;

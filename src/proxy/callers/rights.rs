@@ -67,7 +67,7 @@ pub(in crate::proxy) fn check(
     };
     let is_limited = is_limited || rights.read_only.enabled;
     if let Some(Methods::Only(methods)) = &rights.methods
-        && !methods.contains(action.method)
+        && (!methods.contains(action.method) || names_other_method(action))
     {
         return Err(Error::CallerNotAllowed(METHOD));
     }
@@ -110,10 +110,15 @@ fn is_in(prefix: &str, path: Reading<'_>) -> bool {
     }
 }
 
+/// True if a backend may follow a header instead of the method.
+fn names_other_method(action: &Action<'_>) -> bool {
+    let mut names = action.headers.keys();
+    names.any(|name| is_one_of(&METHOD_HEADERS, name.as_str().as_bytes()))
+}
+
 /// True if a request can change nothing.
 fn only_reads(limits: &[&ReadOnly], action: &Action<'_>, path: Reading<'_>) -> bool {
-    let mut names = action.headers.keys();
-    if names.any(|name| is_one_of(&METHOD_HEADERS, name.as_str().as_bytes())) {
+    if names_other_method(action) {
         return false;
     }
     let mut reads = limits.iter().flat_map(|limit| &limit.reads);
@@ -166,6 +171,7 @@ mod tests {
             ("GET /flowers", "caller_not_allowed"),
             ("GET /", "caller_not_allowed"),
             ("POST /flowers/v1", "caller_not_allowed"),
+            ("GET /flowers/v1 override", "caller_not_allowed"),
             ("GET //flowers/v1", "no_route"),
             ("GET /flowers%2Fv1", "no_route"),
             ("GET /flowers/%761/a", "no_route"),

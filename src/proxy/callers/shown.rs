@@ -1,10 +1,10 @@
 //! What a request shows of its caller. It is taken off before anything is logged or forwarded.
 
 use http::header::{AUTHORIZATION, Entry, REFERER};
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, request};
+use http::{HeaderMap, HeaderName, HeaderValue, request};
 use secrecy::SecretString;
 
+use super::capability::{self, strip, strip_target};
 use crate::config::{CallerToken, Surrogate};
 use crate::proxy::guard::TOKEN;
 use crate::signature::Algorithm;
@@ -29,13 +29,21 @@ impl Shown {
         let authorizations = take_values(headers, &AUTHORIZATION, is_of_caller);
         let tokens = take_values(headers, &TOKEN, is_token);
         if let Entry::Occupied(mut referers) = headers.entry(REFERER) {
-            referers.iter_mut().for_each(strip_referer);
+            referers.iter_mut().for_each(|value| strip(value, None));
         }
-        if let Some(digits) = take_capability(&mut head.uri) {
+        if let Some(digits) = capability::take(&mut head.uri) {
+            // Addresses of the proxy in other places have it too.
+            strip_target(&mut head.uri, Some(&digits));
+            let values = headers.values_mut();
+            values.for_each(|value| strip(value, Some(&digits)));
             return Self::Capability(CallerToken::new(digits.as_bytes()), digits.into());
         }
         match (&tokens[..], &authorizations[..]) {
-            ([], []) => Self::Nothing,
+            ([], []) => {
+                // One that is spelled wrong is refused, and would be logged.
+                strip_target(&mut head.uri, None);
+                Self::Nothing
+            }
             ([token], []) => Self::Token(CallerToken::new(token.as_bytes())),
             ([], [value]) => match bearer(value.as_bytes()) {
                 Some(token) => Self::Token(CallerToken::new(token)),
@@ -84,45 +92,6 @@ fn is_of_caller(value: &[u8]) -> bool {
     bearer(value).is_some() || is_signature()
 }
 
-/// The digits of a path like `/~<digits>/…`, and what follows them.
-fn split_capability(path: &str) -> Option<(&str, &str)> {
-    // A base URL that ends with a slash makes two. Some clients encode the tilde.
-    let path = path.strip_prefix('/')?.trim_start_matches('/');
-    let mut tildes = ["~", "%7E", "%7e"].iter();
-    let path = tildes.find_map(|tilde| path.strip_prefix(tilde))?;
-    let (digits, rest) = path.split_at_checked(Surrogate::CAPABILITY_DIGITS)?;
-    let is_capability = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    (is_capability && (rest.is_empty() || rest.starts_with(['/', '?', '#'])))
-        .then_some((digits, rest))
-}
-
-/// Removes the capability from a target.
-fn take_capability(uri: &mut Uri) -> Option<String> {
-    let target = uri.path_and_query()?.as_str();
-    let (digits, rest) = split_capability(target)?;
-    let slash = if rest.starts_with('/') { "" } else { "/" };
-    let (digits, rest) = (digits.to_owned(), format!("{slash}{rest}"));
-    let mut parts = std::mem::take(uri).into_parts();
-    // Never the old target: it must not get into the log.
-    parts.path_and_query = PathAndQuery::try_from(rest).ok();
-    *uri = Uri::from_parts(parts).unwrap_or_default();
-    Some(digits)
-}
-
-/// Removes the capability from a URL.
-fn strip_referer(referer: &mut HeaderValue) {
-    let stripped = || {
-        let url = str::from_utf8(referer.as_bytes()).ok()?;
-        let authority = url.find("://")? + 3;
-        let path = authority + url[authority..].find('/')?;
-        let (_, rest) = split_capability(&url[path..])?;
-        HeaderValue::try_from([&url[..path], rest].concat()).ok()
-    };
-    if let Some(stripped) = stripped() {
-        *referer = stripped;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use http::Request;
@@ -169,19 +138,52 @@ mod tests {
             let (shown, left, _) = taken(target, &[]);
             assert_eq!((&*shown, &*left), ("capability", expected), "{target}");
         }
-        for target in ["/~Cx/a", "/~abc/a", "/a/~C/", "/", "/~"] {
+        for (target, expected) in [
+            ("/~abc/a", "/~abc/a"),
+            ("/", "/"),
+            ("/~", "/~"),
+            ("/~Cx/a", "/x/a"),
+            ("/~C;x/a", "/;x/a"),
+            ("/~C%2Fa", "/%2Fa"),
+            ("/a/~C/", "/a/"),
+            ("/./~C/a", "/./a"),
+            ("/a%2f%7EC", "/a"),
+        ] {
             let (shown, left, _) = taken(target, &[]);
-            assert_eq!(shown, "nothing");
-            assert_eq!(left, target.replace('C', CAPABILITY));
+            assert_eq!((&*shown, &*left), ("nothing", expected), "{target}");
         }
-        let (_, _, left) = taken(
-            "/",
-            &[
-                ("referer", "http://h:1/~CAP/a?b"),
-                ("referer", "http://h/a"),
-            ],
-        );
-        assert_eq!(left, ["referer: http://h:1/a?b", "referer: http://h/a"]);
+        for (referer, expected) in [
+            ("http://h:1/~CAP/a?b", "http://h:1/a?b"),
+            ("http://h/a", "http://h/a"),
+            ("/~CAP/a", "/a"),
+            ("//h:1/~CAP", "//h:1"),
+            (
+                "http://h/?u=http%3A%2F%2Fh%2F~CAP%2F",
+                "http://h/?u=http%3A%2F%2Fh%2F",
+            ),
+        ] {
+            let (_, _, left) = taken("/", &[("referer", "x"), ("referer", referer)]);
+            assert_eq!(left[1], format!("referer: {expected}"));
+        }
+    }
+
+    #[test]
+    fn a_capability_that_was_shown_is_taken_out_of_the_whole_head() {
+        const OTHER: &str = "/~00000000000000000000000000000000";
+        for (target, expected) in [
+            ("/~C/~C/a", "/a".to_owned()),
+            (
+                "/~C/a?u=http://h/~C/b&v=%7EC",
+                "/a?u=http://h/b&v=".to_owned(),
+            ),
+            (&format!("/~C{OTHER}/~C"), OTHER.to_owned()),
+        ] {
+            let (shown, left, _) = taken(target, &[]);
+            assert_eq!((&*shown, left), ("capability", expected), "{target}");
+        }
+        let headers = [("destination", "http://h/~CAP/b"), ("x-a", OTHER)];
+        let (_, _, left) = taken("/~C/a", &headers);
+        assert_eq!(left, ["destination: http://h/b", &format!("x-a: {OTHER}")]);
     }
 
     #[test]

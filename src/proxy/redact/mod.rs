@@ -18,6 +18,8 @@
 //! beginning, and secrets of fewer than [`MIN_SECRET`] bytes, which are too likely to be something
 //! else.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -47,7 +49,8 @@ const NAMED_ENTITIES: [(&str, u8); 8] = [
 /// A streaming redactor for one secret.
 #[derive(Clone, Debug)]
 pub(crate) struct Redactor {
-    secret: SecretString,
+    /// Shared, because each body has a redactor of its own.
+    secret: Arc<SecretString>,
     /// Bytes that may be the beginning of the secret.
     held: Vec<u8>,
 }
@@ -55,7 +58,7 @@ pub(crate) struct Redactor {
 impl Redactor {
     /// A redactor for a secret; `None` if it is too short to be looked for.
     pub(crate) fn new(secret: &SecretString) -> Option<Self> {
-        let (secret, held) = (secret.clone(), Vec::new());
+        let (secret, held) = (Arc::new(secret.clone()), Vec::new());
         (secret.expose_secret().len() >= MIN_SECRET).then_some(Self { secret, held })
     }
 

@@ -125,6 +125,27 @@ fn variables_of_option_and_configuration_are_expanded() {
 }
 
 #[test]
+fn a_program_of_a_run_may_start_a_run_of_its_own() {
+    let place = configured("");
+    place.file(
+        "key.csv",
+        &format!("User Name,Access Key Id,Secret Access Key\nx,{AK},{SECRET}\n"),
+    );
+    let inner = format!(
+        "first=$APIG_PROXY_URL {BINARY} run --credentials key.csv -- \
+         sh -c 'test $first != $APIG_PROXY_URL && curl -sS --fail $APIG_PROXY_URL/x'"
+    );
+    assert_has(&printed(&place, &[], &inner), &["\"verified\":true"]);
+}
+
+#[test]
+fn a_value_with_a_line_break_is_not_printed_as_two_variables() {
+    let place = configured("");
+    let options = ["run", "--print-env", "--set", "A=x\nLD_PRELOAD=y"];
+    place.fails(&options, &KEY, 78, &["the value of `A` has a line break"]);
+}
+
+#[test]
 fn the_proxy_of_a_company_is_not_used_for_this_machine() {
     let place = configured("");
     let company = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::{AUTHORIZED, TOKEN, ask, assert_error, inspected, inspected_before, order, read};
 use crate::admin::own_address;
-use crate::support::{Client, Scene, Upstream, get, request};
+use crate::support::{Client, Scene, Upstream, get, request, wait_until};
 
 /// Each path of the API, with its method.
 const PATHS: [(&str, &str); 12] = [
@@ -249,4 +249,25 @@ fn other_methods_and_long_bodies_are_refused() {
         ask(&scene.proxy, "GET", &format!("requests?{query}"), "").assert_status(400);
     }
     order(&scene.proxy, "clear");
+}
+
+#[test]
+fn slow_readers_of_it_leave_room_for_health_checks() {
+    let scene = inspected();
+    // Each waits for a body that does not come.
+    let line = "POST /inspect/v1/pause HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n";
+    let mut slow: Vec<_> = (0..60).map(|_| scene.proxy.admin()).collect();
+    for client in &mut slow {
+        client.send(format!("{line}{AUTHORIZED}\r\n\r\n"));
+    }
+    wait_until("no more readers are let in", || {
+        ask(&scene.proxy, "GET", "state", "").status == 503
+    });
+    assert_error(&ask(&scene.proxy, "GET", "state", ""), 503, "busy");
+    let ready = request("GET /readyz", "", "");
+    scene.proxy.admin().send(ready).answer().assert_status(200);
+    drop(slow);
+    wait_until("there is room again", || {
+        ask(&scene.proxy, "GET", "state", "").status == 200
+    });
 }

@@ -8,6 +8,7 @@
 //! The file may be written by hand. Errors name a line or a key and never quote, since a secret may
 //! be in the place of something else.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -85,6 +86,14 @@ pub struct CallerRecord {
     pub rate: Option<String>,
 }
 
+/// What no two callers share.
+const UNIQUE: [fn(&CallerRecord) -> &str; 4] = [
+    |record| &record.name,
+    |record| &record.access_key,
+    |record| &record.token_sha256,
+    |record| &record.capability_sha256,
+];
+
 /// The whole file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -131,12 +140,14 @@ impl CallerRecord {
             let line = text.bytes().take(end).filter(|byte| *byte == b'\n').count() + 1;
             format!("line {line} of the file is not as `apig-proxy caller` writes it\n{HINT}")
         })?;
-        let mut names: Vec<&str> = records.caller.iter().map(|record| &*record.name).collect();
-        names.sort_unstable();
-        if names.windows(2).any(|pair| pair[0] == pair[1]) {
-            return Err(format!(
-                "two callers of the file have the same name\n{HINT}"
-            ));
+        // Whoever revokes one of two callers with the same key has revoked nothing.
+        for of in UNIQUE {
+            let values: HashSet<&str> = records.caller.iter().map(of).collect();
+            if values.len() < records.caller.len() {
+                return Err(format!(
+                    "two callers of the file have the same name or credential\n{HINT}"
+                ));
+            }
         }
         Ok(records.caller)
     }
@@ -254,46 +265,4 @@ fn methods(names: &[String]) -> Result<Option<Methods>, &'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::from_text;
-
-    #[test]
-    fn what_is_written_is_read_with_all_rights() {
-        let (issued, surrogate) = IssuedCaller::new("ci", Rights::default());
-        let texts = |items: &[&str]| items.iter().map(ToString::to_string).collect();
-        let record = CallerRecord {
-            routes: texts(&["/a/", "/caf\u{e9}\"x"]),
-            methods: texts(&["GET"]),
-            read_only: true,
-            reads: texts(&["POST /a/*"]),
-            expires: Some("2026-12-01T08:00:00Z".to_owned()),
-            rate: Some("60/1m".to_owned()),
-            ..CallerRecord::new(&issued, &surrogate)
-        };
-        let text = CallerRecord::write(&[record.clone(), CallerRecord::new(&issued, &surrogate)]);
-        let read: Records = toml::from_str(&text).unwrap();
-        assert_eq!(format!("{:?}", read.caller[0]), format!("{record:?}"));
-        let caller = read.caller[0].surrogate().unwrap();
-        assert_eq!(caller.rights.routes, ["/a", "/caf%C3%A9\"x"]);
-        assert_eq!(caller.rights.expires, Some(1_796_112_000));
-        let (requests, seconds) = (60, 60);
-        assert_eq!(caller.rights.rate, Some(Rate { requests, seconds }));
-        assert!(caller.token.is(issued.token.expose_secret().as_bytes()));
-        assert_eq!(
-            read.caller[1].surrogate().unwrap().rights,
-            Rights::default()
-        );
-    }
-
-    #[test]
-    fn a_file_of_callers_protects_an_address_and_may_not_exist_yet() {
-        let text = "upstream = \"https://gateway.example\"\nlisten = [\"0.0.0.0:8080\"]\n\
-            [access]\nallow_remote = true\n";
-        let load = |more: &str| from_text(Path::new("x.toml"), &format!("{text}{more}"));
-        assert!(load("").is_err());
-        let config = load("callers_file = \"not-there.toml\"").unwrap();
-        let file = config.callers.file.unwrap();
-        assert!(file.current().is_empty() && file.path.ends_with("not-there.toml"));
-    }
-}
+mod tests;
