@@ -39,7 +39,7 @@ pub use authority::Authority;
 pub use backend::{Backend, BackendUrlError};
 pub use cloud::{Cloud, FaultMode, POD_IDENTITY_PATH, Service};
 use key_store::KeyStore;
-pub use observer::{Answered, Observation, Observed};
+pub use observer::{Answered, Observation, ObservedEvent};
 pub use readings::{PathReading, PathReadingError, Readings};
 use serve::Services;
 pub use time::Clock;

@@ -23,12 +23,12 @@ pub struct Observation {
     /// The request. The number is drawn for it.
     pub id: u128,
     /// What happened.
-    pub event: Observed,
+    pub event: ObservedEvent,
 }
 
 /// What happened.
 #[derive(Debug)]
-pub enum Observed {
+pub enum ObservedEvent {
     /// The head was read.
     Received(Box<request::Parts>),
     /// The hash of the body is known, in hexadecimal digits.
@@ -77,7 +77,7 @@ impl Watch {
         head.uri = request.uri().clone();
         head.version = request.version();
         head.headers = request.headers().clone();
-        watch.tell(Observed::Received(Box::new(head)));
+        watch.tell(ObservedEvent::Received(Box::new(head)));
         Some(Arc::new(watch))
     }
 
@@ -89,15 +89,18 @@ impl Watch {
         head.headers = response.headers().clone();
         let extensions = response.extensions();
         let canonical = extensions.get::<Canonical>();
-        self.tell(Observed::Answered(Box::new(Answered {
+        self.tell(ObservedEvent::Answered(Box::new(Answered {
             head,
             outcome: extensions.get::<Outcome>().map_or("", |outcome| outcome.0),
             canonical: canonical.map(|canonical| canonical.0.clone()),
         })));
     }
 
-    pub(super) fn tell(&self, event: Observed) {
-        let is_body = matches!(event, Observed::RequestBody(_) | Observed::ResponseBody(_));
+    pub(super) fn tell(&self, event: ObservedEvent) {
+        let is_body = matches!(
+            event,
+            ObservedEvent::RequestBody(_) | ObservedEvent::ResponseBody(_)
+        );
         if !is_body || self.observer.capacity() > RESERVED {
             // Whoever watches may be gone, or be too slow.
             let _ = self.observer.try_send(Observation { id: self.id, event });
@@ -107,7 +110,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.tell(Observed::Ended);
+        self.tell(ObservedEvent::Ended);
     }
 }
 
@@ -116,14 +119,18 @@ impl Drop for Watch {
 pub(super) struct Watched<B> {
     body: B,
     watch: Option<Arc<Watch>>,
-    event: fn(Bytes) -> Observed,
+    event: fn(Bytes) -> ObservedEvent,
 }
 
 /// The body of a request.
 pub(super) type Received = Watched<Incoming>;
 
 impl<B> Watched<B> {
-    pub(super) fn new(body: B, watch: Option<&Arc<Watch>>, event: fn(Bytes) -> Observed) -> Self {
+    pub(super) fn new(
+        body: B,
+        watch: Option<&Arc<Watch>>,
+        event: fn(Bytes) -> ObservedEvent,
+    ) -> Self {
         Self {
             body,
             watch: watch.map(Arc::clone),

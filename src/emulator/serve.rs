@@ -19,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::backend::{Backend, Body};
 use super::cloud::{Cloud, missing};
-use super::observer::{Observation, Observed, Received, Watch, Watched};
+use super::observer::{Observation, ObservedEvent, Received, Watch, Watched};
 use super::refusal::{self, Outcome};
 use super::verification::Gateway;
 
@@ -109,7 +109,7 @@ impl Services {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let watch = Watch::begin(self.observer.as_ref(), &request);
         let watch = watch.as_ref();
-        let mut request = request.map(|body| Watched::new(body, watch, Observed::RequestBody));
+        let mut request = request.map(|body| Watched::new(body, watch, ObservedEvent::RequestBody));
         if let Some(watch) = watch {
             request.extensions_mut().insert(Arc::clone(watch));
         }
@@ -118,7 +118,7 @@ impl Services {
             return response;
         };
         watch.answered(&response);
-        let watched = |body| Watched::new(body, Some(watch), Observed::ResponseBody);
+        let watched = |body| Watched::new(body, Some(watch), ObservedEvent::ResponseBody);
         response.map(|body| watched(body).boxed_unsync())
     }
 

@@ -16,7 +16,7 @@ use super::Counts;
 use super::backend::Body;
 use super::key_store::{KeyStore, Owner, State, lock};
 use super::limits::{BODY, BODY_WITH_TOKEN, check_head, check_stage, read, set_host};
-use super::observer::{Observed, Received, Watch};
+use super::observer::{ObservedEvent, Received, Watch};
 use super::readings::Readings;
 use super::refusal::Refused;
 use super::time::Clock;
@@ -134,7 +134,7 @@ impl Gateway {
     /// Checks the stage and who sends the request.
     fn check(&self, parts: &request::Parts, body: &PayloadHash) -> Result<Accepted, Refused> {
         if let Some(watch) = parts.extensions.get::<Arc<Watch>>() {
-            watch.tell(Observed::Hashed(body.as_str().to_owned()));
+            watch.tell(ObservedEvent::Hashed(body.as_str().to_owned()));
         }
         check_stage(&parts.headers)?;
         let now = self.clock.now();

@@ -13,7 +13,7 @@ pub(super) struct Body {
     /// Where each piece ends, and when it came.
     pub(super) marks: Vec<(u32, Duration)>,
     /// How many bytes passed, whether kept or not.
-    pub(super) passed: u64,
+    pub(super) total: u64,
     /// How many bytes are kept at most.
     limit: usize,
     /// True if a piece is missing.
@@ -23,7 +23,7 @@ pub(super) struct Body {
 impl Body {
     /// Adds a piece, within a limit for all of them.
     pub(super) fn add(&mut self, at: Duration, passed: u64, kept: &[u8], limit: usize) {
-        self.passed = self.passed.saturating_add(passed);
+        self.total = self.total.saturating_add(passed);
         self.limit = limit;
         let room = limit.saturating_sub(self.bytes.len());
         let kept = &kept[..kept.len().min(room)];
@@ -40,8 +40,8 @@ impl Body {
 
     /// Ends the body after so many bytes. `false` if pieces of it were lost.
     pub(super) fn end(&mut self, passed: u64) -> bool {
-        self.is_broken |= self.passed < passed;
-        self.passed = self.passed.max(passed);
+        self.is_broken |= self.total < passed;
+        self.total = self.total.max(passed);
         self.bytes.shrink_to_fit();
         self.marks.shrink_to_fit();
         !self.is_broken
@@ -52,22 +52,22 @@ impl Body {
         self.is_broken = true;
         self.bytes = Vec::new();
         self.marks = Vec::new();
-        self.passed > 0
+        self.total > 0
     }
 
     /// True if all that passed is kept, hidden values aside.
     pub(super) fn is_whole(&self) -> bool {
         let length = self.bytes.len();
-        let is_within = self.passed <= self.limit as u64 && length < self.limit;
-        self.passed == 0
-            || (!self.is_broken && length > 0 && (is_within || length as u64 == self.passed))
+        let is_within = self.total <= self.limit as u64 && length < self.limit;
+        self.total == 0
+            || (!self.is_broken && length > 0 && (is_within || length as u64 == self.total))
     }
 
     /// How many of the bytes that passed are kept, about.
     pub(super) fn kept(&self) -> u64 {
         match self.is_whole() {
-            true => self.passed,
-            false => self.passed.min(self.bytes.len() as u64),
+            true => self.total,
+            false => self.total.min(self.bytes.len() as u64),
         }
     }
 }

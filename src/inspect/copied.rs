@@ -13,7 +13,7 @@ use crate::proxy::redact::Redactor;
 pub(super) struct Copied {
     kept: Option<Kept>,
     /// Bytes that passed, and no note tells of yet.
-    pub(super) passed: u64,
+    pub(super) unreported: u64,
 }
 
 /// The part of a body that is kept, on its way through all that hides secrets.
@@ -22,7 +22,7 @@ struct Kept {
     form: Form,
     json: Json,
     /// Made with the first bytes: most requests have no body.
-    known: Option<Vec<Redactor>>,
+    redactors: Option<Vec<Redactor>>,
     /// How many more bytes are looked at, and kept. A note of a hidden value may be the longer one.
     left: usize,
     room: usize,
@@ -48,25 +48,25 @@ impl Copied {
             } else {
                 Json::default()
             },
-            known: None,
+            redactors: None,
             left: limit,
             room: limit,
         };
         Self {
             kept: is_kept.then(kept),
-            passed: 0,
+            unreported: 0,
         }
     }
 
     /// Takes the next bytes, and returns what of them is kept and decided.
     pub(super) fn push(&mut self, hider: &mut Hider, data: &[u8]) -> Vec<u8> {
-        self.passed += data.len() as u64;
+        self.unreported += data.len() as u64;
         let Some(kept) = &mut self.kept else {
             return Vec::new();
         };
         let now = &data[..data.len().min(kept.left)];
         kept.left -= now.len();
-        kept.known.get_or_insert_with(|| hider.redactors());
+        kept.redactors.get_or_insert_with(|| hider.redactors());
         let mut out = kept.push(&hider.rules, now);
         if now.len() < data.len() {
             // What is held back may be the beginning of a secret.
@@ -94,7 +94,7 @@ impl Kept {
         self.form.push(rules, data, &mut fields);
         self.json.push(rules, &fields, &mut members);
         let mut text = members;
-        for known in self.known.iter_mut().flatten() {
+        for known in self.redactors.iter_mut().flatten() {
             text = known.push_with(&text, |secret, out| rules.hide(b"secret", secret, out));
         }
         self.fitting(text)
@@ -106,7 +106,7 @@ impl Kept {
         self.json.push(rules, &fields, &mut text);
         self.json.finish(rules, &mut text);
         let hide = |secret: &[u8], out: &mut Vec<u8>| rules.hide(b"secret", secret, out);
-        for known in self.known.iter_mut().flatten() {
+        for known in self.redactors.iter_mut().flatten() {
             text = known.push_with(&text, hide);
             if is_complete {
                 text.append(&mut known.finish_with(hide));

@@ -9,7 +9,7 @@ pub(super) use super::body::Body;
 use super::gaps::{Gap, Gaps};
 use super::head::{Head, path_and_query, request_line};
 use super::note::{
-    AttemptResponse, AttemptSent, Begun, Ended, Event, Note, Relayed, RoutedTo, Side,
+    AttemptResponse, AttemptSent, Begun, Event, Note, Relayed, RequestEnd, RoutedTo, Side,
 };
 use crate::clock;
 
@@ -29,11 +29,11 @@ pub(super) struct Entry {
     pub(super) begun_seq: u64,
     pub(super) seq: u64,
     pub(super) ended_seq: Option<u64>,
-    pub(super) begun: Option<Box<Begun>>,
+    pub(super) start: Option<Box<Begun>>,
     pub(super) routed: Option<Box<RoutedTo>>,
     pub(super) attempts: Vec<Attempt>,
     pub(super) relayed: Option<Box<Relayed>>,
-    pub(super) ended: Option<Box<Ended>>,
+    pub(super) ended: Option<Box<RequestEnd>>,
     /// Indexed by [`Side`].
     bodies: [Body; 2],
     /// When the last note was made, since the head was read.
@@ -74,7 +74,7 @@ impl Entry {
             begun_seq: seq,
             seq,
             ended_seq: None,
-            begun: None,
+            start: None,
             routed: None,
             attempts: Vec::new(),
             relayed: None,
@@ -91,7 +91,7 @@ impl Entry {
         self.seq = seq;
         self.last = self.last.max(note.at);
         match note.event {
-            Event::Begun(begun) => self.begun = Some(begun),
+            Event::Begun(begun) => self.start = Some(begun),
             Event::Routed(routed) => self.routed = Some(routed),
             Event::Body { side, passed, kept } => {
                 self.bodies[side as usize].add(note.at, passed, &kept, bodies);
@@ -116,14 +116,14 @@ impl Entry {
             Event::Relayed(relayed) => self.relayed = Some(relayed),
             Event::Ended(ended) => self.end(ended, seq),
         }
-        if self.begun.is_none() {
+        if self.start.is_none() {
             self.gaps.add(Gap::Begun);
         }
         // What was given up once is given up again.
         (0..self.shed).for_each(|step| self.drop_part(step));
     }
 
-    fn end(&mut self, ended: Box<Ended>, seq: u64) {
+    fn end(&mut self, ended: Box<RequestEnd>, seq: u64) {
         if self.attempts.len() < ended.times.attempts.len() {
             self.gaps.add(Gap::Attempt);
         }
@@ -163,8 +163,8 @@ impl Entry {
         let Some(head) = self.received() else {
             return false;
         };
-        let passed = self.body(Side::In).passed;
-        let is_read = |ended: &Ended| ended.times.body_read.is_some();
+        let passed = self.body(Side::In).total;
+        let is_read = |ended: &RequestEnd| ended.times.body_read.is_some();
         match head.get("content-length") {
             Some(length) => length.parse() == Ok(passed),
             None => {
@@ -187,7 +187,7 @@ impl Entry {
 
     /// The head as the caller sent it.
     pub(super) fn received(&self) -> Option<Head<'_>> {
-        Head::parse(&self.begun.as_ref()?.head)
+        Head::parse(&self.start.as_ref()?.head)
     }
 
     /// The head of the response that the caller gets.
@@ -197,7 +197,7 @@ impl Entry {
 
     /// Method, path and query of the request; empty if they are not known.
     pub(super) fn request_line(&self) -> (String, String, Option<String>) {
-        let head = self.begun.as_ref().map_or(&b""[..], |begun| &begun.head.0);
+        let head = self.start.as_ref().map_or(&b""[..], |begun| &begun.head.0);
         let (method, target) = request_line(head);
         let (path, query) = path_and_query(&target);
         (
@@ -290,7 +290,7 @@ impl Entry {
                     cut(&mut relayed.code, MIN_WORD);
                     cut(&mut relayed.gateway_request_id, MIN_WORD);
                 }
-                if let Some(begun) = &mut self.begun {
+                if let Some(begun) = &mut self.start {
                     let line = begun.head.0.split(|byte| *byte == b'\n').next();
                     let line = line.unwrap_or_default();
                     begun.head.0 = line[..line.len().min(MIN_LINE)].into();

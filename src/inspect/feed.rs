@@ -138,7 +138,7 @@ fn add_changes(frames: &mut Vec<String>, before: u64, changes: Changes) {
         frames.push(event("cleared", &json!({})));
     }
     for (name, requests) in [
-        ("begun", changes.begun),
+        ("begun", changes.started),
         ("changed", changes.changed),
         ("ended", changes.ended),
     ] {
@@ -174,7 +174,7 @@ mod tests {
         let requests = |count: usize| vec![json!({"seq": 1}); count];
         let changes = Changes {
             is_reset: true,
-            begun: requests(MAX_REQUESTS + 1),
+            started: requests(MAX_REQUESTS + 1),
             evicted: vec!["0a".to_owned()],
             seq: 9,
             ..Changes::default()

@@ -144,7 +144,7 @@ fn is(what: &str, entry: &Entry) -> bool {
         "hint" => !entry.hint().is_empty(),
         "open" => !entry.is_done(),
         "replay" => entry
-            .begun
+            .start
             .as_ref()
             .is_some_and(|begun| begun.replay_of.is_some()),
         _ => {

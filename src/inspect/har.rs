@@ -49,7 +49,7 @@ fn started(entry: &Entry) -> String {
 fn request(entry: &Entry) -> Value {
     let (method, path, query) = entry.request_line();
     let head = entry.received();
-    let begun = entry.begun.as_ref();
+    let begun = entry.start.as_ref();
     let host = head.as_ref().and_then(|head| head.get("host"));
     let host = host.as_deref().unwrap_or("localhost");
     let scheme = if begun.is_some_and(|begun| begun.listener == "tls") {
@@ -69,9 +69,9 @@ fn request(entry: &Entry) -> Value {
         "headers": headers(head.as_ref()),
         "queryString": pairs(query.as_deref().unwrap_or_default()),
         "headersSize": -1,
-        "bodySize": entry.body(Side::In).passed,
+        "bodySize": entry.body(Side::In).total,
     });
-    if entry.body(Side::In).passed > 0 {
+    if entry.body(Side::In).total > 0 {
         request["postData"] = body(entry, Side::In);
     }
     request
@@ -81,7 +81,7 @@ fn response(entry: &Entry) -> Value {
     let head = entry.answer();
     let row = summary(entry);
     let mut content = body(entry, Side::Out);
-    content["size"] = entry.body(Side::Out).passed.into();
+    content["size"] = entry.body(Side::Out).total.into();
     let location = head.as_ref().and_then(|head| head.get("location"));
     json!({
         "status": entry.status().unwrap_or_default(),
@@ -92,7 +92,7 @@ fn response(entry: &Entry) -> Value {
         "content": content,
         "redirectURL": location.unwrap_or_default(),
         "headersSize": -1,
-        "bodySize": entry.body(Side::Out).passed,
+        "bodySize": entry.body(Side::Out).total,
     })
 }
 
@@ -130,7 +130,7 @@ fn body(entry: &Entry, side: Side) -> Value {
         }
     }
     if !entry.is_complete(side) {
-        let (length, total) = (kept.kept(), kept.passed);
+        let (length, total) = (kept.kept(), kept.total);
         comments.push(format!(
             "the body is cut: {length} of {total} bytes were kept"
         ));

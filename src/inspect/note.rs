@@ -66,7 +66,7 @@ pub(crate) enum Event {
     /// The head of the response that the caller gets.
     Relayed(Box<Relayed>),
     /// The request has ended. No note of it follows.
-    Ended(Box<Ended>),
+    Ended(Box<RequestEnd>),
 }
 
 /// The side of a body.
@@ -159,7 +159,7 @@ pub(crate) struct Relayed {
 }
 
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct RequestEnd {
     pub(crate) status: u16,
     /// The label of the metrics.
     pub(crate) outcome: &'static str,

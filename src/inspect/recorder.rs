@@ -143,7 +143,7 @@ pub(crate) struct WorkerRecorder {
     recorder: Arc<Recorder>,
     batch: RefCell<Batch>,
     /// Notified with the first note of a batch.
-    begun: Notify,
+    wake: Notify,
 }
 
 impl WorkerRecorder {
@@ -152,7 +152,7 @@ impl WorkerRecorder {
         Rc::new(Self {
             recorder: Arc::clone(recorder),
             batch: RefCell::default(),
-            begun: Notify::new(),
+            wake: Notify::new(),
         })
     }
 
@@ -171,7 +171,7 @@ impl WorkerRecorder {
         if count >= BATCH || bytes >= BATCH_BYTES {
             self.flush();
         } else if count == 1 {
-            self.begun.notify_one();
+            self.wake.notify_one();
         }
     }
 
@@ -185,7 +185,7 @@ impl WorkerRecorder {
     /// Hands over each batch when it is old enough, until the future is dropped.
     pub(crate) async fn flush_in_time(&self) {
         loop {
-            self.begun.notified().await;
+            self.wake.notified().await;
             sleep(BATCH_AGE).await;
             self.flush();
         }

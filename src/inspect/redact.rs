@@ -48,7 +48,7 @@ const LONGEST_KNOWN: usize = 8 * 1024;
 #[derive(Debug)]
 pub(super) struct Hider {
     pub(super) rules: Arc<Rules>,
-    known: Vec<Redactor>,
+    secrets: Vec<Redactor>,
     /// How many of them messages have added.
     remembered: usize,
 }
@@ -57,21 +57,21 @@ impl Hider {
     pub(super) fn new(rules: Arc<Rules>) -> Self {
         Self {
             rules,
-            known: Vec::new(),
+            secrets: Vec::new(),
             remembered: 0,
         }
     }
 
     /// Hides a secret wherever it occurs from now on.
-    pub(super) fn known(&mut self, secret: &SecretString) {
-        if !self.known.iter().any(|known| known.is_for(secret)) {
-            self.known.extend(Redactor::new(secret));
+    pub(super) fn add_secret(&mut self, secret: &SecretString) {
+        if !self.secrets.iter().any(|known| known.is_for(secret)) {
+            self.secrets.extend(Redactor::new(secret));
         }
     }
 
     /// The secrets that are known now, each with the bytes that it holds back.
     pub(super) fn redactors(&self) -> Vec<Redactor> {
-        self.known.clone()
+        self.secrets.clone()
     }
 
     /// Remembers a hidden value.
@@ -85,15 +85,15 @@ impl Hider {
         if let (MIN_KNOWN..=LONGEST_KNOWN, Ok(text)) = (value.len(), str::from_utf8(value))
             && self.remembered < MAX_REMEMBERED
         {
-            let before = self.known.len();
-            self.known(&text.into());
-            self.remembered += self.known.len() - before;
+            let before = self.secrets.len();
+            self.add_secret(&text.into());
+            self.remembered += self.secrets.len() - before;
         }
     }
 
     /// A complete text without the secrets that are known.
     pub(super) fn without_known(&self, mut text: Vec<u8>) -> Vec<u8> {
-        for redactor in &self.known {
+        for redactor in &self.secrets {
             text = redactor.redact_with(&text, |secret, out| {
                 self.rules.hide(b"secret", secret, out);
             });

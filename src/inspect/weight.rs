@@ -12,7 +12,7 @@ const INDEXES: usize = 256;
 impl Entry {
     /// The memory that the entry takes, in bytes.
     pub(super) fn weight(&self) -> usize {
-        let begun = self.begun.as_ref();
+        let begun = self.start.as_ref();
         let routed = self.routed.as_ref();
         let ended = self.ended.as_ref();
         let bodies = self.bodies().iter();

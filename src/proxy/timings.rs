@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::inspect::note::{AttemptTimes, Ended, Times};
+use crate::inspect::note::{AttemptTimes, RequestEnd, Times};
 use crate::telemetry::access::{Durations, Finished, ResponseEnd};
 use crate::telemetry::metrics::Outcome;
 use crate::upstream::ConnectTimes;
@@ -89,7 +89,7 @@ impl Timings {
     }
 
     /// What the inspector gets at the end of a request.
-    pub(super) fn ended(&self, finished: &Finished<'_>) -> Ended {
+    pub(super) fn ended(&self, finished: &Finished<'_>) -> RequestEnd {
         let end = match (finished.outcome, finished.end) {
             (Outcome::CallerGone, _) | (_, ResponseEnd::CallerGone) => "caller_gone",
             (Outcome::CutOff, _) | (_, ResponseEnd::CutOff) => "cut_off",
@@ -102,7 +102,7 @@ impl Timings {
             sent: attempt.sent,
             first_byte: attempt.first_byte,
         };
-        Ended {
+        RequestEnd {
             status: finished.status,
             outcome: finished.outcome(),
             end,

@@ -9,10 +9,10 @@ use http::{HeaderValue, Uri, Version, request};
 use tokio::time::Instant;
 
 use crate::credentials::Credentials;
-use crate::emulator::{Answered, Observed};
+use crate::emulator::{Answered, ObservedEvent};
 use crate::inspect::capture::{Caller, Capture};
 use crate::inspect::note::{
-    AttemptResponse, AttemptSent, AttemptTimes, Ended, Event, Relayed, RoutedTo, Side, Times,
+    AttemptResponse, AttemptSent, AttemptTimes, Event, Relayed, RequestEnd, RoutedTo, Side, Times,
 };
 use crate::inspect::recorder::WorkerRecorder;
 use crate::mistakes::{Canonical, explain};
@@ -22,12 +22,12 @@ use crate::signature::{PayloadHash, Presented, ReceivedRequest};
 const MAX_EXPLAINED: usize = 64 * 1024;
 
 /// A request that is recorded.
-pub(super) struct Exchange {
+pub(super) struct RecordedRequest {
     capture: Box<Capture>,
-    begun: Instant,
+    start: Instant,
     head: request::Parts,
     /// Bytes of the two bodies.
-    passed: [u64; 2],
+    lengths: [u64; 2],
     /// When the signature was checked, and the response was sent.
     checked: Option<Duration>,
     answered: Option<Duration>,
@@ -37,7 +37,7 @@ pub(super) struct Exchange {
     keys: Rc<[Credentials]>,
 }
 
-impl Exchange {
+impl RecordedRequest {
     /// Begins to record; `None` while recording is paused.
     pub(super) fn begin(
         worker: &Rc<WorkerRecorder>,
@@ -45,18 +45,18 @@ impl Exchange {
         id: u128,
         head: request::Parts,
     ) -> Option<Self> {
-        let (head, begun, keys) = (as_http1(head), Instant::now(), Rc::clone(keys));
+        let (head, start, keys) = (as_http1(head), Instant::now(), Rc::clone(keys));
         let caller = Caller {
             listener: "tls",
             replay_of: None,
             listener_route: None,
         };
-        let capture = worker.capture((id, begun), caller, &head, |_| {})?;
+        let capture = worker.capture((id, start), caller, &head, |_| {})?;
         Some(Self {
             capture,
-            begun,
+            start,
             head,
-            passed: [0, 0],
+            lengths: [0, 0],
             checked: None,
             answered: None,
             status: 0,
@@ -66,18 +66,18 @@ impl Exchange {
     }
 
     /// Adds what has happened.
-    pub(super) fn add(&mut self, event: Observed) {
+    pub(super) fn add(&mut self, event: ObservedEvent) {
         match event {
-            Observed::Hashed(hash) => self.hashed(hash),
-            Observed::RequestBody(data) => self.body(Side::In, &data),
-            Observed::ResponseBody(data) => self.body(Side::Out, &data),
-            Observed::Answered(answered) => self.answered(*answered),
-            Observed::Received(_) | Observed::Ended => {}
+            ObservedEvent::Hashed(hash) => self.hashed(hash),
+            ObservedEvent::RequestBody(data) => self.body(Side::In, &data),
+            ObservedEvent::ResponseBody(data) => self.body(Side::Out, &data),
+            ObservedEvent::Answered(answered) => self.answered(*answered),
+            ObservedEvent::Received(_) | ObservedEvent::Ended => {}
         }
     }
 
     fn body(&mut self, side: Side, data: &Bytes) {
-        self.passed[side as usize] += data.len() as u64;
+        self.lengths[side as usize] += data.len() as u64;
         if side == Side::In {
             let room = MAX_EXPLAINED.saturating_sub(self.body.len());
             self.body.extend_from_slice(&data[..data.len().min(room)]);
@@ -88,7 +88,7 @@ impl Exchange {
     /// What is verified, as the only attempt: its canonical request is the one that the gateway
     /// computes.
     fn hashed(&mut self, body_hash: String) {
-        self.checked = Some(self.begun.elapsed());
+        self.checked = Some(self.start.elapsed());
         let value = |name: &str| self.head.headers.get(name).map(HeaderValue::as_bytes);
         let text =
             |name: &str| String::from_utf8_lossy(value(name).unwrap_or_default()).into_owned();
@@ -121,7 +121,7 @@ impl Exchange {
     }
 
     fn answered(&mut self, answered: Answered) {
-        self.answered = Some(self.begun.elapsed());
+        self.answered = Some(self.start.elapsed());
         let head = &answered.head;
         self.status = head.status.as_u16();
         self.capture.answers(&head.headers);
@@ -161,7 +161,7 @@ impl Exchange {
         let authorization = self.head.headers.get(AUTHORIZATION)?.to_str().ok()?;
         let access_key = Presented::parse(authorization).ok()?.access_key;
         let key = self.keys.iter().find(|key| key.access_key == access_key)?;
-        let is_whole = self.passed[Side::In as usize] == self.body.len() as u64;
+        let is_whole = self.lengths[Side::In as usize] == self.body.len() as u64;
         let headers = self.head.headers.iter();
         let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
         let headers: Vec<_> = headers.collect();
@@ -178,7 +178,7 @@ impl Exchange {
 
     /// Tells that all that belongs to the request is gone.
     pub(super) fn end(self) {
-        let total = self.begun.elapsed();
+        let total = self.start.elapsed();
         let (outcome, end) = match (self.answered, self.status) {
             (None, _) => ("caller_gone", "caller_gone"),
             (_, ..400) => ("ok", "whole"),
@@ -191,8 +191,8 @@ impl Exchange {
             sent: Some(signed),
             first_byte: self.answered,
         };
-        let [bytes_in, bytes_out] = self.passed;
-        self.capture.ended(Ended {
+        let [bytes_in, bytes_out] = self.lengths;
+        self.capture.ended(RequestEnd {
             status: self.status,
             outcome,
             end,

@@ -24,10 +24,10 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::spawn_local;
 
-use super::exchange::Exchange;
+use super::exchange::RecordedRequest;
 use crate::config::{Access, Environment, InspectConfig, Listen, ReplayPolicy};
 use crate::credentials::Credentials;
-use crate::emulator::{Accounts, Observation, Observed};
+use crate::emulator::{Accounts, Observation, ObservedEvent};
 use crate::inspect::program::{Busy, Program, ProgramState, Replay};
 use crate::inspect::recorder::{Recorder, WorkerRecorder};
 use crate::inspect::token::{Token, TokenFile, file_for};
@@ -173,15 +173,18 @@ async fn record(
     worker: &Rc<WorkerRecorder>,
     keys: &Rc<[Credentials]>,
 ) {
-    let mut exchanges: HashMap<u128, Exchange> = HashMap::new();
+    let mut exchanges: HashMap<u128, RecordedRequest> = HashMap::new();
     while let Some(Observation { id, event }) = observations.recv().await {
         match event {
-            Observed::Received(head) => {
+            ObservedEvent::Received(head) => {
                 exchanges.extend(
-                    Exchange::begin(worker, keys, id, *head).map(|exchange| (id, exchange)),
+                    RecordedRequest::begin(worker, keys, id, *head).map(|exchange| (id, exchange)),
                 );
             }
-            Observed::Ended => exchanges.remove(&id).into_iter().for_each(Exchange::end),
+            ObservedEvent::Ended => exchanges
+                .remove(&id)
+                .into_iter()
+                .for_each(RecordedRequest::end),
             event => {
                 if let Some(exchange) = exchanges.get_mut(&id) {
                     exchange.add(event);

@@ -18,7 +18,7 @@ use super::style::{Look, Style, json};
 use super::{Error, FIRST_ROWS, MAX_ROWS};
 
 /// The pause before a feed is opened again, and how often this is tried.
-const PAUSE: Duration = Duration::from_millis(500);
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 const ATTEMPTS: usize = 20;
 
 /// The pause before a replayed request is looked at again, and how often this is done.
@@ -74,7 +74,7 @@ impl List {
                 _ => {}
             }
             failures += 1;
-            sleep(PAUSE).await;
+            sleep(RETRY_DELAY).await;
         }
     }
 

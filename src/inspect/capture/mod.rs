@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 
 use super::copied::Copied;
-use super::note::{Begun, Ended, Event, HeadText, Note, Side};
+use super::note::{Begun, Event, HeadText, Note, RequestEnd, Side};
 use super::recorder::WorkerRecorder;
 use super::redact::Hider;
 use crate::clock;
@@ -64,7 +64,7 @@ impl WorkerRecorder {
             return None;
         }
         let mut hider = Hider::new(self.recorder().rules());
-        secrets(&mut |secret| hider.known(secret));
+        secrets(&mut |secret| hider.add_secret(secret));
         for token in head.headers.get_all(CALLER_TOKEN) {
             hider.found(token.as_bytes());
         }
@@ -106,7 +106,7 @@ impl Capture {
 
     /// Hides a secret wherever it occurs from now on.
     pub(crate) fn knows(&self, secret: &SecretString) {
-        self.hider.borrow_mut().known(secret);
+        self.hider.borrow_mut().add_secret(secret);
     }
 
     /// The head of a request without its secrets.
@@ -154,16 +154,16 @@ impl Capture {
         let kept = body.push(&mut self.hider.borrow_mut(), data);
         let now = self.head_read.elapsed();
         if !kept.is_empty() || now - self.noted.get() >= PROGRESS {
-            self.passed(side, body, kept);
+            self.report(side, body, kept);
         }
     }
 
     /// Counts bytes of a body that cannot be read.
     pub(crate) fn bytes(&self, side: Side, count: usize) {
         let body = &mut self.bodies.borrow_mut()[side as usize];
-        body.passed += count as u64;
+        body.unreported += count as u64;
         if self.head_read.elapsed() - self.noted.get() >= PROGRESS {
-            self.passed(side, body, Vec::new());
+            self.report(side, body, Vec::new());
         }
     }
 
@@ -171,20 +171,20 @@ impl Capture {
     pub(crate) fn body_ended(&self, side: Side, is_complete: bool) {
         let body = &mut self.bodies.borrow_mut()[side as usize];
         let kept = body.end(&mut self.hider.borrow_mut(), is_complete);
-        if !kept.is_empty() || body.passed > 0 {
-            self.passed(side, body, kept);
+        if !kept.is_empty() || body.unreported > 0 {
+            self.report(side, body, kept);
         }
     }
 
-    fn passed(&self, side: Side, body: &mut Copied, kept: Vec<u8>) {
+    fn report(&self, side: Side, body: &mut Copied, kept: Vec<u8>) {
         self.noted.set(self.head_read.elapsed());
-        let passed = std::mem::take(&mut body.passed);
+        let passed = std::mem::take(&mut body.unreported);
         let kept = kept.into_boxed_slice();
         self.note(Event::Body { side, passed, kept });
     }
 
     /// Tells that the request has ended.
-    pub(crate) fn ended(&self, ended: Ended) {
+    pub(crate) fn ended(&self, ended: RequestEnd) {
         // Of a request's body that was read to its end, nothing is left here.
         self.body_ended(Side::In, false);
         self.body_ended(Side::Out, ended.end == "whole");

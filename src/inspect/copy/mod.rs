@@ -86,7 +86,7 @@ fn source(entry: &Entry, head: &Head<'_>) -> ReplaySource {
         target: query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}")),
         headers: own_headers(head),
         body: entry.body(Side::In).bytes.clone(),
-        route: entry.begun.as_ref().and_then(|begun| begun.listener_route),
+        route: entry.start.as_ref().and_then(|begun| begun.listener_route),
     }
 }
 
@@ -140,7 +140,7 @@ fn remark(entry: &Entry) -> String {
         false => format!(
             "# the body is not whole, {} of {} bytes were kept\n",
             body.kept(),
-            body.passed
+            body.total
         ),
     }
 }

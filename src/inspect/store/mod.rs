@@ -55,7 +55,7 @@ pub(super) struct Store {
     /// Readers of the feed that are not past this sequence number start anew.
     reset_seq: u64,
     seq: u64,
-    begun: u64,
+    last_number: u64,
     weight: usize,
     evicted: u64,
 }
@@ -67,7 +67,7 @@ pub(super) struct Changes {
     pub(super) is_reset: bool,
     /// The summaries of requests that are new, that have changed, and that have ended. Each request
     /// is in one of the three; one that has begun and ended is in the last.
-    pub(super) begun: Vec<Value>,
+    pub(super) started: Vec<Value>,
     pub(super) changed: Vec<Value>,
     pub(super) ended: Vec<Value>,
     /// The ids of requests that are gone.
@@ -87,7 +87,7 @@ impl Store {
             forgotten: 0,
             reset_seq: 0,
             seq: 0,
-            begun: 0,
+            last_number: 0,
             weight: 0,
             evicted: 0,
         }
@@ -129,8 +129,8 @@ impl Store {
         if !matches!(note.event, Event::Begun(_)) && is_gone() {
             return None;
         }
-        self.begun += 1;
-        let key = (time, self.begun);
+        self.last_number += 1;
+        let key = (time, self.last_number);
         self.keys.insert(note.id, key);
         Some(key)
     }
@@ -250,7 +250,7 @@ impl Store {
         for entry in self.entries.values().filter(|entry| entry.seq > since) {
             let list = match entry.ended_seq {
                 Some(ended) if ended > since => &mut changes.ended,
-                _ if entry.begun_seq > since => &mut changes.begun,
+                _ if entry.begun_seq > since => &mut changes.started,
                 _ => &mut changes.changed,
             };
             list.push(view::summary(entry));

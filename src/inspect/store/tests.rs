@@ -18,7 +18,7 @@ fn numbers(store: &Store) -> Vec<u64> {
 }
 
 fn begin(store: &mut Store, id: u128) {
-    apply(store, id, vec![begun("GET /a HTTP/1.1")]);
+    apply(store, id, vec![beginning("GET /a HTTP/1.1")]);
 }
 
 fn end(store: &mut Store, id: u128) {
@@ -64,7 +64,7 @@ fn a_request_in_flight_gives_up_bodies_then_heads_and_keeps_its_summary() {
         &mut store,
         1,
         vec![
-            begun(&format!("POST /a HTTP/1.1\nx-a: {long}")),
+            beginning(&format!("POST /a HTTP/1.1\nx-a: {long}")),
             body(Side::In, long.as_bytes()),
             attempt(&format!("POST /b HTTP/1.1\nx-a: {long}")),
             relayed(200, "HTTP/1.1 200 OK", ""),
@@ -98,7 +98,7 @@ fn readers_of_the_feed_learn_each_change_once() {
     let mut read = |store: &Store| {
         let changes = store.changes_since(seq);
         seq = changes.seq;
-        let lists = [&changes.begun, &changes.changed, &changes.ended];
+        let lists = [&changes.started, &changes.changed, &changes.ended];
         let counts = lists.map(|list| {
             list.iter()
                 .map(|one| one["number"].to_string())
@@ -142,7 +142,7 @@ fn a_reader_that_is_too_far_behind_or_of_another_start_begins_anew() {
 fn lists_follow_the_time_at_which_requests_began() {
     let mut store = small(10, 1 << 20);
     for (id, time) in [(1, 5), (2, 3), (3, 4), (4, 4)] {
-        let Event::Begun(mut begun) = begun("GET /a HTTP/1.1") else {
+        let Event::Begun(mut begun) = beginning("GET /a HTTP/1.1") else {
             unreachable!("it is the first note");
         };
         begun.time += ms(time);
@@ -158,7 +158,7 @@ fn lists_follow_the_time_at_which_requests_began() {
 fn late_notes_of_requests_that_were_forgotten_do_not_bring_them_back() {
     let mut store = small(10, 1 << 20);
     for id in 1..=5000 {
-        let Event::Begun(mut begun) = begun("GET /a HTTP/1.1") else {
+        let Event::Begun(mut begun) = beginning("GET /a HTTP/1.1") else {
             unreachable!("it is the first note");
         };
         begun.time = crate::clock::system_time();
@@ -195,7 +195,7 @@ fn smaller_limits_hold_at_once() {
 fn event(kind: usize, size: usize) -> Event {
     let text = "x".repeat(size);
     match kind {
-        0 => begun(&format!("POST /a?{text} HTTP/1.1\nx-a: {text}")),
+        0 => beginning(&format!("POST /a?{text} HTTP/1.1\nx-a: {text}")),
         1 => routed(&text),
         2 => body(Side::In, text.as_bytes()),
         3 => body(Side::Out, text.as_bytes()),

@@ -6,7 +6,7 @@ use super::*;
 
 fn events_of(pieces: &[&str]) -> Value {
     let mut notes = vec![
-        begun("GET /a HTTP/1.1"),
+        beginning("GET /a HTTP/1.1"),
         relayed(
             200,
             "HTTP/1.1 200 OK\ncontent-type: text/event-stream; charset=utf-8",
@@ -58,7 +58,7 @@ fn bytes_are_text_or_base64_and_a_cut_within_a_character_is_no_reason_for_the_la
         apply(
             &mut store,
             1,
-            vec![begun("GET / HTTP/1.1"), out, ended(200, 0, total)],
+            vec![beginning("GET / HTTP/1.1"), out, ended(200, 0, total)],
         );
         let detail = store.detail(1).unwrap();
         let out = &detail["bodies"]["out"];
@@ -94,7 +94,7 @@ fn a_body_is_complete_if_all_that_passed_is_kept() {
         apply(
             &mut store,
             1,
-            vec![begun("PUT / HTTP/1.1"), note, ended(200, total, 0)],
+            vec![beginning("PUT / HTTP/1.1"), note, ended(200, total, 0)],
         );
         let body = &store.detail(1).unwrap()["bodies"]["in"];
         assert_eq!(body["complete"], expected, "{kept} {total} {limit}");
@@ -133,7 +133,7 @@ fn what_a_code_means_is_said_in_a_sentence() {
         (502, "PROXY.loop", own, "it came back"),
     ] {
         let events = vec![
-            begun("GET / HTTP/1.1"),
+            beginning("GET / HTTP/1.1"),
             relayed(status, "HTTP/1.1 401 Unauthorized", code),
             body(Side::Out, kept.as_bytes()),
         ];
@@ -161,7 +161,7 @@ fn every_error_of_the_proxy_has_a_meaning() {
     for code in codes {
         let code = format!("PROXY.{code}");
         let events = vec![
-            begun("GET / HTTP/1.1"),
+            beginning("GET / HTTP/1.1"),
             relayed(500, "HTTP/1.1 500 x", &code),
         ];
         assert!(detail_of(events)["why"]["meaning"].is_string(), "{code}");

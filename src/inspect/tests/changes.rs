@@ -7,7 +7,7 @@ use super::*;
 
 /// Name, kind and reason of each change but the first.
 fn changes(received: &str, sent: &str) -> Vec<String> {
-    let detail = detail_of(vec![begun(received), routed(""), attempt(sent)]);
+    let detail = detail_of(vec![beginning(received), routed(""), attempt(sent)]);
     let list = detail["changes"].as_array().unwrap().iter().skip(1);
     list.map(|one| {
         let [name, kind, reason] = ["name", "kind", "reason"].map(|key| one[key].as_str().unwrap());
@@ -95,7 +95,7 @@ fn the_request_line_is_respelt_and_its_prefix_replaced() {
         ("/a?b", "/a?b", "kept", "passed on"),
     ] {
         let lines = [received, sent].map(|target| format!("GET {target} HTTP/1.1"));
-        let detail = detail_of(vec![begun(&lines[0]), routed(""), attempt(&lines[1])]);
+        let detail = detail_of(vec![beginning(&lines[0]), routed(""), attempt(&lines[1])]);
         let line = &detail["changes"][0];
         assert_eq!(
             (&line["kind"], &line["reason"]),
@@ -123,7 +123,7 @@ fn the_response_is_compared_too() {
         date: now
         access-control-allow-origin: http://localhost:3000";
     let events = vec![
-        begun("GET /flowers/a HTTP/1.1"),
+        beginning("GET /flowers/a HTTP/1.1"),
         attempt("GET /v1/x/a HTTP/1.1"),
         response(from, ""),
         relayed(302, to, ""),
@@ -166,7 +166,7 @@ proptest! {
         let own = ["host: gw", "x-stage: R", "authorization: A"].map(str::to_owned).into_iter();
         let others = passed.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
         let mut sent: Vec<String> = own.chain(others).collect();
-        let detail = detail_of(vec![begun(&received), attempt(&format!("GET / HTTP/1.1\n{}", sent.join("\n")))]);
+        let detail = detail_of(vec![beginning(&received), attempt(&format!("GET / HTTP/1.1\n{}", sent.join("\n")))]);
         let changes = &detail["changes"].as_array().unwrap()[1..];
         let shown = changes.iter().filter_map(|one| Some(format!("{}: {}", one["name"].as_str()?, one["after"].as_str()?)));
         let mut shown: Vec<String> = shown.collect();

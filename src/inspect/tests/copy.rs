@@ -22,7 +22,7 @@ fn store_with(request: &ReplaySource) -> Store {
     for (name, value) in &request.headers {
         text.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
     }
-    let Event::Begun(mut begun) = begun("") else {
+    let Event::Begun(mut begun) = beginning("") else {
         unreachable!()
     };
     begun.head = HeadText(text.into());
@@ -233,7 +233,7 @@ proptest! {
 
 fn copied(kind: CopyKind, head: &str, body_in: &[u8]) -> String {
     let store = store_of(vec![
-        begun(head),
+        beginning(head),
         body(Side::In, body_in),
         ended(200, body_in.len() as u64, 0),
     ]);
@@ -280,7 +280,7 @@ fn what_is_not_kept_as_a_whole_is_not_sent_again() {
             .map(|source| source.headers.len())
     };
     let post = |more: &str| {
-        begun(&format!(
+        beginning(&format!(
             "POST /a HTTP/1.1\nhost: h\nauthorization: ‹a, 5 bytes, sha256 00›{more}"
         ))
     };

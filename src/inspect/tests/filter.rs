@@ -6,7 +6,7 @@ use super::*;
 #[test]
 fn all_terms_have_to_hold() {
     let mut store = store_of(vec![
-        begun("POST /flowers/Predict?x HTTP/1.1"),
+        beginning("POST /flowers/Predict?x HTTP/1.1"),
         routed(""),
         relayed(401, "HTTP/1.1 401 Unauthorized", "APIG.0301"),
         ended(401, 0, 0),
@@ -14,7 +14,7 @@ fn all_terms_have_to_hold() {
     apply(
         &mut store,
         0xabc << 116,
-        vec![begun("GET /v1/x:y HTTP/1.1")],
+        vec![beginning("GET /v1/x:y HTTP/1.1")],
     );
     for (filter, expected) in [
         ("", "12"),
@@ -74,7 +74,7 @@ fn what_is_no_filter_is_refused_with_all_keys() {
 fn lists_are_newest_first_and_hold_what_has_changed_since() {
     let mut store = Store::new(LIMITS);
     for id in 1..=3 {
-        apply(&mut store, id, vec![begun("GET / HTTP/1.1")]);
+        apply(&mut store, id, vec![beginning("GET / HTTP/1.1")]);
     }
     let list = |store: &Store, after, limit| -> Vec<u64> {
         let rows = store.summaries(&Filter::default(), after, limit);

@@ -71,7 +71,7 @@ fn kind(value: &Value) -> char {
 fn entries() -> Vec<Value> {
     let hidden = "‹token, 5 bytes, sha256 0011aabb›";
     let mut store = store_of(vec![
-        begun(&format!(
+        beginning(&format!(
             "POST /flowers/a?q=x%20y&token={hidden} HTTP/1.1\nhost: localhost:8080\ncontent-type: text/plain"
         )),
         body(Side::In, b"\xff"),

@@ -34,7 +34,7 @@ pub(super) fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-pub(super) fn begun(lines: &str) -> Event {
+pub(super) fn beginning(lines: &str) -> Event {
     Event::Begun(Box::new(Begun {
         time: UNIX_EPOCH + ms(1_764_500_000_123),
         listener: "tcp",
@@ -96,7 +96,7 @@ pub(super) fn relayed(status: u16, lines: &str, code: &str) -> Event {
 }
 
 pub(super) fn ended(status: u16, bytes_in: u64, bytes_out: u64) -> Event {
-    Event::Ended(Box::new(Ended {
+    Event::Ended(Box::new(RequestEnd {
         status,
         outcome: "ok",
         end: "whole",

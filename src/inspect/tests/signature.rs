@@ -27,7 +27,7 @@ fn signed(token: Option<&str>) -> (String, String, String) {
 
 fn detail(head: &str, echo: &str) -> Value {
     detail_of(vec![
-        begun("GET /flowers/a?q=x+y&a=1 HTTP/1.1"),
+        beginning("GET /flowers/a?q=x+y&a=1 HTTP/1.1"),
         routed(PayloadHash::EMPTY.as_str()),
         attempt(head),
         response("HTTP/1.1 401 Unauthorized", echo),

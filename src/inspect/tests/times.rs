@@ -13,7 +13,7 @@ fn sent(connect: Option<ConnectSteps>) -> Event {
 }
 
 fn with_times(attempts: Vec<Event>, times: Times) -> Value {
-    let mut events = vec![begun("GET / HTTP/1.1")];
+    let mut events = vec![beginning("GET / HTTP/1.1")];
     events.extend(attempts);
     let Event::Ended(mut end) = ended(200, 0, 0) else {
         unreachable!()

@@ -27,7 +27,7 @@ fn body(entry: &Entry, side: Side) -> Value {
     let is_stream = content_type.as_deref().is_some_and(is_event_stream);
     let events = if is_stream { events(body) } else { Vec::new() };
     json!({
-        "total": body.passed,
+        "total": body.total,
         "kept": body.kept(),
         "complete": entry.is_complete(side),
         "type": content_type,

@@ -10,7 +10,7 @@ use super::times::{Timeline, micros};
 /// A request in a list.
 pub(in crate::inspect) fn summary(entry: &Entry) -> Value {
     let (method, path, query) = entry.request_line();
-    let (begun, ended) = (entry.begun.as_ref(), entry.ended.as_ref());
+    let (begun, ended) = (entry.start.as_ref(), entry.ended.as_ref());
     let named = entry.routed.as_ref().map(|routed| &*routed.caller);
     let named = named.filter(|name| !name.is_empty());
     let status = entry.status();
@@ -40,8 +40,8 @@ pub(in crate::inspect) fn summary(entry: &Entry) -> Value {
         "end": ended.map(|ended| ended.end),
         "duration_us": ended.map(|ended| micros(ended.times.total)),
         "bar": Timeline::new(entry).bar(),
-        "bytes_in": entry.body(Side::In).passed,
-        "bytes_out": entry.body(Side::Out).passed,
+        "bytes_in": entry.body(Side::In).total,
+        "bytes_out": entry.body(Side::Out).total,
         "attempts": entry.attempts.len().max(known),
         "code": entry.code(),
         "has_hint": !entry.hint().is_empty(),

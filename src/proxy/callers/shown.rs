@@ -28,8 +28,8 @@ impl Shown {
         let headers = &mut head.headers;
         let authorizations = take_values(headers, &AUTHORIZATION, is_of_caller);
         let tokens = take_values(headers, &TOKEN, is_token);
-        if let Entry::Occupied(mut referers) = headers.entry(REFERER) {
-            referers.iter_mut().for_each(|value| strip(value, None));
+        if let Entry::Occupied(mut values) = headers.entry(REFERER) {
+            values.iter_mut().for_each(|value| strip(value, None));
         }
         if let Some(digits) = capability::take(&mut head.uri) {
             // Addresses of the proxy in other places have it too.

@@ -45,7 +45,7 @@ fn begin(worker: &Rc<WorkerRecorder>, head: &request::Parts) -> Option<Box<Captu
 }
 
 fn ended(capture: &Capture) {
-    capture.ended(Ended {
+    capture.ended(RequestEnd {
         status: 200,
         outcome: "ok",
         end: "whole",
