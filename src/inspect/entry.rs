@@ -286,6 +286,7 @@ impl Entry {
                 };
                 if let Some(relayed) = &mut self.relayed {
                     relayed.head.0 = Box::default();
+                    cut(&mut relayed.message, MIN_LINE);
                     cut(&mut relayed.hint, MIN_LINE);
                     cut(&mut relayed.code, MIN_WORD);
                     cut(&mut relayed.gateway_request_id, MIN_WORD);

@@ -34,7 +34,8 @@ impl Note {
                 response.head.0.len() + response.code.len() + response.echo.len()
             }
             Event::Relayed(relayed) => {
-                relayed.head.0.len() + relayed.hint.len() + relayed.gateway_request_id.len()
+                let texts = [&relayed.message, &relayed.hint, &relayed.gateway_request_id];
+                relayed.head.0.len() + texts.map(String::len).iter().sum::<usize>()
             }
             Event::Ended(ended) => ended.times.attempts.len() * size_of::<AttemptTimes>(),
         };
@@ -154,6 +155,8 @@ pub(crate) struct Relayed {
     pub(crate) head: HeadText,
     /// `APIG.…` or `PROXY.…`.
     pub(crate) code: String,
+    /// What a response of the proxy's own says, without its hint.
+    pub(crate) message: String,
     pub(crate) hint: String,
     pub(crate) gateway_request_id: String,
 }

@@ -94,6 +94,9 @@ impl Hider {
     /// A complete text without the secrets that are known.
     pub(super) fn without_known(&self, mut text: Vec<u8>) -> Vec<u8> {
         for redactor in &self.secrets {
+            if !redactor.may_be_in(&text) {
+                continue;
+            }
             text = redactor.redact_with(&text, |secret, out| {
                 self.rules.hide(b"secret", secret, out);
             });

@@ -26,7 +26,12 @@ impl Entry {
             + block(self.attempts.capacity() * size_of::<Attempt>())
             + self.attempts.iter().map(Attempt::weight).sum::<usize>()
             + self.relayed.as_ref().map_or(0, |relayed| {
-                let texts = [&relayed.code, &relayed.hint, &relayed.gateway_request_id];
+                let texts = [
+                    &relayed.code,
+                    &relayed.message,
+                    &relayed.hint,
+                    &relayed.gateway_request_id,
+                ];
                 boxed(&**relayed) + block(relayed.head.0.len()) + strings(&texts)
             })
             + ended.map_or(0, |ended| {

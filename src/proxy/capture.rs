@@ -176,10 +176,10 @@ pub(super) fn relayed<B: Body>(
 ) {
     let headers = response.headers();
     capture.answers(headers);
-    let own = error.map(ToString::to_string);
-    let own_hint = own.as_deref().and_then(|text| text.split_once("\nhint: "));
+    let own = error.map(ToString::to_string).unwrap_or_default();
+    let (message, own_hint) = own.split_once("\nhint: ").unwrap_or((&own, ""));
     let field = |name: &str| headers.get(name).filter(|_| error.is_none()).map(text);
-    let hint = field("x-apig-proxy-hint").or_else(|| Some(own_hint?.1.to_owned()));
+    let hint = field("x-apig-proxy-hint");
     let code = match error {
         Some(error) => format!("PROXY.{}", error.answer().code),
         None => capture.code.take(),
@@ -198,7 +198,8 @@ pub(super) fn relayed<B: Body>(
         status: response.status().as_u16(),
         head,
         code,
-        hint: hint.unwrap_or_default(),
+        message: message.to_owned(),
+        hint: hint.unwrap_or_else(|| own_hint.to_owned()),
         gateway_request_id: field("x-request-id").unwrap_or_default(),
     })));
 }

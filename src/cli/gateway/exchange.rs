@@ -148,6 +148,7 @@ impl RecordedRequest {
             status: self.status,
             head: text(),
             code: code.to_owned(),
+            message: String::new(),
             hint: answered
                 .canonical
                 .and_then(|expected| self.mistake(&expected))

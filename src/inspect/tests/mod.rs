@@ -90,6 +90,7 @@ pub(super) fn relayed(status: u16, lines: &str, code: &str) -> Event {
         status,
         head: head(lines),
         code: code.to_owned(),
+        message: String::new(),
         hint: String::new(),
         gateway_request_id: String::new(),
     }))

@@ -7,90 +7,6 @@ use super::super::note::Side;
 use super::signature;
 use crate::gateway::{Difference, GatewayError, Meaning};
 
-/// The codes of the proxy's own responses.
-const OWN: [(&str, &str); 32] = [
-    (
-        "bad_host",
-        "the request needs exactly one well-formed Host header",
-    ),
-    ("bad_request", "the request is malformed"),
-    (
-        "bad_response",
-        "the gateway's response is not well-formed HTTP, or its head is too large",
-    ),
-    (
-        "bad_target",
-        "gateways would read the path or the query differently, so it cannot be signed",
-    ),
-    ("body_timeout", "the request body stopped arriving"),
-    (
-        "body_too_large",
-        "the body is larger than the gateway accepts",
-    ),
-    ("caller_limited", "this caller has to wait"),
-    ("caller_not_allowed", "this caller may not do that"),
-    ("caller_required", "this proxy serves known callers only"),
-    ("caller_signature", "the signature of the caller is refused"),
-    ("connect_timeout", "connecting to the gateway took too long"),
-    ("dns_error", "the gateway's host name cannot be resolved"),
-    ("header_too_large", "the request head is too large"),
-    ("host_not_allowed", "this Host may not use the proxy"),
-    ("internal", "the proxy failed"),
-    (
-        "key_locked",
-        "the gateway would lock the key after more wrong signatures, so none is sent for some time",
-    ),
-    (
-        "loop",
-        "the request came back to this proxy, or has passed three others",
-    ),
-    ("method_not_allowed", "this method is not allowed"),
-    (
-        "no_credentials",
-        "the proxy has no valid credentials at the moment",
-    ),
-    ("no_route", "no route takes this path"),
-    (
-        "origin_not_allowed",
-        "web pages of this origin may not use the proxy",
-    ),
-    (
-        "overloaded",
-        "the proxy holds as many bodies or connections as it may",
-    ),
-    ("read_only", "only reading is allowed here"),
-    ("response_timeout", "the gateway did not answer in time"),
-    (
-        "service_not_allowed",
-        "this cloud service is not among those that the proxy serves",
-    ),
-    (
-        "service_signs_otherwise",
-        "this cloud service takes other signatures than the proxy makes",
-    ),
-    (
-        "target_too_long",
-        "path and query are longer than the gateway accepts",
-    ),
-    (
-        "tls_error",
-        "there is no trusted TLS connection to the gateway",
-    ),
-    (
-        "token_required",
-        "this proxy serves callers with a token only",
-    ),
-    (
-        "upgrade_not_supported",
-        "the proxy switches to `websocket` only",
-    ),
-    (
-        "upstream_reset",
-        "the connection to the gateway ended before it answered",
-    ),
-    ("upstream_unreachable", "the gateway cannot be reached"),
-];
-
 /// How a request ended, if not with a whole response.
 const ENDS: [(&str, &str); 3] = [
     (
@@ -110,22 +26,14 @@ const ENDS: [(&str, &str); 3] = [
 /// The answer to "why" for the API.
 pub(in crate::inspect) fn why(entry: &Entry) -> Value {
     let code = entry.code();
-    let stated = entry
-        .relayed
-        .as_ref()
-        .map(|relayed| relayed.gateway_request_id.as_str());
-    let own = code
-        .filter(|code| code.starts_with("PROXY."))
-        .and_then(|_| own_message(entry));
-    let (own_text, own_hint) = own.unwrap_or_default();
-    let hint = [entry.hint(), &own_hint]
-        .into_iter()
-        .find(|hint| !hint.is_empty());
-    let meaning = Some(own_text).filter(|text| !text.is_empty());
+    let relayed = entry.relayed.as_ref();
+    let stated = relayed.map(|relayed| relayed.gateway_request_id.as_str());
+    let own = relayed.map(|relayed| relayed.message.clone());
+    let meaning = own.filter(|message| !message.is_empty());
     json!({
         "code": code,
         "meaning": meaning.or_else(|| meaning_of(entry, code)),
-        "hint": hint,
+        "hint": Some(entry.hint()).filter(|hint| !hint.is_empty()),
         "gateway_request_id": stated.filter(|id| !id.is_empty()),
         "difference": difference(entry).as_ref().map(signature::json),
     })
@@ -139,18 +47,7 @@ fn difference(entry: &Entry) -> Option<Difference> {
     })
 }
 
-/// Message and hint of a response of the proxy's own.
-fn own_message(entry: &Entry) -> Option<(String, String)> {
-    let body: Value = serde_json::from_slice(&entry.body(Side::Out).bytes).ok()?;
-    let text = body.get("error_msg")?.as_str()?;
-    let (text, hint) = text.split_once("\nhint: ").unwrap_or((text, ""));
-    Some((text.to_owned(), hint.to_owned()))
-}
-
 fn meaning_of(entry: &Entry, code: Option<&str>) -> Option<String> {
-    if let Some(own) = code.and_then(|code| code.strip_prefix("PROXY.")) {
-        return lookup(&OWN, own);
-    }
     if let Some(code) = code {
         let body = &entry.body(Side::Out).bytes;
         let status = entry
