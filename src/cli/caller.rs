@@ -146,7 +146,7 @@ fn make(new: &NewArguments, environment: &Environment) -> Outcome {
         records.push(record);
         Ok(())
     })?;
-    // Nobody has a credential that was not printed.
+    // A credential that was not printed is of no use.
     print(&*shown(new, &issued)).inspect_err(|_| drop(revoke(&new.name, &path)))
 }
 

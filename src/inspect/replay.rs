@@ -237,7 +237,7 @@ fn launch(
         tracing::warn!("the inspector sends a request: {method} {path}");
     }
     spawn_local(async move {
-        // Nobody waits for the outcome: the store shows it.
+        // The outcome is not returned: the store shows it.
         let _ = timeout(MAX_TIME, exchange(ours, request)).await;
         drop(permit);
     });

@@ -115,7 +115,7 @@ impl Served {
         state
     }
 
-    /// Takes notes in.
+    /// Adds notes to the store.
     pub(super) fn apply(&self, notes: Vec<Note>) {
         // Requests that began before it was turned off may still tell of themselves.
         if self.is_on() {

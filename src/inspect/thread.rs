@@ -27,7 +27,7 @@ pub(super) enum Command {
     Configure(Keeping),
 }
 
-/// Starts the thread, which ends when nobody can ask it any more.
+/// Starts the thread, which ends with the last handle to it.
 pub(super) fn start(
     program: Arc<dyn Program>,
     recorder: Arc<Recorder>,

@@ -38,7 +38,7 @@ async fn post(
 ///
 /// # Errors
 ///
-/// If nobody can be asked, or the answer is no.
+/// If there is no terminal to ask on, or the answer is no.
 async fn may_send(client: &Client, id: &str) -> Result<bool, Error> {
     let detail = client.get(&format!("requests/{id}")).await?;
     let line = text(&detail["received"]["line"]);

@@ -99,7 +99,7 @@ impl Run {
         let endpoints = Endpoints::new(config, !arguments.bare)?;
         let (caller, surrogate) = IssuedCaller::new(CALLER, Rights::default());
         if !arguments.bare {
-            // Nobody but the program: neither those of the file nor those with the token.
+            // Only the program: neither the callers of the file nor those with the token.
             config.callers = Callers::fixed(vec![surrogate]);
             config.access.token = None;
         }

@@ -2,7 +2,7 @@
 //!
 //! The request that ended first makes room first. Requests in flight keep their summary when their
 //! bodies, and then their heads, have to make room. The note of an end may be lost, and its request
-//! then stays open for ever; so requests in flight take at most half of the places of a full store.
+//! then never ends; so requests in flight take at most half of the places of a full store.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
