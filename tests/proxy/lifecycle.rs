@@ -69,21 +69,3 @@ fn during_the_delay_the_proxy_is_not_ready_but_serves_and_each_answer_ends_its_c
     assert!(begun.elapsed() >= Duration::from_millis(800));
     assert!(std::net::TcpStream::connect(address).is_err());
 }
-
-#[test]
-fn a_request_that_comes_right_after_its_connection_is_served_although_the_end_has_begun() {
-    let mut scene = Scene::plain();
-    let mut clients: Vec<_> = (0..20).map(|_| scene.client()).collect();
-    // Accepted, so that only the request is missing.
-    scene.serves();
-    scene.proxy.begin_stopping();
-    scene.proxy.wait_until_not_ready();
-    // All at once, since a connection without a request is left soon.
-    for client in &mut clients {
-        client.send(get("/"));
-    }
-    for client in &mut clients {
-        client.answer().assert_header(200, "connection", "close");
-    }
-    assert_eq!(scene.proxy.ended(), DrainOutcome::Drained);
-}

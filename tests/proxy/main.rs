@@ -13,7 +13,6 @@ mod http2;
 mod inspector;
 mod lifecycle;
 mod listeners;
-mod lock;
 mod metrics;
 mod pages;
 mod support;

@@ -166,19 +166,3 @@ fn a_request_is_in_flight_until_the_last_byte_of_its_answer() {
     assert!(took > waited, "{took} {waited}");
     assert_eq!(connections(&scene.proxy), [1.0, 0.0]);
 }
-
-#[test]
-fn requests_of_all_workers_are_added_up() {
-    let scene = Scene::plain();
-    let mut clients: Vec<_> = (0..8).map(|_| scene.client()).collect();
-    for _ in 0..25 {
-        for client in &mut clients {
-            client.get("/").assert_status(200);
-        }
-    }
-    let metrics = at_rest(&scene.proxy);
-    let labels = "route=/ method=GET code=200 outcome=ok";
-    assert_eq!(metrics.value("apig_proxy_requests_total", labels), 200.0);
-    let signed = metrics.value("apig_proxy_signing_duration_seconds_count", "");
-    assert_eq!(signed, 200.0);
-}

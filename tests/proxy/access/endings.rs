@@ -1,64 +1,45 @@
 //! Requests that end otherwise than with the last byte of an answer, and what else a record is of.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::Duration;
 
 use super::upstream::upstream;
-use super::{OK, Said, check, request};
-use crate::support::{Program, SOCKET_TIMEOUT, pause};
+use super::{JSON, said};
+use crate::support::{Program, get, pause, request};
 
 #[test]
 fn who_goes_away_or_breaks_off_is_recorded_as_such_with_what_was_moved() {
     let upstream = upstream();
-    let program = Program::before(&upstream, "[log]\nformat = \"json\"");
+    let program = Program::before(&upstream, JSON);
     // Before there is an answer.
     let mut client = program.client();
-    client.send(request("GET /late", "", ""));
+    client.send(get("/late"));
     upstream.wait_for(1);
     client.reset();
     drop(client);
-    let gone = Said {
-        path: "/late",
-        status: 499,
-        outcome: "caller_gone",
-        bytes: (0, 0),
-        ..OK
-    };
-    check(&program.record(1), &gone);
+    let gone = "/ GET /late 499 - caller_gone 0 in 0 out 1";
+    assert_eq!(said(&program.record(1)), gone);
     // In the middle of one.
     let mut client = program.client();
-    client.send(request("GET /broken", "", ""));
+    client.send(get("/broken"));
     assert!(client.try_answer(false).is_err());
-    check(
-        &program.record(2),
-        &Said {
-            path: "/broken",
-            outcome: "broken_off",
-            bytes: (0, 30),
-            ..OK
-        },
-    );
+    let broken = "/ GET /broken 200 - broken_off 0 in 30 out 1";
+    assert_eq!(said(&program.record(2)), broken);
     // And of the body of a request.
     let mut client = program.client();
     client
-        .send(b"POST /held HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n0123456789");
+        .send(request("POST /held", "Content-Length: 1000", ""))
+        .send("0123456789");
     pause(Duration::from_millis(300));
     client.reset();
     drop(client);
-    let record = program.record(3);
-    assert_eq!(
-        (&record["outcome"], &record["attempts"]),
-        (&"caller_gone".into(), &0.into()),
-        "{record}"
-    );
-    assert_eq!(record["bytes_in"], 10);
+    let gone = "/ POST /held 499 - caller_gone 10 in 0 out 0";
+    assert_eq!(said(&program.record(3)), gone);
 }
 
 #[test]
 fn every_line_about_a_request_has_its_id() {
     let upstream = upstream();
-    let program = Program::before(&upstream, "[log]\nformat = \"json\"");
+    let program = Program::before(&upstream, JSON);
     for (number, (path, message)) in [
         ("/%zz", "refused: "),
         ("/refused", "the gateway refused a request"),
@@ -70,7 +51,7 @@ fn every_line_about_a_request_has_its_id() {
     .enumerate()
     {
         let mut client = program.client();
-        client.send(request(&format!("GET {path}"), "", ""));
+        client.send(get(path));
         if path == "/late" {
             upstream.wait_for(3);
             client.reset();
@@ -87,26 +68,18 @@ fn every_line_about_a_request_has_its_id() {
 #[test]
 fn a_websocket_is_one_request_and_its_bytes_are_counted() {
     let upstream = upstream();
-    let program = Program::before(&upstream, "[log]\nformat = \"json\"");
-    let mut stream = TcpStream::connect(program.address).unwrap();
-    stream.set_read_timeout(Some(SOCKET_TIMEOUT)).unwrap();
-    let fields = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
-    stream
-        .write_all(&request("GET /chat?MARKER", fields, ""))
-        .unwrap();
-    stream.write_all(b"hello").unwrap();
-    let mut heard = String::new();
-    stream.read_to_string(&mut heard).unwrap();
-    assert!(heard.ends_with("\r\n\r\nhello!"), "{heard}");
-    drop(stream);
-    check(
-        &program.record(1),
-        &Said {
-            path: "/chat",
-            status: 101,
-            bytes: (5, 6),
-            ..OK
-        },
+    let program = Program::before(&upstream, JSON);
+    let mut client = program.client();
+    let fields = "Connection: Upgrade|Upgrade: websocket";
+    client
+        .send(request("GET /chat?MARKER", fields, ""))
+        .send("hello");
+    client.answer().assert_status(101);
+    assert_eq!(client.rest().unwrap(), b"hello!");
+    drop(client);
+    assert_eq!(
+        said(&program.record(1)),
+        "/ GET /chat 101 - ok 5 in 6 out 1"
     );
 }
 
@@ -115,17 +88,9 @@ fn records_are_lines_of_text_too_and_can_be_left_out() {
     let upstream = upstream();
     let served = |more: &str| {
         let program = Program::before(&upstream, more);
-        let mut client = program.client();
         for _ in 0..3 {
-            client
-                .send(request("GET /%zz?MARKER", "", ""))
-                .answer()
-                .assert_status(400);
-            client = program.client();
-            client
-                .send(request("GET /a", "", ""))
-                .answer()
-                .assert_status(200);
+            program.client().get("/%zz?MARKER").assert_status(400);
+            program.client().get("/a").assert_status(200);
         }
         pause(Duration::from_millis(200));
         program

@@ -16,11 +16,6 @@ pub(super) fn upstream() -> Upstream {
             match path.as_str() {
                 "/streamed" => streamed(link, 5, true)?,
                 "/broken" => return streamed(link, 3, false),
-                "/endless" => loop {
-                    link.send("400\r\n")?;
-                    link.send([b'a'; 1024])?;
-                    link.send("\r\n")?;
-                },
                 "/late" => pause(Duration::from_secs(2)),
                 "/again" if !is_fresh => return Ok(()),
                 "/refused" => {

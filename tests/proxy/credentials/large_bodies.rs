@@ -143,18 +143,3 @@ fn a_large_body_is_passed_on_before_it_is_complete() {
     has_token(&seen.expect("nothing was passed on"));
     client.send(last).answer().assert_status(200);
 }
-
-#[test]
-fn with_tokens_for_everything_long_bodies_need_only_the_limit() {
-    let upstream = Upstream::start();
-    let (mut config, _folder) = with_token(&upstream, LargeBody::Token { unknown: false });
-    config.routes[0].auth.mode = apig_proxy::config::AuthMode::Token;
-    let proxy = Proxy::start(&config);
-    proxy.passes(post("text/plain", &[b'a'; LARGE]));
-    is_too_large(
-        &proxy.exchange(post("text/plain", &[b'a'; LARGE + 1])),
-        LARGE,
-        "raise `limits.large_body_max`",
-    );
-    has_token(&upstream.only_request());
-}

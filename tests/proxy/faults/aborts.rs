@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use apig_proxy::server::DrainOutcome;
 
-use crate::support::{FAULT, Link, Proxy, Scene, config, faulty, pause};
+use crate::support::{FAULT, Link, Scene, faulty, pause};
 
 const LENGTH: &str = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc";
 const CHUNKS: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n";
@@ -83,22 +82,4 @@ fn fault_46_a_chunked_answer_without_its_last_chunk_looks_aborted() {
         // Without chunks, only a reset tells.
         looks_aborted(&scene, &old(FAULT));
     }
-}
-
-#[test]
-fn fault_46_the_end_of_the_process_cuts_answers_off_that_only_end_with_the_connection() {
-    let upstream = faulty(|link| {
-        link.send(UNTIL_CLOSE)?;
-        link.drain();
-        Ok(())
-    });
-    let mut config = config(&upstream);
-    config.timeouts.shutdown = Duration::from_millis(100);
-    let proxy = Proxy::start(&config);
-    let mut client = proxy.client();
-    client.send(old(FAULT));
-    client.until("HTTP/1.0 200", "abc");
-    assert_eq!(proxy.ended(), DrainOutcome::CutOff);
-    let ended = client.exactly(1).unwrap_err();
-    assert_eq!(ended.kind(), std::io::ErrorKind::ConnectionReset);
 }

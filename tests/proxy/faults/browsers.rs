@@ -1,4 +1,5 @@
-//! Requests of web browsers: numbers 4 and 93. Real browsers are in `tests/clients/pages.py`.
+//! Requests of web browsers: numbers 4 and 93. Every combination of marks is in `src/proxy/guard/tests.rs`, and real
+//! browsers are in `tests/clients/pages.py`.
 
 use apig_proxy::config::CallerToken;
 
@@ -12,32 +13,15 @@ fn request(method: &str, host: &str, lines: &str) -> String {
 
 /// Checks that a request is refused, with a text that names the key.
 fn refuses(scene: &Scene, request: &str) {
-    if request.starts_with("HEAD") {
-        let before = scene.upstream.requests().len();
-        let answer = scene.client().send(request).head_answer();
-        assert_eq!(answer.status, 403, "{request}");
-        assert_eq!(scene.upstream.requests().len(), before, "{request}");
-        return;
-    }
-    scene
-        .refuses(request, 403, "origin_not_allowed")
-        .assert_says("access.browser");
+    let refused = scene.refuses(request, 403, "origin_not_allowed");
+    refused.about(request).assert_says("access.browser");
 }
 
 /// Checks that a request is served, and arrives signed.
 fn serves(scene: &Scene, request: &str) {
-    let before = scene.upstream.requests().len();
-    let mut client = scene.client();
-    client.send(request);
-    let answer = if request.starts_with("HEAD") {
-        client.head_answer()
-    } else {
-        client.answer()
-    };
-    assert_eq!(answer.status, 200, "{request}");
-    let seen = scene.upstream.requests();
-    assert_eq!(seen.len(), before + 1, "{request}");
-    seen[before].verified();
+    scene.upstream.forget();
+    scene.exchange(request).about(request).assert_status(200);
+    scene.upstream.only_request().verified();
 }
 
 fn scene(browser: bool) -> Scene {
@@ -62,7 +46,7 @@ const MARKS: [&str; 9] = [
 #[test]
 fn fault_04_a_request_with_a_mark_of_a_browser_is_refused_on_every_method() {
     let scene = scene(false);
-    for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"] {
+    for method in ["GET", "POST", "PUT", "DELETE", "OPTIONS"] {
         for mark in MARKS {
             refuses(&scene, &request(method, "localhost", mark));
         }
@@ -74,34 +58,26 @@ fn fault_04_a_request_with_a_mark_of_a_browser_is_refused_on_every_method() {
 #[test]
 fn fault_04_with_access_browser_navigations_and_own_pages_are_served_and_nothing_else() {
     let scene = scene(true);
-    let port = scene.proxy.address.port();
-    let host = format!("localhost:{port}");
-    let own = format!("Origin: http://{host}");
-    for case in [
-        "GET Sec-Fetch-Site: none",
-        "HEAD Sec-Fetch-Site: none",
-        "GET Sec-Fetch-Site: none|Sec-Fetch-Mode: navigate",
-        "GET Sec-Fetch-Site: same-origin|Sec-Fetch-Mode: no-cors",
-        &format!("POST Sec-Fetch-Site: same-origin|{own}|Content-Length: 0"),
-        &format!("DELETE Sec-Fetch-Site: same-origin|{own}"),
+    let host = format!("localhost:{}", scene.proxy.address.port());
+    let own = format!("POST Sec-Fetch-Site: same-origin|Origin: http://{host}|Content-Length: 0");
+    for (is_served, case) in [
+        (true, "GET Sec-Fetch-Site: none|Sec-Fetch-Mode: navigate"),
+        (
+            true,
+            "GET Sec-Fetch-Site: same-origin|Sec-Fetch-Mode: no-cors",
+        ),
+        (true, &*own),
+        (false, "POST Sec-Fetch-Site: none|Sec-Fetch-Mode: navigate"),
+        (
+            false,
+            "GET Sec-Fetch-Site: cross-site|Sec-Fetch-Mode: navigate",
+        ),
+        (false, "POST Sec-Fetch-Site: same-origin|Origin: null"),
+        (false, "GET Sec-Fetch-Site: none|Sec-Purpose: prefetch"),
     ] {
         let (method, lines) = case.split_once(' ').unwrap();
-        serves(&scene, &request(method, &host, lines));
-    }
-    for case in [
-        "POST Sec-Fetch-Site: none|Sec-Fetch-Mode: navigate",
-        "GET Sec-Fetch-Site: none|Sec-Fetch-Mode: no-cors",
-        "GET Sec-Fetch-Site: none|Sec-Fetch-Site: cross-site",
-        "GET Sec-Fetch-Site: same-site",
-        "GET Sec-Fetch-Site: cross-site|Sec-Fetch-Mode: navigate",
-        &format!("POST Sec-Fetch-Site: cross-site|{own}"),
-        "POST Sec-Fetch-Site: same-origin|Origin: null",
-        "GET Sec-Fetch-Site: none|Sec-Purpose: prefetch",
-        "GET Sec-Fetch-Site: same-origin|Sec-Purpose: prefetch;prerender",
-        "GET Purpose: prefetch",
-    ] {
-        let (method, lines) = case.split_once(' ').unwrap();
-        refuses(&scene, &request(method, &host, lines));
+        let check = if is_served { serves } else { refuses };
+        check(&scene, &request(method, &host, lines));
     }
 }
 
@@ -126,34 +102,28 @@ fn fault_04_the_right_token_stands_for_the_marks_of_a_browser() {
 fn fault_93_what_a_foreign_page_has_a_browser_fetch_is_refused() {
     let scene = scene(false);
     let chrome = "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
-    let at_loopback = [
-        // Speculation rules, and the navigation after a prefetch.
-        "Sec-Fetch-Site: none|Sec-Purpose: prefetch",
-        "Sec-Fetch-Site: none|Sec-Purpose: prefetch;prerender",
-        "Sec-Fetch-Site: none|Sec-Fetch-Mode: navigate",
-        // A typed link that redirects.
-        "Sec-Fetch-Site: none|Sec-Fetch-Mode: navigate|Sec-Fetch-User: ?1",
-        // A link hint, a service worker, and another port.
-        "Sec-Fetch-Site: cross-site|Sec-Purpose: prefetch",
-        "Sec-Fetch-Site: cross-site|Sec-Fetch-Dest: empty",
-        "Sec-Fetch-Site: same-site",
-    ];
-    // An image, a form, and an own page: by a plain-HTTP name, browsers send no other marks.
-    let by_name = [
-        "Accept: image/*",
-        "Origin: http://evil.example",
-        "Origin: http://proxy.internal",
-    ];
-    let cases = at_loopback.map(|lines| ("localhost", lines)).into_iter();
-    for (host, lines) in cases.chain(by_name.map(|lines| ("proxy.internal", lines))) {
+    for (host, lines) in [
+        // The navigation after a prefetch, and a typed link that redirects.
+        (
+            "localhost",
+            "Sec-Fetch-Site: none|Sec-Purpose: prefetch;prerender",
+        ),
+        ("localhost", "Sec-Fetch-Site: none|Sec-Fetch-User: ?1"),
+        // A service worker, and another port.
+        (
+            "localhost",
+            "Sec-Fetch-Site: cross-site|Sec-Fetch-Dest: empty",
+        ),
+        ("localhost", "Sec-Fetch-Site: same-site"),
+        // An image, a form, and an own page: by a plain-HTTP name, browsers send no other marks.
+        ("proxy.internal", "Accept: image/*"),
+        ("proxy.internal", "Origin: http://evil.example"),
+        ("proxy.internal", "Origin: http://proxy.internal"),
+    ] {
         for method in ["GET", "POST"] {
-            let request = request(method, host, &format!("{chrome}|{lines}"));
-            let answer = scene.refuses(&request, 403, "origin_not_allowed");
-            answer.about(request).assert_says("access.browser");
+            refuses(&scene, &request(method, host, &format!("{chrome}|{lines}")));
         }
     }
-    let requests = scene.upstream.requests();
-    assert!(requests.iter().all(|seen| seen.target() == "/next"));
     let program = request("GET", "proxy.internal", "User-Agent: curl/8.14.1");
     serves(&scene, &program);
 }
@@ -172,15 +142,9 @@ fn fault_93_programs_that_send_some_of_what_browsers_send_are_served() {
         serves(&scene, &request("GET", &host, lines));
     }
     // As websocket-client opens one.
-    let handshake = format!(
-        "Upgrade: websocket|Connection: Upgrade|Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==|Sec-WebSocket-Version: 13|{own}"
-    );
-    let scene = Scene::before(Upstream::replying(|_| {
-        b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
-    }));
-    assert_eq!(
-        scene.exchange(request("GET", &host, &handshake)).status,
-        200
-    );
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==|Sec-WebSocket-Version: 13";
+    let handshake = format!("Upgrade: websocket|Connection: Upgrade|{key}|{own}");
+    scene.upstream.forget();
+    scene.passes(request("GET", &host, &handshake));
     assert_eq!(scene.arrived().header("upgrade"), "websocket");
 }

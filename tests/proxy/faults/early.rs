@@ -1,7 +1,7 @@
 //! Answers that come before the request is complete: number 55.
 
 use std::io::{Read, Write};
-use std::sync::{Mutex, mpsc};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::support::{
@@ -93,7 +93,7 @@ fn fault_55_an_early_answer_that_is_no_refusal_leaves_the_upload_running() {
 }
 
 /// A gateway that sends these bytes in answer to every head but that of `/next`, and then does the rest.
-pub(super) fn early(
+fn early(
     bytes: &'static str,
     rest: impl Fn(&mut Link) -> std::io::Result<()> + Send + Sync + 'static,
 ) -> Upstream {
@@ -152,74 +152,31 @@ fn fault_55_an_early_answer_that_is_complete_leaves_the_upload_running() {
 }
 
 #[test]
-fn fault_55_a_caller_that_leaves_with_an_early_answer_has_sent_its_request() {
-    let bytes = "HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\nok";
-    let scene = Scene::before(early(bytes, |link| {
-        pause(Duration::from_millis(800));
-        link.stream.read_exact(&mut vec![0; LONG])
-    }));
-    let mut client = scene.client();
-    client.send(post("application/json", &vec![b'a'; LONG]));
-    client.answer().assert_status(202);
-    client.reset();
-    drop(client);
-    scene.upstream.wait_for(1);
-    scene.serves();
-}
-
-#[test]
-fn fault_55_an_upload_that_is_taken_no_more_after_its_answer_ends_at_the_idle_limit() {
-    let bytes = "HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\nok";
-    let ((go, gone), (told, tell)) = (mpsc::channel::<()>(), mpsc::channel());
-    let (gone, told) = (Mutex::new(gone), Mutex::new(told));
-    let upstream = early(bytes, move |link| {
-        gone.lock().unwrap().recv().unwrap();
-        told.lock().unwrap().send(link.drain()).unwrap();
-        Err(std::io::Error::other("cut off"))
-    });
-    let scene = Scene::with(upstream, |config| {
-        config.timeouts.idle = Duration::from_millis(300);
-        config.limits.body = 1 << 30;
-    });
-    let mut client = scene.client();
-    client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/x\r\nContent-Length: 1000000000\r\n\r\n");
-    client.answer().assert_status(202);
-    let piece = vec![b'a'; 1 << 20];
-    let sent = (0..900).take_while(|_| client.try_send(&piece).is_ok());
-    assert!(sent.count() < 900);
-    go.send(()).unwrap();
-    assert!(tell.recv_timeout(Duration::from_secs(10)).unwrap() < 900 << 20);
-    scene.serves();
-}
-
-#[test]
-fn fault_55_an_upload_goes_on_while_the_caller_does_not_read_its_answer() {
-    const ANSWER: usize = 30 << 20;
-    let upstream = Upstream::handling(|link| {
-        while let Some(seen) = link.head()? {
-            if is_next(link, &seen)? {
-                continue;
-            }
-            // It writes more than fits on the way before it reads on, and both go on by turns after that.
-            link.send(format!(
-                "HTTP/1.1 200 OK\r\ncontent-length: {ANSWER}\r\n\r\n"
-            ))?;
-            let (mut written, mut read) = (0, 0);
-            while written < ANSWER || read < LONG {
-                let piece = vec![b'z'; (ANSWER - written).min(1 << 20)];
-                link.stream.write_all(&piece)?;
-                written += piece.len();
-                let mut piece = vec![0; (LONG - read).min(1 << 20)];
-                link.stream.read_exact(&mut piece)?;
-                read += piece.len();
-            }
-            link.keep(&seen);
+fn fault_55_a_caller_that_breaks_its_upload_off_after_the_answer_began_ends_both_sides() {
+    let chunked = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
+    let sized = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/x\r\nContent-Length: 100\r\n\r\nabc";
+    for (request, more, ends) in [
+        (chunked, "xyz\r\n", false),
+        (chunked, "3\r\nde", true),
+        (sized, "", true),
+    ] {
+        let (told, tell) = mpsc::channel();
+        let bytes = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n";
+        let scene = Scene::before(early(bytes, move |link| {
+            link.drain();
+            told.send(()).unwrap();
+            Err(std::io::Error::other("cut off"))
+        }));
+        let mut client = scene.client();
+        client.send(request);
+        client.until("HTTP/1.1 200", "hi\r\n");
+        client.send(more);
+        if ends {
+            client.finish_sending();
         }
-        Ok(())
-    });
-    let scene = Scene::before(upstream);
-    let mut client = scene.client();
-    client.send(post("multipart/form-data", &vec![b'a'; LONG]));
-    assert_eq!(client.answer().body.len(), ANSWER);
-    scene.serves();
+        // No last chunk comes, only the end.
+        assert!(client.is_closed(), "{more:?}");
+        tell.recv_timeout(Duration::from_secs(10)).unwrap();
+        scene.serves();
+    }
 }

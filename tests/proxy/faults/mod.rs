@@ -7,7 +7,6 @@
 mod aborts;
 mod answers;
 mod breaker;
-mod broken_off;
 mod browsers;
 mod certificates;
 mod connecting;

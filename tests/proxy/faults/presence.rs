@@ -77,21 +77,6 @@ fn fault_22_a_caller_that_resets_is_noticed_although_the_gateway_reads_nothing()
 }
 
 #[test]
-fn fault_23_a_caller_that_resets_is_noticed_behind_many_further_requests() {
-    for bytes in ["", BEGUN] {
-        let (upstream, _keep) = not_reading(bytes);
-        let scene = Scene::with(upstream, |config| config.limits.connections = 1);
-        let mut client = scene.client();
-        client.send(FAULT);
-        client.send(get("/").repeat(10_000));
-        pause(Duration::from_millis(300));
-        client.reset();
-        drop(client);
-        scene.serves();
-    }
-}
-
-#[test]
 fn fault_24_a_caller_that_closes_its_sending_side_counts_as_gone() {
     let (told, closed) = mpsc::channel();
     let upstream = Upstream::handling(move |link| {

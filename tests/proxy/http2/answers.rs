@@ -157,14 +157,3 @@ fn http2_answers_that_are_cut_off_cannot_be_taken_for_complete() {
     }
     assert_eq!(scene.serves(), Protocol::Http2);
 }
-
-#[test]
-fn http2_refusals_of_the_gateway_are_read_and_passed_on() {
-    const REFUSAL: &str = "{\"error_code\":\"APIG.0301\",\"error_msg\":\"Incorrect IAM authentication information\",\"request_id\":\"1\"}";
-    let scene = Http2Scene::busy(answering(|exchange| async move {
-        let json = [("content-type", "application/json")];
-        exchange.answer(401, &json, REFUSAL).await
-    }));
-    scene.proxy.get("/refused").assert_text(401, REFUSAL);
-    assert_eq!(scene.only("/refused").protocol, Protocol::Http2);
-}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use h2::Reason;
 use tokio::io::AsyncWriteExt;
 
-use super::{Http2Scene, leave, post, workers};
+use super::{Http2Scene, post, workers};
 use crate::support::frames::{DATA, END_HEADERS, HEADERS, OK};
 use crate::support::{ANSWERED, Gateway, Protocol, get};
 
@@ -91,15 +91,6 @@ fn http2_heads_that_are_too_long_fail_their_own_request_only() {
     assert_eq!(scene.serves(), Protocol::Http2);
     assert_eq!(scene.gateway.connections(Protocol::Http2), workers());
     assert!(scene.gateway.ended().is_empty());
-}
-
-#[test]
-fn http2_callers_that_go_away_while_a_connection_is_opened_leave_it_to_the_next() {
-    let scene = Http2Scene::busy(Gateway::plan());
-    for _ in 0..10 {
-        leave(scene.sending(20 * workers(), get("/left")));
-    }
-    assert_eq!(scene.serves(), Protocol::Http2);
 }
 
 #[test]

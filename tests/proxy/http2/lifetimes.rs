@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{EACH, Http2Scene, leave, post, workers};
-use crate::support::{ANSWERED, Gateway, Order, Plan, Protocol, Received, get, pause, wait_until};
+use crate::support::{ANSWERED, Gateway, Plan, Protocol, Received, get, pause, wait_until};
 
 fn hanging() -> Plan {
     Gateway::plan().script(|exchange| async move {
@@ -73,45 +73,4 @@ fn http2_connections_that_are_old_carry_what_they_carry_and_nothing_else() {
     leave(callers);
     wait_for_end_of(&scene, &old);
     scene.release();
-}
-
-#[test]
-fn http2_connections_that_end_under_requests_say_nothing_of_how_long_idle_ones_last() {
-    for target in ["/cut", "/hang"] {
-        let mut scene = Http2Scene::busy(Gateway::plan().script(|exchange| async move {
-            match exchange.target() {
-                "/cut" => exchange.order(Order::Cut),
-                // All that runs is answered, and then the connection ends.
-                _ => exchange.order(Order::EndSoon),
-            }
-            exchange.answer(200, &[], ANSWERED).await
-        }));
-        scene.answers(workers(), post(target, b"{}"));
-        wait_until("they have ended", || {
-            scene.gateway.ended().len() == workers()
-        });
-        scene.release();
-        // Longer than the shortest limit that is learned, and looked at since.
-        pause(Duration::from_secs(4));
-        let ended = scene.gateway.ended().len();
-        assert_eq!(
-            ended,
-            workers(),
-            "{target}: connections were closed for being idle"
-        );
-    }
-}
-
-#[test]
-fn http2_connections_that_a_gateway_closes_when_idle_are_replaced() {
-    let scene = Http2Scene::busy(Gateway::plan().script(|exchange| async move {
-        if exchange.target().starts_with("/last") {
-            exchange.order(Order::EndSoon);
-        }
-        exchange.answer(200, &[], ANSWERED).await
-    }));
-    for round in 0..5 {
-        scene.serves_all(workers(), &format!("/last{round}"));
-        assert_eq!(scene.serves(), Protocol::Http2);
-    }
 }

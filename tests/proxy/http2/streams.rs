@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use super::{Http2Scene, Marks, answers, leave, served, workers};
+use super::{Http2Scene, Marks, answers, served, workers};
 use crate::support::frames::{
-    DATA, END_HEADERS, END_STREAM, HEADERS, MAX_STREAMS, OK, RST_STREAM, SETTINGS,
+    END_HEADERS, END_STREAM, HEADERS, MAX_STREAMS, OK, SETTINGS,
 };
-use crate::support::{ANSWERED, Gateway, Plan, Protocol, get, pause};
+use crate::support::{ANSWERED, Gateway, Plan, Protocol, get};
 
 /// A gateway that takes so many requests at once.
 fn taking(streams: u32) -> Plan {
@@ -66,15 +66,6 @@ fn http2_gateways_that_take_fewer_requests_from_now_on_hold_up_none() {
 }
 
 #[test]
-fn http2_the_last_of_as_many_requests_as_a_gateway_takes_is_sent_whoever_comes_right_behind_it() {
-    let scene = Http2Scene::busy(taking(16));
-    for round in 0..5 {
-        assert_eq!(scene.serves(), Protocol::Http2);
-        scene.serves_all(24 * workers(), &format!("/{round}"));
-    }
-}
-
-#[test]
 fn http2_opens_as_many_connections_as_the_requests_need_and_no_more() {
     let scene = Http2Scene::busy(Gateway::plan().script(|exchange| async move {
         sleep(Duration::from_millis(500)).await;
@@ -83,48 +74,4 @@ fn http2_opens_as_many_connections_as_the_requests_need_and_no_more() {
     assert_eq!(scene.serves(), Protocol::Http2);
     served(&mut scene.sending(150 * workers(), get("/slow")));
     assert_eq!(scene.gateway.connections(Protocol::Http2), 2 * workers());
-}
-
-#[test]
-fn http2_frames_for_requests_that_were_taken_back_do_not_cost_those_that_go_on() {
-    let marks = Marks::default();
-    let begun = marks.clone();
-    let scene = Http2Scene::scripted(move |mut frames| {
-        let begun = begun.clone();
-        async move {
-            frames.begin(&[]).await?;
-            let first = frames.request().await?;
-            begun.mark();
-            let mut left = Vec::new();
-            // Until nothing has come for a while.
-            while let Ok(frame) = timeout(Duration::from_secs(2), frames.next()).await {
-                let frame = frame?;
-                if frame.kind == RST_STREAM {
-                    left.push(frame.stream);
-                }
-            }
-            // They were on their way already, as far as the gateway knows.
-            for stream in &left {
-                frames.send(HEADERS, END_HEADERS, *stream, OK).await?;
-            }
-            for _ in 0..60 {
-                for stream in &left {
-                    frames.send(DATA, 0, *stream, &[b'x'; 256]).await?;
-                }
-                sleep(Duration::from_millis(5)).await;
-            }
-            frames
-                .send(HEADERS, END_HEADERS | END_STREAM, first, OK)
-                .await?;
-            frames.drain().await
-        }
-    });
-    let mut first = scene.sending(workers(), get("/first"));
-    marks.wait();
-    let callers = scene.sending(90 * workers(), get("/left"));
-    pause(Duration::from_millis(500));
-    leave(callers);
-    answers(&mut first)
-        .iter()
-        .for_each(|answer| answer.assert_status(200));
 }

@@ -35,13 +35,17 @@ pub(crate) fn post(content_type: &str, body: &[u8]) -> Vec<u8> {
 /// A POST of a body in these chunks.
 pub(crate) fn chunked(content_type: &str, chunks: &[&[u8]]) -> Vec<u8> {
     let fields = format!("Content-Type: {content_type}|Transfer-Encoding: chunked");
-    let mut bytes = request("POST /v1", &fields, "");
-    for chunk in chunks {
-        bytes.extend(format!("{:x}\r\n", chunk.len()).into_bytes());
-        bytes.extend([chunk, &b"\r\n"[..]].concat());
-    }
-    bytes.extend(b"0\r\n\r\n");
-    bytes
+    [request("POST /v1", &fields, ""), in_chunks(chunks)].concat()
+}
+
+/// A body in these chunks.
+pub(crate) fn in_chunks(chunks: &[&[u8]]) -> Vec<u8> {
+    let chunks = chunks.iter();
+    let each =
+        chunks.map(|chunk| [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat());
+    each.chain([b"0\r\n\r\n".to_vec()])
+        .collect::<Vec<_>>()
+        .concat()
 }
 
 /// A connection to the proxy.

@@ -142,6 +142,16 @@ pub(crate) fn faulty(
 /// A GET for `/fault`.
 pub(crate) const FAULT: &str = "GET /fault HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
+/// The rows of a table in a text: one a line, with ` | ` between the columns. What begins with `#` is a comment.
+pub(crate) fn rows<const N: usize>(table: &str) -> impl Iterator<Item = [&str; N]> {
+    let lines = table.lines().map(str::trim);
+    let rows = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    rows.map(|row| {
+        let columns: Vec<&str> = row.split(" |").map(str::trim).collect();
+        columns.try_into().unwrap_or_else(|_| panic!("{row}"))
+    })
+}
+
 /// Waits until something holds, and fails if it does not come about.
 pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..2000 {

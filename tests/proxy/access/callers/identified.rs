@@ -7,6 +7,12 @@ use secrecy::ExposeSecret;
 use super::{Signed, Stage};
 use crate::support::{ANSWERED, Upstream, answer, get, request};
 
+const STREAMED: &str = "Content-Type: multipart/form-data; boundary=x";
+const V11: Algorithm<'_> = Algorithm::V11HmacSha256 {
+    region: "cn-north-4",
+    service: "iotdm",
+};
+
 /// A proxy that would pass on what a caller shows if it were not taken off.
 fn stage() -> Stage {
     let upstream = Upstream::answering(answer("200 OK", "", ANSWERED));
@@ -58,74 +64,34 @@ fn a_token_in_either_header_and_a_capability_in_the_path_identify_a_caller() {
 fn a_signature_of_each_kind_identifies_a_caller_and_is_replaced() {
     let stage = stage();
     let signed = |line, body: &'static [u8]| Signed::new(&stage, line, body);
-    let v11 = Algorithm::V11HmacSha256 {
-        region: "cn-north-4",
-        service: "iotdm",
-    };
     let hash = signed("POST /v1", b"{\"a\":1}").hash();
-    let declared = Some(hash.as_str());
-    let streamed = "Content-Type: multipart/form-data; boundary=x";
-    for (case, body) in [
-        (signed("GET /v1/a%20b?q=1&p", b""), "body"),
-        (signed("POST /v1", b"{\"a\":1}"), "body"),
-        (signed("POST /v1", b"{\"a\":1}"), "chunked"),
+    let declared = || Some(hash.as_str().to_owned());
+    let (whole, chunks): (&[&[u8]], &[&[u8]]) = (&[], &[b"{\"a", b"\":1}"]);
+    let post = |change: &dyn Fn(&mut Signed<'_>)| {
+        let mut signed = signed("POST /v1", b"{\"a\":1}");
+        change(&mut signed);
+        signed
+    };
+    for (case, chunks) in [
+        (signed("GET /v1/a%20b?q=1&p", b""), whole),
+        (post(&|_| {}), whole),
+        (post(&|_| {}), chunks),
+        (post(&|signed| signed.algorithm = Algorithm::HmacSm3), whole),
+        (post(&|signed| signed.algorithm = V11), whole),
+        (post(&|signed| signed.declared = declared()), whole),
         (
-            Signed {
-                algorithm: Algorithm::HmacSm3,
-                ..signed("POST /v1", b"{\"a\":1}")
-            },
-            "body",
-        ),
-        (
-            Signed {
-                algorithm: v11,
-                ..signed("POST /v1", b"{\"a\":1}")
-            },
-            "body",
-        ),
-        (
-            Signed {
-                declared,
-                ..signed("POST /v1", b"{\"a\":1}")
-            },
-            "body",
-        ),
-        (
-            Signed {
-                declared: Some(UNSIGNED_PAYLOAD),
-                ..signed("POST /v1", b"{\"a\":1}")
-            },
-            "body",
+            post(&|signed| signed.declared = Some(UNSIGNED_PAYLOAD.into())),
+            whole,
         ),
         // Streamed by the proxy, but for the signature.
+        (post(&|signed| signed.fields = STREAMED), whole),
+        (post(&|signed| signed.fields = STREAMED), chunks),
         (
-            Signed {
-                fields: streamed,
-                ..signed("POST /v1", b"--x")
-            },
-            "body",
-        ),
-        (
-            Signed {
-                fields: streamed,
-                ..signed("POST /v1", b"--x")
-            },
-            "chunked",
-        ),
-        (
-            Signed {
-                fields: streamed,
-                declared,
-                ..signed("POST /v1", b"--x")
-            },
-            "body",
+            post(&|signed| (signed.fields, signed.declared) = (STREAMED, declared())),
+            whole,
         ),
     ] {
-        stage.proxy.passes(if body == "chunked" {
-            case.chunked()
-        } else {
-            case.bytes()
-        });
+        stage.proxy.passes(case.bytes_in(chunks));
         let seen = stage.upstream.requests().pop().unwrap();
         assert_eq!(seen.target(), case.line.split_once(' ').unwrap().1);
         assert_eq!(seen.body, case.body);

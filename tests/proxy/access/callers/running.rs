@@ -69,7 +69,7 @@ fn callers_come_and_go_while_the_proxy_runs_and_the_log_has_their_names_only() {
     );
     for declared in [None, Some(UNSIGNED_PAYLOAD)] {
         let mut signed = Signed::by(signer.clone(), "POST /v1", b"x");
-        signed.declared = declared;
+        signed.declared = declared.map(str::to_owned);
         program
             .client()
             .send(signed.bytes())
