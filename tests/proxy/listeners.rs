@@ -15,7 +15,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tempfile::TempDir;
 
-use crate::support::{Client, Proxy, Scene, Upstream, answer, config, issuer, pause, wait_until};
+use crate::support::{
+    Client, Proxy, Scene, Upstream, answer, config, issuer, pause, request, wait_until,
+};
 
 const GET: &str = "GET /next HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
@@ -60,14 +62,7 @@ fn fault_02_over_a_unix_socket_any_host_is_allowed_but_no_web_page() {
         let request = format!("GET /next HTTP/1.1\r\n{fields}\r\nConnection: close\r\n\r\n");
         exchange(&mut UnixStream::connect(&path).unwrap(), &request).unwrap()
     };
-    let hosts = [
-        "localhost",
-        "apig",
-        "backend.sock",
-        "evil.example",
-        "",
-        "%2Frun%2Fproxy.sock",
-    ];
+    let hosts = ["localhost", "evil.example", "", "%2Frun%2Fproxy.sock"];
     for host in hosts {
         let answer = ask(&format!("Host: {host}"));
         assert!(answer.starts_with("HTTP/1.1 200 "), "{host}: {answer}");
@@ -75,9 +70,8 @@ fn fault_02_over_a_unix_socket_any_host_is_allowed_but_no_web_page() {
     for (fields, expected) in [
         ("Accept: */*", "bad_host"),
         ("Host: a\r\nHost: a", "bad_host"),
-        ("Host: a b", "bad_host"),
         (
-            "Host: apig\r\nOrigin: http://evil.example",
+            "Host: a\r\nOrigin: http://evil.example",
             "origin_not_allowed",
         ),
         ("Host: apig\r\nSec-Fetch-Site: none", "origin_not_allowed"),
@@ -111,24 +105,20 @@ fn callers_that_need_a_token_have_to_send_the_right_one_once() {
     let scene = Scene::with(Upstream::start(), |config| {
         config.access.token = Some(CallerToken::new(b"0123456789abcdef"));
     });
-    let ask = |headers: &str| {
-        scene.exchange(format!(
-            "GET /next HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n"
-        ))
-    };
+    let ask = |fields: &str| scene.exchange(request("GET /next", fields, ""));
     for wrong in [
         "",
-        "X-Apig-Proxy-Token: 0123456789abcdeF\r\n",
-        "X-Apig-Proxy-Token: 0123456789abcde\r\n",
-        "X-Apig-Proxy-Token: \r\n",
-        "X-Apig-Proxy-Token: 0123456789abcdef\r\nX-Apig-Proxy-Token: 0123456789abcdef\r\n",
-        "X_Apig_Proxy_Token: 0123456789abcdef\r\n",
+        "X-Apig-Proxy-Token: 0123456789abcdeF",
+        "X-Apig-Proxy-Token: 0123456789abcde",
+        "X-Apig-Proxy-Token: ",
+        "X-Apig-Proxy-Token: 0123456789abcdef|X-Apig-Proxy-Token: 0123456789abcdef",
+        "X_Apig_Proxy_Token: 0123456789abcdef",
     ] {
         let refused = ask(wrong);
         refused.about(wrong).assert_refused(401, "token_required");
     }
     assert!(scene.upstream.requests().is_empty());
-    ask("x-apig-proxy-token: 0123456789abcdef\r\n").assert_status(200);
+    ask("x-apig-proxy-token: 0123456789abcdef").assert_status(200);
     // It is the proxy's, and the gateway does not get to see it.
     let seen = scene.upstream.only_request();
     seen.assert_without(&["x-apig-proxy-token"]);

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-
 use crate::support::{FAULT, Link, Scene, faulty, pause};
 
 const LENGTH: &str = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc";

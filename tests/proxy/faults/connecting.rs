@@ -1,4 +1,4 @@
-//! Names and addresses that lead nowhere, or elsewhere: numbers 34 to 38.
+//! Names and addresses that lead nowhere, or elsewhere: numbers 34 to 38 and 78.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::support::{
-    Addresses, Answer, BlackHole, NAME, Proxy, Upstream, config, get, network, pause, refusing,
+    Addresses, BlackHole, NAME, Proxy, Upstream, config, get, network, ok, pause, refusing,
     route_by_name, wait_until,
 };
 
@@ -27,18 +27,15 @@ fn proxy(upstream: &Upstream, addresses: &Arc<Mutex<Vec<SocketAddr>>>) -> Proxy 
     Proxy::start_in(network, &config)
 }
 
-fn code(answer: &Answer) -> (u16, String) {
-    (answer.status, answer.code())
-}
-
 #[test]
 fn fault_34_a_gateway_that_refuses_is_unreachable_after_all_its_addresses_were_tried() {
     let upstream = Upstream::start();
-    let addresses = Arc::new(Mutex::new(vec![refusing(), "[::1]:1".parse().unwrap()]));
+    let dead = vec![refusing(), "[::1]:1".parse().unwrap()];
+    let addresses = Arc::new(Mutex::new(dead));
     let proxy = proxy(&upstream, &addresses);
     for request in [GET, POST] {
         let answer = proxy.exchange(request);
-        assert_eq!(code(&answer), (502, "upstream_unreachable".to_owned()));
+        answer.assert_refused(502, "upstream_unreachable");
         assert!(!answer.text().contains("127.0.0.1"), "{}", answer.text());
     }
     assert_eq!(upstream.connections(), 0);
@@ -48,13 +45,35 @@ fn fault_34_a_gateway_that_refuses_is_unreachable_after_all_its_addresses_were_t
 }
 
 #[test]
+fn fault_78_the_first_request_after_an_interruption_is_served() {
+    let upstream = Upstream::handling(|link| {
+        link.request()?;
+        link.send(ok("ok"))
+    });
+    let addresses = Arc::new(Mutex::new(vec![upstream.address]));
+    let proxy = proxy(&upstream, &addresses);
+    let mut client = proxy.client();
+    for round in 1..=3 {
+        client.get("/next").assert_status(200);
+        upstream.wait_for_end_of(round);
+        let there = std::mem::replace(&mut *addresses.lock().unwrap(), vec![refusing()]);
+        client
+            .get("/next")
+            .assert_refused(502, "upstream_unreachable");
+        *addresses.lock().unwrap() = there;
+    }
+    client.get("/next").assert_status(200);
+    assert_eq!(upstream.requests().len(), 4);
+}
+
+#[test]
 fn fault_35_a_gateway_that_swallows_everything_times_out() {
     let (upstream, hole) = (Upstream::start(), BlackHole::new());
     let addresses = Arc::new(Mutex::new(vec![hole.address]));
     let proxy = proxy(&upstream, &addresses);
     for request in [GET, POST] {
         let answer = proxy.exchange(request);
-        assert_eq!(code(&answer), (504, "connect_timeout".to_owned()));
+        answer.assert_refused(504, "connect_timeout");
     }
     *addresses.lock().unwrap() = vec![upstream.address];
     proxy.passes(GET);
@@ -80,7 +99,7 @@ fn fault_36_a_name_without_an_address_is_an_error_of_dns() {
     });
     for _ in 0..2 {
         let answer = proxy.exchange(GET);
-        assert_eq!(code(&answer), (502, "dns_error".to_owned()));
+        answer.assert_refused(502, "dns_error");
         assert!(!answer.text().contains(NAME));
     }
     proxy.passes(GET);
@@ -110,7 +129,7 @@ fn fault_36_a_lookup_that_hangs_ends_and_holds_up_nothing_else() {
         proxy.passes(GET);
     }
     for mut client in waiting {
-        assert_eq!(code(&client.answer()), (502, "dns_error".to_owned()));
+        client.answer().assert_refused(502, "dns_error");
     }
     assert_eq!(upstream.requests().len(), 20);
 }

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::support::{
-    Link, Received, SOCKET_TIMEOUT, Scene, Upstream, answer, get, ok, pause, post,
+    Link, Received, SOCKET_TIMEOUT, Scene, Upstream, answer, get, ok, pause, post, request,
 };
 
 /// More than the buffers of the system take, so that the proxy is still sending.
@@ -78,7 +78,11 @@ fn fault_55_an_early_answer_that_is_no_refusal_leaves_the_upload_running() {
     });
     let scene = Scene::before(upstream);
     let mut client = scene.client();
-    client.send(b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/x\r\nContent-Length: 9\r\n\r\n");
+    client.send(request(
+        "POST /echo",
+        "Content-Type: multipart/x|Content-Length: 9",
+        "",
+    ));
     client.until("HTTP/1.1 200", "\r\n\r\n");
     for piece in ["abc", "def", "ghi"] {
         client.send(piece);

@@ -1,4 +1,4 @@
-//! Ways that come to an end: number 78, pools, and proxies of the network.
+//! Pools of connections, and proxies of the network.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,34 +10,11 @@ use apig_proxy::config::EgressProxy;
 use http::HeaderValue;
 
 use crate::support::{
-    Addresses, Cable, NAME, Proxy, Scene, Upstream, config, get, network, ok, pause, refusing,
-    route_by_name,
+    Addresses, Answer, Client, NAME, Proxy, Scene, Upstream, config, get, network, ok, pause,
+    refusing, route_by_name,
 };
 
 const GET: &str = "GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n";
-
-#[test]
-fn fault_78_the_first_request_after_an_interruption_is_served() {
-    let upstream = Upstream::start();
-    let cable = Cable::to(upstream.address);
-    let mut config = config(&upstream);
-    config.routes[0].upstream.port = cable.address.port();
-    let proxy = Proxy::start(&config);
-    let mut client = proxy.client();
-    for _ in 0..3 {
-        client.send(GET).answer().assert_status(200);
-        cable.cut();
-        let answer = client.send(GET).answer();
-        assert_eq!(answer.code(), "upstream_unreachable");
-        cable.mend();
-        client.send(GET).answer().assert_status(200);
-        // Without a request in between, the connections are dead and nobody has noticed yet.
-        cable.cut();
-        cable.mend();
-        client.send(GET).answer().assert_status(200);
-    }
-    assert_eq!(upstream.requests().len(), 9);
-}
 
 #[test]
 fn an_idle_connection_that_the_gateway_closes_is_noticed_and_its_limit_learned() {
@@ -98,21 +75,13 @@ fn a_request_that_waits_too_long_for_a_connection_is_refused() {
     for client in &mut clients {
         client.send(&slow);
     }
-    let answers: Vec<_> = clients.iter_mut().map(|client| client.answer()).collect();
-    let shed: Vec<_> = answers
-        .iter()
-        .filter(|answer| answer.status == 503)
-        .collect();
-    assert_eq!(shed.len(), workers);
-    for answer in shed {
-        assert_eq!(
-            (
-                answer.code().as_str(),
-                answer.header("retry-after").as_str()
-            ),
-            ("overloaded", "1")
-        );
-    }
+    let answers: Vec<_> = clients.iter_mut().map(Client::answer).collect();
+    let shed = answers.iter().filter(|answer| answer.status != 200);
+    let shed = shed.map(|answer| {
+        answer.assert_refused(503, "overloaded");
+        answer.assert_header(503, "retry-after", "1");
+    });
+    assert_eq!(shed.count(), workers);
     scene.serves();
 }
 
@@ -143,35 +112,28 @@ fn network_proxy(reply: &'static str, to: SocketAddr) -> (SocketAddr, mpsc::Rece
     (address, tell)
 }
 
-fn through(
-    reply: &'static str,
-    authorization: Option<&'static str>,
-    says: &str,
-) -> (Upstream, u16, Vec<String>) {
+/// What comes of a request through a proxy of the network with this name: the upstream, the answer, and the heads that
+/// the proxy of the network was sent. It lets through, if so, to the upstream.
+fn through(name: &str, reply: &'static str) -> (Upstream, Answer, Vec<String>) {
     let upstream = Upstream::start();
     let (address, heads) = network_proxy(reply, upstream.address);
     let mut config = config(&upstream);
     let mut route = route_by_name(443);
     route.upstream.egress = Some(EgressProxy {
-        host: "proxy.test".to_owned(),
+        host: name.to_owned(),
         port: address.port(),
-        authorization: authorization.map(HeaderValue::from_static),
+        authorization: Some(HeaderValue::from_static("Basic TUFSS0VS")),
     });
     config.routes = vec![route];
     // The name of the gateway itself is for the proxy of the network to look up.
-    let network = network(move |host| {
-        assert_eq!(host, "proxy.test");
-        Addresses::Are(vec![address])
+    let network = network(move |host| match host {
+        "proxy.test" => Addresses::Are(vec![address]),
+        "refuses.test" => Addresses::Are(vec![refusing()]),
+        "unknown.test" => Addresses::Unknown,
+        other => panic!("{other} was looked up"),
     });
-    let proxy = Proxy::start_in(network, &config);
-    let answer = proxy.exchange(GET);
-    if answer.status != 200 {
-        assert_eq!(answer.code(), "upstream_unreachable");
-        assert!(!answer.text().contains("TUFSS0VS"), "{}", answer.text());
-        answer.assert_says("`HTTPS_PROXY`");
-        answer.assert_says(says);
-    }
-    (upstream, answer.status, heads.try_iter().collect())
+    let answer = Proxy::start_in(network, &config).exchange(GET);
+    (upstream, answer, heads.try_iter().collect())
 }
 
 #[test]
@@ -180,78 +142,62 @@ fn a_proxy_of_the_network_is_asked_for_the_gateway_and_sees_nothing_of_the_reque
         "HTTP/1.1 200 OK\r\n\r\n",
         "HTTP/1.0 200 Connection established\r\nproxy-agent: x\r\n\r\n",
     ] {
-        let (upstream, status, heads) = through(reply, Some("Basic TUFSS0VS"), "");
-        assert_eq!(status, 200);
+        let (upstream, answer, heads) = through("proxy.test", reply);
+        answer.assert_status(200);
         upstream.only_request().verified();
         let expected = "CONNECT gateway.test:443 HTTP/1.1\r\nhost: gateway.test:443\r\n\
                         proxy-authorization: Basic TUFSS0VS\r\n\r\n";
         assert_eq!(heads.last().unwrap(), expected);
     }
-    let (_, status, heads) = through("HTTP/1.1 200 OK\r\n\r\n", None, "");
-    assert_eq!(status, 200);
-    assert!(!heads[0].contains("authorization"));
 }
 
 #[test]
 fn a_proxy_of_the_network_that_does_not_let_through_is_said_to_do_so() {
-    for (reply, says) in [
+    let asked = "HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic\r\n\r\n";
+    let too_much = "HTTP/1.1 200 OK\r\n\r\nsomething that nobody asked for";
+    for (name, reply, says) in [
+        ("proxy.test", asked, "user and a password (407)"),
         (
-            "HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic\r\n\r\n",
-            "user and a password (407)",
-        ),
-        (
-            "HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno",
+            "proxy.test",
+            "HTTP/1.1 403 No\r\n\r\n",
             "does not let connections",
         ),
-        ("garbage\r\n\r\n", "cannot be used"),
+        ("proxy.test", "garbage\r\n\r\n", "cannot be used"),
+        ("proxy.test", too_much, "cannot be used"),
         (
-            "HTTP/1.1 200 OK\r\n\r\nsomething that nobody asked for",
-            "cannot be used",
+            "unknown.test",
+            "",
+            "the egress proxy of `HTTPS_PROXY` cannot be used",
+        ),
+        (
+            "refuses.test",
+            "",
+            "the egress proxy of `HTTPS_PROXY` cannot be used",
         ),
     ] {
-        let (upstream, status, _) = through(reply, None, says);
-        assert_eq!(status, 502, "{reply}");
-        assert!(upstream.requests().is_empty());
-    }
-}
-
-#[test]
-fn an_egress_proxy_that_cannot_be_reached_is_named() {
-    let upstream = Upstream::start();
-    let refused = refusing();
-    for host in ["unknown.test", "refuses.test"] {
-        let mut config = config(&upstream);
-        config.routes[0].upstream.egress = Some(EgressProxy {
-            host: host.to_owned(),
-            port: refused.port(),
-            authorization: None,
-        });
-        let network = network(move |host| match host {
-            "unknown.test" => Addresses::Unknown,
-            _ => Addresses::Are(vec![refused]),
-        });
-        let failed = Proxy::start_in(network, &config).exchange(GET);
-        failed
-            .about(host)
+        let (upstream, answer, _) = through(name, reply);
+        answer
+            .about(says)
             .assert_refused(502, "upstream_unreachable");
-        failed.assert_says("the egress proxy of `HTTPS_PROXY` cannot be used");
+        answer.assert_says("`HTTPS_PROXY`");
+        answer.assert_says(says);
+        assert!(!answer.text().contains("TUFSS0VS"), "{}", answer.text());
+        assert!(upstream.requests().is_empty());
     }
 }
 
 #[test]
 fn connections_go_to_the_configured_address_and_requests_are_signed_for_the_host() {
     let upstream = Upstream::start();
-    let mut config = config(&upstream);
+    let (mut config, address) = (config(&upstream), upstream.address);
     let mut route = route_by_name(443);
-    let address = upstream.address;
     route.upstream.connect_to = Some((address.ip().to_string(), address.port()));
     config.routes = vec![route];
     let network = network(move |host| {
         assert_eq!(host, address.ip().to_string());
         Addresses::Are(vec![address])
     });
-    let answer = Proxy::start_in(network, &config).exchange(GET);
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    Proxy::start_in(network, &config).passes(GET);
     let request = upstream.only_request();
     request.verified();
     assert_eq!(request.header("host"), NAME);

@@ -1,12 +1,12 @@
 //! What the gateway refuses: numbers 57 to 59.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use apig_proxy::clock;
 use apig_proxy::signature::SigningDate;
 
-use crate::support::{Answer, Received, Scene, Upstream, answer, ok};
+use crate::support::{Answer, Received, Scene, Upstream, answer, ok, rows};
 
 const GET: &str = "GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const POST: &str = "POST /p HTTP/1.1\r\nHost: localhost\r\nContent-Length: 7\r\n\r\n{\"a\":1}";
@@ -14,14 +14,15 @@ const MULTIPART: &str = "POST /m HTTP/1.1\r\nHost: localhost\r\nContent-Type: mu
 
 /// A refusal in the gateway's words.
 fn refusal(message: &str) -> String {
-    let body = format!(
-        "{{\"error_msg\":\"Incorrect IAM authentication information: {message}\",\"error_code\":\"APIG.0301\",\"request_id\":\"1\"}}"
-    );
-    answer(
-        "401 Unauthorized",
-        "content-type: application/json\r\n",
-        &body,
-    )
+    let message = format!("Incorrect IAM authentication information: {message}");
+    coded("401 Unauthorized", "APIG.0301", &message)
+}
+
+/// An error with this code.
+pub(super) fn coded(status: &str, code: &str, message: &str) -> String {
+    let body =
+        format!("{{\"error_msg\":\"{message}\",\"error_code\":\"{code}\",\"request_id\":\"1\"}}");
+    answer(status, "content-type: application/json\r\n", &body)
 }
 
 /// A gateway whose clock is so many seconds ahead, and which refuses dates that are 15 minutes off.
@@ -38,6 +39,16 @@ fn ahead(seconds: &Arc<AtomicI64>) -> Upstream {
         } else {
             ok("ok")
         }
+    })
+}
+
+/// A gateway that is never content, whatever it says of the time.
+pub(super) fn never_content() -> Upstream {
+    let turn = AtomicI64::new(1);
+    Upstream::replying(move |_| {
+        let ahead = 3600 * turn.fetch_add(1, Ordering::SeqCst);
+        let server = SigningDate::from_unix_seconds(clock::unix_seconds() + ahead).unwrap();
+        refusal(&format!("signature expired, server time:{server}"))
     })
 }
 
@@ -94,14 +105,7 @@ fn fault_57_a_second_refusal_passes_through_and_so_does_one_whose_body_is_gone()
     scene.passes(MULTIPART);
     assert_eq!(scene.upstream.requests().len(), 2);
 
-    // A gateway that is never content, whatever it says of the time.
-    let turn = AtomicUsize::new(0);
-    let scene = Scene::before(Upstream::replying(move |_| {
-        let turn = turn.fetch_add(1, Ordering::SeqCst) as i64;
-        let server = SigningDate::from_unix_seconds(clock::unix_seconds() + 3600 * (turn + 1));
-        let message = format!("signature expired, server time:{}", server.unwrap());
-        refusal(&message)
-    }));
+    let scene = Scene::before(never_content());
     scene.exchange(GET).assert_status(401);
     assert_eq!(scene.upstream.requests().len(), 2);
 
@@ -153,72 +157,46 @@ fn fault_57_the_date_of_answers_keeps_the_clock_right_before_anything_is_refused
     assert!((598.0..=602.0).contains(&skew), "{skew}");
 }
 
-fn passes_through(bytes: &'static str) -> (Scene, Answer) {
+/// The answer to a request that is sent once, which is what the gateway has sent.
+fn passes_through(bytes: String) -> Answer {
+    let body = bytes.split_once("\r\n\r\n").unwrap().1.to_owned();
     let scene = Scene::before(Upstream::answering(bytes));
     let got = scene.exchange(POST);
-    assert_eq!(
-        scene.upstream.requests().len(),
-        1,
-        "it was sent again: {bytes}"
-    );
-    let body = bytes.split_once("\r\n\r\n").unwrap().1;
+    assert_eq!(scene.upstream.requests().len(), 1, "it was sent again");
     assert_eq!(got.text(), body);
-    (scene, got)
+    got
 }
 
 #[test]
 fn fault_58_refusals_pass_through_once_with_a_hint() {
-    let wrong_secret =
-        refusal("verify aksk signature fail, canonicalRequest:POST|/p/||host:x||host|00");
-    for (bytes, fragment) in [
-        (wrong_secret, "host"),
-        (
-            refusal("Get secretKey failed,ak:X,err:ak not exist"),
-            "access key",
-        ),
-        (
-            refusal("AK access failed to reach the limit,forbidden."),
-            "five minutes",
-        ),
-        (
-            answer(
-                "403 Forbidden",
-                "",
-                "{\"error_code\":\"ModelArts.4116\",\"error_msg\":\"arrears\"}",
-            ),
-            "account",
-        ),
-        (
-            answer(
-                "404 Not Found",
-                "",
-                "{\"error_code\":\"APIG.0101\",\"error_msg\":\"The API does not exist\"}",
-            ),
-            "stage",
-        ),
-    ] {
-        let bytes: &'static str = bytes.leak();
-        let (_, got) = passes_through(bytes);
-        let hint = got.header("x-apig-proxy-hint");
-        assert!(hint.to_lowercase().contains(fragment), "{bytes}\n{hint}");
-        assert!(!hint.contains("SKTEST"));
+    for [status, code, message, hint] in rows("
+        401 | APIG.0301 | verify aksk signature fail, canonicalRequest:POST|/p/||host:x||host|00 | host
+        401 | APIG.0301 | Get secretKey failed,ak:X,err:ak not exist | access key
+        401 | APIG.0301 | AK access failed to reach the limit,forbidden. | five minutes
+        403 | ModelArts.4116 | arrears | account
+        404 | APIG.0101 | The API does not exist | stage") {
+        let got = passes_through(coded(&format!("{status} Refused"), code, message));
+        got.about(message).assert_hints(hint);
+        assert!(!got.header("x-apig-proxy-hint").contains("SKTEST"));
     }
     // What a service behind the gateway answers is not explained.
-    let (_, got) = passes_through(
-        "HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\nx-apig-proxy-hint: forged\r\n\r\nno",
-    );
+    let got = passes_through(answer(
+        "403 Forbidden",
+        "x-apig-proxy-hint: forged\r\n",
+        "no",
+    ));
     got.assert_without(&["x-apig-proxy-hint"]);
 }
 
 #[test]
 fn fault_59_throttling_passes_through_and_is_not_tried_again() {
-    for bytes in [
-        "HTTP/1.1 429 Too Many Requests\r\nretry-after: 7\r\ncontent-length: 45\r\n\r\n{\"error_code\":\"APIG.0308\",\"error_msg\":\"slow\"}",
-        "HTTP/1.1 503 Service Unavailable\r\nretry-after: 7\r\ncontent-length: 2\r\n\r\n{}",
+    let slow = "{\"error_code\":\"APIG.0308\",\"error_msg\":\"slow\"}";
+    for (status, body, hints) in [
+        ("429 Too Many Requests", slow, 1),
+        ("503 Service Unavailable", "{}", 0),
     ] {
-        let (_, got) = passes_through(bytes);
+        let got = passes_through(answer(status, "retry-after: 7\r\n", body));
         assert_eq!(got.header("retry-after"), "7");
-        let hints = got.all("x-apig-proxy-hint");
-        assert_eq!(hints.len(), usize::from(got.status == 429), "{hints:?}");
+        assert_eq!(got.all("x-apig-proxy-hint").len(), hints, "{status}");
     }
 }

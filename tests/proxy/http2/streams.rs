@@ -5,9 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::{Http2Scene, Marks, answers, served, workers};
-use crate::support::frames::{
-    END_HEADERS, END_STREAM, HEADERS, MAX_STREAMS, OK, SETTINGS,
-};
+use crate::support::frames::{END_HEADERS, END_STREAM, HEADERS, MAX_STREAMS, OK, SETTINGS};
 use crate::support::{ANSWERED, Gateway, Plan, Protocol, get};
 
 /// A gateway that takes so many requests at once.

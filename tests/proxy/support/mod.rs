@@ -15,7 +15,7 @@ pub(crate) use authority::{Flaw, asking, flawed, issuer, root_pem};
 pub(crate) use client::{Answer, Client, chunked, get, in_chunks, post, request};
 pub(crate) use exposition::Exposition;
 pub(crate) use http2::{Exchange, Gateway, GatewayFrames, Order, Plan, frames, send_all};
-pub(crate) use network::{Addresses, BlackHole, Cable, NAME, network, refusing, upstream_tls};
+pub(crate) use network::{Addresses, BlackHole, NAME, network, refusing, upstream_tls};
 pub(crate) use program::Program;
 pub(crate) use proxy::{Proxy, config, config_to, key, route, route_by_name, runtime};
 pub(crate) use received::{Protocol, Received};

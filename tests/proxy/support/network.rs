@@ -1,16 +1,13 @@
 //! Networks that misbehave: names, addresses, and the way between the proxy and an upstream.
 
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::net::{SocketAddr, TcpListener};
 
 use apig_proxy::config::UpstreamTls;
 use apig_proxy::upstream::{Network, Resolver, TlsSettings};
 
 use super::authority;
-use super::scene::{pause, wait_until};
+use super::scene::pause;
 
 /// The name that upstreams of tests have beside their address.
 pub(crate) const NAME: &str = "gateway.test";
@@ -91,83 +88,4 @@ impl BlackHole {
         pause(std::time::Duration::from_millis(50));
         hole
     }
-}
-
-/// A way to an upstream that can be interrupted.
-pub(crate) struct Cable {
-    pub(crate) address: SocketAddr,
-    is_cut: Arc<AtomicBool>,
-    streams: Arc<Mutex<Vec<TcpStream>>>,
-}
-
-impl Cable {
-    pub(crate) fn to(upstream: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let cable = Self {
-            address: listener.local_addr().unwrap(),
-            is_cut: Arc::default(),
-            streams: Arc::default(),
-        };
-        cable.lay(listener, upstream);
-        cable
-    }
-
-    fn lay(&self, listener: TcpListener, upstream: SocketAddr) {
-        let (address, is_cut, streams) = (
-            self.address,
-            Arc::clone(&self.is_cut),
-            Arc::clone(&self.streams),
-        );
-        listener.set_nonblocking(true).unwrap();
-        thread::spawn(move || {
-            let mut listener = Some(listener);
-            loop {
-                if is_cut.load(Ordering::SeqCst) {
-                    listener = None;
-                } else if listener.is_none() {
-                    listener = TcpListener::bind(address).ok();
-                    if let Some(listener) = &listener {
-                        listener.set_nonblocking(true).unwrap();
-                    }
-                }
-                let accepted = listener.as_ref().map(TcpListener::accept);
-                match accepted {
-                    Some(Ok((near, _))) => {
-                        near.set_nonblocking(false).unwrap();
-                        let far = TcpStream::connect(upstream).unwrap();
-                        let mut streams = streams.lock().unwrap();
-                        streams.extend([near.try_clone().unwrap(), far.try_clone().unwrap()]);
-                        copy(near.try_clone().unwrap(), far.try_clone().unwrap());
-                        copy(far, near);
-                    }
-                    _ => pause(std::time::Duration::from_millis(2)),
-                }
-            }
-        });
-    }
-
-    /// Ends all connections, and lets no new ones through.
-    pub(crate) fn cut(&self) {
-        self.is_cut.store(true, Ordering::SeqCst);
-        wait_until("connections are refused", || {
-            TcpStream::connect(self.address).is_err()
-        });
-        for stream in self.streams.lock().unwrap().drain(..) {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
-    }
-
-    pub(crate) fn mend(&self) {
-        self.is_cut.store(false, Ordering::SeqCst);
-        wait_until("connections are accepted", || {
-            TcpStream::connect(self.address).is_ok()
-        });
-    }
-}
-
-fn copy(mut from: TcpStream, mut to: TcpStream) {
-    thread::spawn(move || {
-        let _ = io::copy(&mut from, &mut to);
-        let _ = to.shutdown(Shutdown::Write);
-    });
 }
