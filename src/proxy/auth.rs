@@ -6,6 +6,8 @@
 //! change on the way to the gateway.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, HOST};
@@ -14,7 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::key_breaker::{KeyBreaker, KeyBreakers, Permit};
 use crate::config::AuthMode;
-use crate::credentials::{Credentials, Lease, Secret};
+use crate::credentials::{Lease, Secret};
 use crate::error::Error;
 use crate::signature::{
     Algorithm, CanonicalRequest, DATE_HEADER, Payload, PayloadHash, Signer, SigningDate, Target,
@@ -32,18 +34,24 @@ const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 /// The headers that a signature covers, besides those that are added to every signature.
 static SIGNED: [HeaderName; 4] = [HOST, PROJECT_ID, SECURITY_TOKEN, STAGE];
 
-/// How requests authenticate.
-#[derive(Clone, Debug)]
-pub(super) enum RequestAuth {
-    /// By a signature with this key.
-    Signature(SigningKey),
-    /// By a secret that is sent as it is.
-    Header {
-        kind: AuthMode,
-        header: (HeaderName, HeaderValue),
-        secret: SecretString,
-        project_id: Option<HeaderValue>,
-    },
+/// A credential that is ready for use: a key that signs, or a secret in a header.
+#[derive(Debug)]
+pub(super) struct UsableCredential {
+    pub(super) lease: Arc<Lease>,
+    pub(super) kind: AuthMode,
+    /// The header of a secret that is sent as it is.
+    header: Option<(HeaderName, HeaderValue)>,
+    pub(super) key: Option<SigningKey>,
+    project_id: Option<HeaderValue>,
+    /// The projects that IAM has told of, by the number of their region.
+    pub(super) projects: RefCell<HashMap<usize, HeaderValue>>,
+}
+
+/// A key that is ready to sign.
+#[derive(Debug)]
+pub(super) struct SigningKey {
+    signer: Signer,
+    pub(super) breaker: KeyBreaker,
 }
 
 /// What a signature covers besides the headers.
@@ -59,7 +67,7 @@ pub(super) struct ToSign<'a> {
     pub(super) takes_own_project: bool,
 }
 
-/// A request that may be sent. Only [`RequestAuth::apply`] makes one.
+/// A request that may be sent. Only [`UsableCredential::apply`] makes one.
 pub(super) struct Signed<B>(Request<B>);
 
 impl<B> Signed<B> {
@@ -74,20 +82,28 @@ impl<B> Signed<B> {
     }
 }
 
-impl RequestAuth {
+impl UsableCredential {
     /// Makes a credential ready for use; `None` if no header can carry it.
     pub(super) fn new(
         kind: AuthMode,
-        lease: &Lease,
+        lease: Arc<Lease>,
         project_id: Option<&HeaderValue>,
         breakers: &KeyBreakers,
     ) -> Option<Self> {
-        let project_id = project_id.or(lease.project_id.as_ref()).cloned();
-        Some(match &lease.secret {
+        let (mut header, mut key) = (None, None);
+        match &lease.secret {
             Secret::Key(credentials) => {
-                let mut key = SigningKey::new(credentials, project_id)?;
-                key.breaker = breakers.key_breaker(credentials);
-                Self::Signature(key)
+                let token = credentials.security_token.as_ref();
+                let token = token.map(ExposeSecret::expose_secret);
+                // Checked without making a copy that is not wiped.
+                let is_value = |text: &str| text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+                if !is_value(&credentials.access_key) || !token.is_none_or(is_value) {
+                    return None;
+                }
+                key = Some(SigningKey {
+                    signer: Signer::new(&credentials.access_key, &credentials.secret_key),
+                    breaker: breakers.key_breaker(credentials),
+                });
             }
             Secret::Text(secret) => {
                 let (name, prefix) = match kind {
@@ -98,55 +114,47 @@ impl RequestAuth {
                 };
                 let mut value = value(&[prefix, secret.expose_secret()].concat()).ok()?;
                 value.set_sensitive(true);
-                Self::Header {
-                    kind,
-                    header: (name, value),
-                    secret: secret.clone(),
-                    project_id,
-                }
+                header = Some((name, value));
             }
-        })
-    }
-
-    /// The signing key, if it is one.
-    pub(super) fn key(&self) -> Option<&SigningKey> {
-        match self {
-            Self::Signature(key) => Some(key),
-            Self::Header { .. } => None,
         }
+        Some(Self {
+            project_id: project_id.or(lease.project_id.as_ref()).cloned(),
+            projects: RefCell::default(),
+            lease,
+            kind,
+            header,
+            key,
+        })
     }
 
     /// Acquires a permit to send a signed request. Other ways to authenticate need none, since
     /// nothing locks.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::KeyLocked`].
     pub(super) async fn permit(&self) -> Result<Option<Permit<'_>>, Error> {
-        match self {
-            Self::Signature(key) => key.breaker.permit().await.map(Some),
-            Self::Header { .. } => Ok(None),
+        match &self.key {
+            Some(key) => key.breaker.permit().await.map(Some),
+            None => Ok(None),
         }
     }
 
-    /// The kind of the credential.
-    pub(super) fn kind(&self) -> AuthMode {
-        match self {
-            Self::Signature(_) => AuthMode::AkSk,
-            Self::Header { kind, .. } => *kind,
-        }
-    }
-
-    /// True for a temporary key.
+    /// True if it expires, or is a temporary key.
     pub(super) fn is_temporary(&self) -> bool {
-        self.key().is_some_and(|key| key.security_token.is_some())
+        let has_token = self.key.is_some() && self.sent_secret().is_some();
+        self.lease.lifetime.is_some() || has_token
     }
 
     /// The secret that is sent as it is, and that a response may repeat.
     pub(super) fn sent_secret(&self) -> Option<&SecretString> {
-        match self {
-            Self::Signature(key) => key.security_token.as_ref(),
-            Self::Header { secret, .. } => Some(secret),
+        match &self.lease.secret {
+            Secret::Key(key) => key.security_token.as_ref(),
+            Secret::Text(secret) => Some(secret),
+        }
+    }
+
+    /// Shows the secrets of the credential.
+    pub(super) fn secrets(&self, see: &mut dyn FnMut(&SecretString)) {
+        self.sent_secret().into_iter().for_each(&mut *see);
+        if let Secret::Key(key) = &self.lease.secret {
+            see(&key.secret_key);
         }
     }
 
@@ -162,65 +170,23 @@ impl RequestAuth {
         callers: &HeaderMap,
         to_sign: &ToSign<'_>,
     ) -> Result<Signed<B>, Error> {
-        match self {
-            Self::Signature(key) => key.sign(&mut request, to_sign)?,
-            Self::Header {
-                header: (name, value),
-                project_id,
-                ..
-            } => {
-                let headers = request.headers_mut();
-                let own = project_id.as_ref().filter(|_| to_sign.takes_own_project);
-                add_project_id(headers, own);
-                headers.insert(name, value.clone());
-            }
+        if let Some(key) = &self.key {
+            self.sign(key, &mut request, to_sign)?;
+        } else {
+            self.add_project_id(request.headers_mut(), to_sign);
+        }
+        let headers = request.headers_mut();
+        if let Some((name, value)) = &self.header {
+            headers.insert(name, value.clone());
         }
         for (name, value) in callers {
-            request.headers_mut().append(name.clone(), value.clone());
+            headers.append(name.clone(), value.clone());
         }
         Ok(Signed(request))
     }
-}
 
-/// A key that is ready to sign.
-#[derive(Clone, Debug)]
-pub struct SigningKey {
-    signer: Signer,
-    security_token: Option<SecretString>,
-    project_id: Option<HeaderValue>,
-    pub(super) breaker: Arc<KeyBreaker>,
-}
-
-impl SigningKey {
-    /// Prepares credentials for signing; `None` if the access key id or the security token cannot
-    /// stand in a header.
-    #[must_use]
-    pub fn new(credentials: &Credentials, project_id: Option<HeaderValue>) -> Option<Self> {
-        let access_key = &credentials.access_key;
-        let security_token = credentials.security_token.clone();
-        let token = security_token.as_ref().map(ExposeSecret::expose_secret);
-        // Checked without making a copy that is not wiped.
-        let is_value = |text: &str| text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-        (is_value(access_key) && token.is_none_or(is_value)).then(|| Self {
-            signer: Signer::new(access_key, &credentials.secret_key),
-            security_token,
-            project_id,
-            breaker: Arc::default(),
-        })
-    }
-
-    /// The access key id.
-    #[cfg(test)]
-    pub(super) fn access_key(&self) -> &str {
-        self.signer.access_key()
-    }
-
-    /// Adds the headers of the key to a request that has the proxy's other headers, and shows its
-    /// canonical request.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Internal`] if the request cannot be signed although it was let through.
+    /// Adds the headers of the credential to a request that has the proxy's other headers, and shows
+    /// its canonical request.
     pub(super) fn canonical<B, T>(
         &self,
         request: &mut Request<B>,
@@ -228,46 +194,42 @@ impl SigningKey {
         show: impl FnOnce(&CanonicalRequest<'_>) -> T,
     ) -> Result<T, Error> {
         let headers = request.headers_mut();
-        let own = self
-            .project_id
-            .as_ref()
-            .filter(|_| to_sign.takes_own_project);
-        add_project_id(headers, own);
-        if let Some(token) = &self.security_token {
+        self.add_project_id(headers, to_sign);
+        if let Some(token) = self.sent_secret() {
             headers.insert(SECURITY_TOKEN, value(token.expose_secret())?);
         }
         let mut signed = Vec::with_capacity(SIGNED.len());
         for name in &SIGNED {
-            let value = request
-                .headers()
-                .get(name)
-                .map(HeaderValue::to_str)
-                .transpose();
-            let value = value.map_err(|_| Error::Internal("a header to sign is not ascii"))?;
-            signed.extend(value.map(|value| (name.as_str(), value)));
+            if let Some(value) = request.headers().get(name) {
+                let value = value.to_str();
+                let value = value.map_err(|_| Error::Internal("a header to sign is not ascii"))?;
+                signed.push((name.as_str(), value));
+            }
         }
-        let ToSign {
-            algorithm,
-            target,
-            hash,
-            date,
-            ..
-        } = to_sign;
-        let target = Target::of_parsed(target);
-        let payload = hash.map_or(Payload::Declared(UNSIGNED_PAYLOAD), Payload::Hash);
-        let method = request.method().as_str();
-        let canonical =
-            CanonicalRequest::with_algorithm(*algorithm, method, target, &signed, date, payload);
+        let hash = to_sign.hash;
+        let canonical = CanonicalRequest::with_algorithm(
+            to_sign.algorithm,
+            request.method().as_str(),
+            Target::of_parsed(&to_sign.target),
+            &signed,
+            &to_sign.date,
+            hash.map_or(Payload::Declared(UNSIGNED_PAYLOAD), Payload::Hash),
+        );
         let canonical = canonical
             .map_err(|_| Error::BadRequest("the method is not written in capital letters"))?;
         Ok(show(&canonical))
     }
 
     /// Adds the signature and what belongs to it to the headers.
-    fn sign<B>(&self, request: &mut Request<B>, to_sign: &ToSign<'_>) -> Result<(), Error> {
+    fn sign<B>(
+        &self,
+        key: &SigningKey,
+        request: &mut Request<B>,
+        to_sign: &ToSign<'_>,
+    ) -> Result<(), Error> {
         let authorization = self.canonical(request, to_sign, |canonical| {
             tracing::trace!(canonical_request = %canonical.redacted(), "signing");
-            self.signer.sign(canonical)
+            key.signer.sign(canonical)
         })?;
         let headers = request.headers_mut();
         headers.insert(DATE_HEADER, value(to_sign.date.as_str())?);
@@ -278,12 +240,15 @@ impl SigningKey {
         headers.insert(AUTHORIZATION, value(&authorization)?);
         Ok(())
     }
-}
 
-/// Adds the project id of a credential, unless there is that of the caller.
-fn add_project_id(headers: &mut HeaderMap, project_id: Option<&HeaderValue>) {
-    if let Some(project_id) = project_id.filter(|_| !headers.contains_key(PROJECT_ID)) {
-        headers.insert(PROJECT_ID, project_id.clone());
+    /// Adds the project id of the credential, unless there is that of the caller.
+    fn add_project_id(&self, headers: &mut HeaderMap, to_sign: &ToSign<'_>) {
+        if let Some(project_id) = &self.project_id
+            && to_sign.takes_own_project
+            && !headers.contains_key(PROJECT_ID)
+        {
+            headers.insert(PROJECT_ID, project_id.clone());
+        }
     }
 }
 
@@ -295,6 +260,7 @@ fn value(text: &str) -> Result<HeaderValue, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credentials::{Credentials, Origin};
 
     #[test]
     fn a_key_is_not_shown_and_refused_if_no_header_can_carry_it() {
@@ -304,7 +270,9 @@ mod tests {
                 secret_key: "MARKERsecret".into(),
                 security_token: Some(token.into()),
             };
-            SigningKey::new(&credentials, None)
+            let lease = Lease::lasting(Secret::Key(credentials), Origin::Environment("A"));
+            let breakers = KeyBreakers::default();
+            UsableCredential::new(AuthMode::AkSk, Arc::new(lease), None, &breakers)
         };
         let good = key("AK", "MARKERtoken").unwrap();
         assert!(!format!("{good:?}").contains("MARKER"));

@@ -11,9 +11,8 @@ use hyper::ext::ReasonPhrase;
 use tokio::task::spawn_local;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::auth::Signed;
+use super::auth::{Signed, UsableCredential};
 use super::context::RequestContext;
-use super::credentials::UsableCredential;
 use super::gateway_response::GatewayResponse;
 use super::prepare::Prepared;
 use super::route::Routed;
@@ -127,7 +126,7 @@ pub(super) fn attempt<B>(
     let left = credential.lease.left(Moment::now());
     capture.note(Event::Attempt(Box::new(AttemptSent {
         reason: attempt.reason.name(),
-        auth: credential.auth.kind().name(),
+        auth: credential.kind.name(),
         credential_left: left.map(|left| left.as_secs()),
         is_http2: attempt.is_http2,
         connect: is_new.then(steps),

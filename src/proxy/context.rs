@@ -14,7 +14,7 @@ use http::{HeaderValue, Method, Version, request};
 use tokio::time::Instant;
 
 use super::caller::CallerConnection;
-use super::callers::identified::Identified;
+use super::callers::Identified;
 use super::guard::Admitted;
 use super::headers;
 use super::timings::{AttemptTimings, Timings, Wait};

@@ -13,9 +13,6 @@ use super::Settings;
 use super::body::ResponseBody;
 use crate::error::Error;
 
-const REQUEST_PRIVATE_NETWORK: &str = "access-control-request-private-network";
-const ALLOW_PRIVATE_NETWORK: &str = "access-control-allow-private-network";
-
 /// The headers of a response that a page may read beyond the usual ones.
 const EXPOSED: HeaderValue = HeaderValue::from_static("x-apig-proxy-hint, x-request-id");
 
@@ -28,10 +25,6 @@ pub(super) fn is_preflight(head: &request::Parts) -> bool {
 }
 
 /// The response to a preflight from a listed origin.
-///
-/// # Errors
-///
-/// [`Error::Internal`] if the configured methods are no header value.
 pub(super) fn preflight(
     settings: &Settings,
     asked: &HeaderMap,
@@ -46,9 +39,6 @@ pub(super) fn preflight(
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
     for names in asked.get_all(ACCESS_CONTROL_REQUEST_HEADERS) {
         headers.append(ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
-    }
-    if asked.contains_key(REQUEST_PRIVATE_NETWORK) {
-        headers.insert(ALLOW_PRIVATE_NETWORK, HeaderValue::from_static("true"));
     }
     headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
     Ok(response)

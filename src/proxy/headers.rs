@@ -152,12 +152,12 @@ mod tests {
                 "x-aa: 1; x: 1",
             ),
             (
-                "Transfer_Encoding: 1; proxy_authorization: 1; Keep_Alive: 1; http2-settings: 1",
-                "",
+                "Transfer_Encoding: 1; Keep_Alive: 1; http2-settings: 1; x-forwarded: 1",
+                "x-forwarded: 1",
             ),
             (
-                "x-forwarded-for: 1; x_Forwarded_host: 1; x-apig-proxy-token: 1; x-forwarded: 1",
-                "x-forwarded: 1",
+                "x-forwarded-for: 1; x_Forwarded_host: 1; x-apig-proxy-token: 1",
+                "",
             ),
         ] {
             assert_eq!(passed(lines), expected, "{lines}");
@@ -182,7 +182,7 @@ mod tests {
         let name = HeaderName::from_static;
         route.headers = vec![(name("x-tenant"), HeaderValue::from_static("blue"))];
         route.forward_authorization_as = Some(name("x-original-authorization"));
-        let mut received = HeaderMap::new();
+        let (mut received, mut passed) = (HeaderMap::new(), HeaderMap::new());
         for (name, value) in [
             ("authorization", "Bearer callers-own"),
             ("x-tenant", "red"),
@@ -191,29 +191,16 @@ mod tests {
         ] {
             received.append(name, HeaderValue::from_static(value));
         }
-        let mut passed = HeaderMap::new();
         pass_to(&route, &received, &mut passed);
-        let is_sensitive = passed.values().map(HeaderValue::is_sensitive);
-        assert!(is_sensitive.eq([true, true, false]));
-        let passed: Vec<_> = passed
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
-            .collect();
+        let passed = passed.iter();
+        let passed = passed
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap(), value.is_sensitive()));
         let expected = [
-            ("x-tenant", "blue"),
-            ("x-original-authorization", "Bearer callers-own"),
-            ("accept", "*/*"),
+            ("x-tenant", "blue", true),
+            ("x-original-authorization", "Bearer callers-own", true),
+            ("accept", "*/*", false),
         ];
-        assert_eq!(passed, expected);
-    }
-
-    #[test]
-    fn every_one_of_many_names_in_connection_is_dropped() {
-        let named: Vec<String> = (0..9000).map(|number| format!("x-{number}")).collect();
-        let line = |number| format!("x_{number}: 1");
-        let lines: Vec<String> = (8950..9040).map(line).collect();
-        let all = format!("connection: {}; {}", named.join(","), lines.join("; "));
-        assert_eq!(passed(&all), lines[50..].join("; "));
+        assert_eq!(passed.collect::<Vec<_>>(), expected);
     }
 
     #[test]
@@ -231,17 +218,21 @@ mod tests {
 
     #[test]
     fn grpc_is_known_by_its_media_type() {
-        for (value, expected) in [
-            ("application/grpc", true),
-            ("Application/GRPC+proto", true),
-            ("application/grpc; charset=x", true),
-            ("application/grpc-web", false),
-            ("application/grpcx", false),
-            ("application/json", false),
-            ("", false),
+        let is_grpc = |value| is_grpc_type(essence(&HeaderValue::from_static(value)));
+        for value in [
+            "application/grpc",
+            "Application/GRPC+proto",
+            "application/grpc; a=b",
         ] {
-            let value = HeaderValue::from_static(value);
-            assert_eq!(is_grpc_type(essence(&value)), expected, "{value:?}");
+            assert!(is_grpc(value), "{value}");
+        }
+        for value in [
+            "application/grpc-web",
+            "application/grpcx",
+            "application/json",
+            "",
+        ] {
+            assert!(!is_grpc(value), "{value}");
         }
     }
 }

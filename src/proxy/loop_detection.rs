@@ -11,18 +11,16 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::headers;
 use crate::error::Error;
 
 /// The name of the header.
 pub(super) const HOP_HEADER: &str = "apig-proxy-hop";
 
-/// A request that passed this many proxies is refused.
-const MAX_HOPS: u8 = 3;
-
-/// The most ids that a header may have.
-const MAX_IDS: usize = 4;
+/// A request that passed this many proxies is refused. No header has more ids.
+const MAX_HOPS: usize = 3;
 
 /// The length of an id: 64 bits in hexadecimal digits.
 const ID_LENGTH: usize = 16;
@@ -43,7 +41,7 @@ impl ProxyId {
     }
 
     fn new(id: u64) -> Self {
-        Self(header_value(format!("1;{id:016x}").into_bytes()))
+        Self(header_value(format!("1;{id:016x}")))
     }
 
     /// The header value for the next hop of a received request.
@@ -53,42 +51,34 @@ impl ProxyId {
     /// [`Error::Loop`] if this proxy or [`MAX_HOPS`] proxies have passed the request on already, and
     /// [`Error::BadRequest`] if the header is malformed.
     pub(super) fn next_hop(&self, received: &HeaderMap) -> Result<HeaderValue, Error> {
-        let mut received = received.get_all(HOP_HEADER).iter();
-        let Some(value) = received.next() else {
+        if !received.contains_key(HOP_HEADER) {
             return Ok(self.0.clone());
-        };
-        if received.next().is_some() {
-            return Err(MALFORMED);
         }
-        let (count, mut ids) = parse(value).ok_or(MALFORMED)?;
-        let own = &self.0.as_bytes()[2..];
+        let value = headers::only(received, &HeaderName::from_static(HOP_HEADER));
+        let value = value.and_then(|value| value.to_str().ok());
+        let (count, mut ids) = value.and_then(parse).ok_or(MALFORMED)?;
+        let own = self.0.to_str().map_or("", |first| &first[2..]);
         if count >= MAX_HOPS || ids.iter().any(|id| id.eq_ignore_ascii_case(own)) {
             return Err(Error::Loop);
         }
         ids.push(own);
-        // Only a forged header has more ids than hops. The newest are kept, so that the next proxy
-        // can read it.
-        let kept = &ids[ids.len().saturating_sub(MAX_IDS)..];
-        let count = format!("{};", count + 1).into_bytes();
-        Ok(header_value([count, kept.join(&b',')].concat()))
+        Ok(header_value(format!("{};{}", count + 1, ids.join(","))))
     }
 }
 
-fn header_value(digits: Vec<u8>) -> HeaderValue {
+fn header_value(digits: String) -> HeaderValue {
     HeaderValue::try_from(digits).expect("digits are a header value")
 }
 
 /// The count and the ids of a header.
-fn parse(value: &HeaderValue) -> Option<(u8, Vec<&[u8]>)> {
-    let (count, ids) = value.to_str().ok()?.split_once(';')?;
+fn parse(value: &str) -> Option<(usize, Vec<&str>)> {
+    let (count, ids) = value.split_once(';')?;
     let is_count = matches!(count.len(), 1 | 2) && count.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_count || ids.len() > MAX_IDS * (ID_LENGTH + 1) {
-        return None;
-    }
-    let ids: Vec<&[u8]> = ids.as_bytes().split(|byte| *byte == b',').collect();
-    let is_id = |id: &&[u8]| id.len() == ID_LENGTH && id.iter().all(u8::is_ascii_hexdigit);
-    let are_ids = ids.len() <= MAX_IDS && ids.iter().all(is_id);
-    are_ids.then_some((count.parse().ok()?, ids))
+    let ids: Vec<&str> = ids.splitn(MAX_HOPS + 1, ',').collect();
+    let is_id =
+        |id: &&str| id.len() == ID_LENGTH && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_well_formed = is_count && ids.len() <= MAX_HOPS && ids.iter().all(is_id);
+    is_well_formed.then_some((count.parse().ok()?, ids))
 }
 
 #[cfg(test)]
@@ -98,13 +88,12 @@ mod tests {
     #[test]
     fn each_hop_counts_and_adds_its_id_and_loops_are_refused() {
         let (own, other) = ("0000000000000abc", "0123456789abcdef");
-        let four = format!("1111111111111111,{other},{other},{other}");
         for (received, expected) in [
             (String::new(), Ok(format!("1;{own}"))),
             (format!("1;{other}"), Ok(format!("2;{other},{own}"))),
             (
-                format!("02;{four}"),
-                Ok(format!("3;{other},{other},{other},{own}")),
+                format!("02;{other},{other}"),
+                Ok(format!("3;{other},{other},{own}")),
             ),
             (format!("1;{own}"), Err("loop")),
             (format!("1;{}", own.to_uppercase()), Err("loop")),
@@ -112,7 +101,10 @@ mod tests {
             (format!("3;{other}"), Err("loop")),
             (format!("99;{other}"), Err("loop")),
             (format!("+1;{other}"), Err("bad_request")),
-            (format!("1;{four},{other}"), Err("bad_request")),
+            (
+                format!("1;{other},{other},{other},{other}"),
+                Err("bad_request"),
+            ),
             ("1;".to_owned(), Err("bad_request")),
         ] {
             let mut headers = HeaderMap::new();

@@ -74,7 +74,6 @@ use crate::error::Error;
 use crate::gateway::GatewayClock;
 use crate::telemetry::metrics::WorkerMetrics;
 use crate::upstream::{AnswerLimits, Network, Upstream};
-pub use auth::SigningKey;
 use body::BodyReader;
 pub use body::{RequestBody, ResponseBody};
 pub use caller::{BareAnswer, CallerConnection};
@@ -87,7 +86,6 @@ use guard::{ListenerKind, Purpose};
 pub(crate) use headers::is_for_caller;
 pub use headers::pass_request;
 use prepare::Prepared;
-use projects::ProjectsView;
 pub use respond::refused;
 pub(crate) use respond::{own_headers, serialize};
 pub use service::{Current, service};
@@ -98,7 +96,6 @@ pub use settings::Settings;
 pub struct Pipeline {
     settings: Arc<Settings>,
     credentials: CredentialsView,
-    projects: ProjectsView,
     upstream: Rc<Upstream<RequestBody>>,
     /// The origin of each route.
     origins: Vec<usize>,
@@ -130,7 +127,6 @@ impl Pipeline {
             ),
             credentials: CredentialsView::new(&settings.credentials),
             recording: Recording::new(&settings, before),
-            projects: ProjectsView::new(&settings.projects),
             settings,
             upstream,
             dates: RefCell::new(vec![None; origins.len()]),
@@ -222,7 +218,7 @@ impl Pipeline {
             idle: settings.timeouts.body_idle,
             body,
             rules: routed.rules,
-            holds: proof.as_ref().is_some_and(BodyProof::needs_body),
+            holds: proof.as_ref().is_some_and(|proof| proof.needs_body),
             context,
         };
         let (held, hash) = reader.prepare(&routed.head.headers).await?;

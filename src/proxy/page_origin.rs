@@ -74,7 +74,6 @@ mod tests {
                 "/v1/x/a?b",
             ),
             ("http://LOCALHOST", "http://localhost/f", UPSTREAM, "/v1/x"),
-            ("http://localhost", "http://localhost", UPSTREAM, "/"),
             (
                 "http://localhost",
                 "http://localhost/flowers",

@@ -41,13 +41,17 @@ impl PathReading {
 
     /// A target as it is signed in this reading.
     pub(super) fn apply(self, target: &str) -> Cow<'_, str> {
-        let split = || target.split_at(target.find('?').unwrap_or(target.len()));
-        let read = |path: &str, query: &str| Cow::Owned(merged(path) + query);
-        match self {
-            Self::AsSent => target.into(),
-            Self::Merged => read(split().0, split().1),
-            Self::DecodedAndMerged => read(&decoded(split().0), split().1),
+        if self == Self::AsSent {
+            return target.into();
         }
+        let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+        let is_decoded = self == Self::DecodedAndMerged;
+        let path = if is_decoded {
+            decoded(path)
+        } else {
+            path.to_owned()
+        };
+        Cow::Owned(merged(path) + query)
     }
 }
 
@@ -60,11 +64,10 @@ fn decoded(path: &str) -> String {
     path.replace("%2F", "/").replace("%2f", "/")
 }
 
-fn merged(path: &str) -> String {
-    let mut merged = path.to_owned();
+fn merged(mut path: String) -> String {
     let mut last = ' ';
-    merged.retain(|letter| std::mem::replace(&mut last, letter) != '/' || letter != '/');
-    merged
+    path.retain(|letter| std::mem::replace(&mut last, letter) != '/' || letter != '/');
+    path
 }
 
 /// What is known of the paths of one route, for all workers.

@@ -6,29 +6,26 @@
 //!
 //! # What can go wrong
 //!
-//! IAM may refuse, hang, or know no such project. Then requests wait no longer than
-//! `timeouts.connect`, one at a time asks, and the pauses between the questions get longer. A
-//! question counts for the breaker of its key like every signed request.
+//! IAM may refuse, hang, or know no such project. Then one request at a time asks, for no longer
+//! than `timeouts.connect`, and none within [`PAUSE_AFTER_FAILURE`]. A question counts for the
+//! breaker of its key like every signed request.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::HeaderValue;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::Pipeline;
-use super::credentials::UsableCredential;
+use super::auth::UsableCredential;
 use super::key_breaker::SignatureOutcome;
-use crate::clock::Moment;
 use crate::config::{Config, IAM, Route, UpstreamUrl};
 use crate::credentials::{CredentialsError, Lease, project_of};
 
-/// The pause after a first failure, which doubles with each, and the longest.
-const MIN_PAUSE: Duration = Duration::from_secs(1);
-const MAX_PAUSE: Duration = Duration::from_secs(300);
+/// How long IAM is not asked again after a failure.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(10);
 
 /// The regions whose projects IAM is asked for, for all workers.
 #[derive(Debug, Default)]
@@ -53,16 +50,8 @@ struct Asked {
     /// The credential that asked; another one may be of another account.
     lease: Arc<Lease>,
     id: Option<HeaderValue>,
-    failures: u32,
-    at: Moment,
+    at: Instant,
 }
-
-/// The known projects, as one worker sees them.
-#[derive(Debug)]
-pub(super) struct ProjectsView(RefCell<Vec<Option<Known>>>);
-
-/// The project of a region, and the credential that asked for it.
-type Known = (Arc<Lease>, HeaderValue);
 
 impl Projects {
     /// The regions of the services of a configuration.
@@ -80,10 +69,8 @@ impl Projects {
 
     fn region_to_ask(&mut self, route: &Route) -> Option<usize> {
         let service = route.service.as_ref()?;
-        let name = service
-            .region
-            .as_ref()
-            .filter(|_| service.project_id.is_none())?;
+        let name = service.region.as_ref();
+        let name = name.filter(|_| service.project_id.is_none())?;
         let known = self.regions.iter().position(|region| region.name == *name);
         known.or_else(|| {
             self.regions.push(Region {
@@ -93,18 +80,6 @@ impl Projects {
             });
             Some(self.regions.len() - 1)
         })
-    }
-}
-
-impl ProjectsView {
-    pub(super) fn new(projects: &Projects) -> Self {
-        Self(RefCell::new(vec![None; projects.regions.len()]))
-    }
-
-    fn get(&self, region: usize, lease: &Arc<Lease>) -> Option<HeaderValue> {
-        let known = self.0.borrow();
-        let (asked_with, id) = known[region].as_ref()?;
-        Arc::ptr_eq(asked_with, lease).then(|| id.clone())
     }
 }
 
@@ -118,48 +93,35 @@ impl Pipeline {
     pub(super) async fn project_id(&self, route: usize, slot: usize) -> Option<HeaderValue> {
         let region = self.settings.projects.of_routes[route]?;
         let current = self.credentials.current(slot);
-        let known = current.and_then(|current| self.projects.get(region, &current.lease));
+        let known = current.and_then(|current| current.projects.borrow().get(&region).cloned());
         if known.is_some() {
             return known;
         }
         Box::pin(self.ask_project_id(region, route, slot)).await
     }
 
-    async fn ask_project_id(
-        &self,
-        region: usize,
-        route: usize,
-        slot: usize,
-    ) -> Option<HeaderValue> {
-        let (at, region) = (region, &self.settings.projects.regions[region]);
-        let deadline = Instant::now() + self.settings.timeouts.connect;
-        let usable = timeout_at(deadline, self.credentials.usable(slot, None)).await;
-        let credential = usable.ok()?.ok()?;
-        let lease = &credential.lease;
-        let mut last = timeout_at(deadline, region.last.lock()).await.ok()?;
-        let before = last.take().filter(|asked| Arc::ptr_eq(&asked.lease, lease));
-        let asked = match before {
-            Some(asked) if asked.stands() => asked,
-            before => {
-                let asking = timeout_at(deadline, self.ask_iam(region, route, &credential));
-                let answered = asking
-                    .await
-                    .unwrap_or_else(|_| Err("it did not answer in time".to_owned()));
-                let failures = before.map_or(0, |asked| asked.failures);
-                Asked {
-                    lease: Arc::clone(lease),
-                    failures: failures.saturating_add(u32::from(answered.is_err())),
-                    id: answered.map_err(|error| region.warn(&error)).ok(),
-                    at: Moment::now(),
-                }
-            }
+    async fn ask_project_id(&self, at: usize, route: usize, slot: usize) -> Option<HeaderValue> {
+        let region = &self.settings.projects.regions[at];
+        let credential = self.credentials.usable(slot, None).await.ok()?;
+        let mut last = region.last.lock().await;
+        let stands = |asked: &Asked| {
+            Arc::ptr_eq(&asked.lease, &credential.lease)
+                && (asked.id.is_some() || asked.at.elapsed() < PAUSE_AFTER_FAILURE)
         };
-        let id = asked.id.clone();
-        if let Some(id) = &id {
-            self.projects.0.borrow_mut()[at] = Some((Arc::clone(lease), id.clone()));
+        if !last.as_ref().is_some_and(stands) {
+            let limit = self.settings.timeouts.connect;
+            let asking = timeout(limit, self.ask_iam(region, route, &credential)).await;
+            let late = |_| Err("it did not answer in time".to_owned());
+            let answered = asking.unwrap_or_else(late);
+            *last = Some(Asked {
+                lease: Arc::clone(&credential.lease),
+                id: answered.map_err(|error| region.warn(&error)).ok(),
+                at: Instant::now(),
+            });
         }
-        *last = Some(asked);
-        id
+        let id = last.as_ref()?.id.clone()?;
+        credential.projects.borrow_mut().insert(at, id.clone());
+        Some(id)
     }
 
     async fn ask_iam(
@@ -168,20 +130,12 @@ impl Pipeline {
         route: usize,
         credential: &UsableCredential,
     ) -> Result<HeaderValue, String> {
-        let iam = self
-            .settings
-            .projects
-            .iam
-            .as_ref()
-            .ok_or("there is no route to it")?;
-        let permit = credential
-            .auth
-            .permit()
-            .await
-            .map_err(|error| error.to_string())?;
-        let date = self
-            .clock
-            .signing_date(self.gateway_clock(route).correction());
+        let iam = self.settings.projects.iam.as_ref();
+        let iam = iam.ok_or("there is no route to it")?;
+        let permit = credential.permit().await;
+        let permit = permit.map_err(|error| error.to_string())?;
+        let clock = self.gateway_clock(route);
+        let date = self.clock.signing_date(clock.correction());
         let iam = (self.upstream.network(), iam);
         let limit = self.settings.timeouts.connect;
         let asking = project_of(&region.name, iam, &credential.lease.secret, &date, limit);
@@ -198,22 +152,11 @@ impl Pipeline {
     }
 }
 
-impl Asked {
-    /// True if IAM need not be asked again.
-    fn stands(&self) -> bool {
-        let doublings = self.failures.saturating_sub(1).min(16);
-        let pause = MIN_PAUSE.saturating_mul(1 << doublings).min(MAX_PAUSE);
-        self.id.is_some() || Moment::now().since(self.at) < pause
-    }
-}
-
 impl Region {
     /// Says once what is missing.
     fn warn(&self, error: &str) {
-        let (name, error) = (&self.name, error.replace('\n', "; "));
-        if self.has_warned.swap(true, Ordering::Relaxed) {
-            tracing::debug!("IAM does not tell the project of {name}: {error}");
-        } else {
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            let (name, error) = (&self.name, error.replace('\n', "; "));
             tracing::warn!(
                 "IAM does not tell the project of {name}, so requests to it have no X-Project-Id: {error}; \
                  `cloud.projects` can set it"

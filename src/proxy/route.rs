@@ -1,7 +1,6 @@
 //! Routing, the step after the guard: finds the route of a request, and checks what can be checked
 //! of its head. No body is read.
 
-use std::borrow::Cow;
 use std::rc::Rc;
 
 use http::{HeaderValue, Method, request};
@@ -54,14 +53,19 @@ pub(super) fn route(
     let hops = settings.proxy_id.next_hop(&head.headers)?;
     check_method(&settings.any_methods, &head.method)?;
     let target = target(&head, context.caller.listener.is_tls()).ok_or(SignatureError::NotAPath)?;
-    let target = normalize_target(&target);
+    let mut target = normalize_target(&target);
     let selected = context.selected_route();
-    let target = with_prefix(settings, selected, target)?;
+    if let Some(at) = selected {
+        // All checks are those of a target with the prefix, which its callers leave out.
+        let prefix = &settings.routes.get(at).ok_or(Error::NoRoute)?.prefix;
+        target = format!("{prefix}{target}").into();
+    }
     let is_websocket = check_upgrade(&head, declared)?;
     check_expectations(&head.headers)?;
     let path = target.split('?').next().unwrap_or_default();
-    let route = find_route(settings, selected, path)?;
-    context.routed(settings.route_labels[route]);
+    let at = find_route(settings, selected, path)?;
+    let route = &settings.routes[at];
+    context.routed(settings.route_labels[at]);
     check_route(settings, route, &head.method, path)?;
     let action = Action {
         method: &head.method,
@@ -70,41 +74,25 @@ pub(super) fn route(
         is_websocket,
     };
     let rights = context.identified.get().map(|found| &found.caller.rights);
-    let limits = [&settings.read_only, &settings.routes[route].read_only];
-    rights::check(rights, limits, &action)?;
-    let project_id = settings.credentials.project_id(route, &head.headers)?;
-    let of_region = || settings.routes[route].service.as_ref()?.project_id.clone();
-    let project_id = project_id.or_else(of_region);
-    let (slot, rules) = authentication(settings, route, declared)?;
-    let target = outgoing_target(&settings.routes[route], &target)?;
+    rights::check(rights, [&settings.read_only, &route.read_only], &action)?;
+    let project_id = settings.credentials.project_id(at, &head.headers)?;
+    let of_region = || route.service.as_ref()?.project_id.clone();
+    let (slot, rules) = authentication(settings, at, declared)?;
+    let target = outgoing_target(route, &target)?;
     if head.method.as_str().len() + target.len() + "  HTTP/1.1\r\n".len() > MAX_REQUEST_LINE {
         return Err(Error::TargetTooLong);
     }
     Ok(Routed {
+        project_id: project_id.or_else(of_region),
         head,
-        route,
+        route: at,
         target,
         is_websocket,
         slot,
         rules,
-        project_id,
         hops,
         context: Rc::clone(context),
     })
-}
-
-/// The target with the prefix of the route that is selected otherwise, so that all checks are those
-/// of a target with it.
-fn with_prefix<'a>(
-    settings: &Settings,
-    selected: Option<usize>,
-    target: Cow<'a, str>,
-) -> Result<Cow<'a, str>, Error> {
-    let Some(at) = selected else {
-        return Ok(target);
-    };
-    let route = settings.routes.get(at).ok_or(Error::NoRoute)?;
-    Ok(format!("{}{target}", route.prefix).into())
 }
 
 /// The route of a path. One that is selected has to be that of the path too, in every reading, or
@@ -114,7 +102,7 @@ fn find_route(settings: &Settings, selected: Option<usize>, path: &str) -> Resul
     let found = found.filter(|found| selected.is_none_or(|selected| selected == *found));
     // The route for everything else takes no service: its gateway has none.
     let is_own = found.is_some_and(|found| !settings.routes[found].prefix.is_empty());
-    if !is_own && let Some(error) = settings.guard.services().missing_in_path(path) {
+    if !is_own && let Some(error) = settings.guard.services.missing_in_path(path) {
         return Err(error.into());
     }
     found.ok_or(Error::NoRoute)
@@ -127,7 +115,7 @@ fn authentication(
     route: usize,
     declared: Option<u64>,
 ) -> Result<(usize, BodyRules), Error> {
-    let (limits, slots) = (&settings.limits, settings.credentials.of_route(route));
+    let (limits, slots) = (&settings.limits, settings.credentials.routes[route]);
     let Route {
         auth, large_body, ..
     } = &settings.routes[route];
@@ -139,23 +127,21 @@ fn authentication(
     let token = slots.token.filter(|_| is_long);
     let takes_large_body =
         token.is_some() || (auth.mode == AuthMode::Token && *large_body != LargeBody::Reject);
+    let hint = match (auth.mode, large_body) {
+        _ if takes_large_body => "raise `limits.large_body_max` if the gateway accepts more",
+        (AuthMode::AkSk | AuthMode::Token, LargeBody::Reject) => {
+            "set `limits.large_body = \"token\"` to send larger ones with a token"
+        }
+        (AuthMode::AkSk, LargeBody::Token { .. }) => {
+            "declare its length, or set `large_body = \"token\"` in the `[[route]]`"
+        }
+        _ => "raise `limits.body` if the gateway accepts more",
+    };
+    let large = limits.large_body.max(limits.body);
     let rules = BodyRules {
         is_signed: token.is_none() && auth.mode == AuthMode::AkSk,
-        limit: if takes_large_body {
-            limits.large_body.max(limits.body)
-        } else {
-            limits.body
-        },
-        hint: match (auth.mode, large_body) {
-            _ if takes_large_body => "raise `limits.large_body_max` if the gateway accepts more",
-            (AuthMode::AkSk | AuthMode::Token, LargeBody::Reject) => {
-                "set `limits.large_body = \"token\"` to send larger ones with a token"
-            }
-            (AuthMode::AkSk, LargeBody::Token { .. }) => {
-                "declare its length, or set `large_body = \"token\"` in the `[[route]]`"
-            }
-            _ => "raise `limits.body` if the gateway accepts more",
-        },
+        limit: if takes_large_body { large } else { limits.body },
+        hint,
     };
     if declared.is_some_and(|length| length > rules.limit) {
         return Err(rules.too_large());
@@ -166,14 +152,12 @@ fn authentication(
 /// Checks the methods and paths of a route. A path that it does not allow has no route.
 fn check_route(
     settings: &Settings,
-    route: usize,
+    route: &Route,
     method: &Method,
     path: &str,
 ) -> Result<(), Error> {
-    let route = &settings.routes[route];
-    if let Some(paths) = &route.paths
-        && !paths.iter().any(|rule| rule.allows(path))
-    {
+    let mut paths = route.paths.iter().flatten();
+    if route.paths.is_some() && !paths.any(|rule| rule.allows(path)) {
         return Err(Error::NoRoute);
     }
     if route.service.is_none() || route.methods.is_none() {

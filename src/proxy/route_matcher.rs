@@ -30,8 +30,6 @@ pub(super) struct RouteMatcher {
 #[derive(Debug, Default)]
 struct Prefixes {
     routes: HashMap<Vec<u8>, usize>,
-    /// The route for all other paths.
-    root: Option<usize>,
     /// The length of the longest prefix.
     longest: usize,
 }
@@ -41,8 +39,8 @@ impl RouteMatcher {
     pub(super) fn new(routes: &[Route]) -> Self {
         let written = routes.iter().map(|route| route.prefix.clone().into_bytes());
         Self {
-            written: written.collect(),
-            normalized: routes.iter().map(Route::normalized_prefix).collect(),
+            written: Prefixes::new(written),
+            normalized: Prefixes::new(routes.iter().map(Route::normalized_prefix)),
         }
     }
 
@@ -62,31 +60,23 @@ pub(super) fn is_below(prefix: &[u8], path: &[u8]) -> bool {
 }
 
 impl Prefixes {
-    /// The index of the longest prefix whose segments a path begins with.
-    fn longest_of(&self, path: &[u8]) -> Option<usize> {
-        let ends_segment = |end: &usize| path.get(*end).is_none_or(|next| *next == b'/');
-        // No further than the longest prefix: a path may have thousands of segments.
-        let ends = (1..=path.len().min(self.longest))
-            .rev()
-            .filter(ends_segment);
-        ends.filter_map(|end| self.routes.get(&path[..end]).copied())
-            .next()
-            .or(self.root)
-    }
-}
-
-impl FromIterator<Vec<u8>> for Prefixes {
-    fn from_iter<T: IntoIterator<Item = Vec<u8>>>(prefixes: T) -> Self {
+    fn new(prefixes: impl Iterator<Item = Vec<u8>>) -> Self {
         let mut all = Self::default();
-        for (at, prefix) in prefixes.into_iter().enumerate() {
+        for (at, prefix) in prefixes.enumerate() {
             all.longest = all.longest.max(prefix.len());
-            if prefix.is_empty() {
-                all.root.get_or_insert(at);
-            } else {
-                all.routes.entry(prefix).or_insert(at);
-            }
+            all.routes.entry(prefix).or_insert(at);
         }
         all
+    }
+
+    /// The index of the longest prefix whose segments a path begins with.
+    fn longest_of(&self, path: &[u8]) -> Option<usize> {
+        let ends_segment =
+            |end: &usize| *end == 0 || path.get(*end).is_none_or(|next| *next == b'/');
+        // No further than the longest prefix: a path may have thousands of segments.
+        let ends = (0..=path.len().min(self.longest)).rev();
+        let mut prefixes = ends.filter(ends_segment).map(|end| &path[..end]);
+        prefixes.find_map(|prefix| self.routes.get(prefix).copied())
     }
 }
 

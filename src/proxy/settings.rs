@@ -144,7 +144,9 @@ impl Settings {
 
     /// Reads the file of callers again if it has changed.
     pub fn refresh_callers(&self) {
-        self.caller_gate.iter().for_each(CallerGate::refresh);
+        let gate = self.caller_gate.as_ref();
+        let file = gate.and_then(|gate| gate.callers.file.as_ref());
+        file.into_iter().for_each(|file| file.refresh());
     }
 
     /// Watches the pools of one more worker.
@@ -165,7 +167,7 @@ impl Settings {
         let dropped = telemetry::dropped_lines() as f64;
         let recorder = self.recorder.as_ref();
         let lost = recorder.map_or(0, |recorder| recorder.dropped()) as f64;
-        let is_locked = f64::from(self.credentials.has_open_breaker());
+        let is_locked = f64::from(self.credentials.are_locked().any(|is_locked| is_locked));
         let mut samples = vec![
             Sample::new("apig_proxy_buffered_bytes", &[], self.budget.taken() as f64),
             Sample::new("apig_proxy_key_locked", &[], is_locked),

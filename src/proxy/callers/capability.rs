@@ -12,22 +12,18 @@ use http::{HeaderValue, Uri};
 
 use crate::config::Surrogate;
 
-/// The digits of a path like `/~<digits>/…`, and what follows them.
-fn split_capability(path: &str) -> Option<(&str, &str)> {
+/// Removes the capability from the beginning of a target; returns its digits.
+pub(super) fn take(uri: &mut Uri) -> Option<String> {
     // A base URL that ends with a slash makes two. Some clients encode the tilde.
-    let path = path.strip_prefix('/')?.trim_start_matches('/');
+    let path = uri.path_and_query()?.as_str().strip_prefix('/')?;
+    let path = path.trim_start_matches('/');
     let mut tildes = ["~", "%7E", "%7e"].iter();
     let path = tildes.find_map(|tilde| path.strip_prefix(tilde))?;
     let (digits, rest) = path.split_at_checked(Surrogate::CAPABILITY_DIGITS)?;
     let is_capability = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    (is_capability && (rest.is_empty() || rest.starts_with(['/', '?', '#'])))
-        .then_some((digits, rest))
-}
-
-/// Removes the capability from a target.
-pub(super) fn take(uri: &mut Uri) -> Option<String> {
-    let target = uri.path_and_query()?.as_str();
-    let (digits, rest) = split_capability(target)?;
+    if !is_capability || !(rest.is_empty() || rest.starts_with(['/', '?', '#'])) {
+        return None;
+    }
     let (digits, rest) = (digits.to_owned(), rest.to_owned());
     replace_target(uri, &rest);
     Some(digits)
@@ -62,7 +58,7 @@ fn without_capability(text: &[u8], digits: Option<&str>) -> Option<Bytes> {
     let (mut kept, mut end) = (Vec::new(), 0);
     for at in memchr::memchr2_iter(b'~', b'%', text) {
         let is = |at: usize, name: &[u8]| {
-            let part = text.get(at..).and_then(|text| text.get(..name.len()));
+            let part = text.get(at..at + name.len());
             part.is_some_and(|part| part.eq_ignore_ascii_case(name))
         };
         let first = at + if is(at, b"~") { 1 } else { 3 };

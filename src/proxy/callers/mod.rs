@@ -10,7 +10,6 @@
 //! Whoever records one can send it again for 15 minutes.
 
 mod capability;
-pub(super) mod identified;
 mod limits;
 pub(super) mod rights;
 mod shown;
@@ -22,9 +21,8 @@ use std::sync::Arc;
 use http::{HeaderValue, request};
 use secrecy::{ExposeSecret, SecretString};
 
-use self::identified::Identified;
 use self::limits::CallerLimits;
-use self::signature::{Rest, SignedHead};
+use self::signature::SignedHead;
 use super::body::PreparedBody;
 use super::context::RequestContext;
 use super::guard::ListenerKind;
@@ -38,26 +36,33 @@ pub(super) use shown::Shown;
 /// Identifies callers.
 #[derive(Debug)]
 pub(super) struct CallerGate {
-    callers: Callers,
+    pub(super) callers: Callers,
     limits: Arc<CallerLimits>,
 }
 
-/// The part of a signature that the body has to confirm.
+/// The caller of a request.
+#[derive(Debug)]
+pub(super) struct Identified {
+    pub(super) caller: Arc<Surrogate>,
+    /// Its label in the metrics.
+    pub(super) label: &'static str,
+    /// False until the body has confirmed the signature.
+    pub(super) is_proven: Cell<bool>,
+    /// False if the caller signed, and its signature does not cover the body.
+    pub(super) body_signed: Cell<bool>,
+    /// The beginning of the path that the caller used, like `/~<digits>`.
+    pub(super) capability: Option<SecretString>,
+}
+
+/// A signature, and whether the body has to confirm it and is held for that.
 #[derive(Debug)]
 pub(super) struct BodyProof {
     authorization: HeaderValue,
-    rest: Rest,
+    pub(super) needs_body: bool,
 }
 
-/// A caller, the beginning of its paths if they identify it, and what the body has to prove.
+/// A caller, the beginning of its paths if they identify it, and its signature.
 type Found = (Arc<Surrogate>, Option<SecretString>, Option<BodyProof>);
-
-impl BodyProof {
-    /// True if the body has to be held, whatever else is known of it.
-    pub(super) fn needs_body(&self) -> bool {
-        self.rest == Rest::All
-    }
-}
 
 impl CallerGate {
     /// The gate of a configuration; `None` if it knows no callers.
@@ -75,17 +80,8 @@ impl CallerGate {
         self.limits = Arc::clone(&before.limits);
     }
 
-    /// Reads the file of callers again if it has changed.
-    pub(super) fn refresh(&self) {
-        self.callers.file.iter().for_each(|file| file.refresh());
-    }
-
     /// Identifies the caller of a request by what it shows, and puts it into the context. Returns
     /// what the body has to prove.
-    ///
-    /// # Errors
-    ///
-    /// The errors of callers.
     pub(super) fn identify(
         &self,
         shown: Shown,
@@ -97,18 +93,16 @@ impl CallerGate {
             return Ok(None);
         };
         self.admit(&caller)?;
-        let is_proven = !proof.as_ref().is_some_and(BodyProof::needs_body);
         let identified = Identified {
             label: metrics.caller_label(&caller.name),
-            is_proven: Cell::new(is_proven),
+            is_proven: Cell::new(!proof.as_ref().is_some_and(|proof| proof.needs_body)),
             body_signed: Cell::new(true),
             caller,
             capability,
         };
-        let is_first = context.identified.set(identified).is_ok();
-        is_first
-            .then_some(proof)
-            .ok_or(Error::Internal("a caller is identified once"))
+        let is_first = context.identified.set(identified);
+        is_first.map_err(|_| Error::Internal("a caller is identified once"))?;
+        Ok(proof)
     }
 
     /// The caller of a request; `None` if it needs none.
@@ -139,28 +133,26 @@ impl CallerGate {
                 (caller, Some(capability), None)
             }
             Shown::Signature(authorization) => {
-                let (caller, rest) = self.by_signature(&authorization, head, is_empty)?;
+                let (caller, needs_body) = self.by_signature(&authorization, head, is_empty)?;
                 let proof = BodyProof {
                     authorization,
-                    rest,
+                    needs_body,
                 };
                 (caller, None, Some(proof))
             }
         }))
     }
 
-    /// The caller that signed a request, and what its body has to prove.
+    /// The caller that signed a request, and true if its body has to confirm that.
     fn by_signature(
         &self,
         authorization: &HeaderValue,
         head: &request::Parts,
         is_empty: bool,
-    ) -> Result<(Arc<Surrogate>, Rest), Error> {
+    ) -> Result<(Arc<Surrogate>, bool), Error> {
         let access_key = signature::access_key(authorization).map_err(signature::refused)?;
-        let caller = self
-            .callers
-            .find(|caller| caller.signer.access_key() == access_key);
-        let caller = caller.ok_or_else(|| {
+        let is_signer = |caller: &Surrogate| caller.signer.access_key() == access_key;
+        let caller = self.callers.find(is_signer).ok_or_else(|| {
             let access_key = access_key.to_owned();
             signature::refused(Refusal::UnknownKey { access_key })
         })?;
@@ -170,19 +162,16 @@ impl CallerGate {
             authorization,
             signer: &caller.signer,
         };
-        let rest = signed.verify(is_empty);
-        let rest = rest.map_err(|refusal| self.refused(signed, refusal, &PreparedBody::Empty))?;
-        if rest != Rest::All {
+        let verified = signed.verify(is_empty);
+        let needs_body =
+            verified.map_err(|refusal| self.refused(signed, refusal, &PreparedBody::Empty))?;
+        if !needs_body {
             self.limits.signed(access_key, true);
         }
-        Ok((caller, rest))
+        Ok((caller, needs_body))
     }
 
     /// Checks what a body proves. `known` is its hash and the algorithm of that.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::CallerSignature`].
     pub(super) fn check_body(
         &self,
         proof: &BodyProof,
@@ -195,32 +184,25 @@ impl CallerGate {
         let Some(identified) = context.identified.get() else {
             return Err(Error::Internal("who has signed is identified"));
         };
-        let caller = &identified.caller;
-        let hash = signature::hash(&proof.authorization, body, known);
-        match (&proof.rest, hash) {
-            (Rest::Hash(declared), Some(hash)) => {
-                if !declared.eq_ignore_ascii_case(hash.as_str()) {
-                    self.limits.signed(caller.signer.access_key(), false);
-                    identified.is_proven.set(false);
-                    return Err(Error::CallerSignature(OTHER_BODY.to_owned()));
-                }
-            }
-            (Rest::All, Some(hash)) => {
-                let signed = SignedHead {
-                    head,
-                    authorization: &proof.authorization,
-                    signer: &caller.signer,
-                };
-                let whole = signed.verify_with(&hash);
-                whole.map_err(|refusal| self.refused(signed, refusal, body))?;
-                self.limits.signed(caller.signer.access_key(), true);
-            }
-            (Rest::All, None) => return Err(Error::Internal("a body that proves is held")),
-            (Rest::Nothing, _) if matches!(body, PreparedBody::Empty) => {}
-            (Rest::Nothing | Rest::Hash(_), _) => identified.body_signed.set(false),
+        if !proof.needs_body {
+            let is_empty = matches!(body, PreparedBody::Empty);
+            identified.body_signed.set(is_empty);
+            return Ok(());
         }
-        identified.is_proven.set(true);
-        Ok(())
+        let signed = SignedHead {
+            head,
+            authorization: &proof.authorization,
+            signer: &identified.caller.signer,
+        };
+        let hash = signature::hash(&proof.authorization, body, known);
+        let hash = hash.ok_or(Error::Internal("a body that proves is held"))?;
+        let verified = signed.verify_with(&hash);
+        let is_right = verified.map_err(|refusal| self.refused(signed, refusal, body))?;
+        self.limits.signed(signed.signer.access_key(), is_right);
+        identified.is_proven.set(is_right);
+        is_right
+            .then_some(())
+            .ok_or_else(|| Error::CallerSignature(OTHER_BODY.to_owned()))
     }
 
     /// Counts a wrong signature; one that only comes too late is none.
@@ -236,15 +218,13 @@ impl CallerGate {
         const EXPIRED: &str =
             "its credential has expired\nhint: make another one with `apig-proxy caller new`";
         let rights = &caller.rights;
-        if rights
-            .expires
-            .is_some_and(|end| clock::unix_seconds() >= end)
-        {
+        let now = clock::unix_seconds();
+        if rights.expires.is_some_and(|end| now >= end) {
             return Err(Error::CallerNotAllowed(EXPIRED));
         }
-        let limited = rights
-            .rate
-            .map(|rate| self.limits.count(caller.signer.access_key(), rate));
-        limited.unwrap_or(Ok(()))
+        match rights.rate {
+            Some(rate) => self.limits.count(caller.signer.access_key(), rate),
+            None => Ok(()),
+        }
     }
 }

@@ -7,7 +7,7 @@
 use http::{HeaderMap, Method};
 
 use crate::config::owned_headers::is_one_of;
-use crate::config::{Methods, ReadOnly, Rights};
+use crate::config::{Methods, ReadOnly, ReadRule, Rights};
 use crate::error::Error;
 use crate::proxy::route_matcher::is_below;
 use crate::signature::normalized_path;
@@ -39,13 +39,6 @@ enum Reading<'a> {
     Normalized(&'a [u8]),
 }
 
-/// Why a path is refused.
-#[derive(Debug, PartialEq, Eq)]
-enum Refused {
-    Path,
-    Change,
-}
-
 /// Checks what a request does against the rights of its caller, if it has one, and the limits to
 /// reading of the configuration and of its route.
 ///
@@ -58,46 +51,39 @@ pub(in crate::proxy) fn check(
     limits: [&ReadOnly; 2],
     action: &Action<'_>,
 ) -> Result<(), Error> {
-    let is_limited = limits.iter().any(|limit| limit.enabled);
-    let Some(rights) = rights else {
-        return match is_limited {
-            true => check_path(&[], Some(&limits), action),
-            false => Ok(()),
-        };
-    };
-    let is_limited = is_limited || rights.read_only.enabled;
-    if let Some(Methods::Only(methods)) = &rights.methods
+    let methods = rights.and_then(|rights| rights.methods.as_ref());
+    if let Some(Methods::Only(methods)) = methods
         && (!methods.contains(action.method) || names_other_method(action))
     {
         return Err(Error::CallerNotAllowed(METHOD));
     }
-    let [top, route] = limits;
-    let limits = [top, route, &rights.read_only];
-    check_path(&rights.routes, is_limited.then_some(&limits[..]), action)
-}
-
-fn check_path(
-    prefixes: &[String],
-    limits: Option<&[&ReadOnly]>,
-    action: &Action<'_>,
-) -> Result<(), Error> {
-    let check = |reading: Reading<'_>| {
-        if !prefixes.is_empty() && !prefixes.iter().any(|prefix| is_in(prefix, reading)) {
-            return Err(Refused::Path);
-        }
-        match limits {
-            Some(limits) if !only_reads(limits, action, reading) => Err(Refused::Change),
-            _ => Ok(()),
-        }
+    let limits = || {
+        limits
+            .into_iter()
+            .chain(rights.map(|rights| &rights.read_only))
     };
-    let verdict = check(Reading::AsWritten(action.path));
-    if verdict != check(Reading::Normalized(&normalized_path(action.path))) {
+    let is_limited = limits().any(|limit| limit.enabled);
+    let prefixes = rights.map_or(&[][..], |rights| &rights.routes);
+    if prefixes.is_empty() && !is_limited {
+        return Ok(());
+    }
+    let check = |path: Reading<'_>| {
+        let is_below = prefixes.is_empty() || prefixes.iter().any(|prefix| is_in(prefix, path));
+        let reads = || limits().flat_map(|limit| &limit.reads);
+        (
+            is_below,
+            !is_below || !is_limited || only_reads(reads(), action, path),
+        )
+    };
+    let allowed = check(Reading::AsWritten(action.path));
+    if allowed != check(Reading::Normalized(&normalized_path(action.path))) {
         return Err(Error::NoRoute);
     }
-    verdict.map_err(|refused| match refused {
-        Refused::Path => Error::CallerNotAllowed(PATH),
-        Refused::Change => Error::ReadOnly,
-    })
+    match allowed {
+        (true, true) => Ok(()),
+        (true, false) => Err(Error::ReadOnly),
+        (false, _) => Err(Error::CallerNotAllowed(PATH)),
+    }
 }
 
 fn is_in(prefix: &str, path: Reading<'_>) -> bool {
@@ -117,120 +103,89 @@ fn names_other_method(action: &Action<'_>) -> bool {
 }
 
 /// True if a request can change nothing.
-fn only_reads(limits: &[&ReadOnly], action: &Action<'_>, path: Reading<'_>) -> bool {
-    if names_other_method(action) {
-        return false;
-    }
-    let mut reads = limits.iter().flat_map(|limit| &limit.reads);
-    (ReadOnly::is_read(action.method) && !action.is_websocket)
-        || reads.any(|rule| {
-            rule.method == *action.method
-                && match path {
-                    Reading::AsWritten(path) => rule.paths.matches(path),
-                    Reading::Normalized(path) => rule.paths.matches_normalized(path),
-                }
-        })
+fn only_reads<'a>(
+    mut reads: impl Iterator<Item = &'a ReadRule>,
+    action: &Action<'_>,
+    path: Reading<'_>,
+) -> bool {
+    let is_read = ReadOnly::is_read(action.method) && !action.is_websocket;
+    let is_listed = |rule: &ReadRule| {
+        rule.method == *action.method
+            && match path {
+                Reading::AsWritten(path) => rule.paths.matches(path),
+                Reading::Normalized(path) => rule.paths.matches_normalized(path),
+            }
+    };
+    !names_other_method(action) && (is_read || reads.any(is_listed))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::ReadRule;
 
-    /// The code of the answer to a request; empty if it may go on.
-    fn code(rights: Option<&Rights>, top: &ReadOnly, request: &str) -> &'static str {
-        let (method, path) = request.split_once(' ').unwrap();
-        let (path, extra) = path.split_once(' ').unwrap_or((path, ""));
-        let mut headers = HeaderMap::new();
-        if extra == "override" {
-            headers.insert("x-http-method-override", "DELETE".parse().unwrap());
-        }
-        let action = Action {
-            method: &method.parse().unwrap(),
-            path,
-            headers: &headers,
-            is_websocket: extra == "websocket",
-        };
-        let checked = check(rights, [top, &ReadOnly::default()], &action);
-        checked.map_or_else(|error| error.answer().code, |()| "")
-    }
-
-    #[test]
-    fn a_caller_has_its_paths_and_methods_in_every_reading() {
-        let rights = Rights {
-            routes: vec!["/flowers/v1".to_owned(), "/caf%C3%A9".to_owned()],
-            methods: Some(Methods::Only(vec![Method::GET])),
-            ..Rights::default()
-        };
-        for (request, expected) in [
-            ("GET /flowers/v1", ""),
-            ("GET /flowers/v1/a", ""),
-            ("GET /flowers/v1//a%2Fb", ""),
-            ("GET /caf%C3%A9/1", ""),
-            ("GET /flowers/v10", "caller_not_allowed"),
-            ("GET /flowers", "caller_not_allowed"),
-            ("GET /", "caller_not_allowed"),
-            ("POST /flowers/v1", "caller_not_allowed"),
-            ("GET /flowers/v1 override", "caller_not_allowed"),
-            ("GET //flowers/v1", "no_route"),
-            ("GET /flowers%2Fv1", "no_route"),
-            ("GET /flowers/%761/a", "no_route"),
-            ("GET /caf%c3%a9/1", "no_route"),
-        ] {
-            assert_eq!(
-                code(Some(&rights), &ReadOnly::default(), request),
-                expected,
-                "{request}"
-            );
-        }
-        for request in [
-            "DELETE /a",
-            "GET //a",
-            "GET /a websocket",
-            "GET /a override",
-        ] {
-            for rights in [None, Some(&Rights::default())] {
-                assert_eq!(code(rights, &ReadOnly::default(), request), "", "{request}");
-            }
-        }
-    }
+    /// A request, and the codes of the answers to whoever may only read and to a caller that may
+    /// only GET below some paths.
+    const REQUESTS: &str = "
+        GET /flowers/v1           => ok ok
+        GET /flowers/v1//a%2Fb    => ok ok
+        GET /caf%C3%A9/1          => ok ok
+        GET /flowers/v10          => ok caller_not_allowed
+        GET /caf%c3%a9/1          => ok no_route
+        GET /flowers/%761/a       => ok no_route
+        GET //flowers%2Fv1        => ok no_route
+        GET /flowers/v1 override  => read_only caller_not_allowed
+        GET /flowers/v1 websocket => read_only ok
+        GET /ws websocket         => ok caller_not_allowed
+        POST /flowers/v1          => read_only caller_not_allowed
+        POST /a/1/search          => ok caller_not_allowed
+        POST /a/1/search override => read_only caller_not_allowed
+        POST /a/1%2F2/search      => read_only caller_not_allowed
+        POST /a/1%2F/search       => no_route caller_not_allowed
+        PUT /b/c%2Fd              => ok caller_not_allowed
+    ";
 
     #[test]
-    fn who_may_only_read_sends_what_changes_nothing_in_every_reading() {
+    fn paths_and_methods_are_limited_in_every_reading() {
         let reads = ["POST /a/*/search", "PUT /b/*", "GET /ws"];
         let limit = ReadOnly {
             enabled: true,
             reads: reads.map(|rule| ReadRule::parse(rule).unwrap()).into(),
         };
-        let own = Rights {
+        let reader = Rights {
             read_only: limit.clone(),
             ..Rights::default()
         };
-        for (request, expected) in [
-            ("GET /x", ""),
-            ("HEAD /x", ""),
-            ("OPTIONS /x", ""),
-            ("GET //x%2F", ""),
-            ("POST /a/1/search", ""),
-            ("PUT /b/c/d", ""),
-            ("GET /ws websocket", ""),
-            ("GET /x websocket", "read_only"),
-            ("GET /x override", "read_only"),
-            ("POST /a/1/search override", "read_only"),
-            ("POST /x", "read_only"),
-            ("PUT /a/1/search", "read_only"),
-            ("POST /a/1/2/search", "read_only"),
-            ("POST /a/1%2F2/search", "read_only"),
-            ("POST /a/1%2F/search", "no_route"),
-            ("POST //a/1/search", "no_route"),
-            ("PUT /b/c%2Fd", ""),
-        ] {
-            assert_eq!(code(None, &limit, request), expected, "{request}");
-            assert_eq!(
-                code(Some(&own), &ReadOnly::default(), request),
-                expected,
-                "{request}"
-            );
+        let rights = Rights {
+            routes: vec!["/flowers/v1".to_owned(), "/caf%C3%A9".to_owned()],
+            methods: Some(Methods::Only(vec![Method::GET])),
+            ..Rights::default()
+        };
+        for row in REQUESTS.trim().lines() {
+            let words: Vec<&str> = row.split_whitespace().collect();
+            let [method, path, extra @ .., "=>", for_reader, for_caller] = &words[..] else {
+                panic!("{row}")
+            };
+            let mut headers = HeaderMap::new();
+            if extra == ["override"] {
+                headers.insert("x-http-method-override", "DELETE".parse().unwrap());
+            }
+            let action = Action {
+                method: &method.parse().unwrap(),
+                path,
+                headers: &headers,
+                is_websocket: extra == ["websocket"],
+            };
+            let none = ReadOnly::default();
+            for (rights, limit, expected) in [
+                (None, &none, "ok"),
+                (None, &limit, *for_reader),
+                (Some(&reader), &none, *for_reader),
+                (Some(&rights), &none, *for_caller),
+            ] {
+                let checked = check(rights, [limit, &none], &action);
+                let code = checked.map_or_else(|error| error.answer().code, |()| "ok");
+                assert_eq!(code, expected, "{row}");
+            }
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::auth::{PROJECT_ID, RequestAuth};
+use super::auth::{PROJECT_ID, UsableCredential};
 use super::headers;
 use super::key_breaker::KeyBreakers;
 use crate::clock::Moment;
@@ -35,7 +35,7 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct RouteCredentials {
     slots: Vec<SlotState>,
-    routes: Vec<RouteSlots>,
+    pub(super) routes: Vec<RouteSlots>,
     breakers: Arc<KeyBreakers>,
     /// A caller without a project id has been warned of.
     has_warned: AtomicBool,
@@ -58,23 +58,6 @@ struct SlotState {
     project_id: Option<HeaderValue>,
     /// The refused credential that was refreshed last, and when, unless the refresh helped.
     last_refresh: Mutex<Option<(Arc<Lease>, Moment)>>,
-}
-
-/// A credential that is ready for use.
-#[derive(Debug)]
-pub(super) struct UsableCredential {
-    pub(super) lease: Arc<Lease>,
-    pub(super) auth: RequestAuth,
-}
-
-impl UsableCredential {
-    /// Shows the secrets of the credential.
-    pub(super) fn secrets(&self, see: &mut dyn FnMut(&SecretString)) {
-        self.auth.sent_secret().into_iter().for_each(&mut *see);
-        if let Secret::Key(key) = &self.lease.secret {
-            see(&key.secret_key);
-        }
-    }
 }
 
 impl RouteCredentials {
@@ -120,10 +103,6 @@ impl RouteCredentials {
     /// Takes over the key breakers of the credentials that were used before.
     pub fn remember(&mut self, before: &Self) {
         self.breakers = Arc::clone(&before.breakers);
-    }
-
-    pub(super) fn of_route(&self, route: usize) -> RouteSlots {
-        self.routes[route]
     }
 
     /// The project id of a caller, if the route takes it.
@@ -172,21 +151,12 @@ impl RouteCredentials {
         })
     }
 
-    /// True if the breaker of one of the keys is open.
-    pub(super) fn has_open_breaker(&self) -> bool {
-        self.are_locked().any(|is_locked| is_locked)
-    }
-
     /// Refreshes a credential that the gateway refused. Returns true if another one may come soon:
     /// one that never expires is read from a file, which is not being replaced just now.
     pub(super) fn refused(&self, slot: usize, refused: &UsableCredential) -> bool {
         let (state, now) = (&self.slots[slot], Moment::now());
         let is_renewable = refused.lease.lifetime.is_some();
-        // Every change is a single step, so a panic elsewhere does no harm.
-        let mut last = state
-            .last_refresh
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut last = state.last_refresh();
         if let Some((lease, at)) = &*last
             && now.since(*at) < REFRESH_INTERVAL
         {
@@ -201,8 +171,15 @@ impl RouteCredentials {
     /// Records that the gateway accepted a refreshed credential. The next refusal refreshes it at
     /// once.
     pub(super) fn refresh_helped(&self, slot: usize) {
-        let last = &self.slots[slot].last_refresh;
-        *last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.slots[slot].last_refresh() = None;
+    }
+}
+
+impl SlotState {
+    fn last_refresh(&self) -> MutexGuard<'_, Option<(Arc<Lease>, Moment)>> {
+        // Every change is a single step, so a panic elsewhere does no harm.
+        let last = self.last_refresh.lock();
+        last.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -247,13 +224,10 @@ impl CredentialsView {
             let RouteCredentials {
                 slots, breakers, ..
             } = &*self.credentials;
-            let SlotState {
-                slot, project_id, ..
-            } = &slots[slot];
-            view.usable = lease.and_then(|lease| {
-                let auth = RequestAuth::new(slot.kind(), &lease, project_id.as_ref(), breakers)?;
-                Some(Rc::new(UsableCredential { lease, auth }))
-            });
+            let (kind, project_id) = (slots[slot].slot.kind(), slots[slot].project_id.as_ref());
+            view.usable = lease
+                .and_then(|lease| UsableCredential::new(kind, lease, project_id, breakers))
+                .map(Rc::new);
         }
         view.usable.clone()
     }

@@ -9,18 +9,10 @@
 //! `Sec-Fetch-Mode` alone is no mark of a browser: Node's `fetch` sends it.
 
 use http::header::USER_AGENT;
-use http::{HeaderMap, Method, request};
+use http::{HeaderMap, HeaderValue, Method, request};
 
-use super::{Guard, PageOrigin, Purpose, refuse};
+use super::{Guard, Purpose, refuse};
 use crate::error::Error;
-
-/// A browser sent the request, and browsers are not served.
-const BROWSER: &str = "web browsers may not use the proxy\nhint: set `access.browser = true` to open pages through \
-     it, or list the origin of the page in `access.origins`";
-
-/// A browser sent the request on behalf of another site.
-const OTHER_SITE: &str = "this request comes from another site; `access.browser = true` allows typed addresses and \
-     pages that are loaded through the proxy\nhint: list other origins in `access.origins`";
 
 const PREFETCH: &str = "browsers may not prefetch or prerender through the proxy, not even with `access.browser = \
      true`\nhint: open the page itself";
@@ -30,55 +22,35 @@ const UNKNOWN_PAGE: &str = "by this name browsers do not say over plain HTTP whi
      User-Agent that begins with `Mozilla/` is refused, even with `access.browser = true`\nhint: call the proxy as \
      `localhost` or over https, or send another User-Agent";
 
-const ADMIN_PAGE: &str = "web pages may not use the admin listener, not even with `access.browser = true`\nhint: open \
-     the address itself, or ask with a program like `curl`";
-
-const ADMIN_ACTION: &str = "web browsers may not change anything at the admin listener, not even with \
-     `access.browser = true`\nhint: use a program like `curl`, or `apig-proxy quit`";
-
-const INSPECTOR_PAGE: &str = "web pages may not use the inspector, except for its own\nhint: open `/inspect/` itself, \
-     or use `apig-proxy inspect`";
-
 impl Guard {
-    /// Checks a request that does not come from a page of a listed origin. `sends_metadata` is true
-    /// if browsers send fetch metadata to the address that was called.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::OriginNotAllowed`] for a request of a browser that is not served.
+    /// Checks a request that does not come from a page of a listed origin. `is_own` means that it
+    /// names the proxy as its origin, `sends_metadata` that browsers send fetch metadata to the
+    /// address that was called.
     pub(super) fn check_browser(
         &self,
         purpose: Purpose,
         head: &request::Parts,
-        origin: PageOrigin<'_>,
+        is_own: bool,
         sends_metadata: bool,
     ) -> Result<(), Error> {
         let headers = &head.headers;
         let site = headers.get_all("sec-fetch-site").iter().next_back();
-        let site = site.map(|value| value.as_bytes());
-        let has_metadata = || {
-            headers
-                .keys()
-                .any(|name| name.as_str().starts_with("sec-fetch-"))
-        };
-        let agent = headers
-            .get(USER_AGENT)
-            .map_or(&b""[..], |agent| agent.as_bytes());
-        let is_browser = agent
-            .get(..8)
-            .is_some_and(|start| start.eq_ignore_ascii_case(b"mozilla/"));
+        let site = site.map(HeaderValue::as_bytes);
+        let is_metadata = |name: &str| name.starts_with("sec-fetch-");
+        let has_metadata = || headers.keys().any(|name| is_metadata(name.as_str()));
         // WebSocket clients that are no browsers send the proxy's own origin without fetch
         // metadata.
-        if origin == PageOrigin::Own && !self.serves_pages(purpose) && has_metadata() {
-            return Err(refuse(
-                self.browser_refusal(purpose),
-                site.unwrap_or_default(),
-            ));
+        if is_own && !self.serves_pages(purpose) && has_metadata() {
+            return Err(refuse(purpose.refusal(), site.unwrap_or_default()));
         }
+        let agent = headers.get(USER_AGENT);
+        let agent = agent.map_or(&b""[..], HeaderValue::as_bytes);
+        let start = agent.get(..8).unwrap_or_default();
+        let is_browser = start.eq_ignore_ascii_case(b"mozilla/");
         let refusal = match (prefetch(headers), site) {
             (Some(value), _) => refuse(PREFETCH, value),
             (None, Some(site)) if !self.serves_site(purpose, site, head) => {
-                refuse(self.browser_refusal(purpose), site)
+                refuse(purpose.refusal(), site)
             }
             (None, None) if is_browser && !sends_metadata => refuse(UNKNOWN_PAGE, agent),
             _ => return Ok(()),
@@ -99,10 +71,8 @@ impl Guard {
     /// True if a request with this `Sec-Fetch-Site` is served.
     fn serves_site(&self, purpose: Purpose, site: &[u8], head: &request::Parts) -> bool {
         let all = |name, value: &[u8]| {
-            head.headers
-                .get_all(name)
-                .iter()
-                .all(|found| found == value)
+            let mut values = head.headers.get_all(name).iter();
+            values.all(|found| found == value)
         };
         let is_read = head.method == Method::GET || head.method == Method::HEAD;
         let serves_navigation = match purpose {
@@ -118,29 +88,17 @@ impl Guard {
         };
         is_served && all("sec-fetch-site", site)
     }
-
-    fn browser_refusal(&self, purpose: Purpose) -> &'static str {
-        match purpose {
-            Purpose::AdminRead => ADMIN_PAGE,
-            Purpose::AdminAction => ADMIN_ACTION,
-            Purpose::InspectorPage | Purpose::InspectorApi => INSPECTOR_PAGE,
-            Purpose::Forward | Purpose::Preflight if self.serves_browsers => OTHER_SITE,
-            Purpose::Forward | Purpose::Preflight => BROWSER,
-        }
-    }
 }
 
 /// The value that marks a prefetch or prerender.
 fn prefetch(headers: &HeaderMap) -> Option<&[u8]> {
+    let values = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
     let is_prefetch = |value: &&[u8]| {
         let value = value.to_ascii_lowercase();
         let contains = |word| memchr::memmem::find(&value, word).is_some();
         contains(b"prefetch") || contains(b"preview")
     };
-    let values = |name| headers.get_all(name).iter().map(|value| value.as_bytes());
-    let mut others = ["purpose", "x-purpose", "x-moz"]
-        .into_iter()
-        .flat_map(values);
-    let sec_purpose = values("sec-purpose").next();
-    sec_purpose.or_else(|| others.find(is_prefetch))
+    let others = ["purpose", "x-purpose", "x-moz"].into_iter();
+    let mut others = others.flat_map(values).filter(is_prefetch);
+    values("sec-purpose").next().or_else(|| others.next())
 }

@@ -1,22 +1,17 @@
 //! `Host`: the name by which a caller reached the proxy.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use http::header::HOST;
 use http::uri::Authority;
 use http::{Version, request};
 
 use super::ListenerKind;
-use crate::config::is_trustworthy_name;
 use crate::error::Error;
 use crate::proxy::headers;
 
-/// The only `Host` of a request, and the name in it. Over HTTP/2, `:authority` is the `Host`.
-///
-/// # Errors
-///
-/// [`Error::BadHost`] unless there is exactly one, well-formed; [`Error::BadRequest`] if the target has
-/// another authority.
+/// The only `Host` of a request, and the name in it. Over HTTP/2, `:authority` is the `Host`. A
+/// target that has another authority is refused.
 pub(super) fn of_request(
     head: &request::Parts,
     listener: ListenerKind,
@@ -54,20 +49,20 @@ fn any_name(host: &str) -> Option<&str> {
 
 /// The name in a `Host`, without port and trailing dot; `None` if it is malformed.
 fn name(host: &str) -> Option<&str> {
-    let end = if host.starts_with('[') {
-        host.find(']')? + 1
-    } else {
-        host.find(':').unwrap_or(host.len())
+    let is_bracketed = host.starts_with('[');
+    let end = match is_bracketed {
+        true => host.find(']')? + 1,
+        false => host.find(':').unwrap_or(host.len()),
     };
     let (name, rest) = host.split_at(end);
     let is_port = |port: &str| {
         port.bytes().all(|byte| byte.is_ascii_digit())
             && (port.is_empty() || port.parse::<u16>().is_ok())
     };
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    let is_well_formed = match in_brackets(name) {
-        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
-        None => name.bytes().all(is_name),
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let is_well_formed = match is_bracketed {
+        true => address(name).is_some(),
+        false => name.bytes().all(is_part),
     };
     let has_port = rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
     (is_well_formed && has_port).then(|| name.strip_suffix('.').unwrap_or(name))
@@ -76,24 +71,20 @@ fn name(host: &str) -> Option<&str> {
 /// True if a name is an address of one machine. "Any address" is not: browsers take it for this
 /// machine.
 pub(super) fn is_address(name: &str) -> bool {
-    let address = match in_brackets(name) {
-        Some(address) => address.parse().map(IpAddr::V6),
-        None => name.parse().map(IpAddr::V4),
-    };
-    address.is_ok_and(|address| !address.to_canonical().is_unspecified())
+    address(name).is_some_and(|address| !address.to_canonical().is_unspecified())
 }
 
 /// True if a name is this machine's for itself.
 pub(super) fn is_loopback(name: &str) -> bool {
-    let address: Result<IpAddr, _> = in_brackets(name).unwrap_or(name).parse();
-    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+    name.eq_ignore_ascii_case("localhost") || address(name).is_some_and(|ip| ip.is_loopback())
 }
 
-/// True if browsers send fetch metadata when they call the proxy by this name.
-pub(super) fn receives_fetch_metadata(name: &str, listener: ListenerKind) -> bool {
-    matches!(listener, ListenerKind::Tls | ListenerKind::Replay) || is_trustworthy_name(name)
-}
-
-fn in_brackets(name: &str) -> Option<&str> {
-    name.strip_prefix('[')?.strip_suffix(']')
+fn address(name: &str) -> Option<IpAddr> {
+    let in_brackets = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'));
+    match in_brackets {
+        Some(address) => address.parse().ok().map(IpAddr::V6),
+        None => name.parse().ok().map(IpAddr::V4),
+    }
 }

@@ -17,20 +17,14 @@ mod host;
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::ORIGIN;
-use http::{HeaderMap, HeaderName, request};
+use http::{HeaderMap, HeaderName, HeaderValue, request};
 
-use crate::config::{Access, CallerToken, Services};
+use crate::config::{Access, CallerToken, Services, is_trustworthy_name};
 use crate::error::{Error, Untrusted};
 use crate::proxy::headers;
 
 /// The header in which callers send their token.
 pub(super) const TOKEN: HeaderName = HeaderName::from_static("x-apig-proxy-token");
-
-const FOREIGN_ORIGIN: &str = "web pages of other origins may not use the proxy\nhint: list the origin in \
-     `access.origins`, or set `access.browser = true` for pages that are loaded through the proxy itself";
-
-const INSPECTOR_ORIGIN: &str =
-    "web pages of other origins may not use the inspector\nhint: open `/inspect/` itself";
 
 /// The kind of listener that a request reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +80,24 @@ impl Purpose {
     fn is_inspector(self) -> bool {
         matches!(self, Self::InspectorPage | Self::InspectorApi)
     }
+
+    /// Why a page or a browser is refused.
+    fn refusal(self) -> &'static str {
+        match self {
+            Self::Forward | Self::Preflight => {
+                "web browsers and pages of other origins may not use the proxy\nhint: list the origin of the page in \
+                 `access.origins`, or set `access.browser = true` for typed addresses and the pages that they open"
+            }
+            Self::AdminRead | Self::AdminAction => {
+                "web pages may not use the admin listener, and no browser may change anything there\nhint: open the \
+                 address itself, or use a program like `curl`"
+            }
+            Self::InspectorPage | Self::InspectorApi => {
+                "web pages may not use the inspector, except for its own\nhint: open `/inspect/` itself, or use \
+                 `apig-proxy inspect`"
+            }
+        }
+    }
 }
 
 /// A request that the guard let through.
@@ -105,22 +117,12 @@ pub struct Guard {
     /// Names of the proxy: no port, IPv6 addresses in brackets.
     hosts: Vec<String>,
     /// The services that have names too, like `vpc.cn-north-4.localhost`.
-    services: Services,
+    pub(super) services: Services,
     origins: Vec<String>,
     token: Option<CallerToken>,
     serves_browsers: bool,
     /// True if the listener is bound to `0.0.0.0` or `[::]`.
     is_any_address: bool,
-}
-
-/// The origin of the web page that sent a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PageOrigin<'g> {
-    Absent,
-    /// An origin of `access.origins`.
-    Listed(&'g str),
-    /// The proxy itself.
-    Own,
 }
 
 impl Guard {
@@ -153,11 +155,6 @@ impl Guard {
         Self { services, ..self }
     }
 
-    /// The services that requests may name.
-    pub(super) fn services(&self) -> &Services {
-        &self.services
-    }
-
     /// Checks whether a request is served.
     ///
     /// # Errors
@@ -180,30 +177,26 @@ impl Guard {
             let host = host.as_bytes().into();
             return Err(Error::HostNotAllowed { host });
         }
-        let origin = match self.page_origin(purpose, &head.headers, listener, host)? {
-            PageOrigin::Listed(origin) => Some(origin),
-            origin => {
-                let sends_metadata = host::receives_fetch_metadata(name, listener);
-                self.check_browser(purpose, head, origin, sends_metadata)?;
-                None
-            }
+        let (origin, is_own) = self.page_origin(purpose, &head.headers, listener, host)?;
+        if origin.is_none() {
+            let is_secure = matches!(listener, ListenerKind::Tls | ListenerKind::Replay);
+            let sends_metadata = is_secure || is_trustworthy_name(name);
+            self.check_browser(purpose, head, is_own, sends_metadata)?;
+        }
+        let needs_token = match purpose {
+            Purpose::Forward => listener != ListenerKind::Replay,
+            Purpose::Preflight => origin.is_none(),
+            _ => false,
         };
-        let is_exempt = match purpose {
-            Purpose::Forward => false,
-            Purpose::Preflight => origin.is_some(),
-            Purpose::AdminRead
-            | Purpose::AdminAction
-            | Purpose::InspectorPage
-            | Purpose::InspectorApi => true,
-        } || listener == ListenerKind::Replay;
-        if self.token.is_some() && !is_exempt && !self.has_token(&head.headers) {
+        if needs_token && self.token.is_some() && !self.has_token(&head.headers) {
             return Err(Error::TokenRequired);
         }
+        // Only callers that may use the proxy learn the names of services.
+        let service = service.transpose()?;
         Ok(Admitted {
             host,
             origin,
-            // Only callers that may use the proxy learn the names of services.
-            service: service.transpose()?,
+            service,
         })
     }
 
@@ -229,31 +222,31 @@ impl Guard {
         token.is_some_and(|(token, sent)| token.is(sent.as_bytes()))
     }
 
-    /// The origin of the calling web page. Of several `Origin` values the least trusted one counts.
+    /// The listed origin of the calling web page, and true if the page is one of the proxy itself.
+    /// Of several `Origin` values the least trusted one counts.
     fn page_origin(
         &self,
         purpose: Purpose,
         headers: &HeaderMap,
         listener: ListenerKind,
         host: &str,
-    ) -> Result<PageOrigin<'_>, Error> {
+    ) -> Result<(Option<&str>, bool), Error> {
         // Pages that may call the proxy may not read what others have sent.
-        let (listed, foreign) = match purpose.is_inspector() {
-            true => (&[][..], INSPECTOR_ORIGIN),
-            false => (&self.origins[..], FOREIGN_ORIGIN),
+        let listed = if purpose.is_inspector() {
+            &[][..]
+        } else {
+            &self.origins
         };
-        let mut found = PageOrigin::Absent;
-        for value in headers.get_all(ORIGIN) {
-            let value = value.as_bytes();
-            let mut origins = listed.iter();
-            found = match origins.find(|listed| listed.as_bytes().eq_ignore_ascii_case(value)) {
-                Some(_) if found == PageOrigin::Own => found,
-                Some(listed) => PageOrigin::Listed(listed),
-                None if is_own_origin(value, listener, host) => PageOrigin::Own,
-                None => return Err(refuse(foreign, value)),
-            };
+        let (mut origin, mut is_own) = (None, false);
+        for value in headers.get_all(ORIGIN).iter().map(HeaderValue::as_bytes) {
+            let mut origins = listed.iter().map(String::as_str);
+            match origins.find(|listed| listed.as_bytes().eq_ignore_ascii_case(value)) {
+                Some(listed) => origin = Some(listed),
+                None if is_own_origin(value, listener, host) => is_own = true,
+                None => return Err(refuse(purpose.refusal(), value)),
+            }
         }
-        Ok(found)
+        Ok((origin.filter(|_| !is_own), is_own))
     }
 }
 

@@ -20,23 +20,22 @@
 //! So can one that begins to refuse a trusted key while requests are in flight: they cannot be
 //! called back.
 
-mod permit;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::credentials::Credentials;
 use crate::error::Error;
-pub(super) use permit::{Permit, Permits};
 
 /// Rejected signatures in a row that open the breaker.
 const MAX_FAILURES: u32 = 3;
@@ -60,10 +59,6 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 const MAX_PAUSE: Duration = Duration::from_secs(60 * 60);
 
-/// The most unused keys that are remembered. Temporary keys come and go, but one that comes back
-/// must not be tried too soon.
-const MAX_UNUSED: usize = 256;
-
 /// What a response says of the signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SignatureOutcome {
@@ -78,40 +73,36 @@ pub(super) enum SignatureOutcome {
     Unknown,
 }
 
-/// The breakers of all keys, for all workers and routes. They survive reloads.
+/// The breakers of all access keys, for all workers and routes. They survive reloads.
 #[derive(Debug, Default)]
-pub(super) struct KeyBreakers(Mutex<Vec<Arc<KeyBreaker>>>);
+pub(super) struct KeyBreakers {
+    keys: Mutex<HashMap<String, Arc<AccessKey>>>,
+    hasher: RandomState,
+}
 
-/// The breaker of one access key with its secret, over all workers.
-#[derive(Debug, Default)]
+/// The breaker of one access key with its secret.
+#[derive(Debug)]
 pub(super) struct KeyBreaker {
-    access_key: String,
-    secret_digest: [u8; 32],
-    /// The last known outcome of this secret was an accepted signature.
-    is_trusted: AtomicBool,
-    shared: Arc<AccessKey>,
+    /// The hash of the secret, which is not 0.
+    secret: u64,
+    key: Arc<AccessKey>,
 }
 
 /// What all secrets of an access key share.
 #[derive(Debug, Default)]
 struct AccessKey {
     state: Mutex<State>,
+    /// The hash of the secret that the gateway accepted last and has not refused since, or 0.
+    trusted: AtomicU64,
     changed: Notify,
-}
-
-/// What a breaker protects the key from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Class {
-    /// A wrong secret.
-    #[default]
-    Secret,
-    /// Paths of a route that the gateway may read differently.
-    Paths,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    class: Class,
+    /// It is for the paths of a route that the gateway may read differently, not for a key.
+    is_of_paths: bool,
+    /// The secrets that were tried, by their hashes.
+    secrets: Vec<u64>,
     /// Rejected signatures in a row, of the current secret.
     failures: u32,
     /// Refusals of any kind since the last accepted signature.
@@ -135,66 +126,45 @@ enum PermitKind {
 }
 
 impl KeyBreakers {
-    /// The breaker of a key. Another secret of the same access key has another one with the same
-    /// state.
-    pub(super) fn key_breaker(&self, credentials: &Credentials) -> Arc<KeyBreaker> {
-        let mut known = lock(&self.0);
-        let access_key = &credentials.access_key;
-        let secret_digest = Sha256::digest(credentials.secret_key.expose_secret()).into();
-        let mut same = known.iter().filter(|known| known.access_key == *access_key);
-        if let Some(known) = same
-            .clone()
-            .find(|known| known.secret_digest == secret_digest)
-        {
-            return Arc::clone(known);
+    /// The breaker of a key. Another secret of the same access key has the same state, and is tried
+    /// at once.
+    pub(super) fn key_breaker(&self, credentials: &Credentials) -> KeyBreaker {
+        let secret = self.hasher.hash_one(credentials.secret_key.expose_secret());
+        let secret = secret.max(1);
+        let mut keys = lock(&self.keys);
+        keys.retain(|_, key| Arc::strong_count(key) > 1 || lock(&key.state).refusals > 0);
+        let key = keys.entry(credentials.access_key.clone()).or_default();
+        let mut state = lock(&key.state);
+        if !state.secrets.contains(&secret) {
+            state.secrets.push(secret);
+            if state.refusals < MAX_REFUSALS {
+                state.reset();
+            }
         }
-        let shared = same
-            .next()
-            .map(|known| Arc::clone(&known.shared))
-            .unwrap_or_default();
-        let mut state = lock(&shared.state);
-        if state.refusals < MAX_REFUSALS {
-            // The new secret is tried at once.
-            state.reset();
-        }
-        drop(state);
-        let breaker = Arc::new(KeyBreaker {
-            access_key: access_key.clone(),
-            secret_digest,
-            is_trusted: AtomicBool::new(false),
-            shared,
-        });
-        // Forgets unused keys without refusals, and the oldest of the others if there are too many.
-        let is_used = |known: &Arc<KeyBreaker>| Arc::strong_count(known) > 1;
-        known.retain(|known| is_used(known) || lock(&known.shared.state).refusals > 0);
-        if known.iter().filter(|known| !is_used(known)).count() >= MAX_UNUSED
-            && let Some(oldest) = known.iter().position(|known| !is_used(known))
-        {
-            known.remove(oldest);
-        }
-        known.push(Arc::clone(&breaker));
-        breaker
+        let key = Arc::clone(key);
+        KeyBreaker { secret, key }
     }
 }
 
 impl KeyBreaker {
     /// A breaker for the paths of a route.
     pub(super) fn of_paths() -> Self {
-        let breaker = Self::default();
-        lock(&breaker.shared.state).class = Class::Paths;
-        breaker
+        let (secret, key) = (1, Arc::<AccessKey>::default());
+        lock(&key.state).is_of_paths = true;
+        Self { secret, key }
     }
 
     /// Admits few requests until one is accepted again.
     pub(super) fn revoke_trust(&self) {
-        self.is_trusted.store(false, Ordering::Release);
+        let (trusted, order) = (&self.key.trusted, Ordering::AcqRel);
+        let _ = trusted.compare_exchange(self.secret, 0, order, Ordering::Relaxed);
     }
 
     /// Acquires a permit to send a request, once it can do no harm to the key.
     ///
     /// # Errors
     ///
-    /// [`Error::KeyLocked`] if the breaker is open.
+    /// [`Error::KeyLocked`] or [`Error::PathsRefused`] if the breaker is open.
     ///
     /// # Cancel safety
     ///
@@ -207,28 +177,25 @@ impl KeyBreaker {
         };
         let start = Instant::now();
         loop {
-            if self.is_trusted.load(Ordering::Acquire) {
+            if self.key.trusted.load(Ordering::Acquire) == self.secret {
                 return Ok(grant(PermitKind::Trusted));
             }
-            let mut changed = pin!(self.shared.changed.notified());
+            let mut changed = pin!(self.key.changed.notified());
             // Registered before the state is read, so that no change is missed.
             changed.as_mut().enable();
             let waited = start.elapsed();
-            if let Some(kind) = lock(&self.shared.state).admit(waited)? {
+            if let Some(kind) = lock(&self.key.state).admit(waited)? {
                 return Ok(grant(kind));
             }
-            let limit = if waited < ROOM_TIMEOUT {
-                ROOM_TIMEOUT
-            } else {
-                PROBE_TIMEOUT
-            };
+            let limits = [ROOM_TIMEOUT, PROBE_TIMEOUT];
+            let limit = limits[usize::from(waited >= ROOM_TIMEOUT)];
             let _ = timeout_at(start + limit, changed).await;
         }
     }
 
     /// True if the breaker is open.
     pub(super) fn is_open(&self) -> bool {
-        lock(&self.shared.state).next_probe.is_some()
+        lock(&self.key.state).next_probe.is_some()
     }
 }
 
@@ -239,9 +206,9 @@ impl State {
             let now = Instant::now();
             if now < next_probe {
                 let retry_after = (next_probe - now).max(Duration::from_secs(1));
-                return Err(match self.class {
-                    Class::Secret => Error::KeyLocked { retry_after },
-                    Class::Paths => Error::PathsRefused { retry_after },
+                return Err(match self.is_of_paths {
+                    true => Error::PathsRefused { retry_after },
+                    false => Error::KeyLocked { retry_after },
                 });
             }
             self.next_probe = Some(now + PROBE_TIMEOUT);
@@ -297,9 +264,9 @@ impl State {
         self.pause = (self.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE);
         self.next_probe = Some(Instant::now() + self.pause);
         let (refusals, seconds) = (self.refusals, self.pause.as_secs());
-        let (what, hint) = match self.class {
-            Class::Secret => ("signatures of this key", "correct the key"),
-            Class::Paths => ("requests with `//` in the path", "send paths without `//`"),
+        let (what, hint) = match self.is_of_paths {
+            true => ("requests with `//` in the path", "send paths without `//`"),
+            false => ("signatures of this key", "correct the key"),
         };
         tracing::error!(
             seconds,
@@ -309,9 +276,10 @@ impl State {
     }
 
     fn max_failures(&self) -> u32 {
-        match self.class {
-            Class::Secret => MAX_FAILURES,
-            Class::Paths => MAX_PATH_FAILURES,
+        if self.is_of_paths {
+            MAX_PATH_FAILURES
+        } else {
+            MAX_FAILURES
         }
     }
 
@@ -319,6 +287,68 @@ impl State {
         self.failures = 0;
         self.next_probe = None;
         self.pause = Duration::ZERO;
+    }
+}
+
+/// A permit to send one signed request. Dropping it without an outcome counts as unknown.
+#[derive(Debug)]
+pub(super) struct Permit<'a> {
+    breaker: &'a KeyBreaker,
+    kind: PermitKind,
+    outcome: SignatureOutcome,
+}
+
+impl Permit<'_> {
+    /// Gives the permit back, with the outcome of the request.
+    pub(super) fn settle(mut self, outcome: SignatureOutcome) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        use SignatureOutcome::{Accepted, Unknown};
+        let (breaker, outcome) = (self.breaker, self.outcome);
+        // The usual case takes no lock.
+        if self.kind == PermitKind::Trusted && matches!(outcome, Accepted | Unknown) {
+            return;
+        }
+        let mut state = lock(&breaker.key.state);
+        state.settle(self.kind, outcome);
+        match outcome {
+            Accepted => breaker.key.trusted.store(breaker.secret, Ordering::Release),
+            Unknown => {}
+            _ => breaker.revoke_trust(),
+        }
+        drop(state);
+        breaker.key.changed.notify_waiters();
+    }
+}
+
+/// Permits to send one signed request: of its key, and of the paths of its route if the gateway may
+/// read its path differently.
+#[derive(Debug)]
+pub(super) struct Permits<'a> {
+    pub(super) key: Option<Permit<'a>>,
+    pub(super) paths: Option<Permit<'a>>,
+}
+
+impl Permits<'_> {
+    /// Gives the permits back, with the outcome of the request.
+    pub(super) fn settle(self, outcome: SignatureOutcome) {
+        use SignatureOutcome::{Accepted, Misread, Rejected, Unknown};
+        let (for_key, for_paths) = match outcome {
+            // It may be the path or the secret.
+            Rejected if self.paths.is_some() => (Misread, Rejected),
+            Accepted => (Accepted, Accepted),
+            other => (other, Unknown),
+        };
+        self.key
+            .into_iter()
+            .for_each(|permit| permit.settle(for_key));
+        self.paths
+            .into_iter()
+            .for_each(|permit| permit.settle(for_paths));
     }
 }
 

@@ -138,11 +138,11 @@ fn sent(
     )
     .ok()?;
     let view = CredentialsView::new(&settings.credentials);
-    let auth = &view.current(prepared.routed.slot).unwrap().auth;
+    let credential = view.current(prepared.routed.slot).unwrap();
     let request = prepared.outgoing(settings, (), false);
     let callers = &prepared.routed.head.headers;
     let to_sign = prepared.to_sign(settings, clock::signing_date());
-    let signed = auth.apply(request, callers, &to_sign);
+    let signed = credential.apply(request, callers, &to_sign);
     Some(signed.unwrap().into_request())
 }
 

@@ -7,8 +7,7 @@ use http::header::{AGE, DATE};
 
 use super::{Answered, Attempts, Next};
 use crate::gateway::{self, CanonicalText, Evidence, Meaning};
-use crate::proxy::auth::ToSign;
-use crate::proxy::credentials::UsableCredential;
+use crate::proxy::auth::{ToSign, UsableCredential};
 use crate::proxy::gateway_response::GatewayResponse;
 use crate::proxy::key_breaker::{Permits, SignatureOutcome};
 use crate::proxy::path_reading::PathReading;
@@ -116,7 +115,7 @@ impl Attempts<'_> {
         may_refresh: bool,
     ) -> bool {
         let (credentials, slot) = (&self.pipeline.settings.credentials, prepared.routed.slot);
-        let is_secret = credential.auth.key().is_none();
+        let is_secret = credential.key.is_none();
         let is_temporary = credential.lease.lifetime.is_some();
         let is_refused = match reply.meaning() {
             Some(Meaning::UnknownApp | Meaning::Unauthorized) => is_secret,
@@ -190,9 +189,9 @@ impl Attempts<'_> {
             target,
             ..prepared.to_sign(&self.pipeline.settings, date)
         };
-        let key = credential.auth.key()?;
+        credential.key.as_ref()?;
         let show = |text: &CanonicalRequest<'_>| CanonicalText(text.to_string());
-        key.canonical(&mut request, &to_sign, show).ok()
+        credential.canonical(&mut request, &to_sign, show).ok()
     }
 
     /// The reply with a hint, if it is a refusal.
@@ -215,8 +214,8 @@ impl Attempts<'_> {
         let ahead = clock.ahead();
         let refused = gateway::Context {
             canonical_request: canonical.as_ref(),
-            auth: credential.auth.kind(),
-            is_temporary: credential.lease.lifetime.is_some() || credential.auth.is_temporary(),
+            auth: credential.kind,
+            is_temporary: credential.is_temporary(),
             has_ambiguous_path: prepared.has_ambiguous_path,
             has_learned_path: learned == Some(AttemptReason::Path),
             clock_offset: (ahead != 0).then_some(ahead),

@@ -16,11 +16,10 @@ use http_body::Body as _;
 use tokio::time::Instant;
 
 use super::Pipeline;
-use super::auth::Signed;
+use super::auth::{Signed, UsableCredential};
 use super::body::{RequestBody, unless_idle};
 use super::capture;
 use super::context::RequestContext;
-use super::credentials::UsableCredential;
 use super::gateway_response::GatewayResponse;
 use super::key_breaker::Permits;
 use super::path_reading::LearnedReading;
@@ -178,12 +177,12 @@ impl Attempts<'_> {
         credential: &'c UsableCredential,
     ) -> Result<Permits<'c>, Error> {
         let permits = async {
-            let is_signed = credential.auth.key().is_some();
+            let is_signed = credential.key.is_some();
             let paths = match self.path(prepared) {
                 Some(path) if is_signed => Some(path.breaker.permit().await?),
                 _ => None,
             };
-            let key = credential.auth.permit().await?;
+            let key = credential.permit().await?;
             Ok(Permits { key, paths })
         };
         self.context.waited(Wait::Key, pin!(permits)).await
@@ -232,7 +231,7 @@ impl Attempts<'_> {
         // is over with its response.
         let is_over = context.is_grpc && response.body().is_end_stream();
         context.upload.is_stopped.set(status >= 300 || is_over);
-        let secret = credential.auth.sent_secret().filter(|_| status >= 400);
+        let secret = credential.sent_secret().filter(|_| status >= 400);
         let redactor = secret.and_then(Redactor::new);
         let reply = GatewayResponse::read(response, connection, context, redactor).await;
         if let Some(capture) = context.capture() {
@@ -284,7 +283,7 @@ impl Attempts<'_> {
             &prepared.routed.head.headers,
             prepared.to_sign(settings, date),
         );
-        credential.auth.apply(request, callers, &to_sign)
+        credential.apply(request, callers, &to_sign)
     }
 
     /// The date that an attempt is signed with: the time of this machine, corrected by what the

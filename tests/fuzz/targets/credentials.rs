@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use apig_proxy::credentials::{Credentials, CredentialsError, Lease, Origin, Secret, parse};
-use apig_proxy::proxy::SigningKey;
+use http::HeaderValue;
 use secrecy::ExposeSecret;
 
 const PATH: &str = "the-file";
@@ -27,7 +27,10 @@ fn check_lease(lease: &Lease) {
     let is_whole = |text: &str| !text.is_empty() && !text.contains(char::is_whitespace);
     assert!(is_whole(secret) && is_whole(&credentials.access_key));
     assert!(!credentials.access_key.contains(','));
-    SigningKey::new(credentials, lease.project_id.clone()).expect("what is read can be used");
+    let token = credentials.security_token.as_ref();
+    let token = token.map_or("", |token| token.expose_secret());
+    let is_value = |text: &str| HeaderValue::from_str(text).is_ok();
+    assert!(is_value(&credentials.access_key) && is_value(token));
     // Debug output is the same for every secret, so it shows none.
     let other = Credentials {
         secret_key: "another".into(),
