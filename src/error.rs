@@ -1,7 +1,7 @@
 //! Every error of a request, and the response that the proxy gives to it.
 //!
-//! One enum and one exhaustive table: a new variant does not compile until its origin, status, code
-//! and retry are chosen. The `Display` of a variant is the fixed text that the caller gets: what is
+//! One enum and one exhaustive table: a new variant does not compile until its origin, status and
+//! code are chosen. The `Display` of a variant is the fixed text that the caller gets: what is
 //! wrong, then a `hint:` line with what to do. It holds no value of the caller's, no address and no
 //! secret; details for the log are in `source`.
 
@@ -246,114 +246,101 @@ pub struct Answer {
     pub retry: Retry,
 }
 
-impl Answer {
-    fn new(origin: Origin, status: u16, code: &'static str, proxy_status: &'static str) -> Self {
-        Self {
-            origin,
-            status: StatusCode::from_u16(status).expect("the table holds valid status codes"),
-            code,
-            proxy_status,
-            retry_after: None,
-            retry: Retry::Never,
-        }
-    }
-}
-
 const DENIED: &str = "http_request_denied";
 const NOT_FOUND: &str = "destination_not_found";
 const MALFORMED: &str = "http_request_error";
 
-fn client(status: u16, code: &'static str, proxy_status: &'static str) -> Answer {
-    Answer::new(Origin::Client, status, code, proxy_status)
-}
-
-fn upstream(status: u16, code: &'static str, proxy_status: &'static str) -> Answer {
-    Answer::new(Origin::Upstream, status, code, proxy_status)
-}
-
-fn proxy(status: u16, code: &'static str, proxy_status: &'static str) -> Answer {
-    Answer::new(Origin::Proxy, status, code, proxy_status)
-}
-
-/// Overload of any kind: the caller may try again after some time.
-fn busy(code: &'static str, proxy_status: &'static str, after: Duration) -> Answer {
-    later(proxy(503, code, proxy_status), after)
-}
-
-fn reset(retry: Retry) -> Answer {
-    Answer {
-        retry,
-        ..upstream(502, "upstream_reset", "connection_terminated")
-    }
-}
-
-fn later(answer: Answer, after: Duration) -> Answer {
-    Answer {
-        retry_after: Some(after),
-        ..answer
-    }
-}
-
 impl Error {
-    /// The table of all errors.
+    /// The response to the error.
     #[must_use]
     pub fn answer(&self) -> Answer {
-        let soon = Duration::from_secs(1);
+        let (origin, status, code, proxy_status) = self.row();
+        Answer {
+            origin,
+            status: StatusCode::from_u16(status).expect("the table holds valid status codes"),
+            code,
+            proxy_status,
+            retry_after: match self {
+                Self::CallerLimited(_, after) => Some(*after),
+                Self::KeyLocked { retry_after } | Self::PathsRefused { retry_after } => {
+                    Some(*retry_after)
+                }
+                Self::Overloaded | Self::NoConnection | Self::NoCredentials => {
+                    Some(Duration::from_secs(1))
+                }
+                _ => None,
+            },
+            retry: match self {
+                Self::UpstreamReset(_, retry) => *retry,
+                Self::NotSent(_) => Retry::Always,
+                _ => Retry::Never,
+            },
+        }
+    }
+
+    /// The table of all errors: origin, status, code, and error type of `Proxy-Status`.
+    fn row(&self) -> (Origin, u16, &'static str, &'static str) {
+        use Origin::{Client, Proxy, Upstream};
         match self {
-            Self::BadRequest(_) | Self::BodyIncomplete(_) => client(400, "bad_request", MALFORMED),
-            Self::BadHost => client(400, "bad_host", MALFORMED),
-            Self::BadTarget(_) => client(400, "bad_target", MALFORMED),
-            Self::TokenRequired => client(401, "token_required", DENIED),
-            Self::CallerRequired => client(401, "caller_required", DENIED),
-            Self::CallerSignature(_) => client(401, "caller_signature", DENIED),
-            Self::CallerNotAllowed(_) => client(403, "caller_not_allowed", DENIED),
-            Self::CallerLimited(_, after) => later(client(429, "caller_limited", DENIED), *after),
-            Self::ReadOnly => client(403, "read_only", DENIED),
-            Self::HostNotAllowed { .. } => client(403, "host_not_allowed", DENIED),
-            Self::OriginNotAllowed { .. } => client(403, "origin_not_allowed", DENIED),
-            Self::NoRoute => client(404, "no_route", NOT_FOUND),
+            Self::BadRequest(_) | Self::BodyIncomplete(_) => {
+                (Client, 400, "bad_request", MALFORMED)
+            }
+            Self::BadHost => (Client, 400, "bad_host", MALFORMED),
+            Self::BadTarget(_) => (Client, 400, "bad_target", MALFORMED),
+            Self::TokenRequired => (Client, 401, "token_required", DENIED),
+            Self::CallerRequired => (Client, 401, "caller_required", DENIED),
+            Self::CallerSignature(_) => (Client, 401, "caller_signature", DENIED),
+            Self::CallerNotAllowed(_) => (Client, 403, "caller_not_allowed", DENIED),
+            Self::CallerLimited(..) => (Client, 429, "caller_limited", DENIED),
+            Self::ReadOnly => (Client, 403, "read_only", DENIED),
+            Self::HostNotAllowed { .. } => (Client, 403, "host_not_allowed", DENIED),
+            Self::OriginNotAllowed { .. } => (Client, 403, "origin_not_allowed", DENIED),
+            Self::NoRoute => (Client, 404, "no_route", NOT_FOUND),
             Self::Service(ServiceError::NotAllowed { .. }) => {
-                client(404, "service_not_allowed", NOT_FOUND)
+                (Client, 404, "service_not_allowed", NOT_FOUND)
             }
             Self::Service(ServiceError::SignsOtherwise) => {
-                client(501, "service_signs_otherwise", NOT_FOUND)
+                (Client, 501, "service_signs_otherwise", NOT_FOUND)
             }
-            Self::MethodNotAllowed { .. } => client(405, "method_not_allowed", DENIED),
-            Self::BodyTimeout => client(408, "body_timeout", MALFORMED),
-            Self::BodyTooLarge { .. } => client(413, "body_too_large", MALFORMED),
-            Self::TargetTooLong => client(414, "target_too_long", MALFORMED),
-            Self::ExpectationFailed => client(417, "bad_request", MALFORMED),
-            Self::HeaderTooLarge => client(431, "header_too_large", MALFORMED),
+            Self::MethodNotAllowed { .. } => (Client, 405, "method_not_allowed", DENIED),
+            Self::BodyTimeout => (Client, 408, "body_timeout", MALFORMED),
+            Self::BodyTooLarge { .. } => (Client, 413, "body_too_large", MALFORMED),
+            Self::TargetTooLong => (Client, 414, "target_too_long", MALFORMED),
+            Self::ExpectationFailed => (Client, 417, "bad_request", MALFORMED),
+            Self::HeaderTooLarge => (Client, 431, "header_too_large", MALFORMED),
             Self::UpgradeNotSupported => {
-                client(501, "upgrade_not_supported", "http_upgrade_failed")
+                (Client, 501, "upgrade_not_supported", "http_upgrade_failed")
             }
-            Self::Internal(_) => proxy(500, "internal", "proxy_internal_error"),
+            Self::Internal(_) => (Proxy, 500, "internal", "proxy_internal_error"),
             Self::UpstreamUnreachable(_)
             | Self::EgressUnreachable(_)
             | Self::EgressPassword
-            | Self::EgressRefused { .. } => {
-                upstream(502, "upstream_unreachable", "destination_ip_unroutable")
-            }
-            Self::Dns(_) => upstream(502, "dns_error", "dns_error"),
+            | Self::EgressRefused { .. } => (
+                Upstream,
+                502,
+                "upstream_unreachable",
+                "destination_ip_unroutable",
+            ),
+            Self::Dns(_) => (Upstream, 502, "dns_error", "dns_error"),
             Self::Tls(_) | Self::ClientCertificate(_) => {
-                upstream(502, "tls_error", "tls_protocol_error")
+                (Upstream, 502, "tls_error", "tls_protocol_error")
             }
-            Self::UpstreamReset(_, retry) => reset(*retry),
-            Self::UploadPaused(_) => reset(Retry::Never),
-            Self::NotSent(_) => reset(Retry::Always),
-            Self::Loop => proxy(502, "loop", "proxy_loop_detected"),
+            Self::UpstreamReset(..) | Self::UploadPaused(_) | Self::NotSent(_) => {
+                (Upstream, 502, "upstream_reset", "connection_terminated")
+            }
+            Self::Loop => (Proxy, 502, "loop", "proxy_loop_detected"),
             Self::BadResponse(_) | Self::AnswerHeaderTooLarge => {
-                upstream(502, "bad_response", "http_protocol_error")
+                (Upstream, 502, "bad_response", "http_protocol_error")
             }
             Self::Overloaded | Self::NoConnection => {
-                busy("overloaded", "connection_limit_reached", soon)
+                (Proxy, 503, "overloaded", "connection_limit_reached")
             }
-            Self::KeyLocked { retry_after } | Self::PathsRefused { retry_after } => {
-                busy("key_locked", DENIED, *retry_after)
+            Self::KeyLocked { .. } | Self::PathsRefused { .. } => {
+                (Proxy, 503, "key_locked", DENIED)
             }
-            Self::NoCredentials => busy("no_credentials", "proxy_internal_error", soon),
-            Self::ConnectTimeout => upstream(504, "connect_timeout", "connection_timeout"),
-            Self::ResponseTimeout => upstream(504, "response_timeout", "http_response_timeout"),
+            Self::NoCredentials => (Proxy, 503, "no_credentials", "proxy_internal_error"),
+            Self::ConnectTimeout => (Upstream, 504, "connect_timeout", "connection_timeout"),
+            Self::ResponseTimeout => (Upstream, 504, "response_timeout", "http_response_timeout"),
         }
     }
 

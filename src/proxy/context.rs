@@ -8,6 +8,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use http::{HeaderValue, Method, Version, request};
@@ -17,10 +18,10 @@ use super::caller::CallerConnection;
 use super::callers::Identified;
 use super::guard::Admitted;
 use super::headers;
-use super::timings::{AttemptTimings, Timings, Wait};
+use super::timings;
 use super::upload_progress::Upload;
 use crate::inspect::capture::Capture;
-use crate::inspect::note::Side;
+use crate::inspect::note::{AttemptTimes, Side, Times};
 use crate::telemetry::access::{self, Record, ResponseEnd};
 use crate::telemetry::metrics::{NO_ROUTE, Outcome, RequestLabels, WorkerMetrics, method_label};
 
@@ -60,7 +61,9 @@ pub(crate) struct RequestContext {
     /// Bytes of the response's body that went to the caller.
     pub(super) bytes_sent: Cell<u64>,
     pub(super) head_read: Instant,
-    timings: RefCell<Timings>,
+    times: RefCell<Times>,
+    /// How long it waited for memory, a credential, the breaker of its key, or a connection.
+    queued: Cell<Duration>,
     record: Option<Record>,
     /// Empty unless the inspector records the request.
     pub(super) capture: OnceCell<Box<Capture>>,
@@ -96,7 +99,8 @@ impl RequestContext {
             upload: Upload::default(),
             bytes_sent: Cell::default(),
             head_read: Instant::now(),
-            timings: RefCell::default(),
+            times: RefCell::default(),
+            queued: Cell::default(),
             record: access::is_wanted().then(record),
             capture: OnceCell::new(),
         })
@@ -148,24 +152,20 @@ impl RequestContext {
     /// Awaits a future and records the time. A future that is ready at once, the usual case, costs
     /// no clock reading. The caller pins the future; by value, it would take its size twice in each
     /// request.
-    pub(super) async fn waited<T>(
-        &self,
-        wait: Wait,
-        mut future: Pin<&mut impl Future<Output = T>>,
-    ) -> T {
+    pub(super) async fn waited<T>(&self, mut future: Pin<&mut impl Future<Output = T>>) -> T {
         if let Some(output) = future.as_mut().now_or_never() {
             return output;
         }
         let begun = Instant::now();
         let output = future.await;
-        self.timings.borrow_mut().waits[wait as usize] += begun.elapsed();
+        self.queued.set(self.queued.get() + begun.elapsed());
         output
     }
 
     /// Records that the caller's body was read to its end: nothing of this request is left on the
     /// connection.
     pub(super) fn body_read(&self) {
-        self.timings.borrow_mut().body_read = Some(self.head_read.elapsed());
+        self.times.borrow_mut().body_read = Some(self.head_read.elapsed());
         self.caller.request_is_read.set(true);
         if let Some(capture) = self.capture() {
             capture.body_ended(Side::In, true);
@@ -181,22 +181,22 @@ impl RequestContext {
     }
 
     /// Records an attempt that is about to be sent.
-    pub(super) fn attempt(&self, attempt: AttemptTimings) {
+    pub(super) fn attempt(&self, attempt: AttemptTimes) {
         self.metrics.signed(attempt.signing);
-        self.timings.borrow_mut().attempts.push(attempt);
+        self.times.borrow_mut().attempts.push(attempt);
     }
 
     /// Records that the whole request of the last attempt was handed to hyper.
     pub(super) fn request_sent(&self) {
         self.upload.finish();
-        if let Some(attempt) = self.timings.borrow_mut().attempts.last_mut() {
+        if let Some(attempt) = self.times.borrow_mut().attempts.last_mut() {
             attempt.sent.get_or_insert_with(|| self.head_read.elapsed());
         }
     }
 
     /// Records that the head of a response arrived.
     pub(super) fn gateway_answered(&self) {
-        if let Some(attempt) = self.timings.borrow_mut().attempts.last_mut() {
+        if let Some(attempt) = self.times.borrow_mut().attempts.last_mut() {
             let now = self.head_read.elapsed();
             attempt.first_byte = Some(now);
             self.metrics.gateway_answered(now - attempt.signed);
@@ -205,8 +205,8 @@ impl RequestContext {
 
     /// Returns `true` while an attempt waits for the head of its response.
     fn awaits_gateway(&self) -> bool {
-        let timings = self.timings.borrow();
-        let last = timings.attempts.last();
+        let times = self.times.borrow();
+        let last = times.attempts.last();
         last.is_some_and(|attempt| attempt.first_byte.is_none())
     }
 
@@ -248,7 +248,7 @@ impl RequestContext {
     /// Records how the response ended.
     pub(super) fn ended(&self, end: ResponseEnd) {
         self.end.set(Some(end));
-        self.timings.borrow_mut().last_byte = Some(self.head_read.elapsed());
+        self.times.borrow_mut().last_byte = Some(self.head_read.elapsed());
     }
 
     /// Records that the response was dropped before its end.
@@ -289,10 +289,9 @@ impl Drop for RequestContext {
             self.answered(status, outcome);
             (status, outcome)
         });
-        let timings = self.timings.borrow();
-        let durations = timings.durations(self.head_read.elapsed());
-        self.metrics.finished(durations.total);
-        tracing::debug!(%request_id, ?timings, "request finished");
+        let mut times = self.times.borrow_mut();
+        times.total = self.head_read.elapsed();
+        self.metrics.finished(times.total);
         if self.record.is_none() && self.capture().is_none() {
             return;
         }
@@ -308,15 +307,15 @@ impl Drop for RequestContext {
             outcome,
             end,
             bytes: (self.upload.received.get(), self.bytes_sent.get()),
-            durations,
-            attempts: timings.attempts.len(),
+            durations: timings::durations(&times, self.queued.get()),
+            attempts: times.attempts.len(),
             replay_of: self.caller.replay_of,
         };
         if let Some(record) = &self.record {
             record.write(&finished);
         }
         if let Some(capture) = self.capture() {
-            capture.ended(timings.ended(&finished));
+            capture.ended(timings::ended(&times, &finished));
         }
     }
 }

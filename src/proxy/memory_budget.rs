@@ -6,7 +6,6 @@
 //! they arrive.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -21,7 +20,7 @@ const RESERVE_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(super) struct MemoryBudget {
     free: Arc<Semaphore>,
-    total: Arc<AtomicUsize>,
+    total: usize,
 }
 
 /// Bytes of a [`MemoryBudget`], given back when dropped.
@@ -31,41 +30,17 @@ pub(super) struct Reservation(OwnedSemaphorePermit);
 impl MemoryBudget {
     /// A budget of this many bytes.
     pub(super) fn new(bytes: u64) -> Self {
-        let bytes = permits(bytes);
+        let total = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let total = total.min(Semaphore::MAX_PERMITS);
         Self {
-            free: Arc::new(Semaphore::new(bytes)),
-            total: Arc::new(AtomicUsize::new(bytes)),
+            free: Arc::new(Semaphore::new(total)),
+            total,
         }
-    }
-
-    /// Changes the size of the budget. Reserved bytes beyond it are not handed out again.
-    ///
-    /// # Panics
-    ///
-    /// If the budget shrinks outside of a runtime.
-    pub(super) fn resize(&self, bytes: u64) {
-        let after = permits(bytes);
-        let before = self.total.swap(after, Ordering::Relaxed);
-        self.free.add_permits(after.saturating_sub(before));
-        let mut excess = before.saturating_sub(after);
-        excess -= self.free.forget_permits(excess);
-        if excess == 0 {
-            return;
-        }
-        let excess = u32::try_from(excess).unwrap_or(u32::MAX);
-        let free = Arc::clone(&self.free);
-        // Later requests queue behind it, and find no room until that many bytes were given back.
-        tokio::spawn(async move {
-            if let Ok(permit) = free.acquire_many(excess).await {
-                permit.forget();
-            }
-        });
     }
 
     /// Reserved bytes.
     pub(super) fn taken(&self) -> u64 {
-        let total = self.total.load(Ordering::Relaxed);
-        total.saturating_sub(self.free.available_permits()) as u64
+        (self.total - self.free.available_permits()) as u64
     }
 
     /// Reserves room for `bytes`, for which it waits one second at most.
@@ -107,12 +82,6 @@ async fn acquire(free: &Arc<Semaphore>, bytes: u64) -> Result<OwnedSemaphorePerm
     Ok(acquired.expect("the semaphore is never closed"))
 }
 
-/// A number of bytes that a semaphore can count.
-fn permits(bytes: u64) -> usize {
-    let permits = usize::try_from(bytes).unwrap_or(usize::MAX);
-    permits.min(Semaphore::MAX_PERMITS)
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::time::{Instant, sleep};
@@ -120,20 +89,14 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_budget_never_hands_out_more_than_it_has_even_when_it_shrinks() {
+    async fn a_budget_never_hands_out_more_than_it_has() {
         let budget = MemoryBudget::new(10);
         let mut held = budget.reserve(4).await.unwrap();
         assert!(held.grow_to(6).await.is_ok() && held.grow_to(3).await.is_ok());
         assert!(budget.reserve(5).await.is_err() && held.grow_to(11).await.is_err());
         assert_eq!(budget.taken(), 6);
-        budget.resize(5);
-        assert!(budget.reserve(1).await.is_err());
         drop(held);
-        tokio::task::yield_now().await;
-        assert_eq!(budget.free.available_permits(), 5);
-        budget.resize(7);
-        let _held = budget.reserve(7).await.unwrap();
-        assert_eq!(budget.taken(), 7);
+        assert_eq!(budget.taken(), 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -54,7 +54,6 @@ mod route;
 mod route_matcher;
 mod service;
 mod settings;
-mod state;
 mod timings;
 mod upload_progress;
 mod websocket;
@@ -102,7 +101,7 @@ pub struct Pipeline {
     clock: Clock,
     metrics: Rc<WorkerMetrics>,
     recording: Option<Rc<Recording>>,
-    /// The last `Date` of each origin that was looked at: it says something new once a second only.
+    /// The last `Date` of each route that was looked at: it says something new once a second only.
     dates: RefCell<Vec<Option<HeaderValue>>>,
 }
 
@@ -149,14 +148,14 @@ impl Pipeline {
 
     /// The clock of a route's gateway.
     fn gateway_clock(&self, route: usize) -> &GatewayClock {
-        &self.settings.gateway_clocks[self.origins[route]]
+        &self.settings.gateway_clocks[route]
     }
 
     /// The time that a `Date` tells, if it is another one than the last, or if it is `wanted` in
     /// any case.
     fn new_date(&self, route: usize, date: Option<&HeaderValue>, wanted: bool) -> Option<i64> {
         let date = date?;
-        let last = &mut self.dates.borrow_mut()[self.origins[route]];
+        let last = &mut self.dates.borrow_mut()[route];
         if last.as_ref() == Some(date) && !wanted {
             return None;
         }

@@ -18,6 +18,7 @@ use crate::config::{
 };
 use crate::credentials::SlotStatus;
 use crate::gateway::GatewayClock;
+use crate::inspect::program::{CredentialState, ProgramState, UpstreamState};
 use crate::inspect::recorder::Recorder;
 use crate::proxy::guard::Guard;
 use crate::telemetry;
@@ -50,15 +51,15 @@ pub struct Settings {
     pub(super) credentials: Arc<RouteCredentials>,
     pub(super) projects: Projects,
     pub(super) budget: MemoryBudget,
-    /// The clock of each upstream, by the number of its origin.
+    /// The clock of the gateway of each route.
     pub(super) gateway_clocks: Vec<Arc<GatewayClock>>,
     /// How the gateway of each route reads paths.
     pub(super) path_readings: Vec<Arc<LearnedReading>>,
     pub(super) metrics: Arc<Metrics>,
     /// The label of each route in the metrics.
     pub(super) route_labels: Vec<&'static str>,
-    /// The pool of each origin of each worker, with the number and name of the origin.
-    pools: Mutex<Vec<(usize, String, PoolStats)>>,
+    /// The pool of each origin of each worker, with the name of the origin.
+    pools: Mutex<Vec<(String, PoolStats)>>,
     pub(super) proxy_id: ProxyId,
     /// Records requests for the inspector, if there is one.
     pub(crate) recorder: Option<Arc<Recorder>>,
@@ -85,11 +86,7 @@ impl Settings {
             credentials: Arc::new(credentials),
             projects: Projects::new(config),
             budget: MemoryBudget::new(config.limits.buffered),
-            gateway_clocks: config
-                .routes
-                .iter()
-                .map(|_| Arc::new(GatewayClock::new(config.corrects_clock)))
-                .collect(),
+            gateway_clocks: gateway_clocks(config),
             path_readings: config.routes.iter().map(|_| Arc::default()).collect(),
             metrics: Arc::default(),
             route_labels: Vec::new(),
@@ -107,8 +104,9 @@ impl Settings {
         self.proxy_id = before.proxy_id.clone();
         self.recorder = self.recorder.or_else(|| before.recorder.clone());
         self.metrics = Arc::clone(&before.metrics);
-        self.budget = before.budget.clone();
-        self.budget.resize(self.limits.buffered);
+        if self.limits.buffered == before.limits.buffered {
+            self.budget = before.budget.clone();
+        }
         if let (Some(gate), Some(before)) = (&mut self.caller_gate, &before.caller_gate) {
             gate.remember(before);
         }
@@ -116,19 +114,15 @@ impl Settings {
             Arc::get_mut(&mut self.credentials).expect("no worker has these settings yet");
         credentials.remember(&before.credentials);
         for (at, route) in self.routes.iter().enumerate() {
-            let is_same =
-                |known: &Route| known.prefix == route.prefix && known.shares_origin(route);
-            if let Some(same) = before.routes.iter().position(is_same) {
-                self.path_readings[at] = Arc::clone(&before.path_readings[same]);
-            }
-        }
-        let (origins, known) = (origins(&self.routes), origins(&before.routes));
-        for (at, origin) in origins.iter().enumerate() {
-            let same = known.iter().position(|known| known.shares_origin(origin));
-            if let Some(clock) = same.map(|same| &before.gateway_clocks[same])
-                && clock.corrects() == self.gateway_clocks[at].corrects()
+            let known = before.routes.iter().enumerate();
+            let mut known = known.filter(|(_, known)| known.shares_origin(route));
+            if let Some((same, _)) = known.clone().next()
+                && before.gateway_clocks[same].corrects() == self.gateway_clocks[at].corrects()
             {
-                self.gateway_clocks[at] = Arc::clone(clock);
+                self.gateway_clocks[at] = Arc::clone(&before.gateway_clocks[same]);
+            }
+            if let Some((same, _)) = known.find(|(_, known)| known.prefix == route.prefix) {
+                self.path_readings[at] = Arc::clone(&before.path_readings[same]);
             }
         }
         self.counting()
@@ -151,12 +145,11 @@ impl Settings {
 
     /// Watches the pools of one more worker.
     pub(super) fn watch<'a>(&self, pools: impl Iterator<Item = (&'a str, PoolStats)>) {
-        let pools = pools.enumerate();
-        let named = pools.map(|(origin, (name, stats))| (origin, name.to_owned(), stats));
-        self.pools().extend(named);
+        self.pools()
+            .extend(pools.map(|(name, stats)| (name.to_owned(), stats)));
     }
 
-    fn pools(&self) -> MutexGuard<'_, Vec<(usize, String, PoolStats)>> {
+    fn pools(&self) -> MutexGuard<'_, Vec<(String, PoolStats)>> {
         // Every change leaves it whole, so a panic elsewhere does no harm.
         self.pools.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -190,15 +183,43 @@ impl Settings {
     }
 
     /// The idle and active connections to each gateway, and the seconds by which its clock is ahead.
-    pub(super) fn upstreams(&self) -> BTreeMap<String, (usize, usize, i64)> {
+    fn upstreams(&self) -> BTreeMap<String, (usize, usize, i64)> {
         let mut upstreams = BTreeMap::new();
-        for (origin, name, stats) in self.pools().iter() {
-            let sum = upstreams.entry(name.clone()).or_insert((0, 0, 0));
+        for (name, stats) in self.pools().iter() {
+            let mut routes = self.routes.iter();
+            let route = routes.position(|route| route.upstream.authority == name);
+            let ahead = route.map_or(0, |route| self.gateway_clocks[route].ahead());
+            let sum = upstreams.entry(name.clone()).or_insert((0, 0, ahead));
             sum.0 += stats.idle();
             sum.1 += stats.active();
-            sum.2 = self.gateway_clocks[*origin].ahead();
         }
         upstreams
+    }
+
+    /// The state now, as the inspector shows it. `url` is where callers connect.
+    pub(crate) fn program_state(&self, url: String) -> ProgramState {
+        let credentials = self.credentials.statuses();
+        let credentials = credentials.zip(self.credentials.are_locked());
+        let credential = |(status, is_locked): (SlotStatus, bool)| CredentialState {
+            name: status.label,
+            kind: status.kind.to_string(),
+            is_good: status.is_good,
+            left_s: status.left.map(|left| left.as_secs()),
+            is_locked,
+        };
+        let upstream = |(name, (idle, active, clock_offset_s))| UpstreamState {
+            name,
+            idle,
+            active,
+            clock_offset_s,
+        };
+        ProgramState {
+            proxy: url,
+            kind: "proxy",
+            credentials: credentials.map(credential).collect(),
+            upstreams: self.upstreams().into_iter().map(upstream).collect(),
+            buffered: self.budget.taken(),
+        }
     }
 
     /// `timeouts.response` of a route.
@@ -263,15 +284,16 @@ fn any_methods(config: &Config) -> Methods {
     all
 }
 
-/// The first route of each origin, by the number of the origin.
-fn origins(routes: &[Route]) -> Vec<&Route> {
-    let mut origins: Vec<&Route> = Vec::new();
-    for route in routes {
-        if !origins.iter().any(|known| known.shares_origin(route)) {
-            origins.push(route);
-        }
+/// A clock for each gateway, which all routes to it share.
+fn gateway_clocks(config: &Config) -> Vec<Arc<GatewayClock>> {
+    let mut clocks: Vec<Arc<GatewayClock>> = Vec::new();
+    for route in &config.routes {
+        let mut routes = config.routes.iter();
+        let first = routes.position(|known| known.shares_origin(route));
+        let known = first.and_then(|first| clocks.get(first)).cloned();
+        clocks.push(known.unwrap_or_else(|| Arc::new(GatewayClock::new(config.corrects_clock))));
     }
-    origins
+    clocks
 }
 
 #[cfg(test)]

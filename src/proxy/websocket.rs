@@ -3,15 +3,13 @@
 //! of one direction loses what the other side had sent before.
 
 use std::cell::Cell;
-use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::future::{LocalBoxFuture, maybe_done};
+use futures_util::future::{LocalBoxFuture, join};
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderValue, Response};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
@@ -78,21 +76,15 @@ async fn tunnel(
     };
     let (caller_reader, caller_writer) = split(caller);
     let (gateway_reader, gateway_writer) = split(gateway);
-    let ended = pin!(both(
-        copy(caller_reader, gateway_writer, from_caller, |bytes| moved(
-            Side::In,
-            received,
-            bytes
-        )),
-        copy(gateway_reader, caller_writer, from_gateway, |bytes| moved(
-            Side::Out,
-            sent,
-            bytes
-        )),
+    let up = |bytes| moved(Side::In, received, bytes);
+    let down = |bytes| moved(Side::Out, sent, bytes);
+    let ended = pin!(join(
+        copy(caller_reader, gateway_writer, from_caller, up),
+        copy(gateway_reader, caller_writer, from_gateway, down),
     ));
-    let ended = unless_idle(idle, || received.get() + sent.get(), ended);
+    let ended = unless_idle(idle, || received.get() + sent.get(), ended).await;
     let silent = || Err(io::Error::other("both sides were silent (timeouts.idle)"));
-    match ended.await.unwrap_or_else(silent) {
+    match ended.map_or_else(silent, |(up, down)| up.and(down)) {
         Ok(()) => context.ended(ResponseEnd::Whole),
         Err(error) => {
             let request_id = context.request_id();
@@ -102,30 +94,8 @@ async fn tunnel(
     }
 }
 
-/// Awaits both directions, or the first error. Both are polled before an error ends them, so that
-/// what one side sent before it broke still goes to the other.
-async fn both(
-    up: impl Future<Output = io::Result<()>>,
-    down: impl Future<Output = io::Result<()>>,
-) -> io::Result<()> {
-    let (mut up, mut down) = (pin!(maybe_done(up)), pin!(maybe_done(down)));
-    poll_fn(|cx| {
-        let is_over = up.as_mut().poll(cx).is_ready() & down.as_mut().poll(cx).is_ready();
-        for ended in [up.as_mut().output_mut(), down.as_mut().output_mut()] {
-            if let Some(error) = ended.and_then(|ended| ended.as_ref().err()) {
-                return Poll::Ready(Err(io::Error::new(error.kind(), error.to_string())));
-            }
-        }
-        if is_over {
-            Poll::Ready(Ok(()))
-        } else {
-            Poll::Pending
-        }
-    })
-    .await
-}
-
-/// Passes on one direction, until its source has ended and the other side was told.
+/// Passes on one direction until its source has ended or one of the two has broken, and tells the
+/// other side. The other direction goes on, so that what a side sent before it broke still arrives.
 async fn copy(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
@@ -134,34 +104,44 @@ async fn copy(
 ) -> io::Result<()> {
     let mut data = BytesMut::with_capacity(READ);
     data.extend_from_slice(&ahead);
-    loop {
+    let copied = loop {
         moved(data.len());
-        to.write_all(&data).await?;
-        to.flush().await?;
-        data.clear();
-        if from.read_buf(&mut data).await? == 0 {
-            return to.shutdown().await;
+        let written = async {
+            to.write_all(&data).await?;
+            to.flush().await
+        };
+        if let Err(error) = written.await {
+            break Err(error);
         }
-    }
+        data.clear();
+        match from.read_buf(&mut data).await {
+            Ok(0) => break Ok(()),
+            Ok(_) => {}
+            Err(error) => break Err(error),
+        }
+    };
+    let told = to.shutdown().await;
+    copied.and(told)
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{duplex, join};
+    use tokio::io;
 
     use super::*;
 
     #[tokio::test]
     async fn what_a_side_sent_before_it_broke_goes_to_the_other() {
-        let (near_caller, mut caller) = duplex(1024);
+        let (near_caller, mut caller) = io::duplex(1024);
         caller.write_all(b"more").await.unwrap();
-        let no_room = io::Cursor::new(Box::<[u8]>::default());
+        let no_room = std::io::Cursor::new(Box::<[u8]>::default());
         let (from_caller, to_caller) = split(near_caller);
-        let (from_broken, to_broken) = split(join(&b"last words"[..], no_room));
+        let (from_broken, to_broken) = split(io::join(&b"last words"[..], no_room));
         let up = copy(from_caller, to_broken, Bytes::new(), |_| {});
         let down = copy(from_broken, to_caller, Bytes::new(), |_| {});
-        let ended = both(up, down).await;
-        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::WriteZero);
+        let (up, down) = join(up, down).await;
+        assert_eq!(up.unwrap_err().kind(), io::ErrorKind::WriteZero);
+        assert!(down.is_ok());
         let mut heard = String::new();
         caller.read_to_string(&mut heard).await.unwrap();
         assert_eq!(heard, "last words");

@@ -31,7 +31,6 @@ pub use response::ResponseBody;
 use super::context::RequestContext;
 use super::headers;
 use super::memory_budget::MemoryBudget;
-use super::timings::Wait;
 use crate::config::{MediaRange, Route};
 use crate::error::Error;
 use crate::signature::{CONTENT_HASH_HEADER, PayloadHash, PayloadHasher, UNSIGNED_PAYLOAD};
@@ -171,7 +170,7 @@ impl BodyReader<'_> {
     async fn hold(&mut self, mut see: impl FnMut(&[u8])) -> Result<PreparedBody, Error> {
         let (context, limit) = (self.context, self.rules.limit);
         let reserved = self.budget.reserve(self.declared().unwrap_or(0));
-        let reserved = context.waited(Wait::Memory, pin!(reserved)).await;
+        let reserved = context.waited(pin!(reserved)).await;
         let mut reservation = reserved?;
         let mut buffer = buffer::Buffer::default();
         while let Some(data) = self.next().await? {
@@ -180,7 +179,7 @@ impl BodyReader<'_> {
                 return Err(self.rules.too_large());
             }
             let grown = pin!(reservation.grow_to(length));
-            context.waited(Wait::Memory, grown).await?;
+            context.waited(grown).await?;
             see(&data);
             buffer.push(data);
         }

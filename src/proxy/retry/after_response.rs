@@ -1,17 +1,14 @@
 //! What the gateway's refusal of a request teaches: its time, its reading of the path, the end of a
 //! credential; and the hint that explains it to the caller.
 
-use std::rc::Rc;
-
 use http::header::{AGE, DATE};
 
-use super::{Answered, Attempts, Next};
+use super::{Answered, Attempts};
 use crate::gateway::{self, CanonicalText, Evidence, Meaning};
 use crate::proxy::auth::{ToSign, UsableCredential};
 use crate::proxy::gateway_response::GatewayResponse;
 use crate::proxy::key_breaker::{Permits, SignatureOutcome};
 use crate::proxy::path_reading::PathReading;
-use crate::proxy::prepare::Prepared;
 use crate::proxy::timings::AttemptReason;
 use crate::signature::{CanonicalRequest, SigningDate};
 
@@ -23,26 +20,27 @@ impl Attempts<'_> {
     /// Settles the permits of an attempt. Returns `true` if the request is sent again, because the
     /// gateway refused what can be corrected.
     pub(super) async fn repeats(
-        &self,
-        prepared: &Prepared,
+        &mut self,
+        credential: &UsableCredential,
         mut permits: Permits<'_>,
         answered: &Answered,
-        next: &mut Next,
     ) -> bool {
-        let (reply, is_repeatable) = (&answered.reply, prepared.body.is_repeatable());
-        let credential = Rc::clone(&next.credential);
-        if self.wants_refresh(prepared, &credential, reply, !next.was_refreshed)
+        let (reply, is_repeatable) = (&answered.reply, self.prepared.body.is_repeatable());
+        if self.wants_refresh(credential, reply)
             && is_repeatable
-            && let Ok(other) = self.usable(prepared, Some(&credential)).await
+            && self.usable(Some(credential)).await.is_ok()
         {
-            next.credential = other;
-            next.was_refreshed = true;
-            next.reason = AttemptReason::Credential;
+            self.was_refreshed = true;
+            self.reason = AttemptReason::Credential;
             return true;
         }
-        let learned = self.learn(prepared, &credential, answered);
-        let Some(reason) = learned.filter(|reason| !next.corrected.contains(reason)) else {
-            if self.is_echoed(prepared, &credential, answered, prepared.path_reading) {
+        let learned = if self.learn_clock(answered) {
+            Some(AttemptReason::Date)
+        } else {
+            (self.learn_path(credential, answered)).then_some(AttemptReason::Path)
+        };
+        let Some(reason) = learned.filter(|reason| !self.corrected.contains(reason)) else {
+            if self.is_echoed(credential, answered, self.prepared.path_reading) {
                 // The gateway reads the path as it was signed, so it refuses the secret.
                 permits.paths = None;
             }
@@ -52,37 +50,21 @@ impl Attempts<'_> {
         // It says nothing of the secret key, but it counts at the gateway too.
         permits.settle(SignatureOutcome::Misread);
         // An echo can be forged, so nothing is executed twice because of one.
-        let is_safe = reason == AttemptReason::Date || prepared.routed.head.method.is_idempotent();
-        if !is_repeatable || !is_safe || self.permits(prepared, &credential).await.is_err() {
-            next.untried = Some(reason);
+        let is_idempotent = self.prepared.routed.head.method.is_idempotent();
+        let is_safe = reason == AttemptReason::Date || is_idempotent;
+        if !is_repeatable || !is_safe || self.permits(credential).await.is_err() {
+            self.untried = Some(reason);
             return false;
         }
-        next.corrected.push(reason);
-        next.reason = reason;
+        self.corrected.push(reason);
+        self.reason = reason;
         true
-    }
-
-    /// Learns from a response. Returns what another attempt would do better, if anything.
-    fn learn(
-        &self,
-        prepared: &Prepared,
-        credential: &UsableCredential,
-        answered: &Answered,
-    ) -> Option<AttemptReason> {
-        let clock = self
-            .learn_clock(prepared, answered)
-            .then_some(AttemptReason::Date);
-        let path = || {
-            self.learn_path(prepared, credential, answered)
-                .then_some(AttemptReason::Path)
-        };
-        clock.or_else(path)
     }
 
     /// Learns the gateway's time. Returns `true` if the request was refused for its date, and
     /// another date may well be accepted.
-    fn learn_clock(&self, prepared: &Prepared, answered: &Answered) -> bool {
-        let (pipeline, route) = (self.pipeline, prepared.routed.route);
+    fn learn_clock(&self, answered: &Answered) -> bool {
+        let route = self.prepared.routed.route;
         let (date, headers) = (answered.date, &answered.reply.head.headers);
         let expired = answered.reply.expired(date);
         let is_expired = expired.is_some();
@@ -90,7 +72,7 @@ impl Attempts<'_> {
             Some(told) => Some(told),
             // A response out of a cache tells when it was put there.
             None if headers.contains_key(AGE) => None,
-            None => pipeline.new_date(route, headers.get(DATE), is_expired),
+            None => (self.pipeline).new_date(route, headers.get(DATE), is_expired),
         };
         let Some(told) = told else { return false };
         let evidence = if is_expired {
@@ -98,23 +80,17 @@ impl Attempts<'_> {
         } else {
             Evidence::Accepted(date.unix_seconds())
         };
-        let clock = pipeline.gateway_clock(route);
+        let clock = self.clock();
         clock.observe(told, answered.sent, answered.received, evidence);
-        let now = self.signing_date(prepared);
-        let moved = now.unix_seconds().abs_diff(date.unix_seconds());
-        is_expired && clock.corrects() && moved >= REDATED
+        let now = self.signing_date().unix_seconds();
+        is_expired && clock.corrects() && now.abs_diff(date.unix_seconds()) >= REDATED
     }
 
     /// Requests another credential if the gateway refused this one. Returns `true` if that is worth
     /// waiting for.
-    fn wants_refresh(
-        &self,
-        prepared: &Prepared,
-        credential: &UsableCredential,
-        reply: &GatewayResponse,
-        may_refresh: bool,
-    ) -> bool {
-        let (credentials, slot) = (&self.pipeline.settings.credentials, prepared.routed.slot);
+    fn wants_refresh(&self, credential: &UsableCredential, reply: &GatewayResponse) -> bool {
+        let credentials = &self.pipeline.settings.credentials;
+        let slot = self.prepared.routed.slot;
         let is_secret = credential.key.is_none();
         let is_temporary = credential.lease.lifetime.is_some();
         let is_refused = match reply.meaning() {
@@ -124,32 +100,23 @@ impl Attempts<'_> {
             Some(Meaning::InvalidToken) => is_secret || is_temporary,
             _ => false,
         };
-        if !is_refused {
-            if !may_refresh {
-                credentials.refresh_helped(slot);
-            }
-            return false;
+        if !is_refused && self.was_refreshed {
+            credentials.refresh_helped(slot);
         }
-        credentials.refused(slot, credential) && may_refresh && is_secret
+        is_refused && credentials.refused(slot, credential) && !self.was_refreshed && is_secret
     }
 
     /// Learns how the gateway reads a path with several slashes in a row, if its refusal shows it.
-    fn learn_path(
-        &self,
-        prepared: &Prepared,
-        credential: &UsableCredential,
-        answered: &Answered,
-    ) -> bool {
+    fn learn_path(&self, credential: &UsableCredential, answered: &Answered) -> bool {
         let Some(Meaning::SignatureMismatch { .. }) = answered.reply.meaning() else {
             return false;
         };
-        let Some(path) = self.path(prepared) else {
+        let Some(path) = self.path() else {
             return false;
         };
-        let is_shown =
-            |reading: &PathReading| self.is_echoed(prepared, credential, answered, *reading);
+        let is_shown = |reading: &PathReading| self.is_echoed(credential, answered, *reading);
         // Then the reading is right. Another one may be the same for this path.
-        if is_shown(&prepared.path_reading) {
+        if is_shown(&self.prepared.path_reading) {
             return false;
         }
         let shown = PathReading::ALL.into_iter().find(is_shown);
@@ -160,7 +127,6 @@ impl Attempts<'_> {
     /// True if a refusal of the signature echoes what the proxy signs in this reading of the path.
     fn is_echoed(
         &self,
-        prepared: &Prepared,
         credential: &UsableCredential,
         answered: &Answered,
         reading: PathReading,
@@ -171,23 +137,22 @@ impl Attempts<'_> {
         else {
             return false;
         };
-        let canonical = self.canonical(prepared, credential, answered.date, reading);
+        let canonical = self.canonical(credential, answered.date, reading);
         canonical.is_some_and(|canonical| canonical.is_echoed_as(echoed))
     }
 
     /// The canonical request of an attempt, if it is signed, with the path in some reading.
     fn canonical(
         &self,
-        prepared: &Prepared,
         credential: &UsableCredential,
         date: SigningDate,
         reading: PathReading,
     ) -> Option<CanonicalText> {
-        let mut request = prepared.outgoing(&self.pipeline.settings, (), false);
-        let target = reading.apply(prepared.target());
+        let (prepared, settings) = (&*self.prepared, &self.pipeline.settings);
+        let mut request = prepared.outgoing(settings, (), false);
         let to_sign = ToSign {
-            target,
-            ..prepared.to_sign(&self.pipeline.settings, date)
+            target: reading.apply(prepared.target()),
+            ..prepared.to_sign(settings, date)
         };
         credential.key.as_ref()?;
         let show = |text: &CanonicalRequest<'_>| CanonicalText(text.to_string());
@@ -197,29 +162,24 @@ impl Attempts<'_> {
     /// The reply with a hint, if it is a refusal.
     pub(super) fn explained(
         &self,
-        prepared: &Prepared,
         credential: &UsableCredential,
         answered: Answered,
-        learned: Option<AttemptReason>,
     ) -> GatewayResponse {
-        let Answered {
-            mut reply, date, ..
-        } = answered;
+        let (mut reply, prepared) = (answered.reply, &*self.prepared);
         if !reply.is_of_gateway() && reply.hint.is_none() {
             return reply;
         }
         let route = &self.pipeline.settings.routes[prepared.routed.route];
-        let canonical = self.canonical(prepared, credential, date, prepared.path_reading);
-        let clock = self.pipeline.gateway_clock(prepared.routed.route);
-        let ahead = clock.ahead();
+        let canonical = self.canonical(credential, answered.date, prepared.path_reading);
+        let ahead = self.clock().ahead();
         let refused = gateway::Context {
             canonical_request: canonical.as_ref(),
             auth: credential.kind,
             is_temporary: credential.is_temporary(),
             has_ambiguous_path: prepared.has_ambiguous_path,
-            has_learned_path: learned == Some(AttemptReason::Path),
+            has_learned_path: self.untried == Some(AttemptReason::Path),
             clock_offset: (ahead != 0).then_some(ahead),
-            corrects_clock: clock.corrects(),
+            corrects_clock: self.clock().corrects(),
             stage: route.stage.to_str().unwrap_or_default(),
             host: &route.upstream.host,
         };
