@@ -249,6 +249,7 @@ pub struct Answer {
 const DENIED: &str = "http_request_denied";
 const NOT_FOUND: &str = "destination_not_found";
 const MALFORMED: &str = "http_request_error";
+const UNROUTABLE: &str = "destination_ip_unroutable";
 
 impl Error {
     /// The response to the error.
@@ -281,6 +282,7 @@ impl Error {
     /// The table of all errors: origin, status, code, and error type of `Proxy-Status`.
     fn row(&self) -> (Origin, u16, &'static str, &'static str) {
         use Origin::{Client, Proxy, Upstream};
+        use ServiceError::{NotAllowed, SignsOtherwise};
         match self {
             Self::BadRequest(_) | Self::BodyIncomplete(_) => {
                 (Client, 400, "bad_request", MALFORMED)
@@ -296,12 +298,8 @@ impl Error {
             Self::HostNotAllowed { .. } => (Client, 403, "host_not_allowed", DENIED),
             Self::OriginNotAllowed { .. } => (Client, 403, "origin_not_allowed", DENIED),
             Self::NoRoute => (Client, 404, "no_route", NOT_FOUND),
-            Self::Service(ServiceError::NotAllowed { .. }) => {
-                (Client, 404, "service_not_allowed", NOT_FOUND)
-            }
-            Self::Service(ServiceError::SignsOtherwise) => {
-                (Client, 501, "service_signs_otherwise", NOT_FOUND)
-            }
+            Self::Service(NotAllowed { .. }) => (Client, 404, "service_not_allowed", NOT_FOUND),
+            Self::Service(SignsOtherwise) => (Client, 501, "service_signs_otherwise", NOT_FOUND),
             Self::MethodNotAllowed { .. } => (Client, 405, "method_not_allowed", DENIED),
             Self::BodyTimeout => (Client, 408, "body_timeout", MALFORMED),
             Self::BodyTooLarge { .. } => (Client, 413, "body_too_large", MALFORMED),
@@ -315,12 +313,7 @@ impl Error {
             Self::UpstreamUnreachable(_)
             | Self::EgressUnreachable(_)
             | Self::EgressPassword
-            | Self::EgressRefused { .. } => (
-                Upstream,
-                502,
-                "upstream_unreachable",
-                "destination_ip_unroutable",
-            ),
+            | Self::EgressRefused { .. } => (Upstream, 502, "upstream_unreachable", UNROUTABLE),
             Self::Dns(_) => (Upstream, 502, "dns_error", "dns_error"),
             Self::Tls(_) | Self::ClientCertificate(_) => {
                 (Upstream, 502, "tls_error", "tls_protocol_error")

@@ -54,9 +54,9 @@ pub(crate) struct RequestContext {
     /// The route of the cloud service that the `Host` names.
     pub(super) service: Cell<Option<usize>>,
     /// The label of the route in the metrics.
-    route: Cell<&'static str>,
-    answer: Cell<Option<(u16, Outcome)>>,
-    end: Cell<Option<ResponseEnd>>,
+    pub(super) route: Cell<&'static str>,
+    pub(super) answer: Cell<Option<(u16, Outcome)>>,
+    pub(super) end: Cell<Option<ResponseEnd>>,
     pub(super) upload: Upload,
     /// Bytes of the response's body that went to the caller.
     pub(super) bytes_sent: Cell<u64>,
@@ -144,11 +144,6 @@ impl RequestContext {
             .map_or("", |caller| &caller.caller.name)
     }
 
-    /// Sets the route, by its label in the metrics.
-    pub(super) fn routed(&self, route: &'static str) {
-        self.route.set(route);
-    }
-
     /// Awaits a future and records the time. A future that is ready at once, the usual case, costs
     /// no clock reading. The caller pins the future; by value, it would take its size twice in each
     /// request.
@@ -203,13 +198,6 @@ impl RequestContext {
         }
     }
 
-    /// Returns `true` while an attempt waits for the head of its response.
-    fn awaits_gateway(&self) -> bool {
-        let times = self.times.borrow();
-        let last = times.attempts.last();
-        last.is_some_and(|attempt| attempt.first_byte.is_none())
-    }
-
     /// Records the response that is passed on.
     pub(super) fn relayed(&self, status: u16, gateway_refused: bool, gateway_id: Option<&[u8]>) {
         if let (Some(record), Some(id)) = (&self.record, gateway_id) {
@@ -229,11 +217,6 @@ impl RequestContext {
             outcome: outcome.name(),
             caller: self.proven_caller().map_or("", |caller| caller.label),
         });
-    }
-
-    /// Returns `true` once the response was counted.
-    pub(super) fn is_answered(&self) -> bool {
-        self.answer.get().is_some()
     }
 
     /// Counts bytes of the response's body that go to the caller.
@@ -259,23 +242,20 @@ impl RequestContext {
             ResponseEnd::CallerGone
         });
     }
-
-    /// Returns `true` once the end of the response was recorded.
-    pub(super) fn has_ended(&self) -> bool {
-        self.end.get().is_some()
-    }
 }
 
 impl Drop for RequestContext {
     fn drop(&mut self) {
         let request_id = self.request_id();
         let end = self.end.get().unwrap_or_default();
-        if self.is_answered() && end == ResponseEnd::CutOff && self.metrics.is_cut_off() {
+        if self.answer.get().is_some() && end == ResponseEnd::CutOff && self.metrics.is_cut_off() {
             tracing::info!(%request_id, "the proxy stopped before the end of the response");
         }
         let (status, outcome) = self.answer.get().unwrap_or_else(|| {
             let is_cut_off = self.metrics.is_cut_off();
-            if self.awaits_gateway() {
+            let times = self.times.borrow();
+            let last = times.attempts.last();
+            if last.is_some_and(|attempt| attempt.first_byte.is_none()) {
                 let what = if is_cut_off { "the proxy stopped" } else { "the caller went away" };
                 tracing::info!(
                     %request_id,
@@ -323,48 +303,5 @@ impl Drop for RequestContext {
 impl fmt::Debug for RequestContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RequestContext({:032x})", self.id)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use http::Request;
-
-    use super::*;
-    use crate::proxy::guard::ListenerKind;
-    use crate::telemetry::metrics::Metrics;
-
-    fn begin(metrics: &Rc<WorkerMetrics>, method: &str) -> Rc<RequestContext> {
-        let caller = CallerConnection::new(ListenerKind::Tcp, Default::default(), Rc::default());
-        let request = Request::builder().method(method).body(()).unwrap();
-        let (head, ()) = request.into_parts();
-        RequestContext::begin(Rc::clone(metrics), Rc::new(caller), Some(&head))
-    }
-
-    #[test]
-    fn a_request_is_in_flight_until_it_is_dropped_and_counted_once() {
-        let metrics = Metrics::default();
-        let labels = ["/flowers", "", "/flowers"].map(|prefix| metrics.route_label(prefix));
-        assert_eq!(labels, ["/flowers", "/", "/flowers"]);
-        let workers = [Rc::new(metrics.worker()), Rc::new(metrics.worker())];
-        let (first, other) = (begin(&workers[0], "GET"), begin(&workers[1], "MARKER"));
-        let unanswered = begin(&workers[1], "POST");
-        first.routed(labels[1]);
-        let text = metrics.text(Vec::new());
-        assert!(text.contains("\napig_proxy_in_flight 3\n"));
-        first.relayed(200, false, None);
-        other.answered(403, Outcome::Proxy("host_not_allowed"));
-        drop((first, other, unanswered));
-        let text = metrics.text(Vec::new());
-        for line in [
-            "apig_proxy_in_flight 0",
-            "apig_proxy_request_duration_seconds_count 3",
-            "apig_proxy_requests_total{route=\"/\",method=\"GET\",code=\"200\",outcome=\"ok\"} 1",
-            "apig_proxy_requests_total{route=\"none\",method=\"other\",code=\"403\",outcome=\"host_not_allowed\"} 1",
-            "apig_proxy_requests_total{route=\"none\",method=\"POST\",code=\"499\",outcome=\"caller_gone\"} 1",
-        ] {
-            assert!(text.lines().any(|found| found == line), "{line} in {text}");
-        }
-        assert_eq!(text.matches("\napig_proxy_requests_total{").count(), 3);
     }
 }

@@ -95,7 +95,8 @@ pub use settings::Settings;
 pub struct Pipeline {
     settings: Arc<Settings>,
     credentials: CredentialsView,
-    upstream: Rc<Upstream<RequestBody>>,
+    /// Its connections to gateways.
+    pub upstream: Rc<Upstream<RequestBody>>,
     /// The origin of each route.
     origins: Vec<usize>,
     clock: Clock,
@@ -132,18 +133,6 @@ impl Pipeline {
             origins,
             clock: Clock::new(),
         }
-    }
-
-    /// The settings of the pipeline.
-    #[must_use]
-    pub fn settings(&self) -> &Arc<Settings> {
-        &self.settings
-    }
-
-    /// Its connections to gateways.
-    #[must_use]
-    pub fn upstream(&self) -> &Rc<Upstream<RequestBody>> {
-        &self.upstream
     }
 
     /// The clock of a route's gateway.
@@ -210,17 +199,13 @@ impl Pipeline {
         if declared != Some(0) {
             capture::routed(settings, &routed, None);
         }
-        let mut reader = BodyReader {
-            budget: &settings.budget,
-            unsigned: &settings.unsigned,
-            route: &settings.routes[routed.route],
-            idle: settings.timeouts.body_idle,
+        let reader = BodyReader {
+            settings,
+            routed: &routed,
             body,
-            rules: routed.rules,
             holds: proof.as_ref().is_some_and(|proof| proof.needs_body),
-            context,
         };
-        let (held, hash) = reader.prepare(&routed.head.headers).await?;
+        let (held, hash) = reader.prepare().await?;
         *body = None;
         if let (Some(proof), Some(gate)) = (&proof, &settings.caller_gate) {
             let algorithm = settings.routes[routed.route].signing.algorithm();

@@ -14,7 +14,7 @@ use super::body::ResponseBody;
 use super::context::RequestContext;
 use super::gateway_response::GatewayResponse;
 use super::location::Local;
-use super::redact::{self, Redactor};
+use super::redact;
 use super::route::Routed;
 use super::{Settings, cors, headers, location, respond};
 
@@ -37,8 +37,9 @@ pub(super) fn relay(
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     let mut head = reply.head;
-    if let Some(redactor) = &reply.redactor {
-        redact_reason(redactor, &mut head.extensions);
+    // The words behind the status may repeat a secret too.
+    if reply.redactor.is_some() {
+        head.extensions.remove::<ReasonPhrase>();
     }
     let idle = settings.idle_timeout(routed.route);
     let body = ResponseBody::relayed(reply.body, reply.redactor, idle, context);
@@ -54,7 +55,11 @@ fn relayed_headers(settings: &Settings, routed: &Routed, reply: &GatewayResponse
     let (head, context) = (&reply.head, &routed.context);
     let origin = context.origin.get();
     let caller = caller(context);
-    let local = local_location(settings, routed, &head.headers, &caller);
+    let location = headers::only(&head.headers, &LOCATION).filter(|_| context.host.get().is_some());
+    let local = location.and_then(|location| {
+        let local = location::local(location.as_bytes(), settings, routed.route, &caller)?;
+        HeaderValue::try_from(local).ok()
+    });
     let mut passed = HeaderMap::with_capacity(head.headers.len() + 4);
     headers::pass(&head.headers, &mut passed, |name| {
         let is_replaced = local.is_some() && name == LOCATION;
@@ -91,19 +96,6 @@ fn relayed_headers(settings: &Settings, routed: &Routed, reply: &GatewayResponse
     passed
 }
 
-/// A `Location` at the upstream, as it is at the proxy.
-fn local_location(
-    settings: &Settings,
-    routed: &Routed,
-    headers: &HeaderMap,
-    caller: &Local<'_>,
-) -> Option<HeaderValue> {
-    let location = headers::only(headers, &LOCATION)?;
-    routed.context.host.get()?;
-    let local = location::local(location.as_bytes(), settings, routed.route, caller)?;
-    HeaderValue::try_from(local).ok()
-}
-
 /// How the caller of a request reaches routes.
 fn caller(context: &RequestContext) -> Local<'_> {
     let host = context.host.get().and_then(|host| host.to_str().ok());
@@ -114,14 +106,5 @@ fn caller(context: &RequestContext) -> Local<'_> {
         is_tls: context.caller.listener.is_tls(),
         capability: capability.map_or("", |capability| capability.expose_secret()),
         is_selected: context.selected_route().is_some(),
-    }
-}
-
-/// The words behind the status may repeat a secret too.
-fn redact_reason(redactor: &Redactor, extensions: &mut http::Extensions) {
-    if let Some(reason) = extensions.remove::<ReasonPhrase>()
-        && let Ok(reason) = ReasonPhrase::try_from(redactor.redact(reason.as_bytes()))
-    {
-        extensions.insert(reason);
     }
 }

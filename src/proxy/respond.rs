@@ -15,6 +15,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Collected};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::json;
 
 use super::body::ResponseBody;
@@ -27,6 +28,9 @@ use crate::telemetry::access::ResponseEnd;
 use crate::telemetry::metrics::Outcome;
 
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// What is escaped in `grpc-message`, besides what is not ASCII.
+const GRPC_ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
 
 /// Statuses after which the caller's connection ends: what it sent, or is still sending, cannot be
 /// relied upon to be a request's end, or the guard refused it.
@@ -56,7 +60,7 @@ pub(super) async fn respond(
     };
     match run.await.unwrap_or(Err(Error::Internal("panic"))) {
         Ok(response) => {
-            if !context.is_answered() {
+            if context.answer.get().is_none() {
                 context.relayed(response.status().as_u16(), false, None);
                 context.ended(ResponseEnd::Whole);
             }
@@ -73,22 +77,18 @@ pub(super) async fn respond(
 
 /// Logs and counts an error, and builds its response.
 pub(super) fn failed(context: &Rc<RequestContext>, error: &Error) -> Response<ResponseBody> {
-    let request_id = context.request_id().to_string();
-    log(error, context.method, &request_id);
     // A caller that has gone is counted as such when the context is dropped.
     if !matches!(error, Error::BodyIncomplete(_)) {
         let Answer { status, code, .. } = error.answer();
         context.answered(status.as_u16(), Outcome::Proxy(code));
     }
-    answer(error, &request_id, Some(context))
+    answer(error, context.method, context.id, Some(context))
 }
 
 /// Logs an error and builds its response, for requests that are not counted. The method is empty
 /// if it is unknown.
 pub fn refused(method: &str, error: &Error) -> Response<ResponseBody> {
-    let request_id = format!("{:032x}", fastrand::u128(..));
-    log(error, method, &request_id);
-    answer(error, &request_id, None)
+    answer(error, method, fastrand::u128(..), None)
 }
 
 /// A complete response as HTTP/1.1, for what hyper could not read as a request. The connection ends
@@ -122,17 +122,19 @@ fn log(error: &Error, method: &str, request_id: &str) {
     }
 }
 
-/// The response to an error.
+/// Logs an error, and builds the response to it.
 fn answer(
     error: &Error,
-    request_id: &str,
+    method: &str,
+    id: u128,
     context: Option<&Rc<RequestContext>>,
 ) -> Response<ResponseBody> {
-    let answer = error.answer();
+    let (answer, request_id) = (error.answer(), format!("{id:032x}"));
+    log(error, method, &request_id);
     let mut headers = HeaderMap::with_capacity(16);
     own_headers(&mut headers, "application/json");
     let proxy_status = format!("apig-proxy; error={}", answer.proxy_status);
-    set(&mut headers, "x-request-id", request_id);
+    set(&mut headers, "x-request-id", &request_id);
     set(&mut headers, "proxy-status", &proxy_status);
     if let Some(after) = answer.retry_after {
         headers.insert(RETRY_AFTER, after.as_secs().into());
@@ -199,15 +201,8 @@ fn add_grpc_status(headers: &mut HeaderMap, error: &Error) {
     let grpc = HeaderValue::from_static("application/grpc");
     headers.insert(CONTENT_TYPE, grpc);
     headers.insert("grpc-status", grpc_status(status).into());
-    let text = error.to_string();
-    let mut message = format!("PROXY.{code}: ");
-    for byte in text.bytes() {
-        match byte {
-            b'%' => message.push_str("%25"),
-            b' '..=b'~' => message.push(char::from(byte)),
-            _ => message.push_str(&format!("%{byte:02X}")),
-        }
-    }
+    let message = format!("PROXY.{code}: {error}");
+    let message = utf8_percent_encode(&message, GRPC_ESCAPED).to_string();
     set(headers, "grpc-message", &message);
 }
 

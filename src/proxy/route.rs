@@ -65,7 +65,7 @@ pub(super) fn route(
     let path = target.split('?').next().unwrap_or_default();
     let at = find_route(settings, selected, path)?;
     let route = &settings.routes[at];
-    context.routed(settings.route_labels[at]);
+    context.route.set(settings.route_labels[at]);
     check_route(settings, route, &head.method, path)?;
     let action = Action {
         method: &head.method,

@@ -13,27 +13,7 @@ use tower::Service;
 use super::{CallerConnection, Pipeline, ResponseBody};
 
 /// The current pipeline of a worker. A reload replaces it; requests that run stay with theirs.
-#[derive(Debug)]
-pub struct Current(RefCell<Rc<Pipeline>>);
-
-impl Current {
-    /// Starts with this pipeline.
-    #[must_use]
-    pub fn new(pipeline: Pipeline) -> Self {
-        Self(RefCell::new(Rc::new(pipeline)))
-    }
-
-    /// The pipeline for a request that begins now.
-    #[must_use]
-    pub fn get(&self) -> Rc<Pipeline> {
-        Rc::clone(&self.0.borrow())
-    }
-
-    /// Replaces the pipeline for requests that begin from now on.
-    pub fn replace(&self, pipeline: Pipeline) {
-        *self.0.borrow_mut() = Rc::new(pipeline);
-    }
-}
+pub type Current = RefCell<Rc<Pipeline>>;
 
 /// The pipeline as a service, for one connection of a caller's.
 pub fn service(
@@ -47,7 +27,7 @@ pub fn service(
 > + Clone {
     tower::service_fn(move |request| {
         // The current one for the whole request, also if there is a reload meanwhile.
-        let (pipeline, caller) = (current.get(), Rc::clone(&caller));
+        let (pipeline, caller) = (Rc::clone(&current.borrow()), Rc::clone(&caller));
         async move { Ok(pipeline.serve(request, caller).await) }.boxed_local()
     })
 }

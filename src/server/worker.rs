@@ -66,7 +66,7 @@ impl Worker {
         let settings = Arc::clone(&self.settings);
         let pipeline = Pipeline::new(settings, self.network.clone(), self.count, None);
         let mut maintenance = maintain(&pipeline);
-        let current = Rc::new(Current::new(pipeline));
+        let current = Rc::new(Current::new(Rc::new(pipeline)));
         let registry = self.registry(&current);
         let heartbeats = Arc::clone(&self.heartbeats);
         spawn_local(heartbeats.answer(number));
@@ -95,13 +95,13 @@ impl Worker {
             connections.wait().await;
         };
         self.shutdown.cut_off.run_until_cancelled(serving).await;
-        current.get().cut_off();
+        current.borrow().cut_off();
     }
 
     fn registry(&self, current: &Rc<Current>) -> Rc<Registry> {
         let limits = ConnectionLimits::from(&*self.settings);
         let current = Rc::clone(current);
-        let bare_answers = Rc::new(move |answer| current.get().bare_answer(answer));
+        let bare_answers = Rc::new(move |answer| current.borrow().bare_answer(answer));
         Registry::new(limits, Arc::clone(&self.permits), bare_answers, false)
     }
 
@@ -113,18 +113,18 @@ impl Worker {
         settings: Arc<Settings>,
         network: Network,
     ) -> Option<AbortOnDropHandle<()>> {
-        let before = current.get();
+        let before = Rc::clone(&current.borrow());
         let next = Pipeline::new(settings, network, self.count, Some(&before));
-        let changes = !Rc::ptr_eq(before.upstream(), next.upstream());
+        let changes = !Rc::ptr_eq(&before.upstream, &next.upstream);
         let maintenance = changes.then(|| maintain(&next));
-        current.replace(next);
+        current.replace(Rc::new(next));
         maintenance
     }
 }
 
 /// Starts the task that maintains the connections to gateways.
 fn maintain(pipeline: &Pipeline) -> AbortOnDropHandle<()> {
-    let upstream = Rc::clone(pipeline.upstream());
+    let upstream = Rc::clone(&pipeline.upstream);
     AbortOnDropHandle::new(spawn_local(async move { upstream.maintain().await }))
 }
 

@@ -78,14 +78,14 @@ fn send(request: &[u8], count: usize) {
         .unwrap();
     LocalSet::new().block_on(&runtime, async {
         let pipeline = pipeline(&upstream.url);
-        let maintained = Rc::clone(pipeline.upstream());
+        let maintained = Rc::clone(&pipeline.upstream);
         spawn_local(async move { maintained.maintain().await });
         let caller = Rc::new(CallerConnection::new(
             ListenerKind::Tcp,
             Default::default(),
             Rc::default(),
         ));
-        let service = proxy::service(Rc::new(Current::new(pipeline)), caller);
+        let service = proxy::service(Rc::new(Current::new(pipeline.into())), caller);
         let (near, mut far) = duplex(64 * 1024);
         let service = TowerToHyperService::new(service);
         spawn_local(http1::Builder::new().serve_connection(TokioIo::new(near), service));

@@ -20,7 +20,6 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use idle::IdleTimer;
 pub(super) use idle::unless_idle;
 pub(super) use reply::ReplyBody;
 pub(super) use request::PreparedBody;
@@ -29,8 +28,8 @@ use request::StreamedBody;
 pub use response::ResponseBody;
 
 use super::context::RequestContext;
-use super::headers;
-use super::memory_budget::MemoryBudget;
+use super::route::Routed;
+use super::{Settings, headers};
 use crate::config::{MediaRange, Route};
 use crate::error::Error;
 use crate::signature::{CONTENT_HASH_HEADER, PayloadHash, PayloadHasher, UNSIGNED_PAYLOAD};
@@ -89,21 +88,15 @@ pub(super) fn discard(mut body: Incoming, context: &RequestContext) {
 
 /// Reads a body as it arrives.
 pub(super) struct BodyReader<'a> {
-    pub(super) budget: &'a MemoryBudget,
-    /// Media types whose bodies are not signed.
-    pub(super) unsigned: &'a [MediaRange],
-    pub(super) route: &'a Route,
-    /// The idle timeout between two frames.
-    pub(super) idle: Duration,
+    pub(super) settings: &'a Settings,
+    pub(super) routed: &'a Routed,
     /// Taken when it is streamed.
     pub(super) body: &'a mut Option<Incoming>,
-    pub(super) rules: BodyRules,
     /// The whole body is needed before anything is sent.
     pub(super) holds: bool,
-    pub(super) context: &'a Rc<RequestContext>,
 }
 
-impl BodyReader<'_> {
+impl<'a> BodyReader<'a> {
     /// Hashes and holds the body, or sets it up to be streamed. No hash means that it is not
     /// signed.
     ///
@@ -115,27 +108,31 @@ impl BodyReader<'_> {
     /// # Cancel safety
     ///
     /// Dropping the future gives the room of the body back.
-    pub(super) async fn prepare(
-        &mut self,
-        head: &HeaderMap,
-    ) -> Result<(PreparedBody, Option<PayloadHash>), Error> {
+    pub(super) async fn prepare(mut self) -> Result<(PreparedBody, Option<PayloadHash>), Error> {
         let declared = self.declared();
         let is_short = declared.is_some_and(|length| length <= SHORT);
-        let is_signed = self.rules.is_signed;
+        let routed = self.routed;
+        let is_signed = routed.rules.is_signed;
+        let is_held = self.holds
+            || (is_signed && !is_unsigned(&self.settings.unsigned, &routed.head.headers));
+        let algorithm = self.route().signing.algorithm();
         if declared == Some(0) {
-            Ok((
-                PreparedBody::Empty,
-                Some(PayloadHash::empty(self.route.signing.algorithm())),
-            ))
+            // There is nothing to read.
         } else if !is_signed && is_short && !self.holds {
-            Ok((self.hold(|_| {}).await?, None))
-        } else if !self.holds && (!is_signed || is_unsigned(self.unsigned, head)) {
-            self.stream().await
-        } else {
-            let mut hasher = PayloadHasher::new(self.route.signing.algorithm());
+            return Ok((self.hold(|_| {}).await?, None));
+        } else if is_held {
+            let mut hasher = PayloadHasher::new(algorithm);
             let body = self.hold(|data| hasher.update(data)).await?;
-            Ok((body, Some(hasher.finish())))
+            return Ok((body, Some(hasher.finish())));
+        } else if let Some(body) = self.stream().await? {
+            return Ok((body, None));
         }
+        // An empty body must not be sent as UNSIGNED-PAYLOAD.
+        Ok((PreparedBody::Empty, Some(PayloadHash::empty(algorithm))))
+    }
+
+    fn route(&self) -> &'a Route {
+        &self.settings.routes[self.routed.route]
     }
 
     /// The length of the body, if the caller has declared one.
@@ -144,39 +141,34 @@ impl BodyReader<'_> {
         body.map_or(Some(0), |body| body.size_hint().exact())
     }
 
-    /// Sets the body up to be passed on while it arrives.
-    async fn stream(&mut self) -> Result<(PreparedBody, Option<PayloadHash>), Error> {
+    /// Sets the body up to be passed on while it arrives; `None` if it is empty, which only its
+    /// first frame tells if its length is not declared.
+    async fn stream(&mut self) -> Result<Option<PreparedBody>, Error> {
+        let length = self.declared();
         let mut first = None;
-        if self.declared().is_none() {
-            // An empty body must not be sent as UNSIGNED-PAYLOAD, and only its first frame tells.
+        if length.is_none() {
             first = self.next().await?;
             if first.is_none() {
-                return Ok((
-                    PreparedBody::Empty,
-                    Some(PayloadHash::empty(self.route.signing.algorithm())),
-                ));
+                return Ok(None);
             }
         }
-        let idle = IdleTimer::new(self.idle);
-        let body = self.body.take();
-        let body = body.ok_or(Error::Internal("a body is read once"))?;
-        let set_headers = self.route.set_headers().cloned().collect();
-        let body = StreamedBody::new(first, body, self.rules, set_headers, idle, self.context);
-        let (length, body) = (body.length, Some(Box::new(body)));
-        Ok((PreparedBody::Streamed { body, length }, None))
+        let rest = self.body.take();
+        let rest = rest.ok_or(Error::Internal("a body is read once"))?;
+        let body = StreamedBody::new(self, first, rest, length);
+        let body = Some(Box::new(body));
+        Ok(Some(PreparedBody::Streamed { body, length }))
     }
 
     /// Reads the body to its end, and passes each frame to `see`.
     async fn hold(&mut self, mut see: impl FnMut(&[u8])) -> Result<PreparedBody, Error> {
-        let (context, limit) = (self.context, self.rules.limit);
-        let reserved = self.budget.reserve(self.declared().unwrap_or(0));
-        let reserved = context.waited(pin!(reserved)).await;
-        let mut reservation = reserved?;
+        let Routed { context, rules, .. } = self.routed;
+        let reserved = self.settings.budget.reserve(self.declared().unwrap_or(0));
+        let mut reservation = context.waited(pin!(reserved)).await?;
         let mut buffer = buffer::Buffer::default();
         while let Some(data) = self.next().await? {
             let length = buffer.length() + data.len() as u64;
-            if length > limit {
-                return Err(self.rules.too_large());
+            if length > rules.limit {
+                return Err(rules.too_large());
             }
             let grown = pin!(reservation.grow_to(length));
             context.waited(grown).await?;
@@ -194,14 +186,14 @@ impl BodyReader<'_> {
             return Ok(None);
         };
         loop {
-            let frame = timeout(self.idle, body.frame()).await;
+            let frame = timeout(self.settings.timeouts.body_idle, body.frame()).await;
             let Some(frame) = frame.map_err(|_| Error::BodyTimeout)? else {
                 return Ok(None);
             };
             if let Ok(data) = frame.map_err(Error::from_body)?.into_data()
                 && !data.is_empty()
             {
-                self.context.received(&data);
+                self.routed.context.received(&data);
                 return Ok(Some(data));
             }
         }

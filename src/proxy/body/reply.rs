@@ -23,6 +23,13 @@ pub(in crate::proxy) struct ReplyBody {
 }
 
 impl ReplyBody {
+    /// Puts data before what is left to read.
+    pub(in crate::proxy) fn relay_first(&mut self, data: Bytes) {
+        if !data.is_empty() {
+            self.ahead.push_back(Ok(Frame::data(data)));
+        }
+    }
+
     /// The next frame as the gateway sent it.
     pub(super) fn poll_frame(
         &mut self,

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 
 use super::buffer::{Buffered, shifted};
 use super::idle::IdleTimer;
-use super::{BodyEnded, BodyRules, SHORT, discard};
+use super::{BodyEnded, BodyReader, BodyRules, SHORT, discard};
 use crate::error::Error;
 use crate::proxy::context::RequestContext;
 use crate::proxy::headers;
@@ -116,23 +116,24 @@ pub(in crate::proxy) struct StreamedBody {
 }
 
 impl StreamedBody {
-    /// A body of which `first` has come. `rules` bound its length, and `idle` its pauses.
+    /// A body of which `first` has come.
     pub(super) fn new(
+        reader: &BodyReader<'_>,
         first: Option<Bytes>,
         rest: Incoming,
-        rules: BodyRules,
-        set_headers: Vec<HeaderName>,
-        idle: IdleTimer,
-        context: &Rc<RequestContext>,
+        length: Option<u64>,
     ) -> Self {
+        let (context, rules) = (&reader.routed.context, reader.routed.rules);
+        let is_talk = context.is_grpc && first.is_some();
+        let idle = reader.settings.timeouts.body_idle;
         Self {
-            length: rest.size_hint().exact().filter(|_| first.is_none()),
-            idle: Some(idle).filter(|_| !context.is_grpc || first.is_none()),
             first,
             rest: Some(rest),
+            length,
             left: rules.limit,
             rules,
-            set_headers,
+            set_headers: reader.route().set_headers().cloned().collect(),
+            idle: (!is_talk).then(|| IdleTimer::new(idle)),
             context: Rc::clone(context),
         }
     }

@@ -21,7 +21,7 @@ use super::reply::ReplyBody;
 use super::request::RequestBody;
 use crate::proxy::context::RequestContext;
 use crate::proxy::headers;
-use crate::proxy::redact::{self, Redactor};
+use crate::proxy::redact::{self, Redactor, stars};
 use crate::telemetry::access::ResponseEnd;
 use crate::upstream::Connection;
 
@@ -46,7 +46,6 @@ struct RelayedBody {
     /// Set once the body was read to its end.
     is_read: bool,
     idle: IdleTimer,
-    idle_limit: Duration,
     /// Bytes that came from the gateway.
     received: u64,
     context: Rc<RequestContext>,
@@ -62,10 +61,8 @@ impl ResponseBody {
         if let Some(context) = &context {
             context.ended(ResponseEnd::Whole);
         }
-        Self(Kind::Whole(
-            Some(bytes).filter(|bytes| !bytes.is_empty()),
-            context,
-        ))
+        let bytes = (!bytes.is_empty()).then_some(bytes);
+        Self(Kind::Whole(bytes, context))
     }
 
     /// The body of a reply. `limit` is how long it may stand still.
@@ -80,7 +77,6 @@ impl ResponseBody {
             reply,
             redactor,
             idle: IdleTimer::new(limit),
-            idle_limit: limit,
             received: 0,
             context,
         });
@@ -119,11 +115,8 @@ impl RelayedBody {
             return self.poll_stalled(cx);
         }
         if let Some(error) = upload.take_failure() {
-            return self.break_off(
-                "a request broke off after its answer had begun",
-                error,
-                ResponseEnd::CallerGone,
-            );
+            let what = "a request broke off after its answer had begun";
+            return self.break_off(what, error, ResponseEnd::CallerGone);
         }
         self.release();
         Poll::Ready(None)
@@ -136,9 +129,9 @@ impl RelayedBody {
         let data = match &mut self.redactor {
             None => data,
             Some(redactor) => {
-                let mut redacted = redactor.push(&data);
+                let mut redacted = redactor.push_with(&data, stars);
                 if self.is_read {
-                    redacted.append(&mut redactor.finish());
+                    redacted.append(&mut redactor.finish_with(stars));
                 }
                 redacted.into()
             }
@@ -150,11 +143,9 @@ impl RelayedBody {
 
     fn passed_trailers(&mut self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
         // What the redactor holds back is the end of the body, which goes first.
-        let held = self
-            .redactor
-            .as_mut()
-            .map(Redactor::finish)
-            .unwrap_or_default();
+        let redactor = self.redactor.as_mut();
+        let held = redactor.map(|redactor| redactor.finish_with(stars));
+        let held = held.unwrap_or_default();
         if !held.is_empty() {
             self.reply.ahead.push_front(Ok(frame));
             self.is_read = false;
@@ -180,7 +171,7 @@ impl RelayedBody {
     /// Returns the connection to the pool when both response and request have ended.
     fn release(&mut self) {
         let upload = &self.context.upload;
-        if !self.is_read || !upload.is_over() || self.context.has_ended() {
+        if !self.is_read || !upload.is_over() || self.context.end.get().is_some() {
             return;
         }
         // Over one that was not sent all of a request, no other request can follow.
@@ -213,7 +204,7 @@ impl RelayedBody {
 
 impl Drop for RelayedBody {
     fn drop(&mut self) {
-        if self.context.has_ended() {
+        if self.context.end.get().is_some() {
             return;
         }
         if !self.is_read {
@@ -223,7 +214,7 @@ impl Drop for RelayedBody {
         // arrive, so the connection is kept for that.
         self.context.ended(ResponseEnd::Whole);
         if let Some(connection) = self.reply.connection.take() {
-            let (context, limit) = (Rc::clone(&self.context), self.idle_limit);
+            let (context, limit) = (Rc::clone(&self.context), self.idle.limit);
             tokio::task::spawn_local(finish_upload(connection, context, limit));
         }
     }
@@ -268,7 +259,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Whole(bytes, _) => bytes.is_none(),
-            Kind::Relayed(body) => body.is_read && body.context.has_ended(),
+            Kind::Relayed(body) => body.is_read && body.context.end.get().is_some(),
         }
     }
 

@@ -6,20 +6,43 @@
 //! a `Content-Encoding` or cannot be read.
 
 mod content_coding;
-mod read;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, WWW_AUTHENTICATE};
 use http::{Response, StatusCode, response};
+use http_body::{Body as _, Frame};
+use http_body_util::BodyExt;
+use tokio::time::timeout;
 
 use super::body::{ReplyBody, RequestBody};
 use super::context::RequestContext;
+use super::headers;
 use super::key_breaker::SignatureOutcome;
-use super::redact::Redactor;
+use super::redact::{Redactor, stars};
+use crate::error::Cause;
 use crate::gateway::{self, GatewayError, Meaning};
 use crate::signature::SigningDate;
 use crate::upstream::{Connection, GatewayBody};
+
+/// How much of a body is read ahead, in bytes. The gateway's own refusals are a few hundred, and
+/// repeat at most what was sent.
+const AHEAD: usize = 64 * 1024;
+
+/// How long a body is read ahead. What comes more slowly is relayed as it comes.
+const AHEAD_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The hint of a refusal whose body cannot be decoded, or that has none in response to HEAD.
+const UNREADABLE: &str = "the gateway refused the request, and the proxy cannot read the reason: send the request \
+     without Accept-Encoding, and as GET instead of HEAD, to see it, and check that the secret key belongs to \
+     the access key";
+
+/// The hint of an error whose body was left out for what it repeats.
+const NOT_REDACTED: &str = "the response repeats the token of the request and is too long to be decoded and redacted, \
+     so the proxy left its body out: send the request without Accept-Encoding to see it";
 
 /// How far a date may be off for the gateway to accept it (API Request Signing Guide), in seconds.
 const WINDOW: u64 = 15 * 60;
@@ -77,12 +100,84 @@ impl GatewayResponse {
             hint: None,
         };
         if is_error {
-            read::read(&mut response, context.is_head).await;
+            response.read_ahead(context.is_head).await;
         }
         if let Some(error) = response.error() {
             context.metrics.gateway_error(&error.code);
         }
         response
+    }
+
+    /// Reads the beginning of an error response, and finds out whose it is and what of it is
+    /// relayed.
+    async fn read_ahead(&mut self, is_head: bool) {
+        if is_head {
+            return self.read_bodiless();
+        }
+        let headers = &self.head.headers;
+        let is_encoded = headers.contains_key(CONTENT_ENCODING);
+        let decoder = content_coding::decoder(headers::elements(headers, &CONTENT_ENCODING));
+        let mut ahead = Ahead::default();
+        // Nothing is learned from bytes that cannot be decoded.
+        if let (Some(decode), Some(body)) = (decoder, &mut self.body.rest) {
+            // What is encoded cannot be redacted while it passes.
+            let is_needed = is_encoded && self.redactor.is_some();
+            let is_enough = |body: &[u8]| !is_needed && is_of_backend(&decode(body).0);
+            let _ = timeout(AHEAD_TIMEOUT, ahead.read(body, is_enough)).await;
+        }
+        let decoded = decoder.map(|decode| decode(&ahead.body));
+        let (text, is_whole) = decoded.unwrap_or_default();
+        let is_complete = ahead.is_complete && is_whole;
+        let status = self.head.status.as_u16();
+        self.refusal = match GatewayError::read(status, &text) {
+            Some(error) => Refusal::Gateway(error),
+            None if is_complete || is_of_backend(&text) => Refusal::Backend,
+            None if status == 401 && (is_encoded || ahead.body.len() <= AHEAD) => {
+                Refusal::Unreadable
+            }
+            None => Refusal::Unknown,
+        };
+        let redactor = self.redactor.as_ref().filter(|_| is_encoded);
+        let redacted = redactor.map(|redactor| redactor.redact_with(&text, stars));
+        match redacted.filter(|redacted| *redacted != text) {
+            _ if is_encoded && matches!(self.refusal, Refusal::Unreadable) => {
+                self.replace_body(Bytes::new(), Some(UNREADABLE));
+            }
+            Some(redacted) if is_complete => self.replace_body(redacted.into(), None),
+            Some(_) => self.replace_body(Bytes::new(), Some(NOT_REDACTED)),
+            None => {
+                self.body.relay_first(ahead.body.freeze());
+                self.body.ahead.extend(ahead.end);
+            }
+        }
+    }
+
+    /// A response to HEAD. The gateway counts the signature of such a request too, so a 401 counts
+    /// as a refusal unless its head shows that it is not the gateway's, whose refusals have a body
+    /// and name no scheme.
+    fn read_bodiless(&mut self) {
+        let headers = &self.head.headers;
+        let length = headers.get(CONTENT_LENGTH);
+        let is_empty = length.is_some_and(|length| length == "0");
+        if self.head.status == 401 && !is_empty && !headers.contains_key(WWW_AUTHENTICATE) {
+            self.refusal = Refusal::Unreadable;
+            self.hint = Some(UNREADABLE.to_owned());
+        }
+    }
+
+    /// Relays this body, without `Content-Encoding`, instead of the gateway's.
+    fn replace_body(&mut self, body: Bytes, hint: Option<&str>) {
+        self.is_decoded = true;
+        self.hint = hint.map(str::to_owned);
+        self.body.relay_first(body);
+        // hyper has read a short body to its end; over a connection that it has not, no other
+        // request follows.
+        let connection = self.body.connection.take();
+        if let Some(rest) = self.body.rest.take()
+            && let Some(connection) = connection.filter(|_| rest.is_end_stream())
+        {
+            connection.release();
+        }
     }
 
     /// The gateway's error, if the response is one.
@@ -159,4 +254,36 @@ impl GatewayResponse {
             tracing::warn!(%request_id, status = self.head.status.as_u16(), "{hint}");
         }
     }
+}
+
+/// What was read ahead of a body.
+#[derive(Default)]
+struct Ahead {
+    body: BytesMut,
+    /// What followed the data: trailers, or what is wrong with the body, which shows when it is
+    /// relayed.
+    end: Option<Result<Frame<Bytes>, Cause>>,
+    /// The end was read.
+    is_complete: bool,
+}
+
+impl Ahead {
+    async fn read(&mut self, body: &mut GatewayBody, is_enough: impl Fn(&[u8]) -> bool) {
+        while self.body.len() <= AHEAD && !is_enough(&self.body) {
+            match body.frame().await {
+                None => return self.is_complete = true,
+                Some(Err(error)) => return self.end = Some(Err(error)),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.body.extend_from_slice(&data),
+                    Err(trailers) => self.end = Some(Ok(trailers)),
+                },
+            }
+        }
+    }
+}
+
+/// True if a body, or the beginning of one, is no error of the gateway's, which is a JSON object.
+fn is_of_backend(text: &[u8]) -> bool {
+    let first = text.trim_ascii_start().first();
+    first.is_some_and(|first| *first != b'{')
 }

@@ -76,22 +76,8 @@ impl Redactor {
             || memchr::memmem::find(text, beginning).is_some()
     }
 
-    /// Takes the next bytes, and returns those that are decided.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
-        self.push_with(bytes, stars)
-    }
-
-    /// Returns what was held back, at the end.
-    pub(super) fn finish(&mut self) -> Vec<u8> {
-        self.finish_with(stars)
-    }
-
-    /// Redacts a complete text.
-    pub(super) fn redact(&self, text: &[u8]) -> Vec<u8> {
-        self.redact_with(text, stars)
-    }
-
-    /// Like [`Self::push`]; `hide` appends what takes the place of a secret.
+    /// Takes the next bytes, and returns those that are decided. `hide` appends what takes the place
+    /// of a secret.
     pub(crate) fn push_with(
         &mut self,
         bytes: &[u8],
@@ -103,13 +89,13 @@ impl Redactor {
         redacted
     }
 
-    /// Like [`Self::finish`].
+    /// Returns what was held back, at the end.
     pub(crate) fn finish_with(&mut self, hide: impl Fn(&[u8], &mut Vec<u8>)) -> Vec<u8> {
         let held = std::mem::take(&mut self.held);
         self.redact_with(&held, hide)
     }
 
-    /// Like [`Self::redact`].
+    /// Redacts a complete text.
     pub(crate) fn redact_with(&self, text: &[u8], hide: impl Fn(&[u8], &mut Vec<u8>)) -> Vec<u8> {
         self.scan(text, true, hide).0
     }
@@ -142,8 +128,8 @@ impl Redactor {
     }
 }
 
-/// Keeps the length of a text.
-fn stars(secret: &[u8], out: &mut Vec<u8>) {
+/// Puts stars in the place of a secret, so that the text keeps its length.
+pub(super) fn stars(secret: &[u8], out: &mut Vec<u8>) {
     out.resize(out.len() + secret.len(), b'*');
 }
 
@@ -151,7 +137,7 @@ fn stars(secret: &[u8], out: &mut Vec<u8>) {
 pub(super) fn headers(redactor: Option<&Redactor>, headers: &mut HeaderMap) {
     let Some(redactor) = redactor else { return };
     for value in headers.values_mut() {
-        if let Ok(redacted) = HeaderValue::try_from(redactor.redact(value.as_bytes())) {
+        if let Ok(redacted) = HeaderValue::try_from(redactor.redact_with(value.as_bytes(), stars)) {
             *value = redacted;
         }
     }

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 
 use flate2::Compression;
-use flate2::read::{DeflateEncoder, GzEncoder, ZlibEncoder};
+use flate2::read::{GzEncoder, ZlibEncoder};
 
 use crate::support::{Proxy, Scene, Upstream, config, key};
 
@@ -18,10 +18,6 @@ fn gzip(text: &[u8]) -> Vec<u8> {
 
 fn zlib(text: &[u8]) -> Vec<u8> {
     read(ZlibEncoder::new(text, Compression::default()))
-}
-
-fn deflate(text: &[u8]) -> Vec<u8> {
-    read(DeflateEncoder::new(text, Compression::default()))
 }
 
 fn read(mut encoder: impl Read) -> Vec<u8> {
@@ -42,13 +38,11 @@ fn brotli(text: &[u8]) -> Vec<u8> {
 type Encode = fn(&[u8]) -> Vec<u8>;
 
 /// What is sent as `Content-Encoding`, and how it is made.
-const CODINGS: [(&str, Encode); 6] = [
+const CODINGS: [(&str, Encode); 4] = [
     ("gzip", gzip),
     ("X-Gzip", gzip),
     ("deflate", zlib),
-    ("deflate", deflate),
     ("br", brotli),
-    ("deflate, identity, gzip", |text| gzip(&zlib(text))),
 ];
 
 fn respond(out: &mut dyn Write, status: u16, coding: &str, body: &[u8]) -> std::io::Result<()> {
@@ -145,7 +139,7 @@ fn fault_94_refusals_that_cannot_be_read_count_and_are_passed_without_their_body
         ("gzip", cut[..cut.len() - 12].to_vec()),
         ("gzip", gzip(long.as_bytes())),
         ("br", WRONG.as_bytes().to_vec()),
-        ("gzip, gzip, gzip, gzip, gzip", gzip(WRONG.as_bytes())),
+        ("gzip, gzip", gzip(&gzip(WRONG.as_bytes()))),
     ] {
         let scene = Scene::before(answering(401, coding, body));
         let answer = scene.exchange(GET);
