@@ -36,9 +36,8 @@ const AHEAD: usize = 64 * 1024;
 const AHEAD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The hint of a refusal whose body cannot be decoded, or that has none in response to HEAD.
-const UNREADABLE: &str = "the gateway refused the request, and the proxy cannot read the reason: send the request \
-     without Accept-Encoding, and as GET instead of HEAD, to see it, and check that the secret key belongs to \
-     the access key";
+const UNREADABLE: &str = "the gateway refused the request, and the proxy cannot read the reason: send it as GET and \
+     without Accept-Encoding to see it, and check that the secret key belongs to the access key";
 
 /// The hint of an error whose body was left out for what it repeats.
 const NOT_REDACTED: &str = "the response repeats the token of the request and is too long to be decoded and redacted, \
