@@ -48,12 +48,12 @@ impl RequestArguments {
         self.method.as_deref().unwrap_or(default)
     }
 
-    /// Name and value of every header, the value with the whitespace around it.
-    pub(super) fn headers(&self) -> Result<Vec<(&str, &str)>, Failure> {
+    /// Name and value of every header.
+    pub(super) fn headers(&self) -> Result<Vec<(String, String)>, Failure> {
         let headers = self.headers.iter().map(|line| {
             let (name, value) = line.split_once(':')?;
-            let name = name.trim();
-            (!name.is_empty()).then_some((name, value))
+            let (name, value) = (name.trim(), value.trim_ascii());
+            (!name.is_empty()).then(|| (name.to_owned(), value.to_owned()))
         });
         headers.collect::<Option<_>>().ok_or_else(|| {
             Failure::usage(

@@ -1,14 +1,21 @@
 //! The known mistakes of signers: those in which published SDKs differ, and those that users have
 //! reported. Each has a description, and what it makes of one part of the canonical request.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use serde_json::{Value, json};
 
-use super::canonical::{Canonical, Part};
-use super::spelling::{
-    as_javascript, ascii_json, closed, decoded, encoded, pairs, query, sorted, sorted_by,
-    sorted_json, spaced_json, with_lower_escapes, without_dots,
-};
-use crate::signature::{Algorithm, PayloadHasher, ReceivedRequest, UNSIGNED_PAYLOAD};
+use crate::signature::{PayloadHasher, Presented, ReceivedRequest, UNSIGNED_PAYLOAD};
+
+/// A part of a canonical request.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Part {
+    Method,
+    Path,
+    Query,
+    /// The header lines, an empty line, and `SignedHeaders`.
+    Headers,
+    Payload,
+}
 
 /// The mistakes with one part of the canonical request.
 pub(super) struct PartMistakes {
@@ -24,10 +31,9 @@ pub(super) struct PartMistakes {
 pub(super) struct Sent<'a> {
     pub(super) request: &'a ReceivedRequest<'a>,
     pub(super) body: &'a [u8],
-    pub(super) canonical: &'a Canonical,
-    pub(super) algorithm: Algorithm<'a>,
-    /// `SignedHeaders` as sent.
-    pub(super) names: &'a str,
+    /// The canonical request, in the order of [`Part`].
+    pub(super) parts: [&'a str; 5],
+    pub(super) presented: Presented<'a>,
 }
 
 /// The mistakes by part.
@@ -60,27 +66,14 @@ pub(super) const MISTAKES: [PartMistakes; 5] = [
         part: Part::Headers,
         subject: "the headers were signed",
         make: headers,
-        hint: "sign the values that are sent, trimmed, under sorted names in lower case, and end each with a line feed",
+        hint: "sign the values that are sent under sorted names in lower case",
     },
 ];
 
-/// What was done with the secret key, and the key that it led to.
-type KeyMistake = (&'static str, fn(&str) -> String);
-
-/// The mistakes with the secret key, which files and shells change.
-pub(super) const KEY_MISTAKES: [KeyMistake; 3] = [
-    (
-        "the secret key was used with a line feed at its end",
-        |secret| format!("{secret}\n"),
-    ),
-    (
-        "the secret key was used with a space at its end",
-        |secret| format!("{secret} "),
-    ),
-    (
-        "the secret key was used without the spaces around it, which these credentials have",
-        |secret| secret.trim().to_owned(),
-    ),
+/// What was added to the secret key by files and shells, and its description.
+pub(super) const KEY_MISTAKES: [(&str, &str); 2] = [
+    ("\n", "the secret key was used with a line feed at its end"),
+    (" ", "the secret key was used with a space at its end"),
 ];
 
 /// The remedy for [`KEY_MISTAKES`].
@@ -89,13 +82,14 @@ pub(super) const KEY_HINT: &str =
 
 fn bodies(sent: &Sent<'_>) -> Value {
     let body = sent.body;
-    let hash = |body: &dyn AsRef<[u8]>| sent.hash(body.as_ref());
+    let hash = |body: &dyn AsRef<[u8]>| {
+        let mut hasher = PayloadHasher::new(sent.presented.algorithm);
+        hasher.update(body.as_ref());
+        hasher.finish().as_str().to_owned()
+    };
     let text = str::from_utf8(body).unwrap_or_default();
     let json: Value = serde_json::from_slice(body).unwrap_or_default();
     let from_latin: String = body.iter().map(|byte| char::from(*byte)).collect();
-    let latin = text
-        .chars()
-        .map(|character| u8::try_from(character).unwrap_or(b'?'));
     json!({
         "as `UNSIGNED-PAYLOAD`": UNSIGNED_PAYLOAD,
         "by its hash, against `X-Sdk-Content-Sha256`": hash(&body),
@@ -103,57 +97,57 @@ fn bodies(sent: &Sent<'_>) -> Value {
         "as `{}`": hash(&"{}"),
         "without the line feed at its end": hash(&text.trim_end_matches(['\r', '\n'])),
         "with a line feed at its end": hash(&format!("{text}\n")),
-        "with LF as line ends, and is sent with CR LF": hash(&text.replace("\r\n", "\n")),
         "without its byte order mark": hash(&text.trim_start_matches('\u{feff}')),
         "as UTF-8, and is sent as ISO-8859-1": hash(&from_latin),
-        "as ISO-8859-1, and is sent as UTF-8": hash(&latin.collect::<Vec<u8>>()),
         "as JSON without spaces": hash(&json.to_string()),
         "as JSON with spaces after commas and colons": hash(&spaced_json(&json)),
-        "as JSON with escapes for all but ASCII": hash(&ascii_json(&json.to_string())),
         "as JSON with spaces, and escapes for all but ASCII": hash(&ascii_json(&spaced_json(&json))),
-        "as JSON with sorted keys": hash(&sorted_json(&json).to_string()),
-        "as indented JSON": hash(&format!("{json:#}")),
-        "with a line end after its hash": format!("{}\n", sent.canonical.get(Part::Payload)),
     })
 }
 
 fn paths(sent: &Sent<'_>) -> Value {
-    let canonical = sent.canonical.get(Part::Path);
+    let canonical = sent.parts[Part::Path as usize];
     let path = sent.request.target.split('?').next().unwrap_or_default();
-    let segments = path.split('/').map(|segment| encoded(&decoded(segment)));
+    let joined = |segments: &mut dyn Iterator<Item = String>| {
+        let path = segments.collect::<Vec<_>>().join("/");
+        format!("/{}/", path.trim_matches('/'))
+    };
+    let mut encoded_once = path.split('/').map(|segment| encoded(&decoded(segment)));
+    let mut merged = canonical
+        .split('/')
+        .filter(|segment| !segment.is_empty())
+        .map(str::to_owned);
+    let closed = |path: &str| format!("{}/", path.trim_end_matches('/'));
     json!({
         "without the closing slash": canonical.trim_end_matches('/'),
         "as it is sent": closed(path),
         "as it is sent, without the closing slash": path,
-        "without encoding": closed(&String::from_utf8_lossy(&decoded(path))),
         "encoded twice": closed(&encoded(path.as_bytes()).replace("%2F", "/")),
-        "with `%2F`, which the gateway decodes to `/`": closed(&segments.collect::<Vec<_>>().join("/")),
-        "without its empty and dot segments": without_dots(canonical),
+        "with `%2F`, which the gateway decodes to `/`": joined(&mut encoded_once),
+        "without its empty segments": joined(&mut merged),
         "as encoded by JavaScript's `encodeURIComponent`": as_javascript(canonical),
-        "with escapes in lower case": with_lower_escapes(canonical),
     })
 }
 
 fn queries(sent: &Sent<'_>) -> Value {
-    let canonical = sent.canonical.get(Part::Query);
+    let canonical = sent.parts[Part::Query as usize];
     let sent = sent.request.target.split_once('?').unwrap_or_default().1;
+    let sorted = |text: &str| sorted_by(text, Pair::clone);
     let without = |is_lost: fn(&&str) -> bool| {
         let pairs = sent.split('&').filter(|pair| !is_lost(pair));
         sorted(&pairs.collect::<Vec<_>>().join("&"))
     };
     let bare_names = format!("{canonical}&").replace("=&", "&");
     json!({
-        "unsorted": query(&pairs(sent)),
+        "unsorted": sorted_by(sent, |_| ()),
         "sorted by encoded names and values": sorted_by(sent, |pair| (encoded(&pair.0), encoded(&pair.1))),
         "sorted by encoded names only": sorted_by(sent, |pair| encoded(&pair.0)),
         "sorted without regard to case": sorted_by(sent, |pair| (pair.0.to_ascii_lowercase(), pair.1.clone())),
         "with `+` as a space": sorted(&sent.replace('+', "%20")),
-        "with a space as `%2B`": canonical.replace("%20", "%2B"),
         "with a space as `+`": canonical.replace("%20", "+"),
         "as it is sent": sent,
         "encoded twice": sorted(&sent.replace('%', "%25")),
         "as encoded by JavaScript's `encodeURIComponent`": as_javascript(canonical),
-        "with escapes in lower case": with_lower_escapes(canonical),
         "without pairs that have `;` in them": without(|pair| pair.contains(';')),
         "without `=` after names without a value": bare_names.trim_end_matches('&'),
         "without pairs that have no name": without(|pair| pair.starts_with('=')),
@@ -162,69 +156,125 @@ fn queries(sent: &Sent<'_>) -> Value {
 }
 
 fn headers(sent: &Sent<'_>) -> Value {
-    let canonical = sent.canonical.get(Part::Headers);
-    let names = canonical.rsplit_once('\n').unwrap_or_default().1;
-    let trimmed = |_: &str, raw: &str| raw.trim().to_owned();
-    // With a change of one value.
-    let with = |changed: &str, change: fn(&str) -> &str| {
-        sent.headers(names, |name, raw| {
-            let value = raw.trim();
-            if name == changed {
-                change(value)
-            } else {
-                value
-            }
-            .to_owned()
-        })
+    let (_, names) = sent.parts[Part::Headers as usize]
+        .rsplit_once('\n')
+        .unwrap_or_default();
+    let same = |value: &str| value.to_owned();
+    // With a change of the header of this name, or of all.
+    let with = |names: &str, changed: &str, change: fn(&str) -> String| {
+        let line = |name: &str| {
+            let mut headers = sent.request.headers.iter();
+            let header = headers.find(|header| header.0.eq_ignore_ascii_case(name));
+            let value = header
+                .and_then(|header| str::from_utf8(header.1).ok())
+                .unwrap_or_default();
+            let is_changed = changed == name || changed.is_empty();
+            format!(
+                "{name}:{}\n",
+                if is_changed {
+                    change(value)
+                } else {
+                    same(value)
+                }
+            )
+        };
+        let lines: String = names.split(';').map(line).collect();
+        format!("{lines}\n{names}")
     };
     json!({
-        "with the host without its port": with("host", without_port),
-        "with the host in lower case": sent.headers(names, |name, raw| {
-            if name == "host" { raw.trim().to_lowercase() } else { raw.trim().to_owned() }
+        "with the host without its port": with(names, "host", |host| without_port(host).to_owned()),
+        "with the host in lower case": with(names, "host", str::to_lowercase),
+        "with `Content-Type` without its parameters": with(names, "content-type", |value| {
+            value.split(';').next().unwrap_or_default().trim_end().to_owned()
         }),
-        "with `Content-Type` without its parameters": with("content-type", |value| {
-            value.split(';').next().unwrap_or_default().trim_end()
+        "with runs of spaces in their values as one": with(names, "", |value| {
+            value.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
         }),
-        // Most clients write a space after the colon that is not part of the value.
-        "with the spaces around their values": sent.headers(names, |_, raw| {
-            raw.strip_prefix(' ').unwrap_or(raw).to_owned()
-        }),
-        "with runs of spaces in their values as one": sent.headers(names, |_, raw| {
-            raw.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
-        }),
-        "unsorted": sent.headers(&sent.names.to_lowercase(), trimmed),
-        "with upper case letters in their names": sent.headers(sent.names, trimmed),
-        "without the empty line after them": canonical.replace("\n\n", "\n"),
+        "unsorted": with(&sent.presented.signed_headers.to_lowercase(), "", same),
     })
 }
 
 /// A host without its port. The colons of an IPv6 address are in brackets.
 fn without_port(host: &str) -> &str {
-    let split = host.rsplit_once(':');
-    split.map_or(
-        host,
-        |(name, port)| if port.ends_with(']') { host } else { name },
-    )
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => name,
+        _ => host,
+    }
 }
 
-impl Sent<'_> {
-    /// The header lines and `SignedHeaders` under these names, with values made from the names and
-    /// the values as sent, with the spaces around them.
-    fn headers(&self, names: &str, value: impl Fn(&str, &str) -> String) -> String {
-        let line = |name: &str| {
-            let mut headers = self.request.headers.iter();
-            let header = headers.find(|header| header.0.eq_ignore_ascii_case(name));
-            let raw = header.and_then(|header| str::from_utf8(header.1).ok());
-            format!("{name}:{}\n", value(name, raw.unwrap_or_default()))
-        };
-        let lines: String = names.split(';').map(line).collect();
-        format!("{lines}\n{names}")
-    }
+/// Everything but the unreserved characters of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
-    /// The hash of a body, in hexadecimal.
-    fn hash(&self, body: &[u8]) -> String {
-        let mut hasher = PayloadHasher::new(self.algorithm);
-        hasher.update(body);
-        hasher.finish().as_str().to_owned()
+/// The decoded name and value of a query parameter.
+type Pair = (Vec<u8>, Vec<u8>);
+
+/// The bytes that percent-encoded text stands for; broken escapes stand for themselves.
+fn decoded(text: &str) -> Vec<u8> {
+    percent_decode_str(text).collect()
+}
+
+/// Text for these bytes with everything encoded but the unreserved characters.
+fn encoded(bytes: &[u8]) -> String {
+    percent_encode(bytes, RESERVED).to_string()
+}
+
+/// With the five characters that JavaScript's `encodeURIComponent` leaves alone.
+fn as_javascript(text: &str) -> String {
+    let kept = [
+        ("%21", "!"),
+        ("%27", "'"),
+        ("%28", "("),
+        ("%29", ")"),
+        ("%2A", "*"),
+    ];
+    kept.iter()
+        .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+}
+
+/// A query with its parameters in the order of a key, each encoded once.
+fn sorted_by<K: Ord>(text: &str, key: impl Fn(&Pair) -> K) -> String {
+    let pairs = text.split('&').filter(|pair| !pair.is_empty());
+    let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let pairs = pairs.map(|(name, value)| (decoded(name), decoded(value)));
+    let mut pairs: Vec<Pair> = pairs.collect();
+    pairs.sort_by_cached_key(key);
+    let pairs = pairs
+        .iter()
+        .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
+    pairs.collect::<Vec<_>>().join("&")
+}
+
+/// JSON with a space after each comma and colon, as Python's `json.dumps` writes it.
+fn spaced_json(value: &Value) -> String {
+    match value {
+        Value::Object(entries) => {
+            let entry = |(name, value)| format!("{}: {}", json!(name), spaced_json(value));
+            format!(
+                "{{{}}}",
+                entries.iter().map(entry).collect::<Vec<_>>().join(", ")
+            )
+        }
+        Value::Array(values) => {
+            let values: Vec<String> = values.iter().map(spaced_json).collect();
+            format!("[{}]", values.join(", "))
+        }
+        other => other.to_string(),
     }
+}
+
+/// JSON with `\uXXXX` in place of characters outside ASCII.
+fn ascii_json(text: &str) -> String {
+    let escaped = |character: char| match character {
+        '\0'..='\x7f' => character.to_string(),
+        other => other
+            .encode_utf16(&mut [0; 2])
+            .iter()
+            .map(|unit| format!("\\u{unit:04x}"))
+            .collect(),
+    };
+    text.chars().map(escaped).collect()
 }

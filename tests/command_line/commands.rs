@@ -17,27 +17,14 @@ const KEY: [(&str, &str); 2] = [
 ];
 
 #[test]
-fn the_demo_ends_well_in_every_mode_and_leaves_nothing_behind() {
-    for (mode, accepted) in [
-        (None, "200 signature verified"),
-        (Some("aksk"), "200 signature verified"),
-        (Some("token"), "200 token accepted"),
-        (Some("app-code"), "200 app code accepted"),
-        (Some("api-key"), "200 API key accepted"),
-    ] {
-        let place = Place::new();
-        let mut arguments = vec!["demo", "--once"];
-        arguments.extend(mode.into_iter().flat_map(|mode| ["--auth", mode]));
-        let folder = place.path().to_str().unwrap();
-        let (code, out, err) = place.run(&arguments, &[("TMPDIR", folder)]);
-        assert_eq!((code, err.as_str()), (0, ""), "{mode:?}: {out}");
-        assert_eq!(out.matches(accepted).count(), 3, "{mode:?}: {out}");
-        assert!(out.contains("413 PROXY.body_too_large"), "{mode:?}: {out}");
-        let left = std::fs::read_dir(place.path()).unwrap().count();
-        assert_eq!(left, 0, "{mode:?} leaves files");
-    }
-    let (code, _, _) = Place::new().run(&["demo", "--once", "--auth", "none"], &[]);
-    assert_eq!(code, 64);
+fn the_demo_ends_well_and_leaves_nothing_behind() {
+    let place = Place::new();
+    let folder = place.path().to_str().unwrap();
+    let (code, out, err) = place.run(&["demo", "--once"], &[("TMPDIR", folder)]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    assert_eq!(out.matches("200 signature verified").count(), 3, "{out}");
+    assert!(out.contains("413 PROXY.body_too_large"), "{out}");
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::inspect::note::{
     AttemptResponse, AttemptSent, AttemptTimes, Event, Relayed, RequestEnd, RoutedTo, Side, Times,
 };
 use crate::inspect::recorder::WorkerRecorder;
-use crate::mistakes::{Canonical, explain};
+use crate::mistakes::explain;
 use crate::signature::{PayloadHash, Presented, ReceivedRequest};
 
 /// The longest body of a request whose signature is explained.
@@ -172,8 +172,7 @@ impl RecordedRequest {
             headers: &headers,
             body: &PayloadHash::EMPTY,
         };
-        let explained = || explain(&request, &self.body, &Canonical::new(canonical), key);
-        let found = is_whole.then(explained).flatten()?;
+        let found = is_whole.then(|| explain(&request, &self.body, canonical, key))?;
         Some(format!("{}; {}", found.text, found.hint))
     }
 

@@ -8,31 +8,26 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::Environment;
 use crate::credentials::Credentials;
 use crate::emulator::{Accounts, Emulator, Federation, POD_IDENTITY_PATH};
 
-/// A folder with secrets, which only this user can read.
-#[derive(Debug)]
-pub(in crate::cli) struct Folder {
-    pub(in crate::cli) path: PathBuf,
-    /// True if this program created it, and removes it.
-    own: bool,
-    /// True if files of an earlier gateway are replaced.
-    replaces: bool,
-}
-
 /// The mark of a folder that a gateway has written.
 const MARK: &str = ".apig-proxy-gateway";
 
+/// A folder with secrets, which only this user can read.
+#[derive(Debug)]
+pub(super) struct Folder {
+    pub(super) path: PathBuf,
+    /// True if this program created it, and removes it.
+    own: bool,
+}
+
 impl Folder {
     /// Creates the folder: the named one, or a new one of this program.
-    pub(in crate::cli) fn create(
-        named: Option<&Path>,
-        environment: &Environment,
-    ) -> io::Result<Self> {
+    pub(super) fn create(named: Option<&Path>, environment: &Environment) -> io::Result<Self> {
         let own = named.is_none();
         let path = named.map(Path::to_owned).unwrap_or_else(|| {
             let parent = environment.path("TMPDIR").unwrap_or_else(|| "/tmp".into());
@@ -41,81 +36,72 @@ impl Folder {
         // Its own folder must be new: another user may have created one with its name.
         let mut builder = DirBuilder::new();
         builder.recursive(!own).mode(0o700).create(&path)?;
-        let replaces = !own && path.join(MARK).exists();
-        Ok(Self {
-            path,
-            own,
-            replaces,
-        })
+        Ok(Self { path, own })
     }
 
     /// Writes one file for each secret, and the configuration that uses them.
-    pub(in crate::cli) fn write(&self, emulator: &Emulator, accounts: &Accounts) -> io::Result<()> {
-        self.put(MARK, "")?;
-        self.put("credentials.csv", &csv(&accounts.keys))?;
-        self.put("app.csv", &csv(&accounts.apps))?;
-        let secrets = [
-            ("app_code", &accounts.app_codes),
-            ("api_key", &accounts.api_keys),
+    pub(super) fn write(&self, emulator: &Emulator, accounts: &Accounts) -> io::Result<()> {
+        let text = |secret: Option<&SecretString>| {
+            secret.map_or_else(String::new, |secret| secret.expose_secret().to_owned())
+        };
+        let (user, federation) = (accounts.users.first(), accounts.federation.as_ref());
+        let variables = federation.map(|federation| self.variables(emulator, federation));
+        let files = [
+            (MARK, String::new()),
+            ("credentials.csv", csv(&accounts.keys)),
+            ("app.csv", csv(&accounts.apps)),
+            ("app_code", text(accounts.app_codes.first())),
+            ("api_key", text(accounts.api_keys.first())),
+            (
+                "iam_domain",
+                user.map_or_else(String::new, |user| user.domain.clone()),
+            ),
+            (
+                "iam_user",
+                user.map_or_else(String::new, |user| user.name.clone()),
+            ),
+            ("iam_password", text(user.map(|user| &user.password))),
+            ("pod_token", text(accounts.pod_token.as_ref())),
+            (
+                "id_token",
+                text(federation.map(|federation| &federation.id_token)),
+            ),
+            ("identity.env", variables.transpose()?.unwrap_or_default()),
+            ("ca.pem", emulator.root_pem()),
+            // The last one, so that whoever waits for it finds the others.
+            ("apig-proxy.toml", config(emulator)),
         ];
-        for (name, secrets) in secrets {
-            secrets
-                .first()
-                .map_or(Ok(()), |secret| self.put(name, secret.expose_secret()))?;
+        let replaces = !self.own && self.path.join(MARK).exists();
+        for (name, content) in files {
+            let path = self.path.join(name);
+            if replaces && path.exists() {
+                fs::remove_file(&path)?;
+            }
+            let mut options = OpenOptions::new();
+            let options = options.write(true).create_new(true).mode(0o600);
+            options.open(path)?.write_all(content.as_bytes())?;
         }
-        if let Some(user) = accounts.users.first() {
-            self.put("iam_domain", &user.domain)?;
-            self.put("iam_user", &user.name)?;
-            self.put("iam_password", user.password.expose_secret())?;
-        }
-        if let Some(token) = &accounts.pod_token {
-            self.put("pod_token", token.expose_secret())?;
-        }
-        if let Some(federation) = &accounts.federation {
-            self.put("id_token", federation.id_token.expose_secret())?;
-            self.put("identity.env", &self.variables(emulator, federation)?)?;
-        }
-        self.put("ca.pem", &emulator.root_pem())?;
-        // The last one, so that whoever waits for it finds the others.
-        self.put("apig-proxy.toml", &config(emulator))
+        Ok(())
     }
 
     /// The environment in which the SDKs find the emulated services.
     fn variables(&self, emulator: &Emulator, federation: &Federation) -> io::Result<String> {
         let folder = self.path.canonicalize()?;
-        let file = |name: &str| folder.join(name).display().to_string();
+        let folder = folder.display().to_string().replace('\'', r"'\''");
         let services = format!("http://{}", emulator.cloud_address());
-        let variables = [
-            ("HUAWEICLOUD_SDK_IAM_ENDPOINT", services.clone()),
-            ("HUAWEICLOUD_SDK_STS_ENDPOINT", services.clone()),
-            ("HUAWEICLOUD_SDK_IDP_ID", federation.idp_id.clone()),
-            ("HUAWEICLOUD_SDK_ID_TOKEN_FILE", file("id_token")),
-            (
-                "HUAWEICLOUD_OIDC_PROVIDER_URN",
-                federation.provider_urn.clone(),
-            ),
-            ("HUAWEICLOUD_OIDC_AGENCY_URN", federation.agency_urn.clone()),
-            ("HUAWEICLOUD_OIDC_TOKEN_FILE", file("id_token")),
-            (
-                "HC_CONTAINER_CREDENTIALS_FULL_URI",
-                services + POD_IDENTITY_PATH,
-            ),
-            ("HC_CONTAINER_AUTHORIZATION_TOKEN_FILE", file("pod_token")),
-        ];
-        let lines =
-            variables.map(|(name, value)| format!("{name}='{}'\n", value.replace('\'', r"'\''")));
-        Ok(lines.concat())
-    }
-
-    /// Writes a new file.
-    fn put(&self, name: &str, content: &str) -> io::Result<()> {
-        let path = self.path.join(name);
-        if self.replaces && path.exists() {
-            fs::remove_file(&path)?;
-        }
-        let mut options = OpenOptions::new();
-        let options = options.write(true).create_new(true).mode(0o600);
-        options.open(path)?.write_all(content.as_bytes())
+        let (idp, provider) = (&federation.idp_id, &federation.provider_urn);
+        Ok(format!(
+            "HUAWEICLOUD_SDK_IAM_ENDPOINT='{services}'\n\
+             HUAWEICLOUD_SDK_STS_ENDPOINT='{services}'\n\
+             HUAWEICLOUD_SDK_IDP_ID='{idp}'\n\
+             HUAWEICLOUD_SDK_ID_TOKEN_FILE='{folder}/id_token'\n\
+             HUAWEICLOUD_OIDC_PROVIDER_URN='{provider}'\n\
+             HUAWEICLOUD_OIDC_AGENCY_URN='{}'\n\
+             HUAWEICLOUD_OIDC_TOKEN_FILE='{folder}/id_token'\n\
+             HC_CONTAINER_CREDENTIALS_FULL_URI='{services}{POD_IDENTITY_PATH}'\n\
+             HC_CONTAINER_AUTHORIZATION_TOKEN_FILE='{folder}/pod_token'\n",
+            federation.agency_urn
+        ))
     }
 }
 

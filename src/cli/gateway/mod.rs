@@ -16,7 +16,7 @@ use super::{Exit, Failure, Outcome, block_on, log_requests, print};
 use crate::config::Environment;
 use crate::emulator::{Accounts, Backend, Clock, Emulator, PathReading, Readings};
 use crate::telemetry;
-pub(super) use folder::Folder;
+use folder::Folder;
 use inspector::GatewayInspector;
 
 /// Arguments of `gateway`.

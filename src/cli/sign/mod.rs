@@ -195,9 +195,7 @@ fn headers(
     credentials: &Credentials,
     url: &Url,
 ) -> Result<Vec<(String, String)>, Failure> {
-    let given = arguments.request.headers()?.into_iter();
-    let given = given.map(|(name, value)| (name.to_owned(), value.trim_ascii().to_owned()));
-    let mut headers: Vec<_> = given.collect();
+    let mut headers = arguments.request.headers()?;
     let host = take(&mut headers, "host").unwrap_or_else(|| url.host.clone());
     headers.insert(0, ("host".to_owned(), host));
     headers.extend(

@@ -13,6 +13,7 @@ use std::io::{self, IsTerminal, Read};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use serde_json::json;
 
 use super::request_arguments::{RequestArguments, access_key};
 use super::{Exit, Failure, Outcome, parse_duration, print, say};
@@ -69,11 +70,11 @@ pub(super) fn run(arguments: &VerifyArguments, environment: &Environment) -> Out
     if arguments.reads_standard_input() && stdin.is_terminal() {
         say("note: the request is read from the terminal; end it with Ctrl-D");
     }
-    let (request, report) = verify(arguments, &credentials, &mut stdin.lock())?;
-    if let Some(note) = request.note {
-        say(format_args!("note: {note}"));
-    }
-    print(report.text(arguments.format))?;
+    let report = verify(arguments, &credentials, &mut stdin.lock())?;
+    match arguments.format {
+        Format::Text => print(report.text()),
+        Format::Json => print(format_args!("{:#}", json!(report))),
+    }?;
     Ok(if report.verified {
         Exit::Ok
     } else {
@@ -86,17 +87,15 @@ fn verify(
     arguments: &VerifyArguments,
     credentials: &Credentials,
     stdin: &mut dyn Read,
-) -> Result<(ParsedRequest, Report), Failure> {
-    arguments.check()?;
+) -> Result<Report, Failure> {
     let options = &arguments.request;
     let request = match (arguments.url(), arguments.source.as_deref()) {
         (Some(url), _) => ParsedRequest::from_options(options, url, stdin)?,
         (None, file) => ParsedRequest::read(file.unwrap_or("-"), options, stdin)?,
     };
     let now = arguments.now.unwrap_or_else(clock::signing_date);
-    let mut report = Report::new(&request, credentials, now, arguments.window);
-    report.require(&arguments.required);
-    Ok((request, report))
+    let (window, required) = (arguments.window, &arguments.required);
+    Ok(Report::new(&request, credentials, now, window, required))
 }
 
 impl VerifyArguments {

@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue, request};
 
 use crate::clock;
 use crate::error::Error;
-use crate::mistakes::{Canonical, search};
+use crate::mistakes::search;
 use crate::proxy::body::PreparedBody;
 use crate::signature::{
     Algorithm, PayloadHash, Presented, ReceivedRequest, Refusal, Signer, UNSIGNED_PAYLOAD, verify,
@@ -87,9 +87,8 @@ impl SignedHead<'_> {
         let Refusal::Mismatch { canonical } = &refusal else {
             return refused(refusal);
         };
-        let (canonical, keys) = (Canonical::new(canonical), [(None, self.signer.clone())]);
         let found = self.with_request(&PayloadHash::EMPTY, |request| {
-            search(request, &body.if_short(), &canonical, &keys, false)
+            search(request, &body.if_short(), canonical, self.signer)
         });
         match found {
             Some(found) => Error::CallerSignature(format!("{}\nhint: {}", found.text, found.hint)),

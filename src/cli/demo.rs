@@ -1,31 +1,45 @@
 //! `apig-proxy demo`: runs the emulated gateway and the proxy in front of it, and sends requests through
-//! both. Needs no account.
-
-mod calls;
+//! both. Needs no account, and writes no key to a file.
 
 use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Args, ValueEnum};
+use bytes::Bytes;
+use clap::Args;
+use http::Request;
+use http_body_util::Full;
 use secrecy::ExposeSecret;
+use serde_json::Value;
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use super::gateway::{Folder, check_loopback};
-use super::load::load;
+use super::exchange::exchange;
+use super::gateway::check_loopback;
 use super::signals::StopSignals;
 use super::{Exit, Failure, Outcome, block_on, log_requests};
-use crate::config::{self, ActivatedSockets, Config, Environment, Listen, Methods, Overrides};
-use crate::credentials::{self, Source, requirements};
+use crate::config::{self, ActivatedSockets, Config, Environment, Listen, Methods};
+use crate::credentials::{Source, requirements};
 use crate::emulator::{Accounts, Clock, Emulator};
 use crate::inspect::token::{Token, TokenFile, file_for};
 use crate::server::{Server, SetupError, network};
+use crate::signature::PayloadHash;
 use crate::upstream::Network;
-use calls::{PATH, calls};
 
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+const MIB: usize = 1024 * 1024;
+
+/// The path of the demo API, as ModelArts has it.
+const PATH: &str = "/v1/infers/demo";
+
+/// A query with all that decoders disagree on, and as the gateway receives it.
+const QUERY: [&str; 2] = [
+    "q=x+y;z&a[]=2&a[]=1&empty=&bare&name=caf%C3%A9&~=%2F",
+    "q=x%20y%3Bz&a[]=2&a[]=1&empty=&bare&name=caf%C3%A9&~=%2F",
+];
 
 /// Arguments of `demo`.
 #[derive(Debug, Args)]
@@ -33,43 +47,9 @@ pub(super) struct DemoArguments {
     /// Send the requests, report whether all went well, and exit.
     #[arg(long)]
     once: bool,
-    /// How requests authenticate at the gateway.
-    #[arg(long, value_enum, default_value_t = Auth::Aksk)]
-    auth: Auth,
     /// Loopback address of the proxy [default: 127.0.0.1:8080, or any free port].
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
-}
-
-/// A way to authenticate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Auth {
-    /// A signature with an access key.
-    Aksk,
-    /// A token that the emulated IAM issues.
-    Token,
-    /// The code of an app.
-    AppCode,
-    /// An API key of ModelArts.
-    ApiKey,
-}
-
-impl Auth {
-    /// Its name in the configuration, and in the gateway's responses.
-    fn name(self) -> String {
-        let value = self.to_possible_value().expect("no mode is hidden");
-        value.get_name().to_owned()
-    }
-
-    /// What the gateway made of it.
-    fn accepted(self) -> &'static str {
-        match self {
-            Self::Aksk => "signature verified",
-            Self::Token => "token accepted",
-            Self::AppCode => "app code accepted",
-            Self::ApiKey => "API key accepted",
-        }
-    }
 }
 
 /// Runs the demo.
@@ -85,73 +65,35 @@ pub(super) fn run(arguments: &DemoArguments, environment: &Environment) -> Outco
 /// Runs the gateway and the proxy as long as the demo lasts.
 async fn serve(arguments: &DemoArguments, environment: &Environment) -> anyhow::Result<bool> {
     let accounts = Accounts::throw_away();
+    let key = accounts.keys.first().context("the demo has no key")?;
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let emulator = Emulator::bind(any, accounts.clone(), Clock::machine())?;
     let gateway = emulator.address();
-    let folder = match arguments.auth {
-        Auth::Aksk => None,
-        _ => Some(Folder::create(None, environment).context("a folder cannot be made")?),
-    };
-    let (mut config, mut sources) = setup(arguments, &emulator, &accounts, folder.as_ref())?;
-    let network = network(&config)?;
-    let demo = async {
-        // Asks the gateway's IAM for a token.
-        let started = credentials::start(&mut sources, &network, environment).await;
-        started.map_err(|_| anyhow::anyhow!("the demo found no key"))?;
-        let token = (!arguments.once).then(Token::random);
-        if let Some(token) = &token {
-            // The usual port is left to a proxy that is here to stay.
-            config.admin = Some(any.into());
-            config.inspect.enabled = true;
-            config.inspect.token = Some(token.text().clone());
-        }
-        let server = bind(arguments, config, &sources, &network)?;
-        let proxy = server.addresses()[0];
-        let admin = server.admin_address().and_then(|admin| admin.address());
-        let inspector = token
-            .zip(admin)
-            .map(|(token, admin)| Inspector::new(token, admin, environment));
-        tokio::select! {
-            shown = show(arguments, gateway, proxy, inspector.as_ref()) => shown,
-            ended = server.serve(std::future::pending()) => {
-                Err(anyhow::anyhow!("the proxy ended: {ended:?}"))
-            }
-        }
-    };
-    tokio::select! {
-        shown = demo => shown,
-        ended = emulator.serve(std::future::pending()) => {
-            Err(anyhow::anyhow!("the gateway ended: {ended:?}"))
-        }
-    }
-}
-
-/// The configuration of the proxy and its credentials. The access key is passed in memory, so that
-/// nothing is written; other secrets are read from files, as in a production setup.
-fn setup(
-    arguments: &DemoArguments,
-    emulator: &Emulator,
-    accounts: &Accounts,
-    folder: Option<&Folder>,
-) -> anyhow::Result<(Config, Vec<Source>)> {
-    let (mut config, sources) = if let Some(folder) = folder {
-        folder.write(emulator, accounts)?;
-        let overrides = Overrides::new(Some(folder.path.join("apig-proxy.toml")));
-        let overrides = overrides.text("auth.mode", "--auth", Some(&arguments.auth.name()));
-        // The user's own variables do not apply.
-        let (loaded, sources) = load(&overrides, &Environment::default())?;
-        (loaded.config, sources)
-    } else {
-        let config = config::with_upstream(&format!("https://{}", emulator.address()))?;
-        let key = accounts.keys.first().context("the demo has no key")?;
-        let source = |requirement| Source::fixed(requirement, "default", key);
-        let sources = requirements(&config).into_iter().map(source).collect();
-        (config, sources)
-    };
+    let mut config = config::with_upstream(&format!("https://{gateway}"))?;
     config.upstream_tls.extra_roots = vec![emulator.root()];
     config.methods = Methods::Any;
     config.admin = None;
-    Ok((config, sources))
+    let token = (!arguments.once).then(Token::random);
+    if let Some(token) = &token {
+        // The usual port is left to a proxy that is here to stay.
+        config.admin = Some(any.into());
+        config.inspect.enabled = true;
+        config.inspect.token = Some(token.text().clone());
+    }
+    let source = |requirement| Source::fixed(requirement, "default", key);
+    let sources: Vec<_> = requirements(&config).into_iter().map(source).collect();
+    let network = network(&config)?;
+    let server = bind(arguments, config, &sources, &network)?;
+    let proxy = server.addresses()[0];
+    let admin = server.admin_address().and_then(|admin| admin.address());
+    let inspector = token
+        .zip(admin)
+        .map(|(token, admin)| Inspector::new(token, admin, environment));
+    tokio::select! {
+        shown = show(gateway, proxy, inspector.as_ref()) => shown,
+        ended = server.serve(std::future::pending()) => Err(anyhow::anyhow!("the proxy ended: {ended:?}")),
+        ended = emulator.serve(std::future::pending()) => Err(anyhow::anyhow!("the gateway ended: {ended:?}")),
+    }
 }
 
 /// Binds the given address, or else the default one, or else any.
@@ -176,7 +118,6 @@ fn bind(
 
 /// Sends the requests, and reports whether all went well.
 async fn show(
-    arguments: &DemoArguments,
     gateway: SocketAddr,
     proxy: SocketAddr,
     inspector: Option<&Inspector>,
@@ -186,20 +127,31 @@ async fn show(
         out,
         "gateway  https://{gateway}  (embedded)\nproxy    http://{proxy}\n"
     )?;
+    let file = [
+        b"--demo\r\n\r\n".as_slice(),
+        &vec![0; 11 * MIB],
+        b"\r\n--demo--\r\n",
+    ]
+    .concat();
+    let json = "application/json";
     let mut is_well = true;
-    for call in calls() {
+    for (title, content_type, body) in [
+        ("POST, JSON", json, b"{\"a\": 1}".to_vec()),
+        (
+            "POST, file of 11 MiB",
+            "multipart/form-data; boundary=demo",
+            file,
+        ),
+        ("GET, difficult query", json, Vec::new()),
+        ("POST, JSON of 13 MiB", json, vec![b' '; 13 * MIB]),
+    ] {
         let start = Instant::now();
-        let response = timeout(REQUEST_TIMEOUT, call.send(proxy)).await;
-        let checked = response.map_err(anyhow::Error::from).flatten();
-        let checked = checked.and_then(|response| call.check(&response, arguments.auth));
-        is_well &= checked.is_ok();
-        let text = checked.unwrap_or_else(|error| format!("FAILED: {error}"));
-        writeln!(
-            out,
-            "  {:<22} {text}, {} ms",
-            call.title,
-            start.elapsed().as_millis()
-        )?;
+        let called = timeout(REQUEST_TIMEOUT, call(proxy, content_type, body.into())).await;
+        let called = called.map_err(anyhow::Error::from).flatten();
+        is_well &= called.is_ok();
+        let text = called.unwrap_or_else(|error| format!("FAILED: {error}"));
+        let took = start.elapsed().as_millis();
+        writeln!(out, "  {title:<22} {text}, {took} ms")?;
     }
     if let Some(inspector) = inspector {
         write!(
@@ -213,6 +165,41 @@ async fn show(
         StopSignals::new()?.recv().await;
     }
     Ok(is_well)
+}
+
+/// Sends a request to the proxy: what the response says, if it is the expected one.
+async fn call(proxy: SocketAddr, content_type: &str, body: Bytes) -> anyhow::Result<String> {
+    let (length, sha256) = (body.len(), PayloadHash::new(&body));
+    let (method, [sent, received]) = if body.is_empty() {
+        ("GET", QUERY)
+    } else {
+        ("POST", ["", ""])
+    };
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("{PATH}?{sent}"))
+        .header("host", proxy.to_string())
+        .header("content-type", content_type)
+        .body(Full::new(body))?;
+    let response = exchange(TcpStream::connect(proxy).await?, request).await?;
+    let status = response.status().as_u16();
+    let answer: Value = serde_json::from_slice(response.body())?;
+    // Bodies that are signed are limited as the gateway limits them.
+    let is_signed = content_type == "application/json";
+    if is_signed && length > 12 * MIB {
+        let is_expected = status == 413 && answer["error_code"] == "PROXY.body_too_large";
+        anyhow::ensure!(is_expected, "{status} {answer}");
+        return Ok("413 PROXY.body_too_large, as the gateway would refuse it".to_owned());
+    }
+    let is_expected = status == 200
+        && answer["verified"] == true
+        && answer["path"] == PATH
+        && answer["query"] == received
+        && answer["body_signed"] == is_signed
+        && answer["body_sha256"] == sha256.as_str();
+    anyhow::ensure!(is_expected, "{status} {answer}");
+    let body = if is_signed { "signed" } else { "unsigned" };
+    Ok(format!("200 signature verified, {length} bytes {body}"))
 }
 
 /// Where the inspector of the proxy is read.

@@ -1,0 +1,358 @@
+//! What `verify` reports on right and wrong requests. The signatures themselves are tested in
+//! `tests/signature`.
+
+use super::*;
+use crate::signature::{Algorithm, PayloadHash};
+
+const DATE: &str = "20261123T080000Z";
+const NAMES: &str = "content-type;host;x-a;x-sdk-date";
+
+fn key(secret_key: &str) -> Credentials {
+    Credentials {
+        access_key: "AK".to_owned(),
+        secret_key: secret_key.into(),
+        security_token: None,
+    }
+}
+
+fn arguments() -> VerifyArguments {
+    VerifyArguments {
+        request: RequestArguments::default(),
+        credentials: None,
+        now: Some(SigningDate::parse(DATE).unwrap()),
+        window: Duration::from_secs(900),
+        required: Vec::new(),
+        format: Format::Text,
+        source: None,
+    }
+}
+
+fn reported(arguments: &VerifyArguments, raw: impl AsRef<[u8]>) -> Result<String, Failure> {
+    let report = verify(arguments, &key("MARKERsecret"), &mut raw.as_ref())?;
+    let text = report.text();
+    assert!(!text.contains("MARKER"), "{text}");
+    Ok(text)
+}
+
+fn text(raw: impl AsRef<[u8]>) -> String {
+    reported(&arguments(), raw).unwrap()
+}
+
+#[track_caller]
+fn verifies(raw: impl AsRef<[u8]>) {
+    let text = text(raw);
+    assert!(text.starts_with("verified: "), "{text}");
+}
+
+fn canonical(raw: &str) -> String {
+    let report = verify(&arguments(), &key("MARKERsecret"), &mut raw.as_bytes());
+    let report = serde_json::to_value(report.unwrap()).unwrap();
+    report["canonical_request"].as_str().unwrap().to_owned()
+}
+
+fn hash(body: impl AsRef<[u8]>) -> String {
+    PayloadHash::new(body.as_ref()).as_str().to_owned()
+}
+
+fn signature(canonical: &str, secret: &str) -> String {
+    use hmac::{Hmac, KeyInit, Mac};
+    let date = SigningDate::parse(DATE).unwrap();
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(crate::signature::string_to_sign(Algorithm::default(), canonical, &date).as_bytes());
+    hex::encode(mac.finalize().into_bytes())
+}
+
+/// A raw request with this signature.
+fn sent(target: &str, body: &str, names: &str, signature: &str) -> String {
+    format!(
+        "POST {target} HTTP/1.1\r\nHost: gw.example:8443\r\nContent-Type: application/json; charset=utf-8\r\n\
+         X-A:  a  b \r\nX-Sdk-Date: {DATE}\r\n\
+         Authorization: SDK-HMAC-SHA256 Access=AK, SignedHeaders={names}, Signature={signature}\r\n\r\n{body}"
+    )
+}
+
+/// A raw request whose canonical form its signer has changed.
+fn signed(target: &str, body: &str, change: impl Fn(&str) -> String) -> String {
+    let canonical = canonical(&sent(target, body, NAMES, &"0".repeat(64)));
+    let signature = signature(&change(&canonical), "MARKERsecret");
+    sent(target, body, NAMES, &signature)
+}
+
+/// A raw request with the right signature.
+fn right(target: &str, body: &str) -> String {
+    signed(target, body, str::to_owned)
+}
+
+#[test]
+fn a_body_that_the_signature_does_not_cover_is_reported() {
+    let with = |declared: &str, body: &str| {
+        let raw = sent("/", body, NAMES, &"0".repeat(64));
+        let header = format!("\r\nX-Sdk-Content-Sha256: {declared}\r\n");
+        let raw = raw.replacen("\r\n", &header, 1);
+        let signature = signature(&canonical(&raw), "MARKERsecret");
+        raw.replace(&"0".repeat(64), &signature)
+    };
+    assert!(text(with("UNSIGNED-PAYLOAD", "old")).ends_with("covered: no (UNSIGNED-PAYLOAD)"));
+    assert!(text(with(&hash("old"), "old")).ends_with("covered: yes"));
+    assert!(text(with(&hash("old"), "new")).contains("is not the hash of this body"));
+}
+
+#[test]
+fn a_backend_can_require_signed_headers() {
+    for (name, expected) in [
+        (
+            "X-A",
+            "verified: access key AK, signed headers content-type;host;x-a;",
+        ),
+        (
+            "x-user",
+            "not verified: the signature is right, but the header x-user",
+        ),
+    ] {
+        let arguments = VerifyArguments {
+            required: vec!["Host".to_owned(), name.to_owned()],
+            ..arguments()
+        };
+        assert!(
+            reported(&arguments, right("/", ""))
+                .unwrap()
+                .starts_with(expected),
+            "{name}"
+        );
+    }
+}
+
+/// A part of a right request, what is sent in its place, and the reason of the refusal or the hint.
+const REFUSALS: &str = r#"
+Authorization | X | no authorization header, or more than one
+SDK-HMAC-SHA256 | Bearer | hint: correct it, or sign again
+Access=AK | Credential=AK/20261123/r/s/sdk_request | sign with
+Access=AK | Access=AK2 | the access key AK2, and the credentials have AK
+X-A: | X-B: | a signed header is missing: x-a
+;x-sdk-date |  | hint: name it in `SignedHeaders`
+POST /a | post /a | not written in
+20261123T080000Z | 2026-11-23 | YYYYMMDDTHHMMSSZ
+"#;
+
+#[test]
+fn each_refusal_names_its_remedy() {
+    let raw = right("/a", "");
+    for row in REFUSALS.trim().lines() {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let report = text(raw.replace(cells[0], cells[1]));
+        assert!(
+            report.contains(cells[2]) && report.contains("\nhint: "),
+            "{row}: {report}"
+        );
+    }
+}
+
+#[test]
+fn a_date_outside_the_window_is_explained_with_both_times() {
+    for (now, reason, hint) in [
+        (
+            "20261123T081501Z",
+            "has expired: it was made at 20261123T080000Z, 901 seconds behind",
+            "sign again",
+        ),
+        (
+            "20261123T074459Z",
+            "is in the future: it was made at 20261123T080000Z, 901 seconds ahead",
+            "set the clock",
+        ),
+        (
+            "20261123T000130Z",
+            "28710 seconds ahead of this time",
+            "local time of a time zone",
+        ),
+    ] {
+        let now = Some(SigningDate::parse(now).unwrap());
+        let report = reported(&VerifyArguments { now, ..arguments() }, right("/a", "")).unwrap();
+        assert!(report.contains(reason) && report.contains(hint), "{report}");
+    }
+}
+
+/// The target and the body as sent, what is in the canonical request, what is signed in its place, and the
+/// explanation.
+const MISTAKES: &str = r#"
+/v1/a/ |  | /v1/a/ | /v1/a | without the closing slash
+/a:b |  | /a%3Ab/ | /a:b/ | signed as it is sent
+/a:b |  | /a%3Ab/ | /a:b | as it is sent, without the closing slash
+/a%20b |  | /a%20b/ | /a%2520b/ | encoded twice
+/a%2fb%20 |  | /a/b%20/ | /a%2Fb%20/ | with `%2F`
+/a//b |  | /a//b/ | /a/b/ | without its empty segments
+/%28%3A |  | /%28%3A/ | /(%3A/ | `encodeURIComponent`
+/?b=1&a=%2B |  | a=%2B&b=1 | b=1&a=%2B | signed unsorted
+/?a0=1&a%3A=2&b=1&b=%3A |  | a0=1&a%3A=2&b=1&b=%3A | a%3A=2&a0=1&b=%3A&b=1 | encoded names and values
+/?b=2&b=1&a=0 |  | a=0&b=1&b=2 | a=0&b=2&b=1 | sorted by encoded names only
+/?B=2&a=1&C=3 |  | B=2&C=3&a=1 | a=1&B=2&C=3 | without regard to case
+/?q=a+b |  | q=a%2Bb | q=a%20b | with `+` as a space
+/?q=a%20b |  | q=a%20b | q=a+b | a space as `+`
+/?q=:&a=/ |  | a=%2F&q=%3A | q=:&a=/ | signed as it is sent
+/?q=%20 |  | q=%20 | q=%2520 | encoded twice
+/?q=%28%3A |  | q=%28%3A | q=(%3A | `encodeURIComponent`
+/?q=1 |  | q=1 |  | signed as empty
+/?a=1;b&c=2 |  | a=1%3Bb&c=2 | c=2 | without pairs that have `;`
+/?b&a=%3A |  | a=%3A&b= | a=%3A&b | without `=`
+/?=v&a=1 |  | =v&a=1 | a=1 | have no name
+/ | x | #x | UNSIGNED-PAYLOAD | signed as `UNSIGNED-PAYLOAD`
+/ | x | #x | # | signed as empty
+/ |  | # | #{} | signed as `{}`
+/ | x\n | #x\n | #x | without the line feed
+/ | x | #x | #x\n | with a line feed at its end
+/ | \u{feff}x | #\u{feff}x | #x | byte order mark
+/ | {"b": [1, 2]} | #{"b": [1, 2]} | #{"b":[1,2]} | JSON without spaces
+/ | {"b":[1,2],"a":3} | #{"b":[1,2],"a":3} | #{"b": [1, 2], "a": 3} | JSON with spaces after
+/ | [1,"𝄞"] | #[1,"𝄞"] | #[1, "\\ud834\\udd1e"] | with spaces, and escapes
+/ | ?? | #?? | #中文 | ISO-8859-1
+/ | x | #x | #y | no known mistake
+/ |  | POST | GET | signed as `GET`
+/ |  | POST | post | signed in lower case
+/ |  | gw.example:8443 | gw.example | without its port
+/ |  | json; charset=utf-8 | json | without its parameters
+/ |  | x-a:a  b | x-a:a b | in their values as one
+"#;
+
+#[test]
+fn each_known_mistake_is_named() {
+    let unescaped = |cell: &str| {
+        let cell = cell.replace("\\n", "\n").replace("\\u{feff}", "\u{feff}");
+        cell.replace("\\\\", "\\")
+    };
+    for row in MISTAKES.trim().lines() {
+        let cells: Vec<String> = row.split(" | ").map(unescaped).collect();
+        let hashed = |cell: &str| cell.strip_prefix('#').map_or(cell.to_owned(), hash);
+        let raw = signed(&cells[0], &cells[1], |canonical| {
+            let lines = |cell: &str| format!("\n{}", hashed(cell));
+            let (from, to) = match &*cells[2] {
+                part if part.starts_with(['/', '#']) || cells[0].contains('?') => {
+                    (lines(part), lines(&cells[3]))
+                }
+                part => (part.to_owned(), cells[3].clone()),
+            };
+            let changed = canonical.replacen(&from, &to, 1);
+            assert_ne!(canonical, changed, "{row}");
+            changed
+        });
+        let report = text(&raw);
+        assert!(report.starts_with("not verified: the signature does not match\nwhat differs: "));
+        assert!(report.contains(&cells[4]), "{row}: {report}");
+    }
+    let raw = right("/", "x").replacen("\r\n", "\r\nX-Sdk-Content-Sha256: UNSIGNED-PAYLOAD\r\n", 1);
+    assert!(text(&raw).contains("signed by its hash, against `X-Sdk"));
+    for (body, sent, expected) in [
+        (
+            "caf\u{e9}",
+            &b"caf\xe9"[..],
+            "signed as UTF-8, and is sent as ISO-8859-1",
+        ),
+        ("中文", b"\xd6\xd0\xce\xc4", "perhaps GBK"),
+    ] {
+        let raw = right("/", body);
+        let head = raw.strip_suffix(body).unwrap().as_bytes();
+        assert!(text([head, sent].concat()).contains(expected), "{expected}");
+    }
+}
+
+#[test]
+fn mistakes_with_the_key_and_the_signature_are_named() {
+    let canonical = canonical(&sent("/", "", NAMES, "0"));
+    for (signature, expected) in [
+        (
+            signature(&canonical, "MARKERsecret\n"),
+            "a line feed at its end",
+        ),
+        (signature(&canonical, "MARKERsecret "), "a space at its end"),
+        (signature(&canonical, "MARKERother"), "no known mistake"),
+        ("SGVsbG8=".to_owned(), "is not 64 hexadecimal digits"),
+    ] {
+        assert!(
+            text(sent("/", "", NAMES, &signature)).contains(expected),
+            "{expected}"
+        );
+    }
+}
+
+#[test]
+fn what_differs_is_printed_without_secrets_and_terminal_escapes() {
+    let raw = signed("/a", "", |canonical| canonical.replacen("/a/\n", "/a\n", 1));
+    let raw = raw.replace(
+        "Host:",
+        "Cookie: MARKER\r\nX-Security-Token: MARKER\r\nHost:",
+    );
+    let report = text(&raw);
+    for part in [
+        "\n  expected  /a/\n  signed    /a\n",
+        "\n\ncanonical request, as it is expected:\nPOST\n/a/\n",
+    ] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+    let names = format!("cookie;{NAMES};x-security-token");
+    let report = text(raw.replace(NAMES, &names));
+    for part in ["\ncookie:[redacted]\n", "\nx-security-token:[redacted]\n"] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+    assert!(!text(right("/", "").replace("AK", "\u{1b}[31m")).contains('\u{1b}'));
+}
+
+#[test]
+fn requests_are_read_as_people_paste_them() {
+    let raw = right("/a?b=c", "");
+    verifies(raw.replace("\r\n", "\n"));
+    verifies(raw.trim_end());
+    verifies(format!("\r\n\n{raw}"));
+    verifies(raw.replacen("/a?b=c", "https://gw.example:8443/a?b=c", 1));
+    let lines: String = raw
+        .trim_end()
+        .lines()
+        .map(|line| format!("> {line}\n"))
+        .collect();
+    let lines = lines.replace("HTTP/1.1", "HTTP/2");
+    verifies(format!(
+        "* Connected\n{lines}> \n* done\n< HTTP/2 401\n< \n{{ [5 bytes data]"
+    ));
+    let with_length = right("/", "{}").replacen("\r\n", "\r\nContent-Length: 2\r\n", 1);
+    verifies(format!("{with_length}\n"));
+    for (raw, expected) in [
+        ("", "not a request"),
+        ("hello", "not a request"),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n",
+            "not a request",
+        ),
+        (&with_length[..with_length.len() - 1], "not as the headers"),
+        (
+            &raw.replacen("\r\n", "\r\nTransfer-Encoding: chunked\r\n", 1),
+            "not as the headers",
+        ),
+        (&"x".repeat((64 << 20) + 1), "longer than 64 MiB"),
+    ] {
+        let message = reported(&arguments(), raw).unwrap_err().message;
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn options_describe_a_request() {
+    let raw = right("/a?b=c", "{}");
+    let headers = raw.lines().skip(1).take_while(|line| !line.is_empty());
+    let described = VerifyArguments {
+        request: RequestArguments {
+            headers: headers.map(str::to_owned).collect(),
+            data_file: Some("-".into()),
+            ..RequestArguments::default()
+        },
+        source: Some("https://gw.example:8443/a?b=c#top".to_owned()),
+        ..arguments()
+    };
+    assert!(reported(&described, "{}").unwrap().starts_with("verified"));
+    for source in [None, Some("file"), Some("ftp://gw.example/")] {
+        let source = source.map(str::to_owned);
+        let wrong = VerifyArguments {
+            source,
+            ..described.clone()
+        };
+        let refused = wrong.check().and_then(|()| reported(&wrong, "").map(drop));
+        assert_eq!(refused.unwrap_err().exit, Exit::Usage);
+    }
+}
