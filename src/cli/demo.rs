@@ -21,7 +21,7 @@ use super::signals::StopSignals;
 use super::{Exit, Failure, Outcome, block_on, log_requests};
 use crate::config::{self, ActivatedSockets, Config, Environment, Listen, Methods};
 use crate::credentials::{Source, requirements};
-use crate::emulator::{Accounts, Clock, Emulator};
+use crate::emulator::{Accounts, Emulator};
 use crate::inspect::token::{Token, TokenFile, file_for};
 use crate::server::{Server, SetupError, network};
 use crate::signature::PayloadHash;
@@ -67,7 +67,7 @@ async fn serve(arguments: &DemoArguments, environment: &Environment) -> anyhow::
     let accounts = Accounts::throw_away();
     let key = accounts.keys.first().context("the demo has no key")?;
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let emulator = Emulator::bind(any, accounts.clone(), Clock::machine())?;
+    let emulator = Emulator::bind(any, accounts.clone())?;
     let gateway = emulator.address();
     let mut config = config::with_upstream(&format!("https://{gateway}"))?;
     config.upstream_tls.extra_roots = vec![emulator.root()];

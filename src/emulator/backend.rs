@@ -34,11 +34,6 @@ pub(super) type Body = UnsyncBoxBody<Bytes, BoxError>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backend(SocketAddr);
 
-/// The error of a text that is not the URL of a backend.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("give a loopback address with its port, such as http://127.0.0.1:8000, without a path")]
-pub struct BackendUrlError;
-
 /// Headers of one connection (RFC 9110 §7.6.1), and the caller's credentials, which end at the
 /// gateway.
 const DROPPED: [HeaderName; 10] = [
@@ -55,14 +50,17 @@ const DROPPED: [HeaderName; 10] = [
 ];
 
 impl FromStr for Backend {
-    type Err = BackendUrlError;
+    type Err = &'static str;
 
     fn from_str(url: &str) -> Result<Self, Self::Err> {
-        let authority = url.strip_prefix("http://").ok_or(BackendUrlError)?;
-        let authority = authority.strip_suffix('/').unwrap_or(authority);
-        let address: SocketAddr = authority.parse().map_err(|_| BackendUrlError)?;
-        let is_valid = address.ip().is_loopback() && address.port() != 0;
-        is_valid.then_some(Self(address)).ok_or(BackendUrlError)
+        let authority = url.strip_prefix("http://").unwrap_or_default();
+        let address = authority.trim_end_matches('/').parse::<SocketAddr>();
+        let address = address
+            .ok()
+            .filter(|at| at.ip().is_loopback() && at.port() != 0);
+        address.map(Self).ok_or(
+            "give a loopback address with its port, such as http://127.0.0.1:8000, without a path",
+        )
     }
 }
 
@@ -144,32 +142,4 @@ fn refused(error: &(dyn Error + 'static)) -> Refused {
     }
     tracing::debug!(error, "the backend did not respond");
     Refused::new(502, "APIG.0201", "Backend unavailable.")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_backend_is_a_loopback_address_over_plain_http() {
-        for url in [
-            "http://127.0.0.1:8000",
-            "http://127.0.0.1:8000/",
-            "http://[::1]:8000",
-        ] {
-            assert!(url.parse::<Backend>().is_ok(), "{url}");
-        }
-        for url in [
-            "",
-            "127.0.0.1:8000",
-            "https://127.0.0.1:8000",
-            "http://127.0.0.1",
-            "http://127.0.0.1:0",
-            "http://10.0.0.1:8000",
-            "http://127.0.0.1:8000/path",
-            "http://user@127.0.0.1:8000",
-        ] {
-            assert!(url.parse::<Backend>().is_err(), "{url}");
-        }
-    }
 }

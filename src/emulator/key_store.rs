@@ -131,19 +131,11 @@ impl KeyStore {
         (key.token == token.map(hash)).then(|| Arc::clone(&key.signer))
     }
 
-    /// The owner of a key. A request does not say whose an unknown one was meant to be: it is taken
-    /// for an app's where there are only apps.
+    /// The owner of a key. An unknown one is taken for a user's.
     pub(super) fn owner(&self, access_key: &str) -> Owner {
-        let key = self.keys.get(access_key).map(|key| key.owner);
-        key.unwrap_or_else(|| {
-            let has_app = !self.keys.is_empty();
-            let only_apps = self.keys.values().all(|key| key.owner == Owner::App);
-            if has_app && only_apps {
-                Owner::App
-            } else {
-                Owner::Iam
-            }
-        })
+        self.keys
+            .get(access_key)
+            .map_or(Owner::Iam, |key| key.owner)
     }
 
     /// Records a signature of a key, which locks it after failures in a row. Apps are not said to
@@ -166,10 +158,9 @@ impl KeyStore {
 }
 
 fn state(expires_at: Option<Timestamp>, now: Timestamp) -> State {
-    if expires_at.is_some_and(|expires_at| expires_at <= now) {
-        State::Expired
-    } else {
-        State::Valid
+    match expires_at.is_some_and(|expires_at| expires_at <= now) {
+        true => State::Expired,
+        false => State::Valid,
     }
 }
 

@@ -1,4 +1,7 @@
-//! The gateway's limits: size of head and body, stage, host.
+//! The gateway's limits (size of head and body, stage, host), and how it reads what its documentation
+//! leaves open.
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::header::HOST;
@@ -24,6 +27,44 @@ pub(super) const BODY_WITH_TOKEN: u64 = 1024 * 1024 * 1024;
 /// This much more of a body that is too long is read before it is refused, so that the caller gets
 /// the response.
 const DRAINED: u64 = 36 * 1024 * 1024;
+
+/// How many headers, and how many query pairs, a gateway reads that ignores the others.
+const READ: usize = 100;
+
+/// The readings of a gateway.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Readings {
+    /// Several slashes in a row in a path are read as one, also if they are encoded.
+    pub merges_slashes: bool,
+    /// Headers and query pairs beyond the first hundred are ignored.
+    pub first_hundred: bool,
+}
+
+impl Readings {
+    /// A target as it is verified.
+    pub(super) fn target(self, target: &str) -> Cow<'_, str> {
+        let (path, query) = target.split_once('?').unzip();
+        let mut read = Cow::Borrowed(path.unwrap_or(target));
+        if self.merges_slashes {
+            let mut merged = read.replace("%2F", "/").replace("%2f", "/");
+            while merged.contains("//") {
+                merged = merged.replace("//", "/");
+            }
+            read = merged.into();
+        }
+        if let Some(query) = query {
+            let pairs: Vec<_> = query.split('&').take(self.most()).collect();
+            read.to_mut().push('?');
+            read.to_mut().push_str(&pairs.join("&"));
+        }
+        read
+    }
+
+    /// The number of headers, and of query pairs, that are read.
+    pub(super) fn most(self) -> usize {
+        if self.first_hundred { READ } else { usize::MAX }
+    }
+}
 
 /// Checks the size of a head.
 pub(super) fn check_head(target: &str, headers: &HeaderMap) -> Result<(), Refused> {

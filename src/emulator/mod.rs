@@ -18,10 +18,8 @@ mod cloud;
 mod key_store;
 mod limits;
 mod observer;
-mod readings;
 mod refusal;
 mod serve;
-mod time;
 mod verification;
 
 use std::io;
@@ -36,13 +34,12 @@ use tokio_rustls::TlsAcceptor;
 
 pub use accounts::{Accounts, Federation, User};
 pub use authority::Authority;
-pub use backend::{Backend, BackendUrlError};
+pub use backend::Backend;
 pub use cloud::{Cloud, FaultMode, POD_IDENTITY_PATH, Service};
 use key_store::KeyStore;
+pub use limits::Readings;
 pub use observer::{Answered, Observation, ObservedEvent};
-pub use readings::{PathReading, PathReadingError, Readings};
 use serve::Services;
-pub use time::Clock;
 use verification::Gateway;
 
 /// An emulated gateway that is bound to its address.
@@ -76,7 +73,7 @@ impl Emulator {
     /// # Errors
     ///
     /// The error of the system for an address.
-    pub fn bind(address: SocketAddr, accounts: Accounts, clock: Clock) -> io::Result<Self> {
+    pub fn bind(address: SocketAddr, accounts: Accounts) -> io::Result<Self> {
         let (socket, address) = bound(address)?;
         // The services are plain HTTP, as the metadata service is, so they stay on this machine.
         let loopback = match address {
@@ -92,10 +89,9 @@ impl Emulator {
             cloud_address,
             authority: Authority::new(),
             services: Services {
-                cloud: Arc::new(Cloud::new(Arc::clone(&store), clock.clone())),
+                cloud: Arc::new(Cloud::new(Arc::clone(&store))),
                 gateway: Gateway {
                     store,
-                    clock,
                     counts: Arc::default(),
                     readings: Readings::default(),
                 },

@@ -16,8 +16,6 @@ pub(super) struct Refused {
     status: StatusCode,
     code: &'static str,
     message: String,
-    /// The connection ends with it.
-    closes: bool,
     /// The canonical request that the signature does not match.
     canonical: Option<String>,
 }
@@ -28,17 +26,13 @@ impl Refused {
             status: StatusCode::from_u16(status).expect("the gateway's status codes are valid"),
             code,
             message: message.into(),
-            closes: false,
             canonical: None,
         }
     }
 
-    /// A body that is longer than the gateway accepts.
+    /// A body that is longer than the gateway accepts. The connection ends with it.
     pub(super) fn too_large() -> Self {
-        Self {
-            closes: true,
-            ..Self::new(413, "APIG.0201", "Request entity too large.")
-        }
+        Self::new(413, "APIG.0201", "Request entity too large.")
     }
 
     /// A key or a token of IAM that is not accepted.
@@ -69,10 +63,9 @@ impl Refused {
 
 fn message(refusal: &Refusal, owner: Owner) -> String {
     let is_iam = owner == Owner::Iam;
-    let (aksk, fail) = if is_iam {
-        ("aksk ", "calc aksk signature fail:")
-    } else {
-        ("", "")
+    let (aksk, fail) = match owner {
+        Owner::Iam => ("aksk ", "calc aksk signature fail:"),
+        Owner::App => ("", ""),
     };
     match refusal {
         Refusal::Authorization if is_iam => "x-auth-token not found".to_owned(),
@@ -98,43 +91,41 @@ fn message(refusal: &Refusal, owner: Owner) -> String {
     }
 }
 
-/// What a log line says of a response: the code of a refusal, or what became of the request.
+/// The code of a refusal, or what became of the request, for the log.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outcome(pub(super) &'static str);
 
-/// The canonical request that the gateway has computed, beside a refusal that quotes it.
+/// The canonical request of the gateway, beside a refusal that quotes it.
 #[derive(Clone, Debug)]
 pub(super) struct Canonical(pub(super) String);
 
 /// The response to a request: what was received, or why it was refused.
 pub(super) fn response(judged: Result<Value, Refused>) -> Response<Full<Bytes>> {
     let request_id = format!("{:032x}", fastrand::u128(..));
-    let mut canonical = None;
-    let (status, closes, outcome, mut body) = match judged {
-        Ok(received) => (StatusCode::OK, false, "verified", received),
+    let mut response = Response::new(Full::default());
+    let (outcome, mut body) = match judged {
+        Ok(received) => ("verified", received),
         Err(refused) => {
-            canonical = refused.canonical.map(Canonical);
+            *response.status_mut() = refused.status;
+            if let Some(canonical) = refused.canonical {
+                response.extensions_mut().insert(Canonical(canonical));
+            }
+            if refused.status == StatusCode::PAYLOAD_TOO_LARGE {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
             let body = json!({ "error_msg": refused.message, "error_code": refused.code });
-            (refused.status, refused.closes, refused.code, body)
+            (refused.code, body)
         }
     };
     body["request_id"] = request_id.as_str().into();
-    let mut response = Response::new(Full::from(format!("{body}\n")));
-    *response.status_mut() = status;
+    *response.body_mut() = Full::from(format!("{body}\n"));
     response.extensions_mut().insert(Outcome(outcome));
-    if let Some(canonical) = canonical {
-        response.extensions_mut().insert(canonical);
-    }
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(SERVER, HeaderValue::from_static("api-gateway"));
     let request_id = HeaderValue::try_from(request_id);
-    headers.insert(
-        "x-request-id",
-        request_id.expect("hexadecimal digits are a header value"),
-    );
-    if closes {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    }
+    let request_id = request_id.expect("hexadecimal digits are a header value");
+    headers.insert("x-request-id", request_id);
     response
 }

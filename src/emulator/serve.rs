@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONNECTION;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -20,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use super::backend::{Backend, Body};
 use super::cloud::{Cloud, missing};
 use super::observer::{Observation, ObservedEvent, Received, Watch, Watched};
-use super::refusal::{self, Outcome};
+use super::refusal::{self, Outcome, Refused};
 use super::verification::Gateway;
 
 /// Time limit for a TLS handshake, and for a head.
@@ -85,11 +84,7 @@ pub(super) async fn gateway(stream: TcpStream, acceptor: TlsAcceptor, services: 
             response
         }
     };
-    if is_http2 {
-        serve_http2(stream, answer).await;
-    } else {
-        serve_http1(stream, answer).await;
-    }
+    serve(stream, is_http2, answer).await;
 }
 
 /// Serves a connection to the cloud's services.
@@ -101,7 +96,7 @@ pub(super) async fn cloud(stream: TcpStream, services: Arc<Services>) {
             answered.unwrap_or_else(|_| missing()).map(whole)
         }
     };
-    serve_http1(stream, answer).await;
+    serve(stream, false, answer).await;
 }
 
 impl Services {
@@ -126,18 +121,23 @@ impl Services {
     async fn verified(&self, request: Request<Received>) -> Response<Body> {
         let refused = match self.backend {
             None => self.gateway.verify_all(request).await,
-            Some(backend) => match self.gateway.verify_for_backend(request).await {
-                Ok(request) => match backend.send(request).await {
-                    Ok(mut response) => {
-                        response.extensions_mut().insert(Outcome("forwarded"));
-                        return response;
-                    }
-                    Err(refused) => Err(refused),
-                },
+            Some(backend) => match self.forwarded(backend, request).await {
+                Ok(response) => return response,
                 Err(refused) => Err(refused),
             },
         };
         refusal::response(refused).map(whole)
+    }
+
+    async fn forwarded(
+        &self,
+        backend: Backend,
+        request: Request<Received>,
+    ) -> Result<Response<Body>, Refused> {
+        let request = self.gateway.verify_for_backend(request).await?;
+        let mut response = backend.send(request).await?;
+        response.extensions_mut().insert(Outcome("forwarded"));
+        Ok(response)
     }
 }
 
@@ -145,50 +145,34 @@ fn whole(body: Full<Bytes>) -> Body {
     body.map_err(|never| match never {}).boxed_unsync()
 }
 
-async fn serve_http1<S, F>(stream: S, answer: impl Fn(Request<Incoming>) -> F)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-    F: Future<Output = Response<Body>>,
-{
-    let service = service_fn(|request| {
-        let answered = answer(request);
-        async move { Ok::<_, Infallible>(answered.await) }
-    });
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_header_size(MAX_HEAD as usize)
-        .max_buf_size(MAX_HEAD as usize)
-        .max_headers(1000)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    log_end(served);
-}
-
-async fn serve_http2<S, F>(stream: S, answer: impl Fn(Request<Incoming>) -> F)
+/// Speaks HTTP on a connection. The limits against floods of resets, CONTINUATION and the like are
+/// hyper's own.
+async fn serve<S, F>(stream: S, is_http2: bool, answer: impl Fn(Request<Incoming>) -> F)
 where
     S: AsyncRead + AsyncWrite + Unpin,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let service = service_fn(|request| {
         let answered = answer(request);
-        async move {
-            let mut response = answered.await;
-            // HTTP/2 closes with GOAWAY, and has no such header.
-            response.headers_mut().remove(CONNECTION);
-            Ok::<_, Infallible>(response)
-        }
+        async move { Ok::<_, Infallible>(answered.await) }
     });
-    // The limits against floods of resets, CONTINUATION and the like are hyper's own.
-    let served = http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .max_header_list_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    log_end(served);
-}
-
-fn log_end(served: hyper::Result<()>) {
+    let io = TokioIo::new(stream);
+    let served = if is_http2 {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .max_header_list_size(MAX_HEAD);
+        builder.serve_connection(io, service).await
+    } else {
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_header_size(MAX_HEAD as usize)
+            .max_buf_size(MAX_HEAD as usize)
+            .max_headers(1000);
+        builder.serve_connection(io, service).await
+    };
     if let Err(error) = served {
         tracing::debug!(%error, "a connection to the gateway ended early");
     }

@@ -15,33 +15,30 @@ use serde_json::{Value, json};
 use super::Counts;
 use super::backend::Body;
 use super::key_store::{KeyStore, Owner, State, lock};
-use super::limits::{BODY, BODY_WITH_TOKEN, check_head, check_stage, read, set_host};
+use super::limits::{BODY, BODY_WITH_TOKEN, Readings, check_head, check_stage, read, set_host};
 use super::observer::{ObservedEvent, Received, Watch};
-use super::readings::Readings;
 use super::refusal::Refused;
-use super::time::Clock;
+use crate::clock;
 use crate::signature::{
     Algorithm, PayloadHash, Presented, ReceivedRequest, Refusal, SigningDate, UNSIGNED_PAYLOAD,
     Verified, verify,
 };
 
 /// The greatest distance of a date from the clock.
-const WINDOW: Duration = Duration::from_secs(15 * 60);
+pub(super) const WINDOW: Duration = Duration::from_secs(15 * 60);
 
 /// The emulated gateway.
 #[derive(Debug)]
 pub(super) struct Gateway {
     pub(super) store: Arc<Mutex<KeyStore>>,
-    pub(super) clock: Clock,
     pub(super) counts: Arc<Counts>,
     pub(super) readings: Readings,
 }
 
 /// What a request authenticates with.
 ///
-/// It is told before anything is checked, because the limit of a body depends on it. A request with
-/// two is refused even if both are good: which of them the real gateway would take depends on how
-/// its API was published, which an emulator cannot know.
+/// The limit of a body depends on it. A request with two is refused even if both are good: which of
+/// them the real gateway would take depends on how its API was published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Authentication<'a> {
     /// A signature, or nothing: then the verifier says what is missing.
@@ -137,16 +134,20 @@ impl Gateway {
             watch.tell(ObservedEvent::Hashed(body.as_str().to_owned()));
         }
         check_stage(&parts.headers)?;
-        let now = self.clock.now();
+        let now = clock::timestamp();
         let is_known = |secrets: &[SecretString], sent: &[u8]| {
             let mut secrets = secrets.iter();
             secrets.any(|secret| secret.expose_secret().as_bytes() == sent)
         };
         let mut store = lock(&self.store);
-        let proof = match Authentication::from_headers(&parts.headers) {
-            Authentication::Signature => self.verify(&mut store, parts, body, now)?,
+        let mode = match Authentication::from_headers(&parts.headers) {
+            Authentication::Signature => {
+                let (mode, verified) = self.verify(&mut store, parts, body, now)?;
+                count(&self.counts.verified);
+                return Ok((mode, Some(verified)));
+            }
             Authentication::Token(token) => match store.token(token, now) {
-                State::Valid => ("token", None),
+                State::Valid => "token",
                 State::Expired => {
                     count(&self.counts.refused_expired_tokens);
                     return Err(Refused::new(401, "APIG.0307", "The token must be updated."));
@@ -154,14 +155,12 @@ impl Gateway {
                 State::Unknown | State::Locked => return Err(Refused::iam("decrypt token fail")),
             },
             Authentication::AppCode(code) if is_known(&store.accounts.app_codes, code) => {
-                ("app-code", None)
+                "app-code"
             }
             Authentication::AppCode(_) => {
                 return Err(Refused::app("app not found with specified appCode"));
             }
-            Authentication::ApiKey(key) if is_known(&store.accounts.api_keys, key) => {
-                ("api-key", None)
-            }
+            Authentication::ApiKey(key) if is_known(&store.accounts.api_keys, key) => "api-key",
             // MaaS, error codes.
             Authentication::ApiKey(_) => {
                 let message = "Invalid authorization header.";
@@ -170,7 +169,7 @@ impl Gateway {
             Authentication::Several => return Err(Refused::iam("more than one authentication")),
         };
         count(&self.counts.verified);
-        Ok(proof)
+        Ok((mode, None))
     }
 
     fn verify(
@@ -179,32 +178,36 @@ impl Gateway {
         parts: &request::Parts,
         body: &PayloadHash,
         now: Timestamp,
-    ) -> Result<Accepted, Refused> {
+    ) -> Result<(&'static str, Verified), Refused> {
         let date = SigningDate::from_unix_seconds(now.as_second());
         let date = date.map_err(|_| Refused::iam("Unauthorized"))?;
         let authorization = parts.headers.get("authorization");
         let access_key = authorization
             .and_then(|value| Presented::parse(value.to_str().ok()?).ok())
             .map_or("", |presented| presented.access_key);
-        self.check_key(store.key(access_key, now))?;
-        let headers = parts.headers.iter().take(self.readings.headers());
-        let headers: Vec<(&str, &[u8])> = headers
-            .map(|(name, value)| (name.as_str(), value.as_bytes()))
-            .collect();
+        // Whatever a key signs that is locked or has expired.
+        match store.key(access_key, now) {
+            State::Locked => {
+                let message = "AK access failed to reach the limit,forbidden.";
+                return Err(Refused::iam(message));
+            }
+            State::Expired => {
+                count(&self.counts.refused_expired);
+                let message = "calc ak sk signature fail:signature expired";
+                return Err(Refused::iam(message));
+            }
+            State::Valid | State::Unknown => {}
+        }
         let request = ReceivedRequest {
             method: parts.method.as_str(),
             target: &self.readings.target(target(parts)),
-            headers: &headers,
+            headers: &header_pairs(&parts.headers, self.readings.most()),
             body,
         };
         let token = parts.headers.get("x-security-token");
         let token = token.map(HeaderValue::as_bytes);
-        let verified = verify(
-            &request,
-            |key: &str| store.signer(key, token),
-            &date,
-            WINDOW,
-        );
+        let signer = |key: &str| store.signer(key, token);
+        let verified = verify(&request, signer, &date, WINDOW);
         match &verified {
             Ok(_) => store.signed(access_key, true, now),
             Err(Refusal::Mismatch { .. }) => store.signed(access_key, false, now),
@@ -216,22 +219,7 @@ impl Gateway {
             Owner::Iam => "aksk",
             Owner::App => "app",
         };
-        Ok((mode, Some(verified)))
-    }
-
-    /// Refuses a key that is locked or has expired, whatever it signs.
-    fn check_key(&self, state: State) -> Result<(), Refused> {
-        match state {
-            State::Locked => {
-                let message = "AK access failed to reach the limit,forbidden.";
-                Err(Refused::iam(message))
-            }
-            State::Expired => {
-                count(&self.counts.refused_expired);
-                Err(Refused::iam("calc ak sk signature fail:signature expired"))
-            }
-            State::Valid | State::Unknown => Ok(()),
-        }
+        Ok((mode, verified))
     }
 }
 
@@ -271,6 +259,14 @@ fn bearer(authorization: &[u8]) -> Option<&[u8]> {
 fn algorithm(parts: &request::Parts) -> Algorithm<'static> {
     let authorization = parts.headers.get("authorization");
     Algorithm::of_authorization(authorization.map_or(b"", HeaderValue::as_bytes))
+}
+
+/// At most so many headers, as the verifier takes them.
+pub(super) fn header_pairs(headers: &HeaderMap, most: usize) -> Vec<(&str, &[u8])> {
+    let pairs = headers.iter().take(most);
+    pairs
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect()
 }
 
 fn target(parts: &request::Parts) -> &str {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 
 use apig_proxy::credentials::Credentials;
-use apig_proxy::emulator::{Accounts, Clock, Cloud, Emulator};
+use apig_proxy::emulator::{Accounts, Cloud, Emulator};
 
 use crate::program::{AK, Place, SECRET};
 
@@ -59,7 +59,7 @@ pub(crate) struct Region {
 /// A gateway that knows these accounts, and its cloud. Its root is in `ca.pem`.
 pub(crate) fn region(place: &Place, accounts: Accounts) -> Region {
     let any = "127.0.0.1:0".parse().unwrap();
-    let emulator = Emulator::bind(any, accounts, Clock::machine()).unwrap();
+    let emulator = Emulator::bind(any, accounts).unwrap();
     let region = Region {
         address: emulator.address(),
         services: format!("http://{}", emulator.cloud_address()),

@@ -14,7 +14,7 @@ use tokio::task::LocalSet;
 use super::signals::StopSignals;
 use super::{Exit, Failure, Outcome, block_on, log_requests, print};
 use crate::config::Environment;
-use crate::emulator::{Accounts, Backend, Clock, Emulator, PathReading, Readings};
+use crate::emulator::{Accounts, Backend, Emulator, Readings};
 use crate::telemetry;
 use folder::Folder;
 use inspector::GatewayInspector;
@@ -34,8 +34,8 @@ pub(super) struct GatewayArguments {
     #[arg(long, value_name = "URL")]
     backend: Option<Backend>,
     /// How several slashes in a row in a path are read: "kept", or "merged" into one.
-    #[arg(long, value_name = "READING", default_value = "kept")]
-    paths: PathReading,
+    #[arg(long, value_name = "READING", default_value = "kept", value_parser = ["kept", "merged"])]
+    paths: String,
     /// Ignore headers and query pairs beyond the first hundred.
     #[arg(long)]
     first_hundred: bool,
@@ -48,7 +48,7 @@ pub(super) struct GatewayArguments {
 pub(super) fn run(arguments: &GatewayArguments, environment: &Environment) -> Outcome {
     check_loopback(arguments.listen)?;
     let accounts = Accounts::throw_away();
-    let emulator = Emulator::bind(arguments.listen, accounts.clone(), Clock::machine());
+    let emulator = Emulator::bind(arguments.listen, accounts.clone());
     let emulator = emulator.map_err(|error| {
         Failure::failed(format_args!(
             "cannot listen on {}: {error}\nhint: choose another port with --listen",
@@ -58,7 +58,7 @@ pub(super) fn run(arguments: &GatewayArguments, environment: &Environment) -> Ou
     let emulator = emulator
         .with_backend(arguments.backend)
         .with_readings(Readings {
-            paths: arguments.paths,
+            merges_slashes: arguments.paths == "merged",
             first_hundred: arguments.first_hundred,
         });
     let folder = Folder::create(arguments.dir.as_deref(), environment).map_err(|error| {

@@ -5,20 +5,18 @@
 //!
 //! # What can go wrong
 //!
-//! A caller that is served here has sent what the SDKs send. Errors of STS and pod identity are not
-//! documented in full, so their texts are the emulator's own: go by the status.
+//! A caller that is served here has sent what the SDKs send. Texts of errors are the emulator's own:
+//! go by the status.
 
-mod answer;
-mod iam;
 mod issuing;
-mod machines;
+mod services;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, request};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use jiff::Timestamp;
@@ -26,10 +24,18 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::key_store::{KeyStore, lock};
-use super::time::Clock;
-pub(super) use answer::missing;
-pub use machines::POD_IDENTITY_PATH;
-use machines::{ASSUME_PATH, METADATA_TOKEN_PATH};
+use crate::clock;
+use issuing::{refused, response};
+use services::Answered;
+
+/// The path of pod identity. A cluster tells its pods the whole address.
+pub const POD_IDENTITY_PATH: &str = "/v1/pod-identity/credentials";
+
+/// The path of the metadata service's own tokens.
+const METADATA_TOKEN_PATH: &str = "/meta-data/latest/api/token";
+
+/// The path of STS for callers that sign with a key.
+const ASSUME_PATH: &str = "/v5/agencies/assume";
 
 /// Longest body of a request to a service.
 const BODY: usize = 1024 * 1024;
@@ -74,7 +80,6 @@ pub enum FaultMode {
 #[derive(Debug)]
 pub struct Cloud {
     store: Arc<Mutex<KeyStore>>,
-    clock: Clock,
     /// Tokens of the metadata service's own, with their expiry.
     metadata_tokens: Mutex<HashMap<String, Timestamp>>,
     states: [ServiceState; 5],
@@ -88,38 +93,31 @@ struct ServiceState {
 
 /// A request to a service.
 struct Call {
-    method: Method,
-    target: String,
-    headers: HeaderMap,
-    query: String,
+    head: request::Parts,
     body: Bytes,
     fault: FaultMode,
 }
 
-/// Answers a call; `None` if its identity is not known.
-type Handler = fn(&Cloud, &Call) -> Option<Response<Full<Bytes>>>;
-
 /// What the services offer.
-fn endpoint(method: &Method, path: &str) -> Option<(Service, Handler)> {
+fn endpoint(method: &Method, path: &str) -> Option<(Service, fn(&Cloud, &Call) -> Answered)> {
     Some(match (method.as_str(), path) {
-        ("POST", "/v3/auth/tokens") => (Service::Iam, iam::user_token),
-        ("GET", "/v3/projects") => (Service::Iam, iam::projects),
-        ("POST", "/v3.0/OS-AUTH/id-token/tokens") => (Service::Idp, iam::idp_token),
-        ("POST", "/v3.0/OS-CREDENTIAL/securitytokens") => (Service::Idp, iam::key),
-        ("POST", "/v5/agencies/assume-with-oidc") => (Service::Sts, machines::assume_agency),
-        ("POST", ASSUME_PATH) => (Service::Sts, machines::assume_with_key),
-        ("POST", POD_IDENTITY_PATH) => (Service::PodIdentity, machines::pod_key),
-        ("PUT", METADATA_TOKEN_PATH) => (Service::Metadata, machines::metadata_token),
-        ("GET", "/openstack/latest/securitykey") => (Service::Metadata, machines::server_key),
+        ("POST", "/v3/auth/tokens") => (Service::Iam, services::user_token),
+        ("GET", "/v3/projects") => (Service::Iam, services::projects),
+        ("POST", "/v3.0/OS-AUTH/id-token/tokens") => (Service::Idp, services::idp_token),
+        ("POST", "/v3.0/OS-CREDENTIAL/securitytokens") => (Service::Idp, services::token_key),
+        ("POST", "/v5/agencies/assume-with-oidc") => (Service::Sts, services::agency_key),
+        ("POST", ASSUME_PATH) => (Service::Sts, services::agency_key),
+        ("POST", POD_IDENTITY_PATH) => (Service::PodIdentity, services::pod_key),
+        ("PUT", METADATA_TOKEN_PATH) => (Service::Metadata, services::metadata_token),
+        ("GET", "/openstack/latest/securitykey") => (Service::Metadata, services::machine_key),
         _ => return None,
     })
 }
 
 impl Cloud {
-    pub(super) fn new(store: Arc<Mutex<KeyStore>>, clock: Clock) -> Self {
+    pub(super) fn new(store: Arc<Mutex<KeyStore>>) -> Self {
         Self {
             store,
-            clock,
             metadata_tokens: Mutex::default(),
             states: Default::default(),
         }
@@ -138,7 +136,7 @@ impl Cloud {
 
     /// Revokes every token of `X-Auth-Token`, as a changed password does.
     pub fn expire_tokens(&self) {
-        lock(&self.store).expire_tokens(self.clock.now());
+        lock(&self.store).expire_tokens(clock::timestamp());
     }
 
     /// Answers a request; returns it if no service has its path. At the gateway's address there are
@@ -157,34 +155,42 @@ impl Cloud {
         let state = &self.states[service as usize];
         state.calls.fetch_add(1, Ordering::Relaxed);
         let fault = *lock(&state.fault);
-        let (parts, body) = request.into_parts();
+        let (head, body) = request.into_parts();
         Ok(match fault {
             FaultMode::Hangs => std::future::pending().await,
             FaultMode::Missing => missing(),
-            FaultMode::Broken => {
-                let status = StatusCode::INTERNAL_SERVER_ERROR;
-                answer::refused(status, "500", "internal server error")
-            }
-            FaultMode::Garbage => answer::captive_portal(),
-            FaultMode::Unauthorized if parts.uri.path() != METADATA_TOKEN_PATH => {
-                answer::unauthorized(service)
+            FaultMode::Broken => refused(StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
+            // As a captive portal answers everything.
+            FaultMode::Garbage => response(StatusCode::OK, "text/html", "<html>welcome</html>"),
+            FaultMode::Unauthorized if head.uri.path() != METADATA_TOKEN_PATH => {
+                unauthorized(service)
             }
             FaultMode::Unauthorized | FaultMode::None | FaultMode::Expired => {
                 let Ok(body) = Limited::new(body, BODY).collect().await else {
-                    return Ok(answer::malformed());
+                    return Ok(refused(StatusCode::BAD_REQUEST, "the body is invalid"));
                 };
-                let target = parts.uri.path_and_query();
-                let call = Call {
-                    method: parts.method,
-                    target: target.map(ToString::to_string).unwrap_or_default(),
-                    query: parts.uri.query().unwrap_or_default().to_owned(),
-                    headers: parts.headers,
-                    body: body.to_bytes(),
-                    fault,
-                };
-                handler(self, &call).unwrap_or_else(|| answer::unauthorized(service))
+                let body = body.to_bytes();
+                let call = Call { head, body, fault };
+                handler(self, &call).unwrap_or_else(|| unauthorized(service))
             }
         })
+    }
+}
+
+/// The response to a path that no service has.
+pub(super) fn missing() -> Response<Full<Bytes>> {
+    refused(StatusCode::NOT_FOUND, "not found")
+}
+
+/// The response of a service to an identity that it does not know.
+fn unauthorized(service: Service) -> Response<Full<Bytes>> {
+    match service {
+        // The real one has no agency then. Callers know it by this text, and do not ask again.
+        Service::Metadata => {
+            let text = "Please configure Cloud Service Agency first";
+            response(StatusCode::UNAUTHORIZED, "text/plain", text)
+        }
+        _ => refused(StatusCode::UNAUTHORIZED, "the identity is not known"),
     }
 }
 
@@ -194,17 +200,16 @@ impl Call {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    /// The value of a parameter of the query.
-    fn parameter(&self, name: &str) -> Option<&str> {
-        let mut pairs = self
-            .query
-            .split('&')
-            .filter_map(|pair| pair.split_once('='));
-        pairs.find_map(|(key, value)| (key == name).then_some(value))
+    fn path(&self) -> &str {
+        self.head.uri.path()
+    }
+
+    fn query(&self) -> &str {
+        self.head.uri.query().unwrap_or_default()
     }
 
     fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
+        self.head.headers.get(name)?.to_str().ok()
     }
 }
 

@@ -9,7 +9,7 @@ use std::thread;
 use apig_proxy::config::{self, Config, Environment};
 use apig_proxy::credentials::Credentials;
 use apig_proxy::emulator::{
-    Accounts, Clock, Cloud, Counts, Emulator, POD_IDENTITY_PATH, Readings, Service,
+    Accounts, Cloud, Counts, Emulator, POD_IDENTITY_PATH, Readings, Service,
 };
 use rustls::pki_types::CertificateDer;
 use secrecy::ExposeSecret;
@@ -60,7 +60,7 @@ impl Region {
 
     fn serving(address: &str, accounts: Accounts, readings: Readings) -> Self {
         let address = address.parse().unwrap();
-        let emulator = Emulator::bind(address, accounts.clone(), Clock::machine()).unwrap();
+        let emulator = Emulator::bind(address, accounts.clone()).unwrap();
         let emulator = emulator.with_readings(readings);
         let region = Self {
             address: emulator.address(),

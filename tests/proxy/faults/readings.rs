@@ -1,6 +1,6 @@
 //! What the gateway reads differently from what is sent: numbers 90 to 92.
 
-use apig_proxy::emulator::{Accounts, PathReading, Readings};
+use apig_proxy::emulator::{Accounts, Readings};
 use apig_proxy::signature::{CanonicalRequest, Payload, PayloadHash, SigningDate, Target};
 use serde_json::Value;
 
@@ -28,7 +28,7 @@ fn proxy_with(region: &Region, secret: &str) -> Proxy {
 
 fn merging() -> (Region, Proxy) {
     before_gateway(Readings {
-        paths: PathReading::Merged,
+        merges_slashes: true,
         first_hundred: false,
     })
 }
@@ -83,7 +83,7 @@ fn fault_90_an_echo_of_what_was_signed_shows_a_wrong_secret_and_no_other_reading
     const WRONG: &str = "the secret key does not belong to the access key";
     let kept = Readings::default();
     let merged = Readings {
-        paths: PathReading::Merged,
+        merges_slashes: true,
         ..kept
     };
     for (readings, method, hints) in [
