@@ -214,27 +214,3 @@ fn limit_unsent(socket: &Socket) {
     #[cfg(not(target_os = "linux"))]
     let _ = socket;
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_port_that_is_taken_is_named_with_what_to_do() {
-        let unix = UnixSocketConfig {
-            mode: 0o600,
-            owner: None,
-            group: None,
-            allowed_uids: Vec::new(),
-        };
-        let any = Listen::Tcp("127.0.0.1:0".parse().unwrap());
-        let first = BoundSocket::bind(None, &any, &unix, "--listen").unwrap();
-        let taken = first.address().unwrap();
-        for option in ["--listen", "--admin"] {
-            let error = BoundSocket::bind(None, &taken.into(), &unix, option);
-            let error = error.unwrap_err().to_string();
-            assert!(error.contains(&taken.to_string()), "{error}");
-            assert!(error.ends_with(&format!("with {option}")), "{error}");
-        }
-    }
-}

@@ -142,37 +142,6 @@ mod tests {
     }
 
     #[test]
-    fn a_supervisor_is_notified_and_without_one_nothing_is_sent() {
-        let (_folder, socket, supervisor) = supervised(&[]);
-        supervisor.ready("serving");
-        supervisor.stopping();
-        supervisor.reloading();
-        let heard = heard(&socket);
-        assert_eq!(heard[0], "READY=1\nSTATUS=serving\n");
-        assert!(heard[1].starts_with("STOPPING=1\nSTATUS=stopping"));
-        let time = heard[2].strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
-        assert!(time.unwrap().trim().parse::<u64>().unwrap() > 0);
-        let absent = Supervisor::from_env(&Environment::default()).unwrap();
-        absent.ready("serving");
-        drop(socket);
-        supervisor.ready("its socket is gone");
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn a_socket_without_a_file_is_notified() {
-        use std::os::linux::net::SocketAddrExt;
-        let name = format!("apig-proxy-test-{}", std::process::id());
-        let address = SocketAddr::from_abstract_name(&name).unwrap();
-        let socket = UnixDatagram::bind_addr(&address).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        let path = format!("@{name}");
-        let environment = Environment::from_pairs([("NOTIFY_SOCKET", path.as_str())]);
-        Supervisor::from_env(&environment).unwrap().ready("serving");
-        assert_eq!(heard(&socket), ["READY=1\nSTATUS=serving\n"]);
-    }
-
-    #[test]
     fn a_watchdog_of_another_process_is_ignored() {
         let own = std::process::id().to_string();
         for (pid, usec, expected) in [

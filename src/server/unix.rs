@@ -102,20 +102,6 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_has_the_permissions_that_are_asked_for_and_is_gone_at_the_end() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("proxy.sock");
-        for mode in [0o600, 0o660] {
-            let (_socket, access) = bind(&path, &config(mode)).unwrap();
-            let found = fs::symlink_metadata(&path).unwrap().permissions().mode();
-            assert_eq!(found & 0o777, mode);
-            assert!(access.allows(7) && !access.allows(0));
-            drop(access);
-            assert!(!path.exists());
-        }
-    }
-
-    #[test]
     fn fault_69_only_a_stale_socket_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("proxy.sock");

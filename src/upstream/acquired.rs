@@ -16,11 +16,10 @@ use crate::error::Error;
 
 /// A connection that was acquired for one request.
 ///
-/// It belongs to the response as well: keep it until the response's body was read to its end, then
-/// [release](Self::release) it. Dropping it closes an HTTP/1.1 connection and ends an HTTP/2
-/// stream.
+/// Keep it until the response's body was read to its end, then [release](Self::release) it. Dropping
+/// it closes an HTTP/1.1 connection and ends an HTTP/2 stream.
 #[derive(Debug)]
-pub struct Connection<B: SendBody> {
+pub(crate) struct Connection<B: SendBody> {
     protocol: Protocol<B>,
     /// Held until drop: it bounds the connections to the origin.
     permit: OwnedSemaphorePermit,
@@ -39,8 +38,7 @@ impl<B: SendBody> Connection<B> {
     }
 
     /// True for a stream of a connection that other requests share.
-    #[must_use]
-    pub fn is_http2(&self) -> bool {
+    pub(crate) fn is_http2(&self) -> bool {
         matches!(self.protocol, Protocol::Http2(..))
     }
 
@@ -51,15 +49,12 @@ impl<B: SendBody> Connection<B> {
     /// The request has an origin-form target and a `Host` header. Over HTTP/2, `:authority` is the
     /// origin's, and headers of the connection are left out.
     ///
-    /// # Errors
-    ///
-    /// [`Error::NotSent`], [`Error::UpstreamReset`], [`Error::ClientCertificate`],
-    /// [`Error::BadResponse`] or [`Error::AnswerHeaderTooLarge`]. If the request body failed, that is one of these too.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future closes an HTTP/1.1 connection, and resets an HTTP/2 stream.
-    pub async fn send(&mut self, request: Request<B>) -> Result<Response<GatewayBody>, Error> {
+    /// If the request body failed, that is one of the errors too. Dropping the future closes an
+    /// HTTP/1.1 connection, and resets an HTTP/2 stream.
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<B>,
+    ) -> Result<Response<GatewayBody>, Error> {
         let (answer, state) = match &mut self.protocol {
             Protocol::Http1(connection, _) => (connection.send(request).await, &connection.state),
             Protocol::Http2(connection, upload) => {
@@ -82,7 +77,7 @@ impl<B: SendBody> Connection<B> {
 
     /// Returns it to the pool once both sides have finished the exchange, or closes it if it cannot
     /// carry another one. An HTTP/2 stream ends. To be called within a `LocalSet`.
-    pub fn release(self) {
+    pub(crate) fn release(self) {
         let Protocol::Http1(connection, pool) = self.protocol else {
             return;
         };
@@ -102,18 +97,15 @@ impl<B: SendBody> Connection<B> {
     }
 
     /// Prevents further requests over a shared connection on which the gateway does not answer.
-    pub fn mark_unusable(&self) {
+    pub(crate) fn mark_unusable(&self) {
         if let Protocol::Http2(connection, _) = &self.protocol {
             connection.is_unusable.set(true);
         }
     }
 
-    /// The stream of the new protocol after a 101, and what was read of it already.
-    ///
-    /// # Errors
-    ///
-    /// [`io::ErrorKind::Unsupported`] over HTTP/2, and what ended the connection.
-    pub async fn into_stream(self) -> io::Result<(GatewayIo, Bytes)> {
+    /// The stream of the new protocol after a 101, and what was read of it already. Fails over
+    /// HTTP/2.
+    pub(crate) async fn into_stream(self) -> io::Result<(GatewayIo, Bytes)> {
         let Protocol::Http1(connection, _) = self.protocol else {
             return Err(io::ErrorKind::Unsupported.into());
         };

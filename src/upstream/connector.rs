@@ -40,7 +40,7 @@ impl Network {
     /// Resolves the upstream of each route, and warns of names that have no address. A name server
     /// may come up later than the proxy, so that is no reason not to start. Cloud services are left
     /// out: there may be thousands, of which few are used.
-    pub async fn look_ahead(&self, routes: &[Route], limit: Duration) {
+    pub(crate) async fn look_ahead(&self, routes: &[Route], limit: Duration) {
         let mut known = HashSet::new();
         for route in routes.iter().filter(|route| route.service.is_none()) {
             let origin = Origin::new(&route.upstream);
@@ -66,20 +66,15 @@ pub(super) async fn within<T>(
     found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-/// The error for a connection that could not be used.
-pub(super) fn unreachable(cause: impl Into<Cause>) -> Error {
-    Error::UpstreamUnreachable(io::Error::other(cause))
-}
-
 /// How long each step of connecting took; `None` for a step that was not needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ConnectTimes {
+pub(crate) struct ConnectTimes {
     /// The name lookup.
-    pub dns: Option<Duration>,
+    pub(crate) dns: Option<Duration>,
     /// The TCP connection, and the tunnel through an egress proxy.
-    pub tcp: Option<Duration>,
+    pub(crate) tcp: Option<Duration>,
     /// The TLS handshake.
-    pub tls: Option<Duration>,
+    pub(crate) tls: Option<Duration>,
 }
 
 /// The bytes of a connection, with or without TLS.
@@ -97,14 +92,11 @@ impl Origin {
     /// The origin of a URL.
     pub(super) fn new(url: &UpstreamUrl) -> Self {
         let server_name = ServerName::try_from(url.host.clone());
-        Self {
-            url: UpstreamUrl {
-                base_path: String::new(),
-                ends_with_slash: false,
-                ..url.clone()
-            },
-            server_name: server_name.expect("a certificate can be for the host of a URL"),
-        }
+        let server_name = server_name.expect("a certificate can be for the host of a URL");
+        let mut url = url.clone();
+        url.base_path.clear();
+        url.ends_with_slash = false;
+        Self { url, server_name }
     }
 
     /// Connects within `limit`, which covers every step, to one of the addresses of
@@ -192,13 +184,12 @@ pub(super) async fn tunnel(
     let _task = AbortOnDropHandle::new(tokio::spawn(connection.with_upgrades()));
     let request = connect_request(proxy, host, port).map_err(unusable)?;
     let answer = sender.send_request(request).await.map_err(unusable)?;
-    match answer.status() {
-        StatusCode::PROXY_AUTHENTICATION_REQUIRED => return Err(Error::EgressPassword),
-        status if !status.is_success() => {
-            let status = status.as_u16();
-            return Err(Error::EgressRefused { status });
-        }
-        _ => {}
+    if answer.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+        return Err(Error::EgressPassword);
+    }
+    if !answer.status().is_success() {
+        let status = answer.status().as_u16();
+        return Err(Error::EgressRefused { status });
     }
     let upgraded = hyper::upgrade::on(answer).await.map_err(unusable)?;
     match upgraded.downcast::<TokioIo<TcpStream>>() {
@@ -218,10 +209,9 @@ fn connect_request(
     host: &str,
     port: u16,
 ) -> Result<Request<Empty<Bytes>>, http::Error> {
-    let authority = if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
+    let authority = match host.contains(':') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
     };
     let mut request = Request::connect(&authority).header(HOST, &authority);
     if let Some(authorization) = &proxy.authorization {

@@ -28,6 +28,7 @@ mod tests;
 mod tls;
 
 use std::cell::Cell;
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -37,16 +38,18 @@ use tokio_util::either::Either;
 
 use crate::config::{PoolConfig, Route};
 use crate::error::Error;
-pub use acquired::Connection;
+pub(crate) use acquired::Connection;
 use acquired::Protocol;
-pub use connection::{AnswerLimits, GatewayBody, GatewayIo, SendBody};
-use connection::{Http1Connection, Http2Connection, Http2Origin, Http2Support};
-pub use connector::{ConnectTimes, Network};
-use connector::{Origin, Transport, unreachable};
+pub use connection::SendBody;
+pub(crate) use connection::{AnswerLimits, GatewayBody};
+use connection::{Http1Connection, Http2Connection, Http2Origin, Http2Support, OFFER_AGAIN_AFTER};
+pub(crate) use connector::ConnectTimes;
+pub use connector::Network;
+use connector::{Origin, Transport};
 pub use oneshot::OneshotError;
 use pool::Pool;
-pub use pool::PoolStats;
-pub use probe::Probe;
+pub(crate) use pool::PoolStats;
+pub(crate) use probe::Probe;
 use resolve::Lookup;
 pub use resolve::Resolver;
 use tls::HTTP2;
@@ -74,6 +77,7 @@ struct UpstreamConfig {
     network: Network,
     /// This worker's share.
     pool: PoolConfig,
+    /// For name lookup, TCP and TLS together.
     connect_timeout: Duration,
     answer_limits: AnswerLimits,
 }
@@ -89,7 +93,7 @@ struct Target<B: SendBody> {
 
 /// Which connections a request may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reuse {
+pub(crate) enum Reuse {
     /// One that was used before, if there is one.
     Any,
     /// A new one, or a shared one that is known to work: others may have been closed in the
@@ -99,7 +103,7 @@ pub enum Reuse {
 
 /// How a request uses a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// It may share it with others, if the gateway supports HTTP/2.
     Shared,
     /// It needs HTTP/2, if the gateway supports that, also where no other request is in flight.
@@ -112,34 +116,29 @@ pub enum Mode {
 type Opened<B> = (Protocol<B>, ConnectTimes);
 
 impl<B: SendBody> Upstream<B> {
-    /// The upstream of one of `workers` workers, without origins. `connect_timeout` bounds name
-    /// lookup, TCP and TLS together.
-    #[must_use]
-    pub fn new(
+    /// The upstream of one of `workers` workers, without origins.
+    pub(crate) fn new(
         network: Network,
         pool: &PoolConfig,
         connect_timeout: Duration,
         answer_limits: AnswerLimits,
         workers: usize,
     ) -> Self {
+        let mut pool = pool.clone();
+        pool.connections = pool.connections.div_ceil(workers);
         let config = UpstreamConfig {
             network,
-            pool: PoolConfig {
-                connections: pool.connections.div_ceil(workers),
-                ..pool.clone()
-            },
+            pool,
             connect_timeout,
             answer_limits,
         };
-        Self {
-            config,
-            targets: Vec::new(),
-        }
+        let targets = Vec::new();
+        Self { config, targets }
     }
 
     /// Adds the origin of a route, and returns its index. Routes that differ only in their path
     /// share one, and its connections.
-    pub fn add(&mut self, route: &Route) -> usize {
+    pub(crate) fn add(&mut self, route: &Route) -> usize {
         let origin = Origin::new(&route.upstream);
         if let Some(at) = self.targets.iter().position(|known| known.origin == origin) {
             return at;
@@ -160,38 +159,27 @@ impl<B: SendBody> Upstream<B> {
     }
 
     /// True if another upstream would open and keep connections in the same way.
-    #[must_use]
-    pub fn same_config(&self, other: &Self) -> bool {
+    pub(crate) fn same_config(&self, other: &Self) -> bool {
         let ours = self.targets.iter().map(|target| &target.origin);
         let theirs = other.targets.iter().map(|target| &target.origin);
         self.config == other.config && ours.eq(theirs)
     }
 
     /// How its connections are made.
-    #[must_use]
-    pub fn network(&self) -> &Network {
+    pub(crate) fn network(&self) -> &Network {
         &self.config.network
     }
 
     /// The authority of each origin and the statistics of its pool, by index.
-    pub fn pool_stats(&self) -> impl Iterator<Item = (&str, PoolStats)> {
+    pub(crate) fn pool_stats(&self) -> impl Iterator<Item = (&str, PoolStats)> {
         let targets = self.targets.iter();
         targets.map(|target| (target.http2.authority.as_str(), target.pool.stats()))
     }
 
     /// Acquires a connection for one request, and says how long opening it took. To be called
-    /// within a `LocalSet`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NoConnection`] if all connections that there may be are in use, and what went wrong
-    /// while connecting: [`Error::Dns`], [`Error::UpstreamUnreachable`], an error of the egress proxy,
-    /// [`Error::Tls`], [`Error::ClientCertificate`] or [`Error::ConnectTimeout`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future closes a connection that was being opened, and loses nothing else.
-    pub async fn acquire(
+    /// within a `LocalSet`. Dropping the future closes a connection that was being opened, and loses
+    /// nothing else.
+    pub(crate) async fn acquire(
         &self,
         origin: usize,
         reuse: Reuse,
@@ -225,14 +213,12 @@ impl<B: SendBody> Upstream<B> {
         let support = || target.http2.support.get();
         let mut opening = None;
         if may_share && support().is_possible() {
-            // Connections on which a request failed are not among them, so even a fresh one need
-            // not be new.
+            // Those on which a request failed are not among them, so even a fresh one may be shared.
             let mut shared = pool.shared();
             if shared.is_none() && support().is_likely() {
                 // If that takes long, something is wrong, and each request opens its own.
-                opening = timeout(SHARED_OPEN_LIMIT, pool.opening.acquire())
-                    .await
-                    .ok();
+                let turn = timeout(SHARED_OPEN_LIMIT, pool.opening.acquire());
+                opening = turn.await.ok();
                 may_share = opening.is_some();
                 shared = pool.shared();
             }
@@ -247,7 +233,8 @@ impl<B: SendBody> Upstream<B> {
             if reuse == Reuse::Any
                 && let Some(connection) = pool.take()
             {
-                return Ok(target.opened(connection, ConnectTimes::default()));
+                let protocol = Protocol::Http1(connection, Rc::clone(pool));
+                return Ok((protocol, ConnectTimes::default()));
             }
         }
         Box::pin(self.open(target, may_share)).await
@@ -274,20 +261,17 @@ impl<B: SendBody> Upstream<B> {
                 Err(elapsed) => elapsed.into(),
             };
             tracing::debug!(%failure, "the gateway agreed to HTTP/2 and did not begin");
-            http2.learn(Http2Support::Failed(Instant::now()));
+            let until = Instant::now() + OFFER_AGAIN_AFTER;
+            http2.learn(Http2Support::Unusable(until));
             return Box::pin(self.open(target, false)).await;
         }
         if offers_http2 {
             http2.learn(Http2Support::Declined);
         }
         let connection = Http1Connection::start(transport, self.config.answer_limits).await;
-        Ok(target.opened(connection.map_err(unreachable)?, times))
-    }
-}
-
-impl<B: SendBody> Target<B> {
-    fn opened(&self, connection: Http1Connection<B>, times: ConnectTimes) -> Opened<B> {
-        (Protocol::Http1(connection, Rc::clone(&self.pool)), times)
+        let unusable = |error| Error::UpstreamUnreachable(io::Error::other(error));
+        let connection = connection.map_err(unusable)?;
+        Ok((Protocol::Http1(connection, Rc::clone(&target.pool)), times))
     }
 }
 

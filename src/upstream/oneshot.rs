@@ -53,16 +53,8 @@ fn reached(error: &Error) -> String {
 
 impl Network {
     /// Sends a request to an endpoint and reads the response, all within `limit`. The path is taken
-    /// relative to that of the endpoint.
-    ///
-    /// # Errors
-    ///
-    /// A [`OneshotError`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future closes the connection.
-    pub async fn oneshot(
+    /// relative to that of the endpoint. Dropping the future closes the connection.
+    pub(crate) async fn oneshot(
         &self,
         endpoint: &UpstreamUrl,
         request: Request<Bytes>,

@@ -177,10 +177,8 @@ impl<B: SendBody> Pool<B> {
 
     fn count_idle(&self) {
         let http2 = self.http2.borrow();
-        let http2 = http2
-            .iter()
-            .filter(|connection| connection.in_flight() == 0);
-        let count = self.idle.borrow().len() + http2.count();
+        let idle = http2.iter().filter(|shared| shared.in_flight() == 0);
+        let count = self.idle.borrow().len() + idle.count();
         self.stats.idle.store(count, Ordering::Relaxed);
     }
 
@@ -192,7 +190,7 @@ impl<B: SendBody> Pool<B> {
 
 /// How many connections a pool has, for any thread.
 #[derive(Clone, Debug)]
-pub struct PoolStats {
+pub(crate) struct PoolStats {
     connections: usize,
     permits: Arc<Semaphore>,
     idle: Arc<AtomicUsize>,
@@ -200,14 +198,12 @@ pub struct PoolStats {
 
 impl PoolStats {
     /// Connections that carry no request.
-    #[must_use]
-    pub fn idle(&self) -> usize {
+    pub(crate) fn idle(&self) -> usize {
         self.idle.load(Ordering::Relaxed)
     }
 
     /// Requests that have a connection, or wait for one to be opened.
-    #[must_use]
-    pub fn active(&self) -> usize {
+    pub(crate) fn active(&self) -> usize {
         let free = self.permits.available_permits();
         self.connections.saturating_sub(free)
     }

@@ -13,7 +13,7 @@ use crate::error::Error;
 
 /// A probe of one upstream.
 #[derive(Debug)]
-pub struct Probe {
+pub(crate) struct Probe {
     origin: Origin,
     network: Network,
     limit: Duration,
@@ -21,8 +21,7 @@ pub struct Probe {
 
 impl Probe {
     /// A probe of the upstream of a route, of which each step may take `limit`.
-    #[must_use]
-    pub fn new(network: Network, route: &Route, limit: Duration) -> Self {
+    pub(crate) fn new(network: Network, route: &Route, limit: Duration) -> Self {
         Self {
             origin: Origin::new(&route.upstream),
             network,
@@ -31,17 +30,12 @@ impl Probe {
     }
 
     /// The host that is looked up and connected to: the upstream's, or that of the network's proxy.
-    #[must_use]
-    pub fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         self.origin.first_hop().0
     }
 
     /// Looks the host up.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Dns`] or [`Error::EgressUnreachable`].
-    pub async fn addresses(&self) -> Result<Vec<SocketAddr>, Error> {
+    pub(crate) async fn addresses(&self) -> Result<Vec<SocketAddr>, Error> {
         let (host, port) = self.origin.first_hop();
         let lookup = self.network.resolver.addresses(host, port);
         let found = within(self.limit, lookup).await;
@@ -49,11 +43,7 @@ impl Probe {
     }
 
     /// Connects to one of these addresses, and through the network's proxy if there is one.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::UpstreamUnreachable`], an error of the egress proxy, or [`Error::ConnectTimeout`].
-    pub async fn connect(&self, addresses: &[SocketAddr]) -> Result<TcpStream, Error> {
+    pub(crate) async fn connect(&self, addresses: &[SocketAddr]) -> Result<TcpStream, Error> {
         let connecting = self.origin.connect_tcp(addresses);
         timeout(self.limit, connecting)
             .await
@@ -61,11 +51,7 @@ impl Probe {
     }
 
     /// Performs the TLS handshake and returns the version, like `TLS 1.3`; `None` for plain HTTP.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Tls`], [`Error::ClientCertificate`] or [`Error::ConnectTimeout`].
-    pub async fn secure(&self, tcp: TcpStream) -> Result<Option<&'static str>, Error> {
+    pub(crate) async fn secure(&self, tcp: TcpStream) -> Result<Option<&'static str>, Error> {
         if !self.origin.is_secure() {
             return Ok(None);
         }

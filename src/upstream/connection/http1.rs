@@ -95,7 +95,7 @@ impl<B: SendBody> Http1Connection<B> {
             // hyper may have given up, but its task still holds the stream.
             self.task = None;
         }
-        answer.map(|answer| answer.map(GatewayBody::Http1))
+        answer.map(|answer| answer.map(GatewayBody::Left))
     }
 
     /// Tells failures apart by how far the exchange got.

@@ -24,9 +24,8 @@ use tokio::task::spawn_local;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::body::StreamBody;
 use super::io::{ConnectionState, GatewayIo};
-use super::upload::{self, Upload};
+use super::streams::{StreamBody, Upload, upload as start_upload};
 use super::{AnswerLimits, GatewayBody, SendBody};
 use crate::error::{Cause, Error, Retry};
 use crate::upstream::connector::Transport;
@@ -46,9 +45,10 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 32 * 1024 * 1024;
 
 /// How long HTTP/2 is not offered to a gateway that agreed to it and did not begin.
-const OFFER_AGAIN_AFTER: Duration = Duration::from_secs(60);
+pub(crate) const OFFER_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
-/// How long it is not offered to a gateway that asked for HTTP/1.1.
+/// How long it is not offered to a gateway that asked for HTTP/1.1 (RFC 9113 §7,
+/// `HTTP_1_1_REQUIRED`).
 const REQUIRED_FOR: Duration = Duration::from_secs(600);
 
 /// Headers that neither side may keep in its table (RFC 7541 §7.1.3): secrets, and what never
@@ -68,21 +68,14 @@ pub(crate) enum Http2Support {
     Likely,
     /// The gateway chose HTTP/1.1 the last time.
     Declined,
-    /// It agreed to HTTP/2 and then did not begin, at this time.
-    Failed(Instant),
-    /// It agreed to HTTP/2 and then asked for HTTP/1.1 (RFC 9113 §7, `HTTP_1_1_REQUIRED`), at this
-    /// time.
-    Http1Required(Instant),
+    /// It agreed to HTTP/2 and did not mean it. HTTP/2 is not offered until this time.
+    Unusable(Instant),
 }
 
 impl Http2Support {
     /// HTTP/2 is offered.
     pub(crate) fn is_possible(self) -> bool {
-        match self {
-            Self::Http1Required(at) => at.elapsed() >= REQUIRED_FOR,
-            Self::Failed(at) => at.elapsed() >= OFFER_AGAIN_AFTER,
-            Self::Likely | Self::Declined => true,
-        }
+        !matches!(self, Self::Unusable(until) if Instant::now() < until)
     }
 
     /// A connection that is offered HTTP/2 is expected to use it.
@@ -185,10 +178,12 @@ impl<B: SendBody> Http2Connection<B> {
         let mut context = Context::from_waker(Waker::noop());
         let is_open = !self.is_unusable.get()
             && self.state.ended.get().is_none()
-            && matches!(
-                self.sender.clone().poll_ready(&mut context),
-                Poll::Ready(Ok(()))
-            );
+            && self
+                .sender
+                .clone()
+                .poll_ready(&mut context)
+                .map(|ready| ready.is_ok())
+                == Poll::Ready(true);
         // As many as the gateway allows, which it may change at any time.
         is_open && self.in_flight() < self.sender.current_max_send_streams().min(MAX_STREAMS)
     }
@@ -220,23 +215,21 @@ impl<B: SendBody> Http2Connection<B> {
             Error::NotSent(error.into())
         })?;
         if !is_bodiless {
-            *upload = upload::start(body, stream);
+            *upload = start_upload(body, stream);
         }
         let response = response
             .await
             .map_err(|error| self.classify(error, retry))?;
         let (headers, limits) = (response.headers(), self.origin.limits);
         // As HTTP/2 counts it (RFC 9113 §6.5.2).
-        let size = headers
-            .iter()
-            .map(|(name, value)| name.as_str().len() + value.len() + 32);
-        if headers.len() > limits.fields || size.sum::<usize>() > limits.bytes {
+        let sizes = (headers.iter()).map(|(name, value)| name.as_str().len() + value.len() + 32);
+        if headers.len() > limits.fields || sizes.sum::<usize>() > limits.bytes {
             return Err(Error::AnswerHeaderTooLarge);
         }
         let left = headers
             .get(CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse().ok());
-        Ok(response.map(|stream| GatewayBody::Http2(StreamBody { stream, left })))
+        Ok(response.map(|stream| GatewayBody::Right(StreamBody { stream, left })))
     }
 
     /// Tells failures apart by what the gateway says of them.
@@ -247,8 +240,8 @@ impl<B: SendBody> Http2Connection<B> {
         }
         let is_unprocessed = match (error.is_remote(), error.reason()) {
             (true, Some(Reason::HTTP_1_1_REQUIRED)) => {
-                let required = Http2Support::Http1Required(Instant::now());
-                self.origin.support.set(required);
+                let until = Instant::now() + REQUIRED_FOR;
+                self.origin.support.set(Http2Support::Unusable(until));
                 true
             }
             (true, Some(Reason::REFUSED_STREAM)) => true,
@@ -286,4 +279,24 @@ fn to_http2<B>(request: &mut Request<B>, authority: &Authority) -> Result<(), ht
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_kept_out_of_the_tables_of_both_sides() {
+        let mut request = Request::get("/a?b")
+            .header(HOST, "h")
+            .header("authorization", "x")
+            .header("x-stage", "y")
+            .body(())
+            .unwrap();
+        to_http2(&mut request, &Authority::from_static("gateway.example")).unwrap();
+        assert_eq!(request.uri(), "https://gateway.example/a?b");
+        let headers = request.headers();
+        assert!(headers["authorization"].is_sensitive() && !headers["x-stage"].is_sensitive());
+        assert!(!headers.contains_key(HOST));
+    }
 }

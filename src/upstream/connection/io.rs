@@ -91,7 +91,7 @@ impl ConnectionState {
 
 /// The stream of one connection. Clones share it.
 #[derive(Clone, Debug)]
-pub struct GatewayIo(Rc<RefCell<Inner>>);
+pub(crate) struct GatewayIo(Rc<RefCell<Inner>>);
 
 #[derive(Debug)]
 struct Inner {

@@ -41,7 +41,7 @@ fn http2_requests_that_a_gateway_has_not_looked_at_are_sent_again_and_arrive_onc
 }
 
 #[test]
-fn http2_requests_before_the_one_that_goaway_names_are_answered_and_later_ones_sent_again() {
+fn fault_102_requests_before_the_one_that_goaway_names_are_answered_and_later_ones_sent_again() {
     let marks = Marks::default();
     let begun = marks.clone();
     let scene = Http2Scene::scripted(move |mut frames| {

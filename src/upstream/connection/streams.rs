@@ -1,25 +1,76 @@
-//! The body of a request over HTTP/2, sent as far as flow control admits it.
+//! The bodies of HTTP/2 streams, both ways, as far as flow control admits them.
 
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
-use h2::{Reason, SendStream};
-use http_body::Frame;
+use h2::{Reason, RecvStream, SendStream};
+use http_body::{Body, Frame, SizeHint};
 use tokio::task::spawn_local;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::SendBody;
+use crate::error::Cause;
 
 /// The longest body that is handed to `h2` at once, in bytes.
 const SHORT_BODY: u64 = 16 * 1024;
+
+/// The body of a response.
+#[derive(Debug)]
+pub(crate) struct StreamBody {
+    pub(super) stream: RecvStream,
+    /// What is left of the length that the response declared.
+    pub(super) left: Option<u64>,
+}
+
+impl Body for StreamBody {
+    type Data = Bytes;
+    type Error = Cause;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cause>>> {
+        let Self { stream, left } = &mut *self;
+        Poll::Ready(match ready!(stream.poll_data(cx)) {
+            Some(Ok(data)) => {
+                let released = stream.flow_control().release_capacity(data.len());
+                *left = left.map(|left| left.saturating_sub(data.len() as u64));
+                Some(released.map(|()| Frame::data(data)).map_err(Cause::from))
+            }
+            // The gateway reads no more of the request, which is no fault if its response is
+            // complete (RFC 9113 §8.1).
+            Some(Err(error)) if error.reason() == Some(Reason::NO_ERROR) && *left == Some(0) => {
+                None
+            }
+            Some(Err(error)) => Some(Err(error.into())),
+            None => {
+                let trailers = ready!(stream.poll_trailers(cx)).map_err(Cause::from);
+                trailers
+                    .map(|trailers| trailers.map(Frame::trailers))
+                    .transpose()
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.stream.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.left {
+            _ if self.is_end_stream() => SizeHint::with_exact(0),
+            left => left.map_or_else(SizeHint::new, SizeHint::with_exact),
+        }
+    }
+}
 
 /// Sends the body of a request that could not be sent at once. Dropping it resets the stream.
 pub(crate) type Upload = AbortOnDropHandle<()>;
 
 /// Sends a body. What cannot be sent at once is sent by a task.
-pub(super) fn start<B: SendBody>(mut body: B, mut stream: SendStream<Bytes>) -> Option<Upload> {
+pub(super) fn upload<B: SendBody>(mut body: B, mut stream: SendStream<Bytes>) -> Option<Upload> {
     let mut context = Context::from_waker(Waker::noop());
     // `h2` holds a short body until flow control admits it. That takes no future of its own.
     let length = body.size_hint().exact();

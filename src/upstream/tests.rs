@@ -1,11 +1,37 @@
-//! The pool, with a clock that the test moves.
+//! The pool, with a clock that the test moves. How requests go out and fail is tested with the proxy.
 
-use tokio::time::advance;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
 
-use super::*;
+use bytes::Bytes;
+use http_body::Body;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::LocalSet;
+use tokio::time::{Instant, advance};
+use tokio_util::either::Either;
 
-async fn connection(gateway: &Gateway) -> Http1Connection<TestBody> {
-    let connection = Http1Connection::start(gateway.dial().await, LIMITS).await;
+use super::connection::{AnswerLimits, Http1Connection, Http2Support};
+use super::pool::Pool;
+use crate::config::PoolConfig;
+use crate::error::Cause;
+
+type TestBody = Pin<Box<dyn Body<Data = Bytes, Error = Cause>>>;
+
+const POOL: PoolConfig = PoolConfig {
+    connections: 9,
+    idle: Duration::from_secs(50),
+    age: Duration::from_secs(600),
+    http2: true,
+};
+
+async fn connection(gateway: &TcpListener) -> Http1Connection<TestBody> {
+    let limits = AnswerLimits {
+        bytes: 256 * 1024,
+        fields: AnswerLimits::MAX_FIELDS,
+    };
+    let tcp = TcpStream::connect(gateway.local_addr().unwrap()).await;
+    let connection = Http1Connection::start(Either::Left(tcp.unwrap()), limits).await;
     tokio::task::yield_now().await;
     connection.unwrap()
 }
@@ -13,12 +39,17 @@ async fn connection(gateway: &Gateway) -> Http1Connection<TestBody> {
 #[tokio::test(start_paused = true)]
 async fn a_connection_is_kept_until_it_was_idle_for_too_long_or_is_too_old() {
     let test = async {
-        let gateway = Gateway::new().await;
+        let gateway = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let pool = Pool::new(&POOL);
-        pool.put(connection(&gateway).await);
+        let (first, second) = (connection(&gateway).await, connection(&gateway).await);
+        let last = Rc::clone(&second.state);
+        pool.put(first);
+        pool.put(second);
+        assert_eq!(pool.stats().idle(), 2);
         for _ in 0..12 {
             advance(Duration::from_secs(49)).await;
             let taken = pool.take().unwrap();
+            assert!(Rc::ptr_eq(&taken.state, &last), "last in, first out");
             pool.put(taken);
         }
         // 12 times 49 seconds, and then 20 more.
@@ -35,7 +66,7 @@ async fn a_connection_is_kept_until_it_was_idle_for_too_long_or_is_too_old() {
 #[tokio::test(start_paused = true)]
 async fn the_gateway_s_idle_limit_is_learned_exactly_and_forgotten_after_a_while() {
     let test = async {
-        let gateway = Gateway::new().await;
+        let gateway = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let pool = Pool::new(&POOL);
         for (idle, limit) in [(20, 15), (40, 15), (0, 1)] {
             let closed = connection(&gateway).await;
@@ -74,15 +105,10 @@ async fn concurrency_counts_until_a_whole_second_was_below_the_threshold() {
 
 #[tokio::test(start_paused = true)]
 async fn http2_is_offered_again_a_while_after_the_gateway_did_not_begin_with_it() {
-    let failed = Http2Support::Failed(Instant::now());
+    let until = Http2Support::Unusable(Instant::now() + Duration::from_secs(60));
     advance(Duration::from_millis(59_999)).await;
-    assert!(!failed.is_possible() && !failed.is_likely());
+    assert!(!until.is_possible() && !until.is_likely());
     advance(Duration::from_millis(1)).await;
-    assert!(failed.is_possible() && failed.is_likely());
-    let required = Http2Support::Http1Required(Instant::now());
-    advance(Duration::from_secs(599)).await;
-    assert!(!required.is_possible());
-    advance(Duration::from_secs(1)).await;
-    assert!(required.is_possible());
+    assert!(until.is_possible() && until.is_likely());
     assert!(Http2Support::Declined.is_possible() && !Http2Support::Declined.is_likely());
 }

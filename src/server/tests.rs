@@ -1,0 +1,399 @@
+//! The server with services of the tests, against callers that write and read bytes.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt, stream};
+use h2::Reason;
+use h2::client::{self, ResponseFuture, SendRequest};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Body, Frame, Incoming};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::accept::{
+    Accepted, Admission, Command, ConnectionPermit, Listening, WorkerHandle, accept,
+};
+use super::connection;
+use super::registry::{ConnectionLimits, Registry, Shutdown};
+use crate::config::ListenRules;
+use crate::proxy::CallerConnection;
+
+const LIMITS: ConnectionLimits = ConnectionLimits {
+    header_read: Duration::from_secs(10),
+    keep_alive: Duration::from_secs(75),
+    write_idle: Duration::from_secs(300),
+    max_header: 16 * 1024,
+};
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
+
+type TestBody = Pin<Box<dyn Body<Data = Bytes, Error = io::Error>>>;
+
+/// A worker whose connections are served by closures.
+#[derive(Clone)]
+struct Worker {
+    registry: Rc<Registry>,
+    permits: Arc<Semaphore>,
+}
+
+impl Worker {
+    fn new() -> Self {
+        Self::with_permits(100)
+    }
+
+    fn with_permits(permits: usize) -> Self {
+        let permits = Arc::new(Semaphore::new(permits));
+        let answer = |_| Bytes::from_static(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        let registry = Registry::new(LIMITS, Arc::clone(&permits), Rc::new(answer), false);
+        spawn_local(Rc::clone(&registry).watch(Shutdown::default()));
+        Self { registry, permits }
+    }
+
+    fn serve<F, Fut>(
+        &self,
+        accepted: Accepted,
+        permit: Option<ConnectionPermit>,
+        handler: F,
+    ) -> JoinHandle<()>
+    where
+        F: Fn(Request<Incoming>, Rc<CallerConnection>) -> Fut + 'static,
+        Fut: Future<Output = Response<TestBody>> + 'static,
+    {
+        let make = |caller: Rc<CallerConnection>| {
+            tower::service_fn(move |request| handler(request, Rc::clone(&caller)).map(Ok))
+        };
+        let registry = Rc::clone(&self.registry);
+        let connected = (accepted, ListenRules::default());
+        spawn_local(connection::serve(connected, permit, registry, make))
+    }
+
+    /// A caller in memory.
+    fn connect<F, Fut>(&self, handler: F) -> DuplexStream
+    where
+        F: Fn(Request<Incoming>, Rc<CallerConnection>) -> Fut + 'static,
+        Fut: Future<Output = Response<TestBody>> + 'static,
+    {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        self.serve(Accepted::Duplex(near), None, handler);
+        far
+    }
+}
+
+/// Runs a test on one thread. Time that passes is virtual if the clock is paused.
+async fn local<T>(test: impl Future<Output = T>) -> T {
+    let test = tokio::time::timeout(Duration::from_secs(24 * 3600), test);
+    LocalSet::new().run_until(test).await.expect("it ends")
+}
+
+fn answer(status: StatusCode, body: impl Into<Bytes>) -> Response<TestBody> {
+    let body = Full::new(body.into()).map_err(|never| -> io::Error { match never {} });
+    let mut response = Response::new(Box::pin(body) as TestBody);
+    *response.status_mut() = status;
+    response
+}
+
+/// As [`answer`], with `Connection: close`.
+fn last_answer(status: StatusCode, body: &'static str) -> Response<TestBody> {
+    let mut response = answer(status, body);
+    let close = "close".parse().unwrap();
+    response.headers_mut().insert("connection", close);
+    response
+}
+
+/// Answers without a body; refuses `/refused` as the guard does.
+async fn ok(request: Request<Incoming>, caller: Rc<CallerConnection>) -> Response<TestBody> {
+    if request.uri().path() == "/refused" {
+        caller.refused();
+        return last_answer(StatusCode::FORBIDDEN, "");
+    }
+    answer(StatusCode::OK, "")
+}
+
+/// A body of so many equal pieces, which then ends or hangs.
+fn pieces(count: usize, piece: Vec<u8>, ends: bool) -> Response<TestBody> {
+    let frame = move || Ok(Frame::data(Bytes::from(piece.clone())));
+    let frames = stream::repeat_with(frame).take(count);
+    let body: TestBody = match ends {
+        true => Box::pin(StreamBody::new(frames)),
+        false => Box::pin(StreamBody::new(frames.chain(stream::pending()))),
+    };
+    Response::new(body)
+}
+
+/// Reads one answer without a body.
+async fn read_answer(stream: &mut (impl AsyncRead + Unpin)) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.expect("an answer"));
+    }
+}
+
+/// Reads until the server closes.
+async fn read_all(stream: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).await.unwrap();
+    String::from_utf8(all).unwrap()
+}
+
+/// Serves a socket with one worker on the thread of the test.
+async fn listen(permits: usize) -> SocketAddr {
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let worker = Worker::with_permits(permits);
+    let (handle, mut commands) = WorkerHandle::new();
+    let admission = Admission::new(vec![handle], Arc::clone(&worker.permits));
+    spawn_local(accept(
+        (Listening::Tcp(socket, None), ListenRules::default()),
+        Rc::new(admission),
+        CancellationToken::new(),
+    ));
+    spawn_local(async move {
+        while let Some(command) = commands.recv().await {
+            match command {
+                Command::Serve((accepted, _), permit) => {
+                    worker.serve(accepted, Some(permit), ok);
+                }
+                Command::CloseOldestIdle => worker.registry.close_oldest_idle(),
+                Command::Reload(..) => {}
+            }
+        }
+    });
+    address
+}
+
+/// Connects and sends this; if it is a whole request, reads the answer.
+async fn open(address: SocketAddr, request: &str) -> TcpStream {
+    let mut caller = TcpStream::connect(address).await.unwrap();
+    caller.write_all(request.as_bytes()).await.unwrap();
+    if request.ends_with("\r\n\r\n") {
+        read_answer(&mut caller).await;
+    }
+    caller
+}
+
+/// Returns true if the server has closed a connection.
+async fn is_closed(caller: &mut TcpStream) -> bool {
+    let read = tokio::time::timeout(Duration::from_millis(20), caller.read_u8());
+    matches!(read.await, Ok(Err(_)))
+}
+
+#[tokio::test]
+async fn fault_97_the_connection_that_was_idle_longest_makes_room() {
+    local(async {
+        let address = listen(3).await;
+        let get = "GET / HTTP/1.1\r\n\r\n";
+        let (mut first, mut second) = (open(address, get).await, open(address, get).await);
+        let mut third = open(address, get).await;
+        // Now the first one has been idle for the shortest time.
+        first.write_all(GET).await.unwrap();
+        read_answer(&mut first).await;
+        let _fourth = open(address, get).await;
+        assert!(is_closed(&mut second).await);
+        assert!(!is_closed(&mut third).await && !is_closed(&mut first).await);
+        let _fifth = open(address, get).await;
+        assert!(is_closed(&mut third).await);
+        assert!(!is_closed(&mut first).await);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn fault_97_another_caller_is_served_within_a_second() {
+    let kinds = [
+        "",
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET /refused HTTP/1.1\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r",
+    ];
+    for request in kinds {
+        local(async {
+            let address = listen(50).await;
+            let mut held = Vec::new();
+            for _ in 0..200 {
+                held.push(open(address, request).await);
+            }
+            // Those that are held would end by themselves only after 20 seconds and more.
+            let served = open(address, "GET /served HTTP/1.1\r\n\r\n");
+            let served = tokio::time::timeout(Duration::from_secs(10), served).await;
+            assert!(served.is_ok(), "{request:?}");
+            drop((served, held));
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn changed_limits_apply_to_open_connections() {
+    local(async {
+        let worker = Worker::new();
+        let mut caller = worker.connect(ok);
+        caller.write_all(GET).await.unwrap();
+        read_answer(&mut caller).await;
+        let mut limits = LIMITS;
+        limits.keep_alive = Duration::from_secs(20);
+        worker.registry.limits.set(limits);
+        let start = Instant::now();
+        assert_eq!(read_all(&mut caller).await, "");
+        assert!((20..22).contains(&start.elapsed().as_secs()));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_answer_decides_how_long_the_connection_lingers() {
+    type Prepare = fn(&CallerConnection);
+    const POST: &str = "POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\n";
+    let cases: [(&str, Prepare, u64); 4] = [
+        ("GET / HTTP/1.1\r\n\r\n", |_| {}, 1),
+        (POST, |_| {}, 10),
+        (POST, |caller| caller.request_is_read.set(true), 1),
+        (POST, CallerConnection::refused, 1),
+    ];
+    for (request, prepare, seconds) in cases {
+        local(async {
+            let (near, mut caller) = tokio::io::duplex(1024);
+            let handler = move |_, caller: Rc<CallerConnection>| {
+                prepare(&caller);
+                std::future::ready(last_answer(StatusCode::OK, ""))
+            };
+            let served = Worker::new().serve(Accepted::Duplex(near), None, handler);
+            caller.write_all(request.as_bytes()).await.unwrap();
+            read_all(&mut caller).await;
+            let start = Instant::now();
+            served.await.unwrap();
+            assert_eq!(start.elapsed().as_secs(), seconds, "{request:?}");
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn little_is_read_after_a_refusal_of_the_guard() {
+    local(async {
+        let mut caller = Worker::new().connect(async |_, caller: Rc<CallerConnection>| {
+            caller.refused();
+            last_answer(StatusCode::FORBIDDEN, "no")
+        });
+        let head = b"POST / HTTP/1.1\r\ncontent-length: 90000000\r\n\r\n";
+        caller.write_all(head).await.unwrap();
+        let (piece, mut sent) = (vec![0; 16 * 1024], 0);
+        while caller.write_all(&piece).await.is_ok() {
+            sent += piece.len();
+        }
+        assert!(sent < 400 * 1024, "{sent}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_400_of_the_service_passes_as_it_is() {
+    local(async {
+        let handler = async |_, _| last_answer(StatusCode::BAD_REQUEST, "");
+        let mut caller = Worker::new().connect(handler);
+        caller.write_all(GET).await.unwrap();
+        let all = read_all(&mut caller).await;
+        assert!(all.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{all}");
+        assert!(all.contains("content-length: 0\r\n"), "{all}");
+    })
+    .await;
+}
+
+/// A caller of HTTP/2 with prior knowledge, and how its connection ended.
+async fn http2<F, Fut>(
+    worker: &Worker,
+    handler: F,
+) -> (SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>)
+where
+    F: Fn(Request<Incoming>, Rc<CallerConnection>) -> Fut + 'static,
+    Fut: Future<Output = Response<TestBody>> + 'static,
+{
+    let (sender, connection) = client::handshake(worker.connect(handler)).await.unwrap();
+    let ended = spawn_local(connection);
+    (sender.ready().await.unwrap(), ended)
+}
+
+fn get(sender: &mut SendRequest<Bytes>, path: &str) -> ResponseFuture {
+    let request = Request::get(format!("http://localhost{path}"));
+    let sent = sender.send_request(request.body(()).unwrap(), true);
+    sent.unwrap().0
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_beyond_the_first_take_permits_until_their_last_byte() {
+    local(async {
+        let worker = Worker::with_permits(2);
+        let handler = async |request: Request<Incoming>, _| match request.uri().path() {
+            "/hang" => pieces(1, b"piece".to_vec(), false),
+            _ => answer(StatusCode::OK, "done"),
+        };
+        let (mut sender, _) = http2(&worker, handler).await;
+        let mut hanging = Vec::new();
+        for _ in 0..3 {
+            hanging.push(get(&mut sender, "/hang").await.unwrap());
+        }
+        assert_eq!(worker.permits.available_permits(), 0);
+        let refused = get(&mut sender, "/refused").await.unwrap_err();
+        assert_eq!(refused.reason(), Some(Reason::REFUSED_STREAM));
+        drop(hanging.pop());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert_eq!(worker.permits.available_permits(), 1);
+        let served = get(&mut sender, "/served").await.unwrap();
+        assert_eq!(served.status(), StatusCode::OK);
+        drop(hanging);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert_eq!(worker.permits.available_permits(), 2);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_takes_nothing_of_its_answers_is_closed() {
+    local(async {
+        let worker = Worker::new();
+        let handler = async |_, _| pieces(1000, vec![0; 16 * 1024], true);
+        let (mut sender, ended) = http2(&worker, handler).await;
+        let start = Instant::now();
+        let stalled = get(&mut sender, "/").await.unwrap();
+        // Keep-alive pings are answered all the same.
+        let _ = ended.await.unwrap();
+        assert!((300..304).contains(&start.elapsed().as_secs()));
+        assert_eq!(worker.permits.available_permits(), 100);
+        let mut body = stalled.into_body();
+        let mut received = 0;
+        while let Some(Ok(piece)) = body.data().await {
+            received += piece.len();
+        }
+        assert!(received < 1000 * 16 * 1024 && !body.is_end_stream());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_eight_refusals_the_connection_ends_with_goaway() {
+    local(async {
+        let handler = async |_, caller: Rc<CallerConnection>| {
+            caller.refused();
+            answer(StatusCode::FORBIDDEN, "no")
+        };
+        let (mut sender, ended) = http2(&Worker::new(), handler).await;
+        for count in 1..=8 {
+            let refused = get(&mut sender, "/").await.unwrap();
+            assert_eq!(refused.status(), StatusCode::FORBIDDEN, "{count}");
+        }
+        let ended = tokio::time::timeout(Duration::from_secs(1), ended).await;
+        ended.unwrap().unwrap().unwrap();
+        assert!(sender.ready().await.is_err());
+    })
+    .await;
+}
