@@ -10,6 +10,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::clock;
+use crate::config::LogFormat;
 use crate::escape::{EscapeWriter, Within};
 
 /// The maximum length of a value, in bytes. A usual canonical request is shorter.
@@ -30,11 +31,15 @@ pub(super) fn text_fields() -> impl for<'a> FormatFields<'a> + 'static {
     })
 }
 
-/// Lines of text: the time of day in UTC, the level unless it is `INFO`, and the fields.
+/// The lines of a format. Those of text have the time of day in UTC, the level unless it is `INFO`,
+/// and the fields; those of JSON are an object with time, level, message and fields.
+///
+/// The JSON of `tracing-subscriber` does not cut values, and keeps escape sequences for a reader to
+/// undo.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct TextLines;
+pub(super) struct Lines(pub(super) LogFormat);
 
-impl<S, N> FormatEvent<S, N> for TextLines
+impl<S, N> FormatEvent<S, N> for Lines
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -45,10 +50,20 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
+        let level = *event.metadata().level();
+        if self.0 == LogFormat::Json {
+            writer.write_str("{\"timestamp\":\"")?;
+            SystemTime.format_time(&mut writer)?;
+            write!(writer, "\",\"level\":\"{level}\"")?;
+            let result = Ok(());
+            let mut fields = JsonFields { writer, result };
+            event.record(&mut fields);
+            fields.result?;
+            return fields.writer.write_str("}\n");
+        }
         let second = clock::unix_seconds() % (24 * 60 * 60);
         let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
         write!(writer, "{hour:02}:{minute:02}:{second:02} ")?;
-        let level = *event.metadata().level();
         let colour = match level {
             Level::ERROR => 31,
             Level::WARN => 33,
@@ -61,37 +76,6 @@ where
         }
         context.format_fields(writer.by_ref(), event)?;
         writer.write_char('\n')
-    }
-}
-
-/// Lines of JSON: an object with time, level, message and fields.
-///
-/// The formatter of `tracing-subscriber` does not cut values, and keeps escape sequences for a
-/// reader of JSON to undo.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct JsonLines;
-
-impl<S, N> FormatEvent<S, N> for JsonLines
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        _: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        writer.write_str("{\"timestamp\":\"")?;
-        SystemTime.format_time(&mut writer)?;
-        write!(writer, "\",\"level\":\"{}\"", event.metadata().level())?;
-        let mut fields = JsonFields {
-            writer,
-            result: Ok(()),
-        };
-        event.record(&mut fields);
-        fields.result?;
-        fields.writer.write_str("}\n")
     }
 }
 

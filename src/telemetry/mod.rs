@@ -15,12 +15,12 @@
 pub mod access;
 mod format;
 pub mod metrics;
-mod panics;
 mod queue;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Filter, SubscriberExt};
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
-use self::format::{JsonLines, TextLines};
+use self::format::Lines;
 use self::queue::Queue;
 use crate::config::{LogConfig, LogFormat};
 
@@ -85,7 +85,7 @@ pub(crate) fn start_log_to(
         format,
         filter,
     });
-    std::panic::set_hook(Box::new(panics::log));
+    std::panic::set_hook(Box::new(log_panic));
     Ok(())
 }
 
@@ -94,6 +94,24 @@ pub fn set_level(config: &LogConfig) {
     if let Some(log) = LOG.get() {
         // It fails only after the end of the log.
         let _ = log.filter.reload(targets(config));
+    }
+}
+
+/// Logs the place of a panic, and its message if that is a fixed text. A formatted message may
+/// quote a request or a response, so it is logged at `trace` only. The hook of the standard library
+/// would write it unescaped and past the queue.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string);
+    let place = place.as_deref().unwrap_or("an unknown place");
+    let fixed = panic.payload().downcast_ref::<&'static str>().copied();
+    let said = fixed.unwrap_or("shown at level trace");
+    tracing::error!(
+        place,
+        said,
+        "a panic, which is a mistake of the program: report it"
+    );
+    if let Some(said) = panic.payload().downcast_ref::<String>() {
+        tracing::trace!(place, said, "the message of the panic");
     }
 }
 
@@ -132,10 +150,9 @@ impl Drop for FlushOnDrop {
 
 /// The events that are written, by their targets.
 fn targets(config: &LogConfig) -> Targets {
-    let access = if config.access {
-        config.level
-    } else {
-        LevelFilter::OFF
+    let access = match config.access {
+        true => config.level,
+        false => LevelFilter::OFF,
     };
     Targets::new()
         .with_default(config.level.min(LevelFilter::WARN))
@@ -155,13 +172,9 @@ fn subscriber(
     if !may_colour {
         layer = layer.with_ansi(false);
     }
-    let layer = match config.format {
-        LogFormat::Text => layer
-            .fmt_fields(format::text_fields())
-            .event_format(TextLines)
-            .boxed(),
-        LogFormat::Json => layer.event_format(JsonLines).boxed(),
-    };
+    let layer = layer
+        .fmt_fields(format::text_fields())
+        .event_format(Lines(config.format));
     Registry::default().with(layer.with_filter(filter))
 }
 

@@ -133,20 +133,22 @@ pub(super) fn agency_key(cloud: &Cloud, call: &Call) -> Answered {
     if let Some(name) = names.iter().find(|name| field(name).is_none()) {
         return Some(malformed(name));
     }
-    let is_known = {
+    let (is_known, is_agency) = {
         let store = lock(&cloud.store);
         let federation = store.accounts.federation.as_ref()?;
+        let is_provider = field("provider_urn") == Some(&federation.provider_urn);
+        let is_known = match is_oidc {
+            true => is_provider && is(&federation.id_token, field("id_token")),
+            false => is_signed(&store, call),
+        };
         let is_agency = field("agency_urn") == Some(&federation.agency_urn);
-        is_agency
-            && match is_oidc {
-                true => {
-                    field("provider_urn") == Some(&federation.provider_urn)
-                        && is(&federation.id_token, field("id_token"))
-                }
-                false => is_signed(&store, call),
-            }
+        (is_known, is_agency)
     };
     is_known.then_some(())?;
+    if !is_agency {
+        let message = "the agency may not be assumed";
+        return Some(refused(StatusCode::FORBIDDEN, message));
+    }
     let asked = body["duration_seconds"].as_u64();
     let key = cloud.issue_key(call.fault, asked, CREDENTIALS);
     Some(json_response(StatusCode::OK, &key))

@@ -10,7 +10,6 @@
 //! Error codes of the gateway come from outside: 64 of them are told apart, all others are one.
 //! Numbers that are read while requests run belong to slightly different moments.
 
-mod families;
 mod labels;
 mod text;
 
@@ -24,10 +23,9 @@ use prometheus_client::metrics::family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
-pub use families::{FAMILIES, Family};
 pub use labels::Outcome;
 pub(crate) use labels::{NO_ROUTE, RequestLabels, method_label};
-pub use text::{CONTENT_TYPE, Sample};
+pub use text::{CONTENT_TYPE, Family, Sample, families};
 
 /// How many error codes of the gateway are told apart.
 const MAX_ERROR_CODES: u64 = 64;
@@ -202,26 +200,6 @@ mod tests {
         for line in ["APIG.0000\"} 1", "APIG.0063\"} 2", "other\"} 937"] {
             let line = format!("\napig_proxy_gateway_errors_total{{error_code=\"{line}\n");
             assert!(text.contains(&line), "{line} in {text}");
-        }
-    }
-
-    #[test]
-    fn unknown_methods_share_a_label_and_refusals_of_the_gateway_are_no_client_errors() {
-        for (method, label) in [("PATCH", "PATCH"), ("get", "other"), ("", "other")] {
-            assert_eq!(method_label(method), label);
-        }
-        for (status, refused, outcome) in [
-            (101, false, "ok"),
-            (304, false, "ok"),
-            (404, false, "client_error"),
-            (404, true, "gateway_error"),
-            (500, false, "gateway_error"),
-        ] {
-            assert_eq!(
-                Outcome::relayed(status, refused).name(),
-                outcome,
-                "{status}"
-            );
         }
     }
 }

@@ -104,27 +104,3 @@ fn a_blocked_target_blocks_no_caller_and_dropped_lines_are_reported() {
     queue.flush(Duration::from_secs(10));
     assert_eq!(queue.dropped(), dropped);
 }
-
-#[test]
-fn lines_to_a_closed_pipe_are_counted() {
-    let (reader, writer) = io::pipe().unwrap();
-    drop(reader);
-    let queue = Queue::start(writer, |_| {}).unwrap();
-    for _ in 0..10 {
-        queue.push(b"line\n");
-        queue.flush(Duration::from_secs(10));
-    }
-    assert_eq!(queue.dropped(), 10);
-}
-
-#[test]
-fn flushing_waits_for_what_is_being_written() {
-    let ((tell, script), (taken, takes)) = (channel(), channel());
-    let queue = Queue::start(Scripted { script, taken }, |_| {}).unwrap();
-    queue.push(b"a\n");
-    queue.flush(Duration::from_millis(20));
-    assert!(takes.try_recv().is_err(), "it is not written yet");
-    tell.send(Ok(usize::MAX)).unwrap();
-    queue.flush(Duration::from_secs(10));
-    assert_eq!(takes.try_recv().unwrap(), b"a\n");
-}
