@@ -52,7 +52,18 @@ impl FromStr for Listen {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        listen(text)
+        const EXPECTED_PATH: &str = "expected an absolute path of at most 100 bytes after \"unix:\", like \"unix:/run/apig-proxy/proxy.sock\"";
+        if let Some(path) = text.strip_prefix("unix:") {
+            // The system takes 107 bytes.
+            let is_path = path.starts_with('/') && path.len() <= 100 && !path.ends_with('/');
+            return is_path
+                .then(|| Self::Unix(path.into()))
+                .ok_or(EXPECTED_PATH);
+        }
+        match text.strip_prefix("https://") {
+            Some(text) => tcp(text).map(Self::Tls),
+            None => tcp(text.strip_prefix("http://").unwrap_or(text)).map(Self::Tcp),
+        }
     }
 }
 
@@ -87,25 +98,10 @@ pub(crate) fn local_address(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Parses an address to listen on.
-pub(super) fn listen(text: &str) -> Result<Listen, &'static str> {
-    const EXPECTED_PATH: &str = "expected an absolute path of at most 100 bytes after \"unix:\", like \"unix:/run/apig-proxy/proxy.sock\"";
-    if let Some(path) = text.strip_prefix("unix:") {
-        // The system takes 107 bytes.
-        let is_path = path.starts_with('/') && path.len() <= 100 && !path.ends_with('/');
-        let path = is_path.then(|| Listen::Unix(path.into()));
-        return path.ok_or(EXPECTED_PATH);
-    }
-    match text.strip_prefix("https://") {
-        Some(text) => tcp(text).map(Listen::Tls),
-        None => tcp(text.strip_prefix("http://").unwrap_or(text)).map(Listen::Tcp),
-    }
-}
-
 /// Parses an address of the admin listener, or `off`.
 pub(super) fn admin(text: &str) -> Result<Option<Listen>, &'static str> {
     const EXPECTED: &str = "expected an address with a port, like \"127.0.0.1:8081\", a unix socket, like \"unix:/run/apig-proxy/admin.sock\", or \"off\"";
-    match listen(text) {
+    match text.parse() {
         _ if text == "off" => Ok(None),
         Err(message) if text.starts_with("unix:") => Err(message),
         Err(_) | Ok(Listen::Tls(_)) => Err(EXPECTED),
@@ -152,10 +148,8 @@ pub(super) fn endpoint(text: &str) -> Result<UpstreamUrl, &'static str> {
 }
 
 fn url(text: &str) -> Option<UpstreamUrl> {
-    let uri: Uri = text
-        .parse()
-        .ok()
-        .filter(|_| !text.contains(['#', '?', '@']))?;
+    let is_plain = !text.contains(['#', '?', '@']);
+    let uri: Uri = text.parse().ok().filter(|_| is_plain)?;
     let (scheme, default_port) = match uri.scheme_str()? {
         "https" => (Scheme::Https, 443),
         "http" => (Scheme::Http, 80),
@@ -178,12 +172,11 @@ fn url(text: &str) -> Option<UpstreamUrl> {
         port if port == default_port => bracketed,
         port => format!("{bracketed}:{port}"),
     };
-    let authority = HeaderValue::try_from(authority).ok()?;
     (is_path && is_host).then_some(UpstreamUrl {
         scheme,
         host,
         port,
-        authority,
+        authority: HeaderValue::try_from(authority).ok()?,
         ends_with_slash: !base_path.is_empty() && path.ends_with('/'),
         base_path,
         connect_to: None,
@@ -202,16 +195,18 @@ fn is_link_local(host: &str) -> bool {
     })
 }
 
+/// What is within brackets, as an IPv6 address in a URL is.
+pub(super) fn in_brackets(host: &str) -> Option<&str> {
+    host.strip_prefix('[')?.strip_suffix(']')
+}
+
 /// Parses a name that clients may use in `Host`.
 pub(super) fn host(text: &str) -> Result<String, &'static str> {
     const EXPECTED: &str = "expected host names without scheme and port, like \"proxy.internal\"";
     const ANY: &str = "an address that stands for any address cannot be allowed: browsers resolve it to this machine";
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
-    let inner = name
-        .strip_prefix('[')
-        .and_then(|name| name.strip_suffix(']'));
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    match inner.map(str::parse) {
+    match in_brackets(&name).map(str::parse) {
         Some(Ok(Ipv6Addr::UNSPECIFIED)) => Err(ANY),
         None if name == "0.0.0.0" => Err(ANY),
         Some(Ok(_)) => Ok(name),
@@ -259,17 +254,15 @@ mod tests {
             ("[::1]:0", "[::1]:0"),
             ("http://127.0.0.1:8080", "127.0.0.1:8080"),
         ] {
-            assert_eq!(listen(text), Ok(Listen::Tcp(address.parse().unwrap())));
+            assert_eq!(text.parse(), Ok(Listen::Tcp(address.parse().unwrap())));
         }
-        assert_eq!(
-            listen("unix:/run/x.sock"),
-            Ok(Listen::Unix("/run/x.sock".into()))
-        );
+        let unix = Listen::Unix("/run/x.sock".into());
+        assert_eq!("unix:/run/x.sock".parse(), Ok(unix));
         let tls = Listen::Tls("0.0.0.0:8443".parse().unwrap());
-        assert_eq!(listen("https://0.0.0.0:8443"), Ok(tls));
+        assert_eq!("https://0.0.0.0:8443".parse(), Ok(tls));
         let wrong = "|:|80800|127.0.0.1|localhost|localhost:x|ftp://127.0.0.1:8080|https://127.0.0.1|unix:relative|unix:/run/|unix:";
         for text in wrong.split('|') {
-            assert!(listen(text).is_err(), "{text}");
+            assert!(text.parse::<Listen>().is_err(), "{text}");
         }
     }
 

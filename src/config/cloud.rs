@@ -17,7 +17,7 @@ use super::reader::Reader;
 use super::routes::{MODES, elsewhere};
 use super::services::is_label;
 use super::value::{list, text, word};
-use super::{Auth, AuthMode, Config, CredentialsConfig, LargeBody, Methods, PathRule, Route};
+use super::{Auth, AuthMode, Config, CredentialsConfig, LargeBody, Methods, PathPattern, Route};
 use super::{ReadOnly, RouteSigning, UpstreamUrl};
 
 /// The name of IAM.
@@ -77,8 +77,9 @@ pub(super) fn cloud(
                 methods: Some(Methods::Only(vec![Method::GET])),
                 paths: Some(
                     IAM_PATHS
-                        .map(|path| PathRule::Exact(path.to_owned()))
-                        .into(),
+                        .iter()
+                        .filter_map(|path| PathPattern::new(path))
+                        .collect(),
                 ),
                 ..route
             }

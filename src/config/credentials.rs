@@ -16,9 +16,10 @@ use super::{UpstreamUrl, address};
 pub struct CredentialsConfig {
     /// The name of the set; `None` for `[credentials]` itself.
     pub name: Option<String>,
-    /// The source of the signing key.
-    pub source: CredentialSource,
-    /// The file of [`CredentialSource::File`], which [`CredentialSource::Auto`] tries too.
+    /// The source of the signing key: `auto` for the first that has a key, or the one of this name, as
+    /// documented at [`crate::credentials`].
+    pub source: &'static str,
+    /// The file of the source `file`, which `auto` tries too.
     pub file: PathBuf,
     /// User name of the row in a `credentials.csv` with several keys; `None` for the first.
     pub user: Option<String>,
@@ -52,40 +53,20 @@ impl CredentialsConfig {
 
 impl Default for CredentialsConfig {
     fn default() -> Self {
-        set(&mut Reader::new(Vec::new(), Vec::new()), None)
+        set(&mut Reader::new(Vec::new()), None)
     }
 }
 
-/// The kinds of source for a signing key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CredentialSource {
-    /// The first that has a key, in the order documented at [`crate::credentials`].
-    Auto,
-    /// Environment variables.
-    Env,
-    /// The file that `credentials.file` or `--credentials` names.
-    File,
-    /// The SDKs' profile, `~/.huaweicloud/credentials`.
-    Profile,
-    /// The metadata service of a server (ECS) that has an agency.
-    Metadata,
-    /// The identity of a pod in CCE.
-    PodIdentity,
-    /// STS, with an OpenID Connect token.
-    Oidc,
-    /// IAM, with a token of an identity provider.
-    Idp,
-}
-
-const SOURCES: [(&str, CredentialSource); 8] = [
-    ("auto", CredentialSource::Auto),
-    ("env", CredentialSource::Env),
-    ("file", CredentialSource::File),
-    ("profile", CredentialSource::Profile),
-    ("metadata", CredentialSource::Metadata),
-    ("pod-identity", CredentialSource::PodIdentity),
-    ("oidc", CredentialSource::Oidc),
-    ("idp", CredentialSource::Idp),
+/// The words of `credentials.source`.
+const SOURCES: [&str; 8] = [
+    "auto",
+    "env",
+    "file",
+    "profile",
+    "metadata",
+    "pod-identity",
+    "oidc",
+    "idp",
 ];
 
 /// The source of a token.
@@ -125,23 +106,19 @@ fn set(reader: &mut Reader, name: Option<String>) -> CredentialsConfig {
         None => "credentials".to_owned(),
     };
     let key = |key: &str| format!("{table}.{key}");
-    let source = reader.get(&key("source"), word(SOURCES));
+    let source = reader.get(&key("source"), word(SOURCES.map(|name| (name, name))));
     let path = reader.get(&key("file"), file);
     if path.is_none() && !reader.is_wrong(&key("file")) {
         reader.report(&key("file"), "expected the path of a file with a key");
     }
     // Naming a file says that the key is in it.
-    let is_file = source == CredentialSource::Auto && reader.is_set(&key("file"));
+    let is_file = source == "auto" && reader.is_set(&key("file"));
     let metadata = reader.get(&key("metadata_endpoint"), optional(address::endpoint));
     let project_id: Option<HeaderValue> = reader.get(&key("project_id"), header_value);
     let takes_project_id = project_id.as_ref().is_some_and(|id| id == "caller");
     CredentialsConfig {
         name,
-        source: if is_file {
-            CredentialSource::File
-        } else {
-            source
-        },
+        source: if is_file { "file" } else { source },
         file: path.unwrap_or_default(),
         user: reader.get(&key("user"), any),
         project_id: project_id.filter(|_| !takes_project_id),
@@ -166,31 +143,29 @@ fn agency(text: &str) -> Result<String, &'static str> {
 
 /// The source of a token: a file, or an IAM user, which needs three files.
 fn token(reader: &mut Reader, table: &str) -> Option<TokenSource> {
-    const KEYS: [&str; 4] = [
-        "token_file",
-        "iam_user_file",
-        "iam_password_file",
-        "iam_domain_file",
-    ];
     const EITHER: &str = "expected either `token_file`, or the files of an IAM user, not both";
     const ALL: &str = "a token of IAM needs `iam_user_file`, `iam_password_file` and `iam_domain_file`\nhint: set all three";
-    let files = KEYS.map(|key| reader.get(&format!("{table}.{key}"), file));
+    let keys = ["token", "iam_user", "iam_password", "iam_domain"];
+    let keys = keys.map(|name| format!("{table}.{name}_file"));
+    let files = keys.each_ref().map(|key| reader.get(key, file));
     let project = reader.get(&format!("{table}.iam_project"), any);
     let missing = files.iter().rposition(Option::is_none).unwrap_or(0);
-    let (wrong, message) = match files {
-        [None, None, None, None] => return None,
-        [Some(file), None, None, None] => return Some(TokenSource::File(file)),
-        [None, Some(user), Some(password), Some(domain)] => {
-            return Some(TokenSource::Iam(IamUser {
-                user,
-                password,
-                domain,
-                project,
-            }));
+    match files {
+        [None, None, None, None] => None,
+        [Some(file), None, None, None] => Some(TokenSource::File(file)),
+        [None, Some(user), Some(password), Some(domain)] => Some(TokenSource::Iam(IamUser {
+            user,
+            password,
+            domain,
+            project,
+        })),
+        [Some(_), ..] => {
+            reader.report(&keys[0], EITHER);
+            None
         }
-        [Some(_), ..] => (0, EITHER),
-        [None, ..] => (missing, ALL),
-    };
-    reader.report(&format!("{table}.{}", KEYS[wrong]), message);
-    None
+        [None, ..] => {
+            reader.report(&keys[missing], ALL);
+            None
+        }
+    }
 }

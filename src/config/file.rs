@@ -17,7 +17,7 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
-use secrecy::{ExposeSecret, ExposeSecretMut, SecretBox};
+use secrecy::{ExposeSecret, ExposeSecretMut, SecretBox, SecretString};
 
 /// The longest file that is read, in bytes. Real ones have a few kilobytes.
 const MAX_LEN: u64 = 1024 * 1024;
@@ -84,6 +84,23 @@ pub fn read_secret_file(path: &Path) -> Result<SecretBox<Vec<u8>>, FileError> {
     (!is_empty).then_some(content).ok_or(FileError::Empty)
 }
 
+/// Reads a token that callers have to show. White space around it does not count. The error does not
+/// name the file.
+pub(super) fn read_token(
+    path: &Path,
+    least: usize,
+    what: &str,
+    is_part: fn(&u8) -> bool,
+) -> Result<SecretString, String> {
+    let content = read_secret_file(path).map_err(|error| format!("the file {error}"))?;
+    let token = content.expose_secret().trim_ascii();
+    let is_token = token.len() >= least && token.iter().all(is_part);
+    let token = str::from_utf8(token).ok().filter(|_| is_token);
+    token.map(SecretString::from).ok_or_else(|| {
+        format!("the file has no token of at least {least} {what}\nhint: make one with `openssl rand -hex 32`")
+    })
+}
+
 /// The content of a text file without the byte order mark that some editors put before it.
 pub(super) fn without_bom(content: &[u8]) -> &[u8] {
     content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content)
@@ -94,9 +111,16 @@ fn open(path: &Path) -> Result<(File, Metadata), FileError> {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(flags.bits().cast_signed());
-    let file = options
-        .open(path)
-        .map_err(|error| not_opened(path, error))?;
+    let file = options.open(path).map_err(|error| {
+        // A socket, or a device without a driver, cannot be opened at all.
+        let found = std::fs::metadata(path);
+        let wrong_kind = found.map(|found| require_regular(found.file_type()).err());
+        match (error.kind(), wrong_kind) {
+            (io::ErrorKind::NotFound, _) => FileError::Missing,
+            (_, Ok(Some(wrong_kind))) => wrong_kind,
+            _ => FileError::Unreadable(error),
+        }
+    })?;
     let metadata = file.metadata().map_err(FileError::Unreadable)?;
     require_regular(metadata.file_type())?;
     match metadata.len() {
@@ -113,16 +137,6 @@ fn read_to_end(file: File, content: &mut Vec<u8>) -> Result<(), FileError> {
         Ok(_) => Err(FileError::TooLarge),
         Err(error) => Err(FileError::Unreadable(error)),
     }
-}
-
-/// Why a file was not opened. A socket, or a device without a driver, cannot be opened at all.
-fn not_opened(path: &Path, error: io::Error) -> FileError {
-    if error.kind() == io::ErrorKind::NotFound {
-        return FileError::Missing;
-    }
-    let metadata = std::fs::metadata(path).ok();
-    let wrong_kind = metadata.and_then(|metadata| require_regular(metadata.file_type()).err());
-    wrong_kind.unwrap_or(FileError::Unreadable(error))
 }
 
 fn require_regular(kind: FileType) -> Result<(), FileError> {

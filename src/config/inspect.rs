@@ -2,20 +2,15 @@
 //!
 //! It is served by the admin listener alone, so enabling it without one is a problem.
 
-use std::path::Path;
-
 use http::HeaderName;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use super::address::Listen;
-use super::file::read_secret_file;
+use super::file::read_token;
 use super::layers::Setting;
 use super::owned_headers::is_owned;
 use super::reader::Reader;
-use super::value::{Parsed, boolean, count, file, list, size, word};
-
-/// The fewest characters of a token.
-const TOKEN_LENGTH: usize = 32;
+use super::value::{Parsed, boolean, count, list, size, word};
 
 /// The inspector (`[inspect]`). Sizes are in bytes.
 #[derive(Clone, Debug)]
@@ -62,15 +57,17 @@ impl ReplayPolicy {
 pub(super) fn inspect(reader: &mut Reader, admin: Option<&Listen>) -> InspectConfig {
     const NO_ADMIN: &str = "the inspector is served by the admin listener, which is off\n\
         hint: set `admin` to an address, like \"127.0.0.1:8081\", or to a unix socket";
-    const TOKEN: &str = "inspect.token_file";
     let enabled = reader.get("inspect.enabled", boolean);
     if enabled && admin.is_none() && !reader.is_wrong("admin") {
         reader.report("inspect.enabled", NO_ADMIN);
     }
     let replay = [ReplayPolicy::Ask, ReplayPolicy::Safe, ReplayPolicy::Off];
     let replay = word(replay.map(|policy| (policy.name(), policy)));
-    let token = reader.get(TOKEN, file).map(|path| read_token(&path));
-    let token = token.and_then(|read| read.map_err(|problem| reader.report(TOKEN, problem)).ok());
+    // It is part of an address, where others would have to be escaped.
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let token = reader.load("inspect.token_file", |path| {
+        read_token(path, 32, "letters, digits, `-` and `_`", is_part)
+    });
     InspectConfig {
         enabled,
         requests: reader.get("inspect.requests", count(1)),
@@ -101,18 +98,4 @@ fn revealed(text: &str) -> Result<HeaderName, &'static str> {
         return Err(OWNED);
     }
     Ok(name)
-}
-
-/// Reads the token from a file. White space around it does not count. The error does not name the
-/// file.
-fn read_token(path: &Path) -> Result<SecretString, String> {
-    const EXPECTED: &str = "the file has no token of at least 32 letters, digits, `-` and `_`\n\
-        hint: make one with `openssl rand -hex 32`";
-    let content = read_secret_file(path).map_err(|error| format!("the file {error}"))?;
-    let token = content.expose_secret().trim_ascii();
-    // It is part of an address, where others would have to be escaped.
-    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    let is_token = token.len() >= TOKEN_LENGTH && token.iter().all(is_part);
-    let token = str::from_utf8(token).ok().filter(|_| is_token);
-    Ok(token.map(SecretString::from).ok_or(EXPECTED)?)
 }

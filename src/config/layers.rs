@@ -1,18 +1,14 @@
-//! The layers of the configuration, which figment lays over one another: defaults, file,
-//! environment, options.
+//! The layers of the configuration: defaults, file, environment, options. A later one wins.
 //!
-//! A layer is a flat map from dotted keys to values and the places that set them. The providers of
-//! figment are not used: its environment provider changes types (`0123` becomes a number, `"ab"`
-//! loses its quotes), and none knows lines. Secrets never get here, because figment quotes values in
-//! its errors.
+//! A layer is a flat map from dotted keys to values and the places that set them. A variable is text,
+//! unchanged: its type is that of its key, so that `0123` stays what it is.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use figment::value::{Dict, Map, Value as Merged};
-use figment::{Figment, Metadata, Profile, Provider};
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 use toml::{Spanned, Table, Value};
@@ -53,59 +49,17 @@ pub(super) fn defaults() -> &'static Layer {
     &DEFAULTS
 }
 
-/// The settings that win: those of later layers.
-pub(super) fn merge(layers: &[Layer]) -> Layer {
-    let numbered = layers.iter().enumerate();
-    let figment = numbered.fold(Figment::new(), |figment, (at, layer)| {
-        figment.merge(Numbered(at, layer))
-    });
-    let merged = figment.data().unwrap_or_default().into_values().flatten();
-    let settings = merged.filter_map(|(key, value)| {
-        let layer: usize = figment.get_metadata(value.tag())?.name.parse().ok()?;
-        Some((layers.get(layer)?.get(&key)?.clone(), key))
-    });
-    settings.map(|(setting, key)| (key, setting)).collect()
-}
-
-/// A layer as a provider that its number identifies.
-struct Numbered<'a>(usize, &'a Layer);
-
-impl Provider for Numbered<'_> {
-    fn metadata(&self) -> Metadata {
-        Metadata::named(self.0.to_string())
-    }
-
-    fn data(&self) -> figment::Result<Map<Profile, Dict>> {
-        let values = self.1.iter().map(|(key, setting)| {
-            let value = Merged::serialize(&setting.value);
-            (
-                key.clone(),
-                value.expect("TOML is among the data that figment holds"),
-            )
-        });
-        Ok(Map::from([(Profile::Default, values.collect())]))
-    }
-}
-
-/// The layer of the environment. Every value is text, unchanged. All variables about routes become
-/// the key `route`, which no variable can set.
-pub(super) fn from_environment(environment: &Environment, problems: &mut Vec<Problem>) -> Layer {
-    const NOT_TEXT: &str = "the value is not UTF-8\nhint: give it as UTF-8 text";
-    let mut layer = Layer::new();
-    for (name, value) in environment.keys() {
+/// The layer of the environment. All variables about routes become the key `route`, which no variable
+/// can set. A value that is not UTF-8 becomes one that no key accepts.
+pub(super) fn from_environment(environment: &Environment) -> Layer {
+    let setting = |(name, value): (&str, &OsStr)| {
         let key = name[PREFIX.len()..].to_ascii_lowercase().replace("__", ".");
-        let key = if key.starts_with("route") {
-            "route".to_owned()
-        } else {
-            key
-        };
-        let place = Place::Variable(name.to_owned());
-        match value.to_str() {
-            Some(text) => drop(layer.insert(key, Setting::new(text, place))),
-            None => problems.push(Problem::new(place, key, NOT_TEXT)),
-        }
-    }
-    layer
+        let is_route = key.starts_with("route");
+        let key = if is_route { "route".to_owned() } else { key };
+        let value = value.to_string_lossy().into_owned();
+        (key, Setting::new(value, Place::Variable(name.to_owned())))
+    };
+    environment.keys().map(setting).collect()
 }
 
 /// The layer of a file. One that is not TOML is one problem.
@@ -118,37 +72,20 @@ pub(super) fn from_file(path: &Path, text: &str) -> Result<Layer, Problem> {
         Place::File(path.to_owned(), line)
     };
     let document = DeTable::parse(text).map_err(|error| {
-        let place = place(error.span().unwrap_or(0..0));
         // A fixed text of the parser, which quotes nothing.
         let wrong = error.message();
         let message = format!("this is not valid TOML: {wrong}\nhint: {TOML}");
-        Problem::new(place, "", message)
+        Problem::new(place(error.span().unwrap_or(0..0)), "", message)
     })?;
     let mut layer = Layer::new();
     for (name, value) in document.get_ref() {
         let (name, place_of_key) = (name.get_ref().to_string(), place(name.span()));
-        match (name.as_str(), value.get_ref()) {
-            ("route", DeValue::Array(tables)) if tables.iter().all(is_table) => {
-                for (number, table) in tables.iter().enumerate() {
-                    let (name, place_of_table) = (format!("route.{number}"), place(table.span()));
-                    layer.insert(
-                        name.clone(),
-                        Setting::new(Table::new(), place_of_table.clone()),
-                    );
-                    collect(&mut layer, name, table, place_of_table, &place);
-                }
-            }
-            ("route", _) => drop(layer.insert(name, Setting::new("", place_of_key))),
-            _ => collect(&mut layer, name, value, place_of_key, &place),
-        }
+        collect(&mut layer, name, value, place_of_key, &place);
     }
     Ok(layer)
 }
 
-fn is_table(value: &Spanned<DeValue<'_>>) -> bool {
-    matches!(value.get_ref(), DeValue::Table(_))
-}
-
+/// Adds a value, or all values of a table.
 fn collect(
     layer: &mut Layer,
     name: String,
@@ -156,14 +93,26 @@ fn collect(
     place_of_key: Place,
     place: &dyn Fn(Range<usize>) -> Place,
 ) {
-    if let DeValue::Table(table) = value.get_ref() {
-        for (key, value) in table {
-            let name = format!("{name}.{}", key.get_ref());
-            collect(layer, name, value, place(key.span()), place);
+    let is_table = |value: &Spanned<DeValue<'_>>| matches!(value.get_ref(), DeValue::Table(_));
+    match value.get_ref() {
+        DeValue::Array(tables) if name == "route" && tables.iter().all(is_table) => {
+            for (number, table) in tables.iter().enumerate() {
+                let (name, start) = (format!("route.{number}"), place(table.span()));
+                let marker = Setting::new(Table::new(), start.clone());
+                layer.insert(name.clone(), marker);
+                collect(layer, name, table, start, place);
+            }
         }
-    } else {
-        let value = plain_value(ValueDeserializer::from(value.clone()));
-        layer.insert(name, Setting::new(value, place_of_key));
+        DeValue::Table(table) if name != "route" => {
+            for (key, value) in table {
+                let name = format!("{name}.{}", key.get_ref());
+                collect(layer, name, value, place(key.span()), place);
+            }
+        }
+        _ => {
+            let value = plain_value(ValueDeserializer::from(value.clone()));
+            layer.insert(name, Setting::new(value, place_of_key));
+        }
     }
 }
 

@@ -106,8 +106,11 @@ impl Methods {
     }
 
     pub(super) fn parse(setting: &Setting) -> Parsed<Self> {
+        Ok(Self::from_names(&texts(setting)?)?)
+    }
+
+    pub(super) fn from_names(names: &[String]) -> Result<Self, &'static str> {
         const EXPECTED: &str = "expected methods in capital letters, like [\"GET\", \"POST\"], or [\"*\"] for any; CONNECT and TRACE cannot be allowed";
-        let names = texts(setting)?;
         if names == ["*"] {
             return Ok(Self::Any);
         }
@@ -119,7 +122,7 @@ impl Methods {
         };
         let methods: Option<Vec<Method>> = names.iter().map(method).collect();
         let methods = methods.filter(|methods| !methods.is_empty());
-        Ok(methods.map(Self::Only).ok_or(EXPECTED)?)
+        methods.map(Self::Only).ok_or(EXPECTED)
     }
 }
 

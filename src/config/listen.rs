@@ -5,15 +5,14 @@
 //! therefore needs both `access.allow_remote` and clients that authenticate.
 
 use std::net::{Ipv6Addr, UdpSocket};
-use std::path::Path;
 use std::{fmt, fs};
 
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::address::Listen;
-use super::file::read_secret_file;
+use super::address::{EXPECTED_LISTEN, Listen};
+use super::file::read_token;
 use super::reader::Reader;
 use super::server_tls::tls_files;
 use super::value::{boolean, file, list, optional, text};
@@ -60,16 +59,6 @@ impl CallerToken {
     pub fn is(&self, sent: &[u8]) -> bool {
         *self == Self::new(sent)
     }
-
-    /// Reads the token from a file. White space around it does not count. The error does not name
-    /// the file.
-    fn read(path: &Path) -> Result<Self, String> {
-        const EXPECTED: &str = "the file has no token of at least 16 visible ASCII characters\nhint: make one with `openssl rand -hex 32`";
-        let content = read_secret_file(path).map_err(|error| format!("the file {error}"))?;
-        let token = content.expose_secret().trim_ascii();
-        let is_token = token.len() >= 16 && token.iter().all(u8::is_ascii_graphic);
-        Ok(is_token.then(|| Self::new(token)).ok_or(EXPECTED)?)
-    }
 }
 
 impl PartialEq for CallerToken {
@@ -85,9 +74,11 @@ impl fmt::Debug for CallerToken {
 }
 
 pub(super) fn listen(reader: &mut Reader) -> Vec<Listen> {
-    let addresses = reader.find("listen", |setting| match list(address::listen)(setting)? {
-        none if none.is_empty() => Err(address::EXPECTED_LISTEN.into()),
-        addresses => Ok(addresses),
+    let addresses = reader.find("listen", |setting| {
+        match list(str::parse::<Listen>)(setting)? {
+            none if none.is_empty() => Err(EXPECTED_LISTEN.into()),
+            addresses => Ok(addresses),
+        }
     });
     let mut addresses = addresses.unwrap_or_default();
     // By default, both loopback addresses are served; this machine may not have the second one.
@@ -159,15 +150,23 @@ pub(super) fn tls(reader: &mut Reader, listen: &[Listen]) -> Option<TlsFiles> {
     tls_files(reader, "tls", client_ca, is_required)
 }
 
-pub(super) fn access(reader: &mut Reader) -> Access {
-    const TOKEN: &str = "access.token_file";
-    let token = reader.get(TOKEN, file).map(|path| CallerToken::read(&path));
-    let token = token.and_then(|read| read.map_err(|problem| reader.report(TOKEN, problem)).ok());
+pub(super) fn access(reader: &mut Reader, listen: &[Listen]) -> Access {
+    const NO_METADATA: &str = "by a name that does not end with localhost, browsers do not say over plain HTTP which page sends a \
+        request, so a User-Agent that begins with `Mozilla/` is refused there unless it shows the token of `access.token_file`\n\
+        hint: use an `https://` address of `listen`, or a name below `.localhost`";
+    let token = reader.load("access.token_file", |path| {
+        read_token(path, 16, "visible ASCII characters", u8::is_ascii_graphic)
+    });
+    let hosts = reader.get("access.hosts", list(address::host));
+    let is_plain = listen.iter().any(|listen| matches!(listen, Listen::Tcp(_)));
+    if is_plain && !hosts.iter().all(|name| origin::is_trustworthy_name(name)) {
+        reader.warn("access.hosts", NO_METADATA);
+    }
     Access {
-        hosts: reader.get("access.hosts", list(address::host)),
+        hosts,
         origins: reader.get("access.origins", list(origin::origin)),
         browser: reader.get("access.browser", boolean),
-        token,
+        token: token.map(|token| CallerToken::new(token.expose_secret().as_bytes())),
     }
 }
 
@@ -178,18 +177,16 @@ pub(super) fn callers(reader: &mut Reader) -> Callers {
         hint: leave `access.token_file` empty";
     const MISSING: &str = "the file does not exist, so no caller is admitted\n\
         hint: make it with `apig-proxy caller new NAME`";
-    let Some(path) = reader.get(KEY, file) else {
-        return Callers::default();
-    };
-    if reader.is_set("access.token_file") && reader.get("access.token_file", file).is_some() {
-        reader.report(KEY, BOTH);
-    }
-    if !path.exists() {
+    let mut callers = Callers::default();
+    callers.file = reader.load(KEY, |path| CallersFile::open(path.to_owned()));
+    if let Some(file) = &callers.file
+        && !file.path.exists()
+    {
         reader.warn(KEY, MISSING);
     }
-    let opened = CallersFile::open(path).map_err(|problem| reader.report(KEY, problem));
-    let mut callers = Callers::default();
-    callers.file = opened.ok();
+    if callers.file.is_some() && reader.get("access.token_file", file).is_some() {
+        reader.report(KEY, BOTH);
+    }
     callers
 }
 
@@ -216,17 +213,5 @@ pub(super) fn check_exposure(
         reader.report("listen", NOT_ALLOWED);
     } else if !remote.all(is_protected) {
         reader.report("listen", UNPROTECTED);
-    }
-}
-
-/// Warns of host names to which browsers send no fetch metadata.
-pub(super) fn warn_of_hosts(reader: &mut Reader, listen: &[Listen], access: &Access) {
-    const WARNING: &str = "by a name that does not end with localhost, browsers do not say over plain HTTP which page sends a \
-        request, so a User-Agent that begins with `Mozilla/` is refused there unless it shows the token of `access.token_file`\n\
-        hint: use an `https://` address of `listen`, or a name below `.localhost`";
-    let is_plain = listen.iter().any(|listen| matches!(listen, Listen::Tcp(_)));
-    let mut hosts = access.hosts.iter();
-    if is_plain && !hosts.all(|name| origin::is_trustworthy_name(name)) {
-        reader.warn("access.hosts", WARNING);
     }
 }

@@ -1,22 +1,30 @@
-//! Loads a configuration: finds the file, lays the layers over one another, and reads the keys.
+//! Loads a configuration: finds the file, lays the layers over one another, and reads every key into a
+//! [`Config`], which holds valid values only. All problems are reported at once.
 
 use std::path::{Path, PathBuf};
 
 use toml::Value;
 
 use super::environment::Environment;
-use super::file::{FileError, read_file, without_bom};
+use super::file::{read_file, without_bom};
 use super::layers::{self, Layer, Setting};
 use super::problem::{Place, Problem, Problems};
-use super::resolve::{ActivatedAddresses, Resolved, resolve};
-use super::{ActivatedSockets, Config, Settings, cloud, egress, memory};
+use super::reader::Reader;
+use super::server_tls::{certificates, tls_files};
+use super::value::{boolean, list};
+use super::{
+    ActivatedSockets, Config, Listen, MediaRange, Methods, ReadOnly, ReadRule, Settings,
+    UpstreamTls, activation, cloud, credentials, egress, inspect, limits, listen, memory, routes,
+    run,
+};
 
 /// What the options of the command line say: the file to read, and values that override keys.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     file: Option<PathBuf>,
     layer: Layer,
-    activated: ActivatedAddresses,
+    /// The addresses of activated sockets: for clients, and of the admin listener.
+    activated: (Vec<Listen>, Option<Listen>),
 }
 
 impl Overrides {
@@ -32,9 +40,9 @@ impl Overrides {
     /// With sockets in place of addresses.
     #[must_use]
     pub fn activated(mut self, sockets: &ActivatedSockets) -> Self {
-        let callers = sockets.callers.iter();
-        self.activated.callers = callers.map(|socket| socket.listen.clone()).collect();
-        self.activated.admin = sockets.admin.as_ref().map(|socket| socket.listen.clone());
+        let address = |socket: &super::ActivatedSocket| socket.listen.clone();
+        let callers = sockets.callers.iter().map(address).collect();
+        self.activated = (callers, sockets.admin.as_ref().map(address));
         self
     }
 
@@ -132,10 +140,8 @@ pub fn load_part<T>(
 ///
 /// [`Problems`] with the URL.
 pub fn with_upstream(url: &str) -> Result<Config, Problems> {
-    let layer = Overrides::default()
-        .text("upstream", "--upstream", Some(url))
-        .layer;
-    resolve(vec![layer], Vec::new(), &ActivatedAddresses::default()).valid_config()
+    let overrides = Overrides::default().text("upstream", "--upstream", Some(url));
+    resolve(Vec::new(), &overrides).valid_config()
 }
 
 /// Reads the text of a configuration file, without environment and options.
@@ -145,31 +151,26 @@ pub fn with_upstream(url: &str) -> Result<Config, Problems> {
 /// All [`Problems`] with it.
 pub fn from_text(path: &Path, text: &str) -> Result<Config, Problems> {
     let layer = layers::from_file(path, text).map_err(|problem| Problems(vec![problem]))?;
-    resolve(vec![layer], Vec::new(), &ActivatedAddresses::default()).valid_config()
+    resolve(vec![layer], &Overrides::default()).valid_config()
 }
 
 /// Reads all layers. Of a file that cannot be read, this is the only problem: all others would
 /// follow from it.
 fn resolve_all(overrides: &Overrides, environment: &Environment) -> (Option<PathBuf>, Resolved) {
-    let mut problems = Vec::new();
     let file = find_file(overrides, environment);
     let read = file.as_deref().map(read_layer).transpose();
     let (layer, unread) = read.map_or_else(|problem| (None, Some(problem)), |layer| (layer, None));
-    let layers = vec![
-        layer.unwrap_or_default(),
-        layers::from_environment(environment, &mut problems),
-        overrides.layer.clone(),
+    let variables = layers::from_environment(environment);
+    let mut resolved = resolve(vec![layer.unwrap_or_default(), variables], overrides);
+    let (reader, config) = (&mut resolved.reader, &mut resolved.config);
+    let more = [
+        cloud::use_iam_of(environment, reader, config).err(),
+        egress::apply(config, environment).err(),
+        system_roots_problem(environment),
     ];
-    let mut resolved = resolve(layers, problems, &overrides.activated);
-    let (reader, config) = (&resolved.reader, &mut resolved.config);
-    let iam_problem = cloud::use_iam_of(environment, reader, config).err();
-    let egress_problem = egress::apply(&mut resolved.config, environment).err();
-    let roots_problem = system_roots_problem(environment);
-    let problems = &mut resolved.reader.problems;
-    let all = [iam_problem, egress_problem, roots_problem];
-    problems.extend(all.into_iter().flatten());
+    reader.problems.extend(more.into_iter().flatten());
     if let Some(unread) = unread {
-        *problems = vec![unread];
+        reader.problems = vec![unread];
         resolved.has_valid_credentials = false;
     }
     (file, resolved)
@@ -190,16 +191,11 @@ fn find_file(overrides: &Overrides, environment: &Environment) -> Option<PathBuf
 }
 
 fn read_layer(path: &Path) -> Result<Layer, Problem> {
-    const MISSING: &str =
-        "the file does not exist\nhint: correct `--config` or `APIG_PROXY_CONFIG`";
-    const NOT_UTF8: &str = "the file is not UTF-8\nhint: save it as UTF-8";
     let problem = |message: String| Problem::new(Place::File(path.to_owned(), 0), "", message);
-    let content = read_file(path).map_err(|error| match error {
-        FileError::Missing => problem(MISSING.to_owned()),
-        error => problem(format!("the file {error}")),
-    })?;
+    let content = read_file(path).map_err(|error| problem(format!("the file {error}")))?;
     let text = str::from_utf8(without_bom(&content));
-    layers::from_file(path, text.map_err(|_| problem(NOT_UTF8.to_owned()))?)
+    let text = text.map_err(|_| problem("the file is not UTF-8\nhint: save it as UTF-8".into()))?;
+    layers::from_file(path, text)
 }
 
 /// The problem with the file of the system's roots. The TLS library opens it by itself, and would
@@ -208,7 +204,79 @@ fn system_roots_problem(environment: &Environment) -> Option<Problem> {
     const VARIABLE: &str = "SSL_CERT_FILE";
     let error = read_file(&environment.path(VARIABLE)?).err()?;
     let place = Place::Variable(VARIABLE.to_owned());
-    error
-        .is_wrong_kind()
-        .then(|| Problem::new(place, "", format!("the file {error}")))
+    let problem = Problem::new(place, "", format!("the file {error}"));
+    error.is_wrong_kind().then_some(problem)
+}
+
+/// A configuration, with what is wrong with it.
+struct Resolved {
+    /// A wrong key has its default, or is missing.
+    config: Config,
+    /// The keys of all credentials are valid, so that the sources can be opened.
+    has_valid_credentials: bool,
+    reader: Reader,
+}
+
+impl Resolved {
+    /// The configuration, or all problems in the order of their places.
+    fn valid_config(self) -> Result<Config, Problems> {
+        let mut problems = self.reader.problems;
+        problems.sort_by(|a, b| a.place.cmp(&b.place));
+        let is_valid = problems.is_empty();
+        is_valid.then_some(self.config).ok_or(Problems(problems))
+    }
+}
+
+/// Reads all keys of these layers over the defaults, and of the options over them.
+fn resolve(mut layers: Vec<Layer>, overrides: &Overrides) -> Resolved {
+    layers.push(overrides.layer.clone());
+    let (callers, activated_admin) = &overrides.activated;
+    let mut owned = Reader::new(layers);
+    let reader = &mut owned;
+    let reported = reader.problems.len();
+    let credentials = credentials::sets(reader);
+    let has_valid_credentials = reader.problems.len() == reported;
+    let listen = activation::in_place_of(listen::listen(reader), callers);
+    let tls = listen::tls(reader, &listen);
+    let access = listen::access(reader, &listen);
+    listen::check_exposure(reader, &listen, &access, tls.as_ref());
+    let admin = listen::admin(reader, &listen, activated_admin.as_ref());
+    let own: Vec<Listen> = listen.iter().chain(&admin).cloned().collect();
+    let (signs_otherwise, services) = cloud::cloud(reader, &own, &credentials);
+    let roots = reader.load("upstream_tls.ca_file", certificates);
+    let config = Config {
+        admin_quit: reader.get("admin_quit", boolean),
+        routes: routes::routes(reader, &own, &credentials, services),
+        signs_otherwise,
+        inspect: inspect::inspect(reader, admin.as_ref()),
+        admin,
+        listen,
+        listen_rules: Vec::new(),
+        unix_socket: listen::unix_socket(reader),
+        tls,
+        methods: reader.get("methods", Methods::parse),
+        credentials,
+        unsigned: reader.get("signing.unsigned", list(MediaRange::parse)),
+        limits: limits::limits(reader),
+        timeouts: limits::timeouts(reader),
+        pool: limits::pool(reader),
+        access,
+        callers: listen::callers(reader),
+        read_only: ReadOnly {
+            enabled: reader.get("read_only", boolean),
+            reads: reader.get("reads", list(ReadRule::parse)),
+        },
+        upstream_tls: UpstreamTls {
+            extra_roots: roots.unwrap_or_default(),
+            client: tls_files(reader, "upstream_tls", None, false),
+        },
+        corrects_clock: reader.get("clock.correct", boolean),
+        log: limits::log(reader),
+        run: run::run(reader),
+    };
+    Resolved {
+        config,
+        has_valid_credentials,
+        reader: owned,
+    }
 }

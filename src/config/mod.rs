@@ -2,7 +2,7 @@
 //! values.
 //!
 //! `layers` collects what is set and where (file and line, variable or option), `reader` and
-//! `value` turn it into typed values, `resolve` reads every key and reports all problems at once.
+//! `value` turn it into typed values, `load` reads every key and reports all problems at once.
 //! Loading ends at [`Config`]: no credential source is opened here. This is the only place that
 //! reads the environment and files; secrets are read by [`read_secret_file`] alone.
 
@@ -25,7 +25,6 @@ mod origin;
 pub(crate) mod owned_headers;
 mod problem;
 mod reader;
-mod resolve;
 mod routes;
 mod run;
 mod server_tls;
@@ -52,7 +51,7 @@ pub use callers::{
 };
 pub use cloud::CloudService;
 pub(crate) use cloud::{IAM, project_id};
-pub use credentials::{CredentialSource, CredentialsConfig, IamUser, TokenSource};
+pub use credentials::{CredentialsConfig, IamUser, TokenSource};
 pub use defaults::{ReferenceKey, keys};
 pub use egress::EgressProxy;
 pub use environment::Environment;
@@ -136,7 +135,7 @@ pub struct Route {
     /// `None` for all of those.
     pub methods: Option<Methods>,
     /// Paths that clients may use here; `None` for all below the prefix.
-    pub paths: Option<Vec<PathRule>>,
+    pub paths: Option<Vec<PathPattern>>,
     /// How its requests authenticate.
     pub auth: Auth,
     /// What happens to bodies larger than [`Limits::body`].
@@ -237,26 +236,6 @@ pub enum LargeBody {
         /// So are bodies of unknown length.
         unknown: bool,
     },
-}
-
-/// A path that clients may use, compared byte for byte.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PathRule {
-    /// This path.
-    Exact(String),
-    /// Every path with this prefix, which ends with `/`.
-    Below(String),
-}
-
-impl PathRule {
-    /// `true` if the rule matches this path.
-    #[must_use]
-    pub fn allows(&self, path: &str) -> bool {
-        match self {
-            Self::Exact(exact) => path == exact,
-            Self::Below(start) => path.starts_with(start.as_str()),
-        }
-    }
 }
 
 /// The URL of an upstream, or of a service for credentials, and how it is reached.

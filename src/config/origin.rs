@@ -3,91 +3,74 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-const EXPECTED: &str = "expected origins like \"http://localhost:3000\" or \"vscode-webview://extension\": scheme, host and port";
+use super::address::in_brackets;
+
+const EXPECTED: &str = "expected origins like \"http://localhost:3000\" or \"vscode-webview://extension\": scheme, host and port, as \
+    browsers send them (international names with xn--, addresses in their shortest form, a WebSocket as its page)";
 const PATTERN: &str = "patterns are not supported, since any page could be meant\nhint: list each origin by itself, like \"http://localhost:3000\"";
 const NULL: &str = "pages without an origin cannot be allowed, since any page can send null\nhint: serve the page over http and list \"http://localhost:3000\"";
 const PATH: &str = "browsers send an origin without a path\nhint: write it without what follows the host, like \"http://localhost:3000\"";
 const DEFAULT_PORT: &str = "browsers leave the default port out\nhint: write it without :80 or :443, like \"http://localhost\" or \"https://example.com\"";
-const PORT: &str =
-    "browsers send the port as a number without leading zeros, like \"http://localhost:3000\"";
-const WEBSOCKET: &str = "a WebSocket is opened with the origin of its page\nhint: write `http://` or `https://`, like \"http://localhost:3000\"";
-const PUNYCODE: &str = "browsers send international names in ASCII\nhint: write the form with xn--, like \"https://xn--bcher-kva.example\"";
-const ADDRESS: &str = "browsers send addresses in their shortest form\nhint: write it like \"http://127.0.0.1:3000\" or \"http://[::1]:3000\"";
 
 /// Parses an origin of web pages, in lower case.
 pub(super) fn origin(text: &str) -> Result<String, &'static str> {
     let text = text.to_ascii_lowercase();
-    if text.contains('*') {
-        return Err(PATTERN);
-    } else if text == "null" {
-        return Err(NULL);
-    }
-    let (scheme, authority) = text.split_once("://").ok_or(EXPECTED)?;
-    let default_port = default_port(scheme)?;
-    if authority.contains('@') {
-        return Err(EXPECTED);
-    } else if authority.contains(['/', '?', '#', '\\']) {
-        return Err(PATH);
-    }
+    let (scheme, authority) = text.split_once("://").unwrap_or((&text, ""));
+    // Those of extensions and desktop programs have no default port.
+    let default_port = match scheme {
+        "http" => Some("80"),
+        "https" => Some("443"),
+        _ => None,
+    };
     // The colons of an IPv6 address are within brackets.
     let end = authority.find(']').unwrap_or(0);
     let colon = authority[end..].find(':').map(|at| end + at);
     let (host, port) = authority.split_at(colon.unwrap_or(authority.len()));
-    check_host(host, default_port.is_some())?;
-    match port.strip_prefix(':').map(|port| (port, port.parse().ok())) {
-        None => Ok(text),
-        Some((port, Some(number))) if port == u16::to_string(&number) => {
-            let is_default = default_port == Some(number);
-            if is_default {
-                Err(DEFAULT_PORT)
-            } else {
-                Ok(text)
-            }
-        }
-        Some(_) => Err(PORT),
-    }
-}
-
-/// The port that browsers leave out for a scheme: `http` and `https` have one, those of extensions
-/// and desktop programs have none.
-fn default_port(scheme: &str) -> Result<Option<u16>, &'static str> {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    let port = port.strip_prefix(':');
+    let is_port =
+        |port: &str| matches!(port.parse(), Ok(number) if port == u16::to_string(&number));
     match scheme {
-        "http" => Ok(Some(80)),
-        "https" => Ok(Some(443)),
-        "ws" | "wss" => Err(WEBSOCKET),
-        "file" | "data" | "blob" | "about" | "javascript" => Err(NULL),
-        _ if !scheme.starts_with(|first: char| first.is_ascii_alphabetic()) => Err(EXPECTED),
-        _ => scheme.bytes().all(is_part).then_some(None).ok_or(EXPECTED),
+        _ if text.contains('*') => Err(PATTERN),
+        "null" | "file" | "data" | "blob" | "about" | "javascript" => Err(NULL),
+        _ if authority.contains(['/', '?', '#', '\\']) => Err(PATH),
+        _ if port.is_some() && port == default_port => Err(DEFAULT_PORT),
+        _ if is_scheme(scheme)
+            && is_host(host, default_port.is_some())
+            && port.is_none_or(is_port) =>
+        {
+            Ok(text)
+        }
+        _ => Err(EXPECTED),
     }
 }
 
-/// Checks that browsers spell a host like this. Those of the web have one spelling for each
-/// address.
-fn check_host(host: &str, is_web: bool) -> Result<(), &'static str> {
-    if let Some(address) = host.strip_prefix('[') {
-        let address = address.strip_suffix(']').ok_or(EXPECTED)?;
-        let parsed: Ipv6Addr = address.parse().map_err(|_| EXPECTED)?;
-        let [.., high, low] = parsed.segments();
-        let shortest = match parsed.to_ipv4_mapped() {
-            Some(_) => format!("::ffff:{high:x}:{low:x}"),
-            None => parsed.to_string(),
+/// True for a scheme of web pages. A WebSocket is opened with the origin of its page.
+fn is_scheme(scheme: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.bytes().all(is_part)
+        && !matches!(scheme, "ws" | "wss")
+}
+
+/// True if browsers spell a host like this. Those of the web have one spelling for each address.
+fn is_host(host: &str, is_web: bool) -> bool {
+    if let Some(address) = in_brackets(host) {
+        let Ok(parsed) = address.parse::<Ipv6Addr>() else {
+            return false;
         };
-        return (address == shortest).then_some(()).ok_or(ADDRESS);
+        let [.., high, low] = parsed.segments();
+        return match parsed.to_ipv4_mapped() {
+            Some(_) => address == format!("::ffff:{high:x}:{low:x}"),
+            None => address == parsed.to_string(),
+        };
     }
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    let last = host
-        .trim_end_matches('.')
-        .rsplit('.')
-        .next()
-        .unwrap_or(host);
+    let mut labels = host.trim_end_matches('.').rsplit('.');
+    let last = labels.next().unwrap_or(host);
     let is_number = last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("0x");
-    match host {
-        _ if !host.is_ascii() => Err(PUNYCODE),
-        _ if host.is_empty() || !host.bytes().all(is_part) => Err(EXPECTED),
-        _ if is_web && is_number && host.parse::<Ipv4Addr>().is_err() => Err(ADDRESS),
-        _ => Ok(()),
-    }
+    !host.is_empty()
+        && host.bytes().all(is_part)
+        && !(is_web && is_number && host.parse::<Ipv4Addr>().is_err())
 }
 
 /// `true` if only a program on the same machine can have this name, so that browsers trust it and
@@ -96,10 +79,7 @@ fn check_host(host: &str, is_web: bool) -> Result<(), &'static str> {
 #[must_use]
 pub fn is_trustworthy_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    let ipv6 = name
-        .strip_prefix('[')
-        .and_then(|name| name.strip_suffix(']'));
-    let address = match ipv6 {
+    let address = match in_brackets(&name) {
         Some(ip) => ip.parse().ok().map(IpAddr::V6),
         None => name.parse().ok().map(IpAddr::V4),
     };
@@ -132,11 +112,9 @@ mod tests {
             pages without an origin => null|file://|file:///x
             browsers send an origin without a path => http://a/|http://a/b|http://a:3000/|http://a?b|http://a#b
             browsers leave the default port => http://localhost:80|https://example.com:443|HTTPS://example.com:443
-            browsers send the port => http://a:|http://a:x|http://a:03000|http://a:99999|http://a:+80
-            a WebSocket => ws://localhost:3000
-            browsers send international names => https://b\u{fc}cher.example
-            browsers send addresses => http://127.1|http://0x7f.0.0.1|http://127.0.0.01|http://2130706433|http://127.0.0.1.
-            browsers send addresses => http://[0:0:0:0:0:0:0:1]|http://[::ffff:127.0.0.1]";
+            expected origins => http://a:|http://a:x|http://a:03000|http://a:99999|http://a:+80|ws://localhost:3000
+            expected origins => https://b\u{fc}cher.example|http://127.1|http://0x7f.0.0.1|http://127.0.0.01|http://2130706433|http://127.0.0.1.
+            expected origins => http://[0:0:0:0:0:0:0:1]|http://[::ffff:127.0.0.1]";
         for line in refused.lines() {
             let (expected, origins) = line.trim_start().split_once(" => ").unwrap();
             for text in origins.split('|') {

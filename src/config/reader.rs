@@ -3,13 +3,12 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-
-use toml::Value;
+use std::path::Path;
 
 use super::defaults;
 use super::layers::{self, Layer, Setting};
 use super::problem::{Place, Problem};
-use super::value::{Parsed, list, text};
+use super::value::{Parsed, file, list, text};
 use crate::escape::Escaped;
 
 /// Tables whose keys are names of the user's.
@@ -25,11 +24,12 @@ pub(super) struct Reader {
 
 impl Reader {
     /// A reader of these layers over the defaults; unknown keys are problems.
-    pub(super) fn new(mut layers: Vec<Layer>, mut problems: Vec<Problem>) -> Self {
-        problems.extend(layers.iter().flatten().filter_map(unknown_key));
-        layers.insert(0, layers::defaults().clone());
+    pub(super) fn new(layers: Vec<Layer>) -> Self {
+        let problems = layers.iter().flatten().filter_map(unknown_key).collect();
+        let defaults = layers::defaults().clone();
+        let layers = [defaults].into_iter().chain(layers);
         Self {
-            settings: layers::merge(&layers),
+            settings: layers.flatten().collect(),
             problems,
             warnings: Vec::new(),
         }
@@ -54,6 +54,17 @@ impl Reader {
         parsed.map_err(|expected| self.report(key, expected)).ok()
     }
 
+    /// What `load` makes of the file that a key names; `None` if there is none, or it is wrong, which
+    /// is reported.
+    pub(super) fn load<T>(
+        &mut self,
+        key: &str,
+        load: impl FnOnce(&Path) -> Result<T, String>,
+    ) -> Option<T> {
+        let loaded = load(&self.get(key, file)?);
+        loaded.map_err(|problem| self.report(key, problem)).ok()
+    }
+
     /// The values of a table whose keys are names of the user's, as `parse` reads them. A list of
     /// pairs may be in its place: `["a=1", "b=2"]`, in a variable `a=1,b=2`. Pairs win over the table,
     /// since options and variables give them.
@@ -62,16 +73,12 @@ impl Reader {
         table: &str,
         parse: impl Fn(&str) -> Result<T, &'static str>,
     ) -> BTreeMap<String, T> {
-        let name = |key: &String| {
-            key.strip_prefix(table)?
-                .strip_prefix('.')
-                .map(str::to_owned)
-        };
-        let names: Vec<String> = self.settings.keys().filter_map(name).collect();
+        let start = format!("{table}.");
+        let keys: Vec<String> = self.settings.keys().cloned().collect();
         let mut entries = BTreeMap::new();
-        for name in names {
-            let value = self.find(&format!("{table}.{name}"), text(&parse));
-            entries.extend(value.map(|value| (name, value)));
+        for key in keys.iter().filter(|key| key.starts_with(&start)) {
+            let value = self.find(key, text(&parse));
+            entries.extend(value.map(|value| (key[start.len()..].to_owned(), value)));
         }
         let pair = |pair: &str| match pair.split_once('=') {
             Some((name, value)) => Ok((name.trim().to_owned(), parse(value.trim())?)),
@@ -109,12 +116,6 @@ impl Reader {
         setting.is_some_and(|setting| setting.place != Place::Nowhere)
     }
 
-    /// The number of `[[route]]` tables.
-    pub(super) fn count_of_routes(&self) -> usize {
-        let is_table = |number: &usize| self.settings.contains_key(&format!("route.{number}"));
-        (0..).take_while(is_table).count()
-    }
-
     fn problem(&self, key: &str, message: Cow<'static, str>) -> Problem {
         // A key that a route lacks has the place of the route.
         let table = key.rsplit_once('.').map_or("", |(table, _)| table);
@@ -127,19 +128,21 @@ impl Reader {
 /// The name of a key in the reference: `credentials.file` for that of a named set, `route.path` for
 /// that of each route, `cloud.endpoints` for each endpoint.
 fn reference_name(key: &str) -> Cow<'_, str> {
-    let of_route = || key.strip_prefix("route.")?.split_once('.');
-    let of_table = || FREE_TABLES.iter().find(|table| is_within(key, table));
-    match (split_named_set(key), of_route()) {
-        (Some((_, key)), _) => format!("credentials.{key}").into(),
-        (_, Some((_, key))) => format!("route.{key}").into(),
-        _ => of_table().map_or(key, |table| table).into(),
+    if let Some((_, key)) = split_named_set(key) {
+        return format!("credentials.{key}").into();
     }
+    if let Some((_, key)) = split_route(key) {
+        return format!("route.{key}").into();
+    }
+    let mut free = FREE_TABLES.into_iter();
+    let table =
+        free.find(|table| matches!(key.strip_prefix(table), Some(rest) if rest.starts_with('.')));
+    table.unwrap_or(key).into()
 }
 
-/// True for a key in a table.
-fn is_within(key: &str, table: &str) -> bool {
-    key.strip_prefix(table)
-        .is_some_and(|rest| rest.starts_with('.'))
+/// The number of a route and the key in its table; `None` for every other key.
+fn split_route(key: &str) -> Option<(&str, &str)> {
+    key.strip_prefix("route.")?.split_once('.')
 }
 
 /// Name and key of a setting of a named set; `None` for every other key.
@@ -152,10 +155,9 @@ pub(super) fn split_named_set(key: &str) -> Option<(&str, &str)> {
 
 /// A key in messages: without the number of its route.
 fn shown_key(key: &str) -> Cow<'_, str> {
-    if key.starts_with("route.") {
-        reference_name(key)
-    } else {
-        key.into()
+    match split_route(key) {
+        Some(_) => reference_name(key),
+        None => key.into(),
     }
 }
 
@@ -205,45 +207,37 @@ impl Settings {
 impl fmt::Display for Settings {
     /// The settings as a configuration file. Beside each that is not a default is its place.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut tables = BTreeMap::<&str, Vec<_>>::new();
-        for (key, setting) in self
-            .0
-            .iter()
-            .filter(|(_, setting)| !setting.value.is_table())
-        {
-            let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
-            tables.entry(table).or_default().push((name, setting));
+        let mut tables = BTreeMap::<&str, String>::new();
+        for (key, Setting { value, place }) in &self.0 {
+            if value.is_table() {
+                continue;
+            }
+            let (table, name) = match split_route(key) {
+                Some((_, name)) => (&key[..key.len() - name.len() - 1], name),
+                None => key.rsplit_once('.').unwrap_or(("", key)),
+            };
+            let is_empty = value.as_array().is_some_and(Vec::is_empty);
+            // Those of headers may be secrets.
+            let value = match name {
+                "headers" if !is_empty => "[\"[redacted]\"]".to_owned(),
+                _ => value.to_string(),
+            };
+            let comment = match place {
+                Place::Nowhere => String::new(),
+                place => format!("  # {}", Escaped(place)),
+            };
+            let lines = tables.entry(table).or_default();
+            lines.push_str(&format!("{name} = {value}{comment}\n"));
         }
-        for (table, settings) in tables {
+        for (table, lines) in tables {
             match table {
                 "" => {}
-                _ if table.starts_with("route.") => writeln!(f, "\n[[route]]")?,
+                route if route.starts_with("route.") => writeln!(f, "\n[[route]]")?,
                 table => writeln!(f, "\n[{table}]")?,
             }
-            for (name, Setting { value, place }) in settings {
-                let value = &shown_value(name, value);
-                match place {
-                    Place::Nowhere => writeln!(f, "{name} = {value}")?,
-                    place => writeln!(f, "{name} = {value}  # {}", Escaped(place))?,
-                }
-            }
+            f.write_str(&lines)?;
         }
         Ok(())
-    }
-}
-
-/// A value as it is shown. Those of headers may be secrets.
-fn shown_value<'a>(name: &str, value: &'a Value) -> Cow<'a, Value> {
-    let redacted = |item: &Value| {
-        let name = item.as_str().and_then(|text| text.split_once(':'));
-        format!("{}: [redacted]", name.map_or("", |(name, _)| name))
-    };
-    match value {
-        Value::Array(items) if name == "headers" => {
-            Cow::Owned(items.iter().map(redacted).collect::<Vec<_>>().into())
-        }
-        Value::String(_) if name == "headers" => Cow::Owned("[redacted]".into()),
-        value => Cow::Borrowed(value),
     }
 }
 

@@ -14,7 +14,7 @@ use super::owned_headers::{header_list, header_name};
 use super::reader::Reader;
 use super::value::{Parsed, boolean, duration, header_value, list, optional, text, texts, word};
 use super::{
-    Auth, AuthMode, LargeBody, PathRule, ReadOnly, ReadRule, Route, RouteSigning, Scheme,
+    Auth, AuthMode, LargeBody, PathPattern, ReadOnly, ReadRule, Route, RouteSigning, Scheme,
     UpstreamUrl,
 };
 use crate::signature::{Target, normalize_path};
@@ -41,7 +41,8 @@ pub(super) fn routes(
     const MISSING: &str = "it is not said where requests go\n\
         hint: give `--upstream https://<id>.apig.<region>.huaweicloudapis.com`, or `upstream` in a configuration file, \
         or try `apig-proxy demo`";
-    let count = reader.count_of_routes();
+    let is_table = |number: &usize| reader.settings.contains_key(&format!("route.{number}"));
+    let count = (0..).take_while(is_table).count();
     let tables = (0..count).map(|number| format!("route.{number}."));
     let mut routes: Vec<Route> = Vec::new();
     let mut prefixes = HashSet::new();
@@ -60,10 +61,8 @@ pub(super) fn routes(
         }
         routes.push(route);
     }
-    if services
-        .iter()
-        .any(|route| prefixes.contains(&route.normalized_prefix()))
-    {
+    let is_taken = |service: &Route| prefixes.contains(&service.normalized_prefix());
+    if services.iter().any(is_taken) {
         reader.report("cloud.services", SAME);
     }
     routes.extend(services);
@@ -253,20 +252,14 @@ fn check_own((host, port): (&str, u16), listen: &[Listen]) -> Result<(), &'stati
 }
 
 /// The paths that clients may use, which belong to the route.
-fn path_rules(setting: &Setting, prefix: &str) -> Parsed<Vec<PathRule>> {
+fn path_rules(setting: &Setting, prefix: &str) -> Parsed<Vec<PathPattern>> {
     const EXPECTED: &str = "expected paths of this route as callers write them, like [\"/flowers/predict\", \"/flowers/models/*\"]";
     let rule = |text: &String| {
-        let (path, rule): (_, fn(String) -> PathRule) = match text.strip_suffix('*') {
-            Some(start) if start.ends_with('/') => (start, PathRule::Below),
-            _ => (text.as_str(), PathRule::Exact),
-        };
-        let path = &*normalize_path(path);
-        let has_query = Target::parse(path).ok()?.query().is_some();
-        let rest = path.strip_prefix(prefix)?;
-        let is_own = rest.is_empty() || rest.starts_with('/');
-        (is_own && !has_query && !path.contains('*')).then(|| rule(path.to_owned()))
+        let rest = |pattern: &PathPattern| Some(pattern.as_str().strip_prefix(prefix)?.to_owned());
+        let is_own = |rest: String| rest.is_empty() || rest.starts_with('/');
+        PathPattern::new(text).filter(|pattern| rest(pattern).is_some_and(is_own))
     };
-    let rules: Option<Vec<PathRule>> = texts(setting)?.iter().map(rule).collect();
+    let rules: Option<Vec<PathPattern>> = texts(setting)?.iter().map(rule).collect();
     Ok(rules.filter(|rules| !rules.is_empty()).ok_or(EXPECTED)?)
 }
 

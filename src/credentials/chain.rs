@@ -11,43 +11,29 @@ use super::file::{Files, Format};
 use super::service::{iam, machine, sts};
 use super::source::{Backend, Requirement, Source};
 use super::{env, file};
-use crate::config::{
-    AuthMode, CredentialSource as Named, CredentialsConfig, Environment, TokenSource,
-};
+use crate::config::{AuthMode, CredentialsConfig, Environment, TokenSource};
 
-/// One source of a signing key: its name in the log, the value of `credentials.source` that names
-/// it, and what finds it. [`CredentialsError::Absent`] means that it is not there.
-type KeySource = (&'static str, Option<Named>, Find);
+/// Finds a source. [`CredentialsError::Absent`] means that it is not there.
 type Find = fn(&CredentialsConfig, &Environment) -> Result<Backend, CredentialsError>;
 
-/// The last two are services that answer on some machines only: with `auto`, they are tried at the
-/// start if nothing else is there.
-const CHAIN: [KeySource; 8] = [
-    ("oidc", Some(Named::Oidc), |c, e| {
-        Backend::service(sts::with_oidc(c, e)?)
-    }),
-    ("idp", Some(Named::Idp), |c, e| {
-        Backend::service(iam::with_idp(c, e)?)
-    }),
-    ("env", Some(Named::Env), |_, e| {
-        env::find(e).map(Backend::Fixed)
-    }),
-    ("systemd", None, |c, e| {
-        file::systemd(c, e).map(Backend::files)
-    }),
-    ("file", Some(Named::File), |c, _| {
-        file::named(c).map(Backend::files)
-    }),
-    ("profile", Some(Named::Profile), |c, e| {
-        file::profile(c, e).map(Backend::files)
-    }),
-    ("metadata", Some(Named::Metadata), |c, _| {
-        Backend::service(machine::metadata(c))
-    }),
-    ("pod-identity", Some(Named::PodIdentity), |_, e| {
+/// The sources by their names in the log and in `credentials.source`, which has no name for that of
+/// systemd.
+const CHAIN: [(&str, Find); 8] = [
+    ("oidc", |c, e| Backend::service(sts::with_oidc(c, e)?)),
+    ("idp", |c, e| Backend::service(iam::with_idp(c, e)?)),
+    ("env", |_, e| env::find(e).map(Backend::Fixed)),
+    ("systemd", |c, e| file::systemd(c, e).map(Backend::files)),
+    ("file", |c, _| file::named(c).map(Backend::files)),
+    ("profile", |c, e| file::profile(c, e).map(Backend::files)),
+    ("metadata", |c, _| Backend::service(machine::metadata(c))),
+    ("pod-identity", |_, e| {
         Backend::service(machine::pod_identity(e)?)
     }),
 ];
+
+/// Services that answer on some machines only: with `auto`, they are tried at the start if nothing
+/// else is there.
+const TRIED: [&str; 2] = ["metadata", "pod-identity"];
 
 impl Source {
     /// Finds the source of a secret, and reads it if that needs no network.
@@ -98,21 +84,13 @@ impl Source {
         config: &CredentialsConfig,
         environment: &Environment,
     ) -> Result<Backend, CredentialsError> {
-        if config.source != Named::Auto {
-            let source = CHAIN
-                .iter()
-                .find(|(_, named, _)| *named == Some(config.source));
-            let (_, _, find) = source.expect("every source that can be named has a row");
+        if let Some((_, find)) = CHAIN.iter().find(|(name, _)| *name == config.source) {
             return find(config, environment);
         }
         let mut services = Vec::new();
-        for (name, named, find) in CHAIN {
+        for (name, find) in CHAIN {
             match find(config, environment) {
-                Ok(Backend::Service(service))
-                    if matches!(named, Some(Named::Metadata | Named::PodIdentity)) =>
-                {
-                    services.push(service);
-                }
+                Ok(Backend::Service(service)) if TRIED.contains(&name) => services.push(service),
                 Err(CredentialsError::Absent { what, .. }) => self.passed_over.push((name, what)),
                 found => return found,
             }

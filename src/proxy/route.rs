@@ -157,7 +157,7 @@ fn check_route(
     path: &str,
 ) -> Result<(), Error> {
     let mut paths = route.paths.iter().flatten();
-    if route.paths.is_some() && !paths.any(|rule| rule.allows(path)) {
+    if route.paths.is_some() && !paths.any(|rule| rule.matches(path)) {
         return Err(Error::NoRoute);
     }
     if route.service.is_none() || route.methods.is_none() {

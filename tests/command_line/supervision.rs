@@ -168,20 +168,6 @@ fn what_is_passed_has_to_be_what_could_be_configured() {
     for other in [connection.into(), file.into(), datagrams.into()] {
         refused(vec![other], None, &UPSTREAM, "socket 0 of LISTEN_FDS");
     }
-    refused(
-        vec![listener.into()],
-        Some("a:b"),
-        &UPSTREAM,
-        "LISTEN_FDNAMES",
-    );
-    let unix = |name: &str| UnixListener::bind(place.path().join(name)).unwrap().into();
-    let sockets = vec![unix("admin.sock"), unix("other.sock")];
-    refused(
-        sockets,
-        Some("admin:admin"),
-        &UPSTREAM,
-        "FileDescriptorName=",
-    );
 }
 
 #[test]

@@ -1,22 +1,23 @@
 //! Callers: programs that show a credential of the proxy's own, and what each of them may do.
 //!
 //! A surrogate credential works at this proxy only. The proxy admits its caller, takes the
-//! credential off and uses the real one. `issue` makes surrogates, `file` keeps them in
-//! `access.callers_file`, and `pattern` matches paths.
+//! credential off and uses the real one. `file` keeps surrogates in `access.callers_file`, and `pattern`
+//! matches paths.
 
 mod file;
-mod issue;
 mod pattern;
 
 use std::sync::Arc;
 
 use http::Method;
 use jiff::SignedDuration;
+use rustls::crypto::aws_lc_rs::default_provider;
+use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{CallerToken, Methods};
 use crate::signature::Signer;
 pub use file::{CallerRecord, CallersFile};
-pub use issue::IssuedCaller;
 pub use pattern::{PathPattern, ReadRule};
 
 /// What a listener asks of its requests, beside the rules for all. Parallel to [`Config::listen`].
@@ -86,6 +87,64 @@ impl Surrogate {
     pub const CAPABILITY_DIGITS: usize = 32;
 }
 
+/// The secrets of a new caller. They exist in text only here: whoever asked for the credential gets
+/// them once, and a [`Surrogate`] recognises most of them by their hash.
+#[derive(Clone, Debug)]
+pub struct IssuedCaller {
+    /// The access key id.
+    pub access_key: String,
+    /// The secret key.
+    pub secret_key: SecretString,
+    /// The text for `Authorization: Bearer` and `X-Apig-Proxy-Token`.
+    pub token: SecretString,
+    /// The digits for the path `/~<digits>/…`.
+    pub capability: SecretString,
+}
+
+impl IssuedCaller {
+    /// Makes the credentials of a caller: the secrets, and what the proxy knows of them.
+    ///
+    /// # Panics
+    ///
+    /// If the system has no random numbers.
+    #[must_use]
+    pub fn new(name: &str, rights: Rights) -> (Self, Surrogate) {
+        const CAPITALS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+        const MIXED: &[u8; 32] = b"ABCDEFGHIJKLMNOPabcdefghijkl2345";
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        // As long as those of Huawei Cloud, since programs may check it.
+        let access_key = random(Surrogate::ACCESS_KEY_PREFIX, CAPITALS, 20);
+        let issued = Self {
+            access_key: access_key.expose_secret().to_owned(),
+            secret_key: random("", MIXED, 40),
+            token: random(Surrogate::TOKEN_PREFIX, MIXED, 44),
+            capability: random("", DIGITS, Surrogate::CAPABILITY_DIGITS),
+        };
+        let known = |secret: &SecretString| CallerToken::new(secret.expose_secret().as_bytes());
+        let surrogate = Surrogate {
+            name: name.to_owned(),
+            signer: Signer::new(&issued.access_key, &issued.secret_key),
+            token: known(&issued.token),
+            capability: known(&issued.capability),
+            rights,
+        };
+        (issued, surrogate)
+    }
+}
+
+/// A random text of this length that begins with `prefix`. The length of the alphabet divides 256, so
+/// that all letters are equally likely.
+fn random(prefix: &str, alphabet: &[u8], length: usize) -> SecretString {
+    let mut bytes = Zeroizing::new(vec![0; length - prefix.len()]);
+    let filled = default_provider().secure_random.fill(&mut bytes);
+    filled.expect("the system has random numbers");
+    let letter = |byte: &u8| char::from(alphabet[usize::from(*byte) % alphabet.len()]);
+    let mut text = Zeroizing::new(String::with_capacity(length));
+    text.push_str(prefix);
+    text.extend(bytes.iter().map(letter));
+    SecretString::from(text.as_str())
+}
+
 /// What a caller may do. The default is everything, without an end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rights {
@@ -115,16 +174,13 @@ impl Rate {
     fn parse(text: &str) -> Result<Self, &'static str> {
         const EXPECTED: &str =
             "expected requests in a time of at least a second, like 60/1m or 5/1s";
-        let rate = || {
-            let (requests, time) = text.split_once('/')?;
-            let time: SignedDuration = time.parse().ok()?;
-            let seconds = u32::try_from(time.as_secs()).ok()?;
-            let requests = requests.parse().ok()?;
-            Some(Self { requests, seconds })
-        };
-        rate()
-            .filter(|rate| rate.requests > 0 && rate.seconds > 0)
-            .ok_or(EXPECTED)
+        let (requests, time) = text.split_once('/').ok_or(EXPECTED)?;
+        let requests = requests.parse().map_err(|_| EXPECTED)?;
+        let time: SignedDuration = time.parse().map_err(|_| EXPECTED)?;
+        match u32::try_from(time.as_secs()) {
+            Ok(seconds @ 1..) if requests > 0 => Ok(Self { requests, seconds }),
+            _ => Err(EXPECTED),
+        }
     }
 }
 
@@ -142,5 +198,33 @@ impl ReadOnly {
     #[must_use]
     pub fn is_read(method: &Method) -> bool {
         [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_have_their_form_differ_and_are_not_shown() {
+        let (issued, surrogate) = IssuedCaller::new("ci", Rights::default());
+        let (other, _) = IssuedCaller::new("ci", Rights::default());
+        let texts = |issued: &IssuedCaller| {
+            [&issued.secret_key, &issued.token, &issued.capability]
+                .map(|secret| secret.expose_secret().to_owned())
+        };
+        assert_eq!(issued.access_key.len(), 20);
+        assert!(issued.access_key.starts_with("APX"));
+        let [secret, token, capability] = texts(&issued);
+        assert_eq!((secret.len(), token.len(), capability.len()), (40, 44, 32));
+        assert!(token.starts_with("apx_") && capability.bytes().all(|b| b.is_ascii_hexdigit()));
+        assert!(surrogate.token.is(token.as_bytes()));
+        assert!(surrogate.capability.is(capability.as_bytes()));
+        assert_ne!(issued.access_key, other.access_key);
+        let shown = format!("{issued:?} {surrogate:?}");
+        for (secret, other) in texts(&issued).iter().zip(texts(&other)) {
+            assert_ne!(*secret, other);
+            assert!(!shown.contains(secret), "{shown}");
+        }
     }
 }

@@ -212,24 +212,6 @@ fn names_are_taken_exactly_and_others_have_a_nearest_one() {
 }
 
 #[test]
-fn thousands_of_services_are_loaded_and_found() {
-    let names = |what: &str, count: usize| {
-        (0..count)
-            .map(|at| format!("'{what}{at}'"))
-            .collect::<Vec<_>>()
-            .join(",")
-    };
-    let config = cloud(&format!(
-        "services = [{}]\nregions = [{}]",
-        names("s", 100),
-        names("r", 30)
-    ));
-    assert_eq!(config.routes.len(), 3001);
-    let at = service_route(&config, "s99.r29").unwrap();
-    assert_eq!(config.routes[at].prefix, "/s99.r29");
-}
-
-#[test]
 fn a_route_with_the_path_of_a_service_is_a_problem() {
     let text =
         "[cloud]\nservices = ['a.b']\n[[route]]\npath = '/a.b'\nupstream = 'https://gw.example'";

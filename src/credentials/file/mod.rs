@@ -21,9 +21,7 @@ use secrecy::{ExposeSecret, SecretBox, SecretString};
 
 use super::CredentialsError;
 use super::types::{Credentials, Lease, Origin, Secret};
-use crate::config::{
-    CredentialSource, CredentialsConfig, Environment, FileStamps, read_secret_file, stamps,
-};
+use crate::config::{CredentialsConfig, Environment, FileStamps, read_secret_file, stamps};
 use crate::escape::Escaped;
 
 /// The files that systemd's `LoadCredential=` may put into its folder.
@@ -243,7 +241,7 @@ fn key_file(
     what: String,
     hint: &'static str,
 ) -> Result<Files, CredentialsError> {
-    let is_named = config.source != CredentialSource::Auto;
+    let is_named = config.source != "auto";
     let path = path.filter(|path| is_named || path.exists());
     let path = path.ok_or(CredentialsError::Absent { what, hint })?;
     Ok(Files::new(path, Format::Key(config.user.clone())))

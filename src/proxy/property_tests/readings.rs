@@ -9,7 +9,9 @@ use http::{HeaderMap, Method, Request};
 use percent_encoding::percent_decode;
 
 use super::{cases, pick, sent, settings_of};
-use crate::config::{Config, Methods, PathRule, ReadOnly, ReadRule, Rights, Route, with_upstream};
+use crate::config::{
+    Config, Methods, PathPattern, ReadOnly, ReadRule, Rights, Route, with_upstream,
+};
 use crate::proxy::callers::rights::{self, Action};
 use crate::telemetry::metrics::Metrics;
 
@@ -75,7 +77,7 @@ fn route(at: usize, like: &Route) -> Route {
     route.upstream.authority = host.parse().unwrap();
     route.upstream.host = host;
     if PREFIXES[at] == "/flowers" {
-        route.paths = Some(vec![PathRule::Below(ALLOWED.to_owned())]);
+        route.paths = Some(vec![PathPattern::new(&format!("{ALLOWED}*")).unwrap()]);
     }
     route
 }

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
-use apig_proxy::config::{Listen, Methods, PathRule, with_upstream};
+use apig_proxy::config::{Listen, Methods, PathPattern, with_upstream};
 use apig_proxy::emulator::Accounts;
 use http::{HeaderValue, Method};
 
@@ -80,7 +80,7 @@ fn listen(addresses: &[&str]) -> Vec<Listen> {
 }
 
 /// Two upstreams: one with limits for `/flowers`, one for everything else.
-fn limited(paths: Option<Vec<PathRule>>) -> (Upstream, Upstream, Proxy) {
+fn limited(paths: Option<Vec<PathPattern>>) -> (Upstream, Upstream, Proxy) {
     let (flowers, others) = (Upstream::start(), Upstream::start());
     let mut config = config(&others);
     let mut limited = route("/flowers", &flowers, "/v1");
@@ -162,11 +162,9 @@ fn fault_103_slashes_and_escapes_within_a_route_go_out_as_they_came() {
 
 #[test]
 fn fault_103_allowed_paths_are_not_circumvented_by_spelling() {
-    let rules = [
-        PathRule::Exact("/flowers/predict".to_owned()),
-        PathRule::Below("/flowers/models/".to_owned()),
-    ];
-    let (flowers, others, proxy) = limited(Some(rules.to_vec()));
+    let rules = ["/flowers/predict", "/flowers/models/*"];
+    let rules = rules.map(|rule| PathPattern::new(rule).unwrap());
+    let (flowers, others, proxy) = limited(Some(rules.into()));
     let allowed = "/flowers/predict /flowers/predict?a=/flowers/models/ /flowers/models/1/x /flowers/models//x \
         /flowers/models/a%2Fb /flowers/models/%2F";
     let refused = "/flowers /flowers/predict/ /flowers/predictx /flowers/models /flowers/%70redict /flowers//predict \

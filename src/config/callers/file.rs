@@ -9,15 +9,13 @@
 //! be in the place of something else.
 
 use std::collections::HashSet;
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use http::Method;
 use jiff::Timestamp;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{IssuedCaller, Rate, ReadOnly, ReadRule, Rights, Surrogate};
 use crate::config::file::{FileError, read_secret_file};
@@ -63,12 +61,13 @@ impl CallersFile {
 }
 
 /// A caller as the file has it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the names are those of the file")]
 pub struct CallerRecord {
     pub name: String,
     pub access_key: String,
+    #[serde(serialize_with = "exposed")]
     pub secret_key: SecretString,
     pub token_sha256: String,
     pub capability_sha256: String,
@@ -95,7 +94,7 @@ const UNIQUE: [fn(&CallerRecord) -> &str; 4] = [
 ];
 
 /// The whole file.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Records {
     #[serde(default)]
@@ -152,57 +151,18 @@ impl CallerRecord {
         Ok(records.caller)
     }
 
-    /// The text of a file with these callers.
+    /// The text of a file with these callers. Only a command writes it, which ends soon, and the copies of
+    /// secrets that the serializer makes with it.
+    ///
+    /// # Panics
+    ///
+    /// Never: a caller is a table of texts.
     #[must_use]
     pub fn write(records: &[Self]) -> Zeroizing<String> {
-        // Room for all, so that no copy of a secret stays behind when it grows.
-        let room = records.iter().map(|record| {
-            let lists = [&record.routes, &record.methods, &record.reads];
-            let items = lists.into_iter().flatten();
-            1024 + items.map(|item| 2 * item.len() + 8).sum::<usize>()
-        });
-        let room = HEADER.len() + room.sum::<usize>();
-        let mut text = Zeroizing::new(String::with_capacity(room));
-        text.push_str(HEADER);
-        for record in records {
-            record
-                .append(&mut text)
-                .expect("writing to a string cannot fail");
-        }
-        text
-    }
-
-    fn append(&self, text: &mut String) -> std::fmt::Result {
-        let quoted = |text: &str| toml::Value::from(text).to_string();
-        let list = |items: &[String]| toml::Value::from(items.to_vec()).to_string();
-        writeln!(text, "\n[[caller]]\nname = {}", quoted(&self.name))?;
-        writeln!(text, "access_key = {}", quoted(&self.access_key))?;
-        // Of letters and digits only, so that it needs no escapes, which would be copies of it.
-        writeln!(text, "secret_key = \"{}\"", self.secret_key.expose_secret())?;
-        writeln!(text, "token_sha256 = {}", quoted(&self.token_sha256))?;
-        writeln!(
-            text,
-            "capability_sha256 = {}",
-            quoted(&self.capability_sha256)
-        )?;
-        for (key, items) in [
-            ("routes", &self.routes),
-            ("methods", &self.methods),
-            ("reads", &self.reads),
-        ] {
-            if !items.is_empty() {
-                writeln!(text, "{key} = {}", list(items))?;
-            }
-        }
-        if self.read_only {
-            writeln!(text, "read_only = true")?;
-        }
-        for (key, value) in [("expires", &self.expires), ("rate", &self.rate)] {
-            if let Some(value) = value {
-                writeln!(text, "{key} = {}", quoted(value))?;
-            }
-        }
-        Ok(())
+        let caller = records.to_vec();
+        let text = toml::to_string(&Records { caller }).map(Zeroizing::new);
+        let text = text.expect("a caller is a table of texts");
+        Zeroizing::new([HEADER, "\n", text.as_str()].concat())
     }
 
     /// The caller, with valid rights.
@@ -214,22 +174,20 @@ impl CallerRecord {
         const NAME: &str = "the name of a caller has at most 40 letters, digits, `.`, `_` and `-`";
         const KEY: &str = "the keys of a caller are not as `apig-proxy caller` writes them";
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        if self.name.is_empty() || self.name.len() > 40 || !self.name.bytes().all(is_plain) {
+        if !(1..=40).contains(&self.name.len()) || !self.name.bytes().all(is_plain) {
             return Err(NAME.to_owned());
         }
-        let secret = self.secret_key.expose_secret();
+        let is_key = |key: &str| key.len() >= 16 && key.bytes().all(|b| b.is_ascii_alphanumeric());
         let are_keys = self.access_key.starts_with(Surrogate::ACCESS_KEY_PREFIX)
-            && [&self.access_key, secret]
-                .iter()
-                .all(|key| key.len() >= 16 && key.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+            && is_key(&self.access_key)
+            && is_key(self.secret_key.expose_secret());
         let hashes = CallerToken::from_hash(&self.token_sha256)
             .zip(CallerToken::from_hash(&self.capability_sha256));
         let (token, capability) = hashes.filter(|_| are_keys).ok_or(KEY)?;
+        let rights = self.rights();
         Ok(Surrogate {
             signer: Signer::new(&self.access_key, &self.secret_key),
-            rights: self
-                .rights()
-                .map_err(|problem| format!("caller `{}`: {problem}", self.name))?,
+            rights: rights.map_err(|problem| format!("caller `{}`: {problem}", self.name))?,
             name: self.name.clone(),
             token,
             capability,
@@ -243,7 +201,10 @@ impl CallerRecord {
         let reads = self.reads.iter().map(|rule| ReadRule::parse(rule));
         Ok(Rights {
             routes: routes.collect::<Result<_, _>>()?,
-            methods: methods(&self.methods)?,
+            methods: match self.methods.as_slice() {
+                [] => None,
+                names => Some(Methods::from_names(names)?),
+            },
             read_only: ReadOnly {
                 enabled: self.read_only,
                 reads: reads.collect::<Result<_, _>>()?,
@@ -254,15 +215,76 @@ impl CallerRecord {
     }
 }
 
-fn methods(names: &[String]) -> Result<Option<Methods>, &'static str> {
-    const EXPECTED: &str = "expected methods in capital letters, like GET";
-    let method = |name: &String| {
-        let is_name = name.bytes().all(|byte| byte.is_ascii_uppercase());
-        name.parse().ok().filter(|_| is_name).ok_or(EXPECTED)
-    };
-    let methods: Vec<Method> = names.iter().map(method).collect::<Result<_, _>>()?;
-    Ok((!methods.is_empty()).then_some(Methods::Only(methods)))
+/// The key in text, for the file.
+fn exposed<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose_secret())
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::config::from_text;
+
+    #[test]
+    fn what_is_written_is_read_with_all_rights() {
+        let (issued, surrogate) = IssuedCaller::new("ci", Rights::default());
+        let texts = |items: &[&str]| items.iter().map(ToString::to_string).collect();
+        let record = CallerRecord {
+            routes: texts(&["/a/", "/caf\u{e9}\"x"]),
+            methods: texts(&["GET"]),
+            read_only: true,
+            reads: texts(&["POST /a/*"]),
+            expires: Some("2026-12-01T08:00:00Z".to_owned()),
+            rate: Some("60/1m".to_owned()),
+            ..CallerRecord::new(&issued, &surrogate)
+        };
+        let text = CallerRecord::write(&[record.clone(), CallerRecord::new(&issued, &surrogate)]);
+        let read: Records = toml::from_str(&text).unwrap();
+        assert_eq!(format!("{:?}", read.caller[0]), format!("{record:?}"));
+        let caller = read.caller[0].surrogate().unwrap();
+        assert_eq!(caller.rights.routes, ["/a", "/caf%C3%A9\"x"]);
+        assert_eq!(caller.rights.expires, Some(1_796_112_000));
+        let (requests, seconds) = (60, 60);
+        assert_eq!(caller.rights.rate, Some(Rate { requests, seconds }));
+        assert!(caller.token.is(issued.token.expose_secret().as_bytes()));
+        assert_eq!(
+            read.caller[1].surrogate().unwrap().rights,
+            Rights::default()
+        );
+    }
+
+    #[test]
+    fn no_two_callers_share_a_name_or_a_credential() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("callers.toml");
+        let [first, second] = ["a", "b"].map(|name| {
+            let (issued, surrogate) = IssuedCaller::new(name, Rights::default());
+            CallerRecord::new(&issued, &surrogate)
+        });
+        let both = CallerRecord::write(&[first.clone(), second.clone()]);
+        let read = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+            CallerRecord::read(&path).map(|records| records.len())
+        };
+        assert_eq!(read(&both), Ok(2));
+        for of in UNIQUE {
+            let quoted = |record| format!("\"{}\"", of(record));
+            let same = both.replace(&quoted(&second), &quoted(&first));
+            assert!(read(&same).unwrap_err().starts_with("two callers"));
+        }
+    }
+
+    #[test]
+    fn a_file_of_callers_protects_an_address_and_may_not_exist_yet() {
+        let text = "upstream = \"https://gateway.example\"\nlisten = [\"0.0.0.0:8080\"]\n\
+            [access]\nallow_remote = true\n";
+        let load = |more: &str| from_text(Path::new("x.toml"), &format!("{text}{more}"));
+        assert!(load("").is_err());
+        let config = load("callers_file = \"not-there.toml\"").unwrap();
+        let file = config.callers.file.unwrap();
+        assert!(file.current().is_empty() && file.path.ends_with("not-there.toml"));
+    }
+}
