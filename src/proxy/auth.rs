@@ -30,6 +30,7 @@ pub(super) const PROJECT_ID: HeaderName = HeaderName::from_static("x-project-id"
 const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-security-token");
 const APP_CODE: HeaderName = HeaderName::from_static("x-apig-appcode");
 const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+const DATE: HeaderName = HeaderName::from_static(DATE_HEADER);
 
 /// The headers that a signature covers, besides those that are added to every signature.
 static SIGNED: [HeaderName; 4] = [HOST, PROJECT_ID, SECURITY_TOKEN, STAGE];
@@ -232,7 +233,7 @@ impl UsableCredential {
             key.signer.sign(canonical)
         })?;
         let headers = request.headers_mut();
-        headers.insert(DATE_HEADER, value(to_sign.date.as_str())?);
+        headers.insert(DATE, value(to_sign.date.as_str())?);
         if to_sign.hash.is_none() {
             let unsigned = HeaderValue::from_static(UNSIGNED_PAYLOAD);
             headers.insert(to_sign.algorithm.content_hash_header(), unsigned);

@@ -17,7 +17,7 @@ use super::headers;
 use crate::error::Error;
 
 /// The name of the header.
-pub(super) const HOP_HEADER: &str = "apig-proxy-hop";
+pub(super) const HOP_HEADER: HeaderName = HeaderName::from_static("apig-proxy-hop");
 
 /// A request that passed this many proxies is refused. No header has more ids.
 const MAX_HOPS: usize = 3;

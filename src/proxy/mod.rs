@@ -64,7 +64,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, request};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, request};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -89,6 +89,9 @@ pub use respond::refused;
 pub(crate) use respond::{own_headers, serialize};
 pub use service::{Current, service};
 pub use settings::Settings;
+
+/// The gateway's id of a request.
+const GATEWAY_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The pipeline of one worker thread.
 #[derive(Debug)]
@@ -215,7 +218,7 @@ impl Pipeline {
         capture::routed(settings, &routed, hash.as_ref());
         let mut prepared = Prepared::new(settings, routed, held, hash)?;
         let reply = retry::send(self, &mut prepared).await?;
-        let gateway_id = reply.head.headers.get("x-request-id");
+        let gateway_id = reply.head.headers.get(GATEWAY_ID);
         let gateway_id = gateway_id.map(HeaderValue::as_bytes);
         let status = reply.head.status;
         context.relayed(status.as_u16(), reply.is_of_gateway(), gateway_id);

@@ -9,10 +9,19 @@
 //! `Sec-Fetch-Mode` alone is no mark of a browser: Node's `fetch` sends it.
 
 use http::header::USER_AGENT;
-use http::{HeaderMap, HeaderValue, Method, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, request};
 
 use super::{Guard, Purpose, refuse};
 use crate::error::Error;
+
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+static SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
+/// What browsers sent before there was `Sec-Purpose`.
+static OLD_PURPOSES: [HeaderName; 3] = [
+    HeaderName::from_static("purpose"),
+    HeaderName::from_static("x-purpose"),
+    HeaderName::from_static("x-moz"),
+];
 
 const PREFETCH: &str = "browsers may not prefetch or prerender through the proxy, not even with `access.browser = \
      true`\nhint: open the page itself";
@@ -24,17 +33,17 @@ const UNKNOWN_PAGE: &str = "by this name browsers do not say over plain HTTP whi
 
 impl Guard {
     /// Checks a request that does not come from a page of a listed origin. `is_own` means that it
-    /// names the proxy as its origin, `sends_metadata` that browsers send fetch metadata to the
+    /// names the proxy as its origin, `sends_metadata` tells if browsers send fetch metadata to the
     /// address that was called.
     pub(super) fn check_browser(
         &self,
         purpose: Purpose,
         head: &request::Parts,
         is_own: bool,
-        sends_metadata: bool,
+        sends_metadata: impl FnOnce() -> bool,
     ) -> Result<(), Error> {
         let headers = &head.headers;
-        let site = headers.get_all("sec-fetch-site").iter().next_back();
+        let site = headers.get_all(FETCH_SITE).iter().next_back();
         let site = site.map(HeaderValue::as_bytes);
         let is_metadata = |name: &str| name.starts_with("sec-fetch-");
         let has_metadata = || headers.keys().any(|name| is_metadata(name.as_str()));
@@ -52,7 +61,7 @@ impl Guard {
             (None, Some(site)) if !self.serves_site(purpose, site, head) => {
                 refuse(purpose.refusal(), site)
             }
-            (None, None) if is_browser && !sends_metadata => refuse(UNKNOWN_PAGE, agent),
+            (None, None) if is_browser && !sends_metadata() => refuse(UNKNOWN_PAGE, agent),
             _ => return Ok(()),
         };
         // No page can know the token. It is compared only if the result depends on it.
@@ -98,7 +107,6 @@ fn prefetch(headers: &HeaderMap) -> Option<&[u8]> {
         let contains = |word| memchr::memmem::find(&value, word).is_some();
         contains(b"prefetch") || contains(b"preview")
     };
-    let others = ["purpose", "x-purpose", "x-moz"].into_iter();
-    let mut others = others.flat_map(values).filter(is_prefetch);
-    values("sec-purpose").next().or_else(|| others.next())
+    let mut others = OLD_PURPOSES.iter().flat_map(values).filter(is_prefetch);
+    values(&SEC_PURPOSE).next().or_else(|| others.next())
 }

@@ -180,7 +180,7 @@ impl Guard {
         let (origin, is_own) = self.page_origin(purpose, &head.headers, listener, host)?;
         if origin.is_none() {
             let is_secure = matches!(listener, ListenerKind::Tls | ListenerKind::Replay);
-            let sends_metadata = is_secure || is_trustworthy_name(name);
+            let sends_metadata = || is_secure || is_trustworthy_name(name);
             self.check_browser(purpose, head, is_own, sends_metadata)?;
         }
         let needs_token = match purpose {
