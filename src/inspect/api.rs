@@ -96,7 +96,7 @@ fn list(served: &Served, parameters: &Parameters) -> Response<ApiBody> {
     let requests = store.summaries(filter, *after, *limit);
     json_of(
         StatusCode::OK,
-        &json!({"seq": store.seq(), "requests": requests}),
+        &json!({"seq": store.seq(), "dropped": served.recorder.dropped(), "requests": requests}),
     )
 }
 

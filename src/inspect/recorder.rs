@@ -4,7 +4,8 @@
 //! # What can go wrong
 //!
 //! A full queue, in number or in bytes, loses a whole batch; [`Recorder::dropped`] counts its notes.
-//! No request ever waits for the queue.
+//! No request ever waits for the queue. More requests than [`Pace`] takes are counted there too, and
+//! leave no note.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -15,9 +16,10 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, error::TrySendError};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::note::Note;
+use super::pace::Pace;
 use super::rules::Rules;
 
 /// A batch is handed over with so many notes, or bytes, or when its first note is so old.
@@ -36,6 +38,7 @@ pub(crate) struct Recorder {
     rules: RwLock<Arc<Rules>>,
     sender: mpsc::Sender<Batch>,
     queued_bytes: Arc<AtomicUsize>,
+    pace: Pace,
     dropped: AtomicU64,
 }
 
@@ -61,6 +64,7 @@ impl Recorder {
             rules: RwLock::new(Arc::new(Rules::new(bodies, reveal))),
             sender,
             queued_bytes: Arc::clone(&queued_bytes),
+            pace: Pace::new(Instant::now()),
             dropped: AtomicU64::new(0),
         };
         let notes = Notes {
@@ -80,6 +84,24 @@ impl Recorder {
         self.is_recording.load(Ordering::Relaxed)
     }
 
+    /// Returns `true` if a request that begins now is to be recorded. One that `is_replay` was asked for
+    /// in the inspector, and is recorded however many there are.
+    pub(super) fn takes(&self, now: Instant, is_replay: bool) -> bool {
+        if !self.is_recording() {
+            return false;
+        }
+        let is_taken = self.pace.takes(now) || is_replay;
+        if !is_taken {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        is_taken
+    }
+
+    /// Counts bytes of bodies that were looked through.
+    pub(super) fn looked_through(&self, bytes: usize) {
+        self.pace.add(bytes);
+    }
+
     /// Changes what is kept and shown of requests that begin from now on. Hashes of hidden values
     /// stay comparable.
     pub(crate) fn set_rules(&self, bodies: usize, reveal: &[String]) {
@@ -94,7 +116,8 @@ impl Recorder {
         Arc::clone(&rules)
     }
 
-    /// The number of notes that were lost because the queue was full.
+    /// The number of requests that came too fast to be recorded, and of notes that were lost because
+    /// the queue was full.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }

@@ -6,8 +6,6 @@
 
 use std::sync::Arc;
 
-use secrecy::SecretString;
-
 use super::rules::{Rules, is_no_secret, is_secret_name};
 use super::scan::{Form, Json};
 use crate::proxy::redact::Redactor;
@@ -63,9 +61,9 @@ impl Hider {
     }
 
     /// Hides a secret wherever it occurs from now on.
-    pub(super) fn add_secret(&mut self, secret: &SecretString) {
-        if !self.secrets.iter().any(|known| known.is_for(secret)) {
-            self.secrets.extend(Redactor::new(secret));
+    pub(super) fn add(&mut self, secret: &Redactor) {
+        if !self.secrets.iter().any(|known| known.is_same(secret)) {
+            self.secrets.push(secret.clone());
         }
     }
 
@@ -84,9 +82,10 @@ impl Hider {
     fn remember(&mut self, value: &[u8]) {
         if let (MIN_KNOWN..=LONGEST_KNOWN, Ok(text)) = (value.len(), str::from_utf8(value))
             && self.remembered < MAX_REMEMBERED
+            && let Some(secret) = Redactor::new(&text.into())
         {
             let before = self.secrets.len();
-            self.add_secret(&text.into());
+            self.add(&secret);
             self.remembered += self.secrets.len() - before;
         }
     }

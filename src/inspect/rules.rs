@@ -104,10 +104,10 @@ pub(super) fn is_secret_name(name: &[u8]) -> bool {
     let is_short = SHORT_NAMES.iter().any(|name| name.as_bytes() == folded);
     is_short
         || (0..length).any(|at| {
-            may_begin(folded[at])
-                && SECRET_NAMES
-                    .iter()
-                    .any(|part| folded[at..].starts_with(part.as_bytes()))
+            let is_here = |part: &&str| {
+                part.as_bytes()[0] == folded[at] && folded[at..].starts_with(part.as_bytes())
+            };
+            may_begin(folded[at]) && SECRET_NAMES.iter().any(|part| is_here(&part))
         })
 }
 

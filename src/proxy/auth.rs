@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::key_breaker::{KeyBreaker, KeyBreakers, Permit};
+use super::redact::Redactor;
 use crate::config::AuthMode;
 use crate::credentials::{Lease, Secret};
 use crate::error::Error;
@@ -44,6 +45,8 @@ pub(super) struct UsableCredential {
     header: Option<(HeaderName, HeaderValue)>,
     pub(super) key: Option<SigningKey>,
     project_id: Option<HeaderValue>,
+    /// One for each of its secrets.
+    pub(super) redactors: Vec<Redactor>,
     /// The projects that IAM has told of, by the number of their region.
     pub(super) projects: RefCell<HashMap<usize, HeaderValue>>,
 }
@@ -118,7 +121,13 @@ impl UsableCredential {
                 header = Some((name, value));
             }
         }
+        let secrets = match &lease.secret {
+            Secret::Key(key) => [key.security_token.as_ref(), Some(&key.secret_key)],
+            Secret::Text(secret) => [Some(secret), None],
+        };
+        let secrets = secrets.into_iter().flatten();
         Some(Self {
+            redactors: secrets.filter_map(Redactor::new).collect(),
             project_id: project_id.or(lease.project_id.as_ref()).cloned(),
             projects: RefCell::default(),
             lease,
@@ -148,14 +157,6 @@ impl UsableCredential {
         match &self.lease.secret {
             Secret::Key(key) => key.security_token.as_ref(),
             Secret::Text(secret) => Some(secret),
-        }
-    }
-
-    /// Shows the secrets of the credential.
-    pub(super) fn secrets(&self, see: &mut dyn FnMut(&SecretString)) {
-        self.sent_secret().into_iter().for_each(&mut *see);
-        if let Secret::Key(key) = &self.lease.secret {
-            see(&key.secret_key);
         }
     }
 

@@ -62,7 +62,7 @@ pub(super) fn begin(pipeline: &Pipeline, head: &request::Parts, context: &Reques
         replay_of: context.caller.replay_of,
         listener_route: context.caller.rules.route,
     };
-    let secrets = |see: &mut dyn FnMut(&_)| pipeline.credentials.secrets(see);
+    let secrets = |see: &mut dyn FnMut(&_)| pipeline.credentials.redactors(see);
     let request = (context.id, context.head_read);
     let capture = recording.worker.capture(request, caller, head, secrets);
     let _ = capture.map(|capture| context.capture.set(capture));
@@ -107,7 +107,8 @@ pub(super) fn attempt<B>(
     credential: &UsableCredential,
     signed: &Signed<B>,
 ) {
-    credential.secrets(&mut |secret| capture.knows(secret));
+    let secrets = credential.redactors.iter();
+    secrets.for_each(|secret| capture.knows(secret));
     let connect = attempt.connect;
     let is_new = connect.dns.or(connect.tcp).or(connect.tls).is_some();
     let steps = || ConnectSteps {

@@ -54,7 +54,7 @@ impl ProxyId {
         if !received.contains_key(HOP_HEADER) {
             return Ok(self.0.clone());
         }
-        let value = headers::only(received, &HeaderName::from_static(HOP_HEADER));
+        let value = headers::only(received, &HOP_HEADER);
         let value = value.and_then(|value| value.to_str().ok());
         let (count, mut ids) = value.and_then(parse).ok_or(MALFORMED)?;
         let own = self.0.to_str().map_or("", |first| &first[2..]);

@@ -35,6 +35,8 @@ pub(super) struct List {
     style: Style,
     /// The place in the proxy's sequence of changes up to which all is printed.
     seq: u64,
+    /// How much the proxy had not recorded then.
+    dropped: u64,
     has_header: bool,
     /// Ids of the streams that were printed when they opened.
     open: HashSet<String>,
@@ -48,6 +50,7 @@ impl List {
             is_json,
             style,
             seq: 0,
+            dropped: 0,
             has_header: is_json || !style.is_terminal,
             open: HashSet::new(),
             ended: VecDeque::new(),
@@ -114,7 +117,7 @@ impl List {
         let seq = answer["seq"].as_u64().unwrap_or_default();
         if seq < self.seq {
             // Another process, whose sequence began anew.
-            self.seq = 0;
+            (self.seq, self.dropped) = (0, 0);
             self.open.clear();
             answer = self.ask(client, filter, limit).await?;
         }
@@ -123,6 +126,14 @@ impl List {
         for summary in requests.into_iter().flatten().rev() {
             self.print(summary)?;
         }
+        let dropped = answer["dropped"].as_u64().unwrap_or_default();
+        let more = dropped.saturating_sub(self.dropped);
+        if more > 0 {
+            say(&format!(
+                "{more} more requests or parts of them were not recorded: they came too fast"
+            ));
+        }
+        self.dropped = dropped;
         Ok(io::stdout().flush()?)
     }
 

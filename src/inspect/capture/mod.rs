@@ -9,7 +9,6 @@ use std::time::Duration;
 use http::header::HOST;
 use http::{HeaderMap, Method, StatusCode, Uri, Version, request};
 use hyper::ext::ReasonPhrase;
-use secrecy::SecretString;
 use tokio::time::Instant;
 
 use super::copied::Copied;
@@ -17,6 +16,8 @@ use super::note::{Begun, Event, HeadText, Note, RequestEnd, Side};
 use super::recorder::WorkerRecorder;
 use super::redact::Hider;
 use crate::clock;
+use crate::proxy::guard::ListenerKind;
+use crate::proxy::redact::Redactor;
 
 /// The header in which callers send their token to the proxy.
 const CALLER_TOKEN: &str = "x-apig-proxy-token";
@@ -51,20 +52,21 @@ pub(crate) struct Caller {
 }
 
 impl WorkerRecorder {
-    /// Begins to capture a request; `None` unless requests are recorded now. `secrets` shows those that
+    /// Begins to capture a request; `None` unless it is recorded. `secrets` shows those that
     /// it may be sent with.
     pub(crate) fn capture(
         self: &Rc<Self>,
         (id, head_read): (u128, Instant),
         caller: Caller,
         head: &request::Parts,
-        secrets: impl FnOnce(&mut dyn FnMut(&SecretString)),
+        secrets: impl FnOnce(&mut dyn FnMut(&Redactor)),
     ) -> Option<Box<Capture>> {
-        if !self.recorder().is_recording() {
+        let is_replay = caller.listener == ListenerKind::Replay.name();
+        if !self.recorder().takes(head_read, is_replay) {
             return None;
         }
         let mut hider = Hider::new(self.recorder().rules());
-        secrets(&mut |secret| hider.add_secret(secret));
+        secrets(&mut |secret| hider.add(secret));
         for token in head.headers.get_all(CALLER_TOKEN) {
             hider.found(token.as_bytes());
         }
@@ -105,8 +107,8 @@ impl Capture {
     }
 
     /// Hides a secret wherever it occurs from now on.
-    pub(crate) fn knows(&self, secret: &SecretString) {
-        self.hider.borrow_mut().add_secret(secret);
+    pub(crate) fn knows(&self, secret: &Redactor) {
+        self.hider.borrow_mut().add(secret);
     }
 
     /// The head of a request without its secrets.
@@ -179,6 +181,7 @@ impl Capture {
     fn report(&self, side: Side, body: &mut Copied, kept: Vec<u8>) {
         self.noted.set(self.head_read.elapsed());
         let passed = std::mem::take(&mut body.unreported);
+        self.worker.recorder().looked_through(kept.len());
         let kept = kept.into_boxed_slice();
         self.note(Event::Body { side, passed, kept });
     }

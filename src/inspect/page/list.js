@@ -23,7 +23,7 @@ export const Strip = pure(({ state }) => {
     ${buffered > 0 && item(t('buffered', bytes(buffered)))}
     ${item(t('memory', bytes(memory), bytes(limit)) + (bodies ? '' : `, ${t('headsOnly')}`))}
     ${evicted > 0 && item(t('evicted', evicted))}
-    ${dropped > 0 && item(t('droppedNotes', dropped), true)}
+    ${dropped > 0 && item(t('unrecorded', dropped), true)}
   </ul>`;
 });
 

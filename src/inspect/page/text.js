@@ -7,7 +7,7 @@ const WORDS = {
   clear: 'Clear|清空', help: 'Help|帮助', close: 'Close|关闭', cancel: 'Cancel|取消', download: 'Download|下载', copy: 'Copy|复制', copied: 'Copied|已复制',
   stopped: 'capture is stopped|捕获已停止', clock: 'clock|时钟', locked: 'locked after refusals|多次被拒绝后锁定', expired: 'expired|已过期', endsIn: 'ends in {0}|{0} 后到期',
   connections: 'connections: {0} active, {1} idle|连接:{0} 活动,{1} 空闲', memory: '{0} of {1} kept|已保留 {0} / {1}', headsOnly: 'heads only|仅头部',
-  buffered: '{0} buffered|已缓冲 {0}', evicted: '{0} older requests removed|已移除 {0} 个较早的请求', droppedNotes: 'inspector was busy: {0} notes dropped|检查器繁忙:丢弃 {0} 条记录',
+  buffered: '{0} buffered|已缓冲 {0}', evicted: '{0} older requests removed|已移除 {0} 个较早的请求', unrecorded: '{0} requests or parts came too fast to be recorded|{0} 个请求或部分过快,未记录',
   filter: 'Filter|过滤', all: 'all|全部', error: 'errors|错误', hint: 'hint|提示', slow: 'slow|慢', open: 'open|未结束',
   time: 'Time|时间', method: 'Method|方法', path: 'Path|路径', state: 'Status|状态', took: 'Duration|耗时', size: 'In / out|入 / 出', route: 'Route|路由', caller: 'Caller|调用方', marks: 'Notes|标记',
   requests: 'Requests|请求', waiting: 'waiting|等待中', noAnswer: 'no answer|无响应', streaming: 'streaming|流式传输', gaps: 'gaps|不完整', replayed: 'replay|重放',

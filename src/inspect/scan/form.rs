@@ -69,7 +69,18 @@ impl Form {
 
     /// Takes the next bytes, and appends what is decided.
     pub(in crate::inspect) fn push(&mut self, rules: &Rules, bytes: &[u8], out: &mut Vec<u8>) {
-        for &byte in bytes {
+        let mut bytes = bytes;
+        while let Some(&byte) = bytes.first() {
+            if self.at == At::Plain && self.kind == Kind::Text && !self.is_behind_slash {
+                let is_special = |byte: &u8| matches!(byte, b'/' | b'?' | b'&' | b';');
+                let plain = bytes.iter().position(is_special).unwrap_or(bytes.len());
+                out.extend_from_slice(&bytes[..plain]);
+                bytes = &bytes[plain..];
+                if plain > 0 {
+                    continue;
+                }
+            }
+            bytes = &bytes[1..];
             let is_end = self.is_end(byte);
             if matches!(self.at, At::Secret | At::Value | At::Authority) {
                 if !is_end {

@@ -189,7 +189,7 @@ impl Json {
         let level = self.level();
         let slashes = self.slashes.min(self.name.len());
         self.name.truncate(self.name.len() - slashes);
-        if self.quote == Some(level) && is_secret_name(&unescaped_from(&self.name, level)) {
+        if self.quote == Some(level) && self.is_secret(level) {
             self.at = match self.is_multipart && self.is_field {
                 true => At::PartHead,
                 false => At::Name,
@@ -199,6 +199,14 @@ impl Json {
             self.is_field = self.last == b'=';
         }
         self.quote = Some(level);
+    }
+
+    /// True if what has come between two quotation marks of a level is the name of a secret.
+    fn is_secret(&self, level: u32) -> bool {
+        match memchr::memchr(b'\\', &self.name) {
+            None => is_secret_name(&self.name),
+            Some(_) => is_secret_name(&unescaped_from(&self.name, level)),
+        }
     }
 
     fn colon(&mut self, byte: u8, out: &mut Vec<u8>) {

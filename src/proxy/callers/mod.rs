@@ -26,6 +26,7 @@ use self::signature::SignedHead;
 use super::body::PreparedBody;
 use super::context::RequestContext;
 use super::guard::ListenerKind;
+use super::redact::Redactor;
 use crate::clock;
 use crate::config::{Callers, Config, Surrogate};
 use crate::error::Error;
@@ -126,8 +127,9 @@ impl CallerGate {
             Shown::Token(token) => (by(&|caller| caller.token == token)?, None, None),
             Shown::Capability(token, digits) => {
                 // Addresses in the response have it.
-                let capture = context.capture();
-                capture.iter().for_each(|capture| capture.knows(&digits));
+                if let (Some(capture), Some(secret)) = (context.capture(), Redactor::new(&digits)) {
+                    capture.knows(&secret);
+                }
                 let capability = ["/~", digits.expose_secret()].concat().into();
                 let caller = by(&|caller| caller.capability == token)?;
                 (caller, Some(capability), None)

@@ -11,13 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
-use secrecy::SecretString;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::auth::{PROJECT_ID, UsableCredential};
 use super::headers;
 use super::key_breaker::KeyBreakers;
+use super::redact::Redactor;
 use crate::clock::Moment;
 use crate::config::{AuthMode, Config, LargeBody};
 use crate::credentials::{Lease, Requirement, Secret, Slot, SlotStatus, Source};
@@ -210,10 +210,10 @@ impl CredentialsView {
         }
     }
 
-    /// Shows all secrets that requests may be sent with now.
-    pub(super) fn secrets(&self, see: &mut dyn FnMut(&SecretString)) {
+    /// Shows redactors of all secrets that requests may be sent with now.
+    pub(super) fn redactors(&self, see: &mut dyn FnMut(&Redactor)) {
         let usable = (0..self.slots.len()).filter_map(|slot| self.current(slot));
-        usable.for_each(|usable| usable.secrets(see));
+        usable.for_each(|usable| usable.redactors.iter().for_each(&mut *see));
     }
 
     /// The credential in a slot, expired or not.

@@ -62,9 +62,9 @@ impl Redactor {
         (secret.expose_secret().len() >= MIN_SECRET).then_some(Self { secret, held })
     }
 
-    /// True if it looks for this secret.
-    pub(crate) fn is_for(&self, secret: &SecretString) -> bool {
-        self.secret.expose_secret() == secret.expose_secret()
+    /// True if both look for the same secret.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.secret.expose_secret() == other.secret.expose_secret()
     }
 
     /// False if a complete text certainly does not have the secret: it has neither its beginning nor
@@ -74,6 +74,15 @@ impl Redactor {
         let beginning = &secret[..RECOGNISED.min(secret.len())];
         memchr::memchr3(b'\\', b'%', b'&', text).is_some()
             || memchr::memmem::find(text, beginning).is_some()
+    }
+
+    /// True if [`Self::push_with`] certainly would return these bytes as they are.
+    pub(crate) fn passes(&self, bytes: &[u8]) -> bool {
+        let secret = self.secret.expose_secret().as_bytes();
+        let mut beginnings = 1..RECOGNISED.min(secret.len());
+        self.held.is_empty()
+            && !self.may_be_in(bytes)
+            && !beginnings.any(|length| bytes.ends_with(&secret[..length]))
     }
 
     /// Takes the next bytes, and returns those that are decided. `hide` appends what takes the place

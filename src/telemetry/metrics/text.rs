@@ -32,7 +32,7 @@ apig_proxy_credentials_last_refresh_successful|credentials,kind|1 if the last re
 apig_proxy_key_locked||1 while requests are refused to keep the gateway from locking the access key, else 0
 apig_proxy_upstream_connections|upstream,state|Connections to the gateway, by state: idle or active; active includes those being opened
 apig_proxy_log_dropped_total||Log lines dropped because standard error did not take them
-apig_proxy_inspect_dropped_total||Notes of requests that the inspector lost because it did not take them in time
+apig_proxy_inspect_dropped_total||Requests, and notes of requests, that came too fast for the inspector to record
 apig_proxy_build_info|version|The running version; always 1";
 
 /// A metric family.

@@ -160,15 +160,15 @@ async fn the_gateways_echo_hides_what_the_head_hides() {
 #[tokio::test]
 async fn however_many_credentials_the_proxy_has_each_is_hidden() {
     let (_, notes, worker) = recorder(0, &[]);
-    let secrets: Vec<SecretString> = (0..40)
-        .map(|at| format!("MARKER-of-set-{at}").into())
+    let secrets: Vec<Redactor> = (0..40)
+        .map(|at| secret(&format!("MARKER-of-set-{at}")))
         .collect();
     let caller = Caller {
         listener: "tcp",
         replay_of: None,
         listener_route: None,
     };
-    let show = |see: &mut dyn FnMut(&SecretString)| secrets.iter().for_each(see);
+    let show = |see: &mut dyn FnMut(&Redactor)| secrets.iter().for_each(see);
     let head = head(
         "/",
         &[("x-echo", "MARKER-of-set-39"), ("cookie", "a=12345678")],

@@ -26,6 +26,10 @@ fn recorder(bodies: usize, reveal: &[&str]) -> (Arc<Recorder>, Notes, Rc<WorkerR
     (recorder, notes, worker)
 }
 
+fn secret(text: &str) -> Redactor {
+    Redactor::new(&text.into()).unwrap()
+}
+
 fn head(target: &str, fields: &[(&str, &str)]) -> request::Parts {
     let mut request = Request::builder().uri(target);
     for (name, value) in fields {
@@ -35,12 +39,20 @@ fn head(target: &str, fields: &[(&str, &str)]) -> request::Parts {
 }
 
 fn begin(worker: &Rc<WorkerRecorder>, head: &request::Parts) -> Option<Box<Capture>> {
+    begin_from(worker, "tcp", head)
+}
+
+fn begin_from(
+    worker: &Rc<WorkerRecorder>,
+    listener: &'static str,
+    head: &request::Parts,
+) -> Option<Box<Capture>> {
     let caller = Caller {
-        listener: "tcp",
+        listener,
         replay_of: None,
         listener_route: None,
     };
-    let sent = |see: &mut dyn FnMut(&SecretString)| see(&SENT.into());
+    let sent = |see: &mut dyn FnMut(&Redactor)| see(&secret(SENT));
     worker.capture((7, Instant::now()), caller, head, sent)
 }
 
@@ -211,7 +223,7 @@ async fn secrets_of_a_request_are_hidden_where_the_gateway_repeats_them() {
     let capture = begin(&worker, &head("/?token=MARKER-query", &fields)).unwrap();
     capture.body(Side::In, br#"{"password":"MARKER\/body"}"#);
     capture.body_ended(Side::In, true);
-    capture.knows(&"MARKER-renewed".into());
+    capture.knows(&secret("MARKER-renewed"));
     let secrets = "MARKER-cookie MARKER-of-the-caller MARKER-query MARKER/body MARKER-renewed";
     let echo = format!("{secrets} {SENT} MARKER%2Fbody MARKER-signature");
     let response = Response::builder()
@@ -248,7 +260,7 @@ async fn however_many_secrets_a_caller_sends_those_of_the_proxy_are_hidden_in_wh
     let values: Vec<String> = (0..40).map(|at| format!("caller-secret-{at}")).collect();
     let fields = values.iter().map(|value| ("x-secret", &**value));
     let capture = begin(&worker, &head("/", &fields.collect::<Vec<_>>())).unwrap();
-    capture.knows(&"MARKER-renewed".into());
+    capture.knows(&secret("MARKER-renewed"));
     let signed = "SDK-HMAC-SHA256 Access=AK, SignedHeaders=host, Signature=MARKER-signature";
     let sent = head("/", &[("authorization", signed)]);
     capture.request((&sent.method, &sent.uri, sent.version), &sent.headers);
@@ -343,6 +355,17 @@ async fn nothing_is_recorded_unless_it_is_wanted() {
     drop((recorder, worker));
     assert_eq!(notes.next().await.map(|batch| batch.len()), Some(1));
     assert!(notes.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_come_too_fast_are_counted_but_a_replay_is_recorded() {
+    let (recorder, _notes, worker) = recorder(10, &[]);
+    let head = head("/", &[]);
+    let recorded = (0..600).filter_map(|_| begin(&worker, &head)).count() as u64;
+    assert!((500..600).contains(&recorded), "{recorded}");
+    assert_eq!(recorder.dropped(), 600 - recorded);
+    assert!(begin_from(&worker, "replay", &head).is_some());
+    assert_eq!(recorder.dropped(), 600 - recorded);
 }
 
 #[tokio::test]
