@@ -183,7 +183,8 @@ impl RequestContext {
 
     /// Records that the whole request of the last attempt was handed to hyper.
     pub(super) fn request_sent(&self) {
-        self.upload.finish();
+        self.upload.is_finished.set(true);
+        self.upload.wake();
         if let Some(attempt) = self.times.borrow_mut().attempts.last_mut() {
             attempt.sent.get_or_insert_with(|| self.head_read.elapsed());
         }

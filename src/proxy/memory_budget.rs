@@ -23,10 +23,6 @@ pub(super) struct MemoryBudget {
     total: usize,
 }
 
-/// Bytes of a [`MemoryBudget`], given back when dropped.
-#[derive(Debug)]
-pub(super) struct Reservation(OwnedSemaphorePermit);
-
 impl MemoryBudget {
     /// A budget of this many bytes.
     pub(super) fn new(bytes: u64) -> Self {
@@ -43,7 +39,8 @@ impl MemoryBudget {
         (self.total - self.free.available_permits()) as u64
     }
 
-    /// Reserves room for `bytes`, for which it waits one second at most.
+    /// Reserves room for `bytes`, for which it waits one second at most. Dropping the permit gives
+    /// it back.
     ///
     /// # Errors
     ///
@@ -52,34 +49,33 @@ impl MemoryBudget {
     /// # Cancel safety
     ///
     /// Dropping the future gives up the place in the queue, and reserves nothing.
-    pub(super) async fn reserve(&self, bytes: u64) -> Result<Reservation, Error> {
-        acquire(&self.free, bytes).await.map(Reservation)
+    pub(super) async fn reserve(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Error> {
+        let bytes = u32::try_from(bytes).map_err(|_| Error::Overloaded)?;
+        if let Ok(permit) = Arc::clone(&self.free).try_acquire_many_owned(bytes) {
+            return Ok(permit);
+        }
+        let acquiring = Arc::clone(&self.free).acquire_many_owned(bytes);
+        let acquired = timeout(RESERVE_TIMEOUT, acquiring).await;
+        let acquired = acquired.map_err(|_| Error::Overloaded)?;
+        Ok(acquired.expect("the semaphore is never closed"))
     }
-}
 
-impl Reservation {
-    /// Reserves what is missing to `bytes`.
+    /// Reserves what `held` lacks to `bytes`. After an error, it keeps its size.
     ///
     /// # Errors
     ///
-    /// As [`MemoryBudget::reserve`]. The reservation then keeps its size.
-    pub(super) async fn grow_to(&mut self, bytes: u64) -> Result<(), Error> {
-        let missing = bytes.saturating_sub(self.0.num_permits() as u64);
+    /// As [`MemoryBudget::reserve`].
+    pub(super) async fn grow(
+        &self,
+        held: &mut OwnedSemaphorePermit,
+        bytes: u64,
+    ) -> Result<(), Error> {
+        let missing = bytes.saturating_sub(held.num_permits() as u64);
         if missing > 0 {
-            self.0.merge(acquire(self.0.semaphore(), missing).await?);
+            held.merge(self.reserve(missing).await?);
         }
         Ok(())
     }
-}
-
-async fn acquire(free: &Arc<Semaphore>, bytes: u64) -> Result<OwnedSemaphorePermit, Error> {
-    let bytes = u32::try_from(bytes).map_err(|_| Error::Overloaded)?;
-    if let Ok(permit) = Arc::clone(free).try_acquire_many_owned(bytes) {
-        return Ok(permit);
-    }
-    let acquired = timeout(RESERVE_TIMEOUT, Arc::clone(free).acquire_many_owned(bytes)).await;
-    let acquired = acquired.map_err(|_| Error::Overloaded)?;
-    Ok(acquired.expect("the semaphore is never closed"))
 }
 
 #[cfg(test)]
@@ -92,8 +88,10 @@ mod tests {
     async fn a_budget_never_hands_out_more_than_it_has() {
         let budget = MemoryBudget::new(10);
         let mut held = budget.reserve(4).await.unwrap();
-        assert!(held.grow_to(6).await.is_ok() && held.grow_to(3).await.is_ok());
-        assert!(budget.reserve(5).await.is_err() && held.grow_to(11).await.is_err());
+        for (bytes, fits) in [(6, true), (3, true), (11, false)] {
+            assert_eq!(budget.grow(&mut held, bytes).await.is_ok(), fits, "{bytes}");
+        }
+        assert!(budget.reserve(5).await.is_err());
         assert_eq!(budget.taken(), 6);
         drop(held);
         assert_eq!(budget.taken(), 0);

@@ -119,7 +119,14 @@ impl Pipeline {
         workers: usize,
         before: Option<&Self>,
     ) -> Self {
-        let (upstream, origins) = upstream(&settings, network, workers);
+        let connect = settings.timeouts.connect;
+        let limits = AnswerLimits {
+            bytes: settings.limits.answer_header,
+            fields: AnswerLimits::MAX_FIELDS,
+        };
+        let mut upstream = Upstream::new(network, &settings.pool, connect, limits, workers);
+        let routes = settings.routes.iter();
+        let origins: Vec<usize> = routes.map(|route| upstream.add(route)).collect();
         let kept = before.filter(|before| upstream.same_config(&before.upstream));
         let upstream = kept.map_or_else(|| Rc::new(upstream), |kept| Rc::clone(&kept.upstream));
         settings.watch(upstream.pool_stats());
@@ -292,21 +299,4 @@ impl Pipeline {
     pub fn cut_off(&self) {
         self.metrics.cut_off();
     }
-}
-
-/// The upstream of one worker, and the origin of each route.
-fn upstream(
-    settings: &Settings,
-    network: Network,
-    workers: usize,
-) -> (Upstream<RequestBody>, Vec<usize>) {
-    let connect = settings.timeouts.connect;
-    let limits = AnswerLimits {
-        bytes: settings.limits.answer_header,
-        fields: AnswerLimits::MAX_FIELDS,
-    };
-    let mut upstream = Upstream::new(network, &settings.pool, connect, limits, workers);
-    let routes = settings.routes.iter();
-    let origins = routes.map(|route| upstream.add(route)).collect();
-    (upstream, origins)
 }

@@ -239,13 +239,4 @@ mod tests {
         assert!(text.contains("\"PROXY.internal\""), "{text}");
         assert!(!text.contains("MARKER"), "{text}");
     }
-
-    #[test]
-    fn grpc_messages_are_percent_encoded() {
-        let mut headers = HeaderMap::new();
-        add_grpc_status(&mut headers, &Error::BadRequest("100% \u{e9}\n"));
-        let expected = "PROXY.bad_request: the request is malformed: 100%25 %C3%A9%0A";
-        assert_eq!(headers["grpc-message"], expected);
-        assert_eq!(headers["grpc-status"], "13");
-    }
 }

@@ -167,31 +167,39 @@ impl Settings {
             Sample::new("apig_proxy_log_dropped_total", &[], dropped),
             Sample::new("apig_proxy_inspect_dropped_total", &[], lost),
         ];
-        for (name, (idle, active, ahead)) in self.upstreams() {
+        for (name, upstream) in self.upstreams() {
             let connections = "apig_proxy_upstream_connections";
-            let skew = "apig_proxy_clock_skew_seconds";
-            samples.push(Sample::new(connections, &[&name, "idle"], idle as f64));
-            samples.push(Sample::new(connections, &[&name, "active"], active as f64));
-            samples.push(Sample::new(skew, &[&name], ahead as f64));
+            for (state, count) in [("idle", upstream.idle), ("active", upstream.active)] {
+                samples.push(Sample::new(connections, &[&name, state], count as f64));
+            }
+            let ahead = upstream.clock_offset_s as f64;
+            samples.push(Sample::new(
+                "apig_proxy_clock_skew_seconds",
+                &[&name],
+                ahead,
+            ));
         }
-        samples.extend(
-            self.credentials
-                .statuses()
-                .flat_map(|status| credential_samples(&status)),
-        );
+        let credentials = self.credentials.statuses();
+        samples.extend(credentials.flat_map(|status| credential_samples(&status)));
         self.metrics.text(samples)
     }
 
-    /// The idle and active connections to each gateway, and the seconds by which its clock is ahead.
-    fn upstreams(&self) -> BTreeMap<String, (usize, usize, i64)> {
-        let mut upstreams = BTreeMap::new();
+    /// The state of the connections to each gateway, by its name.
+    fn upstreams(&self) -> BTreeMap<String, UpstreamState> {
+        let mut upstreams = BTreeMap::<String, UpstreamState>::new();
         for (name, stats) in self.pools().iter() {
             let mut routes = self.routes.iter();
             let route = routes.position(|route| route.upstream.authority == name);
             let ahead = route.map_or(0, |route| self.gateway_clocks[route].ahead());
-            let sum = upstreams.entry(name.clone()).or_insert((0, 0, ahead));
-            sum.0 += stats.idle();
-            sum.1 += stats.active();
+            let sum = upstreams.entry(name.clone());
+            let sum = sum.or_insert_with(|| UpstreamState {
+                name: name.clone(),
+                idle: 0,
+                active: 0,
+                clock_offset_s: ahead,
+            });
+            sum.idle += stats.idle();
+            sum.active += stats.active();
         }
         upstreams
     }
@@ -207,17 +215,11 @@ impl Settings {
             left_s: status.left.map(|left| left.as_secs()),
             is_locked,
         };
-        let upstream = |(name, (idle, active, clock_offset_s))| UpstreamState {
-            name,
-            idle,
-            active,
-            clock_offset_s,
-        };
         ProgramState {
             proxy: url,
             kind: "proxy",
             credentials: credentials.map(credential).collect(),
-            upstreams: self.upstreams().into_iter().map(upstream).collect(),
+            upstreams: self.upstreams().into_values().collect(),
             buffered: self.budget.taken(),
         }
     }
@@ -247,21 +249,14 @@ impl Settings {
 fn credential_samples(status: &SlotStatus) -> Vec<Sample> {
     let kind = status.kind.to_string();
     let labels = [status.label.as_str(), kind.as_str()];
-    let refresh = |result, count| {
+    let mut samples = Vec::new();
+    for (result, count) in [("ok", status.renewed), ("failed", status.failed)] {
         let labels = [labels[0], labels[1], result];
         let name = "apig_proxy_credentials_refresh_total";
-        Sample::new(name, &labels, count as f64)
-    };
-    let success = f64::from(!status.is_failing);
-    let mut samples = vec![
-        refresh("ok", status.renewed),
-        refresh("failed", status.failed),
-        Sample::new(
-            "apig_proxy_credentials_last_refresh_successful",
-            &labels,
-            success,
-        ),
-    ];
+        samples.push(Sample::new(name, &labels, count as f64));
+    }
+    let success = "apig_proxy_credentials_last_refresh_successful";
+    samples.push(Sample::new(success, &labels, f64::from(!status.is_failing)));
     for (name, time) in [
         ("apig_proxy_credentials_expiry_seconds", status.left),
         ("apig_proxy_credentials_age_seconds", status.age),

@@ -4,8 +4,7 @@
 use std::time::Duration;
 
 use crate::inspect::note::{AttemptTimes, RequestEnd, Times};
-use crate::telemetry::access::{Durations, Finished, ResponseEnd};
-use crate::telemetry::metrics::Outcome;
+use crate::telemetry::access::{Durations, Finished};
 
 /// Why an attempt was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,16 +46,12 @@ pub(super) fn durations(times: &Times, queued: Duration) -> Durations {
 
 /// What the inspector gets at the end of a request.
 pub(super) fn ended(times: &Times, finished: &Finished<'_>) -> RequestEnd {
-    let end = match (finished.outcome, finished.end) {
-        (Outcome::CallerGone, _) | (_, ResponseEnd::CallerGone) => "caller_gone",
-        (Outcome::CutOff, _) | (_, ResponseEnd::CutOff) => "cut_off",
-        (_, ResponseEnd::BrokenOff) => "broken_off",
-        (_, ResponseEnd::Whole) => "whole",
-    };
+    let outcome = finished.outcome();
+    let is_early = ["caller_gone", "cut_off", "broken_off"].contains(&outcome);
     RequestEnd {
         status: finished.status,
-        outcome: finished.outcome(),
-        end,
+        outcome,
+        end: if is_early { outcome } else { "whole" },
         bytes_in: finished.bytes.0,
         bytes_out: finished.bytes.1,
         times: times.clone(),

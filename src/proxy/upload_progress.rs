@@ -27,7 +27,7 @@ pub(super) struct Upload {
     paused: Cell<Option<Instant>>,
     /// The current attempt, and the last one whose body hyper dropped.
     attempt: Cell<u32>,
-    dropped: Cell<u32>,
+    pub(super) dropped: Cell<u32>,
     failure: RefCell<Option<Error>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -40,12 +40,6 @@ impl Upload {
         self.is_stopped.set(false);
         self.attempt.set(self.attempt.get() + 1);
         self.attempt.get()
-    }
-
-    /// Records that hyper dropped the body of an attempt: no more of it will be sent.
-    pub(super) fn dropped(&self, attempt: u32) {
-        self.dropped.set(attempt);
-        self.wake();
     }
 
     /// Returns `true` once no more of the body will be sent.
@@ -79,12 +73,6 @@ impl Upload {
         self.wake();
     }
 
-    /// Records that the whole body was handed to hyper.
-    pub(super) fn finish(&self) {
-        self.is_finished.set(true);
-        self.wake();
-    }
-
     /// Records why the body cannot be sent to its end.
     pub(super) fn fail(&self, error: Error) {
         *self.failure.borrow_mut() = Some(error);
@@ -105,7 +93,8 @@ impl Upload {
         Poll::Pending
     }
 
-    fn wake(&self) {
+    /// Wakes who waits for the end of the upload.
+    pub(super) fn wake(&self) {
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
         }

@@ -5,8 +5,7 @@
 //! connection are free again.
 
 use bytes::{Bytes, BytesMut};
-
-use crate::proxy::memory_budget::Reservation;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Size of a block, in bytes; a longer body is a long one. With the page for its beginning it is a
 /// power of two, which allocators do not round up.
@@ -30,7 +29,7 @@ const PAGE: usize = 4096;
 pub(in crate::proxy) struct Buffered {
     pub(super) chunks: Vec<Bytes>,
     pub(super) length: u64,
-    _reservation: Reservation,
+    _reservation: OwnedSemaphorePermit,
 }
 
 /// Collects a body.
@@ -85,7 +84,7 @@ impl Buffer {
     }
 
     /// The body, if there is one.
-    pub(super) fn finish(mut self, reservation: Reservation) -> Option<Buffered> {
+    pub(super) fn finish(mut self, reservation: OwnedSemaphorePermit) -> Option<Buffered> {
         self.keep_last();
         (self.length > 0).then_some(Buffered {
             chunks: self.chunks,

@@ -128,7 +128,10 @@ impl<'a> BodyReader<'a> {
             return Ok((body, None));
         }
         // An empty body must not be sent as UNSIGNED-PAYLOAD.
-        Ok((PreparedBody::Empty, Some(PayloadHash::empty(algorithm))))
+        Ok((
+            PreparedBody::Held(None),
+            Some(PayloadHash::empty(algorithm)),
+        ))
     }
 
     fn route(&self) -> &'a Route {
@@ -170,14 +173,13 @@ impl<'a> BodyReader<'a> {
             if length > rules.limit {
                 return Err(rules.too_large());
             }
-            let grown = pin!(reservation.grow_to(length));
+            let grown = pin!(self.settings.budget.grow(&mut reservation, length));
             context.waited(grown).await?;
             see(&data);
             buffer.push(data);
         }
         context.body_read();
-        let buffered = buffer.finish(reservation).map(Rc::new);
-        Ok(buffered.map_or(PreparedBody::Empty, PreparedBody::Buffered))
+        Ok(PreparedBody::Held(buffer.finish(reservation).map(Rc::new)))
     }
 
     /// The next data; `None` at the end. Trailers are dropped.

@@ -20,9 +20,8 @@ use crate::signature::{Algorithm, PayloadHash, PayloadHasher};
 /// A body that is ready to be sent.
 #[derive(Debug)]
 pub(in crate::proxy) enum PreparedBody {
-    Empty,
-    /// It is complete, and can be sent as often as needed.
-    Buffered(Rc<Buffered>),
+    /// It is complete, and can be sent as often as needed; `None` is empty.
+    Held(Option<Rc<Buffered>>),
     /// It is passed on while it arrives, once. Its length is known if the caller declared it.
     Streamed {
         body: Option<Box<StreamedBody>>,
@@ -34,8 +33,9 @@ impl PreparedBody {
     /// The body for the next attempt; `None` if it was streamed before and is gone.
     pub(in crate::proxy) fn take(&mut self, context: &Rc<RequestContext>) -> Option<RequestBody> {
         let kind = match self {
-            Self::Empty => Kind::Empty,
-            Self::Buffered(body) => Kind::Buffered(Rc::clone(body), 0, body.length),
+            Self::Held(body) => {
+                Kind::Held(body.clone(), 0, body.as_ref().map_or(0, |body| body.length))
+            }
             Self::Streamed { body, .. } => Kind::Streamed(body.take()?),
         };
         Some(RequestBody {
@@ -53,7 +53,7 @@ impl PreparedBody {
     /// All of it, if it is held and short; else nothing.
     pub(in crate::proxy) fn if_short(&self) -> Vec<u8> {
         match self {
-            Self::Buffered(body) if body.length <= SHORT => body.chunks.concat(),
+            Self::Held(Some(body)) if body.length <= SHORT => body.chunks.concat(),
             _ => Vec::new(),
         }
     }
@@ -61,19 +61,16 @@ impl PreparedBody {
     /// Its hash, if it is held.
     pub(in crate::proxy) fn hash(&self, algorithm: Algorithm<'_>) -> Option<PayloadHash> {
         let mut hasher = PayloadHasher::new(algorithm);
-        match self {
-            Self::Empty => {}
-            Self::Buffered(body) => body.chunks.iter().for_each(|chunk| hasher.update(chunk)),
-            Self::Streamed { .. } => return None,
-        }
+        let Self::Held(body) = self else { return None };
+        let chunks = body.iter().flat_map(|body| &body.chunks);
+        chunks.for_each(|chunk| hasher.update(chunk));
         Some(hasher.finish())
     }
 
     /// Its length in bytes, if that is known before it is sent.
     pub(in crate::proxy) fn length(&self) -> Option<u64> {
         match self {
-            Self::Empty => Some(0),
-            Self::Buffered(body) => Some(body.length),
+            Self::Held(body) => Some(body.as_ref().map_or(0, |body| body.length)),
             Self::Streamed { length, .. } => *length,
         }
     }
@@ -90,9 +87,8 @@ pub struct RequestBody {
 
 #[derive(Debug)]
 enum Kind {
-    Empty,
     /// A complete body, the number of the chunk that goes out next, and the bytes that are left.
-    Buffered(Rc<Buffered>, usize, u64),
+    Held(Option<Rc<Buffered>>, usize, u64),
     Streamed(Box<StreamedBody>),
 }
 
@@ -220,7 +216,9 @@ impl StreamedBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        self.context.upload.dropped(self.attempt);
+        let upload = &self.context.upload;
+        upload.dropped.set(self.attempt);
+        upload.wake();
     }
 }
 
@@ -253,9 +251,9 @@ impl Body for RequestBody {
         let this = &mut *self;
         let upload = &this.context.upload;
         let (frame, is_complete) = match &mut this.kind {
-            Kind::Empty => return Poll::Ready(None),
-            Kind::Buffered(..) if upload.is_stopped.get() => return Poll::Pending,
-            Kind::Buffered(body, next, left) => {
+            Kind::Held(None, ..) => return Poll::Ready(None),
+            Kind::Held(..) if upload.is_stopped.get() => return Poll::Pending,
+            Kind::Held(Some(body), next, left) => {
                 let chunk = body.chunks.get(*next).cloned();
                 let length = chunk.as_ref().map_or(0, Bytes::len);
                 *next += 1;
@@ -289,16 +287,14 @@ impl Body for RequestBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Empty => true,
-            Kind::Buffered(_, _, left) => *left == 0,
+            Kind::Held(_, _, left) => *left == 0,
             Kind::Streamed(body) => body.has_ended(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Empty => SizeHint::with_exact(0),
-            Kind::Buffered(_, _, left) => SizeHint::with_exact(*left),
+            Kind::Held(_, _, left) => SizeHint::with_exact(*left),
             Kind::Streamed(body) => body.length.map_or_else(SizeHint::new, |length| {
                 SizeHint::with_exact(length.saturating_sub(body.counted()))
             }),

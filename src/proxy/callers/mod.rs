@@ -166,7 +166,7 @@ impl CallerGate {
         };
         let verified = signed.verify(is_empty);
         let needs_body =
-            verified.map_err(|refusal| self.refused(signed, refusal, &PreparedBody::Empty))?;
+            verified.map_err(|refusal| self.refused(signed, refusal, &PreparedBody::Held(None)))?;
         if !needs_body {
             self.limits.signed(access_key, true);
         }
@@ -187,7 +187,7 @@ impl CallerGate {
             return Err(Error::Internal("who has signed is identified"));
         };
         if !proof.needs_body {
-            let is_empty = matches!(body, PreparedBody::Empty);
+            let is_empty = matches!(body, PreparedBody::Held(None));
             identified.body_signed.set(is_empty);
             return Ok(());
         }

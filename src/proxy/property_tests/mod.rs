@@ -133,7 +133,7 @@ fn sent(
     let prepared = Prepared::new(
         settings,
         routed,
-        PreparedBody::Empty,
+        PreparedBody::Held(None),
         Some(PayloadHash::EMPTY),
     )
     .ok()?;
