@@ -174,14 +174,6 @@ pub enum Error {
 }
 
 impl Error {
-    /// The error after a pause of the caller's that the gateway does not wait for.
-    pub(crate) fn of_paused_upload(self) -> Self {
-        match self {
-            Self::UpstreamReset(cause, _) | Self::NotSent(cause) => Self::UploadPaused(cause),
-            other => other,
-        }
-    }
-
     /// Classifies the failure to read a request body.
     pub(crate) fn from_body(error: hyper::Error) -> Self {
         use io::ErrorKind::{InvalidData, InvalidInput};

@@ -52,21 +52,24 @@ mod respond;
 mod retry;
 mod route;
 mod route_matcher;
-mod service;
 mod settings;
 mod timings;
 mod upload_progress;
 mod websocket;
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, request};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use tower::Service;
 
 use crate::clock::{Clock, parse_http_date};
 use crate::error::Error;
@@ -87,7 +90,6 @@ pub use headers::pass_request;
 use prepare::Prepared;
 pub use respond::refused;
 pub(crate) use respond::{own_headers, serialize};
-pub use service::{Current, service};
 pub use settings::Settings;
 
 /// The gateway's id of a request.
@@ -299,4 +301,24 @@ impl Pipeline {
     pub fn cut_off(&self) {
         self.metrics.cut_off();
     }
+}
+
+/// The current pipeline of a worker. A reload replaces it; requests that run stay with theirs.
+pub type Current = RefCell<Rc<Pipeline>>;
+
+/// The pipeline as a service, for one connection of a caller's.
+pub fn service(
+    current: Rc<Current>,
+    caller: Rc<CallerConnection>,
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<ResponseBody>,
+    Error = Infallible,
+    Future = LocalBoxFuture<'static, Result<Response<ResponseBody>, Infallible>>,
+> + Clone {
+    tower::service_fn(move |request| {
+        // The current one for the whole request, also if there is a reload meanwhile.
+        let (pipeline, caller) = (Rc::clone(&current.borrow()), Rc::clone(&caller));
+        async move { Ok(pipeline.serve(request, caller).await) }.boxed_local()
+    })
 }

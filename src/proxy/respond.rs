@@ -32,17 +32,6 @@ const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resour
 /// What is escaped in `grpc-message`, besides what is not ASCII.
 const GRPC_ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
 
-/// Statuses after which the caller's connection ends: what it sent, or is still sending, cannot be
-/// relied upon to be a request's end, or the guard refused it.
-const CLOSING: [StatusCode; 6] = [
-    StatusCode::BAD_REQUEST,
-    StatusCode::FORBIDDEN,
-    StatusCode::REQUEST_TIMEOUT,
-    StatusCode::PAYLOAD_TOO_LARGE,
-    StatusCode::URI_TOO_LONG,
-    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-];
-
 /// Runs a request and counts its response; an error becomes one. A panic costs one request, not the
 /// worker: what it leaves half-done belongs to the request alone, since the pool is changed in
 /// single steps.
@@ -142,8 +131,11 @@ fn answer(
     if let Error::MethodNotAllowed { allow } = error {
         set(&mut headers, ALLOW.as_str(), allow);
     }
+    // After these, what the caller sent, or is still sending, cannot be relied upon to be a
+    // request's end, or the guard refused it.
+    let closes = matches!(answer.status.as_u16(), 400 | 403 | 408 | 413 | 414 | 431);
     let is_http1 = context.is_none_or(|request| request.version != Version::HTTP_2);
-    if is_http1 && answer.origin == Origin::Client && CLOSING.contains(&answer.status) {
+    if is_http1 && answer.origin == Origin::Client && closes {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if let Some(origin) = context.and_then(|request| request.origin.get()) {

@@ -11,10 +11,6 @@ use tokio::sync::OwnedSemaphorePermit;
 /// power of two, which allocators do not round up.
 const BLOCK: usize = 60 * 1024;
 
-/// Size of the further blocks of a body of over 1 MiB, in bytes: the page before each one is a 64th
-/// of it then, where it is a 16th of a short block.
-const LARGE_BLOCK: usize = 252 * 1024;
-
 /// A frame of at least this many bytes is kept as it came, in a short body. Shorter ones are copied
 /// together, since each one that is kept takes memory of its own.
 const KEPT: usize = 4 * 1024;
@@ -52,8 +48,7 @@ impl Buffer {
         let is_first = self.length == 0;
         self.length += frame.len();
         if self.length > BLOCK {
-            let is_large = self.length > 1024 * 1024;
-            self.copy(&frame, if is_large { LARGE_BLOCK } else { BLOCK });
+            self.copy(&frame, BLOCK);
         } else if is_first || frame.len() >= KEPT {
             self.keep_last();
             self.chunks.push(frame);
@@ -148,7 +143,6 @@ mod tests {
         let frames = [10, 5000, BLOCK, BLOCK, BLOCK, 7];
         assert_eq!(kept(&[10, 5000, 3 * BLOCK, 7]).await, frames);
         assert!(kept(&[1; 2 * BLOCK + 3]).await.len() < 10);
-        assert!(kept(&[100_000; 30]).await.contains(&LARGE_BLOCK));
     }
 
     #[test]

@@ -264,8 +264,14 @@ impl<'a> Attempts<'a> {
         });
         answered.map_err(|error| match upload.take_failure() {
             Some(failure) => failure,
-            None if upload.pause() >= GATEWAY_BODY_TIMEOUT => error.of_paused_upload(),
-            None => error,
+            None => match error {
+                Error::UpstreamReset(cause, _) | Error::NotSent(cause)
+                    if upload.pause() >= GATEWAY_BODY_TIMEOUT =>
+                {
+                    Error::UploadPaused(cause)
+                }
+                error => error,
+            },
         })
     }
 

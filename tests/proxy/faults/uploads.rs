@@ -228,10 +228,15 @@ fn fault_32_type_and_length_of_a_body_decide_whether_it_is_signed_or_streamed() 
     let asks_for_it = "text/plain\r\nX-Sdk-Content-Sha256: UNSIGNED-PAYLOAD";
     let parameter = post("text/plain; x=multipart/form-data", json);
     let capitals = post("MULTIPART/Form-Data;boundary=\"a;b\"", json);
+    let twice = post(
+        "multipart/form-data\r\nContent-Type: multipart/form-data",
+        json,
+    );
     for (sent, body, is_signed, is_chunked) in [
         (post("application/json", json), json, true, false),
         (post("multipart", json), json, true, false),
         (parameter, json, true, false),
+        (twice, json, true, false),
         (in_two("text/plain"), two, true, false),
         (post("multipart/mixed", json), json, false, false),
         (capitals, json, false, false),
