@@ -3,7 +3,6 @@
 //!
 //! Another program may listen at the address; only a response like the proxy's own counts.
 
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,16 +14,21 @@ use http::{Request, Response};
 use http_body_util::Full;
 use secrecy::SecretString;
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::either::Either;
 
 use super::exchange::exchange;
-use super::{Failure, block_on};
+use super::{Exit, Failure, Outcome, block_on, parse_duration};
 use crate::config::{self, Environment, Listen, Overrides, local_address};
 use crate::server::QUIT_IS_OFF;
 
+/// The paths that are asked for.
+pub(super) const LIVE: &str = "/livez";
+pub(super) const READY: &str = "/readyz";
+const QUIT: &str = "/quitquitquit";
+
 /// The longest that an exchange may take. Probes have a limit of their own, usually shorter.
-pub(super) const MAX_TIMEOUT: Duration = Duration::from_secs(3);
+const MAX_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The interval between two polls of a proxy.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -73,12 +77,54 @@ impl AdminArguments {
     }
 }
 
-/// A request to the admin listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AdminRequest {
-    Live,
-    Ready,
-    Quit,
+/// Arguments of `wait`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct WaitArguments {
+    #[command(flatten)]
+    admin: AdminArguments,
+    /// How long to wait at most.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    timeout: Duration,
+}
+
+/// Waits until the proxy is ready, for programs that start beside one and need it.
+pub(super) fn wait(arguments: &WaitArguments, environment: &Environment) -> Outcome {
+    let address = arguments.admin.address(environment)?;
+    let ready = block_on(poll(READY, &address, arguments.timeout, Result::is_ok))?;
+    ready.map_err(|error| Failure::failed(format_args!("not ready in time: {error}")))?;
+    Ok(Exit::Ok)
+}
+
+/// Arguments of `quit`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct QuitArguments {
+    #[command(flatten)]
+    admin: AdminArguments,
+    /// Wait until it has ended, at most this long [default: do not wait].
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    timeout: Option<Duration>,
+}
+
+/// Asks the proxy to drain and stop, and waits for its end if a timeout is given. For Jobs, whose pod ends
+/// when its last container ends: the program of the Job calls it when it is done.
+pub(super) fn quit(arguments: &QuitArguments, environment: &Environment) -> Outcome {
+    let address = arguments.admin.address(environment)?;
+    ask(QUIT, &address)?
+        .map_err(|error| Failure::failed(format_args!("the proxy was not stopped: {error}")))?;
+    if let Some(limit) = arguments.timeout
+        && !has_ended(&block_on(poll(LIVE, &address, limit, has_ended))?)
+    {
+        return Err(Failure::failed(
+            "the proxy was asked to stop and has not ended in time\nhint: requests may still run; see `timeouts.shutdown`",
+        ));
+    }
+    Ok(Exit::Ok)
+}
+
+/// True if the proxy has stopped. Another program may take the address at once.
+fn has_ended(answer: &Result<(), AdminError>) -> bool {
+    use AdminError::{OtherProgram, Unreachable};
+    matches!(answer, Err(Unreachable(..) | OtherProgram(_)))
 }
 
 /// Why a request to the admin listener failed.
@@ -91,7 +137,7 @@ pub(super) enum AdminError {
     #[error(
         "no proxy answers at {0} ({1})\nhint: start the proxy, or name its admin address with --admin"
     )]
-    Unreachable(Listen, String),
+    Unreachable(Listen, io::Error),
     /// The proxy's own words.
     #[error("{0}")]
     Refused(String),
@@ -105,79 +151,62 @@ pub(super) enum AdminError {
     QuitIsOff(Listen),
 }
 
-impl AdminRequest {
-    /// Sends the request, with a timeout that is clamped to what probes can bear.
-    ///
-    /// # Errors
-    ///
-    /// An [`AdminError`], unless the listener responds with success.
-    pub(super) fn send(self, address: &Listen, limit: Duration) -> Result<(), AdminError> {
-        let limit = limit.clamp(MIN_TIMEOUT, MAX_TIMEOUT);
-        let response = block_on(async { timeout(limit, self.exchange(address)).await })
-            .map_err(|failure| AdminError::Unreachable(address.clone(), failure.message))?
-            .map_err(|_| AdminError::Timeout(address.clone()))??;
-        let text = String::from_utf8_lossy(response.body());
-        let line = text.lines().next().unwrap_or_default();
-        let is_plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
-        match response.status().as_u16() {
-            200 if line == "ok" => Ok(()),
-            403 | 503 if !line.is_empty() && line.bytes().all(is_plain) => {
-                Err(AdminError::Refused(line.to_owned()))
-            }
-            404 if self == Self::Quit && line == QUIT_IS_OFF => {
-                Err(AdminError::QuitIsOff(address.clone()))
-            }
-            _ => Err(AdminError::OtherProgram(address.clone())),
-        }
-    }
+/// Asks the proxy once.
+pub(super) fn ask(path: &str, address: &Listen) -> Result<Result<(), AdminError>, Failure> {
+    block_on(send(path, address, MAX_TIMEOUT))
+}
 
-    /// Sends the request repeatedly until `is_done` or the timeout; the last outcome.
-    #[expect(clippy::disallowed_methods, reason = "no runtime runs here")]
-    pub(super) fn poll(
-        self,
-        address: &Listen,
-        limit: Duration,
-        is_done: fn(&Result<(), AdminError>) -> bool,
-    ) -> Result<(), AdminError> {
-        let start = Instant::now();
-        loop {
-            let left = limit.saturating_sub(start.elapsed());
-            let outcome = self.send(address, left);
-            if is_done(&outcome) || start.elapsed() >= limit {
-                return outcome;
-            }
-            std::thread::sleep(POLL_INTERVAL.min(left));
+/// Asks the proxy until `is_done` or the timeout; the last answer.
+async fn poll(
+    path: &str,
+    address: &Listen,
+    limit: Duration,
+    is_done: fn(&Result<(), AdminError>) -> bool,
+) -> Result<(), AdminError> {
+    let start = Instant::now();
+    loop {
+        let left = limit.saturating_sub(start.elapsed());
+        let answer = send(path, address, left.clamp(MIN_TIMEOUT, MAX_TIMEOUT)).await;
+        if is_done(&answer) || start.elapsed() >= limit {
+            return answer;
         }
-    }
-
-    /// Connects, sends the request and reads the response; the connection ends after it.
-    async fn exchange(self, address: &Listen) -> Result<Response<Bytes>, AdminError> {
-        let (stream, host) = connect(address).await.map_err(|error| match error.kind() {
-            // A unix socket whose queue is full.
-            io::ErrorKind::WouldBlock => AdminError::Timeout(address.clone()),
-            _ => AdminError::Unreachable(address.clone(), error.to_string()),
-        })?;
-        let request = match self {
-            Self::Live => Request::get("/livez"),
-            Self::Ready => Request::get("/readyz"),
-            Self::Quit => Request::post("/quitquitquit").header(CONTENT_LENGTH, "0"),
-        };
-        let request = request.header(HOST, host).header(CONNECTION, "close");
-        let request = request.body(Full::default());
-        let request = request.expect("an address is a valid header value");
-        let response = exchange(stream, request).await;
-        response.map_err(|_| AdminError::OtherProgram(address.clone()))
+        sleep(POLL_INTERVAL.min(left)).await;
     }
 }
 
-impl fmt::Display for AdminRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Live => "live",
-            Self::Ready => "ready",
-            Self::Quit => "stopping",
-        })
+/// Sends a request; an error, unless the listener responds with success.
+async fn send(path: &str, address: &Listen, limit: Duration) -> Result<(), AdminError> {
+    let response = timeout(limit, request(path, address)).await;
+    let response = response.map_err(|_| AdminError::Timeout(address.clone()))??;
+    let text = String::from_utf8_lossy(response.body());
+    let line = text.lines().next().unwrap_or_default();
+    let is_plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+    match response.status().as_u16() {
+        200 if line == "ok" => Ok(()),
+        403 | 503 if !line.is_empty() && line.bytes().all(is_plain) => {
+            Err(AdminError::Refused(line.to_owned()))
+        }
+        404 if line == QUIT_IS_OFF => Err(AdminError::QuitIsOff(address.clone())),
+        _ => Err(AdminError::OtherProgram(address.clone())),
     }
+}
+
+/// Connects, sends the request and reads the response; the connection ends after it.
+async fn request(path: &str, address: &Listen) -> Result<Response<Bytes>, AdminError> {
+    let (stream, host) = connect(address).await.map_err(|error| match error.kind() {
+        // A unix socket whose queue is full.
+        io::ErrorKind::WouldBlock => AdminError::Timeout(address.clone()),
+        _ => AdminError::Unreachable(address.clone(), error),
+    })?;
+    let request = match path {
+        QUIT => Request::post(path).header(CONTENT_LENGTH, "0"),
+        _ => Request::get(path),
+    };
+    let request = request.header(HOST, host).header(CONNECTION, "close");
+    let request = request.body(Full::default());
+    let request = request.expect("an address is a valid header value");
+    let response = exchange(stream, request).await;
+    response.map_err(|_| AdminError::OtherProgram(address.clone()))
 }
 
 /// Connects to the listener: the connection, and the value of `Host`.
@@ -225,7 +254,7 @@ mod tests {
                 stream.write_all(response.as_bytes()).unwrap();
                 String::from_utf8_lossy(&request[..length]).into_owned()
             });
-            let sent = AdminRequest::Ready.send(&Listen::Tcp(address), MAX_TIMEOUT);
+            let sent = ask(READY, &Listen::Tcp(address)).unwrap();
             let request =
                 format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
             assert_eq!(answering.join().unwrap(), request);

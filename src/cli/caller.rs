@@ -15,13 +15,10 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
-use secrecy::zeroize::Zeroizing;
 
 use super::{Exit, Failure, Outcome, parse_duration, print, say};
 use crate::clock;
-use crate::config::{
-    CallerRecord, Environment, IssuedCaller, Overrides, Rights, Surrogate, load_part,
-};
+use crate::config::{CallerRecord, Environment, IssuedCaller, Overrides, Rights, load_part};
 
 /// Arguments of `caller`.
 #[derive(Clone, Debug, Args)]
@@ -110,23 +107,31 @@ pub(super) fn run(arguments: &CallerArguments, environment: &Environment) -> Out
 impl FileArguments {
     /// The path of the file, which may not exist yet.
     fn path(&self, environment: &Environment) -> Result<PathBuf, Failure> {
-        const NONE: &str = "it is not said where the callers are\n\
-            hint: set `access.callers_file` in the configuration, or give `--file`";
         if let Some(file) = &self.file {
             return Ok(file.clone());
         }
         let overrides = Overrides::new(self.config.clone());
-        let path = load_part(&overrides, environment, "access.callers_file", |config| {
-            config.callers.file.map(|file| file.path)
+        let file = load_part(&overrides, environment, "access.callers_file", |config| {
+            config.callers.file
         });
-        let path = path.map_err(Failure::configuration)?;
-        path.ok_or_else(|| Failure::configuration(NONE))
+        let file = file.map_err(Failure::configuration)?.ok_or_else(|| {
+            Failure::configuration(
+                "it is not said where the callers are\nhint: set `access.callers_file` in the configuration, or give `--file`",
+            )
+        })?;
+        Ok(file.path)
     }
 }
 
 fn make(new: &NewArguments, environment: &Environment) -> Outcome {
     let path = new.file.path(environment)?;
     let (issued, surrogate) = IssuedCaller::new(&new.name, Rights::default());
+    let end_after = |time: Duration| {
+        let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        let end = Timestamp::from_second(clock::unix_seconds().saturating_add(seconds));
+        let end = end.map_err(|_| Failure::usage("the time of `--expires` is too long"));
+        end.map(|end| end.to_string())
+    };
     let record = CallerRecord {
         routes: new.route.clone(),
         methods: new.method.clone(),
@@ -138,7 +143,7 @@ fn make(new: &NewArguments, environment: &Environment) -> Outcome {
     };
     record.surrogate().map_err(Failure::usage)?;
     change(&path, |records| {
-        if records.iter().any(|known| known.name == new.name) {
+        if position(records, &new.name).is_some() {
             return Err(Failure::failed(
                 "there is a caller with this name\nhint: give another name, or revoke it first",
             ));
@@ -147,102 +152,75 @@ fn make(new: &NewArguments, environment: &Environment) -> Outcome {
         Ok(())
     })?;
     // A credential that was not printed is of no use.
-    print(&*shown(new, &issued)).inspect_err(|_| drop(revoke(&new.name, &path)))
-}
-
-/// The time when this much has passed, in whole seconds.
-fn end_after(time: Duration) -> Result<String, Failure> {
-    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    let end = Timestamp::from_second(clock::unix_seconds().saturating_add(seconds));
-    let end = end.map_err(|_| Failure::usage("the time of `--expires` is too long"))?;
-    Ok(end.to_string())
+    print(shown(new, &issued)).inspect_err(|_| drop(revoke(&new.name, &path)))
 }
 
 /// The credential in the format that was asked for.
-fn shown(new: &NewArguments, issued: &IssuedCaller) -> Zeroizing<String> {
-    // Room for all, so that no copy stays behind.
-    let mut text = Zeroizing::new(String::with_capacity(512));
+fn shown(new: &NewArguments, issued: &IssuedCaller) -> String {
     let (id, secret) = (&*issued.access_key, issued.secret_key.expose_secret());
-    let (token, digits) = (
-        issued.token.expose_secret(),
-        issued.capability.expose_secret(),
-    );
+    let token = issued.token.expose_secret();
+    let path = issued.capability.expose_secret();
     match new.format {
-        Format::Sdk => {
-            text.extend(["HUAWEICLOUD_SDK_AK=", id, "\nHUAWEICLOUD_SDK_SK=", secret]);
-        }
-        Format::Openai => text.extend(["OPENAI_API_KEY=", token]),
-        Format::Csv => text.extend([
-            "User Name,Access Key Id,Secret Access Key\n",
-            &new.name,
-            ",",
-            id,
-            ",",
-            secret,
-        ]),
-        Format::Text => {
-            text.extend(["access key  ", id, "\nsecret key  ", secret]);
-            text.extend(["\ntoken       ", token, "\npath        /~", digits, "/"]);
-        }
+        Format::Sdk => format!("HUAWEICLOUD_SDK_AK={id}\nHUAWEICLOUD_SDK_SK={secret}"),
+        Format::Openai => format!("OPENAI_API_KEY={token}"),
+        Format::Csv => format!(
+            "User Name,Access Key Id,Secret Access Key\n{},{id},{secret}",
+            new.name
+        ),
+        Format::Text => format!(
+            "access key  {id}\nsecret key  {secret}\ntoken       {token}\npath        /~{path}/"
+        ),
     }
-    text
 }
 
 fn list(path: &Path) -> Outcome {
-    let mut text = String::new();
-    for record in read(path)? {
-        let caller = record.surrogate().map_err(Failure::configuration)?;
-        text.push_str(&line(&record, &caller));
-    }
-    if text.is_empty() {
+    let records = read(path)?;
+    if records.is_empty() {
         say("there are no callers");
         return Ok(Exit::Ok);
     }
-    print(text.trim_end())
+    let lines = records.iter().map(line).collect::<Result<Vec<_>, _>>()?;
+    print(lines.join("\n"))
 }
 
 /// A caller on one line: its name, access key id and rights.
-fn line(record: &CallerRecord, caller: &Surrogate) -> String {
-    let is_over = |end: i64| clock::unix_seconds() >= end;
+fn line(record: &CallerRecord) -> Result<String, Failure> {
+    let rights = record.surrogate().map_err(Failure::configuration)?.rights;
     let all = |items: &[String], all: &str| match items {
         [] => all.to_owned(),
         items => items.join(","),
     };
-    let mut line = format!(
-        "{}  {}  {}  {}",
-        record.name,
-        record.access_key,
-        all(&record.routes, "all paths"),
-        all(&record.methods, "all methods"),
-    );
-    if record.read_only {
-        line.push_str("  read only");
+    let mut columns = vec![record.name.clone(), record.access_key.clone()];
+    columns.push(all(&record.routes, "all paths"));
+    columns.push(all(&record.methods, "all methods"));
+    columns.extend(record.read_only.then(|| "read only".to_owned()));
+    columns.extend(record.reads.iter().map(|rule| format!("reads {rule}")));
+    columns.extend(record.rate.clone());
+    if let (Some(text), Some(end)) = (&record.expires, rights.expires) {
+        let is_over = clock::unix_seconds() >= end;
+        columns.push(format!(
+            "{} {text}",
+            if is_over { "expired" } else { "until" }
+        ));
     }
-    for rule in &record.reads {
-        line.push_str(&format!("  reads {rule}"));
-    }
-    if let Some(rate) = &record.rate {
-        line.push_str(&format!("  {rate}"));
-    }
-    if let (Some(text), Some(end)) = (&record.expires, caller.rights.expires) {
-        let state = if is_over(end) { "expired" } else { "until" };
-        line.push_str(&format!("  {state} {text}"));
-    }
-    line + "\n"
+    Ok(columns.join("  "))
 }
 
 fn revoke(name: &str, path: &Path) -> Outcome {
     change(path, |records| {
-        let count = records.len();
-        records.retain(|record| record.name != name);
-        if records.len() == count {
-            return Err(Failure::failed(
+        let at = position(records, name).ok_or_else(|| {
+            Failure::failed(
                 "there is no caller with this name\nhint: `apig-proxy caller list` shows all",
-            ));
-        }
+            )
+        })?;
+        records.remove(at);
         Ok(())
     })?;
     Ok(Exit::Ok)
+}
+
+fn position(records: &[CallerRecord], name: &str) -> Option<usize> {
+    records.iter().position(|record| record.name == name)
 }
 
 fn read(path: &Path) -> Result<Vec<CallerRecord>, Failure> {
@@ -278,11 +256,8 @@ fn change(
 fn replace(path: &Path, folder: &Path, text: &str) -> io::Result<()> {
     let new = folder.join(format!(".callers-{}", std::process::id()));
     let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&new)?;
+    let options = options.write(true).create_new(true).mode(0o600);
+    let mut file = options.open(&new)?;
     let mut write = || {
         file.write_all(text.as_bytes())?;
         if let Ok(old) = fs::metadata(path) {

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 use clap::Args;
 
-use super::admin_client::{AdminArguments, AdminRequest, MAX_TIMEOUT};
+use super::admin_client::{AdminArguments, READY, ask};
 use super::run::Access;
 use super::{Exit, Failure, Outcome, say};
 use crate::config::{self, Config, Environment, Listen, local_address};
@@ -24,8 +24,7 @@ pub(super) struct EnvArguments {
 /// Prints the variables.
 pub(super) fn run(arguments: &EnvArguments, environment: &Environment) -> Outcome {
     let admin = arguments.admin.address(environment)?;
-    let ready = AdminRequest::Ready.send(&admin, MAX_TIMEOUT);
-    ready.map_err(Failure::failed)?;
+    ask(READY, &admin)?.map_err(Failure::failed)?;
     let part = |name: &str| {
         let overrides = arguments.admin.overrides();
         let config = config::load_part(&overrides, environment, name, |config| config);
@@ -38,14 +37,32 @@ pub(super) fn run(arguments: &EnvArguments, environment: &Environment) -> Outcom
         )
     })?;
     let (variables, unknown) = access(&config, address).variables(&config.run, environment);
-    for note in notes(&config, &unknown) {
-        say(format_args!("note: {note}"));
+    if !config.run.services.is_empty() {
+        say(
+            "note: the program has to resolve names below .localhost; `apig-proxy run` needs no names",
+        );
+    }
+    if config.access.token.is_some() || config.callers.file.is_some() {
+        say(
+            "note: the proxy wants a credential of its callers, which is not printed; `apig-proxy caller new` makes one",
+        );
+    }
+    if !unknown.is_empty() {
+        let names = unknown.join(", ");
+        say(format_args!(
+            "note: left out, since they need the credentials of a caller: {names}"
+        ));
     }
     let mut lines = Vec::new();
     for (name, value) in &variables {
-        lines.extend(format!("export {name}=").bytes());
-        lines.extend(quoted(value.as_encoded_bytes()));
-        lines.push(b'\n');
+        lines.extend(format!("export {name}='").bytes());
+        for byte in value.as_encoded_bytes() {
+            match byte {
+                b'\'' => lines.extend(b"'\\''"),
+                byte => lines.push(*byte),
+            }
+        }
+        lines.extend(b"'\n");
     }
     let written = io::stdout().write_all(&lines);
     written.map_err(|error| {
@@ -73,27 +90,6 @@ fn access(config: &Config, (scheme, address): (&str, SocketAddr)) -> Access<'sta
     }
 }
 
-/// What is not printed, and why.
-fn notes(config: &Config, unknown: &[String]) -> Vec<String> {
-    const NAMES: &str =
-        "the program has to resolve names below .localhost; `apig-proxy run` needs no names";
-    const CALLERS: &str = "the proxy wants a credential of its callers, which is not printed; `apig-proxy caller new` makes one";
-    let mut notes = Vec::new();
-    if !config.run.services.is_empty() {
-        notes.push(NAMES.to_owned());
-    }
-    if config.access.token.is_some() || config.callers.file.is_some() {
-        notes.push(CALLERS.to_owned());
-    }
-    if !unknown.is_empty() {
-        let names = unknown.join(", ");
-        notes.push(format!(
-            "left out, since they need the credentials of a caller: {names}"
-        ));
-    }
-    notes
-}
-
 /// The scheme and the address of a listener from its own machine, if its port is known.
 fn known_address(listen: &Listen) -> Option<(&'static str, SocketAddr)> {
     let (scheme, address) = match listen {
@@ -102,17 +98,4 @@ fn known_address(listen: &Listen) -> Option<(&'static str, SocketAddr)> {
         Listen::Unix(_) => return None,
     };
     (address.port() != 0).then_some((scheme, local_address(address)))
-}
-
-/// Text that a shell reads as one word.
-fn quoted(value: &[u8]) -> Vec<u8> {
-    let mut quoted = vec![b'\''];
-    for byte in value {
-        match byte {
-            b'\'' => quoted.extend(b"'\\''"),
-            byte => quoted.push(*byte),
-        }
-    }
-    quoted.push(b'\'');
-    quoted
 }

@@ -13,7 +13,6 @@ mod gateway;
 pub mod hardening;
 mod inspect;
 mod load;
-mod quit;
 mod reload;
 mod request_arguments;
 mod run;
@@ -22,7 +21,6 @@ mod sign;
 mod signals;
 mod startup_log;
 mod verify;
-mod wait;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -86,9 +84,9 @@ enum Command {
     /// Make, list and revoke callers, which show a credential of the proxy's own.
     Caller(caller::CallerArguments),
     /// Wait until a proxy is ready, as its admin listener reports.
-    Wait(wait::WaitArguments),
+    Wait(admin_client::WaitArguments),
     /// Ask a proxy to drain and stop, at its admin listener.
-    Quit(quit::QuitArguments),
+    Quit(admin_client::QuitArguments),
     /// Print the completion script for a shell.
     Completions {
         /// The shell to complete for.
@@ -192,8 +190,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(check) => check::run(&check, &environment),
         Command::Inspect(inspect) => inspect::run(&inspect, &environment),
         Command::Caller(caller) => caller::run(&caller, &environment),
-        Command::Wait(wait) => wait::run(&wait, &environment),
-        Command::Quit(quit) => quit::run(&quit, &environment),
+        Command::Wait(wait) => admin_client::wait(&wait, &environment),
+        Command::Quit(quit) => admin_client::quit(&quit, &environment),
         Command::Completions { shell } => completions(shell),
     };
     let exit = outcome.unwrap_or_else(|failure| {

@@ -1,17 +1,19 @@
 //! `apig-proxy check`: checks the configuration, a running proxy, or the connection to the gateway.
 
 mod probe;
-mod step;
 mod upstream;
+
+use std::fmt;
 
 use clap::{Args, Subcommand};
 
-use super::admin_client::{AdminArguments, AdminRequest, MAX_TIMEOUT};
+use super::admin_client::{AdminArguments, LIVE, READY, ask};
 use super::load::load;
 use super::serve::ServeArguments;
 use super::{Failure, Outcome, print, say};
 use crate::config::Environment;
 use crate::credentials::Source;
+use crate::error::Error;
 use crate::escape::Escaped;
 use crate::server::server_tls;
 use crate::upstream::TlsSettings;
@@ -46,12 +48,68 @@ struct ConfigArguments {
     print: bool,
 }
 
+/// The result of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Status {
+    Ok,
+    /// Passed or unknown, with a remark.
+    Note,
+    Failed,
+}
+
+/// One line of the report.
+#[derive(Debug)]
+struct Step {
+    name: &'static str,
+    status: Status,
+    text: String,
+}
+
+impl Step {
+    /// A step with a remark.
+    fn new(name: &'static str, status: Status, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { name, status, text }
+    }
+
+    /// A step that failed with an error and its cause, `at` some place.
+    fn failed(name: &'static str, error: &Error, at: &str) -> Self {
+        let text = error.to_string();
+        let (text, hint) = text.split_once("\nhint: ").unwrap_or((&text, ""));
+        let cause = error.cause();
+        let cause = if cause.is_empty() {
+            cause
+        } else {
+            format!(" ({cause})")
+        };
+        let mark = if hint.is_empty() { "" } else { "; hint: " };
+        Self::new(
+            name,
+            Status::Failed,
+            format!("{text}{cause}{at}{mark}{hint}"),
+        )
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = match self.status {
+            Status::Ok => "ok",
+            Status::Note => "note",
+            Status::Failed => "FAILED",
+        };
+        // Errors quote the peer.
+        let text = Escaped(self.text.replace("\nhint: ", "; hint: "));
+        write!(f, "  {:<8} {status:<7} {text}", self.name)
+    }
+}
+
 /// Runs the check of the subject.
 pub(super) fn run(arguments: &CheckArguments, environment: &Environment) -> Outcome {
     match &arguments.subject {
         Subject::Config(arguments) => check_config(arguments, environment),
-        Subject::Live(admin) => check_running(admin, AdminRequest::Live, environment),
-        Subject::Ready(admin) => check_running(admin, AdminRequest::Ready, environment),
+        Subject::Live(admin) => check_running(admin, "live", LIVE, environment),
+        Subject::Ready(admin) => check_running(admin, "ready", READY, environment),
         Subject::Upstream(arguments) => upstream::run(arguments, environment),
     }
 }
@@ -89,12 +147,11 @@ fn check_config(arguments: &ConfigArguments, environment: &Environment) -> Outco
 /// Asks a running proxy, and prints its state.
 fn check_running(
     admin: &AdminArguments,
-    request: AdminRequest,
+    state: &str,
+    path: &str,
     environment: &Environment,
 ) -> Outcome {
     let address = admin.address(environment)?;
-    request
-        .send(&address, MAX_TIMEOUT)
-        .map_err(|error| Failure::failed(format_args!("not {request}: {error}")))?;
-    print(request)
+    ask(path, &address)?.map_err(|error| Failure::failed(format_args!("not {state}: {error}")))?;
+    print(state)
 }

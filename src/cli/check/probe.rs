@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::super::exchange::exchange;
-use super::step::{Status, Step};
+use super::{Status, Step};
 use crate::clock::{self, Moment};
 use crate::config::{Access, ActivatedSockets, Config, Methods, Route};
 use crate::credentials::Source;
@@ -32,23 +32,15 @@ const REFUSED_SKEW: i64 = 15 * 60;
 /// long for a check.
 const RESPONSE_LIMIT: Duration = Duration::from_secs(60);
 
-/// The response to the signed request.
-#[derive(Debug)]
-pub(super) struct ProbeResponse {
-    response: Response<Bytes>,
-    /// By how many seconds the gateway's clock is ahead: the least and the most.
-    ahead: Option<(i64, i64)>,
-    corrects_clock: bool,
-}
-
-/// Sends a GET for `path`, or for the route's own path.
+/// Sends a GET for `path`, or for the route's own path: what the response says of the clock and of the
+/// request.
 pub(super) async fn send(
     config: &Config,
     sources: &[Source],
     network: &Network,
     route: &Route,
     path: Option<&str>,
-) -> Result<ProbeResponse, Error> {
+) -> Result<[Step; 2], Error> {
     let config = unrestricted(config);
     let sockets = ActivatedSockets::default();
     let server = Server::bind(network.clone(), sockets, &config, sources.to_vec())
@@ -75,11 +67,9 @@ pub(super) async fn send(
     };
     let date = response.headers().get(DATE);
     let date = date.and_then(|date| clock::parse_http_date(date.as_bytes()));
-    Ok(ProbeResponse {
-        ahead: date.map(|date| gateway::ahead_between(date, sent, received)),
-        corrects_clock: config.corrects_clock,
-        response,
-    })
+    let ahead = date.map(|date| gateway::ahead_between(date, sent, received));
+    let clock = clock_step(ahead, config.corrects_clock);
+    Ok([clock, request_step(&response, path.is_some())])
 }
 
 /// The configuration without restrictions of callers, on a free port: only this program calls, and
@@ -101,66 +91,56 @@ fn unrestricted(config: &Config) -> Config {
     }
 }
 
-impl ProbeResponse {
-    /// Compares the clocks by the response's `Date`.
-    pub(super) fn clock_step(&self) -> Step {
-        let step = |status, text: &str| Step::new("clock", status, text);
-        let Some((least, most)) = self.ahead else {
-            return step(Status::Note, "the response has no date");
-        };
-        if least <= NOTABLE_SKEW && most >= -NOTABLE_SKEW {
-            return step(Status::Ok, "agrees with the gateway's");
-        }
-        let ahead = (least + most) / 2;
-        let (seconds, direction) = (ahead.abs(), if ahead > 0 { "behind" } else { "ahead of" });
-        let is_refused = seconds >= REFUSED_SKEW && !self.corrects_clock;
-        let (status, consequence) = match (is_refused, seconds >= REFUSED_SKEW) {
-            (true, _) => (
-                Status::Failed,
-                "so signatures are refused; hint: set the clock (NTP), or `clock.correct = true`",
-            ),
-            (false, true) => (
-                Status::Note,
-                "and the proxy corrects it; hint: set the clock (NTP)",
-            ),
-            (false, false) => (
-                Status::Note,
-                "and 15 minutes are allowed; hint: set the clock (NTP)",
-            ),
-        };
-        step(
-            status,
-            &format!("{seconds} s {direction} the gateway's, {consequence}"),
-        )
+/// Compares the clocks: `ahead` are the least and the most seconds by which that of the gateway is ahead.
+fn clock_step(ahead: Option<(i64, i64)>, corrects_clock: bool) -> Step {
+    let step = |status, text: &str| Step::new("clock", status, text);
+    let Some((least, most)) = ahead else {
+        return step(Status::Note, "the response has no date");
+    };
+    if least <= NOTABLE_SKEW && most >= -NOTABLE_SKEW {
+        return step(Status::Ok, "agrees with the gateway's");
     }
+    let ahead = (least + most) / 2;
+    let (seconds, direction) = (ahead.abs(), if ahead > 0 { "behind" } else { "ahead of" });
+    let (status, consequence, also) = if seconds < REFUSED_SKEW {
+        (Status::Note, "and 15 minutes are allowed", "")
+    } else if corrects_clock {
+        (Status::Note, "and the proxy corrects it", "")
+    } else {
+        let also = ", or `clock.correct = true`";
+        (Status::Failed, "so signatures are refused", also)
+    };
+    let text = format!(
+        "{seconds} s {direction} the gateway's, {consequence}; hint: set the clock (NTP){also}"
+    );
+    step(status, &text)
+}
 
-    /// Judges the response. The gateway checks the key only if the path is one of an API.
-    pub(super) fn request_step(&self, is_api: bool) -> Step {
-        let step = |status, text: String| Step::new("request", status, text);
-        let status = self.response.status().as_u16();
-        let body: Value = serde_json::from_slice(self.response.body()).unwrap_or_default();
-        let code = body["error_code"].as_str().unwrap_or_default();
-        let message = body["error_msg"]
-            .as_str()
-            .filter(|_| code.starts_with("PROXY."));
-        let hint = self.response.headers().get("x-apig-proxy-hint");
-        let hint = hint.map(|hint| String::from_utf8_lossy(hint.as_bytes()));
-        let reason = hint.as_deref().or(message);
-        let separator = if code.is_empty() { "" } else { ": " };
-        let reason = reason.map(|reason| format!("{status} {code}{separator}{reason}"));
-        match (status, reason) {
-            // The default path is hardly ever an API of its own.
-            (404, _) if !is_api && code.ends_with(".0101") => step(
-                Status::Note,
-                "the gateway answers, but this path is no API, so the key was not checked; hint: give the path of one with --path".to_owned(),
-            ),
-            (429, Some(reason)) => step(Status::Note, reason),
-            (400.., Some(reason)) => step(Status::Failed, reason),
-            (500.., None) => step(
-                Status::Failed,
-                format!("{status}: the gateway accepted the signature, but the service behind it fails"),
-            ),
-            _ => step(Status::Ok, format!("{status}, the gateway accepted the signature")),
-        }
-    }
+/// Judges the response. The gateway checks the key only if the path is one of an API.
+fn request_step(response: &Response<Bytes>, is_api: bool) -> Step {
+    let status = response.status().as_u16();
+    let body: Value = serde_json::from_slice(response.body()).unwrap_or_default();
+    let code = body["error_code"].as_str().unwrap_or_default();
+    let is_own = code.starts_with("PROXY.");
+    let message = body["error_msg"].as_str().filter(|_| is_own);
+    let hint = response.headers().get("x-apig-proxy-hint");
+    let hint = hint.map(|hint| String::from_utf8_lossy(hint.as_bytes()));
+    let separator = if code.is_empty() { "" } else { ": " };
+    let reason = hint.as_deref().or(message);
+    let reason = reason.map(|reason| format!("{status} {code}{separator}{reason}"));
+    let (result, text) = match (status, reason) {
+        // The default path is hardly ever an API of its own.
+        (404, _) if !is_api && code.ends_with(".0101") => (
+            Status::Note,
+            "the gateway answers, but this path is no API, so the key was not checked; hint: give the path of one with --path".to_owned(),
+        ),
+        (429, Some(reason)) => (Status::Note, reason),
+        (400.., Some(reason)) => (Status::Failed, reason),
+        (500.., None) => (
+            Status::Failed,
+            format!("{status}: the gateway accepted the signature, but the service behind it fails"),
+        ),
+        _ => (Status::Ok, format!("{status}, the gateway accepted the signature")),
+    };
+    Step::new("request", result, text)
 }

@@ -8,8 +8,7 @@ use super::super::load::load;
 use super::super::serve::ServeArguments;
 use super::super::startup_log::upstream_url;
 use super::super::{Exit, Failure, Outcome, block_on, print};
-use super::probe;
-use super::step::{Status, Step};
+use super::{Status, Step, probe};
 use crate::config::{Config, Environment, Route};
 use crate::credentials::{self, Source};
 use crate::server::network;
@@ -38,11 +37,7 @@ pub(super) fn run(arguments: &UpstreamArguments, environment: &Environment) -> O
             .await
             .map_err(Failure::no_credentials)?;
         let mut exit = Exit::Ok;
-        let chosen = config.routes.iter().filter(|route| match path {
-            Some(path) => serves(config, route, path),
-            None => is_sample(config, route),
-        });
-        for route in chosen {
+        for route in chosen(config, path) {
             print(format_args!("{}/ to {}", route.prefix, upstream_url(route)))?;
             if !check_route(config, &sources, &network, route, path).await? {
                 exit = Exit::Failed;
@@ -52,22 +47,22 @@ pub(super) fn run(arguments: &UpstreamArguments, environment: &Environment) -> O
     })?
 }
 
-/// True for the routes that are checked without a path: of cloud services, which may be thousands, the
-/// first.
-fn is_sample(config: &Config, route: &Route) -> bool {
-    let first = config.routes.iter().find(|route| route.service.is_some());
-    route.service.is_none() || first.is_some_and(|first| first.prefix == route.prefix)
-}
-
-/// True if a path belongs to this route, and not to one with a longer prefix.
-fn serves(config: &Config, route: &Route, path: &str) -> bool {
-    let path = path.split('?').next().unwrap_or_default();
-    let is_below = |prefix: &str| {
-        path.strip_prefix(prefix)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    let first = config.routes.iter().find(|route| is_below(&route.prefix));
-    first.is_some_and(|first| first.prefix == route.prefix)
+/// The route that serves the path; without one all routes, and of cloud services, which may be thousands,
+/// the first.
+fn chosen<'c>(config: &'c Config, path: Option<&str>) -> Vec<&'c Route> {
+    let routes = config.routes.iter();
+    if let Some(path) = path {
+        let path = path.split('?').next().unwrap_or_default();
+        let is_below = |route: &&Route| {
+            let rest = path.strip_prefix(&*route.prefix);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        return routes.filter(is_below).take(1).collect();
+    }
+    let (services, mut others): (Vec<_>, Vec<_>) =
+        routes.partition(|route| route.service.is_some());
+    others.extend(services.first());
+    others
 }
 
 /// Prints all steps for one route; true if none failed.
@@ -81,7 +76,7 @@ async fn check_route(
     let steps = match connect(network, route, config).await {
         Err(step) => vec![step],
         Ok(()) => match probe::send(config, sources, network, route, path).await {
-            Ok(response) => vec![response.clock_step(), response.request_step(path.is_some())],
+            Ok(steps) => steps.into(),
             Err(error) => vec![Step::failed("request", &error, "")],
         },
     };

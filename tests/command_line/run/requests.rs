@@ -236,7 +236,7 @@ fn the_port_of_a_service_takes_its_whole_path_and_the_credentials_of_the_run() {
 fn the_variables_of_a_proxy_without_a_program_suit_an_env_file() {
     let place = configured("");
     let text = "\"$0\" run --print-env --set 'A=b c' > env & \
-        while ! grep -q no_proxy env; do sleep 0.01; done; kill $!; wait $!; echo $?; grep -c = env; grep A= env";
+        while ! grep -qs no_proxy env; do sleep 0.01; done; kill $!; wait $!; echo $?; grep -c = env; grep A= env";
     let command = place.other_command(&["sh", "-c", text, BINARY], &KEY);
     let (code, out, err) = outcome(command);
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
