@@ -110,13 +110,10 @@ mod tests {
     #[test]
     fn only_paths_and_absolute_targets_of_the_right_scheme_have_a_path() {
         for (uri, version, is_tls, expected) in [
-            ("/a?b", Version::HTTP_11, false, Some("/a?b")),
             ("//a/b", Version::HTTP_11, false, Some("//a/b")),
-            ("http://h:1/a?b", Version::HTTP_11, false, Some("/a?b")),
             ("HTTP://h", Version::HTTP_11, false, Some("/")),
             ("http://h?b", Version::HTTP_11, false, Some("/?b")),
             ("https://h/a", Version::HTTP_11, false, None),
-            ("*", Version::HTTP_11, false, None),
             ("h:443", Version::HTTP_11, false, None),
             ("https://h/a", Version::HTTP_11, true, Some("/a")),
             ("http://h/a", Version::HTTP_11, true, None),
@@ -124,11 +121,8 @@ mod tests {
         ] {
             let request = Request::builder().uri(uri).version(version).body(());
             let (head, ()) = request.unwrap().into_parts();
-            assert_eq!(
-                target(&head, is_tls).as_deref(),
-                expected,
-                "{uri} {version:?}"
-            );
+            let found = target(&head, is_tls);
+            assert_eq!(found.as_deref(), expected, "{uri} {version:?}");
         }
     }
 }

@@ -79,7 +79,7 @@ use crate::upstream::{AnswerLimits, Network, Upstream};
 use body::BodyReader;
 pub use body::{RequestBody, ResponseBody};
 pub use caller::{BareAnswer, CallerConnection};
-use callers::{BodyProof, Shown};
+use callers::Shown;
 use capture::Recording;
 use context::RequestContext;
 use credentials::CredentialsView;
@@ -205,24 +205,25 @@ impl Pipeline {
             Ok(Some(answer)) => return Ok(answer),
             Err(error) => return Err(error),
         };
-        let proof = self.identify(shown, (&head, declared == Some(0)), context)?;
+        self.identify(shown, (&head, declared == Some(0)), context)?;
         service?;
         let routed = route::route(settings, head, declared, context)?;
         if declared != Some(0) {
             capture::routed(settings, &routed, None);
         }
+        let caller = context.identified.get();
         let reader = BodyReader {
             settings,
             routed: &routed,
             body,
-            holds: proof.as_ref().is_some_and(|proof| proof.needs_body),
+            holds: caller.is_some_and(|caller| !caller.is_proven.get()),
         };
         let (held, hash) = reader.prepare().await?;
         *body = None;
-        if let (Some(proof), Some(gate)) = (&proof, &settings.caller_gate) {
+        if let (Some(caller), Some(gate)) = (caller, &settings.caller_gate) {
             let algorithm = settings.routes[routed.route].signing.algorithm();
             let body = (&held, hash.map(|hash| (hash, algorithm)));
-            gate.check_body(proof, &routed.head, body, context)?;
+            gate.check_body(caller, &routed.head, body)?;
         }
         capture::routed(settings, &routed, hash.as_ref());
         let mut prepared = Prepared::new(settings, routed, held, hash)?;
@@ -267,19 +268,19 @@ impl Pipeline {
         }
     }
 
-    /// Identifies the caller, where callers are known. Returns what the body has to prove.
+    /// Identifies the caller, where callers are known.
     fn identify(
         &self,
         shown: Shown,
         request: (&request::Parts, bool),
         context: &RequestContext,
-    ) -> Result<Option<BodyProof>, Error> {
+    ) -> Result<(), Error> {
         let settings = &self.settings;
         let identified = match &settings.caller_gate {
             Some(gate) => gate.identify(shown, request, &settings.metrics, context),
             // The connection may be older than a reload.
             None if context.caller.rules.requires_caller => Err(Error::CallerRequired),
-            None => return Ok(None),
+            None => return Ok(()),
         };
         identified.inspect_err(|_| context.caller.refused())
     }

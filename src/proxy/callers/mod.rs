@@ -42,28 +42,19 @@ pub(super) struct CallerGate {
 }
 
 /// The caller of a request.
-#[derive(Debug)]
 pub(super) struct Identified {
     pub(super) caller: Arc<Surrogate>,
     /// Its label in the metrics.
     pub(super) label: &'static str,
-    /// False until the body has confirmed the signature.
+    /// The beginning of the path that the caller used, like `/~<digits>`.
+    pub(super) capability: Option<SecretString>,
+    /// The value of `Authorization`, if the caller has signed.
+    signature: Option<HeaderValue>,
+    /// False until the body, which is held for that, has confirmed the signature.
     pub(super) is_proven: Cell<bool>,
     /// False if the caller signed, and its signature does not cover the body.
     pub(super) body_signed: Cell<bool>,
-    /// The beginning of the path that the caller used, like `/~<digits>`.
-    pub(super) capability: Option<SecretString>,
 }
-
-/// A signature, and whether the body has to confirm it and is held for that.
-#[derive(Debug)]
-pub(super) struct BodyProof {
-    authorization: HeaderValue,
-    pub(super) needs_body: bool,
-}
-
-/// A caller, the beginning of its paths if they identify it, and its signature.
-type Found = (Arc<Surrogate>, Option<SecretString>, Option<BodyProof>);
 
 impl CallerGate {
     /// The gate of a configuration; `None` if it knows no callers.
@@ -81,38 +72,15 @@ impl CallerGate {
         self.limits = Arc::clone(&before.limits);
     }
 
-    /// Identifies the caller of a request by what it shows, and puts it into the context. Returns
-    /// what the body has to prove.
+    /// Identifies the caller of a request by what it shows, and puts it into the context. The head
+    /// comes with true if there is no body.
     pub(super) fn identify(
         &self,
         shown: Shown,
         request: (&request::Parts, bool),
         metrics: &Metrics,
         context: &RequestContext,
-    ) -> Result<Option<BodyProof>, Error> {
-        let Some((caller, capability, proof)) = self.find(shown, request, context)? else {
-            return Ok(None);
-        };
-        self.admit(&caller)?;
-        let identified = Identified {
-            label: metrics.caller_label(&caller.name),
-            is_proven: Cell::new(!proof.as_ref().is_some_and(|proof| proof.needs_body)),
-            body_signed: Cell::new(true),
-            caller,
-            capability,
-        };
-        let is_first = context.identified.set(identified);
-        is_first.map_err(|_| Error::Internal("a caller is identified once"))?;
-        Ok(proof)
-    }
-
-    /// The caller of a request; `None` if it needs none.
-    fn find(
-        &self,
-        shown: Shown,
-        (head, is_empty): (&request::Parts, bool),
-        context: &RequestContext,
-    ) -> Result<Option<Found>, Error> {
+    ) -> Result<(), Error> {
         let by = |is_wanted: &dyn Fn(&Surrogate) -> bool| {
             let found = self.callers.find(is_wanted);
             found.ok_or(Error::CallerRequired)
@@ -121,36 +89,42 @@ impl CallerGate {
         let is_replay = context.caller.listener == ListenerKind::Replay;
         let is_required =
             !is_replay && (self.callers.file.is_some() || context.caller.rules.requires_caller);
-        Ok(Some(match shown {
-            Shown::Nothing if !is_required => return Ok(None),
+        let (mut capability, mut signature, mut needs_body) = (None, None, false);
+        let caller = match shown {
+            Shown::Nothing if !is_required => return Ok(()),
             Shown::Nothing | Shown::Several => return Err(Error::CallerRequired),
-            Shown::Token(token) => (by(&|caller| caller.token == token)?, None, None),
+            Shown::Token(token) => by(&|caller| caller.token == token)?,
             Shown::Capability(token, digits) => {
                 // Addresses in the response have it.
                 if let (Some(capture), Some(secret)) = (context.capture(), Redactor::new(&digits)) {
                     capture.knows(&secret);
                 }
-                let capability = ["/~", digits.expose_secret()].concat().into();
-                let caller = by(&|caller| caller.capability == token)?;
-                (caller, Some(capability), None)
+                capability = Some(["/~", digits.expose_secret()].concat().into());
+                by(&|caller| caller.capability == token)?
             }
             Shown::Signature(authorization) => {
-                let (caller, needs_body) = self.by_signature(&authorization, head, is_empty)?;
-                let proof = BodyProof {
-                    authorization,
-                    needs_body,
-                };
-                (caller, None, Some(proof))
+                let (caller, needs) = self.by_signature(&authorization, request)?;
+                (signature, needs_body) = (Some(authorization), needs);
+                caller
             }
-        }))
+        };
+        self.admit(&caller)?;
+        let is_first = context.identified.set(Identified {
+            label: metrics.caller_label(&caller.name),
+            is_proven: Cell::new(!needs_body),
+            body_signed: Cell::new(true),
+            caller,
+            capability,
+            signature,
+        });
+        is_first.map_err(|_| Error::Internal("a caller is identified once"))
     }
 
     /// The caller that signed a request, and true if its body has to confirm that.
     fn by_signature(
         &self,
         authorization: &HeaderValue,
-        head: &request::Parts,
-        is_empty: bool,
+        (head, is_empty): (&request::Parts, bool),
     ) -> Result<(Arc<Surrogate>, bool), Error> {
         let access_key = signature::access_key(authorization).map_err(signature::refused)?;
         let is_signer = |caller: &Surrogate| caller.signer.access_key() == access_key;
@@ -173,38 +147,36 @@ impl CallerGate {
         Ok((caller, needs_body))
     }
 
-    /// Checks what a body proves. `known` is its hash and the algorithm of that.
+    /// Checks what a body proves of its caller. `known` is its hash and the algorithm of that.
     pub(super) fn check_body(
         &self,
-        proof: &BodyProof,
+        identified: &Identified,
         head: &request::Parts,
         (body, known): (&PreparedBody, Option<(PayloadHash, Algorithm<'_>)>),
-        context: &RequestContext,
     ) -> Result<(), Error> {
         const OTHER_BODY: &str = "the body is not the one whose hash the request declares\n\
             hint: sign and send the same bytes";
-        let Some(identified) = context.identified.get() else {
-            return Err(Error::Internal("who has signed is identified"));
+        let Some(authorization) = &identified.signature else {
+            return Ok(());
         };
-        if !proof.needs_body {
+        if identified.is_proven.get() {
             let is_empty = matches!(body, PreparedBody::Held(None));
             identified.body_signed.set(is_empty);
             return Ok(());
         }
         let signed = SignedHead {
             head,
-            authorization: &proof.authorization,
+            authorization,
             signer: &identified.caller.signer,
         };
-        let hash = signature::hash(&proof.authorization, body, known);
+        let hash = signature::hash(authorization, body, known);
         let hash = hash.ok_or(Error::Internal("a body that proves is held"))?;
         let verified = signed.verify_with(&hash);
         let is_right = verified.map_err(|refusal| self.refused(signed, refusal, body))?;
         self.limits.signed(signed.signer.access_key(), is_right);
         identified.is_proven.set(is_right);
-        is_right
-            .then_some(())
-            .ok_or_else(|| Error::CallerSignature(OTHER_BODY.to_owned()))
+        let other_body = || Error::CallerSignature(OTHER_BODY.to_owned());
+        is_right.then_some(()).ok_or_else(other_body)
     }
 
     /// Counts a wrong signature; one that only comes too late is none.

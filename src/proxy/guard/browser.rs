@@ -71,7 +71,7 @@ impl Guard {
     /// True if pages that were loaded from the same listener may send a request.
     fn serves_pages(&self, purpose: Purpose) -> bool {
         match purpose {
-            Purpose::Forward | Purpose::Preflight => self.serves_browsers,
+            Purpose::Forward | Purpose::Preflight => self.access.browser,
             Purpose::InspectorPage | Purpose::InspectorApi => true,
             Purpose::AdminRead | Purpose::AdminAction => false,
         }

@@ -19,7 +19,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::header::ORIGIN;
 use http::{HeaderMap, HeaderName, HeaderValue, request};
 
-use crate::config::{Access, CallerToken, Services, is_trustworthy_name};
+use crate::config::{Access, Services, is_trustworthy_name};
 use crate::error::{Error, Untrusted};
 use crate::proxy::headers;
 
@@ -77,10 +77,6 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    fn is_inspector(self) -> bool {
-        matches!(self, Self::InspectorPage | Self::InspectorApi)
-    }
-
     /// Why a page or a browser is refused.
     fn refusal(self) -> &'static str {
         match self {
@@ -118,9 +114,7 @@ pub struct Guard {
     hosts: Vec<String>,
     /// The services that have names too, like `vpc.cn-north-4.localhost`.
     pub(super) services: Services,
-    origins: Vec<String>,
-    token: Option<CallerToken>,
-    serves_browsers: bool,
+    access: Access,
     /// True if the listener is bound to `0.0.0.0` or `[::]`.
     is_any_address: bool,
 }
@@ -130,11 +124,9 @@ impl Guard {
     #[must_use]
     pub fn new(access: &Access, bound: &[SocketAddr]) -> Self {
         let own = ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned);
-        let (any, named): (Vec<IpAddr>, Vec<IpAddr>) = bound
-            .iter()
-            .map(SocketAddr::ip)
-            .partition(IpAddr::is_unspecified);
-        let named = named.into_iter().map(|ip| match ip {
+        let mut addresses = bound.iter().map(SocketAddr::ip);
+        let named = addresses.clone().filter(|ip| !ip.is_unspecified());
+        let named = named.map(|ip| match ip {
             IpAddr::V4(ip) => ip.to_string(),
             IpAddr::V6(ip) => format!("[{ip}]"),
         });
@@ -142,10 +134,8 @@ impl Guard {
         Self {
             hosts: own.into_iter().chain(named).chain(configured).collect(),
             services: Services::default(),
-            origins: access.origins.clone(),
-            token: access.token.clone(),
-            serves_browsers: access.browser,
-            is_any_address: !any.is_empty(),
+            access: access.clone(),
+            is_any_address: addresses.any(|ip| ip.is_unspecified()),
         }
     }
 
@@ -188,7 +178,7 @@ impl Guard {
             Purpose::Preflight => origin.is_none(),
             _ => false,
         };
-        if needs_token && self.token.is_some() && !self.has_token(&head.headers) {
+        if needs_token && self.access.token.is_some() && !self.has_token(&head.headers) {
             return Err(Error::TokenRequired);
         }
         // Only callers that may use the proxy learn the names of services.
@@ -218,7 +208,8 @@ impl Guard {
     }
 
     fn has_token(&self, headers: &HeaderMap) -> bool {
-        let token = self.token.as_ref().zip(headers::only(headers, &TOKEN));
+        let token = self.access.token.as_ref();
+        let token = token.zip(headers::only(headers, &TOKEN));
         token.is_some_and(|(token, sent)| token.is(sent.as_bytes()))
     }
 
@@ -232,10 +223,9 @@ impl Guard {
         host: &str,
     ) -> Result<(Option<&str>, bool), Error> {
         // Pages that may call the proxy may not read what others have sent.
-        let listed = if purpose.is_inspector() {
-            &[][..]
-        } else {
-            &self.origins
+        let listed = match purpose {
+            Purpose::InspectorPage | Purpose::InspectorApi => &[][..],
+            _ => &self.access.origins,
         };
         let (mut origin, mut is_own) = (None, false);
         for value in headers.get_all(ORIGIN).iter().map(HeaderValue::as_bytes) {
@@ -268,10 +258,9 @@ fn refuse(reason: &'static str, value: &[u8]) -> Error {
 pub(super) fn is_own_origin(origin: &[u8], listener: ListenerKind, host: &str) -> bool {
     // What is replayed may have come over TLS or not.
     let is_replayed = listener == ListenerKind::Replay && origin.starts_with(b"https://");
-    let (scheme, default_port) = if listener.is_tls() || is_replayed {
-        (b"https://".as_slice(), b":443".as_slice())
-    } else {
-        (b"http://".as_slice(), b":80".as_slice())
+    let (scheme, default_port) = match listener.is_tls() || is_replayed {
+        true => (&b"https://"[..], &b":443"[..]),
+        false => (&b"http://"[..], &b":80"[..]),
     };
     let Some((start, authority)) = origin.split_at_checked(scheme.len()) else {
         return false;
