@@ -97,11 +97,11 @@ impl UsableCredential {
         let (mut header, mut key) = (None, None);
         match &lease.secret {
             Secret::Key(credentials) => {
-                let token = credentials.security_token.as_ref();
-                let token = token.map(ExposeSecret::expose_secret);
                 // Checked without making a copy that is not wiped.
                 let is_value = |text: &str| text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-                if !is_value(&credentials.access_key) || !token.is_none_or(is_value) {
+                let token = credentials.security_token.as_ref();
+                let is_sent = token.is_none_or(|token| is_value(token.expose_secret()));
+                if !is_value(&credentials.access_key) || !is_sent {
                     return None;
                 }
                 key = Some(SigningKey {

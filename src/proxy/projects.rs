@@ -36,7 +36,7 @@ pub(super) struct Projects {
     iam: Option<UpstreamUrl>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Region {
     name: String,
     /// The last question. Whoever asks holds the lock.
@@ -58,7 +58,10 @@ impl Projects {
     pub(super) fn new(config: &Config) -> Self {
         let mut all = Self::default();
         for route in &config.routes {
-            let region = all.region_to_ask(route);
+            let service = route.service.as_ref();
+            let service = service.filter(|service| service.project_id.is_none());
+            let region = service.and_then(|service| service.region.as_ref());
+            let region = region.map(|name| all.number_of(name));
             all.of_routes.push(region);
         }
         let is_iam = |route: &&Route| route.service.is_some() && route.prefix[1..] == *IAM;
@@ -67,18 +70,14 @@ impl Projects {
         all
     }
 
-    fn region_to_ask(&mut self, route: &Route) -> Option<usize> {
-        let service = route.service.as_ref()?;
-        let name = service.region.as_ref();
-        let name = name.filter(|_| service.project_id.is_none())?;
-        let known = self.regions.iter().position(|region| region.name == *name);
-        known.or_else(|| {
+    fn number_of(&mut self, region: &str) -> usize {
+        let known = self.regions.iter().position(|known| known.name == region);
+        known.unwrap_or_else(|| {
             self.regions.push(Region {
-                name: name.clone(),
-                last: Mutex::default(),
-                has_warned: AtomicBool::new(false),
+                name: region.to_owned(),
+                ..Region::default()
             });
-            Some(self.regions.len() - 1)
+            self.regions.len() - 1
         })
     }
 }
@@ -113,9 +112,18 @@ impl Pipeline {
             let asking = timeout(limit, self.ask_iam(region, route, &credential)).await;
             let late = |_| Err("it did not answer in time".to_owned());
             let answered = asking.unwrap_or_else(late);
+            if let Err(error) = &answered
+                && !region.has_warned.swap(true, Ordering::Relaxed)
+            {
+                let (name, error) = (&region.name, error.replace('\n', "; "));
+                tracing::warn!(
+                    "IAM does not tell the project of {name}, so requests to it have no X-Project-Id: {error}; \
+                     `cloud.projects` can set it"
+                );
+            }
             *last = Some(Asked {
                 lease: Arc::clone(&credential.lease),
-                id: answered.map_err(|error| region.warn(&error)).ok(),
+                id: answered.ok(),
                 at: Instant::now(),
             });
         }
@@ -149,18 +157,5 @@ impl Pipeline {
             permit.settle(outcome);
         }
         answered.map_err(|error| error.to_string())
-    }
-}
-
-impl Region {
-    /// Says once what is missing.
-    fn warn(&self, error: &str) {
-        if !self.has_warned.swap(true, Ordering::Relaxed) {
-            let (name, error) = (&self.name, error.replace('\n', "; "));
-            tracing::warn!(
-                "IAM does not tell the project of {name}, so requests to it have no X-Project-Id: {error}; \
-                 `cloud.projects` can set it"
-            );
-        }
     }
 }
