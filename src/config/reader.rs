@@ -24,12 +24,11 @@ pub(super) struct Reader {
 
 impl Reader {
     /// A reader of these layers over the defaults; unknown keys are problems.
-    pub(super) fn new(layers: Vec<Layer>) -> Self {
+    pub(super) fn new(mut layers: Vec<Layer>) -> Self {
         let problems = layers.iter().flatten().filter_map(unknown_key).collect();
-        let defaults = layers::defaults().clone();
-        let layers = [defaults].into_iter().chain(layers);
+        layers.insert(0, layers::defaults().clone());
         Self {
-            settings: layers.flatten().collect(),
+            settings: layers::merge(&layers),
             problems,
             warnings: Vec::new(),
         }
