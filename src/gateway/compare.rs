@@ -31,7 +31,7 @@ pub(super) fn compare(ours: &str, echoed: &str) -> Comparison {
 }
 
 /// The first line in which two canonical requests differ.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct Difference {
     /// Its number, from 1.
     pub(crate) line: usize,

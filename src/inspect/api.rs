@@ -5,20 +5,24 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::header::CONTENT_DISPOSITION;
 use http::{HeaderValue, Method, Response, StatusCode};
+use percent_encoding::percent_decode_str;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 
 use super::answer::{
-    ApiBody, JSON, Problem, download, json_of, method_not_allowed, not_kept, respond, stream,
+    ApiBody, JSON, NOT_KEPT, Problem, json_of, method_not_allowed, respond, streamed,
 };
-use super::copy::CopyKind;
-use super::endpoint::{Endpoint, Parameters};
-use super::feed;
-use super::har;
+use super::filter::Filter;
 use super::note::Side;
-use super::replay;
 use super::served::Served;
+use super::{copy, feed, har, replay, view};
+
+/// The prefix of the paths of the API.
+pub(super) const API: &str = "/inspect/v1/";
+
+/// The most requests that a list has unless it asks for fewer.
+const MAX_LISTED: usize = 1000;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const BYTES: &str = "application/octet-stream";
@@ -27,7 +31,7 @@ const BYTES: &str = "application/octet-stream";
 #[derive(Debug)]
 pub(super) struct ApiRequest {
     pub(super) method: Method,
-    /// The path below `/inspect/v1/`.
+    /// The path below [`API`].
     pub(super) path: String,
     pub(super) query: String,
     /// The last sequence number that a reader of the feed knows, from `Last-Event-ID`.
@@ -37,81 +41,106 @@ pub(super) struct ApiRequest {
 
 /// Answers a request.
 pub(super) fn answer(served: &Rc<Served>, request: &ApiRequest) -> Response<ApiBody> {
-    let Some(endpoint) = Endpoint::parse(&request.path) else {
-        const TEXT: &str = "the API has no such path\nhint: `/inspect/v1/requests` lists requests";
-        return Problem::new(StatusCode::NOT_FOUND, "not_found", TEXT).response();
+    const UNKNOWN: &str = "the API has no such path\nhint: `/inspect/v1/requests` lists requests";
+    let segments: Vec<&str> = request.path.split('/').collect();
+    // What changes something takes no GET, since browsers send one for a link.
+    let methods = match segments[..] {
+        ["clear" | "pause" | "resume" | "send"] | ["requests", _, "replay"] => "POST",
+        ["state" | "requests" | "feed" | "har"]
+        | ["requests", _]
+        | ["requests", _, "body", "in" | "out"]
+        | ["requests", _, "copy", "curl" | "python" | "raw"] => "GET, HEAD",
+        _ => return Problem(404, "not_found", UNKNOWN).response(),
     };
-    let methods = endpoint.methods();
     if !methods.split(", ").any(|method| request.method == method) {
         return method_not_allowed(methods);
     }
-    let answered = act(served, endpoint, request);
-    answered.unwrap_or_else(|problem| problem.response())
+    let answered = act(served, request, &segments);
+    answered.unwrap_or_else(Problem::response)
 }
 
+/// Does what a known path asks for.
 fn act(
     served: &Rc<Served>,
-    endpoint: Endpoint,
     request: &ApiRequest,
+    segments: &[&str],
 ) -> Result<Response<ApiBody>, Problem> {
-    let parameters = Parameters::parse(&request.query)?;
-    Ok(match endpoint {
-        Endpoint::State => json_of(StatusCode::OK, &served.state()),
-        Endpoint::Requests => list(served, &parameters),
-        Endpoint::Har => archive(served, &parameters),
-        Endpoint::Request(id) => {
-            let detail = served.store.borrow().detail(id).ok_or_else(not_kept)?;
-            json_of(StatusCode::OK, &detail)
-        }
-        Endpoint::Body(id, side) => body(served, id, side)?,
-        Endpoint::Copy(id, kind) => copy(served, id, kind)?,
-        Endpoint::Feed if request.method == Method::HEAD => stream(feed::TYPE, feed::empty()),
-        Endpoint::Feed => {
-            let after = request.last_event.unwrap_or(parameters.after);
-            stream(feed::TYPE, feed::open(served, after)?)
-        }
-        Endpoint::Replay(original) => {
-            let id = replay::send(served, original, &request.body)?;
-            json_of(StatusCode::ACCEPTED, &json!({"id": format!("{id:032x}")}))
-        }
-        Endpoint::Clear => {
-            served.clear();
-            done()
-        }
-        Endpoint::Pause | Endpoint::Resume => {
-            served.recorder.set_recording(endpoint == Endpoint::Resume);
-            served.announce();
-            done()
-        }
-    })
-}
-
-fn list(served: &Served, parameters: &Parameters) -> Response<ApiBody> {
-    let store = served.store.borrow();
     let Parameters {
         filter,
         after,
         limit,
-    } = parameters;
-    let requests = store.summaries(filter, *after, *limit);
-    json_of(
-        StatusCode::OK,
-        &json!({"seq": store.seq(), "dropped": served.recorder.dropped(), "requests": requests}),
-    )
+    } = Parameters::parse(&request.query)?;
+    let store = served.store.borrow();
+    let found = |id: &str| parse_id(id).and_then(|id| store.get(id)).ok_or(NOT_KEPT);
+    Ok(match *segments {
+        ["state"] => json_of(StatusCode::OK, &served.state()),
+        ["requests"] => {
+            let requests = store.summaries(&filter, after, limit);
+            let dropped = served.recorder.dropped();
+            let list = json!({"seq": store.seq, "dropped": dropped, "requests": requests});
+            json_of(StatusCode::OK, &list)
+        }
+        ["har"] => archive(served, store.ids(&filter)),
+        ["feed"] => {
+            let after = request.last_event.unwrap_or(after);
+            streamed(feed::TYPE, feed::open(served, after)?)
+        }
+        ["requests", id] => json_of(StatusCode::OK, &view::detail(found(id)?)),
+        ["requests", id, "body", side] => {
+            let side = if side == "in" { Side::In } else { Side::Out };
+            let bytes = found(id)?.body(side).bytes.clone();
+            // Its name and type are fixed: what a gateway sends is nothing that a browser should run.
+            attached(respond(StatusCode::OK, BYTES, bytes.into()), "body.bin")
+        }
+        ["requests", id, "copy", form] => {
+            let state = served.program.state();
+            let base = state["proxy"].as_str().unwrap_or_default();
+            let copied = copy::copy(found(id)?, form, base).ok_or(NOT_KEPT)?;
+            respond(StatusCode::OK, TEXT, copied.into())
+        }
+        ["send"] => replay::send(served, None, &request.body)?,
+        ["requests", id, "replay"] => replay::send(served, Some(found(id)?), &request.body)?,
+        ["clear"] => {
+            drop(store);
+            served.store.borrow_mut().clear();
+            done(served)
+        }
+        [name, ..] => {
+            served.recorder.set_recording(name == "resume");
+            done(served)
+        }
+        [] => return Err(NOT_KEPT),
+    })
+}
+
+fn done(served: &Served) -> Response<ApiBody> {
+    served.announce();
+    respond(StatusCode::NO_CONTENT, TEXT, Bytes::new())
+}
+
+fn parse_id(text: &str) -> Option<u128> {
+    let is_id = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_id.then(|| u128::from_str_radix(text, 16).ok()).flatten()
+}
+
+/// A response that a browser saves under a name and does not show.
+fn attached(mut response: Response<ApiBody>, name: &str) -> Response<ApiBody> {
+    let value = HeaderValue::try_from(format!("attachment; filename=\"{name}\""));
+    let value = value.expect("a name is a header value");
+    response.headers_mut().insert(CONTENT_DISPOSITION, value);
+    response
 }
 
 /// An archive, one request after the other: as a whole it takes several times the memory of the store,
 /// and everybody else would have to wait for it.
-fn archive(served: &Rc<Served>, parameters: &Parameters) -> Response<ApiBody> {
-    const NAME: &str = "attachment; filename=\"apig-proxy.har\"";
-    let ids = served.store.borrow().ids(&parameters.filter);
+fn archive(served: &Rc<Served>, ids: Vec<u128>) -> Response<ApiBody> {
     let (sender, frames) = mpsc::channel(1);
     let served = Rc::clone(served);
     spawn_local(async move {
         let mut frame = har::start();
         for id in ids {
             // It may have made room for others meanwhile.
-            let Some(entry) = served.store.borrow().har_entry(id) else {
+            let Some(entry) = served.store.borrow().get(id).map(har::entry) else {
                 continue;
             };
             frame.push_str(&entry.to_string());
@@ -123,30 +152,39 @@ fn archive(served: &Rc<Served>, parameters: &Parameters) -> Response<ApiBody> {
         let start = frame.strip_suffix(",\n").unwrap_or(&frame);
         let _ = sender.send(format!("{start}{}", har::END).into()).await;
     });
-    let mut response = stream(JSON, frames);
-    let name = HeaderValue::from_static(NAME);
-    response.headers_mut().insert(CONTENT_DISPOSITION, name);
-    response
+    attached(streamed(JSON, frames), "apig-proxy.har")
 }
 
-/// A body to be saved. Its name and type are fixed: what a gateway sends is nothing that a browser
-/// should run.
-fn body(served: &Served, id: u128, side: Side) -> Result<Response<ApiBody>, Problem> {
-    const NAME: &str = "attachment; filename=\"body.bin\"";
-    let body = served.store.borrow().body(id, side).ok_or_else(not_kept)?;
-    Ok(download(BYTES, NAME, body.into()))
+/// The parameters of a query.
+struct Parameters {
+    filter: Filter,
+    /// The sequence number that a reader knows; 0 for none.
+    after: u64,
+    limit: usize,
 }
 
-fn copy(served: &Served, id: u128, kind: CopyKind) -> Result<Response<ApiBody>, Problem> {
-    let base = served.program.state().proxy;
-    let copy = served.store.borrow().copy(id, kind, &base);
-    Ok(respond(
-        StatusCode::OK,
-        TEXT,
-        copy.ok_or_else(not_kept)?.into(),
-    ))
-}
-
-fn done() -> Response<ApiBody> {
-    respond(StatusCode::NO_CONTENT, TEXT, Bytes::new())
+impl Parameters {
+    fn parse(query: &str) -> Result<Self, Problem> {
+        const WRONG: Problem = Problem(
+            400,
+            "bad_query",
+            "`after` or `limit` is no number\nhint: `after` is the last `seq` of a response",
+        );
+        let mut parameters = Self {
+            filter: Filter::default(),
+            after: 0,
+            limit: MAX_LISTED,
+        };
+        for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+            let value = value.replace('+', " ");
+            let value = percent_decode_str(&value).decode_utf8_lossy();
+            match name {
+                "filter" => parameters.filter = Filter::parse(&value)?,
+                "after" => parameters.after = value.parse().map_err(|_| WRONG)?,
+                "limit" => parameters.limit = value.parse().map_err(|_| WRONG)?,
+                _ => {}
+            }
+        }
+        Ok(parameters)
+    }
 }

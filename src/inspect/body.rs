@@ -17,7 +17,7 @@ pub(super) struct Body {
     /// How many bytes are kept at most.
     limit: usize,
     /// True if a piece is missing.
-    is_broken: bool,
+    pub(super) is_broken: bool,
 }
 
 impl Body {
@@ -38,21 +38,19 @@ impl Body {
         self.marks.push((end, at));
     }
 
-    /// Ends the body after so many bytes. `false` if pieces of it were lost.
-    pub(super) fn end(&mut self, passed: u64) -> bool {
+    /// Ends the body after so many bytes.
+    pub(super) fn end(&mut self, passed: u64) {
         self.is_broken |= self.total < passed;
         self.total = self.total.max(passed);
         self.bytes.shrink_to_fit();
         self.marks.shrink_to_fit();
-        !self.is_broken
     }
 
-    /// Gives up what is kept, and what comes. `false` if nothing has come.
-    pub(super) fn give_up(&mut self) -> bool {
+    /// Gives up what is kept, and what comes.
+    pub(super) fn give_up(&mut self) {
         self.is_broken = true;
         self.bytes = Vec::new();
         self.marks = Vec::new();
-        self.total > 0
     }
 
     /// True if all that passed is kept, hidden values aside.

@@ -6,7 +6,6 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 pub(super) use super::body::Body;
-use super::gaps::{Gap, Gaps};
 use super::head::{Head, path_and_query, request_line};
 use super::note::{
     AttemptResponse, AttemptSent, Begun, Event, Note, Relayed, RequestEnd, RoutedTo, Side,
@@ -35,12 +34,12 @@ pub(super) struct Entry {
     pub(super) relayed: Option<Box<Relayed>>,
     pub(super) ended: Option<Box<RequestEnd>>,
     /// Indexed by [`Side`].
-    bodies: [Body; 2],
+    pub(super) bodies: [Body; 2],
     /// When the last note was made, since the head was read.
     pub(super) last: Duration,
-    gaps: Gaps,
+    has_lost_attempt: bool,
     /// The number of [`Entry::shed`] steps that were done.
-    shed: usize,
+    pub(super) sheds: usize,
 }
 
 /// When the request of a note began, in milliseconds since 1970; about, if the note is not its first.
@@ -81,8 +80,8 @@ impl Entry {
             ended: None,
             bodies: Default::default(),
             last: Duration::ZERO,
-            gaps: Gaps::default(),
-            shed: 0,
+            has_lost_attempt: false,
+            sheds: 0,
         }
     }
 
@@ -108,7 +107,7 @@ impl Entry {
                         at: note.at,
                         ..Attempt::default()
                     });
-                    self.gaps.add(Gap::Attempt);
+                    self.has_lost_attempt = true;
                 }
                 let attempt = self.attempts.last_mut().expect("there is one now");
                 attempt.response = Some((note.at, response));
@@ -116,32 +115,17 @@ impl Entry {
             Event::Relayed(relayed) => self.relayed = Some(relayed),
             Event::Ended(ended) => self.end(ended, seq),
         }
-        if self.start.is_none() {
-            self.gaps.add(Gap::Begun);
-        }
         // What was given up once is given up again.
-        (0..self.shed).for_each(|step| self.drop_part(step));
+        (0..self.sheds).for_each(|step| self.drop_part(step));
     }
 
     fn end(&mut self, ended: Box<RequestEnd>, seq: u64) {
-        if self.attempts.len() < ended.times.attempts.len() {
-            self.gaps.add(Gap::Attempt);
-        }
-        let gaps = [Gap::BodyIn, Gap::BodyOut];
-        let passed = [ended.bytes_in, ended.bytes_out];
-        for ((body, passed), gap) in self.bodies.iter_mut().zip(passed).zip(gaps) {
-            // Parts that were given up are told of already.
-            if !body.end(passed) && !self.gaps.has(Gap::Bodies) {
-                self.gaps.add(gap);
-            }
-        }
+        self.has_lost_attempt |=
+            self.attempts.len() < ended.times.attempts.len() && self.has_heads();
+        self.bodies[Side::In as usize].end(ended.bytes_in);
+        self.bodies[Side::Out as usize].end(ended.bytes_out);
         self.ended = Some(ended);
         self.ended_seq = Some(seq);
-    }
-
-    /// Both bodies.
-    pub(super) fn bodies(&self) -> &[Body; 2] {
-        &self.bodies
     }
 
     /// The body of one side.
@@ -182,7 +166,7 @@ impl Entry {
 
     /// True if no head had to make room.
     pub(super) fn has_heads(&self) -> bool {
-        !self.gaps.has(Gap::Heads)
+        self.sheds < 3
     }
 
     /// The head as the caller sent it.
@@ -232,52 +216,69 @@ impl Entry {
         self.relayed.as_ref().map_or("", |relayed| &relayed.hint)
     }
 
-    /// What is missing.
+    /// What is missing, a sentence for each.
     pub(super) fn gaps(&self) -> Vec<&'static str> {
-        let mut gaps = self.gaps.texts();
-        if self.routed.is_none() && !self.attempts.is_empty() {
-            gaps.push("the route was not recorded");
-        }
         let outcome = self.ended.as_ref().map(|ended| ended.outcome);
         let is_answered =
             outcome.is_some_and(|outcome| !["caller_gone", "cut_off"].contains(&outcome));
-        if self.relayed.is_none() && is_answered {
-            gaps.push("the head of the response was not recorded");
-        }
-        gaps
+        let is_broken = |body: &Body| body.is_broken && body.total > 0;
+        let has_bodies = self.sheds == 0;
+        let gaps = [
+            (
+                self.start.is_none(),
+                "the head of the request was not recorded",
+            ),
+            (self.has_lost_attempt, "an attempt was not recorded"),
+            (
+                has_bodies && is_broken(self.body(Side::In)),
+                "a part of the request's body was not recorded",
+            ),
+            (
+                has_bodies && is_broken(self.body(Side::Out)),
+                "a part of the response's body was not recorded",
+            ),
+            (
+                !has_bodies && self.bodies.iter().any(is_broken),
+                "the bodies were dropped to make room (`inspect.memory`)",
+            ),
+            (
+                !self.has_heads(),
+                "the heads were dropped to make room (`inspect.memory`)",
+            ),
+            (
+                self.routed.is_none() && !self.attempts.is_empty(),
+                "the route was not recorded",
+            ),
+            (
+                self.relayed.is_none() && is_answered,
+                "the head of the response was not recorded",
+            ),
+        ];
+        let missing = gaps.into_iter().filter(|(is_missing, _)| *is_missing);
+        missing.map(|(_, text)| text).collect()
     }
 
     /// Gives up a part, the least useful first, and also what comes later of it. `false` if nothing
     /// is left to give up.
     pub(super) fn shed(&mut self) -> bool {
         const STEPS: usize = 4;
-        if self.shed == STEPS {
+        if self.sheds == STEPS {
             return false;
         }
-        self.drop_part(self.shed);
-        self.shed += 1;
+        self.drop_part(self.sheds);
+        self.sheds += 1;
         true
-    }
-
-    /// How many parts were given up.
-    pub(super) fn sheds(&self) -> usize {
-        self.shed
     }
 
     fn drop_part(&mut self, step: usize) {
         match step {
-            0 | 1 => {
-                if self.bodies[1 - step].give_up() {
-                    self.gaps.add(Gap::Bodies);
-                }
-            }
+            0 | 1 => self.bodies[1 - step].give_up(),
             2 => {
                 self.attempts = Vec::new();
                 self.routed = self.routed.take().filter(|routed| {
                     let texts = [&routed.upstream, &routed.stage, &routed.body_hash];
                     texts.iter().map(|text| text.capacity()).sum::<usize>() <= MIN_LINE
                 });
-                self.gaps.add(Gap::Heads);
             }
             _ => {
                 let cut = |text: &mut String, length| {

@@ -6,27 +6,37 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use tokio::time::Instant;
 
+use super::answer::Problem;
 use super::token::Token;
 
 /// How many wrong tokens are answered as such in a minute.
 const MAX_WRONG: u32 = 10;
 const MINUTE: Duration = Duration::from_secs(60);
 
+const MISSING: Problem = Problem(
+    401,
+    "token_required",
+    "the inspector is read with a token\nhint: open the address that the proxy printed at its start, or use `apig-proxy inspect`",
+);
+const WRONG: Problem = Problem(
+    401,
+    "wrong_token",
+    "the token is wrong\nhint: a proxy that starts again has another one; open the address that it printed, or use `apig-proxy inspect`",
+);
+const TOO_MANY: Problem = Problem(
+    429,
+    "too_many_attempts",
+    "too many wrong tokens were sent\nhint: wait a minute",
+);
+
 /// Knows the token, and counts wrong ones.
 #[derive(Debug)]
 pub(super) struct Gate {
-    token: Token,
+    /// It may be replaced.
+    pub(super) token: Token,
     wrong: u32,
     /// When the minute began in which they are counted.
     since: Instant,
-}
-
-/// Why a request is not let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    Missing,
-    Wrong,
-    TooMany,
 }
 
 impl Gate {
@@ -38,19 +48,14 @@ impl Gate {
         }
     }
 
-    /// Takes another token from now on.
-    pub(super) fn replace(&mut self, token: Token) {
-        self.token = token;
-    }
-
     /// Checks the token of a request. The right one is let in whatever others send: every user of
     /// the machine could lock its owner out otherwise, and 256 bits cannot be guessed.
-    pub(super) fn check(&mut self, headers: &HeaderMap) -> Result<(), Refusal> {
+    pub(super) fn check(&mut self, headers: &HeaderMap) -> Result<(), Problem> {
         let mut values = headers.get_all(AUTHORIZATION).iter();
         let (Some(value), None) = (values.next(), values.next()) else {
-            return Err(Refusal::Missing);
+            return Err(MISSING);
         };
-        let token = bearer(value.as_bytes()).ok_or(Refusal::Missing)?;
+        let token = bearer(value.as_bytes()).ok_or(MISSING)?;
         if self.token.is(token) {
             return Ok(());
         }
@@ -58,12 +63,14 @@ impl Gate {
             (self.wrong, self.since) = (0, Instant::now());
         }
         self.wrong = self.wrong.saturating_add(1);
-        match self.wrong {
-            1 => tracing::warn!("a request with a wrong token was sent to the inspector"),
-            ..=MAX_WRONG => {}
-            _ => return Err(Refusal::TooMany),
+        if self.wrong == 1 {
+            tracing::warn!("a request with a wrong token was sent to the inspector");
         }
-        Err(Refusal::Wrong)
+        Err(if self.wrong <= MAX_WRONG {
+            WRONG
+        } else {
+            TOO_MANY
+        })
     }
 }
 
@@ -81,37 +88,22 @@ mod tests {
 
     use super::*;
 
-    fn check(gate: &mut Gate, values: &[&'static str]) -> Result<(), Refusal> {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(AUTHORIZATION, HeaderValue::from_static(value));
-        }
+    fn check(gate: &mut Gate, value: &'static str) -> u16 {
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))]);
         gate.check(&headers)
+            .map_or_else(|problem| problem.0, |()| 200)
     }
 
     #[tokio::test(start_paused = true)]
     async fn after_ten_wrong_tokens_a_minute_others_are_told_to_stop_and_the_right_one_is_let_in() {
         let mut gate = Gate::new(Token::new("right".to_owned().into()));
-        for missing in [
-            &[][..],
-            &["Basic right"],
-            &["right"],
-            &["Bearer"],
-            &["Bearer right"; 2],
-        ] {
-            assert_eq!(
-                check(&mut gate, missing),
-                Err(Refusal::Missing),
-                "{missing:?}"
-            );
-        }
         for _ in 0..2 {
             for _ in 0..10 {
-                assert_eq!(check(&mut gate, &["Bearer wrong"]), Err(Refusal::Wrong));
+                assert_eq!(check(&mut gate, "Bearer wrong"), 401);
             }
             for _ in 0..3 {
-                assert_eq!(check(&mut gate, &["Bearer wrong"]), Err(Refusal::TooMany));
-                assert_eq!(check(&mut gate, &["bearer  right "]), Ok(()));
+                assert_eq!(check(&mut gate, "Bearer wrong"), 429);
+                assert_eq!(check(&mut gate, "bearer  right "), 200);
             }
             tokio::time::advance(MINUTE).await;
         }

@@ -1,6 +1,8 @@
 //! Requests as an HTTP archive (HAR 1.2), which browsers and many tools read. What the format has no
 //! place for stands in `_apig`. Hidden values stay hidden, and bodies that were cut say so.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
@@ -8,7 +10,7 @@ use super::entry::Entry;
 use super::head::{Head, text};
 use super::note::Side;
 use super::view::times::Timeline;
-use super::view::{base64, content_type, request_changes, summary, why};
+use super::view::{content_type, request_changes, summary, why};
 
 /// What ends an archive.
 pub(super) const END: &str = "]}}";
@@ -21,29 +23,25 @@ pub(super) fn start() -> String {
 
 /// The entry of a request.
 pub(super) fn entry(entry: &Entry) -> Value {
-    let (timings, time) = timings(&Timeline::new(entry));
+    let line = Timeline::new(entry);
+    let time = i64::try_from(entry.time).unwrap_or_default();
+    let time = jiff::Timestamp::from_millisecond(time).unwrap_or_default();
     json!({
-        "startedDateTime": started(entry),
-        "time": time,
+        "startedDateTime": format!("{time:.3}"),
+        "time": milliseconds(line.spans.iter().map(|span| span.us).sum()),
         "request": request(entry),
         "response": response(entry),
         "cache": {},
-        "timings": timings,
+        "timings": timings(&line),
         "comment": entry.gaps().join("; "),
         "_apig": {
             "summary": summary(entry),
             "why": why(entry),
-            "upstream": entry.routed.as_ref().map(|routed| routed.upstream.as_str()),
-            "stage": entry.routed.as_ref().map(|routed| routed.stage.as_str()),
+            "upstream": entry.routed.as_ref().map(|routed| &routed.upstream),
+            "stage": entry.routed.as_ref().map(|routed| &routed.stage),
             "changes": request_changes(entry),
         },
     })
-}
-
-fn started(entry: &Entry) -> String {
-    let milliseconds = i64::try_from(entry.time).unwrap_or_default();
-    let time = jiff::Timestamp::from_millisecond(milliseconds).unwrap_or_default();
-    format!("{time:.3}")
 }
 
 fn request(entry: &Entry) -> Value {
@@ -52,22 +50,17 @@ fn request(entry: &Entry) -> Value {
     let begun = entry.start.as_ref();
     let host = head.as_ref().and_then(|head| head.get("host"));
     let host = host.as_deref().unwrap_or("localhost");
-    let scheme = if begun.is_some_and(|begun| begun.listener == "tls") {
-        "https"
-    } else {
-        "http"
-    };
-    let marked = query
-        .as_ref()
-        .map(|query| format!("?{query}"))
-        .unwrap_or_default();
+    let is_tls = begun.is_some_and(|begun| begun.listener == "tls");
+    let scheme = if is_tls { "https" } else { "http" };
+    let query = query.unwrap_or_default();
+    let mark = if query.is_empty() { "" } else { "?" };
     let mut request = json!({
         "method": method,
-        "url": format!("{scheme}://{host}{path}{marked}"),
+        "url": format!("{scheme}://{host}{path}{mark}{query}"),
         "httpVersion": begun.map_or("", |begun| begun.version),
         "cookies": [],
         "headers": headers(head.as_ref()),
-        "queryString": pairs(query.as_deref().unwrap_or_default()),
+        "queryString": pairs(&query),
         "headersSize": -1,
         "bodySize": entry.body(Side::In).total,
     });
@@ -80,8 +73,6 @@ fn request(entry: &Entry) -> Value {
 fn response(entry: &Entry) -> Value {
     let head = entry.answer();
     let row = summary(entry);
-    let mut content = body(entry, Side::Out);
-    content["size"] = entry.body(Side::Out).total.into();
     let location = head.as_ref().and_then(|head| head.get("location"));
     json!({
         "status": entry.status().unwrap_or_default(),
@@ -89,7 +80,7 @@ fn response(entry: &Entry) -> Value {
         "httpVersion": row["version"],
         "cookies": [],
         "headers": headers(head.as_ref()),
-        "content": content,
+        "content": body(entry, Side::Out),
         "redirectURL": location.unwrap_or_default(),
         "headersSize": -1,
         "bodySize": entry.body(Side::Out).total,
@@ -112,22 +103,20 @@ fn pairs(query: &str) -> Value {
         .collect()
 }
 
-/// What is kept of a body.
+/// A body, as its format has it in both directions.
 fn body(entry: &Entry, side: Side) -> Value {
     let kept = entry.body(side);
-    let mut content = json!({"mimeType": content_type(entry, side).unwrap_or_default()});
+    let mut content = json!({
+        "mimeType": content_type(entry, side).unwrap_or_default(),
+        "size": kept.total,
+    });
     let mut comments = Vec::new();
-    match str::from_utf8(&kept.bytes) {
-        Ok(text) => content["text"] = text.into(),
-        Err(_) => {
-            content["text"] = base64(&kept.bytes).into();
-            content[if side == Side::Out {
-                "encoding"
-            } else {
-                "_encoding"
-            }] = "base64".into();
-            comments.push("the text is in Base64".to_owned());
-        }
+    if let Ok(text) = str::from_utf8(&kept.bytes) {
+        content["text"] = text.into();
+    } else {
+        content["text"] = BASE64_STANDARD.encode(&kept.bytes).into();
+        content["encoding"] = "base64".into();
+        comments.push("the text is in Base64".to_owned());
     }
     if !entry.is_complete(side) {
         let (length, total) = (kept.kept(), kept.total);
@@ -139,28 +128,27 @@ fn body(entry: &Entry, side: Side) -> Value {
     content
 }
 
-/// The timings in milliseconds, and their sum. TLS belongs to `connect` too, so it counts once.
-fn timings(line: &Timeline) -> (Value, f64) {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a request takes less than 285 years"
-    )]
-    let ms = |micros: u64| micros as f64 / 1000.0;
+/// The timings in milliseconds, -1 for what there was not. TLS belongs to `connect` too.
+fn timings(line: &Timeline) -> Value {
     let known = |names: &[&str]| match line.sum(names) {
         0 => -1.0,
-        micros => ms(micros),
+        micros => milliseconds(micros),
     };
-    let timings = json!({
+    json!({
         "blocked": known(&["body", "wait", "sign"]),
         "dns": known(&["dns"]),
         "connect": known(&["tcp", "tls"]),
         "ssl": known(&["tls"]),
-        "send": ms(line.sum(&["send"])),
-        "wait": ms(line.sum(&["gateway"])),
-        "receive": ms(line.sum(&["answer"])),
-    });
-    (
-        timings,
-        ms(line.spans().iter().map(|span| span.length).sum()),
-    )
+        "send": milliseconds(line.sum(&["send"])),
+        "wait": milliseconds(line.sum(&["gateway"])),
+        "receive": milliseconds(line.sum(&["answer"])),
+    })
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a request takes less than 285 years"
+)]
+fn milliseconds(micros: u64) -> f64 {
+    micros as f64 / 1000.0
 }

@@ -5,37 +5,36 @@ use std::borrow::Cow;
 use serde_json::{Value, json};
 
 use super::note::HeadText;
+use crate::config::owned_headers::folded;
+
+/// A name and a value.
+pub(super) type Field<'a> = (&'a [u8], &'a [u8]);
 
 /// A head by its parts.
 #[derive(Debug)]
 pub(super) struct Head<'a> {
     /// The request line or the status line.
     pub(super) line: &'a [u8],
-    pub(super) fields: Vec<(&'a [u8], &'a [u8])>,
+    pub(super) fields: Vec<Field<'a>>,
 }
 
 impl<'a> Head<'a> {
     /// The parts of a head; `None` if it was not kept.
     pub(super) fn parse(text: &'a HeadText) -> Option<Self> {
-        let mut lines = text.0.split(|byte| *byte == b'\n');
-        let mut next = || {
-            lines
-                .next()
-                .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
-        };
-        let line = next().filter(|line| !line.is_empty())?;
-        let mut fields = Vec::new();
-        while let Some(line) = next() {
-            if let Some(colon) = line.iter().position(|byte| *byte == b':') {
-                fields.push((&line[..colon], line[colon + 1..].trim_ascii()));
-            }
-        }
+        let lines = text.0.split(|byte| *byte == b'\n');
+        let mut lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        let line = lines.next().filter(|line| !line.is_empty())?;
+        let fields = lines.filter_map(|line| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            Some((&line[..colon], line[colon + 1..].trim_ascii()))
+        });
+        let fields = fields.collect();
         Some(Self { line, fields })
     }
 
     /// The values of a name, which is in lower case.
     pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        let is_it = move |field: &&(&[u8], &[u8])| field.0.eq_ignore_ascii_case(name.as_bytes());
+        let is_it = move |field: &&Field<'_>| field.0.eq_ignore_ascii_case(name.as_bytes());
         self.fields.iter().filter(is_it).map(|(_, value)| *value)
     }
 
@@ -44,9 +43,16 @@ impl<'a> Head<'a> {
         self.all(name).next().map(String::from_utf8_lossy)
     }
 
+    /// True if `Connection` lists a name, so that it is about this connection only.
+    pub(super) fn is_named_by_connection(&self, name: &[u8]) -> bool {
+        let options = self.all("connection");
+        let mut options = options.flat_map(|value| value.split(|byte| *byte == b','));
+        options.any(|option| folded(option.trim_ascii()).eq(folded(name)))
+    }
+
     /// The head for the API.
     pub(super) fn json(&self) -> Value {
-        let field = |(name, value): &(&[u8], &[u8])| json!([text(name), text(value)]);
+        let field = |(name, value): &Field<'_>| json!([text(name), text(value)]);
         json!({
             "line": text(self.line),
             "fields": self.fields.iter().map(field).collect::<Value>(),
@@ -73,19 +79,22 @@ pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }
 
-/// Path and query of a target, which may be absolute.
-pub(super) fn path_and_query(target: &str) -> (&str, Option<&str>) {
-    let path = match target.find("://") {
+/// Path and query of a target, which may be absolute, as one text.
+pub(super) fn origin_form(target: &str) -> &str {
+    match target.find("://") {
         Some(at) if !target.starts_with('/') => {
             let rest = &target[at + 3..];
             rest.find(['/', '?']).map_or("/", |at| &rest[at..])
         }
         _ => target,
-    };
-    match path.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
-        None => (path, None),
     }
+}
+
+/// Path and query of a target.
+pub(super) fn path_and_query(target: &str) -> (&str, Option<&str>) {
+    let target = origin_form(target);
+    let parts = target.split_once('?');
+    parts.map_or((target, None), |(path, query)| (path, Some(query)))
 }
 
 /// True if a text holds a value that was hidden, like `‹cookie, 12 bytes, sha256 ab12cd34›`.

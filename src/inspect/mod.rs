@@ -12,7 +12,7 @@
 //! | `redact`, `rules`, `scan` | which values are secrets, and what is shown instead |
 //! | `thread`, `served` | owns the store and answers |
 //! | `store`, `entry`, `filter`, `view`, `har`, `copy` | the requests, and their forms |
-//! | `gate`, `token`, `endpoint`, `api`, `answer` | who may read, and what |
+//! | `gate`, `token`, `api`, `answer` | who may read, and what |
 //! | `feed`, `replay`, `page` | live changes, sending again, the page |
 //! | `program` | what the inspector knows of the program that it inspects |
 
@@ -22,11 +22,9 @@ mod body;
 pub(crate) mod capture;
 mod copied;
 mod copy;
-mod endpoint;
 mod entry;
 mod feed;
 mod filter;
-mod gaps;
 mod gate;
 mod har;
 mod head;
@@ -64,12 +62,10 @@ use tokio::time::timeout;
 
 pub(crate) use answer::ApiBody;
 use answer::{Problem, method_not_allowed, respond};
-use api::ApiRequest;
-use endpoint::API;
-use gate::{Gate, Refusal};
+use api::{API, ApiRequest};
+use gate::Gate;
 use program::Program;
 use recorder::{Notes, Recorder};
-use served::Keeping;
 use thread::Command;
 use token::Token;
 
@@ -104,7 +100,7 @@ impl Inspector {
             program,
             Arc::clone(&recorder),
             notes,
-            Keeping::from(config),
+            config.clone(),
             received,
         )?;
         let inspector = Self {
@@ -121,11 +117,11 @@ impl Inspector {
     /// inspector was off.
     pub(crate) fn configure(&self, config: &InspectConfig, token: Token) {
         let was_on = self.is_on.swap(config.enabled, Ordering::Relaxed);
-        self.gate().replace(token);
+        self.gate().token = token;
         let reveal: Vec<String> = config.reveal.iter().map(ToString::to_string).collect();
         self.recorder.set_rules(config.bodies, &reveal);
         // Without its thread, the inspector answers with 500.
-        let _ = self.commands.send(Command::Configure(config.into()));
+        let _ = self.commands.send(Command::Configure(config.clone()));
         if was_on != config.enabled {
             self.recorder.set_recording(config.enabled);
         }
@@ -147,7 +143,7 @@ impl Inspector {
             Some(path) => self.answer(path.to_owned(), head, body).await,
             None => page(head),
         };
-        answered.unwrap_or_else(|problem| problem.response())
+        answered.unwrap_or_else(Problem::response)
     }
 
     /// Answers a request to the API.
@@ -157,8 +153,12 @@ impl Inspector {
         head: &Parts,
         body: &mut Incoming,
     ) -> Result<Response<ApiBody>, Problem> {
-        const FAILED: &str = "the inspector has failed\nhint: its log says why; restart the proxy";
-        self.gate().check(&head.headers).map_err(refused)?;
+        const FAILED: Problem = Problem(
+            500,
+            "failed",
+            "the inspector has failed\nhint: its log says why; restart the proxy",
+        );
+        self.gate().check(&head.headers)?;
         let last_event = head.headers.get("last-event-id");
         let last_event = last_event.and_then(|value| value.to_str().ok()?.parse().ok());
         let request = ApiRequest {
@@ -171,8 +171,7 @@ impl Inspector {
         let (answer, answered) = oneshot::channel();
         // If the thread has ended, the receiver learns it.
         let _ = self.commands.send(Command::Answer(request, answer));
-        let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", FAILED);
-        answered.await.map_err(failed)
+        answered.await.map_err(|_| FAILED)
     }
 }
 
@@ -190,8 +189,12 @@ impl fmt::Debug for Inspector {
 
 /// The response to a request for which there is no room.
 pub(crate) fn busy() -> Response<ApiBody> {
-    const BUSY: &str = "the inspector has readers enough\nhint: close another page or terminal with the inspector, or ask again later";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", BUSY).response()
+    const BUSY: Problem = Problem(
+        503,
+        "busy",
+        "the inspector has readers enough\nhint: close another page or terminal with the inspector, or ask again later",
+    );
+    BUSY.response()
 }
 
 /// Returns true for a path of the inspector.
@@ -206,43 +209,38 @@ pub(crate) fn is_api(path: &str) -> bool {
 
 /// The page, one of its files, or where the page is.
 fn page(head: &Parts) -> Result<Response<ApiBody>, Problem> {
-    const UNKNOWN: &str = "the inspector has no such file\nhint: open `/inspect/`";
-    let path = head.uri.path();
+    const UNKNOWN: Problem = Problem(
+        404,
+        "not_found",
+        "the inspector has no such file\nhint: open `/inspect/`",
+    );
     if head.method != Method::GET && head.method != Method::HEAD {
         return Ok(method_not_allowed("GET, HEAD"));
     }
-    if path == PREFIX.trim_end_matches('/') {
+    let Some(name) = head.uri.path().strip_prefix(PREFIX) else {
         let mut response = respond(StatusCode::PERMANENT_REDIRECT, "text/plain", Bytes::new());
         let page = HeaderValue::from_static(PREFIX);
         response.headers_mut().insert(LOCATION, page);
         return Ok(response);
-    }
-    let file = path
-        .strip_prefix(PREFIX)
-        .and_then(|name| page::file(name, &head.headers));
-    file.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "not_found", UNKNOWN))
+    };
+    page::file(name, &head.headers).ok_or(UNKNOWN)
 }
 
 /// Reads the body of a request.
 async fn read(body: &mut Incoming) -> Result<Bytes, Problem> {
-    const LATE: &str = "the body of the request did not arrive in time";
-    const LONG: &str = "the body of the request is longer than 128 KiB, or broke off";
+    const LATE: Problem = Problem(
+        408,
+        "body_timeout",
+        "the body of the request did not arrive in time",
+    );
+    const LONG: Problem = Problem(
+        413,
+        "body_too_large",
+        "the body of the request is longer than 128 KiB, or broke off",
+    );
     let collected = timeout(BODY_TIME, Limited::new(body, MAX_BODY).collect()).await;
-    let late = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", LATE);
-    let long = |_| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", LONG);
-    Ok(collected.map_err(late)?.map_err(long)?.to_bytes())
-}
-
-/// The problem with the token of a request.
-fn refused(refusal: Refusal) -> Problem {
-    const MISSING: &str = "the inspector is read with a token\nhint: open the address that the proxy printed at its start, or use `apig-proxy inspect`";
-    const WRONG: &str = "the token is wrong\nhint: a proxy that starts again has another one; open the address that it printed, or use `apig-proxy inspect`";
-    const MANY: &str = "too many wrong tokens were sent\nhint: wait a minute";
-    match refusal {
-        Refusal::Missing => Problem::new(StatusCode::UNAUTHORIZED, "token_required", MISSING),
-        Refusal::Wrong => Problem::new(StatusCode::UNAUTHORIZED, "wrong_token", WRONG),
-        Refusal::TooMany => Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", MANY),
-    }
+    let collected = collected.map_err(|_| LATE)?.map_err(|_| LONG)?;
+    Ok(collected.to_bytes())
 }
 
 #[cfg(test)]

@@ -4,23 +4,19 @@
 use std::os::unix::net::UnixStream;
 
 use serde::Serialize;
+use serde_json::Value;
 
 /// The program whose requests are inspected. It is asked on the inspector's thread.
 pub(crate) trait Program: Send + Sync {
-    /// Its state now.
-    fn state(&self) -> ProgramState;
+    /// Its state now, an object without secrets: where callers connect (`proxy`), `proxy` or
+    /// `gateway` (`kind`), its `credentials` and `upstreams`, and the bytes of bodies that are held to
+    /// be hashed (`buffered`).
+    fn state(&self) -> Value;
 
-    /// Serves a connection that is open at its other end, over which one request comes.
-    ///
-    /// # Errors
-    ///
-    /// [`Busy`] if it takes no more connections.
-    fn serve(&self, connection: UnixStream, replay: Replay) -> Result<(), Busy>;
+    /// Serves a connection that is open at its other end, over which one request comes. False if it
+    /// takes no more connections: all permits are taken, or it stops.
+    fn serve(&self, connection: UnixStream, replay: Replay) -> bool;
 }
-
-/// The program takes no more connections: all permits are taken, or it stops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Busy;
 
 /// What is known beforehand of a request that the inspector sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,33 +28,6 @@ pub(crate) struct Replay {
     /// Index of the route that takes it, whatever its path: that of the listener of the request that it
     /// repeats.
     pub(crate) route: Option<usize>,
-}
-
-/// The state of a program, without secrets.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct ProgramState {
-    /// Where callers connect, as a URL.
-    pub(crate) proxy: String,
-    /// `proxy` or `gateway`.
-    pub(crate) kind: &'static str,
-    pub(crate) credentials: Vec<CredentialState>,
-    pub(crate) upstreams: Vec<UpstreamState>,
-    /// Bytes of bodies that are held to be hashed.
-    pub(crate) buffered: u64,
-}
-
-/// The state of a credential.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct CredentialState {
-    /// The name of its set.
-    pub(crate) name: String,
-    /// `key`, `token`, `app-code` or `api-key`.
-    pub(crate) kind: String,
-    pub(crate) is_good: bool,
-    /// Seconds until it expires, if it does.
-    pub(crate) left_s: Option<u64>,
-    /// Requests with it are refused, so that the gateway does not lock it.
-    pub(crate) is_locked: bool,
 }
 
 /// The state of the connections to a gateway.

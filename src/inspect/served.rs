@@ -1,6 +1,6 @@
 //! What the tasks of the inspector's thread share: the store, the recorder, and the program.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::note::Note;
 use super::program::Program;
 use super::recorder::Recorder;
 use super::store::{Store, StoreLimits};
-use crate::config::{InspectConfig, ReplayPolicy};
+use crate::config::InspectConfig;
 
 /// How many requests are sent again at once.
 const MAX_REPLAYS: usize = 8;
@@ -21,26 +21,13 @@ const MAX_REPLAYS: usize = 8;
 const ON_ITS_WAY: usize = 5 * 1024 * 1024;
 const ALLOCATOR: usize = 5;
 
-/// What is kept, and what may be sent again.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Keeping {
-    is_on: bool,
-    limits: StoreLimits,
-    pub(super) replay: ReplayPolicy,
-}
-
-impl From<&InspectConfig> for Keeping {
-    fn from(config: &InspectConfig) -> Self {
-        let besides = (ON_ITS_WAY + config.memory / ALLOCATOR).min(config.memory / 2);
-        Self {
-            is_on: config.enabled,
-            limits: StoreLimits {
-                requests: config.requests,
-                memory: config.memory - besides,
-                bodies: config.bodies,
-            },
-            replay: config.replay,
-        }
+/// What the store may hold.
+fn limits(config: &InspectConfig) -> StoreLimits {
+    let besides = (ON_ITS_WAY + config.memory / ALLOCATOR).min(config.memory / 2);
+    StoreLimits {
+        requests: config.requests,
+        memory: config.memory - besides,
+        bodies: config.bodies,
     }
 }
 
@@ -49,7 +36,7 @@ pub(super) struct Served {
     pub(super) program: Arc<dyn Program>,
     pub(super) recorder: Arc<Recorder>,
     pub(super) store: RefCell<Store>,
-    pub(super) keeping: Cell<Keeping>,
+    pub(super) config: RefCell<InspectConfig>,
     /// Sent whenever the store or the state may have changed.
     pub(super) changes: watch::Sender<()>,
     /// One clone for each reader of the feed.
@@ -62,13 +49,13 @@ impl Served {
     pub(super) fn new(
         program: Arc<dyn Program>,
         recorder: Arc<Recorder>,
-        keeping: Keeping,
+        config: InspectConfig,
     ) -> Self {
         Self {
             program,
             recorder,
-            store: RefCell::new(Store::new(keeping.limits)),
-            keeping: Cell::new(keeping),
+            store: RefCell::new(Store::new(limits(&config))),
+            config: RefCell::new(config),
             changes: watch::Sender::new(()),
             readers: Rc::default(),
             replays: Arc::new(Semaphore::new(MAX_REPLAYS)),
@@ -77,7 +64,7 @@ impl Served {
 
     /// Returns true while the inspector is on.
     pub(super) fn is_on(&self) -> bool {
-        self.keeping.get().is_on
+        self.config.borrow().enabled
     }
 
     /// Tells readers of the feed that something may have changed.
@@ -85,31 +72,23 @@ impl Served {
         self.changes.send_replace(());
     }
 
-    /// Removes all requests.
-    pub(super) fn clear(&self) {
-        self.store.borrow_mut().clear();
-        self.announce();
-    }
-
     /// The state of the inspector and of the program.
     pub(super) fn state(&self) -> Value {
-        let (store, keeping) = (self.store.borrow(), self.keeping.get());
+        let store = self.store.borrow();
         let mut state = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "is_recording": self.recorder.is_recording(),
-            "seq": store.seq(),
+            "seq": store.seq,
             "kept": store.len(),
             "memory": store.memory_used(),
-            "memory_limit": keeping.limits.memory,
-            "requests_limit": keeping.limits.requests,
+            "memory_limit": store.limits.memory,
+            "requests_limit": store.limits.requests,
             "dropped": self.recorder.dropped(),
-            "evicted": store.evicted(),
-            "bodies": keeping.limits.bodies,
-            "replay": keeping.replay.name(),
+            "evicted": store.evicted,
+            "bodies": store.limits.bodies,
+            "replay": self.config.borrow().replay.name(),
         });
-        let program = serde_json::to_value(self.program.state());
-        let program = program.expect("the state of a program is an object");
-        if let (Value::Object(state), Value::Object(program)) = (&mut state, program) {
+        if let (Value::Object(state), Value::Object(program)) = (&mut state, self.program.state()) {
             state.extend(program);
         }
         state
@@ -127,14 +106,14 @@ impl Served {
     }
 
     /// Uses another configuration from now on.
-    pub(super) fn configure(&self, keeping: Keeping) {
-        self.keeping.set(keeping);
+    pub(super) fn configure(&self, config: InspectConfig) {
         let mut store = self.store.borrow_mut();
-        store.set_limits(keeping.limits);
-        if !keeping.is_on {
+        store.set_limits(limits(&config));
+        if !config.enabled {
             store.clear();
         }
         drop(store);
+        self.config.replace(config);
         self.announce();
     }
 }

@@ -16,7 +16,8 @@ use super::answer::ApiBody;
 use super::api::{self, ApiRequest};
 use super::program::Program;
 use super::recorder::{Notes, Recorder};
-use super::served::{Keeping, Served};
+use super::served::Served;
+use crate::config::InspectConfig;
 
 /// What the thread is asked to do.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub(super) enum Command {
     /// Answer a request.
     Answer(ApiRequest, oneshot::Sender<Response<ApiBody>>),
     /// Use this configuration from now on.
-    Configure(Keeping),
+    Configure(InspectConfig),
 }
 
 /// Starts the thread, which ends with the last handle to it.
@@ -32,7 +33,7 @@ pub(super) fn start(
     program: Arc<dyn Program>,
     recorder: Arc<Recorder>,
     notes: Notes,
-    keeping: Keeping,
+    config: InspectConfig,
     commands: UnboundedReceiver<Command>,
 ) -> io::Result<()> {
     let thread = thread::Builder::new().name("inspector".to_owned());
@@ -41,7 +42,7 @@ pub(super) fn start(
         // The runtime cannot move between threads, so it is built here.
         match builder.enable_all().build_local(LocalOptions::default()) {
             Ok(runtime) => {
-                let served = Rc::new(Served::new(program, recorder, keeping));
+                let served = Rc::new(Served::new(program, recorder, config));
                 runtime.block_on(run(served, notes, commands));
             }
             Err(error) => tracing::error!(%error, "the inspector could not be started"),
@@ -58,7 +59,7 @@ async fn run(served: Rc<Served>, mut notes: Notes, mut commands: UnboundedReceiv
                 // Who has asked may be gone.
                 Some(Command::Answer(_, answer)) if answer.is_closed() => {}
                 Some(Command::Answer(request, answer)) => drop(answer.send(api::answer(&served, &request))),
-                Some(Command::Configure(keeping)) => served.configure(keeping),
+                Some(Command::Configure(config)) => served.configure(config),
                 None => return,
             },
         }

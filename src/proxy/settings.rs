@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::callers::CallerGate;
 use super::credentials::RouteCredentials;
 use super::loop_detection::ProxyId;
@@ -18,7 +20,7 @@ use crate::config::{
 };
 use crate::credentials::SlotStatus;
 use crate::gateway::GatewayClock;
-use crate::inspect::program::{CredentialState, ProgramState, UpstreamState};
+use crate::inspect::program::UpstreamState;
 use crate::inspect::recorder::Recorder;
 use crate::proxy::guard::Guard;
 use crate::telemetry;
@@ -205,23 +207,27 @@ impl Settings {
     }
 
     /// The state now, as the inspector shows it. `url` is where callers connect.
-    pub(crate) fn program_state(&self, url: String) -> ProgramState {
+    pub(crate) fn program_state(&self, url: &str) -> Value {
         let credentials = self.credentials.statuses();
         let credentials = credentials.zip(self.credentials.are_locked());
-        let credential = |(status, is_locked): (SlotStatus, bool)| CredentialState {
-            name: status.label,
-            kind: status.kind.to_string(),
-            is_good: status.is_good,
-            left_s: status.left.map(|left| left.as_secs()),
-            is_locked,
+        let credential = |(status, is_locked): (SlotStatus, bool)| {
+            json!({
+                "name": status.label,
+                "kind": status.kind.to_string(),
+                "is_good": status.is_good,
+                // Seconds until it expires, if it does.
+                "left_s": status.left.map(|left| left.as_secs()),
+                // Requests with it are refused, so that the gateway does not lock it.
+                "is_locked": is_locked,
+            })
         };
-        ProgramState {
-            proxy: url,
-            kind: "proxy",
-            credentials: credentials.map(credential).collect(),
-            upstreams: self.upstreams().into_values().collect(),
-            buffered: self.budget.taken(),
-        }
+        json!({
+            "proxy": url,
+            "kind": "proxy",
+            "credentials": credentials.map(credential).collect::<Value>(),
+            "upstreams": self.upstreams().into_values().collect::<Vec<_>>(),
+            "buffered": self.budget.taken(),
+        })
     }
 
     /// `timeouts.response` of a route.

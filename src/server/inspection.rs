@@ -15,13 +15,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 
 use super::accept::{Accepted, Admission, RemoteWorker};
 use super::sockets::{BoundSocket, Listeners};
 use crate::config::{InspectConfig, Listen, ListenRules};
 use crate::inspect::Inspector;
-use crate::inspect::program::{Busy, Program, ProgramState, Replay};
+use crate::inspect::program::{Program, Replay};
 use crate::inspect::recorder::{Notes, Recorder};
 use crate::inspect::token::{Token, TokenFile, file_in};
 use crate::proxy::Settings;
@@ -183,19 +184,17 @@ struct Proxy {
 }
 
 impl Program for Proxy {
-    fn state(&self) -> ProgramState {
-        let url = self.url.borrow().clone();
-        self.settings.borrow().program_state(url)
+    fn state(&self) -> Value {
+        self.settings.borrow().program_state(&self.url.borrow())
     }
 
-    fn serve(&self, connection: UnixStream, replay: Replay) -> Result<(), Busy> {
-        let permit = Arc::clone(&self.permits)
-            .try_acquire_owned()
-            .map_err(|_| Busy)?;
+    fn serve(&self, connection: UnixStream, replay: Replay) -> bool {
+        let permit = Arc::clone(&self.permits).try_acquire_owned();
         let worker = self.workers.iter().min_by_key(|worker| worker.load());
         let accepted = Accepted::Replay(connection, replay);
-        let is_served =
-            worker.is_some_and(|worker| worker.serve((accepted, ListenRules::default()), permit));
-        is_served.then_some(()).ok_or(Busy)
+        let request = (accepted, ListenRules::default());
+        worker
+            .zip(permit.ok())
+            .is_some_and(|(worker, permit)| worker.serve(request, permit))
     }
 }

@@ -19,6 +19,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use secrecy::ExposeSecret;
+use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, Receiver, Sender};
@@ -28,7 +29,7 @@ use super::exchange::RecordedRequest;
 use crate::config::{Access, Environment, InspectConfig, Listen, ReplayPolicy};
 use crate::credentials::Credentials;
 use crate::emulator::{Accounts, Observation, ObservedEvent};
-use crate::inspect::program::{Busy, Program, ProgramState, Replay};
+use crate::inspect::program::{Program, Replay};
 use crate::inspect::recorder::{Recorder, WorkerRecorder};
 use crate::inspect::token::{Token, TokenFile, file_for};
 use crate::inspect::{self, ApiBody, Inspector};
@@ -154,16 +155,12 @@ struct GatewayProgram {
 }
 
 impl Program for GatewayProgram {
-    fn state(&self) -> ProgramState {
-        ProgramState {
-            proxy: self.url.clone(),
-            kind: "gateway",
-            ..ProgramState::default()
-        }
+    fn state(&self) -> Value {
+        json!({"proxy": self.url, "kind": "gateway", "credentials": [], "upstreams": [], "buffered": 0})
     }
 
-    fn serve(&self, _: UnixStream, _: Replay) -> Result<(), Busy> {
-        Err(Busy)
+    fn serve(&self, _: UnixStream, _: Replay) -> bool {
+        false
     }
 }
 

@@ -30,9 +30,9 @@ const MAX_SILENCE: Duration = Duration::from_secs(40);
 /// The longest JSON that is read: far more than a store of the usual size holds.
 const MAX_JSON: usize = 256 * 1024 * 1024;
 
-/// Why the API cannot be used.
+/// Why the command failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ApiError {
+pub(super) enum Error {
     #[error(
         "no proxy answers at {0} ({1})\nhint: start the proxy with `--inspect`, or name its admin address with `--admin`"
     )]
@@ -58,25 +58,17 @@ pub(super) enum ApiError {
     /// The API's own words.
     #[error("{message}")]
     Refused { code: String, message: String },
-}
-
-impl ApiError {
-    /// The code of the API's own refusal.
-    pub(super) fn code(&self) -> &str {
-        match self {
-            Self::Refused { code, .. } => code,
-            _ => "",
-        }
-    }
+    #[error("the result cannot be written: {0}")]
+    Output(#[from] std::io::Error),
+    #[error("{0}")]
+    Request(String),
 }
 
 /// Where the token is.
 #[derive(Debug)]
 pub(super) enum Token {
-    /// In a file that the user names.
-    Named(PathBuf),
-    /// In a file that the proxy writes at each start, and removes at its end.
-    Written(PathBuf),
+    /// In a file that the user names, or that the proxy writes at each start.
+    File(PathBuf),
     /// It was read with the configuration.
     Configured(SecretString),
 }
@@ -91,29 +83,24 @@ impl Token {
         environment: &Environment,
     ) -> Result<Self, Failure> {
         if let Some(path) = named {
-            return Ok(Self::Named(path.to_owned()));
+            return Ok(Self::File(path.to_owned()));
         }
         let configured = admin.inspector_token(environment)?.map(Self::Configured);
-        Ok(configured.unwrap_or_else(|| Self::Written(file_for(address, environment))))
+        Ok(configured.unwrap_or_else(|| Self::File(file_for(address, environment))))
     }
 
-    /// The value of `Authorization`.
-    ///
-    /// # Errors
-    ///
-    /// Why there is no token.
+    /// The value of `Authorization`, or why there is none.
     fn header(&self) -> Result<HeaderValue, String> {
         let token = match self {
             Self::Configured(token) => return Ok(bearer(token.expose_secret().as_bytes())),
-            Self::Named(path) | Self::Written(path) => read_secret_file(path),
+            Self::File(path) => read_secret_file(path),
         };
-        match (self, token) {
-            (_, Ok(token)) => Ok(bearer(token.expose_secret())),
-            (Self::Written(path), Err(FileError::Missing)) => Err(format!(
-                "{} does not exist\nhint: run this command as the user that runs the proxy, or name the file with `--token-file`",
-                path.display()
+        match token {
+            Ok(token) => Ok(bearer(token.expose_secret())),
+            Err(FileError::Missing) => Err(format!(
+                "{self} does not exist\nhint: run this command as the user that runs the proxy, or name the file with `--token-file`"
             )),
-            (_, Err(error)) => Err(format!("{self} {error}")),
+            Err(error) => Err(format!("{self} {error}")),
         }
     }
 }
@@ -122,7 +109,7 @@ impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Configured(_) => f.write_str("`inspect.token_file`"),
-            Self::Named(path) | Self::Written(path) => path.display().fmt(f),
+            Self::File(path) => path.display().fmt(f),
         }
     }
 }
@@ -139,27 +126,14 @@ fn bearer(token: &[u8]) -> HeaderValue {
 /// Asks the API of one proxy.
 #[derive(Debug)]
 pub(super) struct Client {
-    address: Listen,
-    token: Token,
+    pub(super) address: Listen,
+    pub(super) token: Token,
 }
 
 impl Client {
-    pub(super) fn new(address: Listen, token: Token) -> Self {
-        Self { address, token }
-    }
-
     /// Reads JSON at a path below `/inspect/v1/`.
-    pub(super) async fn get(&self, path: &str) -> Result<Value, ApiError> {
+    pub(super) async fn get(&self, path: &str) -> Result<Value, Error> {
         let response = self.open("GET", path, "").await?;
-        self.json(response).await
-    }
-
-    /// Sends JSON to a path below `/inspect/v1/`; the JSON of the response, or null.
-    pub(super) async fn post(&self, path: &str, body: &str) -> Result<Value, ApiError> {
-        let response = self.open("POST", path, body).await?;
-        if response.status() == http::StatusCode::NO_CONTENT {
-            return Ok(Value::Null);
-        }
         self.json(response).await
     }
 
@@ -169,15 +143,15 @@ impl Client {
         method: &str,
         path: &str,
         body: &str,
-    ) -> Result<Response<Incoming>, ApiError> {
+    ) -> Result<Response<Incoming>, Error> {
         let token = self.token.header();
         let response = self.send(method, path, body, token.as_ref().ok()).await?;
         match (response.status().as_u16(), token) {
             (200..=299, _) => Ok(response),
-            (401, Err(missing)) => Err(ApiError::NoToken(missing)),
+            (401, Err(missing)) => Err(Error::NoToken(missing)),
             (401, Ok(_)) => {
                 let (address, token) = (self.address.clone(), self.token.to_string());
-                Err(ApiError::WrongToken(address, token))
+                Err(Error::WrongToken(address, token))
             }
             (status, _) => Err(self.refusal(status, response).await),
         }
@@ -189,24 +163,21 @@ impl Client {
         path: &str,
         body: &str,
         token: Option<&HeaderValue>,
-    ) -> Result<Response<Incoming>, ApiError> {
-        let unreachable = |error: String| ApiError::Unreachable(self.address.clone(), error);
+    ) -> Result<Response<Incoming>, Error> {
         let connected = connect(&self.address).await;
-        let (stream, host) = connected.map_err(|error| unreachable(error.to_string()))?;
+        let (stream, host) = connected.map_err(|error| self.unreachable(&error.to_string()))?;
         let mut request = Request::builder()
             .method(method)
             .uri(format!("/inspect/v1/{path}"))
             .header(HOST, host)
-            .header(CONNECTION, "close");
+            .header(CONNECTION, "close")
+            .header(CONTENT_TYPE, "application/json");
         if let Some(token) = token {
             request = request.header(AUTHORIZATION, token);
         }
-        if !body.is_empty() {
-            request = request.header(CONTENT_TYPE, "application/json");
-        }
         let body = Full::new(Bytes::copy_from_slice(body.as_bytes()));
         let request = request.body(body).expect("paths are percent-encoded");
-        let other = |_| ApiError::OtherProgram(self.address.clone());
+        let other = |_| Error::OtherProgram(self.address.clone());
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(other)?;
@@ -217,48 +188,49 @@ impl Client {
     }
 
     /// Why a request was refused.
-    async fn refusal(&self, status: u16, response: Response<Incoming>) -> ApiError {
-        let Ok(answer) = self.json(response).await else {
-            return match status {
-                404 => ApiError::Off(self.address.clone()),
-                _ => ApiError::OtherProgram(self.address.clone()),
-            };
-        };
-        let text = |name: &str| {
-            answer["error"][name]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned()
-        };
-        let (code, mut message, hint) = (text("code"), text("message"), text("hint"));
-        if message.is_empty() {
-            return ApiError::OtherProgram(self.address.clone());
+    async fn refusal(&self, status: u16, response: Response<Incoming>) -> Error {
+        let answer = self.json(response).await;
+        let text = |name: &str| Some(answer.as_ref().ok()?["error"][name].as_str()?.to_owned());
+        match (text("code"), text("message"), text("hint")) {
+            (Some(code), Some(message), hint) => {
+                let hint = hint.filter(|hint| !hint.is_empty());
+                let hint = hint.map(|hint| format!("\nhint: {hint}"));
+                let message = message + &hint.unwrap_or_default();
+                Error::Refused { code, message }
+            }
+            _ if answer.is_err() && status == 404 => Error::Off(self.address.clone()),
+            _ => Error::OtherProgram(self.address.clone()),
         }
-        if !hint.is_empty() {
-            message = format!("{message}\nhint: {hint}");
-        }
-        ApiError::Refused { code, message }
     }
 
-    async fn json(&self, response: Response<Incoming>) -> Result<Value, ApiError> {
+    pub(super) async fn json(&self, response: Response<Incoming>) -> Result<Value, Error> {
         let body = Limited::new(response.into_body(), MAX_JSON).collect();
         let body = self.within_limit(body).await?;
         let body = body.map_err(|_| self.broken_off())?.to_bytes();
-        serde_json::from_slice(&body).map_err(|_| ApiError::OtherProgram(self.address.clone()))
+        serde_json::from_slice(&body).map_err(|_| Error::OtherProgram(self.address.clone()))
+    }
+
+    /// The next piece of a body; `None` at its end.
+    pub(super) async fn next(&self, body: &mut Incoming) -> Result<Option<Bytes>, Error> {
+        let Some(frame) = self.within_limit(body.frame()).await? else {
+            return Ok(None);
+        };
+        let frame = frame.map_err(|_| self.broken_off())?;
+        Ok(Some(frame.into_data().unwrap_or_default()))
     }
 
     /// Waits for what the API says next, with a time limit.
-    pub(super) async fn within_limit<T>(
-        &self,
-        next: impl Future<Output = T>,
-    ) -> Result<T, ApiError> {
-        let unreachable = || ApiError::Unreachable(self.address.clone(), "timed out".to_owned());
-        timeout(MAX_SILENCE, next).await.map_err(|_| unreachable())
+    async fn within_limit<T>(&self, next: impl Future<Output = T>) -> Result<T, Error> {
+        let waited = timeout(MAX_SILENCE, next).await;
+        waited.map_err(|_| self.unreachable("timed out"))
     }
 
-    /// The error of a response that ends early.
-    pub(super) fn broken_off(&self) -> ApiError {
-        ApiError::BrokenOff(self.address.clone())
+    fn unreachable(&self, error: &str) -> Error {
+        Error::Unreachable(self.address.clone(), error.to_owned())
+    }
+
+    fn broken_off(&self) -> Error {
+        Error::BrokenOff(self.address.clone())
     }
 }
 

@@ -5,31 +5,21 @@
 
 mod client;
 mod detail;
-mod live;
-mod replay;
-mod row;
-mod style;
-mod waterfall;
+mod list;
+mod text;
 
 use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use http_body_util::BodyExt;
 
 use super::admin_client::AdminArguments;
-use super::{Exit, Failure, Outcome, block_on};
+use super::{Exit, Failure, Outcome, block_on, say};
 use crate::config::Environment;
-use client::{Client, Token, query};
-use style::Style;
-
-/// Requests that a list shows before it follows new ones.
-const FIRST_ROWS: usize = 20;
-
-/// The most requests that one response of the API lists.
-const MAX_ROWS: usize = 10_000;
+use client::{Client, Error, Token, query};
+use list::{List, MAX_ROWS};
 
 /// Arguments of `inspect`.
 #[derive(Clone, Debug, Args)]
@@ -76,18 +66,10 @@ pub(super) struct InspectArguments {
 /// Shows what the inspector keeps.
 pub(super) fn run(arguments: &InspectArguments, environment: &Environment) -> Outcome {
     let address = arguments.admin.address(environment)?;
-    let token = Token::find(
-        arguments.token_file.as_deref(),
-        &arguments.admin,
-        &address,
-        environment,
-    )?;
-    let client = Client::new(address, token);
-    match block_on(Box::pin(act(
-        arguments,
-        &client,
-        Style::of_output(environment),
-    )))? {
+    let named = arguments.token_file.as_deref();
+    let token = Token::find(named, &arguments.admin, &address, environment)?;
+    let client = Client { address, token };
+    match block_on(Box::pin(act(arguments, &client)))? {
         // Whoever reads has seen enough, such as `head`.
         Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Ok),
         Err(error) => Err(Failure::failed(error)),
@@ -95,44 +77,29 @@ pub(super) fn run(arguments: &InspectArguments, environment: &Environment) -> Ou
     }
 }
 
-/// Why the command failed.
-#[derive(Debug, thiserror::Error)]
-enum Error {
-    #[error(transparent)]
-    Api(#[from] client::ApiError),
-    #[error("the result cannot be written: {0}")]
-    Output(#[from] io::Error),
-    #[error("{0}")]
-    Request(String),
-}
-
-async fn act(arguments: &InspectArguments, client: &Client, style: Style) -> Result<(), Error> {
-    let mut list = live::List::new(arguments.json, style);
+async fn act(arguments: &InspectArguments, client: &Client) -> Result<(), Error> {
+    let mut list = List::new(client, &arguments.filter, arguments.json);
     if let Some(prefix) = &arguments.id {
         let id = find(client, prefix).await?;
         let detail = client.get(&format!("requests/{id}")).await?;
-        return put(&if arguments.json {
-            style::json(&detail)
-        } else {
-            detail::text_of(&detail, style)
-        });
-    }
-    if let Some(file) = &arguments.har {
-        return write_har(client, &arguments.filter, file).await;
-    }
-    if let Some(prefix) = &arguments.replay {
+        let text = match arguments.json {
+            true => text::json(&detail),
+            false => detail::text_of(&detail),
+        };
+        Ok(writeln!(io::stdout(), "{}", text.trim_end())?)
+    } else if let Some(file) = &arguments.har {
+        write_har(client, &arguments.filter, file).await
+    } else if let Some(prefix) = &arguments.replay {
         let id = find(client, prefix).await?;
-        let new = replay::send_again(client, &id, arguments.yes).await?;
-        return list.when_done(client, &new).await;
+        let new = replay(client, &id, arguments.yes).await?;
+        list.when_done(&new).await
+    } else if arguments.clear {
+        client.open("POST", "clear", "").await.map(drop)
+    } else if arguments.once {
+        list.update(MAX_ROWS).await
+    } else {
+        list.follow().await
     }
-    if arguments.clear {
-        return Ok(client.post("clear", "").await.map(drop)?);
-    }
-    if arguments.once {
-        list.update(client, &arguments.filter, MAX_ROWS).await?;
-        return Ok(());
-    }
-    list.follow(client, &arguments.filter).await
 }
 
 /// The id that begins with these digits.
@@ -146,8 +113,7 @@ async fn find(client: &Client, prefix: &str) -> Result<String, Error> {
     let prefix = prefix.to_ascii_lowercase();
     let target = format!("requests?filter={}&limit=2", query(&format!("id:{prefix}")));
     let found = client.get(&target).await?;
-    let found = found["requests"].as_array().map_or(&[][..], Vec::as_slice);
-    match found {
+    match found["requests"].as_array().map_or(&[][..], Vec::as_slice) {
         [one] => Ok(one["id"].as_str().unwrap_or_default().to_owned()),
         [] => Err(Error::Request(format!(
             "no request is kept whose id begins with `{prefix}`\nhint: see the list, `apig-proxy inspect --once`; the oldest are forgotten first (`inspect.requests`)"
@@ -176,16 +142,46 @@ async fn write_har(client: &Client, filter: &str, file: &Path) -> Result<(), Err
         let options = options.write(true).create(true).truncate(true).mode(0o600);
         Box::new(options.open(file).map_err(named)?)
     };
-    while let Some(frame) = client.within_limit(body.frame()).await? {
-        let frame = frame.map_err(|_| client.broken_off())?;
-        if let Some(bytes) = frame.data_ref() {
-            out.write_all(bytes)?;
-        }
+    while let Some(bytes) = client.next(&mut body).await? {
+        out.write_all(&bytes)?;
     }
     Ok(out.flush()?)
 }
 
-/// Writes text to standard output.
-fn put(text: &str) -> Result<(), Error> {
-    Ok(writeln!(io::stdout(), "{}", text.trim_end())?)
+/// Sends a request again, after a question if its method may change something; the id of the new one.
+async fn replay(client: &Client, id: &str, is_confirmed: bool) -> Result<String, Error> {
+    let target = format!("requests/{id}/replay");
+    let send = async |is_confirmed: bool| {
+        let order = format!("{{\"confirm\":{is_confirmed}}}");
+        client.open("POST", &target, &order).await
+    };
+    let sent = match send(is_confirmed).await {
+        Err(Error::Refused { code, .. }) if code == "needs_confirmation" => {
+            confirm(client, id).await?;
+            send(true).await
+        }
+        sent => sent,
+    };
+    let answer = client.json(sent?).await?;
+    Ok(answer["id"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Asks whoever sits at the terminal. It is an error if nobody does, or the answer is no.
+async fn confirm(client: &Client, id: &str) -> Result<(), Error> {
+    let detail = client.get(&format!("requests/{id}")).await?;
+    let line = text::text(&detail["received"]["line"]);
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Err(Error::Request(format!(
+            "`{line}` may change something at the gateway, so it is not sent again unasked\nhint: give `--yes`"
+        )));
+    }
+    say(format_args!(
+        "`{line}` may change something at the gateway. Send it again? [y/N]"
+    ));
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(Error::Request("nothing was sent".to_owned())),
+    }
 }

@@ -7,8 +7,10 @@
 
 use std::fmt::Write as _;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
 use super::super::head::text;
-use super::super::view::base64;
 use super::{DEFAULTS, ReplaySource};
 use crate::escape::is_harmful;
 
@@ -17,68 +19,48 @@ const MAX_ARGUMENT: usize = 96 * 1024;
 
 /// A command for any POSIX shell.
 pub(super) fn command(source: &ReplaySource, url: &str) -> String {
-    let mut command = "curl".to_owned();
-    let mut add = |arguments: &[String]| {
-        arguments
-            .iter()
-            .for_each(|argument| command.extend([" ", argument]))
-    };
+    let mut words = vec!["curl".to_owned()];
     match (source.method.as_str(), source.body.is_empty()) {
         ("GET", true) => {}
-        ("HEAD", true) => add(&["--head".to_owned()]),
-        (method, _) => add(&["-X".to_owned(), quoted(method.as_bytes())]),
+        ("HEAD", true) => words.push("--head".to_owned()),
+        (method, _) => words.extend(["-X".to_owned(), quoted(method.as_bytes())]),
     }
-    if url.contains(['[', ']', '{', '}']) {
-        add(&["--globoff".to_owned()]);
+    for (is_needed, option) in [
+        (url.contains(['[', ']', '{', '}']), "--globoff"),
+        (url.contains("/."), "--path-as-is"),
+        (source.has("accept-encoding"), "--compressed"),
+    ] {
+        words.extend(is_needed.then(|| option.to_owned()));
     }
-    if url.contains("/.") {
-        add(&["--path-as-is".to_owned()]);
-    }
-    if source.has("accept-encoding") {
-        add(&["--compressed".to_owned()]);
-    }
-    add(&[quoted(url.as_bytes())]);
-    for (name, value) in &source.headers {
+    words.push(quoted(url.as_bytes()));
+    let given = source.headers.iter().map(|(name, value)| match &value[..] {
         // A name with a colon alone would remove the header.
-        let header = match value.as_slice() {
-            b"" => format!("{name};").into_bytes(),
-            value => [name.as_bytes(), b": ", value].concat(),
-        };
-        add(&["-H".to_owned(), quoted(&header)]);
+        b"" => format!("{name};").into_bytes(),
+        value => [name.as_bytes(), b": ", value].concat(),
+    });
+    let own = DEFAULTS.into_iter();
+    let own = own.chain((!source.body.is_empty()).then_some("content-type"));
+    let removed = own.filter(|name| !source.has(name));
+    for header in given.chain(removed.map(|name| format!("{name}:").into_bytes())) {
+        words.extend(["-H".to_owned(), quoted(&header)]);
     }
-    let type_of_body = (!source.body.is_empty()).then_some("content-type");
-    for name in DEFAULTS
-        .into_iter()
-        .chain(type_of_body)
-        .filter(|name| !source.has(name))
-    {
-        add(&["-H".to_owned(), quoted(format!("{name}:").as_bytes())]);
-    }
+    let command = words.join(" ");
     match quotable(&source.body) {
         Some("") => command,
-        Some(body) if body.len() <= MAX_ARGUMENT => {
-            add(&["--data-raw".to_owned(), quoted(body.as_bytes())]);
-            command
-        }
-        Some(body) => format!(
-            "printf %s {} | {command} --data-binary @-",
-            quoted(body.as_bytes())
-        ),
+        Some(body) => format!("{command} --data-raw {}", quoted(body.as_bytes())),
         None => format!(
             "printf %s '{}' | base64 -d | {command} --data-binary @-",
-            base64(&source.body)
+            BASE64_STANDARD.encode(&source.body)
         ),
     }
 }
 
-/// The text of a body that can stand in a command: no control character but tab and line feed.
+/// The text of a body that can stand in a command: not too long, and no control character but tab and
+/// line feed.
 fn quotable(body: &[u8]) -> Option<&str> {
-    let is_plain = |text: &&str| {
-        !text
-            .chars()
-            .any(|c| is_harmful(c) && !matches!(c, '\t' | '\n'))
-    };
-    str::from_utf8(body).ok().filter(is_plain)
+    let is_plain = |c: char| !is_harmful(c) || matches!(c, '\t' | '\n');
+    let text = str::from_utf8(body).ok()?;
+    (text.len() <= MAX_ARGUMENT && text.chars().all(is_plain)).then_some(text)
 }
 
 /// One word for a shell that stands for these bytes, which have no line feed at their end. Bytes that a

@@ -7,24 +7,34 @@
 mod curl;
 mod python;
 
+use super::answer::Problem;
 use super::entry::Entry;
-use super::head::{Head, has_hidden, hidden, path_and_query, request_line, text};
+use super::head::{Head, has_hidden, hidden, origin_form, request_line, text};
 use super::note::Side;
-use crate::config::owned_headers::{folded, is_hop_by_hop, is_owned};
+use crate::config::owned_headers::{is_hop_by_hop, is_owned};
 
 /// Headers that clients send of their own.
 const DEFAULTS: [&str; 2] = ["accept", "user-agent"];
 
-/// The form of a copy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CopyKind {
-    Curl,
-    Python,
-    Raw,
-}
+/// Why a request cannot be sent again.
+const WEBSOCKET: Problem = Problem(
+    409,
+    "websocket",
+    "a WebSocket cannot be opened again from here\nhint: open it with its own client",
+);
+const BODY_NOT_KEPT: Problem = Problem(
+    409,
+    "body_not_kept",
+    "the head or the body of the request was not kept as a whole\nhint: give the whole request, or raise `inspect.bodies`",
+);
+pub(super) const HIDDEN_VALUES: Problem = Problem(
+    409,
+    "hidden_values",
+    "the request has hidden values, which the inspector does not know\nhint: edit the request, and give them",
+);
 
 /// A request that can be sent through the proxy again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ReplaySource {
     pub(super) method: String,
     /// Path and query.
@@ -36,112 +46,77 @@ pub(super) struct ReplaySource {
     pub(super) route: Option<usize>,
 }
 
-/// Why a request cannot be sent again as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ReplayError {
-    #[error("no request of this id is kept")]
-    NotFound,
-    #[error("the head or the body of the request was not kept as a whole")]
-    BodyNotKept,
-    #[error("the request has hidden values, which the inspector does not know")]
-    HiddenValues,
-    #[error("a WebSocket cannot be opened again from here")]
-    WebSocket,
-}
-
 /// The request that a caller sent, without what is of its connection only.
 ///
 /// # Errors
 ///
-/// [`ReplayError`] if a part of it is not there.
-pub(super) fn replay_source(entry: &Entry) -> Result<ReplaySource, ReplayError> {
-    let head = entry.received().ok_or(ReplayError::BodyNotKept)?;
-    let is_kept = entry.is_complete(Side::In) && entry.has_heads();
-    let mut source = source(entry, &head);
-    let host = head.get("host").map(|host| host.into_owned().into_bytes());
-    source
-        .headers
-        .extend(host.map(|host| ("host".to_owned(), host)));
-    let has_hidden = has_hidden(source.target.as_bytes())
-        || has_hidden(&source.body)
-        || source.headers.iter().any(|(_, value)| has_hidden(value));
-    match () {
-        () if is_websocket(&head) => Err(ReplayError::WebSocket),
-        () if !is_kept => Err(ReplayError::BodyNotKept),
-        () if has_hidden => Err(ReplayError::HiddenValues),
-        () => Ok(source),
+/// A [`Problem`] if a part of it is not there.
+pub(super) fn replay_source(entry: &Entry) -> Result<ReplaySource, Problem> {
+    let head = entry.received().ok_or(BODY_NOT_KEPT)?;
+    let mut upgrades = head.all("upgrade");
+    if upgrades.any(|value| value.eq_ignore_ascii_case(b"websocket")) {
+        return Err(WEBSOCKET);
     }
-}
-
-fn is_websocket(head: &Head<'_>) -> bool {
-    head.all("upgrade")
-        .any(|value| value.eq_ignore_ascii_case(b"websocket"))
+    if !entry.is_complete(Side::In) || !entry.has_heads() {
+        return Err(BODY_NOT_KEPT);
+    }
+    let mut source = source(entry, &head);
+    let host = head.all("host").next();
+    let host = host.map(|host| ("host".to_owned(), host.to_vec()));
+    source.headers.extend(host);
+    match source.has_hidden() {
+        true => Err(HIDDEN_VALUES),
+        false => Ok(source),
+    }
 }
 
 fn source(entry: &Entry, head: &Head<'_>) -> ReplaySource {
     let (method, target) = request_line(head.line);
-    let (path, query) = path_and_query(&target);
+    // The headers that the caller itself set, and that go to the gateway.
+    let fields = head.fields.iter().filter(|(name, _)| {
+        let is_passed = !is_owned(&text(name)) || name.eq_ignore_ascii_case(b"x-project-id");
+        is_passed && !is_hop_by_hop(name) && !head.is_named_by_connection(name)
+    });
+    let headers = fields.map(|(name, value)| (text(name).to_ascii_lowercase(), value.to_vec()));
     ReplaySource {
         method: method.into_owned(),
-        target: query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}")),
-        headers: own_headers(head),
+        target: origin_form(&target).to_owned(),
+        headers: headers.collect(),
         body: entry.body(Side::In).bytes.clone(),
         route: entry.start.as_ref().and_then(|begun| begun.listener_route),
     }
 }
 
-/// The headers that the caller itself set, and that go to the gateway.
-fn own_headers(head: &Head<'_>) -> Vec<(String, Vec<u8>)> {
-    let options = head
-        .all("connection")
-        .flat_map(|value| value.split(|byte| *byte == b','));
-    let options: Vec<&[u8]> = options.map(<[u8]>::trim_ascii).collect();
-    let is_named = |name: &[u8]| options.iter().any(|option| folded(option).eq(folded(name)));
-    let fields = head.fields.iter().filter(|(name, _)| {
-        let is_passed = !is_owned(&text(name)) || name.eq_ignore_ascii_case(b"x-project-id");
-        is_passed && !is_hop_by_hop(name) && !is_named(name)
-    });
-    fields
-        .map(|(name, value)| (text(name).to_ascii_lowercase(), value.to_vec()))
-        .collect()
-}
-
-/// A request in a form; `None` if its head is not kept. `base` is the address of the proxy, like
-/// `http://127.0.0.1:8080`.
-pub(super) fn copy(entry: &Entry, kind: CopyKind, base: &str) -> Option<Vec<u8>> {
+/// A request as `curl`, `python` or `raw`; `None` if its head is not kept, or for another form. `base`
+/// is the address of the proxy, like `http://127.0.0.1:8080`.
+pub(super) fn copy(entry: &Entry, form: &str, base: &str) -> Option<Vec<u8>> {
     let mut source = source(entry, &entry.received()?);
     if let Some(target) = with_placeholders(source.target.as_bytes()) {
         source.target = text(&target).into_owned();
     }
-    for bytes in source
-        .headers
-        .iter_mut()
-        .map(|header| &mut header.1)
-        .chain([&mut source.body])
-    {
+    let values = source.headers.iter_mut().map(|header| &mut header.1);
+    for bytes in values.chain([&mut source.body]) {
         if let Some(replaced) = with_placeholders(bytes) {
             *bytes = replaced;
         }
     }
-    let url = format!("{}{}", base.trim_end_matches('/'), source.target);
-    let remark = remark(entry);
-    Some(match kind {
-        CopyKind::Curl => format!("{remark}{}\n", curl::command(&source, &url)).into_bytes(),
-        CopyKind::Python => format!("{remark}{}", python::program(&source, &url)).into_bytes(),
-        CopyKind::Raw => raw(&source, base),
-    })
-}
-
-/// A comment about a body that is not whole. It has no character that a shell could read.
-fn remark(entry: &Entry) -> String {
+    let base = base.trim_end_matches('/');
+    let url = format!("{base}{}", source.target);
     let body = entry.body(Side::In);
-    match entry.is_complete(Side::In) {
+    // It has no character that a shell could read.
+    let remark = match entry.is_complete(Side::In) {
         true => String::new(),
         false => format!(
             "# the body is not whole, {} of {} bytes were kept\n",
             body.kept(),
             body.total
         ),
+    };
+    match form {
+        "curl" => Some(format!("{remark}{}\n", curl::command(&source, &url)).into_bytes()),
+        "python" => Some(format!("{remark}{}", python::program(&source, &url)).into_bytes()),
+        "raw" => Some(raw(&source, base)),
+        _ => None,
     }
 }
 
@@ -149,16 +124,12 @@ fn remark(entry: &Entry) -> String {
 fn with_placeholders(bytes: &[u8]) -> Option<Vec<u8>> {
     let shown = str::from_utf8(bytes).ok().filter(|_| has_hidden(bytes))?;
     let replaced = hidden(shown).fold(shown.to_owned(), |shown, value| {
-        let name = value
-            .trim_start_matches('‹')
-            .split(',')
-            .next()
-            .unwrap_or_default();
+        let name = value.trim_start_matches('‹').split(',').next();
         let letter = |byte: u8| match byte.to_ascii_uppercase() {
             byte if byte.is_ascii_alphanumeric() => char::from(byte),
             _ => '_',
         };
-        let name: String = name.bytes().map(letter).collect();
+        let name: String = name.unwrap_or_default().bytes().map(letter).collect();
         shown.replacen(value, &format!("HIDDEN_{name}"), 1)
     });
     Some(replaced.into_bytes())
@@ -169,16 +140,19 @@ impl ReplaySource {
     fn has(&self, name: &str) -> bool {
         self.headers.iter().any(|(known, _)| known == name)
     }
+
+    /// True if a value is hidden.
+    pub(super) fn has_hidden(&self) -> bool {
+        let values = self.headers.iter().map(|(_, value)| &value[..]);
+        let mut parts = values.chain([self.target.as_bytes(), &self.body]);
+        parts.any(has_hidden)
+    }
 }
 
 /// The request as HTTP/1.1.
 fn raw(source: &ReplaySource, base: &str) -> Vec<u8> {
     let (method, target) = (&source.method, &source.target);
-    let host = base
-        .split("://")
-        .nth(1)
-        .unwrap_or(base)
-        .trim_end_matches('/');
+    let host = base.split("://").nth(1).unwrap_or(base);
     let mut message = format!("{method} {target} HTTP/1.1\r\nhost: {host}\r\n").into_bytes();
     for (name, value) in &source.headers {
         message.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());

@@ -17,19 +17,13 @@ pub(super) fn program(source: &ReplaySource, url: &str) -> String {
             None => headers.push((name, value.clone())),
         }
     }
-    let given = headers.iter().map(|(name, value)| {
-        format!(
-            "        {}: {},\n",
-            literal(name.as_bytes()),
-            literal(value)
-        )
-    });
-    let mut lines: String = given.collect();
-    for name in DEFAULTS
-        .into_iter()
-        .chain(["accept-encoding"])
-        .filter(|name| !source.has(name))
-    {
+    let mut lines = String::new();
+    for (name, value) in headers {
+        let (name, value) = (literal(name.as_bytes()), literal(&value));
+        let _ = writeln!(lines, "        {name}: {value},");
+    }
+    let own = DEFAULTS.into_iter().chain(["accept-encoding"]);
+    for name in own.filter(|name| !source.has(name)) {
         let _ = writeln!(lines, "        \"{name}\": None,");
     }
     let data = match source.body.as_slice() {

@@ -83,13 +83,12 @@ function Exact({ text, other, at }) {
   ])}</pre>`;
 }
 
-function Signature({ of: { attempts, verify_command: command } }) {
+function Signature({ of: { attempts } }) {
   return html`${!attempts.length && t('unsent')}${attempts.map(({ number, auth, canonical, string_to_sign: toSign, echo, difference }) => html`<section><h3>${t('attempt', number)}</h3>
     ${!canonical ? html`<p>${t('unsigned', auth)}</p>` : html`<${Difference} of=${difference} /><div class=columns>
       <${Block} title=canonical text=${canonical}><${Exact} text=${canonical} other=${echo} at=${difference?.line} /><//>
       ${echo && html`<${Block} title=echo text=${echo}><${Exact} text=${echo} other=${canonical} at=${difference?.line} /><//>`}
-      ${toSign && html`<${Block} title=toSign text=${toSign}><${Exact} text=${toSign} /><//>`}</div>`}</section>`)}
-    ${command && html`<${Block} title=verify text=${command}><pre>${lines(command)}</pre><//>`}`;
+      ${toSign && html`<${Block} title=toSign text=${toSign}><${Exact} text=${toSign} /><//>`}</div>`}</section>`)}`;
 }
 
 // ---- Answer, Time, Raw ----

@@ -140,7 +140,7 @@ function apply({ event, id, data }) {
   if (event === 'cleared') kept.clear();
   else if (event === 'evicted') for (const gone of data) kept.delete(gone);
   else if (page.filter) return reload();
-  seen = id;
+  if (id) seen = id; // the last event of a frame has one
   put(Array.isArray(data) && event !== 'evicted' ? data : []);
 }
 

@@ -26,7 +26,7 @@ const WORDS = {
   change: 'Change|改动', field: 'Field|字段', before: 'Received|收到', after: 'Sent|发出', reason: 'Reason|理由',
   noBody: 'No body.|没有正文。', bodyOff: 'Not recorded.|未记录。', partOf: 'the first {0} of {1}|{1} 中的前 {0}',
   canonical: 'Canonical request|规范请求', toSign: 'String to sign|待签名字符串', echo: 'What the gateway read|网关读到的内容',
-  unsigned: 'Not signed. Authenticated by: {0}.|未签名,认证方式:{0}。', verify: 'Check this signature in a terminal|在终端验证此签名',
+  unsigned: 'Not signed. Authenticated by: {0}.|未签名,认证方式:{0}。',
   request: 'Request|请求', wait: 'Wait|等待', dns: 'Name|域名', tcp: 'TCP', tls: 'TLS', sign: 'Sign|签名', send: 'Send|发送', body: 'Body|正文',
   sendAgain: 'Send {0} again?|再次发送 {0}?', sendAgainHint: 'The gateway may carry it out a second time.|网关可能会再次执行该请求。',
   clearAll: 'Remove all {0} kept requests?|移除全部 {0} 个请求?', target: 'Target|目标', headers: 'Headers|头部',

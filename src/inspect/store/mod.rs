@@ -8,11 +8,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use serde_json::Value;
 
-use super::copy::{self, CopyKind, ReplayError, ReplaySource};
 use super::entry::{Entry, begun_at};
 use super::filter::Filter;
-use super::har;
-use super::note::{Event, Note, Side};
+use super::note::{Event, Note};
 use super::view;
 
 /// The most ids that left the store that are remembered, for readers of the feed and for late notes,
@@ -43,7 +41,7 @@ type Key = (u64, u64);
 /// The requests that are kept.
 #[derive(Debug)]
 pub(super) struct Store {
-    limits: StoreLimits,
+    pub(super) limits: StoreLimits,
     entries: BTreeMap<Key, Box<Entry>>,
     keys: HashMap<u128, Key>,
     /// The requests that have ended, in that order.
@@ -54,10 +52,12 @@ pub(super) struct Store {
     forgotten: u64,
     /// Readers of the feed that are not past this sequence number start anew.
     reset_seq: u64,
-    seq: u64,
+    /// The sequence number of the last change.
+    pub(super) seq: u64,
     last_number: u64,
     weight: usize,
-    evicted: u64,
+    /// How many requests have made room for others.
+    pub(super) evicted: u64,
 }
 
 /// What has changed since a sequence number.
@@ -71,7 +71,7 @@ pub(super) struct Changes {
     pub(super) changed: Vec<Value>,
     pub(super) ended: Vec<Value>,
     /// The ids of requests that are gone.
-    pub(super) evicted: Vec<String>,
+    pub(super) evicted: Vec<Value>,
     /// The sequence number to ask with next.
     pub(super) seq: u64,
 }
@@ -159,7 +159,7 @@ impl Store {
     /// Has a request in flight give up the next part, of the one that has given up the least, the
     /// oldest. `false` if none has anything left.
     fn shed_oldest(&mut self) -> bool {
-        let next = self.entries.values_mut().min_by_key(|entry| entry.sheds());
+        let next = self.entries.values_mut().min_by_key(|entry| entry.sheds);
         next.is_some_and(|entry| {
             let before = entry.weight();
             let has_shed = entry.shed();
@@ -206,11 +206,6 @@ impl Store {
         self.make_room();
     }
 
-    /// The sequence number of the last change.
-    pub(super) fn seq(&self) -> u64 {
-        self.seq
-    }
-
     /// The number of requests that are kept.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
@@ -219,11 +214,6 @@ impl Store {
     /// The memory that the store takes, in bytes.
     pub(super) fn memory_used(&self) -> usize {
         self.weight + self.gone.capacity() * size_of::<(u64, u128, u64)>()
-    }
-
-    /// How many requests have made room for others.
-    pub(super) fn evicted(&self) -> u64 {
-        self.evicted
     }
 
     /// The requests that a filter takes and that have changed since a sequence number, the newest
@@ -257,52 +247,20 @@ impl Store {
         }
         if !is_reset {
             let gone = self.gone.iter().filter(|(at, ..)| *at > since);
-            changes.evicted = gone.map(|(_, id, _)| view::id(*id)).collect();
+            changes.evicted = gone.map(|(_, id, _)| view::id(*id).into()).collect();
         }
         changes
     }
 
-    fn get(&self, id: u128) -> Option<&Entry> {
+    pub(super) fn get(&self, id: u128) -> Option<&Entry> {
         let entry = self.entries.get(self.keys.get(&id)?)?;
         Some(entry)
     }
 
-    /// Everything that is known of a request.
-    pub(super) fn detail(&self, id: u128) -> Option<Value> {
-        self.get(id).map(view::detail)
-    }
-
-    /// What is kept of a body.
-    pub(super) fn body(&self, id: u128, side: Side) -> Option<Vec<u8>> {
-        let entry = self.get(id)?;
-        Some(entry.body(side).bytes.clone())
-    }
-
     /// The ids of the requests that a filter takes, the oldest first.
     pub(super) fn ids(&self, filter: &Filter) -> Vec<u128> {
-        let mut ids: Vec<u128> = self.filtered(filter).map(|entry| entry.id).collect();
-        ids.reverse();
-        ids
-    }
-
-    /// A request as an entry of an HTTP archive.
-    pub(super) fn har_entry(&self, id: u128) -> Option<Value> {
-        self.get(id).map(har::entry)
-    }
-
-    /// A request as a command or as text. `base` is the address of the proxy, like
-    /// `http://127.0.0.1:8080`.
-    pub(super) fn copy(&self, id: u128, kind: CopyKind, base: &str) -> Option<Vec<u8>> {
-        copy::copy(self.get(id)?, kind, base)
-    }
-
-    /// A request as it can be sent again through the proxy.
-    ///
-    /// # Errors
-    ///
-    /// [`ReplayError`] if it is not there, or not all of it is kept.
-    pub(super) fn replay_source(&self, id: u128) -> Result<ReplaySource, ReplayError> {
-        copy::replay_source(self.get(id).ok_or(ReplayError::NotFound)?)
+        let ids: Vec<u128> = self.filtered(filter).map(|entry| entry.id).collect();
+        ids.into_iter().rev().collect()
     }
 }
 

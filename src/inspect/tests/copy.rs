@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use proptest::prelude::*;
 
-use super::super::copy::{CopyKind, ReplayError, ReplaySource};
+use super::super::copy::{ReplaySource, copy, replay_source};
 use super::*;
 
 const BASE: &str = "http://127.0.0.1:8080";
@@ -61,13 +61,7 @@ fn run(command: &[u8]) -> ReplaySource {
 }
 
 fn parse(output: &[u8]) -> ReplaySource {
-    let mut request = ReplaySource {
-        method: String::new(),
-        target: String::new(),
-        headers: Vec::new(),
-        body: Vec::new(),
-        route: None,
-    };
+    let mut request = ReplaySource::default();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let mut rest = output;
     let mut next = || {
@@ -113,78 +107,9 @@ fn parse(output: &[u8]) -> ReplaySource {
     request
 }
 
-fn request(method: &str, target: &str, headers: &[(&str, &[u8])], body: &[u8]) -> ReplaySource {
-    ReplaySource {
-        method: method.to_owned(),
-        target: target.to_owned(),
-        headers: headers
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.to_vec()))
-            .collect(),
-        body: body.to_vec(),
-        route: None,
-    }
-}
-
-#[test]
-fn a_command_of_curl_reproduces_the_hostile_requests_byte_for_byte() {
-    for request in [
-        request("GET", "/", &[], b""),
-        request(
-            "HEAD",
-            "/a'b\"c`id`$(id)!!\\{x,[1-9]}",
-            &[("user-agent", b"a 'b'")],
-            b"",
-        ),
-        request(
-            "GET",
-            "/a?b=';id;'&c=|%27",
-            &[
-                ("x-empty", b""),
-                ("x-e", b"caf\xe9"),
-                ("x-e", "é\u{202e}".as_bytes()),
-            ],
-            b"",
-        ),
-        request(
-            "POST",
-            "/a/./b",
-            &[
-                ("content-type", b"application/json"),
-                ("accept-encoding", b"gzip"),
-            ],
-            b"{\"a\": \"it's $HOME\"}\n\n",
-        ),
-        request(
-            "PUT",
-            "/a",
-            &[("!#$%&'*+-.^_`|~", b"\t$(id)")],
-            b"@/etc/passwd",
-        ),
-        request("POST", "/a", &[], b"\0\x01\xff\r\n"),
-        request("POST", "/a", &[], b"-H"),
-        request("POST", "/a", &[], b"\x1b]0;x\x07"),
-        request("POST", "/a", &[], "%s\\n\\0\\c".repeat(20_000).as_bytes()),
-        request("A'$(id)`", "/a", &[], b"\n"),
-    ] {
-        let store = store_with(&request);
-        let mut expected = own(&store);
-        // Blanks around a value are not a part of it.
-        expected
-            .headers
-            .iter_mut()
-            .for_each(|header| header.1 = header.1.trim_ascii().to_vec());
-        assert_eq!(
-            run(&store.copy(1, CopyKind::Curl, BASE).unwrap()),
-            expected,
-            "{request:?}"
-        );
-    }
-}
-
 /// The request that the inspector itself would send, but for its `Host`.
 fn own(store: &Store) -> ReplaySource {
-    let mut source = store.replay_source(1).unwrap();
+    let mut source = replay_source(store.get(1).unwrap()).unwrap();
     source.headers.retain(|(name, _)| name != "host");
     source
 }
@@ -207,6 +132,9 @@ fn hostile() -> impl Strategy<Value = ReplaySource> {
         Just(Vec::new()),
         prop::collection::vec(prop_oneof![byte, Just(b'\n')], 0..40),
         prop::collection::vec(any::<u8>(), 0..40),
+        Just("%s\\n\\0\\c".repeat(20_000).into_bytes()),
+        Just(b"@/etc/passwd".to_vec()),
+        Just("\x1b]0;x\x07é\u{202e}\n".as_bytes().to_vec()),
     ];
     let headers = prop::collection::vec((name, value), 0..4);
     ("[A-Z'$`!]{1,5}", "/[!-~&&[^#]]{0,20}", headers, body).prop_map(
@@ -227,17 +155,12 @@ proptest! {
     fn a_command_of_curl_reproduces_any_request(request in hostile()) {
         let store = store_with(&request);
         prop_assert_eq!(&own(&store), &request);
-        prop_assert_eq!(run(&store.copy(1, CopyKind::Curl, BASE).unwrap()), request);
+        prop_assert_eq!(run(&copied(&store, "curl")), request);
     }
 }
 
-fn copied(kind: CopyKind, head: &str, body_in: &[u8]) -> String {
-    let store = store_of(vec![
-        beginning(head),
-        body(Side::In, body_in),
-        ended(200, body_in.len() as u64, 0),
-    ]);
-    String::from_utf8(store.copy(1, kind, BASE).unwrap()).unwrap()
+fn copied(store: &Store, form: &str) -> Vec<u8> {
+    copy(store.get(1).unwrap(), form, BASE).unwrap()
 }
 
 const SHOWN: &str = "POST /a?token=‹token, 5 bytes, sha256 0011aabb› HTTP/1.1
@@ -253,11 +176,15 @@ const SHOWN: &str = "POST /a?token=‹token, 5 bytes, sha256 0011aabb› HTTP/1.
 
 #[test]
 fn copies_have_the_caller_s_own_headers_and_placeholders_for_hidden_values() {
-    let curl = copied(CopyKind::Curl, SHOWN, b"a'b");
+    let copied = |form: &str, bytes: &[u8]| {
+        let end = ended(200, bytes.len() as u64, 0);
+        let store = store_of(vec![beginning(SHOWN), body(Side::In, bytes), end]);
+        String::from_utf8(copied(&store, form)).unwrap()
+    };
     let expected = r#"curl -X POST 'http://127.0.0.1:8080/a?token=HIDDEN_TOKEN' -H 'user-agent: it'\''s me' -H 'cookie: a=HIDDEN_A' -H 'x-a: 1' -H 'x-a: 2' -H accept: -H content-type: --data-raw 'a'\''b'
 "#;
-    assert_eq!(curl, expected);
-    let python = copied(CopyKind::Python, SHOWN, b"a\"\n\xff");
+    assert_eq!(copied("curl", b"a'b"), expected);
+    let python = copied("python", b"a\"\n\xff");
     for line in [
         "    \"http://127.0.0.1:8080/a?token=HIDDEN_TOKEN\",\n",
         "        \"x-a\": \"1, 2\",\n",
@@ -266,72 +193,38 @@ fn copies_have_the_caller_s_own_headers_and_placeholders_for_hidden_values() {
     ] {
         assert!(python.contains(line), "{python}");
     }
-    let raw = copied(CopyKind::Raw, SHOWN, b"abc");
     let expected = "POST /a?token=HIDDEN_TOKEN HTTP/1.1\r\nhost: 127.0.0.1:8080\r\nuser-agent: it's me\r\n\
                     cookie: a=HIDDEN_A\r\nx-a: 1\r\nx-a: 2\r\ncontent-length: 3\r\n\r\nabc";
-    assert_eq!(raw, expected);
+    assert_eq!(copied("raw", b"abc"), expected);
 }
 
 #[test]
 fn what_is_not_kept_as_a_whole_is_not_sent_again() {
-    let replay = |events| {
-        store_of(events)
-            .replay_source(1)
-            .map(|source| source.headers.len())
+    let sent = |fields: &str, kept: &[u8], length: u64| {
+        let head = "POST /a HTTP/1.1\nhost: h\nauthorization: ‹a, 5 bytes, sha256 00›";
+        let head = beginning(&format!("{head}{fields}"));
+        store_of(vec![head, body(Side::In, kept), ended(200, length, 0)])
     };
-    let post = |more: &str| {
-        beginning(&format!(
-            "POST /a HTTP/1.1\nhost: h\nauthorization: ‹a, 5 bytes, sha256 00›{more}"
-        ))
-    };
-    assert_eq!(
-        replay(vec![post(""), body(Side::In, b"a"), ended(200, 1, 0)]),
-        Ok(1)
-    );
-    assert_eq!(
-        replay(vec![post("\nx-project-id: p"), ended(200, 0, 0)]),
-        Ok(2)
-    );
-    for (events, expected) in [
-        (vec![post("")], ReplayError::BodyNotKept),
+    for (fields, kept, length, expected) in [
+        ("", &b"a"[..], 1, ""),
+        ("\nx-project-id: p", b"", 0, ""),
+        ("", b"a", 9, "body_not_kept"),
+        ("\ncontent-length: 9", b"", 0, "body_not_kept"),
+        ("\ntransfer-encoding: chunked", b"", 0, "body_not_kept"),
         (
-            vec![post(""), body(Side::In, b"a"), ended(200, 9, 0)],
-            ReplayError::BodyNotKept,
+            "\ncookie: a=‹a, 5 bytes, sha256 00›",
+            b"",
+            0,
+            "hidden_values",
         ),
-        (
-            vec![body(Side::In, b"a"), ended(200, 1, 0)],
-            ReplayError::BodyNotKept,
-        ),
-        (
-            vec![post("\ncontent-length: 9"), ended(413, 0, 0)],
-            ReplayError::BodyNotKept,
-        ),
-        (
-            vec![post("\ntransfer-encoding: chunked"), ended(503, 0, 0)],
-            ReplayError::BodyNotKept,
-        ),
-        (
-            vec![
-                post("\ncookie: a=‹a, 5 bytes, sha256 00›"),
-                ended(200, 0, 0),
-            ],
-            ReplayError::HiddenValues,
-        ),
-        (
-            vec![post("\nupgrade: WebSocket"), ended(101, 0, 0)],
-            ReplayError::WebSocket,
-        ),
+        ("\nupgrade: WebSocket", b"", 0, "websocket"),
     ] {
-        assert_eq!(replay(events), Err(expected));
+        let store = sent(fields, kept, length);
+        let found = replay_source(store.get(1).unwrap());
+        let code = found.err().map_or("", |problem| problem.1);
+        assert_eq!(code, expected, "{fields} {length}");
     }
-    assert_eq!(
-        Store::new(LIMITS).replay_source(1),
-        Err(ReplayError::NotFound)
-    );
-    let cut = store_of(vec![post(""), body(Side::In, b"a"), ended(200, 9, 0)]);
-    let curl = String::from_utf8(cut.copy(1, CopyKind::Curl, BASE).unwrap()).unwrap();
-    assert!(
-        curl.starts_with("# the body is not whole, 1 of 9 bytes were kept\ncurl "),
-        "{curl}"
-    );
+    let curl = String::from_utf8(copied(&sent("", b"a", 9), "curl")).unwrap();
+    let remark = "# the body is not whole, 1 of 9 bytes were kept\ncurl ";
+    assert!(curl.starts_with(remark), "{curl}");
 }

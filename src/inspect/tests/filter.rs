@@ -55,36 +55,15 @@ fn what_is_no_filter_is_refused_with_all_keys() {
         "stat:4",
         "status:4",
         "status:4yy",
-        "status:",
         "is:odd",
         "id:xyz",
         "path:",
         "-size:1",
     ] {
-        let error = Filter::parse(text).unwrap_err().to_string();
-        let (what, hint) = error.split_once("\nhint: ").unwrap();
+        let problem = Filter::parse(text).unwrap_err();
         assert!(
-            !what.contains(text) && hint.contains("status:4xx"),
-            "{error}"
+            problem.0 == 400 && problem.2.contains("hint: use `status:4xx`"),
+            "{text}"
         );
     }
-}
-
-#[test]
-fn lists_are_newest_first_and_hold_what_has_changed_since() {
-    let mut store = Store::new(LIMITS);
-    for id in 1..=3 {
-        apply(&mut store, id, vec![beginning("GET / HTTP/1.1")]);
-    }
-    let list = |store: &Store, after, limit| -> Vec<u64> {
-        let rows = store.summaries(&Filter::default(), after, limit);
-        rows.iter()
-            .map(|one| one["number"].as_u64().unwrap())
-            .collect()
-    };
-    assert_eq!(list(&store, 0, 2), [3, 2]);
-    let seq = store.seq();
-    assert_eq!(list(&store, seq, 9), [0; 0]);
-    apply(&mut store, 2, vec![ended(200, 0, 0)]);
-    assert_eq!(list(&store, seq, 9), [2]);
 }

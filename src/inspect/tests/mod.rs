@@ -12,10 +12,9 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use super::filter::Filter;
-use super::har::{END, start};
 use super::note::*;
 use super::store::{Store, StoreLimits};
+use super::view;
 
 pub(super) const LIMITS: StoreLimits = StoreLimits {
     requests: 500,
@@ -126,18 +125,10 @@ pub(super) fn apply(store: &mut Store, id: u128, events: Vec<Event>) {
 
 /// The detail of the request that these notes tell of.
 pub(super) fn detail_of(events: Vec<Event>) -> Value {
-    store_of(events).detail(1).unwrap()
+    view::detail(store_of(events).get(1).unwrap())
 }
 
-/// All requests as an HTTP archive.
-pub(super) fn archive(store: &Store) -> Value {
-    let ids = store.ids(&Filter::default()).into_iter();
-    let entries = ids.map(|id| store.har_entry(id).unwrap().to_string());
-    let entries = entries.collect::<Vec<_>>().join(",");
-    serde_json::from_str(&format!("{}{entries}{}", start(), END)).unwrap()
-}
-
-/// A texts of a list.
+/// One member of each object of a list, as text.
 pub(super) fn texts<'a>(list: &'a Value, key: &str) -> Vec<&'a str> {
     let list = list.as_array().unwrap().iter();
     list.map(|one| one[key].as_str().unwrap_or_default())

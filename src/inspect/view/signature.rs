@@ -1,8 +1,6 @@
 //! What was signed: the canonical request and the string to sign, made again from the head that was
 //! sent. Hidden values stay hidden, so the hash of a request that has some cannot be shown.
 
-use serde_json::{Value, json};
-
 use super::super::entry::{Attempt, Entry};
 use super::super::head::{Head, hidden, request_line};
 use crate::gateway::{Difference, difference};
@@ -12,15 +10,9 @@ use crate::signature::{
 
 const HIDDEN_HASH: &str = "‹the hash of the canonical request, which has hidden values›";
 
-/// The texts that were signed.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct SignedTexts {
-    pub(super) canonical: String,
-    pub(super) string_to_sign: String,
-}
-
-/// What an attempt has signed; `None` if it has no signature, or if parts of it are not kept.
-pub(super) fn signed_texts(entry: &Entry, attempt: &Attempt) -> Option<SignedTexts> {
+/// The canonical request and the string to sign of an attempt; `None` if it has no signature, or if
+/// parts of it are not kept.
+pub(super) fn signed_texts(entry: &Entry, attempt: &Attempt) -> Option<(String, String)> {
     let sent = attempt.sent.as_ref()?;
     let head = Head::parse(&sent.head)?;
     let authorization = head.get("authorization")?;
@@ -35,14 +27,12 @@ pub(super) fn signed_texts(entry: &Entry, attempt: &Attempt) -> Option<SignedTex
     let headers = names.filter(|name| !added.contains(name));
     let headers = headers.map(|name| Some((name, mask.hide(&head.get(name)?))));
     let headers = headers.collect::<Option<Vec<_>>>()?;
-    let headers: Vec<_> = headers
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
+    let headers = headers.iter().map(|(name, value)| (*name, value.as_str()));
+    let headers: Vec<_> = headers.collect();
     let hash = PayloadHash::from_hex(&entry.routed.as_ref()?.body_hash);
-    let payload = match (&declared, &hash) {
-        (Some(declared), _) => Payload::Declared(declared),
-        (None, hash) => Payload::Hash(hash.as_ref()?),
+    let payload = match &declared {
+        Some(declared) => Payload::Declared(declared),
+        None => Payload::Hash(hash.as_ref()?),
     };
     let target = Target::received(&target).ok()?;
     let algorithm = presented.algorithm;
@@ -54,25 +44,21 @@ pub(super) fn signed_texts(entry: &Entry, attempt: &Attempt) -> Option<SignedTex
         let hash = string_to_sign.rfind('\n').map_or(0, |at| at + 1);
         string_to_sign.replace_range(hash.., HIDDEN_HASH);
     }
-    Some(SignedTexts {
-        canonical: mask.show(request.to_string()),
-        string_to_sign,
-    })
+    Some((mask.show(request.to_string()), string_to_sign))
 }
 
-/// The first line in which what was signed and what the gateway echoes differ.
-pub(super) fn first_difference(signed: &SignedTexts, attempt: &Attempt) -> Option<Difference> {
+/// The first line in which the canonical request that was signed and the one that the gateway echoes
+/// differ.
+pub(super) fn first_difference(ours: &str, attempt: &Attempt) -> Option<Difference> {
     let echo = echo(attempt)?;
-    let found = difference(&unnamed(&signed.canonical), &unnamed(echo))?;
+    let found = difference(&unnamed(ours), &unnamed(echo))?;
     let line = |text: &str| {
-        text.split(['\n', '|'])
-            .nth(found.line - 1)
-            .map(str::to_owned)
+        let line = text.split(['\n', '|']).nth(found.line - 1);
+        line.unwrap_or_default().to_owned()
     };
-    let (ours, gateway) = (line(&signed.canonical), line(echo));
     Some(Difference {
-        ours: ours.unwrap_or_default(),
-        gateway: gateway.unwrap_or_default(),
+        ours: line(ours),
+        gateway: line(echo),
         ..found
     })
 }
@@ -90,16 +76,6 @@ fn unnamed(text: &str) -> String {
 pub(super) fn echo(attempt: &Attempt) -> Option<&str> {
     let (_, response) = attempt.response.as_ref()?;
     Some(response.echo.as_str()).filter(|echo| !echo.is_empty())
-}
-
-/// A difference for the API.
-pub(super) fn json(difference: &Difference) -> Value {
-    json!({
-        "line": difference.line,
-        "what": difference.what,
-        "ours": difference.ours,
-        "gateway": difference.gateway,
-    })
 }
 
 /// Puts plain text in the place of hidden values, which cannot stand in a canonical request.

@@ -14,8 +14,8 @@ pub(in crate::inspect) fn summary(entry: &Entry) -> Value {
     let named = entry.routed.as_ref().map(|routed| &*routed.caller);
     let named = named.filter(|name| !name.is_empty());
     let status = entry.status();
-    let status_text = status.and_then(|status| StatusCode::from_u16(status).ok());
-    let status_text = status_text.and_then(|status| status.canonical_reason());
+    let status_text =
+        status.and_then(|status| StatusCode::from_u16(status).ok()?.canonical_reason());
     let state = match (ended, &entry.relayed) {
         (Some(_), _) => "done",
         (None, Some(_)) => "streaming",

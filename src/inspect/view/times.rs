@@ -4,25 +4,28 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::super::entry::Entry;
 use super::super::note::{AttemptTimes, ConnectSteps};
 
 /// A step, in microseconds since the head was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(in crate::inspect) struct Span {
-    pub(in crate::inspect) name: &'static str,
-    pub(in crate::inspect) start: u64,
-    pub(in crate::inspect) length: u64,
+    name: &'static str,
+    start_us: u64,
+    pub(in crate::inspect) us: u64,
+    /// Index of the attempt that it belongs to.
+    #[serde(skip)]
+    attempt: Option<usize>,
 }
 
 /// The steps of a request.
 #[derive(Debug)]
 pub(in crate::inspect) struct Timeline {
-    spans: Vec<Span>,
-    /// How many of the spans are of no attempt, and where those of each attempt begin.
-    starts: Vec<usize>,
+    pub(in crate::inspect) spans: Vec<Span>,
+    attempt: Option<usize>,
     end: u64,
 }
 
@@ -32,23 +35,21 @@ impl Timeline {
         let end = micros(times.map_or(entry.last, |times| times.total));
         let mut line = Self {
             spans: Vec::new(),
-            starts: Vec::new(),
+            attempt: None,
             end,
         };
         let marks = attempt_marks(entry);
         let first = marks.first().map_or(end, |(_, marks)| begin(marks));
         // A body that is streamed is read while it is sent.
         let body = times.and_then(|times| times.body_read).map(micros);
-        if let Some(read) = body.filter(|read| *read <= first) {
-            line.push("body", read);
-        }
+        line.push("body", body.filter(|read| *read <= first).unwrap_or(0));
         for (at, (connect, attempt)) in marks.iter().enumerate() {
-            line.starts.push(line.spans.len());
+            line.attempt = Some(at);
             let next = marks
                 .get(at + 1)
-                .map(|(connect, marks)| opened(connect.as_ref(), marks));
-            line.attempt(connect.as_ref(), attempt, next);
-            if let (Some(_), None) = (attempt.first_byte, next) {
+                .map(|(connect, marks)| opened(*connect, marks));
+            line.attempt(*connect, attempt, next);
+            if attempt.first_byte.is_some() && next.is_none() {
                 let last = times.and_then(|times| times.last_byte);
                 line.push("answer", last.map_or(end, micros));
             }
@@ -59,16 +60,11 @@ impl Timeline {
         line
     }
 
-    fn attempt(&mut self, connect: Option<&ConnectSteps>, marks: &AttemptTimes, next: Option<u64>) {
+    fn attempt(&mut self, connect: ConnectSteps, marks: &AttemptTimes, next: Option<u64>) {
         self.push("wait", opened(connect, marks));
-        if let Some(connect) = connect {
-            for (name, time) in [
-                ("dns", connect.name),
-                ("tcp", connect.tcp),
-                ("tls", connect.tls),
-            ] {
-                self.push(name, (self.now() + micros(time)).min(begin(marks)));
-            }
+        let ConnectSteps { name, tcp, tls } = connect;
+        for (name, time) in [("dns", name), ("tcp", tcp), ("tls", tls)] {
+            self.push(name, (self.now() + micros(time)).min(begin(marks)));
         }
         self.push("wait", begin(marks));
         self.push("sign", micros(marks.signed));
@@ -81,37 +77,33 @@ impl Timeline {
 
     /// Adds a step that ends at this time.
     fn push(&mut self, name: &'static str, until: u64) {
-        let start = self.now();
-        let length = until.min(self.end).saturating_sub(start);
-        if length > 0 {
+        let start_us = self.now();
+        let us = until.min(self.end).saturating_sub(start_us);
+        if us > 0 {
+            let attempt = self.attempt;
             self.spans.push(Span {
                 name,
-                start,
-                length,
+                start_us,
+                us,
+                attempt,
             });
         }
     }
 
     fn now(&self) -> u64 {
-        self.spans.last().map_or(0, |last| last.start + last.length)
-    }
-
-    /// All spans.
-    pub(in crate::inspect) fn spans(&self) -> &[Span] {
-        &self.spans
+        self.spans.last().map_or(0, |last| last.start_us + last.us)
     }
 
     /// The spans of an attempt.
-    pub(in crate::inspect) fn of_attempt(&self, at: usize) -> &[Span] {
-        let start = self.starts.get(at).copied().unwrap_or(self.spans.len());
-        let end = self.starts.get(at + 1).copied().unwrap_or(self.spans.len());
-        &self.spans[start..end]
+    pub(super) fn of_attempt(&self, at: usize) -> Vec<&Span> {
+        let spans = self.spans.iter();
+        spans.filter(|span| span.attempt == Some(at)).collect()
     }
 
     /// How long the steps of these names took together.
     pub(in crate::inspect) fn sum(&self, names: &[&str]) -> u64 {
         let spans = self.spans.iter().filter(|span| names.contains(&span.name));
-        spans.map(|span| span.length).sum()
+        spans.map(|span| span.us).sum()
     }
 
     /// The five parts of the bar in a list.
@@ -126,12 +118,6 @@ impl Timeline {
     }
 }
 
-/// Spans for the API.
-pub(super) fn json(spans: &[Span]) -> Value {
-    let json = |span: &Span| json!({"name": span.name, "start_us": span.start, "us": span.length});
-    spans.iter().map(json).collect()
-}
-
 pub(in crate::inspect) fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
@@ -143,13 +129,13 @@ fn begin(marks: &AttemptTimes) -> u64 {
 
 /// When the connection of an attempt began to be opened. How long a request waited after that, for
 /// a credential, is not told apart.
-fn opened(connect: Option<&ConnectSteps>, marks: &AttemptTimes) -> u64 {
-    let steps = connect.map(|connect| connect.name + connect.tcp + connect.tls);
-    begin(marks).saturating_sub(micros(steps.unwrap_or_default()))
+fn opened(connect: ConnectSteps, marks: &AttemptTimes) -> u64 {
+    let steps = connect.name + connect.tcp + connect.tls;
+    begin(marks).saturating_sub(micros(steps))
 }
 
 /// The marks of each attempt: those of the end, or what the notes themselves tell before that.
-fn attempt_marks(entry: &Entry) -> Vec<(Option<ConnectSteps>, AttemptTimes)> {
+fn attempt_marks(entry: &Entry) -> Vec<(ConnectSteps, AttemptTimes)> {
     let exact = entry.ended.as_ref().map(|ended| &ended.times.attempts);
     let exact = exact.filter(|times| times.len() == entry.attempts.len());
     let marks = entry.attempts.iter().enumerate().map(|(at, attempt)| {
@@ -159,7 +145,8 @@ fn attempt_marks(entry: &Entry) -> Vec<(Option<ConnectSteps>, AttemptTimes)> {
             first_byte: attempt.response.as_ref().map(|(at, _)| *at),
             ..AttemptTimes::default()
         };
-        (connect, exact.map_or_else(noted, |times| times[at]))
+        let marks = exact.map_or_else(noted, |times| times[at]);
+        (connect.unwrap_or_default(), marks)
     });
     marks.collect()
 }

@@ -5,68 +5,38 @@ use serde_json::{Value, json};
 use super::super::entry::Entry;
 use super::super::note::Side;
 use super::signature;
-use crate::gateway::{Difference, GatewayError, Meaning};
-
-/// How a request ended, if not with a whole response.
-const ENDS: [(&str, &str); 3] = [
-    (
-        "caller_gone",
-        "the caller disconnected before it had the whole response",
-    ),
-    (
-        "broken_off",
-        "the gateway's side ended before the end of the response",
-    ),
-    (
-        "cut_off",
-        "the proxy stopped before the end of the response",
-    ),
-];
+use crate::gateway::{GatewayError, Meaning};
 
 /// The answer to "why" for the API.
 pub(in crate::inspect) fn why(entry: &Entry) -> Value {
-    let code = entry.code();
+    let known = |text: &'_ String| !text.is_empty();
     let relayed = entry.relayed.as_ref();
-    let stated = relayed.map(|relayed| relayed.gateway_request_id.as_str());
-    let own = relayed.map(|relayed| relayed.message.clone());
-    let meaning = own.filter(|message| !message.is_empty());
+    let own = relayed
+        .map(|relayed| &relayed.message)
+        .filter(|text| known(text));
+    // The first difference that any attempt has shown.
+    let difference = entry.attempts.iter().rev().find_map(|attempt| {
+        let (canonical, _) = signature::signed_texts(entry, attempt)?;
+        signature::first_difference(&canonical, attempt)
+    });
     json!({
-        "code": code,
-        "meaning": meaning.or_else(|| meaning_of(entry, code)),
-        "hint": Some(entry.hint()).filter(|hint| !hint.is_empty()),
-        "gateway_request_id": stated.filter(|id| !id.is_empty()),
-        "difference": difference(entry).as_ref().map(signature::json),
+        "code": entry.code(),
+        "meaning": own.map(|own| &**own).or_else(|| meaning(entry)),
+        "hint": relayed.map(|relayed| &relayed.hint).filter(|text| known(text)),
+        "gateway_request_id": relayed.map(|relayed| &relayed.gateway_request_id).filter(|text| known(text)),
+        "difference": difference,
     })
 }
 
-/// The first difference that any attempt has shown.
-fn difference(entry: &Entry) -> Option<Difference> {
-    entry.attempts.iter().rev().find_map(|attempt| {
-        let signed = signature::signed_texts(entry, attempt)?;
-        signature::first_difference(&signed, attempt)
-    })
-}
-
-fn meaning_of(entry: &Entry, code: Option<&str>) -> Option<String> {
-    if let Some(code) = code {
-        let body = &entry.body(Side::Out).bytes;
-        let status = entry
-            .status()
-            .filter(|status| *status >= 400)
-            .unwrap_or(401);
-        // Without its words, a refusal is known by its code only.
-        let bare = json!({"error_code": code}).to_string();
-        let error = GatewayError::read(status, body);
-        let error = error.or_else(|| GatewayError::read(status, bare.as_bytes()))?;
-        return Some(describe(&error.meaning).to_owned());
-    }
-    let ended = entry.ended.as_ref()?;
-    lookup(&ENDS, ended.end).or_else(|| lookup(&ENDS, ended.outcome))
-}
-
-fn lookup(table: &[(&str, &str)], name: &str) -> Option<String> {
-    let found = table.iter().find(|(known, _)| *known == name)?;
-    Some(found.1.to_owned())
+fn meaning(entry: &Entry) -> Option<&'static str> {
+    let code = entry.code()?;
+    let status = entry.status().filter(|status| *status >= 400);
+    let status = status.unwrap_or(401);
+    // Without its words, a refusal is known by its code only.
+    let bare = json!({"error_code": code}).to_string();
+    let error = GatewayError::read(status, &entry.body(Side::Out).bytes);
+    let error = error.or_else(|| GatewayError::read(status, bare.as_bytes()))?;
+    Some(describe(&error.meaning))
 }
 
 /// What a refusal of the gateway means.

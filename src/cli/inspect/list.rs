@@ -1,0 +1,166 @@
+//! The list of requests, which follows the proxy.
+//!
+//! The feed only tells that something is new; the list then asks for it, so that filters mean the
+//! same everywhere. A feed that ends is opened again, for as long as a restart may take.
+
+use std::collections::HashSet;
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::sleep;
+
+use super::super::say;
+use super::client::{Client, Error, query};
+use super::text::{json, row};
+
+/// The names of the columns.
+const HEADER: &str = "time (UTC)  id       method  status   duration      bytes  path";
+
+/// Requests that a list shows before it follows new ones.
+const FIRST_ROWS: usize = 20;
+
+/// The most requests that one response of the API lists.
+pub(super) const MAX_ROWS: usize = 10_000;
+
+/// The pause before a feed is opened again, and how often this is tried.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
+const ATTEMPTS: usize = 20;
+
+/// The pause before a replayed request is looked at again, and how often this is done.
+const REPLAY_PAUSE: Duration = Duration::from_millis(100);
+const REPLAY_LOOKS: usize = 100;
+
+/// A list on standard output.
+#[derive(Debug)]
+pub(super) struct List<'a> {
+    client: &'a Client,
+    filter: &'a str,
+    is_json: bool,
+    has_header: bool,
+    /// The place in the proxy's sequence of changes up to which all is printed.
+    seq: u64,
+    /// How much the proxy had not recorded then.
+    dropped: u64,
+    /// Ids of the streams that were printed when they opened.
+    open: HashSet<String>,
+}
+
+impl<'a> List<'a> {
+    pub(super) fn new(client: &'a Client, filter: &'a str, is_json: bool) -> Self {
+        Self {
+            client,
+            filter,
+            is_json,
+            has_header: is_json || !io::stdout().is_terminal(),
+            seq: 0,
+            dropped: 0,
+            open: HashSet::new(),
+        }
+    }
+
+    /// Prints what is kept, and then what ends, until the proxy is gone: then the error of the last
+    /// attempt to reach it again.
+    pub(super) async fn follow(&mut self) -> Result<(), Error> {
+        self.update(FIRST_ROWS).await?;
+        let mut failures = 0;
+        loop {
+            match self.read_feed(&mut failures).await {
+                // Nothing of this gets better by waiting.
+                Err(error @ (Error::Output(_) | Error::Refused { .. })) => return Err(error),
+                Err(error) if failures == ATTEMPTS => return Err(error),
+                _ if failures == 0 => say("the connection to the proxy has ended; trying again"),
+                _ => {}
+            }
+            failures += 1;
+            sleep(RETRY_DELAY).await;
+        }
+    }
+
+    /// Reads the feed to its end, and prints what has ended whenever it tells of something.
+    async fn read_feed(&mut self, failures: &mut usize) -> Result<(), Error> {
+        let target = format!("feed?after={}", self.seq);
+        let mut feed = self.client.open("GET", &target, "").await?.into_body();
+        // Of what came between two feeds, or from a proxy that was started anew.
+        self.update(MAX_ROWS).await?;
+        *failures = 0;
+        while self.client.next(&mut feed).await?.is_some() {
+            self.update(MAX_ROWS).await?;
+        }
+        Ok(())
+    }
+
+    /// Prints the requests that have changed since the last call, the oldest first.
+    pub(super) async fn update(&mut self, limit: usize) -> Result<(), Error> {
+        let mut answer = self.ask(limit).await?;
+        let number = |answer: &Value, name: &str| answer[name].as_u64().unwrap_or_default();
+        if number(&answer, "seq") < self.seq {
+            // Another process, whose sequence began anew.
+            (self.seq, self.dropped) = (0, 0);
+            self.open.clear();
+            answer = self.ask(limit).await?;
+        }
+        self.seq = number(&answer, "seq");
+        for summary in answer["requests"].as_array().into_iter().flatten().rev() {
+            let id = summary["id"].as_str().unwrap_or_default();
+            let is_open_stream = summary["kind"].is_string() && summary["status"].is_u64();
+            if summary["state"] == "done" {
+                self.open.remove(id);
+                self.write(summary)?;
+            } else if is_open_stream && self.open.insert(id.to_owned()) {
+                self.write(summary)?;
+            }
+        }
+        let dropped = number(&answer, "dropped");
+        let more = dropped.saturating_sub(self.dropped);
+        if more > 0 {
+            say(format_args!(
+                "{more} more requests or parts of them were not recorded: they came too fast"
+            ));
+        }
+        self.dropped = dropped;
+        Ok(())
+    }
+
+    async fn ask(&self, limit: usize) -> Result<Value, Error> {
+        let (filter, seq) = (query(self.filter), self.seq);
+        let target = format!("requests?filter={filter}&after={seq}&limit={limit}");
+        self.client.get(&target).await
+    }
+
+    fn write(&mut self, summary: &Value) -> Result<(), Error> {
+        let out = &mut io::stdout();
+        if !std::mem::replace(&mut self.has_header, true) {
+            writeln!(out, "{HEADER}")?;
+        }
+        let line = if self.is_json {
+            json(summary)
+        } else {
+            row(summary)
+        };
+        Ok(writeln!(out, "{line}")?)
+    }
+
+    /// Prints one request when it has ended, or as it is after a while.
+    pub(super) async fn when_done(&mut self, id: &str) -> Result<(), Error> {
+        let target = format!("requests?filter={}", query(&format!("id:{id}")));
+        let mut summary = Value::Null;
+        for _ in 0..REPLAY_LOOKS {
+            let mut answer = self.client.get(&target).await?;
+            summary = answer
+                .pointer_mut("/requests/0")
+                .map(Value::take)
+                .unwrap_or_default();
+            if summary["state"] == "done" {
+                break;
+            }
+            sleep(REPLAY_PAUSE).await;
+        }
+        if summary.is_null() {
+            return Err(Error::Request(format!(
+                "the request was sent as {id}, and has not been recorded yet\nhint: see the list, `apig-proxy inspect`"
+            )));
+        }
+        self.write(&summary)
+    }
+}
