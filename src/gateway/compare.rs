@@ -47,26 +47,23 @@ pub(crate) fn difference(ours: &str, echoed: &str) -> Option<Difference> {
     let Comparison::Different(what) = compare(ours, echoed) else {
         return None;
     };
-    let [mut ours, mut seen] = [ours, echoed].map(|text| text.split(['\n', '|']));
-    // There are as many lines as in both together, at most.
-    for line in 1..usize::MAX {
-        let [ours, gateway] = match (ours.next(), seen.next()) {
-            (None, None) => break,
-            (ours, seen) => {
-                [ours, seen].map(|line| line.unwrap_or_default().trim_end_matches('\r'))
-            }
-        };
-        if ours != gateway {
-            let [ours, gateway] = [ours, gateway].map(str::to_owned);
-            return Some(Difference {
-                line,
-                what,
-                ours,
-                gateway,
-            });
-        }
-    }
-    None
+    let lines = |text: &str| -> Vec<String> {
+        let lines = text.split(['\n', '|']);
+        lines
+            .map(|line| line.trim_end_matches('\r').to_owned())
+            .collect()
+    };
+    let [mut ours, mut gateway] = [ours, echoed].map(lines);
+    let length = ours.len().max(gateway.len());
+    ours.resize_with(length, String::new);
+    gateway.resize_with(length, String::new);
+    let at = (0..length).find(|at| ours[*at] != gateway[*at])?;
+    Some(Difference {
+        line: at + 1,
+        what,
+        ours: ours.swap_remove(at),
+        gateway: gateway.swap_remove(at),
+    })
 }
 
 type Pairs<'a> = Vec<(&'a str, &'a str)>;
@@ -112,19 +109,17 @@ impl<'a> Parts<'a> {
         {
             return Some(format!("the {} was changed", part.0));
         }
-        if let Some((position, name, change)) = first_change(&self.query, &seen.query) {
-            let name = if is_plain(name) {
-                format!(" ({name})")
-            } else {
-                String::new()
-            };
-            return Some(format!("query pair {position}{name} was {change}"));
+        if let Some((position, name)) = first_change(&self.query, &seen.query) {
+            return Some(match is_plain(name) {
+                true => format!("query pair {position} ({name}) was changed"),
+                false => format!("query pair {position} was changed"),
+            });
         }
-        if let Some((_, name, change)) = first_change(&self.headers, &seen.headers) {
+        if let Some((_, name)) = first_change(&self.headers, &seen.headers) {
             let is_signed = self.signed_headers.split(';').any(|signed| signed == name);
             return Some(match is_signed && is_plain(name) {
-                true => format!("header {name} was {change}"),
-                false => format!("a signed header was {change}"),
+                true => format!("header {name} was changed"),
+                false => "a signed header was added".to_owned(),
             });
         }
         if self.signed_headers != seen.signed_headers {
@@ -138,22 +133,13 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// The first place, from 1, where two lists of names and values differ, the name there, and what
-/// happened.
-fn first_change<'a>(ours: &Pairs<'a>, seen: &Pairs<'a>) -> Option<(usize, &'a str, &'static str)> {
+/// The first place, from 1, where two lists of names and values differ, and the name of what was
+/// changed, removed or added there.
+fn first_change<'a>(ours: &Pairs<'a>, seen: &Pairs<'a>) -> Option<(usize, &'a str)> {
     let at = (0..ours.len().max(seen.len())).find(|at| ours.get(*at) != seen.get(*at))?;
-    let (name, change) = match (ours.get(at), seen.get(at)) {
-        (Some(mine), Some(theirs)) if seen.contains(mine) && ours.contains(theirs) => {
-            (mine.0, "moved")
-        }
-        (Some(mine), Some(theirs)) if seen.contains(mine) => (theirs.0, "added"),
-        (Some(mine), Some(theirs)) if mine.0 == theirs.0 && !ours.contains(theirs) => {
-            (mine.0, "changed")
-        }
-        (Some(mine), _) => (mine.0, "removed or renamed"),
-        (None, theirs) => (theirs?.0, "added"),
-    };
-    Some((at + 1, name, change))
+    let lost = ours.get(at).filter(|mine| !seen.contains(mine));
+    let (name, _) = lost.or_else(|| seen.get(at)).or_else(|| ours.get(at))?;
+    Some((at + 1, name))
 }
 
 fn is_method(text: &str) -> bool {

@@ -16,14 +16,13 @@ const WINDOW: i64 = 15 * 60;
 const NOTABLE: u64 = 5 * 60;
 
 const WRONG_SECRET: &str = "the secret key does not belong to the access key: check both, or create a new \
-     access key in the console (a changed file is reloaded automatically, a variable needs a restart)";
+     access key in the console";
 
 const LIKELY_WRONG_SECRET: &str = "the gateway computed another signature, most likely because the secret key does \
-     not belong to the access key: check both, or create a new access key in the console (a changed file is \
-     reloaded automatically, a variable needs a restart)";
+     not belong to the access key: check both, or create a new access key in the console";
 
 const LEARNED_PATH: &str = "the gateway merges the slashes of a path (//), which the proxy has learned from this \
-     refusal: send the request again, or without // (a base URL that ends in / makes it)";
+     refusal: send the request again";
 
 const AMBIGUOUS_PATH: &str = "the path has several slashes in a row, which the gateway may read as one: send it \
      without // (a base URL that ends in / makes it); if that is refused too, check the secret key";
@@ -32,7 +31,7 @@ const MANY_PAIRS: &str = "the query has more than 100 pairs, and the gateway may
      them into the body; if that is refused too, check the secret key";
 
 const EXPIRED_KEY: &str = "the temporary key has expired, or the clock of this machine is wrong: get a new temporary \
-     key (a changed file is reloaded automatically, a variable needs a restart), and set the clock with NTP";
+     key, and set the clock with NTP";
 
 const EXPIRED: &str = "the signature is too old for the gateway, so the clock of this machine is wrong or the key \
      has expired: set the clock with NTP; if it is right, get a new key";
@@ -54,80 +53,75 @@ pub(super) fn hint(meaning: &Meaning, context: &Context<'_>) -> Option<String> {
 /// The advice about a refused credential.
 fn credential_advice(meaning: &Meaning, context: &Context<'_>) -> Option<&'static str> {
     use Meaning::{InvalidToken, Unauthorized, UnknownApp, UnknownKey};
+    let is_credential = matches!(
+        meaning,
+        InvalidToken | Unauthorized | UnknownApp | UnknownKey
+    );
     let is_temporary = context.is_temporary;
     Some(match (meaning, context.auth) {
-        (InvalidToken | Unauthorized | UnknownApp | UnknownKey, AuthMode::Token)
-            if is_temporary =>
-        {
-            "the gateway does not take the token: it was withdrawn, or is of another region, project or account; the \
-             proxy asks for another one, so send the request again, and check iam_project if it is refused too"
+        (_, AuthMode::Token) if is_credential && is_temporary => {
+            "the gateway does not take the token, and the proxy asks for another one: send the request again, and \
+             check iam_project if it is refused too"
         }
-        (InvalidToken | Unauthorized | UnknownApp | UnknownKey, AuthMode::Token) => {
-            "the gateway does not take the token of token_file: it has ended or was withdrawn, or is of another \
-             region, project or account; write a new one into the file"
+        (_, AuthMode::Token) if is_credential => {
+            "the gateway does not take the token of token_file: write a new one into it, of the region, project and \
+             account of the API"
         }
-        (InvalidToken | Unauthorized | UnknownApp | UnknownKey, AuthMode::AppCode) => {
-            "the gateway does not take the app code: check app_code_file, that the app is authorised for this API, \
-             and that the API takes app codes (simple authentication); a new one needs two minutes"
+        (_, AuthMode::AppCode) if is_credential => {
+            "the gateway does not take the app code: check app_code_file, and that the API takes app codes and its \
+             owner has authorised the app; a new code needs two minutes"
         }
-        (InvalidToken | Unauthorized | UnknownApp | UnknownKey, AuthMode::ApiKey) => {
-            "the gateway does not take the api key: check api_key_file, and that the key is active, of this region, \
-             and allowed for this service"
+        (_, AuthMode::ApiKey) if is_credential => {
+            "the gateway does not take the api key: check api_key_file, and that the key is of this region and \
+             allowed for this service"
         }
-        (UnknownKey, _) if is_temporary => {
-            "the gateway does not know the temporary key: it has expired, or the security token belongs to another \
+        (UnknownKey | InvalidToken, _) if is_temporary => {
+            "the gateway does not take the temporary key: it has expired, or the security token belongs to another \
              key; get a new key with its token"
-        }
-        (InvalidToken, _) if is_temporary => {
-            "the security token of the temporary key is wrong or has expired: get a new temporary key with its token"
-        }
-        (Meaning::KeyLocked, _) => {
-            "the gateway has locked the access key for five minutes after too many wrong signatures: correct the \
-             secret key, then wait five minutes without sending"
         }
         (UnknownKey, _) => {
             "the gateway does not know the access key: it was deleted, is of another account site (Chinese or \
-             International) or another cloud, or is a temporary key without its security token; check it under My \
-             Credentials in the console, and set the right key"
+             International), or is a temporary key without its security token; set the right key"
         }
         (InvalidToken, _) => {
             "the gateway found no signature that it takes, and no valid token: check that the API is published with \
-             IAM or app authentication, which take signatures; a token that has expired or is of another region has \
-             to be replaced"
+             IAM or app authentication; a token that has expired has to be replaced"
         }
         (UnknownApp, _) => {
             "the gateway does not know the app: check that the key pair is that of an app which the owner of the API \
              has authorised, and wait two minutes if that is new"
         }
         (Unauthorized, _) => {
-            "the gateway does not accept the key and does not say why: check that the API takes signatures (IAM or \
-             app authentication), and that the key is active and of this account and region"
+            "the gateway does not accept the key and does not say why: check that the API takes signatures, and that \
+             the key is active and of this account and region"
         }
         _ => return None,
     })
 }
 
-/// The advice about what has nothing to do with the kind of credential.
+/// The advice about all else.
 fn advice(meaning: &Meaning) -> Option<&'static str> {
     Some(match meaning {
+        Meaning::KeyLocked => {
+            "the gateway has locked the access key after too many wrong signatures: correct the secret key, then \
+             wait five minutes without sending"
+        }
         Meaning::Forbidden => {
             "the key may not call this API: ask the owner of the API to authorise the account or app, and check IAM \
              permissions, project, region and the address rules of the API"
         }
         Meaning::Arrears => {
-            "the account or the resource is in arrears, frozen or restricted: top up the account in the billing \
-             center, then send the request again"
+            "the account is in arrears, frozen or restricted: top up the account in the billing center"
         }
         Meaning::Throttled => {
-            "too many calls: slow down and try again later; the gateway's own host name (debug sub-domain) allows \
-             1000 calls a day, so bind a domain of your own or have the quota raised"
+            "too many calls: slow down; the gateway's own host name allows 1000 calls a day, so bind a domain of \
+             your own or have the quota raised"
         }
         Meaning::MethodNotAllowed => {
             "the API does not take this method: send the one it is published with, which for model services is POST"
         }
         Meaning::BodyTooLarge => {
-            "the body is larger than the gateway takes (12 MB unless it is set otherwise): send a smaller one or a \
-             link to the data, or have the limit of the gateway raised"
+            "the body is larger than the gateway takes (12 MB by default): send a smaller one or a link to the data"
         }
         Meaning::TargetTooLong => {
             "path and query are longer than the gateway takes (32 KB): send the data in the body"
@@ -137,16 +131,15 @@ fn advice(meaning: &Meaning) -> Option<&'static str> {
              headers, cookies above all"
         }
         Meaning::BackendUnavailable => {
-            "the gateway cannot reach the service behind the API: check in the console that the service is running \
-             and healthy, then try again"
+            "the gateway cannot reach the service behind the API: check in the console that it is running and healthy"
         }
         Meaning::BackendTimeout => {
             "the service behind the API did not answer in time (often 40 to 60 seconds): ask for less at once or for \
              a streamed answer, or have the timeout of the API raised"
         }
         Meaning::TlsVersion => {
-            "the gateway does not take the TLS version of the connection: if a device between opens TLS, have it use \
-             version 1.2; otherwise ask the owner of the API to allow 1.2"
+            "the gateway does not take the TLS version of the connection: have a device between, or the API, use \
+             version 1.2"
         }
         Meaning::ClientCertificate => {
             "the gateway's domain asks for a client certificate that it trusts: set `upstream_tls.cert_file` and \
