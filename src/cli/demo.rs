@@ -68,9 +68,9 @@ async fn serve(arguments: &DemoArguments, environment: &Environment) -> anyhow::
     let key = accounts.keys.first().context("the demo has no key")?;
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let emulator = Emulator::bind(any, accounts.clone())?;
-    let gateway = emulator.address();
+    let gateway = emulator.address;
     let mut config = config::with_upstream(&format!("https://{gateway}"))?;
-    config.upstream_tls.extra_roots = vec![emulator.root()];
+    config.upstream_tls.extra_roots = vec![emulator.authority.root()];
     config.methods = Methods::Any;
     config.admin = None;
     let token = (!arguments.once).then(Token::random);

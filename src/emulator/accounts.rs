@@ -10,10 +10,10 @@ use secrecy::SecretString;
 
 use crate::credentials::Credentials;
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The accounts of an emulator, and the lifetimes of what it issues.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Accounts {
     /// Access keys. One with a token is accepted together with it only, and never expires.
     pub keys: Vec<Credentials>,
@@ -31,10 +31,9 @@ pub struct Accounts {
     pub pod_token: Option<SecretString>,
     /// The identity provider that STS and IAM trust; without it none.
     pub federation: Option<Federation>,
-    /// The lifetime of a temporary key, unless its caller asks for less.
-    pub key_lifetime: Duration,
-    /// The lifetime of a token.
-    pub token_lifetime: Duration,
+    /// The lifetime of a token, and of a temporary key unless its caller asks for less; without it
+    /// a day, as in IAM.
+    pub lifetime: Option<Duration>,
 }
 
 /// A user of IAM.
@@ -83,24 +82,6 @@ impl Accounts {
                 id_token: random_text(64),
             }),
             ..Self::default()
-        }
-    }
-}
-
-impl Default for Accounts {
-    fn default() -> Self {
-        Self {
-            keys: Vec::new(),
-            apps: Vec::new(),
-            app_codes: Vec::new(),
-            api_keys: Vec::new(),
-            tokens: Vec::new(),
-            users: Vec::new(),
-            pod_token: None,
-            federation: None,
-            key_lifetime: DAY,
-            // As in IAM.
-            token_lifetime: DAY,
         }
     }
 }

@@ -27,7 +27,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
-use rustls::pki_types::CertificateDer;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::Sender;
 use tokio_rustls::TlsAcceptor;
@@ -40,16 +39,18 @@ use key_store::KeyStore;
 pub use limits::Readings;
 pub use observer::{Answered, Observation, ObservedEvent};
 use serve::Services;
-use verification::Gateway;
 
 /// An emulated gateway that is bound to its address.
 #[derive(Debug)]
 pub struct Emulator {
+    /// The address of the gateway, with TLS. IAM and STS answer there too.
+    pub address: SocketAddr,
+    /// The address of the cloud's services, with plain HTTP.
+    pub cloud_address: SocketAddr,
     socket: std::net::TcpListener,
-    address: SocketAddr,
     cloud_socket: std::net::TcpListener,
-    cloud_address: SocketAddr,
-    authority: Authority,
+    /// Issues its certificate. Callers have to trust its root.
+    pub authority: Authority,
     services: Services,
 }
 
@@ -90,21 +91,21 @@ impl Emulator {
             authority: Authority::new(),
             services: Services {
                 cloud: Arc::new(Cloud::new(Arc::clone(&store))),
-                gateway: Gateway {
-                    store,
-                    counts: Arc::default(),
-                    readings: Readings::default(),
-                },
+                store,
+                counts: Arc::default(),
+                readings: Readings::default(),
                 backend: None,
                 observer: None,
             },
         })
     }
 
-    /// Forwards verified requests to this backend, instead of answering what was received.
+    /// Forwards verified requests to this backend, instead of answering what was received, and reads
+    /// requests in this way where the documentation leaves it open.
     #[must_use]
-    pub fn with_backend(mut self, backend: Option<Backend>) -> Self {
+    pub fn with(mut self, backend: Option<Backend>, readings: Readings) -> Self {
         self.services.backend = backend;
+        self.services.readings = readings;
         self
     }
 
@@ -115,47 +116,16 @@ impl Emulator {
         self
     }
 
-    /// Reads requests in this way where the documentation leaves it open.
-    #[must_use]
-    pub fn with_readings(mut self, readings: Readings) -> Self {
-        self.services.gateway.readings = readings;
-        self
-    }
-
-    /// The address of the gateway, with TLS. IAM and STS answer there too.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// The address of the cloud's services, with plain HTTP.
-    #[must_use]
-    pub fn cloud_address(&self) -> SocketAddr {
-        self.cloud_address
-    }
-
     /// The cloud's services, whose behaviour can be changed while they run.
     #[must_use]
     pub fn cloud(&self) -> Arc<Cloud> {
         Arc::clone(&self.services.cloud)
     }
 
-    /// The root that a caller has to trust.
-    #[must_use]
-    pub fn root(&self) -> CertificateDer<'static> {
-        self.authority.root()
-    }
-
-    /// The root, in PEM.
-    #[must_use]
-    pub fn root_pem(&self) -> String {
-        self.authority.root_pem()
-    }
-
     /// The numbers of requests, which change while the gateway runs.
     #[must_use]
     pub fn counts(&self) -> Arc<Counts> {
-        Arc::clone(&self.services.gateway.counts)
+        Arc::clone(&self.services.counts)
     }
 
     /// Serves until `stop` resolves. Requests in flight are dropped then.

@@ -1,7 +1,7 @@
 //! Accepts connections and speaks HTTP on them, for the gateway and for the cloud's services.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,11 +16,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::Sender;
 use tokio_rustls::TlsAcceptor;
 
+use super::Counts;
 use super::backend::{Backend, Body};
 use super::cloud::{Cloud, missing};
+use super::key_store::KeyStore;
+use super::limits::Readings;
 use super::observer::{Observation, ObservedEvent, Received, Watch, Watched};
 use super::refusal::{self, Outcome, Refused};
-use super::verification::Gateway;
 
 /// Time limit for a TLS handshake, and for a head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,7 +37,9 @@ const MAX_HEAD: u32 = 512 * 1024;
 /// What answers requests.
 #[derive(Debug)]
 pub(super) struct Services {
-    pub(super) gateway: Gateway,
+    pub(super) store: Arc<Mutex<KeyStore>>,
+    pub(super) counts: Arc<Counts>,
+    pub(super) readings: Readings,
     pub(super) backend: Option<Backend>,
     pub(super) observer: Option<Sender<Observation>>,
     pub(super) cloud: Arc<Cloud>,
@@ -120,7 +124,7 @@ impl Services {
     /// Verifies a request and forwards it, or answers what was received.
     async fn verified(&self, request: Request<Received>) -> Response<Body> {
         let refused = match self.backend {
-            None => self.gateway.verify_all(request).await,
+            None => self.verify_all(request).await,
             Some(backend) => match self.forwarded(backend, request).await {
                 Ok(response) => return response,
                 Err(refused) => Err(refused),
@@ -134,7 +138,7 @@ impl Services {
         backend: Backend,
         request: Request<Received>,
     ) -> Result<Response<Body>, Refused> {
-        let request = self.gateway.verify_for_backend(request).await?;
+        let request = self.verify_for_backend(request).await?;
         let mut response = backend.send(request).await?;
         response.extensions_mut().insert(Outcome("forwarded"));
         Ok(response)

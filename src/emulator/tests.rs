@@ -12,6 +12,7 @@ use hyper::client::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use jiff::{SignedDuration, Timestamp};
+use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -65,13 +66,17 @@ impl Running {
     fn start(backend: Option<SocketAddr>) -> Self {
         let emulator = Emulator::bind("127.0.0.1:0".parse().unwrap(), accounts()).unwrap();
         let running = Self {
-            address: emulator.address(),
-            cloud_address: emulator.cloud_address(),
+            address: emulator.address,
+            cloud_address: emulator.cloud_address,
             counts: emulator.counts(),
-            root: emulator.root(),
+            root: emulator.authority.root(),
         };
         let backend = backend.map(|address| format!("http://{address}").parse().unwrap());
-        tokio::spawn(emulator.with_backend(backend).serve(std::future::pending()));
+        tokio::spawn(
+            emulator
+                .with(backend, Readings::default())
+                .serve(std::future::pending()),
+        );
         running
     }
 

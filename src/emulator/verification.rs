@@ -1,7 +1,7 @@
 //! Verifies requests as API Gateway does: limits, stage, and one proof of who sends it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::stream;
@@ -12,12 +12,12 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use super::Counts;
 use super::backend::Body;
 use super::key_store::{KeyStore, Owner, State, lock};
-use super::limits::{BODY, BODY_WITH_TOKEN, Readings, check_head, check_stage, read, set_host};
+use super::limits::{BODY, BODY_WITH_TOKEN, check_head, check_stage, read, set_host};
 use super::observer::{ObservedEvent, Received, Watch};
 use super::refusal::Refused;
+use super::serve::Services;
 use crate::clock;
 use crate::signature::{
     Algorithm, PayloadHash, Presented, ReceivedRequest, Refusal, SigningDate, UNSIGNED_PAYLOAD,
@@ -26,14 +26,6 @@ use crate::signature::{
 
 /// The greatest distance of a date from the clock.
 pub(super) const WINDOW: Duration = Duration::from_secs(15 * 60);
-
-/// The emulated gateway.
-#[derive(Debug)]
-pub(super) struct Gateway {
-    pub(super) store: Arc<Mutex<KeyStore>>,
-    pub(super) counts: Arc<Counts>,
-    pub(super) readings: Readings,
-}
 
 /// What a request authenticates with.
 ///
@@ -56,7 +48,7 @@ enum Authentication<'a> {
 /// The way of authentication that was accepted, and its signature if it has one.
 type Accepted = (&'static str, Option<Verified>);
 
-impl Gateway {
+impl Services {
     /// Verifies a request and reads its body, for a response that shows what was received.
     pub(super) async fn verify_all(&self, request: Request<Received>) -> Result<Value, Refused> {
         let (parts, body) = self.head(request)?;
@@ -142,7 +134,7 @@ impl Gateway {
         let mut store = lock(&self.store);
         let mode = match Authentication::from_headers(&parts.headers) {
             Authentication::Signature => {
-                let (mode, verified) = self.verify(&mut store, parts, body, now)?;
+                let (mode, verified) = self.verify_signature(&mut store, parts, body, now)?;
                 count(&self.counts.verified);
                 return Ok((mode, Some(verified)));
             }
@@ -172,7 +164,7 @@ impl Gateway {
         Ok((mode, None))
     }
 
-    fn verify(
+    fn verify_signature(
         &self,
         store: &mut KeyStore,
         parts: &request::Parts,

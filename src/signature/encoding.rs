@@ -110,37 +110,3 @@ pub(super) fn escape(bytes: &[u8], at: usize) -> Option<u8> {
     let byte = digit(1)? * 16 + digit(2)?;
     Some(u8::try_from(byte).expect("two hexadecimal digits make one byte"))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_is_decoded_once_and_encoded_once() {
-        for (text, slash, encoded) in [
-            ("/a%20b/%e4%b8%ad", Slash::Separates, "/a%20b/%E4%B8%AD"),
-            ("%7Euser", Slash::Separates, "~user"),
-            ("/a%2fb", Slash::Separates, "/a/b"),
-            ("/a%2fb", Slash::Encoded, "%2Fa%2Fb"),
-            ("!*'():", Slash::Encoded, "%21%2A%27%28%29%3A"),
-        ] {
-            let mut out = String::new();
-            write_encoded(&mut out, text, slash).unwrap();
-            assert_eq!(out, encoded, "{text}");
-        }
-    }
-
-    #[test]
-    fn broken_escapes_and_raw_bytes_are_told_apart() {
-        for (text, result) in [
-            ("/a%2", Err(SignatureError::BrokenEscape)),
-            ("/a%zz", Err(SignatureError::BrokenEscape)),
-            ("/é", Err(SignatureError::RawByte)),
-            ("/a b", Err(SignatureError::RawByte)),
-            ("/%C3%A9", Ok(())),
-            ("/%D6%D0", Ok(())),
-        ] {
-            assert_eq!(check(text), result, "{text}");
-        }
-    }
-}

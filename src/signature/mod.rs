@@ -45,7 +45,6 @@ mod algorithm;
 mod canonical;
 mod date;
 mod encoding;
-mod normalized_path;
 mod payload;
 mod signer;
 mod target;
@@ -54,11 +53,10 @@ mod verify;
 pub use algorithm::Algorithm;
 pub use canonical::{CanonicalRequest, string_to_sign};
 pub use date::SigningDate;
-pub use normalized_path::normalized_path;
 pub use payload::{Payload, PayloadHash, PayloadHasher, UNSIGNED_PAYLOAD};
 pub use signer::Signer;
 pub(crate) use target::is_dot_segment;
-pub use target::{Target, normalize_path, normalize_query, normalize_target};
+pub use target::{Target, normalize_path, normalize_query, normalize_target, normalized_path};
 pub use verify::{Presented, ReceivedRequest, Refusal, Verified, verify};
 
 /// Header that carries the date of the signature; always signed.

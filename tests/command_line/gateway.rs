@@ -61,11 +61,11 @@ pub(crate) fn region(place: &Place, accounts: Accounts) -> Region {
     let any = "127.0.0.1:0".parse().unwrap();
     let emulator = Emulator::bind(any, accounts).unwrap();
     let region = Region {
-        address: emulator.address(),
-        services: format!("http://{}", emulator.cloud_address()),
+        address: emulator.address,
+        services: format!("http://{}", emulator.cloud_address),
         cloud: emulator.cloud(),
     };
-    place.file("ca.pem", &emulator.root_pem());
+    place.file("ca.pem", &emulator.authority.root_pem());
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -67,7 +67,7 @@ impl Folder {
                 text(federation.map(|federation| &federation.id_token)),
             ),
             ("identity.env", variables.transpose()?.unwrap_or_default()),
-            ("ca.pem", emulator.root_pem()),
+            ("ca.pem", emulator.authority.root_pem()),
             // The last one, so that whoever waits for it finds the others.
             ("apig-proxy.toml", config(emulator)),
         ];
@@ -88,7 +88,7 @@ impl Folder {
     fn variables(&self, emulator: &Emulator, federation: &Federation) -> io::Result<String> {
         let folder = self.path.canonicalize()?;
         let folder = folder.display().to_string().replace('\'', r"'\''");
-        let services = format!("http://{}", emulator.cloud_address());
+        let services = format!("http://{}", emulator.cloud_address);
         let (idp, provider) = (&federation.idp_id, &federation.provider_urn);
         Ok(format!(
             "HUAWEICLOUD_SDK_IAM_ENDPOINT='{services}'\n\
@@ -126,7 +126,7 @@ fn csv(keys: &[Credentials]) -> String {
 
 /// A configuration in which one word changes how requests authenticate.
 fn config(emulator: &Emulator) -> String {
-    let (address, services) = (emulator.address(), emulator.cloud_address());
+    let (address, services) = (emulator.address, emulator.cloud_address);
     format!(
         r#"upstream = "https://{address}"
 

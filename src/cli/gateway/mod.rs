@@ -55,12 +55,11 @@ pub(super) fn run(arguments: &GatewayArguments, environment: &Environment) -> Ou
             arguments.listen
         ))
     })?;
-    let emulator = emulator
-        .with_backend(arguments.backend)
-        .with_readings(Readings {
-            merges_slashes: arguments.paths == "merged",
-            first_hundred: arguments.first_hundred,
-        });
+    let readings = Readings {
+        merges_slashes: arguments.paths == "merged",
+        first_hundred: arguments.first_hundred,
+    };
+    let emulator = emulator.with(arguments.backend, readings);
     let folder = Folder::create(arguments.dir.as_deref(), environment).map_err(|error| {
         Failure::failed(format_args!("--dir: a folder cannot be made: {error}"))
     })?;
@@ -78,7 +77,7 @@ pub(super) fn run(arguments: &GatewayArguments, environment: &Environment) -> Ou
             return emulator.serve(signals.recv()).await;
         }
         let (inspector, observer) =
-            GatewayInspector::start(emulator.address(), &accounts, environment)?;
+            GatewayInspector::start(emulator.address, &accounts, environment)?;
         telemetry::print(&inspector.announcement());
         let emulator = emulator.with_observer(observer);
         let both = async {
@@ -110,8 +109,8 @@ fn announcement(emulator: &Emulator, folder: &Path) -> String {
          identity services on http://{} (IAM, STS, metadata, pod identity)\n\
          keys, tokens and root certificate in {}\n\
          start a proxy before it, in another terminal:\n  apig-proxy --config {}",
-        emulator.address(),
-        emulator.cloud_address(),
+        emulator.address,
+        emulator.cloud_address,
         folder.display(),
         folder.join("apig-proxy.toml").display(),
     )

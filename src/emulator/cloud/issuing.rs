@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{Cloud, FaultMode};
 use crate::clock;
-use crate::emulator::accounts::{random_key, random_text};
+use crate::emulator::accounts::{DAY, random_key, random_text};
 use crate::emulator::key_store::{Owner, lock};
 
 /// A time as IAM writes it.
@@ -52,7 +52,7 @@ impl Cloud {
         [all, id, secret, token, expiry, format]: Spelling,
     ) -> Value {
         let mut store = lock(&self.store);
-        let most = store.accounts.key_lifetime;
+        let most = store.accounts.lifetime.unwrap_or(DAY);
         let lifetime = asked.map_or(most, |asked| Duration::from_secs(asked).min(most));
         let (_, expires_at) = life(fault, lifetime);
         // The ids of temporary keys begin like this.
@@ -72,7 +72,7 @@ impl Cloud {
     /// Issues a token: the token itself is in a header, its metadata in the body.
     pub(super) fn issue_token(&self, fault: FaultMode, mut body: Value) -> Response<Full<Bytes>> {
         let mut store = lock(&self.store);
-        let (issued_at, expires_at) = life(fault, store.accounts.token_lifetime);
+        let (issued_at, expires_at) = life(fault, store.accounts.lifetime.unwrap_or(DAY));
         // About as long as the real ones, which fill a good part of a header.
         let token = random_text(1200);
         store.add_token(&token, Some(expires_at));

@@ -16,8 +16,7 @@ const TIME: Duration = Duration::from_secs(10);
 #[test]
 fn no_request_fails_while_keys_and_tokens_of_every_service_live_for_two_seconds() {
     let region = Region::new(Accounts {
-        key_lifetime: Duration::from_secs(2),
-        token_lifetime: Duration::from_secs(2),
+        lifetime: Some(Duration::from_secs(2)),
         ..Accounts::throw_away()
     });
     let proxy = region.proxy(&of_all_sources(&region, ""));

@@ -61,13 +61,13 @@ impl Region {
     fn serving(address: &str, accounts: Accounts, readings: Readings) -> Self {
         let address = address.parse().unwrap();
         let emulator = Emulator::bind(address, accounts.clone()).unwrap();
-        let emulator = emulator.with_readings(readings);
+        let emulator = emulator.with(None, readings);
         let region = Self {
-            address: emulator.address(),
+            address: emulator.address,
             cloud: emulator.cloud(),
             counts: emulator.counts(),
-            services: format!("http://{}", emulator.cloud_address()),
-            root: emulator.root(),
+            services: format!("http://{}", emulator.cloud_address),
+            root: emulator.authority.root(),
             folder: tempfile::tempdir().unwrap(),
             accounts,
         };

@@ -119,8 +119,7 @@ fn a_service_that_fails_later_is_not_noticed_until_the_key_ends() {
     for_each_fault(|name, fault, says| {
         let lifetime = Duration::from_secs(6);
         let region = Region::new(Accounts {
-            key_lifetime: lifetime,
-            token_lifetime: lifetime,
+            lifetime: Some(lifetime),
             ..Accounts::throw_away()
         });
         let start = format!("later-{name}-");

@@ -283,4 +283,26 @@ fn canonical_value(value: &str) -> Result<&str, SignatureError> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_that_are_given_twice_or_that_gateways_read_differently_are_refused() {
+        let date = SigningDate::parse("20261123T080000Z").unwrap();
+        for (name, value, error) in [
+            ("host", "b", SignatureError::DuplicateHeader),
+            ("HOST", "b", SignatureError::DuplicateHeader),
+            ("X-Sdk-Date", "b", SignatureError::DuplicateHeader),
+            ("x_a", "1", SignatureError::HeaderName),
+            ("x a", "1", SignatureError::HeaderName),
+            ("x-a", "é", SignatureError::HeaderValue),
+            ("x-a", "1\nx-b:2", SignatureError::HeaderValue),
+        ] {
+            let headers = [("host", "a"), (name, value)];
+            let target = Target::parse("/").unwrap();
+            let payload = Payload::Hash(&PayloadHash::EMPTY);
+            let request = CanonicalRequest::new("GET", target, &headers, &date, payload);
+            assert_eq!(request.err(), Some(error), "{name}: {value}");
+        }
+    }
+}
