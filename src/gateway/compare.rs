@@ -119,7 +119,7 @@ impl<'a> Parts<'a> {
             let is_signed = self.signed_headers.split(';').any(|signed| signed == name);
             return Some(match is_signed && is_plain(name) {
                 true => format!("header {name} was changed"),
-                false => "a signed header was added".to_owned(),
+                false => "a signed header was changed".to_owned(),
             });
         }
         if self.signed_headers != seen.signed_headers {

@@ -1,7 +1,7 @@
 //! One line of advice for each meaning: what is wrong, a colon, what to do.
 
 use super::compare::{Comparison, compare};
-use super::{CanonicalText, Context, Meaning};
+use super::{CanonicalText, Context, GatewayError, Meaning};
 use crate::config::AuthMode;
 use crate::signature::SigningDate;
 
@@ -36,18 +36,26 @@ const EXPIRED_KEY: &str = "the temporary key has expired, or the clock of this m
 const EXPIRED: &str = "the signature is too old for the gateway, so the clock of this machine is wrong or the key \
      has expired: set the clock with NTP; if it is right, get a new key";
 
-pub(super) fn hint(meaning: &Meaning, context: &Context<'_>) -> Option<String> {
-    let text = match meaning {
-        Meaning::SignatureMismatch { echoed } => mismatch(echoed.as_ref(), context),
-        Meaning::Expired { signed, server } => expired(*signed, *server, context),
-        Meaning::ApiNotFound => api_not_found(context),
-        _ => credential_advice(meaning, context)
-            .or_else(|| advice(meaning))?
-            .to_owned(),
-    };
-    // The last guard of what goes into a header.
-    let printable = |c: char| if matches!(c, ' '..='~') { c } else { '?' };
-    Some(text.chars().map(printable).take(MAX_HINT).collect())
+impl GatewayError {
+    /// One line that says what is wrong and what to do: printable ASCII, at most 400 bytes. `None`
+    /// if there is no advice.
+    ///
+    /// It never holds a secret or a value of the caller's, except the name of a header or query
+    /// pair.
+    #[must_use]
+    pub fn hint(&self, context: &Context<'_>) -> Option<String> {
+        let text = match &self.meaning {
+            Meaning::SignatureMismatch { echoed } => mismatch(echoed.as_ref(), context),
+            Meaning::Expired { signed, server } => expired(*signed, *server, context),
+            Meaning::ApiNotFound => api_not_found(context),
+            meaning => credential_advice(meaning, context)
+                .or_else(|| advice(meaning))?
+                .to_owned(),
+        };
+        // The last guard of what goes into a header.
+        let printable = |c: char| if matches!(c, ' '..='~') { c } else { '?' };
+        Some(text.chars().map(printable).take(MAX_HINT).collect())
+    }
 }
 
 /// The advice about a refused credential.

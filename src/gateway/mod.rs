@@ -50,28 +50,12 @@ impl GatewayError {
     /// The maximum length of a body, in bytes: room for an echo of the longest head that the
     /// gateway takes. Anything longer is not one of its errors.
     pub const LONGEST_BODY: usize = 256 * 1024;
-
-    /// Parses a response. `None` if it is not an error of the gateway: another status, another
-    /// shape, or a code that starts with none of `APIG.`, `APIGW.`, `APIC.` and `ModelArts.`.
-    #[must_use]
-    pub fn read(status: u16, body: &[u8]) -> Option<Self> {
-        read::read(status, body)
-    }
-
-    /// One line that says what is wrong and what to do: printable ASCII, at most 400 bytes. `None`
-    /// if there is no advice.
-    ///
-    /// It never holds a secret or a value of the caller's, except the name of a header or query
-    /// pair.
-    #[must_use]
-    pub fn hint(&self, context: &Context<'_>) -> Option<String> {
-        hint::hint(&self.meaning, context)
-    }
 }
 
 /// What a refusal means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the names of most variants say what they are")]
 pub enum Meaning {
     /// The signature is not the one that the gateway computed.
     SignatureMismatch {
@@ -87,41 +71,28 @@ pub enum Meaning {
     },
     /// The access key is locked for five minutes, after more than five failures in a row.
     KeyLocked,
-    /// The gateway does not know the access key.
     UnknownKey,
-    /// A token is missing, malformed or expired.
     InvalidToken,
-    /// The gateway does not know the app.
     UnknownApp,
     /// The request is not authenticated, and the message does not say more.
     Unauthorized,
-    /// The caller is known, and may not call this API.
     Forbidden,
     /// The account is in arrears, frozen or restricted.
     Arrears,
     /// No API is published under this host, stage, path and method.
     ApiNotFound,
-    /// The API does not take this method.
     MethodNotAllowed,
-    /// Too many calls, or a quota is used up.
     Throttled,
-    /// The body is longer than the gateway takes.
     BodyTooLarge,
-    /// The target is longer than the gateway takes.
     TargetTooLong,
-    /// A header, or all of them together, are longer than the gateway takes.
     HeadersTooLarge,
-    /// The service behind the API cannot be reached.
     BackendUnavailable,
-    /// The service behind the API did not answer in time.
     BackendTimeout,
-    /// The gateway does not take the TLS version of the connection.
     TlsVersion,
     /// The gateway wants a client certificate, or another one.
     ClientCertificate,
     /// The service that checks keys and tokens is down.
     IamUnavailable,
-    /// Something else.
     Other,
 }
 

@@ -15,23 +15,25 @@ const MAX_CODE: usize = 40;
 /// The meaning of a number, by the status and the message.
 type Classify = fn(u16, &str, &Message<'_>) -> Meaning;
 
-pub(super) fn read(status: u16, body: &[u8]) -> Option<GatewayError> {
-    if status < 400 || body.len() > GatewayError::LONGEST_BODY {
-        return None;
+impl GatewayError {
+    /// Parses a response. `None` if it is not an error of the gateway: another status, another
+    /// shape, or a code that starts with none of `APIG.`, `APIGW.`, `APIC.` and `ModelArts.`.
+    #[must_use]
+    pub fn read(status: u16, body: &[u8]) -> Option<Self> {
+        if status < 400 || body.len() > Self::LONGEST_BODY {
+            return None;
+        }
+        let root: Value = serde_json::from_slice(body).ok()?;
+        let root = root.as_object()?;
+        let mut objects = root.values().filter_map(Value::as_object);
+        let found = find_error(root).or_else(|| objects.find_map(find_error));
+        let (code, message) = found?;
+        let (classify, number) = split_code(code)?;
+        Some(Self {
+            code: code.to_owned(),
+            meaning: classify(status, number, &Message::parse(message)),
+        })
     }
-    let root: Value = serde_json::from_slice(body).ok()?;
-    let root = root.as_object()?;
-    let nested = || {
-        root.values()
-            .filter_map(Value::as_object)
-            .find_map(find_error)
-    };
-    let (code, message) = find_error(root).or_else(nested)?;
-    let (classify, number) = split_code(code)?;
-    Some(GatewayError {
-        code: code.to_owned(),
-        meaning: classify(status, number, &Message::parse(message)),
-    })
 }
 
 /// The code and the message of an object in the body.

@@ -189,18 +189,10 @@ pub(super) struct Admission {
     pub(super) workers: Vec<WorkerHandle>,
     pub(super) permits: Arc<Semaphore>,
     /// The worker that evicts next. Connections are spread evenly, so turns evict about the oldest.
-    next: Cell<usize>,
+    pub(super) next: Cell<usize>,
 }
 
 impl Admission {
-    pub(super) fn new(workers: Vec<WorkerHandle>, permits: Arc<Semaphore>) -> Self {
-        Self {
-            workers,
-            permits,
-            next: Cell::new(0),
-        }
-    }
-
     /// Gives a connection to the worker that has the fewest, as soon as there is a permit.
     ///
     /// # Cancel safety

@@ -22,7 +22,7 @@
 //! may stop the proxy. Callers may open connections and send nothing: the oldest silent connection
 //! is closed when all permits are taken, and each connection ends with its first response.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -99,7 +99,11 @@ pub(super) async fn serve(
     let bare_answers = Rc::new(|answer: BareAnswer| serialize(refused("", &answer.error())));
     let registry = Registry::new(LIMITS, Arc::clone(&permits), bare_answers, true);
     let (worker, mut commands) = WorkerHandle::new();
-    let admission = Rc::new(Admission::new(vec![worker], permits));
+    let admission = Rc::new(Admission {
+        workers: vec![worker],
+        permits,
+        next: Cell::default(),
+    });
     spawn_local(accept(
         (socket.open()?, ListenRules::default()),
         admission,

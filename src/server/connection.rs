@@ -23,11 +23,12 @@ use tokio::time::timeout;
 use tower::Service;
 
 use super::accept::{Accepted, Connected, ConnectionPermit};
-use super::handshake::{Opened, Protocol, Transport, open};
 use super::io::CallerIo;
-use super::linger::{self, LingerLimits, linger};
 use super::registry::{CloseReason, ConnectionState, Phase, Registry};
 use super::requests::{BoxError, InFlight, call};
+use super::stream::{
+    AFTER_REFUSAL, COMPLETE, LingerLimits, Opened, Protocol, Transport, UNREAD_BODY, linger, open,
+};
 use crate::proxy::{BareAnswer, CallerConnection};
 
 /// How many bytes of a body hyper reads ahead at most. A connection may hold two such pieces. Twice
@@ -148,9 +149,9 @@ impl Driver {
                     return;
                 }
                 match (caller.refusals.get(), caller.request_is_read.get()) {
-                    (0, true) => linger::COMPLETE,
-                    (0, false) => linger::UNREAD_BODY,
-                    _ => linger::REFUSED,
+                    (0, true) => COMPLETE,
+                    (0, false) => UNREAD_BODY,
+                    _ => AFTER_REFUSAL,
                 }
             }
         };
@@ -171,7 +172,7 @@ impl Driver {
         let unwritten = if held_back.is_some() { &*answer } else { b"" };
         if let Some(stream) = self.io.into_stream() {
             // Where the next request would begin is not known.
-            write_last(stream, unwritten, linger::UNREAD_BODY, &self.state).await;
+            write_last(stream, unwritten, UNREAD_BODY, &self.state).await;
         }
     }
 
@@ -266,7 +267,7 @@ async fn refuse_tls(stream: Box<dyn Transport>, state: &ConnectionState) {
         "a caller speaks TLS to an address that does not; call it as http://, or add an https:// address to listen"
     );
     let answer = (state.registry.bare_answers)(BareAnswer::TlsOnPlainPort);
-    write_last(stream, &answer, linger::COMPLETE, state).await;
+    write_last(stream, &answer, COMPLETE, state).await;
 }
 
 /// Writes a response that no service has made, and closes the connection.

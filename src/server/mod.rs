@@ -1,12 +1,12 @@
 //! The server that callers connect to: hyper on TCP, TLS and unix sockets.
 //!
 //! ```text
-//! sockets, tls, unix ─► accept ─► worker ─► handshake ─► connection ─► requests ─► proxy
+//! sockets, unix ─► accept ─► worker ─► stream ─► connection ─► requests ─► proxy
 //! ```
 //!
 //! One thread accepts (`accept`) and hands each connection to one worker (`worker`). `running`
 //! reloads and drains. `connection` serves one connection through `io`, `registry` keeps the phase
-//! of each connection of a worker and closes those that exceed a limit, and `linger` lets callers
+//! of each connection of a worker and closes those that exceed a limit, and `stream` lets callers
 //! read their last response. `admin` serves health and metrics.
 //!
 //! # What can go wrong
@@ -18,21 +18,18 @@
 mod accept;
 mod admin;
 mod connection;
-mod handshake;
 mod inspection;
 mod io;
-mod linger;
 mod memory;
 mod registry;
 mod requests;
 mod running;
 mod sockets;
+mod stream;
 mod supervisor;
 #[cfg(test)]
 mod tests;
-mod tls;
 mod unix;
-mod watchdog;
 mod worker;
 
 use std::net::SocketAddr;
@@ -53,9 +50,9 @@ pub(crate) use admin::QUIT_IS_OFF;
 use inspection::Inspection;
 use registry::Shutdown;
 use running::Running;
+pub(crate) use sockets::server_tls;
 use sockets::{BoundSocket, Listeners};
 pub(crate) use supervisor::Supervisor;
-pub(crate) use tls::server_tls;
 
 /// Connections that the kernel holds until they are accepted.
 const BACKLOG: i32 = 1024;

@@ -8,6 +8,7 @@
 //! The new configuration may not work: an address is taken, a certificate cannot be read. All of
 //! that is tried before anything is changed.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::{io, thread};
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::accept::{Admission, Command, Listening, accept};
 use super::memory::{TIDY_INTERVAL, tidy_process};
 use super::registry::Shutdown;
-use super::watchdog::Heartbeats;
+use super::supervisor::Heartbeats;
 use super::worker::Worker;
 use super::{DrainOutcome, NewConfig, Server, SetupError, settings};
 use crate::config::{ListenRules, Watched};
@@ -64,7 +65,11 @@ impl Running {
             _alive: alive,
         };
         let workers = (0..count).map(|number| worker.clone().start(number));
-        let admission = Admission::new(workers.collect::<io::Result<_>>()?, permits);
+        let admission = Admission {
+            workers: workers.collect::<io::Result<_>>()?,
+            permits,
+            next: Cell::default(),
+        };
         let Server {
             inspection,
             listeners,

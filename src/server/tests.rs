@@ -1,5 +1,6 @@
 //! The server with services of the tests, against callers that write and read bytes.
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -152,7 +153,11 @@ async fn listen(permits: usize) -> SocketAddr {
     let address = socket.local_addr().unwrap();
     let worker = Worker::with_permits(permits);
     let (handle, mut commands) = WorkerHandle::new();
-    let admission = Admission::new(vec![handle], Arc::clone(&worker.permits));
+    let admission = Admission {
+        workers: vec![handle],
+        permits: Arc::clone(&worker.permits),
+        next: Cell::default(),
+    };
     spawn_local(accept(
         (Listening::Tcp(socket, None), ListenRules::default()),
         Rc::new(admission),

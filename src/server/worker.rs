@@ -18,7 +18,7 @@ use super::accept::{Command, WorkerHandle};
 use super::connection;
 use super::memory::tidy_thread;
 use super::registry::{ConnectionLimits, Registry, Shutdown};
-use super::watchdog::Heartbeats;
+use super::supervisor::Heartbeats;
 use crate::proxy::{self, Current, Pipeline, Settings};
 use crate::upstream::Network;
 

@@ -1,6 +1,137 @@
-//! Every documented or reported refusal, with its meaning and its hint.
+//! What is read of a response, and every documented or reported refusal with its meaning and its hint.
 
 use super::*;
+use crate::signature::{CanonicalRequest, Payload, PayloadHash, Target};
+
+const SERVER: &str = "20211217T065804Z";
+const SIGNED: &str = "20211217T064303Z";
+const TOKEN: &str = "SECRETTOKENMARKER_DO_NOT_LOG";
+
+const KNOWN: Context<'_> = Context {
+    auth: AuthMode::AkSk,
+    canonical_request: None,
+    is_temporary: false,
+    has_ambiguous_path: false,
+    has_learned_path: false,
+    clock_offset: None,
+    corrects_clock: false,
+    stage: "RELEASE",
+    host: "id.apig.cn-north-4.huaweicloudapis.com",
+};
+
+/// A canonical request with a temporary key, as the proxy signs it.
+fn canonical() -> String {
+    let target = Target::parse("/v1/infers/5a?b=2&a=1&a=0&k%C3%A9=x").unwrap();
+    let headers = [
+        ("host", KNOWN.host),
+        ("x-stage", "RELEASE"),
+        ("x-security-token", TOKEN),
+    ];
+    let date = SigningDate::parse(SIGNED).unwrap();
+    let payload = Payload::Hash(&PayloadHash::EMPTY);
+    let request = CanonicalRequest::new("GET", target, &headers, &date, payload);
+    request.unwrap().to_string()
+}
+
+fn echoed(canonical: &str) -> String {
+    canonical.replace('\n', "|")
+}
+
+/// A response body of the usual shape.
+fn answer(code: &str, message: &str) -> Vec<u8> {
+    let body = serde_json::json!({"error_msg": message, "error_code": code, "request_id": "7d04"});
+    body.to_string().into_bytes()
+}
+
+fn meaning(message: &str) -> Meaning {
+    GatewayError::read(401, &answer("APIG.0301", message))
+        .unwrap()
+        .meaning
+}
+
+/// The hint for a message of `APIG.0301`, which is fit for a header and holds no secret.
+fn hint(message: &str, context: &Context<'_>) -> String {
+    let message = format!("Incorrect IAM authentication information: {message}");
+    let error = GatewayError::read(401, &answer("APIG.0301", &message)).unwrap();
+    let hint = error.hint(context).unwrap();
+    assert!(is_presentable(&hint) && !hint.contains(TOKEN), "{hint}");
+    hint
+}
+
+/// Below the limit, so that no advice is cut off.
+fn is_presentable(hint: &str) -> bool {
+    hint.len() < 400 && hint.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
+#[test]
+fn an_echo_ends_with_the_message_or_with_a_quote_and_its_words_decide_nothing() {
+    let path =
+        "/ak/reach the limit/signature expired/not exist/frozen/server time:20211217T065804Z/";
+    let other = format!("GET|{path}||host:h||host|0");
+    for canonical in [echoed(&canonical()), other] {
+        for tail in [
+            "",
+            " ",
+            "\",\"error_code\":\"APIG.0301\"}",
+            "\\\",\\\"x",
+            "\n",
+        ] {
+            for name in [
+                "canonicalRequest:",
+                "canonicalRequest: ",
+                "canonical request=",
+            ] {
+                let message = format!("verify aksk signature fail, {name}{canonical}{tail}");
+                let echoed = Some(CanonicalText(canonical.clone()));
+                let expected = Meaning::SignatureMismatch { echoed };
+                assert!(meaning(&message) == expected, "{message}");
+            }
+        }
+    }
+    let empty = meaning("verify aksk signature fail, canonicalRequest:");
+    assert_eq!(empty, Meaning::SignatureMismatch { echoed: None });
+}
+
+#[test]
+fn all_shapes_of_an_error_are_read() {
+    for body in [
+        r#"{"error_msg":"Backend timeout","error_code":"APIG.0203","request_id":"1"}"#,
+        r#"{"errorMsg":"Backend timeout","errorCode":"APIG.0203"}"#,
+        r#"{"message":"Backend timeout","code":"APIG.0203"}"#,
+        r#"{"error":{"message":"Backend timeout","code":"APIG.0203"}}"#,
+        r#"{"request_id":"1","error":{"error_msg":"x","error_code":"APIG.0203"}}"#,
+        r#"{"code":504,"error_code":"APIG.0203","encoded_authorization_message":"x"}"#,
+        r#"{"error_code":"APIG.0203","error_msg":{"not":"a text"}}"#,
+        "  {\"error_code\":\"APIG.0203\"}\r\n",
+    ] {
+        let error = GatewayError::read(504, body.as_bytes()).unwrap();
+        let read = (error.code.as_str(), error.meaning);
+        assert_eq!(read, ("APIG.0203", Meaning::BackendTimeout), "{body}");
+    }
+}
+
+#[test]
+fn what_is_not_an_error_of_the_gateway_is_left_alone() {
+    let huge = answer("APIG.0301", &"x".repeat(GatewayError::LONGEST_BODY));
+    let long = answer(&format!("APIG.{}", "1".repeat(40)), "");
+    let bodies: [&[u8]; 10] = [
+        b"",
+        b"[{\"error_code\":\"APIG.0301\"}]",
+        b"{\"error_code\":\"APIG.0301\"",
+        b"{\"error_code\":\"APIG.0301\",\"error_msg\":\"\xff\"}",
+        b"{\"error_code\":\"APIG.03 01\"}",
+        b"{\"error_code\":\"APIG.0301\\r\\nx: y\"}",
+        b"{\"error_code\":\"PROXY.body_too_large\"}",
+        b"{\"a\":{\"error\":{\"error_code\":\"APIG.0301\"}}}",
+        &huge,
+        &long,
+    ];
+    for body in bodies {
+        let start = String::from_utf8_lossy(&body[..body.len().min(60)]);
+        assert_eq!(GatewayError::read(401, body), None, "{start}");
+    }
+    assert_eq!(GatewayError::read(200, &answer("APIG.0301", "")), None);
+}
 
 /// Status, code, meaning, words of the hint (`-` for no hint), message.
 const REFUSALS: &str = "
@@ -144,113 +275,81 @@ fn a_mismatch_names_what_was_changed_and_an_equal_echo_means_a_wrong_secret_key(
     ] {
         assert!(fail(unknown).contains("most likely"), "{unknown}");
     }
-    let host = "host:id.apig.cn-north-4.huaweicloudapis.com\n";
-    let long = format!("b=2&{}=1", "c".repeat(41));
-    for (from, to, advice) in [
-        ("GET", "POST", "the method was changed"),
-        ("/v1", "/v2", "the path was changed"),
-        ("x-stage:RELEASE\n", "", "header x-stage was changed"),
-        (
-            "x-stage:RELEASE",
-            "x-stage:TEST",
-            "header x-stage was changed",
-        ),
-        (host, "host:other\n", "header host was changed"),
-        (host, "", "header host was changed"),
-        (
-            "x-stage:RELEASE\n",
-            "x-stage:RELEASE\nx-via:1\n",
-            "a signed header was added",
-        ),
-        (TOKEN, "another", "header x-security-token was changed"),
-        ("b=2", "b=3", "query pair 3 (b) was changed"),
-        ("&b=2", "", "query pair 3 (b) was changed"),
-        ("&k%C3%A9=x", "", "query pair 4 was changed"),
-        ("a=0&a=1&b=2&k%C3%A9=x", "", "query pair 1 (a) was changed"),
-        ("&b=2", "&aa=7&b=2", "query pair 3 (aa) was changed"),
-        ("a=0", "a=&a=0", "query pair 1 (a) was changed"),
-        ("=x\n", "=x&z=1\n", "query pair 5 (z) was changed"),
-        ("b=2", &long, "query pair 4 was changed"),
-        (
-            "\nhost;",
-            "\nhost;x;",
-            "the list of signed headers was changed",
-        ),
-        ("e3b0", "0000", "the body or its hash was changed"),
-    ] {
+    for row in CHANGES.lines().filter(|row| !row.is_empty()) {
+        let row = row.replace('/', "\n");
+        let [from, to, advice] = row.split(" > ").collect::<Vec<_>>()[..] else {
+            panic!("{row}");
+        };
+        assert!(ours.contains(from), "{from:?}");
         let hint = fail(&ours.replacen(from, to, 1));
-        let expected = format!("{advice} by a device");
+        let expected = format!("{advice} was changed by a device");
         assert!(hint.starts_with(&expected), "{from} -> {to}: {hint}");
     }
 }
+
+/// What of a canonical request is replaced by what, and what the hint names; `/` is a line end.
+const CHANGES: &str = "
+GET > POST > the method
+v1 > v2 > the path
+x-stage:RELEASE/ >  > header x-stage
+x-stage:RELEASE > x-stage:TEST > header x-stage
+SECRETTOKENMARKER_DO_NOT_LOG > another > header x-security-token
+b=2 > b=3 > query pair 3 (b)
+&b=2 >  > query pair 3 (b)
+&k%C3%A9=x >  > query pair 4
+a=0&a=1&b=2&k%C3%A9=x >  > query pair 1 (a)
+&b=2 > &aa=7&b=2 > query pair 3 (aa)
+=x/ > =x&z=1/ > query pair 5 (z)
+/host; > /host;x; > the list of signed headers
+e3b0 > 0000 > the body or its hash
+";
+
+/// What is said of clocks and keys: the message, what is known, and words of the hint.
+const CLOCKS: &str = "
+behind||901 seconds behind the gateway's
+ahead||901 seconds ahead of the gateway's
+behind||clock.correct = true
+behind|corrects|set it with NTP, and send the request again
+alone|corrects -4000|4000 seconds ahead of the gateway's
+alone|temporary 1000|1000 seconds behind
+behind|2|901 seconds after it was signed
+alone|temporary 2|the temporary key has expired
+alone|temporary corrects 1000|the temporary key has expired
+alone|temporary|get a new temporary key
+alone||set the clock with NTP; if it is right, get a new key
+alone|-9223372036854775808|9223372036854775808 seconds ahead
+ages||seconds behind
+unknown|temporary|the security token belongs to another key
+unknown||a temporary key without its security token
+";
 
 #[test]
 fn clocks_and_temporary_keys_are_told_apart() {
     let times = |signed: &str, server: &str| {
         format!("signature expired, signature time:{signed},server time:{server}")
     };
-    let (behind, ahead) = (&*times(SIGNED, SERVER), &*times(SERVER, SIGNED));
-    let (alone, ages) = (
-        "signature expired",
-        &*times("00000101T000000Z", "99991230T000000Z"),
-    );
-    let unknown = "Get secretKey failed,ak:AKX,err:ak not exist";
-    let knows = |clock_offset| Context {
-        clock_offset,
-        ..KNOWN
-    };
-    let corrects = |clock_offset| Context {
-        corrects_clock: true,
-        ..knows(clock_offset)
-    };
-    let temporary = |clock_offset| Context {
-        is_temporary: true,
-        ..knows(clock_offset)
-    };
-    let both = Context {
-        corrects_clock: true,
-        ..temporary(Some(1000))
-    };
-    for (message, context, advice) in [
-        (behind, KNOWN, "901 seconds behind the gateway's"),
-        (ahead, KNOWN, "901 seconds ahead of the gateway's"),
-        (behind, KNOWN, "clock.correct = true"),
-        (
-            behind,
-            corrects(None),
-            "set it with NTP, and send the request again",
-        ),
-        (
-            alone,
-            corrects(Some(-4000)),
-            "4000 seconds ahead of the gateway's",
-        ),
-        (alone, temporary(Some(1000)), "1000 seconds behind"),
-        (behind, knows(Some(2)), "901 seconds after it was signed"),
-        (alone, temporary(Some(2)), "the temporary key has expired"),
-        (alone, both, "the temporary key has expired"),
-        (alone, temporary(None), "get a new temporary key"),
-        (
-            alone,
-            KNOWN,
-            "set the clock with NTP; if it is right, get a new key",
-        ),
-        (
-            alone,
-            knows(Some(i64::MIN)),
-            "9223372036854775808 seconds ahead",
-        ),
-        (ages, KNOWN, "seconds behind"),
-        (
-            unknown,
-            temporary(None),
-            "the security token belongs to another key",
-        ),
-        (unknown, KNOWN, "a temporary key without its security token"),
-    ] {
-        let hint = hint(message, &context);
-        let is_fit = hint.contains(advice) && !hint.contains("AKX");
-        assert!(is_fit, "{message}: {hint}");
+    for row in CLOCKS.lines().filter(|row| !row.is_empty()) {
+        let [message, known, advice] = row.split('|').collect::<Vec<_>>()[..] else {
+            panic!("{row}");
+        };
+        let message = match message {
+            "behind" => times(SIGNED, SERVER),
+            "ahead" => times(SERVER, SIGNED),
+            "ages" => times("00000101T000000Z", "99991230T000000Z"),
+            "alone" => "signature expired".to_owned(),
+            _ => "Get secretKey failed,ak:AKX,err:ak not exist".to_owned(),
+        };
+        let context = Context {
+            is_temporary: known.contains("temporary"),
+            corrects_clock: known.contains("corrects"),
+            clock_offset: known.split(' ').find_map(|word| word.parse().ok()),
+            ..KNOWN
+        };
+        let hint = hint(&message, &context);
+        assert!(
+            hint.contains(advice) && !hint.contains("AKX"),
+            "{row}: {hint}"
+        );
     }
 }
 
@@ -281,24 +380,4 @@ fn what_the_gateway_reads_differently_is_named_before_the_secret_key() {
         ..KNOWN
     };
     assert!(fail(&many).contains("more than 100 pairs"));
-}
-
-#[test]
-fn settings_that_cannot_be_shown_are_left_out() {
-    let long = "h".repeat(81);
-    let error = GatewayError::read(404, &answer("APIG.0101", "")).unwrap();
-    let hint = |stage, host| {
-        error
-            .hint(&Context {
-                stage,
-                host,
-                ..KNOWN
-            })
-            .unwrap()
-    };
-    for (stage, host) in [("RELEASE\r\nx: y", "h\u{e9}"), ("", ""), (&long, &long)] {
-        let hint = hint(stage, host);
-        assert!(is_presentable(&hint) && !hint.contains("now"), "{hint}");
-    }
-    assert!(hint(&long[..80], &long[..80]).ends_with("is published in"));
 }
