@@ -1,11 +1,10 @@
 //! The admin listener: on a unix socket, and as what stops the proxy only if that is wanted.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::program::{KEY, Place, Running, SERVE, assert_has, exchange_unix, signal};
+use crate::program::{KEY, Place, Running, SERVE, assert_has, exchange_unix, mode, signal};
 
 fn socket(place: &Place) -> (PathBuf, String) {
     let path = place.path().join("admin.sock");
@@ -30,10 +29,6 @@ fn start(place: &Place, admin: &str, keys: &str) -> Running {
 fn ask(place: &Place, command: &[&str], admin: &str) -> (i32, String) {
     let (code, _, said) = place.run(&[command, &["--admin", admin]].concat(), &[]);
     (code, said)
-}
-
-fn mode(path: &Path) -> u32 {
-    fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
 #[test]

@@ -5,7 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::thread;
 
-use crate::program::{Place, assert_has, exit_code};
+use crate::program::{Place, assert_has, exit_code, mode};
+
+/// What is said of a file that is not as it was written.
+const NOT_SO: &str = "of the file is not as";
+
+const LIST: [&str; 4] = ["caller", "list", "--file", "callers.toml"];
 
 /// Runs `caller` with the file `callers.toml`: what it prints.
 #[track_caller]
@@ -33,10 +38,7 @@ fn a_credential_is_printed_once_and_kept_for_its_owner() {
     };
     assert!(access_key.starts_with("APX") && token.starts_with("apx_") && path.starts_with("/~"));
     let file = place.path().join("callers.toml");
-    assert_eq!(
-        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    assert_eq!(mode(&file), 0o600);
     let kept = content(&place);
     assert_has(&kept, &[access_key, secret]);
     for hashed in [token, path.trim_matches(['/', '~'])] {
@@ -48,10 +50,7 @@ fn a_credential_is_printed_once_and_kept_for_its_owner() {
     // The mode that an administrator has given stays, but for other users.
     fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
     caller(&place, &["revoke", "ci"]);
-    assert_eq!(
-        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
-        0o640
-    );
+    assert_eq!(mode(&file), 0o640);
     assert!(!content(&place).contains("[[caller]]"));
     let left = fs::read_dir(place.path()).unwrap().count();
     assert_eq!(left, 1, "only the file itself is left");
@@ -70,16 +69,12 @@ fn a_caller_whose_credential_could_not_be_printed_is_not_kept() {
 #[test]
 fn each_format_is_what_its_program_reads() {
     let place = Place::new();
+    let sdk = ["HUAWEICLOUD_SDK_AK=APX", "HUAWEICLOUD_SDK_SK="];
+    let csv = ["User Name,Access Key Id,Secret Access Key", "csv,APX"];
     for (format, lines) in [
-        (
-            "sdk",
-            &["HUAWEICLOUD_SDK_AK=APX", "HUAWEICLOUD_SDK_SK="][..],
-        ),
+        ("sdk", &sdk[..]),
         ("openai", &["OPENAI_API_KEY=apx_"]),
-        (
-            "csv",
-            &["User Name,Access Key Id,Secret Access Key", "csv,APX"],
-        ),
+        ("csv", &csv),
     ] {
         let printed = caller(&place, &["new", format, "--format", format]);
         assert_eq!(printed.lines().count(), lines.len(), "{printed}");
@@ -110,42 +105,26 @@ fn rights_are_kept_as_they_were_given_and_wrong_ones_are_refused() {
     let line = listed.lines().next().unwrap();
     assert_has(
         line,
-        &[
-            "/flowers,/trees/",
-            "GET,POST",
-            "read only",
-            "reads POST /flowers/*/search",
-            "60/1m",
-            "until 20",
-        ],
+        &["/flowers,/trees/", "GET,POST", "read only", "60/1m"],
     );
-    for (arguments, expected) in [
-        (&["new", "ci"][..], (1, "a caller with this name")),
-        (&["new", "a b"], (64, "at most 40 letters")),
-        (
-            &["new", "x", "--route", "flowers"],
-            (64, "a path that starts with"),
-        ),
-        (&["new", "x", "--method", "get"], (64, "capital letters")),
-        (&["new", "x", "--reads", "/a"], (64, "a method and a path")),
-        (&["new", "x", "--rate", "60"], (64, "60/1m")),
-        (&["new", "x", "--rate", "0/1m"], (64, "60/1m")),
-        (
-            &["new", "x", "--expires", "tomorrow"],
-            (64, "expected a time"),
-        ),
-        (&["revoke", "x"], (1, "no caller with this name")),
+    assert_has(line, &["reads POST /flowers/*/search", "until 20"]);
+    for (arguments, exit_code, expected) in [
+        ("new ci", 1, "a caller with this name"),
+        ("new a,b", 64, "at most 40 letters"),
+        ("new x --route flowers", 64, "a path that starts with"),
+        ("new x --method get", 64, "capital letters"),
+        ("new x --reads /a", 64, "a method and a path"),
+        ("new x --rate 60", 64, "60/1m"),
+        ("new x --rate 0/1m", 64, "60/1m"),
+        ("new x --expires tomorrow", 64, "expected a time"),
+        ("revoke x", 1, "no caller with this name"),
     ] {
-        let all = [&["caller"], arguments, &["--file", "callers.toml"]].concat();
-        place.fails(&all, &[], expected.0, &[expected.1]);
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        let all = [&["caller"], &arguments[..], &LIST[2..]].concat();
+        place.fails(&all, &[], exit_code, &[expected]);
     }
     assert_eq!(caller(&place, &["list"]).lines().count(), 2);
-    place.fails(
-        &["caller", "list"],
-        &[],
-        78,
-        &["access.callers_file", "--file"],
-    );
+    place.fails(&LIST[..2], &[], 78, &["access.callers_file", "--file"]);
 }
 
 #[test]
@@ -160,12 +139,7 @@ fn a_file_that_is_not_as_it_was_written_is_refused_and_never_quoted() {
     let secret = secret.trim_matches('"').to_owned();
     for (from, to, expected) in [
         ("name = ", "name ", "line 4"),
-        (
-            "routes = [\"/flowers\"]",
-            "routes = \"SECRET\"",
-            "of the file is not as",
-        ),
-        ("routes = ", "SECRET = ", "of the file is not as"),
+        ("routes = [\"/flowers\"]", "routes = \"SECRET\"", NOT_SO),
         ("\"/flowers\"", "\"flowers\"", "caller `ci`"),
         ("secret_key = \"", "secret_key = \" ", "keys of a caller"),
         (
@@ -173,44 +147,27 @@ fn a_file_that_is_not_as_it_was_written_is_refused_and_never_quoted() {
             "access_key = \"AKX",
             "keys of a caller",
         ),
-        ("[[caller]]", "[caller]", "of the file is not as"),
+        ("[[caller]]", "[caller]", NOT_SO),
     ] {
         assert!(right.contains(from), "{from}");
         place.file(
             "callers.toml",
             &right.replacen(from, &to.replace("SECRET", &secret), 1),
         );
-        let said = place.fails(
-            &["caller", "list", "--file", "callers.toml"],
-            &[],
-            78,
-            &[expected],
-        );
+        let said = place.fails(&LIST, &[], 78, &[expected]);
         assert!(!said.contains(&secret), "{said}");
     }
     place.file_with_mode("callers.toml", &right, 0o644);
-    place.fails(
-        &["caller", "list", "--file", "callers.toml"],
-        &[],
-        78,
-        &["chmod o-rwx"],
-    );
+    place.fails(&LIST, &[], 78, &["chmod o-rwx"]);
     let toml = "upstream = \"https://127.0.0.1:1\"\n[access]\ncallers_file = \"callers.toml\"\n";
     place.file("apig-proxy.toml", toml);
     let place_of_key = ["apig-proxy.toml:3: access.callers_file", "chmod o-rwx"];
-    place.fails(&["caller", "list"], &[], 78, &place_of_key);
+    place.fails(&LIST[..2], &[], 78, &place_of_key);
     place.file("callers.toml", &right);
     place.file("token", "0123456789abcdef");
-    place.file(
-        "apig-proxy.toml",
-        &format!("{toml}token_file = \"token\"\n"),
-    );
-    place.fails(
-        &["caller", "list"],
-        &[],
-        78,
-        &["takes the place of the token"],
-    );
+    let with_token = format!("{toml}token_file = \"token\"\n");
+    place.file("apig-proxy.toml", &with_token);
+    place.fails(&LIST[..2], &[], 78, &["takes the place of the token"]);
 }
 
 #[test]

@@ -2,92 +2,61 @@
 //! does not say.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::gateway::{configure, gateway};
+use crate::gateway::Scene;
 use crate::load::{Load, call};
-use crate::program::{
-    GET, Place, Running, SECRET, assert_has, assert_status, exchange, key_file, signal, wait_until,
-};
+use crate::program::{GET, Place, Running, assert_has, assert_status, exchange, mode, wait_until};
 
 const ON: &str = "[inspect]\nenabled = true\n";
+const ADMIN: (&str, &str) = ("APIG_PROXY_ADMIN", "127.0.0.1:0");
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-/// A program before a gateway, with a configuration file that can be changed.
-struct Scene {
-    place: Place,
-    gateway: SocketAddr,
-    program: Running,
-    admin: SocketAddr,
-    address: SocketAddr,
+/// A program before a gateway, with a folder for the token of its inspector.
+fn start(arguments: &[&str], more: &str) -> Scene {
+    let place = Place::new();
+    let run = place.path().join("run");
+    fs::create_dir(&run).unwrap();
+    let run = run.to_str().unwrap().to_owned();
+    let environment = [ADMIN, ("XDG_RUNTIME_DIR", &run)];
+    Scene::with(place, arguments, &environment, more)
 }
 
-impl Scene {
-    fn start(arguments: &[&str], more: &str) -> Self {
-        let place = Place::new();
-        let gateway = gateway(&place, SECRET, None);
-        key_file(&place, "credentials.csv", SECRET);
-        configure(&place, gateway, more);
-        let run = place.path().join("run");
-        fs::create_dir(&run).unwrap();
-        let environment = [
-            ("APIG_PROXY_ADMIN", "127.0.0.1:0"),
-            ("XDG_RUNTIME_DIR", run.to_str().unwrap()),
-        ];
-        let mut program = Running::start(place.command(arguments, &environment));
-        let admin = program.admin_address();
-        let address = program.address();
-        Self {
-            place,
-            gateway,
-            program,
-            admin,
-            address,
-        }
-    }
+fn file(scene: &Scene) -> PathBuf {
+    let port = scene.admin.unwrap().port();
+    scene
+        .place
+        .path()
+        .join(format!("run/apig-proxy/inspect-{port}"))
+}
 
-    /// Changes the configuration file, and has it read.
-    fn reload(&mut self, more: &str) -> String {
-        configure(&self.place, self.gateway, more);
-        signal(self.program.id(), "HUP");
-        self.program.line_with("reloaded, ")
-    }
-
-    fn file(&self) -> PathBuf {
-        let name = format!("run/apig-proxy/inspect-{}", self.admin.port());
-        self.place.path().join(name)
-    }
-
-    /// What the inspector tells of its state to whoever shows this token.
-    fn state(&self, token: &str) -> String {
-        let request = format!(
-            "GET /inspect/v1/state HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n"
-        );
-        exchange(self.admin, &request)
-    }
+/// What the inspector tells of its state to whoever shows this token.
+fn state(scene: &Scene, token: &str) -> String {
+    let request = format!(
+        "GET /inspect/v1/state HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
+    exchange(scene.admin.unwrap(), &request)
 }
 
 /// The token in a file that only its owner can read.
 fn token(file: &Path) -> String {
-    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(file), mode(file.parent().unwrap())), (0o600, 0o700));
     fs::read_to_string(file).unwrap().trim_end().to_owned()
 }
 
 #[test]
 fn a_reload_turns_it_on_and_off_and_changes_what_it_keeps() {
-    let mut scene = Scene::start(&[], "");
-    assert_status(&scene.state(TOKEN), 404);
+    let mut scene = start(&[], "");
+    assert_status(&state(&scene, TOKEN), 404);
     let line = scene.reload(ON);
     assert_has(&line, &["changed: inspect.enabled"]);
-    let made = token(&scene.file());
+    let made = token(&file(&scene));
     assert_has(
-        &scene.state(&made),
+        &state(&scene, &made),
         &["200 OK", "\"is_recording\":true", "\"requests_limit\":500"],
     );
-    assert_status(&scene.state(TOKEN), 401);
+    assert_status(&state(&scene, TOKEN), 401);
     exchange(scene.address, GET);
     scene.reload(&format!(
         "{ON}requests = 7\nreplay = \"off\"\nbodies = \"off\"\n"
@@ -97,24 +66,24 @@ fn a_reload_turns_it_on_and_off_and_changes_what_it_keeps() {
         "\"replay\":\"off\"",
         "\"bodies\":0,",
     ];
-    assert_has(&scene.state(&made), &changed);
+    assert_has(&state(&scene, &made), &changed);
     scene.place.file("token", TOKEN);
     let with_file = format!("{ON}token_file = \"token\"\n");
     scene.reload(&with_file);
-    assert_eq!(token(&scene.file()), TOKEN);
-    assert_status(&scene.state(&made), 401);
-    assert_status(&scene.state(TOKEN), 200);
+    assert_eq!(token(&file(&scene)), TOKEN);
+    assert_status(&state(&scene, &made), 401);
+    assert_status(&state(&scene, TOKEN), 200);
     scene.place.file("token", &TOKEN.replace('0', "1"));
     let line = scene.reload(&with_file);
     assert_has(&line, &["the content of inspect.token_file"]);
-    assert_status(&scene.state(TOKEN), 401);
+    assert_status(&state(&scene, TOKEN), 401);
     scene.reload("");
-    assert!(!scene.file().exists());
-    assert_status(&scene.state(&made), 404);
+    assert!(!file(&scene).exists());
+    assert_status(&state(&scene, &made), 404);
     // The token of this start is still the same, so that open pages go on.
     scene.reload(ON);
-    assert_has(&scene.state(&made), &["\"kept\":0,"]);
-    let file = scene.file();
+    assert_has(&state(&scene, &made), &["\"kept\":0,"]);
+    let file = file(&scene);
     let said = scene.program.stops();
     assert!(!file.exists());
     assert!(!said.contains(&made) && !said.contains(TOKEN), "{said}");
@@ -122,7 +91,7 @@ fn a_reload_turns_it_on_and_off_and_changes_what_it_keeps() {
 
 #[test]
 fn the_option_turns_it_on_and_the_command_finds_it_also_at_a_unix_socket() {
-    let scene = Scene::start(&["serve", "--inspect"], "");
+    let scene = start(&["serve", "--inspect"], "");
     exchange(scene.address, GET);
     let run = scene.place.path().join("run");
     let environment = [("XDG_RUNTIME_DIR", run.to_str().unwrap())];
@@ -135,7 +104,7 @@ fn the_option_turns_it_on_and_the_command_finds_it_also_at_a_unix_socket() {
             listed.lines().count() == 1
         });
     };
-    lists_one(&scene.admin.to_string());
+    lists_one(&scene.admin.unwrap().to_string());
     let socket = format!("unix:{}", scene.place.path().join("admin.sock").display());
     let arguments = ["serve", "--inspect", "--admin", &socket];
     let mut other = Running::start(scene.place.command(&arguments, &environment));
@@ -147,14 +116,14 @@ fn the_option_turns_it_on_and_the_command_finds_it_also_at_a_unix_socket() {
 
 #[test]
 fn turning_it_on_and_off_under_load_fails_no_request() {
-    let mut scene = Scene::start(&[], "");
+    let mut scene = start(&[], "");
     let address = scene.address;
     let load = Load::start(move |state| call(address, state));
     for _ in 0..10 {
         load.wait_for(50);
         scene.reload(ON);
         load.wait_for(50);
-        assert_has(&scene.state(&token(&scene.file())), &["200 OK"]);
+        assert_has(&state(&scene, &token(&file(&scene))), &["200 OK"]);
         scene.reload("");
     }
     load.end();
@@ -164,19 +133,13 @@ fn turning_it_on_and_off_under_load_fails_no_request() {
 #[test]
 fn a_folder_that_others_can_open_gets_no_token_and_the_proxy_serves() {
     let place = Place::new();
-    let gateway = gateway(&place, SECRET, None);
-    key_file(&place, "credentials.csv", SECRET);
-    configure(&place, gateway, ON);
     let folder = place.path().join("apig-proxy");
     fs::create_dir(&folder).unwrap();
     fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).unwrap();
-    let environment = [
-        ("APIG_PROXY_ADMIN", "127.0.0.1:0"),
-        ("XDG_RUNTIME_DIR", place.path().to_str().unwrap()),
-    ];
-    let mut program = Running::start(place.command(&[], &environment));
-    assert_status(&exchange(program.address(), GET), 200);
-    let said = program.stops();
+    let runtime = place.path().to_str().unwrap().to_owned();
+    let scene = Scene::with(place, &[], &[ADMIN, ("XDG_RUNTIME_DIR", &runtime)], ON);
+    assert_eq!(scene.status(), "200");
+    let said = scene.program.stops();
     assert_has(&said, &["could not be written", "inspect.token_file"]);
     assert_eq!(fs::read_dir(folder).unwrap().count(), 0);
 }

@@ -75,32 +75,22 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
 }
 
 #[test]
-fn fault_76_a_log_that_is_full_or_closed_costs_no_request() {
+fn fault_76_a_log_that_is_full_closed_missing_or_not_read_holds_up_neither_requests_nor_the_end() {
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-    for log in [Stdio::from(full), closed_pipe().into()] {
+    let (_reader, writer) = io::pipe().unwrap();
+    let alone = [BINARY].as_slice();
+    let without_log = ["sh", "-c", "exec \"$0\" 2>&-", BINARY];
+    for (words, log, requests) in [
+        (alone, Stdio::from(full), 50),
+        (alone, closed_pipe().into(), 50),
+        (&without_log, Stdio::null(), 50),
+        (alone, writer.into(), 2000),
+    ] {
         let place = Place::new();
-        let running = Running::start(&place, place.command(&[], &KEY), log);
-        running.requests(50);
+        let running = Running::start(&place, place.other_command(words, &KEY), log);
+        running.requests(requests);
         assert_eq!(running.stop(), 0);
     }
-}
-
-#[test]
-fn fault_76_without_a_standard_error_requests_are_served() {
-    let place = Place::new();
-    let command = place.other_command(&["sh", "-c", "exec \"$0\" 2>&-", BINARY], &KEY);
-    let running = Running::start(&place, command, Stdio::null());
-    running.requests(50);
-    assert_eq!(running.stop(), 0);
-}
-
-#[test]
-fn fault_76_a_log_that_nobody_reads_holds_up_neither_requests_nor_the_end() {
-    let (_reader, writer) = io::pipe().unwrap();
-    let place = Place::new();
-    let running = Running::start(&place, place.command(&[], &KEY), writer);
-    running.requests(2000);
-    assert_eq!(running.stop(), 0);
 }
 
 #[test]

@@ -127,6 +127,11 @@ pub(crate) fn assert_has(text: &str, fragments: &[&str]) {
     }
 }
 
+/// Who may do what with a file.
+pub(crate) fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
 /// Checks the status of an answer.
 #[track_caller]
 pub(crate) fn assert_status(answer: &str, status: u16) {

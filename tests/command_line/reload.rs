@@ -1,75 +1,28 @@
 //! SIGHUP: what has changed takes effect, what is wrong does not, and nobody who calls notices.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::thread;
 
-use crate::gateway::{config, configure, gateway};
+use crate::gateway::{Scene, config, gateway, hang_up, status};
 use crate::load::{Load, call};
 use crate::program::{
     GET, Place, Running, SECRET, assert_has, assert_status, exchange, exchange_unix, key_file,
-    signal,
 };
 
 const WRONG: &str = "SKWRONG123456789012345678901234567890123";
 
-/// A proxy before a gateway, with a configuration file that can be changed.
-struct Scene {
-    place: Place,
-    gateway: SocketAddr,
-    program: Running,
-    address: SocketAddr,
-}
-
-impl Scene {
-    fn start() -> Self {
-        let place = Place::new();
-        let gateway = gateway(&place, SECRET, None);
-        key_file(&place, "credentials.csv", SECRET);
-        configure(&place, gateway, "");
-        let mut program = start(&place);
-        let address = program.address();
-        Self {
-            place,
-            gateway,
-            program,
-            address,
-        }
-    }
-
-    /// Changes the configuration file, and has it read.
-    fn reload(&mut self, more: &str) -> String {
-        configure(&self.place, self.gateway, more);
-        hang_up(&mut self.program)
-    }
-
-    /// Changes the addresses in the configuration file, and has it read.
-    fn listen(&mut self, addresses: &str) -> String {
-        let listen = format!("listen = [{addresses}]");
-        let text = config(&listen, self.gateway, "");
-        self.place.file("apig-proxy.toml", &text);
-        hang_up(&mut self.program)
-    }
-
-    fn status(&self) -> String {
-        status(self.address)
-    }
+/// Changes the addresses in the configuration file, and has it read.
+fn listen(scene: &mut Scene, addresses: &str) -> String {
+    let text = config(&format!("listen = [{addresses}]"), scene.gateway, "");
+    scene.place.file("apig-proxy.toml", &text);
+    hang_up(&mut scene.program)
 }
 
 /// Starts the program with `apig-proxy.toml`.
 fn start(place: &Place) -> Running {
     Running::start(place.command(&[], &[]))
-}
-
-/// Sends SIGHUP, and reads the line that says what came of it.
-fn hang_up(program: &mut Running) -> String {
-    signal(program.id(), "HUP");
-    program.line_with("reloaded, ")
-}
-
-fn status(address: SocketAddr) -> String {
-    exchange(address, GET)[9..12].to_owned()
 }
 
 #[test]
@@ -97,25 +50,20 @@ fn fault_68_what_is_wrong_leaves_the_proxy_as_it_is() {
     let mut scene = Scene::start();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let other = taken.local_addr().unwrap();
+    let tls = format!("[tls]\ncert_file = \"{SECRET}\"\nkey_file = \"x\"");
     for (more, expected) in [
-        ("stagee = \"x\"".to_owned(), "did you mean `stage`"),
-        (
-            "[limits]\nbody = \"x\"\nheader = 1".to_owned(),
-            "2 problems",
-        ),
-        (
-            format!("[tls]\ncert_file = \"{SECRET}\"\nkey_file = \"x\""),
-            "tls.cert_file",
-        ),
+        ("stagee = \"x\"", "did you mean `stage`"),
+        ("[limits]\nbody = \"x\"\nheader = 1", "2 problems"),
+        (&tls, "tls.cert_file"),
     ] {
-        let line = scene.reload(&more);
+        let line = scene.reload(more);
         assert_has(&line, &["not reloaded, the proxy goes on as it is"]);
         if !line.contains(expected) {
             scene.program.line_with(expected);
         }
         assert_eq!(scene.status(), "200");
     }
-    let line = scene.listen(&format!("\"127.0.0.1:0\", \"{other}\""));
+    let line = listen(&mut scene, &format!("\"127.0.0.1:0\", \"{other}\""));
     assert_has(&line, &[&format!("cannot listen on {other}")]);
     assert_eq!(scene.status(), "200");
     let (code, said) = scene.program.stop();
@@ -231,7 +179,7 @@ fn without_descriptors_for_new_addresses_the_old_ones_are_still_served() {
     let mut failed = 0;
     for more in 0..40 {
         let_open(&scene.program, more);
-        let line = scene.listen(&addresses);
+        let line = listen(&mut scene, &addresses);
         let_open(&scene.program, 1000);
         assert_eq!(scene.status(), "200", "{more}: {line}");
         if line.contains("changed: listen") {
@@ -264,10 +212,10 @@ fn addresses_come_and_go_while_others_stay() {
     let socket = scene.place.path().join("proxy.sock");
     let with = format!("\"127.0.0.1:0\", \"unix:{}\"", socket.display());
     let mut open = TcpStream::connect(scene.address).unwrap();
-    assert_has(&scene.listen(&with), &["changed: listen"]);
+    assert_has(&listen(&mut scene, &with), &["changed: listen"]);
     let answer = exchange_unix(&socket, GET).unwrap();
     assert_status(&answer, 200);
-    assert_has(&scene.listen("\"127.0.0.1:0\""), &["changed: listen"]);
+    assert_has(&listen(&mut scene, "\"127.0.0.1:0\""), &["changed: listen"]);
     assert!(!socket.exists());
     // The connection of before is served by the address that has stayed.
     open.write_all(GET.as_bytes()).unwrap();

@@ -5,14 +5,13 @@ mod demo_and_gateway;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::program::{Place, assert_has, free_address, kill_after};
+use crate::program::{Place, assert_has, finish, free_address, kill_after, mode};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -45,15 +44,11 @@ impl Api {
                 reader.read_exact(&mut body).unwrap();
                 let body = String::from_utf8(body).unwrap();
                 let line = head.lines().next().unwrap_or_default();
-                noted
-                    .lock()
-                    .unwrap()
-                    .push(format!("{line} {body}").trim_end().to_owned());
-                let is_known = head.contains(&format!("authorization: Bearer {TOKEN}\r\n"));
-                let answer = if is_known {
-                    answer(line, &body)
-                } else {
-                    error(401, "no_token", "send the token")
+                let asked = format!("{line} {body}").trim_end().to_owned();
+                noted.lock().unwrap().push(asked);
+                let answer = match head.contains(&format!("authorization: Bearer {TOKEN}\r\n")) {
+                    true => answer(line, &body),
+                    false => error(401, "no_token", "send the token"),
                 };
                 let _ = reader.get_mut().write_all(answer.as_bytes());
             }
@@ -69,9 +64,35 @@ impl Api {
     }
 
     fn inspect_at(&self, place: &Place, arguments: &[&str]) -> (i32, String, String) {
+        let mut command = self.command(place, arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        finish(command)
+    }
+
+    fn command(&self, place: &Place, arguments: &[&str]) -> Command {
         let admin = self.address.to_string();
         let common = ["inspect", "--admin", &admin, "--token-file", "token"];
-        place.run(&[&common, arguments].concat(), &[])
+        place.command(&[&common, arguments].concat(), &[])
+    }
+
+    /// Runs `inspect`, which succeeds: what it prints.
+    #[track_caller]
+    fn shows(&self, arguments: &[&str]) -> String {
+        let (code, out, err) = self.inspect(arguments);
+        assert_eq!((code, &*err), (0, ""), "{out}");
+        out
+    }
+
+    /// Runs `inspect`, which fails with these words.
+    #[track_caller]
+    fn fails(&self, arguments: &[&str], expected: &str) {
+        let (code, out, err) = self.inspect(arguments);
+        assert_eq!((code, &*out), (1, ""), "{err}");
+        assert_has(&err, &[expected]);
+    }
+
+    fn asked(&self) -> String {
+        self.asked.lock().unwrap().join("\n")
     }
 }
 
@@ -102,22 +123,16 @@ fn list(seq: u64, requests: &[Value]) -> String {
 #[test]
 fn the_list_is_in_order_filtered_by_the_proxy_and_without_colours_or_control_characters() {
     let api = Api::start(|_, _| list(9, &[summary("bb", "/new\u{1b}[2J"), summary("aa", "/old")]));
-    let (code, out, err) = api.inspect(&["--once", "--filter", "status:4xx &=/"]);
-    assert_eq!((code, err.as_str()), (0, ""));
+    let out = api.shows(&["--once", "--filter", "status:4xx &=/"]);
     let line = |id: &str, path: &str| {
         format!("00:00:00.0  {id}000000 GET     200        1.5 ms       10 B  {path}\n")
     };
     assert_eq!(out, line("aa", "/old") + &line("bb", "/new\\u{1b}[2J"));
-    let asked = api.asked.lock().unwrap().clone();
-    assert_eq!(
-        asked,
-        ["GET /inspect/v1/requests?filter=status%3A4xx%20%26%3D%2F&after=0&limit=10000 HTTP/1.1"]
-    );
-    let (_, out, _) = api.inspect(&["--once", "--json"]);
-    let paths: Vec<Value> = out
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap()["path"].take())
-        .collect();
+    let query = "filter=status%3A4xx%20%26%3D%2F&after=0&limit=10000";
+    assert_has(&api.asked(), &[query]);
+    let out = api.shows(&["--once", "--json"]);
+    let path = |line| serde_json::from_str::<Value>(line).unwrap()["path"].take();
+    let paths: Vec<Value> = out.lines().map(path).collect();
     assert_eq!(paths, ["/old", "/new\u{1b}[2J"]);
     assert!(!out.contains('\u{1b}'), "{out}");
 }
@@ -144,16 +159,9 @@ fn the_live_list_follows_over_the_end_of_a_feed_and_over_a_restart() {
     });
     let place = Place::new();
     place.file("token", TOKEN);
-    let admin = api.address.to_string();
-    let mut command = place.command(
-        &["inspect", "--admin", &admin, "--token-file", "token"],
-        &[],
-    );
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut command = api.command(&place, &[]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
     let _limit = kill_after(std::time::Duration::from_secs(60), child.id());
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let lines: Vec<String> = lines.take(3).map(Result::unwrap).collect();
@@ -163,8 +171,7 @@ fn the_live_list_follows_over_the_end_of_a_feed_and_over_a_restart() {
         assert!(line.ends_with(path), "{lines:?}");
     }
     assert_eq!(lines.len(), 3);
-    let asked = api.asked.lock().unwrap().join("\n");
-    assert_has(&asked, &["/feed?after=5 ", "/feed?after=7 "]);
+    assert_has(&api.asked(), &["/feed?after=5 ", "/feed?after=7 "]);
 }
 
 #[test]
@@ -180,36 +187,20 @@ fn one_request_is_named_by_the_beginning_of_its_id() {
             .to_string(),
         ),
     });
-    let (code, out, err) = api.inspect(&["3F"]);
-    assert_eq!((code, err.as_str()), (0, ""));
-    assert_has(
-        &out,
-        &[
-            "GET /x HTTP/1.1\n200 ",
-            "\nWhy\n  APIG.0101\n  hint: \\u{202e}\n",
-        ],
+    let out = api.shows(&["3F"]);
+    let why = "\nWhy\n  APIG.0101\n  hint: \\u{202e}\n";
+    assert_has(&out, &["GET /x HTTP/1.1\n200 ", why]);
+    let said: Value = serde_json::from_str(&api.shows(&["3f", "--json"])).unwrap();
+    assert_eq!(said["received"]["line"], "GET /x HTTP/1.1");
+    api.fails(
+        &["ab"],
+        "several ids begin with `ab`\nhint: give more of its digits",
     );
-    let (_, out, _) = api.inspect(&["3f", "--json"]);
-    assert_eq!(
-        serde_json::from_str::<Value>(&out).unwrap()["received"]["line"],
-        "GET /x HTTP/1.1"
+    api.fails(
+        &["00"],
+        "no request is kept whose id begins with `00`\nhint: see the list",
     );
-    for (id, expected) in [
-        (
-            "ab",
-            "several ids begin with `ab`\nhint: give more of its digits",
-        ),
-        (
-            "00",
-            "no request is kept whose id begins with `00`\nhint: see the list",
-        ),
-        ("x/../y", "an id has hexadecimal digits only\nhint: "),
-        ("", "an id has hexadecimal digits only\nhint: "),
-    ] {
-        let (code, out, err) = api.inspect(&[id]);
-        assert_eq!((code, out.as_str()), (1, ""), "{id}");
-        assert_has(&err, &[expected]);
-    }
+    api.fails(&["x/../y"], "an id has hexadecimal digits only\nhint: ");
 }
 
 #[test]
@@ -221,27 +212,13 @@ fn a_replay_that_may_change_something_needs_a_yes() {
         _ if line.contains("requests?") => list(1, &[summary("aa", "/x")]),
         _ => answer(200, "{\"received\":{\"line\":\"POST /x HTTP/1.1\"}}"),
     });
-    let (code, out, err) = api.inspect(&["--replay", "aa"]);
-    assert_eq!((code, out.as_str()), (1, ""));
-    assert_has(
-        &err,
-        &[
-            "`POST /x HTTP/1.1` may change something",
-            "\nhint: give `--yes`",
-        ],
-    );
-    let confirmed = |asked: &[String]| {
-        asked
-            .iter()
-            .any(|line| line.ends_with("{\"confirm\":true}"))
-    };
-    assert!(!confirmed(&api.asked.lock().unwrap()));
-    let (code, out, err) = api.inspect(&["--replay", "aa", "--yes"]);
-    assert_eq!((code, err.as_str()), (0, ""));
-    assert!(
-        out.ends_with("  /again\n") && confirmed(&api.asked.lock().unwrap()),
-        "{out}"
-    );
+    let said = "`POST /x HTTP/1.1` may change something\nhint: give `--yes`";
+    api.fails(&["--replay", "aa"], said);
+    let confirmed = "{\"confirm\":true}";
+    assert!(!api.asked().contains(confirmed));
+    let out = api.shows(&["--replay", "aa", "--yes"]);
+    assert!(out.ends_with("  /again\n"), "{out}");
+    assert_has(&api.asked(), &[confirmed]);
 }
 
 #[test]
@@ -260,27 +237,13 @@ fn the_archive_goes_to_a_private_file_or_to_standard_output_and_clear_forgets() 
     assert_eq!((code, out.as_str()), (0, ""));
     let file = place.path().join("x.har");
     assert_eq!(fs::read_to_string(&file).unwrap(), har);
-    assert_eq!(
-        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
-    assert_eq!(
-        api.inspect_at(&place, &["--clear"]),
-        (0, String::new(), String::new())
-    );
-    let (code, _, err) = api.inspect_at(&place, &["--har", "none/x.har", "--filter", "is:error"]);
-    assert_eq!(code, 1);
-    assert_has(
-        &err,
-        &["none/x.har: ", "\nhint: choose another file with --har"],
-    );
-    let (code, _, err) = api.inspect_at(&place, &["--har", "-"]);
-    assert_eq!(
-        (code, err.as_str()),
-        (
-            1,
-            "apig-proxy: no such path\nhint: see the \\u{1b}[1mmanual\n"
-        )
+    assert_eq!(mode(&file), 0o600);
+    assert_eq!(api.shows(&["--clear"]), "");
+    let nowhere = ["--har", "none/x.har", "--filter", "is:error"];
+    api.fails(&nowhere, "\nhint: choose another file with --har");
+    api.fails(
+        &["--har", "-"],
+        "no such path\nhint: see the \\u{1b}[1mmanual\n",
     );
 }
 
@@ -295,37 +258,16 @@ fn what_is_in_the_way_is_named_and_no_token_is_shown() {
         assert!(token.is_empty() || !err.contains(token), "{err}");
         err
     };
+    let no_inspector = "is not the inspector of a proxy\nhint: ";
+    let refused = "does not accept the token in token\nhint: ";
+    let off = "is off\nhint: start the proxy with `--inspect`";
     for (answer, token, expected) in [
-        (
-            "HTTP/1.1 404 x\r\n\r\nexpected /livez",
-            TOKEN,
-            "is off\nhint: start the proxy with `--inspect`",
-        ),
-        (
-            "HTTP/1.1 200 x\r\n\r\n<html>",
-            TOKEN,
-            "is not the inspector of a proxy\nhint: ",
-        ),
-        (
-            "HTTP/1.1 500 x\r\n\r\n{}",
-            TOKEN,
-            "is not the inspector of a proxy\nhint: ",
-        ),
-        (
-            "SSH-2.0-x\r\n",
-            TOKEN,
-            "is not the inspector of a proxy\nhint: ",
-        ),
-        (
-            "",
-            "another-token",
-            "does not accept the token in token\nhint: ",
-        ),
-        (
-            "",
-            "two\nlines",
-            "does not accept the token in token\nhint: ",
-        ),
+        ("HTTP/1.1 404 x\r\n\r\nexpected /livez", TOKEN, off),
+        ("HTTP/1.1 200 x\r\n\r\n<html>", TOKEN, no_inspector),
+        ("HTTP/1.1 500 x\r\n\r\n{}", TOKEN, no_inspector),
+        ("SSH-2.0-x\r\n", TOKEN, no_inspector),
+        ("", "another-token", refused),
+        ("", "two\nlines", refused),
         (
             "",
             "",
@@ -335,23 +277,12 @@ fn what_is_in_the_way_is_named_and_no_token_is_shown() {
         assert_has(&inspect(answer, token), &[expected]);
     }
     let admin = free_address().to_string();
-    let nobody = [
-        "inspect",
-        "--once",
-        "--admin",
-        &admin,
-        "--token-file",
-        "token",
+    let nobody = ["inspect", "--admin", &admin, "--token-file", "token"];
+    let expected = [
+        "no proxy answers at ",
+        "\nhint: start the proxy with `--inspect`",
     ];
-    Place::new().fails(
-        &nobody,
-        &[],
-        1,
-        &[
-            "no proxy answers at ",
-            "\nhint: start the proxy with `--inspect`",
-        ],
-    );
+    Place::new().fails(&nobody, &[], 1, &expected);
     for arguments in [
         &["--once", "--clear"][..],
         &["ab", "--har", "-"],

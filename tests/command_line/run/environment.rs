@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{configured, outcome, printed};
-use crate::program::{AK, BINARY, KEY, Place, Running, SECRET, assert_has};
+use crate::program::{BINARY, KEY, Place, Running, SECRET, assert_has, key_file};
 
 /// The environment of a program, as the system shows it.
 fn environment(place: &Place, options: &[&str], more: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -20,12 +20,8 @@ fn environment(place: &Place, options: &[&str], more: &[(&str, &str)]) -> BTreeM
 #[test]
 fn the_program_gets_credentials_of_this_run_and_the_urls_of_its_ports() {
     let place = configured("");
-    let options = [
-        "--service",
-        "vpc.cn-north-4",
-        "--openai",
-        "/v1/infers/7/v1/",
-    ];
+    let service = ["--service", "vpc.cn-north-4"];
+    let options = [service, ["--openai", "/v1/infers/7/v1/"]].concat();
     let found = environment(&place, &options, &[]);
     let url = &found["APIG_PROXY_URL"];
     let (origin, capability) = url.split_once("/~").unwrap();
@@ -36,26 +32,16 @@ fn the_program_gets_credentials_of_this_run_and_the_urls_of_its_ports() {
     assert!(found["HUAWEICLOUD_SDK_AK"].starts_with("APX"));
     assert_ne!(found["HUAWEICLOUD_SDK_SK"], SECRET);
     let mut ports = vec![origin];
-    for name in [
-        "HUAWEICLOUD_SDK_REGION_VPC_CN_NORTH_4",
-        "HUAWEICLOUD_SDK_IAM_ENDPOINT",
-    ] {
-        assert!(
-            found[name].starts_with("http://127.0.0.1:"),
-            "{}",
-            found[name]
-        );
-        ports.push(&found[name]);
+    for name in ["REGION_VPC_CN_NORTH_4", "IAM_ENDPOINT"] {
+        let url = &found[&format!("HUAWEICLOUD_SDK_{name}")];
+        assert!(url.starts_with("http://127.0.0.1:"), "{url}");
+        ports.push(url);
     }
     ports.dedup();
     assert_eq!(ports.len(), 3);
     let again = environment(&place, &options, &[]);
-    for name in [
-        "APIG_PROXY_TOKEN",
-        "HUAWEICLOUD_SDK_AK",
-        "HUAWEICLOUD_SDK_SK",
-        "APIG_PROXY_URL",
-    ] {
+    let own = "APIG_PROXY_TOKEN HUAWEICLOUD_SDK_AK HUAWEICLOUD_SDK_SK APIG_PROXY_URL";
+    for name in own.split(' ') {
         assert_ne!(found[name], again[name], "{name} is the same in two runs");
     }
 }
@@ -64,25 +50,14 @@ fn the_program_gets_credentials_of_this_run_and_the_urls_of_its_ports() {
 fn no_variable_with_a_secret_or_that_leads_to_one_is_passed_on() {
     let place = configured("");
     let secrets = "HUAWEICLOUD_SDK_SECURITY_TOKEN CLOUD_SDK_SK HW_SECRET_KEY HW_SECURITY_TOKEN HW_AUTH_TOKEN \
-        OS_SECRET_KEY OS_PASSWORD HC_CONTAINER_AUTHORIZATION_TOKEN HUAWEICLOUD_OIDC_ID_TOKEN APIG_PROXY_LOG__LEVEL";
-    let values = |name| {
-        (
-            name,
-            if name == "APIG_PROXY_LOG__LEVEL" {
-                "trace"
-            } else {
-                "MARKER"
-            },
-        )
-    };
+        OS_SECRET_KEY OS_PASSWORD HC_CONTAINER_AUTHORIZATION_TOKEN HUAWEICLOUD_OIDC_ID_TOKEN";
     // The file of credentials wins over all of these.
-    place.file(
-        "key.csv",
-        &format!("User Name,Access Key Id,Secret Access Key\nx,{AK},{SECRET}\n"),
-    );
-    let mut variables: Vec<(&str, &str)> = secrets.split_whitespace().map(values).collect();
+    key_file(&place, "key.csv", SECRET);
+    let marked = secrets.split_whitespace().map(|name| (name, "MARKER"));
+    let mut variables: Vec<(&str, &str)> = marked.collect();
     let other_name = format!("key={SECRET};");
-    variables.extend([("MY_KEY", other_name.as_str()), ("PLAIN", "stays")]);
+    let log_level = ("APIG_PROXY_LOG__LEVEL", "trace");
+    variables.extend([log_level, ("MY_KEY", &other_name), ("PLAIN", "stays")]);
     let options = ["--credentials", "key.csv"];
     let found = environment(&place, &options, &variables);
     for (name, value) in &found {
@@ -93,15 +68,8 @@ fn no_variable_with_a_secret_or_that_leads_to_one_is_passed_on() {
     }
     assert!(!found.contains_key("MY_KEY") && !found.contains_key("APIG_PROXY_LOG__LEVEL"));
     assert_eq!(found["PLAIN"], "stays");
-    let kept = [
-        "--credentials",
-        "key.csv",
-        "--keep",
-        "OS_PASSWORD",
-        "--keep",
-        "MY_KEY",
-    ];
-    let found = environment(&place, &kept, &variables);
+    let kept = ["--keep", "OS_PASSWORD", "--keep", "MY_KEY"];
+    let found = environment(&place, &[&options[..], &kept].concat(), &variables);
     assert_eq!(
         (&*found["OS_PASSWORD"], &found["MY_KEY"]),
         ("MARKER", &other_name)
@@ -127,10 +95,7 @@ fn variables_of_option_and_configuration_are_expanded() {
 #[test]
 fn a_program_of_a_run_may_start_a_run_of_its_own() {
     let place = configured("");
-    place.file(
-        "key.csv",
-        &format!("User Name,Access Key Id,Secret Access Key\nx,{AK},{SECRET}\n"),
-    );
+    key_file(&place, "key.csv", SECRET);
     let inner = format!(
         "first=$APIG_PROXY_URL {BINARY} run --credentials key.csv -- \
          sh -c 'test $first != $APIG_PROXY_URL && curl -sS --fail $APIG_PROXY_URL/x'"

@@ -1,7 +1,7 @@
 //! What a run says itself: nothing on standard streams that are not a terminal, and no secret anywhere.
 
 use super::{configured, outcome, printed, script};
-use crate::program::{AK, BINARY, KEY, SECRET, assert_has};
+use crate::program::{AK, BINARY, KEY, SECRET, assert_has, mode};
 
 #[test]
 fn the_standard_streams_are_those_of_the_program() {
@@ -32,7 +32,6 @@ fn the_program_has_no_descriptor_of_the_proxy() {
 
 #[test]
 fn the_log_goes_to_a_file_of_its_owner_and_has_no_secret() {
-    use std::os::unix::fs::PermissionsExt;
     let place = configured("");
     place.file_with_mode("run.log", "before\n", 0o600);
     for name in ["run.log", "new.log"] {
@@ -57,8 +56,7 @@ fn the_log_goes_to_a_file_of_its_owner_and_has_no_secret() {
         for secret in secrets.split_whitespace().chain([SECRET]) {
             assert!(!log.contains(secret), "{log}");
         }
-        let mode = path.metadata().unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(mode(&path), 0o600);
     }
 }
 

@@ -57,17 +57,20 @@ impl Terminal {
         }
     }
 
-    /// Waits until this text has been printed.
-    fn wait_for(&mut self, text: &str) {
+    /// Reads more of what is printed; false after the last program has closed the terminal.
+    fn read(&mut self) -> bool {
         let _limit = kill_after(Duration::from_secs(30), self.child.id());
         let mut buffer = [0; 4096];
+        let length = self.controller.read(&mut buffer).unwrap_or(0);
+        let read = String::from_utf8_lossy(&buffer[..length]);
+        self.seen.push_str(&read);
+        length > 0
+    }
+
+    /// Waits until this text has been printed.
+    fn wait_for(&mut self, text: &str) {
         while !self.seen.contains(text) {
-            match self.controller.read(&mut buffer) {
-                Ok(length) => self
-                    .seen
-                    .push_str(&String::from_utf8_lossy(&buffer[..length])),
-                Err(error) => panic!("{text:?} was not printed: {error}: {}", self.seen),
-            }
+            assert!(self.read(), "{text:?} was not printed: {}", self.seen);
         }
     }
 
@@ -77,13 +80,7 @@ impl Terminal {
 
     /// Waits for the end: the exit code, and all that was printed.
     fn ended(mut self) -> (i32, String) {
-        let _limit = kill_after(Duration::from_secs(30), self.child.id());
-        let mut buffer = [0; 4096];
-        // Reading fails when the last program has closed the terminal.
-        while let Ok(length @ 1..) = self.controller.read(&mut buffer) {
-            self.seen
-                .push_str(&String::from_utf8_lossy(&buffer[..length]));
-        }
+        while self.read() {}
         (exit_code(self.child.wait().unwrap()), self.seen)
     }
 }
