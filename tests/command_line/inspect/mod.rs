@@ -212,8 +212,12 @@ fn a_replay_that_may_change_something_needs_a_yes() {
         _ if line.contains("requests?") => list(1, &[summary("aa", "/x")]),
         _ => answer(200, "{\"received\":{\"line\":\"POST /x HTTP/1.1\"}}"),
     });
-    let said = "`POST /x HTTP/1.1` may change something\nhint: give `--yes`";
-    api.fails(&["--replay", "aa"], said);
+    let refused =
+        "`POST /x HTTP/1.1` may change something at the gateway, so it is not sent again unasked";
+    api.fails(
+        &["--replay", "aa"],
+        &format!("{refused}\nhint: give `--yes`"),
+    );
     let confirmed = "{\"confirm\":true}";
     assert!(!api.asked().contains(confirmed));
     let out = api.shows(&["--replay", "aa", "--yes"]);

@@ -58,9 +58,9 @@ fn fault_55_an_early_refusal_is_relayed_and_the_upload_stopped() {
     scene.serves();
 }
 
-#[test]
-fn fault_55_an_early_answer_that_is_no_refusal_leaves_the_upload_running() {
-    let upstream = Upstream::handling(|link| {
+/// A gateway that answers `/echo` with what comes, three bytes at a time and nine in all.
+pub(super) fn echoing() -> Upstream {
+    Upstream::handling(|link| {
         while let Some(seen) = link.head()? {
             link.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")?;
             let mut echoed = Vec::new();
@@ -75,8 +75,12 @@ fn fault_55_an_early_answer_that_is_no_refusal_leaves_the_upload_running() {
             link.send("0\r\n\r\n")?;
         }
         Ok(())
-    });
-    let scene = Scene::before(upstream);
+    })
+}
+
+#[test]
+fn fault_55_an_early_answer_that_is_no_refusal_leaves_the_upload_running() {
+    let scene = Scene::before(echoing());
     let mut client = scene.client();
     client.send(request(
         "POST /echo",

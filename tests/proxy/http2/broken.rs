@@ -43,7 +43,7 @@ fn http2_gateways_that_do_not_begin_with_it_are_spoken_to_in_http1() {
 fn http2_frames_against_the_rules_are_an_error_of_the_gateway_s() {
     for broken in ["unknown stream", "data first", "bad headers", "length"] {
         let scene = Http2Scene::scripted(move |mut frames| async move {
-            frames.begin(&[]).await?;
+            frames.begin().await?;
             let stream = frames.request().await?;
             let (kind, flags, stream, payload) = match broken {
                 "unknown stream" => (DATA, 0, stream + 100, &b"x"[..]),
@@ -96,7 +96,7 @@ fn http2_heads_that_are_too_long_fail_their_own_request_only() {
 #[test]
 fn http2_answers_that_end_without_a_frame_are_cut_off_for_the_caller() {
     let scene = Http2Scene::scripted(|mut frames| async move {
-        frames.begin(&[]).await?;
+        frames.begin().await?;
         let stream = frames.request().await?;
         frames.send(HEADERS, END_HEADERS, stream, OK).await?;
         frames.send(DATA, 0, stream, b"half").await?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use h2::Reason;
 
-use super::{EACH, Http2Scene, answers, leave, post, served, workers};
+use super::{Http2Scene, answers, leave, post, served, workers};
 use crate::support::{
     ANSWERED, Client, Exchange, Gateway, Plan, Protocol, get, send_all, wait_until,
 };
@@ -73,25 +73,6 @@ fn http2_callers_that_go_away_take_back_their_request_and_no_other() {
     assert!(scene.gateway.ended().is_empty());
     // Nor was one of them sent again.
     assert_eq!(scene.gateway.arrived_at("/left").len(), 2 * workers());
-}
-
-#[test]
-fn http2_callers_that_go_away_again_and_again_cost_the_connection_nothing() {
-    let mut scene = Http2Scene::busy(large(1 << 20));
-    assert_eq!(scene.serves(), Protocol::Http2);
-    // What they leave unread is more than all that may be on its way, and more than the frames of so many
-    // requests that HTTP/2 forgives.
-    for _ in 0..6 {
-        leave(stalled(&scene, 40 * workers()));
-    }
-    let before = scene.gateway.connections(Protocol::Http2);
-    assert_eq!(scene.serves(), Protocol::Http2);
-    let answer = scene.proxy.get("/large");
-    assert_eq!((answer.status, answer.body.len()), (200, 1 << 20));
-    assert_eq!(scene.gateway.connections(Protocol::Http2), before);
-    // Those that ran all the while are still answered.
-    scene.release();
-    assert_eq!(scene.gateway.arrived_at("/held").len(), EACH * workers());
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn http2_requests_that_a_gateway_has_not_looked_at_are_sent_again_and_arrive_onc
     for is_going in [true, false] {
         // Every worker is refused twice, as by a gateway of which one part after the other goes away.
         let plan = Gateway::plan().raw(2 * workers(), move |mut frames| async move {
-            frames.begin(&[]).await?;
+            frames.begin().await?;
             let stream = frames.request().await?;
             match is_going {
                 true => frames.go_away(0, Reason::NO_ERROR).await?,
@@ -47,7 +47,7 @@ fn fault_102_requests_before_the_one_that_goaway_names_are_answered_and_later_on
     let scene = Http2Scene::scripted(move |mut frames| {
         let begun = begun.clone();
         async move {
-            frames.begin(&[]).await?;
+            frames.begin().await?;
             let first = frames.request().await?;
             begun.mark();
             frames.request().await?;
@@ -82,7 +82,7 @@ fn http2_requests_that_a_gateway_may_have_looked_at_are_not_sent_again() {
         None,
     ] {
         let scene = Http2Scene::scripted(move |mut frames| async move {
-            frames.begin(&[]).await?;
+            frames.begin().await?;
             let stream = frames.request().await?;
             match reason {
                 Some(reason) => frames.go_away(stream, reason).await,
@@ -149,7 +149,7 @@ fn http2_connections_that_die_have_what_may_be_executed_twice_sent_once_more() {
 #[test]
 fn http2_gateways_that_want_http1_get_it_from_then_on() {
     let plan = Gateway::plan().raw(usize::MAX, |mut frames| async move {
-        frames.begin(&[]).await?;
+        frames.begin().await?;
         let stream = frames.request().await?;
         frames.reset(stream, Reason::HTTP_1_1_REQUIRED).await?;
         frames.drain().await

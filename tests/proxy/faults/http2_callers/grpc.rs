@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 
-use super::{Caller, Reply, run};
+use super::{Caller, read, run};
 use crate::support::{Exchange, Gateway, Protocol, Proxy, config_to, send_all};
 use apig_proxy::config::{Config, MediaRange};
 
@@ -80,12 +80,11 @@ fn fault_87_calls_of_both_kinds_reach_the_gateway_over_http2_and_get_their_statu
     run(async {
         let caller = Caller::connect(proxy.address).await;
         let url = "http://localhost/test.Echo/Unary";
-        let reply = caller.exchange(call(url), "message").await.unwrap();
-        assert_eq!((reply.status, reply.text()), (200, "onetwothree"));
+        let reply = caller.exchange(call(url), "message").await;
+        reply.assert_text(200, "onetwothree");
         assert_eq!(reply.header("content-type"), "application/grpc");
-        let trailers = reply.trailers.unwrap();
-        assert_eq!(trailers["grpc-status"], "0");
-        assert_eq!(trailers["grpc-message"], "fine");
+        assert_eq!(reply.header("trailer grpc-status"), "0");
+        assert_eq!(reply.header("trailer grpc-message"), "fine");
 
         let (reply, mut stream) = caller
             .begin(call("http://localhost/test.Echo/Streaming"), false)
@@ -96,12 +95,11 @@ fn fault_87_calls_of_both_kinds_reach_the_gateway_over_http2_and_get_their_statu
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
         stream.send_data(Bytes::new(), true).unwrap();
-        let reply = Reply::read(reply.await.unwrap()).await.unwrap();
-        assert_eq!(reply.trailers.unwrap()["grpc-status"], "0");
+        let reply = read(reply.await.unwrap()).await.unwrap();
+        assert_eq!(reply.header("trailer grpc-status"), "0");
 
-        let reply = caller.exchange(call("http://localhost/refused"), "message");
-        let reply = reply.await.unwrap();
-        assert_eq!((reply.status, reply.header("grpc-status")), (200, "5"));
+        let refused = caller.exchange(call("http://localhost/refused"), "message");
+        refused.await.assert_header(200, "grpc-status", "5");
     });
     let arrived = gateway.arrived();
     assert_eq!(arrived.len(), 3);
@@ -128,12 +126,8 @@ fn fault_87_errors_of_the_proxy_carry_a_grpc_status() {
             (&down, "http://localhost/a/b", "14", "upstream_unreachable"),
         ] {
             let caller = Caller::connect(proxy.address).await;
-            let reply = caller.exchange(call(url), "message").await.unwrap();
-            assert_eq!(
-                (reply.status, reply.header("grpc-status")),
-                (200, status),
-                "{code}"
-            );
+            let reply = caller.exchange(call(url), "message").await;
+            reply.about(code).assert_header(200, "grpc-status", status);
             assert_eq!(reply.header("content-type"), "application/grpc");
             let message = reply.header("grpc-message");
             assert!(message.starts_with(&format!("PROXY.{code}: ")), "{message}");

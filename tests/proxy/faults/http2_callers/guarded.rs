@@ -7,6 +7,7 @@ use bytes::Bytes;
 use h2::Reason;
 use http::{Request, Version};
 
+use super::super::early::echoing;
 use super::frames::{GET, HEADERS_END, answer_of, connect, field, reset_of};
 use super::{Caller, get, post, run};
 use crate::support::frames::HEADERS;
@@ -30,18 +31,18 @@ fn fault_81_http2_callers_are_guarded_limited_signed_and_answered_like_others() 
             (get(&long), 414, "target_too_long"),
             (many.body(()).unwrap(), 431, "header_too_large"),
         ] {
-            let reply = caller.exchange(request, "").await.unwrap();
-            assert_eq!(reply.refused(), (status, code.to_owned()));
+            let reply = caller.exchange(request, "").await;
+            reply.assert_refused(status, code);
         }
         assert!(scene.upstream.requests().is_empty());
 
         let reply = caller.get("http://localhost/v1/a?b=c").await;
-        assert_eq!((reply.status, reply.text()), (200, ANSWERED));
+        reply.assert_text(200, ANSWERED);
         let body = Bytes::from(vec![b'x'; 1 << 20]);
         for content_type in ["application/json", "multipart/form-data; boundary=x"] {
             let request = post("http://localhost/upload", content_type);
-            let reply = caller.exchange(request, body.clone()).await.unwrap();
-            assert_eq!((reply.status, reply.text()), (200, ANSWERED));
+            let reply = caller.exchange(request, body.clone()).await;
+            reply.assert_text(200, ANSWERED);
         }
         let requests = scene.upstream.requests();
         assert_eq!(requests.len(), 3);
@@ -57,37 +58,16 @@ fn fault_81_http2_callers_are_guarded_limited_signed_and_answered_like_others() 
 
 #[test]
 fn fault_81_http2_callers_and_gateways_may_take_turns_within_one_exchange() {
-    let scene = Scene::before(Upstream::handling(|link| {
-        use std::io::Read;
-        let Some(head) = link.head()? else {
-            return Ok(());
-        };
-        if head.target() == "/next" {
-            link.keep(&head);
-            return link.send(ok(ANSWERED));
-        }
-        link.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")?;
-        for _ in 0..3 {
-            link.stream.read_exact(&mut [0; 10])?;
-            link.send("4\r\npong\r\n")?;
-        }
-        link.stream.read_exact(&mut [0; 5])?;
-        link.send("0\r\n\r\n")
-    }));
+    let scene = Scene::before(echoing());
     run(async {
         let caller = Caller::connect(scene.proxy.address).await;
-        let request = post("http://localhost/turns", "multipart/mixed");
+        let request = post("http://localhost/echo", "multipart/mixed");
         let (reply, mut stream) = caller.begin(request, false).await.unwrap();
-        stream.send_data("ping1".into(), false).unwrap();
         let mut body = reply.await.unwrap().into_body();
-        for turn in 0..3 {
-            assert_eq!(body.data().await.unwrap().unwrap(), "pong");
-            if turn < 2 {
-                stream.send_data("ping2".into(), turn == 1).unwrap();
-            }
-        }
-        while let Some(rest) = body.data().await {
-            assert!(rest.unwrap().is_empty());
+        for piece in ["abc", "def", "ghi"] {
+            let is_last = piece == "ghi";
+            stream.send_data(piece.into(), is_last).unwrap();
+            assert_eq!(body.data().await.unwrap().unwrap(), piece);
         }
     });
     scene.serves();
@@ -121,12 +101,12 @@ fn fault_82_an_authority_that_is_missing_foreign_or_not_the_host_is_refused() {
                 "host_not_allowed",
             ),
         ] {
-            let reply = caller.exchange(request, "").await.unwrap();
-            assert_eq!(reply.refused(), (status, code.to_owned()));
+            let reply = caller.exchange(request, "").await;
+            reply.assert_refused(status, code);
         }
         assert!(scene.upstream.requests().is_empty());
         for request in [bare(Some("localhost")), other("localhost")] {
-            assert_eq!(caller.exchange(request, "").await.unwrap().status, 200);
+            assert_eq!(caller.exchange(request, "").await.status, 200);
         }
     });
     assert_eq!(scene.upstream.requests().len(), 2);
@@ -182,12 +162,12 @@ fn fault_83_a_declared_length_over_the_limit_is_answered_and_other_streams_go_on
             .unwrap();
         let (reply, mut stream) = caller.begin(request, false).await.unwrap();
         stream.send_data(vec![0; 30_000].into(), false).unwrap();
-        let reply = super::Reply::read(reply.await.unwrap()).await.unwrap();
-        assert_eq!(reply.refused(), (413, "body_too_large".to_owned()));
+        let reply = super::read(reply.await.unwrap()).await.unwrap();
+        reply.assert_refused(413, "body_too_large");
         let reset = poll_fn(|cx| stream.poll_reset(cx)).await.unwrap();
         assert_eq!(reset, Reason::NO_ERROR);
-        let other = super::Reply::read(other.await.unwrap()).await.unwrap();
-        assert_eq!((other.status, other.text()), (200, ANSWERED));
+        let other = super::read(other.await.unwrap()).await.unwrap();
+        other.assert_text(200, ANSWERED);
     });
     assert_eq!(scene.upstream.requests().len(), 1);
     scene.serves();

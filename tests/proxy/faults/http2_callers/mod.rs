@@ -12,12 +12,11 @@ use bytes::Bytes;
 use h2::client::{self, ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
-use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::timeout;
 
-use crate::support::{SOCKET_TIMEOUT, runtime, send_all};
+use crate::support::{Answer, SOCKET_TIMEOUT, runtime, send_all};
 
 /// Runs a test on a thread of its own; the proxy and its upstream have theirs.
 fn run(test: impl Future<Output = ()>) {
@@ -30,15 +29,6 @@ fn run(test: impl Future<Output = ()>) {
 struct Caller {
     sender: SendRequest<Bytes>,
     connection: JoinHandle<Result<(), h2::Error>>,
-}
-
-/// An answer that was read to its end.
-#[derive(Debug)]
-struct Reply {
-    status: u16,
-    headers: HeaderMap,
-    body: Vec<u8>,
-    trailers: Option<HeaderMap>,
 }
 
 impl Caller {
@@ -68,60 +58,43 @@ impl Caller {
         sender.send_request(request, is_whole)
     }
 
-    async fn get(&self, url: &str) -> Reply {
-        let request = Request::get(url).body(()).unwrap();
-        self.exchange(request, "").await.unwrap()
+    async fn get(&self, url: &str) -> Answer {
+        self.exchange(get(url), "").await
     }
 
     /// Sends a request and reads the answer.
-    async fn exchange(
-        &self,
-        request: Request<()>,
-        body: impl Into<Bytes>,
-    ) -> Result<Reply, h2::Error> {
+    async fn exchange(&self, request: Request<()>, body: impl Into<Bytes>) -> Answer {
         let body = body.into();
-        let (answer, mut stream) = self.begin(request, body.is_empty()).await?;
+        let (answer, mut stream) = self.begin(request, body.is_empty()).await.unwrap();
         if !body.is_empty() {
-            send_all(&mut stream, body, true).await?;
+            send_all(&mut stream, body, true).await.unwrap();
         }
-        Reply::read(answer.await?).await
+        read(answer.await.unwrap()).await.unwrap()
     }
 }
 
-impl Reply {
-    async fn read(answer: Response<RecvStream>) -> Result<Self, h2::Error> {
-        let (head, mut rest) = answer.into_parts();
-        let mut body = Vec::new();
-        while let Some(piece) = rest.data().await {
-            let piece = piece?;
-            rest.flow_control().release_capacity(piece.len())?;
-            body.extend_from_slice(&piece);
-        }
-        Ok(Self {
-            status: head.status.as_u16(),
-            headers: head.headers,
-            body,
-            trailers: rest.trailers().await?,
-        })
+/// Reads an answer to its end. Its trailers are headers whose names begin with `trailer `.
+async fn read(answer: Response<RecvStream>) -> Result<Answer, h2::Error> {
+    let (head, mut rest) = answer.into_parts();
+    assert!(!head.headers.contains_key("connection"), "{head:?}");
+    let mut body = Vec::new();
+    while let Some(piece) = rest.data().await {
+        let piece = piece?;
+        rest.flow_control().release_capacity(piece.len())?;
+        body.extend_from_slice(&piece);
     }
-
-    fn header(&self, name: &str) -> &str {
-        self.headers[name].to_str().unwrap()
-    }
-
-    fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).unwrap()
-    }
-
-    /// Status and code of an answer of the proxy's own, whose shape is checked.
-    fn refused(&self) -> (u16, String) {
-        let body: Value = serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{self:?}"));
-        assert_eq!(self.header("content-type"), "application/json");
-        assert_eq!(self.header("x-request-id"), body["request_id"]);
-        assert!(!self.headers.contains_key("connection"), "{self:?}");
-        let code = body["error_code"].as_str().unwrap();
-        (self.status, code.strip_prefix("PROXY.").unwrap().to_owned())
-    }
+    let trailers = rest.trailers().await?.unwrap_or_default();
+    let named = |fields: &HeaderMap, start: &str| {
+        let fields = fields.iter();
+        let fields =
+            fields.map(|(name, value)| (format!("{start}{name}"), value.as_bytes().into()));
+        fields.collect::<Vec<_>>()
+    };
+    Ok(Answer {
+        status: head.status.as_u16(),
+        headers: [named(&head.headers, ""), named(&trailers, "trailer ")].concat(),
+        body,
+    })
 }
 
 fn get(url: &str) -> Request<()> {

@@ -9,7 +9,7 @@ use h2::Reason;
 use tokio::time::sleep;
 
 use super::frames::{POST, connect};
-use super::{Caller, Reply, get, post, run};
+use super::{Caller, get, post, read, run};
 use crate::support::frames::{END_HEADERS, HEADERS, RST_STREAM, SETTINGS};
 use crate::support::{ANSWERED, SOCKET_TIMEOUT, Scene, Upstream, ok, pause};
 
@@ -56,8 +56,8 @@ fn fault_84_a_reset_stream_is_a_caller_that_went_away_and_other_streams_go_on() 
         sleep(Duration::from_millis(300)).await;
         stream.send_reset(Reason::CANCEL);
         drop(hanging);
-        let other = Reply::read(other.await.unwrap()).await.unwrap();
-        assert_eq!((other.status, other.text()), (200, ANSWERED));
+        let other = read(other.await.unwrap()).await.unwrap();
+        other.assert_text(200, ANSWERED);
         let mut ended = [(); 2].map(|()| tell.recv_timeout(SOCKET_TIMEOUT).unwrap());
         ended.sort();
         assert_eq!(ended, ["/hang", "/streamed"]);
@@ -118,8 +118,8 @@ fn fault_88_a_stop_sends_goaway_and_running_streams_finish() {
         sleep(Duration::from_millis(200)).await;
         let late = caller.begin(get("http://localhost/late"), true).await;
         assert!(late.is_err() || late.unwrap().0.await.is_err());
-        let reply = Reply::read(running.await.unwrap()).await.unwrap();
-        assert_eq!((reply.status, reply.text()), (200, ANSWERED));
+        let reply = read(running.await.unwrap()).await.unwrap();
+        reply.assert_text(200, ANSWERED);
         drop(caller.sender);
         caller.connection.await.unwrap().unwrap();
     });

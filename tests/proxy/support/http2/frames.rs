@@ -19,9 +19,6 @@ pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 pub(crate) const ACK: u8 = 1;
 
-/// SETTINGS_MAX_CONCURRENT_STREAMS (RFC 9113 §6.5.2).
-pub(crate) const MAX_STREAMS: u16 = 3;
-
 /// `:status: 200` (RFC 7541 §6.1).
 pub(crate) const OK: &[u8] = &[0x88];
 
@@ -38,8 +35,6 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
 /// A connection, frame by frame.
 pub(crate) struct Frames<S> {
     pub(crate) stream: S,
-    /// How many settings the proxy has agreed to.
-    agreed: usize,
 }
 
 /// One frame.
@@ -61,7 +56,7 @@ impl Frame {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
     pub(crate) fn new(stream: S) -> Self {
-        Self { stream, agreed: 0 }
+        Self { stream }
     }
 
     /// Begins as a caller.
@@ -70,14 +65,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         self.send(SETTINGS, 0, 0, &[]).await
     }
 
-    /// Begins as a gateway with these settings, and takes what the proxy begins with.
-    pub(crate) async fn begin(&mut self, settings: &[(u16, u32)]) -> io::Result<()> {
-        let mut payload = Vec::new();
-        for (name, value) in settings {
-            payload.extend_from_slice(&name.to_be_bytes());
-            payload.extend_from_slice(&value.to_be_bytes());
-        }
-        self.send(SETTINGS, 0, 0, &payload).await?;
+    /// Begins as a gateway, and takes what the proxy begins with.
+    pub(crate) async fn begin(&mut self) -> io::Result<()> {
+        self.send(SETTINGS, 0, 0, &[]).await?;
         let mut preface = [0; PREFACE.len()];
         self.stream.read_exact(&mut preface).await?;
         assert_eq!(preface, PREFACE);
@@ -93,10 +83,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         let stream = self.stream.read_u32().await?;
         let mut payload = vec![0; length as usize];
         self.stream.read_exact(&mut payload).await?;
-        match (kind, flags & ACK) {
-            (SETTINGS, 0) => self.send(SETTINGS, ACK, 0, &[]).await?,
-            (SETTINGS, _) => self.agreed += 1,
-            _ => {}
+        if (kind, flags & ACK) == (SETTINGS, 0) {
+            self.send(SETTINGS, ACK, 0, &[]).await?;
         }
         Ok(Frame {
             kind,
@@ -114,14 +102,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
                 return Ok(frame.stream);
             }
         }
-    }
-
-    /// Waits until the proxy has agreed to settings after those that it began with.
-    pub(crate) async fn settled(&mut self) -> io::Result<()> {
-        while self.agreed < 2 {
-            self.next().await?;
-        }
-        Ok(())
     }
 
     pub(crate) async fn send(
