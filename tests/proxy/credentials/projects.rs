@@ -27,38 +27,6 @@ fn key_file(region: &Region, at: usize) {
 }
 
 #[test]
-fn a_service_gets_the_project_of_its_region_by_every_credential() {
-    for (credentials, auth) in [
-        ("[credentials]\nfile = 'key.csv'", "aksk"),
-        (
-            "[credentials]\nsource = 'metadata'\nmetadata_endpoint = 'SERVICES'",
-            "aksk",
-        ),
-        (
-            "auth.mode = 'token'\n[credentials]\niam_user_file = 'iam_user'\niam_password_file = 'iam_password'\n\
-             iam_domain_file = 'iam_domain'",
-            "token",
-        ),
-    ] {
-        let region = Region::new(Accounts::throw_away());
-        key_file(&region, 0);
-        let proxy = region.proxy(&format!("{credentials}{CLOUD}"));
-        let asked = region.cloud.calls(Service::Iam);
-        for path in ["/vpc.cn-north-4/v1/x", "/ecs.cn-north-4/v1/x"] {
-            let said = accepted(&proxy.get(path));
-            assert_eq!(
-                (said["auth"].as_str(), project_in(&said)),
-                (Some(auth), PROJECT),
-                "{path}"
-            );
-            let signed = said["signed_headers"].to_string();
-            assert_eq!(signed.contains("x-project-id"), auth == "aksk", "{signed}");
-        }
-        assert_eq!(region.cloud.calls(Service::Iam), asked + 1);
-    }
-}
-
-#[test]
 fn another_key_asks_again_because_it_may_be_of_another_account() {
     let mut accounts = Accounts::throw_away();
     accounts.keys.extend(Accounts::throw_away().keys);

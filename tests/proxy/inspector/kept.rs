@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{ask, assert_error, ended, inspected, inspected_before, order, read};
+use super::{ask, assert_error, assert_has, ended, inspected, inspected_before, order, read};
 use crate::support::{ANSWERED, Upstream, get, post, wait_until};
 
 #[test]
@@ -11,20 +11,12 @@ fn each_request_is_listed_and_told_with_its_bodies_and_copies() {
     scene.passes(get("/first?a=1"));
     scene.passes(post("application/json", b"{\"a\": 1}"));
     let requests = ended(&scene.proxy, "", 2);
-    let shown = |at: usize, key: &str| requests[at][key].clone();
-    assert_eq!(
-        (shown(0, "method"), shown(1, "path")),
-        (json!("POST"), json!("/first"))
+    assert_has(
+        &requests[0],
+        json!({"method": "POST", "status": 200, "outcome": "ok", "bytes_in": 8, "bytes_out": 11}),
     );
-    assert_eq!(
-        (shown(0, "status"), shown(0, "outcome")),
-        (json!(200), json!("ok"))
-    );
-    assert_eq!(
-        (shown(0, "bytes_in"), shown(0, "bytes_out")),
-        (json!(8), json!(11))
-    );
-    let id = shown(0, "id");
+    assert_has(&requests[1], json!({"method": "GET", "path": "/first"}));
+    let id = &requests[0]["id"];
     let path = format!("requests/{}", id.as_str().unwrap());
     let detail = read(&scene.proxy, &path);
     assert_eq!(detail["received"]["line"], "POST /v1 HTTP/1.1");
@@ -46,17 +38,12 @@ fn each_request_is_listed_and_told_with_its_bodies_and_copies() {
     let archive = read(&scene.proxy, "har?filter=method:POST");
     assert_eq!(archive["log"]["entries"].as_array().unwrap().len(), 1);
     let listed = read(&scene.proxy, "requests?limit=1");
-    assert_eq!(listed["requests"][0]["id"], id);
+    assert_eq!(listed["requests"][0]["id"], *id);
     let seq = listed["seq"].as_u64().unwrap();
     let newer = read(&scene.proxy, &format!("requests?after={seq}"));
     assert_eq!(newer["requests"], json!([]));
-    let unknown = ask(
-        &scene.proxy,
-        "GET",
-        &format!("requests/{}", "0".repeat(32)),
-        "",
-    );
-    assert_error(&unknown, 404, "not_found");
+    let unknown = format!("requests/{}", "0".repeat(32));
+    assert_error(&ask(&scene.proxy, "GET", &unknown, ""), 404, "not_found");
 }
 
 #[test]
@@ -69,36 +56,20 @@ fn the_state_tells_of_the_key_the_connections_and_the_memory() {
     let state = || read(&scene.proxy, "state");
     wait_until("a request has made room", || state()["evicted"] == json!(1));
     let state = state();
-    let address = scene.proxy.address;
-    for (name, value) in [
-        ("version", json!(env!("CARGO_PKG_VERSION"))),
-        ("is_recording", json!(true)),
-        ("kept", json!(2)),
-        ("evicted", json!(1)),
-        ("dropped", json!(0)),
-        ("requests_limit", json!(2)),
-        // Of 32 MiB, with 5 MiB for what is on its way and a fifth for the allocator.
-        ("memory_limit", json!((27 << 20) - (32 << 20) / 5)),
-        ("bodies", json!(64 << 10)),
-        ("replay", json!("ask")),
-        ("proxy", json!(format!("http://{address}"))),
-        ("kind", json!("proxy")),
-    ] {
-        assert_eq!(state[name], value, "{name}");
-    }
+    // Of 32 MiB, with 5 MiB for what is on its way and a fifth for the allocator.
+    let memory = (27 << 20) - (32 << 20) / 5;
+    let expected = json!({
+        "version": env!("CARGO_PKG_VERSION"), "is_recording": true, "kept": 2, "evicted": 1, "dropped": 0,
+        "requests_limit": 2, "memory_limit": memory, "bodies": 64 << 10, "replay": "ask", "kind": "proxy",
+        "proxy": format!("http://{}", scene.proxy.address),
+    });
+    assert_has(&state, expected);
     assert!(state["memory"].as_u64().unwrap() > 0);
-    let key = &state["credentials"][0];
-    assert_eq!(
-        (&key["kind"], &key["is_good"]),
-        (&json!("key"), &json!(true))
-    );
-    assert_eq!(key["is_locked"], json!(false));
-    assert_eq!(state["upstreams"][0]["clock_offset_s"], json!(0));
-    let lost = scene
-        .proxy
-        .metrics()
-        .value("apig_proxy_inspect_dropped_total", "");
-    assert!(lost == 0.0);
+    let key = json!({"kind": "key", "is_good": true, "is_locked": false});
+    assert_has(&state["credentials"][0], key);
+    assert_eq!(state["upstreams"][0]["clock_offset_s"], 0);
+    let metrics = scene.proxy.metrics();
+    assert_eq!(metrics.value("apig_proxy_inspect_dropped_total", ""), 0.0);
 }
 
 #[test]
@@ -111,11 +82,8 @@ fn while_it_is_paused_nothing_is_kept_and_clearing_forgets() {
     scene.passes(get("/paused"));
     order(&scene.proxy, "resume");
     scene.passes(get("/after"));
-    let paths: Vec<_> = ended(&scene.proxy, "", 2)
-        .into_iter()
-        .map(|one| one["path"].clone())
-        .collect();
-    assert_eq!(paths, ["/after", "/before"]);
+    let kept = ended(&scene.proxy, "", 2);
+    assert_eq!([&kept[0]["path"], &kept[1]["path"]], ["/after", "/before"]);
     order(&scene.proxy, "clear");
     assert_eq!(read(&scene.proxy, "requests")["requests"], json!([]));
 }
@@ -128,13 +96,8 @@ fn no_answer_of_it_has_a_secret_of_the_proxy_or_of_a_caller() {
          X-Api-Key: MARKER\r\nContent-Type: application/json\r\nContent-Length: 21\r\n\r\n{\"password\":\"MARKER\"}",
     );
     let request = ended(&scene.proxy, "", 1).remove(0);
-    let signature = scene.upstream.only_request();
-    let signature = signature
-        .header("authorization")
-        .rsplit('=')
-        .next()
-        .unwrap()
-        .to_owned();
+    let signed = scene.upstream.only_request();
+    let signature = signed.header("authorization").rsplit('=').next().unwrap();
     let path = format!("requests/{}", request["id"].as_str().unwrap());
     for path in [
         "state",
@@ -149,9 +112,7 @@ fn no_answer_of_it_has_a_secret_of_the_proxy_or_of_a_caller() {
         let answer = ask(&scene.proxy, "GET", path, "");
         answer.about(path).assert_status(200);
         let text = answer.text();
-        assert!(
-            !text.contains("MARKER") && !text.contains(&signature),
-            "{text}"
-        );
+        let is_clean = !text.contains("MARKER") && !text.contains(signature);
+        assert!(is_clean, "{text}");
     }
 }

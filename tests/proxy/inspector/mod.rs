@@ -58,6 +58,14 @@ fn ended(proxy: &Proxy, filter: &str, count: usize) -> Vec<Value> {
     list().as_array().unwrap().clone()
 }
 
+/// Checks that an object has these fields.
+#[track_caller]
+fn assert_has(object: &Value, fields: Value) {
+    for (name, value) in fields.as_object().unwrap() {
+        assert_eq!(object[name], *value, "{name}");
+    }
+}
+
 /// Checks an error of the API.
 #[track_caller]
 fn assert_error(answer: &Answer, status: u16, code: &str) {

@@ -61,7 +61,8 @@ fn fault_81_http2_callers_and_gateways_may_take_turns_within_one_exchange() {
     let scene = Scene::before(echoing());
     run(async {
         let caller = Caller::connect(scene.proxy.address).await;
-        let request = post("http://localhost/echo", "multipart/mixed");
+        let mut request = post("http://localhost/echo", "multipart/mixed");
+        request.headers_mut().insert("content-length", 9.into());
         let (reply, mut stream) = caller.begin(request, false).await.unwrap();
         let mut body = reply.await.unwrap().into_body();
         for piece in ["abc", "def", "ghi"] {
