@@ -9,14 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apig_proxy::config::{CallerToken, Config, Listen, TlsFiles};
-use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tempfile::TempDir;
 
+use crate::credentials::put;
 use crate::support::{
-    Client, Proxy, Scene, Upstream, answer, config, issuer, pause, request, wait_until,
+    Client, Identity, Issuer, Proxy, Scene, Upstream, answer, config, issuer, pause, request,
+    wait_until,
 };
 
 const GET: &str = "GET /next HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
@@ -128,7 +129,7 @@ fn callers_that_need_a_token_have_to_send_the_right_one_once() {
 /// An authority with the certificates of one test.
 struct Certificates {
     folder: TempDir,
-    issuer: CertifiedIssuer<'static, KeyPair>,
+    issuer: Issuer,
 }
 
 impl Certificates {
@@ -139,28 +140,15 @@ impl Certificates {
         Self { folder, issuer }
     }
 
-    fn make(&self, name: &str) -> (CertificateDer<'static>, PrivateKeyDer<'static>, [String; 2]) {
-        let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new([name.to_owned()])
-            .unwrap()
-            .signed_by(&key, &*self.issuer)
-            .unwrap();
-        let pem = [certificate.pem(), key.serialize_pem()];
-        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        (certificate.der().clone(), key, pem)
-    }
-
     /// Writes a new certificate for this name, and says where.
     fn write(&self, name: &str) -> TlsFiles {
-        let (_, _, [certificate, key]) = self.make(name);
-        let path = |name: &str| self.folder.path().join(name);
-        std::fs::write(path("key.pem"), key).unwrap();
-        let private = std::fs::Permissions::from_mode(0o600);
-        std::fs::set_permissions(path("key.pem"), private).unwrap();
-        std::fs::write(path("cert.pem"), certificate).unwrap();
+        let [certificate, key] = ["cert.pem", "key.pem"].map(|name| self.folder.path().join(name));
+        let identity = Identity::new(&self.issuer, name);
+        put(&key, &identity.pem[1]);
+        put(&certificate, &identity.pem[0]);
         TlsFiles {
-            certificate: path("cert.pem"),
-            key: path("key.pem"),
+            certificate,
+            key,
             client_ca: None,
         }
     }
@@ -169,8 +157,6 @@ impl Certificates {
         self.issuer.der().clone()
     }
 }
-
-type Identity = (CertificateDer<'static>, PrivateKeyDer<'static>);
 
 /// Sends a request over TLS.
 fn over_tls(
@@ -187,8 +173,8 @@ fn over_tls(
         .unwrap()
         .with_root_certificates(roots);
     let config = match identity {
-        Some((certificate, key)) => builder
-            .with_client_auth_cert(vec![certificate], key)
+        Some(shown) => builder
+            .with_client_auth_cert(vec![shown.certificate], shown.key)
             .unwrap(),
         None => builder.with_no_client_auth(),
     };
@@ -251,10 +237,7 @@ fn callers_that_need_a_certificate_have_to_show_one_of_the_right_authority() {
     files.client_ca = Some(certificates.folder.path().join("ca.pem"));
     let (scene, address) = with_tls(Upstream::start(), files, |_| {});
     let ask = |identity| over_tls(address, certificates.root(), identity, "127.0.0.1", GET);
-    let identity = |certificates: &Certificates| {
-        let (certificate, key, _) = certificates.make("caller");
-        Some((certificate, key))
-    };
+    let identity = |of: &Certificates| Some(Identity::new(&of.issuer, "caller"));
     for wrong in [None, identity(&others)] {
         assert!(!ask(wrong).unwrap_or_default().starts_with("HTTP/1.1 "));
     }

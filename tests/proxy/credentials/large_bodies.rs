@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use apig_proxy::config::{Config, LargeBody, TokenSource};
+use apig_proxy::config::{AuthMode, Config, LargeBody};
 use tempfile::TempDir;
 
-use super::put;
-use crate::support::{Answer, Proxy, Received, Upstream, chunked, config, post, route};
+use super::modes::shown_as;
+use crate::support::{Answer, Proxy, Received, Upstream, chunked, post, request, route};
 
 const TOKEN: &str = "MIITOKENtoken0123456789";
 
@@ -14,12 +14,9 @@ const TOKEN: &str = "MIITOKENtoken0123456789";
 const BODY: usize = 1000;
 const LARGE: usize = 200_000;
 
-/// A configuration that sends long bodies with a token, and its folder.
+/// A configuration that sends long bodies with a token, and the folder of the token.
 fn with_token(upstream: &Upstream, large_body: LargeBody) -> (Config, TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    put(&folder.path().join("token"), TOKEN);
-    let mut config = config(upstream);
-    config.credentials[0].token = Some(TokenSource::File(folder.path().join("token")));
+    let (mut config, folder) = shown_as(upstream, AuthMode::default(), TOKEN);
     config.routes[0].large_body = large_body;
     config.limits.body = BODY as u64;
     config.limits.large_body = LARGE as u64;
@@ -66,27 +63,18 @@ fn a_body_up_to_the_limit_is_signed_and_a_longer_one_goes_out_with_a_token() {
 #[test]
 fn beyond_the_longest_body_it_is_refused_at_once() {
     let upstream = Upstream::start();
+    let token = |unknown| LargeBody::Token { unknown };
     for (large_body, limit, advice) in [
-        (
-            LargeBody::Token { unknown: false },
-            LARGE,
-            "raise `limits.large_body_max`",
-        ),
-        (
-            LargeBody::Token { unknown: true },
-            LARGE,
-            "raise `limits.large_body_max`",
-        ),
+        (token(false), LARGE, "raise `limits.large_body_max`"),
+        (token(true), LARGE, "raise `limits.large_body_max`"),
         (LargeBody::Reject, BODY, "set `limits.large_body = "),
     ] {
         let (config, _folder) = with_token(&upstream, large_body);
         let proxy = Proxy::start(&config);
         // Only the head is sent: nothing of the body is waited for.
-        let head = format!(
-            "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n",
-            limit + 1
-        );
-        is_too_large(&proxy.client().send(&head).answer(), limit, advice);
+        let fields = format!("Content-Length: {}|Expect: 100-continue", limit + 1);
+        let refused = proxy.exchange(request("POST /", &fields, ""));
+        is_too_large(&refused, limit, advice);
     }
     assert_eq!(upstream.connections(), 0);
 }

@@ -13,4 +13,5 @@ mod renewal;
 mod service_faults;
 
 pub(crate) use load::Load;
+pub(crate) use modes::{CARRIES, shown_as};
 pub(crate) use region::{Region, accepted, key, put};

@@ -1,7 +1,6 @@
 //! The project of a cloud service's region, which IAM tells to whoever a credential belongs to.
 
 use apig_proxy::emulator::{Accounts, Service};
-use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::{Region, accepted};
@@ -19,23 +18,16 @@ fn project_in(said: &Value) -> &str {
     projects.next().unwrap()[1].as_str().unwrap()
 }
 
-fn key_file(region: &Region, at: usize) {
-    let key = &region.accounts.keys[at];
-    let (access_key, secret) = (&key.access_key, key.secret_key.expose_secret());
-    let text = format!("Access Key Id,Secret Access Key\n{access_key},{secret}\n");
-    region.file("key.csv", &text);
-}
-
 #[test]
 fn another_key_asks_again_because_it_may_be_of_another_account() {
     let mut accounts = Accounts::throw_away();
     accounts.keys.extend(Accounts::throw_away().keys);
     let region = Region::new(accounts);
-    key_file(&region, 0);
+    region.own_key_file("key.csv", 0);
     let proxy = region.proxy(&format!("[credentials]\nfile = 'key.csv'{CLOUD}"));
     let said = || accepted(&proxy.get("/vpc.cn-north-4/v1/x"));
     assert_eq!(project_in(&said()), PROJECT);
-    key_file(&region, 1);
+    region.own_key_file("key.csv", 1);
     let other = region.accounts.keys[1].access_key.as_str();
     wait_until("the other key signs", || said()["access_key"] == other);
     assert_eq!(project_in(&said()), PROJECT);

@@ -111,6 +111,18 @@ impl Region {
         path
     }
 
+    /// Writes a file with this key.
+    pub(crate) fn key_file(&self, name: &str, access_key: &str, secret: &str) {
+        let csv = format!("Access Key Id,Secret Access Key\n{access_key},{secret}\n");
+        self.file(name, &csv);
+    }
+
+    /// Writes a file with the key of an account.
+    pub(crate) fn own_key_file(&self, name: &str, at: usize) {
+        let key = &self.accounts.keys[at];
+        self.key_file(name, &key.access_key, key.secret_key.expose_secret());
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

@@ -1,16 +1,15 @@
 //! Gateways that are not to be trusted, or do not speak TLS: numbers 39 and 40.
 
-use std::fs::{self, Permissions};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use apig_proxy::config::{Config, TlsFiles};
 
-use crate::support::{Flaw, Proxy, Upstream, asking, config, flawed, ok, route};
+use crate::credentials::put;
+use crate::support::{Flaw, Link, Proxy, Upstream, asking, config, flawed, ok, route};
 
 const POST: &str = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}";
 
@@ -18,6 +17,13 @@ fn trusting(upstream: &Upstream, root: rustls::pki_types::CertificateDer<'static
     let mut config = config(upstream);
     config.upstream_tls.extra_roots = vec![root];
     config
+}
+
+fn answers(link: &mut Link) -> io::Result<()> {
+    while link.request()?.is_some() {
+        link.send(ok("ok"))?;
+    }
+    Ok(())
 }
 
 #[test]
@@ -48,12 +54,7 @@ fn fault_39_a_certificate_that_is_not_in_order_gets_not_a_byte_of_a_request() {
     }
     // The same, in order: so it is each flaw that was refused.
     let (root, tls) = flawed(None);
-    let upstream = Upstream::start_as(tls, |link| {
-        while link.request()?.is_some() {
-            link.send(ok("ok"))?;
-        }
-        Ok(())
-    });
+    let upstream = Upstream::start_as(tls, answers);
     let proxy = Proxy::start(&trusting(&upstream, root));
     proxy.passes(POST);
     upstream.only_request().verified();
@@ -63,14 +64,9 @@ fn fault_39_a_certificate_that_is_not_in_order_gets_not_a_byte_of_a_request() {
 fn a_gateway_that_asks_for_a_client_certificate_gets_the_configured_one_or_is_named_as_the_reason()
 {
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
-        let asking = asking(version);
-        let upstream = Upstream::start_as(asking.tls, |link| {
-            while link.request()?.is_some() {
-                link.send(ok("ok"))?;
-            }
-            Ok(())
-        });
-        let mut config = trusting(&upstream, asking.root);
+        let (root, tls, [certificate, key]) = asking(version);
+        let upstream = Upstream::start_as(tls, answers);
+        let mut config = trusting(&upstream, root);
         let refused = Proxy::start(&config).exchange(POST);
         let refused = refused.about(version);
         refused.assert_refused(502, "tls_error");
@@ -80,16 +76,15 @@ fn a_gateway_that_asks_for_a_client_certificate_gets_the_configured_one_or_is_na
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str, content: &str| {
             let path = folder.path().join(name);
-            fs::write(&path, content).unwrap();
-            fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+            put(&path, content);
             path
         };
         config.upstream_tls.client = Some(TlsFiles {
-            certificate: file("cert.pem", &asking.certificate_pem),
-            key: file("key.pem", &asking.key_pem),
+            certificate: file("cert.pem", &certificate),
+            key: file("key.pem", &key),
             client_ca: None,
         });
-        assert_eq!(Proxy::start(&config).exchange(POST).status, 200);
+        Proxy::start(&config).passes(POST);
         upstream.only_request().verified();
     }
 }

@@ -21,8 +21,7 @@ fn before_gateway(readings: Readings) -> (Region, Proxy) {
 
 /// A proxy before a gateway, with this secret key.
 fn proxy_with(region: &Region, secret: &str) -> Proxy {
-    let csv = format!("User Name,Access Key Id,Secret Access Key\nme,AK-OF-READINGS,{secret}\n");
-    region.file("key.csv", &csv);
+    region.key_file("key.csv", "AK-OF-READINGS", secret);
     region.proxy("upstream = \"UPSTREAM\"\n[credentials]\nfile = \"key.csv\"\n")
 }
 

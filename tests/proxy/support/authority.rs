@@ -33,40 +33,64 @@ pub(crate) fn server(
     AUTHORITY.server_config(&names, versions)
 }
 
-/// A gateway that asks for a client certificate, and one that it takes.
-pub(crate) struct Asking {
-    pub(crate) root: CertificateDer<'static>,
-    pub(crate) tls: Arc<ServerConfig>,
-    pub(crate) certificate_pem: String,
-    pub(crate) key_pem: String,
+/// An authority of a test's own.
+pub(crate) type Issuer = CertifiedIssuer<'static, KeyPair>;
+
+/// A root of this name.
+pub(crate) fn issuer(name: &str) -> Issuer {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, name);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// TLS for 127.0.0.1 that asks for a client certificate.
-pub(crate) fn asking(version: &'static SupportedProtocolVersion) -> Asking {
-    let issuer = issuer("trusted");
-    let signed = |name: &str| {
-        let key = KeyPair::generate().unwrap();
+/// A certificate and its key.
+pub(crate) struct Identity {
+    pub(crate) certificate: CertificateDer<'static>,
+    pub(crate) key: PrivateKeyDer<'static>,
+    /// Both as text.
+    pub(crate) pem: [String; 2],
+}
+
+impl Identity {
+    pub(crate) fn new(issuer: &Issuer, name: &str) -> Self {
         let params = CertificateParams::new([name.to_owned()]).unwrap();
-        (params.signed_by(&key, &*issuer).unwrap(), key)
-    };
-    let ((server, server_key), (client, client_key)) = (signed("127.0.0.1"), signed("client"));
+        Self::with(&params, Some(issuer))
+    }
+
+    /// Signed by itself without an issuer.
+    fn with(params: &CertificateParams, issuer: Option<&Issuer>) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let certificate = match issuer {
+            Some(issuer) => params.signed_by(&key, &**issuer),
+            None => params.self_signed(&key),
+        };
+        let certificate = certificate.unwrap();
+        Self {
+            certificate: certificate.der().clone(),
+            key: PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+            pem: [certificate.pem(), key.serialize_pem()],
+        }
+    }
+}
+
+/// TLS for 127.0.0.1 that asks for a client certificate, the root to trust, and a certificate and its key that it takes.
+pub(crate) fn asking(
+    version: &'static SupportedProtocolVersion,
+) -> (CertificateDer<'static>, Arc<ServerConfig>, [String; 2]) {
+    let issuer = issuer("trusted");
+    let [server, client] = ["127.0.0.1", "client"].map(|name| Identity::new(&issuer, name));
     let mut roots = RootCertStore::empty();
     roots.add(issuer.der().clone()).unwrap();
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider));
-    let key = PrivateKeyDer::try_from(server_key.serialize_der()).unwrap();
     let tls = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[version])
         .unwrap()
         .with_client_cert_verifier(verifier.build().unwrap())
-        .with_single_cert(vec![server.der().clone()], key)
+        .with_single_cert(vec![server.certificate], server.key)
         .unwrap();
-    Asking {
-        root: issuer.der().clone(),
-        tls: Arc::new(tls),
-        certificate_pem: client.pem(),
-        key_pem: client_key.serialize_pem(),
-    }
+    (issuer.der().clone(), Arc::new(tls), client.pem)
 }
 
 /// What is wrong with a certificate.
@@ -100,26 +124,17 @@ pub(crate) fn flawed(flaw: Option<Flaw>) -> (CertificateDer<'static>, Arc<Server
         }
         _ => {}
     }
-    let key = KeyPair::generate().unwrap();
-    let certificate = match flaw {
-        Some(Flaw::SelfSigned) => params.self_signed(&key),
-        Some(Flaw::UnknownAuthority) => params.signed_by(&key, &*other),
-        _ => params.signed_by(&key, &*trusted),
+    let issuer = match flaw {
+        Some(Flaw::SelfSigned) => None,
+        Some(Flaw::UnknownAuthority) => Some(&other),
+        _ => Some(&trusted),
     };
-    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let shown = Identity::with(&params, issuer);
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(rustls::ALL_VERSIONS)
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![certificate.unwrap().der().clone()], key)
+        .with_single_cert(vec![shown.certificate], shown.key)
         .unwrap();
     (trusted.der().clone(), Arc::new(config))
-}
-
-/// A root of this name.
-pub(crate) fn issuer(name: &str) -> CertifiedIssuer<'static, KeyPair> {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(DnType::CommonName, name);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }

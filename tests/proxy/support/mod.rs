@@ -11,7 +11,7 @@ mod received;
 mod scene;
 mod upstream;
 
-pub(crate) use authority::{Flaw, asking, flawed, issuer, root_pem};
+pub(crate) use authority::{Flaw, Identity, Issuer, asking, flawed, issuer, root_pem};
 pub(crate) use client::{Answer, Client, chunked, get, in_chunks, post, request};
 pub(crate) use exposition::Exposition;
 pub(crate) use http2::{Exchange, Gateway, GatewayFrames, Order, Plan, frames, send_all};
