@@ -203,17 +203,6 @@ fn demo_and_gateway_are_for_this_machine_only() {
 }
 
 #[test]
-fn help_and_version_go_to_standard_output() {
-    for argument in ["--help", "--version"] {
-        let (code, out, err) = Place::new().run(&[argument], &[]);
-        assert_eq!(
-            (code, err.as_str(), out.contains("apig-proxy")),
-            (0, "", true)
-        );
-    }
-}
-
-#[test]
 fn help_names_the_variable_of_each_option_and_breaks_no_command_line() {
     let (_, serve, _) = Place::new().run(&["serve", "--help"], &[]);
     let options = serve.matches("\n      --").count();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::program::{GET, Place, Running, assert_has, assert_status, exchange, mode, wait_until};
+use crate::program::{GET, Place, Running, assert_has, exchange, mode, wait_until};
 
 /// The gateway, and the folder that it has filled.
 struct Gateway {
@@ -42,43 +42,6 @@ impl Gateway {
             .filter_map(|line| line.strip_prefix(name)?.strip_prefix("='"));
         values.next().unwrap().trim_end_matches('\'').to_owned()
     }
-
-    /// What a service answers.
-    fn post(&self, url: &str, header: &str, body: &str) -> String {
-        let url = url.strip_prefix("http://").unwrap();
-        let (host, path) = url.split_once('/').unwrap();
-        let length = body.len();
-        let request = format!(
-            "POST /{path} HTTP/1.1\r\nHost: {host}\r\n{header}Content-Length: {length}\r\n\r\n{body}"
-        );
-        exchange(host.parse().unwrap(), &request)
-    }
-}
-
-#[test]
-fn the_gateway_command_leaves_what_its_services_ask_for() {
-    let gateway = Gateway::start();
-    let user = format!(
-        r#"{{"name":"{}","password":"{}","domain":{{"name":"{}"}}}}"#,
-        gateway.read("iam_user"),
-        gateway.read("iam_password"),
-        gateway.read("iam_domain")
-    );
-    let body = format!(
-        r#"{{"auth":{{"identity":{{"methods":["password"],"password":{{"user":{user}}}}}}}}}"#
-    );
-    let iam = gateway.variable("HUAWEICLOUD_SDK_IAM_ENDPOINT");
-    let answer = gateway.post(&format!("{iam}/v3/auth/tokens"), "", &body);
-    assert_status(&answer, 201);
-
-    let token = gateway.variable("HC_CONTAINER_AUTHORIZATION_TOKEN_FILE");
-    let token = fs::read_to_string(token).unwrap();
-    let answer = gateway.post(
-        &gateway.variable("HC_CONTAINER_CREDENTIALS_FULL_URI"),
-        &format!("Authorization: {token}\r\n"),
-        "{}",
-    );
-    assert_status(&answer, 200);
 }
 
 #[test]

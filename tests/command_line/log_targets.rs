@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -109,29 +109,4 @@ fn fault_76_lines_that_were_dropped_are_counted_when_the_log_is_read_again() {
     running.requests(1);
     assert_eq!(running.stop(), 0);
     assert!(lines.any(|line| line.contains("stopping")));
-}
-
-#[test]
-fn a_start_that_fails_ends_with_its_code_wherever_messages_go() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let port_in_use = ["--upstream", "https://127.0.0.1:1", "--listen", &address];
-    let place = Place::new();
-    for (arguments, code) in [
-        (&port_in_use[..], 1),
-        (&["--log-level", "loud"], 78),
-        (&["sreve"], 64),
-    ] {
-        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let (_reader, nobody_reads) = full_pipe();
-        let mut logs = vec![Stdio::from(full), closed_pipe().into()];
-        if code == 1 {
-            // Only the log is a queue; what is said before it starts goes out directly.
-            logs.push(nobody_reads.into());
-        }
-        for log in logs {
-            let mut child = place.command(arguments, &KEY).stderr(log).spawn().unwrap();
-            assert_eq!(ended(&mut child), code, "{arguments:?}");
-        }
-    }
 }

@@ -128,24 +128,6 @@ fn a_unix_socket_that_is_passed_stays_where_it_is() {
 }
 
 #[test]
-fn a_unix_socket_that_is_passed_may_be_that_of_the_admin_listener() {
-    let place = Place::new();
-    let path = place.path().join("admin.sock");
-    let socket = UnixListener::bind(&path).unwrap();
-    let callers = TcpListener::bind("127.0.0.1:0").unwrap();
-    let sockets = vec![callers.into(), socket.try_clone().unwrap().into()];
-    let command = with_sockets(&place, sockets, Some("http:admin"), &UPSTREAM);
-    let mut running = Running::started(command);
-    running.line_with("health and metrics on unix:");
-    running.line_with("listening on");
-    let admin = format!("unix:{}", path.display());
-    let (code, _, said) = place.run(&["check", "ready", "--admin", &admin], &[]);
-    assert_eq!((code, said.as_str()), (0, ""));
-    running.stops();
-    assert!(path.exists());
-}
-
-#[test]
 fn what_is_passed_has_to_be_what_could_be_configured() {
     let place = Place::new();
     let refused = |sockets: Vec<OwnedFd>, names, arguments: &[&str], expected: &str| {

@@ -304,22 +304,6 @@ fn requests_wait_no_longer_for_a_silent_iam_than_for_a_connection() {
 }
 
 #[test]
-fn the_project_that_a_caller_names_goes_first_where_it_is_taken() {
-    let upstream = cloud();
-    let mut config = with_cloud(&upstream, "");
-    config.credentials[0].takes_project_id = true;
-    let proxy = Proxy::start(&config);
-    let fields = "X-Project-Id: sub-project";
-    proxy.passes(request("GET /vpc.cn-north-4/x", fields, ""));
-    assert_eq!(
-        upstream.only_request().header("x-project-id"),
-        "sub-project"
-    );
-    proxy.get("/vpc.cn-north-4/x").assert_status(200);
-    assert_eq!(to_services(&upstream)[1].header("x-project-id"), "0123abc");
-}
-
-#[test]
 fn who_shows_no_credential_does_not_learn_the_names_of_services() {
     let upstream = cloud();
     let mut config = with_cloud(&upstream, "");

@@ -6,7 +6,7 @@ use apig_proxy::server::DrainOutcome;
 use rustls::version::{TLS12, TLS13};
 use tokio::time::Instant;
 
-use crate::support::{Scene, Upstream, answer, get};
+use crate::support::{Scene, Upstream, answer};
 
 #[test]
 fn new_connections_resume_tls_sessions_of_earlier_ones_in_both_versions() {
@@ -23,31 +23,6 @@ fn new_connections_resume_tls_sessions_of_earlier_ones_in_both_versions() {
         assert_eq!(scene.upstream.connections(), 3);
         assert_eq!(resumed, [false, true, true], "{version:?}");
     }
-}
-
-#[test]
-fn fault_71_running_requests_are_finished_before_the_end() {
-    let (upstream, hold) = Upstream::holding();
-    let mut scene = Scene::before(upstream);
-    let mut idle = scene.client();
-    hold.send(()).unwrap();
-    idle.get("/").assert_status(200);
-    let mut client = scene.client();
-    client.send(get("/"));
-    scene.upstream.wait_for(2);
-    scene.proxy.asked("/readyz").assert_status(200);
-    scene.proxy.begin_stopping();
-    scene.proxy.wait_until_not_ready();
-    let not_ready = scene.proxy.asked("/readyz").text();
-    assert!(not_ready.starts_with("stopping: "), "{not_ready}");
-    for path in ["/livez", "/startupz"] {
-        scene.proxy.asked(path).assert_status(200);
-    }
-    assert_eq!(scene.proxy.metrics().value("apig_proxy_in_flight", ""), 1.0);
-    hold.send(()).unwrap();
-    client.answer().assert_text(200, "late");
-    assert_eq!(scene.proxy.ended(), DrainOutcome::Drained);
-    assert!(idle.is_closed());
 }
 
 #[test]

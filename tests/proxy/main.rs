@@ -16,5 +16,4 @@ mod listeners;
 mod metrics;
 mod pages;
 mod support;
-mod timeouts;
 mod websockets;

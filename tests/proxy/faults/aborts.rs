@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use apig_proxy::config::Config;
+
 use crate::support::{FAULT, Link, Scene, faulty, pause};
 
 const LENGTH: &str = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc";
@@ -26,15 +28,21 @@ type End = fn(&mut Link) -> std::io::Result<()>;
 
 #[test]
 fn fault_44_an_answer_that_stands_still_is_cut_off_at_the_idle_limit() {
-    for bytes in [LENGTH, CHUNKS, UNTIL_CLOSE] {
+    const LIMIT: Duration = Duration::from_millis(300);
+    let of_all: fn(&mut Config) = |config| config.timeouts.idle = LIMIT;
+    let of_route: fn(&mut Config) = |config| config.routes[0].idle_timeout = Some(LIMIT);
+    for (bytes, limit) in [
+        (LENGTH, of_all),
+        (CHUNKS, of_all),
+        (UNTIL_CLOSE, of_all),
+        (LENGTH, of_route),
+    ] {
         let upstream = faulty(move |link| {
             link.send(bytes)?;
             link.drain();
             Ok(())
         });
-        let scene = Scene::with(upstream, |config| {
-            config.timeouts.idle = Duration::from_millis(300);
-        });
+        let scene = Scene::with(upstream, limit);
         looks_aborted(&scene, FAULT);
         looks_aborted(&scene, &old(FAULT));
         assert_eq!(scene.upstream.requests().len(), 4);

@@ -188,3 +188,30 @@ fn fault_55_a_caller_that_breaks_its_upload_off_after_the_answer_began_ends_both
         scene.serves();
     }
 }
+
+#[test]
+fn fault_55_an_upload_that_the_gateway_ends_after_a_pause_is_answered_with_the_reason() {
+    // As long as the gateway waits for more of a body.
+    for (waits, says_so) in [(8, true), (0, false)] {
+        let scene = Scene::before(Upstream::handling(move |link| {
+            link.head()?;
+            link.stream.read_exact(&mut [0; 3])?;
+            pause(Duration::from_secs(waits));
+            Err(std::io::Error::other("cut off"))
+        }));
+        let mut client = scene.client();
+        client.send(request(
+            "POST /fault",
+            "Content-Type: multipart/x|Content-Length: 10",
+            "",
+        ));
+        let answer = client.send("abc").answer();
+        answer.assert_refused(502, "upstream_reset");
+        for part in [
+            "nothing of the body came for 8 seconds",
+            "`request_body_timeout`",
+        ] {
+            assert_eq!(answer.text().contains(part), says_so, "{}", answer.text());
+        }
+    }
+}

@@ -82,28 +82,6 @@ fn fault_62_a_request_that_comes_back_is_a_loop_at_the_first_hop() {
 }
 
 #[test]
-fn fault_62_a_request_that_comes_back_under_another_host_is_a_loop_too() {
-    let back = Destination::default();
-    let name_of_proxy = Destination::clone(&back);
-    let upstream = Upstream::scripted(move |seen, out| {
-        let to = name_of_proxy.lock().unwrap().unwrap();
-        let hops = seen.header("apig-proxy-hop");
-        let request = format!(
-            "GET / HTTP/1.1\r\nhost: {to}\r\napig-proxy-hop: {hops}\r\nconnection: close\r\n\r\n"
-        );
-        let mut stream = TcpStream::connect(to)?;
-        stream.write_all(request.as_bytes())?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        out.write_all(&answer)
-    });
-    let scene = before(upstream);
-    *back.lock().unwrap() = Some(scene.proxy.address);
-    scene.exchange(GET).assert_refused(502, "loop");
-    assert_eq!(scene.upstream.requests().len(), 1);
-}
-
-#[test]
 fn fault_98_two_proxies_that_lead_to_each_other_make_two_requests_of_one() {
     let (to_first, to_second) = (Destination::default(), Destination::default());
     let first = before(passing_on(&to_second));
