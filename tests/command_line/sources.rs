@@ -14,7 +14,8 @@ const METADATA: &str = "APIG_PROXY_CREDENTIALS__METADATA_ENDPOINT";
 struct Sources {
     place: Place,
     region: Region,
-    variables: Vec<(&'static str, String)>,
+    /// As `NAME=value`.
+    variables: Vec<String>,
 }
 
 impl Sources {
@@ -26,43 +27,32 @@ impl Sources {
         let (access_key, secret) = (key.access_key.clone(), key.secret_key.expose_secret());
         let federation = accounts.federation.as_ref().unwrap();
         place.file("id_token", federation.id_token.expose_secret());
-        place.file(
-            "pod_token",
-            accounts.pod_token.as_ref().unwrap().expose_secret(),
-        );
+        let pod_token = accounts.pod_token.as_ref().unwrap();
+        place.file("pod_token", pod_token.expose_secret());
         let csv = format!("Access Key Id,Secret Access Key\n{access_key},{secret}\n");
+        let profile = format!("[basic]\nak={access_key}\nsk={secret}\n");
         place.file("credentials.csv", &csv);
-        fs::create_dir(place.path().join("systemd")).unwrap();
-        place.file("systemd/credentials.csv", &csv);
-        fs::create_dir(place.path().join(".huaweicloud")).unwrap();
-        place.file(
-            ".huaweicloud/credentials",
-            &format!("[basic]\nak={access_key}\nsk={secret}\n"),
-        );
+        for (folder, name, content) in [
+            ("systemd", "credentials.csv", &csv),
+            (".huaweicloud", "credentials", &profile),
+        ] {
+            fs::create_dir(place.path().join(folder)).unwrap();
+            place.file(&format!("{folder}/{name}"), content);
+        }
         configure(&place, region.address, "");
-        let services = region.services.clone();
-        let path = |name: &str| place.path().join(name).display().to_string();
-        let variables = vec![
-            ("HUAWEICLOUD_SDK_STS_ENDPOINT", services.clone()),
-            ("HUAWEICLOUD_SDK_IAM_ENDPOINT", services.clone()),
-            (
-                "HUAWEICLOUD_OIDC_PROVIDER_URN",
-                federation.provider_urn.clone(),
-            ),
-            ("HUAWEICLOUD_OIDC_AGENCY_URN", federation.agency_urn.clone()),
-            ("HUAWEICLOUD_OIDC_TOKEN_FILE", path("id_token")),
-            ("HUAWEICLOUD_SDK_IDP_ID", federation.idp_id.clone()),
-            ("HUAWEICLOUD_SDK_ID_TOKEN_FILE", path("id_token")),
-            ("HUAWEICLOUD_SDK_AK", access_key),
-            ("HUAWEICLOUD_SDK_SK", secret.to_owned()),
-            ("CREDENTIALS_DIRECTORY", path("systemd")),
-            (METADATA, services.clone()),
-            (
-                "HC_CONTAINER_CREDENTIALS_FULL_URI",
-                format!("{services}{POD_IDENTITY_PATH}"),
-            ),
-            ("HC_CONTAINER_AUTHORIZATION_TOKEN_FILE", path("pod_token")),
-        ];
+        let (services, urns) = (
+            &region.services,
+            (&federation.provider_urn, &federation.agency_urn),
+        );
+        let variables = format!(
+            "HUAWEICLOUD_SDK_STS_ENDPOINT={services} HUAWEICLOUD_SDK_IAM_ENDPOINT={services} {METADATA}={services} \
+             HUAWEICLOUD_OIDC_PROVIDER_URN={} HUAWEICLOUD_OIDC_AGENCY_URN={} HUAWEICLOUD_OIDC_TOKEN_FILE=id_token \
+             HUAWEICLOUD_SDK_IDP_ID={} HUAWEICLOUD_SDK_ID_TOKEN_FILE=id_token CREDENTIALS_DIRECTORY=systemd \
+             HUAWEICLOUD_SDK_AK={access_key} HUAWEICLOUD_SDK_SK={secret} \
+             HC_CONTAINER_CREDENTIALS_FULL_URI={services}{POD_IDENTITY_PATH} HC_CONTAINER_AUTHORIZATION_TOKEN_FILE=pod_token",
+            urns.0, urns.1, federation.idp_id
+        );
+        let variables = variables.split(' ').map(str::to_owned).collect();
         Self {
             place,
             region,
@@ -72,11 +62,15 @@ impl Sources {
 
     fn variables(&self) -> Vec<(&str, &str)> {
         let all = self.variables.iter();
-        all.map(|(name, value)| (*name, value.as_str())).collect()
+        all.map(|pair| pair.split_once('=').unwrap()).collect()
     }
 
     fn unset(&mut self, start: &str) {
-        self.variables.retain(|(name, _)| !name.starts_with(start));
+        self.variables.retain(|pair| !pair.starts_with(start));
+    }
+
+    fn spoil(&self, service: Service, fault: FaultMode) {
+        self.region.cloud.set_fault(service, fault);
     }
 
     fn remove(&self, name: &str) {
@@ -95,14 +89,8 @@ impl Sources {
             "systemd" => self.remove("systemd/credentials.csv"),
             "file" => self.remove("credentials.csv"),
             "profile" => self.remove(".huaweicloud/credentials"),
-            "metadata" => self
-                .region
-                .cloud
-                .set_fault(Service::Metadata, FaultMode::Unauthorized),
-            "pod-identity" => self
-                .region
-                .cloud
-                .set_fault(Service::PodIdentity, FaultMode::Broken),
+            "metadata" => self.spoil(Service::Metadata, FaultMode::Unauthorized),
+            "pod-identity" => self.spoil(Service::PodIdentity, FaultMode::Broken),
             other => panic!("{other}"),
         }
     }
@@ -220,18 +208,12 @@ fn a_source_that_is_there_but_broken_is_not_passed_over() {
 
     // One that is named by the environment but does not answer is waited for.
     let sources = Sources::new();
-    sources
-        .region
-        .cloud
-        .set_fault(Service::Sts, FaultMode::Broken);
+    sources.spoil(Service::Sts, FaultMode::Broken);
     let mut running = Running::start(sources.place.command(&[], &sources.variables()));
     let line = running.line_with("STS (oidc) does not give the key");
     assert!(line.contains("status 500"), "{line}");
     running.address();
-    sources
-        .region
-        .cloud
-        .set_fault(Service::Sts, FaultMode::None);
+    sources.spoil(Service::Sts, FaultMode::None);
     running.line_with("gives the key of credentials \"default\" again");
     running.stops();
 }
