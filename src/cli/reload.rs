@@ -105,7 +105,7 @@ impl Reloading {
         } else {
             network(&loaded.config).map_err(|error| error.to_string())?
         };
-        credentials::start(&mut sources, &network, &environment)
+        credentials::start(&mut sources, &network)
             .await
             .map_err(|errors| Failure::no_credentials(errors).message)?;
         Ok(Applied::new(loaded, sources, network))

@@ -145,8 +145,7 @@ pub(super) fn access_key(
     if sources[0].slot().current().is_none() {
         let config = config::with_upstream("https://localhost").expect("the URL is valid");
         let network = network(&config).map_err(Failure::configuration)?;
-        block_on(credentials::start(&mut sources, &network, environment))?
-            .map_err(Failure::no_credentials)?;
+        block_on(credentials::start(&mut sources, &network))?.map_err(Failure::no_credentials)?;
     }
     let lease = sources[0].slot().current();
     match lease.as_ref().map(|lease| &lease.secret) {

@@ -102,7 +102,7 @@ pub(super) fn run(arguments: &ServeArguments, environment: Environment) -> Outco
         telemetry::start_log(&loaded.config.log).map_err(Failure::failed)?;
         let network = network(&loaded.config).map_err(Failure::configuration)?;
         tokio::select! {
-            started = credentials::start(&mut sources, &network, &environment) => {
+            started = credentials::start(&mut sources, &network) => {
                 started.map_err(Failure::no_credentials)?;
             }
             () = stop.recv() => {

@@ -46,8 +46,8 @@ impl Source {
         config: &CredentialsConfig,
         environment: &Environment,
     ) -> Result<Self, CredentialsError> {
-        let text = |path: &Option<PathBuf>, format| {
-            let files = path.clone().map(|path| Files::new(path, format));
+        let text = |path: Option<&PathBuf>, format| {
+            let files = path.cloned().map(|path| Files { path, format });
             files.map(Backend::files).ok_or(CredentialsError::NoFile)
         };
         let mut source = Self::new(requirement, config.label(), Backend::FirstOf(Vec::new()));
@@ -62,12 +62,10 @@ impl Source {
             (AuthMode::Token, Some(TokenSource::Iam(user))) => {
                 Backend::service(iam::with_password(user, config, environment)?)?
             }
-            (AuthMode::Token, Some(TokenSource::File(path))) => {
-                text(&Some(path.clone()), Format::Text)?
-            }
+            (AuthMode::Token, Some(TokenSource::File(path))) => text(Some(path), Format::Text)?,
             (AuthMode::Token, None) => return Err(CredentialsError::NoFile),
-            (AuthMode::AppCode, _) => text(&config.app_code, Format::Text)?,
-            (AuthMode::ApiKey, _) => text(&config.api_key, Format::ApiKey)?,
+            (AuthMode::AppCode, _) => text(config.app_code.as_ref(), Format::Text)?,
+            (AuthMode::ApiKey, _) => text(config.api_key.as_ref(), Format::ApiKey)?,
         };
         source.config = Some(config.clone());
         match &source.backend {

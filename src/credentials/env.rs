@@ -5,32 +5,13 @@ use super::CredentialsError;
 use super::types::{Credentials, Lease, Origin, Secret};
 use crate::config::Environment;
 
-/// The variables of each convention, for access key, secret key, security token and project.
-const NAMES: [[&str; 4]; 4] = [
-    [
-        "HUAWEICLOUD_SDK_AK",
-        "HUAWEICLOUD_SDK_SK",
-        "HUAWEICLOUD_SDK_SECURITY_TOKEN",
-        "HUAWEICLOUD_SDK_PROJECT_ID",
-    ],
-    [
-        "HW_ACCESS_KEY",
-        "HW_SECRET_KEY",
-        "HW_SECURITY_TOKEN",
-        "HW_PROJECT_ID",
-    ],
-    [
-        "OS_ACCESS_KEY",
-        "OS_SECRET_KEY",
-        "OS_SECURITY_TOKEN",
-        "OS_PROJECT_ID",
-    ],
-    [
-        "CLOUD_SDK_AK",
-        "CLOUD_SDK_SK",
-        "CLOUD_SDK_SECURITY_TOKEN",
-        "CLOUD_SDK_PROJECT_ID",
-    ],
+/// The variables of each convention, for access key and secret key. Those for a security token and a
+/// project begin in the same way.
+const NAMES: [(&str, &str); 4] = [
+    ("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK"),
+    ("HW_ACCESS_KEY", "HW_SECRET_KEY"),
+    ("OS_ACCESS_KEY", "OS_SECRET_KEY"),
+    ("CLOUD_SDK_AK", "CLOUD_SDK_SK"),
 ];
 
 /// The key of the first convention that has one.
@@ -39,13 +20,11 @@ const NAMES: [[&str; 4]; 4] = [
 ///
 /// [`CredentialsError`] if a convention has half a key, or one that cannot be used.
 pub(super) fn find(environment: &Environment) -> Result<Lease, CredentialsError> {
-    for [access_name, secret_name, token_name, project_name] in NAMES {
-        let text = |name| {
-            environment
-                .text(name)
-                .map(str::trim)
-                .filter(|text| !text.is_empty())
-        };
+    let text = |name: &str| {
+        let text = environment.text(name).map(str::trim);
+        text.filter(|text| !text.is_empty())
+    };
+    for (access_name, secret_name) in NAMES {
         let half = |present, missing| CredentialsError::HalfInEnvironment { present, missing };
         let (access_key, secret_key) = match (text(access_name), environment.secret(secret_name)) {
             (None, None) => continue,
@@ -53,11 +32,14 @@ pub(super) fn find(environment: &Environment) -> Result<Lease, CredentialsError>
             (Some(_), None) => return Err(half(access_name, secret_name)),
             (None, Some(_)) => return Err(half(secret_name, access_name)),
         };
+        let start = access_name.trim_end_matches("ACCESS_KEY");
+        let start = start.trim_end_matches("AK");
+        let token = environment.secret(&format!("{start}SECURITY_TOKEN"));
+        let project_id = text(&format!("{start}PROJECT_ID")).and_then(|id| id.parse().ok());
         let origin = Origin::Environment(access_name);
-        let token = environment.secret(token_name);
         return match Credentials::checked(access_key, secret_key, token) {
             Ok(key) => Ok(Lease {
-                project_id: text(project_name).and_then(|id| id.parse().ok()),
+                project_id,
                 ..Lease::lasting(Secret::Key(key), origin)
             }),
             Err(problem) => Err(CredentialsError::Invalid { origin, problem }),

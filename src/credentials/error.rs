@@ -1,6 +1,6 @@
 //! Why there are no credentials. Texts name files and variables, never what was read.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::types::Origin;
 use crate::config::{FileError, Place, Problem};
@@ -15,13 +15,13 @@ pub(super) type PassedOver = Vec<(&'static str, String)>;
 #[non_exhaustive]
 pub enum CredentialsError {
     /// No source has a key.
-    #[error("{}", nothing_found(.passed_over, .hcloud.as_deref()))]
-    NothingFound {
-        /// Every source, and why it gives none.
-        passed_over: PassedOver,
-        /// KooCLI's file, if there is one.
-        hcloud: Option<PathBuf>,
-    },
+    #[error(
+        "there is no key (looked for in: {})\n\
+         hint: create an access key on the page My Credentials of the console and give its file with \
+         `--credentials credentials.csv`, or set HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK",
+        reasons(.0)
+    )]
+    NothingFound(PassedOver),
     /// No file is named for a secret that is read from one.
     #[error("no file is named for it\nhint: set the key of the configuration that names it")]
     NoFile,
@@ -70,25 +70,12 @@ pub enum CredentialsError {
         /// What to do.
         hint: &'static str,
     },
-    /// The server has no agency.
-    #[error(
-        "this server has no agency\nhint: choose one for it in the console (ECS, Management Information, Agency)"
-    )]
-    NoAgency,
-    /// A service exchanges the key of another source, and there is none.
-    #[error("there is no key to ask with\nhint: check `credentials.source`")]
-    NoKey,
-    /// A service has refused a key several times, and is not asked with it for a while.
-    #[error(
-        "it has refused the access key several times, so it is asked less often\nhint: set the secret key that belongs to the access key"
-    )]
-    KeyRefused,
+    /// A service cannot be asked, or gives nothing that can be used.
+    #[error("{0}")]
+    Unusable(&'static str),
     /// The response of a service has another content than it should.
     #[error("its answer is not the one expected ({0})\nhint: check the endpoint")]
     Garbage(&'static str),
-    /// The secret that a service gave has expired.
-    #[error("what it gave has already come to its end\nhint: check its clock and this machine's")]
-    Expired,
     /// What was read is not a usable secret. The text is fixed, so that it cannot hold what was
     /// read.
     #[error("{origin} {problem}")]
@@ -100,6 +87,25 @@ pub enum CredentialsError {
     },
 }
 
+/// The server has no agency.
+pub(super) const NO_AGENCY: CredentialsError = CredentialsError::Unusable(
+    "this server has no agency\nhint: choose one for it in the console (ECS, Management Information, Agency)",
+);
+
+/// A service exchanges the key of another source, and there is none.
+pub(super) const NO_KEY: CredentialsError =
+    CredentialsError::Unusable("there is no key to ask with\nhint: check `credentials.source`");
+
+/// A service has refused a key several times, and is not asked with it for a while.
+pub(super) const KEY_REFUSED: CredentialsError = CredentialsError::Unusable(
+    "it has refused the access key several times, so it is asked less often\nhint: set the secret key that belongs to the access key",
+);
+
+/// The secret that a service gave has expired.
+pub(super) const EXPIRED: CredentialsError = CredentialsError::Unusable(
+    "what it gave has already come to its end\nhint: check its clock and this machine's",
+);
+
 impl CredentialsError {
     pub(super) fn absent(what: impl Into<String>, hint: &'static str) -> Self {
         let what = what.into();
@@ -109,12 +115,10 @@ impl CredentialsError {
     /// The error as a problem with the configuration of a set.
     #[must_use]
     pub fn into_problem(self, set: Option<&str>) -> Problem {
+        let key = set.map(|name| format!("credentials.{name}"));
         Problem {
             place: Place::Nowhere,
-            key: set.map_or_else(
-                || "credentials".to_owned(),
-                |name| format!("credentials.{name}"),
-            ),
+            key: key.unwrap_or_else(|| "credentials".to_owned()),
             message: self.to_string(),
         }
     }
@@ -123,22 +127,6 @@ impl CredentialsError {
 /// An error and its hint in a line of the log.
 pub(super) fn on_one_line(error: &impl ToString) -> String {
     error.to_string().replace('\n', "; ")
-}
-
-fn nothing_found(passed_over: &PassedOver, hcloud: Option<&Path>) -> String {
-    let mut text = "there is no key".to_owned();
-    if !passed_over.is_empty() {
-        text += &format!(" (looked for in: {})", reasons(passed_over));
-    }
-    text += "\nhint: create an access key on the page My Credentials of the console and give its file with \
-             `--credentials credentials.csv`, or set HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK";
-    if let Some(path) = hcloud {
-        let path = Escaped(path.display());
-        text += &format!(
-            "\nhint: {path} is there: if its keys are not encrypted, give `--credentials {path}`"
-        );
-    }
-    text
 }
 
 /// The sources that were passed over, each with its reason.

@@ -14,11 +14,13 @@ use crate::config::AuthMode;
 /// The current lease of a secret that changes while it is used.
 #[derive(Debug)]
 pub struct Slot {
-    label: String,
-    kind: AuthMode,
+    /// The name of the set of credentials.
+    pub(super) label: String,
+    /// How the secret authenticates requests.
+    pub kind: AuthMode,
     current: watch::Sender<Option<Arc<Lease>>>,
     refresh: Notify,
-    refreshed: AtomicU64,
+    renewed: AtomicU64,
     failed: AtomicU64,
     is_failing: AtomicBool,
 }
@@ -53,26 +55,15 @@ impl Slot {
             kind,
             current: watch::Sender::new(None),
             refresh: Notify::new(),
-            refreshed: AtomicU64::new(0),
+            renewed: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             is_failing: AtomicBool::new(false),
         }
     }
 
-    /// The name of the set of credentials.
-    pub(super) fn label(&self) -> &str {
-        &self.label
-    }
-
-    /// How the secret authenticates requests.
-    #[must_use]
-    pub fn kind(&self) -> AuthMode {
-        self.kind
-    }
-
     /// Replaces the lease.
     pub fn deliver(&self, lease: Lease) {
-        self.refreshed.fetch_add(1, Ordering::Relaxed);
+        self.renewed.fetch_add(1, Ordering::Relaxed);
         self.recovered();
         self.current.send_replace(Some(Arc::new(lease)));
     }
@@ -121,7 +112,7 @@ impl Slot {
             is_good: current.as_ref().is_some_and(|lease| lease.is_good(now)),
             left: current.as_ref().and_then(|lease| lease.left(now)),
             age: current.as_ref().map(|lease| now.since(lease.at)),
-            renewed: self.refreshed.load(Ordering::Relaxed),
+            renewed: self.renewed.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             is_failing: self.is_failing.load(Ordering::Relaxed),
         }

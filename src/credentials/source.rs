@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::error::{CredentialsError, PassedOver};
+use super::error::{CredentialsError, NO_KEY, PassedOver};
 use super::file::Files;
 use super::service::Service;
 use super::slot::Slot;
@@ -24,14 +24,14 @@ pub struct Requirement {
 pub fn requirements(config: &Config) -> Vec<Requirement> {
     let mut all = Vec::new();
     for route in &config.routes {
-        let Auth {
-            mode: kind,
-            credentials: set,
-        } = route.auth;
-        all.push(Requirement { set, kind });
-        if kind == AuthMode::AkSk && route.large_body != LargeBody::Reject {
-            let kind = AuthMode::Token;
-            all.push(Requirement { set, kind });
+        let Auth { mode, credentials } = route.auth;
+        let require = |kind| Requirement {
+            set: credentials,
+            kind,
+        };
+        all.push(require(mode));
+        if mode == AuthMode::AkSk && route.large_body != LargeBody::Reject {
+            all.push(require(AuthMode::Token));
         }
     }
     all.sort_unstable();
@@ -122,18 +122,17 @@ impl Source {
     #[must_use]
     pub fn describe(&self) -> String {
         let what = format!("{}{}", self.requirement.kind, self.of_set());
+        let name = self.backend.name();
         match (&self.backend, self.slot.current()) {
             (_, Some(lease)) => format!("{what} from {}", lease.origin),
-            (Backend::FirstOf(_), None) => {
-                format!("{what} from {}, if there is one", self.backend.name())
-            }
-            (backend, None) => format!("{what} from {}", backend.name()),
+            (Backend::FirstOf(_), None) => format!("{what} from {name}, if there is one"),
+            (_, None) => format!("{what} from {name}"),
         }
     }
 
     /// The credential set, for messages; empty for `[credentials]` itself, usually the only set.
     pub(super) fn of_set(&self) -> String {
-        match self.slot.label() {
+        match self.slot.label.as_str() {
             "default" => String::new(),
             label => format!(" of credentials \"{label}\""),
         }
@@ -173,10 +172,10 @@ impl Backend {
             Self::Files(files, _) => files.load(),
             Self::Service(service) => service.ask(network, None).await,
             // The start has found out which of them it is.
-            Self::FirstOf(_) => Err(CredentialsError::NoKey),
+            Self::FirstOf(_) => Err(NO_KEY),
             Self::Agency(base, sts) => match Box::pin(base.ask(network)).await?.secret {
                 Secret::Key(key) => sts.ask(network, Some(&key)).await,
-                Secret::Text(_) => Err(CredentialsError::NoKey),
+                Secret::Text(_) => Err(NO_KEY),
             },
         }
     }

@@ -52,6 +52,12 @@ impl Credentials {
             security_token,
         })
     }
+
+    /// True if both are the same key.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.access_key == other.access_key
+            && self.secret_key.expose_secret() == other.secret_key.expose_secret()
+    }
 }
 
 /// The secret that authenticates a request.
@@ -115,13 +121,11 @@ impl Lease {
     /// True if both leases hold the same secret.
     #[must_use]
     pub fn is_same_secret(&self, other: &Self) -> bool {
-        let is_same =
-            |one: &SecretString, other: &SecretString| one.expose_secret() == other.expose_secret();
         match (&self.secret, &other.secret) {
-            (Secret::Key(one), Secret::Key(other)) => {
-                one.access_key == other.access_key && is_same(&one.secret_key, &other.secret_key)
+            (Secret::Key(one), Secret::Key(other)) => one.is_same(other),
+            (Secret::Text(one), Secret::Text(other)) => {
+                one.expose_secret() == other.expose_secret()
             }
-            (Secret::Text(one), Secret::Text(other)) => is_same(one, other),
             _ => false,
         }
     }

@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &UpstreamArguments, environment: &Environment) -> O
     let network = network(config).map_err(Failure::configuration)?;
     let path = arguments.path.as_deref();
     block_on(async {
-        credentials::start(&mut sources, &network, environment)
+        credentials::start(&mut sources, &network)
             .await
             .map_err(Failure::no_credentials)?;
         let mut exit = Exit::Ok;

@@ -128,7 +128,7 @@ impl Run {
         let config = &self.loaded.config;
         let network = network(config).map_err(Failure::configuration)?;
         tokio::select! {
-            started = credentials::start(&mut self.sources, &network, &environment) => {
+            started = credentials::start(&mut self.sources, &network) => {
                 started.map_err(Failure::no_credentials)?;
             }
             code = signals.stop() => return Ok(Exit::Child(code)),

@@ -5,6 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::Parsed;
+use crate::credentials::key_check::{is_access_key, is_secret_key};
 use crate::credentials::types::Credentials;
 
 #[derive(Deserialize)]
@@ -35,19 +36,10 @@ pub(super) fn parse(text: &str) -> Result<Parsed, &'static str> {
     let filled = |part: Option<SecretString>| part.filter(|part| !part.expose_secret().is_empty());
     let access_key = filled(profile.access_key_id).ok_or(OTHER)?;
     let secret_key = filled(profile.secret_access_key).ok_or(OTHER)?;
-    if !is_plain(access_key.expose_secret(), secret_key.expose_secret()) {
+    if !is_access_key(access_key.expose_secret()) || !is_secret_key(secret_key.expose_secret()) {
         return Err(ENCRYPTED);
     }
     let token = filled(profile.security_token);
     let key = Credentials::checked(access_key.expose_secret(), secret_key, token)?;
     Ok((key, None))
-}
-
-/// True if both parts look as the console makes them: 20 and 40 letters and digits.
-fn is_plain(access_key: &str, secret_key: &str) -> bool {
-    let is_upper = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
-    access_key.len() == 20
-        && access_key.bytes().all(is_upper)
-        && secret_key.len() == 40
-        && secret_key.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }

@@ -38,8 +38,8 @@ type Parsed = (Credentials, Option<HeaderValue>);
 /// The files that hold one secret.
 #[derive(Clone, Debug)]
 pub(super) struct Files {
-    path: PathBuf,
-    format: Format,
+    pub(super) path: PathBuf,
+    pub(super) format: Format,
 }
 
 /// What the files hold.
@@ -56,11 +56,6 @@ pub(super) enum Format {
 }
 
 impl Files {
-    /// A file of this format.
-    pub(super) fn new(path: PathBuf, format: Format) -> Self {
-        Self { path, format }
-    }
-
     /// The name in messages.
     pub(super) fn name(&self) -> String {
         Escaped(self.path.display()).to_string()
@@ -84,8 +79,8 @@ impl Files {
         match &self.format {
             Format::Key(user) => load_key(path, user.as_deref()),
             Format::Systemd(user) => load_folder(path, user.as_deref()),
-            Format::Text => header_text(path, read_text(path, |text| Ok(text.into()))?),
-            Format::ApiKey => header_text(path, read_text(path, api_key)?),
+            Format::Text => header_text(path, |text| Ok(text.into())),
+            Format::ApiKey => header_text(path, api_key),
         }
     }
 }
@@ -125,11 +120,8 @@ fn load_folder(folder: &Path, user: Option<&str>) -> Result<Lease, CredentialsEr
     }
     let text = |path: &Path| read_text(path, |text| Ok(text.into()));
     let token = token.exists().then(|| text(&token)).transpose()?;
-    let key = Credentials::checked(
-        text(&access_key)?.expose_secret(),
-        text(&secret_key)?,
-        token,
-    );
+    let (ak, sk) = (text(&access_key)?, text(&secret_key)?);
+    let key = Credentials::checked(ak.expose_secret(), sk, token);
     let key = key.map_err(|problem| invalid(&access_key, problem))?;
     Ok(Lease::lasting(Secret::Key(key), Origin::File(access_key)))
 }
@@ -147,11 +139,11 @@ pub(super) fn read_line(path: &Path) -> Result<SecretString, CredentialsError> {
     })
 }
 
+/// Finds a secret in a text.
+type Find = fn(&str) -> Result<SecretString, &'static str>;
+
 /// Finds a secret in the trimmed text of a file.
-fn read_text(
-    path: &Path,
-    find: fn(&str) -> Result<SecretString, &'static str>,
-) -> Result<SecretString, CredentialsError> {
+fn read_text(path: &Path, find: Find) -> Result<SecretString, CredentialsError> {
     let content = read(path)?;
     let text = text_bytes(content.expose_secret()).and_then(utf8);
     let secret = text.and_then(|text| find(text.trim()));
@@ -168,9 +160,10 @@ fn api_key(text: &str) -> Result<SecretString, &'static str> {
 }
 
 /// A secret that a header can carry.
-fn header_text(path: &Path, secret: SecretString) -> Result<Lease, CredentialsError> {
+fn header_text(path: &Path, find: Find) -> Result<Lease, CredentialsError> {
     const WORD: &str =
         "does not hold exactly one word of visible ASCII characters\nhint: write the file again";
+    let secret = read_text(path, find)?;
     let text = secret.expose_secret();
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(invalid(path, WORD));
@@ -212,14 +205,16 @@ pub(super) fn systemd(
     let has_key = |path: &PathBuf| SYSTEMD[..2].iter().any(|name| path.join(name).exists());
     let path = environment.path("CREDENTIALS_DIRECTORY").filter(has_key);
     let what = "CREDENTIALS_DIRECTORY is not set, or holds no key";
-    let path = path.ok_or_else(|| CredentialsError::absent(what, ""))?;
-    Ok(Files::new(path, Format::Systemd(config.user.clone())))
+    Ok(Files {
+        path: path.ok_or_else(|| CredentialsError::absent(what, ""))?,
+        format: Format::Systemd(config.user.clone()),
+    })
 }
 
 /// The file of `credentials.file`.
 pub(super) fn named(config: &CredentialsConfig) -> Result<Files, CredentialsError> {
     let what = format!("there is no {}", Escaped(config.file.display()));
-    key_file(config, Some(config.file.clone()), what, "")
+    key_file(config, Some(config.file.clone()), &what, "")
 }
 
 /// The SDKs' profile.
@@ -229,7 +224,7 @@ pub(super) fn profile(
 ) -> Result<Files, CredentialsError> {
     let named = environment.path("HUAWEICLOUD_SDK_CREDENTIALS_FILE");
     let home = || Some(environment.path("HOME")?.join(".huaweicloud/credentials"));
-    let what = "there is no ~/.huaweicloud/credentials".to_owned();
+    let what = "there is no ~/.huaweicloud/credentials";
     let hint = "set HOME, or HUAWEICLOUD_SDK_CREDENTIALS_FILE";
     key_file(config, named.or_else(home), what, hint)
 }
@@ -238,19 +233,15 @@ pub(super) fn profile(
 fn key_file(
     config: &CredentialsConfig,
     path: Option<PathBuf>,
-    what: String,
+    what: &str,
     hint: &'static str,
 ) -> Result<Files, CredentialsError> {
     let is_named = config.source != "auto";
     let path = path.filter(|path| is_named || path.exists());
-    let path = path.ok_or(CredentialsError::Absent { what, hint })?;
-    Ok(Files::new(path, Format::Key(config.user.clone())))
-}
-
-/// KooCLI's file, if there is one. It is read only if it is named, but may hold the key.
-pub(super) fn hcloud_path(environment: &Environment) -> Option<PathBuf> {
-    let path = environment.path("HOME")?.join(".hcloud/config.json");
-    path.exists().then_some(path)
+    Ok(Files {
+        path: path.ok_or_else(|| CredentialsError::absent(what, hint))?,
+        format: Format::Key(config.user.clone()),
+    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Text secrets in files, and changes of files.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn loaded(format: Format, content: &[u8]) -> Result<String, String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("secret");
     put(&path, content);
-    match Files::new(path, format)
+    match (Files { path, format })
         .load()
         .map_err(|error| error.to_string())?
         .secret
@@ -46,13 +46,10 @@ fn text_that_no_header_can_carry_is_refused_and_not_quoted() {
     for content in [
         &b" \n"[..],
         b"MARKER words",
-        b"MARKER\nMARKER",
         b"MARKER\x07",
-        "MARKER\u{e9}".as_bytes(),
         b"MARKER\xff",
         b"name,api_key\nMARKER,\n",
         b"name,secret\nMARKER,MARKER\n",
-        b"M\0A\0R\0K\0E\0R\0",
     ] {
         for format in [Format::Text, Format::ApiKey] {
             let error = loaded(format, content).unwrap_err();
@@ -65,33 +62,16 @@ fn text_that_no_header_can_carry_is_refused_and_not_quoted() {
 }
 
 #[test]
-fn every_way_to_replace_a_file_changes_its_state() {
-    type Change = fn(&Path, &Path);
-    let changes: [(&str, Change); 5] = [
-        ("renamed", |new, path| fs::rename(new, path).unwrap()),
-        ("written over", |_, path| put(path, b"longer")),
-        ("removed", |_, path| fs::remove_file(path).unwrap()),
-        ("linked", |new, path| {
-            fs::remove_file(path).unwrap();
-            symlink(new, path).unwrap();
-        }),
-        // With its old time and length, as rsync and tar do it.
-        ("copied", |_, path| {
-            let time = fs::metadata(path).unwrap().modified().unwrap();
-            put(path, b"two");
-            let file = fs::File::options().write(true).open(path).unwrap();
-            file.set_modified(time).unwrap();
-        }),
-    ];
-    for (name, change) in changes {
-        let folder = tempfile::tempdir().unwrap();
-        let [path, new] = ["key", "new"].map(|name| folder.path().join(name));
-        put(&path, b"one");
-        put(&new, b"two");
-        let files = Files::new(path.clone(), Format::Text);
-        let before = files.stamps();
-        assert_eq!(files.stamps(), before);
-        change(&new, &path);
-        assert_ne!(files.stamps(), before, "{name}");
-    }
+fn a_file_that_is_copied_with_its_old_time_and_length_has_another_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    put(&path, b"one");
+    let format = Format::Text;
+    let files = Files { path, format };
+    let before = files.stamps();
+    let time = fs::metadata(&files.path).unwrap().modified().unwrap();
+    put(&files.path, b"two");
+    let file = fs::File::options().write(true).open(&files.path).unwrap();
+    file.set_modified(time).unwrap();
+    assert_ne!(files.stamps(), before);
 }

@@ -16,12 +16,12 @@ use tokio::time::sleep;
 
 use super::CredentialsError;
 use super::error::{on_one_line, reasons};
-use super::file::{Files, hcloud_path};
+use super::file::Files;
 use super::slot::Slot;
 use super::source::{Backend, Source};
 use super::types::Lease;
 use crate::clock::Moment;
-use crate::config::{AuthMode, Environment, FileStamps};
+use crate::config::{AuthMode, FileStamps};
 use crate::upstream::Network;
 
 /// The interval at which files are polled.
@@ -52,26 +52,17 @@ const MIN_INTERVAL: Duration = Duration::from_secs(1);
 /// # Cancel safety
 ///
 /// Dropping the future gives up the requests.
-pub async fn start(
-    sources: &mut [Source],
-    network: &Network,
-    environment: &Environment,
-) -> Result<(), Vec<CredentialsError>> {
-    let starting = sources
-        .iter_mut()
-        .map(|source| source.start(network, environment));
+pub async fn start(sources: &mut [Source], network: &Network) -> Result<(), Vec<CredentialsError>> {
+    let sources = sources.iter_mut();
+    let starting = sources.map(|source| source.start(network));
     let started = join_all(starting).await.into_iter();
     let errors: Vec<_> = started.filter_map(Result::err).collect();
     errors.is_empty().then_some(()).ok_or(errors)
 }
 
 impl Source {
-    async fn start(
-        &mut self,
-        network: &Network,
-        environment: &Environment,
-    ) -> Result<(), CredentialsError> {
-        let found = self.find_first(network, environment).await?;
+    async fn start(&mut self, network: &Network) -> Result<(), CredentialsError> {
+        let found = self.find_first(network).await?;
         match (found, &self.backend) {
             (Some(lease), _) => self.slot.deliver(lease),
             (None, Backend::Fixed(_) | Backend::Files(..) | Backend::FirstOf(_)) => {}
@@ -89,11 +80,7 @@ impl Source {
 
     /// Replaces services that are only tried by the first that gives a key. Returns the key, unless it
     /// is one that an agency is asked for with.
-    async fn find_first(
-        &mut self,
-        network: &Network,
-        environment: &Environment,
-    ) -> Result<Option<Lease>, CredentialsError> {
+    async fn find_first(&mut self, network: &Network) -> Result<Option<Lease>, CredentialsError> {
         let (backend, is_own) = match &mut self.backend {
             Backend::Agency(base, _) => (&mut **base, false),
             own => (own, true),
@@ -110,10 +97,8 @@ impl Source {
                 Err(error) => self.passed_over.push((service.name, on_one_line(&error))),
             }
         }
-        Err(CredentialsError::NothingFound {
-            passed_over: std::mem::take(&mut self.passed_over),
-            hcloud: hcloud_path(environment),
-        })
+        let passed_over = std::mem::take(&mut self.passed_over);
+        Err(CredentialsError::NothingFound(passed_over))
     }
 
     /// Logs the source that was found, and why others were passed over.
@@ -122,10 +107,8 @@ impl Source {
             return;
         };
         let what = match self.requirement.kind {
-            AuthMode::AkSk => "signing with the key",
-            AuthMode::Token => "using the token",
-            AuthMode::AppCode => "using the app code",
-            AuthMode::ApiKey => "using the api key",
+            AuthMode::AkSk => "signing with the key".to_owned(),
+            kind => format!("using the {kind}"),
         };
         let left = lease.left(Moment::now());
         let end = left.map(|left| format!(", good for {} s", left.as_secs()));

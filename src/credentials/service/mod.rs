@@ -12,7 +12,6 @@
 mod answer;
 pub(super) mod iam;
 pub(super) mod machine;
-mod projects;
 mod refusals;
 pub(super) mod sts;
 
@@ -26,8 +25,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use self::answer::Answer;
-pub(crate) use self::projects::project_of;
+pub(crate) use self::iam::project_of;
 use self::refusals::Refusals;
+use super::error::{EXPIRED, NO_KEY};
 use super::types::{Credentials, Lease};
 use super::{CredentialsError, file};
 use crate::clock::Moment;
@@ -36,6 +36,9 @@ use crate::signature::{
     CanonicalRequest, Payload, PayloadHash, SignatureError, Signer, SigningDate, Target,
 };
 use crate::upstream::Network;
+
+/// A request cannot be signed.
+const UNSIGNED: CredentialsError = CredentialsError::Garbage("the endpoint cannot be signed for");
 
 /// A service that gives secrets.
 #[derive(Debug)]
@@ -80,33 +83,30 @@ impl Service {
         key: Option<&Credentials>,
     ) -> Result<Lease, CredentialsError> {
         let lease = match &self.protocol {
-            Protocol::Metadata => machine::ask_metadata(self, network).await,
-            Protocol::PodIdentity => machine::ask_agent(self, network).await,
+            Protocol::Metadata => self.ask_metadata(network).await,
+            Protocol::PodIdentity => self.ask_agent(network).await,
             Protocol::Oidc(fields, token) => {
-                sts::ask_with_oidc(self, network, fields, token.as_ref()).await
+                let token = token.as_ref();
+                self.ask_with_oidc(network, fields, token).await
             }
             Protocol::Agency(agency, refusals) => {
-                let key = key.ok_or(CredentialsError::NoKey)?;
+                let key = key.ok_or(NO_KEY)?;
                 refusals.check(key, Moment::now())?;
-                let asked = sts::ask_with_key(self, network, agency, key).await;
+                let asked = self.ask_with_key(network, agency, key).await;
                 refusals.record(key, &asked, Moment::now());
                 asked
             }
-            Protocol::Idp(provider) => iam::ask_with_idp(self, network, provider).await,
-            Protocol::Token(project) => {
-                iam::ask_with_password(self, network, project.as_deref()).await
-            }
+            Protocol::Idp(provider) => self.ask_with_idp(network, provider).await,
+            Protocol::Token(project) => self.ask_with_password(network, project.as_deref()).await,
         }?;
-        let is_good = lease.is_good(Moment::now());
-        is_good.then_some(lease).ok_or(CredentialsError::Expired)
+        lease.is_good_now().then_some(lease).ok_or(EXPIRED)
     }
 
     /// Checks that its files are regular files. A missing one may come later.
     pub(super) fn check_files(&self) -> Result<(), CredentialsError> {
         let wrong = self.files.iter().find_map(|path| {
-            let source = read_secret_file(path)
-                .err()
-                .filter(FileError::is_wrong_kind)?;
+            let error = read_secret_file(path).err();
+            let source = error.filter(FileError::is_wrong_kind)?;
             let path = path.clone();
             Some(CredentialsError::File { path, source })
         });
@@ -159,8 +159,7 @@ fn path(
 fn endpoint(
     configured: Option<&UpstreamUrl>,
     environment: &Environment,
-    name: &'static str,
-    default: &str,
+    (name, default): (&'static str, &str),
 ) -> Result<UpstreamUrl, CredentialsError> {
     if let Some(endpoint) = configured {
         return Ok(endpoint.clone());

@@ -4,11 +4,9 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
-use sha2::{Digest, Sha256};
-
 use crate::clock::Moment;
 use crate::credentials::CredentialsError;
+use crate::credentials::error::KEY_REFUSED;
 use crate::credentials::types::{Credentials, Lease};
 
 /// How many refusals in a row have no consequence.
@@ -18,33 +16,25 @@ const FREE: u32 = 3;
 const MIN_PAUSE: Duration = Duration::from_secs(60);
 const MAX_PAUSE: Duration = Duration::from_secs(3600);
 
-/// The refusals of one key in a row.
+/// The refusals of one key in a row: the key, their number, and the time of the last one.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(Mutex<Option<Refused>>);
-
-#[derive(Debug)]
-struct Refused {
-    /// A digest, so that no secret is kept.
-    key: [u8; 32],
-    count: u32,
-    at: Moment,
-}
+pub(super) struct Refusals(Mutex<Option<(Credentials, u32, Moment)>>);
 
 impl Refusals {
     /// Checks that the service may be asked with a key now.
     ///
     /// # Errors
     ///
-    /// [`CredentialsError::KeyRefused`] during a pause, which ends early if the key is another one.
+    /// [`KEY_REFUSED`] during a pause, which ends early if the key is another one.
     pub(super) fn check(&self, key: &Credentials, now: Moment) -> Result<(), CredentialsError> {
-        let refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_paused = refused.as_ref().is_some_and(|refused| {
-            refused.key == digest(key) && now.since(refused.at) < pause(refused.count)
-        });
-        if is_paused {
-            return Err(CredentialsError::KeyRefused);
+        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some((refused, count, at))
+                if refused.is_same(key) && now.since(*at) < pause(*count) =>
+            {
+                Err(KEY_REFUSED)
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Records what became of a request with a key.
@@ -57,14 +47,9 @@ impl Refusals {
         let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match asked {
             Err(CredentialsError::Refused { status: 401, .. }) => {
-                let key = digest(key);
-                let before = refused.take().filter(|refused| refused.key == key);
-                let count = before.map_or(0, |refused| refused.count) + 1;
-                *refused = Some(Refused {
-                    key,
-                    count,
-                    at: now,
-                });
+                let before = refused.take().filter(|(refused, ..)| refused.is_same(key));
+                let count = before.map_or(1, |(_, count, _)| count + 1);
+                *refused = Some((key.clone(), count, now));
             }
             // It says nothing of the key.
             Err(CredentialsError::Exchange(_)) => {}
@@ -77,21 +62,6 @@ fn pause(count: u32) -> Duration {
     let doublings = count.checked_sub(FREE).map(|more| more.min(6));
     let pause = doublings.map(|doublings| MIN_PAUSE * 2_u32.pow(doublings));
     pause.unwrap_or_default().min(MAX_PAUSE)
-}
-
-fn digest(key: &Credentials) -> [u8; 32] {
-    let token = key.security_token.as_ref().map(ExposeSecret::expose_secret);
-    let parts = [
-        key.access_key.as_str(),
-        key.secret_key.expose_secret(),
-        token.unwrap_or_default(),
-    ];
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(part.len().to_be_bytes());
-        hash.update(part);
-    }
-    hash.finalize().into()
 }
 
 #[cfg(test)]

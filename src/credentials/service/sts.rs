@@ -7,22 +7,25 @@ use serde_json::{Value, json};
 
 use super::answer::post;
 use super::refusals::Refusals;
-use super::{Protocol, Service, endpoint, path, signed_headers, variable};
+use super::{Protocol, Service, UNSIGNED, endpoint, path, signed_headers, variable};
 use crate::clock::signing_date;
-use crate::config::{CredentialsConfig, Environment, UpstreamUrl};
+use crate::config::{CredentialsConfig, Environment};
 use crate::credentials::CredentialsError;
 use crate::credentials::types::{Credentials, Lease};
 use crate::upstream::Network;
 
 const PROVIDER: &str = "HUAWEICLOUD_OIDC_PROVIDER_URN";
 const AGENCY: &str = "HUAWEICLOUD_OIDC_AGENCY_URN";
-const TOKEN_FILE: &str = "HUAWEICLOUD_OIDC_TOKEN_FILE";
 const DURATION: &str = "HUAWEICLOUD_OIDC_DURATION_SECONDS";
 
 /// The requested lifetime of keys in seconds, unless it is set.
 const DEFAULT_DURATION: u64 = 3600;
 
-const ASSUME: &str = "/v5/agencies/assume";
+/// The variable with the endpoint, and the default.
+const ENDPOINT: (&str, &str) = (
+    "HUAWEICLOUD_SDK_STS_ENDPOINT",
+    "https://sts.cn-north-4.myhuaweicloud.com",
+);
 
 /// STS with an OpenID Connect token, if the environment names a provider.
 pub(in crate::credentials) fn with_oidc(
@@ -52,12 +55,12 @@ pub(in crate::credentials) fn with_oidc(
     let token = environment.secret("HUAWEICLOUD_OIDC_ID_TOKEN");
     let files = match token {
         Some(_) => Vec::new(),
-        None => vec![path(environment, PROVIDER, TOKEN_FILE)?],
+        None => vec![path(environment, PROVIDER, "HUAWEICLOUD_OIDC_TOKEN_FILE")?],
     };
     Ok(Service {
         name: "STS (oidc)",
         protocol: Protocol::Oidc(fields, token),
-        endpoint: sts(config, environment)?,
+        endpoint: endpoint(config.sts.as_ref(), environment, ENDPOINT)?,
         files,
     })
 }
@@ -71,23 +74,9 @@ pub(in crate::credentials) fn of_agency(
     Ok(Service {
         name: "STS (agency)",
         protocol: Protocol::Agency(agency.to_owned(), Refusals::default()),
-        endpoint: sts(config, environment)?,
+        endpoint: endpoint(config.sts.as_ref(), environment, ENDPOINT)?,
         files: Vec::new(),
     })
-}
-
-fn sts(
-    config: &CredentialsConfig,
-    environment: &Environment,
-) -> Result<UpstreamUrl, CredentialsError> {
-    let default = "https://sts.cn-north-4.myhuaweicloud.com";
-    let configured = config.sts.as_ref();
-    endpoint(
-        configured,
-        environment,
-        "HUAWEICLOUD_SDK_STS_ENDPOINT",
-        default,
-    )
 }
 
 /// The seconds for which STS is to issue a key.
@@ -100,45 +89,44 @@ fn duration(text: Option<&str>) -> Result<u64, CredentialsError> {
     })
 }
 
-/// Exchanges the token of an OpenID Connect provider.
-pub(super) async fn ask_with_oidc(
-    service: &Service,
-    network: &Network,
-    fields: &Value,
-    token: Option<&SecretString>,
-) -> Result<Lease, CredentialsError> {
-    let token = token.map_or_else(|| service.line(0), |token| Ok(token.clone()))?;
-    let mut fields = fields.clone();
-    fields["id_token"] = token.expose_secret().into();
-    let request = post("/v5/agencies/assume-with-oidc", fields);
-    let answer = service.send(network, request).await?;
-    let hint = "check the urns of provider and agency, and that the provider trusts the token";
-    answer.accepted(hint)?.key()
-}
+impl Service {
+    /// Exchanges the token of an OpenID Connect provider.
+    pub(super) async fn ask_with_oidc(
+        &self,
+        network: &Network,
+        fields: &Value,
+        token: Option<&SecretString>,
+    ) -> Result<Lease, CredentialsError> {
+        let token = token.map_or_else(|| self.line(0), |token| Ok(token.clone()))?;
+        let mut fields = fields.clone();
+        fields["id_token"] = token.expose_secret().into();
+        let request = post("/v5/agencies/assume-with-oidc", fields);
+        let hint = "check the urns of provider and agency, and that the provider trusts the token";
+        self.send(network, request).await?.accepted(hint)?.key()
+    }
 
-/// Exchanges a key. The request is signed with it.
-pub(super) async fn ask_with_key(
-    service: &Service,
-    network: &Network,
-    agency: &str,
-    key: &Credentials,
-) -> Result<Lease, CredentialsError> {
-    let fields = json!({
-        "agency_urn": agency,
-        "agency_session_name": "apig-proxy",
-        "duration_seconds": DEFAULT_DURATION,
-    });
-    let mut request = post(ASSUME, fields);
-    let signed = signed_headers(&service.endpoint, &request, key, &signing_date());
-    let signed =
-        signed.map_err(|_| CredentialsError::Garbage("the endpoint cannot be signed for"))?;
-    request.headers_mut().extend(signed);
-    let answer = service.send(network, request).await?;
-    let hint = match answer.response.status() {
-        StatusCode::UNAUTHORIZED => {
-            "check that the access key exists, that the secret key belongs to it, and the clock of this machine"
-        }
-        _ => "check `credentials.agency`, and that the key may assume this agency",
-    };
-    answer.accepted(hint)?.key()
+    /// Exchanges a key. The request is signed with it.
+    pub(super) async fn ask_with_key(
+        &self,
+        network: &Network,
+        agency: &str,
+        key: &Credentials,
+    ) -> Result<Lease, CredentialsError> {
+        let fields = json!({
+            "agency_urn": agency,
+            "agency_session_name": "apig-proxy",
+            "duration_seconds": DEFAULT_DURATION,
+        });
+        let mut request = post("/v5/agencies/assume", fields);
+        let signed = signed_headers(&self.endpoint, &request, key, &signing_date());
+        request.headers_mut().extend(signed.map_err(|_| UNSIGNED)?);
+        let answer = self.send(network, request).await?;
+        let hint = match answer.response.status() {
+            StatusCode::UNAUTHORIZED => {
+                "check that the access key exists, that the secret key belongs to it, and the clock of this machine"
+            }
+            _ => "check `credentials.agency`, and that the key may assume this agency",
+        };
+        answer.accepted(hint)?.key()
+    }
 }

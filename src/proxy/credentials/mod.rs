@@ -224,7 +224,7 @@ impl CredentialsView {
             let RouteCredentials {
                 slots, breakers, ..
             } = &*self.credentials;
-            let (kind, project_id) = (slots[slot].slot.kind(), slots[slot].project_id.as_ref());
+            let (kind, project_id) = (slots[slot].slot.kind, slots[slot].project_id.as_ref());
             view.usable = lease
                 .and_then(|lease| UsableCredential::new(kind, lease, project_id, breakers))
                 .map(Rc::new);

@@ -127,7 +127,7 @@ impl Proxy {
             .unwrap()
         };
         let mut sources: Vec<Source> = requirements(config).into_iter().map(open).collect();
-        let started = credentials::start(&mut sources, &network, environment);
+        let started = credentials::start(&mut sources, &network);
         runtime().block_on(started).unwrap();
         let passed = ActivatedSockets::default();
         Self::serve(Server::bind(network, passed, config, sources).unwrap())

@@ -50,15 +50,10 @@ fn a_response_of_another_shape_is_no_key_and_is_not_quoted() {
     for body in [
         String::new(),
         "<html>MARKER</html>".to_owned(),
-        "[]".to_owned(),
-        r#"{"credential":"MARKER"}"#.to_owned(),
         r#"{"credential":{"access":"MARKER","secret":"MARKER"}}"#.to_owned(),
         with("7", r#""MARKER""#, END),
-        with(r#""A K""#, r#""MARKER""#, END),
         with(r#""""#, r#""MARKER""#, END),
-        with(r#""AK""#, r#""""#, END),
         with(r#""AK""#, r#""MARKER\r\nx: y""#, END),
-        with(r#""AK""#, "null", END),
         with(r#""AK""#, r#""MARKER""#, "MARKER"),
         with(r#""AK""#, r#""MARKER""#, END) + "}",
     ] {
@@ -116,14 +111,9 @@ fn only_a_code_is_quoted_of_a_refusal() {
         {"errorCode":"PAP5.0001"} => PAP5.0001
         {"code":"APIGW.0301","message":"x"} => APIGW.0301
         {"error":{"code":401,"message":"x","title":"y"}} => 401
-        {"error":{"error_code":"IAM.0001"}} => IAM.0001
         x => none
-        {} => none
-        {"code":""} => none
         {"code":"two words"} => none
-        {"code":"a\nb"} => none
-        {"code":"tok/en+x=="} => none
-        {"code":{"a":"b"}} => none"#;
+        {"code":"tok/en+x=="} => none"#;
     for case in cases.trim().lines().chain([&*long]) {
         let (body, code) = case.trim().split_once(" => ").unwrap();
         assert_eq!(
@@ -131,22 +121,5 @@ fn only_a_code_is_quoted_of_a_refusal() {
             code,
             "{body}"
         );
-    }
-}
-
-#[test]
-fn a_token_is_one_that_a_header_can_carry() {
-    assert_eq!(answer("token\n").line().unwrap().expose_secret(), "token");
-    for body in ["", " ", "two words", "a\nb", "\u{e9}"] {
-        assert!(answer(body).line().is_err(), "{body}");
-    }
-    let mut answer = answer("");
-    assert!(answer.subject_token().is_err());
-    for (token, is_good) in [("MIIt==", true), ("two words", false)] {
-        answer
-            .response
-            .headers_mut()
-            .insert("x-subject-token", token.parse().unwrap());
-        assert_eq!(answer.subject_token().is_ok(), is_good);
     }
 }
