@@ -1,0 +1,164 @@
+//! Bodies, in whatever pieces they come.
+
+use super::*;
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// JSON as it comes, and what is shown of it.
+const JSON: &str = r#"
+{"token": "MARKER", "n": 1} | {"token": "‹token, 6 bytes, sha256 X›", "n": 1}
+{"token":"MAR\"KER\\","n":"a"} | {"token":"‹token, 10 bytes, sha256 X›","n":"a"}
+{"p\u0061ssword":"MARKER"} | {"p\u0061ssword":"‹pu0061ssword, 6 bytes, sha256 X›"}
+{"secret":{"a":"MARKER","b":["}"]},"n":1} | {"secret":"‹secret, 24 bytes, sha256 X›","n":1}
+{"pwd":12345678,"session":null} | {"pwd":"‹pwd, 8 bytes, sha256 X›","session":null}
+{"max_tokens":12,"a":"token","b":"c"} | {"max_tokens":12,"a":"token","b":"c"}
+{"prompt_tokens_details":{"cached_tokens":0}} | {"prompt_tokens_details":{"cached_tokens":0}}
+["token","secret"] | ["token","secret"]
+{"u":"https://x/?a=1&sessionid=MARKER&b"} | {"u":"https://x/?a=1&sessionid=‹sessionid, 6 bytes, sha256 X›&b"}
+{"u":"https:\/\/user:MARKER@x\/a"} | {"u":"https:\/\/‹password, 11 bytes, sha256 X›@x\/a"}
+{"u":"https://x/a;jsessionid=MARKER"} | {"u":"https://x/a;jsessionid=‹jsessionid, 6 bytes, sha256 X›"}
+{"a":[{"token":"MARKER"},{"token":["MARKER"]}],"n":1} | {"a":[{"token":"‹token, 6 bytes, sha256 X›"},{"token":"‹token, 10 bytes, sha256 X›"}],"n":1}
+{"x":"{\"api_key\":\"MARKER\",\"n\":1}"} | {"x":"{\"api_key\":\"‹api_key, 6 bytes, sha256 X›\",\"n\":1}"}
+{"x":"\"{\\\"pwd\\\":\\\"MARKER\\\"}\""} | {"x":"\"{\\\"pwd\\\":\\\"‹pwd, 6 bytes, sha256 X›\\\"}\""}
+{"token":"MARKER | {"token":"‹token, 6 bytes, sha256 X›"#;
+
+/// What is kept of a body that comes in pieces of this length, with X for each hash.
+async fn body(content_type: &str, body: &str, piece: usize) -> String {
+    let (_, notes, worker) = recorder(1 << 20, &[]);
+    let capture = begin(&worker, &head("/", &[("content-type", content_type)])).unwrap();
+    for piece in body.as_bytes().chunks(piece) {
+        capture.body(Side::In, piece);
+    }
+    capture.body_ended(Side::In, true);
+    drop(capture);
+    let told = told(notes, worker).await;
+    let kept = told.splitn(3, "\r\n").last().unwrap();
+    let mut parts = kept.split("sha256 ");
+    let first = parts.next().unwrap().to_owned();
+    parts.fold(first, |text, part| text + "sha256 X" + &part[8..])
+}
+
+#[tokio::test]
+async fn secrets_are_hidden_in_whatever_pieces_they_come() {
+    let json = JSON.lines().skip(1).map(|line| {
+        let (text, shown) = line.split_once(" | ").unwrap();
+        ("application/json", text, shown)
+    });
+    let others = [
+        (
+            FORM,
+            "a=1&password=MARKER%2B1&b=2",
+            "a=1&password=‹password, 10 bytes, sha256 X›&b=2",
+        ),
+        (
+            FORM,
+            "client_secret=MARKER",
+            "client_secret=‹client_secret, 6 bytes, sha256 X›",
+        ),
+        (
+            "Application/X-WWW-Form-Urlencoded; charset=utf-8",
+            "pwd=MARKER&a",
+            "pwd=‹pwd, 6 bytes, sha256 X›&a",
+        ),
+        (
+            FORM,
+            "x=1&payload=%7B%22token%22%3A%22MARKER",
+            "x=1&payload=‹payload, 26 bytes, sha256 X›",
+        ),
+        (
+            "text/plain",
+            "access_token=MARKER&a=b",
+            "access_token=‹access_token, 6 bytes, sha256 X›&a=b",
+        ),
+        (
+            "text/event-stream",
+            "data: {\"jwt\": \"MARKER\"}\n\ndata: x\n\n",
+            "data: {\"jwt\": \"‹jwt, 6 bytes, sha256 X›\"}\n\ndata: x\n\n",
+        ),
+        (
+            "multipart/form-data; boundary=b",
+            "--b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\nMARKER\r\n--b--",
+            "--b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\n‹password, 6 bytes, sha256 X›\r\n--b--",
+        ),
+        (
+            "image/png",
+            "\u{1}MARKER-sent==\\/\\\"x+y-0123456789\u{2}",
+            "\u{1}‹secret, 31 bytes, sha256 X›\u{2}",
+        ),
+    ];
+    for (content_type, text, shown) in json.chain(others) {
+        for piece in 1..text.len() + 1 {
+            let kept = body(content_type, text, piece).await;
+            assert_eq!(kept, shown, "in pieces of {piece} bytes");
+        }
+    }
+}
+
+#[tokio::test]
+async fn secrets_are_hidden_in_fields_of_multipart_forms_after_long_ones() {
+    let long = "x".repeat(400);
+    for field in [
+        "\"password\"\r\nContent-Type: text/plain; charset=\"utf-8\"\r\n\r\nMARKER",
+        "\"private_key\"; filename=\"k.pem\"\r\n\r\nMARKER",
+        "\"j\"\r\n\r\n{\"token\":\"MARKER\"}",
+    ] {
+        let before = "Content-Disposition: form-data; name=";
+        let text = format!("--b\r\n{before}\"a\"\r\n\r\n{long}\r\n--b\r\n{before}{field}\r\n--b--");
+        for piece in [1, 2, 7, text.len()] {
+            let kept = body("Multipart/Form-Data; boundary=b", &text, piece).await;
+            assert!(kept.contains(" bytes, sha256 "), "{kept}");
+            assert!(
+                !kept.contains("MARKER"),
+                "{kept} in pieces of {piece} bytes"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn values_with_many_parts_are_scanned_once() {
+    let text = "a=?".repeat(100_000) + "token=MARKER";
+    let kept = body(FORM, &text, text.len()).await;
+    assert!(!kept.contains("MARKER"));
+}
+
+#[tokio::test]
+async fn only_the_beginning_is_kept_and_nothing_of_what_is_encoded() {
+    for (encoding, limit, expected) in [
+        ("identity", 10, "0123456789"),
+        ("gzip", 10, ""),
+        ("br, gzip", 10, ""),
+        ("identity", 0, ""),
+    ] {
+        let (_, mut notes, worker) = recorder(limit, &[]);
+        let capture = begin(&worker, &head("/", &[("content-encoding", encoding)])).unwrap();
+        for _ in 0..1000 {
+            capture.body(Side::In, b"0123");
+            capture.body(Side::In, b"456789");
+        }
+        ended(&capture);
+        drop((capture, worker));
+        let (mut text, mut sum, mut count) = (Vec::new(), 0, 0);
+        while let Ok(Some(batch)) = timeout(Duration::from_secs(5), notes.next()).await {
+            for note in batch {
+                if let Event::Body { passed, kept, .. } = note.event {
+                    text.extend_from_slice(&kept);
+                    (sum, count) = (sum + passed, count + 1);
+                }
+            }
+        }
+        let text = str::from_utf8(&text).unwrap();
+        assert_eq!((text, sum), (expected, 10_000), "{encoding}");
+        assert!(count < 100, "{count}");
+    }
+}
+
+#[tokio::test]
+async fn the_beginning_of_a_secret_at_the_cut_is_not_kept() {
+    let (_, notes, worker) = recorder(30, &[]);
+    let capture = begin(&worker, &head("/", &[])).unwrap();
+    capture.body(Side::In, format!("some text and {SENT}").as_bytes());
+    drop(capture);
+    let told = told(notes, worker).await;
+    assert!(told.ends_with("some text and "), "{told}");
+}
