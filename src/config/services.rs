@@ -70,8 +70,11 @@ impl Services {
     /// not written like a service.
     #[must_use]
     pub fn missing_in_path(&self, path: &str) -> Option<ServiceError> {
+        if self.routes.is_empty() {
+            return None;
+        }
         let name = path.strip_prefix('/')?.split('/').next()?;
-        let is_missing = !self.routes.is_empty() && !self.routes.contains_key(name);
+        let is_missing = !self.routes.contains_key(name);
         (is_missing && self.is_like_service(name)).then(|| self.missing(name))
     }
 

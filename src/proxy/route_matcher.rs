@@ -14,7 +14,7 @@
 //!
 //! A gateway that reads paths in another way, for example without regard to case, is not covered.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::config::Route;
 use crate::signature::normalized_path;
@@ -29,7 +29,7 @@ pub(super) struct RouteMatcher {
 /// The indexes of routes by their prefixes, which are the same in one reading.
 #[derive(Debug, Default)]
 struct Prefixes {
-    routes: HashMap<Vec<u8>, usize>,
+    routes: BTreeMap<Vec<u8>, usize>,
     /// The length of the longest prefix.
     longest: usize,
 }

@@ -49,12 +49,8 @@ impl<'a> Target<'a> {
         if target.bytes().any(|byte| byte == b'#') {
             return Err(SignatureError::Fragment);
         }
-        let target = Self::of_parsed(target);
-        encoding::check(target.path)?;
-        target.query.map_or(Ok(()), |query| {
-            pieces(query, b'&').try_for_each(encoding::check)
-        })?;
-        Ok(target)
+        encoding::check(target)?;
+        Ok(Self::of_parsed(target))
     }
 
     /// Splits a target again that [`Target::parse`] has accepted, or that is composed of such.

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Version};
+use http::{HeaderMap, HeaderName, Version};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -33,6 +33,8 @@ use super::{Settings, headers};
 use crate::config::{MediaRange, Route};
 use crate::error::Error;
 use crate::signature::{CONTENT_HASH_HEADER, PayloadHash, PayloadHasher, UNSIGNED_PAYLOAD};
+
+const CONTENT_HASH: HeaderName = HeaderName::from_static(CONTENT_HASH_HEADER);
 
 /// Up to this length, in bytes, a body is short: it may share a connection, and one that need not
 /// be hashed is held all the same, so that it can be sent again when the token turns out to have
@@ -113,14 +115,13 @@ impl<'a> BodyReader<'a> {
         let is_short = declared.is_some_and(|length| length <= SHORT);
         let routed = self.routed;
         let is_signed = routed.rules.is_signed;
-        let is_held = self.holds
-            || (is_signed && !is_unsigned(&self.settings.unsigned, &routed.head.headers));
+        let is_unsigned = || is_unsigned(&self.settings.unsigned, &routed.head.headers);
         let algorithm = self.route().signing.algorithm();
         if declared == Some(0) {
             // There is nothing to read.
         } else if !is_signed && is_short && !self.holds {
             return Ok((self.hold(|_| {}).await?, None));
-        } else if is_held {
+        } else if self.holds || (is_signed && !is_unsigned()) {
             let mut hasher = PayloadHasher::new(algorithm);
             let body = self.hold(|data| hasher.update(data)).await?;
             return Ok((body, Some(hasher.finish())));
@@ -205,7 +206,7 @@ impl<'a> BodyReader<'a> {
 /// Returns `true` for a body that goes out as `UNSIGNED-PAYLOAD`.
 fn is_unsigned(ranges: &[MediaRange], head: &HeaderMap) -> bool {
     let asked = head
-        .get(CONTENT_HASH_HEADER)
+        .get(CONTENT_HASH)
         .is_some_and(|value| value == UNSIGNED_PAYLOAD);
     // Of two content types it is not known which one counts; a hash is right in either case.
     let essence = headers::only(head, &http::header::CONTENT_TYPE).map_or("", headers::essence);
