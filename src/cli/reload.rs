@@ -4,51 +4,34 @@
 //! Whatever can be wrong at a start can be wrong here. Then the proxy goes on as it is, and the log
 //! lists the problems.
 
-use secrecy::ExposeSecret;
 use tokio::signal::unix::Signal;
 use tokio::task::spawn_blocking;
 
 use super::Failure;
 use super::load::load;
-use crate::config::{CallerToken, Config, Environment, Loaded, Overrides, Settings};
+use crate::config::{Environment, Loaded, Overrides};
 use crate::credentials::{self, Source};
 use crate::server::{NewConfig, Reloader, Supervisor, network};
 use crate::telemetry;
 use crate::upstream::Network;
 
-/// The configuration that a running proxy was started with, or reloaded last.
+/// A running proxy, and the configuration that it was started with or reloaded last.
 #[derive(Debug)]
 pub(super) struct Reloading {
-    overrides: Overrides,
-    supervisor: Supervisor,
-    current: Applied,
+    pub(super) overrides: Overrides,
+    pub(super) supervisor: Supervisor,
+    pub(super) current: Applied,
 }
 
 /// A configuration in effect.
 #[derive(Debug)]
-struct Applied {
-    config: Config,
-    settings: Settings,
-    sources: Vec<Source>,
-    network: Network,
+pub(super) struct Applied {
+    pub(super) loaded: Loaded,
+    pub(super) sources: Vec<Source>,
+    pub(super) network: Network,
 }
 
 impl Reloading {
-    /// The state after a start.
-    pub(super) fn new(
-        overrides: Overrides,
-        loaded: Loaded,
-        sources: Vec<Source>,
-        network: Network,
-        supervisor: Supervisor,
-    ) -> Self {
-        Self {
-            overrides,
-            supervisor,
-            current: Applied::new(loaded, sources, network),
-        }
-    }
-
     /// Reloads at each SIGHUP.
     pub(super) async fn run(mut self, mut hangups: Signal, reloader: Reloader) {
         while hangups.recv().await.is_some() {
@@ -69,7 +52,6 @@ impl Reloading {
     /// Loads, applies and logs the new configuration; on an error nothing has changed.
     async fn reload(&mut self, reloader: &Reloader) -> Result<(), String> {
         let mut new = self.load().await?;
-        let secrets = self.current.changed_secrets(&new);
         for source in &mut new.sources {
             let mut old = self.current.sources.iter();
             if let Some(old) = old.find(|old| old.same_config(source)) {
@@ -77,14 +59,19 @@ impl Reloading {
             }
         }
         let reloaded = reloader.reload(NewConfig {
-            config: new.config.clone(),
+            config: new.loaded.config.clone(),
             sources: new.sources.clone(),
             network: new.network.clone(),
         });
         reloaded.await.map_err(|error| error.to_string())?;
-        telemetry::set_level(&new.config.log);
-        self.current.log_changes(&new, secrets);
-        self.current = new;
+        telemetry::set_level(&new.loaded.config.log);
+        let old = std::mem::replace(&mut self.current, new);
+        let changed = self
+            .current
+            .loaded
+            .settings
+            .changed_since(&old.loaded.settings);
+        log_changes(changed);
         Ok(())
     }
 
@@ -100,7 +87,7 @@ impl Reloading {
         let old = &self.current;
         // With the same trusted roots and client certificate, the network and its connections are
         // kept.
-        let network = if loaded.config.upstream_tls == old.config.upstream_tls {
+        let network = if loaded.config.upstream_tls == old.loaded.config.upstream_tls {
             old.network.clone()
         } else {
             network(&loaded.config).map_err(|error| error.to_string())?
@@ -108,75 +95,25 @@ impl Reloading {
         credentials::start(&mut sources, &network)
             .await
             .map_err(|errors| Failure::no_credentials(errors).message)?;
-        Ok(Applied::new(loaded, sources, network))
-    }
-}
-
-impl Applied {
-    /// A configuration that was just loaded.
-    fn new(loaded: Loaded, sources: Vec<Source>, network: Network) -> Self {
-        Self {
-            config: loaded.config,
-            settings: loaded.settings,
+        Ok(Applied {
+            loaded,
             sources,
             network,
-        }
-    }
-
-    /// Logs the names of what has changed.
-    fn log_changes(&self, new: &Self, secrets: Vec<String>) {
-        let (ignored, mut changed): (Vec<String>, Vec<String>) = new
-            .settings
-            .changed_since(&self.settings)
-            .into_iter()
-            .partition(|key| needs_restart(key));
-        if !ignored.is_empty() {
-            tracing::warn!("{} take effect at the next start only", ignored.join(", "));
-        }
-        // A file may have changed although the key that names it has not.
-        let (old_tls, new_tls) = (&self.config.upstream_tls, &new.config.upstream_tls);
-        let token_changed = self.config.access.token != new.config.access.token;
-        let inspector_token = |config: &Config| {
-            let token = config.inspect.token.as_ref();
-            token.map(|token| CallerToken::new(token.expose_secret().as_bytes()))
-        };
-        let (old_token, new_token) = (inspector_token(&self.config), inspector_token(&new.config));
-        for (key, has_changed) in [
-            ("access.token_file", token_changed),
-            ("inspect.token_file", old_token != new_token),
-            (
-                "upstream_tls.ca_file",
-                old_tls.extra_roots != new_tls.extra_roots,
-            ),
-        ] {
-            if has_changed && !changed.iter().any(|known| known == key) {
-                changed.push(format!("the content of {key}"));
-            }
-        }
-        changed.extend(secrets);
-        if changed.is_empty() {
-            tracing::info!("reloaded, nothing has changed");
-        } else {
-            tracing::info!("reloaded, changed: {}", changed.join(", "));
-        }
-    }
-
-    /// The names of the secrets that differ in `new`.
-    fn changed_secrets(&self, new: &Self) -> Vec<String> {
-        let name = |source: &Source| {
-            let status = source.slot().status();
-            format!("the {} of credentials {}", status.kind, status.label)
-        };
-        let has_changed = |source: &&Source| {
-            let old = self.sources.iter().find(|old| name(old) == name(source));
-            let both = old.and_then(|old| old.slot().current().zip(source.slot().current()));
-            both.is_some_and(|(old, new)| !old.is_same_secret(&new))
-        };
-        new.sources.iter().filter(has_changed).map(name).collect()
+        })
     }
 }
 
-/// True if a key is applied only at startup.
-fn needs_restart(key: &str) -> bool {
-    ["admin", "log.format"].contains(&key) || key.starts_with("unix_socket.")
+/// Logs the names of the keys that have changed. Some are applied only at startup.
+fn log_changes(changed: Vec<String>) {
+    let needs_restart =
+        |key: &String| matches!(&**key, "admin" | "log.format") || key.starts_with("unix_socket.");
+    let (ignored, changed): (Vec<_>, Vec<_>) = changed.into_iter().partition(needs_restart);
+    if !ignored.is_empty() {
+        tracing::warn!("{} take effect at the next start only", ignored.join(", "));
+    }
+    if changed.is_empty() {
+        tracing::info!("reloaded, nothing has changed but perhaps the content of files");
+    } else {
+        tracing::info!("reloaded, changed: {}", changed.join(", "));
+    }
 }

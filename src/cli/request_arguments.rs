@@ -2,7 +2,7 @@
 //! a request, the URL, and the access key.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args};
@@ -67,21 +67,21 @@ impl RequestArguments {
         self.data_file.as_deref() == Some(Path::new("-"))
     }
 
-    /// The body as a stream.
-    pub(super) fn body<'a>(&'a self, stdin: &'a mut dyn Read) -> io::Result<Box<dyn Read + 'a>> {
-        Ok(match &self.data_file {
-            Some(_) if self.reads_standard_input() => Box::new(stdin),
-            Some(path) => Box::new(File::open(path)?),
-            None => Box::new(self.data.as_deref().unwrap_or_default().as_bytes()),
-        })
+    /// The body.
+    pub(super) fn body(&self, stdin: &mut dyn Read) -> Result<Vec<u8>, Failure> {
+        let mut body = Vec::new();
+        let read = match &self.data_file {
+            None => return Ok(self.data.clone().unwrap_or_default().into_bytes()),
+            Some(_) if self.reads_standard_input() => stdin.read_to_end(&mut body),
+            Some(path) => File::open(path).and_then(|mut file| file.read_to_end(&mut body)),
+        };
+        read.map_err(|error| {
+            Failure::failed(format_args!(
+                "--data-file: the file cannot be read ({error})\nhint: correct its path, its permissions or its length"
+            ))
+        })?;
+        Ok(body)
     }
-}
-
-/// The failure to read the body.
-pub(super) fn unreadable_body(error: &io::Error) -> Failure {
-    Failure::failed(format_args!(
-        "--data-file: the file cannot be read ({error})\nhint: correct its path, its permissions or its length"
-    ))
 }
 
 /// A URL, as far as a request needs it. Not `http::Uri`, which refuses characters that SDKs sign.

@@ -7,16 +7,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::load::load;
-use super::reload::Reloading;
+use super::reload::{Applied, Reloading};
 use super::signals::StopSignals;
 use super::startup_log::{admin_endpoint, callers, log_configuration};
 use super::{Exit, Failure, Outcome, block_on};
 use crate::config::{ActivatedSockets, Environment, Loaded, Overrides};
-use crate::credentials::{self, Source};
+use crate::credentials;
 use crate::inspect::token;
 use crate::server::{DrainOutcome, Server, SetupError, Supervisor, network};
 use crate::telemetry;
-use crate::upstream::Network;
 
 /// Options of `serve`. Each overrides the key of the configuration that it names.
 #[derive(Clone, Debug, Default, Args)]
@@ -114,9 +113,18 @@ pub(super) fn run(arguments: &ServeArguments, environment: Environment) -> Outco
         // It holds secrets that are not needed any more.
         drop(environment);
         log_configuration(&loaded);
-        let server = bind(&loaded, &sources, passed, &network)?.with_token_in(folder);
+        let server = Server::bind(network.clone(), passed, &loaded.config, sources.clone());
+        let server = server.map_err(not_bound)?.with_token_in(folder);
         log_endpoints(&server, &loaded);
-        let reloading = Reloading::new(overrides, loaded, sources, network, supervisor.clone());
+        let reloading = Reloading {
+            overrides,
+            supervisor: supervisor.clone(),
+            current: Applied {
+                loaded,
+                sources,
+                network,
+            },
+        };
         serve(server.supervised_by(supervisor), reloading, stop, hangups).await
     })?
 }
@@ -129,17 +137,6 @@ fn signals() -> Result<(StopSignals, Signal), Failure> {
 
 pub(super) fn no_signals() -> Failure {
     Failure::failed("cannot listen for signals\nhint: the system has no descriptors left")
-}
-
-/// Binds the addresses, or takes the sockets that were passed.
-fn bind(
-    loaded: &Loaded,
-    sources: &[Source],
-    passed: ActivatedSockets,
-    network: &Network,
-) -> Result<Server, Failure> {
-    let server = Server::bind(network.clone(), passed, &loaded.config, sources.to_vec());
-    server.map_err(not_bound)
 }
 
 /// Why a server was not bound.

@@ -4,46 +4,55 @@ use crate::config::{Config, Listen, Loaded, Route, Scheme, UnixSocketConfig};
 
 /// The admin listener and who can connect to it.
 pub(super) fn admin_endpoint(address: &Listen, socket: &UnixSocketConfig) -> String {
-    match address {
-        Listen::Unix(_) => format!("{address} for {}", unix_users(socket)),
-        Listen::Tcp(tcp) if tcp.ip().is_loopback() => {
-            format!("http://{address} for programs on this machine")
-        }
-        _ => format!("http://{address} for whoever reaches it on the network"),
-    }
+    let scheme = match address {
+        Listen::Unix(_) => "",
+        _ => "http://",
+    };
+    format!("{scheme}{address} for {}", peers(address, socket))
 }
 
 /// Who can use a listener.
 pub(super) fn callers(listen: &Listen, config: &Config) -> String {
-    let mut callers = match listen {
-        Listen::Unix(_) => unix_users(&config.unix_socket),
+    let tls = config
+        .tls
+        .as_ref()
+        .filter(|_| matches!(listen, Listen::Tls(_)));
+    let mut rules = config.listen_rules.iter();
+    let asked = [
+        (
+            tls.is_some_and(|tls| tls.client_ca.is_some()),
+            " with a certificate of tls.client_ca_file",
+        ),
+        (
+            config.access.token.is_some(),
+            " that send the token of access.token_file",
+        ),
+        (
+            config.callers.file.is_some(),
+            " that access.callers_file knows",
+        ),
+        (
+            rules.any(|rules| rules.requires_caller),
+            " that show the credential of this run",
+        ),
+    ];
+    let asked = asked
+        .into_iter()
+        .filter_map(|(is_asked, what)| is_asked.then_some(what));
+    peers(listen, &config.unix_socket) + &asked.collect::<String>()
+}
+
+/// Who can connect to a listener.
+fn peers(listen: &Listen, socket: &UnixSocketConfig) -> String {
+    match listen {
+        Listen::Unix(_) if socket.allowed_uids.is_empty() => {
+            format!("users that can open it (mode {:04o})", socket.mode)
+        }
+        Listen::Unix(_) => format!("the users with numbers {:?}", socket.allowed_uids),
         Listen::Tcp(address) | Listen::Tls(address) if address.ip().is_loopback() => {
             "programs on this machine".to_owned()
         }
-        Listen::Tcp(_) | Listen::Tls(_) => "callers on the network".to_owned(),
-    };
-    let tls = config.tls.as_ref();
-    if matches!(listen, Listen::Tls(_)) && tls.is_some_and(|tls| tls.client_ca.is_some()) {
-        callers.push_str(" with a certificate of tls.client_ca_file");
-    }
-    if config.access.token.is_some() {
-        callers.push_str(" that send the token of access.token_file");
-    }
-    let mut rules = config.listen_rules.iter();
-    if config.callers.file.is_some() {
-        callers.push_str(" that access.callers_file knows");
-    } else if rules.any(|rules| rules.requires_caller) {
-        callers.push_str(" that show the credential of this run");
-    }
-    callers
-}
-
-/// Who can connect to a unix socket.
-fn unix_users(socket: &UnixSocketConfig) -> String {
-    if socket.allowed_uids.is_empty() {
-        format!("users that can open it (mode {:04o})", socket.mode)
-    } else {
-        format!("the users with numbers {:?}", socket.allowed_uids)
+        Listen::Tcp(_) | Listen::Tls(_) => "whoever reaches it on the network".to_owned(),
     }
 }
 
@@ -105,11 +114,9 @@ pub(super) fn upstream_url(route: &Route) -> String {
     };
     let authority = upstream.authority.to_str().unwrap_or_default();
     let slash = if upstream.ends_with_slash { "/" } else { "" };
-    let at = upstream.connect_to.as_ref();
-    let at = at.map(|(host, port)| format!(", at {host} port {port}"));
-    let path = &upstream.base_path;
-    format!(
-        "{scheme}://{authority}{path}{slash}{}",
-        at.unwrap_or_default()
-    )
+    let at = match &upstream.connect_to {
+        Some((host, port)) => format!(", at {host} port {port}"),
+        None => String::new(),
+    };
+    format!("{scheme}://{authority}{}{slash}{at}", upstream.base_path)
 }

@@ -151,7 +151,7 @@ fn every_algorithm_is_signed_and_verified() {
 fn sign_refuses_regions_and_services_that_it_cannot_sign_for() {
     let place = Place::new();
     let derived = "V11-HMAC-SHA256";
-    let hint = "hint: leave them out, or give --algorithm V11-HMAC-SHA256";
+    let hint = "hint: give --region and --service with it";
     for (algorithm, region, service, said) in [
         (derived, "a/b", "s", "expected a name like"),
         (derived, "r", ",", "expected a name like"),

@@ -74,8 +74,7 @@ fn a_reload_turns_it_on_and_off_and_changes_what_it_keeps() {
     assert_status(&state(&scene, &made), 401);
     assert_status(&state(&scene, TOKEN), 200);
     scene.place.file("token", &TOKEN.replace('0', "1"));
-    let line = scene.reload(&with_file);
-    assert_has(&line, &["the content of inspect.token_file"]);
+    scene.reload(&with_file);
     assert_status(&state(&scene, TOKEN), 401);
     scene.reload("");
     assert!(!file(&scene).exists());

@@ -24,61 +24,56 @@ use tokio::time::sleep;
 /// How long the processes of a group may take to be continued one after the other.
 const SETTLING_TIME: Duration = Duration::from_millis(20);
 
-/// The signals that are passed on. Those that the terminal sends too are `true`.
-const PASSED_ON: [(Signal, bool); 6] = [
-    (Signal::HUP, false),
-    (Signal::TERM, false),
-    (Signal::USR1, false),
-    (Signal::USR2, false),
-    (Signal::INT, true),
-    (Signal::QUIT, true),
+/// The signals that are passed on.
+const PASSED_ON: [Signal; 6] = [
+    Signal::HUP,
+    Signal::TERM,
+    Signal::USR1,
+    Signal::USR2,
+    Signal::INT,
+    Signal::QUIT,
 ];
 
 /// Receives signals in place of their default effect.
 pub(super) struct Signals {
-    passed_on: Vec<PassedOn>,
+    passed_on: Vec<(Signal, unix::Signal)>,
     /// SIGCHLD.
     child: unix::Signal,
 }
-
-/// A signal, whether the terminal sends it too, and its receiver.
-type PassedOn = (Signal, bool, unix::Signal);
 
 impl Signals {
     /// Receives signals from now on. Those that were ignored at the start (`nohup`, jobs in the
     /// background) stay ignored, here and in the program.
     pub(super) fn new() -> io::Result<Self> {
         let ignored = ignored_signals();
-        let heeded = PASSED_ON
-            .into_iter()
-            .filter(|(sent, _)| ignored & (1 << (sent.as_raw() - 1)) == 0);
-        let receive = |(sent, by_terminal): (Signal, bool)| {
-            let stream = signal(SignalKind::from_raw(sent.as_raw()))?;
-            Ok((sent, by_terminal, stream))
-        };
-        Ok(Self {
-            passed_on: heeded.map(receive).collect::<io::Result<_>>()?,
-            child: signal(SignalKind::child())?,
-        })
+        let mut passed_on = Vec::new();
+        for sent in PASSED_ON {
+            if ignored & (1 << (sent.as_raw() - 1)) == 0 {
+                let kind = SignalKind::from_raw(sent.as_raw());
+                passed_on.push((sent, signal(kind)?));
+            }
+        }
+        let child = signal(SignalKind::child())?;
+        Ok(Self { passed_on, child })
     }
 
     /// Waits for a signal that asks to end, while no program runs: the exit code that it means.
     pub(super) async fn stop(&mut self) -> u8 {
         loop {
-            let (sent, _) = next(&mut self.passed_on).await;
+            let sent = next(&mut self.passed_on).await;
             if ![Signal::USR1, Signal::USR2].contains(&sent) {
-                return exit_code_of(sent.as_raw());
+                return u8::try_from(128 + sent.as_raw()).unwrap_or(u8::MAX);
             }
         }
     }
 }
 
-/// Waits for the next signal that is passed on; `true` if the terminal may have sent it.
-async fn next(passed_on: &mut [PassedOn]) -> (Signal, bool) {
+/// Waits for the next signal that is passed on.
+async fn next(passed_on: &mut [(Signal, unix::Signal)]) -> Signal {
     poll_fn(|context| {
-        for (sent, by_terminal, received) in &mut *passed_on {
+        for (sent, received) in &mut *passed_on {
             if received.poll_recv(context).is_ready() {
-                return Poll::Ready((*sent, *by_terminal));
+                return Poll::Ready(*sent);
             }
         }
         Poll::Pending
@@ -114,11 +109,12 @@ impl Child {
                 return code;
             }
             self.stop_with_program().await;
-            let (sent, by_terminal) = tokio::select! {
+            let sent = tokio::select! {
                 _ = signals.child.recv() => continue,
-                next = next(&mut signals.passed_on) => next,
+                sent = next(&mut signals.passed_on) => sent,
             };
-            if by_terminal && is_in_foreground() {
+            // The terminal has sent it to the program too.
+            if matches!(sent, Signal::INT | Signal::QUIT) && is_in_foreground() {
                 continue;
             }
             let is_second = sent == Signal::TERM && std::mem::replace(&mut was_terminated, true);
@@ -131,13 +127,9 @@ impl Child {
         // An error says that there are no children.
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
             if pid == self.0 {
-                let killed = status.terminating_signal().map(exit_code_of);
-                let exited = || {
-                    status
-                        .exit_status()
-                        .and_then(|code| u8::try_from(code).ok())
-                };
-                return killed.or_else(exited).or(Some(1));
+                let killed = status.terminating_signal().map(|signal| 128 + signal);
+                let code = killed.or(status.exit_status()).unwrap_or(1);
+                return Some(u8::try_from(code).unwrap_or(u8::MAX));
             }
         }
         None
@@ -171,11 +163,6 @@ impl Child {
     fn signal(&self, signal: Signal) {
         let _ = kill_process(self.0, signal);
     }
-}
-
-/// The exit code for the end by a signal, as shells have it.
-fn exit_code_of(signal: i32) -> u8 {
-    u8::try_from(128 + signal).unwrap_or(u8::MAX)
 }
 
 /// True if the terminal sends its signals to this process group, and so to the program too.

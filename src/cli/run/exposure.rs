@@ -21,23 +21,17 @@ pub(super) fn readable_secrets(config: &Config, environment: &Environment) -> Ve
             None => {}
         }
     }
-    files.extend(environment.path("HUAWEICLOUD_SDK_CREDENTIALS_FILE"));
-    files.extend(environment.path("HUAWEICLOUD_OIDC_TOKEN_FILE"));
-    files.extend(environment.path("CREDENTIALS_DIRECTORY"));
-    files.extend(in_home(".huaweicloud/credentials"));
-    files.extend(in_home(".hcloud/config.json"));
+    let named = [
+        "HUAWEICLOUD_SDK_CREDENTIALS_FILE",
+        "HUAWEICLOUD_OIDC_TOKEN_FILE",
+        "CREDENTIALS_DIRECTORY",
+    ];
+    files.extend(named.into_iter().filter_map(|name| environment.path(name)));
+    let usual = [".huaweicloud/credentials", ".hcloud/config.json"];
+    files.extend(usual.into_iter().filter_map(in_home));
     files.retain(|path| access(path, Access::READ_OK).is_ok());
     files.sort_unstable();
     files.dedup();
     let shown = files.iter().map(|path| Escaped(path.display()).to_string());
     shown.collect()
-}
-
-/// What `run` is not, in one line.
-pub(super) fn notice(readable: &[String]) -> String {
-    let files = match readable {
-        [] => String::new(),
-        readable => format!(", and these hold secrets: {}", readable.join(", ")),
-    };
-    format!("not a sandbox: the program can read the files of your user{files}")
 }

@@ -41,7 +41,7 @@ use crate::server::{DrainOutcome, Server, network};
 pub(super) use arguments::RunArguments;
 use child::{Child, Signals};
 use endpoints::Endpoints;
-use exposure::{notice, readable_secrets};
+use exposure::readable_secrets;
 use log::HeldLog;
 pub(super) use variables::Access;
 use variables::{Variables, secret_variables};
@@ -160,7 +160,11 @@ impl Run {
             .iter()
             .filter(|name| environment.get(name).is_some());
         let kept = kept.map(|name| format!("`{name}` is kept, and the program can read its value"));
-        for line in [notice(&self.readable)].into_iter().chain(kept) {
+        let mut notice = "not a sandbox: the program can read the files of your user".to_owned();
+        if !self.readable.is_empty() {
+            notice += &format!(", and these hold secrets: {}", self.readable.join(", "));
+        }
+        for line in [notice].into_iter().chain(kept) {
             if io::stderr().is_terminal() {
                 print_past_log(&line);
             }
@@ -256,23 +260,20 @@ async fn serve_program(server: Server, command: Command, signals: &mut Signals) 
     })?;
     let (stop, stopped) = oneshot::channel::<()>();
     let mut serving = pin!(server.serve(async { drop(stopped.await) }));
-    let mut failed = None;
     let code = {
         let mut ended = pin!(child.ended(signals));
-        loop {
-            tokio::select! {
-                code = &mut ended => break code,
+        tokio::select! {
+            code = &mut ended => code,
+            served = &mut serving => {
                 // The program goes on: what it sends from now on is refused.
-                served = &mut serving, if failed.is_none() => failed = Some(served),
+                ended.await;
+                let why = served.map_or_else(|error| error.to_string(), |_| "it stopped".to_owned());
+                return Err(Failure::failed(format_args!(
+                    "the proxy ended before the program: {why}"
+                )));
             }
         }
     };
-    if let Some(served) = failed {
-        let why = served.map_or_else(|error| error.to_string(), |_| "it stopped".to_owned());
-        return Err(Failure::failed(format_args!(
-            "the proxy ended before the program: {why}"
-        )));
-    }
     drop(stop);
     tokio::select! {
         served = serving => report_end(served.map_err(Failure::failed)?),

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Read};
 
 use super::super::Failure;
-use super::super::request_arguments::{RequestArguments, Url, unreadable_body};
+use super::super::request_arguments::{RequestArguments, Url};
 
 /// The longest request: several times the longest body that a gateway takes by default.
 const MAX_REQUEST: u64 = 64 << 20;
@@ -44,7 +44,7 @@ impl ParsedRequest {
             Failure::failed("this is not a request of HTTP/1.1\nhint: give it as it is sent, with an empty line after its headers")
         })?;
         request.body = if options.has_body() {
-            read_body(options, stdin)?
+            options.body(stdin)?
         } else {
             let body = request.body_of(rest);
             let body = body.ok_or_else(|| {
@@ -66,7 +66,7 @@ impl ParsedRequest {
             method: options.method().to_owned(),
             target: url.target,
             headers: options.headers()?,
-            body: read_body(options, stdin)?,
+            body: options.body(stdin)?,
         };
         if request.value("host").is_none() {
             request.headers.push(("host".to_owned(), url.host));
@@ -128,12 +128,6 @@ impl ParsedRequest {
         let header = headers.find(|header| header.0.eq_ignore_ascii_case(name))?;
         Some(&header.1)
     }
-}
-
-/// Reads the body that options give.
-fn read_body(options: &RequestArguments, stdin: &mut dyn Read) -> Result<Vec<u8>, Failure> {
-    let body = options.body(stdin).and_then(read_limited);
-    body.map_err(|error| unreadable_body(&error))
 }
 
 /// Reads to the end, but not more than the longest request.

@@ -1,21 +1,21 @@
 //! `apig-proxy sign`: signs one request and prints it, without sending it. Signs all given headers,
 //! `host` and `x-sdk-date`, as the official SDKs do.
 
-mod output;
-
 use std::io::{self, Read};
 
 use clap::{Args, ValueEnum};
 use secrecy::ExposeSecret;
+use serde::de::IgnoredAny;
+use serde_json::{Map, json};
 
-use super::request_arguments::{RequestArguments, Url, access_key, unreadable_body};
+use super::request_arguments::{RequestArguments, Url, access_key};
 use super::{Failure, Outcome, print, say};
 use crate::clock;
 use crate::config::{Environment, scope};
 use crate::credentials::Credentials;
 use crate::signature::{
-    Algorithm, CanonicalRequest, DATE_HEADER, Payload, PayloadHash, PayloadHasher, Signer,
-    SigningDate, Target, UNSIGNED_PAYLOAD, normalize_target,
+    Algorithm, CanonicalRequest, DATE_HEADER, Payload, PayloadHasher, Signer, SigningDate, Target,
+    UNSIGNED_PAYLOAD, normalize_target,
 };
 
 /// Arguments of `sign`.
@@ -36,22 +36,10 @@ pub(super) struct SignArguments {
     #[arg(long, value_name = "NAME", value_parser = Algorithm::NAMES, default_value = Algorithm::NAMES[0])]
     algorithm: String,
     /// Region that the key is derived for, like cn-north-4; only for V11-HMAC-SHA256.
-    #[arg(
-        long,
-        value_name = "NAME",
-        value_parser = scope,
-        default_value = "",
-        hide_default_value = true
-    )]
+    #[arg(long, value_name = "NAME", value_parser = scope, default_value = "", hide_default_value = true)]
     region: String,
     /// Service that the key is derived for, like iotdm; only for V11-HMAC-SHA256.
-    #[arg(
-        long,
-        value_name = "NAME",
-        value_parser = scope,
-        default_value = "",
-        hide_default_value = true
-    )]
+    #[arg(long, value_name = "NAME", value_parser = scope, default_value = "", hide_default_value = true)]
     service: String,
     /// Date of the signature, like 20261123T080000Z [default: now].
     #[arg(long, value_name = "DATE")]
@@ -85,7 +73,11 @@ pub(super) fn run(arguments: &SignArguments, environment: &Environment) -> Outco
     if request.url != arguments.url {
         say(format_args!("note: the URL is sent as {}", request.url));
     }
-    print(output::text(&request, arguments))
+    print(match arguments.format {
+        Format::Headers => request.header_lines().join("\n"),
+        Format::Curl => request.curl(&arguments.request),
+        Format::Json => request.json(),
+    })
 }
 
 /// A signed request, with every stage of its signature.
@@ -118,15 +110,20 @@ fn sign(
         Some(date) => SigningDate::parse(date).map_err(Failure::usage)?,
         None => now,
     };
-    let hash = arguments
-        .request
-        .body(stdin)
-        .and_then(|body| hash(body, algorithm));
-    let hash = hash.map_err(|error| unreadable_body(&error))?;
+    let body = arguments.request.body(stdin)?;
     let name = algorithm.content_hash_header();
-    let declared = take(&mut headers, name).filter(|value| !value.is_empty());
-    let is_empty = hash == PayloadHash::empty(algorithm);
-    let declared = arguments.unsigned(is_empty)?.or(declared);
+    let mut declared = take(&mut headers, name).filter(|value| !value.is_empty());
+    if arguments.unsigned_payload {
+        if body.is_empty() {
+            return Err(Failure::usage(
+                "--unsigned-payload needs a body, because SDKs disagree on what is signed without one\nhint: leave it out, or give --data",
+            ));
+        }
+        declared = Some(UNSIGNED_PAYLOAD.to_owned());
+    }
+    let mut hasher = PayloadHasher::new(algorithm);
+    hasher.update(&body);
+    let hash = hasher.finish();
     let payload = declared
         .as_deref()
         .map_or(Payload::Hash(&hash), Payload::Declared);
@@ -139,15 +136,12 @@ fn sign(
         CanonicalRequest::with_algorithm(algorithm, method, target, &signed, &date, payload)
     });
     let canonical = canonical.map_err(Failure::usage)?;
-    let authorization =
-        Signer::new(&credentials.access_key, &credentials.secret_key).sign(&canonical);
+    let signer = Signer::new(&credentials.access_key, &credentials.secret_key);
+    let authorization = signer.sign(&canonical);
     let (canonical_request, string_to_sign) = (canonical.to_string(), canonical.string_to_sign());
-    let mut add = |name: &str, value: &str| headers.push((name.to_owned(), value.to_owned()));
-    add(DATE_HEADER, date.as_str());
-    if let Some(value) = &declared {
-        add(name, value);
-    }
-    add("authorization", &authorization);
+    headers.push((DATE_HEADER.to_owned(), date.to_string()));
+    headers.extend(declared.map(|value| (name.to_owned(), value)));
+    headers.push(("authorization".to_owned(), authorization.clone()));
     Ok(SignedRequest {
         method: method.to_owned(),
         url: format!("{}{target}", url.origin),
@@ -164,28 +158,13 @@ impl SignArguments {
         let algorithm = Algorithm::from_name(&self.algorithm, &self.region, &self.service);
         let algorithm = algorithm.unwrap_or_default();
         let is_derived = matches!(algorithm, Algorithm::V11HmacSha256 { .. });
-        if is_derived && (self.region.is_empty() || self.service.is_empty()) {
+        let given = [&self.region, &self.service].map(|name| !name.is_empty());
+        if given != [is_derived; 2] {
             return Err(Failure::usage(
-                "V11-HMAC-SHA256 derives the key for a region and a service\nhint: give --region and --service",
-            ));
-        }
-        let has_scope = !self.region.is_empty() || !self.service.is_empty();
-        if has_scope && !is_derived {
-            return Err(Failure::usage(
-                "--region and --service are for V11-HMAC-SHA256 only\nhint: leave them out, or give --algorithm V11-HMAC-SHA256",
+                "V11-HMAC-SHA256, and no other algorithm, derives the key for a region and a service\nhint: give --region and --service with it, and leave them out otherwise",
             ));
         }
         Ok(algorithm)
-    }
-
-    /// What `--unsigned-payload` signs in place of the hash of the body.
-    fn unsigned(&self, is_empty: bool) -> Result<Option<String>, Failure> {
-        if self.unsigned_payload && is_empty {
-            return Err(Failure::usage(
-                "--unsigned-payload needs a body, because SDKs disagree on what is signed without one\nhint: leave it out, or give --data",
-            ));
-        }
-        Ok(self.unsigned_payload.then(|| UNSIGNED_PAYLOAD.to_owned()))
     }
 }
 
@@ -198,12 +177,8 @@ fn headers(
     let mut headers = arguments.request.headers()?;
     let host = take(&mut headers, "host").unwrap_or_else(|| url.host.clone());
     headers.insert(0, ("host".to_owned(), host));
-    headers.extend(
-        arguments
-            .stage
-            .iter()
-            .map(|stage| ("x-stage".to_owned(), stage.clone())),
-    );
+    let stage = arguments.stage.clone();
+    headers.extend(stage.map(|stage| ("x-stage".to_owned(), stage)));
     let name = "x-security-token";
     if let Some(token) = &credentials.security_token
         && !headers
@@ -217,22 +192,71 @@ fn headers(
 
 /// Removes a header, and returns its value.
 fn take(headers: &mut Vec<(String, String)>, name: &str) -> Option<String> {
-    let at = headers
-        .iter()
-        .position(|header| header.0.eq_ignore_ascii_case(name))?;
+    let mut names = headers.iter();
+    let at = names.position(|header| header.0.eq_ignore_ascii_case(name))?;
     Some(headers.remove(at).1)
 }
 
-/// Hashes a body, which may not fit the memory.
-fn hash(mut body: impl Read, algorithm: Algorithm<'_>) -> io::Result<PayloadHash> {
-    let mut hasher = PayloadHasher::new(algorithm);
-    let mut piece = vec![0; 64 * 1024];
-    loop {
-        match body.read(&mut piece)? {
-            0 => return Ok(hasher.finish()),
-            length => hasher.update(&piece[..length]),
-        }
+impl SignedRequest {
+    /// The headers to send.
+    fn header_lines(&self) -> Vec<String> {
+        let headers = self.headers.iter();
+        headers
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect()
     }
+
+    /// A command that can be pasted into a shell.
+    fn curl(&self, arguments: &RequestArguments) -> String {
+        // Without these options, curl resolves dots and expands brackets, and sends another URL than the signed one.
+        let mut line = format!("curl --path-as-is -g -X {}", quoted(&self.method));
+        let mut option = |name: &str, value: &str| line.extend([" ", name, " ", &quoted(value)]);
+        for header in self.header_lines() {
+            // curl removes a header with an empty value, unless the name ends with a semicolon.
+            match header.strip_suffix(": ") {
+                Some(name) => option("-H", &format!("{name};")),
+                None => option("-H", &header),
+            }
+        }
+        // Without a type, curl sends a form.
+        let mut names = self.headers.iter();
+        let has_type = names.any(|header| header.0.eq_ignore_ascii_case("content-type"));
+        let data = arguments.data.as_deref().unwrap_or_default();
+        if !has_type && serde_json::from_str::<IgnoredAny>(data).is_ok() {
+            option("-H", "content-type: application/json");
+        }
+        if let Some(path) = &arguments.data_file {
+            option("--data-binary", &format!("@{}", path.display()));
+        } else if let Some(data) = &arguments.data {
+            // --data-raw, since --data-binary takes a leading "@" for a file.
+            option("--data-raw", data);
+        }
+        format!("{line} {}", quoted(&self.url))
+    }
+
+    /// Every stage of the signature.
+    fn json(&self) -> String {
+        let headers = self.headers.iter();
+        let headers = headers.map(|(name, value)| (name.clone(), value.as_str().into()));
+        let stages = json!({
+            "method": self.method,
+            "url": self.url,
+            "canonical_request": self.canonical_request,
+            "string_to_sign": self.string_to_sign,
+            "authorization": self.authorization,
+            "headers": headers.collect::<Map<_, _>>(),
+        });
+        format!("{stages:#}")
+    }
+}
+
+/// A word for a shell, in single quotes if it has special characters.
+fn quoted(word: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:,@%+=".contains(&byte);
+    if !word.is_empty() && word.bytes().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
