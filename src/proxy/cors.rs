@@ -2,11 +2,7 @@
 //! that lets a page read a response. Other origins never get either.
 
 use bytes::Bytes;
-use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-    ACCESS_CONTROL_REQUEST_METHOD, VARY,
-};
+use http::header::{self, VARY};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, request};
 
 use super::Settings;
@@ -21,7 +17,10 @@ const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
 /// True if a browser asks for permission to send another request.
 pub(super) fn is_preflight(head: &request::Parts) -> bool {
-    head.method == Method::OPTIONS && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+    head.method == Method::OPTIONS
+        && head
+            .headers
+            .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 /// The response to a preflight from a listed origin.
@@ -36,17 +35,17 @@ pub(super) fn preflight(
     allow(headers, origin);
     let methods = HeaderValue::try_from(settings.methods.names());
     let methods = methods.map_err(|_| Error::Internal("a method is no header value"))?;
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
-    for names in asked.get_all(ACCESS_CONTROL_REQUEST_HEADERS) {
-        headers.append(ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
+    for names in asked.get_all(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+        headers.append(header::ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
     }
-    headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE);
     Ok(response)
 }
 
 /// Lets pages of a listed origin read a response.
 pub(super) fn allow(headers: &mut HeaderMap, origin: &HeaderValue) {
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-    headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    headers.append(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
     headers.append(VARY, HeaderValue::from_static("origin"));
 }

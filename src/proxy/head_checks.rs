@@ -21,9 +21,8 @@ pub(super) fn check_framing(head: &request::Parts) -> Result<(), Error> {
     let codings = head.headers.get_all(TRANSFER_ENCODING);
     let is_chunked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
     if codings.iter().count() > 1 || !codings.iter().all(is_chunked) {
-        return Err(Error::BadRequest(
-            "the only supported Transfer-Encoding is one `chunked`",
-        ));
+        let error = "the only supported Transfer-Encoding is one `chunked`";
+        return Err(Error::BadRequest(error));
     }
     Ok(())
 }
@@ -55,9 +54,8 @@ pub(super) fn check_method(methods: &Methods, method: &Method) -> Result<(), Err
         Methods::Any => *method != Method::CONNECT,
     };
     if !is_allowed {
-        return Err(Error::MethodNotAllowed {
-            allow: methods.names(),
-        });
+        let allow = methods.names();
+        return Err(Error::MethodNotAllowed { allow });
     }
     // SDKs differ in whether they sign others in capitals or as they are.
     let mut letters = method.as_str().bytes();
@@ -84,9 +82,8 @@ pub(super) fn check_upgrade(head: &request::Parts, declared: Option<u64>) -> Res
         return Err(Error::UpgradeNotSupported);
     }
     if head.method != Method::GET || declared != Some(0) {
-        return Err(Error::BadRequest(
-            "a WebSocket begins with a GET without a body",
-        ));
+        let error = "a WebSocket begins with a GET without a body";
+        return Err(Error::BadRequest(error));
     }
     Ok(true)
 }
@@ -94,10 +91,9 @@ pub(super) fn check_upgrade(head: &request::Parts, declared: Option<u64>) -> Res
 /// Checks that nothing but `100-continue` is expected.
 pub(super) fn check_expectations(headers: &HeaderMap) -> Result<(), Error> {
     let is_known = |expected: &[u8]| expected.eq_ignore_ascii_case(b"100-continue");
-    if headers::elements(headers, &EXPECT).all(is_known) {
-        Ok(())
-    } else {
-        Err(Error::ExpectationFailed)
+    match headers::elements(headers, &EXPECT).all(is_known) {
+        true => Ok(()),
+        false => Err(Error::ExpectationFailed),
     }
 }
 

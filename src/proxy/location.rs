@@ -55,18 +55,13 @@ pub(super) fn local(
             true => Some(location).filter(|_| is_same),
             false => path_at_upstream(location, upstream),
         };
-        let rest = rest_below(path?, base_path(other))?;
+        let base = base_path(other);
+        let rest = rest_below(path?, base)?;
         let is_served = match caller.is_selected {
             true => at == route,
             false => serves(settings, at, rest),
         };
-        is_served.then(|| {
-            (
-                base_path(other).len(),
-                at == route,
-                caller.path(other, rest),
-            )
-        })
+        is_served.then(|| (base.len(), at == route, caller.path(other, rest)))
     };
     let candidates = settings.routes.iter().enumerate().filter_map(candidate);
     let (_, _, path) = candidates.max()?;
@@ -128,22 +123,19 @@ fn cookie_path(path: &str, route: &Route, caller: &Local<'_>) -> Option<String> 
     if base_path == caller.prefix(route) && caller.capability.is_empty() {
         return None;
     }
-    match rest_below(path, base_path) {
+    if path == "/" {
         // For the whole host, which is what begins with the capability.
-        _ if path == "/" => {
-            (!caller.capability.is_empty()).then(|| [caller.capability, "/"].concat())
-        }
-        Some(rest) => Some(caller.path(route, rest)),
-        // A parent of the route's paths.
-        None if rest_below(base_path, path.trim_end_matches('/')).is_some() => {
-            Some(caller.path(route, ""))
-        }
-        None => None,
+        let prefix = Some(caller.capability).filter(|prefix| !prefix.is_empty());
+        return prefix.map(|prefix| [prefix, "/"].concat());
     }
+    // A parent of the route's paths is for all of them.
+    let is_parent = || rest_below(base_path, path.trim_end_matches('/')).is_some();
+    let rest = rest_below(path, base_path).or_else(|| is_parent().then_some(""));
+    rest.map(|rest| caller.path(route, rest))
 }
 
 /// The path of the upstream without a slash at its end.
-fn base_path(route: &Route) -> &str {
+pub(super) fn base_path(route: &Route) -> &str {
     route.upstream.base_path.trim_end_matches('/')
 }
 
@@ -173,16 +165,11 @@ fn names_host(path: &str) -> bool {
 /// itself for plain HTTP, so the other scheme names the same server, with or without its port.
 fn path_at_upstream<'a>(url: &'a str, upstream: &UpstreamUrl) -> Option<&'a str> {
     let (scheme, rest) = url.split_once("//")?;
-    let own_scheme = match upstream.scheme {
-        Scheme::Http => "http:",
-        Scheme::Https => "https:",
-    };
-    let is_own_scheme = scheme.is_empty() || scheme.eq_ignore_ascii_case(own_scheme);
-    let default_port = match scheme.to_ascii_lowercase().as_str() {
-        "http:" => 80,
-        "https:" => 443,
-        "" if upstream.scheme == Scheme::Http => 80,
-        "" => 443,
+    let is_http = upstream.scheme == Scheme::Http;
+    let (default_port, is_own_scheme) = match scheme.to_ascii_lowercase().as_str() {
+        "http:" => (80, is_http),
+        "https:" => (443, !is_http),
+        "" => (if is_http { 80 } else { 443 }, true),
         _ => return None,
     };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());

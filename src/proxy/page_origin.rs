@@ -6,6 +6,7 @@ use http::header::{ORIGIN, REFERER};
 use http::{HeaderMap, HeaderValue};
 
 use super::guard::{ListenerKind, is_own_origin};
+use super::location::base_path;
 use crate::config::{Route, Scheme};
 
 /// Replaces the proxy's own origin by that of the upstream. The caller used the `Host` `host`, and
@@ -27,7 +28,7 @@ pub(super) fn to_upstream(
     {
         let rest = path.strip_prefix(prefix.as_bytes());
         let rest = rest.filter(|rest| rest.is_empty() || rest.starts_with(b"/"));
-        let base_path = route.upstream.base_path.trim_end_matches('/').as_bytes();
+        let base_path = base_path(route).as_bytes();
         // The page may be of another route, whose paths mean nothing to this upstream.
         let path = rest.map_or_else(|| b"/".to_vec(), |rest| [base_path, rest].concat());
         replace(referer, upstream_url(route, &path));
@@ -37,9 +38,8 @@ pub(super) fn to_upstream(
 /// What follows the proxy's own origin in a URL.
 fn own_path<'a>(url: &'a [u8], listener: ListenerKind, host: &str) -> Option<&'a [u8]> {
     let authority = memchr::memmem::find(url, b"://")? + 3;
-    let length = url[authority..]
-        .iter()
-        .position(|byte| b"/?#".contains(byte));
+    let mut bytes = url.iter().skip(authority);
+    let length = bytes.position(|byte| b"/?#".contains(byte));
     let (origin, path) = url.split_at(length.map_or(url.len(), |length| authority + length));
     is_own_origin(origin, listener, host).then_some(path)
 }

@@ -45,11 +45,9 @@ impl PathReading {
             return target.into();
         }
         let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
-        let is_decoded = self == Self::DecodedAndMerged;
-        let path = if is_decoded {
-            decoded(path)
-        } else {
-            path.to_owned()
+        let path = match self {
+            Self::DecodedAndMerged => decoded(path),
+            _ => path.to_owned(),
         };
         Cow::Owned(merged(path) + query)
     }

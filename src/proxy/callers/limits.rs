@@ -34,16 +34,14 @@ struct Counts {
 impl CallerLimits {
     /// Checks that a caller does not have to wait after wrong signatures.
     pub(super) fn check_signatures(&self, access_key: &str) -> Result<(), Error> {
+        const WRONG: &str = "several signatures of this caller were wrong";
         self.with(access_key, |counts| {
             let wait = WAIT.saturating_sub(counts.last_wrong.elapsed());
             if wait.is_zero() {
                 counts.wrong = 0;
             }
             match counts.wrong {
-                MAX_WRONG.. => Err(limited(
-                    "several signatures of this caller were wrong",
-                    wait,
-                )),
+                MAX_WRONG.. => Err(limited(WRONG, wait)),
                 _ => Ok(()),
             }
         })

@@ -57,31 +57,26 @@ pub(in crate::proxy) fn check(
     {
         return Err(Error::CallerNotAllowed(METHOD));
     }
-    let limits = || {
-        limits
-            .into_iter()
-            .chain(rights.map(|rights| &rights.read_only))
-    };
+    let own_limit = rights.map(|rights| &rights.read_only);
+    let limits = || limits.into_iter().chain(own_limit);
     let is_limited = limits().any(|limit| limit.enabled);
     let prefixes = rights.map_or(&[][..], |rights| &rights.routes);
     if prefixes.is_empty() && !is_limited {
         return Ok(());
     }
     let check = |path: Reading<'_>| {
-        let is_below = prefixes.is_empty() || prefixes.iter().any(|prefix| is_in(prefix, path));
-        let reads = || limits().flat_map(|limit| &limit.reads);
-        (
-            is_below,
-            !is_below || !is_limited || only_reads(reads(), action, path),
-        )
+        let is_own = prefixes.is_empty() || prefixes.iter().any(|prefix| is_in(prefix, path));
+        let mut reads = limits().flat_map(|limit| &limit.reads);
+        let changes = is_limited && !only_reads(&mut reads, action, path);
+        (is_own, is_own && changes)
     };
-    let allowed = check(Reading::AsWritten(action.path));
-    if allowed != check(Reading::Normalized(&normalized_path(action.path))) {
+    let found = check(Reading::AsWritten(action.path));
+    if found != check(Reading::Normalized(&normalized_path(action.path))) {
         return Err(Error::NoRoute);
     }
-    match allowed {
-        (true, true) => Ok(()),
-        (true, false) => Err(Error::ReadOnly),
+    match found {
+        (true, false) => Ok(()),
+        (true, true) => Err(Error::ReadOnly),
         (false, _) => Err(Error::CallerNotAllowed(PATH)),
     }
 }
@@ -104,7 +99,7 @@ fn names_other_method(action: &Action<'_>) -> bool {
 
 /// True if a request can change nothing.
 fn only_reads<'a>(
-    mut reads: impl Iterator<Item = &'a ReadRule>,
+    reads: &mut impl Iterator<Item = &'a ReadRule>,
     action: &Action<'_>,
     path: Reading<'_>,
 ) -> bool {
