@@ -162,10 +162,6 @@ impl UsableCredential {
 
     /// Authenticates a request. `callers` are the caller's headers: they go last, because a gateway
     /// may read the first hundred only.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Internal`] if the request cannot be signed although it was let through.
     pub(super) fn apply<B>(
         &self,
         mut request: Request<B>,
@@ -266,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_key_is_not_shown_and_refused_if_no_header_can_carry_it() {
-        let key = |access_key: &str, token: &str| {
+        let key = |[access_key, token]: [&str; 2]| {
             let credentials = Credentials {
                 access_key: access_key.to_owned(),
                 secret_key: "MARKERsecret".into(),
@@ -276,15 +272,10 @@ mod tests {
             let breakers = KeyBreakers::default();
             UsableCredential::new(AuthMode::AkSk, Arc::new(lease), None, &breakers)
         };
-        let good = key("AK", "MARKERtoken").unwrap();
+        let good = key(["AK", "MARKERtoken"]).unwrap();
         assert!(!format!("{good:?}").contains("MARKER"));
-        for (access_key, token) in [
-            ("A\nK", "t"),
-            ("AK", "t\r\nx: y"),
-            ("AK", "\u{e9}"),
-            ("A\u{7f}", "t"),
-        ] {
-            assert!(key(access_key, token).is_none(), "{access_key:?} {token:?}");
+        for wrong in [["A\nK", "t"], ["AK", "t\r\nx: y"], ["AK", "\u{e9}"]] {
+            assert!(key(wrong).is_none(), "{wrong:?}");
         }
     }
 }

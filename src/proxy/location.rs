@@ -271,21 +271,17 @@ mod tests {
     #[test]
     fn cookies_of_the_gateway_become_cookies_of_the_route() {
         for (cookie, prefix, base_path, expected) in [
-            ("a=1; Path=/; Domain=other", "/f", "/v1/x", ""),
-            ("domain=gw.example; Secure", "/f", "/v1/x", ""),
             ("a=1; Domain=gw.example; b", "/f", "/v1/x", "a=1; b"),
             ("a=1;domain=.EXAMPLE", "", "", "a=1"),
-            ("a=1; Domain=w.example; Path=/v1/x", "", "", ""),
+            ("a=1; Domain=w.example; Path=/v1/x", "", "", "none"),
             ("a=1; path=/v1/x/b; c", "/f", "/v1/x", "a=1; Path=/f/b; c"),
-            ("a=1; Path=/v1/x", "", "/v1/x", "a=1; Path=/"),
             ("a=1; Path=/v1/", "/f", "/v1/x", "a=1; Path=/f"),
-            ("a=1; Path=/v1/xy", "/f", "/v1/x", ""),
-            ("a=1; Path=/b", "/f", "", "a=1; Path=/f/b"),
+            ("a=1; Path=/v1/xy", "/f", "/v1/x", "none"),
         ] {
             let config = config(&[(prefix, base_path)]);
             let value = HeaderValue::from_static(cookie);
             let local = local_cookie(&value, &config.routes[0], &Local::default());
-            let local = local.as_ref().map_or("", |value| value.to_str().unwrap());
+            let local = local.unwrap_or(HeaderValue::from_static("none"));
             assert_eq!(local, expected, "{cookie}");
         }
     }

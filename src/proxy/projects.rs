@@ -84,11 +84,7 @@ impl Projects {
 
 impl Pipeline {
     /// The project id for a route and the credential in a slot; `None` if there is none, or none can
-    /// be had.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future gives up a question, and the next request asks it.
+    /// be had. Dropping the future gives up a question, and the next request asks it.
     pub(super) async fn project_id(&self, route: usize, slot: usize) -> Option<HeaderValue> {
         let region = self.settings.projects.of_routes[route]?;
         let current = self.credentials.current(slot);

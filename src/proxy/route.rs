@@ -39,10 +39,6 @@ pub(super) struct Routed {
 }
 
 /// Routes a request that the guard let through. `declared` is the length of its body, if known.
-///
-/// # Errors
-///
-/// Any of the caller's errors that show in the head.
 pub(super) fn route(
     settings: &Settings,
     head: request::Parts,

@@ -40,12 +40,8 @@ enum Reading<'a> {
 }
 
 /// Checks what a request does against the rights of its caller, if it has one, and the limits to
-/// reading of the configuration and of its route.
-///
-/// # Errors
-///
-/// [`Error::CallerNotAllowed`], [`Error::ReadOnly`], or [`Error::NoRoute`] if it depends on how the
-/// path is read.
+/// reading of the configuration and of its route. [`Error::NoRoute`] means that it depends on how
+/// the path is read.
 pub(in crate::proxy) fn check(
     rights: Option<&Rights>,
     limits: [&ReadOnly; 2],

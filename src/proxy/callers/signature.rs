@@ -167,19 +167,9 @@ mod tests {
                 authorization: &authorization,
                 signer: &signer,
             };
-            assert_eq!(signed.verify(true) == Ok(false), is_right, "{authority}");
+            assert_eq!(signed.verify(true).is_ok(), is_right, "{authority}");
         }
-    }
-
-    #[test]
-    fn a_name_that_is_none_is_not_repeated() {
-        for (name, is_shown) in [
-            ("x-a", true),
-            ("x\u{1b}[2J", false),
-            (&"x".repeat(41), false),
-        ] {
-            let answer = refused(Refusal::MissingHeader(name.to_owned())).to_string();
-            assert_eq!(answer.contains(name), is_shown, "{answer}");
-        }
+        let refused = refused(Refusal::MissingHeader("x\u{1b}[2J".to_owned()));
+        assert!(!refused.to_string().contains("[2J"));
     }
 }

@@ -68,18 +68,16 @@ impl RouteCredentials {
     /// If `sources` lacks one of the [`crate::credentials::requirements`] of the configuration.
     #[must_use]
     pub fn new(config: &Config, sources: &[Source]) -> Self {
+        let sets = &config.credentials;
         let state = |source: &Source| SlotState {
             slot: Arc::clone(source.slot()),
-            project_id: config.credentials[source.requirement.set]
-                .project_id
-                .clone(),
+            project_id: sets[source.requirement.set].project_id.clone(),
             last_refresh: Mutex::default(),
         };
         let find = |set, kind| {
             let requirement = Requirement { set, kind };
-            let at = sources
-                .iter()
-                .position(|source| source.requirement == requirement);
+            let mut sources = sources.iter();
+            let at = sources.position(|source| source.requirement == requirement);
             at.expect("every requirement of the routes has a source")
         };
         let routes = config.routes.iter().map(|route| {
@@ -89,7 +87,7 @@ impl RouteCredentials {
             RouteSlots {
                 main: find(set, main),
                 token: has_token.then(|| find(set, AuthMode::Token)),
-                takes_project_id: config.credentials[set].takes_project_id,
+                takes_project_id: sets[set].takes_project_id,
             }
         });
         Self {
@@ -106,27 +104,22 @@ impl RouteCredentials {
     }
 
     /// The project id of a caller, if the route takes it.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::BadRequest`] if it is not one project id.
     pub(super) fn project_id(
         &self,
         route: usize,
         headers: &HeaderMap,
     ) -> Result<Option<HeaderValue>, Error> {
-        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-        let is_id = |id: &&HeaderValue| {
-            (1..=64).contains(&id.len()) && id.as_bytes().iter().all(|byte| is_part(*byte))
-        };
+        const NOT_ONE: &str =
+            "`X-Project-Id` is not one project id\nhint: send it once, as the console shows it";
+        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+        let is_id =
+            |id: &&HeaderValue| matches!(id.len(), 1..=64) && id.as_bytes().iter().all(is_part);
         if !self.routes[route].takes_project_id {
             return Ok(None);
         }
         if headers.contains_key(PROJECT_ID) {
             let id = headers::only(headers, &PROJECT_ID).filter(is_id).cloned();
-            return id.map(Some).ok_or(Error::BadRequest(
-                "`X-Project-Id` is not one project id\nhint: send it once, as the console shows it",
-            ));
+            return id.map(Some).ok_or(Error::BadRequest(NOT_ONE));
         }
         if !self.has_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
@@ -221,36 +214,24 @@ impl CredentialsView {
         let mut view = self.slots[slot].borrow_mut();
         if view.receiver.has_changed().unwrap_or(false) {
             let lease = view.receiver.borrow_and_update().clone();
-            let RouteCredentials {
-                slots, breakers, ..
-            } = &*self.credentials;
-            let (kind, project_id) = (slots[slot].slot.kind, slots[slot].project_id.as_ref());
-            view.usable = lease
-                .and_then(|lease| UsableCredential::new(kind, lease, project_id, breakers))
-                .map(Rc::new);
+            let (state, breakers) = (&self.credentials.slots[slot], &self.credentials.breakers);
+            let (kind, project_id) = (state.slot.kind, state.project_id.as_ref());
+            let usable = |lease| UsableCredential::new(kind, lease, project_id, breakers);
+            view.usable = lease.and_then(usable).map(Rc::new);
         }
         view.usable.clone()
     }
 
     /// The credential in a slot, unless it is expired or the `refused` one. Waits for another one
-    /// then.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NoCredentials`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future changes nothing.
+    /// then. Dropping the future changes nothing.
     pub(super) async fn usable(
         &self,
         slot: usize,
         refused: Option<&UsableCredential>,
     ) -> Result<Rc<UsableCredential>, Error> {
         let is_usable = |current: &Rc<UsableCredential>| {
-            let is_refused =
-                refused.is_some_and(|refused| Arc::ptr_eq(&current.lease, &refused.lease));
-            !is_refused && current.lease.is_good_now()
+            let is_same = |refused: &UsableCredential| Arc::ptr_eq(&current.lease, &refused.lease);
+            !refused.is_some_and(is_same) && current.lease.is_good_now()
         };
         if let Some(usable) = self.current(slot).filter(is_usable) {
             return Ok(usable);

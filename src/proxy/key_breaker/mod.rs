@@ -160,15 +160,8 @@ impl KeyBreaker {
         let _ = trusted.compare_exchange(self.secret, 0, order, Ordering::Relaxed);
     }
 
-    /// Acquires a permit to send a request, once it can do no harm to the key.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::KeyLocked`] or [`Error::PathsRefused`] if the breaker is open.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future changes nothing.
+    /// Acquires a permit to send a request, once it can do no harm to the key. Fails if the breaker
+    /// is open. Dropping the future changes nothing.
     pub(super) async fn permit(&self) -> Result<Permit<'_>, Error> {
         let grant = |kind| Permit {
             breaker: self,
@@ -276,10 +269,9 @@ impl State {
     }
 
     fn max_failures(&self) -> u32 {
-        if self.is_of_paths {
-            MAX_PATH_FAILURES
-        } else {
-            MAX_FAILURES
+        match self.is_of_paths {
+            true => MAX_PATH_FAILURES,
+            false => MAX_FAILURES,
         }
     }
 
