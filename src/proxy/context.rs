@@ -8,18 +8,20 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use http::{HeaderValue, Method, Version, request};
+use secrecy::SecretString;
 use tokio::time::Instant;
 
 use super::caller::CallerConnection;
-use super::callers::Identified;
 use super::guard::Admitted;
 use super::headers;
 use super::timings;
 use super::upload_progress::Upload;
+use crate::config::Surrogate;
 use crate::inspect::capture::Capture;
 use crate::inspect::note::{AttemptTimes, Side, Times};
 use crate::telemetry::access::{self, Record, ResponseEnd};
@@ -67,6 +69,21 @@ pub(crate) struct RequestContext {
     record: Option<Record>,
     /// Empty unless the inspector records the request.
     pub(super) capture: OnceCell<Box<Capture>>,
+}
+
+/// The caller of a request.
+pub(super) struct Identified {
+    pub(super) caller: Arc<Surrogate>,
+    /// Its label in the metrics.
+    pub(super) label: &'static str,
+    /// The beginning of the path that the caller used, like `/~<digits>`.
+    pub(super) capability: Option<SecretString>,
+    /// The value of `Authorization`, if the caller has signed.
+    pub(super) signature: Option<HeaderValue>,
+    /// False until the body, which is held for that, has confirmed the signature.
+    pub(super) is_proven: Cell<bool>,
+    /// False if the caller signed, and its signature does not cover the body.
+    pub(super) body_signed: Cell<bool>,
 }
 
 impl RequestContext {

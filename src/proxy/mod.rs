@@ -214,9 +214,12 @@ impl Pipeline {
         let caller = context.identified.get();
         let reader = BodyReader {
             settings,
-            routed: &routed,
+            route: &settings.routes[routed.route],
+            head: &routed.head.headers,
+            rules: routed.rules,
             body,
             holds: caller.is_some_and(|caller| !caller.is_proven.get()),
+            context,
         };
         let (held, hash) = reader.prepare().await?;
         *body = None;

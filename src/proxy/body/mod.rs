@@ -28,7 +28,6 @@ use request::StreamedBody;
 pub use response::ResponseBody;
 
 use super::context::RequestContext;
-use super::route::Routed;
 use super::{Settings, headers};
 use crate::config::{MediaRange, Route};
 use crate::error::Error;
@@ -91,14 +90,17 @@ pub(super) fn discard(mut body: Incoming, context: &RequestContext) {
 /// Reads a body as it arrives.
 pub(super) struct BodyReader<'a> {
     pub(super) settings: &'a Settings,
-    pub(super) routed: &'a Routed,
+    pub(super) route: &'a Route,
+    pub(super) head: &'a HeaderMap,
+    pub(super) rules: BodyRules,
     /// Taken when it is streamed.
     pub(super) body: &'a mut Option<Incoming>,
     /// The whole body is needed before anything is sent.
     pub(super) holds: bool,
+    pub(super) context: &'a Rc<RequestContext>,
 }
 
-impl<'a> BodyReader<'a> {
+impl BodyReader<'_> {
     /// Hashes and holds the body, or sets it up to be streamed. No hash means that it is not
     /// signed.
     ///
@@ -113,15 +115,13 @@ impl<'a> BodyReader<'a> {
     pub(super) async fn prepare(mut self) -> Result<(PreparedBody, Option<PayloadHash>), Error> {
         let declared = self.declared();
         let is_short = declared.is_some_and(|length| length <= SHORT);
-        let routed = self.routed;
-        let is_signed = routed.rules.is_signed;
-        let is_unsigned = || is_unsigned(&self.settings.unsigned, &routed.head.headers);
-        let algorithm = self.route().signing.algorithm();
+        let is_signed = self.rules.is_signed;
+        let algorithm = self.route.signing.algorithm();
         if declared == Some(0) {
             // There is nothing to read.
         } else if !is_signed && is_short && !self.holds {
             return Ok((self.hold(|_| {}).await?, None));
-        } else if self.holds || (is_signed && !is_unsigned()) {
+        } else if self.holds || (is_signed && !is_unsigned(&self.settings.unsigned, self.head)) {
             let mut hasher = PayloadHasher::new(algorithm);
             let body = self.hold(|data| hasher.update(data)).await?;
             return Ok((body, Some(hasher.finish())));
@@ -133,10 +133,6 @@ impl<'a> BodyReader<'a> {
             PreparedBody::Held(None),
             Some(PayloadHash::empty(algorithm)),
         ))
-    }
-
-    fn route(&self) -> &'a Route {
-        &self.settings.routes[self.routed.route]
     }
 
     /// The length of the body, if the caller has declared one.
@@ -165,7 +161,7 @@ impl<'a> BodyReader<'a> {
 
     /// Reads the body to its end, and passes each frame to `see`.
     async fn hold(&mut self, mut see: impl FnMut(&[u8])) -> Result<PreparedBody, Error> {
-        let Routed { context, rules, .. } = self.routed;
+        let (context, rules) = (self.context, self.rules);
         let reserved = self.settings.budget.reserve(self.declared().unwrap_or(0));
         let mut reservation = context.waited(pin!(reserved)).await?;
         let mut buffer = buffer::Buffer::default();
@@ -196,7 +192,7 @@ impl<'a> BodyReader<'a> {
             if let Ok(data) = frame.map_err(Error::from_body)?.into_data()
                 && !data.is_empty()
             {
-                self.routed.context.received(&data);
+                self.context.received(&data);
                 return Ok(Some(data));
             }
         }

@@ -119,7 +119,7 @@ impl StreamedBody {
         rest: Incoming,
         length: Option<u64>,
     ) -> Self {
-        let (context, rules) = (&reader.routed.context, reader.routed.rules);
+        let (context, rules) = (reader.context, reader.rules);
         let is_talk = context.is_grpc && first.is_some();
         let idle = reader.settings.timeouts.body_idle;
         Self {
@@ -128,7 +128,7 @@ impl StreamedBody {
             length,
             left: rules.limit,
             rules,
-            set_headers: reader.route().set_headers().cloned().collect(),
+            set_headers: reader.route.set_headers().cloned().collect(),
             idle: (!is_talk).then(|| IdleTimer::new(idle)),
             context: Rc::clone(context),
         }

@@ -19,12 +19,12 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use http::{HeaderValue, request};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 
 use self::limits::CallerLimits;
 use self::signature::SignedHead;
 use super::body::PreparedBody;
-use super::context::RequestContext;
+use super::context::{Identified, RequestContext};
 use super::guard::ListenerKind;
 use super::redact::Redactor;
 use crate::clock;
@@ -39,21 +39,6 @@ pub(super) use shown::Shown;
 pub(super) struct CallerGate {
     pub(super) callers: Callers,
     limits: Arc<CallerLimits>,
-}
-
-/// The caller of a request.
-pub(super) struct Identified {
-    pub(super) caller: Arc<Surrogate>,
-    /// Its label in the metrics.
-    pub(super) label: &'static str,
-    /// The beginning of the path that the caller used, like `/~<digits>`.
-    pub(super) capability: Option<SecretString>,
-    /// The value of `Authorization`, if the caller has signed.
-    signature: Option<HeaderValue>,
-    /// False until the body, which is held for that, has confirmed the signature.
-    pub(super) is_proven: Cell<bool>,
-    /// False if the caller signed, and its signature does not cover the body.
-    pub(super) body_signed: Cell<bool>,
 }
 
 impl CallerGate {
