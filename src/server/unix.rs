@@ -10,7 +10,7 @@
 
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,8 @@ use crate::config::UnixSocketConfig;
 /// Who may connect. Removes the file of the socket when dropped.
 #[derive(Debug)]
 pub(super) struct SocketAccess {
-    file: Option<PathBuf>,
+    /// The file, and the inode that tells it from one that took its place.
+    file: Option<(PathBuf, u64)>,
     allowed_uids: Vec<u32>,
 }
 
@@ -36,9 +37,10 @@ pub(super) fn bind(path: &Path, config: &UnixSocketConfig) -> io::Result<(Socket
     if config.owner.is_some() || config.group.is_some() {
         chown(path, config.owner, config.group)?;
     }
+    let inode = fs::symlink_metadata(path)?.ino();
     socket.listen(BACKLOG)?;
     let mut access = SocketAccess::without_file(config);
-    access.file = Some(path.to_owned());
+    access.file = Some((path.to_owned(), inode));
     Ok((socket, access))
 }
 
@@ -75,7 +77,9 @@ impl SocketAccess {
 
 impl Drop for SocketAccess {
     fn drop(&mut self) {
-        if let Some(path) = &self.file {
+        if let Some((path, inode)) = &self.file
+            && fs::symlink_metadata(path).is_ok_and(|now| now.ino() == *inode)
+        {
             // If it cannot be removed, the next start replaces it.
             let _ = fs::remove_file(path);
         }
@@ -111,5 +115,17 @@ mod tests {
         let other = bind(&path, &config(0o600)).unwrap_err();
         assert_eq!(other.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).unwrap(), b"a file");
+    }
+
+    #[test]
+    fn what_took_the_place_of_the_socket_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("proxy.sock");
+        let (_socket, access) = bind(&path, &config(0o600)).unwrap();
+        // Renamed, so that the other one cannot get the same number.
+        fs::rename(&path, folder.path().join("old.sock")).unwrap();
+        let _other = UnixListener::bind(&path).unwrap();
+        drop(access);
+        assert!(path.exists());
     }
 }
