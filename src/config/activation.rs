@@ -143,11 +143,4 @@ mod tests {
             );
         }
     }
-
-    #[test]
-    fn nothing_is_passed_without_a_process_that_it_is_for() {
-        let variables = [("LISTEN_FDS", "1"), ("LISTEN_FDNAMES", "a:b:c")];
-        let passed = ActivatedSockets::from_env(&Environment::from_pairs(variables)).unwrap();
-        assert!(passed.callers.is_empty() && passed.admin.is_none());
-    }
 }

@@ -15,7 +15,7 @@ use super::environment::Environment;
 use super::problem::{Place, Problem};
 use super::reader::Reader;
 use super::routes::{MODES, elsewhere};
-use super::services::is_label;
+use super::services::{is_label, service_name};
 use super::value::{list, text, word};
 use super::{Auth, AuthMode, Config, CredentialsConfig, LargeBody, Methods, PathPattern, Route};
 use super::{ReadOnly, RouteSigning, UpstreamUrl};
@@ -147,7 +147,7 @@ impl Cloud {
         const NO_REGION: &str = "a service needs a region\n\
             hint: set `cloud.regions`, or write it like \"vpc.cn-north-4\"";
         let regions: Vec<String> = reader.get("cloud.regions", list(label));
-        let services: Vec<String> = reader.get("cloud.services", list(service));
+        let services: Vec<String> = reader.get("cloud.services", list(service_name));
         let mut names = Vec::new();
         for service in services {
             if service.contains('.') || self.endpoints.contains_key(&service) {
@@ -164,10 +164,8 @@ impl Cloud {
     }
 
     fn route(&self, reader: &mut Reader, name: &str) -> Option<Route> {
-        let (service, region) = match name.split_once('.') {
-            Some((service, region)) => (service, Some(region)),
-            None => (name, None),
-        };
+        let mut labels = name.split('.');
+        let (service, region) = (labels.next()?, labels.next());
         let upstream = match self.endpoints.get(name) {
             Some(endpoint) => endpoint.clone(),
             None => self.standard_endpoint(reader, service, region)?,
@@ -216,58 +214,46 @@ impl Cloud {
         service: &str,
         region: Option<&str>,
     ) -> Option<UpstreamUrl> {
-        let host = match region {
-            Some(region) => self
-                .pattern
-                .replace("{service}", service)
-                .replace("{region}", region),
-            None => format!("{service}.{{domain}}"),
-        };
-        let url = format!("https://{}", host.replace("{domain}", &self.domain));
-        let url = address::upstream(&url);
-        url.map_err(|expected| reader.report("cloud.domain", expected))
-            .ok()
+        let without_region = region.is_none().then_some("{service}.{domain}");
+        let pattern = without_region.unwrap_or(&self.pattern);
+        let host = filled(pattern, service, region.unwrap_or_default(), &self.domain);
+        let url = address::upstream(&format!("https://{host}"));
+        let url = url.map_err(|expected| reader.report("cloud.domain", expected));
+        url.ok()
     }
-}
-
-/// Parses a service, or a service in one region.
-fn service(text: &str) -> Result<String, &'static str> {
-    let mut labels = text.split('.');
-    let is_name = labels.clone().count() <= 2 && labels.all(is_label);
-    is_name
-        .then(|| text.to_owned())
-        .ok_or("expected services in lower case, like \"vpc\" or \"vpc.cn-north-4\"")
 }
 
 /// Parses a service or a region.
 fn label(text: &str) -> Result<String, &'static str> {
-    let is_label = is_label(text);
-    is_label
-        .then(|| text.to_owned())
-        .ok_or("expected names in lower case, like \"vpc\" or \"cn-north-4\"")
+    let label = is_label(text).then(|| text.to_owned());
+    label.ok_or("expected names in lower case, like \"vpc\" or \"cn-north-4\"")
 }
 
 /// Parses a service, and the name that keys are derived for, which is the same by default.
 fn derived(text: &str) -> Result<(String, String), &'static str> {
+    const EXPECTED: &str = "expected services, like \"iotdm\", or \"iotda:iotdm\" if keys are derived for another name";
     let (service, name) = text.split_once(':').unwrap_or((text, text));
     let is_pair = is_label(service) && is_label(name);
     let pair = is_pair.then(|| (service.to_owned(), name.to_owned()));
-    pair.ok_or("expected services, like \"iotdm\", or \"iotda:iotdm\" if keys are derived for another name")
+    pair.ok_or(EXPECTED)
 }
 
 /// Parses the host names of services.
 fn pattern(text: &str) -> Result<String, &'static str> {
     const EXPECTED: &str =
         "expected a host name with {service} and {region}, like \"{service}.{region}.{domain}\"";
-    let is_complete = ["{service}", "{region}"]
-        .iter()
-        .all(|part| text.contains(part));
-    let filled = ["{service}", "{region}", "{domain}"].iter();
-    let filled = filled.fold(text.to_owned(), |text, part| text.replace(part, "x"));
+    let filled = filled(text, "x", "x", "x");
+    let is_complete = text.contains("{service}") && text.contains("{region}");
     let is_host = address::host(&filled).is_ok() && filled.split('.').all(is_label);
-    (is_complete && is_host)
-        .then(|| text.to_owned())
-        .ok_or(EXPECTED)
+    let pattern = (is_complete && is_host).then(|| text.to_owned());
+    pattern.ok_or(EXPECTED)
+}
+
+/// A host name by its pattern.
+fn filled(pattern: &str, service: &str, region: &str, domain: &str) -> String {
+    let host = pattern.replace("{service}", service);
+    let host = host.replace("{region}", region);
+    host.replace("{domain}", domain)
 }
 
 /// Parses the id of a project.

@@ -1,10 +1,9 @@
 //! The layers of the configuration, which figment lays over one another: defaults, file,
 //! environment, options.
 //!
-//! A layer is a flat map from dotted keys to values and the places that set them. The providers of
-//! figment are not used: its environment provider changes types (`0123` becomes a number, `"ab"`
-//! loses its quotes), and none knows lines. Secrets never get here, because figment quotes values in
-//! its errors.
+//! A layer is a flat map from dotted keys to values and the places that set them. Figment sees only
+//! which layer has which key: it would change types (`0123` becomes a number, `"ab"` loses its
+//! quotes), and quotes values in its errors.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -12,8 +11,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use figment::value::{Dict, Map, Value as Merged};
-use figment::{Figment, Metadata, Profile, Provider};
+use figment::Figment;
+use figment::providers::Serialized;
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 use toml::{Spanned, Table, Value};
@@ -58,34 +57,14 @@ pub(super) fn defaults() -> &'static Layer {
 pub(super) fn merge(layers: &[Layer]) -> Layer {
     let numbered = layers.iter().enumerate();
     let figment = numbered.fold(Figment::new(), |figment, (at, layer)| {
-        figment.merge(Numbered(at, layer))
+        let keys: BTreeMap<&String, usize> = layer.keys().map(|key| (key, at)).collect();
+        figment.merge(Serialized::defaults(keys))
     });
-    let merged = figment.data().unwrap_or_default().into_values().flatten();
-    let settings = merged.filter_map(|(key, value)| {
-        let layer: usize = figment.get_metadata(value.tag())?.name.parse().ok()?;
-        Some((layers.get(layer)?.get(&key)?.clone(), key))
-    });
-    settings.map(|(setting, key)| (key, setting)).collect()
-}
-
-/// A layer as a provider that its number identifies.
-struct Numbered<'a>(usize, &'a Layer);
-
-impl Provider for Numbered<'_> {
-    fn metadata(&self) -> Metadata {
-        Metadata::named(self.0.to_string())
-    }
-
-    fn data(&self) -> figment::Result<Map<Profile, Dict>> {
-        let values = self.1.iter().map(|(key, setting)| {
-            let value = Merged::serialize(&setting.value);
-            (
-                key.clone(),
-                value.expect("TOML is among the data that figment holds"),
-            )
-        });
-        Ok(Map::from([(Profile::Default, values.collect())]))
-    }
+    let winners: BTreeMap<String, usize> = figment.extract().unwrap_or_default();
+    let winners = winners.into_iter();
+    let settings =
+        winners.filter_map(|(key, at)| Some((key.clone(), layers[at].get(&key)?.clone())));
+    settings.collect()
 }
 
 /// The layer of the environment. All variables about routes become the key `route`, which no variable

@@ -13,53 +13,39 @@ use super::value::{Parsed, boolean, count, delay, duration, size, texts, word};
 
 /// What a client can make the proxy hold (`[limits]`). Sizes are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the reference describes the keys")]
 pub struct Limits {
-    /// Maximum request body.
     pub body: u64,
-    /// Maximum request body that is sent with a token, where that is enabled.
+    /// `large_body_max`.
     pub large_body: u64,
-    /// Memory for all buffered bodies together.
     pub buffered: u64,
-    /// Maximum number of client connections.
     pub connections: usize,
-    /// Maximum request head.
     pub header: usize,
-    /// Maximum response head of the gateway.
     pub answer_header: usize,
 }
 
-/// How long each phase may take (`[timeouts]`).
+/// How long each phase may take (`[timeouts]`). A route may have its own `response` and `idle`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the reference describes the keys")]
 pub struct Timeouts {
-    /// From starting a connection to the upstream until TLS is up.
     pub connect: Duration,
-    /// From accepting a connection, or from the first byte of a later request, until a head is
-    /// complete.
     pub header_read: Duration,
-    /// From a response until the first byte of the next request.
     pub keep_alive: Duration,
-    /// Between two reads of a request body.
     pub body_idle: Duration,
-    /// From the end of the request until the response head, unless the route has its own.
     pub response: Duration,
-    /// Between two reads of a response body, unless the route has its own.
     pub idle: Duration,
-    /// While a client reads nothing of its response.
     pub write_idle: Duration,
-    /// From the signal to stop until the proxy stops accepting; may be zero.
+    /// May be zero.
     pub drain_delay: Duration,
-    /// From then on until running requests are cut off.
     pub shutdown: Duration,
 }
 
-/// How connections to an upstream are kept (`[pool]`).
+/// How connections to an upstream are kept (`[pool]`), over all workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the reference describes the keys")]
 pub struct PoolConfig {
-    /// Maximum number of connections to one upstream, over all workers.
     pub connections: usize,
-    /// From a connection's last response until it is closed.
     pub idle: Duration,
-    /// From opening a connection until it takes no more requests.
     pub age: Duration,
     /// Small requests may share HTTP/2 connections.
     pub http2: bool,
@@ -67,12 +53,10 @@ pub struct PoolConfig {
 
 /// Format and amount of the log (`[log]`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the reference describes the keys")]
 pub struct LogConfig {
-    /// One line of text or one JSON object per event.
     pub format: LogFormat,
-    /// The least severe level that is written.
     pub level: LevelFilter,
-    /// Each request is recorded, at level info.
     pub access: bool,
 }
 
@@ -172,9 +156,7 @@ pub(super) fn limits(reader: &mut Reader) -> Limits {
         header: reader.get("limits.header", size("8KiB", "1MiB")),
         answer_header: reader.get("limits.answer_header", size("8KiB", "1MiB")),
     };
-    let is_wrong = ["limits.body", "limits.buffered"]
-        .iter()
-        .any(|key| reader.is_wrong(key));
+    let is_wrong = reader.is_wrong("limits.body") || reader.is_wrong("limits.buffered");
     if limits.buffered < limits.body && !is_wrong {
         reader.report("limits.buffered", TOO_SMALL);
     }

@@ -115,10 +115,12 @@ impl Services {
         else {
             return false;
         };
+        let is_digit = |last: char| last.is_ascii_digit();
+        let is_region = region.split('-').count() == 3 && region.ends_with(is_digit);
         let mut known = self.routes.keys().filter_map(|name| name.split_once('.'));
         is_label(service)
             && is_label(region)
-            && (is_like_region(region)
+            && (is_region
                 || self.signs_otherwise.iter().any(|known| known == service)
                 || known.any(|known| known.0 == service || known.1 == region))
     }
@@ -139,10 +141,10 @@ pub(super) fn is_label(text: &str) -> bool {
     (1..=63).contains(&text.len()) && text.bytes().all(is_part) && !text.starts_with('-')
 }
 
-/// True for two words and a number, like `cn-north-4`.
-fn is_like_region(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase());
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    matches!(parts[..], [country, place, number] if is_word(country) && is_word(place) && is_number(number))
+/// Parses a service, or a service in one region.
+pub(super) fn service_name(text: &str) -> Result<String, &'static str> {
+    let mut labels = text.split('.');
+    let is_name = labels.clone().count() <= 2 && labels.all(is_label);
+    let name = is_name.then(|| text.to_owned());
+    name.ok_or("expected services in lower case, like \"vpc\" or \"vpc.cn-north-4\"")
 }

@@ -8,8 +8,10 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 use secrecy::zeroize::Zeroizing;
 
+type IsWrong = fn(&str) -> bool;
+
 /// What neither part of a key can be, in the order of the checks.
-const EITHER: [(fn(&str) -> bool, &str); 5] = [
+const EITHER: [(IsWrong, &str); 5] = [
     (
         is_quoted,
         "holds a key with quotes around it\n\

@@ -225,7 +225,6 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::config::from_text;
 
     #[test]
     fn what_is_written_is_read_with_all_rights() {
@@ -275,16 +274,5 @@ mod tests {
             let same = both.replace(&quoted(&second), &quoted(&first));
             assert!(read(&same).unwrap_err().starts_with("two callers"));
         }
-    }
-
-    #[test]
-    fn a_file_of_callers_protects_an_address_and_may_not_exist_yet() {
-        let text = "upstream = \"https://gateway.example\"\nlisten = [\"0.0.0.0:8080\"]\n\
-            [access]\nallow_remote = true\n";
-        let load = |more: &str| from_text(Path::new("x.toml"), &format!("{text}{more}"));
-        assert!(load("").is_err());
-        let config = load("callers_file = \"not-there.toml\"").unwrap();
-        let file = config.callers.file.unwrap();
-        assert!(file.current().is_empty() && file.path.ends_with("not-there.toml"));
     }
 }

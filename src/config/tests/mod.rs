@@ -128,10 +128,7 @@ fn sets_of_credentials_have_names_and_routes_use_them() {
     assert_eq!((first.label(), first.source), ("default", "auto"));
     assert_eq!((second.label(), second.source), ("team-b", "file"));
     // A set has the defaults, and nothing that the other one sets.
-    assert_eq!(
-        (first.user.as_deref(), second.user.as_deref()),
-        (Some("a"), None)
-    );
+    assert_eq!((first.user.as_deref(), &second.user), (Some("a"), &None));
     assert_eq!(second.file, Path::new("/etc/b.csv"));
     assert_eq!(second.token, Some(TokenSource::File("/etc/t".into())));
     let auth = config.routes.iter().map(|route| route.auth);

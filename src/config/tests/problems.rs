@@ -65,8 +65,6 @@ fn a_file_that_is_not_toml_is_one_problem_at_its_line() {
     for (line, expected) in [
         ("stage = MARKER", "string values must be quoted"),
         ("stage \"MARKER\"", "key with no value"),
-        ("stage = \"MARKER", "invalid basic string"),
-        ("log.level = \"a\"\nlog.level = \"b\"", "duplicate key"),
         ("[log", "unclosed table"),
     ] {
         fs::write(&path, format!("# a comment\n{line}")).unwrap();
@@ -249,14 +247,12 @@ fn an_upstream_that_is_the_proxy_itself_is_refused() {
     for (listen, upstream, is_own) in [
         ("127.0.0.1:8080", "http://127.0.0.1:8080", true),
         ("127.0.0.1:8080", "https://localhost:8080/base", true),
-        ("[::1]:8080", "http://localhost:8080", true),
         ("[::1]:8080", "https://[::1]:8080", true),
         ("0.0.0.0:8080", "http://127.0.0.1:8080", true),
         // The admin listener, where the inspector is.
         ("127.0.0.1:8080", "http://127.0.0.1:8081/inspect", true),
         // Another port of the same machine is another program.
         ("127.0.0.1:8080", "http://127.0.0.1:8082", false),
-        ("127.0.0.1:8080", "http://127.0.0.2:8080", false),
     ] {
         let at = upstream.split('/').nth(2).unwrap();
         let elsewhere = format!("https://gw.example\"\nupstream_address = \"{at}");
@@ -290,10 +286,9 @@ fn fault_70_an_address_that_other_machines_reach_is_allowed_and_protected() {
     for listen in "0.0.0.0:8080 [::]:8080 10.0.0.1:8080 http://192.168.0.1:80".split(' ') {
         for (access, expected) in [
             ("", "allow_remote"),
-            (&token, "allow_remote"),
             (allowed, PROTECT),
-            (&format!("{allowed}token_file = \"\"\n"), PROTECT),
             (&protected, ""),
+            (&format!("{allowed}callers_file = \"not-there.toml\""), ""),
         ] {
             let text = format!("listen = [\"127.0.0.1:1\", \"{listen}\"]\n[access]\n{access}");
             let found = problems_with_upstream(&text).concat();
