@@ -114,7 +114,7 @@ pub(super) fn run(arguments: &ServeArguments, environment: Environment) -> Outco
         drop(environment);
         log_configuration(&loaded);
         let server = Server::bind(network.clone(), passed, &loaded.config, sources.clone());
-        let server = server.map_err(not_bound)?.with_token_in(folder);
+        let mut server = server.map_err(not_bound)?.with_token_in(folder);
         log_endpoints(&server, &loaded);
         let reloading = Reloading {
             overrides,
@@ -125,7 +125,8 @@ pub(super) fn run(arguments: &ServeArguments, environment: Environment) -> Outco
                 network,
             },
         };
-        serve(server.supervised_by(supervisor), reloading, stop, hangups).await
+        server.supervisor = supervisor;
+        serve(server, reloading, stop, hangups).await
     })?
 }
 
@@ -166,7 +167,7 @@ async fn serve(
     mut signals: StopSignals,
     hangups: Signal,
 ) -> Outcome {
-    let reloads = reloading.run(hangups, server.reloader());
+    let reloads = reloading.run(hangups, server.reloader.clone());
     let (stop, stopped) = oneshot::channel();
     let signals = async {
         signals.recv().await;

@@ -148,11 +148,9 @@ impl KeyStore {
         if matches || key.locked_until.take().is_some() {
             key.failures = 0;
         }
-        if !matches {
-            key.failures += 1;
-            if key.failures > FAILURES {
-                key.locked_until = now.checked_add(LOCKED).ok();
-            }
+        key.failures += u32::from(!matches);
+        if key.failures > FAILURES {
+            key.locked_until = now.checked_add(LOCKED).ok();
         }
     }
 }

@@ -170,14 +170,10 @@ impl RemoteWorker {
     }
 
     /// Gives it a connection. Returns false if it ends.
-    pub(super) fn serve(
-        &self,
-        (accepted, rules): (Accepted, ListenRules),
-        permit: OwnedSemaphorePermit,
-    ) -> bool {
+    pub(super) fn serve(&self, connected: Connected, permit: OwnedSemaphorePermit) -> bool {
         let worker = self.commands.upgrade().zip(self.load.upgrade());
         worker.is_some_and(|(commands, load)| {
-            let command = Command::Serve((accepted, rules), (permit, load));
+            let command = Command::Serve(connected, (permit, load));
             commands.send(command).is_ok()
         })
     }
@@ -205,8 +201,7 @@ impl Admission {
         let permit = self.permit().await;
         let workers = self.workers.iter();
         let worker = workers.min_by_key(|worker| Arc::strong_count(&worker.load));
-        let worker = worker.expect("there is at least one core, and so one worker");
-        if let Some(accepted) = accepted.take() {
+        if let Some((worker, accepted)) = worker.zip(accepted.take()) {
             let command = Command::Serve(accepted, (permit, Arc::clone(&worker.load)));
             if worker.commands.send(command).is_err() {
                 tracing::error!("a worker has ended; the connection is closed");

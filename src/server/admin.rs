@@ -215,8 +215,8 @@ impl Admin {
     ) -> Option<Inspector> {
         let is_asked =
             is_local && inspect::takes(head.uri.path()) && names_loopback(caller.listener, head);
-        let inspector = is_asked.then(|| self.inspector.borrow().clone());
-        inspector.flatten().filter(Inspector::is_on)
+        let inspector = is_asked.then(|| self.inspector.borrow().clone())?;
+        inspector.filter(Inspector::is_on)
     }
 
     fn check(
@@ -245,11 +245,8 @@ impl Admin {
         let (status, content_type, text) = match path {
             QUIT if !settings.admin_quit => text(StatusCode::NOT_FOUND, QUIT_IS_OFF),
             "/livez" | "/startupz" | "/readyz" | "/metrics" | QUIT if !is_allowed => {
-                let methods = methods.replace(", ", " or ");
-                text(
-                    StatusCode::METHOD_NOT_ALLOWED,
-                    &format!("ask with {methods}"),
-                )
+                let methods = format!("ask with {methods}");
+                text(StatusCode::METHOD_NOT_ALLOWED, &methods)
             }
             "/livez" | "/startupz" => text(StatusCode::OK, "ok"),
             "/readyz" => self.readiness(&settings),
@@ -278,17 +275,12 @@ impl Admin {
     }
 
     fn readiness(&self, settings: &Settings) -> Page {
-        if self.shutdown.soon.is_cancelled() {
-            let stopping =
-                "stopping: running requests are finished, and soon no new ones are accepted";
-            return text(StatusCode::SERVICE_UNAVAILABLE, stopping);
-        }
-        match settings.missing_credentials().as_slice() {
-            [] => text(StatusCode::OK, "ok"),
-            missing => {
-                let missing = format!("no valid credentials: {}", missing.join(", "));
-                text(StatusCode::SERVICE_UNAVAILABLE, &missing)
-            }
-        }
+        let missing = settings.missing_credentials();
+        let reason = match self.shutdown.soon.is_cancelled() {
+            true => "stopping: running requests are finished".to_owned(),
+            false if missing.is_empty() => return text(StatusCode::OK, "ok"),
+            false => format!("no valid credentials: {}", missing.join(", ")),
+        };
+        text(StatusCode::SERVICE_UNAVAILABLE, &reason)
     }
 }

@@ -46,6 +46,7 @@ use crate::credentials::Source;
 use crate::proxy::guard::Guard;
 use crate::proxy::{RouteCredentials, Settings};
 use crate::upstream::{Network, Resolver, TlsSettings, TlsSetupError};
+use accept::Admission;
 pub(crate) use admin::QUIT_IS_OFF;
 use inspection::Inspection;
 use registry::Shutdown;
@@ -66,8 +67,10 @@ pub struct Server {
     settings: watch::Sender<Arc<Settings>>,
     network: Network,
     sources: Vec<Source>,
-    supervisor: Supervisor,
-    reloader: Reloader,
+    /// Is told its state.
+    pub(crate) supervisor: Supervisor,
+    /// Changes the configuration while it serves.
+    pub(crate) reloader: Reloader,
     reloads: mpsc::Receiver<Reload>,
     inspection: Inspection,
 }
@@ -166,9 +169,9 @@ impl Server {
         self.inspection.show()
     }
 
-    /// Reports its state to a supervisor.
-    pub(crate) fn supervised_by(self, supervisor: Supervisor) -> Self {
-        Self { supervisor, ..self }
+    fn apply_inspection(&mut self, admission: &Admission) {
+        let (listeners, settings) = (&self.listeners, &self.settings);
+        self.inspection.apply(listeners, settings, admission);
     }
 
     /// All endpoints, as callers write them.
@@ -186,11 +189,6 @@ impl Server {
     #[must_use]
     pub fn admin_address(&self) -> Option<Listen> {
         self.admin.as_ref().map(BoundSocket::admin_address)
-    }
-
-    /// Changes the configuration while it serves.
-    pub(crate) fn reloader(&self) -> Reloader {
-        self.reloader.clone()
     }
 
     /// Serves callers until `stop` resolves, or `POST /quitquitquit` is called at the admin
@@ -234,9 +232,8 @@ impl Server {
                 ),
             }
         };
-        let started = Running::new(self, &shutdown);
-        let running =
-            started.map_err(|error| SetupError::System("a worker could not be started", error))?;
+        let failed = |error| SetupError::System("a worker could not be started", error);
+        let running = Running::new(self, &shutdown).map_err(failed)?;
         tokio::select! {
             // Its first step starts everything, before health checks are answered.
             biased;
@@ -253,11 +250,8 @@ fn settings(
     inspection: &Inspection,
 ) -> Settings {
     let mut access = config.access.clone();
-    if config
-        .listen_rules
-        .iter()
-        .any(|rules| rules.requires_caller)
-    {
+    let mut rules = config.listen_rules.iter();
+    if rules.any(|rules| rules.requires_caller) {
         // Callers show a credential of their own in its place.
         access.token = None;
     }

@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::{CONNECTION, CONTENT_LENGTH};
@@ -31,7 +32,8 @@ impl InFlight {
     /// Marks the connection as busy. `None` if there is no permit for one more stream.
     pub(super) fn begin(state: &Rc<ConnectionState>) -> Option<Self> {
         if state.is_http2.get() && state.open_requests.get() > 0 {
-            let permit = state.registry.stream_permit()?;
+            let permits = Arc::clone(&state.registry.permits);
+            let permit = permits.try_acquire_owned().ok()?;
             state.stream_permits.borrow_mut().push(permit);
         }
         state.open_requests.set(state.open_requests.get() + 1);
@@ -78,10 +80,8 @@ where
     B: Body,
 {
     let running = InFlight::begin(state).map(|in_flight| {
-        state
-            .caller
-            .request_is_read
-            .set(request.body().is_end_stream());
+        let is_read = request.body().is_end_stream();
+        state.caller.request_is_read.set(is_read);
         let (version, wants_body) = (request.version(), request.method() != Method::HEAD);
         let future = service.borrow_mut().call(request);
         (in_flight, version, wants_body, future)
@@ -156,11 +156,8 @@ impl<B: Body> Body for TrackedBody<B> {
             state.make_progress();
             this.in_flight.set_stalled(got_piece);
         }
-        let is_complete = match polled {
-            Poll::Ready(None) => true,
-            Poll::Ready(Some(Ok(_))) => this.body.is_end_stream(),
-            Poll::Ready(Some(Err(_))) | Poll::Pending => false,
-        };
+        let is_complete =
+            matches!(polled, Poll::Ready(None)) || (got_piece && this.body.is_end_stream());
         if is_complete && *this.is_until_close {
             this.in_flight.state.caller.resets_on_close.set(false);
         }

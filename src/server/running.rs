@@ -70,13 +70,7 @@ impl Running {
             permits,
             next: Cell::default(),
         };
-        let Server {
-            inspection,
-            listeners,
-            settings,
-            ..
-        } = &mut server;
-        inspection.apply(listeners, settings, &admission);
+        server.apply_inspection(&admission);
         Ok(Self {
             server,
             admission: Rc::new(admission),
@@ -165,13 +159,7 @@ impl Running {
         self.refreshing.shutdown().await;
         self.server.listeners = listeners;
         self.server.network = new.network;
-        let Server {
-            inspection,
-            listeners,
-            settings,
-            ..
-        } = &mut self.server;
-        inspection.apply(listeners, settings, &self.admission);
+        self.server.apply_inspection(&self.admission);
         self.start_tasks(sockets, new.sources);
         Ok(())
     }

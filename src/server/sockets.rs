@@ -13,6 +13,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, UnixListener};
 use tokio_rustls::TlsAcceptor;
 
 use super::accept::Listening;
@@ -49,6 +50,7 @@ impl BoundSocket {
         unix_socket: &UnixSocketConfig,
         option: &str,
     ) -> Result<Self, SetupError> {
+        let failed = |error| bind_error(listen, &error, option);
         let (socket, access) = match (passed, listen) {
             (Some(passed), Listen::Unix(_)) => {
                 let access = SocketAccess::without_file(unix_socket);
@@ -59,14 +61,11 @@ impl BoundSocket {
                 (passed.socket, None)
             }
             (None, Listen::Tcp(address) | Listen::Tls(address)) => {
-                let bound = bind_tcp(*address);
-                let socket = bound.map_err(|error| bind_error(listen, &error, option))?;
-                (socket, None)
+                (bind_tcp(*address).map_err(failed)?, None)
             }
             (None, Listen::Unix(path)) => {
-                let bound = unix::bind(path, unix_socket);
-                let bound = bound.map_err(|error| bind_error(listen, &error, option))?;
-                (bound.0, Some(bound.1))
+                let (socket, access) = unix::bind(path, unix_socket).map_err(failed)?;
+                (socket, Some(access))
             }
         };
         socket.set_nonblocking(true).map_err(SetupError::socket)?;
@@ -83,14 +82,10 @@ impl BoundSocket {
     pub(super) fn open(&self) -> io::Result<Listening> {
         let socket = self.socket.try_clone()?;
         Ok(match &self.access {
-            None => Listening::Tcp(
-                tokio::net::TcpListener::from_std(socket.into())?,
-                self.tls.clone(),
-            ),
-            Some(access) => Listening::Unix(
-                tokio::net::UnixListener::from_std(socket.into())?,
-                Arc::clone(access),
-            ),
+            None => Listening::Tcp(TcpListener::from_std(socket.into())?, self.tls.clone()),
+            Some(access) => {
+                Listening::Unix(UnixListener::from_std(socket.into())?, Arc::clone(access))
+            }
         })
     }
 
@@ -134,11 +129,8 @@ impl BoundSocket {
 fn bind_error(listen: &Listen, error: &io::Error, option: &str) -> SetupError {
     let is_unix = matches!(listen, Listen::Unix(_));
     let hint = match (error.kind(), is_unix) {
-        (io::ErrorKind::AddrInUse, false) => {
-            "another program, perhaps another apig-proxy, has this port; stop it, or choose another port"
-        }
-        (io::ErrorKind::AddrInUse, true) => {
-            "another program, perhaps another apig-proxy, listens there; stop it, or choose another path"
+        (io::ErrorKind::AddrInUse, _) => {
+            "another program, perhaps another apig-proxy, listens there; stop it, or choose another one"
         }
         (io::ErrorKind::AlreadyExists, true) => {
             "what is there is not a socket: remove it, or choose another path"
@@ -186,10 +178,8 @@ impl Listeners {
 
     /// The bound addresses of TCP, in the order of the configuration.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
-        self.sockets
-            .iter()
-            .filter_map(BoundSocket::address)
-            .collect()
+        let sockets = self.sockets.iter();
+        sockets.filter_map(BoundSocket::address).collect()
     }
 
     /// Duplicates of all sockets, ready to be accepted from, with their rules.

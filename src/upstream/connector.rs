@@ -129,9 +129,8 @@ impl Origin {
             times.tls = Some(connected.elapsed());
             Ok((Either::Right(tls), times))
         };
-        timeout_at(started + limit, connecting)
-            .await
-            .map_err(|_| Error::ConnectTimeout)?
+        let connected = timeout_at(started + limit, connecting).await;
+        connected.map_err(|_| Error::ConnectTimeout)?
     }
 
     /// Connects over TCP to one of these addresses, and through the egress proxy if there is one.

@@ -35,10 +35,9 @@ pub(super) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let mut failure = None;
     loop {
         attempts.extend(waiting.next().map(attempt));
-        let limit = if waiting.len() == 0 {
-            Duration::MAX
-        } else {
-            STAGGER
+        let limit = match waiting.len() {
+            0 => Duration::MAX,
+            _ => STAGGER,
         };
         match timeout(limit, attempts.next()).await {
             Ok(Some(Ok(stream))) => return Ok(stream),
@@ -72,12 +71,10 @@ fn alternating(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
         (addresses.iter()).partition(|address| address.is_ipv6() == first);
     let turns = ours.len().min(others.len());
     let rest = [ours.split_off(turns), others.split_off(turns)].concat();
-    let pairs = ours.into_iter().zip(others);
-    pairs
-        .flat_map(|(one, two)| [one, two])
-        .chain(rest)
-        .collect()
+    let pairs = ours.into_iter().zip(others).flat_map(<[_; 2]>::from);
+    pairs.chain(rest).collect()
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -277,8 +277,5 @@ impl<B: SendBody> Upstream<B> {
 
 /// True if the gateway chose HTTP/2.
 fn is_http2(transport: &Transport) -> bool {
-    match transport {
-        Either::Left(_) => false,
-        Either::Right(tls) => tls.get_ref().1.alpn_protocol() == Some(HTTP2),
-    }
+    matches!(transport, Either::Right(tls) if tls.get_ref().1.alpn_protocol() == Some(HTTP2))
 }

@@ -73,8 +73,7 @@ impl Network {
         let origin = Origin::new(endpoint);
         let (host, port) = origin.first_hop();
         let addresses = self.resolver.addresses(host, port);
-        let connecting = origin.connect(self, addresses, false, limit);
-        let (transport, _) = connecting.await?;
+        let (transport, _) = origin.connect(self, addresses, false, limit).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(transport)).await?;
         let _task = AbortOnDropHandle::new(tokio::spawn(connection));
         let answer = sender.send_request(addressed(endpoint, request)).await?;

@@ -72,10 +72,8 @@ impl<B: SendBody> Pool<B> {
         if let Ok(permit) = permits().try_acquire_owned() {
             return Ok(permit);
         }
-        match timeout(limit, permits().acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(Error::NoConnection),
-        }
+        let waited = timeout(limit, permits().acquire_owned()).await;
+        waited.ok().and_then(Result::ok).ok_or(Error::NoConnection)
     }
 
     /// True if enough requests are in flight, or were a second ago, for HTTP/2 to pay.
@@ -166,11 +164,7 @@ impl<B: SendBody> Pool<B> {
     fn learn(&self, idle: Duration) {
         let limit = (idle * 3 / 4).max(MIN_IDLE_LIMIT);
         if limit < self.idle_limit() {
-            tracing::debug!(
-                ?idle,
-                ?limit,
-                "the gateway closes idle connections; the proxy will do so earlier"
-            );
+            tracing::debug!(?limit, "the gateway closes idle connections earlier");
             self.learned.set(Some((limit, Instant::now())));
         }
     }
@@ -204,7 +198,7 @@ impl PoolStats {
 
     /// Requests that have a connection, or wait for one to be opened.
     pub(crate) fn active(&self) -> usize {
-        let free = self.permits.available_permits();
-        self.connections.saturating_sub(free)
+        self.connections
+            .saturating_sub(self.permits.available_permits())
     }
 }

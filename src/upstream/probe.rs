@@ -45,9 +45,8 @@ impl Probe {
     /// Connects to one of these addresses, and through the network's proxy if there is one.
     pub(crate) async fn connect(&self, addresses: &[SocketAddr]) -> Result<TcpStream, Error> {
         let connecting = self.origin.connect_tcp(addresses);
-        timeout(self.limit, connecting)
-            .await
-            .map_err(|_| Error::ConnectTimeout)?
+        let connected = timeout(self.limit, connecting).await;
+        connected.map_err(|_| Error::ConnectTimeout)?
     }
 
     /// Performs the TLS handshake and returns the version, like `TLS 1.3`; `None` for plain HTTP.
@@ -58,8 +57,7 @@ impl Probe {
         let name = self.origin.server_name.clone();
         let connecting = self.network.tls.connect(name, false, tcp);
         let connected = timeout(self.limit, connecting).await;
-        let connected = connected.map_err(|_| Error::ConnectTimeout)?;
-        let stream = connected?;
+        let stream = connected.map_err(|_| Error::ConnectTimeout)??;
         Ok(Some(match stream.get_ref().1.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
             Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",

@@ -65,20 +65,17 @@ impl TlsSettings {
     /// [`TlsSetupError::Root`] for a given root that is not one, [`TlsSetupError::NoRoots`] if
     /// there are none at all, [`TlsSetupError::Certificate`].
     pub fn new(config: &UpstreamTls) -> Result<Self, TlsSetupError> {
-        let extra_roots = &config.extra_roots;
+        let roots = || config.extra_roots.iter().cloned();
         let mut given = RootCertStore::empty();
-        extra_roots
-            .iter()
-            .try_for_each(|root| given.add(root.clone()))
-            .map_err(TlsSetupError::Root)?;
+        let added = roots().try_for_each(|root| given.add(root));
+        added.map_err(TlsSetupError::Root)?;
         let provider = Arc::new(aws_lc_rs::default_provider());
         let certificate = Arc::new(ClientCertificate {
             key: config.client.as_ref().map(client_key).transpose()?,
             is_asked_for: AtomicBool::new(false),
         });
-        let roots = extra_roots.iter().cloned();
-        let verifier = Verifier::new_with_extra_roots(roots, Arc::clone(&provider))
-            .map_err(TlsSetupError::NoRoots)?;
+        let verifier = Verifier::new_with_extra_roots(roots(), Arc::clone(&provider));
+        let verifier = verifier.map_err(TlsSetupError::NoRoots)?;
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS12, &TLS13])
             .expect("the provider has cipher suites for both versions")

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -49,7 +49,7 @@ pub(super) struct Registry {
     /// Other limits also apply to open connections.
     pub(super) limits: Cell<ConnectionLimits>,
     /// `limits.connections`: one permit for each connection and each further HTTP/2 stream.
-    permits: Arc<Semaphore>,
+    pub(super) permits: Arc<Semaphore>,
     pub(super) bare_answers: BareAnswers,
     /// These are connections of the admin listener, whose limits are no keys.
     is_admin: bool,
@@ -92,15 +92,9 @@ impl Registry {
             None => CallerConnection::new(listener, rules, draining),
         };
         let state = Rc::new(ConnectionState::new(Rc::clone(self), id, caller));
-        self.connections
-            .borrow_mut()
-            .insert(id, Rc::downgrade(&state));
+        let mut connections = self.connections.borrow_mut();
+        connections.insert(id, Rc::downgrade(&state));
         state
-    }
-
-    /// A permit for one more HTTP/2 stream, if there is one.
-    pub(super) fn stream_permit(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.permits).try_acquire_owned().ok()
     }
 
     fn states(&self) -> Vec<Rc<ConnectionState>> {
@@ -113,9 +107,10 @@ impl Registry {
         let now = Instant::now();
         let states = self.states().into_iter();
         let idle = states.filter_map(|state| Some((state.evictable_since(now)?, state)));
-        if let Some((_, oldest)) = idle.min_by_key(|(since, _)| *since) {
-            oldest.close(CloseReason::Evicted);
-        }
+        let oldest = idle.min_by_key(|(since, _)| *since);
+        oldest
+            .iter()
+            .for_each(|(_, oldest)| oldest.close(CloseReason::Evicted));
     }
 
     /// Applies the limits and follows a shutdown, for as long as the worker runs.
@@ -138,10 +133,9 @@ impl Registry {
         let limits = self.limits.get();
         let timeouts = [limits.header_read, limits.keep_alive, limits.write_idle];
         let shortest = timeouts.into_iter().min().unwrap_or(SWEEP);
-        let longest = if self.stopping.get() {
-            FIRST_REQUEST
-        } else {
-            SWEEP
+        let longest = match self.stopping.get() {
+            true => FIRST_REQUEST,
+            false => SWEEP,
         };
         (shortest / 4).clamp(Duration::from_millis(10), longest)
     }

@@ -90,12 +90,10 @@ impl<B: SendBody> Http1Connection<B> {
                 answer.map_err(|error| self.classify(error, before))
             }
         };
+        // If it fails, hyper may have given up, but its task still holds the stream.
         let answer = answer.and_then(check_coding);
-        if answer.is_err() {
-            // hyper may have given up, but its task still holds the stream.
-            self.task = None;
-        }
-        answer.map(|answer| answer.map(GatewayBody::Left))
+        let answer = answer.inspect_err(|_| self.task = None)?;
+        Ok(answer.map(GatewayBody::Left))
     }
 
     /// Tells failures apart by how far the exchange got.
@@ -103,18 +101,13 @@ impl<B: SendBody> Http1Connection<B> {
         let was_taken = error.take_message().is_none();
         let error = error.into_error();
         let (written, read) = self.state.traffic.get();
-        if !was_taken {
-            Error::NotSent(error.into())
-        } else if error.is_parse_too_large() {
-            Error::AnswerHeaderTooLarge
-        } else if error.is_parse() {
-            Error::BadResponse(error.into())
-        } else if written == before.0 {
-            Error::NotSent(error.into())
-        } else if read == before.1 {
-            Error::UpstreamReset(error.into(), self.state.retry())
-        } else {
-            Error::UpstreamReset(error.into(), Retry::Never)
+        match before {
+            _ if !was_taken => Error::NotSent(error.into()),
+            _ if error.is_parse_too_large() => Error::AnswerHeaderTooLarge,
+            _ if error.is_parse() => Error::BadResponse(error.into()),
+            (at, _) if written == at => Error::NotSent(error.into()),
+            (_, at) if read == at => Error::UpstreamReset(error.into(), self.state.retry()),
+            _ => Error::UpstreamReset(error.into(), Retry::Never),
         }
     }
 
@@ -139,13 +132,11 @@ async fn connection_task<B: SendBody>(
 ) -> Option<(GatewayIo, Bytes)> {
     let outcome = connection.without_shutdown().await;
     state.ended.set(Some(Instant::now()));
-    match outcome {
-        Ok(parts) => Some((parts.io.into_inner(), parts.read_buf)),
-        Err(error) => {
-            tracing::debug!(%error, "a connection to the gateway has ended");
-            None
-        }
-    }
+    let parts = outcome
+        .inspect_err(|error| tracing::debug!(%error, "a connection to the gateway has ended"));
+    parts
+        .ok()
+        .map(|parts| (parts.io.into_inner(), parts.read_buf))
 }
 
 /// Notifies when a request gets more interim responses than it may.

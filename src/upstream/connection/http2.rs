@@ -206,29 +206,23 @@ impl<B: SendBody> Http2Connection<B> {
         let (head, body) = request.into_parts();
         let is_bodiless = body.is_end_stream();
         // A clone does not wait for a stream that another request opens.
-        let sent = self
-            .sender
-            .clone()
-            .send_request(Request::from_parts(head, ()), is_bodiless);
-        let (response, stream) = sent.map_err(|error| {
-            self.is_unusable.set(true);
-            Error::NotSent(error.into())
-        })?;
+        let mut sender = self.sender.clone();
+        let sent = sender.send_request(Request::from_parts(head, ()), is_bodiless);
+        let sent = sent.inspect_err(|_| self.is_unusable.set(true));
+        let (response, stream) = sent.map_err(|error| Error::NotSent(error.into()))?;
         if !is_bodiless {
             *upload = start_upload(body, stream);
         }
-        let response = response
-            .await
-            .map_err(|error| self.classify(error, retry))?;
+        let response = response.await;
+        let response = response.map_err(|error| self.classify(error, retry))?;
         let (headers, limits) = (response.headers(), self.origin.limits);
         // As HTTP/2 counts it (RFC 9113 §6.5.2).
         let sizes = (headers.iter()).map(|(name, value)| name.as_str().len() + value.len() + 32);
         if headers.len() > limits.fields || sizes.sum::<usize>() > limits.bytes {
             return Err(Error::AnswerHeaderTooLarge);
         }
-        let left = headers
-            .get(CONTENT_LENGTH)
-            .and_then(|length| length.to_str().ok()?.parse().ok());
+        let left = headers.get(CONTENT_LENGTH);
+        let left = left.and_then(|length| length.to_str().ok()?.parse().ok());
         Ok(response.map(|stream| GatewayBody::Right(StreamBody { stream, left })))
     }
 
