@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::{StreamExt, stream};
 use h2::Reason;
 use h2::client::{self, ResponseFuture, SendRequest};
 use http::{Request, Response, StatusCode};
@@ -41,6 +41,11 @@ const GET: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
 
 type TestBody = Pin<Box<dyn Body<Data = Bytes, Error = io::Error>>>;
 
+/// Answers a path.
+trait Handler: Fn(&str, &CallerConnection) -> Response<TestBody> + 'static {}
+
+impl<F: Fn(&str, &CallerConnection) -> Response<TestBody> + 'static> Handler for F {}
+
 /// A worker whose connections are served by closures.
 #[derive(Clone)]
 struct Worker {
@@ -61,18 +66,15 @@ impl Worker {
         Self { registry, permits }
     }
 
-    fn serve<F, Fut>(
+    fn serve(
         &self,
         accepted: Accepted,
         permit: Option<ConnectionPermit>,
-        handler: F,
-    ) -> JoinHandle<()>
-    where
-        F: Fn(Request<Incoming>, Rc<CallerConnection>) -> Fut + 'static,
-        Fut: Future<Output = Response<TestBody>> + 'static,
-    {
+        handler: impl Handler,
+    ) -> JoinHandle<()> {
         let make = |caller: Rc<CallerConnection>| {
-            tower::service_fn(move |request| handler(request, Rc::clone(&caller)).map(Ok))
+            let answer = move |request: &Request<Incoming>| handler(request.uri().path(), &caller);
+            tower::service_fn(move |request| std::future::ready(Ok(answer(&request))))
         };
         let registry = Rc::clone(&self.registry);
         let connected = (accepted, ListenRules::default());
@@ -80,11 +82,7 @@ impl Worker {
     }
 
     /// A caller in memory.
-    fn connect<F, Fut>(&self, handler: F) -> DuplexStream
-    where
-        F: Fn(Request<Incoming>, Rc<CallerConnection>) -> Fut + 'static,
-        Fut: Future<Output = Response<TestBody>> + 'static,
-    {
+    fn connect(&self, handler: impl Handler) -> DuplexStream {
         let (near, far) = tokio::io::duplex(64 * 1024);
         self.serve(Accepted::Duplex(near), None, handler);
         far
@@ -113,8 +111,8 @@ fn last_answer(status: StatusCode, body: &'static str) -> Response<TestBody> {
 }
 
 /// Answers without a body; refuses `/refused` as the guard does.
-async fn ok(request: Request<Incoming>, caller: Rc<CallerConnection>) -> Response<TestBody> {
-    if request.uri().path() == "/refused" {
+fn ok(path: &str, caller: &CallerConnection) -> Response<TestBody> {
+    if path == "/refused" {
         caller.refused();
         return last_answer(StatusCode::FORBIDDEN, "");
     }
@@ -268,9 +266,9 @@ async fn the_last_answer_decides_how_long_the_connection_lingers() {
     for (request, prepare, seconds) in cases {
         local(async {
             let (near, mut caller) = tokio::io::duplex(1024);
-            let handler = move |_, caller: Rc<CallerConnection>| {
-                prepare(&caller);
-                std::future::ready(last_answer(StatusCode::OK, ""))
+            let handler = move |_: &str, caller: &CallerConnection| {
+                prepare(caller);
+                last_answer(StatusCode::OK, "")
             };
             let served = Worker::new().serve(Accepted::Duplex(near), None, handler);
             caller.write_all(request.as_bytes()).await.unwrap();
@@ -286,11 +284,8 @@ async fn the_last_answer_decides_how_long_the_connection_lingers() {
 #[tokio::test(start_paused = true)]
 async fn little_is_read_after_a_refusal_of_the_guard() {
     local(async {
-        let mut caller = Worker::new().connect(async |_, caller: Rc<CallerConnection>| {
-            caller.refused();
-            last_answer(StatusCode::FORBIDDEN, "no")
-        });
-        let head = b"POST / HTTP/1.1\r\ncontent-length: 90000000\r\n\r\n";
+        let mut caller = Worker::new().connect(ok);
+        let head = b"POST /refused HTTP/1.1\r\ncontent-length: 90000000\r\n\r\n";
         caller.write_all(head).await.unwrap();
         let (piece, mut sent) = (vec![0; 16 * 1024], 0);
         while caller.write_all(&piece).await.is_ok() {
@@ -304,7 +299,7 @@ async fn little_is_read_after_a_refusal_of_the_guard() {
 #[tokio::test(start_paused = true)]
 async fn an_empty_400_of_the_service_passes_as_it_is() {
     local(async {
-        let handler = async |_, _| last_answer(StatusCode::BAD_REQUEST, "");
+        let handler = |_: &str, _: &CallerConnection| last_answer(StatusCode::BAD_REQUEST, "");
         let mut caller = Worker::new().connect(handler);
         caller.write_all(GET).await.unwrap();
         let all = read_all(&mut caller).await;
@@ -315,14 +310,10 @@ async fn an_empty_400_of_the_service_passes_as_it_is() {
 }
 
 /// A caller of HTTP/2 with prior knowledge, and how its connection ended.
-async fn http2<F, Fut>(
+async fn http2(
     worker: &Worker,
-    handler: F,
-) -> (SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>)
-where
-    F: Fn(Request<Incoming>, Rc<CallerConnection>) -> Fut + 'static,
-    Fut: Future<Output = Response<TestBody>> + 'static,
-{
+    handler: impl Handler,
+) -> (SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>) {
     let (sender, connection) = client::handshake(worker.connect(handler)).await.unwrap();
     let ended = spawn_local(connection);
     (sender.ready().await.unwrap(), ended)
@@ -338,7 +329,7 @@ fn get(sender: &mut SendRequest<Bytes>, path: &str) -> ResponseFuture {
 async fn streams_beyond_the_first_take_permits_until_their_last_byte() {
     local(async {
         let worker = Worker::with_permits(2);
-        let handler = async |request: Request<Incoming>, _| match request.uri().path() {
+        let handler = |path: &str, _: &CallerConnection| match path {
             "/hang" => pieces(1, b"piece".to_vec(), false),
             _ => answer(StatusCode::OK, "done"),
         };
@@ -366,7 +357,7 @@ async fn streams_beyond_the_first_take_permits_until_their_last_byte() {
 async fn a_caller_that_takes_nothing_of_its_answers_is_closed() {
     local(async {
         let worker = Worker::new();
-        let handler = async |_, _| pieces(1000, vec![0; 16 * 1024], true);
+        let handler = |_: &str, _: &CallerConnection| pieces(1000, vec![0; 16 * 1024], true);
         let (mut sender, ended) = http2(&worker, handler).await;
         let start = Instant::now();
         let stalled = get(&mut sender, "/").await.unwrap();
@@ -387,13 +378,9 @@ async fn a_caller_that_takes_nothing_of_its_answers_is_closed() {
 #[tokio::test(start_paused = true)]
 async fn after_eight_refusals_the_connection_ends_with_goaway() {
     local(async {
-        let handler = async |_, caller: Rc<CallerConnection>| {
-            caller.refused();
-            answer(StatusCode::FORBIDDEN, "no")
-        };
-        let (mut sender, ended) = http2(&Worker::new(), handler).await;
+        let (mut sender, ended) = http2(&Worker::new(), ok).await;
         for count in 1..=8 {
-            let refused = get(&mut sender, "/").await.unwrap();
+            let refused = get(&mut sender, "/refused").await.unwrap();
             assert_eq!(refused.status(), StatusCode::FORBIDDEN, "{count}");
         }
         let ended = tokio::time::timeout(Duration::from_secs(1), ended).await;

@@ -1,6 +1,5 @@
 //! Targets that are full, closed, torn or slow.
 
-use std::io::Read;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
@@ -81,26 +80,4 @@ fn lines_are_written_in_pieces_that_a_pipe_keeps_together() {
     let long = format!("{}\n", "x".repeat(9999));
     assert_eq!(whole_lines(format!("{long}a\n").as_bytes()), 10_000);
     assert_eq!(whole_lines(b"no end"), 6);
-}
-
-#[test]
-fn a_blocked_target_blocks_no_caller_and_dropped_lines_are_reported() {
-    let (mut reader, writer) = io::pipe().unwrap();
-    let (tell, told) = channel();
-    let queue = Queue::start(writer, move |dropped| tell.send(dropped).unwrap()).unwrap();
-    let line = format!("{}\n", "x".repeat(99));
-    // A pipe takes 64 KiB, and the thread may hold a whole queue of lines.
-    let lines = 2 * CAPACITY / 100 + 1000;
-    for _ in 0..lines {
-        queue.push(line.as_bytes());
-    }
-    let dropped = queue.dropped();
-    assert!(dropped > 0, "more than fits was added");
-    assert!(told.try_recv().is_err());
-    queue.flush(Duration::from_millis(50));
-    let mut read = vec![0; (lines - usize::try_from(dropped).unwrap()) * 100];
-    reader.read_exact(&mut read).unwrap();
-    assert_eq!(told.recv().unwrap(), dropped);
-    queue.flush(Duration::from_secs(10));
-    assert_eq!(queue.dropped(), dropped);
 }
