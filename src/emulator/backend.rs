@@ -115,13 +115,10 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    let listed: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
+    let lines = headers.get_all(CONNECTION).iter();
+    let names = lines.filter_map(|line| line.to_str().ok());
+    let names = names.flat_map(|names| names.split(','));
+    let listed: Vec<HeaderName> = names.filter_map(|name| name.trim().parse().ok()).collect();
     let keeps_trailers = headers.get(TE).is_some_and(|value| value == "trailers");
     for name in listed.iter().chain(&DROPPED) {
         headers.remove(name);
@@ -133,12 +130,9 @@ fn drop_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 fn refused(error: &(dyn Error + 'static)) -> Refused {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if error.is::<LengthLimitError>() {
-            return Refused::too_large();
-        }
-        cause = error.source();
+    let mut causes = std::iter::successors(Some(error), |&error| error.source());
+    if causes.any(|error| error.is::<LengthLimitError>()) {
+        return Refused::too_large();
     }
     tracing::debug!(error, "the backend did not respond");
     Refused::new(502, "APIG.0201", "Backend unavailable.")

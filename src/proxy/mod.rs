@@ -75,7 +75,7 @@ use crate::clock::{Clock, parse_http_date};
 use crate::error::Error;
 use crate::gateway::GatewayClock;
 use crate::telemetry::metrics::WorkerMetrics;
-use crate::upstream::{AnswerLimits, Network, Upstream};
+use crate::upstream::{Network, Upstream};
 use body::BodyReader;
 pub use body::{RequestBody, ResponseBody};
 pub use caller::{BareAnswer, CallerConnection};
@@ -122,11 +122,8 @@ impl Pipeline {
         before: Option<&Self>,
     ) -> Self {
         let connect = settings.timeouts.connect;
-        let limits = AnswerLimits {
-            bytes: settings.limits.answer_header,
-            fields: AnswerLimits::MAX_FIELDS,
-        };
-        let mut upstream = Upstream::new(network, &settings.pool, connect, limits, workers);
+        let limit = settings.limits.answer_header;
+        let mut upstream = Upstream::new(network, &settings.pool, connect, limit, workers);
         let routes = settings.routes.iter();
         let origins: Vec<usize> = routes.map(|route| upstream.add(route)).collect();
         let kept = before.filter(|before| upstream.same_config(&before.upstream));

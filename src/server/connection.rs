@@ -24,8 +24,9 @@ use tower::Service;
 
 use super::accept::{Accepted, Connected, ConnectionPermit};
 use super::io::CallerIo;
-use super::registry::{CloseReason, ConnectionState, Phase, Registry};
+use super::registry::Registry;
 use super::requests::{BoxError, InFlight, call};
+use super::state::{CloseReason, ConnectionState, Phase};
 use super::stream::{
     AFTER_REFUSAL, COMPLETE, LingerLimits, Opened, Protocol, Transport, UNREAD_BODY, linger, open,
 };

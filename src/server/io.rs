@@ -19,7 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
 
-use super::registry::{ConnectionState, Phase};
+use super::state::{ConnectionState, Phase};
 use super::stream::Transport;
 use crate::proxy::BareAnswer;
 

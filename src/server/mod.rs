@@ -25,6 +25,7 @@ mod registry;
 mod requests;
 mod running;
 mod sockets;
+mod state;
 mod stream;
 mod supervisor;
 #[cfg(test)]

@@ -40,8 +40,8 @@ use crate::config::{PoolConfig, Route};
 use crate::error::Error;
 pub(crate) use acquired::Connection;
 use acquired::Protocol;
+pub(crate) use connection::GatewayBody;
 pub use connection::SendBody;
-pub(crate) use connection::{AnswerLimits, GatewayBody};
 use connection::{Http1Connection, Http2Connection, Http2Origin, Http2Support, OFFER_AGAIN_AFTER};
 pub(crate) use connector::ConnectTimes;
 pub use connector::Network;
@@ -79,7 +79,8 @@ struct UpstreamConfig {
     pool: PoolConfig,
     /// For name lookup, TCP and TLS together.
     connect_timeout: Duration,
-    answer_limits: AnswerLimits,
+    /// The longest head of a response, in bytes.
+    max_answer_head: usize,
 }
 
 /// One origin, with its connections.
@@ -121,7 +122,7 @@ impl<B: SendBody> Upstream<B> {
         network: Network,
         pool: &PoolConfig,
         connect_timeout: Duration,
-        answer_limits: AnswerLimits,
+        max_answer_head: usize,
         workers: usize,
     ) -> Self {
         let mut pool = pool.clone();
@@ -130,7 +131,7 @@ impl<B: SendBody> Upstream<B> {
             network,
             pool,
             connect_timeout,
-            answer_limits,
+            max_answer_head,
         };
         let targets = Vec::new();
         Self { config, targets }
@@ -146,7 +147,7 @@ impl<B: SendBody> Upstream<B> {
         let authority = route.upstream.authority.as_bytes();
         let http2 = Http2Origin {
             authority: Authority::try_from(authority).expect("the authority of a URL is one"),
-            limits: self.config.answer_limits,
+            max_head: self.config.max_answer_head,
             support: Cell::default(),
         };
         self.targets.push(Target {
@@ -268,7 +269,7 @@ impl<B: SendBody> Upstream<B> {
         if offers_http2 {
             http2.learn(Http2Support::Declined);
         }
-        let connection = Http1Connection::start(transport, self.config.answer_limits).await;
+        let connection = Http1Connection::start(transport, self.config.max_answer_head).await;
         let unusable = |error| Error::UpstreamUnreachable(io::Error::other(error));
         let connection = connection.map_err(unusable)?;
         Ok((Protocol::Http1(connection, Rc::clone(&target.pool)), times))

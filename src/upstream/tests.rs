@@ -11,7 +11,7 @@ use tokio::task::LocalSet;
 use tokio::time::{Instant, advance};
 use tokio_util::either::Either;
 
-use super::connection::{AnswerLimits, Http1Connection, Http2Support};
+use super::connection::{Http1Connection, Http2Support};
 use super::pool::Pool;
 use crate::config::PoolConfig;
 use crate::error::Cause;
@@ -26,12 +26,8 @@ const POOL: PoolConfig = PoolConfig {
 };
 
 async fn connection(gateway: &TcpListener) -> Http1Connection<TestBody> {
-    let limits = AnswerLimits {
-        bytes: 256 * 1024,
-        fields: AnswerLimits::MAX_FIELDS,
-    };
     let tcp = TcpStream::connect(gateway.local_addr().unwrap()).await;
-    let connection = Http1Connection::start(Either::Left(tcp.unwrap()), limits).await;
+    let connection = Http1Connection::start(Either::Left(tcp.unwrap()), 256 * 1024).await;
     tokio::task::yield_now().await;
     connection.unwrap()
 }

@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::io::{ConnectionState, GatewayIo};
-use super::{AnswerLimits, GatewayBody, SendBody};
+use super::{GatewayBody, MAX_FIELDS, SendBody};
 use crate::error::{Error, Retry};
 use crate::upstream::connector::Transport;
 
@@ -50,15 +50,15 @@ pub(crate) struct Http1Connection<B: SendBody> {
 
 impl<B: SendBody> Http1Connection<B> {
     /// Starts HTTP/1.1 on a connection. To be called within a `LocalSet`.
-    pub(crate) async fn start(transport: Transport, limits: AnswerLimits) -> hyper::Result<Self> {
+    pub(crate) async fn start(transport: Transport, max_head: usize) -> hyper::Result<Self> {
         let (io, state) = GatewayIo::new(transport, false);
         let mut builder = http1::Builder::new();
         builder
             // hyper refuses a head that does not fit into its buffer, whatever max_header_size
             // says.
-            .max_buf_size(limits.bytes.max(MIN_BUFFER))
-            .max_header_size(limits.bytes)
-            .max_headers(limits.fields);
+            .max_buf_size(max_head.max(MIN_BUFFER))
+            .max_header_size(max_head)
+            .max_headers(MAX_FIELDS);
         let (sender, connection) = builder.handshake(TokioIo::new(io)).await?;
         let running = connection_task(connection, Rc::clone(&state));
         let task = AbortOnDropHandle::new(tokio::task::spawn_local(running));

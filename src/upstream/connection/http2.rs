@@ -26,7 +26,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::io::{ConnectionState, GatewayIo};
 use super::streams::{StreamBody, Upload, upload as start_upload};
-use super::{AnswerLimits, GatewayBody, SendBody};
+use super::{GatewayBody, MAX_FIELDS, SendBody};
 use crate::error::{Cause, Error, Retry};
 use crate::upstream::connector::Transport;
 
@@ -88,7 +88,8 @@ impl Http2Support {
 #[derive(Debug)]
 pub(crate) struct Http2Origin {
     pub(crate) authority: Authority,
-    pub(crate) limits: AnswerLimits,
+    /// The longest head of a response, in bytes.
+    pub(crate) max_head: usize,
     pub(crate) support: Cell<Http2Support>,
 }
 
@@ -128,7 +129,7 @@ impl<B: SendBody> Http2Connection<B> {
         let (io, state) = GatewayIo::new(transport, true);
         // `h2` calls longer heads malformed, without saying why, so it gets to see only those that
         // exceed the limit by far.
-        let header_list = u32::try_from(origin.limits.bytes.saturating_mul(2)).unwrap_or(u32::MAX);
+        let header_list = u32::try_from(origin.max_head.saturating_mul(2)).unwrap_or(u32::MAX);
         let mut builder = Builder::new();
         builder
             .enable_push(false)
@@ -215,10 +216,10 @@ impl<B: SendBody> Http2Connection<B> {
         }
         let response = response.await;
         let response = response.map_err(|error| self.classify(error, retry))?;
-        let (headers, limits) = (response.headers(), self.origin.limits);
+        let headers = response.headers();
         // As HTTP/2 counts it (RFC 9113 §6.5.2).
         let sizes = (headers.iter()).map(|(name, value)| name.as_str().len() + value.len() + 32);
-        if headers.len() > limits.fields || sizes.sum::<usize>() > limits.bytes {
+        if headers.len() > MAX_FIELDS || sizes.sum::<usize>() > self.origin.max_head {
             return Err(Error::AnswerHeaderTooLarge);
         }
         let left = headers.get(CONTENT_LENGTH);

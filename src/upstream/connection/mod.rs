@@ -26,16 +26,5 @@ pub trait SendBody: Body<Data = Bytes, Error: Into<Cause>> + Unpin + 'static {}
 
 impl<B: Body<Data = Bytes, Error: Into<Cause>> + Unpin + 'static> SendBody for B {}
 
-/// The longest response head that is accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct AnswerLimits {
-    /// Bytes of the whole head.
-    pub(crate) bytes: usize,
-    /// Header fields.
-    pub(crate) fields: usize,
-}
-
-impl AnswerLimits {
-    /// The most header fields that are accepted, unless a test wants otherwise.
-    pub(crate) const MAX_FIELDS: usize = 500;
-}
+/// The most header fields of a response that are accepted.
+const MAX_FIELDS: usize = 500;

@@ -1,8 +1,6 @@
 //! All connections of one worker. A sweep once a second closes those that exceed a limit, and the
 //! connections that have been idle longest make room for others.
 
-mod state;
-
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -15,13 +13,11 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::state::{CloseReason, ConnectionLimits, ConnectionState, FIRST_REQUEST, Phase};
 use crate::config::ListenRules;
 use crate::inspect::program::Replay;
 use crate::proxy::guard::ListenerKind;
 use crate::proxy::{BareAnswer, CallerConnection};
-
-use state::FIRST_REQUEST;
-pub(super) use state::{CloseReason, ConnectionLimits, ConnectionState, Phase};
 
 /// The longest time between two sweeps.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -44,7 +40,7 @@ pub(super) type BareAnswers = Rc<dyn Fn(BareAnswer) -> Bytes>;
 /// All connections of one worker, and what they share.
 pub(super) struct Registry {
     /// In the order in which they were accepted.
-    connections: RefCell<BTreeMap<u64, Weak<ConnectionState>>>,
+    pub(super) connections: RefCell<BTreeMap<u64, Weak<ConnectionState>>>,
     accepted: Cell<u64>,
     /// Other limits also apply to open connections.
     pub(super) limits: Cell<ConnectionLimits>,
