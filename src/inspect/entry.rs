@@ -8,9 +8,8 @@ use std::time::{Duration, UNIX_EPOCH};
 pub(super) use super::body::Body;
 use super::head::{Head, path_and_query, request_line};
 use super::note::{
-    AttemptResponse, AttemptSent, Begun, Event, Note, Relayed, RequestEnd, RoutedTo, Side,
+    AttemptResponse, AttemptSent, Begun, Event, Relayed, RequestEnd, RoutedTo, Side,
 };
-use crate::clock;
 
 /// The most bytes of a line, and of a word, of a request that has given up its heads.
 const MIN_LINE: usize = 512;
@@ -28,7 +27,7 @@ pub(super) struct Entry {
     pub(super) begun_seq: u64,
     pub(super) seq: u64,
     pub(super) ended_seq: Option<u64>,
-    pub(super) start: Option<Box<Begun>>,
+    pub(super) start: Box<Begun>,
     pub(super) routed: Option<Box<RoutedTo>>,
     pub(super) attempts: Vec<Attempt>,
     pub(super) relayed: Option<Box<Relayed>>,
@@ -38,20 +37,8 @@ pub(super) struct Entry {
     /// When the last note was made, since the head was read.
     pub(super) last: Duration,
     has_lost_attempt: bool,
-    /// The number of [`Entry::shed`] steps that were done.
+    /// How often it has given up a part.
     pub(super) sheds: usize,
-}
-
-/// When the request of a note began, in milliseconds since 1970; about, if the note is not its first.
-pub(super) fn begun_at(note: &Note) -> u64 {
-    let time = match &note.event {
-        Event::Begun(begun) => begun.time.duration_since(UNIX_EPOCH).unwrap_or_default(),
-        _ => {
-            let now = u64::try_from(clock::timestamp().as_millisecond()).unwrap_or_default();
-            Duration::from_millis(now).saturating_sub(note.at)
-        }
-    };
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// One attempt to send a request.
@@ -64,16 +51,17 @@ pub(super) struct Attempt {
 }
 
 impl Entry {
-    /// The entry of a request that began at this time, in milliseconds since 1970.
-    pub(super) fn new(id: u128, (time, number): (u64, u64), seq: u64) -> Self {
+    /// The entry of a request that begins, with its count.
+    pub(super) fn new(id: u128, begun: Box<Begun>, number: u64, seq: u64) -> Self {
+        let time = begun.time.duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             id,
             number,
-            time,
+            time: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
             begun_seq: seq,
             seq,
             ended_seq: None,
-            start: None,
+            start: begun,
             routed: None,
             attempts: Vec::new(),
             relayed: None,
@@ -86,17 +74,17 @@ impl Entry {
     }
 
     /// Adds what a note tells; of each body, at most so many bytes.
-    pub(super) fn apply(&mut self, note: Note, seq: u64, bodies: usize) {
+    pub(super) fn apply(&mut self, at: Duration, event: Event, seq: u64, bodies: usize) {
         self.seq = seq;
-        self.last = self.last.max(note.at);
-        match note.event {
-            Event::Begun(begun) => self.start = Some(begun),
+        self.last = self.last.max(at);
+        match event {
+            Event::Begun(begun) => self.start = begun,
             Event::Routed(routed) => self.routed = Some(routed),
             Event::Body { side, passed, kept } => {
-                self.bodies[side as usize].add(note.at, passed, &kept, bodies);
+                self.bodies[side as usize].add(at, passed, &kept, bodies);
             }
             Event::Attempt(sent) => self.attempts.push(Attempt {
-                at: note.at,
+                at,
                 sent: Some(sent),
                 response: None,
             }),
@@ -104,19 +92,19 @@ impl Entry {
                 let last = self.attempts.last();
                 if last.is_none_or(|last| last.response.is_some()) {
                     self.attempts.push(Attempt {
-                        at: note.at,
+                        at,
                         ..Attempt::default()
                     });
                     self.has_lost_attempt = true;
                 }
                 let attempt = self.attempts.last_mut().expect("there is one now");
-                attempt.response = Some((note.at, response));
+                attempt.response = Some((at, response));
             }
             Event::Relayed(relayed) => self.relayed = Some(relayed),
             Event::Ended(ended) => self.end(ended, seq),
         }
         // What was given up once is given up again.
-        (0..self.sheds).for_each(|step| self.drop_part(step));
+        self.drop_parts();
     }
 
     fn end(&mut self, ended: Box<RequestEnd>, seq: u64) {
@@ -166,12 +154,12 @@ impl Entry {
 
     /// True if no head had to make room.
     pub(super) fn has_heads(&self) -> bool {
-        self.sheds < 3
+        self.sheds < 2
     }
 
     /// The head as the caller sent it.
     pub(super) fn received(&self) -> Option<Head<'_>> {
-        Head::parse(&self.start.as_ref()?.head)
+        Head::parse(&self.start.head)
     }
 
     /// The head of the response that the caller gets.
@@ -181,8 +169,7 @@ impl Entry {
 
     /// Method, path and query of the request; empty if they are not known.
     pub(super) fn request_line(&self) -> (String, String, Option<String>) {
-        let head = self.start.as_ref().map_or(&b""[..], |begun| &begun.head.0);
-        let (method, target) = request_line(head);
+        let (method, target) = request_line(&self.start.head.0);
         let (path, query) = path_and_query(&target);
         (
             method.into_owned(),
@@ -224,10 +211,6 @@ impl Entry {
         let is_broken = |body: &Body| body.is_broken && body.total > 0;
         let has_bodies = self.sheds == 0;
         let gaps = [
-            (
-                self.start.is_none(),
-                "the head of the request was not recorded",
-            ),
             (self.has_lost_attempt, "an attempt was not recorded"),
             (
                 has_bodies && is_broken(self.body(Side::In)),
@@ -258,46 +241,44 @@ impl Entry {
         missing.map(|(_, text)| text).collect()
     }
 
-    /// Gives up a part, the least useful first, and also what comes later of it. `false` if nothing
-    /// is left to give up.
+    /// Gives up a part, bodies before heads, and also what comes later of it. `false` if nothing is
+    /// left to give up.
     pub(super) fn shed(&mut self) -> bool {
-        const STEPS: usize = 4;
-        if self.sheds == STEPS {
-            return false;
+        let has_more = self.has_heads();
+        if has_more {
+            self.sheds += 1;
+            self.drop_parts();
         }
-        self.drop_part(self.sheds);
-        self.sheds += 1;
-        true
+        has_more
     }
 
-    fn drop_part(&mut self, step: usize) {
-        match step {
-            0 | 1 => self.bodies[1 - step].give_up(),
-            2 => {
-                self.attempts = Vec::new();
-                self.routed = self.routed.take().filter(|routed| {
-                    let texts = [&routed.upstream, &routed.stage, &routed.body_hash];
-                    texts.iter().map(|text| text.capacity()).sum::<usize>() <= MIN_LINE
-                });
-            }
-            _ => {
-                let cut = |text: &mut String, length| {
-                    text.truncate(text.floor_char_boundary(length));
-                    text.shrink_to_fit();
-                };
-                if let Some(relayed) = &mut self.relayed {
-                    relayed.head.0 = Box::default();
-                    cut(&mut relayed.message, MIN_LINE);
-                    cut(&mut relayed.hint, MIN_LINE);
-                    cut(&mut relayed.code, MIN_WORD);
-                    cut(&mut relayed.gateway_request_id, MIN_WORD);
-                }
-                if let Some(begun) = &mut self.start {
-                    let line = begun.head.0.split(|byte| *byte == b'\n').next();
-                    let line = line.unwrap_or_default();
-                    begun.head.0 = line[..line.len().min(MIN_LINE)].into();
-                }
-            }
+    /// Drops the parts that were given up.
+    fn drop_parts(&mut self) {
+        if self.sheds > 0 {
+            self.bodies.iter_mut().for_each(Body::give_up);
         }
+        if self.has_heads() {
+            return;
+        }
+        let cut = |text: &mut String, length| {
+            text.truncate(text.floor_char_boundary(length));
+            text.shrink_to_fit();
+        };
+        self.attempts = Vec::new();
+        if let Some(routed) = &mut self.routed {
+            cut(&mut routed.upstream, MIN_LINE);
+            cut(&mut routed.stage, MIN_WORD);
+            cut(&mut routed.body_hash, MIN_WORD);
+        }
+        if let Some(relayed) = &mut self.relayed {
+            relayed.head.0 = Box::default();
+            cut(&mut relayed.message, MIN_LINE);
+            cut(&mut relayed.hint, MIN_LINE);
+            cut(&mut relayed.code, MIN_WORD);
+            cut(&mut relayed.gateway_request_id, MIN_WORD);
+        }
+        let line = self.start.head.0.split(|byte| *byte == b'\n').next();
+        let line = line.unwrap_or_default();
+        self.start.head.0 = line[..line.len().min(MIN_LINE)].into();
     }
 }

@@ -89,13 +89,13 @@ impl Term {
 }
 
 fn is(what: &str, entry: &Entry) -> bool {
-    let (begun, ended) = (entry.start.as_ref(), entry.ended.as_ref());
+    let ended = entry.ended.as_ref();
     let is_refused = || entry.status().is_some_and(|status| status >= 400);
     match what {
         "error" => is_refused() || ended.is_some_and(|ended| ended.end != "whole"),
         "hint" => !entry.hint().is_empty(),
         "open" => ended.is_none(),
-        "replay" => begun.is_some_and(|begun| begun.replay_of.is_some()),
+        "replay" => entry.start.replay_of.is_some(),
         _ => {
             let took = ended.map_or(entry.last, |ended| ended.times.total);
             took.as_micros() >= SLOW

@@ -47,17 +47,16 @@ pub(super) fn entry(entry: &Entry) -> Value {
 fn request(entry: &Entry) -> Value {
     let (method, path, query) = entry.request_line();
     let head = entry.received();
-    let begun = entry.start.as_ref();
     let host = head.as_ref().and_then(|head| head.get("host"));
     let host = host.as_deref().unwrap_or("localhost");
-    let is_tls = begun.is_some_and(|begun| begun.listener == "tls");
+    let is_tls = entry.start.listener == "tls";
     let scheme = if is_tls { "https" } else { "http" };
     let query = query.unwrap_or_default();
     let mark = if query.is_empty() { "" } else { "?" };
     let mut request = json!({
         "method": method,
         "url": format!("{scheme}://{host}{path}{mark}{query}"),
-        "httpVersion": begun.map_or("", |begun| begun.version),
+        "httpVersion": entry.start.version,
         "cookies": [],
         "headers": headers(head.as_ref()),
         "queryString": pairs(&query),

@@ -17,9 +17,7 @@ impl Entry {
             let blocks = sizes.iter().filter(|size| **size > 0);
             sum += blocks.map(|size| size + ALLOCATION).sum::<usize>();
         };
-        if let Some(begun) = self.start.as_deref() {
-            add(&[size_of_val(begun), begun.head.0.len()]);
-        }
+        add(&[size_of_val(&*self.start), self.start.head.0.len()]);
         if let Some(routed) = self.routed.as_deref() {
             add(&[size_of_val(routed)]);
             add(&[&routed.upstream, &routed.stage, &routed.body_hash].map(String::capacity));

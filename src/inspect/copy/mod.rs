@@ -83,7 +83,7 @@ fn source(entry: &Entry, head: &Head<'_>) -> ReplaySource {
         target: origin_form(&target).to_owned(),
         headers: headers.collect(),
         body: entry.body(Side::In).bytes.clone(),
-        route: entry.start.as_ref().and_then(|begun| begun.listener_route),
+        route: entry.start.listener_route,
     }
 }
 

@@ -1,26 +1,23 @@
 //! The last requests, within a number of them and within a size.
 //!
-//! The request that ended first makes room first. Requests in flight keep their summary when their
-//! bodies, and then their heads, have to make room. The note of an end may be lost, and its request
-//! then never ends; so requests in flight take at most half of the places of a full store.
+//! The oldest request that has ended makes room first. Requests in flight keep their summary when
+//! their bodies, and then their heads, have to make room. The note of an end may be lost, and its
+//! request then never ends; so requests in flight take about half of the places of a full store.
+//! Nothing is kept of a request whose first note was lost.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use serde_json::Value;
 
-use super::entry::{Entry, begun_at};
+use super::entry::Entry;
 use super::filter::Filter;
 use super::note::{Event, Note};
 use super::view;
 
-/// The most ids that left the store that are remembered, for readers of the feed and for late notes,
-/// and the memory per remembered id. Readers who are further behind start anew.
+/// The most ids that left the store that are remembered for readers of the feed, and the memory per
+/// remembered id. Readers who are further behind start anew.
 const MAX_REMEMBERED: usize = 1024;
 const MEMORY_PER_REMEMBERED: usize = 4096;
-
-/// By how much later the time is estimated when a request began whose first note did not come, in
-/// milliseconds: notes take some time to come.
-const MAX_DELAY: u64 = 1000;
 
 /// One request takes at most this part of the memory.
 const LARGEST_PART: usize = 8;
@@ -44,12 +41,8 @@ pub(super) struct Store {
     pub(super) limits: StoreLimits,
     entries: BTreeMap<Key, Box<Entry>>,
     keys: HashMap<u128, Key>,
-    /// The requests that have ended, in that order.
-    ended: VecDeque<Key>,
-    /// The ids that left the store, with the sequence number of that and when their request began.
-    gone: VecDeque<(u64, u128, u64)>,
-    /// Ids of requests that began until this time were forgotten. Notes of such ones are late.
-    forgotten: u64,
+    /// The ids that left the store, with the sequence number of that.
+    gone: VecDeque<(u64, u128)>,
     /// Readers of the feed that are not past this sequence number start anew.
     reset_seq: u64,
     /// The sequence number of the last change.
@@ -82,9 +75,7 @@ impl Store {
             limits,
             entries: BTreeMap::new(),
             keys: HashMap::new(),
-            ended: VecDeque::new(),
             gone: VecDeque::new(),
-            forgotten: 0,
             reset_seq: 0,
             seq: 0,
             last_number: 0,
@@ -93,67 +84,54 @@ impl Store {
         }
     }
 
-    /// Takes a note in, and makes room for it.
+    /// Takes a note in, and makes room for it. Late notes of requests that have left are ignored.
     pub(super) fn apply(&mut self, note: Note) {
-        let Some(key) = self.key_of(&note) else {
-            return;
+        let seq = self.seq + 1;
+        let (before, entry) = match (self.keys.get(&note.id).copied(), note.event) {
+            (None, Event::Begun(begun)) => {
+                self.last_number += 1;
+                let entry = Entry::new(note.id, begun, self.last_number, seq);
+                let key = (entry.time, entry.number);
+                self.keys.insert(note.id, key);
+                (0, self.entries.entry(key).or_insert(Box::new(entry)))
+            }
+            (Some(key), event) => {
+                let entry = self.entries.get_mut(&key).expect("each key has an entry");
+                let before = entry.weight();
+                entry.apply(note.at, event, seq, self.limits.bodies);
+                (before, entry)
+            }
+            (None, _) => return,
         };
-        self.seq += 1;
-        let seq = self.seq;
-        let entry = self.entries.entry(key).or_insert_with(|| {
-            let entry = Box::new(Entry::new(note.id, key, seq));
-            self.weight += entry.weight();
-            entry
-        });
-        let (before, was_done) = (entry.weight(), entry.is_done());
-        entry.apply(note, seq, self.limits.bodies);
+        self.seq = seq;
         let largest = self.limits.memory / LARGEST_PART;
         while entry.weight() > largest && entry.shed() {}
         self.weight = self.weight - before + entry.weight();
-        if entry.is_done() && !was_done {
-            self.ended.push_back(key);
-        }
         self.make_room();
     }
 
-    /// The key of the request of a note; `None` if it is no longer of interest.
-    fn key_of(&mut self, note: &Note) -> Option<Key> {
-        if let Some(key) = self.keys.get(&note.id) {
-            return Some(*key);
-        }
-        let time = begun_at(note);
-        let is_gone = || {
-            let is_forgotten = self.forgotten > 0 && time <= self.forgotten + MAX_DELAY;
-            is_forgotten || self.gone.iter().any(|(_, id, _)| *id == note.id)
-        };
-        if !matches!(note.event, Event::Begun(_)) && is_gone() {
-            return None;
-        }
-        self.last_number += 1;
-        let key = (time, self.last_number);
-        self.keys.insert(note.id, key);
-        Some(key)
-    }
-
     fn make_room(&mut self) {
+        let half = self.limits.requests / 2 + 1;
         while self.entries.len() > self.limits.requests.max(1) {
-            let in_flight = self.entries.len() - self.ended.len();
-            let is_crowded = in_flight > self.limits.requests / 2;
-            let in_flight = || self.entries.values().find(|entry| !entry.is_done());
-            let oldest = is_crowded.then(in_flight).flatten();
-            let oldest = oldest.map(|entry| (entry.time, entry.number));
-            if let Some(key) = oldest.or_else(|| self.ended.front().copied()) {
-                self.evict(key);
-            }
+            let ended = self.first_ended(half);
+            let oldest = ended.or_else(|| self.entries.keys().next().copied());
+            oldest.into_iter().for_each(|key| self.evict(key));
         }
         while self.memory_used() > self.limits.memory && !self.entries.is_empty() {
-            if let Some(key) = self.ended.front().copied() {
+            if let Some(key) = self.first_ended(usize::MAX) {
                 self.evict(key);
             } else if !self.shed_oldest() {
                 let oldest = *self.entries.keys().next().expect("there is one");
                 self.evict(oldest);
             }
         }
+    }
+
+    /// The first of the oldest requests that has ended.
+    fn first_ended(&self, among: usize) -> Option<Key> {
+        let mut oldest = self.entries.iter().take(among);
+        let ended = oldest.find(|(_, entry)| entry.is_done());
+        ended.map(|(key, _)| *key)
     }
 
     /// Has a request in flight give up the next part, of the one that has given up the least, the
@@ -169,9 +147,6 @@ impl Store {
     }
 
     fn evict(&mut self, key: Key) {
-        if self.ended.front() == Some(&key) {
-            self.ended.pop_front();
-        }
         let Some(entry) = self.entries.remove(&key) else {
             return;
         };
@@ -179,13 +154,12 @@ impl Store {
         self.weight -= entry.weight();
         self.evicted += 1;
         self.seq += 1;
-        self.gone.push_back((self.seq, entry.id, entry.time));
+        self.gone.push_back((self.seq, entry.id));
         let remembered = (self.limits.memory / MEMORY_PER_REMEMBERED).min(MAX_REMEMBERED);
         while self.gone.len() > remembered
-            && let Some((seq, _, time)) = self.gone.pop_front()
+            && let Some((seq, _)) = self.gone.pop_front()
         {
             self.reset_seq = self.reset_seq.max(seq);
-            self.forgotten = self.forgotten.max(time);
         }
     }
 
@@ -193,7 +167,6 @@ impl Store {
     pub(super) fn clear(&mut self) {
         let keys: Vec<Key> = self.entries.keys().copied().collect();
         let evicted = self.evicted;
-        self.ended.clear();
         keys.into_iter().for_each(|key| self.evict(key));
         self.evicted = evicted;
         self.seq += 1;
@@ -213,7 +186,7 @@ impl Store {
 
     /// The memory that the store takes, in bytes.
     pub(super) fn memory_used(&self) -> usize {
-        self.weight + self.gone.capacity() * size_of::<(u64, u128, u64)>()
+        self.weight + self.gone.capacity() * size_of::<(u64, u128)>()
     }
 
     /// The requests that a filter takes and that have changed since a sequence number, the newest
@@ -246,8 +219,8 @@ impl Store {
             list.push(view::summary(entry));
         }
         if !is_reset {
-            let gone = self.gone.iter().filter(|(at, ..)| *at > since);
-            changes.evicted = gone.map(|(_, id, _)| view::id(*id).into()).collect();
+            let gone = self.gone.iter().filter(|(at, _)| *at > since);
+            changes.evicted = gone.map(|(_, id)| view::id(*id).into()).collect();
         }
         changes
     }

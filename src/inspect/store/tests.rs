@@ -28,20 +28,21 @@ fn end(store: &mut Store, id: u128) {
 }
 
 #[test]
-fn what_ended_first_makes_room_first_and_requests_in_flight_stay() {
+fn the_oldest_that_has_ended_makes_room_first_and_requests_in_flight_stay() {
     let mut store = small(8, 1 << 20);
     (1..=8).for_each(|id| begin(&mut store, id));
     [3, 2, 5, 6, 7, 8]
         .into_iter()
         .for_each(|id| end(&mut store, id));
     begin(&mut store, 9);
-    assert_eq!(numbers(&store), [1, 2, 4, 5, 6, 7, 8, 9]);
     begin(&mut store, 10);
     assert_eq!(numbers(&store), [1, 4, 5, 6, 7, 8, 9, 10]);
-    // Requests in flight have half of the places, and one more of them came.
-    begin(&mut store, 11);
-    assert_eq!(numbers(&store), [4, 5, 6, 7, 8, 9, 10, 11]);
-    assert_eq!(store.evicted, 3);
+    // Notes of ends may be lost, so requests in flight take about half of the places only.
+    (11..=14).for_each(|id| begin(&mut store, id));
+    assert_eq!(numbers(&store), [1, 4, 9, 10, 11, 12, 13, 14]);
+    begin(&mut store, 15);
+    assert_eq!(numbers(&store), [4, 9, 10, 11, 12, 13, 14, 15]);
+    assert_eq!(store.evicted, 7);
 }
 
 #[test]
@@ -103,7 +104,7 @@ fn readers_of_the_feed_learn_each_change_once() {
     assert_eq!(read(&store), ("/1/2".to_owned(), 0, false));
     end(&mut store, 1);
     begin(&mut store, 3);
-    assert_eq!(read(&store), ("3//1".to_owned(), 1, false));
+    assert_eq!(read(&store), ("3//".to_owned(), 1, false));
     store.clear();
     assert_eq!(read(&store), ("//".to_owned(), 0, true));
     assert_eq!((store.len(), store.evicted), (0, 1));
@@ -124,24 +125,6 @@ fn a_reader_that_is_too_far_behind_or_of_another_start_begins_anew() {
     assert_eq!(store.changes_since(1).ended.len(), 1);
     assert!(store.changes_since(store.seq + 1).is_reset);
     assert!(!store.changes_since(store.seq - 1).is_reset);
-}
-
-#[test]
-fn late_notes_of_requests_that_were_forgotten_do_not_bring_them_back() {
-    let mut store = small(10, 1 << 20);
-    for id in 1..=5000 {
-        let Event::Begun(mut begun) = beginning("GET /a HTTP/1.1") else {
-            unreachable!("it is the first note");
-        };
-        begun.time = crate::clock::system_time();
-        apply(&mut store, id, vec![Event::Begun(begun)]);
-    }
-    let seq = store.seq;
-    for id in 1..=3000 {
-        apply(&mut store, id, vec![body(Side::Out, b"x")]);
-        end(&mut store, id);
-    }
-    assert_eq!((store.seq, store.len()), (seq, 10));
 }
 
 #[test]
@@ -199,11 +182,6 @@ proptest! {
             prop_assert!(store.len() <= requests.max(1));
             prop_assert_eq!(store.weight, store.entries.values().map(|entry| entry.weight()).sum::<usize>());
             prop_assert!(store.entries.values().all(|entry| entry.weight() <= (memory / 8).max(2500)));
-            let mut done: Vec<u64> = store.entries.values().filter(|one| one.is_done()).map(|one| one.number).collect();
-            let mut ended: Vec<u64> = store.ended.iter().map(|key| key.1).collect();
-            ended.sort_unstable();
-            done.sort_unstable();
-            prop_assert_eq!(done, ended);
             prop_assert_eq!(store.keys.len(), store.len());
             prop_assert!(store.seq >= seq);
             seq = store.seq;

@@ -6,7 +6,7 @@ use super::*;
 #[test]
 fn hidden_values_stay_hidden_cut_bodies_say_so_and_the_timings_are_those_of_the_whole() {
     let hidden = "‹token, 5 bytes, sha256 0011aabb›";
-    let mut store = store_of(vec![
+    let store = store_of(vec![
         beginning(&format!(
             "POST /flowers/a?q=x%20y&token={hidden} HTTP/1.1\nhost: localhost:8080\ncontent-type: text/plain"
         )),
@@ -18,8 +18,7 @@ fn hidden_values_stay_hidden_cut_bodies_say_so_and_the_timings_are_those_of_the_
         body(Side::Out, b"hello"),
         ended(200, 1, 99),
     ]);
-    apply(&mut store, 2, vec![body(Side::In, b"x")]);
-    let [first, late] = [1, 2].map(|id| entry(store.get(id).unwrap()));
+    let entry = entry(store.get(1).unwrap());
     for (path, expected) in [
         ("/startedDateTime", "2025-11-30T10:53:20.123Z"),
         (
@@ -36,15 +35,11 @@ fn hidden_values_stay_hidden_cut_bodies_say_so_and_the_timings_are_those_of_the_
         ),
         ("/_apig/summary/route", "/flowers"),
     ] {
-        assert_eq!(first.pointer(path).unwrap(), expected, "{path}");
+        assert_eq!(entry.pointer(path).unwrap(), expected, "{path}");
     }
-    let gaps = late["comment"].as_str().unwrap();
-    assert!(gaps.contains("the head of the request was not recorded"));
-    for entry in [first, late] {
-        let timings = entry["timings"].as_object().unwrap().iter();
-        let parts = timings.filter(|(name, part)| *name != "ssl" && part.as_f64() >= Some(0.0));
-        let sum: f64 = parts.map(|(_, part)| part.as_f64().unwrap()).sum();
-        let time = entry["time"].as_f64().unwrap();
-        assert!((sum - time).abs() < 1e-6, "{entry}");
-    }
+    let timings = entry["timings"].as_object().unwrap().iter();
+    let parts = timings.filter(|(name, part)| *name != "ssl" && part.as_f64() >= Some(0.0));
+    let sum: f64 = parts.map(|(_, part)| part.as_f64().unwrap()).sum();
+    let time = entry["time"].as_f64().unwrap();
+    assert!((sum - time).abs() < 1e-6, "{entry}");
 }

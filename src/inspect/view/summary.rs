@@ -10,7 +10,7 @@ use super::times::{Timeline, micros};
 /// A request in a list.
 pub(in crate::inspect) fn summary(entry: &Entry) -> Value {
     let (method, path, query) = entry.request_line();
-    let (begun, ended) = (entry.start.as_ref(), entry.ended.as_ref());
+    let (begun, ended) = (&entry.start, entry.ended.as_ref());
     let named = entry.routed.as_ref().map(|routed| &*routed.caller);
     let named = named.filter(|name| !name.is_empty());
     let status = entry.status();
@@ -31,8 +31,8 @@ pub(in crate::inspect) fn summary(entry: &Entry) -> Value {
         "path": path,
         "query": query,
         "route": entry.route(),
-        "caller": named.or_else(|| begun.map(|begun| begun.listener)).unwrap_or_default(),
-        "version": begun.map_or("", |begun| begun.version),
+        "caller": named.unwrap_or(begun.listener),
+        "version": begun.version,
         "state": state,
         "status": status,
         "status_text": status_text.unwrap_or_default(),
@@ -46,7 +46,7 @@ pub(in crate::inspect) fn summary(entry: &Entry) -> Value {
         "code": entry.code(),
         "has_hint": !entry.hint().is_empty(),
         "kind": kind(entry),
-        "replay_of": begun.and_then(|begun| begun.replay_of).map(id),
+        "replay_of": begun.replay_of.map(id),
         "has_gaps": !entry.gaps().is_empty(),
     })
 }
