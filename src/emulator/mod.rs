@@ -37,8 +37,9 @@ pub use backend::Backend;
 pub use cloud::{Cloud, FaultMode, POD_IDENTITY_PATH, Service};
 use key_store::KeyStore;
 pub use limits::Readings;
-pub use observer::{Answered, Observation, ObservedEvent};
+pub(crate) use observer::{Answered, Observation, ObservedBody};
 use serve::Services;
+pub(crate) use serve::accept;
 
 /// An emulated gateway that is bound to its address.
 #[derive(Debug)]
@@ -109,9 +110,8 @@ impl Emulator {
         self
     }
 
-    /// Tells this observer what becomes of each request to the gateway.
-    #[must_use]
-    pub fn with_observer(mut self, observer: Sender<Observation>) -> Self {
+    /// Tells this observer what became of each request to the gateway.
+    pub(crate) fn with_observer(mut self, observer: Sender<Observation>) -> Self {
         self.services.observer = Some(observer);
         self
     }
@@ -140,10 +140,10 @@ impl Emulator {
         tls.alpn_protocols.insert(0, b"h2".to_vec());
         let acceptor = TlsAcceptor::from(Arc::new(tls));
         let services = Arc::new(self.services);
-        let gateway = serve::accept(TcpListener::from_std(self.socket)?, |stream| {
+        let gateway = accept(TcpListener::from_std(self.socket)?, |stream| {
             serve::gateway(stream, acceptor.clone(), Arc::clone(&services))
         });
-        let cloud = serve::accept(TcpListener::from_std(self.cloud_socket)?, |stream| {
+        let cloud = accept(TcpListener::from_std(self.cloud_socket)?, |stream| {
             serve::cloud(stream, Arc::clone(&services))
         });
         tokio::select! {

@@ -1,64 +1,61 @@
-//! Tells whoever watches what becomes of each request to the gateway, as it happens.
+//! Tells whoever watches what became of each request to the gateway, when all that belongs to it is
+//! gone.
 //!
 //! Watching never delays or changes a request. An observation for which the queue has no room is
-//! lost, bodies first.
+//! lost.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response, request, response};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::sync::mpsc::Sender;
+use tokio::time::Instant;
 
 use super::refusal::{Canonical, Outcome};
 
-/// Room in the queue that bodies leave to others.
-const RESERVED: usize = 256;
+/// The most bytes of a body that are told.
+const MAX_BODY: usize = 64 * 1024;
 
-/// Something that happened to a request to the gateway.
+/// A request to the gateway that has ended.
 #[derive(Debug)]
-pub struct Observation {
-    /// The request. The number is drawn for it.
-    pub id: u128,
-    /// What happened.
-    pub event: ObservedEvent,
-}
-
-/// What happened.
-#[derive(Debug)]
-pub enum ObservedEvent {
-    /// The head was read.
-    Received(Box<request::Parts>),
-    /// The hash of the body is known, in hexadecimal digits.
-    Hashed(String),
-    /// Bytes of the body were read.
-    RequestBody(Bytes),
-    /// The head of the response is sent.
-    Answered(Box<Answered>),
-    /// Bytes of the response's body are sent.
-    ResponseBody(Bytes),
-    /// Nothing more happens.
-    Ended,
+pub(crate) struct Observation {
+    /// When the head was read.
+    pub(crate) start: Instant,
+    pub(crate) head: request::Parts,
+    /// When the hash of the body was known, in hexadecimal digits.
+    pub(crate) hashed: Option<(Instant, String)>,
+    pub(crate) answered: Option<Answered>,
+    /// The bodies of request and response.
+    pub(crate) bodies: [ObservedBody; 2],
 }
 
 /// The response to a request.
 #[derive(Debug)]
-pub struct Answered {
-    /// Its head.
-    pub head: response::Parts,
+pub(crate) struct Answered {
+    /// When its head was sent.
+    pub(crate) at: Instant,
+    pub(crate) head: response::Parts,
     /// `verified`, `forwarded`, or the error code.
-    pub outcome: &'static str,
+    pub(crate) outcome: &'static str,
     /// The canonical request that the gateway has computed, if the signature does not match it. It
     /// holds the security token.
-    pub canonical: Option<String>,
+    pub(crate) canonical: Option<String>,
 }
 
-/// One request that is watched. Its end is told when all that belongs to it is dropped.
+/// The beginning of a body, and the length of all of it.
+#[derive(Debug, Default)]
+pub(crate) struct ObservedBody {
+    pub(crate) kept: Vec<u8>,
+    pub(crate) length: usize,
+}
+
+/// One request that is watched. It is told when this is dropped.
 #[derive(Debug)]
 pub(super) struct Watch {
-    id: u128,
+    seen: Mutex<Option<Observation>>,
     observer: Sender<Observation>,
 }
 
@@ -68,20 +65,35 @@ impl Watch {
         observer: Option<&Sender<Observation>>,
         request: &Request<B>,
     ) -> Option<Arc<Self>> {
-        let watch = Self {
-            id: fastrand::u128(..),
-            observer: observer?.clone(),
-        };
+        let observer = observer?.clone();
         let mut head = Request::new(()).into_parts().0;
         head.method = request.method().clone();
         head.uri = request.uri().clone();
         head.version = request.version();
         head.headers = request.headers().clone();
-        watch.tell(ObservedEvent::Received(Box::new(head)));
-        Some(Arc::new(watch))
+        let seen = Mutex::new(Some(Observation {
+            start: Instant::now(),
+            head,
+            hashed: None,
+            answered: None,
+            bodies: Default::default(),
+        }));
+        Some(Arc::new(Self { seen, observer }))
     }
 
-    /// Tells the response.
+    fn seen(&self) -> MutexGuard<'_, Option<Observation>> {
+        // Every change leaves it whole, so a panic elsewhere does no harm.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes the hash of the request's body.
+    pub(super) fn hashed(&self, hash: &str) {
+        if let Some(seen) = &mut *self.seen() {
+            seen.hashed = Some((Instant::now(), hash.to_owned()));
+        }
+    }
+
+    /// Notes the response.
     pub(super) fn answered<B>(&self, response: &Response<B>) {
         let mut head = Response::new(()).into_parts().0;
         head.status = response.status();
@@ -89,55 +101,37 @@ impl Watch {
         head.headers = response.headers().clone();
         let extensions = response.extensions();
         let canonical = extensions.get::<Canonical>();
-        self.tell(ObservedEvent::Answered(Box::new(Answered {
-            head,
-            outcome: extensions.get::<Outcome>().map_or("", |outcome| outcome.0),
-            canonical: canonical.map(|canonical| canonical.0.clone()),
-        })));
-    }
-
-    pub(super) fn tell(&self, event: ObservedEvent) {
-        let is_body = matches!(
-            event,
-            ObservedEvent::RequestBody(_) | ObservedEvent::ResponseBody(_)
-        );
-        if !is_body || self.observer.capacity() > RESERVED {
-            // Whoever watches may be gone, or be too slow.
-            let _ = self.observer.try_send(Observation { id: self.id, event });
+        if let Some(seen) = &mut *self.seen() {
+            seen.answered = Some(Answered {
+                at: Instant::now(),
+                head,
+                outcome: extensions.get::<Outcome>().map_or("", |outcome| outcome.0),
+                canonical: canonical.map(|canonical| canonical.0.clone()),
+            });
         }
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.tell(ObservedEvent::Ended);
+        if let Some(seen) = self.seen().take() {
+            // Whoever watches may be gone, or be too slow.
+            let _ = self.observer.try_send(seen);
+        }
     }
 }
 
 /// A body that is watched, if there is an observer.
 #[derive(Debug)]
 pub(super) struct Watched<B> {
-    body: B,
-    watch: Option<Arc<Watch>>,
-    event: fn(Bytes) -> ObservedEvent,
+    pub(super) body: B,
+    pub(super) watch: Option<Arc<Watch>>,
+    /// Its place in [`Observation::bodies`].
+    pub(super) side: usize,
 }
 
 /// The body of a request.
 pub(super) type Received = Watched<Incoming>;
-
-impl<B> Watched<B> {
-    pub(super) fn new(
-        body: B,
-        watch: Option<&Arc<Watch>>,
-        event: fn(Bytes) -> ObservedEvent,
-    ) -> Self {
-        Self {
-            body,
-            watch: watch.map(Arc::clone),
-            event,
-        }
-    }
-}
 
 impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
     type Data = Bytes;
@@ -150,8 +144,12 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = &frame
             && let (Some(data), Some(watch)) = (frame.data_ref(), &self.watch)
+            && let Some(seen) = &mut *watch.seen()
         {
-            watch.tell((self.event)(data.clone()));
+            let body = &mut seen.bodies[self.side];
+            let room = MAX_BODY.saturating_sub(body.kept.len());
+            body.kept.extend_from_slice(&data[..data.len().min(room)]);
+            body.length += data.len();
         }
         frame
     }

@@ -21,7 +21,7 @@ use super::backend::{Backend, Body};
 use super::cloud::{Cloud, missing};
 use super::key_store::KeyStore;
 use super::limits::Readings;
-use super::observer::{Observation, ObservedEvent, Received, Watch, Watched};
+use super::observer::{Observation, Received, Watch, Watched};
 use super::refusal::{self, Outcome, Refused};
 
 /// Time limit for a TLS handshake, and for a head.
@@ -46,7 +46,7 @@ pub(super) struct Services {
 }
 
 /// Accepts connections and serves each in a task. The tasks are dropped with the future.
-pub(super) async fn accept<F>(socket: TcpListener, serve: impl Fn(TcpStream) -> F)
+pub(crate) async fn accept<F>(socket: TcpListener, serve: impl Fn(TcpStream) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -107,9 +107,12 @@ impl Services {
     /// Answers a request to the gateway, and tells the observer of it.
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let watch = Watch::begin(self.observer.as_ref(), &request);
-        let watch = watch.as_ref();
-        let mut request = request.map(|body| Watched::new(body, watch, ObservedEvent::RequestBody));
-        if let Some(watch) = watch {
+        let mut request = request.map(|body| Watched {
+            body,
+            watch: watch.clone(),
+            side: 0,
+        });
+        if let Some(watch) = &watch {
             request.extensions_mut().insert(Arc::clone(watch));
         }
         let response = self.verified(request).await;
@@ -117,7 +120,11 @@ impl Services {
             return response;
         };
         watch.answered(&response);
-        let watched = |body| Watched::new(body, Some(watch), ObservedEvent::ResponseBody);
+        let watched = |body| Watched {
+            body,
+            watch: Some(watch),
+            side: 1,
+        };
         response.map(|body| watched(body).boxed_unsync())
     }
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::backend::Body;
 use super::key_store::{KeyStore, Owner, State, lock};
 use super::limits::{BODY, BODY_WITH_TOKEN, check_head, check_stage, read, set_host};
-use super::observer::{ObservedEvent, Received, Watch};
+use super::observer::{Received, Watch};
 use super::refusal::Refused;
 use super::serve::Services;
 use crate::clock;
@@ -123,7 +123,7 @@ impl Services {
     /// Checks the stage and who sends the request.
     fn check(&self, parts: &request::Parts, body: &PayloadHash) -> Result<Accepted, Refused> {
         if let Some(watch) = parts.extensions.get::<Arc<Watch>>() {
-            watch.tell(ObservedEvent::Hashed(body.as_str().to_owned()));
+            watch.hashed(body.as_str());
         }
         check_stage(&parts.headers)?;
         let now = clock::timestamp();

@@ -74,6 +74,12 @@ use crate::config::InspectConfig;
 /// The prefix of all paths, and the path of the page.
 const PREFIX: &str = "/inspect/";
 
+const UNKNOWN: Problem = Problem(
+    404,
+    "not_found",
+    "the inspector has no such file\nhint: open `/inspect/`",
+);
+
 /// The longest body of a request to the API, in bytes, and how long it may take to arrive.
 const MAX_BODY: usize = 128 * 1024;
 const BODY_TIME: Duration = Duration::from_secs(10);
@@ -197,6 +203,21 @@ pub(crate) fn busy() -> Response<ApiBody> {
     BUSY.response()
 }
 
+/// The response to a request that the guard does not let through.
+pub(crate) fn forbidden() -> Response<ApiBody> {
+    const FORBIDDEN: Problem = Problem(
+        403,
+        "origin_not_allowed",
+        "the request is of a web page, or names another host\nhint: open the address that was printed",
+    );
+    FORBIDDEN.response()
+}
+
+/// The response to a path that is not of the inspector.
+pub(crate) fn missing() -> Response<ApiBody> {
+    UNKNOWN.response()
+}
+
 /// Returns true for a path of the inspector.
 pub(crate) fn takes(path: &str) -> bool {
     path.starts_with(PREFIX) || path == PREFIX.trim_end_matches('/')
@@ -209,11 +230,6 @@ pub(crate) fn is_api(path: &str) -> bool {
 
 /// The page, one of its files, or where the page is.
 fn page(head: &Parts) -> Result<Response<ApiBody>, Problem> {
-    const UNKNOWN: Problem = Problem(
-        404,
-        "not_found",
-        "the inspector has no such file\nhint: open `/inspect/`",
-    );
     if head.method != Method::GET && head.method != Method::HEAD {
         return Ok(method_not_allowed("GET, HEAD"));
     }

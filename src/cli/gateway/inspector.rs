@@ -1,9 +1,6 @@
 //! The inspector of the embedded gateway, at an address of its own: what the gateway received, the
 //! canonical request that it computed, and why it refused.
-//!
-//! The gateway only tells what happens. Here that becomes notes of the inspector, without secrets.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
@@ -12,8 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
-use http::{Request, Response, StatusCode};
-use http_body_util::Either;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -21,30 +17,23 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::task::spawn_local;
 
-use super::exchange::RecordedRequest;
+use super::exchange::record;
 use crate::config::{Access, Environment, InspectConfig, Listen, ReplayPolicy};
 use crate::credentials::Credentials;
-use crate::emulator::{Accounts, Observation, ObservedEvent};
+use crate::emulator::{Accounts, Observation, accept};
 use crate::inspect::program::{Program, Replay};
 use crate::inspect::recorder::{Recorder, WorkerRecorder};
 use crate::inspect::token::{Token, TokenFile, file_for};
 use crate::inspect::{self, ApiBody, Inspector};
 use crate::proxy::guard::{Guard, ListenerKind, Purpose, names_loopback};
-use crate::proxy::{ResponseBody, refused};
 
 /// Observations that wait to be recorded.
-const QUEUE: usize = 1024;
+const QUEUE: usize = 64;
 
-/// Connections that are served at once, and how long the head of a request may take.
-const CONNECTIONS: usize = 64;
+/// How long the head of a request may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The pause after accepting failed.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What is kept. Nothing can be sent again: only its caller can sign a request.
 const CONFIG: InspectConfig = InspectConfig {
@@ -66,7 +55,7 @@ pub(super) struct GatewayInspector {
     worker: Rc<WorkerRecorder>,
     observations: Receiver<Observation>,
     /// The keys that the gateway accepts, to explain a wrong signature.
-    keys: Rc<[Credentials]>,
+    keys: Vec<Credentials>,
     /// For `apig-proxy inspect`.
     _file: Option<TokenFile>,
 }
@@ -96,12 +85,7 @@ impl GatewayInspector {
             inspector,
             worker,
             observations,
-            keys: accounts
-                .keys
-                .iter()
-                .chain(&accounts.apps)
-                .cloned()
-                .collect(),
+            keys: [&accounts.keys[..], &accounts.apps].concat(),
             // Without it, the page and `--token-file` still work.
             _file: TokenFile::write(&path, &token).ok(),
             token,
@@ -119,24 +103,21 @@ impl GatewayInspector {
         )
     }
 
-    /// Records and serves until dropped. To be called within a [`LocalSet`].
+    /// Records and serves until dropped.
     ///
     /// # Errors
     ///
     /// The error of the system for the socket.
-    ///
-    /// [`LocalSet`]: tokio::task::LocalSet
-    pub(super) async fn run(self) -> io::Result<()> {
+    pub(super) async fn run(mut self) -> io::Result<()> {
         let listener = TcpListener::from_std(self.listener)?;
-        let page = Rc::new(Page {
-            address: self.address,
-            inspector: self.inspector,
-        });
-        tokio::join!(
-            accept(listener, &page),
-            record(self.observations, &self.worker, &self.keys),
-            self.worker.flush_in_time(),
-        );
+        let (address, inspector) = (self.address, self.inspector);
+        let served = accept(listener, |stream| serve(stream, address, inspector.clone()));
+        let recorded = async {
+            while let Some(seen) = self.observations.recv().await {
+                record(&self.worker, &self.keys, seen);
+            }
+        };
+        tokio::join!(served, recorded, self.worker.flush_in_time());
         Ok(())
     }
 }
@@ -164,96 +145,43 @@ impl Program for GatewayProgram {
     }
 }
 
-/// Makes notes of what the gateway tells.
-async fn record(
-    mut observations: Receiver<Observation>,
-    worker: &Rc<WorkerRecorder>,
-    keys: &Rc<[Credentials]>,
-) {
-    let mut exchanges: HashMap<u128, RecordedRequest> = HashMap::new();
-    while let Some(Observation { id, event }) = observations.recv().await {
-        match event {
-            ObservedEvent::Received(head) => {
-                exchanges.extend(
-                    RecordedRequest::begin(worker, keys, id, *head).map(|exchange| (id, exchange)),
-                );
-            }
-            ObservedEvent::Ended => exchanges
-                .remove(&id)
-                .into_iter()
-                .for_each(RecordedRequest::end),
-            event => {
-                if let Some(exchange) = exchanges.get_mut(&id) {
-                    exchange.add(event);
-                }
-            }
-        }
+async fn serve(stream: TcpStream, address: SocketAddr, inspector: Inspector) {
+    let service = service_fn(|request| async {
+        Ok::<_, Infallible>(respond(request, address, &inspector).await)
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        // One request for each connection, so that watchers hold none.
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = served.await {
+        tracing::debug!(%error, "a connection to the inspector ended early");
     }
 }
 
-/// Serves the page and the API.
-struct Page {
+/// Answers a request, for which the rules of the proxy's admin listener hold.
+async fn respond(
+    request: Request<Incoming>,
     address: SocketAddr,
-    inspector: Inspector,
-}
-
-async fn accept(listener: TcpListener, page: &Rc<Page>) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let permit = Arc::clone(&permits).acquire_owned().await;
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let page = Rc::clone(page);
-                spawn_local(async move {
-                    page.serve(stream).await;
-                    drop(permit);
-                });
-            }
-            Err(error) => {
-                tracing::debug!(%error, "the inspector could not accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
+    inspector: &Inspector,
+) -> Response<ApiBody> {
+    let (head, mut body) = request.into_parts();
+    let (path, kind) = (head.uri.path(), ListenerKind::Tcp);
+    let purpose = match inspect::is_api(path) {
+        true => Purpose::InspectorApi,
+        false => Purpose::InspectorPage,
+    };
+    let (access, addresses) = (Access::default(), [address]);
+    let guard = Guard::new(&access, &addresses);
+    match guard.check(purpose, kind, &head).map(drop) {
+        Ok(()) if names_loopback(kind, &head) && inspect::takes(path) => {
+            inspector.respond(&head, &mut body).await
         }
-    }
-}
-
-impl Page {
-    async fn serve(&self, stream: TcpStream) {
-        let service =
-            service_fn(|request| async { Ok::<_, Infallible>(self.respond(request).await) });
-        let served = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            // One request for each connection, so that watchers hold none.
-            .keep_alive(false)
-            .serve_connection(TokioIo::new(stream), service);
-        if let Err(error) = served.await {
-            tracing::debug!(%error, "a connection to the inspector ended early");
-        }
-    }
-
-    /// Answers a request, for which the rules of the proxy's admin listener hold.
-    async fn respond(&self, request: Request<Incoming>) -> Response<Either<ResponseBody, ApiBody>> {
-        let (head, mut body) = request.into_parts();
-        let (access, kind) = (Access::default(), ListenerKind::Tcp);
-        let guard = Guard::new(&access, &[self.address]);
-        let purpose = match inspect::is_api(head.uri.path()) {
-            true => Purpose::InspectorApi,
-            false => Purpose::InspectorPage,
-        };
-        match guard.check(purpose, kind, &head) {
-            Ok(_) if names_loopback(kind, &head) && inspect::takes(head.uri.path()) => self
-                .inspector
-                .respond(&head, &mut body)
-                .await
-                .map(Either::Right),
-            Ok(_) => {
-                let page = ResponseBody::whole("expected /inspect/\n".into(), None);
-                let mut response = Response::new(Either::Left(page));
-                *response.status_mut() = StatusCode::NOT_FOUND;
-                response
-            }
-            Err(error) => refused(head.method.as_str(), &error).map(Either::Left),
+        Ok(()) => inspect::missing(),
+        Err(error) => {
+            tracing::warn!(%error, "a request to the inspector was refused");
+            inspect::forbidden()
         }
     }
 }

@@ -9,7 +9,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use tokio::task::LocalSet;
 
 use super::signals::StopSignals;
 use super::{Exit, Failure, Outcome, block_on, log_requests, print};
@@ -80,13 +79,10 @@ pub(super) fn run(arguments: &GatewayArguments, environment: &Environment) -> Ou
             GatewayInspector::start(emulator.address, &accounts, environment)?;
         telemetry::print(&inspector.announcement());
         let emulator = emulator.with_observer(observer);
-        let both = async {
-            tokio::select! {
-                served = emulator.serve(signals.recv()) => served,
-                failed = inspector.run() => failed,
-            }
-        };
-        LocalSet::new().run_until(both).await
+        tokio::select! {
+            served = emulator.serve(signals.recv()) => served,
+            failed = inspector.run() => failed,
+        }
     })?;
     served.map_err(|error| Failure::failed(format_args!("the gateway failed: {error}")))?;
     Ok(Exit::Ok)

@@ -93,7 +93,10 @@ impl Store {
                 let entry = Entry::new(note.id, begun, self.last_number, seq);
                 let key = (entry.time, entry.number);
                 self.keys.insert(note.id, key);
-                (0, self.entries.entry(key).or_insert(Box::new(entry)))
+                (
+                    0,
+                    self.entries.entry(key).or_insert_with(|| Box::new(entry)),
+                )
             }
             (Some(key), event) => {
                 let entry = self.entries.get_mut(&key).expect("each key has an entry");
