@@ -169,7 +169,17 @@ impl UsableCredential {
         to_sign: &ToSign<'_>,
     ) -> Result<Signed<B>, Error> {
         if let Some(key) = &self.key {
-            self.sign(key, &mut request, to_sign)?;
+            let authorization = self.canonical(&mut request, to_sign, |canonical| {
+                tracing::trace!(canonical_request = %canonical.redacted(), "signing");
+                key.signer.sign(canonical)
+            })?;
+            let headers = request.headers_mut();
+            headers.insert(DATE, value(to_sign.date.as_str())?);
+            if to_sign.hash.is_none() {
+                let unsigned = HeaderValue::from_static(UNSIGNED_PAYLOAD);
+                headers.insert(to_sign.algorithm.content_hash_header(), unsigned);
+            }
+            headers.insert(AUTHORIZATION, value(&authorization)?);
         } else {
             self.add_project_id(request.headers_mut(), to_sign);
         }
@@ -216,27 +226,6 @@ impl UsableCredential {
         let canonical = canonical
             .map_err(|_| Error::BadRequest("the method is not written in capital letters"))?;
         Ok(show(&canonical))
-    }
-
-    /// Adds the signature and what belongs to it to the headers.
-    fn sign<B>(
-        &self,
-        key: &SigningKey,
-        request: &mut Request<B>,
-        to_sign: &ToSign<'_>,
-    ) -> Result<(), Error> {
-        let authorization = self.canonical(request, to_sign, |canonical| {
-            tracing::trace!(canonical_request = %canonical.redacted(), "signing");
-            key.signer.sign(canonical)
-        })?;
-        let headers = request.headers_mut();
-        headers.insert(DATE, value(to_sign.date.as_str())?);
-        if to_sign.hash.is_none() {
-            let unsigned = HeaderValue::from_static(UNSIGNED_PAYLOAD);
-            headers.insert(to_sign.algorithm.content_hash_header(), unsigned);
-        }
-        headers.insert(AUTHORIZATION, value(&authorization)?);
-        Ok(())
     }
 
     /// Adds the project id of the credential, unless there is that of the caller.

@@ -139,19 +139,15 @@ pub(super) fn base_path(route: &Route) -> &str {
     route.upstream.base_path.trim_end_matches('/')
 }
 
-/// What follows `base` in a path that is below it. With dot segments it may lead out again.
+/// What follows `base` in a path that is below it. With dot segments, also encoded ones, it may lead
+/// out again.
 fn rest_below<'a>(path: &'a str, base: &str) -> Option<&'a str> {
     let rest = path.strip_prefix(base)?;
     let is_below = rest.is_empty() || rest.starts_with(['/', '?', '#']);
-    (is_below && !has_dot_segment(rest)).then_some(rest)
-}
-
-/// True if the path has a segment that is `.` or `..`, also one that is encoded.
-fn has_dot_segment(path: &str) -> bool {
-    let end = path.find(['?', '#']).unwrap_or(path.len());
+    let end = rest.find(['?', '#']).unwrap_or(rest.len());
     // Browsers leave out tabs before they look for segments.
-    let path = path[..end].replace(char::is_control, "");
-    path.split('/').any(is_dot_segment)
+    let read = rest[..end].replace(char::is_control, "");
+    (is_below && !read.split('/').any(is_dot_segment)).then_some(rest)
 }
 
 /// True if browsers read a host behind the first slash of a path. They take `\` for `/`, and leave
