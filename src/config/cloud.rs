@@ -72,17 +72,11 @@ pub(super) fn cloud(
     if !names.is_empty() && !names.iter().any(|name| name == IAM) {
         let own = sets[0].iam.iter().map(|iam| (IAM.to_owned(), iam.clone()));
         cloud.endpoints = own.chain(cloud.endpoints).collect();
-        routes.extend(cloud.route(reader, IAM).map(|route| {
-            Route {
-                methods: Some(Methods::Only(vec![Method::GET])),
-                paths: Some(
-                    IAM_PATHS
-                        .iter()
-                        .filter_map(|path| PathPattern::new(path))
-                        .collect(),
-                ),
-                ..route
-            }
+        let paths = IAM_PATHS.iter().filter_map(|path| PathPattern::new(path));
+        routes.extend(cloud.route(reader, IAM).map(|route| Route {
+            methods: Some(Methods::Only(vec![Method::GET])),
+            paths: Some(paths.collect()),
+            ..route
         }));
     }
     (signs_otherwise, routes)

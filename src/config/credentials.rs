@@ -101,10 +101,8 @@ pub(super) fn sets(reader: &mut Reader) -> Vec<CredentialsConfig> {
 }
 
 fn set(reader: &mut Reader, name: Option<String>) -> CredentialsConfig {
-    let table = match &name {
-        Some(name) => format!("credentials.{name}"),
-        None => "credentials".to_owned(),
-    };
+    let named = name.as_ref().map(|name| format!("credentials.{name}"));
+    let table = named.unwrap_or_else(|| "credentials".to_owned());
     let key = |key: &str| format!("{table}.{key}");
     let source = reader.get(&key("source"), word(SOURCES.map(|name| (name, name))));
     let path = reader.get(&key("file"), file);

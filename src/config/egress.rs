@@ -104,15 +104,14 @@ impl<'a> Network<'a> {
     /// The proxy on the way to a URL. No proxy reaches the loopback addresses of this machine.
     fn proxy_to(&self, url: &UpstreamUrl) -> Option<EgressProxy> {
         let (host, port) = url.destination();
-        let bracketed = match host.contains(':') {
-            true => format!("[{host}]"),
-            false => host.to_owned(),
+        let uri = match host.contains(':') {
+            true => format!("https://[{host}]:{port}"),
+            false => format!("https://{host}:{port}"),
         };
-        let uri: Uri = format!("https://{bracketed}:{port}").parse().ok()?;
+        let uri: Uri = uri.parse().ok()?;
         let except = self.except.split(',');
-        let except: Vec<&str> = except
-            .filter_map(|entry| excepted_host(entry, port))
-            .collect();
+        let except = except.filter_map(|entry| excepted_host(entry, port));
+        let except: Vec<&str> = except.collect();
         let matcher = Matcher::builder().https(self.value).no(except.join(","));
         let is_local = url.scheme == Scheme::Http || is_loopback(host);
         let is_proxied = !is_local && matcher.build().intercept(&uri).is_some();
@@ -148,10 +147,8 @@ fn parse(value: &str) -> Result<EgressProxy, &'static str> {
     if user.contains(['#', '/', '?']) {
         return Err(ENCODE);
     }
-    let address: Authority = address
-        .trim_end_matches('/')
-        .parse()
-        .map_err(|_| EXPECTED)?;
+    let address = address.trim_end_matches('/');
+    let address: Authority = address.parse().map_err(|_| EXPECTED)?;
     let port = match &address.as_str()[address.host().len()..] {
         "" => Some(80),
         _ => address.port_u16(),

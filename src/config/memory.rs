@@ -26,17 +26,17 @@ pub(super) fn limit() -> Option<u64> {
 /// head: the program takes some too, and the allocator keeps some for a while.
 pub(super) fn fit(limits: &mut Limits, inspect: &mut InspectConfig, memory: u64) -> bool {
     let bodies = memory / 8 * 3;
-    let inspected = if inspect.enabled {
-        (inspect.memory as u64).min(bodies / 2)
+    let wanted = if inspect.enabled {
+        inspect.memory as u64
     } else {
         0
     };
+    let inspected = wanted.min(bodies / 2);
     let buffered = bodies - inspected;
     let connections = memory / 4 / (limits.header as u64 + BESIDE);
     let connections = usize::try_from(connections).unwrap_or(usize::MAX).max(1);
-    let is_too_much = limits.buffered > buffered
-        || limits.connections > connections
-        || (inspect.enabled && inspect.memory as u64 > inspected);
+    let is_too_much =
+        limits.buffered > buffered || limits.connections > connections || wanted > inspected;
     if inspect.enabled {
         inspect.memory = usize::try_from(inspected).unwrap_or(usize::MAX);
     }
@@ -51,11 +51,8 @@ fn resource_limit() -> Option<u64> {
     {
         use rustix::process::{Resource, getrlimit};
         let limits = [Resource::Data, Resource::As].map(|resource| getrlimit(resource).current);
-        limits
-            .into_iter()
-            .flatten()
-            .filter(|limit| *limit < NONE)
-            .min()
+        let limits = limits.into_iter().flatten();
+        limits.filter(|limit| *limit < NONE).min()
     }
     #[cfg(not(target_os = "linux"))]
     None

@@ -99,14 +99,7 @@ impl RouteReader<'_> {
         const FORWARD: &str = "forward_authorization_as";
         let (prefix, mut upstream) = self.path_and_upstream();
         let within = prefix.as_deref().unwrap_or_default();
-        let methods = self.own("methods", Methods::parse);
         let paths = self.own("paths", |setting| path_rules(setting, within));
-        let stage = self.inherited("stage", "stage", stage);
-        let headers = self.inherited("headers", "headers", header_list);
-        let forward_authorization_as = self.inherited(FORWARD, FORWARD, optional(header_name));
-        let response_timeout = self.own("timeouts.response", duration);
-        let idle_timeout = self.own("timeouts.idle", duration);
-        let keeps_origin = self.own("origin", word(ORIGINS)).unwrap_or(false);
         let mut signing = RouteSigning::read(self.reader, "signing.", &RouteSigning::default());
         if !self.table.is_empty() {
             signing = RouteSigning::read(self.reader, self.table, &signing);
@@ -116,24 +109,25 @@ impl RouteReader<'_> {
             upstream.connect_to = self.connect_to(upstream);
         }
         Some(Route {
-            prefix: prefix?,
-            upstream: upstream?,
-            stage,
-            methods,
+            stage: self.inherited("stage", "stage", stage),
+            methods: self.own("methods", Methods::parse),
             paths,
             auth,
             large_body,
-            headers,
-            forward_authorization_as,
-            response_timeout,
-            idle_timeout,
-            keeps_origin,
+            headers: self.inherited("headers", "headers", header_list),
+            forward_authorization_as: self.inherited(FORWARD, FORWARD, optional(header_name)),
+            response_timeout: self.own("timeouts.response", duration),
+            idle_timeout: self.own("timeouts.idle", duration),
+            keeps_origin: self.own("origin", word(ORIGINS)).unwrap_or(false),
             signing,
             read_only: ReadOnly {
                 enabled: self.own("read_only", boolean).unwrap_or(false),
                 reads: self.own("reads", list(ReadRule::parse)).unwrap_or_default(),
             },
             service: None,
+            // Last, so that all keys of a route without them are read.
+            prefix: prefix?,
+            upstream: upstream?,
         })
     }
 

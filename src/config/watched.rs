@@ -25,13 +25,10 @@ struct State<T> {
     failed: Option<FileStamps>,
 }
 
-/// The state of files; `None` for one that does not exist.
-pub(crate) type FileStamps = Vec<Option<FileStamp>>;
-
-/// What changes when a file is replaced or written: inode, length, and two times. The first, of the
-/// last writing, is set back by tools that copy; the second, of the last change of anything, cannot
-/// be set.
-pub(crate) type FileStamp = (u64, u64, [(i64, i64); 2]);
+/// What changes when files are replaced or written: inode, length, and two times; `None` for one that
+/// does not exist. The first time, of the last writing, is set back by tools that copy; the second, of
+/// the last change of anything, cannot be set.
+pub(crate) type FileStamps = Vec<Option<(u64, u64, [(i64, i64); 2])>>;
 
 impl<T: Clone> Watched<T> {
     /// Makes the value for the first time.

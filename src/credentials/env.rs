@@ -15,10 +15,6 @@ const NAMES: [(&str, &str); 4] = [
 ];
 
 /// The key of the first convention that has one.
-///
-/// # Errors
-///
-/// [`CredentialsError`] if a convention has half a key, or one that cannot be used.
 pub(super) fn find(environment: &Environment) -> Result<Lease, CredentialsError> {
     let text = |name: &str| {
         let text = environment.text(name).map(str::trim);

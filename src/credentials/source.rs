@@ -162,10 +162,6 @@ impl Backend {
     }
 
     /// Asks for a lease.
-    ///
-    /// # Errors
-    ///
-    /// A [`CredentialsError`] that says what to do.
     pub(super) async fn ask(&self, network: &Network) -> Result<Lease, CredentialsError> {
         match self {
             Self::Fixed(lease) => Ok(lease.clone()),

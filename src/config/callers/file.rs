@@ -227,34 +227,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_with_all_rights() {
-        let (issued, surrogate) = IssuedCaller::new("ci", Rights::default());
-        let texts = |items: &[&str]| items.iter().map(ToString::to_string).collect();
-        let record = CallerRecord {
-            routes: texts(&["/a/", "/caf\u{e9}\"x"]),
-            methods: texts(&["GET"]),
-            read_only: true,
-            reads: texts(&["POST /a/*"]),
-            expires: Some("2026-12-01T08:00:00Z".to_owned()),
-            rate: Some("60/1m".to_owned()),
-            ..CallerRecord::new(&issued, &surrogate)
-        };
-        let text = CallerRecord::write(&[record.clone(), CallerRecord::new(&issued, &surrogate)]);
-        let read: Records = toml::from_str(&text).unwrap();
-        assert_eq!(format!("{:?}", read.caller[0]), format!("{record:?}"));
-        let caller = read.caller[0].surrogate().unwrap();
-        assert_eq!(caller.rights.routes, ["/a", "/caf%C3%A9\"x"]);
-        assert_eq!(caller.rights.expires, Some(1_796_112_000));
-        let (requests, seconds) = (60, 60);
-        assert_eq!(caller.rights.rate, Some(Rate { requests, seconds }));
-        assert!(caller.token.is(issued.token.expose_secret().as_bytes()));
-        assert_eq!(
-            read.caller[1].surrogate().unwrap().rights,
-            Rights::default()
-        );
-    }
-
-    #[test]
     fn no_two_callers_share_a_name_or_a_credential() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("callers.toml");

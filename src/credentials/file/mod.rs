@@ -11,7 +11,6 @@
 //! only after the file has looked the same for a moment.
 
 mod csv;
-mod hcloud;
 mod profile;
 
 use std::path::{Path, PathBuf};
@@ -70,10 +69,6 @@ impl Files {
     }
 
     /// Reads the secret.
-    ///
-    /// # Errors
-    ///
-    /// A [`CredentialsError`] that says what to do.
     pub(super) fn load(&self) -> Result<Lease, CredentialsError> {
         let path = &self.path;
         match &self.format {
@@ -93,7 +88,7 @@ impl Files {
 /// A [`CredentialsError`] that says what to do, and nothing of the content.
 pub fn parse(content: &[u8], path: &Path, user: Option<&str>) -> Result<Lease, CredentialsError> {
     let parsed = text_bytes(content).and_then(|bytes| match bytes.trim_ascii_start().first() {
-        Some(b'{') => hcloud::parse(utf8(bytes)?),
+        Some(b'{') => profile::parse_hcloud(utf8(bytes)?),
         Some(b'[' | b';' | b'#') => profile::parse(utf8(bytes)?),
         _ => csv::parse(bytes, user),
     });
@@ -127,10 +122,6 @@ fn load_folder(folder: &Path, user: Option<&str>) -> Result<Lease, CredentialsEr
 }
 
 /// The one line of a file, without the blanks around it.
-///
-/// # Errors
-///
-/// [`CredentialsError`] if the file cannot be read, or does not hold one line of text.
 pub(super) fn read_line(path: &Path) -> Result<SecretString, CredentialsError> {
     read_text(path, |text| {
         let is_line = !text.is_empty() && !text.chars().any(char::is_control);

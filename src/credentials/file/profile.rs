@@ -1,12 +1,14 @@
-//! The SDKs' profile: an INI file with the sections `[basic]` and `[global]`, or with `[app]` for
+//! Profiles: that of KooCLI, which is JSON, and that of the SDKs: an INI file with the sections `[basic]` and `[global]`, or with `[app]` for
 //! the key and the secret of an app, which sign in the same way.
 //!
-//! Parsed by hand rather than by a crate: a secret may hold any character, so that nothing in a
+//! The latter is parsed by hand rather than by a crate: a secret may hold any character, so that nothing in a
 //! value has a meaning of its own, and nothing is copied that would have to be zeroized.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
 
 use super::Parsed;
+use crate::credentials::key_check::{is_access_key, is_secret_key};
 use crate::credentials::types::Credentials;
 
 /// Sections that may hold a key, with the names of its two parts.
@@ -55,4 +57,43 @@ fn lines(text: &str) -> Option<Vec<[&str; 3]>> {
         lines.push([section, name.trim_end(), value.trim_start()]);
     }
     Some(lines)
+}
+
+/// KooCLI's file.
+#[derive(Deserialize)]
+struct Hcloud {
+    current: Option<String>,
+    profiles: Vec<Profile>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Profile {
+    name: Option<String>,
+    access_key_id: Option<SecretString>,
+    secret_access_key: Option<SecretString>,
+    security_token: Option<SecretString>,
+}
+
+/// The key of the current profile of KooCLI's `~/.hcloud/config.json`. Its keys are encrypted unless it
+/// was told otherwise. The encryption is not documented, so that an encrypted file is recognised and
+/// explained, not read.
+pub(super) fn parse_hcloud(text: &str) -> Result<Parsed, &'static str> {
+    const OTHER: &str =
+        "is JSON, but not KooCLI's configuration with an access key\nhint: use a credentials.csv";
+    const ENCRYPTED: &str = "is KooCLI's configuration, and its keys are encrypted\n\
+        hint: run `hcloud configure set --cli-auth-encrypt=false` (KooCLI 5.2.7 or newer) and configure the key again, \
+        or use a credentials.csv";
+    let config: Hcloud = serde_json::from_str(text).map_err(|_| OTHER)?;
+    let is_current = |profile: &Profile| config.current.is_none() || profile.name == config.current;
+    let profile = config.profiles.into_iter().find(is_current).ok_or(OTHER)?;
+    let filled = |part: Option<SecretString>| part.filter(|part| !part.expose_secret().is_empty());
+    let access_key = filled(profile.access_key_id).ok_or(OTHER)?;
+    let secret_key = filled(profile.secret_access_key).ok_or(OTHER)?;
+    if !is_access_key(access_key.expose_secret()) || !is_secret_key(secret_key.expose_secret()) {
+        return Err(ENCRYPTED);
+    }
+    let token = filled(profile.security_token);
+    let key = Credentials::checked(access_key.expose_secret(), secret_key, token)?;
+    Ok((key, None))
 }

@@ -128,14 +128,6 @@ impl Service {
 }
 
 /// Asks IAM for the project of a region.
-///
-/// # Errors
-///
-/// A [`CredentialsError`] that says what to do.
-///
-/// # Cancel safety
-///
-/// Dropping the future gives up the request.
 pub(crate) async fn project_of(
     region: &str,
     (network, iam): (&Network, &UpstreamUrl),

@@ -69,14 +69,6 @@ enum Protocol {
 impl Service {
     /// Asks for a secret that is still valid. `key` is that of another source, for services that
     /// exchange one.
-    ///
-    /// # Errors
-    ///
-    /// A [`CredentialsError`] that says what to do.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future gives up the request.
     pub(super) async fn ask(
         &self,
         network: &Network,

@@ -22,10 +22,6 @@ pub(super) struct Refusals(Mutex<Option<(Credentials, u32, Moment)>>);
 
 impl Refusals {
     /// Checks that the service may be asked with a key now.
-    ///
-    /// # Errors
-    ///
-    /// [`KEY_REFUSED`] during a pause, which ends early if the key is another one.
     pub(super) fn check(&self, key: &Credentials, now: Moment) -> Result<(), CredentialsError> {
         match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             Some((refused, count, at))

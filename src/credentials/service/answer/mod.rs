@@ -47,14 +47,6 @@ struct Parts {
     expires_at: String,
 }
 
-/// The code of a refusal, by all of its names, here or one level down.
-#[derive(Deserialize)]
-struct Coded {
-    #[serde(alias = "errorCode", alias = "code")]
-    error_code: Option<Value>,
-    error: Option<Box<Self>>,
-}
-
 /// A `POST` of JSON. The values are zeroized, since they hold secrets; the body is dropped with the
 /// request.
 pub(super) fn post(path: &str, mut fields: Value) -> Request<Bytes> {
@@ -155,11 +147,13 @@ impl Answer {
         Duration::from_millis(u64::try_from(expires_at.saturating_sub(now)).unwrap_or(0))
     }
 
-    /// The code of a refusal, if it has the shape of one: nothing else is quoted.
+    /// The code of a refusal, by all of its names, here or one level down. It has the shape of one:
+    /// nothing else is quoted.
     fn code(&self) -> Option<String> {
-        let coded: Coded = self.json()?;
-        let code = coded.error_code.or_else(|| coded.error?.error_code)?;
-        let text = match code {
+        let body: Value = self.json()?;
+        let names = ["error_code", "errorCode", "code"];
+        let code = |object: &Value| names.iter().find_map(|name| object.get(name).cloned());
+        let text = match code(&body).or_else(|| code(&body["error"]))? {
             Value::String(text) => text,
             Value::Number(number) => number.to_string(),
             _ => return None,
