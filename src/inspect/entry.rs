@@ -208,20 +208,14 @@ impl Entry {
         let outcome = self.ended.as_ref().map(|ended| ended.outcome);
         let is_answered =
             outcome.is_some_and(|outcome| !["caller_gone", "cut_off"].contains(&outcome));
-        let is_broken = |body: &Body| body.is_broken && body.total > 0;
+        let mut bodies = self.bodies.iter();
+        let is_broken = bodies.any(|body| body.is_broken && body.total > 0);
         let has_bodies = self.sheds == 0;
         let gaps = [
             (self.has_lost_attempt, "an attempt was not recorded"),
+            (has_bodies && is_broken, "a part of a body was not recorded"),
             (
-                has_bodies && is_broken(self.body(Side::In)),
-                "a part of the request's body was not recorded",
-            ),
-            (
-                has_bodies && is_broken(self.body(Side::Out)),
-                "a part of the response's body was not recorded",
-            ),
-            (
-                !has_bodies && self.bodies.iter().any(is_broken),
+                !has_bodies && is_broken,
                 "the bodies were dropped to make room (`inspect.memory`)",
             ),
             (

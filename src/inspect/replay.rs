@@ -20,7 +20,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
@@ -264,14 +264,8 @@ fn pair() -> io::Result<(UnixStream, StdUnixStream)> {
 async fn exchange(stream: UnixStream, request: Request<Full<Bytes>>) -> hyper::Result<()> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let _connection = AbortOnDropHandle::new(spawn_local(connection));
-    let mut body = sender.send_request(request).await?.into_body();
-    let mut left = MAX_RESPONSE;
-    while let Some(frame) = body.frame().await {
-        let length = frame?.data_ref().map_or(0, Bytes::len);
-        let Some(less) = left.checked_sub(length) else {
-            break;
-        };
-        left = less;
-    }
+    let body = sender.send_request(request).await?.into_body();
+    let mut body = Limited::new(body, MAX_RESPONSE);
+    while let Some(Ok(_)) = body.frame().await {}
     Ok(())
 }

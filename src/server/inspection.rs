@@ -11,7 +11,7 @@
 
 use std::io::{IsTerminal, stderr};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -147,31 +147,25 @@ impl Inspection {
             return;
         };
         // The file of before is removed, unless this one has taken its place.
-        self.token_file = write_token(&file_in(folder, admin), token);
-        if !was_on {
-            announce(admin, token, stderr().is_terminal() && !self.is_shown);
+        let path = file_in(folder, admin);
+        let written = TokenFile::write(&path, token).inspect_err(|error| {
+            tracing::warn!(
+                %error,
+                "the token of the inspector could not be written to {}; `apig-proxy inspect` needs inspect.token_file",
+                path.display()
+            );
+        });
+        self.token_file = written.ok();
+        if was_on {
+            return;
         }
-    }
-}
-
-fn write_token(path: &Path, token: &Token) -> Option<TokenFile> {
-    let written = TokenFile::write(path, token).inspect_err(|error| {
-        tracing::warn!(
-            %error,
-            "the token of the inspector could not be written to {}; `apig-proxy inspect` needs inspect.token_file",
-            path.display()
-        );
-    });
-    written.ok()
-}
-
-/// Says how to read the inspector. The address with the token is for a person only: a log is kept,
-/// and others may read it.
-fn announce(admin: &Listen, token: &Token, shows_page: bool) {
-    tracing::info!("the inspector shows requests; run `apig-proxy inspect`");
-    if let Some(admin) = admin.address().filter(|_| shows_page) {
-        let page = token.page(admin);
-        telemetry::print(&format!("inspector  {}\n", page.expose_secret()));
+        tracing::info!("the inspector shows requests; run `apig-proxy inspect`");
+        // The address with the token is for a person only: a log is kept, and others may read it.
+        let shows_page = stderr().is_terminal() && !self.is_shown;
+        if let Some(admin) = admin.address().filter(|_| shows_page) {
+            let page = token.page(admin);
+            telemetry::print(&format!("inspector  {}\n", page.expose_secret()));
+        }
     }
 }
 

@@ -13,21 +13,48 @@ const WIDTH: u64 = 48;
 
 /// The request as text of several sections.
 pub(super) fn text_of(detail: &Value) -> String {
-    let mut out = head(detail);
+    let (summary, why) = (&detail["summary"], &detail["why"]);
+    let took = summary["duration_us"].as_u64();
+    let took = took.map_or_else(|| "open".to_owned(), duration);
+    let [line, words] = [&detail["received"]["line"], &summary["status_text"]].map(text);
+    let (status, remarks) = (status(summary), remarks(summary));
+    let mut out = format!("{line}\n{status} {words}, {took}{remarks}\n");
+    let sizes = ["bytes_in", "bytes_out"].map(|name| ByteSize(number(&summary[name])));
+    let request = facts(&[
+        ("id", &summary["id"]),
+        ("route", &summary["route"]),
+        ("caller", &summary["caller"]),
+        ("gateway", &detail["upstream"]),
+        ("stage", &detail["stage"]),
+        ("replay of", &summary["replay_of"]),
+        (
+            "bytes",
+            &format!("{} in, {} out", sizes[0], sizes[1]).into(),
+        ),
+    ]);
+    let why = facts(&[
+        ("code", &why["code"]),
+        ("meaning", &why["meaning"]),
+        ("hint", &why["hint"]),
+        ("first difference", &why["difference"]["what"]),
+        ("the gateway's request id", &why["gateway_request_id"]),
+    ]);
+    let gaps = list(&detail["gaps"]).iter().map(text).collect();
     for (title, lines) in [
-        ("Why", why(&detail["why"])),
+        ("Request", request),
+        ("Why", why),
         ("Changes to the request", changes(&detail["changes"])),
         (
             "Changes to the response",
             changes(&detail["answer"]["changes"]),
         ),
-        ("Attempts", attempts(detail)),
-        ("Canonical request", canonical(detail)),
-        ("Time", times(&detail["spans"])),
         (
-            "Not captured",
-            list(&detail["gaps"]).iter().map(text).collect(),
+            "Attempts",
+            list(&detail["attempts"]).iter().map(attempt).collect(),
         ),
+        ("Canonical request", canonical(&detail["attempts"])),
+        ("Time", times(&detail["spans"])),
+        ("Not captured", gaps),
     ] {
         if !lines.is_empty() {
             let _ = write!(out, "\n{title}\n");
@@ -48,69 +75,13 @@ fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_default()
 }
 
-/// The members of an object that have text.
-fn texts<const N: usize>(object: &Value, names: [&str; N]) -> [String; N] {
-    names.map(|name| text(&object[name]))
-}
-
-fn head(detail: &Value) -> String {
-    let summary = &detail["summary"];
-    let took = summary["duration_us"].as_u64();
-    let took = took.map_or_else(|| "open".to_owned(), duration);
-    let [id, words, route, caller, original] = texts(
-        summary,
-        ["id", "status_text", "route", "caller", "replay_of"],
-    );
-    let line = text(&detail["received"]["line"]);
-    let mut head = format!(
-        "{line}\n{} {words}, {took}{}\n",
-        status(summary),
-        remarks(summary)
-    );
-    for (name, value) in [
-        ("id", id),
-        ("route", route),
-        ("caller", caller),
-        ("gateway", text(&detail["upstream"])),
-        ("stage", text(&detail["stage"])),
-        ("replay of", original),
-    ] {
-        if !value.is_empty() {
-            let _ = writeln!(head, "  {name} {value}");
-        }
-    }
-    let bytes = |name: &str| ByteSize(number(&summary[name]));
-    let _ = writeln!(
-        head,
-        "  {} in, {} out",
-        bytes("bytes_in"),
-        bytes("bytes_out")
-    );
-    head
-}
-
-fn why(why: &Value) -> Vec<String> {
-    let [code, meaning, hint, id] = texts(why, ["code", "meaning", "hint", "gateway_request_id"]);
-    let different = &why["difference"];
-    let [what] = texts(different, ["what"]);
-    let line = number(&different["line"]);
-    let lines = [
-        (
-            &code,
-            match meaning.is_empty() {
-                true => code.clone(),
-                false => format!("{code}: {meaning}"),
-            },
-        ),
-        (&hint, format!("hint: {hint}")),
-        (&id, format!("the gateway's request id is {id}")),
-        (
-            &what,
-            format!("line {line} of the canonical request differs: {what}"),
-        ),
-    ];
-    let known = lines.into_iter().filter(|(known, _)| !known.is_empty());
-    known.map(|(_, line)| line).collect()
+/// The values that are known, with their names.
+fn facts(facts: &[(&str, &Value)]) -> Vec<String> {
+    let facts = facts.iter().map(|(name, value)| (name, text(value)));
+    let known = facts.filter(|(_, text)| !text.is_empty());
+    known
+        .map(|(name, text)| format!("{name}: {text}"))
+        .collect()
 }
 
 fn changes(changes: &Value) -> Vec<String> {
@@ -125,40 +96,33 @@ fn changes(changes: &Value) -> Vec<String> {
 
 fn change(change: &Value) -> String {
     let [kind, name, before, after, reason] =
-        texts(change, ["kind", "name", "before", "after", "reason"]);
+        ["kind", "name", "before", "after", "reason"].map(|name| text(&change[name]));
     let (sign, what) = match &*kind {
         "dropped" => ('-', before),
         "set" => ('+', after),
         _ => ('~', format!("{before} -> {after}")),
     };
-    let name = match &*name {
-        ":line" => String::new(),
-        name => format!("{name}: "),
-    };
-    format!("{sign} {name}{what}  ({reason})")
+    match &*name {
+        ":line" => format!("{sign} {what}  ({reason})"),
+        name => format!("{sign} {name}: {what}  ({reason})"),
+    }
 }
 
-fn attempts(detail: &Value) -> Vec<String> {
-    let line = |attempt: &Value| {
-        let [reason, auth, protocol, connection, code] = texts(
-            attempt,
-            ["reason_text", "auth", "protocol", "connection", "code"],
-        );
-        let offset = match attempt["clock_offset_s"].as_i64() {
-            None | Some(0) => String::new(),
-            Some(offset) => format!(", date corrected by {offset:+} s"),
-        };
-        let (number, status) = (number(&attempt["number"]), status(attempt));
-        format!(
-            "{number} {reason}, {auth}, {protocol} on a {connection} connection{offset}: {status} {code}"
-        )
-    };
-    list(&detail["attempts"]).iter().map(line).collect()
+fn attempt(attempt: &Value) -> String {
+    let names = ["reason_text", "auth", "protocol", "connection", "code"];
+    let [reason, auth, protocol, connection, code] = names.map(|name| text(&attempt[name]));
+    let offset = attempt["clock_offset_s"].as_i64().unwrap_or_default();
+    let (number, status) = (number(&attempt["number"]), status(attempt));
+    let mut line = format!("{number} {reason}, {auth}, {protocol} on a {connection} connection");
+    if offset != 0 {
+        let _ = write!(line, ", date corrected by {offset:+} s");
+    }
+    format!("{line}: {status} {code}")
 }
 
 /// The canonical request of the last attempt, and the lines in which that of the gateway differs.
-fn canonical(detail: &Value) -> Vec<String> {
-    let mut attempts = list(&detail["attempts"]).iter().rev();
+fn canonical(attempts: &Value) -> Vec<String> {
+    let mut attempts = list(attempts).iter().rev();
     let Some(attempt) = attempts.find(|attempt| attempt["canonical"].is_string()) else {
         return Vec::new();
     };
@@ -187,25 +151,23 @@ fn canonical(detail: &Value) -> Vec<String> {
 
 /// Where the time went, as bars.
 fn times(spans: &Value) -> Vec<String> {
-    let spans = list(spans).iter().map(|span| {
-        let start = number(&span["start_us"]);
-        (
-            text(&span["name"]),
-            start,
-            start.saturating_add(number(&span["us"])),
-        )
-    });
-    let spans: Vec<_> = spans.collect();
-    let whole = spans.iter().map(|(_, _, end)| *end).max();
+    let place_of = |span: &Value| (number(&span["start_us"]), number(&span["us"]));
+    let ends = list(spans).iter().map(place_of);
+    let whole = ends
+        .map(|(start, length)| start.saturating_add(length))
+        .max();
     let whole = whole.unwrap_or_default().max(1);
     // At least one mark for each.
     let place = |time: u64| usize::try_from(time.saturating_mul(WIDTH) / whole).unwrap_or_default();
-    let bar = |(name, start, end): (String, u64, u64)| {
-        let (took, from) = (duration(end - start), place(start));
-        let length = place(end).saturating_sub(from).max(1);
-        format!("{name:<8} {took:>10}  {:from$}{}", "", "#".repeat(length))
+    let bar = |span: &Value| {
+        let (start, length) = place_of(span);
+        let (name, took, from) = (text(&span["name"]), duration(length), place(start));
+        let marks = place(start.saturating_add(length))
+            .saturating_sub(from)
+            .max(1);
+        format!("{name:<8} {took:>10}  {:from$}{}", "", "#".repeat(marks))
     };
-    spans.into_iter().map(bar).collect()
+    list(spans).iter().map(bar).collect()
 }
 
 #[cfg(test)]
@@ -238,18 +200,21 @@ mod tests {
         let expected = "\
 POST /a?q=x+y HTTP/1.1
 401 Unauthorized, 48.0 ms  2 attempts
-  id 0a
-  route /
-  caller tcp
-  gateway https://host
-  stage RELEASE
-  8 B in, 900 B out
+
+Request
+  id: 0a
+  route: /
+  caller: tcp
+  gateway: https://host
+  stage: RELEASE
+  bytes: 8 B in, 900 B out
 
 Why
-  APIG.0301: the signature is wrong
+  code: APIG.0301
+  meaning: the signature is wrong
   hint: do this\\u{1b}[2J
-  the gateway's request id is 77
-  line 2 of the canonical request differs: the path was altered
+  first difference: the path was altered
+  the gateway's request id: 77
 
 Changes to the request
   ~ q=x+y -> q=x%20y  (normalized)

@@ -1,10 +1,8 @@
 //! The page and its files. They are in the program, hold nothing of any request, and are served
 //! without a token.
 
-use std::sync::LazyLock;
-
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
+use http::header::{ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use sha2::{Digest, Sha256};
 
@@ -15,6 +13,8 @@ use super::answer::{ApiBody, respond};
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
+
+const FEATURES: &str = "camera=(), geolocation=(), microphone=()";
 
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
@@ -42,25 +42,15 @@ const FILES: [File; 10] = [
     file!(SCRIPT "view.js"),
 ];
 
-/// The entity tag of each file: a new version of the program has new ones.
-static TAGS: LazyLock<Vec<HeaderValue>> = LazyLock::new(|| {
-    let tag = |File(_, _, content): &File| {
-        let hash = hex::encode(&Sha256::digest(content)[..8]);
-        let tag = format!("\"{}-{hash}\"", env!("CARGO_PKG_VERSION"));
-        HeaderValue::try_from(tag).expect("a tag is a header value")
-    };
-    FILES.iter().map(tag).collect()
-});
-
 /// The file with this path below `/inspect/`, or that the reader has it already.
 pub(super) fn file(path: &str, asked: &HeaderMap) -> Option<Response<ApiBody>> {
-    let at = FILES.iter().position(|File(name, ..)| *name == path)?;
-    let (File(_, content_type, content), tag) = (&FILES[at], &TAGS[at]);
-    let has_it = asked
-        .get_all(IF_NONE_MATCH)
-        .iter()
-        .any(|known| known == tag);
-    let (status, content) = match has_it {
+    let mut files = FILES.iter();
+    let File(_, content_type, content) = files.find(|File(name, ..)| *name == path)?;
+    // A new version of the program has new ones.
+    let hash = hex::encode(&Sha256::digest(content)[..8]);
+    let tag = format!("\"{}-{hash}\"", env!("CARGO_PKG_VERSION"));
+    let mut known = asked.get_all(IF_NONE_MATCH).iter();
+    let (status, content) = match known.any(|known| *known == *tag) {
         true => (StatusCode::NOT_MODIFIED, ""),
         false => (StatusCode::OK, *content),
     };
@@ -70,16 +60,13 @@ pub(super) fn file(path: &str, asked: &HeaderMap) -> Option<Response<ApiBody>> {
         ("content-security-policy", POLICY),
         ("referrer-policy", "no-referrer"),
         ("cross-origin-opener-policy", "same-origin"),
-        (
-            "permissions-policy",
-            "camera=(), geolocation=(), microphone=()",
-        ),
+        ("permissions-policy", FEATURES),
+        // It is asked for each time, and sent only if it is another one.
+        ("cache-control", "no-cache"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    // It is asked for each time, and sent only if it is another one.
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert(ETAG, tag.clone());
+    headers.insert(ETAG, HeaderValue::try_from(tag).ok()?);
     Some(response)
 }
 

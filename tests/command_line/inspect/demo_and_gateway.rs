@@ -87,7 +87,7 @@ fn the_demo_shows_its_requests_in_an_inspector_until_it_ends() {
     let id = refused.split(' ').nth(2).unwrap();
     assert_has(
         &inspect(&place, admin, &[id]),
-        &["Why\n  PROXY.body_too_large: "],
+        &["Why\n  code: PROXY.body_too_large\n  meaning: "],
     );
     let sent = inspect(
         &place,
@@ -163,7 +163,7 @@ fn the_gateway_shows_what_it_verified_and_what_it_refused_and_why() {
         (
             "status:401",
             &[
-                "Why\n  APIG.0301: ",
+                "Why\n  code: APIG.0301\n  meaning: ",
                 "another secret key",
                 "Canonical request",
             ],

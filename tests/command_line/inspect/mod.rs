@@ -188,7 +188,7 @@ fn one_request_is_named_by_the_beginning_of_its_id() {
         ),
     });
     let out = api.shows(&["3F"]);
-    let why = "\nWhy\n  APIG.0101\n  hint: \\u{202e}\n";
+    let why = "\nWhy\n  code: APIG.0101\n  hint: \\u{202e}\n";
     assert_has(&out, &["GET /x HTTP/1.1\n200 ", why]);
     let said: Value = serde_json::from_str(&api.shows(&["3f", "--json"])).unwrap();
     assert_eq!(said["received"]["line"], "GET /x HTTP/1.1");
