@@ -8,7 +8,6 @@
 mod content_coding;
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -24,7 +23,7 @@ use super::headers;
 use super::key_breaker::SignatureOutcome;
 use super::redact::{Redactor, stars};
 use crate::error::Cause;
-use crate::gateway::{self, GatewayError, Meaning};
+use crate::gateway::{GatewayError, Meaning};
 use crate::signature::SigningDate;
 use crate::upstream::{Connection, GatewayBody};
 
@@ -232,26 +231,6 @@ impl GatewayResponse {
         let error = self.error();
         let error = error.filter(|_| self.head.status == StatusCode::UNAUTHORIZED);
         error.map(|error| &error.meaning)
-    }
-
-    /// Sets the hint for the caller, and logs it.
-    pub(super) fn explain(
-        &mut self,
-        context: &gateway::Context<'_>,
-        request_id: &impl fmt::Display,
-    ) {
-        if let Some(error) = self.error() {
-            let (code, hint) = (error.code.as_str(), error.hint(context));
-            match &hint {
-                Some(hint) => {
-                    tracing::warn!(%request_id, code, "the gateway refused a request: {hint}");
-                }
-                None => tracing::info!(%request_id, code, "the gateway refused a request"),
-            }
-            self.hint = hint;
-        } else if let Some(hint) = &self.hint {
-            tracing::warn!(%request_id, status = self.head.status.as_u16(), "{hint}");
-        }
     }
 }
 

@@ -159,7 +159,7 @@ impl Attempts<'_> {
         credential.canonical(&mut request, &to_sign, show).ok()
     }
 
-    /// The reply with a hint, if it is a refusal.
+    /// The reply with a hint for the caller, which is logged too, if it is a refusal.
     pub(super) fn explained(
         &self,
         credential: &UsableCredential,
@@ -183,7 +183,19 @@ impl Attempts<'_> {
             stage: route.stage.to_str().unwrap_or_default(),
             host: &route.upstream.host,
         };
-        reply.explain(&refused, &self.context.request_id());
+        let request_id = self.context.request_id();
+        if let Some(error) = reply.error() {
+            let (code, hint) = (error.code.as_str(), error.hint(&refused));
+            match &hint {
+                Some(hint) => {
+                    tracing::warn!(%request_id, code, "the gateway refused a request: {hint}");
+                }
+                None => tracing::info!(%request_id, code, "the gateway refused a request"),
+            }
+            reply.hint = hint;
+        } else if let Some(hint) = &reply.hint {
+            tracing::warn!(%request_id, status = reply.head.status.as_u16(), "{hint}");
+        }
         reply
     }
 }
