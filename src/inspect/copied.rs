@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue};
 
 use super::redact::Hider;
 use super::rules::Rules;
-use super::scan::{Form, Json};
+use super::scan::{Form, Json, Kind};
 use crate::proxy::redact::Redactor;
 
 /// One side's body while it passes.
@@ -36,18 +36,10 @@ impl Copied {
         let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
         let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
         let is_form = content_type.starts_with(b"application/x-www-form-urlencoded");
-        let is_multipart = content_type.starts_with(b"multipart/");
+        let kind = if is_form { Kind::Fields } else { Kind::Text };
         let kept = || Kept {
-            form: if is_form {
-                Form::default()
-            } else {
-                Form::in_text()
-            },
-            json: if is_multipart {
-                Json::in_parts()
-            } else {
-                Json::default()
-            },
+            form: Form::new(kind),
+            json: Json::new(content_type.starts_with(b"multipart/")),
             redactors: None,
             left: limit,
             room: limit,

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::rules::{Rules, is_no_secret, is_secret_name};
-use super::scan::{Form, Json};
+use super::scan::{Form, Json, Kind};
 use crate::proxy::redact::Redactor;
 
 /// Names of headers that tell rules, and no credentials.
@@ -199,7 +199,7 @@ impl Hider {
         let (path, query) = text.split_at(query.map_or(text.len(), |at| at + 1));
         let mut shown = Vec::with_capacity(text.len());
         let mut found = Vec::new();
-        for (mut form, part) in [(Form::in_words(), path), (Form::default(), query)] {
+        for (mut form, part) in [(Form::new(Kind::Words), path), (Form::default(), query)] {
             form.push(&self.rules, part, &mut shown);
             form.finish(&self.rules, &mut shown);
             found.append(&mut form.found);

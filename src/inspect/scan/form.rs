@@ -12,7 +12,7 @@ const MAX_ENCODED: usize = 3;
 
 /// What is scanned, and so where a name begins and a value ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Kind {
+pub(in crate::inspect) enum Kind {
     #[default]
     Fields,
     /// Only the first name, and those of URLs, are names. What ends a URL ends a value.
@@ -51,18 +51,10 @@ pub(in crate::inspect) struct Form {
 }
 
 impl Form {
-    /// A scanner of the URLs in some other text.
-    pub(in crate::inspect) fn in_text() -> Self {
+    /// A scanner of a kind of text.
+    pub(in crate::inspect) fn new(kind: Kind) -> Self {
         Self {
-            kind: Kind::Text,
-            ..Self::default()
-        }
-    }
-
-    /// A scanner of a header.
-    pub(in crate::inspect) fn in_words() -> Self {
-        Self {
-            kind: Kind::Words,
+            kind,
             ..Self::default()
         }
     }
@@ -175,7 +167,7 @@ impl Form {
         }
         let mut text = value.to_vec();
         for _ in 0..=MAX_ENCODED {
-            let (mut form, mut json) = (Self::in_words(), Json::default());
+            let (mut form, mut json) = (Self::new(Kind::Words), Json::default());
             form.is_inner = true;
             let mut out = Vec::new();
             form.push(rules, &text, &mut out);

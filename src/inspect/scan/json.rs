@@ -48,10 +48,10 @@ pub(in crate::inspect) struct Json {
 }
 
 impl Json {
-    /// A scanner of a multipart form.
-    pub(in crate::inspect) fn in_parts() -> Self {
+    /// A scanner, maybe of a multipart form.
+    pub(in crate::inspect) fn new(is_multipart: bool) -> Self {
         Self {
-            is_multipart: true,
+            is_multipart,
             ..Self::default()
         }
     }

@@ -11,7 +11,7 @@
 mod form;
 mod json;
 
-pub(super) use form::Form;
+pub(super) use form::{Form, Kind};
 pub(super) use json::Json;
 
 /// The longest name of a secret, in bytes.
