@@ -7,7 +7,7 @@
 //! No request ever waits for the queue. More requests than [`Pace`] takes are counted there too, and
 //! leave no note.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -84,19 +84,6 @@ impl Recorder {
         self.is_recording.load(Ordering::Relaxed)
     }
 
-    /// Returns `true` if a request that begins now is to be recorded. One that `is_replay` was asked for
-    /// in the inspector, and is recorded however many there are.
-    pub(super) fn takes(&self, now: Instant, is_replay: bool) -> bool {
-        if !self.is_recording() {
-            return false;
-        }
-        let is_taken = self.pace.takes(now) || is_replay;
-        if !is_taken {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-        is_taken
-    }
-
     /// Counts bytes of bodies that were looked through.
     pub(super) fn looked_through(&self, bytes: usize) {
         self.pace.add(bytes);
@@ -165,7 +152,10 @@ impl Notes {
 pub(crate) struct WorkerRecorder {
     recorder: Arc<Recorder>,
     batch: RefCell<Batch>,
-    /// Notified with the first note of a batch.
+    /// Requests that came too fast, and are not counted in [`Recorder::dropped`] yet, which all
+    /// workers would write to at once.
+    skipped: Cell<u64>,
+    /// Notified with the first note of a batch, and the first request that is skipped.
     wake: Notify,
 }
 
@@ -175,6 +165,7 @@ impl WorkerRecorder {
         Rc::new(Self {
             recorder: Arc::clone(recorder),
             batch: RefCell::default(),
+            skipped: Cell::default(),
             wake: Notify::new(),
         })
     }
@@ -182,6 +173,22 @@ impl WorkerRecorder {
     /// Where its notes go.
     pub(crate) fn recorder(&self) -> &Arc<Recorder> {
         &self.recorder
+    }
+
+    /// Returns `true` if a request that begins now is to be recorded. One that `is_replay` was asked for
+    /// in the inspector, and is recorded however many there are.
+    pub(super) fn takes(&self, now: Instant, is_replay: bool) -> bool {
+        if !self.recorder.is_recording() {
+            return false;
+        }
+        let is_taken = self.recorder.pace.takes(now) || is_replay;
+        if !is_taken {
+            self.skipped.update(|skipped| skipped + 1);
+            if self.skipped.get() == 1 {
+                self.wake.notify_one();
+            }
+        }
+        is_taken
     }
 
     /// Adds a note.
@@ -199,6 +206,10 @@ impl WorkerRecorder {
     }
 
     fn flush(&self) {
+        let skipped = self.skipped.take();
+        if skipped > 0 {
+            self.recorder.dropped.fetch_add(skipped, Ordering::Relaxed);
+        }
         let (notes, bytes) = self.batch.take();
         if !notes.is_empty() {
             self.recorder.send(notes, bytes);

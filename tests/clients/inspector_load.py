@@ -24,7 +24,7 @@ SMALL, LARGE = b'{"a": 1}', b'"' + b"x" * (60 << 10) + b'"'
 # The rate of long bodies, which fill the memory, and for how long.
 FILL = (20, 5)
 # Requests that are recorded in a second, and at once.
-PACE, BURST = 2000, 500
+PACE, BURST = 1000, 500
 # What the inspector may keep, and what it may need besides, in MiB.
 MEMORY, MORE = 32, 2
 LIMITS = f'memory = "{MEMORY}MiB"\n'

@@ -62,7 +62,7 @@ impl WorkerRecorder {
         secrets: impl FnOnce(&mut dyn FnMut(&Redactor)),
     ) -> Option<Box<Capture>> {
         let is_replay = caller.listener == ListenerKind::Replay.name();
-        if !self.recorder().takes(head_read, is_replay) {
+        if !self.takes(head_read, is_replay) {
             return None;
         }
         let mut hider = Hider::new(self.recorder().rules());
