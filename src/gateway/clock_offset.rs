@@ -146,14 +146,9 @@ impl GatewayClock {
         }
         let seconds = ahead.abs();
         let direction = if ahead > 0 { "behind" } else { "ahead of" };
-        let remedy = if self.corrects {
-            "requests are signed with the gateway's time; set the clock all the same (NTP)"
-        } else {
-            "set the clock (NTP), or let the proxy correct it with clock.correct = true"
-        };
         tracing::warn!(
             seconds,
-            "this machine's clock is {seconds} s {direction} the gateway's; {remedy}"
+            "this machine's clock is {seconds} s {direction} the gateway's; set it (NTP), or let the proxy correct it with clock.correct = true"
         );
     }
 

@@ -20,7 +20,6 @@ mod admin;
 mod connection;
 mod inspection;
 mod io;
-mod memory;
 mod registry;
 mod requests;
 mod running;

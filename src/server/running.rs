@@ -20,10 +20,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::accept::{Admission, Command, Listening, accept};
-use super::memory::{TIDY_INTERVAL, tidy_process};
 use super::registry::Shutdown;
 use super::supervisor::Heartbeats;
-use super::worker::Worker;
+use super::worker::{TIDY_INTERVAL, Worker, tidy_process};
 use super::{DrainOutcome, NewConfig, Server, SetupError, settings};
 use crate::config::{ListenRules, Watched};
 use crate::credentials::{Source, refresh};

@@ -98,8 +98,11 @@ struct Call {
     fault: FaultMode,
 }
 
+/// Answers a call.
+type Handler = fn(&Cloud, &Call) -> Answered;
+
 /// What the services offer.
-fn endpoint(method: &Method, path: &str) -> Option<(Service, fn(&Cloud, &Call) -> Answered)> {
+fn endpoint(method: &Method, path: &str) -> Option<(Service, Handler)> {
     Some(match (method.as_str(), path) {
         ("POST", "/v3/auth/tokens") => (Service::Iam, services::user_token),
         ("GET", "/v3/projects") => (Service::Iam, services::projects),
