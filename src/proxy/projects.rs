@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout};
 use super::Pipeline;
 use super::auth::UsableCredential;
 use super::key_breaker::SignatureOutcome;
-use crate::config::{Config, IAM, Route, UpstreamUrl};
+use crate::config::{Config, IAM, Route};
 use crate::credentials::{CredentialsError, Lease, project_of};
 
 /// How long IAM is not asked again after a failure.
@@ -33,7 +33,6 @@ pub(super) struct Projects {
     regions: Vec<Region>,
     /// The region of each route, by index; `None` if nothing is asked.
     of_routes: Vec<Option<usize>>,
-    iam: Option<UpstreamUrl>,
 }
 
 #[derive(Debug, Default)]
@@ -64,9 +63,6 @@ impl Projects {
             let region = region.map(|name| all.number_of(name));
             all.of_routes.push(region);
         }
-        let is_iam = |route: &&Route| route.service.is_some() && route.prefix[1..] == *IAM;
-        let iam = config.routes.iter().find(is_iam);
-        all.iam = iam.map(|route| route.upstream.clone());
         all
     }
 
@@ -134,8 +130,9 @@ impl Pipeline {
         route: usize,
         credential: &UsableCredential,
     ) -> Result<HeaderValue, String> {
-        let iam = self.settings.projects.iam.as_ref();
-        let iam = iam.ok_or("there is no route to it")?;
+        let is_iam = |route: &&Route| route.service.is_some() && route.prefix[1..] == *IAM;
+        let iam = self.settings.routes.iter().find(is_iam);
+        let iam = &iam.ok_or("there is no route to it")?.upstream;
         let permit = credential.permit().await;
         let permit = permit.map_err(|error| error.to_string())?;
         let clock = self.gateway_clock(route);

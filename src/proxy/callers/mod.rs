@@ -9,7 +9,6 @@
 //! Signatures that were seen are not remembered, since SDKs repeat theirs after a broken connection.
 //! Whoever records one can send it again for 15 minutes.
 
-mod capability;
 mod limits;
 pub(super) mod rights;
 mod shown;
