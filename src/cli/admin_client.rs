@@ -11,13 +11,15 @@ use bytes::Bytes;
 use clap::Args;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST};
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use secrecy::SecretString;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::either::Either;
 
-use super::exchange::exchange;
 use super::{Exit, Failure, Outcome, block_on, parse_duration};
 use crate::config::{self, Environment, Listen, Overrides, local_address};
 use crate::server::QUIT_IS_OFF;
@@ -29,6 +31,9 @@ const QUIT: &str = "/quitquitquit";
 
 /// The longest that an exchange may take. Probes have a limit of their own, usually shorter.
 const MAX_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The longest response that is read, in bytes.
+const MAX_RESPONSE: usize = 512 * 1024;
 
 /// The interval between two polls of a proxy.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -224,6 +229,31 @@ pub(super) async fn connect(
             (Either::Right(stream), "localhost".to_owned())
         }
     })
+}
+
+/// One HTTP/1.1 exchange on one connection, with listeners of this machine. Not the clients of
+/// `upstream`: those pool, sign and use TLS.
+///
+/// # Errors
+///
+/// If the connection fails, or what is received is not HTTP or too long.
+pub(super) async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    request: Request<Full<Bytes>>,
+) -> anyhow::Result<Response<Bytes>> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let response = async {
+        let (head, body) = sender.send_request(request).await?.into_parts();
+        let body = Limited::new(body, MAX_RESPONSE).collect().await;
+        let body = body.map_err(anyhow::Error::from_boxed)?.to_bytes();
+        Ok(Response::from_parts(head, body))
+    };
+    tokio::pin!(connection, response);
+    tokio::select! {
+        response = &mut response => response,
+        // The response knows why the connection ended.
+        _ = &mut connection => response.await,
+    }
 }
 
 #[cfg(test)]

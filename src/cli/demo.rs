@@ -15,10 +15,9 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use super::exchange::exchange;
+use super::admin_client::exchange;
 use super::gateway::check_loopback;
-use super::signals::StopSignals;
-use super::{Exit, Failure, Outcome, block_on, log_requests};
+use super::{Exit, Failure, Outcome, StopSignals, block_on, log_requests};
 use crate::config::{self, ActivatedSockets, Config, Environment, Listen, Methods};
 use crate::credentials::{Source, requirements};
 use crate::emulator::{Accounts, Emulator};
@@ -86,11 +85,21 @@ async fn serve(arguments: &DemoArguments, environment: &Environment) -> anyhow::
     let server = bind(arguments, config, &sources, &network)?;
     let proxy = server.addresses()[0];
     let admin = server.admin_address().and_then(|admin| admin.address());
-    let inspector = token
-        .zip(admin)
-        .map(|(token, admin)| Inspector::new(token, admin, environment));
+    // The address has the token: it opens what the demo itself has sent.
+    let inspector = token.zip(admin).map(|(token, admin)| {
+        // For `apig-proxy inspect`, until the end. Without it, the page still works.
+        let file = TokenFile::write(&file_for(&Listen::Tcp(admin), environment), &token);
+        let page = token.page(admin);
+        let text = format!(
+            "\nSee each request, what was changed and what was signed, in a browser or a terminal:\n  \
+             {}\n  apig-proxy inspect --admin {admin}\n",
+            page.expose_secret()
+        );
+        (text, file)
+    });
+    let inspector = inspector.as_ref().map(|(text, _file)| text.as_str());
     tokio::select! {
-        shown = show(gateway, proxy, inspector.as_ref()) => shown,
+        shown = show(gateway, proxy, inspector) => shown,
         ended = server.serve(std::future::pending()) => Err(anyhow::anyhow!("the proxy ended: {ended:?}")),
         ended = emulator.serve(std::future::pending()) => Err(anyhow::anyhow!("the gateway ended: {ended:?}")),
     }
@@ -120,7 +129,7 @@ fn bind(
 async fn show(
     gateway: SocketAddr,
     proxy: SocketAddr,
-    inspector: Option<&Inspector>,
+    inspector: Option<&str>,
 ) -> anyhow::Result<bool> {
     let out = &mut std::io::stdout();
     writeln!(
@@ -154,12 +163,7 @@ async fn show(
         writeln!(out, "  {title:<22} {text}, {took} ms")?;
     }
     if let Some(inspector) = inspector {
-        write!(
-            out,
-            "{}{}",
-            inspector.next_steps(),
-            next_steps(gateway, proxy)
-        )?;
+        write!(out, "{inspector}{}", next_steps(gateway, proxy))?;
         out.flush()?;
         log_requests().map_err(|failure| anyhow::anyhow!(failure.message))?;
         StopSignals::new()?.recv().await;
@@ -200,37 +204,6 @@ async fn call(proxy: SocketAddr, content_type: &str, body: Bytes) -> anyhow::Res
     anyhow::ensure!(is_expected, "{status} {answer}");
     let body = if is_signed { "signed" } else { "unsigned" };
     Ok(format!("200 signature verified, {length} bytes {body}"))
-}
-
-/// Where the inspector of the proxy is read.
-struct Inspector {
-    token: Token,
-    admin: SocketAddr,
-    /// For `apig-proxy inspect`, until the end.
-    _file: Option<TokenFile>,
-}
-
-impl Inspector {
-    fn new(token: Token, admin: SocketAddr, environment: &Environment) -> Self {
-        let path = file_for(&Listen::Tcp(admin), environment);
-        Self {
-            // Without it, the page still works.
-            _file: TokenFile::write(&path, &token).ok(),
-            token,
-            admin,
-        }
-    }
-
-    /// How to read it. The address has the token: it opens what the demo itself has sent.
-    fn next_steps(&self) -> String {
-        let page = self.token.page(self.admin);
-        format!(
-            "\nSee each request, what was changed and what was signed, in a browser or a terminal:\n  \
-             {}\n  apig-proxy inspect --admin {}\n",
-            page.expose_secret(),
-            self.admin
-        )
-    }
 }
 
 /// Commands to try, each of which works as it is, and how to go on.

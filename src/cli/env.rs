@@ -1,8 +1,7 @@
 //! `apig-proxy env`: prints the variables of `run` for a proxy that runs already, for
 //! `eval "$(apig-proxy env)"`.
 //!
-//! What cannot be known is said on standard error: credentials of callers are kept as hashes, and
-//! the names of services have to be resolved by the program.
+//! Credentials of callers cannot be printed, since they are kept as hashes.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -36,23 +35,12 @@ pub(super) fn run(arguments: &EnvArguments, environment: &Environment) -> Outcom
             "`listen` has no TCP address with a known port\nhint: add one, like \"127.0.0.1:8080\"",
         )
     })?;
-    let (variables, unknown) = access(&config, address).variables(&config.run, environment);
-    if !config.run.services.is_empty() {
-        say(
-            "note: the program has to resolve names below .localhost; `apig-proxy run` needs no names",
-        );
-    }
     if config.access.token.is_some() || config.callers.file.is_some() {
         say(
             "note: the proxy wants a credential of its callers, which is not printed; `apig-proxy caller new` makes one",
         );
     }
-    if !unknown.is_empty() {
-        let names = unknown.join(", ");
-        say(format_args!(
-            "note: left out, since they need the credentials of a caller: {names}"
-        ));
-    }
+    let variables = access(&config, address).variables(&config.run, environment);
     let mut lines = Vec::new();
     for (name, value) in &variables {
         lines.extend(format!("export {name}='").bytes());

@@ -8,7 +8,6 @@ mod caller;
 mod check;
 mod demo;
 mod env;
-mod exchange;
 mod gateway;
 pub mod hardening;
 mod inspect;
@@ -18,19 +17,19 @@ mod request_arguments;
 mod run;
 mod serve;
 mod sign;
-mod signals;
 mod startup_log;
 mod verify;
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use jiff::SignedDuration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
 use crate::config::{Environment, LogConfig, LogFormat};
@@ -192,20 +191,17 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Caller(caller) => caller::run(&caller, &environment),
         Command::Wait(wait) => admin_client::wait(&wait, &environment),
         Command::Quit(quit) => admin_client::quit(&quit, &environment),
-        Command::Completions { shell } => completions(shell),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command(), "apig-proxy", &mut script);
+            print(String::from_utf8_lossy(&script).trim_end())
+        }
     };
     let exit = outcome.unwrap_or_else(|failure| {
         say(failure.message);
         failure.exit
     });
     exit.into()
-}
-
-/// Prints the completion script for a shell.
-fn completions(shell: clap_complete::Shell) -> Outcome {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut command(), "apig-proxy", &mut script);
-    print(String::from_utf8_lossy(&script).trim_end())
 }
 
 /// Runs a future on a runtime of its own, which does not wait for hanging name lookups or mounts
@@ -220,9 +216,34 @@ fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
     Ok(output)
 }
 
+/// Receives SIGTERM and SIGINT.
+#[derive(Debug)]
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// Receives signals from now on, in place of their default effect.
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next signal.
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 /// Prints the result of a command.
 fn print(result: impl Display) -> Outcome {
-    let written = writeln!(std::io::stdout(), "{result}");
+    let written = writeln!(io::stdout(), "{result}");
     written
         .map_err(|error| Failure::failed(format_args!("the result cannot be written: {error}")))?;
     Ok(Exit::Ok)
@@ -230,7 +251,7 @@ fn print(result: impl Display) -> Outcome {
 
 /// Logs each request on a terminal, for the commands that print no log otherwise.
 fn log_requests() -> Result<(), Failure> {
-    if !std::io::stderr().is_terminal() {
+    if !io::stderr().is_terminal() {
         return Ok(());
     }
     let log = LogConfig {

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 
@@ -32,11 +32,6 @@ pub(super) struct RequestArguments {
 }
 
 impl RequestArguments {
-    /// True if an option describes the head.
-    pub(super) fn has_head(&self) -> bool {
-        self.method.is_some() || !self.headers.is_empty()
-    }
-
     /// True if an option gives a body.
     pub(super) fn has_body(&self) -> bool {
         self.data.is_some() || self.data_file.is_some()
@@ -62,17 +57,12 @@ impl RequestArguments {
         })
     }
 
-    /// True if the body is read from standard input.
-    pub(super) fn reads_standard_input(&self) -> bool {
-        self.data_file.as_deref() == Some(Path::new("-"))
-    }
-
     /// The body.
     pub(super) fn body(&self, stdin: &mut dyn Read) -> Result<Vec<u8>, Failure> {
         let mut body = Vec::new();
         let read = match &self.data_file {
             None => return Ok(self.data.clone().unwrap_or_default().into_bytes()),
-            Some(_) if self.reads_standard_input() => stdin.read_to_end(&mut body),
+            Some(path) if path == "-" => stdin.read_to_end(&mut body),
             Some(path) => File::open(path).and_then(|mut file| file.read_to_end(&mut body)),
         };
         read.map_err(|error| {
@@ -98,28 +88,27 @@ pub(super) struct Url {
 impl Url {
     /// Parses a URL with the scheme `http` or `https`.
     pub(super) fn parse(text: &str) -> Result<Self, Failure> {
-        Self::split(text).ok_or_else(|| {
-            Failure::usage("the URL is not of the form https://host/path?query\nhint: give scheme and host, without a user")
-        })
-    }
-
-    fn split(text: &str) -> Option<Self> {
-        let (scheme, rest) = text.split_once("://")?;
-        let default_port = match scheme {
-            "https" => ":443",
-            "http" => ":80",
-            _ => return None,
+        let parse = || {
+            let (scheme, rest) = text.split_once("://")?;
+            let default_port = match scheme {
+                "https" => ":443",
+                "http" => ":80",
+                _ => return None,
+            };
+            let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+            let (authority, target) = rest.split_at(end);
+            let is_valid = authority.parse::<http::uri::Authority>().is_ok();
+            let target = target.split('#').next().unwrap_or_default();
+            let root = if target.starts_with('/') { "" } else { "/" };
+            let host = authority.strip_suffix(default_port).unwrap_or(authority);
+            (is_valid && !authority.contains('@')).then(|| Self {
+                origin: format!("{scheme}://{authority}"),
+                host: host.to_owned(),
+                target: format!("{root}{target}"),
+            })
         };
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, target) = rest.split_at(end);
-        let is_valid = authority.parse::<http::uri::Authority>().is_ok();
-        let target = target.split('#').next().unwrap_or_default();
-        let root = if target.starts_with('/') { "" } else { "/" };
-        let host = authority.strip_suffix(default_port).unwrap_or(authority);
-        (is_valid && !authority.contains('@')).then(|| Self {
-            origin: format!("{scheme}://{authority}"),
-            host: host.to_owned(),
-            target: format!("{root}{target}"),
+        parse().ok_or_else(|| {
+            Failure::usage("the URL is not of the form https://host/path?query\nhint: give scheme and host, without a user")
         })
     }
 }
@@ -147,10 +136,13 @@ pub(super) fn access_key(
         let network = network(&config).map_err(Failure::configuration)?;
         block_on(credentials::start(&mut sources, &network))?.map_err(Failure::no_credentials)?;
     }
-    let lease = sources[0].slot().current();
-    match lease.as_ref().map(|lease| &lease.secret) {
-        Some(Secret::Key(credentials)) => Ok(credentials.clone()),
-        Some(Secret::Text(_)) | None => Err(Failure::failed(format_args!(
+    match sources[0]
+        .slot()
+        .current()
+        .map(|lease| lease.secret.clone())
+    {
+        Some(Secret::Key(credentials)) => Ok(credentials),
+        _ => Err(Failure::failed(format_args!(
             "there is no key: {} gives none",
             sources[0].describe()
         ))),

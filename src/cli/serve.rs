@@ -8,9 +8,8 @@ use tokio::sync::oneshot;
 
 use super::load::load;
 use super::reload::{Applied, Reloading};
-use super::signals::StopSignals;
 use super::startup_log::{admin_endpoint, callers, log_configuration};
-use super::{Exit, Failure, Outcome, block_on};
+use super::{Exit, Failure, Outcome, StopSignals, block_on};
 use crate::config::{ActivatedSockets, Environment, Loaded, Overrides};
 use crate::credentials;
 use crate::inspect::token;
@@ -26,7 +25,7 @@ pub(super) struct ServeArguments {
     /// Address to accept requests on, or unix:/path; may be given several times [default: 127.0.0.1:8080
     /// and [::1]:8080] [env: APIG_PROXY_LISTEN].
     #[arg(long, value_name = "ADDR")]
-    listen: Vec<String>,
+    pub(super) listen: Vec<String>,
     /// URL of the gateway: scheme and host [env: APIG_PROXY_UPSTREAM].
     #[arg(long, value_name = "URL")]
     upstream: Option<String>,
@@ -38,7 +37,7 @@ pub(super) struct ServeArguments {
     stage: Option<String>,
     /// Address of health and metrics, unix:/path, or "off" [default: 127.0.0.1:8081] [env: APIG_PROXY_ADMIN].
     #[arg(long, value_name = "ADDR")]
-    admin: Option<String>,
+    pub(super) admin: Option<String>,
     /// Format of log lines: text or json [default: text] [env: APIG_PROXY_LOG__FORMAT].
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -52,16 +51,6 @@ pub(super) struct ServeArguments {
 }
 
 impl ServeArguments {
-    /// True if an option names an address for callers.
-    pub(super) fn has_listen(&self) -> bool {
-        !self.listen.is_empty()
-    }
-
-    /// True if an option names the address of the admin listener.
-    pub(super) fn has_admin(&self) -> bool {
-        self.admin.is_some()
-    }
-
     /// The options as overrides of the configuration.
     pub(super) fn overrides(&self) -> Overrides {
         let overrides =
@@ -89,7 +78,8 @@ pub(super) fn run(arguments: &ServeArguments, environment: Environment) -> Outco
     let passed = ActivatedSockets::from_env(&environment).map_err(Failure::configuration)?;
     block_on(async {
         // Before anything that takes time: PID 1 of a container ignores signals that it does not handle.
-        let (mut stop, hangups) = signals()?;
+        let signals = StopSignals::new().and_then(|stop| Ok((stop, signal(SignalKind::hangup())?)));
+        let (mut stop, hangups) = signals.map_err(|_| no_signals())?;
         let supervisor = Supervisor::from_env(&environment).map_err(|error| {
             Failure::configuration(format_args!(
                 "the socket of NOTIFY_SOCKET cannot be used: {error}\nhint: unset it, or let the service manager that listens there start the program"
@@ -128,12 +118,6 @@ pub(super) fn run(arguments: &ServeArguments, environment: Environment) -> Outco
         server.supervisor = supervisor;
         serve(server, reloading, stop, hangups).await
     })?
-}
-
-/// Handles the signals to stop and to reload from now on.
-fn signals() -> Result<(StopSignals, Signal), Failure> {
-    let signals = StopSignals::new().and_then(|stop| Ok((stop, signal(SignalKind::hangup())?)));
-    signals.map_err(|_| no_signals())
 }
 
 pub(super) fn no_signals() -> Failure {

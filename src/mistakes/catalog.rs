@@ -108,23 +108,16 @@ fn bodies(sent: &Sent<'_>) -> Value {
 fn paths(sent: &Sent<'_>) -> Value {
     let canonical = sent.parts[Part::Path as usize];
     let path = sent.request.target.split('?').next().unwrap_or_default();
-    let joined = |segments: &mut dyn Iterator<Item = String>| {
-        let path = segments.collect::<Vec<_>>().join("/");
-        format!("/{}/", path.trim_matches('/'))
-    };
-    let mut encoded_once = path.split('/').map(|segment| encoded(&decoded(segment)));
-    let mut merged = canonical
-        .split('/')
-        .filter(|segment| !segment.is_empty())
-        .map(str::to_owned);
     let closed = |path: &str| format!("{}/", path.trim_end_matches('/'));
+    let segments = path.split('/').map(|segment| encoded(&decoded(segment)));
+    let named = canonical.split('/').filter(|segment| !segment.is_empty());
     json!({
         "without the closing slash": canonical.trim_end_matches('/'),
         "as it is sent": closed(path),
         "as it is sent, without the closing slash": path,
         "encoded twice": closed(&encoded(path.as_bytes()).replace("%2F", "/")),
-        "with `%2F`, which the gateway decodes to `/`": joined(&mut encoded_once),
-        "without its empty segments": joined(&mut merged),
+        "with `%2F`, which the gateway decodes to `/`": closed(&segments.collect::<Vec<_>>().join("/")),
+        "without its empty segments": format!("/{}/", named.collect::<Vec<_>>().join("/")),
         "as encoded by JavaScript's `encodeURIComponent`": as_javascript(canonical),
     })
 }
@@ -156,41 +149,27 @@ fn queries(sent: &Sent<'_>) -> Value {
 }
 
 fn headers(sent: &Sent<'_>) -> Value {
-    let (_, names) = sent.parts[Part::Headers as usize]
-        .rsplit_once('\n')
-        .unwrap_or_default();
-    let same = |value: &str| value.to_owned();
+    let canonical = sent.parts[Part::Headers as usize];
+    let (lines, names) = canonical.split_once("\n\n").unwrap_or_default();
     // With a change of the header of this name, or of all.
-    let with = |names: &str, changed: &str, change: fn(&str) -> String| {
-        let line = |name: &str| {
-            let mut headers = sent.request.headers.iter();
-            let header = headers.find(|header| header.0.eq_ignore_ascii_case(name));
-            let value = header
-                .and_then(|header| str::from_utf8(header.1).ok())
-                .unwrap_or_default();
-            let is_changed = changed == name || changed.is_empty();
-            format!(
-                "{name}:{}\n",
-                if is_changed {
-                    change(value)
-                } else {
-                    same(value)
-                }
-            )
-        };
-        let lines: String = names.split(';').map(line).collect();
-        format!("{lines}\n{names}")
+    let with = |changed: &str, change: fn(&str) -> String| {
+        let lines = lines.split('\n').map(|line| match line.split_once(':') {
+            Some((name, value)) if changed.is_empty() || name == changed => {
+                format!("{name}:{}\n", change(value))
+            }
+            _ => format!("{line}\n"),
+        });
+        format!("{}\n{names}", lines.collect::<String>())
     };
     json!({
-        "with the host without its port": with(names, "host", |host| without_port(host).to_owned()),
-        "with the host in lower case": with(names, "host", str::to_lowercase),
-        "with `Content-Type` without its parameters": with(names, "content-type", |value| {
+        "with the host without its port": with("host", |host| without_port(host).to_owned()),
+        "with the host in lower case": with("host", str::to_lowercase),
+        "with `Content-Type` without its parameters": with("content-type", |value| {
             value.split(';').next().unwrap_or_default().trim_end().to_owned()
         }),
-        "with runs of spaces in their values as one": with(names, "", |value| {
+        "with runs of spaces in their values as one": with("", |value| {
             value.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
         }),
-        "unsorted": with(&sent.presented.signed_headers.to_lowercase(), "", same),
     })
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::super::exchange::exchange;
+use super::super::admin_client::exchange;
 use super::{Status, Step};
 use crate::clock::{self, Moment};
 use crate::config::{Access, ActivatedSockets, Config, Methods, Route};

@@ -10,8 +10,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::signals::StopSignals;
-use super::{Exit, Failure, Outcome, block_on, log_requests, print};
+use super::{Exit, Failure, Outcome, StopSignals, block_on, log_requests, print};
 use crate::config::Environment;
 use crate::emulator::{Accounts, Backend, Emulator, Readings};
 use crate::telemetry;

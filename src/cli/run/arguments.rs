@@ -62,7 +62,7 @@ pub(in crate::cli) struct RunArguments {
 impl RunArguments {
     /// The options as overrides of the configuration, with the services that need a route.
     pub(super) fn overrides(&self, environment: &Environment) -> Result<Overrides, Failure> {
-        if self.serve.has_listen() {
+        if !self.serve.listen.is_empty() {
             return Err(Failure::usage(
                 "`run` chooses free ports itself\nhint: leave --listen out; the program finds the URL in `APIG_PROXY_URL`",
             ));

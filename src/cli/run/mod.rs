@@ -104,7 +104,7 @@ impl Run {
             config.access.token = None;
         }
         // Other proxies have the usual port, and the end of the program is the end of this one.
-        if !arguments.serve.has_admin() {
+        if arguments.serve.admin.is_none() {
             config.admin = config.admin.as_ref().map(|_| endpoints::free_port());
         }
         config.admin_quit = false;
@@ -140,7 +140,7 @@ impl Run {
         let mut server = server.with_token_in(token::folder(&environment));
         serve::log_endpoints(&server, &self.loaded);
         let access = self.endpoints.access(&server.addresses(), &self.caller);
-        let (variables, _) = access.variables(&config.run, &environment);
+        let variables = access.variables(&config.run, &environment);
         if arguments.print_env {
             print_variables(&variables)?;
             return until_signal(server, signals).await;

@@ -53,13 +53,12 @@ pub(in crate::cli) struct Access<'a> {
 pub(in crate::cli) type Variables = BTreeMap<String, OsString>;
 
 impl Access<'_> {
-    /// The variables to set. Those that need unknown credentials are left out, and their names are
-    /// the second result.
+    /// The variables to set. Those that need unknown credentials are left out.
     pub(in crate::cli) fn variables(
         &self,
         run: &RunConfig,
         environment: &Environment,
-    ) -> (Variables, Vec<String>) {
+    ) -> Variables {
         let mut variables = Variables::new();
         let mut set = |name: &str, value: &str| variables.insert(name.to_owned(), value.into());
         set("APIG_PROXY_URL", &self.url);
@@ -79,14 +78,12 @@ impl Access<'_> {
             }
         }
         variables.extend(no_proxy(environment));
-        let mut unknown = Vec::new();
-        for (name, template) in &run.variables {
-            match self.expand(template) {
-                Some(value) => drop(variables.insert(name.clone(), value.into())),
-                None => unknown.push(name.clone()),
-            }
-        }
-        (variables, unknown)
+        let expanded = run.variables.iter().filter_map(|(name, template)| {
+            let value = self.expand(template)?;
+            Some((name.clone(), value.into()))
+        });
+        variables.extend(expanded);
+        variables
     }
 
     /// A template with what it names; `None` if that is not known. Other braces stay as they are.

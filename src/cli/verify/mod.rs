@@ -9,14 +9,14 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, Read};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::request_arguments::{RequestArguments, access_key};
-use super::{Exit, Failure, Outcome, parse_duration, print, say};
+use super::{Exit, Failure, Outcome, parse_duration, print};
 use crate::clock;
 use crate::config::Environment;
 use crate::credentials::Credentials;
@@ -64,13 +64,8 @@ enum Format {
 
 /// Verifies and prints.
 pub(super) fn run(arguments: &VerifyArguments, environment: &Environment) -> Outcome {
-    arguments.check()?;
     let credentials = access_key(arguments.credentials.as_deref(), environment)?;
-    let stdin = io::stdin();
-    if arguments.reads_standard_input() && stdin.is_terminal() {
-        say("note: the request is read from the terminal; end it with Ctrl-D");
-    }
-    let report = verify(arguments, &credentials, &mut stdin.lock())?;
+    let report = verify(arguments, &credentials, &mut io::stdin())?;
     match arguments.format {
         Format::Text => print(report.text()),
         Format::Json => print(format_args!("{:#}", json!(report))),
@@ -89,38 +84,17 @@ fn verify(
     stdin: &mut dyn Read,
 ) -> Result<Report, Failure> {
     let options = &arguments.request;
-    let request = match (arguments.url(), arguments.source.as_deref()) {
-        (Some(url), _) => ParsedRequest::from_options(options, url, stdin)?,
-        (None, file) => ParsedRequest::read(file.unwrap_or("-"), options, stdin)?,
+    let source = arguments.source.as_deref().unwrap_or("-");
+    let request = if source.contains("://") {
+        ParsedRequest::from_options(options, source, stdin)?
+    } else if options.method.is_some() || !options.headers.is_empty() {
+        return Err(Failure::usage(
+            "-X and -H describe a request to a URL\nhint: give the URL, or leave them out",
+        ));
+    } else {
+        ParsedRequest::read(source, options, stdin)?
     };
     let now = arguments.now.unwrap_or_else(clock::signing_date);
     let (window, required) = (arguments.window, &arguments.required);
     Ok(Report::new(&request, credentials, now, window, required))
-}
-
-impl VerifyArguments {
-    /// The URL, if options describe the request.
-    fn url(&self) -> Option<&str> {
-        self.source.as_deref().filter(|text| text.contains("://"))
-    }
-
-    /// True if the request is read from standard input.
-    fn reads_standard_input(&self) -> bool {
-        matches!(self.source.as_deref(), None | Some("-"))
-    }
-
-    /// Refuses options that do not go together.
-    fn check(&self) -> Result<(), Failure> {
-        if self.url().is_none() && self.request.has_head() {
-            return Err(Failure::usage(
-                "-X and -H describe a request to a URL\nhint: give the URL, or leave them out",
-            ));
-        }
-        if self.reads_standard_input() && self.request.reads_standard_input() {
-            return Err(Failure::usage(
-                "request and body cannot both be read from standard input\nhint: put one into a file",
-            ));
-        }
-        Ok(())
-    }
 }

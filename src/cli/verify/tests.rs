@@ -352,7 +352,7 @@ fn options_describe_a_request() {
             source,
             ..described.clone()
         };
-        let refused = wrong.check().and_then(|()| reported(&wrong, "").map(drop));
+        let refused = reported(&wrong, "");
         assert_eq!(refused.unwrap_err().exit, Exit::Usage);
     }
 }
