@@ -35,12 +35,14 @@ pub(super) fn run(arguments: &EnvArguments, environment: &Environment) -> Outcom
             "`listen` has no TCP address with a known port\nhint: add one, like \"127.0.0.1:8080\"",
         )
     })?;
-    if config.access.token.is_some() || config.callers.file.is_some() {
+    let variables = access(&config, address).variables(&config.run, environment);
+    let mut templates = config.run.variables.iter();
+    let needs_credential = config.access.token.is_some() || config.callers.file.is_some();
+    if needs_credential || templates.any(|(name, _)| !variables.contains_key(name)) {
         say(
-            "note: the proxy wants a credential of its callers, which is not printed; `apig-proxy caller new` makes one",
+            "note: credentials of callers are not printed, nor variables with them; `apig-proxy caller new` makes one",
         );
     }
-    let variables = access(&config, address).variables(&config.run, environment);
     let mut lines = Vec::new();
     for (name, value) in &variables {
         lines.extend(format!("export {name}='").bytes());

@@ -60,13 +60,12 @@ fn peers(listen: &Listen, socket: &UnixSocketConfig) -> String {
 pub(super) fn log_configuration(loaded: &Loaded) {
     let config = &loaded.config;
     if let Some(memory) = loaded.memory {
+        let (buffered, connections) = (config.limits.buffered, config.limits.connections);
         tracing::info!(
-            "this process may take {memory} bytes of memory, so at most {} bytes of bodies are held at once \
-             (limits.buffered), and {} connections (limits.connections)",
-            config.limits.buffered,
-            config.limits.connections
+            "this process may take {memory} bytes of memory, so at most {buffered} bytes of bodies are held at once \
+             (limits.buffered), and {connections} connections (limits.connections)"
         );
-        if config.limits.buffered < config.limits.body {
+        if buffered < config.limits.body {
             tracing::warn!(
                 "bodies that are longer than that cannot be held and get 503; give the process more memory"
             );
@@ -78,28 +77,24 @@ pub(super) fn log_configuration(loaded: &Loaded) {
     for warning in &loaded.warnings {
         tracing::warn!("{}", warning.to_string().replace('\n', "; "));
     }
-    let (services, routes): (Vec<&Route>, Vec<&Route>) = config
-        .routes
-        .iter()
-        .partition(|route| route.service.is_some());
+    let routes = config.routes.iter();
+    let (services, routes): (Vec<&Route>, Vec<&Route>) =
+        routes.partition(|route| route.service.is_some());
     for route in routes {
         tracing::info!("{}/ goes to {}", route.prefix, upstream_url(route));
     }
     if let Some(first) = services.first() {
         tracing::info!(
-            "{} cloud services, called by path or Host: {}/ or {}.localhost goes to {}",
+            "{} cloud services, called by path or Host, like {}/ or {}.localhost",
             services.len(),
             first.prefix,
-            &first.prefix[1..],
-            upstream_url(first)
+            &first.prefix[1..]
         );
     }
     for listen in &config.listen {
-        if let Listen::Tcp(address) = listen
-            && !address.ip().is_loopback()
-        {
+        if matches!(listen, Listen::Tcp(address) if !address.ip().is_loopback()) {
             tracing::warn!(
-                "what is sent to http://{address} can be read on the network, the token too; listen on https:// with [tls]"
+                "what is sent to http://{listen} can be read on the network, the token too; listen on https:// with [tls]"
             );
         }
     }

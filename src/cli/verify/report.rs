@@ -77,18 +77,19 @@ impl Report {
                 }
             }
             Err(Refusal::Expired { signed, now }) => expired(&signed, &now, window),
-            Err(Refusal::UnknownKey { access_key }) => Self::refused(
-                &format!(
-                    "the request is signed with the access key {access_key}, and the credentials have {}",
-                    credentials.access_key
-                ),
-                "give the file of its key with --credentials",
-            ),
+            Err(Refusal::UnknownKey { access_key }) => {
+                let own = &credentials.access_key;
+                Self::refused(
+                    &format!(
+                        "the request is signed with the access key {access_key}, and the credentials have {own}"
+                    ),
+                    "give the file of its key with --credentials",
+                )
+            }
             Err(refusal) => {
                 let text = refusal.to_string();
-                let (reason, hint) = text
-                    .split_once("\nhint: ")
-                    .unwrap_or((&text, "correct it, and sign again"));
+                let split = text.split_once("\nhint: ");
+                let (reason, hint) = split.unwrap_or((&text, "correct it, and sign again"));
                 Self::refused(reason, hint)
             }
         }

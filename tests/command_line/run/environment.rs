@@ -145,7 +145,7 @@ fn the_variables_are_printed_for_a_proxy_that_runs_already() {
     let (code, out, err) = outcome(command);
     let expected = format!("http://{address}/it's\nhttp://{address}/v1 http://{address}\n");
     assert!(code == 0 && out.starts_with(&expected), "{out}{err}");
-    assert_has(&err, &["need the credentials of a caller: B"]);
+    assert_has(&err, &["credentials of callers are not printed"]);
     assert!(!out.contains("\nB="), "{out}");
     running.stops();
     place.fails(&["env", "--admin", &admin], &KEY, 1, &["no proxy answers"]);
