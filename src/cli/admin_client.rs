@@ -63,8 +63,8 @@ impl AdminArguments {
     /// The address of the admin listener.
     pub(super) fn address(&self, environment: &Environment) -> Result<Listen, Failure> {
         let overrides = self.overrides();
-        let address = config::load_part(&overrides, environment, "admin", |config| config.admin);
-        address.map_err(Failure::configuration)?.ok_or_else(|| {
+        let address = config::load_part(&overrides, environment, "admin", |config| config.admin)?;
+        address.ok_or_else(|| {
             Failure::configuration(
                 "`admin` is off in the configuration, so the proxy cannot be asked\nhint: set `admin` to an address, or name one with --admin",
             )

@@ -113,8 +113,8 @@ impl FileArguments {
         let overrides = Overrides::new(self.config.clone());
         let file = load_part(&overrides, environment, "access.callers_file", |config| {
             config.callers.file
-        });
-        let file = file.map_err(Failure::configuration)?.ok_or_else(|| {
+        })?;
+        let file = file.ok_or_else(|| {
             Failure::configuration(
                 "it is not said where the callers are\nhint: set `access.callers_file` in the configuration, or give `--file`",
             )
@@ -198,21 +198,19 @@ fn line(record: &CallerRecord) -> Result<String, Failure> {
     columns.extend(record.rate.clone());
     if let (Some(text), Some(end)) = (&record.expires, rights.expires) {
         let is_over = clock::unix_seconds() >= end;
-        columns.push(format!(
-            "{} {text}",
-            if is_over { "expired" } else { "until" }
-        ));
+        let state = if is_over { "expired" } else { "until" };
+        columns.push(format!("{state} {text}"));
     }
     Ok(columns.join("  "))
 }
 
 fn revoke(name: &str, path: &Path) -> Outcome {
     change(path, |records| {
-        let at = position(records, name).ok_or_else(|| {
-            Failure::failed(
+        let Some(at) = position(records, name) else {
+            return Err(Failure::failed(
                 "there is no caller with this name\nhint: `apig-proxy caller list` shows all",
-            )
-        })?;
+            ));
+        };
         records.remove(at);
         Ok(())
     })?;
@@ -241,10 +239,10 @@ fn change(
     };
     // The file that a link leads to is replaced, and not the link.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let folder = target
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or_else(|| Path::new("."));
+    let folder = match target.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
     let lock = File::open(folder).map_err(failed)?;
     lock.lock().map_err(failed)?;
     let mut records = read(&target)?;

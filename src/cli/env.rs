@@ -26,8 +26,7 @@ pub(super) fn run(arguments: &EnvArguments, environment: &Environment) -> Outcom
     ask(READY, &admin)?.map_err(Failure::failed)?;
     let part = |name: &str| {
         let overrides = arguments.admin.overrides();
-        let config = config::load_part(&overrides, environment, name, |config| config);
-        config.map_err(Failure::configuration)
+        config::load_part(&overrides, environment, name, |config| config)
     };
     let (listen, config) = (part("listen")?.listen, part("run")?);
     let address = listen.iter().find_map(known_address).ok_or_else(|| {

@@ -32,7 +32,7 @@ use jiff::SignedDuration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
-use crate::config::{Environment, LogConfig, LogFormat};
+use crate::config::{Environment, LogConfig, LogFormat, Problems};
 use crate::credentials::CredentialsError;
 use crate::escape::EscapedLines;
 use crate::telemetry::{self, FlushOnDrop};
@@ -149,7 +149,13 @@ impl Failure {
     /// The places that were searched for credentials in vain.
     fn no_credentials(errors: Vec<CredentialsError>) -> Self {
         let problems = errors.into_iter().map(|error| error.into_problem(None));
-        Self::configuration(crate::config::Problems(problems.collect()))
+        Problems(problems.collect()).into()
+    }
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Self {
+        Self::configuration(problems)
     }
 }
 

@@ -126,8 +126,7 @@ pub(super) fn access_key(
     let overrides = Overrides::default().text("credentials.file", "--credentials", file);
     let set = config::load_part(&overrides, environment, "credentials", |config| {
         config.credentials.into_iter().next()
-    });
-    let set = set.map_err(Failure::configuration)?;
+    })?;
     let set = set.expect("there is `[credentials]`");
     let source = Source::open(SIGNING_KEY, &set, environment);
     let mut sources = [source.map_err(|error| Failure::no_credentials(vec![error]))?];

@@ -86,8 +86,7 @@ pub(super) fn run(arguments: &ServeArguments, environment: Environment) -> Outco
             ))
         })?;
         let overrides = arguments.overrides().activated(&passed);
-        let loaded = load(&overrides, &environment);
-        let (loaded, mut sources) = loaded.map_err(Failure::configuration)?;
+        let (loaded, mut sources) = load(&overrides, &environment)?;
         telemetry::start_log(&loaded.config.log).map_err(Failure::failed)?;
         let network = network(&loaded.config).map_err(Failure::configuration)?;
         tokio::select! {

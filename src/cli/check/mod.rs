@@ -1,6 +1,5 @@
 //! `apig-proxy check`: checks the configuration, a running proxy, or the connection to the gateway.
 
-mod probe;
 mod upstream;
 
 use std::fmt;
@@ -76,18 +75,13 @@ impl Step {
     fn failed(name: &'static str, error: &Error, at: &str) -> Self {
         let text = error.to_string();
         let (text, hint) = text.split_once("\nhint: ").unwrap_or((&text, ""));
-        let cause = error.cause();
-        let cause = if cause.is_empty() {
-            cause
-        } else {
-            format!(" ({cause})")
+        let cause = match error.cause() {
+            cause if cause.is_empty() => cause,
+            cause => format!(" ({cause})"),
         };
         let mark = if hint.is_empty() { "" } else { "; hint: " };
-        Self::new(
-            name,
-            Status::Failed,
-            format!("{text}{cause}{at}{mark}{hint}"),
-        )
+        let text = format!("{text}{cause}{at}{mark}{hint}");
+        Self::new(name, Status::Failed, text)
     }
 }
 
@@ -116,8 +110,7 @@ pub(super) fn run(arguments: &CheckArguments, environment: &Environment) -> Outc
 
 /// Loads everything that a start loads, and prints where it came from.
 fn check_config(arguments: &ConfigArguments, environment: &Environment) -> Outcome {
-    let loaded = load(&arguments.serve.overrides(), environment);
-    let (loaded, sources) = loaded.map_err(Failure::configuration)?;
+    let (loaded, sources) = load(&arguments.serve.overrides(), environment)?;
     TlsSettings::new(&loaded.config.upstream_tls).map_err(Failure::configuration)?;
     if let Some(files) = &loaded.config.tls {
         server_tls(files).map_err(Failure::configuration)?;
@@ -126,11 +119,11 @@ fn check_config(arguments: &ConfigArguments, environment: &Environment) -> Outco
         say(format_args!("warning: {warning}"));
     }
     if arguments.print {
-        let limits = &loaded.config.limits;
         if loaded.memory.is_some() {
+            let limits = &loaded.config.limits;
+            let (buffered, connections) = (limits.buffered, limits.connections);
             say(format_args!(
-                "warning: the memory of this process allows only limits.buffered = {} and limits.connections = {}",
-                limits.buffered, limits.connections
+                "warning: the memory of this process allows only limits.buffered = {buffered} and limits.connections = {connections}"
             ));
         }
         return print(loaded.settings.to_string().trim_end());

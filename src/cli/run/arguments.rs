@@ -67,22 +67,18 @@ impl RunArguments {
                 "`run` chooses free ports itself\nhint: leave --listen out; the program finds the URL in `APIG_PROXY_URL`",
             ));
         }
-        let overrides = self
-            .serve
-            .overrides()
+        let overrides = self.serve.overrides();
+        let overrides = overrides
             .list("listen", "--listen", &["127.0.0.1:0".to_owned()])
             .list("run.services", "--service", &self.services)
             .text("run.openai", "--openai", self.openai.as_deref())
-            .list("run.env", "--set", &self.variables);
-        let overrides =
-            overrides.text("read_only", "--read-only", self.read_only.then_some("true"));
+            .list("run.env", "--set", &self.variables)
+            .text("read_only", "--read-only", self.read_only.then_some("true"));
         // Services with a port need a route, as those of `[cloud]` have one.
-        let config = config::load_part(&overrides, environment, "run", |config| config);
-        let mut services = config.map_err(Failure::configuration)?.run.services;
+        let part = |name| config::load_part(&overrides, environment, name, |config| config);
+        let mut services = part("run")?.run.services;
         if !services.is_empty() {
-            let config = config::load_part(&overrides, environment, "cloud", |config| config);
-            let config = config.map_err(Failure::configuration)?;
-            services.extend(configured_services(&config));
+            services.extend(configured_services(&part("cloud")?));
         }
         Ok(overrides.list("cloud.services", "--service", &services))
     }

@@ -30,16 +30,16 @@ impl Endpoints {
             services.push(IAM.to_owned());
         }
         let routes = services.iter().map(|name| service_route(config, name));
-        let routes: Vec<usize> = routes
-            .collect::<Result<_, _>>()
-            .map_err(Failure::configuration)?;
-        let routes = [None].into_iter().chain(routes.into_iter().map(Some));
-        config.listen_rules = routes
-            .map(|route| ListenRules {
-                route,
-                requires_caller,
-            })
-            .collect();
+        let routes: Result<Vec<usize>, _> = routes.collect();
+        let routes = routes
+            .map_err(Failure::configuration)?
+            .into_iter()
+            .map(Some);
+        let rules = |route| ListenRules {
+            route,
+            requires_caller,
+        };
+        config.listen_rules = [None].into_iter().chain(routes).map(rules).collect();
         config.listen = vec![free_port(); config.listen_rules.len()];
         Ok(Self {
             requires_caller,
@@ -52,12 +52,9 @@ impl Endpoints {
         let url = format!("http://{}", bound[0]);
         let services = self.services.iter().zip(&bound[1..]);
         let services = services.map(|(service, at)| (service.clone(), format!("http://{at}")));
+        let path = format!("/~{}", caller.capability.expose_secret());
         Access {
-            url: if self.requires_caller {
-                format!("{url}/~{}", caller.capability.expose_secret())
-            } else {
-                url
-            },
+            url: url + if self.requires_caller { &path } else { "" },
             port: bound[0].port(),
             services: services.collect(),
             caller: Some(caller),

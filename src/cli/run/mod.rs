@@ -1,8 +1,8 @@
 //! `apig-proxy run`: starts the proxy on ports of its own and a program that uses it. The program
 //! gets credentials that work there only, and none of the real ones.
 //!
-//! `endpoints` are the ports, `variables` the environment of the program, `child` its process, `log`
-//! keeps the standard streams free for it, and `exposure` says what is not prevented.
+//! `endpoints` are the ports, `variables` the environment of the program, `child` its process, and `log`
+//! keeps the standard streams free for it.
 //!
 //! # What can go wrong
 //!
@@ -12,7 +12,6 @@
 mod arguments;
 mod child;
 mod endpoints;
-mod exposure;
 mod log;
 mod variables;
 
@@ -41,10 +40,9 @@ use crate::server::{DrainOutcome, Server, network};
 pub(super) use arguments::RunArguments;
 use child::{Child, Signals};
 use endpoints::Endpoints;
-use exposure::readable_secrets;
 use log::HeldLog;
 pub(super) use variables::Access;
-use variables::{Variables, secret_variables};
+use variables::{Variables, readable_secrets, secret_variables};
 
 /// The name of the program in the log and the metrics.
 const CALLER: &str = "run";
@@ -86,8 +84,7 @@ struct Run {
 impl Run {
     /// Loads the configuration, and makes ports and credentials for this run.
     fn prepare(arguments: &RunArguments, environment: &Environment) -> Result<Self, Failure> {
-        let loaded = load(&arguments.overrides(environment)?, environment);
-        let (mut loaded, sources) = loaded.map_err(Failure::configuration)?;
+        let (mut loaded, sources) = load(&arguments.overrides(environment)?, environment)?;
         let readable = readable_secrets(&loaded.config, environment);
         if arguments.strict && !readable.is_empty() {
             return Err(Failure::configuration(format_args!(
@@ -143,7 +140,11 @@ impl Run {
         let variables = access.variables(&config.run, &environment);
         if arguments.print_env {
             print_variables(&variables)?;
-            return until_signal(server, signals).await;
+            let stop = async {
+                let _ = signals.stop().await;
+            };
+            report_end(server.serve(stop).await.map_err(Failure::failed)?);
+            return Ok(Exit::Ok);
         }
         self.warn(arguments, &environment);
         show_inspector(&mut server);
@@ -155,10 +156,8 @@ impl Run {
 
     /// Says what is not prevented: on a terminal, and in the log.
     fn warn(&self, arguments: &RunArguments, environment: &Environment) {
-        let kept = arguments
-            .kept
-            .iter()
-            .filter(|name| environment.get(name).is_some());
+        let kept = arguments.kept.iter();
+        let kept = kept.filter(|name| environment.get(name).is_some());
         let kept = kept.map(|name| format!("`{name}` is kept, and the program can read its value"));
         let mut notice = "not a sandbox: the program can read the files of your user".to_owned();
         if !self.readable.is_empty() {
@@ -188,19 +187,15 @@ impl Run {
                 command.env_remove(name);
             }
         }
-        let set = variables
-            .into_iter()
-            .filter(|(name, _)| !is_kept(name.as_ref()));
-        command.envs(set);
+        let variables = variables.into_iter();
+        command.envs(variables.filter(|(name, _)| !is_kept(name.as_ref())));
         command
     }
 
     /// The secrets in use now.
     fn secrets(&self) -> Vec<SecretString> {
-        let leases = self
-            .sources
-            .iter()
-            .filter_map(|source| source.slot().current());
+        let sources = self.sources.iter();
+        let leases = sources.filter_map(|source| source.slot().current());
         let secrets = leases.flat_map(|lease| match &lease.secret {
             Secret::Key(key) => [Some(key.secret_key.clone()), key.security_token.clone()],
             Secret::Text(text) => [Some(text.clone()), None],
@@ -232,23 +227,14 @@ fn print_variables(variables: &Variables) -> Result<(), Failure> {
         lines.extend([name.as_bytes(), b"=", value.as_bytes(), b"\n"].concat());
     }
     let mut out = io::stdout();
-    let written = out.write_all(&lines).and_then(|()| out.flush());
-    let null = || File::options().write(true).open("/dev/null");
-    let closed = written
-        .and_then(|()| null())
-        .and_then(|null| Ok(dup2_stdout(null)?));
-    closed
-        .map_err(|error| Failure::failed(format_args!("the variables cannot be written: {error}")))
-}
-
-/// Serves until a signal.
-async fn until_signal(server: Server, signals: &mut Signals) -> Outcome {
-    let stop = async {
-        signals.stop().await;
+    let mut print = || {
+        out.write_all(&lines)?;
+        out.flush()?;
+        let null = File::options().write(true).open("/dev/null")?;
+        io::Result::Ok(dup2_stdout(null)?)
     };
-    let served = server.serve(stop).await;
-    report_end(served.map_err(Failure::failed)?);
-    Ok(Exit::Ok)
+    print()
+        .map_err(|error| Failure::failed(format_args!("the variables cannot be written: {error}")))
 }
 
 /// Serves until the program has ended, then drains. The exit code is that of the program.

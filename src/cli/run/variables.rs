@@ -1,13 +1,17 @@
-//! The variables that lead a program to the proxy, and those that it must not have.
+//! The variables that lead a program to the proxy, those that it must not have, and the files with secrets
+//! that it can read all the same.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use memchr::memmem;
+use rustix::fs;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::{Environment, IssuedCaller, RunConfig};
+use crate::config::{Config, Environment, IssuedCaller, RunConfig, TokenSource};
+use crate::escape::Escaped;
 
 /// Variables that hold a secret or lead to one.
 const SECRETS: [&str; 16] = [
@@ -150,6 +154,35 @@ pub(super) fn secret_variables<'e>(
 fn is_secret(name: &OsStr) -> bool {
     let has_prefix = |prefix: &&str| name.as_bytes().starts_with(prefix.as_bytes());
     SECRETS.iter().any(|secret| name == *secret) || SECRET_PREFIXES.iter().any(has_prefix)
+}
+
+/// The files with secrets that are there and that the program can read.
+pub(super) fn readable_secrets(config: &Config, environment: &Environment) -> Vec<String> {
+    let in_home = |path: &str| environment.path("HOME").map(|home| home.join(path));
+    let mut files: Vec<PathBuf> = Vec::new();
+    for set in &config.credentials {
+        files.push(set.file.clone());
+        files.extend(set.app_code.clone());
+        files.extend(set.api_key.clone());
+        match &set.token {
+            Some(TokenSource::File(path)) => files.push(path.clone()),
+            Some(TokenSource::Iam(user)) => files.push(user.password.clone()),
+            None => {}
+        }
+    }
+    let named = [
+        "HUAWEICLOUD_SDK_CREDENTIALS_FILE",
+        "HUAWEICLOUD_OIDC_TOKEN_FILE",
+        "CREDENTIALS_DIRECTORY",
+    ];
+    files.extend(named.into_iter().filter_map(|name| environment.path(name)));
+    let usual = [".huaweicloud/credentials", ".hcloud/config.json"];
+    files.extend(usual.into_iter().filter_map(in_home));
+    files.retain(|path| fs::access(path, fs::Access::READ_OK).is_ok());
+    files.sort_unstable();
+    files.dedup();
+    let shown = files.iter().map(|path| Escaped(path.display()).to_string());
+    shown.collect()
 }
 
 #[cfg(test)]

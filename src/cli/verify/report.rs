@@ -45,9 +45,8 @@ impl Report {
         required: &[String],
     ) -> Self {
         let headers = request.headers.iter();
-        let headers: Vec<_> = headers
-            .map(|(name, value)| (name.as_str(), value.as_bytes()))
-            .collect();
+        let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let headers: Vec<_> = headers.collect();
         let authorization = request.value("authorization").unwrap_or_default();
         let algorithm = Algorithm::of_authorization(authorization.as_bytes());
         let mut hasher = PayloadHasher::new(algorithm);
@@ -79,12 +78,10 @@ impl Report {
             Err(Refusal::Expired { signed, now }) => expired(&signed, &now, window),
             Err(Refusal::UnknownKey { access_key }) => {
                 let own = &credentials.access_key;
-                Self::refused(
-                    &format!(
-                        "the request is signed with the access key {access_key}, and the credentials have {own}"
-                    ),
-                    "give the file of its key with --credentials",
-                )
+                let reason = format!(
+                    "the request is signed with the access key {access_key}, and the credentials have {own}"
+                );
+                Self::refused(&reason, "give the file of its key with --credentials")
             }
             Err(refusal) => {
                 let text = refusal.to_string();
@@ -135,26 +132,24 @@ impl Report {
     pub(super) fn text(&self) -> String {
         let Some(reason) = &self.reason else {
             let is_signed = self.body_signed == Some(true);
+            let covered = if is_signed {
+                "yes"
+            } else {
+                "no (UNSIGNED-PAYLOAD)"
+            };
             return format!(
-                "verified: access key {}, signed headers {}, body covered: {}",
+                "verified: access key {}, signed headers {}, body covered: {covered}",
                 Escaped(self.access_key.as_deref().unwrap_or_default()),
                 Escaped(self.signed_headers.join(";")),
-                if is_signed {
-                    "yes"
-                } else {
-                    "no (UNSIGNED-PAYLOAD)"
-                },
             );
         };
         let mut text = format!("not verified: {reason}");
+        let expected = &self.canonical_request;
         for (label, value) in [
             ("\nwhat differs: ", &self.explanation),
             ("", &self.differing),
             ("\nhint: ", &self.hint),
-            (
-                "\n\ncanonical request, as it is expected:\n",
-                &self.canonical_request,
-            ),
+            ("\n\ncanonical request, as it is expected:\n", expected),
         ] {
             text.extend(value.iter().flat_map(|value| [label, value]));
         }

@@ -7,12 +7,13 @@ use crate::signature::{Algorithm, PayloadHash};
 const DATE: &str = "20261123T080000Z";
 const NAMES: &str = "content-type;host;x-a;x-sdk-date";
 
-fn key(secret_key: &str) -> Credentials {
-    Credentials {
+fn verified(arguments: &VerifyArguments, mut raw: &[u8]) -> Result<Report, Failure> {
+    let key = Credentials {
         access_key: "AK".to_owned(),
-        secret_key: secret_key.into(),
+        secret_key: "MARKERsecret".into(),
         security_token: None,
-    }
+    };
+    verify(arguments, &key, &mut raw)
 }
 
 fn arguments() -> VerifyArguments {
@@ -28,8 +29,7 @@ fn arguments() -> VerifyArguments {
 }
 
 fn reported(arguments: &VerifyArguments, raw: impl AsRef<[u8]>) -> Result<String, Failure> {
-    let report = verify(arguments, &key("MARKERsecret"), &mut raw.as_ref())?;
-    let text = report.text();
+    let text = verified(arguments, raw.as_ref())?.text();
     assert!(!text.contains("MARKER"), "{text}");
     Ok(text)
 }
@@ -45,8 +45,7 @@ fn verifies(raw: impl AsRef<[u8]>) {
 }
 
 fn canonical(raw: &str) -> String {
-    let report = verify(&arguments(), &key("MARKERsecret"), &mut raw.as_bytes());
-    let report = serde_json::to_value(report.unwrap()).unwrap();
+    let report = json!(verified(&arguments(), raw.as_bytes()).unwrap());
     report["canonical_request"].as_str().unwrap().to_owned()
 }
 
@@ -100,25 +99,16 @@ fn a_body_that_the_signature_does_not_cover_is_reported() {
 #[test]
 fn a_backend_can_require_signed_headers() {
     for (name, expected) in [
-        (
-            "X-A",
-            "verified: access key AK, signed headers content-type;host;x-a;",
-        ),
-        (
-            "x-user",
-            "not verified: the signature is right, but the header x-user",
-        ),
+        ("X-A", "verified: access key AK"),
+        ("x-b", "the header x-b"),
     ] {
+        let required = vec!["Host".to_owned(), name.to_owned()];
         let arguments = VerifyArguments {
-            required: vec!["Host".to_owned(), name.to_owned()],
+            required,
             ..arguments()
         };
-        assert!(
-            reported(&arguments, right("/", ""))
-                .unwrap()
-                .starts_with(expected),
-            "{name}"
-        );
+        let report = reported(&arguments, right("/", "")).unwrap();
+        assert!(report.contains(expected), "{report}");
     }
 }
 
@@ -149,26 +139,26 @@ fn each_refusal_names_its_remedy() {
 
 #[test]
 fn a_date_outside_the_window_is_explained_with_both_times() {
-    for (now, reason, hint) in [
-        (
-            "20261123T081501Z",
-            "has expired: it was made at 20261123T080000Z, 901 seconds behind",
-            "sign again",
-        ),
-        (
-            "20261123T074459Z",
-            "is in the future: it was made at 20261123T080000Z, 901 seconds ahead",
-            "set the clock",
-        ),
+    for (now, seconds, hint) in [
+        ("20261123T081501Z", "901 seconds behind", "sign again"),
+        ("20261123T074459Z", "901 seconds ahead", "set the clock"),
         (
             "20261123T000130Z",
-            "28710 seconds ahead of this time",
+            "28710 seconds ahead",
             "local time of a time zone",
         ),
     ] {
         let now = Some(SigningDate::parse(now).unwrap());
-        let report = reported(&VerifyArguments { now, ..arguments() }, right("/a", "")).unwrap();
-        assert!(report.contains(reason) && report.contains(hint), "{report}");
+        let arguments = VerifyArguments { now, ..arguments() };
+        let report = reported(&arguments, right("/a", "")).unwrap();
+        assert!(
+            report.contains(seconds) && report.contains(hint),
+            "{report}"
+        );
+        assert!(
+            report.contains("it was made at 20261123T080000Z"),
+            "{report}"
+        );
     }
 }
 
@@ -177,7 +167,6 @@ fn a_date_outside_the_window_is_explained_with_both_times() {
 const MISTAKES: &str = r#"
 /v1/a/ |  | /v1/a/ | /v1/a | without the closing slash
 /a:b |  | /a%3Ab/ | /a:b/ | signed as it is sent
-/a:b |  | /a%3Ab/ | /a:b | as it is sent, without the closing slash
 /a%20b |  | /a%20b/ | /a%2520b/ | encoded twice
 /a%2fb%20 |  | /a/b%20/ | /a%2Fb%20/ | with `%2F`
 /a//b |  | /a//b/ | /a/b/ | without its empty segments
@@ -188,9 +177,7 @@ const MISTAKES: &str = r#"
 /?B=2&a=1&C=3 |  | B=2&C=3&a=1 | a=1&B=2&C=3 | without regard to case
 /?q=a+b |  | q=a%2Bb | q=a%20b | with `+` as a space
 /?q=a%20b |  | q=a%20b | q=a+b | a space as `+`
-/?q=:&a=/ |  | a=%2F&q=%3A | q=:&a=/ | signed as it is sent
 /?q=%20 |  | q=%20 | q=%2520 | encoded twice
-/?q=%28%3A |  | q=%28%3A | q=(%3A | `encodeURIComponent`
 /?q=1 |  | q=1 |  | signed as empty
 /?a=1;b&c=2 |  | a=1%3Bb&c=2 | c=2 | without pairs that have `;`
 /?b&a=%3A |  | a=%3A&b= | a=%3A&b | without `=`
