@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 from playwright.sync_api import Page
@@ -100,6 +101,8 @@ def dropped(checks: Checks, proxy: Inspected, shown: InspectorPage) -> int:
         proxy.ask("har")
     load.join()
     checks.check(all_answered(load.counts), f"requests failed while archives were made: {load.counts}")
+    # Workers tell of the last ones in their own time.
+    time.sleep(0.2)
     count = proxy.json("state")["dropped"]
     metrics = subprocess.run(["curl", "-sS", f"http://127.0.0.1:{proxy.admin_port}/metrics"], capture_output=True, text=True, timeout=30).stdout
     told = re.search(r"^apig_proxy_inspect_dropped_total (\d+)$", metrics, re.M)
