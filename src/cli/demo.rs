@@ -77,7 +77,7 @@ async fn serve(arguments: &DemoArguments, environment: &Environment) -> anyhow::
         // The usual port is left to a proxy that is here to stay.
         config.admin = Some(any.into());
         config.inspect.enabled = true;
-        config.inspect.token = Some(token.text().clone());
+        config.inspect.token = Some(token.text.clone());
     }
     let source = |requirement| Source::fixed(requirement, "default", key);
     let sources: Vec<_> = requirements(&config).into_iter().map(source).collect();

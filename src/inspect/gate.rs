@@ -81,31 +81,3 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
     let token = scheme.eq_ignore_ascii_case(SCHEME).then_some(token)?;
     Some(token.trim_ascii())
 }
-
-#[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-
-    fn check(gate: &mut Gate, value: &'static str) -> u16 {
-        let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))]);
-        gate.check(&headers)
-            .map_or_else(|problem| problem.0, |()| 200)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn after_ten_wrong_tokens_a_minute_others_are_told_to_stop_and_the_right_one_is_let_in() {
-        let mut gate = Gate::new(Token::new("right".to_owned().into()));
-        for _ in 0..2 {
-            for _ in 0..10 {
-                assert_eq!(check(&mut gate, "Bearer wrong"), 401);
-            }
-            for _ in 0..3 {
-                assert_eq!(check(&mut gate, "Bearer wrong"), 429);
-                assert_eq!(check(&mut gate, "bearer  right "), 200);
-            }
-            tokio::time::advance(MINUTE).await;
-        }
-    }
-}

@@ -44,7 +44,6 @@ pub(crate) mod token;
 mod view;
 mod weight;
 
-use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -85,7 +84,7 @@ const MAX_BODY: usize = 128 * 1024;
 const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// The inspector of a program. Its thread ends with the last clone.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Inspector {
     recorder: Arc<Recorder>,
     commands: UnboundedSender<Command>,
@@ -178,18 +177,6 @@ impl Inspector {
         // If the thread has ended, the receiver learns it.
         let _ = self.commands.send(Command::Answer(request, answer));
         answered.await.map_err(|_| FAILED)
-    }
-}
-
-impl fmt::Debug for Inspector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            recorder, is_on, ..
-        } = self;
-        f.debug_struct("Inspector")
-            .field("is_on", is_on)
-            .field("recorder", recorder)
-            .finish_non_exhaustive()
     }
 }
 

@@ -2,12 +2,12 @@
 //! canonical request that it computed, and why it refused.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fmt, io};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -119,14 +119,6 @@ impl GatewayInspector {
         };
         tokio::join!(served, recorded, self.worker.flush_in_time());
         Ok(())
-    }
-}
-
-impl fmt::Debug for GatewayInspector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GatewayInspector")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
     }
 }
 

@@ -69,33 +69,3 @@ pub(super) fn file(path: &str, asked: &HeaderMap) -> Option<Response<ApiBody>> {
     headers.insert(ETAG, HeaderValue::try_from(tag).ok()?);
     Some(response)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The names that scripts and the page refer to.
-    fn references(text: &str) -> impl Iterator<Item = &str> {
-        let quoted = text.split(['"', '\'']).skip(1).step_by(2);
-        quoted.filter(|name| name.starts_with("./") || name.starts_with("a/"))
-    }
-
-    #[test]
-    fn every_file_that_another_one_loads_is_there() {
-        let asked = HeaderMap::new();
-        let mut count = 0;
-        for File(path, _, content) in &FILES {
-            let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-            for name in references(content) {
-                let name = name
-                    .strip_prefix("./")
-                    .map(|name| format!("{folder}/{name}"));
-                let path = name.unwrap_or_else(|| "a/main.js".to_owned());
-                assert!(file(&path, &asked).is_some(), "{path}");
-                count += 1;
-            }
-        }
-        assert!(count >= 10, "{count}");
-        assert!(file("a/none.js", &asked).is_none() && file("mod.rs", &asked).is_none());
-    }
-}

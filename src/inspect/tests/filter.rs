@@ -48,22 +48,3 @@ fn all_terms_have_to_hold() {
         assert_eq!(numbers.concat(), expected, "{filter}");
     }
 }
-
-#[test]
-fn what_is_no_filter_is_refused_with_all_keys() {
-    for text in [
-        "stat:4",
-        "status:4",
-        "status:4yy",
-        "is:odd",
-        "id:xyz",
-        "path:",
-        "-size:1",
-    ] {
-        let problem = Filter::parse(text).unwrap_err();
-        assert!(
-            problem.0 == 400 && problem.2.contains("hint: use `status:4xx`"),
-            "{text}"
-        );
-    }
-}
