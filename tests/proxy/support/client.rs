@@ -63,10 +63,9 @@ impl Answer {
     /// All values of a header.
     pub(crate) fn all(&self, name: &str) -> Vec<String> {
         let headers = self.headers.iter();
-        let values = headers.filter(|header| header.0.eq_ignore_ascii_case(name));
-        values
-            .map(|header| String::from_utf8_lossy(&header.1).into_owned())
-            .collect()
+        let named = headers.filter(|header| header.0.eq_ignore_ascii_case(name));
+        let values = named.map(|header| String::from_utf8_lossy(&header.1).into_owned());
+        values.collect()
     }
 
     /// The value of a header that must be there once.
@@ -100,12 +99,8 @@ impl Answer {
     /// Checks the status and the code of an answer of the proxy's own.
     #[track_caller]
     pub(crate) fn assert_refused(&self, status: u16, code: &str) {
-        assert_eq!(
-            (self.status, &*self.code()),
-            (status, code),
-            "{}",
-            self.text()
-        );
+        let got = (self.status, &*self.code());
+        assert_eq!(got, (status, code), "{}", self.text());
     }
 
     /// Checks the status and a header.
@@ -117,17 +112,15 @@ impl Answer {
     /// Checks that none of these headers is there.
     #[track_caller]
     pub(crate) fn assert_without(&self, names: &[&str]) {
-        names
-            .iter()
-            .for_each(|name| assert_eq!(self.all(name), [""; 0], "{name}"));
+        for name in names {
+            assert_eq!(self.all(name), [""; 0], "{name}");
+        }
     }
 
     /// Prints the case of a table that this is the answer to, for when the check after it fails.
+    #[expect(clippy::print_stderr, reason = "the output of a test that fails")]
     pub(crate) fn about(&self, case: impl std::fmt::Debug) -> &Self {
-        #[expect(clippy::print_stderr, reason = "the output of a test that fails")]
-        {
-            eprintln!("{case:?}")
-        };
+        eprintln!("{case:?}");
         self
     }
 
@@ -146,20 +139,14 @@ impl Answer {
 
     /// The code of an answer of the proxy's own, whose shape is checked.
     pub(crate) fn code(&self) -> String {
-        let body: serde_json::Value =
-            serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{self:?}"));
+        let body: serde_json::Value = serde_json::from_slice(&self.body).expect(&self.text());
         assert_eq!(self.header("content-type"), "application/json");
-        assert_eq!(
-            self.header("x-request-id"),
-            body["request_id"].as_str().unwrap()
-        );
-        assert!(
-            self.header("proxy-status")
-                .starts_with("apig-proxy; error=")
-        );
-        assert!(!body["error_msg"].as_str().unwrap().is_empty());
-        let code = body["error_code"].as_str().unwrap().strip_prefix("PROXY.");
-        code.unwrap_or_else(|| panic!("{self:?}")).to_owned()
+        assert_eq!(body["request_id"], *self.header("x-request-id"));
+        let status = self.header("proxy-status");
+        assert!(status.starts_with("apig-proxy; error="), "{status}");
+        assert_ne!(body["error_msg"], "");
+        let code = body["error_code"].as_str().unwrap();
+        code.strip_prefix("PROXY.").expect(code).to_owned()
     }
 }
 
@@ -231,21 +218,17 @@ impl Client {
     /// Reads one answer; an error if it breaks off.
     pub(crate) fn try_answer(&mut self, to_head: bool) -> io::Result<Answer> {
         // Header values may hold bytes that are not UTF-8; here each byte is one character.
-        let head: String = self
-            .up_to(b"\r\n\r\n")?
-            .into_iter()
-            .map(char::from)
-            .collect();
+        let head = self.up_to(b"\r\n\r\n")?.into_iter();
+        let head: String = head.map(char::from).collect();
         let mut lines = head.lines();
         let line = lines.next().unwrap_or_default();
-        let status = line
-            .split(' ')
-            .nth(1)
-            .and_then(|status| status.parse().ok());
+        let status = line.split(' ').nth(1).map(str::parse);
         let headers = lines.filter_map(|line| line.split_once(':'));
         let header = |(name, value): (&str, &str)| (name.to_owned(), value.trim().into());
         let mut answer = Answer {
-            status: status.ok_or_else(|| io::Error::other(format!("status line {line:?}")))?,
+            status: status
+                .and_then(Result::ok)
+                .ok_or_else(|| io::Error::other(line.to_owned()))?,
             headers: headers.map(header).collect(),
             body: Vec::new(),
         };

@@ -34,15 +34,13 @@ impl Program {
         std::fs::write(folder.path().join("apig-proxy.toml"), config).unwrap();
         let key = key();
         let secret = key.secret_key.expose_secret();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_apig-proxy"))
-            .current_dir(folder.path())
-            .env_clear()
+        let mut command = Command::new(env!("CARGO_BIN_EXE_apig-proxy"));
+        command.current_dir(folder.path()).env_clear();
+        command
             .env("HUAWEICLOUD_SDK_AK", &key.access_key)
-            .env("HUAWEICLOUD_SDK_SK", secret)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .env("HUAWEICLOUD_SDK_SK", secret);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
         let lines: Arc<Mutex<Vec<String>>> = Arc::default();
         let kept = Arc::clone(&lines);
@@ -98,20 +96,18 @@ impl Program {
     /// The only line of JSON that contains a text.
     pub(crate) fn line_with(&self, text: &str) -> Value {
         let lines = self.lines.lock().unwrap();
-        let mut found = lines.iter().filter(|line| line.contains(text));
-        let line = found
-            .next()
-            .unwrap_or_else(|| panic!("{text} in {lines:#?}"));
-        assert_eq!(found.next(), None, "{text}");
-        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+        let found = lines.iter().filter(|line| line.contains(text));
+        let [line] = found.collect::<Vec<_>>()[..] else {
+            panic!("{text} in {lines:#?}")
+        };
+        serde_json::from_str(line).expect(line)
     }
 
     /// The last of so many records.
     pub(crate) fn record(&self, count: usize) -> Value {
         let lines = self.records(count);
         assert_eq!(lines.len(), count, "{lines:#?}");
-        let last = lines.last().unwrap();
-        serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {last}"))
+        serde_json::from_str(&lines[count - 1]).expect(&lines[count - 1])
     }
 }
 

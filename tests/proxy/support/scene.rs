@@ -63,13 +63,8 @@ impl Scene {
         let _ = client.try_send(request);
         let answer = client.answer();
         let text = String::from_utf8_lossy(&request[..request.len().min(300)]).into_owned();
-        let got = (answer.status, own_code(&answer));
-        assert_eq!(
-            got,
-            (status, code.to_owned()),
-            "{text:?}: {}",
-            answer.text()
-        );
+        own_code(&answer);
+        answer.about(&text).assert_refused(status, code);
         assert_eq!(self.upstream.requests().len(), before, "{text:?}");
         self.serves();
         answer

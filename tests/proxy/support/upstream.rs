@@ -126,13 +126,7 @@ pub(crate) type Hold = mpsc::Sender<()>;
 impl Upstream {
     /// Answers each request with 200 and `late`, when it is told to.
     pub(crate) fn holding() -> (Self, Hold) {
-        let (hold, told) = mpsc::channel::<()>();
-        let told = Mutex::new(told);
-        let upstream = Self::replying(move |_| {
-            let _ = told.lock().unwrap().recv();
-            ok("late")
-        });
-        (upstream, hold)
+        Self::halting("", ok("late").leak())
     }
 
     /// Answers each request with the first bytes at once, and with the rest when it is told to.
@@ -150,11 +144,8 @@ impl Upstream {
 
     /// Answers everything with 200.
     pub(crate) fn start() -> Self {
-        Self::answering(answer(
-            "200 OK",
-            "content-type: application/json\r\n",
-            ANSWERED,
-        ))
+        let json = "content-type: application/json\r\n";
+        Self::answering(answer("200 OK", json, ANSWERED))
     }
 
     /// Tells of a head when the first byte of its body has come, takes so many further bytes, and answers.
@@ -291,15 +282,19 @@ impl Upstream {
 
 /// Reads the head of a request; `None` when the connection ends before one begins.
 fn read_head(stream: &mut impl Read) -> io::Result<Option<Received>> {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        if stream.read(&mut byte)? == 0 {
-            return Ok(None);
-        }
-        head.push(byte[0]);
+    match read_until(stream, b"\r\n\r\n") {
+        Err(ended) if ended.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        head => Ok(Some(Received::parse(&head?))),
     }
-    Ok(Some(Received::parse(&head)))
+}
+
+fn read_until(stream: &mut impl Read, end: &[u8]) -> io::Result<Vec<u8>> {
+    let (mut bytes, mut byte) = (Vec::new(), [0]);
+    while !bytes.ends_with(end) {
+        stream.read_exact(&mut byte)?;
+        bytes.push(byte[0]);
+    }
+    Ok(bytes)
 }
 
 fn read_body(stream: &mut impl Read, request: &Received) -> io::Result<Vec<u8>> {
@@ -320,12 +315,7 @@ fn read_body(stream: &mut impl Read, request: &Received) -> io::Result<Vec<u8>> 
 pub(super) fn read_chunks(stream: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut body = Vec::new();
     loop {
-        let mut line = Vec::new();
-        let mut byte = [0];
-        while !line.ends_with(b"\r\n") {
-            stream.read_exact(&mut byte)?;
-            line.push(byte[0]);
-        }
+        let line = read_until(stream, b"\r\n")?;
         let size = std::str::from_utf8(line.trim_ascii()).unwrap();
         let size = usize::from_str_radix(size, 16).unwrap();
         let start = body.len();
