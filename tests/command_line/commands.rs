@@ -30,17 +30,9 @@ fn the_demo_ends_well_and_leaves_nothing_behind() {
 #[test]
 fn sign_makes_the_signature_of_the_documentation() {
     let url = "https://service.region.example.com/v1/77b6a44cba5143ab91d13ab9a8ff44fd/vpcs?limit=2&marker=13551d6b-755d-4757-b956-536f674975c0";
-    let (code, out, err) = Place::new().run(
-        &[
-            "sign",
-            "--date",
-            "20191115T033655Z",
-            "-H",
-            "Content-Type: application/json",
-            url,
-        ],
-        &KEY,
-    );
+    let json = ["-H", "Content-Type: application/json"];
+    let sign = [&["sign", "--date", "20191115T033655Z"], &json[..], &[url]].concat();
+    let (code, out, err) = Place::new().run(&sign, &KEY);
     assert_eq!((code, err.as_str()), (0, ""));
     let expected = "authorization: SDK-HMAC-SHA256 Access=QTWAOYTTINDUT2QVKYUC, SignedHeaders=content-type;host;x-sdk-date, Signature=7be6668032f70418fcc22abc52071e57aff61b84a1d2381bb430d6870f4f6ebe\n";
     assert!(out.ends_with(expected), "{out}");
@@ -77,17 +69,11 @@ fn what_sign_prints_verifies_until_it_is_changed() {
     let place = Place::new();
     let body = "{\"a\":1}";
     let url = "https://a.example/v1/x?b=1&a=2";
-    let sign = [
-        "sign",
-        "--format",
-        "json",
-        "-d",
-        body,
-        "-H",
-        "x-stage: RELEASE",
-        url,
-    ];
-    let (_, out, _) = place.run(&sign, &KEY);
+    let request = ["-d", body, "-H", "x-stage: RELEASE", url];
+    let (_, out, _) = place.run(
+        &[&["sign", "--format", "json"], &request[..]].concat(),
+        &KEY,
+    );
     let signed: Value = serde_json::from_str(&out).unwrap();
     let headers = signed["headers"].as_object().unwrap().iter();
     let headers: String = headers
@@ -99,10 +85,8 @@ fn what_sign_prints_verifies_until_it_is_changed() {
 
     let (code, out, err) = verify(&place, &["--require", "host", "-"], &request);
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
-    assert_eq!(
-        out,
-        "verified: access key QTWAOYTTINDUT2QVKYUC, signed headers host;x-sdk-date;x-stage, body covered: yes\n"
-    );
+    let said = "verified: access key QTWAOYTTINDUT2QVKYUC, signed headers host;x-sdk-date;x-stage, body covered: yes\n";
+    assert_eq!(out, said);
     let (code, out, err) = verify(&place, &["--format", "json"], &format!("{request}\n"));
     assert_eq!((code, err.as_str()), (1, ""), "{out}");
     let said: Value = serde_json::from_str(&out).unwrap();
@@ -118,32 +102,22 @@ fn what_sign_prints_verifies_until_it_is_changed() {
 #[test]
 fn every_algorithm_is_signed_and_verified() {
     let place = Place::new();
-    let v11 = [
-        "--algorithm",
-        "V11-HMAC-SHA256",
-        "--region",
-        "r",
-        "--service",
-        "s",
-    ];
-    for algorithm in [&["--algorithm", "SDK-HMAC-SM3"][..], &v11] {
-        let url = "https://a.example/v1/x";
-        let sign = [&["sign", "-d", "x"], algorithm, &[url]].concat();
-        let (code, headers, err) = place.run(&sign, &KEY);
+    let url = "https://a.example/v1/x";
+    for (algorithm, scope) in [
+        ("SDK-HMAC-SM3", &[][..]),
+        ("V11-HMAC-SHA256", &["--region", "r", "--service", "s"]),
+    ] {
+        let sign = ["sign", "-d", "x", "--algorithm", algorithm, url];
+        let (code, headers, err) = place.run(&[&sign, scope].concat(), &KEY);
         assert_eq!((code, err.as_str()), (0, ""));
-        assert_has(&headers, &[&format!("authorization: {} ", algorithm[1])]);
+        assert_has(&headers, &[&format!("authorization: {algorithm} ")]);
         let request = format!("POST /v1/x HTTP/1.1\r\n{headers}\r\nx");
         let (code, out, _) = verify(&place, &[], &request);
         assert_eq!(code, 0, "{out}");
         let (_, out, _) = verify(&place, &[], &format!("{request}\n"));
         assert_has(&out, &["signed without the line feed at its end"]);
     }
-    let without = [
-        "sign",
-        "--algorithm",
-        "V11-HMAC-SHA256",
-        "https://a.example/",
-    ];
+    let without = ["sign", "--algorithm", "V11-HMAC-SHA256", url];
     place.fails(&without, &KEY, 64, &["hint: give --region and --service"]);
 }
 
@@ -236,12 +210,8 @@ fn a_gateway_replaces_the_files_of_an_earlier_one_and_no_others() {
     std::fs::create_dir(place.path().join("mine")).unwrap();
     std::fs::write(place.path().join("mine/credentials.csv"), "mine").unwrap();
     let arguments = ["gateway", "--listen", "127.0.0.1:0", "--dir", "mine"];
-    place.fails(
-        &arguments,
-        &[],
-        1,
-        &["mine: ", "hint: choose another folder"],
-    );
+    let expected = ["mine: ", "hint: choose another folder"];
+    place.fails(&arguments, &[], 1, &expected);
     let kept = std::fs::read(place.path().join("mine/credentials.csv"));
     assert_eq!(kept.unwrap(), b"mine");
 }
@@ -255,10 +225,7 @@ fn completions_are_printed_for_the_usual_shells() {
     ] {
         let (code, out, err) = Place::new().run(&["completions", shell], &[]);
         assert_eq!((code, err.as_str()), (0, ""));
-        assert!(
-            out.contains(expected) && out.contains("upstream"),
-            "{shell}: {out}"
-        );
+        assert_has(&out, &[expected, "upstream"]);
     }
     assert_eq!(Place::new().run(&["completions", "cmd"], &[]).0, 64);
 }

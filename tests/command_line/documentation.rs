@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use apig_proxy::config::keys;
+use apig_proxy::config::{Environment, keys};
 use apig_proxy::telemetry::metrics::families;
 
 use crate::program::{Place, assert_has};
@@ -25,11 +25,8 @@ fn table(page: &'static str, name: &str) -> &'static str {
 fn the_table_of_metrics_lists_every_one() {
     let mut expected = "| metric | type | labels | meaning |\n|---|---|---|---|\n".to_owned();
     for family in families() {
-        let labels: Vec<String> = family
-            .labels
-            .iter()
-            .map(|name| format!("`{name}`"))
-            .collect();
+        let labels = family.labels.iter().map(|name| format!("`{name}`"));
+        let labels: Vec<String> = labels.collect();
         let (name, kind) = (family.name, family.kind.as_str());
         let (labels, meaning) = (labels.join(", "), family.help);
         writeln!(expected, "| `{name}` | {kind} | {labels} | {meaning} |").unwrap();
@@ -88,15 +85,9 @@ fn sections_of_keys() -> String {
 fn the_page_of_the_configuration_is_generated_from_the_reference() {
     let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
     let expected = sections_of_keys();
-    assert!(
-        keys()
-            .iter()
-            .all(|key| expected.contains(&format!("| `{}`", key.name)))
-    );
-    if apig_proxy::config::Environment::from_env()
-        .get("UPDATE_DOCS")
-        .is_some()
-    {
+    let is_there = |name: &str| expected.contains(&format!("| `{name}`"));
+    assert!(keys().iter().all(|key| is_there(&key.name)));
+    if Environment::from_env().get("UPDATE_DOCS").is_some() {
         let updated = CONFIGURATION.replace(table(CONFIGURATION, "keys"), &expected);
         std::fs::write(page, updated).unwrap();
         return;
@@ -115,11 +106,8 @@ fn the_keys_of_the_readme_have_the_defaults_that_it_gives_them() {
         let columns: Vec<&str> = row.split('|').map(str::trim).collect();
         let name = columns[1].trim_matches('`');
         let key = keys().iter().find(|key| key.name == name).unwrap();
-        assert_eq!(
-            plain(columns[2]),
-            plain(key.default.unwrap_or_default()),
-            "{name}"
-        );
+        let default = key.default.unwrap_or_default();
+        assert_eq!(plain(columns[2]), plain(default), "{name}");
     }
 }
 
@@ -159,9 +147,12 @@ fn links_between_pages_lead_to_files_and_headings() {
             if !anchor.is_empty() {
                 let text = std::fs::read_to_string(&target).unwrap();
                 let mut headings = text.lines().filter(|line| line.starts_with('#'));
-                let found =
-                    headings.any(|line| slug(line.trim_start_matches('#').trim()) == anchor);
-                assert!(found, "{}: {link}", page.display());
+                let slugs = |line: &str| slug(line.trim_start_matches('#').trim());
+                assert!(
+                    headings.any(|line| slugs(line) == anchor),
+                    "{}: {link}",
+                    page.display()
+                );
             }
         }
     }
@@ -182,9 +173,8 @@ fn every_option_and_command_is_documented() {
     let all = help(&[]);
     let (_, rest) = all.split_once("Commands:").unwrap();
     let (commands, _) = rest.split_once("Options:").unwrap();
-    let names = commands
-        .lines()
-        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    let commands = commands.lines();
+    let names = commands.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
     for name in names.filter(|name| !name.is_empty() && *name != "serve") {
         assert_has(COMMANDS, &[&format!("apig-proxy {name}")]);
     }

@@ -70,10 +70,8 @@ fn the_recipe_for_systemd_installs_what_its_service_starts_with() {
     let is_here = |line: &&str| !line.contains("systemctl");
     let lines: Vec<&str> = recipe.lines().filter(is_here).collect();
     let script = lines.join("\n").replace("sudo ", "").replace("/etc/", &etc);
-    succeeds(
-        &place,
-        &script.replace(GATEWAY, &format!("https://{gateway}")),
-    );
+    let script = script.replace(GATEWAY, &format!("https://{gateway}"));
+    succeeds(&place, &script);
     assert!(Path::new(&format!("{etc}systemd/system/apig-proxy.socket")).exists());
 
     // What systemd does then: it copies the key, and starts the program.
@@ -94,11 +92,8 @@ fn the_recipe_for_systemd_installs_what_its_service_starts_with() {
         ("APIG_PROXY_UPSTREAM_TLS__CA_FILE", "ca.pem"),
     ];
     fs::remove_file(place.path().join("credentials.csv")).unwrap();
-    fs::copy(
-        place.path().join("ca.pem"),
-        format!("{etc}apig-proxy/ca.pem"),
-    )
-    .unwrap();
+    let root = place.path().join("ca.pem");
+    fs::copy(root, format!("{etc}apig-proxy/ca.pem")).unwrap();
     let mut running = Running::start(place.command(&arguments, &environment));
     assert_status(&exchange(running.address(), GET), 200);
     assert_has(&running.stops(), &["credentials/credentials.csv"]);
@@ -156,10 +151,10 @@ fn the_commands_of_the_documentation_have_the_options_that_it_gives_them() {
     let place = Place::new();
     let folder = Path::new(BINARY).parent().unwrap().display();
     let mut count = 0;
-    for line in PAGES
+    let lines = PAGES
         .iter()
-        .flat_map(|page| command_lines(page, "apig-proxy "))
-    {
+        .flat_map(|page| command_lines(page, "apig-proxy "));
+    for line in lines {
         // What is behind a pipe or a redirection is not the program's.
         let line = line.replace(" > ", ";").replace(['<', '>'], "");
         let command = line.split([';', '|']).next().unwrap();
@@ -180,10 +175,8 @@ fn the_configurations_of_the_documentation_have_no_unknown_key() {
     let toml: Vec<&str> = PAGES.iter().flat_map(|page| blocks(page, "toml")).collect();
     assert!(toml.len() >= 5, "{}", toml.len());
     for text in toml {
-        place.file(
-            "c.toml",
-            &text.replace("<id>", "id").replace("<service>", "service"),
-        );
+        let text = text.replace("<id>", "id").replace("<service>", "service");
+        place.file("c.toml", &text);
         let (_, _, said) = place.run(&["check", "config", "--config", "c.toml"], &KEY);
         for problem in ["no such key", "not valid TOML", "expected a"] {
             assert!(!said.contains(problem), "{text}: {said}");

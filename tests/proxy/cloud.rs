@@ -45,18 +45,10 @@ fn to_host(host: &str, target: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n")
 }
 
-/// The requests that came, without those to IAM.
-fn to_services(upstream: &Upstream) -> Vec<Received> {
-    let mut all = upstream.requests();
-    all.retain(|seen| !seen.target().starts_with("/of-iam/"));
-    all
-}
-
-/// The requests to IAM.
-fn to_iam(upstream: &Upstream) -> Vec<Received> {
-    let mut all = upstream.requests();
-    all.retain(|seen| seen.target().starts_with("/of-iam/"));
-    all
+/// The requests that came: those to services, and those to IAM.
+fn arrived(upstream: &Upstream) -> (Vec<Received>, Vec<Received>) {
+    let all = upstream.requests().into_iter();
+    all.partition(|seen| !seen.target().starts_with("/of-iam/"))
 }
 
 /// Hosts and targets, and what arrives.
@@ -111,7 +103,7 @@ fn a_service_gets_no_stage_and_takes_patch_and_head() {
         let answer = client.try_answer(line.starts_with("HEAD")).unwrap();
         answer.about(line).assert_status(status);
     }
-    let seen = to_services(&upstream);
+    let seen = arrived(&upstream).0;
     assert_eq!(seen.len(), 2);
     assert!(seen.iter().all(|seen| seen.all("x-stage").is_empty()));
 }
@@ -172,11 +164,9 @@ fn a_listener_of_a_service_serves_it_whatever_the_host_and_path() {
     ] {
         upstream.forget();
         let mut client = Client::connect(proxy.addresses[1]);
-        client
-            .send(to_host(host, target))
-            .answer()
-            .assert_status(200);
-        let seen = to_services(&upstream);
+        client.send(to_host(host, target));
+        client.answer().assert_status(200);
+        let seen = arrived(&upstream).0;
         assert_eq!(seen[0].target(), expected);
     }
 }
@@ -199,10 +189,8 @@ fn a_redirect_of_a_service_stays_at_the_name_that_the_caller_used() {
 #[test]
 fn a_service_with_an_endpoint_of_its_own_gets_v11_where_it_wants_it() {
     let upstream = cloud();
-    let proxy = Proxy::start(&with_cloud(
-        &upstream,
-        "derived = ['vpc:vpcm']\nprojects.cn-north-4 = 'P1'",
-    ));
+    let more = "derived = ['vpc:vpcm']\nprojects.cn-north-4 = 'P1'";
+    let proxy = Proxy::start(&with_cloud(&upstream, more));
     proxy.get("/vpc.cn-north-4/v1").assert_status(200);
     proxy.get("/ecs.cn-north-4/v1").assert_status(200);
     let seen = upstream.requests();
@@ -231,11 +219,11 @@ fn iam_is_asked_once_for_a_project_by_fifty_requests_at_once() {
     let upstream = cloud();
     let proxy = Proxy::start(&with_cloud(&upstream, ""));
     call(&proxy, 50);
-    let asked = to_iam(&upstream);
+    let asked = arrived(&upstream).1;
     assert_eq!(asked.len(), 1, "{asked:?}");
     assert_eq!(asked[0].target(), "/of-iam/v3/projects?name=cn-north-4");
     asked[0].verified();
-    let seen = to_services(&upstream);
+    let seen = arrived(&upstream).0;
     assert_eq!(seen.len(), 50);
     for request in seen {
         assert_eq!(request.header("x-project-id"), "0123abc");
@@ -267,19 +255,17 @@ fn without_an_answer_of_iam_requests_go_without_a_project() {
         for _ in 0..3 {
             proxy.get("/vpc.cn-north-4/x").assert_status(200);
         }
-        let seen = to_services(&upstream);
-        assert!(
-            seen.iter().all(|seen| seen.all("x-project-id").is_empty()),
-            "{seen:?}"
-        );
+        let seen = arrived(&upstream).0;
+        seen.iter()
+            .for_each(|seen| seen.assert_without(&["x-project-id"]));
         // Pauses grow, so it is not asked for each request.
-        assert!((1..3).contains(&to_iam(&upstream).len()));
+        assert!((1..3).contains(&arrived(&upstream).1.len()));
         broken.store(false, Ordering::SeqCst);
         let has_project = || {
             pause(Duration::from_millis(100));
             upstream.forget();
             proxy.get("/vpc.cn-north-4/x").assert_status(200);
-            !to_services(&upstream)[0].all("x-project-id").is_empty()
+            !arrived(&upstream).0[0].all("x-project-id").is_empty()
         };
         assert!((0..200).any(|_| has_project()));
     }
@@ -299,7 +285,7 @@ fn requests_wait_no_longer_for_a_silent_iam_than_for_a_connection() {
     config.timeouts.connect = Duration::from_millis(500);
     let proxy = Proxy::start(&config);
     call(&proxy, 20);
-    assert!(to_iam(&upstream).len() <= 2);
+    assert!(arrived(&upstream).1.len() <= 2);
     drop(hold);
 }
 
@@ -312,12 +298,8 @@ fn who_shows_no_credential_does_not_learn_the_names_of_services() {
         ..ListenRules::default()
     }];
     let proxy = Proxy::start(&config);
-    for host in [
-        "vpc.cn-north-5.localhost",
-        "vpc.cn-north-4.localhost",
-        "obs.cn-north-4.localhost",
-    ] {
-        let answer = proxy.exchange(to_host(host, "/"));
+    for service in ["vpc.cn-north-5", "vpc.cn-north-4", "obs.cn-north-4"] {
+        let answer = proxy.exchange(to_host(&format!("{service}.localhost"), "/"));
         answer.assert_refused(401, "caller_required");
     }
 }

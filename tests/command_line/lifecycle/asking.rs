@@ -42,12 +42,8 @@ fn quit_stops_a_proxy_and_waits_for_its_end_if_it_is_told_to() {
     let said = running.ends(0);
     assert!(said.contains("/quitquitquit"), "{said}");
     let quit = ["quit", "--admin", &admin];
-    place.fails(
-        &quit,
-        &[],
-        1,
-        &["the proxy was not stopped: no proxy answers"],
-    );
+    let expected = ["the proxy was not stopped: no proxy answers"];
+    place.fails(&quit, &[], 1, &expected);
 
     let (upstream, count) = slow(Duration::from_secs(20));
     let (running, address, admin) = start(&place, &upstream, &[]);
@@ -65,20 +61,15 @@ fn quit_stops_a_proxy_and_waits_for_its_end_if_it_is_told_to() {
 #[test]
 fn a_proxy_whose_admin_listener_others_reach_is_asked_from_its_own_machine() {
     let place = Place::new();
-    place.file(
-        "c.toml",
-        "admin_quit = true\n[access]\nallow_remote = true\n",
-    );
+    let text = "admin_quit = true\n[access]\nallow_remote = true\n";
+    place.file("c.toml", text);
     let more = ["--config", "c.toml", "--admin", "0.0.0.0:0"];
     let arguments = [&SERVE[..], &more].concat();
     let mut running = Running::start(place.command(&arguments, &KEY));
     let address = running.admin_address();
     assert_has(&running.logged, &["whoever reaches it on the network"]);
-    let port = format!(
-        "admin = \"0.0.0.0:{}\"\n[access]\nallow_remote = true\n",
-        address.port()
-    );
-    place.file("asked.toml", &port);
+    let port = address.port();
+    place.file("asked.toml", &format!("admin = \"0.0.0.0:{port}\"\n{text}"));
     for question in [
         &["check", "ready"][..],
         &["wait"],

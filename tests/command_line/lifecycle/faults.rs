@@ -8,8 +8,8 @@ use super::{in_flight, rest, slow, start};
 use crate::gateway::before_gateway;
 use crate::load::{Load, call_until_told};
 use crate::program::{
-    BINARY, KEY, PATCH, Place, Running, SERVE, assert_has, exchange, exchange_unix, free_address,
-    signal, wait_until,
+    BINARY, KEY, PATCH, Place, Running, SERVE, assert_has, assert_status, exchange, exchange_unix,
+    free_address, signal, wait_until,
 };
 
 #[test]
@@ -28,16 +28,9 @@ fn fault_71_a_signal_lets_running_requests_finish_and_takes_no_new_ones() {
             TcpStream::connect(address).is_err()
         });
         let answer = rest(stream);
-        assert!(
-            answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("late"),
-            "{answer}"
-        );
-        assert!(answer.contains("connection: close"), "{answer}");
-        let said = running.ends(0);
-        assert!(
-            said.contains("stopping") && said.contains(" 200 "),
-            "{said}"
-        );
+        assert_status(&answer, 200);
+        assert_has(&answer, &["connection: close", "late"]);
+        assert_has(&running.ends(0), &["stopping", " 200 "]);
     }
 }
 
@@ -126,10 +119,7 @@ fn fault_72_what_is_left_when_the_time_is_over_is_reset_and_logged_and_the_end_i
     signal(running.id(), "TERM");
     let said = running.ends(1);
     assert!(said.contains("timeouts.shutdown"), "{said}");
-    let cut = said
-        .lines()
-        .filter(|line| line.contains(" outcome=cut_off "));
-    assert_eq!(cut.count(), 2, "{said}");
+    assert_eq!(said.matches(" outcome=cut_off ").count(), 2, "{said}");
     // What has become of them at the gateway, each with the id of its request.
     let unknown = said.lines().filter(|line| {
         line.contains("the proxy stopped before the gateway answered")

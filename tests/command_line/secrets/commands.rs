@@ -15,22 +15,20 @@ fn commands_show_no_secret_but_the_token_that_sign_is_asked_for() {
         );
         place.file("request.txt", &signed);
         let now = "20261123T080000Z";
+        let sign = [
+            "sign",
+            "--format",
+            "json",
+            "-d",
+            "x",
+            "https://a.example/v1",
+        ];
         for (arguments, expected) in [
             (&["check", "config"][..], 0),
             (&["check", "upstream"], 1),
             (&["verify", "--now", now, "request.txt"], 1),
             (&["--help"], 0),
-            (
-                &[
-                    "sign",
-                    "--format",
-                    "json",
-                    "-d",
-                    "x",
-                    "https://a.example/v1",
-                ],
-                0,
-            ),
+            (&sign, 0),
         ] {
             let (code, out, err) = place.run(arguments, &source.variables());
             assert_eq!(code, expected, "{} {arguments:?}: {out}{err}", source.name);
@@ -70,19 +68,14 @@ fn a_credentials_file_that_is_wrong_is_not_quoted_by_any_command() {
     for (what, content) in broken_files() {
         std::fs::write(place.file("key", ""), content).unwrap();
         let url = "https://a.example";
-        for arguments in [
-            &[
-                "--log-level",
-                "trace",
-                "--upstream",
-                url,
-                "--credentials",
-                "key",
-            ][..],
-            &["check", "config", "--upstream", url, "--credentials", "key"],
-            &["sign", "--credentials", "key", url],
+        let upstream = ["--upstream", url];
+        for command in [
+            [&["--log-level", "trace"], &upstream[..]].concat(),
+            [&["check", "config"], &upstream[..]].concat(),
+            vec!["sign", url],
         ] {
-            let (code, out, err) = place.run(arguments, &[EGRESS]);
+            let arguments = [&command[..], &["--credentials", "key"]].concat();
+            let (code, out, err) = place.run(&arguments, &[EGRESS]);
             assert_eq!(code, 78, "{what}: {out}{err}");
             assert_clean(what, &(out + &err), &["MARKER"]);
         }

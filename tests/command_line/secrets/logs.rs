@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{Source, TRACES, assert_clean, configure};
-use crate::program::{Place, Running, exchange};
+use crate::program::{Place, Running, assert_has, assert_status, exchange};
 
 /// A request with what callers keep secret in each of its parts.
 fn request(line: &str, fields: &str, body: &str) -> String {
@@ -47,11 +47,7 @@ fn answers(address: SocketAddr) -> String {
     let mut answers = String::new();
     for (status, request) in requests() {
         let answer = exchange(address, &request);
-        let line = &request[..request.len().min(60)];
-        assert!(
-            answer.starts_with(&format!("HTTP/1.1 {status} ")),
-            "{line:?}: {answer}"
-        );
+        assert_status(&answer, status);
         answers.push_str(&answer);
     }
     answers
@@ -94,11 +90,7 @@ fn below_trace_the_log_shows_no_canonical_request_and_paths_in_records_only() {
     let is_record = |line: &&str| line.contains(" B ") && line.contains(" ms");
     let (records, others): (Vec<&str>, Vec<&str>) = said.lines().partition(is_record);
     assert_eq!(records.len(), requests().len(), "one for each: {said}");
-    assert!(
-        records
-            .iter()
-            .any(|record| record.contains(" GET /v1 200 "))
-    );
+    assert_has(&records.concat(), &[" GET /v1 200 "]);
     assert_clean("debug", &others.concat(), &["/v1"]);
     let said = log_of(&place, &sources[1], "level = \"debug\"\naccess = false");
     assert_clean("no records", &said, &["MARKER", "canonical", "/v1", " ms"]);

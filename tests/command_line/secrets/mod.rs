@@ -5,8 +5,10 @@ mod echo;
 mod issued;
 mod logs;
 
+use serde_json::json;
+
 use crate::gateway::gateway;
-use crate::program::{AK, Place};
+use crate::program::{AK, Place, key_file};
 
 const SECRET: &str = "MARKERsecretMARKERsecretMARKERsecretMARK";
 const TOKEN: &str = "MARKERtoken";
@@ -17,68 +19,52 @@ const EGRESS: (&str, &str) = ("HTTPS_PROXY", "http://user:MARKER@127.0.0.1:9");
 /// What the secret, the token and the password begin with, also as `Proxy-Authorization` has it.
 const TRACES: [&str; 4] = ["MARKERsecret", "MARKERtoken", "user:MARKER", "dXNlcjpNQVJL"];
 
-/// Where a key is from: the keys of `[credentials]`, the variables, and whether there is a token.
+/// Where a key is from: the keys of `[credentials]`, the variables as `NAME=value`, and whether there is a token.
 struct Source {
     name: &'static str,
     keys: &'static str,
-    variables: Vec<(&'static str, String)>,
+    variables: String,
     has_token: bool,
 }
 
 impl Source {
-    fn new(name: &'static str, keys: &'static str, has_token: bool) -> Self {
-        Self {
-            name,
-            keys,
-            variables: Vec::new(),
-            has_token,
-        }
-    }
-
-    fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.variables.push((name, value.into()));
-        self
-    }
-
     fn variables(&self) -> Vec<(&str, &str)> {
-        let own = self.variables.iter();
-        let own = own.map(|(name, value)| (*name, value.as_str()));
+        let pairs = self.variables.split_whitespace();
+        let own = pairs.map(|pair| pair.split_once('=').unwrap());
         own.chain([EGRESS]).collect()
     }
 
     fn all(place: &Place) -> Vec<Self> {
+        key_file(place, "keys.csv", SECRET);
+        let profile = format!("[basic]\nak={AK}\nsk={SECRET}\nsecurity_token={TOKEN}\n");
+        let hcloud = json!({"profiles": [{"accessKeyId": AK, "secretAccessKey": SECRET, "securityToken": TOKEN}]});
         for (name, content) in [
-            (
-                "keys.csv",
-                format!("User Name,Access Key Id,Secret Access Key\n\"me\",{AK},\"{SECRET}\"\n"),
-            ),
-            (
-                "profile",
-                format!("[basic]\nak={AK}\nsk={SECRET}\nsecurity_token={TOKEN}\n"),
-            ),
-            (
-                "hcloud.json",
-                format!(
-                    r#"{{"profiles":[{{"accessKeyId":"{AK}","secretAccessKey":"{SECRET}","securityToken":"{TOKEN}"}}]}}"#
-                ),
-            ),
-            ("access_key", AK.to_owned()),
-            ("secret_key", SECRET.to_owned()),
-            ("security_token", TOKEN.to_owned()),
+            ("profile", &*profile),
+            ("hcloud.json", &hcloud.to_string()),
+            ("access_key", AK),
+            ("secret_key", SECRET),
+            ("security_token", TOKEN),
         ] {
-            place.file(name, &content);
+            place.file(name, content);
         }
-        let folder = place.path().to_str().unwrap();
-        vec![
-            Self::new("csv", "file = \"keys.csv\"", false),
-            Self::new("profile", "file = \"profile\"", true),
-            Self::new("hcloud", "file = \"hcloud.json\"", true),
-            Self::new("systemd", "", true).with("CREDENTIALS_DIRECTORY", folder),
-            Self::new("environment", "source = \"env\"", true)
-                .with("HUAWEICLOUD_SDK_AK", AK)
-                .with("HUAWEICLOUD_SDK_SK", SECRET)
-                .with("HUAWEICLOUD_SDK_SECURITY_TOKEN", TOKEN),
-        ]
+        let folder = format!("CREDENTIALS_DIRECTORY={}", place.path().display());
+        let key = format!(
+            "HUAWEICLOUD_SDK_AK={AK} HUAWEICLOUD_SDK_SK={SECRET} HUAWEICLOUD_SDK_SECURITY_TOKEN={TOKEN}"
+        );
+        let source = |(name, keys, variables, has_token)| Self {
+            name,
+            keys,
+            variables,
+            has_token,
+        };
+        let sources = [
+            ("csv", "file = \"keys.csv\"", String::new(), false),
+            ("profile", "file = \"profile\"", String::new(), true),
+            ("hcloud", "file = \"hcloud.json\"", String::new(), true),
+            ("systemd", "", folder, true),
+            ("environment", "source = \"env\"", key, true),
+        ];
+        sources.map(source).into()
     }
 }
 

@@ -1,12 +1,13 @@
 //! Fault 67: a file with a key is replaced while requests run.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Duration;
 
 use apig_proxy::emulator::Accounts;
+use secrecy::ExposeSecret;
 
 use super::region::accepted;
 use super::{Load, Region, key, log, put};
@@ -22,7 +23,6 @@ const REQUESTS: usize = 420;
 
 /// A `credentials.csv` with a key.
 fn csv(access_key: &str) -> String {
-    use secrecy::ExposeSecret;
     let secret = key(access_key).secret_key;
     format!("{HEAD}\"me\",{access_key},{}\n", secret.expose_secret())
 }
@@ -44,10 +44,8 @@ fn scene(set: &str, path: &str, first: impl FnOnce(&Region)) -> (Region, Proxy) 
 
 /// The key that signs at the moment.
 fn signs(proxy: &Proxy) -> String {
-    accepted(&proxy.get("/v1"))["access_key"]
-        .as_str()
-        .unwrap()
-        .to_owned()
+    let said = accepted(&proxy.get("/v1"));
+    said["access_key"].as_str().unwrap().to_owned()
 }
 
 fn wait_for(proxy: &Proxy, access_key: &str) {
@@ -67,11 +65,9 @@ fn refreshes(proxy: &Proxy, set: &str) -> (f64, f64, f64) {
 }
 
 fn errors(set: &str) -> Vec<String> {
-    let lines = log::about(set);
+    let mut lines = log::about(set);
+    lines.retain(|line| line.starts_with("ERROR"));
     lines
-        .into_iter()
-        .filter(|line| line.starts_with("ERROR"))
-        .collect()
 }
 
 /// Replaces the key again and again while callers call, and checks that nobody notices.
@@ -106,10 +102,8 @@ fn swap(region: &Region, turn: usize, access_key: &str) {
     let old = fs::read_link(region.path("..data"));
     let folder = format!("..{turn}");
     fs::create_dir(region.path(&folder)).unwrap();
-    put(
-        &region.path(&folder).join("credentials.csv"),
-        &csv(access_key),
-    );
+    let file = region.path(&folder).join("credentials.csv");
+    put(&file, &csv(access_key));
     symlink(&folder, region.path("..data_tmp")).unwrap();
     fs::rename(region.path("..data_tmp"), region.path("..data")).unwrap();
     if let Ok(old) = old {
@@ -131,12 +125,7 @@ fn fault_67_no_request_fails_while_kubernetes_swaps_the_folder_of_a_key() {
 /// Truncates a file and writes it anew, with a pause after so many bytes.
 fn rewrite(path: &Path, content: &str, at: usize, time: Duration) {
     let mut options = OpenOptions::new();
-    let mut file: File = options
-        .write(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .unwrap();
+    let mut file = options.write(true).truncate(true).open(path).unwrap();
     file.write_all(&content.as_bytes()[..at]).unwrap();
     pause(time);
     file.write_all(&content.as_bytes()[at..]).unwrap();
@@ -174,21 +163,16 @@ fn fault_67_half_a_file_keeps_the_old_key_and_is_told_once() {
         wait_until("half a file is noticed", || {
             refreshes(&proxy, SET) == (failed, failed, 0.0)
         });
-        assert_eq!(
-            signs(&proxy),
-            KEYS[(turn - 1) % 2],
-            "the old key has to stay"
-        );
+        // The old key stays.
+        assert_eq!(signs(&proxy), KEYS[(turn - 1) % 2]);
         writing.join().unwrap();
         wait_for(&proxy, KEYS[turn % 2]);
         assert_eq!(refreshes(&proxy, SET), (failed + 1.0, failed, 1.0));
         let errors = errors(SET);
         assert_eq!(errors.len(), turn, "{errors:#?}");
         let last = &errors[turn - 1];
-        assert!(
-            last.contains("key.csv") && last.contains("the old one stays"),
-            "{last}"
-        );
+        assert!(last.contains("key.csv"), "{last}");
+        assert!(last.contains("the old one stays"), "{last}");
     }
     load.end().all(200);
 }
@@ -210,10 +194,7 @@ fn fault_67_a_file_that_cannot_be_used_keeps_the_old_key_until_it_can() {
     wait_until("the file is back", || refreshes(&proxy, SET).2 == 1.0);
     assert_eq!((signs(&proxy).as_str(), errors(SET).len()), (KEYS[0], 1));
 
-    put(
-        &path,
-        "Access Key Id,Secret Access Key\nAKIA0000000000000000,x\n",
-    );
+    region.key_file("key.csv", "AKIA0000000000000000", "x");
     wait_until("it is noticed", || refreshes(&proxy, SET).1 == 2.0);
     assert!(errors(SET)[1].contains("another cloud"));
     fs::write(region.path("open.csv"), csv(KEYS[1])).unwrap();

@@ -149,27 +149,22 @@ impl Region {
 
     /// The variables of the SDKs that name the cloud's services.
     pub(crate) fn environment(&self) -> Environment {
-        let federation = self.accounts.federation.as_ref();
         let path = |name: &str| self.path(name).display().to_string();
+        let pod_identity = format!("{}{POD_IDENTITY_PATH}", self.services);
         let mut pairs = vec![
             ("HUAWEICLOUD_SDK_IAM_ENDPOINT", self.services.clone()),
             ("HUAWEICLOUD_SDK_STS_ENDPOINT", self.services.clone()),
             ("HUAWEICLOUD_SDK_ID_TOKEN_FILE", path("id_token")),
             ("HUAWEICLOUD_OIDC_TOKEN_FILE", path("id_token")),
-            (
-                "HC_CONTAINER_CREDENTIALS_FULL_URI",
-                format!("{}{POD_IDENTITY_PATH}", self.services),
-            ),
+            ("HC_CONTAINER_CREDENTIALS_FULL_URI", pod_identity),
             ("HC_CONTAINER_AUTHORIZATION_TOKEN_FILE", path("pod_token")),
         ];
-        if let Some(federation) = federation {
+        if let Some(federation) = self.accounts.federation.clone() {
+            let (provider, agency) = (federation.provider_urn, federation.agency_urn);
             pairs.extend([
-                ("HUAWEICLOUD_SDK_IDP_ID", federation.idp_id.clone()),
-                (
-                    "HUAWEICLOUD_OIDC_PROVIDER_URN",
-                    federation.provider_urn.clone(),
-                ),
-                ("HUAWEICLOUD_OIDC_AGENCY_URN", federation.agency_urn.clone()),
+                ("HUAWEICLOUD_SDK_IDP_ID", federation.idp_id),
+                ("HUAWEICLOUD_OIDC_PROVIDER_URN", provider),
+                ("HUAWEICLOUD_OIDC_AGENCY_URN", agency),
             ]);
         }
         Environment::from_pairs(pairs.iter().map(|(name, value)| (*name, value.as_str())))
@@ -183,20 +178,17 @@ impl Region {
 
 /// A source whose secrets end: the name of its set and of its route, the service, and the keys of the set.
 pub(crate) const SOURCES: [(&str, Service, &str); 5] = [
-    (
-        "metadata",
-        Service::Metadata,
-        "source = \"metadata\"\nmetadata_endpoint = \"SERVICES\"",
-    ),
-    ("pod", Service::PodIdentity, "source = \"pod-identity\""),
-    ("oidc", Service::Sts, "source = \"oidc\""),
-    ("idp", Service::Idp, "source = \"idp\""),
-    (
-        "iam",
-        Service::Iam,
-        "iam_user_file = \"iam_user\"\niam_password_file = \"iam_password\"\niam_domain_file = \"iam_domain\"",
-    ),
+    ("metadata", Service::Metadata, METADATA),
+    ("pod", Service::PodIdentity, "source = 'pod-identity'"),
+    ("oidc", Service::Sts, "source = 'oidc'"),
+    ("idp", Service::Idp, "source = 'idp'"),
+    ("iam", Service::Iam, IAM),
 ];
+
+const METADATA: &str = "source = 'metadata'\nmetadata_endpoint = 'SERVICES'";
+
+/// The files of a user of IAM.
+pub(crate) const IAM: &str = "iam_user_file = 'iam_user'\niam_password_file = 'iam_password'\niam_domain_file = 'iam_domain'\n";
 
 /// A configuration with a route for each of the sources, whose sets are named with this beginning.
 pub(crate) fn of_all_sources(region: &Region, start: &str) -> String {

@@ -1,6 +1,6 @@
 //! Names and addresses that lead nowhere, or elsewhere: numbers 34 to 38 and 78.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -147,14 +147,8 @@ fn fault_37_new_connections_follow_a_changed_answer_and_old_ones_retire() {
     assert_eq!(get(&mut client), 200);
     pause(Duration::from_millis(500));
     assert_eq!(get(&mut client), 200);
-    assert_eq!(
-        (
-            old.requests().len(),
-            new.requests().len(),
-            old.connections()
-        ),
-        (2, 1, 1)
-    );
+    let arrived = (old.requests().len(), new.requests().len());
+    assert_eq!((arrived, old.connections()), ((2, 1), 1));
 }
 
 #[test]
@@ -165,7 +159,7 @@ fn fault_38_of_two_addresses_the_one_that_answers_is_taken_within_the_limit() {
         vec![refusing(), upstream.address],
         // Of the other family, where the upstream does not listen.
         vec![
-            SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], upstream.address.port())),
+            (Ipv6Addr::LOCALHOST, upstream.address.port()).into(),
             upstream.address,
         ],
     ];

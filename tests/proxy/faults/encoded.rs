@@ -178,21 +178,3 @@ fn fault_94_encoded_errors_of_a_backend_pass_unchanged() {
         }
     }
 }
-
-#[test]
-fn fault_94_an_error_of_a_backend_is_streamed_in_its_encoding() {
-    let first = gzip(b"<html>first");
-    let head = "HTTP/1.1 500 X\r\ncontent-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n";
-    let chunk = [format!("{:x}\r\n", first.len()).as_bytes(), &first, b"\r\n"].concat();
-    let bytes = [head.as_bytes(), &chunk].concat();
-    let (upstream, go_on) = Upstream::halting(bytes, "4\r\nrest\r\n0\r\n\r\n");
-    let scene = Scene::before(upstream);
-    let mut client = scene.client();
-    client.send(GET);
-    client.until("HTTP/1.1 500", "\r\n\r\n");
-    // The size of the chunk, and its content.
-    client.until("", "\r\n");
-    assert_eq!(client.exactly(first.len()).unwrap(), first);
-    go_on.send(()).unwrap();
-    client.until("\r\n4\r\nrest\r\n0", "\r\n\r\n");
-}

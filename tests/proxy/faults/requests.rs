@@ -1,12 +1,10 @@
 //! What is read as one request, and how the connection goes on: numbers 7, 8, 10, 11, 14, 15, 20 and 28. The corpus
 //! has what is refused.
 
-use std::time::Duration;
-
 use apig_proxy::config::Methods;
 use http::Method;
 
-use crate::support::{Scene, Upstream, get, ok, pause, post, request};
+use crate::support::{Scene, Upstream, get, ok, post, request};
 
 #[test]
 fn fault_07_methods_that_are_not_allowed_are_refused_with_those_that_are() {
@@ -31,9 +29,8 @@ fn fault_08_a_length_beside_chunks_and_equal_lengths_are_taken_and_framed_anew()
         "Transfer-Encoding: chunked|Content-Length: 4",
     ] {
         let mut client = scene.client();
-        client
-            .send(request("POST /", fields, ""))
-            .send("3\r\nabc\r\n0\r\n\r\n");
+        client.send(request("POST /", fields, ""));
+        client.send("3\r\nabc\r\n0\r\n\r\n");
         client.answer().assert_header(200, "connection", "close");
         // Where the next request begins is not certain, so there is none.
         assert!(client.is_closed());
@@ -43,10 +40,8 @@ fn fault_08_a_length_beside_chunks_and_equal_lengths_are_taken_and_framed_anew()
     let requests = scene.upstream.requests();
     assert_eq!(requests.len(), 3);
     for seen in requests {
-        assert_eq!(
-            (seen.header("content-length"), &*seen.body),
-            ("3", &b"abc"[..])
-        );
+        assert_eq!(seen.header("content-length"), "3");
+        assert_eq!(seen.body, b"abc");
         seen.assert_without(&["transfer-encoding"]);
         assert!(seen.verified().body_signed);
     }
@@ -86,14 +81,11 @@ fn fault_20_a_request_right_behind_a_body_arrives_by_itself() {
         .send(get("/second"));
     assert_eq!((client.answer().status, client.answer().status), (200, 200));
     let [first, second] = scene.upstream.requests().try_into().unwrap();
-    assert_eq!(
-        (&*first.body, second.target(), second.body.len()),
-        (&b"{}"[..], "/second", 0)
-    );
+    assert_eq!((&*first.body, &*second.body), (&b"{}"[..], &b""[..]));
+    assert_eq!(second.target(), "/second");
     assert!(first.verified().body_signed && second.verified().body_signed);
-    client
-        .send(request("POST /", "", "{}"))
-        .send(" trailing garbage\r\n\r\n");
+    client.send(request("POST /", "", "{}"));
+    client.send(" trailing garbage\r\n\r\n");
     client.answer().assert_status(200);
     client.answer().assert_refused(400, "bad_request");
     assert!(client.is_closed());
@@ -114,51 +106,22 @@ fn the_next_request_over_the_same_connection_is_served_unless_the_guard_refused(
 }
 
 #[test]
-fn bytes_after_the_last_request_do_not_cost_the_caller_its_answer() {
-    let scene = Scene::plain();
-    for (host, version, status) in [
-        ("localhost", "1.1", 200),
-        ("localhost", "1.0", 200),
-        ("evil.example", "1.1", 403),
-        ("evil.example", "1.0", 403),
-    ] {
-        let mut client = scene.client();
-        client.send(format!(
-            "POST / HTTP/{version}\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{{}}"
-        ));
-        // The answer has come, and is read only after more was sent.
-        client.wait_for_input();
-        for _ in 0..3 {
-            client.send(b"\r\n");
-            pause(Duration::from_millis(50));
-        }
-        client.answer().assert_status(status);
-        // The end is in good order.
-        assert_eq!(client.rest().unwrap(), b"");
-    }
-}
-
-#[test]
 fn fault_28_pipelined_requests_are_answered_in_order_and_signed_each() {
     let scene = Scene::before(Upstream::replying(|seen| {
-        ok(&format!(
-            "{} {}",
-            seen.target(),
-            String::from_utf8_lossy(&seen.body)
-        ))
+        let body = String::from_utf8_lossy(&seen.body);
+        ok(&format!("{} {body}", seen.target()))
     }));
     let mut client = scene.client();
     let streamed = "Content-Type: multipart/x|Transfer-Encoding: chunked";
     for n in 0..20 {
-        client.send(match n % 3 {
-            0 => request(&format!("GET /{n}"), "", ""),
-            1 => request(&format!("POST /{n}"), "", "ok"),
-            _ => [
-                &*request(&format!("POST /{n}"), streamed, ""),
-                b"2\r\nok\r\n0\r\n\r\n",
-            ]
-            .concat(),
-        });
+        match n % 3 {
+            0 => client.send(get(&format!("/{n}"))),
+            1 => client.send(request(&format!("POST /{n}"), "", "ok")),
+            _ => {
+                client.send(request(&format!("POST /{n}"), streamed, ""));
+                client.send("2\r\nok\r\n0\r\n\r\n")
+            }
+        };
     }
     for n in 0..20 {
         let expected = format!("/{n} {}", if n % 3 == 0 { "" } else { "ok" });

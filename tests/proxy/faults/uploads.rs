@@ -11,18 +11,15 @@ const LIMIT: usize = 12 * 1024 * 1024;
 /// A content type that is hashed, and one that is streamed.
 const TYPES: [&str; 2] = ["application/json", "multipart/form-data"];
 
-fn declared(length: usize, fields: &str) -> String {
-    format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{fields}\r\n")
+/// The head of a POST with this length and these fields.
+fn declared(length: usize, fields: &str) -> Vec<u8> {
+    request("POST /", &format!("Content-Length: {length}|{fields}"), "")
 }
 
 #[test]
 fn fault_16_a_declared_length_over_the_limit_is_refused_at_once() {
     let scene = Scene::plain();
-    for fields in [
-        "",
-        "Expect: 100-continue\r\n",
-        "Content-Type: multipart/x\r\n",
-    ] {
+    for fields in ["", "Expect: 100-continue", "Content-Type: multipart/x"] {
         // The first answer is the refusal, and no request to go on.
         scene
             .refuses_and_closes(declared(LIMIT + 1, fields), 413, "body_too_large")
@@ -62,26 +59,19 @@ fn fault_18_exactly_the_limit_passes_and_one_byte_more_does_not() {
 }
 
 #[test]
-fn fault_19_a_body_that_ends_early_does_not_arrive_and_one_that_stops_is_timed_out() {
-    let scene = Scene::with(Upstream::start(), |config| {
-        config.timeouts.body_idle = Duration::from_millis(300);
-    });
+fn fault_19_a_body_that_ends_early_does_not_arrive() {
+    let scene = Scene::plain();
     for content_type in TYPES {
-        let half = declared(6, &format!("Content-Type: {content_type}\r\n")) + "abc";
-        let mut client = scene.client();
-        client
-            .send(&half)
-            .finish_sending()
-            .answer()
-            .assert_refused(400, "bad_request");
-        let answer = scene.exchange(&half);
-        answer.assert_refused(408, "body_timeout");
-        assert_eq!(answer.header("connection"), "close");
-        let mut client = scene.client();
-        let half =
-            "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nabc";
-        let answer = client.send(half).finish_sending().answer();
-        assert_eq!(answer.code(), "bad_request");
+        let of_type = format!("Content-Type: {content_type}");
+        let in_chunks = format!("{of_type}|Transfer-Encoding: chunked");
+        for half in [
+            [declared(6, &of_type), b"abc".to_vec()].concat(),
+            [request("POST /", &in_chunks, ""), b"6\r\nabc".to_vec()].concat(),
+        ] {
+            let mut client = scene.client();
+            let refused = client.send(half).finish_sending().answer();
+            refused.assert_refused(400, "bad_request");
+        }
     }
     assert_eq!(scene.upstream.requests().len(), 0);
     scene.serves();
@@ -91,37 +81,35 @@ fn fault_19_a_body_that_ends_early_does_not_arrive_and_one_that_stops_is_timed_o
 fn fault_21_a_body_is_asked_for_only_when_nothing_is_against_it() {
     let scene = Scene::plain();
     for content_type in TYPES {
-        let expecting = format!("Content-Type: {content_type}\r\nExpect: 100-Continue\r\n");
+        let expecting = format!("Content-Type: {content_type}|Expect: 100-Continue");
         let mut client = scene.client();
         client.send(declared(2, &expecting));
         client.answer().assert_status(100);
         client.send(b"{}").answer().assert_status(200);
         let seen = scene.upstream.requests().pop().unwrap();
-        assert_eq!(
-            (seen.body.as_slice(), seen.all("expect").len()),
-            (&b"{}"[..], 0)
-        );
+        assert_eq!(seen.body, b"{}");
+        seen.assert_without(&["expect"]);
         seen.verified();
 
-        let refused = declared(2, &expecting).replace("localhost", "evil.example");
-        scene.refuses(refused, 403, "host_not_allowed");
-        let other = declared(2, "Expect: 200-ok\r\n");
-        scene
-            .refuses(other, 417, "bad_request")
-            .assert_says("100-continue");
+        let foreign = String::from_utf8(declared(2, &expecting)).unwrap();
+        let foreign = foreign.replace("localhost", "evil.example");
+        scene.refuses(foreign, 403, "host_not_allowed");
+        let other = scene.refuses(declared(2, "Expect: 200-ok"), 417, "bad_request");
+        other.assert_says("100-continue");
     }
     // A caller that does not wait may be asked for what it has sent already.
     let mut client = scene.client();
-    client.send(declared(2, "Expect: 100-continue\r\n") + "{}");
+    client.send(declared(2, "Expect: 100-continue")).send("{}");
     let mut answer = client.answer();
     if answer.status == 100 {
         answer = client.answer();
     }
-    assert_eq!(answer.status, 200);
+    answer.assert_status(200);
     // An HTTP/1.0 caller does not know that answer.
-    let old = declared(2, "Expect: 100-continue\r\n").replace("HTTP/1.1", "HTTP/1.0");
+    let old =
+        "POST / HTTP/1.0\r\nHost: localhost\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
     let mut client = scene.client();
-    client.send(&old);
+    client.send(old);
     pause(Duration::from_millis(100));
     client.send(b"{}").answer().assert_status(200);
     scene.serves();
@@ -131,12 +119,12 @@ fn fault_21_a_body_is_asked_for_only_when_nothing_is_against_it() {
 fn fault_21_a_body_is_asked_for_only_when_there_is_room_for_it() {
     let scene = Scene::with(Upstream::start(), |config| config.limits.buffered = 1000);
     let mut holding = scene.client();
-    holding.send(declared(600, "Expect: 100-continue\r\n"));
+    holding.send(declared(600, "Expect: 100-continue"));
     holding.answer().assert_status(100);
     let buffered = || scene.proxy.metrics().value("apig_proxy_buffered_bytes", "");
     assert_eq!(buffered(), 600.0);
     scene
-        .exchange(declared(600, "Expect: 100-continue\r\n"))
+        .exchange(declared(600, "Expect: 100-continue"))
         .assert_refused(503, "overloaded");
     holding.send([b'a'; 600]).answer().assert_status(200);
     wait_until("the room is given back", || buffered() == 0.0);
@@ -160,23 +148,23 @@ fn fault_22_a_caller_that_goes_away_mid_upload_has_sent_nothing() {
         Ok(())
     });
     let scene = Scene::before(upstream);
-    let half = declared(6, "") + "abc";
     let mut leaves = scene.client();
-    leaves.send(&half);
+    leaves.send(declared(6, "")).send("abc");
     drop(leaves);
-    for (request, arrives) in [
-        (declared(6, "Content-Type: multipart/x\r\n") + "abc", 3),
-        (
-            "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n".to_owned(),
-            "3\r\nabc\r\n".len(),
-        ),
+    let in_chunks = "Content-Type: multipart/x|Transfer-Encoding: chunked";
+    for (head, body) in [
+        (declared(6, "Content-Type: multipart/x"), "abc"),
+        (request("POST /", in_chunks, ""), "3\r\nabc\r\n"),
     ] {
         let mut client = scene.client();
-        client.send(&request);
+        client.send(head).send(body);
         heads.recv_timeout(Duration::from_secs(10)).unwrap();
         drop(client);
         // No length that is reached, no last chunk, and the connection is closed.
-        assert_eq!(heads.recv_timeout(Duration::from_secs(10)).unwrap(), arrives);
+        assert_eq!(
+            heads.recv_timeout(Duration::from_secs(10)).unwrap(),
+            body.len()
+        );
     }
     assert_eq!(
         scene.upstream.connections(),
@@ -198,12 +186,10 @@ fn fault_26_a_body_that_stands_still_is_timed_out_and_a_slow_one_is_not() {
     });
     for content_type in TYPES {
         let before = scene.upstream.requests().len();
-        let head = declared(6, &format!("Content-Type: {content_type}\r\n"));
+        let head = declared(6, &format!("Content-Type: {content_type}"));
         let mut client = scene.client();
-        client
-            .send(head.clone() + "abc")
-            .answer()
-            .assert_refused(408, "body_timeout");
+        let late = client.send(&head).send("abc").answer();
+        late.assert_refused(408, "body_timeout");
         assert!(client.is_closed());
         assert_eq!(scene.upstream.requests().len(), before);
         let mut client = scene.client();
@@ -273,27 +259,12 @@ fn fault_32_type_and_length_of_a_body_decide_whether_it_is_signed_or_streamed() 
 }
 
 #[test]
-fn fault_32_a_multipart_body_is_passed_on_before_it_is_complete() {
-    let scene = Scene::plain();
-    let mut client = scene.client();
-    let sent = post("multipart/form-data", b"abcdef");
-    let (most, last) = sent.split_at(sent.len() - 3);
-    client.send(most);
-    wait_until("the gateway is connected to", || {
-        scene.upstream.connections() == 1
-    });
-    assert_eq!(scene.upstream.requests().len(), 0);
-    client.send(last).answer().assert_status(200);
-    assert_eq!(scene.upstream.only_request().body, b"abcdef");
-}
-
-#[test]
 fn fault_33_what_does_not_fit_the_budget_waits_a_second_is_then_refused_and_later_served() {
     let (go, gone) = mpsc::channel::<()>();
     let gone = Mutex::new(gone);
     let upstream = Upstream::replying(move |seen| {
         if seen.target() == "/held" {
-            let _ = gone.lock().unwrap().recv_timeout(Duration::from_secs(20));
+            gone.lock().unwrap().recv().unwrap();
         }
         ok("ok")
     });
@@ -327,7 +298,7 @@ fn fault_33_connections_over_the_limit_wait_until_others_end() {
     let scene = Scene::with(Upstream::start(), |config| config.limits.connections = 3);
     let mut open: Vec<_> = (0..3).map(|_| scene.client()).collect();
     for client in &mut open {
-        client.send(declared(2, "Expect: 100-continue\r\n"));
+        client.send(declared(2, "Expect: 100-continue"));
         assert_eq!(client.answer().status, 100, "it is being served");
     }
     let mut excess = scene.client();

@@ -1,10 +1,8 @@
 //! Callers that do not read or go away, and those who share a connection with them.
 
-use std::time::Duration;
-
 use h2::Reason;
 
-use super::{Http2Scene, answers, leave, post, served, workers};
+use super::{Http2Scene, answers, leave, post, workers};
 use crate::support::{
     ANSWERED, Client, Exchange, Gateway, Plan, Protocol, get, send_all, wait_until,
 };
@@ -73,34 +71,4 @@ fn http2_callers_that_go_away_take_back_their_request_and_no_other() {
     assert!(scene.gateway.ended().is_empty());
     // Nor was one of them sent again.
     assert_eq!(scene.gateway.arrived_at("/left").len(), 2 * workers());
-}
-
-#[test]
-fn http2_bodies_wait_for_a_gateway_that_takes_little_and_all_arrive() {
-    let plan = Gateway::plan().settings(|settings| {
-        settings
-            .initial_window_size(8 * 1024)
-            .max_concurrent_streams(16);
-    });
-    let scene = Http2Scene::busy_with(plan, |config| {
-        config.timeouts.response = Duration::from_secs(5);
-    });
-    let body = vec![b'x'; 30_000];
-    let request = post("/body", &body);
-    let mut callers = scene.sending(24 * workers(), &request);
-    for _ in 0..20 {
-        // Each sends its next one when it was answered, while the others still send theirs.
-        for caller in &mut callers {
-            caller.answer().assert_text(200, ANSWERED);
-            caller.send(&request);
-        }
-    }
-    served(&mut callers);
-    let arrived = scene.gateway.arrived_at("/body");
-    assert_eq!(arrived.len(), 21 * callers.len());
-    assert!(arrived.iter().all(|arrived| arrived.body == body));
-    let shared = arrived
-        .iter()
-        .filter(|arrived| arrived.protocol == Protocol::Http2);
-    assert!(shared.count() > 10 * callers.len());
 }

@@ -182,16 +182,6 @@ impl Client {
         self
     }
 
-    /// Sends until the other side has taken nothing for a while.
-    pub(crate) fn send_until_stuck(&mut self) {
-        self.0
-            .set_write_timeout(Some(Duration::from_millis(300)))
-            .unwrap();
-        let piece = vec![b'a'; 1 << 20];
-        while self.0.write(&piece).is_ok() {}
-        self.0.set_write_timeout(Some(SOCKET_TIMEOUT)).unwrap();
-    }
-
     /// Says that nothing more comes, unless the other side has closed the connection already.
     pub(crate) fn finish_sending(&mut self) -> &mut Self {
         let _ = self.0.shutdown(Shutdown::Write);
