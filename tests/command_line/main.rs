@@ -9,7 +9,6 @@ mod descriptors;
 mod documentation;
 mod emulated_cloud;
 mod gateway;
-mod hangs;
 mod inspect;
 mod inspector_page;
 mod inspector_switch;

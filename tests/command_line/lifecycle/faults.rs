@@ -1,6 +1,6 @@
 //! Signals, the time that is given, and the start after a kill: numbers 71 to 73.
 
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -162,4 +162,26 @@ fn fault_73_after_a_kill_the_same_addresses_are_had_at_once() {
     assert_has(&answer, &["PROXY.method_not_allowed"]);
     let _said = running.stops();
     assert!(!path.exists());
+}
+
+#[test]
+fn a_service_that_never_answers_does_not_keep_a_start_from_being_stopped() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = Place::new();
+    for name in ["user", "password", "domain"] {
+        place.file(name, "x");
+    }
+    let config = format!(
+        "listen = \"127.0.0.1:0\"\nupstream = \"https://127.0.0.1:1\"\n[auth]\nmode = \"token\"\n[credentials]\n\
+         iam_endpoint = \"http://{}\"\niam_user_file = \"user\"\niam_password_file = \"password\"\niam_domain_file = \"domain\"\n",
+        silent.local_addr().unwrap()
+    );
+    place.file("c.toml", &config);
+    let program = Running::start(place.command(&["--config", "c.toml"], &[]));
+    // It has asked, and so it takes signals.
+    let (_asked, _) = silent.accept().unwrap();
+    signal(program.id(), "HUP");
+    let said = program.stops();
+    assert_has(&said, &["stopped before the start was complete"]);
+    assert!(!said.contains("listening on"), "{said}");
 }

@@ -70,10 +70,8 @@ fn no_variable_with_a_secret_or_that_leads_to_one_is_passed_on() {
     assert_eq!(found["PLAIN"], "stays");
     let kept = ["--keep", "OS_PASSWORD", "--keep", "MY_KEY"];
     let found = environment(&place, &[&options[..], &kept].concat(), &variables);
-    assert_eq!(
-        (&*found["OS_PASSWORD"], &found["MY_KEY"]),
-        ("MARKER", &other_name)
-    );
+    assert_eq!(&*found["OS_PASSWORD"], "MARKER");
+    assert_eq!(found["MY_KEY"], other_name);
 }
 
 #[test]

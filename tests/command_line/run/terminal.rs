@@ -123,11 +123,8 @@ fn ctrl_c_reaches_the_program_once_and_the_proxy_waits_for_it() {
     terminal.wait_for("ready");
     terminal.press("\u{3}");
     let (code, seen) = terminal.ended();
-    assert_eq!(
-        (code, seen.matches("interrupted").count()),
-        (7, 1),
-        "{seen}"
-    );
+    assert_eq!(code, 7, "{seen}");
+    assert_eq!(seen.matches("interrupted").count(), 1, "{seen}");
     // One that does not handle it ends by it.
     let mut terminal = Terminal::start(&place, &run(&[], "echo ready; exec sleep 600"));
     terminal.wait_for("ready");
@@ -186,11 +183,8 @@ fn a_run_says_on_a_terminal_what_it_does_not_prevent() {
     let words = run(&["--keep", "HUAWEICLOUD_SDK_SK"], "echo started");
     let (code, seen) = Terminal::start(&place, &words).ended();
     let (before, _) = seen.split_once("started").unwrap();
-    assert_eq!(
-        (code, before.matches("apig-proxy: ").count()),
-        (0, 2),
-        "{seen}"
-    );
+    assert_eq!(code, 0, "{seen}");
+    assert_eq!(before.matches("apig-proxy: ").count(), 2, "{seen}");
     assert!(
         before.contains("not a sandbox") && before.contains("credentials.csv"),
         "{seen}"

@@ -1,7 +1,10 @@
-//! What of odd answers reaches the caller, and how the connection goes on: numbers 47 to 53. The corpus has the answers
+//! What of odd answers reaches the caller, and how the connection goes on: numbers 47 to 54. The corpus has the answers
 //! that are refused.
 
-use crate::support::{ANSWERED, Answer, FAULT, Scene, faulty};
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
+
+use crate::support::{ANSWERED, Answer, FAULT, Scene, faulty, pause};
 
 /// A scene whose upstream answers `/fault` with these bytes, and waits for the end of the connection then.
 fn answering(bytes: &'static str) -> Scene {
@@ -45,10 +48,7 @@ fn fault_48_equal_lengths_and_a_length_beside_chunks_are_normalised() {
     let both = answered(both);
     both.assert_without(&["content-length"]);
     both.assert_header(200, "transfer-encoding", "chunked");
-    assert_eq!(
-        (same.text(), both.text()),
-        ("abc".to_owned(), "abc".to_owned())
-    );
+    assert_eq!([same.text(), both.text()], ["abc", "abc"]);
 }
 
 #[test]
@@ -157,4 +157,36 @@ fn fault_53_trailers_reach_the_caller_that_takes_them() {
         // The connection goes on where the trailers end.
         assert_eq!(client.get("/other").text(), ANSWERED);
     }
+}
+
+#[test]
+fn fault_54_events_pass_at_once_for_longer_than_any_limit_on_their_whole() {
+    let (go, gone) = mpsc::channel::<()>();
+    let gone = Mutex::new(gone);
+    let upstream = faulty(move |link| {
+        link.send("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")?;
+        for number in 0..10 {
+            link.send(format!("9\r\ndata: {number}\n\n\r\n"))?;
+            // The next event is sent only after the caller has this one.
+            let next = gone.lock().unwrap().recv_timeout(Duration::from_secs(10));
+            next.map_err(std::io::Error::other)?;
+        }
+        link.send("0\r\n\r\n")
+    });
+    let scene = Scene::with(upstream, |config| {
+        config.timeouts.idle = Duration::from_millis(700);
+        config.timeouts.response = Duration::from_millis(700);
+    });
+    let mut client = scene.client();
+    client.send(FAULT);
+    let head = client.until("HTTP/1.1 200", "\r\n\r\n");
+    assert!(head.contains("text/event-stream"), "{head}");
+    for number in 0..10 {
+        let event = client.until("9\r\n", "\n\n\r\n");
+        assert_eq!(event, format!("9\r\ndata: {number}\n\n\r\n"));
+        pause(Duration::from_millis(150));
+        go.send(()).unwrap();
+    }
+    assert_eq!(client.until("0\r\n", "\r\n\r\n"), "0\r\n\r\n");
+    scene.serves();
 }

@@ -10,10 +10,8 @@ fn a_get_arrives_signed_with_exactly_one_of_each_header_of_ours() {
     let seen = scene.upstream.only_request();
     assert_eq!(seen.line, "GET /v1/infers/a?x=1 HTTP/1.1");
     assert_eq!(seen.header("host"), scene.upstream.address.to_string());
-    assert_eq!(
-        (seen.header("x-stage"), seen.header("accept")),
-        ("RELEASE", "*/*")
-    );
+    assert_eq!(seen.header("x-stage"), "RELEASE");
+    assert_eq!(seen.header("accept"), "*/*");
     let names = "host x-stage apig-proxy-hop x-sdk-date authorization accept";
     assert_eq!(seen.names().join(" "), names);
     let verified = seen.verified();
@@ -61,10 +59,7 @@ fn fault_11_targets_arrive_byte_for_byte_but_for_what_decoders_read_differently(
         ("/a+b/é", "/a%2Bb/%C3%A9"),
         ("/中?中", "/%E4%B8%AD?%E4%B8%AD"),
         ("/p?q=x+y;z&c=%2b", "/p?q=x%20y%3Bz&c=%2b"),
-        (
-            "/p?a=100%&b=%zz&é=%D6%D0",
-            "/p?a=100%25&b=%25zz&%C3%A9=%D6%D0",
-        ),
+        ("/p?a=100%&b=%zz&é=%D6", "/p?a=100%25&b=%25zz&%C3%A9=%D6"),
         ("/a#b", "/a"),
         ("/a?b#c", "/a?b"),
     ];
@@ -85,10 +80,7 @@ fn fault_12_headers_of_the_proxy_s_own_arrive_once_and_are_ours() {
     let fields = owned.replace(' ', ": callers|") + ": callers";
     scene.passes(request("GET /", &fields, ""));
     let seen = scene.arrived();
-    assert!(
-        !format!("{:?}", seen.headers).contains("callers"),
-        "{seen:?}"
-    );
+    assert!(!format!("{:?}", seen.headers).contains("callers"));
     for name in ["host", "authorization", "x-sdk-date", "x-stage"] {
         assert_eq!(seen.all(name).len(), 1, "{name}");
     }
@@ -158,10 +150,8 @@ fn fault_30_trailers_of_a_request_are_dropped_and_the_body_is_signed_without_the
         bytes.extend(b"x-stage: callers\r\nX-Sum: 1\r\n\r\n");
         scene.passes(bytes);
         let seen = scene.upstream.requests().pop().unwrap();
-        assert_eq!(
-            (&*seen.body, seen.header("x-stage")),
-            (&b"body"[..], "RELEASE")
-        );
+        assert_eq!(seen.body, b"body");
+        assert_eq!(seen.header("x-stage"), "RELEASE");
         seen.assert_without(&["x-sum"]);
         seen.verified();
     }
@@ -175,10 +165,8 @@ fn fault_31_an_encoded_body_arrives_and_is_hashed_as_it_was_sent() {
     let encoded = post("application/json\r\nContent-Encoding: gzip", body);
     scene.passes(encoded);
     let seen = scene.arrived();
-    assert_eq!(
-        (&*seen.body, seen.header("content-encoding")),
-        (&body[..], "gzip")
-    );
+    assert_eq!(seen.body, body);
+    assert_eq!(seen.header("content-encoding"), "gzip");
     assert!(seen.verified().body_signed);
     scene.serves();
 }

@@ -25,5 +25,4 @@ mod refusals;
 mod requests;
 mod retries;
 mod routes;
-mod streams;
 mod uploads;

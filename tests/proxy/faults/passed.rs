@@ -14,10 +14,8 @@ fn fault_56_what_concerns_the_connection_to_the_gateway_is_not_passed_on() {
     answer.assert_without(&["connection", "x-private", "x-other", "keep-alive"]);
     answer.assert_without(&["proxy-authenticate", "upgrade", "x_other"]);
     answer.assert_without(&["proxy_authenticate", "transfer_encoding", "content_length"]);
-    assert_eq!(
-        (answer.header("x-public").as_str(), answer.text().as_str()),
-        ("1", "ok")
-    );
+    assert_eq!(answer.header("x-public").as_str(), "1");
+    assert_eq!(answer.text().as_str(), "ok");
     // The caller's own connection is kept all the same.
     let next = client.get("/other");
     assert_eq!(next.text(), ANSWERED);

@@ -67,10 +67,8 @@ fn fault_57_a_refused_date_is_learned_from_and_the_request_sent_once_more() {
             client.send(request).answer().assert_text(200, "ok");
             let seen = scene.upstream.requests();
             assert_eq!(seen.len(), 2, "{seen:?}");
-            assert_eq!(
-                (&seen[0].line, &seen[0].body),
-                (&seen[1].line, &seen[1].body)
-            );
+            assert_eq!(seen[0].line, seen[1].line);
+            assert_eq!(seen[0].body, seen[1].body);
             let off = date_ahead(&seen[1]) - seconds;
             assert!((-5..=1).contains(&off), "{off}");
             seen.iter().for_each(|seen| drop(seen.verified()));
@@ -116,11 +114,8 @@ fn fault_57_a_second_refusal_passes_through_and_so_does_one_whose_body_is_gone()
     ] {
         let scene = Scene::before(Upstream::answering(refusal(message)));
         let refused = scene.exchange(GET);
-        assert_eq!(
-            (refused.status, scene.upstream.requests().len()),
-            (401, 1),
-            "{message}"
-        );
+        assert_eq!(refused.status, 401, "{message}");
+        assert_eq!(scene.upstream.requests().len(), 1, "{message}");
         assert!(date_ahead(&scene.upstream.requests()[0]).abs() < 60);
     }
 }

@@ -247,11 +247,8 @@ fn fault_32_type_and_length_of_a_body_decide_whether_it_is_signed_or_streamed() 
         let verified = seen.verified();
         let mut signed = verified.signed_headers.iter();
         let declared = signed.any(|name| name == "x-sdk-content-sha256");
-        assert_eq!(
-            (verified.body_signed, declared),
-            (is_signed, !is_signed),
-            "{case}"
-        );
+        assert_eq!(verified.body_signed, is_signed, "{case}");
+        assert_eq!(declared, !is_signed, "{case}");
         if is_signed {
             seen.assert_without(&["x-sdk-content-sha256"]);
         }
@@ -286,10 +283,8 @@ fn fault_33_what_does_not_fit_the_budget_waits_a_second_is_then_refused_and_late
     waiting.send(post("text/plain", &body));
     pause(Duration::from_millis(100));
     go.send(()).unwrap();
-    assert_eq!(
-        (holding.answer().status, waiting.answer().status),
-        (200, 200)
-    );
+    assert_eq!(holding.answer().status, 200);
+    assert_eq!(waiting.answer().status, 200);
     scene.serves();
 }
 

@@ -88,11 +88,7 @@ fn http2_brings_answers_without_a_body() {
     }
     let arrived = scene.gateway.arrived();
     assert_eq!(arrived.len(), 10);
-    assert!(
-        arrived
-            .iter()
-            .all(|arrived| arrived.protocol == Protocol::Http2)
-    );
+    assert!(arrived.iter().all(|one| one.protocol == Protocol::Http2));
 }
 
 #[test]

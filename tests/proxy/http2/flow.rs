@@ -1,4 +1,4 @@
-//! Callers that do not read or go away, and those who share a connection with them.
+//! Callers that do not read or go away, and those who share a connection with them; gateways that take few requests.
 
 use h2::Reason;
 
@@ -7,20 +7,16 @@ use crate::support::{
     ANSWERED, Client, Exchange, Gateway, Plan, Protocol, get, send_all, wait_until,
 };
 
-/// A gateway whose answer to `/large` is so many bytes, and to all else the usual one.
-fn large(length: usize) -> Plan {
-    Gateway::plan().script(move |mut exchange: Exchange| async move {
+const LARGE: usize = 8 << 20;
+
+/// A gateway whose answer to `/large` is long, and to all else the usual one.
+fn large() -> Plan {
+    Gateway::plan().script(|mut exchange: Exchange| async move {
         if exchange.target() != "/large" {
             return exchange.answer(200, &[], ANSWERED).await;
         }
         let mut stream = exchange.begin(200, &[], false)?;
-        if send_all(&mut stream, vec![b'x'; length], true)
-            .await
-            .is_err()
-        {
-            exchange.until_reset().await?;
-        }
-        Ok(())
+        send_all(&mut stream, vec![b'x'; LARGE], true).await
     })
 }
 
@@ -36,7 +32,7 @@ fn stalled(scene: &Http2Scene, count: usize) -> Vec<Client> {
 
 #[test]
 fn http2_callers_that_do_not_read_hold_up_nobody_else() {
-    let scene = Http2Scene::busy(large(8 << 20));
+    let scene = Http2Scene::busy(large());
     assert_eq!(scene.serves(), Protocol::Http2);
     let mut stalled = stalled(&scene, 2 * workers());
     for _ in 0..20 {
@@ -44,7 +40,7 @@ fn http2_callers_that_do_not_read_hold_up_nobody_else() {
     }
     assert_eq!(scene.gateway.connections(Protocol::Http2), workers());
     for answer in answers(&mut stalled) {
-        assert_eq!((answer.status, answer.body.len()), (200, 8 << 20));
+        assert_eq!((answer.status, answer.body.len()), (200, LARGE));
     }
 }
 
@@ -71,4 +67,30 @@ fn http2_callers_that_go_away_take_back_their_request_and_no_other() {
     assert!(scene.gateway.ended().is_empty());
     // Nor was one of them sent again.
     assert_eq!(scene.gateway.arrived_at("/left").len(), 2 * workers());
+}
+
+/// A gateway that takes so many requests at once.
+fn taking(streams: u32) -> Plan {
+    Gateway::plan().settings(|settings| {
+        settings.max_concurrent_streams(streams);
+    })
+}
+
+#[test]
+fn http2_gateways_that_take_few_requests_at_once_are_not_sent_more() {
+    for most in [1, 2, 10] {
+        let scene = Http2Scene::busy(taking(most));
+        for round in 0..3 {
+            scene.serves_all(40 * workers(), &format!("/{round}"));
+        }
+    }
+}
+
+#[test]
+fn http2_gateways_that_take_no_request_at_all_are_spoken_to_in_http1() {
+    let scene = Http2Scene::busy(taking(0));
+    for _ in 0..3 {
+        assert_eq!(scene.serves(), Protocol::Http1);
+    }
+    assert!(scene.gateway.connections(Protocol::Http2) <= workers());
 }

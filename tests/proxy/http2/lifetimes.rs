@@ -18,9 +18,8 @@ fn hanging() -> Plan {
 fn wait_for_end_of(scene: &Http2Scene, requests: &[Received]) {
     wait_until("the connections are closed", || {
         let ended = scene.gateway.ended();
-        requests
-            .iter()
-            .all(|request| ended.contains(&request.connection))
+        let mut all = requests.iter();
+        all.all(|request| ended.contains(&request.connection))
     });
 }
 

@@ -7,7 +7,6 @@ mod flow;
 mod lifetimes;
 mod protocol;
 mod retries;
-mod streams;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -126,10 +125,7 @@ impl Http2Scene {
         arrived.iter().for_each(|next| drop(next.verified()));
         assert_eq!(arrived.len(), workers());
         let protocol = arrived[0].protocol;
-        assert!(
-            arrived.iter().all(|next| next.protocol == protocol),
-            "{arrived:?}"
-        );
+        assert!(arrived.iter().all(|one| one.protocol == protocol));
         protocol
     }
 }

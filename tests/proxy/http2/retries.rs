@@ -69,7 +69,7 @@ fn fault_102_requests_before_the_one_that_goaway_names_are_answered_and_later_on
     // Over the first connection nothing is kept here, so these are the ones that were sent again.
     let again = scene.gateway.arrived_at("/once");
     assert_eq!(again.len(), workers());
-    assert!(again.iter().all(|again| again.protocol == Protocol::Http2));
+    assert!(again.iter().all(|one| one.protocol == Protocol::Http2));
     let empty = answers.iter().filter(|answer| answer.body.is_empty());
     assert_eq!(empty.count(), workers());
 }
@@ -139,11 +139,7 @@ fn http2_connections_that_die_have_what_may_be_executed_twice_sent_once_more() {
     let arrived = scene.gateway.arrived_at("/cut");
     // Of two on one connection, the second may be cut off before it has arrived.
     assert!((workers() + 1..=2 * workers()).contains(&arrived.len()));
-    assert!(
-        arrived
-            .iter()
-            .all(|arrived| arrived.protocol == Protocol::Http2)
-    );
+    assert!(arrived.iter().all(|one| one.protocol == Protocol::Http2));
 }
 
 #[test]
@@ -157,11 +153,7 @@ fn http2_gateways_that_want_http1_get_it_from_then_on() {
     let scene = Http2Scene::busy(plan);
     scene.serves_all(workers(), "/once");
     let arrived = scene.gateway.arrived_at("/once");
-    assert!(
-        arrived
-            .iter()
-            .all(|arrived| arrived.protocol == Protocol::Http1)
-    );
+    assert!(arrived.iter().all(|one| one.protocol == Protocol::Http1));
     for _ in 0..3 {
         assert_eq!(scene.serves(), Protocol::Http1);
     }

@@ -21,20 +21,15 @@ fn reader(proxy: &Proxy, query: &str, fields: &str) -> Client {
 fn next(client: &mut Client, name: &str) -> (u64, Value) {
     let before = client.until("", &format!("event: {name}\ndata: "));
     let data = client.until("", "\n\n");
-    let id = before
-        .rsplit_once("id: ")
-        .map(|(_, rest)| rest.lines().next().unwrap().parse());
-    (
-        id.and_then(Result::ok).unwrap_or_default(),
-        serde_json::from_str(&data).unwrap(),
-    )
+    let mut lines = before.lines().rev();
+    let id = lines.find_map(|line| line.strip_prefix("id: ")?.parse().ok());
+    (id.unwrap_or_default(), serde_json::from_str(&data).unwrap())
 }
 
 fn paths(requests: &Value) -> Vec<&str> {
     let requests = requests.as_array().unwrap().iter();
-    requests
-        .map(|request| request["path"].as_str().unwrap())
-        .collect()
+    let paths = requests.map(|request| request["path"].as_str().unwrap());
+    paths.collect()
 }
 
 #[test]
@@ -51,10 +46,8 @@ fn a_request_begins_and_ends_and_the_state_follows() {
     hold.send(()).unwrap();
     client.answer().assert_status(200);
     let (ended, requests) = next(&mut feed, "ended");
-    assert_eq!(
-        (&requests[0]["status"], &requests[0]["state"]),
-        (&json!(200), &json!("done"))
-    );
+    assert_eq!(requests[0]["status"], json!(200));
+    assert_eq!(requests[0]["state"], json!("done"));
     assert!(ended > begun, "{ended} {begun}");
     order(&scene.proxy, "pause");
     while next(&mut feed, "state").1["is_recording"] == json!(true) {}
@@ -112,8 +105,8 @@ fn many_requests_come_in_few_frames_and_none_is_lost() {
 fn a_fifth_reader_is_refused_until_one_has_gone() {
     let scene = inspected();
     let mut readers: Vec<Client> = (0..4).map(|_| reader(&scene.proxy, "", "")).collect();
-    let fifth = || ask_feed(&scene.proxy);
-    assert_error(&fifth(), 429, "too_many_readers");
+    let fifth = ask(&scene.proxy, "GET", "feed", "");
+    assert_error(&fifth, 429, "too_many_readers");
     // Who reads nothing delays nobody.
     scene.passes(get("/"));
     ended(&scene.proxy, "", 1);
@@ -123,11 +116,6 @@ fn a_fifth_reader_is_refused_until_one_has_gone() {
         client.send(request("GET /inspect/v1/feed", AUTHORIZED, ""));
         client.until("HTTP/1.1 ", "\r\n").contains("200")
     });
-}
-
-/// The answer to a reader that is refused.
-fn ask_feed(proxy: &Proxy) -> crate::support::Answer {
-    ask(proxy, "GET", "feed", "")
 }
 
 #[test]

@@ -96,11 +96,6 @@ fn fault_82_an_authority_that_is_missing_foreign_or_not_the_host_is_refused() {
             (bare(Some("evil.example")), 403, "host_not_allowed"),
             (other("evil.example"), 400, "bad_request"),
             (other("127.0.0.1"), 400, "bad_request"),
-            (
-                get("http://localhost.evil.example/"),
-                403,
-                "host_not_allowed",
-            ),
         ] {
             let reply = caller.exchange(request, "").await;
             reply.assert_refused(status, code);
@@ -153,14 +148,11 @@ fn fault_83_a_declared_length_over_the_limit_is_answered_and_other_streams_go_on
     }));
     run(async {
         let caller = Caller::connect(scene.proxy.address).await;
-        let (other, _) = caller
-            .begin(get("http://localhost/slow"), true)
-            .await
-            .unwrap();
-        let request = Request::post("http://localhost/")
-            .header("content-length", (13 << 20).to_string())
-            .body(())
-            .unwrap();
+        let other = caller.start("http://localhost/slow").await;
+        let mut request = post("http://localhost/", "text/plain");
+        request
+            .headers_mut()
+            .insert("content-length", (13 << 20).into());
         let (reply, mut stream) = caller.begin(request, false).await.unwrap();
         stream.send_data(vec![0; 30_000].into(), false).unwrap();
         let reply = super::read(reply.await.unwrap()).await.unwrap();

@@ -58,6 +58,11 @@ impl Caller {
         sender.send_request(request, is_whole)
     }
 
+    /// Sends a GET, whose answer is waited for by others.
+    async fn start(&self, url: &str) -> ResponseFuture {
+        self.begin(get(url), true).await.unwrap().0
+    }
+
     async fn get(&self, url: &str) -> Answer {
         self.exchange(get(url), "").await
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{Request, Response};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{Order, Protocol, Received, Shared};
@@ -46,10 +46,9 @@ pub(super) async fn receive(
         body.flow_control().release_capacity(piece.len())?;
     }
     let trailers = body.trailers().await?.unwrap_or_default();
-    let trailers = trailers
-        .iter()
-        .map(|(name, value)| (format!("trailer {name}"), value.as_bytes().into()));
-    received.headers.extend(trailers);
+    let trailers = trailers.iter();
+    let named = trailers.map(|(name, value)| (format!("trailer {name}"), value.as_bytes().into()));
+    received.headers.extend(named);
     shared.keep(received.clone()).await;
     Ok(Exchange {
         request: received,
@@ -82,16 +81,12 @@ impl Exchange {
         headers: &[(&str, &str)],
         is_whole: bool,
     ) -> Result<SendStream<Bytes>, h2::Error> {
-        let mut response = Response::builder().status(status).body(()).unwrap();
-        let named = headers.iter().map(|(name, value)| {
-            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-            (name, HeaderValue::from_bytes(value.as_bytes()).unwrap())
+        let response = Response::builder().status(status);
+        let response = headers.iter().fold(response, |response, (name, value)| {
+            response.header(*name, *value)
         });
-        let fields: &mut HeaderMap = response.headers_mut();
-        for (name, value) in named {
-            fields.append(name, value);
-        }
-        self.respond.send_response(response, is_whole)
+        self.respond
+            .send_response(response.body(()).unwrap(), is_whole)
     }
 
     /// What becomes of the connection over which it came.

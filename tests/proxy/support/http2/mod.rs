@@ -164,10 +164,8 @@ impl Gateway {
     /// How many connections were opened on which this was agreed to.
     pub(crate) fn connections(&self, protocol: Protocol) -> usize {
         let connections = self.shared.connections.lock().unwrap();
-        connections
-            .iter()
-            .filter(|agreed| **agreed == protocol)
-            .count()
+        let speaking = connections.iter().filter(|agreed| **agreed == protocol);
+        speaking.count()
     }
 
     /// The connections that have ended, in that order.
@@ -220,10 +218,9 @@ async fn accept(listener: std::net::TcpListener, plan: Arc<Plan>, shared: Arc<Sh
                 return;
             };
             let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            let protocol = if is_http2 {
-                Protocol::Http2
-            } else {
-                Protocol::Http1
+            let protocol = match is_http2 {
+                true => Protocol::Http2,
+                false => Protocol::Http1,
             };
             let number = {
                 let mut connections = shared.connections.lock().unwrap();
@@ -247,12 +244,9 @@ async fn serve(
 ) -> io::Result<()> {
     let is_raw = |(count, _): &&(usize, Box<Raw>)| {
         let connections = shared.connections.lock().unwrap();
-        let earlier = &connections[..=number];
-        earlier
-            .iter()
-            .filter(|protocol| **protocol == Protocol::Http2)
-            .count()
-            <= *count
+        let earlier = connections[..=number].iter();
+        let with_http2 = earlier.filter(|protocol| **protocol == Protocol::Http2);
+        with_http2.count() <= *count
     };
     if let Some((_, script)) = plan.raw.as_ref().filter(is_raw) {
         return script(Frames::new(stream)).await;
