@@ -49,7 +49,7 @@ fn fault_96_quit_says_what_to_set_where_a_request_does_not_stop_the_proxy() {
     assert_has(&running.line_with("reloaded"), &["changed: admin_quit"]);
     let stopped = ask(&place, &["quit", "--timeout", "10s"], &admin);
     assert_eq!(stopped, (0, String::new()));
-    assert_eq!(running.ended().0, 0);
+    running.ends(0);
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn fault_96_the_admin_listener_may_be_a_unix_socket_that_only_its_owner_can_open
     }
     let stopped = ask(&place, &["quit", "--timeout", "10s"], &admin);
     assert_eq!(stopped, (0, String::new()));
-    assert_eq!(running.ended().0, 0);
+    running.ends(0);
     assert!(!path.exists());
     let check = ["check", "live", "--admin", &admin];
     place.fails(&check, &[], 1, &["no proxy answers at unix:"]);

@@ -5,10 +5,8 @@ use crate::program::{KEY, Place, SECRET, assert_has};
 
 /// What the check says of this upstream, and whether it is content.
 fn checked(place: &Place, upstream: &str, arguments: &[&str]) -> (bool, String) {
-    place.file(
-        "apig-proxy.toml",
-        &format!("upstream = \"{upstream}\"\n[upstream_tls]\nca_file = \"ca.pem\"\n"),
-    );
+    let text = format!("upstream = \"{upstream}\"\n[upstream_tls]\nca_file = \"ca.pem\"\n");
+    place.file("apig-proxy.toml", &text);
     let arguments = [&["check", "upstream"], arguments].concat();
     let (code, out, err) = place.run(&arguments, &KEY);
     assert!(code == 0 || code == 1, "{code} {err}");
@@ -52,12 +50,8 @@ fn a_gateway_accepts_the_signatures_of_every_algorithm_at_any_route() {
         place.file("apig-proxy.toml", &config);
         let (code, said, err) = place.run(&["check", "upstream"], &KEY);
         assert_eq!(code, 0, "{said}{err}");
-        assert_eq!(
-            said.matches("200, the gateway accepted the signature")
-                .count(),
-            2,
-            "{said}"
-        );
+        let accepted = said.matches("200, the gateway accepted the signature");
+        assert_eq!(accepted.count(), 2, "{said}");
     }
 }
 
@@ -104,13 +98,11 @@ fn the_first_step_that_fails_is_the_last_one() {
 fn each_route_is_checked_or_the_one_that_takes_the_path() {
     let place = Place::new();
     let address = gateway(&place, SECRET, None);
-    place.file(
-        "apig-proxy.toml",
-        &format!(
-            "upstream = \"https://127.0.0.1:1\"\n[[route]]\npath = \"/a\"\nupstream = \"https://{address}/v1\"\n\
-             [upstream_tls]\nca_file = \"ca.pem\"\n"
-        ),
+    let text = format!(
+        "upstream = \"https://127.0.0.1:1\"\n[[route]]\npath = \"/a\"\nupstream = \"https://{address}/v1\"\n\
+         [upstream_tls]\nca_file = \"ca.pem\"\n"
     );
+    place.file("apig-proxy.toml", &text);
     let (code, said, _) = place.run(&["check", "upstream"], &KEY);
     assert_eq!(code, 1);
     assert_has(&said, &["/a/ to https://", "/ to https://127.0.0.1:1"]);

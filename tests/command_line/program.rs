@@ -250,12 +250,6 @@ impl Running {
         }
     }
 
-    /// Ends the program with SIGTERM: its exit code, and all that it logged and printed.
-    pub(crate) fn stop(self) -> (i32, String) {
-        signal(self.id(), "TERM");
-        self.ended()
-    }
-
     /// Ends the program with SIGTERM, in good order: all that it logged and printed.
     #[track_caller]
     pub(crate) fn stops(self) -> String {
@@ -265,21 +259,14 @@ impl Running {
 
     /// Waits for the end with this exit code, which somebody else has asked for: all that was logged and printed.
     #[track_caller]
-    pub(crate) fn ends(self, exit_code: i32) -> String {
-        let (code, said) = self.ended();
-        assert_eq!(code, exit_code, "{said}");
-        said
-    }
-
-    /// Waits for the end, which somebody else has asked for: the exit code, and all that was logged and
-    /// printed.
-    pub(crate) fn ended(mut self) -> (i32, String) {
+    pub(crate) fn ends(mut self, expected: i32) -> String {
         let mut said = std::mem::take(&mut self.logged);
         self.log.read_to_string(&mut said).unwrap();
         if let Some(mut printed) = self.child.stdout.take() {
             printed.read_to_string(&mut said).unwrap();
         }
-        (exit_code(self.child.wait().unwrap()), said)
+        assert_eq!(exit_code(self.child.wait().unwrap()), expected, "{said}");
+        said
     }
 }
 

@@ -27,20 +27,18 @@ fn upload(address: SocketAddr, mebibytes: usize, is_chunked: bool) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     let limit = Some(Duration::from_secs(60));
     stream.set_read_timeout(limit).unwrap();
-    let framing = if is_chunked {
-        "Transfer-Encoding: chunked".to_owned()
-    } else {
-        format!("Content-Length: {}", mebibytes * MIB)
+    let framing = match is_chunked {
+        true => "Transfer-Encoding: chunked".to_owned(),
+        false => format!("Content-Length: {}", mebibytes * MIB),
     };
     let head =
         format!("POST /v1 HTTP/1.1\r\nHost: localhost\r\n{framing}\r\nConnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).unwrap();
     let piece = vec![b' '; MIB];
     for _ in 0..mebibytes {
-        let pieces: &[&[u8]] = if is_chunked {
-            &[b"100000\r\n", &piece, b"\r\n"]
-        } else {
-            &[&piece]
+        let pieces: &[&[u8]] = match is_chunked {
+            true => &[b"100000\r\n", &piece, b"\r\n"],
+            false => &[&piece],
         };
         // A request that is refused may be so before all of it was read.
         if pieces.iter().any(|piece| stream.write_all(piece).is_err()) {

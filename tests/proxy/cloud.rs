@@ -148,11 +148,9 @@ fn an_unknown_service_is_refused_with_the_nearest_name_and_its_own_is_not_repeat
 fn a_listener_of_a_service_serves_it_whatever_the_host_and_path() {
     let upstream = cloud();
     let mut config = with_cloud(&upstream, "");
-    let any = "127.0.0.1:0".parse().unwrap();
-    config.listen = vec![apig_proxy::config::Listen::Tcp(any); 2];
-    let route = Some(service_route(&config, "ecs.cn-north-4").unwrap());
+    config.listen = vec!["127.0.0.1:0".parse().unwrap(); 2];
     let of_service = ListenRules {
-        route,
+        route: service_route(&config, "ecs.cn-north-4").ok(),
         ..ListenRules::default()
     };
     config.listen_rules = vec![ListenRules::default(), of_service];

@@ -80,5 +80,5 @@ fn a_proxy_whose_admin_listener_others_reach_is_asked_from_its_own_machine() {
         let output = command.env_remove("APIG_PROXY_ADMIN").output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{question:?} {output:?}");
     }
-    assert_eq!(running.ended().0, 0);
+    running.ends(0);
 }

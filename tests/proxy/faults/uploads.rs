@@ -166,17 +166,10 @@ fn fault_22_a_caller_that_goes_away_mid_upload_has_sent_nothing() {
             body.len()
         );
     }
-    assert_eq!(
-        scene.upstream.connections(),
-        2,
-        "the hashed one opened none"
-    );
+    // The hashed one opened no connection, and a broken one is not used again.
+    assert_eq!(scene.upstream.connections(), 2);
     scene.passes(get("/next"));
-    assert_eq!(
-        scene.upstream.connections(),
-        3,
-        "a broken one was used again"
-    );
+    assert_eq!(scene.upstream.connections(), 3);
 }
 
 #[test]
@@ -239,10 +232,9 @@ fn fault_32_type_and_length_of_a_body_decide_whether_it_is_signed_or_streamed() 
         scene.exchange(&sent).about(&case).assert_status(200);
         let seen = scene.upstream.requests().pop().unwrap();
         assert!(seen.body == body, "{case}");
-        if is_chunked {
-            assert_eq!(seen.header("transfer-encoding"), "chunked", "{case}");
-        } else {
-            assert_eq!(seen.header("content-length"), body.len().to_string());
+        match is_chunked {
+            true => assert_eq!(seen.header("transfer-encoding"), "chunked", "{case}"),
+            false => assert_eq!(seen.header("content-length"), body.len().to_string()),
         }
         let verified = seen.verified();
         let mut signed = verified.signed_headers.iter();
@@ -294,7 +286,7 @@ fn fault_33_connections_over_the_limit_wait_until_others_end() {
     let mut open: Vec<_> = (0..3).map(|_| scene.client()).collect();
     for client in &mut open {
         client.send(declared(2, "Expect: 100-continue"));
-        assert_eq!(client.answer().status, 100, "it is being served");
+        client.answer().assert_status(100);
     }
     let mut excess = scene.client();
     excess.send(get("/"));

@@ -1,12 +1,11 @@
 //! Gateways that agree to HTTP/2 and then do not keep to it.
 
-use std::time::Duration;
 
 use h2::Reason;
 use tokio::io::AsyncWriteExt;
 
 use super::{Http2Scene, post, workers};
-use crate::support::frames::{DATA, END_HEADERS, HEADERS, OK};
+use crate::support::frames::{DATA, END_HEADERS, HEADERS};
 use crate::support::{ANSWERED, Gateway, Protocol, get};
 
 #[test]
@@ -87,21 +86,4 @@ fn http2_heads_that_are_too_long_fail_their_own_request_only() {
     assert_eq!(scene.serves(), Protocol::Http2);
     assert_eq!(scene.gateway.connections(Protocol::Http2), workers());
     assert!(scene.gateway.ended().is_empty());
-}
-
-#[test]
-fn http2_answers_that_end_without_a_frame_are_cut_off_for_the_caller() {
-    let scene = Http2Scene::scripted(|mut frames| async move {
-        frames.begin().await?;
-        let stream = frames.request().await?;
-        frames.send(HEADERS, END_HEADERS, stream, OK).await?;
-        frames.send(DATA, 0, stream, b"half").await?;
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        Ok(())
-    });
-    for mut caller in scene.sending(workers(), get("/half")) {
-        assert!(caller.try_answer(false).is_err());
-        assert!(caller.is_closed());
-    }
-    assert_eq!(scene.serves(), Protocol::Http2);
 }

@@ -13,9 +13,6 @@ use rustls::{
 
 use super::{ANSWERED, NAME, Received, SOCKET_TIMEOUT, authority, wait_until};
 
-/// What an upstream does with a request: writes an answer.
-type Script = dyn Fn(&Received, &mut dyn Write) -> io::Result<()> + Send + Sync;
-
 #[derive(Default)]
 struct Shared {
     requests: Mutex<Vec<Received>>,
@@ -186,8 +183,7 @@ impl Upstream {
         versions: &[&'static SupportedProtocolVersion],
         script: impl Fn(&Received, &mut dyn Write) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
-        let script: Box<Script> = Box::new(script);
-        Self::start_with(versions, move |link| {
+        Self::start_as(tls(versions), move |link| {
             while let Some(request) = link.request()? {
                 script(&request, &mut link.stream)?;
                 link.stream.flush()?;
@@ -200,15 +196,7 @@ impl Upstream {
     pub(crate) fn handling(
         handler: impl Fn(&mut Link) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
-        Self::start_with(rustls::ALL_VERSIONS, handler)
-    }
-
-    fn start_with(
-        versions: &[&'static SupportedProtocolVersion],
-        handler: impl Fn(&mut Link) -> io::Result<()> + Send + Sync + 'static,
-    ) -> Self {
-        let tls = authority::server(&["127.0.0.1", "localhost", NAME], versions);
-        Self::start_as(tls, handler)
+        Self::start_as(tls(rustls::ALL_VERSIONS), handler)
     }
 
     /// Does with each connection what the handler does, with TLS of the test's own.
@@ -278,6 +266,10 @@ impl Upstream {
     pub(crate) fn ended(&self) -> usize {
         self.shared.ended.load(Ordering::SeqCst)
     }
+}
+
+fn tls(versions: &[&'static SupportedProtocolVersion]) -> Arc<ServerConfig> {
+    authority::server(&["127.0.0.1", "localhost", NAME], versions)
 }
 
 /// Reads the head of a request; `None` when the connection ends before one begins.
