@@ -1,5 +1,5 @@
-//! Requests of web browsers: numbers 4 and 93. Every combination of marks is in `src/proxy/guard/tests.rs`, and real
-//! browsers are in `tests/clients/pages.py`.
+//! Requests of web browsers: numbers 4 and 93. Further combinations are in `guard.rs`, and real browsers
+//! in `tests/clients/pages.py`.
 
 use apig_proxy::config::CallerToken;
 

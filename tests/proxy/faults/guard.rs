@@ -106,3 +106,52 @@ fn fault_06_of_an_absolute_target_the_path_arrives() {
     assert_eq!(absolute.header("host"), scene.upstream.address.to_string());
     scene.serves();
 }
+
+#[test]
+fn every_combination_of_origin_site_and_method_gives_what_the_rules_say() {
+    const LISTED: &str = "http://listed.example";
+    let origins = [
+        "",
+        LISTED,
+        "null",
+        "http://localhost",
+        "http://evil.example",
+    ];
+    let sites = [
+        "",
+        "none",
+        "same-origin",
+        "same-site",
+        "cross-site",
+        "anything",
+    ];
+    let requests = ["GET", "POST", "DELETE"]
+        .map(|method| origins.map(|origin| sites.map(|site| (method, origin, site))));
+    for browser in [false, true] {
+        let scene = Scene::with(Upstream::start(), |config| {
+            config.access.origins = vec![LISTED.to_owned()];
+            config.access.browser = browser;
+        });
+        let mut served = 0;
+        for &(method, origin, site) in requests.as_flattened().as_flattened() {
+            let is_served = match (origin, site) {
+                (LISTED, _) | ("" | "http://localhost", "") => true,
+                ("" | "http://localhost", "same-origin") => browser,
+                ("" | "http://localhost", "none") => browser && method == "GET",
+                _ => false,
+            };
+            let lines = [("Origin", origin), ("Sec-Fetch-Site", site)];
+            let lines = lines.iter().filter(|(_, value)| !value.is_empty());
+            let fields: String = lines
+                .map(|(name, value)| format!("{name}: {value}|"))
+                .collect();
+            let answer = scene.exchange(request(&format!("{method} /x"), &fields, ""));
+            let answer = answer.about((browser, method, fields));
+            answer.assert_status(if is_served { 200 } else { 403 });
+            let allowed = answer.all("access-control-allow-origin").len();
+            assert_eq!(allowed, usize::from(origin == LISTED));
+            served += usize::from(is_served);
+        }
+        assert_eq!(scene.upstream.requests().len(), served);
+    }
+}

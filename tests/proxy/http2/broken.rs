@@ -1,6 +1,5 @@
 //! Gateways that agree to HTTP/2 and then do not keep to it.
 
-
 use h2::Reason;
 use tokio::io::AsyncWriteExt;
 
