@@ -71,7 +71,8 @@ fn the_demo_shows_its_requests_in_an_inspector_until_it_ends() {
         assert_has(line, &[shown, "  /v1/infers/demo"]);
     }
     let refused = inspect(&place, admin, &[&id(&place, admin, "status:413")]);
-    assert_has(&refused, &["Why\n  code: PROXY.body_too_large\n  meaning: "]);
+    let why = "Why\n  code: PROXY.body_too_large\n  meaning: ";
+    assert_has(&refused, &[why]);
     let id = id(&place, admin, "method:GET");
     let shown = inspect(&place, admin, &[&id]);
     let canonical = "\nCanonical request\n           GET\n           /v1/infers/demo/\n";
@@ -116,7 +117,10 @@ fn the_gateway_shows_what_it_verified_and_what_it_refused_and_why() {
                 "           a=1&token=",
             ],
         ),
-        ("status:401", ["Why\n  code: APIG.0301\n  meaning: ", "another secret key"]),
+        (
+            "status:401",
+            ["Why\n  code: APIG.0301\n  meaning: ", "another secret key"],
+        ),
     ] {
         let shown = inspect(&place, admin, &[&id(&place, admin, filter)]);
         assert_has(&shown, &["Canonical request", expected[0], expected[1]]);

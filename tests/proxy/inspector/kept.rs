@@ -13,9 +13,9 @@ fn each_request_is_listed_and_told_with_its_bodies_and_copies() {
     let requests = ended(&scene.proxy, "", 2);
     assert_has(
         &requests[0],
-        json!({"method": "POST", "status": 200, "outcome": "ok", "bytes_in": 8, "bytes_out": 11}),
+        &json!({"method": "POST", "status": 200, "outcome": "ok", "bytes_in": 8, "bytes_out": 11}),
     );
-    assert_has(&requests[1], json!({"method": "GET", "path": "/first"}));
+    assert_has(&requests[1], &json!({"method": "GET", "path": "/first"}));
     let id = &requests[0]["id"];
     let path = format!("requests/{}", id.as_str().unwrap());
     let detail = read(&scene.proxy, &path);
@@ -63,10 +63,10 @@ fn the_state_tells_of_the_key_the_connections_and_the_memory() {
         "requests_limit": 2, "memory_limit": memory, "bodies": 64 << 10, "replay": "ask", "kind": "proxy",
         "proxy": format!("http://{}", scene.proxy.address),
     });
-    assert_has(&state, expected);
+    assert_has(&state, &expected);
     assert!(state["memory"].as_u64().unwrap() > 0);
     let key = json!({"kind": "key", "is_good": true, "is_locked": false});
-    assert_has(&state["credentials"][0], key);
+    assert_has(&state["credentials"][0], &key);
     assert_eq!(state["upstreams"][0]["clock_offset_s"], 0);
     let metrics = scene.proxy.metrics();
     assert_eq!(metrics.value("apig_proxy_inspect_dropped_total", ""), 0.0);

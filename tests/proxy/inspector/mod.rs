@@ -60,7 +60,7 @@ fn ended(proxy: &Proxy, filter: &str, count: usize) -> Vec<Value> {
 
 /// Checks that an object has these fields.
 #[track_caller]
-fn assert_has(object: &Value, fields: Value) {
+fn assert_has(object: &Value, fields: &Value) {
     for (name, value) in fields.as_object().unwrap() {
         assert_eq!(object[name], *value, "{name}");
     }

@@ -165,7 +165,7 @@ fn a_replay_needs_no_token_of_a_caller_and_is_bound_by_methods_and_routes() {
     let refused = ended(&scene.proxy, "is:replay+method:DELETE", 1).remove(0);
     assert_has(
         &refused,
-        json!({"status": 405, "code": "PROXY.method_not_allowed"}),
+        &json!({"status": 405, "code": "PROXY.method_not_allowed"}),
     );
     assert_eq!(scene.upstream.requests().len(), 2);
     // While nothing is recorded, the new one would not be seen.
