@@ -1,7 +1,7 @@
 //! Connections to the gateway: opened over TLS, reused, one pool per worker.
 //!
 //! A signature must be made when the connection is there and not before, so a request takes two
-//! calls: [`Upstream::acquire`] returns a connection, the caller signs, then [`Connection::send`]
+//! calls: `Upstream::acquire` returns a connection, the caller signs, then `Connection::send`
 //! sends. A client that does both in one call cannot sign the retry again.
 //!
 //! Small requests share HTTP/2 connections if the gateway supports it and enough of them are in
