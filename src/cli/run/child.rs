@@ -128,7 +128,7 @@ impl Child {
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
             if pid == self.0 {
                 let killed = status.terminating_signal().map(|signal| 128 + signal);
-                let code = killed.or(status.exit_status()).unwrap_or(1);
+                let code = killed.or_else(|| status.exit_status()).unwrap_or(1);
                 return Some(u8::try_from(code).unwrap_or(u8::MAX));
             }
         }

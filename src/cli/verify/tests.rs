@@ -208,7 +208,7 @@ fn each_known_mistake_is_named() {
     };
     for row in MISTAKES.trim().lines() {
         let cells: Vec<String> = row.split(" | ").map(unescaped).collect();
-        let hashed = |cell: &str| cell.strip_prefix('#').map_or(cell.to_owned(), hash);
+        let hashed = |cell: &str| cell.strip_prefix('#').map_or_else(|| cell.to_owned(), hash);
         let raw = signed(&cells[0], &cells[1], |canonical| {
             let lines = |cell: &str| format!("\n{}", hashed(cell));
             let (from, to) = match &*cells[2] {
