@@ -132,7 +132,10 @@ impl KeyBreakers {
         let secret = self.hasher.hash_one(credentials.secret_key.expose_secret());
         let secret = secret.max(1);
         let mut keys = lock(&self.keys);
-        keys.retain(|_, key| Arc::strong_count(key) > 1 || lock(&key.state).refusals > 0);
+        // The pipelines of a reload take turns, so a known key may be unused for a moment.
+        if !keys.contains_key(&credentials.access_key) {
+            keys.retain(|_, key| Arc::strong_count(key) > 1 || lock(&key.state).refusals > 0);
+        }
         let key = keys.entry(credentials.access_key.clone()).or_default();
         let mut state = lock(&key.state);
         if !state.secrets.contains(&secret) {

@@ -123,6 +123,11 @@ async fn one_access_key_has_one_breaker_and_never_more_than_five_refusals() {
     assert_eq!(send(10, &third, Accepted).await, 10);
     // The breaker is closed for all secrets, but the first one is not trusted.
     assert_eq!(send(10, &key(&breakers, "ONE", "a"), Rejected).await, 3);
+    // One that was accepted is trusted at once when it is used again.
+    send(1, &key(&breakers, "TWO", "a"), Accepted).await;
+    let again = key(&breakers, "TWO", "a");
+    assert!(permits(20, &again).now_or_never().is_some());
+    drop(again);
     // One without refusals is forgotten.
     key(&breakers, "THREE", "a");
     assert_eq!(lock(&breakers.keys).len(), 2);
