@@ -53,10 +53,14 @@ impl Credentials {
         })
     }
 
-    /// True if both are the same key.
+    /// True if both are the same key, with the same token.
     pub(super) fn is_same(&self, other: &Self) -> bool {
+        let keys = [self, other];
+        let [token, other_token] = keys.map(|key| key.security_token.as_ref());
+        let expose = ExposeSecret::expose_secret;
         self.access_key == other.access_key
             && self.secret_key.expose_secret() == other.secret_key.expose_secret()
+            && token.map(expose) == other_token.map(expose)
     }
 }
 

@@ -79,13 +79,19 @@ mod tests {
     #[test]
     fn a_key_that_is_refused_three_times_is_used_less_and_less_often_until_it_changes() {
         let (refusals, wrong, other) = (Refusals::default(), key("wrong"), key("other"));
+        let with_token = Credentials {
+            security_token: Some("token".into()),
+            ..wrong.clone()
+        };
         let mut now = Moment::now();
         for pause in [0, 0, 60, 120, 240, 480, 960, 1920, 3600, 3600] {
             refusals.record(&wrong, &refused(401), now);
             if pause > 0 {
                 let before = now.later_by(Duration::from_secs(pause - 1));
                 assert!(refusals.check(&wrong, before).is_err(), "{pause}");
-                assert!(refusals.check(&other, before).is_ok());
+                for changed in [&other, &with_token] {
+                    assert!(refusals.check(changed, before).is_ok());
+                }
             }
             now = now.later_by(Duration::from_secs(pause));
             assert!(refusals.check(&wrong, now).is_ok(), "{pause}");
