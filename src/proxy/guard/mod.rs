@@ -174,7 +174,8 @@ impl Guard {
             self.check_browser(purpose, head, is_own, sends_metadata)?;
         }
         let needs_token = match purpose {
-            Purpose::Forward => listener != ListenerKind::Replay,
+            _ if listener == ListenerKind::Replay => false,
+            Purpose::Forward => true,
             Purpose::Preflight => origin.is_none(),
             _ => false,
         };

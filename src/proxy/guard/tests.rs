@@ -111,6 +111,7 @@ fn code(guard: &Guard, what: &str, head: &request::Parts) -> &'static str {
         "unix" => (Purpose::Forward, Unix),
         "replay" => (Purpose::Forward, Replay),
         "preflight" => (Purpose::Preflight, Tcp),
+        "replayed preflight" => (Purpose::Preflight, Replay),
         "read" => (Purpose::AdminRead, Tcp),
         "change" => (Purpose::AdminAction, Tcp),
         "page" => (Purpose::InspectorPage, Tcp),
@@ -195,6 +196,7 @@ fn a_listed_page_needs_the_token_and_a_page_of_no_other_origin_gets_by_with_it()
         ),
         // Whoever replays a request has shown another token, but a page stays a page.
         ("replay", "", "ok"),
+        ("replayed preflight", "origin: http://localhost", "ok"),
         ("replay", "sec-fetch-site: none", "origin_not_allowed"),
     ] {
         let head = head("GET", &format!("host: localhost; {lines}"));
