@@ -7,7 +7,7 @@
 //! # What can go wrong
 //!
 //! IAM may refuse, hang, or know no such project. Then one request at a time asks, for no longer
-//! than `timeouts.connect`, and none within [`PAUSE_AFTER_FAILURE`]. A question counts for the
+//! than `timeouts.connect`, and others wait no longer for it; none asks within [`PAUSE_AFTER_FAILURE`]. A question counts for the
 //! breaker of its key like every signed request.
 
 use std::sync::Arc;
@@ -94,13 +94,13 @@ impl Pipeline {
     async fn ask_project_id(&self, at: usize, route: usize, slot: usize) -> Option<HeaderValue> {
         let region = &self.settings.projects.regions[at];
         let credential = self.credentials.usable(slot, None).await.ok()?;
-        let mut last = region.last.lock().await;
+        let limit = self.settings.timeouts.connect;
+        let mut last = timeout(limit, region.last.lock()).await.ok()?;
         let stands = |asked: &Asked| {
             Arc::ptr_eq(&asked.lease, &credential.lease)
                 && (asked.id.is_some() || asked.at.elapsed() < PAUSE_AFTER_FAILURE)
         };
         if !last.as_ref().is_some_and(stands) {
-            let limit = self.settings.timeouts.connect;
             let asking = timeout(limit, self.ask_iam(region, route, &credential)).await;
             let late = |_| Err("it did not answer in time".to_owned());
             let answered = asking.unwrap_or_else(late);
