@@ -158,6 +158,33 @@ impl Certificates {
     }
 }
 
+/// A connection over TLS whose caller speaks these protocols.
+fn connect_tls(
+    address: SocketAddr,
+    root: CertificateDer<'static>,
+    identity: Option<Identity>,
+    name: &str,
+    protocols: &[&str],
+) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(root).unwrap();
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(rustls::ALL_VERSIONS)
+        .unwrap()
+        .with_root_certificates(roots);
+    let mut config = match identity {
+        Some(shown) => builder
+            .with_client_auth_cert(vec![shown.certificate], shown.key)
+            .unwrap(),
+        None => builder.with_no_client_auth(),
+    };
+    let protocols = protocols.iter().map(|name| name.as_bytes().to_vec());
+    config.alpn_protocols = protocols.collect();
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+    Ok(StreamOwned::new(connection, TcpStream::connect(address)?))
+}
+
 /// Sends a request over TLS.
 fn over_tls(
     address: SocketAddr,
@@ -166,21 +193,7 @@ fn over_tls(
     name: &str,
     request: &str,
 ) -> io::Result<String> {
-    let mut roots = RootCertStore::empty();
-    roots.add(root).unwrap();
-    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_protocol_versions(rustls::ALL_VERSIONS)
-        .unwrap()
-        .with_root_certificates(roots);
-    let config = match identity {
-        Some(shown) => builder
-            .with_client_auth_cert(vec![shown.certificate], shown.key)
-            .unwrap(),
-        None => builder.with_no_client_auth(),
-    };
-    let name = ServerName::try_from(name.to_owned()).unwrap();
-    let connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-    let mut stream = StreamOwned::new(connection, TcpStream::connect(address)?);
+    let mut stream = connect_tls(address, root, identity, name, &[])?;
     exchange(&mut stream, request)
 }
 
@@ -228,6 +241,23 @@ fn callers_are_served_over_tls_and_redirected_there() {
     let other = over_tls(plain, certificates.root(), None, "127.0.0.1", GET);
     assert!(other.is_err());
     assert_eq!(scene.upstream.requests().len(), 1);
+}
+
+#[test]
+fn fault_81_alpn_settles_the_protocol() {
+    let certificates = Certificates::new();
+    let files = certificates.write("127.0.0.1");
+    let (scene, address) = with_tls(Upstream::start(), files, |_| {});
+    let both = ["h2", "http/1.1"];
+    let root = certificates.root();
+    let mut stream = connect_tls(address, root, None, "127.0.0.1", &both).unwrap();
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    stream.write_all(preface).unwrap();
+    let mut frame = [0; 9];
+    stream.read_exact(&mut frame).unwrap();
+    assert_eq!(frame[3], 4, "a SETTINGS frame");
+    assert_eq!(stream.conn.alpn_protocol(), Some(&b"h2"[..]));
+    scene.serves();
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Answers that come before the request is complete: number 55.
 
 use std::io::{Read, Write};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use crate::support::{
@@ -157,6 +157,32 @@ fn fault_55_an_early_answer_that_is_complete_leaves_the_upload_running() {
             scene.serves();
         }
     }
+}
+
+#[test]
+fn fault_55_an_upload_that_is_taken_no_more_after_its_answer_ends_at_the_idle_limit() {
+    let bytes = "HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\nok";
+    let ((go, gone), (told, tell)) = (mpsc::channel::<()>(), mpsc::channel());
+    let (gone, told) = (Mutex::new(gone), Mutex::new(told));
+    let upstream = early(bytes, move |link| {
+        gone.lock().unwrap().recv().unwrap();
+        told.lock().unwrap().send(link.drain()).unwrap();
+        Err(std::io::Error::other("cut off"))
+    });
+    let scene = Scene::with(upstream, |config| {
+        config.timeouts.idle = Duration::from_millis(300);
+        config.limits.body = 1 << 30;
+    });
+    let mut client = scene.client();
+    let headers = "Content-Type: multipart/x|Content-Length: 1000000000";
+    client.send(request("POST /", headers, ""));
+    client.answer().assert_status(202);
+    let piece = vec![b'a'; 1 << 20];
+    let sent = (0..900).take_while(|_| client.try_send(&piece).is_ok());
+    assert!(sent.count() < 900);
+    go.send(()).unwrap();
+    assert!(tell.recv_timeout(Duration::from_secs(10)).unwrap() < 900 << 20);
+    scene.serves();
 }
 
 #[test]
