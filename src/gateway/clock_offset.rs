@@ -148,7 +148,7 @@ impl GatewayClock {
         let direction = if ahead > 0 { "behind" } else { "ahead of" };
         tracing::warn!(
             seconds,
-            "this machine's clock is {seconds} s {direction} the gateway's; set it (NTP), or let the proxy correct it with clock.correct = true"
+            "this machine's clock is {seconds} s {direction} the gateway's; set it (NTP); until then, requests are signed with the gateway's time unless clock.correct = false"
         );
     }
 
