@@ -81,7 +81,9 @@ fn a_reload_turns_it_on_and_off_and_changes_what_it_keeps() {
     assert_status(&state(&scene, &made), 404);
     // The token of this start is still the same, so that open pages go on.
     scene.reload(ON);
-    assert_has(&state(&scene, &made), &["\"kept\":0,"]);
+    wait_until("what was kept is forgotten", || {
+        state(&scene, &made).contains("\"kept\":0,")
+    });
     let file = file(&scene);
     let said = scene.program.stops();
     assert!(!file.exists());
