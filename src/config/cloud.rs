@@ -19,6 +19,7 @@ use super::services::{is_label, service_name};
 use super::value::{list, text, word};
 use super::{Auth, AuthMode, Config, CredentialsConfig, LargeBody, Methods, PathPattern, Route};
 use super::{ReadOnly, RouteSigning, UpstreamUrl};
+use crate::signature::Algorithm;
 
 /// The name of IAM.
 pub(crate) const IAM: &str = "iam";
@@ -194,10 +195,11 @@ impl Cloud {
     fn signing(&self, name: &str) -> RouteSigning {
         let own_endpoint = self.endpoints.contains_key(name);
         match name.split_once('.').filter(|_| own_endpoint) {
-            Some((service, region)) if self.derived.contains_key(service) => {
-                let (region, service) = (region.to_owned(), self.derived[service].clone());
-                RouteSigning::v11(region, service)
-            }
+            Some((service, region)) if self.derived.contains_key(service) => RouteSigning {
+                algorithm: Algorithm::NAMES[2],
+                region: region.to_owned(),
+                service: self.derived[service].clone(),
+            },
             _ => self.signing.clone(),
         }
     }

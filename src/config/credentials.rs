@@ -13,6 +13,7 @@ use super::{UpstreamUrl, address};
 
 /// The sources of credentials: `[credentials]`, or a `[credentials.NAME]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the reference describes the keys")]
 pub struct CredentialsConfig {
     /// The name of the set; `None` for `[credentials]` itself.
     pub name: Option<String>,
@@ -21,25 +22,17 @@ pub struct CredentialsConfig {
     pub source: &'static str,
     /// The file of the source `file`, which `auto` tries too.
     pub file: PathBuf,
-    /// User name of the row in a `credentials.csv` with several keys; `None` for the first.
     pub user: Option<String>,
-    /// Value of `X-Project-Id`.
     pub project_id: Option<HeaderValue>,
-    /// URN of the agency whose keys sign; `None` for the key of the source itself.
     pub agency: Option<String>,
     /// A caller's `X-Project-Id` is sent and signed instead.
     pub takes_project_id: bool,
-    /// The metadata service.
     pub metadata: UpstreamUrl,
-    /// STS; `None` for the one that the environment names, or the default.
+    /// `None` for the one that the environment names, or the default; so is `iam`.
     pub sts: Option<UpstreamUrl>,
-    /// IAM; `None` for the one that the environment names, or the default.
     pub iam: Option<UpstreamUrl>,
-    /// The source of the token.
     pub token: Option<TokenSource>,
-    /// The file with the app code.
     pub app_code: Option<PathBuf>,
-    /// The file with the API key.
     pub api_key: Option<PathBuf>,
 }
 
@@ -80,14 +73,11 @@ pub enum TokenSource {
 
 /// The files with the credentials of an IAM user.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the reference describes the keys")]
 pub struct IamUser {
-    /// The file with the user's name.
     pub user: PathBuf,
-    /// The file with the password.
     pub password: PathBuf,
-    /// The file with the account name (domain).
     pub domain: PathBuf,
-    /// The project that the token is scoped to; `None` for the whole account.
     pub project: Option<String>,
 }
 

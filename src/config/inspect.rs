@@ -14,20 +14,16 @@ use super::value::{Parsed, boolean, count, list, size, word};
 
 /// The inspector (`[inspect]`). Sizes are in bytes.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the reference describes the keys")]
 pub struct InspectConfig {
-    /// Requests are kept and served.
     pub enabled: bool,
-    /// Maximum number of requests that are kept.
     pub requests: usize,
-    /// Memory for all of them together.
     pub memory: usize,
-    /// How much of each body is kept; zero for nothing.
+    /// Zero for nothing.
     pub bodies: usize,
-    /// Which requests may be sent again.
     pub replay: ReplayPolicy,
-    /// Names whose values are shown although they look like secrets, in lower case.
     pub reveal: Vec<HeaderName>,
-    /// The token of `token_file`; `None` to make one at each start.
+    /// The token of `token_file`.
     pub token: Option<SecretString>,
 }
 

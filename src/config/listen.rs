@@ -20,14 +20,11 @@ use super::{Access, Callers, CallersFile, TlsFiles, address, origin};
 
 /// Who may use a unix socket (`[unix_socket]`).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the reference describes the keys")]
 pub struct UnixSocketConfig {
-    /// Permissions of the socket.
     pub mode: u32,
-    /// User id of its owner; `None` for the user that runs the proxy.
     pub owner: Option<u32>,
-    /// Id of its group; `None` for that of the user.
     pub group: Option<u32>,
-    /// User ids that may connect; empty for all that can open the socket.
     pub allowed_uids: Vec<u32>,
 }
 

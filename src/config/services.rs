@@ -30,10 +30,8 @@ pub enum ServiceError {
 
 fn hint(nearest: Option<&str>) -> String {
     const ADD: &str = "add it to `cloud.services`, or name it with `--service` of `run`";
-    match nearest {
-        Some(name) => format!("did you mean `{name}`? If not, {ADD}"),
-        None => ADD.to_owned(),
-    }
+    let nearest = nearest.map(|name| format!("did you mean `{name}`? If not, {ADD}"));
+    nearest.unwrap_or_else(|| ADD.to_owned())
 }
 
 /// The names of the configured services, and the indexes of their routes.

@@ -27,16 +27,6 @@ impl RouteSigning {
         algorithm.expect("the configuration has a known algorithm")
     }
 
-    /// `V11-HMAC-SHA256`, with keys for this region and service.
-    pub(super) fn v11(region: String, service: String) -> Self {
-        let [_, _, algorithm] = Algorithm::NAMES;
-        Self {
-            algorithm,
-            region,
-            service,
-        }
-    }
-
     /// Reads the keys that begin with `table`; each has a default.
     pub(super) fn read(reader: &mut Reader, table: &str, defaults: &Self) -> Self {
         const INCOMPLETE: &str = "`V11-HMAC-SHA256` derives keys for a region and a service\n\

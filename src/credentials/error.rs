@@ -13,6 +13,7 @@ pub(super) type PassedOver = Vec<(&'static str, String)>;
 /// Why there are no credentials.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the messages show what the fields are")]
 pub enum CredentialsError {
     /// No source has a key.
     #[error(
@@ -27,47 +28,30 @@ pub enum CredentialsError {
     NoFile,
     /// A source is not there. Without another one, it is the one that `credentials.source` names.
     #[error("{what}, but `credentials.source` names this source\nhint: {hint}")]
-    Absent {
-        /// What is missing.
-        what: String,
-        /// What to do.
-        hint: &'static str,
-    },
+    Absent { what: String, hint: &'static str },
     /// A variable has a value that cannot be used.
     #[error("{name}: {expected}")]
     Variable {
-        /// The variable.
         name: &'static str,
-        /// What is expected.
         expected: &'static str,
     },
     /// One of two variables is set.
     #[error("{present} is set, but {missing} is not\nhint: set both, or neither")]
     HalfInEnvironment {
-        /// The variable that is set.
         present: &'static str,
-        /// The variable that is not.
         missing: &'static str,
     },
     /// A file cannot be read.
     #[error("{} {source}", Escaped(.path.display()))]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: FileError,
-    },
+    File { path: PathBuf, source: FileError },
     /// The exchange with a service failed.
     #[error(transparent)]
     Exchange(#[from] OneshotError),
     /// A service refused.
     #[error("it refused with status {status}{}\nhint: {hint}", in_brackets(.code.as_deref()))]
     Refused {
-        /// The status of its response.
         status: u16,
-        /// The code in it.
         code: Option<String>,
-        /// What to do.
         hint: &'static str,
     },
     /// A service cannot be asked, or gives nothing that can be used.
@@ -80,9 +64,7 @@ pub enum CredentialsError {
     /// read.
     #[error("{origin} {problem}")]
     Invalid {
-        /// Where it was read.
         origin: Origin,
-        /// What is wrong, and what to do; it continues a sentence that begins with the origin.
         problem: &'static str,
     },
 }

@@ -8,6 +8,7 @@ use super::service::Service;
 use super::slot::Slot;
 use super::types::{Credentials, Lease, Origin, Secret};
 use crate::config::{Auth, AuthMode, Config, CredentialsConfig, FileStamps, LargeBody};
+use crate::escape::Escaped;
 use crate::upstream::Network;
 
 /// A secret that routes require.
@@ -108,13 +109,9 @@ impl Source {
     pub fn continue_from(&mut self, before: &Self) {
         let new = self.slot.current();
         self.slot = Arc::clone(&before.slot);
-        let Some(lease) = new else {
-            return self.slot.fail();
-        };
-        let old = self.slot.current();
-        let is_known = old.is_some_and(|old| old.lifetime.is_none() && old.is_same_secret(&lease));
-        if !is_known {
-            self.slot.deliver(Lease::clone(&lease));
+        match new {
+            Some(lease) => self.slot.deliver(Lease::clone(&lease)),
+            None => self.slot.fail(),
         }
     }
 
@@ -180,7 +177,7 @@ impl Backend {
     pub(super) fn name(&self) -> String {
         match self {
             Self::Fixed(lease) => lease.origin.to_string(),
-            Self::Files(files, _) => files.name(),
+            Self::Files(files, _) => Escaped(files.path.display()).to_string(),
             Self::Service(service) | Self::Agency(_, service) => service.name.to_owned(),
             Self::FirstOf(services) => {
                 let names: Vec<&str> = services.iter().map(|service| service.name).collect();

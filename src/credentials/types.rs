@@ -122,18 +122,6 @@ impl Lease {
         }
     }
 
-    /// True if both leases hold the same secret.
-    #[must_use]
-    pub fn is_same_secret(&self, other: &Self) -> bool {
-        match (&self.secret, &other.secret) {
-            (Secret::Key(one), Secret::Key(other)) => one.is_same(other),
-            (Secret::Text(one), Secret::Text(other)) => {
-                one.expose_secret() == other.expose_secret()
-            }
-            _ => false,
-        }
-    }
-
     /// True if a request may still be sent with the secret at this moment.
     #[must_use]
     pub fn is_good(&self, now: Moment) -> bool {

@@ -39,10 +39,8 @@ impl CallersFile {
         let file = path.clone();
         let load = move || {
             let records = CallerRecord::read(&file)?;
-            let callers = records
-                .iter()
-                .map(|record| record.surrogate().map(Arc::new));
-            callers.collect()
+            let caller = |record: &CallerRecord| record.surrogate().map(Arc::new);
+            records.iter().map(caller).collect()
         };
         let callers = Watched::new("the file of callers", vec![path.clone()], load)?;
         Ok(Self { path, callers })

@@ -55,11 +55,6 @@ pub(super) enum Format {
 }
 
 impl Files {
-    /// The name in messages.
-    pub(super) fn name(&self) -> String {
-        Escaped(self.path.display()).to_string()
-    }
-
     /// The state of the files now.
     pub(super) fn stamps(&self) -> FileStamps {
         match self.format {
