@@ -23,13 +23,12 @@ use tokio::time::timeout;
 use tower::Service;
 
 use super::accept::{Accepted, Connected, ConnectionPermit};
+use super::handshake::{Opened, Protocol, Transport, open};
 use super::io::CallerIo;
+use super::linger::{AFTER_REFUSAL, COMPLETE, LingerLimits, UNREAD_BODY, linger};
 use super::registry::Registry;
+use super::registry::{CloseReason, ConnectionState, Phase};
 use super::requests::{BoxError, InFlight, call};
-use super::state::{CloseReason, ConnectionState, Phase};
-use super::stream::{
-    AFTER_REFUSAL, COMPLETE, LingerLimits, Opened, Protocol, Transport, UNREAD_BODY, linger, open,
-};
 use crate::proxy::{BareAnswer, CallerConnection};
 
 /// How many bytes of a body hyper reads ahead at most. A connection may hold two such pieces. Twice

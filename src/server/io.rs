@@ -19,8 +19,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
 
-use super::state::{ConnectionState, Phase};
-use super::stream::Transport;
+use super::handshake::Transport;
+use super::registry::{ConnectionState, Phase};
 use crate::proxy::BareAnswer;
 
 /// How many bytes of HTTP/2 frames are buffered at most: one TLS record.

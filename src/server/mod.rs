@@ -18,18 +18,20 @@
 mod accept;
 mod admin;
 mod connection;
+mod handshake;
 mod inspection;
 mod io;
+mod linger;
 mod registry;
 mod requests;
 mod running;
 mod sockets;
-mod state;
-mod stream;
 mod supervisor;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod unix;
+mod watchdog;
 mod worker;
 
 use std::net::SocketAddr;
@@ -51,9 +53,9 @@ pub(crate) use admin::QUIT_IS_OFF;
 use inspection::Inspection;
 use registry::Shutdown;
 use running::Running;
-pub(crate) use sockets::server_tls;
 use sockets::{BoundSocket, Listeners};
 pub(crate) use supervisor::Supervisor;
+pub(crate) use tls::server_tls;
 
 /// Connections that the kernel holds until they are accepted.
 const BACKLOG: i32 = 1024;

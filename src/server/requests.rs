@@ -15,7 +15,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use pin_project_lite::pin_project;
 use tower::Service;
 
-use super::state::{ConnectionState, Phase};
+use super::registry::{ConnectionState, Phase};
 use crate::proxy::CallerConnection;
 
 /// Reasons to end a request without a response.

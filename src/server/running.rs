@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::accept::{Admission, Command, Listening, accept};
 use super::registry::Shutdown;
-use super::supervisor::Heartbeats;
+use super::watchdog::Heartbeats;
 use super::worker::{TIDY_INTERVAL, Worker, tidy_process};
 use super::{DrainOutcome, NewConfig, Server, SetupError, settings};
 use crate::config::{ListenRules, Watched};

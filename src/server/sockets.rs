@@ -1,27 +1,22 @@
 //! The sockets that callers connect to: bound here, or passed by systemd (socket activation).
 //!
 //! A reload keeps the socket of each address that stays, and passed sockets outlive the process. So
-//! connections in the accept queue are not lost. Certificates are short-lived, so their files are looked
-//! at every few seconds ([`Watched`]).
+//! connections in the accept queue are not lost.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rustls::crypto::aws_lc_rs;
-use rustls::server::WebPkiClientVerifier;
-use rustls::version::{TLS12, TLS13};
-use rustls::{RootCertStore, ServerConfig};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_rustls::TlsAcceptor;
 
 use super::accept::Listening;
+use super::tls::server_tls;
 use super::unix::{self, SocketAccess};
 use super::{BACKLOG, SetupError};
 use crate::config::{
-    ActivatedSocket, Config, Listen, ListenRules, TlsFiles, UnixSocketConfig, Watched,
-    local_address,
+    ActivatedSocket, Config, Listen, ListenRules, UnixSocketConfig, Watched, local_address,
 };
 
 /// How much of a response the kernel may hold unsent, in bytes. With more, it would take memory,
@@ -208,39 +203,4 @@ fn limit_unsent(socket: &Socket) {
     let _ = socket.set_tcp_notsent_lowat(UNSENT);
     #[cfg(not(target_os = "linux"))]
     let _ = socket;
-}
-
-const WRONG_KEY: &str = "`tls.key_file`: the key does not belong to the certificate of `tls.cert_file`, or is of an unsupported kind\nhint: give the one that it was made with";
-
-const WRONG_ROOTS: &str = "`tls.client_ca_file`: a certificate in it cannot be used as a root\nhint: give CA certificates";
-
-/// TLS for the `https://` addresses of `listen`. Errors name the key of the configuration.
-pub(crate) fn server_tls(files: &TlsFiles) -> Result<Watched<TlsAcceptor>, String> {
-    let loaded = files.clone();
-    let name = "the certificate for callers";
-    Watched::new(name, files.paths(), move || acceptor(&loaded))
-}
-
-fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, String> {
-    let material = files.read("tls");
-    let material = material.map_err(|problem| problem.to_string())?;
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(&[&TLS12, &TLS13])
-        .expect("the provider has cipher suites for both versions");
-    let builder = match material.client_roots {
-        None => builder.with_no_client_auth(),
-        Some(roots) => {
-            let mut store = RootCertStore::empty();
-            for root in roots {
-                store.add(root).map_err(|_| WRONG_ROOTS)?;
-            }
-            let verifier = WebPkiClientVerifier::builder_with_provider(store.into(), provider);
-            builder.with_client_cert_verifier(verifier.build().map_err(|_| WRONG_ROOTS)?)
-        }
-    };
-    let config = builder.with_single_cert(material.chain, material.key);
-    let mut config = config.map_err(|_| WRONG_KEY)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
 }

@@ -26,8 +26,8 @@ use super::accept::{
     Accepted, Admission, Command, ConnectionPermit, Listening, WorkerHandle, accept,
 };
 use super::connection;
+use super::registry::ConnectionLimits;
 use super::registry::{Registry, Shutdown};
-use super::state::ConnectionLimits;
 use crate::config::ListenRules;
 use crate::proxy::CallerConnection;
 

@@ -27,9 +27,9 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::accept::{Command, WorkerHandle};
 use super::connection;
+use super::registry::ConnectionLimits;
 use super::registry::{Registry, Shutdown};
-use super::state::ConnectionLimits;
-use super::supervisor::Heartbeats;
+use super::watchdog::Heartbeats;
 use crate::proxy::{self, Current, Pipeline, Settings};
 use crate::upstream::Network;
 

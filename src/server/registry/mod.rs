@@ -1,6 +1,8 @@
 //! All connections of one worker. A sweep once a second closes those that exceed a limit, and the
 //! connections that have been idle longest make room for others.
 
+mod state;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -13,11 +15,12 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::state::{CloseReason, ConnectionLimits, ConnectionState, FIRST_REQUEST, Phase};
 use crate::config::ListenRules;
 use crate::inspect::program::Replay;
 use crate::proxy::guard::ListenerKind;
 use crate::proxy::{BareAnswer, CallerConnection};
+use state::FIRST_REQUEST;
+pub(super) use state::{CloseReason, ConnectionLimits, ConnectionState, Phase};
 
 /// The longest time between two sweeps.
 const SWEEP: Duration = Duration::from_secs(1);
