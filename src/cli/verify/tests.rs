@@ -333,13 +333,4 @@ fn options_describe_a_request() {
         ..arguments()
     };
     assert!(reported(&described, "{}").unwrap().starts_with("verified"));
-    for source in [None, Some("file"), Some("ftp://gw.example/")] {
-        let source = source.map(str::to_owned);
-        let wrong = VerifyArguments {
-            source,
-            ..described.clone()
-        };
-        let refused = reported(&wrong, "");
-        assert_eq!(refused.unwrap_err().exit, Exit::Usage);
-    }
 }
