@@ -6,9 +6,8 @@
 //! Two of these commands may run at once, so the folder is locked. A proxy may read at any moment,
 //! so a new file takes the place of the old one in one step.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,7 +17,9 @@ use secrecy::ExposeSecret;
 
 use super::{Exit, Failure, Outcome, parse_duration, print, say};
 use crate::clock;
-use crate::config::{CallerRecord, Environment, IssuedCaller, Overrides, Rights, load_part};
+use crate::config::{
+    CallerRecord, Environment, IssuedCaller, Overrides, Rights, load_part, replace_file,
+};
 
 /// Arguments of `caller`.
 #[derive(Clone, Debug, Args)]
@@ -247,26 +248,6 @@ fn change(
     lock.lock().map_err(failed)?;
     let mut records = read(&target)?;
     change(&mut records)?;
-    replace(&target, folder, &CallerRecord::write(&records)).map_err(failed)
-}
-
-/// Puts a new file in the place of the old one, which passes its owner and mode on.
-fn replace(path: &Path, folder: &Path, text: &str) -> io::Result<()> {
-    let new = folder.join(format!(".callers-{}", std::process::id()));
-    let mut options = OpenOptions::new();
-    let options = options.write(true).create_new(true).mode(0o600);
-    let mut file = options.open(&new)?;
-    let mut write = || {
-        file.write_all(text.as_bytes())?;
-        if let Ok(old) = fs::metadata(path) {
-            fchown(&file, Some(old.uid()), Some(old.gid()))?;
-            let mode = fs::Permissions::from_mode(old.mode() & 0o770);
-            file.set_permissions(mode)?;
-        }
-        file.sync_all()?;
-        fs::rename(&new, path)
-    };
-    write().inspect_err(|_| {
-        let _ = fs::remove_file(&new);
-    })
+    let replaced = replace_file(&target, &CallerRecord::write(&records));
+    replaced.map(drop).map_err(failed)
 }

@@ -11,9 +11,9 @@
 //! and type and length are checked on the open descriptor: the target of a path may change between
 //! a check and the opening.
 
-use std::fs::{File, FileType, Metadata, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{self, File, FileType, Metadata, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 
 use rustix::fs::OFlags;
@@ -113,7 +113,7 @@ fn open(path: &Path) -> Result<(File, Metadata), FileError> {
     options.read(true).custom_flags(flags.bits().cast_signed());
     let file = options.open(path).map_err(|error| {
         // A socket, or a device without a driver, cannot be opened at all.
-        let found = std::fs::metadata(path);
+        let found = fs::metadata(path);
         let wrong_kind = found.map(|found| require_regular(found.file_type()).err());
         match (error.kind(), wrong_kind) {
             (io::ErrorKind::NotFound, _) => FileError::Missing,
@@ -147,6 +147,29 @@ fn require_regular(kind: FileType) -> Result<(), FileError> {
         _ if kind.is_socket() => "socket",
         _ => "device",
     }))
+}
+
+/// Puts a new file in the place of an old one, which passes its owner and mode on. Without an old one,
+/// only its owner can read it. Whoever reads meanwhile has the old one or the new one as a whole.
+pub(crate) fn replace_file(path: &Path, text: &str) -> io::Result<File> {
+    let new = path.with_file_name(format!(".apig-proxy-{}", std::process::id()));
+    // A file of this name can only be left over from a process that had the same number.
+    let _ = fs::remove_file(&new);
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create_new(true).mode(0o600);
+    let mut file = options.open(&new)?;
+    let mut write = || {
+        file.write_all(text.as_bytes())?;
+        if let Ok(old) = fs::metadata(path) {
+            fchown(&file, Some(old.uid()), Some(old.gid()))?;
+            let mode = fs::Permissions::from_mode(old.mode() & 0o770);
+            file.set_permissions(mode)?;
+        }
+        file.sync_all()?;
+        fs::rename(&new, path)
+    };
+    write().inspect_err(|_| drop(fs::remove_file(&new)))?;
+    Ok(file)
 }
 
 #[cfg(test)]

@@ -55,6 +55,7 @@ pub use credentials::{CredentialsConfig, IamUser, TokenSource};
 pub use defaults::{ReferenceKey, keys};
 pub use egress::EgressProxy;
 pub use environment::Environment;
+pub(crate) use file::replace_file;
 pub use file::{FileError, read_secret_file};
 pub use inspect::{InspectConfig, ReplayPolicy};
 pub use limits::{Limits, LogConfig, LogFormat, MediaRange, Methods, PoolConfig, Timeouts};

@@ -8,17 +8,18 @@
 //! The folder for temporary files belongs to all users: another one may have put a folder or a
 //! symbolic link there first. Then nothing is written.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, DirBuilder, File};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustls::crypto::aws_lc_rs::default_provider;
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-use crate::config::{CallerToken, Environment, Listen, local_address};
+use crate::config::{CallerToken, Environment, Listen, local_address, replace_file};
 
 /// Bytes of a token that is made at a start.
 const RANDOM: usize = 32;
@@ -112,18 +113,9 @@ impl TokenFile {
     pub(crate) fn write(path: &Path, token: &Token) -> io::Result<Self> {
         let folder = path.parent().ok_or(io::ErrorKind::NotFound)?;
         make_private(folder)?;
-        let new = path.with_extension(std::process::id().to_string());
-        // A file of this name can only be left over from a process that had the same number.
-        let _ = fs::remove_file(&new);
-        let mut options = OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&new)?;
-        let written = writeln!(file, "{}", token.text.expose_secret());
-        let renamed = written.and_then(|()| fs::rename(&new, path));
-        renamed.inspect_err(|_| drop(fs::remove_file(&new)))?;
+        // The text is a secret, so no copy of it stays behind.
+        let text = Zeroizing::new([token.text.expose_secret(), "\n"].concat());
+        let file = replace_file(path, &text)?;
         Ok(Self {
             path: path.to_owned(),
             id: id(&file)?,
