@@ -7,8 +7,8 @@
 //! # What can go wrong
 //!
 //! IAM may refuse, hang, or know no such project. Then one request at a time asks, for no longer
-//! than `timeouts.connect`, and others wait no longer for it; none asks within [`PAUSE_AFTER_FAILURE`]. A question counts for the
-//! breaker of its key like every signed request.
+//! than `timeouts.connect`, and others wait no longer for it; none asks within
+//! [`PAUSE_AFTER_FAILURE`]. A question counts for the breaker of its key like every signed request.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -113,7 +113,8 @@ impl GatewayResponse {
             return self.read_bodiless();
         }
         let headers = &self.head.headers;
-        let is_encoded = headers.contains_key(CONTENT_ENCODING);
+        let is_coding = |name: &[u8]| !name.eq_ignore_ascii_case(b"identity");
+        let is_encoded = headers::elements(headers, &CONTENT_ENCODING).any(is_coding);
         let decoder = content_coding::decoder(headers::elements(headers, &CONTENT_ENCODING));
         let mut ahead = Ahead::default();
         // Nothing is learned from bytes that cannot be decoded.

@@ -165,6 +165,7 @@ fn fault_94_encoded_errors_of_a_backend_pass_unchanged() {
         (500, "zstd", b"\x28\xb5\x2f\xfd".to_vec()),
         (403, "gzip", gzip(&[b"{\"a\":\"", &noise[..]].concat())),
         (401, "gzip", gzip(b"<html>who are you")),
+        (401, "identity", [b"{\"a\":\"", &noise[..]].concat()),
     ] {
         for has_token in [false, true] {
             let upstream = answering(status, coding, body.clone());
