@@ -74,7 +74,8 @@ pub(super) fn from_environment(environment: &Environment) -> Layer {
         let key = name[PREFIX.len()..].to_ascii_lowercase().replace("__", ".");
         let is_route = key.starts_with("route");
         let key = if is_route { "route".to_owned() } else { key };
-        let value = value.to_string_lossy().into_owned();
+        let text = value.to_str().map(Value::from);
+        let value = text.unwrap_or_else(|| Table::new().into());
         (key, Setting::new(value, Place::Variable(name.to_owned())))
     };
     environment.keys().map(setting).collect()

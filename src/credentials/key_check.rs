@@ -45,8 +45,11 @@ pub(super) fn check(ak: &str, sk: &str, token: Option<&str>) -> Result<(), &'sta
         hint: exchange them; an access key has 20 capital letters and digits, a secret key has 40 characters";
     const ACCESS_KEY: &str = "holds an access key in the place of the secret key\n\
         hint: give the secret key; it has 40 characters and is shown only once, so create a new access key if it is lost";
-    const OTHER_CLOUD: &str = "holds a key of another cloud (AWS, Alibaba Cloud (Aliyun) or Tencent Cloud)\n\
-        hint: use one of Huawei Cloud";
+    const AWS: &str = "holds a key of another cloud, AWS\nhint: use one of Huawei Cloud";
+    const ALIYUN: &str =
+        "holds a key of another cloud, Alibaba Cloud (Aliyun)\nhint: use one of Huawei Cloud";
+    const TENCENT: &str =
+        "holds a key of another cloud, Tencent Cloud\nhint: use one of Huawei Cloud";
     const CHARACTERS: &str = "holds a key with characters that no access key has\n\
         hint: copy it again from its credentials.csv";
     const TOKEN: &str = "holds a security token that is empty, or has characters that none has\n\
@@ -54,24 +57,21 @@ pub(super) fn check(ak: &str, sk: &str, token: Option<&str>) -> Result<(), &'sta
     let either = EITHER
         .iter()
         .find(|(is_wrong, _)| is_wrong(ak) || is_wrong(sk));
+    let begins = |starts: &[&str]| starts.iter().any(|start| ak.starts_with(start));
     let is_visible = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
     let problem = match either {
         Some((_, problem)) => problem,
         None if is_secret_key(ak) => SECRET_KEY,
         None if ak == sk || is_access_key(sk) => ACCESS_KEY,
-        None if is_of_other_cloud(ak) => OTHER_CLOUD,
+        None if begins(&["AKIA", "ASIA"]) && ak.len() == 20 => AWS,
+        None if begins(&["LTAI", "STS."]) => ALIYUN,
+        None if begins(&["AKID"]) && ak.len() == 36 => TENCENT,
         // Both are header values or sign them, and a comma ends the access key in its header.
         None if ak.contains(',') || !is_visible(ak) || !is_visible(sk) => CHARACTERS,
         None if token.is_some_and(|token| token.is_empty() || !is_visible(token)) => TOKEN,
         None => return Ok(()),
     };
     Err(problem)
-}
-
-fn is_of_other_cloud(ak: &str) -> bool {
-    (ak.len() == 20 && (ak.starts_with("AKIA") || ak.starts_with("ASIA")))
-        || (ak.len() == 36 && ak.starts_with("AKID"))
-        || ["LTAI", "STS."].iter().any(|start| ak.starts_with(start))
 }
 
 fn is_quoted(text: &str) -> bool {
