@@ -107,7 +107,7 @@ pub(super) fn is_secret_name(name: &[u8]) -> bool {
             let is_here = |part: &&str| {
                 part.as_bytes()[0] == folded[at] && folded[at..].starts_with(part.as_bytes())
             };
-            may_begin(folded[at]) && SECRET_NAMES.iter().any(|part| is_here(&part))
+            may_begin(folded[at]) && SECRET_NAMES.iter().any(is_here)
         })
 }
 
