@@ -113,6 +113,8 @@ impl TokenFile {
     pub(crate) fn write(path: &Path, token: &Token) -> io::Result<Self> {
         let folder = path.parent().ok_or(io::ErrorKind::NotFound)?;
         make_private(folder)?;
+        // One that another user left, or let others read, passes neither on.
+        let _ = fs::remove_file(path);
         // The text is a secret, so no copy of it stays behind.
         let text = Zeroizing::new([token.text.expose_secret(), "\n"].concat());
         let file = replace_file(path, &text)?;
@@ -154,7 +156,7 @@ fn make_private(folder: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 
@@ -182,7 +184,11 @@ mod tests {
     fn the_file_is_removed_unless_another_proxy_has_replaced_it() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("own/inspect-1");
+        make_private(path.parent().unwrap()).unwrap();
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         let file = TokenFile::write(&path, &Token::random()).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         let next = TokenFile::write(&path, &Token::random()).unwrap();
         drop(file);
         assert!(path.exists());
