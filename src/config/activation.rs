@@ -43,6 +43,10 @@ impl ActivatedSockets {
     ///
     /// Why a socket cannot be served, and what to correct.
     pub fn from_env(environment: &Environment) -> Result<Self, String> {
+        const NAMES: &str = "LISTEN_FDNAMES names another number of sockets than LISTEN_FDS passes\n\
+            hint: correct what starts the program";
+        const ADMIN: &str = "more than one of the sockets of LISTEN_FDS has the name admin\n\
+            hint: correct `FileDescriptorName=`";
         let mut sockets = Self::default();
         // Without `LISTEN_PID` the descriptors may be meant for another process.
         if environment.text("LISTEN_PID").is_none() {
@@ -51,18 +55,24 @@ impl ActivatedSockets {
         // The crate reads the environment by itself: it alone may make a socket of a descriptor,
         // which is unsafe.
         let mut descriptors = ListenFd::from_env();
-        let names = environment.text("LISTEN_FDNAMES").unwrap_or_default();
-        let mut names = names.split(':');
-        for number in 0..descriptors.len() {
-            let socket = take(&mut descriptors, number).ok_or_else(|| {
-                format!(
+        let names = environment.text("LISTEN_FDNAMES");
+        let names: Option<Vec<&str>> = names.map(|names| names.split(':').collect());
+        let count = descriptors.len();
+        if count > 0 && names.as_ref().is_some_and(|names| names.len() != count) {
+            return Err(NAMES.to_owned());
+        }
+        for number in 0..count {
+            let Some(socket) = take(&mut descriptors, number) else {
+                return Err(format!(
                     "socket {number} of LISTEN_FDS is no listening socket of TCP, nor a unix stream socket\n\
                      hint: correct `ListenStream=`, and set `Accept=no`"
-                )
-            })?;
-            match names.next() {
-                Some("admin") if sockets.admin.is_none() => sockets.admin = Some(socket),
-                _ => sockets.callers.push(socket),
+                ));
+            };
+            let is_admin = names.as_ref().is_some_and(|names| names[number] == "admin");
+            if !is_admin {
+                sockets.callers.push(socket);
+            } else if sockets.admin.replace(socket).is_some() {
+                return Err(ADMIN.to_owned());
             }
         }
         Ok(sockets)
@@ -87,26 +97,29 @@ fn take(descriptors: &mut ListenFd, number: usize) -> Option<ActivatedSocket> {
 
 /// The addresses of activated sockets, if there are some, or else the configured ones.
 ///
-/// A TCP socket serves TLS if the configured address with its port does, or else if all of them do:
-/// encrypted traffic must not become plain because a unit spells its address in another way.
+/// A TCP socket serves TLS if the configured address that equals its own does, or else the one with
+/// its port, or else all of them: encrypted traffic must not become plain because a unit spells its
+/// address in another way.
 pub(super) fn in_place_of(configured: Vec<Listen>, activated: &[Listen]) -> Vec<Listen> {
     if activated.is_empty() {
         return configured;
     }
-    let is_tls = |listen: &&Listen| matches!(listen, Listen::Tls(_));
-    let mut addresses = configured
-        .iter()
-        .filter(|listen| listen.address().is_some());
-    let all_tls = addresses.clone().next().is_some() && addresses.all(|listen| is_tls(&listen));
+    let with_tls = |listen: &Listen| Some((listen.address()?, matches!(listen, Listen::Tls(_))));
+    let addresses: Vec<_> = configured.iter().filter_map(with_tls).collect();
     let replaced = activated.iter().map(|socket| {
-        let port = |listen: &Listen| listen.address().map(|address| address.port());
-        let mut same_port = configured
-            .iter()
-            .filter(|own| port(own) == port(socket))
-            .peekable();
-        match socket {
-            Listen::Tcp(own) if same_port.peek().map_or(all_tls, is_tls) => Listen::Tls(*own),
-            socket => socket.clone(),
+        let Listen::Tcp(own) = socket else {
+            return socket.clone();
+        };
+        let equal = addresses.iter().find(|(address, _)| address == own);
+        let has_port = |(address, _): &&(_, _)| std::net::SocketAddr::port(address) == own.port();
+        let is_tls = match equal.or_else(|| addresses.iter().find(has_port)) {
+            Some((_, is_tls)) => *is_tls,
+            None => !addresses.is_empty() && addresses.iter().all(|(_, is_tls)| *is_tls),
+        };
+        if is_tls {
+            Listen::Tls(*own)
+        } else {
+            socket.clone()
         }
     });
     replaced.collect()
@@ -142,5 +155,12 @@ mod tests {
                 listen(expected)
             );
         }
+    }
+
+    #[test]
+    fn nothing_is_passed_without_a_process_that_it_is_for() {
+        let variables = [("LISTEN_FDS", "1"), ("LISTEN_FDNAMES", "a:b:c")];
+        let passed = ActivatedSockets::from_env(&Environment::from_pairs(variables)).unwrap();
+        assert!(passed.callers.is_empty() && passed.admin.is_none());
     }
 }

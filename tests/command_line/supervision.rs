@@ -143,6 +143,20 @@ fn what_is_passed_has_to_be_what_could_be_configured() {
     for other in [connection.into(), file.into()] {
         refused(vec![other], None, &UPSTREAM, "socket 0 of LISTEN_FDS");
     }
+    let unix = |name: &str| UnixListener::bind(place.path().join(name)).unwrap().into();
+    let two = |number| {
+        vec![
+            unix(&format!("a{number}.sock")),
+            unix(&format!("b{number}.sock")),
+        ]
+    };
+    refused(two(1), Some("a"), &UPSTREAM, "LISTEN_FDNAMES");
+    refused(
+        two(2),
+        Some("admin:admin"),
+        &UPSTREAM,
+        "FileDescriptorName=",
+    );
 }
 
 #[test]
