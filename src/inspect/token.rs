@@ -8,7 +8,7 @@
 //! The folder for temporary files belongs to all users: another one may have put a folder or a
 //! symbolic link there first. Then nothing is written.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, Metadata};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -104,8 +104,8 @@ pub(crate) fn folder(environment: &Environment) -> PathBuf {
 #[derive(Debug)]
 pub(crate) struct TokenFile {
     path: PathBuf,
-    /// Device and number of the file, which another proxy may have replaced.
-    id: (u64, u64),
+    /// Stays open, so that no file of another proxy at that path can get its number.
+    file: File,
 }
 
 impl TokenFile {
@@ -118,25 +118,24 @@ impl TokenFile {
         // The text is a secret, so no copy of it stays behind.
         let text = Zeroizing::new([token.text.expose_secret(), "\n"].concat());
         let file = replace_file(path, &text)?;
-        Ok(Self {
-            path: path.to_owned(),
-            id: id(&file)?,
-        })
+        let path = path.to_owned();
+        Ok(Self { path, file })
     }
 }
 
 impl Drop for TokenFile {
     fn drop(&mut self) {
-        let is_own = File::open(&self.path).and_then(|file| id(&file));
-        if is_own.is_ok_and(|id| id == self.id) {
+        let there = fs::symlink_metadata(&self.path).map(|file| id(&file));
+        let own = self.file.metadata().map(|file| id(&file));
+        if there.is_ok_and(|there| own.is_ok_and(|own| own == there)) {
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-fn id(file: &File) -> io::Result<(u64, u64)> {
-    let metadata = file.metadata()?;
-    Ok((metadata.dev(), metadata.ino()))
+/// Device and number of a file.
+fn id(file: &Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
 }
 
 /// Makes a folder that no other user can open. One that exists has to be like that.
