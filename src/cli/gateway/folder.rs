@@ -72,6 +72,11 @@ impl Folder {
             ("apig-proxy.toml", config(emulator)),
         ];
         let replaces = !self.own && self.path.join(MARK).exists();
+        // Before anything is written: a mark beside a file of the user would give that to the next start.
+        let mut names = files.iter().map(|(name, _)| name);
+        if !replaces && names.any(|name| self.path.join(name).exists()) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
         for (name, content) in files {
             let path = self.path.join(name);
             if replaces && path.exists() {
