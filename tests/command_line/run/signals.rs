@@ -1,7 +1,11 @@
 //! Signals that are sent to the proxy of a run.
 
-use super::{command, configured};
+use super::configured;
 use crate::program::{BINARY, KEY, Running, signal};
+
+/// Undoes what `nohup` and jobs in the background do to whoever they start: signals that are ignored
+/// stay ignored.
+const NOT_IGNORED: [&str; 2] = ["env", "--default-signal=HUP,INT,QUIT"];
 
 /// A program that ends with a code of its own at each of these signals.
 const TRAPS: &str = "trap 'exit 11' HUP; trap 'exit 12' INT; trap 'exit 13' QUIT; trap 'exit 15' TERM; \
@@ -19,7 +23,8 @@ fn signals_from_elsewhere_than_the_terminal_are_passed_on() {
         ("USR2", 17),
     ] {
         // Without a terminal, so that none comes from there.
-        let mut setsid = place.other_command(&["setsid", "-w", BINARY], &KEY);
+        let words = [&["setsid", "-w"], &NOT_IGNORED[..], &[BINARY]].concat();
+        let mut setsid = place.other_command(&words, &KEY);
         setsid.args(super::script(&[], TRAPS));
         let mut running = Running::start(setsid);
         running.line_with("ready");
@@ -46,7 +51,9 @@ fn proxy_of(running: &Running) -> u32 {
 fn a_second_sigterm_kills_a_program_that_ignores_the_first() {
     let place = configured("");
     let text = "trap 'echo heard >&2' TERM; trap 'echo hung up >&2' HUP; echo ready >&2; while :; do sleep 0.01; done";
-    let mut running = Running::start(command(&place, &[], text));
+    let mut run = place.other_command(&[&NOT_IGNORED[..], &[BINARY]].concat(), &KEY);
+    run.args(super::script(&[], text));
+    let mut running = Running::start(run);
     running.line_with("ready");
     for _ in 0..3 {
         signal(running.id(), "HUP");
