@@ -15,26 +15,26 @@ import yaml
 from checks import Checks, output
 
 ROOT = Path(__file__).parents[2]
-FAMILIES = ROOT / "src/telemetry/metrics/families.rs"
+FAMILIES = ROOT / "src/telemetry/metrics/text.rs"
 DASHBOARD = ROOT / "deploy/grafana/apig-proxy.json"
 ALERTS = ROOT / "deploy/prometheus/alerts.yaml"
 UNIT_TESTS = ROOT / "tests/deploy/alerts_test.yaml"
 # What Prometheus adds to what it scrapes.
 SCRAPED = {"job", "instance", "namespace", "pod"}
-FAMILY = re.compile(r'name: "(?P<name>apig_proxy_\w+)",\s*kind: MetricType::(?P<kind>\w+),\s*labels: &\[(?P<labels>[^]]*)\]')
+FAMILY = re.compile(r"^(?P<name>apig_proxy_\w+)\|(?P<labels>[\w,]*)\|", re.M)
 USE = re.compile(r"(?P<name>apig_proxy_\w+)(?:\{(?P<labels>[^}]*)\})?")
 GROUPING = re.compile(r"\b(?:by|without) \((?P<labels>[^)]*)\)")
 # Metrics that need no panel, and why.
 NOT_SHOWN = {"apig_proxy_credentials_last_refresh_successful": "the count of renewals says it too"}
-SUFFIXES = {"Counter": [""], "Gauge": [""], "Histogram": ["_bucket", "_sum", "_count"]}
+HISTOGRAM = ("_bucket", "_sum", "_count")
 
 
 def families() -> dict[str, set[str]]:
     """The names of all series, with their labels, as the program has them."""
     found = {}
     for family in FAMILY.finditer(FAMILIES.read_text()):
-        labels = set(re.findall(r'"(\w+)"', family["labels"])) | SCRAPED
-        for suffix in SUFFIXES[family["kind"]]:
+        labels = set(re.findall(r"\w+", family["labels"])) | SCRAPED
+        for suffix in HISTOGRAM if family["name"].endswith("_duration_seconds") else ("",):
             found[family["name"] + suffix] = labels | ({"le"} if suffix == "_bucket" else set())
     return found
 
