@@ -66,7 +66,7 @@ impl AdminArguments {
         let address = config::load_part(&overrides, environment, "admin", |config| config.admin)?;
         address.ok_or_else(|| {
             Failure::configuration(
-                "`admin` is off in the configuration, so the proxy cannot be asked\nhint: set `admin` to an address, or name one with --admin",
+                "`admin` is off in the configuration, so the proxy cannot be asked\nhint: set `admin` to an address, or name one with `--admin`",
             )
         })
     }
@@ -140,14 +140,14 @@ pub(super) enum AdminError {
     )]
     Timeout(Listen),
     #[error(
-        "no proxy answers at {0} ({1})\nhint: start the proxy, or name its admin address with --admin"
+        "no proxy answers at {0} ({1})\nhint: start the proxy, or name its admin address with `--admin`"
     )]
     Unreachable(Listen, io::Error),
     /// The proxy's own words.
     #[error("{0}")]
     Refused(String),
     #[error(
-        "what answers at {0} is not the admin listener of a proxy\nhint: name its address with --admin"
+        "what answers at {0} is not the admin listener of a proxy\nhint: name its address with `--admin`"
     )]
     OtherProgram(Listen),
     #[error(
@@ -269,11 +269,11 @@ mod tests {
         for (response, expected) in [
             ("HTTP/1.1 200 OK\r\na: b\r\n\r\nok\n", "ok"),
             ("HTTP/1.1 503 x\r\n\r\nstopping: soon\n", "stopping: soon"),
-            ("", "--admin"),
-            ("SSH-2.0-x\r\n", "--admin"),
-            ("HTTP/1.1 200 OK\r\n\r\n<html>", "--admin"),
-            ("HTTP/1.1 503 x\r\n\r\n\u{1b}[31m\n", "--admin"),
-            ("HTTP/1.1 404 x\r\n\r\nok\n", "--admin"),
+            ("", "`--admin`"),
+            ("SSH-2.0-x\r\n", "`--admin`"),
+            ("HTTP/1.1 200 OK\r\n\r\n<html>", "`--admin`"),
+            ("HTTP/1.1 503 x\r\n\r\n\u{1b}[31m\n", "`--admin`"),
+            ("HTTP/1.1 404 x\r\n\r\nok\n", "`--admin`"),
         ] {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let address = listener.local_addr().unwrap();

@@ -6,7 +6,6 @@
 //! quotes), and quotes values in its errors.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::LazyLock;
@@ -68,17 +67,21 @@ pub(super) fn merge(layers: &[Layer]) -> Layer {
 }
 
 /// The layer of the environment. All variables about routes become the key `route`, which no variable
-/// can set. A value that is not UTF-8 becomes one that no key accepts.
-pub(super) fn from_environment(environment: &Environment) -> Layer {
-    let setting = |(name, value): (&str, &OsStr)| {
+/// can set.
+pub(super) fn from_environment(environment: &Environment) -> (Layer, Vec<Problem>) {
+    const NOT_TEXT: &str = "the value is not UTF-8\nhint: give it as UTF-8 text";
+    let (mut layer, mut problems) = (Layer::new(), Vec::new());
+    for (name, value) in environment.keys() {
         let key = name[PREFIX.len()..].to_ascii_lowercase().replace("__", ".");
         let is_route = key.starts_with("route");
         let key = if is_route { "route".to_owned() } else { key };
-        let text = value.to_str().map(Value::from);
-        let value = text.unwrap_or_else(|| Table::new().into());
-        (key, Setting::new(value, Place::Variable(name.to_owned())))
-    };
-    environment.keys().map(setting).collect()
+        let place = Place::Variable(name.to_owned());
+        match value.to_str() {
+            Some(text) => drop(layer.insert(key, Setting::new(text, place))),
+            None => problems.push(Problem::new(place, key, NOT_TEXT)),
+        }
+    }
+    (layer, problems)
 }
 
 /// The layer of a file. One that is not TOML is one problem.

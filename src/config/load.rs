@@ -160,7 +160,7 @@ fn resolve_all(overrides: &Overrides, environment: &Environment) -> (Option<Path
     let file = find_file(overrides, environment);
     let read = file.as_deref().map(read_layer).transpose();
     let (layer, unread) = read.map_or_else(|problem| (None, Some(problem)), |layer| (layer, None));
-    let variables = layers::from_environment(environment);
+    let (variables, not_text) = layers::from_environment(environment);
     let mut resolved = resolve(vec![layer.unwrap_or_default(), variables], overrides);
     let (reader, config) = (&mut resolved.reader, &mut resolved.config);
     let more = [
@@ -168,6 +168,7 @@ fn resolve_all(overrides: &Overrides, environment: &Environment) -> (Option<Path
         egress::apply(config, environment).err(),
         system_roots_problem(environment),
     ];
+    reader.problems.extend(not_text);
     reader.problems.extend(more.into_iter().flatten());
     if let Some(unread) = unread {
         reader.problems = vec![unread];

@@ -25,7 +25,7 @@ const EITHER: [(IsWrong, &str); 5] = [
     (
         has_invisible,
         "holds a key with an invisible character, as copying from web pages adds\n\
-        hint: copy the key again from its credentials.csv",
+        hint: copy the key again from its `credentials.csv`",
     ),
     (
         |text| text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control()),
@@ -51,7 +51,7 @@ pub(super) fn check(ak: &str, sk: &str, token: Option<&str>) -> Result<(), &'sta
     const TENCENT: &str =
         "holds a key of another cloud, Tencent Cloud\nhint: use one of Huawei Cloud";
     const CHARACTERS: &str = "holds a key with characters that no access key has\n\
-        hint: copy it again from its credentials.csv";
+        hint: copy it again from its `credentials.csv`";
     const TOKEN: &str = "holds a security token that is empty, or has characters that none has\n\
         hint: copy it again, as a whole";
     let either = EITHER

@@ -1,5 +1,5 @@
-//! How much is recorded: nobody can look at more, and so what recording costs is bounded, whatever
-//! passes.
+//! How many requests are recorded. A reader cannot look at more, so the cost of recording has a bound
+//! that does not depend on the traffic.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -69,8 +69,8 @@ impl Rules {
         self.reveal.iter().any(|name| name == header)
     }
 
-    /// Appends what is shown instead of a secret. Equal secrets look the same, and nobody without
-    /// the key can tell which secret it is.
+    /// Appends what is shown instead of a secret. Equal secrets look the same. Without the key it
+    /// cannot be told which secret it is.
     pub(super) fn hide(&self, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
         let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
         let name: Vec<u8> = name.iter().copied().filter(is_plain).take(64).collect();

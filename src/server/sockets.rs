@@ -125,7 +125,7 @@ fn bind_error(listen: &Listen, error: &io::Error, option: &str) -> SetupError {
     let is_unix = matches!(listen, Listen::Unix(_));
     let hint = match (error.kind(), is_unix) {
         (io::ErrorKind::AddrInUse, _) => {
-            "another program, perhaps another apig-proxy, listens there; stop it, or choose another one"
+            "another program, perhaps another apig-proxy, listens there; stop it, or choose another address"
         }
         (io::ErrorKind::AlreadyExists, true) => {
             "what is there is not a socket: remove it, or choose another path"
@@ -136,7 +136,7 @@ fn bind_error(listen: &Listen, error: &io::Error, option: &str) -> SetupError {
             "make its folder, let the user that runs the proxy write there, check [unix_socket], or choose another path"
         }
     };
-    let text = format!("cannot listen on {listen}: {error}\nhint: {hint} with {option}");
+    let text = format!("cannot listen on {listen}: {error}\nhint: {hint} with `{option}`");
     SetupError::Bind(text)
 }
 

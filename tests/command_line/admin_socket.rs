@@ -97,10 +97,10 @@ fn fault_96_the_admin_socket_obeys_the_rules_of_unix_sockets() {
     assert_eq!(exchange_unix(&path, request).unwrap_or_default(), "");
     running.line_with("was refused");
     let arguments = [&SERVE[..], &["--admin", &admin]].concat();
-    place.fails(&arguments, &KEY, 1, &["listens there", "with --admin"]);
+    place.fails(&arguments, &KEY, 1, &["listens there", "with `--admin`"]);
     running.stops();
     fs::write(&path, "kept").unwrap();
-    place.fails(&arguments, &KEY, 1, &["not a socket", "with --admin"]);
+    place.fails(&arguments, &KEY, 1, &["not a socket", "with `--admin`"]);
     assert_eq!(fs::read_to_string(&path).unwrap(), "kept");
     let listen = format!("unix:{}", path.display());
     for (admin, exit_code, expected) in [

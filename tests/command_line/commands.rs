@@ -118,14 +118,19 @@ fn every_algorithm_is_signed_and_verified() {
         assert_has(&out, &["signed without the line feed at its end"]);
     }
     let without = ["sign", "--algorithm", "V11-HMAC-SHA256", url];
-    place.fails(&without, &KEY, 64, &["hint: give --region and --service"]);
+    place.fails(
+        &without,
+        &KEY,
+        64,
+        &["hint: give `--region` and `--service`"],
+    );
 }
 
 #[test]
 fn sign_refuses_regions_and_services_that_it_cannot_sign_for() {
     let place = Place::new();
     let derived = "V11-HMAC-SHA256";
-    let hint = "hint: give --region and --service with it";
+    let hint = "hint: give `--region` and `--service` with it";
     for (algorithm, region, service, said) in [
         (derived, "a/b", "s", "expected a name like"),
         (derived, "r", ",", "expected a name like"),

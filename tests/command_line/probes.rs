@@ -54,5 +54,5 @@ fn an_admin_address_that_cannot_be_used_is_named() {
     let address = taken.local_addr().unwrap().to_string();
     let arguments = [&SERVE[..], &["--admin", &address]].concat();
     let expected = format!("cannot listen on {address}");
-    place.fails(&arguments, &KEY, 1, &[&expected, "with --admin"]);
+    place.fails(&arguments, &KEY, 1, &[&expected, "with `--admin`"]);
 }

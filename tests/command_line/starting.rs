@@ -1,8 +1,13 @@
 //! Starts with something wrong or missing: one message that says what to do, and the right exit code.
 
+use std::ffi::OsStr;
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
+use std::process::Stdio;
 
-use crate::program::{GET, KEY, Place, Running, SERVE, assert_has, assert_status, exchange};
+use crate::program::{
+    GET, KEY, Place, Running, SERVE, assert_has, assert_status, exchange, finish,
+};
 
 const URL: &str = "https://gw.example";
 
@@ -91,6 +96,18 @@ fn with_several_things_wrong_all_are_named() {
     let check = [&["check", "config"], &arguments[..]].concat();
     let (code, _, checked) = place.run(&check, &variables);
     assert_eq!((code, checked), (78, said), "check config says the same");
+}
+
+#[test]
+fn a_variable_that_is_not_utf8_is_named() {
+    let place = Place::new();
+    let mut command = place.command(&["check", "config", "--upstream", URL], &KEY);
+    command.env("APIG_PROXY_STAGE", OsStr::from_bytes(b"\xffMARKER"));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let (code, _, err) = finish(command);
+    assert_eq!(code, 78);
+    assert_has(&err, &["APIG_PROXY_STAGE: stage: the value is not UTF-8"]);
+    assert!(!err.contains("MARKER"), "{err}");
 }
 
 #[test]

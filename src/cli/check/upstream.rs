@@ -236,7 +236,7 @@ fn request_step(response: &Response<Bytes>, is_api: bool) -> Step {
         // The default path is hardly ever an API of its own.
         (404, _) if !is_api && code.ends_with(".0101") => (
             Status::Note,
-            "the gateway answers, but this path is no API, so the key was not checked; hint: give the path of one with --path".to_owned(),
+            "the gateway answers, but this path is no API, so the key was not checked; hint: give the path of one with `--path`".to_owned(),
         ),
         (429, Some(reason)) => (Status::Note, reason),
         (400.., Some(reason)) => (Status::Failed, reason),

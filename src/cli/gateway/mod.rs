@@ -49,7 +49,7 @@ pub(super) fn run(arguments: &GatewayArguments, environment: &Environment) -> Ou
     let emulator = Emulator::bind(arguments.listen, accounts.clone());
     let emulator = emulator.map_err(|error| {
         Failure::failed(format_args!(
-            "cannot listen on {}: {error}\nhint: choose another port with --listen",
+            "cannot listen on {}: {error}\nhint: choose another port with `--listen`",
             arguments.listen
         ))
     })?;
@@ -64,7 +64,7 @@ pub(super) fn run(arguments: &GatewayArguments, environment: &Environment) -> Ou
     folder.write(&emulator, &accounts).map_err(|error| {
         let path = folder.path.display();
         Failure::failed(format_args!(
-            "{path}: {error}\nhint: choose another folder with --dir"
+            "{path}: {error}\nhint: choose another folder with `--dir`"
         ))
     })?;
     print(announcement(&emulator, &folder.path))?;

@@ -131,7 +131,7 @@ async fn write_har(client: &Client, filter: &str, file: &Path) -> Result<(), Err
     let named = |error: io::Error| {
         let file = file.display();
         Error::Request(format!(
-            "{file}: {error}\nhint: choose another file with --har"
+            "{file}: {error}\nhint: choose another file with `--har`"
         ))
     };
     let mut out: Box<dyn Write> = if file == Path::new("-") {
@@ -166,7 +166,7 @@ async fn replay(client: &Client, id: &str, is_confirmed: bool) -> Result<String,
     Ok(answer["id"].as_str().unwrap_or_default().to_owned())
 }
 
-/// Asks whoever sits at the terminal. It is an error if nobody does, or the answer is no.
+/// Asks whoever sits at the terminal. Without a terminal, or if the answer is no, it is an error.
 async fn confirm(client: &Client, id: &str) -> Result<(), Error> {
     let detail = client.get(&format!("requests/{id}")).await?;
     let line = text::text(&detail["received"]["line"]);

@@ -64,7 +64,7 @@ impl RunArguments {
     pub(super) fn overrides(&self, environment: &Environment) -> Result<Overrides, Failure> {
         if !self.serve.listen.is_empty() {
             return Err(Failure::usage(
-                "`run` chooses free ports itself\nhint: leave --listen out; the program finds the URL in `APIG_PROXY_URL`",
+                "`run` chooses free ports itself\nhint: leave `--listen` out; the program finds the URL in `APIG_PROXY_URL`",
             ));
         }
         let overrides = self.serve.overrides();

@@ -17,7 +17,7 @@ use crate::telemetry::{self, FlushOnDrop};
 const CAPACITY: usize = 64 * 1024;
 
 const DROPPED: &[u8] =
-    b"apig-proxy: further warnings were dropped\nhint: name a file with --log-file\n";
+    b"apig-proxy: further warnings were dropped\nhint: name a file with `--log-file`\n";
 
 /// Warnings that wait for the end of the program; none with a log file.
 #[derive(Clone, Debug, Default)]
@@ -79,7 +79,7 @@ fn open(path: &Path) -> Result<File, Failure> {
     let options = options.append(true).create(true).mode(0o600);
     options.custom_flags(flags).open(path).map_err(|error| {
         Failure::configuration(format_args!(
-            "the log file cannot be opened: {error}\nhint: name a file that can be written with --log-file"
+            "the log file cannot be opened: {error}\nhint: name a file that can be written with `--log-file`"
         ))
     })
 }

@@ -88,7 +88,7 @@ impl Run {
         let readable = readable_secrets(&loaded.config, environment);
         if arguments.strict && !readable.is_empty() {
             return Err(Failure::configuration(format_args!(
-                "the program could read files with secrets: {}\nhint: remove them, or leave --strict out",
+                "the program could read files with secrets: {}\nhint: remove them, or leave `--strict` out",
                 readable.join(", ")
             )));
         }

@@ -116,7 +116,7 @@ fn sign(
     if arguments.unsigned_payload {
         if body.is_empty() {
             return Err(Failure::usage(
-                "--unsigned-payload needs a body, because SDKs disagree on what is signed without one\nhint: leave it out, or give --data",
+                "`--unsigned-payload` needs a body, because SDKs disagree on what is signed without one\nhint: leave it out, or give `--data`",
             ));
         }
         declared = Some(UNSIGNED_PAYLOAD.to_owned());
@@ -161,7 +161,7 @@ impl SignArguments {
         let given = [&self.region, &self.service].map(|name| !name.is_empty());
         if given != [is_derived; 2] {
             return Err(Failure::usage(
-                "V11-HMAC-SHA256, and no other algorithm, derives the key for a region and a service\nhint: give --region and --service with it, and leave them out otherwise",
+                "V11-HMAC-SHA256, and no other algorithm, derives the key for a region and a service\nhint: give `--region` and `--service` with it, and leave them out otherwise",
             ));
         }
         Ok(algorithm)

@@ -81,7 +81,7 @@ impl Report {
                 let reason = format!(
                     "the request is signed with the access key {access_key}, and the credentials have {own}"
                 );
-                Self::refused(&reason, "give the file of its key with --credentials")
+                Self::refused(&reason, "give the file of its key with `--credentials`")
             }
             Err(refusal) => {
                 let text = refusal.to_string();
@@ -175,7 +175,7 @@ fn expired(signed: &SigningDate, now: &SigningDate, window: Duration) -> Report 
         ("is in the future", "ahead of", hint)
     } else {
         let hint =
-            "sign again, set the clock of the signer, or give the time of arrival with --now";
+            "sign again, set the clock of the signer, or give the time of arrival with `--now`";
         ("has expired", "behind", hint)
     };
     // Time zones differ from UTC by half hours, and a request arrives within minutes.

@@ -161,7 +161,7 @@ fn header_text(path: &Path, find: Find) -> Result<Lease, CredentialsError> {
 /// The bytes of a text file in an encoding that contains ASCII, without a byte order mark.
 fn text_bytes(content: &[u8]) -> Result<&[u8], &'static str> {
     const WORKBOOK: &str = "is a workbook of a spreadsheet program (xlsx or xls)\n\
-        hint: give the credentials.csv as it was downloaded, or save the sheet as CSV";
+        hint: give the `credentials.csv` as it was downloaded, or save the sheet as CSV";
     const UTF16: &str = "is UTF-16, as some editors save it\nhint: save it as UTF-8";
     // A zip archive, and the container of older workbooks.
     if content.starts_with(b"PK\x03\x04") || content.starts_with(b"\xd0\xcf\x11\xe0") {

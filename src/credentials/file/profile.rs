@@ -80,7 +80,7 @@ struct Profile {
 /// explained, not read.
 pub(super) fn parse_hcloud(text: &str) -> Result<Parsed, &'static str> {
     const OTHER: &str =
-        "is JSON, but not KooCLI's configuration with an access key\nhint: use a credentials.csv";
+        "is JSON, but not KooCLI's configuration with an access key\nhint: use a `credentials.csv`";
     const ENCRYPTED: &str = "is KooCLI's configuration, and its keys are encrypted\n\
         hint: run `hcloud configure set --cli-auth-encrypt=false` (KooCLI 5.2.7 or newer) and configure the key again, \
         or use a credentials.csv";

@@ -20,6 +20,7 @@
 //! So can one that begins to refuse a trusted key while requests are in flight: they cannot be
 //! called back.
 
+mod permit;
 #[cfg(test)]
 mod tests;
 
@@ -36,6 +37,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::credentials::Credentials;
 use crate::error::Error;
+pub(super) use permit::{Permit, Permits};
 
 /// Rejected signatures in a row that open the breaker.
 const MAX_FAILURES: u32 = 3;
@@ -282,68 +284,6 @@ impl State {
         self.failures = 0;
         self.next_probe = None;
         self.pause = Duration::ZERO;
-    }
-}
-
-/// A permit to send one signed request. Dropping it without an outcome counts as unknown.
-#[derive(Debug)]
-pub(super) struct Permit<'a> {
-    breaker: &'a KeyBreaker,
-    kind: PermitKind,
-    outcome: SignatureOutcome,
-}
-
-impl Permit<'_> {
-    /// Gives the permit back, with the outcome of the request.
-    pub(super) fn settle(mut self, outcome: SignatureOutcome) {
-        self.outcome = outcome;
-    }
-}
-
-impl Drop for Permit<'_> {
-    fn drop(&mut self) {
-        use SignatureOutcome::{Accepted, Unknown};
-        let (breaker, outcome) = (self.breaker, self.outcome);
-        // The usual case takes no lock.
-        if self.kind == PermitKind::Trusted && matches!(outcome, Accepted | Unknown) {
-            return;
-        }
-        let mut state = lock(&breaker.key.state);
-        state.settle(self.kind, outcome);
-        match outcome {
-            Accepted => breaker.key.trusted.store(breaker.secret, Ordering::Release),
-            Unknown => {}
-            _ => breaker.revoke_trust(),
-        }
-        drop(state);
-        breaker.key.changed.notify_waiters();
-    }
-}
-
-/// Permits to send one signed request: of its key, and of the paths of its route if the gateway may
-/// read its path differently.
-#[derive(Debug)]
-pub(super) struct Permits<'a> {
-    pub(super) key: Option<Permit<'a>>,
-    pub(super) paths: Option<Permit<'a>>,
-}
-
-impl Permits<'_> {
-    /// Gives the permits back, with the outcome of the request.
-    pub(super) fn settle(self, outcome: SignatureOutcome) {
-        use SignatureOutcome::{Accepted, Misread, Rejected, Unknown};
-        let (for_key, for_paths) = match outcome {
-            // It may be the path or the secret.
-            Rejected if self.paths.is_some() => (Misread, Rejected),
-            Accepted => (Accepted, Accepted),
-            other => (other, Unknown),
-        };
-        self.key
-            .into_iter()
-            .for_each(|permit| permit.settle(for_key));
-        self.paths
-            .into_iter()
-            .for_each(|permit| permit.settle(for_paths));
     }
 }
 

@@ -15,7 +15,7 @@ use crate::program::{Place, assert_has, finish, free_address, kill_after, mode};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-/// The connections that an API takes at most, so that no thread runs on for ever.
+/// The connections that an API takes at most, so that every thread ends.
 const MAX_CONNECTIONS: usize = 100;
 
 /// An inspector's API whose answers are a function of the request line and the body.
@@ -244,7 +244,7 @@ fn the_archive_goes_to_a_private_file_or_to_standard_output_and_clear_forgets() 
     assert_eq!(mode(&file), 0o600);
     assert_eq!(api.shows(&["--clear"]), "");
     let nowhere = ["--har", "none/x.har", "--filter", "is:error"];
-    api.fails(&nowhere, "\nhint: choose another file with --har");
+    api.fails(&nowhere, "\nhint: choose another file with `--har`");
     api.fails(
         &["--har", "-"],
         "no such path\nhint: see the \\u{1b}[1mmanual\n",
