@@ -20,14 +20,14 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::either::Either;
 
-use super::{Exit, Failure, Outcome, block_on, parse_duration};
+use super::{Failure, block_on};
 use crate::config::{self, Environment, Listen, Overrides, local_address};
 use crate::server::QUIT_IS_OFF;
 
 /// The paths that are asked for.
 pub(super) const LIVE: &str = "/livez";
 pub(super) const READY: &str = "/readyz";
-const QUIT: &str = "/quitquitquit";
+pub(super) const QUIT: &str = "/quitquitquit";
 
 /// The longest that an exchange may take. Probes have a limit of their own, usually shorter.
 const MAX_TIMEOUT: Duration = Duration::from_secs(3);
@@ -82,56 +82,6 @@ impl AdminArguments {
     }
 }
 
-/// Arguments of `wait`.
-#[derive(Clone, Debug, Args)]
-pub(super) struct WaitArguments {
-    #[command(flatten)]
-    admin: AdminArguments,
-    /// How long to wait at most.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
-    timeout: Duration,
-}
-
-/// Waits until the proxy is ready, for programs that start beside one and need it.
-pub(super) fn wait(arguments: &WaitArguments, environment: &Environment) -> Outcome {
-    let address = arguments.admin.address(environment)?;
-    let ready = block_on(poll(READY, &address, arguments.timeout, Result::is_ok))?;
-    ready.map_err(|error| Failure::failed(format_args!("not ready in time: {error}")))?;
-    Ok(Exit::Ok)
-}
-
-/// Arguments of `quit`.
-#[derive(Clone, Debug, Args)]
-pub(super) struct QuitArguments {
-    #[command(flatten)]
-    admin: AdminArguments,
-    /// Wait until it has ended, at most this long [default: do not wait].
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    timeout: Option<Duration>,
-}
-
-/// Asks the proxy to drain and stop, and waits for its end if a timeout is given. For Jobs, whose pod ends
-/// when its last container ends: the program of the Job calls it when it is done.
-pub(super) fn quit(arguments: &QuitArguments, environment: &Environment) -> Outcome {
-    let address = arguments.admin.address(environment)?;
-    ask(QUIT, &address)?
-        .map_err(|error| Failure::failed(format_args!("the proxy was not stopped: {error}")))?;
-    if let Some(limit) = arguments.timeout
-        && !has_ended(&block_on(poll(LIVE, &address, limit, has_ended))?)
-    {
-        return Err(Failure::failed(
-            "the proxy was asked to stop and has not ended in time\nhint: requests may still run; see `timeouts.shutdown`",
-        ));
-    }
-    Ok(Exit::Ok)
-}
-
-/// True if the proxy has stopped. Another program may take the address at once.
-fn has_ended(answer: &Result<(), AdminError>) -> bool {
-    use AdminError::{OtherProgram, Unreachable};
-    matches!(answer, Err(Unreachable(..) | OtherProgram(_)))
-}
-
 /// Why a request to the admin listener failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AdminError {
@@ -162,7 +112,7 @@ pub(super) fn ask(path: &str, address: &Listen) -> Result<Result<(), AdminError>
 }
 
 /// Asks the proxy until `is_done` or the timeout; the last answer.
-async fn poll(
+pub(super) async fn poll(
     path: &str,
     address: &Listen,
     limit: Duration,

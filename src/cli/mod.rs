@@ -12,6 +12,7 @@ mod gateway;
 pub mod hardening;
 mod inspect;
 mod load;
+mod quit;
 mod reload;
 mod request_arguments;
 mod run;
@@ -19,6 +20,7 @@ mod serve;
 mod sign;
 mod startup_log;
 mod verify;
+mod wait;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -83,9 +85,9 @@ enum Command {
     /// Make, list and revoke callers, which show a credential of the proxy's own.
     Caller(caller::CallerArguments),
     /// Wait until a proxy is ready, as its admin listener reports.
-    Wait(admin_client::WaitArguments),
+    Wait(wait::WaitArguments),
     /// Ask a proxy to drain and stop, at its admin listener.
-    Quit(admin_client::QuitArguments),
+    Quit(quit::QuitArguments),
     /// Print the completion script for a shell.
     Completions {
         /// The shell to complete for.
@@ -195,8 +197,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(check) => check::run(&check, &environment),
         Command::Inspect(inspect) => inspect::run(&inspect, &environment),
         Command::Caller(caller) => caller::run(&caller, &environment),
-        Command::Wait(wait) => admin_client::wait(&wait, &environment),
-        Command::Quit(quit) => admin_client::quit(&quit, &environment),
+        Command::Wait(wait) => wait::run(&wait, &environment),
+        Command::Quit(quit) => quit::run(&quit, &environment),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut command(), "apig-proxy", &mut script);

@@ -8,7 +8,7 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | `note`, `recorder`, `pace`, `capture`, `copied` | in the workers: what they tell |
+//! | `note`, `recorder`, `rate_limit`, `capture`, `copied` | in the workers: what they tell |
 //! | `redact`, `rules`, `scan` | which values are secrets, and what is shown instead |
 //! | `thread`, `served` | owns the store and answers |
 //! | `store`, `entry`, `filter`, `view`, `har`, `copy` | the requests, and their forms |
@@ -29,9 +29,9 @@ mod gate;
 mod har;
 mod head;
 pub(crate) mod note;
-mod pace;
 mod page;
 pub(crate) mod program;
+mod rate_limit;
 pub(crate) mod recorder;
 mod redact;
 mod replay;

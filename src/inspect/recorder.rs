@@ -4,7 +4,7 @@
 //! # What can go wrong
 //!
 //! A full queue, in number or in bytes, loses a whole batch; [`Recorder::dropped`] counts its notes.
-//! No request ever waits for the queue. More requests than [`Pace`] takes are counted there too, and
+//! No request ever waits for the queue. More requests than [`RateLimit`] allows are counted there too, and
 //! leave no note.
 
 use std::cell::{Cell, RefCell};
@@ -19,7 +19,7 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::{Instant, sleep};
 
 use super::note::Note;
-use super::pace::Pace;
+use super::rate_limit::RateLimit;
 use super::rules::Rules;
 
 /// A batch is handed over with so many notes, or bytes, or when its first note is so old.
@@ -38,7 +38,7 @@ pub(crate) struct Recorder {
     rules: RwLock<Arc<Rules>>,
     sender: mpsc::Sender<Batch>,
     queued_bytes: Arc<AtomicUsize>,
-    pace: Pace,
+    rate_limit: RateLimit,
     dropped: AtomicU64,
 }
 
@@ -64,7 +64,7 @@ impl Recorder {
             rules: RwLock::new(Arc::new(Rules::new(bodies, reveal))),
             sender,
             queued_bytes: Arc::clone(&queued_bytes),
-            pace: Pace::new(Instant::now()),
+            rate_limit: RateLimit::new(Instant::now()),
             dropped: AtomicU64::new(0),
         };
         let notes = Notes {
@@ -86,7 +86,7 @@ impl Recorder {
 
     /// Counts bytes of bodies that were looked through.
     pub(super) fn looked_through(&self, bytes: usize) {
-        self.pace.add(bytes);
+        self.rate_limit.add(bytes);
     }
 
     /// Changes what is kept and shown of requests that begin from now on. Hashes of hidden values
@@ -181,14 +181,14 @@ impl WorkerRecorder {
         if !self.recorder.is_recording() {
             return false;
         }
-        let is_taken = self.recorder.pace.takes(now) || is_replay;
-        if !is_taken {
+        let is_recorded = self.recorder.rate_limit.allows(now) || is_replay;
+        if !is_recorded {
             self.skipped.update(|skipped| skipped + 1);
             if self.skipped.get() == 1 {
                 self.wake.notify_one();
             }
         }
-        is_taken
+        is_recorded
     }
 
     /// Adds a note.

@@ -18,20 +18,20 @@ const EACH: u64 = 1_000_000_000 / RATE;
 
 /// A bucket that all workers take from: when it would be full again, in nanoseconds since it was made.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct RateLimit {
     made: Instant,
     full: AtomicU64,
 }
 
-impl Pace {
+impl RateLimit {
     /// A full bucket.
     pub(super) fn new(now: Instant) -> Self {
         let (made, full) = (now, AtomicU64::new(0));
         Self { made, full }
     }
 
-    /// Takes a request from it, if there is one left.
-    pub(super) fn takes(&self, now: Instant) -> bool {
+    /// Whether one more request may be recorded, which takes it from the bucket.
+    pub(super) fn allows(&self, now: Instant) -> bool {
         let now = u64::try_from((now - self.made).as_nanos()).unwrap_or(u64::MAX);
         let taken =
             |full: u64| Some(full.max(now) + EACH).filter(|full| *full <= now + BURST * EACH);
@@ -39,7 +39,7 @@ impl Pace {
         self.full.fetch_update(relaxed, relaxed, taken).is_ok()
     }
 
-    /// Takes what looking through so many bytes of a body costs, which cannot be refused.
+    /// Counts bytes of a body, which are recorded in any case.
     pub(super) fn add(&self, bytes: usize) {
         let cost = EACH * bytes as u64 / BODY as u64;
         self.full.fetch_add(cost, Ordering::Relaxed);
@@ -53,16 +53,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_is_taken_whole_and_then_as_many_as_the_rate_says() {
+    fn a_burst_is_recorded_whole_and_then_as_many_as_the_rate_says() {
         let start = Instant::now();
-        let pace = Pace::new(start);
-        let taken = |at: Duration| (0..2_000).filter(|_| pace.takes(start + at)).count();
+        let limit = RateLimit::new(start);
+        let allowed = |at: Duration| (0..2_000).filter(|_| limit.allows(start + at)).count();
         let at = Duration::from_millis;
-        assert_eq!(taken(at(0)), 500);
-        assert_eq!([taken(at(2)), taken(at(102)), taken(at(102))], [2, 100, 0]);
+        assert_eq!(allowed(at(0)), 500);
+        assert_eq!(
+            [allowed(at(2)), allowed(at(102)), allowed(at(102))],
+            [2, 100, 0]
+        );
         // After a pause of any length there is room for one burst.
-        assert_eq!([taken(at(60_000)), taken(at(60_000))], [500, 0]);
-        pace.add(100 * BODY);
-        assert_eq!([taken(at(60_100)), taken(at(60_120))], [0, 20]);
+        assert_eq!([allowed(at(60_000)), allowed(at(60_000))], [500, 0]);
+        limit.add(100 * BODY);
+        assert_eq!([allowed(at(60_100)), allowed(at(60_120))], [0, 20]);
     }
 }
