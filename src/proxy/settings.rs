@@ -52,7 +52,7 @@ pub struct Settings {
     pub(super) pool: PoolConfig,
     pub(super) credentials: Arc<RouteCredentials>,
     pub(super) projects: Projects,
-    pub(super) budget: MemoryBudget,
+    pub(super) budget: Arc<MemoryBudget>,
     /// The clock of the gateway of each route.
     pub(super) gateway_clocks: Vec<Arc<GatewayClock>>,
     /// How the gateway of each route reads paths.
@@ -87,7 +87,7 @@ impl Settings {
             pool: config.pool.clone(),
             credentials: Arc::new(credentials),
             projects: Projects::new(config),
-            budget: MemoryBudget::new(config.limits.buffered),
+            budget: Arc::new(MemoryBudget::new(config.limits.buffered)),
             gateway_clocks: gateway_clocks(config),
             path_readings: config.routes.iter().map(|_| Arc::default()).collect(),
             metrics: Arc::default(),
@@ -106,9 +106,8 @@ impl Settings {
         self.proxy_id = before.proxy_id.clone();
         self.recorder = self.recorder.or_else(|| before.recorder.clone());
         self.metrics = Arc::clone(&before.metrics);
-        if self.limits.buffered == before.limits.buffered {
-            self.budget = before.budget.clone();
-        }
+        self.budget = Arc::clone(&before.budget);
+        self.budget.set_limit(self.limits.buffered);
         if let (Some(gate), Some(before)) = (&mut self.caller_gate, &before.caller_gate) {
             gate.remember(before);
         }
@@ -302,11 +301,19 @@ mod tests {
     use crate::config::with_upstream;
     use crate::proxy::property_tests::settings_of;
 
-    #[test]
-    fn a_reload_keeps_the_id_that_loops_are_noticed_by() {
-        let config = with_upstream("https://gateway.example").unwrap();
-        let (before, other) = (settings_of(&config), settings_of(&config));
+    #[tokio::test]
+    async fn a_reload_keeps_the_id_of_the_proxy_and_counts_the_bodies_that_are_held() {
+        let mut config = with_upstream("https://gateway.example").unwrap();
+        let before = settings_of(&config);
+        let held = before.budget.reserve(100).await;
+        config.limits.buffered = 50;
+        let other = settings_of(&config);
         assert_ne!(before.proxy_id, other.proxy_id);
-        assert_eq!(other.after(&before).proxy_id, before.proxy_id);
+        let after = other.after(&before);
+        assert_eq!(after.proxy_id, before.proxy_id);
+        assert_eq!(after.budget.taken(), 100);
+        drop(held);
+        assert!(before.budget.reserve(51).await.is_err());
+        assert!(before.budget.reserve(50).await.is_ok());
     }
 }

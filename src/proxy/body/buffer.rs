@@ -5,7 +5,8 @@
 //! connection are free again.
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::OwnedSemaphorePermit;
+
+use crate::proxy::memory_budget::Reservation;
 
 /// Size of a block, in bytes; a longer body is a long one. With the page for its beginning it is a
 /// power of two, which allocators do not round up.
@@ -25,7 +26,7 @@ const PAGE: usize = 4096;
 pub(in crate::proxy) struct Buffered {
     pub(super) chunks: Vec<Bytes>,
     pub(super) length: u64,
-    _reservation: OwnedSemaphorePermit,
+    _reservation: Reservation,
 }
 
 /// Collects a body.
@@ -79,7 +80,7 @@ impl Buffer {
     }
 
     /// The body, if there is one.
-    pub(super) fn finish(mut self, reservation: OwnedSemaphorePermit) -> Option<Buffered> {
+    pub(super) fn finish(mut self, reservation: Reservation) -> Option<Buffered> {
         self.keep_last();
         (self.length > 0).then_some(Buffered {
             chunks: self.chunks,
@@ -116,6 +117,8 @@ fn between_pages(capacity: usize) -> BytesMut {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::proxy::memory_budget::MemoryBudget;
 
@@ -127,7 +130,8 @@ mod tests {
             sent.extend_from_slice(&frame);
             buffer.push(frame.into());
         }
-        let reservation = MemoryBudget::new(1 << 20).reserve(1).await.unwrap();
+        let budget = Arc::new(MemoryBudget::new(1 << 20));
+        let reservation = budget.reserve(1).await.unwrap();
         let Some(buffered) = buffer.finish(reservation) else {
             return Vec::new();
         };

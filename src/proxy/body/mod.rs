@@ -170,7 +170,7 @@ impl BodyReader<'_> {
             if length > rules.limit {
                 return Err(rules.too_large());
             }
-            let grown = pin!(self.settings.budget.grow(&mut reservation, length));
+            let grown = pin!(reservation.grow(length));
             context.waited(grown).await?;
             see(&data);
             buffer.push(data);
