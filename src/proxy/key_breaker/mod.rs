@@ -24,7 +24,7 @@ mod permit;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -60,6 +60,9 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 /// probe, so no five minutes, the length of the gateway's own lock, see more than five failures.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 const MAX_PAUSE: Duration = Duration::from_secs(60 * 60);
+
+/// How many secrets of an access key are remembered.
+const MAX_SECRETS: usize = 16;
 
 /// What a response says of the signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,12 +106,14 @@ struct AccessKey {
 struct State {
     /// It is for the paths of a route that the gateway may read differently, not for a key.
     is_of_paths: bool,
-    /// The secrets that were tried, by their hashes.
-    secrets: Vec<u64>,
+    /// The secrets that were tried last, by their hashes.
+    secrets: VecDeque<u64>,
     /// Rejected signatures in a row, of the current secret.
     failures: u32,
     /// Refusals of any kind since the last accepted signature.
     refusals: u32,
+    /// When the last of them came.
+    last_refusal: Option<Instant>,
     /// Counted requests without an outcome.
     in_flight: u32,
     /// When the next probe may be sent; `Some` while the breaker is open.
@@ -136,12 +141,13 @@ impl KeyBreakers {
         let mut keys = lock(&self.keys);
         // The pipelines of a reload take turns, so a known key may be unused for a moment.
         if !keys.contains_key(&credentials.access_key) {
-            keys.retain(|_, key| Arc::strong_count(key) > 1 || lock(&key.state).refusals > 0);
+            keys.retain(|_, key| Arc::strong_count(key) > 1 || lock(&key.state).is_remembered());
         }
         let key = keys.entry(credentials.access_key.clone()).or_default();
         let mut state = lock(&key.state);
         if !state.secrets.contains(&secret) {
-            state.secrets.push(secret);
+            state.secrets.truncate(MAX_SECRETS - 1);
+            state.secrets.push_front(secret);
             if state.refusals < MAX_REFUSALS {
                 state.reset();
             }
@@ -222,6 +228,13 @@ impl State {
         Ok(Some(PermitKind::Counted))
     }
 
+    /// True if refusals of a key that nothing uses still matter: the longest pause of the breaker
+    /// is not over.
+    fn is_remembered(&self) -> bool {
+        let is_recent = |last: Instant| last.elapsed() < MAX_PAUSE;
+        self.refusals > 0 && self.last_refusal.is_some_and(is_recent)
+    }
+
     fn settle(&mut self, kind: PermitKind, outcome: SignatureOutcome) {
         let is_trusted = kind == PermitKind::Trusted;
         self.in_flight -= u32::from(kind == PermitKind::Counted);
@@ -251,6 +264,7 @@ impl State {
         };
         self.failures += failures;
         self.refusals += refusals;
+        self.last_refusal = Some(Instant::now());
         let is_due = self.failures >= self.max_failures() || self.refusals >= MAX_REFUSALS;
         // Requests that were in flight when the breaker opened say nothing new.
         if is_due && (self.next_probe.is_none() || kind == PermitKind::Probe) {

@@ -73,36 +73,48 @@ async fn after_three_failures_nothing_is_sent_but_probes_ever_more_rarely() {
     assert_eq!(send(1, &key_breaker, Accepted).await, 1);
 }
 
+/// What happens to a new key: outcomes of requests that are sent one after the other, or `at once`,
+/// each with the number of those that are sent; and pauses.
+const SEQUENCES: &str = "
+    10 locked 1, pause, 1 accepted 1
+    1 accepted 1, 1 locked 1, 1 accepted 1
+    1 accepted 1, 20 rejected at once, 1 accepted 0, pause, 1 accepted 1
+    1 accepted 1, 20 locked at once, 1 accepted 0, pause, 1 accepted 1
+    3 misread 3, 10 rejected 2
+    1 accepted 1, 20 misread at once, 1 accepted 1, 10 misread 5
+";
+
+/// A lock counts at once, unless one response says so of a trusted key. Refused dates count towards
+/// the five refusals and not towards the three failures; when the clock jumps under a trusted key,
+/// all requests in flight are refused, and the breaker stays closed. Requests in flight when it opens
+/// do not make the pause longer.
 #[tokio::test(start_paused = true)]
-async fn a_lock_counts_at_once_unless_one_answer_says_so_of_a_trusted_key() {
-    let key_breaker = new_key();
-    assert_eq!(send(10, &key_breaker, Locked).await, 1);
-    advance(FIRST_PAUSE).await;
-    assert_eq!(send(1, &key_breaker, Accepted).await, 1);
-    assert_eq!(send(1, &key_breaker, Locked).await, 1);
-    assert_eq!(send(1, &key_breaker, Accepted).await, 1);
-    // Requests in flight when the breaker opens do not make the pause longer.
-    for outcome in [Rejected, Locked] {
-        settle(permits(20, &key_breaker).await, outcome);
-        assert!(key_breaker.permit().await.is_err());
-        advance(FIRST_PAUSE).await;
-        assert_eq!(send(1, &key_breaker, Accepted).await, 1);
+async fn each_outcome_counts_as_the_table_says() {
+    for row in SEQUENCES.trim().lines() {
+        let key_breaker = new_key();
+        for step in row.trim().split(", ") {
+            let words: Vec<&str> = step.split(' ').collect();
+            let outcome = |name| match name {
+                "accepted" => Accepted,
+                "rejected" => Rejected,
+                "locked" => Locked,
+                "misread" => Misread,
+                _ => unreachable!("{row}"),
+            };
+            match words[..] {
+                ["pause"] => advance(FIRST_PAUSE).await,
+                [count, name, "at", "once"] => {
+                    let in_flight = permits(count.parse().unwrap(), &key_breaker).await;
+                    settle(in_flight, outcome(name));
+                }
+                [count, name, expected] => {
+                    let sent = send(count.parse().unwrap(), &key_breaker, outcome(name)).await;
+                    assert_eq!(sent.to_string(), expected, "{step} in {row}");
+                }
+                _ => unreachable!("{row}"),
+            }
+        }
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn refused_dates_count_towards_the_five_and_not_towards_the_three() {
-    let key_breaker = new_key();
-    assert_eq!(send(3, &key_breaker, Misread).await, 3);
-    assert_eq!(send(10, &key_breaker, Rejected).await, 2);
-
-    // When the clock jumps under a trusted key, all requests in flight are refused at once.
-    let key_breaker = new_key();
-    send(1, &key_breaker, Accepted).await;
-    settle(permits(20, &key_breaker).await, Misread);
-    assert!(!key_breaker.is_open());
-    assert_eq!(send(1, &key_breaker, Accepted).await, 1);
-    assert_eq!(send(10, &key_breaker, Misread).await, 5);
 }
 
 #[tokio::test(start_paused = true)]
@@ -128,11 +140,25 @@ async fn one_access_key_has_one_breaker_and_never_more_than_five_refusals() {
     let again = key(&breakers, "TWO", "a");
     assert!(permits(20, &again).now_or_never().is_some());
     drop(again);
-    // One without refusals is forgotten.
+    // One without refusals is forgotten, and one with refusals after an hour.
     key(&breakers, "THREE", "a");
     assert_eq!(lock(&breakers.keys).len(), 2);
     key(&breakers, "FOUR", "a");
     assert_eq!(lock(&breakers.keys).len(), 2);
+    drop(third);
+    advance(MAX_PAUSE).await;
+    key(&breakers, "FIVE", "a");
+    assert_eq!(lock(&breakers.keys).len(), 1);
+}
+
+#[test]
+fn of_one_access_key_the_last_secrets_are_remembered() {
+    let breakers = KeyBreakers::default();
+    for number in 0..100 {
+        key(&breakers, "ONE", &number.to_string());
+    }
+    let key_breaker = key(&breakers, "ONE", "99");
+    assert_eq!(lock(&key_breaker.key.state).secrets.len(), MAX_SECRETS);
 }
 
 #[tokio::test(start_paused = true)]
