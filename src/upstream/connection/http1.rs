@@ -23,15 +23,12 @@ use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::io::{ConnectionState, GatewayIo};
-use super::{GatewayBody, MAX_FIELDS, SendBody};
+use super::{GatewayBody, MAX_FIELDS, MAX_INTERIM, SendBody};
 use crate::error::{Error, Retry};
 use crate::upstream::connector::Transport;
 
 /// The least that hyper may buffer in each direction, in bytes. Less makes uploads slower.
 const MIN_BUFFER: usize = 128 * 1024;
-
-/// How many interim responses (1xx) a request may get.
-const MAX_INTERIM: usize = 32;
 
 /// How long a released connection may take to finish its last exchange.
 const RELEASE_LIMIT: Duration = Duration::from_secs(1);

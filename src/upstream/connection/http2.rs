@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::io::{ConnectionState, GatewayIo};
-use super::streams::{StreamBody, Upload, upload as start_upload};
+use super::streams::{StreamBody, Upload, final_response, upload as start_upload};
 use super::{GatewayBody, MAX_FIELDS, SendBody};
 use crate::error::{Cause, Error, Retry};
 use crate::upstream::connector::Transport;
@@ -214,8 +214,7 @@ impl<B: SendBody> Http2Connection<B> {
         if !is_bodiless {
             *upload = start_upload(body, stream);
         }
-        let response = response.await;
-        let response = response.map_err(|error| self.classify(error, retry))?;
+        let response = final_response(response, |error| self.classify(error, retry)).await?;
         let headers = response.headers();
         // As HTTP/2 counts it (RFC 9113 §6.5.2).
         let sizes = (headers.iter()).map(|(name, value)| name.as_str().len() + value.len() + 32);

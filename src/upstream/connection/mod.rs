@@ -28,3 +28,6 @@ impl<B: Body<Data = Bytes, Error: Into<Cause>> + Unpin + 'static> SendBody for B
 
 /// The most header fields of a response that are accepted.
 const MAX_FIELDS: usize = 500;
+
+/// How many interim responses (1xx) a request may get.
+const MAX_INTERIM: usize = 32;

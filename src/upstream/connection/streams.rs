@@ -1,17 +1,20 @@
-//! The bodies of HTTP/2 streams, both ways, as far as flow control admits them.
+//! HTTP/2 streams: the head of a response, and bodies, both ways, as far as flow control admits
+//! them.
 
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
+use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream, SendStream};
+use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use tokio::task::spawn_local;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::SendBody;
-use crate::error::Cause;
+use super::{MAX_INTERIM, SendBody};
+use crate::error::{Cause, Error};
 
 /// The longest body that is handed to `h2` at once, in bytes.
 const SHORT_BODY: u64 = 16 * 1024;
@@ -64,6 +67,28 @@ impl Body for StreamBody {
             left => left.map_or_else(SizeHint::new, SizeHint::with_exact),
         }
     }
+}
+
+/// Waits for the head of the final response. A 101 is an error: nothing follows it, and HTTP/2 has no
+/// such upgrade (RFC 9113 §8.6).
+pub(super) async fn final_response(
+    mut response: ResponseFuture,
+    classify: impl Fn(h2::Error) -> Error,
+) -> Result<Response<RecvStream>, Error> {
+    let mut interim = 0;
+    poll_fn(|cx| {
+        while let Poll::Ready(Some(Ok(head))) = response.poll_informational(cx) {
+            interim += 1;
+            let what = match head.status() {
+                StatusCode::SWITCHING_PROTOCOLS => "it is a 101, which HTTP/2 does not have",
+                _ if interim > MAX_INTERIM => "it is preceded by too many interim answers",
+                _ => continue,
+            };
+            return Poll::Ready(Err(Error::BadResponse(what.into())));
+        }
+        Pin::new(&mut response).poll(cx).map_err(&classify)
+    })
+    .await
 }
 
 /// Sends the body of a request that could not be sent at once. Dropping it resets the stream.

@@ -118,6 +118,27 @@ fn http2_brings_trailers_and_no_interim_answers() {
 }
 
 #[test]
+fn http2_has_no_switch_of_protocols_and_a_bound_on_interim_answers() {
+    let scene = Http2Scene::busy(answering(|mut exchange| async move {
+        let (status, count) = match exchange.target() {
+            "/switch" => (101, 1),
+            _ => (102, 100),
+        };
+        for _ in 0..count {
+            let interim = Response::builder().status(status).body(()).unwrap();
+            exchange.respond.send_informational(interim)?;
+        }
+        std::future::pending().await
+    }));
+    for target in ["/switch", "/endless"] {
+        let answer = scene.proxy.get(target);
+        answer.about(target).assert_refused(502, "bad_response");
+        assert_eq!(scene.only(target).protocol, Protocol::Http2);
+    }
+    scene.proxy.get("/next").assert_text(200, ANSWERED);
+}
+
+#[test]
 fn http2_answers_that_are_cut_off_cannot_be_taken_for_complete() {
     let scene = Http2Scene::busy(answering(|mut exchange| async move {
         let target = exchange.target().to_owned();
