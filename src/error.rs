@@ -62,7 +62,7 @@ pub enum Error {
     #[error(transparent)]
     Service(#[from] ServiceError),
     #[error(
-        "this method is not allowed\nhint: use one that the Allow header lists, or add it to `methods`"
+        "this method is not allowed\nhint: use one that the Allow header lists, without `X-HTTP-Method-Override` and the like, or add it to `methods`"
     )]
     MethodNotAllowed { allow: String },
     #[error(

@@ -7,10 +7,18 @@ use http::{HeaderMap, HeaderValue, Method, Version, request};
 
 use super::headers;
 use crate::config::Methods;
+use crate::config::owned_headers::is_one_of;
 use crate::error::Error;
 
 /// The most fields of an HTTP/2 head. hyper has the same limit for HTTP/1.1.
 const MAX_FIELDS: usize = 100;
+
+/// Headers that name a method.
+const METHOD_HEADERS: [&str; 3] = [
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+];
 
 /// hyper takes any transfer codings that end in `chunked` but decodes `chunked` only, so the body
 /// would still be encoded.
@@ -44,6 +52,12 @@ pub(super) fn target(head: &request::Parts, is_tls: bool) -> Option<Cow<'_, str>
         Some(b'?') => Some(format!("/{target}").into()),
         _ => None,
     }
+}
+
+/// True if a header names a method. Some backends follow it instead of the method.
+pub(super) fn names_method(headers: &HeaderMap) -> bool {
+    let mut names = headers.keys();
+    names.any(|name| is_one_of(&METHOD_HEADERS, name.as_str().as_bytes()))
 }
 
 /// Checks that a method is one of these.

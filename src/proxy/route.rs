@@ -3,14 +3,16 @@
 
 use std::rc::Rc;
 
-use http::{HeaderValue, Method, request};
+use http::{HeaderValue, request};
 
 use super::Settings;
 use super::body::BodyRules;
 use super::callers::rights::{self, Action};
 use super::context::RequestContext;
-use super::head_checks::{check_expectations, check_framing, check_method, check_upgrade, target};
-use crate::config::{AuthMode, LargeBody, Route};
+use super::head_checks::{
+    check_expectations, check_framing, check_method, check_upgrade, names_method, target,
+};
+use crate::config::{AuthMode, LargeBody, Methods, Route};
 use crate::error::Error;
 use crate::signature::{SignatureError, Target, normalize_target};
 
@@ -62,7 +64,7 @@ pub(super) fn route(
     let at = find_route(settings, selected, path)?;
     let route = &settings.routes[at];
     context.route.set(settings.route_labels[at]);
-    check_route(settings, route, &head.method, path)?;
+    check_route(settings, route, &head, path)?;
     let action = Action {
         method: &head.method,
         path,
@@ -149,7 +151,7 @@ fn authentication(
 fn check_route(
     settings: &Settings,
     route: &Route,
-    method: &Method,
+    head: &request::Parts,
     path: &str,
 ) -> Result<(), Error> {
     let mut paths = route.paths.iter().flatten();
@@ -157,10 +159,16 @@ fn check_route(
         return Err(Error::NoRoute);
     }
     if route.service.is_none() || route.methods.is_none() {
-        check_method(&settings.methods, method)?;
+        check_method(&settings.methods, &head.method)?;
     }
     match &route.methods {
-        Some(methods) => check_method(methods, method),
+        Some(methods @ Methods::Only(_))
+            if route.service.is_none() && names_method(&head.headers) =>
+        {
+            let allow = methods.names();
+            Err(Error::MethodNotAllowed { allow })
+        }
+        Some(methods) => check_method(methods, &head.method),
         None => Ok(()),
     }
 }

@@ -6,18 +6,11 @@
 
 use http::{HeaderMap, Method};
 
-use crate::config::owned_headers::is_one_of;
 use crate::config::{Methods, ReadOnly, ReadRule, Rights};
 use crate::error::Error;
+use crate::proxy::head_checks::names_method;
 use crate::proxy::route_matcher::is_below;
 use crate::signature::normalized_path;
-
-/// Headers that name another method. Some backends follow them.
-const METHOD_HEADERS: [&str; 3] = [
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-];
 
 const PATH: &str = "its credential is for other paths\nhint: make one with `apig-proxy caller new NAME --route PATH`";
 const METHOD: &str = "its credential is for other methods\nhint: make one with `apig-proxy caller new NAME --method METHOD`";
@@ -49,7 +42,7 @@ pub(in crate::proxy) fn check(
 ) -> Result<(), Error> {
     let methods = rights.and_then(|rights| rights.methods.as_ref());
     if let Some(Methods::Only(methods)) = methods
-        && (!methods.contains(action.method) || names_other_method(action))
+        && (!methods.contains(action.method) || names_method(action.headers))
     {
         return Err(Error::CallerNotAllowed(METHOD));
     }
@@ -87,12 +80,6 @@ fn is_in(prefix: &str, path: Reading<'_>) -> bool {
     }
 }
 
-/// True if a backend may follow a header instead of the method.
-fn names_other_method(action: &Action<'_>) -> bool {
-    let mut names = action.headers.keys();
-    names.any(|name| is_one_of(&METHOD_HEADERS, name.as_str().as_bytes()))
-}
-
 /// True if a request can change nothing.
 fn only_reads<'a>(
     reads: &mut impl Iterator<Item = &'a ReadRule>,
@@ -107,7 +94,7 @@ fn only_reads<'a>(
                 Reading::Normalized(path) => rule.paths.matches_normalized(path),
             }
     };
-    !names_other_method(action) && (is_read || reads.any(is_listed))
+    !names_method(action.headers) && (is_read || reads.any(is_listed))
 }
 
 #[cfg(test)]

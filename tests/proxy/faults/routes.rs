@@ -159,6 +159,23 @@ fn fault_103_slashes_and_escapes_within_a_route_go_out_as_they_came() {
 }
 
 #[test]
+fn fault_103_methods_of_a_route_are_not_circumvented_by_a_header() {
+    let (flowers, others, proxy) = limited(None);
+    for name in [
+        "X-HTTP-Method-Override",
+        "x-http-method",
+        "X_Method_Override",
+    ] {
+        let header = format!("{name}: DELETE");
+        let answer = proxy.exchange(request("GET /flowers/1", &header, ""));
+        answer.about(name).assert_header(405, "allow", "GET");
+        let answer = proxy.exchange(request("GET /trees", &header, ""));
+        answer.about(name).assert_status(200);
+    }
+    assert_eq!((flowers.requests().len(), others.requests().len()), (0, 3));
+}
+
+#[test]
 fn fault_103_allowed_paths_are_not_circumvented_by_spelling() {
     let rules = ["/flowers/predict", "/flowers/models/*"];
     let rules = rules.map(|rule| PathPattern::new(rule).unwrap());
