@@ -33,7 +33,7 @@ pub enum Error {
     )]
     TokenRequired,
     #[error(
-        "this proxy serves known callers only\nhint: send the credential of `apig-proxy caller new`, or the variables that `apig-proxy run` sets: sign with it, or send its token as `Authorization: Bearer` or `X-Apig-Proxy-Token`"
+        "this proxy serves known callers only, and the request has no credential that it knows\nhint: send the credential of `apig-proxy caller new`, or the variables that `apig-proxy run` sets: sign with it, or send its token as `Authorization: Bearer` or `X-Apig-Proxy-Token`"
     )]
     CallerRequired,
     #[error("the signature of the caller is refused: {0}")]
@@ -47,7 +47,7 @@ pub enum Error {
     )]
     ReadOnly,
     #[error(
-        "this Host may not use the proxy\nhint: call it as `localhost`, or add the name to `access.hosts`"
+        "this Host may not use the proxy\nhint: call it as `localhost`, or add the name to `access.hosts`; as a reverse proxy, it cannot be used as `HTTP_PROXY`"
     )]
     HostNotAllowed { host: Untrusted },
     #[error("{reason}")]
@@ -62,7 +62,7 @@ pub enum Error {
     #[error(transparent)]
     Service(#[from] ServiceError),
     #[error(
-        "this method is not allowed\nhint: use one that the Allow header lists, without `X-HTTP-Method-Override` and the like, or add it to `methods`"
+        "this method is not allowed\nhint: use one that the Allow header lists, without `X-HTTP-Method-Override` and the like, or add it to `methods` (not CONNECT and TRACE)"
     )]
     MethodNotAllowed { allow: String },
     #[error(
@@ -71,9 +71,7 @@ pub enum Error {
     BodyTimeout,
     #[error("the request body ended early, so the gateway got no complete request")]
     BodyIncomplete(#[source] hyper::Error),
-    #[error(
-        "the body is larger than the gateway accepts\nhint: send at most {limit} bytes, or {hint}"
-    )]
+    #[error("the body is larger than {limit} bytes\nhint: send a smaller one, or {hint}")]
     BodyTooLarge { limit: u64, hint: &'static str },
     #[error(
         "path and query are longer than the gateway accepts (32 KiB)\nhint: send data in the body"
@@ -94,7 +92,7 @@ pub enum Error {
     #[error("the proxy failed\nhint: look for this request_id in the log of the proxy")]
     Internal(&'static str),
     #[error(
-        "the gateway cannot be reached\nhint: check the network, and host and port of `upstream`"
+        "the gateway cannot be reached\nhint: check the network, and host and port in `upstream` or `[cloud]`"
     )]
     UpstreamUnreachable(#[source] io::Error),
     #[error(
@@ -113,12 +111,12 @@ pub enum Error {
         "the request came back to this proxy, or has passed three others\nhint: set `upstream` to the gateway's address, not to a proxy"
     )]
     Loop,
-    #[error("the gateway's host name cannot be resolved\nhint: check `upstream` and DNS")]
-    Dns(#[source] io::Error),
     #[error(
-        "there is no trusted TLS connection to the gateway\nhint: check the certificate, `upstream_tls.ca_file` and the clock"
+        "the gateway's host name cannot be resolved\nhint: check the host in `upstream` or `[cloud]`, and DNS"
     )]
-    Tls(#[source] io::Error),
+    Dns(#[source] io::Error),
+    #[error("there is no trusted TLS connection to the gateway: {0}")]
+    Tls(&'static str, #[source] io::Error),
     #[error(
         "the gateway asks for a client certificate that it knows\nhint: set `upstream_tls.cert_file` and `upstream_tls.key_file`"
     )]
@@ -136,7 +134,7 @@ pub enum Error {
     )]
     NotSent(#[source] Cause),
     #[error(
-        "the gateway's response is not well-formed HTTP\nhint: check that `upstream` is an API gateway"
+        "the gateway's response is not well-formed HTTP\nhint: check that `upstream` is an API gateway, and whether its port wants `https://`"
     )]
     BadResponse(#[source] Cause),
     #[error(
@@ -302,12 +300,17 @@ impl Error {
                 (Client, 501, "upgrade_not_supported", "http_upgrade_failed")
             }
             Self::Internal(_) => (Proxy, 500, "internal", "proxy_internal_error"),
+            Self::UpstreamUnreachable(error)
+                if error.kind() == io::ErrorKind::ConnectionRefused =>
+            {
+                (Upstream, 502, "upstream_unreachable", "connection_refused")
+            }
             Self::UpstreamUnreachable(_)
             | Self::EgressUnreachable(_)
             | Self::EgressPassword
             | Self::EgressRefused { .. } => (Upstream, 502, "upstream_unreachable", UNROUTABLE),
             Self::Dns(_) => (Upstream, 502, "dns_error", "dns_error"),
-            Self::Tls(_) | Self::ClientCertificate(_) => {
+            Self::Tls(..) | Self::ClientCertificate(_) => {
                 (Upstream, 502, "tls_error", "tls_protocol_error")
             }
             Self::UpstreamReset(..) | Self::UploadPaused(_) | Self::NotSent(_) => {

@@ -110,8 +110,8 @@ impl BareAnswer {
     pub(crate) fn error(self) -> Error {
         match self {
             Self::BadRequest => Error::BadRequest(
-                "it is not HTTP/1.1, or its target has characters that must be percent-encoded\n\
-                 hint: percent-encode the target, `\"` as `%22`",
+                "its request line, a header or its length is not valid HTTP/1.1\n\
+                 hint: percent-encode the target, `\"` as `%22`, and write headers as `Name: value`",
             ),
             Self::HeaderTooLarge => Error::HeaderTooLarge,
             Self::TargetTooLong => Error::TargetTooLong,

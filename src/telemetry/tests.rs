@@ -45,7 +45,7 @@ const FORGED: &str = "x\r\n2026-11-23T08:00:00Z ERROR forged\u{1b}[2J\u{9b}1m\u{
 struct Quoting(String);
 
 fn log_everything(value: &str) {
-    let cause = Error::Tls(io::Error::other(Quoting(value.to_owned()))).cause();
+    let cause = Error::Tls("", io::Error::other(Quoting(value.to_owned()))).cause();
     let host = Error::HostNotAllowed {
         host: Untrusted::from(value.as_bytes()),
     };

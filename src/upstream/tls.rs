@@ -117,7 +117,7 @@ impl TlsSettings {
             let is_asked_for = self.certificate.is_asked_for.load(Ordering::Relaxed);
             match is_about_certificate(&error) || (is_failure && is_asked_for) {
                 true => Error::ClientCertificate(error.into()),
-                false => Error::Tls(error),
+                false => Error::Tls(problem(&error), error),
             }
         })
     }
@@ -161,6 +161,36 @@ fn client_key(files: &TlsFiles) -> Result<Watched<Arc<CertifiedKey>>, TlsSetupEr
     };
     let name = "the client certificate for the gateway";
     Watched::new(name, files.paths(), load).map_err(TlsSetupError::Certificate)
+}
+
+/// What is wrong with a TLS handshake, and what to do.
+fn problem(error: &io::Error) -> &'static str {
+    use rustls::CertificateError as Certificate;
+    use rustls::Error::{InvalidCertificate, InvalidMessage};
+    match error.get_ref().and_then(|error| error.downcast_ref()) {
+        Some(InvalidMessage(_)) => {
+            "its port speaks something else\nhint: check the port in `upstream`, and whether it wants `http://`"
+        }
+        Some(InvalidCertificate(Certificate::UnknownIssuer)) => {
+            "the root of its certificate is not trusted\nhint: put the root into `upstream_tls.ca_file`"
+        }
+        Some(InvalidCertificate(
+            Certificate::Expired
+            | Certificate::ExpiredContext { .. }
+            | Certificate::NotValidYet
+            | Certificate::NotValidYetContext { .. },
+        )) => {
+            "its certificate is not valid at this time\nhint: check this machine's clock, or have the certificate renewed"
+        }
+        Some(InvalidCertificate(
+            Certificate::NotValidForName | Certificate::NotValidForNameContext { .. },
+        )) => {
+            "its certificate is for another name\nhint: set `upstream` to a name of the certificate, and `upstream_address` to where the gateway is"
+        }
+        _ => {
+            "the handshake failed\nhint: check the certificate, `upstream_tls.ca_file` and the clock"
+        }
+    }
 }
 
 /// True if the gateway ended TLS because of the client certificate, or because there is none.

@@ -92,7 +92,8 @@ impl CallerGate {
                 caller
             }
         };
-        self.admit(&caller)?;
+        let admitted = self.admit(&caller);
+        // The log names callers whose requests are refused too.
         let is_first = context.identified.set(Identified {
             label: metrics.caller_label(&caller.name),
             is_proven: Cell::new(!needs_body),
@@ -101,7 +102,8 @@ impl CallerGate {
             capability,
             signature,
         });
-        is_first.map_err(|_| Error::Internal("a caller is identified once"))
+        is_first.map_err(|_| Error::Internal("a caller is identified once"))?;
+        admitted
     }
 
     /// The caller that signed a request, and true if its body has to confirm that.

@@ -29,13 +29,13 @@ fn answers(link: &mut Link) -> io::Result<()> {
 #[test]
 fn fault_39_a_certificate_that_is_not_in_order_gets_not_a_byte_of_a_request() {
     let (told, tell) = mpsc::channel();
-    for flaw in [
-        Flaw::Expired,
-        Flaw::NotYetValid,
-        Flaw::WrongName,
-        Flaw::UnknownAuthority,
-        Flaw::SelfSigned,
-        Flaw::ForClientsOnly,
+    for (flaw, said) in [
+        (Flaw::Expired, "this machine's clock"),
+        (Flaw::NotYetValid, "this machine's clock"),
+        (Flaw::WrongName, "`upstream_address`"),
+        (Flaw::UnknownAuthority, "put the root into"),
+        (Flaw::SelfSigned, "put the root into"),
+        (Flaw::ForClientsOnly, "check the certificate"),
     ] {
         let (root, tls) = flawed(Some(flaw));
         let told = std::sync::Mutex::new(told.clone());
@@ -47,7 +47,9 @@ fn fault_39_a_certificate_that_is_not_in_order_gets_not_a_byte_of_a_request() {
         });
         let proxy = Proxy::start(&trusting(&upstream, root));
         let refused = proxy.exchange(POST);
-        refused.about(flaw).assert_refused(502, "tls_error");
+        let refused = refused.about(flaw);
+        refused.assert_refused(502, "tls_error");
+        refused.assert_says(said);
         let came = tell.recv_timeout(Duration::from_secs(10)).unwrap();
         assert_eq!(came, b"", "{flaw:?}");
         assert_eq!(upstream.connections(), 1, "{flaw:?}: it was tried again");
@@ -91,11 +93,17 @@ fn a_gateway_that_asks_for_a_client_certificate_gets_the_configured_one_or_is_na
 
 #[test]
 fn fault_40_what_is_not_tls_is_never_spoken_to_in_plain_http() {
-    for reply in [
-        b"\x15\x03\x03\x00\x02\x02\x28".as_slice(),
-        b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n",
-        b"SSH-2.0-OpenSSH_9.2\r\n",
-        b"",
+    for (reply, said) in [
+        (
+            b"\x15\x03\x03\x00\x02\x02\x28".as_slice(),
+            "the handshake failed",
+        ),
+        (
+            b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n",
+            "check the port",
+        ),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "check the port"),
+        (b"", "the handshake failed"),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -116,7 +124,9 @@ fn fault_40_what_is_not_tls_is_never_spoken_to_in_plain_http() {
         config.routes.insert(0, broken);
         let proxy = Proxy::start(&config);
         let failed = proxy.exchange(POST.replace(" / ", " /broken "));
-        failed.about(reply).assert_refused(502, "tls_error");
+        let failed = failed.about(reply);
+        failed.assert_refused(502, "tls_error");
+        failed.assert_says(said);
         let first = tell.recv_timeout(Duration::from_secs(10)).unwrap();
         assert_eq!(&first[..2], [0x16, 3], "no handshake");
         assert!(tell.try_recv().is_err(), "it was tried again");

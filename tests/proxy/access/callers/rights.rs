@@ -108,4 +108,7 @@ fn a_caller_ends_at_its_time_and_sends_no_more_than_its_rate() {
         &stage,
         &[("GET /", ""), ("GET /", ""), ("GET /", "caller_limited")],
     );
+    let refused = "route=none method=GET code=429 outcome=caller_limited caller=ci";
+    let metrics = stage.proxy.metrics();
+    assert_eq!(metrics.value("apig_proxy_requests_total", refused), 1.0);
 }
