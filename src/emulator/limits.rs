@@ -3,11 +3,10 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, request};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Frame};
+use hyper::body::Body;
 
 use super::observer::Received;
 use super::refusal::Refused;
@@ -109,12 +108,11 @@ fn unreadable() -> Refused {
     Refused::new(400, "APIG.0201", "API request error.")
 }
 
-/// Reads a body of at most this many bytes, for its length and hash. Each frame goes to `keep`.
+/// Reads a body of at most this many bytes, for its length and hash.
 pub(super) async fn read(
     mut body: Received,
     algorithm: Algorithm<'_>,
     limit: u64,
-    mut keep: impl FnMut(Frame<Bytes>),
 ) -> Result<(u64, PayloadHash), Refused> {
     let drained = limit.saturating_add(DRAINED);
     if body.size_hint().lower() > drained {
@@ -129,9 +127,6 @@ pub(super) async fn read(
         }
         if length > drained {
             break;
-        }
-        if length <= limit {
-            keep(frame);
         }
     }
     if length > limit {

@@ -2,9 +2,8 @@
 //!
 //! It verifies requests as API Gateway does (signed headers, 15 minutes, stage, size, the lock
 //! after repeated failures; tokens, app codes and API keys), with the gateway's own codes and
-//! messages, and answers what it received, or forwards the request to a [`Backend`]. It shares
-//! nothing with the proxy but the verifier, so that a request that it accepts carried a valid
-//! signature. Beside it there is a [`Cloud`]: the services that issue tokens and temporary keys.
+//! messages, and answers what it received. It shares nothing with the proxy but the verifier, so
+//! that a request that it accepts carried a valid signature. Beside it there is a [`Cloud`]: the services that issue tokens and temporary keys.
 //!
 //! # What can go wrong
 //!
@@ -13,7 +12,6 @@
 
 mod accounts;
 mod authority;
-mod backend;
 mod cloud;
 mod key_store;
 mod limits;
@@ -33,7 +31,6 @@ use tokio_rustls::TlsAcceptor;
 
 pub use accounts::{Accounts, Federation, User};
 pub use authority::Authority;
-pub use backend::Backend;
 pub use cloud::{Cloud, FaultMode, POD_IDENTITY_PATH, Service};
 use key_store::KeyStore;
 pub use limits::Readings;
@@ -95,17 +92,14 @@ impl Emulator {
                 store,
                 counts: Arc::default(),
                 readings: Readings::default(),
-                backend: None,
                 observer: None,
             },
         })
     }
 
-    /// Forwards verified requests to this backend, instead of answering what was received, and reads
-    /// requests in this way where the documentation leaves it open.
+    /// Reads requests in this way where the documentation leaves it open.
     #[must_use]
-    pub fn with(mut self, backend: Option<Backend>, readings: Readings) -> Self {
-        self.services.backend = backend;
+    pub fn with_readings(mut self, readings: Readings) -> Self {
         self.services.readings = readings;
         self
     }

@@ -38,7 +38,7 @@ pub(crate) struct Answered {
     /// When its head was sent.
     pub(crate) at: Instant,
     pub(crate) head: response::Parts,
-    /// `verified`, `forwarded`, or the error code.
+    /// `verified`, or the error code.
     pub(crate) outcome: &'static str,
     /// The canonical request that the gateway has computed, if the signature does not match it. It
     /// holds the security token.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -17,12 +17,11 @@ use tokio::sync::mpsc::Sender;
 use tokio_rustls::TlsAcceptor;
 
 use super::Counts;
-use super::backend::{Backend, Body};
 use super::cloud::{Cloud, missing};
 use super::key_store::KeyStore;
 use super::limits::Readings;
-use super::observer::{Observation, Received, Watch, Watched};
-use super::refusal::{self, Outcome, Refused};
+use super::observer::{Observation, Watch, Watched};
+use super::refusal::{self, Outcome};
 
 /// Time limit for a TLS handshake, and for a head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,7 +39,6 @@ pub(super) struct Services {
     pub(super) store: Arc<Mutex<KeyStore>>,
     pub(super) counts: Arc<Counts>,
     pub(super) readings: Readings,
-    pub(super) backend: Option<Backend>,
     pub(super) observer: Option<Sender<Observation>>,
     pub(super) cloud: Arc<Cloud>,
 }
@@ -79,7 +77,11 @@ pub(super) async fn gateway(stream: TcpStream, acceptor: TlsAcceptor, services: 
         async move {
             let line = format!("{} {}", request.method(), request.uri().path());
             let response = match services.cloud.answer(request, true).await {
-                Ok(response) => response.map(whole),
+                Ok(response) => response.map(|body| Watched {
+                    body,
+                    watch: None,
+                    side: 1,
+                }),
                 Err(request) => services.answer(request).await,
             };
             let outcome = response.extensions().get::<Outcome>();
@@ -97,7 +99,7 @@ pub(super) async fn cloud(stream: TcpStream, services: Arc<Services>) {
         let services = Arc::clone(&services);
         async move {
             let answered = services.cloud.answer(request, false).await;
-            answered.unwrap_or_else(|_| missing()).map(whole)
+            answered.unwrap_or_else(|_| missing())
         }
     };
     serve(stream, false, answer).await;
@@ -105,63 +107,32 @@ pub(super) async fn cloud(stream: TcpStream, services: Arc<Services>) {
 
 impl Services {
     /// Answers a request to the gateway, and tells the observer of it.
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Watched<Full<Bytes>>> {
         let watch = Watch::begin(self.observer.as_ref(), &request);
-        let mut request = request.map(|body| Watched {
+        let request = request.map(|body| Watched {
             body,
             watch: watch.clone(),
             side: 0,
         });
+        let response = refusal::response(self.verify(request).await);
         if let Some(watch) = &watch {
-            request.extensions_mut().insert(Arc::clone(watch));
+            watch.answered(&response);
         }
-        let response = self.verified(request).await;
-        let Some(watch) = watch else {
-            return response;
-        };
-        watch.answered(&response);
-        let watched = |body| Watched {
+        response.map(|body| Watched {
             body,
-            watch: Some(watch),
+            watch,
             side: 1,
-        };
-        response.map(|body| watched(body).boxed_unsync())
+        })
     }
-
-    /// Verifies a request and forwards it, or answers what was received.
-    async fn verified(&self, request: Request<Received>) -> Response<Body> {
-        let refused = match self.backend {
-            None => self.verify_all(request).await,
-            Some(backend) => match self.forwarded(backend, request).await {
-                Ok(response) => return response,
-                Err(refused) => Err(refused),
-            },
-        };
-        refusal::response(refused).map(whole)
-    }
-
-    async fn forwarded(
-        &self,
-        backend: Backend,
-        request: Request<Received>,
-    ) -> Result<Response<Body>, Refused> {
-        let request = self.verify_for_backend(request).await?;
-        let mut response = backend.send(request).await?;
-        response.extensions_mut().insert(Outcome("forwarded"));
-        Ok(response)
-    }
-}
-
-fn whole(body: Full<Bytes>) -> Body {
-    body.map_err(|never| match never {}).boxed_unsync()
 }
 
 /// Speaks HTTP on a connection. The limits against floods of resets, CONTINUATION and the like are
 /// hyper's own.
-async fn serve<S, F>(stream: S, is_http2: bool, answer: impl Fn(Request<Incoming>) -> F)
+async fn serve<S, F, B>(stream: S, is_http2: bool, answer: impl Fn(Request<Incoming>) -> F)
 where
     S: AsyncRead + AsyncWrite + Unpin,
-    F: Future<Output = Response<Body>> + Send + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
 {
     let service = service_fn(|request| {
         let answered = answer(request);

@@ -1,27 +1,21 @@
 //! Verifies requests as API Gateway does: limits, stage, and one proof of who sends it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::stream;
 use http::{HeaderMap, HeaderValue, Request, request};
-use http_body_util::{BodyExt, Empty, Limited, StreamBody};
-use hyper::body::Body as _;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use super::backend::Body;
 use super::key_store::{KeyStore, Owner, State, lock};
 use super::limits::{BODY, BODY_WITH_TOKEN, check_head, check_stage, read, set_host};
-use super::observer::{Received, Watch};
+use super::observer::Received;
 use super::refusal::Refused;
 use super::serve::Services;
 use crate::clock;
 use crate::signature::{
-    Algorithm, PayloadHash, Presented, ReceivedRequest, Refusal, SigningDate, UNSIGNED_PAYLOAD,
-    Verified, verify,
+    Algorithm, PayloadHash, Presented, ReceivedRequest, Refusal, SigningDate, Verified, verify,
 };
 
 /// The greatest distance of a date from the clock.
@@ -45,16 +39,22 @@ enum Authentication<'a> {
     Several,
 }
 
-/// The way of authentication that was accepted, and its signature if it has one.
-type Accepted = (&'static str, Option<Verified>);
-
 impl Services {
     /// Verifies a request and reads its body, for a response that shows what was received.
-    pub(super) async fn verify_all(&self, request: Request<Received>) -> Result<Value, Refused> {
-        let (parts, body) = self.head(request)?;
+    pub(super) async fn verify(&self, request: Request<Received>) -> Result<Value, Refused> {
+        count(&self.counts.requests);
+        let (mut parts, body) = request.into_parts();
+        set_host(&mut parts)?;
+        check_head(target(&parts), &parts.headers)?;
+        let watch = body.watch.clone();
         let limit = Authentication::from_headers(&parts.headers).limit();
-        let (length, hash) = read(body, algorithm(&parts), limit, drop).await?;
-        let (mode, verified) = self.check(&parts, &hash)?;
+        let (length, hash) = read(body, algorithm(&parts), limit).await?;
+        if let Some(watch) = watch {
+            watch.hashed(hash.as_str());
+        }
+        check_stage(&parts.headers)?;
+        let (mode, verified) = self.authenticate(&parts, &hash)?;
+        count(&self.counts.verified);
         let (path, query) = match target(&parts).split_once('?') {
             Some((path, query)) => (path, query),
             None => (target(&parts), ""),
@@ -77,75 +77,23 @@ impl Services {
         }))
     }
 
-    /// Verifies a request for the backend, and returns it with its body.
-    ///
-    /// A body that the signature covers is read first; any other streams, so that the backend can
-    /// respond before all of it has arrived.
-    pub(super) async fn verify_for_backend(
+    /// Checks who sends the request: how it authenticates, and its signature if it has one.
+    fn authenticate(
         &self,
-        request: Request<Received>,
-    ) -> Result<Request<Body>, Refused> {
-        let (parts, body) = self.head(request)?;
-        let authentication = Authentication::from_headers(&parts.headers);
-        let limit = authentication.limit();
-        let algorithm = algorithm(&parts);
-        let content_hash = parts.headers.get(algorithm.content_hash_header());
-        let is_unsigned = content_hash.is_some_and(|value| value == UNSIGNED_PAYLOAD);
-        let body = if authentication == Authentication::Signature && !is_unsigned {
-            let mut frames = Vec::new();
-            let (_, hash) = read(body, algorithm, limit, |frame| frames.push(Ok(frame))).await?;
-            self.check(&parts, &hash)?;
-            if frames.is_empty() {
-                Empty::new().map_err(|never| match never {}).boxed_unsync()
-            } else {
-                StreamBody::new(stream::iter(frames)).boxed_unsync()
-            }
-        } else {
-            if body.size_hint().lower() > limit {
-                return Err(Refused::too_large());
-            }
-            self.check(&parts, &PayloadHash::empty(algorithm))?;
-            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-            Limited::new(body, limit).boxed_unsync()
-        };
-        Ok(Request::from_parts(parts, body))
-    }
-
-    /// Counts a request, and checks what its head can tell without credentials.
-    fn head(&self, request: Request<Received>) -> Result<(request::Parts, Received), Refused> {
-        count(&self.counts.requests);
-        let (mut parts, body) = request.into_parts();
-        set_host(&mut parts)?;
-        check_head(target(&parts), &parts.headers)?;
-        Ok((parts, body))
-    }
-
-    /// Checks the stage and who sends the request.
-    fn check(&self, parts: &request::Parts, body: &PayloadHash) -> Result<Accepted, Refused> {
-        if let Some(watch) = parts.extensions.get::<Arc<Watch>>() {
-            watch.hashed(body.as_str());
-        }
-        check_stage(&parts.headers)?;
+        parts: &request::Parts,
+        body: &PayloadHash,
+    ) -> Result<(&'static str, Option<Verified>), Refused> {
         let now = clock::timestamp();
-        let is_known = |secrets: &[SecretString], sent: &[u8]| {
-            let mut secrets = secrets.iter();
-            secrets.any(|secret| secret.expose_secret().as_bytes() == sent)
-        };
         let mut store = lock(&self.store);
         let mode = match Authentication::from_headers(&parts.headers) {
             Authentication::Signature => {
                 let (mode, verified) = self.verify_signature(&mut store, parts, body, now)?;
-                count(&self.counts.verified);
                 return Ok((mode, Some(verified)));
             }
-            Authentication::Token(token) => match store.token(token, now) {
-                State::Valid => "token",
-                State::Expired => {
-                    count(&self.counts.refused_expired_tokens);
-                    return Err(Refused::new(401, "APIG.0307", "The token must be updated."));
-                }
-                State::Unknown | State::Locked => return Err(Refused::iam("decrypt token fail")),
-            },
+            Authentication::Token(token) => {
+                self.check_token(store.token(token, now))?;
+                "token"
+            }
             Authentication::AppCode(code) if is_known(&store.accounts.app_codes, code) => {
                 "app-code"
             }
@@ -160,8 +108,18 @@ impl Services {
             }
             Authentication::Several => return Err(Refused::iam("more than one authentication")),
         };
-        count(&self.counts.verified);
         Ok((mode, None))
+    }
+
+    fn check_token(&self, state: State) -> Result<(), Refused> {
+        match state {
+            State::Valid => Ok(()),
+            State::Expired => {
+                count(&self.counts.refused_expired_tokens);
+                Err(Refused::new(401, "APIG.0307", "The token must be updated."))
+            }
+            State::Unknown | State::Locked => Err(Refused::iam("decrypt token fail")),
+        }
     }
 
     fn verify_signature(
@@ -177,19 +135,7 @@ impl Services {
         let access_key = authorization
             .and_then(|value| Presented::parse(value.to_str().ok()?).ok())
             .map_or("", |presented| presented.access_key);
-        // Whatever a key signs that is locked or has expired.
-        match store.key(access_key, now) {
-            State::Locked => {
-                let message = "AK access failed to reach the limit,forbidden.";
-                return Err(Refused::iam(message));
-            }
-            State::Expired => {
-                count(&self.counts.refused_expired);
-                let message = "calc ak sk signature fail:signature expired";
-                return Err(Refused::iam(message));
-            }
-            State::Valid | State::Unknown => {}
-        }
+        self.check_key(store.key(access_key, now))?;
         let request = ReceivedRequest {
             method: parts.method.as_str(),
             target: &self.readings.target(target(parts)),
@@ -212,6 +158,22 @@ impl Services {
             Owner::App => "app",
         };
         Ok((mode, verified))
+    }
+
+    /// Refuses a key that is locked or has expired, whatever it signs.
+    fn check_key(&self, state: State) -> Result<(), Refused> {
+        match state {
+            State::Valid | State::Unknown => Ok(()),
+            State::Expired => {
+                count(&self.counts.refused_expired);
+                let message = "calc ak sk signature fail:signature expired";
+                Err(Refused::iam(message))
+            }
+            State::Locked => {
+                let message = "AK access failed to reach the limit,forbidden.";
+                Err(Refused::iam(message))
+            }
+        }
     }
 }
 
@@ -245,6 +207,11 @@ fn bearer(authorization: &[u8]) -> Option<&[u8]> {
     scheme
         .eq_ignore_ascii_case(b"bearer ")
         .then(|| key.trim_ascii())
+}
+
+fn is_known(secrets: &[SecretString], sent: &[u8]) -> bool {
+    let mut secrets = secrets.iter();
+    secrets.any(|secret| secret.expose_secret().as_bytes() == sent)
 }
 
 /// The algorithm of the signature, whose hash the body has.

@@ -1,15 +1,12 @@
-"""The embedded gateway in front of a gRPC server, the proxy in front of that, and what signs calls to the gateway alone."""
+"""The proxy in front of a gRPC server."""
 
-import hashlib
-import hmac
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from grpc_server import Metadata
+from grpc_server import Server
 from proxy import free_port
 
 # Shorter than the pause of the quiet stream: a stream is not slow because it has nothing to say.
@@ -38,9 +35,6 @@ path = "/test.Narrow"
 upstream = "https://127.0.0.1:{gateway}/test.Echo"
 paths = ["/test.Narrow/Unary"]
 """
-
-# What signs a call to this method; nothing if the proxy does.
-Signing = Callable[[str], Metadata]
 
 
 class Process:
@@ -72,42 +66,13 @@ class Process:
             return -1
 
 
-def signing_for(folder: Path, port: int) -> Signing:
-    """Signs as the proxy does, for the gateway alone."""
-    _, access_key, secret_key = (folder / "credentials.csv").read_text().splitlines()[1].split(",")
-
-    def sign(method: str) -> Metadata:
-        date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        headers = {"host": f"127.0.0.1:{port}", "x-sdk-content-sha256": "UNSIGNED-PAYLOAD", "x-sdk-date": date, "x-stage": "RELEASE"}
-        lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
-        names = ";".join(headers)
-        canonical = f"POST\n{method}/\n\n{lines}\n{names}\nUNSIGNED-PAYLOAD"
-        to_sign = f"SDK-HMAC-SHA256\n{date}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-        signature = hmac.new(secret_key.strip().encode(), to_sign.encode(), hashlib.sha256).hexdigest()
-        authorization = f"SDK-HMAC-SHA256 Access={access_key}, SignedHeaders={names}, Signature={signature}"
-        del headers["host"]
-        return [*headers.items(), ("authorization", authorization)]
-
-    return sign
-
-
-def start_gateway(binary: str, folder: Path, backend: int) -> tuple[Process, int]:
+def start_proxy(binary: str, folder: Path, server: Server) -> tuple[Process, int]:
     port = free_port()
-    gateway = Process([binary, "gateway", "--listen", f"127.0.0.1:{port}", "--dir", str(folder), "--backend", f"http://127.0.0.1:{backend}"],
-                      folder.parent / "gateway.log")
-    gateway.wait_for_port(port)
-    # Written last of all.
-    for _ in range(500):
-        if (folder / "apig-proxy.toml").exists():
-            break
-        time.sleep(0.02)
-    return gateway, port
-
-
-def start_proxy(binary: str, folder: Path, gateway: int) -> tuple[Process, int]:
-    port = free_port()
+    credentials = folder / "credentials.csv"
+    credentials.touch(mode=0o600)
+    credentials.write_text(f'User Name,Access Key Id,Secret Access Key\n"test",{server.access_key},{server.secret_key}\n')
     config = folder / "grpc.toml"
-    config.write_text(PROXY_CONFIG.format(port=port, gateway=gateway, nowhere=free_port()))
-    proxy = Process([binary, "serve", "--config", str(config), "--log-level", "debug"], folder.parent / "proxy.log")
+    config.write_text(PROXY_CONFIG.format(port=port, gateway=server.port, nowhere=free_port()))
+    proxy = Process([binary, "serve", "--config", str(config), "--log-level", "debug"], folder / "proxy.log")
     proxy.wait_for_port(port)
     return proxy, port

@@ -2,13 +2,14 @@
 
     python run_sdks.py PATH-OF-APIG-PROXY FOLDER-OF-NODE-MODULES
 
-Cloud and gateway are the embedded gateway, which verifies each request that the proxy has signed and passes it to a backend
-of this test. The programs hold no address, no key and no project id: they find them in the environment that `run` gives them.
+IAM is that of the embedded gateway. The services verify each request that the proxy has signed with Huawei's own signer. The programs
+hold no address, no key and no project id: they find them in the environment that `run` gives them.
 """
 
 import csv
 import json
 import os
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from checks import Checks
+from gateway import Gateway, Refused, Request, make_certificate
 
 PATIENCE = 60
 REGION = "cn-north-4"
@@ -77,21 +79,25 @@ curl -sS --max-time 30 "$HUAWEICLOUD_SDK_REGION_ECS_CN_NORTH_4/v1/x" -o /dev/nul
 """
 
 
-class Backend(ThreadingHTTPServer):
-    """What is behind the gateway: it keeps the requests, and answers as the services do."""
+class Services(ThreadingHTTPServer):
+    """The services: they verify and keep the requests, and answer as the real ones do."""
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self) -> None:
+    def __init__(self, verifier: Gateway) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        self.verifier = verifier
         self.seen: list[tuple[str, str, dict[str, str], bytes]] = []
         self.first_part_read = threading.Event()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*make_certificate(verifier.folder))
+        self.socket = context.wrap_socket(self.socket, server_side=True)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return f"https://127.0.0.1:{self.server_address[1]}"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -103,6 +109,11 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         path = self.path.partition("?")[0]
+        try:
+            self.server.verifier.verify(Request(self.command, self.path, self.headers.items(), body))
+        except Refused as refusal:
+            self.send_error(401, str(refusal))
+            return
         self.server.seen.append((self.command, self.path, dict(self.headers.items()), body))
         if path.endswith("/chat/completions"):
             self.stream()
@@ -141,26 +152,31 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PATCH = answer
 
 
-class EmbeddedGateway:
-    """`apig-proxy gateway`, with a configuration for cloud services before it."""
+class Cloud:
+    """IAM of `apig-proxy gateway`, the services, and a configuration for a proxy before both."""
 
-    def __init__(self, binary: str, folder: Path, backend: Backend) -> None:
+    def __init__(self, binary: str, folder: Path) -> None:
         self.folder = folder / "gateway"
-        command = [binary, "gateway", "--listen", "127.0.0.1:0", "--dir", str(self.folder), "--backend", backend.url]
+        command = [binary, "gateway", "--listen", "127.0.0.1:0", "--dir", str(self.folder)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        self.url = self.process.stdout.readline().split()[2]
+        iam = self.process.stdout.readline().split()[2]
         written = self.folder / "apig-proxy.toml"
         for _ in range(500):
             if written.exists():
                 break
             time.sleep(0.02)
         with (self.folder / "credentials.csv").open() as file:
-            self.secret = next(csv.DictReader(file))["Secret Access Key"]
-        endpoints = "".join(f'"{name}" = "{self.url}"\n' for name in [*SERVICES, "iam"])
+            key = next(csv.DictReader(file))
+        self.secret = key["Secret Access Key"]
+        self.services = Services(Gateway(folder, key["Access Key Id"], self.secret))
+        # Both roots, that of IAM and that of the services.
+        roots = folder / "roots.pem"
+        roots.write_text((self.folder / "ca.pem").read_text() + (folder / "ca.pem").read_text())
+        endpoints = "".join(f'"{name}" = "{self.services.url}"\n' for name in SERVICES)
         self.config = folder / "cloud.toml"
         self.config.write_text(
-            f'upstream = "{self.url}"\n[credentials]\nfile = "{self.folder}/credentials.csv"\n'
-            f'[upstream_tls]\nca_file = "{self.folder}/ca.pem"\n[cloud.endpoints]\n{endpoints}')
+            f'upstream = "{self.services.url}"\n[credentials]\nfile = "{self.folder}/credentials.csv"\n'
+            f'[upstream_tls]\nca_file = "{roots}"\n[cloud.endpoints]\n{endpoints}"iam" = "{iam}"\n')
 
     def stop(self) -> None:
         self.process.terminate()
@@ -168,19 +184,19 @@ class EmbeddedGateway:
 
 
 class Run:
-    """What a program under `run` printed, and what of it reached the backend."""
+    """What a program under `run` printed, and what of it reached the services."""
 
-    def __init__(self, binary: str, gateway: EmbeddedGateway, backend: Backend, command: list[str], cwd: str | None = None) -> None:
-        backend.seen.clear()
-        self.log = gateway.folder / "log"
+    def __init__(self, binary: str, cloud: Cloud, command: list[str], cwd: str | None = None) -> None:
+        cloud.services.seen.clear()
+        self.log = cloud.folder / "log"
         services = [word for name in SERVICES for word in ("--service", name)]
-        arguments = [binary, "run", "--config", str(gateway.config), *services, "--openai", OPENAI, "--log-file", str(self.log), "--", *command]
+        arguments = [binary, "run", "--config", str(cloud.config), *services, "--openai", OPENAI, "--log-file", str(self.log), "--", *command]
         # A company's proxy, which must not get the requests.
         away = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
         done = subprocess.run(arguments, env={**os.environ, **away, "NO_PROXY": ""}, cwd=cwd, capture_output=True, text=True,
                               timeout=PATIENCE, check=False)
         self.exit, self.printed, self.errors = done.returncode, done.stdout.split("\n"), done.stderr
-        self.seen = list(backend.seen)
+        self.seen = list(cloud.services.seen)
 
 
 def project_id(seen: list[tuple[str, str, dict[str, str], bytes]], checks: Checks) -> str:
@@ -221,21 +237,21 @@ def other_clients(checks: Checks, run) -> None:
 
 def main() -> int:
     binary, modules = str(Path(sys.argv[1]).resolve()), sys.argv[2]
-    checks, backend = Checks(), Backend()
+    checks = Checks()
     with tempfile.TemporaryDirectory() as name:
-        gateway = EmbeddedGateway(binary, Path(name), backend)
+        cloud = Cloud(binary, Path(name))
         try:
             def run(command: list[str], cwd: str | None = None) -> Run:
-                done = Run(binary, gateway, backend, command, cwd)
+                done = Run(binary, cloud, command, cwd)
                 everything = "\n".join([*done.printed, done.errors, done.log.read_text(), repr(done.seen)])
-                checks.check(gateway.secret not in everything, f"{command[0]} has seen the secret key")
+                checks.check(cloud.secret not in everything, f"{command[0]} has seen the secret key")
                 print(f"{command[0]}: exit code {done.exit}, {len(done.seen)} requests", flush=True)
                 return done
 
             official_sdks(checks, run, modules)
             other_clients(checks, run)
         finally:
-            gateway.stop()
+            cloud.stop()
     print(f"{checks.passed} passed, {checks.failed} failed", flush=True)
     return 1 if checks.failed else 0
 

@@ -12,7 +12,7 @@ use clap::Args;
 
 use super::{Exit, Failure, Outcome, StopSignals, block_on, log_requests, print};
 use crate::config::Environment;
-use crate::emulator::{Accounts, Backend, Emulator, Readings};
+use crate::emulator::{Accounts, Emulator, Readings};
 use crate::telemetry;
 use folder::Folder;
 use inspector::GatewayInspector;
@@ -27,10 +27,6 @@ pub(super) struct GatewayArguments {
     /// [default: a new one that is removed at the end].
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Forward verified requests to this server on loopback, such as http://127.0.0.1:8000. gRPC and HTTP/2 requests
-    /// reach it over HTTP/2 with prior knowledge, others over HTTP/1.1 [default: answer with what was received].
-    #[arg(long, value_name = "URL")]
-    backend: Option<Backend>,
     /// How several slashes in a row in a path are read: "kept", or "merged" into one.
     #[arg(long, value_name = "READING", default_value = "kept", value_parser = ["kept", "merged"])]
     paths: String,
@@ -57,7 +53,7 @@ pub(super) fn run(arguments: &GatewayArguments, environment: &Environment) -> Ou
         merges_slashes: arguments.paths == "merged",
         first_hundred: arguments.first_hundred,
     };
-    let emulator = emulator.with(arguments.backend, readings);
+    let emulator = emulator.with_readings(readings);
     let folder = Folder::create(arguments.dir.as_deref(), environment).map_err(|error| {
         Failure::failed(format_args!("--dir: a folder cannot be made: {error}"))
     })?;

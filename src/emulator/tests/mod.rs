@@ -6,12 +6,11 @@ mod verification;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, HOST};
+use http::header::HOST;
 use http::{HeaderMap, Request, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
-use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::CertificateDer;
@@ -65,7 +64,7 @@ fn accounts() -> Accounts {
 }
 
 impl Running {
-    fn start(backend: Option<SocketAddr>) -> Self {
+    fn start() -> Self {
         let emulator = Emulator::bind("127.0.0.1:0".parse().unwrap(), accounts()).unwrap();
         let running = Self {
             address: emulator.address,
@@ -73,12 +72,7 @@ impl Running {
             counts: emulator.counts(),
             root: emulator.authority.root(),
         };
-        let backend = backend.map(|address| format!("http://{address}").parse().unwrap());
-        tokio::spawn(
-            emulator
-                .with(backend, Readings::default())
-                .serve(std::future::pending()),
-        );
+        tokio::spawn(emulator.serve(std::future::pending()));
         running
     }
 
@@ -194,7 +188,7 @@ const API_KEY: (&str, &str) = ("authorization", "Bearer MARKER-KEY");
 
 #[tokio::test]
 async fn services_refuse_other_identities_and_incomplete_requests() {
-    let gateway = Running::start(None);
+    let gateway = Running::start();
     let iam = json!({ "auth": { "identity": { "password": { "user": {
         "name": "demo", "password": "wrong", "domain": { "name": "demo" },
     } } } } });
@@ -226,35 +220,4 @@ async fn services_refuse_other_identities_and_incomplete_requests() {
         let expected = if is_public { status } else { 404 };
         assert_eq!(gateway.send(request).await.status, expected, "{line}");
     }
-}
-
-#[tokio::test]
-async fn a_signed_request_reaches_the_backend_without_its_signature_and_without_one_it_is_502() {
-    assert!("http://10.0.0.1:80".parse::<Backend>().is_err());
-    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = socket.local_addr().unwrap();
-    let gateway = Running::start(Some(address));
-    let served = tokio::spawn(async move {
-        let service = service_fn(async |request: Request<Incoming>| {
-            assert_eq!(request.uri(), "/v1/a%2Fb?x=1&a=2");
-            assert!(!request.headers().contains_key(AUTHORIZATION));
-            Ok::<_, std::convert::Infallible>(http::Response::new(request.into_body()))
-        });
-        let io = TokioIo::new(socket.accept().await.unwrap().0);
-        hyper::server::conn::http1::Builder::new()
-            .serve_connection(io, service)
-            .await
-    });
-    // What is refused does not reach it.
-    let refused = gateway.send(signed("AK", "wrong", b"{}", 0)).await;
-    assert_eq!(refused.status, 401);
-    let answer = gateway.send(signed("AK", "secret", b"{}", 0)).await;
-    assert_eq!((answer.status, answer.text.as_str()), (200, "{}"));
-    served.await.unwrap().unwrap();
-    let absent = gateway.send(signed("AK", "secret", b"{}", 0)).await;
-    let words = "Backend unavailable.";
-    assert_eq!(
-        (absent.status, &absent.json()["error_msg"]),
-        (502, &words.into())
-    );
 }

@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn each_authentication_is_accepted_and_told_what_arrived_and_never_shown() {
-    let gateway = Running::start(None);
+    let gateway = Running::start();
     let request = || signed("AK", "secret", b"{}", 0);
     let unsigned = Payload::Declared(UNSIGNED_PAYLOAD);
     let unsigned = signed_as(["AK", "secret"], b"{}", 0, None, unsigned);
@@ -37,7 +37,7 @@ async fn each_authentication_is_accepted_and_told_what_arrived_and_never_shown()
 
 #[tokio::test]
 async fn refusals_have_the_gateway_s_words() {
-    let gateway = Running::start(None);
+    let gateway = Running::start();
     let (parts, _) = signed("AK", "secret", b"{}", 0).into_parts();
     let changed = Request::from_parts(parts, Full::from("[]"));
     let mut two = signed("AK", "secret", b"{}", 0);

@@ -61,7 +61,7 @@ impl Region {
     fn serving(address: &str, accounts: Accounts, readings: Readings) -> Self {
         let address = address.parse().unwrap();
         let emulator = Emulator::bind(address, accounts.clone()).unwrap();
-        let emulator = emulator.with(None, readings);
+        let emulator = emulator.with_readings(readings);
         let region = Self {
             address: emulator.address,
             cloud: emulator.cloud(),

@@ -8,12 +8,16 @@ use crate::support::{Exchange, Gateway, Protocol, Proxy, config_to, send_all};
 use apig_proxy::config::{Config, MediaRange};
 
 /// A gateway that answers a call with three messages and a status in the trailers, and one for `/refused`
-/// with the status alone.
+/// with the status alone. What is not published, it refuses as it refuses every request.
 async fn echo(mut exchange: Exchange) -> Result<(), h2::Error> {
     if exchange.target() == "/refused" {
         let status = [("content-type", "application/grpc"), ("grpc-status", "5")];
         exchange.begin(200, &status, true)?;
         return Ok(());
+    }
+    if exchange.target() == "/unpublished" {
+        let mut stream = exchange.begin(404, &[("content-type", "application/json")], false)?;
+        return send_all(&mut stream, NOT_PUBLISHED, true).await;
     }
     let mut stream = exchange.begin(200, &[("content-type", "application/grpc")], false)?;
     for message in ["one", "two", "three"] {
@@ -24,6 +28,8 @@ async fn echo(mut exchange: Exchange) -> Result<(), h2::Error> {
     trailers.insert("grpc-message", HeaderValue::from_static("fine"));
     stream.send_trailers(trailers)
 }
+
+const NOT_PUBLISHED: &str = r#"{"error_code":"APIG.0101","error_msg":"not published"}"#;
 
 fn call(url: &str) -> Request<()> {
     let request = Request::post(url).header("te", "trailers");
@@ -89,10 +95,12 @@ fn fault_87_calls_of_both_kinds_reach_the_gateway_over_http2_and_get_their_statu
 
         let refused = caller.exchange(call("http://localhost/refused"), "message");
         refused.await.assert_header(200, "grpc-status", "5");
+        let unpublished = caller.exchange(call("http://localhost/unpublished"), "message");
+        unpublished.await.assert_text(404, NOT_PUBLISHED);
     });
     let arrived = gateway.arrived();
-    assert_eq!(arrived.len(), 3);
-    for (call, body) in arrived.iter().zip(["message", "abc", "message"]) {
+    assert_eq!(arrived.len(), 4);
+    for (call, body) in arrived.iter().zip(["message", "abc", "message", "message"]) {
         assert_eq!(call.protocol, Protocol::Http2);
         assert_eq!(call.header("te"), "trailers");
         assert_eq!(call.header("content-type"), "application/grpc+proto");
