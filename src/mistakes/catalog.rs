@@ -66,7 +66,7 @@ pub(super) const MISTAKES: [PartMistakes; 5] = [
         part: Part::Headers,
         subject: "the headers were signed",
         make: headers,
-        hint: "sign the values that are sent under sorted names in lower case",
+        hint: "sign the values that are sent, without the blanks around them, under sorted names in lower case",
     },
 ];
 
@@ -161,7 +161,20 @@ fn headers(sent: &Sent<'_>) -> Value {
         });
         format!("{}\n{names}", lines.collect::<String>())
     };
+    // The lines of these headers with the values that were received.
+    let received = |names: &str, trim: fn(&str) -> &str| {
+        let line = |name: &str| {
+            let mut headers = sent.request.headers.iter();
+            let header = headers.find(|header| header.0.eq_ignore_ascii_case(name));
+            let value = String::from_utf8_lossy(header.map_or(b"", |header| header.1));
+            format!("{name}:{}\n", trim(&value))
+        };
+        let lines = names.split(';').map(line);
+        format!("{}\n{names}", lines.collect::<String>())
+    };
     json!({
+        "with the blanks around their values": received(names, |value| value),
+        "unsorted, in the order of `SignedHeaders`": received(sent.presented.signed_headers, str::trim),
         "with the host without its port": with("host", |host| without_port(host).to_owned()),
         "with the host in lower case": with("host", str::to_lowercase),
         "with `Content-Type` without its parameters": with("content-type", |value| {

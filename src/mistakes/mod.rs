@@ -140,7 +140,7 @@ fn signature<'a>(request: &ReceivedRequest<'a>) -> Option<(Presented<'a>, Signin
     let value = |name: &str| {
         let mut headers = request.headers.iter();
         let header = headers.find(|header| header.0.eq_ignore_ascii_case(name))?;
-        str::from_utf8(header.1).ok()
+        Some(str::from_utf8(header.1).ok()?.trim())
     };
     let presented = Presented::parse(value("authorization")?).ok()?;
     Some((presented, SigningDate::parse(value(DATE_HEADER)?).ok()?))

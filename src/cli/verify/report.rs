@@ -45,7 +45,7 @@ impl Report {
         required: &[String],
     ) -> Self {
         let headers = request.headers.iter();
-        let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let headers = headers.map(|(name, value)| (name.as_str(), value.trim().as_bytes()));
         let headers: Vec<_> = headers.collect();
         let authorization = request.value("authorization").unwrap_or_default();
         let algorithm = Algorithm::of_authorization(authorization.as_bytes());
@@ -65,15 +65,7 @@ impl Report {
                 Self::accepted(verified, declared, required)
             }
             Err(Refusal::Mismatch { canonical }) => {
-                let found = explain(&received, &request.body, &canonical, credentials);
-                let expected = redacted(&canonical);
-                let signed = found.signed.as_deref().map(redacted);
-                Self {
-                    explanation: Some(found.text),
-                    differing: signed.map(|signed| differing(&expected, &signed)),
-                    canonical_request: Some(expected),
-                    ..Self::refused("the signature does not match", found.hint)
-                }
+                Self::mismatch(request, &received, &canonical, credentials)
             }
             Err(Refusal::Expired { signed, now }) => expired(&signed, &now, window),
             Err(Refusal::UnknownKey { access_key }) => {
@@ -89,6 +81,30 @@ impl Report {
                 let (reason, hint) = split.unwrap_or((&text, "correct it, and sign again"));
                 Self::refused(reason, hint)
             }
+        }
+    }
+
+    /// The report on a signature of another canonical request than this one, or with another key.
+    fn mismatch(
+        request: &ParsedRequest,
+        received: &ReceivedRequest<'_>,
+        canonical: &str,
+        credentials: &Credentials,
+    ) -> Self {
+        let headers = request.headers.iter();
+        let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let with_blanks = ReceivedRequest {
+            headers: &headers.collect::<Vec<_>>(),
+            ..*received
+        };
+        let found = explain(&with_blanks, &request.body, canonical, credentials);
+        let expected = redacted(canonical);
+        let signed = found.signed.as_deref().map(redacted);
+        Self {
+            explanation: Some(found.text),
+            differing: signed.map(|signed| differing(&expected, &signed)),
+            canonical_request: Some(expected),
+            ..Self::refused("the signature does not match", found.hint)
         }
     }
 

@@ -19,6 +19,7 @@ const MAX_REQUEST: u64 = 64 << 20;
 pub(super) struct ParsedRequest {
     pub(super) method: String,
     pub(super) target: String,
+    /// Values may have blanks around them, which a signer may have signed by mistake.
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
 }
@@ -86,7 +87,7 @@ impl ParsedRequest {
                 _ if is_curl => continue,
                 _ => line,
             };
-            let line = str::from_utf8(line).ok()?.trim();
+            let line = str::from_utf8(line).ok()?.trim_start();
             if !line.is_empty() {
                 lines.push(line);
             } else if !lines.is_empty() {
@@ -97,7 +98,10 @@ impl ParsedRequest {
         let (target, _) = rest.rsplit_once(" HTTP/")?;
         let headers = lines[1..].iter().map(|line| {
             let (name, value) = line.split_once(':')?;
-            Some((name.to_owned(), value.trim().to_owned()))
+            let value = value.trim_end_matches(['\r', '\n']);
+            // The space that clients write after the colon.
+            let value = value.strip_prefix(' ').unwrap_or(value);
+            Some((name.to_owned(), value.to_owned()))
         });
         // Clients send the absolute form to proxies; the path of it is signed.
         let absolute = Url::parse(target).ok().map(|url| url.target);
@@ -122,11 +126,11 @@ impl ParsedRequest {
         }
     }
 
-    /// The first value of a header.
+    /// The first value of a header, without blanks around it.
     pub(super) fn value(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
         let header = headers.find(|header| header.0.eq_ignore_ascii_case(name))?;
-        Some(&header.1)
+        Some(header.1.trim())
     }
 }
 

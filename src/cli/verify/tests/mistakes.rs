@@ -38,6 +38,7 @@ const MISTAKES: &str = r#"
 / |  | gw.example:8443 | gw.example | without its port
 / |  | json; charset=utf-8 | json | without its parameters
 / |  | x-a:a  b | x-a:a b | in their values as one
+/ |  | x-a:a  b | x-a: a  b  | with the blanks around their values
 "#;
 
 #[test]
@@ -67,6 +68,14 @@ fn each_known_mistake_is_named() {
     }
     let raw = right("/", "x").replacen("\r\n", "\r\nX-Sdk-Content-Sha256: UNSIGNED-PAYLOAD\r\n", 1);
     assert!(text(&raw).contains("signed by its hash, against `X-Sdk"));
+    let names = "x-sdk-date;host;x-a;content-type";
+    let unsorted = format!(
+        "POST\n/\n\nx-sdk-date:{DATE}\nhost:gw.example:8443\nx-a:a  b\n\
+         content-type:application/json; charset=utf-8\n\n{names}\n{}",
+        hash("")
+    );
+    let raw = sent("/", "", names, &signature(&unsorted, "MARKERsecret"));
+    assert!(text(&raw).contains("unsorted, in the order of `SignedHeaders`"));
     for (body, sent, expected) in [
         (
             "caf\u{e9}",
