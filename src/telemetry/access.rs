@@ -198,7 +198,7 @@ fn cut(text: &str, max: usize) -> impl Display {
 }
 
 /// The trace id of a well-formed `traceparent` (W3C Trace Context): version, trace id, parent id
-/// and flags. A later version may add parts.
+/// and flags. A later version than `00` may add parts, and there is no version `ff`.
 fn trace_id(traceparent: &[u8]) -> Option<&str> {
     let mut parts = str::from_utf8(traceparent).ok()?.split('-');
     let mut next = |length| {
@@ -206,9 +206,13 @@ fn trace_id(traceparent: &[u8]) -> Option<&str> {
         let is_hex = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         (part.len() == length && part.bytes().all(is_hex)).then_some(part)
     };
-    let (_version, trace, parent, _flags) = (next(2)?, next(32)?, next(16)?, next(2)?);
+    let (version, trace, parent, _flags) = (next(2)?, next(32)?, next(16)?, next(2)?);
+    let is_version = match version {
+        "00" => parts.next().is_none(),
+        version => version != "ff",
+    };
     let is_zero = |part: &str| part.bytes().all(|digit| digit == b'0');
-    (!is_zero(trace) && !is_zero(parent)).then_some(trace)
+    (is_version && !is_zero(trace) && !is_zero(parent)).then_some(trace)
 }
 
 #[cfg(test)]
@@ -232,6 +236,8 @@ mod tests {
             whole.replace("b7ad6b7169203331", &"0".repeat(16)),
             whole.replace("-b7", "0b7"),
             whole.replace("-01", "-0g"),
+            whole.replacen("00", "ff", 1),
+            format!("{whole}-00"),
         ] {
             assert_eq!(trace_id(malformed.as_bytes()), None, "{malformed}");
         }
