@@ -18,7 +18,8 @@ use secrecy::ExposeSecret;
 use super::{Exit, Failure, Outcome, parse_duration, print, say};
 use crate::clock;
 use crate::config::{
-    CallerRecord, Environment, IssuedCaller, Overrides, Rights, load_part, replace_file,
+    CallerRecord, Environment, IssuedCaller, Methods, Overrides, Rate, ReadRule, Rights, load_part,
+    replace_file, route_prefix,
 };
 
 /// Arguments of `caller`.
@@ -62,23 +63,23 @@ struct NewArguments {
     /// Name of the caller, in the log and the metrics.
     name: String,
     /// Path prefix that the caller may use; may be given several times [default: all paths].
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = checked(route_prefix))]
     route: Vec<String>,
     /// Method that the caller may use; may be given several times [default: all that the proxy allows].
-    #[arg(long, value_name = "METHOD")]
+    #[arg(long, value_name = "METHOD", value_parser = checked(method))]
     method: Vec<String>,
     /// Allow only GET, HEAD and OPTIONS, and what --reads and the configuration list.
     #[arg(long)]
     read_only: bool,
     /// Request that only reads although its method is another, like "POST /flowers/search"; may be given
     /// several times.
-    #[arg(long, value_name = "REQUEST")]
+    #[arg(long, value_name = "REQUEST", value_parser = checked(ReadRule::parse))]
     reads: Vec<String>,
     /// Time after which the credential is refused, like 8h [default: never].
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     expires: Option<Duration>,
     /// Most requests in a time, like 60/1m [default: no limit].
-    #[arg(long, value_name = "REQUESTS/TIME")]
+    #[arg(long, value_name = "REQUESTS/TIME", value_parser = checked(Rate::parse))]
     rate: Option<String>,
     /// What is printed: all ways to show the credential, variables for SDKs of Huawei Cloud or of OpenAI, or a
     /// credentials.csv.
@@ -94,6 +95,20 @@ enum Format {
     Sdk,
     Openai,
     Csv,
+}
+
+/// Checks the value of an option, which the file takes as it is.
+fn checked<T: 'static>(
+    parse: fn(&str) -> Result<T, &'static str>,
+) -> impl Fn(&str) -> Result<String, &'static str> + Clone + Send + Sync + 'static {
+    move |text| parse(text).map(|_| text.to_owned())
+}
+
+fn method(text: &str) -> Result<Methods, &'static str> {
+    let method = Methods::from_names(&[text.to_owned()]);
+    method.map_err(|_| {
+        "expected a method in capital letters, like `GET`, or `*` for any; CONNECT and TRACE cannot be allowed"
+    })
 }
 
 /// Changes or shows the file of callers.

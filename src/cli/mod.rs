@@ -19,6 +19,7 @@ mod run;
 mod serve;
 mod sign;
 mod startup_log;
+mod usage;
 mod verify;
 mod wait;
 
@@ -175,14 +176,7 @@ pub fn command() -> clap::Command {
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Nothing can be done about a closed standard error.
-            let _ = error.print();
-            return match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
-                _ => Exit::Usage.into(),
-            };
-        }
+        Err(error) => return help_or_usage(&error),
     };
     let _last_lines = FlushOnDrop;
     let environment = Environment::from_env();
@@ -209,6 +203,22 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         say(failure.message);
         failure.exit
     });
+    exit.into()
+}
+
+/// Prints what clap has in place of arguments: help, the version, or an error.
+fn help_or_usage(error: &clap::Error) -> ExitCode {
+    let exit = match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Ok,
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Exit::Usage,
+        _ => {
+            let failure = usage::usage_failure(error);
+            say(failure.message);
+            return failure.exit.into();
+        }
+    };
+    // Nothing can be done about a closed standard error.
+    let _ = error.print();
     exit.into()
 }
 

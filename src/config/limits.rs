@@ -93,7 +93,7 @@ impl Methods {
         Ok(Self::from_names(&texts(setting)?)?)
     }
 
-    pub(super) fn from_names(names: &[String]) -> Result<Self, &'static str> {
+    pub(crate) fn from_names(names: &[String]) -> Result<Self, &'static str> {
         const EXPECTED: &str = "expected methods in capital letters, like [\"GET\", \"POST\"], or [\"*\"] for any; CONNECT and TRACE cannot be allowed";
         if names == ["*"] {
             return Ok(Self::Any);

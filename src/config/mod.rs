@@ -64,6 +64,7 @@ pub use load::{Loaded, Overrides, from_text, load, load_part, with_upstream};
 pub use origin::is_trustworthy_name;
 pub use problem::{Place, Problem, Problems};
 pub use reader::Settings;
+pub(crate) use routes::prefix as route_prefix;
 pub use run::RunConfig;
 pub use server_tls::{TlsFiles, TlsMaterial};
 pub use services::{ServiceError, Services, service_route};

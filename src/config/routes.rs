@@ -258,7 +258,7 @@ fn path_rules(setting: &Setting, prefix: &str) -> Parsed<Vec<PathPattern>> {
 }
 
 /// The prefix of a route, without a slash at its end.
-pub(super) fn prefix(path: &str) -> Result<String, &'static str> {
+pub(crate) fn prefix(path: &str) -> Result<String, &'static str> {
     const EXPECTED: &str =
         "expected a path that starts with \"/\", like \"/flowers\", without query and dot segments";
     let path = normalize_path(path);

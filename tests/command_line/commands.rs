@@ -173,6 +173,36 @@ fn demo_and_gateway_are_for_this_machine_only() {
     }
 }
 
+/// The arguments, the problem, and the hint.
+const USAGE: &str = "
+--nonsense=MARKER | unexpected argument '--nonsense' found | `--help` shows what is expected
+sign --fromat json x | unexpected argument '--fromat' found | a similar argument exists: '--format'
+sign x MARKER | unexpected argument found | `--help` shows what is expected
+sign | the following required arguments were not provided: <URL> | `--help` shows what is expected
+sign --format | a value is required for '--format <FORMAT>' but none was supplied [possible values: headers, curl, json] | `--help` shows what is expected
+sign --format MARKER x | invalid value for '--format <FORMAT>' [possible values: headers, curl, json] | `--help` shows what is expected
+completions fsh | invalid value for '<SHELL>' [possible values: bash, elvish, fish, powershell, zsh] | a similar value exists: 'fish'
+wait --timeout MARKER | invalid value for '--timeout <TIME>': expected a time, like `30s` or `2m` | `--help` shows what is expected
+caller new x --method MARKer | invalid value for '--method <METHOD>': expected a method in capital letters, like `GET`, or `*` for any; CONNECT and TRACE cannot be allowed | `--help` shows what is expected
+caller new x --rate MARKER | invalid value for '--rate <REQUESTS/TIME>': expected requests in a time of at least a second, like 60/1m or 5/1s | `--help` shows what is expected
+serv | unrecognized subcommand | some similar subcommands exist: 'env', 'serve'
+--inspect MARKER | the subcommand cannot be used with '--inspect' | `--help` shows what is expected
+--config a --config b | the argument '--config <FILE>' cannot be used multiple times | `--help` shows what is expected
+sign -d x --data-file y z | the argument '--data <DATA>' cannot be used with '--data-file <FILE>' | `--help` shows what is expected
+";
+
+#[test]
+fn usage_errors_have_a_hint_and_quote_no_value() {
+    for row in USAGE.trim().lines() {
+        let [arguments, problem, hint] = row.split(" | ").collect::<Vec<_>>()[..] else {
+            panic!("{row}");
+        };
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        let said = Place::new().fails(&arguments, &[], 64, &[]);
+        assert_eq!(said, format!("apig-proxy: {problem}\nhint: {hint}\n"));
+    }
+}
+
 #[test]
 fn help_names_the_variable_of_each_option_and_breaks_no_command_line() {
     let (_, serve, _) = Place::new().run(&["serve", "--help"], &[]);

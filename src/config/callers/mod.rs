@@ -171,7 +171,7 @@ pub struct Rate {
 
 impl Rate {
     /// Parses requests in a time, like `60/1m`.
-    fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         const EXPECTED: &str =
             "expected requests in a time of at least a second, like 60/1m or 5/1s";
         let (requests, time) = text.split_once('/').ok_or(EXPECTED)?;
