@@ -215,7 +215,7 @@ impl UsableCredential {
             }
         }
         let hash = to_sign.hash;
-        let canonical = CanonicalRequest::with_algorithm(
+        let canonical = CanonicalRequest::new(
             to_sign.algorithm,
             request.method().as_str(),
             Target::of_parsed(&to_sign.target),

@@ -35,22 +35,6 @@ pub struct CanonicalRequest<'a> {
 }
 
 impl<'a> CanonicalRequest<'a> {
-    /// The canonical request for `SDK-HMAC-SHA256`; see [`Self::with_algorithm`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::with_algorithm`].
-    pub fn new(
-        method: &'a str,
-        target: Target<'a>,
-        headers: &[(&'a str, &'a str)],
-        date: &'a SigningDate,
-        payload: Payload<'a>,
-    ) -> Result<Self, SignatureError> {
-        let algorithm = Algorithm::default();
-        Self::with_algorithm(algorithm, method, target, headers, date, payload)
-    }
-
     /// The canonical request of the given headers, the date, and the header of a declared payload.
     ///
     /// Names may be in any case and order; values are signed without surrounding blanks.
@@ -60,7 +44,7 @@ impl<'a> CanonicalRequest<'a> {
     /// [`SignatureError::Method`], [`SignatureError::HeaderName`] (also for `_`, which gateways drop),
     /// [`SignatureError::HeaderValue`], and [`SignatureError::DuplicateHeader`], also when the headers
     /// have one that is added here.
-    pub fn with_algorithm(
+    pub fn new(
         algorithm: Algorithm<'a>,
         method: &'a str,
         target: Target<'a>,
@@ -301,7 +285,8 @@ mod tests {
             let headers = [("host", "a"), (name, value)];
             let target = Target::parse("/").unwrap();
             let payload = Payload::Hash(&PayloadHash::EMPTY);
-            let request = CanonicalRequest::new("GET", target, &headers, &date, payload);
+            let algorithm = Algorithm::HmacSha256;
+            let request = CanonicalRequest::new(algorithm, "GET", target, &headers, &date, payload);
             assert_eq!(request.err(), Some(error), "{name}: {value}");
         }
     }

@@ -8,7 +8,9 @@
 //! leaves the request unchanged.
 //!
 //! ```
-//! use apig_proxy::signature::{CanonicalRequest, Payload, PayloadHash, Signer, SigningDate, Target};
+//! use apig_proxy::signature::{
+//!     Algorithm, CanonicalRequest, Payload, PayloadHash, Signer, SigningDate, Target,
+//! };
 //!
 //! // The worked example of the API Request Signing Guide.
 //! let target = Target::parse(
@@ -16,7 +18,9 @@
 //! )?;
 //! let headers = [("host", "service.region.example.com"), ("content-type", "application/json")];
 //! let date = SigningDate::parse("20191115T033655Z")?;
-//! let request = CanonicalRequest::new("GET", target, &headers, &date, Payload::Hash(&PayloadHash::EMPTY))?;
+//! let payload = Payload::Hash(&PayloadHash::EMPTY);
+//! let request =
+//!     CanonicalRequest::new(Algorithm::HmacSha256, "GET", target, &headers, &date, payload)?;
 //! assert_eq!(
 //!     request.hash(),
 //!     "b25362e603ee30f4f25e7858e8a7160fd36e803bb2dfe206278659d71a9bcd7a",

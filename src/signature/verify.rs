@@ -116,39 +116,35 @@ impl<'a> Presented<'a> {
         if parameters.starts_with("Credential=") && !is_derived {
             return Err(Refusal::LegacyForm);
         }
-        let mut parts = parameters.splitn(3, ',');
-        let mut part = |name: &str| {
-            let part = parts.next()?;
-            // At most one blank after a comma, as the gateway's own grammar has it.
-            let value = part
-                .strip_prefix(' ')
-                .unwrap_or(part)
-                .strip_prefix(name)?
-                .strip_prefix('=')?;
+        Self::from_parameters(algorithm, parameters).ok_or(Refusal::Malformed)
+    }
+
+    fn from_parameters(algorithm: Algorithm<'a>, parameters: &'a str) -> Option<Self> {
+        let mut parameters = parameters.splitn(3, ',');
+        let mut value = |name: &str| {
+            let parameter = parameters.next()?;
+            // At most one blank after a comma, as in the gateway's own grammar.
+            let parameter = parameter.strip_prefix(' ').unwrap_or(parameter);
+            let value = parameter.strip_prefix(name)?.strip_prefix('=')?;
             (!value.is_empty()).then_some(value)
         };
-        let mut all = || {
-            let (algorithm, access_key, day) = if is_derived {
-                let mut scope = part("Credential")?.splitn(4, '/');
+        let (algorithm, access_key, day) = match algorithm {
+            Algorithm::HmacSha256 | Algorithm::HmacSm3 => (algorithm, value("Access")?, ""),
+            Algorithm::V11HmacSha256 { .. } => {
+                let mut scope = value("Credential")?.splitn(4, '/');
                 let (access_key, day) = (scope.next()?, scope.next()?);
                 let (region, service) = (scope.next()?, scope.next()?);
-                (
-                    Algorithm::V11HmacSha256 { region, service },
-                    access_key,
-                    day,
-                )
-            } else {
-                (algorithm, part("Access")?, "")
-            };
-            Some(Self {
-                algorithm,
-                access_key,
-                day,
-                signed_headers: part("SignedHeaders")?,
-                signature: part("Signature")?,
-            })
+                let algorithm = Algorithm::V11HmacSha256 { region, service };
+                (algorithm, access_key, day)
+            }
         };
-        all().ok_or(Refusal::Malformed)
+        Some(Self {
+            algorithm,
+            access_key,
+            day,
+            signed_headers: value("SignedHeaders")?,
+            signature: value("Signature")?,
+        })
     }
 }
 
@@ -166,29 +162,20 @@ pub fn verify<S: std::borrow::Borrow<Signer>>(
     now: &SigningDate,
     window: Duration,
 ) -> Result<Verified, Refusal> {
-    let authorization = request
-        .only("authorization")
-        .map_err(|_| Refusal::Authorization)?;
-    let presented = Presented::parse(authorization)?;
+    let authorization = request.only("authorization");
+    let presented = Presented::parse(authorization.map_err(|_| Refusal::Authorization)?)?;
     let access_key = presented.access_key;
     let signer = signer(access_key).ok_or_else(|| Refusal::UnknownKey {
         access_key: access_key.to_owned(),
     })?;
 
     let headers = request.signed_headers(presented.signed_headers)?;
-    let signed = SigningDate::parse(request.only(DATE_HEADER)?)?;
-    if signed.unix_seconds().abs_diff(now.unix_seconds()) > window.as_secs() {
-        return Err(Refusal::Expired { signed, now: *now });
-    }
+    let date = request.date(&presented, now, window)?;
     let algorithm = presented.algorithm;
-    if !signed.as_str().starts_with(presented.day) {
-        return Err(Refusal::Malformed);
-    }
     let payload = request.payload(algorithm)?;
     let target = Target::received(request.target)?;
     let method = request.method;
-    let canonical =
-        CanonicalRequest::received(algorithm, method, target, headers, signed, payload)?;
+    let canonical = CanonicalRequest::received(algorithm, method, target, headers, date, payload)?;
     if !signer.borrow().matches(&canonical, presented.signature) {
         return Err(Refusal::Mismatch {
             canonical: canonical.to_string(),
@@ -210,13 +197,28 @@ impl<'a> ReceivedRequest<'a> {
     /// The headers that are signed; the date must be among them.
     fn signed_headers(&self, names: &'a str) -> Result<Vec<(&'a str, &'a str)>, Refusal> {
         let names = names.split(';');
-        if !names
-            .clone()
-            .any(|name| name.eq_ignore_ascii_case(DATE_HEADER))
-        {
+        let is_date = |name: &str| name.eq_ignore_ascii_case(DATE_HEADER);
+        if !names.clone().any(is_date) {
             return Err(Refusal::DateNotSigned);
         }
         names.map(|name| Ok((name, self.only(name)?))).collect()
+    }
+
+    /// The date of the signature, which must be close to `now` and on the day of the key.
+    fn date(
+        &self,
+        presented: &Presented<'_>,
+        now: &SigningDate,
+        window: Duration,
+    ) -> Result<SigningDate, Refusal> {
+        let signed = SigningDate::parse(self.only(DATE_HEADER)?)?;
+        if signed.unix_seconds().abs_diff(now.unix_seconds()) > window.as_secs() {
+            return Err(Refusal::Expired { signed, now: *now });
+        }
+        match signed.as_str().starts_with(presented.day) {
+            true => Ok(signed),
+            false => Err(Refusal::Malformed),
+        }
     }
 
     /// What stands for the body.

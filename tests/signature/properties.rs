@@ -1,6 +1,8 @@
 //! What must hold for every request.
 
-use apig_proxy::signature::{CanonicalRequest, Payload, PayloadHash, Refusal, SigningDate, Target};
+use apig_proxy::signature::{
+    Algorithm, CanonicalRequest, Payload, PayloadHash, Refusal, SigningDate, Target,
+};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use sha2::{Digest, Sha256};
@@ -109,8 +111,9 @@ proptest! {
         let date = SigningDate::from_unix_seconds(request.seconds).unwrap();
         let target = format!("{}?key=MARKERVALUE", request.path);
         let hash = PayloadHash::new(&request.body);
+        let algorithm = Algorithm::HmacSha256;
         let canonical =
-            CanonicalRequest::new("GET", Target::parse(&target).unwrap(), &marker, &date, Payload::Hash(&hash)).unwrap();
+            CanonicalRequest::new(algorithm, "GET", Target::parse(&target).unwrap(), &marker, &date, Payload::Hash(&hash)).unwrap();
         prop_assert_eq!(canonical.hash(), hex::encode(Sha256::digest(canonical.to_string())));
         prop_assert!(!canonical.redacted().to_string().contains("MARKERVALUE"));
     }

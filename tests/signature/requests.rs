@@ -1,8 +1,8 @@
 //! Random requests.
 
 use apig_proxy::signature::{
-    CanonicalRequest, Payload, PayloadHash, ReceivedRequest, Refusal, SignatureError, Signer,
-    SigningDate, Target, UNSIGNED_PAYLOAD, Verified, verify,
+    Algorithm, CanonicalRequest, Payload, PayloadHash, ReceivedRequest, Refusal, SignatureError,
+    Signer, SigningDate, Target, UNSIGNED_PAYLOAD, Verified, verify,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -44,7 +44,9 @@ impl Signable {
         let pairs = self.headers.iter();
         let pairs: Vec<_> = pairs.map(|(n, v)| (n.as_str(), v.as_str())).collect();
         let target = Target::parse(&self.target)?;
-        let request = CanonicalRequest::new(&self.method, target, &pairs, &date, payload)?;
+        let algorithm = Algorithm::HmacSha256;
+        let request =
+            CanonicalRequest::new(algorithm, &self.method, target, &pairs, &date, payload)?;
         let signature = Signer::new(ACCESS_KEY, &SECRET.into()).sign(&request);
         let mut headers = self.headers.clone();
         headers.push(("X-Sdk-Date".to_owned(), date.to_string()));

@@ -91,9 +91,8 @@ fn failure(case: &Case) -> Result<(), String> {
     let date = SigningDate::parse(&case.date).unwrap();
     let target = Target::parse(&wire).map_err(|error| format!("{}: target: {error}", case.id))?;
     let method = &case.method;
-    let request =
-        CanonicalRequest::with_algorithm(algorithm, method, target, &headers, &date, payload)
-            .map_err(|error| format!("{}: {error}", case.id))?;
+    let request = CanonicalRequest::new(algorithm, method, target, &headers, &date, payload)
+        .map_err(|error| format!("{}: {error}", case.id))?;
     let signer = Signer::new(&case.access_key, &case.secret_key.clone().into());
     let stages = [
         (request.to_string(), &case.canonical_request),

@@ -133,7 +133,7 @@ fn sign(
         .map(|(name, value)| (&**name, &**value))
         .collect();
     let canonical = Target::parse(&target).and_then(|target| {
-        CanonicalRequest::with_algorithm(algorithm, method, target, &signed, &date, payload)
+        CanonicalRequest::new(algorithm, method, target, &signed, &date, payload)
     });
     let canonical = canonical.map_err(Failure::usage)?;
     let signer = Signer::new(&credentials.access_key, &credentials.secret_key);

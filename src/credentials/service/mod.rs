@@ -33,7 +33,7 @@ use super::{CredentialsError, file};
 use crate::clock::Moment;
 use crate::config::{Environment, FileError, UpstreamUrl, read_secret_file};
 use crate::signature::{
-    CanonicalRequest, Payload, PayloadHash, SignatureError, Signer, SigningDate, Target,
+    Algorithm, CanonicalRequest, Payload, PayloadHash, SignatureError, Signer, SigningDate, Target,
 };
 use crate::upstream::Network;
 
@@ -178,7 +178,8 @@ fn signed_headers(
     let hash = PayloadHash::new(request.body());
     let (target, payload) = (Target::parse(&target)?, Payload::Hash(&hash));
     let method = request.method().as_str();
-    let canonical = CanonicalRequest::new(method, target, &headers, date, payload)?;
+    let algorithm = Algorithm::HmacSha256;
+    let canonical = CanonicalRequest::new(algorithm, method, target, &headers, date, payload)?;
     let authorization = Signer::new(&key.access_key, &key.secret_key).sign(&canonical);
     let sent = [
         ("x-sdk-date", Some(date.as_str())),

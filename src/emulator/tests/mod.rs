@@ -24,7 +24,8 @@ use super::*;
 use crate::clock::unix_seconds;
 use crate::credentials::Credentials;
 use crate::signature::{
-    CanonicalRequest, Payload, PayloadHash, Signer, SigningDate, Target, UNSIGNED_PAYLOAD,
+    Algorithm, CanonicalRequest, Payload, PayloadHash, Signer, SigningDate, Target,
+    UNSIGNED_PAYLOAD,
 };
 
 type Whole = Request<Full<Bytes>>;
@@ -151,7 +152,9 @@ fn signed_as(
     let target = Target::parse("/v1/a%2Fb?x=1&a=2").unwrap();
     let mut headers = vec![("host", "localhost"), ("x-stage", "RELEASE")];
     headers.extend(token.map(|token| ("x-security-token", token)));
-    let canonical = CanonicalRequest::new("POST", target, &headers, &date, payload).unwrap();
+    let algorithm = Algorithm::HmacSha256;
+    let canonical =
+        CanonicalRequest::new(algorithm, "POST", target, &headers, &date, payload).unwrap();
     let signature = Signer::new(access_key, &secret.into()).sign(&canonical);
     let mut request = Request::post("/v1/a%2Fb?x=1&a=2").header("x-sdk-date", date.as_str());
     for (name, value) in headers {

@@ -3,7 +3,7 @@
 mod hints;
 
 use super::*;
-use crate::signature::{CanonicalRequest, Payload, PayloadHash, Target};
+use crate::signature::{Algorithm, CanonicalRequest, Payload, PayloadHash, Target};
 
 const SERVER: &str = "20211217T065804Z";
 const SIGNED: &str = "20211217T064303Z";
@@ -31,7 +31,8 @@ fn canonical() -> String {
     ];
     let date = SigningDate::parse(SIGNED).unwrap();
     let payload = Payload::Hash(&PayloadHash::EMPTY);
-    let request = CanonicalRequest::new("GET", target, &headers, &date, payload);
+    let algorithm = Algorithm::HmacSha256;
+    let request = CanonicalRequest::new(algorithm, "GET", target, &headers, &date, payload);
     request.unwrap().to_string()
 }
 

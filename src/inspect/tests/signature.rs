@@ -1,7 +1,9 @@
 //! What was signed, and where the gateway's reading differs.
 
 use super::*;
-use crate::signature::{CanonicalRequest, Payload, PayloadHash, Signer, SigningDate, Target};
+use crate::signature::{
+    Algorithm, CanonicalRequest, Payload, PayloadHash, Signer, SigningDate, Target,
+};
 
 const TARGET: &str = "/v1/x/a?q=x%20y&a=1";
 const TOKEN: &str = "‹x-security-token, 9 bytes, sha256 0011aabb›";
@@ -13,7 +15,9 @@ fn signed(token: Option<&str>) -> (String, String, String) {
     headers.extend(token.map(|_| ("x-security-token", "TOKEN")));
     let target = Target::parse(TARGET).unwrap();
     let payload = Payload::Hash(&PayloadHash::EMPTY);
-    let request = CanonicalRequest::new("GET", target, &headers, &date, payload).unwrap();
+    let algorithm = Algorithm::HmacSha256;
+    let request =
+        CanonicalRequest::new(algorithm, "GET", target, &headers, &date, payload).unwrap();
     let authorization = Signer::new("AK", &"SK".into()).sign(&request);
     let shown = &authorization[..authorization.rfind('=').unwrap()];
     let token = token.map(|token| format!("\nx-security-token: {token}"));

@@ -36,8 +36,7 @@ pub(super) fn signed_texts(entry: &Entry, attempt: &Attempt) -> Option<(String, 
     };
     let target = Target::received(&target).ok()?;
     let algorithm = presented.algorithm;
-    let request =
-        CanonicalRequest::with_algorithm(algorithm, &method, target, &headers, &date, payload);
+    let request = CanonicalRequest::new(algorithm, &method, target, &headers, &date, payload);
     let request = request.ok()?;
     let mut string_to_sign = request.string_to_sign();
     if !mask.0.is_empty() {

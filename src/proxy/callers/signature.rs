@@ -146,7 +146,7 @@ mod tests {
     use http::{Request, Version};
 
     use super::*;
-    use crate::signature::{CanonicalRequest, DATE_HEADER, Payload, Target};
+    use crate::signature::{Algorithm, CanonicalRequest, DATE_HEADER, Payload, Target};
 
     #[test]
     fn over_http2_the_authority_of_the_target_is_the_signed_host() {
@@ -155,7 +155,9 @@ mod tests {
         let payload = Payload::Hash(&PayloadHash::EMPTY);
         let target = Target::parse("/v1?a").unwrap();
         let headers = [("host", "localhost:8080")];
-        let canonical = CanonicalRequest::new("GET", target, &headers, &date, payload).unwrap();
+        let algorithm = Algorithm::HmacSha256;
+        let canonical =
+            CanonicalRequest::new(algorithm, "GET", target, &headers, &date, payload).unwrap();
         let authorization = HeaderValue::from_str(&signer.sign(&canonical)).unwrap();
         for (authority, is_right) in [("localhost:8080", true), ("localhost", false)] {
             let request = Request::get(format!("http://{authority}/v1?a"))

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use apig_proxy::signature::{
-    CanonicalRequest, Payload, PayloadHash, ReceivedRequest, Refusal, Signer, SigningDate, Target,
-    UNSIGNED_PAYLOAD, normalize_query, verify,
+    Algorithm, CanonicalRequest, Payload, PayloadHash, ReceivedRequest, Refusal, Signer,
+    SigningDate, Target, UNSIGNED_PAYLOAD, normalize_query, verify,
 };
 
 const ACCESS_KEY: &str = "AKTEST0000000000TEST";
@@ -112,7 +112,9 @@ fn signed(request: &Request<'_>, is_body_signed: bool) -> Option<String> {
         Payload::Declared(UNSIGNED_PAYLOAD)
     };
     let headers = [("host", "gateway.example"), ("x-stage", request.stage)];
-    let canonical = CanonicalRequest::new(request.method, target, &headers, &date, payload).ok()?;
+    let algorithm = Algorithm::HmacSha256;
+    let canonical =
+        CanonicalRequest::new(algorithm, request.method, target, &headers, &date, payload).ok()?;
     assert!(canonical.to_string().is_ascii());
     Some(signer().sign(&canonical))
 }

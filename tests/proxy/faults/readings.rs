@@ -1,7 +1,9 @@
 //! What the gateway reads differently from what is sent: numbers 90 to 92.
 
 use apig_proxy::emulator::{Accounts, Readings};
-use apig_proxy::signature::{CanonicalRequest, Payload, PayloadHash, SigningDate, Target};
+use apig_proxy::signature::{
+    Algorithm, CanonicalRequest, Payload, PayloadHash, SigningDate, Target,
+};
 use serde_json::Value;
 
 use crate::credentials::{Region, accepted};
@@ -122,7 +124,9 @@ fn echo(head: &crate::support::Received, path: &str, alter: fn(String) -> String
     let headers = [("host", head.header("host")), ("x-stage", "RELEASE")];
     let target = Target::parse(path).unwrap();
     let payload = Payload::Hash(&PayloadHash::EMPTY);
-    let canonical = CanonicalRequest::new(head.method(), target, &headers, &date, payload).unwrap();
+    let algorithm = Algorithm::HmacSha256;
+    let canonical =
+        CanonicalRequest::new(algorithm, head.method(), target, &headers, &date, payload).unwrap();
     let canonical = alter(canonical.to_string()).replace('\n', "|");
     let message = format!("verify aksk signature fail, canonicalRequest:{canonical}");
     let body =

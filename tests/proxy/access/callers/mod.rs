@@ -123,8 +123,7 @@ impl<'a> Signed<'a> {
             .map_or(Payload::Hash(&hash), Payload::Declared);
         let target = Target::received(target).unwrap();
         let (algorithm, date) = (self.algorithm, &self.date);
-        let canonical =
-            CanonicalRequest::with_algorithm(algorithm, method, target, &headers, date, payload);
+        let canonical = CanonicalRequest::new(algorithm, method, target, &headers, date, payload);
         let authorization = self.signer.sign(&canonical.unwrap());
         let mut fields = format!(
             "X-Sdk-Date: {date}|Authorization: {authorization}|{}",
