@@ -13,7 +13,7 @@ use std::fmt::{self, Display};
 use std::time::Duration;
 
 use http::{HeaderValue, Method, Uri, request};
-use tracing::Level;
+use tracing::{Level, field};
 
 use super::metrics::Outcome;
 
@@ -103,53 +103,55 @@ impl Record {
         }
     }
 
-    /// Writes the record: all fields for programs, and for people what is not as usual.
+    /// Writes the record.
     pub(crate) fn write(&self, finished: &Finished<'_>) {
-        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let (durations, (bytes_in, bytes_out)) = (finished.durations, finished.bytes);
-        let head = self.head.as_ref();
-        let (method, path) = head.map_or(("", ""), |(method, uri)| (method.as_str(), uri.path()));
-        let (method, path) = (cut(method, MAX_METHOD), cut(path, MAX_PATH));
-        // The code of a response of the proxy's own, as the caller got it.
-        let code = fmt::from_fn(|f| match finished.outcome {
-            Outcome::Proxy(code) => write!(f, "PROXY.{code}"),
-            _ => Ok(()),
-        });
-        let traceparent = self.traceparent.as_ref().map(HeaderValue::as_bytes);
-        let trace_id = traceparent.and_then(trace_id).unwrap_or_default();
-        let (status, outcome) = (finished.status, finished.outcome());
-        let request_id = format_args!("{:032x}", finished.request_id);
-        let replay_of = finished.replay_of.map(|id| format!("{id:032x}"));
         if super::is_for_people() {
-            let is_usual = outcome == Outcome::Ok.name();
-            tracing::info!(
-                target: TARGET,
-                %code,
-                outcome = (!is_usual).then(|| tracing::field::display(outcome)),
-                bytes_in = (bytes_in > 0).then_some(bytes_in),
-                caller = finished.caller,
-                body_signed = finished.body_signed,
-                attempts = (finished.attempts > 1).then_some(finished.attempts as u64),
-                request_id = (!is_usual).then(|| tracing::field::display(request_id)),
-                %trace_id,
-                gateway_request_id = %self.gateway_request_id.borrow(),
-                replay_of,
-                "{method} {path} {status} {bytes_out} B {}",
-                took(durations.total)
-            );
-            return;
+            self.write_for_people(finished);
+        } else {
+            self.write_all(finished);
         }
+    }
+
+    /// Writes what a person reads: the request and its status, and whatever is unusual.
+    fn write_for_people(&self, finished: &Finished<'_>) {
+        let (bytes_in, bytes_out) = finished.bytes;
+        let outcome = finished.outcome();
+        let is_usual = outcome == Outcome::Ok.name();
         tracing::info!(
             target: TARGET,
-            %request_id,
+            code = %finished.code(),
+            outcome = (!is_usual).then_some(field::display(outcome)),
+            bytes_in = (bytes_in > 0).then_some(bytes_in),
+            caller = finished.caller,
+            body_signed = finished.body_signed,
+            attempts = (finished.attempts > 1).then_some(finished.attempts as u64),
+            request_id = (!is_usual).then_some(field::display(hex(finished.request_id))),
+            trace_id = %self.trace_id(),
+            gateway_request_id = %self.gateway_request_id.borrow(),
+            replay_of = finished.replay_of.map(hex).map(field::display),
+            "{} {} {} {bytes_out} B {}",
+            self.method(),
+            self.path(),
+            finished.status,
+            took(finished.durations.total)
+        );
+    }
+
+    /// Writes all fields, for programs.
+    fn write_all(&self, finished: &Finished<'_>) {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let (durations, (bytes_in, bytes_out)) = (finished.durations, finished.bytes);
+        tracing::info!(
+            target: TARGET,
+            request_id = %hex(finished.request_id),
             route = %finished.route,
             caller = finished.caller,
             body_signed = finished.body_signed,
-            %method,
-            %path,
-            status = u64::from(status),
-            %code,
-            %outcome,
+            method = %self.method(),
+            path = %self.path(),
+            status = u64::from(finished.status),
+            code = %finished.code(),
+            outcome = %finished.outcome(),
             bytes_in,
             bytes_out,
             queue_us = micros(durations.queued),
@@ -157,12 +159,33 @@ impl Record {
             upstream_us = micros(durations.upstream),
             total_us = micros(durations.total),
             attempts = finished.attempts as u64,
-            %trace_id,
+            trace_id = %self.trace_id(),
             gateway_request_id = %self.gateway_request_id.borrow(),
-            replay_of,
+            replay_of = finished.replay_of.map(hex).map(field::display),
             "access"
         );
     }
+
+    fn method(&self) -> impl Display {
+        let method = self.head.as_ref().map(|(method, _)| method.as_str());
+        cut(method.unwrap_or_default(), MAX_METHOD)
+    }
+
+    fn path(&self) -> impl Display {
+        let path = self.head.as_ref().map(|(_, uri)| uri.path());
+        cut(path.unwrap_or_default(), MAX_PATH)
+    }
+
+    fn trace_id(&self) -> &str {
+        let traceparent = self.traceparent.as_ref();
+        let id = traceparent.and_then(|traceparent| trace_id(traceparent.as_bytes()));
+        id.unwrap_or_default()
+    }
+}
+
+/// A request id, as 32 hexadecimal digits.
+fn hex(id: u128) -> impl Display {
+    fmt::from_fn(move |f| write!(f, "{id:032x}"))
 }
 
 /// A duration for people.
@@ -175,6 +198,14 @@ fn took(time: Duration) -> impl Display {
 }
 
 impl Finished<'_> {
+    /// The code of a response of the proxy's own, as the caller got it.
+    fn code(&self) -> impl Display {
+        fmt::from_fn(|f| match self.outcome {
+            Outcome::Proxy(code) => write!(f, "PROXY.{code}"),
+            _ => Ok(()),
+        })
+    }
+
     /// The outcome as counted, unless the response ended early after that.
     pub(crate) fn outcome(&self) -> &'static str {
         match (self.outcome, self.end) {
