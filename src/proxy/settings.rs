@@ -65,6 +65,8 @@ pub struct Settings {
     pub(super) proxy_id: ProxyId,
     /// Records requests for the inspector, if there is one.
     pub(crate) recorder: Option<Arc<Recorder>>,
+    /// Where callers connect, as the inspector shows it.
+    pub(crate) url: String,
 }
 
 impl Settings {
@@ -95,6 +97,7 @@ impl Settings {
             pools: Mutex::default(),
             proxy_id: ProxyId::random(),
             recorder: None,
+            url: String::new(),
         }
         .counting()
     }
@@ -205,8 +208,8 @@ impl Settings {
         upstreams
     }
 
-    /// The state now, as the inspector shows it. `url` is where callers connect.
-    pub(crate) fn program_state(&self, url: &str) -> Value {
+    /// The state now, as the inspector shows it.
+    pub(crate) fn program_state(&self) -> Value {
         let credentials = self.credentials.statuses();
         let credentials = credentials.zip(self.credentials.are_locked());
         let credential = |(status, is_locked): (SlotStatus, bool)| {
@@ -221,7 +224,7 @@ impl Settings {
             })
         };
         json!({
-            "proxy": url,
+            "proxy": self.url,
             "kind": "proxy",
             "credentials": credentials.map(credential).collect::<Value>(),
             "upstreams": self.upstreams().into_values().collect::<Vec<_>>(),

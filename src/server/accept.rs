@@ -5,17 +5,17 @@
 //!
 //! # What can go wrong
 //!
-//! Accepting fails while the process has no file descriptors left. Only time can end that, so it is
-//! tried again after a pause.
+//! Accepting fails while the process has no file descriptors left. Only time helps, so it is retried
+//! after a pause.
 
-use std::cell::Cell;
 use std::convert::Infallible;
 use std::io;
-use std::rc::Rc;
-use std::sync::{Arc, Weak};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender, WeakUnboundedSender};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
@@ -63,7 +63,7 @@ impl Accepted {
         }
     }
 
-    /// What is known beforehand of its only request, if it is one of the inspector.
+    /// What the inspector has set for the only request of its connection.
     pub(super) fn replay(&self) -> Option<Replay> {
         match self {
             Self::Replay(_, replay) => Some(*replay),
@@ -131,7 +131,8 @@ pub(super) enum Command {
     Reload(Arc<Settings>, Network),
 }
 
-/// A worker, as the accepting tasks see it.
+/// A worker, as seen from outside. It ends when all handles are dropped and its connections have
+/// ended.
 #[derive(Debug)]
 pub(super) struct WorkerHandle {
     /// One clone for each open connection.
@@ -147,88 +148,59 @@ impl WorkerHandle {
     }
 }
 
-/// A worker, as other threads see it. It does not keep the worker from ending.
-#[derive(Debug)]
-pub(super) struct RemoteWorker {
-    load: Weak<()>,
-    commands: WeakUnboundedSender<Command>,
-}
-
-impl From<&WorkerHandle> for RemoteWorker {
-    fn from(worker: &WorkerHandle) -> Self {
-        Self {
-            load: Arc::downgrade(&worker.load),
-            commands: worker.commands.downgrade(),
-        }
-    }
-}
-
-impl RemoteWorker {
-    /// The number of its connections, and one more.
-    pub(super) fn load(&self) -> usize {
-        self.load.strong_count()
-    }
-
-    /// Gives it a connection. Returns false if it ends.
-    pub(super) fn serve(&self, connected: Connected, permit: OwnedSemaphorePermit) -> bool {
-        let worker = self.commands.upgrade().zip(self.load.upgrade());
-        worker.is_some_and(|(commands, load)| {
-            let command = Command::Serve(connected, (permit, load));
-            commands.send(command).is_ok()
-        })
-    }
-}
-
-/// Hands out `limits.connections`; shared by all sockets.
+/// Hands out `limits.connections`, and connections to workers; shared by all sockets.
 #[derive(Debug)]
 pub(super) struct Admission {
     pub(super) workers: Vec<WorkerHandle>,
     pub(super) permits: Arc<Semaphore>,
     /// The worker that evicts next. Connections are spread evenly, so turns evict about the oldest.
-    pub(super) next: Cell<usize>,
+    next: AtomicUsize,
 }
 
 impl Admission {
-    /// Gives a connection to the worker that has the fewest, as soon as there is a permit.
-    ///
-    /// # Cancel safety
-    ///
-    /// Until then, it stays where it is.
-    async fn admit(&self, accepted: &mut Option<Connected>) {
-        if accepted.is_none() {
-            return;
-        }
-        let permit = self.permit().await;
-        let workers = self.workers.iter();
-        let worker = workers.min_by_key(|worker| Arc::strong_count(&worker.load));
-        if let Some((worker, accepted)) = worker.zip(accepted.take()) {
-            let command = Command::Serve(accepted, (permit, Arc::clone(&worker.load)));
-            if worker.commands.send(command).is_err() {
-                tracing::error!("a worker has ended; the connection is closed");
-            }
+    pub(super) fn new(workers: Vec<WorkerHandle>, permits: Arc<Semaphore>) -> Arc<Self> {
+        Arc::new(Self {
+            workers,
+            permits,
+            next: AtomicUsize::new(0),
+        })
+    }
+
+    /// Admits a connection if there is a permit now. Returns false if there is none, or the worker
+    /// has ended.
+    pub(super) fn try_admit(&self, connected: Connected) -> bool {
+        let permit = Arc::clone(&self.permits).try_acquire_owned();
+        permit.is_ok_and(|permit| self.assign(connected, permit))
+    }
+
+    /// Admits a connection as soon as there is a permit. Idle connections are closed until then.
+    async fn admit(&self, connected: Connected) {
+        let permit = Arc::clone(&self.permits).acquire_owned();
+        let permit = tokio::select! {
+            biased;
+            permit = permit => permit.expect("the semaphore is never closed"),
+            never = self.evict() => match never {},
+        };
+        if !self.assign(connected, permit) {
+            tracing::error!("a worker has ended; the connection is closed");
         }
     }
 
-    /// A permit for one more connection. Idle connections are closed until there is one.
-    async fn permit(&self) -> OwnedSemaphorePermit {
-        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
-            return permit;
-        }
-        tokio::select! {
-            biased;
-            permit = Arc::clone(&self.permits).acquire_owned() => {
-                permit.expect("the semaphore is never closed")
-            }
-            never = self.evict() => match never {},
-        }
+    /// Gives a connection to the worker that has the fewest. Returns false if that has ended.
+    fn assign(&self, connected: Connected, permit: OwnedSemaphorePermit) -> bool {
+        let workers = self.workers.iter();
+        let worker = workers.min_by_key(|worker| Arc::strong_count(&worker.load));
+        worker.is_some_and(|worker| {
+            let command = Command::Serve(connected, (permit, Arc::clone(&worker.load)));
+            worker.commands.send(command).is_ok()
+        })
     }
 
     async fn evict(&self) -> Infallible {
         loop {
-            let worker = self.next.get();
-            self.next.set((worker + 1) % self.workers.len());
+            let next = self.next.fetch_add(1, Ordering::Relaxed) % self.workers.len();
             // A worker that has ended has no connections.
-            let _ = self.workers[worker].commands.send(Command::CloseOldestIdle);
+            let _ = self.workers[next].commands.send(Command::CloseOldestIdle);
             tokio::time::sleep(EVICTION_PAUSE).await;
         }
     }
@@ -238,35 +210,28 @@ impl Admission {
 /// a connection that was accepted and waits for a permit is still served.
 pub(super) async fn accept(
     (socket, rules): (Listening, ListenRules),
-    admission: Rc<Admission>,
+    admission: Arc<Admission>,
     stop: CancellationToken,
 ) {
-    let mut accepted = None;
-    let accepting = accept_all(&socket, rules, &admission, &mut accepted);
-    stop.run_until_cancelled(accepting).await;
-    drop(socket);
-    admission.admit(&mut accepted).await;
-}
-
-async fn accept_all(
-    socket: &Listening,
-    rules: ListenRules,
-    admission: &Admission,
-    accepted: &mut Option<Connected>,
-) {
     let mut last_warning = None::<Instant>;
-    loop {
-        match socket.accept().await {
-            Ok(next) => {
-                *accepted = next.map(|next| (next, rules));
-                admission.admit(accepted).await;
+    while let Some(accepted) = stop.run_until_cancelled(socket.accept()).await {
+        match accepted {
+            Ok(None) => {}
+            Ok(Some(accepted)) => {
+                let mut admitting = pin!(admission.admit((accepted, rules)));
+                let admitted = stop.run_until_cancelled(admitting.as_mut()).await;
+                if admitted.is_none() {
+                    drop(socket);
+                    return admitting.await;
+                }
             }
             Err(error) => {
                 if last_warning.is_none_or(|at| at.elapsed() >= WARNING_INTERVAL) {
-                    tracing::warn!(%error, "accepting connections failed; it is tried again ten times a second");
+                    tracing::warn!(%error, "accepting connections failed; retrying ten times a second");
                     last_warning = Some(Instant::now());
                 }
-                tokio::time::sleep(ACCEPT_RETRY).await;
+                stop.run_until_cancelled(tokio::time::sleep(ACCEPT_RETRY))
+                    .await;
             }
         }
     }

@@ -22,7 +22,7 @@
 //! may stop the proxy. Callers may open connections and send nothing: the oldest silent connection
 //! is closed when all permits are taken, and each connection ends with its first response.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -39,12 +39,12 @@ use hyper::body::{Body, Incoming};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::spawn_local;
 use tokio_util::sync::CancellationToken;
+use tower::Service;
 
 use super::SetupError;
 use super::accept::{Admission, Command, WorkerHandle, accept};
 use super::connection;
-use super::registry::ConnectionLimits;
-use super::registry::{Registry, Shutdown};
+use super::registry::{ConnectionLimits, Registry, Shutdown};
 use super::sockets::BoundSocket;
 use crate::config::{ActivatedSocket, Config, ListenRules};
 use crate::error::Error;
@@ -85,8 +85,8 @@ pub(super) fn bind(
     config.admin.as_ref().map(bind).transpose()
 }
 
-/// Serves until dropped. Not ready once `shutdown` has begun; cancels `quit` when a stop is
-/// requested. To be called within a [`LocalSet`].
+/// Serves until dropped. Not ready once `shutdown` has begun, which `POST /quitquitquit` does too.
+/// To be called within a [`LocalSet`].
 ///
 /// [`LocalSet`]: tokio::task::LocalSet
 pub(super) async fn serve(
@@ -94,22 +94,14 @@ pub(super) async fn serve(
     settings: watch::Receiver<Arc<Settings>>,
     inspector: watch::Receiver<Option<Inspector>>,
     shutdown: &Shutdown,
-    quit: &CancellationToken,
 ) -> io::Result<Infallible> {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     let bare_answers = Rc::new(|answer: BareAnswer| serialize(refused("", &answer.error())));
     let registry = Registry::new(LIMITS, Arc::clone(&permits), bare_answers, true);
     let (worker, mut commands) = WorkerHandle::new();
-    let admission = Rc::new(Admission {
-        workers: vec![worker],
-        permits,
-        next: Cell::default(),
-    });
-    spawn_local(accept(
-        (socket.open()?, ListenRules::default()),
-        admission,
-        CancellationToken::new(),
-    ));
+    let admission = Admission::new(vec![worker], permits);
+    let listening = (socket.open()?, ListenRules::default());
+    spawn_local(accept(listening, admission, CancellationToken::new()));
     // It answers until the end, so its connections follow no shutdown.
     spawn_local(Rc::clone(&registry).watch(Shutdown::default()));
     let admin = Rc::new(Admin {
@@ -117,26 +109,15 @@ pub(super) async fn serve(
         settings,
         inspector,
         shutdown: shutdown.clone(),
-        quit: quit.clone(),
-        places: Arc::new(Semaphore::new(INSPECTOR_CONNECTIONS)),
+        inspector_permits: Arc::new(Semaphore::new(INSPECTOR_CONNECTIONS)),
     });
     while let Some(command) = commands.recv().await {
         match command {
-            Command::Serve(accepted, permit) => {
-                let (admin, is_local) = (Rc::clone(&admin), accepted.0.is_local());
-                let make = move |caller: Rc<CallerConnection>| {
-                    let asker = Rc::new(Asker {
-                        caller,
-                        is_local,
-                        place: OnceCell::new(),
-                    });
-                    tower::service_fn(move |request| {
-                        let (admin, asker) = (Rc::clone(&admin), Rc::clone(&asker));
-                        async move { Ok(admin.respond(request, &asker).await) }
-                    })
-                };
+            Command::Serve(connected, permit) => {
+                let (admin, is_local) = (Rc::clone(&admin), connected.0.is_local());
+                let make = move |caller| Connection::service(admin, caller, is_local);
                 let registry = Rc::clone(&registry);
-                spawn_local(connection::serve(accepted, Some(permit), registry, make));
+                spawn_local(connection::serve(connected, permit, registry, make));
             }
             Command::CloseOldestIdle => registry.close_oldest_idle(),
             Command::Reload(..) => {}
@@ -145,25 +126,27 @@ pub(super) async fn serve(
     Err(io::ErrorKind::NotConnected.into())
 }
 
-/// Answers requests to the admin listener.
+/// What all connections to the admin listener share.
 struct Admin {
     address: Option<SocketAddr>,
     settings: watch::Receiver<Arc<Settings>>,
     inspector: watch::Receiver<Option<Inspector>>,
     shutdown: Shutdown,
-    quit: CancellationToken,
-    /// A permit for each connection that the inspector has.
-    places: Arc<Semaphore>,
+    /// One for each connection that asks the inspector.
+    inspector_permits: Arc<Semaphore>,
 }
 
 /// A connection to the admin listener.
-struct Asker {
+struct Connection {
+    admin: Rc<Admin>,
     caller: Rc<CallerConnection>,
     /// It comes from this machine.
     is_local: bool,
-    /// Taken with the first request to the inspector, until the connection ends.
-    place: OnceCell<OwnedSemaphorePermit>,
+    /// Acquired with the first request to the inspector.
+    inspector_permit: OnceCell<OwnedSemaphorePermit>,
 }
+
+type AdminResponse = Response<Either<ResponseBody, ApiBody>>;
 
 /// The response to a request that passes the guard: status, content type and text.
 type Page = (StatusCode, &'static str, String);
@@ -172,26 +155,40 @@ fn text(status: StatusCode, text: &str) -> Page {
     (status, TEXT, format!("{text}\n"))
 }
 
-impl Admin {
+impl Connection {
+    /// The service of one connection.
+    fn service(
+        admin: Rc<Admin>,
+        caller: Rc<CallerConnection>,
+        is_local: bool,
+    ) -> impl Service<Request<Incoming>, Response = AdminResponse, Error = Infallible, Future: 'static>
+    {
+        let connection = Rc::new(Self {
+            admin,
+            caller,
+            is_local,
+            inspector_permit: OnceCell::new(),
+        });
+        tower::service_fn(move |request| {
+            let connection = Rc::clone(&connection);
+            async move { Ok(connection.respond(request).await) }
+        })
+    }
+
     /// Answers a request. What it does not read of the body is discarded after the response.
-    async fn respond(
-        &self,
-        request: Request<Incoming>,
-        asker: &Asker,
-    ) -> Response<Either<ResponseBody, ApiBody>> {
+    async fn respond(&self, request: Request<Incoming>) -> AdminResponse {
         let (head, mut body) = request.into_parts();
-        let (caller, is_local) = (&asker.caller, asker.is_local);
-        let inspector = self.inspector(&head, caller, is_local);
-        let mut response = match (self.check(caller, &head, inspector.is_some()), inspector) {
-            (Ok(()), Some(_)) if !self.has_place(asker) => inspect::busy().map(Either::Right),
+        let inspector = self.inspector(&head);
+        let mut response = match (self.check(&head, inspector.is_some()), inspector) {
+            (Ok(()), Some(_)) if !self.may_inspect() => inspect::busy().map(Either::Right),
             (Ok(()), Some(inspector)) => {
                 let response = inspector.respond(&head, &mut body).await;
-                caller.request_is_read.set(body.is_end_stream());
+                self.caller.request_is_read.set(body.is_end_stream());
                 response.map(Either::Right)
             }
-            (Ok(()), None) => self.page(&head, is_local).map(Either::Left),
+            (Ok(()), None) => self.page(&head).map(Either::Left),
             (Err(error), _) => {
-                caller.refused();
+                self.caller.refused();
                 refused(head.method.as_str(), &error).map(Either::Left)
             }
         };
@@ -201,45 +198,39 @@ impl Admin {
         response
     }
 
-    /// True if a connection has one of the places of the inspector.
-    fn has_place(&self, asker: &Asker) -> bool {
-        let take = || Arc::clone(&self.places).try_acquire_owned().ok();
-        asker.place.get().is_some() || take().is_some_and(|place| asker.place.set(place).is_ok())
+    /// Acquires a permit of the inspector, unless the connection has one. Returns false if there is
+    /// none left.
+    fn may_inspect(&self) -> bool {
+        let permits = &self.admin.inspector_permits;
+        let acquire = || Arc::clone(permits).try_acquire_owned().ok();
+        let held = &self.inspector_permit;
+        held.get().is_some() || acquire().is_some_and(|permit| held.set(permit).is_ok())
     }
 
-    /// The inspector, if it is asked, by a program of this machine. For others it does not exist.
-    fn inspector(
-        &self,
-        head: &Parts,
-        caller: &CallerConnection,
-        is_local: bool,
-    ) -> Option<Inspector> {
-        let is_asked =
-            is_local && inspect::takes(head.uri.path()) && names_loopback(caller.listener, head);
-        let inspector = is_asked.then(|| self.inspector.borrow().clone())?;
+    /// The inspector, if a program of this machine asks it. For others it does not exist.
+    fn inspector(&self, head: &Parts) -> Option<Inspector> {
+        let is_asked = self.is_local
+            && inspect::takes(head.uri.path())
+            && names_loopback(self.caller.listener, head);
+        let inspector = is_asked.then(|| self.admin.inspector.borrow().clone())?;
         inspector.filter(Inspector::is_on)
     }
 
-    fn check(
-        &self,
-        caller: &CallerConnection,
-        head: &Parts,
-        is_inspector: bool,
-    ) -> Result<(), Error> {
+    fn check(&self, head: &Parts, is_inspector: bool) -> Result<(), Error> {
         // `access` may have changed with a reload.
-        let settings = self.settings.borrow();
-        let guard = Guard::new(&settings.access, self.address.as_slice());
+        let settings = self.admin.settings.borrow();
+        let guard = Guard::new(&settings.access, self.admin.address.as_slice());
         let purpose = match head.uri.path() {
             path if is_inspector && inspect::is_api(path) => Purpose::InspectorApi,
             _ if is_inspector => Purpose::InspectorPage,
             QUIT => Purpose::AdminAction,
             _ => Purpose::AdminRead,
         };
-        guard.check(purpose, caller.listener, head).map(drop)
+        guard.check(purpose, self.caller.listener, head).map(drop)
     }
 
-    fn page(&self, head: &Parts, is_local: bool) -> Response<ResponseBody> {
-        let settings = self.settings.borrow();
+    fn page(&self, head: &Parts) -> Response<ResponseBody> {
+        let settings = self.admin.settings.borrow();
         let path = head.uri.path();
         let methods = if path == QUIT { "POST" } else { "GET, HEAD" };
         let is_allowed = methods.split(", ").any(|method| head.method == method);
@@ -250,14 +241,14 @@ impl Admin {
                 text(StatusCode::METHOD_NOT_ALLOWED, &methods)
             }
             "/livez" | "/startupz" => text(StatusCode::OK, "ok"),
-            "/readyz" => self.readiness(&settings),
+            "/readyz" => self.admin.readiness(&settings),
             "/metrics" => (StatusCode::OK, metrics::CONTENT_TYPE, settings.metrics()),
-            QUIT if !is_local => text(
+            QUIT if !self.is_local => text(
                 StatusCode::FORBIDDEN,
                 "only programs on the machine of the proxy may stop it; send SIGTERM otherwise",
             ),
             QUIT => {
-                self.quit.cancel();
+                self.admin.shutdown.soon.cancel();
                 text(StatusCode::OK, "ok")
             }
             _ => text(
@@ -274,7 +265,9 @@ impl Admin {
         }
         response
     }
+}
 
+impl Admin {
     fn readiness(&self, settings: &Settings) -> Page {
         let missing = settings.missing_credentials();
         let reason = match self.shutdown.soon.is_cancelled() {

@@ -1,6 +1,6 @@
 //! Serves one connection to its end, with hyper.
 //!
-//! Once the protocol is known, hyper reads requests and writes answers until either side ends the
+//! Once the protocol is known, hyper reads requests and writes responses until either side ends the
 //! connection. The last response of an HTTP/1.1 connection decides what follows: a WebSocket takes
 //! the stream over, or the caller gets the time to read.
 
@@ -26,8 +26,7 @@ use super::accept::{Accepted, Connected, ConnectionPermit};
 use super::handshake::{Opened, Protocol, Transport, open};
 use super::io::CallerIo;
 use super::linger::{AFTER_REFUSAL, COMPLETE, LingerLimits, UNREAD_BODY, linger};
-use super::registry::Registry;
-use super::registry::{CloseReason, ConnectionState, Phase};
+use super::registry::{CloseReason, ConnectionState, Phase, Registry};
 use super::requests::{BoxError, InFlight, call};
 use crate::proxy::{BareAnswer, CallerConnection};
 
@@ -44,7 +43,7 @@ const LAST_FRAMES_TIMEOUT: Duration = Duration::from_millis(250);
 /// Serves one connection until it ends. `make` makes its service, which has to be ready always.
 pub(super) async fn serve<M, S, B>(
     (accepted, rules): Connected,
-    _permit: Option<ConnectionPermit>,
+    _permit: ConnectionPermit,
     registry: Rc<Registry>,
     make: M,
 ) where
@@ -90,7 +89,7 @@ fn http1_builder(max_header: usize) -> http1::Builder {
         .max_buf_size(READ_AHEAD.max(max_header))
         // The registry tells heads from idle connections; this timer does not.
         .header_read_timeout(None)
-        // Answers have the gateway's date.
+        // Responses have the gateway's date.
         .auto_date_header(false);
     builder
 }
@@ -156,7 +155,7 @@ impl Driver {
             }
         };
         if !is_at_end && let Some(stream) = self.io.into_stream() {
-            linger_unless_closed(stream, limits, &self.state).await;
+            linger(stream, limits, &self.state).await;
         }
     }
 
@@ -278,18 +277,8 @@ async fn write_last(
     state: &ConnectionState,
 ) {
     if let Ok(Ok(())) = state.unless_closed(stream.write_all(answer)).await {
-        linger_unless_closed(stream, limits, state).await;
+        linger(stream, limits, state).await;
     }
-}
-
-async fn linger_unless_closed(
-    stream: Box<dyn Transport>,
-    limits: LingerLimits,
-    state: &ConnectionState,
-) {
-    state.enter(Phase::Lingering);
-    // It may be closed before its time to make room.
-    let _ = state.unless_closed(linger(stream, limits)).await;
 }
 
 /// Runs HTTP/2 streams as tasks of the worker's thread. They end with their connection.

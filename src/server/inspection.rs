@@ -12,14 +12,13 @@
 use std::io::{IsTerminal, stderr};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
-use super::accept::{Accepted, Admission, RemoteWorker};
-use super::sockets::{BoundSocket, Listeners};
+use super::accept::{Accepted, Admission};
 use crate::config::{InspectConfig, Listen, ListenRules};
 use crate::inspect::Inspector;
 use crate::inspect::program::{Program, Replay};
@@ -36,8 +35,6 @@ pub(super) struct Inspection {
     admin: Option<Listen>,
     /// The folder of the file with the token; `None` to write none.
     folder: Option<PathBuf>,
-    /// Where callers connect.
-    url: watch::Sender<String>,
     recorder: Option<Arc<Recorder>>,
     /// The notes of the recorder, until the thread takes them.
     notes: Option<Notes>,
@@ -56,7 +53,6 @@ impl Inspection {
             config: config.clone(),
             admin,
             folder: None,
-            url: watch::Sender::default(),
             recorder: None,
             notes: None,
             made_token: None,
@@ -104,13 +100,9 @@ impl Inspection {
     /// Uses the configuration that it was prepared for, with a server that runs.
     pub(super) fn apply(
         &mut self,
-        listeners: &Listeners,
         settings: &watch::Sender<Arc<Settings>>,
-        admission: &Admission,
+        admission: &Arc<Admission>,
     ) {
-        let first = listeners.sockets.first();
-        self.url
-            .send_replace(first.map(BoundSocket::local_endpoint).unwrap_or_default());
         let token = self.token();
         if let Some(inspector) = &*self.inspector.borrow() {
             inspector.configure(&self.config, token.clone());
@@ -118,9 +110,7 @@ impl Inspection {
         if let Some((recorder, notes)) = self.recorder.clone().zip(self.notes.take()) {
             let program = Arc::new(Proxy {
                 settings: settings.subscribe(),
-                url: self.url.subscribe(),
-                workers: admission.workers.iter().map(RemoteWorker::from).collect(),
-                permits: Arc::clone(&admission.permits),
+                admission: Arc::downgrade(admission),
             });
             match Inspector::start(program, (recorder, notes), &self.config, token.clone()) {
                 Ok(inspector) => drop(self.inspector.send_replace(Some(inspector))),
@@ -172,23 +162,18 @@ impl Inspection {
 /// This server, as the inspector knows it.
 struct Proxy {
     settings: watch::Receiver<Arc<Settings>>,
-    url: watch::Receiver<String>,
-    workers: Vec<RemoteWorker>,
-    permits: Arc<Semaphore>,
+    /// Weak, so that it does not keep the workers from ending.
+    admission: Weak<Admission>,
 }
 
 impl Program for Proxy {
     fn state(&self) -> Value {
-        self.settings.borrow().program_state(&self.url.borrow())
+        self.settings.borrow().program_state()
     }
 
     fn serve(&self, connection: UnixStream, replay: Replay) -> bool {
-        let permit = Arc::clone(&self.permits).try_acquire_owned();
-        let worker = self.workers.iter().min_by_key(|worker| worker.load());
         let accepted = Accepted::Replay(connection, replay);
-        let request = (accepted, ListenRules::default());
-        worker
-            .zip(permit.ok())
-            .is_some_and(|(worker, permit)| worker.serve(request, permit))
+        let admission = self.admission.upgrade();
+        admission.is_some_and(|admission| admission.try_admit((accepted, ListenRules::default())))
     }
 }

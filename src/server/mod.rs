@@ -1,19 +1,20 @@
 //! The server that callers connect to: hyper on TCP, TLS and unix sockets.
 //!
 //! ```text
-//! sockets, unix ─► accept ─► worker ─► stream ─► connection ─► requests ─► proxy
+//! sockets, unix ─► accept ─► worker ─► handshake ─► connection ─► requests ─► proxy
 //! ```
 //!
 //! One thread accepts (`accept`) and hands each connection to one worker (`worker`). `running`
 //! reloads and drains. `connection` serves one connection through `io`, `registry` keeps the phase
-//! of each connection of a worker and closes those that exceed a limit, and `stream` lets callers
+//! of each connection of a worker and closes those that exceed a limit, and `linger` lets callers
 //! read their last response. `admin` serves health and metrics.
 //!
 //! # What can go wrong
 //!
-//! Callers may be silent, slow, or never read. hyper has no limits for that which fit, so the
-//! registry applies them once a second. When connections are short, the longest idle ones are
-//! closed. Draining has a limit, since a caller may never read to the end of its response.
+//! Callers may be silent, slow, or never read. hyper's own timeouts do not cover that, so the
+//! registry applies limits once a second. When no permits are left, the connections that have been
+//! idle longest are closed. Draining has a limit, since a caller may never read its response to the
+//! end.
 
 mod accept;
 mod admin;
@@ -41,14 +42,12 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
-use tokio_util::sync::CancellationToken;
 
 use crate::config::{ActivatedSockets, Config, Listen, Services};
 use crate::credentials::Source;
 use crate::proxy::guard::Guard;
 use crate::proxy::{RouteCredentials, Settings};
 use crate::upstream::{Network, Resolver, TlsSettings, TlsSetupError};
-use accept::Admission;
 pub(crate) use admin::QUIT_IS_OFF;
 use inspection::Inspection;
 use registry::Shutdown;
@@ -171,11 +170,6 @@ impl Server {
         self.inspection.show()
     }
 
-    fn apply_inspection(&mut self, admission: &Admission) {
-        let (listeners, settings) = (&self.listeners, &self.settings);
-        self.inspection.apply(listeners, settings, admission);
-    }
-
     /// All endpoints, as callers write them.
     pub(crate) fn endpoints(&self) -> impl Iterator<Item = String> {
         self.listeners.sockets.iter().map(BoundSocket::endpoint)
@@ -217,19 +211,19 @@ impl Server {
         mut self,
         stop: impl Future<Output = ()>,
     ) -> Result<DrainOutcome, SetupError> {
-        let (shutdown, quit) = (Shutdown::default(), CancellationToken::new());
+        let shutdown = Shutdown::default();
         let (admin, settings) = (self.admin.take(), self.settings.subscribe());
         let inspector = self.inspection.subscribe();
         let admin = async {
             match admin {
-                Some(admin) => admin::serve(admin, settings, inspector, &shutdown, &quit).await,
+                Some(admin) => admin::serve(admin, settings, inspector, &shutdown).await,
                 None => std::future::pending().await,
             }
         };
         let stop = async {
             tokio::select! {
                 () = stop => {}
-                () = quit.cancelled() => tracing::info!(
+                () = shutdown.soon.cancelled() => tracing::info!(
                     "POST /quitquitquit: stopping; running requests are finished, and soon no new ones are accepted"
                 ),
             }
@@ -261,6 +255,8 @@ fn settings(
     let guard = guard.with_services(Services::new(config));
     let mut settings = Settings::new(config, guard, RouteCredentials::new(config, sources));
     settings.recorder = inspection.recorder();
+    let first = listeners.sockets.first();
+    settings.url = first.map(BoundSocket::local_endpoint).unwrap_or_default();
     settings
 }
 

@@ -8,8 +8,6 @@
 //! The new configuration may not work: an address is taken, a certificate cannot be read. All of
 //! that is tried before anything is changed.
 
-use std::cell::Cell;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::{io, thread};
 
@@ -32,7 +30,7 @@ use crate::upstream::TlsSettings;
 /// A running server.
 pub(super) struct Running {
     server: Server,
-    admission: Rc<Admission>,
+    admission: Arc<Admission>,
     shutdown: Shutdown,
     heartbeats: Arc<Heartbeats>,
     /// Ends when the last worker has ended.
@@ -64,15 +62,11 @@ impl Running {
             _alive: alive,
         };
         let workers = (0..count).map(|number| worker.clone().start(number));
-        let admission = Admission {
-            workers: workers.collect::<io::Result<_>>()?,
-            permits,
-            next: Cell::default(),
-        };
-        server.apply_inspection(&admission);
+        let admission = Admission::new(workers.collect::<io::Result<_>>()?, permits);
+        server.inspection.apply(&server.settings, &admission);
         Ok(Self {
             server,
-            admission: Rc::new(admission),
+            admission,
             shutdown: shutdown.clone(),
             heartbeats,
             ended,
@@ -158,7 +152,12 @@ impl Running {
         self.refreshing.shutdown().await;
         self.server.listeners = listeners;
         self.server.network = new.network;
-        self.server.apply_inspection(&self.admission);
+        let Server {
+            inspection,
+            settings,
+            ..
+        } = &mut self.server;
+        inspection.apply(settings, &self.admission);
         self.start_tasks(sockets, new.sources);
         Ok(())
     }
@@ -168,7 +167,7 @@ impl Running {
         // Those of earlier configurations that have ended.
         while self.accepting.try_join_next().is_some() {}
         for socket in sockets {
-            let admission = Rc::clone(&self.admission);
+            let admission = Arc::clone(&self.admission);
             let accepts = accept(socket, admission, self.replaced.clone());
             self.accepting.spawn_local(accepts);
         }

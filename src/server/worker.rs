@@ -27,8 +27,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::accept::{Command, WorkerHandle};
 use super::connection;
-use super::registry::ConnectionLimits;
-use super::registry::{Registry, Shutdown};
+use super::registry::{ConnectionLimits, Registry, Shutdown};
 use super::watchdog::Heartbeats;
 use crate::proxy::{self, Current, Pipeline, Settings};
 use crate::upstream::Network;
@@ -87,10 +86,10 @@ impl Worker {
         let serving = async {
             while let Some(command) = commands.recv().await {
                 match command {
-                    Command::Serve(accepted, permit) => {
+                    Command::Serve(connected, permit) => {
                         let (registry, current) = (Rc::clone(&registry), Rc::clone(&current));
                         let make = |caller| proxy::service(current, caller);
-                        let serving = connection::serve(accepted, Some(permit), registry, make);
+                        let serving = connection::serve(connected, permit, registry, make);
                         connections.spawn_local(serving);
                     }
                     Command::CloseOldestIdle => registry.close_oldest_idle(),

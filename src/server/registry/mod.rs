@@ -28,7 +28,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// The stages of a shutdown.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shutdown {
-    /// A stop was requested: answers carry `Connection: close`, idle connections are still served.
+    /// A stop was requested: responses carry `Connection: close`, and new requests are still served.
     pub(super) soon: CancellationToken,
     /// Idle connections are closed, and the others after their current requests.
     pub(super) now: CancellationToken,

@@ -21,7 +21,7 @@ fn get(sender: &mut SendRequest<Bytes>, path: &str) -> ResponseFuture {
 #[tokio::test(start_paused = true)]
 async fn streams_beyond_the_first_take_permits_until_their_last_byte() {
     local(async {
-        let worker = Worker::with_permits(2);
+        let worker = Worker::with_permits(3);
         let handler = |path: &str, _: &CallerConnection| match path {
             "/hang" => pieces(1, b"piece".to_vec(), false),
             _ => answer(StatusCode::OK, "done"),

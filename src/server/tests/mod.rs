@@ -2,7 +2,6 @@
 
 mod http2;
 
-use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -28,8 +27,7 @@ use super::accept::{
     Accepted, Admission, Command, ConnectionPermit, Listening, WorkerHandle, accept,
 };
 use super::connection;
-use super::registry::ConnectionLimits;
-use super::registry::{Registry, Shutdown};
+use super::registry::{ConnectionLimits, Registry, Shutdown};
 use crate::config::ListenRules;
 use crate::proxy::CallerConnection;
 
@@ -72,7 +70,7 @@ impl Worker {
     fn serve(
         &self,
         accepted: Accepted,
-        permit: Option<ConnectionPermit>,
+        permit: ConnectionPermit,
         handler: impl Handler,
     ) -> JoinHandle<()> {
         let make = |caller: Rc<CallerConnection>| {
@@ -84,10 +82,15 @@ impl Worker {
         spawn_local(connection::serve(connected, permit, registry, make))
     }
 
+    fn permit(&self) -> ConnectionPermit {
+        let permit = Arc::clone(&self.permits).try_acquire_owned();
+        (permit.expect("a permit is left"), Arc::default())
+    }
+
     /// A caller in memory.
     fn connect(&self, handler: impl Handler) -> DuplexStream {
         let (near, far) = tokio::io::duplex(64 * 1024);
-        self.serve(Accepted::Duplex(near), None, handler);
+        self.serve(Accepted::Duplex(near), self.permit(), handler);
         far
     }
 }
@@ -154,21 +157,17 @@ async fn listen(permits: usize) -> SocketAddr {
     let address = socket.local_addr().unwrap();
     let worker = Worker::with_permits(permits);
     let (handle, mut commands) = WorkerHandle::new();
-    let admission = Admission {
-        workers: vec![handle],
-        permits: Arc::clone(&worker.permits),
-        next: Cell::default(),
-    };
+    let admission = Admission::new(vec![handle], Arc::clone(&worker.permits));
     spawn_local(accept(
         (Listening::Tcp(socket, None), ListenRules::default()),
-        Rc::new(admission),
+        admission,
         CancellationToken::new(),
     ));
     spawn_local(async move {
         while let Some(command) = commands.recv().await {
             match command {
                 Command::Serve((accepted, _), permit) => {
-                    worker.serve(accepted, Some(permit), ok);
+                    worker.serve(accepted, permit, ok);
                 }
                 Command::CloseOldestIdle => worker.registry.close_oldest_idle(),
                 Command::Reload(..) => {}
@@ -273,7 +272,8 @@ async fn the_last_answer_decides_how_long_the_connection_lingers() {
                 prepare(caller);
                 last_answer(StatusCode::OK, "")
             };
-            let served = Worker::new().serve(Accepted::Duplex(near), None, handler);
+            let worker = Worker::new();
+            let served = worker.serve(Accepted::Duplex(near), worker.permit(), handler);
             caller.write_all(request.as_bytes()).await.unwrap();
             read_all(&mut caller).await;
             let start = Instant::now();
