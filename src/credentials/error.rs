@@ -48,7 +48,7 @@ pub enum CredentialsError {
     #[error(transparent)]
     Exchange(#[from] OneshotError),
     /// A service refused.
-    #[error("it refused with status {status}{}\nhint: {hint}", in_brackets(.code.as_deref()))]
+    #[error("it refused with status {status}{}\nhint: {hint}", in_brackets(*.status, .code.as_deref()))]
     Refused {
         status: u16,
         code: Option<String>,
@@ -119,6 +119,8 @@ pub(super) fn reasons(passed_over: &PassedOver) -> String {
     reasons.collect::<Vec<_>>().join("; ")
 }
 
-fn in_brackets(code: Option<&str>) -> String {
+/// The code of a service, unless it repeats the status.
+fn in_brackets(status: u16, code: Option<&str>) -> String {
+    let code = code.filter(|code| *code != status.to_string());
     code.map(|code| format!(" ({code})")).unwrap_or_default()
 }

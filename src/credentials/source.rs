@@ -50,6 +50,8 @@ pub struct Source {
     pub(super) backend: Backend,
     /// Sources that come before it, and why they were passed over.
     pub(super) passed_over: PassedOver,
+    /// Why its service gave nothing at the start.
+    pub failure: Option<String>,
     pub(super) slot: Arc<Slot>,
 }
 
@@ -84,6 +86,7 @@ impl Source {
             config: None,
             backend,
             passed_over: Vec::new(),
+            failure: None,
             slot: Arc::new(Slot::new(label, requirement.kind)),
         }
     }

@@ -1,7 +1,10 @@
 //! `check upstream`: each step of the way, and what to do when one fails.
 
+use std::io::{Read, Write};
+use std::thread;
+
 use crate::gateway::gateway;
-use crate::program::{KEY, Place, SECRET, assert_has};
+use crate::program::{KEY, NOBODY, Place, SECRET, assert_has};
 
 /// What the check says of this upstream, and whether it is content.
 fn checked(place: &Place, upstream: &str, arguments: &[&str]) -> (bool, String) {
@@ -109,6 +112,68 @@ fn each_route_is_checked_or_the_one_that_takes_the_path() {
     let (code, said, _) = place.run(&["check", "upstream", "--path", "/a/b"], &KEY);
     assert_eq!(code, 0, "{said}");
     assert!(!said.contains("127.0.0.1:1\n"), "{said}");
+}
+
+#[test]
+fn a_path_of_no_route_is_refused_before_anything_is_checked() {
+    let place = Place::new();
+    let routes =
+        ["/a", "/b"].map(|path| format!("[[route]]\npath = \"{path}\"\nupstream = \"{NOBODY}\"\n"));
+    place.file("apig-proxy.toml", &routes.concat());
+    for (path, said) in [
+        ("/c", "hint: begin it with the path of a route: /a, /b"),
+        ("a", "hint: begin it with `/`"),
+        ("", "hint: begin it with `/`"),
+        ("?a=b", "hint: begin it with `/`"),
+        ("https://host/a", "hint: begin it with `/`"),
+        ("/a/<id>", "in place of what is in `<>`"),
+        ("/a b", "percent-encode blanks"),
+    ] {
+        place.fails(&["check", "upstream", "--path", path], &KEY, 64, &[said]);
+    }
+}
+
+#[test]
+fn a_token_that_cannot_be_had_is_a_step_of_its_own() {
+    let place = Place::new();
+    let address = gateway(&place, SECRET, None);
+    for name in ["user", "password", "domain"] {
+        place.file(name, "x");
+    }
+    let files =
+        "iam_user_file = \"user\"\niam_password_file = \"password\"\niam_domain_file = \"domain\"";
+    let text = format!(
+        "upstream = \"https://{address}\"\nauth.mode = \"token\"\n[upstream_tls]\nca_file = \"ca.pem\"\n\
+         [credentials]\niam_endpoint = \"{NOBODY}\"\n{files}\n"
+    );
+    place.file("apig-proxy.toml", &text);
+    let (code, said, err) = place.run(&["check", "upstream"], &[]);
+    assert_eq!(code, 1, "{said}{err}");
+    assert_eq!(results(&said).last(), Some(&("token", "FAILED")), "{said}");
+    assert_has(&said, &["IAM"]);
+}
+
+#[test]
+fn a_web_server_is_not_taken_for_a_gateway() {
+    let place = Place::new();
+    gateway(&place, SECRET, None);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for status in ["200 OK", "404 Not Found", "500 Error"] {
+            // The first connection is the one that only connects.
+            drop(listener.accept());
+            let (mut stream, _) = listener.accept().unwrap();
+            assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
+            let head = format!("HTTP/1.1 {status}\r\nServer: web\r\nContent-Length: 0\r\n\r\n");
+            stream.write_all(head.as_bytes()).unwrap();
+        }
+    });
+    for result in ["note", "note", "FAILED"] {
+        let (_, said) = checked(&place, &url, &["--path", "/v1/x"]);
+        assert_eq!(results(&said).last(), Some(&("request", result)), "{said}");
+        assert_has(&said, &["nothing in the response shows that API Gateway"]);
+    }
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
-use http::header::{CONNECTION, DATE, HOST};
+use http::header::{CONNECTION, DATE, HOST, SERVER};
+use http::uri::PathAndQuery;
 use http::{Request, Response};
 use http_body_util::Full;
 use serde_json::Value;
@@ -54,12 +55,13 @@ pub(super) fn run(arguments: &UpstreamArguments, environment: &Environment) -> O
     let config = &loaded.config;
     let network = network(config).map_err(Failure::configuration)?;
     let path = arguments.path.as_deref();
+    let routes = chosen(config, path)?;
     block_on(async {
         credentials::start(&mut sources, &network)
             .await
             .map_err(Failure::no_credentials)?;
         let mut exit = Exit::Ok;
-        for route in chosen(config, path) {
+        for route in routes {
             print(format_args!("{}/ to {}", route.prefix, upstream_url(route)))?;
             if !check_route(config, &sources, &network, route, path).await? {
                 exit = Exit::Failed;
@@ -71,20 +73,32 @@ pub(super) fn run(arguments: &UpstreamArguments, environment: &Environment) -> O
 
 /// The route that serves the path; without one all routes, and of cloud services, which may be thousands,
 /// the first.
-fn chosen<'c>(config: &'c Config, path: Option<&str>) -> Vec<&'c Route> {
+fn chosen<'c>(config: &'c Config, path: Option<&str>) -> Result<Vec<&'c Route>, Failure> {
     let routes = config.routes.iter();
-    if let Some(path) = path {
-        let path = path.split('?').next().unwrap_or_default();
-        let is_below = |route: &&Route| {
-            let rest = path.strip_prefix(&*route.prefix);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        return routes.filter(is_below).take(1).collect();
-    }
     let (services, mut others): (Vec<_>, Vec<_>) =
         routes.partition(|route| route.service.is_some());
     others.extend(services.first());
-    others
+    let Some(path) = path else {
+        return Ok(others);
+    };
+    if !path.starts_with('/') || path.parse::<PathAndQuery>().is_err() {
+        return Err(Failure::usage(
+            "`--path` is not a path\nhint: begin it with `/`, percent-encode blanks, and write values in place of what is in `<>`",
+        ));
+    }
+    let path = path.split('?').next().unwrap_or_default();
+    let is_below = |route: &&Route| {
+        let rest = path.strip_prefix(&*route.prefix);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let route = config.routes.iter().find(is_below);
+    route.map(|route| vec![route]).ok_or_else(|| {
+        let prefixes: Vec<&str> = others.iter().map(|route| &*route.prefix).collect();
+        Failure::usage(format_args!(
+            "no route serves the path of `--path`\nhint: begin it with the path of a route: {}",
+            prefixes.join(", ")
+        ))
+    })
 }
 
 /// Prints all steps for one route; true if none failed.
@@ -95,9 +109,15 @@ async fn check_route(
     route: &Route,
     path: Option<&str>,
 ) -> Result<bool, Failure> {
-    let steps = match connect(network, route, config).await {
-        Err(step) => vec![step],
-        Ok(()) => match send(config, sources, network, route, path).await {
+    let mut of_route = sources.iter().filter(|source| {
+        (source.requirement.set, source.requirement.kind)
+            == (route.auth.credentials, route.auth.mode)
+    });
+    let missing = of_route.find_map(|source| source.failure.as_ref());
+    let steps = match (connect(network, route, config).await, missing) {
+        (Err(step), _) => vec![step],
+        (Ok(()), Some(reason)) => vec![Step::new(route.auth.mode.name(), Status::Failed, reason)],
+        (Ok(()), None) => match send(config, sources, network, route, path).await {
             Ok(steps) => steps.into(),
             Err(error) => vec![Step::failed("request", &error, "")],
         },
@@ -229,6 +249,11 @@ fn request_step(response: &Response<Bytes>, is_api: bool) -> Step {
     let message = body["error_msg"].as_str().filter(|_| is_own);
     let hint = response.headers().get("x-apig-proxy-hint");
     let hint = hint.map(|hint| String::from_utf8_lossy(hint.as_bytes()));
+    let names_gateway = response.headers().contains_key("x-request-id")
+        || response
+            .headers()
+            .get(SERVER)
+            .is_some_and(|name| name == "api-gateway");
     let separator = if code.is_empty() { "" } else { ": " };
     let reason = hint.as_deref().or(message);
     let reason = reason.map(|reason| format!("{status} {code}{separator}{reason}"));
@@ -240,6 +265,10 @@ fn request_step(response: &Response<Bytes>, is_api: bool) -> Step {
         ),
         (429, Some(reason)) => (Status::Note, reason),
         (400.., Some(reason)) => (Status::Failed, reason),
+        (_, None) if !names_gateway => (
+            if status < 500 { Status::Note } else { Status::Failed },
+            format!("{status}, but nothing in the response shows that API Gateway sent it, so the key may not have been checked; hint: check the host of `upstream`"),
+        ),
         (500.., None) => (
             Status::Failed,
             format!("{status}: the gateway accepted the signature, but the service behind it fails"),

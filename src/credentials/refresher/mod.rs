@@ -71,6 +71,7 @@ impl Source {
                 Err(error) => {
                     self.slot.fail();
                     report(&self.slot, &backend.name(), &error);
+                    self.failure = Some(format!("{}: {}", backend.name(), on_one_line(&error)));
                 }
             },
         }
