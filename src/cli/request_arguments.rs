@@ -52,7 +52,7 @@ impl RequestArguments {
         });
         headers.collect::<Option<_>>().ok_or_else(|| {
             Failure::usage(
-                "-H is not of the form NAME: VALUE\nhint: give it like -H 'x-stage: RELEASE'",
+                "`-H` is not of the form NAME: VALUE\nhint: give it like `-H 'x-stage: RELEASE'`",
             )
         })
     }
@@ -67,7 +67,7 @@ impl RequestArguments {
         };
         read.map_err(|error| {
             Failure::failed(format_args!(
-                "--data-file: the file cannot be read ({error})\nhint: correct its path, its permissions or its length"
+                "`--data-file`: the file cannot be read ({error})\nhint: correct its path, its permissions or its length"
             ))
         })?;
         Ok(body)

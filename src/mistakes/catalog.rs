@@ -4,7 +4,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use serde_json::{Value, json};
 
-use crate::signature::{PayloadHasher, Presented, ReceivedRequest, UNSIGNED_PAYLOAD};
+use crate::signature::{PayloadHash, Presented, ReceivedRequest, UNSIGNED_PAYLOAD};
 
 /// A part of a canonical request.
 #[derive(Clone, Copy, Debug)]
@@ -83,9 +83,8 @@ pub(super) const KEY_HINT: &str =
 fn bodies(sent: &Sent<'_>) -> Value {
     let body = sent.body;
     let hash = |body: &dyn AsRef<[u8]>| {
-        let mut hasher = PayloadHasher::new(sent.presented.algorithm);
-        hasher.update(body.as_ref());
-        hasher.finish().as_str().to_owned()
+        let hash = PayloadHash::with_algorithm(sent.presented.algorithm, body.as_ref());
+        hash.as_str().to_owned()
     };
     let text = str::from_utf8(body).unwrap_or_default();
     let json: Value = serde_json::from_slice(body).unwrap_or_default();

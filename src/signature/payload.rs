@@ -41,6 +41,14 @@ impl PayloadHash {
         Self::from_digest(Sha256::digest(body).into())
     }
 
+    /// The hash of a complete body by an algorithm.
+    #[must_use]
+    pub fn with_algorithm(algorithm: Algorithm<'_>, body: &[u8]) -> Self {
+        let mut hasher = PayloadHasher::new(algorithm);
+        hasher.update(body);
+        hasher.finish()
+    }
+
     /// The hash of an empty body.
     #[must_use]
     pub fn empty(algorithm: Algorithm<'_>) -> Self {

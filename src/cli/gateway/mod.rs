@@ -89,7 +89,7 @@ pub(super) fn check_loopback(listen: SocketAddr) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::usage(
-        "--listen: the embedded gateway is for this machine only\nhint: give a loopback address",
+        "`--listen`: the embedded gateway is for this machine only\nhint: give a loopback address",
     ))
 }
 

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::config::{Environment, scope};
 use crate::credentials::Credentials;
 use crate::signature::{
-    Algorithm, CanonicalRequest, DATE_HEADER, Payload, PayloadHasher, Signer, SigningDate, Target,
+    Algorithm, CanonicalRequest, DATE_HEADER, Payload, PayloadHash, Signer, SigningDate, Target,
     UNSIGNED_PAYLOAD, normalize_target,
 };
 
@@ -42,8 +42,8 @@ pub(super) struct SignArguments {
     #[arg(long, value_name = "NAME", value_parser = scope, default_value = "", hide_default_value = true)]
     service: String,
     /// Date of the signature, like 20261123T080000Z [default: now].
-    #[arg(long, value_name = "DATE")]
-    date: Option<String>,
+    #[arg(long, value_name = "DATE", value_parser = SigningDate::parse)]
+    date: Option<SigningDate>,
     /// File with the access key [default: as for serve].
     #[arg(long, value_name = "FILE")]
     credentials: Option<String>,
@@ -104,34 +104,18 @@ fn sign(
     let algorithm = arguments.algorithm()?;
     // In the spelling that all decoders read alike.
     let target = normalize_target(&url.target).into_owned();
-    let mut headers = headers(arguments, credentials, &url)?;
-    let given_date = take(&mut headers, DATE_HEADER);
-    let date = match arguments.date.as_ref().or(given_date.as_ref()) {
-        Some(date) => SigningDate::parse(date).map_err(Failure::usage)?,
-        None => now,
-    };
+    let method = arguments.request.method();
     let body = arguments.request.body(stdin)?;
-    let name = algorithm.content_hash_header();
-    let mut declared = take(&mut headers, name).filter(|value| !value.is_empty());
-    if arguments.unsigned_payload {
-        if body.is_empty() {
-            return Err(Failure::usage(
-                "`--unsigned-payload` needs a body, because SDKs disagree on what is signed without one\nhint: leave it out, or give `--data`",
-            ));
-        }
-        declared = Some(UNSIGNED_PAYLOAD.to_owned());
-    }
-    let mut hasher = PayloadHasher::new(algorithm);
-    hasher.update(&body);
-    let hash = hasher.finish();
+    let mut headers = headers(arguments, credentials, &url)?;
+    let date = arguments.date(take(&mut headers, DATE_HEADER), now)?;
+    let hash_header = algorithm.content_hash_header();
+    let declared = arguments.declared_payload(take(&mut headers, hash_header), &body)?;
+    let hash = PayloadHash::with_algorithm(algorithm, &body);
     let payload = declared
         .as_deref()
         .map_or(Payload::Hash(&hash), Payload::Declared);
-    let method = arguments.request.method();
-    let signed: Vec<_> = headers
-        .iter()
-        .map(|(name, value)| (&**name, &**value))
-        .collect();
+    let signed = headers.iter();
+    let signed: Vec<_> = signed.map(|(name, value)| (&**name, &**value)).collect();
     let canonical = Target::parse(&target).and_then(|target| {
         CanonicalRequest::new(algorithm, method, target, &signed, &date, payload)
     });
@@ -140,7 +124,7 @@ fn sign(
     let authorization = signer.sign(&canonical);
     let (canonical_request, string_to_sign) = (canonical.to_string(), canonical.string_to_sign());
     headers.push((DATE_HEADER.to_owned(), date.to_string()));
-    headers.extend(declared.map(|value| (name.to_owned(), value)));
+    headers.extend(declared.map(|value| (hash_header.to_owned(), value)));
     headers.push(("authorization".to_owned(), authorization.clone()));
     Ok(SignedRequest {
         method: method.to_owned(),
@@ -165,6 +149,32 @@ impl SignArguments {
             ));
         }
         Ok(algorithm)
+    }
+
+    /// The date of the option, or else that of a given header, or else now.
+    fn date(&self, header: Option<String>, now: SigningDate) -> Result<SigningDate, Failure> {
+        match (self.date, header) {
+            (Some(date), _) => Ok(date),
+            (None, Some(header)) => SigningDate::parse(&header).map_err(Failure::usage),
+            (None, None) => Ok(now),
+        }
+    }
+
+    /// What is signed in place of the body's hash: the value of a given header, or UNSIGNED-PAYLOAD.
+    fn declared_payload(
+        &self,
+        header: Option<String>,
+        body: &[u8],
+    ) -> Result<Option<String>, Failure> {
+        if !self.unsigned_payload {
+            return Ok(header.filter(|value| !value.is_empty()));
+        }
+        if body.is_empty() {
+            return Err(Failure::usage(
+                "`--unsigned-payload` needs a body, because SDKs disagree on what is signed without one\nhint: leave it out, or give `--data`",
+            ));
+        }
+        Ok(Some(UNSIGNED_PAYLOAD.to_owned()))
     }
 }
 

@@ -13,7 +13,7 @@ fn arguments(url: &str) -> SignArguments {
         algorithm: Algorithm::default().name().to_owned(),
         region: String::new(),
         service: String::new(),
-        date: Some("20261123T080000Z".to_owned()),
+        date: SigningDate::parse("20261123T080000Z").ok(),
         credentials: None,
         format: Format::Json,
         url: url.to_owned(),

@@ -89,7 +89,7 @@ fn verify(
         ParsedRequest::from_options(options, source, stdin)?
     } else if options.method.is_some() || !options.headers.is_empty() {
         return Err(Failure::usage(
-            "-X and -H describe a request to a URL\nhint: give the URL, or leave them out",
+            "`-X` and `-H` describe a request to a URL\nhint: give the URL, or leave them out",
         ));
     } else {
         ParsedRequest::read(source, options, stdin)?

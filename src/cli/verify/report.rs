@@ -9,7 +9,7 @@ use crate::credentials::Credentials;
 use crate::escape::{Escaped, EscapedLines};
 use crate::mistakes::{explain, redacted};
 use crate::signature::{
-    Algorithm, PayloadHasher, ReceivedRequest, Refusal, Signer, SigningDate, UNSIGNED_PAYLOAD,
+    Algorithm, PayloadHash, ReceivedRequest, Refusal, Signer, SigningDate, UNSIGNED_PAYLOAD,
     Verified, verify,
 };
 
@@ -49,13 +49,11 @@ impl Report {
         let headers: Vec<_> = headers.collect();
         let authorization = request.value("authorization").unwrap_or_default();
         let algorithm = Algorithm::of_authorization(authorization.as_bytes());
-        let mut hasher = PayloadHasher::new(algorithm);
-        hasher.update(&request.body);
         let received = ReceivedRequest {
             method: &request.method,
             target: &request.target,
             headers: &headers,
-            body: &hasher.finish(),
+            body: &PayloadHash::with_algorithm(algorithm, &request.body),
         };
         let signer = Signer::new(&credentials.access_key, &credentials.secret_key);
         let find = |access_key: &str| (access_key == credentials.access_key).then_some(&signer);
@@ -75,12 +73,7 @@ impl Report {
                 );
                 Self::refused(&reason, "give the file of its key with `--credentials`")
             }
-            Err(refusal) => {
-                let text = refusal.to_string();
-                let split = text.split_once("\nhint: ");
-                let (reason, hint) = split.unwrap_or((&text, "correct it, and sign again"));
-                Self::refused(reason, hint)
-            }
+            Err(refusal) => Self::malformed(&refusal),
         }
     }
 
@@ -134,6 +127,14 @@ impl Report {
             body_signed: Some(verified.body_signed),
             ..Self::default()
         }
+    }
+
+    /// The report on a request that has no signature to compare.
+    fn malformed(refusal: &Refusal) -> Self {
+        let text = refusal.to_string();
+        let split = text.split_once("\nhint: ");
+        let (reason, hint) = split.unwrap_or((&text, "correct it, and sign again"));
+        Self::refused(reason, hint)
     }
 
     fn refused(reason: &str, hint: &str) -> Self {
