@@ -1,8 +1,8 @@
 //! `apig-proxy demo`: runs the emulated gateway and the proxy in front of it, and sends requests through
 //! both. Needs no account, and writes no key to a file.
 
-use std::io::Write;
-use std::net::SocketAddr;
+use std::io::{Stdout, Write};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -65,37 +65,20 @@ pub(super) fn run(arguments: &DemoArguments, environment: &Environment) -> Outco
 async fn serve(arguments: &DemoArguments, environment: &Environment) -> anyhow::Result<bool> {
     let accounts = Accounts::throw_away();
     let key = accounts.keys.first().context("the demo has no key")?;
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let emulator = Emulator::bind(any, accounts.clone())?;
+    let emulator = Emulator::bind(loopback(0), accounts.clone())?;
     let gateway = emulator.address;
-    let mut config = config::with_upstream(&format!("https://{gateway}"))?;
-    config.upstream_tls.extra_roots = vec![emulator.authority.root()];
-    config.methods = Methods::Any;
-    config.admin = None;
     let token = (!arguments.once).then(Token::random);
-    if let Some(token) = &token {
-        // The usual port is left to a proxy that is here to stay.
-        config.admin = Some(any.into());
-        config.inspect.enabled = true;
-        config.inspect.token = Some(token.text.clone());
-    }
+    let config = config(&emulator, token.as_ref())?;
     let source = |requirement| Source::fixed(requirement, "default", key);
     let sources: Vec<_> = requirements(&config).into_iter().map(source).collect();
     let network = network(&config)?;
     let server = bind(arguments, config, &sources, &network)?;
     let proxy = server.addresses()[0];
     let admin = server.admin_address().and_then(|admin| admin.address());
-    // The address has the token: it opens what the demo itself has sent.
     let inspector = token.zip(admin).map(|(token, admin)| {
         // For `apig-proxy inspect`, until the end. Without it, the page still works.
         let file = TokenFile::write(&file_for(&Listen::Tcp(admin), environment), &token);
-        let page = token.page(admin);
-        let text = format!(
-            "\nSee each request, what was changed and what was signed, in a browser or a terminal:\n  \
-             {}\n  apig-proxy inspect --admin {admin}\n",
-            page.expose_secret()
-        );
-        (text, file)
+        (inspector_text(&token, admin), file)
     });
     let inspector = inspector.as_ref().map(|(text, _file)| text.as_str());
     tokio::select! {
@@ -103,6 +86,22 @@ async fn serve(arguments: &DemoArguments, environment: &Environment) -> anyhow::
         ended = server.serve(std::future::pending()) => Err(anyhow::anyhow!("the proxy ended: {ended:?}")),
         ended = emulator.serve(std::future::pending()) => Err(anyhow::anyhow!("the gateway ended: {ended:?}")),
     }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+/// The configuration of the proxy, which has an inspector if there is a token.
+fn config(emulator: &Emulator, token: Option<&Token>) -> anyhow::Result<Config> {
+    let mut config = config::with_upstream(&format!("https://{}", emulator.address))?;
+    config.upstream_tls.extra_roots = vec![emulator.authority.root()];
+    config.methods = Methods::Any;
+    // The usual port is left to a proxy that is here to stay.
+    config.admin = token.map(|_| loopback(0).into());
+    config.inspect.enabled = token.is_some();
+    config.inspect.token = token.map(|token| token.text.clone());
+    Ok(config)
 }
 
 /// Binds the given address, or else the default one, or else any.
@@ -113,7 +112,6 @@ fn bind(
     network: &Network,
 ) -> Result<Server, SetupError> {
     let default = if arguments.once { 0 } else { 8080 };
-    let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
     let mut bind = |address: SocketAddr| {
         config.listen = vec![address.into()];
         let sockets = ActivatedSockets::default();
@@ -136,21 +134,26 @@ async fn show(
         out,
         "gateway  https://{gateway}  (embedded)\nproxy    http://{proxy}\n"
     )?;
-    let file = [
-        b"--demo\r\n\r\n".as_slice(),
-        &vec![0; 11 * MIB],
-        b"\r\n--demo--\r\n",
-    ]
-    .concat();
+    let is_well = send_all(proxy, out).await?;
+    if let Some(inspector) = inspector {
+        write!(out, "{inspector}{}", next_steps(gateway, proxy))?;
+        out.flush()?;
+        log_requests().map_err(|failure| anyhow::anyhow!(failure.message))?;
+        StopSignals::new()?.recv().await;
+    }
+    Ok(is_well)
+}
+
+/// Sends each request, and prints what became of it; true if all went well.
+async fn send_all(proxy: SocketAddr, out: &mut Stdout) -> anyhow::Result<bool> {
+    let zeros = vec![0; 11 * MIB];
+    let file = [b"--demo\r\n\r\n", &*zeros, b"\r\n--demo--\r\n"].concat();
+    let form = "multipart/form-data; boundary=demo";
     let json = "application/json";
     let mut is_well = true;
     for (title, content_type, body) in [
         ("POST, JSON", json, b"{\"a\": 1}".to_vec()),
-        (
-            "POST, file of 11 MiB",
-            "multipart/form-data; boundary=demo",
-            file,
-        ),
+        ("POST, file of 11 MiB", form, file),
         ("GET, difficult query", json, Vec::new()),
         ("POST, JSON of 13 MiB", json, vec![b' '; 13 * MIB]),
     ] {
@@ -162,13 +165,17 @@ async fn show(
         let took = start.elapsed().as_millis();
         writeln!(out, "  {title:<22} {text}, {took} ms")?;
     }
-    if let Some(inspector) = inspector {
-        write!(out, "{inspector}{}", next_steps(gateway, proxy))?;
-        out.flush()?;
-        log_requests().map_err(|failure| anyhow::anyhow!(failure.message))?;
-        StopSignals::new()?.recv().await;
-    }
     Ok(is_well)
+}
+
+/// Where the inspector is. The address has the token: it opens what the demo itself has sent.
+fn inspector_text(token: &Token, admin: SocketAddr) -> String {
+    let page = token.page(admin);
+    format!(
+        "\nSee each request, what was changed and what was signed, in a browser or a terminal:\n  \
+         {}\n  apig-proxy inspect --admin {admin}\n",
+        page.expose_secret()
+    )
 }
 
 /// Sends a request to the proxy: what the response says, if it is the expected one.

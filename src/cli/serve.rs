@@ -76,51 +76,64 @@ impl ServeArguments {
 pub(super) fn run(arguments: &ServeArguments, environment: Environment) -> Outcome {
     // First of all: sockets have to be taken before there are threads.
     let passed = ActivatedSockets::from_env(&environment).map_err(Failure::configuration)?;
-    block_on(async {
-        // Before anything that takes time: PID 1 of a container ignores signals that it does not handle.
-        let signals = StopSignals::new().and_then(|stop| Ok((stop, signal(SignalKind::hangup())?)));
-        let (mut stop, hangups) = signals.map_err(|_| no_signals())?;
-        let supervisor = Supervisor::from_env(&environment).map_err(|error| {
-            Failure::configuration(format_args!(
-                "the socket of NOTIFY_SOCKET cannot be used: {error}\nhint: unset it, or let the service manager that listens there start the program"
-            ))
-        })?;
-        let overrides = arguments.overrides().activated(&passed);
-        let (loaded, mut sources) = load(&overrides, &environment)?;
-        telemetry::start_log(&loaded.config.log).map_err(Failure::failed)?;
-        let network = network(&loaded.config).map_err(Failure::configuration)?;
-        tokio::select! {
-            started = credentials::start(&mut sources, &network) => {
-                started.map_err(Failure::no_credentials)?;
-            }
-            () = stop.recv() => {
-                tracing::info!("stopped before the start was complete: a service for keys or tokens had not answered yet");
-                return Ok(Exit::Ok);
-            }
+    block_on(start(arguments, environment, passed))?
+}
+
+/// Starts the proxy and serves.
+async fn start(
+    arguments: &ServeArguments,
+    environment: Environment,
+    passed: ActivatedSockets,
+) -> Outcome {
+    // Before anything that takes time: PID 1 of a container ignores signals that it does not handle.
+    let signals = StopSignals::new().and_then(|stop| Ok((stop, signal(SignalKind::hangup())?)));
+    let (mut stop, hangups) = signals.map_err(|_| no_signals())?;
+    let supervisor = supervisor(&environment)?;
+    let overrides = arguments.overrides().activated(&passed);
+    let (loaded, mut sources) = load(&overrides, &environment)?;
+    telemetry::start_log(&loaded.config.log).map_err(Failure::failed)?;
+    let network = network(&loaded.config).map_err(Failure::configuration)?;
+    tokio::select! {
+        started = credentials::start(&mut sources, &network) => {
+            started.map_err(Failure::no_credentials)?;
         }
-        let folder = token::folder(&environment);
-        // It holds secrets that are not needed any more.
-        drop(environment);
-        log_configuration(&loaded);
-        let server = Server::bind(network.clone(), passed, &loaded.config, sources.clone());
-        let mut server = server.map_err(not_bound)?.with_token_in(folder);
-        log_endpoints(&server, &loaded);
-        let reloading = Reloading {
-            overrides,
-            supervisor: supervisor.clone(),
-            current: Applied {
-                loaded,
-                sources,
-                network,
-            },
-        };
-        server.supervisor = supervisor;
-        serve(server, reloading, stop, hangups).await
-    })?
+        () = stop.recv() => {
+            tracing::info!("stopped before the start was complete: a service for keys or tokens had not answered yet");
+            return Ok(Exit::Ok);
+        }
+    }
+    let folder = token::folder(&environment);
+    // It holds secrets that are not needed any more.
+    drop(environment);
+    log_configuration(&loaded);
+    let server = Server::bind(network.clone(), passed, &loaded.config, sources.clone());
+    let mut server = server.map_err(not_bound)?.with_token_in(folder);
+    log_endpoints(&server, &loaded);
+    let reloading = Reloading {
+        overrides,
+        supervisor: supervisor.clone(),
+        current: Applied {
+            loaded,
+            sources,
+            network,
+        },
+    };
+    server.supervisor = supervisor;
+    serve(server, reloading, stop, hangups).await
+}
+
+fn supervisor(environment: &Environment) -> Result<Supervisor, Failure> {
+    Supervisor::from_env(environment).map_err(|error| {
+        Failure::configuration(format_args!(
+            "the socket of NOTIFY_SOCKET cannot be used: {error}\nhint: unset it, or let the service manager that listens there start the program"
+        ))
+    })
 }
 
 pub(super) fn no_signals() -> Failure {
-    Failure::failed("cannot listen for signals\nhint: the system has no descriptors left")
+    Failure::failed(
+        "cannot listen for signals, for which no file descriptor is left\nhint: raise the limit of open files (`ulimit -n`)",
+    )
 }
 
 /// Why a server was not bound.

@@ -58,26 +58,14 @@ fn peers(listen: &Listen, socket: &UnixSocketConfig) -> String {
 
 /// Logs where requests go, and what is risky.
 pub(super) fn log_configuration(loaded: &Loaded) {
-    let config = &loaded.config;
-    if let Some(memory) = loaded.memory {
-        let (buffered, connections) = (config.limits.buffered, config.limits.connections);
-        tracing::info!(
-            "this process may take {memory} bytes of memory, so at most {buffered} bytes of bodies are held at once \
-             (limits.buffered), and {connections} connections (limits.connections)"
-        );
-        if buffered < config.limits.body {
-            tracing::warn!(
-                "bodies that are longer than that cannot be held and get 503; give the process more memory"
-            );
-        }
-    }
+    log_memory(loaded);
     if let Some(file) = &loaded.file {
         tracing::info!("configuration from {}", file.display());
     }
     for warning in &loaded.warnings {
         tracing::warn!("{}", warning.to_string().replace('\n', "; "));
     }
-    let routes = config.routes.iter();
+    let routes = loaded.config.routes.iter();
     let (services, routes): (Vec<&Route>, Vec<&Route>) =
         routes.partition(|route| route.service.is_some());
     for route in routes {
@@ -91,12 +79,30 @@ pub(super) fn log_configuration(loaded: &Loaded) {
             &first.prefix[1..]
         );
     }
-    for listen in &config.listen {
+    for listen in &loaded.config.listen {
         if matches!(listen, Listen::Tcp(address) if !address.ip().is_loopback()) {
             tracing::warn!(
                 "what is sent to http://{listen} can be read on the network, the token too; listen on https:// with [tls]"
             );
         }
+    }
+}
+
+/// Logs the limits that follow from the memory of the process.
+fn log_memory(loaded: &Loaded) {
+    let Some(memory) = loaded.memory else {
+        return;
+    };
+    let limits = &loaded.config.limits;
+    let (buffered, connections) = (limits.buffered, limits.connections);
+    tracing::info!(
+        "this process may take {memory} bytes of memory, so at most {buffered} bytes of bodies are held at once \
+         (limits.buffered), and {connections} connections (limits.connections)"
+    );
+    if buffered < limits.body {
+        tracing::warn!(
+            "bodies that are longer than that cannot be held and get 503; give the process more memory"
+        );
     }
 }
 

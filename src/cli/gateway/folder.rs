@@ -41,39 +41,10 @@ impl Folder {
 
     /// Writes one file for each secret, and the configuration that uses them.
     pub(super) fn write(&self, emulator: &Emulator, accounts: &Accounts) -> io::Result<()> {
-        let text = |secret: Option<&SecretString>| {
-            secret.map_or_else(String::new, |secret| secret.expose_secret().to_owned())
-        };
-        let (user, federation) = (accounts.users.first(), accounts.federation.as_ref());
-        let variables = federation.map(|federation| self.variables(emulator, federation));
-        let files = [
-            (MARK, String::new()),
-            ("credentials.csv", csv(&accounts.keys)),
-            ("app.csv", csv(&accounts.apps)),
-            ("app_code", text(accounts.app_codes.first())),
-            ("api_key", text(accounts.api_keys.first())),
-            (
-                "iam_domain",
-                user.map_or_else(String::new, |user| user.domain.clone()),
-            ),
-            (
-                "iam_user",
-                user.map_or_else(String::new, |user| user.name.clone()),
-            ),
-            ("iam_password", text(user.map(|user| &user.password))),
-            ("pod_token", text(accounts.pod_token.as_ref())),
-            (
-                "id_token",
-                text(federation.map(|federation| &federation.id_token)),
-            ),
-            ("identity.env", variables.transpose()?.unwrap_or_default()),
-            ("ca.pem", emulator.authority.root_pem()),
-            // The last one, so that whoever waits for it finds the others.
-            ("apig-proxy.toml", config(emulator)),
-        ];
-        let replaces = !self.own && self.path.join(MARK).exists();
-        // Before anything is written: a mark beside a file of the user would give that to the next start.
+        let files = self.files(emulator, accounts)?;
+        let replaces = self.path.join(MARK).exists();
         let mut names = files.iter().map(|(name, _)| name);
+        // Before anything is written: a mark beside a file of the user would give that to the next start.
         if !replaces && names.any(|name| self.path.join(name).exists()) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -87,6 +58,40 @@ impl Folder {
             options.open(path)?.write_all(content.as_bytes())?;
         }
         Ok(())
+    }
+
+    /// Names and contents of the files.
+    fn files(
+        &self,
+        emulator: &Emulator,
+        accounts: &Accounts,
+    ) -> io::Result<Vec<(&'static str, String)>> {
+        let text = |secret: Option<&SecretString>| {
+            secret.map_or_else(String::new, |secret| secret.expose_secret().to_owned())
+        };
+        let (user, federation) = (accounts.users.first(), accounts.federation.as_ref());
+        let id_token = federation.map(|federation| &federation.id_token);
+        let variables = federation.map(|federation| self.variables(emulator, federation));
+        let [domain, name] = match user {
+            Some(user) => [&user.domain, &user.name].map(String::clone),
+            None => Default::default(),
+        };
+        Ok(vec![
+            (MARK, String::new()),
+            ("credentials.csv", csv(&accounts.keys)),
+            ("app.csv", csv(&accounts.apps)),
+            ("app_code", text(accounts.app_codes.first())),
+            ("api_key", text(accounts.api_keys.first())),
+            ("iam_domain", domain),
+            ("iam_user", name),
+            ("iam_password", text(user.map(|user| &user.password))),
+            ("pod_token", text(accounts.pod_token.as_ref())),
+            ("id_token", text(id_token)),
+            ("identity.env", variables.transpose()?.unwrap_or_default()),
+            ("ca.pem", emulator.authority.root_pem()),
+            // The last one, so that whoever waits for it finds the others.
+            ("apig-proxy.toml", config(emulator)),
+        ])
     }
 
     /// The environment in which the SDKs find the emulated services.

@@ -4,7 +4,7 @@ mod exchange;
 mod folder;
 mod inspector;
 
-use std::io::{IsTerminal, stderr};
+use std::io::{self, IsTerminal, stderr};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -49,13 +49,14 @@ pub(super) fn run(arguments: &GatewayArguments, environment: &Environment) -> Ou
             arguments.listen
         ))
     })?;
-    let readings = Readings {
+    let emulator = emulator.with_readings(Readings {
         merges_slashes: arguments.paths == "merged",
         first_hundred: arguments.first_hundred,
-    };
-    let emulator = emulator.with_readings(readings);
+    });
     let folder = Folder::create(arguments.dir.as_deref(), environment).map_err(|error| {
-        Failure::failed(format_args!("--dir: a folder cannot be made: {error}"))
+        Failure::failed(format_args!(
+            "the folder cannot be created: {error}\nhint: choose another one with `--dir`"
+        ))
     })?;
     folder.write(&emulator, &accounts).map_err(|error| {
         let path = folder.path.display();
@@ -65,22 +66,30 @@ pub(super) fn run(arguments: &GatewayArguments, environment: &Environment) -> Ou
     })?;
     print(announcement(&emulator, &folder.path))?;
     log_requests()?;
-    let served = block_on(async {
-        let mut signals = StopSignals::new()?;
-        if !arguments.inspect && !stderr().is_terminal() {
-            return emulator.serve(signals.recv()).await;
-        }
-        let (inspector, observer) =
-            GatewayInspector::start(emulator.address, &accounts, environment)?;
-        telemetry::print(&inspector.announcement());
-        let emulator = emulator.with_observer(observer);
-        tokio::select! {
-            served = emulator.serve(signals.recv()) => served,
-            failed = inspector.run() => failed,
-        }
-    })?;
+    let is_inspected = arguments.inspect || stderr().is_terminal();
+    let served = block_on(serve(emulator, &accounts, is_inspected, environment))?;
     served.map_err(|error| Failure::failed(format_args!("the gateway failed: {error}")))?;
     Ok(Exit::Ok)
+}
+
+/// Serves until a signal, with an inspector if it is wanted.
+async fn serve(
+    emulator: Emulator,
+    accounts: &Accounts,
+    is_inspected: bool,
+    environment: &Environment,
+) -> io::Result<()> {
+    let mut signals = StopSignals::new()?;
+    if !is_inspected {
+        return emulator.serve(signals.recv()).await;
+    }
+    let (inspector, observer) = GatewayInspector::start(emulator.address, accounts, environment)?;
+    telemetry::print(&inspector.announcement());
+    let emulator = emulator.with_observer(observer);
+    tokio::select! {
+        served = emulator.serve(signals.recv()) => served,
+        failed = inspector.run() => failed,
+    }
 }
 
 /// Refuses an address that other machines reach.
