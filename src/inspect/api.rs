@@ -13,6 +13,7 @@ use tokio::task::spawn_local;
 use super::answer::{
     ApiBody, JSON, NOT_KEPT, Problem, json_of, method_not_allowed, respond, streamed,
 };
+use super::entry::Entry;
 use super::filter::Filter;
 use super::note::Side;
 use super::served::Served;
@@ -65,51 +66,61 @@ fn act(
     request: &ApiRequest,
     segments: &[&str],
 ) -> Result<Response<ApiBody>, Problem> {
-    let Parameters {
-        filter,
-        after,
-        limit,
-    } = Parameters::parse(&request.query)?;
+    let query = Parameters::parse(&request.query)?;
     let store = served.store.borrow();
-    let found = |id: &str| parse_id(id).and_then(|id| store.get(id)).ok_or(NOT_KEPT);
     Ok(match *segments {
+        ["requests", id, ref part @ ..] => {
+            let entry = parse_id(id).and_then(|id| store.get(id));
+            about(served, request, entry.ok_or(NOT_KEPT)?, part)?
+        }
         ["state"] => json_of(StatusCode::OK, &served.state()),
         ["requests"] => {
-            let requests = store.summaries(&filter, after, limit);
+            let requests = store.summaries(&query.filter, query.after, query.limit);
             let dropped = served.recorder.dropped();
             let list = json!({"seq": store.seq, "dropped": dropped, "requests": requests});
             json_of(StatusCode::OK, &list)
         }
-        ["har"] => archive(served, store.ids(&filter)),
+        ["har"] => archive(served, store.ids(&query.filter)),
         ["feed"] => {
-            let after = request.last_event.unwrap_or(after);
+            let after = request.last_event.unwrap_or(query.after);
             streamed(feed::TYPE, feed::open(served, after)?)
         }
-        ["requests", id] => json_of(StatusCode::OK, &view::detail(found(id)?)),
-        ["requests", id, "body", side] => {
-            let side = if side == "in" { Side::In } else { Side::Out };
-            let bytes = found(id)?.body(side).bytes.clone();
-            // Its name and type are fixed: what a gateway sends is nothing that a browser should run.
-            attached(respond(StatusCode::OK, BYTES, bytes.into()), "body.bin")
-        }
-        ["requests", id, "copy", form] => {
-            let state = served.program.state();
-            let base = state["proxy"].as_str().unwrap_or_default();
-            let copied = copy::copy(found(id)?, form, base).ok_or(NOT_KEPT)?;
-            respond(StatusCode::OK, TEXT, copied.into())
-        }
         ["send"] => replay::send(served, None, &request.body)?,
-        ["requests", id, "replay"] => replay::send(served, Some(found(id)?), &request.body)?,
         ["clear"] => {
             drop(store);
             served.store.borrow_mut().clear();
             done(served)
         }
-        [name, ..] => {
-            served.recorder.set_recording(name == "resume");
+        // `pause` or `resume`.
+        _ => {
+            served.recorder.set_recording(*segments == ["resume"]);
             done(served)
         }
-        [] => return Err(NOT_KEPT),
+    })
+}
+
+/// Does what a known path below `requests/{id}` asks for.
+fn about(
+    served: &Rc<Served>,
+    request: &ApiRequest,
+    entry: &Entry,
+    part: &[&str],
+) -> Result<Response<ApiBody>, Problem> {
+    Ok(match *part {
+        ["body", side] => {
+            let side = if side == "in" { Side::In } else { Side::Out };
+            let bytes = entry.body(side).bytes.clone();
+            // Name and type are fixed, so that no browser runs what a gateway sends.
+            attached(respond(StatusCode::OK, BYTES, bytes.into()), "body.bin")
+        }
+        ["copy", form] => {
+            let state = served.program.state();
+            let base = state["proxy"].as_str().unwrap_or_default();
+            let copied = copy::copy(entry, form, base).ok_or(NOT_KEPT)?;
+            respond(StatusCode::OK, TEXT, copied.into())
+        }
+        ["replay"] => replay::send(served, Some(entry), &request.body)?,
+        _ => json_of(StatusCode::OK, &view::detail(entry)),
     })
 }
 
@@ -131,15 +142,15 @@ fn attached(mut response: Response<ApiBody>, name: &str) -> Response<ApiBody> {
     response
 }
 
-/// An archive, one request after the other: as a whole it takes several times the memory of the store,
-/// and everybody else would have to wait for it.
+/// An archive, written one request after the other: a whole one would take several times the memory
+/// of the store, and all other readers would have to wait for it.
 fn archive(served: &Rc<Served>, ids: Vec<u128>) -> Response<ApiBody> {
     let (sender, frames) = mpsc::channel(1);
     let served = Rc::clone(served);
     spawn_local(async move {
         let mut frame = har::start();
         for id in ids {
-            // It may have made room for others meanwhile.
+            // It may have been evicted in the meantime.
             let Some(entry) = served.store.borrow().get(id).map(har::entry) else {
                 continue;
             };
@@ -168,7 +179,7 @@ impl Parameters {
         const WRONG: Problem = Problem(
             400,
             "bad_query",
-            "`after` or `limit` is no number\nhint: `after` is the last `seq` of a response",
+            "`after` or `limit` is not a number\nhint: `after` is the last `seq` of a response",
         );
         let mut parameters = Self {
             filter: Filter::default(),

@@ -183,6 +183,15 @@ impl Entry {
         self.routed.as_ref().map_or("", |routed| routed.route)
     }
 
+    /// The name of the caller, or the listener if it has none.
+    pub(super) fn caller(&self) -> &str {
+        let name = self.routed.as_ref().map_or("", |routed| &routed.caller);
+        if name.is_empty() {
+            return self.start.caller.listener;
+        }
+        name
+    }
+
     /// The status that the caller gets.
     pub(super) fn status(&self) -> Option<u16> {
         let relayed = self.relayed.as_ref().map(|relayed| relayed.status);

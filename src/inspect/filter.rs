@@ -95,7 +95,7 @@ fn is(what: &str, entry: &Entry) -> bool {
         "error" => is_refused() || ended.is_some_and(|ended| ended.end != "whole"),
         "hint" => !entry.hint().is_empty(),
         "open" => ended.is_none(),
-        "replay" => entry.start.replay_of.is_some(),
+        "replay" => entry.start.caller.replay_of.is_some(),
         _ => {
             let took = ended.map_or(entry.last, |ended| ended.times.total);
             took.as_micros() >= SLOW

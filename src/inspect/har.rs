@@ -10,7 +10,7 @@ use super::entry::Entry;
 use super::head::{Head, text};
 use super::note::Side;
 use super::view::times::Timeline;
-use super::view::{content_type, request_changes, summary, why};
+use super::view::{content_type, request_changes, status_text, summary, why};
 
 /// What ends an archive.
 pub(super) const END: &str = "]}}";
@@ -49,7 +49,7 @@ fn request(entry: &Entry) -> Value {
     let head = entry.received();
     let host = head.as_ref().and_then(|head| head.get("host"));
     let host = host.as_deref().unwrap_or("localhost");
-    let is_tls = entry.start.listener == "tls";
+    let is_tls = entry.start.caller.listener == "tls";
     let scheme = if is_tls { "https" } else { "http" };
     let query = query.unwrap_or_default();
     let mark = if query.is_empty() { "" } else { "?" };
@@ -71,12 +71,11 @@ fn request(entry: &Entry) -> Value {
 
 fn response(entry: &Entry) -> Value {
     let head = entry.answer();
-    let row = summary(entry);
     let location = head.as_ref().and_then(|head| head.get("location"));
     json!({
         "status": entry.status().unwrap_or_default(),
-        "statusText": row["status_text"],
-        "httpVersion": row["version"],
+        "statusText": status_text(entry).unwrap_or_default(),
+        "httpVersion": entry.start.version,
         "cookies": [],
         "headers": headers(head.as_ref()),
         "content": body(entry, Side::Out),

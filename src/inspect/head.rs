@@ -102,8 +102,16 @@ pub(super) fn has_hidden(bytes: &[u8]) -> bool {
     hidden(&text(bytes)).next().is_some()
 }
 
+/// A text with something else in the place of each hidden value.
+pub(super) fn replace_hidden(text: &str, mut replace: impl FnMut(&str) -> String) -> String {
+    let values = hidden(text);
+    values.fold(text.to_owned(), |text, value| {
+        text.replacen(value, &replace(value), 1)
+    })
+}
+
 /// The hidden values in a text.
-pub(super) fn hidden(text: &str) -> impl Iterator<Item = &str> {
+fn hidden(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
         loop {

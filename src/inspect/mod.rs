@@ -4,13 +4,15 @@
 //! worker ─ notes, in batches ─► bounded channel ─► thread "inspector": store ─► /inspect/ on the admin listener
 //! ```
 //!
-//! Capturing never delays, changes or fails a request: what does not fit is dropped and counted.
+//! Capturing never delays, changes or fails a request: what does not fit is dropped and counted. The
+//! thread has a runtime of its own, so that a busy page delays neither workers nor health checks. It
+//! lives until the program ends; while the inspector is off, it waits and keeps nothing.
 //!
 //! | module | does |
 //! |---|---|
 //! | `note`, `recorder`, `rate_limit`, `capture`, `copied` | in the workers: what they tell |
 //! | `redact`, `rules`, `scan` | which values are secrets, and what is shown instead |
-//! | `thread`, `served` | owns the store and answers |
+//! | `served` | what the tasks of the thread share |
 //! | `store`, `entry`, `filter`, `view`, `har`, `copy` | the requests, and their forms |
 //! | `gate`, `token`, `api`, `answer` | who may read, and what |
 //! | `feed`, `replay`, `page` | live changes, sending again, the page |
@@ -39,45 +41,36 @@ mod rules;
 mod scan;
 mod served;
 mod store;
-mod thread;
 pub(crate) mod token;
 mod view;
 mod weight;
 
-use std::io;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use std::{io, thread};
 
 use bytes::Bytes;
-use http::header::LOCATION;
+use http::Response;
 use http::request::Parts;
-use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 pub(crate) use answer::ApiBody;
-use answer::{Problem, method_not_allowed, respond};
+use answer::Problem;
 use api::{API, ApiRequest};
 use gate::Gate;
 use program::Program;
 use recorder::{Notes, Recorder};
-use thread::Command;
+use served::Served;
 use token::Token;
 
 use crate::config::InspectConfig;
-
-/// The prefix of all paths, and the path of the page.
-const PREFIX: &str = "/inspect/";
-
-const UNKNOWN: Problem = Problem(
-    404,
-    "not_found",
-    "the inspector has no such file\nhint: open `/inspect/`",
-);
 
 /// The longest body of a request to the API, in bytes, and how long it may take to arrive.
 const MAX_BODY: usize = 128 * 1024;
@@ -92,6 +85,15 @@ pub(crate) struct Inspector {
     is_on: Arc<AtomicBool>,
 }
 
+/// What the thread is asked to do.
+#[derive(Debug)]
+enum Command {
+    /// Answer a request.
+    Answer(ApiRequest, oneshot::Sender<Response<ApiBody>>),
+    /// Use this configuration from now on.
+    Configure(InspectConfig),
+}
+
 impl Inspector {
     /// Starts the thread, and records if the configuration says so.
     pub(crate) fn start(
@@ -101,13 +103,19 @@ impl Inspector {
         token: Token,
     ) -> io::Result<Self> {
         let (commands, received) = mpsc::unbounded_channel();
-        thread::start(
-            program,
-            Arc::clone(&recorder),
-            notes,
-            config.clone(),
-            received,
-        )?;
+        let (kept, initial) = (Arc::clone(&recorder), config.clone());
+        let thread = thread::Builder::new().name("inspector".to_owned());
+        thread.spawn(move || {
+            let mut builder = Builder::new_current_thread();
+            // The runtime cannot move between threads, so it is built here.
+            match builder.enable_all().build_local(LocalOptions::default()) {
+                Ok(runtime) => {
+                    let served = Rc::new(Served::new(program, kept, initial));
+                    runtime.block_on(run(served, notes, received));
+                }
+                Err(error) => tracing::error!(%error, "the inspector could not be started"),
+            }
+        })?;
         let inspector = Self {
             recorder,
             commands,
@@ -137,7 +145,7 @@ impl Inspector {
         self.is_on.load(Ordering::Relaxed)
     }
 
-    fn gate(&self) -> std::sync::MutexGuard<'_, Gate> {
+    fn gate(&self) -> MutexGuard<'_, Gate> {
         // Every change leaves it whole, so a panic elsewhere does no harm.
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -146,7 +154,7 @@ impl Inspector {
     pub(crate) async fn respond(&self, head: &Parts, body: &mut Incoming) -> Response<ApiBody> {
         let answered = match head.uri.path().strip_prefix(API) {
             Some(path) => self.answer(path.to_owned(), head, body).await,
-            None => page(head),
+            None => page::respond(head),
         };
         answered.unwrap_or_else(Problem::response)
     }
@@ -202,12 +210,12 @@ pub(crate) fn forbidden() -> Response<ApiBody> {
 
 /// The response to a path that is not of the inspector.
 pub(crate) fn missing() -> Response<ApiBody> {
-    UNKNOWN.response()
+    page::UNKNOWN.response()
 }
 
 /// Returns true for a path of the inspector.
 pub(crate) fn takes(path: &str) -> bool {
-    path.starts_with(PREFIX) || path == PREFIX.trim_end_matches('/')
+    path.starts_with(page::PATH) || path == page::PATH.trim_end_matches('/')
 }
 
 /// Returns true for a path that needs the token.
@@ -215,18 +223,20 @@ pub(crate) fn is_api(path: &str) -> bool {
     path.starts_with(API)
 }
 
-/// The page, one of its files, or where the page is.
-fn page(head: &Parts) -> Result<Response<ApiBody>, Problem> {
-    if head.method != Method::GET && head.method != Method::HEAD {
-        return Ok(method_not_allowed("GET, HEAD"));
+/// Owns the store, takes the notes of the workers in and answers requests, until no handle is left.
+async fn run(served: Rc<Served>, mut notes: Notes, mut commands: UnboundedReceiver<Command>) {
+    loop {
+        tokio::select! {
+            Some(batch) = notes.next() => served.apply(batch),
+            command = commands.recv() => match command {
+                // Whoever asked may have disconnected.
+                Some(Command::Answer(_, answer)) if answer.is_closed() => {}
+                Some(Command::Answer(request, answer)) => drop(answer.send(api::answer(&served, &request))),
+                Some(Command::Configure(config)) => served.configure(config),
+                None => return,
+            },
+        }
     }
-    let Some(name) = head.uri.path().strip_prefix(PREFIX) else {
-        let mut response = respond(StatusCode::PERMANENT_REDIRECT, "text/plain", Bytes::new());
-        let page = HeaderValue::from_static(PREFIX);
-        response.headers_mut().insert(LOCATION, page);
-        return Ok(response);
-    };
-    page::file(name, &head.headers).ok_or(UNKNOWN)
 }
 
 /// Reads the body of a request.

@@ -6,6 +6,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::upstream::ConnectTimes;
+
 /// One thing that happened to a request.
 #[derive(Debug)]
 pub(crate) struct Note {
@@ -21,14 +23,14 @@ impl Note {
     pub(crate) fn size(&self) -> usize {
         let content = match &self.event {
             Event::Begun(begun) => begun.head.0.len(),
-            Event::Routed(to) => to.upstream.len() + to.stage.len() + to.body_hash.len(),
+            Event::Routed(to) => {
+                let texts = [&to.caller, &to.upstream, &to.stage, &to.body_hash];
+                texts.map(String::len).iter().sum()
+            }
             Event::Body { kept, .. } => kept.len(),
-            Event::Attempt(attempt) => {
-                attempt.head.0.len()
-                    + attempt
-                        .signed_target
-                        .as_ref()
-                        .map_or(0, |target| target.len())
+            Event::Attempt(sent) => {
+                let target = sent.signed_target.as_ref();
+                sent.head.0.len() + target.map_or(0, |target| target.len())
             }
             Event::Response(response) => {
                 response.head.0.len() + response.code.len() + response.echo.len()
@@ -87,11 +89,17 @@ pub(crate) struct HeadText(pub(crate) Box<[u8]>);
 #[derive(Debug)]
 pub(crate) struct Begun {
     pub(crate) time: SystemTime,
-    /// `tcp`, `tls`, `unix` or `replay`.
-    pub(crate) listener: &'static str,
+    pub(crate) caller: Caller,
     /// `HTTP/1.1` or `HTTP/2.0`.
     pub(crate) version: &'static str,
     pub(crate) head: HeadText,
+}
+
+/// Who sent a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    /// `tcp`, `tls`, `unix` or `replay`.
+    pub(crate) listener: &'static str,
     /// The request that this one repeats.
     pub(crate) replay_of: Option<u128>,
     /// Index of the route that takes all requests of the listener, if it has one.
@@ -120,8 +128,8 @@ pub(crate) struct AttemptSent {
     /// Seconds until the credential expires, if it does.
     pub(crate) credential_left: Option<u64>,
     pub(crate) is_http2: bool,
-    /// The steps of the connection, if it was opened for this attempt.
-    pub(crate) connect: Option<ConnectSteps>,
+    /// The steps of the connection; none if it was opened before.
+    pub(crate) connect: ConnectTimes,
     /// The head as it goes out.
     pub(crate) head: HeadText,
     /// The target that was signed, if the gateway's reading of it is another than what is sent.
@@ -129,14 +137,6 @@ pub(crate) struct AttemptSent {
     pub(crate) signed_target: Option<Box<str>>,
     /// Seconds by which the signing date differs from this machine's clock.
     pub(crate) clock_offset: i64,
-}
-
-/// How long each step of a new connection took.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct ConnectSteps {
-    pub(crate) name: Duration,
-    pub(crate) tcp: Duration,
-    pub(crate) tls: Duration,
 }
 
 #[derive(Debug)]

@@ -138,20 +138,11 @@ impl Hider {
 
     /// `name=value; name=value`.
     fn cookies(&mut self, value: &[u8], out: &mut Vec<u8>) {
-        for (number, pair) in value.split(|byte| *byte == b';').enumerate() {
-            if number > 0 {
-                out.push(b';');
-            }
-            let equals = memchr::memchr(b'=', pair).map_or(0, |at| at + 1);
-            let (name, value) = pair.split_at(equals);
-            out.extend_from_slice(name);
-            let name = if name.is_empty() {
-                b"cookie"
-            } else {
-                name.trim_ascii()
-            };
+        pairs(value, b';', out, |name, value, out| {
+            let name = name.trim_ascii();
+            let name = if name.is_empty() { b"cookie" } else { name };
             self.hide(name, value, out);
-        }
+        });
     }
 
     /// The scheme, and of a signature what is no secret.
@@ -167,26 +158,16 @@ impl Hider {
         if !WITH_PARTS.iter().any(|known| is(known)) {
             return self.hide(name.as_bytes(), rest, out);
         }
-        for (number, part) in rest.split(|byte| *byte == b',').enumerate() {
-            if number > 0 {
-                out.push(b',');
+        pairs(rest, b',', out, |key, value, out| {
+            let key = key.strip_suffix(b"=").unwrap_or(name.as_bytes());
+            let is_shown = |shown: &&str| shown.as_bytes().eq_ignore_ascii_case(key.trim_ascii());
+            if SHOWN_PARTS.iter().any(is_shown) {
+                return out.extend_from_slice(value);
             }
-            let equals = memchr::memchr(b'=', part).map_or(0, |at| at + 1);
-            let (key, value) = part.split_at(equals);
-            out.extend_from_slice(key);
-            let key = key
-                .strip_suffix(b"=")
-                .unwrap_or(name.as_bytes())
-                .trim_ascii();
-            let is_shown = |shown: &str| shown.as_bytes().eq_ignore_ascii_case(key);
-            if SHOWN_PARTS.iter().any(|shown| is_shown(shown)) {
-                out.extend_from_slice(value);
-            } else {
-                self.rules.hide(key, value, out);
-                // With the rest of the request, which the gateway may repeat, it is a credential.
-                self.remember(value);
-            }
-        }
+            self.rules.hide(key, value, out);
+            // With the rest of the request, which the gateway may repeat, it is a credential.
+            self.remember(value);
+        });
     }
 
     /// Appends a target, a URL or some other text, without the password and the parameters of a URL
@@ -198,17 +179,11 @@ impl Hider {
         let query = text.iter().position(|byte| b"?#".contains(byte));
         let (path, query) = text.split_at(query.map_or(text.len(), |at| at + 1));
         let mut shown = Vec::with_capacity(text.len());
-        let mut found = Vec::new();
-        for (mut form, part) in [(Form::new(Kind::Words), path), (Form::default(), query)] {
-            form.push(&self.rules, part, &mut shown);
-            form.finish(&self.rules, &mut shown);
-            found.append(&mut form.found);
-        }
+        let mut found = Form::new(Kind::Words).scan(&self.rules, path, &mut shown);
+        found.extend(Form::default().scan(&self.rules, query, &mut shown));
         if memchr::memchr(b'"', &shown).is_some() {
-            let (mut json, plain) = (Json::default(), std::mem::take(&mut shown));
-            json.push(&self.rules, &plain, &mut shown);
-            json.finish(&self.rules, &mut shown);
-            found.append(&mut json.found);
+            let plain = std::mem::take(&mut shown);
+            found.extend(Json::default().scan(&self.rules, &plain, &mut shown));
         }
         found.iter().for_each(|value| self.found(value));
         out.append(&mut shown);
@@ -230,10 +205,8 @@ impl Hider {
             }
             match line.split_once(':') {
                 _ if number == 2 => {
-                    let mut form = Form::default();
-                    form.push(&self.rules, line.as_bytes(), &mut out);
-                    form.finish(&self.rules, &mut out);
-                    form.found.iter().for_each(|value| self.found(value));
+                    let found = Form::default().scan(&self.rules, line.as_bytes(), &mut out);
+                    found.iter().for_each(|value| self.found(value));
                 }
                 Some((name, value)) if number > 2 => {
                     out.extend_from_slice(name.as_bytes());
@@ -249,5 +222,24 @@ impl Hider {
             }
         }
         String::from_utf8_lossy(&self.without_known(out)).into_owned()
+    }
+}
+
+/// Appends a list of `name=value`, whose values `show` appends. The name has its `=`, and is empty
+/// without one.
+fn pairs(
+    list: &[u8],
+    separator: u8,
+    out: &mut Vec<u8>,
+    mut show: impl FnMut(&[u8], &[u8], &mut Vec<u8>),
+) {
+    for (number, pair) in list.split(|byte| *byte == separator).enumerate() {
+        if number > 0 {
+            out.push(separator);
+        }
+        let equals = memchr::memchr(b'=', pair).map_or(0, |at| at + 1);
+        let (name, value) = pair.split_at(equals);
+        out.extend_from_slice(name);
+        show(name, value, out);
     }
 }

@@ -20,7 +20,8 @@ impl Entry {
         add(&[size_of_val(&*self.start), self.start.head.0.len()]);
         if let Some(routed) = self.routed.as_deref() {
             add(&[size_of_val(routed)]);
-            add(&[&routed.upstream, &routed.stage, &routed.body_hash].map(String::capacity));
+            add(&[&routed.caller, &routed.upstream].map(String::capacity));
+            add(&[&routed.stage, &routed.body_hash].map(String::capacity));
         }
         add(&[self.attempts.capacity() * size_of::<Attempt>()]);
         for attempt in &self.attempts {

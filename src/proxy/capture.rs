@@ -22,8 +22,8 @@ use crate::clock::Moment;
 use crate::config::Scheme;
 use crate::error::Error;
 use crate::gateway::Meaning;
-use crate::inspect::capture::{Caller, Capture};
-use crate::inspect::note::{AttemptResponse, AttemptSent, ConnectSteps, Event, Relayed, RoutedTo};
+use crate::inspect::capture::Capture;
+use crate::inspect::note::{AttemptResponse, AttemptSent, Caller, Event, Relayed, RoutedTo};
 use crate::inspect::recorder::{Recorder, WorkerRecorder};
 use crate::signature::PayloadHash;
 use crate::upstream::ConnectTimes;
@@ -109,13 +109,6 @@ pub(super) fn attempt<B>(
 ) {
     let secrets = credential.redactors.iter();
     secrets.for_each(|secret| capture.knows(secret));
-    let connect = attempt.connect;
-    let is_new = connect.dns.or(connect.tcp).or(connect.tls).is_some();
-    let steps = || ConnectSteps {
-        name: connect.dns.unwrap_or_default(),
-        tcp: connect.tcp.unwrap_or_default(),
-        tls: connect.tls.unwrap_or_default(),
-    };
     let request = signed.request();
     let version = if attempt.is_http2 {
         Version::HTTP_2
@@ -130,7 +123,7 @@ pub(super) fn attempt<B>(
         auth: credential.kind.name(),
         credential_left: left.map(|left| left.as_secs()),
         is_http2: attempt.is_http2,
-        connect: is_new.then(steps),
+        connect: attempt.connect,
         head: capture.request(
             (request.method(), request.uri(), version),
             request.headers(),

@@ -8,9 +8,10 @@ use http::{HeaderMap, HeaderValue, Uri, Version, request};
 
 use crate::credentials::Credentials;
 use crate::emulator::{Answered, Observation, ObservedBody};
-use crate::inspect::capture::{Caller, Capture};
+use crate::inspect::capture::Capture;
 use crate::inspect::note::{
-    AttemptResponse, AttemptSent, AttemptTimes, Event, Relayed, RequestEnd, RoutedTo, Side, Times,
+    AttemptResponse, AttemptSent, AttemptTimes, Caller, Event, Relayed, RequestEnd, RoutedTo, Side,
+    Times,
 };
 use crate::inspect::recorder::WorkerRecorder;
 use crate::mistakes::explain;
@@ -35,41 +36,54 @@ pub(super) fn record(worker: &Rc<WorkerRecorder>, keys: &[Credentials], seen: Ob
         attempt(&capture, &head, hash);
         at - start
     });
-    let mut status = 0;
-    let answered = seen.answered.map(|answer| {
-        status = answer.head.status.as_u16();
+    if let Some(answer) = &seen.answered {
         let hint = answer.canonical.as_deref();
         let hint = hint.and_then(|canonical| mistake(&head, sent, keys, canonical));
-        answered(&capture, &answer, head.version, hashed.is_some(), hint);
-        answer.at - start
-    });
+        answered(&capture, answer, head.version, hashed.is_some(), hint);
+    }
     body(&capture, Side::Out, received);
-    let (outcome, end) = match (answered, status) {
-        (None, _) => ("caller_gone", "caller_gone"),
-        (_, ..400) => ("ok", "whole"),
-        (_, 400..500) => ("client_error", "whole"),
-        _ => ("gateway_error", "whole"),
-    };
-    let attempt = |signed| AttemptTimes {
-        signing: Duration::ZERO,
-        signed,
-        sent: Some(signed),
-        first_byte: answered,
-    };
-    let total = start.elapsed();
+    let answered = seen.answered.as_ref();
+    let status = answered.map_or(0, |answer| answer.head.status.as_u16());
+    let (outcome, end) = outcome(status);
     capture.ended(RequestEnd {
         status,
         outcome,
         end,
         bytes_in: sent.length as u64,
         bytes_out: received.length as u64,
-        times: Times {
-            body_read: hashed,
-            attempts: hashed.map(attempt).into_iter().collect(),
-            last_byte: Some(total),
-            total,
-        },
+        times: times(
+            hashed,
+            answered.map(|answer| answer.at - start),
+            start.elapsed(),
+        ),
     });
+}
+
+/// The outcome of a request with this status, and how it ended; 0 stands for no response.
+fn outcome(status: u16) -> (&'static str, &'static str) {
+    match status {
+        0 => ("caller_gone", "caller_gone"),
+        ..400 => ("ok", "whole"),
+        400..500 => ("client_error", "whole"),
+        _ => ("gateway_error", "whole"),
+    }
+}
+
+/// The times of a request whose body was hashed and whose response was sent at these times, if they
+/// were.
+fn times(hashed: Option<Duration>, answered: Option<Duration>, total: Duration) -> Times {
+    let attempt = hashed.map(|signed| AttemptTimes {
+        signing: Duration::ZERO,
+        signed,
+        sent: Some(signed),
+        first_byte: answered,
+    });
+    Times {
+        body_read: hashed,
+        attempts: attempt.into_iter().collect(),
+        last_byte: Some(total),
+        total,
+    }
 }
 
 fn body(capture: &Capture, side: Side, body: &ObservedBody) {
@@ -103,7 +117,7 @@ fn attempt(capture: &Capture, head: &request::Parts, body_hash: String) {
         auth,
         credential_left: None,
         is_http2: head.version == Version::HTTP_2,
-        connect: None,
+        connect: Default::default(),
         head: capture.request((&head.method, &head.uri, head.version), headers),
         signed_target: None,
         clock_offset: 0,

@@ -13,48 +13,24 @@ const WIDTH: u64 = 48;
 
 /// The request as text of several sections.
 pub(super) fn text_of(detail: &Value) -> String {
-    let (summary, why) = (&detail["summary"], &detail["why"]);
+    let summary = &detail["summary"];
     let took = summary["duration_us"].as_u64();
     let took = took.map_or_else(|| "open".to_owned(), duration);
     let [line, words] = [&detail["received"]["line"], &summary["status_text"]].map(text);
     let (status, remarks) = (status(summary), remarks(summary));
     let mut out = format!("{line}\n{status} {words}, {took}{remarks}\n");
-    let sizes = ["bytes_in", "bytes_out"].map(|name| ByteSize(number(&summary[name])));
-    let request = facts(&[
-        ("id", &summary["id"]),
-        ("route", &summary["route"]),
-        ("caller", &summary["caller"]),
-        ("gateway", &detail["upstream"]),
-        ("stage", &detail["stage"]),
-        ("replay of", &summary["replay_of"]),
-        (
-            "bytes",
-            &format!("{} in, {} out", sizes[0], sizes[1]).into(),
-        ),
-    ]);
-    let why = facts(&[
-        ("code", &why["code"]),
-        ("meaning", &why["meaning"]),
-        ("hint", &why["hint"]),
-        ("first difference", &why["difference"]["what"]),
-        ("the gateway's request id", &why["gateway_request_id"]),
-    ]);
-    let gaps = list(&detail["gaps"]).iter().map(text).collect();
+    let attempts = list(&detail["attempts"]).iter();
+    let gaps = list(&detail["gaps"]).iter();
+    let of_response = &detail["answer"]["changes"];
     for (title, lines) in [
-        ("Request", request),
-        ("Why", why),
+        ("Request", request(detail)),
+        ("Why", why(&detail["why"])),
         ("Changes to the request", changes(&detail["changes"])),
-        (
-            "Changes to the response",
-            changes(&detail["answer"]["changes"]),
-        ),
-        (
-            "Attempts",
-            list(&detail["attempts"]).iter().map(attempt).collect(),
-        ),
+        ("Changes to the response", changes(of_response)),
+        ("Attempts", attempts.map(attempt).collect()),
         ("Canonical request", canonical(&detail["attempts"])),
         ("Time", times(&detail["spans"])),
-        ("Not captured", gaps),
+        ("Not captured", gaps.map(text).collect()),
     ] {
         if !lines.is_empty() {
             let _ = write!(out, "\n{title}\n");
@@ -73,6 +49,31 @@ fn list(value: &Value) -> &[Value] {
 
 fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_default()
+}
+
+fn request(detail: &Value) -> Vec<String> {
+    let summary = &detail["summary"];
+    let sizes = ["bytes_in", "bytes_out"].map(|name| ByteSize(number(&summary[name])));
+    let bytes = format!("{} in, {} out", sizes[0], sizes[1]).into();
+    facts(&[
+        ("id", &summary["id"]),
+        ("route", &summary["route"]),
+        ("caller", &summary["caller"]),
+        ("gateway", &detail["upstream"]),
+        ("stage", &detail["stage"]),
+        ("replay of", &summary["replay_of"]),
+        ("bytes", &bytes),
+    ])
+}
+
+fn why(why: &Value) -> Vec<String> {
+    facts(&[
+        ("code", &why["code"]),
+        ("meaning", &why["meaning"]),
+        ("hint", &why["hint"]),
+        ("first difference", &why["difference"]["what"]),
+        ("the gateway's request id", &why["gateway_request_id"]),
+    ])
 }
 
 /// The values that are known, with their names.

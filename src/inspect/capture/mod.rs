@@ -12,7 +12,7 @@ use hyper::ext::ReasonPhrase;
 use tokio::time::Instant;
 
 use super::copied::Copied;
-use super::note::{Begun, Event, HeadText, Note, RequestEnd, Side};
+use super::note::{Begun, Caller, Event, HeadText, Note, RequestEnd, Side};
 use super::recorder::WorkerRecorder;
 use super::redact::Hider;
 use crate::clock;
@@ -42,15 +42,6 @@ pub(crate) struct Capture {
     pub(crate) code: RefCell<String>,
 }
 
-/// Who sent a request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Caller {
-    pub(crate) listener: &'static str,
-    pub(crate) replay_of: Option<u128>,
-    /// Index of the route that takes all requests of the listener, if it has one.
-    pub(crate) listener_route: Option<usize>,
-}
-
 impl WorkerRecorder {
     /// Begins to capture a request; `None` unless it is recorded. `secrets` shows those that
     /// it may be sent with.
@@ -70,7 +61,6 @@ impl WorkerRecorder {
         for token in head.headers.get_all(CALLER_TOKEN) {
             hider.found(token.as_bytes());
         }
-        let version = version_name(head.version);
         let line = (&head.method, &head.uri, head.version);
         let text = request_head(&mut hider, line, &head.headers);
         let body = Copied::new(&head.headers, &hider);
@@ -85,11 +75,9 @@ impl WorkerRecorder {
         };
         capture.note(Event::Begun(Box::new(Begun {
             time: clock::system_time(),
-            listener: caller.listener,
-            version,
+            caller,
+            version: version_name(head.version),
             head: text,
-            replay_of: caller.replay_of,
-            listener_route: caller.listener_route,
         })));
         Some(Box::new(capture))
     }

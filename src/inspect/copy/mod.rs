@@ -9,7 +9,7 @@ mod python;
 
 use super::answer::Problem;
 use super::entry::Entry;
-use super::head::{Head, has_hidden, hidden, origin_form, request_line, text};
+use super::head::{Head, has_hidden, origin_form, replace_hidden, request_line, text};
 use super::note::Side;
 use crate::config::owned_headers::{is_hop_by_hop, is_owned};
 
@@ -83,7 +83,7 @@ fn source(entry: &Entry, head: &Head<'_>) -> ReplaySource {
         target: origin_form(&target).to_owned(),
         headers: headers.collect(),
         body: entry.body(Side::In).bytes.clone(),
-        route: entry.start.listener_route,
+        route: entry.start.caller.listener_route,
     }
 }
 
@@ -123,14 +123,14 @@ pub(super) fn copy(entry: &Entry, form: &str, base: &str) -> Option<Vec<u8>> {
 /// The bytes with placeholders for hidden values; `None` if there are none.
 fn with_placeholders(bytes: &[u8]) -> Option<Vec<u8>> {
     let shown = str::from_utf8(bytes).ok().filter(|_| has_hidden(bytes))?;
-    let replaced = hidden(shown).fold(shown.to_owned(), |shown, value| {
+    let replaced = replace_hidden(shown, |value| {
         let name = value.trim_start_matches('‹').split(',').next();
         let letter = |byte: u8| match byte.to_ascii_uppercase() {
             byte if byte.is_ascii_alphanumeric() => char::from(byte),
             _ => '_',
         };
         let name: String = name.unwrap_or_default().bytes().map(letter).collect();
-        shown.replacen(value, &format!("HIDDEN_{name}"), 1)
+        format!("HIDDEN_{name}")
     });
     Some(replaced.into_bytes())
 }

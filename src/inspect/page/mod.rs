@@ -2,11 +2,21 @@
 //! without a token.
 
 use bytes::Bytes;
-use http::header::{ETAG, IF_NONE_MATCH};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::header::{ETAG, IF_NONE_MATCH, LOCATION};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use sha2::{Digest, Sha256};
 
-use super::answer::{ApiBody, respond};
+use super::answer::{self, ApiBody, Problem, method_not_allowed};
+
+/// The path of the page, and the prefix of all paths of the inspector.
+pub(super) const PATH: &str = "/inspect/";
+
+pub(super) const UNKNOWN: Problem = Problem(
+    404,
+    "not_found",
+    "the inspector has no such file\nhint: open `/inspect/`",
+);
 
 /// What a page may load and do: its own files and requests, no inline script or style, no HTML from
 /// text, no frame around it.
@@ -42,8 +52,23 @@ const FILES: [File; 10] = [
     file!(SCRIPT "view.js"),
 ];
 
-/// The file with this path below `/inspect/`, or that the reader has it already.
-pub(super) fn file(path: &str, asked: &HeaderMap) -> Option<Response<ApiBody>> {
+/// The page, one of its files, or where the page is.
+pub(super) fn respond(head: &Parts) -> Result<Response<ApiBody>, Problem> {
+    if head.method != Method::GET && head.method != Method::HEAD {
+        return Ok(method_not_allowed("GET, HEAD"));
+    }
+    let Some(name) = head.uri.path().strip_prefix(PATH) else {
+        let status = StatusCode::PERMANENT_REDIRECT;
+        let mut response = answer::respond(status, "text/plain", Bytes::new());
+        let page = HeaderValue::from_static(PATH);
+        response.headers_mut().insert(LOCATION, page);
+        return Ok(response);
+    };
+    file(name, &head.headers).ok_or(UNKNOWN)
+}
+
+/// The file with this path below `/inspect/`; 304 if the browser has it already.
+fn file(path: &str, asked: &HeaderMap) -> Option<Response<ApiBody>> {
     let mut files = FILES.iter();
     let File(_, content_type, content) = files.find(|File(name, ..)| *name == path)?;
     // A new version of the program has new ones.
@@ -54,7 +79,8 @@ pub(super) fn file(path: &str, asked: &HeaderMap) -> Option<Response<ApiBody>> {
         true => (StatusCode::NOT_MODIFIED, ""),
         false => (StatusCode::OK, *content),
     };
-    let mut response = respond(status, content_type, Bytes::from_static(content.as_bytes()));
+    let content = Bytes::from_static(content.as_bytes());
+    let mut response = answer::respond(status, content_type, content);
     let headers = response.headers_mut();
     for (name, value) in [
         ("content-security-policy", POLICY),

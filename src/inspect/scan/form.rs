@@ -4,7 +4,7 @@
 use percent_encoding::percent_decode;
 
 use super::json::Json;
-use super::{MAX_FOUND, MAX_NAME};
+use super::{Found, MAX_NAME, remember};
 use crate::inspect::rules::{Rules, is_no_secret, is_secret_name};
 
 /// How often a value may be percent-encoded: a URL in a URL in a URL.
@@ -19,6 +19,8 @@ pub(in crate::inspect) enum Kind {
     Text,
     /// Each word may be a name, as in a header.
     Words,
+    /// A value of another form, read like words.
+    Value,
 }
 
 /// Where a scanner is.
@@ -39,15 +41,12 @@ enum At {
 #[derive(Debug, Default)]
 pub(in crate::inspect) struct Form {
     kind: Kind,
-    /// It scans a value of another form.
-    is_inner: bool,
     at: At,
     name: Vec<u8>,
     /// A value, or the authority of a URL, as far as it has come.
     held: Vec<u8>,
     is_behind_slash: bool,
-    /// The values that were hidden.
-    pub(in crate::inspect) found: Vec<Vec<u8>>,
+    pub(in crate::inspect) found: Found,
 }
 
 impl Form {
@@ -57,6 +56,18 @@ impl Form {
             kind,
             ..Self::default()
         }
+    }
+
+    /// Scans a complete text, and appends it without its secrets.
+    pub(in crate::inspect) fn scan(
+        mut self,
+        rules: &Rules,
+        text: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Found {
+        self.push(rules, text, out);
+        self.finish(rules, out);
+        self.found
     }
 
     /// Takes the next bytes, and appends what is decided.
@@ -103,7 +114,7 @@ impl Form {
             b'=' if self.at == At::Name => self.behind_name(),
             b'/' if is_behind_slash => self.at = At::Authority,
             b'&' | b'?' | b';' => self.begin(At::Name),
-            b',' if self.kind == Kind::Words => self.begin(At::Name),
+            b',' if matches!(self.kind, Kind::Words | Kind::Value) => self.begin(At::Name),
             // JSON may write a slash as `\/`.
             b'\\' if is_behind_slash => self.is_behind_slash = true,
             _ if is_end && self.kind == Kind::Text => self.begin(At::Plain),
@@ -126,7 +137,7 @@ impl Form {
         self.name = decoded(&self.name);
         self.at = match is_secret_name(&self.name) {
             true => At::Secret,
-            false if self.is_inner => At::Plain,
+            false if self.kind == Kind::Value => At::Plain,
             false => At::Value,
         };
     }
@@ -137,7 +148,7 @@ impl Form {
         match std::mem::replace(&mut self.at, At::Plain) {
             At::Secret if !is_no_secret(&self.name, &held) => {
                 rules.hide(&self.name, &held, out);
-                self.found(decoded(&held));
+                remember(&mut self.found, decoded(&held));
             }
             At::Value if self.has_secrets(rules, &held) => rules.hide(&self.name, &held, out),
             At::Authority => {
@@ -145,7 +156,7 @@ impl Form {
                 let (user, host) = held.split_at(user);
                 if !user.is_empty() {
                     rules.hide(b"password", user, out);
-                    self.found(decoded(user));
+                    remember(&mut self.found, decoded(user));
                 }
                 out.extend_from_slice(host);
             }
@@ -153,30 +164,19 @@ impl Form {
         }
     }
 
-    fn found(&mut self, value: Vec<u8>) {
-        if self.found.len() < MAX_FOUND {
-            self.found.push(value);
-        }
-    }
-
     /// True if there are secrets in a value, which may be percent-encoded.
     fn has_secrets(&mut self, rules: &Rules, value: &[u8]) -> bool {
         let may_have = |byte: &u8| b"%=@\"".contains(byte);
-        if self.is_inner || !value.iter().any(may_have) {
+        if !value.iter().any(may_have) {
             return false;
         }
         let mut text = value.to_vec();
         for _ in 0..=MAX_ENCODED {
-            let (mut form, mut json) = (Self::new(Kind::Words), Json::default());
-            form.is_inner = true;
-            let mut out = Vec::new();
-            form.push(rules, &text, &mut out);
-            form.finish(rules, &mut out);
-            json.push(rules, &text, &mut out);
-            json.finish(rules, &mut out);
-            if !form.found.is_empty() || !json.found.is_empty() {
-                let found = form.found.into_iter().chain(json.found);
-                found.for_each(|value| self.found(value));
+            let mut found = Self::new(Kind::Value).scan(rules, &text, &mut Vec::new());
+            found.extend(Json::default().scan(rules, &text, &mut Vec::new()));
+            if !found.is_empty() {
+                let found = found.into_iter();
+                found.for_each(|value| remember(&mut self.found, value));
                 return true;
             }
             text = decoded(&text);

@@ -4,7 +4,7 @@
 //! members are found in event streams, in logs, and in JSON that is the text of a JSON string, whose
 //! quotation marks have backslashes before them: their number is the level.
 
-use super::{MAX_FOUND, MAX_NAME};
+use super::{Found, MAX_NAME, remember};
 use crate::inspect::rules::{Rules, is_no_secret, is_secret_name};
 
 /// Where a scanner of JSON is.
@@ -43,8 +43,7 @@ pub(in crate::inspect) struct Json {
     /// The last quotation mark that began a text was behind `=`.
     is_field: bool,
     hidden: Vec<u8>,
-    /// The values that were hidden.
-    pub(in crate::inspect) found: Vec<Vec<u8>>,
+    pub(in crate::inspect) found: Found,
 }
 
 impl Json {
@@ -54,6 +53,18 @@ impl Json {
             is_multipart,
             ..Self::default()
         }
+    }
+
+    /// Scans a complete text, and appends it without its secrets.
+    pub(in crate::inspect) fn scan(
+        mut self,
+        rules: &Rules,
+        text: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Found {
+        self.push(rules, text, out);
+        self.finish(rules, out);
+        self.found
     }
 
     /// Takes the next bytes, and appends what is decided.
@@ -137,11 +148,8 @@ impl Json {
 
     fn behind_name(&mut self, byte: u8, out: &mut Vec<u8>) {
         match byte {
-            b' ' | b'\t' | b'\r' | b'\n' => self.hidden.push(byte),
-            b':' => {
-                self.hidden.clear();
-                self.at = At::Colon;
-            }
+            b' ' | b'\t' | b'\r' | b'\n' => {}
+            b':' => self.at = At::Colon,
             _ => return self.again(byte, out),
         }
         out.push(byte);
@@ -272,9 +280,7 @@ impl Json {
         if !value.is_empty() {
             rules.hide(&self.name, &value, out);
         }
-        if self.found.len() < MAX_FOUND {
-            self.found.push(unescaped(&value));
-        }
+        remember(&mut self.found, unescaped(&value));
     }
 }
 

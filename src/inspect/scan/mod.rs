@@ -17,5 +17,13 @@ pub(super) use json::Json;
 /// The longest name of a secret, in bytes.
 const MAX_NAME: usize = 256;
 
-/// The most values that are remembered of one text.
-const MAX_FOUND: usize = 16;
+/// The values that were hidden in one text.
+pub(super) type Found = Vec<Vec<u8>>;
+
+/// Remembers a value that was hidden; of many in one text, the first ones.
+fn remember(found: &mut Found, value: Vec<u8>) {
+    const MAX_FOUND: usize = 16;
+    if found.len() < MAX_FOUND {
+        found.push(value);
+    }
+}

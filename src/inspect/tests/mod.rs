@@ -36,11 +36,13 @@ pub(super) fn ms(milliseconds: u64) -> Duration {
 pub(super) fn beginning(lines: &str) -> Event {
     Event::Begun(Box::new(Begun {
         time: UNIX_EPOCH + ms(1_764_500_000_123),
-        listener: "tcp",
+        caller: Caller {
+            listener: "tcp",
+            replay_of: None,
+            listener_route: None,
+        },
         version: "HTTP/1.1",
         head: head(lines),
-        replay_of: None,
-        listener_route: None,
     }))
 }
 
@@ -68,7 +70,7 @@ pub(super) fn attempt(lines: &str) -> Event {
         auth: "key",
         credential_left: None,
         is_http2: false,
-        connect: None,
+        connect: Default::default(),
         head: head(lines),
         signed_target: None,
         clock_offset: 0,

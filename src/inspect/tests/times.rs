@@ -3,8 +3,14 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::upstream::ConnectTimes;
 
-fn sent(connect: Option<ConnectSteps>) -> Event {
+fn steps(dns: Option<u64>, tcp: Option<u64>, tls: Option<u64>) -> ConnectTimes {
+    let [dns, tcp, tls] = [dns, tcp, tls].map(|time| time.map(ms));
+    ConnectTimes { dns, tcp, tls }
+}
+
+fn sent(connect: ConnectTimes) -> Event {
     let Event::Attempt(mut sent) = attempt("GET / HTTP/1.1") else {
         unreachable!()
     };
@@ -38,11 +44,7 @@ fn spans(list: &Value) -> String {
 
 #[test]
 fn the_steps_of_two_attempts_follow_one_another() {
-    let steps = ConnectSteps {
-        name: ms(1),
-        tcp: ms(2),
-        tls: ms(3),
-    };
+    let connect = steps(Some(1), Some(2), Some(3));
     let times = Times {
         body_read: Some(ms(5)),
         attempts: vec![
@@ -64,9 +66,9 @@ fn the_steps_of_two_attempts_follow_one_another() {
     };
     let detail = with_times(
         vec![
-            sent(Some(steps)),
+            sent(connect),
             response("HTTP/1.1 401 x", ""),
-            sent(None),
+            sent(ConnectTimes::default()),
         ],
         times,
     );
@@ -97,7 +99,7 @@ proptest! {
         (total, lost) in (0..90u64, any::<bool>()),
     ) {
         let mut attempts: Vec<Event> = marks.iter().map(|mark| {
-            sent(mark.4.map(|step| ConnectSteps { name: ms(step), tcp: ms(step), tls: ms(step) }))
+            sent(steps(mark.4, mark.4, mark.4))
         }).collect();
         if lost {
             attempts.pop();

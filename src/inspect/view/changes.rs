@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::super::entry::Entry;
-use super::super::head::{Field, Head, hidden, origin_form, path_and_query, request_line, text};
+use super::super::head::{
+    Field, Head, origin_form, path_and_query, replace_hidden, request_line, text,
+};
 use super::rules::{
     ABSOLUTE, ANSWER, Direction, ENCODING, HOP_BY_HOP, NAMED, PASSED, REQUEST, ROUTE, Rule,
 };
@@ -37,9 +39,7 @@ fn line(received: &Head<'_>, sent: &Head<'_>, entry: &Entry) -> Value {
     let (_, to) = request_line(sent.line);
     let target = origin_form(&from);
     // What stands for a hidden value is no part of the target.
-    let shown = hidden(target).fold(target.to_owned(), |shown, value| {
-        shown.replacen(value, "", 1)
-    });
+    let shown = replace_hidden(target, |_| String::new());
     let is_moved = path_and_query(&normalize_target(target)).0 != path_and_query(&to).0;
     let rules = [
         (target != from, ABSOLUTE),

@@ -12,6 +12,7 @@ use super::summary::summary;
 use super::times::Timeline;
 use super::why::why;
 use super::{changes, signature};
+use crate::upstream::ConnectTimes;
 
 /// A request with all its parts.
 pub(in crate::inspect) fn detail(entry: &Entry) -> Value {
@@ -62,7 +63,7 @@ fn attempt_json(entry: &Entry, attempt: &Attempt, at: usize, line: &Timeline) ->
         "auth": sent.map(|sent| sent.auth),
         "credential_left_s": sent.and_then(|sent| sent.credential_left),
         "protocol": sent.map(|sent| if sent.is_http2 { "HTTP/2" } else { "HTTP/1.1" }),
-        "connection": sent.map(|sent| if sent.connect.is_some() { "new" } else { "reused" }),
+        "connection": sent.map(|sent| if sent.connect == ConnectTimes::default() { "reused" } else { "new" }),
         "sent": sent.and_then(|sent| head(&sent.head)),
         "canonical": canonical,
         "string_to_sign": string_to_sign,

@@ -12,5 +12,5 @@ mod why;
 pub(super) use bodies::content_type;
 pub(super) use changes::request_changes;
 pub(super) use detail::detail;
-pub(super) use summary::{id, summary};
+pub(super) use summary::{id, status_text, summary};
 pub(super) use why::why;

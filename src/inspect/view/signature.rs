@@ -2,7 +2,7 @@
 //! sent. Hidden values stay hidden, so the hash of a request that has some cannot be shown.
 
 use super::super::entry::{Attempt, Entry};
-use super::super::head::{Head, hidden, request_line};
+use super::super::head::{Head, replace_hidden, request_line};
 use crate::gateway::{Difference, difference};
 use crate::signature::{
     CanonicalRequest, DATE_HEADER, Payload, PayloadHash, Presented, SigningDate, Target,
@@ -65,9 +65,9 @@ pub(super) fn first_difference(ours: &str, attempt: &Attempt) -> Option<Differen
 /// A text with the hidden values by their hash alone. The same value has another name where it was
 /// found by what it is, and not by the name of its header.
 fn unnamed(text: &str) -> String {
-    hidden(text).fold(text.to_owned(), |unnamed, value| {
+    replace_hidden(text, |value| {
         let hash = value.split_once(", ").map_or(value, |(_, hash)| hash);
-        unnamed.replacen(value, hash, 1)
+        hash.to_owned()
     })
 }
 
@@ -83,12 +83,10 @@ struct Mask(Vec<String>);
 
 impl Mask {
     fn hide(&mut self, text: &str) -> String {
-        let mut masked = text.to_owned();
-        for value in hidden(text) {
-            masked = masked.replacen(value, &Self::name(self.0.len()), 1);
+        replace_hidden(text, |value| {
             self.0.push(value.to_owned());
-        }
-        masked
+            Self::name(self.0.len() - 1)
+        })
     }
 
     fn show(&self, text: String) -> String {

@@ -11,11 +11,6 @@ use super::times::{Timeline, micros};
 pub(in crate::inspect) fn summary(entry: &Entry) -> Value {
     let (method, path, query) = entry.request_line();
     let (begun, ended) = (&entry.start, entry.ended.as_ref());
-    let named = entry.routed.as_ref().map(|routed| &*routed.caller);
-    let named = named.filter(|name| !name.is_empty());
-    let status = entry.status();
-    let status_text =
-        status.and_then(|status| StatusCode::from_u16(status).ok()?.canonical_reason());
     let state = match (ended, &entry.relayed) {
         (Some(_), _) => "done",
         (None, Some(_)) => "streaming",
@@ -31,11 +26,11 @@ pub(in crate::inspect) fn summary(entry: &Entry) -> Value {
         "path": path,
         "query": query,
         "route": entry.route(),
-        "caller": named.unwrap_or(begun.listener),
+        "caller": entry.caller(),
         "version": begun.version,
         "state": state,
-        "status": status,
-        "status_text": status_text.unwrap_or_default(),
+        "status": entry.status(),
+        "status_text": status_text(entry).unwrap_or_default(),
         "outcome": ended.map_or("open", |ended| ended.outcome),
         "end": ended.map(|ended| ended.end),
         "duration_us": ended.map(|ended| micros(ended.times.total)),
@@ -46,9 +41,14 @@ pub(in crate::inspect) fn summary(entry: &Entry) -> Value {
         "code": entry.code(),
         "has_hint": !entry.hint().is_empty(),
         "kind": kind(entry),
-        "replay_of": begun.replay_of.map(id),
+        "replay_of": begun.caller.replay_of.map(id),
         "has_gaps": !entry.gaps().is_empty(),
     })
+}
+
+pub(in crate::inspect) fn status_text(entry: &Entry) -> Option<&'static str> {
+    let status = StatusCode::from_u16(entry.status()?).ok()?;
+    status.canonical_reason()
 }
 
 /// An id as 32 hexadecimal digits.

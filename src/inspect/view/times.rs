@@ -8,7 +8,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::super::entry::Entry;
-use super::super::note::{AttemptTimes, ConnectSteps};
+use super::super::note::AttemptTimes;
+use crate::upstream::ConnectTimes;
 
 /// A step, in microseconds since the head was read.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -60,11 +61,12 @@ impl Timeline {
         line
     }
 
-    fn attempt(&mut self, connect: ConnectSteps, marks: &AttemptTimes, next: Option<u64>) {
+    fn attempt(&mut self, connect: ConnectTimes, marks: &AttemptTimes, next: Option<u64>) {
         self.push("wait", opened(connect, marks));
-        let ConnectSteps { name, tcp, tls } = connect;
-        for (name, time) in [("dns", name), ("tcp", tcp), ("tls", tls)] {
-            self.push(name, (self.now() + micros(time)).min(begin(marks)));
+        let ConnectTimes { dns, tcp, tls } = connect;
+        for (name, time) in [("dns", dns), ("tcp", tcp), ("tls", tls)] {
+            let end = self.now() + micros(time.unwrap_or_default());
+            self.push(name, end.min(begin(marks)));
         }
         self.push("wait", begin(marks));
         self.push("sign", micros(marks.signed));
@@ -129,17 +131,18 @@ fn begin(marks: &AttemptTimes) -> u64 {
 
 /// When the connection of an attempt began to be opened. How long a request waited after that, for
 /// a credential, is not told apart.
-fn opened(connect: ConnectSteps, marks: &AttemptTimes) -> u64 {
-    let steps = connect.name + connect.tcp + connect.tls;
-    begin(marks).saturating_sub(micros(steps))
+fn opened(connect: ConnectTimes, marks: &AttemptTimes) -> u64 {
+    let steps = [connect.dns, connect.tcp, connect.tls];
+    let steps: u64 = steps.into_iter().flatten().map(micros).sum();
+    begin(marks).saturating_sub(steps)
 }
 
 /// The marks of each attempt: those of the end, or what the notes themselves tell before that.
-fn attempt_marks(entry: &Entry) -> Vec<(ConnectSteps, AttemptTimes)> {
+fn attempt_marks(entry: &Entry) -> Vec<(ConnectTimes, AttemptTimes)> {
     let exact = entry.ended.as_ref().map(|ended| &ended.times.attempts);
     let exact = exact.filter(|times| times.len() == entry.attempts.len());
     let marks = entry.attempts.iter().enumerate().map(|(at, attempt)| {
-        let connect = attempt.sent.as_ref().and_then(|sent| sent.connect);
+        let connect = attempt.sent.as_ref().map(|sent| sent.connect);
         let noted = || AttemptTimes {
             signed: attempt.at,
             first_byte: attempt.response.as_ref().map(|(at, _)| *at),
