@@ -31,13 +31,12 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::answer::{ApiBody, Problem, json_of};
-use super::copy::{HIDDEN_VALUES, ReplaySource, replay_source};
+use super::copy::{HIDDEN_VALUES, ReplaySource, is_from_caller, replay_source};
 use super::entry::Entry;
 use super::program::Replay;
 use super::served::Served;
 use super::view;
 use crate::config::ReplayPolicy;
-use crate::config::owned_headers::{is_hop_by_hop, is_owned};
 use crate::escape::Escaped;
 
 /// How much of a response is read, in bytes, and how long sending and reading may take.
@@ -164,7 +163,7 @@ fn request(mut source: ReplaySource) -> Result<Request<Full<Bytes>>, Problem> {
     const TARGET: Problem = bad_request(
         "the target is no path and query\nhint: begin it with `/`, and percent-encode what URLs cannot contain",
     );
-    source.headers.retain(|(name, _)| is_taken(name));
+    source.headers.retain(|(name, _)| is_from_caller(name));
     if source.has_hidden() {
         return Err(HIDDEN_VALUES);
     }
@@ -178,13 +177,6 @@ fn request(mut source: ReplaySource) -> Result<Request<Full<Bytes>>, Problem> {
     *request.uri_mut() = target.ok_or(TARGET)?;
     *request.headers_mut() = headers(source.headers)?;
     Ok(request)
-}
-
-/// True unless a header is of the connection, of the length or of HTTP/2, or not taken from callers.
-fn is_taken(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    let is_taken = !is_owned(&name) || ["host", "x-project-id"].contains(&&*name);
-    is_taken && !is_hop_by_hop(name.as_bytes()) && !name.starts_with(':')
 }
 
 fn headers(fields: Vec<(String, Vec<u8>)>) -> Result<HeaderMap, Problem> {

@@ -60,10 +60,7 @@ pub(super) fn replay_source(entry: &Entry) -> Result<ReplaySource, Problem> {
     if !entry.is_complete(Side::In) || !entry.has_heads() {
         return Err(BODY_NOT_KEPT);
     }
-    let mut source = source(entry, &head);
-    let host = head.all("host").next();
-    let host = host.map(|host| ("host".to_owned(), host.to_vec()));
-    source.headers.extend(host);
+    let source = source(entry, &head);
     match source.has_hidden() {
         true => Err(HIDDEN_VALUES),
         false => Ok(source),
@@ -72,12 +69,12 @@ pub(super) fn replay_source(entry: &Entry) -> Result<ReplaySource, Problem> {
 
 fn source(entry: &Entry, head: &Head<'_>) -> ReplaySource {
     let (method, target) = request_line(head.line);
-    // The headers that the caller itself set, and that go to the gateway.
-    let fields = head.fields.iter().filter(|(name, _)| {
-        let is_passed = !is_owned(&text(name)) || name.eq_ignore_ascii_case(b"x-project-id");
-        is_passed && !is_hop_by_hop(name) && !head.is_named_by_connection(name)
+    let headers = head.fields.iter().map(|(name, value)| {
+        let name = text(name).to_ascii_lowercase();
+        (name, value.to_vec())
     });
-    let headers = fields.map(|(name, value)| (text(name).to_ascii_lowercase(), value.to_vec()));
+    let headers = headers
+        .filter(|(name, _)| is_from_caller(name) && !head.is_named_by_connection(name.as_bytes()));
     ReplaySource {
         method: method.into_owned(),
         target: origin_form(&target).to_owned(),
@@ -87,10 +84,28 @@ fn source(entry: &Entry, head: &Head<'_>) -> ReplaySource {
     }
 }
 
+/// True for a header that callers set themselves: it is neither for one connection only, nor one
+/// that the proxy sets, nor a pseudo-header of HTTP/2.
+pub(super) fn is_from_caller(name: &str) -> bool {
+    let taken = ["host", "x-project-id"];
+    let is_taken = taken.iter().any(|taken| name.eq_ignore_ascii_case(taken));
+    (is_taken || !is_owned(name)) && !is_hop_by_hop(name.as_bytes()) && !name.starts_with(':')
+}
+
+/// True for the `Host` of a cloud service, like `vpc.cn-north-4.localhost:8080`, which decides about
+/// the route.
+fn names_service(host: &[u8]) -> bool {
+    let host = text(host).to_ascii_lowercase();
+    let name = host.split(':').next().unwrap_or_default();
+    name.trim_end_matches('.').ends_with(".localhost")
+}
+
 /// A request as `curl`, `python` or `raw`; `None` if its head is not kept, or for another form. `base`
 /// is the address of the proxy, like `http://127.0.0.1:8080`.
 pub(super) fn copy(entry: &Entry, form: &str, base: &str) -> Option<Vec<u8>> {
     let mut source = source(entry, &entry.received()?);
+    let headers = &mut source.headers;
+    headers.retain(|(name, value)| name != "host" || names_service(value));
     if let Some(target) = with_placeholders(source.target.as_bytes()) {
         source.target = text(&target).into_owned();
     }
@@ -153,7 +168,11 @@ impl ReplaySource {
 fn raw(source: &ReplaySource, base: &str) -> Vec<u8> {
     let (method, target) = (&source.method, &source.target);
     let host = base.split("://").nth(1).unwrap_or(base);
-    let mut message = format!("{method} {target} HTTP/1.1\r\nhost: {host}\r\n").into_bytes();
+    let host = match source.has("host") {
+        true => String::new(),
+        false => format!("host: {host}\r\n"),
+    };
+    let mut message = format!("{method} {target} HTTP/1.1\r\n{host}").into_bytes();
     for (name, value) in &source.headers {
         message.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
     }

@@ -199,6 +199,23 @@ fn copies_have_the_caller_s_own_headers_and_placeholders_for_hidden_values() {
 }
 
 #[test]
+fn a_host_that_names_a_cloud_service_is_copied() {
+    for (host, is_copied) in [
+        ("vpc.cn-north-4.localhost:8080", true),
+        ("VPC.cn-north-4.localhost.", true),
+        ("localhost:8080", false),
+        ("proxy.internal", false),
+    ] {
+        let head = beginning(&format!("GET /a HTTP/1.1\nhost: {host}"));
+        let store = store_of(vec![head, ended(200, 0, 0)]);
+        for form in ["curl", "python", "raw"] {
+            let copied = String::from_utf8(copied(&store, form)).unwrap();
+            assert_eq!(copied.contains(host), is_copied, "{copied}");
+        }
+    }
+}
+
+#[test]
 fn what_is_not_kept_as_a_whole_is_not_sent_again() {
     let sent = |fields: &str, kept: &[u8], length: u64| {
         let head = "POST /a HTTP/1.1\nhost: h\nauthorization: ‹a, 5 bytes, sha256 00›";
