@@ -76,7 +76,7 @@ pub(super) fn json_of(status: StatusCode, value: &Value) -> Response<ApiBody> {
 /// Why a request to the inspector is refused: the status, the code, and a text like
 /// `what is wrong\nhint: what to do`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Problem(
+pub(crate) struct Problem(
     pub(super) u16,
     pub(super) &'static str,
     pub(super) &'static str,
@@ -88,7 +88,8 @@ impl Problem {
         self.2.split("\nhint: ").next().unwrap_or_default()
     }
 
-    pub(super) fn response(self) -> Response<ApiBody> {
+    /// The response that refuses the request.
+    pub(crate) fn response(self) -> Response<ApiBody> {
         let Self(status, code, text) = self;
         let hint = text.split_once("\nhint: ").map_or("", |(_, hint)| hint);
         let error = json!({"error": {"code": code, "message": self.message(), "hint": hint}});

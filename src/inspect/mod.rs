@@ -61,10 +61,10 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-pub(crate) use answer::ApiBody;
-use answer::Problem;
+pub(crate) use answer::{ApiBody, Problem};
 use api::{API, ApiRequest};
 use gate::Gate;
+pub(crate) use page::UNKNOWN;
 use program::Program;
 use recorder::{Notes, Recorder};
 use served::Served;
@@ -188,30 +188,19 @@ impl Inspector {
     }
 }
 
-/// The response to a request for which there is no room.
-pub(crate) fn busy() -> Response<ApiBody> {
-    const BUSY: Problem = Problem(
-        503,
-        "busy",
-        "the inspector has readers enough\nhint: close another page or terminal with the inspector, or ask again later",
-    );
-    BUSY.response()
-}
+/// Why a request is refused for which there is no room.
+pub(crate) const BUSY: Problem = Problem(
+    503,
+    "busy",
+    "the inspector has too many readers\nhint: close another page or terminal with the inspector, or try again later",
+);
 
-/// The response to a request that the guard does not let through.
-pub(crate) fn forbidden() -> Response<ApiBody> {
-    const FORBIDDEN: Problem = Problem(
-        403,
-        "origin_not_allowed",
-        "the request is of a web page, or names another host\nhint: open the address that was printed",
-    );
-    FORBIDDEN.response()
-}
-
-/// The response to a path that is not of the inspector.
-pub(crate) fn missing() -> Response<ApiBody> {
-    page::UNKNOWN.response()
-}
+/// Why a request is refused that the guard rejects.
+pub(crate) const FORBIDDEN: Problem = Problem(
+    403,
+    "origin_not_allowed",
+    "the request comes from a web page, or names another host\nhint: open the address that was printed",
+);
 
 /// Returns true for a path of the inspector.
 pub(crate) fn takes(path: &str) -> bool {

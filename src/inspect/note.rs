@@ -96,7 +96,7 @@ pub(crate) struct Begun {
 }
 
 /// Who sent a request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Caller {
     /// `tcp`, `tls`, `unix` or `replay`.
     pub(crate) listener: &'static str,
@@ -106,7 +106,7 @@ pub(crate) struct Caller {
     pub(crate) listener_route: Option<usize>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct RoutedTo {
     /// The label of the route in the metrics.
     pub(crate) route: &'static str,
@@ -119,7 +119,7 @@ pub(crate) struct RoutedTo {
     pub(crate) body_hash: String,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct AttemptSent {
     /// `first`, `connection`, `date`, `path` or `credential`: why it was made.
     pub(crate) reason: &'static str,
@@ -139,7 +139,7 @@ pub(crate) struct AttemptSent {
     pub(crate) clock_offset: i64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct AttemptResponse {
     pub(crate) status: u16,
     pub(crate) head: HeadText,
@@ -149,7 +149,7 @@ pub(crate) struct AttemptResponse {
     pub(crate) echo: String,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Relayed {
     pub(crate) status: u16,
     pub(crate) head: HeadText,
@@ -161,7 +161,7 @@ pub(crate) struct Relayed {
     pub(crate) gateway_request_id: String,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct RequestEnd {
     pub(crate) status: u16,
     /// The label of the metrics.

@@ -23,8 +23,7 @@ pub(super) fn record(worker: &Rc<WorkerRecorder>, keys: &[Credentials], seen: Ob
     let (head, start) = (as_http1(seen.head), seen.start);
     let caller = Caller {
         listener: "tls",
-        replay_of: None,
-        listener_route: None,
+        ..Caller::default()
     };
     let id = fastrand::u128(..);
     let Some(capture) = worker.capture((id, start), caller, &head, |_| {}) else {
@@ -100,10 +99,10 @@ fn attempt(capture: &Capture, head: &request::Parts, body_hash: String) {
     let headers = &head.headers;
     capture.note(Event::Routed(Box::new(RoutedTo {
         route: "/",
-        caller: String::new(),
         upstream: format!("https://{}", text(headers, "host")),
         stage: text(headers, "x-stage"),
         body_hash,
+        ..RoutedTo::default()
     })));
     let authorization = text(headers, "authorization");
     let auth = match () {
@@ -115,12 +114,9 @@ fn attempt(capture: &Capture, head: &request::Parts, body_hash: String) {
     capture.note(Event::Attempt(Box::new(AttemptSent {
         reason: "verification",
         auth,
-        credential_left: None,
         is_http2: head.version == Version::HTTP_2,
-        connect: Default::default(),
         head: capture.request((&head.method, &head.uri, head.version), headers),
-        signed_target: None,
-        clock_offset: 0,
+        ..AttemptSent::default()
     })));
 }
 
@@ -152,9 +148,9 @@ fn answered(
         status: status.as_u16(),
         head: head(),
         code: code.to_owned(),
-        message: String::new(),
         hint: hint.unwrap_or_default(),
         gateway_request_id: text(headers, "x-request-id"),
+        ..Relayed::default()
     })));
 }
 

@@ -170,10 +170,10 @@ async fn respond(
         Ok(()) if names_loopback(kind, &head) && inspect::takes(path) => {
             inspector.respond(&head, &mut body).await
         }
-        Ok(()) => inspect::missing(),
+        Ok(()) => inspect::UNKNOWN.response(),
         Err(error) => {
             tracing::warn!(%error, "a request to the inspector was refused");
-            inspect::forbidden()
+            inspect::FORBIDDEN.response()
         }
     }
 }

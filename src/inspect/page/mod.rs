@@ -12,7 +12,8 @@ use super::answer::{self, ApiBody, Problem, method_not_allowed};
 /// The path of the page, and the prefix of all paths of the inspector.
 pub(super) const PATH: &str = "/inspect/";
 
-pub(super) const UNKNOWN: Problem = Problem(
+/// Why a path is refused that the inspector does not have.
+pub(crate) const UNKNOWN: Problem = Problem(
     404,
     "not_found",
     "the inspector has no such file\nhint: open `/inspect/`",

@@ -168,10 +168,10 @@ impl Store {
 
     /// Removes all requests. Notes of those in flight are ignored from then on.
     pub(super) fn clear(&mut self) {
-        let keys: Vec<Key> = self.entries.keys().copied().collect();
-        let evicted = self.evicted;
-        keys.into_iter().for_each(|key| self.evict(key));
-        self.evicted = evicted;
+        self.entries.clear();
+        self.keys.clear();
+        self.gone.clear();
+        self.weight = 0;
         self.seq += 1;
         self.reset_seq = self.seq;
     }
