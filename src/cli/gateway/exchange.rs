@@ -62,7 +62,7 @@ pub(super) fn record(worker: &Rc<WorkerRecorder>, keys: &[Credentials], seen: Ob
 fn outcome(status: u16) -> (&'static str, &'static str) {
     match status {
         0 => ("caller_gone", "caller_gone"),
-        ..400 => ("ok", "whole"),
+        1..400 => ("ok", "whole"),
         400..500 => ("client_error", "whole"),
         _ => ("gateway_error", "whole"),
     }
