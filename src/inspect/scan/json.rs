@@ -18,9 +18,8 @@ enum At {
     Colon,
     /// In its value, which is hidden.
     String,
-    Scalar,
-    /// An object or a list: how deep, and whether in a string in it.
-    Container(usize, bool),
+    /// In a value that is not a string: how many objects and lists are open, and whether a string is.
+    Other(usize, bool),
     /// In the head of a field of a multipart form, behind the name of a secret.
     PartHead,
     /// In its content.
@@ -90,7 +89,7 @@ impl Json {
     pub(in crate::inspect) fn finish(&mut self, rules: &Rules, out: &mut Vec<u8>) {
         match self.at {
             At::String | At::Part => self.hide(rules, out),
-            At::Scalar | At::Container(..) => self.hide_quoted(rules, out),
+            At::Other(..) => self.hide_quoted(rules, out),
             At::Text | At::Name | At::Colon | At::PartHead => {}
         }
         self.at = At::Text;
@@ -126,12 +125,7 @@ impl Json {
             At::Name => self.behind_name(byte, out),
             At::Colon => self.colon(byte, out),
             At::String => self.string(rules, byte, out),
-            At::Scalar if byte.is_ascii_whitespace() || b",}]\"\\".contains(&byte) => {
-                self.hide_quoted(rules, out);
-                self.again(byte, out);
-            }
-            At::Scalar => self.hidden.push(byte),
-            At::Container(depth, in_string) => self.container(rules, byte, (depth, in_string), out),
+            At::Other(depth, in_string) => self.other(rules, byte, (depth, in_string), out),
             At::PartHead => self.part_head(byte, out),
             At::Part => {
                 self.hidden.push(byte);
@@ -225,45 +219,48 @@ impl Json {
             b'n' | b'r' | b't' if self.slashes > 0 => {}
             b'{' if self.name.ends_with(b"tokens_details") => return self.again(byte, out),
             b'"' | b',' | b'}' | b']' => return self.again(byte, out),
-            b'{' | b'[' => {
-                self.at = At::Container(1, false);
-                return self.hidden.push(byte);
-            }
             _ => {
-                self.at = At::Scalar;
+                let depth = usize::from(matches!(byte, b'{' | b'['));
+                self.at = At::Other(depth, false);
                 return self.hidden.push(byte);
             }
         }
         out.push(byte);
     }
 
-    fn container(
+    fn other(
         &mut self,
         rules: &Rules,
         byte: u8,
-        (mut depth, mut in_string): (usize, bool),
+        (depth, in_string): (usize, bool),
         out: &mut Vec<u8>,
     ) {
-        match byte {
-            b'"' if self.level() < self.level_of_name() => {
-                self.hide_quoted(rules, out);
-                return self.again(byte, out);
-            }
-            b'"' if self.level() == self.level_of_name() => in_string = !in_string,
-            b'{' | b'[' if !in_string => depth += 1,
-            b'}' | b']' if !in_string => depth -= 1,
-            _ => {}
+        let (level, level_of_name) = (self.level(), self.level_of_name());
+        let is_over = match (byte, depth) {
+            (b'"', 1..) => level < level_of_name,
+            (_, 0) => byte.is_ascii_whitespace() || b",}]\"\\".contains(&byte),
+            _ => false,
+        };
+        if is_over {
+            self.hide_quoted(rules, out);
+            return self.again(byte, out);
         }
         self.hidden.push(byte);
-        self.at = At::Container(depth, in_string);
-        if depth == 0 {
+        let is_inside = depth > 0 && !in_string;
+        self.at = match byte {
+            b'"' if level == level_of_name => At::Other(depth, !in_string),
+            b'{' | b'[' if is_inside => At::Other(depth + 1, in_string),
+            b'}' | b']' if is_inside => At::Other(depth - 1, in_string),
+            _ => return,
+        };
+        if matches!(self.at, At::Other(0, _)) {
             self.hide_quoted(rules, out);
             self.name.clear();
             self.at = At::Text;
         }
     }
 
-    /// Hides a value that is no string; what is shown instead is one.
+    /// Hides a value that is not a string; what is shown instead is one.
     fn hide_quoted(&mut self, rules: &Rules, out: &mut Vec<u8>) {
         if is_no_secret(&self.name, &self.hidden) {
             return out.append(&mut self.hidden);

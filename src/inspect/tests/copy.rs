@@ -13,12 +13,10 @@ const BASE: &str = "http://127.0.0.1:8080";
 /// A shell function in the place of curl, which prints its arguments and what it reads.
 const STUB: &str = r#"curl() { for argument; do printf '%s\0' "$argument"; if [ "$argument" = @- ]; then cat; fi; done; }"#;
 
+/// A store with a request of a caller.
 fn store_with(request: &ReplaySource) -> Store {
-    let mut text = format!(
-        "{} {} HTTP/1.1\r\nhost: localhost\r\n",
-        request.method, request.target
-    )
-    .into_bytes();
+    let (method, target) = (&request.method, &request.target);
+    let mut text = format!("{method} {target} HTTP/1.1\r\nhost: localhost\r\n").into_bytes();
     for (name, value) in &request.headers {
         text.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
     }
@@ -26,17 +24,13 @@ fn store_with(request: &ReplaySource) -> Store {
         unreachable!()
     };
     begun.head = HeadText(text.into());
-    let length = request.body.len() as u64;
     let mut store = Store::new(StoreLimits {
         bodies: 1 << 20,
         ..LIMITS
     });
-    let events = vec![
-        Event::Begun(begun),
-        body(Side::In, &request.body),
-        ended(200, length, 0),
-    ];
-    apply(&mut store, 1, events);
+    let end = ended(200, request.body.len() as u64, 0);
+    let body = body(Side::In, &request.body);
+    apply(&mut store, 1, vec![Event::Begun(begun), body, end]);
     store
 }
 
@@ -61,48 +55,34 @@ fn run(command: &[u8]) -> ReplaySource {
 }
 
 fn parse(output: &[u8]) -> ReplaySource {
-    let mut request = ReplaySource::default();
+    const READS: &[u8] = b"--data-binary\0@-\0";
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    let mut rest = output;
-    let mut next = || {
-        let end = rest.iter().position(|byte| *byte == 0)?;
-        let (argument, more) = rest.split_at(end);
-        rest = &more[1..];
-        // What the command reads follows its last argument.
-        let read = rest
-            .strip_prefix(b"@-\0")
-            .filter(|_| argument == b"--data-binary");
-        rest = if read.is_some() { &[] } else { rest };
-        Some(read.map_or_else(|| argument.to_vec(), |read| [argument, b" ", read].concat()))
+    // What the command reads follows its last argument.
+    let end = memchr::memmem::find(output, READS).unwrap_or(output.len());
+    let mut request = ReplaySource {
+        method: "GET".to_owned(),
+        body: output.get(end + READS.len()..).unwrap_or_default().to_vec(),
+        ..ReplaySource::default()
     };
-    while let Some(argument) = next() {
-        match argument.as_slice() {
-            b"-X" => request.method = text(&next().unwrap()),
+    let mut arguments = output[..end].split(|byte| *byte == 0);
+    while let Some(argument) = arguments.next() {
+        match argument {
+            b"" | b"--globoff" | b"--path-as-is" | b"--compressed" => {}
             b"--head" => request.method = "HEAD".to_owned(),
+            b"-X" => request.method = text(arguments.next().unwrap()),
+            b"--data-raw" => request.body = arguments.next().unwrap().to_vec(),
             b"-H" => {
-                let header = next().unwrap();
+                let header = arguments.next().unwrap();
                 let colon = header.iter().position(|byte| b":;".contains(byte)).unwrap();
                 // `name:` removes a header that curl sends of its own.
                 if header.len() > colon + 1 || header[colon] == b';' {
                     let value = header.get(colon + 2..).unwrap_or_default();
-                    request
-                        .headers
-                        .push((text(&header[..colon]), value.to_vec()));
+                    let header = (text(&header[..colon]), value.to_vec());
+                    request.headers.push(header);
                 }
             }
-            b"--data-raw" => request.body = next().unwrap(),
-            b"--globoff" | b"--path-as-is" | b"--compressed" => {}
-            other => match other.strip_prefix(b"--data-binary ") {
-                Some(read) => request.body = read.to_vec(),
-                None => text(other)
-                    .strip_prefix(BASE)
-                    .unwrap()
-                    .clone_into(&mut request.target),
-            },
+            url => request.target = text(url).strip_prefix(BASE).unwrap().to_owned(),
         }
-    }
-    if request.method.is_empty() {
-        request.method = "GET".to_owned();
     }
     request
 }
@@ -229,7 +209,7 @@ fn what_is_not_kept_as_a_whole_is_not_sent_again() {
         ("\ncontent-length: 9", b"", 0, "body_not_kept"),
         ("\ntransfer-encoding: chunked", b"", 0, "body_not_kept"),
         (
-            "\ncookie: a=‹a, 5 bytes, sha256 00›",
+            "\ncookie: a=‹a, 5 bytes, sha256 0›",
             b"",
             0,
             "hidden_values",

@@ -38,12 +38,9 @@ fn all_terms_have_to_hold() {
         ("  0301   post ", "1"),
         ("get flowers", ""),
     ] {
-        let filter_ = Filter::parse(filter).unwrap();
-        let mut numbers: Vec<String> = store
-            .summaries(&filter_, 0, 9)
-            .iter()
-            .map(|one| one["number"].to_string())
-            .collect();
+        let found = store.ids(&Filter::parse(filter).unwrap());
+        let numbers = found.iter().map(|id| store.get(*id).unwrap().number);
+        let mut numbers: Vec<String> = numbers.map(|number| number.to_string()).collect();
         numbers.sort_unstable();
         assert_eq!(numbers.concat(), expected, "{filter}");
     }

@@ -5,11 +5,12 @@ use super::*;
 
 #[test]
 fn hidden_values_stay_hidden_cut_bodies_say_so_and_the_timings_are_those_of_the_whole() {
-    let hidden = "‹token, 5 bytes, sha256 0011aabb›";
     let store = store_of(vec![
-        beginning(&format!(
-            "POST /flowers/a?q=x%20y&token={hidden} HTTP/1.1\nhost: localhost:8080\ncontent-type: text/plain"
-        )),
+        beginning(
+            "POST /flowers/a?q=x%20y&token=‹token, 5 bytes, sha256 0011aabb› HTTP/1.1
+            host: localhost:8080
+            content-type: text/plain",
+        ),
         body(Side::In, b"\xff"),
         routed(""),
         attempt("POST /v1/x/a HTTP/1.1"),
@@ -19,22 +20,16 @@ fn hidden_values_stay_hidden_cut_bodies_say_so_and_the_timings_are_those_of_the_
         ended(200, 1, 99),
     ]);
     let entry = entry(store.get(1).unwrap());
-    for (path, expected) in [
-        ("/startedDateTime", "2025-11-30T10:53:20.123Z"),
-        (
-            "/request/url",
-            &format!("http://localhost:8080/flowers/a?q=x%20y&token={hidden}"),
-        ),
-        ("/request/queryString/0/value", "x y"),
-        ("/request/queryString/1/value", hidden),
-        ("/request/postData/text", "/w=="),
-        ("/response/content/text", "hello"),
-        (
-            "/response/content/comment",
-            "the body is cut: 5 of 99 bytes were kept",
-        ),
-        ("/_apig/summary/route", "/flowers"),
-    ] {
+    for [path, expected] in rows(
+        "/startedDateTime | 2025-11-30T10:53:20.123Z
+        /request/url | http://localhost:8080/flowers/a?q=x%20y&token=‹token, 5 bytes, sha256 0011aabb›
+        /request/queryString/0/value | x y
+        /request/queryString/1/value | ‹token, 5 bytes, sha256 0011aabb›
+        /request/postData/text | /w==
+        /response/content/text | hello
+        /response/content/comment | the body is cut: 5 of 99 bytes were kept
+        /_apig/summary/route | /flowers",
+    ) {
         assert_eq!(entry.pointer(path).unwrap(), expected, "{path}");
     }
     let timings = entry["timings"].as_object().unwrap().iter();

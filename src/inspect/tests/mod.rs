@@ -22,6 +22,15 @@ pub(super) const LIMITS: StoreLimits = StoreLimits {
     bodies: 64 << 10,
 };
 
+/// The cells of a table: a row in each line, with bars between the cells.
+pub(super) fn rows<const N: usize>(table: &str) -> impl Iterator<Item = [&str; N]> {
+    let lines = table.lines().filter(|line| !line.trim().is_empty());
+    lines.map(|line| {
+        let cells: Vec<&str> = line.split(" | ").map(str::trim).collect();
+        cells.try_into().expect("each row has N cells")
+    })
+}
+
 pub(super) fn head(lines: &str) -> HeadText {
     let lines = lines
         .lines()
@@ -38,8 +47,7 @@ pub(super) fn beginning(lines: &str) -> Event {
         time: UNIX_EPOCH + ms(1_764_500_000_123),
         caller: Caller {
             listener: "tcp",
-            replay_of: None,
-            listener_route: None,
+            ..Caller::default()
         },
         version: "HTTP/1.1",
         head: head(lines),
@@ -48,11 +56,10 @@ pub(super) fn beginning(lines: &str) -> Event {
 
 pub(super) fn routed(body_hash: &str) -> Event {
     Event::Routed(Box::new(RoutedTo {
-        caller: String::new(),
         route: "/flowers",
         upstream: "https://gw.example/v1/x".to_owned(),
-        stage: "RELEASE".to_owned(),
         body_hash: body_hash.to_owned(),
+        ..RoutedTo::default()
     }))
 }
 
@@ -68,12 +75,8 @@ pub(super) fn attempt(lines: &str) -> Event {
     Event::Attempt(Box::new(AttemptSent {
         reason: "first",
         auth: "key",
-        credential_left: None,
-        is_http2: false,
-        connect: Default::default(),
         head: head(lines),
-        signed_target: None,
-        clock_offset: 0,
+        ..AttemptSent::default()
     }))
 }
 
@@ -91,9 +94,7 @@ pub(super) fn relayed(status: u16, lines: &str, code: &str) -> Event {
         status,
         head: head(lines),
         code: code.to_owned(),
-        message: String::new(),
-        hint: String::new(),
-        gateway_request_id: String::new(),
+        ..Relayed::default()
     }))
 }
 
@@ -128,11 +129,4 @@ pub(super) fn apply(store: &mut Store, id: u128, events: Vec<Event>) {
 /// The detail of the request that these notes tell of.
 pub(super) fn detail_of(events: Vec<Event>) -> Value {
     view::detail(store_of(events).get(1).unwrap())
-}
-
-/// One member of each object of a list, as text.
-pub(super) fn texts<'a>(list: &'a Value, key: &str) -> Vec<&'a str> {
-    let list = list.as_array().unwrap().iter();
-    list.map(|one| one[key].as_str().unwrap_or_default())
-        .collect()
 }

@@ -1,5 +1,7 @@
 //! What was signed, and where the gateway's reading differs.
 
+use serde_json::json;
+
 use super::*;
 use crate::signature::{
     Algorithm, CanonicalRequest, Payload, PayloadHash, Signer, SigningDate, Target,
@@ -63,34 +65,16 @@ fn the_first_line_that_differs_is_shown_with_both_sides() {
     let canonical = canonical.replace("TOKEN", TOKEN);
     let same = canonical.replace('\n', "|");
     let renamed = same.replace("‹x-security-token,", "‹secret,");
-    for (echo, line, what, ours, gateway) in [
-        (
-            same.replace("/v1/x/a/", "/v1/x/"),
-            2,
-            "the path was changed",
-            "/v1/x/a/",
-            "/v1/x/",
-        ),
-        (
-            same.replace("a=1", "a=2"),
-            3,
-            "query pair 1 (a) was changed",
-            "a=1&q=x%20y",
-            "a=2&q=x%20y",
-        ),
-        (
-            renamed.replace("RELEASE", "TEST"),
-            7,
-            "header x-stage was changed",
-            "x-stage:RELEASE",
-            "x-stage:TEST",
-        ),
-    ] {
+    for [from, to, line, what, ours, gateway] in rows(
+        "/v1/x/a/ | /v1/x/ | 2 | the path was changed | /v1/x/a/ | /v1/x/
+        a=1 | a=2 | 3 | query pair 1 (a) was changed | a=1&q=x%20y | a=2&q=x%20y
+        RELEASE | TEST | 7 | header x-stage was changed | x-stage:RELEASE | x-stage:TEST",
+    ) {
+        let echo = renamed.replace(from, to);
         let detail = detail(&head, &echo);
-        let difference = &detail["attempts"][0]["difference"];
-        let expected =
-            serde_json::json!({"line": line, "what": what, "ours": ours, "gateway": gateway});
-        assert_eq!(*difference, expected);
+        let line: u64 = line.parse().unwrap();
+        let expected = json!({"line": line, "what": what, "ours": ours, "gateway": gateway});
+        assert_eq!(detail["attempts"][0]["difference"], expected);
         assert_eq!(detail["why"]["difference"], expected);
         assert_eq!(detail["attempts"][0]["echo"], echo.replace('|', "\n"));
     }

@@ -10,6 +10,15 @@ fn steps(dns: Option<u64>, tcp: Option<u64>, tls: Option<u64>) -> ConnectTimes {
     ConnectTimes { dns, tcp, tls }
 }
 
+fn marks(signing: u64, signed: u64, sent: Option<u64>, first_byte: Option<u64>) -> AttemptTimes {
+    AttemptTimes {
+        signing: ms(signing),
+        signed: ms(signed),
+        sent: sent.map(ms),
+        first_byte: first_byte.map(ms),
+    }
+}
+
 fn sent(connect: ConnectTimes) -> Event {
     let Event::Attempt(mut sent) = attempt("GET / HTTP/1.1") else {
         unreachable!()
@@ -33,11 +42,8 @@ fn with_times(attempts: Vec<Event>, times: Times) -> Value {
 fn spans(list: &Value) -> String {
     let list = list.as_array().unwrap().iter();
     let span = |one: &Value| {
-        format!(
-            "{} {}",
-            one["name"].as_str().unwrap(),
-            one["us"].as_u64().unwrap() / 1000
-        )
+        let (name, us) = (one["name"].as_str(), one["us"].as_u64());
+        format!("{} {}", name.unwrap(), us.unwrap() / 1000)
     };
     list.map(span).collect::<Vec<_>>().join(", ")
 }
@@ -48,18 +54,8 @@ fn the_steps_of_two_attempts_follow_one_another() {
     let times = Times {
         body_read: Some(ms(5)),
         attempts: vec![
-            AttemptTimes {
-                signing: ms(1),
-                signed: ms(20),
-                sent: Some(ms(22)),
-                first_byte: Some(ms(40)),
-            },
-            AttemptTimes {
-                signing: ms(1),
-                signed: ms(45),
-                sent: None,
-                first_byte: Some(ms(60)),
-            },
+            marks(1, 20, Some(22), Some(40)),
+            marks(1, 45, None, Some(60)),
         ],
         last_byte: Some(ms(70)),
         total: ms(71),
@@ -93,12 +89,12 @@ proptest! {
 
     #[test]
     fn no_span_overlaps_another_or_is_longer_than_the_request(
-        marks in prop::collection::vec((0..90u64, 0..90u64, prop::option::of(0..90u64), prop::option::of(0..90u64), prop::option::of(0..50u64)), 0..4),
+        all in prop::collection::vec((0..90u64, 0..90u64, prop::option::of(0..90u64), prop::option::of(0..90u64), prop::option::of(0..50u64)), 0..4),
         body_read in prop::option::of(0..90u64),
         last_byte in prop::option::of(0..90u64),
         (total, lost) in (0..90u64, any::<bool>()),
     ) {
-        let mut attempts: Vec<Event> = marks.iter().map(|mark| {
+        let mut attempts: Vec<Event> = all.iter().map(|mark| {
             sent(steps(mark.4, mark.4, mark.4))
         }).collect();
         if lost {
@@ -106,9 +102,7 @@ proptest! {
         }
         let times = Times {
             body_read: body_read.map(ms),
-            attempts: marks.iter().map(|mark| AttemptTimes {
-                signing: ms(mark.0), signed: ms(mark.1), sent: mark.2.map(ms), first_byte: mark.3.map(ms),
-            }).collect(),
+            attempts: all.iter().map(|mark| marks(mark.0, mark.1, mark.2, mark.3)).collect(),
             last_byte: last_byte.map(ms),
             total: ms(total),
         };

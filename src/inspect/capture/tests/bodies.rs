@@ -1,8 +1,7 @@
 //! Bodies, in whatever pieces they come.
 
 use super::*;
-
-const FORM: &str = "application/x-www-form-urlencoded";
+use crate::inspect::tests::rows;
 
 /// JSON as it comes, and what is shown of it.
 const JSON: &str = r#"
@@ -22,6 +21,17 @@ const JSON: &str = r#"
 {"x":"\"{\\\"pwd\\\":\\\"MARKER\\\"}\""} | {"x":"\"{\\\"pwd\\\":\\\"‹pwd, 6 bytes, sha256 X›\\\"}\""}
 {"token":"MARKER | {"token":"‹token, 6 bytes, sha256 X›"#;
 
+/// Other bodies: their type, what comes, and what is shown, with ⏎ for CRLF.
+const OTHERS: &str = r#"
+application/x-www-form-urlencoded | a=1&password=MARKER%2B1&b=2 | a=1&password=‹password, 10 bytes, sha256 X›&b=2
+application/x-www-form-urlencoded | client_secret=MARKER | client_secret=‹client_secret, 6 bytes, sha256 X›
+Application/X-WWW-Form-Urlencoded; charset=utf-8 | pwd=MARKER&a | pwd=‹pwd, 6 bytes, sha256 X›&a
+application/x-www-form-urlencoded | x=1&payload=%7B%22token%22%3A%22MARKER | x=1&payload=‹payload, 26 bytes, sha256 X›
+text/plain | access_token=MARKER&a=b | access_token=‹access_token, 6 bytes, sha256 X›&a=b
+text/event-stream | data: {"jwt": "MARKER"}⏎⏎data: x⏎⏎ | data: {"jwt": "‹jwt, 6 bytes, sha256 X›"}⏎⏎data: x⏎⏎
+multipart/form-data; boundary=b | --b⏎Content-Disposition: form-data; name="password"⏎⏎MARKER⏎--b-- | --b⏎Content-Disposition: form-data; name="password"⏎⏎‹password, 6 bytes, sha256 X›⏎--b--
+image/png | PNG⏎MARKER-sent==\/\"x+y-0123456789⏎ | PNG⏎‹secret, 31 bytes, sha256 X›⏎"#;
+
 /// What is kept of a body that comes in pieces of this length, with X for each hash.
 async fn body(content_type: &str, body: &str, piece: usize) -> String {
     let (_, notes, worker) = recorder(1 << 20, &[]);
@@ -40,55 +50,11 @@ async fn body(content_type: &str, body: &str, piece: usize) -> String {
 
 #[tokio::test]
 async fn secrets_are_hidden_in_whatever_pieces_they_come() {
-    let json = JSON.lines().skip(1).map(|line| {
-        let (text, shown) = line.split_once(" | ").unwrap();
-        ("application/json", text, shown)
-    });
-    let others = [
-        (
-            FORM,
-            "a=1&password=MARKER%2B1&b=2",
-            "a=1&password=‹password, 10 bytes, sha256 X›&b=2",
-        ),
-        (
-            FORM,
-            "client_secret=MARKER",
-            "client_secret=‹client_secret, 6 bytes, sha256 X›",
-        ),
-        (
-            "Application/X-WWW-Form-Urlencoded; charset=utf-8",
-            "pwd=MARKER&a",
-            "pwd=‹pwd, 6 bytes, sha256 X›&a",
-        ),
-        (
-            FORM,
-            "x=1&payload=%7B%22token%22%3A%22MARKER",
-            "x=1&payload=‹payload, 26 bytes, sha256 X›",
-        ),
-        (
-            "text/plain",
-            "access_token=MARKER&a=b",
-            "access_token=‹access_token, 6 bytes, sha256 X›&a=b",
-        ),
-        (
-            "text/event-stream",
-            "data: {\"jwt\": \"MARKER\"}\n\ndata: x\n\n",
-            "data: {\"jwt\": \"‹jwt, 6 bytes, sha256 X›\"}\n\ndata: x\n\n",
-        ),
-        (
-            "multipart/form-data; boundary=b",
-            "--b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\nMARKER\r\n--b--",
-            "--b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\n‹password, 6 bytes, sha256 X›\r\n--b--",
-        ),
-        (
-            "image/png",
-            "\u{1}MARKER-sent==\\/\\\"x+y-0123456789\u{2}",
-            "\u{1}‹secret, 31 bytes, sha256 X›\u{2}",
-        ),
-    ];
-    for (content_type, text, shown) in json.chain(others) {
+    let json = rows(JSON).map(|[text, shown]| ["application/json", text, shown]);
+    for [content_type, text, shown] in json.chain(rows(OTHERS)) {
+        let [text, shown] = [text, shown].map(|text| text.replace('⏎', "\r\n"));
         for piece in 1..text.len() + 1 {
-            let kept = body(content_type, text, piece).await;
+            let kept = body(content_type, &text, piece).await;
             assert_eq!(kept, shown, "in pieces of {piece} bytes");
         }
     }
@@ -118,7 +84,8 @@ async fn secrets_are_hidden_in_fields_of_multipart_forms_after_long_ones() {
 #[tokio::test]
 async fn values_with_many_parts_are_scanned_once() {
     let text = "a=?".repeat(100_000) + "token=MARKER";
-    let kept = body(FORM, &text, text.len()).await;
+    let form = "application/x-www-form-urlencoded";
+    let kept = body(form, &text, text.len()).await;
     assert!(!kept.contains("MARKER"));
 }
 
