@@ -34,6 +34,7 @@ function Dialog({ kind, title, hint, confirm, onConfirm, children }) {
 
 function Edit({ detail: { summary, received, bodies } }) {
   const { text = '', base64 } = bodies.in ?? {};
+  const target = received.line.split(' ').slice(1, -1).join(' '); // a hidden value has spaces
   const headers = received.fields.map((field) => field.join(': ')).join('\n');
   const send = (form) => {
     const [body, lines] = [form.get('body').replaceAll('\r\n', '\n'), form.get('headers').split(/\r?\n/)];
@@ -43,7 +44,7 @@ function Edit({ detail: { summary, received, bodies } }) {
   };
   return html`<${Dialog} kind=edit title=${t('edit')} confirm=${t('send')} onConfirm=${send}>
     <div class=pair><label>${t('method')}<input name=method required defaultValue=${summary.method} /></label>
-      <label>${t('target')}<input name=target required spellcheck=false defaultValue=${received.line.split(' ')[1]} /></label></div>
+      <label>${t('target')}<input name=target required spellcheck=false defaultValue=${target} /></label></div>
     <label>${t('headers')}<textarea name=headers rows=7 spellcheck=false defaultValue=${headers}></textarea></label>
     <label>${t('body')}<textarea name=body rows=6 spellcheck=false maxlength=65536 placeholder=${base64 && t('notText')} defaultValue=${text ?? ''}></textarea></label>
 <//>`;
