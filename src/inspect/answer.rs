@@ -1,4 +1,4 @@
-//! Responses of the inspector: whole ones, streams, and errors as JSON.
+//! Responses of the inspector: complete ones, streams, and errors as JSON.
 
 use std::convert::Infallible;
 
@@ -19,8 +19,8 @@ pub(super) const JSON: &str = "application/json";
 /// The body of a response.
 pub(crate) type ApiBody = UnsyncBoxBody<Bytes, Infallible>;
 
-/// A whole response. No cache keeps it, no browser guesses its type, and no page of another origin
-/// gets it.
+/// A complete response. Caches do not keep it, browsers do not guess its type, and pages of other
+/// origins cannot read it.
 pub(super) fn respond(
     status: StatusCode,
     content_type: &'static str,
@@ -103,18 +103,18 @@ impl Problem {
     }
 }
 
-/// The response to a method that a path does not take.
+/// The response to a method that a path does not allow.
 pub(super) fn method_not_allowed(allowed: &'static str) -> Response<ApiBody> {
-    const TEXT: &str = "this path is not used with this method\nhint: use one of `Allow`";
+    const TEXT: &str = "this path does not allow this method\nhint: use one of those in `Allow`";
     let mut response = Problem(405, "method_not_allowed", TEXT).response();
     let allowed = HeaderValue::from_static(allowed);
     response.headers_mut().insert(ALLOW, allowed);
     response
 }
 
-/// The problem with an id.
+/// The error for an id that is not known.
 pub(super) const NOT_KEPT: Problem = Problem(
     404,
     "not_found",
-    "no request with this id is kept\nhint: it may have made room for others; raise `inspect.requests` or `inspect.memory`",
+    "no request with this id is kept\nhint: it may have been evicted; raise `inspect.requests` or `inspect.memory`",
 );

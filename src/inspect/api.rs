@@ -1,4 +1,4 @@
-//! The API on the inspector's thread: reads the store, and changes what is recorded.
+//! The API, on the inspector's thread: reads the store, and changes what is recorded.
 
 use std::rc::Rc;
 
@@ -28,7 +28,7 @@ const MAX_LISTED: usize = 1000;
 const TEXT: &str = "text/plain; charset=utf-8";
 const BYTES: &str = "application/octet-stream";
 
-/// A request to the API that has shown the token.
+/// An authenticated request to the API.
 #[derive(Debug)]
 pub(super) struct ApiRequest {
     pub(super) method: Method,
@@ -44,7 +44,7 @@ pub(super) struct ApiRequest {
 pub(super) fn answer(served: &Rc<Served>, request: &ApiRequest) -> Response<ApiBody> {
     const UNKNOWN: &str = "the API has no such path\nhint: `/inspect/v1/requests` lists requests";
     let segments: Vec<&str> = request.path.split('/').collect();
-    // What changes something takes no GET, since browsers send one for a link.
+    // Paths that change something do not allow GET, which browsers send for links.
     let methods = match segments[..] {
         ["clear" | "pause" | "resume" | "send"] | ["requests", _, "replay"] => "POST",
         ["state" | "requests" | "feed" | "har"]
@@ -60,7 +60,7 @@ pub(super) fn answer(served: &Rc<Served>, request: &ApiRequest) -> Response<ApiB
     answered.unwrap_or_else(Problem::response)
 }
 
-/// Does what a known path asks for.
+/// Answers a request with an allowed method to a known path.
 fn act(
     served: &Rc<Served>,
     request: &ApiRequest,
@@ -99,7 +99,7 @@ fn act(
     })
 }
 
-/// Does what a known path below `requests/{id}` asks for.
+/// Answers a request to a path below `requests/{id}`.
 fn about(
     served: &Rc<Served>,
     request: &ApiRequest,
@@ -134,7 +134,7 @@ fn parse_id(text: &str) -> Option<u128> {
     is_id.then(|| u128::from_str_radix(text, 16).ok()).flatten()
 }
 
-/// A response that a browser saves under a name and does not show.
+/// A response that browsers save as a file instead of showing it.
 fn attached(mut response: Response<ApiBody>, name: &str) -> Response<ApiBody> {
     let value = HeaderValue::try_from(format!("attachment; filename=\"{name}\""));
     let value = value.expect("a name is a header value");

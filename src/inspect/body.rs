@@ -1,5 +1,5 @@
-//! The beginning of a body, and when its pieces came. Hidden values make what is kept longer or
-//! shorter than what passed, so the lengths of the two do not tell whether it is whole.
+//! The beginning of a body, and when its pieces arrived. Hidden values make what is kept longer or
+//! shorter than what passed, so comparing the two lengths does not tell whether it is complete.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ const MAX_MARKS: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Body {
     pub(super) bytes: Vec<u8>,
-    /// Where each piece ends, and when it came.
+    /// Where each piece ends, and when it arrived.
     pub(super) marks: Vec<(u32, Duration)>,
     /// How many bytes passed, whether kept or not.
     pub(super) total: u64,
@@ -38,7 +38,7 @@ impl Body {
         self.marks.push((end, at));
     }
 
-    /// Ends the body after so many bytes.
+    /// Ends the body, of which this many bytes passed.
     pub(super) fn end(&mut self, passed: u64) {
         self.is_broken |= self.total < passed;
         self.total = self.total.max(passed);
@@ -46,7 +46,7 @@ impl Body {
         self.marks.shrink_to_fit();
     }
 
-    /// Gives up what is kept, and what comes.
+    /// Drops what is kept, and everything that follows.
     pub(super) fn give_up(&mut self) {
         self.is_broken = true;
         self.bytes = Vec::new();
@@ -61,7 +61,7 @@ impl Body {
             || (!self.is_broken && length > 0 && (is_within || length as u64 == self.total))
     }
 
-    /// How many of the bytes that passed are kept, about.
+    /// About how many of the bytes that passed are kept.
     pub(super) fn kept(&self) -> u64 {
         match self.is_whole() {
             true => self.total,

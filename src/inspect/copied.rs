@@ -12,24 +12,24 @@ use crate::proxy::redact::Redactor;
 #[derive(Debug, Default)]
 pub(super) struct Copied {
     kept: Option<Kept>,
-    /// Bytes that passed, and no note tells of yet.
+    /// Bytes that passed since the last note.
     pub(super) unreported: u64,
 }
 
-/// The part of a body that is kept, on its way through all that hides secrets.
+/// The beginning of a body, and the state of all that hides secrets in it.
 #[derive(Debug)]
 struct Kept {
     form: Form,
     json: Json,
     /// Made with the first bytes: most requests have no body.
     redactors: Option<Vec<Redactor>>,
-    /// How many more bytes are looked at, and kept. A note of a hidden value may be the longer one.
+    /// How many more bytes are scanned, and kept. What is shown may be longer than a hidden value.
     left: usize,
     room: usize,
 }
 
 impl Copied {
-    /// A body with this head. Of one that is encoded nothing is kept: it could hold anything.
+    /// A body with this head. Nothing is kept of an encoded one, whose secrets are not recognised.
     pub(super) fn new(headers: &HeaderMap, hider: &Hider) -> Self {
         let limit = hider.rules.bodies;
         let is_kept = limit > 0 && !is_encoded(headers);
@@ -50,7 +50,7 @@ impl Copied {
         }
     }
 
-    /// Takes the next bytes, and returns what of them is kept and decided.
+    /// Takes the next bytes, and returns those that are kept and decided.
     pub(super) fn push(&mut self, hider: &mut Hider, data: &[u8]) -> Vec<u8> {
         self.unreported += data.len() as u64;
         let Some(kept) = &mut self.kept else {

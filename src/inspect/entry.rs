@@ -1,7 +1,7 @@
-//! One request as far as notes have told of it, and how much memory that takes.
+//! One request, as far as its notes have arrived.
 //!
-//! Notes may be lost, and an entry may have to give up what it holds to make room. Both leave a gap
-//! with a name, and what was there before stays as it was.
+//! Notes may be lost, and an entry may have to drop parts to make room. Both leave a gap that is
+//! named, and the other parts stay as they are.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -11,7 +11,7 @@ use super::note::{
     AttemptResponse, AttemptSent, Begun, Event, Relayed, RequestEnd, RoutedTo, Side,
 };
 
-/// The most bytes of a line, and of a word, of a request that has given up its heads.
+/// The most bytes of a line, and of a word, of a request that has dropped its heads.
 const MIN_LINE: usize = 512;
 const MIN_WORD: usize = 64;
 
@@ -37,7 +37,7 @@ pub(super) struct Entry {
     /// When the last note was made, since the head was read.
     pub(super) last: Duration,
     has_lost_attempt: bool,
-    /// How often it has given up a part.
+    /// How often it has dropped a part.
     pub(super) sheds: usize,
 }
 
@@ -73,7 +73,7 @@ impl Entry {
         }
     }
 
-    /// Adds what a note tells; of each body, at most so many bytes.
+    /// Adds a note. `bodies` is how much of each body is kept, in bytes.
     pub(super) fn apply(&mut self, at: Duration, event: Event, seq: u64, bodies: usize) {
         self.seq = seq;
         self.last = self.last.max(at);
@@ -103,7 +103,7 @@ impl Entry {
             Event::Relayed(relayed) => self.relayed = Some(relayed),
             Event::Ended(ended) => self.end(ended, seq),
         }
-        // What was given up once is given up again.
+        // A part that was dropped once stays dropped.
         self.drop_parts();
     }
 
@@ -130,7 +130,8 @@ impl Entry {
         is_over && self.body(side).is_whole() && (side == Side::Out || self.is_read())
     }
 
-    /// True if the body of the request is what its head says: one that is refused may not be read.
+    /// True if the body of the request has the length of its head. The body of a refused request may
+    /// not be read.
     fn is_read(&self) -> bool {
         let Some(head) = self.received() else {
             return false;
@@ -152,7 +153,7 @@ impl Entry {
         self.ended.is_some()
     }
 
-    /// True if no head had to make room.
+    /// True if it has not dropped its heads.
     pub(super) fn has_heads(&self) -> bool {
         self.sheds < 2
     }
@@ -244,8 +245,8 @@ impl Entry {
         missing.map(|(_, text)| text).collect()
     }
 
-    /// Gives up a part, bodies before heads, and also what comes later of it. `false` if nothing is
-    /// left to give up.
+    /// Drops a part, bodies before heads, and also what arrives later of it. `false` if nothing is
+    /// left to drop.
     pub(super) fn shed(&mut self) -> bool {
         let has_more = self.has_heads();
         if has_more {
@@ -255,7 +256,7 @@ impl Entry {
         has_more
     }
 
-    /// Drops the parts that were given up.
+    /// Drops what has arrived of the parts that are dropped.
     fn drop_parts(&mut self) {
         if self.sheds > 0 {
             self.bodies.iter_mut().for_each(Body::give_up);

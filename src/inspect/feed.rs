@@ -24,26 +24,26 @@ use super::store::Changes;
 /// The media type of a feed.
 pub(super) const TYPE: &str = "text/event-stream";
 
-/// How many may read at once.
+/// The most readers at once.
 const MAX_READERS: usize = 4;
 
 /// The shortest time between two frames.
 const FRAME_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How often the state is looked at.
+/// How often the state is checked for changes.
 const STATE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The longest silence. A comment ends it, so that both sides learn of a connection that is gone.
 const MAX_SILENCE: Duration = Duration::from_secs(15);
 
-/// Frames that are made and not yet written.
+/// How many frames may wait to be written.
 const QUEUE: usize = 2;
 
 /// Starts a feed of what changes after a sequence number.
 ///
 /// # Errors
 ///
-/// A [`Problem`] if there are readers enough.
+/// A [`Problem`] if there are too many readers.
 pub(super) fn open(served: &Rc<Served>, after: u64) -> Result<mpsc::Receiver<Bytes>, Problem> {
     const FULL: Problem = Problem(
         429,
@@ -112,7 +112,7 @@ impl Reader {
         self.seq = changes.seq;
         let mut frame = events(changes);
         let mut state = self.served.state();
-        // It is told with every change as it is.
+        // It changes with every event, which has it as its id.
         let seq = state["seq"].take();
         if state != self.state || !frame.is_empty() {
             self.state = state.clone();

@@ -1,4 +1,4 @@
-//! The filter of lists: terms apart by blanks, all of which have to hold.
+//! The filter of lists: terms separated by spaces, all of which must match.
 
 use super::answer::Problem;
 use super::entry::Entry;
@@ -10,12 +10,12 @@ const SLOW: u128 = 1_000_000;
 const WRONG: Problem = Problem(
     400,
     "bad_filter",
-    "a term of the filter is unknown, or its value is not one that it takes\n\
+    "a term of the filter is unknown, or does not take this value\n\
      hint: use `status:4xx`, `method:POST`, `route:/flowers`, `code:APIG.0301`, `path:/x`, `id:1a2b`, \
      `is:error`, `is:hint`, `is:open`, `is:slow`, `is:replay` or plain words, each with `-` before it to exclude",
 );
 
-/// Which requests a list has.
+/// Selects the requests of a list.
 #[derive(Debug, Default)]
 pub(super) struct Filter(Vec<Term>);
 
@@ -29,13 +29,13 @@ struct Term {
 }
 
 impl Filter {
-    /// Parses a filter; an empty one takes every request.
+    /// Parses a filter; an empty one matches every request.
     pub(super) fn parse(text: &str) -> Result<Self, Problem> {
         let terms = text.split_whitespace().map(Term::parse);
         terms.collect::<Option<_>>().map(Self).ok_or(WRONG)
     }
 
-    /// True if all terms hold for a request.
+    /// True if all terms match a request.
     pub(super) fn matches(&self, entry: &Entry) -> bool {
         let mut terms = self.0.iter();
         terms.all(|term| term.holds(entry) != term.is_negated)

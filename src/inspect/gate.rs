@@ -1,4 +1,4 @@
-//! Lets requests with the token in. Whoever sends wrong ones is told to stop.
+//! Checks the token of requests, and limits how many wrong ones are answered in a minute.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use tokio::time::Instant;
 use super::answer::Problem;
 use super::token::Token;
 
-/// How many wrong tokens are answered as such in a minute.
+/// How many wrong tokens in a minute are answered with 401; the others get 429.
 const MAX_WRONG: u32 = 10;
 const MINUTE: Duration = Duration::from_secs(60);
 
 const MISSING: Problem = Problem(
     401,
     "token_required",
-    "the inspector is read with a token\nhint: open the address that the proxy printed at its start, or use `apig-proxy inspect`",
+    "the inspector needs a token\nhint: open the address that the proxy printed at its start, or use `apig-proxy inspect`",
 );
 const WRONG: Problem = Problem(
     401,
     "wrong_token",
-    "the token is wrong\nhint: a proxy that starts again has another one; open the address that it printed, or use `apig-proxy inspect`",
+    "the token is wrong\nhint: the token changes when the proxy restarts; open the address that it printed, or use `apig-proxy inspect`",
 );
 const TOO_MANY: Problem = Problem(
     429,
@@ -29,10 +29,10 @@ const TOO_MANY: Problem = Problem(
     "too many wrong tokens were sent\nhint: wait a minute",
 );
 
-/// Knows the token, and counts wrong ones.
+/// Compares tokens, and counts wrong ones.
 #[derive(Debug)]
 pub(super) struct Gate {
-    /// It may be replaced.
+    /// A reload may replace it.
     pub(super) token: Token,
     wrong: u32,
     /// When the minute began in which they are counted.

@@ -1,5 +1,5 @@
-//! Requests as an HTTP archive (HAR 1.2), which browsers and many tools read. What the format has no
-//! place for stands in `_apig`. Hidden values stay hidden, and bodies that were cut say so.
+//! Requests as an HTTP archive (HAR 1.2), which browsers and many tools read. `_apig` has what is not
+//! part of the format. Hidden values stay hidden, and a comment says so where a body was cut.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -101,7 +101,7 @@ fn pairs(query: &str) -> Value {
         .collect()
 }
 
-/// A body, as its format has it in both directions.
+/// A body, in the format of both directions.
 fn body(entry: &Entry, side: Side) -> Value {
     let kept = entry.body(side);
     let mut content = json!({
@@ -126,7 +126,7 @@ fn body(entry: &Entry, side: Side) -> Value {
     content
 }
 
-/// The timings in milliseconds, -1 for what there was not. TLS belongs to `connect` too.
+/// The timings in milliseconds, -1 for a step that did not happen. `connect` includes TLS.
 fn timings(line: &Timeline) -> Value {
     let known = |names: &[&str]| match line.sum(names) {
         0 => -1.0,

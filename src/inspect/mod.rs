@@ -10,13 +10,13 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | `note`, `recorder`, `rate_limit`, `capture`, `copied` | in the workers: what they tell |
+//! | `note`, `recorder`, `rate_limit`, `capture`, `copied` | the capture of requests, in the workers |
 //! | `redact`, `rules`, `scan` | which values are secrets, and what is shown instead |
 //! | `served` | what the tasks of the thread share |
-//! | `store`, `entry`, `filter`, `view`, `har`, `copy` | the requests, and their forms |
-//! | `gate`, `token`, `api`, `answer` | who may read, and what |
+//! | `store`, `entry`, `filter`, `view`, `har`, `copy` | the captured requests, and their formats |
+//! | `gate`, `token`, `api`, `answer` | the API, and who may use it |
 //! | `feed`, `replay`, `page` | live changes, sending again, the page |
-//! | `program` | what the inspector knows of the program that it inspects |
+//! | `program` | the interface to the program that is inspected |
 
 mod answer;
 mod api;
@@ -140,7 +140,7 @@ impl Inspector {
         }
     }
 
-    /// Returns true if requests to it are to be answered.
+    /// Returns true if it answers requests.
     pub(crate) fn is_on(&self) -> bool {
         self.is_on.load(Ordering::Relaxed)
     }
@@ -182,20 +182,20 @@ impl Inspector {
             body: read(body).await?,
         };
         let (answer, answered) = oneshot::channel();
-        // If the thread has ended, the receiver learns it.
+        // If the thread has ended, the receiver returns an error.
         let _ = self.commands.send(Command::Answer(request, answer));
         answered.await.map_err(|_| FAILED)
     }
 }
 
-/// Why a request is refused for which there is no room.
+/// The error for a request for which there is no room.
 pub(crate) const BUSY: Problem = Problem(
     503,
     "busy",
     "the inspector has too many readers\nhint: close another page or terminal with the inspector, or try again later",
 );
 
-/// Why a request is refused that the guard rejects.
+/// The error for a request that the guard rejects.
 pub(crate) const FORBIDDEN: Problem = Problem(
     403,
     "origin_not_allowed",
@@ -212,7 +212,7 @@ pub(crate) fn is_api(path: &str) -> bool {
     path.starts_with(API)
 }
 
-/// Owns the store, takes the notes of the workers in and answers requests, until no handle is left.
+/// Applies the notes of the workers to the store and answers requests, until the last handle is dropped.
 async fn run(served: Rc<Served>, mut notes: Notes, mut commands: UnboundedReceiver<Command>) {
     loop {
         tokio::select! {
@@ -238,7 +238,7 @@ async fn read(body: &mut Incoming) -> Result<Bytes, Problem> {
     const LONG: Problem = Problem(
         413,
         "body_too_large",
-        "the body of the request is longer than 128 KiB, or broke off",
+        "the body of the request is longer than 128 KiB, or ended early",
     );
     let collected = timeout(BODY_TIME, Limited::new(body, MAX_BODY).collect()).await;
     let collected = collected.map_err(|_| LATE)?.map_err(|_| LONG)?;

@@ -1,8 +1,8 @@
-//! What a worker tells the inspector: small notes, each complete in itself, so that a lost one leaves
-//! a gap that is shown and never a wrong picture.
+//! What a worker reports to the inspector: small notes, each complete in itself, so that a lost one
+//! leaves a gap that is shown, and never wrong data.
 //!
-//! Nothing in a note is a secret: the worker hides values before it makes one. Nothing in it refers
-//! to a buffer of a connection, which a clone of `Bytes` would keep as a whole.
+//! A note contains no secret: the worker hides values before it makes one. It does not refer to a
+//! buffer of a connection either; a clone of `Bytes` would keep the whole buffer.
 
 use std::time::{Duration, SystemTime};
 
@@ -55,8 +55,8 @@ pub(crate) enum Event {
     Begun(Box<Begun>),
     /// The request has a route.
     Routed(Box<RoutedTo>),
-    /// Bytes of a body passed: so many since the last note of it, kept or not. `kept` is what is kept
-    /// of them, with what stands for hidden values.
+    /// Bytes of a body passed. `passed` counts those since the last note of it; `kept` is what is kept
+    /// of them, with hidden values replaced.
     Body {
         side: Side,
         passed: u64,
@@ -68,7 +68,7 @@ pub(crate) enum Event {
     Response(Box<AttemptResponse>),
     /// The head of the response that the caller gets.
     Relayed(Box<Relayed>),
-    /// The request has ended. No note of it follows.
+    /// The request has ended. It is the last note of a request.
     Ended(Box<RequestEnd>),
 }
 
@@ -155,7 +155,7 @@ pub(crate) struct Relayed {
     pub(crate) head: HeadText,
     /// `APIG.…` or `PROXY.…`.
     pub(crate) code: String,
-    /// What a response of the proxy's own says, without its hint.
+    /// The error message of a response of the proxy itself, without its hint.
     pub(crate) message: String,
     pub(crate) hint: String,
     pub(crate) gateway_request_id: String,

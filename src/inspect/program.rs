@@ -1,12 +1,12 @@
-//! The program that is inspected, as the inspector knows it: a state to show, and a way to send a
-//! request as a caller does. It keeps the inspector from knowing the server.
+//! The interface to the program that is inspected: a state to show, and a way to send a request as a
+//! caller does. The inspector does not depend on the server.
 
 use std::os::unix::net::UnixStream;
 
 use serde::Serialize;
 use serde_json::Value;
 
-/// The program whose requests are inspected. It is asked on the inspector's thread.
+/// The program whose requests are inspected, as called on the inspector's thread.
 pub(crate) trait Program: Send + Sync {
     /// Its state now, an object without secrets: where callers connect (`proxy`), `proxy` or
     /// `gateway` (`kind`), its `credentials` and `upstreams`, and the bytes of bodies that are held to

@@ -1,16 +1,16 @@
-//! How many requests are recorded. A reader cannot look at more, so the cost of recording has a bound
-//! that does not depend on the traffic.
+//! The rate limit of recording. It bounds the cost of the inspector whatever the traffic is; nobody
+//! can read more requests.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::Instant;
 
-/// How many requests a second are recorded, and how many at once. To record one takes about 20 µs of
-/// processor time (`tests/bench/RESULTS.md`), so that all take a fiftieth of a core.
+/// How many requests are recorded in a second, and at once. Each takes about 20 µs of processor time
+/// (`tests/bench/RESULTS.md`), so together they take a fiftieth of a core.
 const RATE: u64 = 1_000;
 const BURST: u64 = 500;
 
-/// Bytes of bodies that take as long as a request.
+/// The bytes of bodies that cost as much as a request.
 const BODY: usize = 8 * 1024;
 
 /// The share of a second that each request takes, in nanoseconds.
@@ -30,7 +30,7 @@ impl RateLimit {
         Self { made, full }
     }
 
-    /// Whether one more request may be recorded, which takes it from the bucket.
+    /// Takes one request from the bucket; false if it is empty.
     pub(super) fn allows(&self, now: Instant) -> bool {
         let now = u64::try_from((now - self.made).as_nanos()).unwrap_or(u64::MAX);
         let taken =
@@ -39,7 +39,7 @@ impl RateLimit {
         self.full.fetch_update(relaxed, relaxed, taken).is_ok()
     }
 
-    /// Counts bytes of a body, which are recorded in any case.
+    /// Takes bytes of a body, which are recorded in any case.
     pub(super) fn add(&self, bytes: usize) {
         let cost = EACH * bytes as u64 / BODY as u64;
         self.full.fetch_add(cost, Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! The switch of the inspector, and the way of its notes: a batch in each worker, then one bounded
-//! queue to the thread that keeps them.
+//! Whether requests are recorded, and the path of their notes: a batch in each worker, then one
+//! bounded queue to the inspector's thread.
 //!
 //! # What can go wrong
 //!
@@ -22,12 +22,12 @@ use super::note::Note;
 use super::rate_limit::RateLimit;
 use super::rules::Rules;
 
-/// A batch is handed over with so many notes, or bytes, or when its first note is so old.
+/// A batch is sent when it has this many notes or bytes, or when its first note has this age.
 const BATCH: usize = 64;
 const BATCH_BYTES: usize = 256 * 1024;
 const BATCH_AGE: Duration = Duration::from_millis(50);
 
-/// The most that is on its way to the inspector, in batches and in bytes.
+/// The limits of the queue, in batches and in bytes.
 const QUEUED: usize = 256;
 const QUEUED_BYTES: usize = 4 * 1024 * 1024;
 
@@ -45,7 +45,7 @@ pub(crate) struct Recorder {
 /// Notes of one worker, and their size in bytes.
 type Batch = (Vec<Note>, usize);
 
-/// Where the inspector gets its notes.
+/// The receiving end of the queue.
 #[derive(Debug)]
 pub(crate) struct Notes {
     receiver: mpsc::Receiver<Batch>,
@@ -84,8 +84,8 @@ impl Recorder {
         self.is_recording.load(Ordering::Relaxed)
     }
 
-    /// Counts bytes of bodies that were looked through.
-    pub(super) fn looked_through(&self, bytes: usize) {
+    /// Counts bytes of bodies that were recorded.
+    pub(super) fn recorded(&self, bytes: usize) {
         self.rate_limit.add(bytes);
     }
 
@@ -152,8 +152,8 @@ impl Notes {
 pub(crate) struct WorkerRecorder {
     recorder: Arc<Recorder>,
     batch: RefCell<Batch>,
-    /// Requests that came too fast, and are not counted in [`Recorder::dropped`] yet, which all
-    /// workers would write to at once.
+    /// Requests above the rate limit that are not counted in [`Recorder::dropped`] yet, to which all
+    /// workers write.
     skipped: Cell<u64>,
     /// Notified with the first note of a batch, and the first request that is skipped.
     wake: Notify,
@@ -216,7 +216,7 @@ impl WorkerRecorder {
         }
     }
 
-    /// Hands over each batch when it is old enough, until the future is dropped.
+    /// Sends each batch when it is old enough, until the future is dropped.
     pub(crate) async fn flush_in_time(&self) {
         loop {
             self.wake.notified().await;

@@ -2,7 +2,7 @@
 //!
 //! # What can go wrong
 //!
-//! A secret that nothing calls one, and that the proxy does not know, is shown.
+//! A secret that neither its name nor the proxy identifies as one is shown.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::rules::{Rules, is_no_secret, is_secret_name};
 use super::scan::{Form, Json, Kind};
 use crate::proxy::redact::Redactor;
 
-/// Names of headers that tell rules, and no credentials.
+/// The prefix of headers that contain rules, not credentials.
 const RULES_OF_PAGES: &str = "access-control-";
 
 /// The schemes of `Authorization` that are shown. Behind the first four stand named parts.
@@ -196,7 +196,7 @@ impl Hider {
         out.extend_from_slice(&authority[user..]);
     }
 
-    /// A canonical request as the gateway shows it.
+    /// A canonical request, as the gateway echoes it, without its secrets.
     pub(super) fn canonical(&mut self, text: &str) -> String {
         let mut out = Vec::with_capacity(text.len());
         for (number, line) in text.split('|').enumerate() {

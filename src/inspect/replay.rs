@@ -51,7 +51,7 @@ const REPLAY_OFF: Problem = Problem(
 const BUSY: Problem = Problem(
     503,
     "busy",
-    "the proxy takes no more connections\nhint: see `limits.connections`, or wait",
+    "the proxy accepts no more connections\nhint: see `limits.connections`, or wait",
 );
 
 const fn bad_request(text: &'static str) -> Problem {
@@ -89,7 +89,7 @@ pub(super) fn send(
     order: &[u8],
 ) -> Result<Response<ApiBody>, Problem> {
     const WRONG: Problem = bad_request(
-        "the body is not what the path takes\nhint: send JSON like {\"confirm\": true}",
+        "the body is not what this path expects\nhint: send JSON like {\"confirm\": true}",
     );
     const PAUSED: Problem = Problem(
         409,
@@ -131,7 +131,7 @@ impl Edit {
     /// The request to send.
     fn apply(self, original: Option<&Entry>) -> Result<ReplaySource, Problem> {
         const METHOD: Problem = bad_request(
-            "a request of one's own needs a method and a target\nhint: give `edit.method` and `edit.target`",
+            "a new request needs a method and a target\nhint: give `edit.method` and `edit.target`",
         );
         const BASE64: Problem = bad_request("`body_base64` is not Base64");
         let mut source = match original.map(replay_source) {
@@ -161,7 +161,7 @@ fn request(mut source: ReplaySource) -> Result<Request<Full<Bytes>>, Problem> {
     const METHOD: Problem =
         bad_request("the method cannot be sent\nhint: use one like `GET` or `POST`");
     const TARGET: Problem = bad_request(
-        "the target is no path and query\nhint: begin it with `/`, and percent-encode what URLs cannot contain",
+        "the target is not a path with an optional query\nhint: begin it with `/`, and percent-encode what URLs cannot contain",
     );
     source.headers.retain(|(name, _)| is_from_caller(name));
     if source.has_hidden() {
@@ -189,7 +189,7 @@ fn headers(fields: Vec<(String, Vec<u8>)>) -> Result<HeaderMap, Problem> {
         let value = HeaderValue::try_from(value).map_err(|_| WRONG)?;
         headers.append(name, value);
     }
-    // By its name, a page was allowed or not; it proves nothing here.
+    // HTTP/1.1 requires a `Host`. Without one in the request, any name of this machine will do.
     headers
         .entry(HOST)
         .or_insert(HeaderValue::from_static("localhost"));
@@ -225,7 +225,7 @@ fn launch(
     const MANY: Problem = Problem(
         429,
         "too_many_replays",
-        "requests enough are being sent again\nhint: wait until one has its response",
+        "too many requests are being sent again at once\nhint: wait until one of them has its response",
     );
     let permit = Arc::clone(&served.replays).try_acquire_owned();
     let permit = permit.map_err(|_| MANY)?;

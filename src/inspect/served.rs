@@ -13,17 +13,17 @@ use super::recorder::Recorder;
 use super::store::{Store, StoreLimits};
 use crate::config::InspectConfig;
 
-/// How many requests are sent again at once.
+/// The most requests that are sent again at once.
 const MAX_REPLAYS: usize = 8;
 
-/// The part of the memory that is not for what is kept: what is on its way, in bytes, and what the
-/// allocator adds, as a part of the whole. Measured by `tests/clients/inspector_load.py`.
-const ON_ITS_WAY: usize = 5 * 1024 * 1024;
+/// The memory that the store cannot use: notes in flight, in bytes, and what the allocator adds, one
+/// part in this many. Measured by `tests/clients/inspector_load.py`.
+const IN_FLIGHT: usize = 5 * 1024 * 1024;
 const ALLOCATOR: usize = 5;
 
 /// What the store may hold.
 fn limits(config: &InspectConfig) -> StoreLimits {
-    let besides = (ON_ITS_WAY + config.memory / ALLOCATOR).min(config.memory / 2);
+    let besides = (IN_FLIGHT + config.memory / ALLOCATOR).min(config.memory / 2);
     StoreLimits {
         requests: config.requests,
         memory: config.memory - besides,
@@ -96,7 +96,7 @@ impl Served {
 
     /// Adds notes to the store.
     pub(super) fn apply(&self, notes: Vec<Note>) {
-        // Requests that began before it was turned off may still tell of themselves.
+        // Notes of requests that began before it was turned off may still arrive.
         if self.is_on() {
             let mut store = self.store.borrow_mut();
             notes.into_iter().for_each(|note| store.apply(note));

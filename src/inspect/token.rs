@@ -55,7 +55,7 @@ impl Token {
         self.hash.is(sent)
     }
 
-    /// The address of the page with the token, for a person on this machine.
+    /// The address of the page, with the token, for a user of this machine.
     pub(crate) fn page(&self, admin: SocketAddr) -> SecretString {
         let token = self.text.expose_secret();
         format!("http://{}/inspect/#t={token}", local_address(admin)).into()

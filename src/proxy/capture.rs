@@ -1,5 +1,5 @@
-//! Tells the inspector what happens to requests, in its own terms. Nothing here runs for a request
-//! that is not recorded.
+//! Converts the steps of a request to notes of the inspector. Nothing here runs for a request that is
+//! not recorded.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use crate::inspect::recorder::{Recorder, WorkerRecorder};
 use crate::signature::PayloadHash;
 use crate::upstream::ConnectTimes;
 
-/// The notes of one worker, with the task that hands them over in time.
+/// The notes of one worker, with the task that sends them in time.
 #[derive(Debug)]
 pub(super) struct Recording {
     worker: Rc<WorkerRecorder>,
@@ -36,7 +36,7 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    /// The recording of a pipeline, if there is an inspector. A reload goes on with that of before.
+    /// The recording of a pipeline, if there is an inspector. A reload keeps the one of before.
     pub(super) fn new(settings: &Settings, before: Option<&Pipeline>) -> Option<Rc<Self>> {
         let recorder: &Arc<Recorder> = settings.recorder.as_ref()?;
         let before = before.and_then(|before| before.recording.as_ref());
@@ -52,7 +52,7 @@ impl Recording {
     }
 }
 
-/// A request whose head was read.
+/// Begins to record a request whose head was read.
 pub(super) fn begin(pipeline: &Pipeline, head: &request::Parts, context: &RequestContext) {
     let Some(recording) = &pipeline.recording else {
         return;
@@ -68,7 +68,7 @@ pub(super) fn begin(pipeline: &Pipeline, head: &request::Parts, context: &Reques
     let _ = capture.map(|capture| context.capture.set(capture));
 }
 
-/// A request that has a route, and the hash of its body once that is known.
+/// Notes the route of a request, and the hash of its body once that is known.
 pub(super) fn routed(settings: &Settings, routed: &Routed, hash: Option<&PayloadHash>) {
     let Some(capture) = routed.context.capture() else {
         return;
@@ -99,7 +99,7 @@ pub(super) struct Attempt {
     pub(super) is_http2: bool,
 }
 
-/// An attempt that is about to be sent.
+/// Notes an attempt that is about to be sent.
 pub(super) fn attempt<B>(
     capture: &Capture,
     attempt: &Attempt,
@@ -133,7 +133,7 @@ pub(super) fn attempt<B>(
     })));
 }
 
-/// The gateway's response to the last attempt.
+/// Notes the gateway's response to the last attempt.
 pub(super) fn response(capture: &Capture, reply: &GatewayResponse) {
     let head = &reply.head;
     let echo = match reply.meaning() {
@@ -160,7 +160,8 @@ pub(super) fn response(capture: &Capture, reply: &GatewayResponse) {
     })));
 }
 
-/// The head that the caller gets, of the gateway's response or of the proxy's own to an error.
+/// Notes the head that the caller gets: that of the gateway's response, or of the proxy's own to an
+/// error.
 pub(super) fn relayed<B: Body>(
     capture: &Capture,
     version: Version,
@@ -179,7 +180,7 @@ pub(super) fn relayed<B: Body>(
     };
     let line = (response.status(), response.extensions().get(), version);
     let mut head = capture.response(line, headers);
-    // The length is written by hyper, which knows it from the body.
+    // hyper adds the length, which it knows from the body.
     let is_complete = matches!(response.status().as_u16(), ..200 | 204 | 304)
         || headers.contains_key(CONTENT_LENGTH);
     let length = response.body().size_hint().exact();

@@ -17,8 +17,8 @@ use crate::inspect::recorder::WorkerRecorder;
 use crate::mistakes::explain;
 use crate::signature::{PayloadHash, Presented, ReceivedRequest};
 
-/// Records a request, unless recording is paused. What is verified is its only attempt, whose
-/// canonical request is the one that the gateway computes.
+/// Records a request, unless recording is paused. Its verification counts as the only attempt, with
+/// the canonical request that the gateway computed.
 pub(super) fn record(worker: &Rc<WorkerRecorder>, keys: &[Credentials], seen: Observation) {
     let (head, start) = (as_http1(seen.head), seen.start);
     let caller = Caller {
@@ -68,8 +68,7 @@ fn outcome(status: u16) -> (&'static str, &'static str) {
     }
 }
 
-/// The times of a request whose body was hashed and whose response was sent at these times, if they
-/// were.
+/// The times of a request: when its body was hashed, when its response was sent, and how long it took.
 fn times(hashed: Option<Duration>, answered: Option<Duration>, total: Duration) -> Times {
     let attempt = hashed.map(|signed| AttemptTimes {
         signing: Duration::ZERO,
@@ -154,7 +153,7 @@ fn answered(
     })));
 }
 
-/// What the signer of a refused request did differently.
+/// The mistake of whoever signed a refused request.
 fn mistake(
     head: &request::Parts,
     body: &ObservedBody,

@@ -35,7 +35,7 @@ const QUEUE: usize = 64;
 /// How long the head of a request may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What is kept. Nothing can be sent again: only its caller can sign a request.
+/// What is kept. Requests cannot be sent again, because only their callers can sign them.
 const CONFIG: InspectConfig = InspectConfig {
     enabled: true,
     requests: 500,
@@ -61,7 +61,7 @@ pub(super) struct GatewayInspector {
 }
 
 impl GatewayInspector {
-    /// Binds a free loopback port. The observer is for the gateway at this address.
+    /// Binds a free loopback port. The sender takes the observations of the gateway at this address.
     pub(super) fn start(
         gateway: SocketAddr,
         accounts: &Accounts,
@@ -93,7 +93,7 @@ impl GatewayInspector {
         Ok((inspector, observer))
     }
 
-    /// Where it is read, in a browser and in a terminal.
+    /// How to open it in a browser and in a terminal.
     pub(super) fn announcement(&self) -> String {
         let page = self.token.page(self.address);
         format!(
@@ -144,7 +144,7 @@ async fn serve(stream: TcpStream, address: SocketAddr, inspector: Inspector) {
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        // One request for each connection, so that watchers hold none.
+        // One request for each connection, so that pollers hold none.
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = served.await {
@@ -152,7 +152,7 @@ async fn serve(stream: TcpStream, address: SocketAddr, inspector: Inspector) {
     }
 }
 
-/// Answers a request, for which the rules of the proxy's admin listener hold.
+/// Answers a request. The rules are those of the proxy's admin listener.
 async fn respond(
     request: Request<Incoming>,
     address: SocketAddr,

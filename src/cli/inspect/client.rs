@@ -1,6 +1,6 @@
 //! The client of the inspector's API, at the admin listener.
 //!
-//! The token is read from a file each time: a proxy that starts again has another one.
+//! The token is read from its file for each request, because it changes when the proxy restarts.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ use super::super::admin_client::{AdminArguments, connect};
 use crate::config::{Environment, FileError, Listen, read_secret_file};
 use crate::inspect::token::file_for;
 
-/// The longest silence of the API. The feed says at least a comment every 15 seconds.
+/// The longest silence of the API. The feed sends at least a comment every 15 seconds.
 const MAX_SILENCE: Duration = Duration::from_secs(40);
 
 /// The longest JSON that is read: far more than a store of the usual size holds.
@@ -52,7 +52,7 @@ pub(super) enum Error {
     )]
     OtherProgram(Listen),
     #[error(
-        "the answer of the inspector at {0} broke off\nhint: ask again; the log of the proxy may say more"
+        "the response of the inspector at {0} ended early\nhint: try again; the log of the proxy may say more"
     )]
     BrokenOff(Listen),
     /// The API's own words.
@@ -67,9 +67,9 @@ pub(super) enum Error {
 /// Where the token is.
 #[derive(Debug)]
 pub(super) enum Token {
-    /// In a file that the user names, or that the proxy writes at each start.
+    /// In a file that the user names, or that the proxy writes when it starts.
     File(PathBuf),
-    /// It was read with the configuration.
+    /// Read with the configuration.
     Configured(SecretString),
 }
 
@@ -117,7 +117,7 @@ impl fmt::Display for Token {
 fn bearer(token: &[u8]) -> HeaderValue {
     let value = Zeroizing::new([b"Bearer ", token.trim_ascii()].concat());
     let value = HeaderValue::from_bytes(&value);
-    // What is no token is refused as a wrong one is.
+    // A text that cannot be a token is refused like a wrong one.
     let mut value = value.unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
     value.set_sensitive(true);
     value
@@ -137,7 +137,7 @@ impl Client {
         self.json(response).await
     }
 
-    /// Sends a request; a response of success, whose body is still to be read.
+    /// Sends a request, and returns a successful response, whose body is still to be read.
     pub(super) async fn open(
         &self,
         method: &str,
@@ -181,7 +181,7 @@ impl Client {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(other)?;
-        // It ends with the response, or when that is dropped.
+        // The task ends with the response, or when that is dropped.
         tokio::spawn(connection);
         let response = self.within_limit(sender.send_request(request)).await?;
         response.map_err(other)
@@ -219,7 +219,7 @@ impl Client {
         Ok(Some(frame.into_data().unwrap_or_default()))
     }
 
-    /// Waits for what the API says next, with a time limit.
+    /// Waits for the next data of the API, with a time limit.
     async fn within_limit<T>(&self, next: impl Future<Output = T>) -> Result<T, Error> {
         let waited = timeout(MAX_SILENCE, next).await;
         waited.map_err(|_| self.unreachable("timed out"))

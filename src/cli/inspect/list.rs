@@ -1,7 +1,7 @@
 //! The list of requests, which follows the proxy.
 //!
-//! The feed only tells that something is new; the list then asks for it, so that filters mean the
-//! same everywhere. A feed that ends is opened again, for as long as a restart may take.
+//! The feed only says that something is new; the list then requests it, so that filters mean the same
+//! everywhere. A feed that ends is opened again, for as long as a restart may take.
 
 use std::collections::HashSet;
 use std::io::{self, IsTerminal, Write};
@@ -27,7 +27,7 @@ pub(super) const MAX_ROWS: usize = 10_000;
 const RETRY_DELAY: Duration = Duration::from_millis(500);
 const ATTEMPTS: usize = 20;
 
-/// The pause before a replayed request is looked at again, and how often this is done.
+/// The pause before a replayed request is polled again, and how often this is done.
 const REPLAY_PAUSE: Duration = Duration::from_millis(100);
 const REPLAY_LOOKS: usize = 100;
 
@@ -40,7 +40,7 @@ pub(super) struct List<'a> {
     has_header: bool,
     /// The place in the proxy's sequence of changes up to which all is printed.
     seq: u64,
-    /// How much the proxy had not recorded then.
+    /// How many the proxy had not recorded by then.
     dropped: u64,
     /// Ids of the streams that were printed when they opened.
     open: HashSet<String>,
@@ -59,14 +59,14 @@ impl<'a> List<'a> {
         }
     }
 
-    /// Prints what is kept, and then what ends, until the proxy is gone: then the error of the last
-    /// attempt to reach it again.
+    /// Prints the requests that are kept, and then those that end. Returns when the proxy cannot be
+    /// reached again, with the error of the last attempt.
     pub(super) async fn follow(&mut self) -> Result<(), Error> {
         self.update(FIRST_ROWS).await?;
         let mut failures = 0;
         loop {
             match self.read_feed(&mut failures).await {
-                // Nothing of this gets better by waiting.
+                // Waiting does not help.
                 Err(error @ (Error::Output(_) | Error::Refused { .. })) => return Err(error),
                 Err(error) if failures == ATTEMPTS => return Err(error),
                 _ if failures == 0 => say("the connection to the proxy has ended; trying again"),
@@ -77,11 +77,11 @@ impl<'a> List<'a> {
         }
     }
 
-    /// Reads the feed to its end, and prints what has ended whenever it tells of something.
+    /// Reads the feed to its end, and prints what has ended at each of its frames.
     async fn read_feed(&mut self, failures: &mut usize) -> Result<(), Error> {
         let target = format!("feed?after={}", self.seq);
         let mut feed = self.client.open("GET", &target, "").await?.into_body();
-        // Of what came between two feeds, or from a proxy that was started anew.
+        // What came between two feeds, or from a proxy that has restarted.
         self.update(MAX_ROWS).await?;
         *failures = 0;
         while self.client.next(&mut feed).await?.is_some() {
@@ -95,7 +95,7 @@ impl<'a> List<'a> {
         let mut answer = self.ask(limit).await?;
         let number = |answer: &Value, name: &str| answer[name].as_u64().unwrap_or_default();
         if number(&answer, "seq") < self.seq {
-            // Another process, whose sequence began anew.
+            // A restarted proxy, whose sequence began again.
             (self.seq, self.dropped) = (0, 0);
             self.open.clear();
             answer = self.ask(limit).await?;

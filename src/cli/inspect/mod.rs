@@ -1,7 +1,7 @@
 //! `apig-proxy inspect`: what the inspector of a running proxy keeps, in the terminal.
 //!
-//! The same API as that of the page, and nothing of the proxy's memory: it works wherever the admin
-//! listener can be reached, over SSH as well.
+//! It uses the same API as the page, so it works wherever the admin listener can be reached, over SSH
+//! as well.
 
 mod client;
 mod detail;
@@ -70,7 +70,7 @@ pub(super) fn run(arguments: &InspectArguments, environment: &Environment) -> Ou
     let token = Token::find(named, &arguments.admin, &address, environment)?;
     let client = Client { address, token };
     match block_on(Box::pin(act(arguments, &client)))? {
-        // Whoever reads has seen enough, such as `head`.
+        // The reader, like `head`, has closed the pipe.
         Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Ok),
         Err(error) => Err(Failure::failed(error)),
         Ok(()) => Ok(Exit::Ok),
@@ -124,7 +124,7 @@ async fn find(client: &Client, prefix: &str) -> Result<String, Error> {
     }
 }
 
-/// Writes the archive piece by piece: it may be longer than what is kept in memory elsewhere.
+/// Writes the archive piece by piece, because it may be long.
 async fn write_har(client: &Client, filter: &str, file: &Path) -> Result<(), Error> {
     let target = format!("har?filter={}", query(filter));
     let mut body = client.open("GET", &target, "").await?.into_body();
@@ -138,7 +138,7 @@ async fn write_har(client: &Client, filter: &str, file: &Path) -> Result<(), Err
         Box::new(io::stdout())
     } else {
         let mut options = OpenOptions::new();
-        // Requests are their owner's business, although no secret is in them.
+        // Requests are private, although they contain no secrets.
         let options = options.write(true).create(true).truncate(true).mode(0o600);
         Box::new(options.open(file).map_err(named)?)
     };
@@ -148,7 +148,8 @@ async fn write_har(client: &Client, filter: &str, file: &Path) -> Result<(), Err
     Ok(out.flush()?)
 }
 
-/// Sends a request again, after a question if its method may change something; the id of the new one.
+/// Sends a request again, after a confirmation if its method may change something; returns the new
+/// id.
 async fn replay(client: &Client, id: &str, is_confirmed: bool) -> Result<String, Error> {
     let target = format!("requests/{id}/replay");
     let send = async |is_confirmed: bool| {
@@ -166,7 +167,7 @@ async fn replay(client: &Client, id: &str, is_confirmed: bool) -> Result<String,
     Ok(answer["id"].as_str().unwrap_or_default().to_owned())
 }
 
-/// Asks whoever sits at the terminal. Without a terminal, or if the answer is no, it is an error.
+/// Asks the user at the terminal. Without a terminal, or if the answer is no, it is an error.
 async fn confirm(client: &Client, id: &str) -> Result<(), Error> {
     let detail = client.get(&format!("requests/{id}")).await?;
     let line = text::text(&detail["received"]["line"]);

@@ -1,4 +1,4 @@
-//! Requests as text. What others have written is escaped, so that no terminal obeys it.
+//! Requests as text. Untrusted text is escaped, so that terminals do not interpret it.
 
 use std::fmt::Write;
 
@@ -13,8 +13,8 @@ pub(super) fn text(value: &Value) -> String {
     Escaped(value.as_str().unwrap_or_default()).to_string()
 }
 
-/// JSON on one line. What would act on a terminal is escaped as JSON escapes it, so that nothing is
-/// lost.
+/// JSON on one line. Characters that a terminal would interpret are escaped as in JSON, so that
+/// nothing is lost.
 pub(super) fn json(value: &Value) -> String {
     let mut line = String::new();
     for c in value.to_string().chars() {
@@ -65,7 +65,7 @@ pub(super) fn status(value: &Value) -> String {
     status.map_or_else(|| "-".to_owned(), |status| status.to_string())
 }
 
-/// What is not as usual.
+/// What is unusual about a request.
 pub(super) fn remarks(summary: &Value) -> String {
     let [code, kind, state, end] =
         ["code", "kind", "state", "end"].map(|name| text(&summary[name]));

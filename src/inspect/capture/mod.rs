@@ -1,5 +1,5 @@
-//! What one request tells the inspector. It copies heads and bodies without their secrets, and never
-//! keeps a buffer of a connection.
+//! Captures one request for the inspector. It copies heads and bodies without their secrets, and
+//! never keeps a buffer of a connection.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -25,7 +25,7 @@ const CALLER_TOKEN: &str = "x-apig-proxy-token";
 /// The longest head that is kept whole, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// Notes that only tell how much of a body has passed come no more often than this.
+/// The shortest time between notes that only say how much of a body has passed.
 const PROGRESS: Duration = Duration::from_millis(100);
 
 /// The capture of one request, from its head to its end.
@@ -43,8 +43,8 @@ pub(crate) struct Capture {
 }
 
 impl WorkerRecorder {
-    /// Begins to capture a request; `None` unless it is recorded. `secrets` shows those that
-    /// it may be sent with.
+    /// Begins to capture a request; `None` unless it is recorded. `secrets` passes on those that the
+    /// request may be sent with.
     pub(crate) fn capture(
         self: &Rc<Self>,
         (id, head_read): (u128, Instant),
@@ -84,7 +84,7 @@ impl WorkerRecorder {
 }
 
 impl Capture {
-    /// Tells what has happened.
+    /// Adds a note.
     pub(crate) fn note(&self, event: Event) {
         let at = self.head_read.elapsed();
         self.worker.push(Note {
@@ -127,7 +127,7 @@ impl Capture {
         String::from_utf8_lossy(&hider.without_known(text)).into()
     }
 
-    /// A canonical request that the gateway shows, without its secrets.
+    /// A canonical request that the gateway echoes, without its secrets.
     pub(crate) fn canonical(&self, text: &str) -> String {
         self.hider.borrow_mut().canonical(text)
     }
@@ -157,7 +157,7 @@ impl Capture {
         }
     }
 
-    /// Tells what is left of a body that has ended.
+    /// Notes the rest of a body that has ended.
     pub(crate) fn body_ended(&self, side: Side, is_complete: bool) {
         let body = &mut self.bodies.borrow_mut()[side as usize];
         let kept = body.end(&mut self.hider.borrow_mut(), is_complete);
@@ -169,14 +169,14 @@ impl Capture {
     fn report(&self, side: Side, body: &mut Copied, kept: Vec<u8>) {
         self.noted.set(self.head_read.elapsed());
         let passed = std::mem::take(&mut body.unreported);
-        self.worker.recorder().looked_through(kept.len());
+        self.worker.recorder().recorded(kept.len());
         let kept = kept.into_boxed_slice();
         self.note(Event::Body { side, passed, kept });
     }
 
-    /// Tells that the request has ended.
+    /// Notes the end of the request.
     pub(crate) fn ended(&self, ended: RequestEnd) {
-        // Of a request's body that was read to its end, nothing is left here.
+        // Nothing is left of a request's body that was read to its end.
         self.body_ended(Side::In, false);
         self.body_ended(Side::Out, ended.end == "whole");
         self.note(Event::Ended(Box::new(ended)));

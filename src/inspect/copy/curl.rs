@@ -1,9 +1,9 @@
-//! A command of curl, for any POSIX shell.
+//! A `curl` command for any POSIX shell.
 //!
 //! # What can go wrong
 //!
-//! The text of a request must not be read as a part of the command. In single quotes a shell reads
-//! nothing, and what cannot stand there goes through `printf` or `base64`.
+//! The text of a request must not become a part of the command. A shell interprets nothing in single
+//! quotes; what cannot be quoted like that goes through `printf` or `base64`.
 
 use std::fmt::Write as _;
 
@@ -55,16 +55,16 @@ pub(super) fn command(source: &ReplaySource, url: &str) -> String {
     }
 }
 
-/// The text of a body that can stand in a command: not too long, and no control character but tab and
-/// line feed.
+/// The text of a body that can be an argument: not too long, and without control characters other
+/// than tab and line feed.
 fn quotable(body: &[u8]) -> Option<&str> {
     let is_plain = |c: char| !is_harmful(c) || matches!(c, '\t' | '\n');
     let text = str::from_utf8(body).ok()?;
     (text.len() <= MAX_ARGUMENT && text.chars().all(is_plain)).then_some(text)
 }
 
-/// One word for a shell that stands for these bytes, which have no line feed at their end. Bytes that a
-/// terminal could obey, or that are no UTF-8, become a `printf`.
+/// One shell word for these bytes, which do not end with a line feed. Bytes that a terminal would
+/// interpret, or that are not UTF-8, become a `printf`.
 fn quoted(bytes: &[u8]) -> String {
     let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=,@%+".contains(&byte);
     if !bytes.is_empty() && bytes.iter().all(|byte| is_safe(*byte)) {
@@ -89,7 +89,7 @@ fn quoted(bytes: &[u8]) -> String {
     word
 }
 
-/// Leaves the quotes for a `printf` of these bytes.
+/// Appends a `printf` of these bytes between two quoted parts of a word.
 fn push_octal(word: &mut String, bytes: &[u8]) {
     word.push_str("'\"$(printf '");
     for byte in bytes {

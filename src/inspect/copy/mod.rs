@@ -13,7 +13,7 @@ use super::head::{Head, has_hidden, origin_form, replace_hidden, request_line, t
 use super::note::Side;
 use crate::config::owned_headers::{is_hop_by_hop, is_owned};
 
-/// Headers that clients send of their own.
+/// Headers that clients add by themselves.
 const DEFAULTS: [&str; 2] = ["accept", "user-agent"];
 
 /// Why a request cannot be sent again.
@@ -25,12 +25,12 @@ const WEBSOCKET: Problem = Problem(
 const BODY_NOT_KEPT: Problem = Problem(
     409,
     "body_not_kept",
-    "the head or the body of the request was not kept as a whole\nhint: give the whole request, or raise `inspect.bodies`",
+    "the head or the body of the request was not kept completely\nhint: edit the request and give all of it, or raise `inspect.bodies`",
 );
 pub(super) const HIDDEN_VALUES: Problem = Problem(
     409,
     "hidden_values",
-    "the request has hidden values, which the inspector does not know\nhint: edit the request, and give them",
+    "the request has hidden values, which the inspector does not know\nhint: edit the request and give these values",
 );
 
 /// A request that can be sent through the proxy again.
@@ -46,11 +46,11 @@ pub(super) struct ReplaySource {
     pub(super) route: Option<usize>,
 }
 
-/// The request that a caller sent, without what is of its connection only.
+/// The request that a caller sent, without hop-by-hop headers.
 ///
 /// # Errors
 ///
-/// A [`Problem`] if a part of it is not there.
+/// A [`Problem`] if a part of it is missing.
 pub(super) fn replay_source(entry: &Entry) -> Result<ReplaySource, Problem> {
     let head = entry.received().ok_or(BODY_NOT_KEPT)?;
     let mut upgrades = head.all("upgrade");
@@ -84,15 +84,15 @@ fn source(entry: &Entry, head: &Head<'_>) -> ReplaySource {
     }
 }
 
-/// True for a header that callers set themselves: it is neither for one connection only, nor one
-/// that the proxy sets, nor a pseudo-header of HTTP/2.
+/// True for a header that callers may set: it is not hop-by-hop, not set by the proxy, and not a
+/// pseudo-header of HTTP/2.
 pub(super) fn is_from_caller(name: &str) -> bool {
     let taken = ["host", "x-project-id"];
     let is_taken = taken.iter().any(|taken| name.eq_ignore_ascii_case(taken));
     (is_taken || !is_owned(name)) && !is_hop_by_hop(name.as_bytes()) && !name.starts_with(':')
 }
 
-/// True for the `Host` of a cloud service, like `vpc.cn-north-4.localhost:8080`, which decides about
+/// True for a `Host` that names a cloud service, like `vpc.cn-north-4.localhost:8080`: it selects
 /// the route.
 fn names_service(host: &[u8]) -> bool {
     let host = text(host).to_ascii_lowercase();
@@ -118,11 +118,11 @@ pub(super) fn copy(entry: &Entry, form: &str, base: &str) -> Option<Vec<u8>> {
     let base = base.trim_end_matches('/');
     let url = format!("{base}{}", source.target);
     let body = entry.body(Side::In);
-    // It has no character that a shell could read.
+    // It contains nothing that a shell interprets.
     let remark = match entry.is_complete(Side::In) {
         true => String::new(),
         false => format!(
-            "# the body is not whole, {} of {} bytes were kept\n",
+            "# the body is incomplete: {} of {} bytes were kept\n",
             body.kept(),
             body.total
         ),

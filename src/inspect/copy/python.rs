@@ -38,7 +38,7 @@ pub(super) fn program(source: &ReplaySource, url: &str) -> String {
     )
 }
 
-/// A string of Python; one of bytes if it is not ASCII.
+/// A Python string literal; a bytes literal if it is not ASCII.
 fn literal(bytes: &[u8]) -> String {
     let literal = bytes_literal(bytes);
     if bytes.is_ascii() {

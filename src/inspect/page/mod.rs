@@ -1,5 +1,5 @@
-//! The page and its files. They are in the program, hold nothing of any request, and are served
-//! without a token.
+//! The page and its files. They are part of the program, contain nothing of any request, and are
+//! served without a token.
 
 use bytes::Bytes;
 use http::header::{ETAG, IF_NONE_MATCH, LOCATION};
@@ -12,7 +12,7 @@ use super::answer::{self, ApiBody, Problem, method_not_allowed};
 /// The path of the page, and the prefix of all paths of the inspector.
 pub(super) const PATH: &str = "/inspect/";
 
-/// Why a path is refused that the inspector does not have.
+/// The error for a path that the inspector does not have.
 pub(crate) const UNKNOWN: Problem = Problem(
     404,
     "not_found",
@@ -53,7 +53,7 @@ const FILES: [File; 10] = [
     file!(SCRIPT "view.js"),
 ];
 
-/// The page, one of its files, or where the page is.
+/// Answers with the page, one of its files, or a redirect to the page.
 pub(super) fn respond(head: &Parts) -> Result<Response<ApiBody>, Problem> {
     if head.method != Method::GET && head.method != Method::HEAD {
         return Ok(method_not_allowed("GET, HEAD"));
@@ -72,7 +72,7 @@ pub(super) fn respond(head: &Parts) -> Result<Response<ApiBody>, Problem> {
 fn file(path: &str, asked: &HeaderMap) -> Option<Response<ApiBody>> {
     let mut files = FILES.iter();
     let File(_, content_type, content) = files.find(|File(name, ..)| *name == path)?;
-    // A new version of the program has new ones.
+    // It changes with the file and with the version of the program.
     let hash = hex::encode(&Sha256::digest(content)[..8]);
     let tag = format!("\"{}-{hash}\"", env!("CARGO_PKG_VERSION"));
     let mut known = asked.get_all(IF_NONE_MATCH).iter();
@@ -88,7 +88,7 @@ fn file(path: &str, asked: &HeaderMap) -> Option<Response<ApiBody>> {
         ("referrer-policy", "no-referrer"),
         ("cross-origin-opener-policy", "same-origin"),
         ("permissions-policy", FEATURES),
-        // It is asked for each time, and sent only if it is another one.
+        // Browsers ask each time, and get it only if it has changed.
         ("cache-control", "no-cache"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));

@@ -84,7 +84,7 @@ impl Store {
         }
     }
 
-    /// Takes a note in, and makes room for it. Late notes of requests that have left are ignored.
+    /// Applies a note, and makes room for it. Late notes of requests that have left are ignored.
     pub(super) fn apply(&mut self, note: Note) {
         let seq = self.seq + 1;
         let (before, entry) = match (self.keys.get(&note.id).copied(), note.event) {
@@ -137,8 +137,8 @@ impl Store {
         ended.map(|(key, _)| *key)
     }
 
-    /// Has a request in flight give up the next part, of the one that has given up the least, the
-    /// oldest. `false` if none has anything left.
+    /// Drops the next part of the oldest request among those that have dropped the fewest. `false` if
+    /// none has anything left.
     fn shed_oldest(&mut self) -> bool {
         let next = self.entries.values_mut().min_by_key(|entry| entry.sheds);
         next.is_some_and(|entry| {

@@ -222,6 +222,6 @@ fn what_is_not_kept_as_a_whole_is_not_sent_again() {
         assert_eq!(code, expected, "{fields} {length}");
     }
     let curl = String::from_utf8(copied(&sent("", b"a", 9), "curl")).unwrap();
-    let remark = "# the body is not whole, 1 of 9 bytes were kept\ncurl ";
+    let remark = "# the body is incomplete: 1 of 9 bytes were kept\ncurl ";
     assert!(curl.starts_with(remark), "{curl}");
 }

@@ -20,7 +20,7 @@ pub(super) fn body(entry: &Entry, side: Side) -> Value {
     let content_type = content_type(entry, side);
     let bytes = &body.bytes;
     let text = match str::from_utf8(bytes) {
-        // It was cut within a character.
+        // The body was cut within a character.
         Err(error) if !is_complete && error.error_len().is_none() => {
             str::from_utf8(&bytes[..error.valid_up_to()]).ok()
         }

@@ -38,7 +38,7 @@ fn line(received: &Head<'_>, sent: &Head<'_>, entry: &Entry) -> Value {
     let (_, from) = request_line(received.line);
     let (_, to) = request_line(sent.line);
     let target = origin_form(&from);
-    // What stands for a hidden value is no part of the target.
+    // The text in place of a hidden value is not part of the target.
     let shown = replace_hidden(target, |_| String::new());
     let is_moved = path_and_query(&normalize_target(target)).0 != path_and_query(&to).0;
     let rules = [
@@ -56,7 +56,7 @@ fn line(received: &Head<'_>, sent: &Head<'_>, entry: &Entry) -> Value {
         false => "rewritten",
     };
     if rules.is_empty() {
-        // A hidden value may be what was encoded.
+        // Then a hidden value was encoded.
         rules.push(ENCODING);
     }
     let (names, texts): (Vec<_>, Vec<_>) = rules.into_iter().unzip();

@@ -81,7 +81,7 @@ fn attempt_json(entry: &Entry, attempt: &Attempt, at: usize, line: &Timeline) ->
 fn reason_text(reason: &str) -> &'static str {
     match reason {
         "first" => "first attempt",
-        "verification" => "what the embedded gateway has verified",
+        "verification" => "verified by the embedded gateway",
         "connection" => "the connection ended, and the gateway cannot have executed the request",
         "date" => "the gateway refused the date, so it was signed with the gateway's time",
         "path" => "the gateway reads the path differently, so it was signed in that reading",

@@ -1,5 +1,5 @@
-//! The rules by which the proxy changes heads, each with a short name and a sentence. What a name falls
-//! under is asked of the proxy itself; only the sentences are here.
+//! The rules by which the proxy changes heads, each with a short name and a sentence. The proxy's own
+//! functions decide which rule applies; only the sentences are here.
 
 use crate::config::owned_headers::is_owned;
 use crate::proxy::is_for_caller;
@@ -7,15 +7,15 @@ use crate::proxy::is_for_caller;
 /// A rule of the proxy: its short name, and why it is there.
 pub(super) type Rule = (&'static str, &'static str);
 
-pub(super) const PASSED: Rule = ("passed on", "it goes on as it came");
+pub(super) const PASSED: Rule = ("passed on", "it is passed on unchanged");
 pub(super) const UNEXPLAINED: Rule = ("not passed on", "it is not in the head that was sent");
 pub(super) const HOP_BY_HOP: Rule = (
     "hop-by-hop",
-    "it is about one connection only, and the proxy has others to the gateway",
+    "it applies to one connection only, and the proxy has other connections to the gateway",
 );
 pub(super) const NAMED: Rule = (
     "named by Connection",
-    "`Connection` names it, so it is about one connection only",
+    "`Connection` names it, so it applies to one connection only",
 );
 pub(super) const ABSOLUTE: Rule = ("absolute form", "the gateway gets the path only");
 pub(super) const ENCODING: Rule = (
@@ -28,7 +28,7 @@ pub(super) const ROUTE: Rule = (
 );
 const OWNED: Rule = (
     "owned by the proxy",
-    "only the proxy sets it, or it is for the proxy alone",
+    "only the proxy sets it, or it is meant for the proxy only",
 );
 
 /// One direction: why fields are set or replaced, and why they are dropped. Each line of a table has
@@ -52,7 +52,7 @@ x-sdk-content-|signature|the body is not covered by the signature, since it is s
 x-auth-token|token|the token that authenticates the request
 x-apig-appcode|app code|the app code that authenticates the request
 x-project-id|project|the credential or the configuration names the project; it is signed
-content-length|framing|the proxy measures the body itself
+content-length|framing|the proxy determines the length of the body itself
 transfer-encoding|framing|the length of the body is not known when it is sent
 apig-proxy-hop|loop detection|a request that comes back to the proxy is recognised by it
 connection|websocket|the connection becomes a WebSocket
@@ -83,7 +83,7 @@ access-control-|listed page|pages of `access.origins` may read the response",
     dropped: "\
 content-length|framing|the body is framed anew for this connection
 content-encoding|decoded|the proxy decodes the body of a refusal to read it
-alt-svc|alternative|it would send the caller to the gateway, past the proxy",
+alt-svc|alternative|the caller would bypass the proxy",
     is_owned: |name| !is_for_caller(name),
     other: ("replaced", "the proxy sends a value of its own"),
 };

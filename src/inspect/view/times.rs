@@ -1,6 +1,5 @@
-//! When the steps of a request happened: spans that follow one another, from its head to its last
-//! byte. They are made one after the other and none begins before the last one ends, whatever the
-//! marks say, so none overlaps another and none is negative.
+//! When the steps of a request happened: consecutive spans, from its head to its last byte. Each begins
+//! where the one before ends, whatever the marks say, so none overlaps another or is negative.
 
 use std::time::Duration;
 
@@ -129,8 +128,8 @@ fn begin(marks: &AttemptTimes) -> u64 {
     micros(marks.signed.saturating_sub(marks.signing))
 }
 
-/// When the connection of an attempt began to be opened. How long a request waited after that, for
-/// a credential, is not told apart.
+/// When opening the connection of an attempt began. A wait for a credential after that is not told
+/// apart.
 fn opened(connect: ConnectTimes, marks: &AttemptTimes) -> u64 {
     let steps = [connect.dns, connect.tcp, connect.tls];
     let steps: u64 = steps.into_iter().flatten().map(micros).sum();
