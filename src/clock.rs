@@ -20,12 +20,7 @@ pub fn unix_seconds() -> i64 {
 /// The current time, in the resolution of the machine.
 #[must_use]
 pub fn timestamp() -> jiff::Timestamp {
-    jiff::Timestamp::try_from(system_time()).unwrap_or_default()
-}
-
-/// The current time of the machine.
-pub(crate) fn system_time() -> SystemTime {
-    UNIX_EPOCH + since_1970()
+    jiff::Timestamp::try_from(UNIX_EPOCH + since_1970()).unwrap_or_default()
 }
 
 fn since_1970() -> Duration {

@@ -3,7 +3,7 @@
 //! Notes may be lost, and an entry may have to drop parts to make room. Both leave a gap that is
 //! named, and the other parts stay as they are.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 pub(super) use super::body::Body;
 use super::head::{Head, path_and_query, request_line};
@@ -16,13 +16,11 @@ const MIN_LINE: usize = 512;
 const MIN_WORD: usize = 64;
 
 /// One request.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Entry {
     pub(super) id: u128,
     /// The count of requests when it began, from 1.
     pub(super) number: u64,
-    /// When it began, in milliseconds since 1970.
-    pub(super) time: u64,
     /// The sequence numbers of its first change, of its last one, and of its end.
     pub(super) begun_seq: u64,
     pub(super) seq: u64,
@@ -42,7 +40,7 @@ pub(super) struct Entry {
 }
 
 /// One attempt to send a request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) at: Duration,
     /// `None` if its note was lost.
@@ -53,23 +51,13 @@ pub(super) struct Attempt {
 impl Entry {
     /// The entry of a request that begins, with its count.
     pub(super) fn new(id: u128, begun: Box<Begun>, number: u64, seq: u64) -> Self {
-        let time = begun.time.duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             id,
             number,
-            time: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
             begun_seq: seq,
             seq,
-            ended_seq: None,
             start: begun,
-            routed: None,
-            attempts: Vec::new(),
-            relayed: None,
-            ended: None,
-            bodies: Default::default(),
-            last: Duration::ZERO,
-            has_lost_attempt: false,
-            sheds: 0,
+            ..Self::default()
         }
     }
 
@@ -89,16 +77,15 @@ impl Entry {
                 response: None,
             }),
             Event::Response(response) => {
-                let last = self.attempts.last();
-                if last.is_none_or(|last| last.response.is_some()) {
-                    self.attempts.push(Attempt {
-                        at,
-                        ..Attempt::default()
-                    });
-                    self.has_lost_attempt = true;
+                let response = Some((at, response));
+                match self.attempts.last_mut() {
+                    Some(last) if last.response.is_none() => last.response = response,
+                    _ => {
+                        let sent = None;
+                        self.attempts.push(Attempt { at, sent, response });
+                        self.has_lost_attempt = true;
+                    }
                 }
-                let attempt = self.attempts.last_mut().expect("there is one now");
-                attempt.response = Some((at, response));
             }
             Event::Relayed(relayed) => self.relayed = Some(relayed),
             Event::Ended(ended) => self.end(ended, seq),
@@ -172,11 +159,8 @@ impl Entry {
     pub(super) fn request_line(&self) -> (String, String, Option<String>) {
         let (method, target) = request_line(&self.start.head.0);
         let (path, query) = path_and_query(&target);
-        (
-            method.into_owned(),
-            path.to_owned(),
-            query.map(str::to_owned),
-        )
+        let [method, path] = [&*method, path].map(str::to_owned);
+        (method, path, query.map(str::to_owned))
     }
 
     /// The route by its label.

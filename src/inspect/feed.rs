@@ -9,6 +9,7 @@
 //! and the reader goes on from the last sequence number that it has seen.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,9 +24,6 @@ use super::store::Changes;
 
 /// The media type of a feed.
 pub(super) const TYPE: &str = "text/event-stream";
-
-/// The most readers at once.
-const MAX_READERS: usize = 4;
 
 /// The shortest time between two frames.
 const FRAME_INTERVAL: Duration = Duration::from_millis(100);
@@ -50,11 +48,8 @@ pub(super) fn open(served: &Rc<Served>, after: u64) -> Result<mpsc::Receiver<Byt
         "too_many_readers",
         "the feed has four readers already\nhint: close another page or terminal with the inspector",
     );
-    let place = Rc::clone(&served.readers);
-    // One is that of `served`.
-    if Rc::strong_count(&place) > MAX_READERS + 1 {
-        return Err(FULL);
-    }
+    let permit = Arc::clone(&served.readers).try_acquire_owned();
+    let permit = permit.map_err(|_| FULL)?;
     let (sender, frames) = mpsc::channel(QUEUE);
     let reader = Reader {
         served: Rc::clone(served),
@@ -64,7 +59,7 @@ pub(super) fn open(served: &Rc<Served>, after: u64) -> Result<mpsc::Receiver<Byt
     };
     spawn_local(async move {
         reader.run().await;
-        drop(place);
+        drop(permit);
     });
     Ok(frames)
 }

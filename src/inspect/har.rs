@@ -24,10 +24,8 @@ pub(super) fn start() -> String {
 /// The entry of a request.
 pub(super) fn entry(entry: &Entry) -> Value {
     let line = Timeline::new(entry);
-    let time = i64::try_from(entry.time).unwrap_or_default();
-    let time = jiff::Timestamp::from_millisecond(time).unwrap_or_default();
     json!({
-        "startedDateTime": format!("{time:.3}"),
+        "startedDateTime": format!("{:.3}", entry.start.time),
         "time": milliseconds(line.spans.iter().map(|span| span.us).sum()),
         "request": request(entry),
         "response": response(entry),

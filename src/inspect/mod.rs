@@ -131,8 +131,7 @@ impl Inspector {
     pub(crate) fn configure(&self, config: &InspectConfig, token: Token) {
         let was_on = self.is_on.swap(config.enabled, Ordering::Relaxed);
         self.gate().token = token;
-        let reveal: Vec<String> = config.reveal.iter().map(ToString::to_string).collect();
-        self.recorder.set_rules(config.bodies, &reveal);
+        self.recorder.set_rules(config.bodies, &config.reveal);
         // Without its thread, the inspector answers with 500.
         let _ = self.commands.send(Command::Configure(config.clone()));
         if was_on != config.enabled {

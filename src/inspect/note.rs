@@ -4,7 +4,9 @@
 //! A note contains no secret: the worker hides values before it makes one. It does not refer to a
 //! buffer of a connection either; a clone of `Bytes` would keep the whole buffer.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use crate::upstream::ConnectTimes;
 
@@ -86,9 +88,9 @@ pub(crate) enum Side {
 #[derive(Debug, Default)]
 pub(crate) struct HeadText(pub(crate) Box<[u8]>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Begun {
-    pub(crate) time: SystemTime,
+    pub(crate) time: Timestamp,
     pub(crate) caller: Caller,
     /// `HTTP/1.1` or `HTTP/2.0`.
     pub(crate) version: &'static str,

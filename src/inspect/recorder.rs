@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use http::HeaderName;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::{Instant, sleep};
@@ -56,7 +57,7 @@ impl Recorder {
     /// A recorder that records nothing until [`Recorder::set_recording`], and where its notes come
     /// out. `bodies` is how much of each body is kept, in bytes; `reveal` names headers whose values
     /// are shown although they look like secrets.
-    pub(crate) fn new(bodies: usize, reveal: &[String]) -> (Arc<Self>, Notes) {
+    pub(crate) fn new(bodies: usize, reveal: &[HeaderName]) -> (Arc<Self>, Notes) {
         let (sender, receiver) = mpsc::channel(QUEUED);
         let queued_bytes = Arc::<AtomicUsize>::default();
         let recorder = Self {
@@ -91,7 +92,7 @@ impl Recorder {
 
     /// Changes what is kept and shown of requests that begin from now on. Hashes of hidden values
     /// stay comparable.
-    pub(crate) fn set_rules(&self, bodies: usize, reveal: &[String]) {
+    pub(crate) fn set_rules(&self, bodies: usize, reveal: &[HeaderName]) {
         // Every change leaves it whole, so a panic elsewhere does no harm.
         let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
         *rules = Arc::new(rules.changed(bodies, reveal));
@@ -112,17 +113,15 @@ impl Recorder {
     fn send(&self, notes: Vec<Note>, bytes: usize) {
         let count = notes.len() as u64;
         let queued = self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let sent = match queued + bytes > QUEUED_BYTES {
-            true => Err(false),
-            false => (self.sender.try_send((notes, bytes)))
-                .map_err(|error| matches!(error, TrySendError::Closed(_))),
-        };
-        if let Err(is_closed) = sent {
-            self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            self.dropped.fetch_add(count, Ordering::Relaxed);
-            if is_closed {
-                self.set_recording(false);
-            }
+        let has_room = queued + bytes <= QUEUED_BYTES;
+        let sent = has_room.then(|| self.sender.try_send((notes, bytes)));
+        if matches!(sent, Some(Ok(()))) {
+            return;
+        }
+        self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.dropped.fetch_add(count, Ordering::Relaxed);
+        if let Some(Err(TrySendError::Closed(_))) = sent {
+            self.set_recording(false);
         }
     }
 }

@@ -9,8 +9,6 @@
 //! The caller's token and hidden values are not kept, so a request that had some cannot be sent
 //! again as it was. A response may never end; then it is cut off.
 
-use std::io;
-use std::os::unix::net::UnixStream as StdUnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -229,7 +227,8 @@ fn launch(
     );
     let permit = Arc::clone(&served.replays).try_acquire_owned();
     let permit = permit.map_err(|_| MANY)?;
-    let (ours, theirs) = pair().map_err(|_| BUSY)?;
+    let (ours, theirs) = UnixStream::pair().map_err(|_| BUSY)?;
+    let theirs = theirs.into_std().map_err(|_| BUSY)?;
     if !served.program.serve(theirs, replay) {
         return Err(BUSY);
     }
@@ -243,13 +242,6 @@ fn launch(
         drop(permit);
     });
     Ok(())
-}
-
-fn pair() -> io::Result<(UnixStream, StdUnixStream)> {
-    let (ours, theirs) = StdUnixStream::pair()?;
-    ours.set_nonblocking(true)?;
-    theirs.set_nonblocking(true)?;
-    Ok((UnixStream::from_std(ours)?, theirs))
 }
 
 /// Sends a request, and reads its response to the end or to the limit.

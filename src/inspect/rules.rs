@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use http::HeaderName;
 use sha2::{Digest, Sha256};
 
 /// What a name has in it if its value is a secret, in lower case and without `-` and the like.
@@ -33,15 +34,15 @@ const SHORT_NAMES: [&str; 2] = ["sig", "sk"];
 pub(super) struct Rules {
     /// How much of each body is kept, in bytes.
     pub(super) bodies: usize,
-    /// Names of headers, in lower case, whose values are shown although they look like secrets.
-    reveal: Vec<String>,
+    /// Names of headers whose values are shown although they look like secrets.
+    reveal: Vec<HeaderName>,
     /// The key of the hashes of hidden values.
     key: Arc<[u8; 32]>,
 }
 
 impl Rules {
     /// Rules with a key of their own.
-    pub(super) fn new(bodies: usize, reveal: &[String]) -> Self {
+    pub(super) fn new(bodies: usize, reveal: &[HeaderName]) -> Self {
         let mut key = [0; 32];
         let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
         random
@@ -49,16 +50,13 @@ impl Rules {
             .expect("the system has random numbers");
         Self {
             bodies,
-            reveal: reveal
-                .iter()
-                .map(|name| name.to_ascii_lowercase())
-                .collect(),
+            reveal: reveal.to_vec(),
             key: Arc::new(key),
         }
     }
 
     /// Other rules with the same key.
-    pub(super) fn changed(&self, bodies: usize, reveal: &[String]) -> Self {
+    pub(super) fn changed(&self, bodies: usize, reveal: &[HeaderName]) -> Self {
         Self {
             key: Arc::clone(&self.key),
             ..Self::new(bodies, reveal)

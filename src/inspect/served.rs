@@ -1,7 +1,6 @@
 //! What the tasks of the inspector's thread share: the store, the recorder, and the program.
 
 use std::cell::RefCell;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -12,6 +11,9 @@ use super::program::Program;
 use super::recorder::Recorder;
 use super::store::{Store, StoreLimits};
 use crate::config::InspectConfig;
+
+/// The most readers of the feed at once.
+const MAX_READERS: usize = 4;
 
 /// The most requests that are sent again at once.
 const MAX_REPLAYS: usize = 8;
@@ -39,8 +41,8 @@ pub(super) struct Served {
     pub(super) config: RefCell<InspectConfig>,
     /// Sent whenever the store or the state may have changed.
     pub(super) changes: watch::Sender<()>,
-    /// One clone for each reader of the feed.
-    pub(super) readers: Rc<()>,
+    /// A permit for each reader of the feed.
+    pub(super) readers: Arc<Semaphore>,
     /// A permit for each request that is being sent again.
     pub(super) replays: Arc<Semaphore>,
 }
@@ -57,7 +59,7 @@ impl Served {
             store: RefCell::new(Store::new(limits(&config))),
             config: RefCell::new(config),
             changes: watch::Sender::new(()),
-            readers: Rc::default(),
+            readers: Arc::new(Semaphore::new(MAX_READERS)),
             replays: Arc::new(Semaphore::new(MAX_REPLAYS)),
         }
     }

@@ -80,8 +80,7 @@ impl Inspection {
     /// Makes the recorder when it is needed for the first time.
     pub(super) fn prepare(&mut self, config: &InspectConfig) {
         if config.enabled && self.recorder.is_none() {
-            let reveal: Vec<String> = config.reveal.iter().map(ToString::to_string).collect();
-            let (recorder, notes) = Recorder::new(config.bodies, &reveal);
+            let (recorder, notes) = Recorder::new(config.bodies, &config.reveal);
             (self.recorder, self.notes) = (Some(recorder), Some(notes));
         }
         self.config = config.clone();

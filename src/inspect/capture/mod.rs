@@ -74,7 +74,7 @@ impl WorkerRecorder {
             code: RefCell::default(),
         };
         capture.note(Event::Begun(Box::new(Begun {
-            time: clock::system_time(),
+            time: clock::timestamp(),
             caller,
             version: version_name(head.version),
             head: text,

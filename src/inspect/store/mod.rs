@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::entry::Entry;
@@ -23,7 +24,7 @@ const MEMORY_PER_REMEMBERED: usize = 4096;
 const LARGEST_PART: usize = 8;
 
 /// What the store holds at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct StoreLimits {
     pub(super) requests: usize,
     /// All requests together, in bytes.
@@ -33,10 +34,10 @@ pub(super) struct StoreLimits {
 }
 
 /// When a request began, and its number. Batches of several workers do not come in this order.
-type Key = (u64, u64);
+type Key = (Timestamp, u64);
 
 /// The requests that are kept.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Store {
     pub(super) limits: StoreLimits,
     entries: BTreeMap<Key, Box<Entry>>,
@@ -73,14 +74,7 @@ impl Store {
     pub(super) fn new(limits: StoreLimits) -> Self {
         Self {
             limits,
-            entries: BTreeMap::new(),
-            keys: HashMap::new(),
-            gone: VecDeque::new(),
-            reset_seq: 0,
-            seq: 0,
-            last_number: 0,
-            weight: 0,
-            evicted: 0,
+            ..Self::default()
         }
     }
 
@@ -91,7 +85,7 @@ impl Store {
             (None, Event::Begun(begun)) => {
                 self.last_number += 1;
                 let entry = Entry::new(note.id, begun, self.last_number, seq);
-                let key = (entry.time, entry.number);
+                let key = (entry.start.time, entry.number);
                 self.keys.insert(note.id, key);
                 (
                     0,

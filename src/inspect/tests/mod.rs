@@ -8,8 +8,9 @@ mod har;
 mod signature;
 mod times;
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::note::*;
@@ -44,7 +45,7 @@ pub(super) fn ms(milliseconds: u64) -> Duration {
 
 pub(super) fn beginning(lines: &str) -> Event {
     Event::Begun(Box::new(Begun {
-        time: UNIX_EPOCH + ms(1_764_500_000_123),
+        time: Timestamp::from_millisecond(1_764_500_000_123).unwrap(),
         caller: Caller {
             listener: "tcp",
             ..Caller::default()

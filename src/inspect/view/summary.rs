@@ -21,7 +21,7 @@ pub(in crate::inspect) fn summary(entry: &Entry) -> Value {
         "seq": entry.seq,
         "id": id(entry.id),
         "number": entry.number,
-        "time": entry.time,
+        "time": entry.start.time.as_millisecond(),
         "method": method,
         "path": path,
         "query": query,

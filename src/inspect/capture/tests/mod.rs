@@ -16,7 +16,7 @@ use crate::inspect::recorder::{Notes, Recorder};
 const SENT: &str = "MARKER-sent==/\"x+y-0123456789";
 
 fn recorder(bodies: usize, reveal: &[&str]) -> (Arc<Recorder>, Notes, Rc<WorkerRecorder>) {
-    let reveal: Vec<String> = reveal.iter().map(ToString::to_string).collect();
+    let reveal: Vec<_> = reveal.iter().map(|name| name.parse().unwrap()).collect();
     let (recorder, notes) = Recorder::new(bodies, &reveal);
     recorder.set_recording(true);
     let worker = WorkerRecorder::new(&recorder);
