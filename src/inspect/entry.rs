@@ -199,31 +199,23 @@ impl Entry {
 
     /// What is missing, a sentence for each.
     pub(super) fn gaps(&self) -> Vec<&'static str> {
-        let outcome = self.ended.as_ref().map(|ended| ended.outcome);
-        let is_answered =
-            outcome.is_some_and(|outcome| !["caller_gone", "cut_off"].contains(&outcome));
+        let is_early = |ended: &RequestEnd| ["caller_gone", "cut_off"].contains(&ended.outcome);
+        let is_answered = self.ended.as_ref().is_some_and(|ended| !is_early(ended));
         let mut bodies = self.bodies.iter();
         let is_broken = bodies.any(|body| body.is_broken && body.total > 0);
-        let has_bodies = self.sheds == 0;
+        let of_body = match self.sheds {
+            0 => "a part of a body was not recorded",
+            _ => "the bodies were dropped to make room (`inspect.memory`)",
+        };
+        let of_heads = "the heads were dropped to make room (`inspect.memory`)";
+        let has_lost_route = self.routed.is_none() && !self.attempts.is_empty();
+        let has_lost_answer = self.relayed.is_none() && is_answered;
         let gaps = [
             (self.has_lost_attempt, "an attempt was not recorded"),
-            (has_bodies && is_broken, "a part of a body was not recorded"),
-            (
-                !has_bodies && is_broken,
-                "the bodies were dropped to make room (`inspect.memory`)",
-            ),
-            (
-                !self.has_heads(),
-                "the heads were dropped to make room (`inspect.memory`)",
-            ),
-            (
-                self.routed.is_none() && !self.attempts.is_empty(),
-                "the route was not recorded",
-            ),
-            (
-                self.relayed.is_none() && is_answered,
-                "the head of the response was not recorded",
-            ),
+            (is_broken, of_body),
+            (!self.has_heads(), of_heads),
+            (has_lost_route, "the route was not recorded"),
+            (has_lost_answer, "the head of the response was not recorded"),
         ];
         let missing = gaps.into_iter().filter(|(is_missing, _)| *is_missing);
         missing.map(|(_, text)| text).collect()

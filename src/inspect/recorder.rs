@@ -8,7 +8,6 @@
 //! leave no note.
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -34,6 +33,7 @@ const QUEUED_BYTES: usize = 4 * 1024 * 1024;
 
 /// Decides what is recorded, and takes the notes of all workers. It lives as long as the process; a
 /// reload changes what it records.
+#[derive(Debug)]
 pub(crate) struct Recorder {
     is_recording: AtomicBool,
     rules: RwLock<Arc<Rules>>,
@@ -126,14 +126,6 @@ impl Recorder {
     }
 }
 
-impl fmt::Debug for Recorder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Recorder")
-            .field("is_recording", &self.is_recording)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Notes {
     /// The next batch of notes; `None` once there is no recorder any more.
     ///
@@ -148,6 +140,7 @@ impl Notes {
 }
 
 /// The batch of one worker.
+#[derive(Debug)]
 pub(crate) struct WorkerRecorder {
     recorder: Arc<Recorder>,
     batch: RefCell<Batch>,
@@ -228,11 +221,5 @@ impl WorkerRecorder {
 impl Drop for WorkerRecorder {
     fn drop(&mut self) {
         self.flush();
-    }
-}
-
-impl fmt::Debug for WorkerRecorder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WorkerRecorder").finish_non_exhaustive()
     }
 }

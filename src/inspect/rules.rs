@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use http::HeaderName;
+use secrecy::{ExposeSecret, SecretBox};
 use sha2::{Digest, Sha256};
 
 /// What a name has in it if its value is a secret, in lower case and without `-` and the like.
@@ -37,17 +38,16 @@ pub(super) struct Rules {
     /// Names of headers whose values are shown although they look like secrets.
     reveal: Vec<HeaderName>,
     /// The key of the hashes of hidden values.
-    key: Arc<[u8; 32]>,
+    key: Arc<SecretBox<[u8; 32]>>,
 }
 
 impl Rules {
     /// Rules with a key of their own.
     pub(super) fn new(bodies: usize, reveal: &[HeaderName]) -> Self {
-        let mut key = [0; 32];
         let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
-        random
-            .fill(&mut key)
-            .expect("the system has random numbers");
+        let key = SecretBox::init_with_mut(|key: &mut [u8; 32]| {
+            random.fill(key).expect("the system has random numbers");
+        });
         Self {
             bodies,
             reveal: reveal.to_vec(),
@@ -72,7 +72,8 @@ impl Rules {
     pub(super) fn hide(&self, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
         let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
         let name: Vec<u8> = name.iter().copied().filter(is_plain).take(64).collect();
-        let hash = Sha256::new().chain_update(*self.key).chain_update(value);
+        let key = self.key.expose_secret();
+        let hash = Sha256::new().chain_update(key).chain_update(value);
         let hash = hex::encode(&hash.finalize()[..4]);
         let name = String::from_utf8_lossy(&name);
         let shown = format!("‹{name}, {} bytes, sha256 {hash}›", value.len());
@@ -80,33 +81,26 @@ impl Rules {
     }
 }
 
-/// True if the value of this name is a secret. It is asked for every name that passes, so it looks
-/// for all parts at once, and allocates nothing for names of usual length.
+/// True if the value of this name is a secret. It is called for every name that passes, so it
+/// allocates nothing.
 pub(super) fn is_secret_name(name: &[u8]) -> bool {
-    let mut usual = [0; 64];
-    let mut longer = Vec::new();
-    let folded = match usual.get_mut(..name.len()) {
-        Some(room) => room,
-        None => {
-            longer.resize(name.len(), 0);
-            &mut longer[..]
-        }
+    let is_short = |short: &&str| folded(name).eq(short.bytes());
+    let has_part_at = |at: usize| {
+        let first = name[at].to_ascii_lowercase();
+        let is_here = |part: &&str| {
+            let mut letters = folded(&name[at..]);
+            part.as_bytes()[0] == first && part.bytes().all(|byte| letters.next() == Some(byte))
+        };
+        let may_begin = matches!(first, b't' | b's' | b'p' | b'a' | b'c' | b'j');
+        may_begin && SECRET_NAMES.iter().any(is_here)
     };
-    let mut length = 0;
-    for byte in name.iter().filter(|byte| byte.is_ascii_alphanumeric()) {
-        folded[length] = byte.to_ascii_lowercase();
-        length += 1;
-    }
-    let folded = &folded[..length];
-    let may_begin = |byte: u8| matches!(byte, b't' | b's' | b'p' | b'a' | b'c' | b'j');
-    let is_short = SHORT_NAMES.iter().any(|name| name.as_bytes() == folded);
-    is_short
-        || (0..length).any(|at| {
-            let is_here = |part: &&str| {
-                part.as_bytes()[0] == folded[at] && folded[at..].starts_with(part.as_bytes())
-            };
-            may_begin(folded[at]) && SECRET_NAMES.iter().any(is_here)
-        })
+    SHORT_NAMES.iter().any(is_short) || (0..name.len()).any(has_part_at)
+}
+
+/// The letters and digits of a name, in lower case.
+fn folded(name: &[u8]) -> impl Iterator<Item = u8> {
+    let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric());
+    letters.map(u8::to_ascii_lowercase)
 }
 
 /// True if a value is none, although its name says so: nothing, or a number of tokens.

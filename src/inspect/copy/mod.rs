@@ -119,13 +119,10 @@ pub(super) fn copy(entry: &Entry, form: &str, base: &str) -> Option<Vec<u8>> {
     let url = format!("{base}{}", source.target);
     let body = entry.body(Side::In);
     // It contains nothing that a shell interprets.
+    let (kept, total) = (body.kept(), body.total);
     let remark = match entry.is_complete(Side::In) {
         true => String::new(),
-        false => format!(
-            "# the body is incomplete: {} of {} bytes were kept\n",
-            body.kept(),
-            body.total
-        ),
+        false => format!("# the body is incomplete: {kept} of {total} bytes were kept\n"),
     };
     match form {
         "curl" => Some(format!("{remark}{}\n", curl::command(&source, &url)).into_bytes()),

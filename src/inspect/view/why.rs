@@ -3,17 +3,16 @@
 use serde_json::{Value, json};
 
 use super::super::entry::Entry;
-use super::super::note::Side;
+use super::super::note::{Relayed, Side};
 use super::signature;
 use crate::gateway::{GatewayError, Meaning};
 
 /// The answer to "why" for the API.
 pub(in crate::inspect) fn why(entry: &Entry) -> Value {
-    let known = |text: &'_ String| !text.is_empty();
-    let relayed = entry.relayed.as_ref();
-    let own = relayed
-        .map(|relayed| &relayed.message)
-        .filter(|text| known(text));
+    let known = |text: fn(&Relayed) -> &str| {
+        let text = entry.relayed.as_ref().map(|relayed| text(relayed));
+        text.filter(|text| !text.is_empty())
+    };
     // The first difference that any attempt has shown.
     let difference = entry.attempts.iter().rev().find_map(|attempt| {
         let (canonical, _) = signature::signed_texts(entry, attempt)?;
@@ -21,9 +20,9 @@ pub(in crate::inspect) fn why(entry: &Entry) -> Value {
     });
     json!({
         "code": entry.code(),
-        "meaning": own.map(|own| &**own).or_else(|| meaning(entry)),
-        "hint": relayed.map(|relayed| &relayed.hint).filter(|text| known(text)),
-        "gateway_request_id": relayed.map(|relayed| &relayed.gateway_request_id).filter(|text| known(text)),
+        "meaning": known(|relayed| &relayed.message).or_else(|| meaning(entry)),
+        "hint": known(|relayed| &relayed.hint),
+        "gateway_request_id": known(|relayed| &relayed.gateway_request_id),
         "difference": difference,
     })
 }
