@@ -1,7 +1,6 @@
-//! Tells whoever watches what became of each request to the gateway, when all that belongs to it is
-//! gone.
+//! Reports each request to the gateway to an observer, once the request and its response are dropped.
 //!
-//! Watching never delays or changes a request. An observation for which the queue has no room is
+//! Observing never delays or changes a request. An observation for which the queue has no room is
 //! lost.
 
 use std::pin::Pin;
@@ -16,7 +15,7 @@ use tokio::time::Instant;
 
 use super::refusal::{Canonical, Outcome};
 
-/// The most bytes of a body that are told.
+/// The most bytes of a body that are kept.
 const MAX_BODY: usize = 64 * 1024;
 
 /// A request to the gateway that has ended.
@@ -40,8 +39,8 @@ pub(crate) struct Answered {
     pub(crate) head: response::Parts,
     /// `verified`, or the error code.
     pub(crate) outcome: &'static str,
-    /// The canonical request that the gateway has computed, if the signature does not match it. It
-    /// holds the security token.
+    /// The canonical request that the gateway computed, if the signature does not match it. It
+    /// contains the security token.
     pub(crate) canonical: Option<String>,
 }
 
@@ -52,7 +51,7 @@ pub(crate) struct ObservedBody {
     pub(crate) length: usize,
 }
 
-/// One request that is watched. It is told when this is dropped.
+/// One request that is watched. The observer gets the observation when this is dropped.
 #[derive(Debug)]
 pub(super) struct Watch {
     seen: Mutex<Option<Observation>>,
@@ -115,7 +114,7 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         if let Some(seen) = self.seen().take() {
-            // Whoever watches may be gone, or be too slow.
+            // The observer may have ended, or be too slow.
             let _ = self.observer.try_send(seen);
         }
     }
