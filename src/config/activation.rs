@@ -5,8 +5,8 @@
 //!
 //! # What can go wrong
 //!
-//! A descriptor that is not a listening socket is an error at startup; a port that is never served
-//! would look like a hung proxy. `LISTEN_PID` of another process means that the variables were
+//! A descriptor that is not a listening socket is an error at startup: a port that is never served
+//! would look like a hung proxy. If `LISTEN_PID` is that of another process, the variables were
 //! inherited, and no socket was passed.
 
 use std::path::PathBuf;
@@ -36,24 +36,24 @@ pub struct ActivatedSocket {
 }
 
 impl ActivatedSockets {
-    /// Takes the passed sockets. Call it once, before other threads start: the variables are
-    /// removed from the environment, for the programs that this one might start.
+    /// Takes the passed sockets. Call it once, before other threads start: it removes the variables
+    /// from the environment, so that child processes do not inherit them.
     ///
     /// # Errors
     ///
     /// Why a socket cannot be served, and what to correct.
     pub fn from_env(environment: &Environment) -> Result<Self, String> {
-        const NAMES: &str = "LISTEN_FDNAMES names another number of sockets than LISTEN_FDS passes\n\
-            hint: correct what starts the program";
-        const ADMIN: &str = "more than one of the sockets of LISTEN_FDS has the name admin\n\
+        const NAMES: &str = "LISTEN_FDNAMES does not have one name for each socket of LISTEN_FDS\n\
+            hint: correct the program that passes the sockets";
+        const ADMIN: &str = "more than one socket of LISTEN_FDS has the name admin\n\
             hint: correct `FileDescriptorName=`";
         let mut sockets = Self::default();
         // Without `LISTEN_PID` the descriptors may be meant for another process.
         if environment.text("LISTEN_PID").is_none() {
             return Ok(sockets);
         }
-        // The crate reads the environment by itself: it alone may make a socket of a descriptor,
-        // which is unsafe.
+        // The crate reads the environment itself, because only it may convert a descriptor to a
+        // socket, which is unsafe.
         let mut descriptors = ListenFd::from_env();
         let names = environment.text("LISTEN_FDNAMES");
         let names: Option<Vec<&str>> = names.map(|names| names.split(':').collect());
@@ -64,7 +64,7 @@ impl ActivatedSockets {
         for number in 0..count {
             let Some(socket) = take(&mut descriptors, number) else {
                 return Err(format!(
-                    "socket {number} of LISTEN_FDS is no listening socket of TCP, nor a unix stream socket\n\
+                    "socket {number} of LISTEN_FDS is neither a listening TCP socket nor a listening unix stream socket\n\
                      hint: correct `ListenStream=`, and set `Accept=no`"
                 ));
             };
@@ -95,7 +95,7 @@ fn take(descriptors: &mut ListenFd, number: usize) -> Option<ActivatedSocket> {
     is_listening.then_some(ActivatedSocket { socket, listen })
 }
 
-/// The addresses of activated sockets, if there are some, or else the configured ones.
+/// The addresses of activated sockets, or the configured ones if no socket was passed.
 ///
 /// A TCP socket serves TLS if the configured address that equals its own does, or else the one with
 /// its port, or else all of them: encrypted traffic must not become plain because a unit spells its

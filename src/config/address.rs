@@ -1,16 +1,9 @@
-//! Addresses to listen on, and parsers of those, of the URLs of upstreams and endpoints, and of host
-//! names.
+//! Addresses to listen on, and host names.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
-
-use http::{HeaderValue, Uri};
-use rustls::pki_types::ServerName;
-
-use super::{Scheme, UpstreamUrl};
-use crate::signature::{Target, normalize_path};
 
 /// An address to accept clients on, or that of the admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,9 +78,6 @@ impl fmt::Display for Listen {
 
 pub(super) const EXPECTED_LISTEN: &str = "expected an address with a port, like \"127.0.0.1:8080\", or a unix socket, like \"unix:/run/apig-proxy/proxy.sock\"";
 
-pub(super) const PLAIN: &str = "plain http is for loopback addresses only, since signed requests could be read and replayed\n\
-    hint: use `https://`";
-
 /// The address of a listener from its own machine: the unspecified address cannot be connected to.
 pub(crate) fn local_address(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
@@ -119,14 +109,6 @@ fn tcp(text: &str) -> Result<SocketAddr, &'static str> {
     }
 }
 
-/// Parses the URL of an upstream. Plain HTTP is accepted for loopback addresses only.
-pub(super) fn upstream(text: &str) -> Result<UpstreamUrl, &'static str> {
-    const EXPECTED: &str = "expected a URL like \"https://<id>.apig.cn-north-4.huaweicloudapis.com\", without user, query and fragment";
-    let url = url(text).ok_or(EXPECTED)?;
-    let is_safe = url.scheme == Scheme::Https || is_loopback(&url.host);
-    is_safe.then_some(url).ok_or(PLAIN)
-}
-
 /// Parses the host and port that connections go to.
 pub(super) fn host_and_port(text: &str) -> Result<(String, u16), &'static str> {
     const EXPECTED: &str = "expected a host and a port, like \"10.0.0.8:443\"";
@@ -137,62 +119,8 @@ pub(super) fn host_and_port(text: &str) -> Result<(String, u16), &'static str> {
     Ok((host, port.ok_or(EXPECTED)?))
 }
 
-/// Parses the URL of a service for credentials. Plain HTTP is accepted for link-local and loopback
-/// addresses, whose traffic does not leave the link.
-pub(super) fn endpoint(text: &str) -> Result<UpstreamUrl, &'static str> {
-    const PLAIN: &str = "plain http is for addresses of this machine and its link (127.0.0.1, 169.254.169.254) only\n\
-        hint: use `https://`";
-    let url = url(text).ok_or("expected a URL like \"https://iam.myhuaweicloud.com\"")?;
-    let is_safe = url.scheme == Scheme::Https || is_loopback(&url.host) || is_link_local(&url.host);
-    is_safe.then_some(url).ok_or(PLAIN)
-}
-
-fn url(text: &str) -> Option<UpstreamUrl> {
-    let is_plain = !text.contains(['#', '?', '@']);
-    let uri: Uri = text.parse().ok().filter(|_| is_plain)?;
-    let (scheme, default_port) = match uri.scheme_str()? {
-        "https" => (Scheme::Https, 443),
-        "http" => (Scheme::Http, 80),
-        _ => return None,
-    };
-    let authority = uri.authority()?;
-    let bracketed = authority.host().to_ascii_lowercase();
-    let host = bracketed.trim_matches(['[', ']']).to_owned();
-    let path = normalize_path(uri.path());
-    let base_path = path.trim_end_matches('/').to_owned();
-    let is_path = base_path.is_empty() || Target::parse(&base_path).is_ok();
-    // The certificate of the gateway has to be for it.
-    let is_host = ServerName::try_from(host.as_str()).is_ok();
-    // What follows the host is a port or nothing; "host:" is neither.
-    let port = match &authority.as_str()[authority.host().len()..] {
-        "" => default_port,
-        _ => authority.port_u16().filter(|port| *port > 0)?,
-    };
-    let authority = match port {
-        port if port == default_port => bracketed,
-        port => format!("{bracketed}:{port}"),
-    };
-    (is_path && is_host).then_some(UpstreamUrl {
-        scheme,
-        host,
-        port,
-        authority: HeaderValue::try_from(authority).ok()?,
-        ends_with_slash: !base_path.is_empty() && path.ends_with('/'),
-        base_path,
-        connect_to: None,
-        egress: None,
-    })
-}
-
 pub(super) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-fn is_link_local(host: &str) -> bool {
-    host.parse::<IpAddr>().is_ok_and(|ip| match ip {
-        IpAddr::V4(ip) => ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local() || ip.is_unique_local(),
-    })
 }
 
 /// What is within brackets, as an IPv6 address in a URL is.
@@ -203,7 +131,8 @@ pub(super) fn in_brackets(host: &str) -> Option<&str> {
 /// Parses a name that clients may use in `Host`.
 pub(super) fn host(text: &str) -> Result<String, &'static str> {
     const EXPECTED: &str = "expected host names without scheme and port, like \"proxy.internal\"";
-    const ANY: &str = "an address that stands for any address cannot be allowed: browsers resolve it to this machine";
+    const ANY: &str =
+        "the unspecified address cannot be allowed, since browsers connect to this machine by it";
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     match in_brackets(&name).map(str::parse) {
@@ -218,27 +147,6 @@ pub(super) fn host(text: &str) -> Result<String, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn urls_of_upstreams_are_parsed() {
-        for (text, host, port, authority) in [
-            ("https://GW.Example:443/", "gw.example", 443, "gw.example"),
-            ("https://[::1]:8443", "::1", 8443, "[::1]:8443"),
-            ("http://127.0.0.1:80/", "127.0.0.1", 80, "127.0.0.1"),
-        ] {
-            let url = upstream(text).unwrap();
-            assert_eq!((&*url.host, url.port), (host, port));
-            assert_eq!(url.authority, authority);
-        }
-        let path = |text| upstream(text).map(|url| (url.base_path, url.ends_with_slash));
-        assert_eq!(path("https://a/v1/x/"), Ok(("/v1/x".to_owned(), true)));
-        let wrong = "|gw.example|ftp://gw.example|https://|https:///x|https://u:p@gw.example|https://gw.example/?a|\
-                     https://gw.example/#a|https://gw.example:|https://gw.example:0|https://gw.example:99999|\
-                     https://gw.example/a/../b|https://gw.example/%zz|http://gw.example|http://localhost.evil.example|https://gw..example|https://-|https://gw example";
-        for text in wrong.split('|') {
-            assert!(upstream(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn addresses_to_listen_on_need_a_port() {

@@ -2,8 +2,8 @@
 //! a route of its own, with a prefix like `/vpc.cn-north-4`, so that limits, retries, clocks and
 //! metrics work as for every route.
 //!
-//! Beside other services there is always IAM, of which SDKs ask the ids of projects. Whoever may
-//! call all of IAM can make access keys, so callers get only those parts of it, unless it is
+//! With other services there is always IAM, since SDKs ask it for the ids of projects. Callers with
+//! access to all of IAM can create access keys, so they reach only those parts of it, unless it is
 //! configured as a service itself.
 
 use std::collections::BTreeMap;
@@ -17,14 +17,14 @@ use super::reader::Reader;
 use super::routes::{MODES, elsewhere};
 use super::services::{is_label, service_name};
 use super::value::{list, text, word};
-use super::{Auth, AuthMode, Config, CredentialsConfig, LargeBody, Methods, PathPattern, Route};
-use super::{ReadOnly, RouteSigning, UpstreamUrl};
+use super::{Auth, AuthMode, CredentialsConfig, LargeBody, Methods, PathPattern, Route};
+use super::{ReadOnly, RouteSigning, UpstreamUrl, upstream_url};
 use crate::signature::Algorithm;
 
 /// The name of IAM.
 pub(crate) const IAM: &str = "iam";
 
-/// What callers may ask IAM by default.
+/// The paths of IAM that callers reach by default.
 const IAM_PATHS: [&str; 2] = ["/iam/v3/projects", "/iam/v3/auth/domains"];
 
 /// The methods of services, if `methods` is not set: gateways document fewer.
@@ -46,16 +46,17 @@ pub struct CloudService {
     pub project_id: Option<HeaderValue>,
 }
 
-/// The services that sign otherwise (`cloud.signs_otherwise`), and a route for each other one.
+/// The services of `cloud.signs_otherwise`, and a route for each service of `cloud.services`.
 pub(super) fn cloud(
     reader: &mut Reader,
+    environment: &Environment,
     listen: &[Listen],
     sets: &[CredentialsConfig],
 ) -> (Vec<String>, Vec<Route>) {
-    const OTHERWISE: &str = "a service of `cloud.signs_otherwise` takes other signatures than the proxy makes\n\
-        hint: take it out of the list, and call it directly";
-    const ISSUES: &str = "whoever may call all of IAM or STS can make access keys that work without the proxy\n\
-        hint: leave `iam` out, of which SDKs get what they need anyway, unless callers manage users";
+    const OTHERWISE: &str = "a service of `cloud.signs_otherwise` does not accept the signatures that the proxy makes\n\
+        hint: remove it from `cloud.services`, and call it directly";
+    const ISSUES: &str = "callers who may use all of IAM or STS can create access keys that work without the proxy\n\
+        hint: remove `iam` unless callers manage users; SDKs reach what they need of it anyway";
     let signs_otherwise: Vec<String> = reader.get("cloud.signs_otherwise", list(label));
     let mut cloud = Cloud::read(reader, listen);
     let names = cloud.names(reader);
@@ -71,8 +72,11 @@ pub(super) fn cloud(
     let routes = names.iter().filter_map(|name| cloud.route(reader, name));
     let mut routes: Vec<Route> = routes.collect();
     if !names.is_empty() && !names.iter().any(|name| name == IAM) {
-        let own = sets[0].iam.iter().map(|iam| (IAM.to_owned(), iam.clone()));
-        cloud.endpoints = own.chain(cloud.endpoints).collect();
+        if !cloud.endpoints.contains_key(IAM) {
+            let iam = sets[0].iam.clone();
+            let iam = iam.or_else(|| iam_of(environment, reader, listen));
+            cloud.endpoints.extend(iam.map(|iam| (IAM.to_owned(), iam)));
+        }
         let paths = IAM_PATHS.iter().filter_map(|path| PathPattern::new(path));
         routes.extend(cloud.route(reader, IAM).map(|route| Route {
             methods: Some(Methods::Only(vec![Method::GET])),
@@ -83,26 +87,19 @@ pub(super) fn cloud(
     (signs_otherwise, routes)
 }
 
-/// Takes the IAM that the environment names, as the SDKs do, if the configuration names none.
-///
-/// # Errors
-///
-/// The problem with the variable.
-pub(super) fn use_iam_of(
+/// The IAM that the environment names, as for the SDKs.
+fn iam_of(
     environment: &Environment,
-    reader: &Reader,
-    config: &mut Config,
-) -> Result<(), Problem> {
+    reader: &mut Reader,
+    listen: &[Listen],
+) -> Option<UpstreamUrl> {
     const VARIABLE: &str = "HUAWEICLOUD_SDK_IAM_ENDPOINT";
-    let is_set = config.credentials[0].iam.is_some() || reader.is_set("cloud.endpoints.iam");
-    let mut routes = config.routes.iter_mut();
-    let iam = routes.find(|route| route.service.is_some() && route.prefix[1..] == *IAM);
-    if let (Some(iam), Some(url)) = (iam, environment.text(VARIABLE).filter(|_| !is_set)) {
+    let url = elsewhere(environment.text(VARIABLE)?, listen);
+    url.map_err(|expected| {
         let place = Place::Variable(VARIABLE.to_owned());
-        let url = elsewhere(url, &config.listen);
-        iam.upstream = url.map_err(|expected| Problem::new(place, "", expected))?;
-    }
-    Ok(())
+        reader.problems.push(Problem::new(place, "", expected));
+    })
+    .ok()
 }
 
 /// The values of `[cloud]`, from which routes are made.
@@ -190,8 +187,8 @@ impl Cloud {
         })
     }
 
-    /// How requests to a service are signed. As in the SDKs, keys are derived only for endpoints that
-    /// are not the standard ones.
+    /// How requests to a service are signed. As in the SDKs, keys are derived only for endpoints of
+    /// `cloud.endpoints`.
     fn signing(&self, name: &str) -> RouteSigning {
         let own_endpoint = self.endpoints.contains_key(name);
         match name.split_once('.').filter(|_| own_endpoint) {
@@ -213,7 +210,7 @@ impl Cloud {
         let without_region = region.is_none().then_some("{service}.{domain}");
         let pattern = without_region.unwrap_or(&self.pattern);
         let host = filled(pattern, service, region.unwrap_or_default(), &self.domain);
-        let url = address::upstream(&format!("https://{host}"));
+        let url = upstream_url::upstream(&format!("https://{host}"));
         let url = url.map_err(|expected| reader.report("cloud.domain", expected));
         url.ok()
     }

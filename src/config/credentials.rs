@@ -9,7 +9,7 @@ use http::HeaderValue;
 
 use super::reader::{Reader, split_named_set};
 use super::value::{any, file, header_value, optional, word};
-use super::{UpstreamUrl, address};
+use super::{UpstreamUrl, upstream_url};
 
 /// The sources of credentials: `[credentials]`, or a `[credentials.NAME]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +101,7 @@ fn set(reader: &mut Reader, name: Option<String>) -> CredentialsConfig {
     }
     // Naming a file says that the key is in it.
     let is_file = source == "auto" && reader.is_set(&key("file"));
-    let metadata = reader.get(&key("metadata_endpoint"), optional(address::endpoint));
+    let metadata = reader.get(&key("metadata_endpoint"), optional(upstream_url::endpoint));
     let project_id: Option<HeaderValue> = reader.get(&key("project_id"), header_value);
     let takes_project_id = project_id.as_ref().is_some_and(|id| id == "caller");
     CredentialsConfig {
@@ -113,8 +113,8 @@ fn set(reader: &mut Reader, name: Option<String>) -> CredentialsConfig {
         takes_project_id,
         agency: reader.get(&key("agency"), optional(agency)),
         metadata: metadata.unwrap_or_else(|| CredentialsConfig::default().metadata),
-        sts: reader.get(&key("sts_endpoint"), optional(address::endpoint)),
-        iam: reader.get(&key("iam_endpoint"), optional(address::endpoint)),
+        sts: reader.get(&key("sts_endpoint"), optional(upstream_url::endpoint)),
+        iam: reader.get(&key("iam_endpoint"), optional(upstream_url::endpoint)),
         token: token(reader, &table),
         app_code: reader.get(&key("app_code_file"), file),
         api_key: reader.get(&key("api_key_file"), file),

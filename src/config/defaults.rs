@@ -1,8 +1,8 @@
-//! The reference of all keys: `config/apig-proxy.toml`, the only place of names and defaults.
+//! The reference of all keys: `config/apig-proxy.toml`, the only source of names and defaults.
 //!
-//! Each key stands there as `# key = default`, below its description. The defaults are parsed from
-//! that text, and `docs/configuration.md` is generated from it, so that program and documentation
-//! cannot differ.
+//! It lists each key as `# key = default`, below its description. The defaults are parsed from that
+//! text, and `docs/configuration.md` is generated from it, so the program and its documentation cannot
+//! differ.
 
 use std::sync::LazyLock;
 

@@ -7,13 +7,13 @@
 
 use std::fmt;
 
-use http::uri::Authority;
 use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::Matcher;
 
-use super::address::{endpoint, is_loopback};
+use super::address::is_loopback;
 use super::environment::Environment;
 use super::problem::{Place, Problem};
+use super::upstream_url::endpoint;
 use super::{Config, Scheme, UpstreamUrl};
 
 /// Variables that name a proxy; the first one that is set counts.
@@ -75,10 +75,9 @@ impl Environment {
 /// A network with a proxy.
 struct Network<'a> {
     /// The value of the variable.
-    value: &'a str,
+    proxy: &'a str,
     /// The value of `NO_PROXY`.
     except: &'a str,
-    proxy: EgressProxy,
 }
 
 impl<'a> Network<'a> {
@@ -87,36 +86,49 @@ impl<'a> Network<'a> {
             let mut names = names.iter();
             names.find_map(|name| Some((*name, environment.text(name)?)))
         };
-        let Some((name, value)) = first(&PROXY) else {
+        let Some((name, proxy)) = first(&PROXY) else {
             return Ok(None);
         };
-        // hyper-util ignores a value that it cannot parse, and so would bypass the proxy.
         let place = Place::Variable(name.to_owned());
-        let proxy = parse(value).map_err(|expected| Problem::new(place, "", expected))?;
+        check(proxy).map_err(|expected| Problem::new(place, "", expected))?;
         let except = first(&EXCEPT).map_or("", |(_, value)| value);
-        Ok(Some(Self {
-            value,
-            except,
-            proxy,
-        }))
+        Ok(Some(Self { proxy, except }))
     }
 
     /// The proxy on the way to a URL. No proxy reaches the loopback addresses of this machine.
     fn proxy_to(&self, url: &UpstreamUrl) -> Option<EgressProxy> {
         let (host, port) = url.destination();
-        let uri = match host.contains(':') {
-            true => format!("https://[{host}]:{port}"),
-            false => format!("https://{host}:{port}"),
-        };
-        let uri: Uri = uri.parse().ok()?;
+        if url.scheme == Scheme::Http || is_loopback(host) {
+            return None;
+        }
         let except = self.except.split(',');
         let except = except.filter_map(|entry| excepted_host(entry, port));
-        let except: Vec<&str> = except.collect();
-        let matcher = Matcher::builder().https(self.value).no(except.join(","));
-        let is_local = url.scheme == Scheme::Http || is_loopback(host);
-        let is_proxied = !is_local && matcher.build().intercept(&uri).is_some();
-        is_proxied.then(|| self.proxy.clone())
+        proxy(self.proxy, &except.collect::<Vec<_>>().join(","), host)
     }
+}
+
+/// The proxy on the way to a host; `None` if it is an excepted one, or if `value` is not the address
+/// of a proxy that takes `CONNECT`.
+fn proxy(value: &str, except: &str, host: &str) -> Option<EgressProxy> {
+    let uri: Uri = match host.contains(':') {
+        true => format!("https://[{host}]").parse().ok()?,
+        false => format!("https://{host}").parse().ok()?,
+    };
+    let found = Matcher::builder().https(value).no(except).build();
+    let found = found.intercept(&uri)?;
+    let address = found
+        .uri()
+        .authority()
+        .filter(|_| found.uri().scheme_str() == Some("http"))?;
+    let port = match &address.as_str()[address.host().len()..] {
+        "" => 80,
+        _ => address.port_u16().filter(|port| *port > 0)?,
+    };
+    Some(EgressProxy {
+        host: address.host().trim_matches(['[', ']']).to_owned(),
+        port,
+        authorization: found.basic_auth().cloned(),
+    })
 }
 
 /// The host of an entry of `NO_PROXY` as hyper-util takes it; `None` if the entry is for another
@@ -136,35 +148,20 @@ fn excepted_host(entry: &str, port: u16) -> Option<&str> {
     }
 }
 
-fn parse(value: &str) -> Result<EgressProxy, &'static str> {
+/// Checks the address of a proxy: hyper-util ignores one that it cannot parse, and so would bypass it.
+fn check(value: &str) -> Result<(), &'static str> {
     const EXPECTED: &str = "expected http://host:port of a proxy that takes CONNECT, with user and password before an @ if it needs them\n\
         hint: unset the variable, or list the gateway in NO_PROXY, to connect directly";
     const ENCODE: &str = "the user or the password has a character that has to be percent-encoded\n\
-        hint: write `#` as `%23`, `/` as `%2F` and `?` as `%3F`";
+        hint: write `@` as `%40`, `#` as `%23`, `/` as `%2F` and `?` as `%3F`";
     let rest = value.split_once("://").map_or(value, |(_, rest)| rest);
-    let (user, address) = rest.rsplit_once('@').unwrap_or(("", rest));
-    // hyper-util would take the user for the host.
-    if user.contains(['#', '/', '?']) {
+    let (user, _) = rest.rsplit_once('@').unwrap_or_default();
+    // hyper-util would take a part of them for the host.
+    if user.contains(['@', '#', '/', '?']) {
         return Err(ENCODE);
     }
-    let address = address.trim_end_matches('/');
-    let address: Authority = address.parse().map_err(|_| EXPECTED)?;
-    let port = match &address.as_str()[address.host().len()..] {
-        "" => Some(80),
-        _ => address.port_u16(),
-    };
-    let anywhere = Matcher::builder().https(value).build();
-    let intercept = anywhere.intercept(&Uri::from_static("https://gateway.example"));
-    let intercept = intercept.filter(|found| found.uri().scheme_str() == Some("http"));
-    let authorization = intercept.as_ref().ok_or(EXPECTED)?.basic_auth().cloned();
-    Ok(EgressProxy {
-        host: address.host().trim_matches(['[', ']']).to_owned(),
-        port: port.filter(|port| *port > 0).ok_or(EXPECTED)?,
-        authorization: authorization.map(|mut value| {
-            value.set_sensitive(true);
-            value
-        }),
-    })
+    let anywhere = proxy(value, "", "gateway.example");
+    anywhere.map(drop).ok_or(EXPECTED)
 }
 
 #[cfg(test)]
@@ -229,7 +226,8 @@ mod tests {
         assert!(!format!("{proxy:?}").contains("MARKER"));
         assert!(!format!("{:?}", proxy.authorization).contains("dXNlcjpN"));
         let other = "socks5://u:MARKER@p:1 https://u:MARKER@p:1 ftp://MARKER http://u:MARKER@ http://u:MARKER@p:x";
-        let raw = "http://u:MARK#MARKER@p:1 u:MARK/MARKER@p:1 http://u?MARKER@p";
+        let raw =
+            "http://u:MARK#MARKER@p:1 u:MARK/MARKER@p:1 http://u?MARKER@p http://u:MARK@MARKER@p:1";
         for (values, expected) in [
             (other, "expected http://"),
             (raw, "the user or the password has"),

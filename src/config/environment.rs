@@ -11,7 +11,7 @@ use secrecy::zeroize::Zeroize;
 /// The prefix of the proxy's own variables.
 pub(super) const PREFIX: &str = "APIG_PROXY_";
 
-/// The variables, without the prefix, that set no key: the path of the configuration, and what `run`
+/// Variables, without the prefix, that set no key: the path of the configuration, and those that `run`
 /// and `env` set for programs, which may start another proxy.
 const NO_KEYS: [&str; 3] = ["CONFIG", "TOKEN", "URL"];
 
@@ -77,8 +77,8 @@ impl Environment {
     }
 }
 
-/// True for names, without the prefix, that Kubernetes sets in every pod beside a Service called
-/// `apig-proxy`: its host and its ports, which are no configuration.
+/// True for variables, without the prefix, that Kubernetes sets in every pod for a Service called
+/// `apig-proxy`: its host and ports, which are not configuration.
 fn is_service_link(key: &str) -> bool {
     let parts: Vec<&str> = key.split('_').collect();
     matches!(

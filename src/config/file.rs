@@ -1,15 +1,14 @@
 //! Reads configuration, credentials and certificates: regular files of at most 1 MiB, never
 //! blocking. Files with a secret are read only if other users cannot read them.
 //!
-//! Secrets are read as they are: the config reader changes types, and errors of its library quote
-//! values.
+//! Secrets are read here and not by the config reader, which changes types, and whose library quotes
+//! values in errors.
 //!
 //! # What can go wrong
 //!
-//! A path may name something else than a file. Opening a FIFO waits for a writer, and `/dev/zero`
-//! has no end, at a reload as well as at the start. Files are therefore opened with `O_NONBLOCK`,
-//! and type and length are checked on the open descriptor: the target of a path may change between
-//! a check and the opening.
+//! A path may name something other than a regular file. Opening a FIFO waits for a writer, and
+//! `/dev/zero` has no end. Files are therefore opened with `O_NONBLOCK`, and type and length are
+//! checked on the open descriptor: the target of a path may change between a check and the opening.
 
 use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
@@ -76,16 +75,17 @@ pub fn read_secret_file(path: &Path) -> Result<SecretBox<Vec<u8>>, FileError> {
     if metadata.permissions().mode() & 0o007 != 0 {
         return Err(FileError::Exposed);
     }
-    // Room for all there may be, and more than the standard library wants to have left, so that it
-    // neither grows nor reads ahead: both leave copies behind. It is wiped even if reading fails.
+    // Room for the longest file, and more than the standard library wants to have left, so that the
+    // buffer neither grows nor is read ahead: both leave copies behind. It is zeroized even if reading
+    // fails.
     let mut content = SecretBox::new(Box::new(Vec::with_capacity(ROOM)));
     read_to_end(file, content.expose_secret_mut())?;
     let is_empty = content.expose_secret().is_empty();
     (!is_empty).then_some(content).ok_or(FileError::Empty)
 }
 
-/// Reads a token that callers have to show. White space around it does not count. The error does not
-/// name the file.
+/// Reads a token that callers have to send, without white space around it. The error does not name
+/// the file.
 pub(super) fn read_token(
     path: &Path,
     least: usize,
@@ -97,7 +97,7 @@ pub(super) fn read_token(
     let is_token = token.len() >= least && token.iter().all(is_part);
     let token = str::from_utf8(token).ok().filter(|_| is_token);
     token.map(SecretString::from).ok_or_else(|| {
-        format!("the file has no token of at least {least} {what}\nhint: make one with `openssl rand -hex 32`")
+        format!("the file has no token of at least {least} {what}\nhint: create one with `openssl rand -hex 32`")
     })
 }
 
@@ -149,11 +149,11 @@ fn require_regular(kind: FileType) -> Result<(), FileError> {
     }))
 }
 
-/// Puts a new file in the place of an old one, which passes its owner and mode on. Without an old one,
-/// only its owner can read it. Whoever reads meanwhile has the old one or the new one as a whole.
+/// Replaces a file atomically. The new file has the owner and mode of the old one; without an old one,
+/// only its owner can read it.
 pub(crate) fn replace_file(path: &Path, text: &str) -> io::Result<File> {
     let new = path.with_file_name(format!(".apig-proxy-{}", std::process::id()));
-    // A file of this name can only be left over from a process that had the same number.
+    // A file of this name can only be left over from a process with the same id.
     let _ = fs::remove_file(&new);
     let mut options = OpenOptions::new();
     let options = options.write(true).create_new(true).mode(0o600);

@@ -10,7 +10,7 @@ use super::file::read_token;
 use super::layers::Setting;
 use super::owned_headers::is_owned;
 use super::reader::Reader;
-use super::value::{Parsed, boolean, count, list, size, word};
+use super::value::{Parsed, boolean, count, list, loaded, size, word};
 
 /// The inspector (`[inspect]`). Sizes are in bytes.
 #[derive(Clone, Debug)]
@@ -60,10 +60,9 @@ pub(super) fn inspect(reader: &mut Reader, admin: Option<&Listen>) -> InspectCon
     let replay = [ReplayPolicy::Ask, ReplayPolicy::Safe, ReplayPolicy::Off];
     let replay = word(replay.map(|policy| (policy.name(), policy)));
     // It is part of an address, where others would have to be escaped.
-    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    let token = reader.load("inspect.token_file", |path| {
-        read_token(path, 32, "letters, digits, `-` and `_`", is_part)
-    });
+    let is_part: fn(&u8) -> bool =
+        |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let token = loaded(|path| read_token(path, 32, "letters, digits, `-` and `_`", is_part));
     InspectConfig {
         enabled,
         requests: reader.get("inspect.requests", count(1)),
@@ -71,7 +70,7 @@ pub(super) fn inspect(reader: &mut Reader, admin: Option<&Listen>) -> InspectCon
         bodies: reader.get("inspect.bodies", bodies),
         replay: reader.get("inspect.replay", replay),
         reveal: reader.get("inspect.reveal", list(revealed)),
-        token,
+        token: reader.get("inspect.token_file", token),
     }
 }
 
@@ -87,7 +86,7 @@ fn bodies(setting: &Setting) -> Parsed<usize> {
 /// Parses a name whose values are shown.
 fn revealed(text: &str) -> Result<HeaderName, &'static str> {
     const EXPECTED: &str = "expected names of headers, like [\"x-session-id\"]";
-    const OWNED: &str = "the headers that the proxy sets or takes itself cannot be revealed: their values are its credentials\n\
+    const OWNED: &str = "headers that the proxy sets or consumes cannot be revealed, since their values are its credentials\n\
         hint: remove `authorization`, `x-auth-token` and the like from the list";
     let name: HeaderName = text.parse().map_err(|_| EXPECTED)?;
     if is_owned(name.as_str()) {

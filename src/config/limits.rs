@@ -1,5 +1,5 @@
-//! Sizes, counts, durations and words that stand alone: `[limits]`, `[timeouts]`, `[pool]`,
-//! `[log]`, and the keys beside them.
+//! Keys of simple values: `[limits]`, `[timeouts]`, `[pool]` and `[log]`, and methods and media
+//! ranges.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::layers::Setting;
 use super::reader::Reader;
 use super::value::{Parsed, boolean, count, delay, duration, size, texts, word};
 
-/// What a client can make the proxy hold (`[limits]`). Sizes are in bytes.
+/// Limits of the resources that clients can use (`[limits]`). Sizes are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the reference describes the keys")]
 pub struct Limits {
@@ -147,7 +147,7 @@ pub(super) fn large_body(unknown: bool) -> impl Fn(&Setting) -> Parsed<LargeBody
 
 pub(super) fn limits(reader: &mut Reader) -> Limits {
     const TOO_SMALL: &str =
-        "expected at least `limits.body`, or the longest body could never be held";
+        "expected at least `limits.body`, or the largest body could never be buffered";
     let limits = Limits {
         body: reader.get("limits.body", size("1B", "1GiB")),
         large_body: reader.get("limits.large_body_max", size("1B", "10GiB")),
@@ -179,7 +179,7 @@ pub(super) fn timeouts(reader: &mut Reader) -> Timeouts {
 
 pub(super) fn pool(reader: &mut Reader) -> PoolConfig {
     const WARM: &str = "this is ignored, since connections are opened when they are needed\n\
-        hint: remove it, the next version refuses it";
+        hint: remove it; the next version rejects it";
     if reader.get("pool.warm", count(0)) > 0 {
         reader.warn("pool.warm", WARM);
     }

@@ -10,12 +10,10 @@ use super::file::{read_file, without_bom};
 use super::layers::{self, Layer, Setting};
 use super::problem::{Place, Problem, Problems};
 use super::reader::Reader;
-use super::server_tls::{certificates, tls_files};
 use super::value::{boolean, list};
 use super::{
-    ActivatedSockets, Config, Listen, MediaRange, Methods, ReadOnly, ReadRule, Settings,
-    UpstreamTls, activation, cloud, credentials, egress, inspect, limits, listen, memory, routes,
-    run,
+    ActivatedSockets, Config, Listen, MediaRange, Methods, ReadOnly, ReadRule, Settings, access,
+    activation, cloud, credentials, egress, inspect, limits, listen, memory, routes, run, tls,
 };
 
 /// What the options of the command line say: the file to read, and values that override keys.
@@ -81,9 +79,9 @@ pub struct Loaded {
     pub settings: Settings,
 }
 
-/// Loads the configuration. `open_sources` is called as soon as the keys of the credentials are
-/// valid, also if there are problems with other keys, and adds the problems with the sources that
-/// they name: all are reported at once.
+/// Loads the configuration. `open_sources` is called if the keys of the credentials are valid, also if
+/// other keys are not. It adds the problems with the credential sources, so that all are reported at
+/// once.
 ///
 /// # Errors
 ///
@@ -113,7 +111,7 @@ pub fn load<T>(
     Ok((loaded, sources.expect("invalid credentials are a problem")))
 }
 
-/// Loads one key or table alone, for commands that need no upstream; `part` takes it out of the
+/// Loads a single key or table, for commands that need no upstream; `part` takes it out of the
 /// configuration.
 ///
 /// # Errors
@@ -141,7 +139,7 @@ pub fn load_part<T>(
 /// [`Problems`] with the URL.
 pub fn with_upstream(url: &str) -> Result<Config, Problems> {
     let overrides = Overrides::default().text("upstream", "--upstream", Some(url));
-    resolve(Vec::new(), &overrides).valid_config()
+    resolve(Layer::new(), &overrides, &Environment::default()).valid_config()
 }
 
 /// Reads the text of a configuration file, without environment and options.
@@ -151,27 +149,18 @@ pub fn with_upstream(url: &str) -> Result<Config, Problems> {
 /// All [`Problems`] with it.
 pub fn from_text(path: &Path, text: &str) -> Result<Config, Problems> {
     let layer = layers::from_file(path, text).map_err(|problem| Problems(vec![problem]))?;
-    resolve(vec![layer], &Overrides::default()).valid_config()
+    resolve(layer, &Overrides::default(), &Environment::default()).valid_config()
 }
 
-/// Reads all layers. Of a file that cannot be read, this is the only problem: all others would
-/// follow from it.
+/// Reads all layers. If the file cannot be read, that is the only problem: all others would follow
+/// from it.
 fn resolve_all(overrides: &Overrides, environment: &Environment) -> (Option<PathBuf>, Resolved) {
     let file = find_file(overrides, environment);
     let read = file.as_deref().map(read_layer).transpose();
     let (layer, unread) = read.map_or_else(|problem| (None, Some(problem)), |layer| (layer, None));
-    let (variables, not_text) = layers::from_environment(environment);
-    let mut resolved = resolve(vec![layer.unwrap_or_default(), variables], overrides);
-    let (reader, config) = (&mut resolved.reader, &mut resolved.config);
-    let more = [
-        cloud::use_iam_of(environment, reader, config).err(),
-        egress::apply(config, environment).err(),
-        system_roots_problem(environment),
-    ];
-    reader.problems.extend(not_text);
-    reader.problems.extend(more.into_iter().flatten());
+    let mut resolved = resolve(layer.unwrap_or_default(), overrides, environment);
     if let Some(unread) = unread {
-        reader.problems = vec![unread];
+        resolved.reader.problems = vec![unread];
         resolved.has_valid_credentials = false;
     }
     (file, resolved)
@@ -199,8 +188,8 @@ fn read_layer(path: &Path) -> Result<Layer, Problem> {
     layers::from_file(path, text)
 }
 
-/// The problem with the file of the system's roots. The TLS library opens it by itself, and would
-/// wait for a FIFO and read a device without end. One that is missing is reported with the roots.
+/// The problem with the file of `SSL_CERT_FILE`. The TLS library opens it itself, and would wait for a
+/// FIFO and read a device without end. A missing file is reported when the roots are loaded.
 fn system_roots_problem(environment: &Environment) -> Option<Problem> {
     const VARIABLE: &str = "SSL_CERT_FILE";
     let error = read_file(&environment.path(VARIABLE)?).err()?;
@@ -209,9 +198,9 @@ fn system_roots_problem(environment: &Environment) -> Option<Problem> {
     error.is_wrong_kind().then_some(problem)
 }
 
-/// A configuration, with what is wrong with it.
+/// A configuration and its problems.
 struct Resolved {
-    /// A wrong key has its default, or is missing.
+    /// A wrong key has its default, or is not set.
     config: Config,
     /// The keys of all credentials are valid, so that the sources can be opened.
     has_valid_credentials: bool,
@@ -228,24 +217,27 @@ impl Resolved {
     }
 }
 
-/// Reads all keys of these layers over the defaults, and of the options over them.
-fn resolve(mut layers: Vec<Layer>, overrides: &Overrides) -> Resolved {
-    layers.push(overrides.layer.clone());
-    let (callers, activated_admin) = &overrides.activated;
-    let mut owned = Reader::new(layers);
+/// Reads all keys: of the file, the environment and the options, each over those before it.
+fn resolve(file: Layer, overrides: &Overrides, environment: &Environment) -> Resolved {
+    let (variables, not_text) = layers::from_environment(environment);
+    let mut owned = Reader::new(vec![file, variables, overrides.layer.clone()]);
     let reader = &mut owned;
+    reader.problems.extend(not_text);
+    reader.problems.extend(system_roots_problem(environment));
     let reported = reader.problems.len();
     let credentials = credentials::sets(reader);
     let has_valid_credentials = reader.problems.len() == reported;
-    let listen = activation::in_place_of(listen::listen(reader), callers);
-    let tls = listen::tls(reader, &listen);
-    let access = listen::access(reader, &listen);
-    listen::check_exposure(reader, &listen, &access, tls.as_ref());
+    let (activated, activated_admin) = &overrides.activated;
+    let listen = activation::in_place_of(listen::listen(reader), activated);
     let admin = listen::admin(reader, &listen, activated_admin.as_ref());
+    let (tls, access) = (
+        tls::server_tls(reader, &listen),
+        access::access(reader, &listen),
+    );
+    listen::check_exposure(reader, &listen, &access, tls.as_ref());
     let own: Vec<Listen> = listen.iter().chain(&admin).cloned().collect();
-    let (signs_otherwise, services) = cloud::cloud(reader, &own, &credentials);
-    let roots = reader.load("upstream_tls.ca_file", certificates);
-    let config = Config {
+    let (signs_otherwise, services) = cloud::cloud(reader, environment, &own, &credentials);
+    let mut config = Config {
         admin_quit: reader.get("admin_quit", boolean),
         routes: routes::routes(reader, &own, &credentials, services),
         signs_otherwise,
@@ -262,19 +254,19 @@ fn resolve(mut layers: Vec<Layer>, overrides: &Overrides) -> Resolved {
         timeouts: limits::timeouts(reader),
         pool: limits::pool(reader),
         access,
-        callers: listen::callers(reader),
+        callers: access::callers(reader),
         read_only: ReadOnly {
             enabled: reader.get("read_only", boolean),
             reads: reader.get("reads", list(ReadRule::parse)),
         },
-        upstream_tls: UpstreamTls {
-            extra_roots: roots.unwrap_or_default(),
-            client: tls_files(reader, "upstream_tls", None, false),
-        },
+        upstream_tls: tls::upstream_tls(reader),
         corrects_clock: reader.get("clock.correct", boolean),
         log: limits::log(reader),
         run: run::run(reader),
     };
+    reader
+        .problems
+        .extend(egress::apply(&mut config, environment).err());
     Resolved {
         config,
         has_valid_credentials,

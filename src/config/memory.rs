@@ -1,29 +1,29 @@
 //! The memory limit of this process, set by the kernel, a container or `ulimit`.
 //!
-//! Where there is a limit, the kernel ends a process that passes it. A proxy that holds bodies has
-//! to shed load before that, so the room for bodies is made to fit.
+//! The kernel kills a process that exceeds its limit. A proxy that buffers bodies has to shed load
+//! before that, so its own limits are lowered to fit.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{InspectConfig, Limits};
 
-/// What a connection takes beside the head of a request, in bytes.
+/// The memory of a connection besides the head of a request, in bytes.
 const BESIDE: u64 = 32 * 1024;
 
-/// Limits beyond this are none: files say so with the largest number there is.
+/// A larger limit means no limit: files say so with the largest possible number.
 const NONE: u64 = 1 << 50;
 
-/// The smallest limit of memory that holds for this process, in bytes.
+/// The smallest memory limit of this process, in bytes.
 pub(super) fn limit() -> Option<u64> {
     let cgroups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let by_cgroup = cgroup_limit(&cgroups, Path::new("/sys/fs/cgroup"));
     by_cgroup.into_iter().chain(resource_limit()).min()
 }
 
-/// Lowers limits to fit a limit of memory; `true` if they were higher. Bodies get three eighths of
-/// it, of which the inspector takes half at most, and connections a quarter, if each has the largest
-/// head: the program takes some too, and the allocator keeps some for a while.
+/// Lowers limits to fit a memory limit; `true` if they were higher. Bodies get three eighths of it, of
+/// which the inspector takes half at most. Connections get a quarter, if each has the largest head.
+/// The rest is for the program, and for freed memory that the allocator keeps for a while.
 pub(super) fn fit(limits: &mut Limits, inspect: &mut InspectConfig, memory: u64) -> bool {
     let bodies = memory / 8 * 3;
     let wanted = if inspect.enabled {

@@ -1,11 +1,12 @@
 //! The configuration: defaults, a file, the environment and options become one [`Config`] of valid
 //! values.
 //!
-//! `layers` collects what is set and where (file and line, variable or option), `reader` and
-//! `value` turn it into typed values, `load` reads every key and reports all problems at once.
-//! Loading ends at [`Config`]: no credential source is opened here. This is the only place that
-//! reads the environment and files; secrets are read by [`read_secret_file`] alone.
+//! `layers` collects what is set and where (file and line, variable or option), `reader` and `value`
+//! turn it into typed values, and `load` reads every key and reports all problems at once. Credential
+//! sources are not opened here. Only this module reads the environment and files; secrets are read by
+//! [`read_secret_file`] alone.
 
+mod access;
 mod activation;
 mod address;
 mod callers;
@@ -27,11 +28,12 @@ mod problem;
 mod reader;
 mod routes;
 mod run;
-mod server_tls;
 mod services;
 mod signing;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod upstream_url;
 mod value;
 mod watched;
 
@@ -42,6 +44,7 @@ use http::{HeaderName, HeaderValue};
 
 use crate::signature::normalized_path;
 
+pub use access::{Access, CallerToken};
 pub use activation::{ActivatedSocket, ActivatedSockets};
 pub use address::Listen;
 pub(crate) use address::local_address;
@@ -59,17 +62,18 @@ pub(crate) use file::replace_file;
 pub use file::{FileError, read_secret_file};
 pub use inspect::{InspectConfig, ReplayPolicy};
 pub use limits::{Limits, LogConfig, LogFormat, MediaRange, Methods, PoolConfig, Timeouts};
-pub use listen::{CallerToken, UnixSocketConfig};
+pub use listen::UnixSocketConfig;
 pub use load::{Loaded, Overrides, from_text, load, load_part, with_upstream};
 pub use origin::is_trustworthy_name;
 pub use problem::{Place, Problem, Problems};
 pub use reader::Settings;
 pub(crate) use routes::prefix as route_prefix;
 pub use run::RunConfig;
-pub use server_tls::{TlsFiles, TlsMaterial};
 pub use services::{ServiceError, Services, service_route};
 pub use signing::RouteSigning;
 pub(crate) use signing::scope;
+pub use tls::{TlsFiles, TlsMaterial, UpstreamTls};
+pub use upstream_url::{Scheme, UpstreamUrl};
 pub use watched::Watched;
 pub(crate) use watched::{FileStamps, stamps};
 
@@ -78,7 +82,7 @@ pub(crate) use watched::{FileStamps, stamps};
 pub struct Config {
     /// Addresses for clients; at least one.
     pub listen: Vec<Listen>,
-    /// What the listeners ask of requests; those that are missing have the default.
+    /// The rules of the listeners; a listener without them has the default.
     pub listen_rules: Vec<ListenRules>,
     /// Who may use a unix socket.
     pub unix_socket: UnixSocketConfig,
@@ -90,7 +94,7 @@ pub struct Config {
     pub admin_quit: bool,
     /// Routes; at least one, longest prefix first.
     pub routes: Vec<Route>,
-    /// Cloud services that take other signatures than the proxy makes.
+    /// Cloud services that do not accept the signatures that the proxy makes.
     pub signs_otherwise: Vec<String>,
     /// Methods that clients may use.
     pub methods: Methods,
@@ -98,7 +102,7 @@ pub struct Config {
     pub credentials: Vec<CredentialsConfig>,
     /// Media ranges whose bodies are streamed as `UNSIGNED-PAYLOAD`.
     pub unsigned: Vec<MediaRange>,
-    /// Limits of what a client can make the proxy hold.
+    /// Limits of the resources that clients can use.
     pub limits: Limits,
     /// How long each phase of a request may take.
     pub timeouts: Timeouts,
@@ -169,6 +173,16 @@ impl Route {
             == (two.scheme, &two.authority, &two.connect_to, &two.egress)
     }
 
+    /// How bodies authenticate that are too large to be signed; `None` if they are not sent so.
+    #[must_use]
+    pub fn large_body_auth(&self) -> Option<Auth> {
+        let signs = self.auth.mode == AuthMode::AkSk;
+        (signs && self.large_body != LargeBody::Reject).then_some(Auth {
+            mode: AuthMode::Token,
+            ..self.auth
+        })
+    }
+
     /// The names of the headers that the route sets, whatever the caller says in them.
     pub fn set_headers(&self) -> impl Iterator<Item = &HeaderName> {
         let set = self.headers.iter().map(|(name, _)| name);
@@ -187,12 +201,12 @@ impl Route {
 
 /// How requests of a route authenticate: by default with a signature and the key of
 /// `[credentials]`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Auth {
-    /// The kind of credential.
-    pub mode: AuthMode,
     /// Index of the set in [`Config::credentials`].
     pub credentials: usize,
+    /// The kind of credential.
+    pub mode: AuthMode,
 }
 
 /// The kind of credential that a request carries.
@@ -238,67 +252,4 @@ pub enum LargeBody {
         /// So are bodies of unknown length.
         unknown: bool,
     },
-}
-
-/// The URL of an upstream, or of a service for credentials, and how it is reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UpstreamUrl {
-    /// Plain HTTP for loopback addresses only.
-    pub scheme: Scheme,
-    /// Host name or address that a certificate can be for, lower case; an IPv6 address without
-    /// brackets.
-    pub host: String,
-    /// Port, or the default of the scheme.
-    pub port: u16,
-    /// The `Host` header as sent and signed: without the default port.
-    pub authority: HeaderValue,
-    /// Replaces the prefix of the route: empty, or starts with `/` and does not end with it.
-    pub base_path: String,
-    /// The path is spelt with a `/` at its end, and so are requests for the upstream itself.
-    pub ends_with_slash: bool,
-    /// Host and port to connect to, if they are others than those that are signed.
-    pub connect_to: Option<(String, u16)>,
-    /// The proxy of the network to connect through; `None` to connect directly.
-    pub egress: Option<EgressProxy>,
-}
-
-impl UpstreamUrl {
-    /// Host and port to connect to.
-    #[must_use]
-    pub fn destination(&self) -> (&str, u16) {
-        let other = self.connect_to.as_ref();
-        other.map_or((&self.host, self.port), |(host, port)| (host, *port))
-    }
-}
-
-/// The scheme of an upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// Plain HTTP, to a loopback address.
-    Http,
-    /// HTTP over TLS.
-    Https,
-}
-
-/// Who may use the proxy (`[access]`).
-#[derive(Clone, Debug, Default)]
-pub struct Access {
-    /// `Host` names besides loopback names and bound addresses: lower case, no port, no trailing
-    /// dot.
-    pub hosts: Vec<String>,
-    /// Allowed browser origins, as `scheme://host[:port]`, lower case.
-    pub origins: Vec<String>,
-    /// Browsers may navigate to the proxy, and pages loaded from it may call it.
-    pub browser: bool,
-    /// The token that clients must send.
-    pub token: Option<CallerToken>,
-}
-
-/// TLS with the upstream (`[upstream_tls]`).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UpstreamTls {
-    /// DER certificates trusted beside the platform's roots.
-    pub extra_roots: Vec<rustls::pki_types::CertificateDer<'static>>,
-    /// The client certificate, for gateways that ask for one.
-    pub client: Option<TlsFiles>,
 }

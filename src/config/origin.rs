@@ -7,7 +7,7 @@ use super::address::in_brackets;
 
 const EXPECTED: &str = "expected origins like \"http://localhost:3000\" or \"vscode-webview://extension\": scheme, host and port, as \
     browsers send them (international names with xn--, addresses in their shortest form, a WebSocket as its page)";
-const PATTERN: &str = "patterns are not supported, since any page could be meant\nhint: list each origin by itself, like \"http://localhost:3000\"";
+const PATTERN: &str = "patterns are not supported, since a pattern could match any page\nhint: list each origin by itself, like \"http://localhost:3000\"";
 const NULL: &str = "pages without an origin cannot be allowed, since any page can send null\nhint: serve the page over http and list \"http://localhost:3000\"";
 const PATH: &str = "browsers send an origin without a path\nhint: write it without what follows the host, like \"http://localhost:3000\"";
 const DEFAULT_PORT: &str = "browsers leave the default port out\nhint: write it without :80 or :443, like \"http://localhost\" or \"https://example.com\"";
@@ -73,9 +73,8 @@ fn is_host(host: &str, is_web: bool) -> bool {
         && !(is_web && is_number && host.parse::<Ipv4Addr>().is_err())
 }
 
-/// `true` if only a program on the same machine can have this name, so that browsers trust it and
-/// send fetch metadata over plain HTTP. The name is in lower case or not, without port and trailing
-/// dot.
+/// `true` if this name always means the same machine, so that browsers trust it and send fetch
+/// metadata over plain HTTP. The name has no port and no trailing dot.
 #[must_use]
 pub fn is_trustworthy_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();

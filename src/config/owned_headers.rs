@@ -1,5 +1,5 @@
-//! The names of headers that only the proxy sets, or that end at the proxy; and the headers that a
-//! route sets, which can be none of them.
+//! The names of headers that only the proxy sets or consumes, and the headers that a route sets, which
+//! cannot be any of those.
 
 use http::{HeaderName, HeaderValue};
 
@@ -86,7 +86,7 @@ pub(super) fn header_list(setting: &Setting) -> Parsed<Vec<(HeaderName, HeaderVa
         let value = value.filter(|value| value.to_str().is_ok());
         Ok((
             header_name(name.trim())?,
-            value.ok_or("expected a value of visible ascii")?,
+            value.ok_or("expected a value of visible ASCII characters")?,
         ))
     };
     texts(setting)?.iter().map(header).collect()
@@ -94,8 +94,7 @@ pub(super) fn header_list(setting: &Setting) -> Parsed<Vec<(HeaderName, HeaderVa
 
 /// The name of a header that a route may set.
 pub(super) fn header_name(name: &str) -> Result<HeaderName, &'static str> {
-    const OWN: &str =
-        "this header is set by the proxy itself, or ends at it\nhint: use another name";
+    const OWN: &str = "the proxy sets or consumes this header itself\nhint: use another name";
     let parsed = HeaderName::from_bytes(name.as_bytes());
     let parsed = parsed.ok().filter(|name| !name.as_str().contains('_'));
     let parsed = parsed.ok_or("expected the name of a header, without `_`")?;

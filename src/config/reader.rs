@@ -1,14 +1,13 @@
-//! The config reader: reads typed values of keys, and collects everything that is wrong.
+//! The config reader: reads the typed values of keys, and collects all problems.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::Path;
 
 use super::defaults;
 use super::layers::{self, Layer, Setting};
 use super::problem::{Place, Problem};
-use super::value::{Parsed, file, list, text};
+use super::value::{Parsed, list, text};
 use crate::escape::Escaped;
 
 /// Tables whose keys are names of the user's.
@@ -51,17 +50,6 @@ impl Reader {
     ) -> Option<T> {
         let parsed = parse(self.settings.get(key)?);
         parsed.map_err(|expected| self.report(key, expected)).ok()
-    }
-
-    /// What `load` makes of the file that a key names; `None` if there is none, or it is wrong, which
-    /// is reported.
-    pub(super) fn load<T>(
-        &mut self,
-        key: &str,
-        load: impl FnOnce(&Path) -> Result<T, String>,
-    ) -> Option<T> {
-        let loaded = load(&self.get(key, file)?);
-        loaded.map_err(|problem| self.report(key, problem)).ok()
     }
 
     /// The values of a table whose keys are names of the user's, as `parse` reads them. A list of

@@ -15,7 +15,7 @@ use super::reader::Reader;
 use super::value::{Parsed, boolean, duration, header_value, list, optional, text, texts, word};
 use super::{
     Auth, AuthMode, LargeBody, PathPattern, ReadOnly, ReadRule, Route, RouteSigning, Scheme,
-    UpstreamUrl,
+    UpstreamUrl, upstream_url,
 };
 use crate::signature::{Target, normalize_path};
 
@@ -36,39 +36,38 @@ pub(super) fn routes(
     sets: &[CredentialsConfig],
     services: Vec<Route>,
 ) -> Vec<Route> {
-    const SAME: &str = "another route takes the same path, decoded and with merged slashes\n\
+    const SAME: &str = "another route has the same path, after decoding and merging slashes\n\
         hint: keep one of them (the top-level `upstream` is the route for \"/\")";
-    const MISSING: &str = "it is not said where requests go\n\
+    const MISSING: &str = "no upstream is set\n\
         hint: give `--upstream https://<id>.apig.<region>.huaweicloudapis.com`, or `upstream` in a configuration file, \
         or try `apig-proxy demo`";
     let is_table = |number: &usize| reader.settings.contains_key(&format!("route.{number}"));
     let count = (0..).take_while(is_table).count();
     let tables = (0..count).map(|number| format!("route.{number}."));
-    let mut routes: Vec<Route> = Vec::new();
-    let mut prefixes = HashSet::new();
+    // Each with the key that a problem with its path is about.
+    let mut routes: Vec<(String, Route)> = Vec::new();
     for table in [String::new()].into_iter().chain(tables) {
-        let route = RouteReader {
+        let table_reader = RouteReader {
             reader,
             table: &table,
             listen,
             sets,
         };
-        let Some(route) = route.read() else {
-            continue;
-        };
-        if !prefixes.insert(route.normalized_prefix()) {
-            reader.report(&format!("{table}path"), SAME);
-        }
-        routes.push(route);
+        let route = table_reader.read();
+        routes.extend(route.map(|route| (format!("{table}path"), route)));
     }
-    let is_taken = |service: &Route| prefixes.contains(&service.normalized_prefix());
-    if services.iter().any(is_taken) {
-        reader.report("cloud.services", SAME);
-    }
-    routes.extend(services);
+    let of_service = |service| ("cloud.services".to_owned(), service);
+    routes.extend(services.into_iter().map(of_service));
     if routes.is_empty() && count == 0 && !reader.is_wrong("upstream") {
         reader.report("upstream", MISSING);
     }
+    let mut prefixes = HashSet::new();
+    for (key, route) in &routes {
+        if !prefixes.insert(route.normalized_prefix()) {
+            reader.report(key, SAME);
+        }
+    }
+    let mut routes: Vec<Route> = routes.into_iter().map(|(_, route)| route).collect();
     routes.sort_by_key(|route| Reverse(route.prefix.len()));
     routes
 }
@@ -140,7 +139,8 @@ impl RouteReader<'_> {
         }
         for required in ["path", "upstream"].map(|key| format!("{}{key}", self.table)) {
             if !self.reader.is_set(&required) {
-                self.reader.report(&required, "the route needs this key");
+                self.reader
+                    .report(&required, "a `[[route]]` needs this key");
             }
         }
         let prefix = self.own("path", text(prefix));
@@ -180,7 +180,7 @@ impl RouteReader<'_> {
         let parse = |text: &str| {
             let (host, port) = address::host_and_port(text)?;
             if upstream.scheme == Scheme::Http && !address::is_loopback(&host) {
-                return Err(address::PLAIN);
+                return Err(upstream_url::PLAIN);
             }
             check_own((&host, port), listen)?;
             Ok((host, port))
@@ -196,12 +196,10 @@ fn missing_credential(
     large_body: LargeBody,
     set: &CredentialsConfig,
 ) -> Option<(&'static str, &'static str)> {
-    const TOKEN: &str = "requests with a token need one\n\
+    const TOKEN: &str = "requests are sent with a token, but none is configured\n\
         hint: set `token_file` of its credentials, or `iam_user_file`, `iam_password_file` and `iam_domain_file`";
-    const APP_CODE: &str =
-        "requests with an app code need one\nhint: set `app_code_file` of its credentials";
-    const API_KEY: &str =
-        "requests with an API key need one\nhint: set `api_key_file` of its credentials";
+    const APP_CODE: &str = "requests are sent with an app code, but none is configured\nhint: set `app_code_file` of its credentials";
+    const API_KEY: &str = "requests are sent with an API key, but none is configured\nhint: set `api_key_file` of its credentials";
     match mode {
         AuthMode::AkSk if large_body == LargeBody::Reject => None,
         AuthMode::AkSk | AuthMode::Token if set.token.is_none() => Some(("token_file", TOKEN)),
@@ -216,7 +214,8 @@ fn set_named(name: &str, sets: &[CredentialsConfig]) -> Result<usize, &'static s
     let found = sets
         .iter()
         .position(|set| set.name.as_deref() == Some(name));
-    found.ok_or("there is no such set of credentials; expected the NAME of a `[credentials.NAME]`")
+    found
+        .ok_or("there are no credentials of this name; expected the NAME of a `[credentials.NAME]`")
 }
 
 fn stage(setting: &Setting) -> Parsed<HeaderValue> {
@@ -226,7 +225,7 @@ fn stage(setting: &Setting) -> Parsed<HeaderValue> {
 
 /// The URL of an upstream that is not the proxy itself.
 pub(super) fn elsewhere(text: &str, listen: &[Listen]) -> Result<UpstreamUrl, &'static str> {
-    let url = address::upstream(text)?;
+    let url = upstream_url::upstream(text)?;
     check_own((&url.host, url.port), listen)?;
     Ok(url)
 }

@@ -1,14 +1,14 @@
-//! The configured cloud services by their names, like `vpc.cn-north-4`: what a path, a `Host` or an
-//! option may name. A caller names a service, never a host.
+//! The configured cloud services by name, like `vpc.cn-north-4`, for a path, a `Host` or an option. A
+//! caller names a service, never a host.
 
 use std::collections::HashMap;
 
 use super::Config;
 
-/// The longest name that is compared with the configured ones.
+/// The longest name for which a similar one is looked for.
 const MAX_NAME: usize = 100;
 
-/// The most letters in which a name that is suggested differs; fewer for short names.
+/// The largest edit distance of a suggested name; less for short names.
 const MAX_DISTANCE: usize = 3;
 
 /// Why there is no service of a name.
@@ -17,12 +17,12 @@ pub enum ServiceError {
     /// It is not among the configured ones.
     #[error("this cloud service is not allowed here\nhint: {}", hint(.nearest.as_deref()))]
     NotAllowed {
-        /// The configured name that is spelled most like it.
+        /// The most similar configured name.
         nearest: Option<String>,
     },
     /// It is one of `cloud.signs_otherwise`.
     #[error(
-        "this cloud service takes other signatures than the proxy makes (`cloud.signs_otherwise`)\n\
+        "this cloud service does not accept the signatures that the proxy makes (`cloud.signs_otherwise`)\n\
          hint: call it directly, with its own SDK or tool and a temporary key"
     )]
     SignsOtherwise,

@@ -1,4 +1,4 @@
-//! Types of values. Each function here parses one type, or says what is expected, which never
+//! Types of values. Each function here parses one type; its error says what is expected and never
 //! quotes the value.
 //!
 //! Variables and options are text, so every type is also accepted as text.
@@ -52,6 +52,13 @@ pub(super) fn file(setting: &Setting) -> Parsed<Option<PathBuf>> {
     };
     let path = |path| folder.unwrap_or_else(|| Path::new("")).join(path);
     Ok(any(setting)?.map(path))
+}
+
+/// What `load` makes of the file that the value names; `None` if it names none.
+pub(super) fn loaded<T>(
+    load: impl Fn(&Path) -> Result<T, String>,
+) -> impl Fn(&Setting) -> Parsed<Option<T>> {
+    move |setting| Ok(file(setting)?.map(|path| load(&path)).transpose()?)
 }
 
 /// A header value of visible ASCII; empty text is `None`.

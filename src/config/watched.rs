@@ -1,4 +1,4 @@
-//! What is made from files, and made again when they change.
+//! A value loaded from files, and reloaded when they change.
 //!
 //! # What can go wrong
 //!
@@ -10,28 +10,27 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{fmt, fs};
 
-/// A value that is made from files. Clones share it.
+/// A value loaded from files. Clones share it.
 pub struct Watched<T>(Arc<Mutex<State<T>>>);
 
 struct State<T> {
-    /// What it is, for the log.
+    /// The name of the value in the log.
     name: &'static str,
     files: Vec<PathBuf>,
     load: Box<dyn Fn() -> Result<T, String> + Send>,
     current: T,
-    /// The files when the current value was made.
+    /// The state of the files when the current value was loaded.
     read: FileStamps,
-    /// The files when they could not be used.
+    /// The state of the files when loading last failed.
     failed: Option<FileStamps>,
 }
 
-/// What changes when files are replaced or written: inode, length, and two times; `None` for one that
-/// does not exist. The first time, of the last writing, is set back by tools that copy; the second, of
-/// the last change of anything, cannot be set.
+/// What changes when a file is replaced or written: inode, length, mtime and ctime; `None` for a file
+/// that does not exist. Tools that copy files set mtime back; nobody can set ctime.
 pub(crate) type FileStamps = Vec<Option<(u64, u64, [(i64, i64); 2])>>;
 
 impl<T: Clone> Watched<T> {
-    /// Makes the value for the first time.
+    /// Loads the value for the first time.
     ///
     /// # Errors
     ///
@@ -52,7 +51,7 @@ impl<T: Clone> Watched<T> {
         }))))
     }
 
-    /// Makes the value again if the files have changed.
+    /// Loads the value again if the files have changed.
     pub fn refresh(&self) {
         let state = &mut *self.state();
         let now = stamps(&state.files);

@@ -8,7 +8,7 @@ use std::thread;
 use crate::program::{Place, assert_has, exit_code, mode};
 
 /// What is said of a file that is not as it was written.
-const NOT_SO: &str = "of the file is not as";
+const NOT_SO: &str = "of the file does not have the format";
 
 const LIST: [&str; 4] = ["caller", "list", "--file", "callers.toml"];
 
@@ -167,7 +167,7 @@ fn a_file_that_is_not_as_it_was_written_is_refused_and_never_quoted() {
     place.file("token", "0123456789abcdef");
     let with_token = format!("{toml}token_file = \"token\"\n");
     place.file("apig-proxy.toml", &with_token);
-    place.fails(&LIST[..2], &[], 78, &["takes the place of the token"]);
+    place.fails(&LIST[..2], &[], 78, &["replaces the token"]);
 }
 
 #[test]

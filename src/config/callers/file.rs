@@ -1,12 +1,12 @@
 //! `access.callers_file`: one `[[caller]]` for each caller, as `apig-proxy caller` writes it.
 //!
-//! The secret key is there in text, since signatures are verified with it. Of the token and the
-//! capability there is the hash.
+//! The secret key is stored as text, since signatures are verified with it; the token and the
+//! capability are stored as hashes.
 //!
 //! # What can go wrong
 //!
-//! The file may be written by hand. Errors name a line or a key and never quote, since a secret may
-//! be in the place of something else.
+//! The file may be edited by hand. Errors name a line or a key and never quote, since a secret may
+//! have been put in the wrong place.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -35,8 +35,8 @@ pub struct CallersFile {
 
 impl CallersFile {
     /// Reads the file.
-    pub(in crate::config) fn open(path: PathBuf) -> Result<Self, String> {
-        let file = path.clone();
+    pub(in crate::config) fn open(path: &Path) -> Result<Self, String> {
+        let (path, file) = (path.to_owned(), path.to_owned());
         let load = move || {
             let records = CallerRecord::read(&file)?;
             let caller = |record: &CallerRecord| record.surrogate().map(Arc::new);
@@ -124,7 +124,7 @@ impl CallerRecord {
     ///
     /// What is wrong with the file.
     pub fn read(path: &Path) -> Result<Vec<Self>, String> {
-        const HINT: &str = "hint: `apig-proxy caller new` writes the file; correct or remove what was changed by hand";
+        const HINT: &str = "hint: correct or remove what was edited by hand; `apig-proxy caller new` writes the file";
         let content = match read_secret_file(path) {
             Ok(content) => content,
             Err(FileError::Missing | FileError::Empty) => return Ok(Vec::new()),
@@ -135,14 +135,14 @@ impl CallerRecord {
         let records: Records = toml::from_str(text).map_err(|error| {
             let end = error.span().map_or(0, |span| span.start);
             let line = text.bytes().take(end).filter(|byte| *byte == b'\n').count() + 1;
-            format!("line {line} of the file is not as `apig-proxy caller` writes it\n{HINT}")
+            format!("line {line} of the file does not have the format that `apig-proxy caller` writes\n{HINT}")
         })?;
-        // Whoever revokes one of two callers with the same key has revoked nothing.
+        // Revoking one of two callers with the same key would revoke nothing.
         for of in UNIQUE {
             let values: HashSet<&str> = records.caller.iter().map(of).collect();
             if values.len() < records.caller.len() {
                 return Err(format!(
-                    "two callers of the file have the same name or credential\n{HINT}"
+                    "two callers in the file have the same name or credential\n{HINT}"
                 ));
             }
         }
@@ -170,7 +170,8 @@ impl CallerRecord {
     /// What is wrong with it.
     pub fn surrogate(&self) -> Result<Surrogate, String> {
         const NAME: &str = "the name of a caller has at most 40 letters, digits, `.`, `_` and `-`";
-        const KEY: &str = "the keys of a caller are not as `apig-proxy caller` writes them";
+        const KEY: &str =
+            "the keys of a caller do not have the format that `apig-proxy caller` writes";
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         if !(1..=40).contains(&self.name.len()) || !self.name.bytes().all(is_plain) {
             return Err(NAME.to_owned());

@@ -1,8 +1,8 @@
-//! Callers: programs that show a credential of the proxy's own, and what each of them may do.
+//! Callers: programs that authenticate with a credential that the proxy has issued, and their rights.
 //!
-//! A surrogate credential works at this proxy only. The proxy admits its caller, takes the
-//! credential off and uses the real one. `file` keeps surrogates in `access.callers_file`, and `pattern`
-//! matches paths.
+//! A surrogate credential works at this proxy only. The proxy admits its caller, removes the
+//! credential from the request and uses the real one. `file` stores surrogates in
+//! `access.callers_file`, and `pattern` matches paths.
 
 mod file;
 mod pattern;
@@ -87,8 +87,8 @@ impl Surrogate {
     pub const CAPABILITY_DIGITS: usize = 32;
 }
 
-/// The secrets of a new caller. They exist in text only here: whoever asked for the credential gets
-/// them once, and a [`Surrogate`] recognises most of them by their hash.
+/// The secrets of a new caller. They exist as text only here: they are printed once, and a
+/// [`Surrogate`] recognises most of them by their hash.
 #[derive(Clone, Debug)]
 pub struct IssuedCaller {
     /// The access key id.
@@ -102,7 +102,7 @@ pub struct IssuedCaller {
 }
 
 impl IssuedCaller {
-    /// Makes the credentials of a caller: the secrets, and what the proxy knows of them.
+    /// Creates the credentials of a caller: the secrets, and what the proxy keeps of them.
     ///
     /// # Panics
     ///
@@ -145,7 +145,7 @@ fn random(prefix: &str, alphabet: &[u8], length: usize) -> SecretString {
     SecretString::from(text.as_str())
 }
 
-/// What a caller may do. The default is everything, without an end.
+/// What a caller may do. By default, everything, and forever.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rights {
     /// Prefixes of paths, without a slash at their end; empty for all paths.
@@ -154,13 +154,13 @@ pub struct Rights {
     pub methods: Option<Methods>,
     /// Whether the caller may only read.
     pub read_only: ReadOnly,
-    /// The end of the credential, in seconds since 1970-01-01T00:00:00Z.
+    /// When the credential expires, in seconds since 1970-01-01T00:00:00Z.
     pub expires: Option<i64>,
-    /// The most requests in a time.
+    /// The rate limit.
     pub rate: Option<Rate>,
 }
 
-/// Requests in a time.
+/// A rate limit: requests per time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// How many requests.
@@ -170,7 +170,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// Parses requests in a time, like `60/1m`.
+    /// Parses requests per time, like `60/1m`.
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         const EXPECTED: &str =
             "expected requests in a time of at least a second, like 60/1m or 5/1s";

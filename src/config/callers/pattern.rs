@@ -1,7 +1,7 @@
 //! Patterns of paths: `*` stands for one segment, and at the end for all that follows.
 //!
-//! A path is judged as it is written and as a gateway may read it ([`normalized_path`]), so a pattern
-//! is kept in both forms.
+//! A path is matched as it is written and as a gateway may read it ([`normalized_path`]), so a
+//! pattern is kept in both forms.
 
 use http::Method;
 

@@ -101,7 +101,7 @@ route.0.path = "/a" => write `[[route]]` there
 route = [{path = "/a", ROUTE, stgae = "x"}] => route.stgae: there is no such key hint: did you mean `route.stage`?
 cloud.services = ["VPC"] => cloud.services: expected services in lower case
 cloud.services = ["vpc"] => cloud.services: a service needs a region hint: set `cloud.regions`
-cloud.services = ["obs.cn-north-4"] => cloud.services: a service of `cloud.signs_otherwise` takes other signatures
+cloud.services = ["obs.cn-north-4"] => cloud.services: a service of `cloud.signs_otherwise` does not accept the signatures
 cloud = {services = ["vpc.a"], endpoints = {"vpc.a" = "http://gw.example"}} => cloud.endpoints.vpc.a: plain http is for loopback addresses only
 cloud = {services = ["vpc.a"], domain = "a/b"} => cloud.domain: expected host names
 cloud.pattern = "{service}.{domain}" => cloud.pattern: expected a host name with {service} and {region}
@@ -114,20 +114,20 @@ signing.algorithm = "sha256" => signing.algorithm: expected "SDK-HMAC-SHA256", "
 signing.algorithm = "V11-HMAC-SHA256" => signing.algorithm: `V11-HMAC-SHA256` derives keys for a region and a service
 route = [{path = "/a", ROUTE, timeouts.connect = "1s"}] => route.timeouts.connect: there is no such key
 route = [{path = "/a", ROUTE, origin = "MARKER"}] => "keep"
-limits.large_body = "token" => need one hint: set `token_file`
-route = [{path = "/a", ROUTE, large_body = "token"}] => route.large_body: requests with a token need one hint: set `token_file`
-route = [{path = "/a", ROUTE, auth = "app-code"}] => need one hint: set `app_code_file`
-route = [{path = "/a", ROUTE, auth = "api-key"}] => need one hint: set `api_key_file`
-route = [{path = "/a", ROUTE, credentials = "b"}] => no such set of credentials
+limits.large_body = "token" => is configured hint: set `token_file`
+route = [{path = "/a", ROUTE, large_body = "token"}] => route.large_body: requests are sent with a token, but none is configured hint: set `token_file`
+route = [{path = "/a", ROUTE, auth = "app-code"}] => is configured hint: set `app_code_file`
+route = [{path = "/a", ROUTE, auth = "api-key"}] => is configured hint: set `api_key_file`
+route = [{path = "/a", ROUTE, credentials = "b"}] => there are no credentials of this name
 credentials = {iam_user_file = "u", iam_domain_file = "d"} => credentials.iam_password_file: a token of IAM needs
 listen = [] => listen: expected an address
 admin = "x" => or "off"
-admin = "127.0.0.1:8080" => callers use this address
+admin = "127.0.0.1:8080" => also one of `listen`
 stage = "MARKER b" => without blanks
 headers = ["MARKER"] => `name: value`
-headers = ["Authorization: MARKER"] => set by the proxy itself
-headers = ["x-a: é"] => visible ascii
-forward_authorization_as = "Connection" => or ends at it
+headers = ["Authorization: MARKER"] => sets or consumes
+headers = ["x-a: é"] => visible ASCII
+forward_authorization_as = "Connection" => sets or consumes
 methods = ["get"] => capital letters
 methods = ["CONNECT"] => cannot be allowed
 auth.mode = "x" => expected "aksk", "token", "app-code" or "api-key"
@@ -148,16 +148,16 @@ access.origins = ["http://MARKER:*"] => patterns are not supported
 access.origins = ["null", "http://MARKER:80"] => list "http://localhost:3000" browsers leave the default port out
 unix_socket.mode = 600 => expected text in double quotes
 unix_socket.mode = "1777" => octal
-unix_socket.owner = "MARKER at all" => this machine does not know
-unix_socket.allowed_uids = ["me"] => numbers of users
+unix_socket.owner = "MARKER at all" => no user or group of this name
+unix_socket.allowed_uids = ["me"] => expected user ids
 log.level = 3 => "debug" or "trace"
 inspect = {enabled = true, token_file = "none"} => does not exist
 inspect.bodies = "on" => or "off"
 inspect.reveal = ["MARKER é"] => names of headers
 inspect.reveal = ["x-marker", "Authorization"] => cannot be revealed
 route = [{path = "a", ROUTE}] => starts with "/"
-route = [{path = "/a"}] => route.upstream: the route needs this key
-route = [{path = "/a%2Fb", ROUTE}, {path = "//a/%62", ROUTE}] => route.path: another route takes the same path
+route = [{path = "/a"}] => route.upstream: a `[[route]]` needs this key
+route = [{path = "/a%2Fb", ROUTE}, {path = "//a/%62", ROUTE}] => route.path: another route has the same path
 route = [{path = "/a", upstream = "http://127.0.0.1:8080/x"}] => route.upstream: this is the proxy's own address
 route = [{path = "/a", upstream = "https://localhost:8081/inspect"}] => requests would loop
 upstream_address = "127.0.0.1:8080" => requests would loop
@@ -184,7 +184,9 @@ fn each_wrong_value_is_one_problem_at_its_place() {
     }
     let same =
         "[cloud]\nservices = ['a.b']\n[[route]]\npath = '/a.b'\nupstream = 'https://gw.example'";
-    assert!(problems(same)[0].starts_with("x.toml:2: cloud.services: another route takes"));
+    assert!(
+        problems(same)[0].starts_with("x.toml:2: cloud.services: another route has the same path")
+    );
     let off = problems_with_upstream("admin = \"off\"\ninspect.enabled = true");
     assert!(
         off.concat()
@@ -236,7 +238,7 @@ fn no_problem_quotes_a_value() {
 
 #[test]
 fn fault_70_an_address_that_other_machines_reach_is_allowed_and_protected() {
-    const PROTECT: &str = "have to show who they are";
+    const PROTECT: &str = "have to authenticate";
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
     let write = |content: &str| {

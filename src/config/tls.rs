@@ -1,4 +1,4 @@
-//! Certificate, key and client roots for TLS with clients, and the reader of PEM certificates.
+//! TLS with clients (`[tls]`) and with upstreams (`[upstream_tls]`): the files of certificates and keys.
 
 use std::path::{Path, PathBuf};
 
@@ -6,10 +6,11 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::ExposeSecret;
 
+use super::address::Listen;
 use super::file::{read_file, read_secret_file, without_bom};
 use super::problem::{Place, Problem};
 use super::reader::Reader;
-use super::value::file;
+use super::value::{file, loaded};
 
 /// The files of a certificate: that of `[tls]`, or the client certificate of `[upstream_tls]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,15 @@ pub struct TlsFiles {
     pub key: PathBuf,
     /// Roots of client certificates, which are then required.
     pub client_ca: Option<PathBuf>,
+}
+
+/// TLS with the upstream (`[upstream_tls]`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// DER certificates trusted beside the platform's roots.
+    pub extra_roots: Vec<CertificateDer<'static>>,
+    /// The client certificate, for gateways that ask for one.
+    pub client: Option<TlsFiles>,
 }
 
 /// The content of the files.
@@ -63,8 +73,24 @@ impl TlsFiles {
     }
 }
 
+/// TLS with clients, which an `https://` address of `listen` needs.
+pub(super) fn server_tls(reader: &mut Reader, listen: &[Listen]) -> Option<TlsFiles> {
+    let client_ca = reader.get("tls.client_ca_file", file);
+    let serves_tls = listen.iter().any(|listen| matches!(listen, Listen::Tls(_)));
+    let is_required = serves_tls || client_ca.is_some();
+    tls_files(reader, "tls", client_ca, is_required)
+}
+
+pub(super) fn upstream_tls(reader: &mut Reader) -> UpstreamTls {
+    let roots = reader.get("upstream_tls.ca_file", loaded(certificates));
+    UpstreamTls {
+        extra_roots: roots.unwrap_or_default(),
+        client: tls_files(reader, "upstream_tls", None, false),
+    }
+}
+
 /// Reads the keys of a table that name a certificate, and the files; `None` without both keys.
-pub(super) fn tls_files(
+fn tls_files(
     reader: &mut Reader,
     table: &str,
     client_ca: Option<PathBuf>,
@@ -103,7 +129,7 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
 }
 
 /// Reads the certificates of a file, of which there is at least one.
-pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     const EXPECTED: &str =
         "the file has no certificate\nhint: give one in PEM, with BEGIN CERTIFICATE";
     let text = read_file(path).map_err(|error| format!("the file {error}"))?;
