@@ -1,14 +1,8 @@
 //! Loads the configuration together with the credentials that its routes need, so that all problems
 //! are reported at once.
 
-use crate::config::{self, AuthMode, Config, Environment, Loaded, Overrides, Problem, Problems};
-use crate::credentials::{self, CredentialsError, Requirement, Source};
-
-/// The signing key of `[credentials]`.
-pub(super) const SIGNING_KEY: Requirement = Requirement {
-    set: 0,
-    kind: AuthMode::AkSk,
-};
+use crate::config::{self, Auth, Config, Environment, Loaded, Overrides, Problem, Problems};
+use crate::credentials::{self, CredentialsError, Source};
 
 /// Loads the configuration and opens the sources of credentials.
 ///
@@ -28,12 +22,12 @@ fn open(config: &Config, environment: &Environment, problems: &mut Vec<Problem>)
     let mut requirements = credentials::requirements(config);
     if requirements.is_empty() {
         // Without a route nothing is needed, but the key has to be valid all the same.
-        requirements.push(SIGNING_KEY);
+        requirements.push(Auth::default());
     }
     let mut sources = Vec::new();
-    for requirement in requirements {
-        let set = &config.credentials[requirement.set];
-        match Source::open(requirement, set, environment) {
+    for auth in requirements {
+        let set = &config.credentials[auth.credentials];
+        match Source::open(auth, set, environment) {
             Ok(source) => sources.push(source),
             // That a file is not named was reported for the route that needs it.
             Err(CredentialsError::NoFile) if !problems.is_empty() => {}

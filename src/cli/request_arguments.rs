@@ -7,9 +7,8 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 
-use super::load::SIGNING_KEY;
 use super::{Failure, block_on};
-use crate::config::{self, Environment, Overrides};
+use crate::config::{self, Auth, Environment, Overrides};
 use crate::credentials::{self, Credentials, Secret, Source};
 use crate::server::network;
 
@@ -128,7 +127,7 @@ pub(super) fn access_key(
         config.credentials.into_iter().next()
     })?;
     let set = set.expect("there is `[credentials]`");
-    let source = Source::open(SIGNING_KEY, &set, environment);
+    let source = Source::open(Auth::default(), &set, environment);
     let mut sources = [source.map_err(|error| Failure::no_credentials(vec![error]))?];
     if sources[0].slot().current().is_none() {
         let config = config::with_upstream("https://localhost").expect("the URL is valid");

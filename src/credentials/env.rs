@@ -42,7 +42,7 @@ pub(super) fn find(environment: &Environment) -> Result<Lease, CredentialsError>
         };
     }
     Err(CredentialsError::absent(
-        "HUAWEICLOUD_SDK_AK and the like are not set",
+        "none of HUAWEICLOUD_SDK_AK, HW_ACCESS_KEY, OS_ACCESS_KEY and CLOUD_SDK_AK is set",
         "set HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK",
     ))
 }

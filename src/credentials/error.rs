@@ -1,4 +1,4 @@
-//! Why there are no credentials. Texts name files and variables, never what was read.
+//! Errors about credentials. Their texts name files and variables, never what was read.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::upstream::OneshotError;
 /// The sources that were passed over, by name, and why.
 pub(super) type PassedOver = Vec<(&'static str, String)>;
 
-/// Why there are no credentials.
+/// Why a credential is missing.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the messages show what the fields are")]
@@ -24,9 +24,11 @@ pub enum CredentialsError {
     )]
     NothingFound(PassedOver),
     /// No file is named for a secret that is read from one.
-    #[error("no file is named for it\nhint: set the key of the configuration that names it")]
+    #[error(
+        "no file is configured for this credential\nhint: set the key of the configuration that names the file"
+    )]
     NoFile,
-    /// A source is not there. Without another one, it is the one that `credentials.source` names.
+    /// A source does not exist. It is an error only if `credentials.source` names the source.
     #[error("{what}, but `credentials.source` names this source\nhint: {hint}")]
     Absent { what: String, hint: &'static str },
     /// A variable has a value that cannot be used.
@@ -44,21 +46,21 @@ pub enum CredentialsError {
     /// A file cannot be read.
     #[error("{} {source}", Escaped(.path.display()))]
     File { path: PathBuf, source: FileError },
-    /// The exchange with a service failed.
+    /// The request to a service failed.
     #[error(transparent)]
     Exchange(#[from] OneshotError),
     /// A service refused.
-    #[error("it refused with status {status}{}\nhint: {hint}", in_brackets(*.status, .code.as_deref()))]
+    #[error("it answered with status {status}{}\nhint: {hint}", in_brackets(*.status, .code.as_deref()))]
     Refused {
         status: u16,
         code: Option<String>,
         hint: &'static str,
     },
-    /// A service cannot be asked, or gives nothing that can be used.
+    /// A service cannot be asked, or gives no usable credential.
     #[error("{0}")]
     Unusable(&'static str),
-    /// The response of a service has another content than it should.
-    #[error("its answer is not the one expected ({0})\nhint: check the endpoint")]
+    /// The response of a service has an unexpected content.
+    #[error("unexpected response ({0})\nhint: check the endpoint")]
     Garbage(&'static str),
     /// What was read is not a usable secret. The text is fixed, so that it cannot hold what was
     /// read.
@@ -74,18 +76,19 @@ pub(super) const NO_AGENCY: CredentialsError = CredentialsError::Unusable(
     "this server has no agency\nhint: choose one for it in the console (ECS, Management Information, Agency)",
 );
 
-/// A service exchanges the key of another source, and there is none.
-pub(super) const NO_KEY: CredentialsError =
-    CredentialsError::Unusable("there is no key to ask with\nhint: check `credentials.source`");
-
-/// A service has refused a key several times, and is not asked with it for a while.
-pub(super) const KEY_REFUSED: CredentialsError = CredentialsError::Unusable(
-    "it has refused the access key several times, so it is asked less often\nhint: set the secret key that belongs to the access key",
+/// There is no key for the service to exchange.
+pub(super) const NO_KEY: CredentialsError = CredentialsError::Unusable(
+    "there is no key to sign the request with\nhint: check `credentials.source`",
 );
 
-/// The secret that a service gave has expired.
+/// A service has refused a key several times, and is not asked again with it for a while.
+pub(super) const KEY_REFUSED: CredentialsError = CredentialsError::Unusable(
+    "it has refused the access key several times, so the proxy asks it less often\nhint: set the secret key that belongs to the access key",
+);
+
+/// The secret in the response of a service has expired.
 pub(super) const EXPIRED: CredentialsError = CredentialsError::Unusable(
-    "what it gave has already come to its end\nhint: check its clock and this machine's",
+    "the credential in its response has already expired\nhint: check its clock and the clock of this machine",
 );
 
 impl CredentialsError {

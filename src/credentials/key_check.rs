@@ -1,8 +1,9 @@
-//! Keys that cannot be: what people put in the place of a key, recognised before it is used.
+//! Recognises what cannot be a key before it is used: placeholders, quotes, keys in the wrong place
+//! and keys of other clouds.
 //!
-//! The gateway would refuse such a key with every request, and locks a key after some refusals; a
-//! secret key in the place of the access key would even be sent. The texts are fixed, so that they
-//! cannot hold what was read; each continues a sentence that begins with the place of the key.
+//! The gateway would refuse each request with such a key, and locks a key after some refusals; a
+//! secret key in place of the access key would even be sent. The texts are fixed, so that they
+//! cannot contain what was read; each continues a sentence that begins with the origin of the key.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
@@ -10,7 +11,7 @@ use secrecy::zeroize::Zeroizing;
 
 type IsWrong = fn(&str) -> bool;
 
-/// What neither part of a key can be, in the order of the checks.
+/// Checks of both parts of a key, in order, and the problem that each finds.
 const EITHER: [(IsWrong, &str); 5] = [
     (
         is_quoted,
@@ -29,8 +30,8 @@ const EITHER: [(IsWrong, &str); 5] = [
     ),
     (
         |text| text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control()),
-        "holds a key of which a part is empty or has blanks within\n\
-        hint: copy it again, as a whole",
+        "holds a key with an empty part, or with spaces in it\n\
+        hint: copy the whole key again",
     ),
     (
         is_base64_of_key,
@@ -41,19 +42,19 @@ const EITHER: [(IsWrong, &str); 5] = [
 
 /// Checks an access key, its secret key and the token of a temporary key.
 pub(super) fn check(ak: &str, sk: &str, token: Option<&str>) -> Result<(), &'static str> {
-    const SECRET_KEY: &str = "holds a secret key in the place of the access key\n\
-        hint: exchange them; an access key has 20 capital letters and digits, a secret key has 40 characters";
-    const ACCESS_KEY: &str = "holds an access key in the place of the secret key\n\
+    const SECRET_KEY: &str = "holds a secret key in place of the access key\n\
+        hint: swap them; an access key has 20 capital letters and digits, a secret key has 40 characters";
+    const ACCESS_KEY: &str = "holds an access key in place of the secret key\n\
         hint: give the secret key; it has 40 characters and is shown only once, so create a new access key if it is lost";
     const AWS: &str = "holds a key of another cloud, AWS\nhint: use one of Huawei Cloud";
     const ALIYUN: &str =
         "holds a key of another cloud, Alibaba Cloud (Aliyun)\nhint: use one of Huawei Cloud";
     const TENCENT: &str =
         "holds a key of another cloud, Tencent Cloud\nhint: use one of Huawei Cloud";
-    const CHARACTERS: &str = "holds a key with characters that no access key has\n\
+    const CHARACTERS: &str = "holds a key with characters that are not allowed in one\n\
         hint: copy it again from its `credentials.csv`";
-    const TOKEN: &str = "holds a security token that is empty, or has characters that none has\n\
-        hint: copy it again, as a whole";
+    const TOKEN: &str = "holds a security token that is empty, or has characters that are not allowed in one\n\
+        hint: copy the whole token again";
     let either = EITHER
         .iter()
         .find(|(is_wrong, _)| is_wrong(ak) || is_wrong(sk));
@@ -81,7 +82,7 @@ fn is_quoted(text: &str) -> bool {
     text.chars().count() > 1 && text.starts_with(QUOTES) && text.ends_with(QUOTES)
 }
 
-/// Recognises `<your-ak>`, `${SK}`, `$SK`, `{{ sk }}`, `xxxx`, `****`, and what is cut off by dots.
+/// Recognises `<your-ak>`, `${SK}`, `$SK`, `{{ sk }}`, `xxxx`, `****`, and text that ends with dots.
 fn is_placeholder(text: &str) -> bool {
     let is_name = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
     let is_variable = text
@@ -105,13 +106,13 @@ fn has_invisible(text: &str) -> bool {
     })
 }
 
-/// True for an access key as the console makes it.
+/// True for an access key in the format of the console.
 pub(super) fn is_access_key(text: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
     text.len() == 20 && text.bytes().all(is_part)
 }
 
-/// True for a secret key as the console makes it.
+/// True for a secret key in the format of the console.
 pub(super) fn is_secret_key(text: &str) -> bool {
     let has = |is: fn(&u8) -> bool| text.bytes().any(|byte| is(&byte));
     let is_mixed = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase);
@@ -152,17 +153,17 @@ mod tests {
             (AK, "xxxxxxxx", "placeholder"),
             (AK, "MFyfvK41ba2giqM7\u{2026}", "placeholder"),
             (AK, &format!("{SK}\u{200b}"), "invisible"),
-            (AK, "", "is empty or has blanks"),
-            (AK, "MARKER x", "is empty or has blanks"),
+            (AK, "", "empty part"),
+            (AK, "MARKER x", "empty part"),
             (base64, SK, "Base64"),
             (AK, base64_line, "Base64"),
-            (SK, AK, "a secret key in the place of the access key"),
-            (AK, AK, "an access key in the place of the secret key"),
+            (SK, AK, "a secret key in place of the access key"),
+            (AK, AK, "an access key in place of the secret key"),
             ("AKIA0000000000000000", SK, "AWS"),
             ("LTAI5tMARKER", SK, "Aliyun"),
             ("AKIDz8krbsJ5yKBZQpn74WFkmLPx3gnPhESA", SK, "Tencent"),
-            ("A,K", SK, "no access key has"),
-            (AK, "MARKER\u{e9}", "no access key has"),
+            ("A,K", SK, "not allowed"),
+            (AK, "MARKER\u{e9}", "not allowed"),
         ] {
             let problem = check(access_key, secret_key, None).unwrap_err();
             assert!(problem.contains(expected), "{expected}: {problem}");

@@ -1,4 +1,4 @@
-//! The secrets that authenticate requests: where they come from, and how they are kept fresh.
+//! The secrets that authenticate requests: their sources, and how they are refreshed.
 //!
 //! ```text
 //! requirements ─► Source::open ─► start ─► refresh ─► Slot ─► every worker
@@ -6,8 +6,8 @@
 //! secrets         source          once     re-reads   and its status
 //! ```
 //!
-//! With `credentials.source = "auto"`, the first of these that is there gives the key that signs
-//! (`chain`):
+//! With `credentials.source = "auto"`, the signing key is that of the first of these sources that
+//! exists (`chain`):
 //!
 //! 1. STS, if `HUAWEICLOUD_OIDC_PROVIDER_URN` is set;
 //! 2. IAM with a token of an identity provider, if `HUAWEICLOUD_SDK_IDP_ID` is set;
@@ -20,20 +20,20 @@
 //! 7. the metadata service of a server with an agency;
 //! 8. the identity of a pod, if `HC_CONTAINER_CREDENTIALS_FULL_URI` is set.
 //!
-//! An invalid source is an error; later sources are not tried, because signing with another key
-//! than the one that was given would be a surprise. If a file is named, it is the only source.
+//! An invalid source is an error; later sources are not tried, because signing with another key than
+//! the configured one would be a surprise. If a file is named, it is the only source.
 //!
-//! With `credentials.agency`, that key does not sign requests itself: it asks STS for keys of the
+//! With `credentials.agency`, that key does not sign requests itself: STS exchanges it for keys of the
 //! agency.
 //!
 //! # What stays in memory
 //!
 //! The content of files, the copies that parsers make of it and the parts of a key are zeroized
-//! when they are no longer needed; a key that signs is kept as the state of its HMAC, which is
-//! zeroized too. Not zeroized are the environment block, which belongs to the system, what `hmac`
-//! leaves on the stack when it is given the key, the password of a network's proxy, a service's
-//! response while it is read, and the heads of requests in flight, which hold tokens. Other
-//! processes of the same user are therefore kept from the memory as a whole (`cli::hardening`).
+//! when they are no longer needed; a signing key is kept as the state of its HMAC, which is zeroized
+//! too. Not zeroized are the environment block, which belongs to the system, what `hmac` leaves on
+//! the stack when it is given the key, the password of a network's proxy, a service's response while
+//! it is read, and the heads of requests in flight, which contain tokens. The memory as a whole is
+//! therefore protected from other processes of the same user (`cli::hardening`).
 
 mod chain;
 mod env;
@@ -50,8 +50,8 @@ pub use error::CredentialsError;
 pub use file::parse;
 pub use refresher::{refresh, start};
 pub(crate) use service::project_of;
-pub use slot::{Slot, SlotStatus};
-pub use source::{Requirement, Source, requirements};
+pub use slot::{Attempts, Slot};
+pub use source::{Source, requirements};
 pub use types::{Credentials, Lease, Origin, Secret};
 
 #[cfg(test)]

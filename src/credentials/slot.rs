@@ -1,8 +1,7 @@
 //! A credential slot: the current lease of one secret, shared by its refresher and all who use it.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -15,31 +14,19 @@ use crate::config::AuthMode;
 #[derive(Debug)]
 pub struct Slot {
     /// The name of the set of credentials.
-    pub(super) label: String,
+    pub label: String,
     /// How the secret authenticates requests.
     pub kind: AuthMode,
     current: watch::Sender<Option<Arc<Lease>>>,
     refresh: Notify,
-    renewed: AtomicU64,
-    failed: AtomicU64,
-    is_failing: AtomicBool,
+    attempts: Mutex<Attempts>,
 }
 
-/// The state of a slot, for metrics and readiness.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SlotStatus {
-    /// The name of the set of credentials.
-    pub label: String,
-    /// How the secret authenticates requests.
-    pub kind: AuthMode,
-    /// True if there is a secret that may be used now.
-    pub is_good: bool,
-    /// Time until the secret expires; `None` without one, or if it never expires.
-    pub left: Option<Duration>,
-    /// Time since the lease was issued or read.
-    pub age: Option<Duration>,
+/// The attempts to fill a slot, for metrics.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Attempts {
     /// Number of leases, the first included.
-    pub renewed: u64,
+    pub ok: u64,
     /// Number of failed attempts.
     pub failed: u64,
     /// True if the last attempt failed.
@@ -55,28 +42,37 @@ impl Slot {
             kind,
             current: watch::Sender::new(None),
             refresh: Notify::new(),
-            renewed: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            is_failing: AtomicBool::new(false),
+            attempts: Mutex::default(),
         }
     }
 
     /// Replaces the lease.
     pub fn deliver(&self, lease: Lease) {
-        self.renewed.fetch_add(1, Ordering::Relaxed);
+        self.count().ok += 1;
         self.recovered();
         self.current.send_replace(Some(Arc::new(lease)));
     }
 
     /// Records a failed attempt.
     pub(super) fn fail(&self) {
-        self.failed.fetch_add(1, Ordering::Relaxed);
-        self.is_failing.store(true, Ordering::Relaxed);
+        let mut attempts = self.count();
+        attempts.failed += 1;
+        attempts.is_failing = true;
     }
 
     /// Records that the current lease is up to date after all.
     pub(super) fn recovered(&self) {
-        self.is_failing.store(false, Ordering::Relaxed);
+        self.count().is_failing = false;
+    }
+
+    /// The attempts up to now.
+    #[must_use]
+    pub fn attempts(&self) -> Attempts {
+        *self.count()
+    }
+
+    fn count(&self) -> MutexGuard<'_, Attempts> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A receiver of the current lease and of those that follow.
@@ -91,6 +87,18 @@ impl Slot {
         self.current.borrow().clone()
     }
 
+    /// True if there is a secret that may be used now.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.current().is_some_and(|lease| lease.is_good_now())
+    }
+
+    /// Time until the secret expires; `None` without one, or if it never expires.
+    #[must_use]
+    pub fn left(&self) -> Option<Duration> {
+        self.current()?.left(Moment::now())
+    }
+
     /// Requests a refresh at once, because the current secret was refused or has expired.
     pub fn request_refresh(&self) {
         self.refresh.notify_one();
@@ -99,23 +107,6 @@ impl Slot {
     /// Waits for the next requested refresh.
     pub(crate) async fn refresh_requested(&self) {
         self.refresh.notified().await;
-    }
-
-    /// The state of the slot.
-    #[must_use]
-    pub fn status(&self) -> SlotStatus {
-        let now = Moment::now();
-        let current = self.current();
-        SlotStatus {
-            label: self.label.clone(),
-            kind: self.kind,
-            is_good: current.as_ref().is_some_and(|lease| lease.is_good(now)),
-            left: current.as_ref().and_then(|lease| lease.left(now)),
-            age: current.as_ref().map(|lease| now.since(lease.at)),
-            renewed: self.renewed.load(Ordering::Relaxed),
-            failed: self.failed.load(Ordering::Relaxed),
-            is_failing: self.is_failing.load(Ordering::Relaxed),
-        }
     }
 }
 

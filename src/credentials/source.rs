@@ -1,5 +1,6 @@
 //! A credential source, opened for one secret, with the slot that it fills.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::error::{CredentialsError, NO_KEY, PassedOver};
@@ -7,47 +8,28 @@ use super::file::Files;
 use super::service::Service;
 use super::slot::Slot;
 use super::types::{Credentials, Lease, Origin, Secret};
-use crate::config::{Auth, AuthMode, Config, CredentialsConfig, FileStamps, LargeBody};
+use crate::config::{Auth, Config, CredentialsConfig, FileStamps};
 use crate::escape::Escaped;
 use crate::upstream::Network;
 
-/// A secret that routes require.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Requirement {
-    /// The index of the set in [`Config::credentials`].
-    pub set: usize,
-    /// How the secret authenticates requests.
-    pub kind: AuthMode,
-}
-
 /// The secrets that the routes of a configuration require, each once.
 #[must_use]
-pub fn requirements(config: &Config) -> Vec<Requirement> {
-    let mut all = Vec::new();
-    for route in &config.routes {
-        let Auth { mode, credentials } = route.auth;
-        let require = |kind| Requirement {
-            set: credentials,
-            kind,
-        };
-        all.push(require(mode));
-        if mode == AuthMode::AkSk && route.large_body != LargeBody::Reject {
-            all.push(require(AuthMode::Token));
-        }
-    }
-    all.sort_unstable();
-    all.dedup();
-    all
+pub fn requirements(config: &Config) -> Vec<Auth> {
+    let routes = config.routes.iter();
+    let all = routes.flat_map(|route| [Some(route.auth), route.large_body_auth()]);
+    all.flatten().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// The source of one secret, and its slot. Clones share the slot.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// The secret that it gives.
-    pub requirement: Requirement,
+    /// How the secret authenticates requests, and its set.
+    pub auth: Auth,
     /// The configuration of its set; `None` for a key that is fixed.
     pub(super) config: Option<CredentialsConfig>,
     pub(super) backend: Backend,
+    /// STS, which exchanges the key of the backend for one of `credentials.agency`.
+    pub(super) agency: Option<Arc<Service>>,
     /// Sources that come before it, and why they were passed over.
     pub(super) passed_over: PassedOver,
     /// Why its service gave nothing at the start.
@@ -66,28 +48,27 @@ pub(super) enum Backend {
     Service(Arc<Service>),
     /// The first of these services that gives a key. It is an error if none does.
     FirstOf(Vec<Arc<Service>>),
-    /// STS, which exchanges the key of another source for one of an agency.
-    Agency(Box<Self>, Arc<Service>),
 }
 
 impl Source {
     /// A source of one key that never changes.
     #[must_use]
-    pub fn fixed(requirement: Requirement, label: &str, credentials: &Credentials) -> Self {
+    pub fn fixed(auth: Auth, label: &str, credentials: &Credentials) -> Self {
         let lease = Lease::lasting(Secret::Key(credentials.clone()), Origin::Environment(""));
-        let source = Self::new(requirement, label, Backend::Fixed(lease.clone()));
+        let source = Self::new(auth, label, Backend::Fixed(lease.clone()));
         source.slot.deliver(lease);
         source
     }
 
-    pub(super) fn new(requirement: Requirement, label: &str, backend: Backend) -> Self {
+    pub(super) fn new(auth: Auth, label: &str, backend: Backend) -> Self {
         Self {
-            requirement,
+            auth,
             config: None,
             backend,
+            agency: None,
             passed_over: Vec::new(),
             failure: None,
-            slot: Arc::new(Slot::new(label, requirement.kind)),
+            slot: Arc::new(Slot::new(label, auth.mode)),
         }
     }
 
@@ -95,10 +76,10 @@ impl Source {
     /// source was found.
     #[must_use]
     pub fn same_config(&self, other: &Self) -> bool {
-        // The environment of a process does not change, so the backend's name stands for all of it.
-        self.requirement.kind == other.requirement.kind
+        // The environment of a process does not change, so the name stands for all of it.
+        self.auth.mode == other.auth.mode
             && self.config == other.config
-            && self.backend.name() == other.backend.name()
+            && self.name() == other.name()
     }
 
     /// The slot that it fills.
@@ -121,12 +102,13 @@ impl Source {
     /// The secret and its origin in a few words.
     #[must_use]
     pub fn describe(&self) -> String {
-        let what = format!("{}{}", self.requirement.kind, self.of_set());
-        let name = self.backend.name();
-        match (&self.backend, self.slot.current()) {
-            (_, Some(lease)) => format!("{what} from {}", lease.origin),
-            (Backend::FirstOf(_), None) => format!("{what} from {name}, if there is one"),
-            (_, None) => format!("{what} from {name}"),
+        let what = format!("{}{}", self.auth.mode, self.of_set());
+        match (self.slot.current(), &self.agency, &self.backend) {
+            (Some(lease), ..) => format!("{what} from {}", lease.origin),
+            (None, None, Backend::FirstOf(_)) => {
+                format!("{what} from {}, if there is one", self.name())
+            }
+            (None, ..) => format!("{what} from {}", self.name()),
         }
     }
 
@@ -135,6 +117,50 @@ impl Source {
         match self.slot.label.as_str() {
             "default" => String::new(),
             label => format!(" of credentials \"{label}\""),
+        }
+    }
+
+    /// True if a service gives the secret, so that it is asked again before the secret expires.
+    pub(super) fn is_service(&self) -> bool {
+        let is_service = matches!(self.backend, Backend::Service(_) | Backend::FirstOf(_));
+        is_service || self.agency.is_some()
+    }
+
+    /// Asks for a lease.
+    pub(super) async fn ask(&self, network: &Network) -> Result<Lease, CredentialsError> {
+        let lease = match &self.backend {
+            Backend::Fixed(lease) => lease.clone(),
+            Backend::Files(files, _) => files.load()?,
+            Backend::Service(service) => service.ask(network, None).await?,
+            // The start has found out which of them it is.
+            Backend::FirstOf(_) => return Err(NO_KEY),
+        };
+        self.exchange(lease, network).await
+    }
+
+    /// The lease of the agency, if there is one, for the key of the backend.
+    pub(super) async fn exchange(
+        &self,
+        lease: Lease,
+        network: &Network,
+    ) -> Result<Lease, CredentialsError> {
+        match (&self.agency, &lease.secret) {
+            (None, _) => Ok(lease),
+            (Some(sts), Secret::Key(key)) => sts.ask(network, Some(key)).await,
+            (Some(_), Secret::Text(_)) => Err(NO_KEY),
+        }
+    }
+
+    /// The name of what gives the secret, in messages.
+    pub(super) fn name(&self) -> String {
+        match (&self.agency, &self.backend) {
+            (Some(service), _) | (None, Backend::Service(service)) => service.name.to_owned(),
+            (None, Backend::Fixed(lease)) => lease.origin.to_string(),
+            (None, Backend::Files(files, _)) => Escaped(files.path.display()).to_string(),
+            (None, Backend::FirstOf(services)) => {
+                let names: Vec<&str> = services.iter().map(|service| service.name).collect();
+                names.join(" or ")
+            }
         }
     }
 }
@@ -150,42 +176,5 @@ impl Backend {
     pub(super) fn service(service: Service) -> Result<Self, CredentialsError> {
         service.check_files()?;
         Ok(Self::Service(Arc::new(service)))
-    }
-
-    /// The agency of a service, whose key this source's key asks for. A file with that key has to
-    /// be right from the start.
-    pub(super) fn assuming(self, sts: Service) -> Result<Self, CredentialsError> {
-        if let Self::Files(files, _) = &self {
-            files.load()?;
-        }
-        Ok(Self::Agency(Box::new(self), Arc::new(sts)))
-    }
-
-    /// Asks for a lease.
-    pub(super) async fn ask(&self, network: &Network) -> Result<Lease, CredentialsError> {
-        match self {
-            Self::Fixed(lease) => Ok(lease.clone()),
-            Self::Files(files, _) => files.load(),
-            Self::Service(service) => service.ask(network, None).await,
-            // The start has found out which of them it is.
-            Self::FirstOf(_) => Err(NO_KEY),
-            Self::Agency(base, sts) => match Box::pin(base.ask(network)).await?.secret {
-                Secret::Key(key) => sts.ask(network, Some(&key)).await,
-                Secret::Text(_) => Err(NO_KEY),
-            },
-        }
-    }
-
-    /// The name in messages.
-    pub(super) fn name(&self) -> String {
-        match self {
-            Self::Fixed(lease) => lease.origin.to_string(),
-            Self::Files(files, _) => Escaped(files.path.display()).to_string(),
-            Self::Service(service) | Self::Agency(_, service) => service.name.to_owned(),
-            Self::FirstOf(services) => {
-                let names: Vec<&str> = services.iter().map(|service| service.name).collect();
-                names.join(" or ")
-            }
-        }
     }
 }

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::{AuthMode, CredentialsConfig, Environment};
+use crate::config::{Auth, CredentialsConfig, Environment};
 
 const AK: &str = "AKTEST0000000000TEST";
 const SK: &str = "MARKERskMARKERskMARKERskMARKERskMARKERsk";
@@ -50,9 +50,8 @@ fn auto(environment: &[(&str, &str)], file: &str) -> Result<Lease, String> {
         file: file.into(),
         ..CredentialsConfig::default()
     };
-    let (set, kind) = (0, AuthMode::AkSk);
     let environment = Environment::from_pairs(environment.iter().copied());
-    let source = Source::open(Requirement { set, kind }, &config, &environment);
+    let source = Source::open(Auth::default(), &config, &environment);
     let source = source.map_err(|error| error.to_string())?;
     Ok(Lease::clone(&source.slot.current().unwrap()))
 }
@@ -112,7 +111,7 @@ fn fault_64_broken_files_are_told_apart_and_never_quoted() {
         (format!("{AK},{SK}\n"), "no columns"),
         (format!("{HEAD}\n"), "no key below"),
         (" \n".to_owned(), "no key below"),
-        (format!("{HEAD}\nme,{AK},\n"), "empty or has blanks"),
+        (format!("{HEAD}\nme,{AK},\n"), "empty part"),
         (format!("{HEAD}\nme,LTAI0000MARKER,{SK}\n"), "another cloud"),
         (
             format!("name,api_key\nMARKER,{SK}\n"),

@@ -1,8 +1,6 @@
 //! The values that credential sources give: a key or a text secret, and the lease that says how
 //! long it is valid.
 //!
-//! It imports nothing but the clock, the check of keys and escaping, so that every other module can use it.
-//!
 //! # What can go wrong
 //!
 //! The wall clock may be set back, and the monotonic clock stands still while a laptop sleeps. A
@@ -19,11 +17,12 @@ use super::key_check;
 use crate::clock::Moment;
 use crate::escape::Escaped;
 
-/// The end of a lifetime is not used, since a request needs time to arrive: a tenth of it, and no
-/// more than this.
+/// A secret is not used in the last tenth of its lifetime, at most this long, since a request needs
+/// time to arrive.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(1);
 
-/// A secret is refreshed this long before it expires at the latest, as in the SDKs.
+/// How long before its expiry a secret is refreshed, as in the SDKs; halfway through a lifetime that is
+/// shorter than twice this.
 const REFRESH_AHEAD: Duration = Duration::from_secs(40 * 60);
 
 /// An access key pair, with the token that a temporary pair needs.

@@ -15,10 +15,11 @@ use super::memory_budget::MemoryBudget;
 use super::path_reading::LearnedReading;
 use super::projects::Projects;
 use super::route_matcher::RouteMatcher;
+use crate::clock::Moment;
 use crate::config::{
     Access, Config, Limits, MediaRange, Methods, PoolConfig, ReadOnly, Route, Timeouts,
 };
-use crate::credentials::SlotStatus;
+use crate::credentials::Slot;
 use crate::gateway::GatewayClock;
 use crate::inspect::program::UpstreamState;
 use crate::inspect::recorder::Recorder;
@@ -183,8 +184,7 @@ impl Settings {
                 ahead,
             ));
         }
-        let credentials = self.credentials.statuses();
-        samples.extend(credentials.flat_map(|status| credential_samples(&status)));
+        samples.extend(self.credentials.slots().flat_map(credential_samples));
         self.metrics.text(samples)
     }
 
@@ -210,15 +210,15 @@ impl Settings {
 
     /// The state now, as the inspector shows it.
     pub(crate) fn program_state(&self) -> Value {
-        let credentials = self.credentials.statuses();
+        let credentials = self.credentials.slots();
         let credentials = credentials.zip(self.credentials.are_locked());
-        let credential = |(status, is_locked): (SlotStatus, bool)| {
+        let credential = |(slot, is_locked): (&Slot, bool)| {
             json!({
-                "name": status.label,
-                "kind": status.kind.to_string(),
-                "is_good": status.is_good,
+                "name": slot.label,
+                "kind": slot.kind.to_string(),
+                "is_good": slot.is_good(),
                 // Seconds until it expires, if it does.
-                "left_s": status.left.map(|left| left.as_secs()),
+                "left_s": slot.left().map(|left| left.as_secs()),
                 // Requests with it are refused, so that the gateway does not lock it.
                 "is_locked": is_locked,
             })
@@ -247,27 +247,32 @@ impl Settings {
     /// The names of the route credentials that are not usable now.
     #[must_use]
     pub fn missing_credentials(&self) -> Vec<String> {
-        let missing = self.credentials.statuses().filter(|status| !status.is_good);
-        let name = |status: SlotStatus| format!("{} of credentials {}", status.kind, status.label);
+        let missing = self.credentials.slots().filter(|slot| !slot.is_good());
+        let name = |slot: &Slot| format!("{} of credentials {}", slot.kind, slot.label);
         missing.map(name).collect()
     }
 }
 
 /// The metrics of one credential.
-fn credential_samples(status: &SlotStatus) -> Vec<Sample> {
-    let kind = status.kind.to_string();
-    let labels = [status.label.as_str(), kind.as_str()];
+fn credential_samples(slot: &Slot) -> Vec<Sample> {
+    let (kind, attempts) = (slot.kind.to_string(), slot.attempts());
+    let labels = [slot.label.as_str(), kind.as_str()];
     let mut samples = Vec::new();
-    for (result, count) in [("ok", status.renewed), ("failed", status.failed)] {
+    for (result, count) in [("ok", attempts.ok), ("failed", attempts.failed)] {
         let labels = [labels[0], labels[1], result];
         let name = "apig_proxy_credentials_refresh_total";
         samples.push(Sample::new(name, &labels, count as f64));
     }
     let success = "apig_proxy_credentials_last_refresh_successful";
-    samples.push(Sample::new(success, &labels, f64::from(!status.is_failing)));
+    samples.push(Sample::new(
+        success,
+        &labels,
+        f64::from(!attempts.is_failing),
+    ));
+    let age = slot.current().map(|lease| Moment::now().since(lease.at));
     for (name, time) in [
-        ("apig_proxy_credentials_expiry_seconds", status.left),
-        ("apig_proxy_credentials_age_seconds", status.age),
+        ("apig_proxy_credentials_expiry_seconds", slot.left()),
+        ("apig_proxy_credentials_age_seconds", age),
     ] {
         samples.extend(time.map(|time| Sample::new(name, &labels, time.as_secs_f64())));
     }

@@ -122,13 +122,14 @@ const ORDER: [(&str, &str, &str); 8] = [
     (
         "pod-identity",
         "from pod identity, good for",
-        "pod identity: it refused with status 500",
+        "pod identity: it answered with status 500",
     ),
 ];
 
 const NO_OIDC: &str = "oidc: HUAWEICLOUD_OIDC_PROVIDER_URN is not set";
 const NO_IDP: &str = "idp: HUAWEICLOUD_SDK_IDP_ID is not set";
-const NO_ENV: &str = "env: HUAWEICLOUD_SDK_AK and the like are not set";
+const NO_ENV: &str =
+    "env: none of HUAWEICLOUD_SDK_AK, HW_ACCESS_KEY, OS_ACCESS_KEY and CLOUD_SDK_AK is set";
 const NO_SYSTEMD: &str = "systemd: CREDENTIALS_DIRECTORY is not set, or holds no key";
 const NO_FILE: &str = "file: there is no credentials.csv";
 const NO_PROFILE: &str = "profile: there is no ~/.huaweicloud/credentials";
@@ -210,11 +211,11 @@ fn a_source_that_is_there_but_broken_is_not_passed_over() {
     let sources = Sources::new();
     sources.spoil(Service::Sts, FaultMode::Broken);
     let mut running = Running::start(sources.place.command(&[], &sources.variables()));
-    let line = running.line_with("STS (oidc) does not give the key");
+    let line = running.line_with("cannot get the key of credentials \"default\" from STS (oidc)");
     assert!(line.contains("status 500"), "{line}");
     running.address();
     sources.spoil(Service::Sts, FaultMode::None);
-    running.line_with("gives the key of credentials \"default\" again");
+    running.line_with("provides the key of credentials \"default\" again");
     running.stops();
 }
 

@@ -109,10 +109,7 @@ async fn check_route(
     route: &Route,
     path: Option<&str>,
 ) -> Result<bool, Failure> {
-    let mut of_route = sources.iter().filter(|source| {
-        (source.requirement.set, source.requirement.kind)
-            == (route.auth.credentials, route.auth.mode)
-    });
+    let mut of_route = sources.iter().filter(|source| source.auth == route.auth);
     let missing = of_route.find_map(|source| source.failure.as_ref());
     let steps = match (connect(network, route, config).await, missing) {
         (Err(step), _) => vec![step],

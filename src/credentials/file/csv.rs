@@ -1,7 +1,7 @@
 //! `credentials.csv` of the console: `User Name,Access Key Id,Secret Access Key`, a row per key.
 //!
-//! Columns are found by name, because files with other columns and orders are about; spreadsheets
-//! separate them by semicolons or tabs, and save names in the encoding of the system. Parsed with
+//! Columns are found by name, because their number and order differ between files; spreadsheets
+//! separate them with semicolons or tabs, and save user names in the encoding of the system. Parsed with
 //! `csv-core`, which leaves all memory to its caller, so that every copy is zeroized.
 
 use csv_core::{ReadFieldResult, ReaderBuilder};
@@ -53,7 +53,7 @@ fn field(row: &Row, column: usize) -> Option<&str> {
     row.get(column).map(ExposeSecret::expose_secret)
 }
 
-/// The column of this name, which is compared in lower case and without blanks.
+/// The column of this name, which is compared in lower case and without spaces.
 fn column(names: &Row, wanted: &str) -> Option<usize> {
     names.iter().position(|name| {
         let name = name.expose_secret().chars().filter(|c| !c.is_whitespace());

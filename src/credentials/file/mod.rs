@@ -1,14 +1,14 @@
-//! Secrets in files, and how a change of a file is noticed.
+//! Secrets in files, and how changes of files are detected.
 //!
-//! Files are polled, because a swapped link, as in Kubernetes, gives no event, and neither does a
-//! file on many kinds of mount.
+//! Files are polled, because a swapped symbolic link, as in Kubernetes, causes no event, and neither
+//! do files on many kinds of mounts.
 //!
 //! # What can go wrong
 //!
-//! Everything that people do to files: byte order marks, quotes, blanks from copying, other
-//! columns, spreadsheets, keys of another cloud. A file may also be read while it is written, and
-//! what is read then may look complete, with a secret that is cut off. A change is therefore used
-//! only after the file has looked the same for a moment.
+//! People save files with byte order marks, quotes, spaces from copying or other columns, as
+//! spreadsheets, or with keys of another cloud. A file may also be read while it is written: it may
+//! look complete although the secret is cut off. A change is therefore used only after the file has
+//! stayed the same for a moment.
 
 mod csv;
 mod profile;
@@ -116,7 +116,7 @@ fn load_folder(folder: &Path, user: Option<&str>) -> Result<Lease, CredentialsEr
     Ok(Lease::lasting(Secret::Key(key), Origin::File(access_key)))
 }
 
-/// The one line of a file, without the blanks around it.
+/// The only line of a file, without white space around it.
 pub(super) fn read_line(path: &Path) -> Result<SecretString, CredentialsError> {
     read_text(path, |text| {
         let is_line = !text.is_empty() && !text.chars().any(char::is_control);

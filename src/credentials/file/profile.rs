@@ -1,8 +1,8 @@
 //! Profiles: that of KooCLI, which is JSON, and that of the SDKs: an INI file with the sections `[basic]` and `[global]`, or with `[app]` for
 //! the key and the secret of an app, which sign in the same way.
 //!
-//! The latter is parsed by hand rather than by a crate: a secret may hold any character, so that nothing in a
-//! value has a meaning of its own, and nothing is copied that would have to be zeroized.
+//! The INI file is parsed by hand rather than by a crate: a secret may contain any character, so nothing in
+//! a value is special, and no copies are made that would have to be zeroized.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -75,9 +75,9 @@ struct Profile {
     security_token: Option<SecretString>,
 }
 
-/// The key of the current profile of KooCLI's `~/.hcloud/config.json`. Its keys are encrypted unless it
-/// was told otherwise. The encryption is not documented, so that an encrypted file is recognised and
-/// explained, not read.
+/// The key of the current profile of KooCLI's `~/.hcloud/config.json`. Its keys are encrypted by
+/// default. The encryption is not documented, so an encrypted file is recognised and explained, not
+/// read.
 pub(super) fn parse_hcloud(text: &str) -> Result<Parsed, &'static str> {
     const OTHER: &str =
         "is JSON, but not KooCLI's configuration with an access key\nhint: use a `credentials.csv`";

@@ -1,12 +1,12 @@
-//! Keeps the slots filled: asks services at the start and before a secret expires, and polls files.
+//! Keeps the slots filled: asks services at startup and before a secret expires, and polls files.
 //!
 //! A service is asked one request at a time, with a backoff after failures; the old secret stays
 //! until it expires.
 //!
 //! # What can go wrong
 //!
-//! Services refuse, hang, or give expired secrets; files are half written or disappear.
-//! Each failure is logged and counted, and only requests without any valid secret fail.
+//! Services refuse, hang, or issue expired secrets; files are half written or disappear. Each failure
+//! is logged and counted, and requests fail only when there is no valid secret.
 
 use std::time::Duration;
 
@@ -27,11 +27,10 @@ use crate::upstream::Network;
 /// The interval at which files are polled.
 const POLL: Duration = Duration::from_secs(1);
 
-/// A file has to look the same for this long before it is used.
+/// A changed file is used only after it has stayed the same for this long.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// The longest sleep before the clocks are read again, since one of them may be set, or the machine
-/// may sleep.
+/// The longest sleep before the clocks are read again: a clock may be set, or the machine suspended.
 const MAX_SLEEP: Duration = Duration::from_secs(30);
 
 /// The backoff after failures: the first, and the longest; it doubles each time.
@@ -41,9 +40,8 @@ const MAX_BACKOFF: Duration = Duration::from_secs(60);
 /// The shortest time between two requests to a service when refreshes are requested.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Asks the services once, all at the same time, so that the first request finds its secret. A
-/// service that gives nothing now is asked again later, unless it was only tried and there is no
-/// other source.
+/// Asks all services once, concurrently, so that the first request finds its secret. A service that
+/// fails is asked again later, unless it was only tried and there is no other source.
 ///
 /// # Errors
 ///
@@ -51,7 +49,7 @@ const MIN_INTERVAL: Duration = Duration::from_secs(1);
 ///
 /// # Cancel safety
 ///
-/// Dropping the future gives up the requests.
+/// Dropping the future cancels the requests.
 pub async fn start(sources: &mut [Source], network: &Network) -> Result<(), Vec<CredentialsError>> {
     let sources = sources.iter_mut();
     let starting = sources.map(|source| source.start(network));
@@ -62,38 +60,34 @@ pub async fn start(sources: &mut [Source], network: &Network) -> Result<(), Vec<
 
 impl Source {
     async fn start(&mut self, network: &Network) -> Result<(), CredentialsError> {
-        let found = self.find_first(network).await?;
-        match (found, &self.backend) {
-            (Some(lease), _) => self.slot.deliver(lease),
-            (None, Backend::Fixed(_) | Backend::Files(..) | Backend::FirstOf(_)) => {}
-            (None, backend) => match backend.ask(network).await {
+        if self.is_service() {
+            let asked = match self.find_first(network).await? {
+                Some(lease) => self.exchange(lease, network).await,
+                None => self.ask(network).await,
+            };
+            match asked {
                 Ok(lease) => self.slot.deliver(lease),
                 Err(error) => {
                     self.slot.fail();
-                    report(&self.slot, &backend.name(), &error);
-                    self.failure = Some(format!("{}: {}", backend.name(), on_one_line(&error)));
+                    report(&self.slot, &self.name(), &error);
+                    self.failure = Some(format!("{}: {}", self.name(), on_one_line(&error)));
                 }
-            },
+            }
         }
         self.announce();
         Ok(())
     }
 
-    /// Replaces services that are only tried by the first that gives a key. Returns the key, unless it
-    /// is one that an agency is asked for with.
+    /// Replaces services that are only tried by the first that gives a key, and returns that key.
     async fn find_first(&mut self, network: &Network) -> Result<Option<Lease>, CredentialsError> {
-        let (backend, is_own) = match &mut self.backend {
-            Backend::Agency(base, _) => (&mut **base, false),
-            own => (own, true),
-        };
-        let Backend::FirstOf(services) = backend else {
+        let Backend::FirstOf(services) = &mut self.backend else {
             return Ok(None);
         };
         for service in std::mem::take(services) {
             match service.ask(network, None).await {
                 Ok(lease) => {
-                    *backend = Backend::Service(service);
-                    return Ok(is_own.then_some(lease));
+                    self.backend = Backend::Service(service);
+                    return Ok(Some(lease));
                 }
                 Err(error) => self.passed_over.push((service.name, on_one_line(&error))),
             }
@@ -107,7 +101,7 @@ impl Source {
         let Some(lease) = self.slot.current() else {
             return;
         };
-        let what = match self.requirement.kind {
+        let what = match self.auth.mode {
             AuthMode::AkSk => "signing with the key".to_owned(),
             kind => format!("using the {kind}"),
         };
@@ -128,18 +122,15 @@ impl Source {
 
 /// Keeps the slot of a source filled. It returns at once if the secret never changes, else never.
 pub async fn refresh(source: Source, network: Network) {
-    let slot = source.slot;
-    match source.backend {
-        Backend::Fixed(_) | Backend::FirstOf(_) => {}
-        Backend::Files(files, seen) => poll(&slot, &files, seen).await,
-        backend @ (Backend::Service(_) | Backend::Agency(..)) => {
-            renew(&slot, &backend, &network).await;
-        }
+    if source.is_service() {
+        renew(&source, &network).await;
+    } else if let Backend::Files(files, seen) = source.backend {
+        poll(&source.slot, &files, seen).await;
     }
 }
 
-/// Runs file access on another thread, since a mount may hang and this one accepts connections and
-/// takes signals.
+/// Accesses files on another thread, since a mount may hang, and this thread accepts connections and
+/// handles signals.
 async fn unblocked<T: Send + 'static>(files: &Files, access: fn(&Files) -> T) -> T {
     let files = files.clone();
     let accessing = spawn_blocking(move || access(&files));
@@ -158,7 +149,7 @@ async fn poll(slot: &Slot, files: &Files, mut seen: FileStamps) {
         if now == seen {
             if failed.take().is_some() {
                 slot.recovered();
-                tracing::info!("{slot} is in its file again as it was");
+                tracing::info!("the file of {slot} is there again, unchanged");
             }
             continue;
         }
@@ -188,9 +179,9 @@ async fn poll(slot: &Slot, files: &Files, mut seen: FileStamps) {
 }
 
 /// Asks a service for a new secret before the current one expires.
-async fn renew(slot: &Slot, backend: &Backend, network: &Network) {
-    let name = backend.name();
-    let mut failures = u32::from(slot.status().failed > 0);
+async fn renew(source: &Source, network: &Network) {
+    let (slot, name) = (&*source.slot, source.name());
+    let mut failures = u32::from(slot.attempts().failed > 0);
     let mut asked = Moment::now();
     let mut is_due = failures == 0 && slot.current().is_none();
     loop {
@@ -199,10 +190,10 @@ async fn renew(slot: &Slot, backend: &Backend, network: &Network) {
         }
         is_due = false;
         asked = Moment::now();
-        match backend.ask(network).await {
+        match source.ask(network).await {
             Ok(lease) => {
                 if failures > 0 {
-                    tracing::info!("{name} gives {slot} again");
+                    tracing::info!("{name} provides {slot} again");
                 } else {
                     tracing::debug!("{name} has refreshed {slot}");
                 }
@@ -218,7 +209,7 @@ async fn renew(slot: &Slot, backend: &Backend, network: &Network) {
     }
 }
 
-/// Waits until a service is to be asked.
+/// Waits until the next request to a service is due.
 async fn wait(slot: &Slot, failures: u32, asked: Moment) {
     let jitter = 0.9 + fastrand::f64() * 0.1;
     loop {
@@ -241,7 +232,7 @@ async fn wait(slot: &Slot, failures: u32, asked: Moment) {
     }
 }
 
-/// The time until a service is to be asked.
+/// The time until the next request to a service.
 fn delay(slot: &Slot, failures: u32, asked: Moment, now: Moment) -> Duration {
     let current = slot.current();
     if failures == 0 {
@@ -250,7 +241,7 @@ fn delay(slot: &Slot, failures: u32, asked: Moment, now: Moment) -> Duration {
     }
     let doubled = 1_u32.checked_shl(failures - 1).unwrap_or(u32::MAX);
     let mut backoff = MIN_BACKOFF.saturating_mul(doubled).min(MAX_BACKOFF);
-    // As the end of the secret comes near, more often.
+    // More often as the expiry of the secret comes near.
     if let Some(left) = current.and_then(|lease| lease.left(now))
         && !left.is_zero()
     {
@@ -261,14 +252,14 @@ fn delay(slot: &Slot, failures: u32, asked: Moment, now: Moment) -> Duration {
 
 fn report(slot: &Slot, service: &str, error: &CredentialsError) {
     let error = on_one_line(error);
-    match slot.status().left.map(|left| left.as_secs()) {
+    match slot.left().map(|left| left.as_secs()) {
         Some(seconds) if seconds > 0 => tracing::warn!(
-            "{service} does not refresh {slot}: {error}; the current one is valid for another {seconds} s, \
-             and the request is repeated"
+            "cannot refresh {slot} from {service}, which is tried again; the current one is valid for another \
+             {seconds} s: {error}"
         ),
         _ => tracing::error!(
-            "{service} does not give {slot}: {error}; the request is repeated, and until it succeeds \
-             requests are answered with 503"
+            "cannot get {slot} from {service}, which is tried again; requests are answered with 503 until it \
+             succeeds: {error}"
         ),
     }
 }

@@ -1,5 +1,5 @@
-//! IAM gives a token to a user with a password, a key to whoever has a token of an identity provider,
-//! and the id of the project that a region has in the account of a key or token.
+//! IAM issues tokens to users with a password and keys to holders of an identity provider's token. It
+//! also gives the project id of a region in the account of a key or token.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Services beside a machine: the metadata service of a server (ECS), which gives keys of the server's
-//! agency, and pod identity (CCE), whose agent on the node exchanges the pod's own token for a key.
+//! Services on the machine's own link: the metadata service of a server (ECS), which issues keys of the
+//! server's agency, and pod identity (CCE), whose agent on the node exchanges the pod's token for a key.
 //!
 //! A session token of the metadata service is requested first, so that a web page or a redirect
 //! cannot get a key with a plain GET. Servers whose metadata service has no tokens answer 404, 405

@@ -1,13 +1,13 @@
-//! Services that give temporary keys and tokens over HTTP.
+//! Services that issue temporary keys and tokens over HTTP.
 //!
 //! Each sends one or two requests over connections of its own and reads JSON, whose names differ
 //! from service to service.
 //!
 //! # What can go wrong
 //!
-//! A service may refuse, hang, answer with something else, or give a key that has already expired.
-//! Each has an error of its own, so that the log says what to do. Responses hold secrets, so they
-//! are never quoted, except for a code that has the shape of one.
+//! A service may refuse, hang, send an unexpected response, or issue a key that has already expired.
+//! Each case has its own error, so that the log says what to do. Responses contain secrets, so they
+//! are never quoted, except for what looks like an error code.
 
 mod answer;
 pub(super) mod iam;
@@ -38,9 +38,10 @@ use crate::signature::{
 use crate::upstream::Network;
 
 /// A request cannot be signed.
-const UNSIGNED: CredentialsError = CredentialsError::Garbage("the endpoint cannot be signed for");
+const UNSIGNED: CredentialsError =
+    CredentialsError::Garbage("a request to this endpoint cannot be signed");
 
-/// A service that gives secrets.
+/// A service that issues secrets.
 #[derive(Debug)]
 pub(super) struct Service {
     /// Its name in messages.
@@ -51,7 +52,7 @@ pub(super) struct Service {
     files: Vec<PathBuf>,
 }
 
-/// What a service is asked, besides what its files say.
+/// The protocol of a service, with its parameters; secrets are read from its files.
 #[derive(Debug)]
 enum Protocol {
     Metadata,
@@ -67,8 +68,8 @@ enum Protocol {
 }
 
 impl Service {
-    /// Asks for a secret that is still valid. `key` is that of another source, for services that
-    /// exchange one.
+    /// Requests a secret, which has to be still valid. `key` is that of another source, for services
+    /// that exchange one.
     pub(super) async fn ask(
         &self,
         network: &Network,
@@ -94,7 +95,7 @@ impl Service {
         lease.is_good_now().then_some(lease).ok_or(EXPIRED)
     }
 
-    /// Checks that its files are regular files. A missing one may come later.
+    /// Checks that its files are regular files. A missing file may be created later.
     pub(super) fn check_files(&self) -> Result<(), CredentialsError> {
         let wrong = self.files.iter().find_map(|path| {
             let error = read_secret_file(path).err();
@@ -105,7 +106,7 @@ impl Service {
         wrong.map_or(Ok(()), Err)
     }
 
-    /// The one line of one of its files.
+    /// The only line of one of its files.
     fn line(&self, file: usize) -> Result<SecretString, CredentialsError> {
         file::read_line(&self.files[file])
     }

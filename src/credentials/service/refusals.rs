@@ -1,5 +1,5 @@
-//! Refusals of the key that a service is asked with. Gateways lock a key after wrong signatures,
-//! and nothing says that STS counts them apart.
+//! Backoff after STS has refused a key. Gateways lock a key after several wrong signatures, and it is
+//! not documented whether STS counts separately.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::credentials::CredentialsError;
 use crate::credentials::error::KEY_REFUSED;
 use crate::credentials::types::{Credentials, Lease};
 
-/// How many refusals in a row have no consequence.
+/// Refusals in a row before there is a pause.
 const FREE: u32 = 3;
 
 /// The pause after more, which doubles each time, and the longest.
@@ -33,7 +33,7 @@ impl Refusals {
         }
     }
 
-    /// Records what became of a request with a key.
+    /// Records the result of a request with a key.
     pub(super) fn record(
         &self,
         key: &Credentials,
@@ -47,7 +47,7 @@ impl Refusals {
                 let count = before.map_or(1, |(_, count, _)| count + 1);
                 *refused = Some((key.clone(), count, now));
             }
-            // It says nothing of the key.
+            // It says nothing about the key.
             Err(CredentialsError::Exchange(_)) => {}
             _ => *refused = None,
         }

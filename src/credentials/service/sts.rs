@@ -1,5 +1,5 @@
-//! STS gives keys of agencies: to whoever has an OpenID Connect token, like the one of a Kubernetes
-//! service account, and to a key that may assume the agency.
+//! STS issues keys of agencies: for an OpenID Connect token, like that of a Kubernetes service
+//! account, and for a key that may assume the agency.
 
 use http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};

@@ -19,8 +19,8 @@ use super::headers;
 use super::key_breaker::KeyBreakers;
 use super::redact::Redactor;
 use crate::clock::Moment;
-use crate::config::{AuthMode, Config, LargeBody};
-use crate::credentials::{Lease, Requirement, Secret, Slot, SlotStatus, Source};
+use crate::config::{Auth, Config};
+use crate::credentials::{Lease, Secret, Slot, Source};
 use crate::error::Error;
 
 /// How long a request waits for a usable credential.
@@ -71,24 +71,17 @@ impl RouteCredentials {
         let sets = &config.credentials;
         let state = |source: &Source| SlotState {
             slot: Arc::clone(source.slot()),
-            project_id: sets[source.requirement.set].project_id.clone(),
+            project_id: sets[source.auth.credentials].project_id.clone(),
             last_refresh: Mutex::default(),
         };
-        let find = |set, kind| {
-            let requirement = Requirement { set, kind };
-            let mut sources = sources.iter();
-            let at = sources.position(|source| source.requirement == requirement);
+        let find = |auth: Auth| {
+            let at = sources.iter().position(|source| source.auth == auth);
             at.expect("every requirement of the routes has a source")
         };
-        let routes = config.routes.iter().map(|route| {
-            let set = route.auth.credentials;
-            let main = route.auth.mode;
-            let has_token = main == AuthMode::AkSk && route.large_body != LargeBody::Reject;
-            RouteSlots {
-                main: find(set, main),
-                token: has_token.then(|| find(set, AuthMode::Token)),
-                takes_project_id: sets[set].takes_project_id,
-            }
+        let routes = config.routes.iter().map(|route| RouteSlots {
+            main: find(route.auth),
+            token: route.large_body_auth().map(find),
+            takes_project_id: sets[route.auth.credentials].takes_project_id,
         });
         Self {
             routes: routes.collect(),
@@ -130,9 +123,9 @@ impl RouteCredentials {
         Ok(None)
     }
 
-    /// The status of each credential.
-    pub fn statuses(&self) -> impl Iterator<Item = SlotStatus> {
-        self.slots.iter().map(|state| state.slot.status())
+    /// The slot of each credential.
+    pub(super) fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().map(|state| &*state.slot)
     }
 
     /// True for each credential that is a key whose breaker is open.

@@ -18,8 +18,8 @@ const FAULTS: [(FaultMode, &str, &str); 6] = [
     (FaultMode::Missing, "missing", "status 404"),
     (FaultMode::Broken, "broken", "status 500"),
     (FaultMode::Hangs, "hangs", "did not answer in time"),
-    (FaultMode::Garbage, "garbage", "not the one expected"),
-    (FaultMode::Expired, "expired", "already come to its end"),
+    (FaultMode::Garbage, "garbage", "unexpected response"),
+    (FaultMode::Expired, "expired", "has already expired"),
 ];
 
 /// What the log says of a service.

@@ -6,9 +6,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use apig_proxy::config::{
-    ActivatedSockets, AuthMode, Config, Environment, Listen, Methods, Route, with_upstream,
+    ActivatedSockets, Auth, AuthMode, Config, Environment, Listen, Methods, Route, with_upstream,
 };
-use apig_proxy::credentials::{self, Credentials, Requirement, Source, requirements};
+use apig_proxy::credentials::{self, Credentials, Source, requirements};
 use apig_proxy::server::{self, DrainOutcome, Server, SetupError};
 use apig_proxy::upstream::Network;
 use tokio::sync::oneshot;
@@ -61,11 +61,11 @@ fn route_to(prefix: &str, upstream: &str) -> Route {
 
 /// Binds a proxy whose access key never changes.
 fn bind(network: Network, config: &Config, key: &Credentials) -> Result<Server, SetupError> {
-    let source = |requirement: Requirement| {
-        let set = &config.credentials[requirement.set];
-        match requirement.kind {
-            AuthMode::AkSk => Source::fixed(requirement, set.label(), key),
-            _ => Source::open(requirement, set, &Environment::default()).unwrap(),
+    let source = |auth: Auth| {
+        let set = &config.credentials[auth.credentials];
+        match auth.mode {
+            AuthMode::AkSk => Source::fixed(auth, set.label(), key),
+            _ => Source::open(auth, set, &Environment::default()).unwrap(),
         }
     };
     let sources = requirements(config).into_iter().map(source).collect();
@@ -118,9 +118,9 @@ impl Proxy {
     /// Starts a proxy whose secrets come from where its configuration and the environment say.
     pub(crate) fn start_from(config: &Config, environment: &Environment) -> Self {
         let network = server::network(config).unwrap();
-        let open = |requirement: Requirement| {
-            let set = &config.credentials[requirement.set];
-            Source::open(requirement, set, environment).unwrap()
+        let open = |auth: Auth| {
+            let set = &config.credentials[auth.credentials];
+            Source::open(auth, set, environment).unwrap()
         };
         let mut sources: Vec<Source> = requirements(config).into_iter().map(open).collect();
         let started = credentials::start(&mut sources, &network);

@@ -1,4 +1,4 @@
-//! Requests to services, and their responses, whose names for the same things differ.
+//! Requests to services, and their responses, in which the same fields have different names.
 
 use std::time::Duration;
 
@@ -119,9 +119,9 @@ impl Answer {
         let parts = wrapped.or_else(|| self.json());
         let parts = parts.ok_or(CredentialsError::Garbage("no key in it"))?;
         let expires_at = milliseconds(&parts.expires_at)
-            .ok_or(CredentialsError::Garbage("no end of the key"))?;
+            .ok_or(CredentialsError::Garbage("no expiry time of the key"))?;
         let key = Credentials::checked(&parts.access, parts.secret, Some(parts.securitytoken))
-            .map_err(|_| CredentialsError::Garbage("the key has characters that no key has"))?;
+            .map_err(|_| CredentialsError::Garbage("invalid characters in the key"))?;
         Ok(self.lease(Secret::Key(key), self.lifetime(expires_at)))
     }
 
