@@ -3,8 +3,8 @@
 //!
 //! # What can go wrong
 //!
-//! Two of these commands may run at once, so the folder is locked. A proxy may read at any moment,
-//! so a new file takes the place of the old one in one step.
+//! Two of these commands may run at once, so the folder is locked. A proxy may read the file at any
+//! moment, so it is replaced atomically.
 
 use std::fs::{self, File};
 use std::io;
@@ -47,7 +47,7 @@ enum CallerCommand {
     },
 }
 
-/// Which file of callers is meant.
+/// The options that name the file of callers.
 #[derive(Clone, Debug, Args)]
 struct FileArguments {
     /// File of callers [default: access.callers_file of the configuration].
@@ -132,7 +132,7 @@ impl FileArguments {
         })?;
         let file = file.ok_or_else(|| {
             Failure::configuration(
-                "it is not said where the callers are\nhint: set `access.callers_file` in the configuration, or give `--file`",
+                "no file of callers is configured\nhint: set `access.callers_file` in the configuration, or give `--file`",
             )
         })?;
         Ok(file.path)
@@ -145,7 +145,7 @@ fn make(new: &NewArguments, environment: &Environment) -> Outcome {
     let end_after = |time: Duration| {
         let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
         let end = Timestamp::from_second(clock::unix_seconds().saturating_add(seconds));
-        let end = end.map_err(|_| Failure::usage("the time of `--expires` is too long"));
+        let end = end.map_err(|_| Failure::usage("the time of `--expires` is too long\nhint: leave it out for a credential that never expires"));
         end.map(|end| end.to_string())
     };
     let record = CallerRecord {

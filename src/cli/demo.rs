@@ -34,7 +34,7 @@ const MIB: usize = 1024 * 1024;
 /// The path of the demo API, as ModelArts has it.
 const PATH: &str = "/v1/infers/demo";
 
-/// A query with all that decoders disagree on, and as the gateway receives it.
+/// A query with everything that decoders disagree on: as it is sent, and as the gateway receives it.
 const QUERY: [&str; 2] = [
     "q=x+y;z&a[]=2&a[]=1&empty=&bare&name=caf%C3%A9&~=%2F",
     "q=x%20y%3Bz&a[]=2&a[]=1&empty=&bare&name=caf%C3%A9&~=%2F",

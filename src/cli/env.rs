@@ -5,6 +5,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
 
 use clap::Args;
 
@@ -44,14 +45,10 @@ pub(super) fn run(arguments: &EnvArguments, environment: &Environment) -> Outcom
     }
     let mut lines = Vec::new();
     for (name, value) in &variables {
-        lines.extend(format!("export {name}='").bytes());
-        for byte in value.as_encoded_bytes() {
-            match byte {
-                b'\'' => lines.extend(b"'\\''"),
-                byte => lines.push(*byte),
-            }
-        }
-        lines.extend(b"'\n");
+        // In single quotes a shell reads every byte as it is, but for the quote itself.
+        let parts = value.as_bytes().split(|byte| *byte == b'\'');
+        let quoted = parts.collect::<Vec<_>>().join(&b"'\\''"[..]);
+        lines.extend([b"export ", name.as_bytes(), b"='", &quoted, b"'\n"].concat());
     }
     let written = io::stdout().write_all(&lines);
     written.map_err(|error| {

@@ -29,7 +29,6 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use jiff::SignedDuration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -176,7 +175,7 @@ pub fn command() -> clap::Command {
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
-        Err(error) => return help_or_usage(&error),
+        Err(error) => return usage::report(&error).into(),
     };
     let _last_lines = FlushOnDrop;
     let environment = Environment::from_env();
@@ -203,22 +202,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         say(failure.message);
         failure.exit
     });
-    exit.into()
-}
-
-/// Prints what clap has in place of arguments: help, the version, or an error.
-fn help_or_usage(error: &clap::Error) -> ExitCode {
-    let exit = match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Ok,
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Exit::Usage,
-        _ => {
-            let failure = usage::usage_failure(error);
-            say(failure.message);
-            return failure.exit.into();
-        }
-    };
-    // Nothing can be done about a closed standard error.
-    let _ = error.print();
     exit.into()
 }
 

@@ -1,5 +1,5 @@
-//! `apig-proxy quit`: asks a proxy to drain and stop. For Jobs, whose pod ends when its last container
-//! ends: the program of the Job calls it when it is done.
+//! `apig-proxy quit`: asks a proxy to drain and stop. The pod of a Kubernetes Job ends when its last
+//! container ends, so the program of the Job calls this when it is done.
 
 use std::time::Duration;
 

@@ -48,7 +48,7 @@ fn peers(listen: &Listen, socket: &UnixSocketConfig) -> String {
         Listen::Unix(_) if socket.allowed_uids.is_empty() => {
             format!("users that can open it (mode {:04o})", socket.mode)
         }
-        Listen::Unix(_) => format!("the users with numbers {:?}", socket.allowed_uids),
+        Listen::Unix(_) => format!("the users with the ids {:?}", socket.allowed_uids),
         Listen::Tcp(address) | Listen::Tls(address) if address.ip().is_loopback() => {
             "programs on this machine".to_owned()
         }

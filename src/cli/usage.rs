@@ -1,11 +1,27 @@
-//! Usage errors: clap's words in the form of all other messages, without the values that were given.
+//! What is printed instead of running a command: help, the version, or a usage error. Errors are clap's
+//! words in the form of all other messages, without the values that were given.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::Failure;
+use super::{Exit, say};
+
+/// Prints what clap returned in place of arguments.
+pub(super) fn report(error: &clap::Error) -> Exit {
+    let exit = match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Ok,
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Exit::Usage,
+        _ => {
+            say(message(error));
+            return Exit::Usage;
+        }
+    };
+    // Nothing can be done about a closed standard error.
+    let _ = error.print();
+    exit
+}
 
 /// The problem on one line, and clap's suggestions as the hint.
-pub(super) fn usage_failure(error: &clap::Error) -> Failure {
+fn message(error: &clap::Error) -> String {
     let text = without_value(error);
     let mut lines = text.lines().map(str::trim);
     let problem = lines.by_ref().take_while(|line| !line.is_empty());
@@ -18,12 +34,13 @@ pub(super) fn usage_failure(error: &clap::Error) -> Failure {
         [] => "`--help` shows what is expected".to_owned(),
         tips => tips.join("; "),
     };
-    Failure::usage(format_args!("{problem}\nhint: {hint}"))
+    format!("{problem}\nhint: {hint}")
 }
 
 /// The text of an error without the word that was not understood, which may be a secret in the wrong place.
 /// The name of an option stays.
 fn without_value(error: &clap::Error) -> String {
+    let is_unknown = error.kind() == ErrorKind::UnknownArgument;
     let kind = match error.kind() {
         ErrorKind::UnknownArgument => ContextKind::InvalidArg,
         ErrorKind::InvalidSubcommand | ErrorKind::ArgumentConflict => {
@@ -33,9 +50,8 @@ fn without_value(error: &clap::Error) -> String {
     };
     let text = error.to_string();
     match error.get(kind) {
-        Some(ContextValue::String(word)) if !word.starts_with('-') => {
-            text.replacen(&format!(" '{word}'"), "", 1)
-        }
+        Some(ContextValue::String(option)) if is_unknown && option.starts_with('-') => text,
+        Some(ContextValue::String(word)) => text.replacen(&format!(" '{word}'"), "", 1),
         _ => text,
     }
 }

@@ -15,10 +15,10 @@ use crate::credentials::Credentials;
 use crate::signature::{PayloadHash, Signer};
 
 /// A key is locked after more failures in a row than this (APIG FAQ: "more than five").
-const FAILURES: u32 = 5;
+const MAX_FAILURES: u32 = 5;
 
 /// How long a key is locked.
-const LOCKED: Duration = Duration::from_secs(5 * 60);
+const LOCK_TIME: Duration = Duration::from_secs(5 * 60);
 
 /// The valid keys and tokens.
 #[derive(Debug)]
@@ -149,8 +149,8 @@ impl KeyStore {
             key.failures = 0;
         }
         key.failures += u32::from(!matches);
-        if key.failures > FAILURES {
-            key.locked_until = now.checked_add(LOCKED).ok();
+        if key.failures > MAX_FAILURES {
+            key.locked_until = now.checked_add(LOCK_TIME).ok();
         }
     }
 }

@@ -13,22 +13,22 @@ use super::refusal::Refused;
 use crate::signature::{Algorithm, PayloadHash, PayloadHasher};
 
 /// Longest target (APIG, notes and constraints).
-const TARGET: usize = 32 * 1024;
+const MAX_TARGET: usize = 32 * 1024;
 /// Longest header.
-const HEADER: usize = 32 * 1024;
+const MAX_HEADER: usize = 32 * 1024;
 /// All headers together.
-const HEADERS: usize = 128 * 1024;
+const MAX_HEADERS: usize = 128 * 1024;
 /// Longest body with a signature, an app code or an API key (ModelArts, access over the public
 /// network: 12 MB).
-pub(super) const BODY: u64 = 12 * 1024 * 1024;
+pub(super) const MAX_BODY: u64 = 12 * 1024 * 1024;
 /// Longest body with `X-Auth-Token`. "For larger ones, use a token": how large is not said.
-pub(super) const BODY_WITH_TOKEN: u64 = 1024 * 1024 * 1024;
-/// This much more of a body that is too long is read before it is refused, so that the caller gets
-/// the response.
-const DRAINED: u64 = 36 * 1024 * 1024;
+pub(super) const MAX_BODY_WITH_TOKEN: u64 = 1024 * 1024 * 1024;
+/// How much of a body is read beyond the limit before it is refused, so that the caller reads the
+/// response.
+const MAX_DRAINED: u64 = 36 * 1024 * 1024;
 
-/// How many headers, and how many query pairs, a gateway reads that ignores the others.
-const READ: usize = 100;
+/// The number of headers, and of query pairs, that a gateway reads if it does not read all.
+const FIRST_HUNDRED: usize = 100;
 
 /// The readings of a gateway.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,27 +52,30 @@ impl Readings {
             read = merged.into();
         }
         if let Some(query) = query {
-            let pairs: Vec<_> = query.split('&').take(self.most()).collect();
+            let pairs: Vec<_> = query.split('&').take(self.limit()).collect();
             read.to_mut().push('?');
             read.to_mut().push_str(&pairs.join("&"));
         }
         read
     }
 
-    /// The number of headers, and of query pairs, that are read.
-    pub(super) fn most(self) -> usize {
-        if self.first_hundred { READ } else { usize::MAX }
+    /// The number of headers, and of query pairs, that are read at most.
+    pub(super) fn limit(self) -> usize {
+        match self.first_hundred {
+            true => FIRST_HUNDRED,
+            false => usize::MAX,
+        }
     }
 }
 
 /// Checks the size of a head.
 pub(super) fn check_head(target: &str, headers: &HeaderMap) -> Result<(), Refused> {
-    if target.len() > TARGET {
+    if target.len() > MAX_TARGET {
         return Err(Refused::new(414, "APIG.0201", "Request URI too large."));
     }
     let size = |(name, value): (&http::HeaderName, &HeaderValue)| name.as_str().len() + value.len();
     let longest = headers.iter().map(size).max().unwrap_or(0);
-    if longest > HEADER || headers.iter().map(size).sum::<usize>() > HEADERS {
+    if longest > MAX_HEADER || headers.iter().map(size).sum::<usize>() > MAX_HEADERS {
         return Err(Refused::new(494, "APIG.0201", "Request headers too large."));
     }
     Ok(())
@@ -114,7 +117,7 @@ pub(super) async fn read(
     algorithm: Algorithm<'_>,
     limit: u64,
 ) -> Result<(u64, PayloadHash), Refused> {
-    let drained = limit.saturating_add(DRAINED);
+    let drained = limit.saturating_add(MAX_DRAINED);
     if body.size_hint().lower() > drained {
         return Err(Refused::too_large());
     }

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::key_store::{KeyStore, Owner, State, lock};
-use super::limits::{BODY, BODY_WITH_TOKEN, check_head, check_stage, read, set_host};
+use super::limits::{MAX_BODY, MAX_BODY_WITH_TOKEN, check_head, check_stage, read, set_host};
 use super::observer::Received;
 use super::refusal::Refused;
 use super::serve::Services;
@@ -139,7 +139,7 @@ impl Services {
         let request = ReceivedRequest {
             method: parts.method.as_str(),
             target: &self.readings.target(target(parts)),
-            headers: &header_pairs(&parts.headers, self.readings.most()),
+            headers: &header_pairs(&parts.headers, self.readings.limit()),
             body,
         };
         let token = parts.headers.get("x-security-token");
@@ -195,8 +195,8 @@ impl<'a> Authentication<'a> {
     /// The longest body that is accepted with it.
     fn limit(self) -> u64 {
         match self {
-            Self::Token(_) => BODY_WITH_TOKEN,
-            _ => BODY,
+            Self::Token(_) => MAX_BODY_WITH_TOKEN,
+            _ => MAX_BODY,
         }
     }
 }
@@ -220,9 +220,9 @@ fn algorithm(parts: &request::Parts) -> Algorithm<'static> {
     Algorithm::of_authorization(authorization.map_or(b"", HeaderValue::as_bytes))
 }
 
-/// At most so many headers, as the verifier takes them.
-pub(super) fn header_pairs(headers: &HeaderMap, most: usize) -> Vec<(&str, &[u8])> {
-    let pairs = headers.iter().take(most);
+/// The first headers, up to a limit, as the verifier takes them.
+pub(super) fn header_pairs(headers: &HeaderMap, limit: usize) -> Vec<(&str, &[u8])> {
+    let pairs = headers.iter().take(limit);
     pairs
         .map(|(name, value)| (name.as_str(), value.as_bytes()))
         .collect()

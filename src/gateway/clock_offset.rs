@@ -27,7 +27,7 @@ const MAX_OFFSET: i64 = 31 * 24 * 3600 * 1000;
 /// The maximum offset that is not corrected, in milliseconds.
 const TOLERATED: i64 = 1000;
 
-/// The offset from which on a warning is logged, in seconds.
+/// The smallest offset that is logged as a warning, in seconds.
 const WARNED: i64 = 60;
 
 /// By how much a machine's two clocks may diverge before the wall clock counts as set, in

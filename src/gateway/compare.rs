@@ -13,7 +13,7 @@ pub(super) enum Comparison {
 
 /// Compares the canonical request that the gateway echoed with ours.
 ///
-/// `ours` has its lines apart by `\n`, `echoed` by `|` (or by newlines), and may be cut off at the
+/// Lines end with `\n` in `ours`, and with `|` or a newline in `echoed`, which may be cut off at its
 /// end. Query pairs are named by position, and by name if that is at most 40 unreserved characters.
 pub(super) fn compare(ours: &str, echoed: &str) -> Comparison {
     // Both are split at `|`, so that one in a header value splits in the same way on both sides. In

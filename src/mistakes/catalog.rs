@@ -4,6 +4,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use serde_json::{Value, json};
 
+use super::header;
 use crate::signature::{PayloadHash, Presented, ReceivedRequest, UNSIGNED_PAYLOAD};
 
 /// A part of a canonical request.
@@ -163,9 +164,8 @@ fn headers(sent: &Sent<'_>) -> Value {
     // The lines of these headers with the values that were received.
     let received = |names: &str, trim: fn(&str) -> &str| {
         let line = |name: &str| {
-            let mut headers = sent.request.headers.iter();
-            let header = headers.find(|header| header.0.eq_ignore_ascii_case(name));
-            let value = String::from_utf8_lossy(header.map_or(b"", |header| header.1));
+            let value = header(sent.request, name).unwrap_or_default();
+            let value = String::from_utf8_lossy(value);
             format!("{name}:{}\n", trim(&value))
         };
         let lines = names.split(';').map(line);

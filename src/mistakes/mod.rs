@@ -1,8 +1,8 @@
-//! Finds what a signer did differently: makes each known mistake with the canonical request, and names
-//! the one that leads to the signature of the request. A match is certain, since no two texts have the
-//! same signature; one attempt costs one hash of the canonical request.
+//! Finds the mistake of a signer: applies each known mistake to the canonical request, and names the
+//! one that produces the signature of the request. A match is certain, since no two texts have the same
+//! signature. Each try costs one hash of the canonical request.
 //!
-//! `verify` explains requests of anybody, and the proxy those of its callers.
+//! Used by `verify`, by the embedded gateway, and by the proxy for requests that its callers sign.
 
 mod catalog;
 
@@ -137,13 +137,16 @@ fn suspicion(request: &ReceivedRequest<'_>, body: &[u8]) -> Explanation {
 
 /// The value of `Authorization`, and the date.
 fn signature<'a>(request: &ReceivedRequest<'a>) -> Option<(Presented<'a>, SigningDate)> {
-    let value = |name: &str| {
-        let mut headers = request.headers.iter();
-        let header = headers.find(|header| header.0.eq_ignore_ascii_case(name))?;
-        Some(str::from_utf8(header.1).ok()?.trim())
-    };
+    let value = |name: &str| Some(str::from_utf8(header(request, name)?).ok()?.trim());
     let presented = Presented::parse(value("authorization")?).ok()?;
     Some((presented, SigningDate::parse(value(DATE_HEADER)?).ok()?))
+}
+
+/// The first value of a header.
+fn header<'a>(request: &ReceivedRequest<'a>, name: &str) -> Option<&'a [u8]> {
+    let mut headers = request.headers.iter();
+    let header = headers.find(|header| header.0.eq_ignore_ascii_case(name))?;
+    Some(header.1)
 }
 
 /// Splits a canonical request into its method, path, query, headers with their names, and payload. Only the

@@ -182,6 +182,7 @@ sign | the following required arguments were not provided: <URL> | `--help` show
 sign --format | a value is required for '--format <FORMAT>' but none was supplied [possible values: headers, curl, json] | `--help` shows what is expected
 sign --format MARKER x | invalid value for '--format <FORMAT>' [possible values: headers, curl, json] | `--help` shows what is expected
 completions fsh | invalid value for '<SHELL>' [possible values: bash, elvish, fish, powershell, zsh] | a similar value exists: 'fish'
+quit --timeout=-5s | invalid value for '--timeout <TIME>': expected a time, like `30s` or `2m` | `--help` shows what is expected
 wait --timeout MARKER | invalid value for '--timeout <TIME>': expected a time, like `30s` or `2m` | `--help` shows what is expected
 caller new x --method MARKer | invalid value for '--method <METHOD>': expected a method in capital letters, like `GET`, or `*` for any; CONNECT and TRACE cannot be allowed | `--help` shows what is expected
 caller new x --rate MARKER | invalid value for '--rate <REQUESTS/TIME>': expected requests in a time of at least a second, like 60/1m or 5/1s | `--help` shows what is expected

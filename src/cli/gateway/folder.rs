@@ -1,6 +1,6 @@
 //! The folder with the secrets of the embedded gateway, which no other user can read.
 //!
-//! It may be a folder of the user, with a `credentials.csv` that is in use: files that are there are
+//! The user may name a folder that has a `credentials.csv` of its own. Existing files are therefore
 //! replaced only if an earlier gateway has left its mark.
 
 use std::fs::{self, DirBuilder, OpenOptions};

@@ -9,7 +9,7 @@ use super::Access;
 use crate::cli::Failure;
 use crate::config::{Config, IssuedCaller, Listen, ListenRules, service_route};
 
-/// The service of which SDKs ask the id of a project.
+/// The service that SDKs ask for the id of a project.
 const IAM: &str = "iam";
 
 /// The ports, in the order of [`Config::listen`].

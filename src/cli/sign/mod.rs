@@ -191,9 +191,7 @@ fn headers(
     headers.extend(stage.map(|stage| ("x-stage".to_owned(), stage)));
     let name = "x-security-token";
     if let Some(token) = &credentials.security_token
-        && !headers
-            .iter()
-            .any(|header| header.0.eq_ignore_ascii_case(name))
+        && position(&headers, name).is_none()
     {
         headers.push((name.to_owned(), token.expose_secret().to_owned()));
     }
@@ -202,9 +200,12 @@ fn headers(
 
 /// Removes a header, and returns its value.
 fn take(headers: &mut Vec<(String, String)>, name: &str) -> Option<String> {
-    let mut names = headers.iter();
-    let at = names.position(|header| header.0.eq_ignore_ascii_case(name))?;
-    Some(headers.remove(at).1)
+    position(headers, name).map(|at| headers.remove(at).1)
+}
+
+fn position(headers: &[(String, String)], name: &str) -> Option<usize> {
+    let mut headers = headers.iter();
+    headers.position(|header| header.0.eq_ignore_ascii_case(name))
 }
 
 impl SignedRequest {
@@ -229,8 +230,7 @@ impl SignedRequest {
             }
         }
         // Without a type, curl sends a form.
-        let mut names = self.headers.iter();
-        let has_type = names.any(|header| header.0.eq_ignore_ascii_case("content-type"));
+        let has_type = position(&self.headers, "content-type").is_some();
         let data = arguments.data.as_deref().unwrap_or_default();
         if !has_type && serde_json::from_str::<IgnoredAny>(data).is_ok() {
             option("-H", "content-type: application/json");

@@ -54,7 +54,7 @@ impl Cloud {
         let mut store = lock(&self.store);
         let most = store.accounts.lifetime.unwrap_or(DAY);
         let lifetime = asked.map_or(most, |asked| Duration::from_secs(asked).min(most));
-        let (_, expires_at) = life(fault, lifetime);
+        let (_, expires_at) = validity(fault, lifetime);
         // The ids of temporary keys begin like this.
         let mut key = random_key("HST", 20);
         let security_token = random_text(600);
@@ -72,7 +72,7 @@ impl Cloud {
     /// Issues a token: the token itself is in a header, its metadata in the body.
     pub(super) fn issue_token(&self, fault: FaultMode, mut body: Value) -> Response<Full<Bytes>> {
         let mut store = lock(&self.store);
-        let (issued_at, expires_at) = life(fault, store.accounts.lifetime.unwrap_or(DAY));
+        let (issued_at, expires_at) = validity(fault, store.accounts.lifetime.unwrap_or(DAY));
         // About as long as the real ones, which fill a good part of a header.
         let token = random_text(1200);
         store.add_token(&token, Some(expires_at));
@@ -87,8 +87,8 @@ impl Cloud {
     }
 }
 
-/// Start and end of a lifetime; with [`FaultMode::Expired`] it ended a second ago.
-fn life(fault: FaultMode, lifetime: Duration) -> (Timestamp, Timestamp) {
+/// When what is issued begins and ends to be valid; with [`FaultMode::Expired`] it ended a second ago.
+fn validity(fault: FaultMode, lifetime: Duration) -> (Timestamp, Timestamp) {
     let now = clock::timestamp();
     let issued_at = match fault {
         FaultMode::Expired => now.checked_sub(lifetime + Duration::from_secs(1)),

@@ -5,8 +5,8 @@
 //!
 //! # What can go wrong
 //!
-//! A caller that is served here has sent what the SDKs send. Texts of errors are the emulator's own:
-//! go by the status.
+//! The services accept what the SDKs send. The texts of their errors are the emulator's own, so a
+//! caller should decide by the status.
 
 mod issuing;
 mod services;
@@ -38,7 +38,7 @@ const METADATA_TOKEN_PATH: &str = "/meta-data/latest/api/token";
 const ASSUME_PATH: &str = "/v5/agencies/assume";
 
 /// Longest body of a request to a service.
-const BODY: usize = 1024 * 1024;
+const MAX_BODY: usize = 1024 * 1024;
 
 /// A service that issues tokens or keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,7 +169,7 @@ impl Cloud {
                 unauthorized(service)
             }
             FaultMode::Unauthorized | FaultMode::None | FaultMode::Expired => {
-                let Ok(body) = Limited::new(body, BODY).collect().await else {
+                let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
                     return Ok(refused(StatusCode::BAD_REQUEST, "the body is invalid"));
                 };
                 let body = body.to_bytes();
@@ -221,7 +221,7 @@ fn text<'a>(body: &'a Value, pointer: &str) -> Option<&'a str> {
     body.pointer(pointer)?.as_str()
 }
 
-/// True if this is the secret.
-fn is(secret: &SecretString, sent: Option<&str>) -> bool {
+/// True if the secret itself was sent.
+fn is_secret(secret: &SecretString, sent: Option<&str>) -> bool {
     sent == Some(secret.expose_secret())
 }

@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::issuing::{CREDENTIAL, CREDENTIALS, json_response, refused, response};
-use super::{Call, Cloud, is, text};
+use super::{Call, Cloud, is_secret, text};
 use crate::clock;
 use crate::emulator::accounts::random_text;
 use crate::emulator::key_store::{KeyStore, State, lock};
@@ -30,7 +30,7 @@ pub(super) fn user_token(cloud: &Cloud, call: &Call) -> Answered {
         return Some(malformed("the name, the password or the domain of a user"));
     };
     let is_user = lock(&cloud.store).accounts.users.iter().any(|user| {
-        user.name == name && user.domain == domain && is(&user.password, Some(password))
+        user.name == name && user.domain == domain && is_secret(&user.password, Some(password))
     });
     is_user.then_some(())?;
     let mut token = json!({ "methods": ["password"] });
@@ -48,7 +48,7 @@ pub(super) fn idp_token(cloud: &Cloud, call: &Call) -> Answered {
         return Some(malformed("X-Idp-Id or an identity token"));
     };
     let federation = lock(&cloud.store).accounts.federation.clone()?;
-    let is_trusted = federation.idp_id == idp && is(&federation.id_token, Some(id_token));
+    let is_trusted = federation.idp_id == idp && is_secret(&federation.id_token, Some(id_token));
     is_trusted.then(|| cloud.issue_token(call.fault, json!({ "methods": ["mapped"] })))
 }
 
@@ -111,7 +111,7 @@ pub(super) fn machine_key(cloud: &Cloud, call: &Call) -> Answered {
 /// Pod identity: the temporary key of a pod.
 pub(super) fn pod_key(cloud: &Cloud, call: &Call) -> Answered {
     let token = lock(&cloud.store).accounts.pod_token.clone()?;
-    is(&token, call.header("authorization")).then_some(())?;
+    is_secret(&token, call.header("authorization")).then_some(())?;
     let key = cloud.issue_key(call.fault, None, CREDENTIALS);
     Some(json_response(StatusCode::OK, &key))
 }
@@ -138,7 +138,7 @@ pub(super) fn agency_key(cloud: &Cloud, call: &Call) -> Answered {
         let federation = store.accounts.federation.as_ref()?;
         let is_provider = field("provider_urn") == Some(&federation.provider_urn);
         let is_known = match is_oidc {
-            true => is_provider && is(&federation.id_token, field("id_token")),
+            true => is_provider && is_secret(&federation.id_token, field("id_token")),
             false => is_signed(&store, call),
         };
         let is_agency = field("agency_urn") == Some(&federation.agency_urn);
