@@ -17,7 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::key_breaker::{KeyBreaker, KeyBreakers, Permit};
 use super::redact::Redactor;
 use crate::config::AuthMode;
-use crate::credentials::{Lease, Secret};
+use crate::credentials::{Credentials, Lease, Secret};
 use crate::error::Error;
 use crate::signature::{
     Algorithm, CanonicalRequest, DATE_HEADER, Payload, PayloadHash, Signer, SigningDate, Target,
@@ -94,33 +94,17 @@ impl UsableCredential {
         project_id: Option<&HeaderValue>,
         breakers: &KeyBreakers,
     ) -> Option<Self> {
-        let (mut header, mut key) = (None, None);
-        match &lease.secret {
+        let (header, key) = match &lease.secret {
+            Secret::Key(credentials) if !is_sendable(credentials) => return None,
             Secret::Key(credentials) => {
-                // Checked without making a copy that is not wiped.
-                let is_value = |text: &str| text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-                let token = credentials.security_token.as_ref();
-                let is_sent = token.is_none_or(|token| is_value(token.expose_secret()));
-                if !is_value(&credentials.access_key) || !is_sent {
-                    return None;
-                }
-                key = Some(SigningKey {
+                let key = SigningKey {
                     signer: Signer::new(&credentials.access_key, &credentials.secret_key),
                     breaker: breakers.key_breaker(credentials),
-                });
-            }
-            Secret::Text(secret) => {
-                let (name, prefix) = match kind {
-                    AuthMode::AppCode => (APP_CODE, ""),
-                    // The prefix is documented for the API keys of MaaS (maas-modelarts-0080).
-                    AuthMode::ApiKey => (AUTHORIZATION, "Bearer "),
-                    AuthMode::Token | AuthMode::AkSk => (AUTH_TOKEN, ""),
                 };
-                let mut value = value(&[prefix, secret.expose_secret()].concat()).ok()?;
-                value.set_sensitive(true);
-                header = Some((name, value));
+                (None, Some(key))
             }
-        }
+            Secret::Text(secret) => (Some(secret_header(kind, secret)?), None),
+        };
         let secrets = match &lease.secret {
             Secret::Key(key) => [key.security_token.as_ref(), Some(&key.secret_key)],
             Secret::Text(secret) => [Some(secret), None],
@@ -239,6 +223,26 @@ impl UsableCredential {
     }
 }
 
+/// True if headers can carry what is sent of a key. Checked without a copy, which would not be wiped.
+fn is_sendable(credentials: &Credentials) -> bool {
+    let is_value = |text: &str| text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    let token = credentials.security_token.as_ref();
+    is_value(&credentials.access_key) && token.is_none_or(|token| is_value(token.expose_secret()))
+}
+
+/// The header that carries a secret as it is.
+fn secret_header(kind: AuthMode, secret: &SecretString) -> Option<(HeaderName, HeaderValue)> {
+    let (name, prefix) = match kind {
+        AuthMode::AppCode => (APP_CODE, ""),
+        // The prefix is documented for the API keys of MaaS (maas-modelarts-0080).
+        AuthMode::ApiKey => (AUTHORIZATION, "Bearer "),
+        AuthMode::Token | AuthMode::AkSk => (AUTH_TOKEN, ""),
+    };
+    let mut value = value(&[prefix, secret.expose_secret()].concat()).ok()?;
+    value.set_sensitive(true);
+    Some((name, value))
+}
+
 fn value(text: &str) -> Result<HeaderValue, Error> {
     let not_a_value = Error::Internal("a header of the proxy's own is no header value");
     HeaderValue::from_str(text).map_err(|_| not_a_value)
@@ -247,7 +251,7 @@ fn value(text: &str) -> Result<HeaderValue, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::credentials::{Credentials, Origin};
+    use crate::credentials::Origin;
 
     #[test]
     fn a_key_is_not_shown_and_refused_if_no_header_can_carry_it() {

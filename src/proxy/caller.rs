@@ -1,4 +1,4 @@
-//! The connection of a caller, as shared by the server and the requests on it.
+//! The connection of a caller, as shared by the server and the requests on it; and who the caller is.
 //!
 //! The server makes one [`CallerConnection`] for each accepted connection. It holds facts about the
 //! connection, and what requests ask of the server besides a response.
@@ -6,13 +6,16 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
+use http::HeaderValue;
+use secrecy::SecretString;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::guard::ListenerKind;
-use crate::config::ListenRules;
+use crate::config::{ListenRules, Surrogate};
 use crate::error::Error;
 use crate::inspect::program::Replay;
 
@@ -90,6 +93,21 @@ impl fmt::Debug for CallerConnection {
             .field("refusals", &self.refusals)
             .finish_non_exhaustive()
     }
+}
+
+/// The caller of a request, where callers are known.
+pub(super) struct Identified {
+    pub(super) caller: Arc<Surrogate>,
+    /// Its label in the metrics.
+    pub(super) label: &'static str,
+    /// The beginning of the path that the caller used, like `/~<digits>`.
+    pub(super) capability: Option<SecretString>,
+    /// The value of `Authorization`, if the caller has signed.
+    pub(super) signature: Option<HeaderValue>,
+    /// False until the body, which is held for that, has confirmed the signature.
+    pub(super) is_proven: Cell<bool>,
+    /// False if the caller signed, and its signature does not cover the body.
+    pub(super) body_signed: Cell<bool>,
 }
 
 /// Bytes that are not a request. The server answers them without a service.

@@ -16,7 +16,6 @@ use super::context::RequestContext;
 use super::gateway_response::GatewayResponse;
 use super::prepare::Prepared;
 use super::route::Routed;
-use super::timings::AttemptReason;
 use super::{Pipeline, Settings};
 use crate::clock::Moment;
 use crate::config::Scheme;
@@ -73,14 +72,14 @@ pub(super) fn routed(settings: &Settings, routed: &Routed, hash: Option<&Payload
     let Some(capture) = routed.context.capture() else {
         return;
     };
-    let route = &settings.routes[routed.route];
+    let route = settings.route(routed.route);
     let scheme = match route.upstream.scheme {
         Scheme::Http => "http",
         Scheme::Https => "https",
     };
     let authority = text(&route.upstream.authority);
     capture.note(Event::Routed(Box::new(RoutedTo {
-        route: settings.route_labels[routed.route],
+        route: settings.route_states[routed.route].label,
         caller: routed.context.caller_name().to_owned(),
         upstream: format!("{scheme}://{authority}{}", route.upstream.base_path),
         stage: text(&route.stage),
@@ -92,7 +91,8 @@ pub(super) fn routed(settings: &Settings, routed: &Routed, hash: Option<&Payload
 
 /// How an attempt is made.
 pub(super) struct Attempt {
-    pub(super) reason: AttemptReason,
+    /// Why it is made.
+    pub(super) reason: &'static str,
     pub(super) connect: ConnectTimes,
     /// Seconds by which its date differs from this machine's clock.
     pub(super) offset: i64,
@@ -119,7 +119,7 @@ pub(super) fn attempt<B>(
     let is_other = target != prepared.target();
     let left = credential.lease.left(Moment::now());
     capture.note(Event::Attempt(Box::new(AttemptSent {
-        reason: attempt.reason.name(),
+        reason: attempt.reason,
         auth: credential.kind.name(),
         credential_left: left.map(|left| left.as_secs()),
         is_http2: attempt.is_http2,

@@ -33,7 +33,7 @@ pub(super) fn preflight(
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
     allow(headers, origin);
-    let methods = HeaderValue::try_from(settings.methods.names());
+    let methods = HeaderValue::try_from(settings.any_methods.names());
     let methods = methods.map_err(|_| Error::Internal("a method is no header value"))?;
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
     for names in asked.get_all(header::ACCESS_CONTROL_REQUEST_HEADERS) {

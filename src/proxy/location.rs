@@ -45,7 +45,7 @@ pub(super) fn local(
     caller: &Local<'_>,
 ) -> Option<String> {
     let location = str::from_utf8(location).ok()?;
-    let own = &settings.routes[route].upstream;
+    let own = &settings.route(route).upstream;
     // "//host/path" names a host without a scheme.
     let is_path = location.starts_with('/') && !location.starts_with("//");
     let candidate = |(at, other): (usize, &Route)| {
@@ -63,8 +63,8 @@ pub(super) fn local(
         };
         is_served.then(|| (base.len(), at == route, caller.path(other, rest)))
     };
-    let candidates = settings.routes.iter().enumerate().filter_map(candidate);
-    let (_, _, path) = candidates.max()?;
+    let candidates = settings.config.routes.iter().enumerate();
+    let (_, _, path) = candidates.filter_map(candidate).max()?;
     if is_path && !names_host(&path) {
         return Some(path);
     }
@@ -78,7 +78,7 @@ pub(super) fn local(
 
 /// True if a path below a route has this route.
 fn serves(settings: &Settings, route: usize, rest: &str) -> bool {
-    let path = Local::default().path(&settings.routes[route], rest);
+    let path = Local::default().path(settings.route(route), rest);
     let end = path.find(['?', '#']).unwrap_or(path.len());
     settings.route_matcher.find(&path[..end]) == Some(route)
 }
@@ -257,7 +257,7 @@ mod tests {
                 ..Local::default()
             };
             let location = location.replace("TAB", "\t");
-            let own = settings.routes.len() / 2;
+            let own = settings.config.routes.len() / 2;
             let found = local(location.as_bytes(), settings, own, &caller);
             let found = found.unwrap_or_else(|| "none".to_owned());
             assert_eq!(found, expected.replace("TAB", "\t"), "{row}");

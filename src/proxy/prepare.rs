@@ -1,7 +1,6 @@
 //! Second step: the head is rewritten, and the body is hashed, or set up to be streamed.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE};
-use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
 use super::Settings;
@@ -13,14 +12,13 @@ use super::page_origin;
 use super::path_reading::{self, PathReading};
 use super::route::Routed;
 use crate::error::Error;
-use crate::signature::{PayloadHash, SignatureError, SigningDate};
+use crate::signature::{PayloadHash, SigningDate};
 use crate::upstream::Mode;
 
 /// A request that is complete but for its authentication.
 #[derive(Debug)]
 pub(super) struct Prepared {
-    /// The head has the target as it goes out, which is what is signed, and what of the caller's
-    /// headers goes out.
+    /// Of the caller's headers, the head has those that go out.
     pub(super) routed: Routed,
     pub(super) body: PreparedBody,
     /// The hash of the body; `None` if it is not signed.
@@ -33,20 +31,14 @@ pub(super) struct Prepared {
 
 impl Prepared {
     /// A routed request with its body.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::BadTarget`] if the target cannot be sent.
     pub(super) fn new(
         settings: &Settings,
         mut routed: Routed,
         body: PreparedBody,
         hash: Option<PayloadHash>,
-    ) -> Result<Self, Error> {
-        let target = PathAndQuery::try_from(std::mem::take(&mut routed.target));
-        routed.head.uri = target.map_err(|_| SignatureError::RawByte)?.into();
+    ) -> Self {
         let mut headers = HeaderMap::with_capacity(routed.head.headers.len());
-        let route = &settings.routes[routed.route];
+        let route = settings.route(routed.route);
         headers::pass_to(route, &routed.head.headers, &mut headers);
         let context = &routed.context;
         if !route.keeps_origin
@@ -60,24 +52,23 @@ impl Prepared {
             page_origin::to_upstream(&mut headers, route, context.caller.listener, host, prefix);
         }
         routed.head.headers = headers;
-        Ok(Self {
-            has_ambiguous_path: path_reading::is_ambiguous(routed.head.uri.path()),
+        Self {
+            has_ambiguous_path: path_reading::is_ambiguous(routed.target.path()),
             path_reading: PathReading::default(),
             routed,
             body,
             hash,
-        })
+        }
     }
 
     /// The target as it goes out.
     pub(super) fn target(&self) -> &str {
-        let target = self.routed.head.uri.path_and_query();
-        target.map_or("/", PathAndQuery::as_str)
+        self.routed.target.as_str()
     }
 
     /// What a signature covers besides the headers.
     pub(super) fn to_sign<'a>(&'a self, settings: &'a Settings, date: SigningDate) -> ToSign<'a> {
-        let route = &settings.routes[self.routed.route];
+        let route = settings.route(self.routed.route);
         ToSign {
             algorithm: route.signing.algorithm(),
             takes_own_project: route.service.is_none(),
@@ -105,10 +96,10 @@ impl Prepared {
     /// authenticates it.
     pub(super) fn outgoing<B>(&self, settings: &Settings, body: B, is_http2: bool) -> Request<B> {
         let (routed, length) = (&self.routed, self.body.length());
-        let route = &settings.routes[routed.route];
+        let route = settings.route(routed.route);
         let mut request = Request::new(body);
         *request.method_mut() = routed.head.method.clone();
-        *request.uri_mut() = routed.head.uri.clone();
+        *request.uri_mut() = routed.target.clone().into();
         let headers = request.headers_mut();
         headers.reserve(routed.head.headers.len() + 12);
         headers.insert(HOST, route.upstream.authority.clone());

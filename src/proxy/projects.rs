@@ -94,7 +94,7 @@ impl Pipeline {
     async fn ask_project_id(&self, at: usize, route: usize, slot: usize) -> Option<HeaderValue> {
         let region = &self.settings.projects.regions[at];
         let credential = self.credentials.usable(slot, None).await.ok()?;
-        let limit = self.settings.timeouts.connect;
+        let limit = self.settings.config.timeouts.connect;
         let mut last = timeout(limit, region.last.lock()).await.ok()?;
         let stands = |asked: &Asked| {
             Arc::ptr_eq(&asked.lease, &credential.lease)
@@ -131,14 +131,14 @@ impl Pipeline {
         credential: &UsableCredential,
     ) -> Result<HeaderValue, String> {
         let is_iam = |route: &&Route| route.service.is_some() && route.prefix[1..] == *IAM;
-        let iam = self.settings.routes.iter().find(is_iam);
+        let iam = self.settings.config.routes.iter().find(is_iam);
         let iam = &iam.ok_or("there is no route to it")?.upstream;
         let permit = credential.permit().await;
         let permit = permit.map_err(|error| error.to_string())?;
         let clock = self.gateway_clock(route);
         let date = self.clock.signing_date(clock.correction());
         let iam = (self.upstream.network(), iam);
-        let limit = self.settings.timeouts.connect;
+        let limit = self.settings.config.timeouts.connect;
         let asking = project_of(&region.name, iam, &credential.lease.secret, &date, limit);
         let answered = asking.await;
         let outcome = match &answered {

@@ -6,7 +6,7 @@ use http::header::Entry;
 use http::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, DATE, LOCATION, SET_COOKIE, TRAILER,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, response};
 use hyper::ext::ReasonPhrase;
 use secrecy::ExposeSecret;
 
@@ -16,18 +16,34 @@ use super::gateway_response::GatewayResponse;
 use super::location::Local;
 use super::redact;
 use super::route::Routed;
-use super::{Settings, cors, headers, location, respond};
+use super::{Settings, cors, headers, location, respond, websocket};
+use crate::error::Error;
+
+/// The gateway's id of a request.
+const GATEWAY_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The header that says what is wrong with a refused request.
 const HINT: HeaderName = HeaderName::from_static("x-apig-proxy-hint");
 
-/// The response of the gateway, as the caller gets it.
-pub(super) fn relay(
+/// Turns the gateway's response into that to the caller. After a `101`, the connections become a
+/// tunnel.
+///
+/// # Errors
+///
+/// [`Error::UpstreamReset`] if the connection to the gateway ends before that.
+pub(super) async fn relay(
     settings: &Settings,
     routed: &Routed,
     reply: GatewayResponse,
-) -> Response<ResponseBody> {
-    let context = Rc::clone(&routed.context);
+) -> Result<Response<ResponseBody>, Error> {
+    let (context, idle) = (&routed.context, settings.idle_timeout(routed.route));
+    let status = reply.head.status;
+    let gateway_id = reply.head.headers.get(GATEWAY_ID);
+    let gateway_id = gateway_id.map(HeaderValue::as_bytes);
+    context.relayed(status.as_u16(), reply.is_of_gateway(), gateway_id);
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        return websocket::switch(reply, idle, context).await;
+    }
     let mut headers = relayed_headers(settings, routed, &reply);
     let hint = reply.hint.map(HeaderValue::try_from);
     headers.extend(hint.and_then(Result::ok).map(|hint| (HINT, hint)));
@@ -37,31 +53,29 @@ pub(super) fn relay(
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     let mut head = reply.head;
-    // The words behind the status may repeat a secret too.
+    // The reason phrase may repeat a secret too.
     if reply.redactor.is_some() {
         head.extensions.remove::<ReasonPhrase>();
     }
-    let idle = settings.idle_timeout(routed.route);
-    let body = ResponseBody::relayed(reply.body, reply.redactor, idle, context);
+    let body = ResponseBody::relayed(reply.body, reply.redactor, idle, Rc::clone(context));
     let mut answer = Response::new(body);
-    *answer.status_mut() = head.status;
+    *answer.status_mut() = status;
     *answer.headers_mut() = headers;
-    // hyper keeps the words behind the status there.
+    // hyper keeps the reason phrase there.
     *answer.extensions_mut() = head.extensions;
-    answer
+    Ok(answer)
 }
 
 fn relayed_headers(settings: &Settings, routed: &Routed, reply: &GatewayResponse) -> HeaderMap {
-    let (head, context) = (&reply.head, &routed.context);
-    let origin = context.origin.get();
+    let (headers, context) = (&reply.head.headers, &routed.context);
     let caller = caller(context);
-    let location = headers::only(&head.headers, &LOCATION).filter(|_| context.host.get().is_some());
+    let location = headers::only(headers, &LOCATION).filter(|_| context.host.get().is_some());
     let local = location.and_then(|location| {
         let local = location::local(location.as_bytes(), settings, routed.route, &caller)?;
         HeaderValue::try_from(local).ok()
     });
-    let mut passed = HeaderMap::with_capacity(head.headers.len() + 4);
-    headers::pass(&head.headers, &mut passed, |name| {
+    let mut passed = HeaderMap::with_capacity(headers.len() + 4);
+    headers::pass(headers, &mut passed, |name| {
         let is_replaced = local.is_some() && name == LOCATION;
         let is_decoded = reply.is_decoded && name == CONTENT_ENCODING;
         headers::is_for_caller(name) && !is_replaced && !is_decoded
@@ -70,10 +84,22 @@ fn relayed_headers(settings: &Settings, routed: &Routed, reply: &GatewayResponse
     passed.extend(local.map(|local| (LOCATION, local)));
     if let Entry::Occupied(mut cookies) = passed.entry(SET_COOKIE) {
         for cookie in cookies.iter_mut() {
-            let local = location::local_cookie(cookie, &settings.routes[routed.route], &caller);
+            let local = location::local_cookie(cookie, settings.route(routed.route), &caller);
             *cookie = local.unwrap_or_else(|| cookie.clone());
         }
     }
+    add_framing(&mut passed, &reply.head, context);
+    if let Some(origin) = context.origin.get() {
+        cors::allow(&mut passed, origin);
+    }
+    if !passed.contains_key(DATE) {
+        passed.insert(DATE, respond::date());
+    }
+    passed
+}
+
+/// Adds what hyper cannot know of the framing of a response.
+fn add_framing(passed: &mut HeaderMap, head: &response::Parts, context: &RequestContext) {
     // Without it, hyper sends no trailers over HTTP/1.1.
     if context.takes_trailers && context.version == Version::HTTP_11 {
         for names in head.headers.get_all(TRAILER) {
@@ -87,13 +113,6 @@ fn relayed_headers(settings: &Settings, routed: &Routed, reply: &GatewayResponse
     {
         passed.insert(CONTENT_LENGTH, length.into());
     }
-    if let Some(origin) = origin {
-        cors::allow(&mut passed, origin);
-    }
-    if !passed.contains_key(DATE) {
-        passed.insert(DATE, respond::date());
-    }
-    passed
 }
 
 /// How the caller of a request reaches routes.

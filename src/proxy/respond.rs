@@ -120,27 +120,8 @@ fn answer(
 ) -> Response<ResponseBody> {
     let (answer, request_id) = (error.answer(), format!("{id:032x}"));
     log(error, method, &request_id);
-    let mut headers = HeaderMap::with_capacity(16);
-    own_headers(&mut headers, "application/json");
-    let proxy_status = format!("apig-proxy; error={}", answer.proxy_status);
+    let mut headers = error_headers(error, &answer, context);
     set(&mut headers, "x-request-id", &request_id);
-    set(&mut headers, "proxy-status", &proxy_status);
-    if let Some(after) = answer.retry_after {
-        headers.insert(RETRY_AFTER, after.as_secs().into());
-    }
-    if let Error::MethodNotAllowed { allow } = error {
-        set(&mut headers, ALLOW.as_str(), allow);
-    }
-    // After these, what the caller sent, or is still sending, cannot be relied upon to be a
-    // request's end, or the guard refused it.
-    let closes = matches!(answer.status.as_u16(), 400 | 403 | 408 | 413 | 414 | 431);
-    let is_http1 = context.is_none_or(|request| request.version != Version::HTTP_2);
-    if is_http1 && answer.origin == Origin::Client && closes {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    if let Some(origin) = context.and_then(|request| request.origin.get()) {
-        cors::allow(&mut headers, origin);
-    }
     let mut status = answer.status;
     let mut body = Bytes::new();
     if context.is_some_and(|request| request.is_grpc) {
@@ -158,6 +139,34 @@ fn answer(
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
+}
+
+/// The headers of the response to an error.
+fn error_headers(
+    error: &Error,
+    answer: &Answer,
+    context: Option<&Rc<RequestContext>>,
+) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(16);
+    own_headers(&mut headers, "application/json");
+    let proxy_status = format!("apig-proxy; error={}", answer.proxy_status);
+    set(&mut headers, "proxy-status", &proxy_status);
+    if let Some(after) = answer.retry_after {
+        headers.insert(RETRY_AFTER, after.as_secs().into());
+    }
+    if let Error::MethodNotAllowed { allow } = error {
+        set(&mut headers, ALLOW.as_str(), allow);
+    }
+    // The rest of such a request cannot be told from the next one, or the guard refused it.
+    let closes = matches!(answer.status.as_u16(), 400 | 403 | 408 | 413 | 414 | 431);
+    let is_http1 = context.is_none_or(|request| request.version != Version::HTTP_2);
+    if is_http1 && answer.origin == Origin::Client && closes {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if let Some(origin) = context.and_then(|request| request.origin.get()) {
+        cors::allow(&mut headers, origin);
+    }
+    headers
 }
 
 /// The headers of every response of the proxy's own.

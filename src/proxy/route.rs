@@ -1,12 +1,13 @@
 //! Routing, the step after the guard: finds the route of a request, and checks what can be checked
 //! of its head. No body is read.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
-use http::{HeaderValue, request};
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, request};
 
 use super::Settings;
-use super::body::BodyRules;
 use super::callers::rights::{self, Action};
 use super::context::RequestContext;
 use super::head_checks::{
@@ -27,7 +28,7 @@ pub(super) struct Routed {
     /// Index of the route.
     pub(super) route: usize,
     /// The target as it is sent.
-    pub(super) target: String,
+    pub(super) target: PathAndQuery,
     /// True for the handshake of a WebSocket.
     pub(super) is_websocket: bool,
     /// The slot of the route credentials that authenticates the request.
@@ -38,6 +39,25 @@ pub(super) struct Routed {
     /// The value of `apig-proxy-hop` as it is sent.
     pub(super) hops: HeaderValue,
     pub(super) context: Rc<RequestContext>,
+}
+
+/// How a body is to be prepared.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BodyRules {
+    /// Without a signature, nothing is hashed.
+    pub(super) is_signed: bool,
+    /// Longest body, in bytes.
+    pub(super) limit: u64,
+    /// What helps against the limit, other than a shorter body.
+    pub(super) hint: &'static str,
+}
+
+impl BodyRules {
+    /// The error of a longer body.
+    pub(super) fn too_large(&self) -> Error {
+        let Self { limit, hint, .. } = *self;
+        Error::BodyTooLarge { limit, hint }
+    }
 }
 
 /// Routes a request that the guard let through. `declared` is the length of its body, if known.
@@ -51,40 +71,32 @@ pub(super) fn route(
     let hops = settings.proxy_id.next_hop(&head.headers)?;
     check_method(&settings.any_methods, &head.method)?;
     let target = target(&head, context.caller.listener.is_tls()).ok_or(SignatureError::NotAPath)?;
-    let mut target = normalize_target(&target);
     let selected = context.selected_route();
-    if let Some(at) = selected {
-        // All checks are those of a target with the prefix, which its callers leave out.
-        let prefix = &settings.routes.get(at).ok_or(Error::NoRoute)?.prefix;
-        target = format!("{prefix}{target}").into();
-    }
+    let target = with_prefix(settings, selected, normalize_target(&target))?;
     let is_websocket = check_upgrade(&head, declared)?;
     check_expectations(&head.headers)?;
     let path = target.split('?').next().unwrap_or_default();
     let at = find_route(settings, selected, path)?;
-    let route = &settings.routes[at];
-    context.route.set(settings.route_labels[at]);
-    check_route(settings, route, &head, path)?;
+    let route = settings.route(at);
+    context.route.set(settings.route_states[at].label);
     let action = Action {
         method: &head.method,
         path,
         headers: &head.headers,
         is_websocket,
     };
+    check_route(settings, route, &action)?;
     let rights = context.identified.get().map(|found| &found.caller.rights);
-    rights::check(rights, [&settings.read_only, &route.read_only], &action)?;
+    let limits = [&settings.config.read_only, &route.read_only];
+    rights::check(rights, limits, &action)?;
     let project_id = settings.credentials.project_id(at, &head.headers)?;
     let of_region = || route.service.as_ref()?.project_id.clone();
     let (slot, rules) = authentication(settings, at, declared)?;
-    let target = outgoing_target(route, &target)?;
-    if head.method.as_str().len() + target.len() + "  HTTP/1.1\r\n".len() > MAX_REQUEST_LINE {
-        return Err(Error::TargetTooLong);
-    }
     Ok(Routed {
         project_id: project_id.or_else(of_region),
+        target: outgoing_target(route, &head.method, &target)?,
         head,
         route: at,
-        target,
         is_websocket,
         slot,
         rules,
@@ -93,13 +105,27 @@ pub(super) fn route(
     })
 }
 
+/// A target with the prefix of the selected route. Its callers leave the prefix out, but all checks
+/// are for paths with it.
+fn with_prefix<'t>(
+    settings: &Settings,
+    selected: Option<usize>,
+    target: Cow<'t, str>,
+) -> Result<Cow<'t, str>, Error> {
+    let Some(at) = selected else {
+        return Ok(target);
+    };
+    let route = settings.config.routes.get(at).ok_or(Error::NoRoute)?;
+    Ok(format!("{}{target}", route.prefix).into())
+}
+
 /// The route of a path. One that is selected has to be that of the path too, in every reading, or
 /// the limits of another route could be circumvented.
 fn find_route(settings: &Settings, selected: Option<usize>, path: &str) -> Result<usize, Error> {
     let found = settings.route_matcher.find(path);
     let found = found.filter(|found| selected.is_none_or(|selected| selected == *found));
     // The route for everything else takes no service: its gateway has none.
-    let is_own = found.is_some_and(|found| !settings.routes[found].prefix.is_empty());
+    let is_own = found.is_some_and(|found| !settings.route(found).prefix.is_empty());
     if !is_own && let Some(error) = settings.guard.services.missing_in_path(path) {
         return Err(error.into());
     }
@@ -113,10 +139,10 @@ fn authentication(
     route: usize,
     declared: Option<u64>,
 ) -> Result<(usize, BodyRules), Error> {
-    let (limits, slots) = (&settings.limits, settings.credentials.routes[route]);
+    let (limits, slots) = (&settings.config.limits, settings.credentials.routes[route]);
     let Route {
         auth, large_body, ..
-    } = &settings.routes[route];
+    } = settings.route(route);
     let is_long = match (declared, large_body) {
         (Some(length), _) => length > limits.body,
         (None, LargeBody::Token { unknown }) => *unknown,
@@ -148,34 +174,29 @@ fn authentication(
 }
 
 /// Checks the methods and paths of a route. A path that it does not allow has no route.
-fn check_route(
-    settings: &Settings,
-    route: &Route,
-    head: &request::Parts,
-    path: &str,
-) -> Result<(), Error> {
+fn check_route(settings: &Settings, route: &Route, action: &Action<'_>) -> Result<(), Error> {
     let mut paths = route.paths.iter().flatten();
-    if route.paths.is_some() && !paths.any(|rule| rule.matches(path)) {
+    if route.paths.is_some() && !paths.any(|rule| rule.matches(action.path)) {
         return Err(Error::NoRoute);
     }
     if route.service.is_none() || route.methods.is_none() {
-        check_method(&settings.methods, &head.method)?;
+        check_method(&settings.config.methods, action.method)?;
     }
     match &route.methods {
         Some(methods @ Methods::Only(_))
-            if route.service.is_none() && names_method(&head.headers) =>
+            if route.service.is_none() && names_method(action.headers) =>
         {
             let allow = methods.names();
             Err(Error::MethodNotAllowed { allow })
         }
-        Some(methods) => check_method(methods, &head.method),
+        Some(methods) => check_method(methods, action.method),
         None => Ok(()),
     }
 }
 
 /// The target with the prefix of the route replaced by the path of the upstream, whose own spelling
 /// decides about a slash at the end of a request for nothing below it.
-fn outgoing_target(route: &Route, target: &str) -> Result<String, Error> {
+fn outgoing_target(route: &Route, method: &Method, target: &str) -> Result<PathAndQuery, Error> {
     let parsed = Target::parse(target)?;
     let rest = &parsed.path()[route.prefix.len()..];
     let base_path = route.upstream.base_path.as_str();
@@ -189,7 +210,10 @@ fn outgoing_target(route: &Route, target: &str) -> Result<String, Error> {
     if let Some(query) = parsed.query() {
         outgoing.extend(["?", query]);
     }
-    Ok(outgoing)
+    if method.as_str().len() + outgoing.len() + "  HTTP/1.1\r\n".len() > MAX_REQUEST_LINE {
+        return Err(Error::TargetTooLong);
+    }
+    PathAndQuery::try_from(outgoing).map_err(|_| SignatureError::RawByte.into())
 }
 
 #[cfg(test)]
@@ -214,7 +238,8 @@ mod tests {
             let config = with_upstream(&format!("https://gateway.example{base_path}"));
             let mut route = config.unwrap().routes.remove(0);
             route.prefix = prefix.to_owned();
-            assert_eq!(outgoing_target(&route, target).unwrap(), expected);
+            let outgoing = outgoing_target(&route, &Method::GET, target).unwrap();
+            assert_eq!(outgoing, expected);
         }
     }
 }

@@ -219,7 +219,7 @@ impl Connection {
     fn check(&self, head: &Parts, is_inspector: bool) -> Result<(), Error> {
         // `access` may have changed with a reload.
         let settings = self.admin.settings.borrow();
-        let guard = Guard::new(&settings.access, self.admin.address.as_slice());
+        let guard = Guard::new(&settings.config.access, self.admin.address.as_slice());
         let purpose = match head.uri.path() {
             path if is_inspector && inspect::is_api(path) => Purpose::InspectorApi,
             _ if is_inspector => Purpose::InspectorPage,
@@ -235,7 +235,7 @@ impl Connection {
         let methods = if path == QUIT { "POST" } else { "GET, HEAD" };
         let is_allowed = methods.split(", ").any(|method| head.method == method);
         let (status, content_type, text) = match path {
-            QUIT if !settings.admin_quit => text(StatusCode::NOT_FOUND, QUIT_IS_OFF),
+            QUIT if !settings.config.admin_quit => text(StatusCode::NOT_FOUND, QUIT_IS_OFF),
             "/livez" | "/startupz" | "/readyz" | "/metrics" | QUIT if !is_allowed => {
                 let methods = format!("ask with {methods}");
                 text(StatusCode::METHOD_NOT_ALLOWED, &methods)

@@ -49,7 +49,7 @@ impl Running {
     pub(super) fn new(mut server: Server, shutdown: &Shutdown) -> io::Result<Self> {
         let count = thread::available_parallelism().map_or(1, usize::from);
         let settings = Arc::clone(&server.settings.borrow());
-        let permits = Arc::new(Semaphore::new(settings.limits.connections));
+        let permits = Arc::new(Semaphore::new(settings.config.limits.connections));
         let heartbeats = Arc::new(Heartbeats::new(count));
         let (alive, ended) = mpsc::channel(1);
         let worker = Worker {
@@ -108,7 +108,7 @@ impl Running {
     }
 
     async fn drain(mut self) -> DrainOutcome {
-        let timeouts = self.settings().timeouts.clone();
+        let timeouts = self.settings().config.timeouts.clone();
         drop(self.server.reloads);
         self.shutdown.soon.cancel();
         sleep(timeouts.drain_delay).await;
@@ -145,7 +145,8 @@ impl Running {
             // A worker that has ended serves no requests.
             let _ = worker.commands.send(command);
         }
-        self.resize(before.limits.connections, settings.limits.connections);
+        let connections = |settings: &Settings| settings.config.limits.connections;
+        self.resize(connections(&before), connections(&settings));
         self.server.settings.send_replace(settings);
         self.replaced.cancel();
         self.replaced = CancellationToken::new();
@@ -176,8 +177,8 @@ impl Running {
             self.refreshing.spawn(refresh(source, network.clone()));
         }
         self.refreshing.spawn(async move {
-            let limit = settings.timeouts.connect;
-            network.look_ahead(&settings.routes, limit).await;
+            let limit = settings.config.timeouts.connect;
+            network.look_ahead(&settings.config.routes, limit).await;
         });
         let (server, client) = (&self.server.listeners.tls, &self.server.network.tls);
         let tidy = tidy(server.clone(), client.clone(), self.settings());

@@ -89,8 +89,15 @@ fn a_service_is_named_by_the_path_or_by_the_host() {
 
 #[test]
 fn a_service_gets_no_stage_and_takes_patch_and_head() {
+    const ORIGIN: &str = "http://localhost:3000";
     let upstream = cloud();
-    let proxy = Proxy::start(&with_cloud(&upstream, ""));
+    let mut config = with_cloud(&upstream, "");
+    config.access.origins = vec![ORIGIN.to_owned()];
+    let proxy = Proxy::start(&config);
+    let asks = format!("Origin: {ORIGIN}|Access-Control-Request-Method: PATCH");
+    let preflight = proxy.exchange(request("OPTIONS /vpc.cn-north-4/x", &asks, ""));
+    let methods = preflight.header("access-control-allow-methods");
+    assert!(methods.contains("PATCH"), "{methods}");
     for (line, status) in [
         ("PATCH /vpc.cn-north-4/x", 200),
         ("HEAD /vpc.cn-north-4/x", 200),

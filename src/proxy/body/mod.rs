@@ -8,6 +8,7 @@ mod idle;
 mod reply;
 mod request;
 mod response;
+mod streamed;
 
 use std::pin::pin;
 use std::rc::Rc;
@@ -24,12 +25,13 @@ pub(super) use idle::unless_idle;
 pub(super) use reply::ReplyBody;
 pub(super) use request::PreparedBody;
 pub use request::RequestBody;
-use request::StreamedBody;
 pub use response::ResponseBody;
+use streamed::StreamedBody;
 
 use super::context::RequestContext;
+use super::route::Routed;
 use super::{Settings, headers};
-use crate::config::{MediaRange, Route};
+use crate::config::MediaRange;
 use crate::error::Error;
 use crate::signature::{CONTENT_HASH_HEADER, PayloadHash, PayloadHasher, UNSIGNED_PAYLOAD};
 
@@ -49,25 +51,6 @@ const DISCARD_TIME: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct BodyEnded(&'static str);
-
-/// How a body is to be prepared.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct BodyRules {
-    /// Without a signature, nothing is hashed.
-    pub(super) is_signed: bool,
-    /// Longest body, in bytes.
-    pub(super) limit: u64,
-    /// What helps against the limit, other than a shorter body.
-    pub(super) hint: &'static str,
-}
-
-impl BodyRules {
-    /// The error of a longer body.
-    pub(super) fn too_large(&self) -> Error {
-        let Self { limit, hint, .. } = *self;
-        Error::BodyTooLarge { limit, hint }
-    }
-}
 
 /// Drains an unwanted request body over HTTP/2, within bounds. Some callers report the reset of
 /// their upload instead of the response. Over HTTP/1.1 the server does this.
@@ -90,14 +73,9 @@ pub(super) fn discard(mut body: Incoming, context: &RequestContext) {
 /// Reads a body as it arrives.
 pub(super) struct BodyReader<'a> {
     pub(super) settings: &'a Settings,
-    pub(super) route: &'a Route,
-    pub(super) head: &'a HeaderMap,
-    pub(super) rules: BodyRules,
+    pub(super) routed: &'a Routed,
     /// Taken when it is streamed.
     pub(super) body: &'a mut Option<Incoming>,
-    /// The whole body is needed before anything is sent.
-    pub(super) holds: bool,
-    pub(super) context: &'a Rc<RequestContext>,
 }
 
 impl BodyReader<'_> {
@@ -113,15 +91,20 @@ impl BodyReader<'_> {
     ///
     /// Dropping the future gives the room of the body back.
     pub(super) async fn prepare(mut self) -> Result<(PreparedBody, Option<PayloadHash>), Error> {
+        let (settings, routed) = (self.settings, self.routed);
+        let algorithm = settings.route(routed.route).signing.algorithm();
         let declared = self.declared();
         let is_short = declared.is_some_and(|length| length <= SHORT);
-        let is_signed = self.rules.is_signed;
-        let algorithm = self.route.signing.algorithm();
+        let is_signed = routed.rules.is_signed;
+        // The whole body is needed before anything is sent.
+        let proves_caller = routed.context.awaits_proof();
+        let is_hashed =
+            || is_signed && !is_unsigned(&settings.config.unsigned, &routed.head.headers);
         if declared == Some(0) {
             // There is nothing to read.
-        } else if !is_signed && is_short && !self.holds {
+        } else if !is_signed && is_short && !proves_caller {
             return Ok((self.hold(|_| {}).await?, None));
-        } else if self.holds || (is_signed && !is_unsigned(&self.settings.unsigned, self.head)) {
+        } else if proves_caller || is_hashed() {
             let mut hasher = PayloadHasher::new(algorithm);
             let body = self.hold(|data| hasher.update(data)).await?;
             return Ok((body, Some(hasher.finish())));
@@ -161,7 +144,7 @@ impl BodyReader<'_> {
 
     /// Reads the body to its end, and passes each frame to `see`.
     async fn hold(&mut self, mut see: impl FnMut(&[u8])) -> Result<PreparedBody, Error> {
-        let (context, rules) = (self.context, self.rules);
+        let (context, rules) = (&self.routed.context, self.routed.rules);
         let reserved = self.settings.budget.reserve(self.declared().unwrap_or(0));
         let mut reservation = context.waited(pin!(reserved)).await?;
         let mut buffer = buffer::Buffer::default();
@@ -185,14 +168,14 @@ impl BodyReader<'_> {
             return Ok(None);
         };
         loop {
-            let frame = timeout(self.settings.timeouts.body_idle, body.frame()).await;
+            let frame = timeout(self.settings.config.timeouts.body_idle, body.frame()).await;
             let Some(frame) = frame.map_err(|_| Error::BodyTimeout)? else {
                 return Ok(None);
             };
             if let Ok(data) = frame.map_err(Error::from_body)?.into_data()
                 && !data.is_empty()
             {
-                self.context.received(&data);
+                self.routed.context.received(&data);
                 return Ok(Some(data));
             }
         }

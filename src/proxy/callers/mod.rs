@@ -23,7 +23,8 @@ use secrecy::ExposeSecret;
 use self::limits::CallerLimits;
 use self::signature::SignedHead;
 use super::body::PreparedBody;
-use super::context::{Identified, RequestContext};
+use super::caller::Identified;
+use super::context::RequestContext;
 use super::guard::ListenerKind;
 use super::redact::Redactor;
 use crate::clock;
@@ -69,13 +70,9 @@ impl CallerGate {
             let found = self.callers.find(is_wanted);
             found.ok_or(Error::CallerRequired)
         };
-        // Who replays a request has shown the token of the inspector.
-        let is_replay = context.caller.listener == ListenerKind::Replay;
-        let is_required =
-            !is_replay && (self.callers.file.is_some() || context.caller.rules.requires_caller);
         let (mut capability, mut signature, mut needs_body) = (None, None, false);
         let caller = match shown {
-            Shown::Nothing if !is_required => return Ok(()),
+            Shown::Nothing if !self.is_required(context) => return Ok(()),
             Shown::Nothing | Shown::Several => return Err(Error::CallerRequired),
             Shown::Token(token) => by(&|caller| caller.token == token)?,
             Shown::Capability(token, digits) => {
@@ -104,6 +101,12 @@ impl CallerGate {
         });
         is_first.map_err(|_| Error::Internal("a caller is identified once"))?;
         admitted
+    }
+
+    /// True if a request needs a caller. Whoever replays one has shown the token of the inspector.
+    fn is_required(&self, context: &RequestContext) -> bool {
+        let needs_caller = self.callers.file.is_some() || context.caller.rules.requires_caller;
+        needs_caller && context.caller.listener != ListenerKind::Replay
     }
 
     /// The caller that signed a request, and true if its body has to confirm that.

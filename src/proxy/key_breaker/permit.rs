@@ -2,7 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{KeyBreaker, PermitKind, SignatureOutcome, lock};
+use super::state::PermitKind;
+use super::{KeyBreaker, SignatureOutcome, lock};
 
 /// A permit to send one signed request. Dropping it without an outcome counts as unknown.
 #[derive(Debug)]

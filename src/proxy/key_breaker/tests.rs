@@ -1,9 +1,12 @@
 //! How the breaker keeps a key from being locked, on paused time.
 
+use std::time::Duration;
+
 use SignatureOutcome::{Accepted, Locked, Misread, Rejected, Unknown};
 use futures_util::FutureExt;
 use tokio::time::advance;
 
+use super::state::{FIRST_PAUSE, MAX_PAUSE};
 use super::*;
 
 /// How many of this many requests are sent one after the other, each with this outcome.

@@ -122,7 +122,7 @@ fn sent(
     let context = RequestContext::begin(Rc::clone(metrics), Rc::new(caller), Some(&head));
     let routed = route::route(settings, head, Some(0), &context).ok()?;
     let (body, hash) = (PreparedBody::Held(None), Some(PayloadHash::EMPTY));
-    let prepared = Prepared::new(settings, routed, body, hash).ok()?;
+    let prepared = Prepared::new(settings, routed, body, hash);
     let view = CredentialsView::new(&settings.credentials);
     let credential = view.current(prepared.routed.slot).unwrap();
     let request = prepared.outgoing(settings, (), false);

@@ -179,58 +179,77 @@ fn secret_length(text: &[u8], secret: &[u8]) -> (usize, bool) {
 /// The length of the longest spelling of `byte` at the start of a text, 0 without one; and whether
 /// the text ends within a spelling.
 fn spelling(text: &[u8], byte: u8) -> (usize, bool) {
-    let (mut length, mut is_cut_off) = (usize::from(text[0] == byte), false);
-    // Letters after an escape are hexadecimal digits, in any case.
-    let mut expect = |at: usize, pattern: &[u8]| {
-        let common = pattern.len().min(text.len() - at);
-        if text[at..at + common].eq_ignore_ascii_case(&pattern[..common]) {
-            is_cut_off |= common < pattern.len();
-            length = length.max(if common < pattern.len() {
-                0
-            } else {
-                at + common
-            });
-        }
+    let mut found = Spelling {
+        text,
+        length: usize::from(text[0] == byte),
+        is_cut_off: false,
     };
     let [high, low] = [byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)]);
     match text[0] {
         b'\\' => {
             let slashes = text.iter().take_while(|byte| **byte == b'\\').count();
             if byte == b'\\' {
-                expect(0, b"\\\\");
-                expect(0, b"\\\\\\\\");
+                found.expect(0, b"\\\\");
+                found.expect(0, b"\\\\\\\\");
             }
             if slashes <= MAX_BACKSLASHES {
-                expect(slashes, &[b'u', b'0', b'0', high, low]);
-                expect(slashes, &[b'x', high, low]);
+                found.expect(slashes, &[b'u', b'0', b'0', high, low]);
+                found.expect(slashes, &[b'x', high, low]);
                 if b"/\"'".contains(&byte) {
-                    expect(slashes, &[byte]);
+                    found.expect(slashes, &[byte]);
                 }
             }
         }
         b'%' => {
             let recoded = [b'2', b'5', b'2', b'5', high, low];
             for skipped in [0, 2, 4] {
-                expect(1, &recoded[skipped..]);
+                found.expect(1, &recoded[skipped..]);
             }
         }
-        b'&' => {
-            let name = &text[1..];
-            let name = &name[..name
-                .iter()
-                .position(|byte| *byte == b';')
-                .unwrap_or(name.len())];
-            if name.len() <= MAX_ENTITY && entity(name) == Some(byte.into()) {
-                expect(1 + name.len(), b";");
-            } else if name.len() <= MAX_ENTITY && name.len() + 1 == text.len() {
-                is_cut_off |= name
-                    .iter()
-                    .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'#');
-            }
-        }
+        b'&' => found.expect_entity(byte),
         _ => {}
     }
-    (length, is_cut_off)
+    (found.length, found.is_cut_off)
+}
+
+/// The longest spelling of a byte that was found at the start of a text.
+struct Spelling<'t> {
+    text: &'t [u8],
+    length: usize,
+    /// The text ends within a spelling.
+    is_cut_off: bool,
+}
+
+impl Spelling<'_> {
+    /// Looks for a pattern behind `at` bytes. Letters in it are hexadecimal digits, in any case.
+    fn expect(&mut self, at: usize, pattern: &[u8]) {
+        let rest = &self.text[at..];
+        let common = pattern.len().min(rest.len());
+        if !rest[..common].eq_ignore_ascii_case(&pattern[..common]) {
+            return;
+        }
+        if common < pattern.len() {
+            self.is_cut_off = true;
+        } else {
+            self.length = self.length.max(at + common);
+        }
+    }
+
+    /// Looks for an HTML entity.
+    fn expect_entity(&mut self, byte: u8) {
+        let name = &self.text[1..];
+        let end = name.iter().position(|byte| *byte == b';');
+        let name = &name[..end.unwrap_or(name.len()).min(MAX_ENTITY + 1)];
+        if name.len() > MAX_ENTITY {
+            return;
+        }
+        if entity(name) == Some(byte.into()) {
+            self.expect(1 + name.len(), b";");
+        } else if end.is_none() {
+            let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'#';
+            self.is_cut_off |= name.iter().all(is_part);
+        }
+    }
 }
 
 /// The character of an HTML entity.

@@ -3,13 +3,12 @@
 
 use http::header::{AGE, DATE};
 
-use super::{Answered, Attempts};
+use super::{Answered, AttemptReason, Attempts};
 use crate::gateway::{self, CanonicalText, Evidence, Meaning};
 use crate::proxy::auth::{ToSign, UsableCredential};
 use crate::proxy::gateway_response::GatewayResponse;
 use crate::proxy::key_breaker::{Permits, SignatureOutcome};
 use crate::proxy::path_reading::PathReading;
-use crate::proxy::timings::AttemptReason;
 use crate::signature::{CanonicalRequest, SigningDate};
 
 /// By how much a date has to have moved for it to be worth sending a refused request again, in
@@ -169,7 +168,7 @@ impl Attempts<'_> {
         if !reply.is_of_gateway() && reply.hint.is_none() {
             return reply;
         }
-        let route = &self.pipeline.settings.routes[prepared.routed.route];
+        let route = self.pipeline.settings.route(prepared.routed.route);
         let canonical = self.canonical(credential, answered.date, prepared.path_reading);
         let ahead = self.clock().ahead();
         let refused = gateway::Context {

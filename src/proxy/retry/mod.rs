@@ -6,36 +6,24 @@
 //! refused the old one. A body that is streamed is gone then, so such a request is sent once.
 
 mod after_response;
+mod attempt;
 
 use std::pin::pin;
 use std::rc::Rc;
-use std::time::Duration;
-
-use http::Response;
-use http_body::Body as _;
-use tokio::time::Instant;
 
 use super::Pipeline;
-use super::auth::{Signed, UsableCredential};
-use super::body::{RequestBody, unless_idle};
-use super::capture;
+use super::auth::UsableCredential;
+use super::body::RequestBody;
 use super::context::RequestContext;
 use super::gateway_response::GatewayResponse;
 use super::key_breaker::Permits;
 use super::path_reading::LearnedReading;
 use super::prepare::Prepared;
-use super::redact::Redactor;
-use super::timings::AttemptReason;
 use crate::clock::Moment;
 use crate::error::{Error, Retry};
 use crate::gateway::GatewayClock;
-use crate::inspect::note::AttemptTimes;
 use crate::signature::SigningDate;
-use crate::upstream::{ConnectTimes, Connection, GatewayBody, Mode, Reuse};
-
-/// How long the gateway waits for more of a request body (`request_body_timeout`, which is 8 s unless
-/// it was changed), less some time on the way.
-const GATEWAY_BODY_TIMEOUT: Duration = Duration::from_millis(7_500);
+use crate::upstream::{ConnectTimes, Connection, Mode, Reuse};
 
 /// Sends a request, with retries, and returns the response.
 ///
@@ -88,6 +76,33 @@ pub(super) async fn send(
     }
 }
 
+/// Why an attempt was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AttemptReason {
+    First,
+    /// The connection ended, and the request cannot have been executed.
+    Connection,
+    /// The gateway refused the date of the signature.
+    Date,
+    /// The gateway read the path differently.
+    Path,
+    /// The gateway refused the token, app code or API key, or the credential expired.
+    Credential,
+}
+
+impl AttemptReason {
+    /// Its name in the inspector.
+    fn name(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Connection => "connection",
+            Self::Date => "date",
+            Self::Path => "path",
+            Self::Credential => "credential",
+        }
+    }
+}
+
 /// The attempts of one request, and what they have learned.
 struct Attempts<'a> {
     pipeline: &'a Pipeline,
@@ -135,7 +150,7 @@ impl<'a> Attempts<'a> {
     /// Sets the project of a service, unless the caller has named one.
     async fn set_project_id(&mut self) {
         let routed = &mut self.prepared.routed;
-        let route = &self.pipeline.settings.routes[routed.route];
+        let route = self.pipeline.settings.route(routed.route);
         if routed.project_id.is_none() && route.service.is_some() {
             let asking = self.pipeline.project_id(routed.route, routed.slot);
             routed.project_id = self.context.waited(pin!(asking)).await;
@@ -160,77 +175,8 @@ impl<'a> Attempts<'a> {
 
     /// What is known of the gateway's reading, for a path that it may read differently.
     fn path(&self) -> Option<&'a LearnedReading> {
-        let paths = &self.pipeline.settings.path_readings;
-        let Prepared { routed, .. } = &*self.prepared;
-        (self.prepared.has_ambiguous_path).then(|| &*paths[routed.route])
-    }
-
-    /// Signs the request, sends it once, and reads what is needed of the response.
-    async fn send(
-        &mut self,
-        credential: &UsableCredential,
-        (mut connection, connect): Acquired,
-    ) -> Result<Answered, Error> {
-        let (context, started) = (self.context, Instant::now());
-        let (date, is_http2) = (self.signing_date(), connection.is_http2());
-        let signed = self.sign(credential, date, is_http2)?;
-        let sent = Moment::now();
-        context.attempt(AttemptTimes {
-            signing: sent.steady - started,
-            signed: sent.steady - context.head_read,
-            ..AttemptTimes::default()
-        });
-        if let Some(capture) = context.capture() {
-            let attempt = capture::Attempt {
-                reason: self.reason,
-                connect,
-                offset: self.clock().correction(),
-                is_http2,
-            };
-            capture::attempt(capture, &attempt, self.prepared, credential, &signed);
-        }
-        if self.prepared.body.length() == Some(0) {
-            context.request_sent();
-        }
-        let response = self.response(&mut connection, signed).await?;
-        context.gateway_answered();
-        let received = Moment::now();
-        self.prepared.check_switch(&response)?;
-        let status = response.status().as_u16();
-        // A gateway that does not execute a request has no use for the rest of it, and a gRPC call
-        // is over with its response.
-        let is_over = context.is_grpc && response.body().is_end_stream();
-        context.upload.is_stopped.set(status >= 300 || is_over);
-        let secret = credential.sent_secret().filter(|_| status >= 400);
-        let redactor = secret.and_then(Redactor::new);
-        let reply = GatewayResponse::read(response, connection, context, redactor).await;
-        if let Some(capture) = context.capture() {
-            capture::response(capture, &reply);
-        }
-        Ok(Answered {
-            reply,
-            date,
-            sent,
-            received,
-        })
-    }
-
-    fn sign(
-        &mut self,
-        credential: &UsableCredential,
-        date: SigningDate,
-        is_http2: bool,
-    ) -> Result<Signed<RequestBody>, Error> {
-        let settings = &self.pipeline.settings;
-        let reading = self.path().map(LearnedReading::current);
-        let prepared = &mut *self.prepared;
-        prepared.path_reading = reading.unwrap_or_default();
-        let body = prepared.body.take(&prepared.routed.context);
-        let body = body.ok_or(Error::Internal("a streamed body is sent once"))?;
-        let request = prepared.outgoing(settings, body, is_http2);
-        let callers = &prepared.routed.head.headers;
-        let to_sign = prepared.to_sign(settings, date);
-        credential.apply(request, callers, &to_sign)
+        let state = &self.pipeline.settings.route_states[self.prepared.routed.route];
+        (self.prepared.has_ambiguous_path).then(|| &*state.path_reading)
     }
 
     /// The clock of the gateway.
@@ -243,36 +189,6 @@ impl<'a> Attempts<'a> {
     fn signing_date(&self) -> SigningDate {
         let correction = self.clock().correction();
         self.pipeline.clock.signing_date(correction)
-    }
-
-    /// Sends a request and waits for the head of the response, for at most `timeouts.response` in
-    /// which nothing of the body is sent.
-    async fn response(
-        &self,
-        connection: &mut Connection<RequestBody>,
-        signed: Signed<RequestBody>,
-    ) -> Result<Response<GatewayBody>, Error> {
-        let (upload, settings) = (&self.context.upload, &self.pipeline.settings);
-        let limit = settings.response_timeout(self.prepared.routed.route);
-        let answered = {
-            let sending = pin!(connection.send(signed.into_request()));
-            unless_idle(limit, || upload.sent.get(), sending).await
-        };
-        let answered = answered.unwrap_or_else(|| {
-            connection.mark_unusable();
-            Err(Error::ResponseTimeout)
-        });
-        answered.map_err(|error| match upload.take_failure() {
-            Some(failure) => failure,
-            None => match error {
-                Error::UpstreamReset(cause, _) | Error::NotSent(cause)
-                    if upload.pause() >= GATEWAY_BODY_TIMEOUT =>
-                {
-                    Error::UploadPaused(cause)
-                }
-                error => error,
-            },
-        })
     }
 
     /// Which connection the next attempt has, or the error if there is no other attempt: one is

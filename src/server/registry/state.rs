@@ -40,12 +40,12 @@ pub(in crate::server) struct ConnectionLimits {
 
 impl From<&Settings> for ConnectionLimits {
     fn from(settings: &Settings) -> Self {
-        let timeouts = &settings.timeouts;
+        let timeouts = &settings.config.timeouts;
         Self {
             header_read: timeouts.header_read,
             keep_alive: timeouts.keep_alive,
             write_idle: timeouts.write_idle,
-            max_header: settings.limits.header,
+            max_header: settings.config.limits.header,
         }
     }
 }

@@ -4,91 +4,68 @@
 //! the request and writes its access record, so a request that is dropped at an await, because the
 //! caller disconnected or the process ends, is counted too.
 
+mod finish;
+
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use http::{HeaderValue, Method, Version, request};
-use secrecy::SecretString;
 use tokio::time::Instant;
 
-use super::caller::CallerConnection;
-use super::guard::Admitted;
-use super::headers;
-use super::timings;
-use super::upload_progress::Upload;
-use crate::config::Surrogate;
 use crate::inspect::capture::Capture;
 use crate::inspect::note::{AttemptTimes, Side, Times};
+use crate::proxy::caller::{CallerConnection, Identified};
+use crate::proxy::guard::Admitted;
+use crate::proxy::headers;
+use crate::proxy::upload_progress::Upload;
 use crate::telemetry::access::{self, Record, ResponseEnd};
 use crate::telemetry::metrics::{NO_ROUTE, Outcome, RequestLabels, WorkerMetrics, method_label};
 
-/// The status in the metrics of a request whose caller disconnected; nginx logs the same.
-const CALLER_GONE: u16 = 499;
-
-/// The status in the metrics of a request that was dropped when the process ended.
-const CUT_OFF: u16 = 503;
-
 /// One request.
 pub(crate) struct RequestContext {
-    pub(super) metrics: Rc<WorkerMetrics>,
-    pub(super) caller: Rc<CallerConnection>,
-    pub(super) id: u128,
-    pub(super) method: &'static str,
+    pub(in crate::proxy) metrics: Rc<WorkerMetrics>,
+    pub(in crate::proxy) caller: Rc<CallerConnection>,
+    pub(in crate::proxy) id: u128,
+    pub(in crate::proxy) method: &'static str,
     /// True for HEAD, whose answer has no body.
-    pub(super) is_head: bool,
+    pub(in crate::proxy) is_head: bool,
     /// The version of HTTP that the caller speaks.
-    pub(super) version: Version,
+    pub(in crate::proxy) version: Version,
     /// True if the caller sent `TE: trailers`.
-    pub(super) takes_trailers: bool,
+    pub(in crate::proxy) takes_trailers: bool,
     /// True for gRPC, which wants errors in trailers.
-    pub(super) is_grpc: bool,
+    pub(in crate::proxy) is_grpc: bool,
     /// The `Host` by which the caller called, once the guard has let it through.
-    pub(super) host: OnceCell<HeaderValue>,
+    pub(in crate::proxy) host: OnceCell<HeaderValue>,
     /// The listed origin of the web page that called.
-    pub(super) origin: OnceCell<HeaderValue>,
+    pub(in crate::proxy) origin: OnceCell<HeaderValue>,
     /// The known caller, which a signature may still have to prove.
-    pub(super) identified: OnceCell<Identified>,
+    pub(in crate::proxy) identified: OnceCell<Identified>,
     /// The route of the cloud service that the `Host` names.
-    pub(super) service: Cell<Option<usize>>,
+    pub(in crate::proxy) service: Cell<Option<usize>>,
     /// The label of the route in the metrics.
-    pub(super) route: Cell<&'static str>,
-    pub(super) answer: Cell<Option<(u16, Outcome)>>,
-    pub(super) end: Cell<Option<ResponseEnd>>,
-    pub(super) upload: Upload,
+    pub(in crate::proxy) route: Cell<&'static str>,
+    pub(in crate::proxy) answer: Cell<Option<(u16, Outcome)>>,
+    pub(in crate::proxy) end: Cell<Option<ResponseEnd>>,
+    pub(in crate::proxy) upload: Upload,
     /// Bytes of the response's body that went to the caller.
-    pub(super) bytes_sent: Cell<u64>,
-    pub(super) head_read: Instant,
+    pub(in crate::proxy) bytes_sent: Cell<u64>,
+    pub(in crate::proxy) head_read: Instant,
     times: RefCell<Times>,
     /// How long it waited for memory, a credential, the breaker of its key, or a connection.
     queued: Cell<Duration>,
     record: Option<Record>,
     /// Empty unless the inspector records the request.
-    pub(super) capture: OnceCell<Box<Capture>>,
-}
-
-/// The caller of a request.
-pub(super) struct Identified {
-    pub(super) caller: Arc<Surrogate>,
-    /// Its label in the metrics.
-    pub(super) label: &'static str,
-    /// The beginning of the path that the caller used, like `/~<digits>`.
-    pub(super) capability: Option<SecretString>,
-    /// The value of `Authorization`, if the caller has signed.
-    pub(super) signature: Option<HeaderValue>,
-    /// False until the body, which is held for that, has confirmed the signature.
-    pub(super) is_proven: Cell<bool>,
-    /// False if the caller signed, and its signature does not cover the body.
-    pub(super) body_signed: Cell<bool>,
+    pub(in crate::proxy) capture: OnceCell<Box<Capture>>,
 }
 
 impl RequestContext {
     /// Starts to count a request; one without a head could not be read.
-    pub(super) fn begin(
+    pub(in crate::proxy) fn begin(
         metrics: Rc<WorkerMetrics>,
         caller: Rc<CallerConnection>,
         head: Option<&request::Parts>,
@@ -124,18 +101,18 @@ impl RequestContext {
     }
 
     /// The proxy's id of the request, as 32 hexadecimal digits.
-    pub(super) fn request_id(&self) -> impl fmt::Display + use<> {
+    pub(in crate::proxy) fn request_id(&self) -> impl fmt::Display + use<> {
         let id = self.id;
         fmt::from_fn(move |f| write!(f, "{id:032x}"))
     }
 
     /// What the inspector gets of the request, if it is recorded.
-    pub(super) fn capture(&self) -> Option<&Capture> {
+    pub(in crate::proxy) fn capture(&self) -> Option<&Capture> {
         self.capture.get().map(|capture| &**capture)
     }
 
     /// Sets the origin of the calling page, the `Host` of the request and the service that it names.
-    pub(super) fn called_by(&self, admitted: &Admitted<'_>) {
+    pub(in crate::proxy) fn called_by(&self, admitted: &Admitted<'_>) {
         let value = |text| HeaderValue::from_str(text).ok();
         let origin = admitted.origin.and_then(value);
         let _ = value(admitted.host).map(|host| self.host.set(host));
@@ -144,8 +121,14 @@ impl RequestContext {
     }
 
     /// The route that the listener or the `Host` selects. Callers leave out its prefix.
-    pub(super) fn selected_route(&self) -> Option<usize> {
+    pub(in crate::proxy) fn selected_route(&self) -> Option<usize> {
         self.caller.rules.route.or_else(|| self.service.get())
+    }
+
+    /// True if the body has to prove who the caller is.
+    pub(in crate::proxy) fn awaits_proof(&self) -> bool {
+        let caller = self.identified.get();
+        caller.is_some_and(|caller| !caller.is_proven.get())
     }
 
     /// The known caller, once its proof is complete.
@@ -156,7 +139,7 @@ impl RequestContext {
     }
 
     /// The name of the known caller; empty without one.
-    pub(super) fn caller_name(&self) -> &str {
+    pub(in crate::proxy) fn caller_name(&self) -> &str {
         self.proven_caller()
             .map_or("", |caller| &caller.caller.name)
     }
@@ -164,7 +147,10 @@ impl RequestContext {
     /// Awaits a future and records the time. A future that is ready at once, the usual case, costs
     /// no clock reading. The caller pins the future; by value, it would take its size twice in each
     /// request.
-    pub(super) async fn waited<T>(&self, mut future: Pin<&mut impl Future<Output = T>>) -> T {
+    pub(in crate::proxy) async fn waited<T>(
+        &self,
+        mut future: Pin<&mut impl Future<Output = T>>,
+    ) -> T {
         if let Some(output) = future.as_mut().now_or_never() {
             return output;
         }
@@ -176,7 +162,7 @@ impl RequestContext {
 
     /// Records that the caller's body was read to its end: nothing of this request is left on the
     /// connection.
-    pub(super) fn body_read(&self) {
+    pub(in crate::proxy) fn body_read(&self) {
         self.times.borrow_mut().body_read = Some(self.head_read.elapsed());
         self.caller.request_is_read.set(true);
         if let Some(capture) = self.capture() {
@@ -185,7 +171,7 @@ impl RequestContext {
     }
 
     /// Counts bytes of the caller's body.
-    pub(super) fn received(&self, data: &[u8]) {
+    pub(in crate::proxy) fn received(&self, data: &[u8]) {
         self.upload.receive(data.len());
         if let Some(capture) = self.capture() {
             capture.body(Side::In, data);
@@ -193,13 +179,13 @@ impl RequestContext {
     }
 
     /// Records an attempt that is about to be sent.
-    pub(super) fn attempt(&self, attempt: AttemptTimes) {
+    pub(in crate::proxy) fn attempt(&self, attempt: AttemptTimes) {
         self.metrics.signed(attempt.signing);
         self.times.borrow_mut().attempts.push(attempt);
     }
 
     /// Records that the whole request of the last attempt was handed to hyper.
-    pub(super) fn request_sent(&self) {
+    pub(in crate::proxy) fn request_sent(&self) {
         self.upload.is_finished.set(true);
         self.upload.wake();
         if let Some(attempt) = self.times.borrow_mut().attempts.last_mut() {
@@ -208,7 +194,7 @@ impl RequestContext {
     }
 
     /// Records that the head of a response arrived.
-    pub(super) fn gateway_answered(&self) {
+    pub(in crate::proxy) fn gateway_answered(&self) {
         if let Some(attempt) = self.times.borrow_mut().attempts.last_mut() {
             let now = self.head_read.elapsed();
             attempt.first_byte = Some(now);
@@ -217,7 +203,12 @@ impl RequestContext {
     }
 
     /// Records the response that is passed on.
-    pub(super) fn relayed(&self, status: u16, gateway_refused: bool, gateway_id: Option<&[u8]>) {
+    pub(in crate::proxy) fn relayed(
+        &self,
+        status: u16,
+        gateway_refused: bool,
+        gateway_id: Option<&[u8]>,
+    ) {
         if let (Some(record), Some(id)) = (&self.record, gateway_id) {
             record.gateway_request_id(id);
         }
@@ -226,7 +217,7 @@ impl RequestContext {
 
     /// Counts the request with its response. Call it before the response is written, so that
     /// whoever has read it finds it counted.
-    pub(super) fn answered(&self, status: u16, outcome: Outcome) {
+    pub(in crate::proxy) fn answered(&self, status: u16, outcome: Outcome) {
         self.answer.set(Some((status, outcome)));
         self.metrics.count(RequestLabels {
             route: self.route.get(),
@@ -238,7 +229,7 @@ impl RequestContext {
     }
 
     /// Counts bytes of the response's body that go to the caller.
-    pub(super) fn sent(&self, data: &[u8]) {
+    pub(in crate::proxy) fn sent(&self, data: &[u8]) {
         self.bytes_sent
             .set(self.bytes_sent.get() + data.len() as u64);
         if let Some(capture) = self.capture() {
@@ -247,74 +238,18 @@ impl RequestContext {
     }
 
     /// Records how the response ended.
-    pub(super) fn ended(&self, end: ResponseEnd) {
+    pub(in crate::proxy) fn ended(&self, end: ResponseEnd) {
         self.end.set(Some(end));
         self.times.borrow_mut().last_byte = Some(self.head_read.elapsed());
     }
 
     /// Records that the response was dropped before its end.
-    pub(super) fn ended_early(&self) {
+    pub(in crate::proxy) fn ended_early(&self) {
         self.ended(if self.metrics.is_cut_off() {
             ResponseEnd::CutOff
         } else {
             ResponseEnd::CallerGone
         });
-    }
-}
-
-impl Drop for RequestContext {
-    fn drop(&mut self) {
-        let request_id = self.request_id();
-        let end = self.end.get().unwrap_or_default();
-        if self.answer.get().is_some() && end == ResponseEnd::CutOff && self.metrics.is_cut_off() {
-            tracing::info!(%request_id, "the proxy stopped before the end of the response");
-        }
-        let (status, outcome) = self.answer.get().unwrap_or_else(|| {
-            let is_cut_off = self.metrics.is_cut_off();
-            let times = self.times.borrow();
-            let last = times.attempts.last();
-            if last.is_some_and(|attempt| attempt.first_byte.is_none()) {
-                let what = if is_cut_off { "the proxy stopped" } else { "the caller went away" };
-                tracing::info!(
-                    %request_id,
-                    "{what} before the gateway answered; whether the request was executed is unknown"
-                );
-            }
-            let (status, outcome) = match is_cut_off {
-                true => (CUT_OFF, Outcome::CutOff),
-                false => (CALLER_GONE, Outcome::CallerGone),
-            };
-            self.answered(status, outcome);
-            (status, outcome)
-        });
-        let mut times = self.times.borrow_mut();
-        times.total = self.head_read.elapsed();
-        self.metrics.finished(times.total);
-        if self.record.is_none() && self.capture().is_none() {
-            return;
-        }
-        let caller = self.proven_caller();
-        let finished = access::Finished {
-            request_id: self.id,
-            route: self.route.get(),
-            caller: caller.map(|caller| caller.caller.name.as_str()),
-            body_signed: caller
-                .is_some_and(|caller| !caller.body_signed.get())
-                .then_some(false),
-            status,
-            outcome,
-            end,
-            bytes: (self.upload.received.get(), self.bytes_sent.get()),
-            durations: timings::durations(&times, self.queued.get()),
-            attempts: times.attempts.len(),
-            replay_of: self.caller.replay_of,
-        };
-        if let Some(record) = &self.record {
-            record.write(&finished);
-        }
-        if let Some(capture) = self.capture() {
-            capture.ended(timings::ended(&times, &finished));
-        }
     }
 }
 

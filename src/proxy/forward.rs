@@ -1,0 +1,144 @@
+//! Runs a request through all steps.
+
+use std::pin::pin;
+use std::rc::Rc;
+
+use http::{Request, Response, request};
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+use super::body::{self, BodyReader, ResponseBody};
+use super::caller::CallerConnection;
+use super::callers::Shown;
+use super::context::RequestContext;
+use super::guard::Purpose;
+use super::prepare::Prepared;
+use super::{Pipeline, capture, cors, relay, respond, retry, route};
+use crate::error::Error;
+
+impl Pipeline {
+    /// Answers a request. An error becomes a response, and what is left of a body is read.
+    pub(super) async fn serve(
+        &self,
+        request: Request<Incoming>,
+        caller: Rc<CallerConnection>,
+    ) -> Response<ResponseBody> {
+        let (mut head, body) = request.into_parts();
+        // Before anything is made of the head: what identifies a caller is a secret.
+        let gate = self.settings.caller_gate.as_ref();
+        let shown = gate.map_or(Shown::Nothing, |_| Shown::take(&mut head));
+        let mut body = Some(body);
+        let context = RequestContext::begin(Rc::clone(&self.metrics), caller, Some(&head));
+        capture::begin(self, &head, &context);
+        let response = {
+            // Pinned where it is made: it is several KiB long, and moving it would copy all of it.
+            let forwarding = pin!(self.forward(head, shown, &mut body, &context));
+            respond::respond(&context, forwarding).await
+        };
+        if let Some(body) = body {
+            body::discard(body, &context);
+        }
+        response
+    }
+
+    /// Runs a request through all steps.
+    async fn forward(
+        &self,
+        head: request::Parts,
+        shown: Shown,
+        body: &mut Option<Incoming>,
+        context: &Rc<RequestContext>,
+    ) -> Result<Response<ResponseBody>, Error> {
+        let settings = &*self.settings;
+        let declared = body.as_ref().and_then(|body| body.size_hint().exact());
+        let admitted = self.admit(shown, (&head, declared == Some(0)), context)?;
+        if let Some(preflight) = admitted {
+            return Ok(preflight);
+        }
+        let routed = route::route(settings, head, declared, context)?;
+        if declared != Some(0) {
+            capture::routed(settings, &routed, None);
+        }
+        let reader = BodyReader {
+            settings,
+            routed: &routed,
+            body,
+        };
+        let (held, hash) = reader.prepare().await?;
+        *body = None;
+        if let (Some(caller), Some(gate)) = (context.identified.get(), &settings.caller_gate) {
+            let algorithm = settings.route(routed.route).signing.algorithm();
+            let body = (&held, hash.map(|hash| (hash, algorithm)));
+            gate.check_body(caller, &routed.head, body)?;
+        }
+        capture::routed(settings, &routed, hash.as_ref());
+        let mut prepared = Prepared::new(settings, routed, held, hash);
+        let reply = retry::send(self, &mut prepared).await?;
+        relay::relay(settings, &prepared.routed, reply).await
+    }
+
+    /// Runs the guard, and identifies the caller. A CORS preflight is answered here. The head comes
+    /// with true if there is no body.
+    fn admit(
+        &self,
+        shown: Shown,
+        request: (&request::Parts, bool),
+        context: &Rc<RequestContext>,
+    ) -> Result<Option<Response<ResponseBody>>, Error> {
+        match self.guard(request.0, context) {
+            Ok(None) => self.identify(shown, request, context).map(|()| None),
+            // Callers that are not known do not learn which services there are.
+            Err(error @ Error::Service(_)) => {
+                self.identify(shown, request, context)?;
+                Err(error)
+            }
+            answered => answered,
+        }
+    }
+
+    /// Runs the guard. CORS preflight requests are answered here.
+    fn guard(
+        &self,
+        head: &request::Parts,
+        context: &Rc<RequestContext>,
+    ) -> Result<Option<Response<ResponseBody>>, Error> {
+        let guard = &self.settings.guard;
+        let purpose = if cors::is_preflight(head) {
+            Purpose::Preflight
+        } else {
+            Purpose::Forward
+        };
+        let check = |purpose| guard.check(purpose, context.caller.listener, head);
+        let checked = check(purpose);
+        // A page whose preflight passes may read why it needs a token.
+        let page = match &checked {
+            Err(Error::TokenRequired) => check(Purpose::Preflight).ok(),
+            checked => checked.as_ref().ok().copied(),
+        };
+        page.iter().for_each(|admitted| context.called_by(admitted));
+        checked.inspect_err(|_| context.caller.refused())?;
+        match context.origin.get() {
+            Some(origin) if purpose == Purpose::Preflight => {
+                cors::preflight(&self.settings, &head.headers, origin).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Identifies the caller, where callers are known.
+    fn identify(
+        &self,
+        shown: Shown,
+        request: (&request::Parts, bool),
+        context: &RequestContext,
+    ) -> Result<(), Error> {
+        let settings = &self.settings;
+        let identified = match &settings.caller_gate {
+            Some(gate) => gate.identify(shown, request, &settings.metrics, context),
+            // The connection may be older than a reload.
+            None if context.caller.rules.requires_caller => Err(Error::CallerRequired),
+            None => return Ok(()),
+        };
+        identified.inspect_err(|_| context.caller.refused())
+    }
+}

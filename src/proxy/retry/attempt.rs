@@ -1,0 +1,137 @@
+//! One attempt: signs a request, sends it, and reads what is needed of the response.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use http::Response;
+use http_body::Body as _;
+use tokio::time::Instant;
+
+use super::{Acquired, Answered, Attempts};
+use crate::clock::Moment;
+use crate::error::Error;
+use crate::inspect::note::AttemptTimes;
+use crate::proxy::auth::{Signed, UsableCredential};
+use crate::proxy::body::{RequestBody, unless_idle};
+use crate::proxy::capture;
+use crate::proxy::gateway_response::GatewayResponse;
+use crate::proxy::path_reading::LearnedReading;
+use crate::proxy::redact::Redactor;
+use crate::signature::SigningDate;
+use crate::upstream::{Connection, GatewayBody};
+
+/// How long the gateway waits for more of a request body (`request_body_timeout`, which is 8 s unless
+/// it was changed), less some time on the way.
+const GATEWAY_BODY_TIMEOUT: Duration = Duration::from_millis(7_500);
+
+impl Attempts<'_> {
+    /// Signs the request, sends it once, and reads what is needed of the response.
+    pub(super) async fn send(
+        &mut self,
+        credential: &UsableCredential,
+        (mut connection, connect): Acquired,
+    ) -> Result<Answered, Error> {
+        let (context, started) = (self.context, Instant::now());
+        let (date, is_http2) = (self.signing_date(), connection.is_http2());
+        let signed = self.sign(credential, date, is_http2)?;
+        let sent = Moment::now();
+        context.attempt(AttemptTimes {
+            signing: sent.steady - started,
+            signed: sent.steady - context.head_read,
+            ..AttemptTimes::default()
+        });
+        if let Some(capture) = context.capture() {
+            let attempt = capture::Attempt {
+                reason: self.reason.name(),
+                connect,
+                offset: self.clock().correction(),
+                is_http2,
+            };
+            capture::attempt(capture, &attempt, self.prepared, credential, &signed);
+        }
+        if self.prepared.body.length() == Some(0) {
+            context.request_sent();
+        }
+        let response = self.response(&mut connection, signed).await?;
+        context.gateway_answered();
+        let received = Moment::now();
+        let reply = self.read(credential, response, connection).await?;
+        Ok(Answered {
+            reply,
+            date,
+            sent,
+            received,
+        })
+    }
+
+    /// Reads what is needed of a response.
+    async fn read(
+        &self,
+        credential: &UsableCredential,
+        response: Response<GatewayBody>,
+        connection: Connection<RequestBody>,
+    ) -> Result<GatewayResponse, Error> {
+        let context = self.context;
+        self.prepared.check_switch(&response)?;
+        let status = response.status().as_u16();
+        // A gateway that does not execute a request has no use for the rest of it, and a gRPC call
+        // is over with its response.
+        let is_over = context.is_grpc && response.body().is_end_stream();
+        context.upload.is_stopped.set(status >= 300 || is_over);
+        let secret = credential.sent_secret().filter(|_| status >= 400);
+        let redactor = secret.and_then(Redactor::new);
+        let reply = GatewayResponse::read(response, connection, context, redactor).await;
+        if let Some(capture) = context.capture() {
+            capture::response(capture, &reply);
+        }
+        Ok(reply)
+    }
+
+    fn sign(
+        &mut self,
+        credential: &UsableCredential,
+        date: SigningDate,
+        is_http2: bool,
+    ) -> Result<Signed<RequestBody>, Error> {
+        let settings = &self.pipeline.settings;
+        let reading = self.path().map(LearnedReading::current);
+        let prepared = &mut *self.prepared;
+        prepared.path_reading = reading.unwrap_or_default();
+        let body = prepared.body.take(&prepared.routed.context);
+        let body = body.ok_or(Error::Internal("a streamed body is sent once"))?;
+        let request = prepared.outgoing(settings, body, is_http2);
+        let callers = &prepared.routed.head.headers;
+        let to_sign = prepared.to_sign(settings, date);
+        credential.apply(request, callers, &to_sign)
+    }
+
+    /// Sends a request and waits for the head of the response, for at most `timeouts.response` in
+    /// which nothing of the body is sent.
+    async fn response(
+        &self,
+        connection: &mut Connection<RequestBody>,
+        signed: Signed<RequestBody>,
+    ) -> Result<Response<GatewayBody>, Error> {
+        let (upload, settings) = (&self.context.upload, &self.pipeline.settings);
+        let limit = settings.response_timeout(self.prepared.routed.route);
+        let answered = {
+            let sending = pin!(connection.send(signed.into_request()));
+            unless_idle(limit, || upload.sent.get(), sending).await
+        };
+        let answered = answered.unwrap_or_else(|| {
+            connection.mark_unusable();
+            Err(Error::ResponseTimeout)
+        });
+        answered.map_err(|error| match upload.take_failure() {
+            Some(failure) => failure,
+            None => match error {
+                Error::UpstreamReset(cause, _) | Error::NotSent(cause)
+                    if upload.pause() >= GATEWAY_BODY_TIMEOUT =>
+                {
+                    Error::UploadPaused(cause)
+                }
+                error => error,
+            },
+        })
+    }
+}
