@@ -37,7 +37,7 @@ pub enum Error {
         "this proxy serves known callers only, and the request has no credential that it knows\nhint: send the credential of `apig-proxy caller new`, or the variables that `apig-proxy run` sets: sign with it, or send its token as `Authorization: Bearer` or `X-Apig-Proxy-Token`"
     )]
     CallerRequired,
-    #[error("the signature of the caller is refused: {0}")]
+    #[error("the caller's signature was rejected: {0}")]
     CallerSignature(String),
     #[error("this caller may not do that: {0}")]
     CallerNotAllowed(&'static str),
@@ -101,11 +101,11 @@ pub enum Error {
     )]
     EgressUnreachable(#[source] io::Error),
     #[error(
-        "the egress proxy of `HTTPS_PROXY` asks for a user and a password (407)\nhint: write `http://user:password@host:port`, with special characters percent-encoded"
+        "the egress proxy of `HTTPS_PROXY` requires a user and a password (407)\nhint: write `http://user:password@host:port`, with special characters percent-encoded"
     )]
     EgressPassword,
     #[error(
-        "the egress proxy of `HTTPS_PROXY` does not let connections to the gateway through\nhint: ask who runs it to allow the gateway, or list the gateway in `NO_PROXY`"
+        "the egress proxy of `HTTPS_PROXY` does not let connections to the gateway through\nhint: ask its operator to allow the gateway, or list the gateway in `NO_PROXY`"
     )]
     EgressRefused { status: u16 },
     #[error(
@@ -119,7 +119,7 @@ pub enum Error {
     #[error("there is no trusted TLS connection to the gateway: {0}")]
     Tls(&'static str, #[source] io::Error),
     #[error(
-        "the gateway asks for a client certificate that it knows\nhint: set `upstream_tls.cert_file` and `upstream_tls.key_file`"
+        "the gateway requires a client certificate that it trusts\nhint: set `upstream_tls.cert_file` and `upstream_tls.key_file`"
     )]
     ClientCertificate(#[source] Cause),
     #[error(
@@ -143,7 +143,7 @@ pub enum Error {
     )]
     AnswerHeaderTooLarge,
     #[error(
-        "the proxy holds as many request bodies as it may\nhint: try again shortly, or raise `limits.buffered`"
+        "the memory for request bodies is used up\nhint: try again shortly, or raise `limits.buffered`"
     )]
     Overloaded,
     #[error(

@@ -47,7 +47,7 @@ pub(super) struct UsableCredential {
     project_id: Option<HeaderValue>,
     /// One for each of its secrets.
     pub(super) redactors: Vec<Redactor>,
-    /// The projects that IAM has told of, by the number of their region.
+    /// The project ids that IAM has returned, by the index of their region.
     pub(super) projects: RefCell<HashMap<usize, HeaderValue>>,
 }
 
@@ -75,7 +75,7 @@ pub(super) struct ToSign<'a> {
 pub(super) struct Signed<B>(Request<B>);
 
 impl<B> Signed<B> {
-    /// The request, to be shown without its secrets.
+    /// The request, for the inspector, which hides its secrets.
     pub(super) fn request(&self) -> &Request<B> {
         &self.0
     }
@@ -121,8 +121,8 @@ impl UsableCredential {
         })
     }
 
-    /// Acquires a permit to send a signed request. Other ways to authenticate need none, since
-    /// nothing locks.
+    /// Acquires a permit to send a signed request. Other credentials need none, since the gateway does
+    /// not lock them.
     pub(super) async fn permit(&self) -> Result<Option<Permit<'_>>, Error> {
         match &self.key {
             Some(key) => key.breaker.permit().await.map(Some),

@@ -43,10 +43,8 @@ pub struct CallerConnection {
     /// Requests that the guard refused. The server reads little more after one, and an HTTP/2
     /// connection ends after several.
     pub(crate) refusals: Cell<u32>,
-    /// The id that the only request on this connection gets, if it is known beforehand.
-    pub(crate) request_id: Option<u128>,
-    /// The request that the only one on this connection repeats.
-    pub(crate) replay_of: Option<u128>,
+    /// What the inspector says about the only request on this connection, if it sends it.
+    pub(crate) replay: Option<Replay>,
 }
 
 impl CallerConnection {
@@ -61,8 +59,7 @@ impl CallerConnection {
             resets_on_close: Cell::new(false),
             request_is_read: Cell::new(true),
             refusals: Cell::new(0),
-            request_id: None,
-            replay_of: None,
+            replay: None,
         }
     }
 
@@ -74,10 +71,14 @@ impl CallerConnection {
             requires_caller: false,
         };
         Self {
-            request_id: Some(replay.id),
-            replay_of: replay.original,
+            replay: Some(replay),
             ..Self::new(ListenerKind::Replay, rules, draining)
         }
+    }
+
+    /// The id of the request that the only one on this connection repeats.
+    pub(crate) fn replay_of(&self) -> Option<u128> {
+        self.replay?.original
     }
 
     /// Counts a request that the guard refused.
@@ -124,7 +125,7 @@ pub enum BareAnswer {
 }
 
 impl BareAnswer {
-    /// The error that it is answered as.
+    /// The error that the response reports.
     pub(crate) fn error(self) -> Error {
         match self {
             Self::BadRequest => Error::BadRequest(

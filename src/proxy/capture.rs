@@ -58,7 +58,7 @@ pub(super) fn begin(pipeline: &Pipeline, head: &request::Parts, context: &Reques
     };
     let caller = Caller {
         listener: context.caller.listener.name(),
-        replay_of: context.caller.replay_of,
+        replay_of: context.caller.replay_of(),
         listener_route: context.caller.rules.route,
     };
     let secrets = |see: &mut dyn FnMut(&_)| pipeline.credentials.redactors(see);

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 
 use super::body::{self, BodyReader, ResponseBody};
 use super::caller::CallerConnection;
-use super::callers::Shown;
+use super::callers::CallerCredential;
 use super::context::RequestContext;
 use super::guard::Purpose;
 use super::prepare::Prepared;
@@ -17,22 +17,24 @@ use super::{Pipeline, capture, cors, relay, respond, retry, route};
 use crate::error::Error;
 
 impl Pipeline {
-    /// Answers a request. An error becomes a response, and what is left of a body is read.
+    /// Answers a request. An error becomes a response, and the rest of a body is discarded.
     pub(super) async fn serve(
         &self,
         request: Request<Incoming>,
         caller: Rc<CallerConnection>,
     ) -> Response<ResponseBody> {
         let (mut head, body) = request.into_parts();
-        // Before anything is made of the head: what identifies a caller is a secret.
+        // First of all: what identifies a caller is a secret, which must not get into the log.
         let gate = self.settings.caller_gate.as_ref();
-        let shown = gate.map_or(Shown::Nothing, |_| Shown::take(&mut head));
+        let credential = gate.map_or(CallerCredential::None, |_| {
+            CallerCredential::take(&mut head)
+        });
         let mut body = Some(body);
         let context = RequestContext::begin(Rc::clone(&self.metrics), caller, Some(&head));
         capture::begin(self, &head, &context);
         let response = {
             // Pinned where it is made: it is several KiB long, and moving it would copy all of it.
-            let forwarding = pin!(self.forward(head, shown, &mut body, &context));
+            let forwarding = pin!(self.forward(head, credential, &mut body, &context));
             respond::respond(&context, forwarding).await
         };
         if let Some(body) = body {
@@ -45,13 +47,13 @@ impl Pipeline {
     async fn forward(
         &self,
         head: request::Parts,
-        shown: Shown,
+        credential: CallerCredential,
         body: &mut Option<Incoming>,
         context: &Rc<RequestContext>,
     ) -> Result<Response<ResponseBody>, Error> {
         let settings = &*self.settings;
         let declared = body.as_ref().and_then(|body| body.size_hint().exact());
-        let admitted = self.admit(shown, (&head, declared == Some(0)), context)?;
+        let admitted = self.admit(credential, (&head, declared == Some(0)), context)?;
         if let Some(preflight) = admitted {
             return Ok(preflight);
         }
@@ -81,15 +83,15 @@ impl Pipeline {
     /// with true if there is no body.
     fn admit(
         &self,
-        shown: Shown,
+        credential: CallerCredential,
         request: (&request::Parts, bool),
         context: &Rc<RequestContext>,
     ) -> Result<Option<Response<ResponseBody>>, Error> {
         match self.guard(request.0, context) {
-            Ok(None) => self.identify(shown, request, context).map(|()| None),
-            // Callers that are not known do not learn which services there are.
+            Ok(None) => self.identify(credential, request, context).map(|()| None),
+            // Unknown callers do not learn which services there are.
             Err(error @ Error::Service(_)) => {
-                self.identify(shown, request, context)?;
+                self.identify(credential, request, context)?;
                 Err(error)
             }
             answered => answered,
@@ -110,7 +112,7 @@ impl Pipeline {
         };
         let check = |purpose| guard.check(purpose, context.caller.listener, head);
         let checked = check(purpose);
-        // A page whose preflight passes may read why it needs a token.
+        // A page whose preflight passes may read that it needs a token.
         let page = match &checked {
             Err(Error::TokenRequired) => check(Purpose::Preflight).ok(),
             checked => checked.as_ref().ok().copied(),
@@ -128,13 +130,13 @@ impl Pipeline {
     /// Identifies the caller, where callers are known.
     fn identify(
         &self,
-        shown: Shown,
+        credential: CallerCredential,
         request: (&request::Parts, bool),
         context: &RequestContext,
     ) -> Result<(), Error> {
         let settings = &self.settings;
         let identified = match &settings.caller_gate {
-            Some(gate) => gate.identify(shown, request, &settings.metrics, context),
+            Some(gate) => gate.identify(credential, request, &settings.metrics, context),
             // The connection may be older than a reload.
             None if context.caller.rules.requires_caller => Err(Error::CallerRequired),
             None => return Ok(()),

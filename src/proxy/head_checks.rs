@@ -48,7 +48,7 @@ pub(super) fn target(head: &request::Parts, is_tls: bool) -> Option<Cow<'_, str>
     match target.as_bytes().first() {
         _ if is_other_scheme => None,
         Some(b'/') => Some(target.into()),
-        // Of an absolute URL, the path may be missing.
+        // The path of an absolute URL may be empty.
         Some(b'?') => Some(format!("/{target}").into()),
         _ => None,
     }
@@ -71,7 +71,7 @@ pub(super) fn check_method(methods: &Methods, method: &Method) -> Result<(), Err
         let allow = methods.names();
         return Err(Error::MethodNotAllowed { allow });
     }
-    // SDKs differ in whether they sign others in capitals or as they are.
+    // SDKs differ in whether they sign other methods in capitals or as they are.
     let mut letters = method.as_str().bytes();
     if letters.any(|byte| byte.is_ascii_lowercase()) {
         let error = "the method is not written in capital letters";

@@ -1,6 +1,7 @@
-//! Addresses at the upstream in responses. A `Location` there becomes the local address of the same
-//! thing, or the caller would follow a redirect past the proxy, unsigned. A cookie of the gateway's
-//! host or path becomes one of the proxy's, or no browser would keep it or send it back.
+//! Addresses of the upstream in responses. A `Location` that leads there becomes the local address of
+//! the same resource, or the caller would follow the redirect past the proxy, unsigned. A cookie for
+//! the gateway's host or path becomes one for the proxy's, or no browser would keep it or send it
+//! back.
 
 use http::HeaderValue;
 use http::uri::Authority;
@@ -124,11 +125,11 @@ fn cookie_path(path: &str, route: &Route, caller: &Local<'_>) -> Option<String> 
         return None;
     }
     if path == "/" {
-        // For the whole host, which is what begins with the capability.
+        // For the whole host: everything that begins with the capability.
         let prefix = Some(caller.capability).filter(|prefix| !prefix.is_empty());
         return prefix.map(|prefix| [prefix, "/"].concat());
     }
-    // A parent of the route's paths is for all of them.
+    // A cookie for a parent path is for all paths of the route.
     let is_parent = || rest_below(base_path, path.trim_end_matches('/')).is_some();
     let rest = rest_below(path, base_path).or_else(|| is_parent().then_some(""));
     rest.map(|rest| caller.path(route, rest))
@@ -145,13 +146,13 @@ fn rest_below<'a>(path: &'a str, base: &str) -> Option<&'a str> {
     let rest = path.strip_prefix(base)?;
     let is_below = rest.is_empty() || rest.starts_with(['/', '?', '#']);
     let end = rest.find(['?', '#']).unwrap_or(rest.len());
-    // Browsers leave out tabs before they look for segments.
+    // Browsers remove tabs before they look for segments.
     let read = rest[..end].replace(char::is_control, "");
     (is_below && !read.split('/').any(is_dot_segment)).then_some(rest)
 }
 
-/// True if browsers read a host behind the first slash of a path. They take `\` for `/`, and leave
-/// out tabs.
+/// True if browsers read a host after the first slash of a path. They read `\` as `/`, and remove
+/// tabs.
 fn names_host(path: &str) -> bool {
     let second = path.chars().nth(1);
     second.is_some_and(|second| matches!(second, '/' | '\\') || second.is_control())

@@ -17,15 +17,14 @@ use crate::error::Error;
 /// How long a request waits for room.
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A number of bytes, in which requests reserve room. A reload changes the number; room that is
-/// reserved then counts against the new one.
+/// A limit on bytes, within which requests reserve room. A reload may change the limit; what is
+/// reserved already counts against the new one.
 #[derive(Debug)]
 pub(super) struct MemoryBudget {
     /// A permit for each free byte.
     free: Semaphore,
     limit: AtomicUsize,
-    /// Bytes that are reserved beyond a limit that was lowered. Room that is given back reduces them
-    /// first.
+    /// Bytes that are reserved beyond a lowered limit. What is given back reduces them first.
     excess: AtomicUsize,
 }
 
@@ -47,7 +46,7 @@ impl MemoryBudget {
         }
     }
 
-    /// Changes the number of bytes.
+    /// Changes the limit.
     pub(super) fn set_limit(&self, bytes: u64) {
         let limit = permits(bytes);
         let before = self.limit.swap(limit, Ordering::Relaxed);
@@ -89,7 +88,7 @@ impl MemoryBudget {
         Ok(Reservation { budget, bytes })
     }
 
-    /// Takes free bytes away while more is reserved than the limit.
+    /// Removes free permits while more is reserved than the limit allows.
     fn reduce_excess(&self) {
         let excess = self.excess.load(Ordering::Relaxed);
         if excess > 0 {
@@ -106,7 +105,7 @@ impl MemoryBudget {
 }
 
 impl Reservation {
-    /// Reserves what is missing to `bytes`. After an error, it keeps its size.
+    /// Grows to `bytes`. After an error, it keeps its size.
     ///
     /// # Errors
     ///
@@ -181,7 +180,7 @@ mod tests {
         budget.set_limit(8);
         assert!(fits(2).await && !fits(3).await);
         budget.set_limit(4);
-        // What a request in the queue has been given comes back when it gives up.
+        // A waiting request returns the permits that it has got when it gives up.
         let (waited, ()) = tokio::join!(budget.reserve(9), async { drop(six) });
         assert!(waited.is_err());
         assert_eq!(budget.taken(), 0);

@@ -29,7 +29,7 @@ pub(super) fn to_upstream(
         let rest = path.strip_prefix(prefix.as_bytes());
         let rest = rest.filter(|rest| rest.is_empty() || rest.starts_with(b"/"));
         let base_path = base_path(route).as_bytes();
-        // The page may be of another route, whose paths mean nothing to this upstream.
+        // The page may belong to another route, whose paths mean nothing to this upstream.
         let path = rest.map_or_else(|| b"/".to_vec(), |rest| [base_path, rest].concat());
         replace(referer, upstream_url(route, &path));
     }

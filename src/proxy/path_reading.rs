@@ -1,7 +1,7 @@
 //! How the gateway reads paths with several slashes in a row, learned for each route.
 //!
-//! Every client sends `//` when its base URL ends in `/`. Such a path is sent, and signed, as it
-//! came. A gateway may merge slashes before it verifies; its refusal then echoes the canonical
+//! Clients send `//` when their base URL ends in `/`. Such a path is signed and sent as it is. A
+//! gateway may merge slashes before it verifies; its refusal then echoes the canonical
 //! request with the merged path. If that is what the proxy itself computes for this reading, down
 //! to the last byte, the proxy signs in this reading from then on, for an hour or until the first
 //! refusal that does not echo what was signed. The path on the wire stays.
@@ -70,7 +70,7 @@ fn merged(mut path: String) -> String {
     path
 }
 
-/// What is known of the paths of one route, for all workers.
+/// What is known about the paths of one route, for all workers.
 #[derive(Debug)]
 pub(super) struct LearnedReading {
     /// Keeps refusals of ambiguous paths from locking the key.

@@ -18,7 +18,7 @@ use crate::upstream::Mode;
 /// A request that is complete but for its authentication.
 #[derive(Debug)]
 pub(super) struct Prepared {
-    /// Of the caller's headers, the head has those that go out.
+    /// Its head has only those headers of the caller that are sent.
     pub(super) routed: Routed,
     pub(super) body: PreparedBody,
     /// The hash of the body; `None` if it is not signed.
@@ -78,9 +78,9 @@ impl Prepared {
         }
     }
 
-    /// The connection mode of the request. gRPC needs HTTP/2. A long body would hold others up,
-    /// and costs less over a connection of its own. One that is streamed cannot be sent again,
-    /// which a gateway may want at any time of what shares a connection.
+    /// The connection mode of the request. gRPC needs HTTP/2. A long body would hold up other requests,
+    /// and costs less over a connection of its own. A streamed body cannot be sent again, as may become
+    /// necessary at any time over a shared connection.
     pub(super) fn mode(&self) -> Mode {
         let is_short = self.body.length().is_some_and(|length| length <= SHORT);
         if self.routed.context.is_grpc {
@@ -108,7 +108,7 @@ impl Prepared {
         if let Some(length) = length.filter(|length| *length > 0 || expects_body) {
             headers.insert(CONTENT_LENGTH, length.into());
         } else if length.is_none() && !is_http2 {
-            // hyper takes the body of a GET for empty without it.
+            // Without it, hyper treats the body of a GET as empty.
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         if route.service.is_none() {

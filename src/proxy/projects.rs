@@ -1,17 +1,16 @@
-//! The ids of projects, which services want as `X-Project-Id`: IAM is asked for that of each region
-//! when the first request needs it.
+//! The ids of projects, which services expect as `X-Project-Id`. IAM is asked for the project of a
+//! region when the first request needs it.
 //!
 //! It is apart from the credentials because a request goes without the id if it cannot be had: most
 //! services find the project in the path, and only sub-projects need the header.
 //!
 //! # What can go wrong
 //!
-//! IAM may refuse, hang, or know no such project. Then one request at a time asks, for no longer
-//! than `timeouts.connect`, and others wait no longer for it; none asks within
-//! [`PAUSE_AFTER_FAILURE`]. A question counts for the breaker of its key like every signed request.
+//! IAM may refuse, hang, or know no such project. One request at a time asks, for at most
+//! `timeouts.connect`, and others wait as long for it. After a failure, none asks for
+//! [`PAUSE_AFTER_FAILURE`]. A request to IAM counts for the breaker of its key like every signed one.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -35,17 +34,17 @@ pub(super) struct Projects {
     of_routes: Vec<Option<usize>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Region {
     name: String,
-    /// The last question. Whoever asks holds the lock.
-    last: Mutex<Option<Asked>>,
-    has_warned: AtomicBool,
+    /// The last lookup. The request that asks holds the lock.
+    last: Mutex<Option<Lookup>>,
+    warning: Once,
 }
 
-/// What came of a question.
+/// The result of asking IAM.
 #[derive(Debug)]
-struct Asked {
+struct Lookup {
     /// The credential that asked; another one may be of another account.
     lease: Arc<Lease>,
     id: Option<HeaderValue>,
@@ -71,7 +70,8 @@ impl Projects {
         known.unwrap_or_else(|| {
             self.regions.push(Region {
                 name: region.to_owned(),
-                ..Region::default()
+                last: Mutex::default(),
+                warning: Once::new(),
             });
             self.regions.len() - 1
         })
@@ -79,8 +79,8 @@ impl Projects {
 }
 
 impl Pipeline {
-    /// The project id for a route and the credential in a slot; `None` if there is none, or none can
-    /// be had. Dropping the future gives up a question, and the next request asks it.
+    /// The project id for a route and the credential in a slot; `None` if there is none, or it cannot
+    /// be found out. Dropping the future cancels the lookup, and the next request starts another.
     pub(super) async fn project_id(&self, route: usize, slot: usize) -> Option<HeaderValue> {
         let region = self.settings.projects.of_routes[route]?;
         let current = self.credentials.current(slot);
@@ -96,24 +96,24 @@ impl Pipeline {
         let credential = self.credentials.usable(slot, None).await.ok()?;
         let limit = self.settings.config.timeouts.connect;
         let mut last = timeout(limit, region.last.lock()).await.ok()?;
-        let stands = |asked: &Asked| {
+        let is_current = |asked: &Lookup| {
             Arc::ptr_eq(&asked.lease, &credential.lease)
                 && (asked.id.is_some() || asked.at.elapsed() < PAUSE_AFTER_FAILURE)
         };
-        if !last.as_ref().is_some_and(stands) {
+        if !last.as_ref().is_some_and(is_current) {
             let asking = timeout(limit, self.ask_iam(region, route, &credential)).await;
             let late = |_| Err("it did not answer in time".to_owned());
             let answered = asking.unwrap_or_else(late);
-            if let Err(error) = &answered
-                && !region.has_warned.swap(true, Ordering::Relaxed)
-            {
+            if let Err(error) = &answered {
                 let (name, error) = (&region.name, error.replace('\n', "; "));
-                tracing::warn!(
-                    "IAM does not tell the project of {name}, so requests to it have no X-Project-Id: {error}; \
-                     `cloud.projects` can set it"
-                );
+                region.warning.call_once(|| {
+                    tracing::warn!(
+                        "IAM did not return the project of {name}, so requests to it have no X-Project-Id: {error}; \
+                         set it in `cloud.projects`"
+                    );
+                });
             }
-            *last = Some(Asked {
+            *last = Some(Lookup {
                 lease: Arc::clone(&credential.lease),
                 id: answered.ok(),
                 at: Instant::now(),

@@ -1,6 +1,6 @@
-//! WebSockets: after the handshake, bytes are passed on both ways until both sides have ended or
-//! both are silent. Not `tokio::io::copy_bidirectional`: that one has no idle limit, and an error
-//! of one direction loses what the other side had sent before.
+//! WebSockets: after the handshake, bytes are copied in both directions until both sides have ended
+//! or both are idle. Not `tokio::io::copy_bidirectional`: it has no idle limit, and an error in one
+//! direction loses what the other side has sent before.
 
 use std::cell::Cell;
 use std::io;
@@ -83,12 +83,16 @@ async fn tunnel(
         copy(gateway_reader, caller_writer, from_gateway, down),
     ));
     let ended = unless_idle(idle, || received.get() + sent.get(), ended).await;
-    let silent = || Err(io::Error::other("both sides were silent (timeouts.idle)"));
+    let silent = || {
+        Err(io::Error::other(
+            "neither side sent anything for `timeouts.idle`",
+        ))
+    };
     match ended.map_or_else(silent, |(up, down)| up.and(down)) {
         Ok(()) => context.ended(ResponseEnd::Whole),
         Err(error) => {
             let request_id = context.request_id();
-            tracing::info!(%request_id, %error, "a WebSocket was cut off");
+            tracing::info!(%request_id, %error, "a WebSocket ended early");
             context.ended(ResponseEnd::BrokenOff);
         }
     }

@@ -1,22 +1,22 @@
 //! Bodies that are held until they are complete.
 //!
-//! A short body stays in the frames it came in. A long one is copied to blocks, so that it takes
-//! its length and at most one block, however small its frames were, and so that the buffers of its
-//! connection are free again.
+//! A short body stays in the frames it arrived in. A long one is copied to blocks: it then takes its
+//! own length and at most one block, however small its frames were, and the buffers of its connection
+//! are free again.
 
 use bytes::{Bytes, BytesMut};
 
 use crate::proxy::memory_budget::Reservation;
 
-/// Size of a block, in bytes; a longer body is a long one. With the page for its beginning it is a
-/// power of two, which allocators do not round up.
+/// Size of a block, in bytes; a longer body is a long one. Together with a page for the alignment it
+/// is a power of two, which allocators do not round up.
 const BLOCK: usize = 60 * 1024;
 
-/// A frame of at least this many bytes is kept as it came, in a short body. Shorter ones are copied
-/// together, since each one that is kept takes memory of its own.
+/// In a short body, a frame of at least this many bytes is kept as it arrived. Shorter ones are
+/// copied together, since each frame that is kept takes an allocation of its own.
 const KEPT: usize = 4 * 1024;
 
-/// From this size on, a copy to another place within its page is worth its time, in bytes.
+/// From this size on, in bytes, a copy to another offset within the page pays off.
 const LONG: usize = 16 * 1024;
 
 const PAGE: usize = 4096;
@@ -92,9 +92,9 @@ impl Buffer {
 
 /// A frame on its way to TLS: a long one is copied to memory that begins in the middle of a page.
 ///
-/// Where a copy's two places are nearly the same within a page, `rep movsb` takes ten times as
-/// long. The buffers of hyper and of rustls both begin at a page, so that is what would happen in
-/// TLS (measured: 71 % of the user time of long uploads).
+/// If source and destination of a copy have nearly the same offset within a page, `rep movsb` takes
+/// ten times as long. The buffers of hyper and of rustls both begin at a page, so this happens in TLS
+/// (measured: 71 % of the user time of long uploads).
 pub(super) fn shifted(frame: Bytes) -> Bytes {
     if frame.len() < LONG {
         return frame;

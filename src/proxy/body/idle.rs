@@ -1,5 +1,5 @@
-//! An idle timer for streams. tower-http's `TimeoutBody` knows one body only; here
-//! progress of the other direction counts as well. It allocates nothing until it first runs.
+//! An idle timer for streams. Unlike tower-http's `TimeoutBody`, it counts progress in the other
+//! direction too. It allocates nothing until it first runs.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -26,8 +26,8 @@ impl IdleTimer {
         }
     }
 
-    /// Call it when the stream is pending; `progress` is any number that changes when it
-    /// moves. Ready once it was pending without progress for the limit.
+    /// Call it when the stream is pending. `progress` is any number that changes when the stream makes
+    /// progress. Ready once there was none for the limit.
     pub(in crate::proxy) fn poll_expired(
         &mut self,
         progress: u64,
@@ -43,8 +43,8 @@ impl IdleTimer {
     }
 }
 
-/// Awaits a future; `None` if `progress`, any number that changes when something moves, stands still
-/// for the limit.
+/// Awaits a future; `None` if `progress`, any number that changes with progress, stays the same for
+/// the limit.
 pub(in crate::proxy) async fn unless_idle<T>(
     limit: Duration,
     progress: impl Fn() -> u64,

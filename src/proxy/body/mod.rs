@@ -37,17 +37,16 @@ use crate::signature::{CONTENT_HASH_HEADER, PayloadHash, PayloadHasher, UNSIGNED
 
 const CONTENT_HASH: HeaderName = HeaderName::from_static(CONTENT_HASH_HEADER);
 
-/// Up to this length, in bytes, a body is short: it may share a connection, and one that need not
-/// be hashed is held all the same, so that it can be sent again when the token turns out to have
-/// been withdrawn.
+/// Up to this length, in bytes, a body is short: it may share a connection. It is held even if it is
+/// not hashed, so that it can be sent again if the gateway refuses the token.
 pub(super) const SHORT: u64 = 64 * 1024;
 
 /// How much of an unwanted body is read, in bytes, and for how long.
 const DISCARD_BYTES: usize = 16 * 1024 * 1024;
 const DISCARD_TIME: Duration = Duration::from_secs(10);
 
-/// A body ended early. The connection or stream that it was on its way over is then reset, so that
-/// it cannot be taken for a complete one.
+/// A body ended early. Its connection or stream is reset, so that it cannot be taken for a complete
+/// one.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct BodyEnded(&'static str);
@@ -124,8 +123,8 @@ impl BodyReader<'_> {
         body.map_or(Some(0), |body| body.size_hint().exact())
     }
 
-    /// Sets the body up to be passed on while it arrives; `None` if it is empty, which only its
-    /// first frame tells if its length is not declared.
+    /// Sets the body up to be passed on while it arrives; `None` if it is empty. Without a declared
+    /// length, only the first frame tells.
     async fn stream(&mut self) -> Result<Option<PreparedBody>, Error> {
         let length = self.declared();
         let mut first = None;
@@ -187,7 +186,7 @@ fn is_unsigned(ranges: &[MediaRange], head: &HeaderMap) -> bool {
     let asked = head
         .get(CONTENT_HASH)
         .is_some_and(|value| value == UNSIGNED_PAYLOAD);
-    // Of two content types it is not known which one counts; a hash is right in either case.
+    // With two content types it is unknown which one counts; a hash is right in either case.
     let essence = headers::only(head, &http::header::CONTENT_TYPE).map_or("", headers::essence);
     asked || ranges.iter().any(|range| is_in(range, essence))
 }
@@ -198,7 +197,7 @@ fn is_in(range: &MediaRange, essence: &str) -> bool {
         MediaRange::Type(name) => essence
             .split_once('/')
             .is_some_and(|(own, sub)| own.eq_ignore_ascii_case(name) && !sub.is_empty()),
-        // `application/grpc` stands for `application/grpc+proto` and the like too.
+        // `application/grpc` includes `application/grpc+proto` and similar types.
         MediaRange::Exact(name) if headers::is_grpc_type(name) => headers::is_grpc_type(essence),
         MediaRange::Exact(name) => essence.eq_ignore_ascii_case(name),
     }

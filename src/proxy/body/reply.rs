@@ -23,7 +23,7 @@ pub(in crate::proxy) struct ReplyBody {
 }
 
 impl ReplyBody {
-    /// Puts data before what is left to read.
+    /// Adds data to the frames that were read ahead.
     pub(in crate::proxy) fn relay_first(&mut self, data: Bytes) {
         if !data.is_empty() {
             self.ahead.push_back(Ok(Frame::data(data)));

@@ -134,7 +134,7 @@ impl Body for RequestBody {
         }
         Poll::Ready(frame.map(|frame| {
             frame.map_err(|error| {
-                // What went wrong is in the request's context.
+                // The error is kept in the request's context.
                 upload.fail(error);
                 BodyEnded("the request body ended early")
             })

@@ -43,7 +43,7 @@ struct RelayedBody {
     reply: ReplyBody,
     /// Redacts a secret of the request.
     redactor: Option<Redactor>,
-    /// Set once the body was read to its end.
+    /// Set once the body has been read to its end.
     is_read: bool,
     idle: IdleTimer,
     /// Bytes that came from the gateway.
@@ -51,7 +51,7 @@ struct RelayedBody {
     context: Rc<RequestContext>,
 }
 
-const BROKEN: &str = "the gateway's answer broke off";
+const BROKEN: &str = "the gateway's response ended early";
 
 type PollFrame = Poll<Option<Result<Frame<Bytes>, BodyEnded>>>;
 
@@ -65,7 +65,7 @@ impl ResponseBody {
         Self(Kind::Whole(bytes, context))
     }
 
-    /// The body of a reply. `limit` is how long it may stand still.
+    /// The body of a response of the gateway. `limit` is how long it may make no progress.
     pub(in crate::proxy) fn relayed(
         reply: ReplyBody,
         redactor: Option<Redactor>,
@@ -115,15 +115,15 @@ impl RelayedBody {
             return self.poll_stalled(cx);
         }
         if let Some(error) = upload.take_failure() {
-            let what = "a request broke off after its answer had begun";
+            let what = "the request body ended early, after its response had begun";
             return self.break_off(what, error, ResponseEnd::CallerGone);
         }
         self.release();
         Poll::Ready(None)
     }
 
-    /// The part of some data that goes to the caller now. A redactor may hold back the rest until
-    /// more data arrives.
+    /// The part of the data that goes to the caller now. A redactor may hold back the rest until more
+    /// data arrives.
     fn passed_data(&mut self, data: Bytes) -> Option<Frame<Bytes>> {
         self.received += data.len() as u64;
         let data = match &mut self.redactor {
@@ -164,7 +164,7 @@ impl RelayedBody {
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> PollFrame {
         let progress = self.received + self.context.upload.sent.get();
         ready!(self.idle.poll_expired(progress, cx));
-        let stalled = "the gateway's answer stood still for too long (timeouts.idle)";
+        let stalled = "the gateway's response made no progress for `timeouts.idle`";
         self.break_off(stalled, "", ResponseEnd::BrokenOff)
     }
 
@@ -174,7 +174,7 @@ impl RelayedBody {
         if !self.is_read || !upload.is_over() || self.context.end.get().is_some() {
             return;
         }
-        // Over one that was not sent all of a request, no other request can follow.
+        // No other request can follow on a connection over which part of a request is missing.
         if let Some(connection) = self.reply.connection.take()
             && upload.is_finished.get()
         {
@@ -210,8 +210,8 @@ impl Drop for RelayedBody {
         if !self.is_read {
             return self.context.ended_early();
         }
-        // hyper drops a body when its last byte was passed on. The rest of the request still has to
-        // arrive, so the connection is kept for that.
+        // hyper drops a body once it has passed on the last byte. The rest of the request may still be
+        // on its way, so the connection is kept for that.
         self.context.ended(ResponseEnd::Whole);
         if let Some(connection) = self.reply.connection.take() {
             let (context, limit) = (Rc::clone(&self.context), self.idle.limit);
@@ -220,7 +220,7 @@ impl Drop for RelayedBody {
     }
 }
 
-/// Waits until the rest of a request was sent that has been answered.
+/// Waits until the rest of a request whose response is complete was sent.
 async fn finish_upload(
     connection: Connection<RequestBody>,
     context: Rc<RequestContext>,
@@ -234,7 +234,7 @@ async fn finish_upload(
     } else {
         tracing::info!(
             request_id = %context.request_id(),
-            "the rest of an answered request did not come; its connection is closed"
+            "the rest of a request body did not arrive after the response; the connection to the gateway is closed"
         );
     }
 }

@@ -20,24 +20,24 @@ use crate::proxy::route::BodyRules;
 /// A body that is passed on while it arrives, counted against the limit.
 #[derive(Debug)]
 pub(in crate::proxy) struct StreamedBody {
-    /// The first data, if it had to be waited for to know that there is a body.
+    /// The first data, if only its arrival told that there is a body.
     first: Option<Bytes>,
-    /// Absent only while it is dropped.
+    /// `None` only while it is dropped.
     rest: Option<Incoming>,
     /// Its length, if the caller has declared one.
     pub(super) length: Option<u64>,
     /// Bytes that may still come.
     left: u64,
     rules: BodyRules,
-    /// What the route sets, and trailers do not.
+    /// Headers that the route sets, which trailers must not.
     set_headers: Vec<HeaderName>,
-    /// Absent where pauses have no limit: in a conversation, once its first message has come.
+    /// `None` where pauses have no limit: in a gRPC call, once its first message has arrived.
     idle: Option<IdleTimer>,
     context: Rc<RequestContext>,
 }
 
 impl StreamedBody {
-    /// A body of which `first` has come.
+    /// A body of which `first` has arrived.
     pub(super) fn new(
         reader: &BodyReader<'_>,
         first: Option<Bytes>,
@@ -46,7 +46,7 @@ impl StreamedBody {
     ) -> Self {
         let (settings, routed) = (reader.settings, reader.routed);
         let (context, rules) = (&routed.context, routed.rules);
-        let is_talk = context.is_grpc && first.is_some();
+        let has_begun = context.is_grpc && first.is_some();
         let idle = settings.config.timeouts.body_idle;
         Self {
             first,
@@ -59,7 +59,7 @@ impl StreamedBody {
                 .set_headers()
                 .cloned()
                 .collect(),
-            idle: (!is_talk).then(|| IdleTimer::new(idle)),
+            idle: (!has_begun).then(|| IdleTimer::new(idle)),
             context: Rc::clone(context),
         }
     }
@@ -72,9 +72,8 @@ impl StreamedBody {
         self.first.is_none() && self.rest.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
-    /// Returns `true` once all of it was passed on. hyper does not ask again for what it knows to
-    /// be the end, and that is so as soon as the declared length was reached: over HTTP/2 the end
-    /// itself may come later.
+    /// Returns `true` once all of it was passed on. hyper does not poll again once the declared length
+    /// is reached, although over HTTP/2 the end of the stream may arrive later.
     pub(super) fn is_complete(&self) -> bool {
         self.has_ended() || self.length == Some(self.counted())
     }
@@ -121,8 +120,8 @@ impl StreamedBody {
         })))
     }
 
-    /// Discards what still comes, within the limit, to notice when the caller goes away: hyper does
-    /// not read from it otherwise. Ready when the body breaks off.
+    /// Discards what still arrives, within the limit, to notice when the caller disconnects: hyper
+    /// reads nothing otherwise. Ready when the body fails.
     pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         while self.left > 0 && !self.has_ended() {
             match ready!(self.poll_rest(cx)) {

@@ -1,7 +1,7 @@
-//! What is counted of each caller: its requests, for its rate, and its wrong signatures.
+//! Counts the requests of each caller, for its rate limit, and its wrong signatures.
 //!
-//! Several wrong signatures make the caller wait for a minute, long before anybody can have tried
-//! many. The key of the gateway has no part in this.
+//! After several wrong signatures in a row a caller has to wait for a minute, so that nobody can try
+//! many. The gateway's key is not involved.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -27,7 +27,7 @@ struct Counts {
     wrong: u32,
     /// When the last wrong signature came.
     last_wrong: Instant,
-    /// When all requests so far would have come, had they kept the distance of the rate.
+    /// When the next request is due if all of them keep the interval of the rate.
     due: Instant,
 }
 

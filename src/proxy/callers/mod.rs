@@ -1,17 +1,17 @@
-//! Who calls: a request shows a credential of the proxy's own, which is checked and taken off.
+//! Identifies callers by credentials of the proxy's own, which are checked and removed from requests.
 //!
 //! It runs after the guard, which keeps web pages out, and before routing, which checks the
-//! [`rights`]. The real key has no part in any of this: a wrong credential is refused before
-//! anything is sent.
+//! [`rights`]. The gateway's key is not involved: a wrong credential is refused before anything is
+//! sent.
 //!
 //! # What can go wrong
 //!
-//! Signatures that were seen are not remembered, since SDKs repeat theirs after a broken connection.
-//! Whoever records one can send it again for 15 minutes.
+//! Signatures are not remembered, since SDKs repeat theirs after a broken connection. Whoever records
+//! one can send it again for 15 minutes.
 
+mod credential;
 mod limits;
 pub(super) mod rights;
-mod shown;
 mod signature;
 
 use std::cell::Cell;
@@ -32,12 +32,12 @@ use crate::config::{Callers, Config, Surrogate};
 use crate::error::Error;
 use crate::signature::{Algorithm, PayloadHash, Refusal};
 use crate::telemetry::metrics::Metrics;
-pub(super) use shown::Shown;
+pub(super) use credential::CallerCredential;
 
 /// Identifies callers.
 #[derive(Debug)]
 pub(super) struct CallerGate {
-    pub(super) callers: Callers,
+    callers: Callers,
     limits: Arc<CallerLimits>,
 }
 
@@ -52,16 +52,16 @@ impl CallerGate {
         })
     }
 
-    /// Goes on with what another gate has counted.
+    /// Takes over the counts of the gate before a reload.
     pub(super) fn remember(&mut self, before: &Self) {
         self.limits = Arc::clone(&before.limits);
     }
 
-    /// Identifies the caller of a request by what it shows, and puts it into the context. The head
+    /// Identifies the caller of a request by its credential, and puts it into the context. The head
     /// comes with true if there is no body.
     pub(super) fn identify(
         &self,
-        shown: Shown,
+        credential: CallerCredential,
         request: (&request::Parts, bool),
         metrics: &Metrics,
         context: &RequestContext,
@@ -71,19 +71,21 @@ impl CallerGate {
             found.ok_or(Error::CallerRequired)
         };
         let (mut capability, mut signature, mut needs_body) = (None, None, false);
-        let caller = match shown {
-            Shown::Nothing if !self.is_required(context) => return Ok(()),
-            Shown::Nothing | Shown::Several => return Err(Error::CallerRequired),
-            Shown::Token(token) => by(&|caller| caller.token == token)?,
-            Shown::Capability(token, digits) => {
-                // Addresses in the response have it.
+        let caller = match credential {
+            CallerCredential::None if !self.is_required(context) => return Ok(()),
+            CallerCredential::None | CallerCredential::Several => {
+                return Err(Error::CallerRequired);
+            }
+            CallerCredential::Token(token) => by(&|caller| caller.token == token)?,
+            CallerCredential::Capability(token, digits) => {
+                // Addresses in the response contain it.
                 if let (Some(capture), Some(secret)) = (context.capture(), Redactor::new(&digits)) {
                     capture.knows(&secret);
                 }
                 capability = Some(["/~", digits.expose_secret()].concat().into());
                 by(&|caller| caller.capability == token)?
             }
-            Shown::Signature(authorization) => {
+            CallerCredential::Signature(authorization) => {
                 let (caller, needs) = self.by_signature(&authorization, request)?;
                 (signature, needs_body) = (Some(authorization), needs);
                 caller
@@ -103,7 +105,7 @@ impl CallerGate {
         admitted
     }
 
-    /// True if a request needs a caller. Whoever replays one has shown the token of the inspector.
+    /// True if a request needs a caller. One that is replayed came with the token of the inspector.
     fn is_required(&self, context: &RequestContext) -> bool {
         let needs_caller = self.callers.file.is_some() || context.caller.rules.requires_caller;
         needs_caller && context.caller.listener != ListenerKind::Replay

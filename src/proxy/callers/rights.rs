@@ -32,9 +32,9 @@ enum Reading<'a> {
     Normalized(&'a [u8]),
 }
 
-/// Checks what a request does against the rights of its caller, if it has one, and the limits to
-/// reading of the configuration and of its route. [`Error::NoRoute`] means that it depends on how
-/// the path is read.
+/// Checks what a request does against the rights of its caller, if it has one, and `read_only` of the
+/// configuration and of its route. [`Error::NoRoute`] means that the result depends on how the path is
+/// read.
 pub(in crate::proxy) fn check(
     rights: Option<&Rights>,
     limits: [&ReadOnly; 2],

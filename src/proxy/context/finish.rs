@@ -41,7 +41,7 @@ impl Drop for RequestContext {
             bytes: (self.upload.received.get(), self.bytes_sent.get()),
             durations: durations(&times, self.queued.get()),
             attempts: times.attempts.len(),
-            replay_of: self.caller.replay_of,
+            replay_of: self.caller.replay_of(),
         };
         if let Some(record) = &self.record {
             record.write(&finished);
@@ -57,14 +57,14 @@ impl RequestContext {
     fn unanswered(&self) -> (u16, Outcome) {
         let (what, status, outcome) = match self.metrics.is_cut_off() {
             true => ("the proxy stopped", CUT_OFF, Outcome::CutOff),
-            false => ("the caller went away", CALLER_GONE, Outcome::CallerGone),
+            false => ("the caller disconnected", CALLER_GONE, Outcome::CallerGone),
         };
         let last = self.times.borrow().attempts.last().copied();
         if last.is_some_and(|attempt| attempt.first_byte.is_none()) {
             let request_id = self.request_id();
             tracing::info!(
                 %request_id,
-                "{what} before the gateway answered; whether the request was executed is unknown"
+                "{what} before the gateway responded; whether the request was executed is unknown"
             );
         }
         self.answered(status, outcome);

@@ -71,12 +71,12 @@ impl RequestContext {
         head: Option<&request::Parts>,
     ) -> Rc<Self> {
         metrics.started();
-        let id = caller.request_id.unwrap_or_else(|| fastrand::u128(..));
+        let id = caller.replay.map(|replay| replay.id);
         let record = || head.map_or_else(Record::default, Record::new);
         Rc::new(Self {
             metrics,
             caller,
-            id,
+            id: id.unwrap_or_else(|| fastrand::u128(..)),
             method: method_label(head.map_or("", |head| head.method.as_str())),
             is_head: head.is_some_and(|head| head.method == Method::HEAD),
             version: head.map_or(Version::HTTP_11, |head| head.version),

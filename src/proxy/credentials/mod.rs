@@ -6,8 +6,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
@@ -37,8 +36,8 @@ pub struct RouteCredentials {
     slots: Vec<SlotState>,
     pub(super) routes: Vec<RouteSlots>,
     breakers: Arc<KeyBreakers>,
-    /// A caller without a project id has been warned of.
-    has_warned: AtomicBool,
+    /// Warns once of a caller without a project id.
+    warning: Once,
 }
 
 /// The slots of a route.
@@ -87,7 +86,7 @@ impl RouteCredentials {
             routes: routes.collect(),
             slots: sources.iter().map(state).collect(),
             breakers: Arc::default(),
-            has_warned: AtomicBool::new(false),
+            warning: Once::new(),
         }
     }
 
@@ -114,12 +113,12 @@ impl RouteCredentials {
             let id = headers::only(headers, &PROJECT_ID).filter(is_id).cloned();
             return id.map(Some).ok_or(Error::BadRequest(NOT_ONE));
         }
-        if !self.has_warned.swap(true, Ordering::Relaxed) {
+        self.warning.call_once(|| {
             tracing::warn!(
-                "a request has no X-Project-Id, which credentials.project_id = \"caller\" takes; it is sent with that of \
-                 the credential, or without one"
+                "a request has no X-Project-Id, although credentials.project_id is \"caller\"; it is sent with the \
+                 project id of the credential, or without one"
             );
-        }
+        });
         Ok(None)
     }
 

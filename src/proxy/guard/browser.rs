@@ -6,7 +6,7 @@
 //! another site redirects: all carry `none`. So no browser is served unless `access.browser` is
 //! set, and prefetches not even then.
 //!
-//! `Sec-Fetch-Mode` alone is no mark of a browser: Node's `fetch` sends it.
+//! `Sec-Fetch-Mode` alone does not mark a browser: Node's `fetch` sends it too.
 
 use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, request};
@@ -26,7 +26,7 @@ static OLD_PURPOSES: [HeaderName; 3] = [
 const PREFETCH: &str = "browsers may not prefetch or prerender through the proxy, not even with `access.browser = \
      true`\nhint: open the page itself";
 
-/// A browser may have sent the request, and does not say for which page.
+/// The refusal of a request that a browser may have sent, without saying for which page.
 const UNKNOWN_PAGE: &str = "by this name browsers do not say over plain HTTP which page sends a request, so a \
      User-Agent that begins with `Mozilla/` is refused, even with `access.browser = true`\nhint: call the proxy as \
      `localhost` or over https, or send another User-Agent";

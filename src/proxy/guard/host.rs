@@ -74,7 +74,7 @@ pub(super) fn is_address(name: &str) -> bool {
     address(name).is_some_and(|address| !address.to_canonical().is_unspecified())
 }
 
-/// True if a name is this machine's for itself.
+/// True for `localhost` and loopback addresses.
 pub(super) fn is_loopback(name: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || address(name).is_some_and(|ip| ip.is_loopback())
 }

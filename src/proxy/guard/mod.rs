@@ -36,7 +36,7 @@ pub enum ListenerKind {
     /// Plain HTTP over a unix socket.
     Unix,
     /// None: the inspector sends the request. Its user has shown a token there, so neither the
-    /// `Host` nor the caller token is checked; what marks requests of web pages is.
+    /// `Host` nor the caller token is checked, but marks of web pages are.
     Replay,
 }
 
@@ -248,7 +248,7 @@ pub(crate) fn names_loopback(listener: ListenerKind, head: &request::Parts) -> b
     named.is_ok_and(|(_, name)| listener == ListenerKind::Unix || host::is_loopback(name))
 }
 
-/// The error with the value that gave the request away, for the log.
+/// The error with the value that caused the refusal, for the log.
 fn refuse(reason: &'static str, value: &[u8]) -> Error {
     let value = Untrusted::from(value);
     Error::OriginNotAllowed { reason, value }
@@ -257,7 +257,7 @@ fn refuse(reason: &'static str, value: &[u8]) -> Error {
 /// True if an origin has the scheme of the listener and the authority of `host`. The `Host` must be
 /// checked before, because a page with a rebound name sends its own name as both.
 pub(super) fn is_own_origin(origin: &[u8], listener: ListenerKind, host: &str) -> bool {
-    // What is replayed may have come over TLS or not.
+    // A replayed request may have come over TLS or not.
     let is_replayed = listener == ListenerKind::Replay && origin.starts_with(b"https://");
     let (scheme, default_port) = match listener.is_tls() || is_replayed {
         true => (&b"https://"[..], &b":443"[..]),

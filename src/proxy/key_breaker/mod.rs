@@ -40,13 +40,13 @@ use crate::error::Error;
 pub(super) use permit::{Permit, Permits};
 use state::{MAX_REFUSALS, MAX_SECRETS, PROBE_TIMEOUT, PermitKind, ROOM_TIMEOUT, State};
 
-/// What a response says of the signature.
+/// What a response says about the signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SignatureOutcome {
     Accepted,
     Rejected,
-    /// Its date was rejected and has been corrected, or its path may be what is read differently.
-    /// The gateway may count that as well, but it says nothing of the secret.
+    /// The date was rejected and has been corrected, or the gateway may read the path differently. The
+    /// gateway may count that as a failure too, but it says nothing about the secret.
     Misread,
     /// The gateway has locked the key.
     Locked,
@@ -85,7 +85,7 @@ impl KeyBreakers {
         let secret = self.hasher.hash_one(credentials.secret_key.expose_secret());
         let secret = secret.max(1);
         let mut keys = lock(&self.keys);
-        // The pipelines of a reload take turns, so a known key may be unused for a moment.
+        // During a reload, a known key may be unused for a moment.
         if !keys.contains_key(&credentials.access_key) {
             keys.retain(|_, key| Arc::strong_count(key) > 1 || lock(&key.state).is_remembered());
         }
@@ -111,14 +111,14 @@ impl KeyBreaker {
         Self { secret, key }
     }
 
-    /// Admits few requests until one is accepted again.
+    /// Admits only a few requests at a time until one is accepted again.
     pub(super) fn revoke_trust(&self) {
         let (trusted, order) = (&self.key.trusted, Ordering::AcqRel);
         let _ = trusted.compare_exchange(self.secret, 0, order, Ordering::Relaxed);
     }
 
-    /// Acquires a permit to send a request, once it can do no harm to the key. Fails if the breaker
-    /// is open. Dropping the future changes nothing.
+    /// Acquires a permit to send a request, once a refusal of it could not lock the key. Fails if the
+    /// breaker is open. Dropping the future changes nothing.
     pub(super) async fn permit(&self) -> Result<Permit<'_>, Error> {
         let grant = |kind| Permit {
             breaker: self,

@@ -1,4 +1,5 @@
-//! Permits to send signed requests. Each is given back with what the response says of the signature.
+//! Permits to send signed requests. Each is given back with what the response says about the
+//! signature.
 
 use std::sync::atomic::Ordering;
 

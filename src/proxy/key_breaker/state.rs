@@ -26,7 +26,8 @@ pub(super) const ROOM_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long the open breaker refuses requests before a probe. The pause doubles after each failed
-/// probe, so no five minutes, the length of the gateway's own lock, see more than five failures.
+/// probe, so within five minutes, the length of the gateway's own lock, there are never more than five
+/// failures.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(60);
 pub(super) const MAX_PAUSE: Duration = Duration::from_secs(60 * 60);
 
@@ -35,7 +36,7 @@ pub(super) const MAX_SECRETS: usize = 16;
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// It is for the paths of a route that the gateway may read differently, not for a key.
+    /// It belongs to the ambiguous paths of a route, not to a key.
     pub(super) is_of_paths: bool,
     /// The secrets that were tried last, by their hashes.
     pub(super) secrets: VecDeque<u64>,
@@ -88,8 +89,8 @@ impl State {
         Ok(Some(PermitKind::Counted))
     }
 
-    /// True if refusals of a key that nothing uses still matter: the longest pause of the breaker
-    /// is not over.
+    /// True if the refusals of a key that nothing uses still matter: the longest pause of the breaker
+    /// has not passed since the last one.
     pub(super) fn is_remembered(&self) -> bool {
         let is_recent = |last: Instant| last.elapsed() < MAX_PAUSE;
         self.refusals > 0 && self.last_refusal.is_some_and(is_recent)
@@ -118,7 +119,7 @@ impl State {
             SignatureOutcome::Locked if is_trusted => (1, 1),
             SignatureOutcome::Locked => (MAX_FAILURES, MAX_FAILURES),
             // When the clock jumps under a trusted key, all requests in flight are refused at once.
-            // One more has to show that the corrected date is accepted.
+            // The next request has to show that the corrected date is accepted.
             SignatureOutcome::Misread if is_trusted && self.refusals + 1 >= MAX_REFUSALS => (0, 0),
             SignatureOutcome::Misread => (0, 1),
         };
@@ -126,7 +127,7 @@ impl State {
         self.refusals += refusals;
         self.last_refusal = Some(Instant::now());
         let is_due = self.failures >= self.max_failures() || self.refusals >= MAX_REFUSALS;
-        // Requests that were in flight when the breaker opened say nothing new.
+        // Requests that were in flight when the breaker opened must not prolong the pause.
         if is_due && (self.next_probe.is_none() || kind == PermitKind::Probe) {
             self.open();
         }

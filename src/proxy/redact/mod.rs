@@ -67,8 +67,8 @@ impl Redactor {
         self.secret.expose_secret() == other.secret.expose_secret()
     }
 
-    /// False if a complete text certainly does not have the secret: it has neither its beginning nor
-    /// an escaped byte. Much faster than to redact it.
+    /// False if a complete text certainly does not contain the secret: it has neither the beginning of
+    /// it nor an escaped byte. Much faster than redacting it.
     pub(crate) fn may_be_in(&self, text: &[u8]) -> bool {
         let secret = self.secret.expose_secret().as_bytes();
         let beginning = &secret[..RECOGNISED.min(secret.len())];
@@ -85,8 +85,8 @@ impl Redactor {
             && !beginnings.any(|length| bytes.ends_with(&secret[..length]))
     }
 
-    /// Takes the next bytes, and returns those that are decided. `hide` appends what takes the place
-    /// of a secret.
+    /// Takes the next bytes, and returns those that are decided. `hide` appends what replaces a
+    /// secret.
     pub(crate) fn push_with(
         &mut self,
         bytes: &[u8],
@@ -109,7 +109,7 @@ impl Redactor {
         self.scan(text, true, hide).0
     }
 
-    /// Redacts a text as far as it is decided, and tells how many bytes of it that is.
+    /// Redacts a text as far as it is decided, and returns how many bytes of it that is.
     fn scan(
         &self,
         text: &[u8],

@@ -1,5 +1,5 @@
-//! What the gateway's refusal of a request teaches: its time, its reading of the path, the end of a
-//! credential; and the hint that explains it to the caller.
+//! What the proxy learns from a refusal: the gateway's time, its reading of the path, the end of a
+//! credential. Also builds the hint that explains a refusal to the caller.
 
 use http::header::{AGE, DATE};
 
@@ -11,8 +11,8 @@ use crate::proxy::key_breaker::{Permits, SignatureOutcome};
 use crate::proxy::path_reading::PathReading;
 use crate::signature::{CanonicalRequest, SigningDate};
 
-/// By how much a date has to have moved for it to be worth sending a refused request again, in
-/// seconds. A temporary key that has expired is refused in the same words, and no date helps it.
+/// By how many seconds the date must change for a refused request to be sent again. An expired
+/// temporary key is refused in the same words, and no date helps it.
 const REDATED: u64 = 60;
 
 impl Attempts<'_> {
@@ -29,9 +29,7 @@ impl Attempts<'_> {
             && is_repeatable
             && self.usable(Some(credential)).await.is_ok()
         {
-            self.was_refreshed = true;
-            self.reason = AttemptReason::Credential;
-            return true;
+            return self.correct(AttemptReason::Credential);
         }
         let learned = if self.learn_clock(answered) {
             Some(AttemptReason::Date)
@@ -46,7 +44,7 @@ impl Attempts<'_> {
             permits.settle(reply.signature_outcome());
             return false;
         };
-        // It says nothing of the secret key, but it counts at the gateway too.
+        // The gateway counts it as a failure, although it says nothing about the secret key.
         permits.settle(SignatureOutcome::Misread);
         // An echo can be forged, so nothing is executed twice because of one.
         let is_idempotent = self.prepared.routed.head.method.is_idempotent();
@@ -55,6 +53,11 @@ impl Attempts<'_> {
             self.untried = Some(reason);
             return false;
         }
+        self.correct(reason)
+    }
+
+    /// Has the request sent again with a correction.
+    fn correct(&mut self, reason: AttemptReason) -> bool {
         self.corrected.push(reason);
         self.reason = reason;
         true
@@ -69,7 +72,7 @@ impl Attempts<'_> {
         let is_expired = expired.is_some();
         let told = match expired.flatten() {
             Some(told) => Some(told),
-            // A response out of a cache tells when it was put there.
+            // The date of a cached response is that of the original one.
             None if headers.contains_key(AGE) => None,
             None => (self.pipeline).new_date(route, headers.get(DATE), is_expired),
         };
@@ -94,15 +97,16 @@ impl Attempts<'_> {
         let is_temporary = credential.lease.lifetime.is_some();
         let is_refused = match reply.meaning() {
             Some(Meaning::UnknownApp | Meaning::Unauthorized) => is_secret,
-            // A temporary key may have been withdrawn.
+            // A temporary key may have been revoked.
             Some(Meaning::UnknownKey | Meaning::Expired { .. }) => !is_secret && is_temporary,
             Some(Meaning::InvalidToken) => is_secret || is_temporary,
             _ => false,
         };
-        if !is_refused && self.was_refreshed {
+        let was_refreshed = self.corrected.contains(&AttemptReason::Credential);
+        if !is_refused && was_refreshed {
             credentials.refresh_helped(slot);
         }
-        is_refused && credentials.refused(slot, credential) && !self.was_refreshed && is_secret
+        is_refused && credentials.refused(slot, credential) && !was_refreshed && is_secret
     }
 
     /// Learns how the gateway reads a path with several slashes in a row, if its refusal shows it.
@@ -114,7 +118,7 @@ impl Attempts<'_> {
             return false;
         };
         let is_shown = |reading: &PathReading| self.is_echoed(credential, answered, *reading);
-        // Then the reading is right. Another one may be the same for this path.
+        // Then the reading was right, even if another one gives the same result for this path.
         if is_shown(&self.prepared.path_reading) {
             return false;
         }
@@ -158,7 +162,7 @@ impl Attempts<'_> {
         credential.canonical(&mut request, &to_sign, show).ok()
     }
 
-    /// The reply with a hint for the caller, which is logged too, if it is a refusal.
+    /// The response; a refusal gets a hint for the caller, which is logged too.
     pub(super) fn explained(
         &self,
         credential: &UsableCredential,

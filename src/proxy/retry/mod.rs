@@ -45,7 +45,6 @@ pub(super) async fn send(
         prepared,
         reason: AttemptReason::First,
         failures: 0,
-        was_refreshed: false,
         corrected: Vec::new(),
         untried: None,
     };
@@ -62,7 +61,6 @@ pub(super) async fn send(
             Err(error) => {
                 let mode = attempts.next_mode(error)?;
                 connection = attempts.acquire(Reuse::Fresh, mode).await?;
-                attempts.reason = AttemptReason::Connection;
                 continue;
             }
         };
@@ -112,7 +110,6 @@ struct Attempts<'a> {
     reason: AttemptReason,
     /// Attempts whose connection ended.
     failures: usize,
-    was_refreshed: bool,
     /// What was corrected, once each.
     corrected: Vec<AttemptReason>,
     /// What was learned from the last refusal and is not tried.
@@ -204,6 +201,7 @@ impl<'a> Attempts<'a> {
         if self.failures > most || !self.prepared.body.is_repeatable() {
             return Err(error);
         }
+        self.reason = AttemptReason::Connection;
         // The last attempt has a connection of its own, which no other request can end.
         Ok(match self.prepared.mode() {
             Mode::Shared if self.failures > 1 => Mode::Exclusive,

@@ -1,5 +1,5 @@
-//! What all workers share: the configuration, and the state that a reload hands on. Settings do not
-//! change while requests run by them; a reload makes others. Metrics read them from another thread.
+//! What all workers share: the configuration, and the state that survives a reload. Settings do not
+//! change while requests use them; a reload makes new ones. Metrics read them from another thread.
 
 mod status;
 
@@ -46,7 +46,7 @@ pub struct Settings {
     pub(crate) url: String,
 }
 
-/// What is known of a route.
+/// What is known about a route.
 #[derive(Debug)]
 pub(super) struct RouteState {
     /// The clock of its gateway, which all routes to the gateway share.
@@ -80,8 +80,8 @@ impl Settings {
         }
     }
 
-    /// What these settings go on with after others: what was counted, what is held, what is known
-    /// of clocks and keys. Requests that run stay with the others.
+    /// Takes over the state of the settings before a reload: what was counted, what is held, what is
+    /// known about clocks and keys. Running requests stay with those settings.
     #[must_use]
     pub fn after(mut self, before: &Self) -> Self {
         self.proxy_id = before.proxy_id.clone();

@@ -47,8 +47,11 @@ fn every_line_about_a_request_has_its_id() {
         ("/%zz", "refused: "),
         ("/refused", "the gateway refused a request"),
         ("/down/a", "failed: the gateway cannot be reached"),
-        ("/broken", "the gateway's answer broke off"),
-        ("/late", "the caller went away before the gateway answered"),
+        ("/broken", "the gateway's response ended early"),
+        (
+            "/late",
+            "the caller disconnected before the gateway responded",
+        ),
     ]
     .into_iter()
     .enumerate()

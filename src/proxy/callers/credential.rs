@@ -1,4 +1,4 @@
-//! What a request shows of its caller. It is taken off before anything is logged or forwarded. A
+//! The credential of a caller in a request. It is removed before anything is logged or forwarded. A
 //! capability is the beginning of the path of a URL, like `/~<32 hex>/a`.
 //!
 //! # What can go wrong
@@ -16,21 +16,21 @@ use crate::config::{CallerToken, Surrogate};
 use crate::proxy::guard::TOKEN;
 use crate::signature::Algorithm;
 
-/// The credential that a request shows. One in the path comes before one in a header.
+/// The credential in a request. One in the path takes precedence over one in a header.
 #[derive(Debug)]
-pub(in crate::proxy) enum Shown {
-    Nothing,
+pub(in crate::proxy) enum CallerCredential {
+    None,
     /// The digits of the path, which local addresses in the response get back.
     Capability(CallerToken, SecretString),
     Token(CallerToken),
     /// The value of `Authorization`.
     Signature(HeaderValue),
-    /// Several values of one header.
+    /// Several credentials in headers.
     Several,
 }
 
-impl Shown {
-    /// Takes all credentials of callers off a request.
+impl CallerCredential {
+    /// Removes all credentials of callers from a request.
     pub(in crate::proxy) fn take(head: &mut request::Parts) -> Self {
         let headers = &mut head.headers;
         let authorizations = take_values(headers, &AUTHORIZATION, is_of_caller);
@@ -39,7 +39,7 @@ impl Shown {
             values.iter_mut().for_each(|value| strip(value, None));
         }
         if let Some(digits) = take_capability(&mut head.uri) {
-            // Addresses of the proxy in other places have it too.
+            // Addresses of the proxy in other places contain it too.
             strip_target(&mut head.uri, Some(&digits));
             let values = headers.values_mut();
             values.for_each(|value| strip(value, Some(&digits)));
@@ -47,9 +47,9 @@ impl Shown {
         }
         match (&tokens[..], &authorizations[..]) {
             ([], []) => {
-                // One that is spelled wrong is refused, and would be logged.
+                // A capability in another place is refused, and must not be logged.
                 strip_target(&mut head.uri, None);
-                Self::Nothing
+                Self::None
             }
             ([token], []) => Self::Token(CallerToken::new(token.as_bytes())),
             ([], [value]) => match bearer(value.as_bytes()) {
@@ -224,12 +224,14 @@ mod tests {
                 request = request.header(name, value);
             }
             let (mut head, ()) = request.body(()).unwrap().into_parts();
-            let shown = match Shown::take(&mut head) {
-                Shown::Capability(token, _) if token.is(&DIGITS[0].as_bytes()[1..]) => "capability",
-                Shown::Token(token) if token.is(b"apx_x") => "token",
-                Shown::Signature(_) => "signature",
-                Shown::Several => "several",
-                Shown::Nothing => "nothing",
+            let shown = match CallerCredential::take(&mut head) {
+                CallerCredential::Capability(token, _) if token.is(&DIGITS[0].as_bytes()[1..]) => {
+                    "capability"
+                }
+                CallerCredential::Token(token) if token.is(b"apx_x") => "token",
+                CallerCredential::Signature(_) => "signature",
+                CallerCredential::Several => "several",
+                CallerCredential::None => "nothing",
                 other => panic!("{other:?}"),
             };
             let mut left = format!("{shown} {}", head.uri);
