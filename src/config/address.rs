@@ -34,10 +34,14 @@ impl Listen {
 
     /// True if both cannot be listened on at the same time.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        match self.address() {
-            Some(address) => address.port() != 0 && other.address() == Some(address),
-            None => self == other,
-        }
+        let (Some(one), Some(two)) = (self.address(), other.address()) else {
+            return self == other;
+        };
+        let includes = |any: IpAddr, ip: IpAddr| {
+            any == ip || (any.is_unspecified() && any.is_ipv4() == ip.is_ipv4())
+        };
+        let is_same_ip = includes(one.ip(), two.ip()) || includes(two.ip(), one.ip());
+        one.port() != 0 && one.port() == two.port() && is_same_ip
     }
 }
 
@@ -166,6 +170,24 @@ mod tests {
         let wrong = "|:|80800|127.0.0.1|localhost|localhost:x|ftp://127.0.0.1:8080|https://127.0.0.1|unix:relative|unix:/run/|unix:";
         for text in wrong.split('|') {
             assert!(text.parse::<Listen>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_listened_on_once() {
+        for (one, two, expected) in [
+            ("127.0.0.1:1", "https://127.0.0.1:1", true),
+            ("0.0.0.0:1", "127.0.0.1:1", true),
+            ("[::1]:1", "[::]:1", true),
+            ("0.0.0.0:1", "[::1]:1", false),
+            ("127.0.0.1:1", "127.0.0.1:2", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+            ("unix:/a", "unix:/a", true),
+            ("unix:/a", "127.0.0.1:1", false),
+        ] {
+            let [first, second] = [one, two].map(|text| text.parse::<Listen>().unwrap());
+            assert_eq!(first.is_same(&second), expected, "{one} {two}");
+            assert_eq!(second.is_same(&first), expected, "{two} {one}");
         }
     }
 

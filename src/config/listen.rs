@@ -22,13 +22,19 @@ pub struct UnixSocketConfig {
 }
 
 pub(super) fn listen(reader: &mut Reader) -> Vec<Listen> {
+    const TWICE: &str =
+        "two of the addresses are the same, or one includes the other\nhint: remove one of them";
     let addresses = reader.find("listen", |setting| {
         match list(str::parse::<Listen>)(setting)? {
             none if none.is_empty() => Err(EXPECTED_LISTEN.into()),
             addresses => Ok(addresses),
         }
     });
-    let mut addresses = addresses.unwrap_or_default();
+    let mut addresses: Vec<Listen> = addresses.unwrap_or_default();
+    let is_again = |(at, one): (usize, &Listen)| addresses[..at].iter().any(|two| one.is_same(two));
+    if addresses.iter().enumerate().any(is_again) {
+        reader.report("listen", TWICE);
+    }
     // By default, both loopback addresses are served; this machine may not have the second one.
     if !reader.is_set("listen") && UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
         addresses.retain(|listen| !listen.address().is_some_and(|address| address.is_ipv6()));

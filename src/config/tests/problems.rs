@@ -121,6 +121,7 @@ route = [{path = "/a", ROUTE, auth = "api-key"}] => is configured hint: set `api
 route = [{path = "/a", ROUTE, credentials = "b"}] => there are no credentials of this name
 credentials = {iam_user_file = "u", iam_domain_file = "d"} => credentials.iam_password_file: a token of IAM needs
 listen = [] => listen: expected an address
+listen = ["127.0.0.1:1", "127.0.0.1:1"] => listen: two of the addresses are the same
 admin = "x" => or "off"
 admin = "127.0.0.1:8080" => also one of `listen`
 stage = "MARKER b" => without blanks
