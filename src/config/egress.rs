@@ -155,12 +155,13 @@ fn check(value: &str) -> Result<(), &'static str> {
     const ENCODE: &str = "the user or the password has a character that has to be percent-encoded\n\
         hint: write `@` as `%40`, `#` as `%23`, `/` as `%2F` and `?` as `%3F`";
     let rest = value.split_once("://").map_or(value, |(_, rest)| rest);
-    let (user, _) = rest.rsplit_once('@').unwrap_or_default();
+    let (user, address) = rest.rsplit_once('@').unwrap_or(("", rest));
     // hyper-util would take a part of them for the host.
     if user.contains(['@', '#', '/', '?']) {
         return Err(ENCODE);
     }
-    let anywhere = proxy(value, "", "gateway.example");
+    let has_path = address.trim_end_matches('/').contains(['/', '?', '#']);
+    let anywhere = proxy(value, "", "gateway.example").filter(|_| !has_path);
     anywhere.map(drop).ok_or(EXPECTED)
 }
 
@@ -225,7 +226,7 @@ mod tests {
         );
         assert!(!format!("{proxy:?}").contains("MARKER"));
         assert!(!format!("{:?}", proxy.authorization).contains("dXNlcjpN"));
-        let other = "socks5://u:MARKER@p:1 https://u:MARKER@p:1 ftp://MARKER http://u:MARKER@ http://u:MARKER@p:x";
+        let other = "socks5://u:MARKER@p:1 https://u:MARKER@p:1 ftp://MARKER http://u:MARKER@ http://u:MARKER@p:x http://p:1/MARKER";
         let raw =
             "http://u:MARK#MARKER@p:1 u:MARK/MARKER@p:1 http://u?MARKER@p http://u:MARK@MARKER@p:1";
         for (values, expected) in [
