@@ -12,8 +12,9 @@ use super::problem::{Place, Problem, Problems};
 use super::reader::Reader;
 use super::value::{boolean, list};
 use super::{
-    ActivatedSockets, Config, Listen, MediaRange, Methods, ReadOnly, ReadRule, Settings, access,
-    activation, cloud, credentials, egress, inspect, limits, listen, memory, routes, run, tls,
+    ActivatedSockets, Config, CredentialsConfig, Listen, MediaRange, Methods, ReadOnly, ReadRule,
+    Settings, access, activation, cloud, credentials, egress, inspect, limits, listen, memory,
+    routes, run, tls,
 };
 
 /// What the options of the command line say: the file to read, and values that override keys.
@@ -220,24 +221,37 @@ impl Resolved {
 /// Reads all keys: of the file, the environment and the options, each over those before it.
 fn resolve(file: Layer, overrides: &Overrides, environment: &Environment) -> Resolved {
     let (variables, not_text) = layers::from_environment(environment);
-    let mut owned = Reader::new(vec![file, variables, overrides.layer.clone()]);
-    let reader = &mut owned;
+    let mut reader = Reader::new(vec![file, variables, overrides.layer.clone()]);
     reader.problems.extend(not_text);
     reader.problems.extend(system_roots_problem(environment));
     let reported = reader.problems.len();
-    let credentials = credentials::sets(reader);
+    let credentials = credentials::sets(&mut reader);
     let has_valid_credentials = reader.problems.len() == reported;
-    let (activated, activated_admin) = &overrides.activated;
+    let mut config = read(&mut reader, environment, credentials, &overrides.activated);
+    let network = egress::apply(&mut config, environment);
+    reader.problems.extend(network.err());
+    Resolved {
+        config,
+        has_valid_credentials,
+        reader,
+    }
+}
+
+/// Reads all keys but those of credentials.
+fn read(
+    reader: &mut Reader,
+    environment: &Environment,
+    credentials: Vec<CredentialsConfig>,
+    (activated, activated_admin): &(Vec<Listen>, Option<Listen>),
+) -> Config {
     let listen = activation::in_place_of(listen::listen(reader), activated);
     let admin = listen::admin(reader, &listen, activated_admin.as_ref());
-    let (tls, access) = (
-        tls::server_tls(reader, &listen),
-        access::access(reader, &listen),
-    );
+    let tls = tls::server_tls(reader, &listen);
+    let access = access::access(reader, &listen);
     listen::check_exposure(reader, &listen, &access, tls.as_ref());
     let own: Vec<Listen> = listen.iter().chain(&admin).cloned().collect();
     let (signs_otherwise, services) = cloud::cloud(reader, environment, &own, &credentials);
-    let mut config = Config {
+    Config {
         admin_quit: reader.get("admin_quit", boolean),
         routes: routes::routes(reader, &own, &credentials, services),
         signs_otherwise,
@@ -263,13 +277,5 @@ fn resolve(file: Layer, overrides: &Overrides, environment: &Environment) -> Res
         corrects_clock: reader.get("clock.correct", boolean),
         log: limits::log(reader),
         run: run::run(reader),
-    };
-    reader
-        .problems
-        .extend(egress::apply(&mut config, environment).err());
-    Resolved {
-        config,
-        has_valid_credentials,
-        reader: owned,
     }
 }

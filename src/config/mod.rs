@@ -69,7 +69,7 @@ pub use problem::{Place, Problem, Problems};
 pub use reader::Settings;
 pub(crate) use routes::prefix as route_prefix;
 pub use run::RunConfig;
-pub use services::{ServiceError, Services, service_route};
+pub use services::{ServiceError, Services};
 pub use signing::RouteSigning;
 pub(crate) use signing::scope;
 pub use tls::{TlsFiles, TlsMaterial, UpstreamTls};

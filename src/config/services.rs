@@ -54,7 +54,7 @@ impl Services {
         }
     }
 
-    /// The index of the route of a service.
+    /// The index of the route of a service like `vpc.cn-north-4` in [`Config::routes`].
     ///
     /// # Errors
     ///
@@ -122,15 +122,6 @@ impl Services {
                 || self.signs_otherwise.iter().any(|known| known == service)
                 || known.any(|known| known.0 == service || known.1 == region))
     }
-}
-
-/// The index of the route of a service like `vpc.cn-north-4` in [`Config::routes`].
-///
-/// # Errors
-///
-/// A [`ServiceError`] if there is no service of this name.
-pub fn service_route(config: &Config, name: &str) -> Result<usize, ServiceError> {
-    Services::new(config).route(name)
 }
 
 /// True for a part of a host name, in lower case.

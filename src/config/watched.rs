@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{fmt, fs};
 
 /// A value loaded from files. Clones share it.
+#[derive(Clone)]
 pub struct Watched<T>(Arc<Mutex<State<T>>>);
 
 struct State<T> {
@@ -83,12 +84,6 @@ impl<T: Clone> Watched<T> {
 
     fn state(&self) -> MutexGuard<'_, State<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<T> Clone for Watched<T> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
     }
 }
 

@@ -102,14 +102,9 @@ impl Source {
     /// The secret and its origin in a few words.
     #[must_use]
     pub fn describe(&self) -> String {
-        let what = format!("{}{}", self.auth.mode, self.of_set());
-        match (self.slot.current(), &self.agency, &self.backend) {
-            (Some(lease), ..) => format!("{what} from {}", lease.origin),
-            (None, None, Backend::FirstOf(_)) => {
-                format!("{what} from {}, if there is one", self.name())
-            }
-            (None, ..) => format!("{what} from {}", self.name()),
-        }
+        let lease = self.slot.current();
+        let origin = lease.map_or_else(|| self.name(), |lease| lease.origin.to_string());
+        format!("{}{} from {origin}", self.auth.mode, self.of_set())
     }
 
     /// The credential set, for messages; empty for `[credentials]` itself, usually the only set.
@@ -159,7 +154,7 @@ impl Source {
             (None, Backend::Files(files, _)) => Escaped(files.path.display()).to_string(),
             (None, Backend::FirstOf(services)) => {
                 let names: Vec<&str> = services.iter().map(|service| service.name).collect();
-                names.join(" or ")
+                format!("{}, if there is one", names.join(" or "))
             }
         }
     }

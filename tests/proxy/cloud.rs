@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use apig_proxy::config::{Config, ListenRules, from_text, service_route};
+use apig_proxy::config::{Config, ListenRules, Services, from_text};
 
 use crate::support::{Client, Proxy, Received, Upstream, answer, config, ok, pause, request, rows};
 
@@ -157,7 +157,7 @@ fn a_listener_of_a_service_serves_it_whatever_the_host_and_path() {
     let mut config = with_cloud(&upstream, "");
     config.listen = vec!["127.0.0.1:0".parse().unwrap(); 2];
     let of_service = ListenRules {
-        route: service_route(&config, "ecs.cn-north-4").ok(),
+        route: Services::new(&config).route("ecs.cn-north-4").ok(),
         ..ListenRules::default()
     };
     config.listen_rules = vec![ListenRules::default(), of_service];

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 
 use super::Access;
 use crate::cli::Failure;
-use crate::config::{Config, IssuedCaller, Listen, ListenRules, service_route};
+use crate::config::{Config, IssuedCaller, Listen, ListenRules, Services};
 
 /// The service that SDKs ask for the id of a project.
 const IAM: &str = "iam";
@@ -29,7 +29,8 @@ impl Endpoints {
         if !services.is_empty() && !services.iter().any(|name| name == IAM) {
             services.push(IAM.to_owned());
         }
-        let routes = services.iter().map(|name| service_route(config, name));
+        let known = Services::new(config);
+        let routes = services.iter().map(|name| known.route(name));
         let routes: Result<Vec<usize>, _> = routes.collect();
         let routes = routes
             .map_err(Failure::configuration)?

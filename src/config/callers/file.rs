@@ -30,7 +30,8 @@ const HEADER: &str = "# Callers of apig-proxy (`access.callers_file`). `apig-pro
 pub struct CallersFile {
     /// Its path.
     pub path: PathBuf,
-    callers: Watched<Arc<[Arc<Surrogate>]>>,
+    /// The callers that it has.
+    pub callers: Watched<Arc<[Arc<Surrogate>]>>,
 }
 
 impl CallersFile {
@@ -44,17 +45,6 @@ impl CallersFile {
         };
         let callers = Watched::new("the file of callers", vec![path.clone()], load)?;
         Ok(Self { path, callers })
-    }
-
-    /// Reads the file again if it has changed.
-    pub fn refresh(&self) {
-        self.callers.refresh();
-    }
-
-    /// The callers that it has.
-    #[must_use]
-    pub fn current(&self) -> Arc<[Arc<Surrogate>]> {
-        self.callers.current()
     }
 }
 

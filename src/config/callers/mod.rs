@@ -57,7 +57,7 @@ impl Callers {
             let mut callers = callers.iter();
             callers.find(|caller| is_wanted(caller)).cloned()
         };
-        let in_file = || find(&self.file.as_ref()?.current());
+        let in_file = || find(&self.file.as_ref()?.callers.current());
         find(&self.fixed).or_else(in_file)
     }
 }

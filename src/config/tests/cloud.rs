@@ -58,7 +58,7 @@ fn services_have_what_sdks_need_and_nothing_that_is_for_an_api_of_a_gateway() {
          endpoints = { 'iotda.a' = 'https://x.iotda.example' }",
     )
     .unwrap();
-    let service = |name: &str| &config.routes[service_route(&config, name).unwrap()];
+    let service = |name: &str| &config.routes[Services::new(&config).route(name).unwrap()];
     let vpc = service("vpc.a");
     assert!(vpc.headers.is_empty() && vpc.forward_authorization_as.is_none());
     let methods = vpc.methods.as_ref().unwrap().names();
@@ -92,7 +92,7 @@ fn callers_get_little_of_iam_unless_it_is_a_service_itself() {
         std::fs::write(&file, format!("cloud.services = ['vpc.a']\n{text}")).unwrap();
         let variables = [("HUAWEICLOUD_SDK_IAM_ENDPOINT", variable)];
         let config = loaded(&Overrides::new(Some(file)), &variables)?.config;
-        let route = config.routes[service_route(&config, "iam").unwrap()].clone();
+        let route = config.routes[Services::new(&config).route("iam").unwrap()].clone();
         Ok::<_, Problems>((route.upstream.host, route.paths.is_some()))
     };
     for (text, variable, host, is_limited) in [

@@ -119,7 +119,7 @@ impl Settings {
     /// Reads the file of callers again if it has changed.
     pub fn refresh_callers(&self) {
         if let Some(file) = &self.config.callers.file {
-            file.refresh();
+            file.callers.refresh();
         }
     }
 
