@@ -211,7 +211,11 @@ fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::failed(format_args!("cannot start: {error}")))?;
+        .map_err(|error| {
+            Failure::failed(format_args!(
+                "cannot start: {error}\nhint: raise the limit of open files (`ulimit -n`)"
+            ))
+        })?;
     let output = runtime.block_on(future);
     runtime.shutdown_background();
     Ok(output)

@@ -1,5 +1,6 @@
 //! `apig-proxy [serve]`: runs the proxy until a signal stops it.
 
+use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -86,8 +87,8 @@ async fn start(
     passed: ActivatedSockets,
 ) -> Outcome {
     // Before anything that takes time: PID 1 of a container ignores signals that it does not handle.
-    let signals = StopSignals::new().and_then(|stop| Ok((stop, signal(SignalKind::hangup())?)));
-    let (mut stop, hangups) = signals.map_err(|_| no_signals())?;
+    let mut stop = StopSignals::new().map_err(|error| no_signals(&error))?;
+    let hangups = signal(SignalKind::hangup()).map_err(|error| no_signals(&error))?;
     let supervisor = supervisor(&environment)?;
     let overrides = arguments.overrides().activated(&passed);
     let (loaded, mut sources) = load(&overrides, &environment)?;
@@ -130,10 +131,10 @@ fn supervisor(environment: &Environment) -> Result<Supervisor, Failure> {
     })
 }
 
-pub(super) fn no_signals() -> Failure {
-    Failure::failed(
-        "cannot listen for signals, for which no file descriptor is left\nhint: raise the limit of open files (`ulimit -n`)",
-    )
+pub(super) fn no_signals(error: &io::Error) -> Failure {
+    Failure::failed(format_args!(
+        "cannot listen for signals: {error}\nhint: raise the limit of open files (`ulimit -n`)"
+    ))
 }
 
 /// Why a server was not bound.

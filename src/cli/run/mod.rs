@@ -51,7 +51,7 @@ const CALLER: &str = "run";
 pub(super) fn run(arguments: &RunArguments, environment: Environment) -> Outcome {
     block_on(Box::pin(async {
         // Before anything that takes time: PID 1 of a container ignores signals that it does not handle.
-        let mut signals = Signals::new().map_err(|_| serve::no_signals())?;
+        let mut signals = Signals::new().map_err(|error| serve::no_signals(&error))?;
         let run = Run::prepare(arguments, &environment)?;
         let log = HeldLog::start(&run.loaded.config.log, arguments.log_file.as_deref())?;
         // From here on the log is not standard error, so failures are printed past it.

@@ -37,7 +37,9 @@ fn is_signed(seen: &Received) {
 
 fn is_too_large(answer: &Answer, limit: usize, advice: &str) {
     answer.assert_refused(413, "body_too_large");
-    answer.assert_says(&format!("send at most {limit} bytes, or {advice}"));
+    answer.assert_says(&format!(
+        "larger than {limit} bytes\\nhint: send a smaller one, or {advice}"
+    ));
 }
 
 #[test]

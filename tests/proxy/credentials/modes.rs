@@ -192,6 +192,8 @@ fn beyond_the_limit_a_body_is_refused_with_what_helps_in_its_mode() {
         send(1000).assert_status(200);
         let refused = send(1001);
         refused.assert_refused(413, "body_too_large");
-        refused.assert_says(&format!("send at most 1000 bytes, or {advice}"));
+        refused.assert_says(&format!(
+            "larger than 1000 bytes\\nhint: send a smaller one, or {advice}"
+        ));
     }
 }
