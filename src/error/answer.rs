@@ -110,9 +110,7 @@ impl Error {
                 (Client, 501, "upgrade_not_supported", "http_upgrade_failed")
             }
             Self::Internal(_) => (Proxy, 500, "internal", "proxy_internal_error"),
-            Self::UpstreamUnreachable(error)
-                if error.kind() == io::ErrorKind::ConnectionRefused =>
-            {
+            Self::UpstreamUnreachable(error) if is_refused(error) => {
                 (Upstream, 502, "upstream_unreachable", "connection_refused")
             }
             Self::UpstreamUnreachable(_)
@@ -141,4 +139,8 @@ impl Error {
             Self::ResponseTimeout => (Upstream, 504, "response_timeout", "http_response_timeout"),
         }
     }
+}
+
+fn is_refused(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ConnectionRefused
 }
