@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::rc::Rc;
 
-use http::{Request, Response, request};
+use http::{Request, Response, StatusCode, request};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -13,7 +13,7 @@ use super::callers::CallerCredential;
 use super::context::RequestContext;
 use super::guard::Purpose;
 use super::prepare::Prepared;
-use super::{Pipeline, capture, cors, relay, respond, retry, route};
+use super::{Pipeline, capture, cors, relay, respond, retry, route, websocket};
 use crate::error::Error;
 
 impl Pipeline {
@@ -76,7 +76,12 @@ impl Pipeline {
         capture::routed(settings, &routed, hash.as_ref());
         let mut prepared = Prepared::new(settings, routed, held, hash);
         let reply = retry::send(self, &mut prepared).await?;
-        relay::relay(settings, &prepared.routed, reply).await
+        relay::count(&reply, context);
+        if reply.head.status == StatusCode::SWITCHING_PROTOCOLS {
+            let idle = settings.idle_timeout(prepared.routed.route);
+            return websocket::switch(reply, idle, context).await;
+        }
+        Ok(relay::relay(settings, &prepared.routed, reply))
     }
 
     /// Runs the guard, and identifies the caller. A CORS preflight is answered here. The head comes

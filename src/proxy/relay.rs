@@ -16,8 +16,7 @@ use super::gateway_response::GatewayResponse;
 use super::location::Local;
 use super::redact;
 use super::route::Routed;
-use super::{Settings, cors, headers, location, respond, websocket};
-use crate::error::Error;
+use super::{Settings, cors, headers, location, respond};
 
 /// The gateway's id of a request.
 const GATEWAY_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -25,25 +24,24 @@ const GATEWAY_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The header that says what is wrong with a refused request.
 const HINT: HeaderName = HeaderName::from_static("x-apig-proxy-hint");
 
-/// Turns the gateway's response into that to the caller. After a `101`, the connections become a
-/// tunnel.
-///
-/// # Errors
-///
-/// [`Error::UpstreamReset`] if the connection to the gateway ends before that.
-pub(super) async fn relay(
+/// Counts the gateway's response as the one that the caller gets.
+pub(super) fn count(reply: &GatewayResponse, context: &RequestContext) {
+    let gateway_id = reply.head.headers.get(GATEWAY_ID);
+    let gateway_id = gateway_id.map(HeaderValue::as_bytes);
+    context.relayed(
+        reply.head.status.as_u16(),
+        reply.is_of_gateway(),
+        gateway_id,
+    );
+}
+
+/// The response of the gateway, as the caller gets it.
+pub(super) fn relay(
     settings: &Settings,
     routed: &Routed,
     reply: GatewayResponse,
-) -> Result<Response<ResponseBody>, Error> {
+) -> Response<ResponseBody> {
     let (context, idle) = (&routed.context, settings.idle_timeout(routed.route));
-    let status = reply.head.status;
-    let gateway_id = reply.head.headers.get(GATEWAY_ID);
-    let gateway_id = gateway_id.map(HeaderValue::as_bytes);
-    context.relayed(status.as_u16(), reply.is_of_gateway(), gateway_id);
-    if status == StatusCode::SWITCHING_PROTOCOLS {
-        return websocket::switch(reply, idle, context).await;
-    }
     let mut headers = relayed_headers(settings, routed, &reply);
     let hint = reply.hint.map(HeaderValue::try_from);
     headers.extend(hint.and_then(Result::ok).map(|hint| (HINT, hint)));
@@ -59,11 +57,11 @@ pub(super) async fn relay(
     }
     let body = ResponseBody::relayed(reply.body, reply.redactor, idle, Rc::clone(context));
     let mut answer = Response::new(body);
-    *answer.status_mut() = status;
+    *answer.status_mut() = head.status;
     *answer.headers_mut() = headers;
     // hyper keeps the reason phrase there.
     *answer.extensions_mut() = head.extensions;
-    Ok(answer)
+    answer
 }
 
 fn relayed_headers(settings: &Settings, routed: &Routed, reply: &GatewayResponse) -> HeaderMap {

@@ -55,7 +55,11 @@ impl Attempts<'_> {
         let response = self.response(&mut connection, signed).await?;
         context.gateway_answered();
         let received = Moment::now();
-        let reply = self.read(credential, response, connection).await?;
+        let redactor = self.examine(credential, &response)?;
+        let reply = GatewayResponse::read(response, connection, context, redactor).await;
+        if let Some(capture) = context.capture() {
+            capture::response(capture, &reply);
+        }
         Ok(Answered {
             reply,
             date,
@@ -64,27 +68,21 @@ impl Attempts<'_> {
         })
     }
 
-    /// Reads what is needed of a response.
-    async fn read(
+    /// Acts on the head of a response. Returns the redactor for the secret of the request, if it is an
+    /// error response.
+    fn examine(
         &self,
         credential: &UsableCredential,
-        response: Response<GatewayBody>,
-        connection: Connection<RequestBody>,
-    ) -> Result<GatewayResponse, Error> {
-        let context = self.context;
-        self.prepared.check_switch(&response)?;
+        response: &Response<GatewayBody>,
+    ) -> Result<Option<Redactor>, Error> {
+        self.prepared.check_switch(response)?;
         let status = response.status().as_u16();
         // A gateway that does not execute a request has no use for the rest of it, and a gRPC call
         // is over with its response.
-        let is_over = context.is_grpc && response.body().is_end_stream();
-        context.upload.is_stopped.set(status >= 300 || is_over);
+        let is_over = self.context.is_grpc && response.body().is_end_stream();
+        (self.context.upload.is_stopped).set(status >= 300 || is_over);
         let secret = credential.sent_secret().filter(|_| status >= 400);
-        let redactor = secret.and_then(Redactor::new);
-        let reply = GatewayResponse::read(response, connection, context, redactor).await;
-        if let Some(capture) = context.capture() {
-            capture::response(capture, &reply);
-        }
-        Ok(reply)
+        Ok(secret.and_then(Redactor::new))
     }
 
     fn sign(

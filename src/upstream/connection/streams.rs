@@ -77,9 +77,9 @@ pub(super) async fn final_response(
 ) -> Result<Response<RecvStream>, Error> {
     let mut interim = 0;
     poll_fn(|cx| {
-        while let Poll::Ready(Some(Ok(head))) = response.poll_informational(cx) {
+        while let Some(head) = ready!(response.poll_informational(cx)) {
             interim += 1;
-            let what = match head.status() {
+            let what = match head.map_err(&classify)?.status() {
                 StatusCode::SWITCHING_PROTOCOLS => "it is a 101, which HTTP/2 does not have",
                 _ if interim > MAX_INTERIM => "it is preceded by too many interim answers",
                 _ => continue,
