@@ -1,8 +1,8 @@
 //! The only reader of the wall clock.
 //!
-//! It is apart, so that signatures, log lines and the emulator agree on the time, and only
+//! Signatures, log lines and the emulator take the time from here, so that they agree, and only
 //! [`crate::gateway::GatewayClock`] corrects it. Durations are measured with tokio's monotonic clock,
-//! which does not follow when the wall clock is set.
+//! which does not jump when the wall clock is set.
 
 use std::cell::Cell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,7 +17,7 @@ pub fn unix_seconds() -> i64 {
     i64::try_from(since_1970().as_secs()).unwrap_or(i64::MAX)
 }
 
-/// The current time, in the resolution of the machine.
+/// The current time, with the resolution of the machine's clock.
 #[must_use]
 pub fn timestamp() -> jiff::Timestamp {
     jiff::Timestamp::try_from(UNIX_EPOCH + since_1970()).unwrap_or_default()

@@ -1,6 +1,6 @@
 //! Accepts connections and hands them to the workers.
 //!
-//! A connection is accepted first and gets its permit then. If there is none, the connections that
+//! A connection is accepted first and acquires its permit then. If none is left, the connections that
 //! have been idle longest are closed, so that idle and silent callers cannot keep others out.
 //!
 //! # What can go wrong

@@ -237,7 +237,7 @@ impl Connection {
         let (status, content_type, text) = match path {
             QUIT if !settings.config.admin_quit => text(StatusCode::NOT_FOUND, QUIT_IS_OFF),
             "/livez" | "/startupz" | "/readyz" | "/metrics" | QUIT if !is_allowed => {
-                let methods = format!("ask with {methods}");
+                let methods = format!("use {methods}");
                 text(StatusCode::METHOD_NOT_ALLOWED, &methods)
             }
             "/livez" | "/startupz" => text(StatusCode::OK, "ok"),

@@ -40,7 +40,7 @@ const MAX_REFUSALS: u32 = 8;
 /// How long an HTTP/2 connection may take to end after its GOAWAY, or to write its last frames.
 const LAST_FRAMES_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// Serves one connection until it ends. `make` makes its service, which has to be ready always.
+/// Serves one connection until it ends. `make` makes its service, which must always be ready.
 pub(super) async fn serve<M, S, B>(
     (accepted, rules): Connected,
     _permit: ConnectionPermit,
@@ -107,9 +107,9 @@ fn http2_builder() -> http2::Builder<LocalExecutor> {
     builder
 }
 
-/// Tells the protocol of a connection; `None` if it ends without HTTP.
+/// Detects the protocol of a connection; `None` if it ends without HTTP.
 async fn handshake(accepted: Accepted, state: &ConnectionState) -> Option<Opened> {
-    // TLS takes much room for its handshake, and none of it afterwards.
+    // The future of a TLS handshake is large, and is dropped after it.
     let opening = Box::pin(open(accepted));
     match state.unless_closed(opening).await {
         Ok(Ok(Some((stream, Protocol::Tls, _)))) => refuse_tls(stream, state).await,
@@ -120,7 +120,7 @@ async fn handshake(accepted: Accepted, state: &ConnectionState) -> Option<Opened
     None
 }
 
-/// Why hyper's part of a connection has ended: by hyper, or for a reason that hyper does not know.
+/// How hyper's part of a connection ended: by itself, or because the server closes the connection.
 type HyperResult = Result<hyper::Result<()>, CloseReason>;
 
 /// Drives hyper on one connection.
@@ -199,8 +199,8 @@ impl Driver {
         }
     }
 
-    /// Runs hyper until it ends the connection, or the connection ends for a reason that hyper does
-    /// not know. Calls `finish` once the current request is the last one.
+    /// Runs hyper until it ends the connection, or the server closes it. Calls `finish` once the
+    /// current request is the last one.
     async fn run<C>(&self, connection: &mut C, finish: fn(Pin<&mut C>)) -> HyperResult
     where
         C: Future<Output = hyper::Result<()>> + Unpin,
@@ -246,7 +246,7 @@ impl Driver {
         if state.is_http2.get() && state.caller.refusals.get() >= MAX_REFUSALS {
             return true;
         }
-        // A request that has begun to arrive is waited for, and a first one for a moment.
+        // The server waits for a request that has begun to arrive, and briefly for a first one.
         let is_due = matches!(state.phase(), Phase::Idle | Phase::Busy | Phase::Flushing);
         is_due && state.registry.stopping.get()
     }
@@ -254,7 +254,7 @@ impl Driver {
     fn close(&self, reason: CloseReason) {
         self.state.registry.log_close(reason);
         let is_until_close = self.state.caller.resets_on_close.get();
-        // A response that was not read to its end cannot be taken for complete then.
+        // So the caller cannot take a response that was cut off for a complete one.
         if reason == CloseReason::WriteTimeout || (reason == CloseReason::Reset && is_until_close) {
             self.io.reset();
         }
@@ -263,7 +263,7 @@ impl Driver {
 
 async fn refuse_tls(stream: Box<dyn Transport>, state: &ConnectionState) {
     tracing::info!(
-        "a caller speaks TLS to an address that does not; call it as http://, or add an https:// address to listen"
+        "a caller speaks TLS to a plain HTTP address; use http://, or add an https:// address to listen"
     );
     let answer = (state.registry.bare_answers)(BareAnswer::TlsOnPlainPort);
     write_last(stream, &answer, COMPLETE, state).await;

@@ -1,7 +1,7 @@
-//! The beginning of a connection: the TLS handshake, then the first bytes, which tell the protocol.
+//! The beginning of a connection: the TLS handshake, then the first bytes, which show the protocol.
 //!
-//! With TLS, ALPN may settle it. Otherwise HTTP/2 with prior knowledge begins with a fixed preface,
-//! TLS on a plain port with a handshake record, and all else is HTTP/1.1 or refused as such.
+//! With TLS, ALPN may select it. Otherwise HTTP/2 with prior knowledge begins with a fixed preface,
+//! TLS on a plain port with a handshake record, and everything else is parsed as HTTP/1.1.
 
 use std::io;
 
@@ -60,10 +60,10 @@ pub(super) enum Protocol {
     Tls,
 }
 
-/// A stream, its protocol, and the bytes that were read to tell it.
+/// A stream, its protocol, and the bytes that were read to detect it.
 pub(super) type Opened = (Box<dyn Transport>, Protocol, Bytes);
 
-/// Completes the TLS handshake, if there is one, and tells the protocol. `None` if the caller ends
+/// Completes the TLS handshake, if there is one, and detects the protocol. `None` if the caller ends
 /// the connection first.
 pub(super) async fn open(accepted: Accepted) -> io::Result<Option<Opened>> {
     let mut is_tls = false;
@@ -83,7 +83,7 @@ pub(super) async fn open(accepted: Accepted) -> io::Result<Option<Opened>> {
         #[cfg(test)]
         Accepted::Duplex(stream) => Box::new(stream),
     };
-    // Most request heads come with the first read, so that hyper does not have to read again.
+    // Most request heads fit, so that hyper does not have to read again.
     let mut bytes = BytesMut::with_capacity(1024);
     loop {
         if stream.read_buf(&mut bytes).await? == 0 {
@@ -91,7 +91,7 @@ pub(super) async fn open(accepted: Accepted) -> io::Result<Option<Opened>> {
             return Ok(None);
         }
         let protocol = match &bytes[..] {
-            // Within TLS, it is just no HTTP.
+            // Within TLS, it is a malformed request.
             [TLS_HANDSHAKE, ..] if !is_tls => Protocol::Tls,
             all if all.starts_with(PREFACE) => Protocol::Http2,
             part if PREFACE.starts_with(part) => continue,

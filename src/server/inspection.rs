@@ -1,8 +1,8 @@
-//! The inspector of this server: on and off by the configuration, also while it serves.
+//! The inspector of this server. A reload can turn it on and off.
 //!
-//! Its recorder and its thread are made when it is enabled for the first time, so that a proxy
-//! without it has neither. The token that a start has made stays the same until the end, so an open
-//! page works again when the inspector is turned on again.
+//! Its recorder and its thread are created when it is first enabled, so that a proxy without it has
+//! neither. A generated token stays the same until the process ends, so an open page works again
+//! when the inspector is turned on again.
 //!
 //! # What can go wrong
 //!
@@ -38,11 +38,12 @@ pub(super) struct Inspection {
     recorder: Option<Arc<Recorder>>,
     /// The notes of the recorder, until the thread takes them.
     notes: Option<Notes>,
-    made_token: Option<Token>,
+    /// Used unless the configuration has one.
+    generated_token: Option<Token>,
     /// The address of the page was shown.
     is_shown: bool,
     token_file: Option<TokenFile>,
-    /// It is on since the configuration was applied.
+    /// It was on when the configuration was last applied.
     is_on: bool,
     inspector: watch::Sender<Option<Inspector>>,
 }
@@ -55,7 +56,7 @@ impl Inspection {
             folder: None,
             recorder: None,
             notes: None,
-            made_token: None,
+            generated_token: None,
             is_shown: false,
             token_file: None,
             is_on: false,
@@ -77,7 +78,7 @@ impl Inspection {
         self.config.enabled.then(|| self.token().page(admin))
     }
 
-    /// Makes the recorder when it is needed for the first time.
+    /// Takes a configuration, and creates the recorder if this is the first that needs one.
     pub(super) fn prepare(&mut self, config: &InspectConfig) {
         if config.enabled && self.recorder.is_none() {
             let (recorder, notes) = Recorder::new(config.bodies, &config.reveal);
@@ -96,7 +97,7 @@ impl Inspection {
         self.inspector.subscribe()
     }
 
-    /// Uses the configuration that it was prepared for, with a server that runs.
+    /// Applies the configuration of [`Self::prepare`] in a server that runs.
     pub(super) fn apply(
         &mut self,
         settings: &watch::Sender<Arc<Settings>>,
@@ -119,11 +120,14 @@ impl Inspection {
         self.publish(&token);
     }
 
-    /// The token of the configuration, or the one of this start.
+    /// The configured token, or the generated one.
     fn token(&mut self) -> Token {
         match &self.config.token {
             Some(token) => Token::new(token.clone()),
-            None => self.made_token.get_or_insert_with(Token::random).clone(),
+            None => self
+                .generated_token
+                .get_or_insert_with(Token::random)
+                .clone(),
         }
     }
 
@@ -135,7 +139,7 @@ impl Inspection {
             self.token_file = None;
             return;
         };
-        // The file of before is removed, unless this one has taken its place.
+        // An earlier file at another path is removed.
         let path = file_in(folder, admin);
         let written = TokenFile::write(&path, token).inspect_err(|error| {
             tracing::warn!(

@@ -1,7 +1,7 @@
 //! A caller's stream, as hyper reads and writes it.
 //!
-//! [`CallerIo`] replays the bytes that were read to tell the protocol, keeps the connection's
-//! [`Phase`], and counts. Two things happen to what hyper writes:
+//! [`CallerIo`] replays the bytes that were read to detect the protocol, and keeps the state of the
+//! connection, its [`Phase`] above all. It changes what hyper writes in two ways:
 //!
 //! - hyper answers a malformed head by itself, with an empty `400`, `414` or `431`. Such a response is
 //!   held back, and the proxy's own is written once hyper has ended. hyper writes nothing else
@@ -33,7 +33,7 @@ pub(super) struct CallerIo(Rc<RefCell<Inner>>);
 struct Inner {
     /// Without capacity for HTTP/1.1, so that it passes everything on at once.
     stream: BufWriter<Box<dyn Transport>>,
-    /// What was read to tell the protocol.
+    /// What was read to detect the protocol.
     sniffed: Bytes,
     state: Rc<ConnectionState>,
     /// The response of hyper's own that was held back.
@@ -75,7 +75,7 @@ impl CallerIo {
         self.0.borrow().is_at_end
     }
 
-    /// Returns true if the socket has failed, as far as that shows without reading.
+    /// Returns true if the socket has an error, without reading from it.
     pub(super) fn has_failed(&self) -> bool {
         let inner = self.0.borrow();
         let socket = inner.stream.get_ref().socket();
@@ -107,7 +107,7 @@ impl Inner {
         self.is_reset_on_close = reset;
     }
 
-    /// Keeps the state of writing.
+    /// Records whether the caller reads.
     fn wrote<T>(&mut self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         let was_blocked = self.state.write_blocked.replace(polled.is_pending());
         let written = ready!(polled)?;

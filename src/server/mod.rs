@@ -68,9 +68,9 @@ pub struct Server {
     settings: watch::Sender<Arc<Settings>>,
     network: Network,
     sources: Vec<Source>,
-    /// Is told its state.
+    /// Is notified when the server is ready and when it stops.
     pub(crate) supervisor: Supervisor,
-    /// Changes the configuration while it serves.
+    /// Replaces the configuration while the server runs.
     pub(crate) reloader: Reloader,
     reloads: mpsc::Receiver<Reload>,
     inspection: Inspection,
@@ -109,7 +109,7 @@ impl SetupError {
     }
 }
 
-/// The network of this machine, with the roots that this configuration trusts.
+/// The network to gateways, with the roots that this configuration trusts.
 ///
 /// # Errors
 ///
@@ -122,9 +122,8 @@ pub fn network(config: &Config) -> Result<Network, TlsSetupError> {
 }
 
 impl Server {
-    /// Binds the addresses, or takes the sockets that were passed in their place, and prepares TLS.
-    /// Nothing is accepted yet. With passed sockets, the configuration was loaded with their
-    /// addresses.
+    /// Binds the addresses, or uses the sockets of a socket activation in their place, and prepares
+    /// TLS. Nothing is accepted yet. The configuration has the addresses of the passed sockets.
     ///
     /// # Errors
     ///
@@ -165,7 +164,7 @@ impl Server {
         self
     }
 
-    /// The address of the inspector's page, which the server itself does not show then.
+    /// The address of the inspector's page; the server itself no longer prints it.
     pub(crate) fn show_inspector(&mut self) -> Option<SecretString> {
         self.inspection.show()
     }
@@ -191,8 +190,8 @@ impl Server {
     /// listener. After `timeouts.drain_delay`, it stops accepting and lets running requests finish
     /// within `timeouts.shutdown`. The admin listener is served until those have ended.
     ///
-    /// To be called on a single-threaded runtime that does nothing else, since that accepts
-    /// connections and answers health checks.
+    /// Call it on a single-threaded runtime that does nothing else: this thread accepts connections
+    /// and answers health checks.
     ///
     /// # Errors
     ///
@@ -248,7 +247,7 @@ fn settings(
     let mut access = config.access.clone();
     let mut rules = config.listen_rules.iter();
     if rules.any(|rules| rules.requires_caller) {
-        // Callers show a credential of their own in its place.
+        // Callers authenticate with credentials of their own instead.
         access.token = None;
     }
     let guard = Guard::new(&access, &listeners.addresses());
@@ -283,8 +282,8 @@ impl Reloader {
         self.0.is_closed()
     }
 
-    /// Replaces the configuration, except for `admin` and `[unix_socket]`, which only a start can
-    /// change. If that fails, the server keeps the old configuration.
+    /// Replaces the configuration, except for `admin` and `[unix_socket]`, which need a restart. If
+    /// that fails, the server keeps the old configuration.
     pub(crate) async fn reload(&self, new: NewConfig) -> Result<(), SetupError> {
         let (outcome, received) = oneshot::channel();
         // If the server does not take it, it is stopping, and no configuration matters any more.

@@ -18,7 +18,7 @@ use tower::Service;
 use super::registry::{ConnectionState, Phase};
 use crate::proxy::CallerConnection;
 
-/// Reasons to end a request without a response.
+/// Why a request ends without a response.
 pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// A request until its last byte.

@@ -1,7 +1,7 @@
 //! A running server: the tasks beside the workers, reload, and drain.
 //!
-//! A reload does not touch what callers have begun. Addresses that stay keep their sockets, open
-//! connections go on, and each request keeps the settings with which it began.
+//! A reload does not disturb callers. Addresses that stay keep their sockets, open connections go on,
+//! and each request keeps the settings with which it began.
 //!
 //! # What can go wrong
 //!
@@ -87,7 +87,7 @@ impl Running {
         let sockets = self.server.listeners.open()?;
         let sources = std::mem::take(&mut self.server.sources);
         self.start_tasks(sockets, sources);
-        // To the very end: a worker that hangs while the process ends is one that hangs.
+        // Until the very end: a worker may hang while the process stops, too.
         let mut watchdog = JoinSet::new();
         let supervisor = self.server.supervisor.clone();
         watchdog.spawn(supervisor.clone().watch(Arc::clone(&self.heartbeats)));

@@ -37,7 +37,7 @@ pub(super) struct BoundSocket {
 }
 
 impl BoundSocket {
-    /// Takes a passed socket that listens at this address, or binds it; port 0 takes any free port.
+    /// Uses a passed socket that listens at this address, or binds it; port 0 is any free port.
     /// Errors name the option.
     pub(super) fn bind(
         passed: Option<ActivatedSocket>,
@@ -128,7 +128,7 @@ fn bind_error(listen: &Listen, error: &io::Error, option: &str) -> SetupError {
             "another program, perhaps another apig-proxy, listens there; stop it, or choose another address"
         }
         (io::ErrorKind::AlreadyExists, true) => {
-            "what is there is not a socket: remove it, or choose another path"
+            "a file that is not a socket is there: remove it, or choose another path"
         }
         (io::ErrorKind::PermissionDenied, false) => "choose a port above 1023",
         (_, false) => "choose an address of this machine",
@@ -196,8 +196,8 @@ fn bind_tcp(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Bounds what the kernel holds of responses; accepted connections inherit it. A failure costs
-/// memory only.
+/// Limits what the kernel holds of responses; accepted connections inherit it. A failure only costs
+/// memory.
 fn limit_unsent(socket: &Socket) {
     #[cfg(target_os = "linux")]
     let _ = socket.set_tcp_notsent_lowat(UNSENT);

@@ -1,4 +1,4 @@
-//! Notifications of the supervisor, by systemd's `sd_notify` protocol: ready, reloading, stopping,
+//! Notifications to the supervisor, by systemd's `sd_notify` protocol: ready, reloading, stopping,
 //! and the watchdog's pings.
 //!
 //! The crate `sd-notify` formats them, but the socket is our own. The crate reads the environment
@@ -50,8 +50,7 @@ impl Supervisor {
         self.notify(&[NotifyState::Ready, NotifyState::Status(status)]);
     }
 
-    /// Says that the configuration is read again; [`Self::ready`] ends that, also when it has
-    /// failed.
+    /// Says that a reload has begun; [`Self::ready`] ends it, also when it has failed.
     pub(crate) fn reloading(&self) {
         // Without the time, the supervisor could take an older message for the answer to its
         // signal.
@@ -79,7 +78,7 @@ impl Supervisor {
                 self.notify(&[NotifyState::Watchdog]);
             } else if was_well {
                 tracing::error!(
-                    "a worker does not answer; the watchdog is not pinged, so that the supervisor restarts the proxy"
+                    "a worker hangs; the watchdog is no longer pinged, so that the supervisor restarts the proxy"
                 );
             }
             tokio::time::sleep(interval / 2).await;

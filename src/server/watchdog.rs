@@ -1,8 +1,8 @@
 //! The heartbeats of the workers, for the supervisor's watchdog.
 //!
 //! Each round has a number, and each worker answers with it. A worker that hangs, in an endless
-//! loop or in a blocking call, does not. That the accepting thread runs, which starts the rounds,
-//! proves nothing about the workers.
+//! loop or in a blocking call, does not. The accepting thread starts the rounds; that it runs proves
+//! nothing about the workers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

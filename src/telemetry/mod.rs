@@ -108,7 +108,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     tracing::error!(
         place,
         said,
-        "a panic, which is a mistake of the program: report it"
+        "the program panicked, which is a bug: please report it"
     );
     if let Some(said) = panic.payload().downcast_ref::<String>() {
         tracing::trace!(place, said, "the message of the panic");

@@ -50,14 +50,14 @@ impl Network {
             {
                 tracing::warn!(
                     %error,
-                    "{host} cannot be found now; requests to it are answered with 502 until it can: check upstream, HTTPS_PROXY and DNS"
+                    "{host} cannot be resolved; requests to it are answered with 502 until it can: check upstream, HTTPS_PROXY and DNS"
                 );
             }
         }
     }
 }
 
-/// A lookup that may take this long.
+/// Runs a lookup for at most this long.
 pub(super) async fn within<T>(
     limit: Duration,
     lookup: impl Future<Output = io::Result<T>>,
@@ -168,8 +168,8 @@ impl Origin {
     }
 }
 
-/// Asks the egress proxy at the other end of `tcp` for a tunnel to a host; then the connection is
-/// as if it were direct.
+/// Asks the egress proxy at the other end of `tcp` for a tunnel to a host. The result is used like a
+/// direct connection.
 pub(super) async fn tunnel(
     tcp: TcpStream,
     proxy: &EgressProxy,
@@ -198,7 +198,7 @@ pub(super) async fn tunnel(
     }
 }
 
-/// The error for an egress proxy that does not answer as one.
+/// The error for an egress proxy that does not behave like one.
 fn unusable(cause: impl Into<Cause>) -> Error {
     Error::EgressUnreachable(io::Error::other(cause))
 }

@@ -58,7 +58,7 @@ pub use tls::{TlsSettings, TlsSetupError};
 /// How often idle connections are examined.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long a request waits for another one to open a connection that both can share.
+/// How long a request waits for another one to open a connection for both.
 const SHARED_OPEN_LIMIT: Duration = Duration::from_millis(300);
 
 /// How long a gateway may take to begin with HTTP/2 after it agreed to it.

@@ -37,10 +37,10 @@ pub enum OneshotError {
     )]
     Silent,
     /// The connection broke off, or what came is not HTTP.
-    #[error("its answer broke off or is not HTTP\nhint: check the endpoint")]
+    #[error("its response broke off or is not HTTP\nhint: check the endpoint")]
     Broken(#[from] hyper::Error),
     /// The response is far longer than one should be.
-    #[error("its answer is too long to be the expected one\nhint: check the endpoint")]
+    #[error("its response is far too long\nhint: check the endpoint")]
     TooLong,
 }
 
@@ -91,7 +91,7 @@ impl Network {
     }
 }
 
-/// A request with the path as it goes out, and what every request needs.
+/// The request as it is sent: with the path of the endpoint, `Host`, and what else HTTP needs.
 fn addressed(endpoint: &UpstreamUrl, request: Request<Bytes>) -> Request<Full<Bytes>> {
     let (mut head, body) = request.into_parts();
     let base = endpoint.base_path.as_str();

@@ -1,7 +1,7 @@
 //! Trust in the gateway: TLS 1.2 and 1.3 with the platform's roots, in one place.
 //!
-//! There is no way to switch verification off: whoever could pretend to be the gateway would get
-//! signed requests. A private root is added with `upstream_tls.ca_file`. Gateways that ask for one
+//! Verification cannot be switched off: whoever could pretend to be the gateway would get signed
+//! requests. A private root is added with `upstream_tls.ca_file`. Gateways that ask for one
 //! get the client certificate of `upstream_tls.cert_file`, which is read again when it changes.
 
 use std::error::Error as StdError;

@@ -42,7 +42,7 @@ pub(super) type BareAnswers = Rc<dyn Fn(BareAnswer) -> Bytes>;
 
 /// All connections of one worker, and what they share.
 pub(super) struct Registry {
-    /// In the order in which they were accepted.
+    /// By the order in which they were accepted.
     pub(super) connections: RefCell<BTreeMap<u64, Weak<ConnectionState>>>,
     accepted: Cell<u64>,
     /// Other limits also apply to open connections.
@@ -50,7 +50,7 @@ pub(super) struct Registry {
     /// `limits.connections`: one permit for each connection and each further HTTP/2 stream.
     pub(super) permits: Arc<Semaphore>,
     pub(super) bare_answers: BareAnswers,
-    /// These are connections of the admin listener, whose limits are no keys.
+    /// These are connections of the admin listener, whose limits are not configurable.
     is_admin: bool,
     draining: Rc<Cell<bool>>,
     /// Connections take no further request.

@@ -19,23 +19,23 @@ use crate::proxy::{CallerConnection, Settings};
 
 /// How long a connection that has just been accepted may still take to bring its first request when
 /// the process stops: the caller could not know.
-pub(in crate::server) const FIRST_REQUEST: Duration = Duration::from_millis(250);
+pub(crate) const FIRST_REQUEST: Duration = Duration::from_millis(250);
 
 /// How old the first bytes of a head have to be before its connection can be closed to make room.
 const SLOW_HEAD: Duration = Duration::from_secs(1);
 
 /// Limits of a connection.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::server) struct ConnectionLimits {
+pub(crate) struct ConnectionLimits {
     /// From accepting a connection, or from the first byte of a later head, until the head is
     /// complete.
-    pub(in crate::server) header_read: Duration,
+    pub(crate) header_read: Duration,
     /// From a response until the first byte of the next request.
-    pub(in crate::server) keep_alive: Duration,
+    pub(crate) keep_alive: Duration,
     /// While a response is being sent and the caller reads nothing of it.
-    pub(in crate::server) write_idle: Duration,
+    pub(crate) write_idle: Duration,
     /// The longest request head, in bytes; read once for each connection.
-    pub(in crate::server) max_header: usize,
+    pub(crate) max_header: usize,
 }
 
 impl From<&Settings> for ConnectionLimits {
@@ -52,7 +52,7 @@ impl From<&Settings> for ConnectionLimits {
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server) enum Phase {
+pub(crate) enum Phase {
     /// No byte of a request has come. A TLS handshake is part of it.
     Silent,
     /// A part of a request head has come.
@@ -69,7 +69,7 @@ pub(in crate::server) enum Phase {
 
 /// Why a connection ends, other than by hyper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server) enum CloseReason {
+pub(crate) enum CloseReason {
     HeadTimeout,
     IdleTimeout,
     WriteTimeout,
@@ -82,37 +82,33 @@ pub(in crate::server) enum CloseReason {
 }
 
 /// The state of one connection. Its registry knows it until it is dropped.
-pub(in crate::server) struct ConnectionState {
-    pub(in crate::server) registry: Rc<Registry>,
+pub(crate) struct ConnectionState {
+    pub(crate) registry: Rc<Registry>,
     id: u64,
-    pub(in crate::server) caller: Rc<CallerConnection>,
-    pub(in crate::server) is_http2: Cell<bool>,
+    pub(crate) caller: Rc<CallerConnection>,
+    pub(crate) is_http2: Cell<bool>,
     phase: Cell<(Phase, Instant)>,
     /// The last write to the socket could not be completed.
-    pub(in crate::server) write_blocked: Cell<bool>,
-    /// hyper waits for bytes of the caller, and so learns by itself that it has gone.
-    pub(in crate::server) read_waits: Cell<bool>,
+    pub(crate) write_blocked: Cell<bool>,
+    /// hyper waits for bytes of the caller, so it notices by itself that the caller has gone.
+    pub(crate) read_waits: Cell<bool>,
     /// HTTP/2 responses of which hyper took a frame and has not polled for the next one.
-    pub(in crate::server) stalled: Cell<usize>,
+    pub(crate) stalled: Cell<usize>,
     /// Changes whenever a part of a response moves on.
     progress: Cell<u64>,
     /// `progress` as of the last sweeps, and since when.
     seen: Cell<(u64, Instant)>,
     close: Cell<Option<CloseReason>>,
-    /// The sweep asks for a look at the socket, which has not been read from.
-    pub(in crate::server) is_checked: Cell<bool>,
+    /// The sweep asks the task to check the socket, which hyper is not reading.
+    pub(crate) is_checked: Cell<bool>,
     waker: RefCell<Option<Waker>>,
-    pub(in crate::server) open_requests: Cell<usize>,
+    pub(crate) open_requests: Cell<usize>,
     /// Permits of open streams, less one: the first stream uses the connection's.
-    pub(in crate::server) stream_permits: RefCell<Vec<OwnedSemaphorePermit>>,
+    pub(crate) stream_permits: RefCell<Vec<OwnedSemaphorePermit>>,
 }
 
 impl ConnectionState {
-    pub(in crate::server) fn new(
-        registry: Rc<Registry>,
-        id: u64,
-        caller: CallerConnection,
-    ) -> Self {
+    pub(crate) fn new(registry: Rc<Registry>, id: u64, caller: CallerConnection) -> Self {
         let now = Instant::now();
         Self {
             registry,
@@ -133,11 +129,11 @@ impl ConnectionState {
         }
     }
 
-    pub(in crate::server) fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> Phase {
         self.phase.get().0
     }
 
-    pub(in crate::server) fn enter(&self, phase: Phase) {
+    pub(crate) fn enter(&self, phase: Phase) {
         let (before, since) = self.phase.get();
         let since = match (before, phase) {
             // The limit for the first head counts from accepting the connection. The others have no
@@ -148,13 +144,13 @@ impl ConnectionState {
         self.phase.set((phase, since));
     }
 
-    pub(in crate::server) fn make_progress(&self) {
+    pub(crate) fn make_progress(&self) {
         self.progress.set(self.progress.get().wrapping_add(1));
     }
 
     /// Ready once the server closes the connection. Also wakes the task when the server stops or
     /// the socket is to be checked.
-    pub(in crate::server) fn poll_closed(&self, cx: &Context<'_>) -> Poll<CloseReason> {
+    pub(crate) fn poll_closed(&self, cx: &Context<'_>) -> Poll<CloseReason> {
         if let Some(reason) = self.close.get() {
             return Poll::Ready(reason);
         }
@@ -166,7 +162,7 @@ impl ConnectionState {
     }
 
     /// Runs a future unless the server closes the connection first.
-    pub(in crate::server) async fn unless_closed<T>(
+    pub(crate) async fn unless_closed<T>(
         &self,
         future: impl Future<Output = T>,
     ) -> Result<T, CloseReason> {
@@ -178,23 +174,19 @@ impl ConnectionState {
         .await
     }
 
-    pub(in crate::server) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
     }
 
-    pub(in crate::server) fn close(&self, reason: CloseReason) {
+    pub(crate) fn close(&self, reason: CloseReason) {
         self.close.set(Some(reason));
         self.wake();
     }
 
     /// The limit that the connection has exceeded, if any.
-    pub(in crate::server) fn expired(
-        &self,
-        limits: &ConnectionLimits,
-        now: Instant,
-    ) -> Option<CloseReason> {
+    pub(crate) fn expired(&self, limits: &ConnectionLimits, now: Instant) -> Option<CloseReason> {
         let (phase, since) = self.phase.get();
         let age = now.saturating_duration_since(since);
         if !matches!(phase, Phase::Busy | Phase::Flushing) {
@@ -226,7 +218,7 @@ impl ConnectionState {
     }
 
     /// Since when the connection could be closed to make room.
-    pub(in crate::server) fn evictable_since(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn evictable_since(&self, now: Instant) -> Option<Instant> {
         let (phase, since) = self.phase.get();
         let is_evictable = match phase {
             Phase::Silent | Phase::Idle | Phase::Lingering => true,

@@ -7,8 +7,8 @@
 //!
 //! # What can go wrong
 //!
-//! Error codes of the gateway come from outside: 64 of them are told apart, all others are one.
-//! Numbers that are read while requests run belong to slightly different moments.
+//! Error codes of the gateway come from outside: 64 of them have a label of their own, all others
+//! share one. Numbers that are read while requests run belong to slightly different moments.
 
 mod text;
 
@@ -99,10 +99,10 @@ impl Outcome {
     }
 }
 
-/// How many error codes of the gateway are told apart.
+/// How many error codes of the gateway have a label of their own.
 const MAX_ERROR_CODES: u64 = 64;
 
-/// How many callers are told apart.
+/// How many callers have a label of their own.
 const MAX_CALLERS: usize = 64;
 
 /// Bucket bounds for requests and responses, in seconds: from the proxy's own share up to

@@ -93,7 +93,7 @@ impl<B: SendBody> Http1Connection<B> {
         Ok(answer.map(GatewayBody::Left))
     }
 
-    /// Tells failures apart by how far the exchange got.
+    /// Classifies a failure by how far the exchange got.
     fn classify<R>(&self, mut error: TrySendError<R>, before: (u64, u64)) -> Error {
         let was_taken = error.take_message().is_none();
         let error = error.into_error();

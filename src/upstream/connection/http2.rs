@@ -63,12 +63,12 @@ const NEVER_INDEXED: [&str; 4] = [
 /// A gateway's support for HTTP/2, as far as it was seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Http2Support {
-    /// Nothing speaks against it, so other requests wait for a connection that is being opened.
+    /// Nothing has ruled it out, so other requests wait for a connection that is being opened.
     #[default]
     Likely,
     /// The gateway chose HTTP/1.1 the last time.
     Declined,
-    /// It agreed to HTTP/2 and did not mean it. HTTP/2 is not offered until this time.
+    /// It agreed to HTTP/2 but does not serve it. HTTP/2 is not offered until this time.
     Unusable(Instant),
 }
 
@@ -110,7 +110,7 @@ pub(crate) struct Http2Connection<B: SendBody> {
     origin: Rc<Http2Origin>,
     sender: SendRequest<Bytes>,
     pub(crate) state: Rc<ConnectionState>,
-    /// Moves the bytes. Aborted on drop: a gateway that reads nothing must not keep it.
+    /// Runs the connection. Aborted on drop: a gateway that reads nothing must not keep it open.
     _task: AbortOnDropHandle<()>,
     /// Takes no further requests.
     pub(crate) is_unusable: Cell<bool>,
@@ -226,7 +226,7 @@ impl<B: SendBody> Http2Connection<B> {
         Ok(response.map(|stream| GatewayBody::Right(StreamBody { stream, left })))
     }
 
-    /// Tells failures apart by what the gateway says of them.
+    /// Classifies a failure by what the gateway reports.
     fn classify(&self, error: h2::Error, retry: Retry) -> Error {
         if !error.is_reset() {
             // The connection has ended, or is going to.
@@ -242,7 +242,7 @@ impl<B: SendBody> Http2Connection<B> {
             // To requests up to the one that GOAWAY names, the end of the connection is another
             // error.
             (true, _) => error.is_go_away(),
-            // What the gateway sent is against the protocol.
+            // The gateway violated the protocol.
             (false, Some(_)) => return Error::BadResponse(error.into()),
             (false, None) => false,
         };
@@ -255,7 +255,7 @@ impl<B: SendBody> Http2Connection<B> {
     }
 }
 
-/// Gives a request the form that HTTP/2 wants.
+/// Converts a request to HTTP/2.
 fn to_http2<B>(request: &mut Request<B>, authority: &Authority) -> Result<(), http::Error> {
     let path = request.uri().path_and_query().cloned();
     *request.uri_mut() = Uri::builder()
