@@ -63,19 +63,6 @@ impl CallerConnection {
         }
     }
 
-    /// The connection of a request that the inspector sends.
-    pub(crate) fn replay(replay: Replay, draining: Rc<Cell<bool>>) -> Self {
-        // The token of the inspector stands for a caller's credential.
-        let rules = ListenRules {
-            route: replay.route,
-            requires_caller: false,
-        };
-        Self {
-            replay: Some(replay),
-            ..Self::new(ListenerKind::Replay, rules, draining)
-        }
-    }
-
     /// The id of the request that the only one on this connection repeats.
     pub(crate) fn replay_of(&self) -> Option<u128> {
         self.replay?.original

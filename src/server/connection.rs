@@ -42,7 +42,7 @@ const LAST_FRAMES_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Serves one connection until it ends. `make` makes its service, which must always be ready.
 pub(super) async fn serve<M, S, B>(
-    (accepted, rules): Connected,
+    connected: Connected,
     _permit: ConnectionPermit,
     registry: Rc<Registry>,
     make: M,
@@ -52,8 +52,8 @@ pub(super) async fn serve<M, S, B>(
         + 'static,
     B: Body<Error: Into<BoxError>> + 'static,
 {
-    let state = registry.register(accepted.listener(), rules, accepted.replay());
-    let Some((stream, protocol, sniffed)) = handshake(accepted, &state).await else {
+    let state = registry.register(&connected);
+    let Some((stream, protocol, sniffed)) = handshake(connected.0, &state).await else {
         return;
     };
     state.is_http2.set(protocol == Protocol::Http2);

@@ -176,7 +176,12 @@ impl Program for Proxy {
 
     fn serve(&self, connection: UnixStream, replay: Replay) -> bool {
         let accepted = Accepted::Replay(connection, replay);
+        // The token of the inspector stands for a caller's credential.
+        let rules = ListenRules {
+            route: replay.route,
+            requires_caller: false,
+        };
         let admission = self.admission.upgrade();
-        admission.is_some_and(|admission| admission.try_admit((accepted, ListenRules::default())))
+        admission.is_some_and(|admission| admission.try_admit((accepted, rules)))
     }
 }

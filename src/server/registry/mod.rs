@@ -15,9 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::ListenRules;
-use crate::inspect::program::Replay;
-use crate::proxy::guard::ListenerKind;
+use super::accept::Connected;
 use crate::proxy::{BareAnswer, CallerConnection};
 use state::FIRST_REQUEST;
 pub(super) use state::{CloseReason, ConnectionLimits, ConnectionState, Phase};
@@ -77,19 +75,12 @@ impl Registry {
     }
 
     /// Adds a connection that was just accepted, until its state is dropped.
-    pub(super) fn register(
-        self: &Rc<Self>,
-        listener: ListenerKind,
-        rules: ListenRules,
-        replay: Option<Replay>,
-    ) -> Rc<ConnectionState> {
+    pub(super) fn register(self: &Rc<Self>, (accepted, rules): &Connected) -> Rc<ConnectionState> {
         let id = self.accepted.get();
         self.accepted.set(id + 1);
         let draining = Rc::clone(&self.draining);
-        let caller = match replay {
-            Some(replay) => CallerConnection::replay(replay, draining),
-            None => CallerConnection::new(listener, rules, draining),
-        };
+        let mut caller = CallerConnection::new(accepted.listener(), *rules, draining);
+        caller.replay = accepted.replay();
         let state = Rc::new(ConnectionState::new(Rc::clone(self), id, caller));
         let mut connections = self.connections.borrow_mut();
         connections.insert(id, Rc::downgrade(&state));
