@@ -215,9 +215,11 @@ impl<'a> ReceivedRequest<'a> {
         if signed.unix_seconds().abs_diff(now.unix_seconds()) > window.as_secs() {
             return Err(Refusal::Expired { signed, now: *now });
         }
-        match signed.as_str().starts_with(presented.day) {
-            true => Ok(signed),
-            false => Err(Refusal::Malformed),
+        match presented.algorithm {
+            Algorithm::V11HmacSha256 { .. } if presented.day != &signed.as_str()[..8] => {
+                Err(Refusal::Malformed)
+            }
+            _ => Ok(signed),
         }
     }
 
@@ -267,6 +269,39 @@ mod tests {
         ] {
             let text = format!("{text}, SignedHeaders=a, Signature=b");
             assert_eq!(Presented::parse(&text), Err(Refusal::Malformed));
+        }
+    }
+
+    #[test]
+    fn a_derived_key_is_for_the_day_of_the_date() {
+        let signer = Signer::new("AK", &"SK".into());
+        let date = SigningDate::parse("20261123T080000Z").unwrap();
+        let algorithm = Algorithm::V11HmacSha256 {
+            region: "r",
+            service: "s",
+        };
+        let (target, payload) = (Target::received("/"), Payload::Hash(&PayloadHash::EMPTY));
+        let signed = CanonicalRequest::new(algorithm, "GET", target.unwrap(), &[], &date, payload);
+        let authorization = signer.sign(&signed.unwrap());
+        for (day, expected) in [
+            ("20261123", None),
+            ("20261124", Some(Refusal::Malformed)),
+            ("2026", Some(Refusal::Malformed)),
+            ("", Some(Refusal::Malformed)),
+        ] {
+            let authorization = authorization.replace("AK/20261123", &format!("AK/{day}"));
+            let headers = [
+                (DATE_HEADER, date.as_str().as_bytes()),
+                ("authorization", authorization.as_bytes()),
+            ];
+            let request = ReceivedRequest {
+                method: "GET",
+                target: "/",
+                headers: &headers,
+                body: &PayloadHash::EMPTY,
+            };
+            let verified = verify(&request, |_| Some(&signer), &date, Duration::ZERO);
+            assert_eq!(verified.err(), expected, "{day}");
         }
     }
 
