@@ -10,6 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::connection::{
     GatewayBody, GatewayIo, Http1Connection, Http2Connection, SendBody, Upload,
 };
+use super::connector::ConnectTimes;
 use super::pool::Pool;
 use super::tls;
 use crate::error::Error;
@@ -23,6 +24,8 @@ pub(crate) struct Connection<B: SendBody> {
     protocol: Protocol<B>,
     /// Held until drop: it bounds the connections to the origin.
     permit: OwnedSemaphorePermit,
+    /// How long opening it took; all steps are `None` for one that was open already.
+    pub(crate) connect_times: ConnectTimes,
 }
 
 /// A connection without its permit.
@@ -33,8 +36,16 @@ pub(super) enum Protocol<B: SendBody> {
 }
 
 impl<B: SendBody> Connection<B> {
-    pub(super) fn new(protocol: Protocol<B>, permit: OwnedSemaphorePermit) -> Self {
-        Self { protocol, permit }
+    pub(super) fn new(
+        protocol: Protocol<B>,
+        permit: OwnedSemaphorePermit,
+        connect_times: ConnectTimes,
+    ) -> Self {
+        Self {
+            protocol,
+            permit,
+            connect_times,
+        }
     }
 
     /// True for a stream of a connection that other requests share.

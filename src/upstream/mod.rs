@@ -177,22 +177,21 @@ impl<B: SendBody> Upstream<B> {
         targets.map(|target| (target.http2.authority.as_str(), target.pool.stats()))
     }
 
-    /// Acquires a connection for one request, and says how long opening it took. To be called
-    /// within a `LocalSet`. Dropping the future closes a connection that was being opened, and loses
-    /// nothing else.
+    /// Acquires a connection for one request, within a `LocalSet`. Dropping the future closes a
+    /// connection that was being opened, and loses nothing else.
     pub(crate) async fn acquire(
         &self,
         origin: usize,
         reuse: Reuse,
         mode: Mode,
-    ) -> Result<(Connection<B>, ConnectTimes), Error> {
+    ) -> Result<Connection<B>, Error> {
         let target = &self.targets[origin];
         let permit = target.pool.permit(self.config.connect_timeout).await?;
         let is_concurrent = target.pool.is_above_threshold();
         let wants_http2 = mode == Mode::Http2 || (mode == Mode::Shared && is_concurrent);
         let may_share = wants_http2 && self.config.pool.http2 && target.origin.is_secure();
         let (protocol, times) = self.pooled_or_new(target, reuse, may_share).await?;
-        Ok((Connection::new(protocol, permit), times))
+        Ok(Connection::new(protocol, permit, times))
     }
 
     /// Evicts closed, expired and old connections, until it is dropped.

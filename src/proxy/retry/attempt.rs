@@ -7,7 +7,7 @@ use http::Response;
 use http_body::Body as _;
 use tokio::time::Instant;
 
-use super::{Acquired, Answered, Attempts};
+use super::{Answered, Attempts};
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::inspect::note::AttemptTimes;
@@ -29,7 +29,7 @@ impl Attempts<'_> {
     pub(super) async fn send(
         &mut self,
         credential: &UsableCredential,
-        (mut connection, connect): Acquired,
+        mut connection: Connection<RequestBody>,
     ) -> Result<Answered, Error> {
         let (context, started) = (self.context, Instant::now());
         let (date, is_http2) = (self.signing_date(), connection.is_http2());
@@ -43,7 +43,7 @@ impl Attempts<'_> {
         if let Some(capture) = context.capture() {
             let attempt = capture::Attempt {
                 reason: self.reason.name(),
-                connect,
+                connect: connection.connect_times,
                 offset: self.clock().correction(),
                 is_http2,
             };

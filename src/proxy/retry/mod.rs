@@ -23,7 +23,7 @@ use crate::clock::Moment;
 use crate::error::{Error, Retry};
 use crate::gateway::GatewayClock;
 use crate::signature::SigningDate;
-use crate::upstream::{ConnectTimes, Connection, Mode, Reuse};
+use crate::upstream::{Connection, Mode, Reuse};
 
 /// Sends a request, with retries, and returns the response.
 ///
@@ -124,11 +124,8 @@ struct Answered {
     received: Moment,
 }
 
-/// A connection for one attempt, and how long opening it took.
-type Acquired = (Connection<RequestBody>, ConnectTimes);
-
 impl<'a> Attempts<'a> {
-    async fn acquire(&self, reuse: Reuse, mode: Mode) -> Result<Acquired, Error> {
+    async fn acquire(&self, reuse: Reuse, mode: Mode) -> Result<Connection<RequestBody>, Error> {
         let origin = self.pipeline.origins[self.prepared.routed.route];
         let acquiring = self.pipeline.upstream.acquire(origin, reuse, mode);
         self.context.waited(pin!(acquiring)).await
