@@ -100,7 +100,7 @@ pub(super) async fn serve(
     let registry = Registry::new(LIMITS, Arc::clone(&permits), bare_answers, true);
     let (worker, mut commands) = WorkerHandle::new();
     let admission = Admission::new(vec![worker], permits);
-    let listening = (socket.open()?, ListenRules::default());
+    let listening = (socket.open(None)?, ListenRules::default());
     spawn_local(accept(listening, admission, CancellationToken::new()));
     // It answers until the end, so its connections follow no shutdown.
     spawn_local(Rc::clone(&registry).watch(Shutdown::default()));

@@ -31,7 +31,6 @@ pub(super) struct BoundSocket {
     listen: Listen,
     rules: ListenRules,
     socket: Arc<Socket>,
-    tls: Option<Watched<TlsAcceptor>>,
     /// For unix sockets only.
     access: Option<Arc<SocketAccess>>,
 }
@@ -68,20 +67,23 @@ impl BoundSocket {
             listen: listen.clone(),
             rules: ListenRules::default(),
             socket: Arc::new(socket),
-            tls: None,
             access: access.map(Arc::new),
         })
     }
 
-    /// Registers a duplicate with the runtime. The socket is open until both are dropped.
-    pub(super) fn open(&self) -> io::Result<Listening> {
+    /// Registers a duplicate with the runtime. The socket is open until both are dropped. `tls` is for
+    /// an address with `https://`.
+    pub(super) fn open(&self, tls: Option<&Watched<TlsAcceptor>>) -> io::Result<Listening> {
         let socket = self.socket.try_clone()?;
-        Ok(match &self.access {
-            None => Listening::Tcp(TcpListener::from_std(socket.into())?, self.tls.clone()),
-            Some(access) => {
-                Listening::Unix(UnixListener::from_std(socket.into())?, Arc::clone(access))
-            }
-        })
+        if let Some(access) = &self.access {
+            let socket = UnixListener::from_std(socket.into())?;
+            return Ok(Listening::Unix(socket, Arc::clone(access)));
+        }
+        let tls = tls.filter(|_| matches!(self.listen, Listen::Tls(_)));
+        Ok(Listening::Tcp(
+            TcpListener::from_std(socket.into())?,
+            tls.cloned(),
+        ))
     }
 
     fn is_at(&self, listen: &Listen) -> bool {
@@ -165,7 +167,6 @@ impl Listeners {
             };
             socket.listen = listen.clone();
             socket.rules = config.listen_rules.get(at).copied().unwrap_or_default();
-            socket.tls = tls.clone().filter(|_| matches!(listen, Listen::Tls(_)));
             sockets.push(socket);
         }
         Ok(Self { sockets, tls })
@@ -179,7 +180,7 @@ impl Listeners {
 
     /// Duplicates of all sockets, ready to be accepted from, with their rules.
     pub(super) fn open(&self) -> Result<Vec<(Listening, ListenRules)>, SetupError> {
-        let open = |socket: &BoundSocket| Ok((socket.open()?, socket.rules));
+        let open = |socket: &BoundSocket| Ok((socket.open(self.tls.as_ref())?, socket.rules));
         let sockets: io::Result<_> = self.sockets.iter().map(open).collect();
         sockets.map_err(SetupError::socket)
     }

@@ -1,6 +1,6 @@
 //! The algorithms of signatures. They differ in the hash, in the key, and in how requests name them.
 
-use super::SigningDate;
+use super::{CONTENT_HASH_HEADER, SigningDate};
 
 /// The algorithm of a signature.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -57,11 +57,11 @@ impl<'a> Algorithm<'a> {
         }
     }
 
-    /// The header that says what stands in the place of the payload hash; signed when present.
+    /// The header whose value takes the place of the payload hash; signed when present.
     #[must_use]
     pub fn content_hash_header(self) -> &'static str {
         match self {
-            Self::HmacSha256 | Self::V11HmacSha256 { .. } => "x-sdk-content-sha256",
+            Self::HmacSha256 | Self::V11HmacSha256 { .. } => CONTENT_HASH_HEADER,
             Self::HmacSm3 => "x-sdk-content-sm3",
         }
     }

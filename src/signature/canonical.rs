@@ -8,15 +8,15 @@ use std::fmt::{self, Write};
 
 use super::encoding::{self, Slash};
 use super::{
-    Algorithm, DATE_HEADER, Payload, PayloadHash, PayloadHasher, SignatureError, SigningDate,
-    Target,
+    Algorithm, CONTENT_HASH_HEADER, DATE_HEADER, Payload, PayloadHash, PayloadHasher,
+    SignatureError, SigningDate, Target,
 };
 
 /// Headers whose values are shown in logs: the proxy sets them itself, and they hold no secret.
 const SHOWN_HEADERS: [&str; 7] = [
     "content-type",
     "host",
-    "x-sdk-content-sha256",
+    CONTENT_HASH_HEADER,
     "x-sdk-content-sm3",
     DATE_HEADER,
     "x-project-id",
@@ -215,9 +215,8 @@ impl fmt::Debug for CanonicalRequest<'_> {
     }
 }
 
-/// The string to sign of a canonical request that is given as text, whoever made it.
-///
-/// For requests to send there is [`CanonicalRequest::string_to_sign`], which knows its date.
+/// The string to sign of a canonical request in text form, like one that a gateway has echoed. For
+/// requests to send, use [`CanonicalRequest::string_to_sign`].
 #[must_use]
 pub fn string_to_sign(algorithm: Algorithm<'_>, canonical: &str, date: &SigningDate) -> String {
     let mut hasher = PayloadHasher::new(algorithm);

@@ -66,7 +66,7 @@ pub use verify::{Presented, ReceivedRequest, Refusal, Verified, verify};
 /// Header that carries the date of the signature; always signed.
 pub const DATE_HEADER: &str = "x-sdk-date";
 
-/// Header that says what stands in the place of the payload hash; signed when present.
+/// Header whose value takes the place of the payload hash; signed when present.
 pub const CONTENT_HASH_HEADER: &str = "x-sdk-content-sha256";
 
 /// Why a request cannot be signed.

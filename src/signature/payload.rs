@@ -1,4 +1,4 @@
-//! What stands for the body in a canonical request.
+//! The last line of a canonical request, which stands for the body.
 
 use std::fmt;
 
@@ -10,15 +10,15 @@ use super::Algorithm;
 /// The value of `X-Sdk-Content-Sha256` for a body that is not signed.
 pub const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
 
-/// What stands for the body in a canonical request.
+/// The last line of a canonical request, which stands for the body.
 #[derive(Clone, Copy, Debug)]
 pub enum Payload<'a> {
     /// The hash of the body; the request carries no `X-Sdk-Content-Sha256`.
     Hash(&'a PayloadHash),
     /// The value of the request's `X-Sdk-Content-Sha256`, which is then signed as a header too:
-    /// [`UNSIGNED_PAYLOAD`], or whatever else a signer put there.
+    /// [`UNSIGNED_PAYLOAD`], or any other value that a signer has chosen.
     ///
-    /// Never with an empty body: some SDKs take the hash of nothing then, others this value.
+    /// Not for an empty body: for one, some SDKs sign the hash of nothing, and others this value.
     Declared(&'a str),
 }
 
@@ -74,7 +74,7 @@ impl PayloadHash {
     /// The hexadecimal digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).expect("hexadecimal digits are ascii")
+        str::from_utf8(&self.0).expect("hexadecimal digits are ASCII")
     }
 }
 
@@ -103,7 +103,7 @@ impl PayloadHasher {
         }
     }
 
-    /// Takes in the next piece.
+    /// Hashes the next piece.
     pub fn update(&mut self, piece: &[u8]) {
         match self {
             Self::Sha256(hasher) => hasher.update(piece),

@@ -13,8 +13,8 @@ use subtle::ConstantTimeEq;
 
 use super::{Algorithm, CanonicalRequest, SigningDate, string_to_sign};
 
-/// Signs requests with one key pair, by any algorithm. The states that hold the secret are wiped when
-/// they are dropped, and so is each copy of one.
+/// Signs requests with one key pair, by any algorithm. The states that hold the secret, and all
+/// copies of them, are zeroized on drop.
 #[derive(Clone)]
 pub struct Signer {
     access_key: String,
@@ -63,7 +63,7 @@ impl Signer {
     #[must_use]
     pub fn sign(&self, request: &CanonicalRequest<'_>) -> String {
         let mut digits = [0; 64];
-        // Not into a string of its own, which is made a character at a time.
+        // `hex::encode` would push one character at a time to a string.
         hex::encode_to_slice(self.mac(request), &mut digits).expect("32 bytes make 64 digits");
         let algorithm = request.algorithm();
         let scope = algorithm.scope(request.date());
@@ -131,7 +131,7 @@ impl Signer {
         let mut derived = Zeroizing::new([0; 32]);
         let expanded = self.keys.v11.expand(scope.as_bytes(), &mut *derived);
         expanded.expect("32 bytes are not too many");
-        // The digits are the key, and not the bytes that they stand for.
+        // The key is the text of the digits, not the bytes that they encode.
         let mut key = Zeroizing::new([0; 64]);
         hex::encode_to_slice(*derived, &mut *key).expect("32 bytes make 64 digits");
         KeyedHash::Sha256(Hmac::new_from_slice(&*key).expect(ANY_LENGTH))
@@ -187,7 +187,7 @@ mod tests {
         let signer = Signer::new("AK", &"MARKER".into());
         assert!(!format!("{signer:?}").contains("MARKER"));
         fn wiped<T: secrecy::zeroize::ZeroizeOnDrop>() {}
-        // Of which the HMACs have two, and nothing else.
+        // An HMAC has two of them, and nothing else.
         wiped::<Sha256>();
         wiped::<Sm3>();
         wiped::<SecretString>();

@@ -1,4 +1,5 @@
-//! The request target: which ones can be signed, and how it is written so that all decoders agree.
+//! The request target: which targets can be signed, and how they are written so that all decoders
+//! agree.
 //!
 //! In a query, `+` is a space for some decoders and a plus for others, `;` ends a pair for some, and
 //! a `%` without two digits is a literal one for some. In a path, `+` is a space for some. Raw UTF-8

@@ -62,7 +62,7 @@ pub enum Refusal {
     #[error("a signed header is missing: {0}\nhint: send it as it was signed, or sign without it")]
     MissingHeader(String),
     /// A signed header is there more than once.
-    #[error("a signed header is there more than once: {0}\nhint: send it once, or sign without it")]
+    #[error("a signed header is repeated: {0}\nhint: send it once, or sign without it")]
     RepeatedHeader(String),
     /// `X-Sdk-Date` is not among the signed headers.
     #[error("x-sdk-date is not signed\nhint: name it in `SignedHeaders`, and sign it")]
@@ -242,7 +242,7 @@ impl<'a> ReceivedRequest<'a> {
         if values.next().is_some() {
             return Err(Refusal::RepeatedHeader(name.to_owned()));
         }
-        Ok(std::str::from_utf8(value).map_err(|_| SignatureError::HeaderValue)?)
+        Ok(str::from_utf8(value).map_err(|_| SignatureError::HeaderValue)?)
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct Connection<B: SendBody> {
 #[derive(Debug)]
 pub(super) enum Protocol<B: SendBody> {
     Http1(Http1Connection<B>, Rc<Pool<B>>),
-    Http2(Rc<Http2Connection<B>>, Option<Upload>),
+    Http2(Rc<Http2Connection>, Option<Upload>),
 }
 
 impl<B: SendBody> Connection<B> {

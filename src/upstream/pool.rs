@@ -37,7 +37,7 @@ pub(super) struct Pool<B: SendBody> {
     stats: PoolStats,
     /// HTTP/1.1, least recently used first.
     idle: RefCell<Vec<Http1Connection<B>>>,
-    http2: RefCell<Vec<Rc<Http2Connection<B>>>>,
+    http2: RefCell<Vec<Rc<Http2Connection>>>,
     /// Held while a connection is opened to be shared, so that a hundred requests do not open a
     /// hundred.
     pub(super) opening: Semaphore,
@@ -105,7 +105,7 @@ impl<B: SendBody> Pool<B> {
     }
 
     /// An HTTP/2 connection that can take another request now.
-    pub(super) fn shared(&self) -> Option<Rc<Http2Connection<B>>> {
+    pub(super) fn shared(&self) -> Option<Rc<Http2Connection>> {
         let http2 = self.http2.borrow();
         let connection = http2.iter().find(|connection| connection.has_room())?;
         connection.state.idle_since.set(Instant::now());
@@ -113,7 +113,7 @@ impl<B: SendBody> Pool<B> {
     }
 
     /// Shares an HTTP/2 connection that was just opened.
-    pub(super) fn share(&self, connection: Http2Connection<B>) -> Rc<Http2Connection<B>> {
+    pub(super) fn share(&self, connection: Http2Connection) -> Rc<Http2Connection> {
         let connection = Rc::new(connection);
         self.http2.borrow_mut().push(Rc::clone(&connection));
         connection

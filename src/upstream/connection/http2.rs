@@ -9,7 +9,6 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::marker::PhantomData;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -106,7 +105,7 @@ impl Http2Origin {
 /// One shared connection. The pool has one reference to it, and each request another; dropping the
 /// last one closes it.
 #[derive(Debug)]
-pub(crate) struct Http2Connection<B: SendBody> {
+pub(crate) struct Http2Connection {
     origin: Rc<Http2Origin>,
     sender: SendRequest<Bytes>,
     pub(crate) state: Rc<ConnectionState>,
@@ -114,10 +113,9 @@ pub(crate) struct Http2Connection<B: SendBody> {
     _task: AbortOnDropHandle<()>,
     /// Takes no further requests.
     pub(crate) is_unusable: Cell<bool>,
-    body: PhantomData<B>,
 }
 
-impl<B: SendBody> Http2Connection<B> {
+impl Http2Connection {
     /// Starts HTTP/2 on a connection on which the gateway has agreed to it, within a `LocalSet`.
     ///
     /// Waits for the gateway's SETTINGS. Before them the gateway has not said how many requests it
@@ -152,7 +150,6 @@ impl<B: SendBody> Http2Connection<B> {
             state,
             _task: AbortOnDropHandle::new(running),
             is_unusable: Cell::default(),
-            body: PhantomData,
         };
         connection.settings().await?;
         Ok(connection)
@@ -196,7 +193,7 @@ impl<B: SendBody> Http2Connection<B> {
 
     /// Sends a request and receives the head of its response. `upload` sends the rest of the request
     /// until it is dropped.
-    pub(crate) async fn send(
+    pub(crate) async fn send<B: SendBody>(
         &self,
         mut request: Request<B>,
         upload: &mut Option<Upload>,
