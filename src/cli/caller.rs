@@ -7,7 +7,7 @@
 //! moment, so it is replaced atomically.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -158,6 +158,16 @@ fn make(new: &NewArguments, environment: &Environment) -> Outcome {
         ..CallerRecord::new(&issued, &surrogate)
     };
     record.surrogate().map_err(Failure::usage)?;
+    if new.route.iter().any(|route| route.contains('*')) {
+        say(
+            "note: `*` in `--route` stands for itself; leave it out, since a route takes all paths below it",
+        );
+    }
+    if !new.read_only && !new.reads.is_empty() {
+        say(
+            "note: `--reads` limits nothing by itself; add `--read-only` unless the configuration sets it",
+        );
+    }
     change(&path, |records| {
         if position(records, &new.name).is_some() {
             return Err(Failure::failed(
@@ -168,7 +178,11 @@ fn make(new: &NewArguments, environment: &Environment) -> Outcome {
         Ok(())
     })?;
     // A credential that was not printed is of no use.
-    print(shown(new, &issued)).inspect_err(|_| drop(revoke(&new.name, &path)))
+    writeln!(io::stdout(), "{}", shown(new, &issued)).map_err(|error| {
+        drop(revoke(&new.name, &path));
+        Failure::failed(format_args!("the credential cannot be written: {error}"))
+    })?;
+    Ok(Exit::Ok)
 }
 
 /// The credential in the format that was asked for.
@@ -192,15 +206,31 @@ fn shown(new: &NewArguments, issued: &IssuedCaller) -> String {
 fn list(path: &Path) -> Outcome {
     let records = read(path)?;
     if records.is_empty() {
-        say("there are no callers");
+        say(match path.exists() {
+            true => "there are no callers",
+            false => {
+                "there are no callers: the file does not exist\nhint: `apig-proxy caller new` makes it; check `--file` if there should be one"
+            }
+        });
         return Ok(Exit::Ok);
     }
-    let lines = records.iter().map(line).collect::<Result<Vec<_>, _>>()?;
-    print(lines.join("\n"))
+    let rows = records.iter().map(columns).collect::<Result<Vec<_>, _>>()?;
+    let width = |at: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(at))
+            .map(String::len)
+            .max()
+    };
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().enumerate();
+        let cells = cells.map(|(at, cell)| format!("{cell:<0$}", width(at).unwrap_or_default()));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    print(rows.iter().map(line).collect::<Vec<_>>().join("\n"))
 }
 
-/// A caller on one line: its name, access key id and rights.
-fn line(record: &CallerRecord) -> Result<String, Failure> {
+/// A caller: its name, access key id and rights.
+fn columns(record: &CallerRecord) -> Result<Vec<String>, Failure> {
     let rights = record.surrogate().map_err(Failure::configuration)?.rights;
     let all = |items: &[String], all: &str| match items {
         [] => all.to_owned(),
@@ -217,7 +247,7 @@ fn line(record: &CallerRecord) -> Result<String, Failure> {
         let state = if is_over { "expired" } else { "until" };
         columns.push(format!("{state} {text}"));
     }
-    Ok(columns.join("  "))
+    Ok(columns)
 }
 
 fn revoke(name: &str, path: &Path) -> Outcome {

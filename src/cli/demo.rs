@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::admin_client::exchange;
-use super::gateway::check_loopback;
+use super::gateway::loopback_address;
 use super::{Exit, Failure, Outcome, StopSignals, block_on, log_requests};
 use crate::config::{self, ActivatedSockets, Config, Environment, Listen, Methods};
 use crate::credentials::{Source, requirements};
@@ -47,13 +47,12 @@ pub(super) struct DemoArguments {
     #[arg(long)]
     once: bool,
     /// Loopback address of the proxy [default: 127.0.0.1:8080, or any free port].
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = loopback_address)]
     listen: Option<SocketAddr>,
 }
 
 /// Runs the demo.
 pub(super) fn run(arguments: &DemoArguments, environment: &Environment) -> Outcome {
-    arguments.listen.map_or(Ok(()), check_loopback)?;
     let shown = block_on(Box::pin(serve(arguments, environment)))?;
     if shown.map_err(Failure::failed)? {
         return Ok(Exit::Ok);
@@ -222,7 +221,7 @@ fn next_steps(gateway: SocketAddr, proxy: SocketAddr) -> String {
          head -c 11534336 /dev/zero | curl -sS {url} -F 'file=@-;filename=zeros.bin'\n  \
          curl -sS -k https://{gateway}{PATH} -H 'x-stage: RELEASE'\n\n\
          Next, with your own gateway and the credentials.csv of the console:\n  \
-         apig-proxy check upstream --credentials credentials.csv \\\n    \
+         apig-proxy check upstream --credentials credentials.csv --path /<path of an API> \\\n    \
          --upstream https://<id>.apig.<region>.huaweicloudapis.com\n\n\
          Stop with Ctrl-C.\n"
     )

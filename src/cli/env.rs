@@ -4,8 +4,9 @@
 //! Credentials of callers cannot be printed, since they are kept as hashes.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -13,6 +14,9 @@ use super::admin_client::{AdminArguments, READY, ask};
 use super::run::Access;
 use super::{Exit, Failure, Outcome, say};
 use crate::config::{self, Config, Environment, Listen, local_address};
+
+/// The longest that connecting to a proxy of this machine takes.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Arguments of `env`.
 #[derive(Clone, Debug, Args)]
@@ -34,6 +38,13 @@ pub(super) fn run(arguments: &EnvArguments, environment: &Environment) -> Outcom
         Failure::configuration(
             "`listen` has no TCP address with a known port\nhint: add one, like \"127.0.0.1:8080\"",
         )
+    })?;
+    // Only the configuration says where the proxy listens, and it may be that of another one.
+    TcpStream::connect_timeout(&address.1, CONNECT_TIMEOUT).map_err(|_| {
+        Failure::configuration(format_args!(
+            "the proxy does not listen at {}, as the configuration says\nhint: give its own configuration with `--config`, or its address in `APIG_PROXY_LISTEN`",
+            address.1
+        ))
     })?;
     let variables = access(&config, address).variables(&config.run, environment);
     let mut templates = config.run.variables.iter();

@@ -44,12 +44,7 @@ use crate::telemetry::{self, FlushOnDrop};
 /// Send unsigned HTTP to this proxy on localhost; it signs each request with your AK/SK and forwards
 /// it to the gateway over TLS.
 #[derive(Debug, Parser)]
-#[command(
-    name = "apig-proxy",
-    version,
-    args_conflicts_with_subcommands = true,
-    disable_help_subcommand = true
-)]
+#[command(name = "apig-proxy", version, args_conflicts_with_subcommands = true)]
 #[command(after_help = "Without a command, the proxy is served.\n\n\
     Try it without an account:\n  apig-proxy demo\n\n\
     Your own gateway:\n  apig-proxy --credentials credentials.csv \\\n    \
@@ -195,7 +190,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut command(), "apig-proxy", &mut script);
-            print(String::from_utf8_lossy(&script).trim_end())
+            let script = String::from_utf8_lossy(&script);
+            // clap_complete names the program in two ways, so that nothing below it completes.
+            print(
+                script
+                    .replace("apig__subcmd__proxy", "apig__proxy")
+                    .trim_end(),
+            )
         }
     };
     let exit = outcome.unwrap_or_else(|failure| {
@@ -246,12 +247,14 @@ impl StopSignals {
     }
 }
 
-/// Prints the result of a command.
+/// Prints the result of a command. Whoever reads may have seen enough, such as `head`.
 fn print(result: impl Display) -> Outcome {
-    let written = writeln!(io::stdout(), "{result}");
-    written
-        .map_err(|error| Failure::failed(format_args!("the result cannot be written: {error}")))?;
-    Ok(Exit::Ok)
+    match writeln!(io::stdout(), "{result}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::failed(
+            format_args!("the result cannot be written: {error}"),
+        )),
+        _ => Ok(Exit::Ok),
+    }
 }
 
 /// Logs each request on a terminal, for the commands that print no log otherwise.
@@ -269,9 +272,16 @@ fn log_requests() -> Result<(), Failure> {
 
 /// Parses the duration of an option.
 fn parse_duration(text: &str) -> Result<Duration, &'static str> {
-    let duration = text.parse::<SignedDuration>().ok();
-    let duration = duration.and_then(|duration| duration.try_into().ok());
-    duration.ok_or("expected a time, like `30s` or `2m`")
+    // A day has no fixed length for the parser.
+    let days = text
+        .strip_suffix('d')
+        .and_then(|days| days.parse::<u32>().ok());
+    let duration = match days {
+        Some(days) => Ok(SignedDuration::from_hours(i64::from(days) * 24)),
+        None => text.parse(),
+    };
+    let duration = duration.ok().and_then(|duration| duration.try_into().ok());
+    duration.ok_or("expected a time in ms, s, m, h or d, like `30s` or `90d`")
 }
 
 /// Writes a message to standard error.

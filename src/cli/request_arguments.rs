@@ -3,11 +3,11 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args};
 
-use super::{Failure, block_on};
+use super::{Failure, block_on, say};
 use crate::config::{self, Auth, Environment, Overrides};
 use crate::credentials::{self, Credentials, Secret, Source};
 use crate::server::network;
@@ -58,6 +58,11 @@ impl RequestArguments {
 
     /// The body.
     pub(super) fn body(&self, stdin: &mut dyn Read) -> Result<Vec<u8>, Failure> {
+        if self.data.as_ref().is_some_and(|data| data.starts_with('@')) {
+            say(
+                "note: `@` at the beginning of `-d` is part of the body; `--data-file` reads a file",
+            );
+        }
         let mut body = Vec::new();
         let read = match &self.data_file {
             None => return Ok(self.data.clone().unwrap_or_default().into_bytes()),
@@ -66,7 +71,8 @@ impl RequestArguments {
         };
         read.map_err(|error| {
             Failure::failed(format_args!(
-                "`--data-file`: the file cannot be read ({error})\nhint: correct its path, its permissions or its length"
+                "`--data-file`: {} cannot be read ({error})\nhint: correct its path, its permissions or its length",
+                self.data_file.as_deref().unwrap_or_else(|| Path::new("-")).display()
             ))
         })?;
         Ok(body)

@@ -40,11 +40,12 @@ pub(super) struct ServeArguments {
     #[arg(long, value_name = "ADDR")]
     pub(super) admin: Option<String>,
     /// Format of log lines: text or json [default: text] [env: APIG_PROXY_LOG__FORMAT].
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, value_name = "FORMAT", ignore_case = true, hide_possible_values = true, value_parser = ["text", "json"])]
     log_format: Option<String>,
     /// Least severe level that is logged: error, warn, info, debug or trace [default: info]
     /// [env: APIG_PROXY_LOG__LEVEL].
-    #[arg(long, value_name = "LEVEL")]
+    #[arg(long, value_name = "LEVEL", ignore_case = true, hide_possible_values = true,
+          value_parser = ["error", "warn", "info", "debug", "trace", "off"])]
     log_level: Option<String>,
     /// Keep the last requests and show them at /inspect/ of the admin listener [env: APIG_PROXY_INSPECT__ENABLED].
     #[arg(long)]

@@ -31,6 +31,10 @@ fn message(error: &clap::Error) -> String {
         .filter_map(|line| line.strip_prefix("tip: "))
         .collect();
     let hint = match &*tips {
+        // The word is the program of `run`.
+        [] if text.contains("[-- <COMMAND>...]") && error.kind() == ErrorKind::UnknownArgument => {
+            "put `--` before the program, as in `apig-proxy run -- PROGRAM`".to_owned()
+        }
         [] => "`--help` shows what is expected".to_owned(),
         tips => tips.join("; "),
     };

@@ -58,7 +58,8 @@ impl fmt::Display for Problem {
         if self.place != Place::Nowhere {
             write!(f, "{}: ", Escaped(&self.place))?;
         }
-        if !self.key.is_empty() {
+        // An option names its key.
+        if !self.key.is_empty() && !matches!(self.place, Place::Option(_)) {
             write!(f, "{}: ", Escaped(&self.key))?;
         }
         // It may name a file.

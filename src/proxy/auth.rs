@@ -208,7 +208,7 @@ impl UsableCredential {
             hash.map_or(Payload::Declared(UNSIGNED_PAYLOAD), Payload::Hash),
         );
         let canonical = canonical
-            .map_err(|_| Error::BadRequest("the method is not written in capital letters"))?;
+            .map_err(|_| Error::BadRequest("the method is not one word in capital letters"))?;
         Ok(show(&canonical))
     }
 

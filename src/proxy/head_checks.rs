@@ -74,7 +74,7 @@ pub(super) fn check_method(methods: &Methods, method: &Method) -> Result<(), Err
     // SDKs differ in whether they sign other methods in capitals or as they are.
     let mut letters = method.as_str().bytes();
     if letters.any(|byte| byte.is_ascii_lowercase()) {
-        let error = "the method is not written in capital letters";
+        let error = "the method is not one word in capital letters";
         return Err(Error::BadRequest(error));
     }
     Ok(())

@@ -152,7 +152,7 @@ impl Inspection {
         if was_on {
             return;
         }
-        tracing::info!("the inspector shows requests; run `apig-proxy inspect`");
+        tracing::info!("the inspector shows requests; run `apig-proxy inspect --admin {admin}`");
         // The address with the token is for a person only: a log is kept, and others may read it.
         let shows_page = stderr().is_terminal() && !self.is_shown;
         if let Some(admin) = admin.address().filter(|_| shows_page) {

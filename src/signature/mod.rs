@@ -96,7 +96,7 @@ pub enum SignatureError {
     #[error("the query has a pair with an empty name\nhint: name it, or leave it out")]
     EmptyName,
     /// The method is not a token of capital letters.
-    #[error("the method is not written in capital letters")]
+    #[error("the method is not one word in capital letters")]
     Method,
     /// The date is not of the form `YYYYMMDDTHHMMSSZ`.
     #[error("the date is not of the form YYYYMMDDTHHMMSSZ in UTC, like \"20261123T080000Z\"")]

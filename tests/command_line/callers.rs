@@ -100,7 +100,17 @@ fn rights_are_kept_as_they_were_given_and_wrong_ones_are_refused() {
     let mut arguments = vec!["new", "ci", "--reads", "POST /flowers/*/search"];
     arguments.extend(rights.split(' '));
     caller(&place, &arguments);
-    caller(&place, &["new", "other", "--expires", "1s"]);
+    caller(&place, &["new", "another", "--expires", "1s"]);
+    for (option, value, note) in [
+        ("--route", "/trees/*", "`*` in `--route` stands for itself"),
+        ("--reads", "POST /a", "`--reads` limits nothing by itself"),
+    ] {
+        let arguments = ["caller", "new", "noted", option, value, "--expires", "90d"];
+        let (code, _, said) = place.run(&[&arguments, &LIST[2..]].concat(), &[]);
+        assert_eq!(code, 0);
+        assert_has(&said, &["note: ", note]);
+        caller(&place, &["revoke", "noted"]);
+    }
     let listed = caller(&place, &["list"]);
     let line = listed.lines().next().unwrap();
     assert_has(
@@ -108,6 +118,7 @@ fn rights_are_kept_as_they_were_given_and_wrong_ones_are_refused() {
         &["/flowers,/trees/", "GET,POST", "read only", "60/1m"],
     );
     assert_has(line, &["reads POST /flowers/*/search", "until 20"]);
+    assert!(line.starts_with("ci       APX"), "{listed}");
     for (arguments, exit_code, expected) in [
         ("new ci", 1, "a caller with this name"),
         ("new a,b", 64, "at most 40 letters"),

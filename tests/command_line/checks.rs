@@ -81,7 +81,7 @@ fn the_first_step_that_fails_is_the_last_one() {
     let address = gateway(&place, SECRET, None);
     let elsewhere = format!("127.0.0.2:{}", address.port());
     for (authority, step, fragment) in [
-        ("gateway.invalid", "dns", "check `upstream` and DNS"),
+        ("gateway.invalid", "dns", "check the host in `upstream`"),
         ("127.0.0.1:1", "connect", "check the network"),
         (&elsewhere, "connect", "check the network"),
     ] {

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::program::{Place, assert_has, finish};
+use crate::program::{BINARY, Place, assert_has, finish};
 
 const KEY: [(&str, &str); 2] = [
     ("HUAWEICLOUD_SDK_AK", "QTWAOYTTINDUT2QVKYUC"),
@@ -52,7 +52,11 @@ fn sign_reads_a_body_from_a_file_and_needs_a_key() {
     assert_eq!(sign(&["--data-file", "body"]), sign(&["-d", "{\"a\":1}"]));
     place.fails(&["sign", url], &[], 78, &[]);
     place.fails(&["sign", "not a url"], &KEY, 64, &[]);
-    place.fails(&["sign", "--data-file", "none", url], &KEY, 1, &[]);
+    let none = ["sign", "--data-file", "none", url];
+    place.fails(&none, &KEY, 1, &["none cannot be read"]);
+    let (code, _, err) = place.run(&["sign", "-d", "@body", url], &KEY);
+    assert_eq!(code, 0);
+    assert_has(&err, &["`--data-file` reads a file"]);
 }
 
 /// Runs `verify` with a request on standard input.
@@ -182,8 +186,11 @@ sign | the following required arguments were not provided: <URL> | `--help` show
 sign --format | a value is required for '--format <FORMAT>' but none was supplied [possible values: headers, curl, json] | `--help` shows what is expected
 sign --format MARKER x | invalid value for '--format <FORMAT>' [possible values: headers, curl, json] | `--help` shows what is expected
 completions fsh | invalid value for '<SHELL>' [possible values: bash, elvish, fish, powershell, zsh] | a similar value exists: 'fish'
-quit --timeout=-5s | invalid value for '--timeout <TIME>': expected a time, like `30s` or `2m` | `--help` shows what is expected
-wait --timeout MARKER | invalid value for '--timeout <TIME>': expected a time, like `30s` or `2m` | `--help` shows what is expected
+quit --timeout=-5s | invalid value for '--timeout <TIME>': expected a time in ms, s, m, h or d, like `30s` or `90d` | `--help` shows what is expected
+run MARKER | unexpected argument found | put `--` before the program, as in `apig-proxy run -- PROGRAM`
+--log-level MARKER | invalid value for '--log-level <LEVEL>' [possible values: error, warn, info, debug, trace, off] | `--help` shows what is expected
+gateway --listen MARKER | invalid value for '--listen <ADDR>': expected a loopback address with a port, like `127.0.0.1:8443` | `--help` shows what is expected
+wait --timeout MARKER | invalid value for '--timeout <TIME>': expected a time in ms, s, m, h or d, like `30s` or `90d` | `--help` shows what is expected
 caller new x --method MARKer | invalid value for '--method <METHOD>': expected a method in capital letters, like `GET`, or `*` for any; CONNECT and TRACE cannot be allowed | `--help` shows what is expected
 caller new x --rate MARKER | invalid value for '--rate <REQUESTS/TIME>': expected requests in a time of at least a second, like 60/1m or 5/1s | `--help` shows what is expected
 serv | unrecognized subcommand | some similar subcommands exist: 'env', 'serve'
@@ -211,7 +218,8 @@ fn help_names_the_variable_of_each_option_and_breaks_no_command_line() {
     let words = serve.split_whitespace().collect::<Vec<_>>().join(" ");
     let variables = words.matches("[env: APIG_PROXY_").count();
     assert_eq!(variables, options, "{serve}");
-    let (_, help, _) = Place::new().run(&["--help"], &[]);
+    let (code, help, _) = Place::new().run(&["help"], &[]);
+    assert_eq!(code, 0);
     let commands = help.split_once("Without a command").unwrap().1;
     assert!(commands.lines().all(|line| line.len() < 80), "{help}");
 }
@@ -230,6 +238,7 @@ fn a_gateway_replaces_the_files_of_an_earlier_one_and_no_others() {
             .map(Result::unwrap)
             .find(|line| line.contains("--config"));
         assert!(last.is_some());
+        place.fails(&arguments, &[], 1, &["another gateway uses the folder"]);
         gateway.kill().unwrap();
         gateway.wait().unwrap();
         keys.push(std::fs::read(place.path().join("gateway/credentials.csv")).unwrap());
@@ -238,7 +247,10 @@ fn a_gateway_replaces_the_files_of_an_earlier_one_and_no_others() {
     std::fs::create_dir(place.path().join("mine")).unwrap();
     std::fs::write(place.path().join("mine/credentials.csv"), "mine").unwrap();
     let arguments = ["gateway", "--listen", "127.0.0.1:0", "--dir", "mine"];
-    let expected = ["mine: ", "hint: choose another folder"];
+    let expected = [
+        "mine: `credentials.csv` was not written",
+        "hint: choose another folder",
+    ];
     // The first failure leaves nothing behind that lets the second start go on.
     for _ in 0..2 {
         place.fails(&arguments, &[], 1, &expected);
@@ -264,5 +276,11 @@ fn completions_are_printed_for_the_usual_shells() {
         assert_eq!((code, err.as_str()), (0, ""));
         assert_has(&out, &[expected, "upstream"]);
     }
+    let text = "source <(\"$0\" completions bash); COMP_WORDS=(apig-proxy check u); COMP_CWORD=2; \
+        _apig__proxy apig-proxy u check; echo ${COMPREPLY[*]}; exec 3> >(true); wait $!; \"$0\" completions bash >&3";
+    let place = Place::new();
+    let mut bash = place.other_command(&["bash", "-c", text, BINARY], &[]);
+    bash.stdout(Stdio::piped()).stderr(Stdio::piped());
+    assert_eq!(finish(bash), (0, "upstream\n".to_owned(), String::new()));
     assert_eq!(Place::new().run(&["completions", "cmd"], &[]).0, 64);
 }

@@ -42,14 +42,14 @@ fn an_admin_address_that_cannot_be_used_is_named() {
     let live = ["check", "live"];
     for (more, expected) in [
         (["--admin", "off"], "`admin` is off"),
-        (["--admin", "no address"], "--admin: admin: "),
+        (["--admin", "no address"], "--admin: expected an address"),
         (["--config", "broken.toml"], "broken.toml:1"),
     ] {
         place.fails(&[&live[..], &more].concat(), &[], 78, &[expected]);
     }
     // It is for this machine only.
     let arguments = [&SERVE[..], &["--admin", "0.0.0.0:0"]].concat();
-    place.fails(&arguments, &KEY, 78, &["--admin: admin: "]);
+    place.fails(&arguments, &KEY, 78, &["--admin: expected an address"]);
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let arguments = [&SERVE[..], &["--admin", &address]].concat();

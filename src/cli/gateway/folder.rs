@@ -3,7 +3,7 @@
 //! The user may name a folder that has a `credentials.csv` of its own. Existing files are therefore
 //! replaced only if an earlier gateway has left its mark.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -39,25 +39,34 @@ impl Folder {
         Ok(Self { path, own })
     }
 
-    /// Writes one file for each secret, and the configuration that uses them.
-    pub(super) fn write(&self, emulator: &Emulator, accounts: &Accounts) -> io::Result<()> {
+    /// Writes one file for each secret, and the configuration that uses them. The mark that is returned keeps
+    /// other gateways away until it is dropped.
+    pub(super) fn write(&self, emulator: &Emulator, accounts: &Accounts) -> io::Result<File> {
         let files = self.files(emulator, accounts)?;
-        let replaces = self.path.join(MARK).exists();
+        let mark = self.path.join(MARK);
+        let replaces = mark.exists();
         let mut names = files.iter().map(|(name, _)| name);
         // Before anything is written: a mark beside a file of the user would give that to the next start.
-        if !replaces && names.any(|name| self.path.join(name).exists()) {
-            return Err(io::ErrorKind::AlreadyExists.into());
+        if !replaces && let Some(name) = names.find(|name| self.path.join(name).exists()) {
+            return Err(io::Error::other(format!(
+                "`{name}` was not written by a gateway, so it is not replaced"
+            )));
+        }
+        let mut options = OpenOptions::new();
+        let options = options.write(true).mode(0o600);
+        let mark = options.clone().create(true).open(mark)?;
+        if let Err(TryLockError::WouldBlock) = mark.try_lock() {
+            return Err(io::Error::other("another gateway uses the folder"));
         }
         for (name, content) in files {
             let path = self.path.join(name);
             if replaces && path.exists() {
                 fs::remove_file(&path)?;
             }
-            let mut options = OpenOptions::new();
-            let options = options.write(true).create_new(true).mode(0o600);
-            options.open(path)?.write_all(content.as_bytes())?;
+            let mut file = options.create_new(true).open(path)?;
+            file.write_all(content.as_bytes())?;
         }
-        Ok(())
+        Ok(mark)
     }
 
     /// Names and contents of the files.
@@ -77,7 +86,6 @@ impl Folder {
             None => Default::default(),
         };
         Ok(vec![
-            (MARK, String::new()),
             ("credentials.csv", csv(&accounts.keys)),
             ("app.csv", csv(&accounts.apps)),
             ("app_code", text(accounts.app_codes.first())),

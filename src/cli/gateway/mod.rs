@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{Exit, Failure, Outcome, StopSignals, block_on, log_requests, print};
-use crate::config::Environment;
+use crate::config::{Environment, Listen};
 use crate::emulator::{Accounts, Emulator, Readings};
 use crate::telemetry;
 use folder::Folder;
@@ -21,7 +21,7 @@ use inspector::GatewayInspector;
 #[derive(Debug, Args)]
 pub(super) struct GatewayArguments {
     /// Loopback address to listen on.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8443")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8443", value_parser = loopback_address)]
     listen: SocketAddr,
     /// Folder for keys, tokens, ca.pem and a configuration that uses them; files of an earlier run are replaced
     /// [default: a new one that is removed at the end].
@@ -40,7 +40,6 @@ pub(super) struct GatewayArguments {
 
 /// Runs the gateway until a signal stops it.
 pub(super) fn run(arguments: &GatewayArguments, environment: &Environment) -> Outcome {
-    check_loopback(arguments.listen)?;
     let accounts = Accounts::throw_away();
     let emulator = Emulator::bind(arguments.listen, accounts.clone());
     let emulator = emulator.map_err(|error| {
@@ -58,7 +57,7 @@ pub(super) fn run(arguments: &GatewayArguments, environment: &Environment) -> Ou
             "the folder cannot be created: {error}\nhint: choose another one with `--dir`"
         ))
     })?;
-    folder.write(&emulator, &accounts).map_err(|error| {
+    let _mark = folder.write(&emulator, &accounts).map_err(|error| {
         let path = folder.path.display();
         Failure::failed(format_args!(
             "{path}: {error}\nhint: choose another folder with `--dir`"
@@ -92,14 +91,12 @@ async fn serve(
     }
 }
 
-/// Refuses an address that other machines reach.
-pub(super) fn check_loopback(listen: SocketAddr) -> Result<(), Failure> {
-    if listen.ip().is_loopback() {
-        return Ok(());
+/// Parses a loopback address as `serve` does: the embedded gateway is for this machine only.
+pub(super) fn loopback_address(text: &str) -> Result<SocketAddr, &'static str> {
+    match text.parse() {
+        Ok(Listen::Tcp(address)) if address.ip().is_loopback() => Ok(address),
+        _ => Err("expected a loopback address with a port, like `127.0.0.1:8443`"),
     }
-    Err(Failure::usage(
-        "`--listen`: the embedded gateway is for this machine only\nhint: give a loopback address",
-    ))
 }
 
 /// The addresses, the files, and the command that starts a proxy.

@@ -63,6 +63,12 @@ impl<'a> List<'a> {
     /// reached again, with the error of the last attempt.
     pub(super) async fn follow(&mut self) -> Result<(), Error> {
         self.update(FIRST_ROWS).await?;
+        if io::stderr().is_terminal() {
+            let address = &self.client.address;
+            say(format_args!(
+                "waiting for requests at {address}; Ctrl-C ends"
+            ));
+        }
         let mut failures = 0;
         loop {
             match self.read_feed(&mut failures).await {

@@ -44,7 +44,8 @@ pub(in crate::cli) struct RunArguments {
     /// Do not start if the program could read files with secrets.
     #[arg(long)]
     pub(super) strict: bool,
-    /// File to append the log to [default: warnings are printed on a terminal when the program has ended].
+    /// File to append the log to, like /dev/stderr [default: warnings are printed on a terminal when the program has
+    /// ended].
     #[arg(long, value_name = "FILE")]
     pub(super) log_file: Option<PathBuf>,
     /// Start no program: print the variables, and serve until a signal.

@@ -79,7 +79,8 @@ fn open(path: &Path) -> Result<File, Failure> {
     let options = options.append(true).create(true).mode(0o600);
     options.custom_flags(flags).open(path).map_err(|error| {
         Failure::configuration(format_args!(
-            "the log file cannot be opened: {error}\nhint: name a file that can be written with `--log-file`"
+            "the log file {} cannot be opened: {error}\nhint: name a file that can be written with `--log-file`",
+            path.display()
         ))
     })
 }

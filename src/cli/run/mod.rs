@@ -156,9 +156,13 @@ impl Run {
 
     /// Says what is not prevented: on a terminal, and in the log.
     fn warn(&self, arguments: &RunArguments, environment: &Environment) {
-        let kept = arguments.kept.iter();
-        let kept = kept.filter(|name| environment.get(name).is_some());
-        let kept = kept.map(|name| format!("`{name}` is kept, and the program can read its value"));
+        let kept = arguments
+            .kept
+            .iter()
+            .map(|name| match environment.get(name) {
+                Some(_) => format!("`{name}` is kept, and the program can read its value"),
+                None => "a variable that `--keep` names is not set".to_owned(),
+            });
         let mut notice = "not a sandbox: the program can read the files of your user".to_owned();
         if !self.readable.is_empty() {
             notice += &format!(", and these hold secrets: {}", self.readable.join(", "));

@@ -185,6 +185,11 @@ fn headers(
     url: &Url,
 ) -> Result<Vec<(String, String)>, Failure> {
     let mut headers = arguments.request.headers()?;
+    if take(&mut headers, "authorization").is_some() {
+        return Err(Failure::usage(
+            "`-H` gives `Authorization`, which the signature takes the place of\nhint: leave it out",
+        ));
+    }
     let host = take(&mut headers, "host").unwrap_or_else(|| url.host.clone());
     headers.insert(0, ("host".to_owned(), host));
     let stage = arguments.stage.clone();

@@ -6,10 +6,10 @@
 //! `Content-Length` is cut.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read};
 
-use super::super::Failure;
 use super::super::request_arguments::{RequestArguments, Url};
+use super::super::{Failure, say};
 
 /// The longest request: several times the longest body that a gateway takes by default.
 const MAX_REQUEST: u64 = 64 << 20;
@@ -32,6 +32,9 @@ impl ParsedRequest {
         options: &RequestArguments,
         stdin: &mut dyn Read,
     ) -> Result<Self, Failure> {
+        if path == "-" && io::stdin().is_terminal() {
+            say("reading the request from the terminal; Ctrl-D ends");
+        }
         let text = match path {
             "-" => read_limited(&mut *stdin),
             path => File::open(path).and_then(read_limited),

@@ -30,7 +30,7 @@ const BODY_NOT_KEPT: Problem = Problem(
 pub(super) const HIDDEN_VALUES: Problem = Problem(
     409,
     "hidden_values",
-    "the request has hidden values, which the inspector does not know\nhint: edit the request and give these values",
+    "the request has hidden values, which the inspector does not know\nhint: give them on the page of the inspector, or in `edit` of its API",
 );
 
 /// A request that can be sent through the proxy again.
