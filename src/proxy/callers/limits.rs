@@ -61,12 +61,13 @@ impl CallerLimits {
         let distance = Duration::from_secs(rate.seconds.into()) / rate.requests;
         self.with(access_key, |counts| {
             let now = Instant::now();
-            let due = counts.due.max(now);
-            let wait = (due - now).saturating_sub(distance * (rate.requests - 1));
+            // The rate may have been another one before.
+            counts.due = counts.due.clamp(now, now + distance * rate.requests);
+            let wait = (counts.due - now).saturating_sub(distance * (rate.requests - 1));
             if !wait.is_zero() {
                 return Err(limited(RATE, wait));
             }
-            counts.due = due + distance;
+            counts.due += distance;
             Ok(())
         })
     }

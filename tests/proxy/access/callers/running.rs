@@ -84,6 +84,21 @@ fn callers_come_and_go_while_the_proxy_runs_and_the_log_has_their_names_only() {
 }
 
 #[test]
+fn a_caller_whose_exhausted_rate_is_raised_need_not_wait_for_the_old_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("callers.toml");
+    let new = caller(&file, &["new", "ci", "--rate", "1/1h"]);
+    let upstream = Upstream::start();
+    let program = Program::before(&upstream, &format!("[access]\ncallers_file = {file:?}"));
+    let path = format!("{}v1", printed(&new, "path"));
+    let status = || program.client().get(&path).status;
+    assert_eq!([status(), status()], [200, 429]);
+    let callers = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, callers.replace("1/1h", "100/1s")).unwrap();
+    wait_until("the new rate holds", || status() == 200);
+}
+
+#[test]
 fn metrics_name_callers_once_they_are_proven() {
     let stage = Stage::new(Rights::default());
     let proxy = &stage.proxy;
