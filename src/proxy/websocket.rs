@@ -9,10 +9,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::future::{LocalBoxFuture, join};
+use futures_util::future::{FutureExt, LocalBoxFuture, select, try_join};
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderValue, Response};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
+use tokio::time::timeout;
 
 use super::body::{ResponseBody, unless_idle};
 use super::context::RequestContext;
@@ -24,6 +25,9 @@ use crate::telemetry::access::ResponseEnd;
 
 /// How much of each direction is read at once, in bytes.
 const READ: usize = 16 * 1024;
+
+/// How long the other direction goes on after one has failed.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Answers a WebSocket handshake, and hands both connections to a tunnel once the response was
 /// written.
@@ -55,7 +59,8 @@ pub(super) async fn switch(
 }
 
 /// Passes bytes on between a caller and the gateway. What was read with the heads goes first. When
-/// one side ends, the other is told, and may still send; `idle` bounds how long neither does.
+/// one side ends, the other is told, and may still send; `idle` bounds how long neither does. When
+/// one breaks, both connections are closed, without the end that TLS has for complete streams.
 ///
 /// # Cancel safety
 ///
@@ -78,7 +83,7 @@ async fn tunnel(
     let (gateway_reader, gateway_writer) = split(gateway);
     let up = |bytes| moved(Side::In, received, bytes);
     let down = |bytes| moved(Side::Out, sent, bytes);
-    let ended = pin!(join(
+    let ended = pin!(both(
         copy(caller_reader, gateway_writer, from_caller, up),
         copy(gateway_reader, caller_writer, from_gateway, down),
     ));
@@ -88,7 +93,7 @@ async fn tunnel(
             "neither side sent anything for `timeouts.idle`",
         ))
     };
-    match ended.map_or_else(silent, |(up, down)| up.and(down)) {
+    match ended.unwrap_or_else(silent) {
         Ok(()) => context.ended(ResponseEnd::Whole),
         Err(error) => {
             let request_id = context.request_id();
@@ -98,8 +103,21 @@ async fn tunnel(
     }
 }
 
-/// Passes on one direction until its source has ended or one of the two has broken, and tells the
-/// other side. The other direction goes on, so that what a side sent before it broke still arrives.
+/// Awaits both directions, or the first error. Then the other direction goes on for a moment, so
+/// that what a side sent before it broke still arrives.
+async fn both(
+    up: impl Future<Output = io::Result<()>>,
+    down: impl Future<Output = io::Result<()>>,
+) -> io::Result<()> {
+    let (mut up, mut down) = (pin!(up.fuse()), pin!(down.fuse()));
+    let ended = try_join(&mut up, &mut down).await;
+    if ended.is_err() {
+        let _ = timeout(LAST_WORDS_TIMEOUT, select(up, down)).await;
+    }
+    ended.map(drop)
+}
+
+/// Passes on one direction, until its source has ended and the other side was told.
 async fn copy(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
@@ -108,24 +126,15 @@ async fn copy(
 ) -> io::Result<()> {
     let mut data = BytesMut::with_capacity(READ);
     data.extend_from_slice(&ahead);
-    let copied = loop {
+    loop {
         moved(data.len());
-        let written = async {
-            to.write_all(&data).await?;
-            to.flush().await
-        };
-        if let Err(error) = written.await {
-            break Err(error);
-        }
+        to.write_all(&data).await?;
+        to.flush().await?;
         data.clear();
-        match from.read_buf(&mut data).await {
-            Ok(0) => break Ok(()),
-            Ok(_) => {}
-            Err(error) => break Err(error),
+        if from.read_buf(&mut data).await? == 0 {
+            return to.shutdown().await;
         }
-    };
-    let told = to.shutdown().await;
-    copied.and(told)
+    }
 }
 
 #[cfg(test)]
@@ -143,9 +152,8 @@ mod tests {
         let (from_broken, to_broken) = split(io::join(&b"last words"[..], no_room));
         let up = copy(from_caller, to_broken, Bytes::new(), |_| {});
         let down = copy(from_broken, to_caller, Bytes::new(), |_| {});
-        let (up, down) = join(up, down).await;
-        assert_eq!(up.unwrap_err().kind(), io::ErrorKind::WriteZero);
-        assert!(down.is_ok());
+        let ended = both(up, down).await;
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::WriteZero);
         let mut heard = String::new();
         caller.read_to_string(&mut heard).await.unwrap();
         assert_eq!(heard, "last words");

@@ -19,6 +19,7 @@ use crate::support::{
     Client, Identity, Issuer, Proxy, Scene, Upstream, answer, config, issuer, pause, request,
     wait_until,
 };
+use crate::websockets::{HANDSHAKE, switch};
 
 const GET: &str = "GET /next HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
@@ -241,6 +242,20 @@ fn callers_are_served_over_tls_and_redirected_there() {
     let other = over_tls(plain, certificates.root(), None, "127.0.0.1", GET);
     assert!(other.is_err());
     assert_eq!(scene.upstream.requests().len(), 1);
+}
+
+#[test]
+fn a_websocket_whose_gateway_breaks_does_not_look_ended_to_a_caller_over_tls() {
+    let certificates = Certificates::new();
+    let upstream = Upstream::handling(|link| {
+        switch(link)?;
+        link.reset()
+    });
+    let (_scene, address) = with_tls(upstream, certificates.write("127.0.0.1"), |_| {});
+    let root = certificates.root();
+    let mut stream = connect_tls(address, root, None, "127.0.0.1", &[]).unwrap();
+    let ended = exchange(&mut stream, HANDSHAKE).unwrap_err();
+    assert_eq!(ended.kind(), io::ErrorKind::UnexpectedEof);
 }
 
 #[test]

@@ -2,19 +2,22 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use tungstenite::handshake::derive_accept_key;
 use tungstenite::protocol::Role;
 use tungstenite::{Message, WebSocket};
 
-use crate::support::{ANSWERED, Link, SOCKET_TIMEOUT, Scene, Upstream, answer, ok, pause};
+use crate::support::{
+    ANSWERED, Link, SOCKET_TIMEOUT, Scene, Upstream, answer, ok, pause, wait_until,
+};
 
-const HANDSHAKE: &str = "GET /chat?room=1 HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
+pub(crate) const HANDSHAKE: &str = "GET /chat?room=1 HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
      Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: chat\r\n\r\n";
 
 /// Accepts a handshake.
-fn switch(link: &mut Link) -> std::io::Result<()> {
+pub(crate) fn switch(link: &mut Link) -> std::io::Result<()> {
     let Some(seen) = link.request()? else {
         return Err(std::io::Error::other("no request came"));
     };
@@ -166,6 +169,36 @@ fn a_side_that_breaks_ends_the_other() {
     }));
     let mut socket = connect(&scene);
     assert!(socket.read().is_err());
+}
+
+#[test]
+fn a_side_that_breaks_ends_the_other_though_that_one_stays_open() {
+    let (hold, held) = mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let scene = Scene::before(Upstream::handling(move |link| {
+        switch(link)?;
+        // It keeps the connection after the proxy has ended it.
+        link.drain();
+        let _ = held.lock().unwrap().recv();
+        Ok(())
+    }));
+    let in_flight = |scene: &Scene| scene.proxy.metrics().value("apig_proxy_in_flight", "");
+    let mut client = scene.client();
+    client.send(HANDSHAKE).answer().assert_status(101);
+    assert_eq!(in_flight(&scene), 1.0);
+    client.reset();
+    drop(client);
+    wait_until("the request ends", || in_flight(&scene) == 0.0);
+    drop(hold);
+
+    let scene = Scene::before(Upstream::handling(|link| {
+        switch(link)?;
+        link.reset()
+    }));
+    let mut client = scene.client();
+    client.send(HANDSHAKE).answer().assert_status(101);
+    wait_until("the request ends", || in_flight(&scene) == 0.0);
+    assert!(client.is_closed());
 }
 
 #[test]
