@@ -2,8 +2,8 @@
 //! proxy can act on it.
 //!
 //! A refusal gets a hint for the caller and a line in the log; the clock is learned from it, and
-//! the key is kept from being locked. Its body is relayed unchanged, unless it repeats a secret in
-//! a `Content-Encoding` or cannot be read.
+//! the key is kept from being locked. Its body is relayed unchanged, unless it has a
+//! `Content-Encoding` and repeats a secret, or cannot be decoded.
 
 mod content_coding;
 
@@ -38,9 +38,9 @@ const AHEAD_TIMEOUT: Duration = Duration::from_secs(2);
 const UNREADABLE: &str = "the gateway refused the request, and the proxy cannot read the reason: send it as GET and \
      without Accept-Encoding to see it, and check that the secret key belongs to the access key";
 
-/// The hint of an error whose body was left out for what it repeats.
-const NOT_REDACTED: &str = "the response repeats the token of the request and is too long to be decoded and redacted, \
-     so the proxy left its body out: send the request without Accept-Encoding to see it";
+/// The hint of an error whose body was left out for what it repeats, or may repeat.
+const NOT_REDACTED: &str = "the response may repeat the token of the request and cannot be decoded and redacted, so the \
+     proxy left its body out: send the request without Accept-Encoding to see it";
 
 /// How far a date may be off for the gateway to accept it (API Request Signing Guide), in seconds.
 const WINDOW: u64 = 15 * 60;
@@ -116,6 +116,8 @@ impl GatewayResponse {
         let is_coding = |name: &[u8]| !name.eq_ignore_ascii_case(b"identity");
         let is_encoded = headers::elements(headers, &CONTENT_ENCODING).any(is_coding);
         let decoder = content_coding::decoder(headers::elements(headers, &CONTENT_ENCODING));
+        let has_body = |body: &GatewayBody| !body.is_end_stream();
+        let has_body = self.body.rest.as_ref().is_some_and(has_body);
         let mut ahead = Ahead::default();
         // Nothing is learned from bytes that cannot be decoded.
         if let (Some(decode), Some(body)) = (decoder, &mut self.body.rest) {
@@ -136,9 +138,12 @@ impl GatewayResponse {
             }
             None => Refusal::Unknown,
         };
-        let redactor = self.redactor.as_ref().filter(|_| is_encoded);
+        // The beginning tells whether a long body repeats the secret.
+        let is_short = ahead.is_complete && text.len() <= AHEAD;
+        let is_unread = !is_complete && (is_short || text.is_empty());
+        let redactor = self.redactor.as_ref().filter(|_| is_encoded && has_body);
         let redacted = redactor.map(|redactor| redactor.redact_with(&text, stars));
-        match redacted.filter(|redacted| *redacted != text) {
+        match redacted.filter(|redacted| is_unread || *redacted != text) {
             _ if is_encoded && matches!(self.refusal, Refusal::Unreadable) => {
                 self.replace_body(Bytes::new(), Some(UNREADABLE));
             }
