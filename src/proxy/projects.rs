@@ -6,16 +6,16 @@
 //!
 //! # What can go wrong
 //!
-//! IAM may refuse, hang, or know no such project. One request at a time asks, for at most
-//! `timeouts.connect`, and others wait as long for it. After a failure, none asks for
-//! [`PAUSE_AFTER_FAILURE`]. A request to IAM counts for the breaker of its key like every signed one.
+//! IAM may refuse, hang, or know no such project. Requests wait for at most `timeouts.connect`, one
+//! at a time asks, and the pauses until the next one asks grow. A request to IAM counts for the
+//! breaker of its key like every signed one.
 
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use http::HeaderValue;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use super::Pipeline;
 use super::auth::UsableCredential;
@@ -23,8 +23,8 @@ use super::key_breaker::SignatureOutcome;
 use crate::config::{Config, IAM, Route};
 use crate::credentials::{CredentialsError, Lease, project_of};
 
-/// How long IAM is not asked again after a failure.
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(10);
+/// The longest pause after a failure. The first is one second, and it doubles with each.
+const MAX_PAUSE: Duration = Duration::from_secs(300);
 
 /// The regions whose projects IAM is asked for, for all workers.
 #[derive(Debug, Default)]
@@ -48,6 +48,8 @@ struct Lookup {
     /// The credential that asked; another one may be of another account.
     lease: Arc<Lease>,
     id: Option<HeaderValue>,
+    /// The failures before it.
+    failures: u32,
     at: Instant,
 }
 
@@ -93,15 +95,19 @@ impl Pipeline {
 
     async fn ask_project_id(&self, at: usize, route: usize, slot: usize) -> Option<HeaderValue> {
         let region = &self.settings.projects.regions[at];
-        let credential = self.credentials.usable(slot, None).await.ok()?;
-        let limit = self.settings.config.timeouts.connect;
-        let mut last = timeout(limit, region.last.lock()).await.ok()?;
+        let deadline = Instant::now() + self.settings.config.timeouts.connect;
+        let usable = timeout_at(deadline, self.credentials.usable(slot, None)).await;
+        let credential = usable.ok()?.ok()?;
+        let mut last = timeout_at(deadline, region.last.lock()).await.ok()?;
+        let is_own = |asked: &&Lookup| Arc::ptr_eq(&asked.lease, &credential.lease);
+        let before = last.as_ref().filter(is_own);
         let is_current = |asked: &Lookup| {
-            Arc::ptr_eq(&asked.lease, &credential.lease)
-                && (asked.id.is_some() || asked.at.elapsed() < PAUSE_AFTER_FAILURE)
+            let pause = Duration::from_secs(1 << asked.failures.min(16)).min(MAX_PAUSE);
+            asked.id.is_some() || asked.at.elapsed() < pause
         };
-        if !last.as_ref().is_some_and(is_current) {
-            let asking = timeout(limit, self.ask_iam(region, route, &credential)).await;
+        if !before.is_some_and(is_current) {
+            let failures = before.map_or(0, |asked| asked.failures + 1);
+            let asking = timeout_at(deadline, self.ask_iam(region, route, &credential)).await;
             let late = |_| Err("it did not answer in time".to_owned());
             let answered = asking.unwrap_or_else(late);
             if let Err(error) = &answered {
@@ -116,6 +122,7 @@ impl Pipeline {
             *last = Some(Lookup {
                 lease: Arc::clone(&credential.lease),
                 id: answered.ok(),
+                failures,
                 at: Instant::now(),
             });
         }

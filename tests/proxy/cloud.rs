@@ -8,7 +8,11 @@ use std::time::Duration;
 
 use apig_proxy::config::{Config, ListenRules, Services, from_text};
 
-use crate::support::{Client, Proxy, Received, Upstream, answer, config, ok, pause, request, rows};
+use tokio::time::Instant;
+
+use crate::support::{
+    Client, Proxy, Received, Upstream, answer, config, get, ok, pause, request, rows, wait_until,
+};
 
 /// What IAM says of its projects.
 const PROJECTS: &str = r#"{"projects":[{"id":"OTHER","name":"cn-north-4_sub"},{"id":"0123abc","name":"cn-north-4"}],"links":{}}"#;
@@ -292,6 +296,58 @@ fn requests_wait_no_longer_for_a_silent_iam_than_for_a_connection() {
     call(&proxy, 20);
     assert!(arrived(&upstream).1.len() <= 2);
     drop(hold);
+}
+
+#[test]
+fn one_wait_for_a_silent_iam_includes_the_question_of_another_request() {
+    let (hold, held) = mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let upstream = Upstream::replying(move |seen| {
+        if seen.target().starts_with("/of-iam/") {
+            let _ = held.lock().unwrap().recv();
+        }
+        ok("{}")
+    });
+    let mut config = with_cloud(&upstream, "");
+    config.timeouts.connect = Duration::from_secs(3);
+    let proxy = Proxy::start(&config);
+    let mut first = proxy.client();
+    first.send(get("/vpc.cn-north-4/x"));
+    upstream.wait_for(1);
+    let started = Instant::now();
+    let mut second = proxy.client();
+    second.send(get("/vpc.cn-north-4/x"));
+    pause(Duration::from_millis(2500));
+    // Its question is given up, and the other request asks.
+    first.reset();
+    drop(first);
+    second.answer().assert_status(200);
+    assert!(started.elapsed() < Duration::from_millis(4500));
+    drop(hold);
+}
+
+#[test]
+fn the_pauses_until_iam_is_asked_again_grow() {
+    let asked: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let keeps = Arc::clone(&asked);
+    let upstream = Upstream::replying(move |seen| {
+        if seen.target().starts_with("/of-iam/") {
+            keeps.lock().unwrap().push(Instant::now());
+            return answer("500 Internal Server Error", "", "");
+        }
+        ok("{}")
+    });
+    let proxy = Proxy::start(&with_cloud(&upstream, ""));
+    wait_until("it is asked three times", || {
+        proxy.get("/vpc.cn-north-4/x").assert_status(200);
+        asked.lock().unwrap().len() == 3
+    });
+    let asked = asked.lock().unwrap();
+    let pauses = [asked[1] - asked[0], asked[2] - asked[1]];
+    assert!(
+        pauses[0] >= Duration::from_millis(900) && pauses[1] >= Duration::from_millis(1900),
+        "{pauses:?}"
+    );
 }
 
 #[test]
