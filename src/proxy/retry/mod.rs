@@ -25,6 +25,11 @@ use crate::gateway::GatewayClock;
 use crate::signature::SigningDate;
 use crate::upstream::{Connection, Mode, Reuse};
 
+/// The most rounds of one request: a first attempt, two after lost connections, one with another
+/// date, one in another reading of the path, one with another credential, and a few for credentials
+/// that expire while it waits.
+const MAX_ROUNDS: usize = 8;
+
 /// Sends a request, with retries, and returns the response.
 ///
 /// # Errors
@@ -51,11 +56,14 @@ pub(super) async fn send(
     attempts.set_project_id().await;
     let mode = attempts.prepared.mode();
     let mut connection = attempts.acquire(Reuse::Any, mode).await?;
-    // It ends, since each reason for another round counts once, and a lost connection twice.
-    loop {
+    for _ in 0..MAX_ROUNDS {
         // Not before the connection is there, which may take its time.
         let credential = attempts.usable(None).await?;
         let permits = attempts.permits(&credential).await?;
+        // The wait for the permits may be longer than its lifetime.
+        if !credential.lease.is_good_now() {
+            continue;
+        }
         let answered = match attempts.send(&credential, connection).await {
             Ok(answered) => answered,
             Err(error) => {
@@ -72,6 +80,7 @@ pub(super) async fn send(
         }
         connection = attempts.acquire(Reuse::Any, mode).await?;
     }
+    Err(Error::NoCredentials)
 }
 
 /// Why an attempt was made.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::region::{SOURCES, of_all_sources};
 use super::{Load, Region};
-use crate::support::pause;
+use crate::support::{Proxy, Upstream, get, pause, upstream_tls};
 
 const TIME: Duration = Duration::from_secs(10);
 
@@ -56,4 +56,36 @@ fn no_request_fails_while_keys_and_tokens_of_every_service_live_for_two_seconds(
         counts.requests.load(Ordering::SeqCst),
         counts.verified.load(Ordering::SeqCst)
     );
+}
+
+#[test]
+fn a_request_is_not_signed_with_a_key_that_expired_while_it_waited_for_the_breaker() {
+    let (upstream, hold) = Upstream::holding();
+    let region = Region::new(Accounts {
+        lifetime: Some(Duration::from_secs(2)),
+        ..Accounts::throw_away()
+    });
+    let mut config = region.config(&format!(
+        "upstream = 'https://{}'\n[credentials]\nsource = 'metadata'\nmetadata_endpoint = 'SERVICES'\n",
+        upstream.address
+    ));
+    config.upstream_tls = upstream_tls();
+    let proxy = Proxy::start_from(&config, &region.environment());
+    // As many as are in flight with a key that is not proven.
+    let mut clients: Vec<_> = (0..3).map(|_| proxy.client()).collect();
+    for client in &mut clients {
+        client.send(get("/"));
+    }
+    upstream.wait_for(3);
+    let mut late = proxy.client();
+    late.send(get("/late"));
+    upstream.wait_for(4);
+    let keys = upstream.requests().into_iter().map(|seen| {
+        let authorization = seen.header("authorization").to_owned();
+        authorization.split(',').next().unwrap().to_owned()
+    });
+    let [first, _, _, last] = keys.collect::<Vec<_>>().try_into().unwrap();
+    assert_ne!(first, last);
+    drop(hold);
+    late.answer().assert_status(200);
 }
