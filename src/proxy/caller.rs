@@ -92,8 +92,10 @@ pub(super) struct Identified {
     pub(super) capability: Option<SecretString>,
     /// The value of `Authorization`, if the caller has signed.
     pub(super) signature: Option<HeaderValue>,
-    /// False until the body, which is held for that, has confirmed the signature.
+    /// False until the head proves the caller, or the body if the signature needs that.
     pub(super) is_proven: Cell<bool>,
+    /// The signature covers the body, which is held to be verified.
+    pub(super) needs_body: bool,
     /// False if the caller signed, and its signature does not cover the body.
     pub(super) body_signed: Cell<bool>,
 }

@@ -70,7 +70,8 @@ impl CallerGate {
             let found = self.callers.find(is_wanted);
             found.ok_or(Error::CallerRequired)
         };
-        let (mut capability, mut signature, mut needs_body) = (None, None, false);
+        let (mut capability, mut signature) = (None, None);
+        let (mut is_proven, mut needs_body) = (true, false);
         let caller = match credential {
             CallerCredential::None if !self.is_required(context) => return Ok(()),
             CallerCredential::None | CallerCredential::Several => {
@@ -86,8 +87,8 @@ impl CallerGate {
                 by(&|caller| caller.capability == token)?
             }
             CallerCredential::Signature(authorization) => {
-                let (caller, needs) = self.by_signature(&authorization, request)?;
-                (signature, needs_body) = (Some(authorization), needs);
+                let (caller, proven, needs) = self.by_signature(&authorization, request)?;
+                (signature, is_proven, needs_body) = (Some(authorization), proven, needs);
                 caller
             }
         };
@@ -95,7 +96,8 @@ impl CallerGate {
         // The log names callers whose requests are refused too.
         let is_first = context.identified.set(Identified {
             label: metrics.caller_label(&caller.name),
-            is_proven: Cell::new(!needs_body),
+            is_proven: Cell::new(is_proven),
+            needs_body,
             body_signed: Cell::new(true),
             caller,
             capability,
@@ -111,12 +113,13 @@ impl CallerGate {
         needs_caller && context.caller.listener != ListenerKind::Replay
     }
 
-    /// The caller that signed a request, and true if its body has to confirm that.
+    /// The caller that signed a request, whether the head proves that, and whether the body has to
+    /// be verified.
     fn by_signature(
         &self,
         authorization: &HeaderValue,
         (head, is_empty): (&request::Parts, bool),
-    ) -> Result<(Arc<Surrogate>, bool), Error> {
+    ) -> Result<(Arc<Surrogate>, bool, bool), Error> {
         let access_key = signature::access_key(authorization).map_err(signature::refused)?;
         let is_signer = |caller: &Surrogate| caller.signer.access_key() == access_key;
         let caller = self.callers.find(is_signer).ok_or_else(|| {
@@ -130,12 +133,12 @@ impl CallerGate {
             signer: &caller.signer,
         };
         let verified = signed.verify(is_empty);
-        let needs_body =
+        let (is_proven, needs_body) =
             verified.map_err(|refusal| self.refused(signed, refusal, &PreparedBody::Held(None)))?;
         if !needs_body {
             self.limits.signed(access_key, true);
         }
-        Ok((caller, needs_body))
+        Ok((caller, is_proven, needs_body))
     }
 
     /// Checks what a body proves of its caller. `known` is its hash and the algorithm of that.
@@ -150,7 +153,7 @@ impl CallerGate {
         let Some(authorization) = &identified.signature else {
             return Ok(());
         };
-        if identified.is_proven.get() {
+        if !identified.needs_body {
             let is_empty = matches!(body, PreparedBody::Held(None));
             identified.body_signed.set(is_empty);
             return Ok(());

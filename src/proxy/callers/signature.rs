@@ -31,16 +31,19 @@ pub(super) struct SignedHead<'a> {
 }
 
 impl SignedHead<'_> {
-    /// Verifies the signature as far as the head allows. Returns true if the body has to prove the
-    /// rest. `is_empty` means that there is no body.
-    pub(super) fn verify(&self, is_empty: bool) -> Result<bool, Refusal> {
+    /// Verifies the signature as far as the head allows. Returns whether that proves who signed, and
+    /// whether the body has to be verified. `is_empty` means that there is no body.
+    pub(super) fn verify(&self, is_empty: bool) -> Result<(bool, bool), Refusal> {
         let algorithm = Algorithm::of_authorization(self.authorization.as_bytes());
         let declared = self.head.headers.get(algorithm.content_hash_header());
         let declared = declared.map_or(&b""[..], HeaderValue::as_bytes);
         let needs_hash = declared.is_empty() && !is_empty;
         match self.verify_with(&PayloadHash::empty(algorithm)) {
-            Err(Refusal::Mismatch { .. }) if needs_hash => Ok(true),
-            Ok(_) => Ok(needs_hash || !matches!(declared, b"" | UNSIGNED)),
+            Err(Refusal::Mismatch { .. }) if needs_hash => Ok((false, true)),
+            Ok(_) => Ok((
+                !needs_hash,
+                needs_hash || !matches!(declared, b"" | UNSIGNED),
+            )),
             Err(refusal) => Err(refusal),
         }
     }

@@ -125,10 +125,10 @@ impl RequestContext {
         self.caller.rules.route.or_else(|| self.service.get())
     }
 
-    /// True if the body has to prove who the caller is.
+    /// True if the signature of the caller covers the body, which is held to be verified.
     pub(in crate::proxy) fn awaits_proof(&self) -> bool {
         let caller = self.identified.get();
-        caller.is_some_and(|caller| !caller.is_proven.get())
+        caller.is_some_and(|caller| caller.needs_body)
     }
 
     /// The known caller, once its proof is complete.

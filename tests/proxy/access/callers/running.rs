@@ -121,6 +121,35 @@ fn metrics_name_callers_once_they_are_proven() {
 }
 
 #[test]
+fn metrics_name_callers_that_declare_the_hash_of_a_body_which_is_not_read() {
+    let stage = Stage::new(Rights {
+        routes: vec!["/a".to_owned()],
+        ..Rights::default()
+    });
+    let signed = |line| {
+        let mut signed = Signed::new(&stage, line, b"x");
+        signed.declared = Some(signed.hash().as_str().to_owned());
+        String::from_utf8(signed.bytes()).unwrap()
+    };
+    let answer = stage.proxy.exchange(signed("POST /b"));
+    answer.assert_refused(403, "caller_not_allowed");
+    // Another body is not the caller's.
+    let wrong = signed("POST /a").replace("\r\n\r\nx", "\r\n\r\ny");
+    let answer = stage.proxy.exchange(wrong);
+    answer.assert_refused(401, "caller_signature");
+    stage.proxy.passes(signed("POST /a"));
+    let metrics = stage.proxy.metrics();
+    for labels in [
+        "route=/ method=POST code=403 outcome=caller_not_allowed caller=ci",
+        "route=/ method=POST code=401 outcome=caller_signature",
+        "route=/ method=POST code=200 outcome=ok caller=ci",
+    ] {
+        let count = metrics.value("apig_proxy_requests_total", labels);
+        assert_eq!(count, 1.0, "{labels}");
+    }
+}
+
+#[test]
 fn the_inspector_names_callers_and_shows_nothing_of_their_credentials() {
     const TOKEN: &str = "0123456789abcdef0123456789abcdef";
     let upstream = Upstream::replying(|_| {
