@@ -143,8 +143,16 @@ impl BodyReader<'_> {
 
     /// Reads the body to its end, and passes each frame to `see`.
     async fn hold(&mut self, mut see: impl FnMut(&[u8])) -> Result<PreparedBody, Error> {
-        let (context, rules) = (&self.routed.context, self.routed.rules);
-        let reserved = self.settings.budget.reserve(self.declared().unwrap_or(0));
+        let (context, mut rules) = (&self.routed.context, self.routed.rules);
+        let buffered = self.settings.config.limits.buffered;
+        if buffered < rules.limit {
+            (rules.limit, rules.hint) = (buffered, "raise `limits.buffered`");
+        }
+        let declared = self.declared().unwrap_or(0);
+        if declared > rules.limit {
+            return Err(rules.too_large());
+        }
+        let reserved = self.settings.budget.reserve(declared);
         let mut reservation = context.waited(pin!(reserved)).await?;
         let mut buffer = buffer::Buffer::default();
         while let Some(data) = self.next().await? {

@@ -1,11 +1,12 @@
 //! Wrong credentials are refused before anything is sent, and the real key is not touched.
 
 use apig_proxy::clock;
-use apig_proxy::config::Rights;
+use apig_proxy::config::{AuthMode, LargeBody, Rights};
 use apig_proxy::signature::{PayloadHash, Signer, SigningDate};
 
 use super::{Signed, Stage};
-use crate::support::{get, request, rows};
+use crate::credentials::shown_as;
+use crate::support::{Upstream, get, request, rows};
 
 #[test]
 fn a_wrong_signature_is_refused_with_what_differs_and_the_gateway_hears_nothing() {
@@ -116,4 +117,31 @@ fn a_body_is_not_asked_for_if_the_head_is_refused() {
         .proxy
         .exchange(get("/"))
         .assert_refused(401, "caller_required");
+}
+
+#[test]
+fn a_signed_body_that_never_finds_room_is_refused_with_what_helps() {
+    let upstream = Upstream::start();
+    let (shown, _folder) = shown_as(&upstream, AuthMode::default(), "MIITOKENtoken0123456789");
+    let stage = Stage::before(upstream, Rights::default(), |config| {
+        config.credentials = shown.credentials;
+        config.routes[0].large_body = LargeBody::Token { unknown: true };
+        config.limits.body = 1000;
+        config.limits.buffered = 2000;
+        config.limits.large_body = 10_000;
+    });
+    let body = [b'a'; 2001];
+    for (length, is_declared) in [(2000, true), (2001, true), (2000, false), (2001, false)] {
+        let mut signed = Signed::new(&stage, "POST /v1", &body[..length]);
+        signed.declared = is_declared.then(|| signed.hash().as_str().to_owned());
+        for bytes in [signed.bytes(), signed.bytes_in(&[&body[..length]])] {
+            let answer = stage.proxy.exchange(bytes);
+            if length == 2000 {
+                answer.assert_status(200);
+                continue;
+            }
+            answer.assert_refused(413, "body_too_large");
+            answer.assert_says("raise `limits.buffered`");
+        }
+    }
 }
