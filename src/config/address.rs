@@ -96,7 +96,7 @@ pub(crate) fn local_address(address: SocketAddr) -> SocketAddr {
 pub(super) fn admin(text: &str) -> Result<Option<Listen>, &'static str> {
     const EXPECTED: &str = "expected an address with a port, like \"127.0.0.1:8081\", a unix socket, like \"unix:/run/apig-proxy/admin.sock\", or \"off\"";
     match text.parse() {
-        _ if text == "off" => Ok(None),
+        _ if text.eq_ignore_ascii_case("off") => Ok(None),
         Err(message) if text.starts_with("unix:") => Err(message),
         Err(_) | Ok(Listen::Tls(_)) => Err(EXPECTED),
         Ok(address) => Ok(Some(address)),

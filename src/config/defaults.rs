@@ -46,11 +46,14 @@ fn parse() -> Vec<ReferenceKey> {
 }
 
 /// The known key that is spelled most like `name`, or has the same name in another table.
-pub(super) fn nearest(name: &str) -> Option<&'static str> {
+/// Keys of routes are left out if they are not wanted.
+pub(super) fn nearest(name: &str, with_routes: bool) -> Option<&'static str> {
+    let name = name.to_ascii_lowercase();
     let last = |name: &str| name.rsplit('.').next().map(str::to_owned);
-    let names = || keys().iter().map(|key| key.name.as_str());
-    let close = names().map(|known| (strsim::levenshtein(name, known), known));
+    let is_wanted = |name: &&str| with_routes || !name.starts_with("route.");
+    let names = || keys().iter().map(|key| key.name.as_str()).filter(is_wanted);
+    let close = names().map(|known| (strsim::levenshtein(&name, known), known));
     let close = close.filter(|(distance, _)| *distance <= 2).min();
-    let elsewhere = || names().find(|known| last(known) == last(name));
+    let elsewhere = || names().find(|known| last(known) == last(&name));
     close.map(|(_, known)| known).or_else(elsewhere)
 }

@@ -29,7 +29,9 @@ const ROOM: usize = MAX_LEN as usize + 4096;
 #[non_exhaustive]
 pub enum FileError {
     /// There is no such file.
-    #[error("does not exist\nhint: correct the path, or put the file there")]
+    #[error(
+        "does not exist\nhint: correct the path, in which `~` is not expanded, or put the file there"
+    )]
     Missing,
     /// It cannot be opened or read.
     #[error("cannot be read ({})\nhint: make it readable for the user that runs the proxy", .0.kind())]

@@ -86,7 +86,6 @@ pub(super) fn from_environment(environment: &Environment) -> (Layer, Vec<Problem
 
 /// The layer of a file. One that is not TOML is one problem.
 pub(super) fn from_file(path: &Path, text: &str) -> Result<Layer, Problem> {
-    const TOML: &str = "write `key = value`, with text in double quotes";
     // Looked up rather than counted for each key: a file of short lines has 200,000 of them.
     let line_ends: Vec<usize> = memchr::memchr_iter(b'\n', text.as_bytes()).collect();
     let place = |span: Range<usize>| {
@@ -96,7 +95,15 @@ pub(super) fn from_file(path: &Path, text: &str) -> Result<Layer, Problem> {
     let document = DeTable::parse(text).map_err(|error| {
         // A fixed text of the parser, which quotes nothing.
         let wrong = error.message();
-        let message = format!("this is not valid TOML: {wrong}\nhint: {TOML}");
+        let hint = match wrong {
+            _ if wrong.contains("duplicate") => "remove one of the two",
+            _ if wrong.contains("boolean") => "write `true` or `false`",
+            _ if wrong.contains("unicode") || wrong.contains("escape") => {
+                "put text with `\\` in single quotes"
+            }
+            _ => "write `key = value`, with text in double quotes",
+        };
+        let message = format!("this is not valid TOML: {wrong}\nhint: {hint}");
         Problem::new(place(error.span().unwrap_or(0..0)), "", message)
     })?;
     let mut layer = Layer::new();

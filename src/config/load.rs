@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use toml::Value;
 
 use super::environment::Environment;
-use super::file::{read_file, without_bom};
+use super::file::{FileError, read_file, without_bom};
 use super::layers::{self, Layer, Setting};
 use super::problem::{Place, Problem, Problems};
 use super::reader::Reader;
@@ -182,8 +182,13 @@ fn find_file(overrides: &Overrides, environment: &Environment) -> Option<PathBuf
 }
 
 fn read_layer(path: &Path) -> Result<Layer, Problem> {
+    const MISSING: &str =
+        "the file does not exist\nhint: correct `--config` or `APIG_PROXY_CONFIG`, which names it";
     let problem = |message: String| Problem::new(Place::File(path.to_owned(), 0), "", message);
-    let content = read_file(path).map_err(|error| problem(format!("the file {error}")))?;
+    let content = read_file(path).map_err(|error| match error {
+        FileError::Missing => problem(MISSING.into()),
+        error => problem(format!("the file {error}")),
+    })?;
     let text = str::from_utf8(without_bom(&content));
     let text = text.map_err(|_| problem("the file is not UTF-8\nhint: save it as UTF-8".into()))?;
     layers::from_file(path, text)

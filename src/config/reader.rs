@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::defaults;
+use super::environment::PREFIX;
 use super::layers::{self, Layer, Setting};
 use super::problem::{Place, Problem};
 use super::value::{Parsed, list, text};
@@ -12,6 +13,9 @@ use crate::escape::Escaped;
 
 /// Tables whose keys are names of the user's.
 const FREE_TABLES: [&str; 3] = ["cloud.endpoints", "cloud.projects", "run.env"];
+
+/// Keys by which other programs are given a secret.
+const SECRETS: [&str; 6] = ["ak", "sk", "access_key", "secret_key", "password", "token"];
 
 /// Reads values and collects problems.
 pub(super) struct Reader {
@@ -48,8 +52,18 @@ impl Reader {
         key: &str,
         parse: impl Fn(&Setting) -> Parsed<T>,
     ) -> Option<T> {
-        let parsed = parse(self.settings.get(key)?);
-        parsed.map_err(|expected| self.report(key, expected)).ok()
+        let setting = self.settings.get(key)?;
+        let is_quoted = matches!(setting.place, Place::Variable(_))
+            && setting
+                .value
+                .as_str()
+                .is_some_and(|text| text.starts_with(['"', '\'']));
+        let problem = |expected: Cow<'static, str>| match is_quoted {
+            true => format!("{expected}\nhint: write it without quotes").into(),
+            false => expected,
+        };
+        let parsed = parse(setting).map_err(problem);
+        parsed.map_err(|problem| self.report(key, problem)).ok()
     }
 
     /// The values of a table whose keys are names of the user's, as `parse` reads them. A list of
@@ -155,17 +169,34 @@ fn unknown_key((key, setting): (&String, &Setting)) -> Option<Problem> {
     if is_route || defaults::keys().iter().any(|known| known.name == name) {
         return None;
     }
-    let message = match defaults::nearest(&name) {
-        _ if key == "route" => {
+    let is_variable = matches!(setting.place, Place::Variable(_));
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let message = match defaults::nearest(&name, !is_variable) {
+        _ if matches!(key.as_str(), "route" | "routes") => {
             "routes are tables of the configuration file\nhint: write `[[route]]` there".to_owned()
+        }
+        _ if key.starts_with("credentials") && SECRETS.contains(&last) => {
+            "no key takes a secret\nhint: put it into a file, and name that in `credentials.file`"
+                .to_owned()
+        }
+        _ if key.starts_with("upstream_tls") && (last.contains("verif") || last.contains("insecure")) => {
+            "verification cannot be switched off\nhint: put the root of the gateway into `upstream_tls.ca_file`".to_owned()
+        }
+        Some(known) if is_variable => {
+            let variable = known.to_ascii_uppercase().replace('.', "__");
+            format!("there is no such key\nhint: did you mean `{PREFIX}{variable}`?")
+        }
+        Some(known) if known == last => {
+            format!("there is no such key\nhint: move `{known}` above the first `[table]`")
         }
         Some(known) => format!("there is no such key\nhint: did you mean `{known}`?"),
         None => "there is no such key\nhint: `config/apig-proxy.toml` lists all of them".to_owned(),
     };
     // A secret may be in the place of a name.
-    let is_part = |byte: u8| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'.' | b'-');
+    let is_part = |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'.' | b'-');
     let shown = shown_key(key);
-    let is_name = shown.len() <= 40 && shown.bytes().all(is_part);
+    let is_word = |part: &str| part.bytes().any(|byte| byte.is_ascii_lowercase());
+    let is_name = shown.split('.').all(is_word) && shown.len() <= 40 && shown.bytes().all(is_part);
     let shown = if is_name { &shown } else { "a key" };
     Some(Problem::new(setting.place.clone(), shown, message))
 }

@@ -38,7 +38,7 @@ pub(super) fn routes(
 ) -> Vec<Route> {
     const SAME: &str = "another route has the same path, after decoding and merging slashes\n\
         hint: keep one of them (the top-level `upstream` is the route for \"/\")";
-    const MISSING: &str = "no upstream is set\n\
+    const MISSING: &str = "there is no upstream, no `[[route]]` and no service in `[cloud]`\n\
         hint: give `--upstream https://<id>.apig.<region>.huaweicloudapis.com`, or `upstream` in a configuration file, \
         or try `apig-proxy demo`";
     let is_table = |number: &usize| reader.settings.contains_key(&format!("route.{number}"));
@@ -131,6 +131,8 @@ impl RouteReader<'_> {
     }
 
     fn path_and_upstream(&mut self) -> (Option<String>, Option<UpstreamUrl>) {
+        const STAR: &str = "`*` stands for itself in a prefix\n\
+            hint: leave it out, since a prefix takes all paths below it";
         let listen = self.listen;
         let elsewhere = |text: &str| elsewhere(text, listen);
         if self.table.is_empty() {
@@ -142,6 +144,16 @@ impl RouteReader<'_> {
                 self.reader
                     .report(&required, "a `[[route]]` needs this key");
             }
+        }
+        let path = format!("{}path", self.table);
+        let setting = self.reader.settings.get(&path);
+        if setting.is_some_and(|setting| {
+            setting
+                .value
+                .as_str()
+                .is_some_and(|path| path.contains('*'))
+        }) {
+            self.reader.warn(&path, STAR);
         }
         let prefix = self.own("path", text(prefix));
         (prefix, self.own("upstream", text(elsewhere)))

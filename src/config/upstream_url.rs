@@ -55,7 +55,7 @@ pub enum Scheme {
 /// Parses the URL of an upstream. Plain HTTP is accepted for loopback addresses only.
 pub(super) fn upstream(text: &str) -> Result<UpstreamUrl, &'static str> {
     const EXPECTED: &str = "expected a URL like \"https://<id>.apig.cn-north-4.huaweicloudapis.com\", without user, query and fragment";
-    let url = url(text).ok_or(EXPECTED)?;
+    let url = url(text).ok_or_else(|| url_problem(text).unwrap_or(EXPECTED))?;
     let is_safe = url.scheme == Scheme::Https || is_loopback(&url.host);
     is_safe.then_some(url).ok_or(PLAIN)
 }
@@ -65,9 +65,22 @@ pub(super) fn upstream(text: &str) -> Result<UpstreamUrl, &'static str> {
 pub(super) fn endpoint(text: &str) -> Result<UpstreamUrl, &'static str> {
     const PLAIN: &str = "plain http is for addresses of this machine and its link (127.0.0.1, 169.254.169.254) only\n\
         hint: use `https://`";
-    let url = url(text).ok_or("expected a URL like \"https://iam.myhuaweicloud.com\"")?;
+    const EXPECTED: &str = "expected a URL like \"https://iam.myhuaweicloud.com\"";
+    let url = url(text).ok_or_else(|| url_problem(text).unwrap_or(EXPECTED))?;
     let is_safe = url.scheme == Scheme::Https || is_loopback(&url.host) || is_link_local(&url.host);
     is_safe.then_some(url).ok_or(PLAIN)
+}
+
+/// What is wrong with a text that is not a URL, if it is a usual mistake.
+fn url_problem(text: &str) -> Option<&'static str> {
+    match text {
+        _ if text.contains(['<', '>']) => Some(
+            "the URL has a placeholder\nhint: write a value in place of `<...>`; the console shows the address of the gateway",
+        ),
+        _ if text.trim() != text => Some("a blank stands before or after the URL\nhint: remove it"),
+        _ if !text.contains("://") => Some("the URL has no scheme\nhint: begin it with `https://`"),
+        _ => None,
+    }
 }
 
 fn url(text: &str) -> Option<UpstreamUrl> {
@@ -131,6 +144,15 @@ mod tests {
         }
         let path = |text| upstream(text).map(|url| (url.base_path, url.ends_with_slash));
         assert_eq!(path("https://a/v1/x/"), Ok(("/v1/x".to_owned(), true)));
+        for (text, problem) in [
+            ("https://<id>.apig.example", "placeholder"),
+            (" https://gw.example", "a blank"),
+            ("gw.example", "no scheme"),
+            ("https://u:p@gw.example", "without user"),
+        ] {
+            let found = upstream(text).unwrap_err();
+            assert!(found.contains(problem), "{text}: {found}");
+        }
         let wrong = "|gw.example|ftp://gw.example|https://|https:///x|https://u:p@gw.example|https://gw.example/?a|\
                      https://gw.example/#a|https://gw.example:|https://gw.example:0|https://gw.example:99999|\
                      https://gw.example/a/../b|https://gw.example/%zz|http://gw.example|http://localhost.evil.example|https://gw..example|https://-|https://gw example";

@@ -10,7 +10,6 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use http::HeaderValue;
 use jiff::SignedDuration;
-use serde::Deserialize;
 use toml::Value;
 
 use super::layers::Setting;
@@ -76,7 +75,8 @@ pub(super) fn word<T: Copy, const N: usize>(
 ) -> impl Fn(&Setting) -> Parsed<T> {
     move |setting| {
         let given = setting.value.as_str();
-        let found = words.iter().find(|(word, _)| given == Some(word));
+        let is_given = |word: &str| given.is_some_and(|given| given.eq_ignore_ascii_case(word));
+        let found = words.iter().find(|(word, _)| is_given(word));
         found.map(|(_, value)| *value).ok_or_else(|| {
             let quoted = words.map(|(word, _)| format!("\"{word}\""));
             let (last, others) = quoted.split_last().expect("there are words");
@@ -87,7 +87,8 @@ pub(super) fn word<T: Copy, const N: usize>(
 
 /// `true` or `false`.
 pub(super) fn boolean(setting: &Setting) -> Parsed<bool> {
-    let text = setting.value.as_str().and_then(|text| text.parse().ok());
+    let text = setting.value.as_str().map(str::to_ascii_lowercase);
+    let text = text.and_then(|text| text.parse().ok());
     let value = text.or_else(|| setting.value.as_bool());
     Ok(value.ok_or("expected true or false")?)
 }
@@ -95,7 +96,7 @@ pub(super) fn boolean(setting: &Setting) -> Parsed<bool> {
 /// A duration above zero.
 pub(super) fn duration(setting: &Setting) -> Parsed<Duration> {
     const EXPECTED: &str =
-        "expected a time above zero and up to a day, like \"5s\", \"300ms\" or \"2m\"";
+        "expected a time with a unit, above zero and up to a day, like \"5s\", \"300ms\" or \"2m\"";
     let duration = delay(setting).ok().filter(|duration| !duration.is_zero());
     Ok(duration.ok_or(EXPECTED)?)
 }
@@ -169,13 +170,17 @@ pub(super) fn list<T>(
 /// The texts of a list: an array, text that is a JSON or TOML array, or text in which commas
 /// separate.
 pub(super) fn texts(setting: &Setting) -> Parsed<Vec<String>> {
-    const EXPECTED: &str = "expected a list of texts, like [\"a\", \"b\"]";
-    let from_toml = |value: Value| Vec::deserialize(value).ok();
+    const EXPECTED: &str = "expected a list of texts in double quotes, like [\"a\", \"b\"]";
+    // A port or the id of a user may be a number.
+    let item = |value: &Value| number_text(value).map(Cow::into_owned);
+    let items =
+        |value: &Value| -> Option<Vec<String>> { value.as_array()?.iter().map(item).collect() };
     let Some(text) = setting.value.as_str() else {
-        return Ok(from_toml(setting.value.clone()).ok_or(EXPECTED)?);
+        let alone = || item(&setting.value).map(|item| vec![item]);
+        return Ok(items(&setting.value).or_else(alone).ok_or(EXPECTED)?);
     };
     // What only begins like an array may be an address, like [::1]:8080.
-    let toml = || text.parse().ok().and_then(from_toml);
+    let toml = || text.parse().ok().and_then(|value| items(&value));
     let array = serde_json::from_str(text).ok().or_else(toml);
     Ok(array.unwrap_or_else(|| {
         let items = text.split(',').map(str::trim);

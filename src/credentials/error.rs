@@ -17,10 +17,10 @@ pub(super) type PassedOver = Vec<(&'static str, String)>;
 pub enum CredentialsError {
     /// No source has a key.
     #[error(
-        "there is no key (looked for in: {})\n\
+        "there is no key\n  {}\n\
          hint: create an access key on the page My Credentials of the console and give its file with \
          `--credentials credentials.csv`, or set HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK",
-        reasons(.0)
+        reasons(.0, "\n  ")
     )]
     NothingFound(PassedOver),
     /// No file is named for a secret that is read from one.
@@ -115,11 +115,11 @@ pub(super) fn on_one_line(error: &impl ToString) -> String {
 }
 
 /// The sources that were passed over, each with its reason.
-pub(super) fn reasons(passed_over: &PassedOver) -> String {
+pub(super) fn reasons(passed_over: &PassedOver, separator: &str) -> String {
     let reasons = passed_over
         .iter()
         .map(|(name, why)| format!("{name}: {why}"));
-    reasons.collect::<Vec<_>>().join("; ")
+    reasons.collect::<Vec<_>>().join(separator)
 }
 
 /// The code of a service, unless it repeats the status.

@@ -102,9 +102,11 @@ impl Source {
     /// The secret and its origin in a few words.
     #[must_use]
     pub fn describe(&self) -> String {
-        let lease = self.slot.current();
-        let origin = lease.map_or_else(|| self.name(), |lease| lease.origin.to_string());
-        format!("{}{} from {origin}", self.auth.mode, self.of_set())
+        let what = format!("{}{}", self.auth.mode, self.of_set());
+        match self.slot.current() {
+            Some(lease) => format!("{what} from {}", lease.origin),
+            None => format!("no {what} yet; the start asks {}", self.name()),
+        }
     }
 
     /// The credential set, for messages; empty for `[credentials]` itself, usually the only set.

@@ -36,7 +36,7 @@ fn fault_63_a_missing_or_bad_url_an_unknown_key_and_a_wrong_value_are_named_with
         &KEY,
         &["--upstream https://", "apig-proxy demo"],
     );
-    let expected = ["--upstream: expected a URL"];
+    let expected = ["--upstream: the URL has no scheme"];
     complaint(&place, &["--upstream", "gw.example"], &KEY, &expected);
     let text = "upstream = \"https://gw.example\"\n\n[limits]\nbodie = 1\n";
     place.file("apig-proxy.toml", text);

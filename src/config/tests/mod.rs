@@ -83,7 +83,8 @@ fn lists_in_variables_are_separated_by_commas_or_arrays() {
         assert_eq!(listen(value).unwrap(), both, "{value}");
     }
     assert_eq!(listen("[::1]:2").unwrap(), both[1..]);
-    for value in ["[", "[]", "[\"127.0.0.1:1\"", "[1]", ",", "[\"x\"]"] {
+    assert_eq!(listen("[9090]").unwrap(), listen("9090").unwrap());
+    for value in ["[", "[]", "[\"127.0.0.1:1\"", "[true]", ",", "[\"x\"]"] {
         assert_eq!(listen(value).unwrap_err().0.len(), 1, "{value}");
     }
 }

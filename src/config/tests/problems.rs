@@ -48,7 +48,7 @@ fn fault_63_all_problems_are_named_at_once_with_their_places() {
     let found = loaded(&overrides, &variables).unwrap_err().to_string();
     for expected in [
         "5 problems:",
-        "APIG_PROXY_STAGES: stages: there is no such key\n  hint: did you mean `stage`?",
+        "APIG_PROXY_STAGES: stages: there is no such key\n  hint: did you mean `APIG_PROXY_STAGE`?",
         "APIG_PROXY_TIMEOUTS__IDLE: timeouts.idle: ",
         "--admin: admin: ",
         "`[[route]]`",
@@ -66,6 +66,10 @@ fn a_file_that_is_not_toml_is_one_problem_at_its_line() {
         ("stage = MARKER", "string values must be quoted"),
         ("stage \"MARKER\"", "key with no value"),
         ("[log", "unclosed table"),
+        (
+            "stage = \"C:\\Users\"",
+            "too few unicode value digits, expected unicode hexadecimal value\nhint: put text with",
+        ),
     ] {
         fs::write(&path, format!("# a comment\n{line}")).unwrap();
         let problems = loaded(&Overrides::new(Some(path.clone())), &[]).unwrap_err();
@@ -87,7 +91,17 @@ fn a_file_that_is_not_toml_is_one_problem_at_its_line() {
     let shown: Vec<String> = problems.iter().map(ToString::to_string).collect();
     assert_eq!(
         shown,
-        ["no/such.toml: the file does not exist\nhint: correct the path, or put the file there"]
+        [
+            "no/such.toml: the file does not exist\nhint: correct `--config` or `APIG_PROXY_CONFIG`, which names it"
+        ]
+    );
+    let route = format!("[[route]]\npath = \"/trees/*\"\nupstream = \"{URL}\"");
+    fs::write(&path, route).unwrap();
+    let warnings = loaded(&Overrides::new(Some(path)), &[]).unwrap().warnings;
+    let warning = warnings[0].to_string();
+    assert!(
+        warning.contains("x.toml:2: route.path: `*` stands for itself"),
+        "{warning}"
     );
 }
 
@@ -95,6 +109,11 @@ fn a_file_that_is_not_toml_is_one_problem_at_its_line() {
 const WRONG: &str = r#"
 limits.bdoy = 1 => limits.bdoy: there is no such key hint: did you mean `limits.body`?
 body = 1 => did you mean `limits.body`?
+Stagee = "MARKER" => Stagee: there is no such key hint: did you mean `stage`?
+limits.upstream = "MARKER" => hint: move `upstream` above the first `[table]`
+credentials.ak = "MARKER" => no key takes a secret
+upstream_tls.verify = false => `upstream_tls.ca_file`
+routes = 3 => write `[[route]]` there
 limits = 3 => no such key
 route = 3 => write `[[route]]` there
 route.0.path = "/a" => write `[[route]]` there
@@ -137,11 +156,11 @@ credentials.file = "" => path of a file
 credentials.agency = "name" => expected the URN of an agency
 credentials.iam_endpoint = "http://iam.example" => plain http is for addresses of this machine
 signing.unsigned = ["multipart"] => media types
-signing.unsigned = [1] => list of texts
+signing.unsigned = [true] => list of texts
 limits = {body = "2GiB", buffered = "4GiB"} => from "1B" to "1GiB"
 limits.body = 0 => expected a size
 limits.buffered = "1MiB" => at least `limits.body`
-timeouts.idle = "-1s" => a time above zero
+timeouts.idle = "-1s" => above zero
 timeouts.drain_delay = "-1s" => "0s" for none
 access.browser = "yes" => access.browser: expected true or false
 access.hosts = ["MARKER:1"] => without scheme and port

@@ -210,7 +210,10 @@ pub(super) fn profile(
 ) -> Result<Files, CredentialsError> {
     let named = environment.path("HUAWEICLOUD_SDK_CREDENTIALS_FILE");
     let home = || Some(environment.path("HOME")?.join(".huaweicloud/credentials"));
-    let what = "there is no ~/.huaweicloud/credentials";
+    let what = match named {
+        Some(_) => "there is no file where HUAWEICLOUD_SDK_CREDENTIALS_FILE says",
+        None => "there is no ~/.huaweicloud/credentials",
+    };
     let hint = "set HOME, or HUAWEICLOUD_SDK_CREDENTIALS_FILE";
     key_file(config, named.or_else(home), what, hint)
 }

@@ -107,7 +107,7 @@ impl Source {
         };
         let left = lease.left(Moment::now());
         let end = left.map(|left| format!(", good for {} s", left.as_secs()));
-        let passed_over = match reasons(&self.passed_over) {
+        let passed_over = match reasons(&self.passed_over, "; ") {
             none if none.is_empty() => none,
             reasons => format!(" (not from {reasons})"),
         };
