@@ -1,10 +1,10 @@
-//! The corpus: raw requests and raw answers in data files, each with what has to come of it. The tests have the
-//! numbers of docs/faults.md.
+//! The corpus: raw requests and raw answers in data files, each with its expected outcome. The tests have the numbers of
+//! docs/faults.md.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::{FAULT, Scene, faulty, own_code};
+use crate::support::{ANSWERED, FAULT, Scene, faulty, own_code};
 
 /// One case of a file.
 struct Case {
@@ -138,12 +138,16 @@ fn answers_to(scene: &Scene, case: &Case) -> Vec<String> {
         };
         got.push(match answer.status {
             200 => "200".to_owned(),
-            status => format!("{status} {}", own_code(&answer)),
+            status => {
+                answer.assert_hides("evil");
+                format!("{status} {}", own_code(&answer))
+            }
         });
     }
 }
 
-/// Has the upstream send the answers of a file. The connection is not used again, and the next request is served.
+/// Lets the upstream send the answers of a file. The caller gets one framing of each, the connection to the upstream is
+/// not reused, and the next request of the same caller is served.
 fn answers(file: &str) {
     let mut mismatches = Vec::new();
     for case in cases("answers", file) {
@@ -153,7 +157,9 @@ fn answers(file: &str) {
             let _ = link.send(&bytes);
             link.finish()
         }));
-        let got = match scene.client().send(FAULT).try_answer(false) {
+        let mut client = scene.client();
+        let answer = client.send(FAULT).try_answer(false);
+        let got = match &answer {
             Err(_) => "aborted".to_owned(),
             Ok(answer) if answer.status == 502 => format!("502 {}", answer.code()),
             Ok(answer) => format!("{} {}", answer.status, answer.text()),
@@ -162,8 +168,15 @@ fn answers(file: &str) {
             mismatches.push(format!("{}: {got}, not {}", case.name, case.expected));
         }
         assert_eq!(scene.upstream.requests().len(), 1, "{}", case.name);
-        scene.serves();
-        assert_eq!(scene.upstream.connections(), 2, "{}: used again", case.name);
+        if let Ok(answer) = answer {
+            let framing = ["content-length", "transfer-encoding"].map(|name| answer.all(name));
+            let expected = usize::from(![204, 304].contains(&answer.status));
+            assert_eq!(framing.concat().len(), expected, "{}", case.name);
+            client.get("/next").assert_text(200, ANSWERED);
+        } else {
+            scene.serves();
+        }
+        assert_eq!(scene.upstream.connections(), 2, "{}: reused", case.name);
     }
     assert_eq!(mismatches, [""; 0]);
 }

@@ -1,12 +1,10 @@
 //! What is counted, request by request.
 
-use std::io::{self, Write};
-
 use apig_proxy::telemetry::metrics::families;
 
 use crate::support::{
-    Exposition, Proxy, Received, Scene, Upstream, answer, config, get, ok, request, route,
-    wait_until,
+    Exposition, Proxy, Received, Scene, Upstream, answer, config, gateway_error, get, ok, request,
+    route, wait_until,
 };
 
 fn requests(metrics: &Exposition) -> Vec<(String, f64)> {
@@ -27,21 +25,15 @@ fn at_rest(proxy: &Proxy) -> Exposition {
     proxy.metrics()
 }
 
-fn refusal(code: &str, message: &str) -> String {
-    format!("{{\"error_code\":\"{code}\",\"error_msg\":\"{message}\",\"request_id\":\"1\"}}")
-}
-
-/// An upstream that answers by what the path asks for.
-fn various(seen: &Received, out: &mut dyn Write) -> io::Result<()> {
-    let not_published = refusal("APIG.0101", "The API does not exist");
-    let bytes = match seen.target() {
+/// What the upstream answers, by the path.
+fn reply(seen: &Received) -> String {
+    match seen.target() {
         "/created" => answer("201 Created", "", "ok"),
         "/missing" => answer("404 Not Found", "", "not here"),
-        "/unpublished" => answer("404 Not Found", "", &not_published),
+        "/unpublished" => gateway_error("404 Not Found", "APIG.0101", "The API does not exist"),
         "/broken" => answer("500 Internal Server Error", "", "no"),
         _ => ok("ok"),
-    };
-    out.write_all(bytes.as_bytes())
+    }
 }
 
 const CALLS: [(&str, &str, u16); 10] = [
@@ -59,7 +51,7 @@ const CALLS: [(&str, &str, u16); 10] = [
 
 #[test]
 fn every_request_is_counted_once_by_route_method_code_and_outcome() {
-    let upstream = Upstream::scripted(various);
+    let upstream = Upstream::replying(reply);
     let mut config = config(&upstream);
     config.routes = vec![
         route("/flowers", &upstream, "/created"),

@@ -7,10 +7,8 @@ const PAGE: &str = "http://localhost:3000";
 
 #[test]
 fn a_page_of_a_listed_origin_may_read_errors_hints_and_request_ids() {
-    let upstream = Upstream::scripted(|_, out| {
-        let refusal = r#"{"error_code":"APIG.0308","error_msg":"too many","request_id":"1"}"#;
-        out.write_all(answer("429 No", "Vary: accept\r\n", refusal).as_bytes())
-    });
+    let refusal = r#"{"error_code":"APIG.0308","error_msg":"too many","request_id":"1"}"#;
+    let upstream = Upstream::answering(answer("429 No", "Vary: accept\r\n", refusal));
     let scene = Scene::with(upstream, |config| {
         config.access.origins = vec![PAGE.to_owned()];
         config.limits.body = 10;

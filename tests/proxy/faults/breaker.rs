@@ -1,18 +1,20 @@
 //! What opens the breaker of a key, and what resets it: numbers 95 and 99.
 
+use std::thread;
 use std::time::Duration;
 
 use apig_proxy::config::{Auth, AuthMode, CredentialsConfig};
 
-use super::refusals::{coded, never_content};
-use crate::support::{Proxy, Scene, Upstream, answer, config, get, key, ok, pause, route};
-
-const WRONG: &str = "{\"error_msg\":\"Incorrect IAM authentication information: verify aksk signature fail\",\"error_code\":\"APIG.0301\",\"request_id\":\"1\"}";
+use super::refusals::never_content;
+use crate::support::{
+    Proxy, Scene, Upstream, answer, config, gateway_error, get, key, ok, pause, route,
+    wrong_signature,
+};
 
 /// A gateway that refuses the signature of `/wrong`, and answers everything else like this.
 fn besides(other: String) -> Upstream {
     Upstream::replying(move |seen| match seen.target() {
-        "/wrong" => answer("401 Unauthorized", "", WRONG),
+        "/wrong" => wrong_signature(),
         _ => other.clone(),
     })
 }
@@ -37,13 +39,13 @@ fn fault_95_an_answer_from_before_the_signature_check_does_not_reset_the_count()
     let gzipped = "HTTP/1.1 404 X\r\ncontent-encoding: zstd\r\ncontent-length: 2\r\n\r\nxx";
     let endless = format!("{{\"error_msg\":\"{}", "x".repeat(100_000));
     for other in [
-        coded("404 Not Found", "APIG.0101", "x"),
+        gateway_error("404 Not Found", "APIG.0101", "x"),
         gzipped.to_owned(),
         answer("404 Not Found", "", &endless),
-        coded("413 Large", "APIG.0201", "x"),
-        coded("429 Too Many", "APIG.0308", "x"),
-        coded("502 Bad Gateway", "APIG.0201", "x"),
-        coded("504 Timeout", "APIG.0999", "x"),
+        gateway_error("413 Large", "APIG.0201", "x"),
+        gateway_error("429 Too Many", "APIG.0308", "x"),
+        gateway_error("502 Bad Gateway", "APIG.0201", "x"),
+        gateway_error("504 Timeout", "APIG.0999", "x"),
         answer("401 Unauthorized", "", "who are you"),
         answer("403 Forbidden", "", "no"),
         answer("502 Bad Gateway", "", "<html>"),
@@ -63,9 +65,9 @@ fn fault_95_an_answer_that_proves_the_signature_resets_the_count() {
         answer("404 Not Found", "", "no such flower"),
         answer("400 Bad Request", "", "{\"detail\":\"no\"}"),
         answer("500 Error", "", "<html>"),
-        coded("502 Bad Gateway", "APIG.0202", "x"),
-        coded("504 Timeout", "APIG.0203", "x"),
-        coded("400 Bad Request", "SHOP.0001", "x"),
+        gateway_error("502 Bad Gateway", "APIG.0202", "x"),
+        gateway_error("504 Timeout", "APIG.0203", "x"),
+        gateway_error("400 Bad Request", "SHOP.0001", "x"),
     ] {
         assert_eq!(refusals(besides(other.clone()), "GET"), 10, "{other:.80}");
     }
@@ -73,14 +75,9 @@ fn fault_95_an_answer_that_proves_the_signature_resets_the_count() {
 
 #[test]
 fn fault_95_refusals_of_head_requests_open_the_breaker() {
-    let scene = Scene::before(Upstream::replying(|seen| {
-        let more = if seen.target() == "/backend" {
-            "www-authenticate: Basic\r\n"
-        } else {
-            ""
-        };
-        let head = format!("HTTP/1.1 401 Unauthorized\r\ncontent-length: 120\r\n{more}\r\n");
-        head
+    let scene = Scene::before(Upstream::replying(|seen| match seen.target() {
+        "/backend" => "HTTP/1.1 401 No\r\ncontent-length: 120\r\nwww-authenticate: Basic\r\n\r\n",
+        _ => "HTTP/1.1 401 No\r\ncontent-length: 120\r\n\r\n",
     }));
     let head = |path: &str| {
         let request = get(path).replace("GET", "HEAD");
@@ -90,8 +87,7 @@ fn fault_95_refusals_of_head_requests_open_the_breaker() {
     for _ in 0..5 {
         assert!(head("/backend").all("x-apig-proxy-hint").is_empty());
     }
-    let hint = head("/wrong").header("x-apig-proxy-hint");
-    assert!(hint.contains("send it as GET"), "{hint}");
+    head("/wrong").assert_hints("send it as get");
     let statuses = [head("/wrong"), head("/wrong"), head("/wrong")].map(|answer| answer.status);
     assert_eq!(statuses, [401, 401, 503]);
     assert_eq!(scene.upstream.requests().len(), 8);
@@ -99,7 +95,7 @@ fn fault_95_refusals_of_head_requests_open_the_breaker() {
 
 /// Two gateways, and a proxy with routes to both, of which one names another set with the same key.
 fn two_gateways() -> (Upstream, Upstream, Proxy) {
-    let refusing = || Upstream::answering(answer("401 Unauthorized", "", WRONG));
+    let refusing = || Upstream::answering(wrong_signature());
     let (one, two) = (refusing(), refusing());
     let mut config = config(&one);
     config.credentials.push(CredentialsConfig {
@@ -128,23 +124,17 @@ fn fault_99_one_access_key_under_two_names_and_at_two_gateways_has_one_breaker()
     }
     assert_eq!(one.requests().len() + two.requests().len(), 3);
     assert_eq!((one.requests().len(), two.requests().len()), (2, 1));
-    let text = proxy.asked("/metrics").text();
-    assert!(text.contains("\napig_proxy_key_locked 1\n"), "{text}");
+    assert_eq!(proxy.metrics().value("apig_proxy_key_locked", ""), 1.0);
 }
 
 #[test]
 fn fault_99_slow_refusals_of_one_access_key_are_five_at_most() {
     let upstream = Upstream::replying(|_| {
         pause(Duration::from_millis(4500));
-        answer("401 Unauthorized", "", WRONG)
+        wrong_signature()
     });
     let scene = Scene::before(upstream);
-    let mut clients: Vec<_> = (0..20).map(|_| scene.client()).collect();
-    for client in &mut clients {
-        client.send(get("/x"));
-    }
-    for client in &mut clients {
-        let answer = client.answer();
+    for answer in scene.at_once(20, get("/x")) {
         if answer.status == 503 {
             assert_eq!(answer.code(), "key_locked");
             let after: u64 = answer.header("retry-after").parse().unwrap();
@@ -180,16 +170,15 @@ fn a_key_that_is_good_is_not_held_back_by_slow_first_answers() {
         }
         ok("ok")
     }));
-    let slow = get("/slow");
-    let mut clients: Vec<_> = (0..3).map(|_| scene.client()).collect();
-    for client in &mut clients {
-        client.send(&slow);
-    }
-    pause(Duration::from_millis(200));
-    // Three are under way, and nothing is known of the key: this one waits, but not for them.
-    scene.passes(get("/next"));
-    assert!(scene.upstream.requests().len() == 4);
-    for client in &mut clients {
-        client.answer().assert_status(200);
-    }
+    thread::scope(|scope| {
+        let slow = scope.spawn(|| scene.at_once(3, get("/slow")));
+        scene.upstream.wait_for(3);
+        // Nothing is known of the key yet: this one waits, but not for the other three.
+        scene.passes(get("/next"));
+        assert!(!slow.is_finished());
+        for answer in slow.join().unwrap() {
+            answer.assert_status(200);
+        }
+    });
+    assert_eq!(scene.upstream.requests().len(), 4);
 }

@@ -1,6 +1,6 @@
 //! Pools of connections, and proxies of the network.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::thread;
@@ -10,11 +10,9 @@ use apig_proxy::config::EgressProxy;
 use http::HeaderValue;
 
 use crate::support::{
-    Addresses, Answer, Client, NAME, Proxy, Scene, Upstream, config, get, network, ok, pause,
+    Addresses, Answer, NAME, Proxy, Scene, Upstream, config, get, network, ok, pause, read_until,
     refusing, route_by_name,
 };
-
-const GET: &str = "GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 #[test]
 fn an_idle_connection_that_the_gateway_closes_is_noticed_and_its_limit_learned() {
@@ -46,12 +44,8 @@ fn there_are_never_more_connections_than_configured_and_requests_wait_for_one() 
         ok("ok")
     });
     let scene = Scene::with(upstream, |config| config.pool.connections = workers);
-    let mut clients: Vec<_> = (0..8 * workers).map(|_| scene.client()).collect();
-    for client in &mut clients {
-        client.send(GET);
-    }
-    for client in &mut clients {
-        client.answer().assert_status(200);
+    for answer in scene.at_once(8 * workers, get("/next")) {
+        answer.assert_status(200);
     }
     assert!(scene.upstream.connections() <= workers);
     assert_eq!(scene.upstream.requests().len(), 8 * workers);
@@ -70,18 +64,13 @@ fn a_request_that_waits_too_long_for_a_connection_is_refused() {
         config.pool.connections = workers;
         config.timeouts.connect = Duration::from_millis(300);
     });
-    let slow = get("/slow");
-    let mut clients: Vec<_> = (0..2 * workers).map(|_| scene.client()).collect();
-    for client in &mut clients {
-        client.send(&slow);
-    }
-    let answers: Vec<_> = clients.iter_mut().map(Client::answer).collect();
-    let shed = answers.iter().filter(|answer| answer.status != 200);
-    let shed = shed.map(|answer| {
+    let mut shed = scene.at_once(2 * workers, get("/slow"));
+    shed.retain(|answer| answer.status != 200);
+    assert_eq!(shed.len(), workers);
+    for answer in shed {
         answer.assert_refused(503, "overloaded");
         answer.assert_header(503, "retry-after", "1");
-    });
-    assert_eq!(shed.count(), workers);
+    }
     scene.serves();
 }
 
@@ -93,11 +82,7 @@ fn network_proxy(reply: &'static str, to: SocketAddr) -> (SocketAddr, mpsc::Rece
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut near = stream.unwrap();
-            let mut head = Vec::new();
-            let mut byte = [0];
-            while !head.ends_with(b"\r\n\r\n") && near.read_exact(&mut byte).is_ok() {
-                head.push(byte[0]);
-            }
+            let head = read_until(&mut near, b"\r\n\r\n").unwrap();
             told.send(String::from_utf8(head).unwrap()).unwrap();
             near.write_all(reply.as_bytes()).unwrap();
             if !reply.contains(" 200 ") {
@@ -132,7 +117,7 @@ fn through(name: &str, reply: &'static str) -> (Upstream, Answer, Vec<String>) {
         "unknown.test" => Addresses::Unknown,
         other => panic!("{other} was looked up"),
     });
-    let answer = Proxy::start_in(network, &config).exchange(GET);
+    let answer = Proxy::start_in(network, &config).get("/next");
     (upstream, answer, heads.try_iter().collect())
 }
 
@@ -170,7 +155,7 @@ fn a_proxy_of_the_network_that_does_not_let_through_is_said_to_do_so() {
             .assert_refused(502, "upstream_unreachable");
         answer.assert_says("`HTTPS_PROXY`");
         answer.assert_says(says);
-        assert!(!answer.text().contains("TUFSS0VS"), "{}", answer.text());
+        answer.assert_hides("TUFSS0VS");
         assert!(upstream.requests().is_empty());
     }
 }
@@ -186,7 +171,7 @@ fn connections_go_to_the_configured_address_and_requests_are_signed_for_the_host
         assert_eq!(host, address.ip().to_string());
         Addresses::Are(vec![address])
     });
-    Proxy::start_in(network, &config).passes(GET);
+    Proxy::start_in(network, &config).passes(get("/next"));
     let request = upstream.only_request();
     request.verified();
     assert_eq!(request.header("host"), NAME);

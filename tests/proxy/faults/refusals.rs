@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use apig_proxy::clock;
 use apig_proxy::signature::SigningDate;
 
-use crate::support::{Answer, Received, Scene, Upstream, answer, ok, rows};
+use crate::support::{Answer, Received, Scene, Upstream, answer, gateway_error, ok, rows};
 
 const GET: &str = "GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const POST: &str = "POST /p HTTP/1.1\r\nHost: localhost\r\nContent-Length: 7\r\n\r\n{\"a\":1}";
@@ -15,14 +15,7 @@ const MULTIPART: &str = "POST /m HTTP/1.1\r\nHost: localhost\r\nContent-Type: mu
 /// A refusal in the gateway's words.
 fn refusal(message: &str) -> String {
     let message = format!("Incorrect IAM authentication information: {message}");
-    coded("401 Unauthorized", "APIG.0301", &message)
-}
-
-/// An error with this code.
-pub(super) fn coded(status: &str, code: &str, message: &str) -> String {
-    let body =
-        format!("{{\"error_msg\":\"{message}\",\"error_code\":\"{code}\",\"request_id\":\"1\"}}");
-    answer(status, "content-type: application/json\r\n", &body)
+    gateway_error("401 Unauthorized", "APIG.0301", &message)
 }
 
 /// A gateway whose clock is so many seconds ahead, and which refuses dates that are 15 minutes off.
@@ -170,7 +163,7 @@ fn fault_58_refusals_pass_through_once_with_a_hint() {
         401 | APIG.0301 | AK access failed to reach the limit,forbidden. | five minutes
         403 | ModelArts.4116 | arrears | account
         404 | APIG.0101 | The API does not exist | stage") {
-        let got = passes_through(coded(&format!("{status} Refused"), code, message));
+        let got = passes_through(gateway_error(&format!("{status} Refused"), code, message));
         got.about(message).assert_hints(hint);
         assert!(!got.header("x-apig-proxy-hint").contains("SKTEST"));
     }

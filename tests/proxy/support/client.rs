@@ -1,10 +1,11 @@
-//! A caller made of a socket: it sends bytes, and takes an answer apart.
+//! A caller made of a socket: it sends bytes, and parses the answer.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::SOCKET_TIMEOUT;
+use super::wire::{parse_head, read_chunks, read_exactly, read_until};
+use super::{Answer, SOCKET_TIMEOUT};
 
 /// A request with this method and target, these further header lines, and a body whose length is
 /// declared unless it is empty.
@@ -40,123 +41,18 @@ pub(crate) fn chunked(content_type: &str, chunks: &[&[u8]]) -> Vec<u8> {
 
 /// A body in these chunks.
 pub(crate) fn in_chunks(chunks: &[&[u8]]) -> Vec<u8> {
-    let chunks = chunks.iter();
-    let each =
-        chunks.map(|chunk| [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat());
-    each.chain([b"0\r\n\r\n".to_vec()])
-        .collect::<Vec<_>>()
-        .concat()
+    let sized =
+        |chunk: &&[u8]| [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat();
+    let chunks: Vec<Vec<u8>> = chunks.iter().map(sized).collect();
+    [chunks.concat(), b"0\r\n\r\n".to_vec()].concat()
 }
 
 /// A connection to the proxy.
-pub(crate) struct Client(TcpStream);
+pub(crate) struct Client<S = TcpStream>(S);
 
-/// An answer.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: Vec<(String, Vec<u8>)>,
-    pub(crate) body: Vec<u8>,
-}
-
-impl Answer {
-    /// All values of a header.
-    pub(crate) fn all(&self, name: &str) -> Vec<String> {
-        let headers = self.headers.iter();
-        let named = headers.filter(|header| header.0.eq_ignore_ascii_case(name));
-        let values = named.map(|header| String::from_utf8_lossy(&header.1).into_owned());
-        values.collect()
-    }
-
-    /// The value of a header that must be there once.
-    #[track_caller]
-    pub(crate) fn header(&self, name: &str) -> String {
-        let mut values = self.all(name);
-        assert_eq!(values.len(), 1, "{name} in {self:?}");
-        values.remove(0)
-    }
-
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-
-    /// The names of all headers, in their order.
-    pub(crate) fn names(&self) -> Vec<&str> {
-        self.headers.iter().map(|header| &*header.0).collect()
-    }
-
-    #[track_caller]
-    pub(crate) fn assert_status(&self, status: u16) {
-        assert_eq!(self.status, status, "{}", self.text());
-    }
-
-    /// Checks the status and the whole body.
-    #[track_caller]
-    pub(crate) fn assert_text(&self, status: u16, text: &str) {
-        assert_eq!((self.status, &*self.text()), (status, text));
-    }
-
-    /// Checks the status and the code of an answer of the proxy's own.
-    #[track_caller]
-    pub(crate) fn assert_refused(&self, status: u16, code: &str) {
-        let got = (self.status, &*self.code());
-        assert_eq!(got, (status, code), "{}", self.text());
-    }
-
-    /// Checks the status and a header.
-    #[track_caller]
-    pub(crate) fn assert_header(&self, status: u16, name: &str, value: &str) {
-        assert_eq!((self.status, &*self.header(name)), (status, value));
-    }
-
-    /// Checks that none of these headers is there.
-    #[track_caller]
-    pub(crate) fn assert_without(&self, names: &[&str]) {
-        for name in names {
-            assert_eq!(self.all(name), [""; 0], "{name}");
-        }
-    }
-
-    /// Prints the case of a table that this is the answer to, for when the check after it fails.
-    #[expect(clippy::print_stderr, reason = "the output of a test that fails")]
-    pub(crate) fn about(&self, case: impl std::fmt::Debug) -> &Self {
-        eprintln!("{case:?}");
-        self
-    }
-
-    /// Checks that the body contains a text.
-    #[track_caller]
-    pub(crate) fn assert_says(&self, part: &str) {
-        assert!(self.text().contains(part), "{}", self.text());
-    }
-
-    /// Checks that the hint in the header contains a text.
-    #[track_caller]
-    pub(crate) fn assert_hints(&self, part: &str) {
-        let hint = self.header("x-apig-proxy-hint");
-        assert!(hint.to_lowercase().contains(part), "{hint}");
-    }
-
-    /// The code of an answer of the proxy's own, whose shape is checked.
-    pub(crate) fn code(&self) -> String {
-        let text = self.text();
-        let body: serde_json::Value = serde_json::from_str(&text).expect(&text);
-        assert_eq!(self.header("content-type"), "application/json");
-        assert_eq!(body["request_id"], *self.header("x-request-id"));
-        let status = self.header("proxy-status");
-        assert!(status.starts_with("apig-proxy; error="), "{status}");
-        assert_ne!(body["error_msg"], "");
-        let code = body["error_code"].as_str().unwrap();
-        code.strip_prefix("PROXY.").expect(code).to_owned()
-    }
-}
-
-impl Client {
-    pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(SOCKET_TIMEOUT)).unwrap();
-        stream.set_write_timeout(Some(SOCKET_TIMEOUT)).unwrap();
-        stream.set_nodelay(true).unwrap();
+impl<S: Read + Write> Client<S> {
+    /// A connection that is open already.
+    pub(crate) fn over(stream: S) -> Self {
         Self(stream)
     }
 
@@ -165,7 +61,7 @@ impl Client {
         self
     }
 
-    /// Sends as far as the other side takes it.
+    /// Sends until the peer takes no more.
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.0.write_all(bytes.as_ref())
     }
@@ -173,27 +69,6 @@ impl Client {
     /// Sends a GET of this path and reads the answer.
     pub(crate) fn get(&mut self, path: &str) -> Answer {
         self.send(get(path)).answer()
-    }
-
-    /// Keeps the system from taking much more than is read.
-    pub(crate) fn take_little(&mut self) -> &mut Self {
-        socket2::SockRef::from(&self.0)
-            .set_recv_buffer_size(64 * 1024)
-            .unwrap();
-        self
-    }
-
-    /// Says that nothing more comes, unless the other side has closed the connection already.
-    pub(crate) fn finish_sending(&mut self) -> &mut Self {
-        let _ = self.0.shutdown(Shutdown::Write);
-        self
-    }
-
-    /// Makes the end of the connection a reset.
-    pub(crate) fn reset(&mut self) {
-        socket2::SockRef::from(&self.0)
-            .set_linger(Some(Duration::ZERO))
-            .unwrap();
     }
 
     /// Reads one answer, which must be complete.
@@ -206,31 +81,28 @@ impl Client {
         self.try_answer(true).unwrap()
     }
 
-    /// Reads one answer; an error if it breaks off.
+    /// Reads one answer; an error if it is cut off.
     pub(crate) fn try_answer(&mut self, to_head: bool) -> io::Result<Answer> {
-        // Header values may hold bytes that are not UTF-8; here each byte is one character.
-        let head = self.up_to(b"\r\n\r\n")?.into_iter();
-        let head: String = head.map(char::from).collect();
-        let mut lines = head.lines();
-        let line = lines.next().unwrap_or_default();
-        let status = line.split(' ').nth(1).map(str::parse);
-        let headers = lines.filter_map(|line| line.split_once(':'));
-        let header = |(name, value): (&str, &str)| (name.to_owned(), value.trim().into());
+        let (line, headers) = parse_head(&read_until(&mut self.0, b"\r\n\r\n")?)?;
+        let status = line.split(' ').nth(1).and_then(|text| text.parse().ok());
         let mut answer = Answer {
-            status: status
-                .and_then(Result::ok)
-                .ok_or_else(|| io::Error::other(line.to_owned()))?,
-            headers: headers.map(header).collect(),
+            status: status.ok_or_else(|| io::Error::other(line.clone()))?,
+            line,
+            headers,
             body: Vec::new(),
         };
         if to_head || [204, 304].contains(&answer.status) || answer.status < 200 {
             return Ok(answer);
         }
-        answer.body = match answer.all("content-length").first() {
-            Some(length) => self.exactly(length.parse().unwrap())?,
-            None if answer.all("transfer-encoding") == ["chunked"] => self.chunks()?,
-            None => self.rest()?,
-        };
+        if let Some(length) = answer.all("content-length").first() {
+            answer.body = self.exactly(length.parse().unwrap())?;
+        } else if answer.all("transfer-encoding") == ["chunked"] {
+            let (body, trailers) = read_chunks(&mut self.0)?;
+            answer.body = body;
+            answer.headers.extend(trailers);
+        } else {
+            answer.body = self.rest()?;
+        }
         Ok(answer)
     }
 
@@ -245,51 +117,62 @@ impl Client {
         text
     }
 
-    /// Waits until something has come, without reading it.
-    pub(crate) fn wait_for_input(&self) {
-        self.0.peek(&mut [0]).unwrap();
-    }
-
-    /// True if the other side has closed the connection.
+    /// True if the peer has closed the connection.
     pub(crate) fn is_closed(&mut self) -> bool {
         match self.0.read(&mut [0]) {
             Ok(read) => read == 0,
-            // The time is over, and it is still open.
+            // The socket timeout has passed, and the connection is still open.
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
         }
     }
 
     pub(crate) fn exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {
-        let mut body = vec![0; length];
-        self.0.read_exact(&mut body)?;
-        Ok(body)
+        read_exactly(&mut self.0, length)
     }
 
-    /// Reads all that comes until the connection ends, which it has to do in good order.
+    /// Reads until the connection ends, which must not be a reset.
     pub(crate) fn rest(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         self.0.read_to_end(&mut body)?;
         Ok(body)
     }
+}
 
-    fn chunks(&mut self) -> io::Result<Vec<u8>> {
-        let mut body = Vec::new();
-        loop {
-            let size = String::from_utf8(self.up_to(b"\r\n")?).map_err(io::Error::other)?;
-            let size = usize::from_str_radix(size.trim(), 16).map_err(io::Error::other)?;
-            body.extend(self.exactly(size)?);
-            self.up_to(b"\r\n")?;
-            if size == 0 {
-                return Ok(body);
-            }
-        }
+impl Client {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        Self(connect(address))
     }
 
-    fn up_to(&mut self, end: &[u8]) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        while !bytes.ends_with(end) {
-            bytes.extend(self.exactly(1)?);
-        }
-        Ok(bytes)
+    /// Limits how much the system receives ahead of what is read.
+    pub(crate) fn take_little(&mut self) -> &mut Self {
+        let socket = socket2::SockRef::from(&self.0);
+        socket.set_recv_buffer_size(64 * 1024).unwrap();
+        self
     }
+
+    /// Closes the sending side, unless the peer has closed the connection already.
+    pub(crate) fn finish_sending(&mut self) -> &mut Self {
+        let _ = self.0.shutdown(Shutdown::Write);
+        self
+    }
+
+    /// Makes the end of the connection a reset.
+    pub(crate) fn reset(&mut self) {
+        let socket = socket2::SockRef::from(&self.0);
+        socket.set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// Waits for input without reading it.
+    pub(crate) fn wait_for_input(&self) {
+        self.0.peek(&mut [0]).unwrap();
+    }
+}
+
+/// A connection on which nothing blocks for longer than [`SOCKET_TIMEOUT`].
+pub(crate) fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(SOCKET_TIMEOUT)).unwrap();
+    stream.set_write_timeout(Some(SOCKET_TIMEOUT)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
 }

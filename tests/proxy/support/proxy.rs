@@ -24,6 +24,14 @@ pub(crate) fn key() -> Credentials {
     }
 }
 
+/// The same as a temporary one, with this security token.
+pub(crate) fn temporary_key(token: &str) -> Credentials {
+    Credentials {
+        security_token: Some(token.into()),
+        ..key()
+    }
+}
+
 /// The default configuration, with one upstream and any method.
 pub(crate) fn config(upstream: &Upstream) -> Config {
     config_to(upstream.address)

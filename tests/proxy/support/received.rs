@@ -1,7 +1,10 @@
 //! A request as an upstream has it, and whether its signature is right.
 
+use std::io;
+
 use apig_proxy::signature::{PayloadHash, ReceivedRequest, Signer, SigningDate, Verified, verify};
 
+use super::wire::{Field, parse_head};
 use super::{SOCKET_TIMEOUT, key};
 
 /// The protocol of a connection.
@@ -20,8 +23,8 @@ pub(crate) struct Received {
     pub(crate) connection: usize,
     /// The request line.
     pub(crate) line: String,
-    /// Names as they came, and values without the blanks around them.
-    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    /// Also the trailers, whose names begin with `trailer `.
+    pub(crate) headers: Vec<Field>,
     /// True if its connection resumed a TLS session.
     pub(crate) resumed: bool,
     /// The body without its framing.
@@ -29,26 +32,14 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    /// Reads a head, up to and including its empty line.
-    pub(super) fn parse(head: &[u8]) -> Self {
-        let mut lines = head
-            .split(|byte| *byte == b'\n')
-            .map(<[u8]>::trim_ascii_end);
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        let line = text(lines.next().unwrap());
-        let headers = lines.filter(|line| !line.is_empty()).map(|line| {
-            let colon = line.iter().position(|byte| *byte == b':').unwrap();
-            (
-                text(&line[..colon]),
-                line[colon + 1..].trim_ascii().to_vec(),
-            )
-        });
-        let headers = headers.collect();
-        Self {
+    /// Parses a head, up to and including its empty line.
+    pub(super) fn parse(head: &[u8]) -> io::Result<Self> {
+        let (line, headers) = parse_head(head)?;
+        Ok(Self {
             line,
             headers,
             ..Self::default()
-        }
+        })
     }
 
     pub(crate) fn method(&self) -> &str {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use apig_proxy::config::Config;
 
-use super::{Answer, Client, Proxy, Received, Upstream, config, ok};
+use super::{Answer, Client, Proxy, Received, Upstream, answer, config, ok};
 
 /// A proxy before an upstream.
 pub(crate) struct Scene {
@@ -45,6 +45,15 @@ impl Scene {
     /// Sends one request over a connection of its own and reads the answer.
     pub(crate) fn exchange(&self, request: impl AsRef<[u8]>) -> Answer {
         self.proxy.exchange(request)
+    }
+
+    /// Sends a request over so many connections at once, and reads the answers.
+    pub(crate) fn at_once(&self, count: usize, request: impl AsRef<[u8]>) -> Vec<Answer> {
+        let mut clients: Vec<Client> = (0..count).map(|_| self.client()).collect();
+        for client in &mut clients {
+            client.send(&request);
+        }
+        clients.iter_mut().map(Client::answer).collect()
     }
 
     /// As [`Self::exchange`], and the answer must be 200.
@@ -117,6 +126,19 @@ pub(crate) fn own_code(answer: &Answer) -> String {
         assert_eq!(answer.header(name), value);
     }
     answer.code()
+}
+
+/// An error of the gateway with this code.
+pub(crate) fn gateway_error(status: &str, code: &str, message: &str) -> String {
+    let body =
+        format!("{{\"error_msg\":\"{message}\",\"error_code\":\"{code}\",\"request_id\":\"1\"}}");
+    answer(status, "content-type: application/json\r\n", &body)
+}
+
+/// The gateway's refusal of a signature.
+pub(crate) fn wrong_signature() -> String {
+    let message = "Incorrect IAM authentication information: verify aksk signature fail";
+    gateway_error("401 Unauthorized", "APIG.0301", message)
 }
 
 /// An upstream that does something once, with the request for `/fault`, and answers all others.

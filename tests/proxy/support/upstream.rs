@@ -11,6 +11,7 @@ use rustls::{
     HandshakeKind, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion,
 };
 
+use super::wire::{read_chunks, read_exactly, read_until};
 use super::{ANSWERED, NAME, Received, SOCKET_TIMEOUT, authority, wait_until};
 
 #[derive(Default)]
@@ -45,15 +46,25 @@ impl Link {
         let Some(mut request) = self.head()? else {
             return Ok(None);
         };
-        request.body = read_body(&mut self.stream, &request)?;
+        if !request.all("transfer-encoding").is_empty() {
+            assert_eq!(request.header("transfer-encoding"), "chunked");
+            request.assert_without(&["content-length"]);
+            let (body, trailers) = read_chunks(&mut self.stream)?;
+            request.body = body;
+            request.headers.extend(trailers);
+        } else if !request.all("content-length").is_empty() {
+            let length = request.header("content-length").parse().unwrap();
+            request.body = read_exactly(&mut self.stream, length)?;
+        }
         self.keep(&request);
         Ok(Some(request))
     }
 
     /// The head of the next request.
     pub(crate) fn head(&mut self) -> io::Result<Option<Received>> {
-        let Some(mut head) = read_head(&mut self.stream)? else {
-            return Ok(None);
+        let mut head = match read_until(&mut self.stream, b"\r\n\r\n") {
+            Err(ended) if ended.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            head => Received::parse(&head?)?,
         };
         head.resumed = self.stream.conn.handshake_kind() == Some(HandshakeKind::Resumed);
         Ok(Some(head))
@@ -270,53 +281,4 @@ impl Upstream {
 
 fn tls(versions: &[&'static SupportedProtocolVersion]) -> Arc<ServerConfig> {
     authority::server(&["127.0.0.1", "localhost", NAME], versions)
-}
-
-/// Reads the head of a request; `None` when the connection ends before one begins.
-fn read_head(stream: &mut impl Read) -> io::Result<Option<Received>> {
-    match read_until(stream, b"\r\n\r\n") {
-        Err(ended) if ended.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-        head => Ok(Some(Received::parse(&head?))),
-    }
-}
-
-fn read_until(stream: &mut impl Read, end: &[u8]) -> io::Result<Vec<u8>> {
-    let (mut bytes, mut byte) = (Vec::new(), [0]);
-    while !bytes.ends_with(end) {
-        stream.read_exact(&mut byte)?;
-        bytes.push(byte[0]);
-    }
-    Ok(bytes)
-}
-
-fn read_body(stream: &mut impl Read, request: &Received) -> io::Result<Vec<u8>> {
-    if !request.all("transfer-encoding").is_empty() {
-        assert_eq!(request.header("transfer-encoding"), "chunked");
-        assert!(request.all("content-length").is_empty(), "{request:?}");
-        return read_chunks(stream);
-    }
-    if request.all("content-length").is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut body = vec![0; request.header("content-length").parse().unwrap()];
-    stream.read_exact(&mut body)?;
-    Ok(body)
-}
-
-/// Reads a body in chunks to its end.
-pub(super) fn read_chunks(stream: &mut impl Read) -> io::Result<Vec<u8>> {
-    let mut body = Vec::new();
-    loop {
-        let line = read_until(stream, b"\r\n")?;
-        let size = std::str::from_utf8(line.trim_ascii()).unwrap();
-        let size = usize::from_str_radix(size, 16).unwrap();
-        let start = body.len();
-        body.resize(start + size + 2, 0);
-        stream.read_exact(&mut body[start..])?;
-        assert!(body.ends_with(b"\r\n"));
-        body.truncate(start + size);
-        if size == 0 {
-            return Ok(body);
-        }
-    }
 }

@@ -11,12 +11,12 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use h2::client::{self, ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use tokio::net::TcpStream;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::timeout;
 
-use crate::support::{Answer, SOCKET_TIMEOUT, runtime, send_all};
+use crate::support::{Answer, SOCKET_TIMEOUT, fields, read_to_end, runtime, send_all};
 
 /// Runs a test on a thread of its own; the proxy and its upstream have theirs.
 fn run(test: impl Future<Output = ()>) {
@@ -78,26 +78,15 @@ impl Caller {
     }
 }
 
-/// Reads an answer to its end. Its trailers are headers whose names begin with `trailer `.
+/// Reads an answer to its end.
 async fn read(answer: Response<RecvStream>) -> Result<Answer, h2::Error> {
-    let (head, mut rest) = answer.into_parts();
+    let (head, body) = answer.into_parts();
     assert!(!head.headers.contains_key("connection"), "{head:?}");
-    let mut body = Vec::new();
-    while let Some(piece) = rest.data().await {
-        let piece = piece?;
-        rest.flow_control().release_capacity(piece.len())?;
-        body.extend_from_slice(&piece);
-    }
-    let trailers = rest.trailers().await?.unwrap_or_default();
-    let named = |fields: &HeaderMap, start: &str| {
-        let fields = fields.iter();
-        let fields =
-            fields.map(|(name, value)| (format!("{start}{name}"), value.as_bytes().into()));
-        fields.collect::<Vec<_>>()
-    };
+    let (body, trailers) = read_to_end(body).await?;
     Ok(Answer {
+        line: String::new(),
         status: head.status.as_u16(),
-        headers: [named(&head.headers, ""), named(&trailers, "trailer ")].concat(),
+        headers: [fields("", &head.headers), trailers].concat(),
         body,
     })
 }

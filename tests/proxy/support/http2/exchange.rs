@@ -6,10 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::{Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{Order, Protocol, Received, Shared};
+use super::{Field, Order, Protocol, Received, Shared};
 
 /// A request that wants to be answered.
 pub(crate) struct Exchange {
@@ -19,7 +19,7 @@ pub(crate) struct Exchange {
     shared: Arc<Shared>,
 }
 
-/// Reads a request to its end, and keeps it. Its trailers are headers whose names begin with `trailer `.
+/// Reads a request to its end, and keeps it.
 pub(super) async fn receive(
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
@@ -27,28 +27,19 @@ pub(super) async fn receive(
     orders: UnboundedSender<Order>,
     shared: Arc<Shared>,
 ) -> Result<Exchange, h2::Error> {
-    let (parts, mut body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let target = parts.uri.path_and_query().unwrap();
     let authority = parts.uri.authority().unwrap().as_str();
-    let mut headers = vec![("host".to_owned(), authority.into())];
-    let others = parts.headers.iter();
-    headers.extend(others.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().into())));
-    let mut received = Received {
+    let host = vec![("host".to_owned(), authority.into())];
+    let (body, trailers) = read_to_end(body).await?;
+    let received = Received {
         protocol: Protocol::Http2,
         connection,
         line: format!("{} {target} HTTP/2", parts.method),
-        headers,
+        headers: [host, fields("", &parts.headers), trailers].concat(),
+        body,
         ..Received::default()
     };
-    while let Some(piece) = body.data().await {
-        let piece = piece?;
-        received.body.extend_from_slice(&piece);
-        body.flow_control().release_capacity(piece.len())?;
-    }
-    let trailers = body.trailers().await?.unwrap_or_default();
-    let trailers = trailers.iter();
-    let named = trailers.map(|(name, value)| (format!("trailer {name}"), value.as_bytes().into()));
-    received.headers.extend(named);
     shared.keep(received.clone()).await;
     Ok(Exchange {
         request: received,
@@ -101,6 +92,26 @@ impl Exchange {
         self.shared.resets.lock().unwrap().push(reset);
         Ok(())
     }
+}
+
+/// Reads a body, and its trailers as fields whose names begin with `trailer `.
+pub(crate) async fn read_to_end(mut body: RecvStream) -> Result<(Vec<u8>, Vec<Field>), h2::Error> {
+    let mut bytes = Vec::new();
+    while let Some(piece) = body.data().await {
+        let piece = piece?;
+        body.flow_control().release_capacity(piece.len())?;
+        bytes.extend_from_slice(&piece);
+    }
+    let trailers = body.trailers().await?.unwrap_or_default();
+    Ok((bytes, fields("trailer ", &trailers)))
+}
+
+/// The fields of a map, with something before their names.
+pub(crate) fn fields(before: &str, map: &HeaderMap) -> Vec<Field> {
+    let named = |(name, value): (&HeaderName, &HeaderValue)| {
+        (format!("{before}{name}"), value.as_bytes().to_vec())
+    };
+    map.iter().map(named).collect()
 }
 
 /// Sends bytes as fast as the proxy takes them.

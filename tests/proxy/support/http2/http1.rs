@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::Shared;
-use crate::support::upstream::read_chunks;
+use crate::support::wire::read_chunks;
 use crate::support::{ANSWERED, Received, answer};
 
 const SWITCHED: &str =
@@ -20,12 +20,12 @@ pub(super) async fn serve(
 ) -> io::Result<()> {
     loop {
         let head = until(&mut stream, b"\r\n\r\n").await?;
-        let mut seen = Received::parse(&head);
+        let mut seen = Received::parse(&head)?;
         seen.connection = connection;
         let is_chunked = !seen.all("transfer-encoding").is_empty();
         if is_chunked {
             let chunks = until(&mut stream, b"0\r\n\r\n").await?;
-            seen.body = read_chunks(&mut &chunks[..])?;
+            (seen.body, _) = read_chunks(&mut &chunks[..])?;
         } else if !seen.all("content-length").is_empty() {
             seen.body = vec![0; seen.header("content-length").parse().unwrap()];
             stream.read_exact(&mut seen.body).await?;

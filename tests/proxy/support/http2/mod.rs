@@ -19,10 +19,10 @@ use tokio::task::{LocalSet, spawn_local};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-pub(crate) use exchange::{Exchange, send_all};
+pub(crate) use exchange::{Exchange, fields, read_to_end, send_all};
 use frames::Frames;
 
-use super::{ANSWERED, Protocol, Received, authority, runtime, wait_until};
+use super::{ANSWERED, Field, Protocol, Received, authority, runtime, wait_until};
 
 /// What a gateway does with a request over HTTP/2.
 type Script = dyn Fn(Exchange) -> LocalBoxFuture<'static, Result<(), h2::Error>> + Send + Sync;
