@@ -11,34 +11,35 @@ use apig_proxy::config::{Config, ListenRules, Services, from_text};
 use tokio::time::Instant;
 
 use crate::support::{
-    Client, Proxy, Received, Upstream, answer, config, get, ok, pause, request, rows, wait_until,
+    Client, Received, Scene, Upstream, answer, get, ok, pause, request, rows, wait_until,
 };
 
-/// What IAM says of its projects.
+/// The projects that IAM lists.
 const PROJECTS: &str = r#"{"projects":[{"id":"OTHER","name":"cn-north-4_sub"},{"id":"0123abc","name":"cn-north-4"}],"links":{}}"#;
 
-/// The configuration with two services in one region, which this upstream serves, like IAM.
-fn with_cloud(upstream: &Upstream, more: &str) -> Config {
+/// A proxy with services of one region, which this upstream serves, like IAM.
+fn scene(upstream: Upstream, more: &str, change: impl FnOnce(&mut Config)) -> Scene {
     let url = format!("https://{}", upstream.address);
     let text = format!(
         "[cloud]\nservices = ['vpc', 'ecs', 'bss']\nregions = ['cn-north-4']\n{more}\n[cloud.endpoints]\n\
          'vpc.cn-north-4' = '{url}/of-vpc'\n'ecs.cn-north-4' = '{url}/of-ecs'\niam = '{url}/of-iam'\nbss = '{url}/of-bss'\n"
     );
     let cloud = from_text(Path::new("x.toml"), &text).unwrap();
-    let mut config = config(upstream);
-    config.methods = cloud.methods;
-    config.signs_otherwise = cloud.signs_otherwise;
-    config.routes.splice(0..0, cloud.routes);
-    config
+    Scene::with(upstream, |config| {
+        config.methods = cloud.methods;
+        config.signs_otherwise = cloud.signs_otherwise;
+        config.routes.splice(0..0, cloud.routes);
+        change(config);
+    })
 }
 
-/// A cloud whose IAM knows the project of the region.
-fn cloud() -> Upstream {
-    cloud_answering(ok("{}"))
+/// The same with services that answer with 200.
+fn plain_scene() -> Scene {
+    scene(cloud(ok("{}")), "", |_| {})
 }
 
-/// The same with services that answer with these bytes.
-fn cloud_answering(bytes: String) -> Upstream {
+/// Services that answer with these bytes, and IAM, which knows the project of the region.
+fn cloud(bytes: String) -> Upstream {
     Upstream::replying(move |seen| match seen.target() {
         target if target.starts_with("/of-iam/") => ok(PROJECTS),
         _ => bytes.clone(),
@@ -49,9 +50,9 @@ fn to_host(host: &str, target: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n")
 }
 
-/// The requests that came: those to services, and those to IAM.
-fn arrived(upstream: &Upstream) -> (Vec<Received>, Vec<Received>) {
-    let all = upstream.requests().into_iter();
+/// The requests that arrived: those to services, and those to IAM.
+fn arrived(scene: &Scene) -> (Vec<Received>, Vec<Received>) {
+    let all = scene.upstream.requests().into_iter();
     all.partition(|seen| !seen.target().starts_with("/of-iam/"))
 }
 
@@ -71,22 +72,15 @@ const NAMED: &str = "
 
 #[test]
 fn a_service_is_named_by_the_path_or_by_the_host() {
-    let upstream = cloud();
-    let proxy = Proxy::start(&with_cloud(&upstream, ""));
-    let port = proxy.address.port();
+    let scene = plain_scene();
+    let port = scene.proxy.address.port().to_string();
     for [host, target, expected] in rows(NAMED) {
-        upstream.forget();
-        let [host, target] = [host, target].map(|text| text.replace("PORT", &port.to_string()));
-        let answer = proxy.exchange(to_host(&host, &target));
-        answer.about(&target).assert_status(200);
-        let requests = upstream.requests();
-        let arrived = requests.last().unwrap();
-        assert_eq!(
-            arrived.line,
-            format!("GET {expected} HTTP/1.1"),
-            "{host}{target}"
-        );
-        assert_eq!(arrived.header("host"), upstream.address.to_string());
+        scene.upstream.forget();
+        let request = to_host(host, target).replace("PORT", &port);
+        scene.exchange(&request).about(&request).assert_status(200);
+        let arrived = scene.upstream.requests().pop().unwrap();
+        assert_eq!(arrived.line, format!("GET {expected} HTTP/1.1"));
+        assert_eq!(arrived.header("host"), scene.upstream.address.to_string());
         arrived.verified();
     }
 }
@@ -94,12 +88,11 @@ fn a_service_is_named_by_the_path_or_by_the_host() {
 #[test]
 fn a_service_gets_no_stage_and_takes_patch_and_head() {
     const ORIGIN: &str = "http://localhost:3000";
-    let upstream = cloud();
-    let mut config = with_cloud(&upstream, "");
-    config.access.origins = vec![ORIGIN.to_owned()];
-    let proxy = Proxy::start(&config);
+    let scene = scene(cloud(ok("{}")), "", |config| {
+        config.access.origins = vec![ORIGIN.to_owned()];
+    });
     let asks = format!("Origin: {ORIGIN}|Access-Control-Request-Method: PATCH");
-    let preflight = proxy.exchange(request("OPTIONS /vpc.cn-north-4/x", &asks, ""));
+    let preflight = scene.exchange(request("OPTIONS /vpc.cn-north-4/x", &asks, ""));
     let methods = preflight.header("access-control-allow-methods");
     assert!(methods.contains("PATCH"), "{methods}");
     for (line, status) in [
@@ -109,12 +102,12 @@ fn a_service_gets_no_stage_and_takes_patch_and_head() {
         ("OPTIONS /vpc.cn-north-4/x", 405),
         ("POST /iam/v3/projects", 405),
     ] {
-        let mut client = proxy.client();
+        let mut client = scene.client();
         client.send(request(line, "Content-Length: 0", ""));
         let answer = client.try_answer(line.starts_with("HEAD")).unwrap();
         answer.about(line).assert_status(status);
     }
-    let seen = arrived(&upstream).0;
+    let seen = arrived(&scene).0;
     assert_eq!(seen.len(), 2);
     assert!(seen.iter().all(|seen| seen.all("x-stage").is_empty()));
 }
@@ -142,67 +135,62 @@ const REFUSED: &str = "
 
 #[test]
 fn an_unknown_service_is_refused_with_the_nearest_name_and_its_own_is_not_repeated() {
-    let upstream = cloud();
-    let proxy = Proxy::start(&with_cloud(&upstream, ""));
+    let scene = plain_scene();
     for [host, target, status, code, hint] in rows(REFUSED) {
-        let answer = proxy.exchange(to_host(host, target));
+        let answer = scene.exchange(to_host(host, target));
         answer
-            .about(target)
+            .about((host, target))
             .assert_refused(status.parse().unwrap(), code);
         answer.assert_says(hint);
-        assert!(!answer.text().contains("marker"), "{}", answer.text());
+        answer.assert_hides("marker");
     }
-    assert!(upstream.requests().is_empty());
+    assert!(scene.upstream.requests().is_empty());
 }
 
 #[test]
 fn a_listener_of_a_service_serves_it_whatever_the_host_and_path() {
-    let upstream = cloud();
-    let mut config = with_cloud(&upstream, "");
-    config.listen = vec!["127.0.0.1:0".parse().unwrap(); 2];
-    let of_service = ListenRules {
-        route: Services::new(&config).route("ecs.cn-north-4").ok(),
-        ..ListenRules::default()
-    };
-    config.listen_rules = vec![ListenRules::default(), of_service];
-    let proxy = Proxy::start(&config);
+    let scene = scene(cloud(ok("{}")), "", |config| {
+        config.listen = vec!["127.0.0.1:0".parse().unwrap(); 2];
+        let of_service = ListenRules {
+            route: Services::new(config).route("ecs.cn-north-4").ok(),
+            ..ListenRules::default()
+        };
+        config.listen_rules = vec![ListenRules::default(), of_service];
+    });
     for (host, target, expected) in [
         ("127.0.0.1", "/v1/x", "/of-ecs/v1/x"),
         ("localhost", "/vpc.cn-north-4/x", "/of-ecs/vpc.cn-north-4/x"),
         ("vpc.cn-north-4.localhost", "/v1", "/of-ecs/v1"),
     ] {
-        upstream.forget();
-        let mut client = Client::connect(proxy.addresses[1]);
-        client.send(to_host(host, target));
-        client.answer().assert_status(200);
-        let seen = arrived(&upstream).0;
-        assert_eq!(seen[0].target(), expected);
+        scene.upstream.forget();
+        let mut client = Client::connect(scene.proxy.addresses[1]);
+        let answer = client.send(to_host(host, target)).answer();
+        answer.about((host, target)).assert_status(200);
+        assert_eq!(arrived(&scene).0[0].target(), expected);
     }
 }
 
 #[test]
-fn a_redirect_of_a_service_stays_at_the_name_that_the_caller_used() {
+fn a_redirect_of_a_service_keeps_the_name_that_the_caller_used() {
     let fields = "Location: /of-vpc/v1/next\r\nSet-Cookie: a=1; Path=/of-vpc/v1\r\n";
-    let upstream = cloud_answering(answer("302 Found", fields, ""));
-    let proxy = Proxy::start(&with_cloud(&upstream, ""));
+    let scene = scene(cloud(answer("302 Found", fields, "")), "", |_| {});
     for [host, target, location, cookie] in rows(
         "localhost | /vpc.cn-north-4/v1 | /vpc.cn-north-4/v1/next | a=1; Path=/vpc.cn-north-4/v1
         vpc.cn-north-4.localhost | /v1 | /v1/next | a=1; Path=/v1",
     ) {
-        let answer = proxy.exchange(to_host(host, target));
+        let answer = scene.exchange(to_host(host, target));
         answer.assert_header(302, "location", location);
         answer.assert_header(302, "set-cookie", cookie);
     }
 }
 
 #[test]
-fn a_service_with_an_endpoint_of_its_own_gets_v11_where_it_wants_it() {
-    let upstream = cloud();
+fn a_service_is_signed_with_v11_if_the_configuration_says_so() {
     let more = "derived = ['vpc:vpcm']\nprojects.cn-north-4 = 'P1'";
-    let proxy = Proxy::start(&with_cloud(&upstream, more));
-    proxy.get("/vpc.cn-north-4/v1").assert_status(200);
-    proxy.get("/ecs.cn-north-4/v1").assert_status(200);
-    let seen = upstream.requests();
+    let scene = scene(cloud(ok("{}")), more, |_| {});
+    scene.passes(get("/vpc.cn-north-4/v1"));
+    scene.passes(get("/ecs.cn-north-4/v1"));
+    let seen = scene.upstream.requests();
     let [derived, plain] = [0, 1].map(|at| seen[at].header("authorization"));
     assert!(derived.starts_with("V11-HMAC-SHA256 Credential=AKTEST"));
     assert!(derived.contains("/cn-north-4/vpcm, "), "{derived}");
@@ -213,26 +201,27 @@ fn a_service_with_an_endpoint_of_its_own_gets_v11_where_it_wants_it() {
     });
 }
 
-/// So many requests at once for services of one region, all of which are served.
-fn call(proxy: &Proxy, count: usize) {
-    thread::scope(|scope| {
-        for at in 0..count {
-            let path = ["/vpc.cn-north-4/x", "/ecs.cn-north-4/x"][at % 2];
-            scope.spawn(move || proxy.get(path).assert_status(200));
+/// So many requests at once for each of two services of one region, all of which are served.
+fn call(scene: &Scene, count: usize) {
+    thread::scope(|threads| {
+        for path in ["/vpc.cn-north-4/x", "/ecs.cn-north-4/x"] {
+            threads.spawn(move || {
+                for answer in scene.at_once(count, get(path)) {
+                    answer.assert_status(200);
+                }
+            });
         }
     });
 }
 
 #[test]
 fn iam_is_asked_once_for_a_project_by_fifty_requests_at_once() {
-    let upstream = cloud();
-    let proxy = Proxy::start(&with_cloud(&upstream, ""));
-    call(&proxy, 50);
-    let asked = arrived(&upstream).1;
+    let scene = plain_scene();
+    call(&scene, 25);
+    let (seen, asked) = arrived(&scene);
     assert_eq!(asked.len(), 1, "{asked:?}");
     assert_eq!(asked[0].target(), "/of-iam/v3/projects?name=cn-north-4");
     asked[0].verified();
-    let seen = arrived(&upstream).0;
     assert_eq!(seen.len(), 50);
     for request in seen {
         assert_eq!(request.header("x-project-id"), "0123abc");
@@ -242,7 +231,7 @@ fn iam_is_asked_once_for_a_project_by_fifty_requests_at_once() {
 }
 
 #[test]
-fn without_an_answer_of_iam_requests_go_without_a_project() {
+fn while_iam_fails_requests_are_sent_without_a_project() {
     for reply in [
         answer("401 Unauthorized", "", "{\"error\":{\"code\":401}}"),
         answer("403 Forbidden", "", "{}"),
@@ -258,25 +247,26 @@ fn without_an_answer_of_iam_requests_go_without_a_project() {
             _ if is_broken.load(Ordering::SeqCst) => reply.clone(),
             _ => ok(PROJECTS),
         });
-        let mut config = with_cloud(&upstream, "");
-        config.credentials[0].project_id = Some("of-another-region".parse().unwrap());
-        let proxy = Proxy::start(&config);
+        let scene = scene(upstream, "", |config| {
+            config.credentials[0].project_id = Some("of-another-region".parse().unwrap());
+        });
+        let path = get("/vpc.cn-north-4/x");
         for _ in 0..3 {
-            proxy.get("/vpc.cn-north-4/x").assert_status(200);
+            scene.passes(&path);
         }
-        let seen = arrived(&upstream).0;
-        seen.iter()
-            .for_each(|seen| seen.assert_without(&["x-project-id"]));
-        // Pauses grow, so it is not asked for each request.
-        assert!((1..3).contains(&arrived(&upstream).1.len()));
+        let (seen, asked) = arrived(&scene);
+        for seen in seen {
+            seen.assert_without(&["x-project-id"]);
+        }
+        // The backoff grows, so not every request asks IAM.
+        assert!((1..3).contains(&asked.len()), "{asked:?}");
         broken.store(false, Ordering::SeqCst);
-        let has_project = || {
+        wait_until("a project is sent", || {
             pause(Duration::from_millis(100));
-            upstream.forget();
-            proxy.get("/vpc.cn-north-4/x").assert_status(200);
-            !arrived(&upstream).0[0].all("x-project-id").is_empty()
-        };
-        assert!((0..200).any(|_| has_project()));
+            scene.upstream.forget();
+            scene.passes(&path);
+            !arrived(&scene).0[0].all("x-project-id").is_empty()
+        });
     }
 }
 
@@ -290,11 +280,11 @@ fn requests_wait_no_longer_for_a_silent_iam_than_for_a_connection() {
         }
         ok("{}")
     });
-    let mut config = with_cloud(&upstream, "");
-    config.timeouts.connect = Duration::from_millis(500);
-    let proxy = Proxy::start(&config);
-    call(&proxy, 20);
-    assert!(arrived(&upstream).1.len() <= 2);
+    let scene = scene(upstream, "", |config| {
+        config.timeouts.connect = Duration::from_millis(500);
+    });
+    call(&scene, 10);
+    assert!(arrived(&scene).1.len() <= 2);
     drop(hold);
 }
 
@@ -308,14 +298,14 @@ fn one_wait_for_a_silent_iam_includes_the_question_of_another_request() {
         }
         ok("{}")
     });
-    let mut config = with_cloud(&upstream, "");
-    config.timeouts.connect = Duration::from_secs(3);
-    let proxy = Proxy::start(&config);
-    let mut first = proxy.client();
+    let scene = scene(upstream, "", |config| {
+        config.timeouts.connect = Duration::from_secs(3);
+    });
+    let mut first = scene.client();
     first.send(get("/vpc.cn-north-4/x"));
-    upstream.wait_for(1);
+    scene.upstream.wait_for(1);
     let started = Instant::now();
-    let mut second = proxy.client();
+    let mut second = scene.client();
     second.send(get("/vpc.cn-north-4/x"));
     pause(Duration::from_millis(2500));
     // Its question is given up, and the other request asks.
@@ -337,9 +327,9 @@ fn the_pauses_until_iam_is_asked_again_grow() {
         }
         ok("{}")
     });
-    let proxy = Proxy::start(&with_cloud(&upstream, ""));
+    let scene = scene(upstream, "", |_| {});
     wait_until("it is asked three times", || {
-        proxy.get("/vpc.cn-north-4/x").assert_status(200);
+        scene.passes(get("/vpc.cn-north-4/x"));
         asked.lock().unwrap().len() == 3
     });
     let asked = asked.lock().unwrap();
@@ -351,16 +341,15 @@ fn the_pauses_until_iam_is_asked_again_grow() {
 }
 
 #[test]
-fn who_shows_no_credential_does_not_learn_the_names_of_services() {
-    let upstream = cloud();
-    let mut config = with_cloud(&upstream, "");
-    config.listen_rules = vec![ListenRules {
-        requires_caller: true,
-        ..ListenRules::default()
-    }];
-    let proxy = Proxy::start(&config);
+fn a_caller_without_a_credential_does_not_learn_the_names_of_services() {
+    let scene = scene(cloud(ok("{}")), "", |config| {
+        config.listen_rules = vec![ListenRules {
+            requires_caller: true,
+            ..ListenRules::default()
+        }];
+    });
     for service in ["vpc.cn-north-5", "vpc.cn-north-4", "obs.cn-north-4"] {
-        let answer = proxy.exchange(to_host(&format!("{service}.localhost"), "/"));
+        let answer = scene.exchange(to_host(&format!("{service}.localhost"), "/"));
         answer.assert_refused(401, "caller_required");
     }
 }

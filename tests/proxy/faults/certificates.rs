@@ -76,16 +76,14 @@ fn a_gateway_that_asks_for_a_client_certificate_gets_the_configured_one_or_is_na
         assert!(upstream.requests().is_empty());
 
         let folder = tempfile::tempdir().unwrap();
-        let file = |name: &str, content: &str| {
-            let path = folder.path().join(name);
-            put(&path, content);
-            path
-        };
-        config.upstream_tls.client = Some(TlsFiles {
-            certificate: file("cert.pem", &certificate),
-            key: file("key.pem", &key),
+        let files = TlsFiles {
+            certificate: folder.path().join("cert.pem"),
+            key: folder.path().join("key.pem"),
             client_ca: None,
-        });
+        };
+        put(&files.certificate, &certificate);
+        put(&files.key, &key);
+        config.upstream_tls.client = Some(files);
         Proxy::start(&config).passes(POST);
         upstream.only_request().verified();
     }

@@ -1,4 +1,4 @@
-//! What of good answers is passed on: numbers 56, 60, 61.
+//! Headers of answers that are relayed, dropped or rewritten: numbers 56, 60, 61.
 
 use crate::support::{ANSWERED, FAULT, Scene, Upstream, answer, faulty, route};
 
@@ -11,14 +11,11 @@ fn fault_56_what_concerns_the_connection_to_the_gateway_is_not_passed_on() {
     let scene = Scene::before(faulty(move |link| link.send(bytes)));
     let mut client = scene.client();
     let answer = client.send(FAULT).answer();
-    answer.assert_without(&["connection", "x-private", "x-other", "keep-alive"]);
-    answer.assert_without(&["proxy-authenticate", "upgrade", "x_other"]);
-    answer.assert_without(&["proxy_authenticate", "transfer_encoding", "content_length"]);
-    assert_eq!(answer.header("x-public").as_str(), "1");
-    assert_eq!(answer.text().as_str(), "ok");
-    // The caller's own connection is kept all the same.
-    let next = client.get("/other");
-    assert_eq!(next.text(), ANSWERED);
+    assert_eq!(answer.names(), ["x-public", "date", "content-length"]);
+    answer.assert_header(200, "x-public", "1");
+    assert_eq!(answer.text(), "ok");
+    // The caller's own connection stays open.
+    client.get("/other").assert_text(200, ANSWERED);
     assert_eq!(scene.upstream.connections(), 2);
     scene.serves();
 }
@@ -67,24 +64,13 @@ fn fault_60_redirects_are_passed_on_and_stay_on_the_proxy_and_so_do_cookies() {
 
 #[test]
 fn fault_61_alt_svc_is_dropped_and_cookies_are_passed_on() {
-    let upstream = Upstream::replying(|_| {
-        let fields = "Alt-Svc: h3=\":443\"\r\nSet-Cookie: a=1; Path=/\r\nX-Between: 1\r\nset-cookie: b=2\r\n";
-        answer("200 OK", fields, ANSWERED)
-    });
-    let scene = Scene::before(upstream);
-    let answer = scene.exchange(FAULT);
-    answer.assert_without(&["alt-svc"]);
+    let fields =
+        "Alt-Svc: h3=\":443\"\r\nSet-Cookie: a=1; Path=/\r\nX-Between: 1\r\nset-cookie: b=2\r\n";
+    let scene = Scene::before(Upstream::answering(answer("200 OK", fields, ANSWERED)));
+    let answer = scene.get("/");
     assert_eq!(answer.all("set-cookie"), ["a=1; Path=/", "b=2"]);
     // All values of a name keep their order; names are in lower case.
-    assert_eq!(
-        answer.names(),
-        [
-            "set-cookie",
-            "set-cookie",
-            "x-between",
-            "date",
-            "content-length"
-        ]
-    );
+    let names = "set-cookie set-cookie x-between date content-length";
+    assert_eq!(answer.names().join(" "), names);
     scene.serves();
 }
