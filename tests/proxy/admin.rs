@@ -1,4 +1,4 @@
-//! The admin listener: who may ask, what it answers, and who may stop the proxy.
+//! The admin listener: who may use it, what it answers, and who may stop the proxy.
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
@@ -40,11 +40,9 @@ fn a_proxy_that_serves_is_started_alive_and_ready() {
         answer.assert_header(200, "cache-control", "no-store");
         answer.assert_header(200, "x-content-type-options", "nosniff");
     }
+    let metrics = scene.proxy.asked("/metrics");
     let prometheus = "text/plain; version=0.0.4; charset=utf-8";
-    scene
-        .proxy
-        .asked("/metrics")
-        .assert_header(200, "content-type", prometheus);
+    metrics.assert_header(200, "content-type", prometheus);
     assert_eq!(scene.upstream.connections(), 0);
 }
 
@@ -59,9 +57,8 @@ fn readiness_does_not_depend_on_the_gateway() {
 fn head_is_answered_without_a_body_and_a_connection_ends_with_its_answer() {
     let scene = Scene::plain();
     let mut client = scene.proxy.admin();
-    let answer = client
-        .send(ask("HEAD", "/readyz", "Host: localhost"))
-        .head_answer();
+    client.send(ask("HEAD", "/readyz", "Host: localhost"));
+    let answer = client.head_answer();
     answer.assert_header(200, "content-length", "3");
     answer.assert_header(200, "connection", "close");
     assert!(client.is_closed());
@@ -79,35 +76,34 @@ fn other_paths_are_not_found_and_other_methods_not_allowed() {
         let with_body = ask(method, "/livez", "Host: localhost|Content-Length: 2") + "{}";
         asked(&scene, with_body).assert_header(405, "allow", "GET, HEAD");
     }
-    // The paths are the admin listener's alone.
+    // Only the admin listener has these paths.
     scene.passes(get("/livez"));
     assert_eq!(scene.upstream.only_request().target(), "/livez");
 }
 
 #[test]
-fn who_may_not_use_the_proxy_may_not_ask_either() {
+fn a_request_that_the_guard_refuses_is_refused_on_every_admin_path() {
     let scene = Scene::plain();
     for path in ["/livez", "/metrics", "/nothing", "/quitquitquit"] {
         for (fields, status, code) in REFUSED {
             for method in ["GET", "POST"] {
                 let refused = asked(&scene, ask(method, path, fields));
-                refused
-                    .about((method, path, fields))
-                    .assert_refused(status, code);
-                assert!(!refused.text().contains("evil"));
+                let refused = refused.about((method, path, fields));
+                refused.assert_refused(status, code);
+                refused.assert_hides("evil");
                 refused.assert_without(&["access-control-allow-origin"]);
             }
         }
     }
     let absolute = ask("GET", "http://evil.example/livez", "Host: localhost");
     asked(&scene, absolute).assert_refused(400, "bad_request");
-    // What is refused here is no request of a caller's.
+    // Requests to the admin listener are not counted.
     let counted = scene.proxy.metrics().all("apig_proxy_requests_total");
     assert_eq!(counted, []);
 }
 
 #[test]
-fn a_person_may_open_a_page_of_it_in_a_browser_and_no_navigation_may_stop_the_proxy() {
+fn a_browser_may_open_an_admin_page_and_no_navigation_stops_the_proxy() {
     let scene = Scene::plain();
     let opened = "Host: localhost|Sec-Fetch-Site: none|Sec-Fetch-Mode: navigate";
     for path in ["/livez", "/metrics"] {
@@ -119,7 +115,7 @@ fn a_person_may_open_a_page_of_it_in_a_browser_and_no_navigation_may_stop_the_pr
 }
 
 #[test]
-fn what_cannot_be_read_is_refused_in_the_proxy_s_own_shape() {
+fn a_malformed_request_is_refused_with_an_error_of_the_proxy() {
     let scene = Scene::plain();
     let malformed = asked(&scene, ask("GET", "/livez", "Host : localhost"));
     assert_eq!(malformed.code(), "bad_request");
@@ -158,7 +154,7 @@ fn fault_96_by_default_no_request_stops_the_proxy() {
 }
 
 #[test]
-fn asking_for_the_end_begins_it_and_lets_running_requests_finish() {
+fn a_quit_request_drains_the_proxy_and_lets_running_requests_finish() {
     let (upstream, hold) = Upstream::holding();
     let scene = Scene::with(upstream, |config| config.admin_quit = true);
     let mut client = scene.client();
@@ -181,12 +177,13 @@ fn asking_for_the_end_begins_it_and_lets_running_requests_finish() {
     scene.proxy.wait_until_not_ready();
     hold.send(()).unwrap();
     client.answer().assert_text(200, "late");
-    // By itself: nobody else has told it to.
+    // The test itself does not stop it.
     assert_eq!(scene.proxy.ended_by_itself(), DrainOutcome::Drained);
 }
 
 #[test]
-fn where_others_reach_it_they_may_look_by_any_address_but_only_this_machine_may_stop_it() {
+fn other_machines_may_read_the_admin_listener_by_any_address_but_only_this_one_may_stop_the_proxy()
+{
     let scene = Scene::with(Upstream::start(), |config| {
         config.admin = Some("0.0.0.0:0".parse().unwrap());
         config.admin_quit = true;
@@ -198,23 +195,21 @@ fn where_others_reach_it_they_may_look_by_any_address_but_only_this_machine_may_
     let by_address = format!("{own}:{port}");
     for peer in [Ipv4Addr::LOCALHOST, own] {
         let ask = |method: &str, path: &str, host: &str| {
-            let mut client = Client::connect((peer, port).into());
-            client
-                .send(ask(method, path, &format!("Host: {host}")))
-                .answer()
+            let request = ask(method, path, &format!("Host: {host}"));
+            Client::connect((peer, port).into()).send(request).answer()
         };
+        let hosts = [
+            (&*by_address, 200),
+            ("localhost", 200),
+            ("evil.example", 403),
+        ];
         for path in ["/livez", "/readyz", "/startupz", "/metrics"] {
-            for (host, status) in [
-                (&*by_address, 200),
-                ("localhost", 200),
-                ("evil.example", 403),
-            ] {
-                ask("GET", path, host)
-                    .about((path, host))
-                    .assert_status(status);
+            for (host, status) in hosts {
+                let answer = ask("GET", path, host);
+                answer.about((path, host)).assert_status(status);
             }
         }
-        // By an address, a page of that address could be meant.
+        // With an address for a host, the request could be of a page of that address.
         ask("POST", "/quitquitquit", &by_address).assert_status(403);
     }
     let quit = ask("POST", "/quitquitquit", "Host: localhost");
@@ -224,8 +219,8 @@ fn where_others_reach_it_they_may_look_by_any_address_but_only_this_machine_may_
     scene.proxy.asked("/readyz").assert_status(200);
 }
 
-/// An address of this machine that is not loopback. Nothing is sent to find it. Without one, a test of other callers
-/// is skipped.
+/// An address of this machine that is not loopback, found without sending anything. Without one, tests of callers from
+/// other machines are skipped.
 #[expect(
     clippy::print_stdout,
     clippy::disallowed_methods,
@@ -233,9 +228,8 @@ fn where_others_reach_it_they_may_look_by_any_address_but_only_this_machine_may_
 )]
 pub(crate) fn own_address() -> Option<Ipv4Addr> {
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-    let local = socket
-        .connect("192.0.2.1:9")
-        .and_then(|()| socket.local_addr());
+    let connected = socket.connect("192.0.2.1:9");
+    let local = connected.and_then(|()| socket.local_addr());
     match local.map(|local| local.ip()) {
         Ok(IpAddr::V4(ip)) if !ip.is_loopback() && !ip.is_unspecified() => Some(ip),
         _ => {

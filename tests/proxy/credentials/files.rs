@@ -42,6 +42,13 @@ fn scene(set: &str, path: &str, first: impl FnOnce(&Region)) -> (Region, Proxy) 
     (region, proxy)
 }
 
+/// The same with the first key in `key.csv`.
+fn with_key_file(set: &str) -> (Region, Proxy) {
+    scene(set, "key.csv", |region| {
+        region.file("key.csv", &csv(KEYS[0]));
+    })
+}
+
 /// The key that signs at the moment.
 fn signs(proxy: &Proxy) -> String {
     let said = accepted(&proxy.get("/v1"));
@@ -88,9 +95,7 @@ fn replaced_again_and_again(set: &str, proxy: &Proxy, replace: impl Fn(usize, &s
 
 #[test]
 fn fault_67_no_request_fails_while_a_key_is_replaced_by_rename() {
-    let (region, proxy) = scene("renamed", "key.csv", |region| {
-        region.file("key.csv", &csv(KEYS[0]));
-    });
+    let (region, proxy) = with_key_file("renamed");
     replaced_again_and_again("renamed", &proxy, |_, access_key| {
         let new = region.file("new.csv", &csv(access_key));
         fs::rename(new, region.path("key.csv")).unwrap();
@@ -133,9 +138,7 @@ fn rewrite(path: &Path, content: &str, at: usize, time: Duration) {
 
 #[test]
 fn fault_67_no_request_fails_while_a_key_is_written_over_piece_by_piece() {
-    let (region, proxy) = scene("rewritten", "key.csv", |region| {
-        region.file("key.csv", &csv(KEYS[0]));
-    });
+    let (region, proxy) = with_key_file("rewritten");
     replaced_again_and_again("rewritten", &proxy, |turn, access_key| {
         let content = csv(access_key);
         // In the middle of the first line, of the access key, and of the secret, which then looks whole.
@@ -148,9 +151,7 @@ fn fault_67_no_request_fails_while_a_key_is_written_over_piece_by_piece() {
 #[test]
 fn fault_67_half_a_file_keeps_the_old_key_and_is_told_once() {
     const SET: &str = "half";
-    let (region, proxy) = scene(SET, "key.csv", |region| {
-        region.file("key.csv", &csv(KEYS[0]));
-    });
+    let (region, proxy) = with_key_file(SET);
     let load = Load::on(&proxy, &["/v1"], 2, 100);
     for (turn, at) in [(1, 0), (2, 10), (3, HEAD.len() + 12)] {
         let content = csv(KEYS[turn % 2]);
@@ -180,9 +181,7 @@ fn fault_67_half_a_file_keeps_the_old_key_and_is_told_once() {
 #[test]
 fn fault_67_a_file_that_cannot_be_used_keeps_the_old_key_until_it_can() {
     const SET: &str = "spoilt";
-    let (region, proxy) = scene(SET, "key.csv", |region| {
-        region.file("key.csv", &csv(KEYS[0]));
-    });
+    let (region, proxy) = with_key_file(SET);
     let path = region.path("key.csv");
     let away = region.path("away.csv");
     fs::rename(&path, &away).unwrap();

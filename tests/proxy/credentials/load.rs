@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::support::{Proxy, get, pause};
 
 /// How long a caller pauses between two requests, so that a test does not take the whole machine.
@@ -35,9 +37,8 @@ impl Load {
     pub(crate) fn on(proxy: &Proxy, paths: &[&str], callers: usize, least: usize) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let keys = Arc::<Mutex<BTreeSet<String>>>::default();
-        let paths = paths
-            .iter()
-            .flat_map(|path| std::iter::repeat_n(*path, callers));
+        let paths = paths.iter();
+        let paths = paths.flat_map(|path| std::iter::repeat_n(*path, callers));
         let callers = paths.map(|path| {
             let (is_over, keys) = (Arc::clone(&is_over), Arc::clone(&keys));
             let (mut client, request) = (proxy.client(), get(path));
@@ -46,12 +47,9 @@ impl Load {
                 while answers.len() < least || !is_over.load(Ordering::SeqCst) {
                     let answer = client.send(&request).answer();
                     let text = answer.text();
-                    let said: serde_json::Value = serde_json::from_str(&text).unwrap();
+                    let said: Value = serde_json::from_str(&text).unwrap();
                     if let Some(key) = said["access_key"].as_str() {
-                        let mut keys = keys.lock().unwrap();
-                        if !keys.contains(key) {
-                            keys.insert(key.to_owned());
-                        }
+                        keys.lock().unwrap().insert(key.to_owned());
                     }
                     let is_served = answer.status == 200;
                     answers.push(if is_served { String::new() } else { text });
@@ -70,32 +68,22 @@ impl Load {
     /// Ends it.
     pub(crate) fn end(self) -> Served {
         self.is_over.store(true, Ordering::SeqCst);
-        let answers = self
-            .callers
-            .into_iter()
-            .flat_map(|caller| caller.join().unwrap());
+        let callers = self.callers.into_iter();
+        let answers = callers.flat_map(|caller| caller.join().unwrap());
         let (served, failures): (Vec<_>, Vec<_>) = answers.partition(String::is_empty);
-        let keys = self.keys.lock().unwrap().clone();
         Served {
             count: served.len(),
             failures,
-            keys,
+            keys: self.keys.lock().unwrap().clone(),
         }
     }
 }
 
 impl Served {
     /// Nothing failed, and at least so many requests were served.
-    pub(crate) fn all(&self, least: usize) -> &Self {
-        let failures = &self.failures;
-        assert!(
-            failures.is_empty(),
-            "{} of {} failed, the first with {}",
-            failures.len(),
-            failures.len() + self.count,
-            failures[0]
-        );
+    pub(crate) fn all(&self, least: usize) {
+        let (first, failed) = (self.failures.first(), self.failures.len());
+        assert_eq!(first, None, "{failed} failed, {} did not", self.count);
         assert!(self.count >= least, "{}", self.count);
-        self
     }
 }

@@ -1,7 +1,5 @@
 //! The ways to show whose a request is: what the gateway accepts, and the bytes that reach it.
 
-use std::time::Duration;
-
 use apig_proxy::config::{Auth, AuthMode, Config, CredentialsConfig, TokenSource};
 use apig_proxy::emulator::{Accounts, Service};
 use http::HeaderValue;
@@ -11,7 +9,7 @@ use tempfile::TempDir;
 use super::put;
 use super::region::accepted;
 use super::{Region, log};
-use crate::support::{Proxy, Upstream, chunked, config, post, request};
+use crate::support::{Proxy, SOCKET_TIMEOUT, Upstream, chunked, config, post, request};
 
 const TOKEN: &str = "MIITOKENtoken0123456789";
 
@@ -168,7 +166,7 @@ fn without_a_signature_long_bodies_are_streamed() {
             let mut client = proxy.client();
             let (most, last) = request.split_at(request.len() - length / 2);
             client.send(most);
-            let seen = first_arrived.recv_timeout(Duration::from_secs(20));
+            let seen = first_arrived.recv_timeout(SOCKET_TIMEOUT);
             let seen = seen.unwrap_or_else(|_| panic!("{mode:?} was not streamed"));
             seen.assert_without(&["x-sdk-content-sha256"]);
             assert_eq!(!seen.all("transfer-encoding").is_empty(), is_chunked);

@@ -12,7 +12,7 @@ use apig_proxy::emulator::{
     Accounts, Cloud, Counts, Emulator, POD_IDENTITY_PATH, Readings, Service,
 };
 use rustls::pki_types::CertificateDer;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use tempfile::TempDir;
 
 use crate::support::{Answer, Proxy, runtime};
@@ -45,20 +45,11 @@ pub(crate) fn put(path: &Path, content: &str) {
 
 impl Region {
     pub(crate) fn new(accounts: Accounts) -> Self {
-        Self::at("127.0.0.1:0", accounts)
+        Self::at("127.0.0.1:0", accounts, Readings::default())
     }
 
-    /// A gateway at this address, with the cloud on loopback.
-    pub(crate) fn at(address: &str, accounts: Accounts) -> Self {
-        Self::serving(address, accounts, Readings::default())
-    }
-
-    /// A gateway that reads in this way.
-    pub(crate) fn reading(accounts: Accounts, readings: Readings) -> Self {
-        Self::serving("127.0.0.1:0", accounts, readings)
-    }
-
-    fn serving(address: &str, accounts: Accounts, readings: Readings) -> Self {
+    /// A gateway at this address that reads requests in this way, with the cloud on loopback.
+    pub(crate) fn at(address: &str, accounts: Accounts, readings: Readings) -> Self {
         let address = address.parse().unwrap();
         let emulator = Emulator::bind(address, accounts.clone()).unwrap();
         let emulator = emulator.with_readings(readings);
@@ -83,25 +74,26 @@ impl Region {
     /// Writes the secrets of the accounts to files.
     fn fill(&self) {
         let accounts = &self.accounts;
-        for (name, secrets) in [
-            ("app_code", &accounts.app_codes),
-            ("api_key", &accounts.api_keys),
-            ("token", &accounts.tokens),
+        let first = |secrets: &[SecretString]| secrets.first().cloned();
+        let user = accounts.users.first();
+        let plain = |text: Option<&String>| text.map(|text| SecretString::from(text.as_str()));
+        let federation = accounts.federation.as_ref();
+        for (name, secret) in [
+            ("app_code", first(&accounts.app_codes)),
+            ("api_key", first(&accounts.api_keys)),
+            ("token", first(&accounts.tokens)),
+            ("iam_user", plain(user.map(|user| &user.name))),
+            ("iam_password", user.map(|user| user.password.clone())),
+            ("iam_domain", plain(user.map(|user| &user.domain))),
+            ("pod_token", accounts.pod_token.clone()),
+            (
+                "id_token",
+                federation.map(|federation| federation.id_token.clone()),
+            ),
         ] {
-            if let Some(secret) = secrets.first() {
+            if let Some(secret) = secret {
                 self.file(name, secret.expose_secret());
             }
-        }
-        if let Some(user) = accounts.users.first() {
-            self.file("iam_user", &user.name);
-            self.file("iam_password", user.password.expose_secret());
-            self.file("iam_domain", &user.domain);
-        }
-        if let Some(token) = &accounts.pod_token {
-            self.file("pod_token", token.expose_secret());
-        }
-        if let Some(federation) = &accounts.federation {
-            self.file("id_token", federation.id_token.expose_secret());
         }
     }
 
@@ -176,7 +168,7 @@ impl Region {
     }
 }
 
-/// A source whose secrets end: the name of its set and of its route, the service, and the keys of the set.
+/// The sources whose secrets expire: the name of set and route, the service, and the keys of the set.
 pub(crate) const SOURCES: [(&str, Service, &str); 5] = [
     ("metadata", Service::Metadata, METADATA),
     ("pod", Service::PodIdentity, "source = 'pod-identity'"),

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::region::{SOURCES, accepted, of_all_sources};
 use super::{Region, log};
-use crate::support::{Proxy, pause};
+use crate::support::{Proxy, pause, wait_until};
 
 /// Every fault of a service, and what the log says of it.
 const FAULTS: [(FaultMode, &str, &str); 6] = [
@@ -66,15 +66,14 @@ fn all_are_refused(proxy: &Proxy) {
     });
 }
 
-/// Waits until all routes are served, each for itself, longer than a service that hangs is waited for.
+/// Waits until each route is served.
 fn wait_for_all(proxy: &Proxy) {
     for (name, ..) in SOURCES {
         let path = format!("/{name}");
-        let is_served = (0..600).any(|_| {
+        wait_until(&format!("{name} recovers"), || {
             pause(Duration::from_millis(100));
             proxy.get(&path).status == 200
         });
-        assert!(is_served, "{name} does not recover");
     }
     proxy.asked("/readyz").assert_status(200);
 }

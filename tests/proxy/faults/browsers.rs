@@ -3,7 +3,7 @@
 
 use apig_proxy::config::CallerToken;
 
-use crate::support::{Scene, Upstream};
+use crate::support::{Scene, Upstream, rows};
 
 /// A request by this method and `Host`, with these lines, between which `|` stands.
 fn request(method: &str, host: &str, lines: &str) -> String {
@@ -51,31 +51,6 @@ fn fault_04_a_request_with_a_mark_of_a_browser_is_refused_on_every_method() {
             refuses(&scene, &request(method, "localhost", mark));
         }
     }
-    // Node's fetch sends this, and no browser sends it alone.
-    serves(&scene, &request("GET", "localhost", "Sec-Fetch-Mode: cors"));
-}
-
-#[test]
-fn fault_04_with_access_browser_navigations_and_own_pages_are_served_and_nothing_else() {
-    let scene = scene(true);
-    let host = format!("localhost:{}", scene.proxy.address.port());
-    let own = format!("POST Sec-Fetch-Site: same-origin|Origin: http://{host}|Content-Length: 0");
-    for (is_served, case) in [
-        (true, "GET Sec-Fetch-Site: none|Sec-Fetch-Mode: navigate"),
-        (true, "GET Sec-Fetch-Site: same-origin"),
-        (true, &*own),
-        (false, "POST Sec-Fetch-Site: none|Sec-Fetch-Mode: navigate"),
-        (
-            false,
-            "GET Sec-Fetch-Site: cross-site|Sec-Fetch-Mode: navigate",
-        ),
-        (false, "POST Sec-Fetch-Site: same-origin|Origin: null"),
-        (false, "GET Sec-Fetch-Site: none|Sec-Purpose: prefetch"),
-    ] {
-        let (method, lines) = case.split_once(' ').unwrap();
-        let check = if is_served { serves } else { refuses };
-        check(&scene, &request(method, &host, lines));
-    }
 }
 
 #[test]
@@ -95,50 +70,55 @@ fn fault_04_the_right_token_stands_for_the_marks_of_a_browser() {
     }
 }
 
-#[test]
-fn fault_93_what_a_foreign_page_has_a_browser_fetch_is_refused() {
-    let scene = scene(false);
-    let chrome = "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
-    for (host, lines) in [
-        // The navigation after a prefetch, and a typed link that redirects.
-        ("localhost", "Sec-Fetch-Site: none|Sec-Purpose: prefetch"),
-        ("localhost", "Sec-Fetch-Site: none|Sec-Fetch-User: ?1"),
-        // A service worker, and another port.
-        (
-            "localhost",
-            "Sec-Fetch-Site: cross-site|Sec-Fetch-Dest: empty",
-        ),
-        ("localhost", "Sec-Fetch-Site: same-site"),
-        // An image, a form, and an own page: by a plain-HTTP name, browsers send no other marks.
-        ("proxy.internal", "Accept: image/*"),
-        ("proxy.internal", "Origin: http://evil.example"),
-        ("proxy.internal", "Origin: http://proxy.internal"),
-    ] {
-        for method in ["GET", "POST"] {
-            refuses(&scene, &request(method, host, &format!("{chrome}|{lines}")));
-        }
-    }
-    let program = request("GET", "proxy.internal", "User-Agent: curl/8.14.1");
-    serves(&scene, &program);
-}
+/// Whether `access.browser` is set, methods, host, headers, and whether the request is served. OWN is the address of the
+/// proxy.
+const REQUESTS: &str = "
+    # The navigation after a prefetch, and a typed link that redirects.
+    off | GET POST | localhost | CHROME|Sec-Fetch-Site: none|Sec-Purpose: prefetch | refused
+    off | GET POST | localhost | CHROME|Sec-Fetch-Site: none|Sec-Fetch-User: ?1 | refused
+    # A service worker, and another port.
+    off | GET POST | localhost | CHROME|Sec-Fetch-Site: cross-site|Sec-Fetch-Dest: empty | refused
+    off | GET POST | localhost | CHROME|Sec-Fetch-Site: same-site | refused
+    # An image, a form, and an own page: to a plain-HTTP name, browsers send no other marks.
+    off | GET POST | proxy.internal | CHROME|Accept: image/* | refused
+    off | GET POST | proxy.internal | CHROME|Origin: http://evil.example | refused
+    off | GET POST | proxy.internal | CHROME|Origin: http://proxy.internal | refused
+    # Programs that send some of what browsers send. The last one is Node's fetch.
+    off | GET | proxy.internal | User-Agent: curl/8.14.1 | served
+    off | GET | OWN | User-Agent: Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1 | served
+    off | GET | OWN | User-Agent: Wget/1.21.3|Accept: */* | served
+    off | GET | OWN | Origin: http://OWN | served
+    off | GET | localhost | Sec-Fetch-Mode: cors | served
+    off | GET | OWN | User-Agent: node|Sec-Fetch-Mode: cors|Accept-Language: * | served
+    # Navigations and own pages.
+    on | GET | OWN | Sec-Fetch-Site: none|Sec-Fetch-Mode: navigate | served
+    on | GET | OWN | Sec-Fetch-Site: same-origin | served
+    on | POST | OWN | Sec-Fetch-Site: same-origin|Origin: http://OWN|Content-Length: 0 | served
+    on | POST | OWN | Sec-Fetch-Site: none|Sec-Fetch-Mode: navigate | refused
+    on | GET | OWN | Sec-Fetch-Site: cross-site|Sec-Fetch-Mode: navigate | refused
+    on | POST | OWN | Sec-Fetch-Site: same-origin|Origin: null | refused
+    on | GET | OWN | Sec-Fetch-Site: none|Sec-Purpose: prefetch | refused";
 
 #[test]
-fn fault_93_programs_that_send_some_of_what_browsers_send_are_served() {
-    let scene = scene(false);
-    let host = format!("localhost:{}", scene.proxy.address.port());
-    let own = format!("Origin: http://{host}");
-    for lines in [
-        "User-Agent: Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1",
-        "User-Agent: node|Sec-Fetch-Mode: cors|Accept-Language: *",
-        "User-Agent: Wget/1.21.3|Accept: */*",
-        &own,
-    ] {
-        serves(&scene, &request("GET", &host, lines));
+fn fault_93_what_a_page_makes_a_browser_fetch_is_refused_and_what_programs_send_is_served() {
+    const CHROME: &str = "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
+    let [off, on] = [false, true].map(scene);
+    for [browser, methods, host, lines, outcome] in rows(REQUESTS) {
+        let scene = if browser == "on" { &on } else { &off };
+        let own = format!("localhost:{}", scene.proxy.address.port());
+        let [host, lines] = [host, lines].map(|text| text.replace("OWN", &own));
+        for method in methods.split(' ') {
+            let request = request(method, &host, &lines.replace("CHROME", CHROME));
+            match outcome {
+                "served" => serves(scene, &request),
+                _ => refuses(scene, &request),
+            }
+        }
     }
     // As websocket-client opens one.
+    let own = format!("localhost:{}", off.proxy.address.port());
     let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==|Sec-WebSocket-Version: 13";
-    let handshake = format!("Upgrade: websocket|Connection: Upgrade|{key}|{own}");
-    scene.upstream.forget();
-    scene.passes(request("GET", &host, &handshake));
-    assert_eq!(scene.arrived().header("upgrade"), "websocket");
+    let lines = format!("Upgrade: websocket|Connection: Upgrade|{key}|Origin: http://{own}");
+    serves(&off, &request("GET", &own, &lines));
+    assert_eq!(off.arrived().header("upgrade"), "websocket");
 }

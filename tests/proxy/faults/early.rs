@@ -8,6 +8,8 @@ use crate::support::{
     Link, Received, SOCKET_TIMEOUT, Scene, Upstream, answer, get, ok, pause, post, request,
 };
 
+const ACCEPTED: &str = "HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\nok";
+
 /// More than the buffers of the system take, so that the proxy is still sending.
 const LONG: usize = 11 << 20;
 
@@ -39,21 +41,20 @@ fn fault_55_an_early_refusal_is_relayed_and_the_upload_stopped() {
     let scene = Scene::before(upstream);
     for status in [413, 401, 503] {
         // Of a body that never ends, within the length that was declared.
-        let head = format!(
-            "POST /{status} HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/x\r\nContent-Length: 12000000\r\n\r\nabc"
-        );
-        let answer = scene.exchange(&head);
+        let fields = "Content-Type: multipart/x|Content-Length: 12000000";
+        let head = request(&format!("POST /{status}"), fields, "");
+        let answer = scene.client().send(&head).send("abc").answer();
         answer.assert_text(status, "no more");
-        assert_eq!(answer.header("connection"), "close");
+        answer.assert_header(status, "connection", "close");
         // The gateway's side is closed before the body is complete.
-        let arrived = tell.recv_timeout(Duration::from_secs(10)).unwrap();
+        let arrived = tell.recv_timeout(SOCKET_TIMEOUT).unwrap();
         assert!(arrived < 12_000_000, "{arrived}");
 
         // A caller that sends everything before it reads gets the answer, too.
         let mut client = scene.client();
-        client.send(&head).send(vec![b'x'; 11_999_997]);
+        client.send(&head).send(vec![b'x'; 12_000_000]);
         assert_eq!(client.answer().text(), "no more");
-        tell.recv_timeout(Duration::from_secs(10)).unwrap();
+        tell.recv_timeout(SOCKET_TIMEOUT).unwrap();
     }
     scene.serves();
 }
@@ -89,13 +90,10 @@ fn fault_55_an_early_answer_that_is_no_refusal_leaves_the_upload_running() {
     ));
     client.until("HTTP/1.1 200", "\r\n\r\n");
     for piece in ["abc", "def", "ghi"] {
-        client.send(piece);
-        assert_eq!(
-            client.until("3\r\n", &format!("{piece}\r\n")),
-            format!("3\r\n{piece}\r\n")
-        );
+        let chunk = format!("3\r\n{piece}\r\n");
+        client.send(piece).until(&chunk, &chunk);
     }
-    assert_eq!(client.until("0\r\n", "\r\n\r\n"), "0\r\n\r\n");
+    client.until("0\r\n\r\n", "0\r\n\r\n");
     scene.upstream.wait_for(1);
     scene.serves();
 }
@@ -121,15 +119,10 @@ fn early(
 
 #[test]
 fn fault_55_an_early_answer_that_is_complete_leaves_the_upload_running() {
+    let chunked = "HTTP/1.1 202 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
     for (method, bytes) in [
-        (
-            "POST",
-            "HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\nok",
-        ),
-        (
-            "POST",
-            "HTTP/1.1 202 Accepted\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
-        ),
+        ("POST", ACCEPTED),
+        ("POST", chunked),
         ("POST", "HTTP/1.1 204 No Content\r\n\r\n"),
         ("HEAD", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"),
     ] {
@@ -161,10 +154,9 @@ fn fault_55_an_early_answer_that_is_complete_leaves_the_upload_running() {
 
 #[test]
 fn fault_55_an_upload_that_is_taken_no_more_after_its_answer_ends_at_the_idle_limit() {
-    let bytes = "HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\nok";
     let ((go, gone), (told, tell)) = (mpsc::channel::<()>(), mpsc::channel());
     let (gone, told) = (Mutex::new(gone), Mutex::new(told));
-    let upstream = early(bytes, move |link| {
+    let upstream = early(ACCEPTED, move |link| {
         gone.lock().unwrap().recv().unwrap();
         told.lock().unwrap().send(link.drain()).unwrap();
         Err(std::io::Error::other("cut off"))
@@ -181,18 +173,26 @@ fn fault_55_an_upload_that_is_taken_no_more_after_its_answer_ends_at_the_idle_li
     let sent = (0..900).take_while(|_| client.try_send(&piece).is_ok());
     assert!(sent.count() < 900);
     go.send(()).unwrap();
-    assert!(tell.recv_timeout(Duration::from_secs(10)).unwrap() < 900 << 20);
+    assert!(tell.recv_timeout(SOCKET_TIMEOUT).unwrap() < 900 << 20);
     scene.serves();
 }
 
 #[test]
 fn fault_55_a_caller_that_breaks_its_upload_off_after_the_answer_began_ends_both_sides() {
-    let chunked = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
-    let sized = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/x\r\nContent-Length: 100\r\n\r\nabc";
-    for (request, more, ends) in [
-        (chunked, "xyz\r\n", false),
-        (chunked, "3\r\nde", true),
-        (sized, "", true),
+    for (framing, begin, more, ends) in [
+        (
+            "Transfer-Encoding: chunked",
+            "3\r\nabc\r\n",
+            "xyz\r\n",
+            false,
+        ),
+        (
+            "Transfer-Encoding: chunked",
+            "3\r\nabc\r\n",
+            "3\r\nde",
+            true,
+        ),
+        ("Content-Length: 100", "abc", "", true),
     ] {
         let (told, tell) = mpsc::channel();
         let bytes = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n";
@@ -202,15 +202,19 @@ fn fault_55_a_caller_that_breaks_its_upload_off_after_the_answer_began_ends_both
             Err(std::io::Error::other("cut off"))
         }));
         let mut client = scene.client();
-        client.send(request);
-        client.until("HTTP/1.1 200", "hi\r\n");
+        client.send(request(
+            "POST /",
+            &format!("Content-Type: multipart/x|{framing}"),
+            "",
+        ));
+        client.send(begin).until("HTTP/1.1 200", "hi\r\n");
         client.send(more);
         if ends {
             client.finish_sending();
         }
         // No last chunk comes, only the end.
         assert!(client.is_closed(), "{more:?}");
-        tell.recv_timeout(Duration::from_secs(10)).unwrap();
+        tell.recv_timeout(SOCKET_TIMEOUT).unwrap();
         scene.serves();
     }
 }
@@ -226,11 +230,8 @@ fn fault_55_an_upload_that_the_gateway_ends_after_a_pause_is_answered_with_the_r
             Err(std::io::Error::other("cut off"))
         }));
         let mut client = scene.client();
-        client.send(request(
-            "POST /fault",
-            "Content-Type: multipart/x|Content-Length: 10",
-            "",
-        ));
+        let fields = "Content-Type: multipart/x|Content-Length: 10";
+        client.send(request("POST /fault", fields, ""));
         let answer = client.send("abc").answer();
         answer.assert_refused(502, "upstream_reset");
         for part in [

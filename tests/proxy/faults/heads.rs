@@ -89,25 +89,23 @@ fn fault_12_headers_of_the_proxy_s_own_arrive_once_and_are_ours() {
 
 #[test]
 fn fault_13_headers_of_one_connection_are_dropped_in_every_spelling_and_those_of_the_proxy_stay() {
-    const OURS: &str = "host x-stage apig-proxy-hop x-sdk-date authorization x-public";
     let scene = Scene::plain();
-    for (fields, body, names) in [
+    for (fields, body) in [
         (
             "Connection: x-stage, authorization|Connection: X-Private, host, x-sdk-date|X-Private: 1|X-Public: 1|\
              Keep-Alive: 5|TE: trailers|Proxy-Authorization: x|Trailer: x",
             "",
-            OURS.to_owned(),
         ),
         (
             "Transfer_Encoding: chunked|Proxy_Authorization: x|KEEP_ALIVE: 5|Connection: X-Private|x_private: 1|X-Public: 1",
             "0\r\n\r\n",
-            OURS.replace("host", "host content-length"),
         ),
     ] {
         scene.upstream.forget();
         scene.passes(request("POST /", fields, body));
         let seen = scene.upstream.only_request();
-        assert_eq!(seen.names().join(" "), names);
+        let names = "host content-length x-stage apig-proxy-hop x-sdk-date authorization x-public";
+        assert_eq!(seen.names().join(" "), names, "{fields}");
         assert_eq!(seen.body, body.as_bytes());
         seen.verified();
         scene.serves();

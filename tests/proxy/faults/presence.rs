@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::support::{Client, FAULT, SOCKET_TIMEOUT, Scene, Upstream, faulty, get, pause, request};
+use crate::support::{Client, FAULT, SOCKET_TIMEOUT, Scene, Upstream, faulty, pause, request};
 
 /// A caller that leaves in this way while the gateway works has its request cancelled.
 fn is_cancelled(request: impl AsRef<[u8]>, leave: fn(Client)) {
@@ -83,8 +83,7 @@ fn fault_25_a_later_head_has_the_same_limit_as_the_first() {
         config.timeouts.keep_alive = Duration::from_secs(3600);
     });
     let mut client = scene.client();
-    client.send(get("/"));
-    client.answer().assert_status(200);
+    client.get("/").assert_status(200);
     assert!(client.send(b"GET / HT").is_closed());
     assert_eq!(scene.upstream.requests().len(), 1);
     scene.serves();
@@ -97,9 +96,10 @@ fn fault_27_a_slow_reader_slows_the_gateway_and_is_cut_off_when_it_stops() {
     let (ended, end) = mpsc::channel();
     let (ended, count) = (Mutex::new(ended), Arc::clone(&written));
     let upstream = faulty(move |link| {
-        link.send(format!(
+        write!(
+            link.stream,
             "HTTP/1.1 200 OK\r\ncontent-length: {TOTAL}\r\n\r\n"
-        ))?;
+        )?;
         let piece = vec![b'x'; 64 * 1024];
         while count.load(Ordering::SeqCst) < TOTAL && link.stream.write_all(&piece).is_ok() {
             count.fetch_add(piece.len(), Ordering::SeqCst);
@@ -124,7 +124,7 @@ fn fault_27_a_slow_reader_slows_the_gateway_and_is_cut_off_when_it_stops() {
         stalled < 64 << 20,
         "{stalled} bytes were taken from the gateway"
     );
-    end.recv_timeout(Duration::from_secs(10)).unwrap();
+    end.recv_timeout(SOCKET_TIMEOUT).unwrap();
     assert!(written.load(Ordering::SeqCst) < 64 << 20);
     scene.upstream.wait_for_end_of(1);
     scene.serves();

@@ -19,7 +19,7 @@ fn before_gateway(readings: Readings) -> (Region, Proxy) {
         keys: vec![key],
         ..Accounts::throw_away()
     };
-    let region = Region::reading(accounts, readings);
+    let region = Region::at("127.0.0.1:0", accounts, readings);
     let proxy = proxy_with(&region, "AK-OF-READINGS-SECRET-0123456789");
     (region, proxy)
 }

@@ -1,15 +1,15 @@
 //! Where requests go, and routes, methods and paths that a spelling is meant to circumvent: number 103.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpListener;
 use std::thread;
 
 use apig_proxy::config::{Listen, Methods, PathPattern, with_upstream};
-use apig_proxy::emulator::Accounts;
+use apig_proxy::emulator::{Accounts, Readings};
 use http::{HeaderValue, Method};
 
 use crate::credentials::Region;
-use crate::support::{Proxy, Upstream, config, key, ok, request, route};
+use crate::support::{Proxy, Upstream, config, key, ok, read_until, request, route};
 
 #[test]
 fn the_longest_prefix_decides_and_is_replaced_by_the_upstream_s_path() {
@@ -39,10 +39,9 @@ fn plain_http_goes_to_loopback_and_is_signed_too() {
     let url = format!("http://{}/base", upstream.local_addr().unwrap());
     let served = thread::spawn(move || {
         let (mut stream, _) = upstream.accept().unwrap();
-        let mut head = vec![0; 4096];
-        let length = stream.read(&mut head).unwrap();
+        let head = read_until(&mut stream, b"\r\n\r\n").unwrap();
         stream.write_all(ok("plain").as_bytes()).unwrap();
-        String::from_utf8(head[..length].to_vec()).unwrap()
+        String::from_utf8(head).unwrap()
     });
     let mut config = with_upstream(&url).unwrap();
     config.listen = listen(&["127.0.0.1:0"]);
@@ -50,10 +49,8 @@ fn plain_http_goes_to_loopback_and_is_signed_too() {
     assert_eq!(Proxy::start(&config).get("/a").text(), "plain");
     let head = served.join().unwrap();
     assert!(head.starts_with("GET /base/a HTTP/1.1\r\n"), "{head}");
-    assert!(
-        head.contains("authorization: SDK-HMAC-SHA256 Access="),
-        "{head}"
-    );
+    let signed = "authorization: SDK-HMAC-SHA256 Access=";
+    assert!(head.contains(signed), "{head}");
 }
 
 #[test]
@@ -62,7 +59,7 @@ fn an_upstream_with_an_ipv6_address_is_reached_verified_and_signed_for() {
         keys: vec![key()],
         ..Accounts::default()
     };
-    let region = Region::at("[::1]:0", accounts);
+    let region = Region::at("[::1]:0", accounts, Readings::default());
     let mut config = region.config("upstream = \"UPSTREAM\"\n");
     config.listen = listen(&["[::1]:0", "127.0.0.1:0"]);
     let proxy = Proxy::start(&config);
@@ -147,12 +144,8 @@ fn fault_103_slashes_and_escapes_within_a_route_go_out_as_they_came() {
         /Flowers /flowersx";
     ask(&proxy, "GET", within.map(|(path, _)| path), 200);
     // The limits of the route hold for each spelling that stays within it.
-    ask(
-        &proxy,
-        "DELETE",
-        within[..7].iter().map(|(path, _)| *path),
-        405,
-    );
+    let limited = within[..7].iter().map(|(path, _)| *path);
+    ask(&proxy, "DELETE", limited, 405);
     ask(&proxy, "DELETE", elsewhere.split_whitespace(), 200);
     assert_eq!(targets(&flowers), within.map(|(_, target)| target));
     assert_eq!(targets(&others).join(" "), elsewhere);
@@ -188,12 +181,8 @@ fn fault_103_allowed_paths_are_not_circumvented_by_spelling() {
     ask(&proxy, "GET", allowed.split_whitespace(), 200);
     ask(&proxy, "GET", refused.split_whitespace(), 404);
     ask(&proxy, "GET", ["/flowers/models/..%2fadmin"], 400);
-    ask(
-        &proxy,
-        "POST",
-        ["/flowers/predict", "/flowers/models/1"],
-        405,
-    );
+    let only_get = ["/flowers/predict", "/flowers/models/1"];
+    ask(&proxy, "POST", only_get, 405);
     assert_eq!((flowers.requests().len(), others.requests().len()), (6, 0));
     assert_eq!(targets(&flowers)[2], "/v1/models/1/x");
 }

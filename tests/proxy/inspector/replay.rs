@@ -1,6 +1,6 @@
 //! Sending again: what reaches the gateway, and what is not sent.
 
-use apig_proxy::config::ReplayPolicy;
+use apig_proxy::config::{CallerToken, Methods, ReplayPolicy};
 use serde_json::{Value, json};
 
 use super::{ask, assert_error, assert_has, ended, inspected, inspected_before, order, read};
@@ -151,8 +151,8 @@ fn the_policy_of_the_configuration_decides_what_may_be_sent() {
 #[test]
 fn a_replay_needs_no_token_of_a_caller_and_is_bound_by_methods_and_routes() {
     let scene = inspected_before(Upstream::start(), |config| {
-        config.access.token = Some(apig_proxy::config::CallerToken::new(b"0123456789abcdef"));
-        config.methods = apig_proxy::config::Methods::Only(vec![http::Method::GET]);
+        config.access.token = Some(CallerToken::new(b"0123456789abcdef"));
+        config.methods = Methods::Only(vec![http::Method::GET]);
     });
     let token = "X-Apig-Proxy-Token: 0123456789abcdef";
     scene.passes(request("GET /v1", token, ""));
@@ -163,10 +163,8 @@ fn a_replay_needs_no_token_of_a_caller_and_is_bound_by_methods_and_routes() {
     let delete = json!({"confirm": true, "edit": {"method": "DELETE"}});
     sent(&replay(&scene.proxy, &path, &delete));
     let refused = ended(&scene.proxy, "is:replay+method:DELETE", 1).remove(0);
-    assert_has(
-        &refused,
-        &json!({"status": 405, "code": "PROXY.method_not_allowed"}),
-    );
+    let expected = json!({"status": 405, "code": "PROXY.method_not_allowed"});
+    assert_has(&refused, &expected);
     assert_eq!(scene.upstream.requests().len(), 2);
     // While nothing is recorded, the new one would not be seen.
     order(&scene.proxy, "pause");
