@@ -79,6 +79,11 @@ fn fault_98_too_many_hops_and_those_that_cannot_be_read_are_refused() {
 }
 
 #[test]
+fn fault_46_a_body_that_is_cut_off_or_malformed_looks_aborted() {
+    answers("cut-off");
+}
+
+#[test]
 fn fault_47_what_is_not_the_head_of_an_answer_is_a_bad_response() {
     answers("heads");
 }
@@ -147,7 +152,7 @@ fn answers_to(scene: &Scene, case: &Case) -> Vec<String> {
 }
 
 /// Lets the upstream send the answers of a file. The caller gets one framing of each, the connection to the upstream is
-/// not reused, and the next request of the same caller is served.
+/// not reused, and the next request is served.
 fn answers(file: &str) {
     let mut mismatches = Vec::new();
     for case in cases("answers", file) {
@@ -174,9 +179,18 @@ fn answers(file: &str) {
             assert_eq!(framing.concat().len(), expected, "{}", case.name);
             client.get("/next").assert_text(200, ANSWERED);
         } else {
+            // A caller with HTTP/1.0 gets no chunks, so only a reset tells it.
+            let old = FAULT.replace("HTTP/1.1", "HTTP/1.0");
+            assert!(
+                scene.client().send(old).try_answer(false).is_err(),
+                "{}",
+                case.name
+            );
             scene.serves();
         }
-        assert_eq!(scene.upstream.connections(), 2, "{}: reused", case.name);
+        // Each answer ends its connection.
+        let (connections, requests) = (scene.upstream.connections(), scene.upstream.requests());
+        assert_eq!(connections, requests.len(), "{}: reused", case.name);
     }
     assert_eq!(mismatches, [""; 0]);
 }

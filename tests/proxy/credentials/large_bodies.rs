@@ -1,9 +1,9 @@
-//! `large_body = "token"`: what is too long for a signature goes out with a token, streamed.
+//! The limits of bodies, and `large_body = "token"`: a body that is too long for a signature is streamed with a token.
 
 use apig_proxy::config::{AuthMode, Config, LargeBody};
 use tempfile::TempDir;
 
-use super::modes::shown_as;
+use super::modes::{CARRIES, shown_as};
 use crate::support::{
     Answer, Proxy, Received, SOCKET_TIMEOUT, Upstream, chunked, post, request, route,
 };
@@ -14,13 +14,17 @@ const TOKEN: &str = "MIITOKENtoken0123456789";
 const BODY: usize = 1000;
 const LARGE: usize = 200_000;
 
-/// A configuration that sends long bodies with a token, and the folder of the token.
-fn with_token(upstream: &Upstream, large_body: LargeBody) -> (Config, TempDir) {
-    let (mut config, folder) = shown_as(upstream, AuthMode::default(), TOKEN);
+/// A configuration with these limits, and the folder of the secret.
+fn limited(upstream: &Upstream, mode: AuthMode, large_body: LargeBody) -> (Config, TempDir) {
+    let (mut config, folder) = shown_as(upstream, mode, TOKEN);
     config.routes[0].large_body = large_body;
     config.limits.body = BODY as u64;
     config.limits.large_body = LARGE as u64;
     (config, folder)
+}
+
+fn with_token(upstream: &Upstream, unknown: bool) -> (Config, TempDir) {
+    limited(upstream, AuthMode::AkSk, LargeBody::Token { unknown })
 }
 
 fn has_token(seen: &Received) {
@@ -43,7 +47,7 @@ fn is_too_large(answer: &Answer, limit: usize, advice: &str) {
 #[test]
 fn a_body_up_to_the_limit_is_signed_and_a_longer_one_goes_out_with_a_token() {
     let upstream = Upstream::start();
-    let (config, _folder) = with_token(&upstream, LargeBody::Token { unknown: false });
+    let (config, _folder) = with_token(&upstream, false);
     let proxy = Proxy::start(&config);
     for length in [0, 1, BODY, BODY + 1, LARGE] {
         proxy.passes(post("application/json", &vec![b'a'; length]));
@@ -60,28 +64,77 @@ fn a_body_up_to_the_limit_is_signed_and_a_longer_one_goes_out_with_a_token() {
 }
 
 #[test]
-fn beyond_the_longest_body_it_is_refused_at_once() {
-    let upstream = Upstream::start();
+fn a_body_over_the_limit_of_its_mode_is_refused_at_once_with_advice() {
+    const RAISE: &str = "raise `limits.large_body_max`";
+    const SET: &str = "set `limits.large_body = ";
     let token = |unknown| LargeBody::Token { unknown };
-    for (large_body, limit, advice) in [
-        (token(false), LARGE, "raise `limits.large_body_max`"),
-        (token(true), LARGE, "raise `limits.large_body_max`"),
-        (LargeBody::Reject, BODY, "set `limits.large_body = "),
+    for (mode, large_body, limit, advice) in [
+        (AuthMode::AkSk, token(false), LARGE, RAISE),
+        (AuthMode::AkSk, token(true), LARGE, RAISE),
+        (AuthMode::AkSk, LargeBody::Reject, BODY, SET),
+        (AuthMode::Token, LargeBody::Reject, BODY, SET),
+        (
+            AuthMode::AppCode,
+            LargeBody::Reject,
+            BODY,
+            "raise `limits.body`",
+        ),
+        (
+            AuthMode::ApiKey,
+            LargeBody::Reject,
+            BODY,
+            "raise `limits.body`",
+        ),
     ] {
-        let (config, _folder) = with_token(&upstream, large_body);
+        let upstream = Upstream::start();
+        let (config, _folder) = limited(&upstream, mode, large_body);
         let proxy = Proxy::start(&config);
-        // Only the head is sent: nothing of the body is waited for.
+        // Only the head is sent: the refusal does not wait for the body.
         let fields = format!("Content-Length: {}|Expect: 100-continue", limit + 1);
         let refused = proxy.exchange(request("POST /", &fields, ""));
-        is_too_large(&refused, limit, advice);
+        is_too_large(refused.about(mode), limit, advice);
+        assert_eq!(upstream.connections(), 0);
+        proxy.passes(post("text/plain", &vec![b'a'; limit]));
     }
-    assert_eq!(upstream.connections(), 0);
+}
+
+#[test]
+fn a_body_without_a_signature_is_streamed_and_needs_no_buffer() {
+    let long = (post("application/json", &[b'a'; LARGE]), LARGE);
+    let chunks = chunked("application/json", &[b"abc", b"de"]);
+    let chunks = (chunks, "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n".len());
+    let token = LargeBody::Token { unknown: true };
+    let modes = CARRIES.map(|(mode, ..)| (mode, LargeBody::Reject));
+    for (mode, large_body) in modes.into_iter().chain([(AuthMode::AkSk, token)]) {
+        for (request, length) in [&long, &chunks] {
+            // The first byte of a body reaches the upstream before the caller has sent the last.
+            let (upstream, first_arrived) = Upstream::telling(length - 1);
+            let (mut config, _folder) = limited(&upstream, mode, large_body);
+            config.limits.buffered = 1;
+            if large_body == LargeBody::Reject {
+                config.limits.body = LARGE as u64;
+            }
+            let proxy = Proxy::start(&config);
+            let mut client = proxy.client();
+            let (most, last) = request.split_at(request.len() - length / 2);
+            client.send(most);
+            let seen = first_arrived.recv_timeout(SOCKET_TIMEOUT);
+            let seen = seen.unwrap_or_else(|_| panic!("{mode:?} was not streamed"));
+            seen.assert_without(&["x-sdk-content-sha256"]);
+            let is_chunked = !seen.all("transfer-encoding").is_empty();
+            assert_eq!(is_chunked, *length != LARGE);
+            if mode == AuthMode::AkSk {
+                has_token(&seen);
+            }
+            client.send(last).answer().assert_status(200);
+        }
+    }
 }
 
 #[test]
 fn a_body_of_unknown_length_is_hashed_unless_the_route_says_otherwise() {
     let upstream = Upstream::start();
-    let (mut config, _folder) = with_token(&upstream, LargeBody::Token { unknown: false });
+    let (mut config, _folder) = with_token(&upstream, false);
     let mut long = route("/long", &upstream, "");
     long.large_body = LargeBody::Token { unknown: true };
     config.routes.insert(0, long);
@@ -107,26 +160,10 @@ fn a_body_of_unknown_length_is_hashed_unless_the_route_says_otherwise() {
 #[test]
 fn a_body_of_unknown_length_that_turns_out_too_long_is_broken_off() {
     let upstream = Upstream::start();
-    let (config, _folder) = with_token(&upstream, LargeBody::Token { unknown: true });
+    let (config, _folder) = with_token(&upstream, true);
     let proxy = Proxy::start(&config);
     let mut client = proxy.client();
     let _ = client.try_send(chunked("text/plain", &[&vec![b'a'; LARGE], b"a"]));
     is_too_large(&client.answer(), LARGE, "raise `limits.large_body_max`");
     assert_eq!(upstream.requests().len(), 0, "it must not look complete");
-}
-
-#[test]
-fn a_large_body_is_passed_on_before_it_is_complete() {
-    let (upstream, first_arrived) = Upstream::telling(LARGE - 1);
-    let (mut config, _folder) = with_token(&upstream, LargeBody::Token { unknown: false });
-    // Room for nothing: what is streamed needs none.
-    config.limits.buffered = 1;
-    let proxy = Proxy::start(&config);
-    let mut client = proxy.client();
-    let request = post("application/json", &[b'a'; LARGE]);
-    let (most, last) = request.split_at(request.len() - 1);
-    client.send(most);
-    let seen = first_arrived.recv_timeout(SOCKET_TIMEOUT);
-    has_token(&seen.expect("nothing was passed on"));
-    client.send(last).answer().assert_status(200);
 }

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::put;
 use super::region::accepted;
 use super::{Region, log};
-use crate::support::{Proxy, SOCKET_TIMEOUT, Upstream, chunked, config, post, request};
+use crate::support::{Proxy, Upstream, config, request};
 
 const TOKEN: &str = "MIITOKENtoken0123456789";
 
@@ -146,52 +146,5 @@ fn nothing_is_added_but_project_and_secret_in_the_place_of_what_the_caller_sent(
         assert_eq!(seen.header(name), format!("{before}{TOKEN}"));
         assert_eq!(seen.header("x-stage"), "RELEASE");
         assert_eq!((seen.target(), &seen.body[..]), ("/v1?a=1", &b"abc"[..]));
-    }
-}
-
-#[test]
-fn without_a_signature_long_bodies_are_streamed() {
-    let long = post("application/json", &[b'a'; 100_000]);
-    for (mode, ..) in CARRIES {
-        for (request, is_chunked) in [
-            (&long, false),
-            (&chunked("application/json", &[b"abc", b"de"]), true),
-        ] {
-            let end = request.windows(4).position(|bytes| bytes == b"\r\n\r\n");
-            let length = request.len() - end.unwrap() - 4;
-            // The first byte of a body reaches the upstream before the caller has sent the last.
-            let (upstream, first_arrived) = Upstream::telling(length - 1);
-            let (config, _folder) = shown_as(&upstream, mode, TOKEN);
-            let proxy = Proxy::start(&config);
-            let mut client = proxy.client();
-            let (most, last) = request.split_at(request.len() - length / 2);
-            client.send(most);
-            let seen = first_arrived.recv_timeout(SOCKET_TIMEOUT);
-            let seen = seen.unwrap_or_else(|_| panic!("{mode:?} was not streamed"));
-            seen.assert_without(&["x-sdk-content-sha256"]);
-            assert_eq!(!seen.all("transfer-encoding").is_empty(), is_chunked);
-            client.send(last).answer().assert_status(200);
-        }
-    }
-}
-
-#[test]
-fn beyond_the_limit_a_body_is_refused_with_what_helps_in_its_mode() {
-    for (mode, advice) in [
-        (AuthMode::AppCode, "raise `limits.body`"),
-        (AuthMode::ApiKey, "raise `limits.body`"),
-        (AuthMode::Token, "set `limits.large_body = "),
-    ] {
-        let upstream = Upstream::start();
-        let (mut config, _folder) = shown_as(&upstream, mode, TOKEN);
-        config.limits.body = 1000;
-        let proxy = Proxy::start(&config);
-        let send = |length| proxy.exchange(post("text/plain", &vec![b'a'; length]));
-        send(1000).assert_status(200);
-        let refused = send(1001);
-        refused.assert_refused(413, "body_too_large");
-        refused.assert_says(&format!(
-            "larger than 1000 bytes\\nhint: send a smaller one, or {advice}"
-        ));
     }
 }

@@ -6,7 +6,7 @@ use apig_proxy::signature::{PayloadHash, Signer, SigningDate};
 
 use super::{Signed, Stage};
 use crate::credentials::shown_as;
-use crate::support::{Upstream, get, request, rows};
+use crate::support::{Upstream, request, rows};
 
 #[test]
 fn a_wrong_signature_is_refused_with_what_differs_and_the_gateway_hears_nothing() {
@@ -31,19 +31,13 @@ fn a_wrong_signature_is_refused_with_what_differs_and_the_gateway_hears_nothing(
         {} | #! | the body was signed as `{}`",
     );
     let altered = altered.map(|[from, to, said]| (signed(&|_| {}).replace(from, to), said));
+    let unknown = signed(&|signed| signed.signer = unknown());
+    let expired = signed(&|signed| signed.date = old);
+    let declared = signed(&|signed| signed.declared = Some(hash.clone()));
     let wrong = [
-        (
-            signed(&|signed| signed.signer = unknown()),
-            "the access key is not known",
-        ),
-        (
-            signed(&|signed| signed.date = old),
-            "the signature has expired",
-        ),
-        (
-            signed(&|signed| signed.declared = Some(hash.clone())).replace("{}", "[]"),
-            "the body is not the one",
-        ),
+        (unknown, "the access key is not known"),
+        (expired, "the signature has expired"),
+        (declared.replace("{}", "[]"), "the body is not the one"),
     ];
     let mut passed = 0;
     for (bytes, expected) in altered.chain(wrong) {
@@ -60,11 +54,14 @@ fn a_wrong_signature_is_refused_with_what_differs_and_the_gateway_hears_nothing(
         passed += 1;
     }
     for fields in [
-        "Authorization: Bearer apx_wrong".to_owned(),
-        "X-Apig-Proxy-Token: apx_wrong".to_owned(),
-        format!("{0}|{0}", stage.bearer()),
+        "",
+        "Authorization: Bearer sk-own",
+        "Authorization: Bearer apx_wrong",
+        "X-Apig-Proxy-Token: own",
+        "X-Apig-Proxy-Token: apx_wrong",
+        &format!("{0}|{0}", stage.bearer()),
     ] {
-        let answer = stage.proxy.exchange(request("GET /v1", &fields, ""));
+        let answer = stage.proxy.exchange(request("GET /v1", fields, ""));
         answer.about(fields).assert_refused(401, "caller_required");
     }
     let answer = stage.proxy.get(&format!("/~{}/v1", "0".repeat(32)));
@@ -113,10 +110,6 @@ fn a_body_is_not_asked_for_if_the_head_is_refused() {
     signed.fields = head;
     let answer = stage.proxy.client().send(signed.bytes()).answer();
     answer.assert_refused(401, "caller_signature");
-    stage
-        .proxy
-        .exchange(get("/"))
-        .assert_refused(401, "caller_required");
 }
 
 #[test]

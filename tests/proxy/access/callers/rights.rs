@@ -5,7 +5,7 @@ use apig_proxy::config::{Methods, Rate, ReadOnly, ReadRule, Rights};
 use http::Method;
 
 use super::Stage;
-use crate::support::{Upstream, request, route};
+use crate::support::{Upstream, get, request, route};
 
 /// Checks the code of the answer to each request, which is empty for those that pass.
 fn check(stage: &Stage, cases: &[(&str, &str)]) {
@@ -86,6 +86,7 @@ fn reading_only_is_a_limit_of_the_configuration_a_route_or_a_caller() {
     });
     let answer = stage.proxy.exchange(request("DELETE /a", "", ""));
     answer.assert_refused(403, "read_only");
+    stage.proxy.passes(get("/a"));
 }
 
 #[test]
