@@ -271,7 +271,7 @@ fn while_iam_fails_requests_are_sent_without_a_project() {
 }
 
 #[test]
-fn requests_wait_no_longer_for_a_silent_iam_than_for_a_connection() {
+fn requests_wait_for_a_silent_iam_no_longer_than_for_a_connection() {
     let (hold, held) = mpsc::channel::<()>();
     let held = Mutex::new(held);
     let upstream = Upstream::replying(move |seen| {

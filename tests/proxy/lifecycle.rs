@@ -26,7 +26,7 @@ fn new_connections_resume_tls_sessions_of_earlier_ones_in_both_versions() {
 }
 
 #[test]
-fn during_the_delay_the_proxy_is_not_ready_but_serves_and_each_answer_ends_its_connection() {
+fn during_the_drain_delay_the_proxy_is_not_ready_but_serves_and_closes_each_connection() {
     let mut scene = Scene::with(Upstream::start(), |config| {
         config.timeouts.drain_delay = Duration::from_millis(800);
     });

@@ -108,7 +108,7 @@ fn bytes_that_come_with_the_handshakes_are_not_lost() {
 }
 
 #[test]
-fn a_gateway_that_does_not_switch_is_relayed_and_one_that_switches_to_something_else_is_not() {
+fn a_refused_upgrade_is_relayed_and_one_to_another_protocol_is_a_bad_response() {
     let other = "HTTP/1.1 101 Switching Protocols\r\nupgrade: other\r\nconnection: upgrade\r\n\r\n";
     let scene = Scene::before(Upstream::replying(move |seen| match seen.target() {
         "/next" => ok(ANSWERED),
@@ -124,7 +124,7 @@ fn a_gateway_that_does_not_switch_is_relayed_and_one_that_switches_to_something_
 }
 
 #[test]
-fn a_silent_tunnel_is_closed_on_both_sides_and_a_talking_one_is_not() {
+fn an_idle_tunnel_is_closed_on_both_sides_and_an_active_one_stays_open() {
     let scene = Scene::with(echoing(), |config| {
         config.timeouts.idle = Duration::from_millis(600)
     });
@@ -139,7 +139,7 @@ fn a_silent_tunnel_is_closed_on_both_sides_and_a_talking_one_is_not() {
 }
 
 #[test]
-fn a_side_that_breaks_ends_the_other() {
+fn when_one_side_of_a_tunnel_breaks_the_other_is_closed() {
     let scene = Scene::before(Upstream::handling(|link| {
         switch(link)?;
         link.drain();
@@ -187,7 +187,7 @@ fn a_side_that_breaks_ends_the_other_though_that_one_stays_open() {
 }
 
 #[test]
-fn a_slow_side_slows_the_other_and_loses_nothing() {
+fn a_slow_side_of_a_tunnel_slows_the_other_and_no_byte_is_lost() {
     let sent = || (0..20_000_000).map(|n| (n % 251) as u8).collect::<Vec<_>>();
     let scene = Scene::before(Upstream::handling(move |link| {
         switch(link)?;

@@ -1,74 +1,51 @@
-//! Requests that end otherwise than with the last byte of an answer, and what else a record is of.
+//! Records of requests that fail, of WebSockets, and in text.
 
 use std::time::Duration;
 
 use super::upstream::upstream;
 use super::{JSON, said};
-use crate::support::{Program, get, pause, request};
+use crate::support::{Program, get, pause, request, rows};
 
 #[test]
-fn who_goes_away_or_breaks_off_is_recorded_as_such_with_what_was_moved() {
+fn a_request_that_fails_is_logged_with_its_id_and_recorded_with_the_bytes_moved() {
     let upstream = upstream();
     let program = Program::before(&upstream, JSON);
-    // Before there is an answer.
-    let mut client = program.client();
-    client.send(get("/late"));
-    upstream.wait_for(1);
-    client.reset();
-    drop(client);
-    let gone = "/ GET /late 499 - caller_gone 0 in 0 out 1";
-    assert_eq!(said(&program.record(1)), gone);
-    // In the middle of one.
-    let mut client = program.client();
-    client.send(get("/broken"));
-    assert!(client.try_answer(false).is_err());
-    let broken = "/ GET /broken 200 - broken_off 0 in 30 out 1";
-    assert_eq!(said(&program.record(2)), broken);
-    // And of the body of a request.
-    let mut client = program.client();
-    client
-        .send(request("POST /held", "Content-Length: 1000", ""))
-        .send("0123456789");
-    pause(Duration::from_millis(300));
-    client.reset();
-    drop(client);
-    let said = said(&program.record(3));
-    assert!(
-        said.starts_with("/ POST /held 499 - caller_gone 10 in "),
-        "{said}"
-    );
-}
-
-#[test]
-fn every_line_about_a_request_has_its_id() {
-    let upstream = upstream();
-    let program = Program::before(&upstream, JSON);
-    for (number, (path, message)) in [
-        ("/%zz", "refused: "),
-        ("/refused", "the gateway refused a request"),
-        ("/down/a", "failed: the gateway cannot be reached"),
-        ("/broken", "the gateway's response ended early"),
-        (
-            "/late",
-            "the caller disconnected before the gateway responded",
-        ),
-    ]
-    .into_iter()
+    for (number, [path, message, expected]) in rows(
+        "/%zz | refused: | / GET /%zz 400 PROXY.bad_target bad_target 0 in BODY out 0
+        /refused | the gateway refused a request | / GET /refused 404 - gateway_error 0 in BODY out 1
+        /down/a | failed: the gateway cannot be reached | /down GET /down/a 502 PROXY.upstream_unreachable upstream_unreachable 0 in BODY out 0
+        /broken | the gateway's response ended early | / GET /broken 200 - broken_off 0 in 30 out 1
+        /late | the caller disconnected before the gateway responded | / GET /late 499 - caller_gone 0 in 0 out 1",
+    )
     .enumerate()
     {
         let mut client = program.client();
         client.send(get(path));
+        let mut body = String::new();
         if path == "/late" {
             upstream.wait_for(3);
             client.reset();
+        } else if expected.contains("BODY") {
+            body = client.answer().body.len().to_string();
         } else {
-            let _ = client.try_answer(false);
+            assert!(client.try_answer(false).is_err(), "{path}");
         }
         drop(client);
         let record = program.record(number + 1);
+        assert_eq!(said(&record), expected.replace("BODY", &body));
         let line = program.line_with(message);
         assert_eq!(line["request_id"], record["request_id"], "{path}");
     }
+    // In the middle of the body of a request.
+    let mut client = program.client();
+    client.send(request("POST /held", "Content-Length: 1000", ""));
+    client.send("0123456789");
+    pause(Duration::from_millis(300));
+    client.reset();
+    drop(client);
+    let said = said(&program.record(6));
+    let expected = "/ POST /held 499 - caller_gone 10 in ";
+    assert!(said.starts_with(expected), "{said}");
 }
 
 #[test]
@@ -77,20 +54,17 @@ fn a_websocket_is_one_request_and_its_bytes_are_counted() {
     let program = Program::before(&upstream, JSON);
     let mut client = program.client();
     let fields = "Connection: Upgrade|Upgrade: websocket";
-    client
-        .send(request("GET /chat?MARKER", fields, ""))
-        .send("hello");
+    client.send(request("GET /chat?MARKER", fields, ""));
+    client.send("hello");
     client.answer().assert_status(101);
     assert_eq!(client.rest().unwrap(), b"hello!");
     drop(client);
-    assert_eq!(
-        said(&program.record(1)),
-        "/ GET /chat 101 - ok 5 in 6 out 1"
-    );
+    let expected = "/ GET /chat 101 - ok 5 in 6 out 1";
+    assert_eq!(said(&program.record(1)), expected);
 }
 
 #[test]
-fn records_are_lines_of_text_too_and_can_be_left_out() {
+fn access_records_can_be_text_or_disabled() {
     let upstream = upstream();
     let served = |more: &str| {
         let program = Program::before(&upstream, more);

@@ -149,7 +149,7 @@ fn fault_67_no_request_fails_while_a_key_is_written_over_piece_by_piece() {
 }
 
 #[test]
-fn fault_67_half_a_file_keeps_the_old_key_and_is_told_once() {
+fn fault_67_a_truncated_file_keeps_the_old_key_and_is_logged_once() {
     const SET: &str = "half";
     let (region, proxy) = with_key_file(SET);
     let load = Load::on(&proxy, &["/v1"], 2, 100);
@@ -179,7 +179,7 @@ fn fault_67_half_a_file_keeps_the_old_key_and_is_told_once() {
 }
 
 #[test]
-fn fault_67_a_file_that_cannot_be_used_keeps_the_old_key_until_it_can() {
+fn fault_67_an_invalid_file_keeps_the_old_key_until_it_is_valid() {
     const SET: &str = "spoilt";
     let (region, proxy) = with_key_file(SET);
     let path = region.path("key.csv");

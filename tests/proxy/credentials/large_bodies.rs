@@ -158,7 +158,7 @@ fn a_body_of_unknown_length_is_hashed_unless_the_route_says_otherwise() {
 }
 
 #[test]
-fn a_body_of_unknown_length_that_turns_out_too_long_is_broken_off() {
+fn a_body_of_unknown_length_that_passes_the_limit_is_aborted() {
     let upstream = Upstream::start();
     let (config, _folder) = with_token(&upstream, true);
     let proxy = Proxy::start(&config);

@@ -21,7 +21,7 @@ fn accounts() -> Accounts {
 }
 
 #[test]
-fn one_proxy_shows_on_each_route_what_the_route_s_credentials_say() {
+fn each_route_authenticates_with_its_own_credentials() {
     let region = Region::new(accounts());
     let app = &region.accounts.apps[0];
     let (app_key, app_secret) = (&app.access_key, app.secret_key.expose_secret());
@@ -65,7 +65,7 @@ fn one_proxy_shows_on_each_route_what_the_route_s_credentials_say() {
 }
 
 #[test]
-fn the_key_of_an_agency_is_asked_for_with_that_of_the_source_and_signs() {
+fn the_key_of_an_agency_is_requested_with_the_source_key_and_signs() {
     let region = Region::new(accounts());
     let access_key = &*region.accounts.keys[0].access_key;
     region.own_key_file("key.csv", 0);
@@ -129,7 +129,7 @@ pub(crate) const CARRIES: [(AuthMode, &str, &str); 3] = [
 ];
 
 #[test]
-fn nothing_is_added_but_project_and_secret_in_the_place_of_what_the_caller_sent() {
+fn without_a_signature_only_project_and_secret_are_added_and_replace_those_of_the_caller() {
     for (mode, name, before) in CARRIES {
         let upstream = Upstream::start();
         let (mut config, _folder) = shown_as(&upstream, mode, TOKEN);

@@ -19,7 +19,7 @@ fn project_in(said: &Value) -> &str {
 }
 
 #[test]
-fn another_key_asks_again_because_it_may_be_of_another_account() {
+fn a_new_key_asks_for_the_project_again_because_its_account_may_be_another() {
     let mut accounts = Accounts::throw_away();
     accounts.keys.extend(Accounts::throw_away().keys);
     let region = Region::new(accounts);

@@ -41,7 +41,7 @@ fn a_token_that_was_withdrawn_is_replaced_without_the_caller_noticing() {
 }
 
 #[test]
-fn how_long_secrets_are_good_and_how_they_were_had_is_told() {
+fn metrics_show_the_expiry_the_age_and_the_refreshes_of_a_token() {
     let (region, proxy) = with_token("told", IAM);
     accepted(&proxy.get("/v1"));
     region.cloud.expire_tokens();
@@ -82,7 +82,7 @@ fn many_requests_with_a_withdrawn_token_ask_for_one_new_token() {
 }
 
 #[test]
-fn a_body_that_was_streamed_gets_the_refusal_with_a_hint_and_the_next_one_passes() {
+fn a_streamed_request_with_a_withdrawn_token_is_refused_with_a_hint_and_the_next_one_passes() {
     let (region, proxy) = with_token("streamed", IAM);
     let long = "a".repeat(100_000);
     accepted(&post(&proxy, &long));
@@ -116,7 +116,7 @@ fn a_token_in_a_file_is_read_again_at_once_when_it_is_refused() {
 
 /// What is refused for good, and cannot be had anew.
 #[test]
-fn what_stays_refused_is_told_by_the_gateway_s_own_answer_and_a_hint() {
+fn a_credential_that_stays_refused_gets_the_gateway_s_answer_and_a_hint() {
     for (mode, file, code) in [
         ("token", "token", "APIG.0301"),
         ("app-code", "app_code", "APIG.0303"),

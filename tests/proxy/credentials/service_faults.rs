@@ -79,7 +79,7 @@ fn wait_for_all(proxy: &Proxy) {
 }
 
 #[test]
-fn a_service_that_gives_nothing_at_the_start_is_waited_for_without_a_restart() {
+fn a_service_that_fails_at_the_start_is_retried_without_a_restart() {
     for_each_fault(|name, fault, says| {
         let region = Region::new(Accounts::throw_away());
         set_faults(&region, fault);
@@ -109,7 +109,7 @@ fn a_service_that_gives_nothing_at_the_start_is_waited_for_without_a_restart() {
 }
 
 #[test]
-fn a_service_that_fails_later_is_not_noticed_until_the_key_ends() {
+fn a_service_that_fails_later_affects_no_request_until_the_key_expires() {
     for_each_fault(|name, fault, says| {
         let lifetime = Duration::from_secs(6);
         let region = Region::new(Accounts {

@@ -16,7 +16,7 @@ fn answering(bytes: &'static str) -> Scene {
 }
 
 #[test]
-fn fault_49_a_head_up_to_the_limits_is_relayed_and_the_refusal_of_a_longer_one_names_the_key() {
+fn fault_49_a_head_within_the_limits_is_relayed_and_the_error_for_a_longer_one_names_the_key() {
     for (count, length, is_relayed) in [
         (495, 1, true),
         (250, 1000, true),
@@ -94,7 +94,7 @@ fn fault_53_trailers_reach_a_caller_that_accepts_them() {
 }
 
 #[test]
-fn fault_54_events_pass_at_once_for_longer_than_any_limit_on_their_whole() {
+fn fault_54_events_pass_at_once_and_have_no_total_limit() {
     let (go, gone) = mpsc::channel::<()>();
     let gone = Mutex::new(gone);
     let upstream = faulty(move |link| {

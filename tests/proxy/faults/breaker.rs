@@ -163,7 +163,7 @@ fn fault_99_refused_dates_are_refusals_too() {
 }
 
 #[test]
-fn a_key_that_is_good_is_not_held_back_by_slow_first_answers() {
+fn slow_first_answers_do_not_hold_back_a_good_key() {
     let scene = Scene::before(Upstream::replying(|seen| {
         if seen.target() == "/slow" {
             pause(Duration::from_millis(4500));

@@ -44,7 +44,7 @@ const MARKS: [&str; 9] = [
 ];
 
 #[test]
-fn fault_04_a_request_with_a_mark_of_a_browser_is_refused_on_every_method() {
+fn fault_04_a_request_marked_by_a_browser_is_refused_on_every_method() {
     let scene = scene(false);
     for method in ["GET", "POST", "PUT", "DELETE", "OPTIONS"] {
         for mark in MARKS {
@@ -54,7 +54,7 @@ fn fault_04_a_request_with_a_mark_of_a_browser_is_refused_on_every_method() {
 }
 
 #[test]
-fn fault_04_the_right_token_stands_for_the_marks_of_a_browser() {
+fn fault_04_the_right_token_outweighs_the_marks_of_a_browser() {
     let scene = Scene::with(Upstream::start(), |config| {
         config.access.hosts = vec!["proxy.internal".to_owned()];
         config.access.token = Some(CallerToken::new(b"0123456789abcdef"));

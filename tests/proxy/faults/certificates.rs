@@ -27,7 +27,7 @@ fn answers(link: &mut Link) -> io::Result<()> {
 }
 
 #[test]
-fn fault_39_a_certificate_that_is_not_in_order_gets_not_a_byte_of_a_request() {
+fn fault_39_an_invalid_certificate_gets_no_byte_of_a_request() {
     let (told, tell) = mpsc::channel();
     for (flaw, said) in [
         (Flaw::Expired, "this machine's clock"),
@@ -90,7 +90,7 @@ fn a_gateway_that_asks_for_a_client_certificate_gets_the_configured_one_or_is_na
 }
 
 #[test]
-fn fault_40_what_is_not_tls_is_never_spoken_to_in_plain_http() {
+fn fault_40_a_server_without_tls_is_never_sent_plain_http() {
     for (reply, said) in [
         (
             b"\x15\x03\x03\x00\x02\x02\x28".as_slice(),

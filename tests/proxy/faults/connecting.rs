@@ -27,7 +27,7 @@ fn proxy(upstream: &Upstream, addresses: &Arc<Mutex<Vec<SocketAddr>>>) -> Proxy 
 }
 
 #[test]
-fn fault_34_a_gateway_that_refuses_is_unreachable_after_all_its_addresses_were_tried() {
+fn fault_34_a_gateway_that_refuses_connections_is_unreachable_after_all_addresses_were_tried() {
     let upstream = Upstream::start();
     let dead = vec![refusing(), "[::1]:1".parse().unwrap()];
     let addresses = Arc::new(Mutex::new(dead));
@@ -66,7 +66,7 @@ fn fault_78_the_first_request_after_an_interruption_is_served() {
 }
 
 #[test]
-fn fault_35_a_gateway_that_swallows_everything_times_out() {
+fn fault_35_a_gateway_that_drops_packets_times_out() {
     let (upstream, hole) = (Upstream::start(), BlackHole::new());
     let addresses = Arc::new(Mutex::new(vec![hole.address]));
     let proxy = proxy(&upstream, &addresses);
@@ -106,7 +106,7 @@ fn fault_36_a_name_without_an_address_is_an_error_of_dns() {
 }
 
 #[test]
-fn fault_36_a_lookup_that_hangs_ends_and_holds_up_nothing_else() {
+fn fault_36_a_lookup_that_hangs_times_out_and_delays_nothing_else() {
     let upstream = Upstream::start();
     let mut config = config(&upstream);
     let mut hanging = route_by_name(upstream.address.port());

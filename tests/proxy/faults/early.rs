@@ -153,7 +153,7 @@ fn fault_55_an_early_answer_that_is_complete_leaves_the_upload_running() {
 }
 
 #[test]
-fn fault_55_an_upload_that_is_taken_no_more_after_its_answer_ends_at_the_idle_limit() {
+fn fault_55_an_upload_that_stalls_after_its_answer_ends_at_the_idle_limit() {
     let ((go, gone), (told, tell)) = (mpsc::channel::<()>(), mpsc::channel());
     let (gone, told) = (Mutex::new(gone), Mutex::new(told));
     let upstream = early(ACCEPTED, move |link| {
@@ -178,7 +178,7 @@ fn fault_55_an_upload_that_is_taken_no_more_after_its_answer_ends_at_the_idle_li
 }
 
 #[test]
-fn fault_55_a_caller_that_breaks_its_upload_off_after_the_answer_began_ends_both_sides() {
+fn fault_55_an_upload_that_is_aborted_after_the_answer_began_closes_both_sides() {
     for (framing, begin, more, ends) in [
         (
             "Transfer-Encoding: chunked",

@@ -102,7 +102,7 @@ fn fault_94_refusals_in_any_coding_are_explained_and_those_of_the_signature_open
 }
 
 #[test]
-fn fault_94_what_is_echoed_in_any_coding_is_redacted_and_then_not_encoded() {
+fn fault_94_an_echoed_secret_in_any_coding_is_redacted_and_the_body_sent_decoded() {
     for (coding, encode) in CODINGS {
         for status in [400, 401, 403, 500] {
             let upstream = Upstream::scripted(move |seen, out| {

@@ -12,7 +12,7 @@ fn with_listed_origin(upstream: Upstream) -> Scene {
 }
 
 #[test]
-fn fault_02_the_refusal_of_a_host_names_the_key_and_closes() {
+fn fault_02_a_refused_host_is_told_the_key_and_its_connection_closed() {
     let request = "GET / HTTP/1.1\r\nHost: marker.example\r\n\r\n";
     let answer = Scene::plain().refuses_and_closes(request, 403, "host_not_allowed");
     answer.assert_hides("marker");
@@ -107,7 +107,7 @@ fn fault_06_of_an_absolute_target_the_path_arrives() {
 }
 
 #[test]
-fn every_combination_of_origin_site_and_method_gives_what_the_rules_say() {
+fn every_combination_of_origin_site_and_method_follows_the_rules() {
     const LISTED: &str = "http://listed.example";
     let origins = [
         "",

@@ -74,7 +74,7 @@ fn fault_62_a_request_that_comes_back_is_a_loop_at_the_first_hop() {
 }
 
 #[test]
-fn fault_98_two_proxies_that_lead_to_each_other_make_two_requests_of_one() {
+fn fault_98_a_loop_of_two_proxies_ends_after_two_requests() {
     let (to_first, to_second) = (Destination::default(), Destination::default());
     let first = before(passing_on(&to_second));
     let second = before(passing_on(&to_first));

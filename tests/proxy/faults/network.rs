@@ -122,7 +122,7 @@ fn through(name: &str, reply: &'static str) -> (Upstream, Answer, Vec<String>) {
 }
 
 #[test]
-fn a_proxy_of_the_network_is_asked_for_the_gateway_and_sees_nothing_of_the_request() {
+fn an_egress_proxy_gets_connect_for_the_gateway_and_nothing_of_the_request() {
     for reply in [
         "HTTP/1.1 200 OK\r\n\r\n",
         "HTTP/1.0 200 Connection established\r\nproxy-agent: x\r\n\r\n",
@@ -137,7 +137,7 @@ fn a_proxy_of_the_network_is_asked_for_the_gateway_and_sees_nothing_of_the_reque
 }
 
 #[test]
-fn a_proxy_of_the_network_that_does_not_let_through_is_said_to_do_so() {
+fn an_egress_proxy_that_refuses_or_fails_is_named_in_the_error() {
     let asked = "HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic\r\n\r\n";
     let forbidden = "HTTP/1.1 403 No\r\n\r\n";
     let too_much = "HTTP/1.1 200 OK\r\n\r\nsomething that nobody asked for";

@@ -3,7 +3,7 @@
 use crate::support::{ANSWERED, FAULT, Scene, Upstream, answer, faulty, route};
 
 #[test]
-fn fault_56_what_concerns_the_connection_to_the_gateway_is_not_passed_on() {
+fn fault_56_connection_headers_of_the_gateway_are_not_relayed() {
     let bytes = "HTTP/1.1 200 OK\r\nConnection: close, X-Private\r\nconnection: X-Other\r\nX-Private: 1\r\nx-other: 1\r\n\
                  Keep-Alive: timeout=5\r\nProxy-Authenticate: Basic\r\nUpgrade: h2c\r\n\
                  X_Other: 1\r\nProxy_Authenticate: Basic\r\nTransfer_Encoding: chunked\r\nContent_Length: 7\r\n\
@@ -21,7 +21,7 @@ fn fault_56_what_concerns_the_connection_to_the_gateway_is_not_passed_on() {
 }
 
 #[test]
-fn fault_60_redirects_are_passed_on_and_stay_on_the_proxy_and_so_do_cookies() {
+fn fault_60_redirects_and_cookies_are_rewritten_to_the_proxy_and_not_followed() {
     let upstream = Upstream::replying(|seen| {
         let host = seen.header("host");
         let [to, status] = [3, 4].map(|at| seen.target().split('/').nth(at).unwrap());
@@ -63,7 +63,7 @@ fn fault_60_redirects_are_passed_on_and_stay_on_the_proxy_and_so_do_cookies() {
 }
 
 #[test]
-fn fault_61_alt_svc_is_dropped_and_cookies_are_passed_on() {
+fn fault_61_alt_svc_is_dropped_and_cookies_are_relayed() {
     let fields =
         "Alt-Svc: h3=\":443\"\r\nSet-Cookie: a=1; Path=/\r\nX-Between: 1\r\nset-cookie: b=2\r\n";
     let scene = Scene::before(Upstream::answering(answer("200 OK", fields, ANSWERED)));

@@ -29,14 +29,14 @@ fn is_cancelled(request: impl AsRef<[u8]>, leave: fn(Client)) {
 }
 
 #[test]
-fn fault_23_a_caller_that_leaves_while_the_gateway_works_cancels_its_request() {
+fn fault_23_a_disconnect_while_the_gateway_works_cancels_the_request() {
     is_cancelled(FAULT, drop);
     is_cancelled(FAULT, |mut client| client.reset());
     is_cancelled(request("POST /fault", "", "{}"), drop);
 }
 
 #[test]
-fn fault_24_a_caller_that_closes_its_sending_side_counts_as_gone() {
+fn fault_24_a_half_close_counts_as_a_disconnect() {
     is_cancelled(request("POST /fault", "", "{}"), |mut client| {
         assert!(client.finish_sending().try_answer(false).is_err());
     });
@@ -90,7 +90,7 @@ fn fault_25_a_later_head_has_the_same_limit_as_the_first() {
 }
 
 #[test]
-fn fault_27_a_slow_reader_slows_the_gateway_and_is_cut_off_when_it_stops() {
+fn fault_27_a_slow_reader_slows_the_gateway_and_is_closed_when_it_stops() {
     const TOTAL: usize = 256 << 20;
     let written = Arc::new(AtomicUsize::new(0));
     let (ended, end) = mpsc::channel();

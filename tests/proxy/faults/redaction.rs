@@ -86,7 +86,7 @@ fn fault_100_secrets_of_every_mode_are_redacted_in_body_headers_reason_and_trail
 }
 
 #[test]
-fn fault_100_a_secret_that_comes_in_pieces_is_redacted_also_far_behind() {
+fn fault_100_a_secret_in_pieces_is_redacted_anywhere_in_a_long_body() {
     let upstream = Upstream::handling(|link| {
         while let Some(seen) = link.request()? {
             let secret = seen.header("x-security-token").replace('/', "\\u002f");
@@ -116,7 +116,7 @@ fn fault_100_a_secret_that_comes_in_pieces_is_redacted_also_far_behind() {
 }
 
 #[test]
-fn fault_100_an_error_that_is_streamed_is_not_held_up() {
+fn fault_100_a_streamed_error_is_not_delayed() {
     let first = "HTTP/1.1 500 X\r\ntransfer-encoding: chunked\r\n\r\n6\r\nfirst|\r\n";
     let (upstream, go_on) = Upstream::halting(first, "4\r\nlast\r\n0\r\n\r\n");
     let (proxy, _folder) = proxy(&upstream, SIGNED.0);

@@ -86,7 +86,7 @@ fn fault_57_a_gateway_whose_clock_is_set_is_followed() {
 }
 
 #[test]
-fn fault_57_a_second_refusal_passes_through_and_so_does_one_whose_body_is_gone() {
+fn fault_57_a_second_refusal_passes_through_and_so_does_that_of_a_streamed_body() {
     let scene = Scene::before(ahead(&Arc::new(AtomicI64::new(1200))));
     let refused = scene.exchange(MULTIPART);
     assert_eq!(refused.status, 401);

@@ -22,7 +22,7 @@ fn fault_07_methods_that_are_not_allowed_are_refused_with_those_that_are() {
 }
 
 #[test]
-fn fault_08_a_length_beside_chunks_and_equal_lengths_are_taken_and_framed_anew() {
+fn fault_08_a_length_beside_chunks_and_equal_lengths_are_accepted_and_framed_anew() {
     let scene = Scene::plain();
     for fields in [
         "Content-Length: 4|Transfer-Encoding: chunked",

@@ -31,7 +31,7 @@ fn counted(upstream: &Upstream) -> HashMap<String, usize> {
 }
 
 #[test]
-fn fault_41_a_new_connection_that_ends_without_an_answer_is_a_reset_and_nothing_is_sent_again() {
+fn fault_41_a_new_connection_that_ends_without_an_answer_is_a_reset_and_is_not_retried() {
     for resets in [true, false] {
         for method in ["GET", "PUT", "DELETE", "POST", "PATCH"] {
             let scene = Scene::before(faulty(move |link| match resets {
@@ -70,7 +70,7 @@ fn tired(partly: &'static str) -> Upstream {
 }
 
 #[test]
-fn fault_42_what_may_be_executed_twice_is_sent_again_over_a_new_connection_signed_anew() {
+fn fault_42_an_idempotent_request_is_retried_over_a_new_connection_and_signed_again() {
     for method in ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"] {
         let scene = Scene::before(tired(""));
         let mut client = warmed_up(&scene);
@@ -85,7 +85,7 @@ fn fault_42_what_may_be_executed_twice_is_sent_again_over_a_new_connection_signe
 }
 
 #[test]
-fn fault_42_a_request_that_may_not_be_executed_twice_is_sent_once_and_its_outcome_is_unknown() {
+fn fault_42_other_requests_are_sent_once_and_their_outcome_is_unknown() {
     let streamed = "Content-Type: multipart/x";
     let (cut, early) = (
         "HTTP/1.1 200 OK\r\ncontent-",
@@ -154,7 +154,7 @@ fn fault_42_while_connections_are_closed_under_us_each_get_is_answered_and_no_po
 }
 
 #[test]
-fn fault_43_a_gateway_that_hangs_times_out_and_is_not_asked_again() {
+fn fault_43_a_gateway_that_hangs_times_out_and_the_request_is_not_retried() {
     const LIMIT: Duration = Duration::from_millis(500);
     let of_all: fn(&mut Config) = |config| config.timeouts.response = LIMIT;
     let of_route: fn(&mut Config) = |config| config.routes[0].response_timeout = Some(LIMIT);

@@ -111,7 +111,7 @@ fn targets(upstream: &Upstream) -> Vec<String> {
 }
 
 #[test]
-fn fault_103_a_spelling_that_another_route_may_be_meant_by_has_no_route() {
+fn fault_103_a_path_that_may_be_read_as_one_of_another_route_has_no_route() {
     let (flowers, others, proxy) = limited(None);
     let paths = "/%66lowers /%66lowers/1 /flower%73/1 //flowers ///flowers/1 /%2Fflowers/1 \
             /%2fflowers /flowers%2Fx /flowers%2fx /flowers%2F //%66lowers%2f%2Fx \

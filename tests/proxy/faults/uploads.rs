@@ -80,7 +80,7 @@ fn fault_19_a_body_that_ends_early_does_not_arrive() {
 }
 
 #[test]
-fn fault_21_a_body_is_asked_for_only_when_nothing_is_against_it() {
+fn fault_21_100_continue_is_sent_only_after_all_checks_pass() {
     let scene = Scene::plain();
     for content_type in TYPES {
         let expecting = format!("Content-Type: {content_type}|Expect: 100-Continue");
@@ -117,7 +117,7 @@ fn fault_21_a_body_is_asked_for_only_when_nothing_is_against_it() {
 }
 
 #[test]
-fn fault_21_a_body_is_asked_for_only_when_there_is_room_for_it() {
+fn fault_21_100_continue_is_sent_only_when_the_budget_has_room() {
     let scene = Scene::with(Upstream::start(), |config| config.limits.buffered = 1000);
     let mut holding = scene.client();
     holding.send(declared(600, "Expect: 100-continue"));
@@ -133,7 +133,7 @@ fn fault_21_a_body_is_asked_for_only_when_there_is_room_for_it() {
 }
 
 #[test]
-fn fault_22_a_caller_that_goes_away_mid_upload_has_sent_nothing() {
+fn fault_22_an_upload_whose_caller_disconnects_does_not_look_complete() {
     let (told, heads) = mpsc::channel();
     let upstream = Upstream::handling(move |link| {
         while let Some(seen) = link.head()? {
@@ -171,7 +171,7 @@ fn fault_22_a_caller_that_goes_away_mid_upload_has_sent_nothing() {
 }
 
 #[test]
-fn fault_26_a_body_that_stands_still_is_timed_out_and_a_slow_one_is_not() {
+fn fault_26_a_stalled_body_times_out_and_a_slow_one_does_not() {
     let scene = Scene::with(Upstream::start(), |config| {
         config.timeouts.body_idle = Duration::from_millis(400);
     });
@@ -246,7 +246,7 @@ fn fault_32_type_and_length_of_a_body_decide_whether_it_is_signed_or_streamed() 
 }
 
 #[test]
-fn fault_33_what_does_not_fit_the_budget_waits_a_second_is_then_refused_and_later_served() {
+fn fault_33_a_body_over_the_budget_waits_a_second_is_then_refused_and_later_served() {
     let (go, gone) = mpsc::channel::<()>();
     let gone = Mutex::new(gone);
     let upstream = Upstream::replying(move |seen| {

@@ -24,7 +24,7 @@ where
 }
 
 #[test]
-fn http2_brings_status_headers_and_a_long_body() {
+fn http2_responses_keep_status_headers_and_a_long_body() {
     let body: Vec<u8> = (0..5_000_000_u32).map(|at| (at % 251) as u8).collect();
     let sent = Bytes::from(body.clone());
     let scene = Http2Scene::busy(answering(move |exchange| {
@@ -54,7 +54,7 @@ fn http2_brings_status_headers_and_a_long_body() {
 }
 
 #[test]
-fn http2_brings_answers_without_a_body() {
+fn http2_responses_without_a_body_keep_their_framing() {
     let scene = Http2Scene::busy(answering(|mut exchange| async move {
         let (status, headers): (u16, &[(&str, &str)]) = match exchange.target() {
             "/204" | "/204-late" => (204, &[]),
@@ -92,7 +92,7 @@ fn http2_brings_answers_without_a_body() {
 }
 
 #[test]
-fn http2_brings_trailers_and_no_interim_answers() {
+fn http2_responses_keep_their_trailers_and_lose_interim_ones() {
     let scene = Http2Scene::busy(answering(|mut exchange| async move {
         let hints = Response::builder()
             .status(103)
@@ -118,7 +118,7 @@ fn http2_brings_trailers_and_no_interim_answers() {
 }
 
 #[test]
-fn http2_has_no_switch_of_protocols_and_a_bound_on_interim_answers() {
+fn http2_has_no_switch_of_protocols_and_bounds_interim_responses() {
     let scene = Http2Scene::busy(answering(|mut exchange| async move {
         let (status, count) = match exchange.target() {
             "/switch" => (101, 1),
@@ -139,7 +139,7 @@ fn http2_has_no_switch_of_protocols_and_a_bound_on_interim_answers() {
 }
 
 #[test]
-fn http2_answers_that_are_cut_off_cannot_be_taken_for_complete() {
+fn http2_responses_that_are_cut_off_look_aborted() {
     let scene = Http2Scene::busy(answering(|mut exchange| async move {
         let target = exchange.target().to_owned();
         let headers: &[(&str, &str)] = match target.as_str() {

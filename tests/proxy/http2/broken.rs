@@ -8,7 +8,7 @@ use crate::support::frames::{DATA, END_HEADERS, HEADERS};
 use crate::support::{ANSWERED, Gateway, Protocol, get};
 
 #[test]
-fn http2_gateways_that_do_not_begin_with_it_are_spoken_to_in_http1() {
+fn http2_gateways_that_send_no_settings_are_used_with_http1() {
     for broken in ["garbage", "nothing", "end", "goodbye"] {
         let plan = Gateway::plan().raw(usize::MAX, move |mut frames| async move {
             let garbage = b"HTTP/1.1 400 Bad Request\r\n\r\n";
@@ -34,7 +34,7 @@ fn http2_gateways_that_do_not_begin_with_it_are_spoken_to_in_http1() {
 }
 
 #[test]
-fn http2_frames_against_the_rules_are_an_error_of_the_gateway_s() {
+fn http2_frames_that_violate_the_protocol_are_a_bad_response() {
     for broken in ["unknown stream", "data first", "bad headers", "length"] {
         let scene = Http2Scene::scripted(move |mut frames| async move {
             frames.begin().await?;
@@ -57,7 +57,7 @@ fn http2_frames_against_the_rules_are_an_error_of_the_gateway_s() {
 }
 
 #[test]
-fn http2_heads_that_are_too_long_fail_their_own_request_only() {
+fn http2_heads_over_the_limit_fail_only_their_own_request() {
     let scene = Http2Scene::busy(Gateway::plan().script(|exchange| async move {
         let (count, length) = match exchange.target() {
             "/many" => (501, 1),

@@ -31,7 +31,7 @@ fn stalled(scene: &Http2Scene, count: usize) -> Vec<Client> {
 }
 
 #[test]
-fn http2_callers_that_do_not_read_hold_up_nobody_else() {
+fn http2_callers_that_do_not_read_delay_no_other() {
     let scene = Http2Scene::busy(large());
     assert_eq!(scene.serves(), Protocol::Http2);
     let mut stalled = stalled(&scene, 2 * workers());
@@ -45,7 +45,7 @@ fn http2_callers_that_do_not_read_hold_up_nobody_else() {
 }
 
 #[test]
-fn http2_callers_that_go_away_take_back_their_request_and_no_other() {
+fn http2_callers_that_disconnect_cancel_their_own_request_only() {
     let scene = Http2Scene::busy(Gateway::plan().script(|exchange| async move {
         match exchange.target() {
             "/left" => exchange.until_reset().await,
@@ -77,7 +77,7 @@ fn taking(streams: u32) -> Plan {
 }
 
 #[test]
-fn http2_gateways_that_take_few_requests_at_once_are_not_sent_more() {
+fn http2_gateways_get_no_more_streams_than_their_settings_allow() {
     for most in [1, 2, 10] {
         let scene = Http2Scene::busy(taking(most));
         for round in 0..3 {
@@ -87,7 +87,7 @@ fn http2_gateways_that_take_few_requests_at_once_are_not_sent_more() {
 }
 
 #[test]
-fn http2_gateways_that_take_no_request_at_all_are_spoken_to_in_http1() {
+fn http2_gateways_that_allow_no_stream_are_used_with_http1() {
     let scene = Http2Scene::busy(taking(0));
     for _ in 0..3 {
         assert_eq!(scene.serves(), Protocol::Http1);

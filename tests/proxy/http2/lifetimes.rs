@@ -24,7 +24,7 @@ fn wait_for_end_of(scene: &Http2Scene, requests: &[Received]) {
 }
 
 #[test]
-fn http2_connections_over_which_no_answer_comes_carry_no_further_request() {
+fn http2_connections_that_time_out_carry_no_further_request() {
     let mut scene = Http2Scene::busy_with(hanging(), |config| {
         config.timeouts.response = Duration::from_secs(5);
     });
@@ -44,7 +44,7 @@ fn http2_connections_over_which_no_answer_comes_carry_no_further_request() {
 }
 
 #[test]
-fn http2_connections_that_were_idle_for_long_are_closed() {
+fn http2_connections_are_closed_at_the_idle_limit() {
     let mut scene = Http2Scene::busy_with(Gateway::plan(), |config| {
         config.pool.idle = Duration::from_secs(2);
     });
@@ -56,7 +56,7 @@ fn http2_connections_that_were_idle_for_long_are_closed() {
 }
 
 #[test]
-fn http2_connections_that_are_old_carry_what_they_carry_and_nothing_else() {
+fn http2_connections_over_the_maximum_age_finish_their_requests_and_take_no_more() {
     let mut scene = Http2Scene::busy_with(hanging(), |config| {
         config.pool.age = Duration::from_secs(4);
     });

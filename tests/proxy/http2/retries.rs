@@ -19,7 +19,7 @@ fn fails(scene: &Http2Scene, target: &str) {
 }
 
 #[test]
-fn http2_requests_that_a_gateway_has_not_looked_at_are_sent_again_and_arrive_once() {
+fn http2_requests_that_the_gateway_did_not_process_are_retried_and_arrive_once() {
     for is_going in [true, false] {
         // Every worker is refused twice, as by a gateway of which one part after the other goes away.
         let plan = Gateway::plan().raw(2 * workers(), move |mut frames| async move {
@@ -75,7 +75,7 @@ fn fault_102_requests_before_the_one_that_goaway_names_are_answered_and_later_on
 }
 
 #[test]
-fn http2_requests_that_a_gateway_may_have_looked_at_are_not_sent_again() {
+fn http2_requests_that_the_gateway_may_have_processed_are_not_retried() {
     for reason in [
         Some(Reason::NO_ERROR),
         Some(Reason::ENHANCE_YOUR_CALM),
@@ -96,7 +96,7 @@ fn http2_requests_that_a_gateway_may_have_looked_at_are_not_sent_again() {
 }
 
 #[test]
-fn http2_connections_that_die_fail_what_may_not_be_executed_twice_and_nothing_is_sent_again() {
+fn http2_requests_on_a_broken_connection_are_not_retried_unless_idempotent() {
     let scene = Http2Scene::busy(Gateway::plan().script(|exchange| async move {
         match exchange.target() {
             "/cut" => {
@@ -117,7 +117,7 @@ fn http2_connections_that_die_fail_what_may_not_be_executed_twice_and_nothing_is
 }
 
 #[test]
-fn http2_connections_that_die_have_what_may_be_executed_twice_sent_once_more() {
+fn http2_idempotent_requests_on_a_broken_connection_are_retried_once() {
     let used: Arc<Mutex<HashSet<usize>>> = Arc::default();
     let scene = Http2Scene::busy(Gateway::plan().script(move |exchange| {
         // Those that have answered before are cut, and new ones are not.
@@ -143,7 +143,7 @@ fn http2_connections_that_die_have_what_may_be_executed_twice_sent_once_more() {
 }
 
 #[test]
-fn http2_gateways_that_want_http1_get_it_from_then_on() {
+fn http2_gateways_that_require_http1_get_it_from_then_on() {
     let plan = Gateway::plan().raw(usize::MAX, |mut frames| async move {
         frames.begin().await?;
         let stream = frames.request().await?;
@@ -161,7 +161,7 @@ fn http2_gateways_that_want_http1_get_it_from_then_on() {
 }
 
 #[test]
-fn http2_connections_that_a_gateway_ends_in_good_order_cost_no_request() {
+fn http2_connections_that_the_gateway_shuts_down_gracefully_fail_no_request() {
     let turn = Arc::new(AtomicUsize::new(0));
     let scene = Http2Scene::busy(Gateway::plan().script(move |exchange| {
         // Every twentieth announces the end of its connection.

@@ -6,7 +6,7 @@ use super::{ask, assert_error, assert_has, ended, inspected, inspected_before, o
 use crate::support::{ANSWERED, Upstream, get, post, wait_until};
 
 #[test]
-fn each_request_is_listed_and_told_with_its_bodies_and_copies() {
+fn each_request_is_listed_with_its_bodies_and_copies() {
     let scene = inspected();
     scene.passes(get("/first?a=1"));
     scene.passes(post("application/json", b"{\"a\": 1}"));
@@ -46,7 +46,7 @@ fn each_request_is_listed_and_told_with_its_bodies_and_copies() {
 }
 
 #[test]
-fn the_state_tells_of_the_key_the_connections_and_the_memory() {
+fn the_state_shows_the_key_the_upstreams_and_the_memory() {
     let scene = inspected_before(Upstream::start(), |config| config.inspect.requests = 2);
     for path in ["/1", "/2", "/3"] {
         scene.passes(get(path));
@@ -72,7 +72,7 @@ fn the_state_tells_of_the_key_the_connections_and_the_memory() {
 }
 
 #[test]
-fn while_it_is_paused_nothing_is_kept_and_clearing_forgets() {
+fn while_paused_nothing_is_recorded_and_clearing_forgets_everything() {
     let scene = inspected();
     scene.passes(get("/before"));
     ended(&scene.proxy, "", 1);
@@ -88,7 +88,7 @@ fn while_it_is_paused_nothing_is_kept_and_clearing_forgets() {
 }
 
 #[test]
-fn no_answer_of_it_has_a_secret_of_the_proxy_or_of_a_caller() {
+fn no_response_of_the_inspector_contains_a_secret_of_proxy_or_caller() {
     let scene = inspected();
     scene.passes(
         "POST /v1?token=MARKER HTTP/1.1\r\nHost: localhost\r\nCookie: a=MARKER\r\nAuthorization: Bearer MARKER\r\n\

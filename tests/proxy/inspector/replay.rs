@@ -69,7 +69,7 @@ fn a_post_is_sent_again_only_after_a_confirmation() {
 }
 
 #[test]
-fn an_edited_request_and_one_of_ones_own_are_sent() {
+fn an_edited_request_and_a_new_one_are_sent() {
     let scene = inspected();
     scene.passes(post("application/json", b"{}"));
     let path = newest(&scene.proxy, 1);
@@ -105,7 +105,7 @@ fn an_edited_request_and_one_of_ones_own_are_sent() {
 }
 
 #[test]
-fn what_is_not_kept_whole_or_has_hidden_values_is_not_sent_unless_edited() {
+fn a_truncated_request_or_one_with_hidden_values_is_not_replayed_unless_edited() {
     let scene = inspected_before(Upstream::start(), |config| config.inspect.bodies = 4);
     scene.passes(post("text/plain", b"12345"));
     let long = newest(&scene.proxy, 1);
@@ -149,7 +149,7 @@ fn the_policy_of_the_configuration_decides_what_may_be_sent() {
 }
 
 #[test]
-fn a_replay_needs_no_token_of_a_caller_and_is_bound_by_methods_and_routes() {
+fn a_replay_needs_no_caller_token_and_obeys_methods_and_routes() {
     let scene = inspected_before(Upstream::start(), |config| {
         config.access.token = Some(CallerToken::new(b"0123456789abcdef"));
         config.methods = Methods::Only(vec![http::Method::GET]);

@@ -38,7 +38,7 @@ impl UnixScene {
 }
 
 #[test]
-fn a_unix_socket_serves_who_can_open_it_and_is_removed_at_the_end() {
+fn a_unix_socket_has_mode_0600_and_is_removed_at_shutdown() {
     let unix = UnixScene::new(|_| {});
     let mode = unix.path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o600);

@@ -17,7 +17,7 @@ fn leads_to(answer: &Answer) -> [String; 2] {
 }
 
 #[test]
-fn a_location_and_the_path_of_a_cookie_get_the_capability_back() {
+fn location_and_cookie_path_get_the_capability_back() {
     for [location, cookie, location_back, cookie_back] in rows(
         "/base/next?a | a=1; Path=/base/x | CAP/f/next?a | a=1; Path=CAP/f/x
         /base | a=1; Path=/ | CAP/f | a=1; Path=CAP/
@@ -41,7 +41,7 @@ fn a_location_and_the_path_of_a_cookie_get_the_capability_back() {
 }
 
 #[test]
-fn a_listener_of_one_route_leads_there_whatever_the_path_is() {
+fn a_listener_of_one_route_serves_it_on_every_path() {
     let upstream = upstream("/base/next", "a=1; Path=/base/x");
     let rules = |route| ListenRules {
         route: Some(route),

@@ -9,7 +9,7 @@ use crate::credentials::shown_as;
 use crate::support::{Upstream, request, rows};
 
 #[test]
-fn a_wrong_signature_is_refused_with_what_differs_and_the_gateway_hears_nothing() {
+fn a_wrong_signature_is_refused_with_what_differs_and_nothing_is_forwarded() {
     let stage = Stage::new(Rights::default());
     let right = || Signed::new(&stage, "POST /v1", b"{}");
     let signed = |change: &dyn Fn(&mut Signed<'_>)| {
@@ -72,7 +72,7 @@ fn a_wrong_signature_is_refused_with_what_differs_and_the_gateway_hears_nothing(
 }
 
 #[test]
-fn several_wrong_signatures_make_their_caller_wait_and_nobody_else() {
+fn several_wrong_signatures_limit_their_caller_and_no_other() {
     let stage = Stage::new(Rights::default());
     let wrong = || {
         let mut signed = Signed::new(&stage, "GET /v1", b"");
@@ -98,7 +98,7 @@ fn several_wrong_signatures_make_their_caller_wait_and_nobody_else() {
 }
 
 #[test]
-fn a_body_is_not_asked_for_if_the_head_is_refused() {
+fn no_100_continue_is_sent_for_a_refused_head() {
     let stage = Stage::new(Rights::default());
     let head = "Expect: 100-continue|Content-Length: 1000";
     let mut client = stage.proxy.client();

@@ -51,7 +51,7 @@ fn a_caller_has_its_routes_and_methods_however_the_path_is_written() {
 }
 
 #[test]
-fn reading_only_is_a_limit_of_the_configuration_a_route_or_a_caller() {
+fn read_only_can_be_set_for_everything_a_route_or_a_caller() {
     let limit = || ReadOnly {
         enabled: true,
         reads: vec![ReadRule::parse("POST /*/search").unwrap()],
@@ -90,7 +90,7 @@ fn reading_only_is_a_limit_of_the_configuration_a_route_or_a_caller() {
 }
 
 #[test]
-fn a_caller_ends_at_its_time_and_sends_no_more_than_its_rate() {
+fn a_caller_is_refused_after_its_expiry_and_over_its_rate() {
     let until = |end| Rights {
         expires: Some(clock::unix_seconds() + end),
         ..Rights::default()

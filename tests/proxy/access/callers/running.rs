@@ -38,7 +38,7 @@ fn printed<'a>(text: &'a str, name: &str) -> &'a str {
 }
 
 #[test]
-fn callers_come_and_go_while_the_proxy_runs_and_the_log_has_their_names_only() {
+fn callers_are_added_and_revoked_while_the_proxy_runs_and_the_log_has_only_their_names() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("callers.toml");
     let first = caller(&file, &["new", "first"]);
@@ -99,7 +99,7 @@ fn a_caller_whose_exhausted_rate_is_raised_need_not_wait_for_the_old_one() {
 }
 
 #[test]
-fn metrics_name_callers_once_they_are_proven() {
+fn metrics_name_only_authenticated_callers() {
     let stage = Stage::new(Rights::default());
     let proxy = &stage.proxy;
     proxy.passes(Signed::new(&stage, "GET /", b"").bytes());

@@ -57,7 +57,7 @@ fn fault_81_http2_callers_are_guarded_limited_signed_and_answered_like_others() 
 }
 
 #[test]
-fn fault_81_http2_callers_and_gateways_may_take_turns_within_one_exchange() {
+fn fault_81_http2_callers_and_gateways_may_alternate_within_one_exchange() {
     let scene = Scene::before(echoing());
     run(async {
         let caller = Caller::connect(scene.proxy.address).await;
@@ -110,7 +110,7 @@ fn fault_82_an_authority_that_is_missing_foreign_or_not_the_host_is_refused() {
 }
 
 #[test]
-fn fault_82_headers_of_a_connection_are_an_error_of_their_stream() {
+fn fault_82_connection_headers_are_an_error_of_their_stream() {
     let scene = Scene::plain();
     run(async {
         for (name, value) in [

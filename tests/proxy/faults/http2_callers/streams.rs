@@ -14,7 +14,7 @@ use crate::support::frames::{END_HEADERS, HEADERS, RST_STREAM, SETTINGS};
 use crate::support::{ANSWERED, SOCKET_TIMEOUT, Scene, Upstream, ok, pause};
 
 #[test]
-fn fault_84_a_reset_stream_is_a_caller_that_went_away_and_other_streams_go_on() {
+fn fault_84_a_reset_stream_cancels_its_request_and_other_streams_go_on() {
     let (told, tell) = mpsc::channel();
     let scene = Scene::before(Upstream::handling(move |link| {
         while let Some(head) = link.head()? {
@@ -61,7 +61,7 @@ fn fault_84_a_reset_stream_is_a_caller_that_went_away_and_other_streams_go_on() 
 }
 
 #[test]
-fn fault_85_a_stream_that_is_not_read_holds_up_no_other_and_takes_bounded_memory() {
+fn fault_85_a_stream_that_is_not_read_delays_no_other_and_takes_bounded_memory() {
     let sent = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&sent);
     let scene = Scene::before(Upstream::scripted(move |seen, out| {
