@@ -127,8 +127,8 @@ fn requests(file: &str) {
     assert_eq!(mismatches, [""; 0]);
 }
 
-/// All answers to the bytes of a case. The end of the caller's stream means that it has gone, so that does
-/// not come before the answers that are expected.
+/// All answers to the bytes of a case. The caller closes its sending side only after the expected answers, since that
+/// cancels what is in flight.
 fn answers_to(scene: &Scene, case: &Case) -> Vec<String> {
     let expected = case.expected.split(", ").count();
     let mut client = scene.client();
@@ -218,7 +218,7 @@ fn cases(folder: &str, file: &str) -> Vec<Case> {
     blocks.map(case).collect()
 }
 
-/// Carries `{text*N}` out.
+/// Expands `{text*N}`.
 fn repeated(text: &str) -> String {
     let mut rest = text;
     let mut out = String::new();

@@ -1,4 +1,4 @@
-//! WebSockets: the handshake is signed, then bytes go both ways.
+//! WebSockets: the handshake is signed, then bytes are tunnelled both ways.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -142,8 +142,7 @@ fn an_idle_tunnel_is_closed_on_both_sides_and_an_active_one_stays_open() {
 fn when_one_side_of_a_tunnel_breaks_the_other_is_closed() {
     let scene = Scene::before(Upstream::handling(|link| {
         switch(link)?;
-        link.drain();
-        Ok(())
+        link.wait_for_end()
     }));
     drop(connect(&scene));
     scene.upstream.wait_for_end_of(1);
@@ -193,8 +192,7 @@ fn a_slow_side_of_a_tunnel_slows_the_other_and_no_byte_is_lost() {
         switch(link)?;
         link.stream.write_all(&sent())?;
         link.finish()?;
-        link.drain();
-        Ok(())
+        link.wait_for_end()
     }));
     let mut client = scene.client();
     client.send(HANDSHAKE).answer().assert_status(101);

@@ -36,7 +36,7 @@ fn a_request_that_fails_is_logged_with_its_id_and_recorded_with_the_bytes_moved(
         let line = program.line_with(message);
         assert_eq!(line["request_id"], record["request_id"], "{path}");
     }
-    // In the middle of the body of a request.
+    // A disconnect within the body of a request.
     let mut client = program.client();
     client.send(request("POST /held", "Content-Length: 1000", ""));
     client.send("0123456789");

@@ -1,4 +1,4 @@
-//! The access record: one line for each request, of which every field is known.
+//! The access log: one record for each request.
 
 mod callers;
 mod endings;
@@ -78,7 +78,7 @@ fn every_access_record_is_one_valid_json_object_and_every_field_has_the_known_va
     assert!(records[0]["upstream_us"].as_u64().unwrap() > 0);
     assert_eq!(records[0]["gateway_request_id"], "0ab-c");
     assert_eq!(records[4]["gateway_request_id"], "y");
-    // What a caller says of its trace goes through as it is.
+    // `traceparent` is forwarded unchanged.
     let seen = upstream.requests()[0].header("traceparent").to_owned();
     assert!(SERVED.contains(&seen));
 }

@@ -7,7 +7,7 @@ use crate::support::{ANSWERED, Link, Upstream, answer, pause};
 
 const PIECE: &str = "0123456789";
 
-/// An upstream that does what the path says.
+/// An upstream whose behaviour depends on the path.
 pub(super) fn upstream() -> Upstream {
     Upstream::handling(|link| {
         let mut is_fresh = true;
@@ -56,6 +56,5 @@ fn chat(link: &mut Link) -> std::io::Result<()> {
     link.stream.read_exact(&mut said)?;
     link.send([&said[..], b"!"].concat())?;
     link.finish()?;
-    link.drain();
-    Ok(())
+    link.wait_for_end()
 }

@@ -17,7 +17,7 @@ const KEYS: [&str; 2] = ["AKTEST00000000000ONE", "AKTEST00000000000TWO"];
 
 const HEAD: &str = "User Name,Access Key Id,Secret Access Key\n";
 
-/// How many callers there are in each test, and how many requests each sends at least.
+/// The number of callers in each test, and the least number of requests of each.
 const CALLERS: usize = 8;
 const REQUESTS: usize = 420;
 
@@ -49,7 +49,7 @@ fn with_key_file(set: &str) -> (Region, Proxy) {
     })
 }
 
-/// The key that signs at the moment.
+/// The access key that signs now.
 fn signs(proxy: &Proxy) -> String {
     let said = accepted(&proxy.get("/v1"));
     said["access_key"].as_str().unwrap().to_owned()
@@ -77,7 +77,7 @@ fn errors(set: &str) -> Vec<String> {
     lines
 }
 
-/// Replaces the key again and again while callers call, and checks that nobody notices.
+/// Replaces the key several times under load. No request may fail.
 fn replaced_again_and_again(set: &str, proxy: &Proxy, replace: impl Fn(usize, &str)) {
     let load = Load::on(proxy, &["/v1"], CALLERS, REQUESTS);
     for turn in 1..=6 {
@@ -102,7 +102,7 @@ fn fault_67_no_request_fails_while_a_key_is_replaced_by_rename() {
     });
 }
 
-/// Fills a folder as Kubernetes does, and lets `..data` lead to it.
+/// Writes a folder as Kubernetes does, and points `..data` to it.
 fn swap(region: &Region, turn: usize, access_key: &str) {
     let old = fs::read_link(region.path("..data"));
     let folder = format!("..{turn}");
@@ -127,7 +127,7 @@ fn fault_67_no_request_fails_while_kubernetes_swaps_the_folder_of_a_key() {
     });
 }
 
-/// Truncates a file and writes it anew, with a pause after so many bytes.
+/// Truncates a file and writes it again, with a pause after `at` bytes.
 fn rewrite(path: &Path, content: &str, at: usize, time: Duration) {
     let mut options = OpenOptions::new();
     let mut file = options.write(true).truncate(true).open(path).unwrap();
@@ -157,7 +157,7 @@ fn fault_67_a_truncated_file_keeps_the_old_key_and_is_logged_once() {
         let content = csv(KEYS[turn % 2]);
         let path = region.path("key.csv");
         let writing = std::thread::spawn(move || {
-            // Longer than the proxy takes to look twice.
+            // Longer than two checks of the file.
             rewrite(&path, &content, at, Duration::from_millis(3500));
         });
         let failed = turn as f64;
@@ -188,7 +188,7 @@ fn fault_67_an_invalid_file_keeps_the_old_key_until_it_is_valid() {
     wait_until("the file is missed", || refreshes(&proxy, SET).1 == 1.0);
     assert_eq!(signs(&proxy), KEYS[0]);
     assert!(errors(SET)[0].contains("does not exist"));
-    // The same file again is no news, but the trouble is over.
+    // The same content is no new key, but the file can be read again.
     fs::rename(&away, &path).unwrap();
     wait_until("the file is back", || refreshes(&proxy, SET).2 == 1.0);
     assert_eq!((signs(&proxy).as_str(), errors(SET).len()), (KEYS[0], 1));

@@ -1,4 +1,4 @@
-//! Keys and tokens that live for two seconds, under load: they are renewed before they end.
+//! Keys and tokens that expire after two seconds, under load: they are refreshed before they do.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -26,7 +26,7 @@ fn no_request_fails_while_keys_and_tokens_of_every_service_live_for_two_seconds(
     for (load, (name, service, _)) in loads.into_iter().zip(SOURCES) {
         let served = load.end();
         served.all(1000);
-        // Tokens are not shown by the gateway, but none is given twice.
+        // The gateway does not show tokens, but none is issued twice.
         let given = match service {
             Service::Iam => region.cloud.calls(service),
             _ => served.keys.len() as u64,

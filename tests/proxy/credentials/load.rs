@@ -1,4 +1,4 @@
-//! Callers that send request after request while something happens, none of which may fail.
+//! Callers that send one request after the other while something changes. None may fail.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,27 +13,26 @@ use crate::support::{Proxy, get, pause};
 /// How long a caller pauses between two requests, so that a test does not take the whole machine.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Callers at work.
+/// Callers that are running.
 pub(crate) struct Load {
     callers: Vec<JoinHandle<Vec<String>>>,
     is_over: Arc<AtomicBool>,
-    /// The access keys that answers named so far.
+    /// The access keys that signed so far.
     keys: Arc<Mutex<BTreeSet<String>>>,
 }
 
-/// What callers got.
+/// The result of a load.
 pub(crate) struct Served {
     /// How many requests were answered with 200.
     pub(crate) count: usize,
-    /// What was answered otherwise.
+    /// The bodies of other answers.
     pub(crate) failures: Vec<String>,
-    /// The access keys that signed, as the gateway has seen them.
+    /// The access keys that signed.
     pub(crate) keys: BTreeSet<String>,
 }
 
 impl Load {
-    /// So many callers for each of the paths, each with a connection of its own, that send at least so many
-    /// requests each.
+    /// Starts `callers` connections for each of the paths, each of which sends at least `least` requests.
     pub(crate) fn on(proxy: &Proxy, paths: &[&str], callers: usize, least: usize) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let keys = Arc::<Mutex<BTreeSet<String>>>::default();
@@ -65,7 +64,7 @@ impl Load {
         }
     }
 
-    /// Ends it.
+    /// Stops the callers.
     pub(crate) fn end(self) -> Served {
         self.is_over.store(true, Ordering::SeqCst);
         let callers = self.callers.into_iter();
@@ -80,7 +79,7 @@ impl Load {
 }
 
 impl Served {
-    /// Nothing failed, and at least so many requests were served.
+    /// Checks that no request failed, and that at least so many were served.
     pub(crate) fn all(&self, least: usize) {
         let (first, failed) = (self.failures.first(), self.failures.len());
         assert_eq!(first, None, "{failed} failed, {} did not", self.count);

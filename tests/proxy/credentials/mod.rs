@@ -1,5 +1,5 @@
-//! Credentials that change while they are used, and every way to show them, before an emulated gateway
-//! with the services that issue them.
+//! Credentials that change while they are used, and every authentication mode, with an emulated gateway
+//! and the services that issue them.
 
 mod files;
 mod large_bodies;

@@ -1,4 +1,4 @@
-//! The ways to show whose a request is: what the gateway accepts, and the bytes that reach it.
+//! The authentication modes: what the gateway accepts, and the bytes that reach it.
 
 use apig_proxy::config::{Auth, AuthMode, Config, CredentialsConfig, TokenSource};
 use apig_proxy::emulator::{Accounts, Service};
@@ -87,7 +87,7 @@ fn the_key_of_an_agency_is_requested_with_the_source_key_and_signs() {
     assert_ne!(said["access_key"], access_key);
     let signed = said["signed_headers"].to_string();
     assert!(signed.contains("x-security-token"), "{signed}");
-    // An agency that the key may not assume gives no key, and the source's own key is not used.
+    // Without the agency's key the request fails; the source key is not used instead.
     let of_secret = "the secret key belongs to it, and the clock";
     for (set, status, hint) in [
         ("other-agency", "status 403", "check `credentials.agency`"),
@@ -100,8 +100,7 @@ fn the_key_of_an_agency_is_requested_with_the_source_key_and_signs() {
     assert!(region.cloud.calls(Service::Sts) >= 3);
 }
 
-/// The default configuration, with this way to show whose requests are, and a file with the secret in a folder that has
-/// to be kept.
+/// The default configuration with this mode, and the folder of the file with the secret.
 pub(crate) fn shown_as(upstream: &Upstream, mode: AuthMode, secret: &str) -> (Config, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("secret");
@@ -121,7 +120,7 @@ pub(crate) fn shown_as(upstream: &Upstream, mode: AuthMode, secret: &str) -> (Co
     (config, folder)
 }
 
-/// The header that carries the secret in each mode, and what stands before it.
+/// The header that carries the secret in each mode, and the prefix of its value.
 pub(crate) const CARRIES: [(AuthMode, &str, &str); 3] = [
     (AuthMode::Token, "x-auth-token", ""),
     (AuthMode::AppCode, "x-apig-appcode", ""),

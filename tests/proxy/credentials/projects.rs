@@ -1,4 +1,4 @@
-//! The project of a cloud service's region, which IAM tells to whoever a credential belongs to.
+//! The project of a cloud service's region, which IAM lists for the account of a credential.
 
 use apig_proxy::emulator::{Accounts, Service};
 use serde_json::Value;

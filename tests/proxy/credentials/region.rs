@@ -1,4 +1,4 @@
-//! An emulated gateway with its cloud, and proxies before it that are configured by text as people do it.
+//! An emulated gateway with its cloud, and proxies in front of it that are configured by text.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -28,7 +28,7 @@ pub(crate) struct Region {
     folder: TempDir,
 }
 
-/// A key with these names.
+/// An access key with a secret derived from it.
 pub(crate) fn key(access_key: &str) -> Credentials {
     Credentials {
         access_key: access_key.to_owned(),
@@ -125,7 +125,7 @@ impl Region {
         format!("[[route]]\npath = \"{path}\"\nupstream = \"https://{address}\"\n{more}\n")
     }
 
-    /// The configuration that a file in the folder gives: UPSTREAM and SERVICES in it stand for the addresses.
+    /// The configuration of a file with this text, in which UPSTREAM and SERVICES stand for the addresses.
     pub(crate) fn config(&self, text: &str) -> Config {
         let text = text
             .replace("UPSTREAM", &format!("https://{}", self.address))
@@ -162,7 +162,7 @@ impl Region {
         Environment::from_pairs(pairs.iter().map(|(name, value)| (*name, value.as_str())))
     }
 
-    /// A proxy with this configuration, which finds the cloud's services.
+    /// A proxy with this configuration and the environment of the cloud's services.
     pub(crate) fn proxy(&self, text: &str) -> Proxy {
         Proxy::start_from(&self.config(text), &self.environment())
     }
@@ -182,7 +182,7 @@ const METADATA: &str = "source = 'metadata'\nmetadata_endpoint = 'SERVICES'";
 /// The files of a user of IAM.
 pub(crate) const IAM: &str = "iam_user_file = 'iam_user'\niam_password_file = 'iam_password'\niam_domain_file = 'iam_domain'\n";
 
-/// A configuration with a route for each of the sources, whose sets are named with this beginning.
+/// A configuration with a route for each source. The names of the sets have this prefix.
 pub(crate) fn of_all_sources(region: &Region, start: &str) -> String {
     let sets = SOURCES
         .iter()
@@ -198,7 +198,7 @@ pub(crate) fn of_all_sources(region: &Region, start: &str) -> String {
     sets.chain(routes).collect()
 }
 
-/// What the emulated gateway says of a request that it has accepted.
+/// The emulated gateway's description of a request that it has accepted.
 pub(crate) fn accepted(answer: &Answer) -> serde_json::Value {
     assert_eq!(answer.status, 200, "{}", answer.text());
     serde_json::from_slice(&answer.body).unwrap()

@@ -1,4 +1,4 @@
-//! Secrets that the gateway does not take any more: renewed if that can be done, and told if not.
+//! Credentials that the gateway refuses: refreshed where that is possible, and reported where it is not.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -59,7 +59,7 @@ fn metrics_show_the_expiry_the_age_and_the_refreshes_of_a_token() {
     assert_eq!(value("refresh_total", " result=ok").to_string(), "2");
     assert_eq!(value("refresh_total", " result=failed").to_string(), "0");
     assert_eq!(value("last_refresh_successful", "").to_string(), "1");
-    // Nothing else is needed, so nothing else is told.
+    // No other credential is needed, so there is no other series.
     assert_eq!(metrics.all("apig_proxy_credentials_age_seconds").len(), 1);
 }
 
@@ -77,7 +77,7 @@ fn many_requests_with_a_withdrawn_token_ask_for_one_new_token() {
     for client in &mut clients {
         accepted(&client.answer());
     }
-    // Another one is on its way if somebody asked for it while the first one was.
+    // A request during the refresh may have started another one.
     assert!((2..=3).contains(&region.cloud.calls(Service::Iam)));
 }
 
@@ -100,11 +100,11 @@ fn a_token_in_a_file_is_read_again_at_once_when_it_is_refused() {
     accepted(&proxy.get("/v1"));
     region.file("token", "another one, by mistake");
     wait_until("it is told", || log::about("in-a-file").len() == 2);
-    // It is no token, so the old one stays.
+    // It is not a token, so the old one stays.
     accepted(&proxy.get("/v1"));
     region.file("token", "a-token-that-is-unknown");
     wait_until("it is used", || proxy.get("/v1").status == 401);
-    // The next request after it was written is served.
+    // A request reads the file again as soon as its token is refused.
     let path = region.path("token");
     let writing = std::thread::spawn(move || {
         crate::support::pause(Duration::from_millis(300));
@@ -114,7 +114,6 @@ fn a_token_in_a_file_is_read_again_at_once_when_it_is_refused() {
     writing.join().unwrap();
 }
 
-/// What is refused for good, and cannot be had anew.
 #[test]
 fn a_credential_that_stays_refused_gets_the_gateway_s_answer_and_a_hint() {
     for (mode, file, code) in [

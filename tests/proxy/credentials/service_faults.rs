@@ -1,4 +1,4 @@
-//! Services that refuse, are missing, fail, hang, answer nonsense, or give what has ended already.
+//! Credential services that refuse, are missing, fail, hang, answer garbage, or issue what has already expired.
 
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -12,7 +12,7 @@ use super::region::{SOURCES, accepted, of_all_sources};
 use super::{Region, log};
 use crate::support::{Proxy, pause, wait_until};
 
-/// Every fault of a service, and what the log says of it.
+/// Every fault of a service, its name, and the reason that is logged.
 const FAULTS: [(FaultMode, &str, &str); 6] = [
     (FaultMode::Unauthorized, "unauthorized", "status 401"),
     (FaultMode::Missing, "missing", "status 404"),
@@ -22,11 +22,11 @@ const FAULTS: [(FaultMode, &str, &str); 6] = [
     (FaultMode::Expired, "expired", "has already expired"),
 ];
 
-/// What the log says of a service.
+/// The reason that is logged for a service.
 fn complaint(service: Service, fault: FaultMode, usual: &'static str) -> &'static str {
     match (service, fault) {
         (Service::Metadata, FaultMode::Unauthorized) => "this server has no agency",
-        // The token of the first step is what has ended, so the second step refuses it.
+        // The token of the first step has expired, so the second step refuses it.
         (Service::Idp, FaultMode::Expired) => "status 401",
         _ => usual,
     }
@@ -45,7 +45,7 @@ fn kind(service: Service) -> &'static str {
     }
 }
 
-/// Runs a test for each fault, all at the same time, since most of it is waiting.
+/// Runs a test for each fault, all in parallel, since they mostly wait.
 fn for_each_fault(test: fn(&str, FaultMode, &'static str)) {
     log::listen();
     let running = FAULTS.map(|(fault, name, says)| thread::spawn(move || test(name, fault, says)));
@@ -53,7 +53,7 @@ fn for_each_fault(test: fn(&str, FaultMode, &'static str)) {
     assert_eq!(failed.count(), 0, "see above");
 }
 
-/// The services give nothing, so requests of all routes are refused, with leave to try again.
+/// Requests of all routes are refused with `Retry-After`, since the services issue nothing.
 fn all_are_refused(proxy: &Proxy) {
     thread::scope(|scope| {
         for (name, ..) in SOURCES {
@@ -119,7 +119,7 @@ fn a_service_that_fails_later_affects_no_request_until_the_key_expires() {
         let start = format!("later-{name}-");
         let proxy = region.proxy(&of_all_sources(&region, &start));
         set_faults(&region, fault);
-        // Renewal is due after three seconds; the keys are still good then.
+        // A refresh is due after three seconds, when the keys are still valid.
         let started = Instant::now();
         while started.elapsed() < lifetime * 2 / 3 {
             for (source, ..) in SOURCES {
@@ -133,7 +133,7 @@ fn a_service_that_fails_later_affects_no_request_until_the_key_expires() {
         for (source, service, _) in SOURCES {
             let lines = log::about(&format!("{start}{source}"));
             let expected = complaint(service, fault, says);
-            // A service that hangs may be told of only when the key has ended.
+            // A service that hangs may be logged only after the key has expired.
             let told = lines.iter().find(|line| line.contains(expected));
             let told = told.unwrap_or_else(|| panic!("{source}: {lines:?}"));
             if fault != FaultMode::Hangs {

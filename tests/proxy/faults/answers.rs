@@ -10,8 +10,7 @@ fn answering(bytes: &'static str) -> Scene {
     Scene::before(faulty(move |link| {
         link.send(bytes)?;
         link.finish()?;
-        link.drain();
-        Ok(())
+        link.wait_for_end()
     }))
 }
 

@@ -11,7 +11,7 @@ use crate::support::{
     wrong_signature,
 };
 
-/// A gateway that refuses the signature of `/wrong`, and answers everything else like this.
+/// A gateway that refuses the signature of `/wrong`, and gives this answer to everything else.
 fn besides(other: String) -> Upstream {
     Upstream::replying(move |seen| match seen.target() {
         "/wrong" => wrong_signature(),
@@ -83,7 +83,7 @@ fn fault_95_refusals_of_head_requests_open_the_breaker() {
         let request = get(path).replace("GET", "HEAD");
         scene.client().send(&request).head_answer()
     };
-    // That of a backend, which asks for a password, is not the gateway's.
+    // A 401 with `WWW-Authenticate` is of a backend.
     for _ in 0..5 {
         assert!(head("/backend").all("x-apig-proxy-hint").is_empty());
     }

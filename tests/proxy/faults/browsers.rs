@@ -5,7 +5,7 @@ use apig_proxy::config::CallerToken;
 
 use crate::support::{Scene, Upstream, rows};
 
-/// A request by this method and `Host`, with these lines, between which `|` stands.
+/// A request with this method and `Host`, and lines that are separated by `|`.
 fn request(method: &str, host: &str, lines: &str) -> String {
     let lines = lines.replace('|', "\r\n");
     format!("{method} /page HTTP/1.1\r\nHost: {host}\r\n{lines}\r\n\r\n")

@@ -1,4 +1,4 @@
-//! Gateways that are not to be trusted, or do not speak TLS: numbers 39 and 40.
+//! Gateways with untrusted certificates, or without TLS: numbers 39 and 40.
 
 use std::io::{self, Read, Write};
 use std::net::TcpListener;
@@ -54,7 +54,7 @@ fn fault_39_an_invalid_certificate_gets_no_byte_of_a_request() {
         assert_eq!(came, b"", "{flaw:?}");
         assert_eq!(upstream.connections(), 1, "{flaw:?}: it was tried again");
     }
-    // The same, in order: so it is each flaw that was refused.
+    // Without a flaw the same set-up is served, so each flaw is the reason of its refusal.
     let (root, tls) = flawed(None);
     let upstream = Upstream::start_as(tls, answers);
     let proxy = Proxy::start(&trusting(&upstream, root));

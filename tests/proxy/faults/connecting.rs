@@ -1,4 +1,4 @@
-//! Names and addresses that lead nowhere, or elsewhere: numbers 34 to 38 and 78.
+//! Names that do not resolve and addresses that cannot be reached: numbers 34 to 38 and 78.
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use crate::support::{
 
 const POST: &str = "POST /p HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}";
 
-/// A proxy whose upstream has the addresses that are in `addresses` at the time.
+/// A proxy whose upstream resolves to the current content of `addresses`.
 fn proxy(upstream: &Upstream, addresses: &Arc<Mutex<Vec<SocketAddr>>>) -> Proxy {
     let mut config = config(upstream);
     config.routes = vec![route_by_name(upstream.address.port())];
@@ -87,7 +87,7 @@ fn fault_36_a_name_without_an_address_is_an_error_of_dns() {
     let (asked, address) = (Arc::new(AtomicUsize::new(0)), upstream.address);
     let count = Arc::clone(&asked);
     let network = network(move |_| match count.fetch_add(1, Ordering::SeqCst) {
-        // The first one is asked for at the start, where it is worth a warning and no more.
+        // The first lookup is at the start, where a failure is only a warning.
         0 | 1 => Addresses::Unknown,
         2 => Addresses::Are(Vec::new()),
         _ => Addresses::Are(vec![address]),
@@ -155,7 +155,7 @@ fn fault_38_of_two_addresses_the_one_that_answers_is_taken_within_the_limit() {
     let dead_first = [
         vec![hole.address, upstream.address],
         vec![refusing(), upstream.address],
-        // Of the other family, where the upstream does not listen.
+        // The upstream does not listen on IPv6.
         vec![
             (Ipv6Addr::LOCALHOST, upstream.address.port()).into(),
             upstream.address,

@@ -10,10 +10,10 @@ use crate::support::{
 
 const ACCEPTED: &str = "HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\nok";
 
-/// More than the buffers of the system take, so that the proxy is still sending.
+/// More than socket buffers take, so that the proxy is still sending.
 const LONG: usize = 11 << 20;
 
-/// True for the request for `/next`, which is answered.
+/// Answers a request for `/next`; false for others.
 fn is_next(link: &mut Link, seen: &Received) -> std::io::Result<bool> {
     let is_next = seen.target() == "/next";
     if is_next {
@@ -40,17 +40,17 @@ fn fault_55_an_early_refusal_is_relayed_and_the_upload_stopped() {
     });
     let scene = Scene::before(upstream);
     for status in [413, 401, 503] {
-        // Of a body that never ends, within the length that was declared.
+        // The rest of the declared body never comes.
         let fields = "Content-Type: multipart/x|Content-Length: 12000000";
         let head = request(&format!("POST /{status}"), fields, "");
         let answer = scene.client().send(&head).send("abc").answer();
         answer.assert_text(status, "no more");
         answer.assert_header(status, "connection", "close");
-        // The gateway's side is closed before the body is complete.
+        // The upstream connection is closed before the body is complete.
         let arrived = tell.recv_timeout(SOCKET_TIMEOUT).unwrap();
         assert!(arrived < 12_000_000, "{arrived}");
 
-        // A caller that sends everything before it reads gets the answer, too.
+        // A caller that sends everything before it reads also gets the answer.
         let mut client = scene.client();
         client.send(&head).send(vec![b'x'; 12_000_000]);
         assert_eq!(client.answer().text(), "no more");
@@ -59,7 +59,7 @@ fn fault_55_an_early_refusal_is_relayed_and_the_upload_stopped() {
     scene.serves();
 }
 
-/// A gateway that answers `/echo` with what comes, three bytes at a time and nine in all.
+/// A gateway that echoes nine bytes of the body of `/echo`, three at a time.
 pub(super) fn echoing() -> Upstream {
     Upstream::handling(|link| {
         while let Some(seen) = link.head()? {
@@ -98,7 +98,7 @@ fn fault_55_an_early_answer_that_is_no_refusal_leaves_the_upload_running() {
     scene.serves();
 }
 
-/// A gateway that sends these bytes in answer to every head but that of `/next`, and then does the rest.
+/// A gateway that answers every head but that of `/next` with these bytes, and then runs `rest`.
 fn early(
     bytes: &'static str,
     rest: impl Fn(&mut Link) -> std::io::Result<()> + Send + Sync + 'static,
@@ -141,7 +141,7 @@ fn fault_55_an_early_answer_that_is_complete_leaves_the_upload_running() {
             client.send(method).send(&request[4..]);
             let answer = client.try_answer(method == "HEAD").unwrap();
             assert_eq!(answer.status.to_string(), bytes[9..12]);
-            // Both connections go on where the request ends.
+            // Both connections are reusable after the request.
             arrived.recv_timeout(SOCKET_TIMEOUT).unwrap();
             let next = get("/next");
             assert_eq!(client.send(&next).answer().text(), "ok");
@@ -212,7 +212,7 @@ fn fault_55_an_upload_that_is_aborted_after_the_answer_began_closes_both_sides()
         if ends {
             client.finish_sending();
         }
-        // No last chunk comes, only the end.
+        // The connection ends without a last chunk.
         assert!(client.is_closed(), "{more:?}");
         tell.recv_timeout(SOCKET_TIMEOUT).unwrap();
         scene.serves();
@@ -221,7 +221,7 @@ fn fault_55_an_upload_that_is_aborted_after_the_answer_began_closes_both_sides()
 
 #[test]
 fn fault_55_an_upload_that_the_gateway_ends_after_a_pause_is_answered_with_the_reason() {
-    // As long as the gateway waits for more of a body.
+    // The gateway's limit between two reads of a body is eight seconds.
     for (waits, says_so) in [(8, true), (0, false)] {
         let scene = Scene::before(Upstream::handling(move |link| {
             link.head()?;

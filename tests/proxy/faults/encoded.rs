@@ -1,4 +1,4 @@
-//! Refusals with a `Content-Encoding`: number 94, and what is left alone.
+//! Refusals with a `Content-Encoding`: number 94.
 
 use std::io::{Read, Write};
 
@@ -37,7 +37,7 @@ fn brotli(text: &[u8]) -> Vec<u8> {
 
 type Encode = fn(&[u8]) -> Vec<u8>;
 
-/// What is sent as `Content-Encoding`, and how it is made.
+/// Values of `Content-Encoding`, with their encoders.
 const CODINGS: [(&str, Encode); 4] = [
     ("gzip", gzip),
     ("X-Gzip", gzip),
@@ -63,7 +63,7 @@ fn with_token(upstream: &Upstream) -> Proxy {
     Proxy::start_with(&config(upstream), &temporary_key(TOKEN))
 }
 
-/// How many requests have reached the upstream after so many more; those that have not are answered by the breaker.
+/// Sends `more` requests, and returns how many have reached the upstream. The breaker answers the others.
 fn reach(scene: &Scene, status: u16, more: usize) -> usize {
     for _ in 0..more {
         let answer = scene.exchange(GET);
@@ -92,7 +92,7 @@ fn fault_94_refusals_in_any_coding_are_explained_and_those_of_the_signature_open
                 .about(coding)
                 .assert_header(status, "content-encoding", coding);
             answer.assert_hints(hint);
-            // There was nothing to redact, so it is what the gateway sent.
+            // Without a secret the body is relayed unchanged.
             assert_eq!(answer.body, body, "{coding}");
             assert_eq!(reach(&scene, status, 5), reaching, "{coding}");
             let seen = &scene.upstream.requests()[0];
@@ -119,7 +119,7 @@ fn fault_94_an_echoed_secret_in_any_coding_is_redacted_and_the_body_sent_decoded
             let expected = WRONG.replace("fail", &format!("fail {stars}|"));
             assert_eq!(answer.text(), expected, "{coding}");
             assert!(!answer.header("x-apig-proxy-hint").is_empty());
-            // The connections serve the next request.
+            // Both connections are reusable.
             assert_eq!(client.send(GET).answer().status, status);
             assert_eq!((upstream.requests().len(), upstream.connections()), (2, 1));
         }
@@ -192,7 +192,7 @@ fn fault_94_encoded_errors_of_a_backend_pass_unchanged() {
             let upstream = answering(status, coding, body.clone());
             let start = if has_token { with_token } else { Proxy::before };
             let proxy = start(&upstream);
-            // The gateway lets the request through, and the service behind it fails in its own way.
+            // The error is of the backend, not of the gateway.
             let answer = proxy.exchange(GET);
             answer.assert_header(status, "content-encoding", coding);
             assert!(answer.body == body, "{coding}: {} bytes", answer.body.len());

@@ -1,4 +1,4 @@
-//! Who may call: numbers 2, 3, 5 and 6. The corpus has what is refused.
+//! Who may call: numbers 2, 3, 5 and 6. The corpus has further refusals.
 
 use crate::support::{Scene, Upstream, get, request};
 
@@ -51,7 +51,7 @@ fn fault_03_the_proxy_s_own_origin_is_let_through_and_gets_no_cors_headers() {
         let answer = scene.exchange(&own);
         answer.about(&host).assert_status(200);
         answer.assert_without(&["access-control-allow-origin"]);
-        // A page that a browser loaded from the proxy is another matter.
+        // A page that a browser has loaded from the proxy sends `Sec-Fetch-Site`.
         let page = own.replace("\r\n\r\n", "\r\nSec-Fetch-Site: same-origin\r\n\r\n");
         scene.refuses(page, 403, "origin_not_allowed");
         let other_scheme = own.replace("Origin: http", "Origin: https");
@@ -83,7 +83,7 @@ fn fault_05_a_preflight_is_refused_or_answered_here_for_a_listed_origin() {
     let methods = answer.header("access-control-allow-methods");
     assert!(methods.contains("POST"), "{methods}");
     assert_eq!(scene.upstream.requests().len(), before);
-    // The request proper follows, and the page may see its answer.
+    // The page may read the answer to the request itself.
     let request = request("POST /v1", &format!("Origin: {ORIGIN}"), "{}");
     let answer = client.send(&request).answer();
     answer.assert_text(200, "ok");

@@ -1,4 +1,4 @@
-//! What of a head arrives: numbers 11, 12, 13, 29, 30, 31.
+//! The head that arrives: numbers 11, 12, 13, 29, 30, 31.
 
 use crate::support::{
     ANSWERED, Proxy, Scene, Upstream, chunked, config, get, post, request, temporary_key,
@@ -132,7 +132,7 @@ fn fault_29_methods_and_their_bodies_arrive_as_they_were_sent_and_signed() {
     let seen = scene.upstream.requests().pop().unwrap();
     assert_eq!((seen.method(), seen.body.len()), ("HEAD", 0));
     seen.verified();
-    // What follows on the connection is the next answer, and not a body.
+    // The next bytes on the connection are the next answer, not a body.
     assert_eq!(client.send(get("/after")).answer().text(), ANSWERED);
     scene.serves();
 }

@@ -1,4 +1,4 @@
-//! Requests that come back, or pass one proxy after the other: numbers 62 and 98.
+//! Loops, and chains of proxies: numbers 62 and 98.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -13,11 +13,11 @@ const HANDSHAKE: &str = "GET /chat HTTP/1.1\r\nHost: localhost\r\nConnection: Up
 
 const OTHER: &str = "0123456789abcdef";
 
-/// Where a server passes requests on to. Proxies that lead to each other cannot both be started with
+/// Where a server forwards requests to. Proxies that lead to each other cannot both be started with
 /// the address of the other one.
 type Destination = Arc<Mutex<Option<SocketAddr>>>;
 
-/// A server that passes requests on as they came, and the answers back.
+/// A server that forwards requests and relays the answers.
 fn passing_on(to: &Destination) -> Upstream {
     let to = Arc::clone(to);
     Upstream::scripted(move |seen, out| {
@@ -39,7 +39,7 @@ fn passing_on(to: &Destination) -> Upstream {
     })
 }
 
-/// A scene whose upstream does not take many connections, so that a loop ends in any case.
+/// A scene with few connections to the upstream, so that a loop ends in any case.
 fn before(upstream: Upstream) -> Scene {
     Scene::with(upstream, |config| {
         config.pool.connections = 8;
@@ -123,7 +123,7 @@ fn fault_98_the_hops_of_a_request_are_counted_and_not_signed() {
         ("APIG-Proxy-Hop:  2;OTHER ", 3, 1),
         ("apig-proxy-hop: 2;0123456789ABCDEF,OTHER", 3, 2),
         ("connection: apig-proxy-hop|apig-proxy-hop: 1;OTHER", 2, 1),
-        // Another header, which something on the way might fold into ours.
+        // Another header, which a server in between might read as ours.
         ("apig_proxy_hop: 7;fedcba9876543210", 1, 0),
     ] {
         scene.passes(with_hops(lines));
@@ -140,7 +140,7 @@ fn fault_98_the_hops_of_a_request_are_counted_and_not_signed() {
         let signed = seen.verified().signed_headers;
         assert_eq!(signed, ["host", "x-sdk-date", "x-stage"]);
     }
-    // The first one that came back.
+    // A request with the own id has come back.
     let lines = format!("apig-proxy-hop: 1;{}", own.unwrap());
     scene.refuses(with_hops(&lines), 502, "loop");
 }

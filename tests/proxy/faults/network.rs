@@ -1,4 +1,4 @@
-//! Pools of connections, and proxies of the network.
+//! Connection pools, and egress proxies.
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -30,7 +30,7 @@ fn an_idle_connection_that_the_gateway_closes_is_noticed_and_its_limit_learned()
     scene.upstream.wait_for_end_of(1);
     pause(Duration::from_millis(100));
     scene.serves();
-    // From now on the proxy closes it earlier: at three quarters of the time, and within a second of it.
+    // The proxy now closes idle connections itself: at three quarters of that limit, at most a second before it.
     scene.upstream.wait_for_end_of(2);
     scene.serves();
     assert_eq!(scene.upstream.requests().len(), 3);
@@ -74,8 +74,8 @@ fn a_request_that_waits_too_long_for_a_connection_is_refused() {
     scene.serves();
 }
 
-/// A proxy of the network: it takes `CONNECT`, and passes on to `to` if its answer is a success.
-fn network_proxy(reply: &'static str, to: SocketAddr) -> (SocketAddr, mpsc::Receiver<String>) {
+/// An egress proxy that answers `CONNECT` like this, and tunnels to `to` if that is a success.
+fn egress_proxy(reply: &'static str, to: SocketAddr) -> (SocketAddr, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (told, tell) = mpsc::channel();
@@ -97,11 +97,11 @@ fn network_proxy(reply: &'static str, to: SocketAddr) -> (SocketAddr, mpsc::Rece
     (address, tell)
 }
 
-/// What comes of a request through a proxy of the network with this name: the upstream, the answer, and the heads that
-/// the proxy of the network was sent. It lets through, if so, to the upstream.
+/// The upstream, the answer to a request through an egress proxy with this name, and the heads that the egress proxy
+/// got.
 fn through(name: &str, reply: &'static str) -> (Upstream, Answer, Vec<String>) {
     let upstream = Upstream::start();
-    let (address, heads) = network_proxy(reply, upstream.address);
+    let (address, heads) = egress_proxy(reply, upstream.address);
     let mut config = config(&upstream);
     let mut route = route_by_name(443);
     route.upstream.egress = Some(EgressProxy {
@@ -110,7 +110,7 @@ fn through(name: &str, reply: &'static str) -> (Upstream, Answer, Vec<String>) {
         authorization: Some(HeaderValue::from_static("Basic TUFSS0VS")),
     });
     config.routes = vec![route];
-    // The name of the gateway itself is for the proxy of the network to look up.
+    // The egress proxy resolves the name of the gateway.
     let network = network(move |host| match host {
         "proxy.test" => Addresses::Are(vec![address]),
         "refuses.test" => Addresses::Are(vec![refusing()]),

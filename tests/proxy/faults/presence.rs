@@ -1,4 +1,4 @@
-//! Callers that leave or are slow: numbers 23, 24, 25, 27.
+//! Callers that disconnect or are slow: numbers 23, 24, 25, 27.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,12 +9,12 @@ use tokio::time::Instant;
 
 use crate::support::{Client, FAULT, SOCKET_TIMEOUT, Scene, Upstream, faulty, pause, request};
 
-/// A caller that leaves in this way while the gateway works has its request cancelled.
+/// Checks that the request of a caller that leaves in this way is cancelled.
 fn is_cancelled(request: impl AsRef<[u8]>, leave: fn(Client)) {
     let (told, tell) = mpsc::channel();
     let scene = Scene::before(faulty(move |link| {
         told.send("working").unwrap();
-        // It has taken the request, and waits until the proxy closes the connection.
+        // The request has arrived; wait until the proxy closes the connection.
         assert_eq!(link.drain(), 0, "more than one request came");
         told.send("cancelled").unwrap();
         Ok(())
@@ -65,7 +65,7 @@ fn fault_25_slow_heads_and_idle_connections_are_closed_each_at_its_limit() {
 
     let mut idle = scene.client();
     idle.get("/").assert_status(200);
-    // Longer than a head may take: an idle connection has a limit of its own.
+    // Longer than `header_read`: an idle connection has its own limit.
     pause(Duration::from_millis(600));
     idle.get("/").assert_status(200);
     let started = Instant::now();
@@ -112,13 +112,13 @@ fn fault_27_a_slow_reader_slows_the_gateway_and_is_closed_when_it_stops() {
     });
     let mut client = scene.client();
     client.send(FAULT);
-    // It reads, but slowly: that is allowed for longer than the limit.
+    // A slow reader is allowed for longer than the limit.
     for _ in 0..6 {
         client.exactly(100_000).unwrap();
         pause(Duration::from_millis(400));
         scene.serves();
     }
-    // What the gateway could write went into buffers of the system, and then it had to wait.
+    // Socket buffers took some of the body, then the gateway had to wait.
     let stalled = written.load(Ordering::SeqCst);
     assert!(
         stalled < 64 << 20,

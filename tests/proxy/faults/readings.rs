@@ -1,4 +1,4 @@
-//! What the gateway reads differently from what is sent: numbers 90 to 92.
+//! Requests that the gateway reads differently: numbers 90 to 92.
 
 use apig_proxy::emulator::{Accounts, Readings};
 use apig_proxy::signature::{
@@ -12,7 +12,7 @@ use crate::support::{
     wrong_signature,
 };
 
-/// A gateway that reads in this way, and a proxy before it.
+/// A gateway with these readings, and a proxy in front of it.
 fn before_gateway(readings: Readings) -> (Region, Proxy) {
     let key = crate::credentials::key("AK-OF-READINGS");
     let accounts = Accounts {
@@ -89,7 +89,7 @@ fn fault_90_an_echo_of_what_was_signed_shows_a_wrong_secret_and_no_other_reading
     };
     for (readings, method, hints) in [
         (merged, "POST", &[LEARNED, WRONG, WRONG, WRONG][..]),
-        // The first request is sent again in the reading that it teaches.
+        // The first refusal teaches the reading, and the request is retried.
         (merged, "GET", &[WRONG, WRONG, WRONG]),
         (kept, "POST", &[WRONG, WRONG, WRONG]),
     ] {
@@ -100,7 +100,7 @@ fn fault_90_an_echo_of_what_was_signed_shows_a_wrong_secret_and_no_other_reading
             assert_eq!(refused.status, 401, "{readings:?} {method}");
             refused.about((readings, method)).assert_hints(expected);
         }
-        // The breaker of the key has opened, and not that of the paths.
+        // The breaker of the key has opened, not that of the paths.
         for path in ["/a//b", "/plain"] {
             let refused = send(&proxy, method, path);
             refused.assert_refused(503, "key_locked");
@@ -120,7 +120,7 @@ fn fault_90_a_gateway_that_keeps_slashes_gets_every_path_signed_as_it_is() {
     assert_eq!(received(&region), 3);
 }
 
-/// The echo of a request with this path, made as the gateway would, and altered.
+/// The gateway's echo of a request with this path, altered.
 fn echo(head: &Received, path: &str, alter: fn(String) -> String) -> String {
     let date = SigningDate::parse(head.header("x-sdk-date")).unwrap();
     let headers = [("host", head.header("host")), ("x-stage", "RELEASE")];
@@ -190,7 +190,7 @@ fn fault_91_the_project_of_a_caller_is_taken_checked_and_signed() {
         let refused = proxy.exchange(asking(&format!("X-Project-Id: {value}")));
         refused.about(value).assert_refused(400, "bad_request");
     }
-    // Without one, it is sent without one.
+    // The caller sent none, and neither does the proxy.
     proxy.passes(asking("X_Project_Id: evil"));
     let seen = upstream.only_request();
     assert!(!seen.names().iter().any(|name| name.contains("project")));

@@ -1,4 +1,4 @@
-//! Secrets that refusals repeat: number 100.
+//! Secrets that the gateway echoes: number 100.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const SECRET: &str = "SECRET/MARKER+0123456789==";
 /// The token of a temporary key.
 const SIGNED: (AuthMode, &str, &str) = (AuthMode::AkSk, "x-security-token", "");
 
-/// A proxy that sends the secret in this way.
+/// A proxy that sends the secret in this mode.
 fn proxy(upstream: &Upstream, mode: AuthMode) -> (Proxy, TempDir) {
     let (config, folder) = shown_as(upstream, mode, SECRET);
     (Proxy::start_with(&config, &temporary_key(SECRET)), folder)
@@ -90,7 +90,7 @@ fn fault_100_a_secret_in_pieces_is_redacted_anywhere_in_a_long_body() {
     let upstream = Upstream::handling(|link| {
         while let Some(seen) = link.request()? {
             let secret = seen.header("x-security-token").replace('/', "\\u002f");
-            // More than is read ahead, and the secret twice.
+            // The filling is longer than what is read ahead.
             let filling = "x".repeat(70_000);
             let length = filling.len() + 2 * secret.len() + 2;
             link.send(format!(
@@ -110,7 +110,7 @@ fn fault_100_a_secret_in_pieces_is_redacted_anywhere_in_a_long_body() {
     let stars = "*".repeat(SECRET.len() + 5);
     let expected = format!("{stars}|{}{stars}|", "x".repeat(70_000));
     assert!(answer.text() == expected, "{:.100}", answer.text());
-    // The length is what was said, so the connection serves the next request.
+    // The declared length holds, so the connection is reusable.
     client.send(GET).answer().assert_status(500);
     assert_eq!((upstream.requests().len(), upstream.connections()), (2, 1));
 }

@@ -1,4 +1,4 @@
-//! What the gateway refuses: numbers 57 to 59.
+//! Refusals of the gateway: numbers 57 to 59.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -35,7 +35,7 @@ fn ahead(seconds: &Arc<AtomicI64>) -> Upstream {
     })
 }
 
-/// A gateway that is never content, whatever it says of the time.
+/// A gateway that refuses every date, and names another time in each refusal.
 pub(super) fn never_content() -> Upstream {
     let turn = AtomicI64::new(1);
     Upstream::replying(move |_| {
@@ -65,7 +65,7 @@ fn fault_57_a_refused_date_is_learned_from_and_the_request_sent_once_more() {
             let off = date_ahead(&seen[1]) - seconds;
             assert!((-5..=1).contains(&off), "{off}");
             seen.iter().for_each(|seen| drop(seen.verified()));
-            // It is known now.
+            // The offset is known now.
             for _ in 0..3 {
                 client.send(request).answer().assert_status(200);
             }
@@ -92,7 +92,7 @@ fn fault_57_a_second_refusal_passes_through_and_so_does_that_of_a_streamed_body(
     assert_eq!(refused.status, 401);
     refused.assert_hints("seconds");
     assert_eq!(scene.upstream.requests().len(), 1);
-    // It was learned from all the same.
+    // The offset was learned all the same.
     scene.passes(MULTIPART);
     assert_eq!(scene.upstream.requests().len(), 2);
 
@@ -100,7 +100,7 @@ fn fault_57_a_second_refusal_passes_through_and_so_does_that_of_a_streamed_body(
     scene.exchange(GET).assert_status(401);
     assert_eq!(scene.upstream.requests().len(), 2);
 
-    // One whose time is absurd, and one that does not tell it: a temporary key may have expired.
+    // An absurd time, and none at all: a temporary key may have expired.
     for message in [
         "signature expired, signature time:20260101T000000Z,server time:19700101T000000Z",
         "calc ak sk signature fail:signature expired",
@@ -145,7 +145,7 @@ fn fault_57_the_date_of_answers_keeps_the_clock_right_before_anything_is_refused
     assert!((598.0..=602.0).contains(&skew), "{skew}");
 }
 
-/// The answer to a request that is sent once, which is what the gateway has sent.
+/// Checks that the answer is relayed unchanged and the request not retried.
 fn passes_through(bytes: String) -> Answer {
     let body = bytes.split_once("\r\n\r\n").unwrap().1.to_owned();
     let scene = Scene::before(Upstream::answering(bytes));
@@ -167,7 +167,7 @@ fn fault_58_refusals_pass_through_once_with_a_hint() {
         got.about(message).assert_hints(hint);
         assert!(!got.header("x-apig-proxy-hint").contains("SKTEST"));
     }
-    // What a service behind the gateway answers is not explained.
+    // Errors of a backend get no hint.
     let got = passes_through(answer(
         "403 Forbidden",
         "x-apig-proxy-hint: forged\r\n",

@@ -16,7 +16,7 @@ fn fault_07_methods_that_are_not_allowed_are_refused_with_those_that_are() {
         let answer = scene.refuses(request, 405, "method_not_allowed");
         assert_eq!(answer.header("allow"), "GET, POST");
     }
-    // A caller that sends its body first reads the refusal all the same.
+    // A caller that sends its whole body first still reads the refusal.
     let put = [b"PUT", &post("text/plain", &vec![b'a'; 12 << 20])[4..]].concat();
     scene.refuses(put, 405, "method_not_allowed");
 }
@@ -32,7 +32,7 @@ fn fault_08_a_length_beside_chunks_and_equal_lengths_are_accepted_and_framed_ane
         client.send(request("POST /", fields, ""));
         client.send("3\r\nabc\r\n0\r\n\r\n");
         client.answer().assert_header(200, "connection", "close");
-        // Where the next request begins is not certain, so there is none.
+        // The end of the request is ambiguous, so the connection is closed.
         assert!(client.is_closed());
     }
     let equal = request("POST /", "Content-Length: 3", "abc");

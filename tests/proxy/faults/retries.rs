@@ -1,4 +1,4 @@
-//! Connections that end before an answer, and what is sent again then: numbers 41 to 43.
+//! Connections that end before an answer, and which requests are retried: numbers 41 to 43.
 
 use std::collections::HashMap;
 use std::io;
@@ -47,7 +47,7 @@ fn fault_41_a_new_connection_that_ends_without_an_answer_is_a_reset_and_is_not_r
     }
 }
 
-/// A caller of whose worker a connection to the gateway is idle, which has carried one request. Other callers
+/// A caller whose worker has an idle connection to the gateway that has carried one request. Other callers
 /// may have other workers, with connections of their own.
 fn warmed_up(scene: &Scene) -> Client {
     let mut client = scene.client();
@@ -56,7 +56,7 @@ fn warmed_up(scene: &Scene) -> Client {
     client
 }
 
-/// An upstream that takes one request on each connection, and ends it with the next one unanswered.
+/// An upstream that answers one request on each connection, and closes it after the next one and these bytes.
 fn tired(partly: &'static str) -> Upstream {
     Upstream::handling(move |link| {
         if link.request()?.is_some() {
@@ -119,7 +119,7 @@ fn race(method: &'static str) -> (Scene, usize) {
     let scene = Scene::before(Upstream::handling(move |link| {
         while link.request()?.is_some() {
             answered(link)?;
-            // Just when the next request may be on its way.
+            // The next request may be in flight.
             let turn = turn.fetch_add(1, Ordering::SeqCst) % 5;
             if turn < 3 {
                 pause(Duration::from_micros([0, 300, 1000][turn]));
@@ -159,12 +159,9 @@ fn fault_43_a_gateway_that_hangs_times_out_and_the_request_is_not_retried() {
     let of_all: fn(&mut Config) = |config| config.timeouts.response = LIMIT;
     let of_route: fn(&mut Config) = |config| config.routes[0].response_timeout = Some(LIMIT);
     for limit in [of_all, of_route] {
-        let upstream = faulty(|link| {
-            link.drain();
-            Ok(())
-        });
+        let upstream = faulty(Link::wait_for_end);
         let scene = Scene::with(upstream, limit);
-        // Over a connection that was used before, and with a method that might be sent again.
+        // A reused connection and an idempotent method would allow a retry.
         let mut client = warmed_up(&scene);
         let late = client.send(FAULT).answer();
         late.assert_refused(504, "response_timeout");

@@ -1,4 +1,4 @@
-//! Where requests go, and routes, methods and paths that a spelling is meant to circumvent: number 103.
+//! Routing, and paths whose spelling is meant to circumvent routes, methods and allowed paths: number 103.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -87,7 +87,7 @@ fn limited(paths: Option<Vec<PathPattern>>) -> (Upstream, Upstream, Proxy) {
     (flowers, others, proxy)
 }
 
-/// Checks the status of the answer to each of these requests, and what a refusal says.
+/// Checks the status of the answer to each of these requests, and the reason of a refusal.
 fn ask<'a>(proxy: &Proxy, method: &str, paths: impl IntoIterator<Item = &'a str>, status: u16) {
     for path in paths {
         let answer = proxy.exchange(request(&format!("{method} {path}"), "", ""));
@@ -100,7 +100,7 @@ fn ask<'a>(proxy: &Proxy, method: &str, paths: impl IntoIterator<Item = &'a str>
     }
 }
 
-/// The targets that arrived, each in a request whose signature is right.
+/// The targets of the requests that arrived, whose signatures are checked.
 fn targets(upstream: &Upstream) -> Vec<String> {
     let requests = upstream.requests();
     let target = requests.iter().map(|seen| {
@@ -139,7 +139,7 @@ fn fault_103_slashes_and_escapes_within_a_route_go_out_as_they_came() {
         ("/flowers/caf%C3%A9//x%20y", "/v1/caf%C3%A9//x%20y"),
         ("/caf%C3%A9/garden//%61", "/garden//%61"),
     ];
-    // The last are decoded once only, as the gateway does: these are other words than flowers.
+    // The gateway decodes once, so the last ones are not read as `flowers`.
     let elsewhere = "// //trees /trees%2Fx//y /a%2Fflowers /a//flowers /a%00b /flowers%252Fx /%2566lowers /flowers%5Cx \
         /Flowers /flowersx";
     ask(&proxy, "GET", within.map(|(path, _)| path), 200);

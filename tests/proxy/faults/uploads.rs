@@ -22,7 +22,7 @@ fn declared(length: usize, fields: &str) -> Vec<u8> {
 fn fault_16_a_declared_length_over_the_limit_is_refused_at_once() {
     let scene = Scene::plain();
     for fields in ["", "Expect: 100-continue", "Content-Type: multipart/x"] {
-        // The first answer is the refusal, and no request to go on.
+        // The first answer is the refusal, not `100 Continue`.
         scene
             .refuses_and_closes(declared(LIMIT + 1, fields), 413, "body_too_large")
             .assert_says(&LIMIT.to_string());
@@ -99,7 +99,7 @@ fn fault_21_100_continue_is_sent_only_after_all_checks_pass() {
         let other = scene.refuses(declared(2, "Expect: 200-ok"), 417, "bad_request");
         other.assert_says("100-continue");
     }
-    // A caller that does not wait may be asked for what it has sent already.
+    // A caller that does not wait may get `100 Continue` after it has sent the body.
     let mut client = scene.client();
     client.send(declared(2, "Expect: 100-continue")).send("{}");
     let mut answer = client.answer();
@@ -107,7 +107,7 @@ fn fault_21_100_continue_is_sent_only_after_all_checks_pass() {
         answer = client.answer();
     }
     answer.assert_status(200);
-    // An HTTP/1.0 caller does not know that answer.
+    // A caller with HTTP/1.0 gets no `100 Continue`.
     let old = String::from_utf8(declared(2, "Expect: 100-continue")).unwrap();
     let mut client = scene.client();
     client.send(old.replace("HTTP/1.1", "HTTP/1.0"));
@@ -138,7 +138,7 @@ fn fault_22_an_upload_whose_caller_disconnects_does_not_look_complete() {
     let upstream = Upstream::handling(move |link| {
         while let Some(seen) = link.head()? {
             if seen.target() != "/next" {
-                // What comes of the body is counted, up to the end of the connection.
+                // Counts the bytes of the body up to the end of the connection.
                 told.send(0).unwrap();
                 let count = link.drain();
                 told.send(count).unwrap();
@@ -164,7 +164,7 @@ fn fault_22_an_upload_whose_caller_disconnects_does_not_look_complete() {
         // Neither the declared length nor a last chunk, and the connection is closed.
         assert_eq!(heads.recv_timeout(SOCKET_TIMEOUT), Ok(body.len()));
     }
-    // The hashed one opened no connection, and a broken one is not used again.
+    // The hashed upload opened no connection, and the aborted ones are not reused.
     assert_eq!(scene.upstream.connections(), 2);
     scene.passes(get("/next"));
     assert_eq!(scene.upstream.connections(), 3);
@@ -221,7 +221,7 @@ fn fault_32_type_and_length_of_a_body_decide_whether_it_is_signed_or_streamed() 
         (chunked(form, &[&long]), &long[..], false, true),
         ([b"GET", &in_two(form)[4..]].concat(), two, false, true),
         (post(asks_for_it, json), json, false, false),
-        // An empty body is signed as such whatever its type.
+        // An empty body is always signed.
         (post(form, b""), b"", true, false),
         (chunked(form, &[]), b"", true, false),
         (request("PUT /x", "", ""), b"", true, false),
@@ -266,9 +266,9 @@ fn fault_33_a_body_over_the_budget_waits_a_second_is_then_refused_and_later_serv
         answer.assert_refused(503, "overloaded");
         assert_eq!(answer.header("retry-after"), "1");
     }
-    // What needs no room is served meanwhile.
+    // Streamed bodies need no room.
     scene.passes(post("multipart/x", &body));
-    // Who is waiting when room becomes free gets it.
+    // A request that waits gets the room that becomes free.
     let mut waiting = scene.client();
     waiting.send(post("text/plain", &body));
     pause(Duration::from_millis(100));

@@ -1,4 +1,4 @@
-//! Answers that come over HTTP/2, as callers get them.
+//! Responses over HTTP/2, as callers receive them.
 
 use bytes::Bytes;
 use h2::Reason;
@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Response};
 use super::Http2Scene;
 use crate::support::{ANSWERED, Exchange, Gateway, Plan, Protocol, get, request, send_all};
 
-/// A gateway that answers `/next` and what is held as usual, and others as the script does.
+/// A gateway that answers `/next` and `/held` with 200, and runs the script for others.
 fn answering<F>(script: impl Fn(Exchange) -> F + Clone + Send + Sync + 'static) -> Plan
 where
     F: Future<Output = Result<(), h2::Error>> + 'static,
@@ -150,7 +150,7 @@ fn http2_responses_that_are_cut_off_look_aborted() {
         let mut stream = exchange.begin(200, headers, false)?;
         let is_last = ["/short", "/long"].contains(&target.as_str());
         send_all(&mut stream, "0123456789", is_last).await?;
-        // Until it was passed on.
+        // Until it was relayed.
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         let reason = match target.as_str() {
             "/no-error" => Reason::NO_ERROR,
@@ -163,7 +163,7 @@ fn http2_responses_that_are_cut_off_look_aborted() {
     for target in "/declared /undeclared /no-error /cancelled /short /long".split_whitespace() {
         let mut client = scene.proxy.client();
         client.send(get(target));
-        // One that is found out before anything was passed on is an error of the gateway's.
+        // An error that is noticed before the head was relayed is a 502.
         if let Ok(answer) = client.try_answer(false) {
             answer.about(target).assert_refused(502, "bad_response");
             assert_eq!(target, "/long");

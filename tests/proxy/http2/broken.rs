@@ -1,4 +1,4 @@
-//! Gateways that agree to HTTP/2 and then do not keep to it.
+//! Gateways that negotiate HTTP/2 and then violate it.
 
 use h2::Reason;
 use tokio::io::AsyncWriteExt;
@@ -23,7 +23,7 @@ fn http2_gateways_that_send_no_settings_are_used_with_http1() {
         scene.serves_all(10 * workers(), "/once");
         let arrived = scene.gateway.arrived_at("/once");
         assert!(arrived.iter().all(|one| one.protocol == Protocol::Http1));
-        // It is not tried again with each request.
+        // HTTP/2 is not tried again for each request.
         let tried = scene.gateway.connections(Protocol::Http2);
         assert!(tried <= workers(), "{broken}: {tried}");
         for _ in 0..3 {

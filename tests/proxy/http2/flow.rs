@@ -1,4 +1,4 @@
-//! Callers that do not read or go away, and those who share a connection with them; gateways that take few requests.
+//! Callers that stall or disconnect, with others on the same connection, and gateways that allow few streams.
 
 use h2::Reason;
 
@@ -9,7 +9,7 @@ use crate::support::{
 
 const LARGE: usize = 8 << 20;
 
-/// A gateway whose answer to `/large` is long, and to all else the usual one.
+/// A gateway whose answer to `/large` is long.
 fn large() -> Plan {
     Gateway::plan().script(|mut exchange: Exchange| async move {
         if exchange.target() != "/large" {
@@ -20,7 +20,7 @@ fn large() -> Plan {
     })
 }
 
-/// Callers whose answers have begun, and who read nothing of them.
+/// Callers that do not read the answers that have begun.
 fn stalled(scene: &Http2Scene, count: usize) -> Vec<Client> {
     let mut callers = scene.callers(count);
     for caller in &mut callers {
@@ -65,11 +65,11 @@ fn http2_callers_that_disconnect_cancel_their_own_request_only() {
     assert_eq!(scene.serves(), Protocol::Http2);
     assert_eq!(scene.gateway.connections(Protocol::Http2), workers());
     assert!(scene.gateway.ended().is_empty());
-    // Nor was one of them sent again.
+    // None was retried.
     assert_eq!(scene.gateway.arrived_at("/left").len(), 2 * workers());
 }
 
-/// A gateway that takes so many requests at once.
+/// A gateway that allows so many concurrent streams.
 fn taking(streams: u32) -> Plan {
     Gateway::plan().settings(|settings| {
         settings.max_concurrent_streams(streams);

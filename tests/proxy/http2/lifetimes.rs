@@ -33,13 +33,13 @@ fn http2_connections_that_time_out_carry_no_further_request() {
     }
     let hung = scene.gateway.arrived_at("/hang");
     assert_eq!(hung.len(), workers());
-    // Those that are held have timed out as well.
+    // The held requests have timed out as well.
     scene.hold();
     assert_eq!(scene.serves(), Protocol::Http2);
     for next in scene.gateway.arrived_at("/next") {
         assert!(hung.iter().all(|hung| hung.connection != next.connection));
     }
-    // Nothing runs over them.
+    // They carry no other request.
     wait_for_end_of(&scene, &hung);
 }
 
@@ -64,7 +64,7 @@ fn http2_connections_over_the_maximum_age_finish_their_requests_and_take_no_more
     let old = scene.gateway.wait_for(workers(), "/hang");
     assert_eq!(scene.serves(), Protocol::Http2);
     assert_eq!(scene.gateway.connections(Protocol::Http2), workers());
-    // How old they are is looked at once a second.
+    // Their age is checked once a second.
     pause(Duration::from_secs(6));
     assert_eq!(scene.serves(), Protocol::Http2);
     assert_eq!(scene.gateway.connections(Protocol::Http2), 2 * workers());

@@ -1,5 +1,5 @@
-//! Requests that share connections with HTTP/2: which do, what arrives, and what happens when a gateway
-//! refuses, ends, or breaks the rules.
+//! Requests that share HTTP/2 connections: which do, what arrives, and what happens when a gateway
+//! refuses them, shuts down, or violates the protocol.
 
 mod answers;
 mod broken;
@@ -18,7 +18,7 @@ use crate::support::{
     request, wait_until,
 };
 
-/// As many requests at once as each worker shares connections for, and some more.
+/// More concurrent requests of a worker than the threshold for HTTP/2.
 const EACH: usize = 12;
 
 fn workers() -> usize {
@@ -33,7 +33,7 @@ struct Http2Scene {
 }
 
 impl Http2Scene {
-    /// A proxy with nothing to do.
+    /// A proxy without requests.
     fn quiet(plan: Plan, change: impl FnOnce(&mut Config)) -> Self {
         let gateway = plan.start();
         let mut config = config_to(gateway.address);
@@ -46,7 +46,7 @@ impl Http2Scene {
         }
     }
 
-    /// A proxy of which each worker has so many requests that it shares connections, for as long as the test runs.
+    /// A proxy whose workers are above the threshold for HTTP/2 for as long as the test runs.
     fn busy(plan: Plan) -> Self {
         Self::busy_with(plan, |_| {})
     }
@@ -57,7 +57,7 @@ impl Http2Scene {
         scene
     }
 
-    /// A busy proxy whose gateway does with the first connection of each worker what the script does.
+    /// A busy proxy whose gateway runs the script on the first connection of each worker.
     fn scripted<F>(script: impl Fn(GatewayFrames) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = std::io::Result<()>> + 'static,
@@ -70,10 +70,10 @@ impl Http2Scene {
     fn hold(&mut self) {
         let before = self.gateway.arrived_at("/held").len();
         let long = post("/held", &[b'x'; 64 * 1024 + 1]);
-        // Those that were held before leave last: a connection goes to the worker that has the fewest.
+        // The earlier ones are closed last, since a new connection goes to the worker with the fewest.
         let callers = self.callers(EACH * workers());
         let _before = std::mem::replace(&mut self.held, callers);
-        // A key that no answer has proved right is tried by few requests at once.
+        // Only a few requests at once may use a key before an answer has proved it.
         self.held[0].get("/accepted").assert_text(200, ANSWERED);
         send(&mut self.held, &long);
         self.gateway.wait_for(before + EACH * workers(), "/held");
@@ -114,10 +114,10 @@ impl Http2Scene {
         only
     }
 
-    /// The next requests, one of each worker, are answered; the protocol with which they came.
+    /// Sends one request over each worker, and returns the protocol with which all of them arrived.
     fn serves(&self) -> Protocol {
         let count = self.gateway.arrived_at("/next").len();
-        // One after the other: under load, one that waits for another to connect goes on by itself.
+        // One after the other, since a request that waits for a connection may fall back to HTTP/1.1.
         for caller in &mut self.callers(workers()) {
             caller.get("/next").assert_text(200, ANSWERED);
         }
@@ -132,7 +132,7 @@ impl Http2Scene {
 
 impl Drop for Http2Scene {
     fn drop(&mut self) {
-        // The proxy waits for what runs before it ends.
+        // The proxy drains before it stops.
         leave(std::mem::take(&mut self.held));
     }
 }
@@ -147,19 +147,19 @@ fn answers(callers: &mut [Client]) -> Vec<Answer> {
     callers.iter_mut().map(Client::answer).collect()
 }
 
-/// All callers get the gateway's usual answer.
+/// Checks that all callers get the default answer.
 fn served(callers: &mut [Client]) {
     for answer in answers(callers) {
         answer.assert_text(200, ANSWERED);
     }
 }
 
-/// The callers go away.
+/// Resets the connections of the callers.
 fn leave(mut callers: Vec<Client>) {
     callers.iter_mut().for_each(Client::reset);
 }
 
-/// How often something was reached, for a script that tells it and a test that waits for it.
+/// A counter that a script increases and a test waits for.
 #[derive(Clone, Default)]
 struct Marks(Arc<AtomicUsize>);
 
@@ -168,7 +168,7 @@ impl Marks {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Waits until each worker's connection has reached it.
+    /// Waits until it has reached the number of workers.
     fn wait(&self) {
         wait_until("each connection is so far", || {
             self.0.load(Ordering::SeqCst) >= workers()

@@ -1,4 +1,4 @@
-//! Which requests go over HTTP/2, and what arrives of them.
+//! Which requests use HTTP/2, and what of them arrives.
 
 use super::{EACH, Http2Scene, post, workers};
 use crate::support::{ANSWERED, Gateway, Protocol, chunked, get, request};
@@ -26,7 +26,7 @@ fn http2_carries_small_requests_above_the_threshold_signed_and_complete() {
         assert!(request.verified().body_signed);
         assert_eq!(request.body, if is_get { Vec::new() } else { body(number) });
     }
-    // Each worker has one that all its requests share.
+    // All requests of a worker share one connection.
     assert_eq!(scene.gateway.connections(Protocol::Http2), workers());
     assert_eq!(scene.gateway.connections(Protocol::Http1), EACH * workers());
 }
@@ -37,7 +37,7 @@ fn http2_carries_headers_byte_for_byte_with_their_names_in_lower_case() {
     let request = b"POST /heads HTTP/1.1\r\nHost: localhost\r\nX-Twice: 2\r\nX-Bytes: caf\xe9 \xff\xc3\xa9\r\n\
         x_under: 1\r\nX-TWICE: 1\r\nX-Empty:\r\nx-twice: 1\r\nConnection: x-gone\r\nX-Gone: 1\r\nTE: trailers\r\n\
         Authorization: mine\r\nX-Tab: a\tb\r\nCookie: a=1; b=2\r\nCookie: c=3\r\nContent-Length: 0\r\n";
-    // It needs several frames.
+    // Long enough for CONTINUATION frames.
     let long = "v".repeat(50_000);
     let request = [&request[..], format!("X-Long: {long}\r\n\r\n").as_bytes()].concat();
     scene.proxy.exchange(request).assert_text(200, ANSWERED);
@@ -101,7 +101,7 @@ fn http2_is_not_used_for_long_bodies_streamed_bodies_and_websockets() {
         assert_eq!(arrived.protocol, Protocol::Http1, "{target}");
         arrived.verified();
     }
-    // The longest that is still short.
+    // The longest body that may use HTTP/2.
     let body = [b'x'; 64 * 1024];
     scene.proxy.passes(post("/short", &body));
     let arrived = scene.only("/short");

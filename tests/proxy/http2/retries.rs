@@ -1,4 +1,4 @@
-//! Requests that a gateway has not looked at, which are sent again, and those of which that is not certain.
+//! Requests that a gateway did not process, which are retried, and those that it may have processed.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use super::{Http2Scene, Marks, answers, post, send, served, workers};
 use crate::support::frames::{END_HEADERS, END_STREAM, HEADERS, OK};
 use crate::support::{ANSWERED, Gateway, Order, Protocol, get, wait_until};
 
-/// A request from each worker fails, with an outcome that is not known.
+/// Checks that a request of each worker fails with an unknown outcome.
 fn fails(scene: &Http2Scene, target: &str) {
     for answer in scene.answers(workers(), post(target, b"{}")) {
         answer.assert_refused(502, "upstream_reset");
@@ -21,7 +21,7 @@ fn fails(scene: &Http2Scene, target: &str) {
 #[test]
 fn http2_requests_that_the_gateway_did_not_process_are_retried_and_arrive_once() {
     for is_going in [true, false] {
-        // Every worker is refused twice, as by a gateway of which one part after the other goes away.
+        // Every worker is refused twice, as during a rolling restart.
         let plan = Gateway::plan().raw(2 * workers(), move |mut frames| async move {
             frames.begin().await?;
             let stream = frames.request().await?;
@@ -66,7 +66,7 @@ fn fault_102_requests_before_the_one_that_goaway_names_are_answered_and_later_on
     send(second, post("/once", b"{}"));
     let answers = answers(&mut callers);
     answers.iter().for_each(|answer| answer.assert_status(200));
-    // Over the first connection nothing is kept here, so these are the ones that were sent again.
+    // Raw connections record no requests, so these are the retried ones.
     let again = scene.gateway.arrived_at("/once");
     assert_eq!(again.len(), workers());
     assert!(again.iter().all(|one| one.protocol == Protocol::Http2));
@@ -101,7 +101,7 @@ fn http2_requests_on_a_broken_connection_are_not_retried_unless_idempotent() {
         match exchange.target() {
             "/cut" => {
                 exchange.order(Order::Cut);
-                // Without it, the stream would be reset before.
+                // Dropping the exchange would reset the stream first.
                 exchange.until_reset().await
             }
             "/reset" => Err(Reason::INTERNAL_ERROR.into()),
@@ -120,7 +120,7 @@ fn http2_requests_on_a_broken_connection_are_not_retried_unless_idempotent() {
 fn http2_idempotent_requests_on_a_broken_connection_are_retried_once() {
     let used: Arc<Mutex<HashSet<usize>>> = Arc::default();
     let scene = Http2Scene::busy(Gateway::plan().script(move |exchange| {
-        // Those that have answered before are cut, and new ones are not.
+        // Only connections that have carried a response are cut.
         let connection = exchange.request.connection;
         let is_used = match exchange.target() {
             "/cut" => used.lock().unwrap().contains(&connection),
@@ -137,7 +137,7 @@ fn http2_idempotent_requests_on_a_broken_connection_are_retried_once() {
     assert_eq!(scene.serves(), Protocol::Http2);
     served(&mut scene.sending(workers(), get("/cut")));
     let arrived = scene.gateway.arrived_at("/cut");
-    // Of two on one connection, the second may be cut off before it has arrived.
+    // Of two requests on one connection, the second may not have arrived.
     assert!((workers() + 1..=2 * workers()).contains(&arrived.len()));
     assert!(arrived.iter().all(|one| one.protocol == Protocol::Http2));
 }
@@ -164,7 +164,7 @@ fn http2_gateways_that_require_http1_get_it_from_then_on() {
 fn http2_connections_that_the_gateway_shuts_down_gracefully_fail_no_request() {
     let turn = Arc::new(AtomicUsize::new(0));
     let scene = Http2Scene::busy(Gateway::plan().script(move |exchange| {
-        // Every twentieth announces the end of its connection.
+        // Every twentieth request starts a graceful shutdown of its connection.
         if turn.fetch_add(1, Ordering::SeqCst) % 20 == 19 {
             exchange.order(Order::EndSoon);
         }

@@ -43,7 +43,7 @@ fn without_the_token_nothing_is_read_and_nothing_is_changed() {
             refused.assert_without(&["access-control-allow-origin"]);
         }
     }
-    // Nor is there a token in an address.
+    // A token in the query is not accepted.
     let in_query = format!("GET /inspect/v1/state?token={TOKEN}&t={TOKEN}");
     assert_error(&with(&scene, &in_query, ""), 401, "token_required");
     assert_eq!(read(&scene.proxy, "state")["is_recording"], true);
@@ -131,10 +131,10 @@ fn pages_of_other_origins_and_other_host_names_are_refused_even_with_the_token()
             refused.about((path, fields)).assert_status(403);
             refused.assert_without(&["access-control-allow-origin"]);
         }
-        // A name of the proxy that other machines may use too.
+        // A name of the proxy that other machines may use.
         ask(path, "Host: proxy.internal").assert_status(404);
     }
-    // Its own page asks like this.
+    // The inspector's own page sends this.
     let own = format!("Host: localhost:{port}|Origin: http://localhost:{port}");
     let own = ask(
         "/inspect/v1/state",
@@ -183,7 +183,7 @@ fn without_the_setting_there_is_no_inspector() {
         let missing = scene.proxy.asked(path);
         missing.assert_text(404, "expected /livez, /readyz, /startupz or /metrics\n");
     }
-    // And the paths are the admin listener's alone.
+    // Only the admin listener has these paths.
     let scene = inspected();
     scene.passes(get("/inspect/v1/state"));
     assert_eq!(scene.upstream.only_request().target(), "/inspect/v1/state");
@@ -215,7 +215,7 @@ fn other_methods_and_long_bodies_are_refused() {
 #[test]
 fn slow_readers_of_the_inspector_leave_room_for_health_checks() {
     let scene = inspected();
-    // Each waits for a body that does not come.
+    // The declared bodies never come.
     let line = "POST /inspect/v1/pause HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n";
     let mut slow: Vec<_> = (0..60).map(|_| scene.proxy.admin()).collect();
     for client in &mut slow {

@@ -1,4 +1,4 @@
-//! The feed: what changes, in order, for four readers.
+//! The event stream of the inspector: changes in their order, for at most four readers.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{AUTHORIZED, ask, assert_error, ended, inspected, inspected_before, order, read};
 use crate::support::{Client, Proxy, Upstream, get, request, wait_until};
 
-/// A reader of the feed, whose head is read.
+/// A reader of the feed that has received the head.
 fn reader(proxy: &Proxy, query: &str, fields: &str) -> Client {
     let mut client = proxy.admin();
     let line = format!("GET /inspect/v1/feed{query}");
@@ -72,7 +72,7 @@ fn a_reader_goes_on_from_where_it_was() {
         assert_eq!(paths(&requests), ["/second"]);
         assert!(id > seq);
     }
-    // A proxy that has started again does not know the number: the reader gets everything.
+    // After a restart the number is unknown, and the reader gets everything.
     let mut feed = reader(&scene.proxy, "?after=999999", "");
     next(&mut feed, "cleared");
     assert_eq!(next(&mut feed, "ended").1.as_array().unwrap().len(), 2);
@@ -107,7 +107,7 @@ fn a_fifth_reader_is_refused_until_one_has_gone() {
     let mut readers: Vec<Client> = (0..4).map(|_| reader(&scene.proxy, "", "")).collect();
     let fifth = ask(&scene.proxy, "GET", "feed", "");
     assert_error(&fifth, 429, "too_many_readers");
-    // Who reads nothing delays nobody.
+    // A reader that stalls delays nothing.
     scene.passes(get("/"));
     ended(&scene.proxy, "", 1);
     readers.pop();
@@ -123,11 +123,11 @@ fn a_feed_outlives_the_limits_of_the_admin_listener_and_ends_with_the_proxy() {
     let scene = inspected();
     let mut feed = reader(&scene.proxy, "", "");
     next(&mut feed, "state");
-    // Others that are silent for so long are closed.
+    // Longer than the idle limit of the admin listener.
     crate::support::pause(Duration::from_secs(3));
     scene.passes(get("/late"));
     assert_eq!(paths(&next(&mut feed, "ended").1), ["/late"]);
     scene.proxy.ended();
-    // What is left of the last frame may come before.
+    // The rest of the last frame may come first.
     assert!((0..10_000).any(|_| feed.is_closed()));
 }

@@ -1,4 +1,4 @@
-//! What the API tells of requests, and the switches.
+//! Recorded requests in the API, and pausing and clearing.
 
 use serde_json::json;
 
@@ -51,11 +51,11 @@ fn the_state_shows_the_key_the_upstreams_and_the_memory() {
     for path in ["/1", "/2", "/3"] {
         scene.passes(get(path));
     }
-    // Each worker tells of its requests in its own time.
+    // Each worker reports its requests in batches.
     let state = || read(&scene.proxy, "state");
     wait_until("a request has made room", || state()["evicted"] == json!(1));
     let state = state();
-    // Of 32 MiB, with 5 MiB for what is on its way and a fifth for the allocator.
+    // 32 MiB less 5 MiB for what is in transit and a fifth for the allocator.
     let memory = (27 << 20) - (32 << 20) / 5;
     let expected = json!({
         "version": env!("CARGO_PKG_VERSION"), "is_recording": true, "kept": 2, "evicted": 1, "dropped": 0,

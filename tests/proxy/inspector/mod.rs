@@ -1,4 +1,4 @@
-//! The inspector at the admin listener: who may read it, what it tells, and what it sends again.
+//! The inspector at the admin listener: who may read it, what it shows, and what it replays.
 
 mod access;
 mod feed;
@@ -26,7 +26,7 @@ fn inspected_before(upstream: Upstream, change: impl FnOnce(&mut Config)) -> Sce
     })
 }
 
-/// What the API answers to this method and path below `/inspect/v1/`, with the token.
+/// The answer of the API to this method and path below `/inspect/v1/`, with the token.
 fn ask(proxy: &Proxy, method: &str, path: &str, body: &str) -> Answer {
     let line = format!("{method} /inspect/v1/{path}");
     proxy
@@ -43,13 +43,13 @@ fn read(proxy: &Proxy, path: &str) -> Value {
     serde_json::from_slice(&answer.body).unwrap()
 }
 
-/// Does what a POST without a body asks for.
+/// Sends a POST without a body, which must succeed.
 #[track_caller]
 fn order(proxy: &Proxy, path: &str) {
     ask(proxy, "POST", path, "").assert_status(204);
 }
 
-/// The requests that have ended, the newest first, as soon as there are so many.
+/// Waits until so many requests have ended, and returns them with the newest first.
 fn ended(proxy: &Proxy, filter: &str, count: usize) -> Vec<Value> {
     let list = || read(proxy, &format!("requests?filter=-is:open+{filter}"))["requests"].take();
     wait_until("the requests have ended", || {

@@ -1,4 +1,4 @@
-//! Sending again: what reaches the gateway, and what is not sent.
+//! Replays: what reaches the gateway, and what is not sent.
 
 use apig_proxy::config::{CallerToken, Methods, ReplayPolicy};
 use serde_json::{Value, json};
@@ -16,14 +16,14 @@ fn replay(proxy: &Proxy, path: &str, order: &Value) -> Answer {
     ask(proxy, "POST", &format!("{path}/replay"), &order.to_string())
 }
 
-/// A request is not sent again, for this reason.
+/// Checks that a replay is refused.
 #[track_caller]
 fn is_refused(proxy: &Proxy, path: &str, order: &Value, status: u16, code: &str) {
     let refused = replay(proxy, path, order);
     assert_error(refused.about(order), status, code);
 }
 
-/// The id of the request that is sent.
+/// The id of the request that is sent by a replay.
 #[track_caller]
 fn sent(answer: &Answer) -> Value {
     answer.assert_status(202);
@@ -166,7 +166,7 @@ fn a_replay_needs_no_caller_token_and_obeys_methods_and_routes() {
     let expected = json!({"status": 405, "code": "PROXY.method_not_allowed"});
     assert_has(&refused, &expected);
     assert_eq!(scene.upstream.requests().len(), 2);
-    // While nothing is recorded, the new one would not be seen.
+    // While paused, the replay would not be recorded.
     order(&scene.proxy, "pause");
     is_refused(&scene.proxy, &path, &json!({}), 409, "paused");
 }

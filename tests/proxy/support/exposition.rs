@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// Metrics that were read.
+/// Parsed metrics.
 #[derive(Debug, Default)]
 pub(crate) struct Exposition {
     /// Names and types, in their order.

@@ -1,4 +1,4 @@
-//! Networks that misbehave: names, addresses, and the way between the proxy and an upstream.
+//! Name resolution and unreachable addresses.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -9,10 +9,10 @@ use apig_proxy::upstream::{Network, Resolver, TlsSettings};
 use super::authority;
 use super::scene::pause;
 
-/// The name that upstreams of tests have beside their address.
+/// The host name of upstreams, beside their address.
 pub(crate) const NAME: &str = "gateway.test";
 
-/// Trust in the certificates of the tests.
+/// The settings that trust the certificates of the tests.
 pub(crate) fn upstream_tls() -> UpstreamTls {
     UpstreamTls {
         extra_roots: vec![authority::root()],
@@ -20,7 +20,7 @@ pub(crate) fn upstream_tls() -> UpstreamTls {
     }
 }
 
-/// A network in which names have the addresses that `lookup` says.
+/// A network whose names are resolved by `lookup`.
 pub(crate) fn network(lookup: impl Fn(&str) -> Addresses + Send + Sync + 'static) -> Network {
     Network {
         tls: TlsSettings::new(&upstream_tls()).unwrap(),
@@ -37,21 +37,21 @@ pub(crate) fn network(lookup: impl Fn(&str) -> Addresses + Send + Sync + 'static
     }
 }
 
-/// What a lookup finds.
+/// The result of a lookup.
 pub(crate) enum Addresses {
     Are(Vec<SocketAddr>),
     Unknown,
-    /// It does not come to an end.
+    /// The lookup does not return.
     Never,
 }
 
-/// An address where nobody listens.
+/// An address without a listener.
 pub(crate) fn refusing() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
 }
 
-/// An address that swallows everything: its queue of connections is full. It does so until it is dropped.
+/// An address that drops SYN packets, since its accept queue is full, until this is dropped.
 pub(crate) struct BlackHole {
     pub(crate) address: SocketAddr,
     _listener: socket2::Socket,
@@ -84,7 +84,7 @@ impl BlackHole {
             _listener: listener,
             _queued: queued.take(8).collect(),
         };
-        // Until the first of them stand in the queue.
+        // Let the queue fill.
         pause(std::time::Duration::from_millis(50));
         hole
     }

@@ -186,7 +186,7 @@ impl Proxy {
         Client::connect(self.admin.unwrap())
     }
 
-    /// What the admin listener answers to a GET of this path.
+    /// The answer of the admin listener to a GET of this path.
     pub(crate) fn asked(&self, path: &str) -> Answer {
         self.admin().get(path)
     }
@@ -205,7 +205,7 @@ impl Proxy {
         self.admin.unwrap().port()
     }
 
-    /// Waits for the end, which somebody else has asked for.
+    /// Waits until the proxy stops by itself.
     pub(crate) fn ended_by_itself(mut self) -> DrainOutcome {
         self.thread.take().unwrap().join().unwrap()
     }
@@ -217,7 +217,7 @@ impl Proxy {
         }
     }
 
-    /// Waits for the end.
+    /// Stops the proxy and waits for it.
     pub(crate) fn ended(mut self) -> DrainOutcome {
         self.begin_stopping();
         self.thread.take().unwrap().join().unwrap()

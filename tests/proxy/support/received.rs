@@ -1,4 +1,4 @@
-//! A request as an upstream has it, and whether its signature is right.
+//! A request as received by an upstream, and the check of its signature.
 
 use std::io;
 
@@ -15,11 +15,11 @@ pub(crate) enum Protocol {
     Http2,
 }
 
-/// A request as it came. Over HTTP/2, `:authority` is its first header, named `host`.
+/// A request as received. Over HTTP/2, `:authority` is its first header, named `host`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Received {
     pub(crate) protocol: Protocol,
-    /// Connections with HTTP/2 gateways are counted from 0.
+    /// The number of the connection to an HTTP/2 gateway, from 0.
     pub(crate) connection: usize,
     /// The request line.
     pub(crate) line: String,
@@ -62,7 +62,7 @@ impl Received {
         values.map(|header| header.1.as_slice()).collect()
     }
 
-    /// Checks that none of these headers came.
+    /// Checks that none of these headers is there.
     pub(crate) fn assert_without(&self, names: &[&str]) {
         for name in names {
             assert!(self.all(name).is_empty(), "{name} in {:?}", self.headers);
@@ -76,7 +76,7 @@ impl Received {
         std::str::from_utf8(values[0]).unwrap()
     }
 
-    /// Checks the signature from what came.
+    /// Checks the signature.
     pub(crate) fn verified(&self) -> Verified {
         let headers = self.headers.iter();
         let headers: Vec<_> = headers.map(|(name, value)| (&**name, &**value)).collect();

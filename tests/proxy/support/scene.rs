@@ -1,4 +1,4 @@
-//! A proxy between a caller and an upstream, and what has to hold after every fault.
+//! A proxy between a caller and an upstream, and what must hold after every fault.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub(crate) struct Scene {
     pub(crate) proxy: Proxy,
 }
 
-/// What the upstream of [`Scene::plain`] answers.
+/// The body of the answers of [`Scene::plain`].
 pub(crate) const ANSWERED: &str = "{\"ok\":true}";
 
 impl Scene {
@@ -62,13 +62,13 @@ impl Scene {
         self.proxy.passes(request)
     }
 
-    /// Sends bytes over a connection of their own, which must be answered by the proxy itself like
-    /// this, without anything reaching the upstream, and without harm to the next request.
+    /// Sends bytes over a connection of their own. The proxy itself must answer with
+    /// this error, nothing may reach the upstream, and the next request must be served.
     pub(crate) fn refuses(&self, request: impl AsRef<[u8]>, status: u16, code: &str) -> Answer {
         let request = request.as_ref();
         let before = self.upstream.requests().len();
         let mut client = self.client();
-        // The proxy may have answered and closed before all of it was taken.
+        // The proxy may have answered and closed before all was sent.
         let _ = client.try_send(request);
         let answer = client.answer();
         let text = String::from_utf8_lossy(&request[..request.len().min(300)]).into_owned();
@@ -106,7 +106,7 @@ impl Scene {
         requests[before].verified();
     }
 
-    /// The only request that arrived beside those of [`Self::serves`].
+    /// The only request that arrived, apart from those of [`Self::serves`].
     pub(crate) fn arrived(&self) -> Received {
         let mut requests = self.upstream.requests();
         requests.retain(|seen| seen.target() != "/next");
@@ -115,7 +115,7 @@ impl Scene {
     }
 }
 
-/// The code of an answer of the proxy's own, which no page may use.
+/// The code of an error of the proxy, which no web page may read.
 pub(crate) fn own_code(answer: &Answer) -> String {
     answer.assert_without(&["access-control-allow-origin"]);
     for (name, value) in [
@@ -141,7 +141,7 @@ pub(crate) fn wrong_signature() -> String {
     gateway_error("401 Unauthorized", "APIG.0301", message)
 }
 
-/// An upstream that does something once, with the request for `/fault`, and answers all others.
+/// An upstream that runs `fault` on the request for `/fault`, and answers all others.
 pub(crate) fn faulty(
     fault: impl Fn(&mut super::Link) -> std::io::Result<()> + Send + Sync + 'static,
 ) -> Upstream {
@@ -169,7 +169,7 @@ pub(crate) fn rows<const N: usize>(table: &str) -> impl Iterator<Item = [&str; N
     })
 }
 
-/// Waits until something holds, and fails if it does not come about.
+/// Polls until something holds, and fails if it does not.
 pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..2000 {
         if holds() {
@@ -177,7 +177,7 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
         }
         pause(Duration::from_millis(5));
     }
-    panic!("it did not come about: {what}");
+    panic!("it did not happen in time: {what}");
 }
 
 /// Waits.

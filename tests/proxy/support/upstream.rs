@@ -1,5 +1,5 @@
-//! A gateway made of a TLS socket: it keeps every request as the bytes that came, and answers with
-//! bytes that the test gives.
+//! A gateway made of a TLS socket: it records every request as received, and answers with
+//! bytes of the test.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -21,7 +21,7 @@ struct Shared {
     ended: AtomicUsize,
 }
 
-/// A connection of the proxy's, as the upstream has it.
+/// The upstream's end of a connection.
 pub(crate) struct Link {
     pub(crate) stream: StreamOwned<ServerConnection, TcpStream>,
     shared: Arc<Shared>,
@@ -70,7 +70,7 @@ impl Link {
         Ok(Some(head))
     }
 
-    /// Counts a request whose body was read otherwise as one that came.
+    /// Records a request whose body was not read by [`Self::request`].
     pub(crate) fn keep(&self, request: &Received) {
         self.shared.requests.lock().unwrap().push(request.clone());
     }
@@ -81,7 +81,7 @@ impl Link {
         self.stream.flush()
     }
 
-    /// Says that nothing more comes, as TLS wants it said, and closes the sending side.
+    /// Sends `close_notify` and closes the sending side.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         self.stream.conn.send_close_notify();
         self.stream.flush()?;
@@ -93,12 +93,18 @@ impl Link {
         socket2::SockRef::from(&self.stream.sock).set_linger(Some(std::time::Duration::ZERO))
     }
 
-    /// Keeps the system from taking much more than is read.
+    /// Limits how much the system receives ahead of what is read.
     pub(crate) fn take_little(&mut self) -> io::Result<()> {
         socket2::SockRef::from(&self.stream.sock).set_recv_buffer_size(64 * 1024)
     }
 
-    /// How many bytes still come until the proxy closes its side.
+    /// Waits until the proxy closes its side.
+    pub(crate) fn wait_for_end(&mut self) -> io::Result<()> {
+        self.drain();
+        Ok(())
+    }
+
+    /// Counts the bytes until the proxy closes its side.
     pub(crate) fn drain(&mut self) -> usize {
         let mut count = 0;
         let mut buffer = [0; 16 * 1024];
@@ -128,16 +134,16 @@ pub(crate) fn ok(body: &str) -> String {
     answer("200 OK", "", body)
 }
 
-/// What a held answer waits for; dropping it lets all of them go.
+/// Releases one held answer for each message, and all when it is dropped.
 pub(crate) type Hold = mpsc::Sender<()>;
 
 impl Upstream {
-    /// Answers each request with 200 and `late`, when it is told to.
+    /// Answers each request with 200 and `late` when it is released.
     pub(crate) fn holding() -> (Self, Hold) {
         Self::halting("", ok("late").leak())
     }
 
-    /// Answers each request with the first bytes at once, and with the rest when it is told to.
+    /// Sends the first bytes of each answer at once, and the rest when it is released.
     pub(crate) fn halting(first: impl Into<Vec<u8>>, rest: &'static str) -> (Self, Hold) {
         let (hold, told) = mpsc::channel::<()>();
         let (told, first) = (Mutex::new(told), first.into());
@@ -156,7 +162,7 @@ impl Upstream {
         Self::answering(answer("200 OK", json, ANSWERED))
     }
 
-    /// Tells of a head when the first byte of its body has come, takes so many further bytes, and answers.
+    /// Reports a head with the first byte of its body, then reads so many further bytes and answers.
     pub(crate) fn telling(rest: usize) -> (Self, mpsc::Receiver<Received>) {
         let (arrived, first_arrived) = mpsc::channel();
         let upstream = Self::handling(move |link| {
@@ -182,14 +188,14 @@ impl Upstream {
         Self::scripted(move |request, out| out.write_all(reply(request).as_ref()))
     }
 
-    /// Answers as the script does. A script that fails closes the connection.
+    /// Answers with a script. An error closes the connection.
     pub(crate) fn scripted(
         script: impl Fn(&Received, &mut dyn Write) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
         Self::speaking(rustls::ALL_VERSIONS, script)
     }
 
-    /// Answers as the script does, over these versions of TLS.
+    /// Answers with a script, over these versions of TLS.
     pub(crate) fn speaking(
         versions: &[&'static SupportedProtocolVersion],
         script: impl Fn(&Received, &mut dyn Write) -> io::Result<()> + Send + Sync + 'static,
@@ -203,14 +209,14 @@ impl Upstream {
         })
     }
 
-    /// Does with each connection what the handler does.
+    /// Runs the handler on each connection.
     pub(crate) fn handling(
         handler: impl Fn(&mut Link) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
         Self::start_as(tls(rustls::ALL_VERSIONS), handler)
     }
 
-    /// Does with each connection what the handler does, with TLS of the test's own.
+    /// Runs the handler on each connection, with this TLS configuration.
     pub(crate) fn start_as(
         tls: Arc<ServerConfig>,
         handler: impl Fn(&mut Link) -> io::Result<()> + Send + Sync + 'static,
@@ -237,12 +243,12 @@ impl Upstream {
         upstream
     }
 
-    /// The requests that came completely.
+    /// The requests that arrived completely.
     pub(crate) fn requests(&self) -> Vec<Received> {
         self.shared.requests.lock().unwrap().clone()
     }
 
-    /// Waits until so many requests have come completely.
+    /// Waits until so many requests have arrived completely.
     pub(crate) fn wait_for(&self, count: usize) {
         wait_until(&format!("{count} requests arrive"), || {
             self.requests().len() >= count
@@ -256,12 +262,12 @@ impl Upstream {
         });
     }
 
-    /// Forgets the requests that came.
+    /// Forgets the recorded requests.
     pub(crate) fn forget(&self) {
         self.shared.requests.lock().unwrap().clear();
     }
 
-    /// The only request that came.
+    /// The only recorded request.
     pub(crate) fn only_request(&self) -> Received {
         let requests = self.requests();
         assert_eq!(requests.len(), 1, "{requests:?}");

@@ -32,7 +32,7 @@ fn location_and_cookie_path_get_the_capability_back() {
         let capability = stage.path("");
         let back = [location_back, cookie_back].map(|text| text.replace("CAP", &capability));
         assert_eq!(leads_to(&answer), back);
-        // A caller that is known otherwise sees no capability.
+        // A caller with a token sees no capability.
         let answer = stage
             .proxy
             .exchange(request("GET /f/first", &stage.bearer(), ""));
@@ -62,7 +62,7 @@ fn a_listener_of_one_route_serves_it_on_every_path() {
     assert_eq!(leads_to(&answer), [stage.path("/next"), cookie]);
     let answer = stage.proxy.exchange(request("GET /", &stage.bearer(), ""));
     assert_eq!(leads_to(&answer), ["/next", "a=1; Path=/x"]);
-    // What another route takes is not reached past its limits.
+    // The path of another route is not reachable here.
     let answer = stage.proxy.get(&stage.path("/v1/a"));
     answer.assert_refused(404, "no_route");
     let targets = stage.upstream.requests();

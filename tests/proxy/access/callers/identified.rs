@@ -1,4 +1,4 @@
-//! Each way to show a credential passes, and nothing of it reaches the gateway.
+//! Each kind of credential identifies a caller, and is not forwarded.
 
 use apig_proxy::config::Rights;
 use apig_proxy::signature::{Algorithm, UNSIGNED_PAYLOAD};
@@ -13,7 +13,7 @@ const V11: Algorithm<'_> = Algorithm::V11HmacSha256 {
     service: "iotdm",
 };
 
-/// A proxy that would pass on what a caller shows if it were not taken off.
+/// A proxy that would forward a caller's `Authorization` if it were not removed.
 fn stage() -> Stage {
     let upstream = Upstream::answering(answer("200 OK", "", ANSWERED));
     Stage::before(upstream, Rights::default(), |config| {
@@ -48,7 +48,7 @@ fn a_token_in_either_header_and_a_capability_in_the_path_identify_a_caller() {
         stage.assert_clean(&seen);
         seen.assert_without(&["x-original-authorization", "x-apig-proxy-token"]);
     }
-    // What a caller says to the backend stays, if it is identified by something else.
+    // Another `Authorization` is for the backend.
     let fields = "Authorization: Basic own";
     stage
         .proxy
@@ -80,7 +80,7 @@ fn a_signature_of_each_kind_identifies_a_caller_and_is_replaced() {
         (post(&|signed| signed.algorithm = V11), whole),
         (post(&|signed| signed.declared = declared()), whole),
         (post(&|signed| signed.declared = unsigned()), whole),
-        // Streamed by the proxy, but for the signature.
+        // Streamed, unless the body has to be checked.
         (post(&|signed| signed.fields = STREAMED), whole),
         (post(&|signed| signed.fields = STREAMED), chunks),
         (post(&streamed_and_declared), whole),

@@ -1,5 +1,5 @@
-//! Callers that show a credential of the proxy's own: how they are identified, what they may do, and
-//! that nothing of the credential goes on.
+//! Callers with a credential that the proxy has issued: how they are identified, what they may do, and
+//! that the credential is not forwarded.
 
 mod addresses;
 mod identified;
@@ -60,7 +60,7 @@ impl Stage {
         format!("/~{}{path}", self.caller.capability.expose_secret())
     }
 
-    /// Checks that a request is signed by the real key, and that nothing of the caller's is in it.
+    /// Checks that a request is signed by the real key and has no credential of the caller.
     fn assert_clean(&self, seen: &Received) {
         seen.verified();
         let caller = &self.caller;
@@ -83,7 +83,7 @@ struct Signed<'a> {
     algorithm: Algorithm<'a>,
     line: &'a str,
     body: &'a [u8],
-    /// What stands for the body, instead of its hash.
+    /// The value of `X-Sdk-Content-Sha256`; `None` for the hash of the body.
     declared: Option<String>,
     date: SigningDate,
     /// Further fields, separated by `|`, which are not signed.

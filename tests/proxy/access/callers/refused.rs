@@ -1,4 +1,4 @@
-//! Wrong credentials are refused before anything is sent, and the real key is not touched.
+//! Wrong credentials are refused before anything is sent, and do not affect the real key.
 
 use apig_proxy::clock;
 use apig_proxy::config::{AuthMode, LargeBody, Rights};
@@ -46,9 +46,9 @@ fn a_wrong_signature_is_refused_with_what_differs_and_nothing_is_forwarded() {
             .about(expected)
             .assert_refused(401, "caller_signature");
         answer.assert_says(expected);
-        // Neither a value of the caller's nor the expected signature.
+        // Neither a value of the caller nor the expected signature is shown.
         assert!(!answer.text().contains(&stage.caller.access_key));
-        // The right one is not held back by it.
+        // The right signature still passes.
         stage.proxy.passes(right().bytes());
         assert_eq!(stage.upstream.requests().pop().unwrap().target(), "/v1");
         passed += 1;
@@ -87,7 +87,7 @@ fn several_wrong_signatures_limit_their_caller_and_no_other() {
     answer.assert_refused(429, "caller_limited");
     let after: u64 = answer.header("retry-after").parse().unwrap();
     assert!((1..=60).contains(&after), "{after}");
-    // The right one waits too, and the other ways to identify do not.
+    // The right signature is limited too, and a token is not.
     let right = Signed::new(&stage, "GET /v1", b"").bytes();
     stage
         .proxy

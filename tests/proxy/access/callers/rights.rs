@@ -1,4 +1,4 @@
-//! What a caller may do, on both readings of a path.
+//! The rights of callers, in both readings of a path.
 
 use apig_proxy::clock;
 use apig_proxy::config::{Methods, Rate, ReadOnly, ReadRule, Rights};
@@ -79,7 +79,7 @@ fn read_only_can_be_set_for_everything_a_route_or_a_caller() {
         config.routes[0].read_only = limit();
     });
     check(&stage, &cases);
-    // It holds for everybody, also without callers.
+    // It also holds without callers.
     let stage = Stage::before(start(), Rights::default(), |config| {
         config.read_only = limit();
         config.listen_rules.clear();

@@ -1,4 +1,4 @@
-//! A running proxy with a file of callers: the log, the metrics, and callers that come and go.
+//! A file of callers that changes while the proxy runs, and callers in the log, metrics and inspector.
 
 use std::path::Path;
 use std::process::Command;
@@ -177,7 +177,7 @@ fn the_inspector_names_callers_and_shows_nothing_of_their_credentials() {
         read("requests").matches("\"done\"").count() == 4
     });
     let list: Value = serde_json::from_str(&read("requests")).unwrap();
-    // Each worker tells of its requests in its own time, so their order is not that of the calls.
+    // Each worker reports its requests in batches, so their order is not that of the calls.
     let requests = list["requests"].as_array().unwrap().iter();
     let mut callers: Vec<_> = requests.filter_map(|row| row["caller"].as_str()).collect();
     callers.sort_unstable();

@@ -1,4 +1,4 @@
-//! What costs the proxy more than its caller: number 86. `tests/clients/h2_floods.py` has more of it.
+//! Floods that cost the proxy more than the caller: number 86. `tests/clients/h2_floods.py` has more.
 
 use h2::Reason;
 use tokio::io::AsyncWriteExt;
@@ -27,7 +27,7 @@ fn floods() -> [(&'static str, Vec<u8>); 4] {
         [head, frame(CONTINUATION, 0, 1, payload).repeat(times)].concat()
     };
     let long = field("x", &"v".repeat(120)).repeat(130);
-    // One field in the table, and then its place again and again.
+    // One field in the dynamic table, then its index many times.
     let indexed = [GET, &[0x40], &field("x-bomb", &"b".repeat(120))[1..]].concat();
     [
         (
@@ -49,9 +49,9 @@ fn fault_86_floods_and_bombs_end_their_connection_and_take_no_memory() {
         for (name, flood) in floods() {
             let before = program.peak_memory();
             let mut frames = connect(program.address).await;
-            // As far as it is taken.
+            // The proxy may stop reading.
             let _ = timeout(Duration::from_secs(2), frames.stream.write_all(&flood)).await;
-            // The system counts in batches, so that even a peak may shrink a little.
+            // The kernel counts pages in batches, so even the peak may shrink a little.
             let grown = program.peak_memory().saturating_sub(before);
             assert!(grown < MEMORY, "{name}: {grown} KiB");
             let ending = timeout(Duration::from_secs(10), frames.drain()).await;

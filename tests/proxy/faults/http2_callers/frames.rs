@@ -1,4 +1,4 @@
-//! A caller's HTTP/2 connection as frames, for callers that keep to no rule.
+//! A caller's HTTP/2 connection as frames, for callers that violate the protocol.
 
 use std::net::SocketAddr;
 
@@ -7,10 +7,10 @@ use tokio::net::TcpStream;
 
 use crate::support::frames::{END_HEADERS, END_STREAM, Frames, GOAWAY, RST_STREAM};
 
-/// Flags of a head that is a whole request.
+/// Flags of HEADERS without a body.
 pub(super) const HEADERS_END: u8 = END_HEADERS | END_STREAM;
 
-/// The fields of `GET /` for `localhost`, by their places in the static table of HPACK.
+/// The fields of `GET /` for `localhost`, mostly as indices of the static table of HPACK.
 pub(super) const GET: &[u8] = b"\x82\x86\x84\x01\x09localhost";
 
 /// The fields of `POST /` for `localhost`.

@@ -1,4 +1,4 @@
-//! What holds for every caller holds over HTTP/2: numbers 81 to 83.
+//! The checks of every request, over HTTP/2: numbers 81 to 83.
 
 use std::future::poll_fn;
 use std::time::Duration;
@@ -79,7 +79,7 @@ fn fault_82_an_authority_that_is_missing_foreign_or_not_the_host_is_refused() {
     let scene = Scene::plain();
     run(async {
         let caller = Caller::connect(scene.proxy.address).await;
-        // A target without an authority cannot be said in HTTP/2.
+        // With `Version::HTTP_2`, h2 itself would refuse a target without an authority.
         let bare = |host: Option<&str>| {
             let mut request = Request::get("/").version(Version::HTTP_11);
             if let Some(host) = host {
@@ -127,7 +127,7 @@ fn fault_82_connection_headers_are_an_error_of_their_stream() {
             let reason = reset_of(&mut frames, 1).await;
             assert_eq!(reason, Some(Reason::PROTOCOL_ERROR), "{name}");
             assert!(scene.upstream.requests().is_empty(), "{name}");
-            // The connection carries on.
+            // The connection stays open.
             let block = [GET, &field("te", "trailers")].concat();
             frames.send(HEADERS, HEADERS_END, 3, &block).await.unwrap();
             answer_of(&mut frames, 3).await;

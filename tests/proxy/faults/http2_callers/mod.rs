@@ -25,7 +25,7 @@ fn run(test: impl Future<Output = ()>) {
     LocalSet::new().block_on(&runtime, test).unwrap();
 }
 
-/// A caller that speaks HTTP/2 at once.
+/// A caller with HTTP/2 and prior knowledge.
 struct Caller {
     sender: SendRequest<Bytes>,
     connection: JoinHandle<Result<(), h2::Error>>,
@@ -35,7 +35,7 @@ impl Caller {
     async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        // One stream that is not read must not take the room of the others.
+        // A stream that is not read must not use up the window of the connection.
         let (sender, connection) = client::Builder::new()
             .initial_window_size(64 * 1024)
             .initial_connection_window_size(16 << 20)
@@ -58,7 +58,7 @@ impl Caller {
         sender.send_request(request, is_whole)
     }
 
-    /// Sends a GET, whose answer is waited for by others.
+    /// Sends a GET without waiting for the answer.
     async fn start(&self, url: &str) -> ResponseFuture {
         self.begin(get(url), true).await.unwrap().0
     }

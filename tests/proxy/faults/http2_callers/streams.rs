@@ -87,7 +87,7 @@ fn fault_85_a_stream_that_is_not_read_delays_no_other_and_takes_bounded_memory()
             before = sent.load(Ordering::SeqCst);
             sleep(Duration::from_millis(500)).await;
         }
-        // Most of it is in the sockets of the system.
+        // Most of it is in socket buffers.
         assert!(before < 24 << 20, "{before}");
         for _ in 0..100 {
             assert_eq!(caller.get("http://localhost/other").await.text(), ANSWERED);
@@ -132,7 +132,7 @@ fn fault_89_more_than_256_streams_wait_and_none_is_lost() {
     }));
     run(async {
         let caller = Caller::connect(scene.proxy.address).await;
-        // With its answer the settings have come.
+        // SETTINGS arrive before the first answer.
         assert_eq!(caller.get("http://localhost/first").await.status, 200);
         let urls: Vec<String> = (0..600).map(|n| format!("http://localhost/{n}")).collect();
         let replies = join_all(urls.iter().map(|url| caller.get(url))).await;

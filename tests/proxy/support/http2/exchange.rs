@@ -11,7 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::{Field, Order, Protocol, Received, Shared};
 
-/// A request that wants to be answered.
+/// A request that is to be answered.
 pub(crate) struct Exchange {
     pub(crate) request: Received,
     pub(crate) respond: SendResponse<Bytes>,
@@ -54,7 +54,7 @@ impl Exchange {
         self.request.target()
     }
 
-    /// Answers with a body of this length, without saying so.
+    /// Sends a response without a `content-length`.
     pub(crate) async fn answer(
         mut self,
         status: u16,
@@ -65,7 +65,7 @@ impl Exchange {
         send_all(&mut stream, body, true).await
     }
 
-    /// Begins an answer; it may be all of it.
+    /// Sends the head of a response, which may be all of it.
     pub(crate) fn begin(
         &mut self,
         status: u16,
@@ -80,12 +80,12 @@ impl Exchange {
             .send_response(response.body(()).unwrap(), is_whole)
     }
 
-    /// What becomes of the connection over which it came.
+    /// Gives an order for the connection of the request.
     pub(crate) fn order(&self, order: Order) {
         let _ = self.orders.send(order);
     }
 
-    /// Waits until the proxy takes the request back, and keeps why.
+    /// Waits until the proxy resets the stream, and records the reason.
     pub(crate) async fn until_reset(mut self) -> Result<(), h2::Error> {
         let reason: Reason = poll_fn(|cx| self.respond.poll_reset(cx)).await?;
         let reset = (self.request.connection, self.target().to_owned(), reason);
@@ -106,7 +106,7 @@ pub(crate) async fn read_to_end(mut body: RecvStream) -> Result<(Vec<u8>, Vec<Fi
     Ok((bytes, fields("trailer ", &trailers)))
 }
 
-/// The fields of a map, with something before their names.
+/// The fields of a map, with a prefix for their names.
 pub(crate) fn fields(before: &str, map: &HeaderMap) -> Vec<Field> {
     let named = |(name, value): (&HeaderName, &HeaderValue)| {
         (format!("{before}{name}"), value.as_bytes().to_vec())

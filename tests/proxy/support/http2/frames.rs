@@ -1,4 +1,4 @@
-//! A connection with HTTP/2 as frames (RFC 9113 §4.1), for gateways and callers that keep to no rule.
+//! An HTTP/2 connection as frames (RFC 9113 §4.1), for gateways and callers that violate the protocol.
 
 use std::io;
 
@@ -59,13 +59,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         Self { stream }
     }
 
-    /// Begins as a caller.
+    /// Sends the client's preface.
     pub(crate) async fn begin_as_caller(&mut self) -> io::Result<()> {
         self.stream.write_all(PREFACE).await?;
         self.send(SETTINGS, 0, 0, &[]).await
     }
 
-    /// Begins as a gateway, and takes what the proxy begins with.
+    /// Sends the server's preface, and reads that of the proxy.
     pub(crate) async fn begin(&mut self) -> io::Result<()> {
         self.send(SETTINGS, 0, 0, &[]).await?;
         let mut preface = [0; PREFACE.len()];
@@ -74,7 +74,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         Ok(())
     }
 
-    /// The next frame. Settings are agreed to.
+    /// The next frame. SETTINGS are acknowledged.
     pub(crate) async fn next(&mut self) -> io::Result<Frame> {
         // 24 bits of length and the type.
         let first = self.stream.read_u32().await?;
@@ -94,7 +94,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         })
     }
 
-    /// The stream of the next request whose end has come.
+    /// The stream of the next complete request.
     pub(crate) async fn request(&mut self) -> io::Result<u32> {
         loop {
             let frame = self.next().await?;
@@ -117,7 +117,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         self.stream.flush().await
     }
 
-    /// Says that it has looked at no stream beyond this one.
+    /// Sends GOAWAY with this last processed stream.
     pub(crate) async fn go_away(&mut self, last: u32, reason: Reason) -> io::Result<()> {
         let payload = [last.to_be_bytes(), u32::from(reason).to_be_bytes()].concat();
         self.send(GOAWAY, 0, 0, &payload).await
@@ -128,7 +128,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
             .await
     }
 
-    /// Takes whatever comes, until the proxy ends the connection.
+    /// Reads until the proxy closes the connection.
     pub(crate) async fn drain(&mut self) -> io::Result<()> {
         loop {
             self.next().await?;

@@ -1,4 +1,4 @@
-//! The same gateway with HTTP/1.1: it answers everything with 200, and takes WebSockets.
+//! The HTTP/1.1 side of the gateway: it answers everything with 200, and accepts WebSockets.
 
 use std::io;
 

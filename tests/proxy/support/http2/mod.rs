@@ -1,4 +1,4 @@
-//! A gateway that speaks HTTP/2, and HTTP/1.1 with whoever wants that, and keeps every request.
+//! A gateway with HTTP/2 and HTTP/1.1 that records every request.
 
 mod exchange;
 pub(crate) mod frames;
@@ -24,21 +24,21 @@ use frames::Frames;
 
 use super::{ANSWERED, Field, Protocol, Received, authority, runtime, wait_until};
 
-/// What a gateway does with a request over HTTP/2.
+/// Handles a request over HTTP/2.
 type Script = dyn Fn(Exchange) -> LocalBoxFuture<'static, Result<(), h2::Error>> + Send + Sync;
 
 /// A gateway's connection, frame by frame.
 pub(crate) type GatewayFrames = Frames<TlsStream<TcpStream>>;
 
-/// What a gateway does with a connection over which HTTP/2 was agreed to, frame by frame.
+/// Handles a connection that has negotiated HTTP/2, frame by frame.
 type Raw = dyn Fn(GatewayFrames) -> LocalBoxFuture<'static, io::Result<()>> + Send + Sync;
 
-/// What is to become of a connection with HTTP/2.
+/// How an HTTP/2 connection ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Order {
-    /// Its end is announced, and comes after the requests that run.
+    /// With GOAWAY, after the running requests.
     EndSoon,
-    /// It ends without a word.
+    /// Without GOAWAY.
     Cut,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct Gateway {
     _stop: oneshot::Sender<()>,
 }
 
-/// What a gateway is to do.
+/// The configuration of a gateway.
 pub(crate) struct Plan {
     protocols: &'static [&'static str],
     settings: server::Builder,
@@ -60,18 +60,18 @@ pub(crate) struct Plan {
 #[derive(Default)]
 struct Shared {
     arrived: Mutex<Vec<Received>>,
-    /// What was agreed to on each connection.
+    /// The protocol of each connection.
     connections: Mutex<Vec<Protocol>>,
     /// The connections that have ended.
     ended: Mutex<Vec<usize>>,
-    /// The streams that the proxy has taken back: connection, target, reason.
+    /// The streams that the proxy has reset: connection, target, reason.
     resets: Mutex<Vec<(usize, String, Reason)>>,
     /// True if requests for `/held` are answered.
     released: watch::Sender<bool>,
 }
 
 impl Plan {
-    /// Agrees to these protocols only.
+    /// Offers only these protocols by ALPN.
     pub(crate) fn speaking(mut self, protocols: &'static [&'static str]) -> Self {
         self.protocols = protocols;
         self
@@ -83,7 +83,7 @@ impl Plan {
         self
     }
 
-    /// Answers requests over HTTP/2 as the script does. One that fails resets the stream.
+    /// Handles requests over HTTP/2 with a script. An error resets the stream.
     pub(crate) fn script<F>(
         mut self,
         script: impl Fn(Exchange) -> F + Send + Sync + 'static,
@@ -95,7 +95,7 @@ impl Plan {
         self
     }
 
-    /// Does with the first connections with HTTP/2, of so many, what the script does.
+    /// Handles the first `count` HTTP/2 connections with a script.
     pub(crate) fn raw<F>(
         mut self,
         count: usize,
@@ -133,7 +133,7 @@ impl Plan {
 }
 
 impl Gateway {
-    /// A plan that can be changed: HTTP/2 and HTTP/1.1 are spoken, and everything is answered with 200.
+    /// A plan with HTTP/2 and HTTP/1.1 that answers everything with 200.
     pub(crate) fn plan() -> Plan {
         let plan = Plan {
             protocols: &["h2", "http/1.1"],
@@ -147,7 +147,7 @@ impl Gateway {
         })
     }
 
-    /// The requests that came completely, but for those that are held.
+    /// The requests that arrived completely, without `/accepted` and `/held`.
     pub(crate) fn arrived(&self) -> Vec<Received> {
         let mut arrived = self.shared.arrived.lock().unwrap().clone();
         arrived.retain(|arrived| !["/accepted", "/held"].contains(&arrived.target()));
@@ -161,7 +161,7 @@ impl Gateway {
         arrived
     }
 
-    /// How many connections were opened on which this was agreed to.
+    /// How many connections with this protocol were opened.
     pub(crate) fn connections(&self, protocol: Protocol) -> usize {
         let connections = self.shared.connections.lock().unwrap();
         let speaking = connections.iter().filter(|agreed| **agreed == protocol);
@@ -173,7 +173,7 @@ impl Gateway {
         self.shared.ended.lock().unwrap().clone()
     }
 
-    /// The streams that the proxy has taken back: connection, target, reason.
+    /// The streams that the proxy has reset: connection, target, reason.
     pub(crate) fn resets(&self) -> Vec<(usize, String, Reason)> {
         self.shared.resets.lock().unwrap().clone()
     }
