@@ -50,7 +50,7 @@ fn fault_63_all_problems_are_named_at_once_with_their_places() {
         "5 problems:",
         "APIG_PROXY_STAGES: stages: there is no such key\n  hint: did you mean `APIG_PROXY_STAGE`?",
         "APIG_PROXY_TIMEOUTS__IDLE: timeouts.idle: ",
-        "--admin: admin: ",
+        "--admin: expected an address",
         "`[[route]]`",
         "`--upstream https://",
     ] {

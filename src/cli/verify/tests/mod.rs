@@ -122,7 +122,7 @@ Access=AK | Credential=AK/20261123/r/s/sdk_request | sign with
 Access=AK | Access=AK2 | the access key AK2, and the credentials have AK
 X-A: | X-B: | a signed header is missing: x-a
 ;x-sdk-date |  | hint: name it in `SignedHeaders`
-POST /a | post /a | not written in
+POST /a | post /a | capital letters
 20261123T080000Z | 2026-11-23 | YYYYMMDDTHHMMSSZ
 "#;
 
