@@ -113,7 +113,15 @@ impl Url {
             })
         };
         parse().ok_or_else(|| {
-            Failure::usage("the URL is not of the form https://host/path?query\nhint: give scheme and host, without a user")
+            let has_scheme = text.starts_with("https://") || text.starts_with("http://");
+            let hint = match text {
+                _ if !has_scheme => "begin it with `https://`, without blanks or quotes before it",
+                _ if text.contains(['<', '>']) => "write values in place of what is in `<>`",
+                _ => "give scheme and host, without a user",
+            };
+            Failure::usage(format_args!(
+                "the URL is not of the form https://host/path?query\nhint: {hint}"
+            ))
         })
     }
 }

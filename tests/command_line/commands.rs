@@ -51,7 +51,14 @@ fn sign_reads_a_body_from_a_file_and_needs_a_key() {
     };
     assert_eq!(sign(&["--data-file", "body"]), sign(&["-d", "{\"a\":1}"]));
     place.fails(&["sign", url], &[], 78, &[]);
-    place.fails(&["sign", "not a url"], &KEY, 64, &[]);
+    for (url, hint) in [
+        ("not a url", "begin it with `https://`"),
+        (" https://a.example/", "without blanks"),
+        ("https://<id>.example/", "in place of what is in `<>`"),
+        ("https://u@a.example/", "without a user"),
+    ] {
+        place.fails(&["sign", url], &KEY, 64, &[hint]);
+    }
     let none = ["sign", "--data-file", "none", url];
     place.fails(&none, &KEY, 1, &["none cannot be read"]);
     let (code, _, err) = place.run(&["sign", "-d", "@body", url], &KEY);
