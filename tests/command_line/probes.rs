@@ -49,7 +49,12 @@ fn an_admin_address_that_cannot_be_used_is_named() {
     }
     // It is for this machine only.
     let arguments = [&SERVE[..], &["--admin", "0.0.0.0:0"]].concat();
-    place.fails(&arguments, &KEY, 78, &["--admin: expected an address"]);
+    place.fails(
+        &arguments,
+        &KEY,
+        78,
+        &["--admin: an address that is not loopback"],
+    );
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let arguments = [&SERVE[..], &["--admin", &address]].concat();
