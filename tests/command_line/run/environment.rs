@@ -145,8 +145,11 @@ fn the_variables_are_printed_for_a_proxy_that_runs_already() {
     assert!(code == 0 && out.starts_with(&expected), "{out}{err}");
     assert_has(&err, &["credentials of callers are not printed"]);
     assert!(!out.contains("\nB="), "{out}");
+    let elsewhere = [("APIG_PROXY_LISTEN", "127.0.0.1:1")];
+    let env = ["env", "--admin", &admin];
+    place.fails(&env, &elsewhere, 78, &["does not listen at 127.0.0.1:1"]);
     running.stops();
-    place.fails(&["env", "--admin", &admin], &KEY, 1, &["no proxy answers"]);
+    place.fails(&env, &KEY, 1, &["no proxy answers"]);
 }
 
 #[test]
