@@ -121,7 +121,7 @@ fn fault_72_what_is_left_when_the_time_is_over_is_reset_and_logged_and_the_end_i
     assert_eq!(said.matches(" outcome=cut_off ").count(), 2, "{said}");
     // What has become of them at the gateway, each with the id of its request.
     let unknown = said.lines().filter(|line| {
-        line.contains("the proxy stopped before the gateway answered")
+        line.contains("the proxy stopped before the gateway responded")
             && line.contains(" request_id=")
     });
     assert_eq!(unknown.count(), 2, "{said}");
