@@ -30,10 +30,10 @@ pub mod error;
 pub mod escape;
 pub mod gateway;
 pub mod inspect;
-mod mistakes;
 pub mod proxy;
 pub mod server;
 pub mod signature;
+mod signing_mistakes;
 pub mod telemetry;
 pub mod upstream;
 

@@ -16,9 +16,9 @@ use serde::Deserialize;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 use toml::{Spanned, Table, Value};
 
-use super::defaults::keys;
 use super::environment::{Environment, PREFIX};
 use super::problem::{Place, Problem};
+use super::reference::keys;
 
 /// A value, and the place where it was set.
 #[derive(Clone, Debug)]

@@ -12,7 +12,6 @@ mod address;
 mod callers;
 mod cloud;
 mod credentials;
-mod defaults;
 mod egress;
 mod environment;
 mod file;
@@ -26,6 +25,7 @@ mod origin;
 pub(crate) mod owned_headers;
 mod problem;
 mod reader;
+mod reference;
 mod routes;
 mod run;
 mod services;
@@ -35,7 +35,7 @@ mod tests;
 mod tls;
 mod upstream_url;
 mod value;
-mod watched;
+mod watched_files;
 
 use std::fmt;
 use std::time::Duration;
@@ -55,7 +55,6 @@ pub use callers::{
 pub use cloud::CloudService;
 pub(crate) use cloud::{IAM, project_id};
 pub use credentials::{CredentialsConfig, IamUser, TokenSource};
-pub use defaults::{ReferenceKey, keys};
 pub use egress::EgressProxy;
 pub use environment::Environment;
 pub(crate) use file::replace_file;
@@ -67,6 +66,7 @@ pub use load::{Loaded, Overrides, from_text, load, load_part, with_upstream};
 pub use origin::is_trustworthy_name;
 pub use problem::{Place, Problem, Problems};
 pub use reader::Settings;
+pub use reference::{ReferenceKey, keys};
 pub(crate) use routes::prefix as route_prefix;
 pub use run::RunConfig;
 pub use services::{ServiceError, Services};
@@ -74,8 +74,8 @@ pub use signing::RouteSigning;
 pub(crate) use signing::scope;
 pub use tls::{TlsFiles, TlsMaterial, UpstreamTls};
 pub use upstream_url::{Scheme, UpstreamUrl};
-pub use watched::Watched;
-pub(crate) use watched::{FileStamps, stamps};
+pub use watched_files::Watched;
+pub(crate) use watched_files::{FileStamps, stamps};
 
 /// The configuration of the proxy, in valid states only.
 #[derive(Clone, Debug)]

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::defaults;
 use super::environment::PREFIX;
 use super::layers::{self, Layer, Setting};
 use super::problem::{Place, Problem};
+use super::reference;
 use super::value::{Parsed, list, text};
 use crate::escape::Escaped;
 
@@ -166,12 +166,12 @@ fn shown_key(key: &str) -> Cow<'_, str> {
 fn unknown_key((key, setting): (&String, &Setting)) -> Option<Problem> {
     let name = reference_name(key);
     let is_route = key.starts_with("route.") && setting.value.is_table();
-    if is_route || defaults::keys().iter().any(|known| known.name == name) {
+    if is_route || reference::keys().iter().any(|known| known.name == name) {
         return None;
     }
     let is_variable = matches!(setting.place, Place::Variable(_));
     let last = name.rsplit('.').next().unwrap_or_default();
-    let message = match defaults::nearest(&name, !is_variable) {
+    let message = match reference::nearest(&name, !is_variable) {
         _ if matches!(key.as_str(), "route" | "routes") => {
             "routes are tables of the configuration file\nhint: write `[[route]]` there".to_owned()
         }
@@ -195,8 +195,10 @@ fn unknown_key((key, setting): (&String, &Setting)) -> Option<Problem> {
     // A secret may be in the place of a name.
     let is_part = |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'.' | b'-');
     let shown = shown_key(key);
-    let is_word = |part: &str| part.bytes().any(|byte| byte.is_ascii_lowercase());
-    let is_name = shown.split('.').all(is_word) && shown.len() <= 40 && shown.bytes().all(is_part);
+    // Names have no capitals in a row; secrets may.
+    let is_word = |two: &[u8]| !two.iter().all(u8::is_ascii_uppercase);
+    let is_word = shown.as_bytes().windows(2).all(is_word);
+    let is_name = is_word && shown.len() <= 40 && shown.bytes().all(is_part);
     let shown = if is_name { &shown } else { "a key" };
     Some(Problem::new(setting.place.clone(), shown, message))
 }

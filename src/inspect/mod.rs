@@ -22,14 +22,14 @@ mod answer;
 mod api;
 mod body;
 pub(crate) mod capture;
-mod copied;
 mod copy;
 mod entry;
 mod feed;
 mod filter;
-mod gate;
 mod har;
 mod head;
+mod kept_body;
+mod memory;
 pub(crate) mod note;
 mod page;
 pub(crate) mod program;
@@ -42,8 +42,8 @@ mod scan;
 mod served;
 mod store;
 pub(crate) mod token;
+mod token_check;
 mod view;
-mod weight;
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,12 +63,12 @@ use tokio::time::timeout;
 
 pub(crate) use answer::{ApiBody, Problem};
 use api::{API, ApiRequest};
-use gate::Gate;
 pub(crate) use page::UNKNOWN;
 use program::Program;
 use recorder::{Notes, Recorder};
 use served::Served;
 use token::Token;
+use token_check::Gate;
 
 use crate::config::InspectConfig;
 

@@ -1,4 +1,4 @@
-//! The rate limit of recording. It bounds the cost of the inspector whatever the traffic is; nobody
+//! The rate limit of recording. It bounds the cost of the inspector whatever the traffic is; no one
 //! can read more requests.
 
 use std::sync::atomic::{AtomicU64, Ordering};

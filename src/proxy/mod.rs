@@ -32,6 +32,7 @@ mod capture;
 mod context;
 mod cors;
 mod credentials;
+mod double_slashes;
 mod forward;
 mod gateway_response;
 pub mod guard;
@@ -42,7 +43,6 @@ mod location;
 mod loop_detection;
 mod memory_budget;
 mod page_origin;
-mod path_reading;
 mod prepare;
 mod projects;
 #[cfg(test)]

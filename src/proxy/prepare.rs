@@ -6,10 +6,10 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use super::Settings;
 use super::auth::{PROJECT_ID, STAGE, ToSign};
 use super::body::{PreparedBody, SHORT};
+use super::double_slashes::{self, PathReading};
 use super::headers;
 use super::loop_detection::HOP_HEADER;
 use super::page_origin;
-use super::path_reading::{self, PathReading};
 use super::route::Routed;
 use crate::error::Error;
 use crate::signature::{PayloadHash, SigningDate};
@@ -53,7 +53,7 @@ impl Prepared {
         }
         routed.head.headers = headers;
         Self {
-            has_ambiguous_path: path_reading::is_ambiguous(routed.target.path()),
+            has_ambiguous_path: double_slashes::is_ambiguous(routed.target.path()),
             path_reading: PathReading::default(),
             routed,
             body,

@@ -24,7 +24,7 @@ use super::context::RequestContext;
 use super::cors;
 use crate::clock;
 use crate::error::{Answer, Error, Origin};
-use crate::telemetry::access::ResponseEnd;
+use crate::telemetry::access_log::ResponseEnd;
 use crate::telemetry::metrics::Outcome;
 
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");

@@ -21,7 +21,7 @@ use super::gateway_response::GatewayResponse;
 use super::headers;
 use crate::error::{Error, Retry};
 use crate::inspect::note::Side;
-use crate::telemetry::access::ResponseEnd;
+use crate::telemetry::access_log::ResponseEnd;
 
 /// How much of each direction is read at once, in bytes.
 const READ: usize = 16 * 1024;

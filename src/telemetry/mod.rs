@@ -1,4 +1,4 @@
-//! The log, access records included ([`access`]), and the [`metrics`].
+//! The log, access records included ([`access_log`]), and the [`metrics`].
 //!
 //! ```text
 //! tracing event ─► format, escape, cut ─► queue of 1 MiB ─► thread "log" ─► standard error
@@ -12,7 +12,7 @@
 //! Values may come from callers and from the gateway. None can end its line, reach a terminal as an
 //! escape sequence, or exceed 4 KiB.
 
-pub mod access;
+pub mod access_log;
 mod format;
 pub mod metrics;
 mod queue;
@@ -157,7 +157,7 @@ fn targets(config: &LogConfig) -> Targets {
     Targets::new()
         .with_default(config.level.min(LevelFilter::WARN))
         .with_target(env!("CARGO_CRATE_NAME"), config.level)
-        .with_target(access::TARGET, access)
+        .with_target(access_log::TARGET, access)
 }
 
 fn subscriber(

@@ -15,7 +15,7 @@ import yaml
 from checks import Checks, output
 
 ROOT = Path(__file__).parents[2]
-FAMILIES = ROOT / "src/telemetry/metrics/text.rs"
+FAMILIES = ROOT / "src/telemetry/metrics/families.rs"
 DASHBOARD = ROOT / "deploy/grafana/apig-proxy.json"
 ALERTS = ROOT / "deploy/prometheus/alerts.yaml"
 UNIT_TESTS = ROOT / "tests/deploy/alerts_test.yaml"

@@ -14,8 +14,8 @@ use crate::inspect::note::{
     Times,
 };
 use crate::inspect::recorder::WorkerRecorder;
-use crate::mistakes::explain;
 use crate::signature::{PayloadHash, Presented, ReceivedRequest};
+use crate::signing_mistakes::explain;
 
 /// Records a request, unless recording is paused. Its verification counts as the only attempt, with
 /// the canonical request that the gateway computed.

@@ -7,11 +7,11 @@ use serde::Serialize;
 use super::request::ParsedRequest;
 use crate::credentials::Credentials;
 use crate::escape::{Escaped, EscapedLines};
-use crate::mistakes::{explain, redacted};
 use crate::signature::{
     Algorithm, PayloadHash, ReceivedRequest, Refusal, Signer, SigningDate, UNSIGNED_PAYLOAD,
     Verified, verify,
 };
+use crate::signing_mistakes::{explain, redacted};
 
 /// The report on a request, with the fields of `--format json`.
 #[derive(Debug, Default, Serialize)]

@@ -5,7 +5,7 @@
 //! `access.callers_file`, and `pattern` matches paths.
 
 mod file;
-mod pattern;
+mod path_pattern;
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{CallerToken, Methods};
 use crate::signature::Signer;
 pub use file::{CallerRecord, CallersFile};
-pub use pattern::{PathPattern, ReadRule};
+pub use path_pattern::{PathPattern, ReadRule};
 
 /// What a listener asks of its requests, beside the rules for all. Parallel to [`Config::listen`].
 ///

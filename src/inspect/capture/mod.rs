@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, StatusCode, Uri, Version, request};
 use hyper::ext::ReasonPhrase;
 use tokio::time::Instant;
 
-use super::copied::Copied;
+use super::kept_body::Copied;
 use super::note::{Begun, Caller, Event, HeadText, Note, RequestEnd, Side};
 use super::recorder::WorkerRecorder;
 use super::redact::Hider;

@@ -22,7 +22,7 @@ use super::request::RequestBody;
 use crate::proxy::context::RequestContext;
 use crate::proxy::headers;
 use crate::proxy::redact::{self, Redactor, stars};
-use crate::telemetry::access::ResponseEnd;
+use crate::telemetry::access_log::ResponseEnd;
 use crate::upstream::Connection;
 
 /// A response body on its way to the caller.

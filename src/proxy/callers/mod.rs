@@ -10,7 +10,7 @@
 //! one can send it again for 15 minutes.
 
 mod credential;
-mod limits;
+mod rate_limit;
 pub(super) mod rights;
 mod signature;
 
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use http::{HeaderValue, request};
 use secrecy::ExposeSecret;
 
-use self::limits::CallerLimits;
+use self::rate_limit::CallerLimits;
 use self::signature::SignedHead;
 use super::body::PreparedBody;
 use super::caller::Identified;

@@ -10,11 +10,11 @@ use http::{HeaderName, HeaderValue, request};
 
 use crate::clock;
 use crate::error::Error;
-use crate::mistakes::search;
 use crate::proxy::body::PreparedBody;
 use crate::signature::{
     Algorithm, PayloadHash, Presented, ReceivedRequest, Refusal, Signer, UNSIGNED_PAYLOAD, verify,
 };
+use crate::signing_mistakes::search;
 
 /// How far the date of a signature may be from the time of this machine, as at the gateway.
 const WINDOW: Duration = Duration::from_secs(15 * 60);

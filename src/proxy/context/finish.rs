@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::RequestContext;
 use crate::inspect::note::{AttemptTimes, RequestEnd, Times};
-use crate::telemetry::access::{Durations, Finished, ResponseEnd};
+use crate::telemetry::access_log::{Durations, Finished, ResponseEnd};
 use crate::telemetry::metrics::Outcome;
 
 /// The status in the metrics of a request whose caller disconnected; nginx logs the same.

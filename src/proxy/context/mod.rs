@@ -22,7 +22,7 @@ use crate::proxy::caller::{CallerConnection, Identified};
 use crate::proxy::guard::Admitted;
 use crate::proxy::headers;
 use crate::proxy::upload_progress::Upload;
-use crate::telemetry::access::{self, Record, ResponseEnd};
+use crate::telemetry::access_log::{self, Record, ResponseEnd};
 use crate::telemetry::metrics::{NO_ROUTE, Outcome, RequestLabels, WorkerMetrics, method_label};
 
 /// One request.
@@ -95,7 +95,7 @@ impl RequestContext {
             head_read: Instant::now(),
             times: RefCell::default(),
             queued: Cell::default(),
-            record: access::is_wanted().then(record),
+            record: access_log::is_wanted().then(record),
             capture: OnceCell::new(),
         })
     }

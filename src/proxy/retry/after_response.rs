@@ -6,9 +6,9 @@ use http::header::{AGE, DATE};
 use super::{Answered, AttemptReason, Attempts};
 use crate::gateway::{self, CanonicalText, Evidence, Meaning};
 use crate::proxy::auth::{ToSign, UsableCredential};
+use crate::proxy::double_slashes::PathReading;
 use crate::proxy::gateway_response::GatewayResponse;
 use crate::proxy::key_breaker::{Permits, SignatureOutcome};
-use crate::proxy::path_reading::PathReading;
 use crate::signature::{CanonicalRequest, SigningDate};
 
 /// By how many seconds the date must change for a refused request to be sent again. An expired

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::callers::CallerGate;
 use super::credentials::RouteCredentials;
+use super::double_slashes::LearnedReading;
 use super::loop_detection::ProxyId;
 use super::memory_budget::MemoryBudget;
-use super::path_reading::LearnedReading;
 use super::projects::Projects;
 use super::route_matcher::RouteMatcher;
 use crate::config::{Config, Methods, Route};

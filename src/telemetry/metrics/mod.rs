@@ -10,7 +10,7 @@
 //! Error codes of the gateway come from outside: 64 of them have a label of their own, all others
 //! share one. Numbers that are read while requests run belong to slightly different moments.
 
-mod text;
+mod families;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ use prometheus_client::metrics::family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
-pub use text::{CONTENT_TYPE, Family, Sample, families};
+pub use families::{CONTENT_TYPE, Family, Sample, families};
 
 /// The route label of requests that were answered before a route was found. No prefix equals it.
 pub(crate) const NO_ROUTE: &str = "none";

@@ -1,6 +1,6 @@
 //! Counts the requests of each caller, for its rate limit, and its wrong signatures.
 //!
-//! After several wrong signatures in a row a caller has to wait for a minute, so that nobody can try
+//! After several wrong signatures in a row a caller has to wait for a minute, so that no one can try
 //! many. The gateway's key is not involved.
 
 use std::collections::HashMap;

@@ -27,7 +27,7 @@ struct State<T> {
 }
 
 /// What changes when a file is replaced or written: inode, length, mtime and ctime; `None` for a file
-/// that does not exist. Tools that copy files set mtime back; nobody can set ctime.
+/// that does not exist. Tools that copy files set mtime back; no program can set ctime.
 pub(crate) type FileStamps = Vec<Option<(u64, u64, [(i64, i64); 2])>>;
 
 impl<T: Clone> Watched<T> {
