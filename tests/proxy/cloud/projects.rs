@@ -113,21 +113,16 @@ fn one_wait_for_a_silent_iam_includes_the_question_of_another_request() {
     let mut first = scene.client();
     first.send(get("/vpc.cn-north-4/x"));
     scene.upstream.wait_for(1);
+    let started = Instant::now();
     let mut second = scene.client();
-    second.send(get("/vpc.cn-north-4/second"));
+    second.send(get("/vpc.cn-north-4/x"));
     pause(Duration::from_millis(2500));
-    // The question of the first is given up, and the second asks. A third waits from here on.
+    // Its question is given up, and the second asks with what is left of its own three seconds.
     first.reset();
     drop(first);
-    let mut third = scene.client();
-    third.send(get("/vpc.cn-north-4/third"));
     second.answer().assert_status(200);
-    let (seen, _) = arrived(&scene);
-    assert_eq!(
-        seen.len(),
-        1,
-        "the second waited as long as the third: {seen:?}"
-    );
+    // A question with three seconds of its own would end after 5.5.
+    assert!(started.elapsed() < Duration::from_secs(5));
     drop(hold);
 }
 
