@@ -14,7 +14,7 @@
 //!
 //! [`credentials`] finds the secrets and refreshes them, [`gateway`] explains the refusals of the gateway, and
 //! [`emulator`] is a gateway for tests and the demo. [`cli`] has a file for each subcommand.
-//! `mistakes` names what a signer did differently.
+//! `signing_mistakes` names what a signer did differently.
 //! [`config`] is the only reader of the environment and of files, [`clock`] the only reader of the wall
 //! clock, [`signature`] is pure and imports nothing of the rest, and [`error`] lists everything the
 //! proxy itself can answer. [`server`] also answers health checks, with the metrics of

@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &EnvArguments, environment: &Environment) -> Outcom
     // Only the configuration says where the proxy listens, and it may be that of another one.
     TcpStream::connect_timeout(&address.1, CONNECT_TIMEOUT).map_err(|_| {
         Failure::configuration(format_args!(
-            "the proxy does not listen at {}, as the configuration says\nhint: give its own configuration with `--config`, or its address in `APIG_PROXY_LISTEN`",
+            "nothing accepts connections at {}, which the configuration names in `listen`\nhint: give its own configuration with `--config`, or its address in `APIG_PROXY_LISTEN`",
             address.1
         ))
     })?;

@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 
 use super::Failure;
 use super::load::load;
-use crate::config::{Environment, Loaded, Overrides};
+use crate::config::{Environment, Loaded, Overrides, Settings};
 use crate::credentials::{self, Source};
 use crate::server::{NewConfig, Reloader, Supervisor, network};
 use crate::telemetry;
@@ -20,6 +20,8 @@ use crate::upstream::Network;
 pub(super) struct Reloading {
     pub(super) overrides: Overrides,
     pub(super) supervisor: Supervisor,
+    /// The settings of the start: some keys are applied then only.
+    pub(super) started: Settings,
     pub(super) current: Applied,
 }
 
@@ -65,13 +67,8 @@ impl Reloading {
         });
         reloaded.await.map_err(|error| error.to_string())?;
         telemetry::set_level(&new.loaded.config.log);
-        let old = std::mem::replace(&mut self.current, new);
-        let changed = self
-            .current
-            .loaded
-            .settings
-            .changed_since(&old.loaded.settings);
-        log_changes(changed);
+        let old = std::mem::replace(&mut self.current, new).loaded.settings;
+        self.log_changes(&old);
         Ok(())
     }
 
@@ -101,19 +98,24 @@ impl Reloading {
             network,
         })
     }
-}
 
-/// Logs the names of the keys that have changed. Some are applied only at startup.
-fn log_changes(changed: Vec<String>) {
-    let needs_restart =
-        |key: &String| matches!(&**key, "admin" | "log.format") || key.starts_with("unix_socket.");
-    let (ignored, changed): (Vec<_>, Vec<_>) = changed.into_iter().partition(needs_restart);
-    if !ignored.is_empty() {
-        tracing::warn!("{} take effect at the next start only", ignored.join(", "));
-    }
-    if changed.is_empty() {
-        tracing::info!("reloaded, nothing has changed but perhaps the content of files");
-    } else {
-        tracing::info!("reloaded, changed: {}", changed.join(", "));
+    /// Logs the names of the keys that have changed since the last reload, and of those whose change
+    /// needs a restart.
+    fn log_changes(&self, old: &Settings) {
+        let new = &self.current.loaded.settings;
+        let needs_restart = |key: &String| {
+            matches!(&**key, "admin" | "log.format") || key.starts_with("unix_socket.")
+        };
+        let (mut waiting, mut changed) = (new.changed_since(&self.started), new.changed_since(old));
+        waiting.retain(needs_restart);
+        changed.retain(|key| !needs_restart(key));
+        if !waiting.is_empty() {
+            tracing::warn!("changes that need a restart: {}", waiting.join(", "));
+        }
+        if changed.is_empty() {
+            tracing::info!("reloaded, no key has changed, and files are read again");
+        } else {
+            tracing::info!("reloaded, changed: {}", changed.join(", "));
+        }
     }
 }

@@ -155,8 +155,11 @@ pub(super) fn access_key(
     {
         Some(Secret::Key(credentials)) => Ok(credentials),
         _ => Err(Failure::failed(format_args!(
-            "there is no key: {} gives none",
-            sources[0].describe()
+            "there is no key: {}",
+            sources[0]
+                .failure
+                .as_deref()
+                .unwrap_or("its source gives none")
         ))),
     }
 }

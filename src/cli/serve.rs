@@ -114,6 +114,7 @@ async fn start(
     let reloading = Reloading {
         overrides,
         supervisor: supervisor.clone(),
+        started: loaded.settings.clone(),
         current: Applied {
             loaded,
             sources,

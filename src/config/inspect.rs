@@ -77,7 +77,8 @@ pub(super) fn inspect(reader: &mut Reader, admin: Option<&Listen>) -> InspectCon
 /// Parses a size, or `off`.
 fn bodies(setting: &Setting) -> Parsed<usize> {
     const EXPECTED: &str = "expected a size from \"1B\" to \"16MiB\", like \"64KiB\", or \"off\"";
-    if setting.value.as_str() == Some("off") {
+    let text = setting.value.as_str().unwrap_or_default();
+    if text.eq_ignore_ascii_case("off") {
         return Ok(0);
     }
     size("1B", "16MiB")(setting).map_err(|_| EXPECTED.into())

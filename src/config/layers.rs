@@ -97,7 +97,9 @@ pub(super) fn from_file(path: &Path, text: &str) -> Result<Layer, Problem> {
         let wrong = error.message();
         let hint = match wrong {
             _ if wrong.contains("duplicate") => "remove one of the two",
-            _ if wrong.contains("boolean") => "write `true` or `false`",
+            _ if wrong.contains("boolean") => {
+                "write `true` or `false`, or put text in double quotes"
+            }
             _ if wrong.contains("unicode") || wrong.contains("escape") => {
                 "put text with `\\` in single quotes"
             }

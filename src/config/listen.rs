@@ -21,7 +21,8 @@ pub struct UnixSocketConfig {
     pub allowed_uids: Vec<u32>,
 }
 
-pub(super) fn listen(reader: &mut Reader) -> Vec<Listen> {
+/// The addresses to listen on, unless there are passed sockets.
+pub(super) fn listen(reader: &mut Reader, passed: &[Listen]) -> Vec<Listen> {
     const TWICE: &str =
         "two of the addresses are the same, or one includes the other\nhint: remove one of them";
     let addresses = reader.find("listen", |setting| {
@@ -32,7 +33,7 @@ pub(super) fn listen(reader: &mut Reader) -> Vec<Listen> {
     });
     let mut addresses: Vec<Listen> = addresses.unwrap_or_default();
     let is_again = |(at, one): (usize, &Listen)| addresses[..at].iter().any(|two| one.is_same(two));
-    if addresses.iter().enumerate().any(is_again) {
+    if passed.is_empty() && addresses.iter().enumerate().any(is_again) {
         reader.report("listen", TWICE);
     }
     // By default, both loopback addresses are served; this machine may not have the second one.
@@ -47,7 +48,7 @@ pub(super) fn admin(
     listen: &[Listen],
     activated: Option<&Listen>,
 ) -> Option<Listen> {
-    const SAME: &str = "this address is also one of `listen`\nhint: give another one, or \"off\"";
+    const SAME: &str = "this address and one of `listen` cannot be listened on together\nhint: give another one, or \"off\"";
     const REMOTE: &str = "an address that is not loopback exposes health and metrics to any machine that reaches it\n\
         hint: use 127.0.0.1:8081, [::1]:8081 or a unix socket, or set `access.allow_remote = true`";
     let configured = reader.find("admin", text(address::admin))?;
@@ -78,7 +79,7 @@ pub(super) fn unix_socket(reader: &mut Reader) -> UnixSocketConfig {
     };
     let uid = |text: &str| {
         let uid = text.parse().ok();
-        uid.ok_or("expected user ids in double quotes, like [\"1000\"]")
+        uid.ok_or("expected user ids, like [1000]")
     };
     UnixSocketConfig {
         mode: reader.get("unix_socket.mode", mode),

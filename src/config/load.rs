@@ -249,7 +249,7 @@ fn read(
     credentials: Vec<CredentialsConfig>,
     (activated, activated_admin): &(Vec<Listen>, Option<Listen>),
 ) -> Config {
-    let listen = activation::in_place_of(listen::listen(reader), activated);
+    let listen = activation::in_place_of(listen::listen(reader, activated), activated);
     let admin = listen::admin(reader, &listen, activated_admin.as_ref());
     let tls = tls::server_tls(reader, &listen);
     let access = access::access(reader, &listen);

@@ -171,7 +171,8 @@ fn unknown_key((key, setting): (&String, &Setting)) -> Option<Problem> {
     }
     let is_variable = matches!(setting.place, Place::Variable(_));
     let last = name.rsplit('.').next().unwrap_or_default();
-    let message = match reference::nearest(&name, !is_variable) {
+    let nearest = reference::nearest(&name, !is_variable);
+    let message = match nearest {
         _ if matches!(key.as_str(), "route" | "routes") => {
             "routes are tables of the configuration file\nhint: write `[[route]]` there".to_owned()
         }
@@ -195,10 +196,9 @@ fn unknown_key((key, setting): (&String, &Setting)) -> Option<Problem> {
     // A secret may be in the place of a name.
     let is_part = |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'.' | b'-');
     let shown = shown_key(key);
-    // Names have no capitals in a row; secrets may.
-    let is_word = |two: &[u8]| !two.iter().all(u8::is_ascii_uppercase);
-    let is_word = shown.as_bytes().windows(2).all(is_word);
-    let is_name = is_word && shown.len() <= 40 && shown.bytes().all(is_part);
+    let has_capitals = shown.bytes().any(|byte| byte.is_ascii_uppercase());
+    let is_name = shown.len() <= 40 && shown.bytes().all(is_part);
+    let is_name = is_name && (nearest.is_some() || !has_capitals);
     let shown = if is_name { &shown } else { "a key" };
     Some(Problem::new(setting.place.clone(), shown, message))
 }

@@ -146,9 +146,15 @@ impl GatewayClock {
         }
         let seconds = ahead.abs();
         let direction = if ahead > 0 { "behind" } else { "ahead of" };
+        let until_then = match self.corrects {
+            true => "requests are signed with the gateway's time",
+            false => {
+                "the gateway refuses requests once it is 15 minutes off (`clock.correct` is false)"
+            }
+        };
         tracing::warn!(
             seconds,
-            "this machine's clock is {seconds} s {direction} the gateway's; set it (NTP); until then, requests are signed with the gateway's time unless clock.correct = false"
+            "this machine's clock is {seconds} s {direction} the gateway's; set it (NTP); until then, {until_then}"
         );
     }
 

@@ -10,11 +10,11 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | `note`, `recorder`, `rate_limit`, `capture`, `copied` | the capture of requests, in the workers |
+//! | `note`, `recorder`, `rate_limit`, `capture`, `kept_body` | the capture of requests, in the workers |
 //! | `redact`, `rules`, `scan` | which values are secrets, and what is shown instead |
 //! | `served` | what the tasks of the thread share |
 //! | `store`, `entry`, `filter`, `view`, `har`, `copy` | the captured requests, and their formats |
-//! | `gate`, `token`, `api`, `answer` | the API, and who may use it |
+//! | `token_check`, `token`, `api`, `answer` | the API, and who may use it |
 //! | `feed`, `replay`, `page` | live changes, sending again, the page |
 //! | `program` | the interface to the program that is inspected |
 

@@ -183,8 +183,11 @@ fn check_route(settings: &Settings, route: &Route, action: &Action<'_>) -> Resul
         check_method(&settings.config.methods, action.method)?;
     }
     match &route.methods {
+        // The methods of services are those of their APIs; only the route to IAM is limited by them, and
+        // has paths.
         Some(methods @ Methods::Only(_))
-            if route.service.is_none() && names_method(action.headers) =>
+            if (route.service.is_none() || route.paths.is_some())
+                && names_method(action.headers) =>
         {
             let allow = methods.names();
             Err(Error::MethodNotAllowed { allow })

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::future::{FutureExt, LocalBoxFuture, select, try_join};
+use futures_util::future::{FusedFuture, FutureExt, LocalBoxFuture, select, try_join};
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderValue, Response};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
@@ -111,7 +111,7 @@ async fn both(
 ) -> io::Result<()> {
     let (mut up, mut down) = (pin!(up.fuse()), pin!(down.fuse()));
     let ended = try_join(&mut up, &mut down).await;
-    if ended.is_err() {
+    if ended.is_err() && !(up.is_terminated() && down.is_terminated()) {
         let _ = timeout(LAST_WORDS_TIMEOUT, select(up, down)).await;
     }
     ended.map(drop)

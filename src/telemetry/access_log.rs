@@ -130,8 +130,8 @@ impl Record {
             gateway_request_id = %self.gateway_request_id.borrow(),
             replay_of = finished.replay_of.map(hex).map(field::display),
             "{} {} {} {bytes_out} B {}",
-            self.method(),
-            self.path(),
+            self.method("-"),
+            self.path("-"),
             finished.status,
             took(finished.durations.total)
         );
@@ -147,8 +147,8 @@ impl Record {
             route = %finished.route,
             caller = finished.caller,
             body_signed = finished.body_signed,
-            method = %self.method(),
-            path = %self.path(),
+            method = %self.method(""),
+            path = %self.path(""),
             status = u64::from(finished.status),
             code = %finished.code(),
             outcome = %finished.outcome(),
@@ -166,14 +166,15 @@ impl Record {
         );
     }
 
-    fn method(&self) -> impl Display {
+    /// The method, or what stands for that of bytes that are no request.
+    fn method<'a>(&'a self, none: &'a str) -> impl Display {
         let method = self.head.as_ref().map(|(method, _)| method.as_str());
-        cut(method.unwrap_or_default(), MAX_METHOD)
+        cut(method.unwrap_or(none), MAX_METHOD)
     }
 
-    fn path(&self) -> impl Display {
+    fn path<'a>(&'a self, none: &'a str) -> impl Display {
         let path = self.head.as_ref().map(|(_, uri)| uri.path());
-        cut(path.unwrap_or_default(), MAX_PATH)
+        cut(path.unwrap_or(none), MAX_PATH)
     }
 
     fn trace_id(&self) -> &str {

@@ -19,8 +19,7 @@ const MAX_VALUE: usize = 4096;
 /// The fields of a line of text: the message, then `name=value` for all values that are not empty.
 pub(super) fn text_fields() -> impl for<'a> FormatFields<'a> + 'static {
     format::debug_fn(|writer, field, value| {
-        // A line of the log is one line, also with a hint.
-        let text = format!("{value:?}").replace("\nhint: ", "; hint: ");
+        let text = one_line(value);
         if field.name() != "message" {
             if text.is_empty() {
                 return Ok(());
@@ -113,8 +112,21 @@ impl Visit for JsonFields<'_> {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.put(field, "\"", format_args!("{value:?}"));
+        match field.name() {
+            "message" => {
+                let text = one_line(value);
+                self.put(field, "\"", format_args!("{text}"));
+            }
+            _ => self.put(field, "\"", format_args!("{value:?}")),
+        }
     }
+}
+
+/// A value in one line, also with a hint.
+fn one_line(value: &dyn Debug) -> String {
+    format!("{value:?}")
+        .replace("\nhint: ", "; hint: ")
+        .replace("\n  ", "; ")
 }
 
 /// The name of a field, also of one that is a keyword of Rust.

@@ -91,13 +91,13 @@ fn no_value_forges_a_line_commands_a_terminal_or_makes_a_line_long() {
 #[test]
 fn lines_of_json_hold_time_level_message_and_fields_of_their_kinds() {
     let lines = logged(LogFormat::Json, || {
-        tracing::warn!(count = 3_u64, offset = -1, is_well = true, code = "a", r#type = ?Some(1), "said {}", 1);
+        tracing::warn!(count = 3_u64, offset = -1, is_well = true, code = "a", r#type = ?Some(1), "said {}\nhint: more", 1);
     });
     let read: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
     let time = read["timestamp"].as_str().unwrap();
     assert!(time.ends_with('Z') && time.len() == 27, "{time}");
     assert_eq!(read["level"], "WARN");
-    assert_eq!(read["message"], "said 1");
+    assert_eq!(read["message"], "said 1; hint: more");
     assert_eq!(read["count"], 3);
     assert_eq!(read["offset"], -1);
     assert_eq!(read["is_well"], true);

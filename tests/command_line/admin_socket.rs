@@ -105,7 +105,7 @@ fn fault_96_the_admin_socket_obeys_the_rules_of_unix_sockets() {
     let listen = format!("unix:{}", path.display());
     for (admin, exit_code, expected) in [
         ("unix:relative", 78, "an absolute path"),
-        (&*admin, 78, "this address is also one of `listen`"),
+        (&*admin, 78, "this address and one of `listen` cannot be"),
         ("unix:/nonexistent/admin.sock", 1, "make its folder"),
     ] {
         let listen = ["--listen", if exit_code == 1 { SERVE[3] } else { &listen }];

@@ -187,7 +187,7 @@ fn demo_and_gateway_are_for_this_machine_only() {
 /// The arguments, the problem, and the hint.
 const USAGE: &str = "
 --nonsense=MARKER | unexpected argument '--nonsense' found | `--help` shows what is expected
-sign --fromat json x | unexpected argument '--fromat' found | a similar argument exists: '--format'
+sign --formats json x | unexpected argument '--formats' found | a similar argument exists: '--format'
 sign x MARKER | unexpected argument found | `--help` shows what is expected
 sign | the following required arguments were not provided: <URL> | `--help` shows what is expected
 sign --format | a value is required for '--format <FORMAT>' but none was supplied [possible values: headers, curl, json] | `--help` shows what is expected

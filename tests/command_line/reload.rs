@@ -28,7 +28,7 @@ fn start(place: &Place) -> Running {
 fn fault_68_what_has_changed_takes_effect_and_is_named() {
     let mut scene = Scene::start();
     assert_eq!(scene.status(), "200");
-    assert!(hang_up(&mut scene.program).contains("nothing has changed"));
+    assert!(hang_up(&mut scene.program).contains("no key has changed"));
     let line = scene.reload("methods = [\"POST\"]\n[limits]\nconnections = 77");
     assert_has(&line, &["changed: limits.connections, methods"]);
     assert_eq!(scene.status(), "405");
@@ -38,9 +38,13 @@ fn fault_68_what_has_changed_takes_effect_and_is_named() {
     // Back again; and a key that only a start can change.
     let line = scene.reload("[log]\nformat = \"json\"");
     assert!(line.contains("changed: stage"), "{line}");
-    let ignored = "log.format take effect at the next start only";
-    assert_has(&scene.program.logged, &[ignored]);
+    let waiting = "changes that need a restart: log.format";
+    assert_has(&scene.program.logged, &[waiting]);
     assert_eq!(scene.status(), "200");
+    // Back to what runs, nothing waits.
+    let line = scene.reload("");
+    assert!(line.contains("no key has changed"), "{line}");
+    assert_eq!(scene.program.logged.matches(waiting).count(), 1);
     scene.program.stops();
 }
 
@@ -78,7 +82,7 @@ fn a_new_key_takes_effect_and_frees_from_the_lock_of_the_old_one() {
     assert_eq!(statuses[2], "401");
     assert_eq!(statuses[3], "503");
     // The same key again is still known to be wrong.
-    assert!(hang_up(&mut scene.program).contains("nothing has changed"));
+    assert!(hang_up(&mut scene.program).contains("no key has changed"));
     assert_eq!(scene.status(), "503");
     key_file(&scene.place, "credentials.csv", SECRET);
     hang_up(&mut scene.program);

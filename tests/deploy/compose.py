@@ -44,7 +44,7 @@ def carried_out(checks: Checks, podman: Podman, folder: Path) -> None:
     checks.check(until(lambda: (gateway / "apig-proxy.toml").exists()), "the gateway has started")
     (folder / "changed.yaml").write_text(yaml.safe_dump(changed(gateway)))
     settings = {"PROXY_IMAGE": "localhost/apig-proxy:latest", "APP_IMAGE": "localhost/curl:latest",
-                "APIG_PROXY_UPSTREAM": "https://127.0.0.1:8443", "APIG_PROXY_CREDENTIALS": f"{gateway}/credentials.csv"}
+                "APIG_PROXY_UPSTREAM": "https://127.0.0.1:8443", "PROXY_CREDENTIALS": f"{gateway}/credentials.csv"}
     command = [str(Path(sys.executable).parent / "podman-compose"), "--in-pod=false", "--project-name=checked", "-f", str(COMPOSE), "-f", str(folder / "changed.yaml")]
     checks.succeeds([*command, "up", "--detach"], "compose starts both", env={**podman.environment, **settings}, cwd=folder)
     names = podman.output("ps", "--all", "--format", "{{.Names}}").split()

@@ -187,7 +187,7 @@ fn headers(
     let mut headers = arguments.request.headers()?;
     if take(&mut headers, "authorization").is_some() {
         return Err(Failure::usage(
-            "`-H` gives `Authorization`, which the signature takes the place of\nhint: leave it out",
+            "`-H` gives `Authorization`, but `sign` sets that header itself\nhint: leave it out",
         ));
     }
     let host = take(&mut headers, "host").unwrap_or_else(|| url.host.clone());

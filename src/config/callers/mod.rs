@@ -2,7 +2,7 @@
 //!
 //! A surrogate credential works at this proxy only. The proxy admits its caller, removes the
 //! credential from the request and uses the real one. `file` stores surrogates in
-//! `access.callers_file`, and `pattern` matches paths.
+//! `access.callers_file`, and `path_pattern` matches paths.
 
 mod file;
 mod path_pattern;

@@ -142,7 +142,7 @@ credentials = {iam_user_file = "u", iam_domain_file = "d"} => credentials.iam_pa
 listen = [] => listen: expected an address
 listen = ["127.0.0.1:1", "127.0.0.1:1"] => listen: two of the addresses are the same
 admin = "x" => or "off"
-admin = "127.0.0.1:8080" => also one of `listen`
+admin = "127.0.0.1:8080" => this address and one of `listen`
 stage = "MARKER b" => without blanks
 headers = ["MARKER"] => `name: value`
 headers = ["Authorization: MARKER"] => sets or consumes

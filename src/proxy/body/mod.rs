@@ -144,9 +144,13 @@ impl BodyReader<'_> {
     /// Reads the body to its end, and passes each frame to `see`.
     async fn hold(&mut self, mut see: impl FnMut(&[u8])) -> Result<PreparedBody, Error> {
         let (context, mut rules) = (&self.routed.context, self.routed.rules);
-        let buffered = self.settings.config.limits.buffered;
+        // The budget gives no more in one piece.
+        let buffered = self.settings.config.limits.buffered.min(u32::MAX.into());
         if buffered < rules.limit {
-            (rules.limit, rules.hint) = (buffered, "raise `limits.buffered`");
+            (rules.limit, rules.hint) = (
+                buffered,
+                "raise `limits.buffered`, or the memory of the process",
+            );
         }
         let declared = self.declared().unwrap_or(0);
         if declared > rules.limit {

@@ -148,7 +148,11 @@ impl GatewayResponse {
                 self.replace_body(Bytes::new(), Some(UNREADABLE));
             }
             Some(redacted) if is_complete => self.replace_body(redacted.into(), None),
-            Some(_) => self.replace_body(Bytes::new(), Some(NOT_REDACTED)),
+            Some(_) => {
+                self.replace_body(Bytes::new(), Some(NOT_REDACTED));
+                // What breaks off at the gateway breaks off at the caller too.
+                self.body.ahead.extend(ahead.end.filter(Result::is_err));
+            }
             None => {
                 self.body.relay_first(ahead.body.freeze());
                 self.body.ahead.extend(ahead.end);

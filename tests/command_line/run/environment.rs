@@ -147,7 +147,12 @@ fn the_variables_are_printed_for_a_proxy_that_runs_already() {
     assert!(!out.contains("\nB="), "{out}");
     let elsewhere = [("APIG_PROXY_LISTEN", "127.0.0.1:1")];
     let env = ["env", "--admin", &admin];
-    place.fails(&env, &elsewhere, 78, &["does not listen at 127.0.0.1:1"]);
+    place.fails(
+        &env,
+        &elsewhere,
+        78,
+        &["nothing accepts connections at 127.0.0.1:1"],
+    );
     running.stops();
     place.fails(&env, &KEY, 1, &["no proxy answers"]);
 }

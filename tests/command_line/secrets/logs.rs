@@ -90,7 +90,7 @@ fn below_trace_the_log_shows_no_canonical_request_and_paths_in_records_only() {
     let is_record = |line: &&str| line.contains(" B ") && line.contains(" ms");
     let (records, others): (Vec<&str>, Vec<&str>) = said.lines().partition(is_record);
     assert_eq!(records.len(), requests().len(), "one for each: {said}");
-    assert_has(&records.concat(), &[" GET /v1 200 "]);
+    assert_has(&records.concat(), &[" GET /v1 200 ", " - - 400 "]);
     assert_clean("debug", &others.concat(), &["/v1"]);
     let said = log_of(&place, &sources[1], "level = \"debug\"\naccess = false");
     assert_clean("no records", &said, &["MARKER", "canonical", "/v1", " ms"]);
