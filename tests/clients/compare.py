@@ -29,6 +29,8 @@ KNOWN = {
     ("nginx", "nothing-after-a-length-and-chunks"),
     # Equal lengths count as one (RFC 9110 8.6).
     ("nginx", "the-same-length-twice"),
+    # CONNECT is refused as a method. No tunnel has begun, so the next request is served.
+    ("nginx", "request-after-connect"),
     # The path is "/".
     ("haproxy", "absolute-form-without-a-path-but-a-query"),
     # A fragment is cut, and neither sent nor signed.
