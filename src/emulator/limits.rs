@@ -6,9 +6,9 @@ use std::borrow::Cow;
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, request};
 use http_body_util::BodyExt;
-use hyper::body::Body;
+use hyper::body::{Body, Incoming};
 
-use super::observer::Received;
+use super::observer::ReceivedBody;
 use super::refusal::Refused;
 use crate::signature::{Algorithm, PayloadHash, PayloadHasher};
 
@@ -111,29 +111,30 @@ fn unreadable() -> Refused {
     Refused::new(400, "APIG.0201", "API request error.")
 }
 
-/// Reads a body of at most this many bytes, for its length and hash.
+/// Reads a body of at most this many bytes, for its hash.
 pub(super) async fn read(
-    mut body: Received,
+    mut body: Incoming,
+    received: &mut ReceivedBody,
     algorithm: Algorithm<'_>,
     limit: u64,
-) -> Result<(u64, PayloadHash), Refused> {
+) -> Result<PayloadHash, Refused> {
     let drained = limit.saturating_add(MAX_DRAINED);
     if body.size_hint().lower() > drained {
         return Err(Refused::too_large());
     }
-    let (mut hasher, mut length) = (PayloadHasher::new(algorithm), 0);
+    let mut hasher = PayloadHasher::new(algorithm);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| unreadable())?;
         if let Some(piece) = frame.data_ref() {
-            length += piece.len() as u64;
+            received.add(piece);
             hasher.update(piece);
         }
-        if length > drained {
+        if received.length > drained {
             break;
         }
     }
-    if length > limit {
+    if received.length > limit {
         return Err(Refused::too_large());
     }
-    Ok((length, hasher.finish()))
+    Ok(hasher.finish())
 }

@@ -34,9 +34,11 @@ pub use authority::Authority;
 pub use cloud::{Cloud, FaultMode, POD_IDENTITY_PATH, Service};
 use key_store::KeyStore;
 pub use limits::Readings;
-pub(crate) use observer::{Answered, Observation, ObservedBody};
+pub(crate) use observer::Observation;
+pub(crate) use refusal::{Canonical, Outcome};
 use serve::Services;
 pub(crate) use serve::accept;
+pub(crate) use verification::{header_pairs, target};
 
 /// An emulated gateway that is bound to its address.
 #[derive(Debug)]

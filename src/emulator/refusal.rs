@@ -4,7 +4,6 @@
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, SERVER};
 use http::{HeaderValue, Response, StatusCode};
-use http_body_util::Full;
 use serde_json::{Value, json};
 
 use super::key_store::Owner;
@@ -93,16 +92,16 @@ fn message(refusal: &Refusal, owner: Owner) -> String {
 
 /// The code of a refusal, or what became of the request, for the log.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Outcome(pub(super) &'static str);
+pub(crate) struct Outcome(pub(crate) &'static str);
 
-/// The canonical request of the gateway, beside a refusal that quotes it.
+/// The canonical request of the gateway, with the security token, beside a refusal that quotes it.
 #[derive(Clone, Debug)]
-pub(super) struct Canonical(pub(super) String);
+pub(crate) struct Canonical(pub(crate) String);
 
 /// The response to a request: what was received, or why it was refused.
-pub(super) fn response(judged: Result<Value, Refused>) -> Response<Full<Bytes>> {
+pub(super) fn response(judged: Result<Value, Refused>) -> Response<Bytes> {
     let request_id = format!("{:032x}", fastrand::u128(..));
-    let mut response = Response::new(Full::default());
+    let mut response = Response::new(Bytes::new());
     let (outcome, mut body) = match judged {
         Ok(received) => ("verified", received),
         Err(refused) => {
@@ -119,7 +118,7 @@ pub(super) fn response(judged: Result<Value, Refused>) -> Response<Full<Bytes>> 
         }
     };
     body["request_id"] = request_id.as_str().into();
-    *response.body_mut() = Full::from(format!("{body}\n"));
+    *response.body_mut() = format!("{body}\n").into();
     response.extensions_mut().insert(Outcome(outcome));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -14,13 +14,14 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::Sender;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use super::Counts;
 use super::cloud::{Cloud, missing};
 use super::key_store::KeyStore;
 use super::limits::Readings;
-use super::observer::{Observation, Watch, Watched};
+use super::observer::{Observation, ReceivedBody};
 use super::refusal::{self, Outcome};
 
 /// Time limit for a TLS handshake, and for a head.
@@ -77,11 +78,7 @@ pub(super) async fn gateway(stream: TcpStream, acceptor: TlsAcceptor, services: 
         async move {
             let line = format!("{} {}", request.method(), request.uri().path());
             let response = match services.cloud.answer(request, true).await {
-                Ok(response) => response.map(|body| Watched {
-                    body,
-                    watch: None,
-                    side: 1,
-                }),
+                Ok(response) => response,
                 Err(request) => services.answer(request).await,
             };
             let outcome = response.extensions().get::<Outcome>();
@@ -107,22 +104,22 @@ pub(super) async fn cloud(stream: TcpStream, services: Arc<Services>) {
 
 impl Services {
     /// Answers a request to the gateway, and tells the observer of it.
-    async fn answer(&self, request: Request<Incoming>) -> Response<Watched<Full<Bytes>>> {
-        let watch = Watch::begin(self.observer.as_ref(), &request);
-        let request = request.map(|body| Watched {
-            body,
-            watch: watch.clone(),
-            side: 0,
-        });
-        let response = refusal::response(self.verify(request).await);
-        if let Some(watch) = &watch {
-            watch.answered(&response);
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let start = Instant::now();
+        let (mut head, incoming) = request.into_parts();
+        let mut body = ReceivedBody::default();
+        let judged = self.verify(start, &mut head, incoming, &mut body).await;
+        let response = refusal::response(judged);
+        if let Some(observer) = &self.observer {
+            // It may have ended, or be too slow: then the observation is lost.
+            let _ = observer.try_send(Observation {
+                start,
+                head,
+                body,
+                response: response.clone(),
+            });
         }
-        response.map(|body| Watched {
-            body,
-            watch,
-            side: 1,
-        })
+        response.map(Full::from)
     }
 }
 

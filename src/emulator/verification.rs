@@ -3,14 +3,16 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Request, request};
+use http::{HeaderMap, HeaderValue, request};
+use hyper::body::Incoming;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::key_store::{KeyStore, Owner, State, lock};
 use super::limits::{MAX_BODY, MAX_BODY_WITH_TOKEN, check_head, check_stage, read, set_host};
-use super::observer::Received;
+use super::observer::ReceivedBody;
 use super::refusal::Refused;
 use super::serve::Services;
 use crate::clock;
@@ -41,24 +43,24 @@ enum Authentication<'a> {
 
 impl Services {
     /// Verifies a request and reads its body, for a response that shows what was received.
-    pub(super) async fn verify(&self, request: Request<Received>) -> Result<Value, Refused> {
+    pub(super) async fn verify(
+        &self,
+        start: Instant,
+        parts: &mut request::Parts,
+        body: Incoming,
+        received: &mut ReceivedBody,
+    ) -> Result<Value, Refused> {
         count(&self.counts.requests);
-        let (mut parts, body) = request.into_parts();
-        set_host(&mut parts)?;
-        check_head(target(&parts), &parts.headers)?;
-        let watch = body.watch.clone();
+        set_host(parts)?;
+        check_head(target(parts), &parts.headers)?;
         let limit = Authentication::from_headers(&parts.headers).limit();
-        let (length, hash) = read(body, algorithm(&parts), limit).await?;
-        if let Some(watch) = watch {
-            watch.hashed(hash.as_str());
-        }
+        let hash = read(body, received, algorithm(parts), limit).await?;
+        received.hashed = Some((start.elapsed(), hash));
         check_stage(&parts.headers)?;
-        let (mode, verified) = self.authenticate(&parts, &hash)?;
+        let (mode, verified) = self.authenticate(parts, &hash)?;
         count(&self.counts.verified);
-        let (path, query) = match target(&parts).split_once('?') {
-            Some((path, query)) => (path, query),
-            None => (target(&parts), ""),
-        };
+        let target = target(parts);
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let headers = parts.headers.iter();
         let headers = headers.map(|(name, value)| (name.as_str(), shown(name.as_str(), value)));
         let signature = verified.as_ref();
@@ -69,7 +71,7 @@ impl Services {
             "path": path,
             "query": query,
             "headers": headers.collect::<Vec<_>>(),
-            "body_bytes": length,
+            "body_bytes": received.length,
             "body_sha256": hash.as_str(),
             "body_signed": signature.is_some_and(|signature| signature.body_signed),
             "access_key": signature.map(|signature| &signature.access_key),
@@ -221,14 +223,15 @@ fn algorithm(parts: &request::Parts) -> Algorithm<'static> {
 }
 
 /// The first headers, up to a limit, as the verifier takes them.
-pub(super) fn header_pairs(headers: &HeaderMap, limit: usize) -> Vec<(&str, &[u8])> {
+pub(crate) fn header_pairs(headers: &HeaderMap, limit: usize) -> Vec<(&str, &[u8])> {
     let pairs = headers.iter().take(limit);
     pairs
         .map(|(name, value)| (name.as_str(), value.as_bytes()))
         .collect()
 }
 
-fn target(parts: &request::Parts) -> &str {
+/// The target of a request, without scheme and host.
+pub(crate) fn target(parts: &request::Parts) -> &str {
     let target = parts.uri.path_and_query();
     target.map_or("/", |target| target.as_str())
 }

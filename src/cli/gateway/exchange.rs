@@ -1,13 +1,12 @@
 //! One request to the embedded gateway, as notes of the inspector.
 
 use std::rc::Rc;
-use std::time::Duration;
 
-use http::header::{AUTHORIZATION, HOST};
-use http::{HeaderMap, HeaderValue, Uri, Version, request};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue, Version};
 
 use crate::credentials::Credentials;
-use crate::emulator::{Answered, Observation, ObservedBody};
+use crate::emulator::{Canonical, Observation, Outcome, header_pairs, target};
 use crate::inspect::capture::Capture;
 use crate::inspect::note::{
     AttemptResponse, AttemptSent, AttemptTimes, Caller, Event, Relayed, RequestEnd, RoutedTo, Side,
@@ -16,65 +15,45 @@ use crate::inspect::note::{
 use crate::inspect::recorder::WorkerRecorder;
 use crate::signature::{PayloadHash, Presented, ReceivedRequest};
 use crate::signing_mistakes::explain;
+use crate::telemetry::metrics;
 
 /// Records a request, unless recording is paused. Its verification counts as the only attempt, with
 /// the canonical request that the gateway computed.
-pub(super) fn record(worker: &Rc<WorkerRecorder>, keys: &[Credentials], seen: Observation) {
-    let (head, start) = (as_http1(seen.head), seen.start);
+pub(super) fn record(worker: &Rc<WorkerRecorder>, keys: &[Credentials], seen: &Observation) {
     let caller = Caller {
         listener: "tls",
         ..Caller::default()
     };
-    let id = fastrand::u128(..);
-    let Some(capture) = worker.capture((id, start), caller, &head, |_| {}) else {
+    let id = (fastrand::u128(..), seen.start);
+    let Some(capture) = worker.capture(id, caller, &seen.head, |_| {}) else {
         return;
     };
-    let [sent, received] = &seen.bodies;
-    body(&capture, Side::In, sent);
-    let hashed = seen.hashed.map(|(at, hash)| {
-        attempt(&capture, &head, hash);
-        at - start
-    });
-    if let Some(answer) = &seen.answered {
-        let hint = answer.canonical.as_deref();
-        let hint = hint.and_then(|canonical| mistake(&head, sent, keys, canonical));
-        answered(&capture, answer, head.version, hashed.is_some(), hint);
-    }
-    body(&capture, Side::Out, received);
-    let answered = seen.answered.as_ref();
-    let status = answered.map_or(0, |answer| answer.head.status.as_u16());
-    let (outcome, end) = outcome(status);
+    capture.body(Side::In, &seen.body.kept);
+    let cut = seen.body.length - seen.body.kept.len() as u64;
+    capture.bytes(Side::In, usize::try_from(cut).unwrap_or(usize::MAX));
+    attempt(&capture, seen);
+    answered(&capture, seen, mistake(seen, keys).unwrap_or_default());
+    let (status, body) = (seen.response.status().as_u16(), seen.response.body());
+    capture.body(Side::Out, body);
     capture.ended(RequestEnd {
         status,
-        outcome,
-        end,
-        bytes_in: sent.length as u64,
-        bytes_out: received.length as u64,
-        times: times(
-            hashed,
-            answered.map(|answer| answer.at - start),
-            start.elapsed(),
-        ),
+        outcome: metrics::Outcome::relayed(status, false).name(),
+        end: "whole",
+        bytes_in: seen.body.length,
+        bytes_out: body.len() as u64,
+        times: times(seen),
     });
 }
 
-/// The outcome of a request with this status, and how it ended; 0 stands for no response.
-fn outcome(status: u16) -> (&'static str, &'static str) {
-    match status {
-        0 => ("caller_gone", "caller_gone"),
-        1..400 => ("ok", "whole"),
-        400..500 => ("client_error", "whole"),
-        _ => ("gateway_error", "whole"),
-    }
-}
-
-/// The times of a request: when its body was hashed, when its response was sent, and how long it took.
-fn times(hashed: Option<Duration>, answered: Option<Duration>, total: Duration) -> Times {
+/// The times of a request, whose response was sent just now.
+fn times(seen: &Observation) -> Times {
+    let total = seen.start.elapsed();
+    let hashed = seen.body.hashed.as_ref().map(|(at, _)| *at);
     let attempt = hashed.map(|signed| AttemptTimes {
-        signing: Duration::ZERO,
         signed,
         sent: Some(signed),
-        first_byte: answered,
+        first_byte: Some(total),
+        ..AttemptTimes::default()
     });
     Times {
         body_read: hashed,
@@ -84,23 +63,21 @@ fn times(hashed: Option<Duration>, answered: Option<Duration>, total: Duration) 
     }
 }
 
-fn body(capture: &Capture, side: Side, body: &ObservedBody) {
-    capture.body(side, &body.kept);
-    capture.bytes(side, body.length - body.kept.len());
-}
-
 fn text(headers: &HeaderMap, name: &str) -> String {
     let value = headers.get(name).map(HeaderValue::as_bytes);
     String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
 }
 
-fn attempt(capture: &Capture, head: &request::Parts, body_hash: String) {
+fn attempt(capture: &Capture, seen: &Observation) {
+    let (Some((_, hash)), head) = (&seen.body.hashed, &seen.head) else {
+        return;
+    };
     let headers = &head.headers;
     capture.note(Event::Routed(Box::new(RoutedTo {
         route: "/",
         upstream: format!("https://{}", text(headers, "host")),
         stage: text(headers, "x-stage"),
-        body_hash,
+        body_hash: hash.as_str().to_owned(),
         ..RoutedTo::default()
     })));
     let authorization = text(headers, "authorization");
@@ -119,72 +96,52 @@ fn attempt(capture: &Capture, head: &request::Parts, body_hash: String) {
     })));
 }
 
-fn answered(
-    capture: &Capture,
-    answer: &Answered,
-    version: Version,
-    is_verified: bool,
-    hint: Option<String>,
-) {
-    let (status, headers) = (answer.head.status, &answer.head.headers);
+fn answered(capture: &Capture, seen: &Observation, hint: String) {
+    let (status, headers) = (seen.response.status(), seen.response.headers());
     capture.answers(headers);
-    let code = if answer.outcome.contains('.') {
-        answer.outcome
-    } else {
-        ""
-    };
-    let head = || capture.response((status, None, version), headers);
-    if is_verified {
-        let echo = answer.canonical.as_deref().unwrap_or_default();
+    let outcome = seen.response.extensions().get::<Outcome>();
+    let code = outcome.map(|outcome| outcome.0.to_owned());
+    let code = code.filter(|code| code.contains('.')).unwrap_or_default();
+    let head = || capture.response((status, None, seen.head.version), headers);
+    if seen.body.hashed.is_some() {
+        let echo = canonical(seen).unwrap_or_default().replace('\n', "|");
         capture.note(Event::Response(Box::new(AttemptResponse {
             status: status.as_u16(),
             head: head(),
-            code: code.to_owned(),
-            echo: capture.canonical(&echo.replace('\n', "|")),
+            code: code.clone(),
+            echo: capture.canonical(&echo),
         })));
     }
     capture.note(Event::Relayed(Box::new(Relayed {
         status: status.as_u16(),
         head: head(),
-        code: code.to_owned(),
-        hint: hint.unwrap_or_default(),
+        code,
+        hint,
         gateway_request_id: text(headers, "x-request-id"),
         ..Relayed::default()
     })));
 }
 
+/// The canonical request of the gateway, if the signature does not match it.
+fn canonical(seen: &Observation) -> Option<&str> {
+    let canonical = seen.response.extensions().get::<Canonical>();
+    canonical.map(|canonical| canonical.0.as_str())
+}
+
 /// The mistake of whoever signed a refused request.
-fn mistake(
-    head: &request::Parts,
-    body: &ObservedBody,
-    keys: &[Credentials],
-    canonical: &str,
-) -> Option<String> {
+fn mistake(seen: &Observation, keys: &[Credentials]) -> Option<String> {
+    let (head, body) = (&seen.head, &seen.body);
     let authorization = head.headers.get(AUTHORIZATION)?.to_str().ok()?;
     let access_key = Presented::parse(authorization).ok()?.access_key;
     let key = keys.iter().find(|key| key.access_key == access_key)?;
-    let headers = head.headers.iter();
-    let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
-    let headers: Vec<_> = headers.collect();
     let request = ReceivedRequest {
         method: head.method.as_str(),
-        target: &head.uri.to_string(),
-        headers: &headers,
+        target: target(head),
+        headers: &header_pairs(&head.headers, usize::MAX),
         body: &PayloadHash::EMPTY,
     };
-    let is_whole = body.length == body.kept.len();
-    let found = is_whole.then(|| explain(&request, &body.kept, canonical, key))?;
+    let is_whole = body.length == body.kept.len() as u64;
+    let canonical = canonical(seen).filter(|_| is_whole)?;
+    let found = explain(&request, &body.kept, canonical, key);
     Some(format!("{}; {}", found.text, found.hint))
-}
-
-/// The head as HTTP/1.1 has it, with `Host` and the path alone.
-fn as_http1(mut head: request::Parts) -> request::Parts {
-    let host = head.uri.authority().map(|authority| authority.as_str());
-    if let Some(Ok(host)) = host.map(HeaderValue::from_str) {
-        head.headers.insert(HOST, host);
-    }
-    if let Some(target) = head.uri.path_and_query() {
-        head.uri = Uri::from(target.clone());
-    }
-    head
 }

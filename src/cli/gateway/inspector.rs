@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,17 +16,17 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::mpsc;
 
 use super::exchange::record;
 use crate::config::{Access, Environment, InspectConfig, Listen, ReplayPolicy};
-use crate::credentials::Credentials;
-use crate::emulator::{Accounts, Observation, accept};
+use crate::emulator::{Accounts, Emulator, accept};
 use crate::inspect::program::{Program, Replay};
 use crate::inspect::recorder::{Recorder, WorkerRecorder};
 use crate::inspect::token::{Token, TokenFile, file_for};
 use crate::inspect::{self, ApiBody, Inspector};
 use crate::proxy::guard::{Guard, ListenerKind, Purpose, names_loopback};
+use crate::telemetry;
 
 /// Observations that wait to be recorded.
 const QUEUE: usize = 64;
@@ -46,79 +45,43 @@ const CONFIG: InspectConfig = InspectConfig {
     token: None,
 };
 
-/// The inspector of a gateway that is about to serve.
-pub(super) struct GatewayInspector {
-    listener: std::net::TcpListener,
-    address: SocketAddr,
-    token: Token,
-    inspector: Inspector,
-    worker: Rc<WorkerRecorder>,
-    observations: Receiver<Observation>,
-    /// The keys that the gateway accepts, to explain a wrong signature.
-    keys: Vec<Credentials>,
-    /// For `apig-proxy inspect`.
-    _file: Option<TokenFile>,
-}
-
-impl GatewayInspector {
-    /// Binds a free loopback port. The sender takes the observations of the gateway at this address.
-    pub(super) fn start(
-        gateway: SocketAddr,
-        accounts: &Accounts,
-        environment: &Environment,
-    ) -> io::Result<(Self, Sender<Observation>)> {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
-        let (recorder, notes) = Recorder::new(CONFIG.bodies, &[]);
-        let worker = WorkerRecorder::new(&recorder);
-        let program = Arc::new(GatewayProgram {
-            url: format!("https://{gateway}"),
-        });
-        let token = Token::random();
-        let inspector = Inspector::start(program, (recorder, notes), &CONFIG, token.clone())?;
-        let path = file_for(&Listen::Tcp(address), environment);
-        let (observer, observations) = mpsc::channel(QUEUE);
-        let inspector = Self {
-            listener,
-            address,
-            inspector,
-            worker,
-            observations,
-            keys: [&accounts.keys[..], &accounts.apps].concat(),
-            // Without it, the page and `--token-file` still work.
-            _file: TokenFile::write(&path, &token).ok(),
-            token,
-        };
-        Ok((inspector, observer))
-    }
-
-    /// How to open it in a browser and in a terminal.
-    pub(super) fn announcement(&self) -> String {
-        let page = self.token.page(self.address);
-        format!(
-            "inspector  {}\n           apig-proxy inspect --admin {}\n",
-            page.expose_secret(),
-            self.address
-        )
-    }
-
-    /// Records and serves until dropped.
-    ///
-    /// # Errors
-    ///
-    /// The error of the system for the socket.
-    pub(super) async fn run(mut self) -> io::Result<()> {
-        let listener = TcpListener::from_std(self.listener)?;
-        let (address, inspector) = (self.address, self.inspector);
-        let served = accept(listener, |stream| serve(stream, address, inspector.clone()));
-        let recorded = async {
-            while let Some(seen) = self.observations.recv().await {
-                record(&self.worker, &self.keys, seen);
-            }
-        };
-        tokio::join!(served, recorded, self.worker.flush_in_time());
-        Ok(())
+/// Serves a gateway until `stop` resolves, and its inspector on a free loopback port, whose address is
+/// printed.
+pub(super) async fn serve(
+    emulator: Emulator,
+    accounts: &Accounts,
+    environment: &Environment,
+    stop: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    let (recorder, notes) = Recorder::new(CONFIG.bodies, &[]);
+    let worker = WorkerRecorder::new(&recorder);
+    let program = Arc::new(GatewayProgram {
+        url: format!("https://{}", emulator.address),
+    });
+    let token = Token::random();
+    let inspector = Inspector::start(program, (recorder, notes), &CONFIG, token.clone())?;
+    // For `apig-proxy inspect`. Without it, the page and `--token-file` still work.
+    let _file = TokenFile::write(&file_for(&Listen::Tcp(address), environment), &token);
+    telemetry::print(&format!(
+        "inspector  {}\n           apig-proxy inspect --admin {address}\n",
+        token.page(address).expose_secret()
+    ));
+    // To explain a wrong signature.
+    let keys = [&accounts.keys[..], &accounts.apps].concat();
+    let (observer, mut observations) = mpsc::channel(QUEUE);
+    let recorded = async {
+        while let Some(seen) = observations.recv().await {
+            record(&worker, &keys, &seen);
+        }
+    };
+    let page = accept(listener, |stream| {
+        serve_page(stream, address, inspector.clone())
+    });
+    tokio::select! {
+        served = emulator.with_observer(observer).serve(stop) => served,
+        _ = async { tokio::join!(page, recorded, worker.flush_in_time()) } => Ok(()),
     }
 }
 
@@ -137,7 +100,7 @@ impl Program for GatewayProgram {
     }
 }
 
-async fn serve(stream: TcpStream, address: SocketAddr, inspector: Inspector) {
+async fn serve_page(stream: TcpStream, address: SocketAddr, inspector: Inspector) {
     let service = service_fn(|request| async {
         Ok::<_, Infallible>(respond(request, address, &inspector).await)
     });

@@ -13,9 +13,7 @@ use clap::Args;
 use super::{Exit, Failure, Outcome, StopSignals, block_on, log_requests, print};
 use crate::config::{Environment, Listen};
 use crate::emulator::{Accounts, Emulator, Readings};
-use crate::telemetry;
 use folder::Folder;
-use inspector::GatewayInspector;
 
 /// Arguments of `gateway`.
 #[derive(Debug, Args)]
@@ -82,13 +80,7 @@ async fn serve(
     if !is_inspected {
         return emulator.serve(signals.recv()).await;
     }
-    let (inspector, observer) = GatewayInspector::start(emulator.address, accounts, environment)?;
-    telemetry::print(&inspector.announcement());
-    let emulator = emulator.with_observer(observer);
-    tokio::select! {
-        served = emulator.serve(signals.recv()) => served,
-        failed = inspector.run() => failed,
-    }
+    inspector::serve(emulator, accounts, environment, signals.recv()).await
 }
 
 /// Parses a loopback address as `serve` does: the embedded gateway is for this machine only.

@@ -14,7 +14,7 @@ use super::{Call, Cloud, is_secret, text};
 use crate::clock;
 use crate::emulator::accounts::random_text;
 use crate::emulator::key_store::{KeyStore, State, lock};
-use crate::emulator::verification::{WINDOW, header_pairs};
+use crate::emulator::verification::{WINDOW, header_pairs, target};
 use crate::signature::{PayloadHash, ReceivedRequest, SigningDate, verify};
 
 /// The answer to a call; `None` if its identity is not known.
@@ -158,11 +158,7 @@ pub(super) fn agency_key(cloud: &Cloud, call: &Call) -> Answered {
 fn is_signed(store: &KeyStore, call: &Call) -> bool {
     let request = ReceivedRequest {
         method: call.head.method.as_str(),
-        target: call
-            .head
-            .uri
-            .path_and_query()
-            .map_or("/", |target| target.as_str()),
+        target: target(&call.head),
         headers: &header_pairs(&call.head.headers, usize::MAX),
         body: &PayloadHash::new(&call.body),
     };
