@@ -9,13 +9,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST};
-use http::{Request, Response};
+use http::header::{CONNECTION, HOST};
+use http::{Request, Response, request};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use secrecy::SecretString;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::either::Either;
@@ -70,16 +69,6 @@ impl AdminArguments {
             )
         })
     }
-
-    /// The token of the inspector, if the configuration names a file with it.
-    pub(super) fn inspector_token(
-        &self,
-        environment: &Environment,
-    ) -> Result<Option<SecretString>, Failure> {
-        let (overrides, key) = (self.overrides(), "inspect.token_file");
-        let token = config::load_part(&overrides, environment, key, |config| config.inspect.token);
-        token.map_err(Failure::configuration)
-    }
 }
 
 /// Why a request to the admin listener failed.
@@ -108,7 +97,7 @@ pub(super) enum AdminError {
 
 /// Asks the proxy once.
 pub(super) fn ask(path: &str, address: &Listen) -> Result<Result<(), AdminError>, Failure> {
-    block_on(send(path, address, MAX_TIMEOUT))
+    block_on(request(path, address, MAX_TIMEOUT))
 }
 
 /// Asks the proxy until `is_done` or the timeout; the last answer.
@@ -121,7 +110,7 @@ pub(super) async fn poll(
     let start = Instant::now();
     loop {
         let left = limit.saturating_sub(start.elapsed());
-        let answer = send(path, address, left.clamp(MIN_TIMEOUT, MAX_TIMEOUT)).await;
+        let answer = request(path, address, left.clamp(MIN_TIMEOUT, MAX_TIMEOUT)).await;
         if is_done(&answer) || start.elapsed() >= limit {
             return answer;
         }
@@ -130,9 +119,22 @@ pub(super) async fn poll(
 }
 
 /// Sends a request; an error, unless the listener responds with success.
-async fn send(path: &str, address: &Listen, limit: Duration) -> Result<(), AdminError> {
-    let response = timeout(limit, request(path, address)).await;
-    let response = response.map_err(|_| AdminError::Timeout(address.clone()))??;
+async fn request(path: &str, address: &Listen, limit: Duration) -> Result<(), AdminError> {
+    let request = match path {
+        QUIT => Request::post(path),
+        _ => Request::get(path),
+    };
+    let response = match timeout(limit, exchange(address, request, Bytes::new())).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) if is_other_program(&error) => {
+            return Err(AdminError::OtherProgram(address.clone()));
+        }
+        // That is a unix socket whose queue is full.
+        Ok(Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
+            return Err(AdminError::Unreachable(address.clone(), error));
+        }
+        _ => return Err(AdminError::Timeout(address.clone())),
+    };
     let text = String::from_utf8_lossy(response.body());
     let line = text.lines().next().unwrap_or_default();
     let is_plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
@@ -146,29 +148,18 @@ async fn send(path: &str, address: &Listen, limit: Duration) -> Result<(), Admin
     }
 }
 
-/// Connects, sends the request and reads the response; the connection ends after it.
-async fn request(path: &str, address: &Listen) -> Result<Response<Bytes>, AdminError> {
-    let (stream, host) = connect(address).await.map_err(|error| match error.kind() {
-        // A unix socket whose queue is full.
-        io::ErrorKind::WouldBlock => AdminError::Timeout(address.clone()),
-        _ => AdminError::Unreachable(address.clone(), error),
-    })?;
-    let request = match path {
-        QUIT => Request::post(path).header(CONTENT_LENGTH, "0"),
-        _ => Request::get(path),
-    };
-    let request = request.header(HOST, host).header(CONNECTION, "close");
-    let request = request.body(Full::default());
-    let request = request.expect("an address is a valid header value");
-    let response = exchange(stream, request).await;
-    response.map_err(|_| AdminError::OtherProgram(address.clone()))
-}
-
-/// Connects to the listener: the connection, and the value of `Host`.
-pub(super) async fn connect(
+/// Sends a request to a listener of this machine, over a connection of its own: the response, whose body
+/// is still to be read. Not the clients of `upstream`: those pool, sign and use TLS.
+///
+/// # Errors
+///
+/// That of the system if nothing listens there; see [`is_other_program`] for what is not HTTP.
+pub(super) async fn send(
     address: &Listen,
-) -> io::Result<(Either<TcpStream, UnixStream>, String)> {
-    Ok(match address {
+    request: request::Builder,
+    body: Bytes,
+) -> io::Result<Response<Incoming>> {
+    let (stream, host) = match address {
         Listen::Tcp(address) | Listen::Tls(address) => {
             let address = local_address(*address);
             let stream = TcpStream::connect(address).await?;
@@ -178,32 +169,35 @@ pub(super) async fn connect(
             let stream = UnixStream::connect(path).await?;
             (Either::Right(stream), "localhost".to_owned())
         }
-    })
+    };
+    let request = request.header(HOST, host).header(CONNECTION, "close");
+    let request = request.body(Full::new(body)).map_err(io::Error::other)?;
+    let handshake = http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = handshake.map_err(not_http)?;
+    // The task ends with the response, or when that is dropped.
+    tokio::spawn(connection);
+    sender.send_request(request).await.map_err(not_http)
 }
 
-/// One HTTP/1.1 exchange on one connection, with listeners of this machine. Not the clients of
-/// `upstream`: those pool, sign and use TLS.
-///
-/// # Errors
-///
-/// If the connection fails, or what is received is not HTTP or too long.
+/// Sends a request like [`send`], and reads the response.
 pub(super) async fn exchange(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    request: Request<Full<Bytes>>,
-) -> anyhow::Result<Response<Bytes>> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let response = async {
-        let (head, body) = sender.send_request(request).await?.into_parts();
-        let body = Limited::new(body, MAX_RESPONSE).collect().await;
-        let body = body.map_err(anyhow::Error::from_boxed)?.to_bytes();
-        Ok(Response::from_parts(head, body))
-    };
-    tokio::pin!(connection, response);
-    tokio::select! {
-        response = &mut response => response,
-        // The response knows why the connection ended.
-        _ = &mut connection => response.await,
-    }
+    address: &Listen,
+    request: request::Builder,
+    body: Bytes,
+) -> io::Result<Response<Bytes>> {
+    let (head, body) = send(address, request, body).await?.into_parts();
+    let body = Limited::new(body, MAX_RESPONSE).collect().await;
+    let body = body.map_err(not_http)?.to_bytes();
+    Ok(Response::from_parts(head, body))
+}
+
+fn not_http(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+/// `true` for the error of a listener that does not answer as a proxy does.
+pub(super) fn is_other_program(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidData
 }
 
 #[cfg(test)]

@@ -9,10 +9,8 @@ use anyhow::Context;
 use bytes::Bytes;
 use clap::Args;
 use http::Request;
-use http_body_util::Full;
 use secrecy::ExposeSecret;
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::admin_client::exchange;
@@ -188,10 +186,8 @@ async fn call(proxy: SocketAddr, content_type: &str, body: Bytes) -> anyhow::Res
     let request = Request::builder()
         .method(method)
         .uri(format!("{PATH}?{sent}"))
-        .header("host", proxy.to_string())
-        .header("content-type", content_type)
-        .body(Full::new(body.clone()))?;
-    let response = exchange(TcpStream::connect(proxy).await?, request).await?;
+        .header("content-type", content_type);
+    let response = exchange(&Listen::Tcp(proxy), request, body.clone()).await?;
     let status = response.status().as_u16();
     let answer: Value = serde_json::from_slice(response.body())?;
     // Bodies that are signed are limited as the gateway limits them.

@@ -1,17 +1,16 @@
 //! `apig-proxy check upstream`: tests each step of the connection to the gateway, and reports each on
 //! one line. The first step that fails is the last one.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
-use http::header::{CONNECTION, DATE, HOST, SERVER};
+use http::header::{DATE, SERVER};
 use http::uri::PathAndQuery;
 use http::{Request, Response};
-use http_body_util::Full;
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::super::admin_client::exchange;
@@ -169,13 +168,9 @@ async fn send(
     let address = server.addresses()[0];
     let own = format!("{}/", route.prefix);
     let request = async {
-        let request = Request::get(path.unwrap_or(&own))
-            .header(HOST, "localhost")
-            .header(CONNECTION, "close")
-            .body(Full::default())?;
-        let sent = Moment::now();
-        let response = exchange(TcpStream::connect(address).await?, request).await?;
-        anyhow::Ok((response, sent, Moment::now()))
+        let (request, sent) = (Request::get(path.unwrap_or(&own)), Moment::now());
+        let response = exchange(&address.into(), request, Bytes::new()).await?;
+        io::Result::Ok((response, sent, Moment::now()))
     };
     let limit = config.timeouts.response.min(RESPONSE_LIMIT);
     let (response, sent, received) = tokio::select! {

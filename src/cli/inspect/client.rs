@@ -7,12 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Request, Response};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
@@ -20,8 +18,8 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::super::Failure;
-use super::super::admin_client::{AdminArguments, connect};
-use crate::config::{Environment, FileError, Listen, read_secret_file};
+use super::super::admin_client::{AdminArguments, is_other_program, send};
+use crate::config::{self, Environment, FileError, Listen, read_secret_file};
 use crate::inspect::token::file_for;
 
 /// The longest silence of the API. The feed sends at least a comment every 15 seconds.
@@ -33,35 +31,13 @@ const MAX_JSON: usize = 256 * 1024 * 1024;
 /// Why the command failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
-    #[error(
-        "no proxy answers at {0} ({1})\nhint: start the proxy with `--inspect`, or name its admin address with `--admin`"
-    )]
-    Unreachable(Listen, String),
-    #[error(
-        "the inspector of the proxy at {0} is off\nhint: start the proxy with `--inspect`, or set `inspect.enabled = true` and send it SIGHUP"
-    )]
-    Off(Listen),
-    #[error("the inspector's token is missing: {0}")]
-    NoToken(String),
-    #[error(
-        "the inspector at {0} does not accept the token in {1}\nhint: name the file with the token of this proxy with `--token-file`"
-    )]
-    WrongToken(Listen, String),
-    #[error(
-        "what answers at {0} is not the inspector of a proxy\nhint: name the admin address of the proxy with `--admin`"
-    )]
-    OtherProgram(Listen),
-    #[error(
-        "the response of the inspector at {0} ended early\nhint: try again; the log of the proxy may say more"
-    )]
-    BrokenOff(Listen),
     /// The API's own words.
     #[error("{message}")]
     Refused { code: String, message: String },
     #[error("the result cannot be written: {0}")]
     Output(#[from] std::io::Error),
     #[error("{0}")]
-    Request(String),
+    Failed(String),
 }
 
 /// Where the token is.
@@ -85,7 +61,9 @@ impl Token {
         if let Some(path) = named {
             return Ok(Self::File(path.to_owned()));
         }
-        let configured = admin.inspector_token(environment)?.map(Self::Configured);
+        let (overrides, key) = (admin.overrides(), "inspect.token_file");
+        let token = config::load_part(&overrides, environment, key, |config| config.inspect.token)?;
+        let configured = token.map(Self::Configured);
         Ok(configured.unwrap_or_else(|| Self::File(file_for(address, environment))))
     }
 
@@ -145,46 +123,32 @@ impl Client {
         body: &str,
     ) -> Result<Response<Incoming>, Error> {
         let token = self.token.header();
-        let response = self.send(method, path, body, token.as_ref().ok()).await?;
-        match (response.status().as_u16(), token) {
-            (200..=299, _) => Ok(response),
-            (401, Err(missing)) => Err(Error::NoToken(missing)),
-            (401, Ok(_)) => {
-                let (address, token) = (self.address.clone(), self.token.to_string());
-                Err(Error::WrongToken(address, token))
-            }
-            (status, _) => Err(self.refusal(status, response).await),
-        }
-    }
-
-    async fn send(
-        &self,
-        method: &str,
-        path: &str,
-        body: &str,
-        token: Option<&HeaderValue>,
-    ) -> Result<Response<Incoming>, Error> {
-        let connected = connect(&self.address).await;
-        let (stream, host) = connected.map_err(|error| self.unreachable(&error.to_string()))?;
         let mut request = Request::builder()
             .method(method)
             .uri(format!("/inspect/v1/{path}"))
-            .header(HOST, host)
-            .header(CONNECTION, "close")
             .header(CONTENT_TYPE, "application/json");
-        if let Some(token) = token {
+        if let Ok(token) = &token {
             request = request.header(AUTHORIZATION, token);
         }
-        let body = Full::new(Bytes::copy_from_slice(body.as_bytes()));
-        let request = request.body(body).expect("paths are percent-encoded");
-        let other = |_| Error::OtherProgram(self.address.clone());
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(other)?;
-        // The task ends with the response, or when that is dropped.
-        tokio::spawn(connection);
-        let response = self.within_limit(sender.send_request(request)).await?;
-        response.map_err(other)
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let response = self
+            .within_limit(send(&self.address, request, body))
+            .await?;
+        let response = response.map_err(|error| match is_other_program(&error) {
+            true => self.other_program(),
+            false => self.unreachable(&error.to_string()),
+        })?;
+        match (response.status().as_u16(), token) {
+            (200..=299, _) => Ok(response),
+            (401, Err(missing)) => Err(Error::Failed(format!(
+                "the inspector's token is missing: {missing}"
+            ))),
+            (401, Ok(_)) => Err(Error::Failed(format!(
+                "the inspector at {} does not accept the token in {}\nhint: name the file with the token of this proxy with `--token-file`",
+                self.address, self.token
+            ))),
+            (status, _) => Err(self.refusal(status, response).await),
+        }
     }
 
     /// Why a request was refused.
@@ -198,8 +162,11 @@ impl Client {
                 let message = message + &hint.unwrap_or_default();
                 Error::Refused { code, message }
             }
-            _ if answer.is_err() && status == 404 => Error::Off(self.address.clone()),
-            _ => Error::OtherProgram(self.address.clone()),
+            _ if answer.is_err() && status == 404 => Error::Failed(format!(
+                "the inspector of the proxy at {} is off\nhint: start the proxy with `--inspect`, or set `inspect.enabled = true` and send it SIGHUP",
+                self.address
+            )),
+            _ => self.other_program(),
         }
     }
 
@@ -207,7 +174,7 @@ impl Client {
         let body = Limited::new(response.into_body(), MAX_JSON).collect();
         let body = self.within_limit(body).await?;
         let body = body.map_err(|_| self.broken_off())?.to_bytes();
-        serde_json::from_slice(&body).map_err(|_| Error::OtherProgram(self.address.clone()))
+        serde_json::from_slice(&body).map_err(|_| self.other_program())
     }
 
     /// The next piece of a body; `None` at its end.
@@ -226,11 +193,24 @@ impl Client {
     }
 
     fn unreachable(&self, error: &str) -> Error {
-        Error::Unreachable(self.address.clone(), error.to_owned())
+        Error::Failed(format!(
+            "no proxy answers at {} ({error})\nhint: start the proxy with `--inspect`, or name its admin address with `--admin`",
+            self.address
+        ))
+    }
+
+    fn other_program(&self) -> Error {
+        Error::Failed(format!(
+            "what answers at {} is not the inspector of a proxy\nhint: name the admin address of the proxy with `--admin`",
+            self.address
+        ))
     }
 
     fn broken_off(&self) -> Error {
-        Error::BrokenOff(self.address.clone())
+        Error::Failed(format!(
+            "the response of the inspector at {} ended early\nhint: try again; the log of the proxy may say more",
+            self.address
+        ))
     }
 }
 

@@ -163,7 +163,7 @@ impl<'a> List<'a> {
             sleep(REPLAY_PAUSE).await;
         }
         if summary.is_null() {
-            return Err(Error::Request(format!(
+            return Err(Error::Failed(format!(
                 "the request was sent as {id}, and has not been recorded yet\nhint: see the list, `apig-proxy inspect`"
             )));
         }

@@ -106,7 +106,7 @@ async fn act(arguments: &InspectArguments, client: &Client) -> Result<(), Error>
 async fn find(client: &Client, prefix: &str) -> Result<String, Error> {
     let is_id = !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !is_id {
-        return Err(Error::Request(
+        return Err(Error::Failed(
             "an id has hexadecimal digits only\nhint: take it from the list, `apig-proxy inspect --once`".to_owned(),
         ));
     }
@@ -115,10 +115,10 @@ async fn find(client: &Client, prefix: &str) -> Result<String, Error> {
     let found = client.get(&target).await?;
     match found["requests"].as_array().map_or(&[][..], Vec::as_slice) {
         [one] => Ok(one["id"].as_str().unwrap_or_default().to_owned()),
-        [] => Err(Error::Request(format!(
+        [] => Err(Error::Failed(format!(
             "no request is kept whose id begins with `{prefix}`\nhint: see the list, `apig-proxy inspect --once`; the oldest are forgotten first (`inspect.requests`)"
         ))),
-        _ => Err(Error::Request(format!(
+        _ => Err(Error::Failed(format!(
             "several ids begin with `{prefix}`\nhint: give more of its digits"
         ))),
     }
@@ -130,7 +130,7 @@ async fn write_har(client: &Client, filter: &str, file: &Path) -> Result<(), Err
     let mut body = client.open("GET", &target, "").await?.into_body();
     let named = |error: io::Error| {
         let file = file.display();
-        Error::Request(format!(
+        Error::Failed(format!(
             "{file}: {error}\nhint: choose another file with `--har`"
         ))
     };
@@ -172,7 +172,7 @@ async fn confirm(client: &Client, id: &str) -> Result<(), Error> {
     let detail = client.get(&format!("requests/{id}")).await?;
     let line = text::text(&detail["received"]["line"]);
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Err(Error::Request(format!(
+        return Err(Error::Failed(format!(
             "`{line}` may change something at the gateway, so it is not sent again unasked\nhint: give `--yes`"
         )));
     }
@@ -183,6 +183,6 @@ async fn confirm(client: &Client, id: &str) -> Result<(), Error> {
     io::stdin().read_line(&mut answer)?;
     match answer.trim() {
         "y" | "Y" | "yes" => Ok(()),
-        _ => Err(Error::Request("nothing was sent".to_owned())),
+        _ => Err(Error::Failed("nothing was sent".to_owned())),
     }
 }
