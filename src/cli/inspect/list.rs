@@ -1,7 +1,6 @@
 //! The list of requests, which follows the proxy.
 //!
-//! The feed only says that something is new; the list then requests it, so that filters mean the same
-//! everywhere. A feed that ends is opened again, for as long as a restart may take.
+//! It asks what is new, again and again, also for as long as a restart of the proxy may take.
 
 use std::collections::HashSet;
 use std::io::{self, IsTerminal, Write};
@@ -23,13 +22,10 @@ const FIRST_ROWS: usize = 20;
 /// The most requests that one response of the API lists.
 pub(super) const MAX_ROWS: usize = 10_000;
 
-/// The pause before a feed is opened again, and how often this is tried.
-const RETRY_DELAY: Duration = Duration::from_millis(500);
-const ATTEMPTS: usize = 20;
-
-/// The pause before a replayed request is polled again, and how often this is done.
-const REPLAY_PAUSE: Duration = Duration::from_millis(100);
-const REPLAY_LOOKS: usize = 100;
+/// The pause before the proxy is asked again, and how often this is tried if it does not answer, or has
+/// not recorded a replayed request yet.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+const ATTEMPTS: usize = 50;
 
 /// A list on standard output.
 #[derive(Debug)]
@@ -71,29 +67,18 @@ impl<'a> List<'a> {
         }
         let mut failures = 0;
         loop {
-            match self.read_feed(&mut failures).await {
+            sleep(POLL_INTERVAL).await;
+            failures = match self.update(MAX_ROWS).await {
+                Ok(()) => 0,
                 // Waiting does not help.
                 Err(error @ (Error::Output(_) | Error::Refused { .. })) => return Err(error),
                 Err(error) if failures == ATTEMPTS => return Err(error),
-                _ if failures == 0 => say("the connection to the proxy has ended; trying again"),
-                _ => {}
+                Err(_) => failures + 1,
+            };
+            if failures == 1 {
+                say("the connection to the proxy has ended; trying again");
             }
-            failures += 1;
-            sleep(RETRY_DELAY).await;
         }
-    }
-
-    /// Reads the feed to its end, and prints what has ended at each of its frames.
-    async fn read_feed(&mut self, failures: &mut usize) -> Result<(), Error> {
-        let target = format!("feed?after={}", self.seq);
-        let mut feed = self.client.open("GET", &target, "").await?.into_body();
-        // What came between two feeds, or from a proxy that has restarted.
-        self.update(MAX_ROWS).await?;
-        *failures = 0;
-        while self.client.next(&mut feed).await?.is_some() {
-            self.update(MAX_ROWS).await?;
-        }
-        Ok(())
     }
 
     /// Prints the requests that have changed since the last call, the oldest first.
@@ -151,7 +136,7 @@ impl<'a> List<'a> {
     pub(super) async fn when_done(&mut self, id: &str) -> Result<(), Error> {
         let target = format!("requests?filter={}", query(&format!("id:{id}")));
         let mut summary = Value::Null;
-        for _ in 0..REPLAY_LOOKS {
+        for _ in 0..ATTEMPTS {
             let mut answer = self.client.get(&target).await?;
             summary = answer
                 .pointer_mut("/requests/0")
@@ -160,7 +145,7 @@ impl<'a> List<'a> {
             if summary["state"] == "done" {
                 break;
             }
-            sleep(REPLAY_PAUSE).await;
+            sleep(POLL_INTERVAL).await;
         }
         if summary.is_null() {
             return Err(Error::Failed(format!(

@@ -138,23 +138,18 @@ fn the_list_is_in_order_filtered_by_the_proxy_and_without_colours_or_control_cha
 }
 
 #[test]
-fn the_live_list_follows_over_the_end_of_a_feed_and_over_a_restart() {
-    let feeds = Mutex::new(0);
+fn the_live_list_follows_over_a_break_and_over_a_restart() {
+    let number = Mutex::new(0);
     let api = Api::start(move |line, _| {
-        let mut feeds = feeds.lock().unwrap();
-        if line.contains("/feed?") {
-            *feeds += 1;
-            return format!(
-                "HTTP/1.1 200 x\r\n\r\nevent: ended\ndata: []\n\nevent: state\ndata: {{\"n\":{feeds}}}\n\n"
-            );
-        }
-        match (*feeds, line.contains("after=7")) {
-            (0, _) => list(5, &[summary("aa", "/kept")]),
-            (1, false) => list(7, &[summary("bb", "/next")]),
-            (1, true) => list(7, &[]),
-            // A proxy that was started anew: its sequence is behind.
-            (_, true) => list(2, &[]),
-            (_, false) => list(2, &[summary("cc", "/after")]),
+        let mut number = number.lock().unwrap();
+        *number += 1;
+        match (*number, line.contains("after=0&")) {
+            (1, _) => list(5, &[summary("aa", "/kept")]),
+            (2, _) => list(7, &[summary("bb", "/next")]),
+            // It does not answer, and is then started anew: its sequence is behind.
+            (3, _) => String::new(),
+            (_, false) => list(2, &[]),
+            (_, true) => list(2, &[summary("cc", "/after")]),
         }
     });
     let place = Place::new();
@@ -171,7 +166,7 @@ fn the_live_list_follows_over_the_end_of_a_feed_and_over_a_restart() {
         assert!(line.ends_with(path), "{lines:?}");
     }
     assert_eq!(lines.len(), 3);
-    assert_has(&api.asked(), &["/feed?after=5 ", "/feed?after=7 "]);
+    assert_has(&api.asked(), &["&after=5&", "&after=7&"]);
 }
 
 #[test]
