@@ -30,6 +30,7 @@ pub mod error;
 pub mod escape;
 pub mod gateway;
 pub mod inspect;
+mod lock;
 pub mod proxy;
 pub mod server;
 pub mod signature;

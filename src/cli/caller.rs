@@ -22,7 +22,6 @@ use crate::config::{
     replace_file, route_prefix,
 };
 
-/// Arguments of `caller`.
 #[derive(Clone, Debug, Args)]
 pub(super) struct CallerArguments {
     #[command(subcommand)]

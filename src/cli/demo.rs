@@ -38,7 +38,6 @@ const QUERY: [&str; 2] = [
     "q=x%20y%3Bz&a[]=2&a[]=1&empty=&bare&name=caf%C3%A9&~=%2F",
 ];
 
-/// Arguments of `demo`.
 #[derive(Debug, Args)]
 pub(super) struct DemoArguments {
     /// Send the requests, report whether all went well, and exit.
@@ -49,7 +48,6 @@ pub(super) struct DemoArguments {
     listen: Option<SocketAddr>,
 }
 
-/// Runs the demo.
 pub(super) fn run(arguments: &DemoArguments, environment: &Environment) -> Outcome {
     let shown = block_on(Box::pin(serve(arguments, environment)))?;
     if shown.map_err(Failure::failed)? {

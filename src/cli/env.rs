@@ -3,9 +3,9 @@
 //!
 //! Credentials of callers cannot be printed, since they are kept as hashes.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use clap::Args;
@@ -14,11 +14,11 @@ use super::admin_client::{AdminArguments, READY, ask};
 use super::run::Access;
 use super::{Exit, Failure, Outcome, say};
 use crate::config::{self, Config, Environment, Listen, local_address};
+use crate::inspect::quoted;
 
 /// The longest that connecting to a proxy of this machine takes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Arguments of `env`.
 #[derive(Clone, Debug, Args)]
 pub(super) struct EnvArguments {
     #[command(flatten)]
@@ -54,14 +54,9 @@ pub(super) fn run(arguments: &EnvArguments, environment: &Environment) -> Outcom
             "note: credentials of callers are not printed, nor variables with them; `apig-proxy caller new` makes one",
         );
     }
-    let mut lines = Vec::new();
-    for (name, value) in &variables {
-        // In single quotes a shell reads every byte as it is, but for the quote itself.
-        let parts = value.as_bytes().split(|byte| *byte == b'\'');
-        let quoted = parts.collect::<Vec<_>>().join(&b"'\\''"[..]);
-        lines.extend([b"export ", name.as_bytes(), b"='", &quoted, b"'\n"].concat());
-    }
-    let written = io::stdout().write_all(&lines);
+    let line = |(name, value): (&String, &OsString)| format!("export {name}={}\n", quoted(value));
+    let lines: String = variables.iter().map(line).collect();
+    let written = io::stdout().write_all(lines.as_bytes());
     written.map_err(|error| {
         Failure::failed(format_args!("the variables cannot be written: {error}"))
     })?;

@@ -5,10 +5,6 @@ use crate::config::{self, Auth, Config, Environment, Loaded, Overrides, Problem,
 use crate::credentials::{self, CredentialsError, Source};
 
 /// Loads the configuration and opens the sources of credentials.
-///
-/// # Errors
-///
-/// All [`Problems`] with either.
 pub(super) fn load(
     overrides: &Overrides,
     environment: &Environment,

@@ -30,7 +30,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use jiff::SignedDuration;
+use jiff::{Span, SpanRelativeTo};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
@@ -160,13 +160,11 @@ impl From<Problems> for Failure {
 type Outcome = Result<Exit, Failure>;
 
 /// The definition of the command line, for man pages.
-#[must_use]
 pub fn command() -> clap::Command {
     Arguments::command()
 }
 
 /// Runs the program with these arguments.
-#[must_use]
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
@@ -270,17 +268,10 @@ fn log_requests() -> Result<(), Failure> {
     telemetry::start_log(&log).map_err(Failure::failed)
 }
 
-/// Parses the duration of an option.
 fn parse_duration(text: &str) -> Result<Duration, &'static str> {
-    // A day has no fixed length for the parser.
-    let days = text
-        .strip_suffix('d')
-        .and_then(|days| days.parse::<u32>().ok());
-    let duration = match days {
-        Some(days) => Ok(SignedDuration::from_hours(i64::from(days) * 24)),
-        None => text.parse(),
-    };
-    let duration = duration.ok().and_then(|duration| duration.try_into().ok());
+    let span: Option<Span> = text.parse().ok();
+    let duration = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
+    let duration = duration.and_then(|duration| duration.try_into().ok());
     duration.ok_or("expected a time in ms, s, m, h or d, like `30s` or `90d`")
 }
 

@@ -9,7 +9,6 @@ use super::admin_client::{AdminArguments, AdminError, LIVE, QUIT, ask, poll};
 use super::{Exit, Failure, Outcome, block_on, parse_duration};
 use crate::config::Environment;
 
-/// Arguments of `quit`.
 #[derive(Clone, Debug, Args)]
 pub(super) struct QuitArguments {
     #[command(flatten)]

@@ -56,7 +56,6 @@ impl RequestArguments {
         })
     }
 
-    /// The body.
     pub(super) fn body(&self, stdin: &mut dyn Read) -> Result<Vec<u8>, Failure> {
         if self.data.as_ref().is_some_and(|data| data.starts_with('@')) {
             say(
@@ -128,10 +127,6 @@ impl Url {
 
 /// The access key of `[credentials]`, or of the file that `--credentials` names. A service is asked if
 /// the key comes from one.
-///
-/// # Errors
-///
-/// A failure if there is no key.
 pub(super) fn access_key(
     file: Option<&str>,
     environment: &Environment,

@@ -81,7 +81,6 @@ pub(super) fn run(arguments: &ServeArguments, environment: Environment) -> Outco
     block_on(start(arguments, environment, passed))?
 }
 
-/// Starts the proxy and serves.
 async fn start(
     arguments: &ServeArguments,
     environment: Environment,

@@ -106,7 +106,6 @@ fn log_memory(loaded: &Loaded) {
     }
 }
 
-/// The URL of a route's upstream.
 pub(super) fn upstream_url(route: &Route) -> String {
     let upstream = &route.upstream;
     let scheme = match upstream.scheme {

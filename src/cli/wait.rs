@@ -8,7 +8,6 @@ use super::admin_client::{AdminArguments, READY, poll};
 use super::{Exit, Failure, Outcome, block_on, parse_duration};
 use crate::config::Environment;
 
-/// Arguments of `wait`.
 #[derive(Clone, Debug, Args)]
 pub(super) struct WaitArguments {
     #[command(flatten)]

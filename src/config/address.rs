@@ -18,7 +18,6 @@ pub enum Listen {
 
 impl Listen {
     /// The TCP address; `None` for a unix socket.
-    #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(address) | Self::Tls(address) => Some(*address),

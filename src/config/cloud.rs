@@ -21,7 +21,6 @@ use super::{Auth, AuthMode, CredentialsConfig, LargeBody, Methods, PathPattern, 
 use super::{ReadOnly, RouteSigning, UpstreamUrl, upstream_url};
 use crate::signature::Algorithm;
 
-/// The name of IAM.
 pub(crate) const IAM: &str = "iam";
 
 /// The paths of IAM that callers reach by default.
@@ -249,7 +248,6 @@ fn filled(pattern: &str, service: &str, region: &str, domain: &str) -> String {
     host.replace("{domain}", domain)
 }
 
-/// Parses the id of a project.
 pub(crate) fn project_id(text: &str) -> Result<HeaderValue, &'static str> {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     let is_id = (1..=64).contains(&text.len()) && text.bytes().all(is_part);

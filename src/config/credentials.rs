@@ -38,7 +38,6 @@ pub struct CredentialsConfig {
 
 impl CredentialsConfig {
     /// The name of the set in metrics and the log.
-    #[must_use]
     pub fn label(&self) -> &str {
         self.name.as_deref().unwrap_or("default")
     }

@@ -60,11 +60,7 @@ impl Environment {
     /// Parses the URL of a service for credentials: `https`, or `http` to an address of this machine
     /// or link. A variable for a proxy that cannot be parsed counts as none: it is reported with the
     /// configuration.
-    ///
-    /// # Errors
-    ///
-    /// What is expected.
-    pub fn endpoint(&self, text: &str) -> Result<UpstreamUrl, &'static str> {
+    pub(crate) fn endpoint(&self, text: &str) -> Result<UpstreamUrl, &'static str> {
         let mut url = endpoint(text)?;
         let network = Network::new(self).ok().flatten();
         url.egress = network.and_then(|network| network.proxy_to(&url));

@@ -22,7 +22,6 @@ pub struct Environment(BTreeMap<OsString, OsString>);
 
 impl Environment {
     /// The environment of this process.
-    #[must_use]
     pub fn from_env() -> Self {
         Self(std::env::vars_os().collect())
     }
@@ -34,27 +33,23 @@ impl Environment {
     }
 
     /// The value of a variable; `None` if it is unset or empty.
-    #[must_use]
     pub fn get(&self, name: &str) -> Option<&OsStr> {
         let value = self.0.get(OsStr::new(name))?;
         (!value.is_empty()).then_some(value)
     }
 
     /// The value of a variable as text; `None` also if it is not UTF-8.
-    #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         self.get(name)?.to_str()
     }
 
     /// The value of a variable as a path.
-    #[must_use]
     pub fn path(&self, name: &str) -> Option<PathBuf> {
         self.get(name).map(PathBuf::from)
     }
 
     /// The value of a variable that holds a secret, without the white space around it that copying
     /// adds.
-    #[must_use]
     pub fn secret(&self, name: &str) -> Option<SecretString> {
         let value = self.text(name)?.trim();
         (!value.is_empty()).then(|| value.into())

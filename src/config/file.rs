@@ -21,7 +21,6 @@ use secrecy::{ExposeSecret, ExposeSecretMut, SecretBox, SecretString};
 /// The longest file that is read, in bytes. Real ones have a few kilobytes.
 const MAX_LEN: u64 = 1024 * 1024;
 
-/// Room for a file.
 const ROOM: usize = MAX_LEN as usize + 4096;
 
 /// Why a file is not read. The texts continue a sentence that begins with the name of the file.
@@ -52,7 +51,6 @@ pub enum FileError {
 
 impl FileError {
     /// `true` if the path names something that cannot become readable by itself, such as a device.
-    #[must_use]
     pub fn is_wrong_kind(&self) -> bool {
         matches!(self, Self::WrongKind(..) | Self::TooLarge)
     }
@@ -68,11 +66,7 @@ pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, FileError> {
 /// Reads a file that holds a secret.
 ///
 /// The group may read it, because that is how Kubernetes gives a secret to a user that is not root.
-///
-/// # Errors
-///
-/// A [`FileError`].
-pub fn read_secret_file(path: &Path) -> Result<SecretBox<Vec<u8>>, FileError> {
+pub(crate) fn read_secret_file(path: &Path) -> Result<SecretBox<Vec<u8>>, FileError> {
     let (file, metadata) = open(path)?;
     if metadata.permissions().mode() & 0o007 != 0 {
         return Err(FileError::Exposed);

@@ -40,7 +40,6 @@ pub enum ReplayPolicy {
 
 impl ReplayPolicy {
     /// The word of the configuration.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Ask => "ask",

@@ -38,7 +38,6 @@ impl Setting {
 /// `route.0.`; `route.0` itself is the place of the table.
 pub(super) type Layer = BTreeMap<String, Setting>;
 
-/// The layer of all defaults.
 pub(super) fn defaults() -> &'static Layer {
     static DEFAULTS: LazyLock<Layer> = LazyLock::new(|| {
         let with_default = keys().iter().filter_map(|key| Some((key, key.default?)));

@@ -80,7 +80,6 @@ pub enum Methods {
 
 impl Methods {
     /// Their names, as `Allow` lists them.
-    #[must_use]
     pub fn names(&self) -> String {
         let Self::Only(methods) = self else {
             return "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_owned();

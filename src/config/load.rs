@@ -28,7 +28,6 @@ pub struct Overrides {
 
 impl Overrides {
     /// Overrides of this file, or of the one that is found if it is `None`.
-    #[must_use]
     pub fn new(file: Option<PathBuf>) -> Self {
         Self {
             file,

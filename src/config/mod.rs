@@ -37,7 +37,6 @@ mod upstream_url;
 mod value;
 mod watched_files;
 
-use std::fmt;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
@@ -52,13 +51,14 @@ pub use callers::{
     CallerRecord, Callers, CallersFile, IssuedCaller, ListenRules, PathPattern, Rate, ReadOnly,
     ReadRule, Rights, Surrogate,
 };
+pub(crate) use callers::{DIGITS, random_text};
 pub use cloud::CloudService;
 pub(crate) use cloud::{IAM, project_id};
 pub use credentials::{CredentialsConfig, IamUser, TokenSource};
 pub use egress::EgressProxy;
 pub use environment::Environment;
-pub(crate) use file::replace_file;
-pub use file::{FileError, read_secret_file};
+pub use file::FileError;
+pub(crate) use file::{read_secret_file, replace_file};
 pub use inspect::{InspectConfig, ReplayPolicy};
 pub use limits::{Limits, LogConfig, LogFormat, MediaRange, Methods, PoolConfig, Timeouts};
 pub use listen::UnixSocketConfig;
@@ -166,7 +166,6 @@ pub struct Route {
 
 impl Route {
     /// `true` if both routes use the same connections: same host, reached in the same way.
-    #[must_use]
     pub fn shares_origin(&self, other: &Self) -> bool {
         let (one, two) = (&self.upstream, &other.upstream);
         (one.scheme, &one.authority, &one.connect_to, &one.egress)
@@ -174,7 +173,6 @@ impl Route {
     }
 
     /// How bodies authenticate that are too large to be signed; `None` if they are not sent so.
-    #[must_use]
     pub fn large_body_auth(&self) -> Option<Auth> {
         let signs = self.auth.mode == AuthMode::AkSk;
         (signs && self.large_body != LargeBody::Reject).then_some(Auth {
@@ -190,7 +188,6 @@ impl Route {
     }
 
     /// The prefix as a gateway may read it, without a slash at its end.
-    #[must_use]
     pub fn normalized_prefix(&self) -> Vec<u8> {
         let mut prefix = normalized_path(&self.prefix).into_owned();
         // Its slashes are merged, so there is one at most.
@@ -232,12 +229,6 @@ impl AuthMode {
             Self::AppCode => "app-code",
             Self::ApiKey => "api-key",
         }
-    }
-}
-
-impl fmt::Display for AuthMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 

@@ -75,7 +75,6 @@ fn is_host(host: &str, is_web: bool) -> bool {
 
 /// `true` if this name always means the same machine, so that browsers trust it and send fetch
 /// metadata over plain HTTP. The name has no port and no trailing dot.
-#[must_use]
 pub fn is_trustworthy_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let address = match in_brackets(&name) {

@@ -42,7 +42,6 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem with a key.
     pub(super) fn new(place: Place, key: impl Into<String>, message: impl Into<String>) -> Self {
         let (key, message) = (key.into(), message.into());
         Self {

@@ -100,7 +100,6 @@ impl Reader {
         }
     }
 
-    /// Warns of a key.
     pub(super) fn warn(&mut self, key: &str, message: &'static str) {
         let warning = self.problem(key, message.into());
         self.warnings.push(warning);
@@ -210,7 +209,6 @@ pub struct Settings(pub(super) Layer);
 
 impl Settings {
     /// The names of the keys that differ from `before`, in their order; `route` for those of routes.
-    #[must_use]
     pub fn changed_since(&self, before: &Self) -> Vec<String> {
         let value = |settings: &Self, key| settings.0.get(key).map(|setting| setting.value.clone());
         let all = self.0.keys().chain(before.0.keys());

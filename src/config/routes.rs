@@ -221,7 +221,6 @@ fn missing_credential(
     }
 }
 
-/// The number of the set with this name.
 fn set_named(name: &str, sets: &[CredentialsConfig]) -> Result<usize, &'static str> {
     let found = sets
         .iter()

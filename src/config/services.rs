@@ -43,7 +43,6 @@ pub struct Services {
 
 impl Services {
     /// The services of a configuration.
-    #[must_use]
     pub fn new(config: &Config) -> Self {
         let routes = config.routes.iter().enumerate();
         let routes = routes.filter(|(_, route)| route.service.is_some());
@@ -66,8 +65,7 @@ impl Services {
 
     /// The error about the service that a path names in its first segment; `None` if the segment is
     /// not written like a service.
-    #[must_use]
-    pub fn missing_in_path(&self, path: &str) -> Option<ServiceError> {
+    pub(crate) fn missing_in_path(&self, path: &str) -> Option<ServiceError> {
         if self.routes.is_empty() {
             return None;
         }
@@ -78,8 +76,7 @@ impl Services {
 
     /// The route of the service in a host name like `vpc.cn-north-4.localhost`, or the error about a
     /// service that is missing; `None` if it is no name of a service.
-    #[must_use]
-    pub fn of_host(&self, host: &str) -> Option<Result<usize, ServiceError>> {
+    pub(crate) fn of_host(&self, host: &str) -> Option<Result<usize, ServiceError>> {
         if self.routes.is_empty() {
             return None;
         }

@@ -16,13 +16,7 @@ pub struct RouteSigning {
 }
 
 impl RouteSigning {
-    /// The algorithm.
-    ///
-    /// # Panics
-    ///
-    /// If it has another name than [`Algorithm::NAMES`].
-    #[must_use]
-    pub fn algorithm(&self) -> Algorithm<'_> {
+    pub(crate) fn algorithm(&self) -> Algorithm<'_> {
         let algorithm = Algorithm::from_name(self.algorithm, &self.region, &self.service);
         algorithm.expect("the configuration has a known algorithm")
     }

@@ -45,7 +45,6 @@ pub struct TlsMaterial {
 
 impl TlsFiles {
     /// All files.
-    #[must_use]
     pub fn paths(&self) -> Vec<PathBuf> {
         let pair = [self.certificate.clone(), self.key.clone()];
         pair.into_iter().chain(self.client_ca.clone()).collect()

@@ -36,7 +36,6 @@ pub struct UpstreamUrl {
 
 impl UpstreamUrl {
     /// Host and port to connect to.
-    #[must_use]
     pub fn destination(&self) -> (&str, u16) {
         let other = self.connect_to.as_ref();
         other.map_or((&self.host, self.port), |(host, port)| (host, *port))

@@ -85,7 +85,6 @@ pub(super) fn word<T: Copy, const N: usize>(
     }
 }
 
-/// `true` or `false`.
 pub(super) fn boolean(setting: &Setting) -> Parsed<bool> {
     let text = setting.value.as_str().map(str::to_ascii_lowercase);
     let text = text.and_then(|text| text.parse().ok());

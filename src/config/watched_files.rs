@@ -7,8 +7,10 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::{fmt, fs};
+
+use crate::lock::lock;
 
 /// A value loaded from files. Clones share it.
 #[derive(Clone)]
@@ -32,11 +34,7 @@ pub(crate) type FileStamps = Vec<Option<(u64, u64, [(i64, i64); 2])>>;
 
 impl<T: Clone> Watched<T> {
     /// Loads the value for the first time.
-    ///
-    /// # Errors
-    ///
-    /// That of `load`.
-    pub fn new(
+    pub(crate) fn new(
         name: &'static str,
         files: Vec<PathBuf>,
         load: impl Fn() -> Result<T, String> + Send + 'static,
@@ -54,7 +52,7 @@ impl<T: Clone> Watched<T> {
 
     /// Loads the value again if the files have changed.
     pub fn refresh(&self) {
-        let state = &mut *self.state();
+        let state = &mut *lock(&self.0);
         let now = stamps(&state.files);
         if state.read == now {
             return;
@@ -77,13 +75,8 @@ impl<T: Clone> Watched<T> {
     }
 
     /// The current value.
-    #[must_use]
     pub fn current(&self) -> T {
-        self.state().current.clone()
-    }
-
-    fn state(&self) -> MutexGuard<'_, State<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0).current.clone()
     }
 }
 

@@ -15,7 +15,6 @@ pub(super) type PassedOver = Vec<(&'static str, String)>;
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the messages show what the fields are")]
 pub enum CredentialsError {
-    /// No source has a key.
     #[error(
         "there is no key\n  {}\n\
          hint: create an access key on the page My Credentials of the console and give its file with \
@@ -23,7 +22,6 @@ pub enum CredentialsError {
         reasons(.0, "\n  ")
     )]
     NothingFound(PassedOver),
-    /// No file is named for a secret that is read from one.
     #[error(
         "no file is configured for this credential\nhint: set the key of the configuration that names the file"
     )]
@@ -49,7 +47,6 @@ pub enum CredentialsError {
     /// The request to a service failed.
     #[error(transparent)]
     Exchange(#[from] OneshotError),
-    /// A service refused.
     #[error("it answered with status {status}{}\nhint: {hint}", in_brackets(*.status, .code.as_deref()))]
     Refused {
         status: u16,
@@ -71,22 +68,18 @@ pub enum CredentialsError {
     },
 }
 
-/// The server has no agency.
 pub(super) const NO_AGENCY: CredentialsError = CredentialsError::Unusable(
     "this server has no agency\nhint: choose one for it in the console (ECS, Management Information, Agency)",
 );
 
-/// There is no key for the service to exchange.
 pub(super) const NO_KEY: CredentialsError = CredentialsError::Unusable(
     "there is no key to sign the request with\nhint: check `credentials.source`",
 );
 
-/// A service has refused a key several times, and is not asked again with it for a while.
 pub(super) const KEY_REFUSED: CredentialsError = CredentialsError::Unusable(
     "it has refused the access key several times, so the proxy asks it less often\nhint: set the secret key that belongs to the access key",
 );
 
-/// The secret in the response of a service has expired.
 pub(super) const EXPIRED: CredentialsError = CredentialsError::Unusable(
     "the credential in its response has already expired\nhint: check its clock and the clock of this machine",
 );
@@ -98,7 +91,6 @@ impl CredentialsError {
     }
 
     /// The error as a problem with the configuration of a set.
-    #[must_use]
     pub fn into_problem(self, set: Option<&str>) -> Problem {
         let key = set.map(|name| format!("credentials.{name}"));
         Problem {
@@ -114,7 +106,6 @@ pub(super) fn on_one_line(error: &impl ToString) -> String {
     error.to_string().replace('\n', "; ")
 }
 
-/// The sources that were passed over, each with its reason.
 pub(super) fn reasons(passed_over: &PassedOver, separator: &str) -> String {
     let reasons = passed_over
         .iter()

@@ -1,7 +1,7 @@
 //! A credential slot: the current lease of one secret, shared by its refresher and all who use it.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -9,6 +9,7 @@ use tokio::sync::{Notify, watch};
 use super::types::Lease;
 use crate::clock::Moment;
 use crate::config::AuthMode;
+use crate::lock::lock;
 
 /// The current lease of a secret that changes while it is used.
 #[derive(Debug)]
@@ -35,7 +36,6 @@ pub struct Attempts {
 
 impl Slot {
     /// An empty slot.
-    #[must_use]
     pub fn new(label: &str, kind: AuthMode) -> Self {
         Self {
             label: label.to_owned(),
@@ -48,53 +48,44 @@ impl Slot {
 
     /// Replaces the lease.
     pub fn deliver(&self, lease: Lease) {
-        self.count().ok += 1;
+        lock(&self.attempts).ok += 1;
         self.recovered();
         self.current.send_replace(Some(Arc::new(lease)));
     }
 
     /// Records a failed attempt.
     pub(super) fn fail(&self) {
-        let mut attempts = self.count();
+        let mut attempts = lock(&self.attempts);
         attempts.failed += 1;
         attempts.is_failing = true;
     }
 
     /// Records that the current lease is up to date after all.
     pub(super) fn recovered(&self) {
-        self.count().is_failing = false;
+        lock(&self.attempts).is_failing = false;
     }
 
     /// The attempts up to now.
-    #[must_use]
     pub fn attempts(&self) -> Attempts {
-        *self.count()
-    }
-
-    fn count(&self) -> MutexGuard<'_, Attempts> {
-        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.attempts)
     }
 
     /// A receiver of the current lease and of those that follow.
-    #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Option<Arc<Lease>>> {
         self.current.subscribe()
     }
 
     /// The current lease.
-    #[must_use]
     pub fn current(&self) -> Option<Arc<Lease>> {
         self.current.borrow().clone()
     }
 
     /// True if there is a secret that may be used now.
-    #[must_use]
     pub fn is_good(&self) -> bool {
         self.current().is_some_and(|lease| lease.is_good_now())
     }
 
     /// Time until the secret expires; `None` without one, or if it never expires.
-    #[must_use]
     pub fn left(&self) -> Option<Duration> {
         self.current()?.left(Moment::now())
     }
@@ -104,7 +95,6 @@ impl Slot {
         self.refresh.notify_one();
     }
 
-    /// Waits for the next requested refresh.
     pub(crate) async fn refresh_requested(&self) {
         self.refresh.notified().await;
     }
@@ -113,6 +103,11 @@ impl Slot {
 impl fmt::Display for Slot {
     /// The name of the secret in the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the {} of credentials \"{}\"", self.kind, self.label)
+        write!(
+            f,
+            "the {} of credentials \"{}\"",
+            self.kind.name(),
+            self.label
+        )
     }
 }

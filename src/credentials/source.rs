@@ -13,7 +13,6 @@ use crate::escape::Escaped;
 use crate::upstream::Network;
 
 /// The secrets that the routes of a configuration require, each once.
-#[must_use]
 pub fn requirements(config: &Config) -> Vec<Auth> {
     let routes = config.routes.iter();
     let all = routes.flat_map(|route| [Some(route.auth), route.large_body_auth()]);
@@ -44,7 +43,6 @@ pub(super) enum Backend {
     Fixed(Lease),
     /// Files, and their state when they were read.
     Files(Files, FileStamps),
-    /// A service.
     Service(Arc<Service>),
     /// The first of these services that gives a key. It is an error if none does.
     FirstOf(Vec<Arc<Service>>),
@@ -52,7 +50,6 @@ pub(super) enum Backend {
 
 impl Source {
     /// A source of one key that never changes.
-    #[must_use]
     pub fn fixed(auth: Auth, label: &str, credentials: &Credentials) -> Self {
         let lease = Lease::lasting(Secret::Key(credentials.clone()), Origin::Environment(""));
         let source = Self::new(auth, label, Backend::Fixed(lease.clone()));
@@ -74,7 +71,6 @@ impl Source {
 
     /// True if another source gives the same secret: it has the same configuration, and the same
     /// source was found.
-    #[must_use]
     pub fn same_config(&self, other: &Self) -> bool {
         // The environment of a process does not change, so the name stands for all of it.
         self.auth.mode == other.auth.mode
@@ -83,7 +79,6 @@ impl Source {
     }
 
     /// The slot that it fills.
-    #[must_use]
     pub fn slot(&self) -> &Arc<Slot> {
         &self.slot
     }
@@ -100,9 +95,8 @@ impl Source {
     }
 
     /// The secret and its origin in a few words.
-    #[must_use]
     pub fn describe(&self) -> String {
-        let what = format!("{}{}", self.auth.mode, self.of_set());
+        let what = format!("{}{}", self.auth.mode.name(), self.of_set());
         match self.slot.current() {
             Some(lease) => format!("{what} from {}", lease.origin),
             None => format!("no {what} yet; the start asks {}", self.name()),
@@ -123,7 +117,6 @@ impl Source {
         is_service || self.agency.is_some()
     }
 
-    /// Asks for a lease.
     pub(super) async fn ask(&self, network: &Network) -> Result<Lease, CredentialsError> {
         let lease = match &self.backend {
             Backend::Fixed(lease) => lease.clone(),

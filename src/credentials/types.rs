@@ -110,7 +110,6 @@ pub struct Lease {
 
 impl Lease {
     /// A lease that never expires.
-    #[must_use]
     pub fn lasting(secret: Secret, origin: Origin) -> Self {
         Self {
             secret,
@@ -122,7 +121,6 @@ impl Lease {
     }
 
     /// True if a request may still be sent with the secret at this moment.
-    #[must_use]
     pub fn is_good(&self, now: Moment) -> bool {
         self.lifetime.is_none_or(|lifetime| {
             let margin = EXPIRY_MARGIN.min(lifetime / 10);
@@ -131,13 +129,11 @@ impl Lease {
     }
 
     /// [`Self::is_good`] now. The clocks are read only if the secret expires at all.
-    #[must_use]
     pub fn is_good_now(&self) -> bool {
         self.lifetime.is_none() || self.is_good(Moment::now())
     }
 
     /// Time until the secret expires; `None` if it never does.
-    #[must_use]
     pub fn left(&self, now: Moment) -> Option<Duration> {
         Some(self.lifetime?.saturating_sub(now.since(self.at)))
     }

@@ -62,7 +62,6 @@ pub struct Federation {
 
 impl Accounts {
     /// One of each kind, with new secrets.
-    #[must_use]
     pub fn throw_away() -> Self {
         Self {
             keys: vec![random_key("", 20)],

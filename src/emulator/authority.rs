@@ -15,7 +15,6 @@ const MADE: &str = "a certificate of the program's own making is valid";
 
 impl Authority {
     /// An authority with a new key.
-    #[must_use]
     #[expect(
         clippy::new_without_default,
         reason = "it generates a key, which a default should not"
@@ -29,13 +28,11 @@ impl Authority {
     }
 
     /// The root that a caller has to trust.
-    #[must_use]
     pub fn root(&self) -> CertificateDer<'static> {
         self.0.der().clone()
     }
 
     /// The root, in PEM.
-    #[must_use]
     pub fn root_pem(&self) -> String {
         self.0.pem()
     }
@@ -45,7 +42,6 @@ impl Authority {
     /// # Panics
     ///
     /// If one of them cannot be in a certificate.
-    #[must_use]
     pub fn server_config(
         &self,
         names: &[String],

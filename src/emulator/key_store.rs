@@ -4,7 +4,7 @@
 //! Its own type, because the identity services write what the gateway reads.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -29,7 +29,6 @@ pub(super) struct KeyStore {
     tokens: HashMap<String, Option<Timestamp>>,
 }
 
-/// An access key, or the key of an app.
 #[derive(Debug)]
 struct Key {
     owner: Owner,
@@ -42,7 +41,6 @@ struct Key {
     locked_until: Option<Timestamp>,
 }
 
-/// The owner of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
     /// A user or an agency.
@@ -97,7 +95,6 @@ impl KeyStore {
         self.keys.insert(key.access_key.clone(), added);
     }
 
-    /// Adds a token.
     pub(super) fn add_token(&mut self, token: &SecretString, expires_at: Option<Timestamp>) {
         let token = hash(token.expose_secret().as_bytes());
         self.tokens.insert(token, expires_at);
@@ -119,7 +116,6 @@ impl KeyStore {
         }
     }
 
-    /// The state of a token.
     pub(super) fn token(&self, token: &[u8], now: Timestamp) -> State {
         let expires_at = self.tokens.get(&hash(token));
         expires_at.map_or(State::Unknown, |expires_at| state(*expires_at, now))
@@ -164,9 +160,4 @@ fn state(expires_at: Option<Timestamp>, now: Timestamp) -> State {
 
 fn hash(secret: &[u8]) -> String {
     PayloadHash::new(secret).as_str().to_owned()
-}
-
-/// Locks what is changed in single steps only, so that a panic elsewhere leaves nothing half-done.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -68,7 +68,6 @@ impl Readings {
     }
 }
 
-/// Checks the size of a head.
 pub(super) fn check_head(target: &str, headers: &HeaderMap) -> Result<(), Refused> {
     if target.len() > MAX_TARGET {
         return Err(Refused::new(414, "APIG.0201", "Request URI too large."));

@@ -37,7 +37,7 @@ pub use limits::Readings;
 pub(crate) use observer::Observation;
 pub(crate) use refusal::{Canonical, Outcome};
 use serve::Services;
-pub(crate) use serve::accept;
+pub(crate) use serve::{accept, serve};
 pub(crate) use verification::{header_pairs, target};
 
 /// An emulated gateway that is bound to its address.
@@ -113,13 +113,11 @@ impl Emulator {
     }
 
     /// The cloud's services, whose behaviour can be changed while they run.
-    #[must_use]
     pub fn cloud(&self) -> Arc<Cloud> {
         Arc::clone(&self.services.cloud)
     }
 
     /// The numbers of requests, which change while the gateway runs.
-    #[must_use]
     pub fn counts(&self) -> Arc<Counts> {
         Arc::clone(&self.services.counts)
     }

@@ -27,7 +27,6 @@ use super::refusal::{self, Outcome};
 /// Time limit for a TLS handshake, and for a head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The pause after accepting failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The longest head that is read: more than the gateway accepts, so that its own limits answer and
@@ -125,8 +124,11 @@ impl Services {
 
 /// Speaks HTTP on a connection. The limits against floods of resets, CONTINUATION and the like are
 /// hyper's own.
-async fn serve<S, F, B>(stream: S, is_http2: bool, answer: impl Fn(Request<Incoming>) -> F)
-where
+pub(crate) async fn serve<S, F, B>(
+    stream: S,
+    is_http2: bool,
+    answer: impl Fn(Request<Incoming>) -> F,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes, Error = Infallible> + Send + 'static,

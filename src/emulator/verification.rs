@@ -10,12 +10,13 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::key_store::{KeyStore, Owner, State, lock};
+use super::key_store::{KeyStore, Owner, State};
 use super::limits::{MAX_BODY, MAX_BODY_WITH_TOKEN, check_head, check_stage, read, set_host};
 use super::observer::ReceivedBody;
 use super::refusal::Refused;
 use super::serve::Services;
 use crate::clock;
+use crate::lock::lock;
 use crate::signature::{
     Algorithm, PayloadHash, Presented, ReceivedRequest, Refusal, SigningDate, Verified, verify,
 };

@@ -12,10 +12,11 @@
 //! accepted is ignored, and so is an offset of more than a month. When this machine's clock is set,
 //! or the machine was asleep, the offset is reset and learned again.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Moment;
+use crate::lock::lock;
 
 /// How far the date of a signature may be off (API Request Signing Guide: 15 minutes), in
 /// milliseconds.
@@ -91,7 +92,7 @@ impl GatewayClock {
             return 0;
         }
         let now = Moment::now();
-        let mut learned = self.learned();
+        let mut learned = lock(&self.learned);
         if learned.at.is_some_and(|at| has_jumped(at, now)) {
             tracing::info!(
                 "this machine's clock was set; the offset of the gateway's clock is reset"
@@ -116,7 +117,7 @@ impl GatewayClock {
         {
             return;
         }
-        let mut learned = self.learned();
+        let mut learned = lock(&self.learned);
         match evidence {
             Evidence::Refused => learned.anchor = sample.0.midpoint(sample.1),
             // Or a series of responses could shift it step by step.
@@ -156,11 +157,6 @@ impl GatewayClock {
             seconds,
             "this machine's clock is {seconds} s {direction} the gateway's; set it (NTP); until then, {until_then}"
         );
-    }
-
-    fn learned(&self) -> MutexGuard<'_, Learned> {
-        // Every change leaves it whole, so a panic elsewhere does no harm.
-        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -284,9 +280,9 @@ mod tests {
         told(&clock, 1200, 50, Evidence::Refused);
         assert!(clock.correction() > 1000);
         // The clock is set right: it is 20 minutes later than when the offset was learned.
-        let learned = clock.learned().at.unwrap();
+        let learned = lock(&clock.learned).at.unwrap();
         let wall = learned.wall - 1_200_000;
-        clock.learned().at = Some(Moment { wall, ..learned });
+        lock(&clock.learned).at = Some(Moment { wall, ..learned });
         assert_eq!((clock.correction(), clock.ahead()), (0, 0));
         // If it is set while a request is under way, the response tells nothing.
         let sent = Moment::now();

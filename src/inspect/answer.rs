@@ -68,7 +68,6 @@ fn with_headers(
     response
 }
 
-/// A response with JSON.
 pub(super) fn json_of(status: StatusCode, value: &Value) -> Response<ApiBody> {
     respond(status, JSON, value.to_string().into())
 }
@@ -103,7 +102,6 @@ impl Problem {
     }
 }
 
-/// The response to a method that a path does not allow.
 pub(super) fn method_not_allowed(allowed: &'static str) -> Response<ApiBody> {
     const TEXT: &str = "this path does not allow this method\nhint: use one of those in `Allow`";
     let mut response = Problem(405, "method_not_allowed", TEXT).response();

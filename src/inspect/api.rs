@@ -40,7 +40,6 @@ pub(super) struct ApiRequest {
     pub(super) body: Bytes,
 }
 
-/// Answers a request.
 pub(super) fn answer(served: &Rc<Served>, request: &ApiRequest) -> Response<ApiBody> {
     const UNKNOWN: &str = "the API has no such path\nhint: `/inspect/v1/requests` lists requests";
     let segments: Vec<&str> = request.path.split('/').collect();
@@ -166,7 +165,6 @@ fn archive(served: &Rc<Served>, ids: Vec<u128>) -> Response<ApiBody> {
     attached(streamed(JSON, frames), "apig-proxy.har")
 }
 
-/// The parameters of a query.
 struct Parameters {
     filter: Filter,
     /// The sequence number that a reader knows; 0 for none.

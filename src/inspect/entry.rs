@@ -103,7 +103,6 @@ impl Entry {
         self.ended_seq = Some(seq);
     }
 
-    /// The body of one side.
     pub(super) fn body(&self, side: Side) -> &Body {
         &self.bodies[side as usize]
     }
@@ -163,7 +162,6 @@ impl Entry {
         (method, path, query.map(str::to_owned))
     }
 
-    /// The route by its label.
     pub(super) fn route(&self) -> &str {
         self.routed.as_ref().map_or("", |routed| routed.route)
     }

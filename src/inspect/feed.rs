@@ -38,10 +38,6 @@ const MAX_SILENCE: Duration = Duration::from_secs(15);
 const QUEUE: usize = 2;
 
 /// Starts a feed of what changes after a sequence number.
-///
-/// # Errors
-///
-/// A [`Problem`] if there are too many readers.
 pub(super) fn open(served: &Rc<Served>, after: u64) -> Result<mpsc::Receiver<Bytes>, Problem> {
     const FULL: Problem = Problem(
         429,
@@ -64,7 +60,6 @@ pub(super) fn open(served: &Rc<Served>, after: u64) -> Result<mpsc::Receiver<Byt
     Ok(frames)
 }
 
-/// One reader of the feed.
 struct Reader {
     served: Rc<Served>,
     sender: mpsc::Sender<Bytes>,

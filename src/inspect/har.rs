@@ -21,7 +21,6 @@ pub(super) fn start() -> String {
     format!(r#"{{"log":{{"version":"1.2","creator":{creator},"entries":["#)
 }
 
-/// The entry of a request.
 pub(super) fn entry(entry: &Entry) -> Value {
     let line = Timeline::new(entry);
     json!({

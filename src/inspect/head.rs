@@ -110,7 +110,6 @@ pub(super) fn replace_hidden(text: &str, mut replace: impl FnMut(&str) -> String
     })
 }
 
-/// The hidden values in a text.
 fn hidden(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {

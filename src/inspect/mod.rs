@@ -37,7 +37,7 @@ mod rate_limit;
 pub(crate) mod recorder;
 mod redact;
 mod replay;
-mod rules;
+pub(crate) mod rules;
 mod scan;
 mod served;
 mod store;
@@ -47,7 +47,7 @@ mod view;
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use std::{io, thread};
 
@@ -63,6 +63,7 @@ use tokio::time::timeout;
 
 pub(crate) use answer::{ApiBody, Problem};
 use api::{API, ApiRequest};
+pub(crate) use copy::quoted;
 pub(crate) use page::UNKNOWN;
 use program::Program;
 use recorder::{Notes, Recorder};
@@ -71,6 +72,7 @@ use token::Token;
 use token_check::Gate;
 
 use crate::config::InspectConfig;
+use crate::lock::lock;
 
 /// The longest body of a request to the API, in bytes, and how long it may take to arrive.
 const MAX_BODY: usize = 128 * 1024;
@@ -88,7 +90,6 @@ pub(crate) struct Inspector {
 /// What the thread is asked to do.
 #[derive(Debug)]
 enum Command {
-    /// Answer a request.
     Answer(ApiRequest, oneshot::Sender<Response<ApiBody>>),
     /// Use this configuration from now on.
     Configure(InspectConfig),
@@ -130,7 +131,7 @@ impl Inspector {
     /// inspector was off.
     pub(crate) fn configure(&self, config: &InspectConfig, token: Token) {
         let was_on = self.is_on.swap(config.enabled, Ordering::Relaxed);
-        self.gate().token = token;
+        lock(&self.gate).token = token;
         self.recorder.set_rules(config.bodies, &config.reveal);
         // Without its thread, the inspector answers with 500.
         let _ = self.commands.send(Command::Configure(config.clone()));
@@ -142,11 +143,6 @@ impl Inspector {
     /// Returns true if it answers requests.
     pub(crate) fn is_on(&self) -> bool {
         self.is_on.load(Ordering::Relaxed)
-    }
-
-    fn gate(&self) -> MutexGuard<'_, Gate> {
-        // Every change leaves it whole, so a panic elsewhere does no harm.
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Answers a request that the guard has let through, for a path that it [`takes`].
@@ -170,7 +166,7 @@ impl Inspector {
             "failed",
             "the inspector has failed\nhint: its log says why; restart the proxy",
         );
-        self.gate().check(&head.headers)?;
+        lock(&self.gate).check(&head.headers)?;
         let last_event = head.headers.get("last-event-id");
         let last_event = last_event.and_then(|value| value.to_str().ok()?.parse().ok());
         let request = ApiRequest {
@@ -227,7 +223,6 @@ async fn run(served: Rc<Served>, mut notes: Notes, mut commands: UnboundedReceiv
     }
 }
 
-/// Reads the body of a request.
 async fn read(body: &mut Incoming) -> Result<Bytes, Problem> {
     const LATE: Problem = Problem(
         408,

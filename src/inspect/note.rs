@@ -55,7 +55,6 @@ const OF_EVENT: usize = 128;
 pub(crate) enum Event {
     /// The head of a request was read.
     Begun(Box<Begun>),
-    /// The request has a route.
     Routed(Box<RoutedTo>),
     /// Bytes of a body passed. `passed` counts those since the last note of it; `kept` is what is kept
     /// of them, with hidden values replaced.
@@ -74,7 +73,6 @@ pub(crate) enum Event {
     Ended(Box<RequestEnd>),
 }
 
-/// The side of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     /// From the caller.

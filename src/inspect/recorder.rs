@@ -183,7 +183,6 @@ impl WorkerRecorder {
         is_recorded
     }
 
-    /// Adds a note.
     pub(super) fn push(&self, note: Note) {
         let mut batch = self.batch.borrow_mut();
         batch.1 += note.size();

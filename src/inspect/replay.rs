@@ -77,10 +77,6 @@ struct Edit {
 }
 
 /// Sends a request that repeats another one, or one of the reader's own, and answers with its id.
-///
-/// # Errors
-///
-/// A [`Problem`] if it may not or cannot be sent.
 pub(super) fn send(
     served: &Rc<Served>,
     original: Option<&Entry>,
@@ -199,7 +195,6 @@ pub(super) fn is_safe(method: &str) -> bool {
     ["GET", "HEAD", "OPTIONS"].contains(&method)
 }
 
-/// Checks whether a method may be sent.
 fn check(policy: ReplayPolicy, method: &Method, is_confirmed: bool) -> Result<(), Problem> {
     const CONFIRM: Problem = Problem(
         409,

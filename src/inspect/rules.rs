@@ -83,7 +83,7 @@ impl Rules {
 
 /// True if the value of this name is a secret. It is called for every name that passes, so it
 /// allocates nothing.
-pub(super) fn is_secret_name(name: &[u8]) -> bool {
+pub(crate) fn is_secret_name(name: &[u8]) -> bool {
     let is_short = |short: &&str| folded(name).eq(short.bytes());
     let has_part_at = |at: usize| {
         let first = name[at].to_ascii_lowercase();

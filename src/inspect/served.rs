@@ -23,7 +23,6 @@ const MAX_REPLAYS: usize = 8;
 const IN_FLIGHT: usize = 5 * 1024 * 1024;
 const ALLOCATOR: usize = 5;
 
-/// What the store may hold.
 fn limits(config: &InspectConfig) -> StoreLimits {
     let besides = (IN_FLIGHT + config.memory / ALLOCATOR).min(config.memory / 2);
     StoreLimits {

@@ -14,17 +14,17 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustls::crypto::aws_lc_rs::default_provider;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-use crate::config::{CallerToken, Environment, Listen, local_address, replace_file};
+use crate::config::{
+    CallerToken, DIGITS, Environment, Listen, local_address, random_text, replace_file,
+};
 
-/// Bytes of a token that is made at a start.
-const RANDOM: usize = 32;
+/// The number of digits of a token that is made at a start.
+const RANDOM: usize = 64;
 
-/// The token of the inspector.
 #[derive(Clone, Debug)]
 pub(crate) struct Token {
     pub(crate) text: SecretString,
@@ -38,13 +38,9 @@ impl Token {
     ///
     /// If the system has no random bytes.
     pub(crate) fn random() -> Self {
-        let mut bytes = [0; RANDOM];
-        let filled = default_provider().secure_random.fill(&mut bytes);
-        filled.expect("the system has random bytes");
-        Self::new(hex::encode(bytes).into())
+        Self::new(random_text("", DIGITS, RANDOM))
     }
 
-    /// The token with this text.
     pub(crate) fn new(text: SecretString) -> Self {
         let hash = CallerToken::new(text.expose_secret().as_bytes());
         Self { text, hash }

@@ -12,12 +12,14 @@
 //! them, which opens after two. A gateway that does not echo is never learned from.
 
 use std::borrow::Cow;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::key_breaker::KeyBreaker;
+
+use crate::lock::lock;
 
 /// How long a reading is remembered.
 const REMEMBERED: Duration = Duration::from_secs(3600);
@@ -90,7 +92,7 @@ impl Default for LearnedReading {
 impl LearnedReading {
     /// The reading that ambiguous paths are signed in now.
     pub(super) fn current(&self) -> PathReading {
-        let mut learned = self.lock();
+        let mut learned = lock(&self.learned);
         if learned.is_some_and(|(_, at)| at.elapsed() >= REMEMBERED) {
             *learned = None;
             self.breaker.revoke_trust();
@@ -101,18 +103,13 @@ impl LearnedReading {
     /// Remembers the reading that a refusal has shown; [`PathReading::AsSent`] if it has shown none.
     pub(super) fn learn(&self, reading: PathReading) {
         let is_other = reading != PathReading::AsSent;
-        *self.lock() = is_other.then(|| (reading, Instant::now()));
+        *lock(&self.learned) = is_other.then(|| (reading, Instant::now()));
         if is_other {
             tracing::info!(
                 ?reading,
                 "the gateway merges slashes in paths; requests of this route are signed in its reading"
             );
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<(PathReading, Instant)>> {
-        // Every change is a single step, so a panic elsewhere does no harm.
-        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -37,7 +37,6 @@ pub(super) struct Sent<'a> {
     pub(super) presented: Presented<'a>,
 }
 
-/// The mistakes by part.
 pub(super) const MISTAKES: [PartMistakes; 5] = [
     PartMistakes {
         part: Part::Payload,

@@ -11,18 +11,8 @@ use secrecy::{ExposeSecret, SecretString};
 use catalog::{KEY_HINT, KEY_MISTAKES, MISTAKES, Sent};
 
 use crate::credentials::Credentials;
+use crate::inspect::rules::is_secret_name;
 use crate::signature::{DATE_HEADER, Presented, ReceivedRequest, Signer, SigningDate};
-
-/// Headers whose values are secrets, which are never printed.
-const SECRET_HEADERS: [&str; 7] = [
-    "apikey",
-    "authorization",
-    "cookie",
-    "proxy-authorization",
-    "x-apig-appcode",
-    "x-auth-token",
-    "x-security-token",
-];
 
 /// The explanation of a wrong signature.
 #[derive(Debug)]
@@ -161,7 +151,7 @@ fn parts(canonical: &str) -> [&str; 5] {
 /// A canonical request without the values of secret headers.
 pub(crate) fn redacted(canonical: &str) -> String {
     let line = |line: &str| match line.split_once(':') {
-        Some((name, _)) if SECRET_HEADERS.contains(&name.to_ascii_lowercase().as_str()) => {
+        Some((name, _)) if is_secret_name(name.as_bytes()) => {
             format!("{name}:[redacted]")
         }
         _ => line.to_owned(),

@@ -26,7 +26,6 @@ const MAX_PATH: usize = 256;
 const MAX_ID: usize = 64;
 
 /// True if access records are enabled. If not, a request collects nothing for one.
-#[must_use]
 pub fn is_wanted() -> bool {
     tracing::enabled!(target: TARGET, Level::INFO)
 }
@@ -103,7 +102,6 @@ impl Record {
         }
     }
 
-    /// Writes the record.
     pub(crate) fn write(&self, finished: &Finished<'_>) {
         if super::is_for_people() {
             self.write_for_people(finished);

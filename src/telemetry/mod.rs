@@ -36,7 +36,6 @@ use crate::config::{LogConfig, LogFormat};
 /// How long the end of the program waits for the last lines to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The log of this process.
 static LOG: OnceLock<Log> = OnceLock::new();
 
 struct Log {
@@ -121,7 +120,6 @@ fn is_for_people() -> bool {
 }
 
 /// The number of log lines dropped since the start, because standard error did not take them.
-#[must_use]
 pub fn dropped_lines() -> u64 {
     LOG.get().map_or(0, |log| log.queue.dropped())
 }

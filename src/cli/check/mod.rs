@@ -17,7 +17,6 @@ use crate::escape::Escaped;
 use crate::server::server_tls;
 use crate::upstream::TlsSettings;
 
-/// Arguments of `check`.
 #[derive(Debug, Args)]
 pub(super) struct CheckArguments {
     #[command(subcommand)]
@@ -98,7 +97,6 @@ impl fmt::Display for Step {
     }
 }
 
-/// Runs the check of the subject.
 pub(super) fn run(arguments: &CheckArguments, environment: &Environment) -> Outcome {
     match &arguments.subject {
         Subject::Config(arguments) => check_config(arguments, environment),

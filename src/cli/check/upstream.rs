@@ -37,7 +37,6 @@ const REFUSED_SKEW: i64 = 15 * 60;
 /// long for a check.
 const RESPONSE_LIMIT: Duration = Duration::from_secs(60);
 
-/// Arguments of `check upstream`.
 #[derive(Clone, Debug, Args)]
 pub(super) struct UpstreamArguments {
     /// Path of an API that takes GET, as callers of the proxy use it; the gateway checks the key only there

@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::config::Environment;
 use crate::credentials::Credentials;
 use crate::emulator::{Accounts, Emulator, Federation, POD_IDENTITY_PATH};
+use crate::inspect::quoted;
 
 /// The mark of a folder that a gateway has written.
 const MARK: &str = ".apig-proxy-gateway";
@@ -105,19 +106,19 @@ impl Folder {
     /// The environment in which the SDKs find the emulated services.
     fn variables(&self, emulator: &Emulator, federation: &Federation) -> io::Result<String> {
         let folder = self.path.canonicalize()?;
-        let folder = folder.display().to_string().replace('\'', r"'\''");
+        let [id_token, pod_token] = ["id_token", "pod_token"].map(|name| quoted(folder.join(name)));
         let services = format!("http://{}", emulator.cloud_address);
         let (idp, provider) = (&federation.idp_id, &federation.provider_urn);
         Ok(format!(
             "HUAWEICLOUD_SDK_IAM_ENDPOINT='{services}'\n\
              HUAWEICLOUD_SDK_STS_ENDPOINT='{services}'\n\
              HUAWEICLOUD_SDK_IDP_ID='{idp}'\n\
-             HUAWEICLOUD_SDK_ID_TOKEN_FILE='{folder}/id_token'\n\
+             HUAWEICLOUD_SDK_ID_TOKEN_FILE={id_token}\n\
              HUAWEICLOUD_OIDC_PROVIDER_URN='{provider}'\n\
              HUAWEICLOUD_OIDC_AGENCY_URN='{}'\n\
-             HUAWEICLOUD_OIDC_TOKEN_FILE='{folder}/id_token'\n\
+             HUAWEICLOUD_OIDC_TOKEN_FILE={id_token}\n\
              HC_CONTAINER_CREDENTIALS_FULL_URI='{services}{POD_IDENTITY_PATH}'\n\
-             HC_CONTAINER_AUTHORIZATION_TOKEN_FILE='{folder}/pod_token'\n",
+             HC_CONTAINER_AUTHORIZATION_TOKEN_FILE={pod_token}\n",
             federation.agency_urn
         ))
     }

@@ -1,26 +1,21 @@
 //! The inspector of the embedded gateway, at an address of its own: what the gateway received, the
 //! canonical request that it computed, and why it refused.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::exchange::record;
 use crate::config::{Access, Environment, InspectConfig, Listen, ReplayPolicy};
-use crate::emulator::{Accounts, Emulator, accept};
+use crate::emulator::{self, Accounts, Emulator, accept};
 use crate::inspect::program::{Program, Replay};
 use crate::inspect::recorder::{Recorder, WorkerRecorder};
 use crate::inspect::token::{Token, TokenFile, file_for};
@@ -30,9 +25,6 @@ use crate::telemetry;
 
 /// Observations that wait to be recorded.
 const QUEUE: usize = 64;
-
-/// How long the head of a request may take.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What is kept. Requests cannot be sent again, because only their callers can sign them.
 const CONFIG: InspectConfig = InspectConfig {
@@ -77,7 +69,10 @@ pub(super) async fn serve(
         }
     };
     let page = accept(listener, |stream| {
-        serve_page(stream, address, inspector.clone())
+        let inspector = inspector.clone();
+        emulator::serve(stream, false, move |request| {
+            respond(request, address, inspector.clone())
+        })
     });
     tokio::select! {
         served = emulator.with_observer(observer).serve(stop) => served,
@@ -100,26 +95,11 @@ impl Program for GatewayProgram {
     }
 }
 
-async fn serve_page(stream: TcpStream, address: SocketAddr, inspector: Inspector) {
-    let service = service_fn(|request| async {
-        Ok::<_, Infallible>(respond(request, address, &inspector).await)
-    });
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        // One request for each connection, so that pollers hold none.
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = served.await {
-        tracing::debug!(%error, "a connection to the inspector ended early");
-    }
-}
-
 /// Answers a request. The rules are those of the proxy's admin listener.
 async fn respond(
     request: Request<Incoming>,
     address: SocketAddr,
-    inspector: &Inspector,
+    inspector: Inspector,
 ) -> Response<ApiBody> {
     let (head, mut body) = request.into_parts();
     let (path, kind) = (head.uri.path(), ListenerKind::Tcp);

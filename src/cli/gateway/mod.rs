@@ -15,7 +15,6 @@ use crate::config::{Environment, Listen};
 use crate::emulator::{Accounts, Emulator, Readings};
 use folder::Folder;
 
-/// Arguments of `gateway`.
 #[derive(Debug, Args)]
 pub(super) struct GatewayArguments {
     /// Loopback address to listen on.

@@ -21,7 +21,6 @@ use crate::config::Environment;
 use client::{Client, Error, Token, query};
 use list::{List, MAX_ROWS};
 
-/// Arguments of `inspect`.
 #[derive(Clone, Debug, Args)]
 pub(super) struct InspectArguments {
     /// Show this request: why it was refused, what was changed, what was signed, and where the time went. The

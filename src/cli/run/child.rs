@@ -24,7 +24,6 @@ use tokio::time::sleep;
 /// How long the processes of a group may take to be continued one after the other.
 const SETTLING_TIME: Duration = Duration::from_millis(20);
 
-/// The signals that are passed on.
 const PASSED_ON: [Signal; 6] = [
     Signal::HUP,
     Signal::TERM,

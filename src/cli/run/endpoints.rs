@@ -71,7 +71,6 @@ pub(super) fn configured_services(config: &Config) -> impl Iterator<Item = Strin
     configured.filter_map(|route| Some(route.prefix.strip_prefix('/')?.to_owned()))
 }
 
-/// Any free port of this machine.
 pub(super) fn free_port() -> Listen {
     Listen::Tcp((Ipv4Addr::LOCALHOST, 0).into())
 }

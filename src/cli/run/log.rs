@@ -4,13 +4,14 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rustix::fs::OFlags;
 use tracing::level_filters::LevelFilter;
 
 use crate::cli::Failure;
 use crate::config::LogConfig;
+use crate::lock::lock;
 use crate::telemetry::{self, FlushOnDrop};
 
 /// How many bytes of warnings are held back.
@@ -43,21 +44,17 @@ impl HeldLog {
     pub(super) fn release(&self) {
         // Waits for the lines that are still queued.
         drop(FlushOnDrop);
-        let held = std::mem::take(&mut *self.held());
+        let held = std::mem::take(&mut *lock(&self.0));
         if io::stderr().is_terminal() {
             // Nothing can be done about a closed standard error.
             let _ = io::stderr().write_all(&held);
         }
     }
-
-    fn held(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Write for HeldLog {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
-        let mut held = self.held();
+        let mut held = lock(&self.0);
         if held.len() + lines.len() <= CAPACITY {
             held.extend_from_slice(lines);
         } else if !held.ends_with(DROPPED) {

@@ -71,7 +71,6 @@ fn print_past_log(message: &str) {
     let _ = io::stderr().write_all(line.as_bytes());
 }
 
-/// A run that is configured.
 struct Run {
     loaded: Loaded,
     sources: Vec<Source>,

@@ -13,6 +13,7 @@ use super::{Failure, Outcome, print, say};
 use crate::clock;
 use crate::config::{Environment, scope};
 use crate::credentials::Credentials;
+use crate::inspect::quoted;
 use crate::signature::{
     Algorithm, CanonicalRequest, DATE_HEADER, Payload, PayloadHash, Signer, SigningDate, Target,
     UNSIGNED_PAYLOAD, normalize_target,
@@ -65,7 +66,6 @@ enum Format {
     Json,
 }
 
-/// Signs and prints.
 pub(super) fn run(arguments: &SignArguments, environment: &Environment) -> Outcome {
     let credentials = access_key(arguments.credentials.as_deref(), environment)?;
     let now = clock::signing_date();
@@ -93,7 +93,6 @@ struct SignedRequest {
     authorization: String,
 }
 
-/// Signs the request that the arguments describe.
 fn sign(
     arguments: &SignArguments,
     credentials: &Credentials,
@@ -214,7 +213,6 @@ fn position(headers: &[(String, String)], name: &str) -> Option<usize> {
 }
 
 impl SignedRequest {
-    /// The headers to send.
     fn header_lines(&self) -> Vec<String> {
         let headers = self.headers.iter();
         headers
@@ -263,15 +261,6 @@ impl SignedRequest {
         });
         format!("{stages:#}")
     }
-}
-
-/// A word for a shell, in single quotes if it has special characters.
-fn quoted(word: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:,@%+=".contains(&byte);
-    if !word.is_empty() && word.bytes().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

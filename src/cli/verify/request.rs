@@ -59,7 +59,6 @@ impl ParsedRequest {
         Ok(request)
     }
 
-    /// Builds a request from options.
     pub(super) fn from_options(
         options: &RequestArguments,
         url: &str,

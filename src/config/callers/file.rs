@@ -91,7 +91,6 @@ struct Records {
 
 impl CallerRecord {
     /// A caller with these credentials, who may do everything.
-    #[must_use]
     pub fn new(issued: &IssuedCaller, surrogate: &Surrogate) -> Self {
         Self {
             name: surrogate.name.clone(),
@@ -109,11 +108,7 @@ impl CallerRecord {
     }
 
     /// Reads all callers of a file; there are none if it does not exist.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with the file.
-    pub fn read(path: &Path) -> Result<Vec<Self>, String> {
+    pub(crate) fn read(path: &Path) -> Result<Vec<Self>, String> {
         const HINT: &str = "hint: correct or remove what was edited by hand; `apig-proxy caller new` writes the file";
         let content = match read_secret_file(path) {
             Ok(content) => content,
@@ -141,12 +136,7 @@ impl CallerRecord {
 
     /// The text of a file with these callers. Only a command writes it, which ends soon, and the copies of
     /// secrets that the serializer makes with it.
-    ///
-    /// # Panics
-    ///
-    /// Never: a caller is a table of texts.
-    #[must_use]
-    pub fn write(records: &[Self]) -> Zeroizing<String> {
+    pub(crate) fn write(records: &[Self]) -> Zeroizing<String> {
         let caller = records.to_vec();
         let text = toml::to_string(&Records { caller }).map(Zeroizing::new);
         let text = text.expect("a caller is a table of texts");
@@ -154,11 +144,7 @@ impl CallerRecord {
     }
 
     /// The caller, with valid rights.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with it.
-    pub fn surrogate(&self) -> Result<Surrogate, String> {
+    pub(crate) fn surrogate(&self) -> Result<Surrogate, String> {
         const NAME: &str = "the name of a caller has at most 40 letters, digits, `.`, `_` and `-`";
         const KEY: &str =
             "the keys of a caller do not have the format that `apig-proxy caller` writes";

@@ -42,7 +42,6 @@ pub struct Callers {
 
 impl Callers {
     /// Callers that were made in memory, and no others.
-    #[must_use]
     pub fn fixed(fixed: Vec<Surrogate>) -> Self {
         Self {
             fixed: fixed.into_iter().map(Arc::new).collect(),
@@ -51,7 +50,6 @@ impl Callers {
     }
 
     /// The first caller that `is_wanted` accepts.
-    #[must_use]
     pub fn find(&self, is_wanted: impl Fn(&Surrogate) -> bool) -> Option<Arc<Surrogate>> {
         let find = |callers: &[Arc<Surrogate>]| {
             let mut callers = callers.iter();
@@ -107,18 +105,16 @@ impl IssuedCaller {
     /// # Panics
     ///
     /// If the system has no random numbers.
-    #[must_use]
     pub fn new(name: &str, rights: Rights) -> (Self, Surrogate) {
         const CAPITALS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
         const MIXED: &[u8; 32] = b"ABCDEFGHIJKLMNOPabcdefghijkl2345";
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         // As long as those of Huawei Cloud, since programs may check it.
-        let access_key = random(Surrogate::ACCESS_KEY_PREFIX, CAPITALS, 20);
+        let access_key = random_text(Surrogate::ACCESS_KEY_PREFIX, CAPITALS, 20);
         let issued = Self {
             access_key: access_key.expose_secret().to_owned(),
-            secret_key: random("", MIXED, 40),
-            token: random(Surrogate::TOKEN_PREFIX, MIXED, 44),
-            capability: random("", DIGITS, Surrogate::CAPABILITY_DIGITS),
+            secret_key: random_text("", MIXED, 40),
+            token: random_text(Surrogate::TOKEN_PREFIX, MIXED, 44),
+            capability: random_text("", DIGITS, Surrogate::CAPABILITY_DIGITS),
         };
         let known = |secret: &SecretString| CallerToken::new(secret.expose_secret().as_bytes());
         let surrogate = Surrogate {
@@ -132,9 +128,12 @@ impl IssuedCaller {
     }
 }
 
+/// The digits of hexadecimal numbers.
+pub(crate) const DIGITS: &[u8] = b"0123456789abcdef";
+
 /// A random text of this length that begins with `prefix`. The length of the alphabet divides 256, so
 /// that all letters are equally likely.
-fn random(prefix: &str, alphabet: &[u8], length: usize) -> SecretString {
+pub(crate) fn random_text(prefix: &str, alphabet: &[u8], length: usize) -> SecretString {
     let mut bytes = Zeroizing::new(vec![0; length - prefix.len()]);
     let filled = default_provider().secure_random.fill(&mut bytes);
     filled.expect("the system has random numbers");
@@ -195,7 +194,6 @@ pub struct ReadOnly {
 
 impl ReadOnly {
     /// `true` if a method only reads, whatever the path.
-    #[must_use]
     pub fn is_read(method: &Method) -> bool {
         [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
     }

@@ -16,7 +16,6 @@ pub struct PathPattern {
 
 impl PathPattern {
     /// A pattern; `None` if it is no path.
-    #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let raw = normalize_path(text).into_owned();
         let target = Target::parse(&raw).ok()?;
@@ -32,19 +31,16 @@ impl PathPattern {
     }
 
     /// `true` if a path as it is written matches.
-    #[must_use]
     pub fn matches(&self, path: &str) -> bool {
         matches(self.raw.as_bytes(), path.as_bytes())
     }
 
     /// `true` if a normalized path matches.
-    #[must_use]
     pub fn matches_normalized(&self, path: &[u8]) -> bool {
         matches(&self.normalized, path)
     }
 
     /// The pattern as it is written.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.raw
     }

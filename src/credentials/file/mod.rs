@@ -125,10 +125,8 @@ pub(super) fn read_line(path: &Path) -> Result<SecretString, CredentialsError> {
     })
 }
 
-/// Finds a secret in a text.
 type Find = fn(&str) -> Result<SecretString, &'static str>;
 
-/// Finds a secret in the trimmed text of a file.
 fn read_text(path: &Path, find: Find) -> Result<SecretString, CredentialsError> {
     let content = read(path)?;
     let text = text_bytes(content.expose_secret()).and_then(utf8);
@@ -197,13 +195,11 @@ pub(super) fn systemd(
     })
 }
 
-/// The file of `credentials.file`.
 pub(super) fn named(config: &CredentialsConfig) -> Result<Files, CredentialsError> {
     let what = format!("there is no {}", Escaped(config.file.display()));
     key_file(config, Some(config.file.clone()), &what, "")
 }
 
-/// The SDKs' profile.
 pub(super) fn profile(
     config: &CredentialsConfig,
     environment: &Environment,

@@ -103,7 +103,7 @@ impl Source {
         };
         let what = match self.auth.mode {
             AuthMode::AkSk => "signing with the key".to_owned(),
-            kind => format!("using the {kind}"),
+            kind => format!("using the {}", kind.name()),
         };
         let left = lease.left(Moment::now());
         let end = left.map(|left| format!(", good for {} s", left.as_secs()));

@@ -71,7 +71,6 @@ pub(in crate::credentials) fn with_idp(
 }
 
 impl Service {
-    /// Asks for a token of a user with a password.
     pub(super) async fn ask_with_password(
         &self,
         network: &Network,
@@ -127,7 +126,6 @@ impl Service {
     }
 }
 
-/// Asks IAM for the project of a region.
 pub(crate) async fn project_of(
     region: &str,
     (network, iam): (&Network, &UpstreamUrl),

@@ -23,7 +23,6 @@ const HINT: &str = "check that this is a server with an agency";
 
 const URI: &str = "HC_CONTAINER_CREDENTIALS_FULL_URI";
 
-/// The metadata service.
 pub(in crate::credentials) fn metadata(config: &CredentialsConfig) -> Service {
     Service {
         name: "the metadata service",
@@ -33,7 +32,6 @@ pub(in crate::credentials) fn metadata(config: &CredentialsConfig) -> Service {
     }
 }
 
-/// The identity of this pod, if it has one.
 pub(in crate::credentials) fn pod_identity(
     environment: &Environment,
 ) -> Result<Service, CredentialsError> {
@@ -52,7 +50,6 @@ pub(in crate::credentials) fn pod_identity(
 }
 
 impl Service {
-    /// Asks the metadata service.
     pub(super) async fn ask_metadata(&self, network: &Network) -> Result<Lease, CredentialsError> {
         // Requested each time: that costs one exchange an hour, and the token is never stale.
         let request = Request::put("/meta-data/latest/api/token")
@@ -74,7 +71,6 @@ impl Service {
         answer.accepted(HINT)?.key()
     }
 
-    /// Asks the agent of pod identity.
     pub(super) async fn ask_agent(&self, network: &Network) -> Result<Lease, CredentialsError> {
         let request = Request::post("/")
             .header("authorization", self.line(0)?.expose_secret())

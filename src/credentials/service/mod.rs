@@ -37,7 +37,6 @@ use crate::signature::{
 };
 use crate::upstream::Network;
 
-/// A request cannot be signed.
 const UNSIGNED: CredentialsError =
     CredentialsError::Garbage("a request to this endpoint cannot be signed");
 
@@ -161,7 +160,6 @@ fn endpoint(
     endpoint.map_err(|expected| CredentialsError::Variable { name, expected })
 }
 
-/// The headers that sign a request to the service at an endpoint.
 fn signed_headers(
     endpoint: &UpstreamUrl,
     request: &Request<Bytes>,

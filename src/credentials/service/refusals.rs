@@ -1,13 +1,14 @@
 //! Backoff after STS has refused a key. Gateways lock a key after several wrong signatures, and it is
 //! not documented whether STS counts separately.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::credentials::CredentialsError;
 use crate::credentials::error::KEY_REFUSED;
 use crate::credentials::types::{Credentials, Lease};
+use crate::lock::lock;
 
 /// Refusals in a row before there is a pause.
 const FREE: u32 = 3;
@@ -21,9 +22,8 @@ const MAX_PAUSE: Duration = Duration::from_secs(3600);
 pub(super) struct Refusals(Mutex<Option<(Credentials, u32, Moment)>>);
 
 impl Refusals {
-    /// Checks that the service may be asked with a key now.
     pub(super) fn check(&self, key: &Credentials, now: Moment) -> Result<(), CredentialsError> {
-        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &*lock(&self.0) {
             Some((refused, count, at))
                 if refused.is_same(key) && now.since(*at) < pause(*count) =>
             {
@@ -40,7 +40,7 @@ impl Refusals {
         asked: &Result<Lease, CredentialsError>,
         now: Moment,
     ) {
-        let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refused = lock(&self.0);
         match asked {
             Err(CredentialsError::Refused { status: 401, .. }) => {
                 let before = refused.take().filter(|(refused, ..)| refused.is_same(key));

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use super::{Cloud, FaultMode};
 use crate::clock;
 use crate::emulator::accounts::{DAY, random_key, random_text};
-use crate::emulator::key_store::{Owner, lock};
+use crate::emulator::key_store::Owner;
+use crate::lock::lock;
 
 /// A time as IAM writes it.
 const MICROSECONDS: &str = "%Y-%m-%dT%H:%M:%S.%6fZ";
@@ -103,7 +104,6 @@ pub(super) fn json_response(status: StatusCode, body: &Value) -> Response<Full<B
     response(status, "application/json;charset=UTF-8", body.to_string())
 }
 
-/// A refusal, with a code and a message.
 pub(super) fn refused(status: StatusCode, message: &str) -> Response<Full<Bytes>> {
     let code = status.as_str();
     json_response(status, &json!({ "error_code": code, "error_msg": message }))

@@ -23,15 +23,15 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::key_store::{KeyStore, lock};
+use super::key_store::KeyStore;
 use crate::clock;
+use crate::lock::lock;
 use issuing::{refused, response};
 use services::Answered;
 
 /// The path of pod identity. A cluster tells its pods the whole address.
 pub const POD_IDENTITY_PATH: &str = "/v1/pod-identity/credentials";
 
-/// The path of the metadata service's own tokens.
 const METADATA_TOKEN_PATH: &str = "/meta-data/latest/api/token";
 
 /// The path of STS for callers that sign with a key.
@@ -98,7 +98,6 @@ struct Call {
     fault: FaultMode,
 }
 
-/// Answers a call.
 type Handler = fn(&Cloud, &Call) -> Answered;
 
 /// What the services offer.
@@ -132,7 +131,6 @@ impl Cloud {
     }
 
     /// Number of requests that a service has received, whatever it answered.
-    #[must_use]
     pub fn calls(&self, service: Service) -> u64 {
         self.states[service as usize].calls.load(Ordering::Relaxed)
     }
@@ -216,12 +214,10 @@ impl Call {
     }
 }
 
-/// A text in a body.
 fn text<'a>(body: &'a Value, pointer: &str) -> Option<&'a str> {
     body.pointer(pointer)?.as_str()
 }
 
-/// True if the secret itself was sent.
 fn is_secret(secret: &SecretString, sent: Option<&str>) -> bool {
     sent == Some(secret.expose_secret())
 }

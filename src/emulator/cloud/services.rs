@@ -13,8 +13,9 @@ use super::issuing::{CREDENTIAL, CREDENTIALS, json_response, refused, response};
 use super::{Call, Cloud, is_secret, text};
 use crate::clock;
 use crate::emulator::accounts::random_text;
-use crate::emulator::key_store::{KeyStore, State, lock};
+use crate::emulator::key_store::{KeyStore, State};
 use crate::emulator::verification::{WINDOW, header_pairs, target};
+use crate::lock::lock;
 use crate::signature::{PayloadHash, ReceivedRequest, SigningDate, verify};
 
 /// The answer to a call; `None` if its identity is not known.

@@ -5,7 +5,9 @@
 //! The text of a request must not become a part of the command. A shell interprets nothing in single
 //! quotes; what cannot be quoted like that goes through `printf` or `base64`.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -23,7 +25,7 @@ pub(super) fn command(source: &ReplaySource, url: &str) -> String {
     match (source.method.as_str(), source.body.is_empty()) {
         ("GET", true) => {}
         ("HEAD", true) => words.push("--head".to_owned()),
-        (method, _) => words.extend(["-X".to_owned(), quoted(method.as_bytes())]),
+        (method, _) => words.extend(["-X".to_owned(), quoted(method)]),
     }
     for (is_needed, option) in [
         (url.contains(['[', ']', '{', '}']), "--globoff"),
@@ -32,7 +34,7 @@ pub(super) fn command(source: &ReplaySource, url: &str) -> String {
     ] {
         words.extend(is_needed.then(|| option.to_owned()));
     }
-    words.push(quoted(url.as_bytes()));
+    words.push(quoted(url));
     let given = source.headers.iter().map(|(name, value)| match &value[..] {
         // A name with a colon alone would remove the header.
         b"" => format!("{name};").into_bytes(),
@@ -42,12 +44,12 @@ pub(super) fn command(source: &ReplaySource, url: &str) -> String {
     let own = own.chain((!source.body.is_empty()).then_some("content-type"));
     let removed = own.filter(|name| !source.has(name));
     for header in given.chain(removed.map(|name| format!("{name}:").into_bytes())) {
-        words.extend(["-H".to_owned(), quoted(&header)]);
+        words.extend(["-H".to_owned(), quoted(OsStr::from_bytes(&header))]);
     }
     let command = words.join(" ");
     match quotable(&source.body) {
         Some("") => command,
-        Some(body) => format!("{command} --data-raw {}", quoted(body.as_bytes())),
+        Some(body) => format!("{command} --data-raw {}", quoted(body)),
         None => format!(
             "printf %s '{}' | base64 -d | {command} --data-binary @-",
             BASE64_STANDARD.encode(&source.body)
@@ -65,28 +67,29 @@ fn quotable(body: &[u8]) -> Option<&str> {
 
 /// One shell word for these bytes, which do not end with a line feed. Bytes that a terminal would
 /// interpret, or that are not UTF-8, become a `printf`.
-fn quoted(bytes: &[u8]) -> String {
+pub(crate) fn quoted(word: impl AsRef<OsStr>) -> String {
+    let bytes = word.as_ref().as_bytes();
     let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=,@%+".contains(&byte);
     if !bytes.is_empty() && bytes.iter().all(|byte| is_safe(*byte)) {
         return text(bytes).into_owned();
     }
-    let mut word = "'".to_owned();
+    let mut shown = "'".to_owned();
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
-                '\'' => word.push_str("'\\''"),
+                '\'' => shown.push_str("'\\''"),
                 c if is_harmful(c) && !matches!(c, '\t' | '\n') => {
-                    push_octal(&mut word, c.encode_utf8(&mut [0; 4]).as_bytes())
+                    push_octal(&mut shown, c.encode_utf8(&mut [0; 4]).as_bytes())
                 }
-                c => word.push(c),
+                c => shown.push(c),
             }
         }
         if !chunk.invalid().is_empty() {
-            push_octal(&mut word, chunk.invalid());
+            push_octal(&mut shown, chunk.invalid());
         }
     }
-    word.push('\'');
-    word
+    shown.push('\'');
+    shown
 }
 
 /// Appends a `printf` of these bytes between two quoted parts of a word.

@@ -7,6 +7,8 @@
 mod curl;
 mod python;
 
+pub(crate) use curl::quoted;
+
 use super::answer::Problem;
 use super::entry::Entry;
 use super::head::{Head, has_hidden, origin_form, replace_hidden, request_line, text};
@@ -47,10 +49,6 @@ pub(super) struct ReplaySource {
 }
 
 /// The request that a caller sent, without hop-by-hop headers.
-///
-/// # Errors
-///
-/// A [`Problem`] if a part of it is missing.
 pub(super) fn replay_source(entry: &Entry) -> Result<ReplaySource, Problem> {
     let head = entry.received().ok_or(BODY_NOT_KEPT)?;
     let mut upgrades = head.all("upgrade");
@@ -148,12 +146,10 @@ fn with_placeholders(bytes: &[u8]) -> Option<Vec<u8>> {
 }
 
 impl ReplaySource {
-    /// True if there is a header of this name.
     fn has(&self, name: &str) -> bool {
         self.headers.iter().any(|(known, _)| known == name)
     }
 
-    /// True if a value is hidden.
     pub(super) fn has_hidden(&self) -> bool {
         let values = self.headers.iter().map(|(_, value)| &value[..]);
         let mut parts = values.chain([self.target.as_bytes(), &self.body]);

@@ -14,7 +14,6 @@ use super::times::micros;
 /// The most events that are told apart.
 const MAX_EVENTS: usize = 2000;
 
-/// A body for the API.
 pub(super) fn body(entry: &Entry, side: Side) -> Value {
     let (body, is_complete) = (entry.body(side), entry.is_complete(side));
     let content_type = content_type(entry, side);

@@ -95,7 +95,6 @@ impl Timeline {
         self.spans.last().map_or(0, |last| last.start_us + last.us)
     }
 
-    /// The spans of an attempt.
     pub(super) fn of_attempt(&self, at: usize) -> Vec<&Span> {
         let spans = self.spans.iter();
         spans.filter(|span| span.attempt == Some(at)).collect()

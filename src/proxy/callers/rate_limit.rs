@@ -4,13 +4,14 @@
 //! many. The gateway's key is not involved.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::config::Rate;
 use crate::error::Error;
+use crate::lock::lock;
 
 /// How many wrong signatures there may be, each less than [`WAIT`] after the one before.
 const MAX_WRONG: u32 = 5;
@@ -73,8 +74,7 @@ impl CallerLimits {
     }
 
     fn with<T>(&self, access_key: &str, change: impl FnOnce(&mut Counts) -> T) -> T {
-        // Every change leaves it whole, so a panic elsewhere does no harm.
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.0);
         if let Some(counts) = all.get_mut(access_key) {
             return change(counts);
         }

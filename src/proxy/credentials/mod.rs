@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
@@ -21,6 +21,7 @@ use crate::clock::Moment;
 use crate::config::{Auth, Config};
 use crate::credentials::{Lease, Secret, Slot, Source};
 use crate::error::Error;
+use crate::lock::lock;
 
 /// How long a request waits for a usable credential.
 const CREDENTIAL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -141,7 +142,7 @@ impl RouteCredentials {
     pub(super) fn refused(&self, slot: usize, refused: &UsableCredential) -> bool {
         let (state, now) = (&self.slots[slot], Moment::now());
         let is_renewable = refused.lease.lifetime.is_some();
-        let mut last = state.last_refresh();
+        let mut last = lock(&state.last_refresh);
         if let Some((lease, at)) = &*last
             && now.since(*at) < REFRESH_INTERVAL
         {
@@ -156,15 +157,7 @@ impl RouteCredentials {
     /// Records that the gateway accepted a refreshed credential. The next refusal refreshes it at
     /// once.
     pub(super) fn refresh_helped(&self, slot: usize) {
-        *self.slots[slot].last_refresh() = None;
-    }
-}
-
-impl SlotState {
-    fn last_refresh(&self) -> MutexGuard<'_, Option<(Arc<Lease>, Moment)>> {
-        // Every change is a single step, so a panic elsewhere does no harm.
-        let last = self.last_refresh.lock();
-        last.unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.slots[slot].last_refresh) = None;
     }
 }
 

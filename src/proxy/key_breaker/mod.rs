@@ -29,7 +29,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use secrecy::ExposeSecret;
 use tokio::sync::Notify;
@@ -37,6 +37,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::credentials::Credentials;
 use crate::error::Error;
+use crate::lock::lock;
 pub(super) use permit::{Permit, Permits};
 use state::{MAX_REFUSALS, MAX_SECRETS, PROBE_TIMEOUT, PermitKind, ROOM_TIMEOUT, State};
 
@@ -147,9 +148,4 @@ impl KeyBreaker {
     pub(super) fn is_open(&self) -> bool {
         lock(&self.key.state).next_probe.is_some()
     }
-}
-
-/// Every change leaves the state consistent, so a panic elsewhere does no harm.
-fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }

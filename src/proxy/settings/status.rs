@@ -1,7 +1,6 @@
 //! What settings show of the running proxy: to Prometheus, to the inspector, and to readiness checks.
 
 use std::collections::BTreeMap;
-use std::sync::{MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
@@ -9,6 +8,7 @@ use super::Settings;
 use crate::clock::Moment;
 use crate::credentials::Slot;
 use crate::inspect::program::UpstreamState;
+use crate::lock::lock;
 use crate::telemetry;
 use crate::telemetry::metrics::Sample;
 use crate::upstream::PoolStats;
@@ -16,13 +16,7 @@ use crate::upstream::PoolStats;
 impl Settings {
     /// Watches the pools of one more worker.
     pub(in crate::proxy) fn watch<'a>(&self, pools: impl Iterator<Item = (&'a str, PoolStats)>) {
-        self.pools()
-            .extend(pools.map(|(name, stats)| (name.to_owned(), stats)));
-    }
-
-    fn pools(&self) -> MutexGuard<'_, Vec<(String, PoolStats)>> {
-        // Every change leaves it whole, so a panic elsewhere does no harm.
-        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.pools).extend(pools.map(|(name, stats)| (name.to_owned(), stats)));
     }
 
     /// All metrics, in the Prometheus text format.
@@ -57,7 +51,7 @@ impl Settings {
     /// The state of the connections to each gateway, by its name.
     fn upstreams(&self) -> BTreeMap<String, UpstreamState> {
         let mut upstreams = BTreeMap::<String, UpstreamState>::new();
-        for (name, stats) in self.pools().iter() {
+        for (name, stats) in lock(&self.pools).iter() {
             let mut routes = self.config.routes.iter().zip(&self.route_states);
             let route = routes.find(|(route, _)| route.upstream.authority == name);
             let ahead = route.map_or(0, |(_, state)| state.clock.ahead());
@@ -81,7 +75,7 @@ impl Settings {
         let credential = |(slot, is_locked): (&Slot, bool)| {
             json!({
                 "name": slot.label,
-                "kind": slot.kind.to_string(),
+                "kind": slot.kind.name(),
                 "is_good": slot.is_good(),
                 // Seconds until it expires, if it does.
                 "left_s": slot.left().map(|left| left.as_secs()),
@@ -102,15 +96,15 @@ impl Settings {
     #[must_use]
     pub fn missing_credentials(&self) -> Vec<String> {
         let missing = self.credentials.slots().filter(|slot| !slot.is_good());
-        let name = |slot: &Slot| format!("{} of credentials {}", slot.kind, slot.label);
+        let name = |slot: &Slot| format!("{} of credentials {}", slot.kind.name(), slot.label);
         missing.map(name).collect()
     }
 }
 
 /// The metrics of one credential.
 fn credential_samples(slot: &Slot) -> Vec<Sample> {
-    let (kind, attempts) = (slot.kind.to_string(), slot.attempts());
-    let labels = [slot.label.as_str(), kind.as_str()];
+    let (kind, attempts) = (slot.kind.name(), slot.attempts());
+    let labels = [slot.label.as_str(), kind];
     let mut samples = Vec::new();
     for (result, count) in [("ok", attempts.ok), ("failed", attempts.failed)] {
         let labels = [labels[0], labels[1], result];

@@ -82,7 +82,6 @@ pub struct Sample {
 
 impl Sample {
     /// A value of the family `name`, with the values of its labels in the order of the table.
-    #[must_use]
     pub fn new(name: &'static str, labels: &[&str], value: f64) -> Self {
         Self {
             name,
@@ -108,7 +107,6 @@ impl Sample {
 
 impl Metrics {
     /// All metrics in the Prometheus text format, together with the samples of other parts.
-    #[must_use]
     pub fn text(&self, mut samples: Vec<Sample>) -> String {
         let version = env!("CARGO_PKG_VERSION");
         samples.push(Sample::new("apig_proxy_build_info", &[version], 1.0));
@@ -135,21 +133,16 @@ impl Collector for Snapshot {
             // The encoder appends the suffix to the names of counters.
             let name = family.name.trim_end_matches("_total");
             let mut encoder = out.encode_descriptor(name, family.help, None, family.kind)?;
-            match family.name {
-                "apig_proxy_requests_total" => metrics.requests.encode(encoder)?,
-                "apig_proxy_request_duration_seconds" => {
-                    metrics.request_duration.encode(encoder)?
-                }
-                "apig_proxy_upstream_duration_seconds" => {
-                    metrics.upstream_duration.encode(encoder)?
-                }
-                "apig_proxy_signing_duration_seconds" => {
-                    metrics.signing_duration.encode(encoder)?
-                }
-                "apig_proxy_in_flight" => metrics.in_flight.encode(encoder)?,
-                "apig_proxy_gateway_errors_total" => metrics.gateway_errors.encode(encoder)?,
-                name => {
-                    for sample in self.samples.iter().filter(|sample| sample.name == name) {
+            match family.name.trim_start_matches("apig_proxy_") {
+                "requests_total" => metrics.requests.encode(encoder)?,
+                "request_duration_seconds" => metrics.request_duration.encode(encoder)?,
+                "upstream_duration_seconds" => metrics.upstream_duration.encode(encoder)?,
+                "signing_duration_seconds" => metrics.signing_duration.encode(encoder)?,
+                "in_flight" => metrics.in_flight.encode(encoder)?,
+                "gateway_errors_total" => metrics.gateway_errors.encode(encoder)?,
+                _ => {
+                    let samples = self.samples.iter();
+                    for sample in samples.filter(|sample| sample.name == family.name) {
                         sample.encode(&family, &mut encoder)?;
                     }
                 }

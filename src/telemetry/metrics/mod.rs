@@ -15,7 +15,7 @@ mod families;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
@@ -24,12 +24,12 @@ use prometheus_client::metrics::family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
+use crate::lock::lock;
 pub use families::{CONTENT_TYPE, Family, Sample, families};
 
 /// The route label of requests that were answered before a route was found. No prefix equals it.
 pub(crate) const NO_ROUTE: &str = "none";
 
-/// The labels of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct RequestLabels {
     pub(crate) route: &'static str,
@@ -76,7 +76,6 @@ pub enum Outcome {
 
 impl Outcome {
     /// The outcome of a relayed response; `refused` by the gateway itself or not.
-    #[must_use]
     pub fn relayed(status: u16, refused: bool) -> Self {
         match status {
             ..400 => Self::Ok,
@@ -86,7 +85,6 @@ impl Outcome {
     }
 
     /// The value of the label.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -153,20 +151,17 @@ impl Metrics {
     ///
     /// It lives as long as the process, and so do the counters with it. Each prefix is kept once,
     /// however often the configuration is reloaded.
-    #[must_use]
     pub fn route_label(&self, prefix: &str) -> &'static str {
         let prefix = if prefix.is_empty() { "/" } else { prefix };
         kept(&self.routes, prefix, usize::MAX)
     }
 
     /// The label of a caller, by its name; all beyond the first 64 share one.
-    #[must_use]
     pub fn caller_label(&self, name: &str) -> &'static str {
         kept(&self.callers, name, MAX_CALLERS)
     }
 
     /// The metrics of one more worker.
-    #[must_use]
     pub fn worker(&self) -> WorkerMetrics {
         WorkerMetrics {
             all: self.clone(),
@@ -178,8 +173,7 @@ impl Metrics {
 
 /// A name that lives as long as the process, of at most `max` names; all others are `other`.
 fn kept(names: &Mutex<Vec<&'static str>>, name: &str, max: usize) -> &'static str {
-    // Every change leaves it whole, so a panic elsewhere does no harm.
-    let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut names = lock(names);
     if let Some(known) = names.iter().find(|known| **known == name) {
         return known;
     }
@@ -243,7 +237,6 @@ impl WorkerMetrics {
         self.all.in_flight.dec();
     }
 
-    /// Counts a response.
     pub(crate) fn count(&self, labels: RequestLabels) {
         let create = || self.all.requests.get_or_create_owned(&labels);
         let mut known = self.requests.borrow_mut();

@@ -7,9 +7,11 @@
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+use crate::lock::lock;
 
 /// The size of the queue in bytes: some thousand lines.
 pub(super) const CAPACITY: usize = 1024 * 1024;
@@ -42,10 +44,6 @@ struct State {
 impl Queue {
     /// Starts a queue and its thread, which calls `report` with the number of dropped lines when
     /// that has grown and the target takes lines again.
-    ///
-    /// # Errors
-    ///
-    /// If the system refuses the thread.
     pub(super) fn start(
         target: impl Write + Send + 'static,
         report: impl Fn(u64) + Send + 'static,
@@ -59,7 +57,7 @@ impl Queue {
 
     /// Adds a line, which ends with a line feed, or drops it. Never waits for the target.
     pub(super) fn push(&self, line: &[u8]) {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         if state.lines.len() + line.len() > CAPACITY {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return;
@@ -81,7 +79,9 @@ impl Queue {
     pub(super) fn flush(&self, limit: Duration) {
         let is_busy = |state: &mut State| state.is_writing || !state.lines.is_empty();
         // What is left at the limit is lost, and there is no place to report it.
-        let _ = self.idle.wait_timeout_while(self.state(), limit, is_busy);
+        let _ = self
+            .idle
+            .wait_timeout_while(lock(&self.state), limit, is_busy);
     }
 
     fn run(&self, out: impl Write, report: impl Fn(u64)) {
@@ -104,7 +104,7 @@ impl Queue {
     fn take(&self, lines: &mut Vec<u8>) {
         lines.clear();
         lines.shrink_to(KEPT_CAPACITY);
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         state.is_writing = false;
         if state.lines.is_empty() {
             self.idle.notify_all();
@@ -114,11 +114,6 @@ impl Queue {
         let mut state = waited.unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut state.lines, lines);
         state.is_writing = true;
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Every change leaves it whole, so a panic elsewhere does no harm.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -134,7 +129,6 @@ impl Write for &Queue {
     }
 }
 
-/// The target of the lines.
 struct Target<W> {
     out: W,
     /// True if the last line was written only in part.

@@ -22,7 +22,6 @@ const SAME_CLOCK: i64 = 2000;
 /// A complete response.
 #[derive(Debug)]
 pub(super) struct Answer {
-    /// The name of the service.
     service: &'static str,
     pub(super) response: Response<SecretBox<Vec<u8>>>,
     at: Moment,
@@ -95,7 +94,6 @@ impl Answer {
         header_text(text.trim()).ok_or(CredentialsError::Garbage("no token"))
     }
 
-    /// True if the body contains these words.
     pub(super) fn contains(&self, words: &str) -> bool {
         memchr::memmem::find(self.response.body().expose_secret(), words.as_bytes()).is_some()
     }
@@ -113,7 +111,6 @@ impl Answer {
         serde_json::from_slice(self.response.body().expose_secret()).ok()
     }
 
-    /// The key in the body.
     pub(super) fn key(&self) -> Result<Lease, CredentialsError> {
         let wrapped = self.json().map(|wrapped: Wrapped| wrapped.credential);
         let parts = wrapped.or_else(|| self.json());
@@ -125,7 +122,6 @@ impl Answer {
         Ok(self.lease(Secret::Key(key), self.lifetime(expires_at)))
     }
 
-    /// The lease of a secret in this response.
     pub(super) fn lease(&self, secret: Secret, lifetime: Duration) -> Lease {
         Lease {
             at: self.at,
