@@ -168,7 +168,7 @@ fn make(new: &NewArguments, environment: &Environment) -> Outcome {
         );
     }
     change(&path, |records| {
-        if position(records, &new.name).is_some() {
+        if records.iter().any(|record| record.name == new.name) {
             return Err(Failure::failed(
                 "there is a caller with this name\nhint: give another name, or revoke it first",
             ));
@@ -251,19 +251,16 @@ fn columns(record: &CallerRecord) -> Result<Vec<String>, Failure> {
 
 fn revoke(name: &str, path: &Path) -> Outcome {
     change(path, |records| {
-        let Some(at) = position(records, name) else {
+        let count = records.len();
+        records.retain(|record| record.name != name);
+        if records.len() == count {
             return Err(Failure::failed(
                 "there is no caller with this name\nhint: `apig-proxy caller list` shows all",
             ));
-        };
-        records.remove(at);
+        }
         Ok(())
     })?;
     Ok(Exit::Ok)
-}
-
-fn position(records: &[CallerRecord], name: &str) -> Option<usize> {
-    records.iter().position(|record| record.name == name)
 }
 
 fn read(path: &Path) -> Result<Vec<CallerRecord>, Failure> {

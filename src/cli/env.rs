@@ -3,8 +3,6 @@
 //!
 //! Credentials of callers cannot be printed, since they are kept as hashes.
 
-use std::ffi::OsString;
-use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -12,7 +10,7 @@ use clap::Args;
 
 use super::admin_client::{AdminArguments, READY, ask};
 use super::run::Access;
-use super::{Exit, Failure, Outcome, say};
+use super::{Failure, Outcome, print, say};
 use crate::config::{self, Config, Environment, Listen, local_address};
 use crate::inspect::quoted;
 
@@ -54,13 +52,8 @@ pub(super) fn run(arguments: &EnvArguments, environment: &Environment) -> Outcom
             "note: credentials of callers are not printed, nor variables with them; `apig-proxy caller new` makes one",
         );
     }
-    let line = |(name, value): (&String, &OsString)| format!("export {name}={}\n", quoted(value));
-    let lines: String = variables.iter().map(line).collect();
-    let written = io::stdout().write_all(lines.as_bytes());
-    written.map_err(|error| {
-        Failure::failed(format_args!("the variables cannot be written: {error}"))
-    })?;
-    Ok(Exit::Ok)
+    let line = |(name, value)| format!("export {name}={}", quoted(value));
+    print(variables.iter().map(line).collect::<Vec<_>>().join("\n"))
 }
 
 /// How programs reach a proxy that serves everything on one port: services by their names.

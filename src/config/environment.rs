@@ -15,6 +15,14 @@ pub(super) const PREFIX: &str = "APIG_PROXY_";
 /// and `env` set for programs, which may start another proxy.
 const NO_KEYS: [&str; 3] = ["CONFIG", "TOKEN", "URL"];
 
+/// What `run` sets for its program, which may start another proxy: it leads to that run, and not to the
+/// cloud. A variable, how its value begins, and what goes with it.
+const OF_RUN: [(&str, &str, &str); 3] = [
+    ("HUAWEICLOUD_SDK_AK", "APX", "HUAWEICLOUD_SDK_SK"),
+    ("CLOUD_SDK_AK", "APX", "CLOUD_SDK_SK"),
+    ("HUAWEICLOUD_SDK_IAM_ENDPOINT", "http://127.0.0.1:", ""),
+];
+
 /// A copy of the environment. Its values are zeroized on drop, since some are secrets; the
 /// environment block of the process cannot be.
 #[derive(Clone, Default)]
@@ -23,7 +31,18 @@ pub struct Environment(BTreeMap<OsString, OsString>);
 impl Environment {
     /// The environment of this process.
     pub fn from_env() -> Self {
-        Self(std::env::vars_os().collect())
+        Self(std::env::vars_os().collect()).without_run()
+    }
+
+    fn without_run(mut self) -> Self {
+        let is_in_run = self.get("APIG_PROXY_TOKEN").is_some();
+        for (name, start, more) in OF_RUN {
+            let value = self.text(name).filter(|_| is_in_run);
+            if value.is_some_and(|value| value.starts_with(start)) {
+                self.0.retain(|other, _| other != name && other != more);
+            }
+        }
+        self
     }
 
     /// An environment of these variables.
@@ -114,6 +133,17 @@ mod tests {
         let linked = "SERVICE_HOST SERVICE_PORT SERVICE_PORT_HTTP PORT PORT_8080_TCP PORT_8080_TCP_ADDR PORT_53_UDP_PROTO";
         assert_eq!(keys(linked), 0);
         assert_eq!(keys("CONFIG URL TOKEN PORT_X STAGE"), 2);
+    }
+
+    #[test]
+    fn the_key_and_the_iam_of_a_run_are_not_those_of_another_proxy() {
+        let left = |token| {
+            let key = [("APIG_PROXY_TOKEN", token), (OF_RUN[0].2, "x")];
+            let run = OF_RUN.map(|(name, start, _)| (name, start));
+            let pairs = key.into_iter().chain(run);
+            Environment::from_pairs(pairs).without_run().0.len()
+        };
+        assert_eq!((left("apx_x"), left("")), (1, 5));
     }
 
     #[test]

@@ -19,10 +19,13 @@ use rustix::process::{
 };
 use rustix::termios::tcgetpgrp;
 use tokio::signal::unix::{self, SignalKind, signal};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// How long the processes of a group may take to be continued one after the other.
 const SETTLING_TIME: Duration = Duration::from_millis(20);
+
+/// SIGTERM within this time is the same: `timeout` sends it to the process and to its group.
+const ONE_REQUEST: Duration = Duration::from_millis(500);
 
 const PASSED_ON: [Signal; 6] = [
     Signal::HUP,
@@ -102,7 +105,7 @@ impl Child {
     /// SIGTERM is passed on once, and the second one kills. SIGHUP never kills: on a terminal that
     /// is closed it comes from the shell and from the kernel.
     pub(super) async fn ended(&self, signals: &mut Signals) -> u8 {
-        let mut was_terminated = false;
+        let mut terminated_at = None;
         loop {
             if let Some(code) = self.poll_ended() {
                 return code;
@@ -116,7 +119,8 @@ impl Child {
             if matches!(sent, Signal::INT | Signal::QUIT) && is_in_foreground() {
                 continue;
             }
-            let is_second = sent == Signal::TERM && std::mem::replace(&mut was_terminated, true);
+            let is_second = sent == Signal::TERM
+                && terminated_at.get_or_insert_with(Instant::now).elapsed() > ONE_REQUEST;
             self.signal(if is_second { Signal::KILL } else { sent });
         }
     }

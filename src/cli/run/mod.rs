@@ -18,7 +18,6 @@ mod variables;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::pin::pin;
 use std::process::Command;
@@ -155,13 +154,9 @@ impl Run {
 
     /// Says what is not prevented: on a terminal, and in the log.
     fn warn(&self, arguments: &RunArguments, environment: &Environment) {
-        let kept = arguments
-            .kept
-            .iter()
-            .map(|name| match environment.get(name) {
-                Some(_) => format!("`{name}` is kept, and the program can read its value"),
-                None => "a variable that `--keep` names is not set".to_owned(),
-            });
+        let kept = arguments.kept.iter();
+        let kept = kept.filter(|name| environment.get(name).is_some());
+        let kept = kept.map(|name| format!("`{name}` is kept, and the program can read its value"));
         let mut notice = "not a sandbox: the program can read the files of your user".to_owned();
         if !self.readable.is_empty() {
             notice += &format!(", and these hold secrets: {}", self.readable.join(", "));
@@ -184,7 +179,11 @@ impl Run {
         let (program, rest) = arguments.command.split_first().expect("clap requires it");
         let mut command = Command::new(program);
         command.args(rest);
-        let is_kept = |name: &OsStr| arguments.kept.iter().any(|kept| name == kept.as_str());
+        // Whoever keeps a secret key keeps the access key that belongs to it.
+        let is_kept = |name: &OsStr| {
+            let mut kept = arguments.kept.iter();
+            kept.any(|kept| name == &**kept || name == &*kept.replace("SDK_SK", "SDK_AK"))
+        };
         for name in secret_variables(environment, &self.secrets()) {
             if !is_kept(name) {
                 command.env_remove(name);
@@ -219,19 +218,19 @@ fn show_inspector(server: &mut Server) {
 /// Prints the variables for `docker run --env-file`, and closes standard output after them, since
 /// their reader may wait for its end.
 fn print_variables(variables: &Variables) -> Result<(), Failure> {
-    let mut lines = Vec::new();
+    let mut lines = String::new();
     for (name, value) in variables {
         // The rest would be another variable.
-        if value.as_bytes().iter().any(|byte| b"\n\r".contains(byte)) {
+        if value.contains(['\n', '\r']) {
             return Err(Failure::configuration(format_args!(
                 "the value of `{name}` has a line break, which `--print-env` cannot print\nhint: take it out"
             )));
         }
-        lines.extend([name.as_bytes(), b"=", value.as_bytes(), b"\n"].concat());
+        lines.extend([name, "=", value, "\n"]);
     }
     let mut out = io::stdout();
     let mut print = || {
-        out.write_all(&lines)?;
+        out.write_all(lines.as_bytes())?;
         out.flush()?;
         let null = File::options().write(true).open("/dev/null")?;
         io::Result::Ok(dup2_stdout(null)?)

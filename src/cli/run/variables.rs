@@ -2,7 +2,7 @@
 //! that it can read all the same.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -13,14 +13,12 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::config::{Config, Environment, IssuedCaller, RunConfig, TokenSource};
 use crate::escape::Escaped;
 
-/// Variables that hold a secret or lead to one.
-const SECRETS: [&str; 16] = [
-    "HUAWEICLOUD_SDK_SK",
+/// Variables that hold a secret or lead to one, beside those that are set anew.
+const SECRETS: [&str; 14] = [
     "HUAWEICLOUD_SDK_SECURITY_TOKEN",
     "HUAWEICLOUD_SDK_ID_TOKEN_FILE",
     "HUAWEICLOUD_SDK_IDP_ID",
     "HUAWEICLOUD_SDK_CREDENTIALS_FILE",
-    "CLOUD_SDK_SK",
     "CLOUD_SDK_SECURITY_TOKEN",
     "HW_SECRET_KEY",
     "HW_SECURITY_TOKEN",
@@ -54,7 +52,7 @@ pub(in crate::cli) struct Access<'a> {
 }
 
 /// Variables to set, by name.
-pub(in crate::cli) type Variables = BTreeMap<String, OsString>;
+pub(in crate::cli) type Variables = BTreeMap<String, String>;
 
 impl Access<'_> {
     /// The variables to set. Those that need unknown credentials are left out.
@@ -64,7 +62,7 @@ impl Access<'_> {
         environment: &Environment,
     ) -> Variables {
         let mut variables = Variables::new();
-        let mut set = |name: &str, value: &str| variables.insert(name.to_owned(), value.into());
+        let mut set = |name: &str, value: &str| variables.insert(name.to_owned(), value.to_owned());
         set("APIG_PROXY_URL", &self.url);
         for (service, url) in &self.services {
             set(&service_variable(service), url);
@@ -75,17 +73,20 @@ impl Access<'_> {
         if let Some(caller) = self.caller {
             let token = caller.token.expose_secret();
             set("APIG_PROXY_TOKEN", token);
-            set("HUAWEICLOUD_SDK_AK", &caller.access_key);
-            set("HUAWEICLOUD_SDK_SK", caller.secret_key.expose_secret());
+            // As SDKs read it, and as the samples of the API Explorer do.
+            for start in ["HUAWEICLOUD_SDK_", "CLOUD_SDK_"] {
+                set(&format!("{start}AK"), &caller.access_key);
+                set(&format!("{start}SK"), caller.secret_key.expose_secret());
+            }
             if run.openai.is_some() {
                 set("OPENAI_API_KEY", token);
             }
         }
         variables.extend(no_proxy(environment));
-        let expanded = run.variables.iter().filter_map(|(name, template)| {
-            let value = self.expand(template)?;
-            Some((name.clone(), value.into()))
-        });
+        let expanded = run
+            .variables
+            .iter()
+            .filter_map(|(name, template)| Some((name.clone(), self.expand(template)?)));
         variables.extend(expanded);
         variables
     }
@@ -121,16 +122,16 @@ fn service_variable(service: &str) -> String {
 
 /// Both spellings of `NO_PROXY`, with this machine added. Programs prefer either of them, so what
 /// one lacks comes from the other.
-fn no_proxy(environment: &Environment) -> [(String, OsString); 2] {
+fn no_proxy(environment: &Environment) -> [(String, String); 2] {
     ["NO_PROXY", "no_proxy"].map(|name| {
         let set = ["NO_PROXY", "no_proxy"]
             .into_iter()
-            .find_map(|any| environment.get(any));
-        let mut value = environment.get(name).or(set).unwrap_or_default().to_owned();
-        if value != "*" {
-            value.push(if value.is_empty() { "" } else { "," });
-            value.push(OWN_HOSTS);
-        }
+            .find_map(|any| environment.text(any));
+        let value = match environment.text(name).or(set) {
+            Some("*") => "*".to_owned(),
+            Some(hosts) => format!("{hosts},{OWN_HOSTS}"),
+            None => OWN_HOSTS.to_owned(),
+        };
         (name.to_owned(), value)
     })
 }
@@ -171,13 +172,19 @@ pub(super) fn readable_secrets(config: &Config, environment: &Environment) -> Ve
             None => {}
         }
     }
+    let client = config.upstream_tls.client.as_ref();
+    files.extend(client.map(|files| files.key.clone()));
     let named = [
         "HUAWEICLOUD_SDK_CREDENTIALS_FILE",
         "HUAWEICLOUD_OIDC_TOKEN_FILE",
         "CREDENTIALS_DIRECTORY",
     ];
     files.extend(named.into_iter().filter_map(|name| environment.path(name)));
-    let usual = [".huaweicloud/credentials", ".hcloud/config.json"];
+    let usual = [
+        ".huaweicloud/credentials",
+        ".hcloud/config.json",
+        ".obsutilconfig",
+    ];
     files.extend(usual.into_iter().filter_map(in_home));
     files.retain(|path| fs::access(path, fs::Access::READ_OK).is_ok());
     files.sort_unstable();
@@ -230,7 +237,7 @@ mod tests {
             let set = [("NO_PROXY", upper), ("no_proxy", lower)];
             let set = set.into_iter().filter(|(_, value)| !value.is_empty());
             let values = no_proxy(&Environment::from_pairs(set)).map(|(_, value)| value);
-            assert_eq!(values, expected.map(OsString::from));
+            assert_eq!(values, expected);
         }
     }
 

@@ -75,9 +75,6 @@ impl CallerLimits {
 
     fn with<T>(&self, access_key: &str, change: impl FnOnce(&mut Counts) -> T) -> T {
         let mut all = lock(&self.0);
-        if let Some(counts) = all.get_mut(access_key) {
-            return change(counts);
-        }
         change(all.entry(access_key.to_owned()).or_insert_with(|| Counts {
             wrong: 0,
             last_wrong: Instant::now(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{configured, outcome, printed};
-use crate::program::{BINARY, KEY, Place, Running, SECRET, assert_has, key_file};
+use crate::program::{AK, BINARY, KEY, Place, Running, SECRET, assert_has, key_file};
 
 /// The environment of a program, as the system shows it.
 fn environment(place: &Place, options: &[&str], more: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -31,6 +31,10 @@ fn the_program_gets_credentials_of_this_run_and_the_urls_of_its_ports() {
     assert!(found["APIG_PROXY_TOKEN"].starts_with("apx_"));
     assert!(found["HUAWEICLOUD_SDK_AK"].starts_with("APX"));
     assert_ne!(found["HUAWEICLOUD_SDK_SK"], SECRET);
+    for half in ["AK", "SK"] {
+        let names = ["CLOUD_SDK", "HUAWEICLOUD_SDK"].map(|start| format!("{start}_{half}"));
+        assert_eq!(found[&names[0]], found[&names[1]]);
+    }
     let mut ports = vec![origin];
     for name in ["REGION_VPC_CN_NORTH_4", "IAM_ENDPOINT"] {
         let url = &found[&format!("HUAWEICLOUD_SDK_{name}")];
@@ -72,6 +76,10 @@ fn no_variable_with_a_secret_or_that_leads_to_one_is_passed_on() {
     let found = environment(&place, &[&options[..], &kept].concat(), &variables);
     assert_eq!(&*found["OS_PASSWORD"], "MARKER");
     assert_eq!(found["MY_KEY"], other_name);
+    // A secret key is of no use with another access key.
+    let found = environment(&place, &["--keep", "HUAWEICLOUD_SDK_SK"], &[]);
+    let own = ["HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK"].map(|name| &*found[name]);
+    assert_eq!(own, [AK, SECRET]);
 }
 
 #[test]
@@ -98,7 +106,14 @@ fn a_program_of_a_run_may_start_a_run_of_its_own() {
         "first=$APIG_PROXY_URL {BINARY} run --credentials key.csv -- \
          sh -c 'test $first != $APIG_PROXY_URL && curl -sS --fail $APIG_PROXY_URL/x'"
     );
-    assert_has(&printed(&place, &[], &inner), &["\"verified\":true"]);
+    let service = ["--service", "vpc.cn-north-4"];
+    assert_has(&printed(&place, &service, &inner), &["\"verified\":true"]);
+    // The outer one is neither the cloud nor its IAM.
+    let inner = format!("{BINARY} run -- true; echo $?");
+    let arguments = super::script(&service, &inner);
+    let (_, code, said) = place.run(&arguments, &KEY);
+    assert_eq!(code, "78\n", "{said}");
+    assert_has(&said, &["none of HUAWEICLOUD_SDK_AK"]);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Signals that are sent to the proxy of a run.
 
+use std::time::Duration;
+
 use super::configured;
-use crate::program::{BINARY, KEY, Running, signal};
+use crate::program::{BINARY, KEY, Running, pause, signal};
 
 /// Undoes what `nohup` and jobs in the background do to whoever they start: signals that are ignored
 /// stay ignored.
@@ -59,8 +61,13 @@ fn a_second_sigterm_kills_a_program_that_ignores_the_first() {
         signal(running.id(), "HUP");
         running.line_with("hung up");
     }
+    // `timeout` sends one to the process and one to its group, which is one request to end.
+    signal(running.id(), "TERM");
     signal(running.id(), "TERM");
     running.line_with("heard");
+    pause(Duration::from_millis(600));
+    signal(running.id(), "HUP");
+    running.line_with("hung up");
     signal(running.id(), "TERM");
     running.ends(137);
 }
