@@ -139,9 +139,9 @@ impl Child {
     }
 
     /// Stops the proxy with a program that stopped itself for the terminal (Ctrl-Z in `less`), so
-    /// that the shell gets the terminal back.
+    /// that the shell gets the terminal back. Elsewhere no shell would continue the proxy.
     async fn stop_with_program(&self) {
-        if !self.is_stopped() {
+        if !self.is_stopped() || !is_in_foreground() {
             return;
         }
         // The shell may be continuing both right now, one after the other.

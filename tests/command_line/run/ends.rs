@@ -2,11 +2,12 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::time::Duration;
 
 use super::{command, configured, outcome, script};
 use crate::program::{
-    BINARY, GET, KEY, Place, Running, assert_has, exchange, exit_code, kill_after, signal,
+    BINARY, GET, KEY, Place, Running, assert_has, exchange, exit_code, kill_after, pause, signal,
     try_exchange, wait_until,
 };
 
@@ -45,7 +46,9 @@ fn the_exit_code_is_that_of_the_program_or_says_why_there_was_none() {
 /// Starts a program that says where it and its proxy are.
 fn started(place: &Place) -> (Running, u32, SocketAddr) {
     let text = "echo $$ $APIG_PROXY_URL >&2; exec sleep 600";
-    let mut running = Running::start(command(place, &[], text));
+    let mut run = command(place, &[], text);
+    run.process_group(0);
+    let mut running = Running::start(run);
     let line = running.line_with("http://");
     let (id, url) = line.trim().split_once(' ').unwrap();
     (running, id.parse().unwrap(), address_in(url))
@@ -57,8 +60,25 @@ fn address_in(url: &str) -> SocketAddr {
 }
 
 fn is_alive(process: u32) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status"));
-    status.is_ok_and(|status| !status.contains("State:\tZ"))
+    state_of(process).is_some_and(|state| state != 'Z')
+}
+
+fn state_of(process: u32) -> Option<char> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    status.split_once("State:\t")?.1.chars().next()
+}
+
+#[test]
+fn a_program_that_is_paused_without_a_terminal_does_not_stop_its_proxy() {
+    let place = configured("");
+    let (running, program, address) = started(&place);
+    signal(program, "TSTP");
+    wait_until("the program is stopped", || state_of(program) == Some('T'));
+    pause(Duration::from_millis(200));
+    assert_ne!(state_of(running.id()), Some('T'));
+    assert_has(&exchange(address, GET), &["PROXY.caller_required"]);
+    signal(program, "KILL");
+    running.ends(137);
 }
 
 #[test]
