@@ -168,7 +168,7 @@ class Cloud:
         with (self.folder / "credentials.csv").open() as file:
             key = next(csv.DictReader(file))
         self.secret = key["Secret Access Key"]
-        self.services = Services(Gateway(folder, key["Access Key Id"], self.secret))
+        self.services = Services(Gateway(folder, key["Access Key Id"], self.secret, has_services=True))
         # Both roots, that of IAM and that of the services.
         roots = folder / "roots.pem"
         roots.write_text((self.folder / "ca.pem").read_text() + (folder / "ca.pem").read_text())
