@@ -21,7 +21,7 @@ const EITHER: [(IsWrong, &str); 5] = [
     (
         is_placeholder,
         "holds a placeholder instead of a key\n\
-        hint: put your own access key and secret key there",
+        hint: write your own in its place",
     ),
     (
         has_invisible,
@@ -39,6 +39,12 @@ const EITHER: [(IsWrong, &str); 5] = [
         hint: decode it, or let Kubernetes mount the secret",
     ),
 ];
+
+/// Checks a token, an app code or an API key.
+pub(super) fn check_text(text: &str) -> Result<(), &'static str> {
+    let found = EITHER[..2].iter().find(|(is_wrong, _)| is_wrong(text));
+    found.map_or(Ok(()), |(_, problem)| Err(problem))
+}
 
 /// Checks an access key, its secret key and the token of a temporary key.
 pub(super) fn check(ak: &str, sk: &str, token: Option<&str>) -> Result<(), &'static str> {
@@ -82,12 +88,12 @@ fn is_quoted(text: &str) -> bool {
     text.chars().count() > 1 && text.starts_with(QUOTES) && text.ends_with(QUOTES)
 }
 
-/// Recognises `<your-ak>`, `${SK}`, `$SK`, `{{ sk }}`, `xxxx`, `****`, and text that ends with dots.
+/// Recognises `<your-ak>`, `${SK}`, `$SK`, `%SK%`, `{{ sk }}`, `xxxx`, `****`, and text that ends with dots.
 fn is_placeholder(text: &str) -> bool {
     let is_name = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
     let is_variable = text
-        .strip_prefix('$')
-        .is_some_and(|name| name.bytes().all(is_name));
+        .strip_prefix(['$', '%'])
+        .is_some_and(|name| name.trim_end_matches('%').bytes().all(is_name));
     let is_enclosed = ["<>", "{}", "[]"]
         .iter()
         .any(|pair| text.starts_with(&pair[..1]) && text.ends_with(&pair[1..]));
@@ -149,6 +155,7 @@ mod tests {
             (AK, "'MARKER'", "quotes around"),
             ("<your-ak>", "<your-sk>", "placeholder"),
             (AK, "${SK}", "placeholder"),
+            (AK, "%SK%", "placeholder"),
             (AK, "{{ .Values.sk }}", "placeholder"),
             (AK, "xxxxxxxx", "placeholder"),
             (AK, "MFyfvK41ba2giqM7\u{2026}", "placeholder"),

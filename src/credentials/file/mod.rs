@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 
-use super::CredentialsError;
 use super::types::{Credentials, Lease, Origin, Secret};
+use super::{CredentialsError, key_check};
 use crate::config::{CredentialsConfig, Environment, FileStamps, read_secret_file, stamps};
 use crate::escape::Escaped;
 
@@ -152,6 +152,7 @@ fn header_text(path: &Path, find: Find) -> Result<Lease, CredentialsError> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(invalid(path, WORD));
     }
+    key_check::check_text(text).map_err(|problem| invalid(path, problem))?;
     let origin = Origin::File(path.to_owned());
     Ok(Lease::lasting(Secret::Text(secret), origin))
 }

@@ -159,14 +159,23 @@ fn checks_and_messages_show_no_secret_of_any_mode_or_service() {
         assert_clean(command[1], &(out + &err), &["MARKER"]);
     }
     // Files in the wrong place, and with something else in them.
-    for (name, _) in FILES {
-        scene.place.file(name, "MARKERtwo words\u{7}\n,MARKERmore");
-    }
     scene.echo.refuses.store(true, Ordering::SeqCst);
-    for command in [&["check", "config"][..], &["check", "upstream"], &["serve"]] {
-        let (code, out, err) = scene.place.run(command, &variables);
-        assert_eq!(code, 78, "{command:?} {out} {err}");
-        assert!(err.contains("does not hold exactly one word"), "{err}");
-        assert_clean(command[0], &(out + &err), &["MARKER"]);
+    for (content, expected) in [
+        (
+            "MARKERtwo words\u{7}\n,MARKERmore",
+            "not hold exactly one word",
+        ),
+        ("\"MARKER\"", "quotes around it"),
+        ("<MARKER>", "a placeholder"),
+    ] {
+        for (name, _) in FILES {
+            scene.place.file(name, content);
+        }
+        for command in [&["check", "config"][..], &["check", "upstream"], &["serve"]] {
+            let (code, out, err) = scene.place.run(command, &variables);
+            assert_eq!(code, 78, "{command:?} {out} {err}");
+            assert!(err.contains(expected), "{err}");
+            assert_clean(command[0], &(out + &err), &["MARKER"]);
+        }
     }
 }
