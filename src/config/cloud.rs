@@ -117,6 +117,7 @@ struct Cloud {
 impl Cloud {
     fn read(reader: &mut Reader, listen: &[Listen]) -> Self {
         let derived = reader.get("cloud.derived", list(derived));
+        let has_services = reader.is_set("cloud.services");
         Self {
             domain: reader.get("cloud.domain", text(address::host)),
             pattern: reader.get("cloud.pattern", text(pattern)),
@@ -124,7 +125,7 @@ impl Cloud {
             endpoints: reader.entries("cloud.endpoints", |url| elsewhere(url, listen)),
             projects: reader.entries("cloud.projects", project_id),
             methods: (!reader.is_set("methods")).then(|| Methods::Only(METHODS.to_vec())),
-            signing: RouteSigning::read(reader, "signing.", &RouteSigning::default()),
+            signing: RouteSigning::read(reader, "", has_services),
             // An app or an API key has no access to services.
             mode: match reader.get("auth.mode", word(MODES)) {
                 AuthMode::Token => AuthMode::Token,

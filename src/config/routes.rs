@@ -99,10 +99,7 @@ impl RouteReader<'_> {
         let (prefix, mut upstream) = self.path_and_upstream();
         let within = prefix.as_deref().unwrap_or_default();
         let paths = self.own("paths", |setting| path_rules(setting, within));
-        let mut signing = RouteSigning::read(self.reader, "signing.", &RouteSigning::default());
-        if !self.table.is_empty() {
-            signing = RouteSigning::read(self.reader, self.table, &signing);
-        }
+        let signing = RouteSigning::read(self.reader, self.table, upstream.is_some());
         let (auth, large_body) = self.auth(upstream.is_some());
         if let Some(upstream) = &mut upstream {
             upstream.connect_to = self.connect_to(upstream);

@@ -21,24 +21,32 @@ impl RouteSigning {
         algorithm.expect("the configuration has a known algorithm")
     }
 
-    /// Reads the keys that begin with `table`; each has a default.
-    pub(super) fn read(reader: &mut Reader, table: &str, defaults: &Self) -> Self {
+    /// Reads the keys that begin with `table`, over those of `[signing]`, which are read for an empty
+    /// one. What they lack is reported if a route uses them.
+    pub(super) fn read(reader: &mut Reader, table: &str, is_used: bool) -> Self {
         const INCOMPLETE: &str = "`V11-HMAC-SHA256` derives keys for a region and a service\n\
             hint: set `region` and `service` too";
+        let (table, defaults) = match table {
+            "" => ("signing.", Self::default()),
+            table => (table, Self::read(reader, "", false)),
+        };
         let key = |key: &str| format!("{table}{key}");
         let names = Algorithm::NAMES.map(|name| (name, name));
         let algorithm = reader.find(&key("algorithm"), word(names));
-        let mut scope = |name: &str, default: &String| {
-            let scope = reader.find(&key(name), optional(scope)).flatten();
-            scope.unwrap_or_else(|| default.clone())
+        let mut scope = |name: &str, default: String| {
+            // A wrong one is reported as such, and not as missing.
+            let set = reader.is_set(&key(name)).then(|| Some(name.to_owned()));
+            let found = reader.find(&key(name), optional(scope)).or(set);
+            found.flatten().unwrap_or(default)
         };
         let signing = Self {
-            region: scope("region", &defaults.region),
-            service: scope("service", &defaults.service),
+            region: scope("region", defaults.region),
+            service: scope("service", defaults.service),
             algorithm: algorithm.unwrap_or(defaults.algorithm),
         };
         let is_derived = matches!(signing.algorithm(), Algorithm::V11HmacSha256 { .. });
-        if is_derived && (signing.region.is_empty() || signing.service.is_empty()) {
+        let is_incomplete = signing.region.is_empty() || signing.service.is_empty();
+        if is_used && is_derived && is_incomplete {
             reader.report(&key("algorithm"), INCOMPLETE);
         }
         signing

@@ -131,6 +131,7 @@ run.env = ["A"] => run.env: expected names
 run.env = {A = 1} => expected text
 signing.algorithm = "sha256" => signing.algorithm: expected "SDK-HMAC-SHA256", "SDK-HMAC-SM3" or "V11-HMAC-SHA256"
 signing.algorithm = "V11-HMAC-SHA256" => signing.algorithm: `V11-HMAC-SHA256` derives keys for a region and a service
+signing = {algorithm = "V11-HMAC-SHA256", region = "a", service = "b/c"} => signing.service: expected a name
 route = [{path = "/a", ROUTE, timeouts.connect = "1s"}] => route.timeouts.connect: there is no such key
 route = [{path = "/a", ROUTE, origin = "MARKER"}] => "keep"
 limits.large_body = "token" => is configured hint: set `token_file`
@@ -227,6 +228,10 @@ fn each_wrong_value_is_one_problem_at_its_place() {
     }
     let route = "route = [{path = \"/a\", upstream = \"https://gw.example\", methods = [\"GET\"], paths = \"/a/*\"}]";
     assert_eq!(problems_with_upstream(route), [""; 0]);
+    // Only routes need what keys are derived for, and each may have its own.
+    let own = route.replace("paths", "region = \"r\", service = \"s\", paths");
+    let derived = format!("signing.algorithm = \"V11-HMAC-SHA256\"\n{own}");
+    assert_eq!(problems(&derived), [""; 0]);
 }
 
 #[test]
