@@ -163,7 +163,7 @@ pub enum Error {
     )]
     NoCredentials,
     #[error(
-        "connecting to the gateway took too long\nhint: check the network, or raise `timeouts.connect`"
+        "connecting to the gateway took too long\nhint: check the network, its egress proxy (`HTTPS_PROXY`) if there is one, or raise `timeouts.connect`"
     )]
     ConnectTimeout,
     #[error(

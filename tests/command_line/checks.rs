@@ -89,6 +89,15 @@ fn the_first_step_that_fails_is_the_last_one() {
         assert!(!is_well && said.contains(fragment), "{said}");
         assert_eq!(results(&said).last(), Some(&(step, "FAILED")), "{said}");
     }
+    place.file(
+        "apig-proxy.toml",
+        "upstream = \"https://gateway.invalid\"\n",
+    );
+    let proxied = [&KEY[..], &[("HTTPS_PROXY", NOBODY)]].concat();
+    let (_, said, _) = place.run(&["check", "upstream"], &proxied);
+    let dns = "the egress proxy 127.0.0.1 resolves";
+    let connect = "FAILED  the egress proxy of `HTTPS_PROXY` cannot be used (Connection refused (os error 111)); hint";
+    assert_has(&said, &[dns, connect]);
     let other = Place::new();
     gateway(&other, SECRET, None);
     std::fs::copy(other.path().join("ca.pem"), place.path().join("ca.pem")).unwrap();

@@ -70,16 +70,14 @@ impl Step {
         Self { name, status, text }
     }
 
-    /// A step that failed with an error and its cause, `at` some place.
-    fn failed(name: &'static str, error: &Error, at: &str) -> Self {
-        let text = error.to_string();
-        let (text, hint) = text.split_once("\nhint: ").unwrap_or((&text, ""));
-        let cause = match error.cause() {
-            cause if cause.is_empty() => cause,
-            cause => format!(" ({cause})"),
-        };
-        let mark = if hint.is_empty() { "" } else { "; hint: " };
-        let text = format!("{text}{cause}{at}{mark}{hint}");
+    /// A step that failed with an error and its cause.
+    fn failed(name: &'static str, error: &Error) -> Self {
+        let mut text = error.to_string();
+        let cause = error.cause();
+        if !cause.is_empty() {
+            let end = text.find("\nhint: ").unwrap_or(text.len());
+            text.insert_str(end, &format!(" ({cause})"));
+        }
         Self::new(name, Status::Failed, text)
     }
 }

@@ -114,7 +114,7 @@ async fn check_route(
         (Ok(()), Some(reason)) => vec![Step::new(route.auth.mode.name(), Status::Failed, reason)],
         (Ok(()), None) => match send(config, sources, network, route, path).await {
             Ok(steps) => steps.into(),
-            Err(error) => vec![Step::failed("request", &error, "")],
+            Err(error) => vec![Step::failed("request", &error)],
         },
     };
     for step in &steps {
@@ -129,23 +129,23 @@ async fn connect(network: &Network, route: &Route, config: &Config) -> Result<()
     let done = |name, text| drop(print(Step::new(name, Status::Ok, text)));
     let probe = Probe::new(network.clone(), route, config.timeouts.connect);
     let addresses = probe.addresses().await;
-    let addresses = addresses.map_err(|error| Step::failed("dns", &error, ""))?;
+    let addresses = addresses.map_err(|error| Step::failed("dns", &error))?;
     let ips = addresses.iter().map(|address| address.ip().to_string());
     let ips = ips.collect::<Vec<_>>().join(", ");
-    done("dns", format!("{} resolves to {ips}", probe.host()));
-    let through = match &route.upstream.egress {
-        Some(_) => " through the proxy that HTTPS_PROXY names",
-        None => "",
+    let [what, through] = match &route.upstream.egress {
+        Some(_) => ["the egress proxy ", " through the one of `HTTPS_PROXY`"],
+        None => [""; 2],
     };
+    done("dns", format!("{what}{} resolves to {ips}", probe.host()));
     let start = Instant::now();
     let tcp = probe.connect(&addresses).await;
-    let tcp = tcp.map_err(|error| Step::failed("connect", &error, through))?;
+    let tcp = tcp.map_err(|error| Step::failed("connect", &error))?;
     let took = start.elapsed().as_millis();
     done("connect", format!("connected in {took} ms{through}"));
     match probe.secure(tcp).await {
         Ok(Some(version)) => done("tls", format!("{version}, trusted")),
         Ok(None) => done("tls", "plain HTTP, to this machine".to_owned()),
-        Err(error) => return Err(Step::failed("tls", &error, "")),
+        Err(error) => return Err(Step::failed("tls", &error)),
     }
     Ok(())
 }
