@@ -1,6 +1,6 @@
 //! The log lines of a start: the addresses and who can reach them, the routes, and the risks.
 
-use crate::config::{Config, Listen, Loaded, Route, Scheme, UnixSocketConfig};
+use crate::config::{Config, Listen, Loaded, Route, UnixSocketConfig};
 
 /// The admin listener and who can connect to it.
 pub(super) fn admin_endpoint(address: &Listen, socket: &UnixSocketConfig) -> String {
@@ -108,15 +108,10 @@ fn log_memory(loaded: &Loaded) {
 
 pub(super) fn upstream_url(route: &Route) -> String {
     let upstream = &route.upstream;
-    let scheme = match upstream.scheme {
-        Scheme::Http => "http",
-        Scheme::Https => "https",
-    };
-    let authority = upstream.authority.to_str().unwrap_or_default();
     let slash = if upstream.ends_with_slash { "/" } else { "" };
     let at = match &upstream.connect_to {
         Some((host, port)) => format!(", at {host} port {port}"),
         None => String::new(),
     };
-    format!("{scheme}://{authority}{}{slash}{at}", upstream.base_path)
+    [&upstream.origin(), &*upstream.base_path, slash, &at].concat()
 }

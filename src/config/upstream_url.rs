@@ -40,6 +40,15 @@ impl UpstreamUrl {
         let other = self.connect_to.as_ref();
         other.map_or((&self.host, self.port), |(host, port)| (host, *port))
     }
+
+    /// Scheme and authority, as browsers write an origin.
+    pub fn origin(&self) -> String {
+        let scheme = match self.scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
+        format!("{scheme}://{}", self.authority.to_str().unwrap_or_default())
+    }
 }
 
 /// The scheme of an upstream.

@@ -18,7 +18,6 @@ use super::prepare::Prepared;
 use super::route::Routed;
 use super::{Pipeline, Settings};
 use crate::clock::Moment;
-use crate::config::Scheme;
 use crate::error::Error;
 use crate::gateway::Meaning;
 use crate::inspect::capture::Capture;
@@ -73,15 +72,10 @@ pub(super) fn routed(settings: &Settings, routed: &Routed, hash: Option<&Payload
         return;
     };
     let route = settings.route(routed.route);
-    let scheme = match route.upstream.scheme {
-        Scheme::Http => "http",
-        Scheme::Https => "https",
-    };
-    let authority = text(&route.upstream.authority);
     capture.note(Event::Routed(Box::new(RoutedTo {
         route: settings.route_states[routed.route].label,
         caller: routed.context.caller_name().to_owned(),
-        upstream: format!("{scheme}://{authority}{}", route.upstream.base_path),
+        upstream: route.upstream.origin() + &route.upstream.base_path,
         stage: text(&route.stage),
         body_hash: hash
             .map(|hash| hash.as_str().to_owned())

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue};
 
 use super::guard::{ListenerKind, is_own_origin};
 use super::location::base_path;
-use crate::config::{Route, Scheme};
+use crate::config::Route;
 
 /// Replaces the proxy's own origin by that of the upstream. The caller used the `Host` `host`, and
 /// `prefix` before the paths of the route.
@@ -21,17 +21,20 @@ pub(super) fn to_upstream(
     if let Some(origin) = headers.get_mut(ORIGIN)
         && is_own_origin(origin.as_bytes(), listener, host)
     {
-        replace(origin, upstream_url(route, &[]));
+        replace(origin, route.upstream.origin().into_bytes());
     }
     if let Some(referer) = headers.get_mut(REFERER)
         && let Some(path) = own_path(referer.as_bytes(), listener, host)
     {
         let rest = path.strip_prefix(prefix.as_bytes());
         let rest = rest.filter(|rest| rest.is_empty() || rest.starts_with(b"/"));
-        let base_path = base_path(route).as_bytes();
         // The page may belong to another route, whose paths mean nothing to this upstream.
-        let path = rest.map_or_else(|| b"/".to_vec(), |rest| [base_path, rest].concat());
-        replace(referer, upstream_url(route, &path));
+        let (base_path, rest) = rest.map_or(("", &b"/"[..]), |rest| (base_path(route), rest));
+        let origin = route.upstream.origin();
+        replace(
+            referer,
+            [origin.as_bytes(), base_path.as_bytes(), rest].concat(),
+        );
     }
 }
 
@@ -42,14 +45,6 @@ fn own_path<'a>(url: &'a [u8], listener: ListenerKind, host: &str) -> Option<&'a
     let length = bytes.position(|byte| b"/?#".contains(byte));
     let (origin, path) = url.split_at(length.map_or(url.len(), |length| authority + length));
     is_own_origin(origin, listener, host).then_some(path)
-}
-
-fn upstream_url(route: &Route, path: &[u8]) -> Vec<u8> {
-    let scheme: &[u8] = match route.upstream.scheme {
-        Scheme::Http => b"http://",
-        Scheme::Https => b"https://",
-    };
-    [scheme, route.upstream.authority.as_bytes(), path].concat()
 }
 
 fn replace(value: &mut HeaderValue, with: Vec<u8>) {
