@@ -89,7 +89,7 @@ pub(super) fn read_token(
     is_part: fn(&u8) -> bool,
 ) -> Result<SecretString, String> {
     let content = read_secret_file(path).map_err(|error| format!("the file {error}"))?;
-    let token = content.expose_secret().trim_ascii();
+    let token = without_bom(content.expose_secret()).trim_ascii();
     let is_token = token.len() >= least && token.iter().all(is_part);
     let token = str::from_utf8(token).ok().filter(|_| is_token);
     token.map(SecretString::from).ok_or_else(|| {
@@ -194,5 +194,8 @@ mod tests {
             assert_eq!(read.expose_secret().capacity(), ROOM, "it has grown");
         }
         assert!(matches!(read(b"", 0o600), Err(FileError::Empty)));
+        read(b"\xef\xbb\xbf token\r\n", 0o600).unwrap();
+        let token = read_token(&path, 5, "letters", u8::is_ascii_lowercase).unwrap();
+        assert_eq!(token.expose_secret(), "token");
     }
 }
