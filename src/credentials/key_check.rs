@@ -147,11 +147,9 @@ mod tests {
         assert!(token("").is_err() && token("a b").is_err() && token("\u{e9}").is_err());
         // Those of an app may be chosen.
         assert_eq!(check("my1", r##"a\n"b'#;=%x"##, None), Ok(()));
-        let quoted = |text: &str| format!("\"{text}\"");
-        let base64 = "UVRXQU9ZVFRJTkRVVDJRVktZVUM=";
         let base64_line = "TUZ5ZnZLNDFiYTJnaXFNN1VpbzZQem5wZFVLR3Bvd25SWmxtVm1IYwo=";
         for (access_key, secret_key, expected) in [
-            (&*quoted(AK), &*quoted(SK), "quotes around"),
+            ("\"MARKER\"", SK, "quotes around"),
             (AK, "'MARKER'", "quotes around"),
             ("<your-ak>", "<your-sk>", "placeholder"),
             (AK, "${SK}", "placeholder"),
@@ -162,7 +160,7 @@ mod tests {
             (AK, &format!("{SK}\u{200b}"), "invisible"),
             (AK, "", "empty part"),
             (AK, "MARKER x", "empty part"),
-            (base64, SK, "Base64"),
+            ("UVRXQU9ZVFRJTkRVVDJRVktZVUM=", SK, "Base64"),
             (AK, base64_line, "Base64"),
             (SK, AK, "a secret key in place of the access key"),
             (AK, AK, "an access key in place of the secret key"),

@@ -56,6 +56,15 @@ fn a_gateway_accepts_the_signatures_of_every_algorithm_at_any_route() {
         let accepted = said.matches("200, the gateway accepted the signature");
         assert_eq!(accepted.count(), 2, "{said}");
     }
+    // Only routes need what keys are derived for, and each may have its own.
+    let (algorithm, scope) = v11.split_once('\n').unwrap();
+    let config = format!(
+        "[signing]\n{algorithm}\n[upstream_tls]\nca_file = \"ca.pem\"\n\
+         [[route]]\npath = \"/a\"\nupstream = \"https://{address}\"\n{scope}"
+    );
+    place.file("apig-proxy.toml", &config);
+    let (code, said, err) = place.run(&["check", "upstream"], &KEY);
+    assert_eq!(code, 0, "{said}{err}");
 }
 
 #[test]
@@ -189,7 +198,7 @@ fn a_web_server_is_not_taken_for_a_gateway() {
 fn what_limits_callers_and_a_proxy_that_runs_do_not_stand_in_the_way() {
     let place = Place::new();
     let address = gateway(&place, SECRET, None);
-    place.file("token", "0123456789abcdef");
+    place.file("token", "\u{feff}0123456789abcdef\r\n");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap();
     place.file(

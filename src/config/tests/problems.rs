@@ -228,10 +228,6 @@ fn each_wrong_value_is_one_problem_at_its_place() {
     }
     let route = "route = [{path = \"/a\", upstream = \"https://gw.example\", methods = [\"GET\"], paths = \"/a/*\"}]";
     assert_eq!(problems_with_upstream(route), [""; 0]);
-    // Only routes need what keys are derived for, and each may have its own.
-    let own = route.replace("paths", "region = \"r\", service = \"s\", paths");
-    let derived = format!("signing.algorithm = \"V11-HMAC-SHA256\"\n{own}");
-    assert_eq!(problems(&derived), [""; 0]);
 }
 
 #[test]
