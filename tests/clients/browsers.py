@@ -117,7 +117,7 @@ class Firefox(Browser):
         (self.profile / "user.js").write_text("".join(lines))
 
     def command(self) -> list[str]:
-        return ["firefox-esr", "--headless", "--no-remote", "--profile", str(self.profile), "--remote-debugging-port=0", "about:blank"]
+        return ["firefox", "--headless", "--no-remote", "--profile", str(self.profile), "--remote-debugging-port=0", "about:blank"]
 
     def connect(self) -> None:
         server = json.loads(self.file("WebDriverBiDiServer.json"))
