@@ -20,7 +20,7 @@ COPY deploy/cargo-static.sh deploy/
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
     deploy/cargo-static.sh build --profile dist --locked --bin apig-proxy \
-    && install -m 0755 target/*/dist/apig-proxy /apig-proxy
+    && install -m 0755 "target/$(rustc -vV | sed -n 's/^host: //p')/dist/apig-proxy" /apig-proxy
 
 # From here on, all that is needed are the two files of the stage before.
 FROM scratch AS image
