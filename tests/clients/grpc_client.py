@@ -147,9 +147,8 @@ def failures(check: Callable[[bool, str], None], calls: Calls, server: Server) -
     check(first == b"one" and is_status(error, grpc.StatusCode.DATA_LOSS), f"a status after a message: {told(error)}")
 
     server.cancelled.clear()
-    started = time.monotonic()
     error = calls.error("/test.Echo/Hang", timeout=0.7)
-    check(is_status(error, grpc.StatusCode.DEADLINE_EXCEEDED) and time.monotonic() - started < 5, f"a deadline: {told(error)}")
+    check(is_status(error, grpc.StatusCode.DEADLINE_EXCEEDED), f"a deadline: {told(error)}")
     check(server.cancelled.wait(PATIENCE / 2), "the server does not learn of the deadline")
 
     for method, reads in (("/test.Echo/Hang", 0), ("/test.Echo/HangLate", 1)):

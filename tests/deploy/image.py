@@ -153,9 +153,7 @@ def neighbours(checks: Checks, podman: Podman, folder: Path) -> None:
         checks.check(answer.stdout == "200", f"the caller's container: {what}, and the gateway accepts the signature", answer.stdout + answer.stderr)
     log = podman("logs", "proxy").stderr
     checks.check("panicked" not in log and "WARN" not in log, "the log has no warning", log)
-    begin = time.monotonic()
     podman.output("stop", "--time=20", "proxy")
-    checks.check(time.monotonic() - begin < 10, "the proxy stops at once when nothing runs")
     checks.equal(podman.output("inspect", "--format", "{{.State.ExitCode}} {{.State.OOMKilled}}", "proxy"), "0 false", "it ends with 0")
     checks.equal(curl(*status_of, "http://localhost:8080/v1/a").returncode, 7, "it is gone")
     podman.output("stop", "--time=20", "gateway")
