@@ -1,4 +1,4 @@
-"""Mixed load with faults for a while (fault 80): memory and descriptors come back, and nothing is refused or lost.
+"""Mixed load with faults for a while (fault 80): memory, descriptors and threads come back, and nothing is refused or lost.
 
     python soak.py PATH-OF-APIG-PROXY [SECONDS]
 """
@@ -17,8 +17,9 @@ from loads import settled, upload
 from proxy import Proxy
 
 CALLERS = 8
-# How much memory, in MiB, and how many descriptors more than after the warm-up may be left.
-MEMORY, DESCRIPTORS = 4, 4
+# How much memory, in MiB, and how many descriptors and threads more than after the warm-up may be left. Files are read in a
+# thread that ends after a while.
+MEMORY, DESCRIPTORS, THREADS = 4, 4, 1
 BODIES = [("application/json", b"{}"), ("application/json", b" " * 300_000), ("multipart/form-data; boundary=x", b"x" * 2_000_000)]
 
 
@@ -60,8 +61,9 @@ def load(proxy: Proxy, seconds: float, outcomes: Counter) -> None:
     [thread.join() for thread in threads]
 
 
-def descriptors(proxy: Proxy) -> int:
-    return len(list(Path(f"/proc/{proxy.process.pid}/fd").iterdir()))
+def counts(proxy: Proxy) -> tuple[int, int]:
+    """Descriptors and threads."""
+    return tuple(len(list(Path(f"/proc/{proxy.process.pid}/{name}").iterdir())) for name in ("fd", "task"))
 
 
 def main() -> int:
@@ -73,19 +75,21 @@ def main() -> int:
         try:
             load(proxy, min(20, seconds / 4), Counter())
             time.sleep(15)
-            memory, files = proxy.memory("VmRSS"), descriptors(proxy)
+            memory, (files, threads) = proxy.memory("VmRSS"), counts(proxy)
             outcomes: Counter = Counter()
             load(proxy, seconds, outcomes)
             time.sleep(15)
-            memory_after, files_after = settled(proxy, memory), descriptors(proxy)
+            memory_after, (files_after, threads_after) = settled(proxy, memory), counts(proxy)
         finally:
             code = proxy.stop()
-    print(f"{dict(outcomes)}; {memory:.1f} MiB and {files} descriptors before, {memory_after:.1f} MiB and {files_after} afterwards")
+    print(f"{dict(outcomes)}; {memory:.1f} MiB, {files} descriptors and {threads} threads before, "
+          f"{memory_after:.1f} MiB, {files_after} and {threads_after} afterwards")
     checks = [
         (outcomes["200"] > 0 and all(not key.isdigit() or key == "200" for key in outcomes), "every good request is answered with 200"),
         (gateway.refused == 0, f"the gateway refused {gateway.refused}"),
         (memory_after <= memory + MEMORY, "memory comes back"),
         (files_after <= files + DESCRIPTORS, "descriptors come back"),
+        (threads_after <= threads + THREADS, "threads come back"),
         (code == 0, f"exit code {code}"),
     ]
     for holds, what in checks:
