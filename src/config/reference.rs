@@ -45,6 +45,14 @@ fn parse() -> Vec<ReferenceKey> {
     keys
 }
 
+/// In how many letters a name may differ from a known key that it is taken for.
+pub(super) const CLOSE: usize = 2;
+
+/// In how many letters a name differs from a known key.
+pub(super) fn distance(name: &str, known: &str) -> usize {
+    strsim::levenshtein(&name.to_ascii_lowercase(), known)
+}
+
 /// The known key that is spelled most like `name`, or has the same name in another table.
 /// Keys of routes are left out if they are not wanted.
 pub(super) fn nearest(name: &str, with_routes: bool) -> Option<&'static str> {
@@ -52,8 +60,8 @@ pub(super) fn nearest(name: &str, with_routes: bool) -> Option<&'static str> {
     let last = |name: &str| name.rsplit('.').next().map(str::to_owned);
     let is_wanted = |name: &&str| with_routes || !name.starts_with("route.");
     let names = || keys().iter().map(|key| key.name.as_str()).filter(is_wanted);
-    let close = names().map(|known| (strsim::levenshtein(&name, known), known));
-    let close = close.filter(|(distance, _)| *distance <= 2).min();
+    let close = names().map(|known| (distance(&name, known), known));
+    let close = close.filter(|(distance, _)| *distance <= CLOSE).min();
     let elsewhere = || names().find(|known| last(known) == last(&name));
     close.map(|(_, known)| known).or_else(elsewhere)
 }
