@@ -98,10 +98,8 @@ impl<B: SendBody> Pool<B> {
     /// Keeps an HTTP/1.1 connection for the next request.
     pub(super) fn put(&self, connection: Http1Connection<B>) {
         connection.state.idle_since.set(Instant::now());
-        if connection.state.opened.elapsed() < self.limits.age {
-            self.idle.borrow_mut().push(connection);
-            self.count_idle();
-        }
+        self.idle.borrow_mut().push(connection);
+        self.count_idle();
     }
 
     /// An HTTP/2 connection that can take another request now.
