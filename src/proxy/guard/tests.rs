@@ -189,6 +189,8 @@ fn a_listed_page_needs_the_token_and_a_page_of_no_other_origin_gets_by_with_it()
         ("tcp", &format!("origin: LISTED; {TOKEN}"), "ok"),
         ("tcp", "origin: LISTED", "token_required"),
         ("preflight", "origin: LISTED", "ok"),
+        // Without such a page it is forwarded.
+        ("preflight", "origin: http://localhost", "token_required"),
         (
             "tcp",
             &format!("origin: null; {TOKEN}"),

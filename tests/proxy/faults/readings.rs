@@ -169,6 +169,13 @@ fn fault_90_refused_slashes_stop_after_two_requests_and_never_lock_the_key() {
     let mut requests = scene.upstream.requests();
     requests.retain(|seen| seen.target().contains("//"));
     assert_eq!(requests.len(), 2);
+    // They are no failures of the key, which may have three.
+    let scene = Scene::before(Upstream::answering(wrong_signature()));
+    assert_eq!([(); 3].map(|()| scene.get("//a").status), [401, 401, 503]);
+    assert_eq!(
+        [(); 4].map(|()| scene.get("/a").status),
+        [401, 401, 401, 503]
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use apig_proxy::config::Config;
@@ -82,6 +83,27 @@ fn fault_42_an_idempotent_request_is_retried_over_a_new_connection_and_signed_ag
         let again = scene.upstream.requests();
         assert_eq!(again[1].body, again[2].body);
     }
+}
+
+#[test]
+fn fault_42_a_retry_takes_none_of_the_other_idle_connections_which_may_have_ended_too() {
+    let upstream = Upstream::handling(|link| {
+        if link.request()?.is_some() {
+            // They are in flight at once, so that each has a connection of its own.
+            pause(Duration::from_millis(300));
+            answered(link)?;
+        }
+        link.request().map(drop)
+    });
+    let scene = Scene::before(upstream);
+    scene.serves();
+    // Each worker has several.
+    let count = 2 * available_parallelism().unwrap().get();
+    for answer in scene.at_once(count, request("GET", "/next")) {
+        answer.assert_status(200);
+    }
+    scene.passes(request("GET", "/again"));
+    assert_eq!(counted(&scene.upstream)["/again"], 2);
 }
 
 #[test]

@@ -74,16 +74,21 @@ fn a_wrong_signature_is_refused_with_what_differs_and_nothing_is_forwarded() {
 #[test]
 fn several_wrong_signatures_limit_their_caller_and_no_other() {
     let stage = Stage::new(Rights::default());
-    let wrong = || {
-        let mut signed = Signed::new(&stage, "GET /v1", b"");
+    let wrong = |head, body| {
+        let mut signed = Signed::new(&stage, head, body);
         signed.signer = Signer::new(&stage.caller.access_key, &"another".into());
         signed.bytes()
     };
-    for _ in 0..5 {
-        let answer = stage.proxy.exchange(wrong());
+    // What is only known with the body counts, too.
+    for (head, body) in [("GET /v1", &b""[..]), ("POST /v1", b"{}")]
+        .into_iter()
+        .cycle()
+        .take(5)
+    {
+        let answer = stage.proxy.exchange(wrong(head, body));
         answer.assert_refused(401, "caller_signature");
     }
-    let answer = stage.proxy.exchange(wrong());
+    let answer = stage.proxy.exchange(wrong("GET /v1", b""));
     answer.assert_refused(429, "caller_limited");
     let after: u64 = answer.header("retry-after").parse().unwrap();
     assert!((1..=60).contains(&after), "{after}");
