@@ -97,6 +97,14 @@ proptest! {
     }
 
     #[test]
+    fn a_request_with_a_repeated_header_does_not_verify(request in signable(), at: Index) {
+        let mut forged = request.signed().unwrap();
+        let again = at.get(&forged.headers).clone();
+        forged.headers.push(again);
+        prop_assert!(forged.verified(request.seconds).is_err());
+    }
+
+    #[test]
     fn a_signature_is_good_for_fifteen_minutes(request in signable(), off in 0..2000_i64) {
         prop_assume!((2000..253_402_298_000).contains(&request.seconds));
         let wire = request.signed().unwrap();

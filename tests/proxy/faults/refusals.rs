@@ -162,10 +162,10 @@ fn fault_57_the_date_of_answers_keeps_the_clock_right_before_anything_is_refused
 }
 
 /// Checks that the answer is relayed unchanged and the request not retried, whatever its method.
-fn passes_through(bytes: String) -> Answer {
+fn passes_through(bytes: &str) -> Answer {
     let body = bytes.split_once("\r\n\r\n").unwrap().1;
     let [_, of_post] = [GET, POST].map(|request| {
-        let scene = Scene::before(Upstream::answering(bytes.clone()));
+        let scene = Scene::before(Upstream::answering(bytes));
         let got = scene.exchange(request);
         assert_eq!(scene.upstream.requests().len(), 1, "it was sent again");
         assert_eq!(got.text(), body);
@@ -182,12 +182,12 @@ fn fault_58_refusals_pass_through_once_with_a_hint() {
         401 | APIG.0301 | AK access failed to reach the limit,forbidden. | five minutes
         403 | ModelArts.4116 | arrears | account
         404 | APIG.0101 | The API does not exist | stage") {
-        let got = passes_through(gateway_error(&format!("{status} Refused"), code, message));
+        let got = passes_through(&gateway_error(&format!("{status} Refused"), code, message));
         got.about(message).assert_hints(hint);
         assert!(!got.header("x-apig-proxy-hint").contains("SKTEST"));
     }
     // Errors of a backend get no hint.
-    let got = passes_through(answer(
+    let got = passes_through(&answer(
         "403 Forbidden",
         "x-apig-proxy-hint: forged\r\n",
         "no",
@@ -202,7 +202,7 @@ fn fault_59_throttling_passes_through_and_is_not_tried_again() {
         ("429 Too Many Requests", slow, 1),
         ("503 Service Unavailable", "{}", 0),
     ] {
-        let got = passes_through(answer(status, "retry-after: 7\r\n", body));
+        let got = passes_through(&answer(status, "retry-after: 7\r\n", body));
         assert_eq!(got.header("retry-after"), "7");
         assert_eq!(got.all("x-apig-proxy-hint").len(), hints, "{status}");
     }
