@@ -24,7 +24,7 @@ pub(crate) fn target(data: &[u8]) {
     let marked = text.replace("= \"", "= \"MARKER");
     let marked = marked
         .replace("\"\n", "MARKER\"\n")
-        .replace('\'', "'MARKER");
+        .replace("= '", "= 'MARKER");
     check(from_text(Path::new("x.toml"), &marked));
 }
 
