@@ -21,7 +21,7 @@ const HOP_BY_HOP: [&str; 10] = [
 ];
 
 /// Request headers that the proxy sets itself, or that only a proxy may set.
-pub(crate) const OWNED: [&str; 17] = [
+const OWNED: [&str; 17] = [
     "apig-proxy-hop",
     "apikey",
     "authorization",

@@ -197,7 +197,7 @@ fn unknown_key((key, setting): (&String, &Setting)) -> Option<Problem> {
     let shown = shown_key(key);
     let has_capitals = shown.bytes().any(|byte| byte.is_ascii_uppercase());
     let is_name = shown.len() <= 40 && shown.bytes().all(is_part);
-    let is_close = |known| reference::distance(&shown, known) <= reference::CLOSE;
+    let is_close = |known| reference::distance(&shown, known).is_some();
     let is_name = is_name && (!has_capitals || nearest.is_some_and(is_close));
     let shown = if is_name { &shown } else { "a key" };
     Some(Problem::new(setting.place.clone(), shown, message))

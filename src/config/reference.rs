@@ -45,12 +45,9 @@ fn parse() -> Vec<ReferenceKey> {
     keys
 }
 
-/// In how many letters a name may differ from a known key that it is taken for.
-pub(super) const CLOSE: usize = 2;
-
-/// In how many letters a name differs from a known key.
-pub(super) fn distance(name: &str, known: &str) -> usize {
-    strsim::levenshtein(&name.to_ascii_lowercase(), known)
+/// In how many letters a name differs from a known key, if it may be taken for that.
+pub(super) fn distance(name: &str, known: &str) -> Option<usize> {
+    Some(strsim::levenshtein(&name.to_ascii_lowercase(), known)).filter(|letters| *letters <= 2)
 }
 
 /// The known key that is spelled most like `name`, or has the same name in another table.
@@ -60,8 +57,8 @@ pub(super) fn nearest(name: &str, with_routes: bool) -> Option<&'static str> {
     let last = |name: &str| name.rsplit('.').next().map(str::to_owned);
     let is_wanted = |name: &&str| with_routes || !name.starts_with("route.");
     let names = || keys().iter().map(|key| key.name.as_str()).filter(is_wanted);
-    let close = names().map(|known| (distance(&name, known), known));
-    let close = close.filter(|(distance, _)| *distance <= CLOSE).min();
+    let close = names().filter_map(|known| Some((distance(&name, known)?, known)));
     let elsewhere = || names().find(|known| last(known) == last(&name));
-    close.map(|(_, known)| known).or_else(elsewhere)
+    let close = close.min().map(|(_, known)| known);
+    close.or_else(elsewhere)
 }

@@ -82,8 +82,8 @@ impl Attempts<'_> {
         } else {
             Evidence::Accepted(date.unix_seconds())
         };
-        let clock = self.clock();
-        clock.observe(told, answered.sent, answered.received, evidence);
+        self.clock()
+            .observe(told, answered.sent, answered.received, evidence);
         let now = self.signing_date().unix_seconds();
         is_expired && now.abs_diff(date.unix_seconds()) >= REDATED
     }
