@@ -59,7 +59,6 @@ impl AdminArguments {
         overrides.text("admin", "--admin", self.admin.as_deref())
     }
 
-    /// The address of the admin listener.
     pub(super) fn address(&self, environment: &Environment) -> Result<Listen, Failure> {
         let overrides = self.overrides();
         let address = config::load_part(&overrides, environment, "admin", |config| config.admin)?;
@@ -95,7 +94,6 @@ pub(super) enum AdminError {
     QuitIsOff(Listen),
 }
 
-/// Asks the proxy once.
 pub(super) fn ask(path: &str, address: &Listen) -> Result<Result<(), AdminError>, Failure> {
     block_on(request(path, address, MAX_TIMEOUT))
 }

@@ -268,7 +268,6 @@ fn read(path: &Path) -> Result<Vec<CallerRecord>, Failure> {
     read.map_err(|problem| Failure::configuration(format_args!("{}: {problem}", path.display())))
 }
 
-/// Changes the callers of a file.
 fn change(
     path: &Path,
     change: impl FnOnce(&mut Vec<CallerRecord>) -> Result<(), Failure>,

@@ -24,7 +24,6 @@ use crate::server::{Server, SetupError, network};
 use crate::signature::PayloadHash;
 use crate::upstream::Network;
 
-/// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 const MIB: usize = 1024 * 1024;

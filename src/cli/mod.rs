@@ -190,11 +190,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             clap_complete::generate(shell, &mut command(), "apig-proxy", &mut script);
             let script = String::from_utf8_lossy(&script);
             // clap_complete names the program in two ways, so that nothing below it completes.
-            print(
-                script
-                    .replace("apig__subcmd__proxy", "apig__proxy")
-                    .trim_end(),
-            )
+            let script = script.replace("apig__subcmd__proxy", "apig__proxy");
+            print(script.trim_end())
         }
     };
     let exit = outcome.unwrap_or_else(|failure| {

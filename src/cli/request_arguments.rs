@@ -31,7 +31,6 @@ pub(super) struct RequestArguments {
 }
 
 impl RequestArguments {
-    /// True if an option gives a body.
     pub(super) fn has_body(&self) -> bool {
         self.data.is_some() || self.data_file.is_some()
     }
@@ -42,7 +41,6 @@ impl RequestArguments {
         self.method.as_deref().unwrap_or(default)
     }
 
-    /// Name and value of every header.
     pub(super) fn headers(&self) -> Result<Vec<(String, String)>, Failure> {
         let headers = self.headers.iter().map(|line| {
             let (name, value) = line.split_once(':')?;
@@ -143,18 +141,12 @@ pub(super) fn access_key(
         let network = network(&config).map_err(Failure::configuration)?;
         block_on(credentials::start(&mut sources, &network))?.map_err(Failure::no_credentials)?;
     }
-    match sources[0]
-        .slot()
-        .current()
-        .map(|lease| lease.secret.clone())
-    {
+    let [source] = &sources;
+    match source.slot().current().map(|lease| lease.secret.clone()) {
         Some(Secret::Key(credentials)) => Ok(credentials),
         _ => Err(Failure::failed(format_args!(
             "there is no key: {}",
-            sources[0]
-                .failure
-                .as_deref()
-                .unwrap_or("its source gives none")
+            source.failure.as_deref().unwrap_or("its source gives none")
         ))),
     }
 }

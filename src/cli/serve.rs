@@ -138,7 +138,6 @@ pub(super) fn no_signals(error: &io::Error) -> Failure {
     ))
 }
 
-/// Why a server was not bound.
 pub(super) fn not_bound(error: SetupError) -> Failure {
     match error {
         SetupError::Bind(_) | SetupError::System(..) => Failure::failed(error),

@@ -74,7 +74,6 @@ impl Environment {
         (!value.is_empty()).then(|| value.into())
     }
 
-    /// Names and values of all variables.
     pub(crate) fn variables(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         let variables = self.0.iter();
         variables.map(|(name, value)| (name.as_os_str(), value.as_os_str()))

@@ -53,11 +53,9 @@ impl Reader {
         parse: impl Fn(&Setting) -> Parsed<T>,
     ) -> Option<T> {
         let setting = self.settings.get(key)?;
-        let is_quoted = matches!(setting.place, Place::Variable(_))
-            && setting
-                .value
-                .as_str()
-                .is_some_and(|text| text.starts_with(['"', '\'']));
+        let text = setting.value.as_str().unwrap_or_default();
+        let is_quoted =
+            matches!(setting.place, Place::Variable(_)) && text.starts_with(['"', '\'']);
         let problem = |expected: Cow<'static, str>| match is_quoted {
             true => format!("{expected}\nhint: write it without quotes").into(),
             false => expected,

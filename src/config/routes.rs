@@ -144,12 +144,8 @@ impl RouteReader<'_> {
         }
         let path = format!("{}path", self.table);
         let setting = self.reader.settings.get(&path);
-        if setting.is_some_and(|setting| {
-            setting
-                .value
-                .as_str()
-                .is_some_and(|path| path.contains('*'))
-        }) {
+        let text = setting.and_then(|setting| setting.value.as_str());
+        if text.is_some_and(|path| path.contains('*')) {
             self.reader.warn(&path, STAR);
         }
         let prefix = self.own("path", text(prefix));

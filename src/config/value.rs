@@ -182,10 +182,10 @@ pub(super) fn texts(setting: &Setting) -> Parsed<Vec<String>> {
     let toml = || text.parse().ok().and_then(|value| items(&value));
     let array = serde_json::from_str(text).ok().or_else(toml);
     Ok(array.unwrap_or_else(|| {
-        let items = text.split(',').map(str::trim);
-        items
-            .filter(|item| !item.is_empty())
-            .map(str::to_owned)
-            .collect()
+        let items = text
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty());
+        items.map(str::to_owned).collect()
     }))
 }

@@ -73,9 +73,9 @@ impl Source {
             Backend::Service(_) | Backend::FirstOf(_) => None,
         };
         let lease = lease.filter(|_| source.agency.is_none());
-        lease
-            .into_iter()
-            .for_each(|lease| source.slot.deliver(lease));
+        if let Some(lease) = lease {
+            source.slot.deliver(lease);
+        }
         Ok(source)
     }
 }

@@ -10,12 +10,11 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 
-use super::answer::{
-    ApiBody, JSON, NOT_KEPT, Problem, json_of, method_not_allowed, respond, streamed,
-};
+use super::answer::{ApiBody, JSON, json_of, respond, streamed};
 use super::entry::Entry;
 use super::filter::Filter;
 use super::note::Side;
+use super::problem::{self, NOT_KEPT, Problem, method_not_allowed};
 use super::served::Served;
 use super::{copy, feed, har, replay, view};
 
@@ -41,7 +40,6 @@ pub(super) struct ApiRequest {
 }
 
 pub(super) fn answer(served: &Rc<Served>, request: &ApiRequest) -> Response<ApiBody> {
-    const UNKNOWN: &str = "the API has no such path\nhint: `/inspect/v1/requests` lists requests";
     let segments: Vec<&str> = request.path.split('/').collect();
     // Paths that change something do not allow GET, which browsers send for links.
     let methods = match segments[..] {
@@ -50,7 +48,7 @@ pub(super) fn answer(served: &Rc<Served>, request: &ApiRequest) -> Response<ApiB
         | ["requests", _]
         | ["requests", _, "body", "in" | "out"]
         | ["requests", _, "copy", "curl" | "python" | "raw"] => "GET, HEAD",
-        _ => return Problem(404, "not_found", UNKNOWN).response(),
+        _ => return problem::NO_PATH.response(),
     };
     if !methods.split(", ").any(|method| request.method == method) {
         return method_not_allowed(methods);
@@ -174,11 +172,6 @@ struct Parameters {
 
 impl Parameters {
     fn parse(query: &str) -> Result<Self, Problem> {
-        const WRONG: Problem = Problem(
-            400,
-            "bad_query",
-            "`after` or `limit` is not a number\nhint: `after` is the last `seq` of a response",
-        );
         let mut parameters = Self {
             filter: Filter::default(),
             after: 0,
@@ -189,8 +182,8 @@ impl Parameters {
             let value = percent_decode_str(&value).decode_utf8_lossy();
             match name {
                 "filter" => parameters.filter = Filter::parse(&value)?,
-                "after" => parameters.after = value.parse().map_err(|_| WRONG)?,
-                "limit" => parameters.limit = value.parse().map_err(|_| WRONG)?,
+                "after" => parameters.after = value.parse().map_err(|_| problem::BAD_QUERY)?,
+                "limit" => parameters.limit = value.parse().map_err(|_| problem::BAD_QUERY)?,
                 _ => {}
             }
         }

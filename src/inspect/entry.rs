@@ -181,7 +181,6 @@ impl Entry {
         relayed.or_else(|| self.ended.as_ref().map(|ended| ended.status))
     }
 
-    /// The error code of the response.
     pub(super) fn code(&self) -> Option<&str> {
         let relayed = self.relayed.iter().map(|relayed| relayed.code.as_str());
         let responses = self.attempts.iter().rev().take(1);

@@ -18,11 +18,10 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::answer::Problem;
+use super::problem::{self, Problem};
 use super::served::Served;
 use super::store::Changes;
 
-/// The media type of a feed.
 pub(super) const TYPE: &str = "text/event-stream";
 
 /// The shortest time between two frames.
@@ -39,13 +38,8 @@ const QUEUE: usize = 2;
 
 /// Starts a feed of what changes after a sequence number.
 pub(super) fn open(served: &Rc<Served>, after: u64) -> Result<mpsc::Receiver<Bytes>, Problem> {
-    const FULL: Problem = Problem(
-        429,
-        "too_many_readers",
-        "the feed has four readers already\nhint: close another page or terminal with the inspector",
-    );
     let permit = Arc::clone(&served.readers).try_acquire_owned();
-    let permit = permit.map_err(|_| FULL)?;
+    let permit = permit.map_err(|_| problem::TOO_MANY_READERS)?;
     let (sender, frames) = mpsc::channel(QUEUE);
     let reader = Reader {
         served: Rc::clone(served),

@@ -1,19 +1,11 @@
 //! The filter of lists: terms separated by spaces, all of which must match.
 
-use super::answer::Problem;
 use super::entry::Entry;
+use super::problem::{self, Problem};
 use super::view::id;
 
 /// From how long on a request is slow, in microseconds.
 const SLOW: u128 = 1_000_000;
-
-const WRONG: Problem = Problem(
-    400,
-    "bad_filter",
-    "a term of the filter is unknown, or does not take this value\n\
-     hint: use `status:4xx`, `method:POST`, `route:/flowers`, `code:APIG.0301`, `path:/x`, `id:1a2b`, \
-     `is:error`, `is:hint`, `is:open`, `is:slow`, `is:replay` or plain words, each with `-` before it to exclude",
-);
 
 /// Selects the requests of a list.
 #[derive(Debug, Default)]
@@ -32,10 +24,12 @@ impl Filter {
     /// Parses a filter; an empty one matches every request.
     pub(super) fn parse(text: &str) -> Result<Self, Problem> {
         let terms = text.split_whitespace().map(Term::parse);
-        terms.collect::<Option<_>>().map(Self).ok_or(WRONG)
+        terms
+            .collect::<Option<_>>()
+            .map(Self)
+            .ok_or(problem::BAD_FILTER)
     }
 
-    /// True if all terms match a request.
     pub(super) fn matches(&self, entry: &Entry) -> bool {
         let mut terms = self.0.iter();
         terms.all(|term| term.holds(entry) != term.is_negated)

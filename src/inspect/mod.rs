@@ -14,7 +14,7 @@
 //! | `redact`, `rules`, `scan` | which values are secrets, and what is shown instead |
 //! | `served` | what the tasks of the thread share |
 //! | `store`, `entry`, `filter`, `view`, `har`, `copy` | the captured requests, and their formats |
-//! | `token_check`, `token`, `api`, `answer` | the API, and who may use it |
+//! | `token_check`, `token`, `api`, `answer`, `problem` | the API, who may use it, and its errors |
 //! | `feed`, `replay`, `page` | live changes, sending again, the page |
 //! | `program` | the interface to the program that is inspected |
 
@@ -32,6 +32,7 @@ mod kept_body;
 mod memory;
 pub(crate) mod note;
 mod page;
+pub(crate) mod problem;
 pub(crate) mod program;
 mod rate_limit;
 pub(crate) mod recorder;
@@ -61,10 +62,10 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-pub(crate) use answer::{ApiBody, Problem};
+pub(crate) use answer::ApiBody;
 use api::{API, ApiRequest};
 pub(crate) use copy::quoted;
-pub(crate) use page::UNKNOWN;
+pub(crate) use problem::Problem;
 use program::Program;
 use recorder::{Notes, Recorder};
 use served::Served;
@@ -154,18 +155,12 @@ impl Inspector {
         answered.unwrap_or_else(Problem::response)
     }
 
-    /// Answers a request to the API.
     async fn answer(
         &self,
         path: String,
         head: &Parts,
         body: &mut Incoming,
     ) -> Result<Response<ApiBody>, Problem> {
-        const FAILED: Problem = Problem(
-            500,
-            "failed",
-            "the inspector has failed\nhint: its log says why; restart the proxy",
-        );
         lock(&self.gate).check(&head.headers)?;
         let last_event = head.headers.get("last-event-id");
         let last_event = last_event.and_then(|value| value.to_str().ok()?.parse().ok());
@@ -179,23 +174,9 @@ impl Inspector {
         let (answer, answered) = oneshot::channel();
         // If the thread has ended, the receiver returns an error.
         let _ = self.commands.send(Command::Answer(request, answer));
-        answered.await.map_err(|_| FAILED)
+        answered.await.map_err(|_| problem::FAILED)
     }
 }
-
-/// The error for a request for which there is no room.
-pub(crate) const BUSY: Problem = Problem(
-    503,
-    "busy",
-    "the inspector has too many readers\nhint: close another page or terminal with the inspector, or try again later",
-);
-
-/// The error for a request that the guard rejects.
-pub(crate) const FORBIDDEN: Problem = Problem(
-    403,
-    "origin_not_allowed",
-    "the request comes from a web page, or names another host\nhint: open the address that was printed",
-);
 
 /// Returns true for a path of the inspector.
 pub(crate) fn takes(path: &str) -> bool {
@@ -224,18 +205,10 @@ async fn run(served: Rc<Served>, mut notes: Notes, mut commands: UnboundedReceiv
 }
 
 async fn read(body: &mut Incoming) -> Result<Bytes, Problem> {
-    const LATE: Problem = Problem(
-        408,
-        "body_timeout",
-        "the body of the request did not arrive in time",
-    );
-    const LONG: Problem = Problem(
-        413,
-        "body_too_large",
-        "the body of the request is longer than 128 KiB, or ended early",
-    );
     let collected = timeout(BODY_TIME, Limited::new(body, MAX_BODY).collect()).await;
-    let collected = collected.map_err(|_| LATE)?.map_err(|_| LONG)?;
+    let collected = collected
+        .map_err(|_| problem::LATE_BODY)?
+        .map_err(|_| problem::LONG_BODY)?;
     Ok(collected.to_bytes())
 }
 

@@ -13,7 +13,6 @@ use crate::upstream::ConnectTimes;
 /// One thing that happened to a request.
 #[derive(Debug)]
 pub(crate) struct Note {
-    /// The proxy's id of the request.
     pub(crate) id: u128,
     /// Time since the request's head was read.
     pub(crate) at: Duration,
@@ -25,30 +24,19 @@ impl Note {
     pub(crate) fn size(&self) -> usize {
         let content = match &self.event {
             Event::Begun(begun) => begun.head.0.len(),
-            Event::Routed(to) => {
-                let texts = [&to.caller, &to.upstream, &to.stage, &to.body_hash];
-                texts.map(String::len).iter().sum()
-            }
             Event::Body { kept, .. } => kept.len(),
-            Event::Attempt(sent) => {
-                let target = sent.signed_target.as_ref();
-                sent.head.0.len() + target.map_or(0, |target| target.len())
-            }
-            Event::Response(response) => {
-                response.head.0.len() + response.code.len() + response.echo.len()
-            }
-            Event::Relayed(relayed) => {
-                let texts = [&relayed.message, &relayed.hint, &relayed.gateway_request_id];
-                relayed.head.0.len() + texts.map(String::len).iter().sum::<usize>()
-            }
-            Event::Ended(ended) => ended.times.attempts.len() * size_of::<AttemptTimes>(),
+            // The target that was signed is a part of the head, if it is there.
+            Event::Attempt(sent) => sent.head.0.len() * 2,
+            Event::Response(response) => response.head.0.len() + response.echo.len(),
+            Event::Relayed(relayed) => relayed.head.0.len() + relayed.message.len(),
+            Event::Routed(_) | Event::Ended(_) => 0,
         };
         size_of::<Self>() + OF_EVENT + content
     }
 }
 
-/// What the boxed part of an event takes on average, in bytes.
-const OF_EVENT: usize = 128;
+/// What the boxed part of an event takes with its short texts, in bytes.
+const OF_EVENT: usize = 256;
 
 /// What happened.
 #[derive(Debug)]

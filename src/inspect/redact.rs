@@ -72,7 +72,6 @@ impl Hider {
         self.secrets.clone()
     }
 
-    /// Remembers a hidden value.
     pub(super) fn found(&mut self, value: &[u8]) {
         if self.remembered < MAX_FOUND {
             self.remember(value);

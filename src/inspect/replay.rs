@@ -28,9 +28,10 @@ use tokio::task::spawn_local;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::answer::{ApiBody, Problem, json_of};
-use super::copy::{HIDDEN_VALUES, ReplaySource, is_from_caller, replay_source};
+use super::answer::{ApiBody, json_of};
+use super::copy::{ReplaySource, is_from_caller, replay_source};
 use super::entry::Entry;
+use super::problem::{self, HIDDEN_VALUES, Problem};
 use super::program::Replay;
 use super::served::Served;
 use super::view;
@@ -40,21 +41,6 @@ use crate::escape::Escaped;
 /// How much of a response is read, in bytes, and how long sending and reading may take.
 const MAX_RESPONSE: usize = 16 * 1024 * 1024;
 const MAX_TIME: Duration = Duration::from_secs(30 * 60);
-
-const REPLAY_OFF: Problem = Problem(
-    403,
-    "replay_off",
-    "requests with this method are not sent again here (`inspect.replay`)",
-);
-const BUSY: Problem = Problem(
-    503,
-    "busy",
-    "the proxy accepts no more connections\nhint: see `limits.connections`, or wait",
-);
-
-const fn bad_request(text: &'static str) -> Problem {
-    Problem(400, "bad_request", text)
-}
 
 /// What is asked for.
 #[derive(Debug, Default, Deserialize)]
@@ -82,24 +68,16 @@ pub(super) fn send(
     original: Option<&Entry>,
     order: &[u8],
 ) -> Result<Response<ApiBody>, Problem> {
-    const WRONG: Problem = bad_request(
-        "the body is not what this path expects\nhint: send JSON like {\"confirm\": true}",
-    );
-    const PAUSED: Problem = Problem(
-        409,
-        "paused",
-        "requests are not recorded now, so this one would not be shown\nhint: resume recording first",
-    );
     let order: Order = match order {
         b"" => Order::default(),
-        order => serde_json::from_slice(order).map_err(|_| WRONG)?,
+        order => serde_json::from_slice(order).map_err(|_| problem::BAD_ORDER)?,
     };
     let policy = served.config.borrow().replay;
     if policy == ReplayPolicy::Off {
-        return Err(REPLAY_OFF);
+        return Err(problem::REPLAY_OFF);
     }
     if !served.recorder.is_recording() {
-        return Err(PAUSED);
+        return Err(problem::PAUSED);
     }
     let source = order.edit.unwrap_or_default().apply(original)?;
     let route = source.route;
@@ -124,14 +102,12 @@ impl Edit {
 
     /// The request to send.
     fn apply(self, original: Option<&Entry>) -> Result<ReplaySource, Problem> {
-        const METHOD: Problem = bad_request(
-            "a new request needs a method and a target\nhint: give `edit.method` and `edit.target`",
-        );
-        const BASE64: Problem = bad_request("`body_base64` is not Base64");
         let mut source = match original.map(replay_source) {
             Some(Ok(source)) => source,
             Some(Err(problem)) if !self.is_complete() => return Err(problem),
-            None if self.method.is_none() || self.target.is_none() => return Err(METHOD),
+            None if self.method.is_none() || self.target.is_none() => {
+                return Err(problem::NO_TARGET);
+            }
             Some(Err(_)) | None => ReplaySource::default(),
         };
         if let Some(headers) = self.headers {
@@ -140,7 +116,9 @@ impl Edit {
             source.headers = headers.collect();
         }
         if let Some(text) = self.body_base64 {
-            source.body = BASE64_STANDARD.decode(text).map_err(|_| BASE64)?;
+            source.body = BASE64_STANDARD
+                .decode(text)
+                .map_err(|_| problem::BAD_BASE64)?;
         } else if let Some(text) = self.body {
             source.body = text.into_bytes();
         }
@@ -152,11 +130,6 @@ impl Edit {
 
 /// The request as it is sent to the proxy.
 fn request(mut source: ReplaySource) -> Result<Request<Full<Bytes>>, Problem> {
-    const METHOD: Problem =
-        bad_request("the method cannot be sent\nhint: use one like `GET` or `POST`");
-    const TARGET: Problem = bad_request(
-        "the target is not a path with an optional query\nhint: begin it with `/`, and percent-encode what URLs cannot contain",
-    );
     source.headers.retain(|(name, _)| is_from_caller(name));
     if source.has_hidden() {
         return Err(HIDDEN_VALUES);
@@ -167,20 +140,17 @@ fn request(mut source: ReplaySource) -> Result<Request<Full<Bytes>>, Problem> {
     let is_path = target.starts_with('/') && !target.contains('#');
     let target = Uri::try_from(target).ok().filter(|_| is_path);
     let mut request = Request::new(Full::new(Bytes::from(source.body)));
-    *request.method_mut() = method.ok_or(METHOD)?;
-    *request.uri_mut() = target.ok_or(TARGET)?;
+    *request.method_mut() = method.ok_or(problem::BAD_METHOD)?;
+    *request.uri_mut() = target.ok_or(problem::BAD_TARGET)?;
     *request.headers_mut() = headers(source.headers)?;
     Ok(request)
 }
 
 fn headers(fields: Vec<(String, Vec<u8>)>) -> Result<HeaderMap, Problem> {
-    const WRONG: Problem = bad_request(
-        "a header cannot be sent\nhint: use names of letters, digits and `-`, and values without line feeds",
-    );
     let mut headers = HeaderMap::new();
     for (name, value) in fields {
-        let name = HeaderName::try_from(name).map_err(|_| WRONG)?;
-        let value = HeaderValue::try_from(value).map_err(|_| WRONG)?;
+        let name = HeaderName::try_from(name).map_err(|_| problem::BAD_HEADER)?;
+        let value = HeaderValue::try_from(value).map_err(|_| problem::BAD_HEADER)?;
         headers.append(name, value);
     }
     // HTTP/1.1 requires a `Host`. Without one in the request, any name of this machine will do.
@@ -196,16 +166,11 @@ pub(super) fn is_safe(method: &str) -> bool {
 }
 
 fn check(policy: ReplayPolicy, method: &Method, is_confirmed: bool) -> Result<(), Problem> {
-    const CONFIRM: Problem = Problem(
-        409,
-        "needs_confirmation",
-        "a request with this method may change something at the gateway\nhint: confirm that it is to be sent",
-    );
     match policy {
         _ if is_safe(method.as_str()) => Ok(()),
         ReplayPolicy::Ask if is_confirmed => Ok(()),
-        ReplayPolicy::Ask => Err(CONFIRM),
-        ReplayPolicy::Safe | ReplayPolicy::Off => Err(REPLAY_OFF),
+        ReplayPolicy::Ask => Err(problem::UNCONFIRMED),
+        ReplayPolicy::Safe | ReplayPolicy::Off => Err(problem::REPLAY_OFF),
     }
 }
 
@@ -215,17 +180,12 @@ fn launch(
     request: Request<Full<Bytes>>,
     replay: Replay,
 ) -> Result<(), Problem> {
-    const MANY: Problem = Problem(
-        429,
-        "too_many_replays",
-        "too many requests are being sent again at once\nhint: wait until one of them has its response",
-    );
     let permit = Arc::clone(&served.replays).try_acquire_owned();
-    let permit = permit.map_err(|_| MANY)?;
-    let (ours, theirs) = UnixStream::pair().map_err(|_| BUSY)?;
-    let theirs = theirs.into_std().map_err(|_| BUSY)?;
+    let permit = permit.map_err(|_| problem::TOO_MANY_REPLAYS)?;
+    let (ours, theirs) = UnixStream::pair().map_err(|_| problem::NO_CONNECTION)?;
+    let theirs = theirs.into_std().map_err(|_| problem::NO_CONNECTION)?;
     if !served.program.serve(theirs, replay) {
-        return Err(BUSY);
+        return Err(problem::NO_CONNECTION);
     }
     if !request.method().is_safe() {
         let (method, path) = (request.method(), Escaped(request.uri().path()));

@@ -95,7 +95,6 @@ impl Served {
         state
     }
 
-    /// Adds notes to the store.
     pub(super) fn apply(&self, notes: Vec<Note>) {
         // Notes of requests that began before it was turned off may still arrive.
         if self.is_on() {

@@ -6,28 +6,12 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use tokio::time::Instant;
 
-use super::answer::Problem;
+use super::problem::{self, Problem};
 use super::token::Token;
 
 /// How many wrong tokens in a minute are answered with 401; the others get 429.
 const MAX_WRONG: u32 = 10;
 const MINUTE: Duration = Duration::from_secs(60);
-
-const MISSING: Problem = Problem(
-    401,
-    "token_required",
-    "the inspector needs a token\nhint: open the address that the proxy printed at its start, or use `apig-proxy inspect`",
-);
-const WRONG: Problem = Problem(
-    401,
-    "wrong_token",
-    "the token is wrong\nhint: the token changes when the proxy restarts; open the address that it printed, or use `apig-proxy inspect`",
-);
-const TOO_MANY: Problem = Problem(
-    429,
-    "too_many_attempts",
-    "too many wrong tokens were sent\nhint: wait a minute",
-);
 
 /// Compares tokens, and counts wrong ones.
 #[derive(Debug)]
@@ -53,9 +37,9 @@ impl Gate {
     pub(super) fn check(&mut self, headers: &HeaderMap) -> Result<(), Problem> {
         let mut values = headers.get_all(AUTHORIZATION).iter();
         let (Some(value), None) = (values.next(), values.next()) else {
-            return Err(MISSING);
+            return Err(problem::TOKEN_REQUIRED);
         };
-        let token = bearer(value.as_bytes()).ok_or(MISSING)?;
+        let token = bearer(value.as_bytes()).ok_or(problem::TOKEN_REQUIRED)?;
         if self.token.is(token) {
             return Ok(());
         }
@@ -67,9 +51,9 @@ impl Gate {
             tracing::warn!("a request with a wrong token was sent to the inspector");
         }
         Err(if self.wrong <= MAX_WRONG {
-            WRONG
+            problem::WRONG_TOKEN
         } else {
-            TOO_MANY
+            problem::TOO_MANY_TOKENS
         })
     }
 }

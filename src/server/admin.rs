@@ -180,7 +180,9 @@ impl Connection {
         let (head, mut body) = request.into_parts();
         let inspector = self.inspector(&head);
         let mut response = match (self.check(&head, inspector.is_some()), inspector) {
-            (Ok(()), Some(_)) if !self.may_inspect() => inspect::BUSY.response().map(Either::Right),
+            (Ok(()), Some(_)) if !self.may_inspect() => {
+                inspect::problem::BUSY.response().map(Either::Right)
+            }
             (Ok(()), Some(inspector)) => {
                 let response = inspector.respond(&head, &mut body).await;
                 self.caller.request_is_read.set(body.is_end_stream());

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use super::header;
 use crate::signature::{PayloadHash, Presented, ReceivedRequest, UNSIGNED_PAYLOAD};
 
-/// A part of a canonical request.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Part {
     Method,

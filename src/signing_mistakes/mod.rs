@@ -14,7 +14,6 @@ use crate::credentials::Credentials;
 use crate::inspect::rules::is_secret_name;
 use crate::signature::{DATE_HEADER, Presented, ReceivedRequest, Signer, SigningDate};
 
-/// The explanation of a wrong signature.
 #[derive(Debug)]
 pub(crate) struct Explanation {
     /// The signer's mistake.

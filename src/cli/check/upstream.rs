@@ -240,11 +240,9 @@ fn request_step(response: &Response<Bytes>, is_api: bool) -> Step {
     let message = body["error_msg"].as_str().filter(|_| is_own);
     let hint = response.headers().get("x-apig-proxy-hint");
     let hint = hint.map(|hint| String::from_utf8_lossy(hint.as_bytes()));
+    let server = response.headers().get(SERVER);
     let names_gateway = response.headers().contains_key("x-request-id")
-        || response
-            .headers()
-            .get(SERVER)
-            .is_some_and(|name| name == "api-gateway");
+        || server.is_some_and(|name| name == "api-gateway");
     let separator = if code.is_empty() { "" } else { ": " };
     let reason = hint.as_deref().or(message);
     let reason = reason.map(|reason| format!("{status} {code}{separator}{reason}"));

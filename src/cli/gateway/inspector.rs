@@ -14,8 +14,9 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::exchange::record;
-use crate::config::{Access, Environment, InspectConfig, Listen, ReplayPolicy};
+use crate::config::{self, Access, Environment, InspectConfig, Listen, ReplayPolicy};
 use crate::emulator::{self, Accounts, Emulator, accept};
+use crate::inspect::problem;
 use crate::inspect::program::{Program, Replay};
 use crate::inspect::recorder::{Recorder, WorkerRecorder};
 use crate::inspect::token::{Token, TokenFile, file_for};
@@ -27,15 +28,14 @@ use crate::telemetry;
 const QUEUE: usize = 64;
 
 /// What is kept. Requests cannot be sent again, because only their callers can sign them.
-const CONFIG: InspectConfig = InspectConfig {
-    enabled: true,
-    requests: 500,
-    memory: 32 << 20,
-    bodies: 64 << 10,
-    replay: ReplayPolicy::Off,
-    reveal: Vec::new(),
-    token: None,
-};
+fn config() -> InspectConfig {
+    let defaults = config::with_upstream("https://localhost").expect("the URL is valid");
+    InspectConfig {
+        enabled: true,
+        replay: ReplayPolicy::Off,
+        ..defaults.inspect
+    }
+}
 
 /// Serves a gateway until `stop` resolves, and its inspector on a free loopback port, whose address is
 /// printed.
@@ -47,13 +47,14 @@ pub(super) async fn serve(
 ) -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
-    let (recorder, notes) = Recorder::new(CONFIG.bodies, &[]);
+    let config = config();
+    let (recorder, notes) = Recorder::new(config.bodies, &[]);
     let worker = WorkerRecorder::new(&recorder);
     let program = Arc::new(GatewayProgram {
         url: format!("https://{}", emulator.address),
     });
     let token = Token::random();
-    let inspector = Inspector::start(program, (recorder, notes), &CONFIG, token.clone())?;
+    let inspector = Inspector::start(program, (recorder, notes), &config, token.clone())?;
     // For `apig-proxy inspect`. Without it, the page and `--token-file` still work.
     let _file = TokenFile::write(&file_for(&Listen::Tcp(address), environment), &token);
     telemetry::print(&format!(
@@ -113,10 +114,10 @@ async fn respond(
         Ok(()) if names_loopback(kind, &head) && inspect::takes(path) => {
             inspector.respond(&head, &mut body).await
         }
-        Ok(()) => inspect::UNKNOWN.response(),
+        Ok(()) => problem::NO_FILE.response(),
         Err(error) => {
             tracing::warn!(%error, "a request to the inspector was refused");
-            inspect::FORBIDDEN.response()
+            problem::FORBIDDEN.response()
         }
     }
 }

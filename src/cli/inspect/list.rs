@@ -138,10 +138,8 @@ impl<'a> List<'a> {
         let mut summary = Value::Null;
         for _ in 0..ATTEMPTS {
             let mut answer = self.client.get(&target).await?;
-            summary = answer
-                .pointer_mut("/requests/0")
-                .map(Value::take)
-                .unwrap_or_default();
+            let first = answer.pointer_mut("/requests/0");
+            summary = first.map(Value::take).unwrap_or_default();
             if summary["state"] == "done" {
                 break;
             }

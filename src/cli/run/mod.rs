@@ -194,7 +194,6 @@ impl Run {
         command
     }
 
-    /// The secrets in use now.
     fn secrets(&self) -> Vec<SecretString> {
         let sources = self.sources.iter();
         let leases = sources.filter_map(|source| source.slot().current());

@@ -128,7 +128,6 @@ impl IssuedCaller {
     }
 }
 
-/// The digits of hexadecimal numbers.
 pub(crate) const DIGITS: &[u8] = b"0123456789abcdef";
 
 /// A random text of this length that begins with `prefix`. The length of the alphabet divides 256, so

@@ -9,31 +9,14 @@ mod python;
 
 pub(crate) use curl::quoted;
 
-use super::answer::Problem;
 use super::entry::Entry;
 use super::head::{Head, has_hidden, origin_form, replace_hidden, request_line, text};
 use super::note::Side;
+use super::problem::{BODY_NOT_KEPT, HIDDEN_VALUES, Problem, WEBSOCKET};
 use crate::config::owned_headers::{is_hop_by_hop, is_owned};
 
 /// Headers that clients add by themselves.
 const DEFAULTS: [&str; 2] = ["accept", "user-agent"];
-
-/// Why a request cannot be sent again.
-const WEBSOCKET: Problem = Problem(
-    409,
-    "websocket",
-    "a WebSocket cannot be opened again from here\nhint: open it with its own client",
-);
-const BODY_NOT_KEPT: Problem = Problem(
-    409,
-    "body_not_kept",
-    "the head or the body of the request was not kept completely\nhint: edit the request and give all of it, or raise `inspect.bodies`",
-);
-pub(super) const HIDDEN_VALUES: Problem = Problem(
-    409,
-    "hidden_values",
-    "the request has hidden values, which the inspector does not know\nhint: give them on the page of the inspector, or in `edit` of its API",
-);
 
 /// A request that can be sent through the proxy again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

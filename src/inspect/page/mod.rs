@@ -7,17 +7,11 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use sha2::{Digest, Sha256};
 
-use super::answer::{self, ApiBody, Problem, method_not_allowed};
+use super::answer::{self, ApiBody};
+use super::problem::{self, Problem, method_not_allowed};
 
 /// The path of the page, and the prefix of all paths of the inspector.
 pub(super) const PATH: &str = "/inspect/";
-
-/// The error for a path that the inspector does not have.
-pub(crate) const UNKNOWN: Problem = Problem(
-    404,
-    "not_found",
-    "the inspector has no such file\nhint: open `/inspect/`",
-);
 
 /// What a page may load and do: its own files and requests, no inline script or style, no HTML from
 /// text, no frame around it.
@@ -65,7 +59,7 @@ pub(super) fn respond(head: &Parts) -> Result<Response<ApiBody>, Problem> {
         response.headers_mut().insert(LOCATION, page);
         return Ok(response);
     };
-    file(name, &head.headers).ok_or(UNKNOWN)
+    file(name, &head.headers).ok_or(problem::NO_FILE)
 }
 
 /// The file with this path below `/inspect/`; 304 if the browser has it already.

@@ -33,7 +33,6 @@ pub(super) fn answer_changes(entry: &Entry) -> Vec<Value> {
     heads.map_or_else(Vec::new, |(from, to)| compare(&from, &to, &ANSWER))
 }
 
-/// The change of the request line.
 fn line(received: &Head<'_>, sent: &Head<'_>, entry: &Entry) -> Value {
     let (_, from) = request_line(received.line);
     let (_, to) = request_line(sent.line);

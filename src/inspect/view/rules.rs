@@ -89,12 +89,10 @@ alt-svc|alternative|the caller would bypass the proxy",
 };
 
 impl Direction {
-    /// Why a field is set or replaced.
     pub(super) fn of_set(&self, name: &str) -> Rule {
         find(self.set, name).unwrap_or(self.other)
     }
 
-    /// Why a field is dropped.
     pub(super) fn of_dropped(&self, name: &str) -> Rule {
         let owned = || (self.is_owned)(name).then_some(OWNED);
         find(self.dropped, name)

@@ -38,7 +38,6 @@ fn meaning(entry: &Entry) -> Option<&'static str> {
     Some(describe(&error.meaning))
 }
 
-/// What a refusal of the gateway means.
 fn describe(meaning: &Meaning) -> &'static str {
     match meaning {
         Meaning::SignatureMismatch { .. } => {

@@ -226,12 +226,10 @@ impl WorkerMetrics {
         errors.get_or_create(&labels).inc();
     }
 
-    /// Counts a request that starts.
     pub(crate) fn started(&self) {
         self.all.in_flight.inc();
     }
 
-    /// Counts a request that has finished.
     pub(crate) fn finished(&self, took: Duration) {
         self.all.request_duration.observe(took.as_secs_f64());
         self.all.in_flight.dec();

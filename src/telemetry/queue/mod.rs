@@ -26,7 +26,6 @@ const KEPT_CAPACITY: usize = 64 * 1024;
 /// The pause before another write to a non-blocking target that is full.
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A queue of lines.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
