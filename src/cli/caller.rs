@@ -215,10 +215,8 @@ fn list(path: &Path) -> Outcome {
     }
     let rows = records.iter().map(columns).collect::<Result<Vec<_>, _>>()?;
     let width = |at: usize| {
-        rows.iter()
-            .filter_map(|row| row.get(at))
-            .map(String::len)
-            .max()
+        let cells = rows.iter().filter_map(|row| row.get(at));
+        cells.map(String::len).max()
     };
     let line = |row: &Vec<String>| {
         let cells = row.iter().enumerate();

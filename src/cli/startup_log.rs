@@ -13,10 +13,8 @@ pub(super) fn admin_endpoint(address: &Listen, socket: &UnixSocketConfig) -> Str
 
 /// Who can use a listener.
 pub(super) fn callers(listen: &Listen, config: &Config) -> String {
-    let tls = config
-        .tls
-        .as_ref()
-        .filter(|_| matches!(listen, Listen::Tls(_)));
+    let tls = config.tls.as_ref();
+    let tls = tls.filter(|_| matches!(listen, Listen::Tls(_)));
     let mut rules = config.listen_rules.iter();
     let asked = [
         (
@@ -36,10 +34,8 @@ pub(super) fn callers(listen: &Listen, config: &Config) -> String {
             " that show the credential of this run",
         ),
     ];
-    let asked = asked
-        .into_iter()
-        .filter_map(|(is_asked, what)| is_asked.then_some(what));
-    peers(listen, &config.unix_socket) + &asked.collect::<String>()
+    let asked = asked.into_iter().filter(|(is_asked, _)| *is_asked);
+    peers(listen, &config.unix_socket) + &asked.map(|(_, what)| what).collect::<String>()
 }
 
 /// Who can connect to a listener.

@@ -27,9 +27,8 @@ fn message(error: &clap::Error) -> String {
     let problem = lines.by_ref().take_while(|line| !line.is_empty());
     let problem = problem.collect::<Vec<_>>().join(" ");
     let problem = problem.strip_prefix("error: ").unwrap_or(&problem);
-    let tips: Vec<&str> = lines
-        .filter_map(|line| line.strip_prefix("tip: "))
-        .collect();
+    let tips = lines.filter_map(|line| line.strip_prefix("tip: "));
+    let tips: Vec<&str> = tips.collect();
     let hint = match &*tips {
         // The word is the program of `run`.
         [] if text.contains("[-- <COMMAND>...]") && error.kind() == ErrorKind::UnknownArgument => {

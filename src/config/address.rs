@@ -52,9 +52,8 @@ impl FromStr for Listen {
         if let Some(path) = text.strip_prefix("unix:") {
             // The system takes 107 bytes.
             let is_path = path.starts_with('/') && path.len() <= 100 && !path.ends_with('/');
-            return is_path
-                .then(|| Self::Unix(path.into()))
-                .ok_or(EXPECTED_PATH);
+            let unix = is_path.then(|| Self::Unix(path.into()));
+            return unix.ok_or(EXPECTED_PATH);
         }
         match text.strip_prefix("https://") {
             Some(text) => tcp(text).map(Self::Tls),

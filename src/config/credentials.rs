@@ -102,9 +102,8 @@ fn set(reader: &mut Reader, name: Option<String>) -> CredentialsConfig {
     let is_file = source == "auto" && reader.is_set(&key("file"));
     let metadata = reader.get(&key("metadata_endpoint"), optional(upstream_url::endpoint));
     let project_id: Option<HeaderValue> = reader.get(&key("project_id"), header_value);
-    let takes_project_id = project_id
-        .as_ref()
-        .is_some_and(|id| id.as_bytes().eq_ignore_ascii_case(b"caller"));
+    let is_caller = |id: &HeaderValue| id.as_bytes().eq_ignore_ascii_case(b"caller");
+    let takes_project_id = project_id.as_ref().is_some_and(is_caller);
     CredentialsConfig {
         name,
         source: if is_file { "file" } else { source },

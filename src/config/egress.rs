@@ -112,10 +112,8 @@ fn proxy(value: &str, except: &str, host: &str) -> Option<EgressProxy> {
     };
     let found = Matcher::builder().https(value).no(except).build();
     let found = found.intercept(&uri)?;
-    let address = found
-        .uri()
-        .authority()
-        .filter(|_| found.uri().scheme_str() == Some("http"))?;
+    let is_http = found.uri().scheme_str() == Some("http");
+    let address = found.uri().authority().filter(|_| is_http)?;
     let port = match &address.as_str()[address.host().len()..] {
         "" => 80,
         _ => address.port_u16().filter(|port| *port > 0)?,

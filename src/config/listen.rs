@@ -66,9 +66,8 @@ pub(super) fn admin(
 
 pub(super) fn unix_socket(reader: &mut Reader) -> UnixSocketConfig {
     let mode = text(|text| {
-        let mode = u32::from_str_radix(text, 8)
-            .ok()
-            .filter(|mode| *mode <= 0o777);
+        let mode = u32::from_str_radix(text, 8).ok();
+        let mode = mode.filter(|mode| *mode <= 0o777);
         mode.ok_or("expected the octal digits of a mode, in double quotes, like \"0660\"")
     });
     let id = |database: &'static str| {

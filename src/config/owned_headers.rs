@@ -79,9 +79,8 @@ pub(crate) fn folded(name: &[u8]) -> impl Iterator<Item = u8> {
 /// A list of `name: value`.
 pub(super) fn header_list(setting: &Setting) -> Parsed<Vec<(HeaderName, HeaderValue)>> {
     let header = |line: &String| {
-        let (name, value) = line
-            .split_once(':')
-            .ok_or("expected headers as `name: value`")?;
+        let pair = line.split_once(':');
+        let (name, value) = pair.ok_or("expected headers as `name: value`")?;
         let value = HeaderValue::from_str(value.trim()).ok();
         let value = value.filter(|value| value.to_str().is_ok());
         Ok((

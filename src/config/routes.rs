@@ -144,8 +144,8 @@ impl RouteReader<'_> {
         }
         let path = format!("{}path", self.table);
         let setting = self.reader.settings.get(&path);
-        let text = setting.and_then(|setting| setting.value.as_str());
-        if text.is_some_and(|path| path.contains('*')) {
+        let given = setting.and_then(|setting| setting.value.as_str());
+        if given.is_some_and(|path| path.contains('*')) {
             self.reader.warn(&path, STAR);
         }
         let prefix = self.own("path", text(prefix));
@@ -215,9 +215,8 @@ fn missing_credential(
 }
 
 fn set_named(name: &str, sets: &[CredentialsConfig]) -> Result<usize, &'static str> {
-    let found = sets
-        .iter()
-        .position(|set| set.name.as_deref() == Some(name));
+    let mut sets = sets.iter();
+    let found = sets.position(|set| set.name.as_deref() == Some(name));
     found
         .ok_or("there are no credentials of this name; expected the NAME of a `[credentials.NAME]`")
 }

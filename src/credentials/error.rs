@@ -107,9 +107,8 @@ pub(super) fn on_one_line(error: &impl ToString) -> String {
 }
 
 pub(super) fn reasons(passed_over: &PassedOver, separator: &str) -> String {
-    let reasons = passed_over
-        .iter()
-        .map(|(name, why)| format!("{name}: {why}"));
+    let reasons = passed_over.iter();
+    let reasons = reasons.map(|(name, why)| format!("{name}: {why}"));
     reasons.collect::<Vec<_>>().join(separator)
 }
 

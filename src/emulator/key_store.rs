@@ -129,9 +129,8 @@ impl KeyStore {
 
     /// The owner of a key. An unknown one is taken for a user's.
     pub(super) fn owner(&self, access_key: &str) -> Owner {
-        self.keys
-            .get(access_key)
-            .map_or(Owner::Iam, |key| key.owner)
+        let key = self.keys.get(access_key);
+        key.map_or(Owner::Iam, |key| key.owner)
     }
 
     /// Records a signature of a key, which locks it after failures in a row. Apps are not said to

@@ -207,9 +207,8 @@ impl<'a> Authentication<'a> {
 /// The key of `Bearer …`, whose first word has no case (RFC 9110 §11.1).
 fn bearer(authorization: &[u8]) -> Option<&[u8]> {
     let (scheme, key) = authorization.split_at_checked(7)?;
-    scheme
-        .eq_ignore_ascii_case(b"bearer ")
-        .then(|| key.trim_ascii())
+    let is_bearer = scheme.eq_ignore_ascii_case(b"bearer ");
+    is_bearer.then(|| key.trim_ascii())
 }
 
 fn is_known(secrets: &[SecretString], sent: &[u8]) -> bool {

@@ -67,10 +67,8 @@ pub(super) fn request_line(head: &[u8]) -> (Cow<'_, str>, Cow<'_, str>) {
     let method = words.next().unwrap_or_default();
     let rest = words.next().unwrap_or_default();
     // A hidden value in the target may have blanks of its own.
-    let end = rest
-        .iter()
-        .rposition(|byte| *byte == b' ')
-        .unwrap_or(rest.len());
+    let end = rest.iter().rposition(|byte| *byte == b' ');
+    let end = end.unwrap_or(rest.len());
     (text(method), text(&rest[..end]))
 }
 

@@ -206,10 +206,8 @@ async fn run(served: Rc<Served>, mut notes: Notes, mut commands: UnboundedReceiv
 
 async fn read(body: &mut Incoming) -> Result<Bytes, Problem> {
     let collected = timeout(BODY_TIME, Limited::new(body, MAX_BODY).collect()).await;
-    let collected = collected
-        .map_err(|_| problem::LATE_BODY)?
-        .map_err(|_| problem::LONG_BODY)?;
-    Ok(collected.to_bytes())
+    let collected = collected.map_err(|_| problem::LATE_BODY)?;
+    Ok(collected.map_err(|_| problem::LONG_BODY)?.to_bytes())
 }
 
 #[cfg(test)]

@@ -116,9 +116,8 @@ impl Edit {
             source.headers = headers.collect();
         }
         if let Some(text) = self.body_base64 {
-            source.body = BASE64_STANDARD
-                .decode(text)
-                .map_err(|_| problem::BAD_BASE64)?;
+            let decoded = BASE64_STANDARD.decode(text);
+            source.body = decoded.map_err(|_| problem::BAD_BASE64)?;
         } else if let Some(text) = self.body {
             source.body = text.into_bytes();
         }
@@ -154,9 +153,8 @@ fn headers(fields: Vec<(String, Vec<u8>)>) -> Result<HeaderMap, Problem> {
         headers.append(name, value);
     }
     // HTTP/1.1 requires a `Host`. Without one in the request, any name of this machine will do.
-    headers
-        .entry(HOST)
-        .or_insert(HeaderValue::from_static("localhost"));
+    let host = headers.entry(HOST);
+    host.or_insert(HeaderValue::from_static("localhost"));
     Ok(headers)
 }
 

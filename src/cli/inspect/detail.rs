@@ -127,11 +127,7 @@ fn canonical(attempts: &Value) -> Vec<String> {
     let Some(attempt) = attempts.find(|attempt| attempt["canonical"].is_string()) else {
         return Vec::new();
     };
-    let of = |name: &str| {
-        attempt[name]
-            .as_str()
-            .map(|text| text.split('\n').collect())
-    };
+    let of = |name: &str| Some(attempt[name].as_str()?.split('\n').collect());
     let ours: Vec<&str> = of("canonical").unwrap_or_default();
     let gateway = of("echo").unwrap_or_else(|| ours.clone());
     let mut lines = Vec::new();
@@ -154,10 +150,8 @@ fn canonical(attempts: &Value) -> Vec<String> {
 fn times(spans: &Value) -> Vec<String> {
     let place_of = |span: &Value| (number(&span["start_us"]), number(&span["us"]));
     let ends = list(spans).iter().map(place_of);
-    let whole = ends
-        .map(|(start, length)| start.saturating_add(length))
-        .max();
-    let whole = whole.unwrap_or_default().max(1);
+    let ends = ends.map(|(start, length)| start.saturating_add(length));
+    let whole = ends.max().unwrap_or_default().max(1);
     // At least one mark for each.
     let place = |time: u64| usize::try_from(time.saturating_mul(WIDTH) / whole).unwrap_or_default();
     let bar = |span: &Value| {

@@ -110,9 +110,8 @@ fn sign(
     let hash_header = algorithm.content_hash_header();
     let declared = arguments.declared_payload(take(&mut headers, hash_header), &body)?;
     let hash = PayloadHash::with_algorithm(algorithm, &body);
-    let payload = declared
-        .as_deref()
-        .map_or(Payload::Hash(&hash), Payload::Declared);
+    let payload = declared.as_deref();
+    let payload = payload.map_or(Payload::Hash(&hash), Payload::Declared);
     let signed = headers.iter();
     let signed: Vec<_> = signed.map(|(name, value)| (&**name, &**value)).collect();
     let canonical = Target::parse(&target).and_then(|target| {

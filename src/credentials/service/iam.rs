@@ -153,10 +153,8 @@ pub(crate) async fn project_of(
     let body: Value = answer.json().unwrap_or_default();
     let mut projects = body["projects"].as_array().into_iter().flatten();
     let id = projects.find_map(|project| {
-        let id = project["id"]
-            .as_str()
-            .filter(|_| project["name"] == region)?;
-        project_id(id).ok()
+        let id = project["id"].as_str();
+        project_id(id.filter(|_| project["name"] == region)?).ok()
     });
     id.ok_or(CredentialsError::Garbage("no project of this name"))
 }

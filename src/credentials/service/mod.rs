@@ -166,10 +166,8 @@ fn signed_headers(
     key: &Credentials,
     date: &SigningDate,
 ) -> Result<HeaderMap, SignatureError> {
-    let target = request
-        .uri()
-        .path_and_query()
-        .map_or("/", PathAndQuery::as_str);
+    let target = request.uri().path_and_query();
+    let target = target.map_or("/", PathAndQuery::as_str);
     let target = format!("{}{target}", endpoint.base_path);
     let token = key.security_token.as_ref().map(ExposeSecret::expose_secret);
     let mut headers = vec![("host", endpoint.authority.to_str().unwrap_or_default())];

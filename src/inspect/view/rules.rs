@@ -95,9 +95,8 @@ impl Direction {
 
     pub(super) fn of_dropped(&self, name: &str) -> Rule {
         let owned = || (self.is_owned)(name).then_some(OWNED);
-        find(self.dropped, name)
-            .or_else(owned)
-            .unwrap_or(UNEXPLAINED)
+        let rule = find(self.dropped, name).or_else(owned);
+        rule.unwrap_or(UNEXPLAINED)
     }
 }
 

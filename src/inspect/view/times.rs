@@ -45,9 +45,8 @@ impl Timeline {
         line.push("body", body.filter(|read| *read <= first).unwrap_or(0));
         for (at, (connect, attempt)) in marks.iter().enumerate() {
             line.attempt = Some(at);
-            let next = marks
-                .get(at + 1)
-                .map(|(connect, marks)| opened(*connect, marks));
+            let next = marks.get(at + 1);
+            let next = next.map(|(connect, marks)| opened(*connect, marks));
             line.attempt(*connect, attempt, next);
             if attempt.first_byte.is_some() && next.is_none() {
                 let last = times.and_then(|times| times.last_byte);

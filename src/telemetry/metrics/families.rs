@@ -59,10 +59,8 @@ pub fn families() -> impl Iterator<Item = Family> {
             _ if name.ends_with("_duration_seconds") => MetricType::Histogram,
             _ => MetricType::Gauge,
         };
-        let labels = labels
-            .split(',')
-            .filter(|label| !label.is_empty())
-            .collect();
+        let labels = labels.split(',').filter(|label| !label.is_empty());
+        let labels = labels.collect();
         Family {
             name,
             kind,

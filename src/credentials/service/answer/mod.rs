@@ -101,9 +101,8 @@ impl Answer {
     /// The token in IAM's header.
     pub(super) fn subject_token(&self) -> Result<SecretString, CredentialsError> {
         let token = self.response.headers().get("x-subject-token");
-        token
-            .and_then(|token| header_text(token.to_str().ok()?))
-            .ok_or(CredentialsError::Garbage("no X-Subject-Token"))
+        let token = token.and_then(|token| header_text(token.to_str().ok()?));
+        token.ok_or(CredentialsError::Garbage("no X-Subject-Token"))
     }
 
     /// The body as JSON of a certain shape.
