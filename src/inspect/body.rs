@@ -1,5 +1,5 @@
-//! The beginning of a body, and when its pieces arrived. Hidden values make what is kept longer or
-//! shorter than what passed, so comparing the two lengths does not tell whether it is complete.
+//! The beginning of a body, and when its pieces arrived. Hidden values and decoding make what is kept
+//! longer or shorter than what passed, so the two lengths do not tell whether it is complete.
 
 use std::time::Duration;
 
@@ -14,19 +14,16 @@ pub(super) struct Body {
     pub(super) marks: Vec<(u32, Duration)>,
     /// How many bytes passed, whether kept or not.
     pub(super) total: u64,
-    /// How many bytes are kept at most.
-    limit: usize,
     /// True if a piece is missing.
     pub(super) is_broken: bool,
+    /// True if a part was not kept, or could not be decoded.
+    pub(super) is_cut: bool,
 }
 
 impl Body {
-    /// Adds a piece, within a limit for all of them.
-    pub(super) fn add(&mut self, at: Duration, passed: u64, kept: &[u8], limit: usize) {
+    /// Adds a piece.
+    pub(super) fn add(&mut self, at: Duration, passed: u64, kept: &[u8]) {
         self.total = self.total.saturating_add(passed);
-        self.limit = limit;
-        let room = limit.saturating_sub(self.bytes.len());
-        let kept = &kept[..kept.len().min(room)];
         if kept.is_empty() || self.is_broken {
             return;
         }
@@ -55,10 +52,7 @@ impl Body {
 
     /// True if all that passed is kept, hidden values aside.
     pub(super) fn is_whole(&self) -> bool {
-        let length = self.bytes.len();
-        let is_within = self.total <= self.limit as u64 && length < self.limit;
-        self.total == 0
-            || (!self.is_broken && length > 0 && (is_within || length as u64 == self.total))
+        self.total == 0 || !(self.is_broken || self.is_cut || self.bytes.is_empty())
     }
 
     /// About how many of the bytes that passed are kept.

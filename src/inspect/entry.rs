@@ -61,15 +61,22 @@ impl Entry {
         }
     }
 
-    /// Adds a note. `bodies` is how much of each body is kept, in bytes.
-    pub(super) fn apply(&mut self, at: Duration, event: Event, seq: u64, bodies: usize) {
+    /// Adds a note.
+    pub(super) fn apply(&mut self, at: Duration, event: Event, seq: u64) {
         self.seq = seq;
         self.last = self.last.max(at);
         match event {
             Event::Begun(begun) => self.start = begun,
             Event::Routed(routed) => self.routed = Some(routed),
-            Event::Body { side, passed, kept } => {
-                self.bodies[side as usize].add(at, passed, &kept, bodies);
+            Event::Body {
+                side,
+                passed,
+                kept,
+                is_cut,
+            } => {
+                let body = &mut self.bodies[side as usize];
+                body.is_cut |= is_cut;
+                body.add(at, passed, &kept);
             }
             Event::Attempt(sent) => self.attempts.push(Attempt {
                 at,

@@ -10,7 +10,7 @@ use super::entry::Entry;
 use super::head::{Head, text};
 use super::note::Side;
 use super::view::times::Timeline;
-use super::view::{content_type, request_changes, status_text, summary, why};
+use super::view::{content_type, decoded, request_changes, status_text, summary, why};
 
 /// What ends an archive.
 pub(super) const END: &str = "]}}";
@@ -101,11 +101,12 @@ fn pairs(query: &str) -> Value {
 /// A body, in the format of both directions.
 fn body(entry: &Entry, side: Side) -> Value {
     let kept = entry.body(side);
+    let decoded = decoded(entry, side);
     let mut content = json!({
         "mimeType": content_type(entry, side).unwrap_or_default(),
-        "size": kept.total,
+        "size": if decoded.is_some() { kept.bytes.len() as u64 } else { kept.total },
     });
-    let mut comments = Vec::new();
+    let mut comments = Vec::from_iter(decoded.map(|coding| format!("decoded from {coding}")));
     if let Ok(text) = str::from_utf8(&kept.bytes) {
         content["text"] = text.into();
     } else {
@@ -114,10 +115,8 @@ fn body(entry: &Entry, side: Side) -> Value {
         comments.push("the text is in Base64".to_owned());
     }
     if !entry.is_complete(side) {
-        let (length, total) = (kept.kept(), kept.total);
-        comments.push(format!(
-            "the body is cut: {length} of {total} bytes were kept"
-        ));
+        let length = kept.bytes.len();
+        comments.push(format!("the body is cut: {length} bytes were kept"));
     }
     content["comment"] = comments.join("; ").into();
     content

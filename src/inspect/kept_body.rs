@@ -1,17 +1,28 @@
-//! What is kept of a body: its beginning, without secrets.
+//! What is kept of a body: its beginning, decoded and without secrets.
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 
+use super::note::Side;
 use super::redact::Hider;
 use super::rules::Rules;
 use super::scan::{Form, Json, Kind};
+use crate::proxy::content_coding::{Decoder, decoder};
 use crate::proxy::redact::Redactor;
+
+/// How much of an encoded body is decoded, in bytes.
+const MAX_ENCODED: usize = 64 * 1024;
 
 /// One side's body while it passes.
 #[derive(Debug, Default)]
 pub(super) struct Copied {
     kept: Option<Kept>,
+    /// The beginning of an encoded body, and what decodes it at its end.
+    encoded: Option<(Decoder, Vec<u8>)>,
+    /// How many more bytes are kept. What is shown may be longer than a hidden value.
+    room: usize,
+    /// Some of the body is not kept, or could not be decoded.
+    pub(super) is_cut: bool,
     /// Bytes that passed since the last note.
     pub(super) unreported: u64,
 }
@@ -23,16 +34,19 @@ struct Kept {
     json: Json,
     /// Made with the first bytes: most requests have no body.
     redactors: Option<Vec<Redactor>>,
-    /// How many more bytes are scanned, and kept. What is shown may be longer than a hidden value.
+    /// How many more bytes are scanned.
     left: usize,
-    room: usize,
 }
 
 impl Copied {
-    /// A body with this head. Nothing is kept of an encoded one, whose secrets are not recognised.
-    pub(super) fn new(headers: &HeaderMap, hider: &Hider) -> Self {
+    /// A body with this head. Nothing is kept of one that cannot be decoded, whose secrets are not
+    /// recognised, nor of an encoded request, which is sent again as it was.
+    pub(super) fn new(side: Side, headers: &HeaderMap, hider: &Hider) -> Self {
         let limit = hider.rules.bodies;
-        let is_kept = limit > 0 && !is_encoded(headers);
+        let is_encoded = is_coded(headers, CONTENT_ENCODING.as_str());
+        let decoder = decoder(headers).filter(|_| is_encoded && side == Side::Out);
+        let is_text = !is_coded(headers, "grpc-encoding") && !is_wide(headers);
+        let is_kept = limit > 0 && is_text && is_encoded == decoder.is_some();
         let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
         let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
         let is_form = content_type.starts_with(b"application/x-www-form-urlencoded");
@@ -42,25 +56,43 @@ impl Copied {
             json: Json::new(content_type.starts_with(b"multipart/")),
             redactors: None,
             left: limit,
-            room: limit,
         };
         Self {
             kept: is_kept.then(kept),
-            unreported: 0,
+            encoded: decoder
+                .filter(|_| is_kept)
+                .map(|decode| (decode, Vec::new())),
+            room: limit,
+            ..Self::default()
         }
     }
 
     /// Takes the next bytes, and returns those that are kept and decided.
     pub(super) fn push(&mut self, hider: &mut Hider, data: &[u8]) -> Vec<u8> {
         self.unreported += data.len() as u64;
+        let Some((_, encoded)) = &mut self.encoded else {
+            return self.push_decoded(hider, data);
+        };
+        let now = &data[..data.len().min(MAX_ENCODED - encoded.len())];
+        encoded.extend_from_slice(now);
+        self.is_cut = now.len() < data.len();
+        match self.is_cut {
+            true => self.end(hider, false),
+            false => Vec::new(),
+        }
+    }
+
+    fn push_decoded(&mut self, hider: &mut Hider, data: &[u8]) -> Vec<u8> {
         let Some(kept) = &mut self.kept else {
             return Vec::new();
         };
         let now = &data[..data.len().min(kept.left)];
         kept.left -= now.len();
         kept.redactors.get_or_insert_with(|| hider.redactors());
-        let mut out = kept.push(&hider.rules, now);
+        let text = kept.push(&hider.rules, now);
+        let mut out = self.fitting(text);
         if now.len() < data.len() {
+            self.is_cut = true;
             // What is held back may be the beginning of a secret.
             out.append(&mut self.end(hider, false));
         }
@@ -70,13 +102,28 @@ impl Copied {
     /// Ends the body, and returns what was held back. What may be the beginning of a secret is
     /// dropped unless the body `is_complete`.
     pub(super) fn end(&mut self, hider: &mut Hider, is_complete: bool) -> Vec<u8> {
+        let (mut out, mut is_complete) = (Vec::new(), is_complete);
+        if let Some((decode, encoded)) = self.encoded.take() {
+            let (text, is_whole) = decode(&encoded);
+            is_complete &= is_whole;
+            self.is_cut |= !is_whole;
+            out = self.push_decoded(hider, &text);
+        }
         let Some(mut kept) = self.kept.take() else {
-            return Vec::new();
+            return out;
         };
-        let out = kept.finish(&hider.rules, is_complete);
+        let text = kept.finish(&hider.rules, is_complete);
+        out.append(&mut self.fitting(text));
         let found = kept.form.found.iter().chain(&kept.json.found);
         found.for_each(|value| hider.found(value));
         out
+    }
+
+    fn fitting(&mut self, mut text: Vec<u8>) -> Vec<u8> {
+        self.is_cut |= text.len() > self.room;
+        text.truncate(self.room);
+        self.room -= text.len();
+        text
     }
 }
 
@@ -92,7 +139,7 @@ impl Kept {
             }
             text = known.push_with(&text, |secret, out| rules.hide(b"secret", secret, out));
         }
-        self.fitting(text)
+        text
     }
 
     fn finish(&mut self, rules: &Rules, is_complete: bool) -> Vec<u8> {
@@ -107,28 +154,21 @@ impl Kept {
                 text.append(&mut known.finish_with(hide));
             }
         }
-        self.fitting(text)
-    }
-
-    fn fitting(&mut self, mut text: Vec<u8>) -> Vec<u8> {
-        text.truncate(self.room);
-        self.room -= text.len();
         text
     }
 }
 
-/// True if secrets in a body cannot be recognised.
-fn is_encoded(headers: &HeaderMap) -> bool {
-    let is_coded = |name| {
-        let is_identity = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
-        !headers.get_all(name).iter().all(is_identity)
-    };
-    let is_wide = |value: &HeaderValue| {
+/// True if a header names a coding that changes the bytes.
+fn is_coded(headers: &HeaderMap, name: &str) -> bool {
+    let is_identity = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    !headers.get_all(name).iter().all(is_identity)
+}
+
+/// True for text in which secrets are not recognised.
+fn is_wide(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| {
         let value = value.as_bytes().to_ascii_lowercase();
         let names = |charset: &str| memchr::memmem::find(&value, charset.as_bytes()).is_some();
         names("utf-16") || names("utf-32")
-    };
-    is_coded(CONTENT_ENCODING.as_str())
-        || is_coded("grpc-encoding")
-        || headers.get(CONTENT_TYPE).is_some_and(is_wide)
+    })
 }

@@ -45,11 +45,13 @@ pub(crate) enum Event {
     Begun(Box<Begun>),
     Routed(Box<RoutedTo>),
     /// Bytes of a body passed. `passed` counts those since the last note of it; `kept` is what is kept
-    /// of them, with hidden values replaced.
+    /// of them, decoded and with hidden values replaced. `is_cut` is true if a part is not kept,
+    /// or could not be decoded.
     Body {
         side: Side,
         passed: u64,
         kept: Box<[u8]>,
+        is_cut: bool,
     },
     /// An attempt is about to be sent.
     Attempt(Box<AttemptSent>),

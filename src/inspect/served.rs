@@ -28,7 +28,6 @@ fn limits(config: &InspectConfig) -> StoreLimits {
     StoreLimits {
         requests: config.requests,
         memory: config.memory - besides,
-        bodies: config.bodies,
     }
 }
 
@@ -75,7 +74,7 @@ impl Served {
 
     /// The state of the inspector and of the program.
     pub(super) fn state(&self) -> Value {
-        let store = self.store.borrow();
+        let (store, config) = (self.store.borrow(), self.config.borrow());
         let mut state = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "is_recording": self.recorder.is_recording(),
@@ -86,8 +85,8 @@ impl Served {
             "requests_limit": store.limits.requests,
             "dropped": self.recorder.dropped(),
             "evicted": store.evicted,
-            "bodies": store.limits.bodies,
-            "replay": self.config.borrow().replay.name(),
+            "bodies": config.bodies,
+            "replay": config.replay.name(),
         });
         if let (Value::Object(state), Value::Object(program)) = (&mut state, self.program.state()) {
             state.extend(program);

@@ -14,7 +14,7 @@
 //! | which route, within which limits | `route`, `route_matcher`, `head_checks`, `loop_detection` |
 //! | the head and body to send | `prepare`, `headers`, `page_origin`, `body`, `upload_progress`, `memory_budget` |
 //! | a connection, the signature, sending, again if need be | `retry`, `auth`, `credentials`, `projects`, `key_breaker` |
-//! | what the gateway answered | `gateway_response`, `redact` |
+//! | what the gateway answered | `gateway_response`, `content_coding`, `redact` |
 //! | the response to the caller | `relay`, `location`, `websocket`, `respond` |
 //! | what the inspector gets | `capture` |
 //!
@@ -29,6 +29,7 @@ mod body;
 pub mod caller;
 mod callers;
 mod capture;
+pub(crate) mod content_coding;
 mod context;
 mod cors;
 mod credentials;

@@ -63,7 +63,7 @@ impl WorkerRecorder {
         }
         let line = (&head.method, &head.uri, head.version);
         let text = request_head(&mut hider, line, &head.headers);
-        let body = Copied::new(&head.headers, &hider);
+        let body = Copied::new(Side::In, &head.headers, &hider);
         let capture = Capture {
             id,
             head_read,
@@ -134,7 +134,7 @@ impl Capture {
 
     /// Sets the head of the body that goes to the caller.
     pub(crate) fn answers(&self, headers: &HeaderMap) {
-        let body = Copied::new(headers, &self.hider.borrow());
+        let body = Copied::new(Side::Out, headers, &self.hider.borrow());
         self.bodies.borrow_mut()[Side::Out as usize] = body;
     }
 
@@ -152,6 +152,7 @@ impl Capture {
     pub(crate) fn bytes(&self, side: Side, count: usize) {
         let body = &mut self.bodies.borrow_mut()[side as usize];
         body.unreported += count as u64;
+        body.is_cut |= count > 0;
         if self.head_read.elapsed() - self.noted.get() >= PROGRESS {
             self.report(side, body, Vec::new());
         }
@@ -171,7 +172,12 @@ impl Capture {
         let passed = std::mem::take(&mut body.unreported);
         self.worker.recorder().recorded(kept.len());
         let kept = kept.into_boxed_slice();
-        self.note(Event::Body { side, passed, kept });
+        self.note(Event::Body {
+            side,
+            passed,
+            kept,
+            is_cut: body.is_cut,
+        });
     }
 
     /// Notes the end of the request.

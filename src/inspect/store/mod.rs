@@ -29,8 +29,6 @@ pub(super) struct StoreLimits {
     pub(super) requests: usize,
     /// All requests together, in bytes.
     pub(super) memory: usize,
-    /// Of each body, in bytes.
-    pub(super) bodies: usize,
 }
 
 /// When a request began, and its number. Batches of several workers do not come in this order.
@@ -95,7 +93,7 @@ impl Store {
             (Some(key), event) => {
                 let entry = self.entries.get_mut(&key).expect("each key has an entry");
                 let before = entry.weight();
-                entry.apply(note.at, event, seq, self.limits.bodies);
+                entry.apply(note.at, event, seq);
                 (before, entry)
             }
             (None, _) => return,

@@ -8,11 +8,7 @@ use super::super::{copy, har};
 use super::*;
 
 fn small(requests: usize, memory: usize) -> Store {
-    Store::new(StoreLimits {
-        requests,
-        memory,
-        bodies: 64 << 10,
-    })
+    Store::new(StoreLimits { requests, memory })
 }
 
 fn numbers(store: &Store) -> Vec<u64> {

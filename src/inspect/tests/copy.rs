@@ -24,14 +24,9 @@ fn store_with(request: &ReplaySource) -> Store {
         unreachable!()
     };
     begun.head = HeadText(text.into());
-    let mut store = Store::new(StoreLimits {
-        bodies: 1 << 20,
-        ..LIMITS
-    });
     let end = ended(200, request.body.len() as u64, 0);
     let body = body(Side::In, &request.body);
-    apply(&mut store, 1, vec![Event::Begun(begun), body, end]);
-    store
+    store_of(vec![Event::Begun(begun), body, end])
 }
 
 /// The request that a command would send.

@@ -20,7 +20,6 @@ use super::view;
 pub(super) const LIMITS: StoreLimits = StoreLimits {
     requests: 500,
     memory: 32 << 20,
-    bodies: 64 << 10,
 };
 
 /// The cells of a table: a row in each line, with bars between the cells.
@@ -69,6 +68,7 @@ pub(super) fn body(side: Side, kept: &[u8]) -> Event {
         side,
         passed: kept.len() as u64,
         kept: kept.into(),
+        is_cut: false,
     }
 }
 

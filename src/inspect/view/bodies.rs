@@ -16,7 +16,7 @@ const MAX_EVENTS: usize = 2000;
 
 pub(super) fn body(entry: &Entry, side: Side) -> Value {
     let (body, is_complete) = (entry.body(side), entry.is_complete(side));
-    let content_type = content_type(entry, side);
+    let (content_type, decoded) = (content_type(entry, side), decoded(entry, side));
     let bytes = &body.bytes;
     let text = match str::from_utf8(bytes) {
         // The body was cut within a character.
@@ -28,13 +28,23 @@ pub(super) fn body(entry: &Entry, side: Side) -> Value {
     let is_stream = content_type.as_deref().is_some_and(is_event_stream);
     json!({
         "total": body.total,
-        "kept": body.kept(),
+        "kept": if decoded.is_some() { bytes.len() as u64 } else { body.kept() },
         "complete": is_complete,
         "type": content_type,
         "text": text,
         "base64": text.is_none().then(|| BASE64_STANDARD.encode(bytes)),
-        "events": if is_stream { events(body) } else { Vec::new() },
+        // What is decoded has one time for all of it.
+        "events": if is_stream && decoded.is_none() { events(body) } else { Vec::new() },
+        "decoded": decoded,
     })
+}
+
+/// The `Content-Encoding` of a body that is kept decoded.
+pub(in crate::inspect) fn decoded(entry: &Entry, side: Side) -> Option<String> {
+    let is_kept = side == Side::Out && !entry.body(side).bytes.is_empty();
+    let head = entry.answer().filter(|_| is_kept)?;
+    let coding = head.get("content-encoding")?;
+    (!coding.eq_ignore_ascii_case("identity")).then(|| coding.into_owned())
 }
 
 /// The media type of a body, as its head says it.

@@ -9,7 +9,7 @@ mod summary;
 pub(super) mod times;
 mod why;
 
-pub(super) use bodies::content_type;
+pub(super) use bodies::{content_type, decoded};
 pub(super) use changes::request_changes;
 pub(super) use detail::detail;
 pub(super) use summary::{id, status_text, summary};

@@ -5,8 +5,6 @@
 //! the key is kept from being locked. Its body is relayed unchanged, unless it has a
 //! `Content-Encoding` and repeats a secret, or cannot be decoded.
 
-mod content_coding;
-
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -19,9 +17,9 @@ use tokio::time::timeout;
 
 use super::body::{ReplyBody, RequestBody};
 use super::context::RequestContext;
-use super::headers;
 use super::key_breaker::SignatureOutcome;
 use super::redact::{Redactor, stars};
+use super::{content_coding, headers};
 use crate::error::Cause;
 use crate::gateway::{GatewayError, Meaning};
 use crate::signature::SigningDate;
@@ -115,7 +113,7 @@ impl GatewayResponse {
         let headers = &self.head.headers;
         let is_coding = |name: &[u8]| !name.eq_ignore_ascii_case(b"identity");
         let is_encoded = headers::elements(headers, &CONTENT_ENCODING).any(is_coding);
-        let decoder = content_coding::decoder(headers::elements(headers, &CONTENT_ENCODING));
+        let decoder = content_coding::decoder(headers);
         let has_body = |body: &GatewayBody| !body.is_end_stream();
         let has_body = self.body.rest.as_ref().is_some_and(has_body);
         let mut ahead = Ahead::default();
