@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use super::note::BodyPart;
+
 /// The most pieces whose time is kept.
 const MAX_MARKS: usize = 4096;
 
@@ -17,17 +19,18 @@ pub(super) struct Body {
     /// True if a piece is missing.
     pub(super) is_broken: bool,
     /// True if a part was not kept, or could not be decoded.
-    pub(super) is_cut: bool,
+    is_cut: bool,
 }
 
 impl Body {
     /// Adds a piece.
-    pub(super) fn add(&mut self, at: Duration, passed: u64, kept: &[u8]) {
-        self.total = self.total.saturating_add(passed);
-        if kept.is_empty() || self.is_broken {
+    pub(super) fn add(&mut self, at: Duration, part: &BodyPart) {
+        self.total = self.total.saturating_add(part.length);
+        self.is_cut |= part.is_cut;
+        if part.kept.is_empty() || self.is_broken {
             return;
         }
-        self.bytes.extend_from_slice(kept);
+        self.bytes.extend_from_slice(&part.kept);
         if self.marks.len() == MAX_MARKS {
             self.marks.pop();
         }
@@ -53,13 +56,5 @@ impl Body {
     /// True if all that passed is kept, hidden values aside.
     pub(super) fn is_whole(&self) -> bool {
         self.total == 0 || !(self.is_broken || self.is_cut || self.bytes.is_empty())
-    }
-
-    /// About how many of the bytes that passed are kept.
-    pub(super) fn kept(&self) -> u64 {
-        match self.is_whole() {
-            true => self.total,
-            false => self.total.min(self.bytes.len() as u64),
-        }
     }
 }

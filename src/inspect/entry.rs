@@ -68,16 +68,7 @@ impl Entry {
         match event {
             Event::Begun(begun) => self.start = begun,
             Event::Routed(routed) => self.routed = Some(routed),
-            Event::Body {
-                side,
-                passed,
-                kept,
-                is_cut,
-            } => {
-                let body = &mut self.bodies[side as usize];
-                body.is_cut |= is_cut;
-                body.add(at, passed, &kept);
-            }
+            Event::Body(side, part) => self.bodies[side as usize].add(at, &part),
             Event::Attempt(sent) => self.attempts.push(Attempt {
                 at,
                 sent: Some(sent),

@@ -19,8 +19,6 @@ pub(super) struct Copied {
     kept: Option<Kept>,
     /// The beginning of an encoded body, and what decodes it at its end.
     encoded: Option<(Decoder, Vec<u8>)>,
-    /// How many more bytes are kept. What is shown may be longer than a hidden value.
-    room: usize,
     /// Some of the body is not kept, or could not be decoded.
     pub(super) is_cut: bool,
     /// Bytes that passed since the last note.
@@ -34,7 +32,7 @@ struct Kept {
     json: Json,
     /// Made with the first bytes: most requests have no body.
     redactors: Option<Vec<Redactor>>,
-    /// How many more bytes are scanned.
+    /// How many more bytes are scanned. What is shown may be longer than a hidden value.
     left: usize,
 }
 
@@ -62,7 +60,6 @@ impl Copied {
             encoded: decoder
                 .filter(|_| is_kept)
                 .map(|decode| (decode, Vec::new())),
-            room: limit,
             ..Self::default()
         }
     }
@@ -88,9 +85,8 @@ impl Copied {
         };
         let now = &data[..data.len().min(kept.left)];
         kept.left -= now.len();
-        kept.redactors.get_or_insert_with(|| hider.redactors());
-        let text = kept.push(&hider.rules, now);
-        let mut out = self.fitting(text);
+        kept.redactors.get_or_insert_with(|| hider.secrets.clone());
+        let mut out = kept.push(&hider.rules, now, None);
         if now.len() < data.len() {
             self.is_cut = true;
             // What is held back may be the beginning of a secret.
@@ -112,45 +108,32 @@ impl Copied {
         let Some(mut kept) = self.kept.take() else {
             return out;
         };
-        let text = kept.finish(&hider.rules, is_complete);
-        out.append(&mut self.fitting(text));
+        out.append(&mut kept.push(&hider.rules, &[], Some(is_complete)));
         let found = kept.form.found.iter().chain(&kept.json.found);
         found.for_each(|value| hider.found(value));
         out
     }
-
-    fn fitting(&mut self, mut text: Vec<u8>) -> Vec<u8> {
-        self.is_cut |= text.len() > self.room;
-        text.truncate(self.room);
-        self.room -= text.len();
-        text
-    }
 }
 
 impl Kept {
-    fn push(&mut self, rules: &Rules, data: &[u8]) -> Vec<u8> {
-        let (mut fields, mut members) = (Vec::with_capacity(data.len()), Vec::new());
+    /// Takes the next bytes, or the last ones of a body that is complete or not, and returns those
+    /// that are decided.
+    fn push(&mut self, rules: &Rules, data: &[u8], end: Option<bool>) -> Vec<u8> {
+        let (mut fields, mut text) = (Vec::with_capacity(data.len()), Vec::new());
         self.form.push(rules, data, &mut fields);
-        self.json.push(rules, &fields, &mut members);
-        let mut text = members;
-        for known in self.redactors.iter_mut().flatten() {
-            if known.passes(&text) {
-                continue;
-            }
-            text = known.push_with(&text, |secret, out| rules.hide(b"secret", secret, out));
+        if end.is_some() {
+            self.form.finish(rules, &mut fields);
         }
-        text
-    }
-
-    fn finish(&mut self, rules: &Rules, is_complete: bool) -> Vec<u8> {
-        let (mut fields, mut text) = (Vec::new(), Vec::new());
-        self.form.finish(rules, &mut fields);
         self.json.push(rules, &fields, &mut text);
-        self.json.finish(rules, &mut text);
+        if end.is_some() {
+            self.json.finish(rules, &mut text);
+        }
         let hide = |secret: &[u8], out: &mut Vec<u8>| rules.hide(b"secret", secret, out);
         for known in self.redactors.iter_mut().flatten() {
-            text = known.push_with(&text, hide);
-            if is_complete {
+            if !known.passes(&text) {
+                text = known.push_with(&text, hide);
+            }
+            if end == Some(true) {
                 text.append(&mut known.finish_with(hide));
             }
         }

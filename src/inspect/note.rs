@@ -24,7 +24,7 @@ impl Note {
     pub(crate) fn size(&self) -> usize {
         let content = match &self.event {
             Event::Begun(begun) => begun.head.0.len(),
-            Event::Body { kept, .. } => kept.len(),
+            Event::Body(_, part) => part.kept.len(),
             // The target that was signed is a part of the head, if it is there.
             Event::Attempt(sent) => sent.head.0.len() * 2,
             Event::Response(response) => response.head.0.len() + response.echo.len(),
@@ -44,15 +44,8 @@ pub(crate) enum Event {
     /// The head of a request was read.
     Begun(Box<Begun>),
     Routed(Box<RoutedTo>),
-    /// Bytes of a body passed. `passed` counts those since the last note of it; `kept` is what is kept
-    /// of them, decoded and with hidden values replaced. `is_cut` is true if a part is not kept,
-    /// or could not be decoded.
-    Body {
-        side: Side,
-        passed: u64,
-        kept: Box<[u8]>,
-        is_cut: bool,
-    },
+    /// Bytes of a body passed.
+    Body(Side, BodyPart),
     /// An attempt is about to be sent.
     Attempt(Box<AttemptSent>),
     /// The head of a response to the last attempt was read.
@@ -61,6 +54,16 @@ pub(crate) enum Event {
     Relayed(Box<Relayed>),
     /// The request has ended. It is the last note of a request.
     Ended(Box<RequestEnd>),
+}
+
+#[derive(Debug)]
+pub(crate) struct BodyPart {
+    /// How many bytes passed since the last note of it.
+    pub(crate) length: u64,
+    /// What is kept of them, decoded and with hidden values replaced.
+    pub(crate) kept: Box<[u8]>,
+    /// True if a part of the body is not kept, or could not be decoded.
+    pub(crate) is_cut: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -46,7 +46,7 @@ const LONGEST_KNOWN: usize = 8 * 1024;
 #[derive(Debug)]
 pub(super) struct Hider {
     pub(super) rules: Arc<Rules>,
-    secrets: Vec<Redactor>,
+    pub(super) secrets: Vec<Redactor>,
     /// How many of them messages have added.
     remembered: usize,
 }
@@ -65,11 +65,6 @@ impl Hider {
         if !self.secrets.iter().any(|known| known.is_same(secret)) {
             self.secrets.push(secret.clone());
         }
-    }
-
-    /// The secrets that are known now, each with the bytes that it holds back.
-    pub(super) fn redactors(&self) -> Vec<Redactor> {
-        self.secrets.clone()
     }
 
     pub(super) fn found(&mut self, value: &[u8]) {

@@ -1,4 +1,11 @@
-"""The inspector's page in Chromium: what it asks for and complains about is kept, and waiting is bounded."""
+"""The inspector's page in Chromium: what it asks for and complains about is kept, and waiting is bounded.
+
+The names that tests rely on, of elements of the page:
+    #link[data-link=connecting|live|paused|ended|unauthorized]  #pause #record #clear #har #help  #strip  #notice
+    #filter #filter-error [data-quick=all|error|hint|slow|open]  #list tr[data-id][data-state]  #empty
+    #detail #detail-title #replay #edit #curl #close  #tab-{why,changes,signature,answer,timing,raw} #panel
+    [data-copy=curl|python|raw]  dialog[data-dialog=replay|edit|clear|help] #confirm
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -12,7 +12,7 @@ use hyper::ext::ReasonPhrase;
 use tokio::time::Instant;
 
 use super::kept_body::Copied;
-use super::note::{Begun, Caller, Event, HeadText, Note, RequestEnd, Side};
+use super::note::{Begun, BodyPart, Caller, Event, HeadText, Note, RequestEnd, Side};
 use super::recorder::WorkerRecorder;
 use super::redact::Hider;
 use crate::clock;
@@ -169,15 +169,13 @@ impl Capture {
 
     fn report(&self, side: Side, body: &mut Copied, kept: Vec<u8>) {
         self.noted.set(self.head_read.elapsed());
-        let passed = std::mem::take(&mut body.unreported);
         self.worker.recorder().recorded(kept.len());
-        let kept = kept.into_boxed_slice();
-        self.note(Event::Body {
-            side,
-            passed,
-            kept,
+        let part = BodyPart {
+            length: std::mem::take(&mut body.unreported),
+            kept: kept.into_boxed_slice(),
             is_cut: body.is_cut,
-        });
+        };
+        self.note(Event::Body(side, part));
     }
 
     /// Notes the end of the request.

@@ -100,7 +100,7 @@ pub(super) fn copy(entry: &Entry, form: &str, base: &str) -> Option<Vec<u8>> {
     let url = format!("{base}{}", source.target);
     let body = entry.body(Side::In);
     // It contains nothing that a shell interprets.
-    let (kept, total) = (body.kept(), body.total);
+    let (kept, total) = (body.bytes.len(), body.total);
     let remark = match entry.is_complete(Side::In) {
         true => String::new(),
         false => format!("# the body is incomplete: {kept} of {total} bytes were kept\n"),

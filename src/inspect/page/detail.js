@@ -59,11 +59,12 @@ function Changes({ of }) {
 
 function Body({ of, side, id }) {
   if (!of?.total) return html`<p class=dim>${t('noBody')}</p>`;
-  const { text, base64, type, total, kept, complete, events } = of;
+  const { text, base64, type, total, kept, complete, events, decoded } = of;
+  const size = decoded ? t('decoded', bytes(total), decoded) : bytes(total);
   const isJson = text && (/json/i.test(type ?? '') || /^\s*[[{]/.test(text));
   const content = events?.length ? html`<ol>${events.map((one) => html`<li><span class=dim>${duration(one.at_us)}</span> ${line(one.event)}<pre>${lines(one.data)}</pre></li>`)}</ol>`
     : kept ? html`<pre tabindex=0>${text == null ? hexadecimal(base64 ?? '') : lines(isJson ? indented(text) : text)}</pre>` : t('bodyOff');
-  return html`<p class=buttons><span class=dim>${line(type)} ${complete ? bytes(total) : t('partOf', bytes(kept), bytes(total))}</span>
+  return html`<p class=buttons><span class=dim>${line(type)} ${complete ? size : t('partOf', bytes(kept), size)}</span>
     ${text && html`<${Copy} text=${text} />`}
     ${kept > 0 && html`<button class=small onClick=${() => save(`requests/${id}/body/${side}`, `body-${side}.bin`)}>${t('download')}</button>`}</p>${content}`;
 }

@@ -1,10 +1,5 @@
 // The inspector's page: shell, dialogs and keys.
-//
-// Tests rely on these names:
-//   #link[data-link=connecting|live|paused|ended|unauthorized]  #pause #record #clear #har #help  #strip  #notice
-//   #filter #filter-error [data-quick=all|error|hint|slow|open]  #list tr[data-id][data-state]  #empty
-//   #detail #detail-title #replay #edit #curl #close  #tab-{why,changes,signature,answer,timing,raw} #panel
-//   [data-copy=curl|python|raw]  dialog[data-dialog=replay|edit|clear|help] #confirm
+// Its ids and `data-` attributes are those that `tests/clients/inspector_page.py` lists.
 
 import { html, line, render } from './view.js';
 import { focusDetail, Filter, List, Strip } from './list.js';

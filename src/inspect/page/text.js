@@ -24,7 +24,7 @@ const WORDS = {
   attempt: 'Attempt {0}|第 {0} 次尝试', new: 'new connection|新建连接', reused: 'reused connection|复用连接', clockBy: 'clock corrected by {0}|时钟校正 {0}',
   dropped: 'removed|移除', set: 'set|设置', rewritten: 'rewritten|改写', keptLines: '{0} fields unchanged|{0} 个字段未变', requestLine: 'request line|请求行',
   change: 'Change|改动', field: 'Field|字段', before: 'Received|收到', after: 'Sent|发出', reason: 'Reason|理由',
-  noBody: 'No body.|没有正文。', bodyOff: 'Not recorded.|未记录。', partOf: 'the first {0} of {1}|{1} 中的前 {0}',
+  noBody: 'No body.|没有正文。', bodyOff: 'Not recorded.|未记录。', partOf: 'the first {0} of {1}|{1} 中的前 {0}', decoded: '{1} ({0}), shown decoded|{1}({0}),解码后显示',
   canonical: 'Canonical request|规范请求', toSign: 'String to sign|待签名字符串', echo: 'What the gateway read|网关读到的内容',
   unsigned: 'Not signed. Authenticated by: {0}.|未签名,认证方式:{0}。',
   request: 'Request|请求', wait: 'Wait|等待', dns: 'Name|域名', tcp: 'TCP', tls: 'TLS', sign: 'Sign|签名', send: 'Send|发送', body: 'Body|正文',

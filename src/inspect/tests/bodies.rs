@@ -38,15 +38,14 @@ fn a_stream_is_split_into_events_with_the_time_of_their_last_byte() {
 
 /// The body of a request, of which so many bytes passed.
 fn body_of(kept: &[u8], passed: u64, is_cut: bool) -> Value {
-    let (side, kept) = (Side::In, kept.into());
+    let part = BodyPart {
+        length: passed,
+        kept: kept.into(),
+        is_cut,
+    };
     let notes = vec![
         beginning("PUT / HTTP/1.1"),
-        Event::Body {
-            side,
-            passed,
-            kept,
-            is_cut,
-        },
+        Event::Body(Side::In, part),
         ended(200, passed, 0),
     ];
     detail_of(notes)["bodies"]["in"].take()

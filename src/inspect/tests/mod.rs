@@ -64,12 +64,12 @@ pub(super) fn routed(body_hash: &str) -> Event {
 }
 
 pub(super) fn body(side: Side, kept: &[u8]) -> Event {
-    Event::Body {
-        side,
-        passed: kept.len() as u64,
+    let part = BodyPart {
+        length: kept.len() as u64,
         kept: kept.into(),
         is_cut: false,
-    }
+    };
+    Event::Body(side, part)
 }
 
 pub(super) fn attempt(lines: &str) -> Event {

@@ -1,7 +1,5 @@
 //! What is kept of the two bodies, and the events of a stream.
 
-use std::time::Duration;
-
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
@@ -28,7 +26,7 @@ pub(super) fn body(entry: &Entry, side: Side) -> Value {
     let is_stream = content_type.as_deref().is_some_and(is_event_stream);
     json!({
         "total": body.total,
-        "kept": if decoded.is_some() { bytes.len() as u64 } else { body.kept() },
+        "kept": if is_complete && decoded.is_none() { body.total } else { bytes.len() as u64 },
         "complete": is_complete,
         "type": content_type,
         "text": text,
@@ -85,7 +83,10 @@ fn events(body: &Body) -> Vec<Value> {
                 let kind = kind.take().unwrap_or_else(|| "message".to_owned());
                 let data = std::mem::take(&mut data);
                 if !data.is_empty() {
-                    let at = micros(arrival(body, end));
+                    let mark = body.marks.iter().find(|(mark, _)| *mark as usize >= end);
+                    let at = mark
+                        .or_else(|| body.marks.last())
+                        .map(|(_, at)| micros(*at));
                     found.push(json!({"at_us": at, "event": kind, "data": data.join("\n")}));
                 }
             }
@@ -96,11 +97,4 @@ fn events(body: &Body) -> Vec<Value> {
         }
     }
     found
-}
-
-/// When the byte before this place came.
-fn arrival(body: &Body, end: usize) -> Duration {
-    let mark = body.marks.iter().find(|(mark, _)| *mark as usize >= end);
-    let mark = mark.or_else(|| body.marks.last());
-    mark.map_or(Duration::ZERO, |(_, at)| *at)
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::inspect::tests::rows;
+use crate::proxy::content_coding::tests::gzip;
 
 /// JSON as it comes, and what is shown of it.
 const JSON: &str = r#"
@@ -34,15 +35,8 @@ image/png | PNG⏎MARKER-sent==\/\"x+y-0123456789⏎ | PNG⏎‹secret, 31 bytes
 
 /// What is kept of a body that comes in pieces of this length, with X for each hash.
 async fn body(content_type: &str, body: &str, piece: usize) -> String {
-    let (_, notes, worker) = recorder(1 << 20, &[]);
-    let capture = begin(&worker, &head("/", &[("content-type", content_type)])).unwrap();
-    for piece in body.as_bytes().chunks(piece) {
-        capture.body(Side::In, piece);
-    }
-    capture.body_ended(Side::In, true);
-    drop(capture);
-    let told = told(notes, worker).await;
-    let kept = told.splitn(3, "\r\n").last().unwrap();
+    let of = (Side::In, ("content-type", content_type), 1 << 20);
+    let (kept, ..) = kept(of, body.as_bytes(), piece).await;
     let mut parts = kept.split("sha256 ");
     let first = parts.next().unwrap().to_owned();
     parts.fold(first, |text, part| text + "sha256 X" + &part[8..])
@@ -57,6 +51,15 @@ async fn secrets_are_hidden_in_whatever_pieces_they_come() {
             let kept = body(content_type, &text, piece).await;
             assert_eq!(kept, shown, "in pieces of {piece} bytes");
         }
+    }
+    // Encoded, and cut anywhere.
+    let json = format!(r#"{{"password":"MARKER","echo":"{SENT}"}}"#);
+    let encoded = gzip(json.as_bytes());
+    for end in 0..=encoded.len() {
+        let of = (Side::Out, ("content-encoding", "gzip"), 1 << 20);
+        let (text, is_cut, _) = kept(of, &encoded[..end], 1).await;
+        assert!(!text.contains("MARKER"), "{text}");
+        assert_eq!(is_cut, end > 0 && end < encoded.len());
     }
 }
 
@@ -84,37 +87,30 @@ async fn secrets_are_hidden_in_fields_of_multipart_forms_after_long_ones() {
 #[tokio::test]
 async fn values_with_many_parts_are_scanned_once() {
     let text = "a=?".repeat(100_000) + "token=MARKER";
-    let form = "application/x-www-form-urlencoded";
-    let kept = body(form, &text, text.len()).await;
+    let kept = body("application/x-www-form-urlencoded", &text, text.len()).await;
     assert!(!kept.contains("MARKER"));
 }
 
-/// What is kept of a body in this coding, whether it is cut, and how many notes say so.
+/// What is kept of a body with this field, whether it is cut, and how many notes say so.
 async fn kept(
-    (side, coding, limit): (Side, &'static str, usize),
+    (side, field, limit): (Side, (&str, &str), usize),
     body: &[u8],
     piece: usize,
 ) -> (String, bool, usize) {
     let (_, mut notes, worker) = recorder(limit, &[]);
-    let head = head("/", &[("content-encoding", coding)]);
+    let head = head("/", &[field]);
     let capture = begin(&worker, &head).unwrap();
     capture.answers(&head.headers);
-    body.chunks(piece)
-        .for_each(|piece| capture.body(side, piece));
-    ended(&capture);
+    let pieces = body.chunks(piece);
+    pieces.for_each(|piece| capture.body(side, piece));
+    capture.body_ended(side, true);
     drop((capture, worker));
     let (mut text, mut total, mut cut, mut count) = (Vec::new(), 0, false, 0);
     while let Ok(Some(batch)) = timeout(Duration::from_secs(5), notes.next()).await {
         for note in batch {
-            if let Event::Body {
-                passed,
-                kept,
-                is_cut,
-                ..
-            } = note.event
-            {
-                text.extend_from_slice(&kept);
-                (total, cut, count) = (total + passed, is_cut, count + 1);
+            if let Event::Body(_, part) = note.event {
+                text.extend_from_slice(&part.kept);
+                (total, cut, count) = (total + part.length, part.is_cut, count + 1);
             }
         }
     }
@@ -122,21 +118,14 @@ async fn kept(
     (String::from_utf8(text).unwrap(), cut, count)
 }
 
-fn gzip(text: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    std::io::Write::write_all(&mut encoder, text).unwrap();
-    encoder.finish().unwrap()
-}
-
 #[tokio::test]
 async fn the_beginning_is_kept_and_of_encoded_responses_decoded_within_bounds() {
     use Side::{In, Out};
     let (small, large) = (gzip(b"0123456789"), gzip(&vec![b'0'; 8 << 20]));
-    let text: Vec<u8> = (0..300_000)
-        .map(|_| fastrand::alphanumeric() as u8)
-        .collect();
+    let random = std::iter::repeat_with(|| fastrand::alphanumeric() as u8);
+    let text: Vec<u8> = random.take(300_000).collect();
     let noise = gzip(&text);
-    for (body_of, body, length, cut) in [
+    for ((side, coding, limit), body, length, cut) in [
         ((In, "identity", 10), &text, 10, true),
         ((In, "identity", 0), &text, 0, false),
         ((In, "gzip", 10), &small, 0, false),
@@ -149,29 +138,12 @@ async fn the_beginning_is_kept_and_of_encoded_responses_decoded_within_bounds() 
         ((Out, "gzip", 1 << 20), &large, (64 << 10) + 1, true),
         ((Out, "gzip", 1 << 20), &noise, (64 << 10) + 1, true),
     ] {
-        let (text, is_cut, count) = kept(body_of, body, 8).await;
-        assert_eq!((text.len(), is_cut), (length, cut), "{body_of:?}");
+        let of = (side, ("content-encoding", coding), limit);
+        let (text, is_cut, count) = kept(of, body, 8).await;
+        assert_eq!((text.len(), is_cut), (length, cut), "{of:?}");
         assert!(count < 100, "{count}");
     }
-}
-
-#[tokio::test]
-async fn secrets_are_hidden_in_encoded_responses_also_if_they_are_cut() {
-    let json = format!(r#"{{"password":"MARKER","echo":"{SENT}"}}"#);
-    let encoded = gzip(json.as_bytes());
-    for end in 0..=encoded.len() {
-        let (text, is_cut, _) = kept((Side::Out, "gzip", 1 << 20), &encoded[..end], 1).await;
-        assert!(!text.contains("MARKER"), "{text}");
-        assert_eq!(is_cut, end > 0 && end < encoded.len());
-    }
-}
-
-#[tokio::test]
-async fn the_beginning_of_a_secret_at_the_cut_is_not_kept() {
-    let (_, notes, worker) = recorder(30, &[]);
-    let capture = begin(&worker, &head("/", &[])).unwrap();
-    capture.body(Side::In, format!("some text and {SENT}").as_bytes());
-    drop(capture);
-    let told = told(notes, worker).await;
-    assert!(told.ends_with("some text and "), "{told}");
+    let text = format!("some text and {SENT}");
+    let of = (In, ("x", "y"), 30);
+    assert_eq!(kept(of, text.as_bytes(), 99).await.0, "some text and ");
 }

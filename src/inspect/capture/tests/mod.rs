@@ -67,7 +67,7 @@ async fn told(mut notes: Notes, worker: Rc<WorkerRecorder>) -> String {
         for note in batch {
             let bytes: &[u8] = match &note.event {
                 Event::Begun(begun) => &begun.head.0,
-                Event::Body { kept, .. } => kept,
+                Event::Body(_, part) => &part.kept,
                 Event::Attempt(attempt) => &attempt.head.0,
                 Event::Response(response) => &response.head.0,
                 Event::Relayed(relayed) => &relayed.head.0,
