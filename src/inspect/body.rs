@@ -18,7 +18,6 @@ pub(super) struct Body {
     pub(super) total: u64,
     /// True if a piece is missing.
     pub(super) is_broken: bool,
-    /// True if a part was not kept, or could not be decoded.
     is_cut: bool,
 }
 

@@ -43,10 +43,11 @@ impl Copied {
         let limit = hider.rules.bodies;
         let is_encoded = is_coded(headers, CONTENT_ENCODING.as_str());
         let decoder = decoder(headers).filter(|_| is_encoded && side == Side::Out);
-        let is_text = !is_coded(headers, "grpc-encoding") && !is_wide(headers);
-        let is_kept = limit > 0 && is_text && is_encoded == decoder.is_some();
         let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
         let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
+        let names = |name: &str| memchr::memmem::find(&content_type, name.as_bytes()).is_some();
+        let is_text = !is_coded(headers, "grpc-encoding") && !names("utf-16") && !names("utf-32");
+        let is_kept = limit > 0 && is_text && is_encoded == decoder.is_some();
         let is_form = content_type.starts_with(b"application/x-www-form-urlencoded");
         let kind = if is_form { Kind::Fields } else { Kind::Text };
         let kept = || Kept {
@@ -145,13 +146,4 @@ impl Kept {
 fn is_coded(headers: &HeaderMap, name: &str) -> bool {
     let is_identity = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
     !headers.get_all(name).iter().all(is_identity)
-}
-
-/// True for text in which secrets are not recognised.
-fn is_wide(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|value| {
-        let value = value.as_bytes().to_ascii_lowercase();
-        let names = |charset: &str| memchr::memmem::find(&value, charset.as_bytes()).is_some();
-        names("utf-16") || names("utf-32")
-    })
 }
