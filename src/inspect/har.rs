@@ -100,8 +100,7 @@ fn pairs(query: &str) -> Value {
 
 /// A body, in the format of both directions.
 fn body(entry: &Entry, side: Side) -> Value {
-    let kept = entry.body(side);
-    let decoded = decoded(entry, side);
+    let (kept, decoded) = (entry.body(side), decoded(entry, side));
     let mut content = json!({
         "mimeType": content_type(entry, side).unwrap_or_default(),
         "size": if decoded.is_some() { kept.bytes.len() as u64 } else { kept.total },

@@ -42,7 +42,7 @@ impl Copied {
     pub(super) fn new(side: Side, headers: &HeaderMap, hider: &Hider) -> Self {
         let limit = hider.rules.bodies;
         let is_encoded = is_coded(headers, CONTENT_ENCODING.as_str());
-        let decoder = decoder(headers).filter(|_| is_encoded && side == Side::Out);
+        let decoder = decoder(headers).filter(|_| is_encoded && side == Side::Out && limit > 0);
         let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
         let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
         let names = |name: &str| memchr::memmem::find(&content_type, name.as_bytes()).is_some();
@@ -58,9 +58,7 @@ impl Copied {
         };
         Self {
             kept: is_kept.then(kept),
-            encoded: decoder
-                .filter(|_| is_kept)
-                .map(|decode| (decode, Vec::new())),
+            encoded: decoder.map(|decode| (decode, Vec::new())),
             ..Self::default()
         }
     }
