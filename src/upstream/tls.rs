@@ -29,8 +29,13 @@ pub(super) const HTTP2: &[u8] = b"h2";
 
 /// How TLS connections to the gateway are made. Clones are equal and share the sessions that can
 /// be resumed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsSettings(Watched<Client>);
+
+/// TLS with one client certificate or none. Sessions are resumed only with the certificate that they
+/// began with, since rustls compares the resolvers.
 #[derive(Clone, Debug)]
-pub struct TlsSettings {
+struct Client {
     http1: Arc<ClientConfig>,
     both: Arc<ClientConfig>,
     certificate: Arc<ClientCertificate>,
@@ -70,33 +75,31 @@ impl TlsSettings {
         let added = roots().try_for_each(|root| given.add(root));
         added.map_err(TlsSetupError::Root)?;
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let certificate = Arc::new(ClientCertificate {
-            key: config.client.as_ref().map(client_key).transpose()?,
-            is_asked_for: AtomicBool::new(false),
-        });
         let verifier = Verifier::new_with_extra_roots(roots(), Arc::clone(&provider));
         let verifier = verifier.map_err(TlsSetupError::NoRoots)?;
-        let mut config = ClientConfig::builder_with_provider(provider)
+        let base = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS12, &TLS13])
             .expect("the provider has cipher suites for both versions")
             // The name says "dangerous" for any verifier of one's own; this one checks chain and
             // name.
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_client_cert_resolver(Arc::clone(&certificate) as Arc<dyn ResolvesClientCert>);
-        config.alpn_protocols = vec![HTTP1.to_vec()];
-        let mut both = config.clone();
-        both.alpn_protocols.insert(0, HTTP2.to_vec());
-        Ok(Self {
-            http1: Arc::new(config),
-            both: Arc::new(both),
-            certificate,
-        })
+            .with_no_client_auth();
+        let files = config.client.clone();
+        let paths = files.as_ref().map(TlsFiles::paths).unwrap_or_default();
+        let load = move || {
+            Ok(Client::new(
+                &base,
+                files.as_ref().map(client_key).transpose()?,
+            ))
+        };
+        let watched = Watched::new("the client certificate for the gateway", paths, load);
+        watched.map(Self).map_err(TlsSetupError::Certificate)
     }
 
     /// Reads the client certificate again if its files have changed.
     pub(crate) fn refresh(&self) {
-        self.certificate.key.iter().for_each(Watched::refresh);
+        self.0.refresh();
     }
 
     /// Performs the handshake, with HTTP/1.1 offered by ALPN, and HTTP/2 before it if wanted.
@@ -106,15 +109,16 @@ impl TlsSettings {
         offers_http2: bool,
         tcp: TcpStream,
     ) -> Result<TlsStream<TcpStream>, Error> {
+        let client = self.0.current();
         let config = match offers_http2 {
-            true => &self.both,
-            false => &self.http1,
+            true => client.both,
+            false => client.http1,
         };
-        let connector = TlsConnector::from(Arc::clone(config));
+        let connector = TlsConnector::from(config);
         connector.connect(name, tcp).await.map_err(|error| {
             // In TLS 1.2, a missing certificate may be a failure of the handshake like any other.
             let is_failure = alert(&error) == Some(AlertDescription::HandshakeFailure);
-            let is_asked_for = self.certificate.is_asked_for.load(Ordering::Relaxed);
+            let is_asked_for = client.certificate.is_asked_for.load(Ordering::Relaxed);
             match is_about_certificate(&error) || (is_failure && is_asked_for) {
                 true => Error::ClientCertificate(error.into()),
                 false => Error::Tls(problem(&error), error),
@@ -123,18 +127,27 @@ impl TlsSettings {
     }
 }
 
-impl PartialEq for TlsSettings {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.http1, &other.http1)
+impl Client {
+    fn new(base: &ClientConfig, key: Option<Arc<CertifiedKey>>) -> Self {
+        let is_asked_for = AtomicBool::new(false);
+        let certificate = Arc::new(ClientCertificate { key, is_asked_for });
+        let mut http1 = base.clone();
+        http1.client_auth_cert_resolver = Arc::clone(&certificate) as _;
+        http1.alpn_protocols = vec![HTTP1.to_vec()];
+        let mut both = http1.clone();
+        both.alpn_protocols.insert(0, HTTP2.to_vec());
+        Self {
+            http1: Arc::new(http1),
+            both: Arc::new(both),
+            certificate,
+        }
     }
 }
-
-impl Eq for TlsSettings {}
 
 /// The client certificate, for gateways that ask for one.
 #[derive(Debug)]
 struct ClientCertificate {
-    key: Option<Watched<Arc<CertifiedKey>>>,
+    key: Option<Arc<CertifiedKey>>,
     /// A gateway has asked for one.
     is_asked_for: AtomicBool,
 }
@@ -142,7 +155,7 @@ struct ClientCertificate {
 impl ResolvesClientCert for ClientCertificate {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         self.is_asked_for.store(true, Ordering::Relaxed);
-        self.key.as_ref().map(Watched::current)
+        self.key.clone()
     }
 
     fn has_certs(&self) -> bool {
@@ -150,17 +163,12 @@ impl ResolvesClientCert for ClientCertificate {
     }
 }
 
-fn client_key(files: &TlsFiles) -> Result<Watched<Arc<CertifiedKey>>, TlsSetupError> {
-    let loaded = files.clone();
-    let load = move || {
-        let material = loaded.read("upstream_tls");
-        let material = material.map_err(|problem| problem.to_string())?;
-        CertifiedKey::from_der(material.chain, material.key, &aws_lc_rs::default_provider())
-            .map(Arc::new)
-            .map_err(|_| "`upstream_tls.key_file`: the key does not belong to the certificate of `upstream_tls.cert_file`, or is of an unsupported kind\nhint: give the one that it was made with".to_owned())
-    };
-    let name = "the client certificate for the gateway";
-    Watched::new(name, files.paths(), load).map_err(TlsSetupError::Certificate)
+fn client_key(files: &TlsFiles) -> Result<Arc<CertifiedKey>, String> {
+    let material = files.read("upstream_tls");
+    let material = material.map_err(|problem| problem.to_string())?;
+    CertifiedKey::from_der(material.chain, material.key, &aws_lc_rs::default_provider())
+        .map(Arc::new)
+        .map_err(|_| "`upstream_tls.key_file`: the key does not belong to the certificate of `upstream_tls.cert_file`, or is of an unsupported kind\nhint: give the one that it was made with".to_owned())
 }
 
 /// What is wrong with a TLS handshake, and what to do.

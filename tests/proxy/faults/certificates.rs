@@ -9,7 +9,9 @@ use std::time::Duration;
 use apig_proxy::config::{Config, TlsFiles};
 
 use crate::credentials::put;
-use crate::support::{Flaw, Link, Proxy, Upstream, asking, config, flawed, ok, route};
+use crate::support::{
+    Flaw, Link, Proxy, Upstream, answer, asking, config, flawed, ok, route, wait_until,
+};
 
 const POST: &str = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}";
 
@@ -67,7 +69,10 @@ fn a_gateway_that_asks_for_a_client_certificate_gets_the_configured_one_or_is_na
 {
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let (root, tls, [certificate, key]) = asking(version);
-        let upstream = Upstream::start_as(tls, answers);
+        let upstream = Upstream::start_as(tls, |link| match link.request()? {
+            Some(_) => link.send(answer("200 OK", "connection: close\r\n", "ok")),
+            None => Ok(()),
+        });
         let mut config = trusting(&upstream, root);
         let refused = Proxy::start(&config).exchange(POST);
         let refused = refused.about(version);
@@ -83,9 +88,18 @@ fn a_gateway_that_asks_for_a_client_certificate_gets_the_configured_one_or_is_na
         };
         put(&files.certificate, &certificate);
         put(&files.key, &key);
-        config.upstream_tls.client = Some(files);
-        Proxy::start(&config).passes(POST);
+        config.upstream_tls.client = Some(files.clone());
+        let proxy = Proxy::start(&config);
+        proxy.passes(POST);
         upstream.only_request().verified();
+        let is_resumed = || {
+            proxy.passes(POST);
+            upstream.requests().last().unwrap().resumed
+        };
+        assert!(is_resumed());
+        // A resumed session would show the certificate that it began with.
+        put(&files.certificate, &certificate);
+        wait_until("a session with the new certificate", || !is_resumed());
     }
 }
 
