@@ -222,7 +222,8 @@ impl Settings {
 }
 
 impl fmt::Display for Settings {
-    /// The settings as a configuration file. Beside each that is not a default is its place.
+    /// The settings as a configuration file: each with its place, and defaults as comments, since
+    /// some keys mean more when they are set (`credentials.file`, `listen`).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut tables = BTreeMap::<&str, String>::new();
         for (key, Setting { value, place }) in &self.0 {
@@ -239,12 +240,11 @@ impl fmt::Display for Settings {
                 "headers" if !is_empty => "[\"[redacted]\"]".to_owned(),
                 _ => value.to_string(),
             };
-            let comment = match place {
-                Place::Nowhere => String::new(),
-                place => format!("  # {}", Escaped(place)),
-            };
             let lines = tables.entry(table).or_default();
-            lines.push_str(&format!("{name} = {value}{comment}\n"));
+            lines.push_str(&match place {
+                Place::Nowhere => format!("# {name} = {value}\n"),
+                place => format!("{name} = {value}  # {}\n", Escaped(place)),
+            });
         }
         for (table, lines) in tables {
             match table {
