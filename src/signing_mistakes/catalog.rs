@@ -87,19 +87,29 @@ fn bodies(sent: &Sent<'_>) -> Value {
     };
     let text = str::from_utf8(body).unwrap_or_default();
     let json: Value = serde_json::from_slice(body).unwrap_or_default();
+    let mut sorted = json.clone();
+    sorted.sort_all_objects();
+    let pretty = serde_json::to_string_pretty(&json).unwrap_or_default();
     let from_latin: String = body.iter().map(|byte| char::from(*byte)).collect();
+    let to_latin = |character| u8::try_from(character).unwrap_or(b'?');
+    let to_latin: Vec<u8> = text.chars().map(to_latin).collect();
     json!({
         "as `UNSIGNED-PAYLOAD`": UNSIGNED_PAYLOAD,
         "by its hash, against `X-Sdk-Content-Sha256`": hash(&body),
         "as empty": hash(&""),
         "as `{}`": hash(&"{}"),
+        "as `null`": hash(&"null"),
         "without the line feed at its end": hash(&text.trim_end_matches(['\r', '\n'])),
         "with a line feed at its end": hash(&format!("{text}\n")),
         "without its byte order mark": hash(&text.trim_start_matches('\u{feff}')),
         "as UTF-8, and is sent as ISO-8859-1": hash(&from_latin),
+        "as ISO-8859-1, and is sent as UTF-8": hash(&to_latin),
         "as JSON without spaces": hash(&json.to_string()),
         "as JSON with spaces after commas and colons": hash(&spaced_json(&json)),
         "as JSON with spaces, and escapes for all but ASCII": hash(&ascii_json(&spaced_json(&json))),
+        "as JSON with sorted names": hash(&sorted.to_string()),
+        "as JSON with sorted names, and spaces after commas and colons": hash(&spaced_json(&sorted)),
+        "as JSON on indented lines": hash(&pretty),
     })
 }
 

@@ -52,7 +52,7 @@ impl ParsedRequest {
         } else {
             let body = request.body_of(rest);
             let body = body.ok_or_else(|| {
-                Failure::failed("the body is not as the headers of the request say\nhint: give it decoded and whole with `--data-file`")
+                Failure::failed("the body is not as the headers of the request say\nhint: give it decoded and whole with `-d` or `--data-file`, since `curl -v` prints none")
             })?;
             body.to_vec()
         };
