@@ -222,7 +222,11 @@ impl SignedRequest {
     /// A command that can be pasted into a shell.
     fn curl(&self, arguments: &RequestArguments) -> String {
         // Without these options, curl resolves dots and expands brackets, and sends another URL than the signed one.
-        let mut line = format!("curl --path-as-is -g -X {}", quoted(&self.method));
+        let mut line = match (&*self.method, arguments.has_body()) {
+            // With `-X HEAD`, curl would wait for a body.
+            ("HEAD", false) => "curl --path-as-is -g --head".to_owned(),
+            (method, _) => format!("curl --path-as-is -g -X {}", quoted(method)),
+        };
         let mut option = |name: &str, value: &str| line.extend([" ", name, " ", &quoted(value)]);
         for header in self.header_lines() {
             // curl removes a header with an empty value, unless the name ends with a semicolon.

@@ -102,4 +102,8 @@ fn a_shell_reads_the_curl_line_as_it_was_signed() {
             "{line}"
         );
     }
+    arguments.request.data = None;
+    arguments.request.method = Some("HEAD".to_owned());
+    let line = signed(&arguments).unwrap().curl(&arguments.request);
+    assert!(line.starts_with("curl --path-as-is -g --head -H"), "{line}");
 }
