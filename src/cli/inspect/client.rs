@@ -112,7 +112,12 @@ impl Client {
     /// Reads JSON at a path below `/inspect/v1/`.
     pub(super) async fn get(&self, path: &str) -> Result<Value, Error> {
         let response = self.open("GET", path, "").await?;
-        self.json(response).await
+        let answer = self.json(response).await?;
+        // At another address, the proxy itself may answer what the gateway says.
+        match answer["seq"].is_u64() || answer["summary"].is_object() {
+            true => Ok(answer),
+            false => Err(self.other_program()),
+        }
     }
 
     /// Sends a request, and returns a successful response, whose body is still to be read.

@@ -113,7 +113,7 @@ impl<'a> List<'a> {
         Ok(())
     }
 
-    async fn ask(&self, limit: usize) -> Result<Value, Error> {
+    pub(super) async fn ask(&self, limit: usize) -> Result<Value, Error> {
         let (filter, seq) = (query(self.filter), self.seq);
         let target = format!("requests?filter={filter}&after={seq}&limit={limit}");
         self.client.get(&target).await

@@ -78,6 +78,10 @@ pub(super) fn run(arguments: &InspectArguments, environment: &Environment) -> Ou
 
 async fn act(arguments: &InspectArguments, client: &Client) -> Result<(), Error> {
     let mut list = List::new(client, &arguments.filter, arguments.json);
+    if arguments.har.is_some() || arguments.clear {
+        // Fails if this is no inspector.
+        list.ask(1).await?;
+    }
     if let Some(prefix) = &arguments.id {
         let id = find(client, prefix).await?;
         let detail = client.get(&format!("requests/{id}")).await?;

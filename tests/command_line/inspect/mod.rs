@@ -205,7 +205,10 @@ fn a_replay_that_may_change_something_needs_a_yes() {
         _ if line.contains("/replay ") => error(409, "needs_confirmation", "confirm"),
         _ if line.contains("id%3Abb") => list(2, &[summary("bb", "/again")]),
         _ if line.contains("requests?") => list(1, &[summary("aa", "/x")]),
-        _ => answer(200, "{\"received\":{\"line\":\"POST /x HTTP/1.1\"}}"),
+        _ => answer(
+            200,
+            "{\"summary\":{},\"received\":{\"line\":\"POST /x HTTP/1.1\"}}",
+        ),
     });
     let refused =
         "`POST /x HTTP/1.1` may change something at the gateway, so it is not sent again unasked";
@@ -226,6 +229,9 @@ fn the_archive_goes_to_a_private_file_or_to_standard_output_and_clear_forgets() 
     let api = Api::start(move |line, _| match line {
         _ if line.contains("/har?filter=is%3Aerror ") => answer(200, har),
         _ if line.starts_with("POST /inspect/v1/clear ") => answer(204, ""),
+        _ if line.contains("/requests?filter=&") || line.contains("/requests?filter=is%3A") => {
+            list(1, &[])
+        }
         _ => error(404, "not_found", "no such path"),
     });
     let place = Place::new();
@@ -263,6 +269,7 @@ fn what_is_in_the_way_is_named_and_no_token_is_shown() {
     for (answer, token, expected) in [
         ("HTTP/1.1 404 x\r\n\r\nexpected /livez", TOKEN, off),
         ("HTTP/1.1 200 x\r\n\r\n<html>", TOKEN, no_inspector),
+        ("HTTP/1.1 200 x\r\n\r\n{}", TOKEN, no_inspector),
         ("HTTP/1.1 500 x\r\n\r\n{}", TOKEN, no_inspector),
         ("SSH-2.0-x\r\n", TOKEN, no_inspector),
         ("", "another-token", refused),
@@ -275,6 +282,9 @@ fn what_is_in_the_way_is_named_and_no_token_is_shown() {
     ] {
         assert_has(&inspect(answer, token), &[expected]);
     }
+    let other = Api::start(|_, _| answer(200, "{}"));
+    other.fails(&["--clear"], no_inspector);
+    assert!(!other.asked().contains("POST"));
     let admin = free_address().to_string();
     let nobody = ["inspect", "--admin", &admin, "--token-file", "token"];
     let expected = [
