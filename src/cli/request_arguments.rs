@@ -103,7 +103,7 @@ impl Url {
             let target = target.split('#').next().unwrap_or_default();
             let root = if target.starts_with('/') { "" } else { "/" };
             let host = authority.strip_suffix(default_port).unwrap_or(authority);
-            (is_valid && !authority.contains('@')).then(|| Self {
+            (is_valid && !authority.contains('@') && !text.contains(['<', '>'])).then(|| Self {
                 origin: format!("{scheme}://{authority}"),
                 host: host.to_owned(),
                 target: format!("{root}{target}"),

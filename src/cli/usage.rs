@@ -27,15 +27,22 @@ fn message(error: &clap::Error) -> String {
     let problem = lines.by_ref().take_while(|line| !line.is_empty());
     let problem = problem.collect::<Vec<_>>().join(" ");
     let problem = problem.strip_prefix("error: ").unwrap_or(&problem);
-    let tips = lines.filter_map(|line| line.strip_prefix("tip: "));
-    let tips: Vec<&str> = tips.collect();
-    let hint = match &*tips {
+    // Clap also suggests what is far from the word, and to pass options as values.
+    let is_close = |tip: &&str| {
+        let name = tip.rsplit('\'').nth(1).unwrap_or_default();
+        given(error).is_some_and(|given| strsim::levenshtein(given, name) <= 2)
+    };
+    let mut tips = lines.filter_map(|line| line.strip_prefix("tip: "));
+    let hint = match tips.find(is_close) {
+        Some(tip) => tip,
         // The word is the program of `run`.
-        [] if text.contains("[-- <COMMAND>...]") && error.kind() == ErrorKind::UnknownArgument => {
-            "put `--` before the program, as in `apig-proxy run -- PROGRAM`".to_owned()
+        None if text.contains("[-- <COMMAND>...]")
+            && error.kind() == ErrorKind::UnknownArgument
+            && !given(error).is_some_and(|word| word.starts_with('-')) =>
+        {
+            "put `--` before the program, as in `apig-proxy run -- PROGRAM`"
         }
-        [] => "`--help` shows what is expected".to_owned(),
-        tips => tips.join("; "),
+        None => "`--help` shows what is expected",
     };
     format!("{problem}\nhint: {hint}")
 }
@@ -44,6 +51,16 @@ fn message(error: &clap::Error) -> String {
 /// The name of an option stays.
 fn without_value(error: &clap::Error) -> String {
     let is_unknown = error.kind() == ErrorKind::UnknownArgument;
+    let text = error.to_string();
+    match given(error) {
+        Some(option) if is_unknown && option.starts_with('-') => text,
+        Some(word) => text.replacen(&format!(" '{word}'"), "", 1),
+        None => text,
+    }
+}
+
+/// The word that was not understood.
+fn given(error: &clap::Error) -> Option<&str> {
     let kind = match error.kind() {
         ErrorKind::UnknownArgument => ContextKind::InvalidArg,
         ErrorKind::InvalidSubcommand | ErrorKind::ArgumentConflict => {
@@ -51,10 +68,8 @@ fn without_value(error: &clap::Error) -> String {
         }
         _ => ContextKind::InvalidValue,
     };
-    let text = error.to_string();
-    match error.get(kind) {
-        Some(ContextValue::String(option)) if is_unknown && option.starts_with('-') => text,
-        Some(ContextValue::String(word)) => text.replacen(&format!(" '{word}'"), "", 1),
-        _ => text,
+    match error.get(kind)? {
+        ContextValue::String(word) => Some(word),
+        _ => None,
     }
 }

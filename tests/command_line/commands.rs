@@ -44,13 +44,16 @@ fn sign_reads_a_body_from_a_file_and_needs_a_key() {
     place.file("body", "{\"a\":1}");
     let url = "https://a.example/";
     let sign = |arguments: &[&str]| {
-        let date = ["sign", "--format", "json", "--date", "20191115T033655Z"];
+        let date = ["sign", "--date", "20191115T033655Z"];
         let (code, out, err) = place.run(&[&date, arguments, &[url]].concat(), &KEY);
         assert_eq!(code, 0, "{err}");
         out
     };
-    assert_eq!(sign(&["--data-file", "body"]), sign(&["-d", "{\"a\":1}"]));
+    let json = |body: [&str; 2]| sign(&[&body[..], &["--format", "json"]].concat());
+    assert_eq!(json(["--data-file", "body"]), json(["-d", "{\"a\":1}"]));
     place.fails(&["sign", url], &[], 78, &[]);
+    // With `-X HEAD`, curl would wait for a body.
+    assert_has(&sign(&["-X", "HEAD", "--format", "curl"]), &[" --head "]);
     for (url, hint) in [
         ("not a url", "begin it with `https://`"),
         (" https://a.example/", "without blanks"),
@@ -188,6 +191,9 @@ fn demo_and_gateway_are_for_this_machine_only() {
 const USAGE: &str = "
 --nonsense=MARKER | unexpected argument '--nonsense' found | `--help` shows what is expected
 sign --formats json x | unexpected argument '--formats' found | a similar argument exists: '--format'
+sign --upstream x y | unexpected argument '--upstream' found | `--help` shows what is expected
+serve --insecure | unexpected argument '--insecure' found | `--help` shows what is expected
+run --readonly -- true | unexpected argument '--readonly' found | a similar argument exists: '--read-only'
 sign x MARKER | unexpected argument found | `--help` shows what is expected
 sign | the following required arguments were not provided: <URL> | `--help` shows what is expected
 sign --format | a value is required for '--format <FORMAT>' but none was supplied [possible values: headers, curl, json] | `--help` shows what is expected
