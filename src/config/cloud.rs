@@ -16,7 +16,7 @@ use super::problem::{Place, Problem};
 use super::reader::Reader;
 use super::routes::{MODES, elsewhere};
 use super::services::{is_label, service_name};
-use super::value::{list, text, word};
+use super::value::{list, project_id, text, word};
 use super::{Auth, AuthMode, CredentialsConfig, LargeBody, Methods, PathPattern, Route};
 use super::{ReadOnly, RouteSigning, UpstreamUrl, upstream_url};
 use crate::signature::Algorithm;
@@ -247,11 +247,4 @@ fn filled(pattern: &str, service: &str, region: &str, domain: &str) -> String {
     let host = pattern.replace("{service}", service);
     let host = host.replace("{region}", region);
     host.replace("{domain}", domain)
-}
-
-pub(crate) fn project_id(text: &str) -> Result<HeaderValue, &'static str> {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    let is_id = (1..=64).contains(&text.len()) && text.bytes().all(is_part);
-    let id = HeaderValue::from_str(text).ok().filter(|_| is_id);
-    id.ok_or("expected the id of a project, as the console shows it")
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use http::HeaderValue;
 
 use super::reader::{Reader, split_named_set};
-use super::value::{any, file, header_value, optional, word};
+use super::value::{any, file, optional, project_id, word};
 use super::{UpstreamUrl, upstream_url};
 
 /// The sources of credentials: `[credentials]`, or a `[credentials.NAME]`.
@@ -101,7 +101,7 @@ fn set(reader: &mut Reader, name: Option<String>) -> CredentialsConfig {
     // Naming a file says that the key is in it.
     let is_file = source == "auto" && reader.is_set(&key("file"));
     let metadata = reader.get(&key("metadata_endpoint"), optional(upstream_url::endpoint));
-    let project_id: Option<HeaderValue> = reader.get(&key("project_id"), header_value);
+    let project_id = reader.get(&key("project_id"), optional(project_id));
     let is_caller = |id: &HeaderValue| id.as_bytes().eq_ignore_ascii_case(b"caller");
     let takes_project_id = project_id.as_ref().is_some_and(is_caller);
     CredentialsConfig {
@@ -121,7 +121,6 @@ fn set(reader: &mut Reader, name: Option<String>) -> CredentialsConfig {
     }
 }
 
-/// Parses the URN of an agency.
 fn agency(text: &str) -> Result<String, &'static str> {
     let parts: Vec<&str> = text.split(':').collect();
     let is_urn = matches!(parts[..], ["iam", "", account, "agency", name] | ["iam", account, "agency", name] if !account.is_empty() && !name.is_empty());

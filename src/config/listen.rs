@@ -116,7 +116,7 @@ pub(super) fn check_exposure(
     let takes_certificates = tls.is_some_and(|tls| tls.client_ca.is_some());
     let is_protected =
         |listen: &Listen| has_token || (takes_certificates && matches!(listen, Listen::Tls(_)));
-    if remote.peek().is_some() && !reader.get("access.allow_remote", boolean) {
+    if !reader.get("access.allow_remote", boolean) && remote.peek().is_some() {
         reader.report("listen", NOT_ALLOWED);
     } else if !remote.all(is_protected) {
         reader.report("listen", UNPROTECTED);

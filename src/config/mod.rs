@@ -53,7 +53,7 @@ pub use callers::{
 };
 pub(crate) use callers::{DIGITS, random_text};
 pub use cloud::CloudService;
-pub(crate) use cloud::{IAM, project_id};
+pub(crate) use cloud::IAM;
 pub use credentials::{CredentialsConfig, IamUser, TokenSource};
 pub use egress::EgressProxy;
 pub use environment::Environment;
@@ -74,6 +74,7 @@ pub use signing::RouteSigning;
 pub(crate) use signing::scope;
 pub use tls::{TlsFiles, TlsMaterial, UpstreamTls};
 pub use upstream_url::{Scheme, UpstreamUrl};
+pub(crate) use value::project_id;
 pub use watched_files::Watched;
 pub(crate) use watched_files::{FileStamps, stamps};
 

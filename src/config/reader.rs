@@ -15,7 +15,7 @@ use crate::escape::Escaped;
 const FREE_TABLES: [&str; 3] = ["cloud.endpoints", "cloud.projects", "run.env"];
 
 /// Keys by which other programs are given a secret.
-const SECRETS: [&str; 6] = ["ak", "sk", "access_key", "secret_key", "password", "token"];
+const SECRETS: &str = "ak sk access_key secret_key password token app_code api_key";
 
 /// Reads values and collects problems.
 pub(super) struct Reader {
@@ -167,15 +167,18 @@ fn unknown_key((key, setting): (&String, &Setting)) -> Option<Problem> {
         return None;
     }
     let is_variable = matches!(setting.place, Place::Variable(_));
-    let last = name.rsplit('.').next().unwrap_or_default();
+    let (table, last) = name.rsplit_once('.').unwrap_or(("", &name));
     let nearest = reference::nearest(&name, !is_variable);
     let message = match nearest {
         _ if matches!(key.as_str(), "route" | "routes") => {
             "routes are tables of the configuration file\nhint: write `[[route]]` there".to_owned()
         }
-        _ if key.starts_with("credentials") && SECRETS.contains(&last) => {
-            "no key takes a secret\nhint: put it into a file, and name that in `credentials.file`"
+        _ if (table.is_empty() || key.starts_with("credentials")) && SECRETS.split(' ').any(|name| name == last) => {
+            "no key takes a secret\nhint: put it into a file, and name that in `credentials.file`, or in another key of `[credentials]` that ends with `_file`"
                 .to_owned()
+        }
+        _ if reference::keys().iter().any(|known| known.name == table) => {
+            format!("`{table}` is a key and not a table\nhint: give its value after `{table} = `")
         }
         _ if key.starts_with("upstream_tls") && (last.contains("verif") || last.contains("insecure")) => {
             "verification cannot be switched off\nhint: put the root of the gateway into `upstream_tls.ca_file`".to_owned()

@@ -50,7 +50,8 @@ pub(super) fn distance(name: &str, known: &str) -> Option<usize> {
     Some(strsim::levenshtein(&name.to_ascii_lowercase(), known)).filter(|letters| *letters <= 2)
 }
 
-/// The known key that is spelled most like `name`, or has the same name in another table.
+/// The known key that is spelled most like `name`, or is the main key of a table of this name, or has
+/// the same name in another table.
 /// Keys of routes are left out if they are not wanted.
 pub(super) fn nearest(name: &str, with_routes: bool) -> Option<&'static str> {
     let name = name.to_ascii_lowercase();
@@ -58,7 +59,9 @@ pub(super) fn nearest(name: &str, with_routes: bool) -> Option<&'static str> {
     let is_wanted = |name: &&str| with_routes || !name.starts_with("route.");
     let names = || keys().iter().map(|key| key.name.as_str()).filter(is_wanted);
     let close = names().filter_map(|known| Some((distance(&name, known)?, known)));
-    let elsewhere = || names().find(|known| last(known) == last(&name));
     let close = close.min().map(|(_, known)| known);
-    close.or_else(elsewhere)
+    let mains = [".file", ".enabled", ".mode", "_file"].map(|end| format!("{name}{end}"));
+    let main = || names().find(|known| mains.iter().any(|main| main == known));
+    let elsewhere = || names().find(|known| last(known) == last(&name));
+    close.or_else(main).or_else(elsewhere)
 }

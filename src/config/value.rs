@@ -69,6 +69,14 @@ pub(super) fn header_value(setting: &Setting) -> Parsed<Option<HeaderValue>> {
     })(setting)
 }
 
+/// Parses the id of a project.
+pub(crate) fn project_id(text: &str) -> Result<HeaderValue, &'static str> {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let is_id = (1..=64).contains(&text.len()) && text.bytes().all(is_part);
+    let id = HeaderValue::from_str(text).ok().filter(|_| is_id);
+    id.ok_or("expected the id of a project, as the console shows it")
+}
+
 /// One of several words.
 pub(super) fn word<T: Copy, const N: usize>(
     words: [(&'static str, T); N],
