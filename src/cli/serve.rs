@@ -27,7 +27,7 @@ pub(super) struct ServeArguments {
     /// and [::1]:8080] [env: APIG_PROXY_LISTEN].
     #[arg(long, value_name = "ADDR")]
     pub(super) listen: Vec<String>,
-    /// URL of the gateway: scheme and host [env: APIG_PROXY_UPSTREAM].
+    /// URL of the gateway, with an optional base path [env: APIG_PROXY_UPSTREAM].
     #[arg(long, value_name = "URL")]
     upstream: Option<String>,
     /// File with the access key, like the credentials.csv of the console [env: APIG_PROXY_CREDENTIALS__FILE].

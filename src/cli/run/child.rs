@@ -70,7 +70,6 @@ impl Signals {
     }
 }
 
-/// Waits for the next signal that is passed on.
 async fn next(passed_on: &mut [(Signal, unix::Signal)]) -> Signal {
     poll_fn(|context| {
         for (sent, received) in &mut *passed_on {

@@ -18,7 +18,6 @@ mod variables;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
 use std::pin::pin;
 use std::process::Command;
 use std::time::Duration;
@@ -242,8 +241,13 @@ fn print_variables(variables: &Variables) -> Result<(), Failure> {
 async fn serve_program(server: Server, command: Command, signals: &mut Signals) -> Outcome {
     let program = command.get_program().to_owned();
     let child = Child::start(command).map_err(|(code, error)| {
-        let program = Path::new(&program).display();
-        Failure::new(Exit::Child(code), format_args!("cannot run `{program}`: {error}\nhint: name a program that exists and may be executed, after `--`"))
+        let program = program.to_string_lossy();
+        let hint = match program.contains(' ') {
+            true => "give its arguments as words of their own, or run `sh -c '…'`",
+            false => "name a program that exists and may be executed, after `--`",
+        };
+        let text = format_args!("cannot run `{program}`: {error}\nhint: {hint}");
+        Failure::new(Exit::Child(code), text)
     })?;
     let (stop, stopped) = oneshot::channel::<()>();
     let mut serving = pin!(server.serve(async { drop(stopped.await) }));

@@ -128,7 +128,7 @@ fn no_proxy(environment: &Environment) -> [(String, String); 2] {
             .into_iter()
             .find_map(|any| environment.text(any));
         let value = match environment.text(name).or(set) {
-            Some("*") => "*".to_owned(),
+            Some(hosts) if hosts == "*" || hosts.ends_with(OWN_HOSTS) => hosts.to_owned(),
             Some(hosts) => format!("{hosts},{OWN_HOSTS}"),
             None => OWN_HOSTS.to_owned(),
         };
@@ -233,6 +233,7 @@ mod tests {
             ("", "", [OWN_HOSTS; 2]),
             ("corp.example", "", [&one; 2]),
             ("corp.example", "*", [&one, "*"]),
+            (&one, OWN_HOSTS, [&one, OWN_HOSTS]),
         ] {
             let set = [("NO_PROXY", upper), ("no_proxy", lower)];
             let set = set.into_iter().filter(|(_, value)| !value.is_empty());

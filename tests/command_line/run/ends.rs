@@ -38,6 +38,13 @@ fn the_exit_code_is_that_of_the_program_or_says_why_there_was_none() {
         let (code, out, err) = place.run(&[&["run"], arguments].concat(), &KEY);
         assert_eq!((code, out.as_str()), (expected, ""), "{arguments:?}: {err}");
     }
+    let one_word = ["run", "--", "echo hi"];
+    place.fails(
+        &one_word,
+        &KEY,
+        127,
+        &["\nhint: give its arguments as words"],
+    );
     let without_key = Place::new();
     let arguments = script(&["--upstream", "https://a.example"], "echo started");
     without_key.fails(&arguments, &[], 78, &["HUAWEICLOUD_SDK_AK"]);
