@@ -68,9 +68,7 @@ impl Environment {
     }
 }
 
-/// A network with a proxy.
 struct Network<'a> {
-    /// The value of the variable.
     proxy: &'a str,
     /// The value of `NO_PROXY`.
     except: &'a str,

@@ -72,7 +72,6 @@ pub(super) fn routes(
     routes
 }
 
-/// Reads the keys of one route.
 struct RouteReader<'a> {
     reader: &'a mut Reader,
     /// The beginning of its keys; empty for the top-level route, which has no keys of its own.

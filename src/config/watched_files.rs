@@ -17,7 +17,6 @@ use crate::lock::lock;
 pub struct Watched<T>(Arc<Mutex<State<T>>>);
 
 struct State<T> {
-    /// The name of the value in the log.
     name: &'static str,
     files: Vec<PathBuf>,
     load: Box<dyn Fn() -> Result<T, String> + Send>,

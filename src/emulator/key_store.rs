@@ -36,7 +36,6 @@ struct Key {
     /// The hash of the token that a temporary key needs.
     token: Option<String>,
     expires_at: Option<Timestamp>,
-    /// Signature failures in a row.
     failures: u32,
     locked_until: Option<Timestamp>,
 }

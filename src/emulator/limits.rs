@@ -14,7 +14,6 @@ use crate::signature::{Algorithm, PayloadHash, PayloadHasher};
 
 /// Longest target (APIG, notes and constraints).
 const MAX_TARGET: usize = 32 * 1024;
-/// Longest header.
 const MAX_HEADER: usize = 32 * 1024;
 /// All headers together.
 const MAX_HEADERS: usize = 128 * 1024;

@@ -240,7 +240,6 @@ fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// A header value as a response shows it.
 fn shown(name: &str, value: &HeaderValue) -> String {
     let value = value.as_bytes();
     let is_secret = match name {

@@ -9,7 +9,6 @@ use crate::signature::SigningDate;
 const CODES: [&str; 3] = ["error_code", "errorCode", "code"];
 const MESSAGES: [&str; 3] = ["error_msg", "errorMsg", "message"];
 
-/// The maximum length of a code.
 const MAX_CODE: usize = 40;
 
 /// The meaning of a number, by the status and the message.
@@ -194,7 +193,6 @@ impl<'a> Message<'a> {
             .any(|found| found == word)
     }
 
-    /// The date that stands after `name`.
     fn date(&self, name: &str) -> Option<SigningDate> {
         let after = &self.text[self.words.find(name)? + name.len()..];
         let date = after.trim_start_matches([':', '=', ' ']).get(..16)?;

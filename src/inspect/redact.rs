@@ -27,7 +27,6 @@ const SCHEMES: [&str; 9] = [
 ];
 const WITH_PARTS: &[&str] = SCHEMES.split_at(4).0;
 
-/// The parts of a signature that are shown.
 const SHOWN_PARTS: [&str; 3] = ["access", "credential", "signedheaders"];
 
 /// A hidden value of at least this length is looked for in what follows, in bytes; shorter ones are

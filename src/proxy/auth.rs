@@ -230,7 +230,6 @@ fn is_sendable(credentials: &Credentials) -> bool {
     is_value(&credentials.access_key) && token.is_none_or(|token| is_value(token.expose_secret()))
 }
 
-/// The header that carries a secret as it is.
 fn secret_header(kind: AuthMode, secret: &SecretString) -> Option<(HeaderName, HeaderValue)> {
     let (name, prefix) = match kind {
         AuthMode::AppCode => (APP_CODE, ""),

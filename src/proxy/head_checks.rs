@@ -13,7 +13,6 @@ use crate::error::Error;
 /// The most fields of an HTTP/2 head. hyper has the same limit for HTTP/1.1.
 const MAX_FIELDS: usize = 100;
 
-/// Headers that name a method.
 const METHOD_HEADERS: [&str; 3] = [
     "x-http-method",
     "x-http-method-override",

@@ -136,7 +136,6 @@ impl Pipeline {
         }
     }
 
-    /// The clock of a route's gateway.
     fn gateway_clock(&self, route: usize) -> &GatewayClock {
         &self.settings.route_states[route].clock
     }

@@ -48,7 +48,6 @@ struct Lookup {
     /// The credential that asked; another one may be of another account.
     lease: Arc<Lease>,
     id: Option<HeaderValue>,
-    /// The failures before it.
     failures: u32,
     at: Instant,
 }

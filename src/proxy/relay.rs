@@ -18,7 +18,6 @@ use super::redact;
 use super::route::Routed;
 use super::{Settings, cors, headers, location, respond};
 
-/// The gateway's id of a request.
 const GATEWAY_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The header that says what is wrong with a refused request.

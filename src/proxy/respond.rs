@@ -141,7 +141,6 @@ fn answer(
     response
 }
 
-/// The headers of the response to an error.
 fn error_headers(
     error: &Error,
     answer: &Answer,

@@ -136,11 +136,9 @@ struct Admin {
     inspector_permits: Arc<Semaphore>,
 }
 
-/// A connection to the admin listener.
 struct Connection {
     admin: Rc<Admin>,
     caller: Rc<CallerConnection>,
-    /// It comes from this machine.
     is_local: bool,
     /// Acquired with the first request to the inspector.
     inspector_permit: OnceCell<OwnedSemaphorePermit>,
@@ -156,7 +154,6 @@ fn text(status: StatusCode, text: &str) -> Page {
 }
 
 impl Connection {
-    /// The service of one connection.
     fn service(
         admin: Rc<Admin>,
         caller: Rc<CallerConnection>,

@@ -123,7 +123,6 @@ async fn handshake(accepted: Accepted, state: &ConnectionState) -> Option<Opened
 /// How hyper's part of a connection ended: by itself, or because the server closes the connection.
 type HyperResult = Result<hyper::Result<()>, CloseReason>;
 
-/// Drives hyper on one connection.
 struct Driver {
     state: Rc<ConnectionState>,
     io: CallerIo,

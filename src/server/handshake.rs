@@ -22,7 +22,6 @@ const TLS_HANDSHAKE: u8 = 0x16;
 
 /// A caller's stream: TCP, TLS over TCP, or unix.
 pub(super) trait Transport: Stream {
-    /// The socket below it.
     fn socket(&self) -> Option<SockRef<'_>>;
 }
 

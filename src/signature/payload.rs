@@ -31,7 +31,6 @@ impl PayloadHash {
     pub const EMPTY: Self =
         Self(*b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 
-    /// The SM3 of an empty body.
     const EMPTY_SM3: Self =
         Self(*b"1ab21d8355cfa17f8e61194831e81a8f22bec8c728fefb747ed035eb5082aa2b");
 

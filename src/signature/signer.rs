@@ -22,7 +22,6 @@ pub struct Signer {
     keys: Arc<Keys>,
 }
 
-/// The keyed states of one secret.
 struct Keys {
     sha256: Hmac<Sha256>,
     sm3: Hmac<Sm3>,
@@ -120,7 +119,6 @@ impl Signer {
         mac.finish()
     }
 
-    /// The HMAC with the key of an algorithm.
     fn keyed(&self, algorithm: Algorithm<'_>, date: &SigningDate) -> KeyedHash {
         let Some(scope) = algorithm.scope(date) else {
             return match algorithm {

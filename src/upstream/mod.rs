@@ -83,7 +83,6 @@ struct UpstreamConfig {
     max_answer_head: usize,
 }
 
-/// One origin, with its connections.
 #[derive(Debug)]
 struct Target<B: SendBody> {
     origin: Origin,

@@ -81,7 +81,6 @@ const UNIQUE: [fn(&CallerRecord) -> &str; 4] = [
     |record| &record.capability_sha256,
 ];
 
-/// The whole file.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Records {

@@ -105,7 +105,6 @@ impl Service {
         wrong.map_or(Ok(()), Err)
     }
 
-    /// The only line of one of its files.
     fn line(&self, file: usize) -> Result<SecretString, CredentialsError> {
         file::read_line(&self.files[file])
     }

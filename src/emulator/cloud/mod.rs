@@ -91,7 +91,6 @@ struct ServiceState {
     calls: AtomicU64,
 }
 
-/// A request to a service.
 struct Call {
     head: request::Parts,
     body: Bytes,

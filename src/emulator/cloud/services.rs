@@ -155,7 +155,6 @@ pub(super) fn agency_key(cloud: &Cloud, call: &Call) -> Answered {
     Some(json_response(StatusCode::OK, &key))
 }
 
-/// True if a key of the accounts signed the call.
 fn is_signed(store: &KeyStore, call: &Call) -> bool {
     let request = ReceivedRequest {
         method: call.head.method.as_str(),

@@ -41,7 +41,6 @@ enum Kind {
 #[derive(Debug)]
 struct RelayedBody {
     reply: ReplyBody,
-    /// Redacts a secret of the request.
     redactor: Option<Redactor>,
     /// Set once the body has been read to its end.
     is_read: bool,

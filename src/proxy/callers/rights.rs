@@ -25,7 +25,6 @@ pub(in crate::proxy) struct Action<'a> {
     pub(in crate::proxy) is_websocket: bool,
 }
 
-/// A path in one of its readings.
 #[derive(Clone, Copy)]
 enum Reading<'a> {
     AsWritten(&'a str),

@@ -252,7 +252,6 @@ impl Spelling<'_> {
     }
 }
 
-/// The character of an HTML entity.
 fn entity(name: &[u8]) -> Option<u32> {
     let name = str::from_utf8(name).ok()?;
     if let Some(number) = name.strip_prefix('#') {

@@ -182,7 +182,6 @@ impl<'a> Attempts<'a> {
         (self.prepared.has_ambiguous_path).then(|| &*state.path_reading)
     }
 
-    /// The clock of the gateway.
     fn clock(&self) -> &'a GatewayClock {
         self.pipeline.gateway_clock(self.prepared.routed.route)
     }

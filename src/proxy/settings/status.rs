@@ -101,7 +101,6 @@ impl Settings {
     }
 }
 
-/// The metrics of one credential.
 fn credential_samples(slot: &Slot) -> Vec<Sample> {
     let (kind, attempts) = (slot.kind.name(), slot.attempts());
     let labels = [slot.label.as_str(), kind];

@@ -252,7 +252,6 @@ impl Http2Connection {
     }
 }
 
-/// Converts a request to HTTP/2.
 fn to_http2<B>(request: &mut Request<B>, authority: &Authority) -> Result<(), http::Error> {
     let path = request.uri().path_and_query().cloned();
     *request.uri_mut() = Uri::builder()

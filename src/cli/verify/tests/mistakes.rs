@@ -32,7 +32,6 @@ const MISTAKES: &str = r#"
 / | {"b": [1, 2]} | #{"b": [1, 2]} | #{"b":[1,2]} | JSON without spaces
 / | {"b":[1,2],"a":3} | #{"b":[1,2],"a":3} | #{"b": [1, 2], "a": 3} | JSON with spaces after
 / | {"b":{"d":1,"c":2},"a":3} | #{"b":{"d":1,"c":2},"a":3} | #{"a":3,"b":{"c":2,"d":1}} | JSON with sorted names
-/ | {"b":1,"a":3} | #{"b":1,"a":3} | #{"a": 3, "b": 1} | sorted names, and spaces
 / | [1,2] | #[1,2] | #[\n  1,\n  2\n] | JSON on indented lines
 / | 中 | #中 | #? | sent as UTF-8
 / | [1,"𝄞"] | #[1,"𝄞"] | #[1, "\\ud834\\udd1e"] | with spaces, and escapes
