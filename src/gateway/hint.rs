@@ -152,7 +152,6 @@ impl GatewayError {
     }
 }
 
-/// The advice about a refused credential.
 fn credential_advice(meaning: &Meaning, context: &Context<'_>) -> Option<&'static str> {
     use Meaning::{InvalidToken, Unauthorized, UnknownApp, UnknownKey};
     let about_key = match meaning {

@@ -42,7 +42,6 @@ use crate::escape::Escaped;
 const MAX_RESPONSE: usize = 16 * 1024 * 1024;
 const MAX_TIME: Duration = Duration::from_secs(30 * 60);
 
-/// What is asked for.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Order {

@@ -120,7 +120,6 @@ impl Inspection {
         self.publish(&token);
     }
 
-    /// The configured token, or the generated one.
     fn token(&mut self) -> Token {
         match &self.config.token {
             Some(token) => Token::new(token.clone()),

@@ -135,7 +135,6 @@ impl Record {
         );
     }
 
-    /// Writes all fields, for programs.
     fn write_all(&self, finished: &Finished<'_>) {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let (durations, (bytes_in, bytes_out)) = (finished.durations, finished.bytes);

@@ -135,7 +135,6 @@ fn sign(
 }
 
 impl SignArguments {
-    /// The algorithm, with all that it needs.
     fn algorithm(&self) -> Result<Algorithm<'_>, Failure> {
         let algorithm = Algorithm::from_name(&self.algorithm, &self.region, &self.service);
         let algorithm = algorithm.unwrap_or_default();

@@ -21,7 +21,6 @@ pub(super) struct Report {
     reason: Option<String>,
     /// The signer's mistake.
     explanation: Option<String>,
-    /// What to do.
     hint: Option<String>,
     access_key: Option<String>,
     signed_headers: Vec<String>,

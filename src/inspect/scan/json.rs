@@ -286,7 +286,6 @@ fn unescaped_from(text: &[u8], level: u32) -> Vec<u8> {
     (0..level).fold(unescaped(text), |text, _| unescaped(&text))
 }
 
-/// The text of a JSON string.
 fn unescaped(text: &[u8]) -> Vec<u8> {
     let quoted = || serde_json::from_slice::<String>(&[b"\"", text, b"\""].concat());
     let has_escapes = memchr::memchr(b'\\', text).is_some();

@@ -235,7 +235,6 @@ impl Spelling<'_> {
         }
     }
 
-    /// Looks for an HTML entity.
     fn expect_entity(&mut self, byte: u8) {
         let name = &self.text[1..];
         let end = name.iter().position(|byte| *byte == b';');
