@@ -15,7 +15,6 @@ use crate::signature::{Algorithm, PayloadHash, PayloadHasher};
 /// Longest target (APIG, notes and constraints).
 const MAX_TARGET: usize = 32 * 1024;
 const MAX_HEADER: usize = 32 * 1024;
-/// All headers together.
 const MAX_HEADERS: usize = 128 * 1024;
 /// Longest body with a signature, an app code or an API key (ModelArts, access over the public
 /// network: 12 MB).

@@ -202,7 +202,6 @@ mod tests {
 
     use super::*;
 
-    /// A moment so many milliseconds after `start`.
     fn after(start: Moment, milliseconds: i64) -> Moment {
         Moment {
             wall: start.wall + milliseconds,

@@ -67,7 +67,6 @@ const UNKNOWN_APP: &str = "the gateway does not know the app: check that the key
 const UNAUTHORIZED: &str = "the gateway does not accept the key and does not say why: check that \
      the API takes signatures, and that the key is active and of this account and region";
 
-/// The advice that depends on the meaning alone.
 const ADVICE: &[(Meaning, &str)] = &[
     (
         Meaning::KeyLocked,

@@ -11,7 +11,6 @@ const MESSAGES: [&str; 3] = ["error_msg", "errorMsg", "message"];
 
 const MAX_CODE: usize = 40;
 
-/// The meaning of a number, by the status and the message.
 type Classify = fn(u16, &str, &Message<'_>) -> Meaning;
 
 impl GatewayError {

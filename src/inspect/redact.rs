@@ -129,7 +129,6 @@ impl Hider {
         }
     }
 
-    /// `name=value; name=value`.
     fn cookies(&mut self, value: &[u8], out: &mut Vec<u8>) {
         pairs(value, b';', out, |name, value, out| {
             let name = name.trim_ascii();

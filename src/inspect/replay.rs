@@ -99,7 +99,6 @@ impl Edit {
         has_body && self.method.is_some() && self.target.is_some() && self.headers.is_some()
     }
 
-    /// The request to send.
     fn apply(self, original: Option<&Entry>) -> Result<ReplaySource, Problem> {
         let mut source = match original.map(replay_source) {
             Some(Ok(source)) => source,
@@ -126,7 +125,6 @@ impl Edit {
     }
 }
 
-/// The request as it is sent to the proxy.
 fn request(mut source: ReplaySource) -> Result<Request<Full<Bytes>>, Problem> {
     source.headers.retain(|(name, _)| is_from_caller(name));
     if source.has_hidden() {

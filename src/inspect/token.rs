@@ -129,7 +129,6 @@ impl Drop for TokenFile {
     }
 }
 
-/// Device and number of a file.
 fn id(file: &Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
 }

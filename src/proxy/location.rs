@@ -24,7 +24,6 @@ pub(super) struct Local<'a> {
 }
 
 impl Local<'_> {
-    /// The prefix of a route, without the capability.
     fn prefix<'a>(&self, route: &'a Route) -> &'a str {
         if self.is_selected { "" } else { &route.prefix }
     }

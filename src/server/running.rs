@@ -163,7 +163,6 @@ impl Running {
         Ok(())
     }
 
-    /// Starts the tasks beside the workers.
     fn start_tasks(&mut self, sockets: Vec<(Listening, ListenRules)>, sources: Vec<Source>) {
         // Those of earlier configurations that have ended.
         while self.accepting.try_join_next().is_some() {}

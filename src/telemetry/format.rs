@@ -122,7 +122,6 @@ impl Visit for JsonFields<'_> {
     }
 }
 
-/// A value in one line, also with a hint.
 fn one_line(value: &dyn Debug) -> String {
     format!("{value:?}")
         .replace("\nhint: ", "; hint: ")

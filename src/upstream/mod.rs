@@ -274,7 +274,6 @@ impl<B: SendBody> Upstream<B> {
     }
 }
 
-/// True if the gateway chose HTTP/2.
 fn is_http2(transport: &Transport) -> bool {
     matches!(transport, Either::Right(tls) if tls.get_ref().1.alpn_protocol() == Some(HTTP2))
 }

@@ -22,7 +22,6 @@ use crate::error::Error;
 /// well.
 const LEARNED_FOR: Duration = Duration::from_secs(600);
 
-/// The shortest idle limit that is learned.
 const MIN_IDLE_LIMIT: Duration = Duration::from_secs(1);
 
 /// From how many requests in flight, per worker, sharing a connection pays. With fewer, HTTP/1.1

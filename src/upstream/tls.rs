@@ -144,7 +144,6 @@ impl Client {
     }
 }
 
-/// The client certificate, for gateways that ask for one.
 #[derive(Debug)]
 struct ClientCertificate {
     key: Option<Arc<CertifiedKey>>,

@@ -199,17 +199,20 @@ fn what_limits_callers_and_a_proxy_that_runs_do_not_stand_in_the_way() {
     let place = Place::new();
     let address = gateway(&place, SECRET, None);
     place.file("token", "\u{feff}0123456789abcdef\r\n");
+    place.file("callers.toml", "");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap();
-    place.file(
+    for limit in ["token_file = \"token\"", "callers_file = \"callers.toml\""] {
+        place.file(
         "apig-proxy.toml",
         &format!(
-            "listen = \"{taken}\"\nadmin = \"127.0.0.1:{}\"\n[access]\ntoken_file = \"token\"\n[upstream_tls]\nca_file = \"ca.pem\"\n\
+            "listen = \"{taken}\"\nadmin = \"127.0.0.1:{}\"\n[access]\n{limit}\n[upstream_tls]\nca_file = \"ca.pem\"\n\
              [[route]]\npath = \"/a\"\nupstream = \"https://{address}/v1\"\nmethods = [\"POST\"]\npaths = [\"/a/b\"]\n",
             address.port()
         ),
     );
-    let (code, said, err) = place.run(&["check", "upstream"], &KEY);
-    assert_eq!(code, 0, "{said}{err}");
-    assert_eq!(results(&said).last(), Some(&("request", "ok")), "{said}");
+        let (code, said, err) = place.run(&["check", "upstream"], &KEY);
+        assert_eq!(code, 0, "{said}{err}");
+        assert_eq!(results(&said).last(), Some(&("request", "ok")), "{said}");
+    }
 }

@@ -20,7 +20,7 @@ use super::super::startup_log::upstream_url;
 use super::super::{Exit, Failure, Outcome, block_on, print};
 use super::{Status, Step};
 use crate::clock::{self, Moment};
-use crate::config::{Access, ActivatedSockets, Config, Environment, Methods, Route};
+use crate::config::{Access, ActivatedSockets, Callers, Config, Environment, Methods, Route};
 use crate::credentials::{self, Source};
 use crate::error::Error;
 use crate::gateway;
@@ -200,6 +200,7 @@ fn unrestricted(config: &Config) -> Config {
         tls: None,
         admin: None,
         access: Access::default(),
+        callers: Callers::default(),
         methods: Methods::Any,
         routes: routes.collect(),
         ..config.clone()

@@ -58,7 +58,6 @@ fn what_cannot_be_signed_is_refused() {
     for (url, header) in [
         ("gw.example", "x: y"),
         ("https://u@gw.example", "x: y"),
-        ("https://gw.example/<id>", "x: y"),
         ("https://gw.example/a b", "x: y"),
         ("https://gw.example/%zz", "x: y"),
         ("https://gw.example/", "x"),

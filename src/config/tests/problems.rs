@@ -115,12 +115,8 @@ credentials.ak = "MARKER" => no key takes a secret
 upstream_tls.verify = false => `upstream_tls.ca_file`
 routes = 3 => write `[[route]]` there
 limits = 3 => no such key
-app_code = "MARKER" => no key takes a secret
 credentials = "MARKER" => did you mean `credentials.file`?
-inspect = true => did you mean `inspect.enabled`?
-tls.cert = "MARKER" => did you mean `tls.cert_file`?
 headers = {x-a = "MARKER"} => headers.x-a: `headers` is a key and not a table
-access.allow_remote = "perhaps" => access.allow_remote: expected true or false
 credentials.project_id = "<MARKER>" => credentials.project_id: expected the id of a project
 route = 3 => write `[[route]]` there
 route.0.path = "/a" => write `[[route]]` there

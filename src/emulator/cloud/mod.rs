@@ -99,7 +99,6 @@ struct Call {
 
 type Handler = fn(&Cloud, &Call) -> Answered;
 
-/// What the services offer.
 fn endpoint(method: &Method, path: &str) -> Option<(Service, Handler)> {
     Some(match (method.as_str(), path) {
         ("POST", "/v3/auth/tokens") => (Service::Iam, services::user_token),

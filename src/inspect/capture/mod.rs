@@ -223,7 +223,6 @@ fn request_head(
     finish_head(hider, line, headers)
 }
 
-/// A head of this line and these fields.
 fn finish_head(hider: &mut Hider, line: Vec<u8>, headers: &HeaderMap) -> HeadText {
     let mut text = line;
     text.extend_from_slice(b"\r\n");

@@ -140,7 +140,6 @@ impl ReplaySource {
     }
 }
 
-/// The request as HTTP/1.1.
 fn raw(source: &ReplaySource, base: &str) -> Vec<u8> {
     let (method, target) = (&source.method, &source.target);
     let host = base.split("://").nth(1).unwrap_or(base);

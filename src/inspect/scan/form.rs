@@ -97,7 +97,6 @@ impl Form {
         }
     }
 
-    /// True if a byte ends what is held.
     fn is_end(&self, byte: u8) -> bool {
         let is_end_of_url = self.kind != Kind::Fields && b"\"'<>\\)".contains(&byte);
         match self.at {
@@ -107,7 +106,6 @@ impl Form {
         }
     }
 
-    /// Takes a byte that is shown.
     fn plain(&mut self, byte: u8, is_end: bool) {
         let is_behind_slash = std::mem::take(&mut self.is_behind_slash);
         match byte {

@@ -137,7 +137,6 @@ impl StreamedBody {
         Poll::Pending
     }
 
-    /// Counts a frame against the limit.
     fn count(&mut self, data: Bytes) -> Result<Frame<Bytes>, Error> {
         let left = self.left.checked_sub(data.len() as u64);
         self.left = left.ok_or_else(|| self.rules.too_large())?;

@@ -79,7 +79,6 @@ fn is_token(value: &[u8]) -> bool {
     value.starts_with(Surrogate::TOKEN_PREFIX.as_bytes())
 }
 
-/// The token of `Authorization: Bearer`.
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked("Bearer ".len())?;
     let token = token.trim_ascii();

@@ -77,7 +77,6 @@ impl Guard {
         }
     }
 
-    /// True if a request with this `Sec-Fetch-Site` is served.
     fn serves_site(&self, purpose: Purpose, site: &[u8], head: &request::Parts) -> bool {
         let all = |name, value: &[u8]| {
             let mut values = head.headers.get_all(name).iter();

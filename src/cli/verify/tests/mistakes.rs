@@ -25,14 +25,12 @@ const MISTAKES: &str = r#"
 / | x | #x | UNSIGNED-PAYLOAD | signed as `UNSIGNED-PAYLOAD`
 / | x | #x | # | signed as empty
 / |  | # | #{} | signed as `{}`
-/ |  | # | #null | signed as `null`
 / | x\n | #x\n | #x | without the line feed
 / | x | #x | #x\n | with a line feed at its end
 / | \u{feff}x | #\u{feff}x | #x | byte order mark
 / | {"b": [1, 2]} | #{"b": [1, 2]} | #{"b":[1,2]} | JSON without spaces
 / | {"b":[1,2],"a":3} | #{"b":[1,2],"a":3} | #{"b": [1, 2], "a": 3} | JSON with spaces after
 / | {"b":{"d":1,"c":2},"a":3} | #{"b":{"d":1,"c":2},"a":3} | #{"a":3,"b":{"c":2,"d":1}} | JSON with sorted names
-/ | [1,2] | #[1,2] | #[\n  1,\n  2\n] | JSON on indented lines
 / | 中 | #中 | #? | sent as UTF-8
 / | [1,"𝄞"] | #[1,"𝄞"] | #[1, "\\ud834\\udd1e"] | with spaces, and escapes
 / | ?? | #?? | #中文 | ISO-8859-1
