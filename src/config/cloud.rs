@@ -242,7 +242,6 @@ fn pattern(text: &str) -> Result<String, &'static str> {
     pattern.ok_or(EXPECTED)
 }
 
-/// A host name by its pattern.
 fn filled(pattern: &str, service: &str, region: &str, domain: &str) -> String {
     let host = pattern.replace("{service}", service);
     let host = host.replace("{region}", region);

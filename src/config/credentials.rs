@@ -49,7 +49,6 @@ impl Default for CredentialsConfig {
     }
 }
 
-/// The words of `credentials.source`.
 const SOURCES: [&str; 8] = [
     "auto",
     "env",

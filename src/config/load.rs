@@ -203,7 +203,6 @@ fn system_roots_problem(environment: &Environment) -> Option<Problem> {
     error.is_wrong_kind().then_some(problem)
 }
 
-/// A configuration and its problems.
 struct Resolved {
     /// A wrong key has its default, or is not set.
     config: Config,

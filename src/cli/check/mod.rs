@@ -55,7 +55,6 @@ enum Status {
     Failed,
 }
 
-/// One line of the report.
 #[derive(Debug)]
 struct Step {
     name: &'static str,
@@ -64,13 +63,11 @@ struct Step {
 }
 
 impl Step {
-    /// A step with a remark.
     fn new(name: &'static str, status: Status, text: impl Into<String>) -> Self {
         let text = text.into();
         Self { name, status, text }
     }
 
-    /// A step that failed with an error and its cause.
     fn failed(name: &'static str, error: &Error) -> Self {
         let mut text = error.to_string();
         let cause = error.cause();

@@ -70,7 +70,6 @@ impl Folder {
         Ok(mark)
     }
 
-    /// Names and contents of the files.
     fn files(
         &self,
         emulator: &Emulator,

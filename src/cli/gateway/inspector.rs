@@ -81,7 +81,6 @@ pub(super) async fn serve(
     }
 }
 
-/// The gateway, as the inspector knows it.
 struct GatewayProgram {
     url: String,
 }

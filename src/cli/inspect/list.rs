@@ -13,7 +13,6 @@ use super::super::say;
 use super::client::{Client, Error, query};
 use super::text::{json, row};
 
-/// The names of the columns.
 const HEADER: &str = "time (UTC)  id       method  status   duration      bytes  path";
 
 /// Requests that a list shows before it follows new ones.

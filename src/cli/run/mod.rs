@@ -168,7 +168,6 @@ impl Run {
         }
     }
 
-    /// The program with its environment.
     fn command(
         &self,
         arguments: &RunArguments,

@@ -31,7 +31,6 @@ const SECRETS: [&str; 14] = [
     "CREDENTIALS_DIRECTORY",
 ];
 
-/// The beginnings of further ones.
 const SECRET_PREFIXES: [&str; 3] = ["HC_CONTAINER_", "HUAWEICLOUD_OIDC_", "APIG_PROXY_"];
 
 /// The shortest secret that is looked for in values, in bytes: others are too likely something else.

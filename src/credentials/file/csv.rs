@@ -10,7 +10,6 @@ use secrecy::{ExposeSecret, ExposeSecretMut, SecretBox, SecretString};
 use super::Parsed;
 use crate::credentials::types::Credentials;
 
-/// The trimmed fields of a row.
 type Row = Vec<SecretString>;
 
 /// The key in the row of a user, or in the first row.

@@ -59,7 +59,6 @@ fn lines(text: &str) -> Option<Vec<[&str; 3]>> {
     Some(lines)
 }
 
-/// KooCLI's file.
 #[derive(Deserialize)]
 struct Hcloud {
     current: Option<String>,

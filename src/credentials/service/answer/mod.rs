@@ -158,7 +158,6 @@ impl Answer {
     }
 }
 
-/// Text that a header can carry.
 fn header_text(text: &str) -> Option<SecretString> {
     let is_visible = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
     is_visible.then(|| text.into())
