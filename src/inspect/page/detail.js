@@ -115,7 +115,7 @@ function Timing({ of: { summary, spans, attempts } }) {
 const Raw = ({ of: { answer, bodies: { out } } }) => html`<p class=buttons>${Object.entries({ curl: 'curl', python: 'Python', raw: 'HTTP' }).map(([kind, name]) =>
   html`<button data-copy=${kind} onClick=${() => copyAs(kind)}>${t('copyAs', name)}</button>`)}</p>
   <pre tabindex=0>${lines(page.raw.replaceAll('\r\n', '\n'))}</pre>
-  <${Head} title=caller of=${answer} />${out?.text && html`<pre tabindex=0>${lines(out.text)}</pre>`}`;
+  <${Head} title=caller of=${answer} />${out?.decoded && html`<p class=dim>${t('decoded', bytes(out.total), out.decoded)}</p>`}${out?.text && html`<pre tabindex=0>${lines(out.text)}</pre>`}`;
 
 const TABS = { why: Why, changes: Request, signature: Signature, answer: Answer, timing: Timing, raw: Raw };
 
