@@ -15,12 +15,12 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use super::DATE_WINDOW;
 use crate::clock::Moment;
 use crate::lock::lock;
 
-/// How far the date of a signature may be off (API Request Signing Guide: 15 minutes), in
-/// milliseconds.
-const WINDOW: i64 = 15 * 60 * 1000;
+/// [`DATE_WINDOW`] in milliseconds.
+const WINDOW: i64 = DATE_WINDOW * 1000;
 
 /// The maximum plausible offset, in milliseconds: a month. A larger one is ignored.
 const MAX_OFFSET: i64 = 31 * 24 * 3600 * 1000;

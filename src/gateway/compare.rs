@@ -47,22 +47,18 @@ pub(crate) fn difference(ours: &str, echoed: &str) -> Option<Difference> {
     let Comparison::Different(what) = compare(ours, echoed) else {
         return None;
     };
-    let lines = |text: &str| -> Vec<String> {
-        let lines = text.split(['\n', '|']);
-        lines
-            .map(|line| line.trim_end_matches('\r').to_owned())
-            .collect()
+    let lines = |text: &str| text.split(['\n', '|']).count();
+    let line = |text: &str, at| {
+        let line = text.split(['\n', '|']).nth(at).unwrap_or_default();
+        line.trim_end_matches('\r').to_owned()
     };
-    let [mut ours, mut gateway] = [ours, echoed].map(lines);
-    let length = ours.len().max(gateway.len());
-    ours.resize_with(length, String::new);
-    gateway.resize_with(length, String::new);
-    let at = (0..length).find(|at| ours[*at] != gateway[*at])?;
+    let mut all = 0..lines(ours).max(lines(echoed));
+    let at = all.find(|at| line(ours, *at) != line(echoed, *at))?;
     Some(Difference {
         line: at + 1,
         what,
-        ours: ours.swap_remove(at),
-        gateway: gateway.swap_remove(at),
+        ours: line(ours, at),
+        gateway: line(echoed, at),
     })
 }
 
@@ -100,14 +96,11 @@ impl<'a> Parts<'a> {
     }
 
     fn first_difference(&self, seen: &Self) -> Option<String> {
-        if let Some(part) = [
-            ("method", self.method, seen.method),
-            ("path", self.path, seen.path),
-        ]
-        .iter()
-        .find(|(_, ours, theirs)| ours != theirs)
-        {
-            return Some(format!("the {} was changed", part.0));
+        if self.method != seen.method {
+            return Some("the method was changed".to_owned());
+        }
+        if self.path != seen.path {
+            return Some("the path was changed".to_owned());
         }
         if let Some((position, name)) = first_change(&self.query, &seen.query) {
             return Some(match is_plain(name) {

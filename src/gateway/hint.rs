@@ -1,18 +1,15 @@
 //! One line of advice for each meaning: what is wrong, a colon, what to do.
 
 use super::compare::{Comparison, compare};
-use super::{CanonicalText, Context, GatewayError, Meaning};
+use super::{CanonicalText, Context, DATE_WINDOW, GatewayError, Meaning};
 use crate::config::AuthMode;
 use crate::signature::SigningDate;
 
 /// The maximum length of a hint, in bytes.
 const MAX_HINT: usize = 400;
 
-/// How far the date of a signature may be off, in seconds.
-const WINDOW: i64 = 15 * 60;
-
 /// The clock difference, in seconds, from which on the clock is named as the cause: far below
-/// [`WINDOW`], because the difference is an estimate, and far above what a slow network adds.
+/// [`DATE_WINDOW`], because the difference is an estimate, and far above what a slow network adds.
 const NOTABLE: u64 = 5 * 60;
 
 const WRONG_SECRET: &str = "the secret key does not belong to the access key: check both, or \
@@ -141,9 +138,12 @@ impl GatewayError {
             Meaning::SignatureMismatch { echoed } => mismatch(echoed.as_ref(), context),
             Meaning::Expired { signed, server } => expired(*signed, *server, context),
             Meaning::ApiNotFound => api_not_found(context),
-            meaning => credential_advice(meaning, context)
-                .or_else(|| advice(meaning))?
-                .to_owned(),
+            meaning => {
+                let of_all = || Some(ADVICE.iter().find(|(of, _)| of == meaning)?.1);
+                credential_advice(meaning, context)
+                    .or_else(of_all)?
+                    .to_owned()
+            }
         };
         // The last guard of what goes into a header.
         let printable = |c: char| if matches!(c, ' '..='~') { c } else { '?' };
@@ -170,28 +170,16 @@ fn credential_advice(meaning: &Meaning, context: &Context<'_>) -> Option<&'stati
     })
 }
 
-/// The advice about all else.
-fn advice(meaning: &Meaning) -> Option<&'static str> {
-    let (_, advice) = ADVICE.iter().find(|(of, _)| of == meaning)?;
-    Some(advice)
-}
-
 fn mismatch(echoed: Option<&CanonicalText>, context: &Context<'_>) -> String {
-    let known = context.canonical_request.zip(echoed);
-    let pairs = |canonical: &CanonicalText| {
-        canonical
-            .0
-            .lines()
-            .nth(2)
-            .map_or(0, |query| query.split('&').count())
-    };
     if context.has_learned_path {
         return LEARNED_PATH.to_owned();
     }
-    match known.map(|(ours, echoed)| compare(&ours.0, &echoed.0)) {
+    let ours = context.canonical_request.map_or("", |ours| &ours.0);
+    let query = ours.lines().nth(2).unwrap_or_default();
+    match echoed.map(|echoed| compare(ours, &echoed.0)) {
         Some(Comparison::Equal) => WRONG_SECRET.to_owned(),
         _ if context.has_ambiguous_path => AMBIGUOUS_PATH.to_owned(),
-        _ if context.canonical_request.map_or(0, pairs) > 100 => MANY_PAIRS.to_owned(),
+        _ if query.split('&').count() > 100 => MANY_PAIRS.to_owned(),
         Some(Comparison::Different(what)) => format!(
             "{what} by a device between the proxy and the gateway (egress proxy, firewall), or is read differently \
              there: switch the rewriting off or connect without the device; if there is none, check that upstream \
@@ -215,8 +203,8 @@ fn expired(
         // With the gateway's time in the signature, only the key can have expired.
         (Some(_), None) if context.corrects_clock && context.is_temporary => EXPIRED_KEY.to_owned(),
         (Some(offset), _) => wrong_clock(offset, context),
-        (None, Some(late)) if context.clock_offset.is_some() && late > WINDOW => format!(
-            "the gateway got the request {late} seconds after it was signed, more than the {WINDOW} it allows, \
+        (None, Some(late)) if context.clock_offset.is_some() && late > DATE_WINDOW => format!(
+            "the gateway got the request {late} seconds after it was signed, more than the {DATE_WINDOW} it allows, \
              though the clock is right: send it again, and look for what holds requests back between the proxy and \
              the gateway"
         ),
@@ -235,20 +223,18 @@ fn wrong_clock(offset: i64, context: &Context<'_>) -> String {
         "set it with NTP, or set clock.correct = true in the configuration of the proxy"
     };
     format!(
-        "the clock of this machine is {seconds} seconds {side} the gateway's, and a signature may be {WINDOW} off: \
+        "the clock of this machine is {seconds} seconds {side} the gateway's, and a signature may be {DATE_WINDOW} off: \
          {remedy}"
     )
 }
 
 fn api_not_found(context: &Context<'_>) -> String {
-    let is_shown = |value: &&str| {
-        (1..=80).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_graphic())
-    };
     let [host, stage] = [context.host, context.stage].map(|value| {
-        let shown = Some(value).filter(is_shown);
-        shown
-            .map(|value| format!(" (now {value})"))
-            .unwrap_or_default()
+        let is_plain = value.bytes().all(|byte| byte.is_ascii_graphic());
+        match is_plain && (1..=80).contains(&value.len()) {
+            true => format!(" (now {value})"),
+            false => String::new(),
+        }
     });
     format!(
         "no API is published under this host, stage, path and method: check path and method, the configuration key \

@@ -37,6 +37,10 @@ use crate::signature::SigningDate;
 pub use clock_offset::{Evidence, GatewayClock, ahead_between};
 pub(crate) use compare::{Difference, difference};
 
+/// How far the date of a signature may be off for the gateway to accept it (API Request Signing
+/// Guide), in seconds.
+pub(crate) const DATE_WINDOW: i64 = 15 * 60;
+
 /// An error that the gateway itself returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayError {

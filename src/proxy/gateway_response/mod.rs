@@ -21,7 +21,7 @@ use super::key_breaker::SignatureOutcome;
 use super::redact::{Redactor, stars};
 use super::{content_coding, headers};
 use crate::error::Cause;
-use crate::gateway::{GatewayError, Meaning};
+use crate::gateway::{DATE_WINDOW, GatewayError, Meaning};
 use crate::signature::SigningDate;
 use crate::upstream::{Connection, GatewayBody};
 
@@ -39,9 +39,6 @@ const UNREADABLE: &str = "the gateway refused the request, and the proxy cannot 
 /// The hint of an error whose body was left out for what it repeats, or may repeat.
 const NOT_REDACTED: &str = "the response may repeat the token of the request and cannot be decoded and redacted, so the \
      proxy left its body out: send the request without Accept-Encoding to see it";
-
-/// How far a date may be off for the gateway to accept it (API Request Signing Guide), in seconds.
-const WINDOW: u64 = 15 * 60;
 
 /// The gateway's responses to requests that it let through, when the service behind the API fails.
 const AFTER_SIGNATURE: [&str; 2] = ["APIG.0202", "APIG.0203"];
@@ -230,7 +227,7 @@ impl GatewayResponse {
         };
         let is_other = signed.is_some_and(|signed| signed != date);
         let server = server.map(|server| server.unix_seconds());
-        let is_good = |server: i64| server.abs_diff(date.unix_seconds()) <= WINDOW;
+        let is_good = |server: i64| (server - date.unix_seconds()).abs() <= DATE_WINDOW;
         (!is_other && !server.is_some_and(is_good)).then_some(server)
     }
 
